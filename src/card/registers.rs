@@ -1,0 +1,49 @@
+//! Registers by name, with the source of what is known of each.
+
+/// Byte offset in CR-space, equal to the offset in BAR0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CrOffset(pub u32);
+
+/// Every register this program touches (flash-hardware, "Quick map").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reg {
+    /// 0x1f064 + 4n, n = 0..4: running firmware version and build time (§7.4).
+    RunningVersion(u8),
+    /// 0x41270: above 0xfff00000 when no firmware runs (§1.4).
+    RecoveryTest,
+    /// 0xf0000: boot address, image start << 8 (§6.5).
+    BootAddress,
+    /// 0xf0010: software reset (§7.1). Written only, never read.
+    SoftwareReset,
+    /// 0xf0014: hardware device id and revision (§1.2).
+    DeviceId,
+    /// 0xf0300 + 4n: hardware semaphores; a read acquires (§3).
+    Semaphore(u8),
+    /// 0xf0400: gateway command (§4.2).
+    GatewayCommand,
+    /// 0xf0404: gateway address.
+    GatewayAddress,
+    /// 0xf0410 + 4n, n = 0..4: gateway data.
+    GatewayData(u8),
+    /// 0xf3834: bits 28:27, chip reset on link-down (§1.4).
+    LinkDownReset,
+}
+
+impl Reg {
+    /// Where it is.
+    #[must_use]
+    pub fn offset(self) -> CrOffset {
+        CrOffset(match self {
+            Self::RunningVersion(n) => 0x1_f064 + 4 * u32::from(n),
+            Self::RecoveryTest => 0x4_1270,
+            Self::BootAddress => 0xf_0000,
+            Self::SoftwareReset => 0xf_0010,
+            Self::DeviceId => 0xf_0014,
+            Self::Semaphore(n) => 0xf_0300 + 4 * u32::from(n),
+            Self::GatewayCommand => 0xf_0400,
+            Self::GatewayAddress => 0xf_0404,
+            Self::GatewayData(n) => 0xf_0410 + 4 * u32::from(n),
+            Self::LinkDownReset => 0xf_3834,
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! The seam between this program and a world with a card in it.
+
+use super::CrOffset;
+
+/// 32-bit registers of one card. Values are numeric CR values, bit 31 most significant; byte
+/// order on the bus is the implementor's business (flash-hardware §2.1).
+pub trait CrSpace {
+    /// Read one register.
+    ///
+    /// # Errors
+    /// When the road to the card fails. All ones is no error here: [`super::Card`] judges it.
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError>;
+
+    /// Write one register.
+    ///
+    /// # Errors
+    /// When the road to the card fails.
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError>;
+
+    /// Whether reads after writes need the flush of flash-hardware §2.3: true for memory access,
+    /// false for configuration cycles.
+    fn posts_writes(&self) -> bool;
+}
+
+/// The road to the card failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CrError {
+    /// The operating system refused an access.
+    #[error("access to CR-space at {at:#07x} failed")]
+    Io {
+        /// Register offset.
+        at: u32,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The offset is outside of the 1 MiB space or not a multiple of 4.
+    #[error("CR-space has no register at {at:#x}")]
+    BadOffset {
+        /// Register offset.
+        at: u32,
+    },
+}

@@ -1,0 +1,116 @@
+//! What can go wrong at the flash, and what is left when it did.
+
+use super::Phase;
+use crate::card::CardError;
+use crate::image::FlashAddr;
+use serde::Serialize;
+
+/// Errors of the flash room.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// The card failed.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// RDID answers 00 or FF (flash-hardware §4.6).
+    #[error("no flash chip answers (RDID {0:06x})")]
+    NoChip(u32),
+    /// A chip that is not in the table (§5.1).
+    #[error("flash chip with JEDEC id {0:06x} is not known")]
+    UnknownChip(u32),
+    /// The gateway's busy bit stays set.
+    #[error("the flash gateway is busy for more than {0} ms")]
+    GatewayTimeout(u64),
+    /// WIP stays set.
+    #[error("{what} at {at:#010x} is not finished after {limit_ms} ms")]
+    FlashTimeout {
+        /// Operation.
+        what: &'static str,
+        /// Where.
+        at: u32,
+        /// Bound in ms.
+        limit_ms: u64,
+    },
+    /// WREN did not set the latch.
+    #[error("the flash does not accept write enable (status {0:#04x})")]
+    WriteEnable(u8),
+    /// Block protection covers what must change (§5.3).
+    #[error("the flash is write protected (status {status:#04x}): {what}")]
+    Protected {
+        /// Status register 1.
+        status: u8,
+        /// Which bits or range.
+        what: String,
+    },
+    /// The address range is outside of the chip.
+    #[error("{len:#x} bytes at {at:#010x} are outside of the {size:#x} byte flash")]
+    Outside {
+        /// First address.
+        at: u32,
+        /// Bytes.
+        len: u64,
+        /// Chip size.
+        size: u32,
+    },
+    /// An erased sector is not blank.
+    #[error("sector {at:#010x} is not blank after erase: {found:#04x} at {first:#010x}")]
+    NotBlank {
+        /// Sector.
+        at: u32,
+        /// First wrong byte.
+        first: u32,
+        /// Its value.
+        found: u8,
+    },
+    /// Read-back differs from what was programmed.
+    #[error("read-back differs at {at:#010x}: {found:#04x} instead of {wanted:#04x}")]
+    Differs {
+        /// First wrong byte.
+        at: u32,
+        /// Found there.
+        found: u8,
+        /// Should be.
+        wanted: u8,
+    },
+    /// The boot address register did not take the value.
+    #[error("the boot address register reads {found:#010x} instead of {wanted:#010x}")]
+    BootAddress {
+        /// Read back.
+        found: u32,
+        /// Written.
+        wanted: u32,
+    },
+    /// The user asked to stop.
+    #[error("stopped on request")]
+    Interrupted,
+}
+
+/// What a boot ROM would find, computed from the flash, never remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boots {
+    /// The image that was there before.
+    OldImage,
+    /// The new one.
+    NewImage,
+    /// Nothing bootable.
+    Nothing,
+    /// The flash could not be read to find out.
+    Unknown,
+}
+
+/// A transition that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped in phase {phase:?} at {at:?}")]
+pub struct Stopped {
+    /// Where in the job.
+    pub phase: Phase,
+    /// Where in the flash, if at a place.
+    pub at: Option<FlashAddr>,
+    /// What the flash holds now.
+    pub boots: Boots,
+    /// True when an erase or program had begun; false = the flash is untouched.
+    pub touched: bool,
+    /// Why.
+    #[source]
+    pub source: FlashError,
+}

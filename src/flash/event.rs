@@ -1,0 +1,69 @@
+//! What a session tells while it works. The command line draws; tests count.
+//!
+//! For each phase: one `Started`, any number of `Advanced` with rising `done`, one `Finished`
+//! (or none when the session stopped). Phases come in the order of [`Phase`].
+
+use serde::Serialize;
+
+/// The steps of a job that take time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Whole flash to memory and disk.
+    Backup,
+    /// Erasing sectors.
+    Erase,
+    /// Programming the body.
+    Write,
+    /// Reading the body back.
+    Verify,
+    /// The signature, the boot address, the old signature.
+    Commit,
+    /// Reading for query, verify, dumps.
+    Read,
+}
+
+/// One piece of news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// A phase begins; `total` in bytes (0 when unknown).
+    Started {
+        /// Which.
+        phase: Phase,
+        /// Bytes to do.
+        total: u64,
+    },
+    /// Bytes done so far in this phase.
+    Advanced {
+        /// Which.
+        phase: Phase,
+        /// Bytes done.
+        done: u64,
+    },
+    /// A phase is complete.
+    Finished {
+        /// Which.
+        phase: Phase,
+    },
+    /// Something worth a line for a person.
+    Note {
+        /// The line.
+        text: String,
+    },
+}
+
+/// Where news goes, and where a wish to stop comes from.
+pub trait Events {
+    /// Take one piece of news.
+    fn tell(&mut self, event: Event);
+    /// True once the user asked to stop (SIGINT, SIGTERM). Looked at between sectors and pages.
+    fn stop_wanted(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody listens.
+impl Events for () {
+    fn tell(&mut self, _event: Event) {}
+}

@@ -1,0 +1,20 @@
+//! The SPI NOR flash behind the card: gateway, chip table, sector layout, and the typestate
+//! machine Locked → Erased → Written → Verified. Knows neither Linux nor FS2.
+//!
+//! Facts: `reference/flash-hardware.md` §4-§6.
+
+mod error;
+mod event;
+mod gateway;
+mod layout;
+mod parts;
+mod protection;
+mod state;
+mod waits;
+
+pub use error::{Boots, FlashError, Stopped};
+pub use event::{Event, Events, Phase};
+pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
+pub use parts::{FlashPart, PartSource};
+pub use protection::Protection;
+pub use state::{BootProbe, Done, Erased, Flash, Locked, Signature, Verified, Written};

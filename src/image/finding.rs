@@ -1,0 +1,91 @@
+//! Verdicts: flint's, and the stricter ones of ours (fs2-image §4, §10.7).
+
+use super::ImageOffset;
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Does not keep the image from booting, as far as known.
+    Warning,
+    /// The image must not be burned.
+    Error,
+}
+
+/// Stable name of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingId {
+    /// The failsafe word's byte sum is wrong.
+    FailsafeWord,
+    /// The image starts where its kind may not (§1.3).
+    StartAddress,
+    /// A BOOT2 block or section fails its CRC, is too big or unreadable.
+    SectionCrc,
+    /// The chain loops, runs backwards into itself or never ends.
+    Chain,
+    /// Two blocks overlap.
+    Overlap,
+    /// The Image Info section is inconsistent.
+    Info,
+    /// The GUID pointer or the Image Info pointer does not point at such a section.
+    Pointer,
+    /// GUIDs and MACs are blank.
+    BlankGuids,
+    /// The GUID section fails its CRC (§10.7 #5).
+    IdentityCrc,
+    /// The full image CRC is wrong (§10.7 #10): error for us, a printed line for flint.
+    FullImageCrc,
+    /// Header size, chain end and file length disagree (§10.7 #7).
+    Size,
+    /// Bytes follow the image (§10.7 #9).
+    TrailingBytes,
+    /// More than two signatures (§10.7 #11).
+    ManySignatures,
+    /// No tag 5, a VSD cannot be put in (§10.7 #6).
+    NoVsdTag,
+    /// The ini does not inflate, or inflates beyond its bound.
+    Ini,
+    /// The ROM is damaged or for another device.
+    Rom,
+    /// Required tags are missing (version, PSID, device id).
+    MissingTag,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub id: FindingId,
+    /// How bad.
+    pub severity: Severity,
+    /// Where, if it has a place.
+    pub at: Option<ImageOffset>,
+    /// One sentence with the figures.
+    pub detail: String,
+    /// True when flint's `verify` or `query` fails for this too; false = stricter rule of ours.
+    pub flint_fails: bool,
+}
+
+/// What flint 4.21 `verify` would conclude of the same bytes (fs2-image §4.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum FlintVerdict {
+    /// "FW image verification succeeded. Image is bootable."
+    Bootable,
+    /// "FW image verification failed: …".
+    Failed {
+        /// flint's text after "failed: " without the closing sentence.
+        text: String,
+    },
+    /// "Failed to get Guids status. …".
+    NoGuidStatus {
+        /// flint's error text.
+        text: String,
+    },
+    /// "BLANK GUIDS".
+    BlankGuids,
+}

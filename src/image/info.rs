@@ -1,0 +1,130 @@
+//! The Image Info section (fs2-image §5).
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A firmware or MIC version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// First number.
+    pub major: u16,
+    /// Second number.
+    pub minor: u16,
+    /// Third number.
+    pub subminor: u16,
+}
+
+impl fmt::Display for Version {
+    /// flint's form: `2.42.5000`, subminor padded to four digits, minor too when ≥ 100 (§9.1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            major,
+            minor,
+            subminor,
+        } = self;
+        if *minor >= 100 {
+            write!(f, "{major}.{minor:04}.{subminor:04}")
+        } else {
+            write!(f, "{major}.{minor}.{subminor:04}")
+        }
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl std::str::FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a version like 2.42.5000");
+        let mut parts = text.split('.').map(|p| p.parse::<u16>().map_err(|_| bad()));
+        let mut next = || parts.next().unwrap_or_else(|| Err(bad()));
+        let version = Self {
+            major: next()?,
+            minor: next()?,
+            subminor: next()?,
+        };
+        if parts.next().is_some() {
+            Err(bad())
+        } else {
+            Ok(version)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Release date, digits as stored (BCD read as hex digits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildDate {
+    /// Year, e.g. 0x2017.
+    pub year_bcd: u16,
+    /// Month, BCD.
+    pub month_bcd: u8,
+    /// Day, BCD.
+    pub day_bcd: u8,
+}
+
+impl fmt::Display for BuildDate {
+    /// `5.9.2017` (§9.1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:x}.{:x}.{:x}",
+            self.day_bcd, self.month_bcd, self.year_bcd
+        )
+    }
+}
+
+/// Everything the Image Info section says. `None` = tag absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Info {
+    /// Tag 1.
+    pub fw_version: Option<Version>,
+    /// Tag 2, date part.
+    pub release_date: Option<BuildDate>,
+    /// Tag 3, PCI device id the firmware presents.
+    pub device_id: Option<u16>,
+    /// Tag 4.
+    pub psid: Option<String>,
+    /// Tag 5, text up to the first NUL (lossy); the raw 208 bytes are in [`Info::vsd_raw`].
+    pub vsd: Option<String>,
+    /// Tag 5 as stored, byte for byte (P4).
+    #[serde(skip)]
+    pub vsd_raw: Option<Vec<u8>>,
+    /// Tag 7.
+    pub product_version: Option<String>,
+    /// Tag 8.
+    pub vsd_vendor_id: Option<u16>,
+    /// Tag 9.
+    pub is_ga: Option<bool>,
+    /// Tag 10: (HW device id, revision) pairs the image may run on.
+    pub supported_hw: Option<Vec<(u16, u8)>>,
+    /// Tag 11.
+    pub mic_version: Option<Version>,
+    /// Tag 12.
+    pub min_fit_version: Option<[u16; 4]>,
+    /// Tag 13: present, and whether the key is non-zero. The key itself is a secret.
+    pub hw_access_key: Option<bool>,
+    /// Tag 19 first word.
+    pub config_sectors: Option<u32>,
+    /// Tag 19 second word.
+    pub config_pad: Option<u32>,
+    /// Tag 19 third word, in bytes (1024 << v).
+    pub sector_size: Option<u32>,
+    /// Tag 20.
+    pub prs_name: Option<String>,
+    /// Every tag in order as (id, offset of its data inside the body, data size).
+    #[serde(skip)]
+    pub tags: Vec<(u8, u32, u32)>,
+}

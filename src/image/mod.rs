@@ -1,0 +1,34 @@
+//! FS2 firmware images: reading, checking, patching and building, without any I/O.
+//!
+//! [`scan`] finds where images may start, [`read`] walks one and says everything it says of itself
+//! as an [`Image`], [`Contents`] holds a whole contiguous image that can be patched,
+//! [`build`] makes valid images for fixtures and the demo.
+//! Facts and section numbers: `reference/fs2-image.md`.
+
+mod addr;
+mod build;
+mod crc;
+mod finding;
+mod identity;
+mod info;
+mod ini;
+mod patch;
+mod read;
+mod rom;
+mod scan;
+mod section;
+mod source;
+
+pub use addr::{AddressMap, FlashAddr, Half, ImageOffset};
+pub use build::{BuildError, Recipe, build};
+pub use crc::{Running as RunningCrc, crc16};
+pub use finding::{Finding, FindingId, FlintVerdict, Severity};
+pub use identity::{Guid, GuidSection, Identity, Mac};
+pub use info::{BuildDate, Info, Version};
+pub use ini::Ini;
+pub use patch::{Contents, PatchError};
+pub use read::{Depth, Form, Header, Image, ImageError, Layout, read};
+pub use rom::{ExpRom, Rom, RomError};
+pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
+pub use section::{CrcVerdict, Section, SectionKind};
+pub use source::{Source, SourceError};

@@ -1,0 +1,136 @@
+//! BOOT2 blocks and sections as found in a chain (fs2-image §2, §3).
+
+use super::ImageOffset;
+use serde::Serialize;
+
+/// What a block of the image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SectionKind {
+    /// Boot loader block in front of the chain.
+    Boot2,
+    /// Type 1.
+    Ddr,
+    /// Type 2.
+    Configuration,
+    /// Type 3.
+    JumpAddresses,
+    /// Type 4; its GPH size counts bytes.
+    EmtService,
+    /// Type 5.
+    Rom,
+    /// Type 6.
+    Guid,
+    /// Type 7.
+    BoardId,
+    /// Type 8.
+    UserData,
+    /// Type 9.
+    FwConfiguration,
+    /// Type 10.
+    ImageInfo,
+    /// Type 11.
+    Ddrz,
+    /// Type 12.
+    HashFile,
+    /// Any other GPH type.
+    Unknown(u32),
+}
+
+impl SectionKind {
+    /// The kind for a GPH type word.
+    #[must_use]
+    pub fn from_gph(kind: u32) -> Self {
+        match kind {
+            1 => Self::Ddr,
+            2 => Self::Configuration,
+            3 => Self::JumpAddresses,
+            4 => Self::EmtService,
+            5 => Self::Rom,
+            6 => Self::Guid,
+            7 => Self::BoardId,
+            8 => Self::UserData,
+            9 => Self::FwConfiguration,
+            10 => Self::ImageInfo,
+            11 => Self::Ddrz,
+            12 => Self::HashFile,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// flint's printed name (fs2-image §3.2).
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Boot2 => "BOOT2".into(),
+            Self::Ddr => "DDR".into(),
+            Self::Configuration => "Configuration".into(),
+            Self::JumpAddresses => "Jump addresses".into(),
+            Self::EmtService => "EMT Service".into(),
+            Self::Rom => "ROM".into(),
+            Self::Guid => "GUID".into(),
+            Self::BoardId => "BOARD ID".into(),
+            Self::UserData => "User Data".into(),
+            Self::FwConfiguration => "FW Configuration".into(),
+            Self::ImageInfo => "Image Info".into(),
+            Self::Ddrz => "DDRZ".into(),
+            Self::HashFile => "Hash File".into(),
+            Self::Unknown(kind) => format!("UNKNOWN ({})", kind.cast_signed()),
+        }
+    }
+}
+
+/// Outcome of one CRC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum CrcVerdict {
+    /// Stored equals computed.
+    Ok,
+    /// Deliberately blank (fs2-image §4.2).
+    Blank,
+    /// They differ.
+    Wrong {
+        /// Computed from the bytes.
+        computed: u32,
+        /// Stored in the image (the whole dword).
+        stored: u32,
+    },
+    /// The GPH claims more than a section may hold.
+    TooBig {
+        /// Claimed size as flint prints it.
+        size: u32,
+    },
+    /// BOOT2 claims an impossible number of dwords.
+    UnexpectedSize {
+        /// The size word.
+        size: u32,
+    },
+    /// The bytes could not be read (past the end of the file).
+    Unreadable {
+        /// flint's reason text, as in "read error (reason)".
+        reason: String,
+    },
+    /// Not looked at (shallow reading of a card).
+    NotChecked,
+}
+
+/// One block of the image, in chain order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Section {
+    /// What it is.
+    pub kind: SectionKind,
+    /// First byte (the GPH, or the BOOT2 block).
+    pub at: ImageOffset,
+    /// Bytes including GPH and CRC.
+    pub len: u32,
+    /// First byte of the body.
+    pub body_at: ImageOffset,
+    /// Body bytes.
+    pub body_len: u32,
+    /// GPH `param`; 0 for BOOT2.
+    pub param: u32,
+    /// GPH `next` as stored; 0 for BOOT2.
+    pub next: u32,
+    /// Its CRC.
+    pub crc: CrcVerdict,
+}

@@ -1,0 +1,21 @@
+//! cx3flash: flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards from Linux userspace.
+//!
+//! Rooms, top to bottom; calls go one way, downward, and `tests/rooms.rs` holds the code to it:
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`cli`] | arguments, text, JSON, progress drawing, hints, exit codes |
+//! | [`job`] | what a user asked for, step by step |
+//! | [`plan`] | pure decisions: snapshots in, plan out |
+//! | [`sim`] | the simulated card |
+//! | [`flash`] | gateway, chip table, sector layout, the typestate |
+//! | [`card`] | CR-space, registers, semaphores, clock |
+//! | [`image`] | FS2 images, without I/O |
+
+pub mod card;
+pub mod cli;
+pub mod flash;
+pub mod image;
+pub mod job;
+pub mod plan;
+pub mod sim;

@@ -1,0 +1,13 @@
+//! Pure decisions: snapshots in, [`Plan`] out, every check listed with its result.
+
+mod burn;
+mod check;
+mod identity;
+mod recover;
+mod restore;
+mod rules;
+mod snapshot;
+
+pub use burn::{Action, BurnOptions, Plan, RomChoice, Target, plan_burn};
+pub use check::{Change, Check, CheckId, Kept};
+pub use snapshot::{CardSnapshot, Found};
