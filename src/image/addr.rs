@@ -176,7 +176,10 @@ mod tests {
         let odd: Vec<_> = map(19, Half::Odd).runs(ImageOffset(0), 0xC405C).collect();
         assert_eq!(
             odd,
-            [(FlashAddr(0x8_0000), 0x8_0000), (FlashAddr(0x18_0000), 0x4_405C)]
+            [
+                (FlashAddr(0x8_0000), 0x8_0000),
+                (FlashAddr(0x18_0000), 0x4_405C)
+            ]
         );
         let even: Vec<_> = map(19, Half::Even).runs(ImageOffset(0), 0xC405C).collect();
         assert_eq!(
