@@ -51,8 +51,6 @@ pub struct Job {
     /// Ranges no erase may reach into and no program may touch (the other half, the NV
     /// configuration area).
     pub protected: Vec<Range<u32>>,
-    /// TEMP
-    pub disposable: Vec<Range<u32>>,
     /// Non-failsafe: make the old signature at `signature_at` void (program its first word to 0)
     /// before anything else, and erase and write its sector last.
     pub in_place: bool,
@@ -131,6 +129,3 @@ pub enum LayoutError {
         size: u32,
     },
 }
-
-/// TEMP
-pub fn plan_sectors(flash: &[u8], geometry: &Geometry, job: &Job) -> Result<SectorPlan, LayoutError> { let _=(flash,geometry,job); todo!() }

@@ -14,7 +14,7 @@ mod waits;
 
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
-pub use layout::{plan_sectors, EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
+pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use parts::{FlashPart, PartSource};
 pub use protection::Protection;
 pub use state::{BootProbe, Done, Erased, Flash, Locked, Signature, Verified, Written};
