@@ -18,10 +18,13 @@ mod rom;
 mod scan;
 mod section;
 mod source;
+mod stamp;
 mod tags;
 
 pub use addr::{AddressMap, FlashAddr, Half, ImageOffset, Runs};
-pub use build::{BuildError, Recipe, build};
+pub use build::{
+    BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
+};
 pub use crc::{Running as RunningCrc, crc16};
 pub use finding::{Finding, FindingId, FlintVerdict, Severity};
 pub use identity::{Guid, GuidSection, Identity, IdentityError, Mac};
