@@ -1,0 +1,160 @@
+//! What flint printed, as structures.
+
+/// One line of the section table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The place between slashes as printed: `0x00000038-0x0000065b (0x000624)`.
+    pub range: String,
+    /// Section name.
+    pub name: String,
+    /// What follows the name: `OK`, `wrong CRC (exp:0x1, act:0x2)`.
+    pub verdict: String,
+}
+
+/// How `verify` ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// "FW image verification succeeded."
+    Bootable,
+    /// "FW image verification failed: TEXT. AN HCA DEVICE …"
+    Failed(String),
+    /// "Failed to get Guids status. TEXT"
+    NoGuidStatus(String),
+    /// "BLANK GUIDS"
+    BlankGuids,
+    /// "Cannot open Image: FILE. TEXT"
+    CannotOpen(String),
+}
+
+/// A whole `verify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// `None` = non-failsafe; start address and chunk size otherwise. No heading at all is the
+    /// outer `None`.
+    pub heading: Option<Option<(u32, u32)>>,
+    /// The table, full image line last.
+    pub lines: Vec<Line>,
+    /// Other lines: what stopped the walk.
+    pub notes: Vec<String>,
+    /// How it ended.
+    pub end: End,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// Read the output of `verify`.
+pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
+    let mut heading = None;
+    let mut lines = Vec::new();
+    let mut notes = Vec::new();
+    let mut end = None;
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if let Some(rest) = line.strip_prefix("FS2 failsafe image. Start address: ") {
+            let (start, chunk) = rest
+                .strip_suffix(':')
+                .and_then(|r| r.split_once(". Chunk size "))
+                .ok_or(line)?;
+            heading = Some(Some((hex(start)?, hex(chunk)?)));
+        } else if line == "FS2 non failsafe image:" {
+            heading = Some(None);
+        } else if line.starts_with("NOTE: The addresses below")
+            || line.starts_with("flash may be different")
+        {
+            // Belongs to the heading.
+        } else if line.starts_with("/0x") {
+            lines.push(table_line(line).ok_or(line)?);
+        } else if let Some(e) = ending(line) {
+            // The second one of an open error is about formats that are not ours (§4.3).
+            end.get_or_insert(e);
+        } else {
+            notes.push(line.to_owned());
+        }
+    }
+    Ok(Verify {
+        heading,
+        lines,
+        notes,
+        end: end.ok_or_else(|| format!("no verdict in {text:?}"))?,
+        code,
+    })
+}
+
+fn hex(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|e| format!("{text}: {e}"))
+}
+
+fn table_line(line: &str) -> Option<Line> {
+    let rest = line.strip_prefix('/')?;
+    let (range, rest) = rest.split_once("/ (")?;
+    // The name may hold parentheses itself: `UNKNOWN (0)`.
+    let (name, verdict) = match rest.split_once(") - ") {
+        Some((name, verdict)) if !name.contains(") /") => (name, verdict.to_owned()),
+        _ => {
+            // `NAME) /0x00000038/ - wrong CRC …`: the address is the start of the block.
+            let (name, verdict) = rest.split_once(") /")?;
+            (name, format!("/{verdict}"))
+        }
+    };
+    Some(Line {
+        range: range.to_owned(),
+        name: name.to_owned(),
+        verdict,
+    })
+}
+
+fn ending(line: &str) -> Option<End> {
+    const HCA: &str = ". AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
+    if line == "-I- FW image verification succeeded. Image is bootable." {
+        return Some(End::Bootable);
+    }
+    if let Some(rest) = line.strip_prefix("-E- FW image verification failed: ") {
+        let text = rest.strip_suffix(HCA).unwrap_or(rest);
+        return Some(if text == "BLANK GUIDS" {
+            End::BlankGuids
+        } else {
+            End::Failed(text.to_owned())
+        });
+    }
+    if let Some(rest) = line.strip_prefix("-E- Failed to get Guids status. ") {
+        return Some(End::NoGuidStatus(rest.to_owned()));
+    }
+    let rest = line.strip_prefix("-E- Cannot open Image: ")?;
+    let (_, text) = rest.split_once(". ")?;
+    Some(End::CannotOpen(text.to_owned()))
+}
+
+/// The lines of `query full` as (label, value); texts that are no field have an empty label.
+pub fn query(text: &str) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        if line.starts_with("                       ") {
+            // A further ROM.
+            if let Some((_, value)) = fields.last_mut() {
+                value.push('\n');
+                value.push_str(line.trim());
+            }
+            continue;
+        }
+        let (line, glued) = match line.split_once("-W- ") {
+            Some((field, warning)) if field.starts_with("GUIDs:") => (field, Some(warning)),
+            _ => (line, None),
+        };
+        let field = line
+            .split_once(':')
+            .filter(|(label, _)| !label.starts_with('-') && !label.contains(". "));
+        match field {
+            Some((label, value)) => {
+                let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+                fields.push((label.to_owned(), value));
+            }
+            None => fields.push((String::new(), line.trim().to_owned())),
+        }
+        if let Some(warning) = glued {
+            fields.push((String::new(), format!("-W- {}", warning.trim())));
+        }
+    }
+    fields
+}
