@@ -44,11 +44,11 @@ pub struct Verify {
 
 /// Read the output of `verify`.
 pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
+    let (table, end) = split_end(text).ok_or_else(|| format!("no verdict in {text:?}"))?;
     let mut heading = None;
     let mut lines = Vec::new();
     let mut notes = Vec::new();
-    let mut end = None;
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+    for line in table.lines().map(str::trim).filter(|l| !l.is_empty()) {
         if let Some(rest) = line.strip_prefix("FS2 failsafe image. Start address: ") {
             let (start, chunk) = rest
                 .strip_suffix(':')
@@ -63,9 +63,6 @@ pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
             // Belongs to the heading.
         } else if line.starts_with("/0x") {
             lines.push(table_line(line).ok_or(line)?);
-        } else if let Some(e) = ending(line) {
-            // The second one of an open error is about formats that are not ours (§4.3).
-            end.get_or_insert(e);
         } else {
             notes.push(line.to_owned());
         }
@@ -74,9 +71,35 @@ pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
         heading,
         lines,
         notes,
-        end: end.ok_or_else(|| format!("no verdict in {text:?}"))?,
+        end,
         code,
     })
+}
+
+/// What comes before the verdict, and the verdict. Its text may hold line ends and blanks of its
+/// own, and is kept byte for byte.
+fn split_end(text: &str) -> Option<(&str, End)> {
+    const HCA: &str = ". AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
+    if let Some((table, rest)) = text.split_once("-E- Cannot open Image: ") {
+        // A second verdict follows, about formats that are not ours (fs2-image §4.3).
+        let (_, error) = rest.lines().next()?.split_once(". ")?;
+        return Some((table, End::CannotOpen(error.to_owned())));
+    }
+    if let Some((table, rest)) = text.split_once("-E- FW image verification failed: ") {
+        let (why, _) = rest.rsplit_once(HCA)?;
+        let end = if why == "BLANK GUIDS" {
+            End::BlankGuids
+        } else {
+            End::Failed(why.to_owned())
+        };
+        return Some((table, end));
+    }
+    if let Some((table, rest)) = text.split_once("-E- Failed to get Guids status. ") {
+        let why = rest.strip_suffix('\n').unwrap_or(rest);
+        return Some((table, End::NoGuidStatus(why.to_owned())));
+    }
+    let (table, _) = text.split_once("-I- FW image verification succeeded. Image is bootable.")?;
+    Some((table, End::Bootable))
 }
 
 fn hex(text: &str) -> Result<u32, String> {
@@ -100,27 +123,6 @@ fn table_line(line: &str) -> Option<Line> {
         name: name.to_owned(),
         verdict,
     })
-}
-
-fn ending(line: &str) -> Option<End> {
-    const HCA: &str = ". AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
-    if line == "-I- FW image verification succeeded. Image is bootable." {
-        return Some(End::Bootable);
-    }
-    if let Some(rest) = line.strip_prefix("-E- FW image verification failed: ") {
-        let text = rest.strip_suffix(HCA).unwrap_or(rest);
-        return Some(if text == "BLANK GUIDS" {
-            End::BlankGuids
-        } else {
-            End::Failed(text.to_owned())
-        });
-    }
-    if let Some(rest) = line.strip_prefix("-E- Failed to get Guids status. ") {
-        return Some(End::NoGuidStatus(rest.to_owned()));
-    }
-    let rest = line.strip_prefix("-E- Cannot open Image: ")?;
-    let (_, text) = rest.split_once(". ")?;
-    Some(End::CannotOpen(text.to_owned()))
 }
 
 /// The lines of `query full` as (label, value); texts that are no field have an empty label.

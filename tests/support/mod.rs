@@ -6,6 +6,7 @@
 pub mod damage;
 pub mod flint;
 pub mod flint_text;
+pub mod ours;
 
 pub mod variants;
 
