@@ -7,8 +7,8 @@ use super::session::Facts;
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::{Depth, Guid, Identity, Image, Mac};
-use crate::plan::plan_identity;
 pub use crate::plan::IdentityChange;
+use crate::plan::plan_identity;
 use serde::Serialize;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let query = outcome(
         Some(facts.report(&locked)),
         None,
-        read_images(&mut locked, Depth::Quick)?,
+        read_images(&mut locked.source(), Depth::Quick)?,
     );
     let image = query
         .active

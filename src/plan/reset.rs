@@ -68,9 +68,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
     );
     let ok = checks.all_ok();
-    let idle = passes
-        .as_ref()
-        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
     let version = version_of(own.map(Contents::image));
     Plan {
         checks: checks.finish(),
@@ -85,12 +83,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         from_version: version,
         to_version: version,
         action: match passes {
-            Some(passes) if ok && !idle => Some(Action {
-                target: None,
-                contents: None,
-                passes,
-                survives_interruption: true,
-            }),
+            Some(passes) if ok && !idle => Some(Action::new(None, None, passes, true)),
             _ => None,
         },
     }
