@@ -21,7 +21,7 @@ pub fn verify(bytes: &[u8], form: Form) -> Option<Verify> {
             code: 1,
         })
     };
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return without_table(&[], End::CannotOpen(UNALIGNED.into()));
     }
     if bytes.len() < 0x28 {

@@ -60,8 +60,9 @@ impl Contents {
     /// What a change of identity may touch.
     fn identity_ranges(&self) -> Vec<Range<usize>> {
         let header = &self.image().header;
+        let mut ranges = Vec::with_capacity(4);
         // Bits 15:0 of the word at 0x20.
-        let mut ranges = vec![0x22..0x24];
+        ranges.push(0x22..0x24);
         let body_to_crc = |at: ImageOffset, len: u32| at.0 as usize..(at.0 + len) as usize + 4;
         if let Some(guids) = self.pointed_at(SectionKind::Guid, header.guid_body) {
             ranges.push(body_to_crc(guids.body_at, guids.body_len));
