@@ -2,6 +2,14 @@
 //! it prints, what we say of the same bytes in the same form, fixture recipes, seeded damage.
 //! Each test crate takes what it needs.
 #![allow(dead_code, reason = "each test crate uses a part of these")]
+// clippy knows tests by their attribute only; helpers of tests are the same kind of code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a panic here is the report of a test, and pub is for the test crate"
+)]
 
 pub mod damage;
 pub mod flint;
