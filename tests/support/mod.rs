@@ -11,11 +11,13 @@
     reason = "a panic here is the report of a test, and pub is for the test crate"
 )]
 
+pub mod bench;
 pub mod damage;
 pub mod flint;
 pub mod flint_text;
 pub mod ours;
 
+pub mod roms;
 pub mod variants;
 
 /// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.

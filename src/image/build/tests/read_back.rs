@@ -96,3 +96,27 @@ proptest! {
         prop_assert_eq!(wrong.count(), usize::from(recipe.psid.is_empty()));
     }
 }
+
+#[test]
+fn an_info_pointer_into_blank_flash_fails_as_in_flint() {
+    let recipe = Recipe {
+        chunk_log2: Some(16),
+        size: 100 << 10,
+        ..Recipe::default()
+    };
+    let mut image = build(&recipe).unwrap();
+    // 0x30328 with the check byte that makes the byte sum 0.
+    image[0x2C..0x30].copy_from_slice(&[0xD2, 0x03, 0x03, 0x28]);
+    let dump = striped(&image, Half::Even, 0x8_0000).unwrap();
+    let contents = super::super::super::read(
+        &mut dump.as_slice(),
+        super::super::super::FlashAddr(0),
+        super::super::super::Form::Striped,
+        super::super::super::Depth::Full,
+    );
+    // The section size read there is all ones, so the range wraps; mstflint 4.21 said this.
+    let text =
+        "Info Section - read error (Failed to read from FW file, offset: 0x60328 - Success)\n";
+    let verdict = FlintVerdict::NoGuidStatus { text: text.into() };
+    assert_eq!(contents.unwrap().flint, verdict);
+}
