@@ -1,4 +1,58 @@
 //! What a user asked for, step by step, on any card behind [`Device`].
+//!
+//! Every job opens one session: the semaphores are taken once, the flash is read through them, and
+//! they are free again when the job returns, whatever happened. Jobs that write go the same road
+//! ([`burn`] and its sisters share it): snapshot, plan, confirm, backup on disk, the typestate,
+//! a look at what would boot, activation.
+//!
+//! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 
+mod activate;
+mod backup;
+mod burn;
+mod config;
 mod device;
-pub use device::Device;
+mod doctor;
+mod error;
+mod file;
+mod flash;
+mod identity;
+mod list;
+mod query;
+mod recover;
+mod report;
+mod restore;
+mod rom;
+mod run;
+mod session;
+mod stop;
+mod store;
+mod unlock;
+mod verify;
+
+pub use activate::{Activation, activate};
+pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
+pub use burn::{BurnRequest, Planned, burn, plan};
+pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
+pub use device::{Device, open, open_sim};
+pub use doctor::{Diagnosis, DoctorOutcome, doctor};
+pub use error::{ExitClass, JobError};
+pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
+pub use flash::{FlashInfo, flash_info, flash_read};
+pub use identity::{
+    IdentityChange, IdentityOutcome, identity_set, identity_show, identity_show_image,
+    read_identity,
+};
+pub use list::{ListEntry, ListOutcome, list};
+pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
+pub use recover::{RecoverRequest, plan_recover, recover};
+pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};
+pub use restore::{RestoreRequest, plan_restore, restore};
+pub use rom::{
+    RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image, rom_remove, rom_write,
+};
+pub use store::default_backup_dir;
+pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
+pub use verify::{
+    AgainstOutcome, Difference, VerifyOutcome, verify_against, verify_card, verify_image,
+};

@@ -4,10 +4,12 @@ mod burn;
 mod check;
 mod identity;
 mod recover;
+mod report;
 mod restore;
 mod rules;
 mod snapshot;
 
 pub use burn::{Action, BurnOptions, Plan, RomChoice, Target, plan_burn};
 pub use check::{Change, Check, CheckId, Kept};
+pub use report::{ActionReport, EraseReport, PlanReport};
 pub use snapshot::{CardSnapshot, Found};

@@ -1,0 +1,60 @@
+//! `plan` and `burn`.
+
+use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteOutcome};
+use crate::flash::Events;
+use crate::plan::{BurnOptions, PlanReport};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct BurnRequest {
+    /// Options that change the plan.
+    pub options: BurnOptions,
+    /// Directory in which the backup's own directory is made.
+    pub backup_dir: PathBuf,
+    /// Load the new firmware afterwards.
+    pub activate: bool,
+}
+
+/// What `plan` answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// The card.
+    pub card: CardReport,
+    /// Path of the image file.
+    pub image: PathBuf,
+    /// SHA-256 of the image file, lower-case hex.
+    pub image_sha256: String,
+    /// The plan.
+    pub plan: PlanReport,
+}
+
+/// Say what [`burn`] would do. Reads the whole flash, changes nothing.
+///
+/// # Errors
+/// When the card or its flash cannot be read. A refusal is no error here but in the plan.
+pub fn plan(
+    device: &mut Device,
+    image: &ImageFile,
+    options: &BurnOptions,
+    events: &mut dyn Events,
+) -> Result<Planned, JobError> {
+    let _ = (device, image, options, events);
+    todo!()
+}
+
+/// Put an image on a card that has a valid one (P1 to P5, P7).
+///
+/// # Errors
+/// [`JobError`]; its class says what is left on the card.
+pub fn burn(
+    device: &mut Device,
+    image: &ImageFile,
+    request: &BurnRequest,
+    confirm: Confirm<'_>,
+    events: &mut dyn Events,
+) -> Result<WriteOutcome, JobError> {
+    let _ = (device, image, request, confirm, events);
+    todo!()
+}

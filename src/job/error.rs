@@ -1,0 +1,250 @@
+//! Why a job did not do what was asked.
+
+use crate::card::CardError;
+use crate::flash::{Boots, FlashError, LayoutError, Stopped};
+use crate::image::{ImageError, PatchError, RomError, SourceError};
+use crate::plan::{CheckId, PlanReport};
+use crate::sim::CardFileError;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// How a job ended, in the classes of the design's exit table. The numbers live in `cli`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitClass {
+    /// Done.
+    Done,
+    /// Failed; nothing changed on the card.
+    Failed,
+    /// Nothing to do: the card already holds exactly this.
+    NothingToDo,
+    /// No such card.
+    NoCard,
+    /// Refused by a check.
+    Refused,
+    /// The host is not ready, or another program holds the card.
+    NotReady,
+    /// Failed after erase began; the card still boots.
+    StillBoots,
+    /// Failed; the card needs `recover`.
+    NeedsRecover,
+    /// Interrupted before the first erase.
+    Interrupted,
+}
+
+/// Errors of jobs.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// No such card, or a road to it that this version has not.
+    #[error("no card {selector}: {why}")]
+    NoSuchCard {
+        /// What the user said.
+        selector: String,
+        /// Why it is none.
+        why: String,
+    },
+    /// The card file cannot be used.
+    #[error(transparent)]
+    CardFile(#[from] CardFileError),
+    /// The card failed.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// The flash failed before anything was changed.
+    #[error(transparent)]
+    Flash(#[from] FlashError),
+    /// The flash could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    ReadFile {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file or directory could not be written.
+    #[error("cannot write {path}")]
+    WriteFile {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file holds something else after it was written and synced.
+    #[error("{path} does not read back as it was written")]
+    NotWritten {
+        /// Path.
+        path: PathBuf,
+    },
+    /// A file is larger than any file of its kind.
+    #[error("{path} has {len} bytes, at most {max} make sense")]
+    FileTooLarge {
+        /// Path.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+        /// Bound in bytes.
+        max: u64,
+    },
+    /// A file is no image.
+    #[error("{path}: {source}")]
+    ImageFile {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        source: ImageError,
+    },
+    /// A file is a raw dump of a flash chip, not an image.
+    #[error("{path} is a raw dump of a flash chip, not an image")]
+    RawDump {
+        /// Path.
+        path: PathBuf,
+    },
+    /// A file is no expansion ROM.
+    #[error("{path}: {source}")]
+    RomFile {
+        /// Path.
+        path: PathBuf,
+        /// Why.
+        source: RomError,
+    },
+    /// A JSON file of ours does not say what it must.
+    #[error("{path}: {why}")]
+    BadFile {
+        /// Path.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// An image could not be changed as asked.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// No sector plan leads there (the protected areas are in the way).
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The card holds no valid image, so there is nothing to show or change.
+    #[error("the card holds no valid image: {0}")]
+    NoImage(String),
+    /// The image has no such part.
+    #[error("the image has no {0}")]
+    NoPart(&'static str),
+    /// One or more checks refuse.
+    #[error("refused: {}", refusals(.report))]
+    Refused {
+        /// The whole plan, every check listed.
+        report: Box<PlanReport>,
+    },
+    /// The user said no.
+    #[error("not confirmed")]
+    Declined,
+    /// Asked to stop before the first erase.
+    #[error("interrupted before anything was changed")]
+    Interrupted,
+    /// A session that had begun to write stopped.
+    #[error("{stopped}: {}", .stopped.source)]
+    Stopped {
+        /// Phase, place, what boots, cause.
+        stopped: Stopped,
+        /// Backup made before, if one was made.
+        backup: Option<PathBuf>,
+    },
+    /// Written and committed, but what the card would boot is not what was written.
+    #[error("the card would not boot the new image: {found}")]
+    WrongBoot {
+        /// What would boot.
+        found: String,
+        /// Whether anything would.
+        boots: Boots,
+        /// Backup made before.
+        backup: Option<PathBuf>,
+    },
+    /// The new firmware does not run after the reset; the flash holds it.
+    #[error("the card did not come back with {wanted}: {found}")]
+    NotActivated {
+        /// Version on the flash.
+        wanted: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// Somebody uses the semaphore: it changes hands.
+    #[error("semaphore {number} is in use: {why}")]
+    InUse {
+        /// Index in the bank.
+        number: u8,
+        /// The proof.
+        why: String,
+    },
+}
+
+fn refusals(report: &PlanReport) -> String {
+    let lines: Vec<&str> = report
+        .checks
+        .iter()
+        .filter(|c| !c.ok)
+        .map(|c| c.detail.as_str())
+        .collect();
+    lines.join("; ")
+}
+
+impl JobError {
+    /// The class of the exit table.
+    #[must_use]
+    pub fn class(&self) -> ExitClass {
+        match self {
+            Self::NoSuchCard { .. } => ExitClass::NoCard,
+            Self::CardFile(error) => match error {
+                CardFileError::Busy { .. } => ExitClass::NotReady,
+                CardFileError::Exists(_) => ExitClass::Failed,
+                _ => ExitClass::NoCard,
+            },
+            Self::Card(error) | Self::Flash(FlashError::Card(error)) => card_class(error),
+            Self::Flash(FlashError::Interrupted) | Self::Interrupted => ExitClass::Interrupted,
+            Self::InUse { .. } => ExitClass::NotReady,
+            Self::Refused { .. } => ExitClass::Refused,
+            Self::Stopped { stopped, .. } => stopped_class(stopped),
+            Self::WrongBoot { boots, .. } => match boots {
+                Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,
+                Boots::Nothing | Boots::Unknown => ExitClass::NeedsRecover,
+            },
+            Self::NotActivated { .. } => ExitClass::StillBoots,
+            _ => ExitClass::Failed,
+        }
+    }
+
+    /// Ids of the checks that refuse, in the plan's order; empty for other errors.
+    #[must_use]
+    pub fn refused_by(&self) -> Vec<CheckId> {
+        match self {
+            Self::Refused { report } => report
+                .checks
+                .iter()
+                .filter(|c| !c.ok)
+                .map(|c| c.id)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn card_class(error: &CardError) -> ExitClass {
+    match error {
+        CardError::SemaphoreHeld { .. } => ExitClass::NotReady,
+        CardError::NotOurs(_) => ExitClass::NoCard,
+        _ => ExitClass::Failed,
+    }
+}
+
+fn stopped_class(stopped: &Stopped) -> ExitClass {
+    match (stopped.touched, stopped.boots) {
+        (false, _) => match &stopped.source {
+            FlashError::Interrupted => ExitClass::Interrupted,
+            FlashError::Card(error) => card_class(error),
+            _ => ExitClass::Failed,
+        },
+        (true, Boots::OldImage | Boots::NewImage) => ExitClass::StillBoots,
+        (true, Boots::Nothing | Boots::Unknown) => ExitClass::NeedsRecover,
+    }
+}

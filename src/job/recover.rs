@@ -1,0 +1,48 @@
+//! `recover`: an image onto a card that has no valid one.
+
+use super::{Confirm, Device, ImageFile, JobError, WriteOutcome};
+use crate::flash::Events;
+use crate::image::Identity;
+use crate::plan::PlanReport;
+use std::path::PathBuf;
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct RecoverRequest {
+    /// Whom the card shall be: nothing is invented, so it must be spelled out.
+    pub identity: Identity,
+    /// Directory in which a backup of the present state is made first.
+    pub backup_dir: PathBuf,
+    /// Load the firmware afterwards.
+    pub activate: bool,
+}
+
+/// Say what [`recover`] would do.
+///
+/// # Errors
+/// When the card or its flash cannot be read.
+pub fn plan_recover(
+    device: &mut Device,
+    image: &ImageFile,
+    request: &RecoverRequest,
+    events: &mut dyn Events,
+) -> Result<PlanReport, JobError> {
+    let _ = (device, image, request, events);
+    todo!()
+}
+
+/// Put an image on a card in recovery mode or without a valid image. Refused when the card holds
+/// one. May be run again after an interruption.
+///
+/// # Errors
+/// [`JobError`]; its class says what is left on the card.
+pub fn recover(
+    device: &mut Device,
+    image: &ImageFile,
+    request: &RecoverRequest,
+    confirm: Confirm<'_>,
+    events: &mut dyn Events,
+) -> Result<WriteOutcome, JobError> {
+    let _ = (device, image, request, confirm, events);
+    todo!()
+}

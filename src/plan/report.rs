@@ -1,0 +1,61 @@
+//! A plan as people and programs read it.
+
+use super::{Change, Check, Kept, Target};
+use crate::flash::{EraseSize, SectorMap};
+use crate::image::{FlashAddr, Version};
+use serde::Serialize;
+
+/// One erase of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EraseReport {
+    /// Where.
+    pub at: FlashAddr,
+    /// How much.
+    pub size: EraseSize,
+}
+
+/// The writes of a plan, in figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActionReport {
+    /// Where the image goes; `None` for jobs that write no image.
+    pub target: Option<Target>,
+    /// Address of the new signature.
+    pub signature_at: Option<FlashAddr>,
+    /// Signatures that are voided after the commit.
+    pub retire: Vec<FlashAddr>,
+    /// Survives an interruption at any point (P1).
+    pub survives_interruption: bool,
+    /// Erases in order.
+    pub erases: Vec<EraseReport>,
+    /// Number of program commands.
+    pub programs: usize,
+    /// Bytes programmed.
+    pub program_bytes: u64,
+    /// Typical time of all erases and programs, in milliseconds.
+    pub estimate_ms: u64,
+    /// The whole flash, cell by cell.
+    pub map: SectorMap,
+}
+
+/// A plan without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlanReport {
+    /// Every check, passed or not, in a fixed order.
+    pub checks: Vec<Check>,
+    /// True when a check refuses.
+    pub refused: bool,
+    /// The card already holds exactly this.
+    pub nothing_to_do: bool,
+    /// Version of the image that boots now.
+    pub from_version: Option<Version>,
+    /// Version of the new image.
+    pub to_version: Option<Version>,
+    /// What will be different.
+    pub changes: Vec<Change>,
+    /// What stays.
+    pub kept: Vec<Kept>,
+    /// Sentences a person must read before saying yes.
+    pub warnings: Vec<String>,
+    /// What to do; `None` when refused or when there is nothing to do.
+    pub action: Option<ActionReport>,
+}
