@@ -18,9 +18,12 @@ mod rom;
 mod scan;
 mod section;
 mod source;
+mod stamp;
 
 pub use addr::{AddressMap, FlashAddr, Half, ImageOffset};
-pub use build::{BuildError, Recipe, build};
+pub use build::{
+    BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
+};
 pub use crc::{Running as RunningCrc, crc16};
 pub use finding::{Finding, FindingId, FlintVerdict, Severity};
 pub use identity::{Guid, GuidSection, Identity, Mac};

@@ -1,0 +1,238 @@
+//! Expansion ROMs with right headers and checksums (fs2-image §8, PCI Firmware Specification 3.0
+//! §5.1 for the header and the PCIR structure).
+
+use super::BuildError;
+use super::filler::Filler;
+use serde::{Deserialize, Serialize};
+
+/// One version block (`mlxsign:`) of a ROM to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RomBlock {
+    /// Product id: 0x10 PXE, 0x11 UEFI, 0x12 CLP, 0xF the text form …
+    pub product: u16,
+    /// Version numbers: the first has 8 bits, the second 8, the third 16.
+    pub version: (u8, u8, u16),
+    /// PCI device id, 0 = any. Stored for product ids from 0x10 on.
+    pub device_id: u16,
+    /// Port, 0 = not given; 4 bits.
+    pub port: u8,
+    /// 0 IB, 1 ETH, 2 VPI, 0xFF = not given.
+    pub protocol: u8,
+    /// 0 = not given, 1 AMD64, 2 AARCH64, 3 both, 4 IA32; 4 bits.
+    pub cpu: u8,
+    /// Version text of product id 0xF.
+    pub text: Option<String>,
+}
+
+/// Where the version blocks lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockPlace {
+    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot (§8.1).
+    Tail,
+    /// At this offset inside the first PCI image, where its checksum covers them.
+    Inside(u32),
+}
+
+/// A small description of an expansion ROM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RomRecipe {
+    /// Version blocks, in order.
+    pub blocks: Vec<RomBlock>,
+    /// Bytes of the whole ROM, version blocks included; a multiple of 4.
+    pub size: u32,
+    /// Number of PCI images that share them, 1..=4.
+    pub images: u8,
+    /// Where the version blocks lie.
+    pub place: BlockPlace,
+    /// PCI vendor id in the PCIR structures.
+    pub vendor_id: u16,
+    /// PCI device id in the PCIR structures.
+    pub device_id: u16,
+    /// Seed of the filler code.
+    pub seed: u64,
+}
+
+/// PCI images come in units of 512 bytes.
+const UNIT: u32 = 512;
+/// Length field of the header: one byte of units.
+const MAX_UNITS: u32 = 255;
+/// Offset of the PCIR structure in every image made here; a multiple of 4 as PCI wants it.
+const PCIR_AT: u16 = 0x1C;
+
+impl Default for RomRecipe {
+    fn default() -> Self {
+        Self::pxe((3, 4, 752), 0x1003, 0x2000)
+    }
+}
+
+impl RomRecipe {
+    /// A FlexBoot-like ROM: one PCI image with blank fill at its end, one PXE block behind it.
+    #[must_use]
+    pub fn pxe(version: (u8, u8, u16), device_id: u16, size: u32) -> Self {
+        Self {
+            blocks: vec![RomBlock::new(0x10, version, device_id)],
+            size,
+            images: 1,
+            place: BlockPlace::Tail,
+            vendor_id: 0x15B3,
+            device_id,
+            seed: u64::from(version.2),
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a number is out of range or the parts do not fit `size`.
+    pub fn build(&self) -> Result<Vec<u8>, BuildError> {
+        let out_of_range = |field, value: u64| Err(BuildError::OutOfRange { field, value });
+        if self.size % 4 != 0 || self.size as usize > super::super::stamp::MAX_BODY {
+            return out_of_range("size of the ROM", self.size.into());
+        }
+        if !(1..=4).contains(&self.images) {
+            return out_of_range("PCI images in the ROM", self.images.into());
+        }
+        let mut blocks = Vec::new();
+        for block in &self.blocks {
+            blocks.extend(block.bytes()?);
+        }
+        let blocks_len = blocks.len() as u32;
+        let tail = match self.place {
+            BlockPlace::Tail => blocks_len,
+            BlockPlace::Inside(_) => 0,
+        };
+        let images = u32::from(self.images);
+        let too_small = BuildError::TooSmall {
+            needed: images * UNIT + tail,
+            wanted: self.size,
+        };
+        let code = self.size.checked_sub(tail).ok_or(too_small.clone())?;
+        let units = (code / UNIT / images).min(MAX_UNITS);
+        if units == 0 {
+            return Err(too_small);
+        }
+        let mut rom = Vec::with_capacity(self.size as usize);
+        for index in 0..self.images {
+            rom.extend(self.pci_image(units, index));
+        }
+        // Whatever no PCI image takes is blank, as in the real one.
+        rom.resize(code as usize, 0xFF);
+        match self.place {
+            BlockPlace::Tail => rom.extend(blocks),
+            BlockPlace::Inside(at) => {
+                let end = u64::from(at) + u64::from(blocks_len);
+                // The last byte of the image is its checksum.
+                if at < 0x40 || end >= u64::from(units * UNIT) {
+                    return out_of_range("place of the version blocks", at.into());
+                }
+                rom[at as usize..at as usize + blocks.len()].copy_from_slice(&blocks);
+            }
+        }
+        for image in 0..self.images as usize {
+            let len = (units * UNIT) as usize;
+            make_sum_zero(&mut rom[image * len..(image + 1) * len]);
+        }
+        Ok(rom)
+    }
+
+    /// One PCI image without its checksum.
+    fn pci_image(&self, units: u32, index: u8) -> Vec<u8> {
+        let len = (units * UNIT) as usize;
+        let uefi = self
+            .blocks
+            .get(usize::from(index))
+            .is_some_and(|b| b.product == 0x11);
+        let mut image = vec![0; 0x38];
+        image[0] = 0x55;
+        image[1] = 0xAA;
+        image[2] = units as u8;
+        // Entry point: a short jump behind the structures.
+        image[3..5].copy_from_slice(&[0xEB, 0x36]);
+        image[0x18..0x1A].copy_from_slice(&PCIR_AT.to_le_bytes());
+        let pcir = usize::from(PCIR_AT);
+        image[pcir..pcir + 4].copy_from_slice(b"PCIR");
+        image[pcir + 4..pcir + 6].copy_from_slice(&self.vendor_id.to_le_bytes());
+        image[pcir + 6..pcir + 8].copy_from_slice(&self.device_id.to_le_bytes());
+        image[pcir + 0x0A..pcir + 0x0C].copy_from_slice(&0x18_u16.to_le_bytes());
+        // Class code: network controller, Ethernet.
+        image[pcir + 0x0F] = 0x02;
+        image[pcir + 0x10..pcir + 0x12].copy_from_slice(&(units as u16).to_le_bytes());
+        image[pcir + 0x12..pcir + 0x14].copy_from_slice(&1_u16.to_le_bytes());
+        image[pcir + 0x14] = if uefi { 3 } else { 0 };
+        image[pcir + 0x15] = if index + 1 == self.images { 0x80 } else { 0 };
+        // Nine tenths code, the rest blank.
+        let code = (len - image.len()) / 4 * 9 / 10;
+        image.extend(Filler::new(self.seed, 0x2000 + u64::from(index)).words(code));
+        image.resize(len, 0xFF);
+        image
+    }
+}
+
+impl RomBlock {
+    /// A block of this product and version, nothing else given.
+    #[must_use]
+    pub fn new(product: u16, version: (u8, u8, u16), device_id: u16) -> Self {
+        Self {
+            product,
+            version,
+            device_id,
+            port: 0,
+            protocol: 0xFF,
+            cpu: 0,
+            text: None,
+        }
+    }
+
+    /// The block as stored: the mark, then little-endian dwords (fs2-image §8.1).
+    fn bytes(&self) -> Result<Vec<u8>, BuildError> {
+        for (field, value) in [
+            ("port of a ROM block", self.port),
+            ("cpu of a ROM block", self.cpu),
+        ] {
+            if value > 15 {
+                return Err(BuildError::OutOfRange {
+                    field,
+                    value: value.into(),
+                });
+            }
+        }
+        let (a, b, c) = self.version;
+        let mut words = vec![u32::from(self.product) << 16 | u32::from(a)];
+        words.push(u32::from(b) << 16 | u32::from(c));
+        words.push(
+            u32::from(self.device_id) << 16
+                | u32::from(self.port) << 12
+                | u32::from(self.cpu) << 8
+                | u32::from(self.protocol),
+        );
+        let mut bytes = b"mlxsign:".to_vec();
+        let text = self.text.as_deref().unwrap_or("");
+        if self.product == 0xF {
+            // w3: string length, and a signature length that covers the string.
+            if text.len() > 255 {
+                return Err(BuildError::TextTooLong {
+                    field: "ROM version text",
+                    max: 255,
+                });
+            }
+            let signature = text.len().div_ceil(4) + 4;
+            words.push((text.len() as u32) << 8 | signature as u32);
+        }
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        if self.product == 0xF {
+            bytes.extend(text.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Set the last byte so that all bytes sum to 0 mod 256.
+fn make_sum_zero(image: &mut [u8]) {
+    if let Some((last, rest)) = image.split_last_mut() {
+        let sum = rest.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+        *last = sum.wrapping_neg();
+    }
+}
