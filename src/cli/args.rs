@@ -121,8 +121,9 @@ pub struct VerifyArgs {
 #[derive(Args, Debug)]
 pub struct BackupArgs {
     /// Directory in which the backup's own directory is made
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
+    /// [default: the state directory, see `cx3flash man`]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options that change what a burn does to the card.
@@ -164,13 +165,9 @@ pub struct BurnArgs {
     #[command(flatten)]
     pub options: BurnOptionArgs,
     #[command(flatten)]
-    pub confirm: ConfirmArgs,
-    /// Directory in which the backup's own directory is made
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub backup_dir: PathBuf,
-    /// Leave the old firmware running; the new one starts with the next power-on
-    #[arg(long)]
-    pub no_activate: bool,
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
 }
 
 /// `--yes`
@@ -181,16 +178,51 @@ pub struct ConfirmArgs {
     pub yes: bool,
 }
 
+/// Options of every command that writes to the card.
+#[derive(Args, Debug, Clone)]
+pub struct WriteArgs {
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// Directory in which the backup's own directory is made [default: the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+}
+
+/// `--no-activate`
+#[derive(Args, Debug, Clone)]
+pub struct ActivateArgs {
+    /// Leave the old firmware running; the new one starts with the next power-on
+    #[arg(long)]
+    pub no_activate: bool,
+}
+
+/// `rom write`
+#[derive(Args, Debug)]
+pub struct RomWriteArgs {
+    /// ROM file
+    pub rom: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+/// `identity set`
+#[derive(Args, Debug)]
+pub struct IdentitySetArgs {
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
 /// `restore`
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
-    /// Backup directory (it holds manifest.json)
+    /// Backup directory (it holds manifest.json), or the flash.bin of one
     pub backup: PathBuf,
     #[command(flatten)]
-    pub confirm: ConfirmArgs,
-    /// Directory in which a backup of the present state is made first
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub backup_dir: PathBuf,
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
 }
 
 /// Whom a card shall be; shared by `recover`, `identity set` and `sim create`.
@@ -227,10 +259,9 @@ pub struct RecoverArgs {
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]
-    pub confirm: ConfirmArgs,
-    /// Directory in which a backup of the present state is made first
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub backup_dir: PathBuf,
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
 }
 
 /// `rom …`
@@ -250,23 +281,9 @@ pub enum RomCommand {
         image: Option<PathBuf>,
     },
     /// Put a ROM on the card (the image is burned again with it)
-    Write {
-        /// ROM file
-        rom: PathBuf,
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-        /// Directory in which the backup's own directory is made
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        backup_dir: PathBuf,
-    },
+    Write(RomWriteArgs),
     /// Take the ROM off the card (the image is burned again without it)
-    Remove {
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-        /// Directory in which the backup's own directory is made
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        backup_dir: PathBuf,
-    },
+    Remove(WriteArgs),
 }
 
 /// `config …`
@@ -278,13 +295,7 @@ pub enum ConfigCommand {
         image: Option<PathBuf>,
     },
     /// Erase the NV configuration sectors: settings fall back to the ini's
-    Reset {
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-        /// Directory in which the backup's own directory is made
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        backup_dir: PathBuf,
-    },
+    Reset(WriteArgs),
 }
 
 /// `identity …`
@@ -296,15 +307,7 @@ pub enum IdentityCommand {
         image: Option<PathBuf>,
     },
     /// Give the card another identity (the image is burned again with it)
-    Set {
-        #[command(flatten)]
-        identity: IdentityArgs,
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-        /// Directory in which the backup's own directory is made
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        backup_dir: PathBuf,
-    },
+    Set(IdentitySetArgs),
 }
 
 /// `flash …`

@@ -49,20 +49,16 @@ pub enum Code {
     ImageDamaged,
     /// The file is no expansion ROM.
     RomUnusable,
-    /// There is no ROM.
-    NoRom,
-    /// There is no ini.
-    NoIni,
+    /// A file is longer than any of its kind.
+    FileTooLarge,
+    /// The image has no ROM, ini or other part that was asked for.
+    NoPart,
+    /// The card holds no valid image.
+    NoImageOnCard,
     /// The image cannot be changed as wanted.
     Patch,
     /// The backup directory is no backup.
     NotABackup,
-    /// A backup's file does not match its digest.
-    BackupDamaged,
-    /// A backup of another card.
-    BackupForeign,
-    /// The backup could not be made.
-    BackupFailed,
     /// A check of the plan refuses.
     Refused,
     /// The PSIDs differ.
@@ -83,12 +79,8 @@ pub enum Code {
     InUse,
     /// Not a ConnectX-3.
     NotOurs,
-    /// The card runs in recovery mode where a working one is needed.
+    /// The card is left without anything that boots.
     RecoveryMode,
-    /// The card has a valid image where `recover` was asked for.
-    NotNeeded,
-    /// The card has no identity and none was given.
-    NoIdentity,
     /// The flash chip does not answer or is not known.
     FlashChip,
     /// Write protection.
@@ -165,9 +157,8 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::ImageDamaged => format!("cx3flash verify {image} shows where; fetch the file again"),
         Code::NoImage => "name a ConnectX-3 firmware image (.bin)".into(),
         Code::NotABackup => "name the directory that holds manifest.json".into(),
-        Code::BackupDamaged => "name another backup; this one was changed after it was made".into(),
-        Code::BackupFailed => {
-            "name a directory that can be written and has room: --backup-dir DIR (backup: --out DIR)".into()
+        Code::FileUnwritable => {
+            "name a directory that can be written and has room (--backup-dir DIR, backup: --out DIR)".into()
         }
         Code::Refused => format!("{card} plan {image} lists every check"),
         Code::PsidDiffers => match facts.psids {
@@ -183,10 +174,9 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::CardGone => "power the machine off and on, then: cx3flash list".into(),
         Code::SemaphoreHeld => format!("if no other tool is at work: {card} unlock"),
         Code::InUse => "let the other tool finish, then type the same again".into(),
-        Code::RecoveryMode | Code::NoIdentity => format!(
+        Code::RecoveryMode | Code::NoImageOnCard => format!(
             "{card} recover {image} --identity BACKUP/identity.json   (or --guid G --mac M from the label)"
         ),
-        Code::NotNeeded => format!("{card} burn {image}"),
         Code::FlashFailed | Code::CardFailed if facts.backup.is_some() => {
             format!("{card} restore {backup}")
         }
@@ -194,19 +184,18 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::ActivateFailed => {
             "power the machine off and on; the new firmware is on the flash".into()
         }
-        Code::BackupForeign
-        | Code::CardFileIo
+        Code::CardFileIo
         | Code::CardFailed
         | Code::CardLocked
         | Code::Declined
         | Code::Differs
+        | Code::FileTooLarge
         | Code::FileUnreadable
-        | Code::FileUnwritable
+        | Code::ImageEmpty
+        | Code::NoPart
         | Code::FlashFailed
         | Code::Internal
         | Code::Interrupted
-        | Code::NoIni
-        | Code::NoRom
         | Code::NotOurs
         | Code::Patch
         | Code::RomUnusable

@@ -1,0 +1,176 @@
+//! From a job's error to what the user is told: exit code, stable name, facts for the hint.
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::hints::{Code, Facts};
+use crate::card::CardError;
+use crate::flash::FlashError;
+use crate::image::{ImageError, PatchError};
+use crate::job::{ExitClass, JobError};
+use crate::plan::CheckId;
+use crate::sim::CardFileError;
+use serde_json::json;
+use std::path::Path;
+
+/// The exit table's row for a job's class.
+pub(super) fn exit(class: ExitClass) -> Exit {
+    match class {
+        ExitClass::Done => Exit::Done,
+        ExitClass::Failed => Exit::Failed,
+        ExitClass::NothingToDo => Exit::NothingToDo,
+        ExitClass::NoCard => Exit::NoCard,
+        ExitClass::Refused => Exit::Refused,
+        ExitClass::NotReady => Exit::NotReady,
+        ExitClass::StillBoots => Exit::FailedBoots,
+        ExitClass::NeedsRecover => Exit::NeedsRecover,
+        ExitClass::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// What the user is told of a job's error.
+pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
+    let mut failure = Failure::from_error(exit(error.class()), code(error), error);
+    let mut facts = *facts;
+    match error {
+        JobError::Stopped { stopped, backup } => {
+            facts.backup = backup.as_deref();
+            failure.result = Some(json!({ "stopped": {
+                "phase": stopped.phase,
+                "at": stopped.at,
+                "boots": stopped.boots,
+                "touched": stopped.touched,
+            }, "backup": backup }));
+        }
+        JobError::WrongBoot { boots, backup, .. } => {
+            facts.backup = backup.as_deref();
+            failure.result = Some(json!({ "boots": boots, "backup": backup }));
+        }
+        JobError::Refused { report } => {
+            failure.message = "refused by a check".into();
+            failure.causes = report
+                .checks
+                .iter()
+                .filter(|c| !c.ok)
+                .map(|c| format!("{}: {}", super::names::of(&c.id), c.detail))
+                .collect();
+            failure.result = Some(json!({ "plan": report }));
+        }
+        JobError::ImageFile { path, .. } | JobError::RawDump { path } if facts.image.is_none() => {
+            let path = path.clone();
+            return failure.with_hint(&Facts {
+                image: Some(&path),
+                ..facts
+            });
+        }
+        _ => {}
+    }
+    if failure.exit == Exit::NeedsRecover {
+        failure.hint = Some(recover_hint(&facts));
+    }
+    failure.with_hint(&facts)
+}
+
+/// After a stop that left nothing bootable the next step is the same whatever the cause was.
+fn recover_hint(facts: &Facts<'_>) -> String {
+    let hint = |code| super::hints::hint(code, facts).unwrap_or_default();
+    match facts.backup {
+        Some(_) => hint(Code::FlashFailed),
+        None => hint(Code::RecoveryMode),
+    }
+}
+
+fn code(error: &JobError) -> Code {
+    match error {
+        JobError::NoSuchCard { .. } => Code::CardKind,
+        JobError::CardFile(error) => card_file(error),
+        JobError::Card(error) => card(error),
+        JobError::Flash(error) => flash(error),
+        JobError::Source(_) => Code::CardFailed,
+        JobError::ReadFile { .. } => Code::FileUnreadable,
+        JobError::WriteFile { source, .. } => match source.kind() {
+            std::io::ErrorKind::AlreadyExists => Code::Exists,
+            _ => Code::FileUnwritable,
+        },
+        JobError::NotWritten { .. } => Code::FileUnwritable,
+        JobError::FileTooLarge { .. } => Code::FileTooLarge,
+        JobError::ImageFile { source, .. } => image(source),
+        JobError::RawDump { .. } => Code::ImageIsDump,
+        JobError::RomFile { .. } => Code::RomUnusable,
+        JobError::BadFile { .. } => Code::NotABackup,
+        JobError::Patch(PatchError::SelfCheck(_)) => Code::Internal,
+        JobError::Patch(_) => Code::Patch,
+        JobError::Layout(_) => Code::Refused,
+        JobError::NoImage(_) => Code::NoImageOnCard,
+        JobError::NoPart(_) => Code::NoPart,
+        JobError::Refused { .. } if error.refused_by() == [CheckId::Psid] => Code::PsidDiffers,
+        JobError::Refused { .. } => Code::Refused,
+        JobError::Declined => Code::Declined,
+        JobError::Interrupted => Code::Interrupted,
+        JobError::Stopped { stopped, .. } => flash(&stopped.source),
+        JobError::WrongBoot { .. } => Code::FlashFailed,
+        JobError::NotActivated { .. } => Code::ActivateFailed,
+        JobError::InUse { .. } => Code::InUse,
+    }
+}
+
+fn card_file(error: &CardFileError) -> Code {
+    match error {
+        CardFileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Code::CardFileMissing
+        }
+        CardFileError::Io { .. } => Code::CardFileIo,
+        CardFileError::NotOne(_) => Code::CardFileForeign,
+        CardFileError::Version { .. } => Code::CardFileVersion,
+        CardFileError::Damaged(..) => Code::CardFileDamaged,
+        CardFileError::Busy { .. } => Code::CardBusy,
+        CardFileError::Exists(_) => Code::Exists,
+    }
+}
+
+fn card(error: &CardError) -> Code {
+    match error {
+        CardError::Gone { .. } => Code::CardGone,
+        CardError::Locked => Code::CardLocked,
+        CardError::NotOurs(_) => Code::NotOurs,
+        CardError::SemaphoreHeld { .. } => Code::SemaphoreHeld,
+        CardError::Road(_) | CardError::BadAccess { .. } | CardError::FlushTimeout(_) => {
+            Code::CardFailed
+        }
+    }
+}
+
+fn flash(error: &FlashError) -> Code {
+    match error {
+        FlashError::Card(error) => card(error),
+        FlashError::NoChip(_) | FlashError::UnknownChip(_) => Code::FlashChip,
+        FlashError::Protected { .. } => Code::Protected,
+        FlashError::Interrupted => Code::Interrupted,
+        _ => Code::FlashFailed,
+    }
+}
+
+fn image(error: &ImageError) -> Code {
+    match error {
+        ImageError::Empty => Code::ImageEmpty,
+        ImageError::Zip => Code::ImageZip,
+        ImageError::OtherFormat(_) => Code::ImageGeneration,
+        ImageError::Mfa => Code::ImageArchive,
+        ImageError::RomFile => Code::ImageIsRom,
+        ImageError::TooShort(_) | ImageError::NoMagic => Code::NoImage,
+        ImageError::Unaligned(_) | ImageError::FailsafeWord(_) | ImageError::Source(_) => {
+            Code::ImageDamaged
+        }
+    }
+}
+
+/// The failure of an opening of `path` as a card file by the simulator's own commands.
+pub(super) fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
+    let name = format!("sim:{}", path.display());
+    failure(
+        &JobError::CardFile(error),
+        &Facts {
+            card: Some(&name),
+            ..Facts::default()
+        },
+    )
+}

@@ -1,0 +1,92 @@
+//! A plan as `plan` prints it and `burn` prints it before it does it.
+
+use crate::cli::{names, sector_map, units};
+use crate::image::Half;
+use crate::plan::{ActionReport, Change, PlanReport, Target};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The whole plan.
+pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
+    let mut out = String::new();
+    out.push_str("Checks\n");
+    for check in &plan.checks {
+        let mark = if check.ok { "ok" } else { "REFUSED" };
+        let name = names::of(&check.id);
+        let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
+    }
+    if !plan.changes.is_empty() {
+        out.push_str("\nChanges\n");
+        for change in &plan.changes {
+            let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
+        }
+    }
+    if !plan.kept.is_empty() {
+        out.push_str("\nKept\n");
+        for kept in &plan.kept {
+            let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
+        }
+    }
+    if let Some(action) = &plan.action {
+        out.push_str("\nFlash\n");
+        out.push_str(&sector_map::draw(&action.map, colours));
+        out.push_str(&figures(action));
+    }
+    if !plan.warnings.is_empty() {
+        out.push_str("\nWarnings\n");
+        for warning in &plan.warnings {
+            let _ = writeln!(out, "  ! {warning}");
+        }
+    }
+    if plan.refused {
+        out.push_str("\nRefused: nothing will be written.\n");
+    } else if plan.nothing_to_do {
+        out.push_str("\nNothing to do: the card already holds exactly this.\n");
+    }
+    out
+}
+
+fn from_to(change: &Change) -> String {
+    let side = |text: &Option<String>| {
+        text.as_deref()
+            .map_or_else(|| "(none)".to_owned(), shown)
+    };
+    format!("{} -> {}", side(&change.from), side(&change.to))
+}
+
+fn shown(value: &str) -> String {
+    if value.is_empty() {
+        "(empty)".into()
+    } else {
+        crate::cli::failure::one_line(value)
+    }
+}
+
+fn figures(action: &ActionReport) -> String {
+    let target = match action.target {
+        Some(Target::Half { half, .. }) => match half {
+            Half::Even => "into the even half, the odd one stays as it is until the commit; ",
+            Half::Odd => "into the odd half, the even one stays as it is until the commit; ",
+        },
+        Some(Target::InPlace) => "over the only image; ",
+        None => "",
+    };
+    let cut = if action.survives_interruption {
+        "an interruption at any point leaves a card that boots"
+    } else {
+        "an interruption leaves a card that must be finished with `recover` or `restore`"
+    };
+    format!(
+        "  {target}{} erases, {} programs ({}), about {}; {cut}\n",
+        action.erases.len(),
+        action.programs,
+        units::kib(action.program_bytes),
+        units::time(Duration::from_millis(action.estimate_ms)),
+    )
+}
+
+/// PSID before and after, for the hint of a refused PSID change.
+pub(in crate::cli) fn hint_psids(plan: &PlanReport) -> Option<(String, String)> {
+    let change = plan.changes.iter().find(|c| c.field == "psid")?;
+    Some((change.from.clone()?, change.to.clone()?))
+}
