@@ -1,10 +1,16 @@
 //! The boot ROM: which image would start.
+//!
+//! On a software reset the boot address register comes first (flash-hardware §6.5); then, and at
+//! power-on, every candidate that carries the magic, lowest first, and the next one when an image
+//! does not verify. That order, and that the ROM checks every CRC, are UNCONFIRMED (§12.2,
+//! fs2-image §1.6): tests that want to be safe under either order use [`BootOutcomes`].
 
-use crate::image::{FlashAddr, Version};
-use serde::Serialize;
+use super::CardSpec;
+use crate::image::{Depth, FlashAddr, Form, Image, Layout, Version, read, scan};
+use serde::{Deserialize, Serialize};
 
 /// What a power-on finds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "boots")]
 pub enum BootOutcome {
     /// This image starts.
@@ -16,4 +22,116 @@ pub enum BootOutcome {
     },
     /// None does: the card comes up with its recovery id.
     Recovery,
+}
+
+/// What a power-on finds under both orders of search.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootOutcomes {
+    /// Candidates from the lowest address up.
+    pub lowest_first: BootOutcome,
+    /// Candidates from the highest address down.
+    pub highest_first: BootOutcome,
+}
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Running {
+    pub(super) outcome: BootOutcome,
+    /// PCI device id.
+    pub(super) device_id: u16,
+    /// 0x1f064..0x1f073 (flash-hardware §7.4); the build time is not kept by the image room and
+    /// reads 0.
+    pub(super) block: [u32; 4],
+}
+
+impl Running {
+    /// No firmware.
+    pub(super) fn recovery(spec: &CardSpec) -> Self {
+        Self {
+            outcome: BootOutcome::Recovery,
+            device_id: spec.recovery_id(),
+            block: [0; 4],
+        }
+    }
+
+    pub(super) fn is_recovery(&self) -> bool {
+        self.outcome == BootOutcome::Recovery
+    }
+}
+
+/// The image at `start`, if the boot ROM would take it.
+fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
+    let mut source = flash;
+    let image = read(&mut source, start, Form::Striped, Depth::Full).ok()?;
+    let placed = match image.layout {
+        Layout::NonFailsafe => start.0 == 0,
+        Layout::Failsafe { chunk_log2 } => {
+            start.0 == 0 || 1_u32.checked_shl(chunk_log2.into()) == Some(start.0)
+        }
+    };
+    let here = (spec.hw_id, spec.revision);
+    let made_for_us = image
+        .info
+        .as_ref()
+        .and_then(|info| info.supported_hw.as_ref())
+        .is_none_or(|list| list.contains(&here));
+    (placed && made_for_us && image.is_sound()).then_some(image)
+}
+
+fn first_of(
+    flash: &[u8],
+    spec: &CardSpec,
+    candidates: impl IntoIterator<Item = FlashAddr>,
+) -> Running {
+    let Some(image) = candidates
+        .into_iter()
+        .find_map(|start| bootable(flash, spec, start))
+    else {
+        return Running::recovery(spec);
+    };
+    let info = image.info.unwrap_or_default();
+    let version = info.fw_version.unwrap_or_default();
+    let date = info.release_date.unwrap_or_default();
+    Running {
+        outcome: BootOutcome::Image {
+            start: image.start,
+            version,
+        },
+        device_id: info.device_id.unwrap_or(spec.usual_id()),
+        block: [
+            u32::from(version.major) << 16,
+            u32::from(version.minor) << 16 | u32::from(version.subminor),
+            0,
+            u32::from(date.year_bcd) << 16
+                | u32::from(date.month_bcd) << 8
+                | u32::from(date.day_bcd),
+        ],
+    }
+}
+
+fn magics(flash: &[u8]) -> Vec<FlashAddr> {
+    let mut source = flash;
+    scan(&mut source).map(|s| s.magics).unwrap_or_default()
+}
+
+/// Power-on.
+pub(super) fn power_on(flash: &[u8], spec: &CardSpec) -> Running {
+    first_of(flash, spec, magics(flash))
+}
+
+/// Software reset with this boot address register; its low byte means nothing we know (§12.2).
+pub(super) fn reset(flash: &[u8], spec: &CardSpec, boot_address: u32) -> Running {
+    let magics = magics(flash);
+    let wanted = FlashAddr(boot_address >> 8);
+    let first = magics.contains(&wanted).then_some(wanted);
+    first_of(flash, spec, first.into_iter().chain(magics))
+}
+
+/// Power-on under both orders.
+pub(super) fn outcomes(flash: &[u8], spec: &CardSpec) -> BootOutcomes {
+    let magics = magics(flash);
+    BootOutcomes {
+        lowest_first: first_of(flash, spec, magics.iter().copied()).outcome,
+        highest_first: first_of(flash, spec, magics.iter().rev().copied()).outcome,
+    }
 }

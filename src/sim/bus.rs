@@ -1,1 +1,302 @@
+//! CR-space: one match for reads, one for writes, and the memory road with its posted writes.
+//!
+//! | register | behaviour |
+//! |---|---|
+//! | 0x1f064..0x1f073 | version of what runs, 0 in recovery mode; read only |
+//! | 0x41270 | 0, all ones in recovery mode; read only |
+//! | 0x8069c | the kernel driver's semaphore; reading it is misuse |
+//! | 0xf0000 | boot address, plain, cleared by power only |
+//! | 0xf0010 | reset; reading it is misuse |
+//! | 0xf0014 | HW id and revision; writing it is misuse |
+//! | 0xf0300..0xf03ff | semaphore bank |
+//! | 0xf0400, 0xf0404, 0xf0410..0xf041f | flash gateway |
+//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and both command interfaces (HCR 0x80680, tools HCR 0x80780), on which a posted command is never answered |
 
+use super::state::{Hold, Posted, State};
+use super::{Op, config};
+use crate::card::CrError;
+
+/// Bytes of CR-space (flash-hardware §2.1).
+const SIZE: u32 = 0x10_0000;
+const ALL_ONES: u32 = u32::MAX;
+/// Simulated time of one non-posted bus access.
+pub(super) const READ_NS: u64 = 1000;
+/// Simulated time of one posted write.
+const WRITE_NS: u64 = 150;
+/// Age at which a delayed write has arrived in any case.
+const ARRIVAL_NS: u64 = 20_000;
+const LOCKED: u32 = 0xbad0_cafe;
+
+const VERSION: u32 = 0x1_f064;
+const VERSION_END: u32 = 0x1_f070;
+const RECOVERY_TEST: u32 = 0x4_1270;
+const DRIVER_SEMAPHORE: u32 = 0x8_069c;
+const BOOT_ADDRESS: u32 = 0xf_0000;
+const RESET: u32 = 0xf_0010;
+const DEVICE_ID: u32 = 0xf_0014;
+const BANK: u32 = 0xf_0300;
+const BANK_END: u32 = 0xf_03fc;
+const FLUSH: u32 = 0xf_0380;
+const COMMAND: u32 = 0xf_0400;
+const ADDRESS: u32 = 0xf_0404;
+const DATA: u32 = 0xf_0410;
+const DATA_END: u32 = 0xf_041c;
+
+/// Semaphores that a card file keeps: what outlives a killed process matters to the next one.
+pub(super) const KEPT_SEMAPHORES: [u8; 3] = [40, 47, 63];
+
+fn check(at: u32) -> Result<(), CrError> {
+    if at < SIZE && at.is_multiple_of(4) {
+        Ok(())
+    } else {
+        Err(CrError::BadOffset { at })
+    }
+}
+
+impl State {
+    /// One read through BAR0.
+    pub(super) fn bar_read(&mut self, at: u32) -> Result<u32, CrError> {
+        self.check_offset(at)?;
+        self.spend(READ_NS);
+        self.counters.bar_reads += 1;
+        self.count_access();
+        if self.is_silent() || !self.config.memory_enabled() {
+            return self.answer(at, ALL_ONES);
+        }
+        if !self.outstanding.is_empty() {
+            self.deliver_old();
+        }
+        if self.posted != Posted::Clean && at != FLUSH && at != DEVICE_ID {
+            self.note(format!(
+                "read of {at:#07x} after writes that were not flushed through 0xf0380"
+            ));
+        }
+        let value = self.cr_read(at);
+        if at == FLUSH && value == 0 {
+            match self.posted {
+                Posted::Asked => self.posted = Posted::Clean,
+                Posted::Dirty => self.note("0xf0380 read without writing 0 to it first"),
+                Posted::Clean => {}
+            }
+        }
+        if let Some((_, to, value)) = self.outstanding.pop_front() {
+            self.cr_write(to, value);
+        }
+        self.answer(at, value)
+    }
+
+    /// One write through BAR0.
+    pub(super) fn bar_write(&mut self, at: u32, value: u32) -> Result<(), CrError> {
+        self.check_offset(at)?;
+        self.spend(WRITE_NS);
+        self.counters.bar_writes += 1;
+        self.count_access();
+        if !self.is_silent() && self.config.memory_enabled() {
+            self.posted = if at == FLUSH && value == 0 {
+                Posted::Asked
+            } else {
+                Posted::Dirty
+            };
+            if self.armed.delay == 0 {
+                self.cr_write(at, value);
+            } else {
+                self.outstanding.push_back((self.time.now(), at, value));
+                while self.outstanding.len() > self.armed.delay as usize {
+                    self.deliver_first();
+                }
+            }
+        }
+        self.answer(at, ())
+    }
+
+    /// [`CrError::BadOffset`] for what is no register, recorded as misuse.
+    pub(super) fn check_offset(&mut self, at: u32) -> Result<(), CrError> {
+        check(at).inspect_err(|_| self.note(format!("there is no register at {at:#x}")))
+    }
+
+    /// The value, unless the card file can no longer be written.
+    pub(super) fn answer<T>(&self, at: u32, value: T) -> Result<T, CrError> {
+        match self.store_error {
+            None => Ok(value),
+            Some(errno) => Err(CrError::Io {
+                at,
+                source: std::io::Error::from_raw_os_error(errno),
+            }),
+        }
+    }
+
+    fn deliver_first(&mut self) {
+        if let Some((_, at, value)) = self.outstanding.pop_front() {
+            self.cr_write(at, value);
+        }
+    }
+
+    fn deliver_old(&mut self) {
+        let now = self.time.now();
+        while let Some(&(since, ..)) = self.outstanding.front()
+            && now.saturating_sub(since) >= ARRIVAL_NS
+        {
+            self.deliver_first();
+        }
+    }
+
+    /// What a register answers, whatever the road.
+    pub(super) fn cr_read(&mut self, at: u32) -> u32 {
+        if self.spec.secure_host {
+            return LOCKED;
+        }
+        match at {
+            COMMAND => self.read_command(),
+            DATA..=DATA_END => self.read_data(((at - DATA) / 4) as usize),
+            BANK..=BANK_END => self.read_semaphore(((at - BANK) / 4) as u8),
+            DEVICE_ID => u32::from(self.spec.revision) << 16 | u32::from(self.spec.hw_id),
+            ADDRESS => self.read_address(),
+            BOOT_ADDRESS => self.boot_address,
+            VERSION..=VERSION_END => self.running.block[((at - VERSION) / 4) as usize],
+            RECOVERY_TEST if self.running.is_recovery() => ALL_ONES,
+            RECOVERY_TEST => 0,
+            RESET => {
+                self.note("the reset register was read");
+                0
+            }
+            DRIVER_SEMAPHORE => {
+                self.note("0x8069c was read, which takes the kernel driver's semaphore");
+                u32::from(std::mem::replace(&mut self.driver_semaphore, true))
+            }
+            _ => self.plain.get(&at).copied().unwrap_or(0),
+        }
+    }
+
+    /// What a write to a register does, whatever the road.
+    pub(super) fn cr_write(&mut self, at: u32, value: u32) {
+        if self.spec.secure_host {
+            return;
+        }
+        if self.trace.is_some() && at != FLUSH && !(COMMAND..=DATA_END).contains(&at) {
+            self.log(|| Op::Register { at, value });
+        }
+        match at {
+            COMMAND => self.write_command(value),
+            DATA..=DATA_END => self.write_data(((at - DATA) / 4) as usize, value),
+            BANK..=BANK_END => self.write_semaphore(((at - BANK) / 4) as u8, value),
+            ADDRESS => self.write_address(value),
+            BOOT_ADDRESS => {
+                self.boot_address = value;
+                self.save();
+            }
+            RESET if value & 1 == 1 => self.driver_reset(),
+            DRIVER_SEMAPHORE if value == 0 => self.driver_semaphore = false,
+            DEVICE_ID | RESET | RECOVERY_TEST | VERSION..=VERSION_END | DRIVER_SEMAPHORE => {
+                self.note(format!("{value:#010x} written to {at:#07x}"));
+            }
+            _ => {
+                self.plain.insert(at, value);
+            }
+        }
+    }
+
+    /// Reset asked for by the driver; §3.2 and §7.1 say what must hold first.
+    fn driver_reset(&mut self) {
+        if self.semaphores[63] != Hold::Ours {
+            self.note("software reset without holding semaphore 63");
+        }
+        if self.nor.is_busy(self.time.now()) {
+            self.note("software reset while WIP is set");
+        }
+        self.reset();
+    }
+
+    /// Read-and-set (§3.1).
+    fn read_semaphore(&mut self, n: u8) -> u32 {
+        if self.armed.semaphores && self.armed.holds_on_read(n) {
+            return 1;
+        }
+        let hold = &mut self.semaphores[usize::from(n)];
+        if *hold != Hold::Free {
+            return 1;
+        }
+        *hold = Hold::Ours;
+        if KEPT_SEMAPHORES.contains(&n) {
+            self.log(|| Op::Acquire { number: n });
+            self.save();
+        }
+        0
+    }
+
+    fn write_semaphore(&mut self, n: u8, value: u32) {
+        if value != 0 {
+            self.note(format!("{value:#x} written to semaphore {n}"));
+            return;
+        }
+        if self.armed.semaphores && self.armed.retakes(n) {
+            return;
+        }
+        self.semaphores[usize::from(n)] = Hold::Free;
+        if KEPT_SEMAPHORES.contains(&n) {
+            self.save();
+        }
+    }
+
+    /// One configuration read; `at` is a byte offset.
+    pub(super) fn config_read(&mut self, at: u16) -> u32 {
+        self.spend(READ_NS);
+        self.counters.bar_reads += 1;
+        self.count_access();
+        if self.is_silent() {
+            return ALL_ONES;
+        }
+        match at {
+            config::ADDRESS if self.spec.write_only_address => config::NOT_READABLE,
+            config::ADDRESS => self.config.gateway_address,
+            config::DATA => self.gateway_window(),
+            _ => self.config.read(at, self.running.device_id),
+        }
+    }
+
+    /// The register behind 0x5c. When the write-only variant fetches it is UNCONFIRMED; here it
+    /// is when 0x5c is read.
+    fn gateway_window(&mut self) -> u32 {
+        let asked = self.config.gateway_address;
+        let at = if self.spec.write_only_address {
+            if asked & 1 == 0 {
+                self.note("0x5c read without asking for a read in 0x58");
+                return config::NOT_READABLE;
+            }
+            asked & !1
+        } else {
+            asked
+        };
+        if self.check_offset(at).is_err() {
+            return config::NOT_READABLE;
+        }
+        self.cr_read(at)
+    }
+
+    /// One configuration write; not posted, so it costs what a read costs (INFERRED).
+    pub(super) fn config_write(&mut self, at: u16, value: u32) {
+        self.spend(READ_NS);
+        self.counters.bar_writes += 1;
+        self.count_access();
+        if self.is_silent() {
+            return;
+        }
+        match (at, self.spec.write_only_address) {
+            (config::ADDRESS, false) => self.config.gateway_address = value,
+            (config::ADDRESS, true) => {
+                self.config.gateway_address = value;
+                // The probe of §2.4 writes the device id's offset with bit 0 clear.
+                if value & 1 == 0 && value != DEVICE_ID && self.check_offset(value).is_ok() {
+                    self.cr_write(value, self.config.gateway_data);
+                }
+            }
+            (config::DATA, true) => self.config.gateway_data = value,
+            (config::DATA, false) => {
+                let to = self.config.gateway_address;
+                if self.check_offset(to).is_ok() {
+                    self.cr_write(to, value);
+                }
+            }
+            _ => self.config.write(at, value),
+        }
+    }
+}

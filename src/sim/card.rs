@@ -1,13 +1,19 @@
 //! The card itself.
 
-use super::{BootOutcome, CardFileError, CardSpec, Counters, Fault};
+use super::boot;
+use super::road::{Bar0, ConfigGateway};
+use super::state::{Hold, State};
+use super::store::Store;
+use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Op};
 use crate::card::{Clock, CrSpace};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An access a real card would not like.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misuse {
     /// Number of the register access.
     pub access: u64,
@@ -15,18 +21,23 @@ pub struct Misuse {
     pub what: String,
 }
 
-/// Handle on one simulated card.
+/// Handle on one simulated card; clones are handles on the same card.
 #[derive(Clone)]
 pub struct SimCard {
-    _todo: Rc<()>,
+    state: Rc<RefCell<State>>,
 }
 
 impl SimCard {
+    fn of(state: State) -> Self {
+        Self {
+            state: Rc::new(RefCell::new(state)),
+        }
+    }
+
     /// A fresh card in memory, flash as given (chip-sized; shorter is filled with FF), powered on.
     #[must_use]
     pub fn new(spec: CardSpec, flash: &[u8]) -> Self {
-        let _ = (spec, flash);
-        todo!()
+        Self::of(State::new(spec, flash))
     }
 
     /// A card kept in a file; every change of its flash, semaphores and running version is in the
@@ -35,8 +46,7 @@ impl SimCard {
     /// # Errors
     /// No such file, no card file, or one of another version.
     pub fn open(path: &Path) -> Result<Self, CardFileError> {
-        let _ = path;
-        todo!()
+        Store::open(path).map(Self::of)
     }
 
     /// Make a new card file. Never overwrites.
@@ -44,78 +54,195 @@ impl SimCard {
     /// # Errors
     /// When the file exists or cannot be written.
     pub fn create(path: &Path, spec: CardSpec, flash: &[u8]) -> Result<Self, CardFileError> {
-        let _ = (path, spec, flash);
-        todo!()
+        Store::create(path, State::new(spec, flash)).map(Self::of)
+    }
+
+    /// A deep copy in memory (also of a card kept in a file), with a clock of its own: the cheap
+    /// way to try the same thing many times.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::of(self.state.borrow().fork())
     }
 
     /// Road through BAR0 (memory access: posted writes).
     #[must_use]
     pub fn bar0(&self) -> Box<dyn CrSpace> {
-        todo!()
+        Box::new(Bar0(Rc::clone(&self.state)))
     }
 
-    /// Road through the configuration-cycle gateway 0x58/0x5c.
+    /// Road through the configuration-cycle gateway 0x58/0x5c. Finds the variant of §2.4 by its
+    /// probe; leaves 0x58 pointing at 0xf0014 when dropped.
     #[must_use]
     pub fn config_gateway(&self) -> Box<dyn CrSpace> {
-        todo!()
+        Box::new(ConfigGateway::open(Rc::clone(&self.state)))
+    }
+
+    /// Raw read of one configuration dword at byte offset `at` (a multiple of 4). Reading 0x5c
+    /// has the side effects of the register it points at. All ones when the card does not answer.
+    #[must_use]
+    pub fn config_read(&self, at: u16) -> u32 {
+        self.state.borrow_mut().config_read(at)
+    }
+
+    /// Raw write of one configuration dword at byte offset `at` (a multiple of 4).
+    pub fn config_write(&self, at: u16, value: u32) {
+        self.state.borrow_mut().config_write(at, value);
+    }
+
+    /// Whether the host behind [`SimCard::bar0`] puts COMMAND and the BARs back after a reset, as
+    /// the kernel does (flash-hardware §7.1). True unless said otherwise; whoever serves raw
+    /// configuration space says false.
+    pub fn set_host_restores_config(&self, yes: bool) {
+        self.state.borrow_mut().host_restores_config = yes;
+    }
+
+    /// How long the card is silent after a software reset; 1 s unless said otherwise.
+    pub fn set_reset_time(&self, time: Duration) {
+        self.state.borrow_mut().reset_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }
 
     /// Its time.
     #[must_use]
     pub fn clock(&self) -> Rc<dyn Clock> {
-        todo!()
+        Rc::new(self.state.borrow().time.clone())
     }
 
     /// What it is made of.
     #[must_use]
     pub fn spec(&self) -> CardSpec {
-        todo!()
+        self.state.borrow().spec.clone()
+    }
+
+    /// PCI device id it shows: the running image's, or the recovery id.
+    #[must_use]
+    pub fn pci_device_id(&self) -> u16 {
+        self.state.borrow().running.device_id
     }
 
     /// Flash contents as they are.
     #[must_use]
     pub fn flash(&self) -> Vec<u8> {
-        todo!()
+        self.state.borrow().nor.mem().to_vec()
     }
 
-    /// Which image would start at the next power-on.
+    /// Look at the flash without copying it.
+    pub fn with_flash<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(self.state.borrow().nor.mem())
+    }
+
+    /// Put bytes into the flash from outside, as with a clip on the chip: no register is touched,
+    /// nothing is counted. What lies beyond the chip is dropped.
+    pub fn load_flash(&self, at: u32, bytes: &[u8]) {
+        self.state.borrow_mut().load_flash(at as usize, bytes);
+    }
+
+    /// Which image would start at the next power-on, by the order this simulator assumes.
     #[must_use]
     pub fn boot_outcome(&self) -> BootOutcome {
-        todo!()
+        let state = self.state.borrow();
+        boot::power_on(state.nor.mem(), &state.spec).outcome
+    }
+
+    /// Which image would start at the next power-on under either order of search: which of two
+    /// good images a real boot ROM takes is UNCONFIRMED (fs2-image §1.6).
+    #[must_use]
+    pub fn boot_outcomes(&self) -> BootOutcomes {
+        let state = self.state.borrow();
+        boot::outcomes(state.nor.mem(), &state.spec)
+    }
+
+    /// Which image would start at the next software reset, boot address register included.
+    #[must_use]
+    pub fn reset_outcome(&self) -> BootOutcome {
+        let state = self.state.borrow();
+        boot::reset(state.nor.mem(), &state.spec, state.boot_address).outcome
+    }
+
+    /// What runs now.
+    #[must_use]
+    pub fn running(&self) -> BootOutcome {
+        self.state.borrow().running.outcome.clone()
     }
 
     /// Power off and on: boots, semaphores free, faults gone.
     pub fn power_cycle(&self) {
-        todo!()
+        self.state.borrow_mut().power_cycle();
     }
 
     /// Add a fault.
     pub fn inject(&self, fault: Fault) {
-        let _ = fault;
-        todo!()
+        self.state.borrow_mut().inject(fault);
+    }
+
+    /// Faults that have not been used up.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        self.state.borrow().armed.list()
+    }
+
+    /// Neither registers nor configuration space answer (power cut, pulled out, in reset).
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.state.borrow().is_silent()
+    }
+
+    /// Semaphores of the bank that are taken, by number, lowest first. Looks without taking.
+    #[must_use]
+    pub fn semaphores_held(&self) -> Vec<u8> {
+        let state = self.state.borrow();
+        let by_fault = state.armed.list();
+        (0..64)
+            .filter(|n| {
+                state.semaphores[usize::from(*n)] != Hold::Free
+                    || by_fault
+                        .iter()
+                        .any(|f| matches!(f, Fault::SemaphoreHeld { number, .. } if number == n))
+            })
+            .collect()
     }
 
     /// Counters so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        todo!()
+        self.state.borrow().counters()
     }
 
     /// Counters so far; they start again at zero.
     #[must_use]
     pub fn take_counters(&self) -> Counters {
-        todo!()
+        let mut state = self.state.borrow_mut();
+        let counters = state.counters();
+        state.counters = Counters::default();
+        state.counted_from = state.time.now();
+        counters
     }
 
     /// Number of mutating flash operations since power-on.
     #[must_use]
     pub fn mutations(&self) -> u64 {
-        todo!()
+        self.state.borrow().mutations
     }
 
-    /// Everything a real card would not have liked.
+    /// Everything a real card would not have liked; the first thousand.
     #[must_use]
     pub fn misuse(&self) -> Vec<Misuse> {
-        todo!()
+        self.state.borrow().misuse.clone()
+    }
+
+    /// How much of it there was in all.
+    #[must_use]
+    pub fn misuse_count(&self) -> u64 {
+        self.state.borrow().misuse_count
+    }
+
+    /// Start recording what happens, from nothing.
+    pub fn start_trace(&self) {
+        self.state.borrow_mut().trace = Some(Vec::new());
+    }
+
+    /// What happened since [`SimCard::start_trace`]; empty when it was never called.
+    #[must_use]
+    pub fn trace(&self) -> Vec<Op> {
+        self.state.borrow().trace.clone().unwrap_or_default()
     }
 }

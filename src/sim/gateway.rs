@@ -1,1 +1,246 @@
+//! The flash gateway: command, address and data registers into SPI bytes (flash-hardware §4,
+//! §11 items 6 and 7).
 
+use super::Op;
+use super::state::{Hold, State};
+
+/// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (§5.4).
+const BYTE_NS: u64 = 320;
+const BUSY: u32 = 1 << 30;
+const READ_OP: u32 = 1 << 0;
+const CMD_PHASE: u32 = 1 << 2;
+const ADDR_PHASE: u32 = 1 << 3;
+const DATA_PHASE: u32 = 1 << 4;
+const CS_HOLD: u32 = 1 << 5;
+const FLASH_ENABLE: u32 = 1 << 13;
+/// Bits a driver writes as 0 (§4.2): 1, 7:6, 15:14, 29:24, 31.
+const ZERO: u32 = 0xBF00_C0C2;
+
+/// Registers and wires of the gateway.
+#[derive(Clone, Default)]
+pub(super) struct Gateway {
+    command: u32,
+    address: u32,
+    /// The four data registers, first wire byte first.
+    data: [u8; 16],
+    /// What the data registers hold once the running command is done.
+    arriving: Option<[u8; 16]>,
+    busy_until: u64,
+    pub(super) stuck: bool,
+    /// Chip-select is kept low after the last command.
+    held: bool,
+}
+
+impl Gateway {
+    fn is_busy(&self, now: u64) -> bool {
+        self.stuck || now < self.busy_until
+    }
+}
+
+impl State {
+    fn holds_flash_semaphore(&self) -> bool {
+        self.semaphores[63] == Hold::Ours
+    }
+
+    /// 0xf0400. Looking is allowed without the semaphore: taking over after a crash starts with
+    /// it (§3.4).
+    pub(super) fn read_command(&mut self) -> u32 {
+        let busy = self.gateway.is_busy(self.time.now());
+        // Upper fields read back unchanged: INFERRED (§11 item 6).
+        self.gateway.command & !BUSY | if busy { BUSY } else { 0 }
+    }
+
+    pub(super) fn read_address(&mut self) -> u32 {
+        self.gateway.address
+    }
+
+    /// 0xf0410 + 4n.
+    pub(super) fn read_data(&mut self, n: usize) -> u32 {
+        if !self.holds_flash_semaphore() {
+            self.note("gateway data read without holding semaphore 63");
+        }
+        if self.gateway.is_busy(self.time.now()) {
+            self.note("gateway data read while the gateway is busy");
+        } else if let Some(arrived) = self.gateway.arriving.take() {
+            self.gateway.data = arrived;
+        }
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| self.gateway.data[4 * n + i]);
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    pub(super) fn write_address(&mut self, value: u32) {
+        self.check_quiet_gateway("address");
+        if value > 0xFF_FFFF {
+            self.note(format!(
+                "gateway address {value:#010x} has more than 24 bits"
+            ));
+        }
+        self.gateway.address = value;
+    }
+
+    pub(super) fn write_data(&mut self, n: usize, value: u32) {
+        self.check_quiet_gateway("data");
+        if let Some(arrived) = self.gateway.arriving.take() {
+            self.gateway.data = arrived;
+        }
+        self.gateway.data[4 * n..4 * n + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
+    fn check_quiet_gateway(&mut self, what: &str) {
+        if !self.holds_flash_semaphore() {
+            self.note(format!(
+                "gateway {what} written without holding semaphore 63"
+            ));
+        }
+        if self.gateway.is_busy(self.time.now()) {
+            self.note(format!("gateway {what} written while the gateway is busy"));
+        }
+    }
+
+    pub(super) fn write_command(&mut self, word: u32) {
+        let now = self.time.now();
+        if !self.holds_flash_semaphore() {
+            self.note("gateway command written without holding semaphore 63");
+        }
+        if self.gateway.is_busy(now) {
+            self.note("gateway command written while the gateway is busy");
+            return;
+        }
+        if let Some(arrived) = self.gateway.arriving.take() {
+            self.gateway.data = arrived;
+        }
+        self.gateway.command = word & !BUSY;
+        if word & BUSY == 0 {
+            return;
+        }
+        self.counters.gateway_commands += 1;
+        self.commands += 1;
+        if self.armed.sticks_at_command(self.commands) {
+            self.gateway.stuck = true;
+            self.save();
+            return;
+        }
+        if let Some(why) = refused(word, self.gateway.held) {
+            self.note(format!("gateway command {word:#010x}: {why}"));
+            if word & FLASH_ENABLE == 0 || size_code(word) > 4 {
+                return;
+            }
+        }
+        self.transfer(word, now);
+        for what in std::mem::take(&mut self.nor.notes) {
+            self.note(what);
+        }
+    }
+
+    /// The SPI bytes of one command.
+    fn transfer(&mut self, word: u32, now: u64) {
+        let present = (word >> 11) & 3 == 0;
+        let [_, opcode, ..] = word.to_be_bytes();
+        let [_, a, b, c] = self.gateway.address.to_be_bytes();
+        let chained = self.gateway.held;
+        let mut sent = 0;
+        if present && !chained {
+            self.nor.select();
+        }
+        if word & CMD_PHASE != 0 {
+            sent += 1;
+            if present {
+                self.nor.put(&[opcode], now);
+            }
+            if opcode == 0x05 {
+                self.counters.polls += 1;
+            }
+        }
+        if word & ADDR_PHASE != 0 {
+            sent += 3;
+            if present {
+                self.nor.put(&[a, b, c], now);
+            }
+        }
+        if word & DATA_PHASE != 0 {
+            let len = 1 << size_code(word);
+            let at_data = now + sent * BYTE_NS;
+            sent += len as u64;
+            if word & READ_OP == 0 {
+                let bytes = self.gateway.data;
+                if present {
+                    self.nor.put(&bytes[..len], at_data);
+                }
+            } else {
+                self.receive(len, present, chained && word & CMD_PHASE == 0, at_data);
+            }
+        }
+        self.counters.spi_bytes += sent;
+        // Time goes on when somebody looks; the model's sum has the bytes at once.
+        self.counters.card_time_ns += sent * BYTE_NS;
+        let end = now + sent * BYTE_NS;
+        self.gateway.busy_until = end;
+        self.gateway.held = word & CS_HOLD != 0;
+        if present
+            && !self.gateway.held
+            && let Some(mutation) = self.nor.deselect()
+        {
+            self.mutate(mutation, end);
+        }
+    }
+
+    fn receive(&mut self, len: usize, present: bool, continued: bool, now: u64) {
+        self.reads += 1;
+        let mut bytes = [0xFF; 16];
+        if present {
+            if self.trace.is_some() {
+                self.log_read(len as u32);
+            }
+            self.nor.get(&mut bytes[..len], now);
+        }
+        if continued && self.armed.broken_chain {
+            bytes.iter_mut().for_each(|b| *b = !*b);
+        }
+        let delivered = if self.armed.shortens_read(self.reads) {
+            len / 2
+        } else {
+            len
+        };
+        // Only the transferred bytes change (§11 item 7).
+        let mut data = self.gateway.data;
+        data[..delivered].copy_from_slice(&bytes[..delivered]);
+        self.gateway.arriving = Some(data);
+    }
+
+    fn log_read(&mut self, bytes: u32) {
+        let (Some(start), Some(trace)) = (self.nor.reading(), &mut self.trace) else {
+            return;
+        };
+        match trace.last_mut() {
+            Some(Op::Read { at, len }) if *at + *len == start => *len += bytes,
+            _ => trace.push(Op::Read {
+                at: start,
+                len: bytes,
+            }),
+        }
+    }
+}
+
+fn size_code(word: u32) -> u32 {
+    (word >> 8) & 7
+}
+
+/// What a driver should not have asked, the worst first.
+fn refused(word: u32, held: bool) -> Option<&'static str> {
+    // §11 item 6, INFERRED: without FLASH_ENABLE nothing happens on SPI.
+    if word & FLASH_ENABLE == 0 {
+        Some("FLASH_ENABLE (bit 13) is clear, nothing happens")
+    } else if size_code(word) > 4 {
+        Some("DATA_SIZE is more than 4 (16 bytes)")
+    } else if word & ZERO & !BUSY != 0 {
+        Some("bits are set that must be 0")
+    } else if held && word & CMD_PHASE != 0 {
+        Some("CMD_PHASE while chip-select is held: the opcode goes out as data")
+    } else if held && (word >> 11) & 3 != 0 {
+        Some("another chip selected while chip-select is held")
+    } else if !held && word & CMD_PHASE == 0 {
+        Some("no CMD_PHASE and chip-select is not held: the first byte goes out as opcode")
+    } else {
+        None
+    }
+}

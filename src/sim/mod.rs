@@ -2,23 +2,37 @@
 //! Contract: `reference/flash-hardware.md` §11.
 //!
 //! A [`SimCard`] is a handle; clones see the same card. `bar0` and `config_gateway` are roads to
-//! it ([`crate::card::CrSpace`]), `clock` is its time.
+//! it ([`crate::card::CrSpace`]), `clock` is its time. It is strict: what a real card would not
+//! like is recorded ([`SimCard::misuse`]) and is a failure of the driver under test.
 
+mod armed;
 mod boot;
 mod bus;
 mod card;
+mod clock;
+mod config;
 mod counters;
 mod fault;
 mod file;
 mod gateway;
+mod mutate;
 mod nor;
 mod parts;
+mod rng;
+mod road;
 mod spec;
+mod state;
+mod store;
+mod trace;
 
-pub use boot::BootOutcome;
+#[cfg(test)]
+mod tests;
+
+pub use boot::{BootOutcome, BootOutcomes};
 pub use card::{Misuse, SimCard};
 pub use counters::Counters;
 pub use fault::Fault;
 pub use file::CardFileError;
 pub use parts::SimPart;
 pub use spec::CardSpec;
+pub use trace::Op;

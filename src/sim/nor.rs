@@ -1,1 +1,425 @@
+//! The SPI NOR chip, byte by byte as on its wires (flash-hardware §5, §11 item 8).
+//!
+//! Chip-select down, bytes in and out, chip-select up. What changes the array is decided when
+//! chip-select rises and handed out as a [`Mutation`]; [`super::mutate`] lets faults have
+//! their say and then applies it.
 
+use super::SimPart;
+use super::parts::{PartData, StatusLayout};
+
+/// WIP, bit 0 of every status register 1.
+const WIP: u8 = 1;
+/// WEL, bit 1.
+const WEL: u8 = 2;
+/// Bytes of a page.
+pub(super) const PAGE: u32 = 256;
+
+/// What a command does to the array or the status registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutation {
+    /// `len` bytes (at most 256) from `at`, wrapping inside the page; the bytes are in the page
+    /// buffer.
+    Program { at: u32, len: u32 },
+    /// Aligned sector (or the whole chip) to FF.
+    Erase { at: u32, len: u32, ns: u64 },
+    /// Status register 1, and the second one when the command had two bytes.
+    Status { first: u8, second: Option<u8> },
+}
+
+/// What is to come after the three address bytes.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Read,
+    FastRead,
+    Program,
+    Erase { len: u32, ns: u64 },
+}
+
+/// Where the chip is in a transaction.
+#[derive(Clone, Copy, Debug)]
+enum Wire {
+    /// Chip-select high.
+    Idle,
+    /// Chip-select low, opcode awaited.
+    Opcode,
+    Address {
+        got: u8,
+        at: u32,
+        after: After,
+    },
+    /// One dummy byte of a fast read.
+    Dummy {
+        at: u32,
+    },
+    Read {
+        at: u32,
+    },
+    Program {
+        at: u32,
+        count: u32,
+    },
+    EraseReady {
+        at: u32,
+        len: u32,
+        ns: u64,
+    },
+    /// RDID; pads with 0 after three bytes (§11 item 9).
+    Id {
+        at: usize,
+    },
+    /// ABh: three dummy bytes, then the signature for as long as it is clocked.
+    Signature {
+        at: u8,
+    },
+    /// Any register that repeats for as long as it is clocked.
+    Status1,
+    Status2,
+    Flags,
+    /// B5h: erased non-volatile configuration register, all ones.
+    Ones,
+    WriteEnable,
+    WriteDisable,
+    WriteStatus {
+        bytes: [u8; 2],
+        got: u8,
+    },
+    ChipErase,
+    /// Nothing until chip-select rises; data line reads ones.
+    Ignored,
+}
+
+/// One chip.
+#[derive(Clone)]
+pub(super) struct Nor {
+    data: &'static PartData,
+    mem: Vec<u8>,
+    page: [u8; PAGE as usize],
+    wire: Wire,
+    wel: bool,
+    busy_until: u64,
+    /// Status register 1 without WIP and WEL.
+    pub(super) status: u8,
+    /// SR2 or configuration register.
+    pub(super) second: u8,
+    /// What the driver did wrong in the running transaction; taken by the card.
+    pub(super) notes: Vec<String>,
+}
+
+impl Nor {
+    /// A chip holding `flash`, filled up with FF, cut at its size.
+    pub(super) fn new(part: SimPart, flash: &[u8]) -> Self {
+        let data = part.data();
+        let mut mem = flash.to_vec();
+        mem.resize(data.size as usize, 0xFF);
+        Self {
+            data,
+            mem,
+            page: [0xFF; PAGE as usize],
+            wire: Wire::Idle,
+            wel: false,
+            busy_until: 0,
+            status: data.status.power_up(0),
+            second: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn mem(&self) -> &[u8] {
+        &self.mem
+    }
+
+    pub(super) fn mem_mut(&mut self) -> &mut [u8] {
+        &mut self.mem
+    }
+
+    /// The bytes of the last program command, at their places in the page.
+    pub(super) fn page(&self) -> &[u8; PAGE as usize] {
+        &self.page
+    }
+
+    pub(super) fn size(&self) -> u32 {
+        self.data.size
+    }
+
+    pub(super) fn part(&self) -> &'static PartData {
+        self.data
+    }
+
+    pub(super) fn layout(&self) -> StatusLayout {
+        self.data.status
+    }
+
+    pub(super) fn is_busy(&self, now: u64) -> bool {
+        now < self.busy_until
+    }
+
+    /// A mutation begins.
+    pub(super) fn start(&mut self, now: u64, ns: u64) {
+        self.wel = false;
+        self.busy_until = now.saturating_add(ns);
+    }
+
+    /// WIP never clears again.
+    pub(super) fn stick(&mut self) {
+        self.busy_until = u64::MAX;
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.busy_until == u64::MAX
+    }
+
+    /// Power was off: the latch and whatever ran are gone.
+    pub(super) fn power_up(&mut self) {
+        self.wire = Wire::Idle;
+        self.wel = false;
+        self.busy_until = 0;
+        self.status = self.layout().power_up(self.status);
+    }
+
+    /// Chip-select falls.
+    pub(super) fn select(&mut self) {
+        self.wire = Wire::Opcode;
+    }
+
+    /// Chip-select rises without the chip having noticed a complete command.
+    pub(super) fn abandon(&mut self) {
+        self.wire = Wire::Idle;
+    }
+
+    /// Address of the next byte of a running read.
+    pub(super) fn reading(&self) -> Option<u32> {
+        match self.wire {
+            Wire::Read { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Bytes from the master; what the chip answers is not looked at.
+    pub(super) fn put(&mut self, bytes: &[u8], now: u64) {
+        if let Wire::Program { at, count } = &mut self.wire {
+            for &byte in bytes {
+                self.page[((*at + *count) % PAGE) as usize] = byte;
+                *count += 1;
+            }
+            return;
+        }
+        for &byte in bytes {
+            self.shift(byte, now);
+        }
+    }
+
+    /// Bytes from the chip; the master sends zeros.
+    pub(super) fn get(&mut self, out: &mut [u8], now: u64) {
+        if let Wire::Read { at } = &mut self.wire {
+            let start = *at as usize;
+            if let Some(bytes) = self.mem.get(start..start + out.len()) {
+                out.copy_from_slice(bytes);
+                *at = (*at + out.len() as u32) % self.data.size;
+                return;
+            }
+        }
+        for byte in out {
+            *byte = self.shift(0, now);
+        }
+    }
+
+    fn shift(&mut self, byte: u8, now: u64) -> u8 {
+        match &mut self.wire {
+            Wire::Idle | Wire::Ignored | Wire::Ones => return 0xFF,
+            Wire::Opcode => self.wire = self.opcode(byte, now),
+            Wire::Address { got, at, after } => {
+                *at = *at << 8 | u32::from(byte);
+                *got += 1;
+                if *got == 3 {
+                    let (at, after) = (*at, *after);
+                    self.wire = self.addressed(at, after);
+                }
+            }
+            Wire::Dummy { at } => self.wire = Wire::Read { at: *at },
+            Wire::Read { at } => {
+                let value = self.mem[*at as usize];
+                *at = (*at + 1) % self.data.size;
+                return value;
+            }
+            Wire::Program { at, count } => {
+                self.page[((*at + *count) % PAGE) as usize] = byte;
+                *count += 1;
+            }
+            Wire::Id { at } => {
+                let value = self.data.jedec.get(*at).copied().unwrap_or(0);
+                *at += 1;
+                return value;
+            }
+            Wire::Signature { at } => {
+                if *at == 3 {
+                    return self.data.signature.unwrap_or(0xFF);
+                }
+                *at += 1;
+                return 0xFF;
+            }
+            Wire::Status1 => {
+                let busy = if self.is_busy(now) { WIP | WEL } else { 0 };
+                let wel = if self.wel { WEL } else { 0 };
+                return self.status | busy | wel;
+            }
+            Wire::Status2 => return self.second,
+            // Bit 7 ready, the other bits are errors nobody looks at.
+            Wire::Flags => return if self.is_busy(now) { 0 } else { 0x80 },
+            Wire::WriteStatus { bytes, got } => {
+                if let Some(place) = bytes.get_mut(usize::from(*got)) {
+                    *place = byte;
+                }
+                *got = got.saturating_add(1);
+            }
+            Wire::EraseReady { .. } | Wire::WriteEnable | Wire::WriteDisable | Wire::ChipErase => {
+                self.notes
+                    .push("bytes after the end of a command: it is not executed".into());
+                self.wire = Wire::Ignored;
+            }
+        }
+        0xFF
+    }
+
+    fn opcode(&mut self, opcode: u8, now: u64) -> Wire {
+        let address = |after| Wire::Address {
+            got: 0,
+            at: 0,
+            after,
+        };
+        let allowed = matches!(opcode, 0x05 | 0x35 | 0x70 | 0xAB);
+        if self.is_busy(now) && !allowed {
+            self.notes
+                .push(format!("opcode {opcode:02x} while WIP is set"));
+            return Wire::Ignored;
+        }
+        let layout = self.layout();
+        match opcode {
+            0x03 => address(After::Read),
+            0x0B => address(After::FastRead),
+            0x02 => {
+                self.page.fill(0xFF);
+                address(After::Program)
+            }
+            0x9F => Wire::Id { at: 0 },
+            // The M25PX and N25Q have the opcode for power-down only: nothing comes back.
+            0xAB => Wire::Signature { at: 0 },
+            0x05 => Wire::Status1,
+            0x06 => Wire::WriteEnable,
+            0x50 if layout == StatusLayout::Sst => Wire::WriteEnable,
+            0x04 => Wire::WriteDisable,
+            0x01 => Wire::WriteStatus {
+                bytes: [0; 2],
+                got: 0,
+            },
+            0x70 if layout == StatusLayout::Micron => Wire::Flags,
+            0xB5 if layout == StatusLayout::Micron => Wire::Ones,
+            0x60 | 0xC7 => Wire::ChipErase,
+            _ if layout.read2() == Some(opcode) => Wire::Status2,
+            _ => match self.data.erases.iter().find(|e| e.0 == opcode) {
+                Some(&(_, len, ns)) => address(After::Erase { len, ns }),
+                None => {
+                    self.notes
+                        .push(format!("the chip does not know opcode {opcode:02x}"));
+                    Wire::Ignored
+                }
+            },
+        }
+    }
+
+    fn addressed(&mut self, at: u32, after: After) -> Wire {
+        if at >= self.data.size {
+            self.notes
+                .push(format!("address {at:#08x} is beyond the flash"));
+        }
+        let at = at % self.data.size;
+        match after {
+            After::Read => Wire::Read { at },
+            After::FastRead => Wire::Dummy { at },
+            After::Program => Wire::Program { at, count: 0 },
+            After::Erase { len, ns } => Wire::EraseReady {
+                at: at & !(len - 1),
+                len,
+                ns,
+            },
+        }
+    }
+
+    /// Chip-select rises. What the command changes, if it is complete, enabled and not protected.
+    pub(super) fn deselect(&mut self) -> Option<Mutation> {
+        let wanted = match std::mem::replace(&mut self.wire, Wire::Idle) {
+            Wire::WriteEnable => {
+                self.wel = true;
+                return None;
+            }
+            Wire::WriteDisable => {
+                self.wel = false;
+                return None;
+            }
+            Wire::Program { at, count } if count > 0 => Mutation::Program { at, len: count },
+            Wire::EraseReady { at, len, ns } => Mutation::Erase { at, len, ns },
+            Wire::ChipErase => Mutation::Erase {
+                at: 0,
+                len: self.data.size,
+                ns: self.data.chip_erase,
+            },
+            Wire::WriteStatus { bytes, got } if got > 0 => Mutation::Status {
+                first: bytes[0],
+                second: (got > 1).then_some(bytes[1]),
+            },
+            Wire::Address { .. } | Wire::Program { .. } | Wire::WriteStatus { .. } => {
+                self.notes
+                    .push("chip-select released in the middle of a command".into());
+                return None;
+            }
+            _ => return None,
+        };
+        if !self.wel {
+            self.notes.push(format!("{wanted:x?} without write enable"));
+            return None;
+        }
+        let wanted = self.check_program(wanted);
+        let (at, len) = match wanted {
+            Mutation::Program { at, .. } => (at & !(PAGE - 1), PAGE),
+            Mutation::Erase { at, len, .. } => (at, len),
+            Mutation::Status { .. } => return Some(wanted),
+        };
+        let guarded = self
+            .layout()
+            .protected(self.status, self.second, self.data.size);
+        if guarded.start < at + len && at < guarded.end {
+            self.wel = false;
+            return None;
+        }
+        Some(wanted)
+    }
+
+    /// Says what a program command should not do, and cuts it to what the chip takes.
+    fn check_program(&mut self, wanted: Mutation) -> Mutation {
+        let Mutation::Program { at, mut len } = wanted else {
+            return wanted;
+        };
+        if self.data.byte_program && len > 1 {
+            self.notes
+                .push("more than one byte programmed on a byte-program chip".into());
+            len = 1;
+        }
+        if at % PAGE + len > PAGE {
+            self.notes.push(format!(
+                "program at {at:#08x} runs over the end of its page"
+            ));
+            len = len.min(PAGE);
+        }
+        let base = (at & !(PAGE - 1)) as usize;
+        let rises = (0..len).any(|i| {
+            let place = ((at + i) % PAGE) as usize;
+            let (new, old) = (self.page[place], self.mem[base + place]);
+            // FF is how a byte is left alone (§6.1: padding), no wish to raise its bits.
+            new != 0xFF && new & !old != 0
+        });
+        if rises {
+            self.notes
+                .push(format!("program at {at:#08x} without erase: bits 0 to 1"));
+        }
+        Mutation::Program { at, len }
+    }
+}

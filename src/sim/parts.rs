@@ -1,6 +1,25 @@
 //! Chips the simulator can be. On purpose apart from `flash::parts`: two readings of the data.
+//!
+//! Times are typical ones of flash-hardware §5.4. The 64K erase of the M25PX16 is the exception:
+//! §5.4 gives 1 s (UNCONFIRMED, from memory), with which the rival's burn in design.md "Speed"
+//! cannot be had:
+//!
+//! ```text
+//! card time by the model = 760,030 reads x 1 us + 639,155 writes x 0.15 us       = 0.856 s
+//!   + SPI: 149,219 commands. With 5 BAR writes and 9 BAR reads a read command in a query (rows
+//!     "query" and "verify" give exactly that), 7/3 writes a program/read chunk and 2 a WREN or
+//!     RDSR, the rows split into 50,182 program chunks, 50,182 read-backs, 13,208 query reads,
+//!     3,347 WREN and 32,300 RDSR = 2,249,000 bytes x 0.32 us                     = 0.720 s
+//!   + 13 erases x E + 3,334 programs x P                                         = 10.3 s
+//! so 13 E + 3,334 P = 8.72 s; P = 0.8 ms (§5.4) leaves E = 0.466 s, not 1 s (that gives 17.2 s).
+//! ```
+//!
+//! §5.4's only confirmed figure of this part is the chip erase, 15 s typical: 15 s / 32 sectors =
+//! 468.75 ms, which gives 10.34 s. That is what is used here.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Range;
 
 /// A flash chip model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,4 +41,349 @@ pub enum SimPart {
     N25q032,
     /// 2 MiB, 64K only.
     M25p16,
+}
+
+const MS: u64 = 1_000_000;
+const US: u64 = 1_000;
+
+/// How the status registers of a family are laid out (flash-hardware §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StatusLayout {
+    /// M25P: BP 4:2.
+    M25p,
+    /// M25PX: BP 4:2, TB 5.
+    M25px,
+    /// W25Q: BP 4:2, TB 5, SEC 6; SR2 (35h) with QE bit 1 and CMP bit 6.
+    Winbond,
+    /// MX25L: BP 5:2, QE 6; configuration register (15h) with TB bit 3, one-time programmable.
+    Macronix,
+    /// N25Q: BP 4:2 and 6, TB 5; flag status register (70h).
+    Micron,
+    /// SST25: BP 5:2, volatile, all set at power-up; AAI 6, BPL 7.
+    Sst,
+}
+
+/// Everything the NOR model needs to know of a part.
+#[derive(Debug)]
+pub(super) struct PartData {
+    /// RDID bytes.
+    pub(super) jedec: [u8; 3],
+    /// Bytes.
+    pub(super) size: u32,
+    /// (opcode, sector bytes, typical ns).
+    pub(super) erases: &'static [(u8, u32, u64)],
+    /// Typical ns of a chip erase (C7h, 60h).
+    pub(super) chip_erase: u64,
+    /// Typical ns of a page program (byte program on SST), whatever its length.
+    pub(super) program: u64,
+    /// Typical ns of a status write.
+    pub(super) write_status: u64,
+    /// Programs one byte at a time.
+    pub(super) byte_program: bool,
+    /// Electronic signature answered to ABh.
+    pub(super) signature: Option<u8>,
+    /// Status registers.
+    pub(super) status: StatusLayout,
+}
+
+static M25PX16: PartData = PartData {
+    jedec: [0x20, 0x71, 0x15],
+    size: 0x20_0000,
+    erases: &[(0x20, 0x1000, 70 * MS), (0xD8, 0x1_0000, 15_000 * MS / 32)],
+    chip_erase: 15_000 * MS,
+    program: 800 * US,
+    write_status: 1_300 * US,
+    byte_program: false,
+    signature: None,
+    status: StatusLayout::M25px,
+};
+static M25P16: PartData = PartData {
+    jedec: [0x20, 0x20, 0x15],
+    erases: &[(0xD8, 0x1_0000, 600 * MS)],
+    chip_erase: 13_000 * MS,
+    program: 640 * US,
+    signature: Some(0x14),
+    status: StatusLayout::M25p,
+    ..M25PX16
+};
+static W25Q16: PartData = PartData {
+    jedec: [0xEF, 0x40, 0x15],
+    size: 0x20_0000,
+    erases: &[
+        (0x20, 0x1000, 30 * MS),
+        (0x52, 0x8000, 120 * MS),
+        (0xD8, 0x1_0000, 150 * MS),
+    ],
+    chip_erase: 3_000 * MS,
+    program: 700 * US,
+    write_status: 10 * MS,
+    byte_program: false,
+    signature: Some(0x14),
+    status: StatusLayout::Winbond,
+};
+// Times of the smaller and larger sisters: those of the W25Q16BV, UNCONFIRMED.
+static W25Q80: PartData = PartData {
+    jedec: [0xEF, 0x40, 0x14],
+    size: 0x10_0000,
+    chip_erase: 2_000 * MS,
+    signature: Some(0x13),
+    ..W25Q16
+};
+static W25Q32: PartData = PartData {
+    jedec: [0xEF, 0x40, 0x16],
+    size: 0x40_0000,
+    chip_erase: 7_000 * MS,
+    signature: Some(0x15),
+    ..W25Q16
+};
+static MX25L1606: PartData = PartData {
+    jedec: [0xC2, 0x20, 0x15],
+    erases: &[
+        (0x20, 0x1000, 40 * MS),
+        (0x52, 0x1_0000, 400 * MS), // a second 64K opcode on this family, UNCONFIRMED
+        (0xD8, 0x1_0000, 400 * MS),
+    ],
+    chip_erase: 6_000 * MS,
+    program: 600 * US,
+    write_status: 5 * MS,
+    signature: Some(0x14),
+    status: StatusLayout::Macronix,
+    ..W25Q16
+};
+static SST25VF016B: PartData = PartData {
+    jedec: [0xBF, 0x25, 0x41],
+    erases: &[
+        (0x20, 0x1000, 18 * MS),
+        (0x52, 0x8000, 18 * MS),
+        (0xD8, 0x1_0000, 18 * MS),
+    ],
+    chip_erase: 35 * MS,
+    program: 7 * US,
+    write_status: 0,
+    byte_program: true,
+    signature: None,
+    status: StatusLayout::Sst,
+    ..W25Q16
+};
+static N25Q032: PartData = PartData {
+    jedec: [0x20, 0xBA, 0x16],
+    size: 0x40_0000,
+    erases: &[(0x20, 0x1000, 250 * MS), (0xD8, 0x1_0000, 700 * MS)],
+    chip_erase: 30_000 * MS,
+    program: 500 * US,
+    write_status: 1_300 * US,
+    byte_program: false,
+    signature: None,
+    status: StatusLayout::Micron,
+};
+
+impl SimPart {
+    /// Every part, in the order of the declaration.
+    pub const ALL: [Self; 8] = [
+        Self::M25px16,
+        Self::W25q16,
+        Self::W25q80,
+        Self::W25q32,
+        Self::Mx25l1606,
+        Self::Sst25vf016b,
+        Self::N25q032,
+        Self::M25p16,
+    ];
+
+    pub(super) fn data(self) -> &'static PartData {
+        match self {
+            Self::M25px16 => &M25PX16,
+            Self::W25q16 => &W25Q16,
+            Self::W25q80 => &W25Q80,
+            Self::W25q32 => &W25Q32,
+            Self::Mx25l1606 => &MX25L1606,
+            Self::Sst25vf016b => &SST25VF016B,
+            Self::N25q032 => &N25Q032,
+            Self::M25p16 => &M25P16,
+        }
+    }
+
+    /// Capacity in bytes.
+    #[must_use]
+    pub fn size(self) -> u32 {
+        self.data().size
+    }
+
+    /// The three RDID bytes: vendor, type, capacity.
+    #[must_use]
+    pub fn jedec(self) -> [u8; 3] {
+        self.data().jedec
+    }
+
+    /// Name as on the command line and in card files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::M25px16 => "m25px16",
+            Self::W25q16 => "w25q16",
+            Self::W25q80 => "w25q80",
+            Self::W25q32 => "w25q32",
+            Self::Mx25l1606 => "mx25l1606",
+            Self::Sst25vf016b => "sst25vf016b",
+            Self::N25q032 => "n25q032",
+            Self::M25p16 => "m25p16",
+        }
+    }
+}
+
+impl fmt::Display for SimPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for SimPart {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|part| part.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|p| p.name()).collect();
+                format!("{text:?} is no known chip; known are {}", names.join(", "))
+            })
+    }
+}
+
+impl StatusLayout {
+    /// Bits of status register 1 that a status write changes.
+    pub(super) fn writable(self) -> u8 {
+        match self {
+            Self::M25p => 0x9C,
+            Self::M25px | Self::Sst => 0xBC,
+            Self::Winbond | Self::Macronix | Self::Micron => 0xFC,
+        }
+    }
+
+    /// Bits of the second register (SR2 or configuration register) that a status write changes.
+    pub(super) fn writable2(self) -> u8 {
+        match self {
+            Self::Winbond => 0x43,
+            Self::Macronix => 0x08,
+            _ => 0,
+        }
+    }
+
+    /// Opcode that reads the second register.
+    pub(super) fn read2(self) -> Option<u8> {
+        match self {
+            Self::Winbond => Some(0x35),
+            Self::Macronix => Some(0x15),
+            _ => None,
+        }
+    }
+
+    /// Status register 1 after power-up when it held `kept` before. SST's protection bits are
+    /// volatile and come up set (data-sheet knowledge, UNCONFIRMED; §4.5 step 5 clears them).
+    pub(super) fn power_up(self, kept: u8) -> u8 {
+        match self {
+            Self::Sst => 0x1C,
+            _ => kept,
+        }
+    }
+
+    /// What the protection bits protect, empty = nothing (§5.3).
+    pub(super) fn protected(self, status: u8, second: u8, size: u32) -> Range<u32> {
+        let bp = match self {
+            Self::Micron => ((status >> 2) & 7) | ((status >> 3) & 8),
+            Self::Macronix | Self::Sst => (status >> 2) & 15,
+            _ => (status >> 2) & 7,
+        };
+        // SST: BP3 (bit 5) is a don't-care of its table.
+        let bp = if self == Self::Sst { bp & 7 } else { bp };
+        let bottom = match self {
+            Self::M25px | Self::Winbond | Self::Micron => status & 0x20 != 0,
+            Self::Macronix => second & 0x08 != 0,
+            Self::M25p | Self::Sst => false,
+        };
+        let small = self == Self::Winbond && status & 0x40 != 0;
+        let len = match (bp, small) {
+            (0, _) => 0,
+            (7, true) => size,
+            // Sub-sectors: 4, 8, 16, 32 KiB, and no more.
+            (n, true) => (0x1000_u32 << (n - 1)).min(0x8000),
+            (7, false) if matches!(self, Self::M25p | Self::M25px | Self::Winbond) => size,
+            (n, false) => (0x1_0000_u64 << (n - 1)).min(u64::from(size)) as u32,
+        };
+        let range = if bottom { 0..len } else { size - len..size };
+        let complement = self == Self::Winbond && second & 0x40 != 0;
+        match (complement, bottom) {
+            (false, _) => range,
+            (true, true) => range.end..size,
+            (true, false) => 0..range.start,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capacity_code_is_the_size_of_the_part() {
+        for part in SimPart::ALL {
+            let [vendor, _, code] = part.jedec();
+            // SST codes its sizes its own way (flash-hardware §4.6).
+            let log2 = if vendor == 0xBF { 0x15 } else { code };
+            assert_eq!(part.size(), 1 << log2, "{part}");
+            assert_eq!(part.name().parse(), Ok(part));
+            assert!(
+                part.data()
+                    .erases
+                    .iter()
+                    .any(|e| (e.0, e.1) == (0xD8, 0x1_0000)),
+                "{part} has no D8h"
+            );
+        }
+    }
+
+    #[test]
+    fn protection_bits_count_sectors_from_the_side_they_say() {
+        let mib2 = 0x20_0000;
+        let cases = [
+            (StatusLayout::M25px, 0x00, 0, 0x20_0000..0x20_0000),
+            (StatusLayout::M25px, 0x04, 0, 0x1F_0000..0x20_0000),
+            (StatusLayout::M25px, 0x24, 0, 0..0x1_0000),
+            (StatusLayout::M25px, 0x14, 0, 0x10_0000..0x20_0000),
+            (StatusLayout::M25px, 0x18, 0, 0..0x20_0000),
+            (StatusLayout::M25px, 0x1C, 0, 0..0x20_0000),
+            (StatusLayout::M25p, 0x24, 0, 0x1F_0000..0x20_0000),
+            (StatusLayout::Winbond, 0x44, 0, 0x1F_F000..0x20_0000),
+            (StatusLayout::Winbond, 0x70, 0, 0..0x8000),
+            (StatusLayout::Winbond, 0x04, 0x40, 0..0x1F_0000),
+            (StatusLayout::Winbond, 0x00, 0x40, 0..0x20_0000),
+            (StatusLayout::Macronix, 0x20, 0, 0..0x20_0000),
+            (StatusLayout::Macronix, 0x04, 0x08, 0..0x1_0000),
+            (StatusLayout::Sst, 0x1C, 0, 0..0x20_0000),
+            (StatusLayout::Micron, 0x40, 0, 0..0x20_0000),
+        ];
+        for (layout, status, second, want) in cases {
+            assert_eq!(
+                layout.protected(status, second, mib2),
+                want,
+                "{layout:?} {status:#04x} {second:#04x}"
+            );
+        }
+        let all = StatusLayout::Micron.protected(0x0C, 0, 0x40_0000);
+        assert_eq!(all, 0x3C_0000..0x40_0000, "BP 3 = 4 sectors");
+    }
+
+    #[test]
+    fn the_rivals_burn_takes_the_card_time_of_the_design() {
+        let spi_bytes =
+            50_182 * 16 + 3_334 * 4 + 50_182 * 20 + 13_208 * 20 + 3_347 + 13 * 4 + 32_300 * 5;
+        let erase = SimPart::M25px16.data().erases[1].2;
+        let ns = 760_030 * 1000
+            + 639_155 * 150
+            + spi_bytes * 320
+            + 13 * erase
+            + 3_334 * SimPart::M25px16.data().program;
+        assert_eq!((ns + 50 * MS) / (100 * MS), 103, "10.3 s, is {ns} ns");
+    }
 }

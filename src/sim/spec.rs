@@ -37,3 +37,73 @@ impl Default for CardSpec {
         }
     }
 }
+
+/// (name on the command line, board, HW id, revision, flash). Which flash sits on which board is
+/// UNCONFIRMED except for the M25PX16 (flash-hardware §5.2); the others are there for variety.
+const BOARDS: [(&str, &str, u16, u8, SimPart); 8] = [
+    ("mcx311a", "MCX311A-XCAT", 0x1f5, 1, SimPart::M25px16),
+    ("mcx311a-a0", "MCX311A-XCAT", 0x1f5, 0, SimPart::M25px16),
+    ("mcx312b", "MCX312B-XCCT", 0x1f7, 0, SimPart::W25q16),
+    ("mcx341a", "MCX341A-XCAN", 0x1f5, 1, SimPart::M25px16),
+    ("mcx353a", "MCX353A-FCBT", 0x1f5, 1, SimPart::M25p16),
+    ("mcx354a", "MCX354A-FCBT", 0x1f5, 1, SimPart::Mx25l1606),
+    ("mcx354a-pro", "MCX354A-FCCT", 0x1f7, 0, SimPart::N25q032),
+    (
+        "mcx314a-pro",
+        "MCX314A-BCCT",
+        0x1f7,
+        0,
+        SimPart::Sst25vf016b,
+    ),
+];
+
+impl CardSpec {
+    /// Names [`CardSpec::named`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BOARDS.iter().map(|b| b.0)
+    }
+
+    /// The card called `name` (`mcx311a`, `mcx312b` …); upper or lower case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let (_, board, hw_id, revision, part) = BOARDS
+            .into_iter()
+            .find(|b| b.0.eq_ignore_ascii_case(name))?;
+        Some(Self {
+            board: board.into(),
+            hw_id,
+            revision,
+            part,
+            ..Self::default()
+        })
+    }
+
+    /// PCI device id when no firmware runs: HW id + 1 (flash-hardware §1.4).
+    #[must_use]
+    pub fn recovery_id(&self) -> u16 {
+        self.hw_id.wrapping_add(1)
+    }
+
+    /// PCI device id of a running image that does not say: 0x1003, or 0x1007 for the Pro.
+    #[must_use]
+    pub fn usual_id(&self) -> u16 {
+        if self.hw_id == 0x1f7 { 0x1007 } else { 0x1003 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CardSpec;
+
+    #[test]
+    fn recovery_ids_are_those_of_the_family() {
+        let ids = |name| {
+            let spec = CardSpec::named(name).expect(name);
+            (spec.usual_id(), spec.recovery_id())
+        };
+        assert_eq!(ids("MCX311A"), (0x1003, 0x1f6));
+        assert_eq!(ids("mcx312b"), (0x1007, 0x1f8));
+        assert!(CardSpec::named("mcx999").is_none());
+        assert!(CardSpec::names().all(|name| CardSpec::named(name).is_some()));
+    }
+}

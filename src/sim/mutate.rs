@@ -1,0 +1,146 @@
+//! Applying what a command changes, whole, torn or lied about.
+
+use super::nor::{Mutation, Nor, PAGE};
+use super::parts::StatusLayout;
+use super::rng::Rng;
+use std::ops::Range;
+
+/// How much of a mutation comes true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// All of it.
+    Whole,
+    /// Nothing, though the chip says otherwise.
+    Nothing,
+    /// All but one bit.
+    FlippedBit(u32),
+    /// What was done when power went.
+    Torn(u64),
+}
+
+impl Mutation {
+    /// Flash bytes it may change (empty for a status write).
+    pub(super) fn range(self, size: u32) -> Range<usize> {
+        let (at, len) = match self {
+            Self::Program { at, .. } => (at & !(PAGE - 1), PAGE),
+            Self::Erase { at, len, .. } => (at, len),
+            Self::Status { .. } => (0, 0),
+        };
+        at as usize..(at + len).min(size) as usize
+    }
+
+    /// Typical time in ns.
+    pub(super) fn ns(self, nor: &Nor) -> u64 {
+        match self {
+            Self::Program { .. } => nor.part().program,
+            Self::Erase { ns, .. } => ns,
+            Self::Status { .. } => nor.part().write_status,
+        }
+    }
+}
+
+/// Make it so, as far as `effect` says.
+pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: Effect) {
+    if effect == Effect::Nothing {
+        return;
+    }
+    match mutation {
+        Mutation::Program { at, len } => program(nor, at, len, effect),
+        Mutation::Erase { at, len, .. } => {
+            let range = mutation.range(nor.size());
+            let sector = &mut nor.mem_mut()[range];
+            match effect {
+                Effect::Torn(seed) => tear_erase(sector, seed),
+                _ => sector.fill(0xFF),
+            }
+            if let Effect::FlippedBit(bit) = effect {
+                let bit = bit % (len * 8);
+                nor.mem_mut()[(at + bit / 8) as usize] ^= 1 << (bit % 8);
+            }
+        }
+        Mutation::Status { first, second } => status(nor, first, second, effect),
+    }
+}
+
+fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
+    let page = *nor.page();
+    let base = (at & !(PAGE - 1)) as usize;
+    let places = (0..len).map(|i| ((at + i) % PAGE) as usize);
+    match effect {
+        Effect::Torn(seed) => {
+            let mut rng = Rng::new(seed);
+            // Extremes first: a cut just before the first and just after the last pulse.
+            let how = rng.below(8);
+            let split = rng.below(len as usize + 1);
+            let density = 1 + (rng.next() % 7) as u8;
+            for (i, place) in places.enumerate() {
+                let undone = match how {
+                    0 => 0xFF,
+                    1 => 0,
+                    // Bytes go down one after the other on some chips, all together on others.
+                    2 | 3 if i < split => 0,
+                    2 | 3 => 0xFF,
+                    _ => rng.mask(density),
+                };
+                nor.mem_mut()[base + place] &= page[place] | undone;
+            }
+        }
+        _ => {
+            for place in places {
+                nor.mem_mut()[base + place] &= page[place];
+            }
+            if let Effect::FlippedBit(bit) = effect {
+                let bit = bit % (len * 8);
+                let place = ((at + bit / 8) % PAGE) as usize;
+                nor.mem_mut()[base + place] ^= 1 << (bit % 8);
+            }
+        }
+    }
+}
+
+/// An erase first programs everything to 0 on many chips, then raises the bits at their own pace:
+/// parts may be old, erased, half-risen or pulled down.
+fn tear_erase(sector: &mut [u8], seed: u64) {
+    let mut rng = Rng::new(seed);
+    match rng.below(8) {
+        0 => {}
+        1 => sector.fill(0xFF),
+        2 => sector.fill(0),
+        3 => {
+            let split = rng.below(sector.len() + 1);
+            sector[..split].fill(0xFF);
+        }
+        _ => {
+            for page in sector.chunks_mut(PAGE as usize) {
+                match rng.below(4) {
+                    0 => {}
+                    1 => page.fill(0xFF),
+                    2 => page.iter_mut().for_each(|b| *b |= rng.mask(4)),
+                    _ => page.iter_mut().for_each(|b| *b &= rng.mask(4)),
+                }
+            }
+        }
+    }
+}
+
+fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
+    if let Effect::Torn(seed) = effect
+        && Rng::new(seed).below(2) == 0
+    {
+        return;
+    }
+    let layout = nor.layout();
+    let keep = !layout.writable();
+    nor.status = nor.status & keep | first & layout.writable();
+    match (layout, second) {
+        // One-time programmable: a set bit stays (§5.3).
+        (StatusLayout::Macronix, Some(value)) => nor.second |= value & layout.writable2(),
+        (_, Some(value)) => nor.second = value & layout.writable2(),
+        // A one-byte write clears SR2 on the W25QxxBV (data-sheet knowledge, UNCONFIRMED).
+        (StatusLayout::Winbond, None) => nor.second = 0,
+        (_, None) => {}
+    }
+    if let Effect::FlippedBit(bit) = effect {
+        nor.status ^= (1_u8 << (bit % 8)) & layout.writable();
+    }
+}

@@ -1,0 +1,334 @@
+//! One card's state, and what power, reset and faults do to it.
+
+use super::armed::{Armed, Now, OpFault};
+use super::boot::{self, Running};
+use super::clock::SimTime;
+use super::config::Config;
+use super::gateway::Gateway;
+use super::mutate::{Effect, apply};
+use super::nor::{Mutation, Nor};
+use super::store::Store;
+use super::{CardSpec, Counters, Fault, Misuse, Op};
+use std::collections::{BTreeMap, VecDeque};
+
+/// More misuse than this is counted, not kept.
+const MISUSE_KEPT: usize = 1000;
+
+/// Who holds a semaphore. The bank itself stores no owner (flash-hardware §3.1); the simulator
+/// does, to tell a driver that uses the gateway on somebody else's semaphore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    Free,
+    /// Taken by a read through one of our roads.
+    Ours,
+    /// Left taken by a process that is gone.
+    Dead,
+}
+
+/// Where a driver is in the flush rule of flash-hardware §2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Posted {
+    /// Nothing outstanding.
+    Clean,
+    /// Written since the last flush.
+    Dirty,
+    /// 0 was written to 0xf0380, its read of 0 is awaited.
+    Asked,
+}
+
+pub(super) struct State {
+    pub(super) spec: CardSpec,
+    pub(super) time: SimTime,
+    pub(super) nor: Nor,
+    pub(super) gateway: Gateway,
+    pub(super) semaphores: [Hold; 64],
+    pub(super) driver_semaphore: bool,
+    pub(super) boot_address: u32,
+    /// Registers without behaviour, 0 until written.
+    pub(super) plain: BTreeMap<u32, u32>,
+    pub(super) config: Config,
+    pub(super) running: Running,
+    /// Power is off.
+    pub(super) off: bool,
+    /// Pulled out.
+    pub(super) gone: bool,
+    /// No answer before this time.
+    pub(super) quiet_until: u64,
+    pub(super) reset_ns: u64,
+    pub(super) host_restores_config: bool,
+    pub(super) posted: Posted,
+    /// Writes on their way ([`Fault::DelayedWrites`]): when, where, what.
+    pub(super) outstanding: VecDeque<(u64, u32, u32)>,
+    pub(super) armed: Armed,
+    pub(super) counters: Counters,
+    pub(super) counted_from: u64,
+    pub(super) accesses: u64,
+    pub(super) commands: u64,
+    pub(super) reads: u64,
+    pub(super) mutations: u64,
+    pub(super) misuse: Vec<Misuse>,
+    pub(super) misuse_count: u64,
+    pub(super) trace: Option<Vec<Op>>,
+    pub(super) store: Option<Store>,
+    /// errno of a write to the card file that failed; every access fails from then on.
+    pub(super) store_error: Option<i32>,
+}
+
+impl State {
+    /// A card switched on for the first time.
+    pub(super) fn new(spec: CardSpec, flash: &[u8]) -> Self {
+        let mut card = Self::with_running(spec.clone(), flash, Running::recovery(&spec));
+        card.running = boot::power_on(card.nor.mem(), &spec);
+        card
+    }
+
+    /// A card on which this runs already.
+    pub(super) fn with_running(spec: CardSpec, flash: &[u8], running: Running) -> Self {
+        let nor = Nor::new(spec.part, flash);
+        Self {
+            spec,
+            time: SimTime::default(),
+            nor,
+            gateway: Gateway::default(),
+            semaphores: [Hold::Free; 64],
+            driver_semaphore: false,
+            boot_address: 0,
+            plain: BTreeMap::new(),
+            config: Config::enumerated(),
+            running,
+            off: false,
+            gone: false,
+            quiet_until: 0,
+            reset_ns: 1_000_000_000,
+            host_restores_config: true,
+            posted: Posted::Clean,
+            outstanding: VecDeque::new(),
+            armed: Armed::default(),
+            counters: Counters::default(),
+            counted_from: 0,
+            accesses: 0,
+            commands: 0,
+            reads: 0,
+            mutations: 0,
+            misuse: Vec::new(),
+            misuse_count: 0,
+            trace: None,
+            store: None,
+            store_error: None,
+        }
+    }
+
+    /// The same card once more, in memory, with a clock of its own.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            spec: self.spec.clone(),
+            time: self.time.fork(),
+            nor: self.nor.clone(),
+            gateway: self.gateway.clone(),
+            semaphores: self.semaphores,
+            driver_semaphore: self.driver_semaphore,
+            boot_address: self.boot_address,
+            plain: self.plain.clone(),
+            config: self.config.clone(),
+            running: self.running.clone(),
+            outstanding: self.outstanding.clone(),
+            armed: self.armed.clone(),
+            misuse: self.misuse.clone(),
+            trace: self.trace.clone(),
+            store: None,
+            store_error: None,
+            ..*self
+        }
+    }
+
+    pub(super) fn note(&mut self, what: impl Into<String>) {
+        self.misuse_count += 1;
+        if self.misuse.len() < MISUSE_KEPT {
+            self.misuse.push(Misuse {
+                access: self.accesses,
+                what: what.into(),
+            });
+        }
+    }
+
+    pub(super) fn log(&mut self, op: impl FnOnce() -> Op) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(op());
+        }
+    }
+
+    pub(super) fn spend(&mut self, ns: u64) {
+        self.time.add(ns);
+        self.counters.card_time_ns += ns;
+    }
+
+    /// Counts one register access and lets a removal or reset that is due happen.
+    pub(super) fn count_access(&mut self) {
+        self.accesses += 1;
+        while self.accesses >= self.armed.trip {
+            match self.armed.at_access(self.accesses) {
+                Some(Fault::Removed { .. }) => {
+                    self.gone = true;
+                    self.save();
+                }
+                Some(Fault::Reset { .. }) => self.reset(),
+                _ => break,
+            }
+        }
+    }
+
+    /// Nothing answers, neither registers nor configuration space.
+    pub(super) fn is_silent(&self) -> bool {
+        self.off || self.gone || self.time.now() < self.quiet_until
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            time_ns: self.time.now() - self.counted_from,
+            ..self.counters
+        }
+    }
+
+    pub(super) fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::Protected { status } => {
+                let mask = self.nor.layout().writable();
+                self.nor.status = self.nor.status & !mask | status & mask;
+            }
+            Fault::SemaphoreHeld { number, .. } => {
+                if let Some(hold) = self.semaphores.get_mut(usize::from(number)) {
+                    *hold = Hold::Free;
+                }
+            }
+            _ => {}
+        }
+        self.arm(fault);
+        self.save();
+    }
+
+    /// [`State::inject`] without touching anything else.
+    pub(super) fn arm(&mut self, fault: Fault) {
+        let now = Now {
+            accesses: self.accesses,
+            commands: self.commands,
+            reads: self.reads,
+        };
+        self.armed.add(fault, now);
+    }
+
+    /// Chip reset (flash-hardware §7.1, §11 item 10): registers, semaphores and gateway to their
+    /// defaults, firmware loaded anew. The flash chip does not notice: what runs there goes on.
+    /// That the boot address register survives is needed for its purpose (§6.5).
+    pub(super) fn reset(&mut self) {
+        self.log(|| Op::Reset);
+        self.to_defaults();
+        self.quiet_until = self.time.now().saturating_add(self.reset_ns);
+        self.running = boot::reset(self.nor.mem(), &self.spec, self.boot_address);
+        self.save();
+    }
+
+    fn to_defaults(&mut self) {
+        self.semaphores = [Hold::Free; 64];
+        self.driver_semaphore = false;
+        self.armed
+            .drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
+        self.plain.clear();
+        self.gateway = Gateway::default();
+        self.nor.abandon();
+        self.posted = Posted::Clean;
+        self.outstanding.clear();
+        self.config.reset();
+        if self.host_restores_config {
+            self.config = Config::enumerated();
+        }
+    }
+
+    pub(super) fn power_cycle(&mut self) {
+        self.log(|| Op::PowerLost);
+        self.armed.drop_where(|_| true);
+        self.to_defaults();
+        self.config = Config::enumerated();
+        self.nor.power_up();
+        self.off = false;
+        self.gone = false;
+        self.quiet_until = 0;
+        self.boot_address = 0;
+        self.mutations = 0;
+        self.running = boot::power_on(self.nor.mem(), &self.spec);
+        self.save();
+    }
+
+    /// A command that changes the flash, at the moment chip-select rose.
+    pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) {
+        let op = self.mutations + 1;
+        let mut effect = Effect::Whole;
+        let mut stuck = false;
+        while let Some(fault) = self.armed.at_op(op) {
+            match fault {
+                OpFault::PowerCutBefore => {
+                    self.cut_power();
+                    return;
+                }
+                OpFault::PowerCut(seed) => effect = Effect::Torn(seed),
+                OpFault::Flip(bit) => effect = Effect::FlippedBit(bit),
+                OpFault::Lie => effect = Effect::Nothing,
+                OpFault::StickWip => stuck = true,
+            }
+            if matches!(effect, Effect::Torn(_)) {
+                break;
+            }
+        }
+        self.mutations = op;
+        let ns = mutation.ns(&self.nor);
+        self.count_mutation(mutation, ns);
+        self.log_mutation(mutation);
+        apply(&mut self.nor, mutation, effect);
+        self.nor.start(now, ns);
+        if stuck {
+            self.nor.stick();
+        }
+        if let Some(store) = &self.store {
+            let range = mutation.range(self.nor.size());
+            let done = store.write_flash(range.start, &self.nor.mem()[range]);
+            self.stored(done);
+        }
+        if matches!(effect, Effect::Torn(_)) {
+            self.cut_power();
+        } else {
+            self.save();
+        }
+    }
+
+    fn cut_power(&mut self) {
+        self.off = true;
+        self.log(|| Op::PowerLost);
+        self.save();
+    }
+
+    fn count_mutation(&mut self, mutation: Mutation, ns: u64) {
+        let counters = &mut self.counters;
+        counters.chip_time_ns += ns;
+        counters.card_time_ns += ns;
+        *match mutation {
+            Mutation::Program { .. } => &mut counters.programs,
+            Mutation::Status { .. } => &mut counters.status_writes,
+            Mutation::Erase { len: 0x1000, .. } => &mut counters.erases_4k,
+            Mutation::Erase { len: 0x1_0000, .. } => &mut counters.erases_64k,
+            Mutation::Erase { .. } => &mut counters.erases_other,
+        } += 1;
+    }
+
+    fn log_mutation(&mut self, mutation: Mutation) {
+        let Some(trace) = &mut self.trace else { return };
+        trace.push(match mutation {
+            Mutation::Program { at, len } => Op::Program {
+                at,
+                bytes: (0..len)
+                    .map(|i| self.nor.page()[((at + i) % super::nor::PAGE) as usize])
+                    .collect(),
+            },
+            Mutation::Erase { at, len, .. } => Op::Erase { at, len },
+            Mutation::Status { first, second } => Op::WriteStatus { first, second },
+        });
+    }
+}

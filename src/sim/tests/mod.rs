@@ -1,0 +1,10 @@
+//! Tests of the room.
+
+mod boots;
+mod chips;
+mod driver;
+mod faults;
+mod files;
+mod speed;
+mod strict;
+mod trace;
