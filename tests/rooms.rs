@@ -22,8 +22,14 @@ const FORBIDDEN: [(&str, &str); 4] = [
 
 /// Words that must not appear in a room: what it must not do.
 const BANNED: [(&str, &[&str]); 4] = [
-    ("image", &["std::fs", "std::net", "std::io::Read", "println!"]),
-    ("plan", &["std::fs", "std::net", "crate::card::Card;", "println!"]),
+    (
+        "image",
+        &["std::fs", "std::net", "std::io::Read", "println!"],
+    ),
+    (
+        "plan",
+        &["std::fs", "std::net", "crate::card::Card;", "println!"],
+    ),
     ("flash", &["std::fs", "Layout::Failsafe", "println!"]),
     ("card", &["std::fs", "println!"]),
 ];
@@ -127,7 +133,10 @@ fn no_call_goes_upward() {
             }
         }
     }
-    assert!(arrows > 20, "the scan found only {arrows} arrows: it is blind");
+    assert!(
+        arrows > 20,
+        "the scan found only {arrows} arrows: it is blind"
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -173,5 +182,8 @@ fn files_have_one_subject() {
 fn the_scan_sees_grouped_and_plain_paths() {
     let code = "use crate::{card::Card, image::{Image, crc16}};\nfn f() { crate::plan::x(); }";
     assert_eq!(named(code), ["card", "image", "plan"]);
-    assert_eq!(named(&code_of("// crate::cli\n#[cfg(test)]\nuse crate::cli;")), [""; 0]);
+    assert_eq!(
+        named(&code_of("// crate::cli\n#[cfg(test)]\nuse crate::cli;")),
+        [""; 0]
+    );
 }

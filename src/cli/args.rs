@@ -235,7 +235,13 @@ pub struct IdentityArgs {
     #[arg(long, value_name = "GUID", conflicts_with_all = ["guids", "blank_guids"])]
     pub guid: Option<Guid>,
     /// Node, port 1, port 2, system image GUID
-    #[arg(long, value_name = "G,G,G,G", value_delimiter = ',', num_args = 4, conflicts_with = "blank_guids")]
+    #[arg(
+        long,
+        value_name = "G,G,G,G",
+        value_delimiter = ',',
+        num_args = 4,
+        conflicts_with = "blank_guids"
+    )]
     pub guids: Option<Vec<Guid>>,
     /// All four GUIDs blank, as on many Ethernet cards
     #[arg(long)]

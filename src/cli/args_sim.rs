@@ -2,7 +2,7 @@
 
 use super::args::{IdentityArgs, number};
 use crate::image::Version;
-use crate::sim::SimPart;
+use crate::sim::{CardSpec, SimPart};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -32,15 +32,6 @@ pub enum SimCommand {
     Image(ImageArgs),
 }
 
-/// Boards that can be simulated.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Board {
-    /// MCX311A-XCAT: ConnectX-3 A1, one SFP+ port, M25PX16, non-failsafe
-    Mcx311a,
-    /// MCX312B-XCCT: ConnectX-3 Pro, two SFP+ ports, W25Q16, failsafe
-    Mcx312b,
-}
-
 /// Shapes of images.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Like {
@@ -64,8 +55,8 @@ pub struct CreateArgs {
     /// Card file to make; must not exist
     pub file: PathBuf,
     /// Which board
-    #[arg(long, default_value = "mcx311a")]
-    pub board: Board,
+    #[arg(long, default_value = "mcx311a", value_parser = clap::builder::PossibleValuesParser::new(CardSpec::names()))]
+    pub board: String,
     /// Image file to put on the flash [default: one built for the board]
     #[arg(long, value_name = "FILE", conflicts_with = "blank")]
     pub image: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// What the user said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub(super) enum Said {
     /// `y` or `yes`.
     Yes,
     /// Anything else, end of input included.
@@ -19,7 +19,7 @@ pub enum Said {
 }
 
 /// Ask `[y/N]` on stderr.
-pub fn ask(question: &str, stop: &StopFlag) -> Said {
+pub(super) fn ask(question: &str, stop: &StopFlag) -> Said {
     if !io::stdin().is_terminal() {
         return Said::NobodyThere;
     }

@@ -87,7 +87,7 @@ impl From<Exit> for std::process::ExitCode {
 
 /// The table as text, one line per code.
 #[must_use]
-pub fn table() -> String {
+pub(super) fn table() -> String {
     Exit::ALL
         .iter()
         .map(|e| format!("  {:>3}  {}\n", e.code(), e.meaning()))

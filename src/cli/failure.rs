@@ -20,7 +20,7 @@ pub struct Failure {
     pub hint: Option<String>,
     /// What was found out before (a plan that was refused, for one); the `result` of the JSON
     /// document.
-    pub result: Option<Value>,
+    pub result: Option<Box<Value>>,
 }
 
 impl Failure {
@@ -61,7 +61,7 @@ impl Failure {
     /// With what was found out before.
     #[must_use]
     pub fn with_result(mut self, result: Value) -> Self {
-        self.result = Some(result);
+        self.result = Some(Box::new(result));
         self
     }
 

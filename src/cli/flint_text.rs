@@ -280,9 +280,9 @@ fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict, boot2: bool) -> String
     match crc {
         CrcVerdict::Ok => format!("{place} - OK\n"),
         CrcVerdict::Blank => format!("{place} - BLANK CRC (0xffff)\n"),
-        CrcVerdict::Wrong { computed, stored } => format!(
-            "{place} /0x{at:08x}/ - wrong CRC (exp:0x{computed:x}, act:0x{stored:x})\n"
-        ),
+        CrcVerdict::Wrong { computed, stored } => {
+            format!("{place} /0x{at:08x}/ - wrong CRC (exp:0x{computed:x}, act:0x{stored:x})\n")
+        }
         CrcVerdict::TooBig { size } => format!("{place} - size too big (0x{size:x})\n"),
         CrcVerdict::UnexpectedSize { size } => format!(
             "     /0x{at:08x}/ ({name}) /0x{:08x}/ - unexpected size (0x{size:x})\n",

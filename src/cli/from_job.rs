@@ -34,16 +34,16 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
     match error {
         JobError::Stopped { stopped, backup } => {
             facts.backup = backup.as_deref();
-            failure.result = Some(json!({ "stopped": {
+            failure.result = Some(Box::new(json!({ "stopped": {
                 "phase": stopped.phase,
                 "at": stopped.at,
                 "boots": stopped.boots,
                 "touched": stopped.touched,
-            }, "backup": backup }));
+            }, "backup": backup })));
         }
         JobError::WrongBoot { boots, backup, .. } => {
             facts.backup = backup.as_deref();
-            failure.result = Some(json!({ "boots": boots, "backup": backup }));
+            failure.result = Some(Box::new(json!({ "boots": boots, "backup": backup })));
         }
         JobError::Refused { report } => {
             failure.message = "refused by a check".into();
@@ -53,7 +53,7 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
                 .filter(|c| !c.ok)
                 .map(|c| format!("{}: {}", super::names::of(&c.id), c.detail))
                 .collect();
-            failure.result = Some(json!({ "plan": report }));
+            failure.result = Some(Box::new(json!({ "plan": report })));
         }
         JobError::ImageFile { path, .. } | JobError::RawDump { path } if facts.image.is_none() => {
             let path = path.clone();

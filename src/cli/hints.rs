@@ -11,6 +11,8 @@ pub enum Code {
     Usage,
     /// No card was named and none can be guessed.
     NoCardNamed,
+    /// Several cards and none named.
+    Ambiguous,
     /// The card named is of a kind this version cannot open.
     CardKind,
     /// No card file at this path.
@@ -91,6 +93,18 @@ pub enum Code {
     CardFailed,
     /// The new firmware did not come up.
     ActivateFailed,
+    /// `verify` found an image file unsound.
+    Unsound,
+    /// `verify` found an image on the card unsound.
+    UnsoundCard,
+    /// `doctor` found something.
+    Unhealthy,
+    /// No image can be made from a description.
+    Recipe,
+    /// Not a fault of the simulator.
+    Fault,
+    /// A step of the demo ended otherwise than it should.
+    Demo,
     /// The flash differs from the file.
     Differs,
     /// stdout cannot be written.
@@ -116,7 +130,7 @@ pub struct Facts<'a> {
 
 /// Advice for a failure: the command to type.
 #[must_use]
-pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
+pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
     let card = facts.card.map_or_else(
         || "cx3flash".to_owned(),
         |c| format!("cx3flash -d {}", quote(c)),
@@ -130,6 +144,11 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
     let text = match code {
         Code::Usage => "cx3flash --help".into(),
         Code::NoCardNamed => "cx3flash sim create card.cx3, then cx3flash -d sim:card.cx3 query".into(),
+        Code::Ambiguous => format!("name one: {card} …"),
+        Code::UnsoundCard => format!("{card} burn IMAGE puts a sound one there"),
+        Code::Fault => {
+            r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#.into()
+        }
         Code::CardKind => {
             "only simulated cards can be opened in this version: cx3flash -d sim:FILE …".into()
         }
@@ -188,6 +207,7 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         | Code::CardFailed
         | Code::CardLocked
         | Code::Declined
+        | Code::Demo
         | Code::Differs
         | Code::FileTooLarge
         | Code::FileUnreadable
@@ -199,14 +219,17 @@ pub fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         | Code::NotOurs
         | Code::Patch
         | Code::RomUnusable
-        | Code::Stdout => return None,
+        | Code::Recipe
+        | Code::Stdout
+        | Code::Unhealthy
+        | Code::Unsound => return None,
     };
     Some(text)
 }
 
 /// As a POSIX shell needs it.
 #[must_use]
-pub fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

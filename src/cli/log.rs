@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Start logging for this process. Returns the file, when there is one. Later calls in the same
 /// process (the demo runs many commands) change nothing.
-pub fn start(command: &str, verbose: u8) -> Option<PathBuf> {
+pub(super) fn start(command: &str, verbose: u8) -> Option<PathBuf> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,

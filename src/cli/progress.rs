@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A wish to stop, raised by SIGINT and SIGTERM.
 #[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
+pub(super) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
     /// From now on SIGINT and SIGTERM raise the flag instead of killing the process: a job looks at
@@ -17,7 +17,7 @@ impl StopFlag {
     ///
     /// # Errors
     /// When the system refuses a handler.
-    pub fn catch(&self) -> io::Result<()> {
+    pub(super) fn catch(&self) -> io::Result<()> {
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&self.0))?;
         }
@@ -26,7 +26,7 @@ impl StopFlag {
 
     /// Raised?
     #[must_use]
-    pub fn raised(&self) -> bool {
+    pub(super) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -38,7 +38,7 @@ enum Style {
 }
 
 /// Draws events on stderr.
-pub struct Progress {
+pub(super) struct Progress {
     style: Style,
     stop: StopFlag,
     total: u64,
@@ -47,7 +47,7 @@ pub struct Progress {
 impl Progress {
     /// In the manner the user wants.
     #[must_use]
-    pub fn new(manner: Manner, stop: StopFlag) -> Self {
+    pub(super) fn new(manner: Manner, stop: StopFlag) -> Self {
         let style = if manner.quiet {
             Style::Silent
         } else if io::stderr().is_terminal() {
@@ -136,7 +136,11 @@ fn finished(phase: Phase, total: u64) -> String {
     if total == 0 {
         format!("{:7} done", phase_name(phase))
     } else {
-        format!("{:7} {:>9} done", phase_name(phase), super::units::kib(total))
+        format!(
+            "{:7} {:>9} done",
+            phase_name(phase),
+            super::units::kib(total)
+        )
     }
 }
 

@@ -29,7 +29,7 @@ const LEGEND: [(SectorAction, &str); 6] = [
 
 /// Draw. Rows that look the same as the one before are drawn too: a flash of 4 MiB has 16 rows.
 #[must_use]
-pub fn draw(map: &SectorMap, colours: bool) -> String {
+pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
     let mut out = String::new();
     for (number, row) in map.cells.chunks(ROW).enumerate() {
         let at = (number * ROW) as u64 * u64::from(map.cell);

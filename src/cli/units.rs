@@ -7,11 +7,11 @@ use std::time::Duration;
 pub(super) fn kib(bytes: u64) -> String {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * 1024;
-    if bytes >= MIB && bytes % MIB == 0 {
+    if bytes >= MIB && bytes.is_multiple_of(MIB) {
         format!("{} MiB", bytes / MIB)
     } else if bytes >= KIB {
         let tenths = bytes * 10 / KIB;
-        if tenths % 10 == 0 || tenths >= 1000 {
+        if tenths.is_multiple_of(10) || tenths >= 1000 {
             format!("{} KiB", bytes / KIB)
         } else {
             format!("{}.{} KiB", tenths / 10, tenths % 10)

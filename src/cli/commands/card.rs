@@ -60,8 +60,9 @@ pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     };
     let outcome = job::list(&selectors).map_err(|e| ctx.failure(&e, None))?;
     if outcome.cards.is_empty() {
-        ctx.out
-            .remark("no simulated cards here (*.cx3); real cards are not looked for in this version");
+        ctx.out.remark(
+            "no simulated cards here (*.cx3); real cards are not looked for in this version",
+        );
     }
     let mut table = String::new();
     for card in &outcome.cards {
@@ -93,8 +94,7 @@ fn list_line(card: &ListEntry) -> String {
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let card = ctx.card()?;
-    let outcome =
-        job::doctor(&card, &backup_dir(&None)).map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::doctor(&card, &backup_dir(&None)).map_err(|e| ctx.failure(&e, None))?;
     let mut table = String::new();
     for check in &outcome.checks {
         let mark = if check.ok { "ok" } else { "NOT OK" };
@@ -138,10 +138,8 @@ pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failu
 fn query_json(outcome: &QueryOutcome) -> Value {
     let mut value = json(outcome);
     for (number, report) in outcome.images.iter().enumerate() {
-        value["images"][number]["image"] = report
-            .image
-            .as_ref()
-            .map_or(Value::Null, documents::image);
+        value["images"][number]["image"] =
+            report.image.as_ref().map_or(Value::Null, documents::image);
     }
     value
 }
@@ -203,11 +201,8 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             } else {
                 "holds an image that is not sound"
             };
-            let mut failure = Failure::new(
-                Exit::Failed,
-                Code::UnsoundCard,
-                format!("{name} {what}"),
-            );
+            let mut failure =
+                Failure::new(Exit::Failed, Code::UnsoundCard, format!("{name} {what}"));
             failure.causes.extend(first);
             failure.with_hint(&Facts {
                 card: device.as_deref(),

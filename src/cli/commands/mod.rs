@@ -43,7 +43,8 @@ impl Ctx<'_> {
             return Ok(named.clone());
         }
         let chosen = card::only_card()?;
-        self.out.remark(&format!("using {chosen}, the only card here"));
+        self.out
+            .remark(&format!("using {chosen}, the only card here"));
         self.device = Some(chosen.clone());
         Ok(chosen)
     }
@@ -52,7 +53,8 @@ impl Ctx<'_> {
     fn open(&mut self) -> Result<Device, Failure> {
         let name = self.card()?;
         if let Err(error) = self.stop.catch() {
-            self.out.remark(&format!("signals cannot be caught: {error}"));
+            self.out
+                .remark(&format!("signals cannot be caught: {error}"));
         }
         job::open(&name).map_err(|e| self.failure(&e, None))
     }

@@ -28,8 +28,7 @@ pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<Answer, Fai
 pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
-    let outcome =
-        job::activate(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::activate(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?;
     let version = |v: Option<crate::image::Version>| {
         v.map_or_else(|| "nothing".to_owned(), |v| v.to_string())
     };
@@ -209,7 +208,12 @@ pub(super) fn flash(ctx: &mut Ctx<'_>, command: &FlashCommand) -> Result<Answer,
             let file = job::flash_read(&mut device, *from, *len, out, &mut progress)
                 .map_err(|e| ctx.failure(&e, None))?;
             drop(progress);
-            let line = format!("{} bytes to {}, sha256 {}\n", file.len, out.display(), file.sha256);
+            let line = format!(
+                "{} bytes to {}, sha256 {}\n",
+                file.len,
+                out.display(),
+                file.sha256
+            );
             ctx.out.text(&line);
             Ok(Answer::done(json(&file)))
         }
@@ -237,12 +241,20 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let _ = writeln!(
         out,
         "program      {}",
-        if part.byte_program { "byte by byte" } else { "pages of 256 bytes" }
+        if part.byte_program {
+            "byte by byte"
+        } else {
+            "pages of 256 bytes"
+        }
     );
     let _ = writeln!(
         out,
         "chained read {}",
-        if info.chained_reads { "right on this card" } else { "wrong on this card, not used" }
+        if info.chained_reads {
+            "right on this card"
+        } else {
+            "wrong on this card, not used"
+        }
     );
     ctx.out.text(&out);
     Ok(Answer::done(json(&info)))

@@ -10,10 +10,7 @@ use clap::CommandFactory;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn completions(
-    ctx: &mut Ctx<'_>,
-    args: &CompletionsArgs,
-) -> Result<Answer, Failure> {
+pub(super) fn completions(ctx: &mut Ctx<'_>, args: &CompletionsArgs) -> Result<Answer, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cx3flash", &mut script);
     ctx.out.text(&String::from_utf8_lossy(&script));

@@ -83,9 +83,12 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<Answer, Failure
         backup_dir: backup_dir(&args.write.backup_dir),
         activate: !args.activate.no_activate,
     };
-    write(ctx, &args.write, Some(&args.image), |device, confirm, events| {
-        job::burn(device, &image, &request, confirm, events)
-    })
+    write(
+        ctx,
+        &args.write,
+        Some(&args.image),
+        |device, confirm, events| job::burn(device, &image, &request, confirm, events),
+    )
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: &RestoreArgs) -> Result<Answer, Failure> {
@@ -106,9 +109,12 @@ pub(super) fn recover(ctx: &mut Ctx<'_>, args: &RecoverArgs) -> Result<Answer, F
         backup_dir: backup_dir(&args.write.backup_dir),
         activate: !args.activate.no_activate,
     };
-    write(ctx, &args.write, Some(&args.image), |device, confirm, events| {
-        job::recover(device, &image, &request, confirm, events)
-    })
+    write(
+        ctx,
+        &args.write,
+        Some(&args.image),
+        |device, confirm, events| job::recover(device, &image, &request, confirm, events),
+    )
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, args: &RomWriteArgs) -> Result<Answer, Failure> {
@@ -146,7 +152,9 @@ pub(super) fn identity_set(ctx: &mut Ctx<'_>, args: &IdentitySetArgs) -> Result<
         None => spelled_out(&args.identity)?,
     };
     if change == IdentityChange::default() {
-        return Err(usage("name what to set: --identity, --guid, --guids, --blank-guids, --mac, --macs or --vsd"));
+        return Err(usage(
+            "name what to set: --identity, --guid, --guids, --blank-guids, --mac, --macs or --vsd",
+        ));
     }
     let dir = backup_dir(&args.write.backup_dir);
     write(ctx, &args.write, None, |device, confirm, events| {
@@ -166,7 +174,8 @@ pub(super) fn spelled_out(args: &IdentityArgs) -> Result<IdentityChange, Failure
     };
     let guids = match (&args.guids, args.guid) {
         (Some(list), _) => Some(
-            <[Guid; 4]>::try_from(list.as_slice()).map_err(|_| usage("--guids takes four GUIDs"))?,
+            <[Guid; 4]>::try_from(list.as_slice())
+                .map_err(|_| usage("--guids takes four GUIDs"))?,
         ),
         (None, Some(base)) => {
             let mut four = [base; 4];
@@ -226,7 +235,11 @@ fn write(
     ctx: &mut Ctx<'_>,
     args: &WriteArgs,
     image: Option<&Path>,
-    work: impl FnOnce(&mut Device, Confirm<'_>, &mut crate::cli::progress::Progress) -> Result<WriteOutcome, JobError>,
+    work: impl FnOnce(
+        &mut Device,
+        Confirm<'_>,
+        &mut crate::cli::progress::Progress,
+    ) -> Result<WriteOutcome, JobError>,
 ) -> Result<Answer, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
@@ -290,9 +303,11 @@ fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
             Code::NobodyToAsk,
             "there is no terminal to ask on; nothing was changed",
         ),
-        Asked::Said(_) | Asked::Not => {
-            (Exit::Failed, Code::Declined, "not confirmed; nothing was changed")
-        }
+        Asked::Said(_) | Asked::Not => (
+            Exit::Failed,
+            Code::Declined,
+            "not confirmed; nothing was changed",
+        ),
     };
     let facts = Facts {
         card: ctx.device.as_deref(),

@@ -47,10 +47,7 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
 }
 
 fn from_to(change: &Change) -> String {
-    let side = |text: &Option<String>| {
-        text.as_deref()
-            .map_or_else(|| "(none)".to_owned(), shown)
-    };
+    let side = |text: &Option<String>| text.as_deref().map_or_else(|| "(none)".to_owned(), shown);
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
