@@ -2,24 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that goes wrong. Operation numbers count mutating flash operations (each sector
-/// erase, each page or byte program, each status write) of this power-on, from 1.
+/// One thing that goes wrong. Several can wait at a time; each is used up when it has happened,
+/// and [`super::SimCard::power_cycle`] takes them all away.
+///
+/// Operation numbers count mutating flash operations (each sector erase, each page or byte
+/// program, each status write) of this power-on, from 1. `after` counts from the moment the fault
+/// is added, or from the opening of the card file it waits in; 0 = the very next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
     /// Power fails during operation `op`: the page or sector is left torn (a seeded part of the
     /// bits done), and nothing answers any more until [`super::SimCard::power_cycle`].
     PowerCut {
-        /// Operation number. 0 = before the first.
+        /// Operation number. 0 = before the next one, whatever its number: nothing of it is done.
         op: u64,
-        /// Seed of the tear.
+        /// Seed of the tear. Some leave nothing done, some everything.
         seed: u64,
     },
     /// One bit of operation `op` stays wrong.
     FlippedBit {
         /// Operation number.
         op: u64,
-        /// Bit number inside what is programmed.
+        /// Bit number inside what is programmed or erased (modulo its length): byte `bit / 8`,
+        /// counted from the least significant bit.
         bit: u32,
     },
     /// Operation `op` reports success and does nothing.
@@ -27,12 +32,13 @@ pub enum Fault {
         /// Operation number.
         op: u64,
     },
-    /// From the `after`th gateway read on, one read delivers only its first bytes.
+    /// One gateway read delivers only the first half of its bytes; the data registers keep what
+    /// they held for the rest.
     ShortRead {
         /// Gateway data reads before it happens.
         after: u64,
     },
-    /// The gateway's busy bit stays set from the `after`th command on.
+    /// The gateway's busy bit stays set from one command on, which does nothing any more.
     StuckBusy {
         /// Commands before it happens.
         after: u64,
@@ -52,25 +58,27 @@ pub enum Fault {
         /// A live owner takes it back.
         owner_alive: bool,
     },
-    /// Erases and programs in this range do nothing, status bits say so.
+    /// Erases and programs in the range these bits protect do nothing, the status register says
+    /// so. The bits are non-volatile (but on SST): power does not clear them, a status write does.
     Protected {
         /// Value of the protection bits in status register 1.
         status: u8,
     },
-    /// From the `after`th register access on, everything reads all ones.
+    /// After so many more register accesses everything reads all ones, until power is cycled.
     Removed {
         /// Accesses before it happens.
         after: u64,
     },
-    /// Somebody resets the chip at the `after`th register access.
+    /// Somebody else resets the chip after so many more register accesses.
     Reset {
         /// Accesses before it happens.
         after: u64,
     },
-    /// Chained reads (CS_HOLD) return wrong bytes after the first 16: silicon on which chaining
-    /// does not work.
+    /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
+    /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,
-    /// Writes arrive late: a read without the flush of §2.3 may overtake them.
+    /// Writes arrive late: a read without the flush of §2.3 overtakes them. Each read lets one
+    /// arrive behind it, and none is on its way for more than 20 µs.
     DelayedWrites {
         /// How many register writes may be outstanding.
         depth: u32,

@@ -1,1 +1,262 @@
-//! .
+//! Card files: state lasts, also that of a process that was killed.
+
+use super::driver::{Driver, SEMAPHORE, spec};
+use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimPart};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const RAMP: [u8; 16] = *b"0123456789abcdef";
+
+fn room() -> (TempDir, PathBuf) {
+    let room = tempfile::tempdir().expect("temporary directory");
+    let path = room.path().join("card");
+    (room, path)
+}
+
+fn create(path: &Path) -> SimCard {
+    SimCard::create(path, spec(SimPart::M25px16), &RAMP).expect("new file")
+}
+
+fn open(path: &Path) -> SimCard {
+    SimCard::open(path).expect("card file")
+}
+
+/// What the file holds at this moment, as if the process that has it open were killed now.
+fn killed(path: &Path) -> SimCard {
+    let copy = path.with_extension("killed");
+    let _ = fs::remove_file(&copy);
+    fs::copy(path, &copy).expect("copy");
+    open(&copy)
+}
+
+#[test]
+fn a_card_comes_back_as_it_was() {
+    let (_room, path) = room();
+    let board = CardSpec::named("mcx312b").expect("known");
+    let card = SimCard::create(&path, board.clone(), &RAMP).expect("new file");
+    let mut driver = Driver::with(&card);
+    assert!(driver.erase(0x20, 0x1000));
+    assert!(driver.program16(0x1000, &RAMP));
+    driver.write(0xf0000, 0x1000_0000);
+    driver.write(SEMAPHORE, 0);
+    let (counters, flash) = (card.counters(), card.flash());
+    drop((driver, card));
+
+    let card = open(&path);
+    assert_eq!(card.spec(), board);
+    assert!(card.flash() == flash);
+    assert_eq!(card.counters(), counters);
+    assert_eq!(card.mutations(), 2);
+    assert_eq!(card.semaphores_held(), [0_u8; 0]);
+    let mut driver = Driver::with(&card);
+    assert_eq!(driver.read(0xf0000), 0x1000_0000);
+    assert_eq!(driver.read16(0x1000), RAMP);
+    driver.assert_clean();
+}
+
+#[test]
+fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
+    let (_room, path) = room();
+    let card = create(&path);
+    let mut driver = Driver::with(&card);
+    driver.read(0xf03a0);
+    assert!(driver.program16(0x100, &RAMP));
+    driver.run(0x4006_2004);
+    driver.at(0x1_0000, 0x40D8_200C);
+
+    let left = killed(&path);
+    assert!(left.flash() == card.flash());
+    assert_eq!(left.mutations(), 2);
+    assert_eq!(left.semaphores_held(), [40, 63]);
+    let mut next = Driver::idle(&left);
+    assert_eq!(next.read(SEMAPHORE), 1);
+    next.run(0x409F_2215);
+    next.assert_misuse("without holding semaphore 63");
+    next.write(SEMAPHORE, 0);
+    assert_eq!(next.read(SEMAPHORE), 0, "nobody is there to take it back");
+}
+
+#[test]
+fn a_card_dropped_without_release_keeps_its_semaphores() {
+    let (_room, path) = room();
+    drop(Driver::with(&create(&path)));
+    assert_eq!(open(&path).semaphores_held(), [63]);
+    open(&path).power_cycle();
+    assert_eq!(open(&path).semaphores_held(), [0_u8; 0]);
+}
+
+#[test]
+fn faults_wait_in_the_file_and_are_used_once() {
+    let (_room, path) = room();
+    let card = create(&path);
+    assert!(Driver::with(&card).program16(0x100, &RAMP));
+    card.inject(Fault::LyingWrite { op: 2 });
+    card.inject(Fault::PowerCut { op: 3, seed: 4 });
+    card.inject(Fault::Protected { status: 0 });
+    card.power_cycle();
+    assert_eq!(card.faults(), [], "power takes faults along");
+    card.inject(Fault::LyingWrite { op: 2 });
+    card.inject(Fault::PowerCut { op: 3, seed: 4 });
+    drop(card);
+
+    let card = open(&path);
+    assert_eq!(card.faults().len(), 2);
+    let mut driver = Driver::with(&card);
+    for at in [0x200, 0x300] {
+        assert!(driver.program16(at, &RAMP));
+    }
+    assert_eq!(card.flash()[0x200..0x210], RAMP);
+    assert_eq!(card.flash()[0x300], 0xFF, "operation 2 lied");
+    drop((driver, card));
+
+    let card = open(&path);
+    assert_eq!(card.faults(), [Fault::PowerCut { op: 3, seed: 4 }]);
+    let mut driver = Driver::idle(&card);
+    driver.write(SEMAPHORE, 0);
+    driver.read(SEMAPHORE);
+    driver.program16(0x400, &RAMP);
+    assert!(card.is_silent());
+    let torn = card.flash();
+    drop((driver, card));
+
+    let card = open(&path);
+    assert!(card.is_silent(), "power stays off");
+    assert!(card.flash() == torn);
+    card.power_cycle();
+    assert!(!card.is_silent());
+    assert_eq!(card.faults(), []);
+}
+
+#[test]
+fn a_pulled_or_stuck_card_stays_so() {
+    let (_room, path) = room();
+    let card = create(&path);
+    card.inject(Fault::Removed { after: 0 });
+    Driver::idle(&card).raw_read(0xf0014);
+    drop(card);
+    assert!(open(&path).is_silent());
+    open(&path).power_cycle();
+    let card = open(&path);
+    card.inject(Fault::StuckWip { op: 1 });
+    Driver::with(&card).program16(0x200, &RAMP);
+    drop(card);
+    let card = open(&path);
+    let mut driver = Driver::idle(&card);
+    driver.write(SEMAPHORE, 0);
+    driver.read(SEMAPHORE);
+    assert_eq!(driver.status() & 1, 1);
+}
+
+#[test]
+fn misuse_is_still_known_to_the_next_process() {
+    let (_room, path) = room();
+    let card = create(&path);
+    Driver::idle(&card).read(0xf0010);
+    drop(card);
+    let card = open(&path);
+    assert_eq!((card.misuse_count(), card.misuse().len()), (1, 1));
+}
+
+#[test]
+fn two_processes_cannot_have_one_card() {
+    let (_room, path) = room();
+    let card = create(&path);
+    match SimCard::open(&path).map(drop) {
+        Err(CardFileError::Busy { pid, .. }) => assert_eq!(pid, std::process::id()),
+        other => panic!("{other:?}"),
+    }
+    drop(card);
+    open(&path);
+}
+
+#[test]
+fn an_existing_file_is_never_overwritten() {
+    let (_room, path) = room();
+    fs::write(&path, "precious").expect("write");
+    let made = SimCard::create(&path, CardSpec::default(), &[]).map(drop);
+    assert!(matches!(made, Err(CardFileError::Exists(_))), "{made:?}");
+    assert_eq!(fs::read(&path).expect("read"), b"precious");
+    let nowhere = SimCard::create(&path.join("x"), CardSpec::default(), &[]).map(drop);
+    assert!(matches!(nowhere, Err(CardFileError::Io { .. })));
+}
+
+#[test]
+fn files_that_are_no_card_are_named_as_what_they_are() {
+    let (room, path) = room();
+    drop(create(&path));
+    let good = fs::read(&path).expect("read");
+    let try_bytes = |bytes: &[u8]| {
+        let path = room.path().join("other");
+        fs::write(&path, bytes).expect("write");
+        let error = SimCard::open(&path).map(drop).expect_err("no card");
+        (format!("{error:?}"), error.to_string())
+    };
+    for bytes in [b"".as_slice(), b"PK\x03\x04", &[0; 0x30_0000]] {
+        assert!(try_bytes(bytes).0.starts_with("NotOne"));
+    }
+    for len in [20, 28, 4096, 65536, good.len() - 1] {
+        let (kind, text) = try_bytes(&good[..len]);
+        assert!(kind.starts_with("Damaged"), "cut to {len}: {text}");
+    }
+    let mut long = good.clone();
+    long.push(0);
+    assert!(try_bytes(&long).0.starts_with("Damaged"));
+    let mut later = good.clone();
+    later[16] = 9;
+    let (kind, text) = try_bytes(&later);
+    assert!(kind.starts_with("Version"), "{kind}");
+    assert!(text.contains("version 9"), "{text}");
+    let mut size = good.clone();
+    size[22] ^= 1;
+    assert!(try_bytes(&size).0.starts_with("Damaged"));
+    let mut records = good;
+    records[4096..65536].fill(0x20);
+    assert!(try_bytes(&records).1.contains("neither record is whole"));
+    let missing = SimCard::open(&room.path().join("none")).map(drop);
+    assert!(matches!(missing, Err(CardFileError::Io { .. })));
+    let folder = SimCard::open(room.path()).map(drop);
+    assert!(folder.is_err());
+}
+
+#[test]
+fn a_record_cut_short_by_a_crash_loses_one_step_only() {
+    let (_room, path) = room();
+    let card = create(&path);
+    let mut driver = Driver::with(&card);
+    for i in 1..6 {
+        assert!(driver.program16(i * 0x100, &RAMP));
+    }
+    drop((driver, card));
+    let whole = open(&path).mutations();
+    assert_eq!(whole, 5);
+    let counter = |slot: u64| {
+        let mut bytes = [0; 8];
+        let file = fs::File::open(&path).expect("open");
+        file.read_exact_at(&mut bytes, slot).expect("slot");
+        u64::from_le_bytes(bytes)
+    };
+    let newest = [4096, 34816]
+        .into_iter()
+        .max_by_key(|slot| counter(*slot))
+        .expect("two");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .expect("open");
+    file.write_all_at(&[0; 64], newest + 40).expect("spoil");
+    let card = open(&path);
+    assert!(card.mutations() >= 4, "{}", card.mutations());
+    assert_eq!(card.semaphores_held(), [63]);
+}
+
+#[test]
+fn a_fork_of_a_card_file_does_not_write_to_it() {
+    let (_room, path) = room();
+    let card = create(&path);
+    let fork = card.fork();
+    assert!(Driver::with(&fork).program16(0x100, &RAMP));
+    drop(fork);
+    assert_eq!(killed(&path).mutations(), 0);
+}

@@ -1,7 +1,7 @@
 //! The simulator must be cheap: the crash sweep replays thousands of burns.
 
 use super::driver::Driver;
-use crate::sim::SimPart;
+use crate::sim::{CardSpec, SimCard, SimPart};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -35,4 +35,18 @@ fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
     println!("burn of 800 KiB: {best:?}");
     // Measured: 20 ms on one core of the build machine. The bound only catches a collapse, machines differ.
     assert!(best < Duration::from_millis(500), "{best:?}");
+}
+
+#[test]
+fn a_card_file_is_fast_enough_for_a_demo() {
+    let room = tempfile::tempdir().expect("temporary directory");
+    let card = SimCard::create(&room.path().join("card"), CardSpec::default(), &[]).expect("new");
+    let mut driver = Driver::with(&card);
+    let start = Instant::now();
+    for i in 0..3200 {
+        assert!(driver.program_page(i * 256, &[0x42; 256]));
+    }
+    let took = start.elapsed();
+    println!("3200 programs into a card file: {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
