@@ -1,5 +1,6 @@
 //! Addresses and the failsafe interleaving ("striping") of FS2 (fs2-image §1.4).
 
+use super::{Form, Layout};
 use serde::{Deserialize, Serialize};
 
 /// Byte offset inside one image, header at 0 (the reference's "logical" address).
@@ -36,4 +37,223 @@ pub enum AddressMap {
         /// Which of the two.
         half: Half,
     },
+}
+
+impl AddressMap {
+    /// The map for an image of this layout whose magic is at `start` of a flash chip or raw dump.
+    #[must_use]
+    pub fn on_flash(layout: Layout, start: FlashAddr) -> Self {
+        match layout {
+            Layout::NonFailsafe => Self::Contiguous,
+            Layout::Failsafe { chunk_log2 } => Self::Striped {
+                chunk_log2,
+                half: if start.0 == 0 { Half::Even } else { Half::Odd },
+            },
+        }
+    }
+
+    /// The map for an image of this layout whose magic is at `start` of a source of this form.
+    #[must_use]
+    pub fn new(layout: Layout, start: FlashAddr, form: Form) -> Self {
+        match form {
+            Form::Contiguous => Self::Contiguous,
+            Form::Striped => Self::on_flash(layout, start),
+        }
+    }
+
+    /// Chunk size in bytes; `None` when nothing is interleaved.
+    #[must_use]
+    pub fn chunk(self) -> Option<u32> {
+        match self {
+            Self::Contiguous => None,
+            Self::Striped { chunk_log2, .. } => 1u32.checked_shl(u32::from(chunk_log2)),
+        }
+    }
+
+    /// Where byte `at` of the image lies in the flash. `None` when that is beyond 32 bits.
+    ///
+    /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))` (fs2-image §1.4), except
+    /// that flint lets the shift wrap and thereby aliases offsets from 2 GiB up; here they have no
+    /// address.
+    #[must_use]
+    pub fn to_flash(self, at: ImageOffset) -> Option<FlashAddr> {
+        let Self::Striped { half, .. } = self else {
+            return Some(FlashAddr(at.0));
+        };
+        let chunk = self.chunk()?;
+        let inside = at.0 % chunk;
+        let stripe = (at.0 / chunk).checked_mul(2)?;
+        let stripe = stripe.checked_add(u32::from(half == Half::Odd))?;
+        Some(FlashAddr(stripe.checked_mul(chunk)? | inside))
+    }
+
+    /// Which byte of the image lies at `at`. `None` when the address belongs to the other half.
+    #[must_use]
+    pub fn to_image(self, at: FlashAddr) -> Option<ImageOffset> {
+        let Self::Striped { half, .. } = self else {
+            return Some(ImageOffset(at.0));
+        };
+        let chunk = self.chunk()?;
+        let stripe = at.0 / chunk;
+        let odd = stripe % 2 == 1;
+        (odd == (half == Half::Odd)).then_some(ImageOffset(stripe / 2 * chunk | at.0 % chunk))
+    }
+
+    /// The `len` bytes from `at`, cut where a chunk ends: (address, bytes) in rising order. Ends early
+    /// where the range leaves 32 bits of address space.
+    pub fn runs(self, at: ImageOffset, len: u32) -> Runs {
+        Runs {
+            map: self,
+            at: Some(at),
+            left: len,
+        }
+    }
+
+    /// Bytes of the image that a source of `size` bytes can hold under this map.
+    #[must_use]
+    pub fn capacity(self, size: u32) -> u32 {
+        let Self::Striped { half, .. } = self else {
+            return size;
+        };
+        let Some(chunk) = self.chunk() else { return 0 };
+        let (stripes, rest) = (size / chunk, size % chunk);
+        let odd = u32::from(half == Half::Odd);
+        let whole = (stripes + 1 - odd) / 2;
+        let partial = if stripes % 2 == odd { rest } else { 0 };
+        whole * chunk + partial
+    }
+}
+
+/// See [`AddressMap::runs`].
+#[derive(Clone, Debug)]
+pub struct Runs {
+    map: AddressMap,
+    at: Option<ImageOffset>,
+    left: u32,
+}
+
+impl Iterator for Runs {
+    type Item = (FlashAddr, u32);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let at = self.at?;
+        let address = self.map.to_flash(at)?;
+        let room = match self.map.chunk() {
+            Some(chunk) => chunk - at.0 % chunk,
+            // Up to the end of the address space, which is one byte more than fits u32 at 0.
+            None => (u32::MAX - at.0).saturating_add(1),
+        };
+        let len = self.left.min(room);
+        self.left -= len;
+        self.at = at.0.checked_add(len).map(ImageOffset);
+        Some((address, len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn map(chunk_log2: u8, half: Half) -> AddressMap {
+        AddressMap::Striped { chunk_log2, half }
+    }
+
+    fn any_map() -> impl Strategy<Value = AddressMap> {
+        prop_oneof![
+            Just(AddressMap::Contiguous),
+            (16u8..=23, any::<bool>())
+                .prop_map(|(log2, odd)| map(log2, if odd { Half::Odd } else { Half::Even })),
+        ]
+    }
+
+    #[test]
+    fn image_of_the_reference_lies_where_measured() {
+        // fs2-image §1.4: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and 0x180000-0x1C405B.
+        let odd: Vec<_> = map(19, Half::Odd).runs(ImageOffset(0), 0xC405C).collect();
+        assert_eq!(
+            odd,
+            [
+                (FlashAddr(0x8_0000), 0x8_0000),
+                (FlashAddr(0x18_0000), 0x4_405C)
+            ]
+        );
+        let even: Vec<_> = map(19, Half::Even).runs(ImageOffset(0), 0xC405C).collect();
+        assert_eq!(
+            even,
+            [(FlashAddr(0), 0x8_0000), (FlashAddr(0x10_0000), 0x4_405C)]
+        );
+        // §1.6: the configuration area of each half.
+        assert_eq!(
+            map(19, Half::Even).to_flash(ImageOffset(0xF_E000)),
+            Some(FlashAddr(0x17_E000))
+        );
+        assert_eq!(
+            map(19, Half::Odd).to_flash(ImageOffset(0xF_E000)),
+            Some(FlashAddr(0x1F_E000))
+        );
+    }
+
+    #[test]
+    fn offsets_beyond_the_address_space_do_not_alias() {
+        assert_eq!(map(19, Half::Even).to_flash(ImageOffset(0x8000_0000)), None);
+        assert_eq!(map(19, Half::Odd).runs(ImageOffset(u32::MAX), 4).count(), 0);
+        let last: Vec<_> = AddressMap::Contiguous
+            .runs(ImageOffset(u32::MAX), 4)
+            .collect();
+        assert_eq!(last, [(FlashAddr(u32::MAX), 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn offsets_survive_the_round_trip(map in any_map(), at in 0u32..0x8000_0000) {
+            let address = map.to_flash(ImageOffset(at)).unwrap();
+            prop_assert_eq!(map.to_image(address), Some(ImageOffset(at)));
+            // The formula of the reference, word for word.
+            if let AddressMap::Striped { chunk_log2, half } = map {
+                let c = 1u32 << chunk_log2;
+                let want = (at & (c - 1)) | (if half == Half::Odd { c } else { 0 })
+                    | ((at << 1) & !(2 * c - 1));
+                prop_assert_eq!(address, FlashAddr(want));
+            }
+        }
+
+        #[test]
+        fn every_address_belongs_to_exactly_one_half(log2 in 16u8..=23, at: u32) {
+            let even = map(log2, Half::Even).to_image(FlashAddr(at));
+            let odd = map(log2, Half::Odd).to_image(FlashAddr(at));
+            prop_assert!(even.is_some() != odd.is_some());
+            let (offset, half) = match (even, odd) {
+                (Some(o), _) => (o, Half::Even),
+                (_, Some(o)) => (o, Half::Odd),
+                _ => unreachable!(),
+            };
+            prop_assert_eq!(map(log2, half).to_flash(offset), Some(FlashAddr(at)));
+        }
+
+        #[test]
+        fn runs_cover_the_range_exactly(map in any_map(), at in 0u32..0x100_0000, len in 0u32..0x80_0000) {
+            let mut next = at;
+            for (address, run) in map.runs(ImageOffset(at), len) {
+                prop_assert!(run > 0);
+                prop_assert_eq!(map.to_image(address), Some(ImageOffset(next)));
+                let last = FlashAddr(address.0 + run - 1);
+                prop_assert_eq!(map.to_image(last), Some(ImageOffset(next + run - 1)));
+                next += run;
+            }
+            prop_assert_eq!(next, at + len);
+        }
+
+        #[test]
+        fn capacity_counts_the_bytes_of_this_half(map in any_map(), size in 0u32..0x200_0000) {
+            let capacity = map.capacity(size);
+            if let Some(last) = capacity.checked_sub(1) {
+                prop_assert!(map.to_flash(ImageOffset(last)).unwrap().0 < size);
+            }
+            prop_assert!(map.to_flash(ImageOffset(capacity)).unwrap().0 >= size);
+        }
+    }
 }

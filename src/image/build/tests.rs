@@ -1,14 +1,443 @@
+//! What the builder makes, byte by byte where the reference has the bytes.
+
+mod read_back;
+mod rom;
+
+use super::super::{Guid, Half, MAGIC, Mac, crc16};
 use super::*;
+use proptest::prelude::*;
+
+fn words(image: &[u8], at: usize, count: usize) -> Vec<u32> {
+    image[at..at + count * 4]
+        .chunks_exact(4)
+        .map(|w| u32::from_be_bytes(w.try_into().unwrap()))
+        .collect()
+}
 
 #[test]
-fn scratch() {
-    for (n, r) in [
-        ("d", Recipe::default()),
-        ("a", Recipe::mcx311a_2_42_5000()),
-        ("b", Recipe::mcx311a_2_35_5100()),
-        ("c", Recipe::mcx312b_2_42_5000()),
-        ("e", Recipe::mcx312b_2_36_5150()),
-    ] {
-        std::fs::write(format!("/tmp/{n}.bin"), build(&r).unwrap()).unwrap();
+fn header_of_the_pro_recipe_is_the_real_one() {
+    let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
+    let header = words(&image, 0, 14);
+    // fs2-image §16.3; only the full CRC differs, for the code does.
+    let real = [
+        0x4D54_4657,
+        0x8CDF_D000,
+        0xDEAD_9270,
+        0x4154_BEEF,
+        0x8034_3811,
+        0x80C0_0000,
+        0xBDC8_0807,
+        0x0000_0002,
+    ];
+    assert_eq!(header[..8], real);
+    assert_eq!(header[8] >> 16, 0);
+    let behind = [
+        0x0000_0004,
+        0xF500_000B,
+        0x8E01_D1A0,
+        0x000C_405C,
+        0x0001_D15C,
+    ];
+    assert_eq!(header[9..], behind);
+    // BOOT2 blocks of the real sizes.
+    assert_eq!(words(&image, 0x38, 2), [0x0010_0040, 0x185]);
+    assert_eq!(words(&image, 0x65C, 2), [0x0010_0654, 0x8C5]);
+}
+
+#[test]
+fn identity_sections_of_the_pro_recipe_are_the_real_ones() {
+    let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
+    // fs2-image §16.2.
+    let guid = [
+        6,
+        0xC,
+        0,
+        0x1_D190,
+        0x0002_C900,
+        0x0100_D050,
+        0x0002_C900,
+        0x0100_D051,
+        0x0002_C900,
+        0x0100_D052,
+        0x0002_C900,
+        0x0100_D050,
+        2,
+        0xC900_0001,
+        2,
+        0xC900_0002,
+        0x24D,
+    ];
+    assert_eq!(words(&image, 0x1_D14C, guid.len()), guid);
+    // fs2-image §16.4.
+    let mut info = vec![
+        10,
+        0x5D,
+        0,
+        0x1_D318,
+        0x0000_0004,
+        1,
+        0x0100_0008,
+        0x0002_0000,
+        0x002A_1388,
+        0x0200_0008,
+        0x0014_0336,
+        0x2017_0905,
+        0x0300_0004,
+        0x1007,
+        0x0A00_0008,
+        0x1F7,
+        0,
+        0x0800_0004,
+        0x15B3,
+        0x0400_0010,
+        0x4D54_5F31,
+        0x3230_3031,
+        0x3131_3032,
+        0x3300_0000,
+        0x0500_00D0,
+        0x6E2F_6100,
+    ];
+    info.extend([0; 51]);
+    info.extend([
+        0x0700_0010,
+        0x3032_2E34,
+        0x322E_3530,
+        0x2E30_3000,
+        0,
+        0x0B00_0008,
+        0x0002_0000,
+        0,
+        0x1300_000C,
+        2,
+        0,
+        2,
+        0x1400_0018,
+        0x6378_3370,
+        0x726F_5F4D,
+        0x4358_3331,
+        0x3242_5F32,
+        0x6D62_2E70,
+        0x7273_0000,
+        0xFF00_0000,
+        0x9154,
+    ]);
+    assert_eq!(words(&image, 0x1_D190, info.len()), info);
+}
+
+#[test]
+fn first_configuration_shows_version_and_time_as_the_real_one() {
+    let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
+    // fs2-image §9.4.
+    let triplets = [
+        0x1_F064,
+        0x0002_0000,
+        0xFFFF_0000,
+        0x1_F068,
+        0x002A_1388,
+        0xFFFF_FFFF,
+        0x1_F06C,
+        0x3603_1400,
+        0xFFFF_FF00,
+        0x1_F070,
+        0x2017_0905,
+        0xFFFF_FFFF,
+    ];
+    assert_eq!(words(&image, 0x2990, triplets.len()), triplets);
+    // No other triplet writes where a running version is looked for.
+    let rest = words(&image, 0x2990, 0x3E4);
+    let again = rest
+        .chunks(3)
+        .skip(4)
+        .any(|t| (0x1_F064..0x1_F074).contains(&t[0]));
+    assert!(!again);
+}
+
+#[test]
+fn models_have_their_sizes() {
+    assert_eq!(build(&Recipe::mcx311a_2_42_5000()).unwrap().len(), 0xC_250C);
+    assert_eq!(build(&Recipe::mcx312b_2_42_5000()).unwrap().len(), 0xC_405C);
+    assert_eq!(build(&Recipe::default()).unwrap().len(), 0x4_0000);
+}
+
+#[test]
+fn full_crc_covers_the_whole_image() {
+    let mut image = build(&Recipe::default()).unwrap();
+    let stored = u16::from_be_bytes([image[0x22], image[0x23]]);
+    image[0x22..0x24].fill(0xFF);
+    assert_eq!(stored, crc16(&image));
+}
+
+#[test]
+fn blank_images_have_blank_crcs() {
+    let image = build(&Recipe {
+        guids: None,
+        ..Recipe::default()
+    })
+    .unwrap();
+    assert_eq!(image[0x22..0x24], [0xFF; 2]);
+    let guid = words(&image, 0x34, 1)[0] as usize;
+    assert_eq!(image[guid..guid + 48], [0xFF; 48]);
+    assert_eq!(words(&image, guid + 48, 1), [0xFFFF]);
+}
+
+#[test]
+fn one_seed_makes_one_image() {
+    let recipe = Recipe::default();
+    assert_eq!(build(&recipe).unwrap(), build(&recipe).unwrap());
+    let other = build(&Recipe {
+        seed: 99,
+        ..recipe.clone()
+    })
+    .unwrap();
+    assert_ne!(build(&recipe).unwrap(), other);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let long = |n: usize| "x".repeat(n);
+    let s = Recipe::default;
+    let texts = [
+        Recipe {
+            psid: long(17),
+            ..s()
+        },
+        Recipe {
+            vsd: Some(long(209)),
+            ..s()
+        },
+        Recipe {
+            product_version: Some(long(17)),
+            ..s()
+        },
+        Recipe {
+            prs_name: Some(long(100)),
+            ..s()
+        },
+    ];
+    for recipe in texts {
+        assert!(matches!(
+            build(&recipe),
+            Err(BuildError::TextTooLong { .. })
+        ));
+    }
+    let numbers = [
+        Recipe {
+            chunk_log2: Some(15),
+            ..s()
+        },
+        Recipe {
+            chunk_log2: Some(24),
+            ..s()
+        },
+        Recipe {
+            guid_entries: 5,
+            ..s()
+        },
+        Recipe {
+            boot2_blocks: 0,
+            ..s()
+        },
+        Recipe {
+            boot2_blocks: 3,
+            ..s()
+        },
+        Recipe {
+            size: 0x4_0002,
+            ..s()
+        },
+        Recipe {
+            size: 0x900_0000,
+            ..s()
+        },
+        Recipe {
+            date: (10_000, 1, 1),
+            ..s()
+        },
+        Recipe {
+            date: (2017, 100, 1),
+            ..s()
+        },
+        Recipe {
+            time: (1, 2, 100),
+            ..s()
+        },
+        Recipe {
+            rom: Some(vec![]),
+            ..s()
+        },
+        Recipe {
+            rom: Some(vec![0; 0x40_0001]),
+            ..s()
+        },
+        Recipe {
+            supported_hw: vec![(0x1F5, 0); 200],
+            ..s()
+        },
+    ];
+    for recipe in numbers {
+        let outcome = build(&recipe);
+        assert!(
+            matches!(outcome, Err(BuildError::OutOfRange { .. })),
+            "{outcome:?}"
+        );
+    }
+    let small = build(&Recipe {
+        size: 0x1000,
+        ..s()
+    });
+    assert!(matches!(
+        small,
+        Err(BuildError::TooSmall { wanted: 0x1000, .. })
+    ));
+}
+
+#[test]
+fn a_signature_in_the_rom_is_refused() {
+    let mut rom = RomRecipe::default().build().unwrap();
+    rom[0x103..0x113].copy_from_slice(&MAGIC);
+    let outcome = build(&Recipe {
+        rom: Some(rom),
+        ..Recipe::default()
+    });
+    // Configuration ends at 0x3924, then the GPH.
+    assert_eq!(
+        outcome,
+        Err(BuildError::StraySignature { at: 0x3934 + 0x103 })
+    );
+}
+
+#[test]
+fn a_recipe_survives_json() {
+    let recipe = Recipe {
+        extra: vec![ExtraSection { kind: 4, len: 5 }],
+        ..Recipe::mcx312b_2_36_5150()
+    };
+    let text = serde_json::to_string(&recipe).unwrap();
+    assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
+    let no_rom: Recipe = serde_json::from_str(r#"{"rom":null,"psid":"X"}"#).unwrap();
+    assert_eq!((no_rom.rom, no_rom.psid.as_str()), (None, "X"));
+    assert!(serde_json::from_str::<Recipe>(r#"{"rom":"5"}"#).is_err());
+    assert!(serde_json::from_str::<Recipe>(r#"{"rom":"ää"}"#).is_err());
+}
+
+#[test]
+fn a_dump_interleaves_the_halves() {
+    let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
+    let odd = striped(&image, Half::Odd, 0x20_0000).unwrap();
+    assert_eq!(odd.len(), 0x20_0000);
+    assert_eq!(odd[0x8_0000..0x10_0000], image[..0x8_0000]);
+    // fs2-image §1.4: the odd slot's second chunk ends at 0x1C405B.
+    assert_eq!(odd[0x18_0000..0x1C_405C], image[0x8_0000..]);
+    assert!(
+        odd[..0x8_0000]
+            .iter()
+            .chain(&odd[0x10_0000..0x18_0000])
+            .all(|b| *b == 0xFF)
+    );
+    assert!(odd[0x1C_405C..].iter().all(|b| *b == 0xFF));
+    let even = striped(&image, Half::Even, 0x20_0000).unwrap();
+    assert_eq!(even[..0x8_0000], image[..0x8_0000]);
+    assert_eq!(even[0x10_0000..0x14_405C], image[0x8_0000..]);
+    assert!(striped(&image, Half::Odd, 0x10_0000).is_err());
+    let plain = build(&Recipe::default()).unwrap();
+    assert_eq!(
+        striped(&plain, Half::Even, 0x10_0000).unwrap()[..0x4_0000],
+        plain
+    );
+    assert!(striped(&plain, Half::Odd, 0x10_0000).is_err());
+    assert!(striped(&plain[..4], Half::Even, 0x10_0000).is_err());
+}
+
+/// Any recipe that builds.
+pub(in super::super) fn recipes() -> impl Strategy<Value = Recipe> {
+    let identity = (
+        prop::option::of(any::<[u64; 4]>()),
+        any::<[u32; 2]>(),
+        prop_oneof![4 => Just(6_u8), 1 => Just(4)],
+        prop::option::weighted(0.8, "[ -~]{0,208}"),
+        "[A-Z0-9_]{0,16}",
+    );
+    let kind = (
+        prop::option::of(16_u8..=23),
+        1_u8..=2,
+        any::<bool>(),
+        (100_u32 << 8..330 << 8).prop_map(|dwords| dwords * 4),
+        any::<u64>(),
+    );
+    let info = (
+        prop::option::of("[0-9.]{0,16}"),
+        prop::option::of(any::<[u16; 3]>()),
+        prop::option::of(any::<[u16; 4]>()),
+        prop::option::of(any::<u64>()),
+        prop::option::of((0_u32..9, 0_u32..9, prop::option::of(0_u32..7))),
+        prop::option::of("[a-zA-Z0-9_.]{0,99}"),
+        prop::option::of(Just(0x15B3_u16)),
+    );
+    let parts = (
+        prop::option::of(0x400_u32..0x2000),
+        any::<bool>(),
+        prop::collection::vec((1_u32..20, 0_u32..200), 0..3),
+    );
+    (identity, kind, info, parts).prop_map(|(identity, kind, info, parts)| {
+        let (guids, macs, guid_entries, vsd, psid) = identity;
+        let (chunk_log2, boot2_blocks, pro, size, seed) = kind;
+        let (product_version, mic, min_fit_version, hw_access_key, config_area, prs_name, vendor) =
+            info;
+        let (rom_size, ini, extra) = parts;
+        let mut recipe = Recipe {
+            guids: guids.map(|g| g.map(Guid)),
+            macs: macs.map(|m| Mac(u64::from(m) + 1)),
+            guid_entries,
+            vsd,
+            psid,
+            chunk_log2,
+            boot2_blocks,
+            device_id: if pro { 4103 } else { 4099 },
+            size,
+            seed,
+            product_version,
+            mic_version: mic.map(|[major, minor, subminor]| super::super::Version {
+                major,
+                minor,
+                subminor,
+            }),
+            min_fit_version,
+            hw_access_key,
+            config_area,
+            prs_name,
+            vsd_vendor_id: vendor,
+            rom: rom_size
+                .and_then(|n| RomRecipe::pxe((3, 4, n as u16), 0x1003, n * 4).build().ok()),
+            // Kinds with a meaning of their own would be a second of something.
+            extra: extra
+                .into_iter()
+                .map(|(kind, len)| ExtraSection {
+                    kind: if matches!(kind, 5 | 6 | 9 | 10) {
+                        1
+                    } else {
+                        kind
+                    },
+                    len,
+                })
+                .collect(),
+            ..Recipe::default()
+        }
+        .matching_ini();
+        if !ini {
+            recipe.ini = None;
+        }
+        recipe
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn images_end_exactly_where_asked(recipe in recipes()) {
+        let image = build(&recipe).unwrap();
+        prop_assert_eq!(image.len(), recipe.size as usize);
+        prop_assert_eq!(words(&image, 0x30, 1)[0], recipe.size);
+        let sum = |at: usize| image[at..at + 4].iter().fold(0_u8, |s, b| s.wrapping_add(*b));
+        prop_assert_eq!((sum(0x28), sum(0x2C)), (0, 0));
     }
 }

@@ -1,0 +1,203 @@
+//! A whole image with what it says of itself.
+
+use super::super::stamp::stamp_full_crc;
+use super::super::{
+    CrcVerdict, Depth, FindingId, FlashAddr, Form, Image, ImageError, ImageOffset, MAGIC, Section,
+    SectionKind, Severity, Source, SourceError, read, scan,
+};
+use super::PatchError;
+
+/// A whole contiguous image with what [`super::super::read`] says of it. Bytes and summary always
+/// agree: each change re-reads the result and fails if it is not sound. One exception: findings
+/// about bytes behind the image stay in the summary although those bytes are cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    bytes: Vec<u8>,
+    image: Image,
+}
+
+/// Bytes between places where an image may start, at least (fs2-image §1.3). Chunks are multiples
+/// of it, so interleaving keeps offsets on and off these places.
+const CANDIDATE_STEP: usize = 0x1_0000;
+
+impl Contents {
+    /// From the bytes of a file: recognises foreign formats by name, reads fully, cuts trailing
+    /// bytes off (they stay a finding).
+    ///
+    /// # Errors
+    /// When there is no image in it. An image with findings is returned; see [`Image::is_sound`].
+    pub fn from_file(bytes: &[u8]) -> Result<Self, ImageError> {
+        let mut source = bytes;
+        let start = *scan(&mut source)?
+            .magics
+            .first()
+            .ok_or(ImageError::NoMagic)?;
+        let image = read(&mut source, start, Form::Contiguous, Depth::Full)?;
+        let from = bytes.get(start.0 as usize..).unwrap_or_default();
+        let keep = if walked_to_end(&image) {
+            from.get(..image.len as usize).unwrap_or(from)
+        } else {
+            // Where the walk stopped is not where the image ends; keep the evidence.
+            from
+        };
+        Ok(Self {
+            bytes: keep.to_vec(),
+            image,
+        })
+    }
+
+    /// The image at `start` of a raw dump, de-striped: exactly the bytes of the image when the
+    /// walk came to its end, otherwise all that its header claims and the dump holds.
+    ///
+    /// # Errors
+    /// As [`Contents::from_file`].
+    pub fn from_dump(dump: &[u8], start: FlashAddr) -> Result<Self, ImageError> {
+        let mut source = dump;
+        let image = read(&mut source, start, Form::Striped, Depth::Full)?;
+        let len = if walked_to_end(&image) {
+            image.len
+        } else {
+            image.len.max(image.header.declared_size)
+        };
+        let mut bytes = Vec::new();
+        for (at, run) in image.map.runs(ImageOffset(0), len) {
+            let from = dump.get(at.0 as usize..).unwrap_or_default();
+            let found = from.get(..run as usize).unwrap_or(from);
+            bytes.extend_from_slice(found);
+            if found.len() < run as usize {
+                break;
+            }
+        }
+        if bytes.len() % 4 != 0 {
+            bytes.truncate(bytes.len() / 4 * 4);
+        }
+        let image = read(
+            &mut bytes.as_slice(),
+            FlashAddr(0),
+            Form::Contiguous,
+            Depth::Full,
+        )?;
+        Ok(Self { bytes, image })
+    }
+
+    /// The bytes of the image, contiguous, nothing behind them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What they say.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The first 16 bytes, which make the rest an image.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        self.bytes.get(..MAGIC.len()).unwrap_or(&self.bytes)
+    }
+
+    /// Everything behind the signature.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(MAGIC.len()..).unwrap_or_default()
+    }
+
+    /// Body of a section or BOOT2 block of this image.
+    #[must_use]
+    pub fn section_body(&self, section: &Section) -> Option<&[u8]> {
+        let start = section.body_at.0 as usize;
+        self.bytes
+            .get(start..start.checked_add(section.body_len as usize)?)
+    }
+
+    /// Body of the first ROM section, what `rrom` writes.
+    #[must_use]
+    pub fn rom(&self) -> Option<&[u8]> {
+        self.section_body(self.first(SectionKind::Rom)?)
+    }
+
+    /// The inflated ini text, what `dc` writes.
+    #[must_use]
+    pub fn ini(&self) -> Option<&[u8]> {
+        self.image.ini.as_ref().map(|ini| ini.bytes.as_slice())
+    }
+
+    /// First section of a kind in the chain.
+    pub(super) fn first(&self, kind: SectionKind) -> Option<&Section> {
+        self.image.sections.iter().find(|s| s.kind == kind)
+    }
+
+    /// The section of this kind whose body the header points at.
+    pub(super) fn pointed_at(&self, kind: SectionKind, body: ImageOffset) -> Option<&Section> {
+        self.image
+            .sections
+            .iter()
+            .find(|s| s.kind == kind && s.body_at == body)
+    }
+
+    /// The bytes as a change starts from them: only a sound image is changed. Stamping right CRCs
+    /// over damage would hide it. Blank GUIDs are what some changes are there to fill, and what lay
+    /// behind the image is gone.
+    pub(super) fn start_change(&self) -> Result<Vec<u8>, PatchError> {
+        match first_error(
+            &self.image,
+            &[FindingId::BlankGuids, FindingId::TrailingBytes],
+        ) {
+            None => Ok(self.bytes.clone()),
+            Some(detail) => Err(PatchError::Unsound(detail)),
+        }
+    }
+
+    /// Stamp the full image CRC and read the result.
+    pub(super) fn finish_change(mut bytes: Vec<u8>, blank: bool) -> Result<Self, PatchError> {
+        if !stamp_full_crc(&mut bytes, blank) {
+            return Err(PatchError::SelfCheck("there is no header".into()));
+        }
+        let stray = bytes
+            .chunks_exact(CANDIDATE_STEP)
+            .skip(1)
+            .position(|piece| piece.starts_with(&MAGIC));
+        if let Some(index) = stray {
+            let at = (index + 1) * CANDIDATE_STEP;
+            return Err(PatchError::StraySignature(at as u32));
+        }
+        let image = read(
+            &mut bytes.as_slice(),
+            FlashAddr(0),
+            Form::Contiguous,
+            Depth::Full,
+        )?;
+        let waived: &[FindingId] = if blank { &[FindingId::BlankGuids] } else { &[] };
+        if let Some(detail) = first_error(&image, waived) {
+            return Err(PatchError::SelfCheck(detail));
+        }
+        if image.len as usize != bytes.len() {
+            return Err(PatchError::SelfCheck(format!(
+                "the image ends at {:#x}, the bytes at {:#x}",
+                image.len,
+                bytes.len()
+            )));
+        }
+        Ok(Self { bytes, image })
+    }
+}
+
+/// The first finding that keeps an image from being used, but for those waived.
+fn first_error(image: &Image, waived: &[FindingId]) -> Option<String> {
+    image
+        .findings
+        .iter()
+        .find(|f| f.severity == Severity::Error && !waived.contains(&f.id))
+        .map(|f| f.detail.clone())
+}
+
+/// The chain was followed to its end marker, so that `len` is the size of the image.
+fn walked_to_end(image: &Image) -> bool {
+    image.sections.last().is_some_and(|last| {
+        matches!(last.next, 0 | 0xFF00_0000)
+            && last.kind != SectionKind::Boot2
+            && matches!(last.crc, CrcVerdict::Ok | CrcVerdict::Blank)
+    })
+}

@@ -1,0 +1,217 @@
+//! Exchanging the expansion ROM: the image is laid out anew (fs2-image §8.3).
+
+use super::super::stamp::{
+    AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN,
+    HEADER_LEN, MAX_BODY, gph, push_crc, put_word, with_check_byte, word,
+};
+use super::super::{MAGIC, RomError, Section, SectionKind};
+use super::{Contents, PatchError};
+
+/// GPH type of a ROM section.
+const ROM_TYPE: u32 = 5;
+
+/// A section on its way into the new layout.
+struct Moved<'a> {
+    kind: u32,
+    size: u32,
+    param: u32,
+    body: &'a [u8],
+    /// Zeros behind `body` up to a dword.
+    padding: usize,
+    crc_blank: bool,
+    /// Where the body was, if it was there before.
+    from: Option<u32>,
+}
+
+impl Contents {
+    /// With this ROM section content, or without one. The new section takes the place of the old
+    /// one or the second place of the chain, whichever comes first, as flint does it; further
+    /// ROM sections go. Whether the ROM fits the card is not for this room to say.
+    ///
+    /// # Errors
+    /// [`PatchError`]; [`PatchError::Gap`] when bytes of the image belong to no section.
+    pub fn with_rom(&self, rom: Option<&[u8]>) -> Result<Self, PatchError> {
+        if let Some(rom) = rom {
+            check_rom(rom)?;
+        }
+        let old = self.start_change()?;
+        self.refuse_gaps()?;
+        let sections = self.rearranged(rom)?;
+        let last_next = self.image().sections.last().map_or(CHAIN_END, |s| s.next);
+
+        let mut bytes = old.get(..self.chain_start()?).unwrap_or_default().to_vec();
+        let mut moved_to = Vec::with_capacity(sections.len());
+        for (i, section) in sections.iter().enumerate() {
+            let start = bytes.len();
+            let len = GPH_LEN + section.body.len() + section.padding + 4;
+            let next = if i + 1 == sections.len() {
+                last_next
+            } else {
+                (start + len) as u32
+            };
+            bytes.extend(gph(section.kind, section.size, section.param, next));
+            bytes.extend_from_slice(section.body);
+            bytes.resize(bytes.len() + section.padding, 0);
+            if section.crc_blank {
+                bytes.extend(BLANK_CRC.to_be_bytes());
+            } else {
+                push_crc(&mut bytes, start);
+            }
+            moved_to.push((section.from, (start + GPH_LEN) as u32));
+        }
+        self.put_pointers(&mut bytes, &moved_to)?;
+        let changed = Self::finish_change(bytes, self.is_blank())?;
+        self.only_rom_changed(&changed, rom)?;
+        Ok(changed)
+    }
+
+    /// First byte behind the BOOT2 blocks.
+    fn chain_start(&self) -> Result<usize, PatchError> {
+        let sections = &self.image().sections;
+        let first = sections.iter().find(|s| s.kind != SectionKind::Boot2);
+        match first {
+            Some(section) => Ok(section.at.0 as usize),
+            None => Err(PatchError::Unsound("the image has no sections".into())),
+        }
+    }
+
+    /// Every byte must belong to exactly one block, or laying out anew would lose some.
+    fn refuse_gaps(&self) -> Result<(), PatchError> {
+        let mut end = HEADER_LEN as u32;
+        for section in &self.image().sections {
+            if section.at.0 != end {
+                return Err(PatchError::Gap {
+                    at: end.min(section.at.0),
+                });
+            }
+            end = section.at.0.saturating_add(section.len);
+        }
+        if end as usize == self.bytes().len() {
+            Ok(())
+        } else {
+            Err(PatchError::Gap { at: end })
+        }
+    }
+
+    /// The sections in their new order.
+    fn rearranged<'a>(&'a self, rom: Option<&'a [u8]>) -> Result<Vec<Moved<'a>>, PatchError> {
+        let chain = self.image().sections.iter();
+        let chain: Vec<&Section> = chain.filter(|s| s.kind != SectionKind::Boot2).collect();
+        let old = chain.iter().position(|s| s.kind == SectionKind::Rom);
+        let place = old.unwrap_or(1).min(1);
+        let mut sections = Vec::with_capacity(chain.len() + 1);
+        for (i, section) in chain.iter().enumerate() {
+            if i == place {
+                sections.extend(rom.map(new_section));
+            }
+            if section.kind != SectionKind::Rom {
+                sections.push(self.moved(section)?);
+            }
+        }
+        if place >= chain.len() {
+            sections.extend(rom.map(new_section));
+        }
+        Ok(sections)
+    }
+
+    /// A section as it is. Its size word is kept as stored: it counts bytes in EMT sections.
+    fn moved(&self, section: &Section) -> Result<Moved<'_>, PatchError> {
+        let at = section.at.0 as usize;
+        let lost = || PatchError::Gap { at: section.at.0 };
+        let body = self.section_body(section).ok_or_else(lost)?;
+        let stored_crc = word(self.bytes(), section.body_at.0 as usize + body.len());
+        let header = |offset| word(self.bytes(), at + offset).ok_or_else(lost);
+        Ok(Moved {
+            kind: header(0)?,
+            size: header(4)?,
+            param: header(8)?,
+            body,
+            padding: 0,
+            crc_blank: section.kind == SectionKind::Guid
+                && self.is_blank()
+                && stored_crc == Some(BLANK_CRC),
+            from: Some(section.body_at.0),
+        })
+    }
+
+    /// Pointers, size and the "CRC existing" field of the header.
+    fn put_pointers(
+        &self,
+        bytes: &mut [u8],
+        moved_to: &[(Option<u32>, u32)],
+    ) -> Result<(), PatchError> {
+        let header = &self.image().header;
+        let new_place = |old: u32| {
+            let found = moved_to.iter().find(|(from, _)| *from == Some(old));
+            found
+                .map(|(_, to)| *to)
+                .ok_or_else(|| PatchError::Unsound(format!("no section body is at {old:#x}")))
+        };
+        let info = new_place(header.info_body.0)?;
+        let pointer = with_check_byte(info).ok_or(PatchError::OutOfReach(info))?;
+        let size = bytes.len() as u32;
+        // Bits 23:16 are cleared, the rest of this word is stamped later.
+        let crc_word = word(bytes, AT_FULL_CRC).unwrap_or(0) & 0xFF00_FFFF;
+        let words = [
+            (AT_GUID_POINTER, new_place(header.guid_body.0)?),
+            (AT_INFO_POINTER, pointer),
+            (AT_SIZE, size),
+            (AT_FULL_CRC, crc_word),
+        ];
+        for (at, value) in words {
+            if !put_word(bytes, at, value) {
+                return Err(PatchError::SelfCheck("there is no header".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every section but the ROM kept its kind, parameter and body, and the ROM is the one asked for.
+    fn only_rom_changed(&self, changed: &Self, rom: Option<&[u8]>) -> Result<(), PatchError> {
+        fn rest(contents: &Contents) -> impl Iterator<Item = (SectionKind, u32, Option<&[u8]>)> {
+            let sections = contents.image().sections.iter();
+            sections
+                .filter(|s| s.kind != SectionKind::Rom)
+                .map(|s| (s.kind, s.param, contents.section_body(s)))
+        }
+        let rom_is = match (changed.rom(), rom) {
+            (None, None) => true,
+            (Some(has), Some(want)) => {
+                has.len() == want.len().next_multiple_of(4) && has.starts_with(want)
+            }
+            _ => false,
+        };
+        if rom_is && rest(self).eq(rest(changed)) {
+            Ok(())
+        } else {
+            let text = "something else than the ROM changed";
+            Err(PatchError::SelfCheck(text.into()))
+        }
+    }
+}
+
+fn new_section(rom: &[u8]) -> Moved<'_> {
+    Moved {
+        kind: ROM_TYPE,
+        size: rom.len().div_ceil(4) as u32,
+        param: 0,
+        body: rom,
+        padding: rom.len().next_multiple_of(4) - rom.len(),
+        crc_blank: false,
+        from: None,
+    }
+}
+
+/// What a PCI expansion ROM must have to be taken for one.
+fn check_rom(rom: &[u8]) -> Result<(), RomError> {
+    if rom.starts_with(&MAGIC) {
+        return Err(RomError::IsFirmware);
+    }
+    if rom.len() < 4 || rom.len() > MAX_BODY {
+        return Err(RomError::Size(rom.len()));
+    }
+    if !rom.starts_with(&[0x55, 0xAA]) {
+        return Err(RomError::NoSignature);
+    }
+    Ok(())
+}
