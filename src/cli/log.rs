@@ -15,14 +15,15 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Start logging for this process. Returns the file, when there is one. Later calls in the same
+/// Start logging for this process: into a file when `command` names a job, on stderr with `-v`.
+/// Returns the file, when there is one. Later calls in the same
 /// process (the demo runs many commands) change nothing.
-pub(super) fn start(command: &str, verbose: u8) -> Option<PathBuf> {
+pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<PathBuf> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let opened = directory().and_then(|dir| open(&dir, command));
+    let opened = command.and_then(|c| open(&directory()?, c));
     let (path, file) = opened.unzip();
     let file_layer = file.map(|file| {
         tracing_subscriber::fmt::layer()

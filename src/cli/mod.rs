@@ -5,6 +5,7 @@
 //! contract for scripts.
 
 mod args;
+mod args_parts;
 mod args_sim;
 mod ask;
 mod commands;
@@ -77,6 +78,16 @@ struct Ended {
     stdout_problem: Option<std::io::Error>,
 }
 
+impl Ended {
+    /// Not even understood.
+    fn with(mut self, failure: Failure) -> Self {
+        let failure = failure.with_hint(&Facts::default());
+        self.document = json::document(None, None, Some(&failure), Exit::Usage);
+        self.failure = Some(failure);
+        self
+    }
+}
+
 /// Parse and run one command line. `manner` overrides `--json` and `-q` (the demo's steps talk as
 /// the demo does).
 fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ended {
@@ -94,7 +105,8 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
         quiet: cli.quiet,
     });
     let name = commands::name(&cli.command);
-    let log = log::start(&name.replace(' ', "-"), cli.verbose);
+    let job = commands::touches_card(&cli.command).then(|| name.replace(' ', "-"));
+    let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
     let mut out = Out::new(manner);
     if let Some(path) = log.filter(|_| cli.verbose > 0) {
@@ -161,6 +173,16 @@ fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> 
         return ended;
     }
     let rendered = error.render().to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if !json_wanted {
+            out.error(&rendered);
+        }
+        let failure = Failure::new(Exit::Usage, Code::Usage, "name a command");
+        return ended.with(Failure {
+            hint: unknown::hint(error, argv),
+            ..failure
+        });
+    }
     let message = rendered
         .lines()
         .map(str::trim)
@@ -170,8 +192,5 @@ fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> 
     let message = message.strip_prefix("error: ").unwrap_or(&message);
     let mut failure = Failure::new(Exit::Usage, Code::Usage, message);
     failure.hint = unknown::hint(error, argv);
-    let failure = failure.with_hint(&Facts::default());
-    ended.document = json::document(None, None, Some(&failure), Exit::Usage);
-    ended.failure = Some(failure);
-    ended
+    ended.with(failure)
 }

@@ -43,9 +43,10 @@ pub(super) fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
     if let Some((_, ours)) = WORDS.iter().find(|(theirs, _)| theirs == word) {
         return Some(format!("cx3flash {ours}"));
     }
+    // clap lists the likeliest one last.
     let suggested = match error.get(ContextKind::SuggestedSubcommand) {
         Some(ContextValue::String(one)) => Some(one),
-        Some(ContextValue::Strings(several)) => several.first(),
+        Some(ContextValue::Strings(several)) => several.last(),
         _ => None,
     };
     suggested.map(|s| format!("cx3flash {s}"))

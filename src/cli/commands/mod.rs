@@ -7,7 +7,8 @@ mod shell;
 mod sim;
 mod write;
 
-use super::args::{Cli, Command, ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
+use super::args::{Cli, Command};
+use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
 use super::args_sim::SimCommand;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -133,6 +134,20 @@ impl Answer {
 fn json<T: serde::Serialize>(outcome: &T) -> Value {
     // Outcomes are plain data with string keys; nothing in them can fail to serialise.
     serde_json::to_value(outcome).unwrap_or_default()
+}
+
+/// Does it open a card? Then it is a job and has a log.
+pub(super) fn touches_card(command: &Command) -> bool {
+    match command {
+        Command::Query(args) => args.image.is_none(),
+        Command::Verify(args) => args.image.is_none(),
+        Command::Rom(RomCommand::Info { file }) => file.is_none(),
+        Command::Rom(RomCommand::Read { image, .. })
+        | Command::Config(ConfigCommand::Show { image })
+        | Command::Identity(IdentityCommand::Show { image }) => image.is_none(),
+        Command::Completions(_) | Command::Man(_) | Command::Sim(_) => false,
+        _ => true,
+    }
 }
 
 /// Name of a command in JSON and log names.

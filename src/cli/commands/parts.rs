@@ -1,7 +1,8 @@
 //! `backup`, `activate`, `unlock`, and the reading halves of `rom`, `config`, `identity`, `flash`.
 
 use super::{Answer, Ctx, backup_dir, json};
-use crate::cli::args::{BackupArgs, ConfirmArgs, FlashCommand, RomCommand};
+use crate::cli::args::{BackupArgs, ConfirmArgs};
+use crate::cli::args_parts::{FlashCommand, RomCommand};
 use crate::cli::ask::{Said, ask};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;

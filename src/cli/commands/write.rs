@@ -2,9 +2,9 @@
 
 use super::{Answer, Ctx, backup_dir, json};
 use crate::cli::args::{
-    BurnArgs, BurnOptionArgs, IdentityArgs, IdentitySetArgs, PlanArgs, RecoverArgs, RestoreArgs,
-    RomArg, RomWriteArgs, WriteArgs,
+    BurnArgs, BurnOptionArgs, IdentityArgs, PlanArgs, RecoverArgs, RestoreArgs, RomArg, WriteArgs,
 };
+use crate::cli::args_parts::{IdentitySetArgs, RomWriteArgs};
 use crate::cli::ask::{Said, ask};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
