@@ -70,6 +70,29 @@ pub struct Finding {
     pub flint_fails: bool,
 }
 
+impl Finding {
+    /// A finding of a rule of ours that flint does not have.
+    #[must_use]
+    pub fn ours(id: FindingId, severity: Severity, at: Option<u32>, detail: String) -> Self {
+        Self {
+            id,
+            severity,
+            at: at.map(ImageOffset),
+            detail,
+            flint_fails: false,
+        }
+    }
+
+    /// A finding that makes flint fail too.
+    #[must_use]
+    pub fn shared(id: FindingId, severity: Severity, at: Option<u32>, detail: String) -> Self {
+        Self {
+            flint_fails: true,
+            ..Self::ours(id, severity, at, detail)
+        }
+    }
+}
+
 /// What flint 4.21 `verify` would conclude of the same bytes (fs2-image §4.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
@@ -78,7 +101,8 @@ pub enum FlintVerdict {
     Bootable,
     /// "FW image verification failed: …".
     Failed {
-        /// flint's text after "failed: " without the closing sentence.
+        /// flint's text after "failed: " and before ". AN HCA DEVICE CAN NOT BOOT …", byte for
+        /// byte: "Bad CRC.", "(null)" when flint set no text, read errors end in a newline.
         text: String,
     },
     /// "Failed to get Guids status. …".
@@ -88,4 +112,22 @@ pub enum FlintVerdict {
     },
     /// "BLANK GUIDS".
     BlankGuids,
+    /// flint gives no verdict: the chain loops and flint never ends, or (quick reading) the bytes
+    /// that decide were not read.
+    Undecided {
+        /// Which of the two, in words.
+        reason: String,
+    },
+}
+
+impl FlintVerdict {
+    /// The text after `-E- Failed to query image: F. ` when flint's `query` of the same file fails;
+    /// `None` when it prints its lines.
+    #[must_use]
+    pub fn query_error(&self) -> Option<&str> {
+        match self {
+            Self::Failed { text } | Self::NoGuidStatus { text } => Some(text),
+            Self::Bootable | Self::BlankGuids | Self::Undecided { .. } => None,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What makes a card this card: GUIDs, MACs, VSD (fs2-image §6).
 
-use super::ImageOffset;
+use super::{Image, ImageOffset};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -97,12 +97,17 @@ pub struct GuidSection {
     pub guids: Vec<Guid>,
     /// Port 1, port 2; empty in old 4-entry sections.
     pub macs: Vec<Mac>,
+    /// Every entry in order, for sections of an odd shape.
+    #[serde(skip)]
+    pub raw: Vec<u64>,
     /// Number of 64-bit entries in the section.
     pub entries: u32,
     /// All entries all ones and the CRC's low half 0xFFFF (§6.2).
     pub blank: bool,
     /// The stored CRC dword equals the computed one.
     pub crc_ok: bool,
+    /// The header's pointer leads to a section of type 6. flint does not look (§4.1).
+    pub type_ok: bool,
 }
 
 /// Identity to be carried over a burn, byte for byte (P4).
@@ -116,6 +121,83 @@ pub struct Identity {
     /// UTF-8, as hex otherwise.
     #[serde(with = "vsd_text")]
     pub vsd: Vec<u8>,
+}
+
+/// Why the identity of an image must not be carried over (promise P4, fs2-image §10.7 #5).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// The header leads to no GUID section.
+    #[error("the image has no readable GUID section")]
+    NoSection,
+    /// The header leads to something else.
+    #[error("the GUID pointer {0:#x} of the header does not lead to a GUID section")]
+    NotGuids(u32),
+    /// Its CRC is wrong.
+    #[error("the GUID section fails its CRC")]
+    Crc,
+    /// Neither 4 nor 6 entries.
+    #[error("the GUID section has {0} entries instead of 6 or 4")]
+    Entries(u32),
+    /// Neither GUIDs nor MACs.
+    #[error("the image holds neither valid GUIDs nor valid MACs")]
+    Blank,
+    /// The Image Info section, where the VSD is, could not be read or fails its CRC.
+    #[error("the Image Info section, which holds the VSD, is damaged")]
+    Info,
+}
+
+impl Identity {
+    /// Longest VSD in bytes (fs2-image §5 tag 5).
+    pub const VSD_MAX: usize = 208;
+
+    /// The identity an image holds, to be carried into another one. Blank GUIDs beside valid MACs
+    /// are normal on Ethernet cards and come along as they are. Old sections of 4 entries have no
+    /// MACs: they are [derived](Identity::macs_of).
+    ///
+    /// # Errors
+    /// [`IdentityError`] when there is nothing trustworthy to carry.
+    pub fn from_image(image: &Image) -> Result<Self, IdentityError> {
+        let section = image.guids.as_ref().ok_or(IdentityError::NoSection)?;
+        if !section.type_ok {
+            return Err(IdentityError::NotGuids(section.body_at.0));
+        }
+        // A section written blank has a blank CRC; that is no damage, but nothing to carry either.
+        if section.blank {
+            return Err(IdentityError::Blank);
+        }
+        if !section.crc_ok {
+            return Err(IdentityError::Crc);
+        }
+        let (guids, macs) = match *section.raw.as_slice() {
+            [a, b, c, d] => {
+                let guids = [a, b, c, d].map(Guid);
+                (guids, Self::macs_of(&guids))
+            }
+            [a, b, c, d, e, f] => ([a, b, c, d].map(Guid), [e, f].map(Mac)),
+            _ => return Err(IdentityError::Entries(section.entries)),
+        };
+        let guids_valid = guids.iter().all(|g| !g.is_blank() && g.0 != 0);
+        if !guids_valid && !macs.iter().all(|m| m.is_valid()) {
+            return Err(IdentityError::Blank);
+        }
+        let info = image.info.as_ref().filter(|_| image.info_crc_ok);
+        let raw = info.ok_or(IdentityError::Info)?.vsd_raw.as_deref();
+        let raw = raw.unwrap_or_default();
+        let raw = &raw[..raw.len().min(Self::VSD_MAX)];
+        let used = raw.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        Ok(Self {
+            guids,
+            macs,
+            vsd: raw[..used].to_vec(),
+        })
+    }
+
+    /// The MACs flint takes for a card whose section has none: each port GUID without its middle 16
+    /// bits (fs2-image §6.4 step 3).
+    #[must_use]
+    pub fn macs_of(guids: &[Guid; 4]) -> [Mac; 2] {
+        [guids[1], guids[2]].map(|g| Mac(g.0 >> 40 << 24 | g.0 & 0xFF_FFFF))
+    }
 }
 
 mod vsd_text {

@@ -124,7 +124,38 @@ pub struct Info {
     pub sector_size: Option<u32>,
     /// Tag 20.
     pub prs_name: Option<String>,
-    /// Every tag in order as (id, offset of its data inside the body, data size).
+    /// Every tag in order as (id, offset of its data inside the body, data size), all in bytes.
     #[serde(skip)]
     pub tags: Vec<(u8, u32, u32)>,
+    /// The texts as bytes, for output that must not be lossy.
+    #[serde(skip)]
+    pub raw: RawTexts,
+}
+
+/// The texts of [`Info`] as flint prints them: up to the first NUL, whatever encoding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawTexts {
+    /// Tag 4, at most 16 bytes.
+    pub psid: Vec<u8>,
+    /// Tag 5, at most 208 bytes.
+    pub vsd: Vec<u8>,
+    /// Tag 7, at most 16 bytes.
+    pub product_version: Vec<u8>,
+    /// Tag 20, at most 99 bytes.
+    pub prs_name: Vec<u8>,
+}
+
+impl Info {
+    /// Place of the last tag with this id: (offset of its data inside the body, data size), in bytes.
+    #[must_use]
+    pub fn tag(&self, id: u8) -> Option<(u32, u32)> {
+        let found = self.tags.iter().rev().find(|(tag, ..)| *tag == id);
+        found.map(|&(_, at, size)| (at, size))
+    }
+
+    /// The vendor's own image: flint shows VSD and PSID only then (fs2-image §9.1).
+    #[must_use]
+    pub fn shows_vsd_and_psid(&self) -> bool {
+        matches!(self.vsd_vendor_id, None | Some(0 | 0x15B3))
+    }
 }

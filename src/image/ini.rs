@@ -1,5 +1,8 @@
 //! The board description inside the image (fs2-image §7).
 
+use flate2::read::ZlibDecoder;
+use std::io::Read;
+
 /// The inflated text of section type 9.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ini {
@@ -7,27 +10,169 @@ pub struct Ini {
     pub bytes: Vec<u8>,
 }
 
+/// Why a section holds no ini.
+#[derive(Debug, thiserror::Error)]
+pub enum IniError {
+    /// Not a zlib stream, or a damaged one.
+    #[error("the ini is no whole zlib stream: {0}")]
+    Stream(#[from] std::io::Error),
+    /// It inflates beyond [`Ini::MAX`].
+    #[error("the ini inflates beyond {} bytes", Ini::MAX)]
+    TooLong,
+}
+
 impl Ini {
     /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A stream that wants
     /// more is hostile and is reported, not followed.
     pub const MAX: usize = 1 << 20;
 
-    /// Value of `key` in `[section]`, case-sensitive, comments and blanks stripped.
+    /// From the body of a section: one zlib stream, padding behind it ignored.
+    ///
+    /// # Errors
+    /// [`IniError`].
+    pub fn inflate(body: &[u8]) -> Result<Self, IniError> {
+        let mut bytes = Vec::new();
+        let limit = Self::MAX as u64 + 1;
+        ZlibDecoder::new(body).take(limit).read_to_end(&mut bytes)?;
+        if bytes.len() > Self::MAX {
+            return Err(IniError::TooLong);
+        }
+        if let Some(nul) = bytes.iter().position(|&b| b == 0) {
+            bytes.truncate(nul);
+        }
+        Ok(Self { bytes })
+    }
+
+    /// Value of `key` in `[section]`, case-sensitive, comments and blanks stripped. The first one,
+    /// when a key is given twice.
     #[must_use]
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
+        self.entries()
+            .into_iter()
+            .find(|e| e.section == section && e.key == key)
+            .map(|e| e.value)
+    }
+
+    /// Names of the sections in the order of the text, each once.
+    #[must_use]
+    pub fn sections(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
         let text = String::from_utf8_lossy(&self.bytes);
-        let mut inside = false;
         for line in text.lines() {
-            let line = line.split(';').next().unwrap_or("").trim();
-            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-                inside = name.trim() == section;
-            } else if inside
-                && let Some((k, v)) = line.split_once('=')
-                && k.trim() == key
+            if let Line::Section(name) = Line::of(line)
+                && !names.iter().any(|n| n == name)
             {
-                return Some(v.trim().to_owned());
+                names.push(name.to_owned());
             }
         }
-        None
+        names
+    }
+
+    /// Every `key = value` in the order of the text.
+    #[must_use]
+    pub fn entries(&self) -> Vec<IniEntry> {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let mut section = String::new();
+        let mut entries = Vec::new();
+        for line in text.lines() {
+            match Line::of(line) {
+                Line::Section(name) => name.clone_into(&mut section),
+                Line::Entry(key, value) => entries.push(IniEntry {
+                    section: section.clone(),
+                    key: key.to_owned(),
+                    value: value.to_owned(),
+                }),
+                Line::Other => {}
+            }
+        }
+        entries
+    }
+}
+
+/// One `key = value` of an [`Ini`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct IniEntry {
+    /// Section it stands in; empty in front of the first one.
+    pub section: String,
+    /// Key, blanks stripped.
+    pub key: String,
+    /// Value, blanks and comment stripped.
+    pub value: String,
+}
+
+enum Line<'a> {
+    Section(&'a str),
+    Entry(&'a str, &'a str),
+    Other,
+}
+
+impl<'a> Line<'a> {
+    fn of(line: &'a str) -> Self {
+        let line = line.split(';').next().unwrap_or("").trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            return Self::Section(name.trim());
+        }
+        match line.split_once('=') {
+            Some((key, value)) => Self::Entry(key.trim(), value.trim()),
+            None => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write;
+
+    fn deflate(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    const TEXT: &str = ";; board\n[PS_INFO]\nName = MCX311A-XCAT ; part\n\n[ADAPTER]\r\n\
+                        PSID = MT_1170110023\r\nPSID = other\n[PS_INFO]\nPRS_name=a=b\nnoise\n";
+
+    #[test]
+    fn keys_are_found_in_their_section_only() {
+        let ini = Ini::inflate(&deflate(TEXT.as_bytes())).unwrap();
+        assert_eq!(ini.get("PS_INFO", "Name").unwrap(), "MCX311A-XCAT");
+        assert_eq!(ini.get("ADAPTER", "PSID").unwrap(), "MT_1170110023");
+        assert_eq!(ini.get("PS_INFO", "PRS_name").unwrap(), "a=b");
+        assert_eq!(ini.get("ADAPTER", "Name"), None);
+        assert_eq!(ini.sections(), ["PS_INFO", "ADAPTER"]);
+        let keys: Vec<_> = ini.entries().into_iter().map(|e| e.key).collect();
+        assert_eq!(keys, ["Name", "PSID", "PSID", "PRS_name"]);
+    }
+
+    #[test]
+    fn padding_and_text_after_a_nul_are_cut_off() {
+        let mut body = deflate(b"[A]\nb=c\n\0d=e\n");
+        body.extend([0; 3]);
+        assert_eq!(Ini::inflate(&body).unwrap().bytes, b"[A]\nb=c\n");
+    }
+
+    #[test]
+    fn a_bomb_is_reported_not_followed() {
+        let bomb = deflate(&vec![b' '; 64 << 20]);
+        assert!(bomb.len() < 1 << 17);
+        assert!(matches!(Ini::inflate(&bomb), Err(IniError::TooLong)));
+        // Exactly the bound is still a text.
+        let full = deflate(&vec![b' '; Ini::MAX]);
+        assert_eq!(Ini::inflate(&full).unwrap().bytes.len(), Ini::MAX);
+    }
+
+    #[test]
+    fn truncated_and_foreign_streams_are_reported() {
+        let whole = deflate(TEXT.as_bytes());
+        for cut in [0, 1, 2, 10, whole.len() - 1] {
+            let got = Ini::inflate(&whole[..cut]);
+            assert!(matches!(got, Err(IniError::Stream(_))), "{cut}");
+        }
+        assert!(matches!(
+            Ini::inflate(&[0xFF; 64]),
+            Err(IniError::Stream(_))
+        ));
     }
 }

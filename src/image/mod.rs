@@ -19,18 +19,21 @@ mod scan;
 mod section;
 mod source;
 mod stamp;
+mod tags;
 
-pub use addr::{AddressMap, FlashAddr, Half, ImageOffset};
+pub use addr::{AddressMap, FlashAddr, Half, ImageOffset, Runs};
 pub use build::{
     BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
 };
 pub use crc::{Running as RunningCrc, crc16};
 pub use finding::{Finding, FindingId, FlintVerdict, Severity};
-pub use identity::{Guid, GuidSection, Identity, Mac};
-pub use info::{BuildDate, Info, Version};
-pub use ini::Ini;
+pub use identity::{Guid, GuidSection, Identity, IdentityError, Mac};
+pub use info::{BuildDate, Info, RawTexts, Version};
+pub use ini::{Ini, IniEntry, IniError};
 pub use patch::{Contents, PatchError};
-pub use read::{Depth, Form, Header, Image, ImageError, Layout, read};
+pub use read::{
+    Depth, Form, Header, Image, ImageError, Layout, guess_form, read, read_whole, sniff,
+};
 pub use rom::{ExpRom, Rom, RomError};
 pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
 pub use section::{CrcVerdict, Section, SectionKind};

@@ -1,6 +1,6 @@
 //! Finding image starts (fs2-image §1.3).
 
-use super::{FlashAddr, Source, SourceError};
+use super::{Finding, FindingId, FlashAddr, Severity, Source, SourceError};
 
 /// The 16 bytes that make an image one: its signature (fs2-image §1.2).
 pub const MAGIC: [u8; 16] = [
@@ -23,6 +23,43 @@ pub struct Scan {
     pub magics: Vec<FlashAddr>,
 }
 
+impl Scan {
+    /// The finding for more than two signatures, which stop every flint operation (§10.7 #11).
+    #[must_use]
+    pub fn many_signatures(&self) -> Option<Finding> {
+        let places: Vec<_> = self.magics.iter().map(|m| format!("{:#x}", m.0)).collect();
+        (places.len() > 2).then(|| {
+            Finding::shared(
+                FindingId::ManySignatures,
+                Severity::Warning,
+                None,
+                format!(
+                    "{} image signatures, at {}; flint refuses to work with more than two",
+                    places.len(),
+                    places.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// flint's error when the signatures alone make `query` and `verify` fail (fs2-image §1.3).
+    #[must_use]
+    pub fn flint_error(&self) -> Option<String> {
+        match self.magics.as_slice() {
+            [] => Some("No valid image found".to_owned()),
+            [a, b, c, ..] => Some(format!(
+                "More than 2 image start locations found at addresses {:#x}, {:#x} and {:#x}. \
+                 Image may be corrupted.",
+                // flint prints 0x%x, so 0 is 0x0, as Rust does.
+                a.0,
+                b.0,
+                c.0
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// Look for the magic at every candidate.
 ///
 /// # Errors
@@ -34,11 +71,62 @@ pub fn scan(source: &mut dyn Source) -> Result<Scan, SourceError> {
         if start.checked_add(16).is_none_or(|end| end > size) {
             continue;
         }
+        // The first word settles most candidates; on a card the other three cost as much as it.
         let mut bytes = [0; 16];
-        source.read_at(FlashAddr(start), &mut bytes)?;
+        let (first, rest) = bytes.split_at_mut(4);
+        source.read_at(FlashAddr(start), first)?;
+        if first != &MAGIC[..4] {
+            continue;
+        }
+        source.read_at(FlashAddr(start + 4), rest)?;
         if bytes == MAGIC {
             magics.push(FlashAddr(start));
         }
     }
     Ok(Scan { size, magics })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flash_with(at: &[usize]) -> Vec<u8> {
+        let mut flash = vec![0xFF; 2 << 20];
+        for &start in at {
+            flash[start..start + 16].copy_from_slice(&MAGIC);
+        }
+        flash
+    }
+
+    #[test]
+    fn only_candidates_count() {
+        let found = scan(&mut flash_with(&[0x8_0000, 0x9_0000]).as_slice()).unwrap();
+        assert_eq!(found.magics, [FlashAddr(0x8_0000)]);
+        assert_eq!(found.flint_error(), None);
+        assert_eq!(found.many_signatures(), None);
+        let none = scan(&mut [0u8; 15].as_slice()).unwrap();
+        assert_eq!(none.flint_error().as_deref(), Some("No valid image found"));
+    }
+
+    #[test]
+    fn half_a_signature_is_none() {
+        let mut flash = flash_with(&[0x1_0000]);
+        flash[0x1_000F] ^= 1;
+        assert_eq!(scan(&mut flash.as_slice()).unwrap().magics, []);
+    }
+
+    #[test]
+    fn three_signatures_are_named() {
+        let found = scan(&mut flash_with(&[0, 0x2_0000, 0x10_0000]).as_slice()).unwrap();
+        assert_eq!(
+            found.flint_error().as_deref(),
+            Some(
+                "More than 2 image start locations found at addresses 0x0, 0x20000 and 0x100000. \
+                 Image may be corrupted."
+            )
+        );
+        let finding = found.many_signatures().unwrap();
+        assert_eq!(finding.id, FindingId::ManySignatures);
+        assert!(finding.detail.contains("0x0, 0x20000, 0x100000"));
+    }
 }

@@ -38,6 +38,9 @@ pub enum SectionKind {
 }
 
 impl SectionKind {
+    /// Longest section body in bytes (fs2-image §3.1).
+    pub const MAX_BODY: u32 = 0x40_0000;
+
     /// The kind for a GPH type word.
     #[must_use]
     pub fn from_gph(kind: u32) -> Self {
@@ -55,6 +58,16 @@ impl SectionKind {
             11 => Self::Ddrz,
             12 => Self::HashFile,
             other => Self::Unknown(other),
+        }
+    }
+
+    /// Bytes of the body for a GPH size word: dwords, for type 4 bytes rounded up to a multiple of 4.
+    /// In 32 bits as flint computes it, so an absurd size may wrap to a small one.
+    #[must_use]
+    pub fn body_len(self, size: u32) -> u32 {
+        match self {
+            Self::EmtService => size.wrapping_add(3) / 4 * 4,
+            _ => size.wrapping_mul(4),
         }
     }
 
@@ -100,12 +113,14 @@ pub enum CrcVerdict {
         /// Claimed size as flint prints it.
         size: u32,
     },
-    /// BOOT2 claims an impossible number of dwords.
+    /// BOOT2 claims an impossible number of dwords. flint's line names [`Section::at`] and the
+    /// address of the size word, 4 bytes on; [`Section::len`] is 8, the bytes looked at.
     UnexpectedSize {
         /// The size word.
         size: u32,
     },
-    /// The bytes could not be read (past the end of the file).
+    /// The bytes could not be read (past the end of the file). flint prints no line for this one;
+    /// its text is in [`super::FlintVerdict::Failed`].
     Unreadable {
         /// flint's reason text, as in "read error (reason)".
         reason: String,
@@ -114,7 +129,8 @@ pub enum CrcVerdict {
     NotChecked,
 }
 
-/// One block of the image, in chain order.
+/// One block of the image, in chain order. Sizes are those flint computes, in 32 bits; of a damaged
+/// chain they need not lie inside the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Section {
     /// What it is.
@@ -133,4 +149,25 @@ pub struct Section {
     pub next: u32,
     /// Its CRC.
     pub crc: CrcVerdict,
+}
+
+impl Section {
+    /// What flint puts in front of a verdict: `     /0x00000038-0x0000065b (0x000624)/ (BOOT2)`
+    /// (fs2-image §4.2).
+    #[must_use]
+    pub fn flint_label(&self) -> String {
+        let last = self.at.0.wrapping_add(self.len).wrapping_sub(1);
+        format!(
+            "     /0x{:08x}-0x{last:08x} (0x{:06x})/ ({})",
+            self.at.0,
+            self.len,
+            self.kind.name()
+        )
+    }
+
+    /// First offset behind it, in 32 bits as flint computes it.
+    #[must_use]
+    pub fn end(&self) -> ImageOffset {
+        ImageOffset(self.at.0.wrapping_add(self.len))
+    }
 }

@@ -1,8 +1,8 @@
-//! Walking one image (fs2-image §1-§4).
+//! What is known of one image.
 
-use super::{
+use crate::image::{
     AddressMap, CrcVerdict, Finding, FlashAddr, FlintVerdict, GuidSection, ImageOffset, Info, Ini,
-    Rom, Section, Source, SourceError,
+    Rom, Section, Severity, SourceError,
 };
 use serde::Serialize;
 
@@ -53,6 +53,8 @@ pub struct Header {
     pub format_version: u8,
     /// 0x2C bits 23:0.
     pub info_body: ImageOffset,
+    /// The byte sum of the dword at 0x2C is 0 mod 256, as it must be.
+    pub info_pointer_ok: bool,
     /// 0x30.
     pub declared_size: u32,
     /// 0x34.
@@ -72,24 +74,31 @@ pub struct Image {
     pub header: Header,
     /// BOOT2 blocks and sections, in chain order, as far as the walk got.
     pub sections: Vec<Section>,
-    /// End of the last section walked = size of the image in bytes.
+    /// End of the last section walked = size of the image in bytes. 0 when none was.
     pub len: u32,
-    /// The full image CRC; `None` when not computed (quick) or tag 11 is absent.
+    /// The full image CRC as flint prints it; `None` when not computed (quick, or the walk stopped)
+    /// or tag 11 is absent. Ours is a finding, with and without the tag.
     pub full_crc: Option<CrcVerdict>,
-    /// Image Info, when it could be read.
+    /// Image Info, when the header's pointer leads to tags that can be read.
     pub info: Option<Info>,
-    /// Image Info section CRC holds.
+    /// The header's pointer leads to a section of type 10 whose CRC holds.
     pub info_crc_ok: bool,
-    /// GUID section, when it could be read.
+    /// What flint's query shows where that is not [`Image::info`]: it also takes in the tags of
+    /// every Image Info section of the chain, even of those the header does not lead to.
+    #[serde(skip)]
+    pub chain_info: Option<Info>,
+    /// GUID section the header's pointer leads to, when it could be read.
     pub guids: Option<GuidSection>,
-    /// ROM, when there is a section of type 5.
+    /// ROM, when there is a section of type 5 that is not empty (the first counts).
     pub rom: Option<Rom>,
-    /// Ini, when read fully and present.
+    /// Ini, when read fully and present (the last section of type 9 counts).
     #[serde(skip)]
     pub ini: Option<Ini>,
     /// What is wrong, worst and first found first.
     pub findings: Vec<Finding>,
-    /// What flint's verify concludes. Only meaningful after a full read.
+    /// What flint's verify concludes. Told after a full read only; after a quick one only the
+    /// failures that a quick reading can see, else undecided. flint also counts the signatures of
+    /// the whole source: see [`crate::image::Scan::flint_error`].
     pub flint: FlintVerdict,
 }
 
@@ -97,9 +106,20 @@ impl Image {
     /// No finding of severity error: the image may be burned and is expected to boot.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.findings
-            .iter()
-            .all(|f| f.severity != super::Severity::Error)
+        self.findings.iter().all(|f| f.severity != Severity::Error)
+    }
+
+    /// What flint's query shows of the Image Info section.
+    #[must_use]
+    pub fn flint_info(&self) -> Option<&Info> {
+        self.chain_info.as_ref().or(self.info.as_ref())
+    }
+
+    /// flint prints the heading of its table: it does so before it refuses the start address of a
+    /// failsafe image, but not before that of a non-failsafe one (fs2-image §4.1).
+    #[must_use]
+    pub fn flint_heading(&self) -> bool {
+        self.layout != Layout::NonFailsafe || self.start.0 == 0
     }
 }
 
@@ -138,16 +158,15 @@ pub enum ImageError {
     FailsafeWord(u32),
 }
 
-/// Read the image whose magic is at `start`.
-///
-/// # Errors
-/// When there is no image to speak of. Damage inside an image is no error but findings.
-pub fn read(
-    source: &mut dyn Source,
-    start: FlashAddr,
-    form: Form,
-    depth: Depth,
-) -> Result<Image, ImageError> {
-    let _ = (source, start, form, depth);
-    todo!()
+impl ImageError {
+    /// flint's error where it meets the same (fs2-image §4): the text after "failed: ". Before the
+    /// one for a failsafe word it prints `\n    Can not read failsafe info word: ` and the text.
+    #[must_use]
+    pub fn flint_text(&self) -> Option<&'static str> {
+        match self {
+            Self::NoMagic => Some("No valid image found"),
+            Self::FailsafeWord(_) => Some("Corrupted chunk size checksum"),
+            _ => None,
+        }
+    }
 }
