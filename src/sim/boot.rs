@@ -6,7 +6,9 @@
 //! fs2-image §1.6): tests that want to be safe under either order use [`BootOutcomes`].
 
 use super::CardSpec;
-use crate::image::{Depth, FlashAddr, Form, Image, Layout, Version, read, scan};
+use crate::image::{
+    Depth, FindingId, FlashAddr, Form, Image, Layout, Severity, Version, read, scan,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a power-on finds.
@@ -59,6 +61,17 @@ impl Running {
     }
 }
 
+/// Faults of an image that a loader which follows the chain and checks CRCs does not see
+/// (INFERRED: it has no use for what these are about). Everything else stops the boot.
+const BEYOND_BOOT: [FindingId; 6] = [
+    FindingId::BlankGuids,
+    FindingId::TrailingBytes,
+    FindingId::ManySignatures,
+    FindingId::NoVsdTag,
+    FindingId::Ini,
+    FindingId::Rom,
+];
+
 /// The image at `start`, if the boot ROM would take it.
 fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
     let mut source = flash;
@@ -75,7 +88,11 @@ fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
         .as_ref()
         .and_then(|info| info.supported_hw.as_ref())
         .is_none_or(|list| list.contains(&here));
-    (placed && made_for_us && image.is_sound()).then_some(image)
+    let sound = !image
+        .findings
+        .iter()
+        .any(|f| f.severity == Severity::Error && !BEYOND_BOOT.contains(&f.id));
+    (placed && made_for_us && sound).then_some(image)
 }
 
 fn first_of(

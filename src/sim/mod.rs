@@ -22,8 +22,10 @@ mod rng;
 mod road;
 mod spec;
 mod state;
+mod status;
 mod store;
 mod trace;
+mod wire;
 
 #[cfg(test)]
 mod tests;

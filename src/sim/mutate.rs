@@ -1,9 +1,21 @@
 //! Applying what a command changes, whole, torn or lied about.
 
-use super::nor::{Mutation, Nor, PAGE};
-use super::parts::StatusLayout;
+use super::nor::{Nor, PAGE};
 use super::rng::Rng;
+use super::status::StatusLayout;
 use std::ops::Range;
+
+/// What a command does to the array or the status registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutation {
+    /// `len` bytes (at most 256) from `at`, wrapping inside the page; the bytes are in the page
+    /// buffer.
+    Program { at: u32, len: u32 },
+    /// Aligned sector (or the whole chip) to FF.
+    Erase { at: u32, len: u32, ns: u64 },
+    /// Status register 1, and the second one when the command had two bytes.
+    Status { first: u8, second: Option<u8> },
+}
 
 /// How much of a mutation comes true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! The SPI NOR chip, byte by byte as on its wires (flash-hardware §5, §11 item 8).
 //!
 //! Chip-select down, bytes in and out, chip-select up. What changes the array is decided when
-//! chip-select rises and handed out as a [`Mutation`]; [`super::mutate`] lets faults have
-//! their say and then applies it.
+//! chip-select rises and handed out as a [`Mutation`]; faults have their say and
+//! then [`super::mutate`] applies it.
 
 use super::SimPart;
-use super::parts::{PartData, StatusLayout};
+use super::mutate::Mutation;
+use super::parts::PartData;
+use super::status::StatusLayout;
+use super::wire::{After, Wire};
 
 /// WIP, bit 0 of every status register 1.
 const WIP: u8 = 1;
@@ -13,80 +16,6 @@ const WIP: u8 = 1;
 const WEL: u8 = 2;
 /// Bytes of a page.
 pub(super) const PAGE: u32 = 256;
-
-/// What a command does to the array or the status registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mutation {
-    /// `len` bytes (at most 256) from `at`, wrapping inside the page; the bytes are in the page
-    /// buffer.
-    Program { at: u32, len: u32 },
-    /// Aligned sector (or the whole chip) to FF.
-    Erase { at: u32, len: u32, ns: u64 },
-    /// Status register 1, and the second one when the command had two bytes.
-    Status { first: u8, second: Option<u8> },
-}
-
-/// What is to come after the three address bytes.
-#[derive(Clone, Copy, Debug)]
-enum After {
-    Read,
-    FastRead,
-    Program,
-    Erase { len: u32, ns: u64 },
-}
-
-/// Where the chip is in a transaction.
-#[derive(Clone, Copy, Debug)]
-enum Wire {
-    /// Chip-select high.
-    Idle,
-    /// Chip-select low, opcode awaited.
-    Opcode,
-    Address {
-        got: u8,
-        at: u32,
-        after: After,
-    },
-    /// One dummy byte of a fast read.
-    Dummy {
-        at: u32,
-    },
-    Read {
-        at: u32,
-    },
-    Program {
-        at: u32,
-        count: u32,
-    },
-    EraseReady {
-        at: u32,
-        len: u32,
-        ns: u64,
-    },
-    /// RDID; pads with 0 after three bytes (§11 item 9).
-    Id {
-        at: usize,
-    },
-    /// ABh: three dummy bytes, then the signature for as long as it is clocked.
-    Signature {
-        at: u8,
-    },
-    /// Any register that repeats for as long as it is clocked.
-    Status1,
-    Status2,
-    Flags,
-    /// B5h: erased non-volatile configuration register, all ones.
-    Ones,
-    WriteEnable,
-    WriteDisable,
-    WriteStatus {
-        bytes: [u8; 2],
-        got: u8,
-    },
-    ChipErase,
-    /// Nothing until chip-select rises; data line reads ones.
-    Ignored,
-}
 
 /// One chip.
 #[derive(Clone)]

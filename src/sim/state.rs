@@ -5,8 +5,8 @@ use super::boot::{self, Running};
 use super::clock::SimTime;
 use super::config::Config;
 use super::gateway::Gateway;
-use super::mutate::{Effect, apply};
-use super::nor::{Mutation, Nor};
+use super::mutate::{Effect, Mutation, apply};
+use super::nor::Nor;
 use super::store::Store;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
 use std::collections::{BTreeMap, VecDeque};
@@ -221,13 +221,13 @@ impl State {
     /// That the boot address register survives is needed for its purpose (§6.5).
     pub(super) fn reset(&mut self) {
         self.log(|| Op::Reset);
-        self.to_defaults();
+        self.set_defaults();
         self.quiet_until = self.time.now().saturating_add(self.reset_ns);
         self.running = boot::reset(self.nor.mem(), &self.spec, self.boot_address);
         self.save();
     }
 
-    fn to_defaults(&mut self) {
+    fn set_defaults(&mut self) {
         self.semaphores = [Hold::Free; 64];
         self.driver_semaphore = false;
         self.armed
@@ -246,7 +246,7 @@ impl State {
     pub(super) fn power_cycle(&mut self) {
         self.log(|| Op::PowerLost);
         self.armed.drop_where(|_| true);
-        self.to_defaults();
+        self.set_defaults();
         self.config = Config::enumerated();
         self.nor.power_up();
         self.off = false;

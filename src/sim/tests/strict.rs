@@ -141,7 +141,7 @@ fn padding_with_ff_is_no_program_without_erase() {
     void[..4].fill(0);
     assert!(driver.program16(0, &void));
     driver.assert_clean();
-    assert_eq!(driver.card.flash()[..16], *b"\0\0\0\0456789abcdef");
+    assert_eq!(driver.card.flash()[..16], *b"\x00\x00\x00\x00456789abcdef");
 }
 
 #[test]
