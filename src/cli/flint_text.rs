@@ -3,7 +3,7 @@
 
 use crate::image::{
     AddressMap, CrcVerdict, ExpRom, FlintVerdict, GuidSection, Half, Image, Info, Layout, Rom,
-    SectionKind, Version,
+    Version,
 };
 use std::fmt::Write as _;
 
@@ -136,10 +136,15 @@ fn uids(out: &mut String, section: Option<&GuidSection>) {
     for mac in &section.macs {
         let _ = write!(out, "     {mac}");
     }
-    out.push('\n');
-    if section.blank {
-        return;
+    if !section.blank {
+        bad_macs(out, section);
     }
+    out.push('\n');
+}
+
+/// Printed between the MACs and the end of their line. The empty lines are flint's (measured with
+/// 4.21; fs2-image §9.1 has them a little differently).
+fn bad_macs(out: &mut String, section: &GuidSection) {
     for (port, mac) in section.macs.iter().enumerate() {
         let why = if mac.0 >> 48 != 0 {
             "More than 48 bits are used."
@@ -220,11 +225,10 @@ pub fn verify(image: &Image) -> String {
             section.len,
             &section.kind.name(),
             &section.crc,
-            section.kind == SectionKind::Boot2,
         ));
     }
     if let Some(crc) = &image.full_crc {
-        out.push_str(&block(0, image.len, "Full Image", crc, false));
+        out.push_str(&block(0, image.len, "Full Image", crc));
     }
     out.push_str(&verdict(&image.flint));
     out
@@ -239,11 +243,12 @@ pub fn verdict(verdict: &FlintVerdict) -> String {
             "\n-I- FW image verification succeeded. Image is bootable.\n\n".into()
         }
         FlintVerdict::Failed { text } => {
-            format!("\n-E- FW image verification failed: {text}. {CANNOT}\n")
+            format!("-E- FW image verification failed: {text}. {CANNOT}\n")
         }
         FlintVerdict::NoGuidStatus { text } => {
             format!("\n\n-E- Failed to get Guids status. {text}\n")
         }
+        FlintVerdict::Undecided { reason } => format!("\nflint gives no verdict: {reason}\n"),
         FlintVerdict::BlankGuids => {
             format!("\n\n-E- FW image verification failed: BLANK GUIDS. {CANNOT}\n")
         }
@@ -274,7 +279,7 @@ pub fn heading(image: &Image) -> String {
 }
 
 /// One line of the table.
-fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict, boot2: bool) -> String {
+fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict) -> String {
     let last = at.wrapping_add(len).wrapping_sub(1);
     let place = format!("     /0x{at:08x}-0x{last:08x} (0x{len:06x})/ ({name})");
     match crc {
@@ -288,9 +293,8 @@ fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict, boot2: bool) -> String
             "     /0x{at:08x}/ ({name}) /0x{:08x}/ - unexpected size (0x{size:x})\n",
             at.wrapping_add(4)
         ),
-        // flint prints no line for a BOOT2 block it cannot read (fs2-image §2).
-        CrcVerdict::Unreadable { .. } if boot2 => String::new(),
-        CrcVerdict::Unreadable { reason } => format!("{place} - read error ({reason})\n"),
+        // flint's text for it is in the verdict.
+        CrcVerdict::Unreadable { .. } => String::new(),
         CrcVerdict::NotChecked => format!("{place} - not checked\n"),
     }
 }
