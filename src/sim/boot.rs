@@ -95,17 +95,8 @@ fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
     (placed && made_for_us && sound).then_some(image)
 }
 
-fn first_of(
-    flash: &[u8],
-    spec: &CardSpec,
-    candidates: impl IntoIterator<Item = FlashAddr>,
-) -> Running {
-    let Some(image) = candidates
-        .into_iter()
-        .find_map(|start| bootable(flash, spec, start))
-    else {
-        return Running::recovery(spec);
-    };
+/// What runs when this image is started.
+fn started(image: Image, spec: &CardSpec) -> Running {
     let info = image.info.unwrap_or_default();
     let version = info.fw_version.unwrap_or_default();
     let date = info.release_date.unwrap_or_default();
@@ -126,29 +117,44 @@ fn first_of(
     }
 }
 
-fn magics(flash: &[u8]) -> Vec<FlashAddr> {
-    let mut source = flash;
-    scan(&mut source).map(|s| s.magics).unwrap_or_default()
-}
+/// Every candidate that carries the magic, lowest first, and what would run if it were taken.
+/// Judging one means a CRC over all of it, so the list is kept as long as the flash stays as it is.
+#[derive(Clone, Debug)]
+pub(super) struct Candidates(Vec<(FlashAddr, Option<Running>)>);
 
-/// Power-on.
-pub(super) fn power_on(flash: &[u8], spec: &CardSpec) -> Running {
-    first_of(flash, spec, magics(flash))
-}
+impl Candidates {
+    /// Judge all of them.
+    pub(super) fn judge(flash: &[u8], spec: &CardSpec) -> Self {
+        let mut source = flash;
+        let magics = scan(&mut source).map(|s| s.magics).unwrap_or_default();
+        let judged = magics.into_iter().map(|start| {
+            let runs = bootable(flash, spec, start).map(|image| started(image, spec));
+            (start, runs)
+        });
+        Self(judged.collect())
+    }
 
-/// Software reset with this boot address register; its low byte means nothing we know (§12.2).
-pub(super) fn reset(flash: &[u8], spec: &CardSpec, boot_address: u32) -> Running {
-    let magics = magics(flash);
-    let wanted = FlashAddr(boot_address >> 8);
-    let first = magics.contains(&wanted).then_some(wanted);
-    first_of(flash, spec, first.into_iter().chain(magics))
-}
+    /// Power-on.
+    pub(super) fn power_on(&self, spec: &CardSpec) -> Running {
+        let first = self.0.iter().find_map(|(_, runs)| runs.clone());
+        first.unwrap_or_else(|| Running::recovery(spec))
+    }
 
-/// Power-on under both orders.
-pub(super) fn outcomes(flash: &[u8], spec: &CardSpec) -> BootOutcomes {
-    let magics = magics(flash);
-    BootOutcomes {
-        lowest_first: first_of(flash, spec, magics.iter().copied()).outcome,
-        highest_first: first_of(flash, spec, magics.iter().rev().copied()).outcome,
+    /// Software reset with this boot address register; its low byte means nothing we know (§12.2).
+    pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> Running {
+        let wanted = FlashAddr(boot_address >> 8);
+        let asked = self.0.iter().find(|(start, _)| *start == wanted);
+        asked
+            .and_then(|(_, runs)| runs.clone())
+            .unwrap_or_else(|| self.power_on(spec))
+    }
+
+    /// Power-on under both orders.
+    pub(super) fn outcomes(&self, spec: &CardSpec) -> BootOutcomes {
+        let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone());
+        BootOutcomes {
+            lowest_first: self.power_on(spec).outcome,
+            highest_first: last.unwrap_or_else(|| Running::recovery(spec)).outcome,
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! The card itself.
 
-use super::boot;
 use super::road::{Bar0, ConfigGateway};
 use super::state::{Hold, State};
 use super::store::Store;
@@ -140,7 +139,7 @@ impl SimCard {
     #[must_use]
     pub fn boot_outcome(&self) -> BootOutcome {
         let state = self.state.borrow();
-        boot::power_on(state.nor.mem(), &state.spec).outcome
+        state.candidates().power_on(&state.spec).outcome
     }
 
     /// Which image would start at the next power-on under either order of search: which of two
@@ -148,14 +147,17 @@ impl SimCard {
     #[must_use]
     pub fn boot_outcomes(&self) -> BootOutcomes {
         let state = self.state.borrow();
-        boot::outcomes(state.nor.mem(), &state.spec)
+        state.candidates().outcomes(&state.spec)
     }
 
     /// Which image would start at the next software reset, boot address register included.
     #[must_use]
     pub fn reset_outcome(&self) -> BootOutcome {
         let state = self.state.borrow();
-        boot::reset(state.nor.mem(), &state.spec, state.boot_address).outcome
+        state
+            .candidates()
+            .reset(&state.spec, state.boot_address)
+            .outcome
     }
 
     /// What runs now.

@@ -78,6 +78,7 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
     let page = *nor.page();
     let base = (at & !(PAGE - 1)) as usize;
     let places = (0..len).map(|i| ((at + i) % PAGE) as usize);
+    let mem = &mut nor.mem_mut()[base..base + PAGE as usize];
     match effect {
         Effect::Torn(seed) => {
             let mut rng = Rng::new(seed);
@@ -94,17 +95,17 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
                     2 | 3 => 0xFF,
                     _ => rng.mask(density),
                 };
-                nor.mem_mut()[base + place] &= page[place] | undone;
+                mem[place] &= page[place] | undone;
             }
         }
         _ => {
             for place in places {
-                nor.mem_mut()[base + place] &= page[place];
+                mem[place] &= page[place];
             }
             if let Effect::FlippedBit(bit) = effect {
                 let bit = bit % (len * 8);
                 let place = ((at + bit / 8) % PAGE) as usize;
-                nor.mem_mut()[base + place] ^= 1 << (bit % 8);
+                mem[place] ^= 1 << (bit % 8);
             }
         }
     }

@@ -22,6 +22,8 @@ pub(super) const PAGE: u32 = 256;
 pub(super) struct Nor {
     data: &'static PartData,
     mem: Vec<u8>,
+    /// Counts what may have changed `mem`.
+    changes: u64,
     page: [u8; PAGE as usize],
     wire: Wire,
     wel: bool,
@@ -43,6 +45,7 @@ impl Nor {
         Self {
             data,
             mem,
+            changes: 0,
             page: [0xFF; PAGE as usize],
             wire: Wire::Idle,
             wel: false,
@@ -57,7 +60,13 @@ impl Nor {
         &self.mem
     }
 
+    /// Differs from an earlier one when the contents may differ.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     pub(super) fn mem_mut(&mut self) -> &mut [u8] {
+        self.changes += 1;
         &mut self.mem
     }
 

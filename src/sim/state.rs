@@ -1,7 +1,7 @@
 //! One card's state, and what power, reset and faults do to it.
 
 use super::armed::{Armed, Now, OpFault};
-use super::boot::{self, Running};
+use super::boot::{Candidates, Running};
 use super::clock::SimTime;
 use super::config::Config;
 use super::gateway::Gateway;
@@ -9,7 +9,9 @@ use super::mutate::{Effect, Mutation, apply};
 use super::nor::Nor;
 use super::store::Store;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// More misuse than this is counted, not kept.
 const MISUSE_KEPT: usize = 1000;
@@ -48,6 +50,8 @@ pub(super) struct State {
     pub(super) plain: BTreeMap<u32, u32>,
     pub(super) config: Config,
     pub(super) running: Running,
+    /// What [`State::candidates`] found when the flash had changed so often.
+    judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
     pub(super) off: bool,
     /// Pulled out.
@@ -78,7 +82,7 @@ impl State {
     /// A card switched on for the first time.
     pub(super) fn new(spec: CardSpec, flash: &[u8]) -> Self {
         let mut card = Self::with_running(spec.clone(), flash, Running::recovery(&spec));
-        card.running = boot::power_on(card.nor.mem(), &spec);
+        card.running = card.candidates().power_on(&spec);
         card
     }
 
@@ -96,6 +100,7 @@ impl State {
             plain: BTreeMap::new(),
             config: Config::enumerated(),
             running,
+            judged: RefCell::new(None),
             off: false,
             gone: false,
             quiet_until: 0,
@@ -131,6 +136,7 @@ impl State {
             plain: self.plain.clone(),
             config: self.config.clone(),
             running: self.running.clone(),
+            judged: self.judged.clone(),
             outstanding: self.outstanding.clone(),
             armed: self.armed.clone(),
             misuse: self.misuse.clone(),
@@ -138,6 +144,20 @@ impl State {
             store: None,
             store_error: None,
             ..*self
+        }
+    }
+
+    /// The boot ROM's view of the flash as it is.
+    pub(super) fn candidates(&self) -> Rc<Candidates> {
+        let changes = self.nor.changes();
+        let mut judged = self.judged.borrow_mut();
+        match judged.as_ref() {
+            Some((then, list)) if *then == changes => Rc::clone(list),
+            _ => {
+                let list = Rc::new(Candidates::judge(self.nor.mem(), &self.spec));
+                *judged = Some((changes, Rc::clone(&list)));
+                list
+            }
         }
     }
 
@@ -223,7 +243,7 @@ impl State {
         self.log(|| Op::Reset);
         self.set_defaults();
         self.quiet_until = self.time.now().saturating_add(self.reset_ns);
-        self.running = boot::reset(self.nor.mem(), &self.spec, self.boot_address);
+        self.running = self.candidates().reset(&self.spec, self.boot_address);
         self.save();
     }
 
@@ -254,7 +274,7 @@ impl State {
         self.quiet_until = 0;
         self.boot_address = 0;
         self.mutations = 0;
-        self.running = boot::power_on(self.nor.mem(), &self.spec);
+        self.running = self.candidates().power_on(&self.spec);
         self.save();
     }
 

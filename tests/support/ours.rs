@@ -191,9 +191,12 @@ fn fields(image: &Image) -> Vec<(String, String)> {
     let none = || panic!("flint's query succeeds, so there is a GUID section");
     let guids = image.guids.as_ref().unwrap_or_else(none);
     let join = |texts: Vec<String>| texts.join(" ");
+    // flint always prints four, zero where the section has none.
+    let mut four: Vec<u64> = guids.guids.iter().map(|g| g.0).collect();
+    four.resize(4, 0);
     put(
         "GUIDs",
-        join(guids.guids.iter().map(ToString::to_string).collect()),
+        join(four.iter().map(|g| format!("{g:016x}")).collect()),
     );
     if guids.entries == 6 {
         put(
@@ -201,10 +204,10 @@ fn fields(image: &Image) -> Vec<(String, String)> {
             join(guids.macs.iter().map(ToString::to_string).collect()),
         );
         for mac in guids.macs.iter().filter(|_| !guids.blank) {
-            let why = if mac.0 >> 48 != 0 {
-                "More than 48 bits are used."
-            } else if mac.0 >> 40 & 1 != 0 {
+            let why = if mac.0 >> 40 & 1 != 0 {
                 "Multicast bit (bit 40) is set."
+            } else if mac.0 >> 48 != 0 {
+                "More than 48 bits are used."
             } else {
                 continue;
             };

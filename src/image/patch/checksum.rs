@@ -1,5 +1,6 @@
 //! Comparing images but for whose they are (fs2-image §11.3).
 
+use super::super::stamp::word;
 use super::super::{ImageOffset, SectionKind};
 use super::Contents;
 use md5::{Digest, Md5};
@@ -17,23 +18,19 @@ impl Contents {
     pub fn checksum(&self) -> String {
         let mut bytes = self.bytes().to_vec();
         let header = &self.image().header;
-        let info = header.info_body.0 as usize;
-        let mut mask = |range: Range<usize>| {
-            let end = range.end.min(bytes.len());
-            if let Some(place) = bytes.get_mut(range.start.min(end)..end) {
-                place.fill(0xFF);
-            }
-        };
-        mask(0x20..0x24);
+        mask(&mut bytes, 0x20..0x24);
         let guid = (header.guid_body.0 as usize).saturating_sub(0x10);
-        mask(guid..guid.saturating_add(GUID_MASK));
+        mask(&mut bytes, guid..guid.saturating_add(GUID_MASK));
         if let Some(vsd) = self.vsd_at() {
-            mask(vsd..vsd.saturating_add(VSD_MASK));
+            mask(&mut bytes, vsd..vsd.saturating_add(VSD_MASK));
         }
-        if let Some(section) = self.pointed_at(SectionKind::ImageInfo, ImageOffset(info as u32)) {
-            let crc = info.saturating_add(section.body_len as usize);
-            mask(crc..crc.saturating_add(4));
-        }
+        // flint reads the size of the Image Info section after it masked. The mask of a GUID section
+        // with 4 entries covers that GPH, and in 32-bit arithmetic the dword in front of the body
+        // goes instead (measured on mstflint 4.21).
+        let info = header.info_body.0;
+        let size = word(&bytes, info.wrapping_sub(12) as usize).unwrap_or(0);
+        let crc = info.wrapping_add(size.wrapping_mul(4)) as usize;
+        mask(&mut bytes, crc..crc.saturating_add(4));
         Md5::digest(&bytes)
             .iter()
             .rev()
@@ -94,5 +91,13 @@ impl Contents {
         let start = (image.header.info_body.0 as usize).checked_add(*offset as usize)?;
         let end = start.checked_add((*size as usize).min(VSD_MASK))?;
         (end <= self.bytes().len()).then_some(start..end)
+    }
+}
+
+/// Fill what lies inside.
+fn mask(bytes: &mut [u8], range: Range<usize>) {
+    let end = range.end.min(bytes.len());
+    if let Some(place) = bytes.get_mut(range.start.min(end)..end) {
+        place.fill(0xFF);
     }
 }

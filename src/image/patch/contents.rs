@@ -3,7 +3,7 @@
 use super::super::stamp::stamp_full_crc;
 use super::super::{
     CrcVerdict, Depth, FindingId, FlashAddr, Form, Image, ImageError, ImageOffset, MAGIC, Section,
-    SectionKind, Severity, Source, SourceError, read, scan,
+    SectionKind, Severity, guess_form, read, scan, sniff,
 };
 use super::PatchError;
 
@@ -25,20 +25,23 @@ impl Contents {
     /// bytes off (they stay a finding).
     ///
     /// # Errors
-    /// When there is no image in it. An image with findings is returned; see [`Image::is_sound`].
+    /// When there is no image in it, or a raw dump ([`ImageError::RawDump`]), of which
+    /// [`Contents::from_dump`] takes one half. An image with findings is returned; see
+    /// [`Image::is_sound`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, ImageError> {
+        sniff(bytes)?;
         let mut source = bytes;
-        let start = *scan(&mut source)?
-            .magics
-            .first()
-            .ok_or(ImageError::NoMagic)?;
+        let found = scan(&mut source)?;
+        let start = *found.magics.first().ok_or(ImageError::NoMagic)?;
+        if guess_form(&mut source, start)? == Form::Striped {
+            return Err(ImageError::RawDump);
+        }
         let image = read(&mut source, start, Form::Contiguous, Depth::Full)?;
-        let from = bytes.get(start.0 as usize..).unwrap_or_default();
+        // Where a walk stopped is not where the image ends; then all of the evidence is kept.
         let keep = if walked_to_end(&image) {
-            from.get(..image.len as usize).unwrap_or(from)
+            bytes.get(..image.len as usize).unwrap_or(bytes)
         } else {
-            // Where the walk stopped is not where the image ends; keep the evidence.
-            from
+            bytes
         };
         Ok(Self {
             bytes: keep.to_vec(),

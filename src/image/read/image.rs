@@ -144,6 +144,9 @@ pub enum ImageError {
     /// An expansion ROM.
     #[error("the file is an expansion ROM, not an image")]
     RomFile,
+    /// A raw dump of a flash chip where one contiguous image is wanted; it may hold two images.
+    #[error("the file is a raw dump of a flash chip, not an image")]
+    RawDump,
     /// Too short to hold a header.
     #[error("{0} bytes are too few for an image header")]
     TooShort(u32),

@@ -1,7 +1,8 @@
 //! The simulator must be cheap: the crash sweep replays thousands of burns.
 
 use super::driver::Driver;
-use crate::sim::{CardSpec, SimCard, SimPart};
+use crate::image::{Half, Recipe, build, striped};
+use crate::sim::{BootOutcome, CardSpec, SimCard, SimPart};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -49,4 +50,23 @@ fn a_card_file_is_fast_enough_for_a_demo() {
     let took = start.elapsed();
     println!("3200 programs into a card file: {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn asking_the_boot_rom_is_cheap() {
+    let image = build(&Recipe::mcx312b_2_42_5000()).expect("valid recipe");
+    let flash = striped(&image, Half::Odd, 0x20_0000).expect("fits");
+    let card = SimCard::new(CardSpec::named("mcx312b").expect("known"), &flash);
+    let start = Instant::now();
+    for _ in 0..20 {
+        card.load_flash(0x1F_0000, &[0]);
+        assert_ne!(card.boot_outcome(), BootOutcome::Recovery);
+    }
+    let took = start.elapsed() / 20;
+    let start = Instant::now();
+    let forks: Vec<_> = (0..20).map(|_| card.fork()).collect();
+    let fork = start.elapsed() / 20;
+    println!("boot ROM over 800 KiB: {took:?}, fork: {fork:?}");
+    assert_eq!(forks.len(), 20);
+    assert!(took < Duration::from_millis(200), "{took:?}");
 }
