@@ -1,14 +1,14 @@
 //! The plan of a burn.
 
-use super::{Change, Check, Kept};
-use crate::flash::{SectorPlan, Signature};
-use crate::image::{Contents, Half};
+use super::decide::{Base, Wish, decide};
+use super::{CardSnapshot, IdentityChange, Plan};
+use crate::image::Contents;
 use serde::Serialize;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BurnOptions {
-    /// `--change-psid FROM:TO`.
+    /// `--change-psid FROM:TO`. FROM is `none` for a card whose image states no PSID.
     pub change_psid: Option<(String, String)>,
     /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
     pub rom: Option<RomChoice>,
@@ -26,66 +26,24 @@ pub enum RomChoice {
     None,
 }
 
-/// Where the image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Target {
-    /// The other half; the card boots the old image until the commit.
-    Half {
-        /// Which.
-        half: Half,
-        /// log2 of the chunk size.
-        chunk_log2: u8,
-    },
-    /// Over the only image there is.
-    InPlace,
-}
-
-/// What a burn would do, complete before the first write to anything.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Every check, passed or not, in a fixed order.
-    pub checks: Vec<Check>,
-    /// What will be different.
-    pub changes: Vec<Change>,
-    /// What stays.
-    pub kept: Vec<Kept>,
-    /// Sentences a person must read before saying yes.
-    pub warnings: Vec<String>,
-    /// The card already holds exactly this: exit 2.
-    pub nothing_to_do: bool,
-    /// What to do; `None` when a check refuses.
-    pub action: Option<Action>,
-}
-
-/// The writes of a plan.
-#[derive(Clone, Debug)]
-pub struct Action {
-    /// Where.
-    pub target: Target,
-    /// The image as it will stand on the card, identity and ROM patched in.
-    pub contents: Contents,
-    /// Sectors.
-    pub sectors: SectorPlan,
-    /// The last act.
-    pub signature: Signature,
-}
-
-/// Decide.
+/// Decide what a burn of `image`, read from a file of `file_len` bytes, would do.
 #[must_use]
 pub fn plan_burn(
-    card: &super::CardSnapshot,
+    card: &CardSnapshot,
     image: &Contents,
     file_len: u64,
     options: &BurnOptions,
 ) -> Plan {
-    let _ = (card, image, file_len, options);
-    Plan {
-        checks: Vec::new(),
-        changes: Vec::new(),
-        kept: Vec::new(),
-        warnings: Vec::new(),
-        nothing_to_do: false,
-        action: None,
-    }
+    decide(
+        card,
+        &Wish {
+            base: Base::File {
+                contents: image,
+                file_len,
+            },
+            options,
+            change: IdentityChange::default(),
+            rom: None,
+        },
+    )
 }

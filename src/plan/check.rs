@@ -9,29 +9,41 @@ pub struct Check {
     pub id: CheckId,
     /// Passed, or waived by a spelled-out option (then `detail` says so).
     pub ok: bool,
+    /// Could not be judged because another check refuses; then `ok` is false.
+    pub skipped: bool,
     /// One sentence with the figures.
     pub detail: String,
 }
 
 /// Stable names of checks; the numbers are the rows of fs2-image §10.2 and §10.7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
     /// The image verifies, stricter rules included (10.2 #4, 10.7 #10).
     ImageSound,
     /// Header size = chain end ≤ file length (10.7 #7).
     ImageSize,
-    /// ROM in the image is for the image's device (10.2 #5).
+    /// ROM in the result is for the image's device (10.2 #5).
     RomDevice,
+    /// The backup verifies against its manifest and holds an image that boots (restore only).
+    BackupSound,
+    /// The card holds no valid image (recover only; otherwise `burn` is the way).
+    NoValidImage,
+    /// At most one of the signatures found can be the one that boots (10.7 #11, #20).
+    Signatures,
+    /// The card holds an image to take the identity from; damage of its ROM or code is a note
+    /// (10.2 #14, 10.7 #16).
+    OldImage,
     /// The card's identity can be read and is whole (10.2 #6, #9, #18; 10.7 #5; P4).
     Identity,
-    /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept).
+    /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept)
+    /// (10.2 #19, 10.7 #6).
     IdentityFits,
     /// Failsafe onto failsafe, non-failsafe onto non-failsafe (10.2 #8).
     Layout,
     /// Chunk sizes equal (10.3).
     ChunkSize,
-    /// Older, same, newer: a note, never a refusal (10.2 #10).
+    /// Older, same, newer: a note (10.2 #10). Refuses only when the image has no version.
     Version,
     /// PSID equal, or the change spelled out (10.2 #11, #16).
     Psid,
@@ -41,22 +53,30 @@ pub enum CheckId {
     Silicon,
     /// Which ROM will be on the card (10.2 #17, 10.7 #15).
     Rom,
+    /// The result was verified in memory after patching (10.7 #6).
+    PatchedImage,
     /// Size against half or whole flash less the NV area (10.3).
     Fits,
     /// ini's log_flashdev_size against the chip (10.7 #18).
     FlashSize,
-    /// No erase reaches the NV configuration area (10.7 #8).
+    /// No erase reaches the NV configuration area or the half in use (10.7 #8).
     NvArea,
-    /// At most two signatures, the active one known (10.7 #11, #20).
-    Signatures,
     /// Nothing write protected that must change (flash-hardware §5.3).
     Protection,
-    /// The result was verified in memory after patching (10.7 #6).
-    PatchedImage,
-    /// Old and new ROM section damage is a note (10.7 #16).
-    OldImage,
-    /// A failsafe burn survives a cut; a non-failsafe one says so in words (10.2 #13, P1).
+    /// A failsafe burn leaves the image that boots alone; a non-failsafe one says in words what an
+    /// interruption means (10.2 #13, P1).
     Interruption,
+}
+
+impl CheckId {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> String {
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
 }
 
 /// Something that will be different afterwards.
@@ -77,4 +97,59 @@ pub struct Kept {
     pub field: String,
     /// Its value.
     pub value: String,
+}
+
+/// What a rule says: `Ok` = passed, `Err` = refused, each with one sentence.
+pub(super) type Verdict = Result<String, String>;
+
+/// Checks in the making.
+#[derive(Debug, Default)]
+pub(super) struct Checks(Vec<Check>);
+
+impl Checks {
+    /// Note an outcome.
+    pub(super) fn add(&mut self, id: CheckId, verdict: Verdict) {
+        let (ok, detail) = match verdict {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        self.0.push(Check {
+            id,
+            ok,
+            skipped: false,
+            detail,
+        });
+    }
+
+    /// Note an outcome, or that it depends on one that is missing.
+    pub(super) fn add_if(&mut self, id: CheckId, verdict: Option<Verdict>) {
+        match verdict {
+            Some(verdict) => self.add(id, verdict),
+            None => {
+                let because: Vec<String> = self
+                    .0
+                    .iter()
+                    .filter(|c| !c.ok && !c.skipped)
+                    .map(|c| c.id.name())
+                    .collect();
+                self.0.push(Check {
+                    id,
+                    ok: false,
+                    skipped: true,
+                    detail: format!("not judged: {} refuses", because.join(", ")),
+                });
+            }
+        }
+    }
+
+    /// Nothing refuses so far.
+    pub(super) fn all_ok(&self) -> bool {
+        self.0.iter().all(|c| c.ok)
+    }
+
+    /// In the order of [`CheckId`].
+    pub(super) fn finish(mut self) -> Vec<Check> {
+        self.0.sort_by_key(|c| c.id);
+        self.0
+    }
 }

@@ -1,1 +1,183 @@
+//! Whose card it is: what is carried, what may be changed (P4, fs2-image §6).
 
+use super::check::Verdict;
+use super::decide::{Base, Wish, decide};
+use super::{BurnOptions, CardSnapshot, Found, Plan, RomChoice};
+use crate::image::{Contents, Guid, Identity, Image, Mac};
+
+/// Parts of an identity the user spelled out; the others stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityChange {
+    /// Node, port 1, port 2, system image.
+    pub guids: Option<[Guid; 4]>,
+    /// Port 1, port 2.
+    pub macs: Option<[Mac; 2]>,
+    /// Raw, at most 208 bytes.
+    pub vsd: Option<Vec<u8>>,
+}
+
+impl IdentityChange {
+    /// The identity after the change.
+    #[must_use]
+    pub fn apply(&self, old: &Identity) -> Identity {
+        Identity {
+            guids: self.guids.unwrap_or(old.guids),
+            macs: self.macs.unwrap_or(old.macs),
+            vsd: self.vsd.clone().unwrap_or_else(|| old.vsd.clone()),
+        }
+    }
+}
+
+/// The identity an image holds, byte for byte.
+///
+/// # Errors
+/// A sentence when the image has no GUID section of six entries or no Image Info. Old images with
+/// four entries carry no MACs; flint makes some up from the GUIDs (fs2-image §6.4), we do not.
+pub fn identity_of(image: &Image) -> Result<Identity, String> {
+    let section = image
+        .guids
+        .as_ref()
+        .ok_or_else(|| "there is no GUID section that can be read".to_owned())?;
+    let info = image
+        .info
+        .as_ref()
+        .ok_or_else(|| "there is no Image Info section that can be read".to_owned())?;
+    let (&[node, port1, port2, system], &[mac1, mac2]) =
+        (section.guids.as_slice(), section.macs.as_slice())
+    else {
+        return Err(format!(
+            "the GUID section has {} entries; six hold GUIDs and MACs",
+            section.entries
+        ));
+    };
+    let mut vsd = info.vsd_raw.clone().unwrap_or_default();
+    vsd.truncate(vsd.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
+    Ok(Identity {
+        guids: [node, port1, port2, system],
+        macs: [mac1, mac2],
+        vsd,
+    })
+}
+
+/// May a card carry this identity? Blank GUIDs beside valid MACs are normal on Ethernet cards.
+pub(super) fn usable(identity: &Identity) -> Verdict {
+    for (port, mac) in (1..).zip(&identity.macs) {
+        if !mac.is_blank() && !mac.is_valid() {
+            return Err(format!("the MAC {mac} of port {port} is not valid"));
+        }
+    }
+    let macs = identity.macs.iter().any(|m| m.is_valid());
+    let guids = identity
+        .guids
+        .iter()
+        .any(|g| !g.is_blank() && *g != Guid(0));
+    if !macs && !guids {
+        return Err("neither GUIDs nor MACs are set".into());
+    }
+    let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(" ");
+    Ok(format!(
+        "MACs {}, GUIDs {}",
+        list(&mut identity.macs.iter().map(ToString::to_string)),
+        if guids {
+            list(&mut identity.guids.iter().map(ToString::to_string))
+        } else {
+            "blank".into()
+        },
+    ))
+}
+
+/// Can the card's identity be carried over?
+pub(super) fn readable(found: &Found) -> Result<Identity, String> {
+    const WAY_OUT: &str = "use `recover --identity FILE`";
+    let image = found
+        .image()
+        .ok_or_else(|| format!("the card's image cannot be read; {WAY_OUT}"))?;
+    if image.guids.as_ref().is_some_and(|g| !g.crc_ok && !g.blank) {
+        return Err(format!(
+            "the GUID section on the card fails its CRC; {WAY_OUT}"
+        ));
+    }
+    if !image.info_crc_ok {
+        return Err(format!(
+            "the Image Info section on the card (VSD, PSID) fails its CRC; {WAY_OUT}"
+        ));
+    }
+    if !found.health().identity {
+        return Err(format!(
+            "the card's identity sections are damaged; {WAY_OUT}"
+        ));
+    }
+    let identity = identity_of(image).map_err(|why| format!("{why}; {WAY_OUT}"))?;
+    usable(&identity).map_err(|why| format!("{why} on the card; {WAY_OUT}"))?;
+    Ok(identity)
+}
+
+/// The new image has room for it.
+pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
+    let entries = image.guids.as_ref().map_or(0, |g| g.entries);
+    if entries != 6 {
+        return Err(format!(
+            "the image's GUID section has {entries} entries; six are needed"
+        ));
+    }
+    let tag = image.info.as_ref().is_some_and(|i| i.vsd_raw.is_some());
+    if !tag && !identity.vsd.is_empty() {
+        return Err("the image has no VSD tag to carry the card's VSD".into());
+    }
+    if identity.vsd.len() > 208 {
+        return Err(format!(
+            "a VSD of {} bytes does not fit 208",
+            identity.vsd.len()
+        ));
+    }
+    Ok("six GUID entries and room for the VSD".into())
+}
+
+/// Plan to give a card another identity: its own image again, with the change.
+#[must_use]
+pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
+    decide(
+        card,
+        &Wish {
+            base: Base::Own,
+            options: &BurnOptions::default(),
+            change: change.clone(),
+            rom: None,
+        },
+    )
+}
+
+/// Plan to give a card another ROM, or none: its own image again, with the change.
+#[must_use]
+pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
+    let options = BurnOptions {
+        change_psid: None,
+        rom: rom.is_none().then_some(RomChoice::None),
+    };
+    decide(
+        card,
+        &Wish {
+            base: Base::Own,
+            options: &options,
+            change: IdentityChange::default(),
+            rom: rom.map(<[u8]>::to_vec),
+        },
+    )
+}
+
+/// Fields of an identity for people, in order.
+pub(super) fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
+    let identity = identity_of(contents.image()).ok();
+    let text = |pick: &dyn Fn(&Identity) -> String| identity.as_ref().map(pick);
+    vec![
+        (
+            "guids",
+            text(&|i| i.guids.map(|g| g.to_string()).join(" ")),
+        ),
+        ("macs", text(&|i| i.macs.map(|m| m.to_string()).join(" "))),
+        (
+            "vsd",
+            text(&|i| String::from_utf8_lossy(&i.vsd).into_owned()),
+        ),
+    ]
+}

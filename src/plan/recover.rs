@@ -1,1 +1,191 @@
+//! The plan of a recovery: an image onto a card that has no valid one.
 
+use super::check::Checks;
+use super::compare::changes;
+use super::decide::{NOT_FAILSAFE, Spot, patched, target};
+use super::found::ranges;
+use super::identity::{fits as identity_fits, usable};
+use super::rules::RomWish;
+use super::snapshot::version_of;
+use super::{
+    Action, BurnOptions, CardSnapshot, CheckId, Found, NvGeometry, Pass, Plan, rules, rules_flash,
+};
+use super::action::{body_of, boot_address, retire_list};
+use crate::image::{AddressMap, Contents, FlashAddr, Identity, Layout};
+
+/// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
+/// identity is the one spelled out; nothing is invented (P4).
+#[must_use]
+pub fn plan_recover(
+    card: &CardSnapshot,
+    image: &Contents,
+    file_len: u64,
+    identity: &Identity,
+) -> Plan {
+    let size = card.part.geometry.size;
+    let layout = image.image().layout;
+    let mut checks = Checks::default();
+    let left = card.active().map(|a| a.found);
+    checks.add(CheckId::ImageSound, rules::image_sound(image.image()));
+    checks.add(CheckId::ImageSize, rules::image_size(image.image(), file_len));
+    checks.add(CheckId::NoValidImage, no_valid_image(card));
+    checks.add(CheckId::Identity, usable(identity));
+    checks.add(CheckId::IdentityFits, identity_fits(image.image(), identity));
+    checks.add(CheckId::Version, rules::version(None, image.image()));
+    checks.add(CheckId::Psid, psid(left, image));
+    checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
+    let rom = rules::rom(image, None, None, None);
+    checks.add(CheckId::Rom, rom.map(|(_, text)| text));
+    let result = checks
+        .all_ok()
+        .then(|| patched(image, identity, &RomWish::Leave));
+    checks.add_if(
+        CheckId::PatchedImage,
+        result.as_ref().map(|r| match r {
+            Ok(_) => Ok("the identity is in, the result verifies in memory".into()),
+            Err(error) => Err(error.to_string()),
+        }),
+    );
+    let result = result.and_then(Result::ok);
+    checks.add_if(
+        CheckId::RomDevice,
+        result.as_ref().map(|r| rules::rom_device(r.image())),
+    );
+
+    let nv = NvGeometry::of(&[
+        image.image().info.as_ref(),
+        left.and_then(|f| f.image()?.info.as_ref()),
+    ]);
+    let start = start_for(layout, left);
+    let map = AddressMap::on_flash(layout, start);
+    let spot = Spot {
+        start,
+        map,
+        layout,
+        nv,
+    };
+    checks.add(
+        CheckId::Fits,
+        rules_flash::fits(
+            result.as_ref().unwrap_or(image).image(),
+            layout,
+            Some(map),
+            nv,
+            size,
+        ),
+    );
+    checks.add(
+        CheckId::FlashSize,
+        rules_flash::flash_size(image, left.and_then(|f| f.contents.as_ref().ok()), size),
+    );
+    let guarded = nv.guarded(layout, size);
+    let passes = result.as_ref().map(|result| {
+        let mut untouchable = ranges(map, 0, result.image().len);
+        untouchable.extend(guarded.iter().flatten().cloned());
+        let retire = retire_list(&card.scan.magics, start, &untouchable);
+        spot.ground(card, guarded.as_deref())
+            .image_pass(
+                body_of(result.bytes(), map),
+                start,
+                Some(boot_address(start)),
+                retire,
+            )
+            .map(|pass| vec![pass])
+    });
+    checks.add_if(
+        CheckId::NvArea,
+        passes
+            .as_ref()
+            .map(|p| rules_flash::nv_area(p, guarded.as_deref())),
+    );
+    let passes = passes.and_then(Result::ok);
+    checks.add(
+        CheckId::Protection,
+        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+    );
+    checks.add(
+        CheckId::Interruption,
+        Ok("the card has no valid image to lose; `recover` can be run again".into()),
+    );
+    finish(card, checks, left, result, passes, layout, start)
+}
+
+fn finish(
+    card: &CardSnapshot,
+    checks: Checks,
+    left: Option<&Found>,
+    result: Option<Contents>,
+    passes: Option<Vec<Pass>>,
+    layout: Layout,
+    start: FlashAddr,
+) -> Plan {
+    let ok = checks.all_ok();
+    let idle = passes
+        .as_ref()
+        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let old = left.and_then(|f| f.contents.as_ref().ok());
+    let mut warnings = Vec::new();
+    if layout == Layout::NonFailsafe {
+        warnings.push(NOT_FAILSAFE.to_owned());
+    }
+    if !card.recovery {
+        warnings.push(
+            "Firmware still runs on this card; it will be used until the next reset.".into(),
+        );
+    }
+    Plan {
+        checks: checks.finish(),
+        changes: old
+            .zip(result.as_ref())
+            .map(|(old, new)| changes(old, new))
+            .unwrap_or_default(),
+        kept: Vec::new(),
+        warnings,
+        nothing_to_do: ok && idle,
+        from_version: version_of(left.and_then(Found::image)),
+        to_version: version_of(result.as_ref().map(Contents::image)),
+        action: match (ok && !idle, result, passes) {
+            (true, Some(contents), Some(passes)) => Some(Action {
+                target: Some(target(layout, start)),
+                contents: Some(contents),
+                passes,
+                survives_interruption: false,
+            }),
+            _ => None,
+        },
+    }
+}
+
+/// A card with an image that boots and whose identity can be carried has `burn`.
+fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
+    match card.whole().find(|f| f.identity().is_some()) {
+        Some(found) => Err(format!(
+            "the card holds a valid image at {:#x}; use `burn`, which keeps its identity",
+            found.start.0
+        )),
+        None if card.found.is_empty() => Ok("the flash holds no signature".into()),
+        None => Ok(format!(
+            "{} signatures in the flash, no image behind them that boots with an identity",
+            card.found.len()
+        )),
+    }
+}
+
+/// P5 as far as there is something to compare with.
+fn psid(left: Option<&Found>, image: &Contents) -> Result<String, String> {
+    let readable = left
+        .and_then(Found::image)
+        .filter(|old| old.info_crc_ok);
+    match readable {
+        Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
+        None => match rules::psid_of(image.image()) {
+            Some(psid) => Ok(format!("{psid}; the card states none to compare with")),
+            None => Err("the image states no PSID".into()),
+        },
+    }
+}
+
+/// Into the half that does not hold what is left of an image that may still start; else the first.
+fn start_for(layout: Layout, left: Option<&Found>) -> FlashAddr {
+    super::decide::other_start(layout, left.filter(|f| f.health().code))
+}

@@ -1,1 +1,315 @@
+//! The plan of a restore: the whole flash as it was, configuration areas included.
+//!
+//! On a failsafe card the halves are put back one after the other, in the order that leaves a whole
+//! image in the other one wherever there is one.
 
+use super::action::{Ground, boot_address};
+use super::check::{Checks, Verdict};
+use super::compare::{changes, kept};
+use super::decide::NOT_FAILSAFE;
+use super::found::ranges;
+use super::snapshot::version_of;
+use super::{
+    Action, BurnOptions, CardSnapshot, CheckId, Found, Pass, Plan, Target, rules, rules_flash,
+};
+use crate::flash::LayoutError;
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC};
+use std::ops::Range;
+
+/// What a backup says of itself, its digests verified by the reader of the files.
+#[derive(Clone, Debug)]
+pub struct BackupFacts {
+    /// The whole flash.
+    pub flash: Vec<u8>,
+    /// Hardware id and revision of the card it was made of, when a manifest says so.
+    pub chip: Option<(u16, u8)>,
+    /// What was compared: `5 files match their digests`, or that there is no manifest.
+    pub provenance: String,
+}
+
+/// Decide what putting `backup` back would do.
+#[must_use]
+pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
+    let size = card.part.geometry.size;
+    let then = CardSnapshot::new(
+        card.chip,
+        card.recovery,
+        None,
+        card.part.clone(),
+        card.protection.clone(),
+        backup.flash.clone(),
+    )
+    .ok();
+    let old = then.as_ref().and_then(|t| t.whole().next());
+    let old_image = old.and_then(|f| f.contents.as_ref().ok());
+    let mut checks = Checks::default();
+    checks.add(CheckId::BackupSound, backup_sound(old, backup));
+    checks.add(
+        CheckId::Fits,
+        if backup.flash.len() == size as usize {
+            Ok(format!("both have {size:#x} bytes"))
+        } else {
+            Err(format!(
+                "the backup has {:#x} bytes, the flash {size:#x}",
+                backup.flash.len()
+            ))
+        },
+    );
+    let known = card.found.iter().find(|f| f.health().identity);
+    let now = known.and_then(|f| f.contents.as_ref().ok());
+    checks.add_if(CheckId::Identity, old.map(|old| same_card(known, old)));
+    checks.add_if(
+        CheckId::Psid,
+        old_image.map(|old| match now {
+            Some(now) => rules::psid(now.image(), old.image(), &BurnOptions::default()).map_err(
+                |why| format!("{why}; `burn` the backup's image.bin with the change spelled out"),
+            ),
+            None => Ok("the card states none to compare with".into()),
+        }),
+    );
+    checks.add_if(
+        CheckId::Silicon,
+        old_image.map(|old| silicon(card, backup, old)),
+    );
+    checks.add_if(
+        CheckId::Version,
+        old_image.map(|old| rules::version(now.map(Contents::image), old.image())),
+    );
+
+    let wanted = checks.all_ok().then_some(old.zip(then.as_ref())).flatten();
+    let passes = wanted.map(|(old, then)| passes(card, then, old));
+    checks.add_if(
+        CheckId::NvArea,
+        passes.as_ref().map(|p| match p {
+            Ok(_) => Ok("the configuration area is put back with the rest".into()),
+            Err(error) => Err(error.to_string()),
+        }),
+    );
+    let order = passes.and_then(Result::ok);
+    let passes = order.as_ref().map(|o| o.passes.as_slice());
+    checks.add(
+        CheckId::Protection,
+        rules_flash::protection(&card.part, &card.protection, passes),
+    );
+    checks.add_if(
+        CheckId::Interruption,
+        order.as_ref().map(|o| {
+            Ok(if o.survives {
+                "one half stays whole while the other is put back".into()
+            } else {
+                "while the flash is put back the card has no image; `restore` can be run again"
+                    .into()
+            })
+        }),
+    );
+    finish(checks, now, old_image, order)
+}
+
+fn finish(
+    checks: Checks,
+    now: Option<&Contents>,
+    old: Option<&Contents>,
+    order: Option<Order>,
+) -> Plan {
+    let ok = checks.all_ok();
+    let idle = order.as_ref().is_some_and(|o| o.passes.is_empty());
+    let pair = now.zip(old);
+    Plan {
+        checks: checks.finish(),
+        changes: pair.map(|(a, b)| changes(a, b)).unwrap_or_default(),
+        kept: pair.map(|(a, b)| kept(a, b)).unwrap_or_default(),
+        warnings: match &order {
+            Some(o) if ok && !idle && !o.survives => vec![NOT_FAILSAFE.to_owned()],
+            _ => Vec::new(),
+        },
+        nothing_to_do: ok && idle,
+        from_version: version_of(now.map(Contents::image)),
+        to_version: version_of(old.map(Contents::image)),
+        action: match (order, old) {
+            (Some(order), Some(old)) if ok && !idle => Some(Action {
+                target: Some(Target::WholeFlash),
+                contents: Some(old.clone()),
+                survives_interruption: order.survives,
+                passes: order.passes,
+            }),
+            _ => None,
+        },
+    }
+}
+
+fn backup_sound(old: Option<&Found>, backup: &BackupFacts) -> Verdict {
+    match old {
+        Some(found) => Ok(format!(
+            "{}; the image at {:#x} in it is whole",
+            backup.provenance, found.start.0
+        )),
+        None => Err("the backup holds no image that would boot".into()),
+    }
+}
+
+fn same_card(now: Option<&Found>, old: &Found) -> Verdict {
+    let Some(theirs) = old.identity() else {
+        return Err("the backup's identity sections are damaged".into());
+    };
+    match now.and_then(Found::identity) {
+        None => Ok("the card states no identity to compare with".into()),
+        Some(ours) if ours == theirs => Ok("the backup is of this very card".into()),
+        Some(ours) => Err(format!(
+            "the backup is of another card: MACs {} {} in it, {} {} here",
+            theirs.macs[0], theirs.macs[1], ours.macs[0], ours.macs[1]
+        )),
+    }
+}
+
+fn silicon(card: &CardSnapshot, backup: &BackupFacts, old: &Contents) -> Verdict {
+    if let Some((hw_id, revision)) = backup.chip
+        && (hw_id, revision) != (card.chip.hw_id, card.chip.revision)
+    {
+        return Err(format!(
+            "the backup is of hardware {hw_id:#x} revision {revision}, the card is {:#x} revision {}",
+            card.chip.hw_id, card.chip.revision
+        ));
+    }
+    rules::silicon(card.chip, old.image())
+}
+
+struct Order {
+    passes: Vec<Pass>,
+    survives: bool,
+}
+
+/// One part of the flash that is put back in one run.
+struct Part {
+    start: FlashAddr,
+    ranges: Vec<Range<u32>>,
+}
+
+fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &Found) -> Result<Order, LayoutError> {
+    let size = card.part.geometry.size;
+    let layout = old.image().map_or(Layout::NonFailsafe, |i| i.layout);
+    let mut flash = card.flash.clone();
+    let Layout::Failsafe { chunk_log2 } = layout else {
+        let whole = Part {
+            start: FlashAddr(0),
+            ranges: vec![Range {
+                start: 0,
+                end: size,
+            }],
+        };
+        let pass = put_back(card, &flash, then, &whole, &[], true)?;
+        return Ok(Order {
+            survives: false,
+            passes: pass.into_iter().collect(),
+        });
+    };
+    let part = |half: Half| {
+        let map = AddressMap::Striped { chunk_log2, half };
+        Part {
+            start: map.to_flash(crate::image::ImageOffset(0)).unwrap_or(FlashAddr(0)),
+            ranges: ranges(map, 0, map.capacity(size)),
+        }
+    };
+    let (boot, other) = if old.start.0 == 0 {
+        (part(Half::Even), part(Half::Odd))
+    } else {
+        (part(Half::Odd), part(Half::Even))
+    };
+    let stands = |snapshot: &CardSnapshot, part: &Part| {
+        snapshot
+            .whole()
+            .any(|f| f.start == part.start && f.image().is_some_and(|i| i.layout == layout))
+    };
+    let equal = |part: &Part| {
+        part.ranges
+            .iter()
+            .all(|r| slice(&card.flash, r) == slice(&then.flash, r))
+    };
+    let boots_already = equal(&boot);
+    let other_boots = stands(card, &other);
+    let other_first = !boots_already && !other_boots && stands(then, &other);
+    let (first, second) = if other_first {
+        (&other, &boot)
+    } else {
+        (&boot, &other)
+    };
+    let mut passes = Vec::new();
+    // The second part's signature is void before anything of that part changes.
+    let live = slice(&card.flash, &(second.start.0..second.start.0 + 16)) == MAGIC;
+    let retire: &[FlashAddr] = if live && !equal(second) {
+        &[second.start]
+    } else {
+        &[]
+    };
+    passes.extend(put_back(card, &flash, then, first, retire, !other_first)?);
+    for range in &first.ranges {
+        let bytes = slice(&then.flash, range).to_vec();
+        if let Some(place) = flash.get_mut(range.start as usize..range.end as usize) {
+            place.copy_from_slice(&bytes);
+        }
+    }
+    for at in retire {
+        if let Some(word) = flash.get_mut(at.0 as usize..at.0 as usize + 4) {
+            word.fill(0);
+        }
+    }
+    passes.extend(put_back(card, &flash, then, second, &[], other_first)?);
+    Ok(Order {
+        passes,
+        survives: boots_already || other_boots || other_first,
+    })
+}
+
+fn slice<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
+    bytes
+        .get(range.start as usize..range.end as usize)
+        .unwrap_or_default()
+}
+
+/// The run that puts one part back, its signature (or what stood in its place) last. `None` when
+/// nothing differs.
+fn put_back(
+    card: &CardSnapshot,
+    flash: &[u8],
+    then: &CardSnapshot,
+    part: &Part,
+    retire: &[FlashAddr],
+    boots: bool,
+) -> Result<Option<Pass>, LayoutError> {
+    let size = card.part.geometry.size;
+    let signature = part.start.0..part.start.0 + 16;
+    let mut body = Vec::new();
+    for range in &part.ranges {
+        let from = if range.contains(&signature.start) {
+            signature.end
+        } else {
+            range.start
+        };
+        body.push((FlashAddr(from), slice(&then.flash, &(from..range.end)).to_vec()));
+    }
+    let bytes = <[u8; 16]>::try_from(slice(&then.flash, &signature)).unwrap_or(MAGIC);
+    let ground = Ground {
+        flash,
+        geometry: &card.part.geometry,
+        protected: outside(&part.ranges, size),
+        disposable: Vec::new(),
+    };
+    let address = boots.then(|| boot_address(part.start));
+    let pass = ground.signed_pass(body, part.start, bytes, address, retire.to_vec())?;
+    Ok((!pass.is_idle()).then_some(pass))
+}
+
+/// Everything of the flash that is in none of `ranges`.
+fn outside(ranges: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
+    let mut out = Vec::new();
+    let mut from = 0;
+    for range in ranges {
+        if range.start > from {
+            out.push(from..range.start);
+        }
+        from = range.end;
+    }
+    if from < size {
+        out.push(from..size);
+    }
+    out
+}

@@ -1,1 +1,372 @@
+//! Rules about the image and the card it is for.
 
+use super::check::Verdict;
+use super::snapshot::version_of;
+use super::{BurnOptions, CardSnapshot, Decided, Found, RomChoice, health};
+use crate::card::Chip;
+use crate::image::{Contents, FindingId, Image, Layout, Rom, Severity};
+use std::cmp::Ordering;
+
+/// The word for "no PSID" in `--change-psid`.
+const NO_PSID: &str = "none";
+
+/// 10.2 #4, 10.7 #10. Blank GUIDs are no fault of a file: they are replaced anyway.
+pub(super) fn image_sound(image: &Image) -> Verdict {
+    let faults: Vec<&str> = image
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error && f.id != FindingId::BlankGuids)
+        .map(|f| f.detail.as_str())
+        .collect();
+    if faults.is_empty() {
+        Ok(format!("{} sections verify", image.sections.len()))
+    } else {
+        Err(format!("the image does not verify: {}", faults.join("; ")))
+    }
+}
+
+/// The card's own image is to be burned again: its code must be whole, its ROM need not.
+pub(super) fn own_image_sound(image: &Image) -> Verdict {
+    let health = health(image);
+    if health.code {
+        Ok("the card's own image; its code verifies".into())
+    } else {
+        Err(format!(
+            "the card's own image does not verify: {}",
+            health.notes.join("; ")
+        ))
+    }
+}
+
+/// 10.7 #7.
+pub(super) fn image_size(image: &Image, file_len: u64) -> Verdict {
+    let (declared, chain) = (image.header.declared_size, image.len);
+    if declared != chain {
+        return Err(format!(
+            "the header says {declared:#x} bytes, the sections end at {chain:#x}"
+        ));
+    }
+    if u64::from(chain) > file_len {
+        return Err(format!(
+            "the image has {chain:#x} bytes, the file only {file_len:#x}"
+        ));
+    }
+    Ok(match file_len - u64::from(chain) {
+        0 => format!("{chain:#x} bytes, as the header says"),
+        n => format!("{chain:#x} bytes, as the header says; {n} bytes after it are left out"),
+    })
+}
+
+/// 10.2 #5, judged on what will be on the card.
+pub(super) fn rom_device(result: &Image) -> Verdict {
+    let device = result.info.as_ref().and_then(|i| i.device_id);
+    let Some(rom) = &result.rom else {
+        return Ok("no ROM".into());
+    };
+    for block in &rom.blocks {
+        if let Some(device) = device
+            && block.device_id != 0
+            && block.device_id != device
+        {
+            return Err(format!(
+                "the firmware is for device {device}, the ROM for device {}",
+                block.device_id
+            ));
+        }
+    }
+    Ok(format!("ROM {} is for this device", rom_text(rom)))
+}
+
+/// 10.7 #11, #20.
+pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
+    let list: Vec<String> = card
+        .found
+        .iter()
+        .map(|found| {
+            let what = match (found.boots(), version_of(found.image())) {
+                (true, Some(version)) => format!("{version} whole"),
+                (true, None) => "whole".into(),
+                (false, Some(version)) => format!("{version} damaged"),
+                (false, None) => "no image behind it".into(),
+            };
+            format!("{:#x} ({what})", found.start.0)
+        })
+        .collect();
+    let list = if list.is_empty() {
+        "no signature".into()
+    } else {
+        format!("signatures at {}", list.join(", "))
+    };
+    if card.is_ambiguous() {
+        return Err(format!(
+            "{list}: whole images of different layouts, and the running version does not say which boots"
+        ));
+    }
+    Ok(match card.active() {
+        Some(active) => format!(
+            "{list}; {:#x} taken as the one that boots ({})",
+            active.found.start.0,
+            match active.decided {
+                Decided::OnlyWhole => "the only whole one",
+                Decided::Running => "its version runs",
+                Decided::Lowest => "the lowest; which one the boot ROM prefers is not known",
+                Decided::Damaged => "none is whole",
+            }
+        ),
+        None => list,
+    })
+}
+
+/// 10.2 #14, 10.7 #16.
+pub(super) fn old_image(active: Option<&Found>) -> Verdict {
+    let Some(found) = active else {
+        return Err("the card holds no valid image; use `recover`".into());
+    };
+    let health = found.health();
+    Ok(if health.notes.is_empty() {
+        format!("the image at {:#x} is whole", found.start.0)
+    } else {
+        format!(
+            "the image at {:#x} is damaged, which does not stand in the way: {}",
+            found.start.0,
+            health.notes.join("; ")
+        )
+    })
+}
+
+fn layout_name(layout: Layout) -> &'static str {
+    match layout {
+        Layout::NonFailsafe => "non-failsafe",
+        Layout::Failsafe { .. } => "failsafe",
+    }
+}
+
+/// 10.2 #8.
+pub(super) fn layout(card: Layout, image: Layout) -> Verdict {
+    let (card, image) = (layout_name(card), layout_name(image));
+    if card == image {
+        Ok(format!("both {image}"))
+    } else {
+        Err(format!("the card's layout is {card}, the image's {image}"))
+    }
+}
+
+/// 10.3.
+pub(super) fn chunk_size(card: Layout, image: Layout) -> Verdict {
+    match (card, image) {
+        (Layout::Failsafe { chunk_log2: card }, Layout::Failsafe { chunk_log2: image })
+            if card != image =>
+        {
+            Err(format!(
+                "failsafe chunks on the card have 2^{card} bytes, in the image 2^{image}"
+            ))
+        }
+        (_, Layout::Failsafe { chunk_log2 }) => Ok(format!("chunks of 2^{chunk_log2} bytes")),
+        (_, Layout::NonFailsafe) => Ok("no chunks".into()),
+    }
+}
+
+/// 10.2 #10.
+pub(super) fn version(card: Option<&Image>, image: &Image) -> Verdict {
+    let Some(new) = version_of(Some(image)) else {
+        return Err("the image states no version".into());
+    };
+    Ok(match version_of(card) {
+        None => format!("{new}; the card states none"),
+        Some(old) => match new.cmp(&old) {
+            Ordering::Greater => format!("{new} is newer than {old} on the card"),
+            Ordering::Equal => format!("{new} is the same as on the card"),
+            Ordering::Less => format!("{new} is older than {old} on the card"),
+        },
+    })
+}
+
+/// PSID an image states.
+pub(super) fn psid_of(image: &Image) -> Option<&str> {
+    image
+        .info
+        .as_ref()?
+        .psid
+        .as_deref()
+        .filter(|p| !p.is_empty())
+}
+
+/// 10.2 #11 and #16, P5.
+pub(super) fn psid(card: &Image, image: &Image, options: &BurnOptions) -> Verdict {
+    let Some(to) = psid_of(image) else {
+        return Err("the image states no PSID".into());
+    };
+    let from = psid_of(card).unwrap_or(NO_PSID);
+    match &options.change_psid {
+        None if from == to => Ok(format!("{to} on the card and in the image")),
+        None => Err(format!(
+            "the PSID on the card is {from}, in the image {to}"
+        )),
+        Some((f, t)) if f == from && t == to => {
+            Ok(format!("{from} becomes {to}, as spelled out"))
+        }
+        Some((f, t)) => Err(format!(
+            "the change spelled out is {f} to {t}, but the card has {from} and the image {to}"
+        )),
+    }
+}
+
+/// 10.2 #12. Overridden by nothing but a spelled-out change of the PSID, as in flint.
+pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> Verdict {
+    let pad = |image: &Image| image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0);
+    let (old, new) = (pad(card), pad(image));
+    if old == new {
+        Ok(format!("{new} sectors behind the configuration area"))
+    } else if options.change_psid.is_some() {
+        Ok(format!(
+            "{old} sectors behind the configuration area on the card, {new} in the image; accepted with the change of PSID, the card's settings will be lost"
+        ))
+    } else {
+        Err(format!(
+            "{old} sectors behind the configuration area on the card, {new} in the image"
+        ))
+    }
+}
+
+/// Hardware id a PCI device id of the family runs on (10.2 #15).
+fn silicon_of(device_id: u16) -> Option<u16> {
+    match device_id {
+        4103 => Some(0x1f7),
+        4099..=4102 | 4104..=4112 => Some(0x1f5),
+        _ => None,
+    }
+}
+
+/// 10.2 #15, P5. No option overrides this.
+pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
+    let info = image.info.as_ref();
+    let card = chip.name();
+    if let Some(list) = info.and_then(|i| i.supported_hw.as_ref()) {
+        let names: Vec<String> = list
+            .iter()
+            .map(|(hw_id, revision)| {
+                Chip {
+                    hw_id: *hw_id,
+                    revision: *revision,
+                }
+                .name()
+            })
+            .collect();
+        if !list.contains(&(chip.hw_id, chip.revision)) {
+            return Err(format!(
+                "the card is a {card}, the image is for {} only",
+                if names.is_empty() {
+                    "nothing".into()
+                } else {
+                    names.join(", ")
+                }
+            ));
+        }
+    }
+    let Some(device_id) = info.and_then(|i| i.device_id) else {
+        return Err("the image does not say which device it is for".into());
+    };
+    match silicon_of(device_id) {
+        Some(hw_id) if hw_id == chip.hw_id => {
+            Ok(format!("image for device {device_id} on a {card}"))
+        }
+        Some(hw_id) => Err(format!(
+            "the card is a {card}, the image's device {device_id} runs on {}",
+            if hw_id == 0x1f7 {
+                "ConnectX-3Pro"
+            } else {
+                "ConnectX-3"
+            }
+        )),
+        None => Err(format!(
+            "the image's device {device_id} is none of this family"
+        )),
+    }
+}
+
+/// What to do about the ROM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RomWish {
+    /// Leave the image's.
+    Leave,
+    /// Put these bytes in.
+    Put(Vec<u8>),
+    /// Take it out.
+    Remove,
+}
+
+/// Versions in a ROM for people: `PXE 3.4.752`.
+pub(super) fn rom_text(rom: &Rom) -> String {
+    let list: Vec<String> = rom
+        .blocks
+        .iter()
+        .map(|block| {
+            let (a, b, c) = block.version;
+            let name = block.type_name.as_deref().unwrap_or("type unknown");
+            match &block.version_text {
+                Some(text) => format!("{name} {text}"),
+                None => format!("{name} {a}.{b}.{c}"),
+            }
+        })
+        .collect();
+    if list.is_empty() {
+        format!("without a version, {} bytes", rom.size)
+    } else {
+        list.join(", ")
+    }
+}
+
+/// 10.2 #17, 10.7 #15: which ROM will be on the card, in words.
+pub(super) fn rom(
+    image: &Contents,
+    card: Option<&Found>,
+    given: Option<&[u8]>,
+    choice: Option<RomChoice>,
+) -> Result<(RomWish, String), String> {
+    if let Some(bytes) = given {
+        let text = format!("the ROM given, {} bytes", bytes.len());
+        return Ok((RomWish::Put(bytes.to_vec()), text));
+    }
+    let text = |image: Option<&Image>| {
+        image
+            .and_then(|i| i.rom.as_ref())
+            .map_or_else(String::new, rom_text)
+    };
+    let image_has = image.rom().is_some();
+    let card_rom = card
+        .and_then(|f| f.contents.as_ref().ok())
+        .and_then(Contents::rom);
+    let of_card = || match card_rom {
+        Some(bytes) if card.is_some_and(|f| f.health().rom) => Ok((
+            RomWish::Put(bytes.to_vec()),
+            format!("the card's ROM stays: {}", text(card.and_then(Found::image))),
+        )),
+        Some(_) => Err(
+            "the card's ROM is damaged and cannot be carried over; choose `--rom none`".to_owned(),
+        ),
+        None => Err("the card has no ROM to keep".to_owned()),
+    };
+    match choice {
+        Some(RomChoice::None) => Ok((
+            if image_has {
+                RomWish::Remove
+            } else {
+                RomWish::Leave
+            },
+            "no ROM, as asked".into(),
+        )),
+        Some(RomChoice::Device) => of_card(),
+        Some(RomChoice::Image) if !image_has => {
+            Ok((RomWish::Leave, "no ROM: the image has none".into()))
+        }
+        Some(RomChoice::Image) | None if image_has => Ok((
+            RomWish::Leave,
+            format!("the image's ROM: {}", text(Some(image.image()))),
+        )),
+        _ if card_rom.is_some() => of_card(),
+        _ => Ok((
+            RomWish::Leave,
+            "no ROM: neither the image nor the card has one".into(),
+        )),
+    }
+}

@@ -1,0 +1,451 @@
+//! The one decision behind `burn`, `identity set`, `rom write` and `rom remove`: an image onto a
+//! card that has one.
+
+use super::action::{Ground, behind_signature, body_of, boot_address, retire_list};
+use super::check::{Checks, Verdict};
+use super::compare::{changes, kept};
+use super::found::ranges;
+use super::identity::{fits as identity_fits, readable, usable};
+use super::rules::RomWish;
+use super::snapshot::version_of;
+use super::{
+    Action, BurnOptions, CardSnapshot, CheckId, Found, IdentityChange, NvGeometry, Pass, Plan,
+    Target, rules, rules_flash,
+};
+use crate::flash::LayoutError;
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Identity, Layout, PatchError};
+use std::ops::Range;
+
+/// Which image is to stand on the card.
+pub(super) enum Base<'a> {
+    /// One from a file.
+    File {
+        contents: &'a Contents,
+        file_len: u64,
+    },
+    /// The card's own.
+    Own,
+}
+
+/// What is wanted.
+pub(super) struct Wish<'a> {
+    pub(super) base: Base<'a>,
+    pub(super) options: &'a BurnOptions,
+    /// Parts of the identity the user spelled out.
+    pub(super) change: IdentityChange,
+    /// A ROM the user gave.
+    pub(super) rom: Option<Vec<u8>>,
+}
+
+/// Decide.
+pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
+    let mut checks = Checks::default();
+    let active = card.active().map(|a| a.found);
+    let own = active.and_then(|f| f.contents.as_ref().ok());
+    checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::Signatures, rules::signatures(card));
+
+    let base = match wish.base {
+        Base::File { contents, .. } => Some(contents),
+        Base::Own => own,
+    };
+    checks.add_if(
+        CheckId::ImageSound,
+        match wish.base {
+            Base::File { contents, .. } => Some(rules::image_sound(contents.image())),
+            Base::Own => own.map(|c| rules::own_image_sound(c.image())),
+        },
+    );
+    checks.add_if(
+        CheckId::ImageSize,
+        match wish.base {
+            Base::File { contents, file_len } => {
+                Some(rules::image_size(contents.image(), file_len))
+            }
+            Base::Own => own.map(|_| Ok("as it stands on the card".into())),
+        },
+    );
+
+    let identity = identity(&mut checks, active, &wish.change);
+    checks.add_if(
+        CheckId::IdentityFits,
+        base.zip(identity.as_ref())
+            .map(|(base, identity)| identity_fits(base.image(), identity)),
+    );
+    pair_checks(&mut checks, card, own, base, wish.options);
+    let result = result(&mut checks, base, active, identity.as_ref(), wish);
+    let Some(result) = result else {
+        return unfinished(checks, card, own, base);
+    };
+    place(checks, card, active, result)
+}
+
+/// Identity of the card with the change the user spelled out.
+fn identity(
+    checks: &mut Checks,
+    active: Option<&Found>,
+    change: &IdentityChange,
+) -> Option<Identity> {
+    let Some(found) = active else {
+        checks.add_if(CheckId::Identity, None);
+        return None;
+    };
+    let (verdict, identity) = match readable(found) {
+        Err(why) => (Err(why), None),
+        Ok(old) => {
+            let new = change.apply(&old);
+            (usable(&new), Some(new))
+        }
+    };
+    let identity = identity.filter(|_| verdict.is_ok());
+    checks.add(CheckId::Identity, verdict);
+    identity
+}
+
+/// Checks that compare the card's image with the new one.
+fn pair_checks(
+    checks: &mut Checks,
+    card: &CardSnapshot,
+    own: Option<&Contents>,
+    base: Option<&Contents>,
+    options: &BurnOptions,
+) {
+    let pair = own.zip(base).map(|(own, base)| (own.image(), base.image()));
+    let layouts = pair.map(|(own, base)| (own.layout, base.layout));
+    checks.add_if(CheckId::Layout, layouts.map(|(a, b)| rules::layout(a, b)));
+    checks.add_if(
+        CheckId::ChunkSize,
+        layouts.map(|(a, b)| rules::chunk_size(a, b)),
+    );
+    checks.add_if(
+        CheckId::Version,
+        base.map(|base| rules::version(own.map(Contents::image), base.image())),
+    );
+    checks.add_if(
+        CheckId::Psid,
+        pair.map(|(own, base)| rules::psid(own, base, options)),
+    );
+    checks.add_if(
+        CheckId::ConfigPad,
+        pair.map(|(own, base)| rules::config_pad(own, base, options)),
+    );
+    checks.add_if(
+        CheckId::Silicon,
+        base.map(|base| rules::silicon(card.chip, base.image())),
+    );
+}
+
+/// Identity and ROM put into the image, and what the checks say of that.
+fn result(
+    checks: &mut Checks,
+    base: Option<&Contents>,
+    active: Option<&Found>,
+    identity: Option<&Identity>,
+    wish: &Wish<'_>,
+) -> Option<Contents> {
+    let rom = base.map(|base| rules::rom(base, active, wish.rom.as_deref(), wish.options.rom));
+    let (rom_wish, rom_verdict): (Option<RomWish>, Option<Verdict>) = match rom {
+        None => (None, None),
+        Some(Ok((wish, text))) => (Some(wish), Some(Ok(text))),
+        Some(Err(why)) => (None, Some(Err(why))),
+    };
+    checks.add_if(CheckId::Rom, rom_verdict);
+    let patched = match (base, identity, rom_wish) {
+        (Some(base), Some(identity), Some(rom)) if checks.all_ok() => {
+            Some(patched(base, identity, &rom))
+        }
+        _ => None,
+    };
+    checks.add_if(
+        CheckId::PatchedImage,
+        patched.as_ref().map(|p| match p {
+            Ok(_) => Ok("identity and ROM are in, the result verifies in memory".into()),
+            Err(error) => Err(error.to_string()),
+        }),
+    );
+    let result = patched.and_then(Result::ok);
+    checks.add_if(
+        CheckId::RomDevice,
+        result.as_ref().map(|r| rules::rom_device(r.image())),
+    );
+    result
+}
+
+/// The image with this identity and this ROM; sound, or there is none.
+pub(super) fn patched(
+    base: &Contents,
+    identity: &Identity,
+    rom: &RomWish,
+) -> Result<Contents, PatchError> {
+    let with_rom = match rom {
+        RomWish::Leave => None,
+        RomWish::Put(bytes) if base.rom() == Some(bytes.as_slice()) => None,
+        RomWish::Put(bytes) => Some(base.with_rom(Some(bytes))?),
+        RomWish::Remove => Some(base.with_rom(None)?),
+    };
+    let result = with_rom.as_ref().unwrap_or(base).with_identity(identity)?;
+    rules::image_sound(result.image()).map_err(PatchError::SelfCheck)?;
+    Ok(result)
+}
+
+/// The checks that need the result are listed as not judged, except those the image as it came can
+/// answer.
+fn unfinished(
+    mut checks: Checks,
+    card: &CardSnapshot,
+    own: Option<&Contents>,
+    base: Option<&Contents>,
+) -> Plan {
+    let size = card.part.geometry.size;
+    let nv = NvGeometry::of(&[
+        base.and_then(|c| c.image().info.as_ref()),
+        own.and_then(|c| c.image().info.as_ref()),
+    ]);
+    checks.add_if(
+        CheckId::Fits,
+        base.map(|b| rules_flash::fits(b.image(), b.image().layout, None, nv, size)),
+    );
+    checks.add_if(
+        CheckId::FlashSize,
+        base.map(|b| rules_flash::flash_size(b, own, size)),
+    );
+    checks.add_if(CheckId::NvArea, None);
+    checks.add(
+        CheckId::Protection,
+        rules_flash::protection(&card.part, &card.protection, None),
+    );
+    checks.add_if(CheckId::Interruption, None);
+    Plan {
+        checks: checks.finish(),
+        changes: Vec::new(),
+        kept: Vec::new(),
+        warnings: Vec::new(),
+        nothing_to_do: false,
+        from_version: version_of(own.map(Contents::image)),
+        to_version: version_of(base.map(Contents::image)),
+        action: None,
+    }
+}
+
+/// Where the result goes, and whether it may.
+fn place(
+    mut checks: Checks,
+    card: &CardSnapshot,
+    active: Option<&Found>,
+    result: Contents,
+) -> Plan {
+    let own = active.and_then(|f| f.contents.as_ref().ok());
+    let size = card.part.geometry.size;
+    let layout = result.image().layout;
+    let nv = NvGeometry::of(&[
+        result.image().info.as_ref(),
+        own.and_then(|c| c.image().info.as_ref()),
+    ]);
+    let standing = card.whole().find(|f| is(f, &result));
+    let start = match standing {
+        Some(found) => found.start,
+        None => other_start(layout, active),
+    };
+    let map = AddressMap::on_flash(layout, start);
+    checks.add(
+        CheckId::Fits,
+        rules_flash::fits(result.image(), layout, Some(map), nv, size),
+    );
+    checks.add(
+        CheckId::FlashSize,
+        rules_flash::flash_size(&result, own, size),
+    );
+    let guarded = nv.guarded(layout, size);
+    let spot = Spot {
+        start,
+        map,
+        layout,
+        nv,
+    };
+    let passes = spot.passes(card, active, standing.is_some(), &result, guarded.as_deref());
+    checks.add(
+        CheckId::NvArea,
+        rules_flash::nv_area(&passes, guarded.as_deref()),
+    );
+    let passes = passes.ok();
+    checks.add(
+        CheckId::Protection,
+        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+    );
+    let failsafe = layout != Layout::NonFailsafe;
+    let keeps = active.filter(|f| failsafe && f.start != start);
+    let in_use = keeps.map(Found::ranges).or(failsafe.then(Vec::new));
+    checks.add_if(
+        CheckId::Interruption,
+        passes
+            .as_ref()
+            .map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
+    );
+
+    let ok = checks.all_ok();
+    let idle = passes
+        .as_ref()
+        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let mut plan = Plan {
+        checks: checks.finish(),
+        changes: own.map(|own| changes(own, &result)).unwrap_or_default(),
+        kept: own.map(|own| kept(own, &result)).unwrap_or_default(),
+        warnings: Vec::new(),
+        nothing_to_do: ok && idle,
+        from_version: version_of(own.map(Contents::image)),
+        to_version: version_of(Some(result.image())),
+        action: None,
+    };
+    plan.warnings = warnings(active, failsafe, standing.is_some(), &plan);
+    if ok
+        && !idle
+        && let Some(passes) = passes
+    {
+        plan.action = Some(Action {
+            target: Some(target(layout, start)),
+            survives_interruption: failsafe && (standing.is_some() || active.is_some_and(Found::boots)),
+            contents: Some(result),
+            passes,
+        });
+    }
+    plan
+}
+
+fn is(found: &Found, wanted: &Contents) -> bool {
+    found
+        .contents
+        .as_ref()
+        .is_ok_and(|c| c.bytes() == wanted.bytes())
+}
+
+/// Start of the half that is not in use.
+pub(super) fn other_start(layout: Layout, active: Option<&Found>) -> FlashAddr {
+    match (layout, active) {
+        (Layout::Failsafe { chunk_log2 }, Some(found)) if found.start.0 == 0 => {
+            FlashAddr(1u32.checked_shl(u32::from(chunk_log2)).unwrap_or(0))
+        }
+        _ => FlashAddr(0),
+    }
+}
+
+/// In the words of a plan.
+pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
+    match layout {
+        Layout::NonFailsafe => Target::InPlace,
+        Layout::Failsafe { chunk_log2 } => Target::Half {
+            half: if start.0 == 0 { Half::Even } else { Half::Odd },
+            chunk_log2,
+        },
+    }
+}
+
+/// Where an image goes.
+pub(super) struct Spot {
+    pub(super) start: FlashAddr,
+    pub(super) map: AddressMap,
+    pub(super) layout: Layout,
+    pub(super) nv: NvGeometry,
+}
+
+impl Spot {
+    fn passes(
+        &self,
+        card: &CardSnapshot,
+        active: Option<&Found>,
+        stands: bool,
+        result: &Contents,
+        guarded: Option<&[Range<u32>]>,
+    ) -> Result<Vec<Pass>, LayoutError> {
+        let ground = self.ground(card, guarded);
+        let mut untouchable = ranges(self.map, 0, result.image().len);
+        untouchable.extend(guarded.unwrap_or_default().iter().cloned());
+        let retire = if stands {
+            // The image is there already. Another whole one beside it is what an interruption
+            // between the two halves' signatures leaves: finish that. Leave all else alone.
+            card.whole()
+                .filter(|f| f.start != self.start && !is(f, result))
+                .map(|f| f.start)
+                .collect()
+        } else {
+            if let Some((map, image)) =
+                active.and_then(|f| f.map().zip(f.image())).filter(|(map, _)| *map != self.map)
+            {
+                untouchable.extend(behind_signature(map, image.len));
+            }
+            retire_list(&card.scan.magics, self.start, &untouchable)
+        };
+        let body = body_of(result.bytes(), self.map);
+        let address = Some(boot_address(self.start));
+        Ok(vec![ground.image_pass(body, self.start, address, retire)?])
+    }
+
+    /// What the other half and the configuration area mean for the sector planner.
+    pub(super) fn ground<'a>(
+        &self,
+        card: &'a CardSnapshot,
+        guarded: Option<&[Range<u32>]>,
+    ) -> Ground<'a> {
+        let size = card.part.geometry.size;
+        let mut protected = guarded.unwrap_or_default().to_vec();
+        let mut disposable = Vec::new();
+        if let Some(max) = self.nv.max_image(self.layout, size) {
+            disposable = ranges(self.map, 0, max.min(self.map.capacity(size)));
+        }
+        if let AddressMap::Striped { chunk_log2, half } = self.map {
+            let other = AddressMap::Striped {
+                chunk_log2,
+                half: match half {
+                    Half::Even => Half::Odd,
+                    Half::Odd => Half::Even,
+                },
+            };
+            protected.extend(ranges(other, 0, other.capacity(size)));
+        }
+        protected.sort_by_key(|r| r.start);
+        Ground {
+            flash: &card.flash,
+            geometry: &card.part.geometry,
+            protected,
+            disposable,
+        }
+    }
+}
+
+fn warnings(active: Option<&Found>, failsafe: bool, stands: bool, plan: &Plan) -> Vec<String> {
+    let mut out = Vec::new();
+    if plan.nothing_to_do {
+        return out;
+    }
+    if stands {
+        out.push(
+            "The new image stands on the card already; what is left is to void the signature of the old one."
+                .into(),
+        );
+    } else if !failsafe {
+        out.push(NOT_FAILSAFE.into());
+    } else if active.is_some_and(|f| !f.boots()) {
+        out.push(
+            "The image on the card is damaged: until the new one is committed the card may not boot."
+                .into(),
+        );
+    }
+    if let Some(found) = active {
+        let health = found.health();
+        if !health.notes.is_empty() {
+            out.push(format!(
+                "The image on the card is damaged: {}.",
+                health.notes.join("; ")
+            ));
+        }
+    }
+    if plan.from_version > plan.to_version && plan.to_version.is_some() {
+        out.push("The new version is older than the one on the card.".into());
+    }
+    out
+}
+
+/// P1 where the layout cannot keep it.
+pub(super) const NOT_FAILSAFE: &str = "This card has room for one image only. From the first erase until the last step it has none: \
+     if power fails or the machine resets in between, it comes up in recovery mode, without network. \
+     That is mended with the backup made before: `cx3flash recover IMAGE --identity BACKUP/identity.json` \
+     finishes the job, `cx3flash restore BACKUP` takes it back.";

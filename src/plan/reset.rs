@@ -1,0 +1,97 @@
+//! The plan of `config reset`: erase the NV configuration areas.
+
+use super::action::Ground;
+use super::check::Checks;
+use super::snapshot::version_of;
+use super::{Action, CardSnapshot, CheckId, NvGeometry, Pass, Plan, rules, rules_flash};
+use crate::image::{Contents, FlashAddr};
+
+/// Decide what a reset of the NV configuration would erase (fs2-image §1.6, §10.7 #13, §11.6).
+#[must_use]
+pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
+    let size = card.part.geometry.size;
+    let mut checks = Checks::default();
+    let active = card.active().map(|a| a.found);
+    checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::Signatures, rules::signatures(card));
+    let own = active.and_then(|f| f.contents.as_ref().ok());
+    let places = own.map(|own| {
+        let info = own.image().info.as_ref();
+        // flint guesses 64 KiB where tag 19 is short (§1.6); erasing on a guess is not for us.
+        if info.is_none_or(|i| i.config_sectors.is_none() || i.sector_size.is_none()) {
+            return Err("the image does not say where its configuration area is".to_owned());
+        }
+        NvGeometry::of(&[info])
+            .areas(own.image().layout, size)
+            .ok_or_else(|| "the configuration area has no place on this flash".to_owned())
+    });
+    checks.add_if(
+        CheckId::NvArea,
+        places.as_ref().map(|p| match p {
+            Ok(areas) => Ok(format!(
+                "erases {}",
+                areas
+                    .iter()
+                    .map(|a| format!("{:#x}..{:#x}", a.start, a.end))
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            )),
+            Err(why) => Err(why.clone()),
+        }),
+    );
+    let areas = places.and_then(Result::ok);
+    let passes = areas.map(|areas| {
+        let ground = Ground {
+            flash: &card.flash,
+            geometry: &card.part.geometry,
+            protected: card.found.iter().flat_map(|f| f.ranges()).collect(),
+            disposable: Vec::new(),
+        };
+        let body = areas
+            .iter()
+            .map(|a| (FlashAddr(a.start), vec![0xFF; (a.end - a.start) as usize]))
+            .collect();
+        ground.plain_pass(body, Vec::new()).map(|pass| vec![pass])
+    });
+    let kept: Vec<_> = card.found.iter().flat_map(|f| f.ranges()).collect();
+    checks.add_if(
+        CheckId::Interruption,
+        passes.as_ref().map(|p| match p {
+            Ok(passes) => rules_flash::interruption(Some(&kept), passes)
+                .map(|_| "the areas lie outside of every image".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }),
+    );
+    let passes = passes.and_then(Result::ok);
+    checks.add(
+        CheckId::Protection,
+        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+    );
+    let ok = checks.all_ok();
+    let idle = passes
+        .as_ref()
+        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let version = version_of(own.map(Contents::image));
+    Plan {
+        checks: checks.finish(),
+        changes: Vec::new(),
+        kept: Vec::new(),
+        warnings: if ok && !idle {
+            vec!["The card's settings fall back to those of the ini in its image.".into()]
+        } else {
+            Vec::new()
+        },
+        nothing_to_do: ok && idle,
+        from_version: version,
+        to_version: version,
+        action: match passes {
+            Some(passes) if ok && !idle => Some(Action {
+                target: None,
+                contents: None,
+                passes,
+                survives_interruption: true,
+            }),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,161 @@
+//! Rules about the flash chip and what lies on it.
+
+use super::check::Verdict;
+use super::found::overlap;
+use super::{NvGeometry, Pass};
+use crate::flash::{FlashPart, LayoutError, Protection};
+use crate::image::{AddressMap, Contents, Image, Layout};
+use std::ops::Range;
+
+/// 10.3. `map` is where the image goes; `None` when that is not known.
+pub(super) fn fits(
+    image: &Image,
+    layout: Layout,
+    map: Option<AddressMap>,
+    nv: NvGeometry,
+    size: u32,
+) -> Verdict {
+    let of = match layout {
+        Layout::Failsafe { .. } => "half of the flash",
+        Layout::NonFailsafe => "the flash",
+    };
+    let Some(max) = nv.max_image(layout, size) else {
+        return Err(format!(
+            "the configuration area leaves no room in {of} ({size:#x} bytes)"
+        ));
+    };
+    let room = map.map_or(max, |map| max.min(map.capacity(size)));
+    if image.len > room {
+        return Err(format!(
+            "the image has {:#x} bytes, {of} less the configuration area holds {room:#x}",
+            image.len
+        ));
+    }
+    Ok(format!("{:#x} of {room:#x} bytes", image.len))
+}
+
+/// `[FW] log_flashdev_size` of an image's ini.
+fn stated(contents: &Contents) -> Option<Result<u32, String>> {
+    let text = contents
+        .image()
+        .ini
+        .as_ref()?
+        .get("FW", "log_flashdev_size")?;
+    Some(text.parse().map_err(|_| text))
+}
+
+/// 10.7 #18. An image for a larger chip is refused. One for a smaller chip is, too, unless the
+/// card's own image says the same of this very chip.
+pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -> Verdict {
+    let log2 = match stated(image) {
+        None => return Ok("the image does not say which flash size it is for".into()),
+        Some(Err(text)) => {
+            return Err(format!("log_flashdev_size = {text:?} in the ini is no size"));
+        }
+        Some(Ok(log2)) => log2,
+    };
+    let Some(wanted) = 1u32.checked_shl(log2) else {
+        return Err(format!("log_flashdev_size = {log2} in the ini is no size"));
+    };
+    let own = card.and_then(stated);
+    if wanted == size {
+        Ok(format!("made for {wanted:#x} bytes, as the chip has"))
+    } else if wanted < size && own == Some(Ok(log2)) {
+        Ok(format!(
+            "made for {wanted:#x} bytes on a chip of {size:#x}, as the card's own image is"
+        ))
+    } else {
+        Err(format!(
+            "made for a flash of {wanted:#x} bytes, the chip has {size:#x}"
+        ))
+    }
+}
+
+/// 10.7 #8: what the sector planner says, and a second look that does not trust it.
+pub(super) fn nv_area(
+    passes: &Result<Vec<Pass>, LayoutError>,
+    guarded: Option<&[Range<u32>]>,
+) -> Verdict {
+    let passes = passes.as_ref().map_err(ToString::to_string)?;
+    let Some(guarded) = guarded else {
+        return Err("the configuration area has no place on this flash".into());
+    };
+    for range in passes.iter().flat_map(Pass::touched) {
+        if let Some(area) = guarded.iter().find(|area| overlap(area, &range)) {
+            return Err(format!(
+                "{:#x}..{:#x} would be changed, the configuration area is {:#x}..{:#x}",
+                range.start, range.end, area.start, area.end
+            ));
+        }
+    }
+    let list: Vec<String> = guarded
+        .iter()
+        .map(|r| format!("{:#x}..{:#x}", r.start, r.end))
+        .collect();
+    Ok(if list.is_empty() {
+        "there is no configuration area".into()
+    } else {
+        format!("{} stays untouched", list.join(" and "))
+    })
+}
+
+/// flash-hardware §5.3: set protection bits make erases and programs do nothing, silently.
+pub(super) fn protection(
+    part: &FlashPart,
+    protection: &Protection,
+    passes: Option<&[Pass]>,
+) -> Verdict {
+    let bits = protection.status & part.protect_mask;
+    if bits == 0 {
+        return Ok(format!(
+            "status {:#04x}: nothing is write protected",
+            protection.status
+        ));
+    }
+    let Some(range) = &protection.range else {
+        return Err(format!(
+            "status {:#04x}: blocks are write protected, which ones is not known for this chip",
+            protection.status
+        ));
+    };
+    let hit = match passes {
+        Some(passes) => passes
+            .iter()
+            .flat_map(Pass::touched)
+            .any(|touched| overlap(range, &touched)),
+        None => true,
+    };
+    let text = format!(
+        "status {:#04x}: {:#x}..{:#x} is write protected",
+        protection.status, range.start, range.end
+    );
+    if hit {
+        Err(text)
+    } else {
+        Ok(format!("{text}, nothing there changes"))
+    }
+}
+
+/// P1: with another image to boot from, nothing of it may be touched before the commit. A second
+/// look that does not trust the planner.
+pub(super) fn interruption(kept: Option<&[Range<u32>]>, passes: &[Pass]) -> Verdict {
+    let Some(kept) = kept else {
+        return Ok(
+            "not failsafe: from the first erase to the last step the card has no image; an interruption is mended with the backup"
+                .into(),
+        );
+    };
+    for pass in passes {
+        let mut before_commit = pass.clone();
+        before_commit.signature.retire.clear();
+        for range in before_commit.touched() {
+            if let Some(hit) = kept.iter().find(|k| overlap(k, &range)) {
+                return Err(format!(
+                    "{:#x}..{:#x} would be changed while the card still boots from {:#x}..{:#x}",
+                    range.start, range.end, hit.start, hit.end
+                ));
+            }
+        }
+    }
+    Ok("failsafe: the image that boots now stays whole until the new one is verified".into())
+}

@@ -1,0 +1,183 @@
+//! The headline test (P1, P2, P4): power is cut at every mutating operation of every writing job.
+//!
+//! Failsafe: whatever the boot ROM prefers, it finds the old or the new image with the card's own
+//! identity, and `burn` run again completes. Non-failsafe: the card boots, or `recover` and
+//! `restore` from the backup made before complete the job.
+
+#[path = "sweep/engine.rs"]
+mod engine;
+#[path = "sweep/world.rs"]
+mod world;
+
+use cx3flash::image::Half;
+use cx3flash::plan::{BurnOptions, RomChoice};
+use engine::{Points, Tally, sweep};
+use world::{Bench, small_cx3, small_pro, version};
+
+/// Old and new image on a failsafe card; the other half as `other` leaves it.
+fn failsafe(name: &str, old: &str, new: &str, from: Half, other_used: bool) -> Tally {
+    let bench = Bench::failsafe(&small_pro(old), from, other_used, &small_pro(new));
+    let tally = sweep(
+        name,
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &BurnOptions::default());
+            left
+        },
+    );
+    // A sweep in which only one image ever boots would not have crossed the commit.
+    assert!(tally.outcomes.keys().any(|k| k.contains("old")), "{name}");
+    assert!(tally.outcomes.keys().any(|k| k.contains("new")), "{name}");
+    tally
+}
+
+#[test]
+fn same_to_newer_into_a_used_half() {
+    failsafe("same to newer", "2.36.5150", "2.42.5000", Half::Even, true);
+}
+
+#[test]
+fn newer_to_older() {
+    failsafe("newer to older", "2.42.5000", "2.36.5150", Half::Even, true);
+}
+
+#[test]
+fn odd_to_even() {
+    failsafe("odd to even", "2.36.5150", "2.42.5000", Half::Odd, true);
+}
+
+#[test]
+fn even_to_odd_first_burn_on_a_blank_slot() {
+    failsafe("first burn on a blank slot", "2.36.5150", "2.42.5000", Half::Even, false);
+}
+
+#[test]
+fn odd_to_even_first_burn_on_a_blank_slot() {
+    failsafe("odd, blank slot", "2.36.5150", "2.42.5000", Half::Odd, false);
+}
+
+#[test]
+fn rom_removed_by_the_burn() {
+    let bench = Bench::failsafe(
+        &small_pro("2.36.5150"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    let options = BurnOptions {
+        rom: Some(RomChoice::None),
+        ..BurnOptions::default()
+    };
+    sweep(
+        "burn without ROM",
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &options).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &options);
+            left
+        },
+    );
+}
+
+#[test]
+fn real_sized_burn() {
+    let bench = Bench::real_sized();
+    sweep(
+        "real size, sampled",
+        &bench.card,
+        Points::Sampled(97),
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &BurnOptions::default());
+            left
+        },
+    );
+}
+
+#[test]
+fn non_failsafe_burn_is_mended_by_recover_and_by_restore() {
+    let bench = Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"));
+    let tally = sweep(
+        "non-failsafe burn",
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| bench.mended(card, op),
+    );
+    assert!(tally.outcomes.contains_key("mended"), "the window without an image was never met");
+}
+
+#[test]
+fn rom_removal_on_a_failsafe_card() {
+    let bench = Bench::failsafe(
+        &small_pro("2.42.5000"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    sweep(
+        "rom remove",
+        &bench.card,
+        Points::Every,
+        &|card| bench.rom_remove(card).is_ok(),
+        &|card, op| {
+            let left = bench.boots_version(card, op, version("2.42.5000"));
+            bench
+                .rom_remove(card)
+                .unwrap_or_else(|e| panic!("op {op}: rom remove again: {e}"));
+            left
+        },
+    );
+}
+
+#[test]
+fn restore_of_the_older_flash_on_a_failsafe_card() {
+    let bench = Bench::failsafe(
+        &small_pro("2.36.5150"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    let backup = bench.backup(&bench.card.fork());
+    // The card to be restored holds the newer image.
+    let newer = bench.card.fork();
+    bench
+        .burn(&newer, &BurnOptions::default())
+        .expect("an undisturbed burn");
+    let want = bench.card.flash();
+    sweep(
+        "restore, failsafe",
+        &newer,
+        Points::Every,
+        &|card| bench.restore(card, &backup).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench
+                .restore(card, &backup)
+                .unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
+            assert!(card.flash() == want, "op {op}: restore is not byte for byte");
+            left
+        },
+    );
+}
+
+#[test]
+fn recover_of_an_empty_card_can_be_repeated() {
+    let bench = Bench::empty(&small_cx3("2.42.5000"));
+    sweep(
+        "recover, non-failsafe",
+        &bench.card,
+        Points::Every,
+        &|card| bench.recover(card).is_ok(),
+        &|card, op| {
+            bench.recover_or_whole(card, op);
+            "completed".into()
+        },
+    );
+}

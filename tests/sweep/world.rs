@@ -1,0 +1,346 @@
+//! Cards, images and jobs of the sweep.
+
+use cx3flash::image::{
+    Contents, FlashAddr, Guid, Half, Identity, Mac, Recipe, RomRecipe, Version, build, striped,
+};
+use cx3flash::job::{
+    self, BurnRequest, ExitClass, ImageFile, JobError, RecoverRequest, RestoreRequest, WriteOutcome,
+};
+use cx3flash::plan::BurnOptions;
+use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
+use std::path::{Path, PathBuf};
+
+/// Chunk size of the small failsafe images: an image of 128 KiB lies in more than one chunk.
+const SMALL_CHUNK_LOG2: u8 = 16;
+const SMALL_SIZE: u32 = 0x2_0000 - 0x2f4;
+
+pub fn version(text: &str) -> Version {
+    text.parse().unwrap()
+}
+
+/// Seed that differs between versions, so that two images share nothing by chance.
+fn seed(text: &str) -> u64 {
+    text.bytes().fold(7, |a, b| a * 31 + u64::from(b))
+}
+
+/// A small failsafe Pro image.
+pub fn small_pro(text: &str) -> Recipe {
+    Recipe {
+        version: version(text),
+        chunk_log2: Some(SMALL_CHUNK_LOG2),
+        rom: Some(
+            RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000)
+                .build()
+                .unwrap(),
+        ),
+        size: SMALL_SIZE,
+        seed: seed(text),
+        ini: None,
+        ..Recipe::mcx312b_2_42_5000()
+    }
+}
+
+/// A small non-failsafe ConnectX-3 image.
+pub fn small_cx3(text: &str) -> Recipe {
+    Recipe {
+        version: version(text),
+        rom: Some(
+            RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000)
+                .build()
+                .unwrap(),
+        ),
+        size: SMALL_SIZE,
+        seed: seed(text),
+        ini: None,
+        ..Recipe::mcx311a_2_42_5000()
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        guids: [
+            Guid(0xF452_1403_00AA_BBC0),
+            Guid(0xF452_1403_00AA_BBC1),
+            Guid(0xF452_1403_00AA_BBC2),
+            Guid(0xF452_1403_00AA_BBC3),
+        ],
+        macs: [Mac(0xF452_14AA_BBC0), Mac(0xF452_14AA_BBC1)],
+        vsd: b"rack 7, slot 2".to_vec(),
+    }
+}
+
+/// The image of `recipe` as it stands on the card: with the card's identity.
+fn own(recipe: &Recipe) -> Contents {
+    Contents::from_file(&build(recipe).unwrap())
+        .unwrap()
+        .with_identity(&identity())
+        .unwrap()
+}
+
+/// A card, the image to burn, and room for backups.
+pub struct Bench {
+    pub card: SimCard,
+    file: PathBuf,
+    old: Option<Version>,
+    new: Version,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(card: SimCard, old: Option<Version>, new: &Recipe) -> Self {
+        // Thousands of backups: in memory where the system has a place for that.
+        let shm = Path::new("/dev/shm");
+        let dir = if shm.is_dir() {
+            tempfile::tempdir_in(shm)
+        } else {
+            tempfile::tempdir()
+        }
+        .unwrap();
+        let file = dir.path().join("new.bin");
+        std::fs::write(&file, build(new).unwrap()).unwrap();
+        Self {
+            card,
+            file,
+            old,
+            new: new.version,
+            dir,
+        }
+    }
+
+    /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
+    /// remains of a third image whose signature was voided.
+    pub fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
+        let part = SimPart::W25q80;
+        let mut flash = striped(own(old).bytes(), from, part.size()).unwrap();
+        if other_used {
+            let other = match from {
+                Half::Even => Half::Odd,
+                Half::Odd => Half::Even,
+            };
+            let third = Recipe {
+                version: version("2.30.3000"),
+                seed: 99,
+                ..old.clone()
+            };
+            let mut remains = striped(own(&third).bytes(), other, part.size()).unwrap();
+            let start = match other {
+                Half::Even => 0,
+                Half::Odd => 1 << SMALL_CHUNK_LOG2,
+            };
+            remains[start..start + 4].fill(0);
+            for (byte, remain) in flash.iter_mut().zip(remains) {
+                *byte &= remain;
+            }
+        }
+        let spec = CardSpec {
+            hw_id: 0x1f7,
+            revision: 0,
+            part,
+            ..CardSpec::default()
+        };
+        let card = SimCard::new(spec, &flash);
+        Self::new(card, Some(old.version), new)
+    }
+
+    /// The 2 MiB MCX312B with images of real size.
+    pub fn real_sized() -> Self {
+        let spec = CardSpec {
+            hw_id: 0x1f7,
+            revision: 0,
+            part: SimPart::M25px16,
+            ..CardSpec::default()
+        };
+        let old = Recipe::mcx312b_2_36_5150();
+        let flash = striped(own(&old).bytes(), Half::Even, spec.part.size()).unwrap();
+        let card = SimCard::new(spec, &flash);
+        Self::new(card, Some(old.version), &Recipe::mcx312b_2_42_5000())
+    }
+
+    pub fn non_failsafe(old: &Recipe, new: &Recipe) -> Self {
+        let spec = CardSpec {
+            part: SimPart::W25q80,
+            ..CardSpec::default()
+        };
+        let card = SimCard::new(spec, own(old).bytes());
+        Self::new(card, Some(old.version), new)
+    }
+
+    /// A ConnectX-3 whose flash is blank.
+    pub fn empty(new: &Recipe) -> Self {
+        let spec = CardSpec {
+            part: SimPart::W25q80,
+            ..CardSpec::default()
+        };
+        Self::new(SimCard::new(spec, &[]), None, new)
+    }
+
+    fn image(&self) -> ImageFile {
+        job::read_image(&self.file).unwrap()
+    }
+
+    /// A directory of its own per call, thrown away by the caller.
+    fn scratch(&self) -> tempfile::TempDir {
+        tempfile::tempdir_in(self.dir.path()).unwrap()
+    }
+
+    pub fn burn(&self, card: &SimCard, options: &BurnOptions) -> Result<WriteOutcome, JobError> {
+        let backups = self.scratch();
+        self.burn_into(card, options, backups.path())
+    }
+
+    fn burn_into(
+        &self,
+        card: &SimCard,
+        options: &BurnOptions,
+        backups: &Path,
+    ) -> Result<WriteOutcome, JobError> {
+        let mut device = job::open_sim(card, "sim")?;
+        let request = BurnRequest {
+            options: options.clone(),
+            backup_dir: backups.to_owned(),
+            activate: false,
+        };
+        job::burn(&mut device, &self.image(), &request, &mut |_| true, &mut ())
+    }
+
+    pub fn rom_remove(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
+        let backups = self.scratch();
+        let mut device = job::open_sim(card, "sim")?;
+        job::rom_remove(&mut device, backups.path(), &mut |_| true, &mut ())
+    }
+
+    /// A backup of `card` that stays.
+    pub fn backup(&self, card: &SimCard) -> PathBuf {
+        let out = self.dir.path().join("kept");
+        std::fs::create_dir_all(&out).unwrap();
+        let mut device = job::open_sim(card, "sim").unwrap();
+        job::backup(&mut device, &out, &mut ()).unwrap().dir
+    }
+
+    pub fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
+        let backups = self.scratch();
+        let mut device = job::open_sim(card, "sim")?;
+        let request = RestoreRequest {
+            backup: backup.to_owned(),
+            backup_dir: backups.path().to_owned(),
+            activate: false,
+        };
+        job::restore(&mut device, &request, &mut |_| true, &mut ())
+    }
+
+    pub fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
+        let backups = self.scratch();
+        let mut device = job::open_sim(card, "sim")?;
+        let request = RecoverRequest {
+            identity: identity(),
+            backup_dir: backups.path().to_owned(),
+            activate: false,
+        };
+        job::recover(&mut device, &self.image(), &request, &mut |_| true, &mut ())
+    }
+
+    /// What the image at `start` says, with the identity checked.
+    fn own_version(&self, card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<Version> {
+        let BootOutcome::Image { start, version } = outcome else {
+            return None;
+        };
+        let found = Contents::from_dump(&card.flash(), FlashAddr(start.0)).unwrap();
+        assert!(found.image().is_sound(), "op {op}: {:?}", found.image().findings);
+        let whom = Identity::from_image(found.image()).unwrap();
+        assert_eq!(whom, identity(), "op {op}: another card's identity");
+        Some(*version)
+    }
+
+    /// P1: under either preference of the boot ROM the old or the new image starts. Names which.
+    pub fn boots_old_or_new(&self, card: &SimCard, op: u64) -> String {
+        let outcomes = card.boot_outcomes();
+        let name = |outcome| match self.own_version(card, outcome, op) {
+            Some(v) if Some(v) == self.old => "old",
+            Some(v) if v == self.new => "new",
+            other => panic!("op {op}: P1 broken, the card boots {other:?}"),
+        };
+        let (low, high) = (name(&outcomes.lowest_first), name(&outcomes.highest_first));
+        if low == high {
+            low.into()
+        } else {
+            "old and new".into()
+        }
+    }
+
+    /// P1 for jobs that keep the version.
+    pub fn boots_version(&self, card: &SimCard, op: u64, want: Version) -> String {
+        let outcomes = card.boot_outcomes();
+        for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
+            assert_eq!(self.own_version(card, outcome, op), Some(want), "op {op}: P1 broken");
+        }
+        "boots".into()
+    }
+
+    /// `burn` again completes whatever was left.
+    pub fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
+        self.burn(card, options)
+            .unwrap_or_else(|e| panic!("op {op}: burn again: {e}"));
+        self.whole_and_new(card, op);
+    }
+
+    fn whole_and_new(&self, card: &SimCard, op: u64) {
+        assert_eq!(card.misuse(), [], "op {op}");
+        let outcomes = card.boot_outcomes();
+        for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
+            assert_eq!(self.own_version(card, outcome, op), Some(self.new), "op {op}");
+        }
+        assert!(card.semaphores_held().is_empty(), "op {op}: a semaphore stays taken");
+    }
+
+    /// Non-failsafe: the card boots its own image, or both ways back work.
+    pub fn mended(&self, card: &SimCard, op: u64) -> String {
+        let outcome = card.boot_outcome();
+        if self.own_version(card, &outcome, op).is_some() {
+            self.completes(card, op, &BurnOptions::default());
+            return "boots".into();
+        }
+        // The road a user takes first: the same burn again says what to type.
+        let again = card.fork();
+        let refused = self
+            .burn(&again, &BurnOptions::default())
+            .expect_err("there is no identity to burn with");
+        assert_ne!(refused.class(), ExitClass::Done);
+        assert_eq!(again.mutations(), card.mutations(), "op {op}: a refusal wrote");
+
+        let recovered = card.fork();
+        self.recover(&recovered)
+            .unwrap_or_else(|e| panic!("op {op}: recover: {e}"));
+        self.whole_and_new(&recovered, op);
+
+        let backup = self.backup_once();
+        let restored = card.fork();
+        self.restore(&restored, &backup)
+            .unwrap_or_else(|e| panic!("op {op}: restore: {e}"));
+        assert!(
+            restored.flash() == self.card.flash(),
+            "op {op}: restore is not byte for byte"
+        );
+        "mended".into()
+    }
+
+    /// The backup of the card as it was before the burn, made once.
+    fn backup_once(&self) -> PathBuf {
+        let kept = self.dir.path().join("kept");
+        match std::fs::read_dir(&kept).ok().and_then(|mut d| d.next()) {
+            Some(entry) => entry.unwrap().path(),
+            None => self.backup(&self.card.fork()),
+        }
+    }
+
+    /// `recover` completes, or is refused because the image is already whole.
+    pub fn recover_or_whole(&self, card: &SimCard, op: u64) {
+        match self.recover(card) {
+            Ok(_) => {}
+            Err(error) => assert!(
+                matches!(error.class(), ExitClass::Refused | ExitClass::NothingToDo),
+                "op {op}: recover again: {error}"
+            ),
+        }
+        self.whole_and_new(card, op);
+    }
+}
