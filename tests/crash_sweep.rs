@@ -51,12 +51,24 @@ fn odd_to_even() {
 
 #[test]
 fn even_to_odd_first_burn_on_a_blank_slot() {
-    failsafe("first burn on a blank slot", "2.36.5150", "2.42.5000", Half::Even, false);
+    failsafe(
+        "first burn on a blank slot",
+        "2.36.5150",
+        "2.42.5000",
+        Half::Even,
+        false,
+    );
 }
 
 #[test]
 fn odd_to_even_first_burn_on_a_blank_slot() {
-    failsafe("odd, blank slot", "2.36.5150", "2.42.5000", Half::Odd, false);
+    failsafe(
+        "odd, blank slot",
+        "2.36.5150",
+        "2.42.5000",
+        Half::Odd,
+        false,
+    );
 }
 
 #[test]
@@ -110,7 +122,10 @@ fn non_failsafe_burn_is_mended_by_recover_and_by_restore() {
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
         &|card, op| bench.mended(card, op),
     );
-    assert!(tally.outcomes.contains_key("mended"), "the window without an image was never met");
+    assert!(
+        tally.outcomes.contains_key("mended"),
+        "the window without an image was never met"
+    );
 }
 
 #[test]
@@ -161,7 +176,10 @@ fn restore_of_the_older_flash_on_a_failsafe_card() {
             bench
                 .restore(card, &backup)
                 .unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
-            assert!(card.flash() == want, "op {op}: restore is not byte for byte");
+            assert!(
+                card.flash() == want,
+                "op {op}: restore is not byte for byte"
+            );
             left
         },
     );

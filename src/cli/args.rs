@@ -233,8 +233,8 @@ pub struct IdentityArgs {
     #[arg(long, value_name = "MAC", conflicts_with = "macs")]
     pub mac: Option<Mac>,
     /// Port 1 and port 2 MAC
-    #[arg(long, value_name = "M,M", value_delimiter = ',', num_args = 2)]
-    pub macs: Option<Vec<Mac>>,
+    #[arg(long, value_name = "M,M", value_parser = list::<Mac, 2>)]
+    pub macs: Option<[Mac; 2]>,
     /// Vendor specific data, at most 208 bytes
     #[arg(long, value_name = "TEXT")]
     pub vsd: Option<String>,
@@ -283,6 +283,14 @@ pub(super) fn number(text: &str) -> Result<u32, String> {
         None => text.parse(),
     }
     .map_err(|_| format!("{text:?} is not a 32-bit number (decimal, or hexadecimal after 0x)"))
+}
+
+/// Exactly `N` values with commas between them.
+fn list<T: std::str::FromStr<Err = String>, const N: usize>(text: &str) -> Result<[T; N], String> {
+    let parsed: Result<Vec<T>, String> = text.split(',').map(str::parse).collect();
+    parsed?
+        .try_into()
+        .map_err(|found: Vec<T>| format!("{N} values with commas between them, not {}", found.len()))
 }
 
 fn psid_change(text: &str) -> Result<(String, String), String> {

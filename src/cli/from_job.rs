@@ -7,7 +7,7 @@ use crate::card::CardError;
 use crate::flash::FlashError;
 use crate::image::{ImageError, PatchError};
 use crate::job::{ExitClass, JobError};
-use crate::plan::CheckId;
+use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use serde_json::json;
 use std::path::Path;
@@ -50,7 +50,7 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
             failure.causes = report
                 .checks
                 .iter()
-                .filter(|c| !c.ok)
+                .filter(|c| !c.ok && !c.skipped)
                 .map(|c| format!("{}: {}", super::names::of(&c.id), c.detail))
                 .collect();
             failure.result = Some(Box::new(json!({ "plan": report })));
@@ -102,14 +102,28 @@ fn code(error: &JobError) -> Code {
         JobError::Layout(_) => Code::Refused,
         JobError::NoImage(_) => Code::NoImageOnCard,
         JobError::NoPart(_) => Code::NoPart,
-        JobError::Refused { .. } if error.refused_by() == [CheckId::Psid] => Code::PsidDiffers,
-        JobError::Refused { .. } => Code::Refused,
+        JobError::Refused { report } => refused(report),
         JobError::Declined => Code::Declined,
         JobError::Interrupted => Code::Interrupted,
         JobError::Stopped { stopped, .. } => flash(&stopped.source),
         JobError::WrongBoot { .. } => Code::FlashFailed,
         JobError::NotActivated { .. } => Code::ActivateFailed,
         JobError::InUse { .. } => Code::InUse,
+    }
+}
+
+/// The one check that refuses may have an advice of its own.
+fn refused(report: &PlanReport) -> Code {
+    let mut ids = report
+        .checks
+        .iter()
+        .filter(|c| !c.ok && !c.skipped)
+        .map(|c| c.id);
+    match (ids.next(), ids.next()) {
+        (Some(CheckId::Psid), None) => Code::PsidDiffers,
+        (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
+        (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
+        _ => Code::Refused,
     }
 }
 
@@ -153,6 +167,7 @@ fn image(error: &ImageError) -> Code {
     match error {
         ImageError::Empty => Code::ImageEmpty,
         ImageError::Zip => Code::ImageZip,
+        ImageError::RawDump => Code::ImageIsDump,
         ImageError::OtherFormat(_) => Code::ImageGeneration,
         ImageError::Mfa => Code::ImageArchive,
         ImageError::RomFile => Code::ImageIsRom,

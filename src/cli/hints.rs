@@ -63,6 +63,8 @@ pub enum Code {
     NotABackup,
     /// A check of the plan refuses.
     Refused,
+    /// The card has a valid image where `recover` was asked for.
+    NotNeeded,
     /// The PSIDs differ.
     PsidDiffers,
     /// The question was answered with no.
@@ -180,6 +182,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             "name a directory that can be written and has room (--backup-dir DIR, backup: --out DIR)".into()
         }
         Code::Refused => format!("{card} plan {image} lists every check"),
+        Code::NotNeeded => format!("{card} burn {image}"),
         Code::PsidDiffers => match facts.psids {
             Some((from, to)) => format!(
                 "if this board is really to become a {to}: {card} burn {image} --change-psid {from}:{to}"

@@ -65,7 +65,10 @@ pub fn sweep(
     judge: &dyn Fn(&SimCard, u64) -> String,
 ) -> Tally {
     let total = operations(card, job);
-    assert!(total > 0, "{name}: a job that writes nothing proves nothing");
+    assert!(
+        total > 0,
+        "{name}: a job that writes nothing proves nothing"
+    );
     let mut tally = Tally::default();
     for op in (1..=total).filter(|op| wanted(points, *op, total)) {
         let cut = card.fork();
@@ -73,7 +76,10 @@ pub fn sweep(
             op,
             seed: op.wrapping_mul(0x9E37_79B9_7F4A_7C15),
         });
-        assert!(!job(&cut), "{name}: the job claims success without power (op {op})");
+        assert!(
+            !job(&cut),
+            "{name}: the job claims success without power (op {op})"
+        );
         assert_eq!(cut.misuse(), [], "{name}: op {op}");
         cut.power_cycle();
         let outcome = judge(&cut, op);

@@ -28,11 +28,7 @@ pub fn small_pro(text: &str) -> Recipe {
     Recipe {
         version: version(text),
         chunk_log2: Some(SMALL_CHUNK_LOG2),
-        rom: Some(
-            RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000)
-                .build()
-                .unwrap(),
-        ),
+        rom: Some(RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000).build().unwrap()),
         size: SMALL_SIZE,
         seed: seed(text),
         ini: None,
@@ -44,11 +40,7 @@ pub fn small_pro(text: &str) -> Recipe {
 pub fn small_cx3(text: &str) -> Recipe {
     Recipe {
         version: version(text),
-        rom: Some(
-            RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000)
-                .build()
-                .unwrap(),
-        ),
+        rom: Some(RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000).build().unwrap()),
         size: SMALL_SIZE,
         seed: seed(text),
         ini: None,
@@ -245,7 +237,11 @@ impl Bench {
             return None;
         };
         let found = Contents::from_dump(&card.flash(), FlashAddr(start.0)).unwrap();
-        assert!(found.image().is_sound(), "op {op}: {:?}", found.image().findings);
+        assert!(
+            found.image().is_sound(),
+            "op {op}: {:?}",
+            found.image().findings
+        );
         let whom = Identity::from_image(found.image()).unwrap();
         assert_eq!(whom, identity(), "op {op}: another card's identity");
         Some(*version)
@@ -271,7 +267,11 @@ impl Bench {
     pub fn boots_version(&self, card: &SimCard, op: u64, want: Version) -> String {
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
-            assert_eq!(self.own_version(card, outcome, op), Some(want), "op {op}: P1 broken");
+            assert_eq!(
+                self.own_version(card, outcome, op),
+                Some(want),
+                "op {op}: P1 broken"
+            );
         }
         "boots".into()
     }
@@ -287,9 +287,16 @@ impl Bench {
         assert_eq!(card.misuse(), [], "op {op}");
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
-            assert_eq!(self.own_version(card, outcome, op), Some(self.new), "op {op}");
+            assert_eq!(
+                self.own_version(card, outcome, op),
+                Some(self.new),
+                "op {op}"
+            );
         }
-        assert!(card.semaphores_held().is_empty(), "op {op}: a semaphore stays taken");
+        assert!(
+            card.semaphores_held().is_empty(),
+            "op {op}: a semaphore stays taken"
+        );
     }
 
     /// Non-failsafe: the card boots its own image, or both ways back work.
@@ -305,7 +312,11 @@ impl Bench {
             .burn(&again, &BurnOptions::default())
             .expect_err("there is no identity to burn with");
         assert_ne!(refused.class(), ExitClass::Done);
-        assert_eq!(again.mutations(), card.mutations(), "op {op}: a refusal wrote");
+        assert_eq!(
+            again.mutations(),
+            card.mutations(),
+            "op {op}: a refusal wrote"
+        );
 
         let recovered = card.fork();
         self.recover(&recovered)

@@ -146,10 +146,9 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
 
 fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<Answer, Failure> {
     let fault: Fault = serde_json::from_str(text).map_err(|e| {
-        let mut failure = Failure::from_error(Exit::Usage, Code::Fault, &e)
-            .about(format!("{text:?} is no fault"));
-        failure.hint = super::super::hints::hint(Code::Fault, &Facts::default());
-        failure
+        Failure::from_error(Exit::Usage, Code::Fault, &e)
+            .about(format!("no fault is called {text}"))
+            .with_hint(&Facts::default())
     })?;
     let card = open(path)?;
     card.inject(fault.clone());

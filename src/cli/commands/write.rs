@@ -172,11 +172,8 @@ pub(super) fn spelled_out(args: &IdentityArgs) -> Result<IdentityChange, Failure
         base.checked_add(n)
             .ok_or_else(|| usage(format!("{what} {base:x} leaves no room for the next one")))
     };
-    let guids = match (&args.guids, args.guid) {
-        (Some(list), _) => Some(
-            <[Guid; 4]>::try_from(list.as_slice())
-                .map_err(|_| usage("--guids takes four GUIDs"))?,
-        ),
+    let guids = match (args.guids, args.guid) {
+        (Some(four), _) => Some(four),
         (None, Some(base)) => {
             let mut four = [base; 4];
             for (n, guid) in (0..).zip(&mut four) {
@@ -186,10 +183,8 @@ pub(super) fn spelled_out(args: &IdentityArgs) -> Result<IdentityChange, Failure
         }
         (None, None) => args.blank_guids.then_some([Guid(u64::MAX); 4]),
     };
-    let macs = match (&args.macs, args.mac) {
-        (Some(list), _) => Some(
-            <[Mac; 2]>::try_from(list.as_slice()).map_err(|_| usage("--macs takes two MACs"))?,
-        ),
+    let macs = match (args.macs, args.mac) {
+        (Some(two), _) => Some(two),
         (None, Some(base)) => Some([base, Mac(next(base.0, 1, "MAC")?)]),
         (None, None) => None,
     };

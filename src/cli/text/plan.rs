@@ -11,7 +11,11 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
     let mut out = String::new();
     out.push_str("Checks\n");
     for check in &plan.checks {
-        let mark = if check.ok { "ok" } else { "REFUSED" };
+        let mark = match (check.ok, check.skipped) {
+            (true, _) => "ok",
+            (false, true) => "-",
+            (false, false) => "REFUSED",
+        };
         let name = names::of(&check.id);
         let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
     }
@@ -65,6 +69,7 @@ fn figures(action: &ActionReport) -> String {
             Half::Even => "into the even half, the odd one stays as it is until the commit; ",
             Half::Odd => "into the odd half, the even one stays as it is until the commit; ",
         },
+        Some(Target::WholeFlash) => "the whole flash; ",
         Some(Target::InPlace) => "over the only image; ",
         None => "",
     };
