@@ -29,6 +29,9 @@ pub enum CardError {
     /// The flush semaphore never came back (§2.3).
     #[error("writes to the card are not confirmed within {0} ms")]
     FlushTimeout(u64),
+    /// The chip does not answer after a software reset (§7.1).
+    #[error("the card does not answer {0} ms after its reset")]
+    ResetTimeout(u64),
     /// A semaphore stayed taken (§3).
     #[error("semaphore {number} ({name}) is held by another program")]
     SemaphoreHeld {

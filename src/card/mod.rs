@@ -17,6 +17,6 @@ pub use chip::{Chip, RunningVersion};
 pub use clock::{Clock, WallClock};
 pub use error::CardError;
 pub use registers::{CrOffset, Reg};
-pub use semaphore::{Semaphore, SemaphoreState};
+pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;
 pub use space::{CrError, CrSpace};

@@ -47,3 +47,41 @@ impl Reg {
         })
     }
 }
+
+impl Reg {
+    /// All ones there means that nobody answers: semaphores hold 0 or 1, the command register's
+    /// upper bits are written 0, the boot address is an address shifted left. A running version of
+    /// all ones and the recovery test are legal, and so are flash bytes.
+    pub(super) fn never_all_ones(self) -> bool {
+        match self {
+            Self::DeviceId
+            | Self::Semaphore(_)
+            | Self::GatewayCommand
+            | Self::GatewayAddress
+            | Self::BootAddress
+            | Self::LinkDownReset => true,
+            Self::RunningVersion(_)
+            | Self::RecoveryTest
+            | Self::SoftwareReset
+            | Self::GatewayData(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Reg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = self.offset().0;
+        match self {
+            Self::RunningVersion(n) => write!(f, "running version {n} ({at:#x})"),
+            Self::RecoveryTest => write!(f, "recovery test ({at:#x})"),
+            Self::BootAddress => write!(f, "boot address ({at:#x})"),
+            Self::SoftwareReset => write!(f, "software reset ({at:#x})"),
+            Self::DeviceId => write!(f, "device id ({at:#x})"),
+            Self::Semaphore(n) => write!(f, "semaphore {n} ({at:#x})"),
+            Self::GatewayCommand => write!(f, "gateway command ({at:#x})"),
+            Self::GatewayAddress => write!(f, "gateway address ({at:#x})"),
+            Self::GatewayData(n) => write!(f, "gateway data {n} ({at:#x})"),
+            Self::LinkDownReset => write!(f, "link-down reset ({at:#x})"),
+        }
+    }
+}

@@ -9,6 +9,9 @@ mod gateway;
 mod layout;
 mod parts;
 mod protection;
+mod sectors;
+mod session;
+mod source;
 mod state;
 mod waits;
 
@@ -17,4 +20,6 @@ pub use event::{Event, Events, Phase};
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use parts::{FlashPart, PartSource};
 pub use protection::Protection;
-pub use state::{BootProbe, Done, Erased, Flash, Locked, Signature, Verified, Written};
+pub use sectors::plan_sectors;
+pub use source::FlashSource;
+pub use state::{BootProbe, Done, Erased, Evidence, Flash, Locked, Signature, Verified, Written};

@@ -1,5 +1,6 @@
 //! Block protection (flash-hardware §5.3).
 
+use super::FlashPart;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -8,6 +9,95 @@ use std::ops::Range;
 pub struct Protection {
     /// Status register 1.
     pub status: u8,
-    /// Protected range as far as the bits can be decoded for this part; `None` = none.
+    /// Protected addresses; `None` = none. Where a family's bits cannot be decoded, the whole chip.
     pub range: Option<Range<u32>>,
+}
+
+impl Protection {
+    /// Decode status register 1 of `part`.
+    #[must_use]
+    pub fn decode(part: &FlashPart, status: u8) -> Self {
+        let bits = status & part.protect_mask;
+        let size = part.geometry.size;
+        // SST25 and Atmel protect everything at power-up and are cleared by a write session, and
+        // their bits are coded otherwise; N25Q has BP3 in bit 6, Macronix and ISSI four BP bits and
+        // TB elsewhere: for those any bit counts as the whole chip. Refusing is the safe reading.
+        let generic = part.unprotect_with.is_none()
+            && matches!(
+                part.jedec >> 8,
+                0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_30 | 0x01_40
+            );
+        let range = if bits == 0 {
+            None
+        } else if !generic {
+            Some(0..size)
+        } else {
+            Self::generic(part, bits, size)
+        };
+        Self { status, range }
+    }
+
+    /// BP0-2 in bits 4:2 = 2^(BP-1) sectors, TB in bit 5 (1 = from the bottom), SEC in bit 6 (4K
+    /// instead of 64K sectors).
+    fn generic(part: &FlashPart, bits: u8, size: u32) -> Option<Range<u32>> {
+        let bp = bits >> 2 & 7;
+        let sec = bits & 1 << 6 != 0;
+        if sec && !matches!(part.jedec >> 8, 0xEF_40 | 0x01_40) {
+            // Bit 6 on a family for which nobody describes it.
+            return Some(0..size);
+        }
+        if bp == 0 {
+            // TB or SEC alone protect nothing.
+            return None;
+        }
+        let unit = if sec { 0x1000 } else { 0x1_0000 };
+        let len = if bp == 7 {
+            size
+        } else {
+            (unit << (bp - 1)).min(size)
+        };
+        Some(if bits & 1 << 5 != 0 {
+            0..len
+        } else {
+            size - len..size
+        })
+    }
+
+    /// Whether any byte of `range` is protected.
+    #[must_use]
+    pub fn touches(&self, range: &Range<u32>) -> bool {
+        self.range
+            .as_ref()
+            .is_some_and(|p| p.start < range.end && range.start < p.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(jedec: u32, status: u8) -> Option<Range<u32>> {
+        Protection::decode(&FlashPart::detect(jedec).unwrap(), status).range
+    }
+
+    #[test]
+    fn generic_bits_count_from_top_or_bottom() {
+        assert_eq!(of(0xEF_4015, 0x00), None);
+        assert_eq!(of(0xEF_4015, 0x04), Some(0x1F_0000..0x20_0000));
+        assert_eq!(of(0xEF_4015, 0x24), Some(0..0x1_0000));
+        assert_eq!(of(0xEF_4015, 0x64), Some(0..0x1000));
+        assert_eq!(of(0xEF_4015, 0x1C), Some(0..0x20_0000));
+        assert_eq!(of(0xEF_4015, 0x20), None);
+    }
+
+    #[test]
+    fn quad_enable_of_macronix_protects_nothing() {
+        assert_eq!(of(0xC2_2015, 0x40), None);
+        assert_eq!(of(0xC2_2015, 0x04), Some(0..0x20_0000));
+    }
+
+    #[test]
+    fn wip_wel_and_srp_protect_nothing() {
+        assert_eq!(of(0x20_7115, 0x83), None);
+    }
 }
