@@ -221,11 +221,10 @@ pub struct IdentityArgs {
     #[arg(
         long,
         value_name = "G,G,G,G",
-        value_delimiter = ',',
-        num_args = 4,
+        value_parser = list::<Guid, 4>,
         conflicts_with = "blank_guids"
     )]
-    pub guids: Option<Vec<Guid>>,
+    pub guids: Option<[Guid; 4]>,
     /// All four GUIDs blank, as on many Ethernet cards
     #[arg(long)]
     pub blank_guids: bool,

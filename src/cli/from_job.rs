@@ -147,7 +147,10 @@ fn card(error: &CardError) -> Code {
         CardError::Locked => Code::CardLocked,
         CardError::NotOurs(_) => Code::NotOurs,
         CardError::SemaphoreHeld { .. } => Code::SemaphoreHeld,
-        CardError::Road(_) | CardError::BadAccess { .. } | CardError::FlushTimeout(_) => {
+        CardError::Road(_)
+        | CardError::BadAccess { .. }
+        | CardError::FlushTimeout(_)
+        | CardError::ResetTimeout(_) => {
             Code::CardFailed
         }
     }
