@@ -9,27 +9,27 @@ use std::process::{Command, Stdio};
 const FLASH_AT: usize = 65536;
 
 /// A directory with cards and images, and the program to run in it.
-pub struct Bench {
+pub(crate) struct Bench {
     dir: tempfile::TempDir,
 }
 
 /// What one command did.
-pub struct Ran {
+pub(crate) struct Ran {
     typed: String,
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
     /// The owner's card (`card.cx3`, non-failsafe, 2.35.5100) and the image for it (`new.bin`).
-    pub fn owner() -> Self {
+    pub(crate) fn owner() -> Self {
         let bench = Self::new();
         bench.run(&["sim", "create", "card.cx3"]).exits(0);
         bench
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     /// A failsafe Pro card (`card.cx3`, 2.36.5150) and an image for it (`new.bin`).
-    pub fn pro() -> Self {
+    pub(crate) fn pro() -> Self {
         let bench = Self::new();
         bench
             .run(&["sim", "create", "card.cx3", "--board", "mcx312b"])
@@ -50,25 +50,25 @@ impl Bench {
         bench
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
     /// Flash contents of a card file.
-    pub fn flash(&self, card: &str) -> Vec<u8> {
+    pub(crate) fn flash(&self, card: &str) -> Vec<u8> {
         self.read(card)[FLASH_AT..].to_vec()
     }
 
     /// The program, ready to run: nothing of the environment but where programs are.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cx3flash"));
         self.prepare(&mut command);
         command.args(args);
@@ -76,7 +76,7 @@ impl Bench {
     }
 
     /// Surroundings of a run.
-    pub fn prepare(&self, command: &mut Command) {
+    pub(crate) fn prepare(&self, command: &mut Command) {
         command
             .current_dir(self.dir.path())
             .env_clear()
@@ -85,19 +85,19 @@ impl Bench {
             .stdin(Stdio::null());
     }
 
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::of(self.command(args), format!("cx3flash {}", args.join(" ")))
     }
 
     /// On `card.cx3`.
-    pub fn card(&self, args: &[&str]) -> Ran {
+    pub(crate) fn card(&self, args: &[&str]) -> Ran {
         let mut all = vec!["-d", "sim:card.cx3"];
         all.extend(args);
         self.run(&all)
     }
 
     /// A line of shell, with `cx3flash` in the path.
-    pub fn shell(&self, line: &str) -> Ran {
+    pub(crate) fn shell(&self, line: &str) -> Ran {
         let mut command = Command::new("sh");
         self.prepare(&mut command);
         let program = Path::new(env!("CARGO_BIN_EXE_cx3flash"));
@@ -110,7 +110,7 @@ impl Bench {
 
     /// The command must end with `code` and one clear line, and leave the flash of `card.cx3` as it
     /// was.
-    pub fn refuses(&self, args: &[&str], code: i32) -> Ran {
+    pub(crate) fn refuses(&self, args: &[&str], code: i32) -> Ran {
         let before = self.flash("card.cx3");
         let ran = self.card(args).exits(code);
         assert!(before == self.flash("card.cx3"), "the flash changed\n{ran}");
@@ -130,21 +130,21 @@ impl Ran {
     }
 
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert!(self.code == code, "exit code {code} was expected\n{self}");
         self
     }
 
     /// stdout holds this.
     #[track_caller]
-    pub fn prints(self, text: &str) -> Self {
+    pub(crate) fn prints(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "stdout lacks {text:?}\n{self}");
         self
     }
 
     /// stderr holds this.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}\n{self}");
         self
     }
@@ -152,7 +152,7 @@ impl Ran {
     /// Exactly one `error:` line, at most one `hint:` line after it, no panic, no control
     /// characters.
     #[track_caller]
-    pub fn one_clear_line(self) -> Self {
+    pub(crate) fn one_clear_line(self) -> Self {
         let errors = self
             .stderr
             .lines()
@@ -171,7 +171,7 @@ impl Ran {
 
     /// stdout is one JSON document with our schema, and its `exit` is the exit code.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let document: serde_json::Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|e| panic!("not one JSON document: {e}\n{self}"));
         assert!(document["schema"] == 1, "{self}");
@@ -183,7 +183,7 @@ impl Ran {
 
     /// stdout is as in `tests/golden/NAME.txt`. `CX3FLASH_BLESS=1` writes it there instead.
     #[track_caller]
-    pub fn golden(self, name: &str) -> Self {
+    pub(crate) fn golden(self, name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/golden")
             .join(format!("{name}.txt"));
