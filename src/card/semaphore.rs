@@ -126,9 +126,11 @@ impl Card {
         }
     }
 
-    /// Watch a taken semaphore for `time`: stale when it stays taken and the gateway's command and
-    /// address words do not change. A tool that works frees it between operations or issues
-    /// commands, each of which changes one of them; a program that died does neither.
+    /// Watch a taken semaphore for `time`: stale when it stays taken and the gateway's command word
+    /// does not change. A tool that works frees it between operations (mstflint reading) or goes
+    /// through different commands (write enable, program, status, read); while it waits for one
+    /// erase it repeats a single command, so `time` must be longer than an erase (6 s at worst,
+    /// flash-hardware §5.4). A program that died does none of this.
     ///
     /// # Errors
     /// When the card cannot be read.
@@ -145,21 +147,17 @@ impl Card {
                     },
                 });
             }
-            let now = (
-                self.read(Reg::GatewayCommand)?,
-                self.read(Reg::GatewayAddress)?,
-            );
-            if now.0 & 1 << 30 != 0 {
+            // The command register is the one gateway register that may be read without the
+            // semaphore: its read changes nothing and takes nothing.
+            let now = self.read(Reg::GatewayCommand)?;
+            if now & 1 << 30 != 0 {
                 return Ok(Staleness::InUse {
                     why: "the flash gateway is busy".into(),
                 });
             }
             if *first.get_or_insert(now) != now {
                 return Ok(Staleness::InUse {
-                    why: format!(
-                        "the flash gateway got another command ({:#010x} at {:#08x})",
-                        now.0, now.1
-                    ),
+                    why: format!("the flash gateway got another command ({now:#010x})"),
                 });
             }
             let watched = clock.now().saturating_sub(start);

@@ -96,7 +96,7 @@ impl AddressMap {
         let chunk = self.chunk()?;
         let stripe = at.0 / chunk;
         let odd = stripe % 2 == 1;
-        (odd == (half == Half::Odd)).then_some(ImageOffset(stripe / 2 * chunk | at.0 % chunk))
+        (odd == (half == Half::Odd)).then_some(ImageOffset((stripe / 2 * chunk) | (at.0 % chunk)))
     }
 
     /// The `len` bytes from `at`, cut where a chunk ends: (address, bytes) in rising order. Ends early

@@ -233,3 +233,123 @@ mod vsd_text {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Depth, FlashAddr, Form, Recipe, build, crc16, read};
+
+    fn image(recipe: &Recipe) -> Image {
+        parse(&build(recipe).unwrap())
+    }
+
+    fn parse(mut bytes: &[u8]) -> Image {
+        read(&mut bytes, FlashAddr(0), Form::Contiguous, Depth::Full).unwrap()
+    }
+
+    const MACS: [Mac; 2] = [Mac(0xE41D_2DDD_7850), Mac(0xE41D_2DDD_7851)];
+    const GUIDS: [Guid; 4] = [
+        Guid(0xF452_1403_00AA_BBC0),
+        Guid(0xF452_1403_00AA_BBC1),
+        Guid(0xF452_1403_00AA_BBC2),
+        Guid(0xF452_1403_00AA_BBC3),
+    ];
+
+    fn recipe() -> Recipe {
+        Recipe {
+            guids: Some(GUIDS),
+            macs: MACS,
+            vsd: Some("abc".into()),
+            size: 0,
+            ..Recipe::default()
+        }
+    }
+
+    #[test]
+    fn identity_is_carried_byte_for_byte() {
+        let identity = Identity::from_image(&image(&recipe())).unwrap();
+        assert_eq!((identity.guids, identity.macs), (GUIDS, MACS));
+        assert_eq!(identity.vsd, b"abc");
+    }
+
+    #[test]
+    fn blank_guids_beside_valid_macs_are_normal() {
+        let recipe = Recipe {
+            guids: Some([Guid(u64::MAX); 4]),
+            vsd: Some(String::new()),
+            ..recipe()
+        };
+        let identity = Identity::from_image(&image(&recipe)).unwrap();
+        assert!(identity.guids.iter().all(|g| g.is_blank()));
+        assert_eq!(identity.macs, MACS);
+        assert_eq!(identity.vsd, b"");
+    }
+
+    #[test]
+    fn nothing_valid_is_refused() {
+        let all_blank = Recipe {
+            guids: None,
+            ..recipe()
+        };
+        let refused = Identity::from_image(&image(&all_blank));
+        assert_eq!(refused, Err(IdentityError::Blank));
+        // Blank entries under a right CRC, and multicast MACs.
+        for macs in [[Mac(u64::MAX); 2], [Mac(0x0100_0000_0001); 2], [Mac(0); 2]] {
+            let recipe = Recipe {
+                guids: Some([Guid(u64::MAX); 4]),
+                macs,
+                ..recipe()
+            };
+            let refused = Identity::from_image(&image(&recipe));
+            assert_eq!(refused, Err(IdentityError::Blank), "{macs:?}");
+        }
+    }
+
+    #[test]
+    fn old_sections_give_macs_out_of_guids() {
+        let old = Recipe {
+            guid_entries: 4,
+            ..recipe()
+        };
+        let identity = Identity::from_image(&image(&old)).unwrap();
+        assert_eq!(
+            identity.macs,
+            [Mac(0xF452_14AA_BBC1), Mac(0xF452_14AA_BBC2)]
+        );
+    }
+
+    #[test]
+    fn damage_is_refused_not_carried() {
+        let good = build(&recipe()).unwrap();
+        let whole = parse(&good);
+        let (guids, info) = (whole.header.guid_body.0, whole.header.info_body.0);
+        let mut bytes = good.clone();
+        bytes[guids as usize + 3] ^= 1;
+        assert_eq!(
+            Identity::from_image(&parse(&bytes)),
+            Err(IdentityError::Crc)
+        );
+        let mut bytes = good.clone();
+        bytes[info as usize + 5] ^= 1;
+        assert_eq!(
+            Identity::from_image(&parse(&bytes)),
+            Err(IdentityError::Info)
+        );
+        // The pointer to some other section that has 12 dwords and a right CRC.
+        let mut bytes = good.clone();
+        let gph = guids as usize - 16;
+        bytes[gph + 3] = 7;
+        let crc = crc16(&bytes[gph..gph + 64]);
+        bytes[gph + 64..gph + 68].copy_from_slice(&u32::from(crc).to_be_bytes());
+        assert_eq!(
+            Identity::from_image(&parse(&bytes)),
+            Err(IdentityError::NotGuids(guids))
+        );
+        let mut bytes = good;
+        bytes[0x34] = 0x7F;
+        assert_eq!(
+            Identity::from_image(&parse(&bytes)),
+            Err(IdentityError::NoSection)
+        );
+    }
+}

@@ -1,10 +1,31 @@
 //! `backup`: everything a card needs to become itself again, in one directory.
 
+use super::session::{Facts, snapshot};
+use super::store::NewDir;
 use super::{Device, JobError};
-use crate::flash::Events;
-use crate::image::Version;
+use crate::flash::{Events, Phase};
+use crate::image::{Contents, Version};
+use crate::plan::{CardSnapshot, Found};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+/// The whole flash.
+pub(super) const FLASH: &str = "flash.bin";
+/// The image that would boot, contiguous.
+pub(super) const IMAGE: &str = "image.bin";
+/// Its ini.
+const INI: &str = "config.ini";
+/// Its expansion ROM.
+const ROM: &str = "rom.bin";
+/// Its identity.
+pub(super) const IDENTITY: &str = "identity.json";
+/// What belongs to what, and the digests.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// Version of the manifest's form.
+pub(super) const SCHEMA: u32 = 1;
 
 /// One file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +87,98 @@ pub fn backup(
     out: &Path,
     events: &mut dyn Events,
 ) -> Result<BackupOutcome, JobError> {
-    let _ = (device, out, events);
-    todo!()
+    let facts = Facts::of(device)?;
+    let card = {
+        let mut locked = device.lock()?;
+        snapshot(&facts, &mut locked, Phase::Backup, events)?
+    };
+    let room = reserve(&card, out)?;
+    store(room, &facts, &card)
+}
+
+/// Take a directory for the backup of `card`, before anything is asked or done.
+pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobError> {
+    let stamp = OffsetDateTime::now_utc()
+        .format(format_description!(
+            "[year][month][day]T[hour][minute][second]Z"
+        ))
+        .unwrap_or_else(|_| "unknown-time".into());
+    let image = card.active().and_then(|a| a.found.image());
+    let psid = image
+        .and_then(|i| i.info.as_ref()?.psid.as_deref())
+        .filter(|p| !p.is_empty())
+        .unwrap_or("no-psid");
+    let mac = image
+        .and_then(|i| i.guids.as_ref()?.macs.first().copied())
+        .filter(|mac| mac.is_valid())
+        .map_or_else(|| "no-mac".to_owned(), |mac| mac.to_string());
+    // A PSID comes from the card: it must not lead out of the directory.
+    let psid: String = psid
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    NewDir::create(out, &format!("{psid}_{mac}_{stamp}"))
+}
+
+/// Write what was read of a card into its directory.
+pub(super) fn store(
+    room: NewDir,
+    facts: &Facts,
+    card: &CardSnapshot,
+) -> Result<BackupOutcome, JobError> {
+    let active = card.active().map(|a| a.found);
+    let contents = active.and_then(|f| f.contents.as_ref().ok());
+    let mut files = vec![room.write(FLASH, &card.flash)?];
+    if let Some(contents) = contents {
+        files.push(room.write(IMAGE, contents.bytes())?);
+    }
+    if let Some(ini) = contents.and_then(|c| c.image().ini.as_ref()) {
+        files.push(room.write(INI, &ini.bytes)?);
+    }
+    if let Some(rom) = contents.and_then(Contents::rom) {
+        files.push(room.write(ROM, rom)?);
+    }
+    if let Some(identity) = active.and_then(Found::identity) {
+        files.push(room.write(IDENTITY, &json(&identity, IDENTITY)?)?);
+    }
+    let info = contents.and_then(|c| c.image().info.as_ref());
+    let manifest = Manifest {
+        schema: SCHEMA,
+        time: OffsetDateTime::now_utc()
+            .replace_nanosecond(0)
+            .ok()
+            .and_then(|t| t.format(&Rfc3339).ok())
+            .unwrap_or_default(),
+        made_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+        device: facts.name.clone(),
+        bdf: facts.bdf.clone(),
+        hw_id: card.chip.hw_id,
+        revision: card.chip.revision,
+        jedec: format!("{:06x}", card.part.jedec),
+        flash_size: card.part.geometry.size,
+        psid: info.and_then(|i| i.psid.clone()),
+        version: info.and_then(|i| i.fw_version),
+        running: card.running,
+        files,
+    };
+    // Last: a directory without a manifest is no backup.
+    room.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
+    let dir = room.finish()?;
+    tracing::info!(dir = %dir.display(), "backup on disk, read back and compared");
+    Ok(BackupOutcome { dir, manifest })
+}
+
+fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| JobError::BadFile {
+        path: name.into(),
+        why: error.to_string(),
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }

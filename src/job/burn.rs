@@ -1,8 +1,9 @@
 //! `plan` and `burn`.
 
-use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteOutcome};
+use super::run::{Work, look, run};
+use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
-use crate::plan::{BurnOptions, PlanReport};
+use crate::plan::{BurnOptions, PlanReport, plan_burn};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -40,8 +41,15 @@ pub fn plan(
     options: &BurnOptions,
     events: &mut dyn Events,
 ) -> Result<Planned, JobError> {
-    let _ = (device, image, options, events);
-    todo!()
+    let (card, plan) = look(device, events, &mut |card| {
+        plan_burn(card, &image.contents, image.len, options)
+    })?;
+    Ok(Planned {
+        card,
+        image: image.path.clone(),
+        image_sha256: image.sha256.clone(),
+        plan,
+    })
 }
 
 /// Put an image on a card that has a valid one (P1 to P5, P7).
@@ -55,6 +63,12 @@ pub fn burn(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, image, request, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::Burn,
+        backup_dir: &request.backup_dir,
+        activate: request.activate,
+    };
+    run(device, &work, confirm, events, &mut |card| {
+        plan_burn(card, &image.contents, image.len, &request.options)
+    })
 }

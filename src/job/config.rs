@@ -1,7 +1,11 @@
 //! `config`: the ini in the image, the NV configuration sectors.
 
-use super::{Confirm, Device, ImageFile, JobError, WriteOutcome};
+use super::run::{Work, run};
+use super::session::{Facts, active_contents};
+use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
+use crate::image::Contents;
+use crate::plan::plan_config_reset;
 use serde::Serialize;
 use std::path::Path;
 
@@ -20,8 +24,10 @@ pub struct ConfigOutcome {
 /// # Errors
 /// When the card cannot be read or its image has no ini.
 pub fn config_show(device: &mut Device) -> Result<ConfigOutcome, JobError> {
-    let _ = device;
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let (_, contents) = active_contents(&facts, &mut locked)?;
+    ini_of(&contents)
 }
 
 /// The ini of an image file.
@@ -29,8 +35,19 @@ pub fn config_show(device: &mut Device) -> Result<ConfigOutcome, JobError> {
 /// # Errors
 /// [`JobError::NoPart`].
 pub fn config_show_image(file: &ImageFile) -> Result<ConfigOutcome, JobError> {
-    let _ = file;
-    todo!()
+    ini_of(&file.contents)
+}
+
+fn ini_of(contents: &Contents) -> Result<ConfigOutcome, JobError> {
+    let ini = contents
+        .image()
+        .ini
+        .as_ref()
+        .ok_or(JobError::NoPart("settings (FW Configuration section)"))?;
+    Ok(ConfigOutcome {
+        ini: String::from_utf8_lossy(&ini.bytes).into_owned(),
+        bytes: ini.bytes.clone(),
+    })
 }
 
 /// Erase the NV configuration sectors, where they are for this layout (fs2-image §1.6, §10.7 #13).
@@ -43,6 +60,10 @@ pub fn config_reset(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, backup_dir, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::ConfigReset,
+        backup_dir,
+        activate: false,
+    };
+    run(device, &work, confirm, events, &mut plan_config_reset)
 }

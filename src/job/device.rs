@@ -16,6 +16,8 @@ pub struct Device {
     pub name: String,
     /// PCI address, when it is known.
     pub bdf: Option<String>,
+    /// Board name, when it is known.
+    pub board: Option<String>,
 }
 
 /// Open what the user named.
@@ -47,5 +49,6 @@ pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
         clock,
         name: name.to_owned(),
         bdf: Some(sim.spec().bdf),
+        board: Some(sim.spec().board),
     })
 }

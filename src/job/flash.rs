@@ -1,7 +1,10 @@
 //! `flash`: the chip, and raw bytes of it.
 
+use super::session::{Facts, read_range};
+use super::store::write_new;
 use super::{BackupFile, CardReport, Device, JobError};
-use crate::flash::Events;
+use crate::flash::{Events, FlashError, Phase};
+use crate::image::FlashAddr;
 use serde::Serialize;
 use std::path::Path;
 
@@ -19,8 +22,12 @@ pub struct FlashInfo {
 /// # Errors
 /// When the card cannot be read.
 pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
-    let _ = device;
-    todo!()
+    let facts = Facts::of(device)?;
+    let locked = device.lock()?;
+    Ok(FlashInfo {
+        card: facts.report(&locked),
+        chained_reads: locked.chained_reads(),
+    })
 }
 
 /// Copy `len` raw bytes from `from` (to the end without `len`) to a new file.
@@ -34,6 +41,19 @@ pub fn flash_read(
     out: &Path,
     events: &mut dyn Events,
 ) -> Result<BackupFile, JobError> {
-    let _ = (device, from, len, out, events);
-    todo!()
+    let mut locked = device.lock()?;
+    let size = locked.part().geometry.size;
+    let len = len.unwrap_or(size.saturating_sub(from));
+    if len == 0 || from.checked_add(len).is_none_or(|end| end > size) {
+        return Err(FlashError::Outside {
+            at: from,
+            len: u64::from(len),
+            size,
+        }
+        .into());
+    }
+    let mut bytes = vec![0; len as usize];
+    read_range(&mut locked, FlashAddr(from), &mut bytes, Phase::Read, events)?;
+    drop(locked);
+    write_new(out, &bytes)
 }

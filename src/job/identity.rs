@@ -1,8 +1,14 @@
 //! `identity`: GUIDs, MACs and VSD.
 
-use super::{Confirm, Device, ImageFile, JobError, WriteOutcome};
+use super::file::read_bytes;
+use super::query::{outcome, read_images};
+use super::run::{Work, run};
+use super::session::Facts;
+use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
-use crate::image::{Guid, Identity, Mac};
+use crate::image::{Depth, Guid, Identity, Image, Mac};
+use crate::plan::plan_identity;
+pub use crate::plan::IdentityChange;
 use serde::Serialize;
 use std::path::Path;
 
@@ -11,21 +17,10 @@ use std::path::Path;
 pub struct IdentityOutcome {
     /// Whom the image makes the card.
     pub identity: Identity,
-    /// The GUID section's CRC and the Image Info section's CRC hold.
+    /// It can be carried over: both sections' CRCs hold, and GUIDs or MACs are set.
     pub sound: bool,
     /// PSID beside it.
     pub psid: Option<String>,
-}
-
-/// Parts of an identity the user spelled out; the others stay.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdentityChange {
-    /// Node, port 1, port 2, system image.
-    pub guids: Option<[Guid; 4]>,
-    /// Port 1, port 2.
-    pub macs: Option<[Mac; 2]>,
-    /// Raw, at most 208 bytes.
-    pub vsd: Option<Vec<u8>>,
 }
 
 /// Identity of the image that would boot.
@@ -33,8 +28,18 @@ pub struct IdentityChange {
 /// # Errors
 /// When the card cannot be read or its image has none.
 pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
-    let _ = device;
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let query = outcome(
+        Some(facts.report(&locked)),
+        None,
+        read_images(&mut locked, Depth::Quick)?,
+    );
+    let image = query
+        .active
+        .and_then(|index| query.images.get(index)?.image.as_ref())
+        .ok_or_else(|| JobError::NoImage("no signature leads to one".into()))?;
+    identity_in(image)
 }
 
 /// Identity in an image file.
@@ -42,8 +47,33 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
 /// # Errors
 /// When the image has none.
 pub fn identity_show_image(file: &ImageFile) -> Result<IdentityOutcome, JobError> {
-    let _ = file;
-    todo!()
+    identity_in(file.contents.image())
+}
+
+/// What the sections say, damaged or not: this shows, it does not carry.
+fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
+    let section = image
+        .guids
+        .as_ref()
+        .ok_or(JobError::NoPart("GUID section that can be read"))?;
+    let entry = |index: usize| section.raw.get(index).copied().unwrap_or(u64::MAX);
+    let guids = [0, 1, 2, 3].map(|i| Guid(entry(i)));
+    let info = image.info.as_ref();
+    let raw = info.and_then(|i| i.vsd_raw.as_deref()).unwrap_or_default();
+    let used = raw.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    Ok(IdentityOutcome {
+        identity: Identity {
+            guids,
+            macs: if section.entries == 4 {
+                Identity::macs_of(&guids)
+            } else {
+                [4, 5].map(|i| Mac(entry(i)))
+            },
+            vsd: raw.get(..used).unwrap_or_default().to_vec(),
+        },
+        sound: Identity::from_image(image).is_ok(),
+        psid: info.and_then(|i| i.psid.clone()),
+    })
 }
 
 /// Read `identity.json` of a backup.
@@ -51,8 +81,11 @@ pub fn identity_show_image(file: &ImageFile) -> Result<IdentityOutcome, JobError
 /// # Errors
 /// [`JobError::ReadFile`], [`JobError::BadFile`].
 pub fn read_identity(path: &Path) -> Result<Identity, JobError> {
-    let _ = path;
-    todo!()
+    let bytes = read_bytes(path)?;
+    serde_json::from_slice(&bytes).map_err(|error| JobError::BadFile {
+        path: path.to_owned(),
+        why: format!("no identity: {error}"),
+    })
 }
 
 /// Give the card another identity: its own image is burned again with it.
@@ -66,6 +99,12 @@ pub fn identity_set(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, change, backup_dir, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::IdentitySet,
+        backup_dir,
+        activate: false,
+    };
+    run(device, &work, confirm, events, &mut |card| {
+        plan_identity(card, change)
+    })
 }

@@ -1,6 +1,7 @@
 //! `list`: the cards that can be seen.
 
-use super::JobError;
+use super::session::Facts;
+use super::{JobError, open};
 use crate::image::Version;
 use serde::Serialize;
 
@@ -37,6 +38,35 @@ pub struct ListOutcome {
 /// # Errors
 /// None today; discovery of real cards will have some.
 pub fn list(selectors: &[String]) -> Result<ListOutcome, JobError> {
-    let _ = selectors;
-    todo!()
+    let cards = selectors.iter().map(|selector| entry(selector)).collect();
+    Ok(ListOutcome { cards })
+}
+
+fn entry(selector: &str) -> ListEntry {
+    let looked = open(selector).and_then(|mut device| {
+        let facts = Facts::of(&mut device)?;
+        Ok((facts, device.board))
+    });
+    match looked {
+        Ok((facts, board)) => ListEntry {
+            device: selector.to_owned(),
+            bdf: facts.bdf,
+            board,
+            chip_name: Some(facts.chip.name()),
+            recovery: facts.recovery,
+            running: facts.running,
+            ready: true,
+            problem: None,
+        },
+        Err(error) => ListEntry {
+            device: selector.to_owned(),
+            bdf: None,
+            board: None,
+            chip_name: None,
+            recovery: false,
+            running: None,
+            ready: false,
+            problem: Some(error.to_string()),
+        },
+    }
 }

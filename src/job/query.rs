@@ -1,9 +1,13 @@
 //! `query`: what a card or an image file is.
 
+use super::session::{Cached, Facts};
 use super::{Device, ImageFile, JobError};
 use crate::card::Chip;
 use crate::flash::{FlashPart, Protection};
-use crate::image::{FlashAddr, Half, Image, Version};
+use crate::image::{
+    Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
+};
+use crate::plan::{half_at, health, may_start};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -62,18 +66,131 @@ pub struct QueryOutcome {
     pub reset_pending: bool,
 }
 
-/// Query a card with as few reads as its answer needs. `full` reads every byte, CRC and ini.
+/// Query a card with as few reads as its answer needs; every field flint's `query full` shows is in
+/// it. `full` reads every byte of every image instead, with all CRCs and the ini.
 ///
 /// # Errors
 /// When the card or its flash cannot be read.
 pub fn query_card(device: &mut Device, full: bool) -> Result<QueryOutcome, JobError> {
-    let _ = (device, full);
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let card = facts.report(&locked);
+    let depth = if full { Depth::Full } else { Depth::Quick };
+    let images = read_images(&mut locked, depth)?;
+    Ok(outcome(Some(card), None, images))
+}
+
+/// Every image on the card, lowest first.
+pub(super) fn read_images(
+    flash: &mut dyn Source,
+    depth: Depth,
+) -> Result<Vec<ImageReport>, JobError> {
+    let mut flash = Cached::new(flash);
+    let magics = scan(&mut flash)?.magics;
+    let mut images = Vec::new();
+    for start in magics {
+        let found = match read(&mut flash, start, Form::Striped, depth) {
+            Ok(image) => Ok(image),
+            // The card failed: that is no answer about the image.
+            Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
+            Err(error) => Err(error.to_string()),
+        };
+        let whole = (depth == Depth::Full).then(|| found.as_ref().is_ok_and(Image::is_sound));
+        let (image, error) = match found {
+            Ok(image) => (Some(image), None),
+            Err(error) => (None, Some(error)),
+        };
+        images.push(ImageReport {
+            half: image.as_ref().and_then(half_of),
+            boots: false,
+            whole,
+            image,
+            error,
+            start,
+        });
+    }
+    Ok(images)
+}
+
+/// Which half an image is in, on a failsafe card.
+pub(super) fn half_of(image: &Image) -> Option<Half> {
+    half_at(image.layout, image.start)
+}
+
+/// Mark the image that boots and give its index, as [`crate::plan::CardSnapshot::active`] does.
+pub(super) fn mark_active(images: &mut [ImageReport], running: Option<Version>) -> Option<usize> {
+    let good: Vec<usize> = images
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| {
+            let health = r.image.as_ref().map(health);
+            health.is_some_and(|h| h.code && h.identity)
+        })
+        .map(|(index, _)| index)
+        .collect();
+    let runs: Vec<usize> = good
+        .iter()
+        .copied()
+        .filter(|index| running.is_some() && version_at(images, Some(*index)) == running)
+        .collect();
+    let active = match (good.as_slice(), runs.as_slice()) {
+        ([], _) => None,
+        (_, [only]) => Some(*only),
+        ([first, ..], _) => Some(*first),
+    };
+    if let Some(report) = active.and_then(|index| images.get_mut(index)) {
+        report.boots = true;
+    }
+    active
+}
+
+fn version_at(images: &[ImageReport], index: Option<usize>) -> Option<Version> {
+    let image = images.get(index?)?.image.as_ref()?;
+    image.info.as_ref()?.fw_version
+}
+
+pub(super) fn outcome(
+    card: Option<CardReport>,
+    file: Option<PathBuf>,
+    mut images: Vec<ImageReport>,
+) -> QueryOutcome {
+    let running = card.as_ref().and_then(|c| c.running);
+    let active = mark_active(&mut images, running);
+    // Without one that boots, the first that can be read is the one to speak of.
+    let shown = active.or_else(|| images.iter().position(|r| r.image.is_some()));
+    let flashed = version_at(&images, active);
+    QueryOutcome {
+        reset_pending: running.is_some() && flashed.is_some() && running != flashed,
+        stale: images
+            .iter()
+            .filter(|r| r.image.as_ref().is_none_or(|i| !may_start(i)))
+            .map(|r| r.start)
+            .collect(),
+        active: shown,
+        card,
+        file,
+        images,
+    }
 }
 
 /// Query an image file.
 #[must_use]
 pub fn query_image(file: &ImageFile) -> QueryOutcome {
-    let _ = file;
-    todo!()
+    let image = file.contents.image();
+    let report = ImageReport {
+        half: None,
+        boots: false,
+        whole: Some(image.is_sound()),
+        image: Some(image.clone()),
+        error: None,
+        start: image.start,
+    };
+    QueryOutcome {
+        card: None,
+        file: Some(file.path.clone()),
+        images: vec![report],
+        stale: Vec::new(),
+        active: Some(0),
+        reset_pending: false,
+    }
 }

@@ -1,9 +1,10 @@
 //! `recover`: an image onto a card that has no valid one.
 
-use super::{Confirm, Device, ImageFile, JobError, WriteOutcome};
+use super::run::{Work, look, run};
+use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::Identity;
-use crate::plan::PlanReport;
+use crate::plan::{PlanReport, plan_recover as decide};
 use std::path::PathBuf;
 
 /// What the user asked for.
@@ -27,8 +28,10 @@ pub fn plan_recover(
     request: &RecoverRequest,
     events: &mut dyn Events,
 ) -> Result<PlanReport, JobError> {
-    let _ = (device, image, request, events);
-    todo!()
+    let (_, plan) = look(device, events, &mut |card| {
+        decide(card, &image.contents, image.len, &request.identity)
+    })?;
+    Ok(plan)
 }
 
 /// Put an image on a card in recovery mode or without a valid image. Refused when the card holds
@@ -43,6 +46,12 @@ pub fn recover(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, image, request, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::Recover,
+        backup_dir: &request.backup_dir,
+        activate: request.activate,
+    };
+    run(device, &work, confirm, events, &mut |card| {
+        decide(card, &image.contents, image.len, &request.identity)
+    })
 }

@@ -1,8 +1,13 @@
 //! `rom`: the expansion ROM inside the image.
 
-use super::{Confirm, Device, ImageFile, JobError, RomFile, WriteOutcome};
+use super::file::{read_bytes, read_image, read_rom};
+use super::run::{Work, run};
+use super::session::{Facts, active_contents};
+use super::store::{digest, write_new};
+use super::{Confirm, Device, ImageFile, JobError, RomFile, WriteJob, WriteOutcome};
 use crate::flash::Events;
-use crate::image::Rom;
+use crate::image::{Contents, Rom};
+use crate::plan::plan_rom;
 use serde::Serialize;
 use std::path::Path;
 
@@ -23,8 +28,10 @@ pub struct RomOutcome {
 /// # Errors
 /// When the card cannot be read.
 pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
-    let _ = device;
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let (_, contents) = active_contents(&facts, &mut locked)?;
+    Ok(rom_of(&contents))
 }
 
 /// The ROM in an image file or of a ROM file.
@@ -32,8 +39,16 @@ pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
 /// # Errors
 /// When the file is neither.
 pub fn rom_info_file(path: &Path) -> Result<RomOutcome, JobError> {
-    let _ = path;
-    todo!()
+    let starts_as_rom = read_bytes(path)?.starts_with(&[0x55, 0xAA]);
+    if starts_as_rom {
+        let file = read_rom(path)?;
+        return Ok(RomOutcome {
+            rom: Some(file.rom),
+            sha256: Some(digest(&file.bytes)),
+            bytes: file.bytes,
+        });
+    }
+    Ok(rom_of(&read_image(path)?.contents))
 }
 
 /// Copy the card's ROM to a new file.
@@ -41,8 +56,8 @@ pub fn rom_info_file(path: &Path) -> Result<RomOutcome, JobError> {
 /// # Errors
 /// [`JobError::NoPart`] when there is none, [`JobError::WriteFile`].
 pub fn rom_read(device: &mut Device, out: &Path) -> Result<RomOutcome, JobError> {
-    let _ = (device, out);
-    todo!()
+    let outcome = rom_info(device)?;
+    copy_out(outcome, out)
 }
 
 /// Copy an image file's ROM to a new file.
@@ -50,8 +65,24 @@ pub fn rom_read(device: &mut Device, out: &Path) -> Result<RomOutcome, JobError>
 /// # Errors
 /// As [`rom_read`].
 pub fn rom_read_image(file: &ImageFile, out: &Path) -> Result<RomOutcome, JobError> {
-    let _ = (file, out);
-    todo!()
+    copy_out(rom_of(&file.contents), out)
+}
+
+fn rom_of(contents: &Contents) -> RomOutcome {
+    let bytes = contents.rom().unwrap_or_default().to_vec();
+    RomOutcome {
+        rom: contents.image().rom.clone(),
+        sha256: contents.rom().map(digest),
+        bytes,
+    }
+}
+
+fn copy_out(outcome: RomOutcome, out: &Path) -> Result<RomOutcome, JobError> {
+    if outcome.sha256.is_none() {
+        return Err(JobError::NoPart("expansion ROM"));
+    }
+    write_new(out, &outcome.bytes)?;
+    Ok(outcome)
 }
 
 /// Put a ROM on the card: its own image is burned again with it.
@@ -65,8 +96,14 @@ pub fn rom_write(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, rom, backup_dir, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::RomWrite,
+        backup_dir,
+        activate: false,
+    };
+    run(device, &work, confirm, events, &mut |card| {
+        plan_rom(card, Some(&rom.bytes))
+    })
 }
 
 /// Take the ROM off the card: its own image is burned again without it.
@@ -79,6 +116,12 @@ pub fn rom_remove(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let _ = (device, backup_dir, confirm, events);
-    todo!()
+    let work = Work {
+        job: WriteJob::RomRemove,
+        backup_dir,
+        activate: false,
+    };
+    run(device, &work, confirm, events, &mut |card| {
+        plan_rom(card, None)
+    })
 }

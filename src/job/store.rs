@@ -1,10 +1,216 @@
-//! Where backups go and how they get there.
+//! Where files of a job go and how they get there: written, synced, read back, compared; and a
+//! backup's directory appears whole or not at all.
 
-use std::path::PathBuf;
+use super::{BackupFile, JobError};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// `$XDG_STATE_HOME/cx3flash/backups` (`~/.local/state/…` without it); `/var/lib/cx3flash/backups`
 /// for root.
 #[must_use]
 pub fn default_backup_dir() -> PathBuf {
-    todo!()
+    const OURS: &str = "cx3flash/backups";
+    if nix::unistd::geteuid().is_root() {
+        return Path::new("/var/lib").join(OURS);
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(|| PathBuf::from("."))
+        .join(OURS)
+}
+
+/// SHA-256, lower-case hex.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
+    let path = path.to_owned();
+    move |source| JobError::WriteFile {
+        path: path.clone(),
+        source,
+    }
+}
+
+/// Write a file that must not exist yet, sync it, read it back from the disk and compare. Nothing
+/// is left behind when that fails.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(cannot_write(path))?;
+    let written = fill(path, file, bytes);
+    if written.is_err() {
+        // It was made above, so it is ours to take away.
+        if let Err(error) = fs::remove_file(path) {
+            tracing::warn!(path = %path.display(), %error, "half a file stays behind");
+        }
+    }
+    written
+}
+
+fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobError> {
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(cannot_write(path))?;
+    // Let go of the cached pages, so that what is read back comes from the disk. Some file systems
+    // keep everything in memory; then this is a wish.
+    if let Err(error) = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED) {
+        tracing::debug!(path = %path.display(), %error, "pages stay cached");
+    }
+    drop(file);
+    let mut found = Vec::with_capacity(bytes.len());
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut found))
+        .map_err(|source| JobError::ReadFile {
+            path: path.to_owned(),
+            source,
+        })?;
+    let sha256 = digest(bytes);
+    if digest(&found) != sha256 {
+        return Err(JobError::NotWritten {
+            path: path.to_owned(),
+        });
+    }
+    Ok(BackupFile {
+        name: path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        len: bytes.len() as u64,
+        sha256,
+    })
+}
+
+/// A backup's directory in the making. Dropped before [`NewDir::finish`] it leaves nothing behind.
+pub(super) struct NewDir {
+    /// Where it will be; an empty directory holds the name.
+    dir: PathBuf,
+    /// Where the files are until then.
+    temp: PathBuf,
+    /// Parents that were made on the way, outermost first.
+    made: Vec<PathBuf>,
+    finished: bool,
+}
+
+impl NewDir {
+    /// Take a name inside `out` that nobody has: `name`, or `name-2` and so on.
+    pub(super) fn create(out: &Path, name: &str) -> Result<Self, JobError> {
+        let mut new = Self {
+            dir: PathBuf::new(),
+            temp: PathBuf::new(),
+            made: make_parents(out)?,
+            finished: false,
+        };
+        for number in 1_u32.. {
+            let tail = if number == 1 {
+                String::new()
+            } else {
+                format!("-{number}")
+            };
+            let dir = out.join(format!("{name}{tail}"));
+            match fs::create_dir(&dir) {
+                Ok(()) => {
+                    new.dir = dir;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(cannot_write(&dir)(error)),
+            }
+        }
+        let mut temp = new.dir.clone().into_os_string();
+        temp.push(".part");
+        let temp = PathBuf::from(temp);
+        fs::create_dir(&temp).map_err(cannot_write(&temp))?;
+        new.temp = temp;
+        Ok(new)
+    }
+
+    /// Where it will be.
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Write one file into it.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<BackupFile, JobError> {
+        write_new(&self.temp.join(name), bytes)
+    }
+
+    /// All files are there: make the directory appear.
+    pub(super) fn finish(mut self) -> Result<PathBuf, JobError> {
+        sync_dir(&self.temp)?;
+        // The empty directory that holds the name is replaced in one step.
+        fs::rename(&self.temp, &self.dir).map_err(cannot_write(&self.dir))?;
+        self.finished = true;
+        for parent in self.made.iter().rev() {
+            sync_dir(parent)?;
+        }
+        sync_dir(parent_of(&self.dir))?;
+        Ok(self.dir.clone())
+    }
+}
+
+impl Drop for NewDir {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let gone = |result: io::Result<()>, path: &Path| {
+            if let Err(error) = result
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "cannot be taken away");
+            }
+        };
+        if !self.temp.as_os_str().is_empty() {
+            gone(fs::remove_dir_all(&self.temp), &self.temp);
+        }
+        if !self.dir.as_os_str().is_empty() {
+            gone(fs::remove_dir(&self.dir), &self.dir);
+        }
+        for parent in self.made.iter().rev() {
+            // Somebody else may have put something there meanwhile; then it stays.
+            if let Err(error) = fs::remove_dir(parent) {
+                tracing::debug!(path = %parent.display(), %error, "stays");
+                break;
+            }
+        }
+    }
+}
+
+/// Make `dir` and what is missing above it; what was made is given back, outermost first.
+fn make_parents(dir: &Path) -> Result<Vec<PathBuf>, JobError> {
+    let mut missing: Vec<PathBuf> = dir
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .map(Path::to_path_buf)
+        .collect();
+    missing.reverse();
+    fs::create_dir_all(dir).map_err(cannot_write(dir))?;
+    Ok(missing)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_dir(path: &Path) -> Result<(), JobError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(cannot_write(path))
 }

@@ -1,8 +1,12 @@
 //! `verify`: every section and CRC.
 
+use super::query::{outcome, query_image, read_images};
+use super::session::{Facts, active_contents};
+use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
-use crate::flash::Events;
-use crate::image::{FlashAddr, ImageOffset};
+use crate::flash::{Event, Events, Phase};
+use crate::image::{Depth, FlashAddr, Identity, ImageOffset};
+use crate::plan::difference;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -45,9 +49,9 @@ pub struct AgainstOutcome {
     pub identical: bool,
     /// Where they differ, identity aside.
     pub difference: Option<Difference>,
-    /// SHA-256 of the card's image with its identity masked, lower-case hex.
+    /// SHA-256 of the card's image, lower-case hex.
     pub card_sha256: String,
-    /// SHA-256 of the file's image with its identity masked, lower-case hex.
+    /// SHA-256 of the file's image with the card's identity put in, where it can be.
     pub file_sha256: String,
 }
 
@@ -59,15 +63,35 @@ pub fn verify_card(
     device: &mut Device,
     events: &mut dyn Events,
 ) -> Result<VerifyOutcome, JobError> {
-    let _ = (device, events);
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let card = facts.report(&locked);
+    // How long the images are is known only after reading them.
+    let phase = Phase::Read;
+    events.tell(Event::Started { phase, total: 0 });
+    let images = read_images(&mut locked, Depth::Full)?;
+    events.tell(Event::Finished { phase });
+    let query = outcome(Some(card), None, images);
+    Ok(VerifyOutcome {
+        ok: query.active.is_some() && query.images.iter().all(|r| r.whole == Some(true)),
+        card: query.card,
+        file: None,
+        images: query.images,
+        stale: query.stale,
+    })
 }
 
 /// Verify an image file.
 #[must_use]
 pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
-    let _ = file;
-    todo!()
+    let query = query_image(file);
+    VerifyOutcome {
+        ok: file.contents.image().is_sound(),
+        card: None,
+        file: query.file,
+        images: query.images,
+        stale: query.stale,
+    }
 }
 
 /// Compare the image that would boot with a file, identity aside.
@@ -79,6 +103,33 @@ pub fn verify_against(
     file: &ImageFile,
     events: &mut dyn Events,
 ) -> Result<AgainstOutcome, JobError> {
-    let _ = (device, file, events);
-    todo!()
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let report = facts.report(&locked);
+    let phase = Phase::Read;
+    events.tell(Event::Started { phase, total: 0 });
+    let contents = active_contents(&facts, &mut locked)?;
+    events.tell(Event::Finished { phase });
+    let (start, ours) = (contents.0, contents.1);
+    let theirs = &file.contents;
+    let equal = ours.masked_equal(theirs);
+    let identity = Identity::from_image(ours.image()).ok();
+    let dressed = identity
+        .as_ref()
+        .and_then(|identity| theirs.with_identity(identity).ok());
+    Ok(AgainstOutcome {
+        card: report,
+        file: file.path.clone(),
+        start,
+        equal,
+        identical: ours.bytes() == theirs.bytes(),
+        difference: if equal {
+            None
+        } else {
+            difference(&ours, dressed.as_ref().unwrap_or(theirs))
+                .map(|(at, count)| Difference { at, count })
+        },
+        card_sha256: digest(ours.bytes()),
+        file_sha256: digest(dressed.as_ref().unwrap_or(theirs).bytes()),
+    })
 }

@@ -3,7 +3,7 @@
 use super::identity::fields as identity_fields;
 use super::rules::rom_text;
 use super::{Change, Kept};
-use crate::image::{Contents, Identity, ImageOffset, PatchError};
+use crate::image::{Contents, ImageOffset};
 
 /// Fields of an image a person cares about, in order.
 fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
@@ -79,34 +79,18 @@ pub(super) fn kept(old: &Contents, new: &Contents) -> Vec<Kept> {
         .collect()
 }
 
-/// Two images with the same identity put into both, so that all else can be compared.
-#[derive(Clone, Debug)]
-pub struct Masked {
-    /// The first, with the second's identity.
-    pub first: Contents,
-    /// First differing byte and the number of differing bytes; `None` = equal.
-    pub difference: Option<(ImageOffset, u64)>,
-}
-
-/// Compare two images, identity (GUIDs, MACs, VSD and the CRCs over them) aside.
-///
-/// # Errors
-/// When `identity` cannot be put into `first` (four GUID entries, no VSD tag).
-pub fn masked(
-    first: &Contents,
-    second: &Contents,
-    identity: &Identity,
-) -> Result<Masked, PatchError> {
-    let first = first.with_identity(identity)?;
+/// First differing byte of two images and the number of differing bytes (bytes that only one of
+/// them has count too). `None` = equal.
+#[must_use]
+pub fn difference(first: &Contents, second: &Contents) -> Option<(ImageOffset, u64)> {
     let (a, b) = (first.bytes(), second.bytes());
-    let differing = |(_, (x, y)): &(usize, (&u8, &u8))| x != y;
-    let common = a.iter().zip(b).enumerate();
-    let at = common.clone().find(differing).map(|(i, _)| i);
+    let differs = |(_, (x, y)): &(usize, (&u8, &u8))| x != y;
+    let common = || a.iter().zip(b).enumerate();
     let beyond = a.len().abs_diff(b.len()) as u64;
-    let count = common.filter(differing).count() as u64 + beyond;
-    let at = at.or((beyond > 0).then_some(a.len().min(b.len())));
-    Ok(Masked {
-        difference: at.map(|i| (ImageOffset(u32::try_from(i).unwrap_or(u32::MAX)), count)),
-        first,
-    })
+    let at = common()
+        .find(differs)
+        .map(|(at, _)| at)
+        .or((beyond > 0).then_some(a.len().min(b.len())))?;
+    let count = common().filter(differs).count() as u64 + beyond;
+    Some((ImageOffset(u32::try_from(at).unwrap_or(u32::MAX)), count))
 }

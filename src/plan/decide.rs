@@ -5,7 +5,7 @@ use super::action::{Ground, behind_signature, body_of, boot_address, retire_list
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::found::ranges;
-use super::identity::{fits as identity_fits, readable, usable};
+use super::identity::{fits as identity_fits, macs_are_derived, readable, usable};
 use super::rules::RomWish;
 use super::snapshot::version_of;
 use super::{
@@ -426,6 +426,12 @@ fn warnings(active: Option<&Found>, failsafe: bool, stands: bool, plan: &Plan) -
     } else if active.is_some_and(|f| !f.boots()) {
         out.push(
             "The image on the card is damaged: until the new one is committed the card may not boot."
+                .into(),
+        );
+    }
+    if active.and_then(Found::image).is_some_and(macs_are_derived) {
+        out.push(
+            "The card's GUID section is an old one without MACs; they are derived from the port GUIDs, as its firmware does."
                 .into(),
         );
     }

@@ -31,38 +31,22 @@ impl IdentityChange {
 /// The identity an image holds, byte for byte.
 ///
 /// # Errors
-/// A sentence when the image has no GUID section of six entries or no Image Info. Old images with
-/// four entries carry no MACs; flint makes some up from the GUIDs (fs2-image §6.4), we do not.
+/// A sentence when there is nothing trustworthy to carry: see [`Identity::from_image`].
 pub fn identity_of(image: &Image) -> Result<Identity, String> {
-    let section = image
-        .guids
-        .as_ref()
-        .ok_or_else(|| "there is no GUID section that can be read".to_owned())?;
-    let info = image
-        .info
-        .as_ref()
-        .ok_or_else(|| "there is no Image Info section that can be read".to_owned())?;
-    let (&[node, port1, port2, system], &[mac1, mac2]) =
-        (section.guids.as_slice(), section.macs.as_slice())
-    else {
-        return Err(format!(
-            "the GUID section has {} entries; six hold GUIDs and MACs",
-            section.entries
-        ));
-    };
-    let mut vsd = info.vsd_raw.clone().unwrap_or_default();
-    vsd.truncate(vsd.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
-    Ok(Identity {
-        guids: [node, port1, port2, system],
-        macs: [mac1, mac2],
-        vsd,
-    })
+    Identity::from_image(image).map_err(|why| why.to_string())
+}
+
+/// Old sections of four entries hold no MACs; what comes along is what flint and the card's own
+/// firmware make of the GUIDs (fs2-image §6.4 step 3).
+pub(super) fn macs_are_derived(image: &Image) -> bool {
+    image.guids.as_ref().is_some_and(|g| g.entries == 4)
 }
 
 /// May a card carry this identity? Blank GUIDs beside valid MACs are normal on Ethernet cards.
 pub(super) fn usable(identity: &Identity) -> Verdict {
     for (port, mac) in (1..).zip(&identity.macs) {
-        if !mac.is_blank() && !mac.is_valid() {
+        // Zero is how some InfiniBand cards say "none"; it is carried like a blank one.
+        if !mac.is_blank() && mac.0 != 0 && !mac.is_valid() {
             return Err(format!("the MAC {mac} of port {port} is not valid"));
         }
     }

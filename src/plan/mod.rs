@@ -22,14 +22,14 @@ mod restore;
 mod rules;
 mod rules_flash;
 mod snapshot;
-#[cfg(test)]
-mod tests;
+
+
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};
 pub use burn::{BurnOptions, RomChoice, plan_burn};
 pub use check::{Change, Check, CheckId, Kept};
-pub use compare::{Masked, masked};
+pub use compare::difference;
 pub use found::{Found, Health, health};
 pub use identity::{IdentityChange, identity_of, plan_identity, plan_rom};
 pub use nv::NvGeometry;
@@ -37,4 +37,4 @@ pub use recover::plan_recover;
 pub use report::{ActionReport, EraseReport, PlanReport};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
-pub use snapshot::{Active, CardSnapshot, Decided};
+pub use snapshot::{Active, CardSnapshot, Decided, half_at, may_start};

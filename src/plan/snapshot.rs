@@ -148,7 +148,8 @@ impl CardSnapshot {
 }
 
 /// Is this a place where an image of this layout may start? (fs2-image §1.3)
-pub(super) fn may_start(image: &Image) -> bool {
+#[must_use]
+pub fn may_start(image: &Image) -> bool {
     match image.layout {
         Layout::NonFailsafe => image.start.0 == 0,
         Layout::Failsafe { chunk_log2 } => {
@@ -163,7 +164,8 @@ pub(super) fn version_of(image: Option<&Image>) -> Option<Version> {
 }
 
 /// Half an image of this layout is in when its signature is at `start`.
-pub(super) fn half_at(layout: Layout, start: FlashAddr) -> Option<Half> {
+#[must_use]
+pub fn half_at(layout: Layout, start: FlashAddr) -> Option<Half> {
     match layout {
         Layout::NonFailsafe => None,
         Layout::Failsafe { .. } if start.0 == 0 => Some(Half::Even),

@@ -188,12 +188,15 @@ impl SimCard {
         self.state.borrow().is_silent()
     }
 
-    /// Semaphores of the bank that are taken, by number, lowest first. Looks without taking.
+    /// Semaphores of the bank that are taken, by number, lowest first. Looks without taking. The
+    /// flush slots 32 to 35 are left out: every session leaves its own taken, and that is harmless
+    /// (flash-hardware §2.3).
     #[must_use]
     pub fn semaphores_held(&self) -> Vec<u8> {
         let state = self.state.borrow();
         let by_fault = state.armed.list();
         (0..64)
+            .filter(|n| !(32..36).contains(n))
             .filter(|n| {
                 state.semaphores[usize::from(*n)] != Hold::Free
                     || by_fault

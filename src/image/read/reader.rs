@@ -79,10 +79,10 @@ impl<'a> Reader<'a> {
     /// Whether the range can be read, with flint's order of tests. Arithmetic is in 32 bits there,
     /// so a range around the end of the address space passes the first limit and fails the second.
     pub(super) fn check(&self, at: u32, len: u32) -> Result<(), String> {
-        if at % 4 != 0 {
+        if !at.is_multiple_of(4) {
             return Err("Address should be 4-bytes aligned.".to_owned());
         }
-        if len % 4 != 0 {
+        if !len.is_multiple_of(4) {
             return Err("Length should be 4-bytes aligned.".to_owned());
         }
         let end = u64::from(at) + u64::from(len);

@@ -34,7 +34,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     {
         return Err(ImageError::TooShort(short));
     }
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return Err(ImageError::Unaligned(bytes.len() as u64));
     }
     let starts = START_CANDIDATES

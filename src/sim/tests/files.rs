@@ -3,8 +3,10 @@
 use super::driver::{Driver, SEMAPHORE, spec};
 use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimPart};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
@@ -259,4 +261,51 @@ fn a_fork_of_a_card_file_does_not_write_to_it() {
     assert!(Driver::with(&fork).program16(0x100, &RAMP));
     drop(fork);
     assert_eq!(killed(&path).mutations(), 0);
+}
+
+/// Environment variable that turns the test below into the process to be killed.
+const VICTIM: &str = "CX3FLASH_TEST_VICTIM";
+
+#[test]
+fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        let mut driver = Driver::with(&open(Path::new(&path)));
+        assert!(driver.program16(0x100, &RAMP));
+        driver.run(0x4006_2004);
+        driver.at(0x1_0000, 0x40D8_200C);
+        println!("erasing");
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        panic!("nobody killed this process");
+    }
+    let (_room, path) = room();
+    drop(create(&path));
+    let (_, module) = module_path!().split_once("::").expect("inside a crate");
+    let name =
+        format!("{module}::sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable");
+    let mut victim = Command::new(std::env::current_exe().expect("path"))
+        .args(["--exact", &name, "--nocapture", "--test-threads=1"])
+        .env(VICTIM, &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("child");
+    let lines = BufReader::new(victim.stdout.take().expect("piped")).lines();
+    let told = lines.map_while(Result::ok).any(|l| l.contains("erasing"));
+    let seen = SimCard::open(&path).map(drop);
+    victim.kill().expect("SIGKILL");
+    victim.wait().expect("gone");
+    assert!(told, "the child never got there");
+    match seen {
+        Err(CardFileError::Busy { pid, .. }) => assert_eq!(pid, victim.id()),
+        other => panic!("{other:?}"),
+    }
+
+    let card = open(&path);
+    assert_eq!(card.semaphores_held(), [63]);
+    assert_eq!(card.mutations(), 2);
+    assert_eq!(card.flash()[0x100..0x110], RAMP);
+    let mut driver = Driver::idle(&card);
+    driver.write(SEMAPHORE, 0);
+    assert_eq!(driver.read(SEMAPHORE), 0);
+    assert!(driver.program16(0x1_0000, &RAMP));
+    driver.assert_clean();
 }

@@ -1,0 +1,7 @@
+mod cost;
+mod dump;
+mod fixture;
+mod hostile;
+mod rules;
+mod vectors;
+mod verdicts;
