@@ -287,9 +287,9 @@ pub(super) fn number(text: &str) -> Result<u32, String> {
 /// Exactly `N` values with commas between them.
 fn list<T: std::str::FromStr<Err = String>, const N: usize>(text: &str) -> Result<[T; N], String> {
     let parsed: Result<Vec<T>, String> = text.split(',').map(str::parse).collect();
-    parsed?
-        .try_into()
-        .map_err(|found: Vec<T>| format!("{N} values with commas between them, not {}", found.len()))
+    parsed?.try_into().map_err(|found: Vec<T>| {
+        format!("{N} values with commas between them, not {}", found.len())
+    })
 }
 
 fn psid_change(text: &str) -> Result<(String, String), String> {

@@ -150,9 +150,7 @@ fn card(error: &CardError) -> Code {
         CardError::Road(_)
         | CardError::BadAccess { .. }
         | CardError::FlushTimeout(_)
-        | CardError::ResetTimeout(_) => {
-            Code::CardFailed
-        }
+        | CardError::ResetTimeout(_) => Code::CardFailed,
     }
 }
 

@@ -42,7 +42,11 @@ pub fn doctor(selector: &str, backup_dir: &Path) -> Result<DoctorOutcome, JobErr
         Ok(mut device) => card(&mut device, &mut looks),
         Err(error @ JobError::NoSuchCard { .. }) => return Err(error),
         Err(error) => {
-            looks.bad("card", said(&error), "see that the card is there and nobody holds it");
+            looks.bad(
+                "card",
+                said(&error),
+                "see that the card is there and nobody holds it",
+            );
             for id in CARD.iter().skip(1) {
                 looks.unseen(id, "the card cannot be opened");
             }
@@ -147,7 +151,10 @@ fn card(device: &mut Device, looks: &mut Looks) {
                 ),
                 _ => {
                     looks.good("semaphores", "40 and 63 could be taken");
-                    ("flash", "without a flash chip that answers nothing can be done")
+                    (
+                        "flash",
+                        "without a flash chip that answers nothing can be done",
+                    )
                 }
             };
             looks.bad(id, said(&error), fix);
@@ -171,11 +178,17 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
     );
     let protection = locked.protection().clone();
     if protection.status & part.protect_mask == 0 {
-        looks.good("protection", format!("status {:#04x}, none", protection.status));
+        looks.good(
+            "protection",
+            format!("status {:#04x}, none", protection.status),
+        );
     } else {
         looks.bad(
             "protection",
-            format!("status {:#04x}: blocks are write protected", protection.status),
+            format!(
+                "status {:#04x}: blocks are write protected",
+                protection.status
+            ),
             "a jumper on the board or another tool set it; it must be taken back before a burn",
         );
     }
@@ -183,7 +196,10 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
         looks.good("chained_reads", "they give what single reads give");
     } else {
         // Slower, not worse: no reason to call the card unfit.
-        looks.good("chained_reads", "they do not work here; single reads are used");
+        looks.good(
+            "chained_reads",
+            "they do not work here; single reads are used",
+        );
     }
     match read_images(locked, Depth::Full) {
         Ok(images) => judge(&outcome(Some(facts.report(locked)), None, images), looks),

@@ -53,7 +53,13 @@ pub fn flash_read(
         .into());
     }
     let mut bytes = vec![0; len as usize];
-    read_range(&mut locked, FlashAddr(from), &mut bytes, Phase::Read, events)?;
+    read_range(
+        &mut locked,
+        FlashAddr(from),
+        &mut bytes,
+        Phase::Read,
+        events,
+    )?;
     drop(locked);
     write_new(out, &bytes)
 }

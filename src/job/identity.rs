@@ -7,8 +7,8 @@ use super::session::Facts;
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::{Depth, Guid, Identity, Image, Mac};
-use crate::plan::plan_identity;
 pub use crate::plan::IdentityChange;
+use crate::plan::plan_identity;
 use serde::Serialize;
 use std::path::Path;
 

@@ -175,11 +175,7 @@ fn what_boots(flash: &mut dyn Source, action: &Action) -> Result<BootReport, Job
         let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {
             continue;
         };
-        if image
-            .findings
-            .iter()
-            .any(|f| f.severity == Severity::Error)
-        {
+        if image.findings.iter().any(|f| f.severity == Severity::Error) {
             continue;
         }
         return Ok(report_of(&image));

@@ -18,7 +18,10 @@ fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
             "fw_release_date",
             info.and_then(|i| i.release_date).map(|d| d.to_string()),
         ),
-        ("product_version", info.and_then(|i| i.product_version.clone())),
+        (
+            "product_version",
+            info.and_then(|i| i.product_version.clone()),
+        ),
         (
             "mic_version",
             info.and_then(|i| i.mic_version).map(|v| v.to_string()),

@@ -262,7 +262,13 @@ fn place(
         layout,
         nv,
     };
-    let passes = spot.passes(card, active, standing.is_some(), &result, guarded.as_deref());
+    let passes = spot.passes(
+        card,
+        active,
+        standing.is_some(),
+        &result,
+        guarded.as_deref(),
+    );
     checks.add(
         CheckId::NvArea,
         rules_flash::nv_area(&passes, guarded.as_deref()),
@@ -283,9 +289,7 @@ fn place(
     );
 
     let ok = checks.all_ok();
-    let idle = passes
-        .as_ref()
-        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
     let mut plan = Plan {
         checks: checks.finish(),
         changes: own.map(|own| changes(own, &result)).unwrap_or_default(),
@@ -303,7 +307,8 @@ fn place(
     {
         plan.action = Some(Action {
             target: Some(target(layout, start)),
-            survives_interruption: failsafe && (standing.is_some() || active.is_some_and(Found::boots)),
+            survives_interruption: failsafe
+                && (standing.is_some() || active.is_some_and(Found::boots)),
             contents: Some(result),
             passes,
         });
@@ -367,8 +372,9 @@ impl Spot {
                 .map(|f| f.start)
                 .collect()
         } else {
-            if let Some((map, image)) =
-                active.and_then(|f| f.map().zip(f.image())).filter(|(map, _)| *map != self.map)
+            if let Some((map, image)) = active
+                .and_then(|f| f.map().zip(f.image()))
+                .filter(|(map, _)| *map != self.map)
             {
                 untouchable.extend(behind_signature(map, image.len));
             }

@@ -103,7 +103,10 @@ pub fn health(image: &Image) -> Health {
         rom: true,
         identity: image.info_crc_ok
             && image.info.is_some()
-            && image.guids.as_ref().is_some_and(|g| g.type_ok && (g.crc_ok || g.blank)),
+            && image
+                .guids
+                .as_ref()
+                .is_some_and(|g| g.type_ok && (g.crc_ok || g.blank)),
         notes: Vec::new(),
     };
     for section in &image.sections {

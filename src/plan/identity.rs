@@ -154,10 +154,7 @@ pub(super) fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)>
     let identity = identity_of(contents.image()).ok();
     let text = |pick: &dyn Fn(&Identity) -> String| identity.as_ref().map(pick);
     vec![
-        (
-            "guids",
-            text(&|i| i.guids.map(|g| g.to_string()).join(" ")),
-        ),
+        ("guids", text(&|i| i.guids.map(|g| g.to_string()).join(" "))),
         ("macs", text(&|i| i.macs.map(|m| m.to_string()).join(" "))),
         (
             "vsd",

@@ -23,8 +23,6 @@ mod rules;
 mod rules_flash;
 mod snapshot;
 
-
-
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};
 pub use burn::{BurnOptions, RomChoice, plan_burn};

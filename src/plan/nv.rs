@@ -25,10 +25,7 @@ impl NvGeometry {
     #[must_use]
     pub fn of(infos: &[Option<&Info>]) -> Self {
         let largest = |pick: fn(&Info) -> Option<u32>| {
-            infos
-                .iter()
-                .filter_map(|info| info.and_then(pick))
-                .max()
+            infos.iter().filter_map(|info| info.and_then(pick)).max()
         };
         Self {
             sectors: largest(|i| i.config_sectors).unwrap_or(0),

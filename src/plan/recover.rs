@@ -1,5 +1,6 @@
 //! The plan of a recovery: an image onto a card that has no valid one.
 
+use super::action::{body_of, boot_address, retire_list};
 use super::check::Checks;
 use super::compare::changes;
 use super::decide::{NOT_FAILSAFE, Spot, patched, target};
@@ -10,7 +11,6 @@ use super::snapshot::version_of;
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, NvGeometry, Pass, Plan, rules, rules_flash,
 };
-use super::action::{body_of, boot_address, retire_list};
 use crate::image::{AddressMap, Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
@@ -27,10 +27,16 @@ pub fn plan_recover(
     let mut checks = Checks::default();
     let left = card.active().map(|a| a.found);
     checks.add(CheckId::ImageSound, rules::image_sound(image.image()));
-    checks.add(CheckId::ImageSize, rules::image_size(image.image(), file_len));
+    checks.add(
+        CheckId::ImageSize,
+        rules::image_size(image.image(), file_len),
+    );
     checks.add(CheckId::NoValidImage, no_valid_image(card));
     checks.add(CheckId::Identity, usable(identity));
-    checks.add(CheckId::IdentityFits, identity_fits(image.image(), identity));
+    checks.add(
+        CheckId::IdentityFits,
+        identity_fits(image.image(), identity),
+    );
     checks.add(CheckId::Version, rules::version(None, image.image()));
     checks.add(CheckId::Psid, psid(left, image));
     checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
@@ -120,18 +126,15 @@ fn finish(
     start: FlashAddr,
 ) -> Plan {
     let ok = checks.all_ok();
-    let idle = passes
-        .as_ref()
-        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
     let old = left.and_then(|f| f.contents.as_ref().ok());
     let mut warnings = Vec::new();
     if layout == Layout::NonFailsafe {
         warnings.push(NOT_FAILSAFE.to_owned());
     }
     if !card.recovery {
-        warnings.push(
-            "Firmware still runs on this card; it will be used until the next reset.".into(),
-        );
+        warnings
+            .push("Firmware still runs on this card; it will be used until the next reset.".into());
     }
     Plan {
         checks: checks.finish(),
@@ -173,9 +176,7 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
 
 /// P5 as far as there is something to compare with.
 fn psid(left: Option<&Found>, image: &Contents) -> Result<String, String> {
-    let readable = left
-        .and_then(Found::image)
-        .filter(|old| old.info_crc_ok);
+    let readable = left.and_then(Found::image).filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
         None => match rules::psid_of(image.image()) {

@@ -68,9 +68,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
     );
     let ok = checks.all_ok();
-    let idle = passes
-        .as_ref()
-        .is_some_and(|p| p.iter().all(Pass::is_idle));
+    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
     let version = version_of(own.map(Contents::image));
     Plan {
         checks: checks.finish(),

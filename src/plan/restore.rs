@@ -61,9 +61,11 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     checks.add_if(
         CheckId::Psid,
         old_image.map(|old| match now {
-            Some(now) => rules::psid(now.image(), old.image(), &BurnOptions::default()).map_err(
-                |why| format!("{why}; `burn` the backup's image.bin with the change spelled out"),
-            ),
+            Some(now) => {
+                rules::psid(now.image(), old.image(), &BurnOptions::default()).map_err(|why| {
+                    format!("{why}; `burn` the backup's image.bin with the change spelled out")
+                })
+            }
             None => Ok("the card states none to compare with".into()),
         }),
     );
@@ -205,7 +207,9 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &Found) -> Result<Order
     let part = |half: Half| {
         let map = AddressMap::Striped { chunk_log2, half };
         Part {
-            start: map.to_flash(crate::image::ImageOffset(0)).unwrap_or(FlashAddr(0)),
+            start: map
+                .to_flash(crate::image::ImageOffset(0))
+                .unwrap_or(FlashAddr(0)),
             ranges: ranges(map, 0, map.capacity(size)),
         }
     };
@@ -284,7 +288,10 @@ fn put_back(
         } else {
             range.start
         };
-        body.push((FlashAddr(from), slice(&then.flash, &(from..range.end)).to_vec()));
+        body.push((
+            FlashAddr(from),
+            slice(&then.flash, &(from..range.end)).to_vec(),
+        ));
     }
     let bytes = <[u8; 16]>::try_from(slice(&then.flash, &signature)).unwrap_or(MAGIC);
     let ground = Ground {

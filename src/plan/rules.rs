@@ -199,12 +199,8 @@ pub(super) fn psid(card: &Image, image: &Image, options: &BurnOptions) -> Verdic
     let from = psid_of(card).unwrap_or(NO_PSID);
     match &options.change_psid {
         None if from == to => Ok(format!("{to} on the card and in the image")),
-        None => Err(format!(
-            "the PSID on the card is {from}, in the image {to}"
-        )),
-        Some((f, t)) if f == from && t == to => {
-            Ok(format!("{from} becomes {to}, as spelled out"))
-        }
+        None => Err(format!("the PSID on the card is {from}, in the image {to}")),
+        Some((f, t)) if f == from && t == to => Ok(format!("{from} becomes {to}, as spelled out")),
         Some((f, t)) => Err(format!(
             "the change spelled out is {f} to {t}, but the card has {from} and the image {to}"
         )),
@@ -339,7 +335,10 @@ pub(super) fn rom(
     let of_card = || match card_rom {
         Some(bytes) if card.is_some_and(|f| f.health().rom) => Ok((
             RomWish::Put(bytes.to_vec()),
-            format!("the card's ROM stays: {}", text(card.and_then(Found::image))),
+            format!(
+                "the card's ROM stays: {}",
+                text(card.and_then(Found::image))
+            ),
         )),
         Some(_) => Err(
             "the card's ROM is damaged and cannot be carried over; choose `--rom none`".to_owned(),

@@ -50,7 +50,9 @@ pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -
     let log2 = match stated(image) {
         None => return Ok("the image does not say which flash size it is for".into()),
         Some(Err(text)) => {
-            return Err(format!("log_flashdev_size = {text:?} in the ini is no size"));
+            return Err(format!(
+                "log_flashdev_size = {text:?} in the ini is no size"
+            ));
         }
         Some(Ok(log2)) => log2,
     };
