@@ -26,7 +26,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activati
     let facts = Facts::of(device)?;
     let flashed = {
         let mut locked = device.lock()?;
-        let images = read_images(&mut locked, Depth::Quick)?;
+        let images = read_images(&mut locked.source(), Depth::Quick)?;
         let query = outcome(Some(facts.report(&locked)), None, images);
         query
             .active
@@ -48,7 +48,7 @@ pub(super) fn activate_as(
     events.tell(Event::Note {
         text: "resetting the card".into(),
     });
-    reset(device)?;
+    device.card.software_reset()?;
     let after = device.card.running_version()?.map(version);
     tracing::info!(?wanted, ?after, "the card is back");
     if after != wanted {

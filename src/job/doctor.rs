@@ -201,7 +201,8 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
             "they do not work here; single reads are used",
         );
     }
-    match read_images(locked, Depth::Full) {
+    let images = read_images(&mut locked.source(), Depth::Full);
+    match images {
         Ok(images) => judge(&outcome(Some(facts.report(locked)), None, images), looks),
         Err(error) => {
             looks.bad("images", said(&error), "see that the card is still there");

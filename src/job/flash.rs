@@ -1,10 +1,10 @@
 //! `flash`: the chip, and raw bytes of it.
 
-use super::session::{Facts, read_range};
+use super::session::Facts;
 use super::store::write_new;
 use super::{BackupFile, CardReport, Device, JobError};
-use crate::flash::{Events, FlashError, Phase};
-use crate::image::FlashAddr;
+use crate::flash::{Event, Events, FlashError, Locked, Phase};
+use crate::image::{FlashAddr, Source};
 use serde::Serialize;
 use std::path::Path;
 
@@ -52,14 +52,39 @@ pub fn flash_read(
         }
         .into());
     }
-    let mut bytes = vec![0; len as usize];
-    read_range(
-        &mut locked,
-        FlashAddr(from),
-        &mut bytes,
-        Phase::Read,
-        events,
-    )?;
+    let bytes = read_range(&mut locked, from, len, events)?;
     drop(locked);
     write_new(out, &bytes)
+}
+
+/// Bytes read between two looks at the wish to stop.
+const PIECE: usize = 0x1_0000;
+
+fn read_range(
+    locked: &mut Locked<'_>,
+    from: u32,
+    len: u32,
+    events: &mut dyn Events,
+) -> Result<Vec<u8>, JobError> {
+    let phase = Phase::Read;
+    let mut bytes = vec![0; len as usize];
+    events.tell(Event::Started {
+        phase,
+        total: u64::from(len),
+    });
+    let mut done = 0_u32;
+    for piece in bytes.chunks_mut(PIECE) {
+        if events.stop_wanted() {
+            return Err(JobError::Interrupted);
+        }
+        locked.source().read_at(FlashAddr(from + done), piece)?;
+        // At most PIECE bytes.
+        done += piece.len() as u32;
+        events.tell(Event::Advanced {
+            phase,
+            done: u64::from(done),
+        });
+    }
+    events.tell(Event::Finished { phase });
+    Ok(bytes)
 }

@@ -33,7 +33,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let query = outcome(
         Some(facts.report(&locked)),
         None,
-        read_images(&mut locked, Depth::Quick)?,
+        read_images(&mut locked.source(), Depth::Quick)?,
     );
     let image = query
         .active

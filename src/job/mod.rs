@@ -25,7 +25,6 @@ mod restore;
 mod rom;
 mod run;
 mod session;
-mod stop;
 mod store;
 mod unlock;
 mod verify;

@@ -1,6 +1,6 @@
 //! `query`: what a card or an image file is.
 
-use super::session::{Cached, Facts};
+use super::session::Facts;
 use super::{Device, ImageFile, JobError};
 use crate::card::Chip;
 use crate::flash::{FlashPart, Protection};
@@ -76,7 +76,7 @@ pub fn query_card(device: &mut Device, full: bool) -> Result<QueryOutcome, JobEr
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let depth = if full { Depth::Full } else { Depth::Quick };
-    let images = read_images(&mut locked, depth)?;
+    let images = read_images(&mut locked.source(), depth)?;
     Ok(outcome(Some(card), None, images))
 }
 
@@ -85,11 +85,10 @@ pub(super) fn read_images(
     flash: &mut dyn Source,
     depth: Depth,
 ) -> Result<Vec<ImageReport>, JobError> {
-    let mut flash = Cached::new(flash);
-    let magics = scan(&mut flash)?.magics;
+    let magics = scan(flash)?.magics;
     let mut images = Vec::new();
     for start in magics {
-        let found = match read(&mut flash, start, Form::Striped, depth) {
+        let found = match read(flash, start, Form::Striped, depth) {
             Ok(image) => Ok(image),
             // The card failed: that is no answer about the image.
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),

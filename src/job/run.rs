@@ -4,12 +4,11 @@
 use super::activate::activate_as;
 use super::backup::{reserve, store};
 use super::session::{Facts, snapshot};
-use super::stop::Guarded;
 use super::store::digest;
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
-use crate::flash::{BootProbe, Boots, Event, Events, Flash, Phase, Stopped};
-use crate::image::{Depth, FlashAddr, Form, Image, Severity, Source, read, scan};
-use crate::plan::{Action, BootView, CardSnapshot, Plan, PlanReport, would_boot};
+use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
+use crate::image::{Contents, Depth, FlashAddr, Form, Image, Severity, Source, read, scan};
+use crate::plan::{BootView, CardSnapshot, Pass, Plan, PlanReport, would_boot};
 use std::path::{Path, PathBuf};
 
 /// What the jobs differ in, beside the plan.
@@ -42,6 +41,7 @@ pub(super) fn run(
     let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
     let _inside = span.enter();
     let facts = Facts::of(device)?;
+    let probe;
     let mut locked = device.lock()?;
     let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
     let plan = decide(&card);
@@ -84,30 +84,18 @@ pub(super) fn run(
         return Err(JobError::Interrupted);
     }
     drop(card);
-    let probe = Probe {
+    probe = Probe {
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
-    let mut guarded = Guarded::new(events, action.survives_interruption);
-    let mut next = Some(locked);
-    for pass in &action.passes {
-        let locked = match next.take() {
-            Some(locked) => locked,
-            None => Flash::lock(&mut device.card, &device.clock)?,
-        };
-        let stopped = |stopped| stopped_as(stopped, &backup.dir);
-        locked
-            .erase(&pass.sectors, &probe, &mut guarded)
-            .and_then(|erased| erased.write(&mut guarded))
-            .and_then(|written| written.verify(&mut guarded))
-            .and_then(|verified| verified.commit(&pass.signature, &mut guarded))
-            .map_err(stopped)?;
+    for pass in action.passes {
+        locked = one_pass(locked, pass, &probe, events).map_err(|stopped| JobError::Stopped {
+            stopped,
+            backup: Some(backup.dir.clone()),
+        })?;
     }
-    let boots = {
-        let mut locked = device.lock()?;
-        let boots = what_boots(&mut locked, &action)?;
-        confirm_boot(&boots, &action, &backup.dir)?;
-        boots
-    };
+    let boots = what_boots(&mut locked.source())?;
+    drop(locked);
+    confirm_boot(&boots, action.contents.as_ref(), &backup.dir)?;
     let activation = match (work.activate, boots.version) {
         (true, Some(version)) => Some(activate_as(device, &facts, Some(version), events)?),
         _ => None,
@@ -140,12 +128,21 @@ fn log_plan(plan: &Plan) {
     }
 }
 
-fn stopped_as(stopped: Stopped, backup: &Path) -> JobError {
-    tracing::error!(phase = ?stopped.phase, at = ?stopped.at, boots = ?stopped.boots, touched = stopped.touched, error = %stopped.source, "stopped");
-    JobError::Stopped {
-        stopped,
-        backup: Some(backup.to_owned()),
-    }
+/// One run of the typestate machine.
+fn one_pass<'c>(
+    locked: Locked<'c>,
+    pass: Pass,
+    probe: &'c Probe,
+    events: &mut dyn Events,
+) -> Result<Locked<'c>, Stopped> {
+    let done = locked
+        .erase(pass.sectors, probe, events)?
+        .write(events)?
+        .verify(events)?
+        .commit(&pass.signature, events)?;
+    let evidence = done.evidence();
+    tracing::info!(bytes = evidence.bytes, "verified and committed");
+    Ok(done.relock())
 }
 
 /// Says for the flash room what would boot.
@@ -168,8 +165,7 @@ impl BootProbe for Probe {
 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this looks at
 /// what a boot ROM looks for: signatures, and what stands behind the first one.
-fn what_boots(flash: &mut dyn Source, action: &Action) -> Result<BootReport, JobError> {
-    let _ = action;
+fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
     let magics = scan(flash)?.magics;
     for start in magics {
         let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {
@@ -207,8 +203,12 @@ fn boot_report(view: &BootView) -> BootReport {
 }
 
 /// The burn ends by reading what would boot: it must be what was written.
-fn confirm_boot(found: &BootReport, action: &Action, backup: &Path) -> Result<(), JobError> {
-    let Some(contents) = &action.contents else {
+fn confirm_boot(
+    found: &BootReport,
+    written: Option<&Contents>,
+    backup: &Path,
+) -> Result<(), JobError> {
+    let Some(contents) = written else {
         return Ok(());
     };
     let wanted = contents.image().info.as_ref().and_then(|i| i.fw_version);

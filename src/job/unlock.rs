@@ -1,9 +1,13 @@
 //! `unlock`: free a stale semaphore, after proof that nobody holds it.
 
 use super::{Device, JobError};
-use crate::card::{Semaphore, SemaphoreState};
-use crate::flash::Events;
+use crate::card::{Semaphore, SemaphoreState, Staleness};
+use crate::flash::{Event, Events};
 use serde::Serialize;
+use std::time::Duration;
+
+/// Longer than the longest erase (flash-hardware §5.4), during which a live owner may show nothing.
+const WATCH: Duration = Duration::from_secs(7);
 
 /// One semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +43,72 @@ pub fn unlock(
     confirm: &mut dyn FnMut(&[String]) -> bool,
     events: &mut dyn Events,
 ) -> Result<UnlockOutcome, JobError> {
-    let _ = (device, confirm, events);
-    todo!()
+    let mut held = Vec::new();
+    let mut proof = Vec::new();
+    let mut reports = Vec::new();
+    for semaphore in [Semaphore::FlashProgramming, Semaphore::Flash] {
+        let number = semaphore.number();
+        let before = device.card.look_at(semaphore)?;
+        reports.push(SemaphoreReport {
+            semaphore,
+            number,
+            before,
+            after: before,
+        });
+        if before == SemaphoreState::Free {
+            continue;
+        }
+        events.tell(Event::Note {
+            text: format!(
+                "semaphore {number} ({}) is taken: watching it for {} s",
+                semaphore.guards(),
+                WATCH.as_secs()
+            ),
+        });
+        match device.card.watch(semaphore, WATCH)? {
+            Staleness::InUse { why } => return Err(JobError::InUse { number, why }),
+            Staleness::Free => {}
+            Staleness::Stale { watched_ms } => {
+                proof.push(format!(
+                    "semaphore {number} ({}) stayed taken for {watched_ms} ms, the flash gateway stood idle and got no new command",
+                    semaphore.guards()
+                ));
+                held.push(semaphore);
+            }
+        }
+    }
+    if held.is_empty() {
+        return Ok(UnlockOutcome {
+            semaphores: reports,
+            nothing_to_do: true,
+            proof,
+        });
+    }
+    if !confirm(&proof) {
+        return Err(JobError::Declined);
+    }
+    // 63 before 40, as it is freed after every session.
+    for semaphore in held.into_iter().rev() {
+        tracing::warn!(semaphore = semaphore.number(), "stale semaphore freed");
+        device.card.release(semaphore)?;
+    }
+    for report in &mut reports {
+        report.after = device.card.look_at(report.semaphore)?;
+        if report.after == SemaphoreState::Held {
+            return Err(JobError::InUse {
+                number: report.number,
+                why: "it was taken again at once".into(),
+            });
+        }
+    }
+    // An erase of the dead owner may still run: opening a session waits for the chip
+    // (flash-hardware §3.4).
+    if !device.lock()?.is_idle()? {
+        proof.push("the flash chip is still busy".into());
+    }
+    Ok(UnlockOutcome {
+        semaphores: reports,
+        nothing_to_do: false,
+        proof,
+    })
 }

@@ -69,7 +69,7 @@ pub fn verify_card(
     // How long the images are is known only after reading them.
     let phase = Phase::Read;
     events.tell(Event::Started { phase, total: 0 });
-    let images = read_images(&mut locked, Depth::Full)?;
+    let images = read_images(&mut locked.source(), Depth::Full)?;
     events.tell(Event::Finished { phase });
     let query = outcome(Some(card), None, images);
     Ok(VerifyOutcome {

@@ -264,6 +264,24 @@ impl Plan {
 }
 
 impl Action {
+    /// Passes hear a wish to stop after their first change only where the card then still boots.
+    pub(super) fn new(
+        target: Option<Target>,
+        contents: Option<Contents>,
+        mut passes: Vec<Pass>,
+        survives_interruption: bool,
+    ) -> Self {
+        for pass in &mut passes {
+            pass.sectors.interruptible = survives_interruption;
+        }
+        Self {
+            target,
+            contents,
+            passes,
+            survives_interruption,
+        }
+    }
+
     fn report(&self) -> Option<ActionReport> {
         let mut map = self.passes.first()?.sectors.map.clone();
         for pass in self.passes.iter().skip(1) {

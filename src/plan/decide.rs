@@ -305,13 +305,13 @@ fn place(
         && !idle
         && let Some(passes) = passes
     {
-        plan.action = Some(Action {
-            target: Some(target(layout, start)),
-            survives_interruption: failsafe
-                && (standing.is_some() || active.is_some_and(Found::boots)),
-            contents: Some(result),
+        let survives = failsafe && (standing.is_some() || active.is_some_and(Found::boots));
+        plan.action = Some(Action::new(
+            Some(target(layout, start)),
+            Some(result),
             passes,
-        });
+            survives,
+        ));
     }
     plan
 }

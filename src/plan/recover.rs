@@ -148,12 +148,12 @@ fn finish(
         from_version: version_of(left.and_then(Found::image)),
         to_version: version_of(result.as_ref().map(Contents::image)),
         action: match (ok && !idle, result, passes) {
-            (true, Some(contents), Some(passes)) => Some(Action {
-                target: Some(target(layout, start)),
-                contents: Some(contents),
+            (true, Some(contents), Some(passes)) => Some(Action::new(
+                Some(target(layout, start)),
+                Some(contents),
                 passes,
-                survives_interruption: false,
-            }),
+                false,
+            )),
             _ => None,
         },
     }

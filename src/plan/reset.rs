@@ -83,12 +83,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         from_version: version,
         to_version: version,
         action: match passes {
-            Some(passes) if ok && !idle => Some(Action {
-                target: None,
-                contents: None,
-                passes,
-                survives_interruption: true,
-            }),
+            Some(passes) if ok && !idle => Some(Action::new(None, None, passes, true)),
             _ => None,
         },
     }

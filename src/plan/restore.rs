@@ -128,12 +128,12 @@ fn finish(
         from_version: version_of(now.map(Contents::image)),
         to_version: version_of(old.map(Contents::image)),
         action: match (order, old) {
-            (Some(order), Some(old)) if ok && !idle => Some(Action {
-                target: Some(Target::WholeFlash),
-                contents: Some(old.clone()),
-                survives_interruption: order.survives,
-                passes: order.passes,
-            }),
+            (Some(order), Some(old)) if ok && !idle => Some(Action::new(
+                Some(Target::WholeFlash),
+                Some(old.clone()),
+                order.passes,
+                order.survives,
+            )),
             _ => None,
         },
     }

@@ -115,11 +115,18 @@ pub(super) fn protection(
         ));
     }
     let Some(range) = &protection.range else {
-        return Err(format!(
-            "status {:#04x}: blocks are write protected, which ones is not known for this chip",
+        return Ok(format!(
+            "status {:#04x}: the bits set protect no block",
             protection.status
         ));
     };
+    if part.unprotect_with.is_some() {
+        // SST25 and Atmel power up protected (flash-hardware §4.5 step 5).
+        return Ok(format!(
+            "status {:#04x}: protected since power-on, as this chip is; taken back for the session",
+            protection.status
+        ));
+    }
     let hit = match passes {
         Some(passes) => passes
             .iter()
