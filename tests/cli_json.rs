@@ -97,15 +97,15 @@ fn a_command_speaks_no_json() {
     document(&bench, &["activate"], 0);
     document(&bench, &["verify", "--against", "new.bin"], 0);
     document(&bench, &with(&["burn", "new.bin"]), 2);
-    document(&bench, &with(&["rom", "remove"]), 0);
-    document(&bench, &with(&["rom", "write", "rom.bin"]), 0);
-    document(&bench, &with(&["identity", "set", "--vsd", "mine"]), 0);
     let dir = burned["result"]["backup"]["dir"]
         .as_str()
         .unwrap()
         .to_owned();
     let restore = ["restore", &dir, "--yes", "--backup-dir", "backups"];
     document(&bench, &restore, 0);
+    document(&bench, &with(&["rom", "remove"]), 0);
+    document(&bench, &with(&["rom", "write", "rom.bin"]), 0);
+    document(&bench, &with(&["identity", "set", "--vsd", "mine"]), 0);
     let recover = [
         "recover",
         "new.bin",

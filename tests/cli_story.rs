@@ -98,7 +98,11 @@ fn a_power_cut_on_a_failsafe_card_ends_in_recovery() {
 fn a_wrong_bit_on_a_failsafe_card_is_committed() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"lying_write","op":60}"#);
-    burn(&bench).exits(6).one_clear_line().says("OldImage");
+    burn(&bench)
+        .exits(6)
+        .one_clear_line()
+        .says("the card still boots the old image")
+        .says("hint: type it again: cx3flash -d sim:card.cx3 burn new.bin --yes");
     bench
         .run(&["sim", "power-cycle", "card.cx3"])
         .exits(0)

@@ -91,7 +91,8 @@ impl Failure {
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> Vec<String> {
+/// What lies below an error, outermost first, without repetitions.
+pub(super) fn causes(error: &dyn std::error::Error) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut outer = error.to_string();
     let mut next = error.source();

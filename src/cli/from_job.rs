@@ -2,9 +2,9 @@
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::hints::{Code, Facts};
+use super::hints::{self, Code, Facts};
 use crate::card::CardError;
-use crate::flash::FlashError;
+use crate::flash::{Boots, FlashError, Phase, Stopped};
 use crate::image::{ImageError, PatchError};
 use crate::job::{ExitClass, JobError};
 use crate::plan::{CheckId, PlanReport};
@@ -34,6 +34,9 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
     match error {
         JobError::Stopped { stopped, backup } => {
             facts.backup = backup.as_deref();
+            failure.message = stopped_where(stopped);
+            failure.causes = super::failure::causes(&stopped.source);
+            failure.causes.insert(0, stopped.source.to_string());
             failure.result = Some(Box::new(json!({ "stopped": {
                 "phase": stopped.phase,
                 "at": stopped.at,
@@ -64,19 +67,32 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
         }
         _ => {}
     }
-    if failure.exit == Exit::NeedsRecover {
-        failure.hint = Some(recover_hint(&facts));
-    }
+    failure.hint = hints::after(failure.exit, failure.code, &facts);
     failure.with_hint(&facts)
 }
 
-/// After a stop that left nothing bootable the next step is the same whatever the cause was.
-fn recover_hint(facts: &Facts<'_>) -> String {
-    let hint = |code| super::hints::hint(code, facts).unwrap_or_default();
-    match facts.backup {
-        Some(_) => hint(Code::FlashFailed),
-        None => hint(Code::RecoveryMode),
-    }
+/// Where it stopped and what is left, for people.
+fn stopped_where(stopped: &Stopped) -> String {
+    let step = match stopped.phase {
+        Phase::Backup => "during the backup",
+        Phase::Erase => "while erasing",
+        Phase::Write => "while writing",
+        Phase::Verify => "while reading back",
+        Phase::Commit => "while making the new image bootable",
+        Phase::Read => "while reading",
+    };
+    let place = stopped
+        .at
+        .map(|at| format!(" at 0x{:06x}", at.0))
+        .unwrap_or_default();
+    let left = match (stopped.touched, stopped.boots) {
+        (false, _) => "nothing was changed",
+        (true, Boots::OldImage) => "the card still boots the old image",
+        (true, Boots::NewImage) => "the card boots the new image",
+        (true, Boots::Nothing) => "the card holds nothing that boots",
+        (true, Boots::Unknown) => "what the card would boot cannot be read",
+    };
+    format!("stopped {step}{place}; {left}")
 }
 
 fn code(error: &JobError) -> Code {

@@ -1,5 +1,6 @@
 //! What to type next: one table, one arm per failure worth advice.
 
+use super::exit::Exit;
 use serde::Serialize;
 use std::path::Path;
 
@@ -83,8 +84,6 @@ pub enum Code {
     InUse,
     /// Not a ConnectX-3.
     NotOurs,
-    /// The card is left without anything that boots.
-    RecoveryMode,
     /// The flash chip does not answer or is not known.
     FlashChip,
     /// Write protection.
@@ -196,7 +195,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::CardGone => "power the machine off and on, then: cx3flash list".into(),
         Code::SemaphoreHeld => format!("if no other tool is at work: {card} unlock"),
         Code::InUse => "let the other tool finish, then type the same again".into(),
-        Code::RecoveryMode | Code::NoImageOnCard => format!(
+        Code::NoImageOnCard => format!(
             "{card} recover {image} --identity BACKUP/identity.json   (or --guid G --mac M from the label)"
         ),
         Code::FlashFailed | Code::CardFailed if facts.backup.is_some() => {
@@ -228,6 +227,20 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         | Code::Unsound => return None,
     };
     Some(text)
+}
+
+/// Advice that follows from what is left on the card, whatever the cause was.
+#[must_use]
+pub(super) fn after(exit: Exit, code: Code, facts: &Facts<'_>) -> Option<String> {
+    match (exit, code) {
+        // Silence says nothing about the flash; power does.
+        (Exit::NeedsRecover | Exit::FailedBoots, Code::CardGone) => hint(Code::CardGone, facts),
+        (Exit::FailedBoots, Code::ActivateFailed) => None,
+        (Exit::FailedBoots, _) => facts.typed.map(|typed| format!("type it again: {typed}")),
+        (Exit::NeedsRecover, _) if facts.backup.is_some() => hint(Code::FlashFailed, facts),
+        (Exit::NeedsRecover, _) => hint(Code::NoImageOnCard, facts),
+        _ => None,
+    }
 }
 
 /// As a POSIX shell needs it.

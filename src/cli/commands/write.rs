@@ -10,12 +10,12 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
 use crate::cli::text;
-use crate::image::{Guid, Identity, Mac};
+use crate::image::{Guid, Identity, Image, Mac};
 use crate::job::{
-    self, BurnRequest, Confirm, Device, IdentityChange, JobError, RecoverRequest, RestoreRequest,
-    WriteOutcome,
+    self, BurnRequest, Confirm, Device, IdentityChange, ImageFile, JobError, RecoverRequest,
+    RestoreRequest, WriteOutcome,
 };
-use crate::plan::{BurnOptions, PlanReport, RomChoice};
+use crate::plan::{BurnOptions, CheckId, PlanReport, RomChoice};
 use serde_json::json as value;
 use std::path::Path;
 
@@ -47,7 +47,9 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
     if planned.plan.refused {
         // The same error a burn would end with, so that both say the same.
         let report = Box::new(planned.plan);
-        let failure = refusal(ctx, JobError::Refused { report }, Some(&args.image));
+        let error = JobError::Refused { report };
+        let psids = psids(&mut device, &error, Some(&image));
+        let failure = refusal(ctx, &error, Some(&args.image), psids.as_ref());
         return Err(failure.with_result(result));
     }
     Ok(Answer {
@@ -60,20 +62,38 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
     })
 }
 
-/// What the user is told of a refused plan; the hint knows the PSIDs.
-fn refusal(ctx: &Ctx<'_>, error: JobError, image: Option<&Path>) -> Failure {
-    let psids = match &error {
-        JobError::Refused { report } => text::hint_psids(report),
-        _ => None,
-    };
+/// PSID on the card and in the image, when that is what refuses. `--change-psid` wants `none` for
+/// a card without one.
+fn psids(
+    device: &mut Device,
+    error: &JobError,
+    image: Option<&ImageFile>,
+) -> Option<(String, String)> {
+    if !error.refused_by().contains(&CheckId::Psid) {
+        return None;
+    }
+    let psid = |image: &Image| image.info.as_ref().and_then(|i| i.psid.clone());
+    let wanted = psid(image?.contents.image())?;
+    let found = job::query_card(device, false).ok()?;
+    let active = found.images.get(found.active?)?.image.as_ref()?;
+    Some((psid(active).unwrap_or_else(|| "none".into()), wanted))
+}
+
+/// What the user is told of a refused plan.
+fn refusal(
+    ctx: &Ctx<'_>,
+    error: &JobError,
+    image: Option<&Path>,
+    psids: Option<&(String, String)>,
+) -> Failure {
     let facts = Facts {
         card: ctx.device.as_deref(),
         image,
-        psids: psids.as_ref().map(|(a, b)| (a.as_str(), b.as_str())),
+        psids: psids.map(|(from, to)| (from.as_str(), to.as_str())),
         typed: Some(&ctx.typed),
         ..Facts::default()
     };
-    crate::cli::from_job::failure(&error, &facts)
+    crate::cli::from_job::failure(error, &facts)
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<Answer, Failure> {
@@ -83,12 +103,9 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<Answer, Failure
         backup_dir: backup_dir(&args.write.backup_dir),
         activate: !args.activate.no_activate,
     };
-    write(
-        ctx,
-        &args.write,
-        Some(&args.image),
-        |device, confirm, events| job::burn(device, &image, &request, confirm, events),
-    )
+    write(ctx, &args.write, Some(&image), |device, confirm, events| {
+        job::burn(device, &image, &request, confirm, events)
+    })
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: &RestoreArgs) -> Result<Answer, Failure> {
@@ -109,12 +126,9 @@ pub(super) fn recover(ctx: &mut Ctx<'_>, args: &RecoverArgs) -> Result<Answer, F
         backup_dir: backup_dir(&args.write.backup_dir),
         activate: !args.activate.no_activate,
     };
-    write(
-        ctx,
-        &args.write,
-        Some(&args.image),
-        |device, confirm, events| job::recover(device, &image, &request, confirm, events),
-    )
+    write(ctx, &args.write, Some(&image), |device, confirm, events| {
+        job::recover(device, &image, &request, confirm, events)
+    })
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, args: &RomWriteArgs) -> Result<Answer, Failure> {
@@ -229,13 +243,14 @@ enum Asked {
 fn write(
     ctx: &mut Ctx<'_>,
     args: &WriteArgs,
-    image: Option<&Path>,
+    image: Option<&ImageFile>,
     work: impl FnOnce(
         &mut Device,
         Confirm<'_>,
         &mut crate::cli::progress::Progress,
     ) -> Result<WriteOutcome, JobError>,
 ) -> Result<Answer, Failure> {
+    let path = image.map(|i| i.path.as_path());
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
@@ -279,9 +294,10 @@ fn write(
             if let JobError::Refused { report } = &error {
                 ctx.out.text(&text::plan(report, colours));
             }
-            Err(refusal(ctx, error, image))
+            let psids = psids(&mut device, &error, image);
+            Err(refusal(ctx, &error, path, psids.as_ref()))
         }
-        Err(error) => Err(ctx.failure(&error, image)),
+        Err(error) => Err(ctx.failure(&error, path)),
     }
 }
 

@@ -5,7 +5,7 @@ mod query;
 mod verify;
 mod write;
 
-pub(super) use plan::{hint_psids, plan};
+pub(super) use plan::plan;
 pub(super) use query::{card_line, flash_line, query};
 pub(super) use verify::{against, verify};
 pub(super) use write::written;

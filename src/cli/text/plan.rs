@@ -39,7 +39,7 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
     if !plan.warnings.is_empty() {
         out.push_str("\nWarnings\n");
         for warning in &plan.warnings {
-            let _ = writeln!(out, "  ! {warning}");
+            out.push_str(&wrapped(warning, "  ! "));
         }
     }
     if plan.refused {
@@ -78,17 +78,31 @@ fn figures(action: &ActionReport) -> String {
     } else {
         "an interruption leaves a card that must be finished with `recover` or `restore`"
     };
-    format!(
-        "  {target}{} erases, {} programs ({}), about {}; {cut}\n",
+    let text = format!(
+        "{target}{} erases, {} programs ({}), about {}; {cut}",
         action.erases.len(),
         action.programs,
         units::kib(action.program_bytes),
         units::time(Duration::from_millis(action.estimate_ms)),
-    )
+    );
+    wrapped(&text, "  ")
 }
 
-/// PSID before and after, for the hint of a refused PSID change.
-pub(in crate::cli) fn hint_psids(plan: &PlanReport) -> Option<(String, String)> {
-    let change = plan.changes.iter().find(|c| c.field == "psid")?;
-    Some((change.from.clone()?, change.to.clone()?))
+/// Words in lines of at most 100 columns, indented as far as the first line's prefix.
+fn wrapped(text: &str, prefix: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut out = String::new();
+    let mut line = prefix.to_owned();
+    for word in text.split_whitespace() {
+        if line.len() > prefix.len() && line.chars().count() + word.chars().count() >= WIDTH {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = " ".repeat(prefix.len());
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+    out
 }
