@@ -1,7 +1,196 @@
 //! Arguments in, text and JSON out, exit codes. Decides nothing.
+//!
+//! [`main`] parses, runs one command through [`crate::job`], draws what came of it and ends with a
+//! number of [`Exit`]. stdout carries results, stderr people's text and progress; [`json`] is the
+//! contract for scripts.
+
+mod args;
+mod args_parts;
+mod args_sim;
+mod ask;
+mod commands;
+mod exit;
+mod failure;
+mod files;
+pub mod flint_text;
+mod from_job;
+mod hints;
+pub mod json;
+mod log;
+mod names;
+mod out;
+mod progress;
+mod sector_map;
+mod text;
+mod units;
+mod unknown;
+
+pub use args::Cli;
+pub use exit::Exit;
+pub use failure::Failure;
+pub use hints::Code;
+
+use clap::Parser;
+use commands::Ctx;
+use hints::Facts;
+use out::{Manner, Out};
+use progress::StopFlag;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// Run the program.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let stop = StopFlag::default();
+    let ended = execute(argv, None, &stop);
+    let mut out = Out::new(ended.manner);
+    if ended.manner.json && !ended.help {
+        out.json(&ended.document);
+    } else if let Some(failure) = &ended.failure {
+        out.error(&failure.text());
+    }
+    let problem = ended.stdout_problem.or_else(|| out.take_problem());
+    match problem {
+        None => ended.exit.into(),
+        Some(error) => {
+            let failure = Failure::from_error(Exit::Failed, Code::Stdout, &error)
+                .about("the results cannot be written to stdout");
+            out.error(&failure.text());
+            // What happened to the card counts more than what happened to the text.
+            match ended.exit {
+                Exit::Done => Exit::Failed.into(),
+                other => other.into(),
+            }
+        }
+    }
+}
+
+/// How one command line ended. Its text is on the streams already, its document is not.
+struct Ended {
+    exit: Exit,
+    manner: Manner,
+    document: Value,
+    failure: Option<Failure>,
+    /// Only help or the version was asked for.
+    help: bool,
+    stdout_problem: Option<std::io::Error>,
+}
+
+impl Ended {
+    /// Not even understood.
+    fn with(mut self, failure: Failure) -> Self {
+        let failure = failure.with_hint(&Facts::default());
+        self.document = json::document(None, None, Some(&failure), Exit::Usage);
+        self.failure = Some(failure);
+        self
+    }
+}
+
+/// Parse and run one command line. `manner` overrides `--json` and `-q` (the demo's steps talk as
+/// the demo does).
+fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ended {
+    let json_wanted = argv
+        .iter()
+        .take_while(|a| *a != "--")
+        .any(|a| a == "--json");
+    let typed = typed(&argv);
+    let cli = match Cli::try_parse_from(&argv) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error, json_wanted, &argv),
+    };
+    let manner = manner.unwrap_or(Manner {
+        json: cli.json,
+        quiet: cli.quiet,
+    });
+    let name = commands::name(&cli.command);
+    let job = commands::touches_card(&cli.command).then(|| name.replace(' ', "-"));
+    let log = log::start(job.as_deref(), cli.verbose);
+    tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
+    let mut out = Out::new(manner);
+    if let Some(path) = log.filter(|_| cli.verbose > 0) {
+        out.remark(&format!("log: {}", path.display()));
+    }
+    let mut ctx = Ctx {
+        out: &mut out,
+        device: cli.device.clone(),
+        stop,
+        typed,
+    };
+    let ran = commands::run(cli, &mut ctx);
+    let (exit, result, failure) = match ran {
+        Ok(answer) => (answer.exit, Some(answer.result), None),
+        Err(mut failure) => (
+            failure.exit,
+            failure.result.take().map(|r| *r),
+            Some(failure),
+        ),
+    };
+    tracing::info!(exit = exit.code(), "ended");
+    Ended {
+        exit,
+        manner,
+        document: json::document(Some(name), result.as_ref(), failure.as_ref(), exit),
+        failure,
+        help: false,
+        stdout_problem: out.take_problem(),
+    }
+}
+
+/// The command line as a shell needs it, without the path of the program.
+fn typed(argv: &[OsString]) -> String {
+    let words = argv
+        .iter()
+        .skip(1)
+        .map(|a| hints::quote(&a.to_string_lossy()));
+    std::iter::once("cx3flash".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Help, the version, or a command line that makes no sense.
+fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> Ended {
+    let help = !error.use_stderr();
+    let manner = Manner {
+        json: json_wanted,
+        quiet: false,
+    };
+    let mut out = Out::new(manner);
+    let mut ended = Ended {
+        exit: Exit::Usage,
+        manner,
+        document: Value::Null,
+        failure: None,
+        help,
+        stdout_problem: None,
+    };
+    if help {
+        out.raw(error.render().to_string().as_bytes());
+        ended.exit = Exit::Done;
+        ended.stdout_problem = out.take_problem();
+        return ended;
+    }
+    let rendered = error.render().to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if !json_wanted {
+            out.error(&rendered);
+        }
+        let failure = Failure::new(Exit::Usage, Code::Usage, "name a command");
+        return ended.with(Failure {
+            hint: unknown::hint(error, argv),
+            ..failure
+        });
+    }
+    let message = rendered
+        .lines()
+        .map(str::trim)
+        .take_while(|l| !l.is_empty() && !l.starts_with("Usage:"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let mut failure = Failure::new(Exit::Usage, Code::Usage, message);
+    failure.hint = unknown::hint(error, argv);
+    ended.with(failure)
 }

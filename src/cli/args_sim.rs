@@ -1,0 +1,119 @@
+//! `sim …`: simulated cards and test images.
+
+use super::args::{IdentityArgs, number};
+use crate::image::Version;
+use crate::sim::{CardSpec, SimPart};
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// `sim …`
+#[derive(Subcommand, Debug)]
+pub enum SimCommand {
+    /// Make a card file
+    Create(CreateArgs),
+    /// What a card file holds: silicon, chip, what would boot, counters, faults, misuse
+    Info {
+        /// Card file
+        file: PathBuf,
+    },
+    /// Let something go wrong from the next command on
+    Fault {
+        /// Card file
+        file: PathBuf,
+        /// The fault as JSON, e.g. '{"fault":"power_cut","op":100,"seed":1}'
+        fault: String,
+    },
+    /// Power off and on: boots, semaphores free, faults gone
+    PowerCycle {
+        /// Card file
+        file: PathBuf,
+    },
+    /// Make a valid image for tests
+    Image(ImageArgs),
+}
+
+/// Shapes of images.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Like {
+    /// The owner's card before: MT_1170110023, 2.35.5100, non-failsafe
+    #[value(name = "mcx311a-2.35.5100")]
+    Mcx311aOld,
+    /// The owner's card after: MT_1170110023, 2.42.5000, non-failsafe
+    #[value(name = "mcx311a-2.42.5000")]
+    Mcx311aNew,
+    /// MT_1200111023, 2.36.5150, failsafe
+    #[value(name = "mcx312b-2.36.5150")]
+    Mcx312bOld,
+    /// MT_1200111023, 2.42.5000, failsafe
+    #[value(name = "mcx312b-2.42.5000")]
+    Mcx312bNew,
+}
+
+/// `sim create`
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// Card file to make; must not exist
+    pub file: PathBuf,
+    /// Which board
+    #[arg(long, default_value = "mcx311a", value_parser = clap::builder::PossibleValuesParser::new(CardSpec::names()))]
+    pub board: String,
+    /// Image file to put on the flash [default: one built for the board]
+    #[arg(long, value_name = "FILE", conflicts_with = "blank")]
+    pub image: Option<PathBuf>,
+    /// Leave the flash blank: the card comes up in recovery mode
+    #[arg(long, conflicts_with_all = ["identity", "guid", "guids", "mac", "macs", "blank_guids", "vsd"])]
+    pub blank: bool,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Flash chip [default: the board's]
+    #[arg(long, value_name = "CHIP", value_parser = part)]
+    pub part: Option<SimPart>,
+    /// Silicon revision [default: the board's]
+    #[arg(long, value_name = "N")]
+    pub revision: Option<u8>,
+    /// PCI address shown by `list`
+    #[arg(long, value_name = "BDF")]
+    pub bdf: Option<String>,
+    /// Lock CR-space as a secure host does
+    #[arg(long)]
+    pub secure_host: bool,
+}
+
+/// `sim image`
+#[derive(Args, Debug)]
+pub struct ImageArgs {
+    /// Image file to make; must not exist
+    pub out: PathBuf,
+    /// Description as JSON; fields left out have the defaults of a ConnectX-3 A1 image
+    #[arg(long, value_name = "FILE.json", conflicts_with = "like")]
+    pub recipe: Option<PathBuf>,
+    /// Start from a known shape
+    #[arg(long, value_name = "SHAPE")]
+    pub like: Option<Like>,
+    /// PSID instead of the shape's
+    #[arg(long)]
+    pub psid: Option<String>,
+    /// Version instead of the shape's
+    #[arg(long, value_name = "A.B.C", id = "fw_version")]
+    pub fw_version: Option<Version>,
+    /// Bytes to fill up to
+    #[arg(long, value_name = "BYTES", value_parser = number)]
+    pub size: Option<u32>,
+    /// Seed of the filler code
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Put this expansion ROM in
+    #[arg(long, value_name = "FILE", conflicts_with = "no_rom")]
+    pub rom: Option<PathBuf>,
+    /// Without the shape's expansion ROM
+    #[arg(long)]
+    pub no_rom: bool,
+}
+
+fn part(text: &str) -> Result<SimPart, String> {
+    use serde::Deserialize;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+    let name: StrDeserializer<'_, Error> = text.into_deserializer();
+    SimPart::deserialize(name).map_err(|e| e.to_string())
+}

@@ -1,0 +1,228 @@
+//! `list`, `doctor`, `query`, `verify`: looking only.
+
+use super::{Answer, Ctx, backup_dir, json};
+use crate::cli::args::{QueryArgs, VerifyArgs};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::hints::{Code, Facts};
+use crate::cli::{json as documents, text};
+use crate::job::{self, ListEntry, QueryOutcome, VerifyOutcome};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Name ending of card files that are found without being named.
+const CARD_FILE: &str = "cx3";
+
+/// Card files in the current directory.
+fn cards_here() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(Path::new(".")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_file()))
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|n| Path::new(n).extension().is_some_and(|x| x == CARD_FILE))
+        .map(|n| format!("sim:{n}"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The only card there is.
+pub(super) fn only_card() -> Result<String, Failure> {
+    let mut found = cards_here();
+    match (found.pop(), found.as_slice()) {
+        (Some(only), []) => Ok(only),
+        (None, _) => Err(Failure::new(
+            Exit::NoCard,
+            Code::NoCardNamed,
+            "no card is named, and the current directory holds no card file (*.cx3)",
+        )
+        .with_hint(&Facts::default())),
+        (Some(last), others) => Err(Failure::new(
+            Exit::NoCard,
+            Code::Ambiguous,
+            format!("several cards here: {}, {last}", others.join(", ")),
+        )
+        .with_hint(&Facts {
+            card: Some(&last),
+            ..Facts::default()
+        })),
+    }
+}
+
+pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+    let selectors = match &ctx.device {
+        Some(named) => vec![named.clone()],
+        None => cards_here(),
+    };
+    let outcome = job::list(&selectors).map_err(|e| ctx.failure(&e, None))?;
+    if outcome.cards.is_empty() {
+        ctx.out.remark(
+            "no simulated cards here (*.cx3); real cards are not looked for in this version",
+        );
+    }
+    let mut table = String::new();
+    for card in &outcome.cards {
+        table.push_str(&list_line(card));
+    }
+    ctx.out.text(&table);
+    Ok(Answer::done(json(&outcome)))
+}
+
+fn list_line(card: &ListEntry) -> String {
+    let running = match (&card.running, card.recovery) {
+        (_, true) => "recovery mode".to_owned(),
+        (Some(version), false) => format!("running {version}"),
+        (None, false) => "no version".to_owned(),
+    };
+    let state = match &card.problem {
+        Some(problem) => format!("not ready: {problem}"),
+        None if card.ready => "ready".into(),
+        None => "not ready".into(),
+    };
+    format!(
+        "{}  {}  {}  {}  driver none (simulated)  {running}  {state}\n",
+        card.device,
+        card.bdf.as_deref().unwrap_or("-"),
+        card.board.as_deref().unwrap_or("-"),
+        card.chip_name.as_deref().unwrap_or("-"),
+    )
+}
+
+pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+    let card = ctx.card()?;
+    let outcome = job::doctor(&card, &backup_dir(&None)).map_err(|e| ctx.failure(&e, None))?;
+    let mut table = String::new();
+    for check in &outcome.checks {
+        let mark = if check.ok { "ok" } else { "NOT OK" };
+        let _ = writeln!(table, "{mark:7} {:15} {}", check.id, check.detail);
+        if let Some(fix) = check.fix.as_ref().filter(|_| !check.ok) {
+            let _ = writeln!(table, "{:23} fix: {fix}", "");
+        }
+    }
+    ctx.out.text(&table);
+    let result = json(&outcome);
+    if outcome.ok {
+        return Ok(Answer::done(result));
+    }
+    let wrong: Vec<&str> = outcome
+        .checks
+        .iter()
+        .filter(|c| !c.ok)
+        .map(|c| c.id)
+        .collect();
+    Err(Failure::new(
+        Exit::NotReady,
+        Code::Unhealthy,
+        format!("{card} is not ready: {}", wrong.join(", ")),
+    )
+    .with_result(result))
+}
+
+pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failure> {
+    let outcome = match &args.image {
+        Some(path) => job::query_image(&ctx.image(path)?),
+        None => {
+            let mut device = ctx.open()?;
+            job::query_card(&mut device, args.full).map_err(|e| ctx.failure(&e, None))?
+        }
+    };
+    ctx.out.text(&text::query(&outcome, args.full));
+    Ok(Answer::done(query_json(&outcome)))
+}
+
+/// The outcome with images in the documented form.
+fn query_json(outcome: &QueryOutcome) -> Value {
+    let mut value = json(outcome);
+    for (number, report) in outcome.images.iter().enumerate() {
+        value["images"][number]["image"] =
+            report.image.as_ref().map_or(Value::Null, documents::image);
+    }
+    value
+}
+
+pub(super) fn verify(ctx: &mut Ctx<'_>, args: &VerifyArgs) -> Result<Answer, Failure> {
+    if let Some(path) = &args.against {
+        return verify_against(ctx, path);
+    }
+    let outcome = match &args.image {
+        Some(path) => job::verify_image(&ctx.image(path)?),
+        None => {
+            let mut device = ctx.open()?;
+            let mut progress = ctx.progress();
+            job::verify_card(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?
+        }
+    };
+    ctx.out.text(&text::verify(&outcome));
+    let mut result = json(&outcome);
+    for (number, report) in outcome.images.iter().enumerate() {
+        result["images"][number]["image"] = report
+            .image
+            .as_ref()
+            .map_or(Value::Null, documents::verified_image);
+    }
+    if outcome.ok {
+        return Ok(Answer::done(result));
+    }
+    Err(unsound(ctx, &outcome).with_result(result))
+}
+
+/// The one line of a verify that found something.
+fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
+    let first = outcome
+        .images
+        .iter()
+        .find_map(|r| match (&r.image, &r.error) {
+            (None, Some(error)) => Some(error.clone()),
+            (Some(image), _) => image
+                .findings
+                .iter()
+                .find(|f| f.severity == crate::image::Severity::Error)
+                .map(|f| f.detail.clone()),
+            (None, None) => None,
+        });
+    match (&outcome.file, &ctx.device) {
+        (Some(file), _) => {
+            let mut failure = Failure::new(
+                Exit::Failed,
+                Code::Unsound,
+                format!("{} is not sound", file.display()),
+            );
+            failure.causes.extend(first);
+            failure
+        }
+        (None, device) => {
+            let name = device.as_deref().unwrap_or("the card");
+            let what = if outcome.images.is_empty() {
+                "holds no image"
+            } else {
+                "holds an image that is not sound"
+            };
+            let mut failure =
+                Failure::new(Exit::Failed, Code::UnsoundCard, format!("{name} {what}"));
+            failure.causes.extend(first);
+            failure.with_hint(&Facts {
+                card: device.as_deref(),
+                ..Facts::default()
+            })
+        }
+    }
+}
+
+fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
+    let file = ctx.image(path)?;
+    let mut device = ctx.open()?;
+    let mut progress = ctx.progress();
+    let outcome = job::verify_against(&mut device, &file, &mut progress)
+        .map_err(|e| ctx.failure(&e, Some(path)))?;
+    ctx.out.text(&text::against(&outcome));
+    let result = json(&outcome);
+    if outcome.equal {
+        return Ok(Answer::done(result));
+    }
+    let message = format!("the card does not hold what is in {}", path.display());
+    Err(Failure::new(Exit::Failed, Code::Differs, message).with_result(result))
+}

@@ -1,0 +1,186 @@
+//! One file per family of commands: arguments to requests, outcomes to text and JSON.
+
+mod card;
+mod demo;
+mod parts;
+mod shell;
+mod sim;
+mod write;
+
+use super::args::{Cli, Command};
+use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
+use super::args_sim::SimCommand;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::from_job;
+use super::hints::Facts;
+use super::out::Out;
+use super::progress::{Progress, StopFlag};
+use crate::job::{self, Device, ImageFile, JobError};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What a command has at hand.
+pub(super) struct Ctx<'a> {
+    /// The streams.
+    pub(super) out: &'a mut Out,
+    /// `-d`.
+    pub(super) device: Option<String>,
+    /// SIGINT and SIGTERM.
+    pub(super) stop: &'a StopFlag,
+    /// The command as typed, as a shell needs it.
+    pub(super) typed: String,
+}
+
+impl Ctx<'_> {
+    /// A listener for a job.
+    fn progress(&self) -> Progress {
+        Progress::new(self.out.manner(), self.stop.clone())
+    }
+
+    /// The card the user named, or the only one there is.
+    fn card(&mut self) -> Result<String, Failure> {
+        if let Some(named) = &self.device {
+            return Ok(named.clone());
+        }
+        let chosen = card::only_card()?;
+        self.out
+            .remark(&format!("using {chosen}, the only card here"));
+        self.device = Some(chosen.clone());
+        Ok(chosen)
+    }
+
+    /// The card, opened. From here on SIGINT and SIGTERM are wishes, not ends.
+    fn open(&mut self) -> Result<Device, Failure> {
+        let name = self.card()?;
+        if let Err(error) = self.stop.catch() {
+            self.out
+                .remark(&format!("signals cannot be caught: {error}"));
+        }
+        job::open(&name).map_err(|e| self.failure(&e, None))
+    }
+
+    /// What the user is told of a job's error.
+    fn failure(&self, error: &JobError, image: Option<&Path>) -> Failure {
+        tracing::error!(error = ?error, "failed");
+        let facts = Facts {
+            card: self.device.as_deref(),
+            image,
+            typed: Some(&self.typed),
+            ..Facts::default()
+        };
+        from_job::failure(error, &facts)
+    }
+
+    /// An image file.
+    fn image(&self, path: &Path) -> Result<ImageFile, Failure> {
+        job::read_image(path).map_err(|e| self.failure(&e, Some(path)))
+    }
+}
+
+/// Where backups go.
+fn backup_dir(named: &Option<PathBuf>) -> PathBuf {
+    named.clone().unwrap_or_else(job::default_backup_dir)
+}
+
+/// Do it.
+pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+    match cli.command {
+        Command::List => card::list(ctx),
+        Command::Doctor => card::doctor(ctx),
+        Command::Query(args) => card::query(ctx, &args),
+        Command::Verify(args) => card::verify(ctx, &args),
+        Command::Backup(args) => parts::backup(ctx, &args),
+        Command::Plan(args) => write::plan(ctx, &args),
+        Command::Burn(args) => write::burn(ctx, &args),
+        Command::Restore(args) => write::restore(ctx, &args),
+        Command::Recover(args) => write::recover(ctx, &args),
+        Command::Activate => parts::activate(ctx),
+        Command::Rom(RomCommand::Write(args)) => write::rom_write(ctx, &args),
+        Command::Rom(RomCommand::Remove(args)) => write::rom_remove(ctx, &args),
+        Command::Rom(args) => parts::rom(ctx, &args),
+        Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
+        Command::Config(ConfigCommand::Show { image }) => parts::config_show(ctx, image.as_deref()),
+        Command::Identity(IdentityCommand::Set(args)) => write::identity_set(ctx, &args),
+        Command::Identity(IdentityCommand::Show { image }) => {
+            parts::identity_show(ctx, image.as_deref())
+        }
+        Command::Flash(args) => parts::flash(ctx, &args),
+        Command::Unlock(args) => parts::unlock(ctx, &args),
+        Command::Sim(args) => sim::run(ctx, &args),
+        Command::Demo(args) => demo::run(ctx, &args),
+        Command::Completions(args) => shell::completions(ctx, &args),
+        Command::Man(args) => shell::man(ctx, &args),
+    }
+}
+
+/// What a command that did what it was asked to (or had nothing to do) leaves.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) exit: Exit,
+    pub(super) result: Value,
+}
+
+impl Answer {
+    fn done(result: Value) -> Self {
+        Self {
+            exit: Exit::Done,
+            result,
+        }
+    }
+}
+
+/// A serialisable outcome as JSON.
+fn json<T: serde::Serialize>(outcome: &T) -> Value {
+    // Outcomes are plain data with string keys; nothing in them can fail to serialise.
+    serde_json::to_value(outcome).unwrap_or_default()
+}
+
+/// Does it open a card? Then it is a job and has a log.
+pub(super) fn touches_card(command: &Command) -> bool {
+    match command {
+        Command::Query(args) => args.image.is_none(),
+        Command::Verify(args) => args.image.is_none(),
+        Command::Rom(RomCommand::Info { file }) => file.is_none(),
+        Command::Rom(RomCommand::Read { image, .. })
+        | Command::Config(ConfigCommand::Show { image })
+        | Command::Identity(IdentityCommand::Show { image }) => image.is_none(),
+        Command::Completions(_) | Command::Man(_) | Command::Sim(_) => false,
+        _ => true,
+    }
+}
+
+/// Name of a command in JSON and log names.
+pub(super) fn name(command: &Command) -> &'static str {
+    match command {
+        Command::List => "list",
+        Command::Doctor => "doctor",
+        Command::Query(_) => "query",
+        Command::Verify(_) => "verify",
+        Command::Backup(_) => "backup",
+        Command::Plan(_) => "plan",
+        Command::Burn(_) => "burn",
+        Command::Restore(_) => "restore",
+        Command::Recover(_) => "recover",
+        Command::Activate => "activate",
+        Command::Rom(RomCommand::Info { .. }) => "rom info",
+        Command::Rom(RomCommand::Read { .. }) => "rom read",
+        Command::Rom(RomCommand::Write(_)) => "rom write",
+        Command::Rom(RomCommand::Remove(_)) => "rom remove",
+        Command::Config(ConfigCommand::Show { .. }) => "config show",
+        Command::Config(ConfigCommand::Reset(_)) => "config reset",
+        Command::Identity(IdentityCommand::Show { .. }) => "identity show",
+        Command::Identity(IdentityCommand::Set(_)) => "identity set",
+        Command::Flash(FlashCommand::Info) => "flash info",
+        Command::Flash(FlashCommand::Read { .. }) => "flash read",
+        Command::Unlock(_) => "unlock",
+        Command::Sim(SimCommand::Create(_)) => "sim create",
+        Command::Sim(SimCommand::Info { .. }) => "sim info",
+        Command::Sim(SimCommand::Fault { .. }) => "sim fault",
+        Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
+        Command::Sim(SimCommand::Image(_)) => "sim image",
+        Command::Demo(_) => "demo",
+        Command::Completions(_) => "completions",
+        Command::Man(_) => "man",
+    }
+}

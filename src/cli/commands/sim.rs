@@ -1,0 +1,286 @@
+//! `sim …`: card files and test images.
+
+use super::{Answer, Ctx, json, write};
+use crate::cli::args_sim::{CreateArgs, ImageArgs, Like, SimCommand};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::hints::{Code, Facts};
+use crate::cli::{files, from_job, names, units};
+use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
+use crate::job::{self, IdentityChange};
+use crate::sim::{BootOutcome, CardSpec, Fault, SimCard};
+use serde_json::{Value, json as value};
+use std::fmt::Write as _;
+use std::path::Path;
+
+pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<Answer, Failure> {
+    match command {
+        SimCommand::Create(args) => create(ctx, args),
+        SimCommand::Info { file } => info(ctx, file),
+        SimCommand::Fault { file, fault } => inject(ctx, file, fault),
+        SimCommand::PowerCycle { file } => {
+            let card = open(file)?;
+            card.power_cycle();
+            ctx.out.text(&format!(
+                "power cycled; {}\n",
+                running_text(&card.running())
+            ));
+            Ok(Answer::done(info_json(file, &card)))
+        }
+        SimCommand::Image(args) => image(ctx, args),
+    }
+}
+
+fn open(path: &Path) -> Result<SimCard, Failure> {
+    SimCard::open(path).map_err(|e| from_job::card_file_failure(e, path))
+}
+
+fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
+    let mut spec = CardSpec::named(&args.board).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            Code::Usage,
+            format!("no board {} can be simulated", args.board),
+        )
+    })?;
+    spec.part = args.part.unwrap_or(spec.part);
+    spec.revision = args.revision.unwrap_or(spec.revision);
+    spec.secure_host = args.secure_host;
+    if let Some(bdf) = &args.bdf {
+        spec.bdf.clone_from(bdf);
+    }
+    let flash = if args.blank {
+        Vec::new()
+    } else {
+        flash_of(ctx, args, &spec)?
+    };
+    let card = SimCard::create(&args.file, spec, &flash)
+        .map_err(|e| from_job::card_file_failure(e, &args.file))?;
+    let spec = card.spec();
+    ctx.out.text(&format!(
+        "sim:{}  {} at {}, {}; {}\n",
+        args.file.display(),
+        spec.board,
+        spec.bdf,
+        names::of(&spec.part),
+        running_text(&card.running())
+    ));
+    Ok(Answer::done(info_json(&args.file, &card)))
+}
+
+/// What the flash of a fresh card holds: the image in the even half, with the identity wanted.
+fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>, Failure> {
+    let bytes = match &args.image {
+        Some(path) => ctx.image(path)?.contents.bytes().to_vec(),
+        None => built(&board_recipe(spec))?,
+    };
+    let change = match &args.identity.identity {
+        Some(path) => {
+            let whole = job::read_identity(path).map_err(|e| ctx.failure(&e, None))?;
+            IdentityChange {
+                guids: Some(whole.guids),
+                macs: Some(whole.macs),
+                vsd: Some(whole.vsd),
+            }
+        }
+        None => write::spelled_out(&args.identity)?,
+    };
+    let bytes = stamped(bytes, &change)?;
+    striped(&bytes, Half::Even, spec.part.size()).map_err(|e| build_failure(&e))
+}
+
+/// The image a board of this kind would have come with.
+fn board_recipe(spec: &CardSpec) -> Recipe {
+    let shape = if spec.hw_id == 0x1F7 {
+        Recipe::mcx312b_2_36_5150()
+    } else {
+        Recipe::mcx311a_2_35_5100()
+    };
+    Recipe {
+        supported_hw: vec![(spec.hw_id, spec.revision)],
+        ..shape
+    }
+}
+
+fn built(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
+    build(recipe).map_err(|e| build_failure(&e))
+}
+
+fn build_failure(error: &dyn std::error::Error) -> Failure {
+    Failure::from_error(Exit::Failed, Code::Recipe, error).about("no such image can be made")
+}
+
+/// The image with the parts of an identity that were spelled out; the others stay.
+fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> {
+    if *change == IdentityChange::default() {
+        return Ok(bytes);
+    }
+    let patch = |e: &dyn std::error::Error| {
+        Failure::from_error(Exit::Failed, Code::Patch, e).about("the identity cannot be put in")
+    };
+    let contents = Contents::from_file(&bytes).map_err(|e| patch(&e))?;
+    let old = contents.image().guids.as_ref();
+    let info = contents.image().info.as_ref();
+    let keep_guids = old.and_then(|g| g.guids.as_slice().try_into().ok());
+    let keep_macs = old.and_then(|g| g.macs.as_slice().try_into().ok());
+    let (Some(guids), Some(macs)) = (change.guids.or(keep_guids), change.macs.or(keep_macs)) else {
+        return Err(Failure::new(
+            Exit::Failed,
+            Code::Patch,
+            "the image has no GUID section of 6 entries",
+        ));
+    };
+    let vsd = change.vsd.clone().or_else(|| {
+        let raw = info.and_then(|i| i.vsd_raw.clone())?;
+        let end = raw.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+        Some(raw.get(..end)?.to_vec())
+    });
+    let identity = Identity {
+        guids,
+        macs,
+        vsd: vsd.unwrap_or_default(),
+    };
+    let patched = contents.with_identity(&identity).map_err(|e| patch(&e))?;
+    Ok(patched.bytes().to_vec())
+}
+
+fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<Answer, Failure> {
+    let fault: Fault = serde_json::from_str(text).map_err(|e| {
+        Failure::from_error(Exit::Usage, Code::Fault, &e)
+            .about(format!("no fault is called {text}"))
+            .with_hint(&Facts::default())
+    })?;
+    let card = open(path)?;
+    card.inject(fault.clone());
+    ctx.out.text(&format!("armed: {}\n", json(&fault)));
+    Ok(Answer::done(info_json(path, &card)))
+}
+
+fn running_text(outcome: &BootOutcome) -> String {
+    match outcome {
+        BootOutcome::Image { start, version } => {
+            format!("runs {version} from 0x{:x}", start.0)
+        }
+        BootOutcome::Recovery => "in recovery mode".into(),
+    }
+}
+
+fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
+    let card = open(path)?;
+    let spec = card.spec();
+    let counters = card.counters();
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "board       {} at {}, hardware id 0x{:x} revision {}, PCI id 15b3:{:04x}",
+        spec.board,
+        spec.bdf,
+        spec.hw_id,
+        spec.revision,
+        card.pci_device_id()
+    );
+    let _ = writeln!(
+        out,
+        "flash       {}, {}",
+        names::of(&spec.part),
+        units::kib(spec.part.size().into())
+    );
+    if spec.secure_host {
+        out.push_str("CR-space    locked (secure host)\n");
+    }
+    let _ = writeln!(out, "now         {}", running_text(&card.running()));
+    let _ = writeln!(out, "power-on    {}", running_text(&card.boot_outcome()));
+    let _ = writeln!(out, "reset       {}", running_text(&card.reset_outcome()));
+    let _ = writeln!(out, "semaphores  held: {:?}", card.semaphores_held());
+    let _ = writeln!(
+        out,
+        "counters    {} BAR reads, {} BAR writes, {} gateway commands, {} SPI bytes,\n            \
+         {} + {} erases (4K + 64K), {} programs, {} polls, {} card time",
+        counters.bar_reads,
+        counters.bar_writes,
+        counters.gateway_commands,
+        counters.spi_bytes,
+        counters.erases_4k,
+        counters.erases_64k,
+        counters.programs,
+        counters.polls,
+        units::time(std::time::Duration::from_nanos(counters.time_ns))
+    );
+    for fault in card.faults() {
+        let _ = writeln!(out, "fault       {}", json(&fault));
+    }
+    for misuse in card.misuse() {
+        let _ = writeln!(out, "misuse      access {}: {}", misuse.access, misuse.what);
+    }
+    ctx.out.text(&out);
+    Ok(Answer::done(info_json(path, &card)))
+}
+
+fn info_json(path: &Path, card: &SimCard) -> Value {
+    value!({
+        "card": format!("sim:{}", path.display()),
+        "spec": card.spec(),
+        "pci_device_id": card.pci_device_id(),
+        "running": card.running(),
+        "power_on": card.boot_outcome(),
+        "reset": card.reset_outcome(),
+        "silent": card.is_silent(),
+        "semaphores_held": card.semaphores_held(),
+        "counters": card.counters(),
+        "mutations": card.mutations(),
+        "faults": card.faults(),
+        "misuse": card.misuse(),
+        "misuse_count": card.misuse_count(),
+    })
+}
+
+fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<Answer, Failure> {
+    let mut recipe = match (&args.recipe, args.like) {
+        (Some(path), _) => read_recipe(path)?,
+        (None, None) => Recipe::default(),
+        (None, Some(Like::Mcx311aOld)) => Recipe::mcx311a_2_35_5100(),
+        (None, Some(Like::Mcx311aNew)) => Recipe::mcx311a_2_42_5000(),
+        (None, Some(Like::Mcx312bOld)) => Recipe::mcx312b_2_36_5150(),
+        (None, Some(Like::Mcx312bNew)) => Recipe::mcx312b_2_42_5000(),
+    };
+    if let Some(psid) = &args.psid {
+        recipe.psid.clone_from(psid);
+    }
+    recipe.version = args.fw_version.unwrap_or(recipe.version);
+    recipe.size = args.size.unwrap_or(recipe.size);
+    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    if let Some(path) = &args.rom {
+        let rom = job::read_rom(path).map_err(|e| ctx.failure(&e, None))?;
+        recipe.rom = Some(rom.bytes);
+    }
+    if args.no_rom {
+        recipe.rom = None;
+    }
+    let bytes = built(&recipe)?;
+    files::write_new(&args.out, &bytes)?;
+    ctx.out.text(&format!(
+        "{}  {} {}, {} bytes\n",
+        args.out.display(),
+        recipe.psid,
+        recipe.version,
+        bytes.len()
+    ));
+    Ok(Answer::done(value!({
+        "file": args.out,
+        "psid": recipe.psid,
+        "version": recipe.version,
+        "len": bytes.len(),
+        "start": FlashAddr(0),
+    })))
+}
+
+fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::from_error(Exit::Failed, Code::FileUnreadable, &e)
+            .about(format!("cannot read {}", path.display()))
+    })?;
+    serde_json::from_str(&text).map_err(|e| {
+        Failure::from_error(Exit::Failed, Code::Recipe, &e)
+            .about(format!("{} is no image description", path.display()))
+    })
+}

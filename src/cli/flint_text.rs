@@ -1,0 +1,300 @@
+//! What flint 4.21 prints of an image: same labels, order and padding (fs2-image §4.2, §8.2, §9.1).
+//! Pure functions from [`Image`] to text. Our own additions are not here.
+
+use crate::image::{
+    AddressMap, CrcVerdict, ExpRom, FlintVerdict, GuidSection, Half, Image, Info, Layout, Rom,
+    Version,
+};
+use std::fmt::Write as _;
+
+/// Column at which values start.
+const COLUMN: usize = 23;
+
+/// The only vendor id whose VSD and PSID flint shows (tag 8).
+const MELLANOX: u16 = 0x15B3;
+
+/// What a query shows beside the image itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueryText {
+    /// `query full`.
+    pub full: bool,
+    /// Firmware that runs on the card, when it is a card.
+    pub running: Option<Version>,
+}
+
+fn line(out: &mut String, label: &str, value: &str) {
+    let _ = writeln!(out, "{label:COLUMN$}{value}");
+}
+
+/// `query` / `query full` (fs2-image §9.1).
+#[must_use]
+pub fn query(image: &Image, show: QueryText) -> String {
+    let mut out = String::new();
+    line(&mut out, "Image type:", "FS2");
+    let none = Info::default();
+    let info = image.info.as_ref().unwrap_or(&none);
+    versions(&mut out, info, show);
+    if show.full {
+        full_lines(&mut out, info);
+    }
+    if let Some(product) = info.product_version.as_ref().filter(|p| !p.is_empty()) {
+        line(&mut out, "Product Version:", product);
+    }
+    if let Some(found) = &image.rom {
+        line(&mut out, "Rom Info:", &rom(found, COLUMN));
+    }
+    line(
+        &mut out,
+        "Device ID:",
+        &info.device_id.unwrap_or(0).to_string(),
+    );
+    if let Some(set) = info.hw_access_key {
+        let text = if set { "Enabled" } else { "Disabled" };
+        line(&mut out, "HW Access Key:", text);
+    }
+    line(
+        &mut out,
+        "Description:",
+        "Node             Port1            Port2            Sys image",
+    );
+    uids(&mut out, image.guids.as_ref());
+    match info.vsd_vendor_id {
+        None | Some(0 | MELLANOX) => {
+            line(&mut out, "VSD:", info.vsd.as_deref().unwrap_or(""));
+            line(&mut out, "PSID:", info.psid.as_deref().unwrap_or(""));
+        }
+        Some(other) => {
+            let _ = writeln!(
+                out,
+                "-W- Not a Mellanox FW image (vendor_id = 0x{other:04x}). VSD and PSID are not displayed."
+            );
+        }
+    }
+    if image.guids.as_ref().is_some_and(|g| g.blank) {
+        out.push_str("-W- GUIDs/MACs values and their CRC are not set.\n");
+    }
+    out
+}
+
+fn versions(out: &mut String, info: &Info, show: QueryText) {
+    let flashed = info.fw_version.filter(|v| *v != Version::default());
+    if let Some(version) = flashed {
+        line(out, "FW Version:", &version.to_string());
+    }
+    if let Some(running) = show.running.filter(|v| *v != Version::default())
+        && Some(running) != info.fw_version
+    {
+        line(out, "FW Version(Running):", &running.to_string());
+    }
+    if let Some(date) = info
+        .release_date
+        .filter(|d| (d.year_bcd, d.month_bcd, d.day_bcd) != (0, 0, 0))
+    {
+        line(out, "FW Release Date:", &date.to_string());
+    }
+}
+
+/// The lines that only `query full` shows.
+fn full_lines(out: &mut String, info: &Info) {
+    if let Some([a, b, c, d]) = info.min_fit_version.filter(|v| *v != [0; 4]) {
+        line(out, "Min FIT Version:", &format!("{a}.{b}.{c}.{d}"));
+    }
+    if let Some(mic) = info.mic_version.filter(|v| *v != Version::default()) {
+        let text = format!("{}.{}.{}", mic.major, mic.minor, mic.subminor);
+        line(out, "MIC Version:", &text);
+    }
+    if let Some(sectors) = info.config_sectors.filter(|s| *s != 0) {
+        line(out, "Config Sectors:", &sectors.to_string());
+    }
+    if let Some(pad) = info.config_pad.filter(|p| *p != 0) {
+        line(out, "Config Pad:", &pad.to_string());
+    }
+    if let Some(prs) = info.prs_name.as_ref().filter(|p| !p.is_empty()) {
+        line(out, "PRS Name:", prs);
+    }
+}
+
+fn uids(out: &mut String, section: Option<&GuidSection>) {
+    let Some(section) = section else {
+        // flint gives up before this line; a partial answer is more use to a person.
+        line(out, "GUIDs:", "unreadable");
+        return;
+    };
+    let guids: String = section.guids.iter().map(|g| format!("{g} ")).collect();
+    let _ = write!(out, "{:COLUMN$}{guids}", "GUIDs:");
+    if section.entries != 6 {
+        let _ = writeln!(
+            out,
+            "-W- Cannot get MAC address: Expecting 6 entries in guid section, got {}. Probably an old FW image. Please update.\n",
+            section.entries
+        );
+        return;
+    }
+    out.push('\n');
+    // The label is padded to 15, the two columns of the GUIDs above it are left blank.
+    let _ = write!(out, "{:15}{:24}", "MACs:", "");
+    for mac in &section.macs {
+        let _ = write!(out, "     {mac}");
+    }
+    if !section.blank {
+        bad_macs(out, section);
+    }
+    out.push('\n');
+}
+
+/// Printed between the MACs and the end of their line. The empty lines are flint's (measured with
+/// 4.21; fs2-image §9.1 has them a little differently).
+fn bad_macs(out: &mut String, section: &GuidSection) {
+    for (port, mac) in section.macs.iter().enumerate() {
+        let why = if mac.0 >> 48 != 0 {
+            "More than 48 bits are used."
+        } else if mac.0 & (1 << 40) != 0 {
+            "Multicast bit (bit 40) is set."
+        } else {
+            continue;
+        };
+        if port == 0 {
+            out.push_str("\n\n");
+        }
+        let _ = writeln!(out, "\n-W- Bad mac address ( {mac} ): {why}");
+    }
+}
+
+/// The value of `Rom Info:`, further blocks indented by `prefix` blanks (fs2-image §8.2).
+#[must_use]
+pub fn rom(rom: &Rom, prefix: usize) -> String {
+    if rom.blocks.is_empty() {
+        let why = rom
+            .error
+            .as_deref()
+            .unwrap_or("Cannot get ROM version. Signature not found.");
+        return format!("N/A (-E- {why})");
+    }
+    let blocks: Vec<String> = rom.blocks.iter().map(rom_block).collect();
+    let mut text = blocks.join(&format!("\n{:prefix$}", ""));
+    if let Some(warning) = &rom.warning {
+        let _ = write!(text, " (-W- {warning})");
+    }
+    text
+}
+
+fn rom_block(block: &ExpRom) -> String {
+    if block.product_id == 0xF {
+        let version = block.version_text.as_deref().unwrap_or("");
+        return format!("version_id={version} type=CLP ");
+    }
+    let Some(name) = &block.type_name else {
+        return format!("0x{:x} - Unknown ROM product ID\n", block.product_id);
+    };
+    let (a, b, c) = block.version;
+    let mut text = format!("type={name} version={a}.{b}.{c}");
+    if block.product_id < 0x10 {
+        return text;
+    }
+    if block.port != 0 {
+        let _ = write!(text, " port={}", block.port);
+    }
+    if block.protocol != 0xFF && block.product_id != 0x12 {
+        let name = match block.protocol {
+            0 => "IB",
+            1 => "ETH",
+            2 => "VPI",
+            _ => "N/A",
+        };
+        let _ = write!(text, " proto={name}");
+    }
+    let cpu = match block.cpu {
+        0 => return text,
+        1 => "AMD64",
+        2 => "AARCH64",
+        3 => "AMD64,AARCH64",
+        4 => "IA32",
+        _ => "N/A",
+    };
+    let _ = write!(text, " cpu={cpu}");
+    text
+}
+
+/// `verify`: heading, section table, verdict line (fs2-image §4).
+#[must_use]
+pub fn verify(image: &Image) -> String {
+    let mut out = heading(image);
+    for section in &image.sections {
+        out.push_str(&block(
+            section.at.0,
+            section.len,
+            &section.kind.name(),
+            &section.crc,
+        ));
+    }
+    if let Some(crc) = &image.full_crc {
+        out.push_str(&block(0, image.len, "Full Image", crc));
+    }
+    out.push_str(&verdict(&image.flint));
+    out
+}
+
+/// flint's closing line.
+#[must_use]
+pub fn verdict(verdict: &FlintVerdict) -> String {
+    const CANNOT: &str = "AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
+    match verdict {
+        FlintVerdict::Bootable => {
+            "\n-I- FW image verification succeeded. Image is bootable.\n\n".into()
+        }
+        FlintVerdict::Failed { text } => {
+            format!("-E- FW image verification failed: {text}. {CANNOT}\n")
+        }
+        FlintVerdict::NoGuidStatus { text } => {
+            format!("\n\n-E- Failed to get Guids status. {text}\n")
+        }
+        FlintVerdict::Undecided { reason } => format!("\nflint gives no verdict: {reason}\n"),
+        FlintVerdict::BlankGuids => {
+            format!("\n\n-E- FW image verification failed: BLANK GUIDS. {CANNOT}\n")
+        }
+    }
+}
+
+/// The lines above the table (fs2-image §4.2).
+#[must_use]
+pub fn heading(image: &Image) -> String {
+    match image.layout {
+        Layout::NonFailsafe => "\n     FS2 non failsafe image:\n\n".into(),
+        Layout::Failsafe { chunk_log2 } => {
+            let start = match image.map {
+                AddressMap::Contiguous => image.start.0,
+                AddressMap::Striped { half, chunk_log2 } => match half {
+                    Half::Even => 0,
+                    Half::Odd => 1_u32.checked_shl(chunk_log2.into()).unwrap_or(0),
+                },
+            };
+            let chunk = 1_u32.checked_shl(chunk_log2.into()).unwrap_or(0);
+            format!(
+                "\n     FS2 failsafe image. Start address: 0x{start:x}. Chunk size 0x{chunk:x}:\n\n     \
+                 NOTE: The addresses below are contiguous logical addresses. Physical addresses on\n           \
+                 flash may be different, based on the image start address and chunk size\n\n"
+            )
+        }
+    }
+}
+
+/// One line of the table.
+fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict) -> String {
+    let last = at.wrapping_add(len).wrapping_sub(1);
+    let place = format!("     /0x{at:08x}-0x{last:08x} (0x{len:06x})/ ({name})");
+    match crc {
+        CrcVerdict::Ok => format!("{place} - OK\n"),
+        CrcVerdict::Blank => format!("{place} - BLANK CRC (0xffff)\n"),
+        CrcVerdict::Wrong { computed, stored } => {
+            format!("{place} /0x{at:08x}/ - wrong CRC (exp:0x{computed:x}, act:0x{stored:x})\n")
+        }
+        CrcVerdict::TooBig { size } => format!("{place} - size too big (0x{size:x})\n"),
+        CrcVerdict::UnexpectedSize { size } => format!(
+            "     /0x{at:08x}/ ({name}) /0x{:08x}/ - unexpected size (0x{size:x})\n",
+            at.wrapping_add(4)
+        ),
+        // flint's text for it is in the verdict.
+        CrcVerdict::Unreadable { .. } => String::new(),
+        CrcVerdict::NotChecked => format!("{place} - not checked\n"),
+    }
+}

@@ -1,0 +1,146 @@
+//! The JSON a script reads. Text may change, this may not.
+//!
+//! With `--json` stdout is exactly one document:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `schema` | 1 |
+//! | `command` | the command as typed, e.g. `query`, `rom info`; absent when it was not understood |
+//! | `result` | what was found out or done; absent when nothing was |
+//! | `error` | absent when all went well, else `code` (stable name), `message` (one line), `causes` (list of lines, outermost first), `hint` (what to type, or null) |
+//! | `exit` | the exit code |
+//!
+//! A command that is refused may carry both: `plan` shows the plan as `result` and the refusal as
+//! `error`. Fields may be added; none is renamed, removed or given another meaning within a schema.
+//! Addresses, offsets and sizes are numbers in bytes; GUIDs, MACs and versions are strings.
+//!
+//! `image` (in `query`, `verify`, `burn` …):
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `format` | `FS2` |
+//! | `layout` | `{"kind": "non_failsafe"}` or `{"kind": "failsafe", "chunk_size": …}` |
+//! | `start` | flash address of its signature; 0 in a file |
+//! | `half` | `even`, `odd`; null for files and non-failsafe cards |
+//! | `len` | bytes, header to end of the last section |
+//! | `fw_version`, `mic_version` | `2.42.5000`; null = absent |
+//! | `release_date` | `2017-09-05` |
+//! | `device_id` | PCI device id the firmware presents |
+//! | `psid`, `vsd`, `product_version`, `prs_name` | text; null = tag absent |
+//! | `vsd_vendor_id`, `is_ga`, `hw_access_key`, `min_fit_version`, `config_sectors`, `config_pad`, `sector_size` | as the Image Info says; null = tag absent |
+//! | `supported_hw` | list of `{"hw_id", "revision"}`; null = tag absent |
+//! | `guids` | node, port 1, port 2, system image; null = unreadable |
+//! | `macs` | port 1, port 2 |
+//! | `guids_blank`, `guids_crc_ok` | of the GUID section |
+//! | `rom` | null, or `blocks` (each `product_id`, `type_name`, `version`, `device_id`, `port`, `protocol`, `cpu`), `size`, `warning`, `error` |
+//! | `findings` | list of `id`, `severity` (`note`, `warning`, `error`), `at`, `detail`, `flint_fails` |
+//! | `sound` | no finding is an error: may be burned |
+//!
+//! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
+//! (what flint's verify would say of the same bytes).
+
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::image::{AddressMap, Image, Layout, Section};
+use serde_json::{Value, json};
+
+/// Version of everything in this file.
+pub const SCHEMA: u32 = 1;
+
+/// The document.
+#[must_use]
+pub fn document(
+    command: Option<&str>,
+    result: Option<&Value>,
+    failure: Option<&Failure>,
+    exit: Exit,
+) -> Value {
+    let mut document = json!({ "schema": SCHEMA });
+    if let Some(command) = command {
+        document["command"] = json!(command);
+    }
+    if let Some(result) = result.filter(|r| !r.is_null()) {
+        document["result"] = result.clone();
+    }
+    if let Some(failure) = failure {
+        document["error"] = failure.json();
+    }
+    document["exit"] = json!(exit);
+    document
+}
+
+/// An image without its section table.
+#[must_use]
+pub fn image(image: &Image) -> Value {
+    let info = image.info.as_ref();
+    let guids = image.guids.as_ref();
+    let layout = match image.layout {
+        Layout::NonFailsafe => json!({ "kind": "non_failsafe" }),
+        Layout::Failsafe { chunk_log2 } => json!({
+            "kind": "failsafe",
+            "chunk_size": 1_u64.checked_shl(chunk_log2.into()),
+        }),
+    };
+    let half = match image.map {
+        AddressMap::Contiguous => None,
+        AddressMap::Striped { half, .. } => Some(half),
+    };
+    let date = info
+        .and_then(|i| i.release_date)
+        .map(|d| format!("{:04x}-{:02x}-{:02x}", d.year_bcd, d.month_bcd, d.day_bcd));
+    let supported: Option<Vec<Value>> = info.and_then(|i| i.supported_hw.as_ref()).map(|list| {
+        list.iter()
+            .map(|(id, rev)| json!({ "hw_id": id, "revision": rev }))
+            .collect()
+    });
+    json!({
+        "format": "FS2",
+        "layout": layout,
+        "start": image.start,
+        "half": half,
+        "len": image.len,
+        "fw_version": info.and_then(|i| i.fw_version),
+        "release_date": date,
+        "mic_version": info.and_then(|i| i.mic_version),
+        "min_fit_version": info.and_then(|i| i.min_fit_version),
+        "product_version": info.and_then(|i| i.product_version.as_ref()),
+        "prs_name": info.and_then(|i| i.prs_name.as_ref()),
+        "device_id": info.and_then(|i| i.device_id),
+        "psid": info.and_then(|i| i.psid.as_ref()),
+        "vsd": info.and_then(|i| i.vsd.as_ref()),
+        "vsd_vendor_id": info.and_then(|i| i.vsd_vendor_id),
+        "is_ga": info.and_then(|i| i.is_ga),
+        "hw_access_key": info.and_then(|i| i.hw_access_key),
+        "config_sectors": info.and_then(|i| i.config_sectors),
+        "config_pad": info.and_then(|i| i.config_pad),
+        "sector_size": info.and_then(|i| i.sector_size),
+        "supported_hw": supported,
+        "guids": guids.map(|g| &g.guids),
+        "macs": guids.map(|g| &g.macs),
+        "guids_blank": guids.map(|g| g.blank),
+        "guids_crc_ok": guids.map(|g| g.crc_ok),
+        "rom": image.rom,
+        "findings": image.findings,
+        "sound": image.is_sound(),
+    })
+}
+
+/// An image with its section table and flint's verdict.
+#[must_use]
+pub fn verified_image(from: &Image) -> Value {
+    let mut value = image(from);
+    value["sections"] = from.sections.iter().map(section).collect();
+    value["full_crc"] = json!(from.full_crc);
+    value["flint"] = json!(from.flint);
+    value
+}
+
+fn section(section: &Section) -> Value {
+    json!({
+        "kind": section.kind,
+        "name": section.kind.name(),
+        "at": section.at,
+        "len": section.len,
+        "crc": section.crc,
+    })
+}

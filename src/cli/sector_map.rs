@@ -1,0 +1,97 @@
+//! The flash drawn: one glyph per cell, 64 cells a row, addresses in front.
+
+use crate::flash::{SectorAction, SectorMap};
+use std::fmt::Write as _;
+
+/// Cells in one row.
+const ROW: usize = 64;
+
+/// (glyph, SGR colour) of a cell.
+fn glyph(action: SectorAction) -> (char, &'static str) {
+    match action {
+        SectorAction::Outside => ('.', "90"),
+        SectorAction::Keep => ('=', "32"),
+        SectorAction::Write => ('w', "33"),
+        SectorAction::Erase => ('e', "35"),
+        SectorAction::EraseWrite => ('W', "31"),
+        SectorAction::Protected => ('#', "36"),
+    }
+}
+
+const LEGEND: [(SectorAction, &str); 6] = [
+    (SectorAction::Keep, "kept (already right)"),
+    (SectorAction::Write, "blank, written"),
+    (SectorAction::EraseWrite, "erased and written"),
+    (SectorAction::Erase, "erased"),
+    (SectorAction::Outside, "not part of the job"),
+    (SectorAction::Protected, "guarded, never touched"),
+];
+
+/// Draw. Rows that look the same as the one before are drawn too: a flash of 4 MiB has 16 rows.
+#[must_use]
+pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
+    let mut out = String::new();
+    for (number, row) in map.cells.chunks(ROW).enumerate() {
+        let at = (number * ROW) as u64 * u64::from(map.cell);
+        let _ = write!(out, "  0x{at:06x}  ");
+        let mut last = "";
+        for cell in row {
+            let (c, colour) = glyph(*cell);
+            if colours && colour != last {
+                let _ = write!(out, "\x1b[{colour}m");
+                last = colour;
+            }
+            out.push(c);
+        }
+        out.push_str(if colours { "\x1b[0m\n" } else { "\n" });
+    }
+    for (action, meaning) in LEGEND {
+        let count = map.cells.iter().filter(|c| **c == action).count();
+        if count == 0 {
+            continue;
+        }
+        let (c, colour) = glyph(action);
+        let size = super::units::kib(count as u64 * u64::from(map.cell));
+        if colours {
+            let _ = writeln!(out, "  \x1b[{colour}m{c}\x1b[0m {meaning}: {size}");
+        } else {
+            let _ = writeln!(out, "  {c} {meaning}: {size}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::draw;
+    use crate::flash::{SectorAction, SectorMap};
+
+    fn map() -> SectorMap {
+        let mut cells = vec![SectorAction::Outside; 130];
+        cells[0] = SectorAction::EraseWrite;
+        cells[1] = SectorAction::Keep;
+        cells[129] = SectorAction::Protected;
+        SectorMap {
+            cell: 0x1000,
+            cells,
+        }
+    }
+
+    #[test]
+    fn cells_are_lost_or_at_the_wrong_address() {
+        let text = draw(&map(), false);
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[0], format!("  0x000000  W={}", ".".repeat(62)));
+        assert_eq!(rows[1], format!("  0x040000  {}", ".".repeat(64)));
+        assert_eq!(rows[2], "  0x080000  .#");
+        assert!(text.contains("  W erased and written: 4 KiB\n"), "{text}");
+        assert!(!text.contains("blank, written"), "{text}");
+    }
+
+    #[test]
+    fn colours_leak_where_none_are_wanted() {
+        assert!(!draw(&map(), false).contains('\x1b'));
+        let coloured = draw(&map(), true);
+        assert_eq!(coloured.matches("\x1b[0m\n").count(), 3);
+    }
+}

@@ -1,0 +1,83 @@
+//! `verify`: flint's table and verdict, then ours, which is the stricter one.
+
+use super::{card_line, findings, half_name};
+use crate::cli::flint_text;
+use crate::image::FlintVerdict;
+use crate::job::{AgainstOutcome, ImageReport, VerifyOutcome};
+use std::fmt::Write as _;
+
+/// The whole answer.
+pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
+    let mut out = String::new();
+    if let Some(card) = &outcome.card {
+        let _ = writeln!(out, "{}", card_line(card));
+    }
+    for report in &outcome.images {
+        if outcome.images.len() > 1 || report.half.is_some() {
+            let half = report.half.map_or("image", half_name);
+            let starts = if report.boots { ", would start" } else { "" };
+            let _ = writeln!(out, "\n{half} at 0x{:x}{starts}:", report.start.0);
+        }
+        one(&mut out, report);
+    }
+    if outcome.images.is_empty() {
+        out.push_str("no image on the card\n");
+    }
+    for place in &outcome.stale {
+        let _ = writeln!(
+            out,
+            "a stale signature at 0x{:x}, where no image may start",
+            place.0
+        );
+    }
+    out
+}
+
+fn one(out: &mut String, report: &ImageReport) {
+    let Some(image) = &report.image else {
+        let why = report.error.as_deref().unwrap_or("unreadable");
+        let _ = writeln!(out, "\ncx3flash: no image here: {why}");
+        return;
+    };
+    out.push_str(&flint_text::verify(image));
+    if !out.ends_with("\n\n") {
+        out.push('\n');
+    }
+    findings(out, &image.findings);
+    out.push_str(if image.is_sound() {
+        match image.flint {
+            FlintVerdict::Bootable => "cx3flash: the image is sound\n",
+            _ => "cx3flash: the image is sound; flint's complaint is no reason against burning it\n",
+        }
+    } else if image.flint == FlintVerdict::Bootable {
+        "cx3flash: the image is NOT sound: flint lets the errors listed above pass, cx3flash does not\n"
+    } else {
+        "cx3flash: the image is NOT sound\n"
+    });
+}
+
+/// `verify --against`.
+pub(in crate::cli) fn against(outcome: &AgainstOutcome) -> String {
+    let mut out = format!(
+        "{}\n  card  sha256 {} (image at 0x{:x}, identity masked)\n  file  sha256 {} ({}, identity masked)\n",
+        card_line(&outcome.card),
+        outcome.card_sha256,
+        outcome.start.0,
+        outcome.file_sha256,
+        outcome.file.display(),
+    );
+    if outcome.identical {
+        out.push_str("equal, identity included\n");
+    } else if outcome.equal {
+        out.push_str("equal, identity (GUIDs, MACs, VSD) aside\n");
+    } else if let Some(found) = outcome.difference {
+        let _ = writeln!(
+            out,
+            "different: {} bytes, the first at 0x{:08x}",
+            found.count, found.at.0
+        );
+    } else {
+        out.push_str("different\n");
+    }
+    out
+}
