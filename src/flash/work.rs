@@ -1,0 +1,361 @@
+//! The steps of a job, behind the states.
+
+use super::session::Session;
+use super::soundness;
+use super::source::{Cache, FlashSource};
+use super::{Boots, Event, Events, Evidence, FlashError, Phase, Protection, SectorPlan, Stopped};
+use crate::image::{FlashAddr, Source};
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+
+/// Bytes read at both ends of every 4 KiB of an erased sector. The erase itself is proven by the
+/// chip (WEL seen set, WIP seen cleared); the samples catch an erase that hit another place or
+/// nothing at all, and [`super::Written::verify`] reads every byte that counts.
+const BLANK_SAMPLE: u32 = 16;
+/// Bytes between two samples.
+const BLANK_STEP: u32 = 0x1000;
+
+/// Bytes of the body verified between two pieces of news.
+const VERIFY_STEP: usize = 0x1_0000;
+
+/// The last act: what makes the new image bootable and the old one not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The 16 bytes, or `None` when the job has none to write (equal already, or a job that leaves
+    /// the signature alone).
+    pub bytes: Option<[u8; 16]>,
+    /// Value for the boot address register (image start << 8), if it should be set.
+    pub boot_address: Option<u32>,
+    /// Signatures to void afterwards (first word programmed to 0).
+    pub retire: Vec<FlashAddr>,
+}
+
+/// Says what would boot; the flash room does not know images.
+pub trait BootProbe {
+    /// Judge from the flash alone.
+    fn boots(&self, flash: &mut dyn Source) -> Boots;
+}
+
+/// What every state has.
+pub(super) struct Core<'c> {
+    pub(super) session: Session<'c>,
+    pub(super) cache: Cache,
+}
+
+/// A job under way.
+pub(super) struct Work<'c> {
+    pub(super) core: Core<'c>,
+    plan: SectorPlan,
+    probe: &'c dyn BootProbe,
+    touched: bool,
+    /// Digest of everything that shall read back, taken before anything changes.
+    promised: [u8; 32],
+}
+
+/// Where a step failed, and why.
+pub(super) type Fault = (Option<FlashAddr>, FlashError);
+
+impl<'c> Core<'c> {
+    pub(super) fn new(session: Session<'c>) -> Self {
+        let cache = Cache::new(session.part.geometry.size);
+        Self { session, cache }
+    }
+
+    pub(super) fn source(&mut self) -> FlashSource<'_, 'c> {
+        FlashSource::new(&mut self.session, &mut self.cache)
+    }
+}
+
+impl<'c> Work<'c> {
+    pub(super) fn new(core: Core<'c>, plan: SectorPlan, probe: &'c dyn BootProbe) -> Self {
+        Self {
+            core,
+            plan,
+            probe,
+            touched: false,
+            promised: [0; 32],
+        }
+    }
+
+    pub(super) fn stop(
+        mut self,
+        phase: Phase,
+        at: Option<FlashAddr>,
+        source: FlashError,
+    ) -> Stopped {
+        self.core.cache.forget();
+        let boots = match self.core.session.settle() {
+            Ok(()) => self.probe.boots(&mut self.core.source()),
+            Err(_) => Boots::Unknown,
+        };
+        tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
+        Stopped {
+            phase,
+            at,
+            boots,
+            touched: self.touched,
+            source,
+        }
+    }
+
+    /// A wish to stop counts before the first change always, later only where another image boots.
+    fn heed(&self, events: &dyn Events) -> Result<(), Fault> {
+        if events.stop_wanted() && (!self.touched || self.plan.interruptible) {
+            return Err((None, FlashError::Interrupted));
+        }
+        Ok(())
+    }
+
+    pub(super) fn erase(&mut self, events: &mut dyn Events) -> Result<(), Fault> {
+        let erases = self.plan.erases.clone();
+        let total = erases.iter().map(|(_, size)| u64::from(size.bytes())).sum();
+        events.tell(Event::Started {
+            phase: Phase::Erase,
+            total,
+        });
+        self.heed(events)?;
+        soundness::check(&self.plan, &self.core.session.part).map_err(|e| (None, e))?;
+        self.promised = digest(&self.plan.expect);
+        self.check_protection(events).map_err(|e| (None, e))?;
+        self.core.cache.forget();
+        if let Some(at) = self.plan.signature_at.filter(|_| self.plan.void_first) {
+            self.void(at)?;
+        }
+        let mut done = 0;
+        for (at, size) in erases {
+            self.heed(events)?;
+            self.touched = true;
+            let fail = |e| (Some(at), e);
+            self.core.session.erase(at, size).map_err(fail)?;
+            self.check_blank(at, size.bytes()).map_err(fail)?;
+            done += u64::from(size.bytes());
+            events.tell(Event::Advanced {
+                phase: Phase::Erase,
+                done,
+            });
+        }
+        events.tell(Event::Finished {
+            phase: Phase::Erase,
+        });
+        Ok(())
+    }
+
+    /// Nothing that must change may be protected (flash-hardware §5.3): a protected erase or
+    /// program does nothing and says nothing.
+    fn check_protection(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+        let session = &mut self.core.session;
+        session.refresh_protection()?;
+        let changes = soundness::changes(&self.plan);
+        let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
+        if hit(&session.protection).is_some()
+            && let Some(value) = session.part.unprotect_with
+        {
+            let status = session.protection.status;
+            session.unprotect(value)?;
+            events.tell(Event::Note {
+                text: format!(
+                    "power-up write protection taken back for this session (status {status:#04x})"
+                ),
+            });
+        }
+        match hit(&session.protection) {
+            None => Ok(()),
+            Some(range) => Err(protected(&session.protection, &range)),
+        }
+    }
+
+    fn check_blank(&mut self, at: FlashAddr, len: u32) -> Result<(), FlashError> {
+        let ends = (0..len)
+            .step_by(BLANK_STEP as usize)
+            .flat_map(|n| [n, n + BLANK_STEP - BLANK_SAMPLE]);
+        for offset in ends {
+            let first = at.0 + offset;
+            let mut sample = [0; BLANK_SAMPLE as usize];
+            self.core.session.read(FlashAddr(first), &mut sample)?;
+            if let Some((n, found)) = sample.iter().enumerate().find(|(_, b)| **b != 0xFF) {
+                return Err(FlashError::NotBlank {
+                    at: at.0,
+                    first: first + n as u32,
+                    found: *found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, events: &mut dyn Events) -> Result<(), Fault> {
+        let programs = std::mem::take(&mut self.plan.programs);
+        events.tell(Event::Started {
+            phase: Phase::Write,
+            total: programs.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+        });
+        let mut done = 0;
+        for (at, bytes) in programs {
+            self.heed(events)?;
+            self.touched = true;
+            self.core
+                .session
+                .program(at, &bytes)
+                .map_err(|e| (Some(at), e))?;
+            done += bytes.len() as u64;
+            events.tell(Event::Advanced {
+                phase: Phase::Write,
+                done,
+            });
+        }
+        events.tell(Event::Finished {
+            phase: Phase::Write,
+        });
+        Ok(())
+    }
+
+    pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<Evidence, Fault> {
+        let expect = std::mem::take(&mut self.plan.expect);
+        events.tell(Event::Started {
+            phase: Phase::Verify,
+            total: expect.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+        });
+        let mut hash = Sha256::new();
+        let mut done = 0;
+        for (at, bytes) in &expect {
+            for (n, wanted) in bytes.chunks(VERIFY_STEP).enumerate() {
+                self.heed(events)?;
+                let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
+                self.compare(at, wanted, &mut hash)?;
+                done += wanted.len() as u64;
+                events.tell(Event::Advanced {
+                    phase: Phase::Verify,
+                    done,
+                });
+            }
+        }
+        events.tell(Event::Finished {
+            phase: Phase::Verify,
+        });
+        let evidence = Evidence {
+            bytes: done,
+            digest: hash.finalize().into(),
+        };
+        if evidence.digest != self.promised {
+            let what = "what was verified is not what the job began with";
+            return Err((None, FlashError::Plan { at: 0, what }));
+        }
+        Ok(evidence)
+    }
+
+    fn compare(&mut self, at: FlashAddr, wanted: &[u8], hash: &mut Sha256) -> Result<(), Fault> {
+        let mut found = vec![0; wanted.len()];
+        let fail = |e| (Some(at), e);
+        self.core.session.read(at, &mut found).map_err(fail)?;
+        hash.update(&found);
+        let differs = found.iter().zip(wanted).position(|(f, w)| f != w);
+        match differs.and_then(|n| Some((n, *found.get(n)?, *wanted.get(n)?))) {
+            None => Ok(()),
+            Some((n, found, wanted)) => {
+                let at = at.0 + n as u32;
+                Err((
+                    Some(FlashAddr(at)),
+                    FlashError::Differs { at, found, wanted },
+                ))
+            }
+        }
+    }
+
+    /// Program a few bytes and see them there.
+    fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
+        if bytes.iter().any(|b| *b != 0xFF) {
+            self.touched = true;
+            self.core
+                .session
+                .program(at, bytes)
+                .map_err(|e| (Some(at), e))?;
+        }
+        self.compare(at, bytes, &mut Sha256::new())
+    }
+
+    fn void(&mut self, at: FlashAddr) -> Result<(), Fault> {
+        self.prove(at, &[0; 4])
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        signature: &Signature,
+        events: &mut dyn Events,
+    ) -> Result<(), Fault> {
+        events.tell(Event::Started {
+            phase: Phase::Commit,
+            total: 16,
+        });
+        self.core.cache.forget();
+        self.check_commit(signature)?;
+        if let (Some(at), Some(bytes)) = (self.plan.signature_at, signature.bytes) {
+            let (word0, rest) = bytes.split_at(4);
+            self.prove(FlashAddr(at.0 + 4), rest)?;
+            self.prove(at, word0)?;
+        }
+        if let Some(value) = signature.boot_address {
+            self.set_boot_address(value, events)?;
+        }
+        for at in &signature.retire {
+            self.void(*at)?;
+        }
+        events.tell(Event::Advanced {
+            phase: Phase::Commit,
+            done: 16,
+        });
+        events.tell(Event::Finished {
+            phase: Phase::Commit,
+        });
+        Ok(())
+    }
+
+    /// Before the first word of the signature: everything after it can be done, too.
+    fn check_commit(&self, signature: &Signature) -> Result<(), Fault> {
+        if signature.bytes.is_some() && self.plan.signature_at.is_none() {
+            let what = "the signature has no place in the plan";
+            return Err((None, FlashError::Plan { at: 0, what }));
+        }
+        let protection = &self.core.session.protection;
+        for at in &signature.retire {
+            let range = at.0..at.0.saturating_add(4);
+            if protection.touches(&range) {
+                return Err((Some(*at), protected(protection, &range)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only a software reset looks at this register (flash-hardware §6.5), so a refusal of it is
+    /// told, not fatal: a power cycle starts the new image all the same.
+    fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), Fault> {
+        let found = self
+            .core
+            .session
+            .gateway
+            .card
+            .set_boot_address(wanted)
+            .map_err(|e| (None, e.into()))?;
+        if found != wanted {
+            let error = FlashError::BootAddress { found, wanted };
+            events.tell(Event::Note {
+                text: format!("{error}: switch the power off and on to load the new firmware"),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn protected(protection: &Protection, range: &Range<u32>) -> FlashError {
+    FlashError::Protected {
+        status: protection.status,
+        what: format!("{:#010x}..{:#010x} must change", range.start, range.end),
+    }
+}
+
+fn digest(pieces: &[(FlashAddr, Vec<u8>)]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (_, bytes) in pieces {
+        hash.update(bytes);
+    }
+    hash.finalize().into()
+}
