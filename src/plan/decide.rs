@@ -121,9 +121,11 @@ fn pair_checks(
         CheckId::Version,
         base.map(|base| rules::version(own.map(Contents::image), base.image())),
     );
+    // A PSID out of a damaged section is no PSID; the identity check has said so.
     checks.add_if(
         CheckId::Psid,
-        pair.map(|(own, base)| rules::psid(own, base, options)),
+        pair.filter(|(own, _)| own.info_crc_ok)
+            .map(|(own, base)| rules::psid(own, base, options)),
     );
     checks.add_if(
         CheckId::ConfigPad,
@@ -372,11 +374,9 @@ impl Spot {
                 .map(|f| f.start)
                 .collect()
         } else {
-            if let Some((map, image)) = active
-                .and_then(|f| f.map().zip(f.image()))
-                .filter(|(map, _)| *map != self.map)
-            {
-                untouchable.extend(behind_signature(map, image.len));
+            let kept = active.and_then(|f| Some((f.map()?, f.len())));
+            if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
+                untouchable.extend(behind_signature(map, len));
             }
             retire_list(&card.scan.magics, self.start, &untouchable)
         };

@@ -23,7 +23,7 @@ mod rules;
 mod rules_flash;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};

@@ -1,6 +1,6 @@
 //! Decisions as tables: which check refuses what, where an image goes, what stays.
 
-mod bench;
+pub(crate) mod bench;
 mod decisions;
 mod places;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::flash::Boots;
-use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC, SectionKind};
+use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC, SectionKind, crc16, striped};
 use crate::plan::*;
 
 const EVEN: u32 = 0;
@@ -134,10 +134,31 @@ fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
         chunk_log2: Some(17),
         ..pro("2.36.5150")
     };
-    let old = own(&recipe);
-    let mut used = flash(2 << 20, &[(&old, Half::Even)]);
-    used[0x1_0000..0x1_0010].copy_from_slice(&MAGIC);
-    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    let mut rom = rom(752, 0x1007);
+    rom.resize(0x1_4000, 0x77);
+    let old = own(&crate::image::Recipe {
+        rom: Some(rom),
+        size: 0x2_8000,
+        ..recipe.clone()
+    });
+    let rom = old
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == SectionKind::Rom)
+        .unwrap();
+    // The builder would not put a signature there; the section's CRC is done again by hand.
+    let mut bytes = old.bytes().to_vec();
+    let crc_at = rom.end().0 as usize - 4;
+    let crc = |bytes: &[u8]| crc16(&bytes[rom.at.0 as usize..crc_at]).to_be_bytes();
+    assert_eq!(crc(&bytes)[..], bytes[crc_at + 2..crc_at + 4]);
+    bytes[0x1_0000..0x1_0010].copy_from_slice(&MAGIC);
+    let redone = crc(&bytes);
+    bytes[crc_at + 2..crc_at + 4].copy_from_slice(&redone);
+    let flash = striped(&bytes, Half::Even, 2 << 20).unwrap();
+    let card = snapshot_on(M25PX16, PRO, &flash, 0);
+    assert_eq!(card.scan.magics, [FlashAddr(0), FlashAddr(0x1_0000)]);
+    assert_eq!(card.whole().count(), 1);
     let image = file(&crate::image::Recipe {
         version: version("2.42.5000"),
         ..recipe
