@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// How many cuts to try.
 #[derive(Clone, Copy)]
-pub enum Points {
+pub(crate) enum Points {
     /// Every operation.
     Every,
     /// Every operation near the ends (where erases and the commit are), every `n`th between.
@@ -19,17 +19,17 @@ pub enum Points {
 
 /// What one sweep found, printed at the end.
 #[derive(Default)]
-pub struct Tally {
-    pub points: u64,
-    pub outcomes: BTreeMap<String, u64>,
+pub(crate) struct Tally {
+    pub(crate) points: u64,
+    pub(crate) outcomes: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    pub fn count(&mut self, outcome: &str) {
+    pub(crate) fn count(&mut self, outcome: &str) {
         *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
     }
 
-    pub fn print(&self, name: &str) {
+    pub(crate) fn print(&self, name: &str) {
         let outcomes: Vec<String> = self
             .outcomes
             .iter()
@@ -40,7 +40,7 @@ impl Tally {
 }
 
 /// Number of mutating operations `job` needs on a copy of `card`.
-pub fn operations(card: &SimCard, job: &dyn Fn(&SimCard) -> bool) -> u64 {
+pub(crate) fn operations(card: &SimCard, job: &dyn Fn(&SimCard) -> bool) -> u64 {
     let copy = card.fork();
     let before = copy.mutations();
     assert!(job(&copy), "the job must succeed without a cut");
@@ -57,7 +57,7 @@ fn wanted(points: Points, op: u64, total: u64) -> bool {
 
 /// Run `job` with the power cut at every operation, handing each remaining card (powered on again)
 /// to `judge`, which names the outcome.
-pub fn sweep(
+pub(crate) fn sweep(
     name: &str,
     card: &SimCard,
     points: Points,

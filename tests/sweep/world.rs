@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const SMALL_CHUNK_LOG2: u8 = 16;
 const SMALL_SIZE: u32 = 0x2_0000 - 0x2f4;
 
-pub fn version(text: &str) -> Version {
+pub(crate) fn version(text: &str) -> Version {
     text.parse().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn seed(text: &str) -> u64 {
 }
 
 /// A small failsafe Pro image.
-pub fn small_pro(text: &str) -> Recipe {
+pub(crate) fn small_pro(text: &str) -> Recipe {
     Recipe {
         version: version(text),
         chunk_log2: Some(SMALL_CHUNK_LOG2),
@@ -37,7 +37,7 @@ pub fn small_pro(text: &str) -> Recipe {
 }
 
 /// A small non-failsafe ConnectX-3 image.
-pub fn small_cx3(text: &str) -> Recipe {
+pub(crate) fn small_cx3(text: &str) -> Recipe {
     Recipe {
         version: version(text),
         rom: Some(RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000).build().unwrap()),
@@ -70,8 +70,8 @@ fn own(recipe: &Recipe) -> Contents {
 }
 
 /// A card, the image to burn, and room for backups.
-pub struct Bench {
-    pub card: SimCard,
+pub(crate) struct Bench {
+    pub(crate) card: SimCard,
     file: PathBuf,
     old: Option<Version>,
     new: Version,
@@ -101,7 +101,7 @@ impl Bench {
 
     /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
     /// remains of a third image whose signature was voided.
-    pub fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
+    pub(crate) fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
         let part = SimPart::W25q80;
         let mut flash = striped(own(old).bytes(), from, part.size()).unwrap();
         if other_used {
@@ -135,7 +135,7 @@ impl Bench {
     }
 
     /// The 2 MiB MCX312B with images of real size.
-    pub fn real_sized() -> Self {
+    pub(crate) fn real_sized() -> Self {
         let spec = CardSpec {
             hw_id: 0x1f7,
             revision: 0,
@@ -148,7 +148,7 @@ impl Bench {
         Self::new(card, Some(old.version), &Recipe::mcx312b_2_42_5000())
     }
 
-    pub fn non_failsafe(old: &Recipe, new: &Recipe) -> Self {
+    pub(crate) fn non_failsafe(old: &Recipe, new: &Recipe) -> Self {
         let spec = CardSpec {
             part: SimPart::W25q80,
             ..CardSpec::default()
@@ -158,7 +158,7 @@ impl Bench {
     }
 
     /// A ConnectX-3 whose flash is blank.
-    pub fn empty(new: &Recipe) -> Self {
+    pub(crate) fn empty(new: &Recipe) -> Self {
         let spec = CardSpec {
             part: SimPart::W25q80,
             ..CardSpec::default()
@@ -175,7 +175,11 @@ impl Bench {
         tempfile::tempdir_in(self.dir.path()).unwrap()
     }
 
-    pub fn burn(&self, card: &SimCard, options: &BurnOptions) -> Result<WriteOutcome, JobError> {
+    pub(crate) fn burn(
+        &self,
+        card: &SimCard,
+        options: &BurnOptions,
+    ) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         self.burn_into(card, options, backups.path())
     }
@@ -195,21 +199,21 @@ impl Bench {
         job::burn(&mut device, &self.image(), &request, &mut |_| true, &mut ())
     }
 
-    pub fn rom_remove(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
+    pub(crate) fn rom_remove(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
         job::rom_remove(&mut device, backups.path(), &mut |_| true, &mut ())
     }
 
     /// A backup of `card` that stays.
-    pub fn backup(&self, card: &SimCard) -> PathBuf {
+    pub(crate) fn backup(&self, card: &SimCard) -> PathBuf {
         let out = self.dir.path().join("kept");
         std::fs::create_dir_all(&out).unwrap();
         let mut device = job::open_sim(card, "sim").unwrap();
         job::backup(&mut device, &out, &mut ()).unwrap().dir
     }
 
-    pub fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
+    pub(crate) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
         let request = RestoreRequest {
@@ -220,7 +224,7 @@ impl Bench {
         job::restore(&mut device, &request, &mut |_| true, &mut ())
     }
 
-    pub fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
+    pub(crate) fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
         let request = RecoverRequest {
@@ -248,7 +252,7 @@ impl Bench {
     }
 
     /// P1: under either preference of the boot ROM the old or the new image starts. Names which.
-    pub fn boots_old_or_new(&self, card: &SimCard, op: u64) -> String {
+    pub(crate) fn boots_old_or_new(&self, card: &SimCard, op: u64) -> String {
         let outcomes = card.boot_outcomes();
         let name = |outcome| match self.own_version(card, outcome, op) {
             Some(v) if Some(v) == self.old => "old",
@@ -264,7 +268,7 @@ impl Bench {
     }
 
     /// P1 for jobs that keep the version.
-    pub fn boots_version(&self, card: &SimCard, op: u64, want: Version) -> String {
+    pub(crate) fn boots_version(&self, card: &SimCard, op: u64, want: Version) -> String {
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
             assert_eq!(
@@ -277,7 +281,7 @@ impl Bench {
     }
 
     /// `burn` again completes whatever was left.
-    pub fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
+    pub(crate) fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
         self.burn(card, options)
             .unwrap_or_else(|e| panic!("op {op}: burn again: {e}"));
         self.whole_and_new(card, op);
@@ -300,7 +304,7 @@ impl Bench {
     }
 
     /// Non-failsafe: the card boots its own image, or both ways back work.
-    pub fn mended(&self, card: &SimCard, op: u64) -> String {
+    pub(crate) fn mended(&self, card: &SimCard, op: u64) -> String {
         let outcome = card.boot_outcome();
         if self.own_version(card, &outcome, op).is_some() {
             self.completes(card, op, &BurnOptions::default());
@@ -344,7 +348,7 @@ impl Bench {
     }
 
     /// `recover` completes, or is refused because the image is already whole.
-    pub fn recover_or_whole(&self, card: &SimCard, op: u64) {
+    pub(crate) fn recover_or_whole(&self, card: &SimCard, op: u64) {
         match self.recover(card) {
             Ok(_) => {}
             Err(error) => assert!(
