@@ -117,7 +117,7 @@ fn odd_tag(bytes: &[u8], gph: usize) -> bool {
         if tag >> 24 == 0xFF || at + size > len {
             return false;
         }
-        if size % 4 != 0 {
+        if !size.is_multiple_of(4) {
             return true;
         }
         at += size + 4;
@@ -216,7 +216,7 @@ fn repaired_info(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
         }
         1 => {
             let at = body + rng.below(len / 4) * 4;
-            let value = (rng.below(24) as u32) << 24 | (rng.below(60) as u32) * 4;
+            let value = ((rng.below(24) as u32) << 24) | (rng.below(60) as u32 * 4);
             put(bytes, at, value);
             format!("tag {value:#010x} at {at:#x}")
         }

@@ -136,7 +136,8 @@ pub fn query(text: &str) -> Vec<(String, String)> {
             // A further ROM.
             if let Some((_, value)) = fields.last_mut() {
                 value.push('\n');
-                value.push_str(line.trim());
+                let more: Vec<&str> = line.split_whitespace().collect();
+                value.push_str(&more.join(" "));
             }
             continue;
         }

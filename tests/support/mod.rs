@@ -2,12 +2,22 @@
 //! it prints, what we say of the same bytes in the same form, fixture recipes, seeded damage.
 //! Each test crate takes what it needs.
 #![allow(dead_code, reason = "each test crate uses a part of these")]
+// clippy knows tests by their attribute only; helpers of tests are the same kind of code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a panic here is the report of a test, and pub is for the test crate"
+)]
 
+pub mod bench;
 pub mod damage;
 pub mod flint;
 pub mod flint_text;
 pub mod ours;
 
+pub mod roms;
 pub mod variants;
 
 /// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.

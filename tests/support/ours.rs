@@ -21,7 +21,7 @@ pub fn verify(bytes: &[u8], form: Form) -> Option<Verify> {
             code: 1,
         })
     };
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return without_table(&[], End::CannotOpen(UNALIGNED.into()));
     }
     if bytes.len() < 0x28 {
@@ -169,7 +169,8 @@ fn fields(image: &Image) -> Vec<(String, String)> {
             .map(str::trim)
             .filter(|l| !l.is_empty())
             .collect();
-        let value = lines.join("\n");
+        let squeeze = |line: &&str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let value = lines.iter().map(squeeze).collect::<Vec<_>>().join("\n");
         let value = value
             .strip_prefix("Rom Info: ")
             .unwrap_or(&value)

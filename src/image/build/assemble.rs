@@ -118,7 +118,7 @@ fn check_numbers(recipe: &Recipe) -> Result<(), BuildError> {
             recipe.boot2_blocks.into(),
             matches!(recipe.boot2_blocks, 1 | 2),
         ),
-        ("size", recipe.size.into(), recipe.size % 4 == 0),
+        ("size", recipe.size.into(), recipe.size.is_multiple_of(4)),
         // A larger one could not be pointed into (24 bits), nor fit half of any supported flash.
         ("size", recipe.size.into(), recipe.size <= 0x80_0000),
     ];

@@ -22,3 +22,5 @@ pub use rom::{BlockPlace, RomBlock, RomRecipe};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::recipes;

@@ -21,9 +21,9 @@ impl Contents {
         mask(&mut bytes, 0x20..0x24);
         let guid = (header.guid_body.0 as usize).saturating_sub(0x10);
         mask(&mut bytes, guid..guid.saturating_add(GUID_MASK));
-        if let Some(vsd) = self.vsd_at() {
-            mask(&mut bytes, vsd..vsd.saturating_add(VSD_MASK));
-        }
+        // Without tag 5 flint masks from the start of the Image Info body (measured on 4.21).
+        let vsd = self.vsd_at().unwrap_or(header.info_body.0 as usize);
+        mask(&mut bytes, vsd..vsd.saturating_add(VSD_MASK));
         // flint reads the size of the Image Info section after it masked. The mask of a GUID section
         // with 4 entries covers that GPH, and in 32-bit arithmetic the dword in front of the body
         // goes instead (measured on mstflint 4.21).
@@ -60,8 +60,9 @@ impl Contents {
     /// What a change of identity may touch.
     fn identity_ranges(&self) -> Vec<Range<usize>> {
         let header = &self.image().header;
+        let mut ranges = Vec::with_capacity(4);
         // Bits 15:0 of the word at 0x20.
-        let mut ranges = vec![0x22..0x24];
+        ranges.push(0x22..0x24);
         let body_to_crc = |at: ImageOffset, len: u32| at.0 as usize..(at.0 + len) as usize + 4;
         if let Some(guids) = self.pointed_at(SectionKind::Guid, header.guid_body) {
             ranges.push(body_to_crc(guids.body_at, guids.body_len));

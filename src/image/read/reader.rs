@@ -103,11 +103,13 @@ impl<'a> Reader<'a> {
         if len == 0 {
             return Ok(());
         }
-        // The first piece that the file does not hold whole.
-        let failing = self
-            .map
-            .runs(ImageOffset(at), len)
-            .find(|(start, run)| start.0.checked_add(*run).is_none_or(|end| end > self.size));
+        // The first piece that the file does not hold whole. A range that leaves 32 bits fails at its
+        // first piece already: flint cuts that at the wrapped end and gets a huge length (measured
+        // on mstflint 4.21 with an Image Info pointer into blank flash).
+        let wraps = end > u64::from(u32::MAX);
+        let failing = self.map.runs(ImageOffset(at), len).find(|(start, run)| {
+            wraps || start.0.checked_add(*run).is_none_or(|end| end > self.size)
+        });
         let offset = match failing {
             // "%#x" gives a plain 0 for zero.
             Some((FlashAddr(0), _)) | None => "0".to_owned(),
