@@ -1,5 +1,12 @@
 //! `--json` of every command: one document, our schema, the documented fields.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "support/cli.rs"]
 mod cli;
 
