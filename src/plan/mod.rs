@@ -22,6 +22,8 @@ mod restore;
 mod rules;
 mod rules_flash;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};
