@@ -1,5 +1,12 @@
 //! What a user does with a card, command by command, and what the exit codes promise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "support/cli.rs"]
 mod cli;
 

@@ -102,7 +102,7 @@ fn real_sized_burn() {
     sweep(
         "real size, sampled",
         &bench.card,
-        Points::Sampled(97),
+        Points::Sampled(397),
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
         &|card, op| {
             let left = bench.boots_old_or_new(card, op);

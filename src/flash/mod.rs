@@ -14,6 +14,7 @@ mod session;
 mod source;
 mod state;
 mod waits;
+mod work;
 
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};

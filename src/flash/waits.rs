@@ -16,9 +16,10 @@ const BUSY: u32 = 1 << 30;
 
 /// Wait for the gateway's busy bit to clear. No sleep: one operation is as long as a few reads.
 pub(super) fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(), FlashError> {
-    let start = clock.now();
+    let mut start = None;
     while card.read(Reg::GatewayCommand)? & BUSY != 0 {
-        if clock.now().saturating_sub(start) > GATEWAY_LIMIT {
+        let now = clock.now();
+        if now.saturating_sub(*start.get_or_insert(now)) > GATEWAY_LIMIT {
             // All ones would look like busy for ever; `read` has excluded that already, but the
             // card may have come back from a reset in between.
             card.check_present()?;

@@ -10,9 +10,9 @@ use cx3flash::plan::BurnOptions;
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
 use std::path::{Path, PathBuf};
 
-/// Chunk size of the small failsafe images: an image of 128 KiB lies in more than one chunk.
+/// Chunk size of the small failsafe images: an image of 68 KiB lies in two chunks.
 const SMALL_CHUNK_LOG2: u8 = 16;
-const SMALL_SIZE: u32 = 0x2_0000 - 0x2f4;
+const SMALL_SIZE: u32 = 0x1_1000 - 0x2f4;
 
 pub(crate) fn version(text: &str) -> Version {
     text.parse().unwrap()

@@ -1,12 +1,13 @@
 //! `backup`, `activate`, `unlock`, and the reading halves of `rom`, `config`, `identity`, `flash`.
 
-use super::{Answer, Ctx, backup_dir, json};
+use super::{Answer, Ctx, backup_dir};
 use crate::cli::args::{BackupArgs, ConfirmArgs};
 use crate::cli::args_parts::{FlashCommand, RomCommand};
 use crate::cli::ask::{Said, ask};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
+use crate::cli::json::outcome as json;
 use crate::cli::{flint_text, names, text, units};
 use crate::flash::PartSource;
 use crate::job::{self, IdentityOutcome, JobError, RomOutcome};
@@ -254,7 +255,7 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         if info.chained_reads {
             "right on this card"
         } else {
-            "wrong on this card, not used"
+            "not proven on this card, not used"
         }
     );
     ctx.out.text(&out);
