@@ -128,6 +128,11 @@ proptest! {
                 let reach = (at.0 + bytes.len() as u32).next_multiple_of(cell);
                 prop_assert!(reach > SIZE - 0x2000);
             }
+            Err(LayoutError::Guarded { at, .. }) => {
+                prop_assert!(at >= SIZE - 0x2000 || job.signature_at.is_some_and(|s| s.0 == at));
+                let end = job.body[0].0.0 + job.body[0].1.len() as u32;
+                prop_assert!(end > SIZE - 0x2000);
+            }
             Err(other) => prop_assert!(false, "{other}"),
             Ok(plan) => {
                 let now = apply(&flash, &plan);
@@ -262,4 +267,27 @@ fn an_erase_that_would_reach_guarded_bytes_is_refused() {
     );
     let plan = plan_sectors(&flash, &geometry(Some(70), Some(10)), &guarded).unwrap();
     assert_eq!(plan.erases, [(FlashAddr(0x1_0000), EraseSize::K4)]);
+}
+
+#[test]
+fn guarded_bytes_are_not_programmed_even_where_that_needs_no_erase() {
+    let mut flash = vec![0xFF; SIZE as usize];
+    let g = geometry(Some(70), Some(500));
+    let guarded = |at, signature_at| Job {
+        protected: vec![0x1_8000..0x1_A000],
+        signature_at,
+        ..job(at, vec![0x5A; 0x1000])
+    };
+    let error = plan_sectors(&flash, &g, &guarded(0x1_7800, None)).unwrap_err();
+    assert!(
+        matches!(error, LayoutError::Guarded { at: 0x1_8000, .. }),
+        "{error}"
+    );
+    let signature = Some(FlashAddr(0x1_9FF8));
+    let error = plan_sectors(&flash, &g, &guarded(0x1_A008, signature)).unwrap_err();
+    assert!(matches!(error, LayoutError::Guarded { .. }), "{error}");
+    // What stands there already is no change.
+    flash[0x1_8000..0x1_9000].fill(0x5A);
+    let plan = plan_sectors(&flash, &g, &guarded(0x1_8000, None)).unwrap();
+    assert!(plan.erases.is_empty() && plan.programs.is_empty());
 }

@@ -49,22 +49,15 @@ impl Reg {
 }
 
 impl Reg {
-    /// All ones there means that nobody answers: semaphores hold 0 or 1, the command register's
-    /// upper bits are written 0, the boot address is an address shifted left. A running version of
-    /// all ones and the recovery test are legal, and so are flash bytes.
+    /// All ones there means that nobody answers, even when the device id can be read a moment
+    /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0. What
+    /// the others hold is theirs: no firmware makes the recovery test all ones (§1.4), and flash
+    /// bytes may be anything.
     pub(super) fn never_all_ones(self) -> bool {
-        match self {
-            Self::DeviceId
-            | Self::Semaphore(_)
-            | Self::GatewayCommand
-            | Self::GatewayAddress
-            | Self::BootAddress
-            | Self::LinkDownReset => true,
-            Self::RunningVersion(_)
-            | Self::RecoveryTest
-            | Self::SoftwareReset
-            | Self::GatewayData(_) => false,
-        }
+        matches!(
+            self,
+            Self::DeviceId | Self::Semaphore(_) | Self::GatewayCommand
+        )
     }
 }
 

@@ -191,6 +191,17 @@ pub struct FlashHold<'c> {
     card: &'c mut Card,
 }
 
+impl FlashHold<'_> {
+    /// Software reset under the semaphores already held. The caller has seen WIP clear: a reset in
+    /// the middle of an erase may end in a card that finds no image (flash-hardware §7.1).
+    ///
+    /// # Errors
+    /// [`CardError::ResetTimeout`], or what the card says afterwards.
+    pub fn software_reset(&mut self) -> Result<(), CardError> {
+        self.card.reset_under_semaphore()
+    }
+}
+
 impl std::ops::Deref for FlashHold<'_> {
     type Target = Card;
     fn deref(&self) -> &Card {

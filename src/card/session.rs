@@ -1,7 +1,7 @@
 //! An opened card: every access goes through here.
 
 use super::chip::judge_device_id;
-use super::{CardError, Chip, Clock, CrSpace, Reg, RunningVersion};
+use super::{CardError, Chip, Clock, CrSpace, Reg, RunningVersion, Semaphore};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -100,17 +100,19 @@ impl Card {
         Ok(value)
     }
 
+    fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
+        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "write");
+        Ok(self.space.write(reg.offset(), value)?)
+    }
+
     /// Read one register, after the flush that earlier writes need.
     ///
     /// # Errors
     /// [`CardError::Gone`] when all ones cannot be meant, [`CardError::BadAccess`] for 0xbadacce5.
     pub fn read(&mut self, reg: Reg) -> Result<u32, CardError> {
-        self.flush()?;
-        let value = self.raw_read(reg)?;
-        match value {
-            u32::MAX if reg.never_all_ones() => Err(CardError::Gone {
-                register: reg.to_string(),
-            }),
+        self.confirm_writes()?;
+        match self.raw_read(reg)? {
+            u32::MAX => self.judge_all_ones(reg),
             // Flash bytes may look like anything, so for data the command register decides.
             BAD_ACCESS
                 if !matches!(reg, Reg::GatewayData(_))
@@ -124,32 +126,52 @@ impl Card {
         }
     }
 
+    /// All ones: the device id says whether the card is gone (P7). Flash data is blank most of the
+    /// time, so who reads it asks [`Card::check_present`] once per transfer instead.
+    fn judge_all_ones(&mut self, reg: Reg) -> Result<u32, CardError> {
+        if matches!(reg, Reg::GatewayData(_)) {
+            return Ok(u32::MAX);
+        }
+        let gone = || CardError::Gone {
+            register: reg.to_string(),
+        };
+        match judge_device_id(self.raw_read(Reg::DeviceId)?) {
+            Err(CardError::Gone { .. }) => Err(gone()),
+            Err(other) => Err(other),
+            Ok(_) if reg.never_all_ones() => Err(gone()),
+            Ok(_) => Ok(u32::MAX),
+        }
+    }
+
     /// Write one register. Posted on a memory road: the next read flushes.
     ///
     /// # Errors
     /// When the road fails.
     pub fn write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
-        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "write");
         self.wrote = true;
-        Ok(self.space.write(reg.offset(), value)?)
+        self.raw_write(reg, value)
     }
 
-    /// The write-flush rule of flash-hardware §2.3: free semaphore 32, then read it until it is
-    /// ours. A read of 0 proves that every earlier write has arrived.
-    fn flush(&mut self) -> Result<(), CardError> {
+    /// Make sure that every write so far has arrived. Reads do that by themselves; waits do it
+    /// before they start to count.
+    ///
+    /// The rule is that of flash-hardware §2.3: free semaphore 32, then read it until it is ours. A
+    /// read of 0 proves that every earlier write has arrived.
+    ///
+    /// # Errors
+    /// [`CardError::Gone`], [`CardError::FlushTimeout`].
+    pub fn confirm_writes(&mut self) -> Result<(), CardError> {
         if !self.wrote || !self.space.posts_writes() {
             return Ok(());
         }
         let semaphore = Reg::Semaphore(32);
-        self.space.write(semaphore.offset(), 0)?;
+        self.raw_write(semaphore, 0)?;
         let start = self.clock.now();
         loop {
             match self.raw_read(semaphore)? {
                 0 => break,
                 u32::MAX => {
-                    return Err(CardError::Gone {
-                        register: semaphore.to_string(),
-                    });
+                    self.judge_all_ones(semaphore)?;
                 }
                 _ if self.clock.now().saturating_sub(start) > FLUSH_LIMIT => {
                     return Err(CardError::FlushTimeout(FLUSH_LIMIT.as_millis() as u64));
@@ -166,7 +188,7 @@ impl Card {
     /// # Errors
     /// [`CardError::Gone`] and the other findings of the device id.
     pub fn check_present(&mut self) -> Result<(), CardError> {
-        self.flush()?;
+        self.confirm_writes()?;
         judge_device_id(self.raw_read(Reg::DeviceId)?).map(|_| ())
     }
 
@@ -200,35 +222,49 @@ impl Card {
         self.read(Reg::BootAddress)
     }
 
-    /// Software reset: takes semaphore 63 as the kernel driver does (the reset frees it), writes the
-    /// register, waits until the chip answers again and reads its identity anew.
+    /// Software reset: takes semaphore 63 as the kernel driver does, writes the register, waits
+    /// until the chip answers again and reads its identity anew.
     ///
-    /// The caller makes sure that no erase or program runs (flash-hardware §7.1, end).
+    /// The caller makes sure that no erase or program runs (flash-hardware §7.1, end); who has a
+    /// flash session open uses [`super::FlashHold::software_reset`].
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`], [`CardError::ResetTimeout`], or what the card says afterwards.
     pub fn software_reset(&mut self) -> Result<(), CardError> {
-        self.acquire(super::Semaphore::Flash)?;
+        self.acquire(Semaphore::Flash)?;
+        let back = self.reset_under_semaphore();
+        // The reset frees every semaphore (INFERRED, flash-hardware §7.1). Should it not, ours
+        // would keep every later session out, and nobody else had the card in between.
+        if let Err(error) = self.release(Semaphore::Flash) {
+            tracing::warn!(%error, "semaphore 63 not freed after the reset");
+        }
+        back
+    }
+
+    /// The reset itself; semaphore 63 is ours.
+    pub(super) fn reset_under_semaphore(&mut self) -> Result<(), CardError> {
         self.write(Reg::SoftwareReset, 1)?;
-        // The write is flushed by time: reading now would touch a chip in reset.
+        // This write is confirmed by time: a read now would touch a chip in reset.
         self.wrote = false;
         self.until_back()?;
         self.identify()
     }
 
-    /// Wait for the device id to be readable again.
+    /// Wait for a good device id. While the chip comes up it may say anything else; what it says
+    /// at the end of the wait is what is wrong with it.
     fn until_back(&mut self) -> Result<(), CardError> {
         self.clock.sleep(RESET_SILENCE);
         let start = self.clock.now();
         loop {
-            let id = self.raw_read(Reg::DeviceId)?;
-            if id != u32::MAX {
-                return Ok(());
-            }
+            let finding = match judge_device_id(self.raw_read(Reg::DeviceId)?) {
+                Ok(_) => return Ok(()),
+                Err(CardError::Gone { .. }) => {
+                    CardError::ResetTimeout((RESET_SILENCE + RESET_LIMIT).as_millis() as u64)
+                }
+                Err(other) => other,
+            };
             if self.clock.now().saturating_sub(start) > RESET_LIMIT {
-                return Err(CardError::ResetTimeout(
-                    (RESET_SILENCE + RESET_LIMIT).as_millis() as u64,
-                ));
+                return Err(finding);
             }
             self.clock.sleep(RESET_STEP);
         }

@@ -51,6 +51,14 @@ pub enum FlashError {
         /// Chip size.
         size: u32,
     },
+    /// The plan asks for what this machine does not do, so nothing of it is done.
+    #[error("the sector plan is not sound at {at:#010x}: {what}")]
+    Plan {
+        /// Where.
+        at: u32,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// An erased sector is not blank.
     #[error("sector {at:#010x} is not blank after erase: {found:#04x} at {first:#010x}")]
     NotBlank {

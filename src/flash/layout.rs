@@ -125,6 +125,16 @@ pub enum LayoutError {
         /// Its end.
         end: u32,
     },
+    /// Wanted bytes differ from protected ones, or the signature goes there.
+    #[error("changing {at:#010x} would write into protected {start:#010x}..{end:#010x}")]
+    Guarded {
+        /// First byte that would change.
+        at: u32,
+        /// Protected range.
+        start: u32,
+        /// Its end.
+        end: u32,
+    },
     /// Wanted bytes lie outside of the chip.
     #[error("{end:#x} bytes do not fit the {size:#x} byte flash")]
     TooLarge {

@@ -2,6 +2,7 @@
 
 use super::{FlashError, Geometry};
 use serde::Serialize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Where the times of a part come from.
@@ -30,6 +31,8 @@ pub struct FlashPart {
     /// Powers up protected; a write session clears that (§4.5 step 5: SST25 and Atmel only), with
     /// this value of status register 1.
     pub unprotect_with: Option<u8>,
+    /// A status write of one byte would clear status register 2: both are written (§5.3).
+    pub two_status_bytes: bool,
     /// How sure the times are.
     pub times: PartSource,
 }
@@ -39,6 +42,8 @@ struct Family {
     name: &'static str,
     vendor: u8,
     kind: u8,
+    /// Capacity codes (log2 of the size, or the vendor's own code) of the sizes that exist.
+    sizes: RangeInclusive<u8>,
     /// Typical times in µs: 4K erase (0 = none), 64K erase (0 = none), page program.
     times: (u32, u32, u32),
     protect_mask: u8,
@@ -47,95 +52,48 @@ struct Family {
 
 use PartSource::{Confirmed, Unconfirmed};
 
-/// Rows of §5.1 with 3-byte addresses. Protection bits (§5.3): BP0-2 in 4:2 and TB in 5 are common;
-/// bit 6 is SEC on Winbond and Spansion S25FL1 and BP3 on N25Q; Macronix and ISSI have BP in 5:2
-/// and QE in 6, which protects nothing. Families whose bit 6 no source describes keep it in the
-/// mask: refusing is cheaper than a silent no-op.
-const FAMILIES: [Family; 12] = [
-    // M25PX16: the 64K time follows from the rival's 10.3 s of the design (13 erases and 3,334
-    // programs of 0.64 ms leave about half a second for one), §5.4 says 1 s (U).
-    family(
-        "M25PXxx",
-        0x20,
-        0x71,
-        (70_000, 500_000, 640),
-        0x7C,
-        Unconfirmed,
-    ),
-    family("M25Pxx", 0x20, 0x20, (0, 600_000, 640), 0x7C, Confirmed),
-    family(
-        "N25Q0XX",
-        0x20,
-        0xBA,
-        (250_000, 700_000, 500),
-        0x7C,
-        Unconfirmed,
-    ),
+/// "Legacy" sizes of §5.1, 1 to 16 MiB: smaller chips are not accepted, larger ones need 4-byte
+/// addresses.
+const LEGACY: RangeInclusive<u8> = 0x14..=0x18;
+/// 128 Mbit and 32 Mbit alone.
+const MBIT_128: RangeInclusive<u8> = 0x18..=0x18;
+const MBIT_32: RangeInclusive<u8> = 0x16..=0x16;
+
+/// Rows of §5.1 with 3-byte addresses, times of §5.4, protection bits of §5.3: BP0-2 in 4:2 and TB
+/// in 5 are common; bit 6 is SEC on Winbond and Spansion S25FL1 and BP3 on N25Q; Macronix and ISSI
+/// have BP in 5:2 and QE in 6, which protects nothing. Families whose bit 6 no source describes
+/// keep it in the mask: refusing is cheaper than a silent no-op. Times of rows that §5.4 does not
+/// list are those of a sister.
+#[rustfmt::skip]
+const FAMILIES: [Family; 18] = [
+    // 64K: the chip erase of 15 s (C) through 32 sectors is 0.47 s, and so says the rival's 10.3 s
+    // in the design; §5.4 has 1 s (U). The session learns the real time.
+    family("M25PXxx",    0x20, 0x71, LEGACY,   (70_000, 500_000, 800),  0x7C, Unconfirmed),
+    family("M25Pxx",     0x20, 0x20, LEGACY,   (0, 600_000, 640),       0x7C, Confirmed),
+    family("N25Q0XX",    0x20, 0xBA, LEGACY,   (250_000, 700_000, 500), 0x7C, Unconfirmed),
     // The type byte of the 16 Mbit 3 V part is UNCONFIRMED (§5.1): both are accepted.
-    family(
-        "N25Q0XX",
-        0x20,
-        0xBB,
-        (250_000, 700_000, 500),
-        0x7C,
-        Unconfirmed,
-    ),
-    family("SST25VFxx", 0xBF, 0x25, (0, 18_000, 7), 0x3C, Confirmed),
-    family(
-        "W25QxxBV",
-        0xEF,
-        0x40,
-        (30_000, 150_000, 700),
-        0x7C,
-        Confirmed,
-    ),
-    family("W25Xxx", 0xEF, 0x30, (150_000, 0, 1_500), 0x3C, Unconfirmed),
-    family(
-        "W25Qxxx",
-        0xEF,
-        0x70,
-        (45_000, 150_000, 400),
-        0x7C,
-        Unconfirmed,
-    ),
-    family(
-        "S25FLXXXP",
-        0x01,
-        0x02,
-        (0, 500_000, 1_500),
-        0x3C,
-        Unconfirmed,
-    ),
-    family(
-        "S25FL11xx",
-        0x01,
-        0x40,
-        (50_000, 500_000, 700),
-        0x7C,
-        Unconfirmed,
-    ),
-    family(
-        "MX25L16xxx",
-        0xC2,
-        0x20,
-        (40_000, 400_000, 1_000),
-        0x3C,
-        Unconfirmed,
-    ),
-    family(
-        "IS25LPxxx",
-        0x9D,
-        0x60,
-        (45_000, 200_000, 400),
-        0x3C,
-        Unconfirmed,
-    ),
+    family("N25Q0XX",    0x20, 0xBB, LEGACY,   (250_000, 700_000, 500), 0x7C, Unconfirmed),
+    family("SST25VFxx",  0xBF, 0x25, 0x41..=0x8E, (0, 18_000, 7),       0x3C, Confirmed),
+    family("W25QxxBV",   0xEF, 0x40, LEGACY,   (30_000, 150_000, 700),  0x7C, Confirmed),
+    family("W25Xxx",     0xEF, 0x30, LEGACY,   (150_000, 0, 1_500),     0x7C, Unconfirmed),
+    family("W25Qxxx",    0xEF, 0x70, MBIT_128, (45_000, 150_000, 400),  0x7C, Unconfirmed),
+    family("W25Qxxx",    0xEF, 0x60, MBIT_32,  (45_000, 150_000, 400),  0x7C, Unconfirmed),
+    family("W25Qxxx",    0xEF, 0x80, MBIT_32,  (45_000, 150_000, 400),  0x7C, Unconfirmed),
+    family("S25FLXXXP",  0x01, 0x02, LEGACY,   (0, 500_000, 1_500),     0x7C, Unconfirmed),
+    family("S25FL11xx",  0x01, 0x40, LEGACY,   (50_000, 500_000, 700),  0x7C, Unconfirmed),
+    family("S25FLxxx",   0x01, 0x60, MBIT_128, (50_000, 500_000, 700),  0x7C, Unconfirmed),
+    family("MX25L16xxx", 0xC2, 0x20, LEGACY,   (40_000, 400_000, 1_000), 0x3C, Unconfirmed),
+    family("MX25Uxxx",   0xC2, 0x28, MBIT_32,  (40_000, 400_000, 1_000), 0x3C, Unconfirmed),
+    family("IS25LPxxx",  0x9D, 0x60, LEGACY,   (45_000, 200_000, 400),  0x3C, Unconfirmed),
+    family("IS25LPxxx",  0x9D, 0x70, MBIT_32,  (45_000, 200_000, 400),  0x3C, Unconfirmed),
+    family("GD25LBxxx",  0xC8, 0x40, MBIT_128, (45_000, 200_000, 400),  0x7C, Unconfirmed),
 ];
 
 const fn family(
     name: &'static str,
     vendor: u8,
     kind: u8,
+    sizes: RangeInclusive<u8>,
     times: (u32, u32, u32),
     protect_mask: u8,
     source: PartSource,
@@ -144,6 +102,7 @@ const fn family(
         name,
         vendor,
         kind,
+        sizes,
         times,
         protect_mask,
         source,
@@ -155,14 +114,35 @@ const ATMEL: Family = family(
     "AT25DFxxx",
     0x1F,
     0x40,
+    LEGACY,
     (50_000, 0, 1_000),
     0x3C,
     Unconfirmed,
 );
 
-/// Smallest and largest chip this path drives: 1 MiB (smaller ones are not accepted, §5.1) and
-/// 16 MiB (3-byte addresses).
-const SIZE_LOG2: std::ops::RangeInclusive<u8> = 0x14..=0x18;
+/// Families whose second status register a status write of one byte would clear (§5.3: Winbond
+/// EF/40, Spansion 01/40 and 01/60; the other Winbond quad parts are their sisters). Macronix is
+/// not among them: its second register holds a one-time bit, and what answers the read of it on
+/// parts without that register is UNCONFIRMED.
+const TWO_STATUS_BYTES: [(u8, u8); 6] = [
+    (0xEF, 0x40),
+    (0xEF, 0x60),
+    (0xEF, 0x70),
+    (0xEF, 0x80),
+    (0x01, 0x40),
+    (0x01, 0x60),
+];
+
+/// log2 of the size from the capacity code of one of [`FAMILIES`] (§4.6).
+fn size_log2(vendor: u8, code: u8) -> Option<u8> {
+    match (vendor, code) {
+        (0xBF, 0x8E) => Some(0x14),
+        (0xBF, 0x41) => Some(0x15),
+        (0xBF, 0x4A) => Some(0x16),
+        (0xBF, _) => None,
+        (_, code) => Some(code),
+    }
+}
 
 impl FlashPart {
     /// The chip with this JEDEC id.
@@ -184,19 +164,11 @@ impl FlashPart {
         } else {
             let family = FAMILIES
                 .iter()
-                .find(|f| f.vendor == vendor && f.kind == kind)
+                .find(|f| f.vendor == vendor && f.kind == kind && f.sizes.contains(&capacity))
                 .ok_or_else(unknown)?;
-            let log2 = match (vendor, capacity) {
-                (0xBF, 0x8E) => 0x14,
-                (0xBF, 0x41) => 0x15,
-                (0xBF, 0x4A) => 0x16,
-                (0xBF, _) => return Err(unknown()),
-                (_, code) => code,
-            };
-            (family, log2)
+            (family, size_log2(vendor, capacity).ok_or_else(unknown)?)
         };
-        // EF 70 and 01 60 style rows exist in larger sizes only; a size nobody lists is refused.
-        if !SIZE_LOG2.contains(&log2) {
+        if !LEGACY.contains(&log2) {
             return Err(unknown());
         }
         let time = |us: u32| (us != 0).then(|| Duration::from_micros(us.into()));
@@ -222,6 +194,7 @@ impl FlashPart {
                 0x1F => Some(0x00),
                 _ => None,
             },
+            two_status_bytes: TWO_STATUS_BYTES.contains(&(vendor, kind)),
             times: family.source,
         })
     }
@@ -255,7 +228,11 @@ mod tests {
             FlashPart::detect(0xFF_FFFF),
             Err(FlashError::NoChip(_))
         ));
-        for jedec in [0xEF_4013, 0xEF_4019, 0x12_3456, 0xBF_2500, 0x1F_4102] {
+        for jedec in [
+            0xEF_4013, 0xEF_4019, 0x12_3456, 0xBF_2500, 0xBF_258D, 0x1F_4102,
+            // Sizes that exist with 4-byte addresses only, or not at all.
+            0xEF_7019, 0xEF_7015, 0xEF_6019, 0xC2_2019, 0x9D_7019, 0x20_BA20, 0xC8_4019,
+        ] {
             assert!(
                 matches!(FlashPart::detect(jedec), Err(FlashError::UnknownChip(_))),
                 "{jedec:06x}"

@@ -13,6 +13,25 @@ pub struct Protection {
     pub range: Option<Range<u32>>,
 }
 
+/// Permission to clear protection bits for good, made from the status the user was shown: other
+/// bits than those are not cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClearProtection {
+    status: u8,
+}
+
+impl ClearProtection {
+    /// For the bits of this value of status register 1.
+    #[must_use]
+    pub fn of(status: u8) -> Self {
+        Self { status }
+    }
+
+    pub(super) fn status(self) -> u8 {
+        self.status
+    }
+}
+
 impl Protection {
     /// Decode status register 1 of `part`.
     #[must_use]

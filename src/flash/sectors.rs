@@ -84,7 +84,35 @@ impl<'a> Planner<'a> {
         if let Some(at) = job.signature_at {
             planner.put(at, &[0xFF; SIGNATURE as usize])?;
         }
+        planner.check_guarded()?;
         Ok(planner)
+    }
+
+    /// No program may touch a protected byte, whether it needs an erase or not; wanting what stands
+    /// there already is no touch. The signature is always a program.
+    fn check_guarded(&self) -> Result<(), LayoutError> {
+        let signature = self
+            .job
+            .signature_at
+            .map(|at| at.0..at.0.saturating_add(SIGNATURE));
+        for guarded in &self.job.protected {
+            let refuse = |at| LayoutError::Guarded {
+                at,
+                start: guarded.start,
+                end: guarded.end,
+            };
+            if let Some(hit) = signature.as_ref().filter(|s| overlap(s, guarded)) {
+                return Err(refuse(hit.start));
+            }
+            let range = clip(guarded, self.flash.len());
+            let (now, want) = (self.flash.get(range.clone()), self.want.get(range.clone()));
+            if let (Some(now), Some(want)) = (now, want)
+                && let Some(n) = now.iter().zip(want).position(|(now, want)| now != want)
+            {
+                return Err(refuse((range.start + n) as u32));
+            }
+        }
+        Ok(())
     }
 
     fn put(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), LayoutError> {
@@ -128,10 +156,7 @@ impl<'a> Planner<'a> {
     }
 
     fn protected(&self, range: &Range<u32>) -> Option<&Range<u32>> {
-        self.job
-            .protected
-            .iter()
-            .find(|p| p.start < range.end && range.start < p.end)
+        self.job.protected.iter().find(|p| overlap(p, range))
     }
 
     /// What stands in `range` after its erase and the programs that follow.
@@ -364,6 +389,10 @@ impl<'a> Planner<'a> {
             expect.push((FlashAddr(at as u32), bytes));
         }
     }
+}
+
+fn overlap(a: &Range<u32>, b: &Range<u32>) -> bool {
+    a.start < b.end && b.start < a.end
 }
 
 fn clip(range: &Range<u32>, len: usize) -> Range<usize> {

@@ -1,9 +1,9 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
-use super::gateway::{self, Opcode};
-use super::waits::{Patience, WEL, WIP, until_chip_idle};
-use super::{EraseSize, FlashError, FlashPart, Protection};
-use crate::card::{Card, Clock, FlashHold};
+use super::gateway::{BLOCK, Gateway, Opcode};
+use super::waits::{ChipPace, WEL, WIP, until_chip_idle};
+use super::{ClearProtection, EraseSize, FlashError, FlashPart, Protection};
+use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
 use std::time::Duration;
 
@@ -12,62 +12,76 @@ const PROGRAM_LIMIT: Duration = Duration::from_millis(20);
 const ERASE_4K_LIMIT: Duration = Duration::from_secs(2);
 const ERASE_64K_LIMIT: Duration = Duration::from_secs(6);
 const STATUS_LIMIT: Duration = Duration::from_millis(1500);
+/// Typical time of a status write: 1.3 ms to 10 ms, none on SST25 (§5.4).
+const STATUS_TYPICAL: Duration = Duration::from_millis(1);
 
 /// Bytes compared when chained reads are proven.
 const PROOF: usize = 64;
 
+/// Learned times of what this chip does.
+struct Paces {
+    program: ChipPace,
+    erase_4k: ChipPace,
+    erase_64k: ChipPace,
+}
+
+impl Paces {
+    fn of(part: &FlashPart) -> Self {
+        let page = part.geometry.program_page;
+        let typical = |time: Option<Duration>| time.unwrap_or_default();
+        Self {
+            program: if part.byte_program {
+                ChipPace::new("byte program", page / 256, PROGRAM_LIMIT)
+            } else {
+                ChipPace::new("page program", page, PROGRAM_LIMIT)
+            },
+            erase_4k: ChipPace::new("4K erase", typical(part.geometry.erase_4k), ERASE_4K_LIMIT),
+            erase_64k: ChipPace::new(
+                "64K erase",
+                typical(part.geometry.erase_64k),
+                ERASE_64K_LIMIT,
+            ),
+        }
+    }
+}
+
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
 pub(super) struct Session<'c> {
-    pub(super) hold: FlashHold<'c>,
-    pub(super) clock: &'c dyn Clock,
+    pub(super) gateway: Gateway<'c>,
     pub(super) part: FlashPart,
     pub(super) protection: Protection,
     pub(super) chained: bool,
-    /// Time an erase or program takes on this very chip, learned as it goes.
-    erase_4k: Patience,
-    erase_64k: Patience,
-    program: Patience,
+    paces: Paces,
     /// Something mutating was sent and may still run.
     working: bool,
 }
 
 impl<'c> Session<'c> {
     pub(super) fn open(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Self, FlashError> {
-        let mut hold = card.hold_flash()?;
-        // Who held the gateway before us may have died in the middle of a chain or of an erase:
-        // the first operation without CS_HOLD drops chip-select (flash-hardware §3.4, INFERRED),
-        // and then the chip may need its time.
-        gateway::read_status(&mut hold, clock)?;
-        let mut any = Patience::typical(Duration::ZERO, ERASE_64K_LIMIT);
-        until_chip_idle(&mut hold, clock, "work of an earlier program", 0, &mut any)?;
-        let mut jedec = gateway::read_id(&mut hold, clock)?;
+        let mut gateway = Gateway::take_over(card.hold_flash()?, clock)?;
+        // Who held the semaphores before may have died in the middle of an erase, and then the
+        // chip needs its time.
+        let mut earlier = ChipPace::new(
+            "work of an earlier program",
+            Duration::ZERO,
+            ERASE_64K_LIMIT,
+        );
+        until_chip_idle(&mut gateway, 0, &mut earlier)?;
+        let mut jedec = gateway.read_id()?;
         if jedec == 0 || jedec == 0xFF_FFFF {
             // Detection is tried twice by everybody (flash-hardware §4.5 step 4).
-            jedec = gateway::read_id(&mut hold, clock)?;
+            jedec = gateway.read_id()?;
         }
         let part = FlashPart::detect(jedec)?;
-        let status = gateway::read_status(&mut hold, clock)?;
+        let status = gateway.read_status()?;
         let protection = Protection::decode(&part, status);
         tracing::info!(part = part.name, jedec, status, "flash chip");
         let mut session = Self {
-            hold,
-            clock,
+            gateway,
+            paces: Paces::of(&part),
+            part,
             protection,
             chained: false,
-            erase_4k: Patience::typical(part.geometry.erase_4k.unwrap_or_default(), ERASE_4K_LIMIT),
-            erase_64k: Patience::typical(
-                part.geometry.erase_64k.unwrap_or_default(),
-                ERASE_64K_LIMIT,
-            ),
-            program: Patience::typical(
-                if part.byte_program {
-                    part.geometry.program_page / 256
-                } else {
-                    part.geometry.program_page
-                },
-                PROGRAM_LIMIT,
-            ),
-            part,
             working: false,
         };
         session.prove_chaining()?;
@@ -81,14 +95,18 @@ impl<'c> Session<'c> {
         let starts = std::iter::once(0).chain((16..24).map(|n| 1 << n));
         for start in starts.filter(|at| at + PROOF as u32 <= self.part.geometry.size) {
             let mut single = [0; PROOF];
-            let (head, _) = single.split_at_mut(16);
-            gateway::read(&mut self.hold, self.clock, start, head, false)?;
+            let (head, tail) = single.split_at_mut(BLOCK);
+            self.gateway.read(start, head, false)?;
             if head.iter().all(|b| *b == 0xFF) {
                 continue;
             }
-            gateway::read(&mut self.hold, self.clock, start, &mut single, false)?;
+            self.gateway.read(start + BLOCK as u32, tail, false)?;
+            // Blocks that are all the same would not show one that was left out or came twice.
+            if tail.chunks(BLOCK).all(|block| block == head) {
+                continue;
+            }
             let mut chained = [0; PROOF];
-            gateway::read(&mut self.hold, self.clock, start, &mut chained, true)?;
+            self.gateway.read(start, &mut chained, true)?;
             self.chained = single == chained;
             if !self.chained {
                 tracing::warn!(start, "chained reads differ from single reads: not used");
@@ -98,30 +116,29 @@ impl<'c> Session<'c> {
         Ok(())
     }
 
-    /// Read any range; unaligned ends are cut from whole blocks.
-    pub(super) fn read(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
+    /// [`FlashError::Outside`] unless the chip has these bytes.
+    fn check_inside(&self, at: FlashAddr, len: u64) -> Result<(), FlashError> {
         let size = self.part.geometry.size;
-        let end = u64::from(at.0) + buf.len() as u64;
-        if end > u64::from(size) {
+        if u64::from(at.0) + len > u64::from(size) {
             return Err(FlashError::Outside {
                 at: at.0,
-                len: buf.len() as u64,
+                len,
                 size,
             });
         }
-        let lead = at.0 % gateway::BLOCK as u32;
-        let whole = (lead as usize + buf.len()).next_multiple_of(gateway::BLOCK);
+        Ok(())
+    }
+
+    /// Read any range; unaligned ends are cut from whole blocks.
+    pub(super) fn read(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
+        self.check_inside(at, buf.len() as u64)?;
+        let lead = at.0 % BLOCK as u32;
+        let whole = (lead as usize + buf.len()).next_multiple_of(BLOCK);
         if lead == 0 && whole == buf.len() {
-            return gateway::read(&mut self.hold, self.clock, at.0, buf, self.chained);
+            return self.gateway.read(at.0, buf, self.chained);
         }
         let mut blocks = vec![0; whole];
-        gateway::read(
-            &mut self.hold,
-            self.clock,
-            at.0 - lead,
-            &mut blocks,
-            self.chained,
-        )?;
+        self.gateway.read(at.0 - lead, &mut blocks, self.chained)?;
         if let Some(found) = blocks.get(lead as usize..lead as usize + buf.len()) {
             buf.copy_from_slice(found);
         }
@@ -130,8 +147,8 @@ impl<'c> Session<'c> {
 
     /// Set the latch and see it set: a chip that ignores it would ignore the erase silently.
     fn write_enable(&mut self) -> Result<(), FlashError> {
-        gateway::write_enable(&mut self.hold, self.clock)?;
-        let status = gateway::read_status(&mut self.hold, self.clock)?;
+        self.gateway.write_enable()?;
+        let status = self.gateway.read_status()?;
         if status & WEL == 0 {
             return Err(FlashError::WriteEnable(status));
         }
@@ -139,14 +156,15 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn erase(&mut self, at: FlashAddr, size: EraseSize) -> Result<(), FlashError> {
+        self.check_inside(at, u64::from(size.bytes()))?;
         self.write_enable()?;
-        let (opcode, patience, what) = match size {
-            EraseSize::K4 => (Opcode::Erase4K, &mut self.erase_4k, "4K erase"),
-            EraseSize::K64 => (Opcode::Erase64K, &mut self.erase_64k, "64K erase"),
+        let (opcode, pace) = match size {
+            EraseSize::K4 => (Opcode::Erase4K, &mut self.paces.erase_4k),
+            EraseSize::K64 => (Opcode::Erase64K, &mut self.paces.erase_64k),
         };
         self.working = true;
-        gateway::erase(&mut self.hold, self.clock, opcode, at.0)?;
-        until_chip_idle(&mut self.hold, self.clock, what, at.0, patience)?;
+        self.gateway.erase(opcode, at.0)?;
+        until_chip_idle(&mut self.gateway, at.0, pace)?;
         self.working = false;
         Ok(())
     }
@@ -154,67 +172,114 @@ impl<'c> Session<'c> {
     /// Program bytes inside one page. The latch is not read back here: 3,000 pages would pay for
     /// it, and the read-back of the body finds a page that was ignored.
     pub(super) fn program(&mut self, at: FlashAddr, data: &[u8]) -> Result<(), FlashError> {
+        self.check_inside(at, data.len() as u64)?;
         if self.part.byte_program {
-            return self.program_bytes(at, data);
+            for (n, byte) in data.iter().enumerate().filter(|(_, b)| **b != 0xFF) {
+                let at = at.0 + n as u32;
+                self.gateway.write_enable()?;
+                self.working = true;
+                self.gateway.program_byte(at, *byte)?;
+                until_chip_idle(&mut self.gateway, at, &mut self.paces.program)?;
+                self.working = false;
+            }
+            return Ok(());
         }
-        gateway::write_enable(&mut self.hold, self.clock)?;
+        self.gateway.write_enable()?;
         self.working = true;
-        gateway::program(&mut self.hold, self.clock, at.0, data)?;
-        self.until_programmed("page program", at.0)
-    }
-
-    fn program_bytes(&mut self, at: FlashAddr, data: &[u8]) -> Result<(), FlashError> {
-        for (n, byte) in data.iter().enumerate().filter(|(_, b)| **b != 0xFF) {
-            let at = at.0 + n as u32;
-            gateway::write_enable(&mut self.hold, self.clock)?;
-            self.working = true;
-            gateway::program_byte(&mut self.hold, self.clock, at, *byte)?;
-            self.until_programmed("byte program", at)?;
-        }
-        Ok(())
-    }
-
-    fn until_programmed(&mut self, what: &'static str, at: u32) -> Result<(), FlashError> {
-        until_chip_idle(&mut self.hold, self.clock, what, at, &mut self.program)?;
+        self.gateway.program(at.0, data)?;
+        until_chip_idle(&mut self.gateway, at.0, &mut self.paces.program)?;
         self.working = false;
         Ok(())
+    }
+
+    /// Read status register 1 again and decode it: what counts is what holds now.
+    pub(super) fn refresh_protection(&mut self) -> Result<(), FlashError> {
+        let status = self.gateway.read_status()?;
+        self.protection = Protection::decode(&self.part, status);
+        Ok(())
+    }
+
+    fn write_status(&mut self, value: u8, second: Option<u8>) -> Result<(), FlashError> {
+        self.write_enable()?;
+        self.working = true;
+        self.gateway.write_status(value, second)?;
+        let mut pace = ChipPace::new("status write", STATUS_TYPICAL, STATUS_LIMIT);
+        until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+        self.working = false;
+        self.refresh_protection()
     }
 
     /// SST25 and Atmel come up with every block protected; clearing that is part of writing to
     /// them (flash-hardware §4.5 step 5). Their status register forgets it at power-off.
     pub(super) fn unprotect(&mut self, value: u8) -> Result<(), FlashError> {
-        self.write_enable()?;
-        self.working = true;
-        gateway::write_status(&mut self.hold, self.clock, value)?;
-        let mut patience = Patience::typical(Duration::from_micros(50), STATUS_LIMIT);
-        until_chip_idle(&mut self.hold, self.clock, "status write", 0, &mut patience)?;
-        self.working = false;
-        let status = gateway::read_status(&mut self.hold, self.clock)?;
-        self.protection = Protection::decode(&self.part, status);
+        tracing::warn!(
+            status = self.protection.status,
+            "power-up protection taken back"
+        );
+        self.write_status(value, None)
+    }
+
+    /// Clear protection bits that power does not clear, as permitted.
+    pub(super) fn clear_protection(
+        &mut self,
+        permission: ClearProtection,
+    ) -> Result<(), FlashError> {
+        self.refresh_protection()?;
+        let found = self.protection.status;
+        let mask = self.part.protect_mask;
+        let refuse = |status, what: &str| {
+            Err(FlashError::Protected {
+                status,
+                what: what.into(),
+            })
+        };
+        if found & mask != permission.status() & mask {
+            return refuse(found, "the bits are not those that may be cleared");
+        }
+        // A write of one byte would clear the second register on families that have one: quad
+        // enable is in there (§5.3).
+        let second = if self.part.two_status_bytes {
+            Some(self.gateway.read_status2()?)
+        } else {
+            None
+        };
+        tracing::warn!(status = found, "protection bits cleared on request");
+        self.write_status(found & !(mask | WIP | WEL), second)?;
+        if self.protection.status & mask != 0 {
+            return refuse(
+                self.protection.status,
+                "the chip keeps its protection bits (write-protect pin?)",
+            );
+        }
         Ok(())
     }
 
     /// Wait for whatever still runs: nobody may close the road or reset the chip before.
     pub(super) fn settle(&mut self) -> Result<(), FlashError> {
-        if !self.working {
-            return Ok(());
+        self.gateway.end_open_chain()?;
+        if self.working {
+            let mut pace = ChipPace::new(
+                "interrupted work",
+                Duration::from_millis(1),
+                ERASE_64K_LIMIT,
+            );
+            until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+            self.working = false;
         }
-        let mut patience = Patience::typical(Duration::from_millis(1), ERASE_64K_LIMIT);
-        // A chain that broke off is ended by the status read, which does not hold chip-select.
-        until_chip_idle(
-            &mut self.hold,
-            self.clock,
-            "interrupted work",
-            0,
-            &mut patience,
-        )?;
-        self.working = false;
         Ok(())
     }
 
     /// The chip does nothing at this moment.
     pub(super) fn is_idle(&mut self) -> Result<bool, FlashError> {
-        Ok(gateway::read_status(&mut self.hold, self.clock)? & WIP == 0)
+        Ok(self.gateway.read_status()? & WIP == 0)
+    }
+
+    /// Software reset, after a look that no erase or program runs (flash-hardware §7.1).
+    pub(super) fn software_reset(&mut self) -> Result<(), FlashError> {
+        self.settle()?;
+        let mut pace = ChipPace::new("work before a reset", Duration::ZERO, ERASE_64K_LIMIT);
+        until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+        Ok(self.gateway.card.software_reset()?)
     }
 }
 

@@ -13,11 +13,13 @@
 //! state is dropped, and are freed on every road out, after the chip has finished.
 
 use super::session::Session;
-use super::source::{Cache, FlashSource};
+use super::source::FlashSource;
 use super::work::{Core, Work};
-use super::{Boots, Events, FlashError, FlashPart, Phase, Protection, SectorPlan, Stopped};
+use super::{
+    BootProbe, ClearProtection, Events, FlashError, FlashPart, Phase, Protection, SectorPlan,
+    Signature, Stopped,
+};
 use crate::card::{Card, Clock};
-use crate::image::{FlashAddr, Source};
 
 /// Entry to the machine.
 pub struct Flash;
@@ -28,9 +30,7 @@ impl Flash {
     /// # Errors
     /// [`FlashError`]: semaphore held, no or unknown chip, gateway stuck, card gone.
     pub fn lock<'c>(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Locked<'c>, FlashError> {
-        let session = Session::open(card, clock)?;
-        let cache = Cache::new(session.part.geometry.size);
-        Ok(Locked(Core { session, cache }))
+        Ok(Locked(Core::new(Session::open(card, clock)?)))
     }
 }
 
@@ -50,26 +50,9 @@ pub struct Done<'c>(Core<'c>, Evidence);
 pub struct Evidence {
     /// Bytes read back and compared.
     pub bytes: u64,
-    /// SHA-256 over what was read back, piece by piece in the plan's order.
+    /// SHA-256 over what was read back, piece by piece in the plan's order. It equals the one
+    /// taken over the plan before the first erase.
     pub digest: [u8; 32],
-}
-
-/// The last act: what makes the new image bootable and the old one not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature {
-    /// The 16 bytes, or `None` when the job has none to write (equal already, or a job that leaves
-    /// the signature alone).
-    pub bytes: Option<[u8; 16]>,
-    /// Value for the boot address register (image start << 8), if it should be set.
-    pub boot_address: Option<u32>,
-    /// Signatures to void afterwards (first word programmed to 0).
-    pub retire: Vec<FlashAddr>,
-}
-
-/// Says what would boot; the flash room does not know images.
-pub trait BootProbe {
-    /// Judge from the flash alone.
-    fn boots(&self, flash: &mut dyn Source) -> Boots;
 }
 
 impl<'c> Locked<'c> {
@@ -116,6 +99,24 @@ impl<'c> Locked<'c> {
         self.0.session.is_idle()
     }
 
+    /// Clear protection bits that power does not clear. They stay cleared after the session.
+    ///
+    /// # Errors
+    /// [`FlashError::Protected`] when other bits are set than those permitted to be cleared, or
+    /// when the chip keeps them.
+    pub fn clear_protection(&mut self, permission: ClearProtection) -> Result<(), FlashError> {
+        self.0.session.clear_protection(permission)
+    }
+
+    /// Reset the card, so that it loads what the flash holds. No erase or program runs then, and
+    /// nobody can start one in between: the session has looked and holds the semaphores. Ends it.
+    ///
+    /// # Errors
+    /// [`FlashError`]; [`crate::card::CardError::ResetTimeout`] when the card does not come back.
+    pub fn software_reset(mut self) -> Result<(), FlashError> {
+        self.0.session.software_reset()
+    }
+
     /// Erase what the plan says, after a look at the protection bits. When the plan says so, the
     /// old signature is voided first: one program of 0, so that a cut leaves a card that goes to
     /// recovery mode cleanly instead of starting a torn image.
@@ -128,12 +129,7 @@ impl<'c> Locked<'c> {
         probe: &'c dyn BootProbe,
         events: &mut dyn Events,
     ) -> Result<Erased<'c>, Stopped> {
-        let mut work = Work {
-            core: self.0,
-            plan,
-            probe,
-            touched: false,
-        };
+        let mut work = Work::new(self.0, plan, probe);
         match work.erase(events) {
             Ok(()) => Ok(Erased(work)),
             Err((at, source)) => Err(work.stop(Phase::Erase, at, source)),

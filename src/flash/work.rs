@@ -1,17 +1,16 @@
-//! The work behind the states: what one job does to the chip, in order.
-//!
-//! The order is enforced by [`super::state`]; here are the checks inside each step.
+//! The steps of a job, behind the states.
 
 use super::session::Session;
+use super::soundness;
 use super::source::{Cache, FlashSource};
-use super::state::{BootProbe, Evidence, Signature};
-use super::{Boots, Event, Events, FlashError, Phase, SectorPlan, Stopped};
-use crate::image::FlashAddr;
+use super::{Boots, Event, Events, Evidence, FlashError, Phase, Protection, SectorPlan, Stopped};
+use crate::image::{FlashAddr, Source};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 /// Bytes read at both ends of every 4 KiB of an erased sector. The erase itself is proven by the
 /// chip (WEL seen set, WIP seen cleared); the samples catch an erase that hit another place or
-/// nothing at all, and [`Written::verify`] reads every byte that counts.
+/// nothing at all, and [`super::Written::verify`] reads every byte that counts.
 const BLANK_SAMPLE: u32 = 16;
 /// Bytes between two samples.
 const BLANK_STEP: u32 = 0x1000;
@@ -19,30 +18,65 @@ const BLANK_STEP: u32 = 0x1000;
 /// Bytes of the body verified between two pieces of news.
 const VERIFY_STEP: usize = 0x1_0000;
 
+/// The last act: what makes the new image bootable and the old one not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The 16 bytes, or `None` when the job has none to write (equal already, or a job that leaves
+    /// the signature alone).
+    pub bytes: Option<[u8; 16]>,
+    /// Value for the boot address register (image start << 8), if it should be set.
+    pub boot_address: Option<u32>,
+    /// Signatures to void afterwards (first word programmed to 0).
+    pub retire: Vec<FlashAddr>,
+}
+
+/// Says what would boot; the flash room does not know images.
+pub trait BootProbe {
+    /// Judge from the flash alone.
+    fn boots(&self, flash: &mut dyn Source) -> Boots;
+}
+
 /// What every state has.
 pub(super) struct Core<'c> {
     pub(super) session: Session<'c>,
     pub(super) cache: Cache,
 }
 
-impl<'c> Core<'c> {
-    pub(super) fn source(&mut self) -> FlashSource<'_, 'c> {
-        FlashSource::new(&mut self.session, &mut self.cache)
-    }
-}
-
 /// A job under way.
 pub(super) struct Work<'c> {
     pub(super) core: Core<'c>,
-    pub(super) plan: SectorPlan,
-    pub(super) probe: &'c dyn BootProbe,
-    pub(super) touched: bool,
+    plan: SectorPlan,
+    probe: &'c dyn BootProbe,
+    touched: bool,
+    /// Digest of everything that shall read back, taken before anything changes.
+    promised: [u8; 32],
 }
 
 /// Where a step failed, and why.
 pub(super) type Fault = (Option<FlashAddr>, FlashError);
 
-impl Work<'_> {
+impl<'c> Core<'c> {
+    pub(super) fn new(session: Session<'c>) -> Self {
+        let cache = Cache::new(session.part.geometry.size);
+        Self { session, cache }
+    }
+
+    pub(super) fn source(&mut self) -> FlashSource<'_, 'c> {
+        FlashSource::new(&mut self.session, &mut self.cache)
+    }
+}
+
+impl<'c> Work<'c> {
+    pub(super) fn new(core: Core<'c>, plan: SectorPlan, probe: &'c dyn BootProbe) -> Self {
+        Self {
+            core,
+            plan,
+            probe,
+            touched: false,
+            promised: [0; 32],
+        }
+    }
+
     pub(super) fn stop(
         mut self,
         phase: Phase,
@@ -80,7 +114,9 @@ impl Work<'_> {
             total,
         });
         self.heed(events)?;
-        self.check_protection().map_err(|e| (None, e))?;
+        soundness::check(&self.plan, &self.core.session.part).map_err(|e| (None, e))?;
+        self.promised = digest(&self.plan.expect);
+        self.check_protection(events).map_err(|e| (None, e))?;
         self.core.cache.forget();
         if let Some(at) = self.plan.signature_at.filter(|_| self.plan.void_first) {
             self.void(at)?;
@@ -104,37 +140,28 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn check_protection(&mut self) -> Result<(), FlashError> {
+    /// Nothing that must change may be protected (flash-hardware §5.3): a protected erase or
+    /// program does nothing and says nothing.
+    fn check_protection(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
         let session = &mut self.core.session;
-        let ranges = self
-            .plan
-            .erases
-            .iter()
-            .map(|(at, size)| at.0..at.0.saturating_add(size.bytes()))
-            .chain(
-                self.plan
-                    .programs
-                    .iter()
-                    .map(|(at, bytes)| at.0..at.0.saturating_add(bytes.len() as u32)),
-            )
-            .chain(
-                self.plan
-                    .signature_at
-                    .map(|at| at.0..at.0.saturating_add(16)),
-            );
-        let Some(hit) = ranges.into_iter().find(|r| session.protection.touches(r)) else {
-            return Ok(());
-        };
-        if let Some(value) = session.part.unprotect_with {
+        session.refresh_protection()?;
+        let changes = soundness::changes(&self.plan);
+        let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
+        if hit(&session.protection).is_some()
+            && let Some(value) = session.part.unprotect_with
+        {
+            let status = session.protection.status;
             session.unprotect(value)?;
-            if !session.protection.touches(&hit) {
-                return Ok(());
-            }
+            events.tell(Event::Note {
+                text: format!(
+                    "power-up write protection taken back for this session (status {status:#04x})"
+                ),
+            });
         }
-        Err(FlashError::Protected {
-            status: session.protection.status,
-            what: format!("{:#010x}..{:#010x} must change", hit.start, hit.end),
-        })
+        match hit(&session.protection) {
+            None => Ok(()),
+            Some(range) => Err(protected(&session.protection, &range)),
+        }
     }
 
     fn check_blank(&mut self, at: FlashAddr, len: u32) -> Result<(), FlashError> {
@@ -205,10 +232,15 @@ impl Work<'_> {
         events.tell(Event::Finished {
             phase: Phase::Verify,
         });
-        Ok(Evidence {
+        let evidence = Evidence {
             bytes: done,
             digest: hash.finalize().into(),
-        })
+        };
+        if evidence.digest != self.promised {
+            let what = "what was verified is not what the job began with";
+            return Err((None, FlashError::Plan { at: 0, what }));
+        }
+        Ok(evidence)
     }
 
     fn compare(&mut self, at: FlashAddr, wanted: &[u8], hash: &mut Sha256) -> Result<(), Fault> {
@@ -255,6 +287,7 @@ impl Work<'_> {
             total: 16,
         });
         self.core.cache.forget();
+        self.check_commit(signature)?;
         if let (Some(at), Some(bytes)) = (self.plan.signature_at, signature.bytes) {
             let (word0, rest) = bytes.split_at(4);
             self.prove(FlashAddr(at.0 + 4), rest)?;
@@ -276,13 +309,30 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Before the first word of the signature: everything after it can be done, too.
+    fn check_commit(&self, signature: &Signature) -> Result<(), Fault> {
+        if signature.bytes.is_some() && self.plan.signature_at.is_none() {
+            let what = "the signature has no place in the plan";
+            return Err((None, FlashError::Plan { at: 0, what }));
+        }
+        let protection = &self.core.session.protection;
+        for at in &signature.retire {
+            let range = at.0..at.0.saturating_add(4);
+            if protection.touches(&range) {
+                return Err((Some(*at), protected(protection, &range)));
+            }
+        }
+        Ok(())
+    }
+
     /// Only a software reset looks at this register (flash-hardware §6.5), so a refusal of it is
     /// told, not fatal: a power cycle starts the new image all the same.
     fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), Fault> {
         let found = self
             .core
             .session
-            .hold
+            .gateway
+            .card
             .set_boot_address(wanted)
             .map_err(|e| (None, e.into()))?;
         if found != wanted {
@@ -293,4 +343,19 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+fn protected(protection: &Protection, range: &Range<u32>) -> FlashError {
+    FlashError::Protected {
+        status: protection.status,
+        what: format!("{:#010x}..{:#010x} must change", range.start, range.end),
+    }
+}
+
+fn digest(pieces: &[(FlashAddr, Vec<u8>)]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (_, bytes) in pieces {
+        hash.update(bytes);
+    }
+    hash.finalize().into()
 }

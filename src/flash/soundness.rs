@@ -1,0 +1,220 @@
+//! A second look at a plan, by other means than the planner's: plans are plain values that anybody
+//! can make, and what the typestate promises (P2) must not hang on where one came from.
+
+use super::{EraseSize, FlashError, FlashPart, SectorPlan};
+use crate::image::FlashAddr;
+use std::ops::Range;
+
+const PAGE: u32 = 256;
+const SIGNATURE: usize = 16;
+
+/// Everything a plan changes before and at the commit, retired signatures apart.
+pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
+    let range = |at: FlashAddr, len: usize| at.0..at.0.saturating_add(len as u32);
+    let erases = plan
+        .erases
+        .iter()
+        .map(|(at, size)| range(*at, size.bytes() as usize));
+    let programs = plan
+        .programs
+        .iter()
+        .map(|(at, bytes)| range(*at, bytes.len()));
+    let signature = plan.signature_at.map(|at| range(at, SIGNATURE));
+    erases.chain(programs).chain(signature).collect()
+}
+
+/// Every erase and program is one the chip has, every programmed byte will be read back, and the
+/// place of the signature stays blank until the commit.
+///
+/// # Errors
+/// [`FlashError::Plan`], [`FlashError::Outside`].
+pub(super) fn check(plan: &SectorPlan, part: &FlashPart) -> Result<(), FlashError> {
+    let geometry = &part.geometry;
+    let refuse = |at: FlashAddr, what| Err(FlashError::Plan { at: at.0, what });
+    for range in changes(plan) {
+        inside(&range, geometry.size)?;
+    }
+    for (at, size) in &plan.erases {
+        let typical = match size {
+            EraseSize::K4 => geometry.erase_4k,
+            EraseSize::K64 => geometry.erase_64k,
+        };
+        if typical.is_none() {
+            return refuse(*at, "the chip has no erase of this size");
+        }
+        if !at.0.is_multiple_of(size.bytes()) {
+            return refuse(*at, "an erase does not begin at a sector");
+        }
+    }
+    let wanted = Wanted::of(plan, geometry.size)?;
+    if let Some(at) = plan.signature_at
+        && !wanted.holds(at, &[0xFF; SIGNATURE])
+    {
+        return refuse(at, "the place of the signature is not left blank");
+    }
+    for (at, bytes) in &plan.programs {
+        if bytes.is_empty() || (at.0 % PAGE) as usize + bytes.len() > PAGE as usize {
+            return refuse(*at, "a program is empty or crosses its page");
+        }
+        if !wanted.covers(*at, bytes) {
+            return refuse(*at, "a program that nobody reads back");
+        }
+    }
+    Ok(())
+}
+
+fn inside(range: &Range<u32>, size: u32) -> Result<(), FlashError> {
+    if range.end <= size {
+        return Ok(());
+    }
+    Err(FlashError::Outside {
+        at: range.start,
+        len: u64::from(range.end - range.start),
+        size,
+    })
+}
+
+/// What shall read back, byte by byte; above 0xFF = nobody looks.
+struct Wanted(Vec<u16>);
+
+impl Wanted {
+    fn of(plan: &SectorPlan, size: u32) -> Result<Self, FlashError> {
+        let mut wanted = vec![u16::MAX; size as usize];
+        for (at, bytes) in &plan.expect {
+            let start = at.0 as usize;
+            let Some(place) = wanted.get_mut(start..start.saturating_add(bytes.len())) else {
+                return Err(FlashError::Outside {
+                    at: at.0,
+                    len: bytes.len() as u64,
+                    size,
+                });
+            };
+            for (place, byte) in place.iter_mut().zip(bytes) {
+                *place = (*byte).into();
+            }
+        }
+        Ok(Self(wanted))
+    }
+
+    fn at(&self, at: FlashAddr, len: usize) -> &[u16] {
+        let start = at.0 as usize;
+        self.0.get(start..start + len).unwrap_or_default()
+    }
+
+    fn holds(&self, at: FlashAddr, bytes: &[u8]) -> bool {
+        let here = self.at(at, bytes.len());
+        here.len() == bytes.len() && here.iter().zip(bytes).all(|(w, b)| *w == u16::from(*b))
+    }
+
+    /// FF changes no cell and needs nobody to look.
+    fn covers(&self, at: FlashAddr, bytes: &[u8]) -> bool {
+        let here = self.at(at, bytes.len());
+        here.len() == bytes.len()
+            && here
+                .iter()
+                .zip(bytes)
+                .all(|(w, b)| *b == 0xFF || *w == u16::from(*b))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flash::{SectorAction, SectorMap};
+    use std::time::Duration;
+
+    fn sound() -> SectorPlan {
+        SectorPlan {
+            erases: vec![(FlashAddr(0x1_0000), EraseSize::K64)],
+            programs: vec![(FlashAddr(0x1_0010), vec![0x5A; 0xF0])],
+            expect: vec![
+                (FlashAddr(0x1_0000), vec![0xFF; 16]),
+                (FlashAddr(0x1_0010), vec![0x5A; 0xF0]),
+            ],
+            signature_at: Some(FlashAddr(0x1_0000)),
+            void_first: false,
+            interruptible: true,
+            map: SectorMap {
+                cell: 0x1000,
+                cells: vec![SectorAction::Outside; 512],
+            },
+            estimate: Duration::ZERO,
+        }
+    }
+
+    fn check_on(jedec: u32, plan: &SectorPlan) -> Result<(), FlashError> {
+        check(plan, &FlashPart::detect(jedec).unwrap())
+    }
+
+    const M25PX16: u32 = 0x20_7115;
+
+    fn refused(change: impl FnOnce(&mut SectorPlan), words: &str) {
+        let mut plan = sound();
+        change(&mut plan);
+        let error = check_on(M25PX16, &plan).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_sound_plan_passes() {
+        assert!(check_on(M25PX16, &sound()).is_ok());
+    }
+
+    #[test]
+    fn a_plan_cannot_smuggle_the_signature_in() {
+        refused(
+            |p| p.programs.push((FlashAddr(0x1_0000), vec![0x4D; 4])),
+            "nobody reads back",
+        );
+        refused(
+            |p| p.expect[0].1 = b"MTFW____________".to_vec(),
+            "not left blank",
+        );
+        refused(
+            |p| {
+                p.expect.remove(0);
+            },
+            "not left blank",
+        );
+    }
+
+    #[test]
+    fn bytes_that_nobody_would_verify_are_not_programmed() {
+        refused(|p| p.programs[0].1[3] = 0x5B, "nobody reads back");
+        refused(
+            |p| p.programs.push((FlashAddr(0x2_0000), vec![0; 4])),
+            "nobody reads back",
+        );
+    }
+
+    #[test]
+    fn erases_and_programs_the_chip_does_not_have_are_refused() {
+        refused(
+            |p| p.erases.push((FlashAddr(0x1_1000), EraseSize::K64)),
+            "begin at a sector",
+        );
+        refused(
+            |p| p.erases.push((FlashAddr(0x20_0000), EraseSize::K4)),
+            "outside",
+        );
+        refused(
+            |p| p.programs.push((FlashAddr(0x1_00F0), vec![0x5A; 0x20])),
+            "crosses its page",
+        );
+        refused(
+            |p| p.programs.push((FlashAddr(0x1_0010), Vec::new())),
+            "is empty",
+        );
+        refused(
+            |p| p.expect.push((FlashAddr(0x1F_FFFF), vec![0; 2])),
+            "outside",
+        );
+        let mut plan = sound();
+        plan.erases = vec![(FlashAddr(0x1_0000), EraseSize::K4)];
+        let m25p16 = check_on(0x20_2015, &plan).unwrap_err();
+        assert!(
+            m25p16.to_string().contains("no erase of this size"),
+            "{m25p16}"
+        );
+    }
+}
