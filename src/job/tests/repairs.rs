@@ -266,7 +266,7 @@ fn config_reset_touches_the_firmware() {
                 config_area: Some((1, 0, Some(2))),
                 ..cx3("2.35.5100")
             },
-            vec![0x1F_E000..0x20_0000],
+            std::iter::once(0x1F_E000..0x20_0000).collect(),
         ),
         (
             pro_spec(),
@@ -275,7 +275,7 @@ fn config_reset_touches_the_firmware() {
                 chunk_log2: Some(19),
                 ..pro("2.36.5150")
             },
-            vec![0x17_E000..0x18_0000, 0x1F_E000..0x20_0000],
+            Vec::from([0x17_E000..0x18_0000, 0x1F_E000..0x20_0000]),
         ),
     ] {
         let mut flash = card_of(spec.clone(), &[(&own(&recipe), Half::Even)]).flash();
