@@ -6,6 +6,7 @@ use super::FlashError;
 use super::waits::until_gateway_idle;
 use crate::card::{Card, Clock, Reg};
 use bitflags::bitflags;
+use std::time::Duration;
 
 /// Most data bytes of one gateway operation (§4.2, DATA_SIZE 4).
 pub(super) const BLOCK: usize = 16;
@@ -13,6 +14,10 @@ pub(super) const BLOCK: usize = 16;
 /// Largest read with chip-select held. The chip streams on for as long as it is clocked; the bound
 /// keeps the time short in which the gateway is in the middle of something should we die.
 pub(super) const MAX_CHAIN: usize = 4096;
+
+/// Time of one byte at 25 MHz. The gateway's real clock is UNCONFIRMED (flash-hardware §5.4); when it
+/// is slower the busy bit is looked at more than once, no more.
+const SPI_BYTE: Duration = Duration::from_nanos(320);
 
 bitflags! {
     /// Bits of the command register (§4.2). DATA_SIZE and OPCODE are values, see [`word`].
@@ -54,19 +59,25 @@ const fn word(opcode: u8, bits: Bits, log2: u32) -> u32 {
     (opcode as u32) << 16 | bits.bits() | log2 << 8 | Bits::ENABLE.bits() | Bits::BUSY.bits()
 }
 
-fn start(card: &mut Card, clock: &dyn Clock, command: u32) -> Result<(), FlashError> {
+/// Start one operation that shifts `bytes` bytes and wait for its end.
+fn start(card: &mut Card, clock: &dyn Clock, command: u32, bytes: u32) -> Result<(), FlashError> {
     card.write(Reg::GatewayCommand, command)?;
+    // The flush before the first look takes about as long as three bytes.
+    clock.pause(SPI_BYTE * bytes.saturating_sub(3));
     until_gateway_idle(card, clock)
 }
 
+/// Opcode and three address bytes.
+const ADDRESSED: u32 = 4;
+
 fn no_data(card: &mut Card, clock: &dyn Clock, opcode: Opcode) -> Result<(), FlashError> {
-    start(card, clock, word(opcode as u8, Bits::OPCODE_PHASE, 0))
+    start(card, clock, word(opcode as u8, Bits::OPCODE_PHASE, 0), 1)
 }
 
 /// Four data bytes after an opcode; status and id reads always use that size (§4.4 notes).
 fn short_read(card: &mut Card, clock: &dyn Clock, opcode: Opcode) -> Result<u32, FlashError> {
     let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE | Bits::READ;
-    start(card, clock, word(opcode as u8, bits, 2))?;
+    start(card, clock, word(opcode as u8, bits, 2), 5)?;
     let value = card.read(Reg::GatewayData(0))?;
     if value == u32::MAX {
         card.check_present()?;
@@ -97,7 +108,7 @@ pub(super) fn write_status(
 ) -> Result<(), FlashError> {
     card.write(Reg::GatewayData(0), u32::from(value) << 24)?;
     let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE;
-    start(card, clock, word(Opcode::WriteStatus as u8, bits, 0))
+    start(card, clock, word(Opcode::WriteStatus as u8, bits, 0), 2)
 }
 
 /// Start an erase; the latch must be set. The erase goes on inside the chip.
@@ -109,7 +120,7 @@ pub(super) fn erase(
 ) -> Result<(), FlashError> {
     card.write(Reg::GatewayAddress, at)?;
     let bits = Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
-    start(card, clock, word(opcode as u8, bits, 0))
+    start(card, clock, word(opcode as u8, bits, 0), ADDRESSED)
 }
 
 /// Read `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held from the
@@ -142,15 +153,16 @@ fn read_chain(
     let mut last = 0;
     for (n, block) in chain.chunks_mut(BLOCK).enumerate() {
         let mut bits = Bits::DATA_PHASE | Bits::READ;
-        let mut opcode = 0;
+        let (mut opcode, mut bytes) = (0, BLOCK as u32);
         if n == 0 {
             bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
             opcode = Opcode::Read as u8;
+            bytes += ADDRESSED;
         }
         if n + 1 < blocks {
             bits |= Bits::HOLD;
         }
-        start(card, clock, word(opcode, bits, 4))?;
+        start(card, clock, word(opcode, bits, 4), bytes)?;
         for (reg, bytes) in block.chunks_mut(4).enumerate() {
             last = card.read(Reg::GatewayData(reg as u8))?;
             bytes.copy_from_slice(&last.to_be_bytes());
@@ -164,8 +176,8 @@ fn read_chain(
 }
 
 /// Program up to one page; the latch must be set and `at` + data must not cross a 256-byte page.
-/// Shorter blocks are filled with FF, which changes no NOR cell (§6.1). The program starts inside
-/// the chip when chip-select is released after the last block.
+/// Exactly these bytes go out, in pieces of 16, 8, 4, 2 or 1. The program starts inside the chip
+/// when chip-select is released after the last piece.
 pub(super) fn program(
     card: &mut Card,
     clock: &dyn Clock,
@@ -173,34 +185,30 @@ pub(super) fn program(
     data: &[u8],
 ) -> Result<(), FlashError> {
     debug_assert!(at % 256 + data.len() as u32 <= 256 && !data.is_empty());
-    let lead = (at % BLOCK as u32) as usize;
-    let mut padded = [0xFF; 256];
-    let Some(place) = padded.get_mut(lead..lead + data.len()) else {
-        return Err(FlashError::Outside {
-            at,
-            len: data.len() as u64,
-            size: 256,
-        });
-    };
-    place.copy_from_slice(data);
-    let blocks = (lead + data.len()).div_ceil(BLOCK);
-    card.write(Reg::GatewayAddress, at - lead as u32)?;
-    for (n, block) in padded.chunks(BLOCK).take(blocks).enumerate() {
-        for (reg, bytes) in block.chunks(4).enumerate() {
-            let mut value = [0; 4];
-            value.copy_from_slice(bytes);
+    card.write(Reg::GatewayAddress, at)?;
+    let mut rest = data;
+    while !rest.is_empty() {
+        let log2 = rest.len().min(BLOCK).ilog2();
+        let (piece, after) = rest.split_at(1 << log2);
+        for (reg, bytes) in piece.chunks(4).enumerate() {
+            let mut value = [0xFF; 4];
+            for (place, byte) in value.iter_mut().zip(bytes) {
+                *place = *byte;
+            }
             card.write(Reg::GatewayData(reg as u8), u32::from_be_bytes(value))?;
         }
         let mut bits = Bits::DATA_PHASE;
-        let mut opcode = 0;
-        if n == 0 {
+        let (mut opcode, mut bytes) = (0, piece.len() as u32);
+        if rest.len() == data.len() {
             bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
             opcode = Opcode::PageProgram as u8;
+            bytes += ADDRESSED;
         }
-        if n + 1 < blocks {
+        if !after.is_empty() {
             bits |= Bits::HOLD;
         }
-        start(card, clock, word(opcode, bits, 4))?;
+        start(card, clock, word(opcode, bits, log2), bytes)?;
+        rest = after;
     }
     Ok(())
 }
@@ -215,7 +223,12 @@ pub(super) fn program_byte(
     card.write(Reg::GatewayData(0), u32::from(value) << 24)?;
     card.write(Reg::GatewayAddress, at)?;
     let bits = Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE | Bits::DATA_PHASE;
-    start(card, clock, word(Opcode::PageProgram as u8, bits, 0))
+    start(
+        card,
+        clock,
+        word(Opcode::PageProgram as u8, bits, 0),
+        ADDRESSED + 1,
+    )
 }
 
 #[cfg(test)]

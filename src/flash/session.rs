@@ -23,6 +23,10 @@ pub(super) struct Session<'c> {
     pub(super) part: FlashPart,
     pub(super) protection: Protection,
     pub(super) chained: bool,
+    /// Time an erase or program takes on this very chip, learned as it goes.
+    erase_4k: Patience,
+    erase_64k: Patience,
+    program: Patience,
     /// Something mutating was sent and may still run.
     working: bool,
 }
@@ -34,11 +38,8 @@ impl<'c> Session<'c> {
         // the first operation without CS_HOLD drops chip-select (flash-hardware §3.4, INFERRED),
         // and then the chip may need its time.
         gateway::read_status(&mut hold, clock)?;
-        let any = Patience {
-            typical: Duration::ZERO,
-            limit: ERASE_64K_LIMIT,
-        };
-        until_chip_idle(&mut hold, clock, "work of an earlier program", 0, any)?;
+        let mut any = Patience::typical(Duration::ZERO, ERASE_64K_LIMIT);
+        until_chip_idle(&mut hold, clock, "work of an earlier program", 0, &mut any)?;
         let mut jedec = gateway::read_id(&mut hold, clock)?;
         if jedec == 0 || jedec == 0xFF_FFFF {
             // Detection is tried twice by everybody (flash-hardware §4.5 step 4).
@@ -51,9 +52,22 @@ impl<'c> Session<'c> {
         let mut session = Self {
             hold,
             clock,
-            part,
             protection,
             chained: false,
+            erase_4k: Patience::typical(part.geometry.erase_4k.unwrap_or_default(), ERASE_4K_LIMIT),
+            erase_64k: Patience::typical(
+                part.geometry.erase_64k.unwrap_or_default(),
+                ERASE_64K_LIMIT,
+            ),
+            program: Patience::typical(
+                if part.byte_program {
+                    part.geometry.program_page / 256
+                } else {
+                    part.geometry.program_page
+                },
+                PROGRAM_LIMIT,
+            ),
+            part,
             working: false,
         };
         session.prove_chaining()?;
@@ -126,23 +140,9 @@ impl<'c> Session<'c> {
 
     pub(super) fn erase(&mut self, at: FlashAddr, size: EraseSize) -> Result<(), FlashError> {
         self.write_enable()?;
-        let (opcode, typical, limit, what) = match size {
-            EraseSize::K4 => (
-                Opcode::Erase4K,
-                self.part.geometry.erase_4k,
-                ERASE_4K_LIMIT,
-                "4K erase",
-            ),
-            EraseSize::K64 => (
-                Opcode::Erase64K,
-                self.part.geometry.erase_64k,
-                ERASE_64K_LIMIT,
-                "64K erase",
-            ),
-        };
-        let patience = Patience {
-            typical: typical.unwrap_or(limit),
-            limit,
+        let (opcode, patience, what) = match size {
+            EraseSize::K4 => (Opcode::Erase4K, &mut self.erase_4k, "4K erase"),
+            EraseSize::K64 => (Opcode::Erase64K, &mut self.erase_64k, "64K erase"),
         };
         self.working = true;
         gateway::erase(&mut self.hold, self.clock, opcode, at.0)?;
@@ -157,31 +157,26 @@ impl<'c> Session<'c> {
         if self.part.byte_program {
             return self.program_bytes(at, data);
         }
-        let patience = Patience {
-            typical: self.part.geometry.program_page,
-            limit: PROGRAM_LIMIT,
-        };
         gateway::write_enable(&mut self.hold, self.clock)?;
         self.working = true;
         gateway::program(&mut self.hold, self.clock, at.0, data)?;
-        until_chip_idle(&mut self.hold, self.clock, "page program", at.0, patience)?;
-        self.working = false;
-        Ok(())
+        self.until_programmed("page program", at.0)
     }
 
     fn program_bytes(&mut self, at: FlashAddr, data: &[u8]) -> Result<(), FlashError> {
-        let patience = Patience {
-            typical: self.part.geometry.program_page / 256,
-            limit: PROGRAM_LIMIT,
-        };
         for (n, byte) in data.iter().enumerate().filter(|(_, b)| **b != 0xFF) {
             let at = at.0 + n as u32;
             gateway::write_enable(&mut self.hold, self.clock)?;
             self.working = true;
             gateway::program_byte(&mut self.hold, self.clock, at, *byte)?;
-            until_chip_idle(&mut self.hold, self.clock, "byte program", at, patience)?;
-            self.working = false;
+            self.until_programmed("byte program", at)?;
         }
+        Ok(())
+    }
+
+    fn until_programmed(&mut self, what: &'static str, at: u32) -> Result<(), FlashError> {
+        until_chip_idle(&mut self.hold, self.clock, what, at, &mut self.program)?;
+        self.working = false;
         Ok(())
     }
 
@@ -191,11 +186,8 @@ impl<'c> Session<'c> {
         self.write_enable()?;
         self.working = true;
         gateway::write_status(&mut self.hold, self.clock, value)?;
-        let patience = Patience {
-            typical: Duration::from_micros(50),
-            limit: STATUS_LIMIT,
-        };
-        until_chip_idle(&mut self.hold, self.clock, "status write", 0, patience)?;
+        let mut patience = Patience::typical(Duration::from_micros(50), STATUS_LIMIT);
+        until_chip_idle(&mut self.hold, self.clock, "status write", 0, &mut patience)?;
         self.working = false;
         let status = gateway::read_status(&mut self.hold, self.clock)?;
         self.protection = Protection::decode(&self.part, status);
@@ -207,12 +199,15 @@ impl<'c> Session<'c> {
         if !self.working {
             return Ok(());
         }
-        let patience = Patience {
-            typical: Duration::from_millis(1),
-            limit: ERASE_64K_LIMIT,
-        };
+        let mut patience = Patience::typical(Duration::from_millis(1), ERASE_64K_LIMIT);
         // A chain that broke off is ended by the status read, which does not hold chip-select.
-        until_chip_idle(&mut self.hold, self.clock, "interrupted work", 0, patience)?;
+        until_chip_idle(
+            &mut self.hold,
+            self.clock,
+            "interrupted work",
+            0,
+            &mut patience,
+        )?;
         self.working = false;
         Ok(())
     }

@@ -32,21 +32,35 @@ pub(super) fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(
 /// How long something inside the flash chip takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Typical time: polling starts a little before it is over.
-    pub typical: Duration,
+    /// When the first look is worth it.
+    pub first: Duration,
     /// Bound that covers every part of the table at its worst (§5.4, "safe driver limits").
     pub limit: Duration,
 }
 
 impl Patience {
-    /// Polling starts at three quarters of the typical time and goes on in 64ths of it, so what
-    /// is waited too long is about one percent and a long erase costs some twenty polls.
-    fn first(self) -> Duration {
-        self.typical * 3 / 4
+    /// Before anything was measured: a little before the typical time is over.
+    pub(super) fn typical(time: Duration, limit: Duration) -> Self {
+        Self {
+            first: time * 3 / 4,
+            limit,
+        }
+    }
+
+    /// The next operation of the kind takes about as long as this one did. Looking a little earlier
+    /// each time the first look was late, and a little before the end otherwise, keeps the number
+    /// of looks near two and what is waited too long near three percent, whatever the data sheet
+    /// says.
+    fn learn(&mut self, took: Duration, looks: u32) {
+        self.first = if looks == 1 {
+            took * 15 / 16
+        } else {
+            took * 31 / 32
+        };
     }
 
     fn step(self) -> Duration {
-        (self.typical / 64).max(Duration::from_micros(5))
+        (self.first / 32).max(Duration::from_micros(5))
     }
 }
 
@@ -56,15 +70,20 @@ pub(super) fn until_chip_idle(
     clock: &dyn Clock,
     what: &'static str,
     at: u32,
-    patience: Patience,
+    patience: &mut Patience,
 ) -> Result<(), FlashError> {
     let start = clock.now();
-    clock.sleep(patience.first());
+    clock.sleep(patience.first);
+    let mut looks = 0;
     loop {
-        if read_status(card, clock)? & WIP == 0 {
+        looks += 1;
+        let busy = read_status(card, clock)? & WIP != 0;
+        let took = clock.now().saturating_sub(start);
+        if !busy {
+            patience.learn(took, looks);
             return Ok(());
         }
-        if clock.now().saturating_sub(start) > patience.limit {
+        if took > patience.limit {
             return Err(FlashError::FlashTimeout {
                 what,
                 at,

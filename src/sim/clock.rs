@@ -33,4 +33,8 @@ impl Clock for SimTime {
     fn sleep(&self, time: Duration) {
         self.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
+
+    fn pause(&self, time: Duration) {
+        self.sleep(time);
+    }
 }
