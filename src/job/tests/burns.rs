@@ -340,7 +340,6 @@ fn late_writes_confuse_a_burn() {
 }
 
 #[test]
-#[ignore = "the card room must take semaphore 32 once before its first flush: with it free, the first read of 0 proves nothing (flash-hardware §2.3)"]
 fn late_writes_confuse_the_opening() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
