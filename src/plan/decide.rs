@@ -59,9 +59,7 @@ pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     checks.add_if(
         CheckId::ImageSize,
         match wish.base {
-            Base::File { contents, file_len } => {
-                Some(rules::image_size(contents.image(), file_len))
-            }
+            Base::File { contents, file_len } => rules::image_size(contents.image(), file_len),
             Base::Own => own.map(|_| Ok("as it stands on the card".into())),
         },
     );

@@ -27,7 +27,7 @@ pub fn plan_recover(
     let mut checks = Checks::default();
     let left = card.active().map(|a| a.found);
     checks.add(CheckId::ImageSound, rules::image_sound(image.image()));
-    checks.add(
+    checks.add_if(
         CheckId::ImageSize,
         rules::image_size(image.image(), file_len),
     );

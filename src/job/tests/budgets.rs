@@ -41,7 +41,7 @@ fn card(used: bool) -> SimCard {
 fn burn_cost(used: bool) -> Counters {
     let bench = Bench::new();
     let card = card(used);
-    card.take_counters();
+    let _ = card.take_counters();
     bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
     clean(&card);
     card.take_counters()
@@ -58,7 +58,7 @@ fn query_reads_more_than_a_twentieth_of_the_rival() {
         ("other half used", card(true)),
         ("non-failsafe", owner),
     ] {
-        card.take_counters();
+        let _ = card.take_counters();
         let mut device = open_sim(&card, "sim:test").unwrap();
         let query = query_card(&mut device, false).unwrap();
         assert!(query.active.is_some());
@@ -96,7 +96,7 @@ fn same_image_is_read_more_than_once() {
     let bench = Bench::new();
     let card = card(false);
     bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
-    card.take_counters();
+    let _ = card.take_counters();
     let again = bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
     assert!(again.nothing_to_do);
     let counters = card.take_counters();

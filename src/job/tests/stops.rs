@@ -83,7 +83,7 @@ fn removed_card_is_data() {
     let whole = pro_card(Half::Even);
     let total = {
         let card = whole.fork();
-        card.take_counters();
+        let _ = card.take_counters();
         bench.burn(&card, &pro("2.42.5000")).unwrap();
         let counters = card.take_counters();
         counters.bar_reads + counters.bar_writes
