@@ -185,7 +185,7 @@ fn a_raw_dump() {
 fn a_truncated_image() {
     let bench = Bench::owner();
     let whole = bench.read("new.bin");
-    for keep in [0x30, 0x38, 0x1000, whole.len() / 2 & !3, whole.len() - 4] {
+    for keep in [0x30, 0x38, 0x1000, (whole.len() / 2) & !3, whole.len() - 4] {
         bench.write("short.bin", &whole[..keep]);
         bench.refuses(&["verify", "short.bin"], 1);
         let ran: Ran = bench.card(&["burn", "short.bin", "--yes"]);
