@@ -4,6 +4,13 @@
 //! identity, and `burn` run again completes. Non-failsafe: the card boots, or `recover` and
 //! `restore` from the backup made before complete the job.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "sweep/engine.rs"]
 mod engine;
 #[path = "sweep/world.rs"]

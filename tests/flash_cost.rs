@@ -1,5 +1,12 @@
 //! What a job costs on the card, by the model of design.md "Speed": the rival's burn is 10.3 s.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 use cx3flash::card::Card;
 use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};

@@ -2,6 +2,13 @@
 //!
 //! The check is textual: every `crate::ROOM` path, grouped imports included, in every source file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
