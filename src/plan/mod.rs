@@ -22,6 +22,7 @@ mod restore;
 mod rules;
 mod rules_flash;
 mod snapshot;
+mod spot;
 #[cfg(test)]
 pub(crate) mod tests;
 
