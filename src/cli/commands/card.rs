@@ -128,7 +128,7 @@ pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failu
         Some(path) => job::query_image(&ctx.image(path)?),
         None => {
             let mut device = ctx.open()?;
-            job::query_card(&mut device, args.full).map_err(|e| ctx.failure(&e, None))?
+            job::query_card(&mut device).map_err(|e| ctx.failure(&e, None))?
         }
     };
     ctx.out.text(&text::query(&outcome, args.full));

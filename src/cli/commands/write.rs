@@ -75,7 +75,7 @@ fn psids(
     }
     let psid = |image: &Image| image.info.as_ref().and_then(|i| i.psid.clone());
     let wanted = psid(image?.contents.image())?;
-    let found = job::query_card(device, false).ok()?;
+    let found = job::query_card(device).ok()?;
     let active = found.images.get(found.active?)?.image.as_ref()?;
     Some((psid(active).unwrap_or_else(|| "none".into()), wanted))
 }

@@ -53,14 +53,22 @@ fn query_reads_more_than_a_twentieth_of_the_rival() {
         CardSpec::default(),
         &build(&Recipe::mcx311a_2_35_5100()).unwrap(),
     );
+    let two = {
+        let half = |recipe: &Recipe, half| striped(real(recipe).bytes(), half, 2 << 20).unwrap();
+        let even = half(&Recipe::mcx312b_2_36_5150(), Half::Even);
+        let odd = half(&Recipe::mcx312b_2_42_5000(), Half::Odd);
+        let both: Vec<u8> = even.iter().zip(&odd).map(|(a, b)| a & b).collect();
+        SimCard::new(pro_spec(), &both)
+    };
     for (name, card) in [
+        ("two images", two),
         ("failsafe", card(false)),
         ("other half used", card(true)),
         ("non-failsafe", owner),
     ] {
         let _ = card.take_counters();
         let mut device = open_sim(&card, "sim:test").unwrap();
-        let query = query_card(&mut device, false).unwrap();
+        let query = query_card(&mut device).unwrap();
         assert!(query.active.is_some());
         drop(device);
         let counters = card.take_counters();

@@ -231,7 +231,7 @@ fn flashed_and_running_versions_are_mixed_up() {
     let card = owner_card();
     bench.burn(&card, &cx3("2.42.5000")).unwrap();
     let mut device = open_sim(&card, "sim:test").unwrap();
-    let query = query_card(&mut device, false).unwrap();
+    let query = query_card(&mut device).unwrap();
     assert_eq!(
         query.card.as_ref().unwrap().running,
         Some(version("2.35.5100"))
@@ -239,7 +239,7 @@ fn flashed_and_running_versions_are_mixed_up() {
     assert!(query.reset_pending);
     let activation = activate(&mut device, &mut ()).unwrap();
     assert_eq!(activation.after, Some(version("2.42.5000")));
-    let query = query_card(&mut device, false).unwrap();
+    let query = query_card(&mut device).unwrap();
     assert!(!query.reset_pending);
 }
 
@@ -369,7 +369,7 @@ fn card_files_forget_a_burn() {
         .unwrap();
     }
     let mut device = open(&selector).unwrap();
-    let query = query_card(&mut device, true).unwrap();
+    let query = query_card(&mut device).unwrap();
     let image = query.images[query.active.unwrap()].image.as_ref().unwrap();
     assert_eq!(
         image.info.as_ref().unwrap().fw_version,

@@ -11,15 +11,13 @@ fn query_names_the_wrong_image() {
     let b = own(&pro("2.42.5000"));
     let card = card_of(pro_spec(), &[(&a, Half::Even), (&b, Half::Odd)]);
     let mut device = open_sim(&card, "sim:test").unwrap();
-    for full in [false, true] {
-        let query = query_card(&mut device, full).unwrap();
-        assert_eq!(query.images.len(), 2);
-        assert_eq!(query.active, Some(0));
-        assert!(query.images[0].boots && !query.images[1].boots);
-        assert_eq!(query.images[1].half, Some(Half::Odd));
-        assert!(query.stale.is_empty());
-        assert_eq!(query.images[0].whole, full.then_some(true));
-    }
+    let query = query_card(&mut device).unwrap();
+    assert_eq!(query.images.len(), 2);
+    assert_eq!(query.active, Some(0));
+    assert!(query.images[0].boots && !query.images[1].boots);
+    assert_eq!(query.images[1].half, Some(Half::Odd));
+    assert!(query.stale.is_empty());
+    assert_eq!(query.images[0].whole, None, "not claimed without a look");
     untouched(&card.counters());
     clean(&card);
 }
@@ -28,7 +26,7 @@ fn query_names_the_wrong_image() {
 fn query_of_an_empty_card_fails() {
     let card = SimCard::new(CardSpec::default(), &[]);
     let mut device = open_sim(&card, "sim:test").unwrap();
-    let query = query_card(&mut device, false).unwrap();
+    let query = query_card(&mut device).unwrap();
     assert!(query.images.is_empty() && query.active.is_none());
     let report = query.card.unwrap();
     assert!(report.recovery && report.running.is_none());
