@@ -2,6 +2,13 @@
 //!
 //! Runs when `mstflint` is installed (the CI script installs it); says so when it is not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 use cx3flash::cli::flint_text::{self, QueryText};
 use cx3flash::image::{Contents, Guid, Recipe, RomBlock, RomRecipe, Version, build};
 use std::path::Path;

@@ -1,5 +1,12 @@
 //! Text of `query`, `verify` and `plan`, letter by letter (tests/golden; CX3FLASH_BLESS=1).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "support/cli.rs"]
 mod cli;
 

@@ -1,5 +1,12 @@
 //! The README is true: its commands work, its exit codes are the program's, its tests exist.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "support/cli.rs"]
 mod cli;
 

@@ -1,5 +1,12 @@
 //! Wrong arguments, help, and what goes where.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 #[path = "support/cli.rs"]
 mod cli;
 

@@ -1,5 +1,12 @@
 //! What a job costs on the card, by the model of design.md "Speed": the rival's burn is 10.3 s.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 use cx3flash::card::Card;
 use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};
@@ -48,7 +55,7 @@ fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
         body: vec![(FlashAddr(HALF + 16), body.to_vec())],
         signature_at: Some(FlashAddr(HALF)),
         protected: vec![0..HALF, 0x1F_0000..0x20_0000],
-        disposable: vec![HALF + IMAGE as u32..0x1F_0000],
+        disposable: Vec::from([HALF + IMAGE as u32..0x1F_0000]),
         in_place: false,
     };
     let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();

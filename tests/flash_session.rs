@@ -1,5 +1,12 @@
 //! The flash machine against the strict simulated card: order, proof, faults, cost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 use cx3flash::card::{Card, CardError, Semaphore, SemaphoreState, Staleness};
 use cx3flash::flash::{
     BootProbe, Boots, EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, Signature,

@@ -1,6 +1,13 @@
 //! The sector planner: whatever the flash holds and should hold, applying the plan gives exactly
 //! that, touches nothing else, and never costs more than the naive way.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic in a test is the report"
+)]
+
 use cx3flash::flash::{EraseSize, Geometry, Job, LayoutError, SectorAction, plan_sectors};
 use cx3flash::image::FlashAddr;
 use proptest::prelude::*;

@@ -56,6 +56,13 @@ impl Card {
     /// Read the device id and find out whether firmware runs. Done at open and after a reset.
     fn identify(&mut self) -> Result<(), CardError> {
         self.chip = judge_device_id(self.raw_read(Reg::DeviceId)?)?;
+        // Take semaphore 32 before the first write: the flush proves something only when its read of
+        // 0 can come from our own write of 0 alone. Found free, the first flush would be answered 0
+        // while its write is still on the way, and so would every later one (found by the simulated
+        // card's late writes; illumos reads it once at the start too, flash-hardware §2.3).
+        if self.space.posts_writes() {
+            self.raw_read(Reg::Semaphore(32))?;
+        }
         // Another program may have written before us.
         self.wrote = true;
         let test = self.read(Reg::RecoveryTest)?;

@@ -151,7 +151,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#.into()
         }
         Code::CardKind => {
-            "only simulated cards can be opened in this version: cx3flash -d sim:FILE …".into()
+            "cx3flash sim create card.cx3, then cx3flash -d sim:card.cx3 query".into()
         }
         Code::CardFileMissing => match facts.card.and_then(|c| c.strip_prefix("sim:")) {
             Some(path) => format!("make one: cx3flash sim create {}", quote(path)),

@@ -38,10 +38,36 @@
 //!
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
 //! (what flint's verify would say of the same bytes).
+//!
+//! The other fields of a `result` are those of the job's outcome, one by one, under the same names:
+//!
+//! | command | outcome |
+//! |---|---|
+//! | `list` | [`ListOutcome`](crate::job::ListOutcome) |
+//! | `doctor` | [`DoctorOutcome`](crate::job::DoctorOutcome) |
+//! | `query` | [`QueryOutcome`](crate::job::QueryOutcome); each of `images` has `image` as above |
+//! | `verify` | [`VerifyOutcome`](crate::job::VerifyOutcome), with `--against` [`AgainstOutcome`](crate::job::AgainstOutcome) |
+//! | `backup` | [`BackupOutcome`](crate::job::BackupOutcome) |
+//! | `plan` | [`Planned`](crate::job::Planned) |
+//! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
+//! | `activate` | [`Activation`](crate::job::Activation) |
+//! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
+//! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome) |
+//! | `identity show` | [`IdentityOutcome`](crate::job::IdentityOutcome) |
+//! | `flash info` | [`FlashInfo`](crate::job::FlashInfo) |
+//! | `flash read` | [`BackupFile`](crate::job::BackupFile) |
+//! | `unlock` | [`UnlockOutcome`](crate::job::UnlockOutcome) |
+//! | `sim create`, `sim info`, `sim fault`, `sim power-cycle` | `card`, `spec`, `running`, `power_on`, `reset` (what would start), `semaphores_held`, `counters`, `mutations`, `faults`, `misuse`, `misuse_count`, `silent`, `pci_device_id` |
+//! | `sim image` | `file`, `psid`, `version`, `len`, `start` |
+//! | `demo` | `dir`, `steps` (each `command` and its `document`) |
+//! | `completions`, `man` | `shell` and `script`; `pages` (each `name`, `roff`) |
+//!
+//! Durations are numbers in microseconds.
 
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::image::{AddressMap, Image, Layout, Section};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Version of everything in this file.
@@ -67,6 +93,31 @@ pub fn document(
     }
     document["exit"] = json!(exit);
     document
+}
+
+/// An outcome as JSON, with durations in microseconds.
+#[must_use]
+pub fn outcome<T: Serialize>(outcome: &T) -> Value {
+    // Outcomes are plain data with string keys; nothing in them can fail to serialise.
+    let mut value = serde_json::to_value(outcome).unwrap_or_default();
+    plain_durations(&mut value);
+    value
+}
+
+/// serde writes a `Duration` as `{"secs", "nanos"}`, which nobody wants to add up in a script.
+fn plain_durations(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(plain_durations),
+        Value::Object(map) => {
+            let part = |name| map.get(name).and_then(Value::as_u64);
+            if let (2, Some(secs), Some(nanos)) = (map.len(), part("secs"), part("nanos")) {
+                *value = json!(secs.saturating_mul(1_000_000).saturating_add(nanos / 1000));
+            } else {
+                map.values_mut().for_each(plain_durations);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// An image without its section table.
@@ -143,4 +194,16 @@ fn section(section: &Section) -> Value {
         "len": section.len,
         "crc": section.crc,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outcome;
+    use std::time::Duration;
+
+    #[test]
+    fn a_duration_comes_in_two_parts() {
+        let times = vec![Some(Duration::from_millis(1500)), None];
+        assert_eq!(outcome(&times), serde_json::json!([1_500_000, null]));
+    }
 }

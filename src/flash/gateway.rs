@@ -238,36 +238,32 @@ impl<'c> Gateway<'c> {
     }
 
     /// Program up to one page; the latch must be set and `at` + data must not cross a 256-byte
-    /// page. Shorter blocks are filled with FF, which changes no NOR cell (§6.1). The program starts
-    /// inside the chip when chip-select is released after the last block.
+    /// page. Exactly these bytes go out, in pieces of 16, 8, 4, 2 or 1. The program starts inside the
+    /// chip when chip-select is released after the last piece.
     pub(super) fn program(&mut self, at: u32, data: &[u8]) -> Result<(), FlashError> {
-        let lead = (at % BLOCK as u32) as usize;
-        let mut padded = [0xFF; 256];
-        let room = (256 - at % 256) as usize;
-        let place = padded
-            .get_mut(lead..lead + data.len())
-            .filter(|place| !place.is_empty() && place.len() <= room);
-        let Some(place) = place else {
+        if data.is_empty() || data.len() > (256 - at % 256) as usize {
             return Err(FlashError::Plan {
                 at,
                 what: "a program is empty or crosses its page",
             });
-        };
-        place.copy_from_slice(data);
-        let blocks = (lead + data.len()).div_ceil(BLOCK);
-        self.card.write(Reg::GatewayAddress, at - lead as u32)?;
-        for (n, block) in padded.chunks(BLOCK).take(blocks).enumerate() {
-            self.load(block)?;
+        }
+        self.card.write(Reg::GatewayAddress, at)?;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let log2 = rest.len().min(BLOCK).ilog2();
+            let (piece, after) = rest.split_at(1 << log2);
+            self.load(piece)?;
             let mut bits = Bits::DATA_PHASE;
             let mut opcode = 0;
-            if n == 0 {
+            if rest.len() == data.len() {
                 bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
                 opcode = Opcode::PageProgram as u8;
             }
-            if n + 1 < blocks {
+            if !after.is_empty() {
                 bits |= Bits::HOLD;
             }
-            self.start(word(opcode, bits, 4))?;
+            self.start(word(opcode, bits, log2))?;
+            rest = after;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The board description inside the image (fs2-image §7).
 
-use flate2::read::ZlibDecoder;
-use std::io::Read;
+use flate2::{Decompress, FlushDecompress, Status};
 
 /// The inflated text of section type 9.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +13,11 @@ pub struct Ini {
 #[derive(Debug, thiserror::Error)]
 pub enum IniError {
     /// Not a zlib stream, or a damaged one.
-    #[error("the ini is no whole zlib stream: {0}")]
-    Stream(#[from] std::io::Error),
+    #[error("the ini is no zlib stream: {0}")]
+    Stream(#[from] flate2::DecompressError),
+    /// The stream goes on behind the section.
+    #[error("the ini's zlib stream is cut short")]
+    CutShort,
     /// It inflates beyond [`Ini::MAX`].
     #[error("the ini inflates beyond {} bytes", Ini::MAX)]
     TooLong,
@@ -25,15 +27,34 @@ impl Ini {
     /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A stream that wants
     /// more is hostile and is reported, not followed.
     pub const MAX: usize = 1 << 20;
+    /// Output room given at a time, in bytes.
+    const STEP: usize = 16 << 10;
 
     /// From the body of a section: one zlib stream, padding behind it ignored.
     ///
     /// # Errors
     /// [`IniError`].
     pub fn inflate(body: &[u8]) -> Result<Self, IniError> {
+        let mut inflater = Decompress::new(true);
         let mut bytes = Vec::new();
-        let limit = Self::MAX as u64 + 1;
-        ZlibDecoder::new(body).take(limit).read_to_end(&mut bytes)?;
+        let mut rest = body;
+        loop {
+            if bytes.len() > Self::MAX {
+                return Err(IniError::TooLong);
+            }
+            bytes.reserve_exact(Self::STEP);
+            let (before, room) = (inflater.total_in(), bytes.len());
+            let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None)?;
+            // Not more than `rest` holds.
+            rest = &rest[(inflater.total_in() - before) as usize..];
+            if status == Status::StreamEnd {
+                break;
+            }
+            // There is output room, so a round without progress lacks input.
+            if inflater.total_in() == before && bytes.len() == room {
+                return Err(IniError::CutShort);
+            }
+        }
         if bytes.len() > Self::MAX {
             return Err(IniError::TooLong);
         }
@@ -168,7 +189,7 @@ mod tests {
         let whole = deflate(TEXT.as_bytes());
         for cut in [0, 1, 2, 10, whole.len() - 1] {
             let got = Ini::inflate(&whole[..cut]);
-            assert!(matches!(got, Err(IniError::Stream(_))), "{cut}");
+            assert!(matches!(got, Err(IniError::CutShort)), "{cut}");
         }
         assert!(matches!(
             Ini::inflate(&[0xFF; 64]),

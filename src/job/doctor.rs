@@ -287,7 +287,7 @@ fn space(dir: &Path, looks: &mut Looks) {
     }
     match nix::sys::statvfs::statvfs(base) {
         Ok(stat) => {
-            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let free = stat.blocks_available().saturating_mul(stat.fragment_size());
             let text = format!("{} MiB free in {}", free >> 20, base.display());
             if free >= BACKUP_BYTES {
                 looks.good(id, text);

@@ -183,7 +183,7 @@ fn refusals(report: &PlanReport) -> String {
     let lines: Vec<&str> = report
         .checks
         .iter()
-        .filter(|c| !c.ok)
+        .filter(|c| !c.ok && !c.skipped)
         .map(|c| c.detail.as_str())
         .collect();
     lines.join("; ")
@@ -214,14 +214,15 @@ impl JobError {
         }
     }
 
-    /// Ids of the checks that refuse, in the plan's order; empty for other errors.
+    /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
+    /// because of them; empty for other errors.
     #[must_use]
     pub fn refused_by(&self) -> Vec<CheckId> {
         match self {
             Self::Refused { report } => report
                 .checks
                 .iter()
-                .filter(|c| !c.ok)
+                .filter(|c| !c.ok && !c.skipped)
                 .map(|c| c.id)
                 .collect(),
             _ => Vec::new(),

@@ -26,6 +26,8 @@ mod rom;
 mod run;
 mod session;
 mod store;
+#[cfg(test)]
+mod tests;
 mod unlock;
 mod verify;
 

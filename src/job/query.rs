@@ -66,17 +66,16 @@ pub struct QueryOutcome {
     pub reset_pending: bool,
 }
 
-/// Query a card with as few reads as its answer needs; every field flint's `query full` shows is in
-/// it. `full` reads every byte of every image instead, with all CRCs and the ini.
+/// Query a card with as few reads as its answer needs. Every field flint's `query full` shows lies
+/// in the few KiB that are read; CRCs of the code are for [`super::verify_card`].
 ///
 /// # Errors
 /// When the card or its flash cannot be read.
-pub fn query_card(device: &mut Device, full: bool) -> Result<QueryOutcome, JobError> {
+pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let facts = Facts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
-    let depth = if full { Depth::Full } else { Depth::Quick };
-    let images = read_images(&mut locked.source(), depth)?;
+    let images = read_images(&mut locked.source(), Depth::Quick)?;
     Ok(outcome(Some(card), None, images))
 }
 

@@ -41,7 +41,6 @@ pub(super) fn run(
     let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
     let _inside = span.enter();
     let facts = Facts::of(device)?;
-    let probe;
     let mut locked = device.lock()?;
     let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
     let plan = decide(&card);
@@ -84,9 +83,11 @@ pub(super) fn run(
         return Err(JobError::Interrupted);
     }
     drop(card);
-    probe = Probe {
+    let probe = Probe {
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
+    // From here on the session borrows the probe, so it must end before it.
+    let mut locked = locked;
     for pass in action.passes {
         locked = one_pass(locked, pass, &probe, events).map_err(|stopped| JobError::Stopped {
             stopped,

@@ -78,8 +78,7 @@ fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobErro
             path: path.to_owned(),
             source,
         })?;
-    let sha256 = digest(bytes);
-    if digest(&found) != sha256 {
+    if found != bytes {
         return Err(JobError::NotWritten {
             path: path.to_owned(),
         });
@@ -90,7 +89,7 @@ fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobErro
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         len: bytes.len() as u64,
-        sha256,
+        sha256: digest(&found),
     })
 }
 

@@ -1,20 +1,17 @@
 //! The one decision behind `burn`, `identity set`, `rom write` and `rom remove`: an image onto a
 //! card that has one.
 
-use super::action::{Ground, behind_signature, body_of, boot_address, retire_list};
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
-use super::found::ranges;
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable};
 use super::rules::RomWish;
 use super::snapshot::version_of;
+use super::spot::{Spot, is, other_start, target};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, IdentityChange, NvGeometry, Pass, Plan,
-    Target, rules, rules_flash,
+    rules, rules_flash,
 };
-use crate::flash::LayoutError;
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Identity, Layout, PatchError};
-use std::ops::Range;
+use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
 
 /// Which image is to stand on the card.
 pub(super) enum Base<'a> {
@@ -59,9 +56,7 @@ pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     checks.add_if(
         CheckId::ImageSize,
         match wish.base {
-            Base::File { contents, file_len } => {
-                Some(rules::image_size(contents.image(), file_len))
-            }
+            Base::File { contents, file_len } => rules::image_size(contents.image(), file_len),
             Base::Own => own.map(|_| Ok("as it stands on the card".into())),
         },
     );
@@ -121,9 +116,11 @@ fn pair_checks(
         CheckId::Version,
         base.map(|base| rules::version(own.map(Contents::image), base.image())),
     );
+    // A PSID out of a damaged section is no PSID; the identity check has said so.
     checks.add_if(
         CheckId::Psid,
-        pair.map(|(own, base)| rules::psid(own, base, options)),
+        pair.filter(|(own, _)| own.info_crc_ok)
+            .map(|(own, base)| rules::psid(own, base, options)),
     );
     checks.add_if(
         CheckId::ConfigPad,
@@ -314,107 +311,6 @@ fn place(
         ));
     }
     plan
-}
-
-fn is(found: &Found, wanted: &Contents) -> bool {
-    found
-        .contents
-        .as_ref()
-        .is_ok_and(|c| c.bytes() == wanted.bytes())
-}
-
-/// Start of the half that is not in use.
-pub(super) fn other_start(layout: Layout, active: Option<&Found>) -> FlashAddr {
-    match (layout, active) {
-        (Layout::Failsafe { chunk_log2 }, Some(found)) if found.start.0 == 0 => {
-            FlashAddr(1u32.checked_shl(u32::from(chunk_log2)).unwrap_or(0))
-        }
-        _ => FlashAddr(0),
-    }
-}
-
-/// In the words of a plan.
-pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
-    match layout {
-        Layout::NonFailsafe => Target::InPlace,
-        Layout::Failsafe { chunk_log2 } => Target::Half {
-            half: if start.0 == 0 { Half::Even } else { Half::Odd },
-            chunk_log2,
-        },
-    }
-}
-
-/// Where an image goes.
-pub(super) struct Spot {
-    pub(super) start: FlashAddr,
-    pub(super) map: AddressMap,
-    pub(super) layout: Layout,
-    pub(super) nv: NvGeometry,
-}
-
-impl Spot {
-    fn passes(
-        &self,
-        card: &CardSnapshot,
-        active: Option<&Found>,
-        stands: bool,
-        result: &Contents,
-        guarded: Option<&[Range<u32>]>,
-    ) -> Result<Vec<Pass>, LayoutError> {
-        let ground = self.ground(card, guarded);
-        let mut untouchable = ranges(self.map, 0, result.image().len);
-        untouchable.extend(guarded.unwrap_or_default().iter().cloned());
-        let retire = if stands {
-            // The image is there already. Another whole one beside it is what an interruption
-            // between the two halves' signatures leaves: finish that. Leave all else alone.
-            card.whole()
-                .filter(|f| f.start != self.start && !is(f, result))
-                .map(|f| f.start)
-                .collect()
-        } else {
-            if let Some((map, image)) = active
-                .and_then(|f| f.map().zip(f.image()))
-                .filter(|(map, _)| *map != self.map)
-            {
-                untouchable.extend(behind_signature(map, image.len));
-            }
-            retire_list(&card.scan.magics, self.start, &untouchable)
-        };
-        let body = body_of(result.bytes(), self.map);
-        let address = Some(boot_address(self.start));
-        Ok(vec![ground.image_pass(body, self.start, address, retire)?])
-    }
-
-    /// What the other half and the configuration area mean for the sector planner.
-    pub(super) fn ground<'a>(
-        &self,
-        card: &'a CardSnapshot,
-        guarded: Option<&[Range<u32>]>,
-    ) -> Ground<'a> {
-        let size = card.part.geometry.size;
-        let mut protected = guarded.unwrap_or_default().to_vec();
-        let mut disposable = Vec::new();
-        if let Some(max) = self.nv.max_image(self.layout, size) {
-            disposable = ranges(self.map, 0, max.min(self.map.capacity(size)));
-        }
-        if let AddressMap::Striped { chunk_log2, half } = self.map {
-            let other = AddressMap::Striped {
-                chunk_log2,
-                half: match half {
-                    Half::Even => Half::Odd,
-                    Half::Odd => Half::Even,
-                },
-            };
-            protected.extend(ranges(other, 0, other.capacity(size)));
-        }
-        protected.sort_by_key(|r| r.start);
-        Ground {
-            flash: &card.flash,
-            geometry: &card.part.geometry,
-            protected,
-            disposable,
-        }
-    }
 }
 
 fn warnings(active: Option<&Found>, failsafe: bool, stands: bool, plan: &Plan) -> Vec<String> {

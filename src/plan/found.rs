@@ -62,10 +62,22 @@ impl Found {
     /// Flash ranges its bytes lie in.
     #[must_use]
     pub fn ranges(&self) -> Vec<Range<u32>> {
-        match (self.map(), self.image()) {
-            (Some(map), Some(image)) => ranges(map, 0, image.len),
-            _ => Vec::new(),
-        }
+        self.map()
+            .map_or_else(Vec::new, |map| ranges(map, 0, self.len()))
+    }
+
+    /// Bytes of the image: to the end of its chain, or all that its header claims when the chain
+    /// is broken.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        let len = self.contents.as_ref().map_or(0, |c| c.bytes().len());
+        u32::try_from(len).unwrap_or(u32::MAX)
+    }
+
+    /// There is no image at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -22,6 +22,9 @@ mod restore;
 mod rules;
 mod rules_flash;
 mod snapshot;
+mod spot;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};

@@ -76,8 +76,8 @@ impl NvGeometry {
 
     fn tail(self, layout: Layout, size: u32, from: u32, pad: u32) -> Vec<Range<u32>> {
         let cut = |end: u32| end.saturating_sub(pad);
-        match layout {
-            Layout::NonFailsafe => vec![from..cut(size)],
+        let ranges: Vec<Range<u32>> = match layout {
+            Layout::NonFailsafe => std::iter::once(from..cut(size)).collect(),
             Layout::Failsafe { chunk_log2 } => [Half::Even, Half::Odd]
                 .into_iter()
                 .flat_map(|half| {
@@ -85,9 +85,10 @@ impl NvGeometry {
                     ranges(map, from, cut(size / 2).saturating_sub(from))
                 })
                 .collect(),
-        }
-        .into_iter()
-        .filter(|r| r.start < r.end && r.end <= size)
-        .collect()
+        };
+        ranges
+            .into_iter()
+            .filter(|r| r.start < r.end && r.end <= size)
+            .collect()
     }
 }

@@ -3,11 +3,12 @@
 use super::action::{body_of, boot_address, retire_list};
 use super::check::Checks;
 use super::compare::changes;
-use super::decide::{NOT_FAILSAFE, Spot, patched, target};
+use super::decide::{NOT_FAILSAFE, patched};
 use super::found::ranges;
 use super::identity::{fits as identity_fits, usable};
 use super::rules::RomWish;
 use super::snapshot::version_of;
+use super::spot::{Spot, other_start, target};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, NvGeometry, Pass, Plan, rules, rules_flash,
 };
@@ -27,7 +28,7 @@ pub fn plan_recover(
     let mut checks = Checks::default();
     let left = card.active().map(|a| a.found);
     checks.add(CheckId::ImageSound, rules::image_sound(image.image()));
-    checks.add(
+    checks.add_if(
         CheckId::ImageSize,
         rules::image_size(image.image(), file_len),
     );
@@ -188,5 +189,5 @@ fn psid(left: Option<&Found>, image: &Contents) -> Result<String, String> {
 
 /// Into the half that does not hold what is left of an image that may still start; else the first.
 fn start_for(layout: Layout, left: Option<&Found>) -> FlashAddr {
-    super::decide::other_start(layout, left.filter(|f| f.health().code))
+    other_start(layout, left.filter(|f| f.health().code))
 }

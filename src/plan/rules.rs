@@ -4,7 +4,7 @@ use super::check::Verdict;
 use super::snapshot::version_of;
 use super::{BurnOptions, CardSnapshot, Decided, Found, RomChoice, health};
 use crate::card::Chip;
-use crate::image::{Contents, FindingId, Image, Layout, Rom, Severity};
+use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
@@ -38,8 +38,16 @@ pub(super) fn own_image_sound(image: &Image) -> Verdict {
     }
 }
 
-/// 10.7 #7.
-pub(super) fn image_size(image: &Image, file_len: u64) -> Verdict {
+/// 10.7 #7. `None` for an image with damaged sections: where its chain ends is not known then.
+pub(super) fn image_size(image: &Image, file_len: u64) -> Option<Verdict> {
+    let broken = |s: &Section| !matches!(s.crc, CrcVerdict::Ok | CrcVerdict::Blank);
+    if image.sections.iter().any(broken) {
+        return None;
+    }
+    Some(sizes(image, file_len))
+}
+
+fn sizes(image: &Image, file_len: u64) -> Verdict {
     let (declared, chain) = (image.header.declared_size, image.len);
     if declared != chain {
         return Err(format!(

@@ -51,7 +51,7 @@ pub(crate) fn operations(card: &SimCard, job: &dyn Fn(&SimCard) -> bool) -> u64 
 fn wanted(points: Points, op: u64, total: u64) -> bool {
     match points {
         Points::Every => true,
-        Points::Sampled(n) => op <= 24 || op + 24 > total || op % n == 0,
+        Points::Sampled(n) => op <= 24 || op + 24 > total || op.is_multiple_of(n),
     }
 }
 

@@ -10,9 +10,11 @@ use cx3flash::plan::BurnOptions;
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
 use std::path::{Path, PathBuf};
 
-/// Chunk size of the small failsafe images: an image of 128 KiB lies in more than one chunk.
+/// Chunk size of the failsafe images: one of 68 KiB lies in two chunks, a small one in one. The cost
+/// of a sweep is its operations times the cost of a burn, so most scenarios are small.
 const SMALL_CHUNK_LOG2: u8 = 16;
-const SMALL_SIZE: u32 = 0x2_0000 - 0x2f4;
+const WIDE_SIZE: u32 = 0x1_1000 - 0x2f4;
+const SMALL_SIZE: u32 = 0x9000 - 0x2f4;
 
 pub(crate) fn version(text: &str) -> Version {
     text.parse().unwrap()
@@ -33,6 +35,14 @@ pub(crate) fn small_pro(text: &str) -> Recipe {
         seed: seed(text),
         ini: None,
         ..Recipe::mcx312b_2_42_5000()
+    }
+}
+
+/// A failsafe Pro image in two chunks.
+pub(crate) fn wide_pro(text: &str) -> Recipe {
+    Recipe {
+        size: WIDE_SIZE,
+        ..small_pro(text)
     }
 }
 

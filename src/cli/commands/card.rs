@@ -1,10 +1,11 @@
 //! `list`, `doctor`, `query`, `verify`: looking only.
 
-use super::{Answer, Ctx, backup_dir, json};
+use super::{Answer, Ctx, backup_dir};
 use crate::cli::args::{QueryArgs, VerifyArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
+use crate::cli::json::outcome as json;
 use crate::cli::{json as documents, text};
 use crate::job::{self, ListEntry, QueryOutcome, VerifyOutcome};
 use serde_json::Value;
@@ -127,7 +128,7 @@ pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failu
         Some(path) => job::query_image(&ctx.image(path)?),
         None => {
             let mut device = ctx.open()?;
-            job::query_card(&mut device, args.full).map_err(|e| ctx.failure(&e, None))?
+            job::query_card(&mut device).map_err(|e| ctx.failure(&e, None))?
         }
     };
     ctx.out.text(&text::query(&outcome, args.full));
@@ -196,13 +197,12 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
         }
         (None, device) => {
             let name = device.as_deref().unwrap_or("the card");
-            let what = if outcome.images.is_empty() {
-                "holds no image"
+            let (code, what) = if outcome.images.is_empty() {
+                (Code::NoImageOnCard, "holds no image")
             } else {
-                "holds an image that is not sound"
+                (Code::UnsoundCard, "holds an image that is not sound")
             };
-            let mut failure =
-                Failure::new(Exit::Failed, Code::UnsoundCard, format!("{name} {what}"));
+            let mut failure = Failure::new(Exit::Failed, code, format!("{name} {what}"));
             failure.causes.extend(first);
             failure.with_hint(&Facts {
                 card: device.as_deref(),

@@ -125,19 +125,31 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
     ))
 }
 
+/// Where the program is, when it is not simply `cx3flash`.
+fn program() -> String {
+    let name = std::env::args().next().unwrap_or_default();
+    if name.is_empty() || name == "cx3flash" {
+        String::new()
+    } else {
+        format!(" (cx3flash is {} here)", quote(&name))
+    }
+}
+
 fn closing(dir: &Path) -> String {
     let at = |name: &str| quote(&dir.join(name).to_string_lossy());
     let card = at("mcx312b.cx3");
     let image = at("mcx312b-2.42.5000.bin");
     format!(
         "\n=== The cards are still there: {dir}\n\
-         Go on playing, for example\n  \
+         Go on playing, for example{program}\n  \
          cx3flash -d sim:{card} burn {image}        # nothing to do: exit code 2\n  \
-         cx3flash sim image older.bin --like mcx312b-2.36.5150\n  \
+         cx3flash sim image other.bin --like mcx312b-2.36.5150 --seed 7\n  \
+         cx3flash sim power-cycle {card}             # faults count from power-on\n  \
          cx3flash sim fault {card} '{{\"fault\":\"power_cut\",\"op\":100,\"seed\":1}}'\n  \
-         cx3flash -d sim:{card} burn older.bin --yes    # the power fails in the middle\n  \
+         cx3flash -d sim:{card} burn other.bin --yes    # the power fails in the middle\n  \
          cx3flash sim power-cycle {card}\n  \
          cx3flash -d sim:{card} query                   # and still it boots\n",
         dir = dir.display(),
+        program = program(),
     )
 }

@@ -130,12 +130,6 @@ impl Answer {
     }
 }
 
-/// A serialisable outcome as JSON.
-fn json<T: serde::Serialize>(outcome: &T) -> Value {
-    // Outcomes are plain data with string keys; nothing in them can fail to serialise.
-    serde_json::to_value(outcome).unwrap_or_default()
-}
-
 /// Does it open a card? Then it is a job and has a log.
 pub(super) fn touches_card(command: &Command) -> bool {
     match command {

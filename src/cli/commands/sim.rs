@@ -1,10 +1,11 @@
 //! `sim …`: card files and test images.
 
-use super::{Answer, Ctx, json, write};
+use super::{Answer, Ctx, write};
 use crate::cli::args_sim::{CreateArgs, ImageArgs, Like, SimCommand};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
+use crate::cli::json::outcome as json;
 use crate::cli::{files, from_job, names, units};
 use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
 use crate::job::{self, IdentityChange};

@@ -1,6 +1,6 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
-use super::{Answer, Ctx, backup_dir, json};
+use super::{Answer, Ctx, backup_dir};
 use crate::cli::args::{
     BurnArgs, BurnOptionArgs, IdentityArgs, PlanArgs, RecoverArgs, RestoreArgs, RomArg, WriteArgs,
 };
@@ -9,6 +9,7 @@ use crate::cli::ask::{Said, ask};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
+use crate::cli::json::outcome as json;
 use crate::cli::text;
 use crate::image::{Guid, Identity, Image, Mac};
 use crate::job::{
@@ -74,7 +75,7 @@ fn psids(
     }
     let psid = |image: &Image| image.info.as_ref().and_then(|i| i.psid.clone());
     let wanted = psid(image?.contents.image())?;
-    let found = job::query_card(device, false).ok()?;
+    let found = job::query_card(device).ok()?;
     let active = found.images.get(found.active?)?.image.as_ref()?;
     Some((psid(active).unwrap_or_else(|| "none".into()), wanted))
 }

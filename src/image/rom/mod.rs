@@ -102,7 +102,7 @@ impl Rom {
             .map(|b| b.device_id)
             .filter(|&id| id != 0);
         let first = ids.next()?;
-        ids.all(|id| id == first).then_some(first)
+        (first != blocks::MISMATCHED && ids.all(|id| id == first)).then_some(first)
     }
 }
 

@@ -104,6 +104,18 @@ fn mismatching_devices_are_warned_of_once_checksum_is_right() {
 }
 
 #[test]
+fn a_device_id_of_all_ones_silences_the_warning() {
+    let blocks = [
+        block(0x10, (1, 1, 1), 0xFFFF_00FF),
+        block(0x10, (1, 1, 1), 0x1007_00FF),
+    ];
+    let found = Rom::parse(&rom(&blocks));
+    assert_eq!((found.warning.as_deref(), found.device_id()), (None, None));
+    let found = Rom::parse(&rom(&[blocks[1].clone(), blocks[0].clone()]));
+    assert!(found.warning.unwrap().contains("mismatched"));
+}
+
+#[test]
 fn uefi_roms_have_no_checksum() {
     let mut bytes = rom(&[block(0x11, (1, 1, 1), 0)]);
     bytes[40] ^= 1;

@@ -1,0 +1,200 @@
+//! Cards, files and shorthand for job tests.
+
+use crate::flash::{Event, Events, Phase};
+use crate::image::{Contents, Half, Recipe, build};
+use crate::job::*;
+use crate::plan::BurnOptions;
+use crate::plan::tests::bench as plans;
+use crate::sim::{CardSpec, Counters, SimCard, SimPart};
+use std::path::{Path, PathBuf};
+
+pub(super) use crate::plan::tests::bench::{cx3, identity, own, pro, version};
+
+/// A directory of a test.
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let shm = Path::new("/dev/shm");
+        let dir = if shm.is_dir() {
+            tempfile::tempdir_in(shm)
+        } else {
+            tempfile::tempdir()
+        };
+        Self { dir: dir.unwrap() }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub(super) fn image(&self, recipe: &Recipe) -> ImageFile {
+        let name = format!("{}-{}.bin", recipe.version, recipe.seed);
+        read_image(&self.file(&name, &build(recipe).unwrap())).unwrap()
+    }
+
+    pub(super) fn backups(&self) -> PathBuf {
+        self.path("backups")
+    }
+
+    /// Names of what lies in the backup directory.
+    pub(super) fn backup_names(&self) -> Vec<PathBuf> {
+        match std::fs::read_dir(self.backups()) {
+            Ok(dir) => dir.map(|e| e.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn request(&self) -> BurnRequest {
+        BurnRequest {
+            options: BurnOptions::default(),
+            backup_dir: self.backups(),
+            activate: false,
+        }
+    }
+
+    pub(super) fn burn(&self, card: &SimCard, recipe: &Recipe) -> Result<WriteOutcome, JobError> {
+        self.burn_telling(card, recipe, &mut ())
+    }
+
+    pub(super) fn burn_telling(
+        &self,
+        card: &SimCard,
+        recipe: &Recipe,
+        events: &mut dyn Events,
+    ) -> Result<WriteOutcome, JobError> {
+        let mut device = open_sim(card, "sim:test")?;
+        let image = self.image(recipe);
+        burn(&mut device, &image, &self.request(), &mut |_| true, events)
+    }
+
+    pub(super) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
+        let mut device = open_sim(card, "sim:test")?;
+        let request = RestoreRequest {
+            backup: backup.to_owned(),
+            backup_dir: self.backups(),
+            activate: false,
+        };
+        restore(&mut device, &request, &mut |_| true, &mut ())
+    }
+
+    pub(super) fn recover(
+        &self,
+        card: &SimCard,
+        recipe: &Recipe,
+    ) -> Result<WriteOutcome, JobError> {
+        let mut device = open_sim(card, "sim:test")?;
+        let image = self.image(recipe);
+        let request = RecoverRequest {
+            identity: identity(),
+            backup_dir: self.backups(),
+            activate: false,
+        };
+        recover(&mut device, &image, &request, &mut |_| true, &mut ())
+    }
+
+    pub(super) fn backup(&self, card: &SimCard) -> Result<BackupOutcome, JobError> {
+        let mut device = open_sim(card, "sim:test")?;
+        backup(&mut device, &self.backups(), &mut ())
+    }
+}
+
+pub(super) fn card_of(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
+    let flash = plans::flash(spec.part.size() as usize, images);
+    SimCard::new(spec, &flash)
+}
+
+/// An MCX311A with a small non-failsafe image.
+pub(super) fn owner_card() -> SimCard {
+    card_of(
+        CardSpec::default(),
+        &[(&own(&cx3("2.35.5100")), Half::Even)],
+    )
+}
+
+pub(super) fn pro_spec() -> CardSpec {
+    CardSpec {
+        hw_id: 0x1F7,
+        revision: 0,
+        ..CardSpec::default()
+    }
+}
+
+/// A Pro card with a small failsafe image in this half; the other one is blank.
+pub(super) fn pro_card(half: Half) -> SimCard {
+    card_of(pro_spec(), &[(&own(&pro("2.36.5150")), half)])
+}
+
+pub(super) fn on(part: SimPart, flash: &[u8]) -> SimCard {
+    SimCard::new(
+        CardSpec {
+            part,
+            ..CardSpec::default()
+        },
+        flash,
+    )
+}
+
+/// Nothing was erased, programmed or set.
+#[track_caller]
+pub(super) fn untouched(counters: &Counters) {
+    let writes = counters.erases_4k
+        + counters.erases_64k
+        + counters.erases_other
+        + counters.programs
+        + counters.status_writes;
+    assert_eq!(writes, 0, "{counters:?}");
+}
+
+/// No misuse, no semaphore left taken.
+#[track_caller]
+pub(super) fn clean(card: &SimCard) {
+    assert_eq!(card.misuse(), []);
+    assert!(card.semaphores_held().is_empty());
+}
+
+/// Takes down what is told; wants to stop from a moment on.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) events: Vec<Event>,
+    /// From the start of this phase on a stop is wanted.
+    pub(super) stop_at: Option<Phase>,
+}
+
+impl Told {
+    pub(super) fn stopping_at(phase: Phase) -> Self {
+        Self {
+            stop_at: Some(phase),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn started(&self) -> Vec<Phase> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Started { phase, .. } => Some(*phase),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Events for Told {
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn stop_wanted(&self) -> bool {
+        self.stop_at
+            .is_some_and(|phase| self.started().contains(&phase))
+    }
+}

@@ -1,0 +1,114 @@
+//! What costs is counted (design, "Speed").
+
+use super::bench::*;
+use crate::image::{Contents, Half, Recipe, build, striped};
+use crate::job::*;
+use crate::sim::{CardSpec, Counters, SimCard};
+
+/// mstflint 4.21: BAR reads of a query.
+const RIVAL_QUERY_READS: u64 = 59_566;
+/// mstflint 4.21: card time of a burn.
+const RIVAL_BURN_NS: u64 = 10_300_000_000;
+
+fn real(recipe: &Recipe) -> Contents {
+    Contents::from_file(&build(recipe).unwrap())
+        .unwrap()
+        .with_identity(&identity())
+        .unwrap()
+}
+
+/// The 2 MiB MCX312B with 2.36.5150 in the even half; the other half blank, or used by an image of
+/// real size.
+fn card(used: bool) -> SimCard {
+    let size = 2 << 20;
+    let old = Recipe::mcx312b_2_36_5150();
+    let mut flash = striped(real(&old).bytes(), Half::Even, size).unwrap();
+    if used {
+        let third = Recipe {
+            version: version("2.30.3000"),
+            seed: 99,
+            ..Recipe::mcx312b_2_42_5000()
+        };
+        let other = striped(real(&third).bytes(), Half::Odd, size).unwrap();
+        for (byte, more) in flash.iter_mut().zip(other) {
+            *byte &= more;
+        }
+        flash[0x8_0000..0x8_0004].fill(0);
+    }
+    SimCard::new(pro_spec(), &flash)
+}
+
+fn burn_cost(used: bool) -> Counters {
+    let bench = Bench::new();
+    let card = card(used);
+    let _ = card.take_counters();
+    bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
+    clean(&card);
+    card.take_counters()
+}
+
+#[test]
+fn query_reads_more_than_a_twentieth_of_the_rival() {
+    let owner = SimCard::new(
+        CardSpec::default(),
+        &build(&Recipe::mcx311a_2_35_5100()).unwrap(),
+    );
+    let two = {
+        let half = |recipe: &Recipe, half| striped(real(recipe).bytes(), half, 2 << 20).unwrap();
+        let even = half(&Recipe::mcx312b_2_36_5150(), Half::Even);
+        let odd = half(&Recipe::mcx312b_2_42_5000(), Half::Odd);
+        let both: Vec<u8> = even.iter().zip(&odd).map(|(a, b)| a & b).collect();
+        SimCard::new(pro_spec(), &both)
+    };
+    for (name, card) in [
+        ("two images", two),
+        ("failsafe", card(false)),
+        ("other half used", card(true)),
+        ("non-failsafe", owner),
+    ] {
+        let _ = card.take_counters();
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let query = query_card(&mut device).unwrap();
+        assert!(query.active.is_some());
+        drop(device);
+        let counters = card.take_counters();
+        println!("query, {name}: {} BAR reads", counters.bar_reads);
+        assert!(
+            counters.bar_reads <= RIVAL_QUERY_READS / 20,
+            "{name}: {counters:?}"
+        );
+        untouched(&counters);
+    }
+}
+
+#[test]
+fn burn_into_a_used_half_costs_more_than_the_rival() {
+    let counters = burn_cost(true);
+    println!("backup, burn, verify into a used half: {counters:?}");
+    assert!(
+        counters.card_time_ns * 10 <= RIVAL_BURN_NS * 11,
+        "{counters:?}"
+    );
+}
+
+#[test]
+fn burn_into_a_blank_half_costs_more_than_half_the_rival() {
+    let counters = burn_cost(false);
+    println!("backup, burn, verify into a blank half: {counters:?}");
+    assert_eq!(counters.erases_4k + counters.erases_64k, 0);
+    assert!(counters.card_time_ns * 2 <= RIVAL_BURN_NS, "{counters:?}");
+}
+
+#[test]
+fn same_image_is_read_more_than_once() {
+    let bench = Bench::new();
+    let card = card(false);
+    bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
+    let _ = card.take_counters();
+    let again = bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();
+    assert!(again.nothing_to_do);
+    let counters = card.take_counters();
+    untouched(&counters);
+    // The flash once, with opcodes and the session's start on top.
+    assert!(counters.spi_bytes < (2 << 20) * 3 / 2, "{counters:?}");
+}

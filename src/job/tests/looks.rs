@@ -1,0 +1,258 @@
+//! Jobs that only look.
+
+use super::bench::*;
+use crate::image::{Half, SectionKind, build};
+use crate::job::*;
+use crate::sim::{CardSpec, Fault, SimCard};
+
+#[test]
+fn query_names_the_wrong_image() {
+    let a = own(&pro("2.36.5150"));
+    let b = own(&pro("2.42.5000"));
+    let card = card_of(pro_spec(), &[(&a, Half::Even), (&b, Half::Odd)]);
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let query = query_card(&mut device).unwrap();
+    assert_eq!(query.images.len(), 2);
+    assert_eq!(query.active, Some(0));
+    assert!(query.images[0].boots && !query.images[1].boots);
+    assert_eq!(query.images[1].half, Some(Half::Odd));
+    assert!(query.stale.is_empty());
+    assert_eq!(query.images[0].whole, None, "not claimed without a look");
+    untouched(&card.counters());
+    clean(&card);
+}
+
+#[test]
+fn query_of_an_empty_card_fails() {
+    let card = SimCard::new(CardSpec::default(), &[]);
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let query = query_card(&mut device).unwrap();
+    assert!(query.images.is_empty() && query.active.is_none());
+    let report = query.card.unwrap();
+    assert!(report.recovery && report.running.is_none());
+}
+
+#[test]
+fn verify_overlooks_damage() {
+    let bench = Bench::new();
+    let contents = own(&cx3("2.35.5100"));
+    let card = SimCard::new(CardSpec::default(), contents.bytes());
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    assert!(verify_card(&mut device, &mut ()).unwrap().ok);
+    for section in &contents.image().sections {
+        let mut bytes = contents.bytes().to_vec();
+        bytes[section.body_at.0 as usize + 2] ^= 8;
+        let card = SimCard::new(CardSpec::default(), &bytes);
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let verify = verify_card(&mut device, &mut ()).unwrap();
+        assert!(!verify.ok, "{:?}", section.kind);
+        let file = read_image(&bench.file("bad", &bytes)).unwrap();
+        assert!(!verify_image(&file).ok, "{:?}", section.kind);
+    }
+    // No image at all is not verified either.
+    let empty = SimCard::new(CardSpec::default(), &[]);
+    let mut device = open_sim(&empty, "sim:test").unwrap();
+    assert!(!verify_card(&mut device, &mut ()).unwrap().ok);
+}
+
+#[test]
+fn identity_counts_as_a_difference() {
+    let bench = Bench::new();
+    let card = owner_card();
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let same = bench.image(&cx3("2.35.5100"));
+    let answer = verify_against(&mut device, &same, &mut ()).unwrap();
+    assert!(answer.equal && !answer.identical);
+    assert_eq!(answer.difference, None);
+    assert_eq!(answer.card_sha256, answer.file_sha256);
+
+    let other = bench.image(&cx3("2.42.5000"));
+    let answer = verify_against(&mut device, &other, &mut ()).unwrap();
+    assert!(!answer.equal);
+    assert!(answer.difference.unwrap().count > 1);
+
+    // One byte of code, its CRC left wrong.
+    let contents = own(&cx3("2.35.5100"));
+    let ddr = contents
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == SectionKind::Ddr)
+        .unwrap();
+    let mut bytes = contents.bytes().to_vec();
+    let at = ddr.body_at.0 + 9;
+    bytes[at as usize] ^= 1;
+    let file = read_image(&bench.file("one", &bytes)).unwrap();
+    let answer = verify_against(&mut device, &file, &mut ()).unwrap();
+    let difference = answer.difference.unwrap();
+    assert_eq!((difference.at.0, difference.count), (at, 1));
+}
+
+#[test]
+fn settings_are_not_the_ones_of_the_image() {
+    let bench = Bench::new();
+    let card = owner_card();
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let shown = config_show(&mut device).unwrap();
+    assert!(shown.ini.contains("[PS_INFO]"), "{}", shown.ini);
+    assert_eq!(
+        config_show_image(&bench.image(&cx3("2.35.5100"))).unwrap(),
+        shown
+    );
+    let bare = bench.image(&crate::image::Recipe {
+        ini: None,
+        ..cx3("2.35.5100")
+    });
+    assert!(matches!(config_show_image(&bare), Err(JobError::NoPart(_))));
+}
+
+#[test]
+fn raw_read_leaves_the_chip() {
+    let bench = Bench::new();
+    let card = owner_card();
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let out = bench.path("raw");
+    let file = flash_read(&mut device, 0x1003, Some(0x2_0005), &out, &mut ()).unwrap();
+    assert_eq!(file.len, 0x2_0005);
+    assert!(std::fs::read(&out).unwrap() == card.flash()[0x1003..0x2_1008]);
+    for (from, len) in [
+        (0x20_0000, None),
+        (0x1F_FFFF, Some(2)),
+        (5, Some(u32::MAX)),
+        (0, Some(0)),
+    ] {
+        let error = flash_read(&mut device, from, len, &bench.path("no"), &mut ()).unwrap_err();
+        assert_eq!(error.class(), ExitClass::Failed);
+        assert!(!bench.path("no").exists());
+    }
+    let tail = flash_read(&mut device, 0x1F_FFF0, None, &bench.path("tail"), &mut ()).unwrap();
+    assert_eq!(tail.len, 16);
+}
+
+#[test]
+fn real_cards_are_promised() {
+    for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
+        let error = open(selector).err().unwrap();
+        assert!(matches!(error, JobError::NoSuchCard { .. }));
+        assert_eq!(error.class(), ExitClass::NoCard);
+        assert!(error.to_string().contains("VFIO"), "{error}");
+    }
+    let error = open("sim:/nowhere/card").err().unwrap();
+    assert_eq!(error.class(), ExitClass::NoCard);
+}
+
+#[test]
+fn a_card_with_a_problem_is_not_listed() {
+    let bench = Bench::new();
+    let path = bench.path("card.cx3");
+    let flash = build(&cx3("2.35.5100")).unwrap();
+    drop(SimCard::create(&path, CardSpec::default(), &flash).unwrap());
+    let good = format!("sim:{}", path.display());
+    let cards = list(&[good.clone(), "sim:/nowhere".into()]).unwrap().cards;
+    assert!(cards[0].ready);
+    assert_eq!(cards[0].device, good);
+    assert_eq!(cards[0].board.as_deref(), Some("MCX311A-XCAT"));
+    assert_eq!(cards[0].chip_name.as_deref(), Some("ConnectX-3 A1"));
+    assert_eq!(cards[0].running, Some(version("2.35.5100")));
+    assert!(!cards[1].ready && cards[1].problem.is_some());
+}
+
+#[test]
+fn stale_semaphore_stays_or_a_live_one_goes() {
+    let held = |owner_alive| {
+        let card = owner_card();
+        for number in [40, 63] {
+            card.inject(Fault::SemaphoreHeld {
+                number,
+                reads: None,
+                owner_alive,
+            });
+        }
+        card
+    };
+    let card = held(false);
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut proof = Vec::new();
+    let declined = unlock(
+        &mut device,
+        &mut |p| {
+            proof = p.to_vec();
+            false
+        },
+        &mut (),
+    );
+    assert!(matches!(declined, Err(JobError::Declined)));
+    assert_eq!(proof.len(), 2);
+    assert_eq!(card.semaphores_held(), [40, 63]);
+    let done = unlock(&mut device, &mut |_| true, &mut ()).unwrap();
+    assert!(!done.nothing_to_do);
+    assert!(done.semaphores.iter().all(|s| s.before != s.after));
+    assert!(card.semaphores_held().is_empty());
+    let again = unlock(&mut device, &mut |_| panic!("nothing to ask"), &mut ()).unwrap();
+    assert!(again.nothing_to_do);
+
+    let card = held(true);
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let error = unlock(&mut device, &mut |_| true, &mut ()).unwrap_err();
+    assert_eq!(error.class(), ExitClass::NotReady, "{error}");
+}
+
+#[test]
+fn doctor_finds_every_card_healthy() {
+    let bench = Bench::new();
+    let make = |name: &str, flash: &[u8]| {
+        let path = bench.path(name);
+        let card = SimCard::create(&path, CardSpec::default(), flash).unwrap();
+        (card, format!("sim:{}", path.display()))
+    };
+    let (card, well) = make("well", own(&cx3("2.35.5100")).bytes());
+    drop(card);
+    let answer = doctor(&well, &bench.backups()).unwrap();
+    assert!(answer.ok, "{:#?}", answer.checks);
+    let ids: Vec<_> = answer.checks.iter().map(|c| c.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "card",
+            "chip",
+            "firmware",
+            "semaphores",
+            "flash",
+            "protection",
+            "chained_reads",
+            "images",
+            "identity",
+            "backup_space"
+        ]
+    );
+
+    let (card, empty) = make("empty", &[]);
+    drop(card);
+    let answer = doctor(&empty, &bench.backups()).unwrap();
+    assert!(!answer.ok);
+    let bad: Vec<_> = answer.checks.iter().filter(|c| !c.ok).collect();
+    assert!(bad.iter().all(|c| c.fix.is_some()));
+    let names: Vec<_> = bad.iter().map(|c| c.id).collect();
+    assert_eq!(names, ["firmware", "images", "identity"]);
+
+    let answer = doctor("sim:/nowhere/card", &bench.backups()).unwrap();
+    assert_eq!(answer.checks.len(), 10);
+    assert!(!answer.checks[0].ok && answer.checks[9].ok);
+    assert!(doctor("0000:01:00.0", &bench.backups()).is_err());
+    let file = bench.file("file", b"");
+    let answer = doctor(&well, &file.join("x")).unwrap();
+    assert_eq!(
+        answer.checks.last().map(|c| c.ok),
+        Some(true),
+        "an ancestor is a directory"
+    );
+}
+
+#[test]
+fn default_directory_is_relative() {
+    let dir = default_backup_dir();
+    assert!(
+        dir.is_absolute() && dir.ends_with("cx3flash/backups"),
+        "{dir:?}"
+    );
+}

@@ -1,0 +1,10 @@
+//! Jobs on simulated cards: what they leave on the card, on the disk and in the answer.
+
+mod backups;
+mod bench;
+mod budgets;
+mod burns;
+mod looks;
+mod refusals;
+mod repairs;
+mod stops;

@@ -1,0 +1,109 @@
+//! Where an image goes, and what happens to what stands beside it.
+
+use super::action::{Ground, behind_signature, body_of, boot_address, retire_list};
+use super::found::ranges;
+use super::{CardSnapshot, Found, NvGeometry, Pass, Target};
+use crate::flash::LayoutError;
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout};
+use std::ops::Range;
+
+/// Exactly this image stands there.
+pub(super) fn is(found: &Found, wanted: &Contents) -> bool {
+    found
+        .contents
+        .as_ref()
+        .is_ok_and(|c| c.bytes() == wanted.bytes())
+}
+
+/// Start of the half that is not in use.
+pub(super) fn other_start(layout: Layout, active: Option<&Found>) -> FlashAddr {
+    match (layout, active) {
+        (Layout::Failsafe { chunk_log2 }, Some(found)) if found.start.0 == 0 => {
+            FlashAddr(1u32.checked_shl(u32::from(chunk_log2)).unwrap_or(0))
+        }
+        _ => FlashAddr(0),
+    }
+}
+
+/// In the words of a plan.
+pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
+    match layout {
+        Layout::NonFailsafe => Target::InPlace,
+        Layout::Failsafe { chunk_log2 } => Target::Half {
+            half: if start.0 == 0 { Half::Even } else { Half::Odd },
+            chunk_log2,
+        },
+    }
+}
+
+/// Where an image goes.
+pub(super) struct Spot {
+    pub(super) start: FlashAddr,
+    pub(super) map: AddressMap,
+    pub(super) layout: Layout,
+    pub(super) nv: NvGeometry,
+}
+
+impl Spot {
+    /// The run that puts `result` here, or finishes putting it here when it `stands` already.
+    pub(super) fn passes(
+        &self,
+        card: &CardSnapshot,
+        active: Option<&Found>,
+        stands: bool,
+        result: &Contents,
+        guarded: Option<&[Range<u32>]>,
+    ) -> Result<Vec<Pass>, LayoutError> {
+        let ground = self.ground(card, guarded);
+        let mut untouchable = ranges(self.map, 0, result.image().len);
+        untouchable.extend(guarded.unwrap_or_default().iter().cloned());
+        let retire = if stands {
+            // The image is there already. Another whole one beside it is what an interruption
+            // between the two halves' signatures leaves: finish that. Leave all else alone.
+            card.whole()
+                .filter(|f| f.start != self.start && !is(f, result))
+                .map(|f| f.start)
+                .collect()
+        } else {
+            let kept = active.and_then(|f| Some((f.map()?, f.len())));
+            if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
+                untouchable.extend(behind_signature(map, len));
+            }
+            retire_list(&card.scan.magics, self.start, &untouchable)
+        };
+        let body = body_of(result.bytes(), self.map);
+        let address = Some(boot_address(self.start));
+        Ok(vec![ground.image_pass(body, self.start, address, retire)?])
+    }
+
+    /// What the other half and the configuration area mean for the sector planner.
+    pub(super) fn ground<'a>(
+        &self,
+        card: &'a CardSnapshot,
+        guarded: Option<&[Range<u32>]>,
+    ) -> Ground<'a> {
+        let size = card.part.geometry.size;
+        let mut protected = guarded.unwrap_or_default().to_vec();
+        let mut disposable = Vec::new();
+        if let Some(max) = self.nv.max_image(self.layout, size) {
+            disposable = ranges(self.map, 0, max.min(self.map.capacity(size)));
+        }
+        if let AddressMap::Striped { chunk_log2, half } = self.map {
+            let other = AddressMap::Striped {
+                chunk_log2,
+                half: match half {
+                    Half::Even => Half::Odd,
+                    Half::Odd => Half::Even,
+                },
+            };
+            protected.extend(ranges(other, 0, other.capacity(size)));
+        }
+        protected.sort_by_key(|r| r.start);
+        Ground {
+            flash: &card.flash,
+            geometry: &card.part.geometry,
+            protected,
+            disposable,
+        }
+    }
+}

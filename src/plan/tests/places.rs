@@ -1,0 +1,243 @@
+//! Where an image goes, and what happens to what stands beside it.
+
+use super::bench::*;
+use crate::flash::Boots;
+use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC, SectionKind, crc16, striped};
+use crate::plan::*;
+
+const EVEN: u32 = 0;
+/// Chunks of 64 KiB.
+const ODD: u32 = 0x1_0000;
+
+fn start(plan: &Plan) -> u32 {
+    let pass = &plan.action.as_ref().unwrap().passes[0];
+    pass.signature.boot_address.unwrap() >> 8
+}
+
+/// After the plan the card boots the new version with its own identity, whichever signature a boot
+/// ROM looks for first: there is only one.
+#[track_caller]
+fn lands(card: &CardSnapshot, plan: &Plan, at: u32, want: &str) -> Vec<u8> {
+    accepted(plan);
+    assert_eq!(start(plan), at);
+    let after = apply(card, plan);
+    let view = would_boot(&after, None);
+    assert_eq!(view.start, Some(FlashAddr(at)));
+    assert_eq!(view.version, Some(version(want)));
+    let found = Contents::from_dump(&after, FlashAddr(at)).unwrap();
+    assert_eq!(Identity::from_image(found.image()).unwrap(), identity());
+    after
+}
+
+#[test]
+fn the_half_in_use_is_overwritten() {
+    let old = own(&pro("2.36.5150"));
+    let image = file(&pro("2.42.5000"));
+    for (half, other) in [(Half::Even, ODD), (Half::Odd, EVEN)] {
+        let card = snapshot(PRO, &[(&old, half)]);
+        let plan = burn(&card, &image);
+        let after = lands(&card, &plan, other, "2.42.5000");
+        // The old half lost its signature's first word and nothing else.
+        let at = if half == Half::Even { 0 } else { ODD as usize };
+        let mut want = Vec::new();
+        want.extend_from_slice(&card.flash[at..at + 0x1_0000]);
+        want[..4].fill(0);
+        assert!(after[at..at + 0x1_0000] == want[..]);
+    }
+}
+
+#[test]
+fn of_two_whole_images_the_running_one_is_overwritten() {
+    let a = own(&pro("2.36.5150"));
+    let b = own(&pro("2.38.5000"));
+    let image = file(&pro("2.42.5000"));
+    let mut card = snapshot(PRO, &[(&a, Half::Even), (&b, Half::Odd)]);
+    card.running = Some(version("2.36.5150"));
+    lands(&card, &burn(&card, &image), ODD, "2.42.5000");
+    card.running = Some(version("2.38.5000"));
+    lands(&card, &burn(&card, &image), EVEN, "2.42.5000");
+    // Something else runs: the lowest is kept, as flint does.
+    card.running = Some(version("2.30.0000"));
+    lands(&card, &burn(&card, &image), ODD, "2.42.5000");
+}
+
+#[test]
+fn a_live_signature_stands_in_front_of_a_torn_body() {
+    let a = own(&pro("2.36.5150"));
+    let b = own(&pro("2.38.5000"));
+    let mut card = snapshot(PRO, &[(&a, Half::Even), (&b, Half::Odd)]);
+    card.running = Some(version("2.36.5150"));
+    let plan = burn(&card, &file(&pro("2.42.5000")));
+    let pass = &plan.action.as_ref().unwrap().passes[0];
+    assert!(
+        pass.sectors.void_first,
+        "the third image's signature is still live"
+    );
+    assert!(pass.sectors.interruptible, "the other half boots");
+}
+
+#[test]
+fn the_whole_half_is_overwritten_and_the_damaged_one_kept() {
+    let a = own(&pro("2.36.5150"));
+    let b = own(&pro("2.38.5000"));
+    let image = file(&pro("2.42.5000"));
+    let mut used = flash(2 << 20, &[(&a, Half::Even), (&b, Half::Odd)]);
+    // A byte of code in the even half.
+    let ddr = a
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == SectionKind::Ddr)
+        .unwrap();
+    assert!(ddr.body_at.0 < 0x1_0000, "must lie in the first chunk");
+    used[ddr.body_at.0 as usize] ^= 1;
+    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    let plan = burn(&card, &image);
+    let after = lands(&card, &plan, EVEN, "2.42.5000");
+    assert!(after[ODD as usize..ODD as usize + 4] == [0; 4]);
+}
+
+#[test]
+fn damaged_code_of_the_only_image_locks_the_owner_out() {
+    // 10.7 #16 and more: its identity is whole, so the new image is the cure.
+    let a = own(&pro("2.36.5150"));
+    let mut used = flash(2 << 20, &[(&a, Half::Even)]);
+    used[0x60] ^= 1;
+    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    assert!(card.whole().next().is_none(), "BOOT2 must be damaged");
+    let plan = burn(&card, &file(&pro("2.42.5000")));
+    lands(&card, &plan, ODD, "2.42.5000");
+    assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
+    assert!(!plan.action.unwrap().survives_interruption);
+}
+
+#[test]
+fn stale_signatures_lock_the_owner_out() {
+    let a = own(&pro("2.36.5150"));
+    let mut used = flash(2 << 20, &[(&a, Half::Even)]);
+    // Free space of the even half, free space of the odd half, and inside of where the new image goes.
+    for at in [0x8_0000, 0x10_0000, 0x4_0000] {
+        used[at..at + 16].copy_from_slice(&MAGIC);
+    }
+    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    assert_eq!(card.scan.magics.len(), 4);
+    let plan = burn(&card, &file(&pro("2.42.5000")));
+    let after = lands(&card, &plan, ODD, "2.42.5000");
+    let left = crate::image::scan(&mut after.as_slice()).unwrap().magics;
+    assert_eq!(left, [FlashAddr(ODD)]);
+}
+
+#[test]
+fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
+    // An image in chunks of 128 KiB: its flash address 0x10000 lies in its own first chunk.
+    let recipe = crate::image::Recipe {
+        chunk_log2: Some(17),
+        ..pro("2.36.5150")
+    };
+    let mut rom = rom(752, 0x1007);
+    rom.resize(0x1_4000, 0x77);
+    let old = own(&crate::image::Recipe {
+        rom: Some(rom),
+        size: 0x2_8000,
+        ..recipe.clone()
+    });
+    let rom = old
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == SectionKind::Rom)
+        .unwrap();
+    // The builder would not put a signature there; the section's CRC is done again by hand.
+    let mut bytes = old.bytes().to_vec();
+    let crc_at = rom.end().0 as usize - 4;
+    let crc = |bytes: &[u8]| crc16(&bytes[rom.at.0 as usize..crc_at]).to_be_bytes();
+    assert_eq!(crc(&bytes)[..], bytes[crc_at + 2..crc_at + 4]);
+    bytes[0x1_0000..0x1_0010].copy_from_slice(&MAGIC);
+    let redone = crc(&bytes);
+    bytes[crc_at + 2..crc_at + 4].copy_from_slice(&redone);
+    let flash = striped(&bytes, Half::Even, 2 << 20).unwrap();
+    let card = snapshot_on(M25PX16, PRO, &flash, 0);
+    assert_eq!(card.scan.magics, [FlashAddr(0), FlashAddr(0x1_0000)]);
+    assert_eq!(card.whole().count(), 1);
+    let image = file(&crate::image::Recipe {
+        version: version("2.42.5000"),
+        ..recipe
+    });
+    let plan = burn(&card, &image);
+    let pass = &plan.action.as_ref().unwrap().passes[0];
+    assert_eq!(pass.signature.retire, [FlashAddr(0)]);
+}
+
+#[test]
+fn interrupted_commit_is_called_nothing_to_do() {
+    // Between the two halves' signatures both images are whole. The same burn again must end with
+    // the new one alone, or a boot ROM may start the old one.
+    let old = own(&pro("2.36.5150"));
+    let new = own(&pro("2.42.5000"));
+    let image = file(&pro("2.42.5000"));
+    for (new_half, old_half, at) in [(Half::Odd, Half::Even, ODD), (Half::Even, Half::Odd, EVEN)] {
+        for running in ["2.36.5150", "2.42.5000", "1.0.0"] {
+            let mut card = snapshot(PRO, &[(&old, old_half), (&new, new_half)]);
+            card.running = Some(version(running));
+            let plan = burn(&card, &image);
+            assert!(!plan.nothing_to_do);
+            let pass = &plan.action.as_ref().unwrap().passes[0];
+            assert!(pass.sectors.erases.is_empty() && pass.sectors.programs.is_empty());
+            lands(&card, &plan, at, "2.42.5000");
+        }
+    }
+}
+
+#[test]
+fn in_place_burn_starts_with_a_live_signature() {
+    let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
+    let plan = burn(&card, &file(&cx3("2.42.5000")));
+    let after = lands(&card, &plan, 0, "2.42.5000");
+    let pass = &plan.action.as_ref().unwrap().passes[0];
+    assert!(pass.sectors.void_first);
+    assert_eq!(would_boot(&after, None).boots, Boots::OldImage);
+    let new = plan.action.as_ref().unwrap().contents.as_ref().unwrap();
+    assert_eq!(would_boot(&after, Some(new.bytes())).boots, Boots::NewImage);
+}
+
+#[test]
+fn recovery_leaves_a_half_that_still_starts_alone() {
+    // The GUID section is damaged: no identity to burn with, but firmware that runs.
+    let old = own(&pro("2.36.5150"));
+    let mut used = flash(2 << 20, &[(&old, Half::Even)]);
+    let guid = old.image().guids.as_ref().unwrap().body_at.0 as usize;
+    assert!(guid < 0x1_0000);
+    used[guid + 8 * 4 + 7] ^= 1;
+    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    let image = file(&pro("2.42.5000"));
+    assert_eq!(refused(&burn(&card, &image)), [CheckId::Identity]);
+    let len = image.bytes().len() as u64;
+    let plan = plan_recover(&card, &image, len, &identity());
+    lands(&card, &plan, ODD, "2.42.5000");
+}
+
+#[test]
+fn recovery_of_an_empty_card_misses() {
+    for (chip, recipe) in [(A1, cx3("2.42.5000")), (PRO, pro("2.42.5000"))] {
+        let card = snapshot(chip, &[]);
+        let image = file(&recipe);
+        let len = image.bytes().len() as u64;
+        let plan = plan_recover(&card, &image, len, &identity());
+        lands(&card, &plan, 0, "2.42.5000");
+    }
+}
+
+#[test]
+fn recovery_changes_the_psid_of_a_card_that_states_one() {
+    let old = own(&cx3("2.35.5100"));
+    let mut used = old.bytes().to_vec();
+    used[0x60] ^= 1;
+    let card = snapshot_on(M25PX16, A1, &used, 0);
+    let image = file(&crate::image::Recipe {
+        psid: "MT_0000000001".into(),
+        ..cx3("2.42.5000")
+    });
+    let len = image.bytes().len() as u64;
+    let plan = plan_recover(&card, &image, len, &identity());
+    refused_by(&plan, CheckId::Psid);
+}

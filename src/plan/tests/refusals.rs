@@ -1,0 +1,613 @@
+//! Every check refuses what it is there for, and nothing else does.
+
+use super::bench::*;
+use crate::flash::{EraseSize, SectorMap, SectorPlan, Signature};
+use crate::image::{Contents, CrcVerdict, FlashAddr, Guid, Half, Mac, Recipe, SectionKind};
+use crate::plan::rules;
+use crate::plan::rules_flash;
+use crate::plan::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The owner's card and the image for it.
+fn owner() -> (CardSnapshot, Contents) {
+    let old = own(&cx3("2.35.5100"));
+    (snapshot(A1, &[(&old, Half::Even)]), file(&cx3("2.42.5000")))
+}
+
+/// A failsafe Pro card and the image for it.
+fn failsafe() -> (CardSnapshot, Contents) {
+    let old = own(&pro("2.36.5150"));
+    (
+        snapshot(PRO, &[(&old, Half::Even)]),
+        file(&pro("2.42.5000")),
+    )
+}
+
+/// The first byte of the body of the first section of `kind`, changed.
+fn damaged(contents: &Contents, kind: SectionKind) -> Vec<u8> {
+    let mut bytes = contents.bytes().to_vec();
+    let section = contents
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == kind)
+        .expect("a section of this kind");
+    bytes[section.body_at.0 as usize + 3] ^= 0x10;
+    bytes
+}
+
+#[test]
+fn good_image_is_refused() {
+    for (card, image) in [owner(), failsafe()] {
+        let plan = burn(&card, &image);
+        accepted(&plan);
+        assert!(plan.action.is_some());
+    }
+}
+
+#[test]
+fn a_check_is_missing_or_out_of_order() {
+    use CheckId::*;
+    let burn_checks = [
+        ImageSound,
+        ImageSize,
+        RomDevice,
+        Signatures,
+        OldImage,
+        Identity,
+        IdentityFits,
+        Layout,
+        ChunkSize,
+        Version,
+        Psid,
+        ConfigPad,
+        Silicon,
+        Rom,
+        PatchedImage,
+        Fits,
+        FlashSize,
+        NvArea,
+        Protection,
+        Interruption,
+    ];
+    let (card, image) = owner();
+    let blank = snapshot(A1, &[]);
+    for plan in [burn(&card, &image), burn(&blank, &image)] {
+        let ids: Vec<_> = plan.checks.iter().map(|c| c.id).collect();
+        assert_eq!(ids, burn_checks);
+        assert!(plan.checks.iter().all(|c| !c.detail.is_empty()));
+    }
+}
+
+#[test]
+fn damaged_image_is_burned() {
+    let (card, image) = owner();
+    for kind in [
+        SectionKind::Boot2,
+        SectionKind::Ddr,
+        SectionKind::Guid,
+        SectionKind::ImageInfo,
+        SectionKind::Rom,
+    ] {
+        let bad = Contents::from_file(&damaged(&image, kind)).unwrap();
+        let plan = burn(&card, &bad);
+        assert!(refused(&plan).contains(&CheckId::ImageSound), "{kind:?}");
+        assert!(plan.action.is_none());
+    }
+    // The header is covered by the full image CRC only, which flint does not insist on.
+    let mut bytes = image.bytes().to_vec();
+    bytes[0x11] ^= 1;
+    let bad = Contents::from_file(&bytes).unwrap();
+    refused_by(&burn(&card, &bad), CheckId::ImageSound);
+}
+
+#[test]
+fn image_longer_than_its_file_is_burned() {
+    let (card, image) = owner();
+    let len = image.bytes().len() as u64;
+    let plan = plan_burn(&card, &image, len - 4, &BurnOptions::default());
+    refused_by(&plan, CheckId::ImageSize);
+}
+
+#[test]
+fn rom_of_another_device_is_burned() {
+    let (card, _) = owner();
+    let image = file(&Recipe {
+        rom: Some(rom(752, 0x1007)),
+        ..cx3("2.42.5000")
+    });
+    refused_by(&burn(&card, &image), CheckId::RomDevice);
+    // Without that ROM nothing is wrong.
+    let options = BurnOptions {
+        rom: Some(RomChoice::None),
+        ..BurnOptions::default()
+    };
+    accepted(&burn_with(&card, &image, &options));
+}
+
+#[test]
+fn blank_card_is_burned() {
+    let plan = burn(&snapshot(A1, &[]), &file(&cx3("2.42.5000")));
+    refused_by(&plan, CheckId::OldImage);
+}
+
+#[test]
+fn two_images_of_different_layout_are_guessed_at() {
+    // A non-failsafe image at 0 and a failsafe one behind it: which boots is not known.
+    let even = own(&Recipe {
+        device_id: 4103,
+        supported_hw: vec![(0x1F7, 0)],
+        psid: "MT_1200111023".into(),
+        rom: None,
+        size: 0,
+        ..cx3("2.35.5100")
+    });
+    assert!(
+        even.bytes().len() < 0x1_0000,
+        "must end before the odd half"
+    );
+    let odd = own(&pro("2.36.5150"));
+    let mut card = snapshot(PRO, &[(&even, Half::Even), (&odd, Half::Odd)]);
+    let image = file(&pro("2.42.5000"));
+    let plan = burn(&card, &image);
+    assert!(refused(&plan).contains(&CheckId::Signatures));
+    assert!(plan.action.is_none());
+    // The running version tells.
+    card.running = Some(version("2.36.5150"));
+    accepted(&burn(&card, &image));
+}
+
+#[test]
+fn damaged_identity_is_carried_over() {
+    let image = file(&cx3("2.42.5000"));
+    let old = own(&cx3("2.35.5100"));
+    for kind in [SectionKind::Guid, SectionKind::ImageInfo] {
+        let card = snapshot_on(M25PX16, A1, &damaged(&old, kind), 0);
+        let detail = refused_by(&burn(&card, &image), CheckId::Identity);
+        assert!(detail.contains("recover --identity"), "{detail}");
+    }
+}
+
+#[test]
+fn card_without_an_identity_is_burned() {
+    let image = file(&cx3("2.42.5000"));
+    let blank = file(&Recipe {
+        guids: None,
+        ..cx3("2.35.5100")
+    });
+    let card = snapshot(A1, &[(&blank, Half::Even)]);
+    assert!(refused(&burn(&card, &image)).contains(&CheckId::Identity));
+
+    let neither = file(&Recipe {
+        guids: Some([Guid(u64::MAX); 4]),
+        macs: [Mac(u64::MAX); 2],
+        ..cx3("2.35.5100")
+    });
+    let card = snapshot(A1, &[(&neither, Half::Even)]);
+    refused_by(&burn(&card, &image), CheckId::Identity);
+}
+
+#[test]
+fn multicast_mac_is_carried_over() {
+    let image = file(&cx3("2.42.5000"));
+    let odd = file(&Recipe {
+        guids: Some([Guid(0xE41D_2D03_00DD_7850); 4]),
+        macs: [Mac(0x0100_5E00_0001), Mac(0xE41D_2DDD_7851)],
+        ..cx3("2.35.5100")
+    });
+    let card = snapshot(A1, &[(&odd, Half::Even)]);
+    let detail = refused_by(&burn(&card, &image), CheckId::Identity);
+    assert!(detail.contains("01005e000001"), "{detail}");
+}
+
+#[test]
+fn identity_is_lost_in_an_image_without_room() {
+    let (card, _) = owner();
+    let no_vsd = file(&Recipe {
+        vsd: None,
+        ..cx3("2.42.5000")
+    });
+    refused_by(&burn(&card, &no_vsd), CheckId::IdentityFits);
+    let four = file(&Recipe {
+        guid_entries: 4,
+        ..cx3("2.42.5000")
+    });
+    refused_by(&burn(&card, &four), CheckId::IdentityFits);
+}
+
+#[test]
+fn layouts_are_mixed() {
+    let (card, _) = owner();
+    let image = file(&Recipe {
+        chunk_log2: Some(19),
+        ..cx3("2.42.5000")
+    });
+    assert!(refused(&burn(&card, &image)).contains(&CheckId::Layout));
+    let (card, _) = failsafe();
+    let image = file(&Recipe {
+        chunk_log2: None,
+        ..pro("2.42.5000")
+    });
+    assert!(refused(&burn(&card, &image)).contains(&CheckId::Layout));
+}
+
+#[test]
+fn chunk_sizes_are_mixed() {
+    let (card, _) = failsafe();
+    let image = file(&Recipe {
+        chunk_log2: Some(17),
+        ..pro("2.42.5000")
+    });
+    refused_by(&burn(&card, &image), CheckId::ChunkSize);
+}
+
+#[test]
+fn image_without_a_version_is_burned() {
+    let mut image = file(&cx3("2.42.5000")).image().clone();
+    assert!(rules::version(None, &image).is_ok());
+    image.info.as_mut().unwrap().fw_version = None;
+    assert!(rules::version(None, &image).is_err());
+}
+
+#[test]
+fn older_version_is_refused() {
+    let (card, _) = owner();
+    let plan = burn(&card, &file(&cx3("2.30.8000")));
+    accepted(&plan);
+    assert!(plan.warnings.iter().any(|w| w.contains("older")));
+}
+
+#[test]
+fn other_psid_is_burned() {
+    let (card, _) = owner();
+    let image = file(&Recipe {
+        psid: "MT_1170110099".into(),
+        ..cx3("2.42.5000")
+    });
+    let detail = refused_by(&burn(&card, &image), CheckId::Psid);
+    assert!(detail.contains("MT_1170110023") && detail.contains("MT_1170110099"));
+    let change = |from: &str, to: &str| BurnOptions {
+        change_psid: Some((from.into(), to.into())),
+        ..BurnOptions::default()
+    };
+    accepted(&burn_with(
+        &card,
+        &image,
+        &change("MT_1170110023", "MT_1170110099"),
+    ));
+    for (from, to) in [
+        ("MT_1170110099", "MT_1170110023"),
+        ("MT_1170110023", "MT_117011009"),
+        ("MT_1170110022", "MT_1170110099"),
+        ("", "MT_1170110099"),
+        ("MT_1170110023", ""),
+        ("mt_1170110023", "mt_1170110099"),
+    ] {
+        refused_by(&burn_with(&card, &image, &change(from, to)), CheckId::Psid);
+    }
+    // A change spelled out where there is none is a mistake, too.
+    let same = file(&cx3("2.42.5000"));
+    refused_by(
+        &burn_with(&card, &same, &change("MT_1170110023", "MT_1170110099")),
+        CheckId::Psid,
+    );
+}
+
+#[test]
+fn moved_configuration_area_is_accepted() {
+    let (card, _) = owner();
+    let image = file(&Recipe {
+        config_area: Some((1, 3, Some(2))),
+        ..cx3("2.42.5000")
+    });
+    refused_by(&burn(&card, &image), CheckId::ConfigPad);
+}
+
+#[test]
+fn image_for_other_silicon_is_burned() {
+    let old = own(&cx3("2.35.5100"));
+    let image = file(&cx3("2.42.5000"));
+    // The public report: a late release on an early card.
+    let detail = refused_by(
+        &burn(&snapshot(A0, &[(&old, Half::Even)]), &image),
+        CheckId::Silicon,
+    );
+    assert!(
+        detail.contains("ConnectX-3 A0") && detail.contains("ConnectX-3 A1 only"),
+        "{detail}"
+    );
+    refused_by(
+        &burn(&snapshot(PRO, &[(&old, Half::Even)]), &image),
+        CheckId::Silicon,
+    );
+    // Without the list of tag 10 the device id decides.
+    for device_id in [4103, 4113, 4098] {
+        let image = file(&Recipe {
+            supported_hw: Vec::new(),
+            rom: None,
+            device_id,
+            ..cx3("2.42.5000")
+        });
+        let options = BurnOptions {
+            rom: Some(RomChoice::None),
+            ..BurnOptions::default()
+        };
+        refused_by(
+            &burn_with(&snapshot(A1, &[(&old, Half::Even)]), &image, &options),
+            CheckId::Silicon,
+        );
+    }
+    // A list that names the card does not help an image of the other chip.
+    let liar = file(&Recipe {
+        supported_hw: vec![(0x1F5, 1)],
+        device_id: 4103,
+        rom: None,
+        ..cx3("2.42.5000")
+    });
+    let card = snapshot(A1, &[(&old, Half::Even)]);
+    let plan = burn_with(
+        &card,
+        &liar,
+        &BurnOptions {
+            rom: Some(RomChoice::None),
+            ..BurnOptions::default()
+        },
+    );
+    refused_by(&plan, CheckId::Silicon);
+}
+
+#[test]
+fn rom_that_is_not_there_is_kept() {
+    let old = own(&Recipe {
+        rom: None,
+        ..cx3("2.35.5100")
+    });
+    let card = snapshot(A1, &[(&old, Half::Even)]);
+    let options = BurnOptions {
+        rom: Some(RomChoice::Device),
+        ..BurnOptions::default()
+    };
+    let image = file(&cx3("2.42.5000"));
+    refused_by(&burn_with(&card, &image, &options), CheckId::Rom);
+}
+
+#[test]
+fn damaged_rom_of_the_card_is_carried_over() {
+    let old = own(&cx3("2.35.5100"));
+    let card = snapshot_on(M25PX16, A1, &damaged(&old, SectionKind::Rom), 0);
+    // The image brings its own: the damage is a note (10.7 #16).
+    let plan = burn(&card, &file(&cx3("2.42.5000")));
+    accepted(&plan);
+    assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
+    // It brings none: the damaged one must not be built in, and leaving it out is not our choice.
+    let bare = file(&Recipe {
+        rom: None,
+        ..cx3("2.42.5000")
+    });
+    refused_by(&burn(&card, &bare), CheckId::Rom);
+    let options = BurnOptions {
+        rom: Some(RomChoice::None),
+        ..BurnOptions::default()
+    };
+    accepted(&burn_with(&card, &bare, &options));
+}
+
+#[test]
+fn a_rom_that_is_none_is_built_in() {
+    let (card, _) = owner();
+    refused_by(
+        &plan_rom(&card, Some(b"\x7fELF no option ROM at all")),
+        CheckId::PatchedImage,
+    );
+}
+
+#[test]
+fn image_larger_than_half_the_flash_is_burned() {
+    let (card, _) = failsafe();
+    let image = file(&Recipe {
+        size: (1 << 20) - 0x1000,
+        ..pro("2.42.5000")
+    });
+    let plan = burn(&card, &image);
+    assert!(refused(&plan).contains(&CheckId::Fits), "{plan:?}");
+    assert!(plan.action.is_none());
+}
+
+#[test]
+fn failsafe_image_whose_second_half_is_beyond_the_chip_is_burned() {
+    // Chunks of 2 MiB on a 2 MiB chip: the odd half would start behind its end.
+    let recipe = Recipe {
+        chunk_log2: Some(21),
+        ..pro("2.36.5150")
+    };
+    let old = own(&recipe);
+    let card = snapshot_on(M25PX16, PRO, old.bytes(), 0);
+    let image = file(&Recipe {
+        version: version("2.42.5000"),
+        ..recipe
+    });
+    let plan = burn(&card, &image);
+    assert!(refused(&plan).contains(&CheckId::Fits), "{plan:?}");
+    assert!(plan.action.is_none());
+}
+
+#[test]
+fn image_for_another_flash_size_is_burned() {
+    let (card, image) = owner();
+    assert!(
+        image
+            .image()
+            .ini
+            .as_ref()
+            .unwrap()
+            .get("FW", "log_flashdev_size")
+            == Some("21".into()),
+        "the fixture must state a size"
+    );
+    // One MiB: the same family, one step smaller.
+    let small = snapshot_on(0x20_7114, A1, &card.flash[..1 << 20], 0);
+    refused_by(&burn(&small, &image), CheckId::FlashSize);
+    // Four MiB, and the card's own image is for two as well: that is how the board is.
+    let large = snapshot_on(0x20_7116, A1, &card.flash, 0);
+    accepted(&burn(&large, &image));
+    // Four MiB, and the card's own image does not say so.
+    let old = own(&Recipe {
+        ini: None,
+        ..cx3("2.35.5100")
+    });
+    let large = snapshot_on(0x20_7116, A1, old.bytes(), 0);
+    refused_by(&burn(&large, &image), CheckId::FlashSize);
+}
+
+#[test]
+fn erase_reaches_the_configuration_area() {
+    // 10.7 #8: 64 KiB erases only, and the image ends inside the block of the area.
+    let recipe = Recipe {
+        config_area: Some((2, 0, Some(2))),
+        size: (1 << 20) - 0x2000,
+        chunk_log2: Some(19),
+        ..pro("2.36.5150")
+    };
+    let old = own(&recipe);
+    let image = file(&Recipe {
+        version: version("2.42.5000"),
+        seed: 77,
+        ..recipe
+    });
+    let mut used = flash(2 << 20, &[(&old, Half::Even)]);
+    // The other half is in use up to its end, so that it must be erased.
+    used[0x8_0000..0x10_0000].fill(0);
+    used[0x18_0000..0x20_0000].fill(0);
+    let card = snapshot_on(M25P16, PRO, &used, 0);
+    refused_by(&burn(&card, &image), CheckId::NvArea);
+    // 4 KiB erases stop in front of it.
+    let card = snapshot_on(M25PX16, PRO, &used, 0);
+    let plan = burn(&card, &image);
+    accepted(&plan);
+    let after = apply(&card, &plan);
+    assert!(after[0x1F_E000..0x20_0000].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn protected_sectors_are_burned() {
+    let (card, image) = owner();
+    let bp = |status| snapshot_on(M25PX16, A1, &card.flash, status);
+    // All of it.
+    refused_by(&burn(&bp(0x1C), &image), CheckId::Protection);
+    // The first 64 KiB.
+    refused_by(&burn(&bp(0x24), &image), CheckId::Protection);
+    // The last 64 KiB: the image is far away.
+    accepted(&burn(&bp(0x04), &image));
+    // SST25 comes up so; the session clears it.
+    accepted(&burn(
+        &snapshot_on(SST25VF016B, A1, &card.flash, 0x1C),
+        &image,
+    ));
+}
+
+#[test]
+fn the_image_that_boots_is_touched() {
+    let pass = Pass {
+        sectors: SectorPlan {
+            erases: vec![(FlashAddr(0x1_0000), EraseSize::K64)],
+            programs: Vec::new(),
+            expect: Vec::new(),
+            signature_at: None,
+            void_first: false,
+            interruptible: true,
+            map: SectorMap {
+                cell: 0x1000,
+                cells: Vec::new(),
+            },
+            estimate: Duration::ZERO,
+        },
+        signature: Signature {
+            bytes: None,
+            boot_address: None,
+            // Voiding it is the last act, after the commit.
+            retire: vec![FlashAddr(0)],
+        },
+    };
+    let passes = [pass];
+    let kept = |end| std::slice::from_ref(&(0..end)).to_vec();
+    assert!(rules_flash::interruption(Some(&kept(0x1_0000)), &passes).is_ok());
+    assert!(rules_flash::interruption(Some(&kept(0x1_0001)), &passes).is_err());
+}
+
+#[test]
+fn recover_is_let_loose_on_a_card_that_works() {
+    let (card, image) = owner();
+    let len = image.bytes().len() as u64;
+    refused_by(
+        &plan_recover(&card, &image, len, &identity()),
+        CheckId::NoValidImage,
+    );
+}
+
+#[test]
+fn recover_invents_an_identity() {
+    let image = file(&cx3("2.42.5000"));
+    let nobody = crate::image::Identity {
+        guids: [Guid(u64::MAX); 4],
+        macs: [Mac(u64::MAX); 2],
+        vsd: Vec::new(),
+    };
+    let len = image.bytes().len() as u64;
+    refused_by(
+        &plan_recover(&snapshot(A1, &[]), &image, len, &nobody),
+        CheckId::Identity,
+    );
+}
+
+#[test]
+fn some_check_never_refuses() {
+    // The ids this file and `restores` refuse by, each at least once.
+    use CheckId::*;
+    let here: BTreeSet<CheckId> = [
+        ImageSound,
+        ImageSize,
+        RomDevice,
+        NoValidImage,
+        Signatures,
+        OldImage,
+        Identity,
+        IdentityFits,
+        Layout,
+        ChunkSize,
+        Version,
+        Psid,
+        ConfigPad,
+        Silicon,
+        Rom,
+        PatchedImage,
+        Fits,
+        FlashSize,
+        NvArea,
+        Protection,
+        Interruption,
+    ]
+    .into();
+    let text = concat!(include_str!("refusals.rs"), include_str!("restores.rs"));
+    for id in here.into_iter().chain([BackupSound]) {
+        let refusal = text.matches(&format!("CheckId::{id:?}")).count();
+        let direct = match id {
+            Version => text
+                .matches("rules::version(None, &image).is_err()")
+                .count(),
+            Interruption => text.matches("interruption(Some(").count(),
+            _ => 0,
+        };
+        assert!(refusal + direct > 0, "{id:?}");
+    }
+}
+
+#[test]
+fn fixtures_are_damaged_where_they_say() {
+    let image = file(&cx3("2.42.5000"));
+    let bad = Contents::from_file(&damaged(&image, SectionKind::Rom)).unwrap();
+    for section in &bad.image().sections {
+        let wrong = matches!(section.crc, CrcVerdict::Wrong { .. });
+        assert_eq!(wrong, section.kind == SectionKind::Rom);
+    }
+}

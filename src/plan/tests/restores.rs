@@ -1,0 +1,168 @@
+//! Putting a whole flash back.
+
+use super::bench::*;
+use crate::image::{Contents, Half, Mac, Recipe};
+use crate::plan::*;
+
+fn backup(flash: Vec<u8>) -> BackupFacts {
+    BackupFacts {
+        flash,
+        chip: None,
+        provenance: "a test".into(),
+    }
+}
+
+/// Every state two halves can be in.
+fn states() -> Vec<Vec<u8>> {
+    let a = own(&pro("2.36.5150"));
+    let b = own(&pro("2.42.5000"));
+    let size = 2 << 20;
+    let void = |mut flash: Vec<u8>, at: usize| {
+        flash[at..at + 4].fill(0);
+        flash
+    };
+    let even_odd = |x: &Contents, y: &Contents| flash(size, &[(x, Half::Even), (y, Half::Odd)]);
+    let mut states = vec![
+        flash(size, &[(&a, Half::Even)]),
+        flash(size, &[(&a, Half::Odd)]),
+        flash(size, &[(&b, Half::Even)]),
+        flash(size, &[(&b, Half::Odd)]),
+        even_odd(&a, &b),
+        even_odd(&b, &a),
+        void(even_odd(&a, &b), 0),
+        void(even_odd(&a, &b), 0x1_0000),
+        void(even_odd(&b, &a), 0),
+        void(even_odd(&b, &a), 0x1_0000),
+    ];
+    // NV areas differ, too.
+    for (n, state) in states.iter_mut().enumerate() {
+        state[(1 << 20) + 0xF_E000] = n as u8;
+    }
+    states
+}
+
+#[test]
+fn restore_is_not_byte_for_byte() {
+    let states = states();
+    for (i, now) in states.iter().enumerate() {
+        for (j, then) in states.iter().enumerate() {
+            let card = snapshot_on(M25PX16, PRO, now, 0);
+            let plan = plan_restore(&card, &backup(then.clone()));
+            accepted(&plan);
+            if i == j {
+                assert!(plan.nothing_to_do, "{i}");
+            } else {
+                assert!(apply(&card, &plan) == *then, "{i} to {j}");
+            }
+        }
+    }
+}
+
+#[test]
+fn restore_leaves_a_moment_without_an_image() {
+    // Wherever one half is whole before and the other one can be made so first.
+    let states = states();
+    for (i, now) in states.iter().enumerate() {
+        for (j, then) in states.iter().enumerate() {
+            let card = snapshot_on(M25PX16, PRO, now, 0);
+            let plan = plan_restore(&card, &backup(then.clone()));
+            let Some(action) = plan.action else { continue };
+            if !action.survives_interruption {
+                // Only where the one image there is stands where the one image of the backup goes.
+                let boots = |flash: &[u8]| would_boot(flash, None).start;
+                assert_eq!(boots(now), boots(then), "{i} to {j}");
+                assert_eq!(card.whole().count(), 1, "{i} to {j}");
+                assert!(!plan.warnings.is_empty());
+                continue;
+            }
+            // Before each pass, with that pass's half wiped, something must boot.
+            let mut flash = now.clone();
+            for pass in &action.passes {
+                let mut torn = flash.clone();
+                for (at, size) in &pass.sectors.erases {
+                    let start = at.0 as usize;
+                    torn[start..start + size.bytes() as usize].fill(0);
+                }
+                for (at, bytes) in &pass.sectors.programs {
+                    torn[at.0 as usize..at.0 as usize + bytes.len()].fill(0);
+                }
+                assert!(would_boot(&torn, None).start.is_some(), "{i} to {j}");
+                let one = CardSnapshot {
+                    flash: flash.clone(),
+                    ..card.clone()
+                };
+                let step = Plan {
+                    action: Some(Action {
+                        passes: vec![pass.clone()],
+                        ..action.clone()
+                    }),
+                    checks: Vec::new(),
+                    changes: Vec::new(),
+                    kept: Vec::new(),
+                    warnings: Vec::new(),
+                    nothing_to_do: false,
+                    from_version: None,
+                    to_version: None,
+                };
+                flash = apply(&one, &step);
+                assert!(would_boot(&flash, None).start.is_some(), "{i} to {j}");
+            }
+        }
+    }
+}
+
+#[test]
+fn non_failsafe_flash_is_put_back_wrong() {
+    let old = own(&cx3("2.35.5100"));
+    let new = own(&cx3("2.42.5000"));
+    let then = flash(2 << 20, &[(&old, Half::Even)]);
+    let card = snapshot(A1, &[(&new, Half::Even)]);
+    let plan = plan_restore(&card, &backup(then.clone()));
+    accepted(&plan);
+    assert!(!plan.warnings.is_empty());
+    assert!(apply(&card, &plan) == then);
+    // And onto a card whose burn was cut.
+    let card = snapshot_on(M25PX16, A1, &[0; 0x4_0000], 0);
+    let plan = plan_restore(&card, &backup(then.clone()));
+    accepted(&plan);
+    assert!(apply(&card, &plan) == then);
+}
+
+#[test]
+fn backup_of_another_card_is_put_back() {
+    let theirs = own(&cx3("2.35.5100"))
+        .with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)])
+        .unwrap();
+    let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
+    let plan = plan_restore(&card, &backup(flash(2 << 20, &[(&theirs, Half::Even)])));
+    assert_eq!(refused(&plan), [CheckId::Identity]);
+    assert!(plan.action.is_none());
+}
+
+#[test]
+fn unfit_backup_is_put_back() {
+    let old = own(&cx3("2.35.5100"));
+    let card = snapshot(A1, &[(&old, Half::Even)]);
+    let good = flash(2 << 20, &[(&old, Half::Even)]);
+    let refusal = |facts: &BackupFacts| {
+        let plan = plan_restore(&card, facts);
+        assert!(plan.action.is_none());
+        refused(&plan)
+    };
+    let mut damaged = good.clone();
+    damaged[0x60] ^= 1;
+    assert_eq!(refusal(&backup(damaged)), [CheckId::BackupSound]);
+    assert_eq!(refusal(&backup(Vec::new()))[0], CheckId::BackupSound);
+    assert_eq!(refusal(&backup(good[..1 << 20].to_vec())), [CheckId::Fits]);
+    let other_chip = BackupFacts {
+        chip: Some((0x1F5, 0)),
+        ..backup(good)
+    };
+    assert_eq!(refusal(&other_chip), [CheckId::Silicon]);
+    let other_psid = own(&Recipe {
+        psid: "MT_0000000001".into(),
+        ..cx3("2.35.5100")
+    });
+    let facts = backup(flash(2 << 20, &[(&other_psid, Half::Even)]));
+    assert_eq!(refusal(&facts), [CheckId::Psid]);
+}
