@@ -10,6 +10,8 @@
     reason = "helpers of tests outside of #[test] functions"
 )]
 
+#[path = "witness/burns.rs"]
+mod burns;
 mod support;
 
 use cx3flash::image::{
