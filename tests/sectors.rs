@@ -77,9 +77,9 @@ fn case() -> impl Strategy<Value = Case> {
                 let job = Job {
                     body: vec![(FlashAddr(start + skip), body)],
                     signature_at: (skip == 16).then_some(FlashAddr(start)),
-                    protected: vec![SIZE - 0x2000..SIZE],
+                    protected: Vec::from([SIZE - 0x2000..SIZE]),
                     disposable: if disposable {
-                        vec![start + len..SIZE - 0x2000]
+                        Vec::from([start + len..SIZE - 0x2000])
                     } else {
                         Vec::new()
                     },
@@ -258,7 +258,7 @@ fn neighbours_in_a_large_sector_are_put_back() {
 fn an_erase_that_would_reach_guarded_bytes_is_refused() {
     let flash = vec![0; SIZE as usize];
     let guarded = Job {
-        protected: vec![0x1_F000..0x2_0000],
+        protected: Vec::from([0x1_F000..0x2_0000]),
         ..job(0x1_0000, vec![0x5A; 0x1000])
     };
     let error = plan_sectors(&flash, &geometry(None, Some(500)), &guarded).unwrap_err();
@@ -281,7 +281,7 @@ fn guarded_bytes_are_not_programmed_even_where_that_needs_no_erase() {
     let mut flash = vec![0xFF; SIZE as usize];
     let g = geometry(Some(70), Some(500));
     let guarded = |at, signature_at| Job {
-        protected: vec![0x1_8000..0x1_A000],
+        protected: Vec::from([0x1_8000..0x1_A000]),
         signature_at,
         ..job(at, vec![0x5A; 0x1000])
     };

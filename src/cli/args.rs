@@ -202,6 +202,10 @@ pub struct ActivateArgs {
 pub struct RestoreArgs {
     /// Backup directory (it holds manifest.json), or the flash.bin of one
     pub backup: PathBuf,
+    /// Put back a backup made before the identity was changed: MAC of port 1 on the card, and in the
+    /// backup
+    #[arg(long, value_name = "FROM:TO", value_parser = mac_change)]
+    pub change_mac: Option<(Mac, Mac)>,
     #[command(flatten)]
     pub write: WriteArgs,
     #[command(flatten)]
@@ -301,14 +305,44 @@ fn psid_change(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Two MACs without colons, so that one colon is left to part them.
+fn mac_change(text: &str) -> Result<(Mac, Mac), String> {
+    let mac = |text: &str| {
+        text.parse::<Mac>()
+            .ok()
+            .filter(|mac| mac.is_valid())
+            .ok_or_else(|| format!("{text:?} is no MAC of 12 hexadecimal digits"))
+    };
+    match text.split_once(':') {
+        Some((from, to)) if !to.contains(':') => Ok((mac(from)?, mac(to)?)),
+        _ => Err("both MACs must be spelled out as FROM:TO, without colons of their own".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Cli, number, psid_change};
+    use super::{Cli, mac_change, number, psid_change};
     use clap::CommandFactory;
 
     #[test]
     fn definitions_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn half_a_mac_change_is_taken() {
+        for text in [
+            "",
+            ":",
+            "e41d2ddd7850",
+            "e41d2ddd7850:",
+            "e4:1d:2d:dd:78:50",
+            "ffffffffffff:1",
+        ] {
+            assert!(mac_change(text).is_err(), "{text:?}");
+        }
+        let (from, to) = mac_change("e41d2ddd7850:e41d2ddd7852").unwrap();
+        assert_eq!((from.0, to.0), (0xE41D_2DDD_7850, 0xE41D_2DDD_7852));
     }
 
     #[test]

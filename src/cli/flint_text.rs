@@ -100,7 +100,7 @@ fn full_lines(out: &mut String, info: &Info) {
         line(out, "Min FIT Version:", &format!("{a}.{b}.{c}.{d}"));
     }
     if let Some(mic) = info.mic_version.filter(|v| *v != Version::default()) {
-        let text = format!("{}.{}.{}", mic.major, mic.minor, mic.subminor);
+        let text = mic.unpadded();
         line(out, "MIC Version:", &text);
     }
     if let Some(sectors) = info.config_sectors.filter(|s| *s != 0) {

@@ -23,7 +23,7 @@
 //! | `start` | flash address of its signature; 0 in a file |
 //! | `half` | `even`, `odd`; null for files and non-failsafe cards |
 //! | `len` | bytes, header to end of the last section |
-//! | `fw_version`, `mic_version` | `2.42.5000`; null = absent |
+//! | `fw_version`, `mic_version` | `2.42.5000`, `2.0.0`; null = absent |
 //! | `release_date` | `2017-09-05` |
 //! | `device_id` | PCI device id the firmware presents |
 //! | `psid`, `vsd`, `product_version`, `prs_name` | text; null = tag absent |
@@ -66,7 +66,7 @@
 
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::image::{AddressMap, Image, Layout, Section};
+use crate::image::{AddressMap, Image, Layout, Section, Version};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -152,7 +152,7 @@ pub fn image(image: &Image) -> Value {
         "len": image.len,
         "fw_version": info.and_then(|i| i.fw_version),
         "release_date": date,
-        "mic_version": info.and_then(|i| i.mic_version),
+        "mic_version": info.and_then(|i| i.mic_version).map(Version::unpadded),
         "min_fit_version": info.and_then(|i| i.min_fit_version),
         "product_version": info.and_then(|i| i.product_version.as_ref()),
         "prs_name": info.and_then(|i| i.prs_name.as_ref()),

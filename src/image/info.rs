@@ -14,6 +14,14 @@ pub struct Version {
     pub subminor: u16,
 }
 
+impl Version {
+    /// Without padding, as flint prints the MIC version: `2.0.0` (§9.1).
+    #[must_use]
+    pub fn unpadded(self) -> String {
+        format!("{}.{}.{}", self.major, self.minor, self.subminor)
+    }
+}
+
 impl fmt::Display for Version {
     /// flint's form: `2.42.5000`, subminor padded to four digits, minor too when ≥ 100 (§9.1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

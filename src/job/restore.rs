@@ -6,6 +6,7 @@ use super::run::{Work, look, run};
 use super::store::digest;
 use super::{Confirm, Device, JobError, Manifest, WriteJob, WriteOutcome};
 use crate::flash::Events;
+use crate::image::Mac;
 use crate::plan::{BackupFacts, PlanReport, plan_restore as decide};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ pub struct RestoreRequest {
     pub backup_dir: PathBuf,
     /// Load the restored firmware afterwards.
     pub activate: bool,
+    /// The user spelled out that the identity changes: MAC of port 1 on the card, and in the backup.
+    pub change_mac: Option<(Mac, Mac)>,
 }
 
 /// Say what [`restore`] would do.
@@ -29,7 +32,7 @@ pub fn plan_restore(
     request: &RestoreRequest,
     events: &mut dyn Events,
 ) -> Result<PlanReport, JobError> {
-    let backup = read_backup(&request.backup)?;
+    let backup = read_backup(&request.backup, request.change_mac)?;
     let (_, plan) = look(device, events, &mut |card| decide(card, &backup))?;
     Ok(plan)
 }
@@ -44,7 +47,7 @@ pub fn restore(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let backup = read_backup(&request.backup)?;
+    let backup = read_backup(&request.backup, request.change_mac)?;
     let work = Work {
         job: WriteJob::Restore,
         backup_dir: &request.backup_dir,
@@ -56,7 +59,7 @@ pub fn restore(
 }
 
 /// A manifest and its files, every digest compared; or a bare dump of a flash.
-fn read_backup(path: &Path) -> Result<BackupFacts, JobError> {
+fn read_backup(path: &Path, change_mac: Option<(Mac, Mac)>) -> Result<BackupFacts, JobError> {
     let (dir, bare) = if path.is_dir() {
         (Some(path), false)
     } else {
@@ -73,6 +76,7 @@ fn read_backup(path: &Path) -> Result<BackupFacts, JobError> {
             provenance: format!("a bare dump of {} bytes, without a manifest", flash.len()),
             chip: None,
             flash,
+            change_mac,
         });
     };
     let manifest_path = dir.join(MANIFEST);
@@ -115,5 +119,6 @@ fn read_backup(path: &Path) -> Result<BackupFacts, JobError> {
             manifest.time,
             manifest.files.len()
         ),
+        change_mac,
     })
 }

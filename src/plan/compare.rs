@@ -3,7 +3,7 @@
 use super::identity::fields as identity_fields;
 use super::rules::rom_text;
 use super::{Change, Kept};
-use crate::image::{Contents, ImageOffset};
+use crate::image::{Contents, ImageOffset, Version};
 
 /// Fields of an image a person cares about, in order.
 fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
@@ -24,7 +24,7 @@ fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
         ),
         (
             "mic_version",
-            info.and_then(|i| i.mic_version).map(|v| v.to_string()),
+            info.and_then(|i| i.mic_version).map(Version::unpadded),
         ),
         ("prs_name", info.and_then(|i| i.prs_name.clone())),
         ("rom", image.rom.as_ref().map(rom_text)),

@@ -13,7 +13,7 @@ use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, Pass, Plan, Target, rules, rules_flash,
 };
 use crate::flash::LayoutError;
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
 use std::ops::Range;
 
 /// What a backup says of itself, its digests verified by the reader of the files.
@@ -25,6 +25,9 @@ pub struct BackupFacts {
     pub chip: Option<(u16, u8)>,
     /// What was compared: `5 files match their digests`, or that there is no manifest.
     pub provenance: String,
+    /// The user spelled out that the card's MACs change: port 1 as it is here, port 1 as it is in the
+    /// backup. For a backup made before the identity was changed (P4).
+    pub change_mac: Option<(Mac, Mac)>,
 }
 
 /// Decide what putting `backup` back would do.
@@ -57,7 +60,10 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     );
     let known = card.found.iter().find(|f| f.health().identity);
     let now = known.and_then(|f| f.contents.as_ref().ok());
-    checks.add_if(CheckId::Identity, old.map(|old| same_card(known, old)));
+    checks.add_if(
+        CheckId::Identity,
+        old.map(|old| same_card(known, old, backup.change_mac)),
+    );
     checks.add_if(
         CheckId::Psid,
         old_image.map(|old| match now {
@@ -149,18 +155,38 @@ fn backup_sound(old: Option<&Found>, backup: &BackupFacts) -> Verdict {
     }
 }
 
-fn same_card(now: Option<&Found>, old: &Found) -> Verdict {
+/// P4: a backup of another card is not put onto this one. There is no serial number in the flash, so
+/// GUIDs and MACs decide; the VSD is a text, and who names the backup wants the one in it.
+fn same_card(now: Option<&Found>, old: &Found, change: Option<(Mac, Mac)>) -> Verdict {
     let Some(theirs) = old.identity() else {
         return Err("the backup's identity sections are damaged".into());
     };
-    match now.and_then(Found::identity) {
-        None => Ok("the card states no identity to compare with".into()),
-        Some(ours) if ours == theirs => Ok("the backup is of this very card".into()),
-        Some(ours) => Err(format!(
-            "the backup is of another card: MACs {} {} in it, {} {} here",
-            theirs.macs[0], theirs.macs[1], ours.macs[0], ours.macs[1]
-        )),
+    let Some(ours) = now.and_then(Found::identity) else {
+        return Ok("the card states no identity to compare with".into());
+    };
+    if ours == theirs {
+        return Ok("the backup is of this very card".into());
     }
+    if (ours.guids, ours.macs) == (theirs.guids, theirs.macs) {
+        return Ok("the backup is of this card; its VSD comes back with it".into());
+    }
+    if change == Some((ours.macs[0], theirs.macs[0])) {
+        return Ok(format!(
+            "identity change spelled out: MACs {} {} become {} {}",
+            ours.macs[0], ours.macs[1], theirs.macs[0], theirs.macs[1]
+        ));
+    }
+    Err(format!(
+        "the backup is of another card, or of this one before its identity was changed: GUID {} and MACs {} {} in it, {} and {} {} here; if it is this card's own, `--change-mac {}:{}`",
+        theirs.guids[0],
+        theirs.macs[0],
+        theirs.macs[1],
+        ours.guids[0],
+        ours.macs[0],
+        ours.macs[1],
+        ours.macs[0],
+        theirs.macs[0]
+    ))
 }
 
 fn silicon(card: &CardSnapshot, backup: &BackupFacts, old: &Contents) -> Verdict {

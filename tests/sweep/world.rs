@@ -230,6 +230,7 @@ impl Bench {
             backup: backup.to_owned(),
             backup_dir: backups.path().to_owned(),
             activate: false,
+            change_mac: None,
         };
         job::restore(&mut device, &request, &mut |_| true, &mut ())
     }

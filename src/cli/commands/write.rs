@@ -114,6 +114,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>, args: &RestoreArgs) -> Result<Answer, F
         backup: args.backup.clone(),
         backup_dir: backup_dir(&args.write.backup_dir),
         activate: !args.activate.no_activate,
+        change_mac: args.change_mac,
     };
     write(ctx, &args.write, None, |device, confirm, events| {
         job::restore(device, &request, confirm, events)

@@ -82,6 +82,7 @@ impl Bench {
             backup: backup.to_owned(),
             backup_dir: self.backups(),
             activate: false,
+            change_mac: None,
         };
         restore(&mut device, &request, &mut |_| true, &mut ())
     }

@@ -9,6 +9,7 @@ fn backup(flash: Vec<u8>) -> BackupFacts {
         flash,
         chip: None,
         provenance: "a test".into(),
+        change_mac: None,
     }
 }
 
@@ -165,4 +166,38 @@ fn unfit_backup_is_put_back() {
     });
     let facts = backup(flash(2 << 20, &[(&other_psid, Half::Even)]));
     assert_eq!(refusal(&facts), [CheckId::Psid]);
+}
+
+#[test]
+fn backup_from_before_an_identity_change_is_lost_or_put_on_without_a_word() {
+    let old = own(&cx3("2.35.5100"));
+    let then = backup(flash(2 << 20, &[(&old, Half::Even)]));
+    let check = |plan: &Plan| {
+        let found = plan.checks.iter().find(|c| c.id == CheckId::Identity);
+        found.map(|c| c.ok).unwrap()
+    };
+    let vsd = old.with_vsd(b"another shelf").unwrap();
+    assert!(check(&plan_restore(
+        &snapshot(A1, &[(&vsd, Half::Even)]),
+        &then
+    )));
+
+    let here = Mac(0xE41D_2D00_0010);
+    let other = old.with_macs(&[here, Mac(0xE41D_2D00_0011)]).unwrap();
+    let card = snapshot(A1, &[(&other, Half::Even)]);
+    assert!(!check(&plan_restore(&card, &then)));
+    let identity = crate::image::Identity::from_image(old.image()).unwrap();
+    let spelled = |from, to| BackupFacts {
+        change_mac: Some((from, to)),
+        ..then.clone()
+    };
+    assert!(check(&plan_restore(
+        &card,
+        &spelled(here, identity.macs[0])
+    )));
+    assert!(!check(&plan_restore(
+        &card,
+        &spelled(identity.macs[0], here)
+    )));
+    assert!(!check(&plan_restore(&card, &spelled(here, here))));
 }
