@@ -55,7 +55,7 @@ fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
         body: vec![(FlashAddr(HALF + 16), body.to_vec())],
         signature_at: Some(FlashAddr(HALF)),
         protected: vec![0..HALF, 0x1F_0000..0x20_0000],
-        disposable: Vec::from([HALF + IMAGE as u32..0x1F_0000]),
+        disposable: std::iter::once(HALF + IMAGE as u32..0x1F_0000).collect(),
         in_place: false,
     };
     let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();

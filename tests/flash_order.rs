@@ -74,7 +74,7 @@ fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), S
     let job = Job {
         body: vec![(FlashAddr(START + 16), vec![0x42; 700])],
         signature_at: Some(FlashAddr(START)),
-        protected: Vec::from([0..START]),
+        protected: std::iter::once(0..START).collect(),
         disposable: Vec::new(),
         in_place: false,
     };
