@@ -24,6 +24,15 @@ use support::flint_text::End;
 use support::variants::{self, Variant};
 use support::{Rng, damage, ours};
 
+/// To stderr past the test harness, which swallows what the print macros say: the figures are to be
+/// seen in every run.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($what)*);
+    }};
+}
+
 #[test]
 fn built_images_read_the_same() {
     let Some(flint) = witness() else { return };
@@ -56,7 +65,7 @@ fn built_images_read_the_same() {
         inis += usize::from(ini.is_some());
         assert_eq!(contents.checksum(), bench.checksum(), "{name}: checksum");
     }
-    println!(
+    say!(
         "witness: {} images, {fields} query fields, {lines} section lines, {roms} ROMs, \
          {inis} inis, {} checksums equal",
         variants.len(),
@@ -100,7 +109,7 @@ fn raw_dumps_read_the_same_from_both_halves() {
             dumps += 1;
         }
     }
-    println!("witness: {dumps} raw dumps equal");
+    say!("witness: {dumps} raw dumps equal");
     assert!(dumps >= 16);
 }
 
@@ -152,7 +161,7 @@ fn changes_of_identity_are_the_bytes_mstflint_writes() {
         }
         written.push(name);
     }
-    println!(
+    say!(
         "witness: {sets} changes of identity equal, on {} images",
         written.len()
     );
@@ -208,7 +217,7 @@ fn changed_images_read_the_same() {
             changed += 1;
         }
     }
-    println!("witness: {changed} changed images equal");
+    say!("witness: {changed} changed images equal");
 }
 
 /// First seed; another number tries other damage: `CX3FLASH_WITNESS_SEED=5000 cargo test …`.
@@ -259,7 +268,7 @@ fn damaged_images_get_the_same_verdict() {
         total.not_opened += tally.not_opened;
         total.different.extend(tally.different);
     }
-    println!(
+    say!(
         "witness: {} damaged files and dumps, {} differences; mstflint and we: {} bootable, \
          {} failed, {} without GUIDs status, {} blank, {} not opened",
         FILES + DUMPS,

@@ -68,4 +68,32 @@ mod tests {
             assert_eq!(crc16(bytes), want, "{bytes:02x?}");
         }
     }
+
+    /// The words of the reference, bit by bit (fs2-image §3.3): message bits enter at the low end, 16
+    /// zero bits follow, the result is inverted.
+    fn as_described(bytes: &[u8]) -> u16 {
+        let mut register = 0xFFFF_u32;
+        for byte in bytes.iter().chain(&[0, 0]) {
+            for bit in (0..8).rev() {
+                let top = register & 0x8000 != 0;
+                register = (register << 1 | u32::from(byte >> bit & 1)) & 0xFFFF;
+                if top {
+                    register ^= 0x100B;
+                }
+            }
+        }
+        !(register as u16)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn table_form_differs_from_the_description(bytes: Vec<u8>, cut: proptest::sample::Index) {
+            proptest::prop_assert_eq!(crc16(&bytes), as_described(&bytes));
+            let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
+            let mut running = super::Running::default();
+            running.update(head);
+            running.update(tail);
+            proptest::prop_assert_eq!(running.finish(), crc16(&bytes));
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 use cx3flash::sim::{Fault, SimCard};
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// How many cuts to try.
 #[derive(Clone, Copy)]
@@ -35,7 +36,10 @@ impl Tally {
             .iter()
             .map(|(what, n)| format!("{what} {n}"))
             .collect();
-        println!("{name}: {} points, {}", self.points, outcomes.join(", "));
+        // Straight to the handle: the test harness swallows what the print macros say, and these
+        // figures are to be seen in every run.
+        let line = format!("{name}: {} points, {}\n", self.points, outcomes.join(", "));
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 
