@@ -1,7 +1,6 @@
 //! `config`: the ini in the image, the NV configuration sectors.
 
 use super::run::{Work, run};
-use super::session::{Facts, active_contents};
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::Contents;
@@ -24,9 +23,7 @@ pub struct ConfigOutcome {
 /// # Errors
 /// When the card cannot be read or its image has no ini.
 pub fn config_show(device: &mut Device) -> Result<ConfigOutcome, JobError> {
-    let facts = Facts::of(device)?;
-    let mut locked = device.lock()?;
-    let (_, contents) = active_contents(&facts, &mut locked)?;
+    let contents = device.active_contents()?;
     ini_of(&contents)
 }
 

@@ -2,7 +2,6 @@
 
 use super::file::{read_bytes, read_image, read_rom};
 use super::run::{Work, run};
-use super::session::{Facts, active_contents};
 use super::store::{digest, write_new};
 use super::{Confirm, Device, ImageFile, JobError, RomFile, WriteJob, WriteOutcome};
 use crate::flash::Events;
@@ -28,9 +27,7 @@ pub struct RomOutcome {
 /// # Errors
 /// When the card cannot be read.
 pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
-    let facts = Facts::of(device)?;
-    let mut locked = device.lock()?;
-    let (_, contents) = active_contents(&facts, &mut locked)?;
+    let contents = device.active_contents()?;
     Ok(rom_of(&contents))
 }
 

@@ -56,6 +56,13 @@ impl Device {
     pub(super) fn lock(&mut self) -> Result<Locked<'_>, JobError> {
         Ok(Flash::lock(&mut self.card, &*self.clock)?)
     }
+
+    /// The image that boots, read in a session of its own.
+    pub(super) fn active_contents(&mut self) -> Result<Contents, JobError> {
+        let facts = Facts::of(self)?;
+        let (_, contents) = active_contents(&facts, &mut self.lock()?)?;
+        Ok(contents)
+    }
 }
 
 /// Read the whole flash, once, and everything that stands in it.

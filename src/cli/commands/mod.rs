@@ -128,6 +128,18 @@ impl Answer {
             result,
         }
     }
+
+    /// Done, unless there was nothing to do.
+    fn unless(nothing_to_do: bool, result: Value) -> Self {
+        Self {
+            exit: if nothing_to_do {
+                Exit::NothingToDo
+            } else {
+                Exit::Done
+            },
+            result,
+        }
+    }
 }
 
 /// Does it open a card? Then it is a job and has a log.

@@ -4,7 +4,6 @@ use super::{Answer, Ctx, backup_dir};
 use crate::cli::args::{BackupArgs, ConfirmArgs};
 use crate::cli::args_parts::{FlashCommand, RomCommand};
 use crate::cli::ask::{Said, ask};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 
 use crate::cli::json::outcome as json;
@@ -84,14 +83,7 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<Answer, Fa
         out.push_str("nothing to do: both are free\n");
     }
     ctx.out.text(&out);
-    Ok(Answer {
-        exit: if outcome.nothing_to_do {
-            Exit::NothingToDo
-        } else {
-            Exit::Done
-        },
-        result: json(&outcome),
-    })
+    Ok(Answer::unless(outcome.nothing_to_do, json(&outcome)))
 }
 
 pub(super) fn rom(ctx: &mut Ctx<'_>, command: &RomCommand) -> Result<Answer, Failure> {

@@ -75,17 +75,7 @@ fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>
         Some(path) => ctx.image(path)?.contents.bytes().to_vec(),
         None => built(&board_recipe(spec))?,
     };
-    let change = match &args.identity.identity {
-        Some(path) => {
-            let whole = job::read_identity(path).map_err(|e| ctx.failure(&e, None))?;
-            IdentityChange {
-                guids: Some(whole.guids),
-                macs: Some(whole.macs),
-                vsd: Some(whole.vsd),
-            }
-        }
-        None => write::spelled_out(&args.identity)?,
-    };
+    let change = write::identity_change(ctx, &args.identity)?;
     let bytes = stamped(bytes, &change)?;
     striped(&bytes, Half::Even, spec.part.size()).map_err(|e| build_failure(&e))
 }

@@ -155,18 +155,24 @@ pub(super) fn config_reset(ctx: &mut Ctx<'_>, args: &WriteArgs) -> Result<Answer
     })
 }
 
-pub(super) fn identity_set(ctx: &mut Ctx<'_>, args: &IdentitySetArgs) -> Result<Answer, Failure> {
-    let change = match &args.identity.identity {
-        Some(path) => {
-            let whole = job::read_identity(path).map_err(|e| ctx.failure(&e, None))?;
-            IdentityChange {
-                guids: Some(whole.guids),
-                macs: Some(whole.macs),
-                vsd: Some(whole.vsd),
-            }
-        }
-        None => spelled_out(&args.identity)?,
+/// A whole identity from a file, or the parts that were spelled out.
+pub(super) fn identity_change(
+    ctx: &Ctx<'_>,
+    args: &IdentityArgs,
+) -> Result<IdentityChange, Failure> {
+    let Some(path) = &args.identity else {
+        return spelled_out(args);
     };
+    let whole = job::read_identity(path).map_err(|e| ctx.failure(&e, None))?;
+    Ok(IdentityChange {
+        guids: Some(whole.guids),
+        macs: Some(whole.macs),
+        vsd: Some(whole.vsd),
+    })
+}
+
+pub(super) fn identity_set(ctx: &mut Ctx<'_>, args: &IdentitySetArgs) -> Result<Answer, Failure> {
+    let change = identity_change(ctx, &args.identity)?;
     if change == IdentityChange::default() {
         return Err(usage(
             "name what to set: --identity, --guid, --guids, --blank-guids, --mac, --macs or --vsd",
@@ -282,14 +288,7 @@ fn write(
                 ctx.out.text(&text::plan(&outcome.plan, colours));
             }
             ctx.out.text(&text::written(&outcome, &name));
-            Ok(Answer {
-                exit: if outcome.nothing_to_do {
-                    Exit::NothingToDo
-                } else {
-                    Exit::Done
-                },
-                result: json(&outcome),
-            })
+            Ok(Answer::unless(outcome.nothing_to_do, json(&outcome)))
         }
         Err(JobError::Declined) => Err(declined(ctx, asked, shown.as_ref())),
         Err(error @ JobError::Refused { .. }) => {

@@ -74,12 +74,7 @@ impl Contents {
         if bytes.len() % 4 != 0 {
             bytes.truncate(bytes.len() / 4 * 4);
         }
-        let image = read(
-            &mut bytes.as_slice(),
-            FlashAddr(0),
-            Form::Contiguous,
-            Depth::Full,
-        )?;
+        let image = read_contiguous(&bytes)?;
         Ok(Self { bytes, image })
     }
 
@@ -166,12 +161,7 @@ impl Contents {
             let at = (index + 1) * CANDIDATE_STEP;
             return Err(PatchError::StraySignature(at as u32));
         }
-        let image = read(
-            &mut bytes.as_slice(),
-            FlashAddr(0),
-            Form::Contiguous,
-            Depth::Full,
-        )?;
+        let image = read_contiguous(&bytes)?;
         let waived: &[FindingId] = if blank { &[FindingId::BlankGuids] } else { &[] };
         if let Some(detail) = first_error(&image, waived) {
             return Err(PatchError::SelfCheck(detail));
@@ -185,6 +175,12 @@ impl Contents {
         }
         Ok(Self { bytes, image })
     }
+}
+
+/// Everything these bytes say of themselves, image offset 0 first.
+fn read_contiguous(bytes: &[u8]) -> Result<Image, ImageError> {
+    let mut source = bytes;
+    read(&mut source, FlashAddr(0), Form::Contiguous, Depth::Full)
 }
 
 /// The first finding that keeps an image from being used, but for those waived.
