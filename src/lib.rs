@@ -7,6 +7,7 @@
 //! | [`cli`] | arguments, text, JSON, progress drawing, hints, exit codes |
 //! | [`job`] | what a user asked for, step by step |
 //! | [`plan`] | pure decisions: snapshots in, plan out |
+//! | [`host`] | Linux: discovery, in-use checks, journal, lease, VFIO |
 //! | [`sim`] | the simulated card |
 //! | [`flash`] | gateway, chip table, sector layout, the typestate |
 //! | [`card`] | CR-space, registers, semaphores, clock |
@@ -15,6 +16,7 @@
 pub mod card;
 pub mod cli;
 pub mod flash;
+pub mod host;
 pub mod image;
 pub mod job;
 pub mod plan;

@@ -256,12 +256,15 @@ impl Card {
         self.clock.sleep(RESET_SILENCE);
         let start = self.clock.now();
         loop {
-            let finding = match judge_device_id(self.raw_read(Reg::DeviceId)?) {
-                Ok(_) => return Ok(()),
-                Err(CardError::Gone { .. }) => {
-                    CardError::ResetTimeout((RESET_SILENCE + RESET_LIMIT).as_millis() as u64)
+            let timeout = CardError::ResetTimeout((RESET_SILENCE + RESET_LIMIT).as_millis() as u64);
+            let finding = if self.space.back_after_reset()? {
+                match judge_device_id(self.raw_read(Reg::DeviceId)?) {
+                    Ok(_) => return Ok(()),
+                    Err(CardError::Gone { .. }) => timeout,
+                    Err(other) => other,
                 }
-                Err(other) => other,
+            } else {
+                timeout
             };
             if self.clock.now().saturating_sub(start) > RESET_LIMIT {
                 return Err(finding);

@@ -20,6 +20,16 @@ pub trait CrSpace {
     /// Whether reads after writes need the flush of flash-hardware §2.3: true for memory access,
     /// false for configuration cycles.
     fn posts_writes(&self) -> bool;
+
+    /// Asked after the silence that follows a software reset, until it says true: is the chip back,
+    /// and can its registers be reached? The reset empties COMMAND and the BARs (flash-hardware
+    /// §7.1), so a road through memory puts them back here, before the first access.
+    ///
+    /// # Errors
+    /// When the road to the card fails.
+    fn back_after_reset(&mut self) -> Result<bool, CrError> {
+        Ok(true)
+    }
 }
 
 /// The road to the card failed.

@@ -1,0 +1,82 @@
+//! A PCI function of the family, as sysfs shows it. Looking changes nothing on the card or the host.
+
+use super::Bdf;
+use serde::Serialize;
+
+/// What kind of function it is, by its device id (linux-vfio §6.2, §3.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Function {
+    /// 1003, 1005 … 1010: a card with running firmware.
+    Physical,
+    /// 1002, 1004: a virtual function; never a target.
+    Virtual,
+    /// 01f6, 01f8: no firmware runs.
+    Recovery,
+}
+
+/// One network device of a card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NetDev {
+    /// Its name now.
+    pub name: String,
+    /// MAC address as sysfs writes it.
+    pub mac: String,
+    /// `operstate`.
+    pub state: String,
+    /// `dev_port`: 0 is port 1.
+    pub port: u32,
+}
+
+/// Another function in the card's IOMMU group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sibling {
+    /// Address.
+    pub bdf: Bdf,
+    /// Driver bound to it.
+    pub driver: Option<String>,
+    /// Keeps the group from being viable (linux-vfio §3.3: bound, and its driver does not manage DMA
+    /// ownership itself).
+    pub blocks: bool,
+}
+
+/// A card of the family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PciCard {
+    /// Address.
+    pub bdf: Bdf,
+    /// PCI device id; the vendor is 15b3.
+    pub device_id: u16,
+    /// Kind of function.
+    pub function: Function,
+    /// PCI revision.
+    pub revision: u8,
+    /// Subsystem vendor and device.
+    pub subsystem: (u16, u16),
+    /// Serial number capability, when configuration space shows one.
+    pub serial: Option<u64>,
+    /// Driver bound now.
+    pub driver: Option<String>,
+    /// `driver_override`; `None` when it reads `(null)`.
+    pub driver_override: Option<String>,
+    /// Number of its IOMMU group; `None` without an IOMMU.
+    pub iommu_group: Option<u32>,
+    /// Other functions in that group.
+    pub siblings: Vec<Sibling>,
+    /// Length of BAR0 in bytes; `None` when it has none.
+    pub bar0: Option<u64>,
+    /// `reset_method`, word by word.
+    pub reset_methods: Vec<String>,
+    /// Virtual functions enabled on it.
+    pub vfs: Vec<Bdf>,
+    /// Its network devices, by port.
+    pub netdevs: Vec<NetDev>,
+    /// Its RDMA devices.
+    pub rdma: Vec<String>,
+    /// `mlx4_port1`, `mlx4_port2`: `ib`, `eth`, `auto (eth)` …
+    pub port_types: Vec<String>,
+    /// PSID the running firmware reports (`board_id`), through mlx4_ib.
+    pub board_id: Option<String>,
+    /// Version of the running firmware, through mlx4_ib (`fw_ver`).
+    pub fw_version: Option<String>,
+}
