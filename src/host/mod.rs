@@ -6,21 +6,32 @@
 //! | [`root`](Host) | where sysfs, procfs and our own state are; one root directory for tests |
 //! | [`bdf`](Bdf) | PCI addresses |
 //! | [`card`](PciCard) | what sysfs says of a card |
+//! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
+//! | [`in_use`](InUse) | who would miss the card |
+//! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
 //!
 //! Facts: `reference/linux-vfio.md`.
 
 mod bdf;
 mod borrow;
 mod card;
+mod discover;
 mod error;
 mod finding;
+mod look_error;
+mod netdev;
 mod root;
+mod select;
+mod sysfs;
+#[cfg(test)]
+mod tests;
 
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
 pub use card::{Function, NetDev, PciCard, Sibling};
 pub use error::HostError;
 pub use finding::Finding;
+pub use look_error::LookError;
 pub use root::Host;
 
 /// The driver that hands a PCI function to userspace.
