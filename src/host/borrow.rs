@@ -101,11 +101,7 @@ impl Borrowed {
     ///
     /// # Errors
     /// [`HostError`]; the journal is kept.
-    pub fn resume(
-        host: &Host,
-        lease: Lease,
-        access: Option<BarAccess>,
-    ) -> Result<Self, HostError> {
+    pub fn resume(host: &Host, lease: Lease, access: Option<BarAccess>) -> Result<Self, HostError> {
         let card = host.card(lease.bdf())?;
         let vfio = VfioCard::open(host, &card, access)?;
         Ok(Self::of(host, card, lease, vfio))

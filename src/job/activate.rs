@@ -68,9 +68,10 @@ pub(super) fn activate_after(
 ) -> Result<Option<Activation>, JobError> {
     if device.borrowed.as_ref().is_some_and(|b| b.was_on_vfio()) && !facts.recovery {
         events.tell(Event::Note {
-            text: "the card lives on vfio-pci: the new firmware starts when a guest's driver loads, \
+            text:
+                "the card lives on vfio-pci: the new firmware starts when a guest's driver loads, \
                    or with `cx3flash activate`"
-                .into(),
+                    .into(),
         });
         return Ok(None);
     }
@@ -133,10 +134,7 @@ fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobEr
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.
-fn by_driver(
-    device: &mut Device,
-    events: &mut dyn Events,
-) -> Result<Option<Version>, JobError> {
+fn by_driver(device: &mut Device, events: &mut dyn Events) -> Result<Option<Version>, JobError> {
     device.end();
     if let Some(error) = device.not_put_back() {
         return Err(error);

@@ -62,7 +62,7 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
             return Err(match host.failure {
                 Some(ref problem) => JobError::NotPutBack {
                     problem: format!("{error}; {problem}"),
-                    host,
+                    host: Box::new(host),
                 },
                 None => error.into(),
             });
@@ -160,7 +160,7 @@ impl Device {
             let host = HostReport::of(borrowed);
             JobError::NotPutBack {
                 problem: host.failure.clone().unwrap_or_default(),
-                host,
+                host: Box::new(host),
             }
         })
     }

@@ -1,8 +1,8 @@
 //! `doctor`: can this card be worked with?
 
 use super::device::open_borrowed;
-use super::query::{outcome, read_images};
 use super::error::said;
+use super::query::{outcome, read_images};
 use super::session::Facts;
 use super::{Device, JobError, QueryOutcome, is_sim, open};
 use crate::card::CardError;
@@ -126,7 +126,9 @@ fn unopened(error: &JobError, looks: &mut Looks) {
 
 fn journal(host: &Host, looks: &mut Looks) {
     match Lease::pending(host) {
-        Ok(pending) if pending.is_empty() => looks.good("journal", "no card waits to be given back"),
+        Ok(pending) if pending.is_empty() => {
+            looks.good("journal", "no card waits to be given back")
+        }
         Ok(pending) => {
             let cards: Vec<String> = pending.iter().map(|p| p.bdf.to_string()).collect();
             looks.bad(

@@ -48,7 +48,7 @@ pub enum JobError {
         /// Why.
         problem: String,
         /// What it is like now.
-        host: HostReport,
+        host: Box<HostReport>,
     },
     /// The card file cannot be used.
     #[error(transparent)]

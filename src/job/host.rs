@@ -140,7 +140,10 @@ fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> 
                 return Err(JobError::InUse { number, why });
             }
         }
-        tracing::warn!(semaphore = semaphore.number(), "left taken by a dead process: freed");
+        tracing::warn!(
+            semaphore = semaphore.number(),
+            "left taken by a dead process: freed"
+        );
         device.card.release(semaphore)?;
     }
     if touched {

@@ -116,7 +116,11 @@ fn list_line(card: &ListEntry) -> String {
         ));
         words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
     }
-    format!("{}  {}  {running}  {state}\n", card.device, words.join("  "))
+    format!(
+        "{}  {}  {running}  {state}\n",
+        card.device,
+        words.join("  ")
+    )
 }
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
@@ -127,15 +131,11 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         Err(failure) => return Err(failure),
     };
     if let Err(error) = ctx.stop.catch() {
-        ctx.out.remark(&format!("signals cannot be caught: {error}"));
+        ctx.out
+            .remark(&format!("signals cannot be caught: {error}"));
     }
-    let outcome = job::doctor(
-        card.as_deref(),
-        &backup_dir(&None),
-        &ctx.host,
-        &ctx.options,
-    )
-    .map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::doctor(card.as_deref(), &backup_dir(&None), &ctx.host, &ctx.options)
+        .map_err(|e| ctx.failure(&e, None))?;
     let card = card.unwrap_or_else(|| "this host".into());
     let mut table = String::new();
     for check in &outcome.checks {

@@ -32,11 +32,12 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         })?),
     };
     if let Err(error) = ctx.stop.catch() {
-        ctx.out.remark(&format!("signals cannot be caught: {error}"));
+        ctx.out
+            .remark(&format!("signals cannot be caught: {error}"));
     }
     let mut progress = ctx.progress();
-    let reports = job::host_restore(&ctx.host, only, &mut progress)
-        .map_err(|e| ctx.failure(&e, None))?;
+    let reports =
+        job::host_restore(&ctx.host, only, &mut progress).map_err(|e| ctx.failure(&e, None))?;
     drop(progress);
     let mut text = String::new();
     for report in &reports {
@@ -46,10 +47,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         text.push_str("nothing to put back\n");
     }
     ctx.out.text(&text);
-    Ok(Answer::unless(
-        false,
-        value!({ "cards": json(&reports) }),
-    ))
+    Ok(Answer::unless(false, value!({ "cards": json(&reports) })))
 }
 
 fn line(report: &HostReport) -> String {
@@ -106,7 +104,9 @@ pub(in crate::cli) fn afterwards(
             result["host"] = host;
             failure.result = Some(Box::new(result));
             if let Some(problem) = problem.filter(|_| failure.code != Code::NotPutBack) {
-                failure.causes.push(format!("the host is not as it was: {problem}"));
+                failure
+                    .causes
+                    .push(format!("the host is not as it was: {problem}"));
                 // A card that needs mending stays where the mending tool reaches it; all else must
                 // not hide that the network is gone.
                 if failure.exit != Exit::NeedsRecover {

@@ -143,7 +143,10 @@ fn a_card_that_is_not_there_is_opened() {
     let (host, options) = (bare_host(&bench), BorrowOptions::default());
     for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
         let error = open(selector, &host, &options).err().unwrap();
-        assert!(matches!(error, JobError::Host(HostError::Look(_))), "{error}");
+        assert!(
+            matches!(error, JobError::Host(HostError::Look(_))),
+            "{error}"
+        );
         assert_eq!(error.class(), ExitClass::NoCard);
     }
     let error = open("sim:/nowhere/card", &host, &options).err().unwrap();
