@@ -2,7 +2,11 @@
 #![allow(missing_docs, clippy::todo, unused)]
 use super::*;
 use serde::Serialize;
-impl Host { pub fn findings(&self, _: Option<&PciCard>) -> Vec<Finding> { todo!() } }
+impl Host {
+    pub fn findings(&self, _: Option<&PciCard>) -> Vec<Finding> {
+        todo!()
+    }
+}
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     #[error("x")]
