@@ -812,6 +812,42 @@ fn systemd_reads_the_unit() {
     assert!(ran.stderr.contains("onesht"), "{}", ran.stderr);
 }
 
+/// A network stage before sysinit.target, as cloud-init has on Debian, must not meet itself in us.
+#[test]
+fn the_order_has_no_cycle() {
+    if !present("systemd-analyze", &["--version"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let root = bench.dir.path();
+    bench.write("bin/cx3flash", "#!/bin/sh\n");
+    fs::set_permissions(root.join("bin/cx3flash"), fs::Permissions::from_mode(0o755)).unwrap();
+    bench.setup(&["--prefix", root.to_str().unwrap()]).exits(0);
+    let unit = bench.read(UNIT);
+    bench.write(
+        "units/early-net.service",
+        "[Unit]\nDefaultDependencies=no\nAfter=network-pre.target\nBefore=sysinit.target\n\
+         [Service]\nType=oneshot\nExecStart=/bin/true\n",
+    );
+    bench.write(
+        "units/t.target",
+        "[Unit]\nRequires=multi-user.target early-net.service cx3flash-restore.service\n",
+    );
+    let cycles = |unit: &str| {
+        bench.write("units/cx3flash-restore.service", unit);
+        // A colon at the end: the usual directories as well.
+        let path = format!("{}:", root.join("units").display());
+        let ran = run(Command::new("systemd-analyze")
+            .args(["verify", "--man=no", "t.target"])
+            .env("SYSTEMD_UNIT_PATH", path));
+        ran.stderr
+            .contains("cx3flash-restore.service: Found ordering cycle")
+    };
+    assert!(!cycles(&unit));
+    // Without that line there is one: the check can fail, and the line is needed.
+    assert!(cycles(&unit.replace("DefaultDependencies=no\n", "")));
+}
+
 #[test]
 fn udev_reads_the_rules() {
     if present("udevadm", &["verify", "--help"]) {
