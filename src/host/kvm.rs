@@ -148,3 +148,74 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), Stop> {
     }
     set(KVM_DEV_VFIO_FILE_DEL).map_err(|errno| refused("give back", errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ID, kvm_findings};
+    use crate::host::{Bdf, Function, Host, PciCard};
+    use std::fs;
+
+    fn card(driver: Option<&str>, group: Option<u32>) -> PciCard {
+        PciCard {
+            bdf: Bdf {
+                domain: 0,
+                bus: 5,
+                device: 0,
+                function: 0,
+            },
+            device_id: 0x1003,
+            function: Function::Physical,
+            revision: 0,
+            subsystem: (0x15b3, 0x55),
+            serial: None,
+            driver: driver.map(str::to_owned),
+            driver_override: None,
+            iommu_group: group,
+            siblings: vec![],
+            bar0: Some(0x10_0000),
+            reset_methods: vec![],
+            vfs: vec![],
+            netdevs: vec![],
+            rdma: vec![],
+            port_types: vec![],
+            board_id: None,
+            fw_version: None,
+        }
+    }
+
+    /// What is said, which must be no fault of the host's.
+    fn skipped(host: &Host, card: Option<&PciCard>) -> String {
+        let findings = kvm_findings(host, card);
+        assert_eq!(findings.len(), 1);
+        assert_eq!((findings[0].id, findings[0].ok), (ID, true));
+        assert_eq!(findings[0].fix, None);
+        let detail = findings[0].detail.clone();
+        let why = detail.strip_prefix("not checked: ");
+        why.map(str::to_owned).unwrap_or_else(|| panic!("{detail}"))
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_is_no_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::at(dir.path());
+        let free = card(Some("vfio-pci"), Some(17));
+        assert_eq!(skipped(&host, Some(&free)), "there is no /dev/kvm");
+
+        fs::create_dir_all(host.path("dev/vfio")).unwrap();
+        fs::write(host.path("dev/kvm"), "").unwrap();
+        assert_eq!(skipped(&host, None), "no card is chosen");
+        let without = card(Some("mlx4_core"), None);
+        assert_eq!(
+            skipped(&host, Some(&without)),
+            "0000:05:00.0 has no IOMMU group"
+        );
+        let bound = card(Some("mlx4_core"), Some(17));
+        assert_eq!(
+            skipped(&host, Some(&bound)),
+            "0000:05:00.0 is bound to mlx4_core, not to vfio-pci"
+        );
+        // A node that is no group is no reason to call the host unready.
+        fs::write(host.path("dev/vfio/17"), "").unwrap();
+        assert_eq!(skipped(&host, Some(&free)), "VFIO_GROUP_GET_STATUS failed");
+    }
+}
