@@ -16,6 +16,7 @@ mod bdf;
 mod card;
 mod discover;
 mod finding;
+mod findings;
 mod holder;
 mod in_use;
 mod lockdown;

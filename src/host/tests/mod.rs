@@ -2,6 +2,7 @@
 
 mod discover;
 pub(in crate::host) mod fake;
+mod findings;
 mod in_use_net;
 mod in_use_users;
 mod net;
