@@ -339,14 +339,14 @@ fn driver_override_and_resets_are_told() {
 #[test]
 fn the_holder_is_ended_by_its_manager() {
     for (arguments, fix) in [
-        ("kvm\0-id\0100\0-name\0db\0", "qm shutdown 100"),
-        ("qemu\0-name\0guest=web,x=y\0", "virsh shutdown web"),
-        ("dpdk-testpmd\0-a\005:00.0\0", "kill 3000"),
+        ("kvm -id 100 -name db", "qm shutdown 100"),
+        ("qemu -name guest=web,x=y", "virsh shutdown web"),
+        ("dpdk-testpmd -a 05:00.0", "kill 3000"),
     ] {
         let fake = ready();
         fake.driver(CARD, Some("vfio-pci"));
         fake.process(3000, "x", 1);
-        fake.write("/proc/3000/cmdline", arguments);
+        fake.arguments(3000, arguments);
         fake.open_file(3000, 5, "/dev/vfio/17");
         assert_eq!(fault(&fake, "holder").1, fix);
     }

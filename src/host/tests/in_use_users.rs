@@ -322,9 +322,9 @@ fn held_by_a_machine() {
     let fake = quiet();
     fake.driver(CARD, Some("vfio-pci"));
     fake.process(3000, "qemu-system-x86", 1);
-    fake.write(
-        "/proc/3000/cmdline",
-        "qemu-system-x86_64\0-name\0guest=web,debug-threads=on\0-m\0size=4G\0",
+    fake.arguments(
+        3000,
+        "qemu-system-x86_64 -name guest=web,debug-threads=on -m size=4G",
     );
     fake.open_file(3000, 20, "/dev/vfio/vfio");
     // The container alone is of no card; nor is a group with a longer number.
@@ -347,10 +347,7 @@ fn held_through_the_character_device_or_a_device_file() {
     fake.driver(CARD, Some("vfio-pci"));
     fake.mkdir(&format!("{}/vfio-dev/vfio3", fake.device(CARD)));
     fake.process(3000, "kvm", 1);
-    fake.write(
-        "/proc/3000/cmdline",
-        "/usr/bin/kvm\0-id\0100\0-name\0db,debug-threads=on\0",
-    );
+    fake.arguments(3000, "/usr/bin/kvm -id 100 -name db,debug-threads=on");
     fake.open_file(3000, 9, "/dev/vfio/devices/vfio3");
     let holder = fake.host().holder(&fake.card()).unwrap();
     assert_eq!(holder.vm.as_deref(), Some("100 (db)"));
