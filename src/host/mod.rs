@@ -22,6 +22,7 @@ mod discover;
 mod error;
 mod ethtool;
 mod finding;
+mod findings;
 mod holder;
 mod in_use;
 mod kvm;

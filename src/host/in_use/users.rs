@@ -3,7 +3,7 @@
 use super::{InUse, Look, UseId, found};
 use crate::host::{Bdf, Host, sysfs};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
     let mut uses = rdma(look);
@@ -171,7 +171,7 @@ fn disks_in_use(host: &Host, device: &Path) -> Vec<String> {
     used
 }
 
-fn disk_use(host: &Host, name: &str, dir: &PathBuf) -> Option<String> {
+fn disk_use(host: &Host, name: &str, dir: &Path) -> Option<String> {
     let node = format!("/dev/{name}");
     let first = |line: &String| line.split_whitespace().next() == Some(&node);
     let mounts = sysfs::lines(host.path("proc/mounts"));

@@ -280,6 +280,12 @@ impl FakeHost {
         self.mkdir(&format!("/proc/{pid}/fd"));
     }
 
+    /// The command line of a process, words apart by blanks.
+    pub(in crate::host) fn arguments(&self, pid: u32, words: &str) {
+        let words = words.replace(' ', "\0");
+        self.write(&format!("/proc/{pid}/cmdline"), format!("{words}\0"));
+    }
+
     /// An open file of a process; `target` is the text of the link.
     pub(in crate::host) fn open_file(&self, pid: u32, fd: u32, target: &str) {
         symlink(target, self.at(&format!("/proc/{pid}/fd/{fd}"))).unwrap();

@@ -2,4 +2,8 @@
 
 mod discover;
 pub(in crate::host) mod fake;
+mod findings;
+mod in_use_net;
+mod in_use_users;
+mod net;
 mod select;
