@@ -5,6 +5,7 @@ mod demo;
 mod parts;
 mod shell;
 mod sim;
+mod sim_serve;
 mod write;
 
 use super::args::{Cli, Command};
