@@ -186,6 +186,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Sim(SimCommand::Fault { .. }) => "sim fault",
         Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
         Command::Sim(SimCommand::Image(_)) => "sim image",
+        Command::Sim(SimCommand::Serve(_)) => "sim serve",
         Command::Demo(_) => "demo",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",
