@@ -6,6 +6,7 @@ mod host;
 mod parts;
 mod shell;
 mod sim;
+mod sim_serve;
 mod write;
 
 pub(super) use host::afterwards;
@@ -208,6 +209,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Sim(SimCommand::Fault { .. }) => "sim fault",
         Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
         Command::Sim(SimCommand::Image(_)) => "sim image",
+        Command::Sim(SimCommand::Serve(_)) => "sim serve",
         Command::Demo(_) => "demo",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",
