@@ -111,5 +111,8 @@ fn completions_or_pages_lack_a_command() {
 fn commands_of_later_versions_are_offered() {
     let ran = Bench::new().run(&["--help"]).exits(0);
     assert!(!ran.stdout.contains("\n  flint"), "{ran}");
-    assert!(!ran.stdout.contains("__"), "a helper of our own is offered: {ran}");
+    assert!(
+        !ran.stdout.contains("__"),
+        "a helper of our own is offered: {ran}"
+    );
 }
