@@ -147,8 +147,8 @@ impl VfioCard {
     /// nothing.
     ///
     /// # Errors
-    /// [`VfioError::StillBusy`], [`VfioError::Torn`] after a hot-unplug, [`VfioError::Config`] when
-    /// the gateway's address register could not be put back. Everything is closed all the same.
+    /// [`VfioError::StillBusy`], or [`VfioError::Config`] when the gateway's address register could not
+    /// be put back. Everything is closed all the same.
     pub fn close(&self) -> Result<(), VfioError> {
         // Accesses borrow for their own time only, and none is under way here.
         let open = self.open.try_borrow_mut().ok().and_then(|mut o| o.take());
