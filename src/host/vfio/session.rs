@@ -48,7 +48,7 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
 
 /// The descriptor by which this process has a device node open. vfio-ioctls keeps the group's to
 /// itself; a group has one opener at a time, so that there is no other.
-fn descriptor_of(node: &Path) -> Option<RawFd> {
+pub(super) fn descriptor_of(node: &Path) -> Option<RawFd> {
     let wanted = std::fs::metadata(node).ok()?.rdev();
     std::fs::read_dir("/proc/self/fd").ok()?.find_map(|entry| {
         let entry = entry.ok()?;
