@@ -4,6 +4,9 @@ use super::{Host, sysfs};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+/// Name of the kernel's Open vSwitch datapath.
+const OPEN_VSWITCH: &str = "ovs-system";
+
 impl Host {
     /// Directory of a netdev.
     pub(super) fn netdev(&self, name: &str) -> PathBuf {
@@ -52,10 +55,12 @@ impl Host {
             "bridge"
         } else if dir.join("tun_flags").exists() {
             "tap"
+        } else if dir.join("macvtap").is_dir() {
+            "macvtap"
         } else if self.path("proc/net/vlan").join(name).exists() {
             "VLAN"
-        } else if name == "ovs-system" {
-            "Open vSwitch bridge"
+        } else if name == OPEN_VSWITCH {
+            "Open vSwitch"
         } else if name == "lo" {
             "loopback"
         } else {
@@ -64,7 +69,8 @@ impl Host {
         if !word.is_empty() {
             return word.to_owned();
         }
-        // `SET_NETDEV_DEVTYPE` of the drivers: vlan, macvlan, vxlan, vrf, wlan …
+        // The driver's `device_type`. Seen in the modules of Debian's 6.12.107: bond, bridge, vlan,
+        // vxlan and hsr have one; team, vrf, openvswitch, macvlan, macvtap and ipvlan have none.
         let kind = sysfs::lines(dir.join("uevent"))
             .iter()
             .find_map(|l| l.strip_prefix("DEVTYPE=").map(str::to_owned));
@@ -73,6 +79,32 @@ impl Host {
             Some(kind) => kind.to_owned(),
             None => "virtual netdev".to_owned(),
         }
+    }
+
+    /// Is `upper` a bond, or a team: a master that lives on as long as one member does? Its kind, if so.
+    ///
+    /// The kernel does not say "team" in sysfs, so this is any master that is nothing else. A VRF is
+    /// taken for one too; nothing lies above a VRF, and its members keep their own addresses.
+    pub(super) fn aggregate(&self, lower: &str, upper: &str) -> Option<&'static str> {
+        let kind = self.netdev_kind(upper);
+        let master = sysfs::link(self.netdev(lower).join("master"));
+        match kind.as_str() {
+            "bond" => Some("bond"),
+            "team" => Some("team"),
+            "virtual netdev" if master.as_deref() == Some(upper) => Some("team or VRF"),
+            _ => None,
+        }
+    }
+
+    /// Open vSwitch has one datapath for all its bridges; each bridge's own netdev is a member beside
+    /// the ports. Which ports belong to which bridge only its database knows.
+    pub(super) fn switched_with(&self, upper: &str) -> Vec<String> {
+        if upper != OPEN_VSWITCH {
+            return Vec::new();
+        }
+        let mut members = self.lowers(upper);
+        members.retain(|m| sysfs::owner(self.netdev(m)).is_none());
+        members
     }
 
     /// Does the link of this netdev carry traffic? A bond knows better than `operstate`.

@@ -25,6 +25,15 @@ pub(super) fn groups(host: &Host) -> Finding {
     let cpu = sysfs::text(host.path("proc/cpuinfo")).unwrap_or_default();
     // What the firmware tells of the IOMMU: DMAR from Intel, IVRS from AMD (ACPI tables).
     let told = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
+    // The CPU flag `hypervisor`: a guest, whose firmware setup has no such switch.
+    if cpu.split_whitespace().any(|w| w == "hypervisor") && !told("DMAR") && !told("IVRS") {
+        return Finding::bad(
+            ID,
+            "off: this is a virtual machine without an IOMMU of its own",
+            "give it one, with the passed-through card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
+             libvirt <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>",
+        );
+    }
     if cpu.contains("GenuineIntel") {
         if told("DMAR") {
             let asked = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");

@@ -22,11 +22,13 @@ impl Address {
 /// tells nearly as much.
 pub(super) fn read(host: &Host, routes: &Routes) -> Vec<Address> {
     let asked = host.is_system().then(from_kernel).flatten();
-    asked.unwrap_or_else(|| {
-        let mut found = from_inet6(host);
-        found.extend(from_trie(host, routes));
-        found
-    })
+    asked.unwrap_or_else(|| from_proc(host, routes))
+}
+
+pub(super) fn from_proc(host: &Host, routes: &Routes) -> Vec<Address> {
+    let mut found = from_inet6(host);
+    found.extend(from_trie(host, routes));
+    found
 }
 
 fn from_kernel() -> Option<Vec<Address>> {

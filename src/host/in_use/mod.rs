@@ -51,7 +51,7 @@ pub struct InUse {
 struct Look<'a> {
     host: &'a Host,
     card: &'a PciCard,
-    /// The card, and what must be unbound with it.
+    /// The card, and what goes with it: siblings that must be unbound, virtual functions.
     devices: Vec<Bdf>,
     ports: Ports,
     routes: Routes,
@@ -114,7 +114,10 @@ impl Host {
     #[must_use]
     pub fn in_use(&self, card: &PciCard) -> Vec<InUse> {
         let blocking = card.siblings.iter().filter(|s| s.blocks).map(|s| s.bdf);
-        let devices: Vec<Bdf> = std::iter::once(card.bdf).chain(blocking).collect();
+        let devices: Vec<Bdf> = std::iter::once(card.bdf)
+            .chain(blocking)
+            .chain(card.vfs.iter().copied())
+            .collect();
         let routes = Routes::read(self);
         let look = Look {
             host: self,

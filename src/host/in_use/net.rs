@@ -1,6 +1,5 @@
 //! Default route, bonds, bridges, netdevs on top, addresses, other namespaces.
 
-use super::ports::is_aggregate;
 use super::{InUse, Look, UseId, found};
 use crate::host::sysfs;
 
@@ -34,7 +33,7 @@ fn default_routes(look: &Look<'_>) -> Vec<InUse> {
 
 fn memberships(look: &Look<'_>) -> Vec<InUse> {
     let uses = look.ports.memberships.iter().map(|m| {
-        let (member, kind, master) = (look.ports.place(&m.member), &m.kind, &m.master);
+        let (member, kind, master) = (look.ports.place(&m.member), m.kind, &m.master);
         if m.others.is_empty() {
             found(
                 UseId::LastSlave,
@@ -56,11 +55,15 @@ fn bridges_and_uppers(look: &Look<'_>) -> Vec<InUse> {
     for (name, _) in look.ports.all() {
         let port = look.ports.place(name);
         for upper in look.host.uppers(name) {
-            if is_aggregate(look.host, &upper) {
+            if look.host.aggregate(name, &upper).is_some() {
+                continue;
+            }
+            if name != port && look.host.switched_with(&upper).iter().any(|m| m == name) {
+                // A member of the same switch, not the way into it.
                 continue;
             }
             let kind = look.host.netdev_kind(&upper);
-            if kind == "bridge" || kind.starts_with("Open vSwitch") {
+            if kind == "bridge" || kind == "Open vSwitch" {
                 let others: Vec<String> = look
                     .host
                     .lowers(&upper)

@@ -10,7 +10,7 @@ pub(super) struct Membership {
     /// The bond.
     pub(super) master: String,
     /// What it is.
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     /// Members on other hardware that are up.
     pub(super) others: Vec<String>,
 }
@@ -40,12 +40,12 @@ impl Ports {
             }
             ports.carried.insert(name.clone(), port.clone());
             for upper in host.uppers(&name) {
-                if is_aggregate(host, &upper) {
+                if let Some(kind) = host.aggregate(&name, &upper) {
                     let others = others(host, &upper, &own);
                     let stays = !others.is_empty();
                     ports.memberships.push(Membership {
                         member: name.clone(),
-                        kind: host.netdev_kind(&upper),
+                        kind,
                         master: upper.clone(),
                         others,
                     });
@@ -53,6 +53,8 @@ impl Ports {
                         continue;
                     }
                 }
+                let beside = host.switched_with(&upper);
+                ahead.extend(beside.into_iter().map(|n| (n, port.clone())));
                 ahead.push((upper, port.clone()));
             }
         }
@@ -84,9 +86,4 @@ fn others(host: &Host, master: &str, own: &BTreeSet<String>) -> Vec<String> {
     let mut lowers = host.lowers(master);
     lowers.retain(|l| foreign(l) && host.link_up(l));
     lowers
-}
-
-/// Bonds and teams: masters that live on as long as one member does.
-pub(super) fn is_aggregate(host: &Host, name: &str) -> bool {
-    matches!(host.netdev_kind(name).as_str(), "bond" | "team")
 }

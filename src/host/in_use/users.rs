@@ -4,6 +4,7 @@ use super::{InUse, Look, UseId, found};
 use crate::host::{Bdf, Host, sysfs};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
     let mut uses = rdma(look);
@@ -118,6 +119,12 @@ fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
         };
         if at.parse::<Bdf>().ok()? != bdf {
             return None;
+        }
+        if let Some(until) = since.strip_prefix("time:") {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+            // Taken for the end of the start's time limit (INFERRED from the self-cleaning file).
+            let starting = until.parse::<u64>().is_ok_and(|until| until >= now);
+            return starting.then(|| format!("{bdf}: Proxmox VM {vm} is being started with it"));
         }
         let pid = since.strip_prefix("pid:")?;
         // The file is cleaned up late; the process tells.

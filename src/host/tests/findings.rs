@@ -132,6 +132,18 @@ fn the_iommu_is_switched_on_by_what_keeps_it_off() {
         assert!(said.contains(detail), "{said}");
         assert!(mend.contains(fix), "{mend}");
     }
+    // In a guest the way is another.
+    let flags = "GenuineIntel\nflags\t: fpu vme hypervisor lahf_lm";
+    assert!(
+        fault(&no_iommu(flags, "", ""), "iommu")
+            .1
+            .contains("intel-iommu")
+    );
+    assert!(
+        fault(&no_iommu(flags, "DMAR", ""), "iommu")
+            .1
+            .contains("intel_iommu=on")
+    );
     let fake = no_iommu("GenuineIntel", "DMAR", "");
     assert!(!finding(&fake, "group_viable").ok);
 }

@@ -158,12 +158,14 @@ fn a_bond_with_another_leg_keeps_what_lies_above() {
 #[test]
 fn a_team_is_like_a_bond() {
     let fake = quiet();
-    fake.virtual_netdev("team0", "team");
+    // The kernel has no DEVTYPE for it.
+    fake.virtual_netdev("team0", "");
     fake.enslave("team0", "enp5s0");
     fake.enslave("team0", "eno1");
+    fake.route("0.0.0.0/0", "10.0.0.1", "team0", 0);
     assert_eq!(ids(&fake), [UseId::Bond]);
     fake.write("/sys/class/net/eno1/operstate", "down\n");
-    assert_eq!(ids(&fake), [UseId::LastSlave]);
+    assert_eq!(ids(&fake), [UseId::DefaultRoute, UseId::LastSlave]);
 }
 
 #[test]
@@ -190,9 +192,28 @@ fn bridge_with_taps_and_open_vswitch() {
         )]
     );
     let fake = quiet();
-    fake.virtual_netdev("ovs-system", "openvswitch");
+    // The bridge's own netdev is a member of the datapath, and carries the host's traffic.
+    fake.virtual_netdev("ovs-system", "");
+    fake.virtual_netdev("vmbr0", "");
     fake.enslave("ovs-system", "enp5s0");
-    assert_eq!(ids(&fake), [UseId::Bridge]);
+    fake.enslave("ovs-system", "eno1");
+    fake.enslave("ovs-system", "vmbr0");
+    fake.route("0.0.0.0/0", "10.0.0.1", "vmbr0", 0);
+    assert_eq!(ids(&fake), [UseId::DefaultRoute, UseId::Bridge]);
+    assert!(detail(&fake, UseId::DefaultRoute).contains("vmbr0 on enp5s0 (metric 0)"));
+    assert_eq!(
+        detail(&fake, UseId::Bridge),
+        "enp5s0 is a port of Open vSwitch ovs-system, beside eno1, vmbr0"
+    );
+    assert_eq!(uses(&fake).len(), 2);
+    // The same switch without the card.
+    let fake = quiet();
+    fake.virtual_netdev("ovs-system", "");
+    fake.virtual_netdev("vmbr0", "");
+    fake.enslave("ovs-system", "eno1");
+    fake.enslave("ovs-system", "vmbr0");
+    fake.route("0.0.0.0/0", "10.0.0.1", "vmbr0", 0);
+    assert_eq!(uses(&fake), []);
 }
 
 #[test]
@@ -200,7 +221,8 @@ fn uppers_are_found_recursively() {
     let fake = quiet();
     fake.virtual_netdev("enp5s0.10", "vlan");
     fake.stack("enp5s0.10", "enp5s0");
-    fake.virtual_netdev("macvtap0", "macvtap");
+    fake.virtual_netdev("macvtap0", "");
+    fake.mkdir("/sys/class/net/macvtap0/macvtap/tap7");
     fake.stack("macvtap0", "enp5s0.10");
     assert_eq!(
         uses(&fake),
@@ -356,4 +378,65 @@ fn a_sibling_that_must_go_too_takes_its_netdevs_along() {
     // On a driver that leaves the group viable it stays.
     fake.driver("0000:02:00.0", Some("vfio-pci"));
     assert_eq!(uses(&fake), []);
+}
+
+/// Text of a real kernel (6.18, x86-64), with our netdev's name in it: the other tests write these
+/// files themselves and could share a mistake with the reader.
+#[test]
+#[cfg(target_endian = "little")]
+fn procfs_of_a_real_kernel_is_understood() {
+    let fake = FakeHost::new();
+    fake.ethernet_card();
+    fake.write(
+        "/proc/net/route",
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+         enp5s0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0   \n\
+         enp5s0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0   \n",
+    );
+    fake.write(
+        "/proc/net/ipv6_route",
+        "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001   enp5s0\n\
+         00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000000000000000000000000000001 00000400 00000003 00000000 00000003   enp5s0\n\
+         fd000000000000000000000000000002 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000004 00000000 80200001   enp5s0\n\
+         ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000003 00000000 00000001   enp5s0\n\
+         00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n",
+    );
+    fake.write(
+        "/proc/net/fib_trie",
+        "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
+         \x20    +-- 127.0.0.0/8 2 0 2\n           |-- 127.0.0.0\n              /8 host LOCAL\n\
+         \x20          |-- 127.0.0.1\n              /32 host LOCAL\n     +-- 192.0.2.0/24 2 0 2\n\
+         \x20          |-- 192.0.2.0\n              /24 link UNICAST\n           |-- 192.0.2.2\n\
+         \x20             /32 host LOCAL\n        |-- 192.0.2.255\n           /32 link BROADCAST\n",
+    );
+    fake.write(
+        "/proc/net/if_inet6",
+        "00000000000000000000000000000001 01 80 10 80       lo\n\
+         fd000000000000000000000000000002 04 40 00 82   enp5s0\n\
+         fe8000000000000000fc00fffe000001 04 40 20 80   enp5s0\n",
+    );
+    fake.write(
+        "/proc/net/tcp6",
+        "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+         2: 000000FD000000000000000002000000:0016 000000FD000000000000000009000000:9CB0 01 00000000:00000000 00:00000000 00000000     0        0 519222 2 000000006927fd46 20 0 0 10 -1\n",
+    );
+    fake.write(
+        "/proc/net/tcp",
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+         1: 00000000:0801 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1161 1 00000000f590f0a0 100 0 0 10 0\n   \
+         2: 020200C0:0801 090200C0:9923 01 00000000:00000000 00:00000000 00000000     0        0 519227 2 0000000035d69781 20 0 0 10 -1\n",
+    );
+    fake.open_file(900, 3, "socket:[519222]");
+    let words: Vec<_> = uses(&fake).into_iter().map(|u| u.1).collect();
+    assert_eq!(
+        words,
+        [
+            "route to 0.0.0.0/0 by 192.0.2.1 leads through enp5s0 (metric 0)",
+            "route to ::/0 by fd00::1 leads through enp5s0 (metric 1024)",
+            "bash (pid 900), which we run under, talks to [fd00::9]:40112 through enp5s0",
+            "192.0.2.2 is configured on enp5s0",
+            "fd00::2 is configured on enp5s0",
+            "NFS connections through enp5s0: 1, the first between 192.0.2.2:2049 and 192.0.2.9:39203",
+        ]
+    );
 }

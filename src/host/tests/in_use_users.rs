@@ -315,6 +315,10 @@ fn virtual_functions() {
             "2 virtual functions: 0000:05:00.1 (mlx4_core), 0000:05:00.2 (no driver)".to_owned()
         )]
     );
+    // What the host does with one of them stops as well.
+    fake.port("0000:05:00.1", "enp5s0v0", 0);
+    fake.route("0.0.0.0/0", "10.0.0.1", "enp5s0v0", 0);
+    assert_eq!(ids(&fake), [UseId::DefaultRoute, UseId::Vfs]);
 }
 
 #[test]
@@ -404,6 +408,11 @@ fn reserved_by_proxmox() {
             "0000:05:00.0: Proxmox VM 100 (pid 3000) has reserved it".to_owned()
         )]
     );
+    // While a machine starts there is no process yet; an old line of that kind is stale.
+    fake.write(file, "0000:05:00.0 100 time:1700000000\n");
+    assert_eq!(uses(&fake), []);
+    fake.write(file, "0000:05:00.0 100 time:99999999999\n");
+    assert!(detail(&fake, UseId::HeldByVm).contains("VM 100 is being started"));
 }
 
 #[test]
