@@ -268,6 +268,10 @@ fn a_port_in_another_network_namespace() {
     fake.remove(&format!("{}/net/enp5s0d1", fake.device(CARD)));
     fake.remove("/sys/class/net/enp5s0d1");
     assert_eq!(ids(&fake), [UseId::Netns]);
+    // The driver has not made (or has taken back) its Ethernet device.
+    fake.remove(&format!("{}/mlx4_core.eth.0", fake.device(CARD)));
+    assert_eq!(uses(&fake), []);
+    fake.mkdir(&format!("{}/mlx4_core.eth.0", fake.device(CARD)));
     // An InfiniBand port has no netdev of mlx4_en.
     fake.write(&format!("{}/mlx4_port2", fake.device(CARD)), "ib\n");
     assert_eq!(uses(&fake), []);
