@@ -146,6 +146,7 @@ impl Lease {
         }
         // Loaded before anything is taken away: a host without it must not lose its network.
         self.need_driver(VFIO_PCI)?;
+        self.need_container()?;
         for sibling in blocking {
             let Some(driver) = sibling.driver.clone() else {
                 continue;
@@ -181,6 +182,24 @@ impl Lease {
                 )),
             )),
         }
+    }
+
+    /// vfio-pci asks for the IOMMU half of VFIO by a soft dependency only, which not every modprobe
+    /// follows (seen with busybox). A kernel with iommufd does without it; where it is built in,
+    /// modprobe says yes.
+    fn need_container(&self) -> Result<(), LeaseError> {
+        const TYPE1: &str = "vfio_iommu_type1";
+        let there = self.host.path("sys/module").join(TYPE1).is_dir()
+            || self.host.path("dev/iommu").exists();
+        if there {
+            return Ok(());
+        }
+        self.actions
+            .modprobe(TYPE1)
+            .map_err(|source| LeaseError::NoDriver {
+                driver: TYPE1.to_owned(),
+                source,
+            })
     }
 
     /// Take a function from its driver.
