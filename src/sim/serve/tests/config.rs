@@ -90,8 +90,10 @@ fn the_serial_number_is_the_node_guid() {
 #[test]
 fn the_gateway_reaches_registers_in_both_variants() {
     for write_only_address in [false, true] {
-        let mut spec = CardSpec::default();
-        spec.write_only_address = write_only_address;
+        let spec = CardSpec {
+            write_only_address,
+            ..CardSpec::default()
+        };
         let flash = super::flash_of(&spec);
         let served = Served::with(spec, &flash);
         let mut client = served.client();
