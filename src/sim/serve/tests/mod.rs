@@ -54,6 +54,10 @@ impl Served {
     }
 
     fn with(spec: CardSpec, flash: &[u8]) -> Self {
+        Self::at_pace(spec, flash, Pace::Fast)
+    }
+
+    fn at_pace(spec: CardSpec, flash: &[u8], pace: Pace) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let file = dir.path().join("card");
         drop(SimCard::create(&file, spec, flash).expect("card file"));
@@ -61,7 +65,7 @@ impl Served {
         let (ready, wait) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let card = SimCard::open(&file).expect("card file");
-            let server = Server::bind(card, Pace::Fast, &socket, Some(&control));
+            let server = Server::bind(card, pace, &socket, Some(&control));
             let mut server = server.expect("sockets");
             ready.send(()).expect("somebody waits");
             server.run().expect("runs");
