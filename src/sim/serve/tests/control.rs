@@ -102,7 +102,7 @@ fn a_mutation_is_held_until_release_and_no_longer_than_the_client_waits() {
             harness.join().expect("harness");
         });
         let took = start.elapsed().as_millis();
-        let want = if released { 200..1500 } else { 3500..5000 };
+        let want = if released { 200..3500 } else { 3500..8000 };
         assert!(want.contains(&took), "{released}: {took} ms");
         let past = served.order("hold-at-mutation 1");
         assert!(past.starts_with("error "), "{past}");
@@ -114,10 +114,14 @@ fn forget_starts_the_counts_at_zero() {
     let served = Served::new("mcx311a");
     let mut road = Road::new(served.started());
     road.write(CrOffset(0xf_0014), 1).expect("BAR0");
-    assert_eq!(served.info()["misuse_count"], 1);
+    let info = served.info();
+    assert_eq!(info["misuse_count"], 1);
+    let touched = serde_json::json!([{"at": "0xf0014", "reads": 0, "writes": 1}]);
+    assert_eq!(info["registers"], touched);
     let answer = served.order("forget");
     assert!(answer.starts_with("ok {\"counters\":"), "{answer}");
     let info = served.info();
     assert_eq!(info["misuse_count"], 0);
     assert_eq!(info["counters"]["bar_writes"], 0);
+    assert_eq!(info["registers"], serde_json::json!([]));
 }
