@@ -10,7 +10,10 @@
     reason = "a test harness talks to the person in front of it"
 )]
 
+pub mod bench;
 pub mod cpio;
 pub mod guest;
+pub mod junit;
 pub mod provision;
 pub mod run;
+pub mod scenario;

@@ -1,21 +1,20 @@
-fn main() -> anyhow::Result<()> {
-    use hwtests::*;
-    let t = std::time::Instant::now();
-    let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .unwrap();
-    let p = provision::Provisions::make(target)?;
-    println!("provisioned {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    let m = guest::Machine {
-        iommu: true,
-        ..Default::default()
-    };
-    let mut g = guest::Guest::boot(&p, &p.dir.join("guests/try"), &m, &Default::default(), 0)?;
-    println!("boot {:?}", t.elapsed());
-    for a in std::env::args().skip(1) {
-        let r = g.run(&a, std::time::Duration::from_secs(20))?;
-        println!("{} -> {}\n{}", a, r.code, r.all());
+//! The lab, or with `--bench FILE` a real card: see `hwtests/README.md`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the report of a run that could not start"
+)]
+fn main() -> ExitCode {
+    // Cargo gives integration tests a scratch directory right below the target directory.
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    match hwtests::run::main(scratch.parent().unwrap_or(scratch)) {
+        Ok(conclusion) => conclusion.exit_code(),
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
     }
-    Ok(())
 }

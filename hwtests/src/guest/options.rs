@@ -11,7 +11,7 @@ const APPEND: &str = "console=ttyS0 quiet mitigations=off nokaslr audit=0 tsc=re
     rcupdate.rcu_expedited=1 panic=-1";
 
 /// Where a served card sits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// Behind a root port of its own, alone in its IOMMU group.
     Alone,
@@ -27,8 +27,8 @@ pub struct Machine {
     pub append: String,
     /// Whether there is an IOMMU; a host without one has no IOMMU groups.
     pub iommu: bool,
-    /// The sockets of the served cards, in the order of their buses.
-    pub cards: Vec<(PathBuf, Slot)>,
+    /// The served cards, in the order of their buses: socket, place, and a device id to show instead of the card's own.
+    pub cards: Vec<(PathBuf, Slot, Option<u16>)>,
     /// Memory in MiB; 0 is the usual.
     pub memory: u32,
 }
@@ -61,13 +61,14 @@ impl Machine {
         }
         add("-device virtio-serial-pci,disable-legacy=on");
         add("-device virtserialport,chardev=lab,name=lab");
-        for (n, (socket, slot)) in self.cards.iter().enumerate() {
+        for (n, (socket, slot, shown)) in self.cards.iter().enumerate() {
             add(&slot.ports(n));
             add("-device");
             // The socket's address is a structure, so the device must be given as JSON (lab-recipe §3). The time
             // limit of an answer is raised: a loaded machine is not a dead server.
+            let shown = shown.map_or(String::new(), |id| format!(r#","x-pci-device-id":{id}"#));
             add(&format!(
-                r#"{{"driver":"vfio-user-pci","id":"card{n}","bus":"rp{n}","x-msg-timeout":60000,"socket":{{"type":"unix","path":"{}"}}}}"#,
+                r#"{{"driver":"vfio-user-pci","id":"card{n}","bus":"rp{n}"{shown},"x-msg-timeout":60000,"socket":{{"type":"unix","path":"{}"}}}}"#,
                 socket.display()
             ));
         }

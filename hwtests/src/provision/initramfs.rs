@@ -36,7 +36,7 @@ const MODULES: [&str; 11] = [
 
 /// Programs of the guest that busybox has not, or not as the tool meets them on a host.
 const PROGRAMS: [&str; 9] = [
-    "usr/bin/bash",
+    "usr/bin/dash",
     "usr/bin/kmod",
     "usr/bin/lspci",
     "usr/bin/setpci",

@@ -32,7 +32,7 @@ const ROOM: u64 = 1_500_000_000;
 /// What the trees hold. QEMU comes from backports: trixie's own has no `vfio-user-pci` (lab-recipe §1).
 const QEMU: &[&str] = &["qemu-system-x86"];
 const GUEST: &[&str] = &[
-    "bash",
+    "dash",
     "busybox-static",
     "ethtool",
     "iproute2",
@@ -127,6 +127,15 @@ impl Provisions {
             tool,
             archives,
         })
+    }
+
+    /// The built tool without the lab around it: what a card bench needs.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build.
+    pub fn tool_alone(target: &Path) -> Result<PathBuf> {
+        tool::build(target)
     }
 
     /// Writes the archive a guest boots from: the parts of its flavour joined.
