@@ -1,5 +1,6 @@
 //! The lab's side of a bench: a guest with served cards.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::rooms::{Plugged, Room};
 use super::served::Served;
-use super::{Bench, Transcript};
+use super::{Bench, Killed, Transcript};
 use crate::guest::agent::Ran;
 use crate::guest::{Guest, Machine};
 use crate::provision::{Flavour, Provisions};
@@ -58,7 +59,6 @@ impl LabBench {
             append: room.append().to_owned(),
             iommu: room.iommu(),
             cards,
-            memory: 0,
         };
         let flavour = Flavour {
             files: images(provisions)?,
@@ -91,6 +91,39 @@ impl Bench for LabBench {
 
     fn served(&mut self, n: usize) -> Option<&mut Served> {
         self.served.get_mut(n)
+    }
+
+    fn killed_at(&mut self, command: &str, mutation: u64, limit: Duration) -> Result<Killed> {
+        let served = self.served.first().context("no card is served")?;
+        let mut hold = served.hold_at(mutation)?;
+        let mut when = self.guest.when()?;
+        // The guest's processor stands still while an access is unanswered, so the kill comes a little after the
+        // release: what matters is that it comes from outside, at a place spread over the work.
+        let script = format!(
+            "({{ exec {command}; }} >/tmp/killed.out 2>/tmp/killed.err) & pid=$!\n\
+             (until read -r x </run/when; do sleep 0.02; done; kill -9 $pid) & killer=$!\n\
+             wait $pid; code=$?\n\
+             kill $killer 2>/dev/null\n\
+             cat /tmp/killed.out; cat /tmp/killed.err >&2; exit $code"
+        );
+        let guest = &mut self.guest;
+        let (ran, reached) = std::thread::scope(|scope| {
+            let watcher = scope.spawn(move || -> Result<bool> {
+                let reached = hold.reached(limit)?;
+                if reached {
+                    when.write_all(b"now\n")?;
+                    hold.release()?;
+                }
+                Ok(reached)
+            });
+            let ran = guest.run(&script, limit);
+            (ran, watcher.join())
+        });
+        let reached = reached.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
+        Ok(Killed {
+            reached,
+            ran: ran?,
+        })
     }
 
     fn console(&self) -> String {

@@ -50,7 +50,7 @@ impl Guest {
         fs::create_dir_all(dir)?;
         let initrd = dir.join("initrd");
         provisions.initrd(flavour, &initrd)?;
-        for socket in ["port", "monitor"] {
+        for socket in ["port", "when", "monitor"] {
             let _ = fs::remove_file(dir.join(socket));
         }
         let program = provisions.trixie.command("usr/bin/qemu-system-x86_64")?;
@@ -94,6 +94,15 @@ impl Guest {
             self.hung = true;
             e.context(format!("in the guest: {command}\n{}", tail(&self.dir)))
         })
+    }
+
+    /// The port on which a waiting command of the guest learns that its moment has come.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not accept the connection.
+    pub fn when(&self) -> Result<UnixStream> {
+        UnixStream::connect(self.dir.join("when")).context("the guest's second port")
     }
 
     /// The kernel's console from the start of this boot.

@@ -10,6 +10,9 @@ const APPEND: &str = "console=ttyS0 quiet mitigations=off nokaslr audit=0 tsc=re
     random.trust_cpu=on cryptomgr.notests initcall_blacklist=jent_mod_init,crypto_kdf108_init \
     rcupdate.rcu_expedited=1 panic=-1";
 
+/// Memory of a guest in MiB: the unpacked archives and a few backups of 2 MiB.
+const MEMORY: u32 = 768;
+
 /// Where a served card sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -29,8 +32,6 @@ pub struct Machine {
     pub iommu: bool,
     /// The served cards, in the order of their buses: socket, place, and a device id to show instead of the card's own.
     pub cards: Vec<(PathBuf, Slot, Option<u16>)>,
-    /// Memory in MiB; 0 is the usual.
-    pub memory: u32,
 }
 
 impl Machine {
@@ -42,15 +43,14 @@ impl Machine {
         initrd: &Path,
     ) -> Vec<OsString> {
         let at = |name: &str| dir.join(name).display().to_string();
-        let memory = if self.memory == 0 { 768 } else { self.memory };
         let mut out: Vec<OsString> = Vec::new();
         let mut add = |words: &str| out.extend(words.split_whitespace().map(OsString::from));
         add("-nodefaults -no-user-config -display none -no-reboot -smp 1");
         // SVM in TCG lets kvm_amd load: the KVM probe runs for real.
         add("-accel tcg,thread=multi,tb-size=256 -cpu max,pmu=off");
-        add(&format!("-m {memory}M"));
+        add(&format!("-m {MEMORY}M"));
         add(&format!(
-            "-object memory-backend-memfd,id=ram,size={memory}M,share=on"
+            "-object memory-backend-memfd,id=ram,size={MEMORY}M,share=on"
         ));
         add(
             "-machine q35,memory-backend=ram,hpet=off,smm=off,i8042=off,vmport=off,sata=off,smbus=off,graphics=off",
@@ -61,6 +61,7 @@ impl Machine {
         }
         add("-device virtio-serial-pci,disable-legacy=on");
         add("-device virtserialport,chardev=lab,name=lab");
+        add("-device virtserialport,chardev=when,name=when");
         for (n, (socket, slot, shown)) in self.cards.iter().enumerate() {
             add(&slot.ports(n));
             add("-device");

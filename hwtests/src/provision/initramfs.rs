@@ -35,7 +35,8 @@ const MODULES: [&str; 11] = [
 ];
 
 /// Programs of the guest that busybox has not, or not as the tool meets them on a host.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
+    "usr/bin/strace",
     "usr/bin/dash",
     "usr/bin/kmod",
     "usr/bin/lspci",
