@@ -5,6 +5,7 @@ mod demo;
 mod parts;
 mod shell;
 mod sim;
+mod sim_serve;
 mod write;
 
 use super::args::{Cli, Command};
@@ -185,6 +186,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Sim(SimCommand::Fault { .. }) => "sim fault",
         Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
         Command::Sim(SimCommand::Image(_)) => "sim image",
+        Command::Sim(SimCommand::Serve(_)) => "sim serve",
         Command::Demo(_) => "demo",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",
