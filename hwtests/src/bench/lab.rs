@@ -20,6 +20,9 @@ const IMAGES: [&str; 2] = ["/images/old.bin", "/images/new.bin"];
 /// The image that brings the recovery card of [`Room::Crowd`] back.
 pub const RECOVERY_IMAGE: &str = "/images/mcx311a.bin";
 
+/// The image on the first card as it comes.
+const CARD_IMAGE: &str = "/images/card.bin";
+
 /// The image the witness burns: the same board's, not yet patched with an identity.
 const SHAPES: [(&str, &str); 3] = [
     (IMAGES[0], "mcx312b-2.36.5150"),
@@ -46,10 +49,14 @@ impl LabBench {
         let dir = provisions.dir.join("guests").join(room.name());
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir)?;
+        let mut files = images(provisions)?;
         let mut served = Vec::new();
         let mut cards = Vec::new();
         for (n, plugged) in room.cards().iter().enumerate() {
             let file = create(provisions, &dir, n, plugged)?;
+            if n == 0 {
+                files.push((CARD_IMAGE.to_owned(), image_of(provisions, &dir, &file)?));
+            }
             let server = Served::start(&provisions.tool, &dir, n, &file, core)
                 .with_context(|| format!("serving card {n} of {}", room.name()))?;
             cards.push((server.socket().to_owned(), plugged.slot, plugged.shown_as));
@@ -60,9 +67,7 @@ impl LabBench {
             iommu: room.iommu(),
             cards,
         };
-        let flavour = Flavour {
-            files: images(provisions)?,
-        };
+        let flavour = Flavour { files };
         let guest = Guest::boot(provisions, &dir, &machine, &flavour, core)?;
         Ok(LabBench {
             guest,
@@ -120,10 +125,7 @@ impl Bench for LabBench {
             (ran, watcher.join())
         });
         let reached = reached.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
-        Ok(Killed {
-            reached,
-            ran: ran?,
-        })
+        Ok(Killed { reached, ran: ran? })
     }
 
     fn console(&self) -> String {
@@ -150,6 +152,25 @@ fn create(provisions: &Provisions, dir: &Path, n: usize, plugged: &Plugged) -> R
     }
     succeed(&mut command)?;
     Ok(file)
+}
+
+/// The image the first card comes with, taken from its flash before anything serves it.
+fn image_of(provisions: &Provisions, dir: &Path, card: &Path) -> Result<Vec<u8>> {
+    let out = dir.join("backup");
+    let mut command = Command::new(&provisions.tool);
+    command
+        .arg("-d")
+        .arg(format!("sim:{}", card.display()))
+        .args(["backup", "--out"])
+        .arg(&out)
+        .env("XDG_STATE_HOME", dir);
+    succeed(&mut command)?;
+    let image = std::fs::read_dir(&out)?
+        .flatten()
+        .map(|entry| entry.path().join("image.bin"))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| out.join("image.bin"));
+    Ok(std::fs::read(image)?)
 }
 
 /// The image files of every guest, made once.

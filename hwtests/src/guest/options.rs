@@ -83,6 +83,10 @@ impl Machine {
         );
         push(
             "-chardev",
+            format!("socket,id=when,path={},server=on,wait=off", at("when")),
+        );
+        push(
+            "-chardev",
             format!("file,id=con,path={}", at("console.log")),
         );
         push("-serial", "chardev:con".into());

@@ -42,7 +42,11 @@ pub(super) fn several_cards(bench: &mut dyn Bench) -> Result<Shown> {
     let before = whole_host(bench)?;
     let list = bench.bare_json("list")?;
     for bdf in ["0000:01:00.0", SIBLING, RECOVERY, VIRTUAL] {
-        ensure!(list.json.to_string().contains(bdf), "{bdf} is not listed: {}", list.json);
+        ensure!(
+            list.json.to_string().contains(bdf),
+            "{bdf} is not listed: {}",
+            list.json
+        );
     }
     let none = bench.bare_json("query")?;
     ensure!(none.code == 3, "exit {}: {}", none.code, none.json);
@@ -59,14 +63,23 @@ pub(super) fn selectors(bench: &mut dyn Bench) -> Result<Shown> {
     let netdev = bench.must("ls /sys/bus/pci/devices/0000:01:00.0/net | head -1")?;
     for name in ["01:00.0", netdev.trim()] {
         let told = on(bench, name, "query")?;
-        ensure!(told.code == 0, "-d {name}: exit {}: {}", told.code, told.json);
+        ensure!(
+            told.code == 0,
+            "-d {name}: exit {}: {}",
+            told.code,
+            told.json
+        );
         ensure!(
             told.text("/result/card/bdf")? == "0000:01:00.0",
             "-d {name} is {}",
             told.json
         );
     }
-    wait_for(bench, "[ -e /sys/bus/pci/devices/0000:01:00.0/net ]", Duration::from_secs(30))?;
+    wait_for(
+        bench,
+        "[ -e /sys/bus/pci/devices/0000:01:00.0/net ]",
+        Duration::from_secs(30),
+    )?;
     ensure!(whole_host(bench)? == before, "the host has changed");
     Ok(Shown::Yes)
 }
@@ -103,7 +116,10 @@ pub(super) fn virtual_function(bench: &mut dyn Bench) -> Result<Shown> {
     let told = on(bench, VIRTUAL, "query")?;
     ensure!(told.code == 4, "exit {}: {}", told.code, told.json);
     ensure!(
-        told.json.to_string().to_lowercase().contains("virtual function"),
+        told.json
+            .to_string()
+            .to_lowercase()
+            .contains("virtual function"),
         "{}",
         told.json
     );
@@ -129,7 +145,13 @@ pub(super) fn recovery(bench: &mut dyn Bench) -> Result<Shown> {
         RECOVERY,
         &format!("recover {RECOVERY_IMAGE} --identity /tmp/identity.json --yes"),
     )?;
-    ensure!(told.code == 0, "exit {}: {}\n{}", told.code, told.json, told.stderr);
+    ensure!(
+        told.code == 0,
+        "exit {}: {}\n{}",
+        told.code,
+        told.json,
+        told.stderr
+    );
     wait_for(
         bench,
         &format!("grep -q 0x1003 /sys/bus/pci/devices/{RECOVERY}/device"),

@@ -21,19 +21,31 @@ pub(super) fn stale_semaphore(bench: &mut dyn Bench) -> Result<Shown> {
         start + 30,
         Duration::from_secs(120),
     )?;
-    ensure!(killed.reached && killed.ran.code == 137, "mstflint: {:?}", killed.ran);
+    ensure!(
+        killed.reached && killed.ran.code == 137,
+        "mstflint: {:?}",
+        killed.ran
+    );
     let held = bench.served(0).context("a served card")?.info()?["semaphores_held"].clone();
     ensure!(
         held.as_array().is_some_and(|list| !list.is_empty()),
         "mstflint left no semaphore taken: {held}"
     );
-    bench.transcript().note(&format!("mstflint was killed; held: {held}"));
+    bench
+        .transcript()
+        .note(&format!("mstflint was killed; held: {held}"));
     let doctor = bench.tool_json("doctor")?;
     let (ok, detail, fix) = finding(&doctor, "semaphores")?;
-    ensure!(!ok && fix.contains("unlock"), "doctor says {detail:?}, {fix:?}");
+    ensure!(
+        !ok && fix.contains("unlock"),
+        "doctor says {detail:?}, {fix:?}"
+    );
     bench.expect("unlock", 0)?;
     let held = bench.served(0).context("a served card")?.info()?["semaphores_held"].clone();
-    ensure!(held.as_array().is_some_and(Vec::is_empty), "still held: {held}");
+    ensure!(
+        held.as_array().is_some_and(Vec::is_empty),
+        "still held: {held}"
+    );
     let doctor = bench.tool_json("doctor")?;
     let (ok, detail, _) = finding(&doctor, "semaphores")?;
     ensure!(ok, "doctor after unlock: {detail}");
@@ -51,7 +63,10 @@ pub(super) fn card_vanishes(bench: &mut dyn Bench) -> Result<Shown> {
         .context("a served card")?
         .order(r#"fault {"fault":"removed","after":150000}"#)?;
     let told = bench.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
-    bench.served(0).context("a served card")?.order("power-cycle")?;
+    bench
+        .served(0)
+        .context("a served card")?
+        .order("power-cycle")?;
     ensure!(
         [1, 5, 6, 7, 8].contains(&told.code),
         "exit {}: {}",
@@ -77,13 +92,22 @@ pub(super) fn dead_firmware(bench: &mut dyn Bench) -> Result<Shown> {
     let before = with_driver(bench)?;
     without_driver(bench)?;
     with_driver(bench)?;
-    bench.served(0).context("a served card")?.order("firmware dead")?;
+    bench
+        .served(0)
+        .context("a served card")?
+        .order("firmware dead")?;
     let told = bench.tool_json("query")?;
-    bench.served(0).context("a served card")?.order("firmware alive")?;
+    bench
+        .served(0)
+        .context("a served card")?
+        .order("firmware alive")?;
     ensure!(told.code == 8, "exit {}: {}", told.code, told.json);
     let status = bench.bare_json("host status")?;
     ensure!(
-        status.at("/result/pending")?.as_array().is_some_and(|p| p.len() == 1),
+        status
+            .at("/result/pending")?
+            .as_array()
+            .is_some_and(|p| p.len() == 1),
         "host status: {}",
         status.json
     );

@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::Shown;
-use super::steps::{ethtool_version, flashed, on_vfio, sysfs, version, with_driver, without_driver};
+use super::steps::{ethtool_version, flashed, on_vfio, version, with_driver, without_driver};
 use crate::bench::Bench;
-use crate::bench::state::State;
 
 /// `lspci -vvv` finds the capabilities that real cards list (linux-vfio §4, lab-recipe §5).
 pub(super) fn lspci(bench: &mut dyn Bench) -> Result<Shown> {
@@ -24,7 +23,10 @@ pub(super) fn lspci(bench: &mut dyn Bench) -> Result<Shown> {
         "Capabilities: [60] Express (v2) Endpoint",
         "Capabilities: [148",
     ] {
-        ensure!(text.contains(wanted), "lspci does not show {wanted:?}:\n{text}");
+        ensure!(
+            text.contains(wanted),
+            "lspci does not show {wanted:?}:\n{text}"
+        );
     }
     for odd in ["!!!", "<chain broken>", "<access denied>", "Unknown header"] {
         ensure!(!text.contains(odd), "lspci shows {odd:?}:\n{text}");
@@ -49,7 +51,10 @@ pub(super) fn driver(bench: &mut dyn Bench) -> Result<Shown> {
     for netdev in &netdevs {
         let fact = again.get(&format!("netdev.{netdev}")).to_owned();
         let mac: String = fact.chars().take(17).filter(|c| *c != ':').collect();
-        ensure!(macs.contains(&mac), "{netdev} has {fact}, the flash says {macs:?}");
+        ensure!(
+            macs.contains(&mac),
+            "{netdev} has {fact}, the flash says {macs:?}"
+        );
     }
     ensure!(state == again, "{}", state.differences(&again));
     Ok(Shown::Yes)
@@ -77,7 +82,10 @@ pub(super) fn ethtool(bench: &mut dyn Bench) -> Result<Shown> {
     let netdev = state.netdevs().remove(0);
     let text = bench.must(&format!("ethtool -i {netdev}"))?;
     ensure!(text.contains("driver: mlx4_en"), "{text}");
-    ensure!(text.contains(&format!("bus-info: {}", bench.bdf())), "{text}");
+    ensure!(
+        text.contains(&format!("bus-info: {}", bench.bdf())),
+        "{text}"
+    );
     let running = ethtool_version(bench, &netdev)?;
     let told = bench.expect("query", 0)?;
     let said = told.text("/result/card/running")?.to_owned();
@@ -116,7 +124,9 @@ pub(super) fn witness_reads(bench: &mut dyn Bench) -> Result<Shown> {
     ensure!(hw.contains("ConnectX"), "{hw}");
     let query = bench.must(&format!("mstflint -d {bdf} query full"))?;
     ensure!(
-        query.lines().any(|l| l.starts_with("FW Version") && l.contains(&wanted)),
+        query
+            .lines()
+            .any(|l| l.starts_with("FW Version") && l.contains(&wanted)),
         "{query}"
     );
     witness(bench, &format!("mstflint -d {bdf} ri /tmp/witness.bin"))?;
@@ -139,14 +149,22 @@ pub(super) fn witness_burns(bench: &mut dyn Bench) -> Result<Shown> {
     let state = with_driver(bench)?;
     let netdev = state.netdevs().remove(0);
     let running = ethtool_version(bench, &netdev)?;
-    ensure!(version(&running) == version(&new), "{running} runs, {new} was burnt");
+    ensure!(
+        version(&running) == version(&new),
+        "{running} runs, {new} was burnt"
+    );
     Ok(Shown::Yes)
 }
 
 /// mstflint takes its time in an emulated machine: 35 to 38 s for a burn on an idle one (lab-recipe §6).
 fn witness(bench: &mut dyn Bench, command: &str) -> Result<String> {
     let ran = bench.sh_within(command, Duration::from_secs(240))?;
-    ensure!(ran.code == 0, "exit {} of {command}: {}", ran.code, ran.all());
+    ensure!(
+        ran.code == 0,
+        "exit {} of {command}: {}",
+        ran.code,
+        ran.all()
+    );
     Ok(ran.stdout)
 }
 
@@ -160,18 +178,16 @@ pub(super) fn witness_is_shut_out(bench: &mut dyn Bench) -> Result<Shown> {
     let log = bench.must("dmesg | grep -i lockdown | tail -3")?;
     with_driver(bench)?;
     for ran in [&bound, &unbound] {
-        ensure!(ran.code != 0, "mstflint works under lockdown: {}", ran.all());
+        ensure!(
+            ran.code != 0,
+            "mstflint works under lockdown: {}",
+            ran.all()
+        );
     }
-    ensure!(log.contains("mstflint"), "the kernel does not name it: {log}");
+    ensure!(
+        log.contains("mstflint"),
+        "the kernel does not name it: {log}"
+    );
     bench.transcript().note("both are what was to be shown");
-    Ok(Shown::Yes)
-}
-
-/// The state after all that is a host with its network.
-pub(super) fn ends_in_order(bench: &mut dyn Bench) -> Result<Shown> {
-    let state = State::of(bench)?;
-    ensure!(state.get("driver") == "mlx4_core" && state.get("override") == "(null)");
-    let d = sysfs(bench);
-    bench.must(&format!("[ -e {d}/net ]"))?;
     Ok(Shown::Yes)
 }

@@ -14,7 +14,10 @@ fn refused(bench: &mut dyn Bench, more: &str, code: i32, words: &str) -> Result<
     let before = State::of(bench)?;
     let flash = flash_digest(bench)?;
     let image = bench.images()[1].to_owned();
-    let told = bench.expect(&format!("{more} burn {image} --yes --backup-dir /tmp/backups"), code)?;
+    let told = bench.expect(
+        &format!("{more} burn {image} --yes --backup-dir /tmp/backups"),
+        code,
+    )?;
     ensure!(
         told.json.to_string().contains(words),
         "the refusal does not say {words:?}: {}",
@@ -61,7 +64,9 @@ pub(super) fn card_in_use(bench: &mut dyn Bench) -> Result<Shown> {
         (
             "last-slave",
             "last-slave --allow uppers",
-            format!("modprobe bonding max_bonds=0; ip link add bond0 type bond && ip link set {netdev} down && ip link set {netdev} master bond0 && ip link set bond0 up"),
+            format!(
+                "modprobe bonding max_bonds=0; ip link add bond0 type bond && ip link set {netdev} down && ip link set {netdev} master bond0 && ip link set bond0 up"
+            ),
             "ip link del bond0".to_owned(),
         ),
         (
@@ -93,7 +98,11 @@ pub(super) fn unknown_waiver(bench: &mut dyn Bench) -> Result<Shown> {
     with_driver(bench)?;
     let ran = bench.sh(&format!("{} --allow everything query", bench.tool()))?;
     ensure!(ran.code == 64, "exit {}: {}", ran.code, ran.all());
-    ensure!(ran.stderr.contains("default-route"), "the ids are not listed: {}", ran.stderr);
+    ensure!(
+        ran.stderr.contains("default-route"),
+        "the ids are not listed: {}",
+        ran.stderr
+    );
     Ok(Shown::Yes)
 }
 
@@ -113,7 +122,11 @@ pub(super) fn group_busy(bench: &mut dyn Bench) -> Result<Shown> {
     );
     let waived = bench.tool_json("--allow held-by-vm query")?;
     bench.must("kill $(cat /tmp/holder); sleep 0.3")?;
-    ensure!(waived.code == 5, "held-by-vm could be waived: exit {}", waived.code);
+    ensure!(
+        waived.code == 5,
+        "held-by-vm could be waived: exit {}",
+        waived.code
+    );
     bench.expect("query", 0)?;
     without_driver(bench)?;
     with_driver(bench)?;
@@ -124,7 +137,11 @@ pub(super) fn group_busy(bench: &mut dyn Bench) -> Result<Shown> {
 /// Two instances cannot have one card: the second one is told who has it.
 pub(super) fn second_instance(bench: &mut dyn Bench) -> Result<Shown> {
     let before = with_driver(bench)?;
-    let (tool, bdf, d) = (bench.tool().to_owned(), bench.bdf().to_owned(), sysfs(bench));
+    let (tool, bdf, d) = (
+        bench.tool().to_owned(),
+        bench.bdf().to_owned(),
+        sysfs(bench),
+    );
     bench.must(&format!(
         "{tool} -d {bdf} --json backup --out /tmp/first >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"
     ))?;
@@ -141,7 +158,11 @@ pub(super) fn second_instance(bench: &mut dyn Bench) -> Result<Shown> {
         "the other instance {pid:?} is not named: {}",
         told.json
     );
-    wait_for(bench, "[ ! -d /proc/$(cat /tmp/first.pid) ]", Duration::from_secs(120))?;
+    wait_for(
+        bench,
+        "[ ! -d /proc/$(cat /tmp/first.pid) ]",
+        Duration::from_secs(120),
+    )?;
     bench.must("grep -q '\"exit\": *0' /tmp/first.json; code=$?; rm -rf /tmp/first; exit $code")?;
     before.must_be_again(bench)?;
     Ok(Shown::Yes)
@@ -174,7 +195,10 @@ pub(super) fn no_iommu(bench: &mut dyn Bench) -> Result<Shown> {
     );
     let doctor = bench.tool_json("doctor")?;
     let (ok, _, fix) = super::ways::finding(&doctor, "iommu")?;
-    ensure!(!ok && fix.contains("iommu"), "no way to switch it on: {fix:?}");
+    ensure!(
+        !ok && fix.contains("iommu"),
+        "no way to switch it on: {fix:?}"
+    );
     before.must_be_again(bench)?;
     Ok(Shown::Yes)
 }
@@ -196,20 +220,37 @@ pub(super) fn interrupted(bench: &mut dyn Bench) -> Result<Shown> {
     let before = with_driver(bench)?;
     let (image, _) = other_image(bench)?;
     let (tool, bdf) = (bench.tool().to_owned(), bench.bdf().to_owned());
-    let start = bench.served(0).map(|s| s.mutations()).transpose()?.unwrap_or(0);
+    let start = bench
+        .served(0)
+        .map(|s| s.mutations())
+        .transpose()?
+        .unwrap_or(0);
     bench.must(&format!(
         "setsid {tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped >/tmp/stopped.json 2>/tmp/stopped.err & echo $! >/tmp/stopped.pid"
     ))?;
     for _ in 0..600 {
-        if bench.served(0).map(|s| s.mutations()).transpose()?.unwrap_or(0) > start + 40 {
+        if bench
+            .served(0)
+            .map(|s| s.mutations())
+            .transpose()?
+            .unwrap_or(0)
+            > start + 40
+        {
             break;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     bench.must("kill -INT $(pidof cx3flash | tr ' ' '\\n' | head -1)")?;
-    wait_for(bench, "[ -z \"$(pidof cx3flash)\" ]", Duration::from_secs(120))?;
+    wait_for(
+        bench,
+        "[ -z \"$(pidof cx3flash)\" ]",
+        Duration::from_secs(120),
+    )?;
     let text = bench.must("cat /tmp/stopped.json; rm -rf /tmp/stopped")?;
-    ensure!(text.contains("\"exit\": 6"), "a burn cut short ends with 6: {text}");
+    ensure!(
+        text.contains("\"exit\": 6"),
+        "a burn cut short ends with 6: {text}"
+    );
     before.must_be_again(bench)?;
     bench.expect("query", 0)?;
     Ok(Shown::Yes)

@@ -10,7 +10,7 @@ use crate::bench::state::State;
 
 /// Sysfs directory of the bench's card.
 #[must_use]
-pub fn sysfs(bench: &dyn Bench) -> String {
+pub(super) fn sysfs(bench: &dyn Bench) -> String {
     format!("/sys/bus/pci/devices/{}", bench.bdf())
 }
 
@@ -19,7 +19,7 @@ pub fn sysfs(bench: &dyn Bench) -> String {
 /// # Errors
 ///
 /// When the driver does not take it or no netdev appears.
-pub fn with_driver(bench: &mut dyn Bench) -> Result<State> {
+pub(super) fn with_driver(bench: &mut dyn Bench) -> Result<State> {
     let bdf = bench.bdf().to_owned();
     // debug_level: the driver says only then that the interrupt test passed. Binding by hand for a card that an
     // earlier scenario left without a driver.
@@ -47,7 +47,7 @@ pub fn with_driver(bench: &mut dyn Bench) -> Result<State> {
 /// # Errors
 ///
 /// When it cannot be unbound.
-pub fn without_driver(bench: &mut dyn Bench) -> Result<()> {
+pub(super) fn without_driver(bench: &mut dyn Bench) -> Result<()> {
     let d = sysfs(bench);
     let bdf = bench.bdf().to_owned();
     bench
@@ -62,7 +62,7 @@ pub fn without_driver(bench: &mut dyn Bench) -> Result<()> {
 /// # Errors
 ///
 /// When it cannot be bound.
-pub fn on_vfio(bench: &mut dyn Bench) -> Result<String> {
+pub(super) fn on_vfio(bench: &mut dyn Bench) -> Result<String> {
     without_driver(bench)?;
     let d = sysfs(bench);
     let bdf = bench.bdf().to_owned();
@@ -85,7 +85,7 @@ pub fn on_vfio(bench: &mut dyn Bench) -> Result<String> {
 /// # Errors
 ///
 /// When it says no firmware version.
-pub fn ethtool_version(bench: &mut dyn Bench, netdev: &str) -> Result<String> {
+pub(super) fn ethtool_version(bench: &mut dyn Bench, netdev: &str) -> Result<String> {
     let text = bench.must(&format!("ethtool -i {netdev}"))?;
     let found = text
         .lines()
@@ -96,7 +96,7 @@ pub fn ethtool_version(bench: &mut dyn Bench, netdev: &str) -> Result<String> {
 
 /// `2.36.5150` from `2.36.5150` or `2.36.5150 (MT_...)`: versions as texts differ in zeros only.
 #[must_use]
-pub fn version(text: &str) -> Vec<u32> {
+pub(super) fn version(text: &str) -> Vec<u32> {
     text.split([' ', '(']).next().map_or(Vec::new(), |first| {
         first.split('.').filter_map(|n| n.parse().ok()).collect()
     })
@@ -107,7 +107,7 @@ pub fn version(text: &str) -> Vec<u32> {
 /// # Errors
 ///
 /// When the query fails or shows none.
-pub fn flashed(bench: &mut dyn Bench) -> Result<String> {
+pub(super) fn flashed(bench: &mut dyn Bench) -> Result<String> {
     let told = bench.expect("query", 0)?;
     booting(told.at("/result/images")?)
 }
@@ -128,13 +128,15 @@ fn booting(images: &Value) -> Result<String> {
 /// # Errors
 ///
 /// When the card or an image cannot be queried.
-pub fn other_image(bench: &mut dyn Bench) -> Result<(String, String)> {
+pub(super) fn other_image(bench: &mut dyn Bench) -> Result<(String, String)> {
     let now = version(&flashed(bench)?);
     let images = bench.images().map(str::to_owned);
     for path in images {
         let told = bench.bare_json(&format!("query {path}"))?;
-        let found = booting(told.at("/result/images")?)
-            .or_else(|_| told.text("/result/images/0/image/fw_version").map(str::to_owned))?;
+        let found = booting(told.at("/result/images")?).or_else(|_| {
+            told.text("/result/images/0/image/fw_version")
+                .map(str::to_owned)
+        })?;
         if version(&found) != now {
             return Ok((path, found));
         }
@@ -147,8 +149,11 @@ pub fn other_image(bench: &mut dyn Bench) -> Result<(String, String)> {
 /// # Errors
 ///
 /// When it does not end with 0.
-pub fn burn(bench: &mut dyn Bench, image: &str, more: &str) -> Result<Value> {
-    let told = bench.expect(&format!("burn {image} --yes --backup-dir /tmp/backups {more}"), 0)?;
+pub(super) fn burn(bench: &mut dyn Bench, image: &str, more: &str) -> Result<Value> {
+    let told = bench.expect(
+        &format!("burn {image} --yes --backup-dir /tmp/backups {more}"),
+        0,
+    )?;
     bench.must("rm -rf /tmp/backups")?;
     Ok(told.json)
 }
@@ -158,7 +163,7 @@ pub fn burn(bench: &mut dyn Bench, image: &str, more: &str) -> Result<Value> {
 /// # Errors
 ///
 /// When there is any misuse.
-pub fn no_misuse(bench: &mut dyn Bench) -> Result<()> {
+pub(super) fn no_misuse(bench: &mut dyn Bench) -> Result<()> {
     let Some(served) = bench.served(0) else {
         return Ok(());
     };
@@ -176,7 +181,7 @@ pub fn no_misuse(bench: &mut dyn Bench) -> Result<()> {
 /// # Errors
 ///
 /// When the server does not answer.
-pub fn forget(bench: &mut dyn Bench) -> Result<()> {
+pub(super) fn forget(bench: &mut dyn Bench) -> Result<()> {
     match bench.served(0) {
         Some(served) => served.order("forget").map(drop),
         None => Ok(()),
@@ -188,10 +193,11 @@ pub fn forget(bench: &mut dyn Bench) -> Result<()> {
 /// # Errors
 ///
 /// When it is not there in `limit`.
-pub fn wait_for(bench: &mut dyn Bench, condition: &str, limit: Duration) -> Result<()> {
+pub(super) fn wait_for(bench: &mut dyn Bench, condition: &str, limit: Duration) -> Result<()> {
     let rounds = limit.as_millis() / 100;
-    let script =
-        format!("n=0; until {condition}; do n=$((n+1)); [ $n -gt {rounds} ] && exit 1; sleep 0.1; done");
+    let script = format!(
+        "n=0; until {condition}; do n=$((n+1)); [ $n -gt {rounds} ] && exit 1; sleep 0.1; done"
+    );
     let ran = bench.sh_within(&script, limit + Duration::from_secs(10))?;
     ensure!(ran.code == 0, "never came true: {condition}");
     Ok(())

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 
 use super::Shown;
-use super::steps::{burn, ethtool_version, forget, no_misuse, other_image, version, with_driver, without_driver};
+use super::steps::{
+    burn, ethtool_version, forget, no_misuse, other_image, version, with_driver, without_driver,
+};
 use crate::bench::Bench;
 
 /// Netdevs up, `burn --yes`, new firmware in `ethtool -i`, same names and MACs, driver and override as before.
@@ -22,7 +24,10 @@ fn burn_with(bench: &mut dyn Bench, access: &str) -> Result<()> {
     no_misuse(bench)?;
     before.must_be_again(bench)?;
     let running = ethtool_version(bench, &netdevs[0])?;
-    ensure!(version(&running) == version(&new), "{running} runs, {new} was burnt");
+    ensure!(
+        version(&running) == version(&new),
+        "{running} runs, {new} was burnt"
+    );
     let after = &report["result"]["activation"]["after"];
     ensure!(
         version(after.as_str().unwrap_or("")) == version(&new),
@@ -64,11 +69,17 @@ pub(super) fn witness_agrees(bench: &mut dyn Bench) -> Result<Shown> {
     let query = bench.must(&format!("mstflint -d {bdf} query full"))?;
     for field in ["fw_version", "psid"] {
         let value = image[field].as_str().unwrap_or("?");
-        ensure!(query.contains(value), "mstflint does not show {field} {value}:\n{query}");
+        ensure!(
+            query.contains(value),
+            "mstflint does not show {field} {value}:\n{query}"
+        );
     }
     for mac in image["macs"].as_array().into_iter().flatten() {
         let mac = mac.as_str().unwrap_or("?");
-        ensure!(query.contains(mac), "mstflint does not show MAC {mac}:\n{query}");
+        ensure!(
+            query.contains(mac),
+            "mstflint does not show MAC {mac}:\n{query}"
+        );
     }
     let verify = bench.sh_within(
         &format!("mstflint -d {bdf} verify"),

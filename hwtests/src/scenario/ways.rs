@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::Shown;
-use super::steps::{burn, flashed, forget, no_misuse, on_vfio, other_image, version, with_driver, without_driver};
+use super::steps::{
+    burn, flashed, forget, no_misuse, on_vfio, other_image, version, with_driver, without_driver,
+};
 use crate::bench::state::State;
 use crate::bench::{Bench, Told};
 
@@ -13,7 +15,11 @@ use crate::bench::{Bench, Told};
 ///
 /// When there is none.
 pub(super) fn finding(told: &Told, id: &str) -> Result<(bool, String, String)> {
-    let checks = told.at("/result/checks")?.as_array().cloned().unwrap_or_default();
+    let checks = told
+        .at("/result/checks")?
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let found = checks
         .iter()
         .find(|check| check["id"] == id)
@@ -32,7 +38,10 @@ pub(super) fn bar_access(bench: &mut dyn Bench) -> Result<Shown> {
         seen.push(told.at("/result/images")?.clone());
         before.must_be_again(bench)?;
     }
-    ensure!(seen.windows(2).all(|w| w[0] == w[1]), "the ways differ: {seen:?}");
+    ensure!(
+        seen.windows(2).all(|w| w[0] == w[1]),
+        "the ways differ: {seen:?}"
+    );
     bench.expect("--bar-access config verify", 0)?;
     before.must_be_again(bench)?;
     no_misuse(bench)?;
@@ -45,7 +54,9 @@ pub(super) fn without_root(bench: &mut dyn Bench) -> Result<Shown> {
     let group = on_vfio(bench)?;
     let mine = State::of(bench)?;
     // What the udev rule of vfio-setup does.
-    bench.must(&format!("chown root:cx3flash /dev/vfio/{group} && chmod 660 /dev/vfio/{group}"))?;
+    bench.must(&format!(
+        "chown root:cx3flash /dev/vfio/{group} && chmod 660 /dev/vfio/{group}"
+    ))?;
     let (tool, bdf) = (bench.tool().to_owned(), bench.bdf().to_owned());
     let user = "setpriv --reuid 1000 --regid 1000 --groups 2000 env HOME=/tmp/user XDG_STATE_HOME=/tmp/user";
     bench.must("mkdir -p /tmp/user && chown 1000:1000 /tmp/user")?;
@@ -57,7 +68,12 @@ pub(super) fn without_root(bench: &mut dyn Bench) -> Result<Shown> {
         "{} {tool} -d {bdf} --json query",
         user.replace("--groups 2000", "--clear-groups")
     ))?;
-    ensure!(ran.code == 5, "exit {} without the group: {}", ran.code, ran.all());
+    ensure!(
+        ran.code == 5,
+        "exit {} without the group: {}",
+        ran.code,
+        ran.all()
+    );
     mine.must_be_again(bench)?;
     without_driver(bench)?;
     with_driver(bench)?;
@@ -89,7 +105,10 @@ pub(super) fn kvm_probe(bench: &mut dyn Bench) -> Result<Shown> {
     bench.must("rmmod kvm_amd 2>/dev/null; [ ! -e /dev/kvm ] || rm /dev/kvm")?;
     let told = bench.tool_json("doctor")?;
     let (_, skipped, _) = finding(&told, "kvm_passthrough")?;
-    ensure!(skipped.contains("/dev/kvm"), "the reason is not named: {skipped}");
+    ensure!(
+        skipped.contains("/dev/kvm"),
+        "the reason is not named: {skipped}"
+    );
     before.must_be_again(bench)?;
     // The CPU of the emulator has SVM (linux-vfio §11.1).
     bench.must("rmmod kvm 2>/dev/null; modprobe kvm-amd && [ -c /dev/kvm ]")?;
@@ -107,7 +126,10 @@ pub(super) fn doctor_names_lockdown(bench: &mut dyn Bench) -> Result<Shown> {
     let told = bench.tool_json("doctor")?;
     let (ok, detail, _) = finding(&told, "lockdown")?;
     ensure!(ok, "lockdown is called an obstacle: {detail}");
-    ensure!(detail.contains(level.trim()), "{level:?} is not named: {detail}");
+    ensure!(
+        detail.contains(level.trim()),
+        "{level:?} is not named: {detail}"
+    );
     before.must_be_again(bench)?;
     Ok(Shown::Yes)
 }
