@@ -78,7 +78,7 @@ pub struct Transcript {
 }
 
 /// Bytes of one command's output that a report keeps.
-const KEPT: usize = 6000;
+const KEPT: usize = 2500;
 
 impl Transcript {
     /// A command and its answer.
@@ -100,7 +100,16 @@ impl Transcript {
     }
 }
 
+/// Progress that overwrites itself (backspaces, carriage returns) is kept as it looks in the end.
 fn clipped(text: &str) -> String {
+    let text: String = text
+        .split_inclusive('\n')
+        .map(|line| {
+            let body = line.trim_end_matches(['\r', '\n']);
+            let shown = body.rsplit(['\r', '\u{8}']).next().unwrap_or(body);
+            format!("{shown}\n")
+        })
+        .collect();
     if text.len() <= KEPT {
         return text.to_owned();
     }

@@ -102,12 +102,19 @@ pub(super) fn version(text: &str) -> Vec<u32> {
     })
 }
 
-/// The firmware on the card's flash that would boot, by the tool.
+/// The firmware on the card's flash that would boot: by the served card's own boot ROM, or by the tool.
 ///
 /// # Errors
 ///
 /// When the query fails or shows none.
 pub(super) fn flashed(bench: &mut dyn Bench) -> Result<String> {
+    if let Some(served) = bench.served(0) {
+        let info = served.info()?;
+        let version = info["power_on"]["version"].as_str();
+        return version
+            .map(str::to_owned)
+            .with_context(|| format!("nothing boots: {}", info["power_on"]));
+    }
     let told = bench.expect("query", 0)?;
     booting(told.at("/result/images")?)
 }
