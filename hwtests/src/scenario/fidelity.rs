@@ -141,7 +141,7 @@ pub(super) fn witness_reads(bench: &mut dyn Bench) -> Result<Shown> {
     witness(bench, &format!("mstflint -d {bdf} ri /tmp/witness.bin"))?;
     bench.must("mstflint -i /tmp/witness.bin verify && cmp /tmp/witness.bin /images/card.bin && rm /tmp/witness.bin")?;
     let verify = witness(bench, &format!("mstflint -d {bdf} verify"))?;
-    ensure!(verify.contains("successfully"), "{verify}");
+    ensure!(verify.contains("verification succeeded"), "{verify}");
     with_driver(bench)?;
     Ok(Shown::Yes)
 }

@@ -3,6 +3,7 @@
 mod crowd;
 mod faults;
 mod fidelity;
+mod kills;
 mod refusals;
 mod steps;
 mod story;
@@ -53,7 +54,7 @@ pub struct Scenario {
 #[must_use]
 pub fn all() -> Vec<Scenario> {
     use Need::{Lab, Reads, Writes};
-    use Room::{Confidentiality, Crowd, Integrity, NoIommu, Plain};
+    use Room::{Confidentiality, Crowd, Integrity, Kills, NoIommu, Plain};
     let table: &[(Room, Need, &'static str, Run)] = &[
         (
             Plain,
@@ -197,6 +198,14 @@ pub fn all() -> Vec<Scenario> {
             "firmware_that_does_not_answer_the_driver",
             faults::dead_firmware,
         ),
+        (Kills, Lab, "nothing_to_restore", kills::nothing_to_restore),
+        (
+            Kills,
+            Lab,
+            "killed_at_every_host_step",
+            kills::at_every_host_step,
+        ),
+        (Kills, Lab, "killed_inside_the_burn", kills::inside_the_burn),
         (
             Integrity,
             Lab,
