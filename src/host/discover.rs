@@ -1,0 +1,303 @@
+//! Which cards of the family there are, from sysfs alone: readable under every lockdown
+//! (linux-vfio §5.1), and nothing is changed by reading it.
+
+use super::look_error::short;
+use super::{Bdf, Function, Host, LookError, NetDev, PciCard, Sibling, sysfs};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// Mellanox.
+const VENDOR: u64 = 0x15b3;
+/// First extended capability (PCIe).
+const EXTENDED: usize = 0x100;
+/// Configuration space of a PCIe function, bytes.
+const CONFIG: usize = 0x1000;
+/// Device serial number, an extended capability.
+const SERIAL_CAPABILITY: u32 = 0x0003;
+/// `flags` of a line in `resource`: memory (`IORESOURCE_MEM`, include/linux/ioport.h).
+const RESOURCE_MEMORY: u64 = 0x200;
+
+/// What a device id of the vendor means (linux-vfio §6.2; recovery: §3.8).
+fn function_of(device_id: u16) -> Option<Function> {
+    match device_id {
+        0x1003 | 0x1005..=0x1010 => Some(Function::Physical),
+        0x1002 | 0x1004 => Some(Function::Virtual),
+        0x01f6 | 0x01f8 => Some(Function::Recovery),
+        _ => None,
+    }
+}
+
+impl Host {
+    /// Every card of the family, virtual functions included, sorted by address. Cards that vanish
+    /// while being read are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`LookError::Sysfs`] when PCI devices cannot be listed.
+    pub fn cards(&self) -> Result<Vec<PciCard>, LookError> {
+        let path = self.path("sys/bus/pci/devices");
+        let entries = match fs::read_dir(&path) {
+            // No PCI at all (a container, a virtual machine without it): no cards.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|source| LookError::Sysfs { path, source })?,
+        };
+        let mut cards = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(bdf) = name.to_str().and_then(|n| n.parse::<Bdf>().ok()) else {
+                continue;
+            };
+            match self.read_card(bdf) {
+                Ok(card) => cards.push(card),
+                Err(Other::Odd { file, text }) => {
+                    tracing::warn!(%bdf, file, text, "a device that does not say what it is");
+                }
+                Err(Other::Gone | Other::Stranger) => {}
+            }
+        }
+        cards.sort_by_key(|c| c.bdf);
+        Ok(cards)
+    }
+
+    /// A fresh look at one card, or at one virtual function.
+    ///
+    /// # Errors
+    ///
+    /// [`LookError`]: nothing there, or something else.
+    pub fn card(&self, bdf: Bdf) -> Result<PciCard, LookError> {
+        self.read_card(bdf).map_err(|other| match other {
+            Other::Gone => LookError::NoDevice {
+                bdf,
+                there: self.there(),
+            },
+            Other::Stranger => LookError::OtherDevice {
+                bdf,
+                what: self.describe(bdf),
+                there: self.there(),
+            },
+            Other::Odd { file, text } => LookError::Odd { bdf, file, text },
+        })
+    }
+
+    /// The cards that could be meant, for error texts.
+    pub(super) fn there(&self) -> Vec<String> {
+        let cards = self.cards().unwrap_or_default();
+        let real = cards.iter().filter(|c| c.function != Function::Virtual);
+        real.map(short).collect()
+    }
+
+    /// A device in a few words: class, ids, driver.
+    pub(super) fn describe(&self, bdf: Bdf) -> String {
+        let dir = self.device(bdf);
+        let id = |file| number(&dir, file).unwrap_or(0xffff);
+        let class = number(&dir, "class").unwrap_or(0);
+        let driver = sysfs::link(dir.join("driver"))
+            .map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
+        format!(
+            "{} [{:04x}:{:04x}], {driver}",
+            class_name(class),
+            id("vendor"),
+            id("device")
+        )
+    }
+
+    fn read_card(&self, bdf: Bdf) -> Result<PciCard, Other> {
+        let dir = self.device(bdf);
+        if id(&dir, "vendor")? != VENDOR {
+            return Err(Other::Stranger);
+        }
+        let device_id = id(&dir, "device")?;
+        let Some((device_id, function)) = u16::try_from(device_id)
+            .ok()
+            .and_then(|id| Some((id, function_of(id)?)))
+        else {
+            return Err(Other::Stranger);
+        };
+        let small = |file| number(&dir, file).unwrap_or(0);
+        let rdma = sysfs::names(dir.join("infiniband"));
+        let of_rdma = |file| {
+            let dir = dir.join("infiniband").join(rdma.first()?);
+            sysfs::text(dir.join(file)).filter(|t| !t.is_empty())
+        };
+        let iommu_group = sysfs::link(dir.join("iommu_group")).and_then(|n| n.parse().ok());
+        let card = PciCard {
+            bdf,
+            device_id,
+            function,
+            revision: u8::try_from(small("revision")).unwrap_or(0),
+            subsystem: (
+                u16::try_from(small("subsystem_vendor")).unwrap_or(0),
+                u16::try_from(small("subsystem_device")).unwrap_or(0),
+            ),
+            serial: serial(&dir.join("config")),
+            driver: sysfs::link(dir.join("driver")),
+            driver_override: sysfs::text(dir.join("driver_override"))
+                .filter(|t| !t.is_empty() && t != "(null)"),
+            iommu_group,
+            siblings: iommu_group.map_or_else(Vec::new, |group| self.siblings(group, bdf)),
+            bar0: bar0(&dir),
+            reset_methods: sysfs::text(dir.join("reset_method"))
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            vfs: vfs(&dir),
+            netdevs: netdevs(&dir),
+            board_id: of_rdma("board_id"),
+            fw_version: of_rdma("fw_ver"),
+            rdma,
+            port_types: (1..=2)
+                .filter_map(|port| sysfs::text(dir.join(format!("mlx4_port{port}"))))
+                .collect(),
+        };
+        // The device may have gone in between; what was read of it then is worth nothing.
+        if dir.join("vendor").exists() {
+            Ok(card)
+        } else {
+            Err(Other::Gone)
+        }
+    }
+
+    fn siblings(&self, group: u32, own: Bdf) -> Vec<Sibling> {
+        let dir = self.path(format!("sys/kernel/iommu_groups/{group}/devices"));
+        let others = sysfs::names(dir)
+            .into_iter()
+            .filter_map(|n| n.parse::<Bdf>().ok())
+            .filter(|bdf| *bdf != own);
+        others
+            .map(|bdf| {
+                let driver = sysfs::link(self.device(bdf).join("driver"));
+                let blocks = driver.as_deref().is_some_and(|d| !manages_dma(d));
+                Sibling {
+                    bdf,
+                    driver,
+                    blocks,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Drivers that leave a group viable (linux-vfio §3.3): vfio-pci and its variants, pci-stub, and
+/// the driver of bridges.
+fn manages_dma(driver: &str) -> bool {
+    let name = driver.replace('-', "_");
+    name.ends_with("vfio_pci") || name == "pci_stub" || name == "pcieport"
+}
+
+/// Why a device is no card of the family.
+enum Other {
+    Gone,
+    Stranger,
+    Odd { file: &'static str, text: String },
+}
+
+/// A file that must hold a number.
+fn id(dir: &Path, file: &'static str) -> Result<u64, Other> {
+    let text = sysfs::text(dir.join(file)).ok_or(Other::Gone)?;
+    sysfs::hex(&text).ok_or(Other::Odd { file, text })
+}
+
+fn number(dir: &Path, file: &str) -> Option<u64> {
+    sysfs::hex(&sysfs::text(dir.join(file))?)
+}
+
+/// First line of `resource`: start, end, flags.
+fn bar0(dir: &Path) -> Option<u64> {
+    let text = sysfs::text(dir.join("resource"))?;
+    let mut words = text.lines().next()?.split_whitespace().map(sysfs::hex);
+    let (start, end, flags) = (words.next()??, words.next()??, words.next()??);
+    let length = end.checked_sub(start)?.checked_add(1)?;
+    (flags & RESOURCE_MEMORY != 0 && length > 1).then_some(length)
+}
+
+fn vfs(dir: &Path) -> Vec<Bdf> {
+    let mut vfs: Vec<Bdf> = sysfs::names(dir)
+        .iter()
+        .filter(|n| n.starts_with("virtfn"))
+        .filter_map(|n| sysfs::link(dir.join(n))?.parse().ok())
+        .collect();
+    vfs.sort();
+    vfs
+}
+
+fn netdevs(dir: &Path) -> Vec<NetDev> {
+    let mut netdevs: Vec<NetDev> = sysfs::names(dir.join("net"))
+        .into_iter()
+        .map(|name| {
+            let at = dir.join("net").join(&name);
+            let text = |file| sysfs::text(at.join(file));
+            NetDev {
+                mac: text("address").unwrap_or_default(),
+                state: text("operstate").unwrap_or_else(|| "unknown".to_owned()),
+                port: text("dev_port").and_then(|t| t.parse().ok()).unwrap_or(0),
+                name,
+            }
+        })
+        .collect();
+    netdevs.sort_by(|a, b| (a.port, &a.name).cmp(&(b.port, &b.name)));
+    netdevs
+}
+
+/// The serial number capability. Configuration space beyond 64 bytes is root's to read: `None`
+/// for others.
+///
+/// Single dwords of the extended area only: a read of 0x5c is a CR-space access at whatever address
+/// somebody left in 0x58 (linux-vfio §3.8), and on a semaphore that would take it.
+fn serial(path: &Path) -> Option<u64> {
+    let file = fs::File::open(path).ok()?;
+    let dword = |at: usize| -> Option<u32> {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, at as u64).ok()?;
+        Some(u32::from_le_bytes(bytes))
+    };
+    let mut at = EXTENDED;
+    // More steps than capabilities fit: a list that runs in a circle ends here.
+    for _ in 0..(CONFIG - EXTENDED) / 8 {
+        let header = dword(at)?;
+        if header == 0 || header == u32::MAX {
+            return None;
+        }
+        if header & 0xffff == SERIAL_CAPABILITY {
+            let (low, high) = (dword(at + 4)?, dword(at + 8)?);
+            let serial = u64::from(high) << 32 | u64::from(low);
+            return (serial != 0 && serial != u64::MAX).then_some(serial);
+        }
+        at = (header >> 20) as usize & !3;
+        if at < EXTENDED {
+            return None;
+        }
+    }
+    None
+}
+
+/// What people call a class code (PCI Code and ID Assignment, base and sub class). Only what shares
+/// a slot or a group with network cards.
+pub(super) fn class_name(class: u64) -> &'static str {
+    match class >> 8 {
+        0x0101 => "an IDE controller",
+        0x0104 => "a RAID controller",
+        0x0106 => "a SATA controller",
+        0x0107 => "a SAS controller",
+        0x0108 => "an NVMe drive",
+        0x0200 => "an Ethernet controller",
+        0x0207 => "an InfiniBand controller",
+        0x0280 => "a network controller",
+        0x0300 => "a graphics card",
+        0x0403 => "an audio device",
+        0x0500 | 0x0580 => "a memory controller",
+        0x0600 => "a host bridge",
+        0x0601 => "an ISA bridge",
+        0x0604 => "a PCI bridge",
+        0x0c03 => "a USB controller",
+        0x0c05 => "an SMBus controller",
+        _ => match class >> 16 {
+            0x01 => "a storage controller",
+            0x02 => "a network controller",
+            0x03 => "a display controller",
+            0x06 => "a bridge",
+            _ => "another PCI device",
+        },
+    }
+}

@@ -1,0 +1,173 @@
+//! One card as the host sees it.
+
+use crate::host::{Finding, Function, Host, PciCard};
+use std::os::unix::fs::FileExt as _;
+
+/// Registers reach to 0xf0xxx (flash-hardware §2); the BAR is 1 MiB on every known card.
+const BAR0: u64 = 0x10_0000;
+
+/// The class register of a card that does not answer reads all ones; the ids would not do, they may
+/// come from the kernel (linux-vfio §3.8).
+pub(super) fn answers(host: &Host, card: &PciCard) -> Finding {
+    const ID: &str = "card_answers";
+    let mut class = [0; 4];
+    let read = std::fs::File::open(host.device(card.bdf).join("config"))
+        .and_then(|file| file.read_exact_at(&mut class, 8));
+    match read {
+        Ok(()) if class == [0xff; 4] => Finding::bad(
+            ID,
+            "configuration space reads all ones: the card is gone, or its link is down",
+            again(card),
+        ),
+        Ok(()) => Finding::good(ID, format!("revision {:#04x}", class[0])),
+        Err(error) => Finding::bad(
+            ID,
+            format!("configuration space cannot be read: {error}"),
+            again(card),
+        ),
+    }
+}
+
+pub(super) fn bar0(card: &PciCard) -> Finding {
+    const ID: &str = "bar0";
+    match card.bar0 {
+        Some(length) if length >= BAR0 => Finding::good(ID, format!("{length:#x} bytes of memory")),
+        Some(length) => Finding::bad(
+            ID,
+            format!("{length:#x} bytes of memory, the registers need {BAR0:#x}"),
+            again(card),
+        ),
+        None if card.function == Function::Recovery => Finding::good(
+            ID,
+            "none; in recovery mode the registers are reached through configuration space",
+        ),
+        None => Finding::bad(ID, "the kernel has given it no memory", again(card)),
+    }
+}
+
+/// Takes the device out of the kernel and finds it again, with fresh BARs.
+fn again(card: &PciCard) -> String {
+    format!(
+        "echo 1 > /sys/bus/pci/devices/{}/remove; echo 1 > /sys/bus/pci/rescan",
+        card.bdf
+    )
+}
+
+pub(super) fn group_viable(host: &Host, card: &PciCard) -> Finding {
+    const ID: &str = "group_viable";
+    let Some(group) = card.iommu_group else {
+        return Finding::bad(
+            ID,
+            "the card is in no IOMMU group",
+            "cx3flash doctor   # see iommu",
+        );
+    };
+    let blocking: Vec<_> = card.siblings.iter().filter(|s| s.blocks).collect();
+    if blocking.is_empty() {
+        let others = card.siblings.len();
+        return Finding::good(
+            ID,
+            format!("group {group}, {others} other functions, none in the way"),
+        );
+    }
+    let what: Vec<String> = blocking
+        .iter()
+        .map(|s| format!("{} ({})", s.bdf, host.describe(s.bdf)))
+        .collect();
+    let unbind: Vec<String> = blocking
+        .iter()
+        .map(|s| {
+            let bdf = s.bdf;
+            format!("echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind")
+        })
+        .collect();
+    Finding::bad(
+        ID,
+        format!("group {group} also holds {}", what.join(", ")),
+        format!(
+            "{}   # if the host can do without; else move the card to another slot",
+            unbind.join("; ")
+        ),
+    )
+}
+
+pub(super) fn driver(card: &PciCard) -> Finding {
+    const ID: &str = "driver";
+    let forced = card
+        .driver_override
+        .as_ref()
+        .map_or_else(String::new, |o| format!("; driver_override is {o}"));
+    let detail = match (card.driver.as_deref(), card.function) {
+        (Some("mlx4_core"), _) => "mlx4_core: borrowed from it and given back".to_owned(),
+        (Some("vfio-pci"), _) => "vfio-pci: stays there".to_owned(),
+        (Some(other), _) => format!("{other}: borrowed from it and given back"),
+        (None, Function::Recovery) => "none, as always in recovery mode".to_owned(),
+        (None, _) => "none".to_owned(),
+    };
+    Finding::good(ID, format!("{detail}{forced}"))
+}
+
+pub(super) fn holder(host: &Host, card: &PciCard) -> Finding {
+    const ID: &str = "holder";
+    if let Some(holder) = host.holder(card) {
+        // A bare number is Proxmox', `guest=` is libvirt's (linux-vfio §7.1).
+        let id = holder.vm.as_deref().and_then(|vm| vm.split(' ').next());
+        let fix = match id {
+            Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
+            Some(_) => format!(
+                "virsh shutdown {}",
+                holder.vm.as_deref().unwrap_or_default()
+            ),
+            None => format!("kill {}", holder.pid),
+        };
+        return Finding::bad(ID, holder.to_string(), fix);
+    }
+    let on_vfio = card.driver.as_deref() == Some("vfio-pci");
+    if on_vfio && host.group_busy(card) == Some(true) {
+        let group = card.iommu_group.unwrap_or_default();
+        return Finding::bad(
+            ID,
+            "its group is open, by a process of another user",
+            format!("fuser -v /dev/vfio/{group}   # as root; then end that process"),
+        );
+    }
+    Finding::good(ID, "nobody has it open through VFIO")
+}
+
+pub(super) fn reset_methods(card: &PciCard) -> Finding {
+    const ID: &str = "reset_methods";
+    let detail = if card.reset_methods.is_empty() {
+        "none: VFIO opens and closes the card without a reset".to_owned()
+    } else {
+        card.reset_methods.join(", ")
+    };
+    Finding::good(ID, detail)
+}
+
+/// Root may borrow; who may open the group may work with a card that is on vfio-pci already
+/// (linux-vfio §3.12).
+pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Finding {
+    const ID: &str = "rights";
+    if root {
+        return Finding::good(ID, "root");
+    }
+    let on_vfio = card.driver.as_deref() == Some("vfio-pci");
+    let Some(group) = card.iommu_group.filter(|_| on_vfio) else {
+        return Finding::bad(
+            ID,
+            "only root can take a card from its driver",
+            format!("sudo cx3flash -d {} doctor", card.bdf),
+        );
+    };
+    // Asked without opening: an open node keeps a machine from starting.
+    let node = host.path(format!("dev/vfio/{group}"));
+    let flags = nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::W_OK;
+    match nix::unistd::access(&node, flags) {
+        Ok(()) => Finding::good(ID, format!("may open /dev/vfio/{group}")),
+        Err(errno) => Finding::bad(
+            ID,
+            format!("/dev/vfio/{group} is not ours to open: {errno}"),
+            "vfio-setup/setup   # as root; then join the group it names",
+        ),
+    }
+}

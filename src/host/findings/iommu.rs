@@ -1,0 +1,132 @@
+//! Is there an IOMMU, and if not, how to switch it on.
+
+use crate::host::{Finding, Host, sysfs};
+
+const ID: &str = "iommu";
+
+/// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
+/// (linux-vfio §3.3).
+pub(super) fn groups(host: &Host) -> Finding {
+    let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
+    if !groups.is_empty() {
+        return Finding::good(ID, format!("on, {} groups", groups.len()));
+    }
+    let cmdline = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
+    let off = cmdline
+        .split_whitespace()
+        .find(|w| matches!(*w, "intel_iommu=off" | "amd_iommu=off" | "iommu=off"));
+    if let Some(word) = off {
+        return Finding::bad(
+            ID,
+            format!("off: the kernel was started with {word}"),
+            without(host, word),
+        );
+    }
+    let cpu = sysfs::text(host.path("proc/cpuinfo")).unwrap_or_default();
+    // What the firmware tells of the IOMMU: DMAR from Intel, IVRS from AMD (ACPI tables).
+    let told = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
+    // The CPU flag `hypervisor`: a guest, whose firmware setup has no such switch.
+    if cpu.split_whitespace().any(|w| w == "hypervisor") && !told("DMAR") && !told("IVRS") {
+        return Finding::bad(
+            ID,
+            "off: this is a virtual machine without an IOMMU of its own",
+            "give it one, with the passed-through card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
+             libvirt <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>",
+        );
+    }
+    if cpu.contains("GenuineIntel") {
+        if told("DMAR") {
+            let asked = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");
+            if asked {
+                return Finding::bad(
+                    ID,
+                    "off, though the kernel was started with intel_iommu=on",
+                    "journalctl -k -g DMAR   # says why; then update the machine's firmware",
+                );
+            }
+            return Finding::bad(
+                ID,
+                "off: VT-d is there, the kernel does not use it",
+                with(host, "intel_iommu=on"),
+            );
+        }
+        return Finding::bad(
+            ID,
+            "off: the firmware tells of no VT-d (no ACPI table DMAR)",
+            format!(
+                "systemctl reboot --firmware-setup   # enable VT-d there; then: {}",
+                with(host, "intel_iommu=on")
+            ),
+        );
+    }
+    if cpu.contains("AuthenticAMD") || cpu.contains("HygonGenuine") {
+        if told("IVRS") {
+            // The driver is on by itself wherever the table is (arch: drivers/iommu/amd/init.c).
+            return Finding::bad(
+                ID,
+                "off: AMD-Vi is there, the kernel does not use it",
+                "journalctl -k -g AMD-Vi   # says why; a cloud kernel lacks the driver: apt install linux-image-amd64",
+            );
+        }
+        return Finding::bad(
+            ID,
+            "off: the firmware tells of no AMD-Vi (no ACPI table IVRS)",
+            "systemctl reboot --firmware-setup   # enable IOMMU (AMD-Vi) there",
+        );
+    }
+    Finding::bad(
+        ID,
+        "off: there is no IOMMU group",
+        "systemctl reboot --firmware-setup   # enable the IOMMU or SMMU there",
+    )
+}
+
+/// How kernel parameters are kept on this host.
+enum Loader {
+    /// Proxmox with systemd-boot.
+    Proxmox,
+    /// Fedora and relatives.
+    Grubby,
+    /// Debian and relatives.
+    Grub,
+    Unknown,
+}
+
+fn loader(host: &Host) -> Loader {
+    let has = |path: &str| host.path(path).exists();
+    if has("etc/kernel/proxmox-boot-uuids") && has("etc/kernel/cmdline") {
+        Loader::Proxmox
+    } else if has("usr/sbin/grubby") || has("usr/bin/grubby") || has("sbin/grubby") {
+        Loader::Grubby
+    } else if has("etc/default/grub") {
+        Loader::Grub
+    } else {
+        Loader::Unknown
+    }
+}
+
+fn with(host: &Host, word: &str) -> String {
+    match loader(host) {
+        Loader::Proxmox => format!(
+            "sed -i '1s/$/ {word}/' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot"
+        ),
+        Loader::Grubby => format!("grubby --update-kernel=ALL --args={word} && reboot"),
+        Loader::Grub => format!(
+            "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{word} /' /etc/default/grub && update-grub && reboot"
+        ),
+        Loader::Unknown => format!("add {word} to the kernel command line and reboot"),
+    }
+}
+
+fn without(host: &Host, word: &str) -> String {
+    match loader(host) {
+        Loader::Proxmox => format!(
+            "sed -i 's/ *\\b{word}\\b//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot"
+        ),
+        Loader::Grubby => format!("grubby --update-kernel=ALL --remove-args={word} && reboot"),
+        Loader::Grub => {
+            format!("sed -i 's/\\b{word}\\b//' /etc/default/grub && update-grub && reboot")
+        }
+        Loader::Unknown => format!("take {word} from the kernel command line and reboot"),
+    }
+}

@@ -1,0 +1,163 @@
+//! What driverctl, modprobe, Proxmox and libvirt have noted about the card (linux-vfio §7). None of it
+//! is a fault: it says who takes the card next time, and what "as found" means.
+
+use crate::host::{Bdf, Finding, Host, PciCard, sysfs};
+
+pub(super) fn check(host: &Host, card: &PciCard) -> Finding {
+    let mut notes = Vec::new();
+    notes.extend(driverctl(host, card.bdf));
+    notes.extend(modprobe(host, card.device_id));
+    notes.extend(proxmox(host, card.bdf));
+    notes.extend(libvirt(host, card.bdf));
+    let detail = if notes.is_empty() {
+        "driverctl, modprobe.d, Proxmox and libvirt have nothing about this card".to_owned()
+    } else {
+        notes.join("; ")
+    };
+    Finding::good("managers", detail)
+}
+
+fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {
+    let wanted = sysfs::text(host.path("etc/driverctl.d").join(format!("pci-{bdf}")))?;
+    Some(format!("driverctl binds it to {wanted} at every boot"))
+}
+
+/// `options vfio-pci ids=15b3:1003,…`
+fn modprobe(host: &Host, device_id: u16) -> Vec<String> {
+    let id = format!("15b3:{device_id:04x}");
+    let mut notes = Vec::new();
+    for dir in ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"] {
+        let dir = host.path(dir);
+        for name in sysfs::names(&dir) {
+            if !name.ends_with(".conf") {
+                continue;
+            }
+            let takes = sysfs::lines(dir.join(&name)).iter().any(|line| {
+                let mut words = line.split_whitespace();
+                words.next() == Some("options")
+                    && words
+                        .next()
+                        .is_some_and(|m| m.replace('-', "_") == "vfio_pci")
+                    && words
+                        .filter_map(|w| w.strip_prefix("ids="))
+                        .flat_map(|ids| ids.split(','))
+                        // Subsystem ids and class may follow.
+                        .any(|one| {
+                            let one = one.trim_matches('"').to_ascii_lowercase();
+                            one == id || one.starts_with(&format!("{id}:"))
+                        })
+            });
+            if takes {
+                notes.push(format!("{name} gives every {id} to vfio-pci at boot"));
+            }
+        }
+    }
+    notes
+}
+
+/// `hostpci0: 0000:05:00.0,pcie=1` or `hostpci0: mapping=NAME`, resolved in `mapping/pci.cfg`.
+fn proxmox(host: &Host, bdf: Bdf) -> Vec<String> {
+    let mappings = mappings(host, bdf);
+    let dir = host.path("etc/pve/qemu-server");
+    let mut notes = Vec::new();
+    for name in sysfs::names(&dir) {
+        let Some(vm) = name.strip_suffix(".conf") else {
+            continue;
+        };
+        // Sections in brackets are snapshots.
+        let lines = sysfs::lines(dir.join(&name));
+        let now = lines.iter().take_while(|l| !l.starts_with('['));
+        let takes = now.filter(|l| l.starts_with("hostpci")).any(|line| {
+            let value = line.split_once(':').map_or("", |(_, v)| v.trim());
+            value.split(',').any(|part| {
+                let part = part.trim();
+                let part = part.strip_prefix("host=").unwrap_or(part);
+                match part.strip_prefix("mapping=") {
+                    Some(mapping) => mappings.iter().any(|m| m == mapping),
+                    None => part.split(';').any(|address| names(address, bdf)),
+                }
+            })
+        });
+        if takes {
+            notes.push(format!("Proxmox VM {vm} takes it when it starts"));
+        }
+    }
+    notes
+}
+
+/// Names of the mappings that hold the card: a line `NAME`, then `map …,path=0000:05:00.0`.
+fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut name = String::new();
+    for line in sysfs::lines(host.path("etc/pve/mapping/pci.cfg")) {
+        if !line.starts_with(char::is_whitespace) {
+            name = line.trim().to_owned();
+            continue;
+        }
+        let mut paths = line.split([',', ' ', '\t']);
+        if paths.any(|part| {
+            part.strip_prefix("path=")
+                .is_some_and(|p| p.split(';').any(|a| names(a, bdf)))
+        }) {
+            found.push(name.clone());
+        }
+    }
+    found
+}
+
+/// Proxmox leaves out the domain, or the function to mean all of them.
+fn names(text: &str, bdf: Bdf) -> bool {
+    let whole = if text.contains('.') {
+        text.to_owned()
+    } else {
+        format!("{text}.{:x}", bdf.function)
+    };
+    whole.parse::<Bdf>() == Ok(bdf)
+}
+
+/// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its source.
+fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
+    let dir = host.path("etc/libvirt/qemu");
+    let mut notes = Vec::new();
+    for file in sysfs::names(&dir) {
+        let Some(vm) = file.strip_suffix(".xml") else {
+            continue;
+        };
+        let text = sysfs::text(dir.join(&file)).unwrap_or_default();
+        // The machine's own address of the device stands outside of `<source>`.
+        let mut rest = text.as_str();
+        let mut takes = false;
+        while let Some((_, after)) = rest.split_once("<source>") {
+            let (source, after) = after.split_once("</source>").unwrap_or((after, ""));
+            takes |= source
+                .split("<address")
+                .skip(1)
+                .any(|a| address(a) == Some(bdf));
+            rest = after;
+        }
+        if takes {
+            notes.push(format!("libvirt machine {vm} takes it when it starts"));
+        }
+    }
+    notes
+}
+
+fn address(element: &str) -> Option<Bdf> {
+    let element = element.split('>').next()?;
+    let number = |name: &str| {
+        let (_, value) = element.split_once(&format!(" {name}="))?;
+        let value = value.trim_start_matches(['\'', '"']);
+        let value = value.split(['\'', '"']).next()?;
+        u8::try_from(sysfs::hex(value)?).ok()
+    };
+    let domain = element
+        .split_once(" domain=")
+        .and_then(|(_, v)| sysfs::hex(v.get(1..)?.split(['\'', '"']).next()?))
+        .unwrap_or(0);
+    Some(Bdf {
+        domain: u32::try_from(domain).ok()?,
+        bus: number("bus")?,
+        device: number("slot")?,
+        function: number("function")?,
+    })
+}

@@ -1,0 +1,107 @@
+//! What `doctor` asks of the host. Nothing is changed by asking.
+//!
+//! Always:
+//!
+//! | id | what |
+//! |---|---|
+//! | `iommu` | the kernel has IOMMU groups |
+//! | `vfio_pci` | the driver is there |
+//! | `vfio_container` | so is the IOMMU backend of VFIO's group interface |
+//! | `lockdown` | its level and what it closes; never a fault, VFIO stays open |
+//! | `secure_boot` | on, off, or not to be found out; never a fault |
+//!
+//! With a card:
+//!
+//! | id | what |
+//! |---|---|
+//! | `card_answers` | configuration space is not all ones |
+//! | `bar0` | memory BAR of the registers |
+//! | `group_viable` | nothing else in its IOMMU group is in the way |
+//! | `driver` | who drives it now |
+//! | `holder` | who has it open through VFIO |
+//! | `managers` | what the host's configuration says about this card |
+//! | `reset_methods` | how the kernel can reset it; never a fault |
+//! | `rights` | may we borrow or open it (only on the machine itself) |
+
+mod card;
+mod iommu;
+mod managers;
+mod modules;
+
+use super::{Finding, Host, Lockdown, PciCard};
+
+impl Host {
+    /// Looks at the host, and at `card` as the host sees it, in a fixed order. The ids are in the
+    /// table of this module.
+    #[must_use]
+    pub fn findings(&self, card: Option<&PciCard>) -> Vec<Finding> {
+        let mut findings = vec![
+            iommu::groups(self),
+            modules::vfio_pci(self),
+            modules::container(self),
+            lockdown(self.lockdown()),
+            secure_boot(self.secure_boot()),
+        ];
+        if let Some(card) = card {
+            findings.extend([
+                card::answers(self, card),
+                card::bar0(card),
+                card::group_viable(self, card),
+                card::driver(card),
+                card::holder(self, card),
+                managers::check(self, card),
+                card::reset_methods(card),
+            ]);
+            if self.is_system() {
+                let root = nix::unistd::geteuid().is_root();
+                findings.push(card::rights(self, card, root));
+            }
+        }
+        findings
+    }
+}
+
+fn lockdown(level: Lockdown) -> Finding {
+    let detail = match level {
+        Lockdown::Absent => "the kernel has no lockdown, or securityfs is not mounted".to_owned(),
+        Lockdown::None => "none".to_owned(),
+        Lockdown::Integrity | Lockdown::Confidentiality => format!(
+            "{level}: closed are {}; VFIO is open",
+            level.closes().join(", ")
+        ),
+    };
+    Finding::good("lockdown", detail)
+}
+
+fn secure_boot(on: Option<bool>) -> Finding {
+    let detail = match on {
+        Some(true) => "on: out-of-tree modules such as mstflint_access need an enrolled signature",
+        Some(false) => "off",
+        None => "not found out: the firmware's variables cannot be read",
+    };
+    Finding::good("secure_boot", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::card::rights;
+    use crate::host::tests::fake::{CARD, FakeHost};
+
+    #[test]
+    fn rights_are_roots_or_those_of_the_group_node() {
+        let fake = FakeHost::new();
+        fake.ethernet_card();
+        assert!(rights(&fake.host(), &fake.card(), true).ok);
+        // On mlx4_core nobody else will do, whatever the node's mode.
+        fake.write("/dev/vfio/17", "");
+        let bound = rights(&fake.host(), &fake.card(), false);
+        assert_eq!(
+            bound.fix.as_deref(),
+            Some("sudo cx3flash -d 0000:05:00.0 doctor")
+        );
+        fake.driver(CARD, Some("vfio-pci"));
+        assert!(rights(&fake.host(), &fake.card(), false).ok);
+        fake.remove("/dev/vfio/17");
+        assert!(!rights(&fake.host(), &fake.card(), false).ok);
+    }
+}

@@ -1,0 +1,117 @@
+//! Kernel modules of VFIO: loaded, built in, loadable, or missing.
+
+use crate::host::{Finding, Host, sysfs};
+
+/// Where a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Module {
+    Loaded,
+    BuiltIn,
+    Loadable,
+    Missing,
+}
+
+impl Module {
+    fn ready(self) -> bool {
+        matches!(self, Self::Loaded | Self::BuiltIn)
+    }
+}
+
+/// Module names use `-` and `_` alike.
+fn module(host: &Host, name: &str) -> Module {
+    let plain = name.replace('-', "_");
+    let matches = |line: &String| {
+        // `kernel/drivers/vfio/pci/vfio-pci.ko.xz: …`
+        let path = line.split(':').next().unwrap_or_default();
+        let file = path.rsplit('/').next().unwrap_or_default();
+        file.split('.').next().unwrap_or_default().replace('-', "_") == plain
+    };
+    let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
+    let listed = |list: &str| {
+        ["lib/modules", "usr/lib/modules"].iter().any(|dir| {
+            let file = host.path(dir).join(&release).join(list);
+            sysfs::is_name(&release) && sysfs::lines(file).iter().any(matches)
+        })
+    };
+    // A built-in module is below /sys/module too when it has parameters: ask the list first.
+    if listed("modules.builtin") {
+        Module::BuiltIn
+    } else if host.path("sys/module").join(&plain).exists() {
+        Module::Loaded
+    } else if listed("modules.dep") {
+        Module::Loadable
+    } else {
+        Module::Missing
+    }
+}
+
+/// The driver a card is borrowed with.
+pub(super) fn vfio_pci(host: &Host) -> Finding {
+    const ID: &str = "vfio_pci";
+    if host.driver("vfio-pci").exists() {
+        return Finding::good(ID, "vfio-pci is loaded");
+    }
+    match module(host, "vfio-pci") {
+        Module::Loaded | Module::BuiltIn => Finding::bad(
+            ID,
+            "vfio_pci is loaded but has registered no PCI driver",
+            "journalctl -k -g vfio",
+        ),
+        // The lease loads the driver it binds to.
+        Module::Loadable => Finding::good(
+            ID,
+            "vfio-pci is a module; it is loaded when a card is borrowed",
+        ),
+        Module::Missing => missing(host, ID, "vfio-pci", "CONFIG_VFIO_PCI"),
+    }
+}
+
+/// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs (linux-vfio §3.2).
+pub(super) fn container(host: &Host) -> Finding {
+    const ID: &str = "vfio_container";
+    let node = host.path("dev/vfio/vfio").exists();
+    let type1 = module(host, "vfio_iommu_type1");
+    match (node, type1) {
+        (true, t) if t.ready() => Finding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
+        // A soft dependency of vfio-pci (linux-vfio §3.1): comes with it.
+        (_, Module::Loadable) if !host.driver("vfio-pci").exists() => {
+            Finding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
+        }
+        (_, Module::Loadable) => Finding::bad(
+            ID,
+            "vfio_iommu_type1 is not loaded; the module is there",
+            "modprobe vfio_iommu_type1",
+        ),
+        (_, Module::Missing) => missing(
+            host,
+            ID,
+            "vfio_iommu_type1",
+            "CONFIG_VFIO_CONTAINER and CONFIG_VFIO_IOMMU_TYPE1",
+        ),
+        (false, _) if module(host, "vfio").ready() && host.path("dev/iommu").exists() => {
+            Finding::bad(
+                ID,
+                "no /dev/vfio/vfio: this kernel has iommufd only",
+                "boot a kernel with CONFIG_VFIO_CONTAINER, or build with --features cdev",
+            )
+        }
+        (false, _) => Finding::bad(ID, "no /dev/vfio/vfio", "modprobe vfio"),
+        // `ready` covers the rest.
+        (true, _) => Finding::good(ID, "/dev/vfio/vfio"),
+    }
+}
+
+fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> Finding {
+    let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
+    // Debian's and Ubuntu's kernels for clouds leave drivers out.
+    let fix = if release.contains("-cloud") {
+        "apt install linux-image-amd64 && reboot".to_owned()
+    } else if host.path("etc/debian_version").exists() {
+        format!("apt install --reinstall linux-image-{release}   # or boot a kernel with {option}")
+    } else if host.path("etc/fedora-release").exists() {
+        format!("dnf install kernel-modules-{release}   # or boot a kernel with {option}")
+    } else {
+        format!("boot a kernel with {option}")
+    };
+    Finding::bad(id, format!("kernel {release} has no {name}"), fix)
+}

@@ -1,0 +1,127 @@
+//! Who has a card open through VFIO: mostly a virtual machine.
+
+use super::process::OpenFile;
+use super::{Bdf, Host, PciCard, sysfs};
+use serde::Serialize;
+use std::fmt;
+
+/// A process that has a card, or its IOMMU group, open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// Name of the program.
+    pub name: String,
+    /// Name of the virtual machine, when the arguments tell one.
+    pub vm: Option<String>,
+    /// What it has open: a node below `/dev/vfio`, or the function itself.
+    pub node: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(vm) = &self.vm {
+            write!(f, "VM {vm}: ")?;
+        }
+        write!(f, "{} (pid {}) has {} open", self.name, self.pid, self.node)
+    }
+}
+
+impl Host {
+    /// Who has the card's group, or a device of it, open through VFIO. Only root sees the open files
+    /// of other users; for everybody else this may be `None` while [`group_busy`](Self::group_busy)
+    /// is true. We ourselves do not count.
+    #[must_use]
+    pub fn holder(&self, card: &PciCard) -> Option<Holder> {
+        self.holder_among(card, &self.open_files())
+    }
+
+    pub(super) fn holder_among(&self, card: &PciCard, files: &[OpenFile]) -> Option<Holder> {
+        let functions: Vec<Bdf> = std::iter::once(card.bdf)
+            .chain(card.siblings.iter().map(|s| s.bdf))
+            .collect();
+        let nodes = self.vfio_nodes(card.iommu_group, &functions);
+        files.iter().find_map(|file| {
+            let node = if nodes.contains(&file.target) {
+                file.target.clone()
+            } else if file.target.starts_with("anon_inode:[vfio-device") {
+                let function = self.vfio_function(file)?;
+                functions
+                    .iter()
+                    .find(|b| b.to_string() == function)?
+                    .to_string()
+            } else {
+                return None;
+            };
+            let arguments = self.arguments(file.pid);
+            Some(Holder {
+                pid: file.pid,
+                name: self
+                    .process_name(file.pid)
+                    .unwrap_or_else(|| "a process".to_owned()),
+                vm: vm_name(&arguments),
+                node,
+            })
+        })
+    }
+
+    /// Is the card's group open elsewhere? Asked by opening it for a moment, which does not touch the
+    /// card (linux-vfio §7.1, §10). `None`: there is no group node, or it is not ours to open.
+    #[must_use]
+    pub fn group_busy(&self, card: &PciCard) -> Option<bool> {
+        let name = format!("/dev/vfio/{}", card.iommu_group?);
+        let own = self.own_pid().map(|pid| self.open_files_of(pid));
+        if own.into_iter().flatten().any(|f| f.target == name) {
+            return Some(false);
+        }
+        let node = self.path(&name);
+        let opened = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(node);
+        match opened {
+            Ok(_) => Some(false),
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Some(true),
+            Err(_) => None,
+        }
+    }
+
+    /// Nodes that give access to these functions (linux-vfio §3.2, §3.4, §3.9).
+    fn vfio_nodes(&self, group: Option<u32>, functions: &[Bdf]) -> Vec<String> {
+        let mut nodes = Vec::new();
+        if let Some(group) = group {
+            nodes.push(format!("/dev/vfio/{group}"));
+            nodes.push(format!("/dev/vfio/noiommu-{group}"));
+        }
+        for bdf in functions {
+            for name in sysfs::names(self.device(*bdf).join("vfio-dev")) {
+                nodes.push(format!("/dev/vfio/devices/{name}"));
+            }
+        }
+        nodes
+    }
+}
+
+/// Name of a QEMU machine: `-name guest=NAME,…` (libvirt), `-name NAME`, `-id VMID` (Proxmox).
+fn vm_name(arguments: &[String]) -> Option<String> {
+    let after = |option: &str| {
+        let at = arguments
+            .iter()
+            .position(|a| a.trim_start_matches('-') == option && a.starts_with('-'))?;
+        arguments.get(at + 1)
+    };
+    let name = after("name").and_then(|value| {
+        let mut parts = value.split(',');
+        let guest = value
+            .split(',')
+            .find_map(|part| part.strip_prefix("guest="))
+            .or_else(|| parts.next().filter(|first| !first.contains('=')));
+        guest.map(str::to_owned)
+    });
+    let id = after("id").filter(|id| id.bytes().all(|b| b.is_ascii_digit()));
+    match (id, name) {
+        (Some(id), Some(name)) => Some(format!("{id} ({name})")),
+        (Some(id), None) => Some(id.clone()),
+        (None, name) => name,
+    }
+}

@@ -1,0 +1,198 @@
+//! Storage reached through the card, and storage this host serves through it.
+
+use super::{InUse, Look, UseId, Way, found, mounts};
+use crate::host::sysfs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
+    let mut storage = Storage {
+        look,
+        uses: Vec::new(),
+        servers: BTreeSet::new(),
+    };
+    storage.mounts();
+    storage.iscsi();
+    storage.nvme();
+    storage.rbd();
+    storage.srp();
+    storage.drbd();
+    storage.connections();
+    storage.uses
+}
+
+struct Storage<'a> {
+    look: &'a Look<'a>,
+    uses: Vec<InUse>,
+    /// Servers already named: their connections need no second mention.
+    servers: BTreeSet<IpAddr>,
+}
+
+impl Storage<'_> {
+    fn add(&mut self, detail: String) {
+        self.uses.push(found(UseId::Storage, detail));
+    }
+
+    /// Names `what` when its server is reached through the card.
+    fn reached(&mut self, what: &str, server: IpAddr) {
+        if let Way::Through(dev) = self.look.way(server) {
+            self.servers.insert(server);
+            let place = self.look.ports.place(&dev);
+            self.add(format!("{what} from {server} through {place}"));
+        }
+    }
+
+    fn mounts(&mut self) {
+        for mount in mounts::read(self.look) {
+            let what = format!("{} ({}) is mounted", mount.at, mount.kind);
+            if mount.servers.is_empty() && self.look.carries_any() {
+                self.add(format!(
+                    "{what} from {}; its server cannot be told, and the card carries IP traffic",
+                    mount.source
+                ));
+            }
+            for server in mount.servers {
+                self.reached(&what, server);
+            }
+        }
+    }
+
+    fn iscsi(&mut self) {
+        let dir = self.look.host.path("sys/class/iscsi_connection");
+        for name in sysfs::names(&dir) {
+            let address = sysfs::text(dir.join(&name).join("address"))
+                .or_else(|| sysfs::text(dir.join(&name).join("persistent_address")));
+            if let Some(server) = address.and_then(|a| a.parse().ok()) {
+                self.reached(&format!("iSCSI {name}: disks"), server);
+            }
+        }
+        let dir = self.look.host.path("sys/class/iscsi_host");
+        for name in sysfs::names(&dir) {
+            let netdev = sysfs::text(dir.join(&name).join("netdev")).unwrap_or_default();
+            if self.look.ports.carries(&netdev) {
+                let place = self.look.ports.place(&netdev);
+                self.add(format!("iSCSI host {name} uses {place}"));
+            }
+        }
+    }
+
+    fn nvme(&mut self) {
+        let dir = self.look.host.path("sys/class/nvme");
+        for name in sysfs::names(&dir) {
+            let text = |file| sysfs::text(dir.join(&name).join(file)).unwrap_or_default();
+            let transport = text("transport");
+            if !matches!(transport.as_str(), "tcp" | "rdma") {
+                continue;
+            }
+            // `traddr=10.0.0.1,trsvcid=4420,…`
+            let address = text("address");
+            let server = address.split(',').find_map(|p| p.strip_prefix("traddr="));
+            if let Some(server) = server.and_then(|s| s.parse().ok()) {
+                self.reached(&format!("NVMe over {transport} {name}: disks"), server);
+            }
+        }
+    }
+
+    fn rbd(&mut self) {
+        let dir = self.look.host.path("sys/bus/rbd/devices");
+        for name in sysfs::names(&dir) {
+            // `10.0.0.5:0/1234567`: our own end.
+            let address = sysfs::text(dir.join(&name).join("client_addr")).unwrap_or_default();
+            let own = address.rsplit_once(':').map_or("", |(ip, _)| ip);
+            let own = own.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+            if let Some(place) = own.and_then(|ip| self.place_of(ip)) {
+                self.add(format!("RBD device {name} is mapped through {place}"));
+            }
+        }
+    }
+
+    fn srp(&mut self) {
+        let dir = self.look.host.path("sys/class/scsi_host");
+        for name in sysfs::names(&dir) {
+            let device = sysfs::text(dir.join(&name).join("local_ib_device")).unwrap_or_default();
+            if self.look.card.rdma.contains(&device) {
+                self.add(format!("SCSI {name} reaches SRP disks through {device}"));
+            }
+        }
+    }
+
+    /// DRBD keeps its peers in the kernel; what its configuration says of our own address is enough.
+    fn drbd(&mut self) {
+        let host = self.look.host;
+        if !host.path("proc/drbd").exists() {
+            return;
+        }
+        let dir = host.path("etc/drbd.d");
+        let files = sysfs::names(&dir).into_iter().map(|n| dir.join(n));
+        for file in files.chain([host.path("etc/drbd.conf")]) {
+            let text = sysfs::text(&file).unwrap_or_default();
+            let mut words = text.split_whitespace();
+            while let Some(word) = words.next() {
+                if word != "address" {
+                    continue;
+                }
+                // `address 10.0.0.5:7789;` or `address ipv6 [fd00::5]:7789;`
+                let next = words.next().unwrap_or_default();
+                let address = match next {
+                    "ipv4" | "ipv6" => words.next().unwrap_or_default(),
+                    other => other,
+                };
+                let address = address.trim_end_matches(';');
+                let ip = address.parse().ok().map(|a: std::net::SocketAddr| a.ip());
+                if let Some(place) = ip.and_then(|ip| self.place_of(ip)) {
+                    self.add(format!("DRBD replicates from {address} on {place}"));
+                }
+            }
+        }
+    }
+
+    /// Connections of storage protocols with an address of ours that goes down with the card: what the
+    /// other checks have no name for, and what this host serves to others.
+    fn connections(&mut self) {
+        let mut counts: BTreeMap<(&str, String), (usize, String)> = BTreeMap::new();
+        for socket in &self.look.sockets {
+            let (own, peer) = (socket.local, socket.peer);
+            let service = service(own.port()).or_else(|| service(peer.port()));
+            let (Some(service), Some(place)) = (service, self.place_of(own.ip())) else {
+                continue;
+            };
+            if self.servers.contains(&peer.ip()) {
+                continue;
+            }
+            let entry = counts
+                .entry((service, place))
+                .or_insert_with(|| (0, format!("{own} and {peer}")));
+            entry.0 += 1;
+        }
+        for ((service, place), (count, first)) in counts {
+            self.add(format!(
+                "{service} connections through {place}: {count}, the first between {first}"
+            ));
+        }
+    }
+
+    /// The netdev with this address, when it goes down with the card.
+    fn place_of(&self, ip: IpAddr) -> Option<String> {
+        let mut here = self.look.addresses.iter().filter(|a| a.ip == ip);
+        let address = here.find(|a| self.look.ports.carries(&a.dev))?;
+        Some(self.look.ports.place(&address.dev))
+    }
+}
+
+/// Storage protocols by their registered or customary TCP ports.
+fn service(port: u16) -> Option<&'static str> {
+    Some(match port {
+        445 => "SMB",
+        988 => "Lustre",
+        1191 => "GPFS",
+        2049 => "NFS",
+        3260 => "iSCSI",
+        3300 | 6789 => "Ceph monitor",
+        4420 => "NVMe/TCP",
+        6800..=7568 => "Ceph",
+        7788..=7799 => "DRBD",
+        10809 => "NBD",
+        24007 => "GlusterFS",
+        _ => return None,
+    })
+}

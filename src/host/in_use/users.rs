@@ -1,0 +1,207 @@
+//! Who else uses the card: RDMA programs, virtual functions, virtual machines, siblings.
+
+use super::{InUse, Look, UseId, found};
+use crate::host::{Bdf, Host, sysfs};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
+    let mut uses = rdma(look);
+    uses.extend(vfs(look));
+    uses.extend(machines(look));
+    uses.extend(siblings(look));
+    uses
+}
+
+/// Character devices of user RDMA, the subnet manager and the clock.
+fn rdma(look: &Look<'_>) -> Vec<InUse> {
+    let mut nodes: Vec<String> = Vec::new();
+    for bdf in &look.devices {
+        let dir = look.host.device(*bdf);
+        for class in ["infiniband_verbs", "infiniband_mad"] {
+            let names = sysfs::names(dir.join(class));
+            nodes.extend(names.iter().map(|n| format!("/dev/infiniband/{n}")));
+        }
+        let clocks = sysfs::names(dir.join("ptp"));
+        nodes.extend(clocks.iter().map(|n| format!("/dev/{n}")));
+    }
+    let has_rdma = !look.card.rdma.is_empty();
+    let mut by_process: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for file in &look.files {
+        let ours = nodes.contains(&file.target);
+        // The connection manager is of no device; who has verbs of another card open means that one.
+        let verbs = |f: &&super::OpenFile| {
+            f.pid == file.pid && f.target.starts_with("/dev/infiniband/uverbs")
+        };
+        let manager = has_rdma
+            && file.target == "/dev/infiniband/rdma_cm"
+            && !look.files.iter().any(|f| verbs(&f));
+        if ours || manager {
+            let list = by_process.entry(file.pid).or_default();
+            if !list.contains(&file.target) {
+                list.push(file.target.clone());
+            }
+        }
+    }
+    by_process
+        .into_iter()
+        .map(|(pid, nodes)| {
+            let name = look.host.process_name(pid).unwrap_or_default();
+            found(
+                UseId::Rdma,
+                format!("{name} (pid {pid}) has {} open", nodes.join(", ")),
+            )
+        })
+        .collect()
+}
+
+fn vfs(look: &Look<'_>) -> Option<InUse> {
+    let vfs = &look.card.vfs;
+    if vfs.is_empty() {
+        return None;
+    }
+    let list: Vec<String> = vfs
+        .iter()
+        .map(|vf| {
+            let driver = sysfs::link(look.host.device(*vf).join("driver"));
+            format!("{vf} ({})", driver.as_deref().unwrap_or("no driver"))
+        })
+        .collect();
+    Some(found(
+        UseId::Vfs,
+        format!("{} virtual functions: {}", vfs.len(), list.join(", ")),
+    ))
+}
+
+/// The card or one of its virtual functions in a machine.
+fn machines(look: &Look<'_>) -> Vec<InUse> {
+    let mut uses = Vec::new();
+    let functions = std::iter::once(look.card.bdf).chain(look.card.vfs.iter().copied());
+    for bdf in functions {
+        let fresh;
+        let card = if bdf == look.card.bdf {
+            look.card
+        } else if let Ok(vf) = look.host.card(bdf) {
+            fresh = vf;
+            &fresh
+        } else {
+            continue;
+        };
+        let on_vfio = card
+            .driver
+            .as_deref()
+            .is_some_and(|d| d.replace('-', "_").ends_with("vfio_pci"));
+        let detail = if let Some(holder) = look.host.holder_among(card, &look.files) {
+            Some(format!("{bdf}: {holder}"))
+        } else if let Some(reserved) = reserved(look.host, bdf) {
+            Some(reserved)
+        } else if on_vfio && look.host.group_busy(card) == Some(true) {
+            Some(format!(
+                "{bdf}: its group is open, by a process that cannot be seen"
+            ))
+        } else {
+            None
+        };
+        uses.extend(detail.map(|d| found(UseId::HeldByVm, d)));
+    }
+    uses
+}
+
+/// Proxmox notes which machine gets which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH` while the
+/// machine starts (linux-vfio §7.1).
+fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
+    let lines = sysfs::lines(host.path("run/qemu-server/pci-id-reservations"));
+    lines.iter().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [at, vm, since, ..] = words.as_slice() else {
+            return None;
+        };
+        if at.parse::<Bdf>().ok()? != bdf {
+            return None;
+        }
+        if let Some(until) = since.strip_prefix("time:") {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+            // Taken for the end of the start's time limit (INFERRED from the self-cleaning file).
+            let starting = until.parse::<u64>().is_ok_and(|until| until >= now);
+            return starting.then(|| format!("{bdf}: Proxmox VM {vm} is being started with it"));
+        }
+        let pid = since.strip_prefix("pid:")?;
+        // The file is cleaned up late; the process tells.
+        host.path("proc")
+            .join(pid)
+            .exists()
+            .then(|| format!("{bdf}: Proxmox VM {vm} (pid {pid}) has reserved it"))
+    })
+}
+
+fn siblings(look: &Look<'_>) -> Vec<InUse> {
+    let mut uses = Vec::new();
+    for sibling in look.card.siblings.iter().filter(|s| s.blocks) {
+        let what = look.host.describe(sibling.bdf);
+        let (bdf, group) = (sibling.bdf, look.card.iommu_group.unwrap_or_default());
+        uses.push(found(
+            UseId::Siblings,
+            format!("{bdf} is in IOMMU group {group} too: {what}"),
+        ));
+        let disks = disks_in_use(look.host, &look.host.device(bdf));
+        if !disks.is_empty() {
+            let disks = disks.join(", ");
+            uses.push(found(
+                UseId::SiblingDisk,
+                format!("{disks} in use behind {bdf}: {what}"),
+            ));
+        }
+    }
+    uses
+}
+
+/// Block devices below a PCI function that are mounted, swapped to, or part of something.
+fn disks_in_use(host: &Host, device: &Path) -> Vec<String> {
+    let Ok(device) = std::fs::canonicalize(device) else {
+        return Vec::new();
+    };
+    let class = host.path("sys/class/block");
+    let mut used = Vec::new();
+    for name in sysfs::names(&class) {
+        let dir = class.join(&name);
+        let Ok(real) = std::fs::canonicalize(&dir) else {
+            continue;
+        };
+        if !real.starts_with(&device) {
+            continue;
+        }
+        if let Some(how) = disk_use(host, &name, &dir) {
+            used.push(format!("{name} ({how})"));
+        }
+    }
+    used
+}
+
+fn disk_use(host: &Host, name: &str, dir: &Path) -> Option<String> {
+    let node = format!("/dev/{name}");
+    let first = |line: &String| line.split_whitespace().next() == Some(&node);
+    let mounts = sysfs::lines(host.path("proc/mounts"));
+    if let Some(line) = mounts.iter().find(|l| first(l)) {
+        return Some(line.split_whitespace().nth(1)?.to_owned());
+    }
+    if sysfs::lines(host.path("proc/swaps")).iter().any(first) {
+        return Some("swap".to_owned());
+    }
+    // LVM, md, dm-crypt, bcache.
+    let holders = sysfs::names(dir.join("holders"));
+    if !holders.is_empty() {
+        return Some(format!("part of {}", holders.join(", ")));
+    }
+    // Of a btrfs over several disks only one is in the mount table.
+    let btrfs = host.path("sys/fs/btrfs");
+    let member = |uuid: &String| btrfs.join(uuid).join("devices").join(name).exists();
+    if sysfs::names(&btrfs).iter().any(member) {
+        return Some("btrfs".to_owned());
+    }
+    // ZFS leaves no trace in sysfs; udev has read the disk's label.
+    let number = sysfs::text(dir.join("dev"))?;
+    let label = sysfs::lines(host.path(format!("run/udev/data/b{number}")));
+    let zfs = label.iter().any(|l| l == "E:ID_FS_TYPE=zfs_member");
+    (zfs && host.path("sys/module/zfs").exists()).then(|| "ZFS".to_owned())
+}

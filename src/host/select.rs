@@ -1,0 +1,118 @@
+//! A card by what a user calls it: PCI address with or without domain, netdev, RDMA device.
+
+use super::look_error::short;
+use super::{Bdf, Function, Host, LookError, PciCard, sysfs};
+
+impl Host {
+    /// The card meant by `selector`: a PCI address (`0000:05:00.0`, `05:00.0`), a netdev
+    /// (`enp5s0`), or an RDMA device (`mlx4_0`).
+    ///
+    /// Without a domain the address may lie in any, as long as only one card fits.
+    ///
+    /// # Errors
+    ///
+    /// [`LookError`], naming what there is instead. A virtual function is
+    /// [`LookError::VirtualFunction`], which names its card.
+    pub fn find(&self, selector: &str) -> Result<PciCard, LookError> {
+        let selector = selector.trim();
+        let bdf = match selector.parse::<Bdf>() {
+            Ok(bdf) => self.any_domain(selector, bdf)?,
+            Err(_) => self.by_name(selector)?,
+        };
+        let card = self.card(bdf)?;
+        if card.function == Function::Virtual {
+            let pf = sysfs::link(self.device(bdf).join("physfn")).and_then(|n| n.parse().ok());
+            return Err(LookError::VirtualFunction { bdf, pf });
+        }
+        Ok(card)
+    }
+
+    fn any_domain(&self, selector: &str, bdf: Bdf) -> Result<Bdf, LookError> {
+        let has_domain = selector.matches(':').count() == 2;
+        if has_domain {
+            return Ok(bdf);
+        }
+        let place = |b: Bdf| (b.bus, b.device, b.function);
+        let mut fits = self.cards()?;
+        fits.retain(|c| place(c.bdf) == place(bdf));
+        match fits.as_slice() {
+            [] => Ok(bdf),
+            [one] => Ok(one.bdf),
+            several => Err(LookError::Ambiguous {
+                selector: selector.to_owned(),
+                fits: several.iter().map(short).collect(),
+            }),
+        }
+    }
+
+    fn by_name(&self, selector: &str) -> Result<Bdf, LookError> {
+        let unknown = || LookError::Unknown {
+            selector: selector.to_owned(),
+            there: self.there(),
+        };
+        if !sysfs::is_name(selector) {
+            return Err(unknown());
+        }
+        let net = self.netdev(selector);
+        let rdma = self.path("sys/class/infiniband").join(selector);
+        match (net.exists(), rdma.exists()) {
+            (false, false) => Err(unknown()),
+            (true, false) => self.by_netdev(selector),
+            (false, true) => self.by_rdma(selector),
+            (true, true) => {
+                let (net, rdma) = (self.by_netdev(selector), self.by_rdma(selector));
+                match (net, rdma) {
+                    (Ok(net), Ok(rdma)) if net != rdma => Err(LookError::Ambiguous {
+                        selector: selector.to_owned(),
+                        fits: vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
+                    }),
+                    (Ok(bdf), _) | (_, Ok(bdf)) => Ok(bdf),
+                    (net, _) => net,
+                }
+            }
+        }
+    }
+
+    fn by_netdev(&self, name: &str) -> Result<Bdf, LookError> {
+        if let Some(bdf) = sysfs::owner(self.netdev(name)) {
+            return self.ours(name, bdf);
+        }
+        let ports = self
+            .lowest(name)
+            .into_iter()
+            .filter_map(|port| {
+                let bdf = sysfs::owner(self.netdev(&port))?;
+                self.card(bdf).ok().map(|card| (port, card.bdf))
+            })
+            .collect();
+        Err(LookError::VirtualNetdev {
+            name: name.to_owned(),
+            kind: self.netdev_kind(name),
+            ports,
+        })
+    }
+
+    fn by_rdma(&self, name: &str) -> Result<Bdf, LookError> {
+        match sysfs::owner(self.path("sys/class/infiniband").join(name)) {
+            Some(bdf) => self.ours(name, bdf),
+            // Soft RoCE and soft iWARP have no PCI function.
+            None => Err(LookError::NotOurs {
+                name: name.to_owned(),
+                owner: "a software RDMA device".to_owned(),
+                there: self.there(),
+            }),
+        }
+    }
+
+    /// The card at `bdf`, which `name` led to.
+    fn ours(&self, name: &str, bdf: Bdf) -> Result<Bdf, LookError> {
+        match self.card(bdf) {
+            Err(LookError::OtherDevice { what, there, .. }) => Err(LookError::NotOurs {
+                name: name.to_owned(),
+                owner: format!("{bdf}, {what}"),
+                there,
+            }),
+            other => other.map(|card| card.bdf),
+        }
+    }
+}

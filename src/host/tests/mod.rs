@@ -1,0 +1,9 @@
+//! Tests of the host room: hosts made of files.
+
+mod discover;
+pub(in crate::host) mod fake;
+mod findings;
+mod in_use_net;
+mod in_use_users;
+mod net;
+mod select;

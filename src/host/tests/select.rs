@@ -1,0 +1,184 @@
+//! `Host::find`: one test for each kind of selector, and for each way to miss.
+
+use super::fake::{CARD, FakeHost, bdf};
+use crate::host::LookError;
+
+const NIC: &str = "0000:02:00.0";
+
+/// The card, and an Intel NIC `eno1`.
+fn two_nics() -> FakeHost {
+    let fake = FakeHost::new();
+    fake.ethernet_card();
+    fake.pci(NIC, 0x8086, 0x1533, 0x02_00_00);
+    fake.driver(NIC, Some("igb"));
+    fake.port(NIC, "eno1", 0);
+    fake
+}
+
+#[test]
+fn by_address_netdev_and_rdma_name() {
+    let fake = two_nics();
+    for selector in [
+        "0000:05:00.0",
+        "05:00.0",
+        "00000:05:00.0",
+        " 05:00.0\n",
+        "enp5s0",
+        "enp5s0d1",
+        "mlx4_0",
+    ] {
+        let card = fake.host().find(selector).unwrap();
+        assert_eq!(card.bdf, bdf(CARD), "{selector:?}");
+    }
+}
+
+#[test]
+fn without_a_domain_any_domain_will_do_when_one_card_fits() {
+    let fake = FakeHost::new();
+    fake.pci("10000:e1:00.0", 0x15b3, 0x1003, 0x02_00_00);
+    assert_eq!(
+        fake.host().find("e1:00.0").unwrap().bdf,
+        bdf("10000:e1:00.0")
+    );
+    assert!(matches!(
+        fake.host().find("0000:e1:00.0"),
+        Err(LookError::NoDevice { .. })
+    ));
+    fake.pci("0001:e1:00.0", 0x15b3, 0x1007, 0x02_00_00);
+    let error = fake.host().find("e1:00.0").unwrap_err();
+    assert!(matches!(error, LookError::Ambiguous { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("0001:e1:00.0") && text.contains("10000:e1:00.0"),
+        "{text}"
+    );
+    assert_eq!(
+        fake.host().find("0001:e1:00.0").unwrap().bdf,
+        bdf("0001:e1:00.0")
+    );
+}
+
+#[test]
+fn nothing_there_lists_what_there_is() {
+    let fake = two_nics();
+    for selector in ["07:00.0", "eth7", "mlx4_9"] {
+        let text = fake.host().find(selector).unwrap_err().to_string();
+        assert!(
+            text.contains("0000:05:00.0 (enp5s0, enp5s0d1, mlx4_0)"),
+            "{text}"
+        );
+    }
+    let text = FakeHost::new().host().find("07:00.0").unwrap_err();
+    assert!(text.to_string().contains("no ConnectX-3"), "{text}");
+}
+
+#[test]
+fn another_device_says_what_it_is() {
+    let fake = two_nics();
+    let error = fake.host().find("02:00.0").unwrap_err();
+    assert!(matches!(error, LookError::OtherDevice { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("an Ethernet controller [8086:1533], driver igb"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_virtual_function_names_its_card() {
+    let fake = two_nics();
+    fake.vf(CARD, 0, "0000:05:00.1", Some("mlx4_core"));
+    fake.port("0000:05:00.1", "enp5s0v0", 0);
+    for selector in ["05:00.1", "0000:05:00.1", "enp5s0v0"] {
+        let error = fake.host().find(selector).unwrap_err();
+        assert!(
+            matches!(error, LookError::VirtualFunction { pf: Some(pf), .. } if pf == bdf(CARD)),
+            "{selector}: {error}"
+        );
+    }
+    // In a guest only the virtual function is seen.
+    fake.remove(&format!("{}/physfn", fake.device("0000:05:00.1")));
+    let error = fake.host().find("05:00.1").unwrap_err();
+    assert!(matches!(error, LookError::VirtualFunction { pf: None, .. }));
+}
+
+#[test]
+fn netdevs_of_other_hardware_and_without_hardware() {
+    let fake = two_nics();
+    let text = fake.host().find("eno1").unwrap_err().to_string();
+    assert!(text.contains("eno1 belongs to 0000:02:00.0"), "{text}");
+
+    fake.virtual_netdev("enp5s0.10", "vlan");
+    fake.stack("enp5s0.10", "enp5s0");
+    let text = fake.host().find("enp5s0.10").unwrap_err().to_string();
+    assert!(
+        text.contains("a VLAN") && text.contains("enp5s0 of card 0000:05:00.0"),
+        "{text}"
+    );
+
+    // Bridge over a bond over one of our ports and one of theirs.
+    fake.bond("bond0", &["enp5s0d1", "eno1"]);
+    fake.bridge("vmbr0", &["bond0"]);
+    match fake.host().find("vmbr0").unwrap_err() {
+        LookError::VirtualNetdev { kind, ports, .. } => {
+            assert_eq!(kind, "bridge");
+            assert_eq!(ports, [("enp5s0d1".to_owned(), bdf(CARD))]);
+        }
+        other => panic!("{other}"),
+    }
+
+    fake.virtual_netdev("dummy0", "");
+    let text = fake.host().find("dummy0").unwrap_err().to_string();
+    assert!(text.contains("no ConnectX-3 lies below it"), "{text}");
+    // Two netdevs that claim to lie on each other.
+    fake.virtual_netdev("a", "");
+    fake.virtual_netdev("b", "");
+    fake.stack("a", "b");
+    fake.stack("b", "a");
+    assert!(fake.host().find("a").is_err());
+}
+
+#[test]
+fn rdma_devices_of_others() {
+    let fake = two_nics();
+    fake.pci("0000:03:00.0", 0x15b3, 0x1013, 0x02_00_00);
+    fake.rdma("0000:03:00.0", "mlx5_0");
+    let text = fake.host().find("mlx5_0").unwrap_err().to_string();
+    assert!(text.contains("mlx5_0 belongs to 0000:03:00.0"), "{text}");
+    fake.mkdir("/sys/devices/virtual/infiniband/rxe0");
+    fake.link(
+        "/sys/class/infiniband/rxe0",
+        "/sys/devices/virtual/infiniband/rxe0",
+    );
+    let text = fake.host().find("rxe0").unwrap_err().to_string();
+    assert!(text.contains("software RDMA"), "{text}");
+}
+
+#[test]
+fn a_name_of_two_cards_is_ambiguous_and_of_one_is_not() {
+    let fake = two_nics();
+    fake.pci("0000:06:00.0", 0x15b3, 0x1007, 0x02_00_00);
+    // Somebody renamed the netdev of the second card.
+    fake.port("0000:06:00.0", "mlx4_0", 0);
+    let error = fake.host().find("mlx4_0").unwrap_err();
+    assert!(matches!(error, LookError::Ambiguous { .. }), "{error}");
+
+    let fake = two_nics();
+    fake.port(CARD, "mlx4_0", 0);
+    assert_eq!(fake.host().find("mlx4_0").unwrap().bdf, bdf(CARD));
+    // A netdev of another device with the RDMA name of the card: the card is meant.
+    let fake = two_nics();
+    fake.port(NIC, "mlx4_0", 0);
+    assert_eq!(fake.host().find("mlx4_0").unwrap().bdf, bdf(CARD));
+}
+
+#[test]
+fn names_that_are_none() {
+    let fake = two_nics();
+    for selector in ["", ".", "..", "../net/enp5s0", "a\0b", "enp5s0/", "sim:x"] {
+        assert!(
+            matches!(fake.host().find(selector), Err(LookError::Unknown { .. })),
+            "{selector:?}"
+        );
+    }
+}
