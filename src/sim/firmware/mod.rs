@@ -12,8 +12,6 @@ mod events;
 mod groups;
 mod icm;
 mod opcode;
-#[cfg(test)]
-mod tests;
 
 use super::SimCard;
 use super::served::Named;
