@@ -3,6 +3,7 @@
 use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
 use super::args_sim::SimCommand;
 use super::exit;
+use crate::host::{BarAccess, UseId};
 use crate::image::{Guid, Mac};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -15,7 +16,9 @@ use std::path::PathBuf;
     about = "Flash Mellanox ConnectX-3 firmware from Linux userspace, safely",
     long_about = "Flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards: backs up first, verifies the whole \
                   body before it becomes bootable, keeps the card's GUIDs, MACs and VSD.\n\n\
-                  This version works on simulated cards (sim:FILE). Run `cx3flash demo` to see the whole job.",
+                  A real card is borrowed from its driver through VFIO and given back at the end: its \
+                  network is gone meanwhile. `cx3flash doctor` says whether the host is ready; \
+                  `cx3flash demo` shows the whole job on a simulated card.",
     after_help = "Results go to stdout, everything else to stderr. Exit codes: `cx3flash --help`.",
     after_long_help = exit_help(),
     disable_help_subcommand = true,
@@ -23,7 +26,7 @@ use std::path::PathBuf;
     max_term_width = 100
 )]
 pub struct Cli {
-    /// The card: `sim:FILE`
+    /// The card: PCI address, network or RDMA device name, or `sim:FILE`
     #[arg(
         short = 'd',
         long = "device",
@@ -41,6 +44,12 @@ pub struct Cli {
     /// Show on stderr what is done at the card; twice: every register access
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Borrow the card although it is in use this way (ids: see `doctor`); once for each use
+    #[arg(long, value_name = "ID", global = true)]
+    pub allow: Vec<UseId>,
+    /// Way to a real card's registers [default: the best that answers]
+    #[arg(long, value_name = "WAY", global = true)]
+    pub bar_access: Option<BarAccess>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -87,6 +96,12 @@ pub enum Command {
     Flash(FlashCommand),
     /// Free a stale flash semaphore, after proof that nobody uses it
     Unlock(ConfirmArgs),
+    /// Cards that were borrowed and not given back; putting the host back
+    #[command(subcommand, arg_required_else_help = true)]
+    Host(HostCommand),
+    /// Write one attribute of sysfs; a helper of this program's own
+    #[command(name = "__host-write", hide = true)]
+    HostWrite(HostWriteArgs),
     /// Make and look into simulated cards and test images
     #[command(subcommand, arg_required_else_help = true)]
     Sim(SimCommand),
@@ -96,6 +111,22 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// The manual page(s) in roff
     Man(ManArgs),
+}
+
+/// `host …`
+#[derive(Subcommand, Debug)]
+pub enum HostCommand {
+    /// What the journals say
+    Status,
+    /// Put the host back after a process that could not do it itself; may be run any number of times
+    Restore,
+}
+
+/// `__host-write`
+#[derive(Args, Debug)]
+pub struct HostWriteArgs {
+    /// Path below /sys; the value comes on stdin
+    pub attribute: PathBuf,
 }
 
 /// `query`

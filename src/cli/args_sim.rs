@@ -30,6 +30,8 @@ pub enum SimCommand {
     },
     /// Make a valid image for tests
     Image(ImageArgs),
+    /// Show a card to a virtual machine over vfio-user (QEMU 11: vfio-user-pci)
+    Serve(ServeArgs),
 }
 
 /// Shapes of images.
@@ -78,6 +80,48 @@ pub struct CreateArgs {
     #[arg(long)]
     pub secure_host: bool,
 }
+
+/// `sim serve`
+#[derive(Args, Debug)]
+#[command(after_help = CONTROL_HELP)]
+pub struct ServeArgs {
+    /// Card file
+    pub file: PathBuf,
+    /// Unix socket to make for the virtual machine
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// Unix socket to make for orders, one a line
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// How time runs while the flash is busy
+    #[arg(long, value_name = "PACE", default_value = "fast")]
+    pub time: Time,
+}
+
+/// `--time`
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Each poll of the status register ends a third of the waiting
+    Fast,
+    /// Erases and programs take their time
+    Wall,
+}
+
+const CONTROL_HELP: &str = "\
+The control socket takes one order a line and answers each with `ok`, `ok JSON` or `error WHY`:
+  fault JSON           inject a fault, as `sim fault` takes it
+  power-cycle          power off and on
+  info                 everything about the card and its host side, as JSON
+  silent on|off        all registers read all ones, writes are lost
+  firmware dead|alive  the driver's commands are never answered, or are again
+  hold-at-mutation N   at operation N say `at N` and leave that access unanswered
+                       until `release`, 3.5 s at most; 0 = never
+  release              answer it
+  forget               counters and misuse start at zero
+  quit                 end
+
+Virtual machine, after the options for shared memory and a virtual IOMMU with caching-mode=on:
+  -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}}'";
 
 /// `sim image`
 #[derive(Args, Debug)]

@@ -64,9 +64,7 @@ impl Exit {
             Self::NotReady => "host not ready, or the card is held by another program",
             Self::FailedBoots => "failed after erase began; the card still boots",
             Self::NeedsRecover => "failed; the card needs `recover`",
-            Self::HostNotRestored => {
-                "flashed, but the host could not be put back (never on simulated cards)"
-            }
+            Self::HostNotRestored => "the host could not be put back: run `cx3flash host restore`",
             Self::Usage => "wrong arguments",
             Self::Interrupted => "interrupted before the first erase",
         }

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::hints::{self, Code, Facts};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, Phase, Stopped};
+use crate::host::{HostError, LeaseError, LookError};
 use crate::image::{ImageError, PatchError};
 use crate::job::{ExitClass, JobError};
 use crate::plan::{CheckId, PlanReport};
@@ -23,6 +24,7 @@ pub(super) fn exit(class: ExitClass) -> Exit {
         ExitClass::NotReady => Exit::NotReady,
         ExitClass::StillBoots => Exit::FailedBoots,
         ExitClass::NeedsRecover => Exit::NeedsRecover,
+        ExitClass::HostNotRestored => Exit::HostNotRestored,
         ExitClass::Interrupted => Exit::Interrupted,
     }
 }
@@ -97,7 +99,8 @@ fn stopped_where(stopped: &Stopped) -> String {
 
 fn code(error: &JobError) -> Code {
     match error {
-        JobError::NoSuchCard { .. } => Code::CardKind,
+        JobError::Host(error) => host(error),
+        JobError::NotPutBack { .. } => Code::NotPutBack,
         JobError::CardFile(error) => card_file(error),
         JobError::Card(error) => card(error),
         JobError::Flash(error) => flash(error),
@@ -140,6 +143,19 @@ fn refused(report: &PlanReport) -> Code {
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         _ => Code::Refused,
+    }
+}
+
+fn host(error: &HostError) -> Code {
+    match error {
+        HostError::Look(LookError::VirtualFunction { .. }) => Code::VirtualFunction,
+        HostError::Look(_) => Code::NoSuchCard,
+        HostError::InUse { uses, .. } if uses.iter().any(|u| u.id.waivable()) => Code::CardInUse,
+        HostError::InUse { .. } => Code::HostNotReady,
+        HostError::NoIommu { .. } => Code::NoIommu,
+        HostError::Lease(LeaseError::NotBootable { .. }) => Code::NoImageOnCard,
+        HostError::Lease(error) if error.host_changed() => Code::NotPutBack,
+        HostError::Lease(_) | HostError::Vfio(_) => Code::HostNotReady,
     }
 }
 

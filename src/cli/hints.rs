@@ -14,8 +14,18 @@ pub enum Code {
     NoCardNamed,
     /// Several cards and none named.
     Ambiguous,
-    /// The card named is of a kind this version cannot open.
-    CardKind,
+    /// No such card in this machine.
+    NoSuchCard,
+    /// A virtual function was named.
+    VirtualFunction,
+    /// The card is in use, and that was not waived.
+    CardInUse,
+    /// The host has no IOMMU, or it is off.
+    NoIommu,
+    /// VFIO or the card's driver refuses.
+    HostNotReady,
+    /// The card was borrowed and could not be given back.
+    NotPutBack,
     /// No card file at this path.
     CardFileMissing,
     /// A file that is no card file.
@@ -150,9 +160,17 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::Fault => {
             r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#.into()
         }
-        Code::CardKind => {
-            "cx3flash sim create card.cx3, then cx3flash -d sim:card.cx3 query".into()
-        }
+        Code::NoSuchCard => "cx3flash list shows the cards there are".into(),
+        Code::VirtualFunction => "name the physical function; cx3flash list shows it".into(),
+        Code::CardInUse => match facts.typed {
+            Some(typed) => format!("end that use, or waive it by name: {typed} --allow ID"),
+            None => "end that use, or waive it by name: --allow ID".into(),
+        },
+        Code::NoIommu => format!(
+            "switch VT-d or AMD-Vi on in the firmware and boot with intel_iommu=on (Intel); {card} doctor says more"
+        ),
+        Code::HostNotReady => format!("{card} doctor says what is missing and how to mend it"),
+        Code::NotPutBack => "cx3flash host restore".into(),
         Code::CardFileMissing => match facts.card.and_then(|c| c.strip_prefix("sim:")) {
             Some(path) => format!("make one: cx3flash sim create {}", quote(path)),
             None => "make one: cx3flash sim create FILE".into(),

@@ -39,6 +39,9 @@
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
 //! (what flint's verify would say of the same bytes).
 //!
+//! Commands that borrowed a real card add `host` to the result, failed or not: a
+//! [`HostReport`](crate::job::HostReport) (`bdf`, `restored`, `driver`, `netdevs`, `warnings`, `failure`).
+//!
 //! The other fields of a `result` are those of the job's outcome, one by one, under the same names:
 //!
 //! | command | outcome |
@@ -50,6 +53,8 @@
 //! | `backup` | [`BackupOutcome`](crate::job::BackupOutcome) |
 //! | `plan` | [`Planned`](crate::job::Planned) |
 //! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
+//! | `host status` | `pending`: list of [`Pending`](crate::host::Pending) |
+//! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
 //! | `activate` | [`Activation`](crate::job::Activation) |
 //! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
 //! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome) |

@@ -30,6 +30,7 @@ pub use exit::Exit;
 pub use failure::Failure;
 pub use hints::Code;
 
+use crate::host::{BorrowOptions, Host};
 use clap::Parser;
 use commands::Ctx;
 use hints::Facts;
@@ -117,8 +118,16 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
         device: cli.device.clone(),
         stop,
         typed,
+        host: host(),
+        options: BorrowOptions {
+            allow: cli.allow.clone(),
+            access: cli.bar_access,
+        },
+        borrowed: None,
     };
     let ran = commands::run(cli, &mut ctx);
+    let borrowed = ctx.borrowed.take();
+    let ran = commands::afterwards(ran, borrowed, &mut out);
     let (exit, result, failure) = match ran {
         Ok(answer) => (answer.exit, Some(answer.result), None),
         Err(mut failure) => (
@@ -136,6 +145,11 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
         help: false,
         stdout_problem: out.take_problem(),
     }
+}
+
+/// The host. Tests name another root, so that no test meets a real card of the machine it runs on.
+fn host() -> Host {
+    std::env::var_os("CX3FLASH_ROOT").map_or_else(Host::system, Host::at)
 }
 
 /// The command line as a shell needs it, without the path of the program.

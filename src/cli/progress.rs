@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// From now on SIGINT and SIGTERM raise the flag instead of killing the process: a job looks at
-    /// it between sectors and leaves the card bootable.
+    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
+    /// job looks at it between sectors, leaves the card bootable and gives it back.
     ///
     /// # Errors
     /// When the system refuses a handler.
     pub(super) fn catch(&self) -> io::Result<()> {
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::clone(&self.0))?;
         }
         Ok(())

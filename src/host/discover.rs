@@ -37,7 +37,11 @@ impl Host {
     /// [`LookError::Sysfs`] when PCI devices cannot be listed.
     pub fn cards(&self) -> Result<Vec<PciCard>, LookError> {
         let path = self.path("sys/bus/pci/devices");
-        let entries = fs::read_dir(&path).map_err(|source| LookError::Sysfs { path, source })?;
+        let entries = match fs::read_dir(&path) {
+            // No PCI at all (a container, a virtual machine without it): no cards.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|source| LookError::Sysfs { path, source })?,
+        };
         let mut cards = Vec::new();
         for entry in entries.flatten() {
             let name = entry.file_name();

@@ -9,31 +9,49 @@
 //! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
 //! | [`in_use`](InUse) | who would miss the card |
 //! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
+//! | [`vfio`](VfioCard) | a card opened through VFIO |
+//! | [`kvm`](kvm_findings) | could a virtual machine take the card? |
+//! | [`ethtool`](driver_info) | what a network device's driver says of itself |
 //!
 //! Facts: `reference/linux-vfio.md`.
 
 mod bdf;
+mod borrow;
 mod card;
 mod discover;
+mod error;
+mod ethtool;
 mod finding;
 mod findings;
 mod holder;
 mod in_use;
+mod kvm;
 mod lockdown;
 mod look_error;
 mod netdev;
 mod process;
 mod root;
 mod select;
+mod shim;
 mod sysfs;
 #[cfg(test)]
 mod tests;
+mod vfio;
 
 pub use bdf::{BadBdf, Bdf};
+pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
 pub use card::{Function, NetDev, PciCard, Sibling};
+pub use error::HostError;
+pub use ethtool::{DriverInfo, driver_info};
 pub use finding::Finding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
+pub use kvm::kvm_findings;
 pub use lockdown::Lockdown;
 pub use look_error::LookError;
 pub use root::Host;
+pub use shim::*;
+pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
+
+/// The driver that hands a PCI function to userspace.
+pub const VFIO_PCI: &str = "vfio-pci";

@@ -1,27 +1,48 @@
 //! `activate`: load the flashed firmware without a reboot.
+//!
+//! | card | way |
+//! |---|---|
+//! | taken from mlx4_core | it is given back: the driver resets the chip when it probes (linux-vfio §4) |
+//! | in recovery mode | software reset, then the kernel finds it anew: its PCI id changes (§3.8) |
+//! | without a driver, simulated | software reset |
+//! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (§7.1) |
 
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};
 use super::{Device, JobError};
 use crate::flash::{Event, Events};
+use crate::host::driver_info;
 use crate::image::{Depth, Version};
 use serde::Serialize;
 
-/// A software reset and what came of it.
+/// What loaded the firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivatedBy {
+    /// We, through the reset register.
+    SoftwareReset,
+    /// The kernel driver, when it got the card back.
+    Driver,
+}
+
+/// A reset and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Activation {
+    /// Who reset the chip.
+    pub by: ActivatedBy,
     /// Running before.
     pub before: Option<Version>,
-    /// Running afterwards.
+    /// Running afterwards; `None` also when the driver does not say.
     pub after: Option<Version>,
     /// Version on the flash that would boot.
     pub flashed: Option<Version>,
 }
 
-/// Reset the card and wait until the flashed firmware runs.
+/// Reset the card and wait until the flashed firmware runs. A card taken from a driver is given back
+/// by it: `device` cannot be used afterwards.
 ///
 /// # Errors
-/// [`JobError::NotActivated`] when another version runs, or none.
+/// [`JobError::NotActivated`] when another version runs, or none; [`JobError::NotPutBack`].
 pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activation, JobError> {
     let facts = Facts::of(device)?;
     let flashed = {
@@ -35,25 +56,55 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activati
             .and_then(|report| report.image.as_ref()?.info.as_ref()?.fw_version)
             .ok_or_else(|| JobError::NoImage("a reset would end in recovery mode".into()))?
     };
-    activate_as(device, &facts, Some(flashed), events)
+    activate_as(device, &facts, flashed, events)
+}
+
+/// The same at the end of a job that wrote, where a card that lives on vfio-pci is left alone.
+pub(super) fn activate_after(
+    device: &mut Device,
+    facts: &Facts,
+    wanted: Version,
+    events: &mut dyn Events,
+) -> Result<Option<Activation>, JobError> {
+    if device.borrowed.as_ref().is_some_and(|b| b.was_on_vfio()) && !facts.recovery {
+        events.tell(Event::Note {
+            text:
+                "the card lives on vfio-pci: the new firmware starts when a guest's driver loads, \
+                   or with `cx3flash activate`"
+                    .into(),
+        });
+        return Ok(None);
+    }
+    activate_as(device, facts, wanted, events).map(Some)
 }
 
 /// Reset; `wanted` must run afterwards.
-pub(super) fn activate_as(
+fn activate_as(
     device: &mut Device,
     facts: &Facts,
-    wanted: Option<Version>,
+    wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
-    events.tell(Event::Note {
-        text: "resetting the card".into(),
-    });
-    device.card.software_reset()?;
-    let after = device.card.running_version()?.map(version);
-    tracing::info!(?wanted, ?after, "the card is back");
-    if after != wanted {
+    let home = device.borrowed.as_ref().and_then(|b| b.home());
+    let (by, after) = match home {
+        Some(driver) => {
+            events.tell(Event::Note {
+                text: format!("giving the card back to {driver}, which resets it"),
+            });
+            (ActivatedBy::Driver, by_driver(device, events)?)
+        }
+        None => {
+            events.tell(Event::Note {
+                text: "resetting the card".into(),
+            });
+            (ActivatedBy::SoftwareReset, by_reset(device, facts)?)
+        }
+    };
+    tracing::info!(?by, %wanted, ?after, "the card is back");
+    let silent = by == ActivatedBy::Driver && after.is_none();
+    if after != Some(wanted) && !silent {
         return Err(JobError::NotActivated {
-            wanted: wanted.map_or_else(|| "an image".into(), |v| v.to_string()),
+            wanted: wanted.to_string(),
             found: match after {
                 Some(version) => format!("{version} runs"),
                 None => "no firmware runs".into(),
@@ -61,8 +112,47 @@ pub(super) fn activate_as(
         });
     }
     Ok(Activation {
+        by,
         before: facts.running,
         after,
-        flashed: wanted,
+        flashed: Some(wanted),
     })
+}
+
+fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobError> {
+    device.card.software_reset()?;
+    let after = device.card.running_version()?.map(version);
+    // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
+    device.found_anew = facts.recovery && !device.card.in_recovery();
+    if device.found_anew {
+        device.end();
+        if let Some(error) = device.not_put_back() {
+            return Err(error);
+        }
+    }
+    Ok(after)
+}
+
+/// Give the card back and ask its driver what runs. No driver knows when it has no port.
+fn by_driver(device: &mut Device, events: &mut dyn Events) -> Result<Option<Version>, JobError> {
+    device.end();
+    if let Some(error) = device.not_put_back() {
+        return Err(error);
+    }
+    let Some(card) = device.borrowed.as_ref().map(|b| b.card()) else {
+        return Ok(None);
+    };
+    let said = card
+        .netdevs
+        .iter()
+        .find_map(|net| driver_info(&net.name).ok())
+        .map(|info| info.fw_version)
+        .or(card.fw_version);
+    let version = said.as_deref().and_then(|text| text.parse().ok());
+    if version.is_none() {
+        events.tell(Event::Note {
+            text: "the driver does not say which firmware runs".into(),
+        });
+    }
+    Ok(version)
 }

@@ -1,12 +1,20 @@
-//! The card a job works on, and its time.
+//! The card a job works on, and its time: simulated, or borrowed from the host.
 
-use super::JobError;
-use crate::card::{Card, Clock};
+use super::{HostReport, JobError};
+use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WallClock};
+use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
-/// An opened card with its clock and the name the user gave it.
+/// Prefix of the selector of a simulated card.
+const SIM: &str = "sim:";
+/// Longer than the longest erase (flash-hardware §5.4), during which a live owner may show nothing.
+pub(super) const WATCH: Duration = Duration::from_secs(7);
+
+/// An opened card with its clock and the name the user gave it. A borrowed card is given back when
+/// this is dropped.
 pub struct Device {
     /// The card.
     pub card: Card,
@@ -18,24 +26,57 @@ pub struct Device {
     pub bdf: Option<String>,
     /// Board name, when it is known.
     pub board: Option<String>,
+    /// The host's side of a real card.
+    pub(super) borrowed: Option<Borrowed>,
+    /// The chip was reset out of recovery mode: the kernel must find it anew.
+    pub(super) found_anew: bool,
 }
 
-/// Open what the user named.
+/// Open what the user named. A real card is taken from its driver: an outage for who uses it.
 ///
 /// # Errors
-/// [`JobError::NoSuchCard`] for anything but `sim:FILE`; else what the card says.
-pub fn open(selector: &str) -> Result<Device, JobError> {
-    let Some(path) = selector.strip_prefix("sim:") else {
-        return Err(JobError::NoSuchCard {
-            selector: selector.to_owned(),
-            why:
-                "only simulated cards (sim:FILE) can be opened; real cards come with VFIO support, \
-                  which is not in this version"
-                    .into(),
-        });
+/// [`JobError::Host`] when the host or the card's users refuse; else what the card says.
+pub fn open(selector: &str, host: &Host, options: &BorrowOptions) -> Result<Device, JobError> {
+    if let Some(path) = selector.strip_prefix(SIM) {
+        return open_sim(&SimCard::open(Path::new(path))?, selector);
+    }
+    let card = host.find(selector)?;
+    let borrowed = Borrowed::take(host, card, options)?;
+    open_borrowed(borrowed, selector)
+}
+
+/// Is it a simulated card?
+#[must_use]
+pub fn is_sim(selector: &str) -> bool {
+    selector.starts_with(SIM)
+}
+
+/// Open a card that is borrowed already. When it does not answer it is given back.
+pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, JobError> {
+    let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
+    let card = match Card::open(borrowed.space(), Rc::clone(&clock)) {
+        Ok(card) => card,
+        Err(error) => {
+            borrowed.end(false);
+            let host = HostReport::of(&borrowed);
+            return Err(match host.failure {
+                Some(ref problem) => JobError::NotPutBack {
+                    problem: format!("{error}; {problem}"),
+                    host: Box::new(host),
+                },
+                None => error.into(),
+            });
+        }
     };
-    let sim = SimCard::open(Path::new(path))?;
-    open_sim(&sim, selector)
+    Ok(Device {
+        card,
+        clock,
+        name: name.to_owned(),
+        bdf: Some(borrowed.card().bdf.to_string()),
+        board: None,
+        borrowed: Some(borrowed),
+        found_anew: false,
+    })
 }
 
 /// Open a simulated card through its BAR0.
@@ -50,5 +91,83 @@ pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
         name: name.to_owned(),
         bdf: Some(sim.spec().bdf),
         board: Some(sim.spec().board),
+        borrowed: None,
+        found_anew: false,
     })
+}
+
+impl Device {
+    /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
+    #[must_use]
+    pub fn borrowed(&self) -> Option<Borrowed> {
+        self.borrowed.clone()
+    }
+
+    /// Write down what whoever puts the host back must know.
+    pub(super) fn mark(&self, mark: Mark) -> Result<(), JobError> {
+        match &self.borrowed {
+            Some(borrowed) => Ok(borrowed.mark(mark)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Give a borrowed card back. Nothing may run on its flash: every session has ended, and a
+    /// session waits for the chip before it frees the semaphores.
+    pub fn end(&mut self) {
+        let Some(borrowed) = self.borrowed.clone() else {
+            return;
+        };
+        if borrowed.has_ended() {
+            return;
+        }
+        if borrowed.home().is_some() {
+            self.free_for_the_driver();
+        }
+        borrowed.end(self.found_anew);
+    }
+
+    /// A driver cannot start while semaphore 63 is taken (linux-vfio §6.3). The card is ours alone
+    /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
+    /// does.
+    fn free_for_the_driver(&mut self) {
+        let looked = self.card.look_at(Semaphore::Flash);
+        if !matches!(looked, Ok(SemaphoreState::Held)) {
+            return;
+        }
+        match self.card.watch(Semaphore::Flash, WATCH) {
+            Ok(Staleness::Stale { watched_ms }) => {
+                tracing::warn!(
+                    watched_ms,
+                    "semaphore 63 was left taken by a tool that is gone: freed, for the driver"
+                );
+                if let Err(error) = self.card.release(Semaphore::Flash) {
+                    tracing::error!(%error, "semaphore 63 cannot be freed");
+                }
+            }
+            Ok(Staleness::Free) => {}
+            Ok(Staleness::InUse { why }) => {
+                tracing::error!(%why, "semaphore 63 is in use: the driver will not start");
+            }
+            Err(error) => tracing::error!(%error, "semaphore 63 cannot be watched"),
+        }
+    }
+
+    /// How the borrowing ended went wrong?
+    pub(super) fn not_put_back(&self) -> Option<JobError> {
+        let borrowed = self.borrowed.as_ref()?;
+        let failed = borrowed.with_ending(|e| matches!(e, Some(Ending::Failed(_) | Ending::Left)));
+        failed.then(|| {
+            let host = HostReport::of(borrowed);
+            JobError::NotPutBack {
+                problem: host.failure.clone().unwrap_or_default(),
+                host: Box::new(host),
+            }
+        })
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

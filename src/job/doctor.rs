@@ -1,55 +1,53 @@
 //! `doctor`: can this card be worked with?
 
+use super::device::open_borrowed;
+use super::error::said;
 use super::query::{outcome, read_images};
 use super::session::Facts;
-use super::{Device, JobError, QueryOutcome, open};
+use super::{Device, JobError, QueryOutcome, is_sim, open};
 use crate::card::CardError;
 use crate::flash::{FlashError, Locked};
+use crate::host::{BorrowOptions, Borrowed, Finding, Host, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
 use serde::Serialize;
 use std::path::Path;
 
-/// One look.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Diagnosis {
-    /// Stable name.
-    pub id: &'static str,
-    /// Fine.
-    pub ok: bool,
-    /// One sentence with the figures.
-    pub detail: String,
-    /// What to do when it is not fine.
-    pub fix: Option<String>,
-}
-
 /// Answer of `doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DoctorOutcome {
-    /// Looks in a fixed order: card, chip, firmware, semaphores, flash, protection, chained_reads,
-    /// images, identity, backup_space. Those that cannot be made are listed as not ok.
-    pub checks: Vec<Diagnosis>,
+    /// Looks in a fixed order. A real card's host first (see [`Host::findings`] and
+    /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
+    /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
+    /// backup_space. Those that cannot be made are listed as not ok.
+    pub checks: Vec<Finding>,
     /// All fine.
     pub ok: bool,
 }
 
-/// Look at everything a burn needs. Changes nothing.
+/// Look at everything a burn needs. Changes nothing. A real card is borrowed for the look when
+/// nobody uses it; without `selector` only the host is looked at.
 ///
 /// # Errors
-/// [`JobError::NoSuchCard`] only; what is wrong with a card is in the answer.
-pub fn doctor(selector: &str, backup_dir: &Path) -> Result<DoctorOutcome, JobError> {
+/// [`JobError::NoSuchCard`], or that a real card cannot be found; what is wrong with a card or the
+/// host is in the answer.
+pub fn doctor(
+    selector: Option<&str>,
+    backup_dir: &Path,
+    host: &Host,
+    options: &BorrowOptions,
+) -> Result<DoctorOutcome, JobError> {
     let mut looks = Looks::default();
-    match open(selector) {
-        Ok(mut device) => card(&mut device, &mut looks),
-        Err(error @ JobError::NoSuchCard { .. }) => return Err(error),
-        Err(error) => {
-            looks.bad(
-                "card",
-                said(&error),
-                "see that the card is there and nobody holds it",
-            );
-            for id in CARD.iter().skip(1) {
-                looks.unseen(id, "the card cannot be opened");
-            }
+    match selector {
+        Some(selector) if is_sim(selector) => match open(selector, host, options) {
+            Ok(mut device) => card(&mut device, &mut looks),
+            Err(error) => unopened(&error, &mut looks),
+        },
+        Some(selector) => real(selector, host, options, &mut looks)?,
+        None => {
+            looks.0.extend(host.findings(None));
+            looks.0.extend(kvm_findings(host, None));
+            journal(host, &mut looks);
+            looks.bad("card", "no card of the family is here", "cx3flash list");
         }
     }
     space(backup_dir, &mut looks);
@@ -57,6 +55,90 @@ pub fn doctor(selector: &str, backup_dir: &Path) -> Result<DoctorOutcome, JobErr
         ok: looks.0.iter().all(|look| look.ok),
         checks: looks.0,
     })
+}
+
+/// A real card: the host, who uses it, and, when nobody does, the card itself.
+fn real(
+    selector: &str,
+    host: &Host,
+    options: &BorrowOptions,
+    looks: &mut Looks,
+) -> Result<(), JobError> {
+    let found = host.find(selector)?;
+    looks.0.extend(host.findings(Some(&found)));
+    journal(host, looks);
+    let uses = objections(host, &found, &options.allow);
+    if uses.is_empty() {
+        looks.good("in_use", "nobody uses the card");
+    } else {
+        let said: Vec<String> = uses
+            .iter()
+            .map(|used| format!("{}: {}", used.id.name(), used.detail))
+            .collect();
+        looks.bad(
+            "in_use",
+            said.join("; "),
+            "end that use, or waive it by name: --allow ID",
+        );
+    }
+    if !uses.is_empty() || found.iommu_group.is_none() {
+        looks.0.extend(kvm_findings(host, Some(&found)));
+        for id in CARD {
+            looks.unseen(id, "the card cannot be borrowed");
+        }
+        return Ok(());
+    }
+    // Between binding and opening: afterwards the group is ours alone.
+    let mut ready = Vec::new();
+    let taken = Borrowed::take_with(host, found, options, &mut |card| {
+        ready = kvm_findings(host, Some(card));
+    });
+    looks.0.append(&mut ready);
+    let mut device = match taken
+        .map_err(JobError::from)
+        .and_then(|borrowed| open_borrowed(borrowed, selector))
+    {
+        Ok(device) => device,
+        Err(error) => {
+            unopened(&error, looks);
+            return Ok(());
+        }
+    };
+    card(&mut device, looks);
+    device.end();
+    match device.not_put_back() {
+        None => looks.good("host_restored", "driver and network devices are as found"),
+        Some(error) => looks.bad("host_restored", said(&error), "cx3flash host restore"),
+    }
+    Ok(())
+}
+
+fn unopened(error: &JobError, looks: &mut Looks) {
+    looks.bad(
+        "card",
+        said(error),
+        "see that the card is there and nobody holds it",
+    );
+    for id in CARD.iter().skip(1) {
+        looks.unseen(id, "the card cannot be opened");
+    }
+}
+
+fn journal(host: &Host, looks: &mut Looks) {
+    match Lease::pending(host) {
+        Ok(pending) if pending.is_empty() => {
+            looks.good("journal", "no card waits to be given back")
+        }
+        Ok(pending) => {
+            let cards: Vec<String> = pending.iter().map(|p| p.bdf.to_string()).collect();
+            looks.bad(
+                "journal",
+                format!("not given back yet: {}", cards.join(", ")),
+                "cx3flash host restore",
+            );
+        }
+        Err(error) => looks.bad("journal", said(&error), "cx3flash host status"),
+    }
 }
 
 /// What is looked at on a card, in order.
@@ -76,44 +158,20 @@ const CARD: [&str; 9] = [
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
-struct Looks(Vec<Diagnosis>);
+struct Looks(Vec<Finding>);
 
 impl Looks {
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
-        self.0.push(Diagnosis {
-            id,
-            ok: true,
-            detail: detail.into(),
-            fix: None,
-        });
+        self.0.push(Finding::good(id, detail));
     }
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
-        self.0.push(Diagnosis {
-            id,
-            ok: false,
-            detail: detail.into(),
-            fix: Some(fix.to_owned()),
-        });
+        self.0.push(Finding::bad(id, detail, fix));
     }
 
     fn unseen(&mut self, id: &'static str, why: &str) {
         self.bad(id, format!("not looked at: {why}"), "mend what comes first");
     }
-}
-
-/// An error with its causes.
-fn said(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 fn card(device: &mut Device, looks: &mut Looks) {

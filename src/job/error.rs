@@ -1,7 +1,9 @@
 //! Why a job did not do what was asked.
 
+use super::HostReport;
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
+use crate::host::{HostError, LeaseError, LookError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -28,6 +30,8 @@ pub enum ExitClass {
     StillBoots,
     /// Failed; the card needs `recover`.
     NeedsRecover,
+    /// The host could not be put back.
+    HostNotRestored,
     /// Interrupted before the first erase.
     Interrupted,
 }
@@ -35,13 +39,16 @@ pub enum ExitClass {
 /// Errors of jobs.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// No such card, or a road to it that this version has not.
-    #[error("no card {selector}: {why}")]
-    NoSuchCard {
-        /// What the user said.
-        selector: String,
-        /// Why it is none.
-        why: String,
+    /// The host or the card's users refuse, or the host cannot be put back.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The card was borrowed, and could not be given back.
+    #[error("the host is not as it was: {problem}")]
+    NotPutBack {
+        /// Why.
+        problem: String,
+        /// What it is like now.
+        host: Box<HostReport>,
     },
     /// The card file cannot be used.
     #[error(transparent)]
@@ -194,7 +201,6 @@ impl JobError {
     #[must_use]
     pub fn class(&self) -> ExitClass {
         match self {
-            Self::NoSuchCard { .. } => ExitClass::NoCard,
             Self::CardFile(error) => match error {
                 CardFileError::Busy { .. } => ExitClass::NotReady,
                 CardFileError::Exists(_) => ExitClass::Failed,
@@ -210,6 +216,8 @@ impl JobError {
                 Boots::Nothing | Boots::Unknown => ExitClass::NeedsRecover,
             },
             Self::NotActivated { .. } => ExitClass::StillBoots,
+            Self::Host(error) => host_class(error),
+            Self::NotPutBack { .. } => ExitClass::HostNotRestored,
             _ => ExitClass::Failed,
         }
     }
@@ -227,6 +235,48 @@ impl JobError {
                 .collect(),
             _ => Vec::new(),
         }
+    }
+}
+
+macro_rules! through_host {
+    ($($inner:ty),*) => {$(
+        impl From<$inner> for JobError {
+            fn from(error: $inner) -> Self {
+                Self::Host(error.into())
+            }
+        }
+    )*};
+}
+through_host!(LookError, LeaseError, VfioError);
+
+/// An error with its causes, in one line.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn host_class(error: &HostError) -> ExitClass {
+    match error {
+        HostError::Look(LookError::VirtualFunction { .. }) => ExitClass::Refused,
+        HostError::Look(_) => ExitClass::NoCard,
+        // What no waiver helps against is no matter of this card's users but of the host.
+        HostError::InUse { uses, .. } if uses.iter().any(|u| u.id.waivable()) => ExitClass::Refused,
+        HostError::InUse { .. } | HostError::NoIommu { .. } | HostError::Vfio(_) => {
+            ExitClass::NotReady
+        }
+        HostError::Lease(error) => match error {
+            LeaseError::NotBootable { .. } => ExitClass::NeedsRecover,
+            error if error.host_changed() => ExitClass::HostNotRestored,
+            _ => ExitClass::NotReady,
+        },
     }
 }
 

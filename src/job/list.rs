@@ -1,7 +1,9 @@
-//! `list`: the cards that can be seen.
+//! `list`: the cards that can be seen. Real ones by sysfs alone: a look must not take a card away
+//! from who uses it.
 
 use super::session::Facts;
-use super::{JobError, open};
+use super::{JobError, is_sim, open};
+use crate::host::{BorrowOptions, Function, Host, PciCard, driver_info, objections};
 use crate::image::Version;
 use serde::Serialize;
 
@@ -14,8 +16,22 @@ pub struct ListEntry {
     pub bdf: Option<String>,
     /// Board name, when known.
     pub board: Option<String>,
-    /// `ConnectX-3 A1`.
+    /// `ConnectX-3 A1`; without the revision for a card that was only looked at by sysfs.
     pub chip_name: Option<String>,
+    /// PCI device id.
+    pub device_id: Option<u16>,
+    /// Driver it is bound to.
+    pub driver: Option<String>,
+    /// Number of its IOMMU group.
+    pub iommu_group: Option<u32>,
+    /// Length of BAR0 in bytes.
+    pub bar0: Option<u64>,
+    /// Its network devices.
+    pub netdevs: Vec<String>,
+    /// Its RDMA devices.
+    pub rdma: Vec<String>,
+    /// PSID the running firmware reports, when the driver tells.
+    pub psid: Option<String>,
     /// No firmware runs.
     pub recovery: bool,
     /// Running firmware.
@@ -29,44 +45,116 @@ pub struct ListEntry {
 /// Answer of `list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListOutcome {
-    /// In the order they were named.
+    /// In the order they were named; without names, real cards by address first.
     pub cards: Vec<ListEntry>,
 }
 
-/// Look at each card named. A card that cannot be opened is listed with its problem.
+/// Look at each card named, or at every card there is: the real ones and those in `simulated`. A
+/// card that cannot be looked at is listed with its problem.
 ///
 /// # Errors
-/// None today; discovery of real cards will have some.
-pub fn list(selectors: &[String]) -> Result<ListOutcome, JobError> {
-    let cards = selectors.iter().map(|selector| entry(selector)).collect();
+/// When sysfs cannot be read.
+pub fn list(
+    named: Option<&str>,
+    simulated: &[String],
+    host: &Host,
+    options: &BorrowOptions,
+) -> Result<ListOutcome, JobError> {
+    let mut cards = Vec::new();
+    match named {
+        Some(selector) if is_sim(selector) => cards.push(simulation(selector, host, options)),
+        Some(selector) => cards.push(real(selector, &host.find(selector)?, host, options)),
+        None => {
+            for card in host.cards()? {
+                if card.function != Function::Virtual {
+                    cards.push(real(&card.bdf.to_string(), &card, host, options));
+                }
+            }
+            cards.extend(simulated.iter().map(|s| simulation(s, host, options)));
+        }
+    }
     Ok(ListOutcome { cards })
 }
 
-fn entry(selector: &str) -> ListEntry {
-    let looked = open(selector).and_then(|mut device| {
+fn empty(selector: &str) -> ListEntry {
+    ListEntry {
+        device: selector.to_owned(),
+        bdf: None,
+        board: None,
+        chip_name: None,
+        device_id: None,
+        driver: None,
+        iommu_group: None,
+        bar0: None,
+        netdevs: Vec::new(),
+        rdma: Vec::new(),
+        psid: None,
+        recovery: false,
+        running: None,
+        ready: false,
+        problem: None,
+    }
+}
+
+fn simulation(selector: &str, host: &Host, options: &BorrowOptions) -> ListEntry {
+    let looked = open(selector, host, options).and_then(|mut device| {
         let facts = Facts::of(&mut device)?;
-        Ok((facts, device.board))
+        Ok((facts, device.board.clone()))
     });
     match looked {
         Ok((facts, board)) => ListEntry {
-            device: selector.to_owned(),
             bdf: facts.bdf,
             board,
             chip_name: Some(facts.chip.name()),
             recovery: facts.recovery,
             running: facts.running,
             ready: true,
-            problem: None,
+            ..empty(selector)
         },
         Err(error) => ListEntry {
-            device: selector.to_owned(),
-            bdf: None,
-            board: None,
-            chip_name: None,
-            recovery: false,
-            running: None,
-            ready: false,
             problem: Some(error.to_string()),
+            ..empty(selector)
         },
+    }
+}
+
+fn real(selector: &str, card: &PciCard, host: &Host, options: &BorrowOptions) -> ListEntry {
+    let running = card
+        .netdevs
+        .iter()
+        .find_map(|net| driver_info(&net.name).ok())
+        .map(|info| info.fw_version)
+        .or_else(|| card.fw_version.clone())
+        .and_then(|text| text.parse().ok());
+    let problem = if card.iommu_group.is_none() {
+        Some("no IOMMU group".to_owned())
+    } else {
+        let uses = objections(host, card, &options.allow);
+        uses.first()
+            .map(|used| format!("{}: {}", used.id.name(), used.detail))
+    };
+    ListEntry {
+        bdf: Some(card.bdf.to_string()),
+        chip_name: Some(chip_name(card.device_id).to_owned()),
+        device_id: Some(card.device_id),
+        driver: card.driver.clone(),
+        iommu_group: card.iommu_group,
+        bar0: card.bar0,
+        netdevs: card.netdevs.iter().map(|n| n.name.clone()).collect(),
+        rdma: card.rdma.clone(),
+        psid: card.board_id.clone(),
+        recovery: card.function == Function::Recovery,
+        running,
+        ready: problem.is_none(),
+        problem,
+        ..empty(selector)
+    }
+}
+
+/// By PCI id (linux-vfio §3.8, §6.2).
+fn chip_name(device_id: u16) -> &'static str {
+    match device_id {
+        0x1007 | 0x01f8 => "ConnectX-3 Pro",
+        _ => "ConnectX-3",
     }
 }

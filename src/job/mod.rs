@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod file;
 mod flash;
+mod host;
 mod identity;
 mod list;
 mod query;
@@ -31,15 +32,16 @@ mod tests;
 mod unlock;
 mod verify;
 
-pub use activate::{Activation, activate};
+pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
 pub use burn::{BurnRequest, Planned, burn, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
-pub use device::{Device, open, open_sim};
-pub use doctor::{Diagnosis, DoctorOutcome, doctor};
+pub use device::{Device, is_sim, open, open_sim};
+pub use doctor::{DoctorOutcome, doctor};
 pub use error::{ExitClass, JobError};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use flash::{FlashInfo, flash_info, flash_read};
+pub use host::{HostReport, host_restore, host_status};
 pub use identity::{
     IdentityChange, IdentityOutcome, identity_set, identity_show, identity_show_image,
     read_identity,

@@ -1,12 +1,13 @@
 //! The road every writing job goes: snapshot, plan, confirm, backup, the typestate, a look at what
 //! would boot, activation.
 
-use super::activate::activate_as;
+use super::activate::activate_after;
 use super::backup::{reserve, store};
 use super::session::{Facts, snapshot};
 use super::store::digest;
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
+use crate::host::Mark;
 use crate::image::{Contents, Depth, FlashAddr, Form, Image, Severity, Source, read, scan};
 use crate::plan::{BootView, CardSnapshot, Pass, Plan, PlanReport, would_boot};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub(super) fn run(
     let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
     let _inside = span.enter();
     let facts = Facts::of(device)?;
+    let journal = device.borrowed();
+    let mark = |mark| journal.as_ref().map_or(Ok(()), |j| j.mark(mark));
     let mut locked = device.lock()?;
     let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
     let plan = decide(&card);
@@ -87,18 +90,30 @@ pub(super) fn run(
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
     // From here on the session borrows the probe, so it must end before it.
+    mark(Mark::FlashTouched)?;
     let mut locked = locked;
     for pass in action.passes {
-        locked = one_pass(locked, pass, &probe, events).map_err(|stopped| JobError::Stopped {
-            stopped,
-            backup: Some(backup.dir.clone()),
-        })?;
+        locked = match one_pass(locked, pass, &probe, events) {
+            Ok(locked) => locked,
+            Err(stopped) => {
+                // Whoever gives the card back must not wake a driver on dead firmware.
+                let boots = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
+                if let Err(error) = mark(Mark::Boots(boots)) {
+                    tracing::error!(error = ?error, "the journal does not say whether the card boots");
+                }
+                return Err(JobError::Stopped {
+                    stopped,
+                    backup: Some(backup.dir.clone()),
+                });
+            }
+        };
     }
     let boots = what_boots(&mut locked.source())?;
     drop(locked);
+    mark(Mark::Boots(boots.start.is_some()))?;
     confirm_boot(&boots, action.contents.as_ref(), &backup.dir)?;
     let activation = match (work.activate, boots.version) {
-        (true, Some(version)) => Some(activate_as(device, &facts, Some(version), events)?),
+        (true, Some(version)) => activate_after(device, &facts, version, events)?,
         _ => None,
     };
     Ok(WriteOutcome {
@@ -166,7 +181,7 @@ impl BootProbe for Probe {
 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this looks at
 /// what a boot ROM looks for: signatures, and what stands behind the first one.
-fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
+pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
     let magics = scan(flash)?.magics;
     for start in magics {
         let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {

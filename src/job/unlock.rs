@@ -1,13 +1,10 @@
 //! `unlock`: free a stale semaphore, after proof that nobody holds it.
 
+use super::device::WATCH;
 use super::{Device, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness};
 use crate::flash::{Event, Events};
 use serde::Serialize;
-use std::time::Duration;
-
-/// Longer than the longest erase (flash-hardware §5.4), during which a live owner may show nothing.
-const WATCH: Duration = Duration::from_secs(7);
 
 /// One semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | 0x1f064..0x1f073 | version of what runs, 0 in recovery mode; read only |
 //! | 0x41270 | 0, all ones in recovery mode; read only |
-//! | 0x8069c | the kernel driver's semaphore; reading it is misuse |
+//! | 0x8069c | the kernel driver's semaphore; reading it is misuse, but for a network driver |
 //! | 0xf0000 | boot address, plain, cleared by power only |
 //! | 0xf0010 | reset; reading it is misuse |
 //! | 0xf0014 | HW id and revision; writing it is misuse |
 //! | 0xf0300..0xf03ff | semaphore bank |
 //! | 0xf0400, 0xf0404, 0xf0410..0xf041f | flash gateway |
-//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and both command interfaces (HCR 0x80680, tools HCR 0x80780), on which a posted command is never answered |
+//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and both command interfaces (HCR 0x80680, tools HCR 0x80780), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
 use super::state::{Hold, Posted, State};
 use super::{Op, config};
@@ -66,7 +66,7 @@ impl State {
         if !self.outstanding.is_empty() {
             self.deliver_old();
         }
-        if self.posted != Posted::Clean && at != FLUSH && at != DEVICE_ID {
+        if self.posted != Posted::Clean && at != FLUSH && at != DEVICE_ID && !self.network_driver {
             self.note(format!(
                 "read of {at:#07x} after writes that were not flushed through 0xf0380"
             ));
@@ -160,7 +160,9 @@ impl State {
                 0
             }
             DRIVER_SEMAPHORE => {
-                self.note("0x8069c was read, which takes the kernel driver's semaphore");
+                if !self.network_driver {
+                    self.note("0x8069c was read, which takes the kernel driver's semaphore");
+                }
                 u32::from(std::mem::replace(&mut self.driver_semaphore, true))
             }
             _ => self.plain.get(&at).copied().unwrap_or(0),
@@ -249,7 +251,7 @@ impl State {
             config::ADDRESS if self.spec.write_only_address => config::NOT_READABLE,
             config::ADDRESS => self.config.gateway_address,
             config::DATA => self.gateway_window(),
-            _ => self.config.read(at, self.running.device_id),
+            _ => self.config.read(at, &self.spec, &self.running),
         }
     }
 

@@ -27,6 +27,10 @@ pub struct SimCard {
 }
 
 impl SimCard {
+    pub(super) fn state(&self) -> &Rc<RefCell<State>> {
+        &self.state
+    }
+
     fn of(state: State) -> Self {
         Self {
             state: Rc::new(RefCell::new(state)),

@@ -1,5 +1,8 @@
 //! PCI configuration space, as far as a flash tool or a virtual machine meets it.
 
+use super::CardSpec;
+use super::boot::Running;
+
 /// Address register of the CR-space gateway (flash-hardware §2.4).
 pub(super) const ADDRESS: u16 = 0x58;
 /// Its data register.
@@ -57,17 +60,18 @@ impl Config {
         self.command & MEMORY != 0
     }
 
-    pub(super) fn read(&self, at: u16, device_id: u16) -> u32 {
+    pub(super) fn read(&self, at: u16, spec: &CardSpec, running: &Running) -> u32 {
         match at {
-            0x00 => u32::from(device_id) << 16 | VENDOR,
+            0x00 => u32::from(running.device_id) << 16 | VENDOR,
             0x04 => self.command.into(),
-            // Network controller, Ethernet.
-            0x08 => 0x0200_0000,
+            // Memory controller without firmware, network controller with it (lab-recipe §5).
+            0x08 if running.is_recovery() => 0x0580_0000 | u32::from(spec.revision),
+            0x08 => 0x0200_0000 | u32::from(spec.revision),
             0x10 | 0x14 | 0x18 | 0x1c => {
                 let n = usize::from(at - 0x10) / 4;
                 self.bars[n] & BARS[n].0 | BARS[n].1
             }
-            0x2c => VENDOR,
+            0x2c => u32::from(spec.subsystem_id()) << 16 | VENDOR,
             0x3c => 0x0100 | u32::from(self.interrupt_line),
             _ => 0,
         }

@@ -6,6 +6,8 @@ use super::state::{Hold, State};
 
 /// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (§5.4).
 const BYTE_NS: u64 = 320;
+/// Least time one poll of the status register lets pass in a hurry.
+const LEAST_STEP_NS: u64 = 50_000;
 const BUSY: u32 = 1 << 30;
 const READ_OP: u32 = 1 << 0;
 const CMD_PHASE: u32 = 1 << 2;
@@ -149,6 +151,11 @@ impl State {
             }
             if opcode == 0x05 {
                 self.counters.polls += 1;
+            }
+            if self.hurry && matches!(opcode, 0x05 | 0x70) {
+                // Thirds never end; the least step does.
+                let left = self.nor.busy_for(now);
+                self.time.add(left.min((left / 3).max(LEAST_STEP_NS)));
             }
         }
         if word & ADDR_PHASE != 0 {

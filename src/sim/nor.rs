@@ -97,6 +97,14 @@ impl Nor {
         self.busy_until = now.saturating_add(ns);
     }
 
+    /// ns until the chip is ready; 0 when it is, or never will be.
+    pub(super) fn busy_for(&self, now: u64) -> u64 {
+        if self.is_stuck() {
+            return 0;
+        }
+        self.busy_until.saturating_sub(now)
+    }
+
     /// WIP never clears again.
     pub(super) fn stick(&mut self) {
         self.busy_until = u64::MAX;

@@ -84,6 +84,32 @@ impl CardSpec {
         self.hw_id.wrapping_add(1)
     }
 
+    /// PCI subsystem id, vendor 15b3, as the public PCI id list has it for the board; boards it
+    /// does not have get the one of the MCX311A.
+    #[must_use]
+    pub fn subsystem_id(&self) -> u16 {
+        let board = self.board.get(..7).unwrap_or(&self.board);
+        match (board, self.hw_id) {
+            ("MCX312B" | "MCX312C", _) => 0x0080,
+            ("MCX314A", 0x1f7) => 0x0006,
+            ("MCX354A", 0x1f7) => 0x0079,
+            ("MCX353A", _) => 0x0067,
+            ("MCX354A", _) => 0x0065,
+            ("MCX313A", _) => 0x0064,
+            _ => 0x0055,
+        }
+    }
+
+    /// Ports of the board: the third digit of its number, odd for one (`MCX311A`, `MCX353A`), even
+    /// for two (`MCX312B`, `MCX354A`).
+    #[must_use]
+    pub fn ports(&self) -> u8 {
+        match self.board.as_bytes().get(5) {
+            Some(digit) if digit.is_ascii_digit() && digit % 2 == 0 => 2,
+            _ => 1,
+        }
+    }
+
     /// PCI device id of a running image that does not say: 0x1003, or 0x1007 for the Pro.
     #[must_use]
     pub fn usual_id(&self) -> u16 {

@@ -60,6 +60,12 @@ pub(super) struct State {
     pub(super) quiet_until: u64,
     pub(super) reset_ns: u64,
     pub(super) host_restores_config: bool,
+    /// Polls of a status register make time pass ([`super::SimCard::set_hurry`]).
+    pub(super) hurry: bool,
+    /// A network driver is at it ([`super::SimCard::set_network_driver`]).
+    pub(super) network_driver: bool,
+    /// Times the boot ROM ran.
+    pub(super) boots: u64,
     pub(super) posted: Posted,
     /// Writes on their way ([`Fault::DelayedWrites`]): when, where, what.
     pub(super) outstanding: VecDeque<(u64, u32, u32)>,
@@ -106,6 +112,9 @@ impl State {
             quiet_until: 0,
             reset_ns: 1_000_000_000,
             host_restores_config: true,
+            hurry: false,
+            network_driver: false,
+            boots: 0,
             posted: Posted::Clean,
             outstanding: VecDeque::new(),
             armed: Armed::default(),
@@ -248,6 +257,7 @@ impl State {
     }
 
     fn set_defaults(&mut self) {
+        self.boots += 1;
         self.semaphores = [Hold::Free; 64];
         self.driver_semaphore = false;
         self.armed

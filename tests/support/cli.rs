@@ -82,6 +82,8 @@ impl Bench {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("XDG_STATE_HOME", self.path("state"))
+            // A test must never meet a real card of the machine it runs on.
+            .env("CX3FLASH_ROOT", self.path("host"))
             .stdin(Stdio::null());
     }
 

@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::cli::{json as documents, text};
+use crate::host::{Function, Host};
 use crate::job::{self, ListEntry, QueryOutcome, VerifyOutcome};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -31,15 +32,22 @@ fn cards_here() -> Vec<String> {
     names
 }
 
-/// The only card there is.
-pub(super) fn only_card() -> Result<String, Failure> {
-    let mut found = cards_here();
+/// The only card there is, real or simulated.
+pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
+    let mut found: Vec<String> = host
+        .cards()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|card| card.function != Function::Virtual)
+        .map(|card| card.bdf.to_string())
+        .chain(cards_here())
+        .collect();
     match (found.pop(), found.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => Err(Failure::new(
             Exit::NoCard,
             Code::NoCardNamed,
-            "no card is named, and the current directory holds no card file (*.cx3)",
+            "no card is named; this machine has none of the family, and the current directory no card file (*.cx3)",
         )
         .with_hint(&Facts::default())),
         (Some(last), others) => Err(Failure::new(
@@ -55,15 +63,16 @@ pub(super) fn only_card() -> Result<String, Failure> {
 }
 
 pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
-    let selectors = match &ctx.device {
-        Some(named) => vec![named.clone()],
-        None => cards_here(),
-    };
-    let outcome = job::list(&selectors).map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::list(
+        ctx.device.as_deref(),
+        &cards_here(),
+        &ctx.host,
+        &ctx.options,
+    )
+    .map_err(|e| ctx.failure(&e, None))?;
     if outcome.cards.is_empty() {
-        ctx.out.remark(
-            "no simulated cards here (*.cx3); real cards are not looked for in this version",
-        );
+        ctx.out
+            .remark("no card of the family in this machine, no simulated card here (*.cx3)");
     }
     let mut table = String::new();
     for card in &outcome.cards {
@@ -77,25 +86,57 @@ fn list_line(card: &ListEntry) -> String {
     let running = match (&card.running, card.recovery) {
         (_, true) => "recovery mode".to_owned(),
         (Some(version), false) => format!("running {version}"),
-        (None, false) => "no version".to_owned(),
+        (None, false) => "version not known".to_owned(),
     };
     let state = match &card.problem {
         Some(problem) => format!("not ready: {problem}"),
         None if card.ready => "ready".into(),
         None => "not ready".into(),
     };
+    let mut words = Vec::new();
+    // A real card is named by its address; saying it twice helps nobody.
+    words.extend(card.bdf.clone().filter(|bdf| *bdf != card.device));
+    words.extend(card.board.clone());
+    words.push(card.chip_name.clone().unwrap_or_else(|| "-".into()));
+    words.extend(card.psid.clone());
+    if job::is_sim(&card.device) {
+        words.push("driver none (simulated)".into());
+    } else {
+        words.push(format!(
+            "driver {}",
+            card.driver.as_deref().unwrap_or("none")
+        ));
+        words.push(card.iommu_group.map_or_else(
+            || "no IOMMU group".into(),
+            |group| format!("IOMMU group {group}"),
+        ));
+        words.push(card.bar0.map_or_else(
+            || "no BAR0".into(),
+            |len| format!("BAR0 {} KiB", len / 1024),
+        ));
+        words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
+    }
     format!(
-        "{}  {}  {}  {}  driver none (simulated)  {running}  {state}\n",
+        "{}  {}  {running}  {state}\n",
         card.device,
-        card.bdf.as_deref().unwrap_or("-"),
-        card.board.as_deref().unwrap_or("-"),
-        card.chip_name.as_deref().unwrap_or("-"),
+        words.join("  ")
     )
 }
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
-    let card = ctx.card()?;
-    let outcome = job::doctor(&card, &backup_dir(&None)).map_err(|e| ctx.failure(&e, None))?;
+    let card = match ctx.card() {
+        Ok(card) => Some(card),
+        // Without a card the host can be looked at all the same.
+        Err(failure) if failure.code == Code::NoCardNamed => None,
+        Err(failure) => return Err(failure),
+    };
+    if let Err(error) = ctx.stop.catch() {
+        ctx.out
+            .remark(&format!("signals cannot be caught: {error}"));
+    }
+    let outcome = job::doctor(card.as_deref(), &backup_dir(&None), &ctx.host, &ctx.options)
+        .map_err(|e| ctx.failure(&e, None))?;
+    let card = card.unwrap_or_else(|| "this host".into());
     let mut table = String::new();
     for check in &outcome.checks {
         let mark = if check.ok { "ok" } else { "NOT OK" };

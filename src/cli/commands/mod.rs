@@ -2,12 +2,16 @@
 
 mod card;
 mod demo;
+mod host;
 mod parts;
 mod shell;
 mod sim;
+mod sim_serve;
 mod write;
 
-use super::args::{Cli, Command};
+pub(super) use host::afterwards;
+
+use super::args::{Cli, Command, HostCommand};
 use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
 use super::args_sim::SimCommand;
 use super::exit::Exit;
@@ -16,6 +20,7 @@ use super::from_job;
 use super::hints::Facts;
 use super::out::Out;
 use super::progress::{Progress, StopFlag};
+use crate::host::{BorrowOptions, Borrowed, Host};
 use crate::job::{self, Device, ImageFile, JobError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -30,6 +35,12 @@ pub(super) struct Ctx<'a> {
     pub(super) stop: &'a StopFlag,
     /// The command as typed, as a shell needs it.
     pub(super) typed: String,
+    /// Where real cards are looked for.
+    pub(super) host: Host,
+    /// `--allow`, `--bar-access`.
+    pub(super) options: BorrowOptions,
+    /// The real card this command borrowed.
+    pub(super) borrowed: Option<Borrowed>,
 }
 
 impl Ctx<'_> {
@@ -43,7 +54,7 @@ impl Ctx<'_> {
         if let Some(named) = &self.device {
             return Ok(named.clone());
         }
-        let chosen = card::only_card()?;
+        let chosen = card::only_card(&self.host)?;
         self.out
             .remark(&format!("using {chosen}, the only card here"));
         self.device = Some(chosen.clone());
@@ -57,7 +68,10 @@ impl Ctx<'_> {
             self.out
                 .remark(&format!("signals cannot be caught: {error}"));
         }
-        job::open(&name).map_err(|e| self.failure(&e, None))
+        let device =
+            job::open(&name, &self.host, &self.options).map_err(|e| self.failure(&e, None))?;
+        self.borrowed = device.borrowed();
+        Ok(device)
     }
 
     /// What the user is told of a job's error.
@@ -107,6 +121,9 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         }
         Command::Flash(args) => parts::flash(ctx, &args),
         Command::Unlock(args) => parts::unlock(ctx, &args),
+        Command::Host(HostCommand::Status) => host::status(ctx),
+        Command::Host(HostCommand::Restore) => host::restore(ctx),
+        Command::HostWrite(args) => host::write(&args),
         Command::Sim(args) => sim::run(ctx, &args),
         Command::Demo(args) => demo::run(ctx, &args),
         Command::Completions(args) => shell::completions(ctx, &args),
@@ -151,7 +168,11 @@ pub(super) fn touches_card(command: &Command) -> bool {
         Command::Rom(RomCommand::Read { image, .. })
         | Command::Config(ConfigCommand::Show { image })
         | Command::Identity(IdentityCommand::Show { image }) => image.is_none(),
-        Command::Completions(_) | Command::Man(_) | Command::Sim(_) => false,
+        Command::Completions(_)
+        | Command::Man(_)
+        | Command::Sim(_)
+        | Command::HostWrite(_)
+        | Command::Host(HostCommand::Status) => false,
         _ => true,
     }
 }
@@ -180,11 +201,15 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Flash(FlashCommand::Info) => "flash info",
         Command::Flash(FlashCommand::Read { .. }) => "flash read",
         Command::Unlock(_) => "unlock",
+        Command::Host(HostCommand::Status) => "host status",
+        Command::Host(HostCommand::Restore) => "host restore",
+        Command::HostWrite(_) => "__host-write",
         Command::Sim(SimCommand::Create(_)) => "sim create",
         Command::Sim(SimCommand::Info { .. }) => "sim info",
         Command::Sim(SimCommand::Fault { .. }) => "sim fault",
         Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
         Command::Sim(SimCommand::Image(_)) => "sim image",
+        Command::Sim(SimCommand::Serve(_)) => "sim serve",
         Command::Demo(_) => "demo",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",

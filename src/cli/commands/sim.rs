@@ -1,6 +1,6 @@
 //! `sim …`: card files and test images.
 
-use super::{Answer, Ctx, write};
+use super::{Answer, Ctx, sim_serve, write};
 use crate::cli::args_sim::{CreateArgs, ImageArgs, Like, SimCommand};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -29,10 +29,11 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<Answer, Fai
             Ok(Answer::done(info_json(file, &card)))
         }
         SimCommand::Image(args) => image(ctx, args),
+        SimCommand::Serve(args) => sim_serve::run(ctx, args),
     }
 }
 
-fn open(path: &Path) -> Result<SimCard, Failure> {
+pub(super) fn open(path: &Path) -> Result<SimCard, Failure> {
     SimCard::open(path).map_err(|e| from_job::card_file_failure(e, path))
 }
 
@@ -147,7 +148,7 @@ fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<Answer, Failure>
     Ok(Answer::done(info_json(path, &card)))
 }
 
-fn running_text(outcome: &BootOutcome) -> String {
+pub(super) fn running_text(outcome: &BootOutcome) -> String {
     match outcome {
         BootOutcome::Image { start, version } => {
             format!("runs {version} from 0x{:x}", start.0)
@@ -207,7 +208,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
     Ok(Answer::done(info_json(path, &card)))
 }
 
-fn info_json(path: &Path, card: &SimCard) -> Value {
+pub(super) fn info_json(path: &Path, card: &SimCard) -> Value {
     value!({
         "card": format!("sim:{}", path.display()),
         "spec": card.spec(),

@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::flash::{Event, Phase};
+use crate::host::{BorrowOptions, Host};
 use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC};
 use crate::job::*;
 use crate::sim::{BootOutcome, CardSpec, Op, SimCard, SimPart};
@@ -357,7 +358,7 @@ fn card_files_forget_a_burn() {
     drop(SimCard::create(&path, CardSpec::default(), &flash).unwrap());
     let selector = format!("sim:{}", path.display());
     {
-        let mut device = open(&selector).unwrap();
+        let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
         let image = bench.image(&cx3("2.42.5000"));
         burn(
             &mut device,
@@ -368,7 +369,7 @@ fn card_files_forget_a_burn() {
         )
         .unwrap();
     }
-    let mut device = open(&selector).unwrap();
+    let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
     let query = query_card(&mut device).unwrap();
     let image = query.images[query.active.unwrap()].image.as_ref().unwrap();
     assert_eq!(

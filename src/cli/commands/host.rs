@@ -1,0 +1,129 @@
+//! `host status`, `host restore`, and what becomes of a command when its card could not be given back.
+
+use super::{Answer, Ctx};
+use crate::cli::args::HostWriteArgs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::hints::{Code, Facts};
+use crate::cli::json::outcome as json;
+use crate::host::{self, Borrowed};
+use crate::job::{self, HostReport};
+use serde_json::json as value;
+use std::fmt::Write as _;
+
+pub(super) fn status(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+    let pending = job::host_status(&ctx.host).map_err(|e| ctx.failure(&e, None))?;
+    let mut text = String::new();
+    for card in &pending {
+        let _ = writeln!(text, "{card}");
+    }
+    if pending.is_empty() {
+        text.push_str("no card waits to be given back\n");
+    }
+    ctx.out.text(&text);
+    Ok(Answer::done(value!({ "pending": json(&pending) })))
+}
+
+pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+    let only = match &ctx.device {
+        None => None,
+        Some(named) => Some(named.parse().map_err(|error: host::BadBdf| {
+            Failure::from_error(Exit::Usage, Code::Usage, &error).with_hint(&Facts::default())
+        })?),
+    };
+    if let Err(error) = ctx.stop.catch() {
+        ctx.out
+            .remark(&format!("signals cannot be caught: {error}"));
+    }
+    let mut progress = ctx.progress();
+    let reports =
+        job::host_restore(&ctx.host, only, &mut progress).map_err(|e| ctx.failure(&e, None))?;
+    drop(progress);
+    let mut text = String::new();
+    for report in &reports {
+        text.push_str(&line(report));
+    }
+    if reports.is_empty() {
+        text.push_str("nothing to put back\n");
+    }
+    ctx.out.text(&text);
+    Ok(Answer::unless(false, value!({ "cards": json(&reports) })))
+}
+
+fn line(report: &HostReport) -> String {
+    let mut text = format!(
+        "{}  driver {}  {}\n",
+        report.bdf,
+        report.driver.as_deref().unwrap_or("none"),
+        if report.netdevs.is_empty() {
+            "no network devices".to_owned()
+        } else {
+            report.netdevs.join(", ")
+        }
+    );
+    for warning in &report.warnings {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
+    text
+}
+
+/// The helper process of the lease: one write that cannot be cancelled.
+pub(super) fn write(args: &HostWriteArgs) -> Result<Answer, Failure> {
+    std::process::exit(host::write_attribute(&args.attribute));
+}
+
+/// What became of the card, once the command has let go of it: on success or failure alike the user
+/// must learn of a host that is not as it was.
+pub(in crate::cli) fn afterwards(
+    ran: Result<Answer, Failure>,
+    borrowed: Option<Borrowed>,
+    out: &mut crate::cli::out::Out,
+) -> Result<Answer, Failure> {
+    let Some(borrowed) = borrowed else {
+        return ran;
+    };
+    let report = HostReport::of(&borrowed);
+    for warning in &report.warnings {
+        out.remark(&format!("warning: {warning}"));
+    }
+    let host = json(&report);
+    let problem = report.failure.clone();
+    match (ran, problem) {
+        (Ok(mut answer), None) => {
+            answer.result["host"] = host;
+            Ok(answer)
+        }
+        (Ok(mut answer), Some(problem)) => {
+            answer.result["host"] = host;
+            let mut failure = not_put_back(&report.bdf);
+            failure.causes.push(problem);
+            Err(failure.with_result(answer.result))
+        }
+        (Err(mut failure), problem) => {
+            let mut result = failure.result.take().map_or_else(|| value!({}), |r| *r);
+            result["host"] = host;
+            failure.result = Some(Box::new(result));
+            if let Some(problem) = problem.filter(|_| failure.code != Code::NotPutBack) {
+                failure
+                    .causes
+                    .push(format!("the host is not as it was: {problem}"));
+                // A card that needs mending stays where the mending tool reaches it; all else must
+                // not hide that the network is gone.
+                if failure.exit != Exit::NeedsRecover {
+                    failure.exit = Exit::HostNotRestored;
+                    failure.hint = not_put_back(&report.bdf).hint;
+                }
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn not_put_back(bdf: &str) -> Failure {
+    Failure::new(
+        Exit::HostNotRestored,
+        Code::NotPutBack,
+        format!("{bdf} could not be given back to the host"),
+    )
+    .with_hint(&Facts::default())
+}

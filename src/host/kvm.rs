@@ -1,0 +1,221 @@
+//! Could a virtual machine take the card? A machine is created and the card's VFIO group added to
+//! it, and all of it dropped again (linux-vfio §10, the light probe): neither the card nor its driver
+//! is touched, it even stays asleep.
+//!
+//! Not proved by it: that the group can join a container (RMRR), interrupt remapping, DMA.
+
+use super::vfio::{VfioError, look_at_group};
+use super::{Finding, Host, PciCard};
+use kvm_bindings::{
+    KVM_API_VERSION, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL,
+    kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_VFIO,
+};
+use kvm_ioctls::{Cap, DeviceFd, Kvm};
+use nix::libc;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+
+const ID: &str = "kvm_passthrough";
+
+/// Passthrough readiness for `doctor`: one finding, `kvm_passthrough`. Fine as well, with `not
+/// checked` and the reason, where there is no KVM, no card, or the card is not on vfio-pci and free.
+#[must_use]
+pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<Finding> {
+    vec![match probe(host, card) {
+        Ok(detail) => Finding::good(ID, detail),
+        Err(Stop::NotChecked(why)) => Finding::good(ID, format!("not checked: {why}")),
+        Err(Stop::NotReady { why, fix }) => Finding::bad(ID, why, fix),
+    }]
+}
+
+/// Why the probe ended early.
+enum Stop {
+    /// No fault of the host's.
+    NotChecked(String),
+    /// A machine could not take the card.
+    NotReady { why: String, fix: String },
+}
+
+fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, Stop> {
+    let node = host.path("dev/kvm");
+    if !node.exists() {
+        return Err(Stop::NotChecked("there is no /dev/kvm".into()));
+    }
+    let card = card.ok_or_else(|| Stop::NotChecked("no card is chosen".into()))?;
+    let bdf = card.bdf;
+    let Some(group) = card.iommu_group else {
+        return Err(Stop::NotChecked(format!("{bdf} has no IOMMU group")));
+    };
+    // The group first: it is what makes the machine worth creating.
+    let group_file = open_group(host, card, group)?;
+    let path = CString::new(node.as_os_str().as_bytes())
+        .map_err(|_| Stop::NotChecked("/dev/kvm has an odd path".into()))?;
+    let kvm = Kvm::new_with_path(path)
+        .map_err(|error| Stop::NotChecked(format!("/dev/kvm cannot be opened: {error}")))?;
+    match kvm.get_api_version() {
+        version if i64::from(version) == i64::from(KVM_API_VERSION) => {}
+        version => {
+            let why = format!("/dev/kvm speaks version {version}, not {KVM_API_VERSION}");
+            return Err(Stop::NotChecked(why));
+        }
+    }
+    let device = vfio_device(&kvm)?;
+    add_and_remove(&device, &group_file)?;
+    Ok(format!(
+        "a KVM machine takes IOMMU group {group} of {bdf} (container, interrupts and DMA not tried)"
+    ))
+}
+
+fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, Stop> {
+    let bdf = card.bdf;
+    match look_at_group(host, bdf, group) {
+        Ok(file) => Ok(file),
+        Err(error @ VfioError::NotViable { .. }) => Err(Stop::NotReady {
+            why: error.to_string(),
+            fix: format!(
+                "unbind the siblings that /sys/bus/pci/devices/{bdf}/iommu_group/devices lists, or bind them to vfio-pci too"
+            ),
+        }),
+        Err(VfioError::NoGroupNode { .. }) => Err(Stop::NotChecked(format!(
+            "{bdf} is bound to {}, not to vfio-pci",
+            card.driver.as_deref().unwrap_or("no driver")
+        ))),
+        Err(error) => Err(Stop::NotChecked(error.to_string())),
+    }
+}
+
+/// A machine's VFIO device. The machine itself lives on behind it.
+///
+/// Never with KVM_CREATE_DEVICE_TEST: kvm-ioctls then hands back a descriptor 0 that it closes, which
+/// is our stdin (linux-vfio §2.7).
+fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, Stop> {
+    let machine = kvm.create_vm().map_err(|error| Stop::NotReady {
+        why: format!("KVM cannot create a machine: {error}"),
+        fix: "journalctl -k -g kvm".into(),
+    })?;
+    let lacking = |what: String| Stop::NotReady {
+        why: what,
+        fix: "modprobe vfio; grep KVM_VFIO /boot/config-$(uname -r)".into(),
+    };
+    if !machine.check_extension(Cap::DeviceCtrl) {
+        return Err(lacking("this KVM has no device control".into()));
+    }
+    let mut wanted = kvm_create_device {
+        type_: kvm_device_type_KVM_DEV_TYPE_VFIO,
+        fd: 0,
+        flags: 0,
+    };
+    machine
+        .create_device(&mut wanted)
+        .map_err(|error| lacking(format!("KVM cannot create its VFIO device: {error}")))
+}
+
+/// Adds the group, adds it again (EEXIST proves that the first time counted), removes it.
+fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), Stop> {
+    let refused = |what: &str, errno: i32| {
+        let why = match errno {
+            libc::EBADF => "the descriptor is bad".to_owned(),
+            libc::EINVAL => {
+                "the file is no VFIO file to it, or the module vfio is missing".to_owned()
+            }
+            other => std::io::Error::from_raw_os_error(other).to_string(),
+        };
+        Stop::NotReady {
+            why: format!("KVM does not {what} the card's group: {why}"),
+            fix: "modprobe vfio-pci".into(),
+        }
+    };
+    let fd: i32 = group.as_raw_fd();
+    let set = |attr: u32| {
+        let request = kvm_device_attr {
+            flags: 0,
+            group: KVM_DEV_VFIO_FILE,
+            attr: u64::from(attr),
+            // KVM reads an i32 there; `fd` lives until the end of this function.
+            addr: &raw const fd as u64,
+        };
+        device
+            .set_device_attr(&request)
+            .map_err(|error| error.errno())
+    };
+    set(KVM_DEV_VFIO_FILE_ADD).map_err(|errno| refused("take", errno))?;
+    match set(KVM_DEV_VFIO_FILE_ADD) {
+        Err(libc::EEXIST) => {}
+        Ok(()) => return Err(refused("remember", 0)),
+        Err(errno) => return Err(refused("remember", errno)),
+    }
+    set(KVM_DEV_VFIO_FILE_DEL).map_err(|errno| refused("give back", errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ID, kvm_findings};
+    use crate::host::{Bdf, Function, Host, PciCard};
+    use std::fs;
+
+    fn card(driver: Option<&str>, group: Option<u32>) -> PciCard {
+        PciCard {
+            bdf: Bdf {
+                domain: 0,
+                bus: 5,
+                device: 0,
+                function: 0,
+            },
+            device_id: 0x1003,
+            function: Function::Physical,
+            revision: 0,
+            subsystem: (0x15b3, 0x55),
+            serial: None,
+            driver: driver.map(str::to_owned),
+            driver_override: None,
+            iommu_group: group,
+            siblings: vec![],
+            bar0: Some(0x10_0000),
+            reset_methods: vec![],
+            vfs: vec![],
+            netdevs: vec![],
+            rdma: vec![],
+            port_types: vec![],
+            board_id: None,
+            fw_version: None,
+        }
+    }
+
+    /// What is said, which must be no fault of the host's.
+    fn skipped(host: &Host, card: Option<&PciCard>) -> String {
+        let findings = kvm_findings(host, card);
+        assert_eq!(findings.len(), 1);
+        assert_eq!((findings[0].id, findings[0].ok), (ID, true));
+        assert_eq!(findings[0].fix, None);
+        let detail = findings[0].detail.clone();
+        let why = detail.strip_prefix("not checked: ");
+        why.map(str::to_owned).unwrap_or_else(|| panic!("{detail}"))
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_is_no_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::at(dir.path());
+        let free = card(Some("vfio-pci"), Some(17));
+        assert_eq!(skipped(&host, Some(&free)), "there is no /dev/kvm");
+
+        fs::create_dir_all(host.path("dev/vfio")).unwrap();
+        fs::write(host.path("dev/kvm"), "").unwrap();
+        assert_eq!(skipped(&host, None), "no card is chosen");
+        let without = card(Some("mlx4_core"), None);
+        assert_eq!(
+            skipped(&host, Some(&without)),
+            "0000:05:00.0 has no IOMMU group"
+        );
+        let bound = card(Some("mlx4_core"), Some(17));
+        assert_eq!(
+            skipped(&host, Some(&bound)),
+            "0000:05:00.0 is bound to mlx4_core, not to vfio-pci"
+        );
+        // A node that is no group is no reason to call the host unready.
+        fs::write(host.path("dev/vfio/17"), "").unwrap();
+        assert_eq!(skipped(&host, Some(&free)), "VFIO_GROUP_GET_STATUS failed");
+    }
+}

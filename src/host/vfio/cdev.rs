@@ -1,0 +1,53 @@
+//! The character device and iommufd (linux-vfio §3.4). **Compiled only**: Debian's kernels are built
+//! without IOMMUFD (§11.2), so that no run of it has been seen.
+//!
+//! Bound without an address space: no DMA at all.
+
+use super::VfioError;
+use super::open::{crate_error, node_error};
+use crate::host::{Bdf, Host};
+use iommufd_ioctls::{IommuFd, IommufdError};
+use nix::libc;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use vfio_ioctls::{VfioDevice, VfioIommufd};
+
+/// Opens the card's character device and binds it to an iommufd of its own, which resets the card.
+pub(super) fn open(
+    host: &Host,
+    bdf: Bdf,
+    group: u32,
+    node: &Path,
+) -> Result<VfioDevice, VfioError> {
+    let ours = |error| crate_error(host, bdf, group, error);
+    let iommufd = IommuFd::new().map_err(|error| iommufd_error(host, group, error))?;
+    let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(ours)?;
+    // Opened by hand first: the crate's error does not name the node.
+    drop(super::session::open_node(node).map_err(|e| node_error(node, group, e))?);
+    let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(ours)?;
+    VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(ours)
+}
+
+fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {
+    match error {
+        IommufdError::OpenIommufd(source) => node_error(&host.path("dev/iommu"), group, source),
+        _ => VfioError::Ioctl {
+            call: "iommufd",
+            source: None,
+        },
+    }
+}
+
+/// What an errno of `VFIO_DEVICE_BIND_IOMMUFD` means. By analogy with the group's (§3.3): the kernel
+/// takes DMA ownership, enables and resets the device in this one call.
+pub(super) fn bind_error(host: &Host, bdf: Bdf, group: u32, source: io::Error) -> VfioError {
+    let path = host.path("dev/vfio/devices");
+    match source.raw_os_error() {
+        Some(libc::EBUSY) => VfioError::Busy { group, path },
+        Some(libc::EPERM) => VfioError::NoDmaOwnership { group },
+        Some(libc::EAGAIN) => VfioError::ResetBusy { bdf, tries: 1 },
+        Some(libc::ENODEV) => VfioError::Left { bdf, group },
+        _ => VfioError::Enable { bdf, source },
+    }
+}

@@ -1,0 +1,83 @@
+//! CR-space through configuration cycles: address register 0x58, data register 0x5c (flash-hardware
+//! §2.4). Works in recovery mode, without memory decode, and under every lockdown level
+//! (linux-vfio §3.8). No semaphore guards it; the open VFIO group keeps other users out.
+
+use super::regions::Raw;
+use std::io;
+
+/// Address register.
+pub(super) const ADDRESS: u16 = 0x58;
+/// Data register.
+pub(super) const DATA: u16 = 0x5c;
+/// What reads where nothing can be read (flash-hardware §1.3).
+pub(super) const NOT_READABLE: u32 = 0xbada_cce5;
+/// The device id: a later dump of configuration space reads 0x5c and so whatever 0x58 points at,
+/// and this read hurts nobody (§2.4).
+pub(super) const HARMLESS: u32 = 0xf_0014;
+/// In the write-only variant: this address is for reading.
+const FOR_READING: u32 = 1;
+
+/// The gateway in the variant its card has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gateway {
+    /// The address register cannot be read back: reads set bit 0, writes put the data first.
+    write_only: bool,
+    /// What the address register held before us; `None` when it cannot be known.
+    found: Option<u32>,
+}
+
+impl Gateway {
+    /// Finds the variant: writes the device id's address and reads it back (§2.4).
+    pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {
+        let before = io.config_read(ADDRESS)?;
+        let write_only = Self::probe(io)?;
+        let known = !write_only && before != NOT_READABLE && before != u32::MAX;
+        Ok(Self {
+            write_only,
+            found: known.then_some(before),
+        })
+    }
+
+    fn probe(io: &mut dyn Raw) -> io::Result<bool> {
+        io.config_write(ADDRESS, HARMLESS)?;
+        Ok(io.config_read(ADDRESS)? == NOT_READABLE)
+    }
+
+    /// Finds the variant again: which firmware has which is not known, and a reset starts another.
+    pub(super) fn after_reset(&mut self, io: &mut dyn Raw) -> io::Result<()> {
+        self.write_only = Self::probe(io)?;
+        Ok(())
+    }
+
+    pub(super) fn read(&self, io: &mut dyn Raw, at: u32) -> io::Result<u32> {
+        io.config_write(ADDRESS, self.for_reading(at))?;
+        io.config_read(DATA)
+    }
+
+    pub(super) fn write(&self, io: &mut dyn Raw, at: u32, value: u32) -> io::Result<()> {
+        if self.write_only {
+            io.config_write(DATA, value)?;
+            io.config_write(ADDRESS, at)
+        } else {
+            io.config_write(ADDRESS, at)?;
+            io.config_write(DATA, value)
+        }
+    }
+
+    fn for_reading(&self, at: u32) -> u32 {
+        if self.write_only {
+            at | FOR_READING
+        } else {
+            at
+        }
+    }
+
+    /// Leaves the address register as found, or at the device id.
+    pub(super) fn leave(&self, io: &mut dyn Raw) -> io::Result<()> {
+        let address = match self.found {
+            Some(found) if !self.write_only => found,
+            _ => self.for_reading(HARMLESS),
+        };
+        io.config_write(ADDRESS, address)
+    }
+}

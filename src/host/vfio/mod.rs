@@ -1,0 +1,173 @@
+//! A card opened through `vfio-pci`: BAR0 and configuration space, and nothing else of it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `open` | group, container, device; every errno by name |
+//! | `cdev` | character device and iommufd (feature `cdev`); compiled only, never run |
+//! | `regions` | BAR0 by mapping or `pread`, configuration space |
+//! | `gateway` | CR-space by configuration cycles |
+//! | `space` | which of them is used, as [`CrSpace`] |
+//! | `session` | letting go in the right order |
+//! | `sys` | ioctls and the SIGBUS handler: the crate's only `unsafe` |
+//!
+//! Opening resets the card, and so does closing, also by being killed (linux-vfio §3.5): never close
+//! while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and
+//! the container's empty IOMMU domain would stop it. Memory decode is the kernel's; only after a
+//! software reset, which the kernel does not see, is it switched on again.
+
+#[cfg(feature = "cdev")]
+mod cdev;
+mod error;
+mod gateway;
+mod open;
+mod regions;
+mod session;
+mod space;
+mod sys;
+#[cfg(test)]
+mod tests;
+
+pub use error::{BarFault, VfioError};
+pub(super) use open::look_at_group;
+pub(super) use sys::ethtool_driver_info;
+
+use super::{Host, PciCard};
+use crate::card::CrSpace;
+use serde::Serialize;
+use space::{Shared, Space};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::str::FromStr;
+
+/// The way to the registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BarAccess {
+    /// BAR0 mapped: one load or store an access.
+    Mmap,
+    /// BAR0 by system calls of 4 bytes: slower, and an error where a mapping faults.
+    Pread,
+    /// Configuration cycles: slowest, and always there.
+    Config,
+}
+
+impl BarAccess {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
+
+    /// As written on a command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mmap => "mmap",
+            Self::Pread => "pread",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl fmt::Display for BarAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No way to the registers is called that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no way to the registers (mmap, pread, config)")]
+pub struct BadBarAccess(pub String);
+
+impl FromStr for BarAccess {
+    type Err = BadBarAccess;
+
+    fn from_str(text: &str) -> Result<Self, BadBarAccess> {
+        let found = Self::ALL.into_iter().find(|way| way.name() == text);
+        found.ok_or_else(|| BadBarAccess(text.to_owned()))
+    }
+}
+
+/// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also says how that went.
+pub struct VfioCard {
+    open: Shared,
+    access: BarAccess,
+}
+
+impl VfioCard {
+    /// Opens a card that is bound to vfio-pci. The card is reset (linux-vfio §3.5).
+    ///
+    /// `access` is the way to its registers. `None`: BAR0 mapped; by `pread` if it cannot be mapped;
+    /// by configuration cycles if BAR0 is missing, smaller than CR-space, or does not answer while
+    /// they do (recovery mode). With a reason in the log unless it is the first.
+    ///
+    /// The group is used where it exists, else (feature `cdev`) the character device.
+    ///
+    /// # Errors
+    /// [`VfioError`], by name for every errno of linux-vfio §3.3.
+    pub fn open(host: &Host, card: &PciCard, access: Option<BarAccess>) -> Result<Self, VfioError> {
+        open::open(host, card, access, false).map(Self::from_open)
+    }
+
+    /// Like [`VfioCard::open`], but the character device is used even where the group exists.
+    ///
+    /// # Errors
+    /// As [`VfioCard::open`].
+    #[cfg(feature = "cdev")]
+    pub fn open_by_cdev(
+        host: &Host,
+        card: &PciCard,
+        access: Option<BarAccess>,
+    ) -> Result<Self, VfioError> {
+        open::open(host, card, access, true).map(Self::from_open)
+    }
+
+    fn from_open(open: space::Open) -> Self {
+        let access = open.access();
+        Self {
+            open: Rc::new(RefCell::new(Some(open))),
+            access,
+        }
+    }
+
+    /// The way to the registers that was chosen.
+    #[must_use]
+    pub fn access(&self) -> BarAccess {
+        self.access
+    }
+
+    /// The card's registers. Any number of them share the device; after [`VfioCard::close`] every
+    /// access is [`crate::card::CrError::Io`] with ENODEV.
+    #[must_use]
+    pub fn space(&self) -> Box<dyn CrSpace> {
+        Box::new(Space(Rc::clone(&self.open)))
+    }
+
+    /// Unmaps, closes device and container, in this order, and waits (10 s at most) until the group
+    /// can be opened again, so that an unbind that follows does not block. The card is reset. Again:
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`VfioError::StillBusy`], [`VfioError::Torn`] after a hot-unplug, [`VfioError::Config`] when
+    /// the gateway's address register could not be put back. Everything is closed all the same.
+    pub fn close(&self) -> Result<(), VfioError> {
+        // Accesses borrow for their own time only, and none is under way here.
+        let open = self.open.try_borrow_mut().ok().and_then(|mut o| o.take());
+        open.map_or(Ok(()), space::Open::close)
+    }
+}
+
+impl fmt::Debug for VfioCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VfioCard")
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for VfioCard {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "closing the card");
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Opening a card: group, container, device (linux-vfio §3.2), with the reason when it fails (§3.3).
+//!
+//! vfio-ioctls does the opening. What it hides is looked at by own ioctls on the same nodes: the
+//! group's status before, the reason of a refused container after, the regions at the end (§2.3).
+
+use super::regions::Regions;
+use super::session::{Road, Session, group_of, open_node};
+use super::space::{Bar, CR_SPACE, Open};
+use super::sys::{self, Region};
+use super::{BarAccess, BarFault, VfioError};
+use crate::card::{Clock, WallClock};
+use crate::host::{Bdf, Host, PciCard, Sibling};
+use nix::libc;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use vfio_bindings::bindings::vfio::{
+    VFIO_GROUP_FLAGS_VIABLE, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+    VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
+};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioError as CrateError, VfioRegionInfoCap};
+
+/// Tries while the device's lock is busy, and the pause between them: 2 s, twice what a bus reset
+/// of somebody else takes.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The driver that gives a card to VFIO.
+const DRIVER: &str = "vfio-pci";
+/// Drivers that manage DMA ownership themselves, so that a sibling on them does no harm (§3.3).
+const HARMLESS_DRIVERS: [&str; 3] = [DRIVER, "pci-stub", "pcieport"];
+const CONTAINER: &str = "dev/vfio/vfio";
+/// Length of PCI configuration space without the extended part.
+const CONFIG_SPACE: u64 = 0x100;
+
+/// Name of the driver bound to a sysfs device directory.
+fn driver_of(sysfs: &Path) -> Option<String> {
+    let link = std::fs::read_link(sysfs.join("driver")).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// Node of an IOMMU group.
+fn group_node(host: &Host, group: u32) -> PathBuf {
+    host.path("dev/vfio").join(group.to_string())
+}
+
+/// What an errno at a node of VFIO means (§3.3).
+pub(super) fn node_error(path: &Path, group: u32, source: io::Error) -> VfioError {
+    let path = path.to_owned();
+    match source.raw_os_error() {
+        Some(libc::EBUSY) => VfioError::Busy { group, path },
+        Some(libc::EACCES | libc::EPERM) => VfioError::NoRights { path, source },
+        Some(libc::ENOENT) => VfioError::NoGroupNode { group, path },
+        _ => VfioError::Node { path, source },
+    }
+}
+
+/// Siblings that keep the group from being viable, as sysfs shows them now.
+fn blockers(host: &Host, bdf: Bdf) -> Vec<Sibling> {
+    let devices = host.device(bdf).join("iommu_group/devices");
+    let Ok(entries) = std::fs::read_dir(devices) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Sibling> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|sibling| *sibling != bdf)
+        .filter_map(|bdf| {
+            let driver = driver_of(&host.device(bdf))?;
+            (!HARMLESS_DRIVERS.contains(&driver.as_str())).then_some(Sibling {
+                bdf,
+                driver: Some(driver),
+                blocks: true,
+            })
+        })
+        .collect();
+    found.sort_by_key(|sibling| sibling.bdf);
+    found
+}
+
+/// A group with a container already (flag bit 1) is as viable as one without.
+pub(super) fn is_viable(status: u32) -> bool {
+    status & VFIO_GROUP_FLAGS_VIABLE != 0
+}
+
+/// Opens the group's node and wants it viable. That alone does not touch the card (§10).
+///
+/// # Errors
+/// What [`node_error`] makes of the open, and [`VfioError::NotViable`].
+pub(in crate::host) fn look_at_group(host: &Host, bdf: Bdf, group: u32) -> Result<File, VfioError> {
+    let node = group_node(host, group);
+    let file = open_node(&node).map_err(|source| node_error(&node, group, source))?;
+    let status = sys::group_status(&file).map_err(|source| VfioError::Ioctl {
+        call: "VFIO_GROUP_GET_STATUS",
+        source: Some(source),
+    })?;
+    if is_viable(status) {
+        return Ok(file);
+    }
+    let siblings = blockers(host, bdf);
+    Err(VfioError::NotViable { group, siblings })
+}
+
+/// Everything that can be told without opening a container.
+fn look(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
+    let sysfs = host.device(bdf);
+    let group = group_of(&sysfs).ok_or(VfioError::NoIommu { bdf })?;
+    let driver = driver_of(&sysfs);
+    if driver.as_deref() != Some(DRIVER) {
+        return Err(VfioError::WrongDriver { bdf, driver });
+    }
+    Ok(group)
+}
+
+/// The character device of a card, when the kernel really offers it: the sysfs directory is there
+/// even where it does not (§3.4).
+fn cdev_node(host: &Host, bdf: Bdf) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(host.device(bdf).join("vfio-dev")).ok()?;
+    let name = entries.next()?.ok()?.file_name();
+    let node = host.path("dev/vfio/devices").join(name);
+    (node.exists() && host.path("dev/iommu").exists()).then_some(node)
+}
+
+/// Opens the card; see [`super::VfioCard::open`].
+pub(super) fn open(
+    host: &Host,
+    card: &PciCard,
+    wish: Option<BarAccess>,
+    prefer_cdev: bool,
+) -> Result<Open, VfioError> {
+    let bdf = card.bdf;
+    let group = look(host, bdf)?;
+    let node = group_node(host, group);
+    if let Some(cdev) = cdev_node(host, bdf)
+        && (prefer_cdev || !node.exists())
+    {
+        return open_cdev(host, bdf, group, &cdev, wish);
+    }
+    // One opener at a time: ours goes before vfio-ioctls comes.
+    drop(look_at_group(host, bdf, group)?);
+    if !host.is_system() {
+        return Err(VfioError::NotThisMachine { bdf });
+    }
+    let clock = WallClock::default();
+    let sysfs = host.device(bdf);
+    let mut tries = 1;
+    let (container, device) = loop {
+        // A device that fails leaves its group open in the container (§2.3 point 10): a new one each
+        // time.
+        match attempt(host, bdf, group, &sysfs) {
+            Err(VfioError::ResetBusy { .. }) if tries < TRIES => {
+                tries += 1;
+                clock.sleep(PAUSE);
+            }
+            Err(VfioError::ResetBusy { bdf, .. }) => {
+                return Err(VfioError::ResetBusy { bdf, tries });
+            }
+            Err(other) => return Err(other),
+            Ok(opened) => break opened,
+        }
+    };
+    let road = Road::Group {
+        container,
+        group,
+        node,
+    };
+    finish(device, road, sysfs, bdf, wish)
+}
+
+fn attempt(
+    host: &Host,
+    bdf: Bdf,
+    group: u32,
+    sysfs: &Path,
+) -> Result<(Arc<VfioContainer>, VfioDevice), VfioError> {
+    let container = VfioContainer::new(None)
+        .map(Arc::new)
+        .map_err(|error| crate_error(host, bdf, group, error))?;
+    match VfioDevice::new(sysfs, container.clone(), false) {
+        Ok(device) => Ok((container, device)),
+        Err(CrateError::GroupSetContainer) => {
+            // The errno is lost. The same call by hand, on nodes that are free again.
+            drop(container);
+            Err(why_not_attached(host, group))
+        }
+        Err(error) => Err(crate_error(host, bdf, group, error)),
+    }
+}
+
+/// `VFIO_GROUP_SET_CONTAINER` failed a moment ago: asks once more for its errno.
+fn why_not_attached(host: &Host, group: u32) -> VfioError {
+    let node = group_node(host, group);
+    let path = host.path(CONTAINER);
+    let again = open_node(&node)
+        .map_err(|source| node_error(&node, group, source))
+        .and_then(|file| {
+            let container =
+                open_node(&path).map_err(|source| VfioError::NotLoaded { path, source })?;
+            Ok(sys::group_set_container(&file, &container))
+        });
+    match again {
+        Err(other) => other,
+        Ok(Err(source)) => attach_error(group, source),
+        Ok(Ok(())) => VfioError::Ioctl {
+            call: "VFIO_GROUP_SET_CONTAINER (the first time)",
+            source: None,
+        },
+    }
+}
+
+/// What an errno of `VFIO_GROUP_SET_CONTAINER` means (§3.3). The group is in no container of ours,
+/// so that EINVAL leaves RMRR.
+pub(super) fn attach_error(group: u32, source: io::Error) -> VfioError {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => VfioError::NoDmaOwnership { group },
+        Some(libc::EINVAL) => VfioError::FirmwareMapping { group },
+        _ => VfioError::Attach { group, source },
+    }
+}
+
+/// What vfio-ioctls says, in our names.
+pub(super) fn crate_error(host: &Host, bdf: Bdf, group: u32, error: CrateError) -> VfioError {
+    let unfit = |what| VfioError::Unfit { what };
+    let ioctl = |call, errno: Option<i32>| VfioError::Ioctl {
+        call,
+        source: errno.map(io::Error::from_raw_os_error),
+    };
+    match error {
+        CrateError::OpenContainer(source) => {
+            let path = host.path(CONTAINER);
+            match source.raw_os_error() {
+                Some(libc::ENOENT | libc::ENODEV) => VfioError::NotLoaded { path, source },
+                Some(libc::EACCES | libc::EPERM) => VfioError::NoRights { path, source },
+                _ => VfioError::Node { path, source },
+            }
+        }
+        CrateError::VfioApiVersion => unfit("its interface version is not 0"),
+        CrateError::VfioExtension | CrateError::VfioInvalidType | CrateError::VfioType1V2 => {
+            unfit("it has no TYPE1v2 IOMMU (module vfio_iommu_type1)")
+        }
+        CrateError::OpenGroup(source, _) => node_error(&group_node(host, group), group, source),
+        CrateError::GetGroupStatus => ioctl("VFIO_GROUP_GET_STATUS", None),
+        // Seen as viable a moment ago, so that a driver came in between.
+        CrateError::GroupViable => VfioError::NotViable {
+            group,
+            siblings: blockers(host, bdf),
+        },
+        CrateError::ContainerSetIOMMU(errno) => match errno.errno() {
+            libc::EPERM => VfioError::NoInterruptRemapping { group },
+            other => VfioError::SetIommu {
+                group,
+                source: io::Error::from_raw_os_error(other),
+            },
+        },
+        CrateError::GroupGetDeviceFD(errno) => match errno.errno() {
+            libc::EAGAIN => VfioError::ResetBusy { bdf, tries: 1 },
+            libc::ENODEV => VfioError::Left { bdf, group },
+            other => VfioError::Enable {
+                bdf,
+                source: io::Error::from_raw_os_error(other),
+            },
+        },
+        CrateError::VfioDeviceGetInfo(errno) => ioctl("VFIO_DEVICE_GET_INFO", Some(errno.errno())),
+        CrateError::VfioDeviceGetRegionInfo(errno) => {
+            ioctl("VFIO_DEVICE_GET_REGION_INFO", Some(errno.errno()))
+        }
+        CrateError::VfioDeviceGetIrqInfo => ioctl("VFIO_DEVICE_GET_IRQ_INFO", None),
+        CrateError::VfioDeviceGetInfoPCI | CrateError::VfioDeviceGetInfoOther => {
+            unfit("it does not give the card as a PCI device")
+        }
+        // The link was read a moment ago.
+        CrateError::InvalidPath => VfioError::Left { bdf, group },
+        #[cfg(feature = "cdev")]
+        CrateError::OpenDeviceCdev(source) => node_error(&host.path("dev/vfio"), group, source),
+        #[cfg(feature = "cdev")]
+        CrateError::VfioDeviceBindIommufd(errno) => super::cdev::bind_error(
+            host,
+            bdf,
+            group,
+            io::Error::from_raw_os_error(errno.errno()),
+        ),
+        _ => ioctl("a call of vfio-ioctls", None),
+    }
+}
+
+#[cfg(feature = "cdev")]
+fn open_cdev(
+    host: &Host,
+    bdf: Bdf,
+    group: u32,
+    node: &Path,
+    wish: Option<BarAccess>,
+) -> Result<Open, VfioError> {
+    if !host.is_system() {
+        return Err(VfioError::NotThisMachine { bdf });
+    }
+    let device = super::cdev::open(host, bdf, group, node)?;
+    finish(device, Road::Cdev, host.device(bdf), bdf, wish)
+}
+
+#[cfg(not(feature = "cdev"))]
+fn open_cdev(
+    _: &Host,
+    _: Bdf,
+    _: u32,
+    node: &Path,
+    _: Option<BarAccess>,
+) -> Result<Open, VfioError> {
+    Err(VfioError::OnlyCdev {
+        path: node.to_owned(),
+    })
+}
+
+/// The device is open: what the kernel says of its regions decides what can be done with it.
+fn finish(
+    device: VfioDevice,
+    road: Road,
+    sysfs: PathBuf,
+    bdf: Bdf,
+    wish: Option<BarAccess>,
+) -> Result<Open, VfioError> {
+    let found = inspect(&device, bdf);
+    // From here on an early return drops the device in the careful way, and what uses its file
+    // (declared later, or moved into `Open::new`) before it.
+    let session = Session::new(device, road, sysfs, bdf);
+    let (io, bar) = found?;
+    Open::new(Box::new(io), bdf, bar, wish).map(|open| open.with_session(session))
+}
+
+fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
+    let file = sys::duplicate(device.as_raw_fd()).map_err(|source| VfioError::Ioctl {
+        call: "F_DUPFD_CLOEXEC",
+        source: Some(source),
+    })?;
+    let bar0 = region_of(&file, device, VFIO_PCI_BAR0_REGION_INDEX)?;
+    let config = region_of(&file, device, VFIO_PCI_CONFIG_REGION_INDEX)?;
+    if !is_accessible(config) || config.size < CONFIG_SPACE {
+        let (size, flags) = (config.size, config.flags);
+        return Err(VfioError::NoConfig { bdf, size, flags });
+    }
+    // A kernel that keeps the MSI-X table from being mapped lists the areas that can be.
+    let whole = !device
+        .get_region_caps(VFIO_PCI_BAR0_REGION_INDEX)
+        .iter()
+        .any(|cap| matches!(cap, VfioRegionInfoCap::SparseMmap(_)));
+    let bar = judge_bar(bar0, whole);
+    Ok((Regions::new(file, bar0, config), bar))
+}
+
+fn is_accessible(region: Region) -> bool {
+    let both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+    region.flags & both == both
+}
+
+/// What can be done with BAR0. Its size is the kernel's word.
+pub(super) fn judge_bar(bar0: Region, whole: bool) -> Bar {
+    let usable = match bar0.size {
+        0 => Err(BarFault::Missing),
+        size if size < u64::from(CR_SPACE) => Err(BarFault::Small(size)),
+        _ if !is_accessible(bar0) => Err(BarFault::Flags(bar0.flags)),
+        _ => Ok(()),
+    };
+    Bar {
+        usable,
+        mappable: whole && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0,
+    }
+}
+
+/// A region by own ioctl, compared with what vfio-ioctls keeps: a region whose information cannot
+/// be had shifts all later ones of its table (§2.3 point 4).
+fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
+    let told = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
+        call: "VFIO_DEVICE_GET_REGION_INFO",
+        source: Some(source),
+    })?;
+    let listed = device.get_region_offset(index);
+    if listed != told.offset || device.get_region_size(index) != told.size {
+        let told = told.offset;
+        return Err(VfioError::Regions {
+            index,
+            listed,
+            told,
+        });
+    }
+    Ok(told)
+}

@@ -1,0 +1,162 @@
+//! The two regions we use of an open device file: BAR0 and configuration space.
+//!
+//! BAR0 by `pread`/`pwrite` of exactly 4 aligned bytes is exactly one 32-bit access (linux-vfio
+//! §3.6); by mapping it is one load or store. Numbers in BAR0 are big-endian, those in
+//! configuration space little-endian (flash-hardware §2.1, §2.4).
+//!
+//! `pread` reads ff from the MSI-X table at 0x7c000..0x7c800 and drops writes to it, with success
+//! (linux-vfio §3.6); a mapping does not. No register of ours lies there.
+
+use super::sys::{BusWatch, Region};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
+
+/// Accesses to one device, before they are anybody's CR-space. Offsets are aligned and inside.
+pub(super) trait Raw {
+    /// One 32-bit read of BAR0.
+    fn bar_read(&mut self, at: u32) -> io::Result<u32>;
+    /// One 32-bit write of BAR0.
+    fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()>;
+    /// From now on BAR0 is reached through a mapping, made anew each time this is called.
+    fn map(&mut self) -> io::Result<()>;
+    /// One 32-bit read of configuration space.
+    fn config_read(&mut self, at: u16) -> io::Result<u32>;
+    /// One 32-bit write of configuration space.
+    fn config_write(&mut self, at: u16, value: u32) -> io::Result<()>;
+    /// Writes COMMAND alone: STATUS, its neighbour, is cleared by writing ones.
+    fn command_write(&mut self, value: u16) -> io::Result<()>;
+}
+
+/// COMMAND and STATUS.
+pub(super) const COMMAND: u16 = 0x04;
+
+/// BAR0 in our address space.
+struct Mapping {
+    // Before `region`: see `BusWatch`.
+    watch: BusWatch,
+    region: MmapRegion<()>,
+}
+
+fn bus_error() -> io::Error {
+    io::Error::other("BAR0 faulted (SIGBUS): memory decode is off or the card sleeps")
+}
+
+impl Mapping {
+    fn new(file: &Arc<File>, bar: Region) -> io::Result<Self> {
+        let length = usize::try_from(bar.size).map_err(io::Error::other)?;
+        let place = FileOffset::from_arc(Arc::clone(file), bar.offset);
+        let region = MmapRegion::<()>::from_file(place, length).map_err(|error| match error {
+            vm_memory::mmap::MmapRegionError::Mmap(source) => source,
+            other => io::Error::other(other),
+        })?;
+        let watch = BusWatch::over(region.as_ptr() as usize, length)?;
+        Ok(Self { watch, region })
+    }
+
+    /// Once a page faulted it is an empty page of memory, so that nothing the mapping says from
+    /// then on is the card's.
+    fn whole(&self) -> io::Result<()> {
+        if self.watch.hit() {
+            return Err(bus_error());
+        }
+        Ok(())
+    }
+
+    // Relaxed: SeqCst would make a store a locked exchange on a register (linux-vfio §2.5); among
+    // accesses to one uncached BAR no fence is needed (§2.6).
+    fn read(&self, at: u32) -> io::Result<u32> {
+        self.whole()?;
+        let slice = self.region.as_volatile_slice();
+        let value = slice.load::<u32>(at as usize, Ordering::Relaxed);
+        self.whole()?;
+        value.map(u32::from_be).map_err(io::Error::other)
+    }
+
+    fn write(&self, at: u32, value: u32) -> io::Result<()> {
+        self.whole()?;
+        let slice = self.region.as_volatile_slice();
+        let done = slice.store::<u32>(value.to_be(), at as usize, Ordering::Relaxed);
+        self.whole()?;
+        done.map_err(io::Error::other)
+    }
+}
+
+/// Regions of a device file that VFIO gave us, or of any file laid out alike.
+pub(super) struct Regions {
+    // Before `file`: a mapping keeps the device open (linux-vfio §2.3).
+    mapping: Option<Mapping>,
+    file: Arc<File>,
+    bar0: Region,
+    config: Region,
+}
+
+impl Regions {
+    pub(super) fn new(file: File, bar0: Region, config: Region) -> Self {
+        Self {
+            mapping: None,
+            file: Arc::new(file),
+            bar0,
+            config,
+        }
+    }
+
+    /// One system call; anything but all bytes is an error.
+    fn read_bytes<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        match self.file.read_at(&mut bytes, at)? {
+            n if n == N => Ok(bytes),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn write_bytes(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_at(bytes, at)? {
+            n if n == bytes.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+}
+
+impl Raw for Regions {
+    fn bar_read(&mut self, at: u32) -> io::Result<u32> {
+        match &self.mapping {
+            Some(mapping) => mapping.read(at),
+            None => self
+                .read_bytes(self.bar0.offset + u64::from(at))
+                .map(u32::from_be_bytes),
+        }
+    }
+
+    fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()> {
+        match &self.mapping {
+            Some(mapping) => mapping.write(at, value),
+            None => self.write_bytes(self.bar0.offset + u64::from(at), &value.to_be_bytes()),
+        }
+    }
+
+    fn map(&mut self) -> io::Result<()> {
+        self.mapping = None;
+        self.mapping = Some(Mapping::new(&self.file, self.bar0)?);
+        Ok(())
+    }
+
+    fn config_read(&mut self, at: u16) -> io::Result<u32> {
+        self.read_bytes(self.config.offset + u64::from(at))
+            .map(u32::from_le_bytes)
+    }
+
+    fn config_write(&mut self, at: u16, value: u32) -> io::Result<()> {
+        self.write_bytes(self.config.offset + u64::from(at), &value.to_le_bytes())
+    }
+
+    fn command_write(&mut self, value: u16) -> io::Result<()> {
+        self.write_bytes(
+            self.config.offset + u64::from(COMMAND),
+            &value.to_le_bytes(),
+        )
+    }
+}

@@ -1,0 +1,277 @@
+//! An open device as CR-space.
+
+use super::gateway::{Gateway, NOT_READABLE};
+use super::regions::{COMMAND, Raw};
+use super::session::Session;
+use super::{BarAccess, BarFault, VfioError};
+use crate::card::{CrError, CrOffset, CrSpace, Reg};
+use crate::host::Bdf;
+use nix::libc;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+/// Length of CR-space (flash-hardware §2.1).
+pub(super) const CR_SPACE: u32 = 0x10_0000;
+
+/// COMMAND bit 1, memory decode.
+const MEMORY: u16 = 1 << 1;
+/// COMMAND bit 2, bus mastering: only ever cleared (P9).
+const MASTER: u16 = 1 << 2;
+/// Revision and class: passed through by VFIO, unlike the ids, which are those seen at open
+/// (linux-vfio §3.8).
+const CLASS: u16 = 0x08;
+
+/// An open card: where its registers are, and by which way they are reached.
+pub(super) struct Open {
+    // Before `session`: mapping and duplicated descriptor keep the device open (linux-vfio §2.3).
+    io: Box<dyn Raw>,
+    access: BarAccess,
+    /// Set while the way is [`BarAccess::Config`].
+    gateway: Option<Gateway>,
+    session: Option<Session>,
+    bdf: Bdf,
+}
+
+/// The open card, shared by its spaces; `None` once closed.
+pub(super) type Shared = Rc<RefCell<Option<Open>>>;
+
+/// What the kernel says of BAR0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bar {
+    pub(super) usable: Result<(), BarFault>,
+    pub(super) mappable: bool,
+}
+
+fn answers(value: u32) -> bool {
+    value != u32::MAX && value != NOT_READABLE
+}
+
+/// A hardware id of the family (flash-hardware §1.2).
+fn is_family(value: u32) -> bool {
+    matches!(value & 0xffff, 0x1f5 | 0x1f7)
+}
+
+impl Open {
+    /// Chooses the way to the registers. Without a wish: mapped BAR0, since a read is then one
+    /// load instead of a system call around one (a burn makes a million of them), and SIGBUS, the
+    /// price of it (linux-vfio §3.7), is caught; `pread` where BAR0 cannot be mapped; configuration
+    /// cycles where BAR0 is missing, too small or does not answer while they do.
+    ///
+    /// # Errors
+    /// [`VfioError::Bar`] and [`VfioError::Map`] when the wish cannot be had;
+    /// [`VfioError::Config`].
+    pub(super) fn new(
+        mut io: Box<dyn Raw>,
+        bdf: Bdf,
+        bar: Bar,
+        wish: Option<BarAccess>,
+    ) -> Result<Self, VfioError> {
+        let config = |source, at| VfioError::Config { bdf, at, source };
+        let command = io.config_read(COMMAND).map_err(|e| config(e, COMMAND))? as u16;
+        if command != u16::MAX && command & MASTER != 0 {
+            // VFIO switches it off at open (linux-vfio §3.5).
+            tracing::warn!(%bdf, "bus mastering was on; switched off");
+            io.command_write(command & !MASTER)
+                .map_err(|e| config(e, COMMAND))?;
+        }
+        let mut open = Self {
+            io,
+            access: BarAccess::Pread,
+            gateway: None,
+            session: None,
+            bdf,
+        };
+        match wish {
+            Some(BarAccess::Config) => open.use_gateway()?,
+            Some(BarAccess::Pread) => bar.usable.map_err(|fault| open.bad_bar(fault))?,
+            Some(BarAccess::Mmap) => {
+                bar.usable.map_err(|fault| open.bad_bar(fault))?;
+                if !bar.mappable {
+                    return Err(open.bad_bar(BarFault::NotMappable));
+                }
+                open.use_mapping()?;
+            }
+            None => match bar.usable {
+                Ok(()) => open.choose(bar.mappable)?,
+                Err(fault) => {
+                    tracing::warn!(%bdf, %fault, "BAR0 is not usable: configuration cycles are used");
+                    open.use_gateway()?;
+                }
+            },
+        }
+        Ok(open)
+    }
+
+    fn bad_bar(&self, fault: BarFault) -> VfioError {
+        let bdf = self.bdf;
+        VfioError::Bar { bdf, fault }
+    }
+
+    fn use_mapping(&mut self) -> Result<(), VfioError> {
+        let bdf = self.bdf;
+        self.io
+            .map()
+            .map_err(|source| VfioError::Map { bdf, source })?;
+        self.access = BarAccess::Mmap;
+        Ok(())
+    }
+
+    fn use_gateway(&mut self) -> Result<(), VfioError> {
+        let bdf = self.bdf;
+        let gateway = Gateway::open(self.io.as_mut()).map_err(|source| VfioError::Config {
+            bdf,
+            at: super::gateway::ADDRESS,
+            source,
+        })?;
+        self.gateway = Some(gateway);
+        self.access = BarAccess::Config;
+        Ok(())
+    }
+
+    /// BAR0 is there. Does the card answer through it? Asked by `pread`, which gives an error where
+    /// a mapping gives a signal.
+    fn choose(&mut self, mappable: bool) -> Result<(), VfioError> {
+        let bdf = self.bdf;
+        let device_id = Reg::DeviceId.offset().0;
+        let said = self.io.bar_read(device_id);
+        if !matches!(said, Ok(value) if answers(value)) {
+            self.use_gateway()?;
+            let gateway = self.gateway;
+            let other = gateway.and_then(|g| g.read(self.io.as_mut(), device_id).ok());
+            let said = said.map_or_else(|e| e.to_string(), |value| format!("{value:#010x}"));
+            if let Some(id) = other.filter(|id| is_family(*id)) {
+                tracing::warn!(
+                    %bdf, bar0 = %said, config = format_args!("{id:#010x}"),
+                    "BAR0 does not answer, configuration cycles do: they are used"
+                );
+                return Ok(());
+            }
+            // Neither answers: what to make of that is the card room's business.
+            self.leave_gateway()?;
+            self.access = BarAccess::Pread;
+        }
+        if mappable && let Err(error) = self.use_mapping() {
+            tracing::warn!(%bdf, %error, "BAR0 is used by pread");
+            self.access = BarAccess::Pread;
+        }
+        Ok(())
+    }
+
+    fn leave_gateway(&mut self) -> Result<(), VfioError> {
+        let Some(gateway) = self.gateway.take() else {
+            return Ok(());
+        };
+        gateway
+            .leave(self.io.as_mut())
+            .map_err(|source| VfioError::Config {
+                bdf: self.bdf,
+                at: super::gateway::ADDRESS,
+                source,
+            })
+    }
+
+    /// The device behind it, to be let go of last.
+    pub(super) fn with_session(mut self, session: Session) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    pub(super) fn access(&self) -> BarAccess {
+        self.access
+    }
+
+    fn read(&mut self, at: u32) -> io::Result<u32> {
+        match self.gateway {
+            Some(gateway) => gateway.read(self.io.as_mut(), at),
+            None => self.io.bar_read(at),
+        }
+    }
+
+    fn write(&mut self, at: u32, value: u32) -> io::Result<()> {
+        match self.gateway {
+            Some(gateway) => gateway.write(self.io.as_mut(), at, value),
+            None => self.io.bar_write(at, value),
+        }
+    }
+
+    /// After a software reset, which the kernel has not seen: COMMAND and the BARs are empty.
+    /// Writing COMMAND with the memory bit makes the kernel notice and put the BARs back
+    /// (linux-vfio §3.8). DEVCTL and LNKCTL come back when it restores its saved state at close (§4).
+    fn back_after_reset(&mut self) -> io::Result<bool> {
+        if self.io.config_read(CLASS)? == u32::MAX {
+            return Ok(false);
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.after_reset(self.io.as_mut())?;
+            return Ok(true);
+        }
+        let command = self.io.config_read(COMMAND)? as u16;
+        if command & MEMORY == 0 {
+            self.io.command_write((command | MEMORY) & !MASTER)?;
+            if self.io.config_read(COMMAND)? as u16 & MEMORY == 0 {
+                return Ok(false);
+            }
+        }
+        if self.access == BarAccess::Mmap {
+            // A page that faulted meanwhile is not the card's any more.
+            self.io.map()?;
+        }
+        Ok(true)
+    }
+
+    /// Lets go of everything in the order linux-vfio §2.3 wants. The first error is told, after all
+    /// else has been closed too.
+    pub(super) fn close(mut self) -> Result<(), VfioError> {
+        let left = self.leave_gateway();
+        let session = self.session.take();
+        drop(self);
+        let closed = session.map_or(Ok(()), Session::close);
+        closed.and(left)
+    }
+}
+
+/// The registers of an open card.
+pub(super) struct Space(pub(super) Shared);
+
+impl Space {
+    fn with<T>(
+        &self,
+        at: u32,
+        access: impl FnOnce(&mut Open) -> io::Result<T>,
+    ) -> Result<T, CrError> {
+        if !at.is_multiple_of(4) || at >= CR_SPACE {
+            return Err(CrError::BadOffset { at });
+        }
+        let closed = || io::Error::from_raw_os_error(libc::ENODEV);
+        let mut open = self.0.try_borrow_mut().map_err(|_| CrError::Io {
+            at,
+            source: closed(),
+        })?;
+        open.as_mut()
+            .ok_or_else(closed)
+            .and_then(access)
+            .map_err(|source| CrError::Io { at, source })
+    }
+}
+
+impl CrSpace for Space {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        self.with(at.0, |open| open.read(at.0))
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        self.with(at.0, |open| open.write(at.0, value))
+    }
+
+    fn posts_writes(&self) -> bool {
+        // Closed: nothing to flush, and the next access says so.
+        self.0
+            .try_borrow()
+            .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))
+    }
+
+    fn back_after_reset(&mut self) -> Result<bool, CrError> {
+        self.with(Reg::SoftwareReset.offset().0, Open::back_after_reset)
+    }
+}

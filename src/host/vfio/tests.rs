@@ -1,0 +1,155 @@
+//! The VFIO room without VFIO: a device made of memory, files laid out like one.
+
+mod errors;
+mod files;
+mod ways;
+
+use super::gateway::{ADDRESS, DATA, HARMLESS, NOT_READABLE};
+use super::regions::{COMMAND, Raw};
+use super::space::{Bar, Open};
+use super::{BarAccess, BarFault, VfioCard, VfioError};
+use crate::card::{CrError, CrOffset};
+use crate::host::Bdf;
+use nix::libc;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+
+const BDF: Bdf = Bdf {
+    domain: 0,
+    bus: 5,
+    device: 0,
+    function: 0,
+};
+const DEVICE_ID: u32 = 0xf_0014;
+const GOOD: u32 = 0x0001_01f5;
+
+/// A device: its registers behind BAR0 and behind the gateway, and what was done to it.
+#[derive(Default)]
+struct Device {
+    registers: BTreeMap<u32, u32>,
+    config: BTreeMap<u16, u32>,
+    write_only: bool,
+    /// Data waiting for its address (write-only variant).
+    waiting: u32,
+    /// What BAR0 says instead of its registers.
+    bar_says: Option<u32>,
+    /// Errno of every access to BAR0.
+    bar_fails: Option<i32>,
+    /// Errno of making a mapping.
+    map_fails: Option<i32>,
+    /// Configuration space answers all ones.
+    silent: bool,
+    maps: u32,
+    config_writes: Vec<(u16, u32)>,
+}
+
+impl Device {
+    fn live() -> Self {
+        Self {
+            registers: [(DEVICE_ID, GOOD), (0xf_0380, 7)].into(),
+            config: [(COMMAND, 0x0010_0002), (0x08, 0x0200_0000)].into(),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Fake(Rc<RefCell<Device>>);
+
+impl Fake {
+    fn of(device: Device) -> Self {
+        Self(Rc::new(RefCell::new(device)))
+    }
+}
+
+impl Raw for Fake {
+    fn bar_read(&mut self, at: u32) -> io::Result<u32> {
+        let device = self.0.borrow();
+        match device.bar_fails {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Ok(device
+                .bar_says
+                .unwrap_or_else(|| device.registers.get(&at).copied().unwrap_or(0))),
+        }
+    }
+
+    fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()> {
+        let mut device = self.0.borrow_mut();
+        if let Some(errno) = device.bar_fails {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        device.registers.insert(at, value);
+        Ok(())
+    }
+
+    fn map(&mut self) -> io::Result<()> {
+        let mut device = self.0.borrow_mut();
+        if let Some(errno) = device.map_fails {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        device.maps += 1;
+        Ok(())
+    }
+
+    fn config_read(&mut self, at: u16) -> io::Result<u32> {
+        let device = self.0.borrow();
+        if device.silent {
+            return Ok(u32::MAX);
+        }
+        let address = device.config.get(&ADDRESS).copied().unwrap_or(0);
+        let register = |at: u32| device.registers.get(&at).copied().unwrap_or(0);
+        Ok(match at {
+            ADDRESS if device.write_only => NOT_READABLE,
+            DATA if device.write_only && address & 1 == 0 => NOT_READABLE,
+            DATA => register(address & !1),
+            _ => device.config.get(&at).copied().unwrap_or(0),
+        })
+    }
+
+    fn config_write(&mut self, at: u16, value: u32) -> io::Result<()> {
+        let mut device = self.0.borrow_mut();
+        device.config_writes.push((at, value));
+        match at {
+            DATA if device.write_only => device.waiting = value,
+            DATA => {
+                let address = device.config.get(&ADDRESS).copied().unwrap_or(0);
+                device.registers.insert(address, value);
+            }
+            ADDRESS => {
+                device.config.insert(ADDRESS, value);
+                // The device id takes no writes.
+                if device.write_only && value & 1 == 0 && value != DEVICE_ID {
+                    let waiting = device.waiting;
+                    device.registers.insert(value, waiting);
+                }
+            }
+            _ => {
+                device.config.insert(at, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn command_write(&mut self, value: u16) -> io::Result<()> {
+        let mut device = self.0.borrow_mut();
+        device.config_writes.push((COMMAND, value.into()));
+        let status = device.config.get(&COMMAND).copied().unwrap_or(0) & 0xffff_0000;
+        device.config.insert(COMMAND, status | u32::from(value));
+        Ok(())
+    }
+}
+
+const WHOLE: Bar = Bar {
+    usable: Ok(()),
+    mappable: true,
+};
+
+fn open(fake: &Fake, bar: Bar, wish: Option<BarAccess>) -> Result<VfioCard, VfioError> {
+    Open::new(Box::new(fake.clone()), BDF, bar, wish).map(VfioCard::from_open)
+}
+
+fn read(card: &VfioCard, at: u32) -> Result<u32, CrError> {
+    card.space().read(CrOffset(at))
+}

@@ -1,0 +1,268 @@
+//! Which way is taken to the registers, and what each does.
+
+use super::*;
+
+#[test]
+fn mapped_unless_asked_otherwise() {
+    let fake = Fake::of(Device::live());
+    let card = open(&fake, WHOLE, None).unwrap();
+    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(fake.0.borrow().maps, 1);
+    assert!(card.space().posts_writes());
+    // The gateway was not touched at all.
+    assert_eq!(fake.0.borrow().config_writes, []);
+    assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
+
+    let card = open(&fake, WHOLE, Some(BarAccess::Pread)).unwrap();
+    assert_eq!(card.access(), BarAccess::Pread);
+    assert_eq!(fake.0.borrow().maps, 1);
+}
+
+#[test]
+fn pread_where_mapping_is_not_to_be_had() {
+    let whole = Bar {
+        mappable: false,
+        ..WHOLE
+    };
+    let fake = Fake::of(Device::live());
+    assert_eq!(open(&fake, whole, None).unwrap().access(), BarAccess::Pread);
+    let refused = open(&fake, whole, Some(BarAccess::Mmap)).unwrap_err();
+    let fault = BarFault::NotMappable;
+    assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
+
+    fake.0.borrow_mut().map_fails = Some(libc::ENOMEM);
+    assert_eq!(open(&fake, WHOLE, None).unwrap().access(), BarAccess::Pread);
+    let refused = open(&fake, WHOLE, Some(BarAccess::Mmap)).unwrap_err();
+    assert!(matches!(refused, VfioError::Map { .. }), "{refused}");
+}
+
+#[test]
+fn configuration_cycles_where_bar0_is_no_use() {
+    for fault in [BarFault::Missing, BarFault::Small(0x1000)] {
+        let fake = Fake::of(Device::live());
+        let bar = Bar {
+            usable: Err(fault),
+            mappable: true,
+        };
+        let card = open(&fake, bar, None).unwrap();
+        assert_eq!(card.access(), BarAccess::Config);
+        assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
+        assert!(!card.space().posts_writes());
+        for wish in [BarAccess::Mmap, BarAccess::Pread] {
+            let refused = open(&fake, bar, Some(wish)).unwrap_err();
+            assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
+        }
+    }
+}
+
+#[test]
+fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
+    let silences: [fn(&mut Device); 3] = [
+        |d| d.bar_says = Some(u32::MAX),
+        |d| d.bar_says = Some(NOT_READABLE),
+        |d| d.bar_fails = Some(libc::EIO),
+    ];
+    for silence in silences {
+        let mut device = Device::live();
+        silence(&mut device);
+        let fake = Fake::of(device);
+        let card = open(&fake, WHOLE, None).unwrap();
+        assert_eq!(card.access(), BarAccess::Config);
+        assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
+        assert_eq!(fake.0.borrow().maps, 0);
+    }
+}
+
+#[test]
+fn bar0_stays_where_nothing_answers_or_the_card_is_locked() {
+    // All ones on both roads: the card room says what that is (P7).
+    let mut gone = Device::live();
+    gone.bar_says = Some(u32::MAX);
+    gone.silent = true;
+    let card = open(&Fake::of(gone), WHOLE, None).unwrap();
+    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(read(&card, DEVICE_ID).unwrap(), u32::MAX);
+
+    let mut locked = Device::live();
+    locked.bar_says = Some(0xbad0_cafe);
+    let fake = Fake::of(locked);
+    let card = open(&fake, WHOLE, None).unwrap();
+    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(fake.0.borrow().config_writes, []);
+}
+
+#[test]
+fn the_gateway_reads_and_writes_in_both_variants() {
+    for write_only in [false, true] {
+        let mut device = Device::live();
+        device.write_only = write_only;
+        let fake = Fake::of(device);
+        let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+        let mut space = card.space();
+        assert_eq!(space.read(CrOffset(DEVICE_ID)).unwrap(), GOOD);
+        space.write(CrOffset(0xf_0400), 0x1234_5678).unwrap();
+        assert_eq!(space.read(CrOffset(0xf_0400)).unwrap(), 0x1234_5678);
+        let device = fake.0.borrow();
+        assert_eq!(device.registers[&0xf_0400], 0x1234_5678);
+        // Data first where the address starts the write, address first where data does.
+        let probe = (ADDRESS, HARMLESS);
+        let writes: Vec<_> = device.config_writes[1..].to_vec();
+        let order = if write_only {
+            vec![
+                (ADDRESS, DEVICE_ID | 1),
+                (DATA, 0x1234_5678),
+                (ADDRESS, 0xf_0400),
+                (ADDRESS, 0xf_0401),
+            ]
+        } else {
+            vec![
+                (ADDRESS, DEVICE_ID),
+                (ADDRESS, 0xf_0400),
+                (DATA, 0x1234_5678),
+                (ADDRESS, 0xf_0400),
+            ]
+        };
+        assert_eq!(device.config_writes[0], probe);
+        assert_eq!(writes, order, "write-only: {write_only}");
+    }
+}
+
+#[test]
+fn the_address_register_is_left_as_found_or_harmless() {
+    for (write_only, before, after) in [
+        (false, 0x1_f064, 0x1_f064),
+        (true, 0x1_f064, HARMLESS | 1),
+        (false, u32::MAX, HARMLESS),
+    ] {
+        let mut device = Device::live();
+        device.write_only = write_only;
+        device.config.insert(ADDRESS, before);
+        let fake = Fake::of(device);
+        let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+        read(&card, 0xf_0000).unwrap();
+        card.close().unwrap();
+        assert_eq!(fake.0.borrow().config[&ADDRESS], after);
+    }
+    // Also where it was only tried.
+    let mut device = Device::live();
+    device.bar_says = Some(u32::MAX);
+    device.registers.clear();
+    device.config.insert(ADDRESS, 0x1_f064);
+    let fake = Fake::of(device);
+    let card = open(&fake, WHOLE, None).unwrap();
+    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(fake.0.borrow().config[&ADDRESS], 0x1_f064);
+}
+
+#[test]
+fn bus_mastering_found_on_is_switched_off_and_nothing_else() {
+    let mut device = Device::live();
+    device.config.insert(COMMAND, 0x0010_0146);
+    let fake = Fake::of(device);
+    open(&fake, WHOLE, None).unwrap();
+    assert_eq!(fake.0.borrow().config_writes, [(COMMAND, 0x0142)]);
+}
+
+#[test]
+fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
+    for wish in [BarAccess::Mmap, BarAccess::Pread] {
+        let fake = Fake::of(Device::live());
+        let card = open(&fake, WHOLE, Some(wish)).unwrap();
+        let mut space = card.space();
+        let maps = fake.0.borrow().maps;
+
+        fake.0.borrow_mut().silent = true;
+        assert!(!space.back_after_reset().unwrap());
+        assert_eq!(fake.0.borrow().config_writes, []);
+
+        fake.0.borrow_mut().silent = false;
+        // Also a master bit that a reset should not have left.
+        fake.0.borrow_mut().config.insert(COMMAND, 0x0010_0004);
+        assert!(space.back_after_reset().unwrap());
+        assert_eq!(fake.0.borrow().config_writes, [(COMMAND, 0x0002)]);
+        let fresh = u32::from(wish == BarAccess::Mmap);
+        assert_eq!(fake.0.borrow().maps, maps + fresh);
+
+        assert!(space.back_after_reset().unwrap());
+        assert_eq!(fake.0.borrow().config_writes.len(), 1);
+    }
+}
+
+#[test]
+fn after_a_reset_the_gateway_is_probed_again_and_memory_left_alone() {
+    let fake = Fake::of(Device::live());
+    let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+    {
+        let mut device = fake.0.borrow_mut();
+        device.config.insert(COMMAND, 0);
+        device.write_only = true;
+    }
+    assert!(card.space().back_after_reset().unwrap());
+    assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
+    let commands = |fake: &Fake| {
+        let device = fake.0.borrow();
+        device
+            .config_writes
+            .iter()
+            .filter(|w| w.0 == COMMAND)
+            .count()
+    };
+    assert_eq!(commands(&fake), 0);
+}
+
+#[test]
+fn a_closed_card_is_an_error_everywhere_and_only_that() {
+    let fake = Fake::of(Device::live());
+    let card = open(&fake, WHOLE, None).unwrap();
+    let mut space = card.space();
+    let mut other = card.space();
+    card.close().unwrap();
+    card.close().unwrap();
+    let enodev = |result: Result<(), CrError>| match result {
+        Err(CrError::Io { at, source }) => (at, source.raw_os_error()),
+        other => panic!("{other:?}"),
+    };
+    let gone = Some(libc::ENODEV);
+    assert_eq!(
+        enodev(space.read(CrOffset(DEVICE_ID)).map(drop)),
+        (DEVICE_ID, gone)
+    );
+    assert_eq!(enodev(other.write(CrOffset(4), 1)), (4, gone));
+    assert_eq!(enodev(other.back_after_reset().map(drop)), (0xf_0010, gone));
+    assert!(!space.posts_writes());
+    // Everything that was behind it has been let go of: only our own handle is left.
+    assert_eq!(Rc::strong_count(&fake.0), 1);
+}
+
+#[test]
+fn dropping_the_card_closes_it_for_its_spaces() {
+    let fake = Fake::of(Device::live());
+    let mut space = open(&fake, WHOLE, None).unwrap().space();
+    assert!(space.read(CrOffset(DEVICE_ID)).is_err());
+    assert_eq!(Rc::strong_count(&fake.0), 1);
+}
+
+#[test]
+fn an_error_in_mid_job_is_told_with_its_register() {
+    let fake = Fake::of(Device::live());
+    let card = open(&fake, WHOLE, None).unwrap();
+    fake.0.borrow_mut().bar_fails = Some(libc::EIO);
+    match read(&card, 0xf_0400) {
+        Err(CrError::Io { at, source }) => {
+            assert_eq!((at, source.raw_os_error()), (0xf_0400, Some(libc::EIO)));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn only_aligned_registers_inside_of_cr_space() {
+    let card = open(&Fake::of(Device::live()), WHOLE, None).unwrap();
+    for at in [1, 2, 0xf_0015, 0x10_0000, u32::MAX - 3] {
+        assert!(
+            matches!(read(&card, at), Err(CrError::BadOffset { at: a }) if a == at),
+            "{at:#x}"
+        );
+    }
+    assert_eq!(read(&card, 0xf_fffc).unwrap(), 0);
+}

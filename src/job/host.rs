@@ -1,0 +1,155 @@
+//! `host status` and `host restore`: what the journals say, and putting the host back after a
+//! process that could not do it itself.
+
+use super::device::{WATCH, open_borrowed};
+use super::{Device, JobError};
+use crate::card::{Semaphore, SemaphoreState, Staleness};
+use crate::flash::{Event, Events};
+use crate::host::{
+    Bdf, Borrowed, Ending, Host, Lease, Mark, PciCard, Pending, VFIO_PCI, give_back,
+};
+use serde::Serialize;
+
+/// How the host was put back, or why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostReport {
+    /// The card.
+    pub bdf: String,
+    /// The host is as it was found.
+    pub restored: bool,
+    /// Driver the card has now.
+    pub driver: Option<String>,
+    /// Its network devices now.
+    pub netdevs: Vec<String>,
+    /// What is not as it was and nobody can put back.
+    pub warnings: Vec<String>,
+    /// Why it is not restored.
+    pub failure: Option<String>,
+}
+
+impl HostReport {
+    /// Of a borrowing that has ended.
+    #[must_use]
+    pub fn of(borrowed: &Borrowed) -> Self {
+        borrowed.with_ending(|ending| Self::new(borrowed.card(), ending))
+    }
+
+    fn new(card: PciCard, ending: Option<&Ending>) -> Self {
+        let mut report = Self {
+            bdf: card.bdf.to_string(),
+            restored: true,
+            driver: card.driver,
+            netdevs: card.netdevs.into_iter().map(|n| n.name).collect(),
+            warnings: Vec::new(),
+            failure: None,
+        };
+        match ending {
+            Some(Ending::Untouched | Ending::FoundAnew(_)) => {}
+            Some(Ending::GivenBack(back)) => report.warnings.clone_from(&back.warnings),
+            Some(Ending::Left) => report.fail(
+                "nothing on the card's flash boots, so it stays on vfio-pci until it is mended",
+            ),
+            Some(Ending::Failed(error)) => report.fail(super::error::said(error)),
+            None => report.fail("the card is still borrowed"),
+        }
+        report
+    }
+
+    fn fail(&mut self, why: impl Into<String>) {
+        self.restored = false;
+        self.failure = Some(why.into());
+    }
+}
+
+/// Every journal there is: cards that some process took and did not give back.
+///
+/// # Errors
+/// When the directory of journals cannot be read.
+pub fn host_status(host: &Host) -> Result<Vec<Pending>, JobError> {
+    Ok(Lease::pending(host)?)
+}
+
+/// Put the host back from the journals alone: free what a killed process left taken, see that the
+/// card boots, give it to its driver. May be run any number of times.
+///
+/// # Errors
+/// [`JobError::NotPutBack`] for the first card that could not be given back; every card is tried.
+pub fn host_restore(
+    host: &Host,
+    only: Option<Bdf>,
+    events: &mut dyn Events,
+) -> Result<Vec<HostReport>, JobError> {
+    let mut reports = Vec::new();
+    let mut first = None;
+    for pending in Lease::pending(host)? {
+        if only.is_some_and(|bdf| bdf != pending.bdf) {
+            continue;
+        }
+        events.tell(Event::Note {
+            text: format!("putting {} back", pending.bdf),
+        });
+        match put_back(host, pending.bdf) {
+            Ok(Some(report)) => reports.push(report),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(bdf = %pending.bdf, error = ?error, "not put back");
+                first = first.or(Some(error));
+            }
+        }
+    }
+    match first {
+        None => Ok(reports),
+        Some(error) => Err(error),
+    }
+}
+
+/// One card; `None` when its journal is gone already.
+fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
+    let Some(lease) = Lease::adopt(host, bdf)? else {
+        return Ok(None);
+    };
+    let marks = lease.marks();
+    let on_vfio = host
+        .card(bdf)
+        .is_ok_and(|card| card.driver.as_deref() == Some(VFIO_PCI));
+    if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
+        // The card's registers were never reached, or cannot be.
+        let ending = give_back(lease)?;
+        return Ok(Some(HostReport::new(host.card(bdf)?, Some(&ending))));
+    }
+    let borrowed = Borrowed::resume(host, lease, None)?;
+    let mut device = open_borrowed(borrowed, &bdf.to_string())?;
+    mend(&mut device, marks.semaphores_held, marks.flash_touched)?;
+    device.end();
+    match device.not_put_back() {
+        Some(error) => Err(error),
+        None => Ok(device.borrowed.as_ref().map(HostReport::of)),
+    }
+}
+
+/// Free what the dead process held, and find out whether the card boots.
+fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> {
+    for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
+        if device.card.look_at(semaphore)? == SemaphoreState::Free {
+            continue;
+        }
+        // Ours: the lock of the dead process is free, and VFIO has one user at a time.
+        if !ours {
+            let number = semaphore.number();
+            if let Staleness::InUse { why } = device.card.watch(semaphore, WATCH)? {
+                return Err(JobError::InUse { number, why });
+            }
+        }
+        tracing::warn!(
+            semaphore = semaphore.number(),
+            "left taken by a dead process: freed"
+        );
+        device.card.release(semaphore)?;
+    }
+    if touched {
+        // Opening the session waits for an erase that still runs.
+        let boots = super::run::what_boots(&mut device.lock()?.source())?;
+        device.mark(Mark::Boots(boots.start.is_some()))?;
+    }
+    Ok(())
+}

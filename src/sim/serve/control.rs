@@ -1,0 +1,209 @@
+//! The control channel: orders of a test harness, one a line; [`super`] lists them.
+
+use super::device::Device;
+use crate::sim::Fault;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+/// A line longer than this is no order.
+const LINE: usize = 64 * 1024;
+/// A harness that does not read its answers is not waited for.
+const WRITE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What an order asks of the server itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Nothing,
+    Release,
+    Quit,
+}
+
+/// Listener and connections.
+pub(super) struct Control {
+    listener: UnixListener,
+    peers: Vec<Peer>,
+    /// Stop answering when so many mutations are done.
+    pub(super) hold_at: Option<u64>,
+}
+
+struct Peer {
+    stream: UnixStream,
+    line: Vec<u8>,
+}
+
+impl Control {
+    pub(super) fn new(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            peers: Vec::new(),
+            hold_at: None,
+        })
+    }
+
+    /// Everything to poll for input.
+    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let peers = self.peers.iter().map(|p| p.stream.as_fd());
+        std::iter::once(self.listener.as_fd())
+            .chain(peers)
+            .collect()
+    }
+
+    /// Take what has come: new connections, and orders, each of which is acknowledged.
+    pub(super) fn serve(&mut self, device: &mut Device) -> io::Result<After> {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    let line = Vec::new();
+                    self.peers.push(Peer { stream, line });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            }
+        }
+        let mut after = After::Nothing;
+        for mut peer in std::mem::take(&mut self.peers) {
+            let alive = peer.fill();
+            while let Some(line) = peer.next_line() {
+                let (answer, what) = self.obey(device, &line);
+                let _ = peer.say(&answer);
+                if what != After::Nothing {
+                    after = what;
+                }
+            }
+            if alive {
+                self.peers.push(peer);
+            }
+        }
+        Ok(after)
+    }
+
+    /// Tell everybody.
+    pub(super) fn announce(&mut self, line: &str) {
+        self.peers.retain_mut(|peer| peer.say(line).is_ok());
+    }
+
+    fn obey(&mut self, device: &mut Device, line: &str) -> (String, After) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim();
+        let done = match (word, rest) {
+            ("fault", _) => fault(device, rest),
+            ("power-cycle", "") => {
+                device.card.power_cycle();
+                device.card.pci_reset();
+                device.settle();
+                Ok(String::new())
+            }
+            ("info", "") => Ok(info(device, self.hold_at).to_string()),
+            ("silent", "on" | "off") => {
+                device.card.set_silent(rest == "on");
+                Ok(String::new())
+            }
+            ("firmware", "dead" | "alive") => {
+                device.firmware.set_dead(rest == "dead");
+                Ok(String::new())
+            }
+            ("hold-at-mutation", _) => match rest.parse() {
+                Ok(0) => {
+                    self.hold_at = None;
+                    Ok(String::new())
+                }
+                Ok(n) if n > device.card.mutations() => {
+                    self.hold_at = Some(n);
+                    Ok(String::new())
+                }
+                Ok(n) => Err(format!("{n} is past: {} are done", device.card.mutations())),
+                Err(_) => Err(format!("{rest:?} is no number")),
+            },
+            ("release", "") => return ("ok".into(), After::Release),
+            ("forget", "") => {
+                let counters = device.card.take_counters();
+                device.card.forget_misuse();
+                Ok(json!({ "counters": counters }).to_string())
+            }
+            ("quit", "") => return ("ok".into(), After::Quit),
+            _ => Err(format!("no order is called {line:?}")),
+        };
+        let answer = match done {
+            Ok(text) if text.is_empty() => "ok".into(),
+            Ok(text) => format!("ok {text}"),
+            Err(why) => format!("error {why}"),
+        };
+        (answer, After::Nothing)
+    }
+}
+
+impl Peer {
+    /// Read what there is; false when the peer has gone.
+    fn fill(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(n) => self.line.extend_from_slice(&bytes[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    return self.line.len() < LINE;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let end = self.line.iter().position(|b| *b == b'\n')?;
+        let line: Vec<u8> = self.line.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim().to_owned())
+    }
+
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_write_timeout(Some(WRITE_LIMIT))?;
+        let wrote = self.stream.write_all(format!("{line}\n").as_bytes());
+        self.stream.set_nonblocking(true)?;
+        wrote
+    }
+}
+
+fn fault(device: &mut Device, text: &str) -> Result<String, String> {
+    let fault: Fault =
+        serde_json::from_str(text).map_err(|e| format!("no fault is called {text}: {e}"))?;
+    device.card.inject(fault);
+    Ok(String::new())
+}
+
+fn info(device: &Device, hold_at: Option<u64>) -> serde_json::Value {
+    let card = &device.card;
+    let digest = card.with_flash(|flash| {
+        let hash = Sha256::digest(flash);
+        hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+    });
+    json!({
+        "flash_sha256": digest,
+        "pci_device_id": card.pci_device_id(),
+        "running": card.running(),
+        "power_on": card.boot_outcome(),
+        "power_on_either_order": card.boot_outcomes(),
+        "reset": card.reset_outcome(),
+        "boots": card.boots(),
+        "silent": card.is_silent(),
+        "semaphores_held": card.semaphores_held(),
+        "counters": card.counters(),
+        "mutations": card.mutations(),
+        "hold_at_mutation": hold_at,
+        "faults": card.faults(),
+        "misuse": card.misuse(),
+        "misuse_count": card.misuse_count(),
+        "bus_master": device.config.masters(),
+        "memory_decode": card.config_peek(4) & 2 != 0,
+        "dma_ranges": device.memory.len(),
+        "msix_vectors": device.irqs.vectors(),
+        "interrupts_sent": device.irqs.sent,
+        "firmware": device.firmware.report(),
+    })
+}

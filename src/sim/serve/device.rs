@@ -1,0 +1,211 @@
+//! The card with everything around it that a virtual machine sees: accesses of every width, time,
+//! resets, interrupts, guest memory, firmware.
+
+use super::bus::{Bus, Lines};
+use super::dma::GuestMemory;
+use super::irq::Irqs;
+use super::pci::{ConfigSpace, Wish};
+use crate::card::{CrError, CrOffset, CrSpace};
+use crate::sim::SimCard;
+use crate::sim::firmware::Firmware;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+/// Bytes of BAR0.
+pub(super) const BAR0_SIZE: u64 = 1 << 20;
+/// Bytes of BAR2.
+pub(super) const BAR2_SIZE: u64 = 8 << 20;
+
+/// How a served card's time runs. What the guest sleeps through is wall time in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Erases and programs cost no waiting: each poll of the status register finds a third of what
+    /// is left gone. A reset takes 0.3 s.
+    #[default]
+    Fast,
+    /// Erases and programs take their typical times; a reset takes 0.9 s.
+    Wall,
+}
+
+impl Pace {
+    /// Silence after a reset. `mlx4_core` and our own driver look again after 1 s; how long a real
+    /// card is silent is UNCONFIRMED.
+    fn reset_time(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fast => 300,
+            Self::Wall => 900,
+        })
+    }
+}
+
+pub(super) struct Device {
+    pub(super) card: SimCard,
+    bar0: Box<dyn CrSpace>,
+    pub(super) config: ConfigSpace,
+    /// BAR2, doorbells: memory without behaviour, mapped by the client.
+    bar2: std::fs::File,
+    pub(super) irqs: Irqs,
+    pub(super) memory: GuestMemory,
+    pub(super) firmware: Firmware,
+    boots: u64,
+    last: Instant,
+}
+
+impl Device {
+    pub(super) fn new(card: SimCard, pace: Pace) -> io::Result<Self> {
+        card.set_host_restores_config(false);
+        card.set_reset_time(pace.reset_time());
+        card.set_hurry(pace == Pace::Fast);
+        card.pci_reset();
+        let bar2 = rustix::fs::memfd_create("cx3flash-bar2", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let bar2 = std::fs::File::from(bar2);
+        bar2.set_len(BAR2_SIZE)?;
+        Ok(Self {
+            bar0: card.bar0(),
+            config: ConfigSpace::new(&card),
+            bar2,
+            irqs: Irqs::default(),
+            memory: GuestMemory::default(),
+            firmware: Firmware::new(&card),
+            boots: card.boots(),
+            last: Instant::now(),
+            card,
+        })
+    }
+
+    pub(super) fn bar2(&self) -> BorrowedFd<'_> {
+        self.bar2.as_fd()
+    }
+
+    /// Let the card's time catch up with the wall clock.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        let gone = now.duration_since(self.last);
+        self.last = now;
+        self.card
+            .advance(u64::try_from(gone.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// After anything that may have reset the chip.
+    pub(super) fn settle(&mut self) {
+        if self.boots != self.card.boots() {
+            self.boots = self.card.boots();
+            self.config.chip_reset();
+            self.firmware.boot(&self.card);
+            tracing::info!(runs = ?self.card.running(), "the chip started anew");
+        }
+        self.card.set_network_driver(self.config.masters());
+    }
+
+    /// Function-level reset, or `DEVICE_RESET`.
+    pub(super) fn pci_reset(&mut self) {
+        if self.card.is_silent() {
+            return;
+        }
+        self.card.pci_reset();
+        self.config.reset();
+        self.firmware.forget_host();
+        self.settle();
+    }
+
+    /// The client is gone: what it lent goes with it.
+    pub(super) fn disconnect(&mut self) {
+        self.irqs = Irqs::default();
+        self.memory.clear();
+        self.pci_reset();
+    }
+
+    pub(super) fn map(&mut self, address: u64, len: u64, at: u64, fd: OwnedFd) -> io::Result<()> {
+        self.memory.map(address, len, at, fd)
+    }
+
+    pub(super) fn config_read(&mut self, at: u64, bytes: &mut [u8]) {
+        let at = usize::try_from(at).unwrap_or(usize::MAX / 2);
+        self.config.read(at, bytes);
+        // Reading 0x5c reads registers, and the semaphores among them are taken by it.
+        self.settle();
+    }
+
+    pub(super) fn config_write(&mut self, at: u64, bytes: &[u8]) {
+        let at = usize::try_from(at).unwrap_or(usize::MAX / 2);
+        match self.config.write(at, bytes) {
+            Wish::Reset => self.pci_reset(),
+            Wish::None => self.settle(),
+        }
+    }
+
+    /// Registers are big-endian words. Wider accesses are taken apart; narrower ones are answered
+    /// out of the word around them and recorded, since what a real card does is unknown.
+    pub(super) fn bar0_read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), CrError> {
+        self.check_width(at, bytes.len());
+        let mut word = (u64::MAX, [0; 4]);
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            let here = at + i as u64;
+            if word.0 != here & !3 {
+                let value = self.bar0.read(offset(here & !3))?;
+                word = (here & !3, value.to_be_bytes());
+            }
+            *byte = word.1[(here & 3) as usize];
+        }
+        Ok(())
+    }
+
+    pub(super) fn bar0_write(&mut self, at: u64, bytes: &[u8]) -> Result<(), CrError> {
+        self.check_width(at, bytes.len());
+        let mut done = 0;
+        while done < bytes.len() {
+            let here = at + done as u64;
+            let inside = (here & 3) as usize;
+            let len = (4 - inside).min(bytes.len() - done);
+            let to = offset(here & !3);
+            let mut word = [0; 4];
+            if len < 4 {
+                word = self.card.peek(to.0).to_be_bytes();
+            }
+            word[inside..inside + len].copy_from_slice(&bytes[done..done + len]);
+            self.bar0.write(to, u32::from_be_bytes(word))?;
+            done += len;
+            self.settle();
+            self.post(to);
+        }
+        Ok(())
+    }
+
+    /// A write has arrived; the firmware may be meant.
+    fn post(&mut self, at: CrOffset) {
+        if !self.card.answers() {
+            return;
+        }
+        let mut lines = Lines::default();
+        let mut bus = Bus {
+            masters: self.config.masters(),
+            memory: &self.memory,
+            lines: &mut lines,
+        };
+        self.firmware.written(&self.card, at, &mut bus);
+        for vector in lines.0 {
+            self.irqs.send(super::irq::MSIX, vector);
+        }
+    }
+
+    fn check_width(&mut self, at: u64, len: usize) {
+        if !matches!(len, 4 | 8) || !at.is_multiple_of(4) {
+            self.card
+                .note(format!("an access of {len} bytes to BAR0 at {at:#x}"));
+        }
+    }
+
+    pub(super) fn bar2_read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.bar2.read_exact_at(bytes, at)
+    }
+
+    pub(super) fn bar2_write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.bar2.write_all_at(bytes, at)
+    }
+}
+
+fn offset(at: u64) -> CrOffset {
+    CrOffset(u32::try_from(at).unwrap_or(u32::MAX))
+}

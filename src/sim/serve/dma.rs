@@ -1,0 +1,149 @@
+//! Guest memory, as the client hands it out (`DMA_MAP`).
+//!
+//! With an IOMMU in the guest every mapping a driver makes is a message with a descriptor of its
+//! own, thousands for one bind of `mlx4_core` (lab-recipe §4). They are all the same few files, so
+//! one descriptor is kept for each device and inode, and reached by `pread`/`pwrite`: no mapping,
+//! no `unsafe`, and memory that shrinks under us is an error instead of a signal.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    len: u64,
+    /// Index into `files`.
+    file: usize,
+    at: u64,
+}
+
+/// What a card can reach.
+#[derive(Debug, Default)]
+pub(super) struct GuestMemory {
+    files: Vec<((u64, u64), File)>,
+    /// By bus address.
+    ranges: BTreeMap<u64, Range>,
+}
+
+/// Nothing is mapped there.
+fn unmapped(address: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("no memory is mapped at bus address {address:#x}"),
+    )
+}
+
+impl GuestMemory {
+    /// `len` bytes at bus address `address` are those at `at` of the file. What was mapped at the
+    /// same address before is replaced.
+    pub(super) fn map(&mut self, address: u64, len: u64, at: u64, fd: OwnedFd) -> io::Result<()> {
+        let file = File::from(fd);
+        let meta = file.metadata()?;
+        let key = (meta.dev(), meta.ino());
+        let file = match self.files.iter().position(|(k, _)| *k == key) {
+            Some(n) => n,
+            None => {
+                self.files.push((key, file));
+                self.files.len() - 1
+            }
+        };
+        self.ranges.insert(address, Range { len, file, at });
+        Ok(())
+    }
+
+    /// Forget what lies inside; ranges that were never mapped are asked for as well (lab-recipe
+    /// §4).
+    pub(super) fn unmap(&mut self, address: u64, len: u64) {
+        let end = u128::from(address) + u128::from(len);
+        let inside: Vec<u64> = self
+            .ranges
+            .range(address..)
+            .take_while(|(start, r)| u128::from(**start) + u128::from(r.len) <= end)
+            .map(|(start, _)| *start)
+            .collect();
+        for start in inside {
+            self.ranges.remove(&start);
+        }
+    }
+
+    /// Forget everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Number of ranges, for `info`.
+    pub(super) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    fn each(
+        &self,
+        address: u64,
+        len: usize,
+        mut act: impl FnMut(&File, u64, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut done = 0;
+        while done < len {
+            let here = address
+                .checked_add(done as u64)
+                .ok_or_else(|| unmapped(address))?;
+            let (start, range) = self
+                .ranges
+                .range(..=here)
+                .next_back()
+                .filter(|(start, r)| here - **start < r.len)
+                .ok_or_else(|| unmapped(here))?;
+            let inside = here - start;
+            let left = usize::try_from(range.len - inside).unwrap_or(usize::MAX);
+            let part = left.min(len - done);
+            let (_, file) = &self.files[range.file];
+            act(file, range.at + inside, done..done + part)?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Fill `bytes` from guest memory.
+    pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.each(address, bytes.len(), |file, at, part| {
+            file.read_exact_at(&mut bytes[part], at)
+        })
+    }
+
+    /// Put `bytes` into guest memory.
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        self.each(address, bytes.len(), |file, at, part| {
+            file.write_all_at(&bytes[part], at)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GuestMemory;
+
+    #[test]
+    fn ranges_of_one_file_share_a_descriptor_and_reads_cross_them() {
+        let file = tempfile::tempfile().expect("temp file");
+        file.set_len(0x4000).expect("size");
+        let mut memory = GuestMemory::default();
+        for (address, at) in [(0x1000, 0x2000), (0x2000, 0)] {
+            let fd = file.try_clone().expect("clone").into();
+            memory.map(address, 0x1000, at, fd).expect("map");
+        }
+        assert_eq!((memory.files.len(), memory.len()), (1, 2));
+        memory.write(0x1ffe, &[1, 2, 3, 4]).expect("write");
+        let mut back = [0; 4];
+        memory.read(0x1ffe, &mut back).expect("read");
+        assert_eq!(back, [1, 2, 3, 4]);
+        let mut raw = [0; 2];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut raw, 0).expect("raw");
+        assert_eq!(raw, [3, 4], "the second range begins the file");
+        assert!(memory.read(0x2fff, &mut back).is_err());
+        memory.unmap(0, 0x2000);
+        assert!(memory.read(0x1000, &mut back).is_err());
+        assert!(memory.read(0x2000, &mut back).is_ok());
+    }
+}

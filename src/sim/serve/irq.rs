@@ -1,0 +1,105 @@
+//! Interrupts: event descriptors by index and vector (`SET_IRQS`).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
+/// Interrupt indices of vfio-pci.
+pub(super) const INTX: u32 = 0;
+pub(super) const MSIX: u32 = 2;
+/// Types there are: INTx, MSI, MSI-X, error, request.
+pub(super) const TYPES: u32 = 5;
+/// Vectors of the card's MSI-X capability (lab-recipe §5).
+pub(super) const VECTORS: u32 = 128;
+
+const DATA_NONE: u32 = 1;
+const DATA_EVENTFD: u32 = 4;
+const ACTION_MASKS: u32 = 8 | 16;
+const ACTION_TRIGGER: u32 = 32;
+
+/// Flags and count of `GET_IRQ_INFO`.
+pub(super) fn info(index: u32) -> (u32, u32) {
+    match index {
+        // eventfd, maskable, automasked
+        INTX => (7, 1),
+        // eventfd, no resize
+        MSIX => (9, VECTORS),
+        _ => (0, 0),
+    }
+}
+
+/// Who is told.
+#[derive(Debug, Default)]
+pub(super) struct Irqs {
+    intx: Option<File>,
+    msix: Vec<Option<File>>,
+    /// MSI-X interrupts sent, for `info`.
+    pub(super) sent: u64,
+}
+
+impl Irqs {
+    /// One `SET_IRQS`. Masking is accepted and means nothing: the client masks on its side.
+    pub(super) fn set(
+        &mut self,
+        (index, flags): (u32, u32),
+        (start, count): (u32, u32),
+        fds: Vec<OwnedFd>,
+    ) -> io::Result<()> {
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+        let (_, most) = info(index);
+        if start.checked_add(count).is_none_or(|end| end > most) {
+            // Nothing to switch off where there is nothing.
+            return if count == 0 { Ok(()) } else { Err(invalid()) };
+        }
+        if flags & ACTION_MASKS != 0 {
+            return Ok(());
+        }
+        if flags & ACTION_TRIGGER == 0 {
+            return Err(invalid());
+        }
+        match flags & (DATA_NONE | DATA_EVENTFD) {
+            DATA_NONE if count == 0 && index == MSIX => self.msix.clear(),
+            DATA_NONE if count == 0 => self.intx = None,
+            DATA_NONE => (start..start + count).for_each(|n| self.send(index, n)),
+            DATA_EVENTFD => {
+                let mut fds = fds.into_iter().map(File::from);
+                for n in start..start + count {
+                    let fd = fds.next();
+                    if index == MSIX {
+                        let n = n as usize;
+                        if self.msix.len() <= n {
+                            self.msix.resize_with(n + 1, || None);
+                        }
+                        self.msix[n] = fd;
+                    } else {
+                        self.intx = fd;
+                    }
+                }
+            }
+            _ => return Err(invalid()),
+        }
+        Ok(())
+    }
+
+    /// MSI-X vectors that somebody listens to.
+    pub(super) fn vectors(&self) -> usize {
+        self.msix.iter().flatten().count()
+    }
+
+    /// Raise one; nothing happens when nobody listens.
+    pub(super) fn send(&mut self, index: u32, vector: u32) {
+        let file = match index {
+            MSIX => self.msix.get(vector as usize).and_then(Option::as_ref),
+            INTX => self.intx.as_ref(),
+            _ => None,
+        };
+        let Some(mut file) = file else {
+            tracing::debug!(index, vector, "interrupt nobody listens to");
+            return;
+        };
+        match file.write_all(&1_u64.to_ne_bytes()) {
+            Ok(()) => self.sent += 1,
+            Err(error) => tracing::warn!(index, vector, %error, "interrupt not delivered"),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A card file served over vfio-user, so that QEMU's `vfio-user-pci` shows it to a guest with a
+//! real kernel (lab-recipe §3 to §5).
+//!
+//! The protocol is spoken by our own few hundred lines, not by the `Server` of the `vfio_user`
+//! crate. That one blocks in `accept` and `recvmsg` with the backend in its hands, so the control
+//! channel would need a second thread, and a [`SimCard`] is not made for two; it hands out a
+//! region's descriptor only together with a list of sparse areas; it panics on a version string
+//! that does not end in NUL and goes on with the next byte after a command it does not know. The
+//! tests talk to us with the crate's `Client`, which was written by somebody else.
+//!
+//! One client at a time; when it goes, the next one may come (a guest that starts again). A client
+//! that goes is no power cut: flash, semaphores and running firmware stay, descriptors, interrupts
+//! and the command register do not.
+//!
+//! # Control channel
+//!
+//! A Unix stream socket. One order a line, each answered by a line `ok`, `ok JSON` or `error WHY`;
+//! a line that is not understood is an error. Any number of connections.
+//!
+//! | order | |
+//! |---|---|
+//! | `fault JSON` | inject a fault, as `sim fault` takes it |
+//! | `power-cycle` | power off and on: boots, semaphores free, faults gone, command register 0 |
+//! | `info` | what `sim info` says, flash digest, interrupts, firmware commands, as one JSON object |
+//! | `silent on`, `silent off` | everything reads all ones, writes are lost (surprise removal) |
+//! | `firmware dead`, `firmware alive` | the command interface is never answered; a chip reset does not heal it |
+//! | `hold-at-mutation N` | when operation N (counted as in [`crate::sim::Fault`], `info` has how many are done) has begun, say `at N` on every control connection and leave that access unanswered until `release` comes, 3.5 s at most; 0 = never |
+//! | `release` | answer it |
+//! | `forget` | counters and misuse start at zero; answers the counters so far |
+//! | `quit` | the server ends |
+
+mod bus;
+mod control;
+mod device;
+mod dma;
+mod irq;
+mod layout;
+mod pci;
+mod session;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use crate::sim::SimCard;
+use control::{After, Control};
+use device::Device;
+pub use device::Pace;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// QEMU gives up an access after 5 s, and 3 s passed unnoticed (lab-recipe §4).
+const HOLD: Duration = Duration::from_millis(3500);
+
+/// Why a card cannot be served (any longer).
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Something is there that is no socket, or a server answers on it.
+    #[error("{path} is in use")]
+    InUse {
+        /// Path of the socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on {path}")]
+    Listen {
+        /// Path of the socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system said no.
+    #[error("cannot {what}")]
+    Io {
+        /// To do what.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn cannot(what: &'static str) -> impl Fn(io::Error) -> ServeError {
+    move |source| ServeError::Io { what, source }
+}
+
+/// A socket file left behind by a killed server is taken away; one that answers is not.
+fn listen(path: &Path) -> Result<UnixListener, ServeError> {
+    let error = |source| ServeError::Listen {
+        path: path.to_owned(),
+        source,
+    };
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(error(e)),
+        Ok(meta) => {
+            let refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
+            let stale = meta.file_type().is_socket()
+                && UnixStream::connect(path).err().is_some_and(refused);
+            if !stale {
+                return Err(ServeError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            std::fs::remove_file(path).map_err(error)?;
+        }
+    }
+    UnixListener::bind(path).map_err(error)
+}
+
+/// A served card.
+pub struct Server {
+    device: Device,
+    listener: UnixListener,
+    client: Option<UnixStream>,
+    control: Option<Control>,
+    sockets: Vec<PathBuf>,
+    quit: bool,
+}
+
+impl Server {
+    /// Serve `card` on `socket`, with a control channel on `control`. Clients can connect from now
+    /// on; they are answered by [`Server::run`].
+    ///
+    /// # Errors
+    /// When a socket cannot be made.
+    pub fn bind(
+        card: SimCard,
+        pace: Pace,
+        socket: &Path,
+        control: Option<&Path>,
+    ) -> Result<Self, ServeError> {
+        let device = Device::new(card, pace).map_err(cannot("make the memory of BAR2"))?;
+        let listener = listen(socket)?;
+        let mut sockets = vec![socket.to_owned()];
+        let control = match control {
+            None => None,
+            Some(path) => {
+                let control = Control::new(listen(path)?);
+                sockets.push(path.to_owned());
+                Some(control.map_err(cannot("listen on the control socket"))?)
+            }
+        };
+        Ok(Self {
+            device,
+            listener,
+            client: None,
+            control,
+            sockets,
+            quit: false,
+        })
+    }
+
+    /// Answer until the order `quit` comes.
+    ///
+    /// # Errors
+    /// When the sockets cannot be waited for.
+    pub fn run(&mut self) -> Result<(), ServeError> {
+        loop {
+            let (client, control) = self.wait(None).map_err(cannot("wait for a message"))?;
+            if control {
+                self.orders()?;
+            }
+            if client && !self.quit {
+                self.step()?;
+            }
+            if self.quit {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Wait until the client's side (or a new client) and the control channel have something.
+    fn wait(&self, limit: Option<Duration>) -> io::Result<(bool, bool)> {
+        let first = match &self.client {
+            Some(stream) => stream.as_fd(),
+            None => self.listener.as_fd(),
+        };
+        // Held: only orders count.
+        let held = limit.is_some();
+        let events = if held {
+            PollFlags::empty()
+        } else {
+            PollFlags::POLLIN
+        };
+        let mut fds = vec![PollFd::new(first, events)];
+        if let Some(control) = &self.control {
+            let orders = control.fds().into_iter();
+            fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        }
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+            PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok((false, false)),
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
+        Ok((
+            fds.first().is_some_and(ready),
+            fds.iter().skip(1).any(ready),
+        ))
+    }
+
+    fn orders(&mut self) -> Result<After, ServeError> {
+        self.device.tick();
+        let Some(control) = &mut self.control else {
+            return Ok(After::Nothing);
+        };
+        let after = control
+            .serve(&mut self.device)
+            .map_err(cannot("read an order"))?;
+        self.quit |= after == After::Quit;
+        Ok(after)
+    }
+
+    /// One message, or a new client.
+    fn step(&mut self) -> Result<(), ServeError> {
+        let Some(stream) = &mut self.client else {
+            let (stream, _) = self.listener.accept().map_err(cannot("accept a client"))?;
+            tracing::info!("a client is there");
+            self.client = Some(stream);
+            return Ok(());
+        };
+        let message = match wire::receive(stream) {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                tracing::info!("the client is gone");
+                return self.hang_up();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the connection is broken");
+                return self.hang_up();
+            }
+        };
+        self.device.tick();
+        let before = self.device.card.mutations();
+        let result = session::act(&mut self.device, message);
+        let after = self.device.card.mutations();
+        if before != after {
+            self.hold(after)?;
+        }
+        let Some(stream) = &mut self.client else {
+            return Ok(());
+        };
+        if let Err(error) = session::answer(&self.device, stream, result) {
+            tracing::warn!(%error, "the connection is broken");
+            return self.hang_up();
+        }
+        Ok(())
+    }
+
+    /// Leave the access that made mutation `done` unanswered for a while.
+    fn hold(&mut self, done: u64) -> Result<(), ServeError> {
+        let Some(control) = &mut self.control else {
+            return Ok(());
+        };
+        if control.hold_at.is_none_or(|at| done < at) {
+            return Ok(());
+        }
+        control.hold_at = None;
+        control.announce(&format!("at {done}"));
+        let end = Instant::now() + HOLD;
+        while let Some(left) = end.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            // Milliseconds are what poll counts in; the last part of one is waited for as a whole.
+            let left = left.max(Duration::from_millis(1));
+            let (gone, orders) = self.wait(Some(left)).map_err(cannot("wait for an order"))?;
+            if gone || orders && self.orders()? != After::Nothing {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hang_up(&mut self) -> Result<(), ServeError> {
+        self.client = None;
+        self.device.disconnect();
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for path in &self.sockets {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One connection: commands in, answers out (lab-recipe §4).
+
+use super::device::{BAR0_SIZE, BAR2_SIZE, Device};
+use super::irq;
+use super::layout;
+use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
+use crate::card::CrError;
+use std::io;
+use std::os::unix::net::UnixStream;
+
+const BAR0: u32 = 0;
+const BAR2: u32 = 2;
+const CONFIG: u32 = 7;
+/// Regions of vfio-pci: six BARs, ROM, configuration space, VGA.
+const REGIONS: u32 = 9;
+const READ_WRITE: u32 = 1 | 2;
+const MAPPABLE: u32 = 4;
+/// `GET_INFO`: can be reset, is a PCI device.
+const RESET_PCI: u32 = 1 | 2;
+const UNMAP_ALL: u32 = 1 << 1;
+
+/// What `VERSION` is answered with; no key QEMU 11 does not know, no limit above its own.
+fn capabilities() -> String {
+    serde_json::json!({"capabilities": {
+        "max_msg_fds": MAX_FDS,
+        "max_data_xfer_size": MAX_DATA,
+        "pgsizes": 4096,
+        "max_dma_maps": 65535,
+        "write_multiple": false,
+    }})
+    .to_string()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+}
+
+/// What is where and how large; 0 = not there.
+fn region(index: u32) -> (u32, u64) {
+    match index {
+        BAR0 => (READ_WRITE, BAR0_SIZE),
+        BAR2 => (READ_WRITE | MAPPABLE, BAR2_SIZE),
+        CONFIG => (READ_WRITE, layout::SIZE as u64),
+        _ => (0, 0),
+    }
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+fn failed(error: CrError) -> io::Error {
+    match error {
+        CrError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
+}
+
+/// What is to be answered, kept until it is.
+pub(super) struct Done {
+    message: Message,
+    result: io::Result<Answer>,
+}
+
+enum Answer {
+    Body(Vec<u8>),
+    /// The body, with the descriptor of BAR2.
+    WithBar2(Vec<u8>),
+}
+
+/// Do one command.
+pub(super) fn act(device: &mut Device, mut message: Message) -> Done {
+    let result = command(device, &mut message);
+    Done { message, result }
+}
+
+/// Answer it.
+///
+/// # Errors
+/// Only what ends the connection; what is wrong with one command is answered.
+pub(super) fn answer(device: &Device, stream: &mut UnixStream, done: Done) -> io::Result<()> {
+    let Done { message, result } = done;
+    if let Err(error) = &result {
+        tracing::warn!(command = message.command, %error, "refused");
+    }
+    if message.wants_no_reply() {
+        return Ok(());
+    }
+    match result {
+        Ok(Answer::Body(body)) => reply(stream, &message, &body, None),
+        Ok(Answer::WithBar2(body)) => reply(stream, &message, &body, Some(device.bar2())),
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+            refuse(stream, &message, errno)
+        }
+    }
+}
+
+fn command(device: &mut Device, m: &mut Message) -> io::Result<Answer> {
+    let body = match m.command {
+        wire::VERSION => {
+            if m.body.get(..2) != Some(&[0, 0]) {
+                return Err(invalid());
+            }
+            let mut body = vec![0; 4];
+            body.extend_from_slice(capabilities().as_bytes());
+            body.push(0);
+            body
+        }
+        wire::DMA_MAP => {
+            let (at, address, len) = (m.u64(8)?, m.u64(16)?, m.u64(24)?);
+            // Ranges without a descriptor are ROM and other devices' BARs: no memory for us.
+            if let Some(fd) = m.fds.pop() {
+                device.map(address, len, at, fd)?;
+            }
+            Vec::new()
+        }
+        wire::DMA_UNMAP => {
+            let (flags, address, len) = (m.u32(4)?, m.u64(8)?, m.u64(16)?);
+            if flags & UNMAP_ALL != 0 {
+                device.memory.clear();
+            } else {
+                device.memory.unmap(address, len);
+            }
+            m.body.get(..24).ok_or_else(invalid)?.to_vec()
+        }
+        wire::GET_INFO => words(&[16, RESET_PCI, REGIONS, irq::TYPES]),
+        wire::GET_REGION_INFO => {
+            let index = m.u32(8)?;
+            if index >= REGIONS {
+                return Err(invalid());
+            }
+            let (flags, size) = region(index);
+            let mut body = words(&[32, flags, index, 0]);
+            body.extend_from_slice(&size.to_ne_bytes());
+            body.extend_from_slice(&0_u64.to_ne_bytes());
+            if index == BAR2 {
+                return Ok(Answer::WithBar2(body));
+            }
+            body
+        }
+        wire::GET_IRQ_INFO => {
+            let index = m.u32(8)?;
+            if index >= irq::TYPES {
+                return Err(invalid());
+            }
+            let (flags, count) = irq::info(index);
+            words(&[16, flags, index, count])
+        }
+        wire::SET_IRQS => {
+            let (flags, index) = (m.u32(4)?, m.u32(8)?);
+            let span = (m.u32(12)?, m.u32(16)?);
+            device
+                .irqs
+                .set((index, flags), span, std::mem::take(&mut m.fds))?;
+            Vec::new()
+        }
+        wire::REGION_READ | wire::REGION_WRITE => return access(device, m).map(Answer::Body),
+        wire::DEVICE_RESET => {
+            device.pci_reset();
+            Vec::new()
+        }
+        _ => return Err(io::Error::from_raw_os_error(libc::ENOTTY)),
+    };
+    Ok(Answer::Body(body))
+}
+
+/// `REGION_READ` and `REGION_WRITE`.
+fn access(device: &mut Device, m: &Message) -> io::Result<Vec<u8>> {
+    let (at, index, count) = (m.u64(0)?, m.u32(8)?, m.u32(12)? as usize);
+    let (_, size) = region(index);
+    let inside = at.checked_add(count as u64).is_some_and(|end| end <= size);
+    if !inside || count > MAX_DATA {
+        return Err(invalid());
+    }
+    let mut body = m.body.get(..16).ok_or_else(invalid)?.to_vec();
+    if m.command == wire::REGION_READ {
+        body.resize(16 + count, 0);
+        let bytes = &mut body[16..];
+        match index {
+            BAR0 => device.bar0_read(at, bytes).map_err(failed)?,
+            BAR2 => device.bar2_read(at, bytes)?,
+            _ => device.config_read(at, bytes),
+        }
+    } else {
+        let bytes = m.body.get(16..16 + count).ok_or_else(invalid)?;
+        match index {
+            BAR0 => device.bar0_write(at, bytes).map_err(failed)?,
+            BAR2 => device.bar2_write(at, bytes)?,
+            _ => device.config_write(at, bytes),
+        }
+    }
+    Ok(body)
+}

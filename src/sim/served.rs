@@ -1,0 +1,133 @@
+//! What a server needs of a card beyond the roads to it: [`super::serve`] and [`super::firmware`]
+//! are on the card's side of the bus.
+
+use super::SimCard;
+use super::boot::Running;
+use crate::image::{Depth, Form, Guid, Image, Mac, read};
+use crate::sim::BootOutcome;
+
+/// What the running image says of itself to the network driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Node GUID, port 1, port 2, system image.
+    pub(super) guids: Vec<Guid>,
+    /// Port 1, port 2.
+    pub(super) macs: Vec<Mac>,
+    /// PSID as it is written.
+    pub(super) psid: String,
+}
+
+impl SimCard {
+    /// Let time pass that no access took.
+    pub(super) fn advance(&self, ns: u64) {
+        self.state().borrow().time.add(ns);
+    }
+
+    /// Each poll of a status register finds a third of the remaining busy time gone (lab-recipe
+    /// §5).
+    pub(super) fn set_hurry(&self, yes: bool) {
+        self.state().borrow_mut().hurry = yes;
+    }
+
+    /// Pulled out, or back again.
+    pub(super) fn set_silent(&self, yes: bool) {
+        let mut state = self.state().borrow_mut();
+        state.gone = yes;
+        state.save();
+    }
+
+    /// Bus mastering is on: the accesses that follow are a network driver's. It does not flush
+    /// through 0xf0380, and 0x8069c is its semaphore.
+    pub(super) fn set_network_driver(&self, yes: bool) {
+        self.state().borrow_mut().network_driver = yes;
+    }
+
+    /// Record misuse.
+    pub(super) fn note(&self, what: impl Into<String>) {
+        self.state().borrow_mut().note(what);
+    }
+
+    /// Forget recorded misuse, and start counting anew.
+    pub(super) fn forget_misuse(&self) {
+        let mut state = self.state().borrow_mut();
+        state.misuse.clear();
+        state.misuse_count = 0;
+    }
+
+    /// A register without behaviour as the firmware sees it: no access, nothing counted.
+    pub(super) fn peek(&self, at: u32) -> u32 {
+        self.state().borrow().plain.get(&at).copied().unwrap_or(0)
+    }
+
+    /// The firmware writes a register without behaviour.
+    pub(super) fn poke(&self, at: u32, value: u32) {
+        self.state().borrow_mut().plain.insert(at, value);
+    }
+
+    /// A configuration register as it is: no access, no side effect.
+    pub(super) fn config_peek(&self, at: u16) -> u32 {
+        let state = self.state().borrow();
+        state.config.read(at, &state.spec, &state.running)
+    }
+
+    /// CR-space by way of a capability: no BAR, so memory decode does not matter. Counted by the
+    /// configuration accesses around it. A read answers; a write answers 0.
+    pub(super) fn cr_access(&self, at: u32, write: Option<u32>) -> u32 {
+        let mut state = self.state().borrow_mut();
+        if state.check_offset(at).is_err() {
+            return u32::MAX;
+        }
+        match write {
+            None => state.cr_read(at),
+            Some(value) => {
+                state.cr_write(at, value);
+                0
+            }
+        }
+    }
+
+    /// Answers on BAR0: powered, present, not in reset, memory decode on.
+    pub(super) fn answers(&self) -> bool {
+        let state = self.state().borrow();
+        !state.is_silent() && state.config.memory_enabled()
+    }
+
+    /// Function-level reset, or one through the bridge: configuration registers to their
+    /// defaults. That it frees no semaphore and does not load the firmware anew is UNCONFIRMED;
+    /// it is what makes a killed tool's semaphores stay held (lab-recipe §6).
+    pub(super) fn pci_reset(&self) {
+        self.state().borrow_mut().config.reset();
+    }
+
+    /// How often the boot ROM has run since the card was opened.
+    pub(super) fn boots(&self) -> u64 {
+        self.state().borrow().boots
+    }
+
+    /// 0x1f064 and 0x1f068: major, minor, subminor.
+    pub(super) fn version_block(&self) -> [u32; 2] {
+        let Running { block, .. } = self.state().borrow().running;
+        [block[0], block[1]]
+    }
+
+    /// Identity of the running image; empty in recovery mode.
+    pub(super) fn named(&self) -> Named {
+        let BootOutcome::Image { start, .. } = self.running() else {
+            return Named::default();
+        };
+        self.with_flash(|mut flash: &[u8]| {
+            read(&mut flash, start, Form::Striped, Depth::Quick)
+                .map(named_in)
+                .unwrap_or_default()
+        })
+    }
+}
+
+fn named_in(image: Image) -> Named {
+    let guids = image.guids;
+    Named {
+        psid: image.info.and_then(|i| i.psid).unwrap_or_default(),
+        macs: guids.as_ref().map(|g| g.macs.clone()).unwrap_or_default(),
+        guids: guids.map(|g| g.guids).unwrap_or_default(),
+    }
+}
