@@ -1,7 +1,7 @@
 //! A PCI function of the family, as sysfs shows it. Looking changes nothing on the card or the host.
 
 use super::Bdf;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of function it is, by its device id (linux-vfio §6.2, §3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -16,7 +16,7 @@ pub enum Function {
 }
 
 /// One network device of a card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetDev {
     /// Its name now.
     pub name: String,

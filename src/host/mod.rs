@@ -9,6 +9,8 @@
 //! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
 //! | [`in_use`](InUse) | who would miss the card |
 //! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
+//! | [`lease`](Lease), [`journal`](Step) | a card taken from its driver and given back, also by another process |
+//! | [`borrow`](Borrowed) | look, lease, open, close, give back |
 //! | [`vfio`](VfioCard) | a card opened through VFIO |
 //! | [`kvm`](kvm_findings) | could a virtual machine take the card? |
 //! | [`ethtool`](driver_info) | what a network device's driver says of itself |
@@ -25,14 +27,15 @@ mod finding;
 mod findings;
 mod holder;
 mod in_use;
+mod journal;
 mod kvm;
+mod lease;
 mod lockdown;
 mod look_error;
 mod netdev;
 mod process;
 mod root;
 mod select;
-mod shim;
 mod sysfs;
 #[cfg(test)]
 mod tests;
@@ -46,11 +49,12 @@ pub use ethtool::{DriverInfo, driver_info};
 pub use finding::Finding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
+pub use journal::{AsFound, JournalError, Marks, SiblingFound, Step};
 pub use kvm::kvm_findings;
+pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use look_error::LookError;
 pub use root::Host;
-pub use shim::*;
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
 
 /// The driver that hands a PCI function to userspace.

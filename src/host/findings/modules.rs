@@ -57,10 +57,10 @@ pub(super) fn vfio_pci(host: &Host) -> Finding {
             "vfio_pci is loaded but has registered no PCI driver",
             "journalctl -k -g vfio",
         ),
-        Module::Loadable => Finding::bad(
+        // The lease loads the driver it binds to.
+        Module::Loadable => Finding::good(
             ID,
-            "vfio-pci is not loaded; the module is there",
-            "modprobe vfio-pci",
+            "vfio-pci is a module; it is loaded when a card is borrowed",
         ),
         Module::Missing => missing(host, ID, "vfio-pci", "CONFIG_VFIO_PCI"),
     }
@@ -73,6 +73,10 @@ pub(super) fn container(host: &Host) -> Finding {
     let type1 = module(host, "vfio_iommu_type1");
     match (node, type1) {
         (true, t) if t.ready() => Finding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
+        // A soft dependency of vfio-pci (linux-vfio §3.1): comes with it.
+        (_, Module::Loadable) if !host.driver("vfio-pci").exists() => {
+            Finding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
+        }
         (_, Module::Loadable) => Finding::bad(
             ID,
             "vfio_iommu_type1 is not loaded; the module is there",

@@ -248,9 +248,14 @@ fn strange_entries_on_the_bus_do_not_matter() {
 }
 
 #[test]
-fn without_sysfs_it_says_so() {
+fn without_pci_there_is_no_card_and_without_sysfs_it_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Host::at(dir.path()).cards().unwrap_err();
+    let host = Host::at(dir.path());
+    // No PCI at all: no cards. Something else in its place: an error with the path.
+    assert_eq!(host.cards().unwrap(), []);
+    std::fs::create_dir_all(host.path("sys/bus/pci")).unwrap();
+    std::fs::write(host.path("sys/bus/pci/devices"), "").unwrap();
+    let error = host.cards().unwrap_err();
     assert!(error.to_string().contains("sys/bus/pci/devices"), "{error}");
 }
 

@@ -83,10 +83,14 @@ fn default_route() {
         detail(&fake, UseId::DefaultRoute),
         "route to 0.0.0.0/0 by 10.0.0.1 leads through enp5s0 (metric 50)"
     );
-    // Near: a network, and a rejecting default.
+    // Near: a network, a rejecting default, a default that is not up.
     let fake = quiet();
     fake.route("10.0.0.0/8", "10.0.0.1", "enp5s0", 0);
     fake.reject("0.0.0.0/0");
+    fake.append(
+        "/proc/net/route",
+        "enp5s0\t00000000\t0100000A\t0002\t0\t0\t0\t00000000\t0\t0\t0",
+    );
     assert_eq!(uses(&fake), []);
 }
 
@@ -264,6 +268,10 @@ fn a_port_in_another_network_namespace() {
     fake.remove(&format!("{}/net/enp5s0d1", fake.device(CARD)));
     fake.remove("/sys/class/net/enp5s0d1");
     assert_eq!(ids(&fake), [UseId::Netns]);
+    // The driver has not made (or has taken back) its Ethernet device.
+    fake.remove(&format!("{}/mlx4_core.eth.0", fake.device(CARD)));
+    assert_eq!(uses(&fake), []);
+    fake.mkdir(&format!("{}/mlx4_core.eth.0", fake.device(CARD)));
     // An InfiniBand port has no netdev of mlx4_en.
     fake.write(&format!("{}/mlx4_port2", fake.device(CARD)), "ib\n");
     assert_eq!(uses(&fake), []);
@@ -354,6 +362,11 @@ fn own_session_by_the_environment() {
     let fake = quiet();
     set(&fake, 1000, "fe80::9%enp5s0 50000 fe80::1%enp5s0 22");
     assert_eq!(ids(&fake), [UseId::OwnSession]);
+    // From the machine to its own address on the card: does not leave it.
+    let fake = quiet();
+    fake.address("10.0.0.5/24", "enp5s0");
+    set(&fake, 1000, "10.0.0.5 50000 10.0.0.5 22");
+    assert_eq!(ids(&fake), [UseId::Address]);
     // Over the other NIC, from the machine itself, and garbage.
     for value in [
         "192.168.1.9 50000 192.168.1.2 22",

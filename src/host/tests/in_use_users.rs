@@ -83,6 +83,11 @@ fn storage_of_ipv6() {
         "[fd00:5::1:0:0:9]:/d /mnt nfs4 rw,addr=fd00:5::1:0:0:9 0 0",
     );
     assert_eq!(uses(&fake), []);
+    // A rejecting route on the card's netdev leads nowhere.
+    let fake = quiet();
+    fake.route6("fd00:5::/64", "::", "enp5s0", 0x201);
+    mount(&fake, "[fd00:5::9]:/d /mnt nfs4 rw,addr=fd00:5::9 0 0");
+    assert_eq!(uses(&fake), []);
 }
 
 #[test]
@@ -453,6 +458,9 @@ fn siblings_and_their_disks() {
     fake.write("/run/udev/data/b8:1", "E:ID_FS_TYPE=zfs_member\n");
     assert_eq!(ids(&fake), [UseId::Siblings]);
     fake.mkdir("/sys/module/zfs");
+    fake.write("/run/udev/data/b8:1", "E:ID_FS_TYPE=ext4\n");
+    assert_eq!(ids(&fake), [UseId::Siblings]);
+    fake.write("/run/udev/data/b8:1", "E:ID_FS_TYPE=zfs_member\n");
     assert!(detail(&fake, UseId::SiblingDisk).contains("ZFS"));
     // Without a driver it is no hindrance and keeps no disk.
     fake.driver(SATA, None);

@@ -9,24 +9,28 @@ use crate::host::{Bdf, Host};
 use iommufd_ioctls::{IommuFd, IommufdError};
 use nix::libc;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use vfio_ioctls::{VfioDevice, VfioIommufd};
 
 /// Opens the card's character device and binds it to an iommufd of its own, which resets the card.
+/// The number is the iommufd's, which the device keeps.
 pub(super) fn open(
     host: &Host,
     bdf: Bdf,
     group: u32,
     node: &Path,
-) -> Result<VfioDevice, VfioError> {
+) -> Result<(VfioDevice, RawFd), VfioError> {
     let ours = |error| crate_error(host, bdf, group, error);
     let iommufd = IommuFd::new().map_err(|error| iommufd_error(host, group, error))?;
+    let number = iommufd.as_raw_fd();
     let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(ours)?;
     // Opened by hand first: the crate's error does not name the node.
     drop(super::session::open_node(node).map_err(|e| node_error(node, group, e))?);
     let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(ours)?;
-    VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(ours)
+    let device = VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(ours)?;
+    Ok((device, number))
 }
 
 fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {

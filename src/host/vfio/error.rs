@@ -215,14 +215,6 @@ pub enum VfioError {
         /// How long we waited.
         waited_ms: u64,
     },
-    /// vfio-ioctls could not let go of the device in order; its descriptors were closed by hand.
-    #[error("{bdf} was closed out of order: {why}")]
-    Torn {
-        /// The card.
-        bdf: Bdf,
-        /// What stood in the way.
-        why: &'static str,
-    },
 }
 
 /// What is wrong with BAR0.

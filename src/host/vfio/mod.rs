@@ -14,6 +14,12 @@
 //! while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and
 //! the container's empty IOMMU domain would stop it. Memory decode is the kernel's; only after a
 //! software reset, which the kernel does not see, is it switched on again.
+//!
+//! Seen in a guest on Debian's 6.12.107, with the simulated card served to it and with another device
+//! of a 1 MiB BAR0, also under both lockdown levels: all three ways, a software reset through each,
+//! SIGBUS and EIO with memory decode off, group held, group not viable, no interrupt remapping, no
+//! IOMMU, a user in the nodes' group, removal and SIGKILL with the card open. The errno of RMRR and
+//! of a busy device lock were not met.
 
 #[cfg(feature = "cdev")]
 mod cdev;
@@ -147,8 +153,8 @@ impl VfioCard {
     /// nothing.
     ///
     /// # Errors
-    /// [`VfioError::StillBusy`], [`VfioError::Torn`] after a hot-unplug, [`VfioError::Config`] when
-    /// the gateway's address register could not be put back. Everything is closed all the same.
+    /// [`VfioError::StillBusy`], or [`VfioError::Config`] when the gateway's address register could not
+    /// be put back. Everything is closed all the same.
     pub fn close(&self) -> Result<(), VfioError> {
         // Accesses borrow for their own time only, and none is under way here.
         let open = self.open.try_borrow_mut().ok().and_then(|mut o| o.take());

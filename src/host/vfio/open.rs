@@ -4,7 +4,7 @@
 //! group's status before, the reason of a refused container after, the regions at the end (§2.3).
 
 use super::regions::Regions;
-use super::session::{Road, Session, group_of, open_node};
+use super::session::{Session, group_of, open_node};
 use super::space::{Bar, CR_SPACE, Open};
 use super::sys::{self, Region};
 use super::{BarAccess, BarFault, VfioError};
@@ -161,12 +161,13 @@ pub(super) fn open(
             Ok(opened) => break opened,
         }
     };
-    let road = Road::Group {
-        container,
-        group,
-        node,
-    };
-    finish(device, road, sysfs, bdf, wish)
+    let found = inspect(&device, bdf);
+    finish(
+        Session::by_group(device, &container, node),
+        found,
+        bdf,
+        wish,
+    )
 }
 
 fn attempt(
@@ -296,8 +297,9 @@ fn open_cdev(
     if !host.is_system() {
         return Err(VfioError::NotThisMachine { bdf });
     }
-    let device = super::cdev::open(host, bdf, group, node)?;
-    finish(device, Road::Cdev, host.device(bdf), bdf, wish)
+    let (device, iommufd) = super::cdev::open(host, bdf, group, node)?;
+    let found = inspect(&device, bdf);
+    finish(Session::by_cdev(device, iommufd), found, bdf, wish)
 }
 
 #[cfg(not(feature = "cdev"))]
@@ -313,18 +315,14 @@ fn open_cdev(
     })
 }
 
-/// The device is open: what the kernel says of its regions decides what can be done with it.
+/// The device is open: what the kernel says of its regions decides what can be done with it. On an
+/// early return what uses the device's file (`found`, moved on or empty) goes before the session.
 fn finish(
-    device: VfioDevice,
-    road: Road,
-    sysfs: PathBuf,
+    session: Session,
+    found: Result<(Regions, Bar), VfioError>,
     bdf: Bdf,
     wish: Option<BarAccess>,
 ) -> Result<Open, VfioError> {
-    let found = inspect(&device, bdf);
-    // From here on an early return drops the device in the careful way, and what uses its file
-    // (declared later, or moved into `Open::new`) before it.
-    let session = Session::new(device, road, sysfs, bdf);
     let (io, bar) = found?;
     Open::new(Box::new(io), bdf, bar, wish).map(|open| open.with_session(session))
 }

@@ -3,12 +3,11 @@
 use super::VfioError;
 use super::sys;
 use crate::card::{Clock, WallClock};
-use crate::host::Bdf;
 use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,30 +18,21 @@ use vfio_ioctls::{VfioContainer, VfioDevice};
 const FREE_WITHIN: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(10);
 
-/// By which way the device was opened.
-pub(super) enum Road {
-    /// Group and container.
-    Group {
-        /// The container; the last to go.
-        container: Arc<VfioContainer>,
-        /// Group number at open.
-        group: u32,
-        /// Group node.
-        node: PathBuf,
-    },
-    /// Character device and iommufd. Compiled only: no kernel of Debian's has it (linux-vfio
-    /// §11.2).
-    #[cfg(feature = "cdev")]
-    Cdev,
-}
-
 /// An open VFIO device.
+///
+/// vfio-ioctls closes a device in its `Drop`, with `unwrap` where it looks the group up again by a
+/// sysfs link (linux-vfio §2.3 point 9). Closing the device is what a removal of the card waits for,
+/// so that the link goes in just that moment: seen in a guest, a look before the drop does not help.
+/// So the objects of the crate are forgotten, a few hundred bytes a session, and what the kernel
+/// counts, their descriptors, is closed here, in order.
 pub(super) struct Session {
     device: Option<VfioDevice>,
-    road: Road,
-    /// The card's directory in sysfs.
-    sysfs: PathBuf,
-    bdf: Bdf,
+    /// Descriptors that objects inside of `device` own, to be closed after it in this order: group
+    /// and container, or iommufd.
+    behind: Vec<RawFd>,
+    /// The group's node, to see that it is free again. None for a character device: its close is
+    /// the last one, all is done when it returns.
+    node: Option<PathBuf>,
 }
 
 /// Number of the IOMMU group a sysfs device directory points at.
@@ -56,85 +46,73 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+/// The descriptor by which this process has a device node open. vfio-ioctls keeps the group's to
+/// itself; a group has one opener at a time, so that there is no other.
+pub(super) fn descriptor_of(node: &Path) -> Option<RawFd> {
+    let wanted = std::fs::metadata(node).ok()?.rdev();
+    std::fs::read_dir("/proc/self/fd").ok()?.find_map(|entry| {
+        let entry = entry.ok()?;
+        let metadata = std::fs::metadata(entry.path()).ok()?;
+        let same = metadata.file_type().is_char_device() && metadata.rdev() == wanted;
+        same.then(|| entry.file_name().to_str()?.parse().ok())?
+    })
+}
+
 impl Session {
-    pub(super) fn new(device: VfioDevice, road: Road, sysfs: PathBuf, bdf: Bdf) -> Self {
+    /// A device opened through its group.
+    pub(super) fn by_group(
+        device: VfioDevice,
+        container: &Arc<VfioContainer>,
+        node: PathBuf,
+    ) -> Self {
+        let group = descriptor_of(&node);
+        if group.is_none() {
+            tracing::warn!(node = %node.display(), "the group's descriptor is not in /proc/self/fd");
+        }
         Self {
             device: Some(device),
-            road,
-            sysfs,
-            bdf,
+            behind: group.into_iter().chain([container.as_raw_fd()]).collect(),
+            node: Some(node),
         }
     }
 
-    /// Device first, then container. Everything that uses the device file (mapping, duplicates) is
-    /// gone already. Returns once the group can be opened again, so that unbinding does not block.
-    pub(super) fn close(mut self) -> Result<(), VfioError> {
-        self.let_go()?;
-        let node = match &self.road {
-            Road::Group { node, .. } => node.clone(),
-            #[cfg(feature = "cdev")]
-            // Its close is the last close: the kernel has done everything when it returns.
-            Road::Cdev => return Ok(()),
-        };
-        // The container goes here.
-        drop(self);
-        until_free(
-            &node,
-            || open_node(&node).map(drop),
-            &WallClock::default(),
-            FREE_WITHIN,
-        )
+    /// A device opened through its character device.
+    #[cfg(feature = "cdev")]
+    pub(super) fn by_cdev(device: VfioDevice, iommufd: RawFd) -> Self {
+        Self {
+            device: Some(device),
+            behind: vec![iommufd],
+            node: None,
+        }
     }
 
-    /// `VfioDevice` unwraps in its drop: it looks its group up again by the sysfs link, which is
-    /// gone after a hot-unplug (linux-vfio §2.3 point 9). So the link is looked at first, and where
-    /// it does not lead to the group any more the device is forgotten and closed by hand.
-    fn let_go(&mut self) -> Result<(), VfioError> {
-        let Some(device) = self.device.take() else {
+    /// Closes device, group and container, in this order. Everything else that uses the device file
+    /// (mapping, duplicates) is gone already. Returns once the group can be opened again, so that
+    /// unbinding does not block.
+    pub(super) fn close(mut self) -> Result<(), VfioError> {
+        self.let_go();
+        let Some(node) = &self.node else {
             return Ok(());
         };
-        let bdf = self.bdf;
-        if !self.drop_is_safe(&device) {
-            let mut fds = vec![device.as_raw_fd()];
-            match &self.road {
-                // The forgotten device keeps its share of the container for ever, so that nothing
-                // else closes the number. The group's descriptor inside cannot be reached: it goes
-                // with this process, as its group went with the card.
-                Road::Group { container, .. } => fds.push(container.as_raw_fd()),
-                #[cfg(feature = "cdev")]
-                Road::Cdev => {}
-            }
-            std::mem::forget(device);
-            fds.into_iter().for_each(sys::close_forgotten);
-            let why = "its IOMMU group is gone";
-            return Err(VfioError::Torn { bdf, why });
-        }
-        // The link can vanish between the look and the drop.
-        catch_unwind(AssertUnwindSafe(|| drop(device))).map_err(|_| VfioError::Torn {
-            bdf,
-            why: "its IOMMU group went while it was closed",
-        })
+        let free = || open_node(node).map(drop);
+        until_free(node, free, &WallClock::default(), FREE_WITHIN)
     }
 
-    #[cfg_attr(
-        not(feature = "cdev"),
-        expect(unused_variables, reason = "only its detach is tried")
-    )]
-    fn drop_is_safe(&self, device: &VfioDevice) -> bool {
-        match &self.road {
-            Road::Group { group, .. } => group_of(&self.sysfs) == Some(*group),
-            // The drop unwraps a detach, so that is tried first: it may be done twice.
-            #[cfg(feature = "cdev")]
-            Road::Cdev => device.detach_hwpt().is_ok(),
-        }
+    fn let_go(&mut self) {
+        let Some(device) = self.device.take() else {
+            return;
+        };
+        let fd = device.as_raw_fd();
+        // It shares the container, or the iommufd, so that these are never dropped either.
+        std::mem::forget(device);
+        sys::close_forgotten(fd);
+        self.behind.drain(..).for_each(sys::close_forgotten);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Err(error) = self.let_go() {
-            tracing::warn!(%error, "closing the card");
-        }
+        self.let_go();
     }
 }
 

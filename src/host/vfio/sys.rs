@@ -238,7 +238,8 @@ impl Drop for BusWatch {
 }
 
 /// Installs the handler once for the process. The one before it (Rust's own, which finds stack
-/// overflows, is one) is remembered and called for every fault that is not ours.
+/// overflows, is one) is remembered and called for every fault that is not ours. A thread that blocks
+/// SIGBUS dies of the fault all the same: who blocks signals during a job leaves this one out.
 fn install() -> io::Result<()> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     if *installed {

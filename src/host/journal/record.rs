@@ -1,0 +1,104 @@
+//! What is written down.
+
+use crate::host::{Bdf, NetDev, PciCard};
+use serde::{Deserialize, Serialize};
+
+/// One record: everything that puts the host back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::host) struct Record {
+    /// The card's address.
+    pub(in crate::host) bdf: Bdf,
+    /// Its PCI device id; another one at the same address is another card, or the same one after it
+    /// left recovery mode.
+    pub(in crate::host) device_id: u16,
+    /// Its subsystem vendor and device.
+    pub(in crate::host) subsystem: (u16, u16),
+    /// Its serial number, when it shows one.
+    pub(in crate::host) serial: Option<u64>,
+    /// Boot in which this was written; bindings do not outlive it.
+    pub(in crate::host) boot_id: String,
+    /// Process that wrote it.
+    pub(in crate::host) pid: u32,
+    /// What the host was like.
+    pub(in crate::host) found: AsFound,
+    /// The change that was about to be made when this was written.
+    pub(in crate::host) step: Step,
+    /// What the card is like.
+    pub(in crate::host) marks: Marks,
+}
+
+/// What the host was like before it was changed (linux-vfio §6.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsFound {
+    /// Driver of the card.
+    pub driver: Option<String>,
+    /// Its `driver_override`.
+    pub driver_override: Option<String>,
+    /// Its network devices.
+    pub netdevs: Vec<NetDev>,
+    /// `mlx4_port1`, `mlx4_port2` as they read.
+    pub port_types: Vec<String>,
+    /// Virtual functions that were enabled.
+    pub vfs: Vec<Bdf>,
+    /// Functions of the IOMMU group that are moved out of the way.
+    pub siblings: Vec<SiblingFound>,
+    /// Module parameter `internal_err_reset` of mlx4_core; `None` when the module is not loaded.
+    pub internal_err_reset: Option<String>,
+}
+
+/// One function of the group that had to leave its driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiblingFound {
+    /// Address.
+    pub bdf: Bdf,
+    /// Its driver.
+    pub driver: String,
+}
+
+/// A change about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Nothing is changed yet.
+    Begin,
+    /// Siblings are unbound.
+    Siblings,
+    /// `driver_override` is set.
+    Override,
+    /// The card is unbound.
+    Unbind,
+    /// The card is bound to vfio-pci.
+    Bind,
+    /// The card is in use through VFIO.
+    Borrowed,
+    /// The card is given back.
+    GiveBack,
+    /// The kernel forgets the card and finds it anew.
+    Reenumerate,
+}
+
+/// What whoever puts the host back must know of the card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Semaphores of the card may be held by the process that wrote this.
+    pub semaphores_held: bool,
+    /// Erasing or programming had begun.
+    pub flash_touched: bool,
+    /// What is on the flash boots; `None` = not looked at.
+    pub boots: Option<bool>,
+}
+
+impl AsFound {
+    /// Of a card as sysfs shows it now.
+    pub(in crate::host) fn of(card: &PciCard, internal_err_reset: Option<String>) -> Self {
+        Self {
+            driver: card.driver.clone(),
+            driver_override: card.driver_override.clone(),
+            netdevs: card.netdevs.clone(),
+            port_types: card.port_types.clone(),
+            vfs: card.vfs.clone(),
+            siblings: Vec::new(),
+            internal_err_reset,
+        }
+    }
+}

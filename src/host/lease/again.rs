@@ -1,0 +1,100 @@
+//! A card that left recovery mode has other PCI ids: the kernel must forget it and find it anew
+//! (linux-vfio §3.8).
+
+use super::{Lease, LeaseError, MLX4, Step, UNBIND_LIMIT};
+use crate::host::{Function, PciCard};
+use std::io;
+use std::time::Duration;
+
+/// A rescan enumerates before it returns; drivers that probe late get this long.
+const FOUND_LIMIT: Duration = Duration::from_secs(10);
+const FOUND_STEP: Duration = Duration::from_millis(100);
+
+impl Lease {
+    /// Remove the function, rescan the bus above it, and see that a driver gets it: the one it had,
+    /// or mlx4_core for a card that had none in recovery mode.
+    ///
+    /// # Errors
+    /// [`LeaseError::Stuck`], [`LeaseError::NotBack`]; the journal is kept.
+    pub fn reenumerate(&mut self) -> Result<PciCard, LeaseError> {
+        let bdf = self.bdf();
+        self.step(Step::Reenumerate)?;
+        let device = self.host.device(bdf);
+        // The bridge above it; a rescan of that disturbs nobody else.
+        let above = std::fs::canonicalize(&device)
+            .ok()
+            .and_then(|real| Some(real.parent()?.join("rescan")))
+            .filter(|path| path.exists())
+            .unwrap_or_else(|| self.host.path("sys/bus/pci/rescan"));
+        self.slow_write(
+            &device.join("remove"),
+            "1",
+            UNBIND_LIMIT,
+            "removing the function",
+        )
+        .map_err(super::give_back::not_back)?;
+        self.slow_write(&above, "1", UNBIND_LIMIT, "rescanning the bus")
+            .map_err(super::give_back::not_back)?;
+        let card = self.await_card()?;
+        let wish = self
+            .record
+            .found
+            .driver
+            .clone()
+            .or_else(|| self.record.found.driver_override.clone())
+            .unwrap_or_else(|| MLX4.to_owned());
+        if card.driver.is_none() {
+            self.drive(&wish)?;
+        }
+        let was = self.record.found.driver_override.clone();
+        if was.is_some() {
+            self.set_override(was.as_deref())
+                .map_err(|source| self.not_back("putting driver_override back", source))?;
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.remove()?;
+        }
+        self.done = true;
+        Ok(self.host.card(bdf)?)
+    }
+
+    fn await_card(&self) -> Result<PciCard, LeaseError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.host.card(self.bdf()) {
+                Ok(card) if card.function == Function::Physical => return Ok(card),
+                other if waited >= FOUND_LIMIT => {
+                    let what = match other {
+                        Ok(card) => format!("it is 15b3:{:04x}", card.device_id),
+                        Err(error) => error.to_string(),
+                    };
+                    return Err(
+                        self.not_back("the card was not found anew", io::Error::other(what))
+                    );
+                }
+                _ => {}
+            }
+            self.actions.pause(FOUND_STEP);
+            waited += FOUND_STEP;
+        }
+    }
+
+    /// A host without the driver is no failure: the card is as it came, without one.
+    fn drive(&mut self, driver: &str) -> Result<(), LeaseError> {
+        if let Err(error) = self.need_driver(driver) {
+            tracing::warn!(%error, "the card stays without a driver");
+            return Ok(());
+        }
+        let overridden = driver != MLX4;
+        if overridden {
+            self.set_override(Some(driver))
+                .map_err(|source| self.not_back("setting driver_override", source))?;
+        }
+        let guarded = driver == MLX4 && self.guard_error_reset()?;
+        let bound = self.bind(self.bdf(), driver);
+        if guarded {
+            self.restore_error_reset()?;
+        }
+        bound
+    }
+}

@@ -1,0 +1,181 @@
+//! A card taken from its driver, and given back (promise P6; linux-vfio §1, §3.1, §6, §9).
+//!
+//! | file | what |
+//! |---|---|
+//! | `take` | lock, journal, siblings, override, unbind, bind |
+//! | `give_back` | the same backwards, from the journal alone |
+//! | `again` | remove and rescan, after recovery mode |
+//! | `pending` | what the journals say |
+//! | `lock` | one process a card |
+//! | `actions`, `helper` | writes to sysfs, with a deadline where no signal helps |
+//!
+//! Every change is in the journal, synced, before it is made. Giving back compares what is with what
+//! was and changes only what differs, so it may be done any number of times.
+
+mod actions;
+mod again;
+mod error;
+mod give_back;
+mod helper;
+mod lock;
+mod pending;
+mod take;
+#[cfg(test)]
+mod tests;
+
+pub use error::LeaseError;
+pub use give_back::GivenBack;
+pub use helper::{HELPER_COMMAND, write_attribute};
+pub use pending::Pending;
+
+use super::journal::{AsFound, Journal, Marks, Record, Step};
+use super::{Bdf, Function, Host, PciCard, VFIO_PCI, sysfs};
+use actions::Actions;
+use lock::Lock;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The driver of these cards.
+const MLX4: &str = "mlx4_core";
+/// An unbind takes a few seconds; a leaked reference holds it for ever (linux-vfio §6.1).
+const UNBIND_LIMIT: Duration = Duration::from_secs(60);
+/// A probe that meets dead firmware gives up after 62 s (linux-vfio §6.3).
+const BIND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Something to write down about the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Semaphores of the card may be held by this process.
+    SemaphoresHeld(bool),
+    /// The first erase or program is about to happen.
+    FlashTouched,
+    /// What is on the flash boots, or not.
+    Boots(bool),
+}
+
+/// A borrowed card. Dropping it changes nothing: the journal stays, and so does the card on vfio-pci,
+/// until somebody gives it back.
+pub struct Lease {
+    host: Host,
+    actions: Rc<dyn Actions>,
+    /// `None`: this user may not make lock files.
+    lock: Option<Lock>,
+    /// `None`: this user may not write journals, and the host is not changed.
+    journal: Option<Journal>,
+    record: Record,
+    /// The journal is of an earlier boot: the bindings it knows are gone.
+    rebooted: bool,
+    done: bool,
+}
+
+impl Lease {
+    /// Address of the card.
+    #[must_use]
+    pub fn bdf(&self) -> Bdf {
+        self.record.bdf
+    }
+
+    /// What the host was like.
+    #[must_use]
+    pub fn as_found(&self) -> &AsFound {
+        &self.record.found
+    }
+
+    /// Is there anything to put back? Not for a card that was on vfio-pci already.
+    #[must_use]
+    pub fn changed_host(&self) -> bool {
+        !self.rebooted && self.record.found.driver.as_deref() != Some(VFIO_PCI)
+    }
+
+    /// What is known of the card.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.record.marks
+    }
+
+    /// Write something down about the card; on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LeaseError::Journal`].
+    pub fn mark(&mut self, mark: Mark) -> Result<(), LeaseError> {
+        let marks = &mut self.record.marks;
+        match mark {
+            Mark::SemaphoresHeld(held) => marks.semaphores_held = held,
+            Mark::FlashTouched => {
+                marks.flash_touched = true;
+                marks.boots = None;
+            }
+            Mark::Boots(boots) => marks.boots = Some(boots),
+        }
+        self.write()
+    }
+
+    /// Keep the journal and the card as they are; another process may take it from here.
+    pub fn leave(self) {
+        tracing::warn!(bdf = %self.bdf(), "left borrowed; the journal is kept");
+        drop(self.lock);
+    }
+
+    /// About to change something.
+    fn step(&mut self, step: Step) -> Result<(), LeaseError> {
+        tracing::info!(bdf = %self.bdf(), ?step, "host step");
+        self.record.step = step;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), LeaseError> {
+        match &mut self.journal {
+            Some(journal) => Ok(journal.write(&self.record)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Driver the card has now.
+    fn driver_now(&self) -> Option<String> {
+        self.driver_of(self.bdf())
+    }
+
+    fn driver_of(&self, bdf: Bdf) -> Option<String> {
+        sysfs::link(self.host.device(bdf).join("driver"))
+    }
+
+    /// See that a driver is there, loading it if need be.
+    fn need_driver(&self, driver: &str) -> Result<(), LeaseError> {
+        if self.host.driver(driver).is_dir() {
+            return Ok(());
+        }
+        // Driver and module differ in the hyphen only.
+        self.actions
+            .modprobe(driver)
+            .and_then(|()| {
+                let there = self.host.driver(driver).is_dir();
+                there.then_some(()).ok_or_else(|| {
+                    std::io::Error::other("its module is loaded, and there is no such PCI driver")
+                })
+            })
+            .map_err(|source| LeaseError::NoDriver {
+                driver: driver.to_owned(),
+                source,
+            })
+    }
+}
+
+/// This boot, as the kernel names it.
+fn boot_id(host: &Host) -> String {
+    sysfs::text(host.path("proc/sys/kernel/random/boot_id")).unwrap_or_default()
+}
+
+/// Is this the card the record is of? Leaving recovery mode changes the ids; another serial number
+/// is another card.
+fn same_card(record: &Record, card: &PciCard) -> bool {
+    if let (Some(was), Some(is)) = (record.serial, card.serial)
+        && was != is
+    {
+        return false;
+    }
+    let recovery = |id: u16| matches!(id, 0x01f6 | 0x01f8);
+    if recovery(record.device_id) || card.function == Function::Recovery {
+        return true;
+    }
+    record.device_id == card.device_id && record.subsystem == card.subsystem
+}
