@@ -7,6 +7,7 @@
 use crate::card::{Clock, WallClock};
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,9 +29,14 @@ pub(super) fn write(attribute: &Path, value: &str, limit: Duration) -> io::Resul
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C is for us alone: a helper that dies of it could not say how its write ended.
+        .process_group(0)
         .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(value.as_bytes())?;
+    if let Some(mut stdin) = child.stdin.take()
+        && let Err(error) = stdin.write_all(value.as_bytes())
+    {
+        // It ended early; its exit code says why.
+        tracing::debug!(%error, "the helper did not take its value");
     }
     let clock = WallClock::default();
     let status = loop {

@@ -1,0 +1,1 @@
+//! Tests of the journal: what a cut or a flipped bit leaves of it.
