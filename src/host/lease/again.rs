@@ -57,7 +57,10 @@ impl Lease {
     /// Look for cards below the bridge the card hung from, or everywhere.
     pub(super) fn rescan(&self) -> Result<(), LeaseError> {
         let everywhere = self.host.path("sys/bus/pci/rescan");
-        let path = self.record.bridge.map(|b| self.host.device(b).join("rescan"));
+        let path = self
+            .record
+            .bridge
+            .map(|b| self.host.device(b).join("rescan"));
         let path = path.filter(|p| p.exists()).unwrap_or(everywhere);
         self.slow_write(&path, "1", UNBIND_LIMIT, "rescanning the bus")
     }

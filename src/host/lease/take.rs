@@ -2,8 +2,8 @@
 
 use super::actions::{Actions, Machine};
 use super::{
-    AsFound, BIND_LIMIT, Journal, Lease, LeaseError, MLX4, Marks, Record, Step, QUICK_LIMIT, UNBIND_LIMIT,
-    VFIO_PCI, boot_id, lock, same_card,
+    AsFound, BIND_LIMIT, Journal, Lease, LeaseError, MLX4, Marks, QUICK_LIMIT, Record, Step,
+    UNBIND_LIMIT, VFIO_PCI, boot_id, lock, same_card,
 };
 use crate::host::journal::{JournalError, SiblingFound};
 use crate::host::{Bdf, Host, PciCard, Sibling, UseId, sysfs};
@@ -269,11 +269,7 @@ impl Lease {
 
     /// Set or clear an override and see that it is so; nothing is written when it is already. A
     /// write of nothing would do nothing: a newline clears it (linux-vfio §3.1).
-    pub(super) fn set_override_of(
-        &self,
-        bdf: Bdf,
-        driver: Option<&str>,
-    ) -> Result<(), LeaseError> {
+    pub(super) fn set_override_of(&self, bdf: Bdf, driver: Option<&str>) -> Result<(), LeaseError> {
         let path = self.host.device(bdf).join("driver_override");
         let now = || sysfs::text(&path).filter(|text| text != "(null)" && !text.is_empty());
         if now().as_deref() == driver {
