@@ -79,6 +79,18 @@ pub struct CreateArgs {
     /// Lock CR-space as a secure host does
     #[arg(long)]
     pub secure_host: bool,
+    /// Whether the address register of the configuration gateway can be read back
+    #[arg(long, value_name = "KIND", default_value = "readable")]
+    pub config_gateway: Gateway,
+}
+
+/// Variants of the configuration gateway's address register.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// It reads what was written
+    Readable,
+    /// It reads badacce5; bit 0 asks for a read
+    WriteOnly,
 }
 
 /// `sim serve`

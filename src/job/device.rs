@@ -68,15 +68,10 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
             });
         }
     };
-    Ok(Device {
-        card,
-        clock,
-        name: name.to_owned(),
-        bdf: Some(borrowed.card().bdf.to_string()),
-        board: None,
-        borrowed: Some(borrowed),
-        found_anew: false,
-    })
+    let mut device = Device::new(card, clock, name);
+    device.bdf = Some(borrowed.card().bdf.to_string());
+    device.borrowed = Some(borrowed);
+    Ok(device)
 }
 
 /// Open a simulated card through its BAR0.
@@ -85,18 +80,27 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
 /// What the card says.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
     let clock = sim.clock();
-    Ok(Device {
-        card: Card::open(sim.bar0(), Rc::clone(&clock))?,
-        clock,
-        name: name.to_owned(),
-        bdf: Some(sim.spec().bdf),
-        board: Some(sim.spec().board),
-        borrowed: None,
-        found_anew: false,
-    })
+    let mut device = Device::new(Card::open(sim.bar0(), Rc::clone(&clock))?, clock, name);
+    device.bdf = Some(sim.spec().bdf);
+    device.board = Some(sim.spec().board);
+    Ok(device)
 }
 
 impl Device {
+    /// An opened card that no host has to be asked about.
+    #[must_use]
+    pub fn new(card: Card, clock: Rc<dyn Clock>, name: &str) -> Self {
+        Self {
+            card,
+            clock,
+            name: name.to_owned(),
+            bdf: None,
+            board: None,
+            borrowed: None,
+            found_anew: false,
+        }
+    }
+
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
     #[must_use]
     pub fn borrowed(&self) -> Option<Borrowed> {

@@ -1,7 +1,7 @@
 //! `sim …`: card files and test images.
 
 use super::{Answer, Ctx, sim_serve, write};
-use crate::cli::args_sim::{CreateArgs, ImageArgs, Like, SimCommand};
+use crate::cli::args_sim::{CreateArgs, Gateway, ImageArgs, Like, SimCommand};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
@@ -48,6 +48,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
     spec.part = args.part.unwrap_or(spec.part);
     spec.revision = args.revision.unwrap_or(spec.revision);
     spec.secure_host = args.secure_host;
+    spec.write_only_address = args.config_gateway == Gateway::WriteOnly;
     if let Some(bdf) = &args.bdf {
         spec.bdf.clone_from(bdf);
     }

@@ -69,8 +69,9 @@ const CAPABILITIES: [(usize, u8); 41] = [
     (0x2f, 22),
     (0x35, 15),
     (0x38, 31),
-    // UDP spreading (bit 40).
-    (0x42, 0x01),
+    // UDP spreading, unicast and multicast steering by address tables (bits 40 to 42): without the
+    // last two the driver takes an older mode, in which it loses its way on the second port.
+    (0x42, 0x07),
     // RC, UC, UD, SRQ, checksums, counters of violations, mixed ports, large send, APM, atomics,
     // UD multicast.
     (0x45, 0x26),

@@ -9,15 +9,15 @@
 
 mod answers;
 mod events;
+mod groups;
 mod icm;
 mod opcode;
-#[cfg(test)]
-mod tests;
 
 use super::SimCard;
 use super::served::Named;
 use crate::card::CrOffset;
 use events::EventQueues;
+use groups::Groups;
 use icm::Icm;
 use opcode as op;
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ pub(super) struct Firmware {
     dead: bool,
     icm: Icm,
     queues: EventQueues,
+    groups: Groups,
     hca: Option<Box<[u8; HCA]>>,
     counts: BTreeMap<u16, u64>,
     failures: Vec<String>,
@@ -111,6 +112,7 @@ impl Firmware {
             dead: false,
             icm: Icm::default(),
             queues: EventQueues::default(),
+            groups: Groups::default(),
             hca: None,
             counts: BTreeMap::new(),
             failures: Vec::new(),
@@ -131,6 +133,7 @@ impl Firmware {
     pub(super) fn forget_host(&mut self) {
         self.icm = Icm::default();
         self.queues = EventQueues::default();
+        self.groups = Groups::default();
         self.hca = None;
     }
 
@@ -243,6 +246,7 @@ impl Firmware {
             }
             op::CLOSE_HCA => {
                 self.queues = EventQueues::default();
+                self.groups = Groups::default();
                 self.hca = None;
             }
             op::SW2HW_EQ => {
@@ -251,6 +255,19 @@ impl Firmware {
                 self.queues.add(c.modifier, &context, &self.icm, host)?;
             }
             op::HW2SW_EQ => self.queues.remove(c.modifier),
+            op::MGID_HASH => {
+                let mut address = [0; 16];
+                host.read(c.input, &mut address)?;
+                c.output = self.groups.hash(&address, self.hca.as_deref()).into();
+            }
+            op::READ_MCG => host.write(c.output, self.groups.get(c.modifier))?,
+            // Operation 1 sets promiscuous queue pairs; nobody reads those.
+            op::WRITE_MCG if c.op_modifier == 0 => {
+                let mut entry = [0; groups::ENTRY];
+                host.read(c.input, &mut entry)?;
+                self.groups.set(c.modifier, entry);
+            }
+            op::WRITE_MCG => {}
             op::MAP_EQ => self.queues.map(c.input, c.modifier),
             opcode if op::gives_nothing(opcode) => {}
             opcode => match op::gives_zeroes(opcode) {

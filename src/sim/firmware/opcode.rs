@@ -9,6 +9,9 @@ pub(super) const QUERY_HCA: u16 = 0x00b;
 pub(super) const MAP_EQ: u16 = 0x012;
 pub(super) const SW2HW_EQ: u16 = 0x013;
 pub(super) const HW2SW_EQ: u16 = 0x014;
+pub(super) const READ_MCG: u16 = 0x025;
+pub(super) const WRITE_MCG: u16 = 0x026;
+pub(super) const MGID_HASH: u16 = 0x027;
 pub(super) const MOD_STAT_CFG: u16 = 0x034;
 pub(super) const QUERY_PORT: u16 = 0x043;
 pub(super) const UNMAP_ICM: u16 = 0xff9;
@@ -28,8 +31,8 @@ pub(super) fn gives_nothing(opcode: u16) -> bool {
         // Queue pairs from state to state.
         | 0x019
             ..=0x021 | 0x02d | 0x038 | 0x061
-        // CONF_SPECIAL_QP, WRITE_MCG, MGID_HASH, NOP.
-        | 0x023 | 0x026 | 0x027 | 0x031
+        // CONF_SPECIAL_QP, NOP.
+        | 0x023 | 0x031
         // MOD_STAT_CFG, shared receive queues.
         | 0x034 | 0x035 | 0x040
         // VLAN and multicast filters.
@@ -46,8 +49,8 @@ pub(super) fn gives_zeroes(opcode: u16) -> Option<usize> {
     Some(match opcode {
         // HW2SW_MPT, QUERY_MPT, QUERY_EQ, HW2SW_CQ, QUERY_CQ, HW2SW_SRQ, QUERY_SRQ.
         0x00e | 0x00f | 0x015 | 0x017 | 0x018 | 0x036 | 0x037 => 0x40,
-        // QUERY_QP, READ_MCG, MAD_IFC, DIAG_RPRT.
-        0x022 | 0x024 | 0x025 | 0x030 => 0x100,
+        // QUERY_QP, MAD_IFC, DIAG_RPRT.
+        0x022 | 0x024 | 0x030 => 0x100,
         // DUMP_ETH_STATS, QUERY_IF_STAT.
         0x049 | 0x054 => 0x400,
         _ => return None,

@@ -123,7 +123,7 @@ impl Control {
             ("release", "") => return ("ok".into(), After::Release),
             ("forget", "") => {
                 let counters = device.card.take_counters();
-                device.card.forget_misuse();
+                device.forget_counts();
                 Ok(json!({ "counters": counters }).to_string())
             }
             ("quit", "") => return ("ok".into(), After::Quit),
@@ -194,6 +194,11 @@ fn info(device: &Device, hold_at: Option<u64>) -> serde_json::Value {
         "silent": card.is_silent(),
         "semaphores_held": card.semaphores_held(),
         "counters": card.counters(),
+        "registers": device
+            .busiest(20)
+            .iter()
+            .map(|(at, r, w)| json!({"at": format!("{at:#07x}"), "reads": r, "writes": w}))
+            .collect::<Vec<_>>(),
         "mutations": card.mutations(),
         "hold_at_mutation": hold_at,
         "faults": card.faults(),

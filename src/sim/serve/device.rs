@@ -8,6 +8,7 @@ use super::pci::{ConfigSpace, Wish};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
 use crate::sim::firmware::Firmware;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -51,6 +52,8 @@ pub(super) struct Device {
     pub(super) firmware: Firmware,
     boots: u64,
     last: Instant,
+    /// Reads and writes of words of BAR0, by address: shows at once where a tool spins.
+    touched: HashMap<u32, [u64; 2]>,
 }
 
 impl Device {
@@ -71,6 +74,7 @@ impl Device {
             firmware: Firmware::new(&card),
             boots: card.boots(),
             last: Instant::now(),
+            touched: HashMap::new(),
             card,
         })
     }
@@ -144,10 +148,16 @@ impl Device {
         for (i, byte) in bytes.iter_mut().enumerate() {
             let here = at + i as u64;
             if word.0 != here & !3 {
-                let value = self.bar0.read(offset(here & !3))?;
+                let from = offset(here & !3);
+                self.count(from, 0);
+                let value = self.bar0.read(from)?;
                 word = (here & !3, value.to_be_bytes());
             }
             *byte = word.1[(here & 3) as usize];
+        }
+        // A fault may reset the chip at any access.
+        if self.boots != self.card.boots() {
+            self.settle();
         }
         Ok(())
     }
@@ -165,6 +175,7 @@ impl Device {
                 word = self.card.peek(to.0).to_be_bytes();
             }
             word[inside..inside + len].copy_from_slice(&bytes[done..done + len]);
+            self.count(to, 1);
             self.bar0.write(to, u32::from_be_bytes(word))?;
             done += len;
             self.settle();
@@ -188,6 +199,25 @@ impl Device {
         for vector in lines.0 {
             self.irqs.send(super::irq::MSIX, vector);
         }
+    }
+
+    fn count(&mut self, at: CrOffset, way: usize) {
+        self.touched.entry(at.0).or_default()[way] += 1;
+    }
+
+    /// The registers touched most: address, reads, writes.
+    pub(super) fn busiest(&self, most: usize) -> Vec<(u32, u64, u64)> {
+        let all = self.touched.iter();
+        let mut all: Vec<_> = all.map(|(at, [r, w])| (*at, *r, *w)).collect();
+        all.sort_by_key(|(at, r, w)| (std::cmp::Reverse(r + w), *at));
+        all.truncate(most);
+        all
+    }
+
+    /// Start counting anew.
+    pub(super) fn forget_counts(&mut self) {
+        self.touched.clear();
+        self.card.forget_misuse();
     }
 
     fn check_width(&mut self, at: u64, len: usize) {

@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `fault JSON` | inject a fault, as `sim fault` takes it |
 //! | `power-cycle` | power off and on: boots, semaphores free, faults gone, command register 0 |
-//! | `info` | what `sim info` says, flash digest, interrupts, firmware commands, as one JSON object |
+//! | `info` | what `sim info` says, flash digest, the registers touched most, interrupts, firmware commands, as one JSON object |
 //! | `silent on`, `silent off` | everything reads all ones, writes are lost (surprise removal) |
 //! | `firmware dead`, `firmware alive` | the command interface is never answered; a chip reset does not heal it |
 //! | `hold-at-mutation N` | when operation N (counted as in [`crate::sim::Fault`], `info` has how many are done) has begun, say `at N` on every control connection and leave that access unanswered until `release` comes, 3.5 s at most; 0 = never |

@@ -1,0 +1,169 @@
+//! The driver of the guest's agent (`init.sh`): one command, one answer, each within a time limit.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What a command of the guest left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; 137 when the time limit ended it.
+    pub code: i32,
+    /// Its standard output, lossless up to invalid UTF-8.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Whether the time limit ended it.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        self.code == 137
+    }
+
+    /// Standard output and error in one text, for reports.
+    #[must_use]
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// One request: the time limit in whole seconds and the command.
+#[must_use]
+pub fn request(command: &str, limit: Duration) -> String {
+    let seconds = limit.as_secs().max(1);
+    format!("{seconds} {}\n", STANDARD.encode(command))
+}
+
+/// One answer line.
+///
+/// # Errors
+///
+/// When the line is not `CODE BASE64 BASE64`.
+pub fn answer(line: &str) -> Result<Ran> {
+    // Empty output leaves an empty field, so the separators are single spaces.
+    let fields: Vec<&str> = line.trim_end_matches(['\r', '\n']).split(' ').collect();
+    let [code, stdout, stderr] = fields[..] else {
+        bail!("the agent answered {} fields: {line:?}", fields.len());
+    };
+    let text = |field: &str| -> Result<String> {
+        let bytes = STANDARD.decode(field).context("the agent's base64")?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(Ran {
+        code: code
+            .parse()
+            .with_context(|| format!("exit code {code:?}"))?,
+        stdout: text(stdout)?,
+        stderr: text(stderr)?,
+    })
+}
+
+/// The connection to one guest's agent.
+#[derive(Debug)]
+pub struct Agent<S: Read + Write> {
+    stream: BufReader<S>,
+}
+
+impl<S: Read + Write> Agent<S> {
+    /// An agent at the other end of a stream.
+    pub fn new(stream: S) -> Agent<S> {
+        Agent {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    /// The stream itself, to set its time limits.
+    pub fn stream(&self) -> &S {
+        self.stream.get_ref()
+    }
+
+    /// Waits for the line the agent says once it can take commands.
+    ///
+    /// # Errors
+    ///
+    /// When something else comes, or nothing in the stream's time limit.
+    pub fn ready(&mut self) -> Result<()> {
+        match self.line()?.trim_end() {
+            "ready" => Ok(()),
+            other => bail!("the guest said {other:?} instead of being ready"),
+        }
+    }
+
+    /// Runs a shell command in the guest.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not answer. An exit code is an answer.
+    pub fn run(&mut self, command: &str, limit: Duration) -> Result<Ran> {
+        let stream = self.stream.get_mut();
+        stream.write_all(request(command, limit).as_bytes())?;
+        stream.flush()?;
+        answer(&self.line()?)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => bail!("the guest closed its port"),
+            Ok(_) => Ok(line),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                bail!("the guest did not answer in time")
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    #[test]
+    fn a_command_and_its_answer() {
+        let (host, guest) = UnixStream::pair().unwrap();
+        let other = thread::spawn(move || {
+            let mut guest = BufReader::new(guest);
+            guest.get_mut().write_all(b"ready\n").unwrap();
+            let mut line = String::new();
+            guest.read_line(&mut line).unwrap();
+            guest.get_mut().write_all(b"3 b3V0Cg== \n").unwrap();
+            line
+        });
+        let mut agent = Agent::new(host);
+        agent.ready().unwrap();
+        let ran = agent
+            .run("echo out; exit 3", Duration::from_secs(5))
+            .unwrap();
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (3, "out\n", "")
+        );
+        assert_eq!(other.join().unwrap(), "5 ZWNobyBvdXQ7IGV4aXQgMw==\n");
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        assert!(answer("0 YQ==").is_err());
+        assert!(answer("x YQ== YQ==").is_err());
+        assert!(answer("0 *** YQ==").is_err());
+        assert!(answer("137  \n").unwrap().timed_out());
+    }
+
+    #[test]
+    fn silence_and_a_closed_port_are_errors() {
+        let (host, guest) = UnixStream::pair().unwrap();
+        host.set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let mut agent = Agent::new(host);
+        assert!(agent.ready().unwrap_err().to_string().contains("in time"));
+        drop(guest);
+        assert!(agent.ready().unwrap_err().to_string().contains("closed"));
+    }
+}

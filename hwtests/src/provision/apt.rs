@@ -1,0 +1,267 @@
+//! Fetching packages with the machine's own apt, into private directories.
+//!
+//! The mirror is the one this machine uses for its own release, so nothing here names one. Package lists, cache,
+//! state and sources are private; the machine's transport settings (proxies, retries) are carried over, its hooks and
+//! preferences are not.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Impossible;
+
+/// Keyrings that hold the keys of all Debian releases, by their names before and since trixie.
+const KEYRINGS: [&str; 2] = [
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+];
+
+/// Settings of the machine that a private apt needs to reach the same mirror.
+const CARRIED: [&str; 5] = [
+    "Acquire::http",
+    "Acquire::https",
+    "Acquire::Retries",
+    "Acquire::ForceIPv",
+    "Acquire::Proxy",
+];
+
+/// What the machine's own apt says.
+#[derive(Debug)]
+pub(super) struct Machine {
+    mirror: String,
+    keyring: PathBuf,
+    carried: String,
+}
+
+/// A private apt with the sources of some suites.
+#[derive(Debug)]
+pub(super) struct Suite {
+    dir: PathBuf,
+    config: PathBuf,
+}
+
+impl Machine {
+    /// Reads the mirror, the keyring and the transport settings.
+    pub(super) fn read() -> Result<Machine> {
+        let targets = run(Command::new("apt-get").args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(CODENAME)",
+            "Created-By: Packages",
+        ]))?;
+        let mirror = mirror_of(&targets).ok_or_else(|| {
+            Impossible("this machine's apt names no Debian mirror (apt-get indextargets)".into())
+        })?;
+        let keyring = KEYRINGS
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|file| file.exists())
+            .ok_or_else(|| Impossible("debian-archive-keyring is not installed".into()))?;
+        let dump = run(Command::new("apt-config").arg("dump"))?;
+        Ok(Machine {
+            mirror,
+            keyring,
+            carried: carried(&dump),
+        })
+    }
+
+    /// A private apt below `new` that knows the named suites; their lists are fetched.
+    pub(super) fn suite(&self, new: &Path, suites: &[&str]) -> Result<Suite> {
+        let dir = new.join(".apt");
+        for part in [
+            "etc",
+            "none",
+            "state",
+            "lists/partial",
+            "cache/archives/partial",
+        ] {
+            fs::create_dir_all(dir.join(part))?;
+        }
+        let sources: String = suites
+            .iter()
+            .map(|suite| {
+                format!(
+                    "deb [arch=amd64 signed-by={}] {} {suite} main\n",
+                    self.keyring.display(),
+                    self.mirror
+                )
+            })
+            .collect();
+        fs::write(dir.join("etc/sources.list"), sources)?;
+        fs::write(dir.join("state/status"), "")?;
+        let config = dir.join("apt.conf");
+        fs::write(&config, self.config(&dir))?;
+        let suite = Suite {
+            dir: new.to_owned(),
+            config,
+        };
+        suite
+            .apt("apt-get", ["-qq", "update"])
+            .map_err(|e| Impossible(format!("the Debian mirror cannot be reached: {e:#}")))?;
+        Ok(suite)
+    }
+
+    fn config(&self, dir: &Path) -> String {
+        let at = |part: &str| dir.join(part).display().to_string();
+        let mut text = format!(
+            "Dir \"{root}\";\nDir::Etc \"{etc}\";\nDir::Etc::main \"-\";\nDir::Etc::parts \"{none}\";\n\
+             Dir::Etc::sourcelist \"{etc}/sources.list\";\nDir::Etc::sourceparts \"{none}\";\n\
+             Dir::Etc::preferences \"-\";\nDir::Etc::preferencesparts \"{none}\";\n\
+             Dir::Etc::netrc \"/etc/apt/auth.conf\";\nDir::Etc::netrcparts \"/etc/apt/auth.conf.d\";\n\
+             Dir::State \"{state}\";\nDir::State::status \"{state}/status\";\nDir::State::lists \"{lists}\";\n\
+             Dir::Cache \"{cache}\";\nDir::Log \"{root}\";\n",
+            root = dir.display(),
+            etc = at("etc"),
+            none = at("none"),
+            state = at("state"),
+            lists = at("lists"),
+            cache = at("cache"),
+        );
+        // The sandbox user of apt may not write into a directory of ours.
+        text.push_str(
+            "APT::Architecture \"amd64\";\nAPT::Architectures { \"amd64\"; };\nAPT::Sandbox::User \"root\";\n\
+             APT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\nAcquire::PDiffs \"false\";\n\
+             Acquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n",
+        );
+        text.push_str(&self.carried);
+        text
+    }
+}
+
+impl Suite {
+    /// Fetches packages with all they depend on; `release` prefers one of the suites.
+    pub(super) fn fetch(&self, packages: &[&str], release: Option<&str>) -> Result<()> {
+        let mut args = vec!["-qq", "-y", "--download-only", "--no-install-recommends"];
+        args.extend(release.iter().flat_map(|name| ["-t", name]));
+        args.push("install");
+        args.extend(packages);
+        self.apt("apt-get", args).map(drop)
+    }
+
+    /// Fetches one package without what it depends on.
+    pub(super) fn fetch_alone(&self, package: &str) -> Result<()> {
+        let mut command = Command::new("apt-get");
+        command
+            .current_dir(self.archives())
+            .env("APT_CONFIG", &self.config)
+            .args(["-qq", "download", package]);
+        run(&mut command).map(drop)
+    }
+
+    /// The package that a metapackage of a release stands for.
+    pub(super) fn depends_on(&self, package: &str, release: &str, prefix: &str) -> Result<String> {
+        let text = self.apt("apt-cache", ["depends", &format!("{package}/{release}")])?;
+        text.lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .find(|name| name.starts_with(prefix))
+            .map(str::to_owned)
+            .with_context(|| format!("{package} in {release} depends on no {prefix}*"))
+    }
+
+    /// Unpacks everything fetched into the tree, and forgets the packages.
+    pub(super) fn unpack(&self) -> Result<()> {
+        let mut packages: Vec<PathBuf> = fs::read_dir(self.archives())?
+            .filter_map(|entry| entry.ok().map(|e| e.path()))
+            .filter(|path| path.extension() == Some(OsStr::new("deb")))
+            .collect();
+        packages.sort();
+        if packages.is_empty() {
+            bail!("apt fetched nothing");
+        }
+        for package in &packages {
+            run(Command::new("dpkg-deb")
+                .arg("-x")
+                .arg(package)
+                .arg(&self.dir))?;
+        }
+        let names: Vec<String> = packages
+            .iter()
+            .filter_map(|p| Some(p.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        fs::write(self.dir.join(".packages"), names.join("\n") + "\n")?;
+        fs::remove_dir_all(self.dir.join(".apt"))?;
+        Ok(())
+    }
+
+    fn archives(&self) -> PathBuf {
+        self.dir.join(".apt/cache/archives")
+    }
+
+    fn apt<I, S>(&self, program: &str, args: I) -> Result<String>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", &self.config).args(args);
+        run(&mut command)
+    }
+}
+
+/// Runs a command to its end; its standard output, or an error with what it said.
+pub(super) fn run(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let out = command
+        .env("LC_ALL", "C")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .with_context(|| format!("starting {name}"))?;
+    if !out.status.success() {
+        bail!(
+            "{name} ended with {}: {}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// The mirror of the machine's own release: of a suite without a suffix (`bookworm`, not `bookworm-security`).
+fn mirror_of(targets: &str) -> Option<String> {
+    targets.lines().find_map(|line| {
+        let (uri, suite) = line.split_once(' ')?;
+        let plain = !suite.is_empty() && suite.bytes().all(|b| b.is_ascii_lowercase());
+        (plain && !uri.is_empty()).then(|| uri.trim_end_matches('/').to_owned())
+    })
+}
+
+/// The lines of `apt-config dump` that say how the mirror is reached.
+fn carried(dump: &str) -> String {
+    dump.lines()
+        .filter(|line| CARRIED.iter().any(|key| line.starts_with(key)))
+        .filter(|line| !line.ends_with(" \"\";"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_that_of_the_plain_suite() {
+        let targets = "https://security.example/debian-security/ bookworm-security\n\
+                       https://mirror.example/debian/ bookworm-updates\n\
+                       https://mirror.example/debian/ bookworm\n";
+        assert_eq!(
+            mirror_of(targets).as_deref(),
+            Some("https://mirror.example/debian")
+        );
+        assert_eq!(mirror_of("https://m.example/d/ bookworm-security\n"), None);
+        assert_eq!(mirror_of(""), None);
+    }
+
+    #[test]
+    fn proxies_are_carried_and_hooks_are_not() {
+        let dump = "Acquire \"\";\nAcquire::http \"\";\nAcquire::http::Proxy \"http://proxy.example:3128\";\n\
+                    APT::Update::Post-Invoke:: \"rm -f x\";\nAcquire::Languages \"de\";\n";
+        assert_eq!(
+            carried(dump),
+            "Acquire::http::Proxy \"http://proxy.example:3128\";\n"
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! The guest's only file system: archives made once, joined per guest.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::apt::run;
+use super::libraries::needed_of;
+use super::{Tree, once};
+use crate::cpio::Archive;
+
+/// What a guest is given besides the common parts.
+#[derive(Debug, Clone, Default)]
+pub struct Flavour {
+    /// Further files: path in the guest and contents.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Modules that some guest loads; what they depend on comes with them.
+const MODULES: [&str; 11] = [
+    "vfio-pci",
+    "vfio",
+    "vfio_iommu_type1",
+    "mlx4_core",
+    "mlx4_en",
+    "kvm-amd",
+    "bridge",
+    "bonding",
+    "8021q",
+    "dummy",
+    "veth",
+];
+
+/// Programs of the guest that busybox has not, or not as the tool meets them on a host.
+const PROGRAMS: [&str; 10] = [
+    "usr/bin/strace",
+    "usr/bin/dash",
+    "usr/bin/kmod",
+    "usr/bin/lspci",
+    "usr/bin/setpci",
+    "usr/bin/setpriv",
+    "usr/bin/ip",
+    "usr/sbin/bridge",
+    "usr/sbin/ethtool",
+    "usr/bin/taskset",
+];
+
+/// The agent that runs our commands; `guest::agent` holds the other end.
+const INIT: &str = include_str!("../guest/init.sh");
+
+/// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended to the
+/// decompressed file, so they load under lockdown, too (lab-recipe §1).
+pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<()> {
+    let file = format!("modules-{release}.cpio");
+    once(archives, &file, |part| {
+        Ok(fs::write(part, archive_of(archives, trixie, release)?)?)
+    })?;
+    Ok(())
+}
+
+fn archive_of(archives: &Path, trixie: &Tree, release: &str) -> Result<Vec<u8>> {
+    let stage = archives.join(".stage");
+    let _ = fs::remove_dir_all(&stage);
+    let inside = format!("usr/lib/modules/{release}");
+    let (from, to) = (trixie.path(&inside), stage.join(&inside));
+    fs::create_dir_all(&to)?;
+    fs::create_dir_all(stage.join("usr/lib"))?;
+    std::os::unix::fs::symlink("usr/lib", stage.join("lib"))?;
+    for list in [
+        "modules.builtin",
+        "modules.builtin.modinfo",
+        "modules.order",
+    ] {
+        fs::copy(from.join(list), to.join(list))?;
+    }
+    let depends = dependencies(trixie, release)?;
+    for file in closure(&depends, &MODULES)? {
+        let data = fs::read(from.join(&file))?;
+        let plain = to.join(file.strip_suffix(".xz").unwrap_or(&file));
+        fs::create_dir_all(plain.parent().context("a module lies in a directory")?)?;
+        fs::write(plain, super::kernel::decompress(trixie, &data)?)?;
+    }
+    depmod(trixie, &stage, release)?;
+    let mut archive = Archive::new();
+    for file in files_below(&to)? {
+        let path = file.strip_prefix(&stage)?.display().to_string();
+        archive.copy(&path, &file)?;
+    }
+    fs::remove_dir_all(&stage)?;
+    Ok(archive.finish())
+}
+
+/// kmod decides by the name it is called under.
+fn depmod(trixie: &Tree, root: &Path, release: &str) -> Result<String> {
+    let mut command = std::process::Command::new(trixie.loader()?);
+    command.arg("--library-path");
+    command.arg(trixie.library_path());
+    command.args(["--argv0", "depmod"]);
+    command.arg(trixie.path("usr/bin/kmod"));
+    run(command.arg("-b").arg(root).arg(release))
+}
+
+/// Module files with what each needs, as depmod finds them in the whole kernel.
+fn dependencies(trixie: &Tree, release: &str) -> Result<Vec<Vec<String>>> {
+    let file = trixie.path(&format!("usr/lib/modules/{release}/modules.dep"));
+    if !file.exists() {
+        depmod(trixie, &trixie.path("usr"), release)?;
+    }
+    let text = fs::read_to_string(&file)?;
+    Ok(text
+        .lines()
+        .map(|line| {
+            line.split([':', ' '])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
+        .collect())
+}
+
+/// The files of the wanted modules and of all they need.
+fn closure(depends: &[Vec<String>], wanted: &[&str]) -> Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for name in wanted {
+        let line = depends
+            .iter()
+            .find(|line| line.first().is_some_and(|file| named(file, name)))
+            .with_context(|| format!("the kernel has no module {name}"))?;
+        files.extend(line.iter().cloned());
+    }
+    Ok(files)
+}
+
+fn named(file: &str, name: &str) -> bool {
+    let base = file.rsplit('/').next().unwrap_or(file);
+    let stem = base.split(".ko").next().unwrap_or(base);
+    stem.replace('-', "_") == name.replace('-', "_")
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                out.push(entry.path());
+            }
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Busybox, the host's programs with their libraries, the witness with its own, and the agent.
+pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Result<()> {
+    // Cheap to make and full of our own text: made each time, so that a changed agent is never missed.
+    let mut archive = Archive::new();
+    for (link, target) in [
+        ("bin", "usr/bin"),
+        ("sbin", "usr/sbin"),
+        ("lib", "usr/lib"),
+        ("lib64", "usr/lib64"),
+        ("var/run", "../run"),
+    ] {
+        archive.link(link, target);
+    }
+    for dir in [
+        "proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log", "etc",
+    ] {
+        archive.directory(dir);
+    }
+    archive.character("dev/console", 0o600, 5, 1);
+    archive.file("init", 0o755, INIT.as_bytes());
+    archive.file(
+        "etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n",
+    );
+    archive.file(
+        "etc/group",
+        0o644,
+        b"root:x:0:\nuser:x:1000:\ncx3flash:x:2000:\n",
+    );
+    archive.copy(
+        "usr/share/misc/pci.ids",
+        &trixie.path("usr/share/misc/pci.ids"),
+    )?;
+    programs(&mut archive, trixie)?;
+    witness(&mut archive, bookworm)?;
+    busybox(&mut archive, trixie)?;
+    once_more(archives, "user.cpio", &archive.finish())
+}
+
+fn programs(archive: &mut Archive, trixie: &Tree) -> Result<()> {
+    let mut libraries = BTreeSet::new();
+    for program in PROGRAMS {
+        let file = trixie.path(program);
+        archive.copy(program, &file)?;
+        collect(trixie, &fs::read(&file)?, &mut libraries)?;
+    }
+    for applet in ["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"] {
+        archive.link(&format!("usr/sbin/{applet}"), "../bin/kmod");
+    }
+    archive.copy("usr/lib64/ld-linux-x86-64.so.2", &trixie.loader()?)?;
+    for name in libraries {
+        let file = trixie.library(&name).context("found when collected")?;
+        archive.copy(&format!("usr/lib/x86_64-linux-gnu/{name}"), &file)?;
+    }
+    Ok(())
+}
+
+/// mstflint of another release lives in a directory of its own, behind its own loader.
+fn witness(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
+    let file = bookworm.path("usr/bin/mstflint");
+    let mut libraries = BTreeSet::new();
+    collect(bookworm, &fs::read(&file)?, &mut libraries)?;
+    archive.copy("opt/mstflint/mstflint", &file)?;
+    archive.copy("opt/mstflint/ld.so", &bookworm.loader()?)?;
+    for name in libraries {
+        let file = bookworm.library(&name).context("found when collected")?;
+        archive.copy(&format!("opt/mstflint/lib/{name}"), &file)?;
+    }
+    archive.file("usr/bin/mstflint", 0o755, wrapper("mstflint").as_bytes());
+    Ok(())
+}
+
+/// A script that becomes the program behind its own loader.
+fn wrapper(name: &str) -> String {
+    format!(
+        "#!/bin/sh\nexec /opt/{name}/ld.so --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"
+    )
+}
+
+/// Every applet that no real program stands for.
+fn busybox(archive: &mut Archive, trixie: &Tree) -> Result<()> {
+    let file = trixie.path("usr/bin/busybox");
+    archive.copy("usr/bin/busybox", &file)?;
+    let real: BTreeSet<&OsStr> = PROGRAMS
+        .iter()
+        .filter_map(|program| Path::new(program).file_name())
+        .chain(["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"].map(OsStr::new))
+        .collect();
+    for applet in run(std::process::Command::new(&file).arg("--list"))?.lines() {
+        if applet != "busybox" && !real.contains(OsStr::new(applet)) {
+            archive.link(&format!("usr/bin/{applet}"), "busybox");
+        }
+    }
+    Ok(())
+}
+
+/// The names of the libraries a program needs, and those they need.
+fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
+    for name in needed_of(elf) {
+        if name.starts_with("ld-linux") || !into.insert(name.clone()) {
+            continue;
+        }
+        let file = tree
+            .library(&name)
+            .with_context(|| format!("no library {name} in the tree"))?;
+        collect(tree, &fs::read(file)?, into)?;
+    }
+    Ok(())
+}
+
+/// The tool under test; with the host's libraries where it is not static.
+pub(super) fn tool(archives: &Path, tool: &Path) -> Result<()> {
+    let mut archive = Archive::new();
+    let elf = fs::read(tool)?;
+    if needed_of(&elf).is_empty() {
+        archive.file("usr/bin/cx3flash", 0o755, &elf);
+    } else {
+        archive.file("opt/cx3flash/cx3flash", 0o755, &elf);
+        archive.file("usr/bin/cx3flash", 0o755, wrapper("cx3flash").as_bytes());
+        for line in run(std::process::Command::new("ldd").arg(tool))?.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                [name, "=>", path, ..] => {
+                    archive.copy(&format!("opt/cx3flash/lib/{name}"), Path::new(path))?;
+                }
+                [path, _] if path.contains("ld-linux") => {
+                    archive.copy("opt/cx3flash/ld.so", Path::new(path))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    once_more(archives, "tool.cpio", &archive.finish())
+}
+
+/// Replaces a file by one rename.
+fn once_more(dir: &Path, name: &str, data: &[u8]) -> Result<()> {
+    let part = dir.join(format!(".{name}.part"));
+    fs::write(&part, data)?;
+    Ok(fs::rename(part, dir.join(name))?)
+}
+
+/// The parts of a flavour, joined.
+pub(super) fn join(archives: &Path, release: &str, flavour: &Flavour, to: &Path) -> Result<()> {
+    let mut bytes = Vec::new();
+    for part in ["user.cpio", "tool.cpio", &format!("modules-{release}.cpio")] {
+        bytes.extend(fs::read(archives.join(part))?);
+    }
+    let mut own = Archive::new();
+    for (path, data) in &flavour.files {
+        own.file(path, 0o644, data);
+    }
+    bytes.extend(own.finish());
+    Ok(fs::write(to, bytes)?)
+}

@@ -1,0 +1,127 @@
+//! The control channel.
+
+use super::{Road, Served, dword};
+use crate::card::{CrOffset, CrSpace};
+use std::time::{Duration, Instant};
+
+#[test]
+fn what_is_not_understood_is_an_error() {
+    let served = Served::new("mcx311a");
+    let mut orders = served.control();
+    for line in [
+        "",
+        "explode",
+        "silent",
+        "silent maybe",
+        "info please",
+        "firmware",
+        "hold-at-mutation soon",
+        "fault",
+        "fault {\"fault\":\"gremlins\"}",
+        "fault {\"fault\":\"stuck_wip\"}",
+    ] {
+        let answer = orders.order(line);
+        assert!(answer.starts_with("error "), "{line:?}: {answer}");
+    }
+    assert_eq!(orders.order("hold-at-mutation 1"), "ok");
+    assert_eq!(orders.order("hold-at-mutation 0"), "ok");
+    assert_eq!(served.info()["faults"], serde_json::json!([]));
+}
+
+#[test]
+fn several_orders_in_one_write_are_all_answered() {
+    let served = Served::new("mcx311a");
+    let mut orders = served.control();
+    assert_eq!(orders.order("silent on\nsilent off\nbogus"), "ok");
+    assert_eq!(orders.line(), "ok");
+    assert!(orders.line().starts_with("error "));
+}
+
+#[test]
+fn a_fault_reaches_the_card_and_a_power_cycle_takes_it_away() {
+    let served = Served::new("mcx311a");
+    let mut road = Road::new(served.started());
+    let fault = r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#;
+    assert_eq!(served.order(&format!("fault {fault}")), "ok");
+    assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 1);
+    assert_eq!(served.order("power-cycle"), "ok");
+    assert_eq!(
+        road.read(CrOffset(0xf_03fc)).expect("BAR0"),
+        u32::MAX,
+        "COMMAND is lost"
+    );
+    assert!(road.back_after_reset().expect("config"));
+    assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
+    let info = served.info();
+    assert_eq!(info["faults"], serde_json::json!([]));
+    assert_eq!(info["boots"], 1);
+}
+
+#[test]
+fn a_silent_card_reads_all_ones_and_loses_writes() {
+    let served = Served::new("mcx311a");
+    let mut road = Road::new(served.started());
+    assert_eq!(served.order("silent on"), "ok");
+    assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), u32::MAX);
+    assert_eq!(dword(&mut road.0.borrow_mut(), 0x60), u32::MAX);
+    road.write(CrOffset(0xf_3834), 5).expect("BAR0");
+    assert_eq!(served.info()["silent"], true);
+    assert_eq!(served.order("silent off"), "ok");
+    assert_eq!(road.read(CrOffset(0xf_3834)).expect("BAR0"), 0);
+    assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), 0x0001_01f5);
+}
+
+/// Write enable and an erase of 64 KiB; the answer to the second command comes when it comes.
+fn erase(road: &mut Road) {
+    assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
+    road.write(CrOffset(0xf_0400), 0x4006_2004).expect("BAR0");
+    std::thread::sleep(Duration::from_millis(1));
+    road.write(CrOffset(0xf_0404), 0x10_0000).expect("BAR0");
+    road.write(CrOffset(0xf_0400), 0x40d8_200c).expect("BAR0");
+}
+
+#[test]
+fn a_mutation_is_held_until_release_and_no_longer_than_the_client_waits() {
+    for released in [true, false] {
+        let served = Served::new("mcx311a");
+        let mut orders = served.control();
+        assert_eq!(orders.order("hold-at-mutation 1"), "ok");
+        let mut road = Road::new(served.started());
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let harness = scope.spawn(|| {
+                assert_eq!(orders.line(), "at 1");
+                // Held, the server still takes orders.
+                assert!(orders.order("info").contains("\"mutations\":1,"));
+                if released {
+                    std::thread::sleep(Duration::from_millis(200));
+                    assert_eq!(orders.order("release"), "ok");
+                }
+            });
+            erase(&mut road);
+            harness.join().expect("harness");
+        });
+        let took = start.elapsed().as_millis();
+        let want = if released { 200..3500 } else { 3500..8000 };
+        assert!(want.contains(&took), "{released}: {took} ms");
+        let past = served.order("hold-at-mutation 1");
+        assert!(past.starts_with("error "), "{past}");
+    }
+}
+
+#[test]
+fn forget_starts_the_counts_at_zero() {
+    let served = Served::new("mcx311a");
+    let mut road = Road::new(served.started());
+    road.write(CrOffset(0xf_0014), 1).expect("BAR0");
+    let info = served.info();
+    assert_eq!(info["misuse_count"], 1);
+    let touched = serde_json::json!([{"at": "0xf0014", "reads": 0, "writes": 1}]);
+    assert_eq!(info["registers"], touched);
+    let answer = served.order("forget");
+    assert!(answer.starts_with("ok {\"counters\":"), "{answer}");
+    let info = served.info();
+    assert_eq!(info["misuse_count"], 0);
+    assert_eq!(info["counters"]["bar_writes"], 0);
+    assert_eq!(info["registers"], serde_json::json!([]));
+}
