@@ -423,10 +423,10 @@ impl Actions for Kernel {
             || {
                 let fits = |end: &&str| path.ends_with(*end);
                 let state = self.state.borrow();
-                if state.hangs.iter().any(|end| fits(&end)) {
+                if state.hangs.iter().any(|end| fits(end)) {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(&end)) {
+                if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
                     return Err(io::Error::from_raw_os_error(*errno));
                 }
                 drop(state);
@@ -487,7 +487,7 @@ impl Actions for Kernel {
                 half.remove().unwrap();
                 // The older one goes first: the newest is still there.
                 let newest = before.iter().max_by_key(|(_, bytes)| {
-                    bytes[8..16].to_vec().into_iter().rev().collect::<Vec<_>>()
+                    bytes[8..16].iter().rev().copied().collect::<Vec<_>>()
                 });
                 if let Some((path, bytes)) = newest {
                     fs::write(path, bytes).unwrap();
