@@ -38,6 +38,8 @@ struct Inner {
     lease: Option<Lease>,
     vfio: VfioCard,
     ending: Option<Ending>,
+    /// What the user must learn beside how it ended.
+    warnings: Vec<String>,
 }
 
 /// A borrowed card; clones are handles on the same borrowing.
@@ -114,6 +116,7 @@ impl Borrowed {
             lease: Some(lease),
             vfio,
             ending: None,
+            warnings: Vec::new(),
         })))
     }
 
@@ -167,6 +170,18 @@ impl Borrowed {
             lease.mark(mark)?;
         }
         Ok(())
+    }
+
+    /// Something the user must learn, whatever the outcome.
+    pub fn warn(&self, text: String) {
+        tracing::warn!("{text}");
+        self.0.borrow_mut().warnings.push(text);
+    }
+
+    /// What was said by [`Borrowed::warn`].
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.borrow().warnings.clone()
     }
 
     /// It ended, one way or another.

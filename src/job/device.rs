@@ -68,15 +68,10 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
             });
         }
     };
-    Ok(Device {
-        card,
-        clock,
-        name: name.to_owned(),
-        bdf: Some(borrowed.card().bdf.to_string()),
-        board: None,
-        borrowed: Some(borrowed),
-        found_anew: false,
-    })
+    let mut device = Device::new(card, clock, name);
+    device.bdf = Some(borrowed.card().bdf.to_string());
+    device.borrowed = Some(borrowed);
+    Ok(device)
 }
 
 /// Open a simulated card through its BAR0.
@@ -85,18 +80,27 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
 /// What the card says.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
     let clock = sim.clock();
-    Ok(Device {
-        card: Card::open(sim.bar0(), Rc::clone(&clock))?,
-        clock,
-        name: name.to_owned(),
-        bdf: Some(sim.spec().bdf),
-        board: Some(sim.spec().board),
-        borrowed: None,
-        found_anew: false,
-    })
+    let mut device = Device::new(Card::open(sim.bar0(), Rc::clone(&clock))?, clock, name);
+    device.bdf = Some(sim.spec().bdf);
+    device.board = Some(sim.spec().board);
+    Ok(device)
 }
 
 impl Device {
+    /// An opened card that no host has to be asked about.
+    #[must_use]
+    pub fn new(card: Card, clock: Rc<dyn Clock>, name: &str) -> Self {
+        Self {
+            card,
+            clock,
+            name: name.to_owned(),
+            bdf: None,
+            board: None,
+            borrowed: None,
+            found_anew: false,
+        }
+    }
+
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
     #[must_use]
     pub fn borrowed(&self) -> Option<Borrowed> {
@@ -121,7 +125,7 @@ impl Device {
             return;
         }
         if borrowed.home().is_some() {
-            self.free_for_the_driver();
+            self.free_for_the_driver(&borrowed);
         }
         borrowed.end(self.found_anew);
     }
@@ -129,30 +133,31 @@ impl Device {
     /// A driver cannot start while semaphore 63 is taken (linux-vfio §6.3). The card is ours alone
     /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
     /// does.
-    fn free_for_the_driver(&mut self) {
+    fn free_for_the_driver(&mut self, borrowed: &Borrowed) {
         let looked = self.card.look_at(Semaphore::Flash);
         if !matches!(looked, Ok(SemaphoreState::Held)) {
             return;
         }
-        match self.card.watch(Semaphore::Flash, WATCH) {
-            Ok(Staleness::Stale { watched_ms }) => {
-                tracing::warn!(
-                    watched_ms,
-                    "semaphore 63 was left taken by a tool that is gone: freed, for the driver"
-                );
-                if let Err(error) = self.card.release(Semaphore::Flash) {
-                    tracing::error!(%error, "semaphore 63 cannot be freed");
-                }
-            }
-            Ok(Staleness::Free) => {}
-            Ok(Staleness::InUse { why }) => {
-                tracing::error!(%why, "semaphore 63 is in use: the driver will not start");
-            }
-            Err(error) => tracing::error!(%error, "semaphore 63 cannot be watched"),
-        }
+        let done = match self.card.watch(Semaphore::Flash, WATCH) {
+            Ok(Staleness::Free) => return,
+            Ok(Staleness::InUse { why }) => Err(format!("it is in use: {why}")),
+            Ok(Staleness::Stale { watched_ms }) => self
+                .card
+                .release(Semaphore::Flash)
+                .map(|()| watched_ms)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        borrowed.warn(match done {
+            Ok(watched) => format!(
+                "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
+                 or the driver could not have started"
+            ),
+            Err(why) => format!("semaphore 63 stays taken, the driver will not start: {why}"),
+        });
     }
 
-    /// How the borrowing ended went wrong?
+    /// The error, when the host is not as it was.
     pub(super) fn not_put_back(&self) -> Option<JobError> {
         let borrowed = self.borrowed.as_ref()?;
         let failed = borrowed.with_ending(|e| matches!(e, Some(Ending::Failed(_) | Ending::Left)));

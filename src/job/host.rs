@@ -31,7 +31,9 @@ impl HostReport {
     /// Of a borrowing that has ended.
     #[must_use]
     pub fn of(borrowed: &Borrowed) -> Self {
-        borrowed.with_ending(|ending| Self::new(borrowed.card(), ending))
+        let mut report = borrowed.with_ending(|ending| Self::new(borrowed.card(), ending));
+        report.warnings.splice(0..0, borrowed.warnings());
+        report
     }
 
     fn new(card: PciCard, ending: Option<&Ending>) -> Self {

@@ -50,13 +50,7 @@ fn our_query_reads_the_card_through_the_socket() {
     client.region_write(CONFIG, 4, &[2, 0]).expect("COMMAND");
     let clock = Rc::new(WallClock::default());
     let card = Card::open(Box::new(Road::new(client)), clock.clone()).expect("a card");
-    let mut device = Device {
-        card,
-        clock,
-        name: "served".into(),
-        bdf: None,
-        board: None,
-    };
+    let mut device = Device::new(card, clock, "served");
     let found = job::query_card(&mut device).expect("query");
     let json = serde_json::to_value(&found).expect("JSON").to_string();
     assert!(json.contains("MT_1200111023"), "{json}");
