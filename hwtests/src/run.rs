@@ -235,11 +235,26 @@ fn in_guest(provisions: &Provisions, room: Room, core: usize, chosen: &[Scenario
             },
         };
         let case = one(scenario, lab_class(scenario), &mut current, started);
+        let _ = keep(&provisions.dir, &case);
         if !matches!(case.ended, Ended::Failed(_)) {
             bench = Some(current);
         }
         board.put(case);
     }
+}
+
+/// What a scenario ran, in a file of its own: for whoever does not want to wait for the end of the run.
+fn keep(dir: &Path, case: &Case) -> std::io::Result<()> {
+    let logs = dir.join("log");
+    std::fs::create_dir_all(&logs)?;
+    let file = format!("{}-{}.log", case.class.replace("::", "-"), case.name);
+    let ended = match &case.ended {
+        Ended::Failed(why) => format!("failed: {why}\n"),
+        Ended::Passed => format!("passed\n{}", case.output),
+        Ended::Skipped(why) => format!("skipped: {why}\n{}", case.output),
+    };
+    let seconds = case.time.as_secs_f64();
+    std::fs::write(logs.join(file), format!("{seconds:.1} s, {ended}"))
 }
 
 /// Runs one scenario to its end, whatever it does.

@@ -3,6 +3,7 @@
 
 use super::SimCard;
 use super::boot::Running;
+use super::state::Posted;
 use crate::image::{Depth, Form, Guid, Image, Mac, read};
 use crate::sim::BootOutcome;
 
@@ -96,7 +97,10 @@ impl SimCard {
     /// defaults. That it frees no semaphore and does not load the firmware anew is UNCONFIRMED;
     /// it is what makes a killed tool's semaphores stay held (lab-recipe §6).
     pub(super) fn pci_reset(&self) {
-        self.state().borrow_mut().config.reset();
+        let mut state = self.state().borrow_mut();
+        state.config.reset();
+        // A configuration write does not overtake posted writes: what a driver wrote has arrived.
+        state.posted = Posted::Clean;
     }
 
     /// How often the boot ROM has run since the card was opened.

@@ -221,7 +221,7 @@ fn witness(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
     let mut libraries = BTreeSet::new();
     collect(bookworm, &fs::read(&file)?, &mut libraries)?;
     archive.copy("opt/mstflint/mstflint", &file)?;
-    archive.copy("opt/mstflint/ld.so", &bookworm.loader()?)?;
+    archive.copy("opt/mstflint/bin/mstflint", &bookworm.loader()?)?;
     for name in libraries {
         let file = bookworm.library(&name).context("found when collected")?;
         archive.copy(&format!("opt/mstflint/lib/{name}"), &file)?;
@@ -230,10 +230,11 @@ fn witness(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// A script that becomes the program behind its own loader.
+/// A script that becomes the program behind its own loader. The kernel names a process after the file it executes,
+/// which is the loader, so the loader has the program's name.
 fn wrapper(name: &str) -> String {
     format!(
-        "#!/bin/sh\nexec /opt/{name}/ld.so --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"
+        "#!/bin/sh\nexec /opt/{name}/bin/{name} --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"
     )
 }
 
@@ -284,7 +285,7 @@ pub(super) fn tool(archives: &Path, tool: &Path) -> Result<()> {
                     archive.copy(&format!("opt/cx3flash/lib/{name}"), Path::new(path))?;
                 }
                 [path, _] if path.contains("ld-linux") => {
-                    archive.copy("opt/cx3flash/ld.so", Path::new(path))?;
+                    archive.copy("opt/cx3flash/bin/cx3flash", Path::new(path))?;
                 }
                 _ => {}
             }
