@@ -18,8 +18,8 @@ const MEMORY: u32 = 768;
 pub enum Slot {
     /// Behind a root port of its own, alone in its IOMMU group.
     Alone,
-    /// Behind a root port without access control, next to one with a virtio device behind it: functions of one
-    /// multifunction device without ACS share a group, with all that lies below them.
+    /// Below a switch without access control (ACS), next to a virtio device: all below such a switch share a group, as
+    /// cards behind the chipset of cheap boards do (linux-vfio §3.3).
     WithSibling,
 }
 
@@ -119,23 +119,27 @@ impl Machine {
 
 impl Slot {
     /// The ports of card `n`, whose bus is `rpN`.
-    fn ports(&self, n: usize) -> String {
-        let addr = n + 2;
-        let chassis = 10 * (n + 1);
-        let port = |id: &str, function: usize, more: &str| {
+    fn ports(self, n: usize) -> String {
+        let (addr, chassis) = (n + 2, 10 * (n + 1));
+        let root = |id: &str| {
             format!(
-                "-device pcie-root-port,id={id},chassis={},slot={},bus=pcie.0,addr={addr}.{function}{more} ",
-                chassis + function,
-                chassis + function
+                "-device pcie-root-port,id={id},chassis={chassis},slot={chassis},bus=pcie.0,addr={addr} "
+            )
+        };
+        let below = |id: &str, at: usize| {
+            let slot = chassis + 1 + at;
+            format!(
+                "-device xio3130-downstream,id={id},chassis={slot},slot={slot},bus=up{n},addr={at} "
             )
         };
         match self {
-            Slot::Alone => port(&format!("rp{n}"), 0, ""),
+            Slot::Alone => root(&format!("rp{n}")),
             Slot::WithSibling => {
-                let beside = format!("side{n}");
-                port(&format!("rp{n}"), 0, ",multifunction=on,disable-acs=on")
-                    + &port(&beside, 1, ",disable-acs=on")
-                    + &format!("-device virtio-rng-pci,bus={beside}")
+                root(&format!("root{n}"))
+                    + &format!("-device x3130-upstream,id=up{n},bus=root{n} ")
+                    + &below(&format!("rp{n}"), 0)
+                    + &below(&format!("side{n}"), 1)
+                    + &format!("-device virtio-rng-pci,bus=side{n}")
             }
         }
     }

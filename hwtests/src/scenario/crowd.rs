@@ -9,10 +9,10 @@ use super::steps::wait_for;
 use crate::bench::lab::RECOVERY_IMAGE;
 use crate::bench::{Bench, Told};
 
-const SIBLING: &str = "0000:02:00.0";
-const BESIDE: &str = "0000:03:00.0";
-const RECOVERY: &str = "0000:04:00.0";
-const VIRTUAL: &str = "0000:05:00.0";
+const SIBLING: &str = "0000:04:00.0";
+const BESIDE: &str = "0000:05:00.0";
+const RECOVERY: &str = "0000:06:00.0";
+const VIRTUAL: &str = "0000:07:00.0";
 
 fn on(bench: &mut dyn Bench, card: &str, arguments: &str) -> Result<Told> {
     bench.bare_json(&format!("-d {card} {arguments}"))
