@@ -49,7 +49,7 @@ pub use ethtool::{DriverInfo, driver_info};
 pub use finding::Finding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
-pub use journal::{AsFound, JournalError, Marks, SiblingFound, Step};
+pub use journal::{AsFound, FunctionFound, JournalError, Marks, SiblingFound, Step};
 pub use kvm::kvm_findings;
 pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;

@@ -18,9 +18,11 @@
 
 mod record;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 pub(super) use record::Record;
-pub use record::{AsFound, Marks, SiblingFound, Step};
+pub use record::{AsFound, FunctionFound, Marks, SiblingFound, Step};
 pub use slot::JournalError;
 
 use super::{Bdf, Host};
@@ -154,6 +156,7 @@ impl Journal {
         }
     }
 
+    /// File of one of the two records.
     fn path(&self, slot: Slot) -> PathBuf {
         self.dir.join(format!("{}.{}", self.bdf, slot.name()))
     }

@@ -1,6 +1,6 @@
 //! What is written down.
 
-use crate::host::{Bdf, NetDev, PciCard};
+use crate::host::{Bdf, Host, NetDev, PciCard, sysfs};
 use serde::{Deserialize, Serialize};
 
 /// One record: everything that puts the host back.
@@ -23,6 +23,8 @@ pub(in crate::host) struct Record {
     pub(in crate::host) found: AsFound,
     /// The change that was about to be made when this was written.
     pub(in crate::host) step: Step,
+    /// Bridge the card hangs from: where to look for a card that the kernel was told to forget.
+    pub(in crate::host) bridge: Option<Bdf>,
     /// What the card is like.
     pub(in crate::host) marks: Marks,
 }
@@ -38,8 +40,9 @@ pub struct AsFound {
     pub netdevs: Vec<NetDev>,
     /// `mlx4_port1`, `mlx4_port2` as they read.
     pub port_types: Vec<String>,
-    /// Virtual functions that were enabled.
-    pub vfs: Vec<Bdf>,
+    /// Virtual functions that were enabled. They go with the driver and come back with it; what they
+    /// were bound to does not (linux-vfio §3.11).
+    pub vfs: Vec<FunctionFound>,
     /// Functions of the IOMMU group that are moved out of the way.
     pub siblings: Vec<SiblingFound>,
     /// Module parameter `internal_err_reset` of mlx4_core; `None` when the module is not loaded.
@@ -53,6 +56,17 @@ pub struct SiblingFound {
     pub bdf: Bdf,
     /// Its driver.
     pub driver: String,
+}
+
+/// What a virtual function was bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionFound {
+    /// Address.
+    pub bdf: Bdf,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// Its `driver_override`.
+    pub driver_override: Option<String>,
 }
 
 /// A change about to be made.
@@ -73,7 +87,7 @@ pub enum Step {
     Borrowed,
     /// The card is given back.
     GiveBack,
-    /// The kernel forgets the card and finds it anew.
+    /// The kernel forgets the card and finds it anew; when it is not there, this was cut short.
     Reenumerate,
 }
 
@@ -90,13 +104,26 @@ pub struct Marks {
 
 impl AsFound {
     /// Of a card as sysfs shows it now.
-    pub(in crate::host) fn of(card: &PciCard, internal_err_reset: Option<String>) -> Self {
+    pub(in crate::host) fn of(
+        host: &Host,
+        card: &PciCard,
+        internal_err_reset: Option<String>,
+    ) -> Self {
+        let vf = |bdf: &Bdf| {
+            let dir = host.device(*bdf);
+            FunctionFound {
+                bdf: *bdf,
+                driver: sysfs::link(dir.join("driver")),
+                driver_override: sysfs::text(dir.join("driver_override"))
+                    .filter(|text| !text.is_empty() && text != "(null)"),
+            }
+        };
         Self {
             driver: card.driver.clone(),
             driver_override: card.driver_override.clone(),
             netdevs: card.netdevs.clone(),
             port_types: card.port_types.clone(),
-            vfs: card.vfs.clone(),
+            vfs: card.vfs.iter().map(vf).collect(),
             siblings: Vec::new(),
             internal_err_reset,
         }

@@ -2,19 +2,18 @@
 
 use super::helper;
 use crate::card::{Clock, WallClock};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use crate::host::journal::{Journal, JournalError, Record};
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 /// Changes of the host.
 pub(super) trait Actions {
-    /// Write an attribute of sysfs; the answer is the kernel's.
-    fn write(&self, attribute: &Path, value: &str) -> io::Result<()>;
-
-    /// The same for an attribute whose write sleeps where no signal reaches it: `bind`, `unbind`,
-    /// `remove`, `rescan` (linux-vfio §6.1). `TimedOut` when it has not returned by then; it goes on.
+    /// Write an attribute of sysfs; the answer is the kernel's. Such a write may sleep where no signal
+    /// reaches it: `bind`, `unbind`, `remove`, `rescan` (linux-vfio §6.1), and whatever else takes the
+    /// device's lock behind one of those (`driver_override` does, K drivers/base/driver.c
+    /// `driver_set_override`). `TimedOut` when it has not returned by then; it goes on.
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()>;
 
     /// Load a module with what it needs.
@@ -22,18 +21,22 @@ pub(super) trait Actions {
 
     /// Let time pass between two looks.
     fn pause(&self, time: Duration);
+
+    /// Write a record; it is on the disk when this returns.
+    fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {
+        journal.write(record)
+    }
+
+    /// Remove the journal.
+    fn forget(&self, journal: &mut Journal) -> Result<(), JournalError> {
+        journal.remove()
+    }
 }
 
 /// The machine's own.
 pub(super) struct Machine;
 
 impl Actions for Machine {
-    fn write(&self, attribute: &Path, value: &str) -> io::Result<()> {
-        // One system call: the kernel takes each write as a whole value.
-        let mut file = OpenOptions::new().write(true).open(attribute)?;
-        file.write_all(value.as_bytes())
-    }
-
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
         helper::write(attribute, value, limit)
     }

@@ -1,6 +1,7 @@
 //! A card that left recovery mode has other PCI ids: the kernel must forget it and find it anew
 //! (linux-vfio §3.8).
 
+use super::give_back::not_back;
 use super::{Lease, LeaseError, MLX4, Step, UNBIND_LIMIT};
 use crate::host::{Function, PciCard};
 use std::io;
@@ -17,24 +18,23 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::Stuck`], [`LeaseError::NotBack`]; the journal is kept.
     pub fn reenumerate(&mut self) -> Result<PciCard, LeaseError> {
+        self.find_anew().map_err(not_back)
+    }
+
+    fn find_anew(&mut self) -> Result<PciCard, LeaseError> {
         let bdf = self.bdf();
-        self.step(Step::Reenumerate)?;
         let device = self.host.device(bdf);
         // The bridge above it; a rescan of that disturbs nobody else.
-        let above = std::fs::canonicalize(&device)
+        let bridge = std::fs::canonicalize(&device)
             .ok()
-            .and_then(|real| Some(real.parent()?.join("rescan")))
-            .filter(|path| path.exists())
-            .unwrap_or_else(|| self.host.path("sys/bus/pci/rescan"));
-        self.slow_write(
-            &device.join("remove"),
-            "1",
-            UNBIND_LIMIT,
-            "removing the function",
-        )
-        .map_err(super::give_back::not_back)?;
-        self.slow_write(&above, "1", UNBIND_LIMIT, "rescanning the bus")
-            .map_err(super::give_back::not_back)?;
+            .and_then(|real| real.parent()?.file_name()?.to_str()?.parse().ok());
+        self.record.bridge = bridge;
+        self.step(Step::Reenumerate)?;
+        if device.exists() {
+            let doing = "removing the function";
+            self.slow_write(&device.join("remove"), "1", UNBIND_LIMIT, doing)?;
+        }
+        self.rescan()?;
         let card = self.await_card()?;
         let wish = self
             .record
@@ -48,14 +48,21 @@ impl Lease {
         }
         let was = self.record.found.driver_override.clone();
         if was.is_some() {
-            self.set_override(was.as_deref())
-                .map_err(|source| self.not_back("putting driver_override back", source))?;
+            self.set_override(was.as_deref())?;
         }
-        if let Some(journal) = &mut self.journal {
-            journal.remove()?;
-        }
-        self.done = true;
+        self.forget()?;
         Ok(self.host.card(bdf)?)
+    }
+
+    /// Look for cards below the bridge the card hung from, or everywhere.
+    pub(super) fn rescan(&self) -> Result<(), LeaseError> {
+        let everywhere = self.host.path("sys/bus/pci/rescan");
+        let path = self
+            .record
+            .bridge
+            .map(|b| self.host.device(b).join("rescan"));
+        let path = path.filter(|p| p.exists()).unwrap_or(everywhere);
+        self.slow_write(&path, "1", UNBIND_LIMIT, "rescanning the bus")
     }
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {
@@ -87,8 +94,7 @@ impl Lease {
         }
         let overridden = driver != MLX4;
         if overridden {
-            self.set_override(Some(driver))
-                .map_err(|source| self.not_back("setting driver_override", source))?;
+            self.set_override(Some(driver))?;
         }
         let guarded = driver == MLX4 && self.guard_error_reset()?;
         let bound = self.bind(self.bdf(), driver);

@@ -86,6 +86,14 @@ pub enum LeaseError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Taking failed, and so did the way back; the journal is kept.
+    #[error("{first}; and then, on the way back: {back}")]
+    NotUndone {
+        /// Why the card could not be taken.
+        first: Box<LeaseError>,
+        /// Why it could not be given back.
+        back: Box<LeaseError>,
+    },
     /// Nothing on the flash boots, so its driver must not get it.
     #[error("nothing on the flash of {bdf} boots, so its driver must not get it")]
     NotBootable {
@@ -103,7 +111,10 @@ impl LeaseError {
     pub fn host_changed(&self) -> bool {
         matches!(
             self,
-            Self::Stuck { .. } | Self::NotBack { .. } | Self::NotBootable { .. }
+            Self::Stuck { .. }
+                | Self::NotBack { .. }
+                | Self::NotUndone { .. }
+                | Self::NotBootable { .. }
         )
     }
 }

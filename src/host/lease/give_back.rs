@@ -1,7 +1,7 @@
 //! Giving a card back: compare what is with what was, change what differs (linux-vfio §6.3, §6.5, §9).
 
-use super::{BIND_LIMIT, Lease, LeaseError, MLX4, Step, VFIO_PCI};
-use crate::host::{Bdf, Host, sysfs};
+use super::{Lease, LeaseError, MLX4, QUICK_LIMIT, Step, UNBIND_LIMIT, VFIO_PCI};
+use crate::host::{Host, sysfs};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,16 +35,18 @@ impl Lease {
     pub fn give_back(&mut self) -> Result<GivenBack, LeaseError> {
         let mut warnings = Vec::new();
         if !self.done {
+            let home = self.record.found.driver.as_deref();
+            if self.record.marks.boots == Some(false) && home == Some(MLX4) {
+                // Also after a reboot: what the journal knows of the flash outlives it.
+                return Err(LeaseError::NotBootable { bdf: self.bdf() });
+            }
             if self.changed_host() {
-                self.put_back(&mut warnings)?;
+                self.put_back(&mut warnings).map_err(not_back)?;
             } else if self.rebooted {
                 warnings
                     .push("the machine was started anew since: bindings are the boot's own".into());
             }
-            if let Some(journal) = &mut self.journal {
-                journal.remove()?;
-            }
-            self.done = true;
+            self.forget()?;
         }
         let now = self.host.card(self.bdf()).ok();
         Ok(GivenBack {
@@ -59,65 +61,47 @@ impl Lease {
     fn put_back(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         let bdf = self.bdf();
         let home = self.record.found.driver.clone();
-        if self.record.marks.boots == Some(false) && home.as_deref() == Some(MLX4) {
-            return Err(LeaseError::NotBootable { bdf });
+        if !self.host.device(bdf).exists() && self.record.step == Step::Reenumerate {
+            // Told to forget it, and killed before it was told to look again.
+            self.rescan()?;
         }
         self.step(Step::GiveBack)?;
-        if !self.host.device(bdf).exists() {
-            warnings.push(format!("{bdf} is not there any more"));
-            return Ok(());
-        }
-        if self.driver_now() != home {
+        if self.host.device(bdf).exists() {
             match &home {
-                Some(driver) => self.bind_home(driver)?,
-                None => self.unbind(bdf).map_err(not_back)?,
+                Some(driver) if self.driver_now().as_ref() != Some(driver) => {
+                    self.bind_home(driver)?;
+                }
+                // What somebody else has bound it to since is not ours to undo.
+                None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf)?,
+                _ => {}
             }
+            let was = self.record.found.driver_override.clone();
+            self.set_override(was.as_deref())?;
+        } else {
+            warnings.push(format!("{bdf} is not there any more"));
         }
-        let was = self.record.found.driver_override.clone();
-        let now = sysfs::text(self.host.device(bdf).join("driver_override"));
-        if now.filter(|text| text != "(null)" && !text.is_empty()) != was {
-            self.set_override(was.as_deref())
-                .map_err(|source| self.not_back("putting driver_override back", source))?;
-        }
-        self.siblings_home(warnings);
+        self.siblings_home()?;
         self.restore_error_reset()?;
-        self.port_types(warnings);
+        self.port_types(warnings)?;
+        self.virtual_functions(warnings)?;
         self.await_netdevs(warnings);
         Ok(())
     }
 
-    /// To its own driver, by name: `drivers/NAME/bind` says what the probe said (linux-vfio §3.1).
+    /// To its own driver. The override keeps others from it until it is there.
     fn bind_home(&mut self, driver: &str) -> Result<(), LeaseError> {
         let bdf = self.bdf();
-        self.need_driver(driver).map_err(not_back)?;
-        self.set_override(Some(driver))
-            .map_err(|source| self.not_back("setting driver_override", source))?;
-        self.unbind(bdf).map_err(not_back)?;
+        // Loaded while the override still says vfio-pci: a module that loads probes what it may
+        // have, and this probe has to be guarded.
+        self.need_driver(driver)?;
+        self.set_override(Some(driver))?;
+        self.unbind(bdf)?;
         let guarded = driver == MLX4 && self.guard_error_reset()?;
         let bound = self.bind(bdf, driver);
         if guarded {
             self.restore_error_reset()?;
         }
-        bound?;
-        if self.driver_now().as_deref() != Some(driver) {
-            return Err(self.not_back(
-                &format!("binding to {driver}"),
-                io::Error::other("the kernel took the order, and the card is not bound"),
-            ));
-        }
-        Ok(())
-    }
-
-    pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
-        let path = self.host.driver(driver).join("bind");
-        let doing = format!("binding {bdf} to {driver}");
-        match self.slow_write(&path, &bdf.to_string(), BIND_LIMIT, &doing) {
-            Err(LeaseError::Refused { source, .. }) => {
-                let doing = format!("{doing}{}", probe_said(driver, &source));
-                Err(self.not_back(&doing, source))
-            }
-            other => other,
-        }
+        bound
     }
 
     /// mlx4_core's way out of a failing probe can take the kernel down; this parameter turns it off
@@ -135,9 +119,13 @@ impl Lease {
         if now == "N" || now == "0" {
             return Ok(true);
         }
-        if let Err(error) = self.actions.write(&path, "0\n") {
+        let doing = "switching internal_err_reset off";
+        match self.slow_write(&path, "0\n", QUICK_LIMIT, doing) {
             // A guard that cannot be put up is no reason to keep the card.
-            tracing::warn!(%error, "internal_err_reset stays on during the probe");
+            Err(LeaseError::Refused { source, .. }) => {
+                tracing::warn!(error = %source, "internal_err_reset stays on during the probe");
+            }
+            other => other?,
         }
         Ok(true)
     }
@@ -151,28 +139,54 @@ impl Lease {
         if now == *was {
             return Ok(());
         }
-        self.actions
-            .write(&path, &format!("{was}\n"))
-            .map_err(|source| self.not_back("putting internal_err_reset back", source))
+        let doing = "putting internal_err_reset back";
+        self.slow_write(&path, &format!("{was}\n"), QUICK_LIMIT, doing)
+            .map_err(not_back)
     }
 
-    fn siblings_home(&self, warnings: &mut Vec<String>) {
+    /// Every sibling is tried; the first that does not go back is the error.
+    fn siblings_home(&self) -> Result<(), LeaseError> {
+        let mut first = Ok(());
         for sibling in &self.record.found.siblings {
-            if self.driver_of(sibling.bdf).as_deref() == Some(sibling.driver.as_str()) {
+            // One that has a driver again, be it another one, is in nobody's way.
+            if self.driver_of(sibling.bdf).is_some() {
                 continue;
             }
-            if let Err(error) = self.bind(sibling.bdf, &sibling.driver) {
-                warnings.push(format!(
-                    "{} is not back on {}: {error}",
-                    sibling.bdf, sibling.driver
-                ));
-            }
+            let back = self
+                .need_driver(&sibling.driver)
+                .and_then(|()| self.bind(sibling.bdf, &sibling.driver));
+            first = first.and(back);
         }
+        first
+    }
+
+    /// Virtual functions come with the driver, by its module option, and are bound to what takes them;
+    /// put them where they were.
+    fn virtual_functions(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
+        for vf in &self.record.found.vfs {
+            if !self.host.device(vf.bdf).exists() {
+                warnings.push(format!("virtual function {} did not come back", vf.bdf));
+                continue;
+            }
+            let now = self.driver_of(vf.bdf);
+            if now != vf.driver {
+                if let Some(driver) = &vf.driver {
+                    self.need_driver(driver)?;
+                    self.set_override_of(vf.bdf, Some(driver))?;
+                }
+                self.unbind(vf.bdf)?;
+                if let Some(driver) = &vf.driver {
+                    self.bind(vf.bdf, driver)?;
+                }
+            }
+            self.set_override_of(vf.bdf, vf.driver_override.as_deref())?;
+        }
+        Ok(())
     }
 
     /// Port types are lost with the driver unless a module option sets them (linux-vfio §6.5). The
     /// kernel compares the newline too.
-    fn port_types(&self, warnings: &mut Vec<String>) {
+    fn port_types(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         for (number, was) in (1..).zip(&self.record.found.port_types) {
             let path = self
                 .host
@@ -186,10 +200,17 @@ impl Lease {
             if asked(&now) == asked(was) {
                 continue;
             }
-            if let Err(error) = self.actions.write(&path, &format!("{}\n", asked(was))) {
-                warnings.push(format!("port {number} is {now}, it was {was}: {error}"));
+            let value = format!("{}\n", asked(was));
+            // It takes the network devices down and makes new ones.
+            let written = self.slow_write(&path, &value, UNBIND_LIMIT, "setting a port type");
+            match written {
+                Err(LeaseError::Refused { source, .. }) => {
+                    warnings.push(format!("port {number} is {now}, it was {was}: {source}"));
+                }
+                other => other?,
             }
         }
+        Ok(())
     }
 
     /// Wait until the network devices are there again. What was configured on them by hand nobody
@@ -239,20 +260,5 @@ pub(super) fn not_back(error: LeaseError) -> LeaseError {
     match error {
         LeaseError::Refused { bdf, doing, source } => LeaseError::NotBack { bdf, doing, source },
         other => other,
-    }
-}
-
-/// What mlx4_core's errno means (linux-vfio §6.3).
-fn probe_said(driver: &str, error: &io::Error) -> &'static str {
-    if driver != MLX4 {
-        return "";
-    }
-    match error.raw_os_error() {
-        Some(libc::EAGAIN) => " (a semaphore of the card is still taken: `unlock` frees it)",
-        Some(libc::EINVAL) => " (the card's ownership register is taken)",
-        Some(libc::EIO) => " (the firmware does not answer)",
-        Some(libc::EBUSY) => " (its IOMMU group is still in use)",
-        Some(libc::ENODEV) => " (the card did not come back from its reset)",
-        _ => "",
     }
 }

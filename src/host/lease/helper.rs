@@ -7,6 +7,7 @@
 use crate::card::{Clock, WallClock};
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -22,15 +23,25 @@ const LONGEST: u64 = 256;
 
 /// Write, within `limit`.
 pub(super) fn write(attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
-    let mut child = Command::new("/proc/self/exe")
+    write_by(Path::new("/proc/self/exe"), attribute, value, limit)
+}
+
+/// Have `program` write.
+fn write_by(program: &Path, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
+    let mut child = Command::new(program)
         .arg(HELPER_COMMAND)
         .arg(attribute)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C is for us alone: a helper that dies of it could not say how its write ended.
+        .process_group(0)
         .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(value.as_bytes())?;
+    if let Some(mut stdin) = child.stdin.take()
+        && let Err(error) = stdin.write_all(value.as_bytes())
+    {
+        // It ended early; its exit code says why.
+        tracing::debug!(%error, "the helper did not take its value");
     }
     let clock = WallClock::default();
     let status = loop {
@@ -65,15 +76,103 @@ pub fn write_attribute(attribute: &Path) -> i32 {
     if read.is_err() || value.is_empty() {
         return libc::EINVAL;
     }
-    let written = OpenOptions::new()
-        .write(true)
-        .open(attribute)
-        .and_then(|mut file| file.write_all(value.as_bytes()));
+    code(put(attribute, value.as_bytes()))
+}
+
+/// One system call: the kernel takes each write as a whole value.
+fn put(attribute: &Path, value: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(attribute)?;
+    match file.write(value)? {
+        whole if whole == value.len() => Ok(()),
+        part => Err(io::Error::other(format!("{part} bytes were taken"))),
+    }
+}
+
+/// Exit code of the helper.
+fn code(written: io::Result<()>) -> i32 {
     match written {
         Ok(()) => 0,
         Err(error) => match error.raw_os_error() {
             Some(errno) if (1..OTHER).contains(&errno) => errno,
             _ => OTHER,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{code, put, write_by};
+    use std::fs::{self, Permissions};
+    use std::io;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, Instant};
+    use tempfile::TempDir;
+
+    /// A helper that does as the script says.
+    fn helper(dir: &TempDir, script: &str) -> PathBuf {
+        let path = dir.path().join("helper");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Another test's fork may hold the script open for writing for a moment.
+    fn run(program: &Path, attribute: &Path, limit: Duration) -> io::Result<()> {
+        loop {
+            match write_by(program, attribute, "0000:05:00.0", limit) {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+                other => return other,
+            }
+        }
+    }
+
+    #[test]
+    fn the_helper_gets_the_attribute_and_the_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = dir.path().join("told");
+        let program = helper(&dir, "{ echo \"$1\"; cat; } > \"$2\"");
+        run(&program, &told, Duration::from_secs(20)).unwrap();
+        let said = fs::read_to_string(&told).unwrap();
+        assert_eq!(said, "__host-write\n0000:05:00.0");
+    }
+
+    #[test]
+    fn its_exit_code_is_the_errno() {
+        let dir = tempfile::tempdir().unwrap();
+        for (script, errno) in [
+            ("cat > /dev/null; exit 22", Some(libc::EINVAL)),
+            // Without taking its value.
+            ("exit 16", Some(libc::EBUSY)),
+            ("exit 125", None),
+            ("kill -9 $$", None),
+        ] {
+            let program = helper(&dir, script);
+            let error = run(&program, Path::new("x"), Duration::from_secs(20)).unwrap_err();
+            assert_eq!(error.raw_os_error(), errno, "{script}");
+            assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{script}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = helper(&dir, "exec sleep 30");
+        let begin = Instant::now();
+        let error = run(&program, Path::new("x"), Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_the_kernel_says_becomes_the_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attribute");
+        // Never made: an attribute is there, or the device is gone.
+        assert_eq!(code(put(&path, b"x")), libc::ENOENT);
+        fs::write(&path, "old").unwrap();
+        assert_eq!(code(put(&path, b"\n")), 0);
+        assert_eq!(fs::read(&path).unwrap(), b"\nld", "written, not made anew");
+        assert_eq!(code(Err(io::Error::from_raw_os_error(300))), 125);
     }
 }

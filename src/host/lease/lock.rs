@@ -33,6 +33,15 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
     });
+    // A file of another user's: a lock needs no more than an open file.
+    let opened = opened.or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .map_err(|_| error),
+        _ => Err(error),
+    });
     let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),

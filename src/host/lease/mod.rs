@@ -39,6 +39,8 @@ use std::time::Duration;
 const MLX4: &str = "mlx4_core";
 /// An unbind takes a few seconds; a leaked reference holds it for ever (linux-vfio §6.1).
 const UNBIND_LIMIT: Duration = Duration::from_secs(60);
+/// What takes no more than a lock; a step that is stuck holds it for ever.
+const QUICK_LIMIT: Duration = Duration::from_secs(10);
 /// A probe that meets dead firmware gives up after 62 s (linux-vfio §6.3).
 const BIND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -107,7 +109,8 @@ impl Lease {
             }
             Mark::Boots(boots) => marks.boots = Some(boots),
         }
-        self.write()
+        // A card that is back has no journal any more.
+        if self.done { Ok(()) } else { self.write() }
     }
 
     /// Keep the journal and the card as they are; another process may take it from here.
@@ -125,9 +128,18 @@ impl Lease {
 
     fn write(&mut self) -> Result<(), LeaseError> {
         match &mut self.journal {
-            Some(journal) => Ok(journal.write(&self.record)?),
+            Some(journal) => Ok(self.actions.record(journal, &self.record)?),
             None => Ok(()),
         }
+    }
+
+    /// The card is back.
+    fn forget(&mut self) -> Result<(), LeaseError> {
+        if let Some(journal) = &mut self.journal {
+            self.actions.forget(journal)?;
+        }
+        self.done = true;
+        Ok(())
     }
 
     /// Driver the card has now.

@@ -2,8 +2,8 @@
 
 use super::actions::{Actions, Machine};
 use super::{
-    AsFound, BIND_LIMIT, Journal, Lease, LeaseError, MLX4, Marks, Record, Step, UNBIND_LIMIT,
-    VFIO_PCI, boot_id, lock, same_card,
+    AsFound, BIND_LIMIT, Journal, Lease, LeaseError, MLX4, Marks, QUICK_LIMIT, Record, Step,
+    UNBIND_LIMIT, VFIO_PCI, boot_id, lock, same_card,
 };
 use crate::host::journal::{JournalError, SiblingFound};
 use crate::host::{Bdf, Host, PciCard, Sibling, UseId, sysfs};
@@ -42,10 +42,13 @@ impl Lease {
         let Some(record) = record else {
             return Ok(None);
         };
-        if let Ok(card) = host.card(bdf)
-            && !same_card(&record, &card)
-        {
-            return Err(other_card(&record, &card));
+        let card = host.card(bdf).ok();
+        if let Some(card) = card.as_ref().filter(|card| !same_card(&record, card)) {
+            return Err(other_card(&record, card));
+        }
+        if lock.is_none() {
+            let driver = card.and_then(|card| card.driver);
+            return Err(LeaseError::NotRoot { bdf, driver });
         }
         let rebooted = record.boot_id != boot_id(host);
         Ok(Some(Self {
@@ -66,6 +69,8 @@ impl Lease {
         actions: Rc<dyn Actions>,
     ) -> Result<Self, LeaseError> {
         let lock = lock::take(host, card.bdf)?;
+        // Whoever had the lock before may have moved it since the caller looked.
+        let card = &host.card(card.bdf)?;
         let (journal, pending) = Journal::open(host, card.bdf)?;
         let mut lease = Self {
             host: host.clone(),
@@ -83,6 +88,12 @@ impl Lease {
             lease.record.marks = old.marks;
             if old.boot_id == lease.record.boot_id {
                 lease.record.found = old.found;
+            } else if card.driver.is_none() && old.marks.flash_touched {
+                // The machine was started anew with what the dead process left on the flash, and the
+                // driver did not get along with it: it is still where the card belongs.
+                lease.record.found.driver = old.found.driver.filter(|driver| driver == MLX4);
+                lease.record.found.port_types = old.found.port_types;
+                lease.record.found.netdevs = old.found.netdevs;
             }
         }
         let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
@@ -99,7 +110,7 @@ impl Lease {
                 }
                 // Nothing of the host will be changed, so nothing need be remembered.
                 lease.journal = None;
-                lease.record.found = AsFound::of(card, None);
+                lease.record.found = AsFound::of(host, card, None);
             }
             Err(error) => return Err(error),
         }
@@ -118,10 +129,10 @@ impl Lease {
                 tracing::warn!(%error, "the card cannot be taken: putting the host back");
                 match lease.give_back() {
                     Ok(_) => Err(error),
-                    Err(back) => {
-                        tracing::error!(%error, "and this was what failed first");
-                        Err(back)
-                    }
+                    Err(back) => Err(LeaseError::NotUndone {
+                        first: Box::new(error),
+                        back: Box::new(back),
+                    }),
                 }
             }
         }
@@ -130,6 +141,11 @@ impl Lease {
     /// From the card's driver to vfio-pci.
     fn bring(&mut self, card: &PciCard, move_siblings: bool) -> Result<(), LeaseError> {
         let bdf = self.bdf();
+        if card.iommu_group.is_none() {
+            // vfio-pci's probe would say EINVAL (linux-vfio §3.1), after the driver is gone.
+            let none = io::Error::from_raw_os_error(libc::EINVAL);
+            return Err(self.refused("binding to vfio-pci (the card has no IOMMU group)", none));
+        }
         let blocking: Vec<&Sibling> = card.siblings.iter().filter(|s| s.blocks).collect();
         if !blocking.is_empty() && !move_siblings {
             let said: Vec<String> = blocking
@@ -162,25 +178,34 @@ impl Lease {
             self.unbind(sibling.bdf)?;
         }
         self.step(Step::Override)?;
-        self.set_override(Some(VFIO_PCI))
-            .map_err(|source| self.refused("setting driver_override", source))?;
+        self.set_override(Some(VFIO_PCI))?;
         if self.driver_now().is_some() {
             self.step(Step::Unbind)?;
             self.unbind(bdf)?;
         }
         self.step(Step::Bind)?;
-        let path = self.host.driver(VFIO_PCI).join("bind");
-        let doing = format!("binding to {VFIO_PCI}");
-        self.slow_write(&path, &bdf.to_string(), BIND_LIMIT, &doing)?;
-        match self.driver_now() {
-            Some(driver) if driver == VFIO_PCI => self.step(Step::Borrowed),
-            other => Err(self.refused(
-                &doing,
-                io::Error::other(format!(
-                    "the card is on {} afterwards",
-                    other.as_deref().unwrap_or("no driver")
-                )),
-            )),
+        self.bind(bdf, VFIO_PCI)?;
+        self.step(Step::Borrowed)
+    }
+
+    /// To a driver, by name: `drivers/NAME/bind` says what the probe said (linux-vfio §3.1).
+    pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
+        let path = self.host.driver(driver).join("bind");
+        let doing = format!("binding {bdf} to {driver}");
+        let bound = self.slow_write(&path, &bdf.to_string(), BIND_LIMIT, &doing);
+        match (self.driver_of(bdf), bound) {
+            // Whatever else may have bound it to this driver in between (udev): it is there.
+            (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
+            (_, Err(LeaseError::Refused { source, .. })) => {
+                let doing = format!("{doing}{}", probe_said(driver, &source));
+                Err(self.refused(&doing, source))
+            }
+            (_, Err(other)) => Err(other),
+            (now, Ok(())) => {
+                let now = now.as_deref().unwrap_or("no driver");
+                let said = format!("the kernel took the order, and it is on {now}");
+                Err(self.refused(&doing, io::Error::other(said)))
+            }
         }
     }
 
@@ -238,20 +263,44 @@ impl Lease {
         }
     }
 
-    /// Set or clear the override and see that it is set. A write of nothing would do nothing: a
-    /// newline clears it (linux-vfio §3.1).
-    pub(super) fn set_override(&self, driver: Option<&str>) -> io::Result<()> {
-        let path = self.host.device(self.bdf()).join("driver_override");
-        self.actions
-            .write(&path, &format!("{}\n", driver.unwrap_or_default()))?;
-        let now = sysfs::text(&path).filter(|text| text != "(null)" && !text.is_empty());
+    pub(super) fn set_override(&self, driver: Option<&str>) -> Result<(), LeaseError> {
+        self.set_override_of(self.bdf(), driver)
+    }
+
+    /// Set or clear an override and see that it is so; nothing is written when it is already. A
+    /// write of nothing would do nothing: a newline clears it (linux-vfio §3.1).
+    pub(super) fn set_override_of(&self, bdf: Bdf, driver: Option<&str>) -> Result<(), LeaseError> {
+        let path = self.host.device(bdf).join("driver_override");
+        let now = || sysfs::text(&path).filter(|text| text != "(null)" && !text.is_empty());
+        if now().as_deref() == driver {
+            return Ok(());
+        }
+        let doing = match driver {
+            Some(driver) => format!("setting driver_override of {bdf} to {driver}"),
+            None => format!("clearing driver_override of {bdf}"),
+        };
+        let value = format!("{}\n", driver.unwrap_or_default());
+        self.slow_write(&path, &value, QUICK_LIMIT, &doing)?;
+        let now = now();
         if now.as_deref() == driver {
             return Ok(());
         }
-        Err(io::Error::other(format!(
-            "driver_override reads {}",
-            now.as_deref().unwrap_or("(null)")
-        )))
+        let said = format!("it reads {}", now.as_deref().unwrap_or("(null)"));
+        Err(self.refused(&doing, io::Error::other(said)))
+    }
+}
+
+/// What a probe's errno means (vfio-pci: linux-vfio §3.1; mlx4_core: §3.3, §6.3).
+fn probe_said(driver: &str, error: &io::Error) -> &'static str {
+    match (driver, error.raw_os_error()) {
+        (VFIO_PCI, Some(libc::EINVAL)) => " (the card has no IOMMU group)",
+        (VFIO_PCI, Some(libc::EBUSY)) => " (the card has virtual functions)",
+        (MLX4, Some(libc::EAGAIN)) => " (a semaphore of the card is still taken)",
+        (MLX4, Some(libc::EINVAL)) => " (the card's ownership register is taken)",
+        (MLX4, Some(libc::EIO)) => " (the firmware does not answer)",
+        (MLX4, Some(libc::EBUSY)) => " (its IOMMU group is still in use)",
+        (MLX4, Some(libc::ENODEV)) => " (the card did not come back from its reset)",
+        _ => "",
     }
 }
 
@@ -264,8 +313,13 @@ fn fresh(host: &Host, card: &PciCard) -> Record {
         serial: card.serial,
         boot_id: boot_id(host),
         pid: std::process::id(),
-        found: AsFound::of(card, reset.filter(|_| card.driver.as_deref() == Some(MLX4))),
+        found: AsFound::of(
+            host,
+            card,
+            reset.filter(|_| card.driver.as_deref() == Some(MLX4)),
+        ),
         step: Step::Begin,
+        bridge: None,
         marks: Marks::default(),
     }
 }

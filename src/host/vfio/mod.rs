@@ -3,12 +3,16 @@
 //! | file | what |
 //! |---|---|
 //! | `open` | group, container, device; every errno by name |
-//! | `cdev` | character device and iommufd (feature `cdev`); compiled only, never run |
+//! | `cdev` | character device and iommufd (feature `cdev`); run by hand, see below |
 //! | `regions` | BAR0 by mapping or `pread`, configuration space |
 //! | `gateway` | CR-space by configuration cycles |
 //! | `space` | which of them is used, as [`CrSpace`] |
 //! | `session` | letting go in the right order |
 //! | `sys` | ioctls and the SIGBUS handler: the crate's only `unsafe` |
+//!
+//! Debian's kernels have no IOMMUFD (linux-vfio §11.2), so the lab cannot run `cdev`. It was run by hand
+//! on 2026-11-23: Linux 6.12.107 built with IOMMUFD and VFIO_DEVICE_CDEV and without VFIO_GROUP, the
+//! simulated card served over vfio-user; `query` by mapping, `pread` and configuration cycles.
 //!
 //! Opening resets the card, and so does closing, also by being killed (linux-vfio §3.5): never close
 //! while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and

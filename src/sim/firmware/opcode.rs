@@ -37,8 +37,8 @@ pub(super) fn gives_nothing(opcode: u16) -> bool {
         | 0x034 | 0x035 | 0x040
         // VLAN and multicast filters.
         | 0x047 | 0x048
-        // SENSE_PORT (0: nothing sensed), SET_IF_STAT, SET_NODE.
-        | 0x04d | 0x055 | 0x05a
+        // SENSE_PORT (0: nothing sensed), HW_HEALTH_CHECK, SET_IF_STAT, SET_NODE.
+        | 0x04d | 0x050 | 0x055 | 0x05a
         // RUN_FW; firmware and auxiliary pages, which are never touched.
         | 0xff6 | 0xffb | 0xffc | 0xffe | 0xfff
     )

@@ -125,6 +125,8 @@ fn the_running_image_answers_for_itself() {
     assert_eq!(fw[2..8], [0, 2, 0x14, 0x1e, 0, 36]);
     assert_eq!(driver.run(0x003, 0, (0, OUT)), 0, "QUERY_DEV_CAP");
     assert_eq!(driver.get::<1>(OUT + 0x37)[0] & 0xf, 2, "ports");
+    // Loopback, UDP spreading, both steerings: see where they are set.
+    assert_eq!(driver.get(OUT + 0x40), [0, 0, 7, 1]);
     assert_eq!(driver.run(0x006, 0, (0, OUT)), 0, "QUERY_ADAPTER");
     let psid: [u8; 16] = driver.get(OUT + 0xf0);
     // MT_1200111023, each word the other way round.

@@ -1,0 +1,164 @@
+//! What a cut or a flipped bit leaves of a journal.
+
+use super::record::Record;
+use super::slot::encode;
+use super::{AsFound, Journal, JournalError, Marks, Step, cards};
+use crate::host::{Bdf, Host};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn bdf() -> Bdf {
+    "0000:05:00.0".parse().unwrap()
+}
+
+fn record(step: Step) -> Record {
+    Record {
+        bdf: bdf(),
+        device_id: 0x1003,
+        subsystem: (0x15b3, 0x0055),
+        serial: Some(0x0002_c903_00ab_cdef),
+        boot_id: "first".into(),
+        pid: 1000,
+        found: AsFound {
+            driver: Some("mlx4_core".into()),
+            port_types: vec!["eth".into()],
+            ..AsFound::default()
+        },
+        step,
+        bridge: None,
+        marks: Marks::default(),
+    }
+}
+
+fn place() -> (TempDir, Host) {
+    let dir = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
+    let host = Host::at(dir.path());
+    (dir, host)
+}
+
+fn file(host: &Host, slot: &str) -> PathBuf {
+    host.journal_dir().join(format!("{}.{slot}", bdf()))
+}
+
+fn newest(host: &Host) -> Option<Step> {
+    Journal::look(host, bdf()).unwrap().map(|r| r.step)
+}
+
+#[test]
+fn the_newest_record_counts() {
+    let (_dir, host) = place();
+    let (mut journal, none) = Journal::open(&host, bdf()).unwrap();
+    assert_eq!(none, None);
+    for step in [Step::Begin, Step::Override, Step::Unbind, Step::Bind] {
+        journal.write(&record(step)).unwrap();
+        assert_eq!(Journal::look(&host, bdf()).unwrap(), Some(record(step)));
+    }
+    assert_eq!(cards(&host).unwrap(), [bdf()]);
+    // A new process goes on counting.
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    journal.write(&record(Step::Borrowed)).unwrap();
+    assert_eq!(newest(&host), Some(Step::Borrowed));
+    journal.remove().unwrap();
+    assert_eq!(newest(&host), None);
+    assert_eq!(cards(&host).unwrap(), []);
+    journal.remove().unwrap();
+}
+
+#[test]
+fn a_record_torn_at_any_byte_leaves_the_one_before() {
+    let (_dir, host) = place();
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    journal.write(&record(Step::Begin)).unwrap();
+    journal.write(&record(Step::Override)).unwrap();
+    let whole = encode(3, &record(Step::Unbind)).unwrap();
+    assert!(whole.len() > 200);
+    for length in 0..whole.len() {
+        fs::write(file(&host, "a"), &whole[..length]).unwrap();
+        assert_eq!(newest(&host), Some(Step::Override), "{length} bytes");
+    }
+    fs::write(file(&host, "a"), &whole).unwrap();
+    assert_eq!(newest(&host), Some(Step::Unbind));
+    // The torn one is written over, not the good one.
+    fs::write(file(&host, "a"), &whole[..40]).unwrap();
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    journal.write(&record(Step::Bind)).unwrap();
+    fs::remove_file(file(&host, "a")).unwrap();
+    assert_eq!(newest(&host), Some(Step::Override));
+}
+
+#[test]
+fn a_first_record_torn_at_any_byte_means_nothing_was_changed() {
+    let (_dir, host) = place();
+    let whole = encode(1, &record(Step::Begin)).unwrap();
+    fs::create_dir_all(host.journal_dir()).unwrap();
+    for length in 0..whole.len() {
+        fs::write(file(&host, "a"), &whole[..length]).unwrap();
+        assert_eq!(newest(&host), None);
+        // A look changes nothing: somebody may be writing it just now.
+        assert!(file(&host, "a").exists());
+    }
+    assert_eq!(Journal::open(&host, bdf()).unwrap().1, None);
+    assert!(!file(&host, "a").exists());
+}
+
+#[test]
+fn any_flipped_bit_is_seen() {
+    let (_dir, host) = place();
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    journal.write(&record(Step::Begin)).unwrap();
+    journal.write(&record(Step::Override)).unwrap();
+    let good = fs::read(file(&host, "b")).unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        fs::write(file(&host, "b"), &bad).unwrap();
+        assert_eq!(newest(&host), Some(Step::Begin), "bit {bit}");
+    }
+}
+
+#[test]
+fn two_damaged_records_are_named() {
+    let (_dir, host) = place();
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    journal.write(&record(Step::Begin)).unwrap();
+    journal.write(&record(Step::Override)).unwrap();
+    for slot in ["a", "b"] {
+        let mut bytes = fs::read(file(&host, slot)).unwrap();
+        bytes.truncate(60);
+        fs::write(file(&host, slot), bytes).unwrap();
+    }
+    for result in [
+        Journal::look(&host, bdf()).map(drop),
+        Journal::open(&host, bdf()).map(drop),
+    ] {
+        assert!(
+            matches!(result, Err(JournalError::Damaged { .. })),
+            "{result:?}"
+        );
+    }
+    assert_eq!(cards(&host).unwrap(), [bdf()], "and still listed");
+}
+
+#[test]
+fn a_journal_of_another_card_or_of_the_future_is_no_good() {
+    let (_dir, host) = place();
+    let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
+    let mut other = record(Step::Begin);
+    other.bdf = "0000:06:00.0".parse().unwrap();
+    journal.write(&other).unwrap();
+    let error = Journal::look(&host, bdf()).unwrap_err().to_string();
+    assert!(error.contains("0000:06:00.0"), "{error}");
+    let mut bytes = encode(1, &record(Step::Begin)).unwrap();
+    bytes[4] = 2;
+    let end = bytes.len() - 4;
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes[..end]);
+    bytes[end..].copy_from_slice(&crc.to_le_bytes());
+    for slot in ["a", "b"] {
+        fs::write(file(&host, slot), &bytes).unwrap();
+    }
+    let error = Journal::look(&host, bdf()).unwrap_err().to_string();
+    assert!(error.contains("version 2"), "{error}");
+}

@@ -1,0 +1,94 @@
+//! Out of recovery mode: the kernel forgets the card and finds another one at its address.
+
+use super::fake::{Cut, Kernel};
+use crate::host::Function;
+use crate::host::lease::{Lease, LeaseError, Mark};
+use crate::host::tests::fake::CARD;
+use std::rc::Rc;
+
+/// A card in recovery mode: no driver has it.
+fn recovery() -> Rc<Kernel> {
+    let kernel = Kernel::new();
+    kernel.reboot(None);
+    let device = kernel.files.device(CARD);
+    kernel.files.write(&format!("{device}/device"), "0x01f6\n");
+    kernel.files.write("/sys/bus/pci/rescan", "");
+    kernel
+}
+
+#[test]
+fn a_mended_card_gets_its_driver() {
+    let kernel = recovery();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::Boots(true)).unwrap();
+    let card = lease.reenumerate().unwrap();
+    assert_eq!(card.device_id, 0x1003);
+    assert_eq!(card.function, Function::Physical);
+    assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
+    assert_eq!(card.driver_override, None);
+    assert_eq!(card.netdevs.len(), 2);
+    assert_eq!(kernel.text(super::fake::GUARD), "1\n");
+    assert_eq!(kernel.journals(), 0);
+    let before = kernel.actions();
+    lease.give_back().unwrap();
+    assert_eq!(kernel.actions(), before, "nothing left to put back");
+}
+
+#[test]
+fn an_override_of_the_admins_is_put_back() {
+    let kernel = recovery();
+    kernel.set_override(CARD, "mlx4_core");
+    let card = kernel.take().unwrap().reenumerate().unwrap();
+    assert_eq!(card.driver_override.as_deref(), Some("mlx4_core"));
+    assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
+}
+
+#[test]
+fn without_the_driver_the_card_is_found_all_the_same() {
+    let kernel = recovery();
+    let mut lease = kernel.take().unwrap();
+    kernel.absent("mlx4_core");
+    let card = lease.reenumerate().unwrap();
+    assert_eq!((card.device_id, card.driver), (0x1003, None));
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn a_card_that_stays_in_recovery_mode_is_an_error() {
+    let kernel = recovery();
+    kernel.rescanned_as(0x01f6);
+    let mut lease = kernel.take().unwrap();
+    match lease.reenumerate() {
+        Err(error @ LeaseError::NotBack { .. }) => assert!(error.host_changed()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(kernel.journals(), 2);
+}
+
+#[test]
+fn a_card_that_was_forgotten_is_found_again() {
+    let all = {
+        let kernel = recovery();
+        let mut lease = kernel.take().unwrap();
+        let before = kernel.actions();
+        lease.reenumerate().unwrap();
+        kernel.actions() - before
+    };
+    assert!(all > 5, "only {all} actions: the sweep is blind");
+    for at in 1..=all {
+        for cut in [Cut::Before, Cut::Within, Cut::After] {
+            let kernel = recovery();
+            let mut lease = kernel.take().unwrap();
+            kernel.kill_at(kernel.actions() + at, cut);
+            assert!(lease.reenumerate().is_err());
+            drop(lease);
+            kernel.restore().unwrap();
+            let card = kernel.card();
+            assert_ne!(card.driver.as_deref(), Some("vfio-pci"), "{cut:?} {at}");
+            assert_eq!(card.driver_override, None, "{cut:?} {at}");
+            assert_eq!(kernel.text(super::fake::GUARD), "1\n", "{cut:?} {at}");
+            assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
+            assert!(Lease::pending(&kernel.host()).unwrap().is_empty());
+        }
+    }
+}

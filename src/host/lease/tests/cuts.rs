@@ -1,0 +1,123 @@
+//! Killed at every action of a whole borrowing: `host restore` puts the host back from what is on the
+//! disk, and may itself be killed at every action.
+
+use super::fake::{Cut, Kernel, differences};
+use crate::host::lease::{LeaseError, Mark};
+use std::rc::Rc;
+
+/// A whole borrowing. Errors are how a killed process looks from inside.
+fn borrow(kernel: &Rc<Kernel>) -> Result<(), LeaseError> {
+    let mut lease = kernel.take()?;
+    lease.mark(Mark::SemaphoresHeld(true))?;
+    lease.mark(Mark::FlashTouched)?;
+    lease.mark(Mark::Boots(true))?;
+    lease.mark(Mark::SemaphoresHeld(false))?;
+    lease.give_back().map(drop)
+}
+
+/// Every place to be killed at: only records can be half done.
+fn cuts(new: fn() -> Rc<Kernel>) -> Vec<(usize, Cut)> {
+    let kernel = new();
+    borrow(&kernel).unwrap();
+    let log = kernel.log();
+    let places = (1..).zip(&log).flat_map(|(at, what)| {
+        let torn = what.starts_with("record") || what == "forget";
+        let within = torn.then_some((at, Cut::Within));
+        [(at, Cut::Before), (at, Cut::After)]
+            .into_iter()
+            .chain(within)
+    });
+    let places: Vec<_> = places.collect();
+    assert!(places.len() > 30, "the sweep is blind: {log:?}");
+    places
+}
+
+fn cut_everywhere(new: fn() -> Rc<Kernel>) {
+    for (at, cut) in cuts(new) {
+        let kernel = new();
+        let was = kernel.sys();
+        kernel.kill_at(at, cut);
+        let _ = borrow(&kernel);
+        assert!(kernel.is_dead(), "action {at} never came");
+        kernel.restore().unwrap();
+        let told = kernel.log();
+        let now = differences(&was, &kernel.sys());
+        assert!(now.is_empty(), "{cut:?} {at}: {now:#?}\n{told:#?}");
+        assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
+        // Once more: nothing to do.
+        let before = kernel.actions();
+        assert_eq!(kernel.restore().unwrap(), None);
+        assert_eq!(kernel.actions(), before);
+    }
+}
+
+#[test]
+fn a_killed_borrowing_is_put_back() {
+    cut_everywhere(Kernel::new);
+}
+
+#[test]
+fn so_it_is_with_a_sibling_and_a_virtual_function() {
+    cut_everywhere(Kernel::crowded);
+}
+
+#[test]
+fn so_it_is_with_an_override_of_the_admins() {
+    cut_everywhere(|| {
+        let kernel = Kernel::new();
+        kernel.set_override(crate::host::tests::fake::CARD, "mlx4_core");
+        kernel
+    });
+}
+
+#[test]
+fn so_it_is_with_a_card_without_driver() {
+    cut_everywhere(|| {
+        let kernel = Kernel::new();
+        kernel.reboot(None);
+        kernel
+    });
+}
+
+#[test]
+fn a_killed_restore_is_finished_by_the_next() {
+    // Killed while borrowed; then every restore is killed, one action later each time.
+    let whole = {
+        let kernel = Kernel::crowded();
+        drop(kernel.take().unwrap());
+        let before = kernel.actions();
+        kernel.restore().unwrap();
+        kernel.actions() - before
+    };
+    for at in 1..=whole {
+        for cut in [Cut::Before, Cut::Within, Cut::After] {
+            let kernel = Kernel::crowded();
+            let was = kernel.sys();
+            drop(kernel.take().unwrap());
+            kernel.kill_at(kernel.actions() + at, cut);
+            if let Ok(Some(mut lease)) = kernel.adopt() {
+                let _ = lease.give_back();
+            }
+            assert!(kernel.is_dead(), "action {at} of {whole} never came");
+            kernel.restore().unwrap();
+            let now = differences(&was, &kernel.sys());
+            assert!(now.is_empty(), "{cut:?} {at}: {now:#?}");
+            assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_new_borrowing_after_a_kill_gives_back_what_the_first_one_found() {
+    for (at, cut) in cuts(Kernel::crowded) {
+        let kernel = Kernel::crowded();
+        let was = kernel.sys();
+        kernel.kill_at(at, cut);
+        let _ = borrow(&kernel);
+        kernel.revive();
+        borrow(&kernel).unwrap();
+        let now = differences(&was, &kernel.sys());
+        assert!(now.is_empty(), "{cut:?} {at}: {now:#?}");
+        assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
+    }
+}

@@ -1,0 +1,543 @@
+//! A kernel for a host made of files: `bind`, `unbind`, `driver_override`, `remove`, `rescan` and
+//! module parameters do to the tree what Linux does (linux-vfio §3.1, §6), and can fail, hang, or die
+//! with the process at any action.
+
+use crate::host::journal::{Journal, JournalError, Record};
+use crate::host::lease::actions::Actions;
+use crate::host::lease::{Lease, LeaseError};
+use crate::host::tests::fake::{CARD, FakeHost, bdf};
+use crate::host::{GivenBack, PciCard};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The other function of the card's IOMMU group, where a test has one.
+pub(super) const SIBLING: &str = "0000:05:00.1";
+/// The card's virtual function, where a test has one.
+pub(super) const VF: &str = "0000:05:00.4";
+pub(super) const GUARD: &str = "/sys/module/mlx4_core/parameters/internal_err_reset";
+
+/// Where the process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Before the action had any effect.
+    Before,
+    /// A record half on the disk, an old one removed; what is whole or nothing, before.
+    Within,
+    /// After it took effect.
+    After,
+}
+
+#[derive(Default)]
+struct State {
+    /// Actions so far.
+    count: usize,
+    kill: Option<(usize, Cut)>,
+    dead: bool,
+    /// End of a path -> errno of every write to it.
+    errnos: Vec<(&'static str, i32)>,
+    /// Ends of paths whose writes never return.
+    hangs: Vec<&'static str>,
+    /// Modules modprobe does not find.
+    absent: Vec<&'static str>,
+    /// Writes to `driver_override` change nothing.
+    stubborn: bool,
+    /// Netdevs by port, as they come back.
+    names: [&'static str; 2],
+    /// Ids after the next rescan.
+    rescanned_as: u16,
+    /// What was done, in words.
+    log: Vec<String>,
+    waited: Duration,
+}
+
+/// The kernel.
+pub(super) struct Kernel {
+    pub(super) files: FakeHost,
+    state: RefCell<State>,
+}
+
+impl Kernel {
+    /// A host with a two-port card on mlx4_core, first boot.
+    pub(super) fn new() -> Rc<Self> {
+        let files = FakeHost::new();
+        files.ethernet_card();
+        files.write("/proc/sys/kernel/random/boot_id", "first\n");
+        files.write(GUARD, "1\n");
+        for driver in ["mlx4_core", "vfio-pci", "ahci"] {
+            files.mkdir(&format!("/sys/bus/pci/drivers/{driver}"));
+            files.write(&format!("/sys/bus/pci/drivers/{driver}/bind"), "");
+            files.write(&format!("/sys/bus/pci/drivers/{driver}/unbind"), "");
+        }
+        Rc::new(Self {
+            files,
+            state: RefCell::new(State {
+                names: ["enp5s0", "enp5s0d1"],
+                rescanned_as: 0x1003,
+                ..State::default()
+            }),
+        })
+    }
+
+    /// The same with a SATA controller in the card's group, and a virtual function on a driver of its
+    /// own that the kernel would not choose.
+    pub(super) fn crowded() -> Rc<Self> {
+        let kernel = Self::new();
+        let files = &kernel.files;
+        files.pci(SIBLING, 0x8086, 0x2922, 0x01_06_01);
+        files.driver(SIBLING, Some("ahci"));
+        files.group(17, &[CARD, SIBLING]);
+        kernel.make_vf();
+        files.write(
+            &format!("{}/driver_override", files.device(VF)),
+            "vfio-pci\n",
+        );
+        files.driver(VF, Some("vfio-pci"));
+        kernel
+    }
+
+    fn make_vf(&self) {
+        self.files.vf(CARD, 0, VF, None);
+        self.files.group(18, &[VF]);
+    }
+
+    pub(super) fn host(&self) -> crate::host::Host {
+        self.files.host()
+    }
+
+    pub(super) fn card(&self) -> PciCard {
+        self.files.card()
+    }
+
+    pub(super) fn take(self: &Rc<Self>) -> Result<Lease, LeaseError> {
+        Lease::take_by(&self.host(), &self.card(), true, self.clone())
+    }
+
+    pub(super) fn adopt(self: &Rc<Self>) -> Result<Option<Lease>, LeaseError> {
+        Lease::adopt_by(&self.host(), bdf(CARD), self.clone())
+    }
+
+    /// `host restore` in a new process.
+    pub(super) fn restore(self: &Rc<Self>) -> Result<Option<GivenBack>, LeaseError> {
+        self.revive();
+        match self.adopt()? {
+            Some(mut lease) => lease.give_back().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A new process: nothing kills it.
+    pub(super) fn revive(&self) {
+        let mut state = self.state.borrow_mut();
+        state.dead = false;
+        state.kill = None;
+    }
+
+    pub(super) fn kill_at(&self, action: usize, cut: Cut) {
+        self.state.borrow_mut().kill = Some((action, cut));
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.state.borrow().dead
+    }
+
+    pub(super) fn actions(&self) -> usize {
+        self.state.borrow().count
+    }
+
+    pub(super) fn fail(&self, path: &'static str, errno: i32) {
+        self.state.borrow_mut().errnos.push((path, errno));
+    }
+
+    pub(super) fn heal(&self) {
+        let mut state = self.state.borrow_mut();
+        state.errnos.clear();
+        state.hangs.clear();
+        state.absent.clear();
+        state.stubborn = false;
+    }
+
+    pub(super) fn hang(&self, path: &'static str) {
+        self.state.borrow_mut().hangs.push(path);
+    }
+
+    pub(super) fn absent(&self, module: &'static str) {
+        self.files.remove(&format!("/sys/bus/pci/drivers/{module}"));
+        self.state.borrow_mut().absent.push(module);
+    }
+
+    pub(super) fn stubborn_override(&self) {
+        self.state.borrow_mut().stubborn = true;
+    }
+
+    pub(super) fn netdevs_return_as(&self, names: [&'static str; 2]) {
+        self.state.borrow_mut().names = names;
+    }
+
+    pub(super) fn rescanned_as(&self, device: u16) {
+        self.state.borrow_mut().rescanned_as = device;
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.state.borrow().log.clone()
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.state.borrow().waited
+    }
+
+    pub(super) fn driver_of(&self, bdf: &str) -> Option<String> {
+        let link = fs::read_link(self.files.at(&format!("{}/driver", self.files.device(bdf))));
+        Some(link.ok()?.file_name()?.to_str()?.to_owned())
+    }
+
+    pub(super) fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.files.at(path)).unwrap()
+    }
+
+    pub(super) fn set_override(&self, bdf: &str, text: &str) {
+        let path = format!("{}/driver_override", self.files.device(bdf));
+        self.files.write(&path, format!("{text}\n"));
+    }
+
+    /// The machine is started anew: bindings as the kernel makes them.
+    pub(super) fn reboot(&self, driver: Option<&str>) {
+        self.files
+            .write("/proc/sys/kernel/random/boot_id", "second\n");
+        self.files.write(GUARD, "1\n");
+        self.set_override(CARD, "(null)");
+        if self.driver_of(CARD).is_some() {
+            self.detach(CARD);
+        }
+        if let Some(driver) = driver {
+            self.attach(CARD, driver);
+        }
+    }
+
+    /// Everything below /sys: files with their text, links with their targets.
+    pub(super) fn sys(&self) -> BTreeMap<PathBuf, String> {
+        let mut tree = BTreeMap::new();
+        walk(&self.files.at("/sys"), &mut tree);
+        tree
+    }
+
+    /// No journal of any card.
+    pub(super) fn journals(&self) -> usize {
+        fs::read_dir(self.host().journal_dir()).map_or(0, Iterator::count)
+    }
+
+    /// One action of the process; what it does happens in `act`, or half of it in `half`.
+    fn action<T>(
+        &self,
+        what: String,
+        half: impl FnOnce(),
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let cut = {
+            let mut state = self.state.borrow_mut();
+            if state.dead {
+                return Err(io::Error::other("the process is dead"));
+            }
+            state.count += 1;
+            state.log.push(what);
+            let cut = state.kill.filter(|(at, _)| *at == state.count);
+            state.dead = cut.is_some();
+            cut.map(|(_, cut)| cut)
+        };
+        match cut {
+            None => return act(),
+            Some(Cut::Before) => {}
+            Some(Cut::Within) => half(),
+            Some(Cut::After) => {
+                let _ = act();
+            }
+        }
+        Err(io::Error::other("killed"))
+    }
+
+    fn store(&self, path: &str, value: &str) -> io::Result<()> {
+        let refused = |errno| Err(io::Error::from_raw_os_error(errno));
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match parts[..] {
+            ["sys", "bus", "pci", "drivers", driver, "unbind"] => {
+                if self.driver_of(value).as_deref() != Some(driver) {
+                    return refused(libc::ENODEV);
+                }
+                self.detach(value);
+            }
+            ["sys", "bus", "pci", "drivers", driver, "bind"] => {
+                let device = self.files.device(value);
+                if !self.files.at(&device).exists() || !self.matches(value, driver) {
+                    return refused(libc::ENODEV);
+                }
+                if self.driver_of(value).is_some() {
+                    return refused(libc::EBUSY);
+                }
+                if driver == "vfio-pci" {
+                    if !self.files.at(&format!("{device}/iommu_group")).exists() {
+                        return refused(libc::EINVAL);
+                    }
+                    if self.files.at(&format!("{device}/virtfn0")).exists() {
+                        return refused(libc::EBUSY);
+                    }
+                }
+                self.attach(value, driver);
+            }
+            ["sys", "bus", "pci", "devices", _, "driver_override"] => {
+                // Nothing at all is no write (linux-vfio §3.1).
+                if !value.is_empty() && !self.state.borrow().stubborn {
+                    let text = value.trim_end_matches('\n');
+                    let text = if text.is_empty() { "(null)" } else { text };
+                    self.files.write(path, format!("{text}\n"));
+                }
+            }
+            [
+                "sys",
+                "bus",
+                "pci",
+                "devices",
+                _,
+                "mlx4_port1" | "mlx4_port2",
+            ] => {
+                if !["ib\n", "eth\n", "auto\n"].contains(&value) {
+                    return refused(libc::EINVAL);
+                }
+                let text = if value == "auto\n" {
+                    "auto (eth)\n"
+                } else {
+                    value
+                };
+                self.files.write(path, text);
+            }
+            ["sys", "module", _, "parameters", _] => self.files.write(path, value),
+            ["sys", "bus", "pci", "devices", device, "remove"] => {
+                if self.driver_of(device).is_some() {
+                    self.detach(device);
+                }
+                let real = fs::canonicalize(self.files.at(&self.files.device(device))).unwrap();
+                self.files.remove(&self.files.device(device));
+                fs::remove_dir_all(real).unwrap();
+            }
+            ["sys", "bus", "pci", .., "rescan"] => {
+                if !self.files.at(&self.files.device(CARD)).exists() {
+                    let id = self.state.borrow().rescanned_as;
+                    self.files.pci(CARD, 0x15b3, id, 0x02_00_00);
+                    self.files.group(17, &[CARD]);
+                }
+            }
+            _ => return refused(libc::EACCES),
+        }
+        Ok(())
+    }
+
+    /// May this driver have the function?
+    fn matches(&self, bdf: &str, driver: &str) -> bool {
+        let file = |name: &str| self.text(&format!("{}/{name}", self.files.device(bdf)));
+        let wanted = file("driver_override");
+        if wanted.trim() != "(null)" {
+            return wanted.trim() == driver;
+        }
+        match driver {
+            "mlx4_core" => matches!(file("device").trim(), "0x1003" | "0x1004"),
+            "ahci" => file("device").trim() == "0x2922",
+            _ => false,
+        }
+    }
+
+    fn detach(&self, bdf: &str) {
+        let driver = self.driver_of(bdf).unwrap();
+        self.files
+            .remove(&format!("/sys/bus/pci/drivers/{driver}/{bdf}"));
+        self.files
+            .remove(&format!("{}/driver", self.files.device(bdf)));
+        if bdf != CARD || driver != "mlx4_core" {
+            return;
+        }
+        let dir = self.files.device(CARD);
+        for net in fs::read_dir(self.files.at(&format!("{dir}/net"))).unwrap() {
+            let name = net.unwrap().file_name();
+            let name = name.to_str().unwrap();
+            self.files.remove(&format!("/sys/class/net/{name}"));
+        }
+        self.files.remove("/sys/class/infiniband/mlx4_0");
+        for gone in [
+            "net",
+            "infiniband",
+            "infiniband_verbs",
+            "infiniband_mad",
+            "mlx4_port1",
+            "mlx4_port2",
+        ] {
+            self.files.remove(&format!("{dir}/{gone}"));
+        }
+        if self.files.at(&self.files.device(VF)).exists() {
+            if self.driver_of(VF).is_some() {
+                self.detach(VF);
+            }
+            let real = fs::canonicalize(self.files.at(&self.files.device(VF))).unwrap();
+            self.files.remove(&self.files.device(VF));
+            self.files.remove(&format!("{dir}/virtfn0"));
+            self.files
+                .remove(&format!("/sys/kernel/iommu_groups/18/devices/{VF}"));
+            fs::remove_dir_all(real).unwrap();
+        }
+    }
+
+    fn attach(&self, bdf: &str, driver: &str) {
+        let had_vf = self.files.at("/sys/kernel/iommu_groups/18").exists();
+        self.files.driver(bdf, Some(driver));
+        if bdf != CARD || driver != "mlx4_core" {
+            return;
+        }
+        let names = self.state.borrow().names;
+        self.files.port(CARD, names[0], 0);
+        self.files.port(CARD, names[1], 1);
+        self.files.rdma(CARD, "mlx4_0");
+        // Without a module option both ports choose for themselves (linux-vfio §6.5).
+        let dir = self.files.device(CARD);
+        self.files
+            .write(&format!("{dir}/mlx4_port1"), "auto (eth)\n");
+        self.files
+            .write(&format!("{dir}/mlx4_port2"), "auto (eth)\n");
+        if had_vf {
+            // By the module option num_vfs, on the driver that claims its id.
+            self.make_vf();
+            self.files.driver(VF, Some("mlx4_core"));
+        }
+    }
+}
+
+impl Actions for Kernel {
+    fn write_within(&self, attribute: &Path, value: &str, _: Duration) -> io::Result<()> {
+        // An address of the tree, as on a real host.
+        let root = self.files.at("/");
+        let path = format!("/{}", attribute.strip_prefix(root).unwrap().display());
+        let said = format!("{value:?} > {path}");
+        self.action(
+            said,
+            || {},
+            || {
+                let fits = |end: &&str| path.ends_with(*end);
+                let state = self.state.borrow();
+                if state.hangs.iter().any(|end| fits(end)) {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
+                    return Err(io::Error::from_raw_os_error(*errno));
+                }
+                drop(state);
+                self.store(&path, value)
+            },
+        )
+    }
+
+    fn modprobe(&self, module: &str) -> io::Result<()> {
+        self.action(
+            format!("modprobe {module}"),
+            || {},
+            || {
+                if self.state.borrow().absent.contains(&module) {
+                    return Err(io::Error::other("FATAL: Module not found"));
+                }
+                if ["mlx4_core", "vfio-pci", "ahci"].contains(&module) {
+                    self.files.mkdir(&format!("/sys/bus/pci/drivers/{module}"));
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn pause(&self, time: Duration) {
+        self.state.borrow_mut().waited += time;
+    }
+
+    fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {
+        let dir = self.host().journal_dir();
+        let mut torn = journal.clone();
+        let before = slots(&dir);
+        self.action(
+            format!("record {:?}", record.step),
+            || {
+                torn.write(record).unwrap();
+                let changed = slots(&dir)
+                    .into_iter()
+                    .find(|(path, bytes)| before.get(path) != Some(bytes));
+                let (path, bytes) = changed.expect("a record changes one of the two files");
+                fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+            },
+            || journal.write(record).map_err(io::Error::other),
+        )
+        .map_err(|source| JournalError::Io {
+            path: dir.clone(),
+            source,
+        })
+    }
+
+    fn forget(&self, journal: &mut Journal) -> Result<(), JournalError> {
+        let dir = self.host().journal_dir();
+        let mut half = journal.clone();
+        self.action(
+            "forget".into(),
+            || {
+                let before = slots(&dir);
+                half.remove().unwrap();
+                // The older one goes first: the newest is still there.
+                let newest = before.iter().max_by_key(|(_, bytes)| {
+                    bytes[8..16].iter().rev().copied().collect::<Vec<_>>()
+                });
+                if let Some((path, bytes)) = newest {
+                    fs::write(path, bytes).unwrap();
+                }
+            },
+            || journal.remove().map_err(io::Error::other),
+        )
+        .map_err(|source| JournalError::Io {
+            path: dir.clone(),
+            source,
+        })
+    }
+}
+
+fn slots(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return BTreeMap::new();
+    };
+    entries
+        .map(|e| e.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+fn walk(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_symlink() {
+            let target = fs::read_link(&path).unwrap();
+            tree.insert(path, format!("-> {}", target.display()));
+        } else if path.is_dir() {
+            tree.insert(path.clone(), "/".into());
+            walk(&path, tree);
+        } else {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            tree.insert(path, text);
+        }
+    }
+}
+
+/// What differs between two trees; empty when nothing does.
+pub(super) fn differences(
+    was: &BTreeMap<PathBuf, String>,
+    is: &BTreeMap<PathBuf, String>,
+) -> Vec<String> {
+    let mut all: Vec<&PathBuf> = was.keys().chain(is.keys()).collect();
+    all.sort();
+    all.dedup();
+    all.into_iter()
+        .filter(|path| was.get(*path) != is.get(*path))
+        .map(|p| format!("{}: {:?} -> {:?}", p.display(), was.get(p), is.get(p)))
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! The kernel says no, or nothing at all.
+
+use super::fake::{GUARD, Kernel, VF, differences};
+use crate::host::lease::LeaseError;
+use crate::host::tests::fake::CARD;
+use std::time::Duration;
+
+const ERRNOS: [(i32, &str); 6] = [
+    (libc::EAGAIN, "semaphore"),
+    (libc::EINVAL, "ownership"),
+    (libc::EIO, "firmware does not answer"),
+    (libc::EBUSY, "group is still in use"),
+    (libc::ENODEV, "did not come back"),
+    (libc::ENOMEM, ""),
+];
+
+#[test]
+fn a_refused_way_home_is_named_and_can_be_tried_again() {
+    for (errno, meaning) in ERRNOS {
+        let kernel = Kernel::new();
+        let was = kernel.sys();
+        let mut lease = kernel.take().unwrap();
+        kernel.fail("mlx4_core/bind", errno);
+        match lease.give_back() {
+            Err(error @ LeaseError::NotBack { .. }) => {
+                assert!(error.host_changed());
+                assert!(error.to_string().contains(meaning), "{error}");
+                let LeaseError::NotBack { source, .. } = error else {
+                    unreachable!()
+                };
+                assert_eq!(source.raw_os_error(), Some(errno));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(kernel.text(GUARD), "1\n", "other cards keep their recovery");
+        assert_eq!(kernel.journals(), 2);
+        kernel.heal();
+        lease.give_back().unwrap();
+        assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    }
+}
+
+#[test]
+fn what_vfio_pci_refuses_is_named_and_undone() {
+    for (errno, meaning) in [
+        (libc::EINVAL, "no IOMMU group"),
+        (libc::EBUSY, "virtual functions"),
+        (libc::ENODEV, ""),
+        (libc::EPERM, ""),
+    ] {
+        let kernel = Kernel::crowded();
+        // Its virtual function could not go back to vfio-pci either.
+        kernel
+            .files
+            .remove(&format!("/sys/bus/pci/drivers/vfio-pci/{VF}"));
+        kernel.files.driver(VF, None);
+        let was = kernel.sys();
+        kernel.fail("vfio-pci/bind", errno);
+        match kernel.take() {
+            Err(error @ LeaseError::Refused { .. }) => {
+                assert!(!error.host_changed());
+                assert!(error.to_string().contains(meaning), "{error}");
+            }
+            other => panic!("{:?}", other.err()),
+        }
+        assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+        assert_eq!(kernel.journals(), 0);
+    }
+}
+
+#[test]
+fn any_refused_step_of_taking_is_undone() {
+    for path in ["mlx4_core/unbind", "ahci/unbind", "05:00.0/driver_override"] {
+        let kernel = Kernel::crowded();
+        let was = kernel.sys();
+        kernel.fail(path, libc::EACCES);
+        let error = kernel.take().err();
+        assert!(
+            matches!(error, Some(LeaseError::Refused { .. })),
+            "{path}: {error:?}"
+        );
+        kernel.heal();
+        assert_eq!(differences(&was, &kernel.sys()), [""; 0], "{path}");
+        assert_eq!(kernel.journals(), 0, "{path}");
+    }
+}
+
+#[test]
+fn when_the_way_back_fails_too_both_are_told() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    kernel.fail("vfio-pci/bind", libc::EINVAL);
+    kernel.fail("mlx4_core/bind", libc::EIO);
+    let error = kernel.take().err().unwrap();
+    assert!(error.host_changed());
+    let said = error.to_string();
+    assert!(
+        said.contains("no IOMMU group") && said.contains("does not answer"),
+        "{said}"
+    );
+    kernel.heal();
+    kernel.restore().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn without_an_iommu_group_nothing_is_touched() {
+    let kernel = Kernel::new();
+    kernel
+        .files
+        .remove(&format!("{}/iommu_group", kernel.files.device(CARD)));
+    let was = kernel.sys();
+    assert!(matches!(
+        kernel.take().err(),
+        Some(LeaseError::Refused { .. })
+    ));
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert!(
+        !kernel.log().iter().any(|l| l.contains("> /")),
+        "{:?}",
+        kernel.log()
+    );
+}
+
+#[test]
+fn without_vfio_pci_nothing_is_touched() {
+    let kernel = Kernel::new();
+    kernel.absent("vfio-pci");
+    let was = kernel.sys();
+    match kernel.take().err() {
+        Some(LeaseError::NoDriver { driver, .. }) => assert_eq!(driver, "vfio-pci"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert!(
+        !kernel.log().iter().any(|l| l.contains("> /")),
+        "{:?}",
+        kernel.log()
+    );
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn a_module_that_is_not_loaded_is_loaded_before_the_card_moves() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.files.remove("/sys/bus/pci/drivers/mlx4_core");
+    lease.give_back().unwrap();
+    let log = kernel.log();
+    let at = |words: &str| log.iter().position(|l| l.contains(words)).unwrap();
+    assert!(at("modprobe mlx4_core") < at("vfio-pci/unbind"), "{log:#?}");
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+}
+
+#[test]
+fn an_override_that_cannot_be_cleared_is_an_error() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    kernel.stubborn_override();
+    match lease.give_back() {
+        Err(LeaseError::NotBack { doing, source, .. }) => {
+            assert!(doing.contains("driver_override"), "{doing}");
+            assert!(source.to_string().contains("vfio-pci"), "{source}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(kernel.journals(), 2);
+    drop(lease);
+    kernel.heal();
+    kernel.restore().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn an_unbind_that_never_returns_keeps_the_journal() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    kernel.hang("mlx4_core/unbind");
+    match kernel.take().err() {
+        Some(error @ LeaseError::Stuck { .. }) => {
+            assert!(error.host_changed());
+            assert!(error.to_string().contains("60 s"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let log = kernel.log();
+    assert!(
+        log.last().unwrap().contains("mlx4_core/unbind"),
+        "nothing after it: {log:#?}"
+    );
+    assert_eq!(kernel.journals(), 2);
+    kernel.heal();
+    kernel.restore().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn a_netdev_under_another_name_is_a_warning() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.netdevs_return_as(["enp5s0", "eth7"]);
+    let back = lease.give_back().unwrap();
+    assert_eq!(back.netdevs, ["enp5s0", "eth7"]);
+    assert_eq!(back.warnings, ["enp5s0d1 is called eth7 now"]);
+    let waited = kernel.waited();
+    let bound = Duration::from_secs(28)..Duration::from_secs(32);
+    assert!(bound.contains(&waited), "{waited:?}");
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn a_sibling_that_does_not_go_back_keeps_the_journal() {
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    kernel.fail("ahci/bind", libc::ENODEV);
+    assert!(matches!(lease.give_back(), Err(LeaseError::NotBack { .. })));
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+    assert_eq!(kernel.journals(), 2);
+    drop(lease);
+    kernel.heal();
+    kernel.restore().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn a_guard_that_cannot_be_put_up_does_not_keep_the_card() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.fail("internal_err_reset", libc::EACCES);
+    lease.give_back().unwrap();
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+}

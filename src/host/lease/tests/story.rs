@@ -1,0 +1,238 @@
+//! What is done in which order, and what is not done.
+
+use super::fake::{GUARD, Kernel, SIBLING, VF, differences};
+use crate::host::lease::{Lease, LeaseError, Mark};
+use crate::host::tests::fake::{CARD, bdf};
+
+/// Place of the one entry that contains these words.
+fn place(log: &[String], words: &str) -> usize {
+    let found: Vec<usize> = (0..log.len()).filter(|i| log[*i].contains(words)).collect();
+    assert_eq!(found.len(), 1, "{words}: {log:#?}");
+    found[0]
+}
+
+#[test]
+fn a_card_is_taken_and_given_back_as_it_was() {
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
+    assert_eq!(kernel.driver_of(SIBLING), None);
+    assert!(lease.changed_host());
+    assert_eq!(lease.as_found().driver.as_deref(), Some("mlx4_core"));
+    assert_eq!(lease.as_found().port_types, ["eth", "auto (eth)"]);
+    let back = lease.give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(back.driver.as_deref(), Some("mlx4_core"));
+    assert_eq!(back.netdevs, ["enp5s0", "enp5s0d1"]);
+    assert_eq!(back.warnings, [""; 0]);
+    assert_eq!(kernel.driver_of(VF).as_deref(), Some("vfio-pci"));
+    assert_eq!(kernel.journals(), 0);
+    // Once more.
+    let before = kernel.actions();
+    assert_eq!(lease.give_back().unwrap(), back);
+    lease.mark(Mark::FlashTouched).unwrap();
+    assert_eq!(kernel.actions(), before);
+}
+
+#[test]
+fn each_change_is_announced_and_the_probe_is_guarded() {
+    let kernel = Kernel::new();
+    kernel.take().unwrap().give_back().unwrap();
+    let log = kernel.log();
+    let taken = [
+        "record Begin",
+        "record Override",
+        "\"vfio-pci\\n\" >",
+        "record Unbind",
+        "mlx4_core/unbind",
+        "record Bind",
+        "vfio-pci/bind",
+        "record Borrowed",
+        "record GiveBack",
+        "\"mlx4_core\\n\" >",
+        "vfio-pci/unbind",
+        "\"0\\n\" >",
+        "mlx4_core/bind",
+        "\"1\\n\" >",
+        "forget",
+    ];
+    let places: Vec<usize> = taken.iter().map(|words| place(&log, words)).collect();
+    assert!(places.is_sorted(), "{log:#?}");
+    assert_eq!(
+        *places.last().unwrap(),
+        log.len() - 1,
+        "the journal goes last"
+    );
+    // The one port whose type was not what the driver chose.
+    place(&log, "\"eth\\n\" >");
+    assert!(!log.iter().any(|l| l.contains("mlx4_port2")));
+}
+
+#[test]
+fn a_card_on_vfio_pci_is_left_there() {
+    let kernel = Kernel::new();
+    kernel.reboot(None);
+    kernel.set_override(CARD, "vfio-pci");
+    kernel.files.driver(CARD, Some("vfio-pci"));
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    assert!(!lease.changed_host());
+    lease.mark(Mark::FlashTouched).unwrap();
+    lease.mark(Mark::Boots(false)).unwrap();
+    lease.give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert!(
+        !kernel.log().iter().any(|l| l.contains("> /")),
+        "{:?}",
+        kernel.log()
+    );
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn two_instances_cannot_hold_one_card() {
+    let kernel = Kernel::new();
+    let lease = kernel.take().unwrap();
+    for second in [kernel.take().err(), kernel.adopt().err()] {
+        match second {
+            Some(LeaseError::Held { bdf: held, holder }) => {
+                assert_eq!(held, bdf(CARD));
+                let me = format!("pid {} (", std::process::id());
+                assert!(holder.starts_with(&me), "{holder}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    lease.leave();
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
+    assert_eq!(kernel.journals(), 2, "both records");
+    let mut lease = kernel.adopt().unwrap().unwrap();
+    assert_eq!(
+        lease.give_back().unwrap().driver.as_deref(),
+        Some("mlx4_core")
+    );
+}
+
+#[test]
+fn dead_firmware_does_not_get_its_driver() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    assert_eq!(lease.marks().boots, None);
+    lease.mark(Mark::Boots(false)).unwrap();
+    assert!(matches!(
+        lease.give_back(),
+        Err(LeaseError::NotBootable { .. })
+    ));
+    drop(lease);
+    assert!(matches!(
+        kernel.restore(),
+        Err(LeaseError::NotBootable { .. })
+    ));
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
+    let pending = Lease::pending(&kernel.host()).unwrap();
+    assert_eq!(pending[0].marks.boots, Some(false));
+    // Mended.
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::Boots(true)).unwrap();
+    lease.give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn after_a_reboot_the_bindings_are_the_boots_own() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    drop(lease);
+    kernel.reboot(Some("mlx4_core"));
+    let was = kernel.sys();
+    assert!(!Lease::pending(&kernel.host()).unwrap()[0].this_boot);
+    let back = kernel.restore().unwrap().unwrap();
+    assert!(back.warnings[0].contains("started anew"), "{back:?}");
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn a_flash_that_did_not_survive_the_reboot_is_remembered() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    lease.mark(Mark::Boots(false)).unwrap();
+    drop(lease);
+    // The driver's probe fails at boot.
+    kernel.reboot(None);
+    assert!(matches!(
+        kernel.restore(),
+        Err(LeaseError::NotBootable { .. })
+    ));
+    let mut lease = kernel.take().unwrap();
+    assert_eq!(lease.marks().boots, Some(false));
+    lease.mark(Mark::Boots(true)).unwrap();
+    lease.give_back().unwrap();
+    let now = differences(&was, &kernel.sys());
+    assert_eq!(now, [""; 0], "it goes to the driver it came from");
+}
+
+#[test]
+fn another_card_at_that_address_is_not_touched() {
+    let kernel = Kernel::new();
+    drop(kernel.take().unwrap());
+    let path = format!("{}/subsystem_device", kernel.files.device(CARD));
+    kernel.files.write(&path, "0x0099\n");
+    let was = kernel.sys();
+    let (mine, theirs) = (kernel.take().err(), kernel.restore().err());
+    for error in [mine, theirs] {
+        match error {
+            Some(LeaseError::OtherCard { was, is, .. }) => {
+                assert!(was.contains("15b3:0055") && is.contains("15b3:0099"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.journals(), 2);
+}
+
+#[test]
+fn siblings_are_moved_only_when_allowed() {
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let error = Lease::take_by(&kernel.host(), &kernel.card(), false, kernel.clone()).err();
+    assert!(matches!(error, Some(LeaseError::Siblings(_))), "{error:?}");
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn what_somebody_bound_in_between_stays() {
+    // Found without a driver; an admin has given it to mlx4_core since.
+    let kernel = Kernel::new();
+    kernel.reboot(None);
+    drop(kernel.take().unwrap());
+    kernel.set_override(CARD, "(null)");
+    kernel.files.driver(CARD, None);
+    kernel
+        .files
+        .remove(&format!("/sys/bus/pci/drivers/vfio-pci/{CARD}"));
+    kernel.files.driver(CARD, Some("mlx4_core"));
+    kernel.restore().unwrap();
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+    assert_eq!(kernel.text(GUARD), "1\n");
+}
+
+#[test]
+fn a_look_from_before_the_lock_does_not_count() {
+    let kernel = Kernel::new();
+    let stale = kernel.card();
+    kernel.reboot(None);
+    kernel.set_override(CARD, "vfio-pci");
+    kernel.files.driver(CARD, Some("vfio-pci"));
+    let lease = Lease::take_by(&kernel.host(), &stale, false, kernel.clone()).unwrap();
+    assert!(!lease.changed_host());
+    assert_eq!(lease.as_found().driver.as_deref(), Some("vfio-pci"));
+}
