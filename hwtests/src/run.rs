@@ -229,6 +229,7 @@ fn in_guest(provisions: &Provisions, room: Room, core: usize, chosen: &[Scenario
                 Ok(bench) => bench,
                 Err(e) => {
                     let ended = Ended::Failed(format!("no guest: {e:#}"));
+                    eprintln!("{}: {ended:?}", lab_class(scenario));
                     all(board, &lab_class, std::slice::from_ref(scenario), &ended);
                     continue;
                 }

@@ -30,6 +30,14 @@ const SHAPES: [(&str, &str); 3] = [
     (RECOVERY_IMAGE, "mcx311a-2.42.5000"),
 ];
 
+/// Three small images for a chip of 1 MiB: a burn reads all of the chip into a backup, and twenty of them shall not take
+/// long. Three, so that a burn never finds the image that its half had before: it erases and programs all of it.
+pub const SMALL_IMAGES: [(&str, &str); 3] = [
+    ("/images/small0.bin", "2.40.5000"),
+    ("/images/small1.bin", "2.41.5000"),
+    ("/images/small2.bin", "2.42.5000"),
+];
+
 /// One guest with its cards.
 #[derive(Debug)]
 pub struct LabBench {
@@ -50,10 +58,11 @@ impl LabBench {
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir)?;
         let mut files = images(provisions)?;
+        let small = small_images(provisions, &dir)?;
         let mut served = Vec::new();
         let mut cards = Vec::new();
         for (n, plugged) in room.cards().iter().enumerate() {
-            let file = create(provisions, &dir, n, plugged)?;
+            let file = create(provisions, &dir, n, plugged, &small[0])?;
             if n == 0 {
                 files.push((CARD_IMAGE.to_owned(), image_of(provisions, &dir, &file)?));
             }
@@ -61,6 +70,9 @@ impl LabBench {
                 .with_context(|| format!("serving card {n} of {}", room.name()))?;
             cards.push((server.socket().to_owned(), plugged.slot, plugged.shown_as));
             served.push(server);
+        }
+        for (file, (path, _)) in small.iter().zip(SMALL_IMAGES) {
+            files.push((path.to_owned(), std::fs::read(file)?));
         }
         let machine = Machine {
             append: room.append().to_owned(),
@@ -138,13 +150,22 @@ impl Bench for LabBench {
 }
 
 /// A card file of a room.
-fn create(provisions: &Provisions, dir: &Path, n: usize, plugged: &Plugged) -> Result<PathBuf> {
+fn create(
+    provisions: &Provisions,
+    dir: &Path,
+    n: usize,
+    plugged: &Plugged,
+    small: &Path,
+) -> Result<PathBuf> {
     let file = dir.join(format!("card{n}.cx3"));
     let mut command = Command::new(&provisions.tool);
     command
         .args(["sim", "create"])
         .arg(&file)
         .args(plugged.create);
+    if plugged.small {
+        command.arg("--image").arg(small);
+    }
     // The cards of a room need MACs of their own.
     if !plugged.create.contains(&"--blank") {
         command.args([format!("--mac=0002c900{:02x}10", 0x10 + n)]);
@@ -189,6 +210,33 @@ fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
         )?;
         std::fs::rename(&part, &file)?;
         out.push((path.to_owned(), std::fs::read(file)?));
+    }
+    Ok(out)
+}
+
+/// [`SMALL_IMAGES`] as files of this host.
+fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for (n, (_, version)) in SMALL_IMAGES.iter().enumerate() {
+        let (recipe, file) = (
+            dir.join(format!("small{n}.json")),
+            dir.join(format!("small{n}.bin")),
+        );
+        // No word on the flash size in its settings, so that it fits any chip; two halves of 512 KiB.
+        std::fs::write(
+            &recipe,
+            format!(
+                r#"{{"psid":"MT_1200111023","device_id":4103,"supported_hw":[[503,0]],"chunk_log2":19,"rom":null,"ini":"[ADAPTER]\nPSID = MT_1200111023\n","size":98304,"seed":{n}}}"#
+            ),
+        )?;
+        let mut command = Command::new(&provisions.tool);
+        command
+            .args(["sim", "image"])
+            .arg(&file)
+            .arg("--recipe")
+            .arg(&recipe);
+        succeed(command.args(["--fw-version", version]))?;
+        out.push(file);
     }
     Ok(out)
 }

@@ -24,40 +24,41 @@ pub enum Room {
 pub struct Plugged {
     /// Arguments of `sim create` after the file.
     pub create: &'static [&'static str],
+    /// Whether it comes with the first of the small images.
+    pub small: bool,
     /// Where it sits.
     pub slot: Slot,
-    /// Its address in the guest.
-    pub bdf: &'static str,
     /// A device id that QEMU shows instead of the card's own.
     pub shown_as: Option<u16>,
 }
 
 const PRO: Plugged = Plugged {
     create: &["--board", "mcx312b"],
+    small: false,
     slot: Slot::Alone,
-    bdf: "0000:01:00.0",
     shown_as: None,
 };
 
 const ONE: &[Plugged] = &[PRO];
 
 /// The small chip keeps twenty burns short: a backup reads all of it.
-const KILLED: &[Plugged] = &[PRO];
+const KILLED: &[Plugged] = &[Plugged {
+    create: &["--board", "mcx312b", "--part", "w25q80"],
+    small: true,
+    ..PRO
+}];
 
 const CROWD: &[Plugged] = &[
     PRO,
     Plugged {
         slot: Slot::WithSibling,
-        bdf: "0000:02:00.0",
         ..PRO
     },
     Plugged {
         create: &["--board", "mcx311a", "--blank"],
-        bdf: "0000:04:00.0",
         ..PRO
     },
     Plugged {
-        bdf: "0000:05:00.0",
         // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3 (linux-vfio §6.2).
         shown_as: Some(0x1004),
         ..PRO

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/dash
 # The guest's first and only process: mounts, then runs the commands that arrive on a virtio-serial port.
 # One line each way. In: time limit in seconds, a space, the command in base64. Out: exit code, a space, standard output
 # in base64, a space, standard error in base64. guest/agent.rs holds the other end.
@@ -28,7 +28,8 @@ exec 3<>"$port"
 echo ready >&3
 while read -r limit line <&3; do
     echo "$line" | base64 -d >/run/agent.sh
-    timeout -s KILL "$limit" sh /run/agent.sh </dev/null >/run/agent.out 2>/run/agent.err 3>&-
+    # By its path: busybox would run its own shell, and in that its own modprobe, setpriv and ip.
+    timeout -s KILL "$limit" /usr/bin/dash /run/agent.sh </dev/null >/run/agent.out 2>/run/agent.err 3>&-
     code=$?
     echo "$code $(base64 -w 0 /run/agent.out) $(base64 -w 0 /run/agent.err)" >&3
 done

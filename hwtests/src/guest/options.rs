@@ -18,8 +18,8 @@ const MEMORY: u32 = 768;
 pub enum Slot {
     /// Behind a root port of its own, alone in its IOMMU group.
     Alone,
-    /// Behind a root port without access control, next to one with a virtio device behind it: functions of one
-    /// multifunction device without ACS share a group, with all that lies below them.
+    /// With a virtio device as its second function: functions of one device without access control (ACS) between them
+    /// share a group.
     WithSibling,
 }
 
@@ -63,15 +63,22 @@ impl Machine {
         add("-device virtserialport,chardev=lab,name=lab");
         add("-device virtserialport,chardev=when,name=when");
         for (n, (socket, slot, shown)) in self.cards.iter().enumerate() {
-            add(&slot.ports(n));
+            let (addr, chassis) = (n + 2, n + 1);
+            add(&format!(
+                "-device pcie-root-port,id=rp{n},chassis={chassis},slot={chassis},bus=pcie.0,addr={addr}"
+            ));
             add("-device");
             // The socket's address is a structure, so the device must be given as JSON (lab-recipe §3). The time
             // limit of an answer is raised: a loaded machine is not a dead server.
+            let place = slot.place();
             let shown = shown.map_or(String::new(), |id| format!(r#","x-pci-device-id":{id}"#));
             add(&format!(
-                r#"{{"driver":"vfio-user-pci","id":"card{n}","bus":"rp{n}"{shown},"x-msg-timeout":60000,"socket":{{"type":"unix","path":"{}"}}}}"#,
+                r#"{{"driver":"vfio-user-pci","id":"card{n}","bus":"rp{n}"{place}{shown},"x-msg-timeout":60000,"socket":{{"type":"unix","path":"{}"}}}}"#,
                 socket.display()
             ));
+            if let Some(beside) = slot.beside(n) {
+                add(&beside);
+            }
         }
         let mut push = |option: &str, value: String| {
             out.push(option.into());
@@ -118,25 +125,16 @@ impl Machine {
 }
 
 impl Slot {
-    /// The ports of card `n`, whose bus is `rpN`.
-    fn ports(&self, n: usize) -> String {
-        let addr = n + 2;
-        let chassis = 10 * (n + 1);
-        let port = |id: &str, function: usize, more: &str| {
-            format!(
-                "-device pcie-root-port,id={id},chassis={},slot={},bus=pcie.0,addr={addr}.{function}{more} ",
-                chassis + function,
-                chassis + function
-            )
-        };
+    /// The properties of the card that say where on its bus it sits.
+    fn place(self) -> &'static str {
         match self {
-            Slot::Alone => port(&format!("rp{n}"), 0, ""),
-            Slot::WithSibling => {
-                let beside = format!("side{n}");
-                port(&format!("rp{n}"), 0, ",multifunction=on,disable-acs=on")
-                    + &port(&beside, 1, ",disable-acs=on")
-                    + &format!("-device virtio-rng-pci,bus={beside}")
-            }
+            Slot::Alone => "",
+            Slot::WithSibling => r#","addr":"0.0","multifunction":true"#,
         }
+    }
+
+    /// What shares the bus `rpN` with the card.
+    fn beside(self, n: usize) -> Option<String> {
+        (self == Slot::WithSibling).then(|| format!("-device virtio-rng-pci,bus=rp{n},addr=0.1"))
     }
 }

@@ -207,6 +207,7 @@ fn programs(archive: &mut Archive, trixie: &Tree) -> Result<()> {
     for applet in ["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"] {
         archive.link(&format!("usr/sbin/{applet}"), "../bin/kmod");
     }
+    archive.link("usr/bin/sh", "dash");
     archive.copy("usr/lib64/ld-linux-x86-64.so.2", &trixie.loader()?)?;
     for name in libraries {
         let file = trixie.library(&name).context("found when collected")?;
@@ -245,7 +246,12 @@ fn busybox(archive: &mut Archive, trixie: &Tree) -> Result<()> {
     let real: BTreeSet<&OsStr> = PROGRAMS
         .iter()
         .filter_map(|program| Path::new(program).file_name())
-        .chain(["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"].map(OsStr::new))
+        .chain(
+            [
+                "sh", "modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod",
+            ]
+            .map(OsStr::new),
+        )
         .collect();
     for applet in run(std::process::Command::new(&file).arg("--list"))?.lines() {
         if applet != "busybox" && !real.contains(OsStr::new(applet)) {

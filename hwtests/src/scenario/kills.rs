@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Shown;
-use super::steps::{burn, ethtool_version, other_image, version, with_driver};
+use super::steps::{burn, ethtool_version, flashed, version, with_driver};
 use crate::bench::Bench;
+use crate::bench::lab::SMALL_IMAGES;
 use crate::bench::state::State;
 
 /// Points spread over the erases and programs of a burn.
@@ -37,6 +38,16 @@ fn bootable(bench: &mut dyn Bench) -> Result<Vec<String>> {
     Ok(versions)
 }
 
+/// The small image to burn next, and its version: never the one that the half to be written holds.
+fn next_image(bench: &mut dyn Bench) -> Result<(&'static str, &'static str)> {
+    let now = version(&flashed(bench)?);
+    let at = SMALL_IMAGES
+        .iter()
+        .position(|(_, known)| version(known) == now)
+        .with_context(|| format!("{now:?} is none of the small images"))?;
+    Ok(SMALL_IMAGES[(at + 1) % SMALL_IMAGES.len()])
+}
+
 /// Puts the host back and looks that it is as it was, twice: restoring is idempotent.
 fn restored(bench: &mut dyn Bench, before: &State) -> Result<()> {
     for _ in 0..2 {
@@ -63,18 +74,18 @@ pub(super) fn inside_the_burn(bench: &mut dyn Bench) -> Result<Shown> {
             .and_then(|s| s.mutations())
     };
     // Both halves are used after this, so that every later burn erases; its count says where the points are.
-    let (image, _) = other_image(bench)?;
-    burn(bench, &image, "")?;
+    let (image, _) = next_image(bench)?;
+    burn(bench, image, "")?;
     let start = served(bench)?;
-    let (image, _) = other_image(bench)?;
-    burn(bench, &image, "")?;
+    let (image, _) = next_image(bench)?;
+    burn(bench, image, "")?;
     let length = served(bench)? - start;
     ensure!(
         length > POINTS * 2,
         "a burn of {length} mutations has no twenty points"
     );
     for point in 0..POINTS {
-        let (image, new) = other_image(bench)?;
+        let (image, new) = next_image(bench)?;
         // From the first mutation to the last but one, which write the signature.
         let at = served(bench)? + 1 + point * (length - 2) / (POINTS - 1);
         let command = format!(
@@ -108,9 +119,9 @@ pub(super) fn inside_the_burn(bench: &mut dyn Bench) -> Result<Shown> {
             told.stderr
         );
         before.must_be_again(bench)?;
-        ensure!(bootable(bench)?.iter().all(|v| version(v) == version(&new)));
+        ensure!(bootable(bench)?.iter().all(|v| version(v) == version(new)));
         let netdev = before.netdevs().remove(0);
-        ensure!(version(&ethtool_version(bench, &netdev)?) == version(&new));
+        ensure!(version(&ethtool_version(bench, &netdev)?) == version(new));
     }
     Ok(Shown::Yes)
 }
