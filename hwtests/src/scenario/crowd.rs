@@ -127,6 +127,38 @@ pub(super) fn virtual_function(bench: &mut dyn Bench) -> Result<Shown> {
     Ok(Shown::Yes)
 }
 
+/// A card with VFs is refused. mlx4 makes VFs by firmware, which the served card has not, so the look at
+/// the host is led to a copy of the card's sysfs entry in which the VF of this room is the card's.
+pub(super) fn virtual_functions_enabled(bench: &mut dyn Bench) -> Result<Shown> {
+    up(bench)?;
+    let before = whole_host(bench)?;
+    let bdf = bench.bdf().to_owned();
+    bench.must(&format!(
+        "real=/sys/bus/pci/devices/{bdf}; all=/tmp/vfs/sys/bus/pci/devices; copy=$all/{bdf}\n\
+         mkdir -p $copy\n\
+         for f in vendor device class revision subsystem_vendor subsystem_device resource config driver_override reset_method; do\n\
+         cat $real/$f >$copy/$f || exit 1; done\n\
+         ln -s $(readlink -f $real/driver) $copy/driver\n\
+         ln -s $(readlink -f $real/iommu_group) $copy/iommu_group\n\
+         ln -s /sys/bus/pci/devices/{VIRTUAL} $all/{VIRTUAL}; ln -s ../{VIRTUAL} $copy/virtfn0\n\
+         ln -s /proc /tmp/vfs/proc"
+    ))?;
+    let ran = bench.sh(&format!(
+        "CX3FLASH_ROOT=/tmp/vfs {} -d {bdf} --json burn {} --yes --backup-dir /tmp/backups",
+        bench.tool(),
+        bench.images()[1]
+    ))?;
+    bench.must("rm -rf /tmp/vfs; [ ! -e /tmp/backups ]")?;
+    ensure!(ran.code == 4, "exit {}: {}", ran.code, ran.all());
+    ensure!(
+        ran.stdout.contains("vfs: ") && ran.stdout.contains(VIRTUAL),
+        "the VF is not named: {}",
+        ran.all()
+    );
+    ensure!(whole_host(bench)? == before, "the host has changed");
+    Ok(Shown::Yes)
+}
+
 /// A card in recovery mode (15b3:01f6) becomes one that boots (15b3:1003), found anew by the kernel.
 pub(super) fn recovery(bench: &mut dyn Bench) -> Result<Shown> {
     up(bench)?;

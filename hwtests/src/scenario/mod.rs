@@ -267,6 +267,12 @@ pub fn all() -> Vec<Scenario> {
         (
             Crowd,
             Lab,
+            "virtual_functions_are_enabled",
+            crowd::virtual_functions_enabled,
+        ),
+        (
+            Crowd,
+            Lab,
             "a_card_in_recovery_mode_comes_back",
             crowd::recovery,
         ),
