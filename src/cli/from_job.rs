@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::hints::{self, Code, Facts};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, Phase, Stopped};
-use crate::host::{HostError, LeaseError, LookError};
+use crate::host::{HostError, JournalError, LeaseError, LookError};
 use crate::image::{ImageError, PatchError};
 use crate::job::{ExitClass, JobError};
 use crate::plan::{CheckId, PlanReport};
@@ -154,6 +154,7 @@ fn host(error: &HostError) -> Code {
         HostError::InUse { .. } => Code::HostNotReady,
         HostError::NoIommu { .. } => Code::NoIommu,
         HostError::Lease(LeaseError::NotBootable { .. }) => Code::NoImageOnCard,
+        HostError::Lease(LeaseError::Journal(JournalError::Damaged { .. })) => Code::JournalDamaged,
         HostError::Lease(error) if error.host_changed() => Code::NotPutBack,
         HostError::Lease(_) | HostError::Vfio(_) => Code::HostNotReady,
     }

@@ -26,6 +26,8 @@ pub enum Code {
     HostNotReady,
     /// The card was borrowed and could not be given back.
     NotPutBack,
+    /// The journal of a borrowed card cannot be read.
+    JournalDamaged,
     /// No card file at this path.
     CardFileMissing,
     /// A file that is no card file.
@@ -171,6 +173,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         ),
         Code::HostNotReady => format!("{card} doctor says what is missing and how to mend it"),
         Code::NotPutBack => "cx3flash host restore".into(),
+        Code::JournalDamaged => {
+            "see by cx3flash list that the card is on its driver (if not: echo BDF > /sys/bus/pci/drivers/mlx4_core/bind), then remove the journal's two files".into()
+        }
         Code::CardFileMissing => match facts.card.and_then(|c| c.strip_prefix("sim:")) {
             Some(path) => format!("make one: cx3flash sim create {}", quote(path)),
             None => "make one: cx3flash sim create FILE".into(),

@@ -3,7 +3,7 @@
 use super::HostReport;
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
-use crate::host::{HostError, LeaseError, LookError, VfioError};
+use crate::host::{HostError, JournalError, LeaseError, LookError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -274,6 +274,8 @@ fn host_class(error: &HostError) -> ExitClass {
         }
         HostError::Lease(error) => match error {
             LeaseError::NotBootable { .. } => ExitClass::NeedsRecover,
+            // What it knew of the host is lost, so nobody can say that the host is as it was.
+            LeaseError::Journal(JournalError::Damaged { .. }) => ExitClass::HostNotRestored,
             error if error.host_changed() => ExitClass::HostNotRestored,
             _ => ExitClass::NotReady,
         },

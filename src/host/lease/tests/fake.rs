@@ -423,7 +423,7 @@ impl Actions for Kernel {
             || {
                 let fits = |end: &&str| path.ends_with(*end);
                 let state = self.state.borrow();
-                if state.hangs.iter().any(|end| fits(end)) {
+                if state.hangs.iter().any(&fits) {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
