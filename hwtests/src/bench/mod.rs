@@ -72,15 +72,31 @@ pub trait Bench {
 }
 
 /// What a scenario ran, for the report of a failure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Transcript {
     text: String,
+    shown: bool,
+}
+
+impl Default for Transcript {
+    fn default() -> Transcript {
+        Transcript::new()
+    }
 }
 
 /// Bytes of one command's output that a report keeps.
 const KEPT: usize = 2500;
 
 impl Transcript {
+    /// A transcript that also shows each line as it comes, where `CX3FLASH_LAB_TRACE` is set.
+    #[must_use]
+    pub fn new() -> Transcript {
+        Transcript {
+            text: String::new(),
+            shown: std::env::var_os("CX3FLASH_LAB_TRACE").is_some(),
+        }
+    }
+
     /// A command and its answer.
     pub fn command(&mut self, command: &str, ran: &Ran) {
         let out = clipped(&ran.stdout);
@@ -90,6 +106,9 @@ impl Transcript {
 
     /// A remark.
     pub fn note(&mut self, text: &str) {
+        if self.shown {
+            eprintln!("{text}");
+        }
         self.text.push_str(text);
         self.text.push('\n');
     }
