@@ -87,7 +87,8 @@ pub(super) fn card_vanishes(bench: &mut dyn Bench) -> Result<Shown> {
     Ok(Shown::Yes)
 }
 
-/// Firmware that never answers the driver: flashed, not given back, exit 8; healed, `host restore` does it.
+/// Firmware that never answers the driver, which then cannot let go of the card for a minute: exit 8, the journal says
+/// what is left, and once the firmware is well `host restore` puts the host back.
 pub(super) fn dead_firmware(bench: &mut dyn Bench) -> Result<Shown> {
     let before = with_driver(bench)?;
     without_driver(bench)?;
