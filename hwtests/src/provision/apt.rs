@@ -70,6 +70,14 @@ impl Machine {
         })
     }
 
+    /// The same with another keyring, where there is one.
+    pub(super) fn with_keyring(mut self, keyring: PathBuf) -> Machine {
+        if keyring.exists() {
+            self.keyring = keyring;
+        }
+        self
+    }
+
     /// A private apt below `new` that knows the named suites; their lists are fetched.
     pub(super) fn suite(&self, new: &Path, suites: &[&str]) -> Result<Suite> {
         let dir = new.join(".apt");
