@@ -48,8 +48,10 @@ impl Machine {
     pub(super) fn read() -> Result<Machine> {
         let targets = run(Command::new("apt-get").args([
             "indextargets",
+            // A fresh system has no lists yet, and apt then names no target at all without this.
+            "--no-release-info",
             "--format",
-            "$(REPO_URI) $(CODENAME)",
+            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
             "Created-By: Packages",
         ]))?;
         let mirror = mirror_of(&targets).ok_or_else(|| {
@@ -66,6 +68,14 @@ impl Machine {
             keyring,
             carried: carried(&dump),
         })
+    }
+
+    /// The same with another keyring, where there is one.
+    pub(super) fn with_keyring(mut self, keyring: PathBuf) -> Machine {
+        if keyring.exists() {
+            self.keyring = keyring;
+        }
+        self
     }
 
     /// A private apt below `new` that knows the named suites; their lists are fetched.
@@ -220,13 +230,21 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// The mirror of the machine's own release: of a suite without a suffix (`bookworm`, not `bookworm-security`).
+/// The mirror of the machine's own release: of a suite without a suffix (`bookworm`, not `bookworm-security`) with the
+/// component `main`. Other archives may look the same; those that end in `/debian` come first.
 fn mirror_of(targets: &str) -> Option<String> {
-    targets.lines().find_map(|line| {
-        let (uri, suite) = line.split_once(' ')?;
-        let plain = !suite.is_empty() && suite.bytes().all(|b| b.is_ascii_lowercase());
-        (plain && !uri.is_empty()).then(|| uri.trim_end_matches('/').to_owned())
-    })
+    let mut mirrors: Vec<&str> = targets
+        .lines()
+        .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+            [uri, suite, "main"] => {
+                let plain = !suite.is_empty() && suite.bytes().all(|b| b.is_ascii_lowercase());
+                (plain && !uri.is_empty()).then(|| uri.trim_end_matches('/'))
+            }
+            _ => None,
+        })
+        .collect();
+    mirrors.sort_by_key(|uri| !uri.ends_with("/debian"));
+    mirrors.first().map(|uri| (*uri).to_owned())
 }
 
 /// The lines of `apt-config dump` that say how the mirror is reached.
@@ -244,14 +262,23 @@ mod tests {
 
     #[test]
     fn the_mirror_is_that_of_the_plain_suite() {
-        let targets = "https://security.example/debian-security/ bookworm-security\n\
-                       https://mirror.example/debian/ bookworm-updates\n\
-                       https://mirror.example/debian/ bookworm\n";
+        let targets = "https://security.example/debian-security/ bookworm-security main\n\
+                       https://tools.example/repo/ nodistro main\n\
+                       https://containers.example/linux/debian/ bookworm stable\n\
+                       https://mirror.example/debian/ bookworm-updates main\n\
+                       https://mirror.example/debian/ bookworm main\n";
         assert_eq!(
             mirror_of(targets).as_deref(),
             Some("https://mirror.example/debian")
         );
-        assert_eq!(mirror_of("https://m.example/d/ bookworm-security\n"), None);
+        assert_eq!(
+            mirror_of("https://m.example/d/ bookworm-security main\n"),
+            None
+        );
+        assert_eq!(
+            mirror_of("https://m.example/d/ stable main\n").as_deref(),
+            Some("https://m.example/d")
+        );
         assert_eq!(mirror_of(""), None);
     }
 

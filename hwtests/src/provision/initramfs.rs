@@ -54,11 +54,16 @@ const INIT: &str = include_str!("../guest/init.sh");
 /// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended to the
 /// decompressed file, so they load under lockdown, too (lab-recipe §1).
 pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<()> {
-    let file = format!("modules-{release}.cpio");
+    let file = module_archive(release);
     once(archives, &file, |part| {
         Ok(fs::write(part, archive_of(archives, trixie, release)?)?)
     })?;
     Ok(())
+}
+
+/// Made once for each kernel and each list of modules.
+fn module_archive(release: &str) -> String {
+    format!("modules-{release}-{}.cpio", super::RECIPE)
 }
 
 fn archive_of(archives: &Path, trixie: &Tree, release: &str) -> Result<Vec<u8>> {
@@ -310,7 +315,7 @@ fn once_more(dir: &Path, name: &str, data: &[u8]) -> Result<()> {
 /// The parts of a flavour, joined.
 pub(super) fn join(archives: &Path, release: &str, flavour: &Flavour, to: &Path) -> Result<()> {
     let mut bytes = Vec::new();
-    for part in ["user.cpio", "tool.cpio", &format!("modules-{release}.cpio")] {
+    for part in ["user.cpio", "tool.cpio", &module_archive(release)] {
         bytes.extend(fs::read(archives.join(part))?);
     }
     let mut own = Archive::new();

@@ -24,7 +24,7 @@ pub use libraries::needed_of as needed_libraries;
 pub use tree::Tree;
 
 /// Raised whenever what is made from the same packages changes.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// Bytes that must be free before anything is fetched: 190 MB of packages, their trees and the archives.
 const ROOM: u64 = 1_500_000_000;
@@ -45,7 +45,7 @@ const GUEST: &[&str] = &[
     "zstd",
 ];
 /// 4.21 is the last one that works on this family (lab-recipe §6).
-const WITNESS: &[&str] = &["mstflint"];
+const WITNESS: &[&str] = &["mstflint", "debian-archive-keyring"];
 
 /// A reason why the lab cannot run here. It is not a failure: the scenarios are reported as ignored with it.
 #[derive(Debug)]
@@ -94,8 +94,17 @@ impl Provisions {
             .context("lock of the lab's directory")?;
 
         let apt = || apt::Machine::read();
+        let bookworm = Tree::at(&dir, "bookworm", RECIPE, |new| {
+            let suite = apt()?.suite(new, &["bookworm"])?;
+            suite.fetch(WITNESS, None)?;
+            suite.unpack()
+        })?;
         let trixie = Tree::at(&dir, "trixie", RECIPE, |new| {
-            let suite = apt()?.suite(new, &["trixie", "trixie-backports"])?;
+            // An older host's keyring may not know the newer release yet; the package of its own release does.
+            let keyring = bookworm.path("usr/share/keyrings/debian-archive-keyring.gpg");
+            let suite = apt()?
+                .with_keyring(keyring)
+                .suite(new, &["trixie", "trixie-backports"])?;
             suite.fetch(QEMU, Some("trixie-backports"))?;
             suite.fetch(GUEST, None)?;
             suite.fetch_alone(&suite.depends_on(
@@ -103,11 +112,6 @@ impl Provisions {
                 "trixie",
                 "linux-image-",
             )?)?;
-            suite.unpack()
-        })?;
-        let bookworm = Tree::at(&dir, "bookworm", RECIPE, |new| {
-            let suite = apt()?.suite(new, &["bookworm"])?;
-            suite.fetch(WITNESS, None)?;
             suite.unpack()
         })?;
         has_vfio_user(&trixie)?;
