@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::Shown;
 use super::steps::{other_image, with_driver, without_driver};
 use super::ways::finding;
-use crate::bench::Bench;
+use crate::bench::{Bench, LONG};
 
 /// A killed mstflint leaves semaphores taken: `doctor` names it, `unlock` frees it after proof, then the driver binds.
 pub(super) fn stale_semaphore(bench: &mut dyn Bench) -> Result<Shown> {
@@ -19,7 +19,7 @@ pub(super) fn stale_semaphore(bench: &mut dyn Bench) -> Result<Shown> {
     let killed = bench.killed_at(
         &format!("mstflint -d {bdf} -i {image} -y burn"),
         start + 30,
-        Duration::from_secs(120),
+        LONG,
     )?;
     ensure!(
         killed.reached && killed.ran.code == 137,

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::Shown;
 use super::steps::{on_vfio, other_image, sysfs, wait_for, with_driver, without_driver};
 use crate::bench::state::State;
-use crate::bench::{Bench, Told};
+use crate::bench::{Bench, LONG, Told};
 
 /// A burn that must be refused with `code`, while host and flash stay as they are; `words` must be in the message.
 fn refused(bench: &mut dyn Bench, more: &str, code: i32, words: &str) -> Result<Told> {
@@ -158,11 +158,7 @@ pub(super) fn second_instance(bench: &mut dyn Bench) -> Result<Shown> {
         "the other instance {pid:?} is not named: {}",
         told.json
     );
-    wait_for(
-        bench,
-        "[ ! -d /proc/$(cat /tmp/first.pid) ]",
-        Duration::from_secs(120),
-    )?;
+    wait_for(bench, "[ ! -d /proc/$(cat /tmp/first.pid) ]", LONG)?;
     bench.must("grep -q '\"exit\": *0' /tmp/first.json; code=$?; rm -rf /tmp/first; exit $code")?;
     before.must_be_again(bench)?;
     Ok(Shown::Yes)
@@ -228,24 +224,20 @@ pub(super) fn interrupted(bench: &mut dyn Bench) -> Result<Shown> {
     bench.must(&format!(
         "setsid {tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped >/tmp/stopped.json 2>/tmp/stopped.err & echo $! >/tmp/stopped.pid"
     ))?;
-    for _ in 0..600 {
-        if bench
-            .served(0)
-            .map(|s| s.mutations())
-            .transpose()?
-            .unwrap_or(0)
-            > start + 40
-        {
+    // The backup comes first, and takes as long as the machine is busy: a signal in it would be another
+    // story (exit 130). So the work is waited for, for as long as it may take.
+    let mut working = false;
+    for _ in 0..LONG.as_secs() * 10 {
+        let now = bench.served(0).map(|s| s.mutations()).transpose()?;
+        working = now.unwrap_or(0) > start + 40;
+        if working {
             break;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    ensure!(working, "the burn did not begin to write");
     bench.must("kill -INT $(pidof cx3flash | tr ' ' '\\n' | head -1)")?;
-    wait_for(
-        bench,
-        "[ -z \"$(pidof cx3flash)\" ]",
-        Duration::from_secs(120),
-    )?;
+    wait_for(bench, "[ -z \"$(pidof cx3flash)\" ]", LONG)?;
     let text = bench.must("cat /tmp/stopped.json; rm -rf /tmp/stopped")?;
     ensure!(
         text.contains("\"exit\": 6"),

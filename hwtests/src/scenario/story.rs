@@ -6,7 +6,7 @@ use super::Shown;
 use super::steps::{
     burn, ethtool_version, forget, no_misuse, other_image, version, with_driver, without_driver,
 };
-use crate::bench::Bench;
+use crate::bench::{Bench, LONG};
 
 /// Netdevs up, `burn --yes`, new firmware in `ethtool -i`, same names and MACs, driver and override as before.
 fn burn_with(bench: &mut dyn Bench, access: &str) -> Result<()> {
@@ -81,10 +81,7 @@ pub(super) fn witness_agrees(bench: &mut dyn Bench) -> Result<Shown> {
             "mstflint does not show MAC {mac}:\n{query}"
         );
     }
-    let verify = bench.sh_within(
-        &format!("mstflint -d {bdf} verify"),
-        std::time::Duration::from_secs(120),
-    )?;
+    let verify = bench.sh_within(&format!("mstflint -d {bdf} verify"), LONG)?;
     ensure!(verify.code == 0, "{}", verify.all());
     with_driver(bench)?;
     Ok(Shown::Yes)
