@@ -1,7 +1,5 @@
 //! What is found broken, and what breaks on the way: only served cards do as they are told.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 
 use super::Shown;
