@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::rooms::{Plugged, Room};
 use super::served::Served;
-use super::{Bench, Killed, Transcript};
+use super::{Bench, Signalled, Transcript};
 use crate::guest::agent::Ran;
 use crate::guest::{Guest, Machine};
 use crate::provision::{Flavour, Provisions};
@@ -110,15 +110,21 @@ impl Bench for LabBench {
         self.served.get_mut(n)
     }
 
-    fn killed_at(&mut self, command: &str, mutation: u64, limit: Duration) -> Result<Killed> {
+    fn signalled_at(
+        &mut self,
+        command: &str,
+        signal: &str,
+        mutation: u64,
+        limit: Duration,
+    ) -> Result<Signalled> {
         let served = self.served.first().context("no card is served")?;
         let mut hold = served.hold_at(mutation)?;
         let mut when = self.guest.when()?;
-        // The guest's processor stands still while an access is unanswered, so the kill comes a little after the
+        // The guest's processor stands still while an access is unanswered, so the signal comes a little after the
         // release: what matters is that it comes from outside, at a place spread over the work.
         let script = format!(
             "({{ exec {command}; }} >/tmp/killed.out 2>/tmp/killed.err) & pid=$!\n\
-             (until read -r x </run/when; do sleep 0.02; done; kill -9 $pid) & killer=$!\n\
+             (until read -r x </run/when; do sleep 0.02; done; kill -{signal} $pid) & killer=$!\n\
              wait $pid; code=$?\n\
              kill $killer 2>/dev/null\n\
              cat /tmp/killed.out; cat /tmp/killed.err >&2; exit $code"
@@ -137,7 +143,7 @@ impl Bench for LabBench {
             (ran, watcher.join())
         });
         let reached = reached.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
-        Ok(Killed { reached, ran: ran? })
+        Ok(Signalled { reached, ran: ran? })
     }
 
     fn console(&self) -> String {

@@ -23,9 +23,9 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// The time limit of a whole burn.
 pub const LONG: Duration = Duration::from_secs(240);
 
-/// What came of a command that was to be killed.
+/// What came of a command that was to get a signal.
 #[derive(Debug)]
-pub struct Killed {
+pub struct Signalled {
     /// The place was reached; otherwise it ended before.
     pub reached: bool,
     /// How it ended: 137 when it was killed.
@@ -53,14 +53,20 @@ pub trait Bench {
     /// The `n`th served card: faults, kill points and the flash from outside. `None` with a real card.
     fn served(&mut self, n: usize) -> Option<&mut Served>;
 
-    /// Runs a command and kills it once the first served card has begun mutation `mutation` (erases, programs and status
-    /// writes since power-on).
+    /// Runs a command and sends it a signal (`KILL`, `INT`) once the first served card has begun mutation `mutation`
+    /// (erases, programs and status writes since power-on).
     ///
     /// # Errors
     ///
     /// With a real card: nobody can tell how far it is.
-    fn killed_at(&mut self, command: &str, mutation: u64, limit: Duration) -> Result<Killed> {
-        let _ = (command, mutation, limit);
+    fn signalled_at(
+        &mut self,
+        command: &str,
+        signal: &str,
+        mutation: u64,
+        limit: Duration,
+    ) -> Result<Signalled> {
+        let _ = (command, signal, mutation, limit);
         bail!("a real card cannot be stopped at a mutation")
     }
 

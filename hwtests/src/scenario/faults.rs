@@ -14,8 +14,9 @@ pub(super) fn stale_semaphore(bench: &mut dyn Bench) -> Result<Shown> {
     without_driver(bench)?;
     let bdf = bench.bdf().trim_start_matches("0000:").to_owned();
     let start = bench.served(0).context("a served card")?.mutations()?;
-    let killed = bench.killed_at(
+    let killed = bench.signalled_at(
         &format!("mstflint -d {bdf} -i {image} -y burn"),
+        "KILL",
         start + 30,
         LONG,
     )?;

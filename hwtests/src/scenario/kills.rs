@@ -93,7 +93,7 @@ pub(super) fn inside_the_burn(bench: &mut dyn Bench) -> Result<Shown> {
             bench.tool(),
             bench.bdf()
         );
-        let killed = bench.killed_at(&command, at, Duration::from_secs(240))?;
+        let killed = bench.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
         bench.must("rm -rf /tmp/backups")?;
         ensure!(
             killed.reached,

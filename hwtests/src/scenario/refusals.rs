@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Shown;
 use super::steps::{on_vfio, other_image, sysfs, wait_for, with_driver, without_driver};
@@ -216,32 +216,21 @@ pub(super) fn interrupted(bench: &mut dyn Bench) -> Result<Shown> {
     let before = with_driver(bench)?;
     let (image, _) = other_image(bench)?;
     let (tool, bdf) = (bench.tool().to_owned(), bench.bdf().to_owned());
-    let start = bench
-        .served(0)
-        .map(|s| s.mutations())
-        .transpose()?
-        .unwrap_or(0);
-    bench.must(&format!(
-        "setsid {tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped >/tmp/stopped.json 2>/tmp/stopped.err & echo $! >/tmp/stopped.pid"
-    ))?;
-    // The backup comes first, and takes as long as the machine is busy: a signal in it would be another
-    // story (exit 130). So the work is waited for, for as long as it may take.
-    let mut working = false;
-    for _ in 0..LONG.as_secs() * 10 {
-        let now = bench.served(0).map(|s| s.mutations()).transpose()?;
-        working = now.unwrap_or(0) > start + 40;
-        if working {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    ensure!(working, "the burn did not begin to write");
-    bench.must("kill -INT $(pidof cx3flash | tr ' ' '\\n' | head -1)")?;
-    wait_for(bench, "[ -z \"$(pidof cx3flash)\" ]", LONG)?;
-    let text = bench.must("cat /tmp/stopped.json; rm -rf /tmp/stopped")?;
+    // An image that the other half held before costs some twenty mutations only; this is early in any burn.
+    let at = bench.served(0).context("a served card")?.mutations()? + 4;
+    let command = format!("{tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped");
+    let stopped = bench.signalled_at(&command, "INT", at, LONG)?;
+    bench.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
     ensure!(
-        text.contains("\"exit\": 6"),
-        "a burn cut short ends with 6: {text}"
+        stopped.reached,
+        "the burn ended before: {}",
+        stopped.ran.all()
+    );
+    ensure!(
+        stopped.ran.code == 6,
+        "a burn cut short ends with 6, not {}: {}",
+        stopped.ran.code,
+        stopped.ran.all()
     );
     before.must_be_again(bench)?;
     bench.expect("query", 0)?;
