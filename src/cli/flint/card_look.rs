@@ -4,7 +4,7 @@ use super::card::{Ended, FAILED, OnCard, hw_text};
 use crate::cli::flint_text::{self, QueryText};
 use crate::flash::FlashPart;
 use crate::image::{FlintVerdict, Image};
-use crate::job::{self, CardReport, FirstDepth, FirstError, ImageFile, JobError};
+use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -234,7 +234,8 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
 
 /// `bc`, the binary comparison of 4.21: never gives an answer for this generation. It says so after
 /// it compared the versions (measured).
-pub(super) fn compare(card: &mut OnCard<'_>, file: &ImageFile) -> Ended {
+pub(super) fn compare(card: &mut OnCard<'_>, path: &Path) -> Ended {
+    let file = card.image_file(path)?;
     let (first, error) = card.queried()?;
     if let Some(why) = error {
         let text = format!("-E- Failed to query Device: {}. {why}\n", card.name);
