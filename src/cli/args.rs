@@ -50,6 +50,10 @@ pub struct Cli {
     /// Way to a real card's registers [default: the best that answers]
     #[arg(long, value_name = "WAY", global = true)]
     pub bar_access: Option<BarAccess>,
+    /// Put an archive for a bug report into this directory, whatever becomes of the command; addresses
+    /// and serial numbers are masked
+    #[arg(long, value_name = "DIR", global = true)]
+    pub report: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

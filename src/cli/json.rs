@@ -9,6 +9,7 @@
 //! | `result` | what was found out or done; absent when nothing was |
 //! | `error` | absent when all went well, else `code` (stable name), `message` (one line), `causes` (list of lines, outermost first), `hint` (what to type, or null) |
 //! | `exit` | the exit code |
+//! | `report` | with `--report` only: `path` of the archive, or null and `problem` (as `error`) |
 //!
 //! A command that is refused may carry both: `plan` shows the plan as `result` and the refusal as
 //! `error`. Fields may be added; none is renamed, removed or given another meaning within a schema.

@@ -20,6 +20,7 @@ mod log;
 mod names;
 mod out;
 mod progress;
+mod report;
 mod sector_map;
 mod text;
 mod units;
@@ -110,23 +111,29 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
     let mut out = Out::new(manner);
-    if let Some(path) = log.filter(|_| cli.verbose > 0) {
+    if let Some(path) = log.as_ref().filter(|_| cli.verbose > 0) {
         out.remark(&format!("log: {}", path.display()));
     }
+    let report = match report::begin(&cli) {
+        Ok(report) => report,
+        Err(failure) => return not_begun(name, manner, failure),
+    };
     let mut ctx = Ctx {
         out: &mut out,
         device: cli.device.clone(),
         stop,
-        typed,
+        typed: typed.clone(),
         host: host(),
         options: BorrowOptions {
             allow: cli.allow.clone(),
             access: cli.bar_access,
         },
         borrowed: None,
+        report,
     };
     let ran = commands::run(cli, &mut ctx);
     let borrowed = ctx.borrowed.take();
+    let (host, card, report) = (ctx.host.clone(), ctx.device.take(), ctx.report.take());
     let ran = commands::afterwards(ran, borrowed, &mut out);
     let (exit, result, failure) = match ran {
         Ok(answer) => (answer.exit, Some(answer.result), None),
@@ -137,13 +144,36 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
         ),
     };
     tracing::info!(exit = exit.code(), "ended");
+    let mut document = json::document(Some(name), result.as_ref(), failure.as_ref(), exit);
+    let ended = crate::job::Ended {
+        card: card.as_deref(),
+        typed: &typed,
+        document: &document,
+        exit: exit.code(),
+        log: log.as_deref(),
+    };
+    if let Some(report) = report::finish(report, &host, &ended, &out) {
+        document["report"] = report;
+    }
     Ended {
         exit,
         manner,
-        document: json::document(Some(name), result.as_ref(), failure.as_ref(), exit),
+        document,
         failure,
         help: false,
         stdout_problem: out.take_problem(),
+    }
+}
+
+/// Understood, and nothing of it done.
+fn not_begun(command: &str, manner: Manner, failure: Failure) -> Ended {
+    Ended {
+        exit: failure.exit,
+        manner,
+        document: json::document(Some(command), None, Some(&failure), failure.exit),
+        failure: Some(failure),
+        help: false,
+        stdout_problem: None,
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::path::Path;
 
 /// Answer of `doctor`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DoctorOutcome {
     /// Looks in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
@@ -22,6 +22,9 @@ pub struct DoctorOutcome {
     pub checks: Vec<Finding>,
     /// All fine.
     pub ok: bool,
+    /// What the card holds, when it could be read: for a bug report.
+    #[serde(skip)]
+    pub query: Option<QueryOutcome>,
 }
 
 /// Look at everything a burn needs. Changes nothing. A real card is borrowed for the look when
@@ -44,16 +47,17 @@ pub fn doctor(
         },
         Some(selector) => real(selector, host, options, &mut looks)?,
         None => {
-            looks.0.extend(host.findings(None));
-            looks.0.extend(kvm_findings(host, None));
+            looks.list.extend(host.findings(None));
+            looks.list.extend(kvm_findings(host, None));
             journal(host, &mut looks);
             looks.bad("card", "no card of the family is here", "cx3flash list");
         }
     }
     space(backup_dir, &mut looks);
     Ok(DoctorOutcome {
-        ok: looks.0.iter().all(|look| look.ok),
-        checks: looks.0,
+        ok: looks.list.iter().all(|look| look.ok),
+        checks: looks.list,
+        query: looks.query,
     })
 }
 
@@ -65,7 +69,7 @@ fn real(
     looks: &mut Looks,
 ) -> Result<(), JobError> {
     let found = host.find(selector)?;
-    looks.0.extend(host.findings(Some(&found)));
+    looks.list.extend(host.findings(Some(&found)));
     journal(host, looks);
     let uses = objections(host, &found, &options.allow);
     if uses.is_empty() {
@@ -82,7 +86,7 @@ fn real(
         );
     }
     if !uses.is_empty() || found.iommu_group.is_none() {
-        looks.0.extend(kvm_findings(host, Some(&found)));
+        looks.list.extend(kvm_findings(host, Some(&found)));
         for id in CARD {
             looks.unseen(id, "the card cannot be borrowed");
         }
@@ -93,7 +97,7 @@ fn real(
     let taken = Borrowed::take_with(host, found, options, &mut |card| {
         ready = kvm_findings(host, Some(card));
     });
-    looks.0.append(&mut ready);
+    looks.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
         .and_then(|borrowed| open_borrowed(borrowed, selector))
@@ -158,15 +162,18 @@ const CARD: [&str; 9] = [
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
-struct Looks(Vec<Finding>);
+struct Looks {
+    list: Vec<Finding>,
+    query: Option<QueryOutcome>,
+}
 
 impl Looks {
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
-        self.0.push(Finding::good(id, detail));
+        self.list.push(Finding::good(id, detail));
     }
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
-        self.0.push(Finding::bad(id, detail, fix));
+        self.list.push(Finding::bad(id, detail, fix));
     }
 
     fn unseen(&mut self, id: &'static str, why: &str) {
@@ -261,7 +268,11 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
     }
     let images = read_images(&mut locked.source(), Depth::Full);
     match images {
-        Ok(images) => judge(&outcome(Some(facts.report(locked)), None, images), looks),
+        Ok(images) => {
+            let query = outcome(Some(facts.report(locked)), None, images);
+            judge(&query, looks);
+            looks.query = Some(query);
+        }
         Err(error) => {
             looks.bad("images", said(&error), "see that the card is still there");
             looks.unseen("identity", "the images could not be read");

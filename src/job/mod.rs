@@ -9,6 +9,7 @@
 
 mod activate;
 mod backup;
+mod bug_report;
 mod burn;
 mod config;
 mod device;
@@ -35,6 +36,7 @@ mod verify;
 
 pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
+pub use bug_report::{BugReport, Ended};
 pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, is_sim, open, open_sim};

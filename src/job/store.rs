@@ -193,7 +193,7 @@ impl Drop for NewDir {
 }
 
 /// Make `dir` and what is missing above it; what was made is given back, outermost first.
-fn make_parents(dir: &Path) -> Result<Vec<PathBuf>, JobError> {
+pub(super) fn make_parents(dir: &Path) -> Result<Vec<PathBuf>, JobError> {
     let mut missing: Vec<PathBuf> = dir
         .ancestors()
         .take_while(|path| !path.as_os_str().is_empty() && !path.exists())

@@ -115,6 +115,12 @@ pub fn all() -> Vec<Scenario> {
         ),
         (
             Plain,
+            Reads,
+            "a_report_of_a_real_card",
+            story::report_of_a_card,
+        ),
+        (
+            Plain,
             Writes,
             "burn_and_go_on_with_new_firmware",
             story::burn_and_go_on,

@@ -147,3 +147,36 @@ pub(super) fn looking_changes_nothing(bench: &mut dyn Bench) -> Result<Shown> {
     no_misuse(bench)?;
     Ok(Shown::Yes)
 }
+
+/// `--report`: the archive holds what lspci says of the card, and none of its MACs.
+pub(super) fn report_of_a_card(bench: &mut dyn Bench) -> Result<Shown> {
+    let before = with_driver(bench)?;
+    let told = bench.expect("query --report /tmp/reports", 0)?;
+    before.must_be_again(bench)?;
+    let archive = told.text("/report/path")?.to_owned();
+    let read = |bench: &mut dyn Bench, name: &str| {
+        bench.must(&format!(
+            "gunzip -c {archive} | tar -xOf - cx3flash-report/{name}"
+        ))
+    };
+    let lspci = read(bench, "lspci.txt")?;
+    ensure!(
+        lspci.contains("[15b3:100") && lspci.contains("Kernel driver in use: mlx4_core"),
+        "not the card given back:\n{lspci}"
+    );
+    let journal = read(bench, "journal.json")?;
+    ensure!(
+        journal.contains("\"driver\": \"mlx4_core\""),
+        "the journal of the borrowed card is not in it:\n{journal}"
+    );
+    let macs = told.at("/result/images/0/image/macs")?.clone();
+    for name in ["document.json", "query.json", "card.json", "log.jsonl"] {
+        let text = read(bench, name)?;
+        for mac in macs.as_array().into_iter().flatten() {
+            let mac = mac.as_str().unwrap_or("?");
+            ensure!(!text.contains(mac), "{name} shows {mac}");
+        }
+    }
+    bench.must("rm -rf /tmp/reports")?;
+    Ok(Shown::Yes)
+}

@@ -136,6 +136,9 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     }
     let outcome = job::doctor(card.as_deref(), &backup_dir(&None), &ctx.host, &ctx.options)
         .map_err(|e| ctx.failure(&e, None))?;
+    if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
+        report.set_query(Ok(query_json(query)));
+    }
     let card = card.unwrap_or_else(|| "this host".into());
     let mut table = String::new();
     for check in &outcome.checks {
@@ -177,7 +180,7 @@ pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failu
 }
 
 /// The outcome with images in the documented form.
-fn query_json(outcome: &QueryOutcome) -> Value {
+pub(super) fn query_json(outcome: &QueryOutcome) -> Value {
     let mut value = json(outcome);
     for (number, report) in outcome.images.iter().enumerate() {
         value["images"][number]["image"] =

@@ -21,7 +21,7 @@ use super::hints::Facts;
 use super::out::Out;
 use super::progress::{Progress, StopFlag};
 use crate::host::{BorrowOptions, Borrowed, Host};
-use crate::job::{self, Device, ImageFile, JobError};
+use crate::job::{self, BugReport, Device, ImageFile, JobError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,8 @@ pub(super) struct Ctx<'a> {
     pub(super) options: BorrowOptions,
     /// The real card this command borrowed.
     pub(super) borrowed: Option<Borrowed>,
+    /// `--report`.
+    pub(super) report: Option<BugReport>,
 }
 
 impl Ctx<'_> {
@@ -68,9 +70,17 @@ impl Ctx<'_> {
             self.out
                 .remark(&format!("signals cannot be caught: {error}"));
         }
-        let device =
+        let mut device =
             job::open(&name, &self.host, &self.options).map_err(|e| self.failure(&e, None))?;
         self.borrowed = device.borrowed();
+        if let Some(report) = &mut self.report {
+            report.look_at_journal(&self.host);
+            let query = job::query_card(&mut device);
+            report.set_query(match &query {
+                Ok(outcome) => Ok(card::query_json(outcome)),
+                Err(error) => Err(format!("the card could not be queried: {error}")),
+            });
+        }
         Ok(device)
     }
 

@@ -96,11 +96,6 @@ impl Lease {
         if overridden {
             self.set_override(Some(driver))?;
         }
-        let guarded = driver == MLX4 && self.guard_error_reset()?;
-        let bound = self.bind(self.bdf(), driver);
-        if guarded {
-            self.restore_error_reset()?;
-        }
-        bound
+        self.bind_guarded(driver)
     }
 }

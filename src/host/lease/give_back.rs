@@ -1,5 +1,6 @@
 //! Giving a card back: compare what is with what was, change what differs (linux-vfio §6.3, §6.5, §9).
 
+use super::lock::{self, Lock};
 use super::{Lease, LeaseError, MLX4, QUICK_LIMIT, Step, UNBIND_LIMIT, VFIO_PCI};
 use crate::host::{Host, sysfs};
 use std::io;
@@ -9,6 +10,10 @@ use std::time::Duration;
 /// Network devices come back under their names within this time (linux-vfio §6.6).
 const NETDEV_LIMIT: Duration = Duration::from_secs(30);
 const NETDEV_STEP: Duration = Duration::from_millis(100);
+
+/// Longer than a probe that ends (linux-vfio §6.3).
+const ALONE_LIMIT: Duration = Duration::from_secs(90);
+const ALONE_STEP: Duration = Duration::from_millis(100);
 
 /// What came of giving back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,12 +101,43 @@ impl Lease {
         self.need_driver(driver)?;
         self.set_override(Some(driver))?;
         self.unbind(bdf)?;
-        let guarded = driver == MLX4 && self.guard_error_reset()?;
+        self.bind_guarded(driver)
+    }
+
+    /// Bind; mlx4_core with its parameter off as long as the probe lasts. The parameter is one for all
+    /// cards: of two processes that give back, the second would take the first one's guard for the
+    /// value to put back. So one waits for the other.
+    pub(super) fn bind_guarded(&mut self, driver: &str) -> Result<(), LeaseError> {
+        let bdf = self.bdf();
+        if driver != MLX4 {
+            return self.bind(bdf, driver);
+        }
+        let _alone = self.alone_with_the_parameter();
+        let guarded = self.guard_error_reset()?;
         let bound = self.bind(bdf, driver);
         if guarded {
             self.restore_error_reset()?;
         }
         bound
+    }
+
+    /// Wait until no other process is between guarding and putting back. One that hangs in its probe
+    /// must not keep this card from going home for good.
+    fn alone_with_the_parameter(&self) -> Option<Lock> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match lock::try_shared(&self.host, "internal_err_reset") {
+                (true, lock) => return lock,
+                (false, _) if waited >= ALONE_LIMIT => {
+                    tracing::warn!("another process holds internal_err_reset for long; going on");
+                    return None;
+                }
+                (false, _) => {
+                    self.actions.pause(ALONE_STEP);
+                    waited += ALONE_STEP;
+                }
+            }
+        }
     }
 
     /// mlx4_core's way out of a failing probe can take the kernel down; this parameter turns it off

@@ -62,6 +62,16 @@ impl Lease {
         }
         Ok(found)
     }
+
+    /// A card's newest good record as JSON, for people who have to find out what happened.
+    ///
+    /// # Errors
+    /// [`LeaseError::Journal`].
+    pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
+        let record = Journal::look(host, bdf)?;
+        // Plain data with string keys: nothing in it can fail to serialise.
+        Ok(record.map(|record| serde_json::to_value(record).unwrap_or_default()))
+    }
 }
 
 impl fmt::Display for Pending {

@@ -53,6 +53,8 @@ struct State {
     /// What was done, in words.
     log: Vec<String>,
     waited: Duration,
+    /// What another process holds until the first pause.
+    others: Option<Box<dyn std::any::Any>>,
 }
 
 /// The kernel.
@@ -184,6 +186,10 @@ impl Kernel {
 
     pub(super) fn log(&self) -> Vec<String> {
         self.state.borrow().log.clone()
+    }
+
+    pub(super) fn held_until_a_pause(&self, lock: impl std::any::Any) {
+        self.state.borrow_mut().others = Some(Box::new(lock));
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -452,7 +458,11 @@ impl Actions for Kernel {
     }
 
     fn pause(&self, time: Duration) {
-        self.state.borrow_mut().waited += time;
+        let mut state = self.state.borrow_mut();
+        state.waited += time;
+        if state.others.take().is_some() {
+            state.log.push("another process is done".into());
+        }
     }
 
     fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {

@@ -232,3 +232,22 @@ fn a_guard_that_cannot_be_put_up_does_not_keep_the_card() {
     lease.give_back().unwrap();
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
 }
+
+#[test]
+fn two_cards_given_back_at_once_leave_the_guard_up() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    // Another process is in its probe: the parameter reads 0, and that is not what it was.
+    let path = kernel.host().lock_dir().join("internal_err_reset.lock");
+    let other = std::fs::File::create(&path).unwrap();
+    let other = nix::fcntl::Flock::lock(other, nix::fcntl::FlockArg::LockExclusive).unwrap();
+    let was = kernel.text(GUARD);
+    kernel.held_until_a_pause(other);
+    lease.give_back().unwrap();
+    let log = kernel.log();
+    let at = |word: &str| log.iter().position(|line| line.contains(word));
+    let (done, guarded) = (at("another process"), at("internal_err_reset"));
+    assert!(done.is_some() && done < guarded, "{log:#?}");
+    assert_eq!(kernel.text(GUARD), was);
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+}

@@ -1,0 +1,179 @@
+//! Taking out of a report what points at one card and its owner's network.
+//!
+//! A MAC or GUID keeps its vendor part and its last digit, so that a reader still sees which of them
+//! belong together; serial numbers go whole.
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+use std::sync::LazyLock;
+
+/// A MAC or GUID with separators, as sysfs, drivers and `lspci` write it: pairs with `:` or `-` between
+/// them, or four groups of four. Addresses of PCI functions have other lengths.
+static PARTED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)\b(?:[0-9a-f]{2}(?:[:-][0-9a-f]{2}){7}|[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}|[0-9a-f]{4}(?::[0-9a-f]{4}){3})\b",
+    )
+    .expect("a constant pattern")
+});
+
+/// A word; a MAC or GUID in one piece, as flint and we write it, has 12 or 16 digits. Names of backups
+/// hold one between underscores. Digests have other lengths.
+static WORD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("[0-9A-Za-z]+").expect("a constant pattern"));
+
+/// `lspci` of vital product data: `[SN] Serial number: MT1234X56789`.
+static SERIAL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)(\[SN\] Serial number: ?).*$").expect("a constant pattern"));
+
+/// Hexadecimal digits of the vendor part of a MAC or GUID (24 bits).
+const VENDOR: usize = 6;
+
+/// JSON fields that hold a serial number as a number.
+const SERIAL_FIELDS: [&str; 1] = ["serial"];
+
+/// A text without what points at one card.
+pub(super) fn text(plain: &str) -> String {
+    let masked = PARTED.replace_all(plain, |found: &Captures<'_>| address(&found[0]));
+    let masked = WORD.replace_all(&masked, |found: &Captures<'_>| word(&found[0]));
+    SERIAL.replace_all(&masked, "${1}(masked)").into_owned()
+}
+
+/// A word, masked if it is an address.
+fn word(found: &str) -> String {
+    let (prefix, body) = match found.split_at_checked(2) {
+        Some((prefix @ ("0x" | "0X"), body)) => (prefix, body),
+        _ => ("", found),
+    };
+    let hex = body.chars().all(|c| c.is_ascii_hexdigit());
+    if hex && matches!(body.len(), 12 | 16) {
+        format!("{prefix}{}", address(body))
+    } else {
+        found.to_owned()
+    }
+}
+
+/// One MAC or GUID.
+fn address(found: &str) -> String {
+    let digits: Vec<char> = found.chars().filter(char::is_ascii_hexdigit).collect();
+    // Blank and zero ones point at nobody, and that they are blank matters.
+    if digits.windows(2).all(|pair| pair.first() == pair.last()) {
+        return found.to_owned();
+    }
+    let mut seen = 0;
+    found
+        .chars()
+        .map(|c| {
+            if !c.is_ascii_hexdigit() {
+                return c;
+            }
+            seen += 1;
+            if seen <= VENDOR || seen == digits.len() {
+                c
+            } else {
+                'x'
+            }
+        })
+        .collect()
+}
+
+/// A JSON value without what points at one card; it stays JSON.
+pub(super) fn json(value: &mut Value) {
+    match value {
+        Value::String(plain) => *plain = text(plain),
+        Value::Array(list) => list.iter_mut().for_each(json),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                if SERIAL_FIELDS.contains(&key.as_str()) && !inner.is_null() {
+                    *inner = Value::String("(masked)".into());
+                } else {
+                    json(inner);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// JSON lines; a line that is none is masked as text.
+pub(super) fn lines(plain: &str) -> String {
+    plain
+        .lines()
+        .map(|line| match serde_json::from_str::<Value>(line) {
+            Ok(mut value) => {
+                json(&mut value);
+                format!("{value}\n")
+            }
+            Err(_) => format!("{}\n", text(line)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{json, lines, text};
+    use serde_json::json as value;
+
+    #[test]
+    fn an_address_is_shown_whole() {
+        for (plain, masked) in [
+            (
+                "MACs e41d2ddd7850 e41d2ddd7851",
+                "MACs e41d2dxxxxx0 e41d2dxxxxx1",
+            ),
+            ("e4:1d:2d:dd:78:50", "e4:1d:2d:xx:xx:x0"),
+            ("E4-1D-2D-DD-78-51", "E4-1D-2D-xx-xx-x1"),
+            ("0002c9000100d053", "0002c9xxxxxxxxx3"),
+            ("0x0002c9000100d053,", "0x0002c9xxxxxxxxx3,"),
+            (
+                "MT_1170110023_e41d2ddd7850_2.35.5100",
+                "MT_1170110023_e41d2dxxxxx0_2.35.5100",
+            ),
+            ("guid 0002:c900:0100:d053", "guid 0002:c9xx:xxxx:xxx3"),
+            (
+                "Device Serial Number e4-1d-2d-03-00-dd-78-50",
+                "Device Serial Number e4-1d-2d-xx-xx-xx-xx-x0",
+            ),
+        ] {
+            assert_eq!(text(plain), masked);
+        }
+    }
+
+    #[test]
+    fn something_else_is_taken_for_an_address() {
+        for plain in [
+            "0000:01:00.0",
+            "2026-11-23T05:07:00Z",
+            "MT_1170110023",
+            "ffffffffffffffff",
+            "000000000000",
+            "2b17eb563e51843cbd7a49064fe45690",
+            "0xf7d00000 size=0x100000",
+        ] {
+            assert_eq!(text(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_serial_number_is_shown() {
+        assert_eq!(
+            text("\t[SN] Serial number: MT1234X56789\n\t[PN] Part number: MCX311A\n"),
+            "\t[SN] Serial number: (masked)\n\t[PN] Part number: MCX311A\n"
+        );
+        let mut card =
+            value!({ "serial": 7_u64, "inner": [{ "serial": null, "len": 123_456_789_012_u64 }] });
+        json(&mut card);
+        assert_eq!(
+            card,
+            value!({ "serial": "(masked)", "inner": [{ "serial": null, "len": 123_456_789_012_u64 }] })
+        );
+    }
+
+    #[test]
+    fn a_masked_log_is_no_json_any_more() {
+        let masked = lines("{\"mac\":\"e41d2ddd7850\"}\nhalf a line e41d2ddd7850\n");
+        assert_eq!(
+            masked,
+            "{\"mac\":\"e41d2dxxxxx0\"}\nhalf a line e41d2dxxxxx0\n"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! `--report DIR`: everything a bug report needs, in one archive.
+//!
+//! | file | what |
+//! |---|---|
+//! | `manifest.json` | version, command, exit code; digest of each file; what is not there, and why |
+//! | `document.json` | the command's JSON document |
+//! | `query.json` | the card as it was when the command opened it |
+//! | `plan.json` | the plan, when the command made one |
+//! | `journal.json` | journals of borrowed cards: while the card was open, and after the command |
+//! | `log.jsonl` | the job's log |
+//! | `host.json` | kernel, lockdown, what `doctor` finds out about the host |
+//! | `card.json`, `lspci.txt` | the PCI function as sysfs and `lspci` show it |
+//!
+//! MACs, GUIDs and serial numbers are masked ([`mask`]). The archive's name is taken before the card
+//! is opened, so that a directory that cannot be written stops a command that has done nothing yet.
+
+mod lspci;
+mod mask;
+
+use super::store::{digest, make_parents};
+use super::{JobError, host_status, is_sim};
+use crate::host::{Bdf, Host, Lease};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// What the command line knows of the command that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended<'a> {
+    /// The card's name as the user gave it, once it was known.
+    pub card: Option<&'a str>,
+    /// The command line.
+    pub typed: &'a str,
+    /// Its JSON document.
+    pub document: &'a Value,
+    /// Exit code.
+    pub exit: u8,
+    /// The job's log.
+    pub log: Option<&'a Path>,
+}
+
+/// A report in the making. Dropped before [`BugReport::finish`] it leaves nothing behind.
+#[derive(Debug)]
+pub struct BugReport {
+    /// Where it will be.
+    path: PathBuf,
+    /// Where it is until then.
+    part: PathBuf,
+    file: Option<File>,
+    made: String,
+    /// What was seen while the card was open.
+    query: Result<Value, String>,
+    journal: Result<Value, String>,
+}
+
+/// One file that is not in the archive.
+#[derive(Debug, Serialize)]
+struct Absent {
+    name: &'static str,
+    why: String,
+}
+
+impl BugReport {
+    /// Take a name in `dir`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// [`JobError::WriteFile`]; nothing is left behind.
+    pub fn begin(dir: &Path, command: &str) -> Result<Self, JobError> {
+        make_parents(dir)?;
+        let now = OffsetDateTime::now_utc();
+        let stamp = now
+            .format(format_description!(
+                "[year][month][day]T[hour][minute][second]Z"
+            ))
+            .unwrap_or_else(|_| now.unix_timestamp().to_string());
+        let name = format!(
+            "cx3flash-report-{stamp}-{}-{}.tar.gz",
+            std::process::id(),
+            command.replace(' ', "-")
+        );
+        let part = dir.join(format!("{name}.part"));
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&part)
+            .map_err(cannot_write(&part))?;
+        let not_opened = || Err("no card was opened".to_owned());
+        Ok(Self {
+            path: dir.join(name),
+            part,
+            file: Some(file),
+            made: stamp,
+            query: not_opened(),
+            journal: not_opened(),
+        })
+    }
+
+    /// What the card said of itself when it was opened.
+    pub fn set_query(&mut self, query: Result<Value, String>) {
+        self.query = query;
+    }
+
+    /// Look at the journals while the card is borrowed: they go when it is given back.
+    pub fn look_at_journal(&mut self, host: &Host) {
+        self.journal = Ok(journals(host));
+    }
+
+    /// Write it. Answers where it is.
+    ///
+    /// # Errors
+    /// [`JobError::WriteFile`]; nothing is left behind.
+    pub fn finish(mut self, host: &Host, ended: &Ended<'_>) -> Result<PathBuf, JobError> {
+        let (files, absent) = self.collect(host, ended);
+        let file = self.file.take();
+        let wrote = match file {
+            Some(file) => self.archive(file, ended, &files, &absent),
+            None => Ok(()),
+        };
+        wrote
+            .and_then(|()| fs::rename(&self.part, &self.path))
+            .map_err(cannot_write(&self.path))?;
+        Ok(self.path.clone())
+    }
+
+    fn collect(
+        &mut self,
+        host: &Host,
+        ended: &Ended<'_>,
+    ) -> (Vec<(&'static str, String)>, Vec<Absent>) {
+        let mut files = Vec::new();
+        let mut absent = Vec::new();
+        let mut put = |name, found: Result<String, String>| match found {
+            Ok(text) => files.push((name, text)),
+            Err(why) => absent.push(Absent { name, why }),
+        };
+        put("document.json", Ok(masked(ended.document.clone())));
+        put(
+            "query.json",
+            std::mem::replace(&mut self.query, Err(String::new())).map(masked),
+        );
+        put(
+            "plan.json",
+            ended
+                .document
+                .pointer("/result/plan")
+                .cloned()
+                .map(masked)
+                .ok_or_else(|| "the command made no plan".into()),
+        );
+        let open = std::mem::replace(&mut self.journal, Err(String::new()));
+        let journal = json!({
+            "while_open": open.unwrap_or_else(Value::String),
+            "after": journals(host),
+        });
+        put("journal.json", Ok(masked(journal)));
+        put("log.jsonl", log(ended.log));
+        put("host.json", Ok(masked(about(host))));
+        match ended.card.map(|card| function(host, card)) {
+            Some(Ok(bdf)) => {
+                let card = host
+                    .card(bdf)
+                    .map_err(|error| error.to_string())
+                    .and_then(|card| serde_json::to_value(card).map_err(|e| e.to_string()));
+                put("card.json", card.map(masked));
+                put(
+                    "lspci.txt",
+                    lspci::of(host, bdf).map(|said| mask::text(&said)),
+                );
+            }
+            other => {
+                let why = match other {
+                    Some(Err(why)) => why,
+                    _ => "no card was named or found".into(),
+                };
+                put("card.json", Err(why.clone()));
+                put("lspci.txt", Err(why));
+            }
+        }
+        (files, absent)
+    }
+
+    fn archive(
+        &self,
+        file: File,
+        ended: &Ended<'_>,
+        files: &[(&'static str, String)],
+        absent: &[Absent],
+    ) -> io::Result<()> {
+        let list: Vec<Value> = files
+            .iter()
+            .map(|(name, text)| json!({ "name": name, "len": text.len(), "sha256": digest(text.as_bytes()) }))
+            .collect();
+        let manifest = json!({
+            "schema": 1,
+            "cx3flash": env!("CARGO_PKG_VERSION"),
+            "made": self.made,
+            "typed": mask::text(ended.typed),
+            "exit": ended.exit,
+            "files": list,
+            "absent": absent,
+            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers; look through the rest before you post it",
+        });
+        let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+        let top = Path::new("cx3flash-report");
+        let manifest = format!("{manifest:#}\n");
+        let all = std::iter::once(("manifest.json", manifest.as_str()))
+            .chain(files.iter().map(|(name, text)| (*name, text.as_str())));
+        for (name, text) in all {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            let now = OffsetDateTime::now_utc().unix_timestamp();
+            header.set_mtime(u64::try_from(now).unwrap_or(0));
+            tar.append_data(&mut header, top.join(name), text.as_bytes())?;
+        }
+        tar.into_inner()?.finish()?.sync_all()
+    }
+}
+
+impl Drop for BugReport {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.part.display(), %error, "half a report stays behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> JobError {
+    let path = path.to_owned();
+    move |source| JobError::WriteFile { path, source }
+}
+
+/// As text of a file.
+fn masked(mut value: Value) -> String {
+    mask::json(&mut value);
+    format!("{value:#}\n")
+}
+
+fn log(path: Option<&Path>) -> Result<String, String> {
+    let path = path.ok_or("the log could not be written, or the command keeps none")?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(mask::lines(&text))
+}
+
+/// Every journal, whole, and what `host status` makes of it.
+fn journals(host: &Host) -> Value {
+    let pending = match host_status(host) {
+        Ok(pending) => pending,
+        Err(error) => return json!({ "problem": error.to_string() }),
+    };
+    let records: Vec<Value> = pending
+        .iter()
+        .map(|pending| match Lease::journal(host, pending.bdf) {
+            Ok(record) => json!({ "bdf": pending.bdf, "record": record }),
+            Err(error) => json!({ "bdf": pending.bdf, "problem": error.to_string() }),
+        })
+        .collect();
+    json!({ "pending": pending, "records": records })
+}
+
+/// The PCI function behind a card's name.
+fn function(host: &Host, card: &str) -> Result<Bdf, String> {
+    if is_sim(card) {
+        return Err("a simulated card has no PCI function on this host".into());
+    }
+    host.find(card)
+        .map(|card| card.bdf)
+        .map_err(|error| error.to_string())
+}
+
+/// The machine it happened on.
+fn about(host: &Host) -> Value {
+    let text = |path: &str| {
+        fs::read_to_string(host.path(path))
+            .map(|text| text.trim().to_owned())
+            .ok()
+    };
+    let system = text("etc/os-release").and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
+        Some(line.trim_matches('"').to_owned())
+    });
+    json!({
+        "kernel": text("proc/sys/kernel/osrelease"),
+        "system": system,
+        "machine": std::env::consts::ARCH,
+        "lockdown": host.lockdown(),
+        "secure_boot": host.secure_boot(),
+        "root": nix::unistd::geteuid().is_root(),
+        "findings": host.findings(None),
+    })
+}
