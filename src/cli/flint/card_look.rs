@@ -14,7 +14,7 @@ type=PXE  version=skipped devid=skipped cpu=skipped\n                       \
 type=NVMe version=skipped devid=skipped cpu=skipped\n";
 
 /// `query`, `query full`.
-pub(super) fn query(card: &mut OnCard<'_>, full: bool) -> Ended {
+pub(super) fn query(card: &mut OnCard<'_>, full: bool, only_version: bool) -> Ended {
     let (first, error) = card.queried()?;
     let image = match (error, first.image) {
         (None, Ok(image)) => image,
@@ -31,6 +31,11 @@ pub(super) fn query(card: &mut OnCard<'_>, full: bool) -> Ended {
         without_rom(&image, show)
     } else {
         flint_text::query(&image, show)
+    };
+    let text = if only_version {
+        super::file_look::first_lines(&text)
+    } else {
+        text
     };
     card.talk.say(&text);
     Ok(())
@@ -250,4 +255,26 @@ pub(super) fn compare(card: &mut OnCard<'_>, path: &Path) -> Ended {
     } else {
         card.fail("\u{1b}[2K\r-E- Binary comparison failed - versions mismatch.\n")
     }
+}
+
+/// `swreset` is for switches (fs2-image §10.5).
+pub(super) fn no_swreset(card: &mut OnCard<'_>) -> Ended {
+    let name = match card.device.card.chip().hw_id {
+        0x1F7 => "ConnectX3Pro",
+        _ => "ConnectX3",
+    };
+    card.fail(&format!(
+        "-E- Device {name} doesn't support swreset command.\n"
+    ))
+}
+
+/// `ts query|set|reset`: FS2 has no time stamps (fs2-image §11.7).
+pub(super) fn timestamp(card: &mut OnCard<'_>, args: &[String]) -> Ended {
+    let (_, error) = card.queried()?;
+    if let Some(why) = error {
+        let text = format!("-E- Failed to query Device: {}. {why}\n", card.name);
+        return card.fail(&text);
+    }
+    let text = super::file_look::no_timestamp(args);
+    card.fail(&text)
 }

@@ -130,7 +130,13 @@ pub(super) const TABLE: &[Row] = {
         ),
         row(C::QueryRom, "qrom", &["qrom"], (0, 0), Image),
         row(C::Checksum, "checksum", &["checksum", "cs"], (0, 0), One),
-        row(C::Timestamp, "time stamp", &["timestamp", "ts"], (1, 3), One),
+        row(
+            C::Timestamp,
+            "time stamp",
+            &["timestamp", "ts"],
+            (1, 3),
+            One,
+        ),
         row(
             C::BinaryCompare,
             "Binary compare",
@@ -139,9 +145,21 @@ pub(super) const TABLE: &[Row] = {
             Both,
         ),
         row(C::ResetConfig, "reset_cfg", &["reset_cfg"], (0, 0), Device),
-        row(C::CacheImage, "cache image", &["cache_image", "ci"], (0, MANY), Nothing),
+        row(
+            C::CacheImage,
+            "cache image",
+            &["cache_image", "ci"],
+            (0, MANY),
+            Nothing,
+        ),
         row(C::Sign, "sign", &["sign"], (0, 0), Image),
-        row(C::SignHmac, "sign_with_hmac", &["sign_with_hmac"], (0, 0), Image),
+        row(
+            C::SignHmac,
+            "sign_with_hmac",
+            &["sign_with_hmac"],
+            (0, 0),
+            Image,
+        ),
         row(C::SignRsa, "rsa_sign", &["rsa_sign"], (0, 0), Image),
         row(
             C::SetPublicKeys,
@@ -261,9 +279,21 @@ mod tests {
     fn a_wrong_number_of_arguments_passes() {
         let complaint = |name, given| named(name).unwrap().wrong_count(given);
         assert_eq!(complaint("q", 1), None);
-        assert!(complaint("q", 2).unwrap().contains("at most 1 arguments, but 2"));
-        assert!(complaint("rb", 1).unwrap().contains("at least 2 arguments, but 1"));
-        assert!(complaint("ri", 0).unwrap().contains("requires 1 arguments, but 0"));
+        assert!(
+            complaint("q", 2)
+                .unwrap()
+                .contains("at most 1 arguments, but 2")
+        );
+        assert!(
+            complaint("rb", 1)
+                .unwrap()
+                .contains("at least 2 arguments, but 1")
+        );
+        assert!(
+            complaint("ri", 0)
+                .unwrap()
+                .contains("requires 1 arguments, but 0")
+        );
         assert!(complaint("drom", 1).unwrap().contains("does not require"));
         assert_eq!(complaint("wbne", 200), None);
     }
@@ -281,7 +311,12 @@ mod tests {
             };
             let given = [(false, false), (true, false), (false, true), (true, true)];
             for ((device, image), fine) in given.into_iter().zip(fine) {
-                assert_eq!(!refused(device, image), fine, "{} {device} {image}", row.title);
+                assert_eq!(
+                    !refused(device, image),
+                    fine,
+                    "{} {device} {image}",
+                    row.title
+                );
             }
         }
     }

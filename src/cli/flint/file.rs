@@ -24,7 +24,8 @@ pub(super) struct OnFile<'a> {
 /// Bytes of a file whose length is a multiple of 4, or flint's reason.
 pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.display();
-    let failed = |error: std::io::Error| format!("Can not open file \"{name}\" - {}", reason(&error));
+    let failed =
+        |error: std::io::Error| format!("Can not open file \"{name}\" - {}", reason(&error));
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
@@ -81,7 +82,8 @@ impl<'a> OnFile<'a> {
             text,
             failsafe_word,
         };
-        let found = scan(&mut source).map_err(|error: SourceError| first(error.to_string(), false))?;
+        let found =
+            scan(&mut source).map_err(|error: SourceError| first(error.to_string(), false))?;
         if let Some(text) = found.flint_error() {
             return Err(first(text, false));
         }

@@ -22,7 +22,8 @@ pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
     if !waits {
         let table = card_ids::table(wanted.or(current), Some(current));
         // The words of the card's table, of an image.
-        file.talk.say(&table.replacen("on the device:", "on the image:", 1));
+        file.talk
+            .say(&table.replacen("on the device:", "on the image:", 1));
         file.ask()?;
     }
     if let Some(why) = wanted.macs.and_then(|macs| card_ids::bad_mac(macs, true)) {
@@ -34,7 +35,10 @@ pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
             Some(guids) => contents.with_guids(&guids)?,
             None => contents.clone(),
         };
-        match new.macs.filter(|_| old.guids.as_ref().is_some_and(|g| g.entries == 6)) {
+        match new
+            .macs
+            .filter(|_| old.guids.as_ref().is_some_and(|g| g.entries == 6))
+        {
             Some(macs) => with.with_macs(&macs),
             None => Ok(with),
         }
@@ -127,6 +131,9 @@ fn fresh(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let temp = PathBuf::from(name);
-    let file = OpenOptions::new().write(true).create_new(true).open(&temp)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temp)?;
     Ok((temp, file))
 }

@@ -128,9 +128,7 @@ fn dump(
         Ok(()) => Ok(()),
         Err(error) => {
             let (path, why) = (path.display(), reason(&error));
-            file.fail(&format!(
-                "-E- Can not open file {path} for write: {why}."
-            ))
+            file.fail(&format!("-E- Can not open file {path} for write: {why}."))
         }
     }
 }
@@ -185,7 +183,10 @@ pub(super) fn query_rom(path: &Path, talk: &mut dyn Talk) -> Ended {
         return Err(FAILED);
     }
     let prefix = "Rom Info: ";
-    talk.say(&format!("{prefix}{}\n", flint_text::rom(&rom, prefix.len())));
+    talk.say(&format!(
+        "{prefix}{}\n",
+        flint_text::rom(&rom, prefix.len())
+    ));
     Ok(())
 }
 
@@ -276,16 +277,45 @@ pub(super) fn timestamp(file: &mut OnFile<'_>, args: &[String]) -> Ended {
         let name = file.path.display().to_string();
         return file.fail(&format!("-E- Failed to query Image: {name}. {why}\n"));
     }
+    file.fail(&no_timestamp(args))
+}
+
+/// What flint says where there are none.
+pub(super) fn no_timestamp(args: &[String]) -> String {
     const NONE: &str = "Time stamping not supported by FW.";
-    let text = match args.first().map(String::as_str) {
-        Some("query") => format!(
+    match args.first().map_or("", String::as_str) {
+        "query" => format!(
             "Current timestamp : N/A. Failed to query timestamp. {NONE}\nNext timestamp :    N/A. Failed to query \
              timestamp. {NONE}\n"
         ),
-        Some(word) => {
-            format!("-E- Failed to perform timestamp {word} operation. Failed to {word} timestamp. {NONE}\n")
+        word => {
+            format!(
+                "-E- Failed to perform timestamp {word} operation. Failed to {word} timestamp. {NONE}\n"
+            )
         }
-        None => String::new(),
+    }
+}
+
+/// `brom FILE` on an image file: flint shows both ROMs, and refuses.
+pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
+    const FAILS: &str = "-E- Burn ROM failed: ";
+    let image = match file.queried() {
+        Ok(image) => image,
+        Err(why) => return file.fail(&format!("{FAILS}{why}\n")),
     };
-    file.fail(&text)
+    let bytes = match bytes_of(rom.unwrap_or(Path::new(""))) {
+        Ok(bytes) => bytes,
+        Err(why) => return file.fail(&format!("{FAILS}{why}\n")),
+    };
+    // Both values begin at the same column.
+    const COLUMN: usize = 31;
+    let old = image
+        .rom
+        .as_ref()
+        .map_or_else(|| "N/A".to_owned(), |rom| flint_text::rom(rom, COLUMN));
+    file.fail(&format!(
+        "\n    Current ROM info on flash: {old}\n    New ROM info:              {}\n\n-I- Preparing to burn ROM \
+         ...\n{FAILS}Burn ROM not supported for FS2 image.\n",
+        flint_text::rom(&Rom::parse(&bytes), COLUMN)
+    ))
 }

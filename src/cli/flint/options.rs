@@ -215,9 +215,7 @@ fn find(typed: &str) -> Result<(Flag, Option<String>), Wrong> {
         return Ok(found);
     }
     match first.and_then(short) {
-        Some(flag) if two.is_none() && flag.1 == 1 => {
-            Ok((flag, Some(letters.as_str().to_owned())))
-        }
+        Some(flag) if two.is_none() && flag.1 == 1 => Ok((flag, Some(letters.as_str().to_owned()))),
         _ => Err(unknown(typed)),
     }
 }

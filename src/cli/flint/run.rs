@@ -7,10 +7,12 @@ use super::commands::{Command, Row};
 use super::console::Console;
 use super::file::OnFile;
 use super::options::Line;
-use super::{card_burn, card_change, card_copy, card_unlock, file_change, file_look, refuse, target};
-use crate::cli::commands::cards_here;
+use super::{
+    card_burn, card_change, card_copy, card_unlock, file_change, file_look, refuse, target,
+};
+use crate::cli::commands::{cards_here, report_query};
 use crate::host::{BorrowOptions, Host};
-use crate::job::{self, Device};
+use crate::job::{self, BugReport, Device};
 use std::path::Path;
 
 /// flint's second line when `verify` cannot begin (measured; it has no line end).
@@ -25,6 +27,8 @@ pub(super) struct Place<'a> {
     pub(super) console: &'a mut Console,
     /// The card this command borrowed.
     pub(super) borrowed: Option<crate::host::Borrowed>,
+    /// `--report`.
+    pub(super) report: Option<BugReport>,
 }
 
 /// Do it.
@@ -45,13 +49,23 @@ pub(super) fn run(line: &Line, place: &mut Place<'_>) -> Ended {
     }
     let names = |name: &&'static str| refuse::flag(name).map(|why| (format!("-{name}"), why));
     let refused = refuse::command(row.command)
-        .map(|why| (format!("\"{}\"", row.names.first().unwrap_or(&row.title)), why))
+        .map(|why| {
+            (
+                format!("\"{}\"", row.names.first().unwrap_or(&row.title)),
+                why,
+            )
+        })
         .or_else(|| {
-            let writes = matches!(row.command, Command::Burn | Command::SetGuids | Command::SetVsd | Command::BurnRom);
+            let writes = matches!(
+                row.command,
+                Command::Burn | Command::SetGuids | Command::SetVsd | Command::BurnRom
+            );
             line.refused.iter().find_map(names).filter(|_| writes)
         });
     if let Some((what, why)) = refused {
-        place.console.say(&format!("-E- {what} is not done: {why}\n"));
+        place
+            .console
+            .say(&format!("-E- {what} is not done: {why}\n"));
         return Err(FAILED);
     }
     if line.cache_override {
@@ -157,7 +171,10 @@ fn on_file(row: &Row, line: &Line, path: &Path, place: &mut Place<'_>) -> Ended 
     let mut file = match OnFile::open(path, line.striped, talk) {
         Ok(file) => file,
         Err(why) => {
-            talk.say(&format!("-E- Cannot open Image: {}. {why}\n", path.display()));
+            talk.say(&format!(
+                "-E- Cannot open Image: {}. {why}\n",
+                path.display()
+            ));
             if row.command == Command::Verify {
                 talk.say(NO_VERIFY);
             }
@@ -196,16 +213,16 @@ fn open(name: &str, place: &mut Place<'_>) -> Result<Device, job::JobError> {
     let found = target::resolve(name, &cards_here(), place.host, place.options);
     // An mst name without a card is an unknown name like any other: its error lists what there is.
     let selector = found.unwrap_or_else(|_| name.to_owned());
-    let device = job::open(&selector, place.host, place.options)?;
+    let mut device = job::open(&selector, place.host, place.options)?;
     place.borrowed = device.borrowed();
+    if let Some(report) = &mut place.report {
+        report_query(report, place.host, &mut device);
+    }
     Ok(device)
 }
 
 fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
-    let image = match (&line.image, row.command) {
-        (Some(path), Command::Burn | Command::BinaryCompare) => Some(path),
-        _ => None,
-    };
+    let image = line.image.as_deref().unwrap_or(Path::new(""));
     let out = line.args.first().map(Path::new);
     let mut device = match open(name, place) {
         Ok(device) => device,
@@ -231,41 +248,43 @@ fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
         silent: line.silent,
     };
     let card = &mut card;
-    let file = match image {
-        Some(path) => Some(read_image(card, path)?),
-        None => None,
-    };
     match row.command {
         Command::Query => look::query(card, !line.args.is_empty(), line.only_version),
         Command::Verify => look::verify(card),
         Command::Hw => look::hw_query(card),
         Command::Checksum => look::checksum(card),
         Command::ReadBlock => {
-            let at = line.args.first().and_then(|w| number(w)).unwrap_or_default();
+            let at = line
+                .args
+                .first()
+                .and_then(|w| number(w))
+                .unwrap_or_default();
             let len = size(line).unwrap_or_default();
             look::read_block(card, at, len, line.args.get(2).map(Path::new))
         }
         Command::ReadWord => {
-            let at = line.args.first().and_then(|w| number(w)).unwrap_or_default();
+            let at = line
+                .args
+                .first()
+                .and_then(|w| number(w))
+                .unwrap_or_default();
             look::read_word(card, at)
         }
-        Command::BinaryCompare => file.map_or(Err(FAILED), |file| look::compare(card, &file)),
+        Command::BinaryCompare => look::compare(card, image),
         Command::ReadImage => out.map_or(Err(FAILED), |out| card_copy::read_image(card, out)),
         Command::DumpConfig => card_copy::dump_config(card, out),
         Command::DumpHash => card_copy::dump_hash(card, out),
         Command::ReadRom => out.map_or(Err(FAILED), |out| card_copy::read_rom(card, out)),
-        Command::Burn => file.map_or(Err(FAILED), |file| {
-            card_burn::burn(card, &file, &line.burn)
-        }),
+        Command::Burn => card_burn::burn(card, image, &line.burn),
         Command::SetGuids => card_change::set_guids(card, line.burn.ids),
         Command::SetVsd => card_change::set_vsd(card, line.burn.vsd.as_deref()),
         Command::BurnRom => out.map_or(Err(FAILED), |out| {
             card_change::burn_rom(card, out, line.allow_rom_change)
         }),
-        Command::DropRom => card_change::drop_rom(card, line.allow_rom_change),
+        Command::DropRom => card_change::delete_rom(card, line.allow_rom_change),
         Command::ResetConfig => card_change::reset_config(card),
         Command::ClearSemaphore => card_unlock::clear_semaphore(card),
-        Command::SwReset => card.fail(&format!("-E- Device {} doesn't support swreset command.\n", "ConnectX3")),
+        Command::SwReset => look::no_swreset(card),
         Command::Timestamp => look::timestamp(card, &line.args),
         // The table lets nothing else come here.
         _ => Err(FAILED),
@@ -299,18 +318,4 @@ fn clear(line: &Line, place: &mut Place<'_>) -> Ended {
             Err(FAILED)
         }
     }
-}
-
-fn read_image(card: &mut OnCard<'_>, path: &Path) -> Result<job::ImageFile, u8> {
-    job::read_image(path).or_else(|error| {
-        let why = match &error {
-            job::JobError::ReadFile { source, .. } => format!(
-                "Can not open file \"{}\" - {}",
-                path.display(),
-                card_copy::reason(source)
-            ),
-            other => super::card::one_line(other),
-        };
-        card.fail(&format!("-E- Cannot open Image: {}. {why}\n", path.display()))
-    })
 }
