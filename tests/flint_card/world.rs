@@ -176,6 +176,13 @@ fn recipe(name: &str) -> Option<Recipe> {
             macs: [Mac(u64::MAX); 2],
             ..fs_old()
         },
+        "all_tags" => Recipe {
+            vsd_vendor_id: Some(0x119F),
+            min_fit_version: Some([1, 2, 3, 4]),
+            hw_access_key: Some(7),
+            config_area: Some((2, 1, Some(2))),
+            ..fs_old()
+        },
         "no_mic" => Recipe {
             mic_version: None,
             ..fs_new()
