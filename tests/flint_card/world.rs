@@ -1,5 +1,7 @@
 //! Cards and files of the transcripts, by name. Small ones: 1 MiB of flash, images of 25 KB.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use cx3flash::image::{Guid, Half, Mac, Recipe, RomRecipe, Version, build, striped};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
 use std::path::Path;

@@ -18,16 +18,16 @@ pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
         Err(why) => return file.fail(&format!("{FAILS}{why}\n")),
     };
     let current = Ids::of(&old);
-    let waits = old.guids.as_ref().is_some_and(|g| g.blank);
-    if !waits {
-        let table = card_ids::table(wanted.or(current), Some(current));
-        // The words of the card's table, of an image.
-        file.talk
-            .say(&table.replacen("on the device:", "on the image:", 1));
-        file.ask()?;
-    }
+    let table = card_ids::table(wanted.or(current), Some(current));
+    // The words of the card's table, of an image.
+    file.talk
+        .say(&table.replacen("on the device:", "on the image:", 1));
+    file.ask()?;
     if let Some(why) = wanted.macs.and_then(|macs| card_ids::bad_mac(macs, true)) {
         return file.fail(&format!("{FAILS}{why}\n"));
+    }
+    if old.guids.as_ref().is_some_and(|g| g.blank) {
+        return file.fail(&format!("{FAILS}Image file is not supported.\n"));
     }
     let new = wanted.or(current);
     change(file, &old, FAILS, |contents| {

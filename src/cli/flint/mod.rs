@@ -37,7 +37,7 @@ mod target;
 use super::exit::Exit;
 use super::json::SCHEMA;
 use super::progress::StopFlag;
-use crate::host::{BorrowOptions, Host};
+use crate::host::BorrowOptions;
 use crate::job::{BugReport, Ended, HostReport};
 use card::{FAILED, Talk};
 use clap::Parser;

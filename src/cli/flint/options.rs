@@ -26,6 +26,8 @@ pub(super) struct Line {
     pub(super) only_version: bool,
     pub(super) allow_rom_change: bool,
     pub(super) uid: bool,
+    /// Two flags for one thing, in flint's words; it minds only where they are used.
+    pub(super) twice: Option<String>,
     pub(super) cache_override: bool,
     pub(super) log: Option<PathBuf>,
     pub(super) burn: BurnFlags,
@@ -307,18 +309,19 @@ fn numbers(line: &mut Line, name: &'static str, values: &[String]) -> Result<(),
         parsed.push(number);
     }
     let Ids { guids, macs } = &mut line.burn.ids;
-    let twice = |other| {
-        Wrong::Said(format!(
-            "-E- Cannot specify \"-{name}\" flag with \"-{other}\" flag.\n"
-        ))
+    let other = match name {
+        "guid" if guids.is_some() => Some("guids"),
+        "guids" if guids.is_some() => Some("guid"),
+        "mac" if macs.is_some() => Some("macs"),
+        "macs" if macs.is_some() => Some("mac"),
+        _ => None,
     };
+    if let Some(other) = other {
+        line.twice = Some(format!(
+            "-E- Cannot specify \"-{name}\" flag with \"-{other}\" flag.\n"
+        ));
+    }
     match (name, parsed.as_slice()) {
-        ("guid" | "guids", _) if guids.is_some() => {
-            return Err(twice(if name == "guid" { "guids" } else { "guid" }));
-        }
-        ("mac" | "macs", _) if macs.is_some() => {
-            return Err(twice(if name == "mac" { "macs" } else { "mac" }));
-        }
         ("guid", [base]) => *guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n)))),
         ("guids", [a, b, c, d]) => *guids = Some([*a, *b, *c, *d].map(Guid)),
         ("mac", [base]) => *macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n)))),

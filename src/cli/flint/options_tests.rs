@@ -58,7 +58,8 @@ fn numbers_are_misread() {
     assert!(complaint("-guid zz q").contains("(zz)"));
     assert!(complaint("-mac 00:02:c9:00:00:01 q").contains("Invalid Guid/Mac/Uid"));
     assert!(complaint("-guid 123456789012345678 q").contains("out of range"));
-    assert!(complaint("-guid 1 -guids 1 2 3 4 q").contains("Cannot specify"));
+    let twice = line("-guid 1 -guids 1 2 3 4 sg").unwrap().twice;
+    assert!(twice.unwrap().contains("Cannot specify"));
 }
 
 #[test]

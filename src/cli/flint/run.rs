@@ -103,6 +103,7 @@ fn wrong_argument(command: Command, line: &Line) -> Option<String> {
                 more.unwrap_or_default()
             ))
         }
+        (Command::SetGuids | Command::Burn, _) if line.twice.is_some() => line.twice.clone(),
         (Command::SetGuids, _) if line.uid => Some(
             if line.burn.ids.is_empty() {
                 "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n"
@@ -183,7 +184,7 @@ fn on_file(row: &Row, line: &Line, path: &Path, place: &mut Place<'_>) -> Ended 
     };
     let file = &mut file;
     match row.command {
-        Command::Query => file_look::query(file, !line.args.is_empty(), line.only_version),
+        Command::Query => file_look::query(file, !line.args.is_empty(), line.quick, line.only_version),
         Command::Verify => file_look::verify(file),
         Command::DumpConfig => file_look::dump_config(file, out),
         Command::DumpHash => file_look::dump_hash(file, out),
