@@ -97,6 +97,8 @@ fn a_difference_has_no_row() {
 fn a_row_is_shown_by_no_transcript() {
     let sources = [
         include_str!("flint_card.rs"),
+        include_str!("flint_card/changing.rs"),
+        include_str!("flint_card/looks.rs"),
         include_str!("flint_files.rs"),
     ];
     assert!(rows().len() > 20, "the table is not found");
