@@ -82,6 +82,11 @@ impl Script {
         self.differing(row, "", 0, Flash::Other)
     }
 
+    /// The last command fails with both, in other words; the flash is the same.
+    pub(crate) fn fails(self, row: &'static str, says: &'static str) -> Self {
+        self.differing(row, says, 1, Flash::Same)
+    }
+
     /// The last command ends well, says this, and leaves the flash alone.
     pub(crate) fn keeps(self, row: &'static str, says: &'static str) -> Self {
         self.differing(row, says, 0, Flash::Kept)
