@@ -283,10 +283,8 @@ fn set(line: &mut Line, name: &'static str, values: &[String]) -> Result<(), Wro
         "use_image_rom" => line.burn.use_image_rom = true,
         "blank_guids" => line.burn.blank_guids = true,
         "vsd" => line.burn.vsd = Some(first),
-        "banks" => {
-            if first.parse::<u32>().is_err() {
-                return Err(Wrong::Said("-E- Failed to handle option banks\n".into()));
-            }
+        "banks" if first.parse::<u32>().is_err() => {
+            return Err(Wrong::Said("-E- Failed to handle option banks\n".into()));
         }
         "guid" | "guids" | "mac" | "macs" | "uid" => return numbers(line, name, values),
         "no_devid_check" | "ignore_crc_check" => line.refused.push(name),
