@@ -350,6 +350,78 @@ fn answered() -> Vec<Script> {
     ]
 }
 
+/// Corners of the same: silent ones, old sections, damaged ROMs.
+fn corners() -> Vec<Script> {
+    vec![
+        script(
+            "all_tags",
+            &["-d CARD q", "-d CARD query full", "-d CARD verify"],
+        ),
+        script("no_mic", &["-d CARD q full", "-d CARD verify"]),
+        script(
+            "four",
+            &[
+                "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn",
+                "-d CARD q",
+            ],
+        ),
+        script(
+            "no_macs",
+            &[
+                "-d CARD q",
+                "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn",
+                "-d CARD q",
+            ],
+        ),
+        script(
+            "nf",
+            &[
+                "-d CARD -s -y -mac e41d2ddd7850 sg",
+                "-d CARD -s -vsd x sv",
+                "-d CARD q",
+            ],
+        ),
+        script(
+            "no_product",
+            &["-d CARD -s drom", "-d CARD -s brom pxe.rom", "-d CARD q"],
+        ),
+        script("owner", &["-d CARD -y -vsd x -i new.bin burn", "-d CARD q"]),
+        script(
+            "bad_rom",
+            &[
+                "-d CARD -y -nofs -i fs_new.bin -guid 0002c90300112230 -mac e41d2ddd7850 -vsd x burn",
+                "-d CARD q",
+            ],
+        ),
+        script(
+            "bad_guid",
+            &[
+                "-d CARD -y -i fs_new.bin -guid 0002c90300112230 -mac e41d2ddd7850 burn",
+                "-d CARD q",
+            ],
+        ),
+        script("fs", &["-d CARD -i no_mic.bin burn", "-d CARD verify"]),
+        script("fs", &["-d CARD -i near_end.bin burn", "-d CARD verify"]),
+        script(
+            "fs",
+            &[
+                "-d CARD -i fs_new.bin -y burn",
+                "-d CARD -i fs_old.bin -y burn",
+                "-d CARD q",
+            ],
+        ),
+        script(
+            "three",
+            &[
+                "-d CARD -mac e41d2ddd7850 sg",
+                "-d CARD -vsd x sv",
+                "-d CARD drom",
+                "-d CARD -y reset_cfg",
+            ],
+        ),
+    ]
+}
+
 /// `sg`, `sv`, `brom`, `drom`, `reset_cfg`, `-clear_semaphore`.
 fn changes() -> Vec<Script> {
     vec![
@@ -473,6 +545,11 @@ fn ours() -> Vec<Script> {
         .moves("first-half"),
         script("fs", &["-d CARD -i trailing.bin burn"]).leaves_another("trailing-bytes"),
         script("no_macs", &["-d CARD -i fs_new.bin burn"]).leaves_another("derived-macs"),
+        script(
+            "four",
+            &["-d CARD -i fs_new.bin -y -guid 0002c90300112230 burn"],
+        )
+        .leaves_another("old-section"),
         script("settings", &["-d CARD -i near_end.bin burn"]).leaves_another("settings-kept"),
         script("nf_settings", &["-d CARD -y reset_cfg"]).leaves_another("reset-cfg"),
         script("held", &["-d CARD -clear_semaphore"]).says("clear-semaphore", ""),
@@ -524,6 +601,12 @@ fn refusals_differ_from_mstflint() {
 fn answers_lead_elsewhere_than_with_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &answered());
+}
+
+#[test]
+fn corners_differ_from_mstflint() {
+    let Some(mst) = mst() else { return };
+    compare(mst, &corners());
 }
 
 #[test]

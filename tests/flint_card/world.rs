@@ -1,5 +1,7 @@
 //! Cards and files of the transcripts, by name. Small ones: 1 MiB of flash, images of 25 KB.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use cx3flash::image::{Guid, Half, Mac, Recipe, RomRecipe, Version, build, striped};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
 use std::path::Path;
@@ -172,6 +174,13 @@ fn recipe(name: &str) -> Option<Recipe> {
         // An InfiniBand card: GUIDs and no MACs.
         "no_macs" => Recipe {
             macs: [Mac(u64::MAX); 2],
+            ..fs_old()
+        },
+        "all_tags" => Recipe {
+            vsd_vendor_id: Some(0x119F),
+            min_fit_version: Some([1, 2, 3, 4]),
+            hw_access_key: Some(7),
+            config_area: Some((2, 1, Some(2))),
             ..fs_old()
         },
         "no_mic" => Recipe {

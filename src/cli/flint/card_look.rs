@@ -41,7 +41,8 @@ pub(super) fn query(card: &mut OnCard<'_>, full: bool, only_version: bool) -> En
     Ok(())
 }
 
-fn without_rom(image: &Image, show: QueryText) -> String {
+/// The text of a query that did not look at the ROM.
+pub(super) fn without_rom(image: &Image, show: QueryText) -> String {
     let image = Image {
         rom: None,
         ..image.clone()

@@ -10,6 +10,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// `sg` with nothing but `-uid`, which flint notices when it has looked at the image.
+pub(super) const UID: &str = "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n";
+
 /// `sg`.
 pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
     const FAILS: &str = "-E- Cannot set GUIDs: ";
@@ -17,17 +20,20 @@ pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
         Ok(image) => image,
         Err(why) => return file.fail(&format!("{FAILS}{why}\n")),
     };
-    let current = Ids::of(&old);
-    let waits = old.guids.as_ref().is_some_and(|g| g.blank);
-    if !waits {
-        let table = card_ids::table(wanted.or(current), Some(current));
-        // The words of the card's table, of an image.
-        file.talk
-            .say(&table.replacen("on the device:", "on the image:", 1));
-        file.ask()?;
+    if wanted.is_empty() {
+        return file.fail(UID);
     }
+    let current = Ids::of(&old);
+    let table = card_ids::table(wanted.or(current), Some(current));
+    // The words of the card's table, of an image.
+    file.talk
+        .say(&table.replacen("on the device:", "on the image:", 1));
+    file.ask()?;
     if let Some(why) = wanted.macs.and_then(|macs| card_ids::bad_mac(macs, true)) {
         return file.fail(&format!("{FAILS}{why}\n"));
+    }
+    if old.guids.as_ref().is_some_and(|g| g.blank) {
+        return file.fail(&format!("{FAILS}Image file is not supported.\n"));
     }
     let new = wanted.or(current);
     change(file, &old, FAILS, |contents| {

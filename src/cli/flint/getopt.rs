@@ -198,8 +198,14 @@ pub(super) fn without_command(words: &[String]) -> Option<NoCommand<'_>> {
     });
     let takes = match known {
         _ if name.is_empty() => Some(1),
-        Some(Flag { name: "flash_params", .. }) => Some(1),
-        Some(Flag { values: Values::Exactly(n), .. }) => Some(*n),
+        Some(Flag {
+            name: "flash_params",
+            ..
+        }) => Some(1),
+        Some(Flag {
+            values: Values::Exactly(n),
+            ..
+        }) => Some(*n),
         Some(_) => Some(1),
         None => None,
     };
@@ -264,38 +270,69 @@ pub(super) fn read(words: &[String]) -> Vec<Found<'_>> {
             found.extend(rest.map(|w| Found::Word(w)));
             break;
         }
-        let Some(name) = word.strip_prefix('-').filter(|n| !n.is_empty()) else {
+        if word.len() < 2 || !word.starts_with('-') {
             found.push(Found::Word(word));
             continue;
-        };
-        let mut chars = name.chars();
-        let single = chars.next().filter(|_| chars.next().is_none());
-        let is_short = single.is_some_and(|c| short(c).is_some());
-        let before = found.len();
-        if is_short {
-            cluster(name, &mut rest, &mut found);
-        } else if let Some(one) = long(word, &mut rest) {
-            found.push(one);
-        } else if word.starts_with("--") || !name.starts_with(|c| short(c).is_some()) {
-            found.push(Found::Bad(format!("unrecognized option `{word}'")));
-        } else {
-            cluster(name, &mut rest, &mut found);
         }
-        if matches!(found.get(before..).and_then(<[_]>::last), Some(Found::Bad(_))) {
+        one_word(word, &mut rest, &mut found);
+        if let Some(Found::Bad(_)) = found.last() {
             break;
         }
     }
     found
 }
 
+/// `-name`, `--name`, `-y`, `-iFILE`; and `-sy`, where what stands behind the first letter may be the
+/// beginning of a long name again.
+fn one_word<'a>(
+    word: &'a str,
+    more: &mut std::slice::Iter<'a, String>,
+    found: &mut Vec<Found<'a>>,
+) {
+    let two = word.strip_prefix("--");
+    let Some(mut rest) = two.or_else(|| word.strip_prefix('-')) else {
+        return;
+    };
+    loop {
+        let letter = rest.chars().next();
+        let flag = letter.and_then(short);
+        if (two.is_some() || word.len() > 2 || flag.is_none())
+            && let Some(one) = long(word, rest, more)
+        {
+            found.push(one);
+            return;
+        }
+        let (Some(flag), Some(letter), None) = (flag, letter, two) else {
+            found.push(Found::Bad(format!("unrecognized option `{word}'")));
+            return;
+        };
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+        if flag.valued {
+            let value = Some(rest).filter(|v| !v.is_empty());
+            found.push(match value.or_else(|| more.next().map(String::as_str)) {
+                Some(value) => flag.found(value),
+                None => Found::Bad(format!("option requires an argument -- {letter}")),
+            });
+            return;
+        }
+        found.push(flag.found(""));
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
 fn short(c: char) -> Option<&'static Flag> {
     FLAGS.iter().find(|f| f.short == Some(c))
 }
 
-/// `-name`, `--name`, `-name=value`, or an abbreviation that fits one name only.
-fn long<'a>(word: &'a str, rest: &mut std::slice::Iter<'a, String>) -> Option<Found<'a>> {
+/// `name`, `name=value`, or an abbreviation that fits one name only.
+fn long<'a>(
+    word: &str,
+    body: &'a str,
+    rest: &mut std::slice::Iter<'a, String>,
+) -> Option<Found<'a>> {
     let dashes = if word.starts_with("--") { "--" } else { "-" };
-    let body = word.strip_prefix(dashes)?;
     let (name, given) = match body.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (body, None),
@@ -325,28 +362,4 @@ fn long<'a>(word: &'a str, rest: &mut std::slice::Iter<'a, String>) -> Option<Fo
             None => Found::Bad(format!("option `{word}' requires an argument")),
         },
     })
-}
-
-/// `-ys`, `-iFILE`, `-i FILE`.
-fn cluster<'a>(
-    name: &'a str,
-    rest: &mut std::slice::Iter<'a, String>,
-    found: &mut Vec<Found<'a>>,
-) {
-    for (at, c) in name.char_indices() {
-        let Some(flag) = short(c) else {
-            found.push(Found::Bad(format!("invalid option -- {c}")));
-            return;
-        };
-        if !flag.valued {
-            found.push(flag.found(""));
-            continue;
-        }
-        let glued = name.get(at + c.len_utf8()..).filter(|v| !v.is_empty());
-        found.push(match glued.or_else(|| rest.next().map(String::as_str)) {
-            Some(value) => flag.found(value),
-            None => Found::Bad(format!("option requires an argument -- {c}")),
-        });
-        return;
-    }
 }

@@ -27,6 +27,9 @@ pub(super) struct Line {
     pub(super) only_version: bool,
     pub(super) allow_rom_change: bool,
     pub(super) given: Given,
+    pub(super) cable: Cable,
+    pub(super) ignore_dev_data: bool,
+    pub(super) use_dev_rom: bool,
     pub(super) cache_override: bool,
     pub(super) use_fw: bool,
     pub(super) log: Option<PathBuf>,
@@ -67,6 +70,15 @@ pub(super) struct Given {
     pub(super) mac: bool,
     pub(super) macs: bool,
     pub(super) uid: bool,
+}
+
+/// Flags for the cables of later generations; `burn` minds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cable {
+    /// Which ones.
+    pub(super) place: bool,
+    /// What is to be done with them.
+    pub(super) way: bool,
 }
 
 /// Understand a command line.
@@ -209,14 +221,20 @@ fn set(line: &mut Line, name: &'static str, value: &str) -> Result<(), Wrong> {
         "blank_guids" => line.burn.blank_guids = true,
         "vsd" => line.burn.vsd = Some(value.to_owned()),
         "guid" | "guids" | "mac" | "macs" | "uid" => return numbers(line, name, value),
-        "no_devid_check" | "ignore_crc_check" | "linkx" | "cc" => line.refused.push(name),
+        "ignore_dev_data" => line.ignore_dev_data = true,
+        "use_dev_rom" => line.use_dev_rom = true,
+        "no_devid_check" | "ignore_crc_check" | "linkx" | "cc" | "ir" => line.refused.push(name),
+        "activate" | "download_transfer" => line.cable.way = true,
         // What follows is without meaning for these cards, or what we do anyway (`-no_flash_verify`:
         // every byte is read back all the same); flint looks at some of the values.
         "banks" | "activate_delay_sec" => match whole(value) {
             None => return Err(bad()),
             Some(seconds) if name == "activate_delay_sec" && !(0..=255).contains(&seconds) => {
-                return Err(out_of_range("Activation_delay_sec should be between 0 and 255."));
+                return Err(out_of_range(
+                    "Activation_delay_sec should be between 0 and 255.",
+                ));
             }
+            Some(seconds) if name == "activate_delay_sec" => line.cable.way |= seconds != 1,
             Some(_) => {}
         },
         "flash_params" => {
@@ -228,11 +246,13 @@ fn set(line: &mut Line, name: &'static str, value: &str) -> Result<(), Wrong> {
         }
         "downstream_device_id_start_index" => {
             whole(value).filter(|n| *n >= 0).ok_or_else(bad)?;
+            line.cable.place = true;
         }
         "num_of_downstream_devices" => {
             if !(1..=255).contains(&whole(value).ok_or_else(bad)?) {
                 return Err(out_of_range("Cable size should be between 1 and 255."));
             }
+            line.cable.place = true;
         }
         "cert_chain_index" => {
             if !(0..=7).contains(&whole(value).ok_or_else(bad)?) {
@@ -312,8 +332,7 @@ fn number(text: &str) -> Result<u64, &'static str> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err("");
     }
-    let number =
-        u64::from_str_radix(digits, 16).map_err(|_| "Numerical result out of range")?;
+    let number = u64::from_str_radix(digits, 16).map_err(|_| "Numerical result out of range")?;
     Ok(if negative {
         number.wrapping_neg()
     } else {
