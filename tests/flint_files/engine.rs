@@ -89,7 +89,7 @@ fn bytes(name: &str) -> Option<Vec<u8>> {
             bytes[middle] ^= 1;
             bytes
         }
-        "cut.bin" => new()[..new().len() / 2 & !3].to_vec(),
+        "cut.bin" => new()[..(new().len() / 2) & !3].to_vec(),
         "tail.bin" => [new(), vec![0x55; 64]].concat(),
         "shifted.bin" => [vec![0xFF; 0x1_0000], new()].concat(),
         "junk.bin" => b"junk".repeat(100),

@@ -28,6 +28,9 @@ pub(super) fn complaint(command: Command, line: &Line) -> Option<String> {
         }
         (Command::SetGuids, _) => set_guids(line),
         (Command::Burn, _) => burn(line),
+        (Command::BinaryCompare, _) if line.count != if line.silent { 3 } else { 2 } => Some(
+            "The binary comparison command doesn't accept any flags, except device, image and silent mode.\n".into(),
+        ),
         (Command::SetVsd, _) if line.burn.vsd.is_none() => {
             Some("-E- For sv command, Please specify \"-vsd\".\n".into())
         }

@@ -193,7 +193,7 @@ pub(super) fn checksum(card: &mut OnCard<'_>) -> Ended {
 
 /// `rb ADDR SIZE [FILE]`: raw bytes, as words on the screen or into a file.
 pub(super) fn read_block(card: &mut OnCard<'_>, at: u32, len: u32, out: Option<&Path>) -> Ended {
-    if at % 4 != 0 {
+    if !at.is_multiple_of(4) {
         return card.fail("-E- Failed to read image. Address should be 4-bytes aligned.\n");
     }
     let bytes = match job::flash_bytes(card.device, at, len) {

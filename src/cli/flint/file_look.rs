@@ -89,7 +89,6 @@ fn part(file: &OnFile<'_>, image: &Image, from: ImageOffset, len: u32) -> Vec<u8
     image
         .map
         .runs(from, len)
-        .into_iter()
         .filter_map(|(at, run)| {
             let at = at.0 as usize;
             file.bytes.get(at..at + run as usize)
@@ -224,7 +223,7 @@ pub(super) fn checksum(file: &mut OnFile<'_>) -> Ended {
 
 /// `rb ADDR SIZE [FILE]`.
 pub(super) fn read_block(file: &mut OnFile<'_>, at: u32, len: u32, out: Option<&Path>) -> Ended {
-    if at % 4 != 0 {
+    if !at.is_multiple_of(4) {
         return file.fail("-E- Failed to read image. Address should be 4-bytes aligned.\n");
     }
     let from = at as usize;
@@ -260,7 +259,7 @@ pub(super) fn read_word(path: &Path, at: u32, talk: &mut dyn Talk) -> Ended {
         Ok(bytes) => bytes,
         Err(why) => return fail(format!("-E- Failed to open Image: {why}\n")),
     };
-    if at % 4 != 0 {
+    if !at.is_multiple_of(4) {
         return fail("-E- Flash read failed. Address should be 4-bytes aligned.\n".into());
     }
     let found = bytes.get(at as usize..).and_then(|rest| words(rest).next());
@@ -321,6 +320,16 @@ pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
     };
     // Both values begin at the same column.
     const COLUMN: usize = 31;
+    let new = Rom::parse(&bytes);
+    let device = image.info.as_ref().and_then(|info| info.device_id);
+    if let (Some(device), Some(other)) = (device, new.device_id())
+        && device != other
+    {
+        file.talk.say(&format!(
+            "-W- Image file ROM: FW is for device {device}, but Exp-ROM is for device {other}\n"
+        ));
+        file.ask()?;
+    }
     let old = image
         .rom
         .as_ref()
@@ -328,6 +337,6 @@ pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
     file.fail(&format!(
         "\n    Current ROM info on flash: {old}\n    New ROM info:              {}\n\n-I- Preparing to burn ROM \
          ...\n{FAILS}Burn ROM not supported for FS2 image.\n",
-        flint_text::rom(&Rom::parse(&bytes), COLUMN)
+        flint_text::rom(&new, COLUMN)
     ))
 }

@@ -26,6 +26,8 @@ pub(super) struct Line {
     pub(super) clear_semaphore: bool,
     pub(super) only_version: bool,
     pub(super) allow_rom_change: bool,
+    /// How many flags there are, as flint counts them: `-qq` is two.
+    pub(super) count: usize,
     pub(super) given: Given,
     pub(super) cable: Cable,
     pub(super) ignore_dev_data: bool,
@@ -135,6 +137,7 @@ fn read(words: &[String], line: &mut Line) -> Result<(), Wrong> {
                 count(values, value)
                     .and_then(|()| set(line, name, value))
                     .map_err(|wrong| wrong.of_flag(name))?;
+                line.count += if name == "qq" { 2 } else { 1 };
             }
             Found::Word(word) => {
                 stray.push_str(word);
@@ -255,7 +258,8 @@ fn set(line: &mut Line, name: &'static str, value: &str) -> Result<(), Wrong> {
             line.cable.place = true;
         }
         "cert_chain_index" => {
-            if !(0..=7).contains(&whole(value).ok_or_else(bad)?) {
+            let index = whole(value).ok_or_else(bad)?;
+            if !(0..=7).contains(&index) {
                 return Err(out_of_range(
                     "certificate chain index should be between 0 and 7.",
                 ));

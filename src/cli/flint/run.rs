@@ -6,7 +6,7 @@ use super::card::{Ended, FAILED, OnCard, Talk, card_text, hw_text};
 use super::card_look as look;
 use super::commands::{Command, Needs, Row};
 use super::console::Console;
-use super::file::OnFile;
+use super::file::{OnFile, bytes_of};
 use super::options::Line;
 use super::{
     card_burn, card_change, card_copy, card_unlock, commands, file_change, file_look, refuse,
@@ -160,6 +160,16 @@ fn open(name: &str, place: &mut Place<'_>) -> Result<Device, job::JobError> {
 fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
     let image = line.image.as_deref().unwrap_or(Path::new(""));
     let out = line.args.first().map(Path::new);
+    // flint complains of the file first; and no card is borrowed for a file that is not there.
+    if row.needs == Needs::Both
+        && let Err(why) = bytes_of(image)
+    {
+        place.console.say(&format!(
+            "-E- Cannot open Image: {}. {why}\n",
+            image.display()
+        ));
+        return Err(FAILED);
+    }
     let mut device = match open(name, place) {
         Ok(device) => device,
         Err(error) => {
