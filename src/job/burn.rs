@@ -3,7 +3,7 @@
 use super::run::{Work, look, run};
 use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
-use crate::plan::{BurnOptions, PlanReport, plan_burn};
+use crate::plan::{BurnOptions, IdentityChange, PlanReport, plan_burn, plan_burn_as};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -63,12 +63,28 @@ pub fn burn(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
+    let same = IdentityChange::default();
+    burn_as(device, image, request, &same, confirm, events)
+}
+
+/// [`burn`], with parts of the identity spelled out anew.
+///
+/// # Errors
+/// As [`burn`].
+pub fn burn_as(
+    device: &mut Device,
+    image: &ImageFile,
+    request: &BurnRequest,
+    change: &IdentityChange,
+    confirm: Confirm<'_>,
+    events: &mut dyn Events,
+) -> Result<WriteOutcome, JobError> {
     let work = Work {
         job: WriteJob::Burn,
         backup_dir: &request.backup_dir,
         activate: request.activate,
     };
     run(device, &work, confirm, events, &mut |card| {
-        plan_burn(card, &image.contents, image.len, &request.options)
+        plan_burn_as(card, &image.contents, image.len, &request.options, change)
     })
 }

@@ -16,6 +16,7 @@ mod device;
 mod doctor;
 mod error;
 mod file;
+mod first;
 mod flash;
 mod host;
 mod identity;
@@ -36,12 +37,16 @@ mod verify;
 pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, Ended};
-pub use burn::{BurnRequest, Planned, burn, plan};
+pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, is_sim, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::{ExitClass, JobError};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
+pub use first::{
+    FirstBytes, FirstDepth, FirstError, FirstImage, checksum_of, first_bytes, first_image, first_section,
+    flash_bytes,
+};
 pub use flash::{FlashInfo, flash_info, flash_read};
 pub use host::{HostReport, host_restore, host_status};
 pub use identity::{

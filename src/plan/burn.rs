@@ -34,6 +34,18 @@ pub fn plan_burn(
     file_len: u64,
     options: &BurnOptions,
 ) -> Plan {
+    plan_burn_as(card, image, file_len, options, &IdentityChange::default())
+}
+
+/// The same, with parts of the identity spelled out anew.
+#[must_use]
+pub fn plan_burn_as(
+    card: &CardSnapshot,
+    image: &Contents,
+    file_len: u64,
+    options: &BurnOptions,
+    change: &IdentityChange,
+) -> Plan {
     decide(
         card,
         &Wish {
@@ -42,7 +54,7 @@ pub fn plan_burn(
                 file_len,
             },
             options,
-            change: IdentityChange::default(),
+            change: change.clone(),
             rom: None,
         },
     )

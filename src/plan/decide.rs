@@ -3,7 +3,7 @@
 
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
-use super::identity::{fits as identity_fits, macs_are_derived, readable, usable};
+use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
 use super::rules::RomWish;
 use super::snapshot::version_of;
 use super::spot::{Spot, is, other_start, target};
@@ -85,7 +85,8 @@ fn identity(
         checks.add_if(CheckId::Identity, None);
         return None;
     };
-    let (verdict, identity) = match readable(found) {
+    let old = readable(found).or_else(|why| waiting(found, change).ok_or(why));
+    let (verdict, identity) = match old {
         Err(why) => (Err(why), None),
         Ok(old) => {
             let new = change.apply(&old);

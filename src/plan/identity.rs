@@ -96,6 +96,24 @@ pub(super) fn readable(found: &Found) -> Result<Identity, String> {
     Ok(identity)
 }
 
+/// A card that waits for its identity (its GUID section is written blank, fs2-image §6.2) and is
+/// given one: what is not spelled out stays blank.
+pub(super) fn waiting(found: &Found, change: &IdentityChange) -> Option<Identity> {
+    let image = found.image()?;
+    let blank = image.guids.as_ref().is_some_and(|g| g.blank && g.type_ok);
+    let given = change.guids.is_some() || change.macs.is_some();
+    if !blank || !given || !image.info_crc_ok {
+        return None;
+    }
+    let vsd = image.info.as_ref()?.vsd_raw.as_deref().unwrap_or_default();
+    let used = vsd.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    Some(Identity {
+        guids: [Guid(u64::MAX); 4],
+        macs: [Mac(u64::MAX); 2],
+        vsd: vsd.get(..used).unwrap_or_default().to_vec(),
+    })
+}
+
 /// The new image has room for it.
 pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
     let entries = image.guids.as_ref().map_or(0, |g| g.entries);

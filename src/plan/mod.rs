@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootView, would_boot};
-pub use burn::{BurnOptions, RomChoice, plan_burn};
+pub use burn::{BurnOptions, RomChoice, plan_burn, plan_burn_as};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
 pub use found::{Found, Health, health};

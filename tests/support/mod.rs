@@ -15,6 +15,7 @@ pub mod bench;
 pub mod damage;
 pub mod flint;
 pub mod flint_text;
+pub mod mst;
 pub mod ours;
 
 pub mod roms;

@@ -1,0 +1,168 @@
+//! flint's commands on a card: what they have at hand and how they fail.
+//!
+//! Text, order and exit codes were measured with mstflint 4.21 on the simulated card (the bench of
+//! `tests/flint_card.rs`). Underneath are the jobs of every other command: a backup before the first
+//! erase, verification before anything becomes bootable. What flint does and the promises forbid is
+//! refused in one line; `differences.md` lists it.
+
+use crate::card::CardError;
+use crate::flash::FlashError;
+use crate::job::{self, Device, FirstDepth, FirstError, FirstImage, JobError};
+use crate::plan::CheckId;
+use std::path::PathBuf;
+
+/// flint's exit code for everything that fails.
+pub(super) const FAILED: u8 = 1;
+
+/// Where text goes and answers come from.
+pub(super) trait Talk {
+    /// flint's text, on stdout.
+    fn say(&mut self, text: &str);
+    /// Ask flint's question; prints what flint prints of the answer.
+    fn ask(&mut self, what: &str) -> bool;
+    /// A line of our own, on stderr.
+    fn remark(&self, text: &str);
+    /// SIGINT or SIGTERM came.
+    fn stop_wanted(&self) -> bool;
+}
+
+/// The usual question.
+pub(super) const CONTINUE: &str = "Do you want to continue";
+
+/// What a command on a card has at hand.
+pub(super) struct OnCard<'a> {
+    /// The card.
+    pub(super) device: &'a mut Device,
+    /// As the user named it.
+    pub(super) name: &'a str,
+    /// The streams.
+    pub(super) talk: &'a mut dyn Talk,
+    /// Directory in which backups are made.
+    pub(super) backup_dir: PathBuf,
+    /// `-qq`: no look at the ROM.
+    pub(super) quick: bool,
+    /// `-s`.
+    pub(super) silent: bool,
+}
+
+/// A command's end: `Err` has flint's exit code, its text is printed already.
+pub(super) type Ended = Result<(), u8>;
+
+impl OnCard<'_> {
+    /// Print and fail.
+    pub(super) fn fail<T>(&mut self, text: &str) -> Result<T, u8> {
+        self.talk.say(text);
+        Err(FAILED)
+    }
+
+    /// Ask, and fail on a no.
+    pub(super) fn ask(&mut self) -> Ended {
+        if self.talk.ask(CONTINUE) {
+            Ok(())
+        } else {
+            Err(FAILED)
+        }
+    }
+
+    /// The lowest image.
+    pub(super) fn first(&mut self, depth: FirstDepth) -> Result<FirstImage, u8> {
+        job::first_image(self.device, depth).or_else(|error| self.broken(&error))
+    }
+
+    /// What flint's query of the card gives: the image, or the text it fails with.
+    pub(super) fn queried(&mut self) -> Result<(FirstImage, Option<String>), u8> {
+        let depth = if self.quick {
+            FirstDepth::Chain
+        } else {
+            FirstDepth::Query
+        };
+        let first = self.first(depth)?;
+        let error = query_error(&first);
+        Ok((first, error))
+    }
+
+    /// The card itself failed.
+    pub(super) fn broken<T>(&mut self, error: &JobError) -> Result<T, u8> {
+        let text = card_text(error, self.name);
+        self.fail(&text)
+    }
+}
+
+/// The text flint's query of a card fails with.
+pub(super) fn query_error(first: &FirstImage) -> Option<String> {
+    match &first.image {
+        Err(FirstError { text, .. }) => Some(text.clone()),
+        Ok(image) => image.flint.query_error().map(str::to_owned),
+    }
+}
+
+/// What flint says of a card that cannot be worked with.
+pub(super) fn card_text(error: &JobError, name: &str) -> String {
+    match error {
+        JobError::Card(CardError::Locked)
+        | JobError::Flash(FlashError::Card(CardError::Locked)) => {
+            format!("-E- Cannot open Device: {name}. {}", locked(name))
+        }
+        JobError::Card(CardError::SemaphoreHeld { .. })
+        | JobError::Flash(FlashError::Card(CardError::SemaphoreHeld { .. })) => format!(
+            "-E- Can not obtain Flash semaphore-E- Cannot open Device: {name}. Can not obtain Flash \
+             semaphore. You can run \"flint -clear_semaphore -d <device>\" to force semaphore unlock. \
+             See help for details.\n"
+        ),
+        other => format!("-E- Cannot open Device: {name}. {}\n", one_line(other)),
+    }
+}
+
+/// flint's text for a card of a secure host.
+fn locked(name: &str) -> String {
+    format!(
+        "HW access is disabled on the device. \n-E- Run \"flint -d {name} hw_access enable [key]\" in \
+         order to enable HW access.\n"
+    )
+}
+
+/// flint's text when `hw query` cannot open the card.
+pub(super) fn hw_text(error: &JobError, name: &str) -> String {
+    match error {
+        JobError::Card(CardError::Locked) => format!("-E- Failed to open Device: {}", locked(name)),
+        other => card_text(other, name),
+    }
+}
+
+/// An error and its causes on one line; a refusal with what it refuses, and our way.
+pub(super) fn one_line(error: &JobError) -> String {
+    let mut text = match error {
+        JobError::Refused { report } => {
+            let refusing = report.checks.iter().filter(|c| !c.ok && !c.skipped);
+            let list: Vec<&str> = refusing.map(|c| c.detail.as_str()).collect();
+            list.join("; ")
+        }
+        other => crate::cli::failure::causes(other)
+            .into_iter()
+            .fold(other.to_string(), |text, cause| format!("{text}: {cause}")),
+    };
+    if let Some(way) = way_of(error) {
+        text = format!("{text}; {way}");
+    }
+    text.replace('\n', " ")
+}
+
+/// What to type instead.
+fn way_of(error: &JobError) -> Option<&'static str> {
+    let refused = error.refused_by();
+    let first = refused.first()?;
+    Some(match first {
+        CheckId::Layout => {
+            "the layout of a card is not changed: burn an image of the card's own layout"
+        }
+        CheckId::FlashSize => "burn an image whose ini names this flash size",
+        CheckId::Protection => "see `cx3flash flash info`",
+        CheckId::RomDevice => "burn with a ROM for this device",
+        CheckId::Psid => "spell the change out: `cx3flash burn --change-psid FROM:TO`",
+        CheckId::Identity => {
+            "give the identity: -guid and -mac, or `cx3flash recover --identity FILE`"
+        }
+        CheckId::IdentityFits => "burn an image that has room for it",
+        _ => "`cx3flash plan` lists every check",
+    })
+}

@@ -1,0 +1,110 @@
+//! Rules of flint about an image and a card, with its texts (fs2-image §10.2, §10.3). Pure. Where
+//! they pass, the rules of our plan still judge.
+
+use crate::card::Chip;
+use crate::image::{Image, Layout};
+use crate::plan::NvGeometry;
+
+/// Device id of the firmware and of a ROM beside it that is for another one.
+pub(super) fn rom_mismatch(image: &Image) -> Option<(u16, u16)> {
+    let fw = image.info.as_ref()?.device_id?;
+    let rom = image.rom.as_ref()?;
+    let other = rom
+        .blocks
+        .iter()
+        .find(|b| b.device_id != 0 && b.device_id != fw)?;
+    Some((fw, other.device_id))
+}
+
+/// PSID, when there is one.
+pub(super) fn psid_of(image: &Image) -> Option<String> {
+    let psid = image.info.as_ref()?.psid.clone()?;
+    Some(psid).filter(|p| !p.is_empty())
+}
+
+/// Config pad.
+pub(super) fn pad(image: &Image) -> u32 {
+    image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0)
+}
+
+/// Step 15.
+pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
+    let info = image.info.as_ref();
+    if let Some(list) = info.and_then(|i| i.supported_hw.as_ref()) {
+        if list.contains(&(chip.hw_id, chip.revision)) {
+            return None;
+        }
+        let names: Vec<String> = list
+            .iter()
+            .map(|(hw_id, revision)| {
+                Chip {
+                    hw_id: *hw_id,
+                    revision: *revision,
+                }
+                .name()
+            })
+            .collect();
+        return Some(format!(
+            "Device/Image mismatch: FW image file cannot be programmed to device {}, it is intended for: {} only",
+            chip.name(),
+            names.join(", ")
+        ));
+    }
+    let (wanted, image_name) = match info.and_then(|i| i.device_id)? {
+        4103 => (0x1F7, "ConnectX-3Pro"),
+        4099..=4102 | 4104..=4112 => (0x1F5, "ConnectX-3"),
+        _ => return None,
+    };
+    let card_name = if chip.hw_id == 0x1F7 {
+        "ConnectX-3Pro"
+    } else {
+        "ConnectX-3"
+    };
+    (wanted != chip.hw_id).then(|| {
+        format!(
+            "Device/Image mismatch: Trying to burn a \"{image_name}\" image on a \"{card_name}\" device."
+        )
+    })
+}
+
+/// Step 16: an image without a PSID.
+pub(super) fn no_psid(old: Option<&Image>, image: &Image, allowed: bool) -> Option<String> {
+    let from = psid_of(old?)?;
+    (psid_of(image).is_none() && !allowed)
+        .then(|| format!("Image PSID is , it cannot be burnt into current device (PSID: {from})"))
+}
+
+/// §10.3.
+pub(super) fn chunks(old: Option<&Image>, image: &Image) -> Option<String> {
+    let (Layout::Failsafe { chunk_log2: a }, Layout::Failsafe { chunk_log2: b }) =
+        (old?.layout, image.layout)
+    else {
+        return None;
+    };
+    let bytes = |log2: u8| 1_u32.checked_shl(log2.into()).unwrap_or(0);
+    (a != b).then(|| {
+        format!(
+            "Failsafe chunk sizes in flash ({:#x}) and in image ({:#x}) are not the same.",
+            bytes(a),
+            bytes(b)
+        )
+    })
+}
+
+/// §10.3.
+pub(super) fn size(old: Option<&Image>, image: &Image, flash: u32) -> Option<String> {
+    let infos = [image.info.as_ref(), old.and_then(|i| i.info.as_ref())];
+    let nv = NvGeometry {
+        pad: old.map_or(0, pad),
+        ..NvGeometry::of(&infos)
+    };
+    let max = nv.max_image(image.layout, flash)?;
+    let size = image.header.declared_size;
+    let (kind, of) = match image.layout {
+        Layout::Failsafe { .. } => ("failsafe", "half of total flash size"),
+        Layout::NonFailsafe => ("non-failsafe", "total flash size"),
+    };
+    (size > max).then(|| {
+        format!("Size of {kind} image ({size:#x}) is greater than max {kind} image size ({max:#x} - {of})")
+    })
+}

@@ -1,0 +1,222 @@
+//! The card as flint sees it: the image at the lowest signature, and only that one, whichever runs
+//! (fs2-image §1.3). For the command line that speaks flint's language; our own commands look at
+//! every image.
+
+use super::session::Facts;
+use super::{CardReport, Device, JobError};
+use crate::flash::FlashError;
+use crate::image::{
+    Contents, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, RunningCrc, Scan,
+    SectionKind, Source, SourceError, read, scan,
+};
+
+/// How much of the image is read and checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstDepth {
+    /// The chain, Image Info and GUIDs (`-qq`).
+    Chain,
+    /// And the ROM, whose CRC must hold: what flint's query of a card looks at (fs2-image §9.2).
+    Query,
+    /// Every CRC (`verify`).
+    Full,
+}
+
+/// What stands at the lowest signature.
+#[derive(Clone, Debug)]
+pub struct FirstImage {
+    /// The card.
+    pub card: CardReport,
+    /// Every signature.
+    pub scan: Scan,
+    /// The image as read.
+    pub image: Result<Image, FirstError>,
+}
+
+/// Why there is no image to speak of, in flint's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstError {
+    /// flint's text.
+    pub text: String,
+    /// The failsafe word is what is wrong; flint says so once more, before.
+    pub failsafe_word: bool,
+}
+
+/// The first image's bytes, in one piece.
+#[derive(Clone, Debug)]
+pub struct FirstBytes {
+    /// Where the signature is.
+    pub start: FlashAddr,
+    /// From offset 0 to the end of the chain.
+    pub bytes: Vec<u8>,
+}
+
+/// Look at the first image.
+///
+/// # Errors
+/// When the card or its flash cannot be read. What is wrong with the image is in the answer.
+pub fn first_image(device: &mut Device, depth: FirstDepth) -> Result<FirstImage, JobError> {
+    let facts = Facts::of(device)?;
+    let locked = &mut device.lock()?;
+    let card = facts.report(locked);
+    let flash = &mut locked.source();
+    let scan = scan(flash)?;
+    let image = look(flash, &scan, depth)?;
+    Ok(FirstImage { card, scan, image })
+}
+
+/// Read the first image from end to end, without a look at its CRCs (flint's `ri`).
+///
+/// # Errors
+/// When the card or its flash cannot be read; the inner error is flint's.
+pub fn first_bytes(device: &mut Device) -> Result<Result<FirstBytes, FirstError>, JobError> {
+    let locked = &mut device.lock()?;
+    let flash = &mut locked.source();
+    let scan = scan(flash)?;
+    let image = match look(flash, &scan, FirstDepth::Chain)? {
+        Ok(image) => image,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(text) = image.flint.query_error() {
+        return Ok(Err(FirstError::of(text)));
+    }
+    let bytes = part(flash, &image, ImageOffset(0), image.len)?;
+    Ok(Ok(FirstBytes {
+        start: image.start,
+        bytes,
+    }))
+}
+
+/// Body of the last section of this kind in the first image; `None` when it has none. Its CRC is
+/// checked for a ROM only, as flint does on a card.
+///
+/// # Errors
+/// As [`first_bytes`].
+pub fn first_section(
+    device: &mut Device,
+    kind: SectionKind,
+) -> Result<Result<Option<Vec<u8>>, FirstError>, JobError> {
+    let locked = &mut device.lock()?;
+    let flash = &mut locked.source();
+    let scan = scan(flash)?;
+    let depth = if kind == SectionKind::Rom {
+        FirstDepth::Query
+    } else {
+        FirstDepth::Chain
+    };
+    let image = match look(flash, &scan, depth)? {
+        Ok(image) => image,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(text) = image.flint.query_error() {
+        return Ok(Err(FirstError::of(text)));
+    }
+    // The first ROM counts, and the last of everything else (fs2-image §7, §8.1).
+    let mut all = image.sections.iter().filter(|s| s.kind == kind);
+    let section = if kind == SectionKind::Rom {
+        all.next()
+    } else {
+        all.next_back()
+    };
+    match section {
+        Some(s) => Ok(Ok(Some(part(flash, &image, s.body_at, s.body_len)?))),
+        None => Ok(Ok(None)),
+    }
+}
+
+/// Raw bytes of the chip.
+///
+/// # Errors
+/// When the range is outside of the chip or the card cannot be read.
+pub fn flash_bytes(device: &mut Device, from: u32, len: u32) -> Result<Vec<u8>, JobError> {
+    let mut locked = device.lock()?;
+    let size = locked.part().geometry.size;
+    if from.checked_add(len).is_none_or(|end| end > size) {
+        return Err(FlashError::Outside {
+            at: from,
+            len: u64::from(len),
+            size,
+        }
+        .into());
+    }
+    let mut bytes = vec![0; len as usize];
+    locked.source().read_at(FlashAddr(from), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// flint's `checksum` of these bytes of an image, its chain walked already.
+///
+/// # Errors
+/// When they are no image.
+pub fn checksum_of(bytes: &[u8]) -> Result<String, ImageError> {
+    Contents::from_file(bytes).map(|c| c.checksum())
+}
+
+impl FirstError {
+    fn of(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            failsafe_word: false,
+        }
+    }
+}
+
+fn look(
+    flash: &mut dyn Source,
+    scan: &Scan,
+    depth: FirstDepth,
+) -> Result<Result<Image, FirstError>, JobError> {
+    let start = match (scan.flint_error(), scan.magics.first()) {
+        (None, Some(start)) => *start,
+        (Some(text), _) => return Ok(Err(FirstError::of(&text))),
+        (None, None) => return Ok(Err(FirstError::of("No valid image found"))),
+    };
+    let reading = match depth {
+        FirstDepth::Full => Depth::Full,
+        FirstDepth::Chain | FirstDepth::Query => Depth::Quick,
+    };
+    let image = match read(flash, start, Form::Striped, reading) {
+        Ok(image) => image,
+        // The card failed: that is no answer about the image.
+        Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
+        Err(error) => {
+            let text = error.flint_text().map_or(error.to_string(), str::to_owned);
+            return Ok(Err(FirstError {
+                text,
+                failsafe_word: matches!(error, ImageError::FailsafeWord(_)),
+            }));
+        }
+    };
+    if depth == FirstDepth::Query && !rom_is_whole(flash, &image)? {
+        return Ok(Err(FirstError::of("Bad CRC.")));
+    }
+    Ok(Ok(image))
+}
+
+/// The CRC of the first ROM holds, or there is no ROM.
+fn rom_is_whole(flash: &mut dyn Source, image: &Image) -> Result<bool, JobError> {
+    let Some(rom) = image.sections.iter().find(|s| s.kind == SectionKind::Rom) else {
+        return Ok(true);
+    };
+    let whole = part(flash, image, rom.at, rom.len)?;
+    let (covered, stored) = whole.split_at(whole.len().saturating_sub(4));
+    let mut crc = RunningCrc::default();
+    crc.update(covered);
+    Ok(stored == u32::from(crc.finish()).to_be_bytes())
+}
+
+/// A range of the image, read through its address map.
+fn part(
+    flash: &mut dyn Source,
+    image: &Image,
+    from: ImageOffset,
+    len: u32,
+) -> Result<Vec<u8>, JobError> {
+    let mut bytes = vec![0; len as usize];
+    let mut rest = bytes.as_mut_slice();
+    for (at, run) in image.map.runs(from, len) {
+        let (piece, after) = rest.split_at_mut((run as usize).min(rest.len()));
+        flash.read_at(at, piece)?;
+        rest = after;
+    }
+    Ok(bytes)
+}
