@@ -12,6 +12,7 @@ mod registers;
 mod semaphore;
 mod session;
 mod space;
+mod tools;
 
 pub use chip::{Chip, RunningVersion};
 pub use clock::{Clock, WallClock};
@@ -20,3 +21,4 @@ pub use registers::{CrOffset, Reg};
 pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;
 pub use space::{CrError, CrSpace};
+pub use tools::{Tools, ToolsError};
