@@ -8,6 +8,7 @@
 mod chip;
 mod clock;
 mod error;
+pub mod nv;
 mod registers;
 mod semaphore;
 mod session;

@@ -284,7 +284,11 @@ impl Tools<'_> {
             });
         };
         let status = (control >> 24) as u8;
-        tracing::debug!(opcode = format_args!("{opcode:#05x}"), status, "tools command");
+        tracing::debug!(
+            opcode = format_args!("{opcode:#05x}"),
+            status,
+            "tools command"
+        );
         match status {
             0 => {
                 let high = self.card.read(Reg::ToolsHcr(3))?;

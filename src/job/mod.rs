@@ -44,8 +44,8 @@ pub use doctor::{DoctorOutcome, doctor};
 pub use error::{ExitClass, JobError};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use first::{
-    FirstBytes, FirstDepth, FirstError, FirstImage, checksum_of, first_bytes, first_image, first_section,
-    flash_bytes,
+    FirstBytes, FirstDepth, FirstError, FirstImage, checksum_of, first_bytes, first_image,
+    first_section, flash_bytes,
 };
 pub use flash::{FlashInfo, flash_info, flash_read};
 pub use host::{HostReport, host_restore, host_status};
