@@ -101,6 +101,8 @@ impl Abilities {
         match parameter.field.support {
             Support::Capability(n) => bit(n),
             Support::PortCapability(n) => bit(n + u32::from(parameter.port) - 1),
+            // mstconfig shows IP_VER_P2 of a one-port card, without a value; here it is no setting.
+            Support::Card(_) if parameter.port != 0 && port.is_none() => false,
             Support::Card(bits) => self.card.is_some_and(|words| bits.of(&words) == 1),
             Support::Port(bits) => port.is_some_and(|words| bits.of(words) == 1),
             Support::Answers => port.is_some(),
