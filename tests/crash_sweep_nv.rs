@@ -25,7 +25,7 @@ use std::path::Path;
 /// What every sweep sets. The first two are stored together.
 const WANTED: [(&str, u32); 5] = [
     ("NUM_OF_VFS", 3),
-    ("SRIOV_EN", 0),
+    ("SRIOV_EN", 1),
     ("BOOT_VLAN_P1", 17),
     ("CQ_TIMESTAMP", 0),
     ("WOL_MAGIC_EN_P1", 1),
@@ -117,7 +117,7 @@ fn swept(name: &str, start: &SimCard) -> Tally {
             let together = |n: &str, v: u32| found[n] == Some(v);
             assert_eq!(
                 together("NUM_OF_VFS", 3),
-                together("SRIOV_EN", 0),
+                together("SRIOV_EN", 1),
                 "op {op}: what is stored together came apart"
             );
             match set(card, &wanted()) {
