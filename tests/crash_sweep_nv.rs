@@ -143,7 +143,7 @@ fn fill(card: &SimCard, slots: u32) {
         let mut device = job::open_sim(card, "sim").unwrap();
         let mut tools = device.card.tools().unwrap();
         tools
-            .write_tlv(vlan.tlv(), &[0x2001_0001 | n % 7 << 24])
+            .write_tlv(vlan.tlv(), &[0x2001_0001 | (n % 7) << 24])
             .unwrap();
     }
 }

@@ -373,3 +373,6 @@ fn dword(bytes: &[u8]) -> u32 {
         .take(4)
         .fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use super::fields::{Bound, Fallback, Support};
 use super::{Parameter, TlvId};
 use crate::card::tools::{Tools, ToolsError};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Offsets in `QUERY_DEV_CAP`'s output. Each is the first of two dwords, and the figures are in it
 /// (the reference says bytes 0x38 and 0xc0; the program takes the low bits of the dwords there).
@@ -149,14 +150,15 @@ impl Tools<'_> {
         let mut settings = Vec::new();
         for parameter in Parameter::all().filter(|p| abilities.has(*p)) {
             let id = parameter.tlv();
-            if !known.contains_key(&id) {
-                known.insert(id, self.read_tlv(id, parameter.field.dwords)?);
-            }
-            let stored = known.get(&id).and_then(Option::as_ref);
+            let stored = match known.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.read_tlv(id, parameter.field.dwords)?),
+            };
             let default = abilities.default_of(parameter);
             settings.push(Setting {
                 parameter,
                 next_boot: stored
+                    .as_ref()
                     .map(|words| parameter.field.bits.of(words))
                     .or(default),
                 default,
