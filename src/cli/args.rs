@@ -187,6 +187,9 @@ pub struct PlanArgs {
     pub image: PathBuf,
     #[command(flatten)]
     pub options: BurnOptionArgs,
+    /// Every key in which the settings of another board differ
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// `burn`

@@ -19,6 +19,7 @@ mod flash;
 mod host;
 mod identity;
 mod list;
+mod protect;
 mod query;
 mod recover;
 mod report;
@@ -47,6 +48,7 @@ pub use identity::{
     read_identity,
 };
 pub use list::{ListEntry, ListOutcome, list};
+pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use recover::{RecoverRequest, plan_recover, recover};
 pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};

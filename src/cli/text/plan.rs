@@ -6,8 +6,17 @@ use crate::plan::{ActionReport, Change, PlanReport, Target};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The whole plan.
+/// The whole plan, of two inis that differ the first lines.
 pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
+    drawn(plan, colours, false)
+}
+
+/// The whole plan with every line there is.
+pub(in crate::cli) fn plan_full(plan: &PlanReport, colours: bool) -> String {
+    drawn(plan, colours, true)
+}
+
+fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
     let mut out = String::new();
     out.push_str("Checks\n");
     for check in &plan.checks {
@@ -30,6 +39,9 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
         for kept in &plan.kept {
             let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
         }
+    }
+    if let Some(cross) = &plan.cross_flash {
+        out.push_str(&super::crossflash::cross_flash(cross, full));
     }
     if let Some(action) = &plan.action {
         out.push_str("\nFlash\n");
