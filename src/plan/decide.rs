@@ -75,6 +75,8 @@ pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     };
     plan.cross_flash = own
         .zip(base)
+        // A PSID out of a damaged section is no PSID.
+        .filter(|(own, _)| own.image().info_crc_ok)
         .and_then(|(own, base)| crossflash::compare(own, base, wish.options))
         .map(Box::new);
     plan

@@ -31,7 +31,9 @@ fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
     if !plan.changes.is_empty() {
         out.push_str("\nChanges\n");
         for change in &plan.changes {
-            let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
+            for (label, text) in rows(change) {
+                let _ = writeln!(out, "  {label:20} {text}");
+            }
         }
     }
     if !plan.kept.is_empty() {
@@ -60,6 +62,36 @@ fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
         out.push_str("\nNothing to do: the card already holds exactly this.\n");
     }
     out
+}
+
+/// GUIDs and MACs one below the other, so that each is seen before and after.
+fn rows(change: &Change) -> Vec<(String, String)> {
+    let names: &[&str] = match change.field.as_str() {
+        "guids" => &["node_guid", "port1_guid", "port2_guid", "sys_image_guid"],
+        "macs" => &["port1_mac", "port2_mac"],
+        _ => &[],
+    };
+    let values = |side: &Option<String>| -> Vec<String> {
+        let words = side.as_deref().unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect()
+    };
+    let (from, to) = (values(&change.from), values(&change.to));
+    if names.is_empty() || from.len() != names.len() || to.len() != names.len() {
+        return vec![(change.field.clone(), from_to(change))];
+    }
+    let pairs = from.into_iter().zip(to);
+    names
+        .iter()
+        .zip(pairs)
+        .map(|(name, (from, to))| {
+            let text = if from == to {
+                format!("{from} stays")
+            } else {
+                format!("{from} -> {to}")
+            };
+            ((*name).to_owned(), text)
+        })
+        .collect()
 }
 
 fn from_to(change: &Change) -> String {
