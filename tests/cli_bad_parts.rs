@@ -59,7 +59,13 @@ fn a_rom_file_that_is_none() {
     bench.write("empty.rom", b"");
     // 55 AA and nothing behind it that makes sense.
     bench.write("short.rom", &[0x55, 0xAA, 4, 0]);
-    for name in ["notes.txt", "empty.rom", "short.rom", "nowhere.rom", "new.bin"] {
+    for name in [
+        "notes.txt",
+        "empty.rom",
+        "short.rom",
+        "nowhere.rom",
+        "new.bin",
+    ] {
         refuses(&bench, &["rom", "write", name, "--yes"], 1).says(name);
     }
     // `rom info` says the same of them, but for the image, which has a ROM.
@@ -86,8 +92,12 @@ fn a_rom_where_none_is() {
         ..Recipe::default()
     };
     bench.write("bare.bin", &build(&none).unwrap());
-    refuses(&bench, &["rom", "read", "out.rom", "--image", "bare.bin"], 1)
-        .says("no expansion ROM");
+    refuses(
+        &bench,
+        &["rom", "read", "out.rom", "--image", "bare.bin"],
+        1,
+    )
+    .says("no expansion ROM");
     refuses(&bench, &["rom", "read", "new.bin"], 1).says("new.bin");
 }
 
@@ -162,7 +172,11 @@ fn an_unknown_key() {
             .says(&format!("no key {key}; near it: {near}"));
         refuses(&bench, &["config", "show", "new.bin", "--key", key], 1).says(near);
     }
-    let far = refuses(&bench, &["config", "show", "--key", "nothing.like_it_at_all"], 1);
+    let far = refuses(
+        &bench,
+        &["config", "show", "--key", "nothing.like_it_at_all"],
+        1,
+    );
     assert!(!far.stderr.contains("near it"), "{far}");
     refuses(
         &bench,
@@ -209,7 +223,12 @@ fn protection_of_a_chip_nobody_described() {
 fn protection_is_switched_without_a_question_or_not_kept() {
     let bench = Bench::pro();
     refuses(&bench, &["flash", "protect", "--on"], 64).says("no terminal");
-    refuses(&bench, &["flash", "protect", "--on", "--top", "3", "--yes"], 4).says("1, 2, 4");
+    refuses(
+        &bench,
+        &["flash", "protect", "--on", "--top", "3", "--yes"],
+        4,
+    )
+    .says("1, 2, 4");
     bench
         .card(&["flash", "protect", "--on", "--top", "4", "--yes"])
         .exits(0)
@@ -253,7 +272,10 @@ fn another_board_is_not_shown_or_not_refused() {
     let ran = ran
         .prints("MT_1170110023 -> MT_0000000042")
         .prints("ADAPTER.PSID: MT_1170110023 -> MT_0000000042");
-    assert!(ran.stdout.contains("plan --full"), "the list is not bounded\n{ran}");
+    assert!(
+        ran.stdout.contains("plan --full"),
+        "the list is not bounded\n{ran}"
+    );
     let full = refuses(&bench, &["plan", "other.bin", "--full"], 4);
     assert!(!full.stdout.contains("more: plan"), "{full}");
     let json = bench.card(&["--json", "plan", "other.bin"]).exits(4).json();
@@ -261,10 +283,20 @@ fn another_board_is_not_shown_or_not_refused() {
     assert_eq!(cross["change_psid"], "MT_1170110023:MT_0000000042");
     assert_eq!(cross["spelled_out"], false);
     let keys = cross["ini"].as_array().unwrap().len();
-    assert!(full.stdout.contains(&format!("ini: {keys} keys differ")), "{full}");
+    assert!(
+        full.stdout.contains(&format!("ini: {keys} keys differ")),
+        "{full}"
+    );
     let change = "MT_1170110023:MT_0000000042";
     bench
-        .card(&["burn", "other.bin", "--yes", "--no-activate", "--change-psid", change])
+        .card(&[
+            "burn",
+            "other.bin",
+            "--yes",
+            "--no-activate",
+            "--change-psid",
+            change,
+        ])
         .exits(0)
         .prints("Another board");
     // The same board again: nothing to compare.

@@ -17,8 +17,7 @@ use super::source::FlashSource;
 use super::work::{Core, Work};
 use super::{
     BootProbe, ClearProtection, Events, FlashError, FlashPart, Phase, Protection, SectorPlan,
-    SetProtection,
-    Signature, Stopped,
+    SetProtection, Signature, Stopped,
 };
 use crate::card::{Card, Clock};
 

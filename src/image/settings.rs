@@ -48,8 +48,12 @@ type Kind = (
 
 const KINDS: [Kind; 8] = [
     ("sriov", &["sriov_en"], false, switch),
-    ("vfs", &["total_vfs"], false, |v| counted(v, "virtual function")),
-    ("pfs", &["num_pfs"], false, |v| counted(v, "physical function")),
+    ("vfs", &["total_vfs"], false, |v| {
+        counted(v, "virtual function")
+    }),
+    ("pfs", &["num_pfs"], false, |v| {
+        counted(v, "physical function")
+    }),
     ("ports", &["num_of_ports"], true, |v| counted(v, "port")),
     ("bar_size", &["log2_uar_bar_megabytes"], false, |v| {
         power(v, 20)
@@ -97,7 +101,10 @@ fn power(value: &str, unit: u32) -> Option<String> {
 /// Decimal, or hexadecimal after `0x`.
 fn number(value: &str) -> Option<u32> {
     let value = value.trim();
-    match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
+    match value
+        .strip_prefix("0x")
+        .or_else(|| value.strip_prefix("0X"))
+    {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None => value.parse().ok(),
     }
@@ -191,7 +198,10 @@ impl Ini {
     /// of the other's. Of a key given twice the first counts.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<IniChange> {
-        let (ours, theirs) = (first_of_each(self.entries()), first_of_each(other.entries()));
+        let (ours, theirs) = (
+            first_of_each(self.entries()),
+            first_of_each(other.entries()),
+        );
         let value = |list: &[IniEntry], e: &IniEntry| {
             list.iter()
                 .find(|o| o.section == e.section && o.key == e.key)
@@ -263,7 +273,9 @@ fn distance(a: &str, b: &str) -> usize {
                 [diagonal, above] => (*diagonal, *above),
                 _ => (0, 0),
             };
-            last = (diagonal + usize::from(x != *y)).min(above + 1).min(last + 1);
+            last = (diagonal + usize::from(x != *y))
+                .min(above + 1)
+                .min(last + 1);
             next.push(last);
         }
         row = next;
@@ -302,7 +314,10 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert_eq!(ports[1].meaning, None, "an unknown type is not explained");
         // What the ini does not say is listed as not said.
-        assert_eq!((&of("nv_config").key, &of("nv_config").value), (&None, &None));
+        assert_eq!(
+            (&of("nv_config").key, &of("nv_config").value),
+            (&None, &None)
+        );
     }
 
     #[test]

@@ -115,14 +115,23 @@ fn cut_everywhere(
     };
     let backup = bench.backup_once();
     let whole_after = |card: &SimCard, op| {
-        assert_eq!(ends.left(card, op).as_deref(), Some("new"), "{name} op {op}");
+        assert_eq!(
+            ends.left(card, op).as_deref(),
+            Some("new"),
+            "{name} op {op}"
+        );
         assert_eq!(card.misuse(), [], "{name} op {op}");
         assert!(card.semaphores_held().is_empty(), "{name} op {op}");
     };
     let tally = sweep(
         name,
         &bench.card,
-        Points::Every,
+        // Failsafe: every point. In place the middle is one long window without an image.
+        if failsafe {
+            Points::Every
+        } else {
+            Points::Sampled(5)
+        },
         &|card| job(card).is_ok(),
         &|card, op| {
             let Some(left) = ends.left(card, op) else {
@@ -148,11 +157,15 @@ fn cut_everywhere(
         },
     );
     let met = |what: &str| tally.outcomes.keys().any(|k| k.contains(what));
-    assert!(met("old"), "{name}: the start was never met");
     if failsafe {
+        assert!(met("old"), "{name}: the start was never met");
         assert!(met("new"), "{name}: the commit was never crossed");
     } else {
-        assert!(met("mended"), "{name}: the window without an image was never met");
+        // In place the first act voids the signature, so nothing old is left to boot.
+        assert!(
+            met("mended"),
+            "{name}: the window without an image was never met"
+        );
     }
     tally
 }
@@ -210,9 +223,7 @@ fn a_rom_half_removed_boots_on_a_non_failsafe_card() {
 /// A reset of the NV configuration: the image stays, byte for byte, at every cut.
 fn reset_everywhere(name: &str, bench: &Bench, areas: &[Range<u32>]) {
     for area in areas {
-        bench
-            .card
-            .load_flash(area.start, &vec![0x35; area.len()]);
+        bench.card.load_flash(area.start, &vec![0x35; area.len()]);
     }
     let mut want = bench.card.flash();
     for area in areas {
@@ -232,10 +243,16 @@ fn reset_everywhere(name: &str, bench: &Bench, areas: &[Range<u32>]) {
         Points::Every,
         &|card| config_reset(bench, card).is_ok(),
         &|card, op| {
-            assert!(outside(&card.flash()) == kept, "{name} op {op}: firmware touched");
+            assert!(
+                outside(&card.flash()) == kept,
+                "{name} op {op}: firmware touched"
+            );
             let left = bench.boots_version(card, op, version("2.42.5000"));
             config_reset(bench, card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
-            assert!(card.flash() == want, "{name} op {op}: not as after a whole reset");
+            assert!(
+                card.flash() == want,
+                "{name} op {op}: not as after a whole reset"
+            );
             left
         },
     );
@@ -293,7 +310,7 @@ fn a_restore_cut_short_leaves_a_torn_image_on_a_non_failsafe_card() {
     let tally = sweep(
         "restore, non-failsafe",
         &newer,
-        Points::Every,
+        Points::Sampled(5),
         &|card| restore(card).is_ok(),
         &|card, op| {
             let left = ends.left(card, op).unwrap_or_else(|| "mended".into());

@@ -69,7 +69,11 @@ fn summary_text(settings: &[Setting]) -> String {
             let _ = writeln!(out, "{label:19} not in the ini");
             continue;
         };
-        let sure = if setting.confirmed { "" } else { "  (unconfirmed)" };
+        let sure = if setting.confirmed {
+            ""
+        } else {
+            "  (unconfirmed)"
+        };
         let (key, value) = (one_line(key), one_line(value));
         let said = setting.meaning.as_deref().unwrap_or(&value);
         let _ = writeln!(out, "{label:19} {said:24} {key} = {value}{sure}");

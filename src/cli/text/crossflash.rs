@@ -35,7 +35,11 @@ pub(in crate::cli) fn cross_flash(cross: &CrossFlash, full: bool) -> String {
             .map_or("none (non-failsafe)".into(), units::kib)
     });
     row("config area", &|s| {
-        format!("{} sectors of {}", s.config_area.sectors, units::kib(s.config_area.sector_size.into()))
+        format!(
+            "{} sectors of {}",
+            s.config_area.sectors,
+            units::kib(s.config_area.sector_size.into())
+        )
     });
     row("config pad", &|s| format!("{} sectors", s.config_area.pad));
     row("made for flash", &|s| or(&s.flash_size, "not said"));
@@ -57,7 +61,10 @@ pub(in crate::cli) fn cross_flash(cross: &CrossFlash, full: bool) -> String {
     );
     let _ = writeln!(out, "  ini: {} keys differ", cross.ini.len());
     let shown = if full { cross.ini.len() } else { SOME };
-    for change in cross.ini.iter().take(shown) {
+    // What a board is comes before how its lanes are tuned.
+    let board = |section: &str| ["PS_INFO", "ADAPTER", "HCA", "FW"].contains(&section);
+    let (first, rest): (Vec<_>, Vec<_>) = cross.ini.iter().partition(|c| board(&c.section));
+    for change in first.into_iter().chain(rest).take(shown) {
         let side = |text: &Option<String>| one_line(text.as_deref().unwrap_or("(none)"));
         let _ = writeln!(
             out,

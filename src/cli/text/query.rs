@@ -29,7 +29,11 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
         _ => line(&mut out, "Image:", "none that could start"),
     }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
-        line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
+        line(
+            &mut out,
+            "Checksum:",
+            &format!("{checksum}, identity masked (flint's `checksum`)"),
+        );
     }
     for (number, other) in outcome.images.iter().enumerate() {
         if Some(number) != outcome.active {

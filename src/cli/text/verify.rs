@@ -45,7 +45,10 @@ fn one(out: &mut String, report: &ImageReport) {
     }
     findings(out, &image.findings);
     if let Some(checksum) = &report.checksum {
-        let _ = writeln!(out, "checksum without identity: {checksum} (as flint's `checksum`)");
+        let _ = writeln!(
+            out,
+            "checksum without identity: {checksum} (as flint's `checksum`)"
+        );
     }
     out.push_str(if image.is_sound() {
         match image.flint {

@@ -101,6 +101,9 @@ fn going_back_to_an_identity_rewrites_a_half_that_is_nearly_right() {
     let (erased, programmed) = touched(&trace);
     // The header's sector, the identity's, and the old half's signature, which is voided by a program.
     assert!(changed.len() <= 4, "{changed:x?}");
-    assert!(erased.is_subset(&changed), "erased {erased:x?} for {changed:x?}");
+    assert!(
+        erased.is_subset(&changed),
+        "erased {erased:x?} for {changed:x?}"
+    );
     assert_eq!(programmed, changed, "programmed {programmed:x?}");
 }
