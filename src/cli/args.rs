@@ -202,6 +202,9 @@ pub struct PlanArgs {
     pub image: PathBuf,
     #[command(flatten)]
     pub options: BurnOptionArgs,
+    /// Every key in which the settings of another board differ
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// `burn`

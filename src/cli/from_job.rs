@@ -124,6 +124,8 @@ fn code(error: &JobError) -> Code {
         JobError::BadFile { .. } => Code::NotABackup,
         JobError::Patch(PatchError::SelfCheck(_)) => Code::Internal,
         JobError::Patch(_) => Code::Patch,
+        JobError::Protection(_) => Code::Protected,
+        JobError::NoKey { .. } => Code::UnknownKey,
         JobError::Layout(_) => Code::Refused,
         JobError::NoImage(_) => Code::NoImageOnCard,
         JobError::NoPart(_) => Code::NoPart,
@@ -147,6 +149,10 @@ fn refused(report: &PlanReport) -> Code {
         .map(|c| c.id);
     match (ids.next(), ids.next()) {
         (Some(CheckId::Psid), None) => Code::PsidDiffers,
+        // Spelling out the change accepts the other pad, too (fs2-image §10.2 #12).
+        (Some(CheckId::Psid), Some(CheckId::ConfigPad)) if ids.next().is_none() => {
+            Code::PsidDiffers
+        }
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         _ => Code::Refused,

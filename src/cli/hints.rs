@@ -68,6 +68,8 @@ pub enum Code {
     FileTooLarge,
     /// The image has no ROM, ini or other part that was asked for.
     NoPart,
+    /// The ini has no such key.
+    UnknownKey,
     /// The card holds no valid image.
     NoImageOnCard,
     /// The image cannot be changed as wanted.
@@ -236,7 +238,12 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::FlashFailed | Code::CardFailed if facts.backup.is_some() => {
             format!("{card} restore {backup}")
         }
-        Code::FlashChip | Code::Protected => format!("{card} flash info"),
+        Code::UnknownKey => match facts.image {
+            Some(_) => format!("cx3flash config show {image} lists every key"),
+            None => format!("{card} config show lists every key"),
+        },
+        Code::Protected => format!("{card} flash protect says what is protected; --off clears it"),
+        Code::FlashChip => format!("{card} flash info"),
         Code::NvOldFirmware => format!("settings need 2.31.5000 or newer: {card} burn IMAGE"),
         Code::NvNoFirmware => {
             format!("settings are kept by running firmware: {card} recover IMAGE, then reset the card")

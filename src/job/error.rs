@@ -129,6 +129,17 @@ pub enum JobError {
     /// An image could not be changed as asked.
     #[error(transparent)]
     Patch(#[from] PatchError),
+    /// The chip's protection is not changed, and why.
+    #[error("the flash's protection stays as it is: {0}")]
+    Protection(String),
+    /// The ini has no such key.
+    #[error("the ini has no key {key}{}", near_names(.near))]
+    NoKey {
+        /// As it was asked for.
+        key: String,
+        /// Names it may have meant.
+        near: Vec<String>,
+    },
     /// No sector plan leads there (the protected areas are in the way).
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -189,6 +200,14 @@ pub enum JobError {
     },
 }
 
+fn near_names(near: &[String]) -> String {
+    if near.is_empty() {
+        String::new()
+    } else {
+        format!("; near it: {}", near.join(", "))
+    }
+}
+
 fn refusals(report: &PlanReport) -> String {
     let lines: Vec<&str> = report
         .checks
@@ -212,7 +231,7 @@ impl JobError {
             Self::Card(error) | Self::Flash(FlashError::Card(error)) => card_class(error),
             Self::Flash(FlashError::Interrupted) | Self::Interrupted => ExitClass::Interrupted,
             Self::InUse { .. } => ExitClass::NotReady,
-            Self::Refused { .. } => ExitClass::Refused,
+            Self::Refused { .. } | Self::Protection(_) => ExitClass::Refused,
             Self::Stopped { stopped, .. } => stopped_class(stopped),
             Self::WrongBoot { boots, .. } => match boots {
                 Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,

@@ -43,7 +43,12 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
         args.image.display(),
         text::card_line(&planned.card)
     ));
-    ctx.out.text(&text::plan(&planned.plan, ctx.out.colours()));
+    let draw = if args.full {
+        text::plan_full
+    } else {
+        text::plan
+    };
+    ctx.out.text(&draw(&planned.plan, ctx.out.colours()));
     let result = json(&planned);
     if planned.plan.refused {
         // The same error a burn would end with, so that both say the same.
