@@ -9,11 +9,12 @@ use super::snapshot::version_of;
 use super::spot::{Spot, is, other_start, target};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, IdentityChange, NvGeometry, Pass, Plan,
-    rules, rules_flash,
+    crossflash, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
 
 /// Which image is to stand on the card.
+#[derive(Clone, Copy)]
 pub(super) enum Base<'a> {
     /// One from a file.
     File {
@@ -36,6 +37,13 @@ pub(super) struct Wish<'a> {
 
 /// Decide.
 pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
+    let mut plan = judged(card, wish);
+    plan.crossflash = crossflash::of(card, wish, &plan);
+    plan
+}
+
+/// The decision without the comparison of two boards.
+pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.found);
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -221,6 +229,7 @@ fn unfinished(
         nothing_to_do: false,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(base.map(Contents::image)),
+        crossflash: None,
         action: None,
     }
 }
@@ -296,6 +305,7 @@ fn place(
         nothing_to_do: ok && idle,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(Some(result.image())),
+        crossflash: None,
         action: None,
     };
     plan.warnings = warnings(active, failsafe, standing.is_some(), &plan);

@@ -8,7 +8,7 @@ use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section,
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
-const NO_PSID: &str = "none";
+pub(super) const NO_PSID: &str = "none";
 
 /// 10.2 #4, 10.7 #10. Blank GUIDs are no fault of a file: they are replaced anyway.
 pub(super) fn image_sound(image: &Image) -> Verdict {

@@ -1,0 +1,215 @@
+//! An image of another board onto a card: what the two say of themselves, side by side, and whether
+//! it can work at all.
+//!
+//! Nothing here lets a burn through or stops it: the checks do. The comparison says what a person
+//! must know before typing `--change-psid`, and what would refuse even then.
+
+mod ini;
+
+pub use ini::{IniChange, IniDiff};
+
+use super::decide::{Base, Wish, judged};
+use super::rules::{psid_of, rom_text};
+use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
+use crate::image::{Contents, Ini, Layout};
+use serde::Serialize;
+
+/// What the card's image and the new one say of the same thing; `None` = nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sides<T> {
+    /// The image on the card.
+    pub card: Option<T>,
+    /// The image in the file.
+    pub image: Option<T>,
+}
+
+impl<T: PartialEq> Sides<T> {
+    /// Both say the same, or neither says anything.
+    #[must_use]
+    pub fn same(&self) -> bool {
+        self.card == self.image
+    }
+}
+
+/// Ports of a board as its ini describes them (fs2-image §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ports {
+    /// `num_of_ports`.
+    pub number: Option<u64>,
+    /// `phy_type_port1`, `phy_type_port2` …, as written.
+    pub kinds: Vec<String>,
+}
+
+/// A comparison of two boards' images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CrossFlash {
+    /// PSID.
+    pub psid: Sides<String>,
+    /// `[PS_INFO] Name`: the part one can order.
+    pub part: Sides<String>,
+    /// PCI device id the firmware presents.
+    pub device_id: Sides<u16>,
+    /// Ports.
+    pub ports: Sides<Ports>,
+    /// ROM types and versions; the check `rom` says which one will be on the card.
+    pub rom: Sides<String>,
+    /// VSD. The card's stays on the card, that of the file goes.
+    pub vsd: Sides<String>,
+    /// Failsafe chunk size in bytes; `None` = not failsafe.
+    pub chunk_size: Sides<u64>,
+    /// Sectors of the configuration area.
+    pub config_sectors: Sides<u32>,
+    /// Sectors behind it.
+    pub config_pad: Sides<u32>,
+    /// Sector size in bytes.
+    pub sector_size: Sides<u32>,
+    /// Size of the UAR BAR (BAR 2) in MiB, out of the ini's `log2_uar_bar_megabytes`.
+    pub uar_bar_mib: Sides<u64>,
+    /// Flash size the ini is made for, in bytes.
+    pub flash_size: Sides<u64>,
+    /// Flash size of the chip on the card, in bytes.
+    pub chip_size: u32,
+    /// The inis, key by key; `None` when one of the images has none.
+    pub ini: Option<IniDiff>,
+    /// What follows for the person who owns the card, a sentence each.
+    pub notes: Vec<String>,
+    /// Checks that refuse even when the change of PSID is spelled out.
+    pub obstacles: Vec<Check>,
+    /// Nothing refuses but, at most, that the change of PSID is not spelled out.
+    pub possible: bool,
+}
+
+/// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
+pub(super) fn of(card: &CardSnapshot, wish: &Wish<'_>, plan: &Plan) -> Option<CrossFlash> {
+    let Base::File { contents, .. } = wish.base else {
+        return None;
+    };
+    let own = card.active()?.found.contents.as_ref().ok()?;
+    let (from, to) = (psid_of(own.image()), psid_of(contents.image()));
+    if !own.image().info_crc_ok || from == to {
+        return None;
+    }
+    let refuses = |plan: &Plan| -> Vec<Check> {
+        let refusing = plan.checks.iter().filter(|c| !c.ok && !c.skipped);
+        refusing.cloned().collect()
+    };
+    let mut obstacles = refuses(plan);
+    if let Some(to) = to
+        && obstacles.iter().any(|c| c.id == CheckId::Psid)
+    {
+        // Checks that depend on this one were not judged: judge them as if it had been spelled out.
+        let change = (from.unwrap_or(super::rules::NO_PSID), to);
+        let options = BurnOptions {
+            change_psid: Some((change.0.to_owned(), change.1.to_owned())),
+            ..wish.options.clone()
+        };
+        obstacles = refuses(&judged(
+            card,
+            &Wish {
+                base: wish.base,
+                options: &options,
+                change: wish.change.clone(),
+                rom: wish.rom.clone(),
+            },
+        ));
+    }
+    let size = card.part.geometry.size;
+    Some(compare(own, contents, size, obstacles))
+}
+
+fn compare(own: &Contents, new: &Contents, chip_size: u32, obstacles: Vec<Check>) -> CrossFlash {
+    let mut found = CrossFlash {
+        psid: sides(own, new, |c| psid_of(c.image()).map(str::to_owned)),
+        part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),
+        device_id: sides(own, new, |c| c.image().info.as_ref()?.device_id),
+        ports: sides(own, new, |c| ini(c).and_then(ports)),
+        rom: sides(own, new, |c| c.image().rom.as_ref().map(rom_text)),
+        vsd: sides(own, new, |c| c.image().info.as_ref()?.vsd.clone()),
+        chunk_size: sides(own, new, |c| match c.image().layout {
+            Layout::Failsafe { chunk_log2 } => 1_u64.checked_shl(chunk_log2.into()),
+            Layout::NonFailsafe => None,
+        }),
+        config_sectors: sides(own, new, |c| c.image().info.as_ref()?.config_sectors),
+        config_pad: sides(own, new, |c| c.image().info.as_ref()?.config_pad),
+        sector_size: sides(own, new, |c| c.image().info.as_ref()?.sector_size),
+        uar_bar_mib: sides(own, new, |c| power(&anywhere(ini(c)?, UAR_BAR)?)),
+        flash_size: sides(own, new, |c| {
+            power(&ini(c)?.get("FW", "log_flashdev_size")?)
+        }),
+        chip_size,
+        ini: ini(own).zip(ini(new)).map(|(a, b)| IniDiff::of(a, b)),
+        notes: Vec::new(),
+        possible: obstacles.is_empty(),
+        obstacles,
+    };
+    found.notes = notes(&found);
+    found
+}
+
+fn sides<T>(own: &Contents, new: &Contents, pick: impl Fn(&Contents) -> Option<T>) -> Sides<T> {
+    Sides {
+        card: pick(own),
+        image: pick(new),
+    }
+}
+
+fn ini(contents: &Contents) -> Option<&Ini> {
+    contents.image().ini.as_ref()
+}
+
+/// The kernel names it when a card has too few UAR pages (mlx4 `mlx4_init_uar_table`). Its section
+/// is in no source at hand, so it is looked for in all.
+const UAR_BAR: &str = "log2_uar_bar_megabytes";
+
+fn anywhere(ini: &Ini, key: &str) -> Option<String> {
+    let entries = ini.entries();
+    entries.into_iter().find(|e| e.key == key).map(|e| e.value)
+}
+
+/// 2 to the power of what the text says.
+fn power(text: &str) -> Option<u64> {
+    1_u64.checked_shl(u32::try_from(ini::number(text)?).ok()?)
+}
+
+fn ports(ini: &Ini) -> Option<Ports> {
+    let number = ini.get("IB", "num_of_ports").and_then(|n| ini::number(&n));
+    let kinds: Vec<String> = (1..=2)
+        .map_while(|port| ini.get("IB", &format!("phy_type_port{port}")))
+        .collect();
+    (number.is_some() || !kinds.is_empty()).then_some(Ports { number, kinds })
+}
+
+/// What follows from the differences.
+fn notes(found: &CrossFlash) -> Vec<String> {
+    let mut out = Vec::new();
+    let number = |side: &Option<Ports>| side.as_ref().and_then(|p| p.number);
+    let (card, image) = (number(&found.ports.card), number(&found.ports.image));
+    if let (Some(card), Some(image)) = (card, image)
+        && card != image
+    {
+        out.push(format!(
+            "The image drives {image} port(s), the one on the card {card}: the board must have the ports the image is for."
+        ));
+    }
+    if let (Some(card), Some(image)) = (&found.uar_bar_mib.card, &found.uar_bar_mib.image)
+        && card != image
+    {
+        out.push(format!(
+            "The size of the UAR BAR changes from {card} to {image} MiB: restart the machine after the activation, so that its firmware lays out the addresses anew."
+        ));
+    }
+    if !found.device_id.same() {
+        out.push(
+            "The PCI device id changes: what goes by it (drivers, pass-through) must be told."
+                .into(),
+        );
+    }
+    let area = [&found.config_sectors, &found.config_pad, &found.sector_size];
+    if area.iter().any(|sides| !sides.same()) {
+        out.push(
+            "The configuration area lies elsewhere or has another size: settings made with mlxconfig are lost."
+                .into(),
+        );
+    }
+    out
+}
