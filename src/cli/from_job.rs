@@ -138,8 +138,12 @@ fn refused(report: &PlanReport) -> Code {
         .iter()
         .filter(|c| !c.ok && !c.skipped)
         .map(|c| c.id);
+    // With the change of PSID spelled out the others pass (the configuration pad does).
+    let possible = report.crossflash.as_ref().is_some_and(|c| c.possible);
+    let spelled_out = possible && ids.clone().any(|id| id == CheckId::Psid);
     match (ids.next(), ids.next()) {
-        (Some(CheckId::Psid), None) => Code::PsidDiffers,
+        _ if spelled_out => Code::PsidDiffers,
+        (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         _ => Code::Refused,

@@ -207,7 +207,8 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::NotNeeded => format!("{card} burn {image}"),
         Code::PsidDiffers => match facts.psids {
             Some((from, to)) => format!(
-                "if this board is really to become a {to}: {card} burn {image} --change-psid {from}:{to}"
+                "if this board is really to become a {to}: {card} burn {image} --change-psid {}",
+                quote(&format!("{from}:{to}"))
             ),
             None => format!("{card} plan {image} lists every check"),
         },

@@ -52,7 +52,7 @@
 //! | `query` | [`QueryOutcome`](crate::job::QueryOutcome); each of `images` has `image` as above |
 //! | `verify` | [`VerifyOutcome`](crate::job::VerifyOutcome), with `--against` [`AgainstOutcome`](crate::job::AgainstOutcome) |
 //! | `backup` | [`BackupOutcome`](crate::job::BackupOutcome) |
-//! | `plan` | [`Planned`](crate::job::Planned) |
+//! | `plan` | [`Planned`](crate::job::Planned); with an image of another PSID `plan.crossflash`: [`CrossFlash`](crate::plan::CrossFlash) |
 //! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
 //! | `host status` | `pending`: list of [`Pending`](crate::host::Pending) |
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
@@ -67,6 +67,22 @@
 //! | `sim image` | `file`, `psid`, `version`, `len`, `start` |
 //! | `demo` | `dir`, `steps` (each `command` and its `document`) |
 //! | `completions`, `man` | `shell` and `script`; `pages` (each `name`, `roff`) |
+//!
+//! `crossflash` (in every `plan` of an image with another PSID, refused or not; absent otherwise). Fields
+//! with two sides are `{"card", "image"}`, null = not said:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `psid`, `part`, `device_id`, `rom`, `vsd` | two sides; the card's VSD stays on the card |
+//! | `ports` | two sides: `number`, `kinds` (list, by port) |
+//! | `chunk_size`, `sector_size`, `flash_size` | two sides, in bytes; `flash_size` as the ini says |
+//! | `config_sectors`, `config_pad` | two sides, in sectors |
+//! | `uar_bar_mib` | two sides, in MiB |
+//! | `chip_size` | flash on the card, in bytes |
+//! | `ini` | null, or `changed`, `added`, `removed` (counts) and `changes`: list of `section`, `key`, `from` (null = added), `to` (null = removed) |
+//! | `notes` | list of sentences |
+//! | `obstacles` | checks (as in `checks`) that refuse even with `--change-psid` |
+//! | `possible` | there are none |
 //!
 //! Durations are numbers in microseconds.
 

@@ -1,5 +1,6 @@
 //! Outcomes as people read them.
 
+mod crossflash;
 mod plan;
 mod query;
 mod verify;

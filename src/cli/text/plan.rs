@@ -19,6 +19,9 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
         let name = names::of(&check.id);
         let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
     }
+    if let Some(found) = &plan.crossflash {
+        out.push_str(&super::crossflash::section(found));
+    }
     if !plan.changes.is_empty() {
         out.push_str("\nChanges\n");
         for change in &plan.changes {
@@ -55,7 +58,7 @@ fn from_to(change: &Change) -> String {
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     if value.is_empty() {
         "(empty)".into()
     } else {
@@ -89,7 +92,7 @@ fn figures(action: &ActionReport) -> String {
 }
 
 /// Words in lines of at most 100 columns, indented as far as the first line's prefix.
-fn wrapped(text: &str, prefix: &str) -> String {
+pub(super) fn wrapped(text: &str, prefix: &str) -> String {
     const WIDTH: usize = 100;
     let mut out = String::new();
     let mut line = prefix.to_owned();

@@ -104,6 +104,7 @@ fn restore_leaves_a_moment_without_an_image() {
                     nothing_to_do: false,
                     from_version: None,
                     to_version: None,
+                    crossflash: None,
                 };
                 flash = apply(&one, &step);
                 assert!(would_boot(&flash, None).start.is_some(), "{i} to {j}");
