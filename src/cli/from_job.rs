@@ -145,6 +145,7 @@ fn refused(report: &PlanReport) -> Code {
         _ if spelled_out => Code::PsidDiffers,
         (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
+        (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         _ => Code::Refused,
     }

@@ -22,15 +22,21 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
     if let Some(found) = &plan.crossflash {
         out.push_str(&super::crossflash::section(found));
     }
-    if !plan.changes.is_empty() {
+    let table = super::identity::table(plan);
+    let listed = |field: &str| table.is_none() || !super::identity::holds(field);
+    let changes: Vec<&Change> = plan.changes.iter().filter(|c| listed(&c.field)).collect();
+    if let Some(table) = &table {
+        out.push_str(table);
+    }
+    if !changes.is_empty() {
         out.push_str("\nChanges\n");
-        for change in &plan.changes {
+        for change in changes {
             let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
         }
     }
     if !plan.kept.is_empty() {
         out.push_str("\nKept\n");
-        for kept in &plan.kept {
+        for kept in plan.kept.iter().filter(|k| listed(&k.field)) {
             let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
         }
     }
