@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod crossflash;
 mod decisions;
+mod parts;
 mod places;
 mod refusals;
 mod restores;
