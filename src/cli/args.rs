@@ -267,7 +267,7 @@ pub struct IdentityArgs {
     /// identity.json of a backup
     #[arg(long, value_name = "FILE", conflicts_with_all = ["guid", "guids", "mac", "macs", "blank_guids", "vsd"])]
     pub identity: Option<PathBuf>,
-    /// Node GUID; ports get +1 and +2, the system image +3
+    /// Node GUID; ports 1 and 2 get +1 and +2, the system image +3 (as flint derives them). MACs stay as they are
     #[arg(long, value_name = "GUID", conflicts_with_all = ["guids", "blank_guids"])]
     pub guid: Option<Guid>,
     /// Node, port 1, port 2, system image GUID
@@ -281,7 +281,7 @@ pub struct IdentityArgs {
     /// All four GUIDs blank, as on many Ethernet cards
     #[arg(long)]
     pub blank_guids: bool,
-    /// Port 1 MAC; port 2 gets +1
+    /// Port 1 MAC; port 2 gets +1. GUIDs stay as they are; no bit 40 (multicast), not 0
     #[arg(long, value_name = "MAC", conflicts_with = "macs")]
     pub mac: Option<Mac>,
     /// Port 1 and port 2 MAC

@@ -147,13 +147,14 @@ fn refused(report: &PlanReport) -> Code {
         .iter()
         .filter(|c| !c.ok && !c.skipped)
         .map(|c| c.id);
+    // With the change of PSID spelled out the others pass (the configuration pad does).
+    let possible = report.crossflash.as_ref().is_some_and(|c| c.possible);
+    let spelled_out = possible && ids.clone().any(|id| id == CheckId::Psid);
     match (ids.next(), ids.next()) {
-        (Some(CheckId::Psid), None) => Code::PsidDiffers,
-        // Spelling out the change accepts the other pad, too (fs2-image §10.2 #12).
-        (Some(CheckId::Psid), Some(CheckId::ConfigPad)) if ids.next().is_none() => {
-            Code::PsidDiffers
-        }
+        _ if spelled_out => Code::PsidDiffers,
+        (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
+        (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         _ => Code::Refused,
     }

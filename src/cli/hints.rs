@@ -100,6 +100,8 @@ pub enum Code {
     NotOurs,
     /// The flash chip does not answer or is not known.
     FlashChip,
+    /// The ROM is for another device.
+    RomForOther,
     /// Write protection.
     Protected,
     /// The flash did not do what it was told.
@@ -218,10 +220,17 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             "name a directory that can be written and has room (--backup-dir DIR, backup: --out DIR)".into()
         }
         Code::Refused => format!("{card} plan {image} lists every check"),
+        Code::RomForOther if facts.image.is_some() => format!(
+            "without that ROM: {card} burn {image} --rom device   (keeps the card's; --rom none: no ROM)"
+        ),
+        Code::RomForOther => {
+            "take the ROM for the card's device; cx3flash --json rom info FILE shows the device_id of each of its blocks".into()
+        }
         Code::NotNeeded => format!("{card} burn {image}"),
         Code::PsidDiffers => match facts.psids {
             Some((from, to)) => format!(
-                "if this board is really to become a {to}: {card} burn {image} --change-psid {from}:{to}"
+                "if this board is really to become a {to}: {card} burn {image} --change-psid {}",
+                quote(&format!("{from}:{to}"))
             ),
             None => format!("{card} plan {image} lists every check"),
         },

@@ -40,9 +40,7 @@
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
 //! (what flint's verify would say of the same bytes).
 //!
-//! A `plan` between images of different PSIDs has `cross_flash`: a
-//! [`CrossFlash`](crate::plan::CrossFlash) (`from`, `to`, `change_psid`, `spelled_out`, `ini`: every key that
-//! differs, `vsd_stays`), refused or not. `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
+//! `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
 //!
 //! Commands that borrowed a real card add `host` to the result, failed or not: a
 //! [`HostReport`](crate::job::HostReport) (`bdf`, `restored`, `driver`, `netdevs`, `warnings`, `failure`).
@@ -56,7 +54,7 @@
 //! | `query` | [`QueryOutcome`](crate::job::QueryOutcome); each of `images` has `image` as above |
 //! | `verify` | [`VerifyOutcome`](crate::job::VerifyOutcome), with `--against` [`AgainstOutcome`](crate::job::AgainstOutcome) |
 //! | `backup` | [`BackupOutcome`](crate::job::BackupOutcome) |
-//! | `plan` | [`Planned`](crate::job::Planned) |
+//! | `plan` | [`Planned`](crate::job::Planned); with an image of another PSID `plan.crossflash`: [`CrossFlash`](crate::plan::CrossFlash) |
 //! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
 //! | `host status` | `pending`: list of [`Pending`](crate::host::Pending) |
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
@@ -74,6 +72,22 @@
 //! | `sim image` | `file`, `psid`, `version`, `len`, `start` |
 //! | `demo` | `dir`, `steps` (each `command` and its `document`) |
 //! | `completions`, `man` | `shell` and `script`; `pages` (each `name`, `roff`) |
+//!
+//! `crossflash` (in every `plan` of an image with another PSID, refused or not; absent otherwise). Fields
+//! with two sides are `{"card", "image"}`, null = not said:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `psid`, `part`, `device_id`, `rom`, `vsd` | two sides; the card's VSD stays on the card |
+//! | `ports` | two sides: `number`, `kinds` (list, by port) |
+//! | `chunk_size`, `sector_size`, `flash_size` | two sides, in bytes; `flash_size` as the ini says |
+//! | `config_sectors`, `config_pad` | two sides, in sectors |
+//! | `uar_bar_mib` | two sides, in MiB |
+//! | `chip_size` | flash on the card, in bytes |
+//! | `ini` | null, or `changed`, `added`, `removed` (counts) and `changes`: list of `section`, `key`, `from` (null = added), `to` (null = removed) |
+//! | `notes` | list of sentences |
+//! | `obstacles` | checks (as in `checks`) that refuse even with `--change-psid` |
+//! | `possible` | there are none |
 //!
 //! Durations are numbers in microseconds.
 

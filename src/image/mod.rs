@@ -38,5 +38,5 @@ pub use read::{
 pub use rom::{ExpRom, Rom, RomError};
 pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
-pub use settings::{IniChange, Setting};
+pub use settings::Setting;
 pub use source::{Source, SourceError};

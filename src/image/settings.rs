@@ -1,5 +1,4 @@
-//! What people want to know of an ini: a summary, look-ups with near names, differences key by key
-//! (fs2-image §7).
+//! What people want to know of an ini: a summary, look-ups with near names (fs2-image §7).
 //!
 //! Nobody published a list of the keys. Those §7 has seen in a real image count as confirmed; others
 //! are known from what owners of cards posted, or are found by the words in their names: they are
@@ -23,19 +22,6 @@ pub struct Setting {
     pub meaning: Option<String>,
     /// The key is known from a real image (§7); otherwise what it does is an inference.
     pub confirmed: bool,
-}
-
-/// One key that two inis do not share alike.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IniChange {
-    /// Section.
-    pub section: String,
-    /// Key.
-    pub key: String,
-    /// Value in the first; `None` = not there.
-    pub from: Option<String>,
-    /// Value in the second; `None` = not there.
-    pub to: Option<String>,
 }
 
 /// A kind of setting: id, key names (lower case), known from §7, how a value reads.
@@ -193,48 +179,6 @@ impl Ini {
         near.dedup();
         near.into_iter().take(most).map(|(_, name)| name).collect()
     }
-
-    /// Keys that `other` has otherwise, not at all, or in addition: in the order of this text, then
-    /// of the other's. Of a key given twice the first counts.
-    #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<IniChange> {
-        let (ours, theirs) = (
-            first_of_each(self.entries()),
-            first_of_each(other.entries()),
-        );
-        let value = |list: &[IniEntry], e: &IniEntry| {
-            list.iter()
-                .find(|o| o.section == e.section && o.key == e.key)
-                .map(|o| o.value.clone())
-        };
-        let change = |e: &IniEntry, from: Option<String>, to: Option<String>| IniChange {
-            section: e.section.clone(),
-            key: e.key.clone(),
-            from,
-            to,
-        };
-        let mut out = Vec::new();
-        for entry in &ours {
-            let to = value(&theirs, entry);
-            if to.as_ref() != Some(&entry.value) {
-                out.push(change(entry, Some(entry.value.clone()), to));
-            }
-        }
-        for entry in &theirs {
-            if value(&ours, entry).is_none() {
-                out.push(change(entry, None, Some(entry.value.clone())));
-            }
-        }
-        out
-    }
-}
-
-fn first_of_each(entries: Vec<IniEntry>) -> Vec<IniEntry> {
-    let mut seen = std::collections::HashSet::new();
-    entries
-        .into_iter()
-        .filter(|e| seen.insert((e.section.clone(), e.key.clone())))
-        .collect()
 }
 
 /// `phy_type_port1` and its sisters.
@@ -346,27 +290,5 @@ mod tests {
         assert_eq!(ini.near("HCA.vfs", 3)[0], "HCA.total_vfs");
         assert_eq!(ini.near("twice", 3), ["A.twice", "B.twice"]);
         assert!(ini.near("completely.unrelated_words", 3).is_empty());
-    }
-
-    #[test]
-    fn a_difference_is_lost_or_invented() {
-        let (a, b) = (
-            ini("[S]\na=1\nb=2\nc=3\nc=4\n[T]\na=1\n"),
-            ini("[S]\na=1\nb=9\nc=3\n[T]\nd=5\n"),
-        );
-        let list: Vec<String> = a
-            .differences(&b)
-            .iter()
-            .map(|c| format!("{}.{} {:?} {:?}", c.section, c.key, c.from, c.to))
-            .collect();
-        assert_eq!(
-            list,
-            [
-                "S.b Some(\"2\") Some(\"9\")",
-                "T.a Some(\"1\") None",
-                "T.d None Some(\"5\")"
-            ]
-        );
-        assert!(a.differences(&a).is_empty());
     }
 }

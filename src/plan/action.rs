@@ -47,7 +47,7 @@ pub struct Plan {
     /// Version afterwards.
     pub to_version: Option<Version>,
     /// The card's image beside the new one, where their PSIDs differ, refused or not.
-    pub cross_flash: Option<Box<CrossFlash>>,
+    pub crossflash: Option<Box<CrossFlash>>,
     /// What to do; `None` when a check refuses or there is nothing to do.
     pub action: Option<Action>,
 }
@@ -260,7 +260,7 @@ impl Plan {
             changes: self.changes.clone(),
             kept: self.kept.clone(),
             warnings: self.warnings.clone(),
-            cross_flash: self.cross_flash.clone(),
+            crossflash: self.crossflash.clone(),
             action: self.action.as_ref().and_then(Action::report),
         }
     }

@@ -1,125 +1,215 @@
-//! What a change of the PSID means: the card's image beside the new one.
+//! An image of another board onto a card: what the two say of themselves, side by side, and whether
+//! it can work at all.
 //!
-//! A comparison, not a judgement: what cannot work is refused by the checks (silicon, revision,
-//! layout, chunk size, sizes), and this is shown all the same.
+//! Nothing here lets a burn through or stops it: the checks do. The comparison says what a person
+//! must know before typing `--change-psid`, and what would refuse even then.
 
-use super::rules::rom_text;
-use super::{BurnOptions, NvGeometry};
-use crate::image::{Contents, Image, IniChange, Layout, Setting};
+mod ini;
+
+pub use ini::{IniChange, IniDiff};
+
+use super::decide::{Base, Wish, judged};
+use super::rules::{psid_of, rom_text};
+use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
+use crate::image::{Contents, Ini, Layout};
 use serde::Serialize;
 
-/// Two images of different PSIDs.
+/// What the card's image and the new one say of the same thing; `None` = nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sides<T> {
+    /// The image on the card.
+    pub card: Option<T>,
+    /// The image in the file.
+    pub image: Option<T>,
+}
+
+impl<T: PartialEq> Sides<T> {
+    /// Both say the same, or neither says anything.
+    #[must_use]
+    pub fn same(&self) -> bool {
+        self.card == self.image
+    }
+}
+
+/// Ports of a board as its ini describes them (fs2-image §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ports {
+    /// `num_of_ports`.
+    pub number: Option<u64>,
+    /// `phy_type_port1`, `phy_type_port2` …, as written.
+    pub kinds: Vec<String>,
+}
+
+/// A comparison of two boards' images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CrossFlash {
-    /// The card's image.
-    pub from: CrossSide,
-    /// The new image, as the file has it.
-    pub to: CrossSide,
-    /// The change as `--change-psid` wants it, `FROM:TO`.
-    pub change_psid: String,
-    /// It was spelled out, and right.
-    pub spelled_out: bool,
-    /// Every key of the two inis that differs.
-    pub ini: Vec<IniChange>,
-    /// The card's VSD stays, whatever the new image has (P4); it names the old product then.
-    pub vsd_stays: String,
+    /// PSID.
+    pub psid: Sides<String>,
+    /// `[PS_INFO] Name`: the part one can order.
+    pub part: Sides<String>,
+    /// PCI device id the firmware presents.
+    pub device_id: Sides<u16>,
+    /// Ports.
+    pub ports: Sides<Ports>,
+    /// ROM types and versions; the check `rom` says which one will be on the card.
+    pub rom: Sides<String>,
+    /// VSD. The card's stays on the card, that of the file goes.
+    pub vsd: Sides<String>,
+    /// Failsafe chunk size in bytes; `None` = not failsafe.
+    pub chunk_size: Sides<u64>,
+    /// Sectors of the configuration area.
+    pub config_sectors: Sides<u32>,
+    /// Sectors behind it.
+    pub config_pad: Sides<u32>,
+    /// Sector size in bytes.
+    pub sector_size: Sides<u32>,
+    /// Size of the UAR BAR (BAR 2) in MiB, out of the ini's `log2_uar_bar_megabytes`.
+    pub uar_bar_mib: Sides<u64>,
+    /// Flash size the ini is made for, in bytes.
+    pub flash_size: Sides<u64>,
+    /// Flash size of the chip on the card, in bytes.
+    pub chip_size: u32,
+    /// The inis, key by key; `None` when one of the images has none.
+    pub ini: Option<IniDiff>,
+    /// What follows for the person who owns the card, a sentence each.
+    pub notes: Vec<String>,
+    /// Checks that refuse even when the change of PSID is spelled out.
+    pub obstacles: Vec<Check>,
+    /// Nothing refuses but, at most, that the change of PSID is not spelled out.
+    pub possible: bool,
 }
 
-/// What matters of one image. `None` = the image does not say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CrossSide {
-    /// PSID; `none` when it states none.
-    pub psid: String,
-    /// Name of the board, from the ini or the PRS name.
-    pub board: Option<String>,
-    /// PCI device id.
-    pub device_id: Option<u16>,
-    /// Silicon it is for, in words.
-    pub silicon: Vec<String>,
-    /// Ports, with their kind where the ini says one.
-    pub ports: Vec<String>,
-    /// Expansion ROM.
-    pub rom: Option<String>,
-    /// VSD in the image.
-    pub vsd: Option<String>,
-    /// Chunk size in bytes; `None` = non-failsafe.
-    pub chunk_size: Option<u64>,
-    /// Sectors of the NV configuration, sectors behind them, bytes of a sector.
-    pub config_area: NvGeometry,
-    /// Size of the flash it was made for.
-    pub flash_size: Option<String>,
-    /// Size of the UAR BAR (BAR2). UNCONFIRMED: the key's meaning is an inference.
-    pub bar_size: Option<String>,
-    /// Bytes of the image.
-    pub image_size: u32,
-}
-
-/// Compare, when both have a PSID section and they are not the same.
-pub(super) fn compare(old: &Contents, new: &Contents, options: &BurnOptions) -> Option<CrossFlash> {
-    let (from, to) = (side(old), side(new));
-    if from.psid == to.psid {
+/// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
+pub(super) fn of(card: &CardSnapshot, wish: &Wish<'_>, plan: &Plan) -> Option<CrossFlash> {
+    let Base::File { contents, .. } = wish.base else {
+        return None;
+    };
+    let own = card.active()?.found.contents.as_ref().ok()?;
+    let (from, to) = (psid_of(own.image()), psid_of(contents.image()));
+    if !own.image().info_crc_ok || from == to {
         return None;
     }
-    let spelled_out = options
-        .change_psid
-        .as_ref()
-        .is_some_and(|(f, t)| *f == from.psid && *t == to.psid);
-    let ini = match (&old.image().ini, &new.image().ini) {
-        (Some(a), Some(b)) => a.differences(b),
-        _ => Vec::new(),
+    let refuses = |plan: &Plan| -> Vec<Check> {
+        let refusing = plan.checks.iter().filter(|c| !c.ok && !c.skipped);
+        refusing.cloned().collect()
     };
-    Some(CrossFlash {
-        change_psid: format!("{}:{}", from.psid, to.psid),
-        vsd_stays: from.vsd.clone().unwrap_or_default(),
-        from,
-        to,
-        spelled_out,
-        ini,
-    })
+    let mut obstacles = refuses(plan);
+    if let Some(to) = to
+        && obstacles.iter().any(|c| c.id == CheckId::Psid)
+    {
+        // Checks that depend on this one were not judged: judge them as if it had been spelled out.
+        let change = (from.unwrap_or(super::rules::NO_PSID), to);
+        let options = BurnOptions {
+            change_psid: Some((change.0.to_owned(), change.1.to_owned())),
+            ..wish.options.clone()
+        };
+        obstacles = refuses(&judged(
+            card,
+            &Wish {
+                base: wish.base,
+                options: &options,
+                change: wish.change.clone(),
+                rom: wish.rom.clone(),
+            },
+        ));
+    }
+    let size = card.part.geometry.size;
+    Some(compare(own, contents, size, obstacles))
 }
 
-fn side(contents: &Contents) -> CrossSide {
-    let image: &Image = contents.image();
-    let info = image.info.as_ref();
-    let ini = image.ini.as_ref();
-    let summary = ini.map(crate::image::Ini::summary).unwrap_or_default();
-    let one = |id: &str| summary.iter().find(|s| s.id == id).and_then(said);
-    let named = |section, key| ini.and_then(|i| i.get(section, key));
-    let mut ports: Vec<String> = summary
-        .iter()
-        .filter(|s| s.id == "port_type")
-        .filter_map(said)
-        .collect();
-    if ports.is_empty() {
-        ports.extend(one("ports"));
-    }
-    CrossSide {
-        psid: super::rules::psid_of(image).unwrap_or("none").to_owned(),
-        board: named("PS_INFO", "Name").or_else(|| info.and_then(|i| i.prs_name.clone())),
-        device_id: info.and_then(|i| i.device_id),
-        silicon: info
-            .and_then(|i| i.supported_hw.as_ref())
-            .map(|list| list.iter().map(|hw| chip_name(*hw)).collect())
-            .unwrap_or_default(),
-        ports,
-        rom: image.rom.as_ref().map(rom_text),
-        vsd: info.and_then(|i| i.vsd.clone()),
-        chunk_size: match image.layout {
-            Layout::NonFailsafe => None,
+fn compare(own: &Contents, new: &Contents, chip_size: u32, obstacles: Vec<Check>) -> CrossFlash {
+    let mut found = CrossFlash {
+        psid: sides(own, new, |c| psid_of(c.image()).map(str::to_owned)),
+        part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),
+        device_id: sides(own, new, |c| c.image().info.as_ref()?.device_id),
+        ports: sides(own, new, |c| ini(c).and_then(ports)),
+        rom: sides(own, new, |c| c.image().rom.as_ref().map(rom_text)),
+        vsd: sides(own, new, |c| c.image().info.as_ref()?.vsd.clone()),
+        chunk_size: sides(own, new, |c| match c.image().layout {
             Layout::Failsafe { chunk_log2 } => 1_u64.checked_shl(chunk_log2.into()),
-        },
-        config_area: NvGeometry::of(&[info]),
-        flash_size: one("flash_size"),
-        bar_size: one("bar_size"),
-        image_size: image.len,
+            Layout::NonFailsafe => None,
+        }),
+        config_sectors: sides(own, new, |c| c.image().info.as_ref()?.config_sectors),
+        config_pad: sides(own, new, |c| c.image().info.as_ref()?.config_pad),
+        sector_size: sides(own, new, |c| c.image().info.as_ref()?.sector_size),
+        uar_bar_mib: sides(own, new, |c| power(&anywhere(ini(c)?, UAR_BAR)?)),
+        flash_size: sides(own, new, |c| {
+            power(&ini(c)?.get("FW", "log_flashdev_size")?)
+        }),
+        chip_size,
+        ini: ini(own).zip(ini(new)).map(|(a, b)| IniDiff::of(a, b)),
+        notes: Vec::new(),
+        possible: obstacles.is_empty(),
+        obstacles,
+    };
+    found.notes = notes(&found);
+    found
+}
+
+fn sides<T>(own: &Contents, new: &Contents, pick: impl Fn(&Contents) -> Option<T>) -> Sides<T> {
+    Sides {
+        card: pick(own),
+        image: pick(new),
     }
 }
 
-fn chip_name((hw_id, revision): (u16, u8)) -> String {
-    crate::card::Chip { hw_id, revision }.name()
+fn ini(contents: &Contents) -> Option<&Ini> {
+    contents.image().ini.as_ref()
 }
 
-/// The meaning, or the bare value where that is not known.
-fn said(setting: &Setting) -> Option<String> {
-    setting.meaning.clone().or_else(|| setting.value.clone())
+/// The kernel names it when a card has too few UAR pages (mlx4 `mlx4_init_uar_table`). Its section
+/// is in no source at hand, so it is looked for in all.
+const UAR_BAR: &str = "log2_uar_bar_megabytes";
+
+fn anywhere(ini: &Ini, key: &str) -> Option<String> {
+    let entries = ini.entries();
+    entries.into_iter().find(|e| e.key == key).map(|e| e.value)
+}
+
+/// 2 to the power of what the text says.
+fn power(text: &str) -> Option<u64> {
+    1_u64.checked_shl(u32::try_from(ini::number(text)?).ok()?)
+}
+
+fn ports(ini: &Ini) -> Option<Ports> {
+    let number = ini.get("IB", "num_of_ports").and_then(|n| ini::number(&n));
+    let kinds: Vec<String> = (1..=2)
+        .map_while(|port| ini.get("IB", &format!("phy_type_port{port}")))
+        .collect();
+    (number.is_some() || !kinds.is_empty()).then_some(Ports { number, kinds })
+}
+
+/// What follows from the differences.
+fn notes(found: &CrossFlash) -> Vec<String> {
+    let mut out = Vec::new();
+    let number = |side: &Option<Ports>| side.as_ref().and_then(|p| p.number);
+    let (card, image) = (number(&found.ports.card), number(&found.ports.image));
+    if let (Some(card), Some(image)) = (card, image)
+        && card != image
+    {
+        out.push(format!(
+            "The image drives {image} port(s), the one on the card {card}: the board must have the ports the image is for."
+        ));
+    }
+    if let (Some(card), Some(image)) = (&found.uar_bar_mib.card, &found.uar_bar_mib.image)
+        && card != image
+    {
+        out.push(format!(
+            "The size of the UAR BAR changes from {card} to {image} MiB: restart the machine after the activation, so that its firmware lays out the addresses anew."
+        ));
+    }
+    if !found.device_id.same() {
+        out.push(
+            "The PCI device id changes: what goes by it (drivers, pass-through) must be told."
+                .into(),
+        );
+    }
+    let area = [&found.config_sectors, &found.config_pad, &found.sector_size];
+    if area.iter().any(|sides| !sides.same()) {
+        out.push(
+            "The configuration area lies elsewhere or has another size: settings made with mlxconfig are lost."
+                .into(),
+        );
+    }
+    out
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
 
 /// Which image is to stand on the card.
+#[derive(Clone, Copy)]
 pub(super) enum Base<'a> {
     /// One from a file.
     File {
@@ -36,6 +37,13 @@ pub(super) struct Wish<'a> {
 
 /// Decide.
 pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
+    let mut plan = judged(card, wish);
+    plan.crossflash = crossflash::of(card, wish, &plan).map(Box::new);
+    plan
+}
+
+/// The decision without the comparison of two boards.
+pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.found);
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -69,17 +77,10 @@ pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     );
     pair_checks(&mut checks, card, own, base, wish.options);
     let result = result(&mut checks, base, active, identity.as_ref(), wish);
-    let mut plan = match result {
+    match result {
         Some(result) => place(checks, card, active, result),
         None => unfinished(checks, card, own, base),
-    };
-    plan.cross_flash = own
-        .zip(base)
-        // A PSID out of a damaged section is no PSID.
-        .filter(|(own, _)| own.image().info_crc_ok)
-        .and_then(|(own, base)| crossflash::compare(own, base, wish.options))
-        .map(Box::new);
-    plan
+    }
 }
 
 /// Identity of the card with the change the user spelled out.
@@ -228,7 +229,7 @@ fn unfinished(
         nothing_to_do: false,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(base.map(Contents::image)),
-        cross_flash: None,
+        crossflash: None,
         action: None,
     }
 }
@@ -304,7 +305,7 @@ fn place(
         nothing_to_do: ok && idle,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(Some(result.image())),
-        cross_flash: None,
+        crossflash: None,
         action: None,
     };
     plan.warnings = warnings(active, failsafe, standing.is_some(), &plan);

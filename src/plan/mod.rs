@@ -32,7 +32,7 @@ pub use boot::{BootView, would_boot};
 pub use burn::{BurnOptions, RomChoice, plan_burn, plan_burn_as};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
-pub use crossflash::{CrossFlash, CrossSide};
+pub use crossflash::{CrossFlash, IniChange, IniDiff, Ports, Sides};
 pub use found::{Found, Health, health};
 pub use identity::{IdentityChange, identity_of, plan_identity, plan_rom};
 pub use nv::NvGeometry;

@@ -58,7 +58,7 @@ pub struct PlanReport {
     pub warnings: Vec<String>,
     /// The card's image beside the new one, where their PSIDs differ, refused or not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cross_flash: Option<Box<CrossFlash>>,
+    pub crossflash: Option<Box<CrossFlash>>,
     /// What to do; `None` when refused or when there is nothing to do.
     pub action: Option<ActionReport>,
 }

@@ -8,7 +8,7 @@ use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section,
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
-const NO_PSID: &str = "none";
+pub(super) const NO_PSID: &str = "none";
 
 /// 10.2 #4, 10.7 #10. Blank GUIDs are no fault of a file: they are replaced anyway.
 pub(super) fn image_sound(image: &Image) -> Verdict {
@@ -65,7 +65,14 @@ fn sizes(image: &Image, file_len: u64) -> Verdict {
     })
 }
 
-/// 10.2 #5, judged on what will be on the card.
+/// A device id in a version block that names no device: 0 is "any", and 0xFFFF is what flint itself
+/// lets pass, on purpose or not (its `checkMatchingExpRomDevId` takes it for "blocks differ").
+fn any_device(id: u16) -> bool {
+    matches!(id, 0 | 0xFFFF)
+}
+
+/// 10.2 #5, judged on what will be on the card. A ROM with blocks for several devices, which flint
+/// lets pass with a warning, must have none for another one than this.
 pub(super) fn rom_device(result: &Image) -> Verdict {
     let device = result.info.as_ref().and_then(|i| i.device_id);
     let Some(rom) = &result.rom else {
@@ -73,16 +80,21 @@ pub(super) fn rom_device(result: &Image) -> Verdict {
     };
     for block in &rom.blocks {
         if let Some(device) = device
-            && block.device_id != 0
+            && !any_device(block.device_id)
             && block.device_id != device
         {
+            let id = block.device_id;
             return Err(format!(
-                "the firmware is for device {device}, the ROM for device {}",
-                block.device_id
+                "the firmware is for device {device} ({device:#06x}), the ROM for device {id} ({id:#06x})"
             ));
         }
     }
-    Ok(format!("ROM {} is for this device", rom_text(rom)))
+    let text = rom_text(rom);
+    Ok(if rom.blocks.iter().all(|b| any_device(b.device_id)) {
+        format!("ROM {text} names no device")
+    } else {
+        format!("ROM {text} is for this device")
+    })
 }
 
 /// 10.7 #11, #20.

@@ -11,12 +11,12 @@ use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::cli::text;
-use crate::image::{Guid, Identity, Image, Mac};
+use crate::image::{Guid, Identity, Mac};
 use crate::job::{
     self, BurnRequest, Confirm, Device, IdentityChange, ImageFile, JobError, RecoverRequest,
     RestoreRequest, WriteOutcome,
 };
-use crate::plan::{BurnOptions, CheckId, PlanReport, RomChoice};
+use crate::plan::{BurnOptions, PlanReport, RomChoice};
 use serde_json::json as value;
 use std::path::Path;
 
@@ -54,7 +54,7 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
         // The same error a burn would end with, so that both say the same.
         let report = Box::new(planned.plan);
         let error = JobError::Refused { report };
-        let psids = psids(&mut device, &error, Some(&image));
+        let psids = psids(&error);
         let failure = refusal(ctx, &error, Some(&args.image), psids.as_ref());
         return Err(failure.with_result(result));
     }
@@ -70,19 +70,13 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
 
 /// PSID on the card and in the image, when that is what refuses. `--change-psid` wants `none` for
 /// a card without one.
-fn psids(
-    device: &mut Device,
-    error: &JobError,
-    image: Option<&ImageFile>,
-) -> Option<(String, String)> {
-    if !error.refused_by().contains(&CheckId::Psid) {
+fn psids(error: &JobError) -> Option<(String, String)> {
+    let JobError::Refused { report } = error else {
         return None;
-    }
-    let psid = |image: &Image| image.info.as_ref().and_then(|i| i.psid.clone());
-    let wanted = psid(image?.contents.image())?;
-    let found = job::query_card(device).ok()?;
-    let active = found.images.get(found.active?)?.image.as_ref()?;
-    Some((psid(active).unwrap_or_else(|| "none".into()), wanted))
+    };
+    let psid = &report.crossflash.as_ref()?.psid;
+    let from = psid.card.clone().unwrap_or_else(|| "none".into());
+    Some((from, psid.image.clone()?))
 }
 
 /// What the user is told of a refused plan.
@@ -300,7 +294,7 @@ fn write(
             if let JobError::Refused { report } = &error {
                 ctx.out.text(&text::plan(report, colours));
             }
-            let psids = psids(&mut device, &error, image);
+            let psids = psids(&error);
             Err(refusal(ctx, &error, path, psids.as_ref()))
         }
         Err(error) => Err(ctx.failure(&error, path)),

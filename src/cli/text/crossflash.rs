@@ -1,94 +1,129 @@
-//! Two boards side by side, where a burn would change the PSID.
+//! Two boards side by side, when an image of another PSID is to go onto a card.
 
-use crate::cli::failure::one_line;
-use crate::cli::units;
-use crate::plan::{CrossFlash, CrossSide};
+use super::plan::{shown, wrapped};
+use crate::cli::{names, units};
+use crate::plan::{CrossFlash, IniChange, IniDiff, Ports, Sides};
 use std::fmt::Write as _;
 
-/// Lines of ini differences in a plan; `plan --full` and the JSON have all.
-const SOME: usize = 12;
+/// Keys of the ini shown; all of them are in the JSON.
+const KEYS: usize = 20;
+/// Columns of the card's side; longer ones push the arrow on.
+const SIDE: usize = 28;
 
-/// The comparison. `full`: every key.
-pub(in crate::cli) fn cross_flash(cross: &CrossFlash, full: bool) -> String {
-    let mut out = String::from("\nAnother board: the card's image, and the new one\n");
-    let (from, to) = (&cross.from, &cross.to);
-    let mut row = |label: &str, text: &dyn Fn(&CrossSide) -> String| {
-        let (a, b) = (one_line(&text(from)), one_line(&text(to)));
-        let line = if a == b {
-            format!("  {label:16} {a}")
-        } else {
-            format!("  {label:16} {a} -> {b}")
-        };
-        let _ = writeln!(out, "{line}");
-    };
-    let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
-    row("PSID", &|s| s.psid.clone());
-    row("board", &|s| or(&s.board, "not said"));
-    row("device id", &|s| {
-        s.device_id.map_or("not said".into(), |d| d.to_string())
+/// The section of a plan.
+pub(super) fn section(found: &CrossFlash, full: bool) -> String {
+    let mut out = String::from("\nAnother board (card -> image)\n");
+    let text = |value: &String| short(value);
+    row(&mut out, "PSID", &found.psid, text);
+    row(&mut out, "part", &found.part, text);
+    row(&mut out, "PCI device id", &found.device_id, |id| {
+        id.to_string()
     });
-    row("silicon", &|s| list(&s.silicon));
-    row("ports", &|s| list(&s.ports));
-    row("ROM", &|s| or(&s.rom, "none"));
-    row("chunk size", &|s| {
-        s.chunk_size
-            .map_or("none (non-failsafe)".into(), units::kib)
+    row(&mut out, "ports", &found.ports, ports);
+    row(&mut out, "ROM", &found.rom, text);
+    row(&mut out, "VSD (stays)", &found.vsd, text);
+    row(&mut out, "failsafe chunks", &found.chunk_size, |n| {
+        units::kib(*n)
     });
-    row("config area", &|s| {
-        format!(
-            "{} sectors of {}",
-            s.config_area.sectors,
-            units::kib(s.config_area.sector_size.into())
-        )
+    row(
+        &mut out,
+        "config sectors",
+        &found.config_sectors,
+        ToString::to_string,
+    );
+    row(
+        &mut out,
+        "config pad",
+        &found.config_pad,
+        ToString::to_string,
+    );
+    row(&mut out, "sector size", &found.sector_size, |n| {
+        units::kib((*n).into())
     });
-    row("config pad", &|s| format!("{} sectors", s.config_area.pad));
-    row("made for flash", &|s| or(&s.flash_size, "not said"));
-    row("UAR BAR", &|s| or(&s.bar_size, "not said"));
-    row("image size", &|s| units::kib(s.image_size.into()));
-    let vsd = |text: &str| {
-        if text.is_empty() {
-            "(empty)".to_owned()
-        } else {
-            one_line(text)
-        }
-    };
+    row(&mut out, "UAR BAR", &found.uar_bar_mib, |n| {
+        format!("{n} MiB")
+    });
+    row(&mut out, "flash in the ini", &found.flash_size, |n| {
+        units::kib(*n)
+    });
     let _ = writeln!(
         out,
-        "  {:16} {} stays; the new image's is {}",
-        "VSD",
-        vsd(&cross.vsd_stays),
-        vsd(to.vsd.as_deref().unwrap_or_default())
+        "  {:20} {}",
+        "flash on the card",
+        units::kib(found.chip_size.into())
     );
-    let _ = writeln!(out, "  ini: {} keys differ", cross.ini.len());
-    let shown = if full { cross.ini.len() } else { SOME };
-    // What a board is comes before how its lanes are tuned.
-    let board = |section: &str| ["PS_INFO", "ADAPTER", "HCA", "FW"].contains(&section);
-    let (first, rest): (Vec<_>, Vec<_>) = cross.ini.iter().partition(|c| board(&c.section));
-    for change in first.into_iter().chain(rest).take(shown) {
-        let side = |text: &Option<String>| one_line(text.as_deref().unwrap_or("(none)"));
-        let _ = writeln!(
-            out,
-            "    {}.{}: {} -> {}",
-            one_line(&change.section),
-            one_line(&change.key),
-            side(&change.from),
-            side(&change.to)
-        );
+    match &found.ini {
+        Some(diff) => ini(&mut out, diff, full),
+        None => {
+            out.push_str("  One of the images holds no ini; their settings cannot be compared.\n")
+        }
     }
-    if cross.ini.len() > shown {
-        let _ = writeln!(
-            out,
-            "    … and {} more: plan --full, or --json",
-            cross.ini.len() - shown
-        );
+    for note in &found.notes {
+        out.push_str(&wrapped(note, "  ! "));
+    }
+    if found.possible {
+        out.push_str("  Nothing but the change of PSID stands in the way.\n");
+    } else {
+        out.push_str("  Refuses even when the change of PSID is spelled out:\n");
+        for check in &found.obstacles {
+            let text = format!("{}: {}", names::of(&check.id), check.detail);
+            out.push_str(&wrapped(&text, "    "));
+        }
     }
     out
 }
 
-fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        "not said".into()
+fn row<T: PartialEq>(out: &mut String, label: &str, sides: &Sides<T>, text: impl Fn(&T) -> String) {
+    let side = |value: &Option<T>| value.as_ref().map_or_else(|| "(none)".to_owned(), &text);
+    let line = if sides.same() {
+        format!("{} on both", side(&sides.card))
     } else {
-        items.join(", ")
+        format!("{:SIDE$} -> {}", side(&sides.card), side(&sides.image))
+    };
+    let _ = writeln!(out, "  {label:20} {line}");
+}
+
+fn ports(ports: &Ports) -> String {
+    let kinds = ports.kinds.iter().map(|kind| short(kind));
+    let kinds = kinds.collect::<Vec<_>>().join(" ");
+    match ports.number {
+        Some(number) => format!("{number} {kinds}").trim_end().to_owned(),
+        None => kinds,
+    }
+}
+
+fn ini(out: &mut String, diff: &IniDiff, full: bool) {
+    let _ = writeln!(
+        out,
+        "  ini: {} keys changed, {} added, {} removed",
+        diff.changed, diff.added, diff.removed
+    );
+    let shown = if full { usize::MAX } else { KEYS };
+    for change in diff.changes.iter().take(shown) {
+        let _ = writeln!(out, "    {}", key(change));
+    }
+    let rest = diff.changes.len().saturating_sub(shown);
+    if rest > 0 {
+        let _ = writeln!(out, "    and {rest} more: plan --full, or --json");
+    }
+}
+
+fn key(change: &IniChange) -> String {
+    let name = format!("{}.{}", short(&change.section), short(&change.key));
+    match (&change.from, &change.to) {
+        (Some(from), Some(to)) => format!("{name} = {} -> {}", short(from), short(to)),
+        (None, Some(to)) => format!("{name} = {} (added)", short(to)),
+        (Some(from), None) => format!("{name} = {} (removed)", short(from)),
+        (None, None) => name,
+    }
+}
+
+/// Cut where a line of a terminal would not hold it.
+fn short(text: &str) -> String {
+    const MOST: usize = 60;
+    let text = shown(text);
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text,
     }
 }

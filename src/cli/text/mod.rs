@@ -1,6 +1,7 @@
 //! Outcomes as people read them.
 
 mod crossflash;
+mod identity;
 mod plan;
 mod query;
 mod verify;

@@ -28,22 +28,26 @@ fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
         let name = names::of(&check.id);
         let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
     }
-    if !plan.changes.is_empty() {
+    if let Some(found) = &plan.crossflash {
+        out.push_str(&super::crossflash::section(found, full));
+    }
+    let table = super::identity::table(plan);
+    let listed = |field: &str| table.is_none() || !super::identity::holds(field);
+    let changes: Vec<&Change> = plan.changes.iter().filter(|c| listed(&c.field)).collect();
+    if let Some(table) = &table {
+        out.push_str(table);
+    }
+    if !changes.is_empty() {
         out.push_str("\nChanges\n");
-        for change in &plan.changes {
-            for (label, text) in rows(change) {
-                let _ = writeln!(out, "  {label:20} {text}");
-            }
+        for change in changes {
+            let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
         }
     }
     if !plan.kept.is_empty() {
         out.push_str("\nKept\n");
-        for kept in &plan.kept {
+        for kept in plan.kept.iter().filter(|k| listed(&k.field)) {
             let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
         }
-    }
-    if let Some(cross) = &plan.cross_flash {
-        out.push_str(&super::crossflash::cross_flash(cross, full));
     }
     if let Some(action) = &plan.action {
         out.push_str("\nFlash\n");
@@ -64,42 +68,12 @@ fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
     out
 }
 
-/// GUIDs and MACs one below the other, so that each is seen before and after.
-fn rows(change: &Change) -> Vec<(String, String)> {
-    let names: &[&str] = match change.field.as_str() {
-        "guids" => &["node_guid", "port1_guid", "port2_guid", "sys_image_guid"],
-        "macs" => &["port1_mac", "port2_mac"],
-        _ => &[],
-    };
-    let values = |side: &Option<String>| -> Vec<String> {
-        let words = side.as_deref().unwrap_or_default().split_whitespace();
-        words.map(str::to_owned).collect()
-    };
-    let (from, to) = (values(&change.from), values(&change.to));
-    if names.is_empty() || from.len() != names.len() || to.len() != names.len() {
-        return vec![(change.field.clone(), from_to(change))];
-    }
-    let pairs = from.into_iter().zip(to);
-    names
-        .iter()
-        .zip(pairs)
-        .map(|(name, (from, to))| {
-            let text = if from == to {
-                format!("{from} stays")
-            } else {
-                format!("{from} -> {to}")
-            };
-            ((*name).to_owned(), text)
-        })
-        .collect()
-}
-
 fn from_to(change: &Change) -> String {
     let side = |text: &Option<String>| text.as_deref().map_or_else(|| "(none)".to_owned(), shown);
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     if value.is_empty() {
         "(empty)".into()
     } else {
@@ -133,7 +107,7 @@ fn figures(action: &ActionReport) -> String {
 }
 
 /// Words in lines of at most 100 columns, indented as far as the first line's prefix.
-fn wrapped(text: &str, prefix: &str) -> String {
+pub(super) fn wrapped(text: &str, prefix: &str) -> String {
     const WIDTH: usize = 100;
     let mut out = String::new();
     let mut line = prefix.to_owned();

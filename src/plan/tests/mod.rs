@@ -1,7 +1,9 @@
 //! Decisions as tables: which check refuses what, where an image goes, what stays.
 
 pub(crate) mod bench;
+mod crossflash;
 mod decisions;
+mod parts;
 mod places;
 mod refusals;
 mod restores;

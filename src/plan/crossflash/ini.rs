@@ -1,0 +1,135 @@
+//! Two inis, key by key.
+
+use crate::image::Ini;
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+
+/// A key that is not the same in both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IniChange {
+    /// Section; empty in front of the first one.
+    pub section: String,
+    /// Key.
+    pub key: String,
+    /// In the card's ini; `None` = the key is added.
+    pub from: Option<String>,
+    /// In the new one; `None` = the key is removed.
+    pub to: Option<String>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IniDiff {
+    /// The most telling first, then in the order of the texts.
+    pub changes: Vec<IniChange>,
+    /// Keys only the new one has.
+    pub added: usize,
+    /// Keys only the card's has.
+    pub removed: usize,
+    /// Keys with another value.
+    pub changed: usize,
+}
+
+/// Keys people ask for first: what the card is and what the machine sees of it.
+const TELLING: [&str; 20] = [
+    "Name",
+    "Description",
+    "silicon_rev",
+    "adapter_dev_id",
+    "hca_header_device_id",
+    "hca_header_subsystem_id",
+    "num_of_ports",
+    "phy_type_port1",
+    "phy_type_port2",
+    "num_pfs",
+    "total_vfs",
+    "sriov_en",
+    super::UAR_BAR,
+    "log_flashdev_size",
+    "log_flash_sector_size",
+    "nv_cfg_en",
+    "nv_config_sectors",
+    "gen_guids_from_mac",
+    "eth_xfi_en",
+    "PRS_name",
+];
+
+/// More keys than this that differ in their digits alone are a table, such as an equaliser's.
+const TABLE: usize = 4;
+
+impl IniDiff {
+    /// Compare. Of a key that is given twice the first one counts, as in [`Ini::get`]; numbers are
+    /// equal when their values are.
+    #[must_use]
+    pub fn of(card: &Ini, image: &Ini) -> Self {
+        let (old, new) = (keys(card), keys(image));
+        let before: HashMap<(&str, &str), &str> = old.iter().map(as_entry).collect();
+        let after: HashMap<(&str, &str), &str> = new.iter().map(as_entry).collect();
+        let mut diff = Self::default();
+        for (section, key, to) in &new {
+            let from = before.get(&(section.as_str(), key.as_str()));
+            match from {
+                Some(from) if equal(from, to) => continue,
+                Some(_) => diff.changed += 1,
+                None => diff.added += 1,
+            }
+            diff.changes.push(IniChange {
+                section: section.clone(),
+                key: key.clone(),
+                from: from.map(|from| (*from).to_owned()),
+                to: Some(to.clone()),
+            });
+        }
+        for (section, key, from) in &old {
+            if !after.contains_key(&(section.as_str(), key.as_str())) {
+                diff.removed += 1;
+                diff.changes.push(IniChange {
+                    section: section.clone(),
+                    key: key.clone(),
+                    from: Some(from.clone()),
+                    to: None,
+                });
+            }
+        }
+        let mut shapes: HashMap<String, usize> = HashMap::new();
+        for change in &diff.changes {
+            *shapes.entry(shape(&change.key)).or_default() += 1;
+        }
+        diff.changes.sort_by_cached_key(|change| {
+            let known = TELLING.iter().position(|key| *key == change.key);
+            let table = shapes.get(&shape(&change.key)).is_some_and(|n| *n > TABLE);
+            (known.unwrap_or(TELLING.len()), table)
+        });
+        diff
+    }
+}
+
+/// Every key once, with its first value.
+fn keys(ini: &Ini) -> Vec<(String, String, String)> {
+    let mut seen = HashSet::new();
+    ini.entries()
+        .into_iter()
+        .filter(|e| seen.insert((e.section.clone(), e.key.clone())))
+        .map(|e| (e.section, e.key, e.value))
+        .collect()
+}
+
+fn as_entry(entry: &(String, String, String)) -> ((&str, &str), &str) {
+    ((&entry.0, &entry.1), &entry.2)
+}
+
+fn shape(key: &str) -> String {
+    key.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn equal(a: &str, b: &str) -> bool {
+    a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
+}
+
+/// A number as inis write them: decimal, or hexadecimal behind `0x`.
+pub(super) fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
