@@ -100,6 +100,9 @@ pub enum Command {
     Flash(FlashCommand),
     /// Free a stale flash semaphore, after proof that nobody uses it
     Unlock(ConfirmArgs),
+    /// flint's own command line, for fingers and scripts that know it: `flint -d CARD query full`
+    #[command(disable_help_flag = true)]
+    Flint(FlintArgs),
     /// Cards that were borrowed and not given back; putting the host back
     #[command(subcommand, arg_required_else_help = true)]
     Host(HostCommand),
@@ -115,6 +118,14 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// The manual page(s) in roff
     Man(ManArgs),
+}
+
+/// `flint`
+#[derive(Args, Debug)]
+pub struct FlintArgs {
+    /// flint's words; `flint -h` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
 }
 
 /// `host …`

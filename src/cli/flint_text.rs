@@ -146,10 +146,10 @@ fn uids(out: &mut String, section: Option<&GuidSection>) {
 /// 4.21; fs2-image §9.1 has them a little differently).
 fn bad_macs(out: &mut String, section: &GuidSection) {
     for (port, mac) in section.macs.iter().enumerate() {
-        let why = if mac.0 >> 48 != 0 {
-            "More than 48 bits are used."
-        } else if mac.0 & (1 << 40) != 0 {
+        let why = if mac.0 & (1 << 40) != 0 {
             "Multicast bit (bit 40) is set."
+        } else if mac.0 >> 48 != 0 {
+            "More than 48 bits are used."
         } else {
             continue;
         };

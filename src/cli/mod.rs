@@ -12,6 +12,7 @@ mod commands;
 mod exit;
 mod failure;
 mod files;
+pub mod flint;
 pub mod flint_text;
 mod from_job;
 mod hints;
@@ -46,6 +47,9 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = flint::called(&argv) {
+        return code.into();
+    }
     let stop = StopFlag::default();
     let ended = execute(argv, None, &stop);
     let mut out = Out::new(ended.manner);

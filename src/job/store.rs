@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn default_backup_dir() -> PathBuf {
     const OURS: &str = "cx3flash/backups";
+    if let Some(named) = std::env::var_os("CX3FLASH_BACKUP_DIR").filter(|d| !d.is_empty()) {
+        return PathBuf::from(named);
+    }
     if nix::unistd::geteuid().is_root() {
         return Path::new("/var/lib").join(OURS);
     }

@@ -96,13 +96,18 @@ pub(super) fn readable(found: &Found) -> Result<Identity, String> {
     Ok(identity)
 }
 
-/// A card that waits for its identity (its GUID section is written blank, fs2-image §6.2) and is
-/// given one: what is not spelled out stays blank.
+/// What a card without an identity to carry starts from when it is given one: its GUID section is
+/// written blank (fs2-image §6.2), and what is not spelled out stays so; or the section is damaged,
+/// and GUIDs and MACs are both spelled out. The VSD is the card's.
 pub(super) fn waiting(found: &Found, change: &IdentityChange) -> Option<Identity> {
     let image = found.image()?;
     let blank = image.guids.as_ref().is_some_and(|g| g.blank && g.type_ok);
-    let given = change.guids.is_some() || change.macs.is_some();
-    if !blank || !given || !image.info_crc_ok {
+    let enough = match (change.guids, change.macs) {
+        (Some(_), Some(_)) => true,
+        (None, None) => false,
+        _ => blank,
+    };
+    if !enough || !image.info_crc_ok {
         return None;
     }
     let vsd = image.info.as_ref()?.vsd_raw.as_deref().unwrap_or_default();

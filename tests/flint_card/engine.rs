@@ -29,8 +29,21 @@ struct Differs {
     says: &'static str,
     /// Our exit code.
     code: i32,
-    /// Our flash stays as it was; otherwise it is compared as ever.
-    keeps: bool,
+    /// What it means for the flash.
+    flash: Flash,
+}
+
+/// The flash after a command that differs on purpose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flash {
+    /// The same.
+    Same,
+    /// Ours stays as it was.
+    Kept,
+    /// The same images at other places.
+    Moved,
+    /// Another one; ours boots.
+    Other,
 }
 
 /// A script of several command lines.
@@ -51,34 +64,39 @@ impl Script {
 
     /// The last command is refused, for the reason in this row: exit code 1, flash untouched.
     pub(crate) fn refused(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 1, true)
+        self.differing(row, says, 1, Flash::Kept)
     }
 
     /// The last command does the same to the flash and says something else.
     pub(crate) fn says(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 0, false)
+        self.differing(row, says, 0, Flash::Same)
+    }
+
+    /// The last command puts the same image elsewhere.
+    pub(crate) fn moves(self, row: &'static str) -> Self {
+        self.differing(row, "", 0, Flash::Moved)
+    }
+
+    /// The last command leaves another flash behind.
+    pub(crate) fn leaves_another(self, row: &'static str) -> Self {
+        self.differing(row, "", 0, Flash::Other)
     }
 
     /// The last command ends well, says this, and leaves the flash alone.
     pub(crate) fn keeps(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 0, true)
+        self.differing(row, says, 0, Flash::Kept)
     }
 
-    fn differing(self, row: &'static str, says: &'static str, code: i32, keeps: bool) -> Self {
+    fn differing(self, row: &'static str, says: &'static str, code: i32, flash: Flash) -> Self {
         Self {
             differs: Some(Differs {
                 row,
                 says,
                 code,
-                keeps,
+                flash,
             }),
             ..self
         }
-    }
-
-    /// Row of the table of differences it shows.
-    pub(crate) fn row(&self) -> Option<&'static str> {
-        self.differs.as_ref().map(|d| d.row)
     }
 }
 
@@ -95,6 +113,20 @@ struct End {
 struct Left {
     boots: BootOutcomes,
     images: Vec<(FlashAddr, Vec<u8>)>,
+    /// Where the firmware keeps its settings (fs2-image §1.6), of both layouts.
+    areas: Vec<Vec<u8>>,
+}
+
+/// The last sector of each half with chunks of 64 KiB; the last two of a card that is not failsafe.
+const AREAS: [std::ops::Range<usize>; 2] = [0xE_F000..0xF_0000, 0xF_E000..0x10_0000];
+
+impl Left {
+    fn bytes(&self) -> Vec<&[u8]> {
+        self.images
+            .iter()
+            .map(|(_, bytes)| bytes.as_slice())
+            .collect()
+    }
 }
 
 /// A place of its own for one of the two programs.
@@ -131,6 +163,7 @@ impl Side {
                     Some((at, found.bytes().to_vec()))
                 })
                 .collect(),
+            areas: AREAS.map(|area| flash[area].to_vec()).to_vec(),
         }
     }
 
@@ -205,26 +238,22 @@ fn one(mst: &Mst, script: &Script) -> Result<(), String> {
                 differs.row, our.code, differs.says, differs.code, our.text
             ));
         }
-        if differs.keeps {
-            if ours.flash() != before {
-                return Err(format!(
-                    "{typed}\n--- row {}: our flash changed",
-                    differs.row
-                ));
-            }
-            if their == our && theirs.flash() == before {
-                return Err(format!(
-                    "{typed}\n--- row {}: there is no difference",
-                    differs.row
-                ));
-            }
-            return Ok(());
-        }
-        if their == our {
-            return Err(format!(
-                "{typed}\n--- row {}: there is no difference",
-                differs.row
-            ));
+        let same_text = their == our;
+        let (a, b) = (theirs.left(), ours.left());
+        let fault = match differs.flash {
+            Flash::Same if same_text => Some("there is no difference"),
+            Flash::Same => None,
+            Flash::Kept if ours.flash() != before => Some("our flash changed"),
+            Flash::Kept if same_text && theirs.flash() == before => Some("there is no difference"),
+            Flash::Kept => return Ok(()),
+            Flash::Moved if a == b => Some("there is no difference"),
+            Flash::Moved if a.bytes() != b.bytes() => Some("the images differ"),
+            Flash::Other if a == b => Some("there is no difference"),
+            Flash::Other if b.images.is_empty() => Some("ours holds no image"),
+            Flash::Moved | Flash::Other => return Ok(()),
+        };
+        if let Some(fault) = fault {
+            return Err(format!("{typed}\n--- row {}: {fault}", differs.row));
         }
     }
     let (a, b) = (theirs.left(), ours.left());
@@ -263,8 +292,13 @@ fn flash_difference(theirs: &Left, ours: &Left) -> String {
         .iter()
         .zip(&ours.images)
         .find_map(|((_, a), (_, b))| a.iter().zip(b).position(|(a, b)| a != b));
+    let areas = if theirs.areas == ours.areas {
+        "equal"
+    } else {
+        "others"
+    };
     format!(
-        "the flash differs, first at {first:#x?}\nmstflint {}\nours {}",
+        "the flash differs (settings areas {areas}), first at {first:#x?}\nmstflint {}\nours {}",
         places(theirs),
         places(ours)
     )
@@ -279,6 +313,7 @@ fn run_ours(side: &Side, words: &[&str], typed: &str) -> (End, String) {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("XDG_STATE_HOME", side.dir.path().join("state"))
+        .env("CX3FLASH_BACKUP_DIR", side.dir.path().join("backups"))
         .env("CX3FLASH_ROOT", side.dir.path().join("host"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

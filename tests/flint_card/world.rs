@@ -1,5 +1,7 @@
 //! Cards and files of the transcripts, by name. Small ones: 1 MiB of flash, images of 25 KB.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use cx3flash::image::{Guid, Half, Mac, Recipe, RomRecipe, Version, build, striped};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
 use std::path::Path;
@@ -164,6 +166,23 @@ fn recipe(name: &str) -> Option<Recipe> {
             ..new()
         },
         "two_mib" => fs_new().matching_ini(),
+        // Its last 64 KiB are shared with the settings area.
+        "near_end" => Recipe {
+            size: 0x7_E800,
+            ..fs_new()
+        },
+        // An InfiniBand card: GUIDs and no MACs.
+        "no_macs" => Recipe {
+            macs: [Mac(u64::MAX); 2],
+            ..fs_old()
+        },
+        "all_tags" => Recipe {
+            vsd_vendor_id: Some(0x119F),
+            min_fit_version: Some([1, 2, 3, 4]),
+            hw_access_key: Some(7),
+            config_area: Some((2, 1, Some(2))),
+            ..fs_old()
+        },
         "no_mic" => Recipe {
             mic_version: None,
             ..fs_new()
@@ -227,6 +246,9 @@ pub(crate) fn card(name: &str, at: &Path) {
             flash[0x8_0000..][..16].copy_from_slice(&magic);
             flash
         }
+        // With settings in their areas.
+        "settings" => settings(even(&fs_old())),
+        "nf_settings" => settings(build(&identity(old())).unwrap()),
         "bad_rom" => damaged(even(&fs_old()), 0x3A00),
         "bad_guid" => damaged(even(&fs_old()), 0x4150),
         "bad_boot2" => damaged(even(&fs_old()), 0x100),
@@ -260,6 +282,15 @@ pub(crate) fn card(name: &str, at: &Path) {
     for fault in faults {
         card.inject(fault);
     }
+}
+
+/// Something in both settings areas of either layout.
+fn settings(mut flash: Vec<u8>) -> Vec<u8> {
+    flash.resize(0x10_0000, 0xFF);
+    for at in [0xE_F000, 0xF_E000, 0xF_F000] {
+        flash[at..at + 0x40].fill(0xA5);
+    }
+    flash
 }
 
 fn damaged(mut flash: Vec<u8>, at: usize) -> Vec<u8> {

@@ -99,6 +99,11 @@ fn on_path() -> Option<PathBuf> {
 }
 
 impl Flint {
+    /// The program.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Run on an image file: `flags` and `-i file`, then the command with its arguments.
     pub fn run(&self, file: &Path, flags: &[&str], command: &[&str]) -> Run {
         let output = Command::new("timeout")

@@ -3,6 +3,7 @@
 mod crowd;
 mod faults;
 mod fidelity;
+mod flint;
 mod kills;
 mod refusals;
 mod steps;
@@ -94,6 +95,18 @@ pub fn all() -> Vec<Scenario> {
             fidelity::witness_reads,
         ),
         (Plain, Lab, "mstflint_burns", fidelity::witness_burns),
+        (
+            Plain,
+            Lab,
+            "scripts_that_know_flint_look",
+            flint::scripts_that_look,
+        ),
+        (
+            Plain,
+            Lab,
+            "a_script_that_knows_flint_burns",
+            flint::a_script_that_burns,
+        ),
         (
             Plain,
             Reads,

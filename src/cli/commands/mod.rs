@@ -10,6 +10,7 @@ mod sim;
 mod sim_serve;
 mod write;
 
+pub(super) use card::cards_here;
 pub(super) use host::afterwards;
 
 use super::args::{Cli, Command, HostCommand};
@@ -18,7 +19,7 @@ use super::args_sim::SimCommand;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::from_job;
-use super::hints::Facts;
+use super::hints::{Code, Facts};
 use super::out::Out;
 use super::progress::{Progress, StopFlag};
 use crate::host::{BorrowOptions, Borrowed, Host};
@@ -75,12 +76,7 @@ impl Ctx<'_> {
             job::open(&name, &self.host, &self.options).map_err(|e| self.failure(&e, None))?;
         self.borrowed = device.borrowed();
         if let Some(report) = &mut self.report {
-            report.look_at_journal(&self.host);
-            let query = job::query_card(&mut device);
-            report.set_query(match &query {
-                Ok(outcome) => Ok(card::query_json(outcome)),
-                Err(error) => Err(format!("the card could not be queried: {error}")),
-            });
+            report_query(report, &self.host, &mut device);
         }
         Ok(device)
     }
@@ -101,6 +97,16 @@ impl Ctx<'_> {
     fn image(&self, path: &Path) -> Result<ImageFile, Failure> {
         job::read_image(path).map_err(|e| self.failure(&e, Some(path)))
     }
+}
+
+/// What a bug report tells of a card that was just opened.
+pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
+    report.look_at_journal(host);
+    let query = job::query_card(device);
+    report.set_query(match &query {
+        Ok(outcome) => Ok(card::query_json(outcome)),
+        Err(error) => Err(format!("the card could not be queried: {error}")),
+    });
 }
 
 /// Where backups go.
@@ -134,6 +140,12 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         }
         Command::Flash(args) => parts::flash(ctx, &args),
         Command::Unlock(args) => parts::unlock(ctx, &args),
+        // Words behind `flint` are flint's: they never come through our own parser.
+        Command::Flint(_) => Err(Failure::new(
+            Exit::Usage,
+            Code::Usage,
+            "`flint` must be the first word of the command, and our own flags stand before it",
+        )),
         Command::Host(HostCommand::Status) => host::status(ctx),
         Command::Host(HostCommand::Restore) => host::restore(ctx),
         Command::HostWrite(args) => host::write(&args),
@@ -216,6 +228,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Flash(FlashCommand::Info) => "flash info",
         Command::Flash(FlashCommand::Read { .. }) => "flash read",
         Command::Unlock(_) => "unlock",
+        Command::Flint(_) => "flint",
         Command::Host(HostCommand::Status) => "host status",
         Command::Host(HostCommand::Restore) => "host restore",
         Command::HostWrite(_) => "__host-write",

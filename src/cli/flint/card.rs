@@ -7,9 +7,10 @@
 
 use crate::card::CardError;
 use crate::flash::FlashError;
-use crate::job::{self, Device, FirstDepth, FirstError, FirstImage, JobError};
+use crate::image::ImageError;
+use crate::job::{self, Device, FirstDepth, FirstError, FirstImage, ImageFile, JobError};
 use crate::plan::CheckId;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// flint's exit code for everything that fails.
 pub(super) const FAILED: u8 = 1;
@@ -79,6 +80,32 @@ impl OnCard<'_> {
         let first = self.first(depth)?;
         let error = query_error(&first);
         Ok((first, error))
+    }
+
+    /// An image file, or flint's error.
+    pub(super) fn image_file(&mut self, path: &Path) -> Result<ImageFile, u8> {
+        job::read_image(path).or_else(|error| {
+            let name = path.display();
+            let text = match &error {
+                JobError::ReadFile { source, .. } => format!(
+                    "-E- Cannot open Image: {name}. Can not open file \"{name}\" - {}\n",
+                    super::card_copy::reason(source)
+                ),
+                JobError::ImageFile { source, .. } => match (source, source.flint_text()) {
+                    (_, Some(why)) => format!("-E- Failed to query image: {name}. {why}\n"),
+                    (ImageError::Unaligned(_), _) => format!(
+                        "-E- Cannot open Image: {name}. Image size should be 4-bytes aligned. Make sure \
+                         file {name} is in the right format (binary image)\n"
+                    ),
+                    (ImageError::TooShort(_) | ImageError::Empty, _) => format!(
+                        "-E- Cannot open Image: {name}. Invalid Firmware Format (found FS Gen 1)\n"
+                    ),
+                    (other, _) => format!("-E- Cannot open Image: {name}. {other}\n"),
+                },
+                other => format!("-E- Cannot open Image: {name}. {}\n", one_line(other)),
+            };
+            self.fail(&text)
+        })
     }
 
     /// The card itself failed.
@@ -159,9 +186,8 @@ fn way_of(error: &JobError) -> Option<&'static str> {
         CheckId::Protection => "see `cx3flash flash info`",
         CheckId::RomDevice => "burn with a ROM for this device",
         CheckId::Psid => "spell the change out: `cx3flash burn --change-psid FROM:TO`",
-        CheckId::Identity => {
-            "give the identity: -guid and -mac, or `cx3flash recover --identity FILE`"
-        }
+        // Its sentence names the way.
+        CheckId::Identity => return None,
         CheckId::IdentityFits => "burn an image that has room for it",
         _ => "`cx3flash plan` lists every check",
     })

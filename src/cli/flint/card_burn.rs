@@ -8,7 +8,8 @@ use crate::image::{Guid, Identity, Image, Layout, Mac};
 use crate::job::{
     self, BurnRequest, CardReport, ImageFile, JobError, RecoverRequest, WriteOutcome,
 };
-use crate::plan::{BurnOptions, CheckId, IdentityChange, RomChoice};
+use crate::plan::{BurnOptions, CheckId, IdentityChange, PlanReport, RomChoice};
+use std::path::Path;
 
 /// flint's exit code when the question about the version is answered with no.
 const VERSION_DECLINED: u8 = 7;
@@ -53,7 +54,8 @@ struct Way {
 }
 
 /// `burn`.
-pub(super) fn burn(card: &mut OnCard<'_>, file: &ImageFile, flags: &BurnFlags) -> Ended {
+pub(super) fn burn(card: &mut OnCard<'_>, path: &Path, flags: &BurnFlags) -> Ended {
+    let file = &card.image_file(path)?;
     let image = file.contents.image();
     // The ROM of the card counts, whatever `-qq` says.
     card.quick = false;
@@ -200,7 +202,7 @@ fn vsd(card: &mut OnCard<'_>, image: &Image, flags: &BurnFlags, way: &mut Way) -
     }
     if !way.nofs {
         return card.fail(
-            "-E- Can not extract VSD/PSID info from flash.\n    Can not burn in a failsafe mode. Please use \
+            "\n-E- Can not extract VSD/PSID info from flash.\n    Can not burn in a failsafe mode. Please use \
              \"-nofs\" flag to burn in a non failsafe mode.\n",
         );
     }
@@ -308,7 +310,7 @@ fn write(card: &mut OnCard<'_>, file: &ImageFile, flags: &BurnFlags, way: Way) -
         backup_dir: card.backup_dir.clone(),
         activate: false,
     };
-    let mut yes = |_: &crate::plan::PlanReport| true;
+    let mut yes = |_: &PlanReport| true;
     let mut done = job::burn_as(
         card.device,
         file,

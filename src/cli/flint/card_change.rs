@@ -116,7 +116,7 @@ pub(super) fn burn_rom(card: &mut OnCard<'_>, path: &Path, allowed: bool) -> End
         .find(|b| b.device_id != 0 && Some(b.device_id) != device);
     if let (Some(device), Some(block)) = (device, other) {
         card.talk.say(&format!(
-            "\n-W- Image file ROM: FW is for device {device}, but Exp-ROM is for device {}\n",
+            "-W- Image file ROM: FW is for device {device}, but Exp-ROM is for device {}\n",
             block.device_id
         ));
         card.ask()?;
@@ -149,7 +149,9 @@ pub(super) fn burn_rom(card: &mut OnCard<'_>, path: &Path, allowed: bool) -> End
     let mut progress = FlintProgress::new(card.talk, Some(Stages::ROM));
     let done = job::rom_write(card.device, &rom, &dir, &mut yes, &mut progress);
     let done = card_end(done, progress);
-    finish(card, done, FAILS)
+    finish(card, done, FAILS)?;
+    card.talk.say("\n");
+    Ok(())
 }
 
 /// `drom`.
@@ -160,7 +162,8 @@ pub(super) fn delete_rom(card: &mut OnCard<'_>, allowed: bool) -> Ended {
     let refused = if old.rom.is_none() {
         Some("The FW does not contain a ROM section.".to_owned())
     } else {
-        no_rom_change(&old, allowed, "removed")
+        // With a line feed of its own, unlike the same of `brom` (measured).
+        no_rom_change(&old, allowed, "removed").map(|why| format!("{why}\n"))
     };
     if let Some(why) = refused {
         return card.fail(&format!("{FAILS}{why}\n"));
@@ -194,14 +197,14 @@ fn too_old_for_a_rom(old: &Image) -> Option<String> {
 /// `reset_cfg`.
 pub(super) fn reset_config(card: &mut OnCard<'_>) -> Ended {
     card.talk.say(
-        "\n-W- Resetting device configuration using Flint should be done as a last resort.\n-W- Please \
+        "-W- Resetting device configuration using Flint should be done as a last resort.\n-W- Please \
          attempt to reset configuration via mlxconfig tool if possible.\n-W- Only proceed if you know what \
          you are doing.\n",
     );
     if !card.talk.ask("reset non-volatile configuration") {
         return Err(FAILED);
     }
-    card.talk.say("\nResetting... ");
+    card.talk.say("Resetting... ");
     let failed = |why: &str| format!("Failed!\n-E- Failed to reset Configuration: {why}\n");
     let (first, error) = card.queried()?;
     if let Some(why) = error {

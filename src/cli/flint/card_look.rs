@@ -4,7 +4,7 @@ use super::card::{Ended, FAILED, OnCard, hw_text};
 use crate::cli::flint_text::{self, QueryText};
 use crate::flash::FlashPart;
 use crate::image::{FlintVerdict, Image};
-use crate::job::{self, CardReport, FirstDepth, FirstError, ImageFile, JobError};
+use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ type=PXE  version=skipped devid=skipped cpu=skipped\n                       \
 type=NVMe version=skipped devid=skipped cpu=skipped\n";
 
 /// `query`, `query full`.
-pub(super) fn query(card: &mut OnCard<'_>, full: bool) -> Ended {
+pub(super) fn query(card: &mut OnCard<'_>, full: bool, only_version: bool) -> Ended {
     let (first, error) = card.queried()?;
     let image = match (error, first.image) {
         (None, Ok(image)) => image,
@@ -32,11 +32,17 @@ pub(super) fn query(card: &mut OnCard<'_>, full: bool) -> Ended {
     } else {
         flint_text::query(&image, show)
     };
+    let text = if only_version {
+        super::file_look::first_lines(&text)
+    } else {
+        text
+    };
     card.talk.say(&text);
     Ok(())
 }
 
-fn without_rom(image: &Image, show: QueryText) -> String {
+/// The text of a query that did not look at the ROM.
+pub(super) fn without_rom(image: &Image, show: QueryText) -> String {
     let image = Image {
         rom: None,
         ..image.clone()
@@ -187,7 +193,7 @@ pub(super) fn checksum(card: &mut OnCard<'_>) -> Ended {
 
 /// `rb ADDR SIZE [FILE]`: raw bytes, as words on the screen or into a file.
 pub(super) fn read_block(card: &mut OnCard<'_>, at: u32, len: u32, out: Option<&Path>) -> Ended {
-    if at % 4 != 0 {
+    if !at.is_multiple_of(4) {
         return card.fail("-E- Failed to read image. Address should be 4-bytes aligned.\n");
     }
     let bytes = match job::flash_bytes(card.device, at, len) {
@@ -234,7 +240,8 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
 
 /// `bc`, the binary comparison of 4.21: never gives an answer for this generation. It says so after
 /// it compared the versions (measured).
-pub(super) fn compare(card: &mut OnCard<'_>, file: &ImageFile) -> Ended {
+pub(super) fn compare(card: &mut OnCard<'_>, path: &Path) -> Ended {
+    let file = card.image_file(path)?;
     let (first, error) = card.queried()?;
     if let Some(why) = error {
         let text = format!("-E- Failed to query Device: {}. {why}\n", card.name);
@@ -249,4 +256,26 @@ pub(super) fn compare(card: &mut OnCard<'_>, file: &ImageFile) -> Ended {
     } else {
         card.fail("\u{1b}[2K\r-E- Binary comparison failed - versions mismatch.\n")
     }
+}
+
+/// `swreset` is for switches (fs2-image §10.5).
+pub(super) fn no_swreset(card: &mut OnCard<'_>) -> Ended {
+    let name = match card.device.card.chip().hw_id {
+        0x1F7 => "ConnectX3Pro",
+        _ => "ConnectX3",
+    };
+    card.fail(&format!(
+        "-E- Device {name} doesn't support swreset command.\n"
+    ))
+}
+
+/// `ts query|set|reset`: FS2 has no time stamps (fs2-image §11.7).
+pub(super) fn timestamp(card: &mut OnCard<'_>, args: &[String]) -> Ended {
+    let (_, error) = card.queried()?;
+    if let Some(why) = error {
+        let text = format!("-E- Failed to query Device: {}. {why}\n", card.name);
+        return card.fail(&text);
+    }
+    let text = super::file_look::no_timestamp(args);
+    card.fail(&text)
 }

@@ -45,7 +45,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
             })
             .collect();
         return Some(format!(
-            "Device/Image mismatch: FW image file cannot be programmed to device {}, it is intended for: {} only",
+            "Device/Image mismatch: FW image file cannot be programmed to device {}, it is intended for: {} only\n",
             chip.name(),
             names.join(", ")
         ));
@@ -62,16 +62,18 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
     };
     (wanted != chip.hw_id).then(|| {
         format!(
-            "Device/Image mismatch: Trying to burn a \"{image_name}\" image on a \"{card_name}\" device."
+            "Device/Image mismatch: Trying to burn a \"{image_name}\" image on a \"{card_name}\" device.\n"
         )
     })
 }
 
-/// Step 16: an image without a PSID.
+/// Step 16: the PSIDs once more, where one of them is empty.
 pub(super) fn no_psid(old: Option<&Image>, image: &Image, allowed: bool) -> Option<String> {
-    let from = psid_of(old?)?;
-    (psid_of(image).is_none() && !allowed)
-        .then(|| format!("Image PSID is , it cannot be burnt into current device (PSID: {from})"))
+    let from = psid_of(old?).unwrap_or_default();
+    let to = psid_of(image).unwrap_or_default();
+    (from != to && !allowed).then(|| {
+        format!("Image PSID is {to}, it cannot be burnt into current device (PSID: {from})")
+    })
 }
 
 /// §10.3.

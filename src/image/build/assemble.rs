@@ -244,8 +244,32 @@ fn configuration(recipe: &Recipe, which: usize) -> Result<Vec<u8>, BuildError> {
         .collect())
 }
 
+/// DDR sections of the sizes the recipe names.
+fn given_ddr_parts(recipe: &Recipe) -> Result<Vec<Part>, BuildError> {
+    recipe
+        .ddr
+        .iter()
+        .zip(0..)
+        .map(|(len, i)| {
+            if !len.is_multiple_of(4) {
+                return Err(BuildError::OutOfRange {
+                    field: "ddr",
+                    value: u64::from(*len),
+                });
+            }
+            // More sections than there are addresses share the last one.
+            let (param, _) = DDR[DDR.len().min(i + 1) - 1];
+            let mut filler = Filler::new(recipe.seed, 0x100 + i as u64);
+            Part::new(1, param, filler.code(*len as usize / 4))
+        })
+        .collect()
+}
+
 /// DDR sections that fill the image up to the size wanted; one small one when none is.
 fn ddr_parts(recipe: &Recipe, fixed: usize) -> Result<Vec<Part>, BuildError> {
+    if !recipe.ddr.is_empty() {
+        return given_ddr_parts(recipe);
+    }
     let overhead = (GPH_LEN + 4) as u32;
     let least = fixed as u32 + overhead + MIN_DDR * 4;
     let wanted = if recipe.size == 0 { least } else { recipe.size };

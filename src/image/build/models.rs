@@ -59,6 +59,7 @@ impl Recipe {
             extra: Vec::new(),
             boot2_blocks: 2,
             size: 0,
+            ddr: Vec::new(),
             seed: 0x311A,
         }
     }

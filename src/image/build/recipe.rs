@@ -61,6 +61,9 @@ pub struct Recipe {
     /// Size of the image in bytes, a multiple of 4, reached with DDR sections; 0 = as small as
     /// the parts allow.
     pub size: u32,
+    /// Bodies of the DDR sections in bytes, multiples of 4, instead of what `size` makes of them; empty
+    /// = by `size`.
+    pub ddr: Vec<u32>,
     /// Seed of the filler code.
     pub seed: u64,
 }

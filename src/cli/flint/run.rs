@@ -1,0 +1,322 @@
+//! From a command line to what is done, in flint's order of complaints: number of arguments, target,
+//! argument, opening, the command itself.
+
+use super::card::{Ended, FAILED, OnCard, Talk, card_text, hw_text};
+use super::card_look as look;
+use super::commands::{Command, Row};
+use super::console::Console;
+use super::file::OnFile;
+use super::options::Line;
+use super::{
+    card_burn, card_change, card_copy, card_unlock, file_change, file_look, refuse, target,
+};
+use crate::cli::commands::{cards_here, report_query};
+use crate::host::{BorrowOptions, Host};
+use crate::job::{self, BugReport, Device};
+use std::path::Path;
+
+/// flint's second line when `verify` cannot begin (measured; it has no line end).
+const NO_VERIFY: &str = "-E- FW image verification failed: No valid FS4 image found.Check the flash parameters, if \
+                         specified..AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE";
+const CACHE: &str = "\n-W- Firmware flash cache access is enabled. Running in this mode may cause the firmware to hang.\n";
+
+/// Where a command runs.
+pub(super) struct Place<'a> {
+    pub(super) host: &'a Host,
+    pub(super) options: &'a BorrowOptions,
+    pub(super) console: &'a mut Console,
+    /// The card this command borrowed.
+    pub(super) borrowed: Option<crate::host::Borrowed>,
+    /// `--report`.
+    pub(super) report: Option<BugReport>,
+}
+
+/// Do it.
+pub(super) fn run(line: &Line, place: &mut Place<'_>) -> Ended {
+    if line.clear_semaphore {
+        return clear(line, place);
+    }
+    let Some(row) = line.command else {
+        return Err(FAILED);
+    };
+    let verify = row.command == Command::Verify;
+    if let Some(text) = complaint(row, line) {
+        place.console.say(&text);
+        if verify {
+            place.console.say(NO_VERIFY);
+        }
+        return Err(FAILED);
+    }
+    let names = |name: &&'static str| refuse::flag(name).map(|why| (format!("-{name}"), why));
+    let refused = refuse::command(row.command)
+        .map(|why| {
+            (
+                format!("\"{}\"", row.names.first().unwrap_or(&row.title)),
+                why,
+            )
+        })
+        .or_else(|| {
+            let writes = matches!(
+                row.command,
+                Command::Burn | Command::SetGuids | Command::SetVsd | Command::BurnRom
+            );
+            line.refused.iter().find_map(names).filter(|_| writes)
+        });
+    if let Some((what, why)) = refused {
+        place
+            .console
+            .say(&format!("-E- {what} is not done: {why}\n"));
+        return Err(FAILED);
+    }
+    if line.cache_override {
+        place.console.say(CACHE);
+    }
+    match (&line.device, &line.image) {
+        (Some(name), _) => on_card(row, line, name, place),
+        (None, Some(path)) => on_file(row, line, path, place),
+        (None, None) => Err(FAILED),
+    }
+}
+
+/// What flint finds wrong before it opens anything.
+fn complaint(row: &Row, line: &Line) -> Option<String> {
+    row.wrong_count(line.args.len())
+        .or_else(|| row.wrong_target(line.device.is_some(), line.image.is_some()))
+        .or_else(|| wrong_argument(row.command, line))
+}
+
+fn wrong_argument(command: Command, line: &Line) -> Option<String> {
+    let first = line.args.first().map(String::as_str);
+    let unknown = |word: &str, name: &str, known: &str| {
+        format!("-E- Unknown option \"{word}\" for the \"{name}\" command. you can use {known}.\n")
+    };
+    match (command, first) {
+        (Command::Query, Some(word)) if word != "full" => Some(unknown(word, "query", "full")),
+        (Command::Verify, Some(word)) if word != "showitoc" => {
+            Some(unknown(word, "verify", "showitoc"))
+        }
+        (Command::Hw, Some(word)) if word != "query" => Some(unknown(word, "Hw", "query")),
+        (Command::SetGuids, Some(word)) if word != "nocrc" => {
+            let more = line.args.get(1).map(|_| format!("-E- Invalid argument \"{word}\"\n"));
+            Some(format!(
+                "{}-E- The sg parameter should be \"nocrc\", \"guids_num=<num> step_size=<size>\" or nothing\n",
+                more.unwrap_or_default()
+            ))
+        }
+        (Command::SetGuids | Command::Burn, _) if line.twice.is_some() => line.twice.clone(),
+        (Command::SetGuids, _) if line.uid => Some(
+            if line.burn.ids.is_empty() {
+                "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n"
+            } else {
+                "-E- For sg command, Please specify either GUIDs / UIDs (using command line flags -guid(s) / \
+                 -uid).\n"
+            }
+            .into(),
+        ),
+        (Command::SetGuids, _) if line.burn.ids.is_empty() => Some(
+            "-E- For sg command, Please specify GUIDs / MACs / UID (using command line flags -guid(s) / \
+             -mac(s) / -uid).\n"
+                .into(),
+        ),
+        (Command::SetVsd, _) if line.burn.vsd.is_none() => {
+            Some("-E- For sv command, Please specify \"-vsd\".\n".into())
+        }
+        (Command::Timestamp, Some(word)) if !matches!(word, "query" | "set" | "reset") => {
+            Some("-E- Unknown operation, allowed operations: query/set/reset.\n".into())
+        }
+        (Command::ReadWord, Some(word)) => address(word).err(),
+        (Command::ReadBlock, Some(word)) => address(word).err().or_else(|| size(line).err()),
+        _ => None,
+    }
+}
+
+/// Decimal, octal after `0`, hexadecimal after `0x`, as `strtoul` with base 0.
+fn number(text: &str) -> Option<u32> {
+    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return u32::from_str_radix(hex, 16).ok();
+    }
+    match text.strip_prefix('0') {
+        Some(octal) if !octal.is_empty() => u32::from_str_radix(octal, 8).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+fn address(word: &str) -> Result<u32, String> {
+    number(word).ok_or_else(|| format!("-E- Invalid address \"{word}\"\n"))
+}
+
+fn size(line: &Line) -> Result<u32, String> {
+    let word = line.args.get(1).map_or("", String::as_str);
+    number(word)
+        .filter(|n| n % 4 == 0)
+        .ok_or_else(|| format!("-E- Invalid size \"{word}\", Length should be 4-bytes aligned.\n"))
+}
+
+fn on_file(row: &Row, line: &Line, path: &Path, place: &mut Place<'_>) -> Ended {
+    let talk = &mut *place.console;
+    let out = line.args.first().map(Path::new);
+    match row.command {
+        Command::QueryRom => return file_look::query_rom(path, talk),
+        Command::ReadWord => {
+            let at = out.and_then(|w| number(w.to_str()?)).unwrap_or_default();
+            return file_look::read_word(path, at, talk);
+        }
+        Command::ReadRom if out.is_some_and(Path::exists) => {
+            talk.say("\n-W- The given ROM file is existing, you are going to overwrite it.\n");
+            if !talk.ask(super::card::CONTINUE) {
+                return Err(FAILED);
+            }
+        }
+        _ => {}
+    }
+    let mut file = match OnFile::open(path, line.striped, talk) {
+        Ok(file) => file,
+        Err(why) => {
+            talk.say(&format!(
+                "-E- Cannot open Image: {}. {why}\n",
+                path.display()
+            ));
+            if row.command == Command::Verify {
+                talk.say(NO_VERIFY);
+            }
+            return Err(FAILED);
+        }
+    };
+    let file = &mut file;
+    match row.command {
+        Command::Query => file_look::query(file, !line.args.is_empty(), line.quick, line.only_version),
+        Command::Verify => file_look::verify(file),
+        Command::DumpConfig => file_look::dump_config(file, out),
+        Command::DumpHash => file_look::dump_hash(file, out),
+        Command::ReadRom => out.map_or(Err(FAILED), |out| file_look::read_rom(file, out)),
+        Command::Checksum => file_look::checksum(file),
+        Command::ReadBlock => {
+            let at = line.args.first().and_then(|w| number(w)).unwrap_or_default();
+            let len = size(line).unwrap_or_default();
+            file_look::read_block(file, at, len, line.args.get(2).map(Path::new))
+        }
+        Command::Timestamp => file_look::timestamp(file, &line.args),
+        Command::SetGuids => file_change::set_guids(file, line.burn.ids),
+        Command::SetVsd => {
+            file_change::set_vsd(file, line.burn.vsd.as_deref().unwrap_or_default())
+        }
+        Command::BurnRom => file_look::burn_rom(file, out),
+        Command::DropRom => file.fail(
+            "\n-I- Preparing to remove ROM ...\n-E- Remove ROM failed: Delete ROM not supported for FS2 image.\n",
+        ),
+        // The table lets nothing else come here.
+        _ => Err(FAILED),
+    }
+}
+
+/// The device a name means, opened.
+fn open(name: &str, place: &mut Place<'_>) -> Result<Device, job::JobError> {
+    let found = target::resolve(name, &cards_here(), place.host, place.options);
+    // An mst name without a card is an unknown name like any other: its error lists what there is.
+    let selector = found.unwrap_or_else(|_| name.to_owned());
+    let mut device = job::open(&selector, place.host, place.options)?;
+    place.borrowed = device.borrowed();
+    if let Some(report) = &mut place.report {
+        report_query(report, place.host, &mut device);
+    }
+    Ok(device)
+}
+
+fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
+    let image = line.image.as_deref().unwrap_or(Path::new(""));
+    let out = line.args.first().map(Path::new);
+    let mut device = match open(name, place) {
+        Ok(device) => device,
+        Err(error) => {
+            let text = if row.command == Command::Hw {
+                hw_text(&error, name)
+            } else {
+                card_text(&error, name)
+            };
+            place.console.say(&text);
+            if row.command == Command::Verify {
+                place.console.say(NO_VERIFY);
+            }
+            return Err(FAILED);
+        }
+    };
+    let mut card = OnCard {
+        device: &mut device,
+        name,
+        talk: place.console,
+        backup_dir: job::default_backup_dir(),
+        quick: line.quick,
+        silent: line.silent,
+    };
+    let card = &mut card;
+    match row.command {
+        Command::Query => look::query(card, !line.args.is_empty(), line.only_version),
+        Command::Verify => look::verify(card),
+        Command::Hw => look::hw_query(card),
+        Command::Checksum => look::checksum(card),
+        Command::ReadBlock => {
+            let at = line
+                .args
+                .first()
+                .and_then(|w| number(w))
+                .unwrap_or_default();
+            let len = size(line).unwrap_or_default();
+            look::read_block(card, at, len, line.args.get(2).map(Path::new))
+        }
+        Command::ReadWord => {
+            let at = line
+                .args
+                .first()
+                .and_then(|w| number(w))
+                .unwrap_or_default();
+            look::read_word(card, at)
+        }
+        Command::BinaryCompare => look::compare(card, image),
+        Command::ReadImage => out.map_or(Err(FAILED), |out| card_copy::read_image(card, out)),
+        Command::DumpConfig => card_copy::dump_config(card, out),
+        Command::DumpHash => card_copy::dump_hash(card, out),
+        Command::ReadRom => out.map_or(Err(FAILED), |out| card_copy::read_rom(card, out)),
+        Command::Burn => card_burn::burn(card, image, &line.burn),
+        Command::SetGuids => card_change::set_guids(card, line.burn.ids),
+        Command::SetVsd => card_change::set_vsd(card, line.burn.vsd.as_deref()),
+        Command::BurnRom => out.map_or(Err(FAILED), |out| {
+            card_change::burn_rom(card, out, line.allow_rom_change)
+        }),
+        Command::DropRom => card_change::delete_rom(card, line.allow_rom_change),
+        Command::ResetConfig => card_change::reset_config(card),
+        Command::ClearSemaphore => card_unlock::clear_semaphore(card),
+        Command::SwReset => look::no_swreset(card),
+        Command::Timestamp => look::timestamp(card, &line.args),
+        // The table lets nothing else come here.
+        _ => Err(FAILED),
+    }
+}
+
+/// `-clear_semaphore`, which goes with no command.
+fn clear(line: &Line, place: &mut Place<'_>) -> Ended {
+    let refused = match (&line.device, line.command) {
+        (_, Some(_)) => Some("No command is allowed when -clear_semaphore flag is given.\n"),
+        (None, None) => Some("-E- Please specify Device.\n"),
+        (Some(_), None) => None,
+    };
+    if let Some(text) = refused {
+        place.console.say(text);
+        return Err(FAILED);
+    }
+    let name = line.device.clone().unwrap_or_default();
+    match open(&name, place) {
+        Ok(mut device) => card_unlock::clear_semaphore(&mut OnCard {
+            device: &mut device,
+            name: &name,
+            talk: place.console,
+            backup_dir: job::default_backup_dir(),
+            quick: false,
+            silent: false,
+        }),
+        Err(error) => {
+            let text = card_text(&error, &name);
+            place.console.say(&text);
+            Err(FAILED)
+        }
+    }
+}
