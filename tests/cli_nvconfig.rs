@@ -190,7 +190,8 @@ fn a_held_semaphore_is_waited_for_for_ever_or_taken() {
         .exits(0);
     bench
         .refuses(&["config", "query"], 5)
-        .says("tools command interface");
+        .says("tools command interface")
+        .says("activate");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hints::{self, Code, Facts};
-use crate::card::{CardError, ToolsError};
+use crate::card::{CardError, Semaphore, ToolsError};
 use crate::flash::{Boots, FlashError, Phase, Stopped};
 use crate::host::{HostError, JournalError, LeaseError, LookError};
 use crate::image::{ImageError, PatchError};
@@ -193,6 +193,9 @@ fn card(error: &CardError) -> Code {
         CardError::Gone { .. } => Code::CardGone,
         CardError::Locked => Code::CardLocked,
         CardError::NotOurs(_) => Code::NotOurs,
+        CardError::SemaphoreHeld { number, .. } if *number == Semaphore::ToolsHcr.number() => {
+            Code::ToolsSemaphoreHeld
+        }
         CardError::SemaphoreHeld { .. } => Code::SemaphoreHeld,
         CardError::Road(_)
         | CardError::BadAccess { .. }

@@ -94,6 +94,8 @@ pub enum Code {
     CardLocked,
     /// A semaphore stays taken.
     SemaphoreHeld,
+    /// The semaphore of the tools command interface stays taken.
+    ToolsSemaphoreHeld,
     /// Another tool uses the card right now.
     InUse,
     /// Not a ConnectX-3.
@@ -239,6 +241,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             None => "add --yes".into(),
         },
         Code::CardGone => "power the machine off and on, then: cx3flash list".into(),
+        // Nothing shows whether its holder lives (the gateway stands still either way), so `unlock`
+        // has no proof to free it by; a reset frees every semaphore.
+        Code::ToolsSemaphoreHeld => format!("if no other tool is at work: {card} activate"),
         Code::SemaphoreHeld => format!("if no other tool is at work: {card} unlock"),
         Code::InUse => "let the other tool finish, then type the same again".into(),
         Code::NoImageOnCard => format!(

@@ -243,7 +243,8 @@ fn offsets_that_are_no_register_are_errors() {
 #[test]
 fn unknown_registers_keep_what_is_written_until_reset() {
     let mut driver = blank();
-    for at in [0xf0000, 0xf0040, 0xf004c, 0xf3834, 0x80680, 0xe0000, 0] {
+    // 0xe0120: behind the tools' mailbox, which only firmware maps.
+    for at in [0xf0000, 0xf0040, 0xf004c, 0xf3834, 0x80680, 0xe0120, 0] {
         assert_eq!(driver.read(at), 0);
         driver.write(at, at | 3);
         assert_eq!(driver.read(at), at | 3);
