@@ -332,7 +332,8 @@ fn a_difference_has_no_reason() {
 fn a_row_is_shown_by_no_script() {
     let scripts = concat!(
         include_str!("flint_files.rs"),
-        include_str!("flint_card.rs")
+        include_str!("flint_card.rs"),
+        include_str!("flint_promises.rs")
     );
     for row in rows()
         .iter()

@@ -46,11 +46,11 @@ enum Flash {
     Other,
 }
 
-/// A script of several command lines.
-pub(crate) fn script(card: &'static str, lines: &[&'static str]) -> Script {
+/// A script of several command lines, with `; ` between them.
+pub(crate) fn script(card: &'static str, lines: &'static str) -> Script {
     Script {
         card,
-        lines: lines.to_vec(),
+        lines: lines.split("; ").collect(),
         typed: "",
         differs: None,
     }
@@ -82,6 +82,11 @@ impl Script {
         self.differing(row, "", 0, Flash::Other)
     }
 
+    /// The last command fails with both, in other words; the flash is the same.
+    pub(crate) fn fails(self, row: &'static str, says: &'static str) -> Self {
+        self.differing(row, says, 1, Flash::Same)
+    }
+
     /// The last command ends well, says this, and leaves the flash alone.
     pub(crate) fn keeps(self, row: &'static str, says: &'static str) -> Self {
         self.differing(row, says, 0, Flash::Kept)
@@ -97,11 +102,6 @@ impl Script {
             }),
             ..self
         }
-    }
-
-    /// Row of the table of differences it shows.
-    pub(crate) fn row(&self) -> Option<&'static str> {
-        self.differs.as_ref().map(|d| d.row)
     }
 }
 
@@ -249,7 +249,11 @@ fn one(mst: &Mst, script: &Script) -> Result<(), String> {
             Flash::Same if same_text => Some("there is no difference"),
             Flash::Same => None,
             Flash::Kept if ours.flash() != before => Some("our flash changed"),
-            Flash::Kept if same_text && theirs.flash() == before => Some("there is no difference"),
+            Flash::Kept
+                if same_text && theirs.flash() == before && theirs.written() == ours.written() =>
+            {
+                Some("there is no difference")
+            }
             Flash::Kept => return Ok(()),
             Flash::Moved if a == b => Some("there is no difference"),
             Flash::Moved if a.bytes() != b.bytes() => Some("the images differ"),

@@ -271,6 +271,10 @@ pub(crate) fn card(name: &str, at: &Path) {
             spec.secure_host = true;
             even(&fs_old())
         }
+        "worn" => {
+            faults.push(Fault::FlippedBit { op: 2, bit: 5 });
+            even(&fs_old())
+        }
         "protected" => {
             faults.push(Fault::Protected { status: 0x1C });
             even(&fs_old())

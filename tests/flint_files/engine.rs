@@ -39,6 +39,11 @@ impl Script {
         }
     }
 
+    /// Its first line.
+    pub(crate) fn first(&self) -> &str {
+        self.lines.first().map_or("", String::as_str)
+    }
+
     /// Its row.
     pub(crate) fn row(&self) -> Option<&'static str> {
         self.differs.map(|(row, ..)| row)
@@ -231,4 +236,32 @@ fn one(flint: &Path, script: &Script) -> Result<(), String> {
         return Err(format!("{typed}\n--- the files differ"));
     }
     Ok(())
+}
+
+/// Run one line with both in equal directories. `seen` says what of the text counts. The answer tells
+/// the difference, if there is one.
+pub(crate) fn differs(
+    flint: &Path,
+    script: &Script,
+    seen: impl Fn(&str) -> String,
+) -> Option<String> {
+    let line = script.lines.first()?;
+    let (theirs, ours) = (place(script), place(script));
+    let program = ours.path().join("bin/mstflint");
+    let (their, _) = run(flint, theirs.path(), line, script.typed);
+    let (our, stderr) = run(&program, ours.path(), line, script.typed);
+    assert!(!stderr.contains("panicked"), "{line}\n{stderr}");
+    let same = their.code == our.code
+        && seen(&their.text) == seen(&our.text)
+        && files(theirs.path()) == files(ours.path());
+    (!same).then(|| {
+        format!(
+            "$ mstflint {line}   < {:?}\n--- mstflint ({})\n{}\n--- ours ({})\n{}",
+            script.typed,
+            their.code,
+            seen(&their.text),
+            our.code,
+            seen(&our.text)
+        )
+    })
 }

@@ -6,7 +6,7 @@
 //! refused in one line; `differences.md` lists it.
 
 use crate::card::CardError;
-use crate::flash::FlashError;
+use crate::flash::{Boots, FlashError};
 use crate::image::ImageError;
 use crate::job::{self, Device, FirstDepth, FirstError, FirstImage, ImageFile, JobError};
 use crate::plan::CheckId;
@@ -164,9 +164,17 @@ pub(super) fn one_line(error: &JobError) -> String {
             let list: Vec<&str> = refusing.map(|c| c.detail.as_str()).collect();
             list.join("; ")
         }
-        other => crate::cli::failure::causes(other)
-            .into_iter()
-            .fold(other.to_string(), |text, cause| format!("{text}: {cause}")),
+        other => {
+            crate::cli::failure::causes(other)
+                .into_iter()
+                .fold(other.to_string(), |text, cause| {
+                    if text.contains(&cause) {
+                        text
+                    } else {
+                        format!("{text}: {cause}")
+                    }
+                })
+        }
     };
     if let Some(way) = way_of(error) {
         text = format!("{text}; {way}");
@@ -174,10 +182,33 @@ pub(super) fn one_line(error: &JobError) -> String {
     text.replace('\n', " ")
 }
 
-/// What to type instead.
-fn way_of(error: &JobError) -> Option<&'static str> {
-    let refused = error.refused_by();
-    let first = refused.first()?;
+/// What to type instead, or next.
+fn way_of(error: &JobError) -> Option<String> {
+    match error {
+        JobError::Stopped { stopped, backup } => {
+            after_a_stop(stopped.touched, stopped.boots, backup.as_deref())
+        }
+        JobError::WrongBoot { boots, backup, .. } => after_a_stop(true, *boots, backup.as_deref()),
+        other => refused_way(*other.refused_by().first()?).map(str::to_owned),
+    }
+}
+
+/// What a job left behind, and how it goes on.
+fn after_a_stop(touched: bool, boots: Boots, backup: Option<&Path>) -> Option<String> {
+    let backup = backup.map_or_else(|| "BACKUP".to_owned(), |dir| dir.display().to_string());
+    match boots {
+        _ if !touched => None,
+        Boots::OldImage | Boots::NewImage => Some(format!(
+            "the card still boots; the backup is in {backup}, and the command can be run again"
+        )),
+        Boots::Nothing | Boots::Unknown => Some(format!(
+            "the card does not boot: `cx3flash restore {backup}` takes it back, `cx3flash recover IMAGE \
+             --identity {backup}/identity.json` goes on"
+        )),
+    }
+}
+
+fn refused_way(first: CheckId) -> Option<&'static str> {
     Some(match first {
         CheckId::Layout => {
             "the layout of a card is not changed: burn an image of the card's own layout"
