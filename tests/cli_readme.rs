@@ -32,7 +32,7 @@ fn a_command_of_the_readme_fails() {
     let bench = Bench::new();
     let mut ran = 0;
     let blocks = blocks(&text);
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for line in blocks.concat() {
         let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
         // The comment says so where another exit code is the point.

@@ -13,6 +13,8 @@
 
 #[path = "sweep/engine.rs"]
 mod engine;
+#[path = "sweep/parts.rs"]
+mod parts;
 #[path = "sweep/world.rs"]
 mod world;
 

@@ -100,6 +100,7 @@ fn a_row_is_shown_by_no_transcript() {
         include_str!("flint_card/changing.rs"),
         include_str!("flint_card/looks.rs"),
         include_str!("flint_files.rs"),
+        include_str!("flint_promises.rs"),
     ];
     assert!(rows().len() > 20, "the table is not found");
     for row in rows() {

@@ -1,6 +1,8 @@
 //! `rom …`, `config …`, `identity …`, `flash …`.
 
-use super::args::{IdentityArgs, WriteArgs, number};
+use super::args::{ConfirmArgs, IdentityArgs, WriteArgs, number};
+use super::settings::setting;
+use crate::card::nv::Parameter;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -33,7 +35,17 @@ pub enum ConfigCommand {
     Show {
         /// Image file; without it the card's
         image: Option<PathBuf>,
+        /// Value of one key alone, as SECTION.key (exit 1 when there is none; near names are said)
+        #[arg(long, value_name = "SECTION.KEY", conflicts_with = "summary")]
+        key: Option<String>,
+        /// SR-IOV, virtual functions, ports, BAR size, flash size, boot ROM options in words
+        #[arg(long)]
+        summary: bool,
     },
+    /// The settings the running firmware keeps: default, and what it takes at its next start
+    Query,
+    /// Have the running firmware store settings; the card must be reset for them to act
+    Set(ConfigSetArgs),
     /// Erase the NV configuration sectors: settings fall back to the ini's
     Reset(WriteArgs),
 }
@@ -47,6 +59,11 @@ pub enum IdentityCommand {
         image: Option<PathBuf>,
     },
     /// Give the card another identity (the image is burned again with it)
+    ///
+    /// What is not named stays. --guid G gives the node G, port 1 G+1, port 2 G+2, the system image
+    /// G+3; --mac M gives port 1 M, port 2 M+1 (as flint's -guid and -mac do). Nothing else is
+    /// derived: MACs do not follow from GUIDs, nor GUIDs from MACs. A MAC must fit 48 bits, have the
+    /// multicast bit clear and not be 0. Sectors that stay equal are neither erased nor written.
     Set(IdentitySetArgs),
 }
 
@@ -66,6 +83,27 @@ pub enum FlashCommand {
         #[arg(long, value_name = "BYTES", value_parser = number)]
         len: Option<u32>,
     },
+    /// The chip's own write protection: shown, taken off, put on
+    Protect(ProtectArgs),
+}
+
+/// `flash protect`
+#[derive(Args, Debug)]
+pub struct ProtectArgs {
+    /// Take all protection off
+    #[arg(long, conflicts_with = "on")]
+    pub off: bool,
+    /// Protect the whole flash, or the part named; chips whose bits are known only
+    #[arg(long)]
+    pub on: bool,
+    /// Blocks of 64 KiB at the end of the flash: 1, 2, 4 …
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with_all = ["bottom", "off"], value_parser = number)]
+    pub top: Option<u32>,
+    /// Blocks of 64 KiB at its beginning
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with = "off", value_parser = number)]
+    pub bottom: Option<u32>,
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
 }
 
 /// `rom write`
@@ -73,6 +111,16 @@ pub enum FlashCommand {
 pub struct RomWriteArgs {
     /// ROM file
     pub rom: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+/// `config set`
+#[derive(Args, Debug)]
+pub struct ConfigSetArgs {
+    /// Setting and value, as `config query` shows them: SRIOV_EN=1 LINK_TYPE_P1=ETH
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(Parameter, u32)>,
     #[command(flatten)]
     pub write: WriteArgs,
 }

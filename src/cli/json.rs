@@ -40,6 +40,10 @@
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
 //! (what flint's verify would say of the same bytes).
 //!
+//! A `plan` between images of different PSIDs has `cross_flash`: a
+//! [`CrossFlash`](crate::plan::CrossFlash) (`from`, `to`, `change_psid`, `spelled_out`, `ini`: every key that
+//! differs, `vsd_stays`), refused or not. `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
+//!
 //! Commands that borrowed a real card add `host` to the result, failed or not: a
 //! [`HostReport`](crate::job::HostReport) (`bdf`, `restored`, `driver`, `netdevs`, `warnings`, `failure`).
 //!
@@ -58,9 +62,12 @@
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
 //! | `activate` | [`Activation`](crate::job::Activation) |
 //! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
-//! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome) |
+//! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome); with `--key` `section`, `key`, `value`; with `--summary` `summary`: list of [`Setting`](crate::image::Setting) |
+//! | `config query` | [`NvQueryOutcome`](crate::job::NvQueryOutcome) |
+//! | `config set` | [`NvSetOutcome`](crate::job::NvSetOutcome); declined: `changes` alone; failed once the firmware was writing: `boots` and `backup` |
 //! | `identity show` | [`IdentityOutcome`](crate::job::IdentityOutcome) |
 //! | `flash info` | [`FlashInfo`](crate::job::FlashInfo) |
+//! | `flash protect` | [`ProtectOutcome`](crate::job::ProtectOutcome) |
 //! | `flash read` | [`BackupFile`](crate::job::BackupFile) |
 //! | `unlock` | [`UnlockOutcome`](crate::job::UnlockOutcome) |
 //! | `sim create`, `sim info`, `sim fault`, `sim power-cycle` | `card`, `spec`, `running`, `power_on`, `reset` (what would start), `semaphores_held`, `counters`, `mutations`, `faults`, `misuse`, `misuse_count`, `silent`, `pci_device_id` |

@@ -21,7 +21,7 @@ pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use parts::{FlashPart, PartSource};
-pub use protection::{ClearProtection, Protection};
+pub use protection::{ClearProtection, Protection, ProtectionControl, SetProtection};
 pub use sectors::plan_sectors;
 pub use source::FlashSource;
 pub use state::{Done, Erased, Evidence, Flash, Locked, Verified, Written};

@@ -32,6 +32,77 @@ impl ClearProtection {
     }
 }
 
+/// Permission to set protection bits, made from the status the user was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetProtection {
+    status: u8,
+    range: Range<u32>,
+}
+
+impl SetProtection {
+    /// Protect `range` on a chip that shows `status`.
+    #[must_use]
+    pub fn of(status: u8, range: Range<u32>) -> Self {
+        Self { status, range }
+    }
+
+    pub(super) fn status(&self) -> u8 {
+        self.status
+    }
+
+    pub(super) fn range(&self) -> &Range<u32> {
+        &self.range
+    }
+}
+
+/// What may be done to the protection bits of a chip, by what is known of them (§5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtectionControl {
+    /// Bits and ranges are known from what MST does with them: cleared and set.
+    Full,
+    /// Which bits protect is known; how they count is not, or nobody sets them: cleared only.
+    ClearOnly,
+    /// Protected by every power-on, taken back by every session that writes (§4.5 step 5).
+    PowerOn,
+    /// What its bits mean is not known.
+    Unknown,
+}
+
+impl FlashPart {
+    /// How far this chip's protection bits are known.
+    #[must_use]
+    pub fn protection_control(&self) -> ProtectionControl {
+        if self.unprotect_with.is_some() {
+            return ProtectionControl::PowerOn;
+        }
+        match self.jedec >> 8 {
+            // Winbond W25Q..BV and Spansion S25FL1: the generic layout, read and written by MST.
+            0xEF_40 | 0x01_40 => ProtectionControl::Full,
+            // M25PX, M25P, W25X: BP bits in hardware, which MST neither reports nor changes.
+            // N25Q, Macronix, ISSI: the side they count from, or a fourth BP bit, is elsewhere.
+            0x20_71 | 0x20_20 | 0xEF_30 | 0x20_BA | 0x20_BB | 0xC2_20 | 0x9D_60 | 0x9D_70 => {
+                ProtectionControl::ClearOnly
+            }
+            _ => ProtectionControl::Unknown,
+        }
+    }
+
+    /// Bits of status register 1 that protect exactly `range`; `None` when none do, or when that is
+    /// not known of this chip.
+    #[must_use]
+    pub fn protection_bits(&self, range: &Range<u32>) -> Option<u8> {
+        if self.protection_control() != ProtectionControl::Full {
+            return None;
+        }
+        // The lowest value first: SEC, which needs WPS, comes into play last.
+        (1..=0x1F_u8)
+            .map(|n| n << 2)
+            .filter(|bits| bits & !self.protect_mask == 0)
+            .find(|bits| Protection::decode(self, *bits).range.as_ref() == Some(range))
+    }
+}
+
 impl Protection {
     /// Decode status register 1 of `part`.
     #[must_use]
@@ -113,6 +184,32 @@ mod tests {
     fn quad_enable_of_macronix_protects_nothing() {
         assert_eq!(of(0xC2_2015, 0x40), None);
         assert_eq!(of(0xC2_2015, 0x04), Some(0..0x20_0000));
+    }
+
+    #[test]
+    fn bits_protect_another_range_than_asked_for() {
+        let part = FlashPart::detect(0xEF_4015).unwrap();
+        for (range, bits) in [
+            (0..0x20_0000, 0x18),
+            (0x1F_0000..0x20_0000, 0x04),
+            (0x1C_0000..0x20_0000, 0x0C),
+            (0..0x1_0000, 0x24),
+        ] {
+            let found = part.protection_bits(&range).unwrap();
+            assert_eq!(Protection::decode(&part, found).range, Some(range.clone()));
+            assert_eq!(found, bits, "{range:x?}");
+        }
+        assert_eq!(part.protection_bits(&(0x1D_0000..0x20_0000)), None);
+        assert_eq!(part.protection_bits(&(0x1_0000..0x2_0000)), None);
+    }
+
+    #[test]
+    fn chips_nobody_described_are_protected() {
+        for jedec in [0x20_7115, 0x20_2015, 0xC2_2015, 0xBF_2541, 0x01_0215] {
+            let part = FlashPart::detect(jedec).unwrap();
+            assert_ne!(part.protection_control(), ProtectionControl::Full);
+            assert_eq!(part.protection_bits(&(0..part.geometry.size)), None);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::gateway::{BLOCK, Gateway, Opcode};
 use super::waits::{ChipPace, WEL, WIP, until_chip_idle};
-use super::{ClearProtection, EraseSize, FlashError, FlashPart, Protection};
+use super::{ClearProtection, EraseSize, FlashError, FlashPart, Protection, SetProtection};
 use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
 use std::time::Duration;
@@ -14,6 +14,9 @@ const ERASE_64K_LIMIT: Duration = Duration::from_secs(6);
 const STATUS_LIMIT: Duration = Duration::from_millis(1500);
 /// Typical time of a status write: 1.3 ms to 10 ms, none on SST25 (§5.4).
 const STATUS_TYPICAL: Duration = Duration::from_millis(1);
+
+/// Bit of status register 2 on Winbond and Spansion (flash-hardware §5.3).
+const QUAD_ENABLE: u8 = 1 << 1;
 
 /// Bytes compared when chained reads are proven.
 const PROOF: usize = 64;
@@ -249,6 +252,45 @@ impl<'c> Session<'c> {
             return refuse(
                 self.protection.status,
                 "the chip keeps its protection bits (write-protect pin?)",
+            );
+        }
+        Ok(())
+    }
+
+    /// Set protection bits, as permitted.
+    pub(super) fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
+        self.refresh_protection()?;
+        let found = self.protection.status;
+        let mask = self.part.protect_mask;
+        let refuse = |status, what: &str| {
+            Err(FlashError::Protected {
+                status,
+                what: what.into(),
+            })
+        };
+        if found & mask != permission.status() & mask {
+            return refuse(found, "the bits are not those that were shown");
+        }
+        let Some(bits) = self.part.protection_bits(permission.range()) else {
+            return refuse(found, "no bits of this chip protect that range");
+        };
+        let second = if self.part.two_status_bytes {
+            let second = self.gateway.read_status2()?;
+            // Later parts turn the range inside out by a bit in there, which §5.3 does not describe;
+            // quad enable (bit 1) has nothing to do with it.
+            if second & !QUAD_ENABLE != 0 {
+                return refuse(found, "status register 2 holds bits nobody described");
+            }
+            Some(second)
+        } else {
+            None
+        };
+        tracing::warn!(status = found, bits, "protection bits set on request");
+        self.write_status(found & !(mask | WIP | WEL) | bits, second)?;
+        if self.protection.range.as_ref() != Some(permission.range()) {
+            return refuse(
+                self.protection.status,
+                "the chip does not keep the protection bits (write-protect pin?)",
             );
         }
         Ok(())

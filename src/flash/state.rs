@@ -17,7 +17,7 @@ use super::source::FlashSource;
 use super::work::{Core, Work};
 use super::{
     BootProbe, ClearProtection, Events, FlashError, FlashPart, Phase, Protection, SectorPlan,
-    Signature, Stopped,
+    SetProtection, Signature, Stopped,
 };
 use crate::card::{Card, Clock};
 
@@ -106,6 +106,15 @@ impl<'c> Locked<'c> {
     /// when the chip keeps them.
     pub fn clear_protection(&mut self, permission: ClearProtection) -> Result<(), FlashError> {
         self.0.session.clear_protection(permission)
+    }
+
+    /// Set protection bits. They stay set after the session, through power-off.
+    ///
+    /// # Errors
+    /// [`FlashError::Protected`] when other bits are set than those that were shown, when no bits
+    /// protect that range, or when the chip does not keep them.
+    pub fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
+        self.0.session.set_protection(permission)
     }
 
     /// Reset the card, so that it loads what the flash holds. No erase or program runs then, and

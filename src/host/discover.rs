@@ -80,6 +80,15 @@ impl Host {
         })
     }
 
+    /// Bus address of BAR0, as `mst status -v` and lspci show it; `None` when it has none, or when
+    /// the kernel hides addresses from this user (they read 0 then).
+    #[must_use]
+    pub fn bar0_address(&self, bdf: Bdf) -> Option<u64> {
+        bar0_range(&self.device(bdf))
+            .map(|(start, _)| start)
+            .filter(|start| *start != 0)
+    }
+
     /// The cards that could be meant, for error texts.
     pub(super) fn there(&self) -> Vec<String> {
         let cards = self.cards().unwrap_or_default();
@@ -203,13 +212,18 @@ fn number(dir: &Path, file: &str) -> Option<u64> {
     sysfs::hex(&sysfs::text(dir.join(file))?)
 }
 
-/// First line of `resource`: start, end, flags.
+/// Length of BAR0.
 fn bar0(dir: &Path) -> Option<u64> {
+    bar0_range(dir).map(|(_, length)| length)
+}
+
+/// First line of `resource`: start, end, flags. Start and length.
+fn bar0_range(dir: &Path) -> Option<(u64, u64)> {
     let text = sysfs::text(dir.join("resource"))?;
     let mut words = text.lines().next()?.split_whitespace().map(sysfs::hex);
     let (start, end, flags) = (words.next()??, words.next()??, words.next()??);
     let length = end.checked_sub(start)?.checked_add(1)?;
-    (flags & RESOURCE_MEMORY != 0 && length > 1).then_some(length)
+    (flags & RESOURCE_MEMORY != 0 && length > 1).then_some((start, length))
 }
 
 fn vfs(dir: &Path) -> Vec<Bdf> {

@@ -17,6 +17,7 @@ mod read;
 mod rom;
 mod scan;
 mod section;
+mod settings;
 mod source;
 mod stamp;
 mod tags;
@@ -37,4 +38,5 @@ pub use read::{
 pub use rom::{ExpRom, Rom, RomError};
 pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
+pub use settings::{IniChange, Setting};
 pub use source::{Source, SourceError};

@@ -1,6 +1,6 @@
 //! Why a job did not do what was asked.
 
-use super::HostReport;
+use super::{HostReport, NvError};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{HostError, JournalError, LeaseError, LookError, VfioError};
@@ -129,6 +129,17 @@ pub enum JobError {
     /// An image could not be changed as asked.
     #[error(transparent)]
     Patch(#[from] PatchError),
+    /// The chip's protection is not changed, and why.
+    #[error("the flash's protection stays as it is: {0}")]
+    Protection(String),
+    /// The ini has no such key.
+    #[error("the ini has no key {key}{}", near_names(.near))]
+    NoKey {
+        /// As it was asked for.
+        key: String,
+        /// Names it may have meant.
+        near: Vec<String>,
+    },
     /// No sector plan leads there (the protected areas are in the way).
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -176,6 +187,9 @@ pub enum JobError {
         /// What is there instead.
         found: String,
     },
+    /// The settings the firmware keeps.
+    #[error(transparent)]
+    Nv(#[from] NvError),
     /// Somebody uses the semaphore: it changes hands.
     #[error("semaphore {number} is in use: {why}")]
     InUse {
@@ -184,6 +198,14 @@ pub enum JobError {
         /// The proof.
         why: String,
     },
+}
+
+fn near_names(near: &[String]) -> String {
+    if near.is_empty() {
+        String::new()
+    } else {
+        format!("; near it: {}", near.join(", "))
+    }
 }
 
 fn refusals(report: &PlanReport) -> String {
@@ -209,13 +231,14 @@ impl JobError {
             Self::Card(error) | Self::Flash(FlashError::Card(error)) => card_class(error),
             Self::Flash(FlashError::Interrupted) | Self::Interrupted => ExitClass::Interrupted,
             Self::InUse { .. } => ExitClass::NotReady,
-            Self::Refused { .. } => ExitClass::Refused,
+            Self::Refused { .. } | Self::Protection(_) => ExitClass::Refused,
             Self::Stopped { stopped, .. } => stopped_class(stopped),
             Self::WrongBoot { boots, .. } => match boots {
                 Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,
                 Boots::Nothing | Boots::Unknown => ExitClass::NeedsRecover,
             },
             Self::NotActivated { .. } => ExitClass::StillBoots,
+            Self::Nv(error) => nv_class(error),
             Self::Host(error) => host_class(error),
             Self::NotPutBack { .. } => ExitClass::HostNotRestored,
             _ => ExitClass::Failed,
@@ -287,6 +310,21 @@ fn card_class(error: &CardError) -> ExitClass {
         CardError::SemaphoreHeld { .. } => ExitClass::NotReady,
         CardError::NotOurs(_) => ExitClass::NoCard,
         _ => ExitClass::Failed,
+    }
+}
+
+fn nv_class(error: &NvError) -> ExitClass {
+    match (error, error.left()) {
+        (_, Some((Boots::OldImage | Boots::NewImage, _))) => ExitClass::StillBoots,
+        (_, Some((Boots::Nothing | Boots::Unknown, _))) => ExitClass::NeedsRecover,
+        (
+            NvError::NotOnThisCard { .. }
+            | NvError::TooLarge { .. }
+            | NvError::TooMuchBar { .. }
+            | NvError::Missing { .. },
+            None,
+        ) => ExitClass::Refused,
+        (error, None) => error.card().map_or(ExitClass::Failed, card_class),
     }
 }
 

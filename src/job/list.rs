@@ -3,8 +3,8 @@
 
 use super::device::SIM;
 use super::session::Facts;
-use super::{JobError, is_sim, open_sim};
-use crate::host::{BorrowOptions, Function, Host, PciCard, driver_info, objections};
+use super::{JobError, is_sim, open_sim, query_card};
+use crate::host::{BarAccess, BorrowOptions, Function, Host, PciCard, driver_info, objections};
 use crate::image::Version;
 use crate::sim::SimCard;
 use serde::Serialize;
@@ -29,6 +29,16 @@ pub struct ListEntry {
     pub iommu_group: Option<u32>,
     /// Length of BAR0 in bytes.
     pub bar0: Option<u64>,
+    /// Bus address of BAR0.
+    pub bar0_address: Option<u64>,
+    /// PCI revision id, as configuration space (a real card) has it. It is what firmware put there:
+    /// on these cards 0, whatever the silicon's revision is, so it is not `chip_name`'s letter.
+    pub pci_revision: Option<u8>,
+    /// What MST would call it: `mt4099_pci_cr0`, numbered in the order of addresses among cards with
+    /// the same device id. `None` for a simulated card.
+    pub mst_name: Option<String>,
+    /// Ways to its registers: `vfio` with `mmap`, `pread`, `config`, or `simulated`.
+    pub access: Vec<String>,
     /// Its network devices.
     pub netdevs: Vec<String>,
     /// Its RDMA devices.
@@ -39,6 +49,8 @@ pub struct ListEntry {
     pub recovery: bool,
     /// Running firmware.
     pub running: Option<Version>,
+    /// Firmware on the flash. `None` = not known: a real card would have to be borrowed for it.
+    pub flashed: Option<Version>,
     /// Can be worked with.
     pub ready: bool,
     /// Why not.
@@ -89,11 +101,16 @@ fn empty(selector: &str) -> ListEntry {
         driver: None,
         iommu_group: None,
         bar0: None,
+        bar0_address: None,
+        pci_revision: None,
+        mst_name: None,
+        access: Vec::new(),
         netdevs: Vec::new(),
         rdma: Vec::new(),
         psid: None,
         recovery: false,
         running: None,
+        flashed: None,
         ready: false,
         problem: None,
     }
@@ -106,16 +123,23 @@ fn simulation(selector: &str) -> ListEntry {
         let device_id = sim.pci_device_id();
         let mut device = open_sim(&sim, selector)?;
         let facts = Facts::of(&mut device)?;
-        Ok((facts, device.board.clone(), device_id))
+        // Somebody may hold the semaphores of a card that can be listed all the same.
+        let flashed = query_card(&mut device).ok().and_then(|query| {
+            let image = query.images.get(query.active?)?.image.as_ref()?;
+            image.info.as_ref()?.fw_version
+        });
+        Ok((facts, device.board.clone(), device_id, flashed))
     };
     match look(selector) {
-        Ok((facts, board, device_id)) => ListEntry {
+        Ok((facts, board, device_id, flashed)) => ListEntry {
             bdf: facts.bdf,
             board,
             device_id: Some(device_id),
             chip_name: Some(facts.chip.name()),
             recovery: facts.recovery,
             running: facts.running,
+            flashed,
+            access: vec!["simulated".to_owned()],
             ready: true,
             ..empty(selector)
         },
@@ -148,6 +172,10 @@ fn real(selector: &str, card: &PciCard, host: &Host, options: &BorrowOptions) ->
         driver: card.driver.clone(),
         iommu_group: card.iommu_group,
         bar0: card.bar0,
+        bar0_address: host.bar0_address(card.bdf),
+        pci_revision: Some(card.revision),
+        mst_name: mst_name(card, host),
+        access: access(card),
         netdevs: card.netdevs.iter().map(|n| n.name.clone()).collect(),
         rdma: card.rdma.clone(),
         psid: card.board_id.clone(),
@@ -157,6 +185,29 @@ fn real(selector: &str, card: &PciCard, host: &Host, options: &BorrowOptions) ->
         problem,
         ..empty(selector)
     }
+}
+
+/// MST numbers the devices of a kind in the order it meets them on the bus.
+fn mst_name(card: &PciCard, host: &Host) -> Option<String> {
+    let same = host.cards().ok()?;
+    let number = same
+        .iter()
+        .filter(|c| c.device_id == card.device_id)
+        .position(|c| c.bdf == card.bdf)?;
+    Some(format!("mt{}_pci_cr{number}", card.device_id))
+}
+
+/// Ways that are there; `doctor` tries them.
+fn access(card: &PciCard) -> Vec<String> {
+    if card.iommu_group.is_none() {
+        return Vec::new();
+    }
+    let bar = card.bar0.is_some();
+    BarAccess::ALL
+        .into_iter()
+        .filter(|way| bar || *way == BarAccess::Config)
+        .map(|way| format!("vfio {way}"))
+        .collect()
 }
 
 /// By PCI id (linux-vfio §3.8, §6.2).

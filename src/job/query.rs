@@ -47,6 +47,9 @@ pub struct ImageReport {
     pub error: Option<String>,
     /// Where its signature is.
     pub start: FlashAddr,
+    /// flint's `checksum`: equal for two cards with the same firmware and another identity
+    /// (fs2-image §11.3). `None` when the image was not read whole.
+    pub checksum: Option<String>,
 }
 
 /// Answer of `query`.
@@ -105,6 +108,7 @@ pub(super) fn read_images(
             image,
             error,
             start,
+            checksum: None,
         });
     }
     Ok(images)
@@ -182,6 +186,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
         image: Some(image.clone()),
         error: None,
         start: image.start,
+        checksum: Some(file.contents.checksum()),
     };
     QueryOutcome {
         card: None,

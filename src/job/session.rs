@@ -4,7 +4,7 @@ use super::query::{mark_active, read_images};
 use super::{CardReport, Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::flash::{Events, Flash, Locked, Phase};
-use crate::image::{Contents, Depth, FlashAddr, ImageOffset, Source, Version};
+use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
 use crate::plan::CardSnapshot;
 
 /// What a card says without its flash.
@@ -93,6 +93,11 @@ pub(super) fn active_contents(
     let image = mark_active(&mut images, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref())
         .ok_or_else(|| JobError::NoImage("no signature leads to a whole one".into()))?;
+    Ok((image.start, contents_of(&mut source, image)?))
+}
+
+/// An image that was found, with its bytes.
+pub(super) fn contents_of(source: &mut dyn Source, image: &Image) -> Result<Contents, JobError> {
     // What was not read reads as erased; nobody looks at it.
     let mut flash = vec![0xFF; source.size() as usize];
     for (at, len) in image.map.runs(ImageOffset(0), image.len) {
@@ -101,7 +106,5 @@ pub(super) fn active_contents(
             source.read_at(at, place)?;
         }
     }
-    let contents = Contents::from_dump(&flash, image.start)
-        .map_err(|error| JobError::NoImage(error.to_string()))?;
-    Ok((image.start, contents))
+    Contents::from_dump(&flash, image.start).map_err(|error| JobError::NoImage(error.to_string()))
 }

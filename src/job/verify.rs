@@ -1,7 +1,7 @@
 //! `verify`: every section and CRC.
 
 use super::query::{outcome, query_image, read_images};
-use super::session::{Facts, active_contents};
+use super::session::{Facts, active_contents, contents_of};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
 use crate::flash::{Event, Events, Phase};
@@ -69,7 +69,16 @@ pub fn verify_card(
     // How long the images are is known only after reading them.
     let phase = Phase::Read;
     events.tell(Event::Started { phase, total: 0 });
-    let images = read_images(&mut locked.source(), Depth::Full)?;
+    let mut source = locked.source();
+    let mut images = read_images(&mut source, Depth::Full)?;
+    for report in &mut images {
+        if let Some(image) = &report.image {
+            // One that cannot be put together has no digest; the findings say why.
+            report.checksum = contents_of(&mut source, image)
+                .ok()
+                .map(|contents| contents.checksum());
+        }
+    }
     events.tell(Event::Finished { phase });
     let query = outcome(Some(card), None, images);
     Ok(VerifyOutcome {

@@ -1,7 +1,7 @@
 //! What a plan is made of.
 
 use super::found::{overlap, ranges};
-use super::{ActionReport, Change, Check, EraseReport, Kept, PlanReport};
+use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, plan_sectors,
 };
@@ -46,6 +46,8 @@ pub struct Plan {
     pub from_version: Option<Version>,
     /// Version afterwards.
     pub to_version: Option<Version>,
+    /// The card's image beside the new one, where their PSIDs differ, refused or not.
+    pub cross_flash: Option<Box<CrossFlash>>,
     /// What to do; `None` when a check refuses or there is nothing to do.
     pub action: Option<Action>,
 }
@@ -258,6 +260,7 @@ impl Plan {
             changes: self.changes.clone(),
             kept: self.kept.clone(),
             warnings: self.warnings.clone(),
+            cross_flash: self.cross_flash.clone(),
             action: self.action.as_ref().and_then(Action::report),
         }
     }

@@ -9,7 +9,7 @@ use super::snapshot::version_of;
 use super::spot::{Spot, is, other_start, target};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, Found, IdentityChange, NvGeometry, Pass, Plan,
-    rules, rules_flash,
+    crossflash, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
 
@@ -69,10 +69,17 @@ pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     );
     pair_checks(&mut checks, card, own, base, wish.options);
     let result = result(&mut checks, base, active, identity.as_ref(), wish);
-    let Some(result) = result else {
-        return unfinished(checks, card, own, base);
+    let mut plan = match result {
+        Some(result) => place(checks, card, active, result),
+        None => unfinished(checks, card, own, base),
     };
-    place(checks, card, active, result)
+    plan.cross_flash = own
+        .zip(base)
+        // A PSID out of a damaged section is no PSID.
+        .filter(|(own, _)| own.image().info_crc_ok)
+        .and_then(|(own, base)| crossflash::compare(own, base, wish.options))
+        .map(Box::new);
+    plan
 }
 
 /// Identity of the card with the change the user spelled out.
@@ -221,6 +228,7 @@ fn unfinished(
         nothing_to_do: false,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(base.map(Contents::image)),
+        cross_flash: None,
         action: None,
     }
 }
@@ -296,6 +304,7 @@ fn place(
         nothing_to_do: ok && idle,
         from_version: version_of(own.map(Contents::image)),
         to_version: version_of(Some(result.image())),
+        cross_flash: None,
         action: None,
     };
     plan.warnings = warnings(active, failsafe, standing.is_some(), &plan);

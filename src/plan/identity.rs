@@ -141,6 +141,13 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
 }
 
 /// Plan to give a card another identity: its own image again, with the change.
+///
+/// Only sectors that differ are rewritten. On a non-failsafe card these are the header's, the GUID
+/// section's and the Image Info's, the signature voided first and written last. On a failsafe card
+/// the image goes into the other half, where sectors that are equal already stay. When that half
+/// holds another version it is a whole burn, and that is meant: patching the half that boots would
+/// need its signature voided, and the stale half beside it would boot meanwhile (another version, on
+/// a card whose owner asked for a MAC), or nothing at all.
 #[must_use]
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     decide(

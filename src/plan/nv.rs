@@ -10,7 +10,7 @@ const MAX_RESERVE: u64 = 0x1_0000;
 const DEFAULT_SECTOR: u32 = 0x1_0000;
 
 /// Figures of tag 19.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct NvGeometry {
     /// Configuration sectors.
     pub sectors: u32,

@@ -148,6 +148,7 @@ fn finish(
         nothing_to_do: ok && idle,
         from_version: version_of(left.and_then(Found::image)),
         to_version: version_of(result.as_ref().map(Contents::image)),
+        cross_flash: None,
         action: match (ok && !idle, result, passes) {
             (true, Some(contents), Some(passes)) => Some(Action::new(
                 Some(target(layout, start)),

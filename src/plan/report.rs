@@ -1,6 +1,6 @@
 //! A plan as people and programs read it.
 
-use super::{Change, Check, Kept, Target};
+use super::{Change, Check, CrossFlash, Kept, Target};
 use crate::flash::{EraseSize, SectorMap};
 use crate::image::{FlashAddr, Version};
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub struct PlanReport {
     pub kept: Vec<Kept>,
     /// Sentences a person must read before saying yes.
     pub warnings: Vec<String>,
+    /// The card's image beside the new one, where their PSIDs differ, refused or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_flash: Option<Box<CrossFlash>>,
     /// What to do; `None` when refused or when there is nothing to do.
     pub action: Option<ActionReport>,
 }

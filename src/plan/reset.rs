@@ -82,6 +82,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         nothing_to_do: ok && idle,
         from_version: version,
         to_version: version,
+        cross_flash: None,
         action: match passes {
             Some(passes) if ok && !idle => Some(Action::new(None, None, passes, true)),
             _ => None,

@@ -133,6 +133,7 @@ fn finish(
         nothing_to_do: ok && idle,
         from_version: version_of(now.map(Contents::image)),
         to_version: version_of(old.map(Contents::image)),
+        cross_flash: None,
         action: match (order, old) {
             (Some(order), Some(old)) if ok && !idle => Some(Action::new(
                 Some(Target::WholeFlash),

@@ -103,6 +103,11 @@ impl Script {
             ..self
         }
     }
+
+    /// Row of the table of differences it shows.
+    pub(crate) fn row(&self) -> Option<&'static str> {
+        self.differs.as_ref().map(|d| d.row)
+    }
 }
 
 /// How one command ended.

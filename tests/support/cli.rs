@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// First byte of the flash contents in a card file.
-const FLASH_AT: usize = 65536;
+pub(crate) const FLASH_AT: usize = 65536;
 
 /// A directory with cards and images, and the program to run in it.
 pub(crate) struct Bench {

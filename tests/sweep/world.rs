@@ -58,7 +58,7 @@ pub(crate) fn small_cx3(text: &str) -> Recipe {
     }
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         guids: [
             Guid(0xF452_1403_00AA_BBC0),
@@ -72,7 +72,7 @@ fn identity() -> Identity {
 }
 
 /// The image of `recipe` as it stands on the card: with the card's identity.
-fn own(recipe: &Recipe) -> Contents {
+pub(crate) fn own(recipe: &Recipe) -> Contents {
     Contents::from_file(&build(recipe).unwrap())
         .unwrap()
         .with_identity(&identity())
@@ -181,7 +181,7 @@ impl Bench {
     }
 
     /// A directory of its own per call, thrown away by the caller.
-    fn scratch(&self) -> tempfile::TempDir {
+    pub(crate) fn scratch(&self) -> tempfile::TempDir {
         tempfile::tempdir_in(self.dir.path()).unwrap()
     }
 
@@ -350,7 +350,7 @@ impl Bench {
     }
 
     /// The backup of the card as it was before the burn, made once.
-    fn backup_once(&self) -> PathBuf {
+    pub(crate) fn backup_once(&self) -> PathBuf {
         let kept = self.dir.path().join("kept");
         match std::fs::read_dir(&kept).ok().and_then(|mut d| d.next()) {
             Some(entry) => entry.unwrap().path(),

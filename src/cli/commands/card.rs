@@ -83,11 +83,15 @@ pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
 }
 
 fn list_line(card: &ListEntry) -> String {
-    let running = match (&card.running, card.recovery) {
+    let mut running = match (&card.running, card.recovery) {
         (_, true) => "recovery mode".to_owned(),
         (Some(version), false) => format!("running {version}"),
         (None, false) => "version not known".to_owned(),
     };
+    running.push_str(&match card.flashed {
+        Some(version) => format!(", flashed {version}"),
+        None => ", flashed unknown".to_owned(),
+    });
     let state = match &card.problem {
         Some(problem) => format!("not ready: {problem}"),
         None if card.ready => "ready".into(),
@@ -110,10 +114,16 @@ fn list_line(card: &ListEntry) -> String {
             || "no IOMMU group".into(),
             |group| format!("IOMMU group {group}"),
         ));
-        words.push(card.bar0.map_or_else(
-            || "no BAR0".into(),
-            |len| format!("BAR0 {} KiB", len / 1024),
-        ));
+        words.push(match (card.bar0, card.bar0_address) {
+            (Some(len), Some(at)) => format!("BAR0 0x{at:x}, {} KiB", len / 1024),
+            (Some(len), None) => format!("BAR0 {} KiB", len / 1024),
+            (None, _) => "no BAR0".into(),
+        });
+        words.extend(card.mst_name.clone());
+        words.extend(card.pci_revision.map(|r| format!("rev {r:02x}")));
+        if !card.access.is_empty() {
+            words.push(format!("access {}", card.access.join(", ")));
+        }
         words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
     }
     format!(

@@ -3,7 +3,10 @@
 mod card;
 mod demo;
 mod host;
+mod nvconfig;
 mod parts;
+mod protect;
+mod settings;
 mod shell;
 mod sim;
 mod sim_serve;
@@ -129,12 +132,19 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         Command::Rom(RomCommand::Write(args)) => write::rom_write(ctx, &args),
         Command::Rom(RomCommand::Remove(args)) => write::rom_remove(ctx, &args),
         Command::Rom(args) => parts::rom(ctx, &args),
+        Command::Config(ConfigCommand::Query) => nvconfig::query(ctx),
+        Command::Config(ConfigCommand::Set(args)) => nvconfig::set(ctx, &args),
         Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
-        Command::Config(ConfigCommand::Show { image }) => parts::config_show(ctx, image.as_deref()),
+        Command::Config(ConfigCommand::Show {
+            image,
+            key,
+            summary,
+        }) => settings::show(ctx, image.as_deref(), key.as_deref(), summary),
         Command::Identity(IdentityCommand::Set(args)) => write::identity_set(ctx, &args),
         Command::Identity(IdentityCommand::Show { image }) => {
             parts::identity_show(ctx, image.as_deref())
         }
+        Command::Flash(FlashCommand::Protect(args)) => protect::protect(ctx, &args),
         Command::Flash(args) => parts::flash(ctx, &args),
         Command::Unlock(args) => parts::unlock(ctx, &args),
         // Words behind `flint` are flint's: they never come through our own parser.
@@ -188,7 +198,7 @@ pub(super) fn touches_card(command: &Command) -> bool {
         Command::Verify(args) => args.image.is_none(),
         Command::Rom(RomCommand::Info { file }) => file.is_none(),
         Command::Rom(RomCommand::Read { image, .. })
-        | Command::Config(ConfigCommand::Show { image })
+        | Command::Config(ConfigCommand::Show { image, .. })
         | Command::Identity(IdentityCommand::Show { image }) => image.is_none(),
         Command::Completions(_)
         | Command::Man(_)
@@ -217,11 +227,14 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Rom(RomCommand::Write(_)) => "rom write",
         Command::Rom(RomCommand::Remove(_)) => "rom remove",
         Command::Config(ConfigCommand::Show { .. }) => "config show",
+        Command::Config(ConfigCommand::Query) => "config query",
+        Command::Config(ConfigCommand::Set(_)) => "config set",
         Command::Config(ConfigCommand::Reset(_)) => "config reset",
         Command::Identity(IdentityCommand::Show { .. }) => "identity show",
         Command::Identity(IdentityCommand::Set(_)) => "identity set",
         Command::Flash(FlashCommand::Info) => "flash info",
         Command::Flash(FlashCommand::Read { .. }) => "flash read",
+        Command::Flash(FlashCommand::Protect(_)) => "flash protect",
         Command::Unlock(_) => "unlock",
         Command::Flint(_) => "flint",
         Command::Host(HostCommand::Status) => "host status",

@@ -127,19 +127,6 @@ fn rom_answer(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<Answer, Failure
     Ok(Answer::done(json(outcome)))
 }
 
-pub(super) fn config_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Result<Answer, Failure> {
-    let outcome = match image {
-        Some(path) => job::config_show_image(&ctx.image(path)?),
-        None => job::config_show(&mut ctx.open()?),
-    }
-    .map_err(|e| ctx.failure(&e, image))?;
-    if !ctx.out.manner().json {
-        // Byte for byte: the text may be kept and compared.
-        ctx.out.raw(&outcome.bytes);
-    }
-    Ok(Answer::done(json(&outcome)))
-}
-
 pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Result<Answer, Failure> {
     let outcome = match image {
         Some(path) => job::identity_show_image(&ctx.image(path)?),
@@ -187,6 +174,7 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
 pub(super) fn flash(ctx: &mut Ctx<'_>, command: &FlashCommand) -> Result<Answer, Failure> {
     match command {
         FlashCommand::Info => flash_info(ctx),
+        FlashCommand::Protect(args) => super::protect::protect(ctx, args),
         FlashCommand::Read { out, from, len } => {
             let mut device = ctx.open()?;
             let mut progress = ctx.progress();

@@ -43,7 +43,12 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
         args.image.display(),
         text::card_line(&planned.card)
     ));
-    ctx.out.text(&text::plan(&planned.plan, ctx.out.colours()));
+    let draw = if args.full {
+        text::plan_full
+    } else {
+        text::plan
+    };
+    ctx.out.text(&draw(&planned.plan, ctx.out.colours()));
     let result = json(&planned);
     if planned.plan.refused {
         // The same error a burn would end with, so that both say the same.
@@ -242,7 +247,7 @@ fn whole_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Failur
 
 /// How the question ended, seen from outside of the job.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Not,
     Said(Said),
 }
@@ -303,7 +308,7 @@ fn write(
 }
 
 /// No yes, for one of three reasons.
-fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
+pub(super) fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
     let (exit, code, message) = match asked {
         Asked::Said(Said::Interrupted) => (
             Exit::Interrupted,

@@ -1,11 +1,12 @@
 //! Outcomes as people read them.
 
+mod crossflash;
 mod plan;
 mod query;
 mod verify;
 mod write;
 
-pub(super) use plan::plan;
+pub(super) use plan::{plan, plan_full};
 pub(super) use query::{card_line, flash_line, query};
 pub(super) use verify::{against, verify};
 pub(super) use write::written;

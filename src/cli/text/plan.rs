@@ -6,8 +6,17 @@ use crate::plan::{ActionReport, Change, PlanReport, Target};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The whole plan.
+/// The whole plan, of two inis that differ the first lines.
 pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
+    drawn(plan, colours, false)
+}
+
+/// The whole plan with every line there is.
+pub(in crate::cli) fn plan_full(plan: &PlanReport, colours: bool) -> String {
+    drawn(plan, colours, true)
+}
+
+fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
     let mut out = String::new();
     out.push_str("Checks\n");
     for check in &plan.checks {
@@ -22,7 +31,9 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
     if !plan.changes.is_empty() {
         out.push_str("\nChanges\n");
         for change in &plan.changes {
-            let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
+            for (label, text) in rows(change) {
+                let _ = writeln!(out, "  {label:20} {text}");
+            }
         }
     }
     if !plan.kept.is_empty() {
@@ -30,6 +41,9 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
         for kept in &plan.kept {
             let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
         }
+    }
+    if let Some(cross) = &plan.cross_flash {
+        out.push_str(&super::crossflash::cross_flash(cross, full));
     }
     if let Some(action) = &plan.action {
         out.push_str("\nFlash\n");
@@ -48,6 +62,36 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
         out.push_str("\nNothing to do: the card already holds exactly this.\n");
     }
     out
+}
+
+/// GUIDs and MACs one below the other, so that each is seen before and after.
+fn rows(change: &Change) -> Vec<(String, String)> {
+    let names: &[&str] = match change.field.as_str() {
+        "guids" => &["node_guid", "port1_guid", "port2_guid", "sys_image_guid"],
+        "macs" => &["port1_mac", "port2_mac"],
+        _ => &[],
+    };
+    let values = |side: &Option<String>| -> Vec<String> {
+        let words = side.as_deref().unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect()
+    };
+    let (from, to) = (values(&change.from), values(&change.to));
+    if names.is_empty() || from.len() != names.len() || to.len() != names.len() {
+        return vec![(change.field.clone(), from_to(change))];
+    }
+    let pairs = from.into_iter().zip(to);
+    names
+        .iter()
+        .zip(pairs)
+        .map(|(name, (from, to))| {
+            let text = if from == to {
+                format!("{from} stays")
+            } else {
+                format!("{from} -> {to}")
+            };
+            ((*name).to_owned(), text)
+        })
+        .collect()
 }
 
 fn from_to(change: &Change) -> String {

@@ -28,6 +28,13 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
         (Some(active), Some(image)) => line(&mut out, "Layout:", &layout(active, image)),
         _ => line(&mut out, "Image:", "none that could start"),
     }
+    if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
+        line(
+            &mut out,
+            "Checksum:",
+            &format!("{checksum}, identity masked (flint's `checksum`)"),
+        );
+    }
     for (number, other) in outcome.images.iter().enumerate() {
         if Some(number) != outcome.active {
             line(&mut out, "Other image:", &other_image(other));

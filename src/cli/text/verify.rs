@@ -44,6 +44,12 @@ fn one(out: &mut String, report: &ImageReport) {
         out.push('\n');
     }
     findings(out, &image.findings);
+    if let Some(checksum) = &report.checksum {
+        let _ = writeln!(
+            out,
+            "checksum without identity: {checksum} (as flint's `checksum`)"
+        );
+    }
     out.push_str(if image.is_sound() {
         match image.flint {
             FlintVerdict::Bootable => "cx3flash: the image is sound\n",

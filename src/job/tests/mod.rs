@@ -7,4 +7,5 @@ mod burns;
 mod looks;
 mod refusals;
 mod repairs;
+mod sectors;
 mod stops;

@@ -93,6 +93,7 @@ fn restore_leaves_a_moment_without_an_image() {
                     ..card.clone()
                 };
                 let step = Plan {
+                    cross_flash: None,
                     action: Some(Action {
                         passes: vec![pass.clone()],
                         ..action.clone()

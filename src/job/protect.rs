@@ -1,0 +1,173 @@
+//! `flash protect`: the chip's own write protection, shown and changed (flash-hardware §5.3).
+//!
+//! No byte of the flash changes, so there is no backup; what changes is one register of the chip,
+//! which keeps it through power-off.
+
+use super::session::Facts;
+use super::{CardReport, Device, JobError};
+use crate::flash::{
+    ClearProtection, FlashPart, Locked, Protection, ProtectionControl, SetProtection,
+};
+use serde::Serialize;
+use std::ops::Range;
+
+/// Bytes of the blocks protection counts in.
+const BLOCK: u32 = 0x1_0000;
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtectWish {
+    /// Nothing protected.
+    Off,
+    /// Everything.
+    Whole,
+    /// So many blocks of 64 KiB at the end of the flash.
+    Top(u32),
+    /// So many at its beginning.
+    Bottom(u32),
+}
+
+/// What a person is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProtectQuestion {
+    /// As it is.
+    pub before: Protection,
+    /// What will be protected; `None` = nothing.
+    pub wanted: Option<Range<u32>>,
+}
+
+/// Answer of `flash protect`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProtectOutcome {
+    /// The card, with part and protection as left.
+    pub card: CardReport,
+    /// Protection as found.
+    pub before: Protection,
+    /// What can be done on this chip.
+    pub control: ProtectionControl,
+    /// The same in a sentence.
+    pub known: &'static str,
+    /// It was asked for what was there already, or only looked at.
+    pub nothing_to_do: bool,
+}
+
+/// What may be done, and why no more.
+fn known(control: ProtectionControl) -> &'static str {
+    match control {
+        ProtectionControl::Full => "--off clears it, --on sets it",
+        ProtectionControl::ClearOnly => {
+            "--off clears it; it is not set here: how this chip's bits count is not described well enough"
+        }
+        ProtectionControl::PowerOn => {
+            "this chip comes up protected at every power-on, and every session that writes takes that back: there is nothing to switch"
+        }
+        ProtectionControl::Unknown => {
+            "what this chip's protection bits mean is not known, so they are not changed"
+        }
+    }
+}
+
+/// How the flash is protected.
+///
+/// # Errors
+/// When the card cannot be read.
+pub fn flash_protection(device: &mut Device) -> Result<ProtectOutcome, JobError> {
+    let facts = Facts::of(device)?;
+    let locked = device.lock()?;
+    Ok(outcome(&facts, &locked, locked.protection().clone(), true))
+}
+
+fn outcome(
+    facts: &Facts,
+    locked: &Locked<'_>,
+    before: Protection,
+    nothing_to_do: bool,
+) -> ProtectOutcome {
+    let control = locked.part().protection_control();
+    ProtectOutcome {
+        card: facts.report(locked),
+        before,
+        control,
+        known: known(control),
+        nothing_to_do,
+    }
+}
+
+/// Change the protection, after a question, and read it back.
+///
+/// # Errors
+/// [`JobError::Protection`] when this chip's bits are not known that far, [`JobError::Declined`],
+/// [`crate::flash::FlashError::Protected`] when the chip keeps its bits.
+pub fn flash_protect(
+    device: &mut Device,
+    wish: ProtectWish,
+    confirm: &mut dyn FnMut(&ProtectQuestion) -> bool,
+) -> Result<ProtectOutcome, JobError> {
+    let facts = Facts::of(device)?;
+    let mut locked = device.lock()?;
+    let part = locked.part().clone();
+    let before = locked.protection().clone();
+    let wanted = wanted(&part, wish)?;
+    let bits = before.status & part.protect_mask;
+    let there = match &wanted {
+        // Bits that protect nothing on their own may stay.
+        None => before.range.is_none(),
+        Some(range) => before.range.as_ref() == Some(range),
+    };
+    if there {
+        return Ok(outcome(&facts, &locked, before, true));
+    }
+    let question = ProtectQuestion {
+        before: before.clone(),
+        wanted: wanted.clone(),
+    };
+    if !confirm(&question) {
+        return Err(JobError::Declined);
+    }
+    tracing::info!(bits, ?wanted, "protection");
+    match wanted {
+        None => locked.clear_protection(ClearProtection::of(before.status))?,
+        Some(range) => locked.set_protection(&SetProtection::of(before.status, range))?,
+    }
+    Ok(outcome(&facts, &locked, before, false))
+}
+
+/// The range wished for; `Ok(None)` = nothing.
+fn wanted(part: &FlashPart, wish: ProtectWish) -> Result<Option<Range<u32>>, JobError> {
+    let control = part.protection_control();
+    let may = match (control, wish) {
+        (ProtectionControl::Full, _) => true,
+        (ProtectionControl::ClearOnly, wish) => wish == ProtectWish::Off,
+        (ProtectionControl::PowerOn | ProtectionControl::Unknown, _) => false,
+    };
+    if !may {
+        return Err(JobError::Protection(format!(
+            "{} (JEDEC {:06x}): {}",
+            part.name,
+            part.jedec,
+            known(control)
+        )));
+    }
+    let size = part.geometry.size;
+    let bytes = |blocks: u32| {
+        blocks
+            .checked_mul(BLOCK)
+            .filter(|bytes| (1..=size).contains(bytes))
+    };
+    let range = match wish {
+        ProtectWish::Off => return Ok(None),
+        ProtectWish::Whole => Some(0..size),
+        ProtectWish::Top(blocks) => bytes(blocks).map(|bytes| size - bytes..size),
+        ProtectWish::Bottom(blocks) => bytes(blocks).map(|bytes| 0..bytes),
+    };
+    range
+        .filter(|range| part.protection_bits(range).is_some())
+        .map(Some)
+        .ok_or_else(|| {
+            JobError::Protection(format!(
+                "{} protects 1, 2, 4 … blocks of 64 KiB, all {} at most",
+                part.name,
+                size / BLOCK
+            ))
+        })
+}
