@@ -17,7 +17,7 @@ mod world;
 use engine::{Script, compare, rows, script};
 
 /// Wherever a file is looked at: every kind of it.
-const FILES: [&str; 17] = [
+const FILES: [&str; 19] = [
     "new.bin",
     "fs_new.bin",
     "blank.bin",
@@ -29,6 +29,8 @@ const FILES: [&str; 17] = [
     "foreign.bin",
     "multicast.bin",
     "damaged.bin",
+    "header.bin",
+    "pointer.bin",
     "cut.bin",
     "tail.bin",
     "shifted.bin",
@@ -288,6 +290,16 @@ fn differences() -> Vec<Script> {
         script(&["fi"]).says("other-generations", "cx3flash recover", 1),
         script(&["-i nowhere q"]).says("directory", "Is a directory", 1),
         script(&["-i blank.bin -vsd x sv"]).says("blank-crc", "Restoring signature", 0),
+        script(&["-apc -i new.bin q"]).says("apc", "PSID:", 0),
+        script(&["-linkx -i new.bin q"]).says("cables", "-linkx is not done", 1),
+        script(&["-i header.bin -vsd x sv"]).says("damaged-file", "not sound", 1),
+        script(&["-y -i header.bin -guid 1 sg"]).says("damaged-file", "not sound", 1),
+        script(&["-striped_image -y -i new.bin -guid 1 sg"]).says(
+            "striped-file",
+            "Restoring signature",
+            0,
+        ),
+        script(&["-s -d nosuch ri x"]).says("silent", "-E- Cannot open Device", 1),
         script(&["-i no_tag.bin -vsd x sv"]).says("no-vsd-tag", "-E- Failed to set the VSD", 1),
     ]
 }

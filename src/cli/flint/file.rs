@@ -3,7 +3,7 @@
 
 use super::card::{CONTINUE, Ended, FAILED, Talk};
 use super::card_copy::reason;
-use crate::image::{Depth, Form, Image, ImageError, SourceError, read, scan};
+use crate::image::{Depth, FlintVerdict, Form, Image, ImageError, SourceError, read, scan};
 use crate::job::{FirstError, MAX_FILE};
 use std::fs::File;
 use std::io::Read;
@@ -95,6 +95,15 @@ impl<'a> OnFile<'a> {
             let text = error.flint_text().map_or(error.to_string(), str::to_owned);
             first(text, matches!(error, ImageError::FailsafeWord(_)))
         })
+    }
+
+    /// The image, when flint can follow its chain; else its text.
+    pub(super) fn walked(&self) -> Result<Image, String> {
+        let image = self.look().map_err(|error| error.text)?;
+        match image.flint {
+            FlintVerdict::Failed { text } => Err(text),
+            _ => Ok(image),
+        }
     }
 
     /// The image, when flint's query passes it; else its text.

@@ -73,9 +73,14 @@ pub(super) fn verify(file: &mut OnFile<'_>) -> Ended {
     }
 }
 
-/// The last section of a kind; the first ROM (fs2-image §7, §8.1).
+/// The last section of a kind; the first ROM (fs2-image §7, §8.1). For `dc` and `dh` flint follows the
+/// chain only; for `rrom` it queries too, and then minds the two pointers of the header (measured).
 fn section(file: &OnFile<'_>, kind: SectionKind) -> Result<Option<Vec<u8>>, String> {
-    let image = file.queried()?;
+    let image = if kind == SectionKind::Rom {
+        file.queried()?
+    } else {
+        file.walked()?
+    };
     let mut all = image.sections.iter().filter(|s| s.kind == kind);
     let section = if kind == SectionKind::Rom {
         all.next()
