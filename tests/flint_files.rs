@@ -329,20 +329,6 @@ fn a_difference_has_no_reason() {
 }
 
 #[test]
-fn a_row_is_shown_by_no_script() {
-    let scripts = concat!(
-        include_str!("flint_files.rs"),
-        include_str!("flint_card.rs")
-    );
-    for row in rows()
-        .iter()
-        .filter(|row| *row != "id" && !row.starts_with('-'))
-    {
-        assert!(scripts.contains(&format!("\"{row}\"")), "{row}");
-    }
-}
-
-#[test]
 fn too_few_scripts_are_compared() {
     let all = [
         looks(),

@@ -8,10 +8,12 @@
 mod chip;
 mod clock;
 mod error;
+pub mod nv;
 mod registers;
 mod semaphore;
 mod session;
 mod space;
+mod tools;
 
 pub use chip::{Chip, RunningVersion};
 pub use clock::{Clock, WallClock};
@@ -20,3 +22,4 @@ pub use registers::{CrOffset, Reg};
 pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;
 pub use space::{CrError, CrSpace};
+pub use tools::{Tools, ToolsError};

@@ -11,6 +11,10 @@ pub enum Reg {
     RunningVersion(u8),
     /// 0x41270: above 0xfff00000 when no firmware runs (§1.4).
     RecoveryTest,
+    /// 0x80780 + 4n, n = 0..7: the tools command interface (fs2-image §12.1).
+    ToolsHcr(u8),
+    /// 0xe0000 + 4n, n = 0..72: its mailbox, where the firmware maps one (fs2-image §12.1).
+    ToolsMailbox(u8),
     /// 0xf0000: boot address, image start << 8 (§6.5).
     BootAddress,
     /// 0xf0010: software reset (§7.1). Written only, never read.
@@ -36,6 +40,8 @@ impl Reg {
         CrOffset(match self {
             Self::RunningVersion(n) => 0x1_f064 + 4 * u32::from(n),
             Self::RecoveryTest => 0x4_1270,
+            Self::ToolsHcr(n) => 0x8_0780 + 4 * u32::from(n),
+            Self::ToolsMailbox(n) => 0xe_0000 + 4 * u32::from(n),
             Self::BootAddress => 0xf_0000,
             Self::SoftwareReset => 0xf_0010,
             Self::DeviceId => 0xf_0014,
@@ -50,13 +56,14 @@ impl Reg {
 
 impl Reg {
     /// All ones there means that nobody answers, even when the device id can be read a moment
-    /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0. What
-    /// the others hold is theirs: no firmware makes the recovery test all ones (§1.4), and flash
+    /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0;
+    /// so does the control word of the tools command interface: no status is 0xff with go still set.
+    /// What the others hold is theirs: no firmware makes the recovery test all ones (§1.4), and flash
     /// bytes may be anything.
     pub(super) fn never_all_ones(self) -> bool {
         matches!(
             self,
-            Self::DeviceId | Self::Semaphore(_) | Self::GatewayCommand
+            Self::DeviceId | Self::Semaphore(_) | Self::GatewayCommand | Self::ToolsHcr(6)
         )
     }
 }
@@ -67,6 +74,8 @@ impl std::fmt::Display for Reg {
         match self {
             Self::RunningVersion(n) => write!(f, "running version {n} ({at:#x})"),
             Self::RecoveryTest => write!(f, "recovery test ({at:#x})"),
+            Self::ToolsHcr(n) => write!(f, "tools command word {n} ({at:#x})"),
+            Self::ToolsMailbox(n) => write!(f, "tools mailbox {n} ({at:#x})"),
             Self::BootAddress => write!(f, "boot address ({at:#x})"),
             Self::SoftwareReset => write!(f, "software reset ({at:#x})"),
             Self::DeviceId => write!(f, "device id ({at:#x})"),

@@ -89,7 +89,7 @@ pub enum Command {
     /// The expansion ROM on the card or in an image file
     #[command(subcommand, arg_required_else_help = true)]
     Rom(RomCommand),
-    /// The settings (ini) inside the image; the NV configuration sectors
+    /// The ini inside the image; the settings the firmware keeps; their sectors
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
     /// GUIDs, MACs and VSD

@@ -1,6 +1,8 @@
 //! `rom …`, `config …`, `identity …`, `flash …`.
 
 use super::args::{IdentityArgs, WriteArgs, number};
+use super::settings::setting;
+use crate::card::nv::Parameter;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -34,6 +36,10 @@ pub enum ConfigCommand {
         /// Image file; without it the card's
         image: Option<PathBuf>,
     },
+    /// The settings the running firmware keeps: default, and what it takes at its next start
+    Query,
+    /// Have the running firmware store settings; the card must be reset for them to act
+    Set(ConfigSetArgs),
     /// Erase the NV configuration sectors: settings fall back to the ini's
     Reset(WriteArgs),
 }
@@ -73,6 +79,16 @@ pub enum FlashCommand {
 pub struct RomWriteArgs {
     /// ROM file
     pub rom: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+/// `config set`
+#[derive(Args, Debug)]
+pub struct ConfigSetArgs {
+    /// Setting and value, as `config query` shows them: SRIOV_EN=1 LINK_TYPE_P1=ETH
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(Parameter, u32)>,
     #[command(flatten)]
     pub write: WriteArgs,
 }

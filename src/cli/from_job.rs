@@ -3,11 +3,11 @@
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hints::{self, Code, Facts};
-use crate::card::CardError;
+use crate::card::{CardError, ToolsError};
 use crate::flash::{Boots, FlashError, Phase, Stopped};
 use crate::host::{HostError, JournalError, LeaseError, LookError};
 use crate::image::{ImageError, PatchError};
-use crate::job::{ExitClass, JobError};
+use crate::job::{ExitClass, JobError, NvError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use serde_json::json;
@@ -49,6 +49,12 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
         JobError::WrongBoot { boots, backup, .. } => {
             facts.backup = backup.as_deref();
             failure.result = Some(Box::new(json!({ "boots": boots, "backup": backup })));
+        }
+        JobError::Nv(error) => {
+            if let Some((boots, backup)) = error.left() {
+                facts.backup = Some(backup);
+                failure.result = Some(Box::new(json!({ "boots": boots, "backup": backup })));
+            }
         }
         JobError::Refused { report } => {
             failure.message = "refused by a check".into();
@@ -128,6 +134,7 @@ fn code(error: &JobError) -> Code {
         JobError::WrongBoot { .. } => Code::FlashFailed,
         JobError::NotActivated { .. } => Code::ActivateFailed,
         JobError::InUse { .. } => Code::InUse,
+        JobError::Nv(error) => nv(error),
     }
 }
 
@@ -184,6 +191,24 @@ fn card(error: &CardError) -> Code {
         | CardError::BadAccess { .. }
         | CardError::FlushTimeout(_)
         | CardError::ResetTimeout(_) => Code::CardFailed,
+    }
+}
+
+fn nv(error: &NvError) -> Code {
+    match error {
+        NvError::OldFirmware { .. } => Code::NvOldFirmware,
+        NvError::NotOnThisCard { .. }
+        | NvError::TooLarge { .. }
+        | NvError::TooMuchBar { .. }
+        | NvError::Missing { .. } => Code::NvRefused,
+        NvError::NotStored { .. } => Code::NvFailed,
+        NvError::Tools(error) | NvError::Stopped { source: error, .. } => match error {
+            ToolsError::Card(error) => card(error),
+            ToolsError::NoFirmware => Code::NvNoFirmware,
+            ToolsError::ConfigurationCorrupt { .. } => Code::NvCorrupt,
+            ToolsError::BadSystemState { .. } => Code::NvNoDriver,
+            _ => Code::NvFailed,
+        },
     }
 }
 

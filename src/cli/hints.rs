@@ -106,6 +106,18 @@ pub enum Code {
     CardFailed,
     /// The new firmware did not come up.
     ActivateFailed,
+    /// The running firmware is older than the interface for settings.
+    NvOldFirmware,
+    /// No firmware runs that could be asked for settings.
+    NvNoFirmware,
+    /// The firmware calls its stored settings corrupt.
+    NvCorrupt,
+    /// The firmware wants a driver first.
+    NvNoDriver,
+    /// The card has no such setting, or not this value.
+    NvRefused,
+    /// The firmware did not do what it was asked to.
+    NvFailed,
     /// `verify` found an image file unsound.
     Unsound,
     /// `verify` found an image on the card unsound.
@@ -225,6 +237,18 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             format!("{card} restore {backup}")
         }
         Code::FlashChip | Code::Protected => format!("{card} flash info"),
+        Code::NvOldFirmware => format!("settings need 2.31.5000 or newer: {card} burn IMAGE"),
+        Code::NvNoFirmware => {
+            format!("settings are kept by running firmware: {card} recover IMAGE, then reset the card")
+        }
+        // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off (fs2-image §12.2).
+        Code::NvCorrupt => format!(
+            "{card} config reset erases what is stored; if that does not help, see nv_cfg_en in: {card} config show"
+        ),
+        // What the state is about is known from mstconfig's words alone ("Driver might be down").
+        Code::NvNoDriver => format!("{card} activate, then type the same again"),
+        Code::NvRefused => format!("{card} config query shows what the card has"),
+        Code::NvFailed => format!("{card} config query shows what is stored"),
         Code::ActivateFailed => {
             "power the machine off and on; the new firmware is on the flash".into()
         }

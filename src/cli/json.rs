@@ -59,6 +59,8 @@
 //! | `activate` | [`Activation`](crate::job::Activation) |
 //! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
 //! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome) |
+//! | `config query` | [`NvQueryOutcome`](crate::job::NvQueryOutcome) |
+//! | `config set` | [`NvSetOutcome`](crate::job::NvSetOutcome); declined: `changes` alone; failed once the firmware was writing: `boots` and `backup` |
 //! | `identity show` | [`IdentityOutcome`](crate::job::IdentityOutcome) |
 //! | `flash info` | [`FlashInfo`](crate::job::FlashInfo) |
 //! | `flash read` | [`BackupFile`](crate::job::BackupFile) |

@@ -23,6 +23,7 @@ mod out;
 mod progress;
 mod report;
 mod sector_map;
+mod settings;
 mod text;
 mod units;
 mod unknown;

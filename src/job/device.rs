@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Prefix of the selector of a simulated card.
-const SIM: &str = "sim:";
+pub(super) const SIM: &str = "sim:";
 /// Longer than the longest erase (flash-hardware §5.4), during which a live owner may show nothing.
 pub(super) const WATCH: Duration = Duration::from_secs(7);
 

@@ -1,6 +1,6 @@
 //! Why a job did not do what was asked.
 
-use super::HostReport;
+use super::{HostReport, NvError};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{HostError, JournalError, LeaseError, LookError, VfioError};
@@ -176,6 +176,9 @@ pub enum JobError {
         /// What is there instead.
         found: String,
     },
+    /// The settings the firmware keeps.
+    #[error(transparent)]
+    Nv(#[from] NvError),
     /// Somebody uses the semaphore: it changes hands.
     #[error("semaphore {number} is in use: {why}")]
     InUse {
@@ -216,6 +219,7 @@ impl JobError {
                 Boots::Nothing | Boots::Unknown => ExitClass::NeedsRecover,
             },
             Self::NotActivated { .. } => ExitClass::StillBoots,
+            Self::Nv(error) => nv_class(error),
             Self::Host(error) => host_class(error),
             Self::NotPutBack { .. } => ExitClass::HostNotRestored,
             _ => ExitClass::Failed,
@@ -287,6 +291,21 @@ fn card_class(error: &CardError) -> ExitClass {
         CardError::SemaphoreHeld { .. } => ExitClass::NotReady,
         CardError::NotOurs(_) => ExitClass::NoCard,
         _ => ExitClass::Failed,
+    }
+}
+
+fn nv_class(error: &NvError) -> ExitClass {
+    match (error, error.left()) {
+        (_, Some((Boots::OldImage | Boots::NewImage, _))) => ExitClass::StillBoots,
+        (_, Some((Boots::Nothing | Boots::Unknown, _))) => ExitClass::NeedsRecover,
+        (
+            NvError::NotOnThisCard { .. }
+            | NvError::TooLarge { .. }
+            | NvError::TooMuchBar { .. }
+            | NvError::Missing { .. },
+            None,
+        ) => ExitClass::Refused,
+        (error, None) => error.card().map_or(ExitClass::Failed, card_class),
     }
 }
 

@@ -1,11 +1,14 @@
 //! `list`: the cards that can be seen. Real ones by sysfs alone: a look must not take a card away
 //! from who uses it.
 
+use super::device::SIM;
 use super::session::Facts;
-use super::{JobError, is_sim, open};
+use super::{JobError, is_sim, open_sim};
 use crate::host::{BorrowOptions, Function, Host, PciCard, driver_info, objections};
 use crate::image::Version;
+use crate::sim::SimCard;
 use serde::Serialize;
+use std::path::Path;
 
 /// One card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,7 +65,7 @@ pub fn list(
 ) -> Result<ListOutcome, JobError> {
     let mut cards = Vec::new();
     match named {
-        Some(selector) if is_sim(selector) => cards.push(simulation(selector, host, options)),
+        Some(selector) if is_sim(selector) => cards.push(simulation(selector)),
         Some(selector) => cards.push(real(selector, &host.find(selector)?, host, options)),
         None => {
             for card in host.cards()? {
@@ -70,7 +73,7 @@ pub fn list(
                     cards.push(real(&card.bdf.to_string(), &card, host, options));
                 }
             }
-            cards.extend(simulated.iter().map(|s| simulation(s, host, options)));
+            cards.extend(simulated.iter().map(|s| simulation(s)));
         }
     }
     Ok(ListOutcome { cards })
@@ -96,15 +99,20 @@ fn empty(selector: &str) -> ListEntry {
     }
 }
 
-fn simulation(selector: &str, host: &Host, options: &BorrowOptions) -> ListEntry {
-    let looked = open(selector, host, options).and_then(|mut device| {
+fn simulation(selector: &str) -> ListEntry {
+    let look = |selector: &str| -> Result<_, JobError> {
+        let path = selector.strip_prefix(SIM).unwrap_or(selector);
+        let sim = SimCard::open(Path::new(path))?;
+        let device_id = sim.pci_device_id();
+        let mut device = open_sim(&sim, selector)?;
         let facts = Facts::of(&mut device)?;
-        Ok((facts, device.board.clone()))
-    });
-    match looked {
-        Ok((facts, board)) => ListEntry {
+        Ok((facts, device.board.clone(), device_id))
+    };
+    match look(selector) {
+        Ok((facts, board, device_id)) => ListEntry {
             bdf: facts.bdf,
             board,
+            device_id: Some(device_id),
             chip_name: Some(facts.chip.name()),
             recovery: facts.recovery,
             running: facts.running,

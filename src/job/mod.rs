@@ -21,6 +21,7 @@ mod flash;
 mod host;
 mod identity;
 mod list;
+mod nvconfig;
 mod query;
 mod recover;
 mod report;
@@ -54,6 +55,9 @@ pub use identity::{
     read_identity,
 };
 pub use list::{ListEntry, ListOutcome, list};
+pub use nvconfig::{
+    NvChange, NvConfirm, NvEntry, NvError, NvQueryOutcome, NvSetOutcome, nv_query, nv_set,
+};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use recover::{RecoverRequest, plan_recover, recover};
 pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};

@@ -10,9 +10,12 @@
 //! | 0xf0014 | HW id and revision; writing it is misuse |
 //! | 0xf0300..0xf03ff | semaphore bank |
 //! | 0xf0400, 0xf0404, 0xf0410..0xf041f | flash gateway |
-//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and both command interfaces (HCR 0x80680, tools HCR 0x80780), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
+//! | 0x80780..0x8079b | the tools' command interface ([`super::tools_firmware`]) |
+//! | 0xe0000..0xe011f | its mailbox; nothing there in recovery mode and with old firmware |
+//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
 use super::state::{Hold, Posted, State};
+use super::tools_firmware::{CONTROL, MAILBOX, MAILBOX_END};
 use super::{Op, config};
 use crate::card::CrError;
 
@@ -165,6 +168,8 @@ impl State {
                 }
                 u32::from(std::mem::replace(&mut self.driver_semaphore, true))
             }
+            CONTROL => self.read_tools_control(),
+            MAILBOX..=MAILBOX_END if !self.has_mailbox() => 0,
             _ => self.plain.get(&at).copied().unwrap_or(0),
         }
     }
@@ -191,6 +196,8 @@ impl State {
             DEVICE_ID | RESET | RECOVERY_TEST | VERSION..=VERSION_END | DRIVER_SEMAPHORE => {
                 self.note(format!("{value:#010x} written to {at:#07x}"));
             }
+            CONTROL => self.write_tools_control(value),
+            MAILBOX..=MAILBOX_END if !self.has_mailbox() => {}
             _ => {
                 self.plain.insert(at, value);
             }

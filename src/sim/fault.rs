@@ -74,6 +74,9 @@ pub enum Fault {
         /// Accesses before it happens.
         after: u64,
     },
+    /// The configuration sectors hold what the running firmware calls corrupt (fs2-image §12.2).
+    /// They lie in the flash: power does not heal them, erasing them does.
+    CorruptConfiguration,
     /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
     /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,

@@ -18,6 +18,8 @@ mod firmware;
 mod gateway;
 mod mutate;
 mod nor;
+mod nv_log;
+mod nv_register;
 mod parts;
 mod rng;
 mod road;
@@ -27,6 +29,8 @@ mod spec;
 mod state;
 mod status;
 mod store;
+mod tools_defaults;
+mod tools_firmware;
 mod trace;
 mod wire;
 

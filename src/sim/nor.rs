@@ -9,6 +9,7 @@ use super::mutate::Mutation;
 use super::parts::PartData;
 use super::status::StatusLayout;
 use super::wire::{After, Wire};
+use std::ops::Range;
 
 /// WIP, bit 0 of every status register 1.
 const WIP: u8 = 1;
@@ -73,6 +74,21 @@ impl Nor {
     /// The bytes of the last program command, at their places in the page.
     pub(super) fn page(&self) -> &[u8; PAGE as usize] {
         &self.page
+    }
+
+    /// Bytes for a program command of the card's own, inside of one page.
+    pub(super) fn fill_page(&mut self, at: u32, bytes: &[u8]) {
+        self.page.fill(0xFF);
+        let places = self.page.iter_mut().skip((at % PAGE) as usize);
+        places.zip(bytes).for_each(|(place, byte)| *place = *byte);
+    }
+
+    /// The status register keeps some of this range from being changed.
+    pub(super) fn protects(&self, range: &Range<usize>) -> bool {
+        let kept = self
+            .layout()
+            .protected(self.status, self.second, self.data.size);
+        (kept.start as usize) < range.end && range.start < kept.end as usize
     }
 
     pub(super) fn size(&self) -> u32 {

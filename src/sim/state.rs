@@ -8,6 +8,7 @@ use super::gateway::Gateway;
 use super::mutate::{Effect, Mutation, apply};
 use super::nor::Nor;
 use super::store::Store;
+use super::tools_firmware::Tools;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) plain: BTreeMap<u32, u32>,
     pub(super) config: Config,
     pub(super) running: Running,
+    /// The tools command interface.
+    pub(super) tools: Tools,
     /// What [`State::candidates`] found when the flash had changed so often.
     judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
@@ -106,6 +109,7 @@ impl State {
             plain: BTreeMap::new(),
             config: Config::enumerated(),
             running,
+            tools: Tools::default(),
             judged: RefCell::new(None),
             off: false,
             gone: false,
@@ -145,6 +149,7 @@ impl State {
             plain: self.plain.clone(),
             config: self.config.clone(),
             running: self.running.clone(),
+            tools: self.tools.clone(),
             judged: self.judged.clone(),
             outstanding: self.outstanding.clone(),
             armed: self.armed.clone(),
@@ -229,6 +234,14 @@ impl State {
                     *hold = Hold::Free;
                 }
             }
+            Fault::CorruptConfiguration => {
+                for (at, bytes) in self.nv_areas().map(|a| a.spoiling()).unwrap_or_default() {
+                    self.load_flash(at as usize, &bytes);
+                }
+                // It lies in the flash now; nothing waits.
+                self.save();
+                return;
+            }
             _ => {}
         }
         self.arm(fault);
@@ -263,6 +276,7 @@ impl State {
         self.armed
             .drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
         self.plain.clear();
+        self.tools = Tools::default();
         self.gateway = Gateway::default();
         self.nor.abandon();
         self.posted = Posted::Clean;

@@ -3,6 +3,7 @@
 mod card;
 mod demo;
 mod host;
+mod nvconfig;
 mod parts;
 mod shell;
 mod sim;
@@ -129,6 +130,8 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         Command::Rom(RomCommand::Write(args)) => write::rom_write(ctx, &args),
         Command::Rom(RomCommand::Remove(args)) => write::rom_remove(ctx, &args),
         Command::Rom(args) => parts::rom(ctx, &args),
+        Command::Config(ConfigCommand::Query) => nvconfig::query(ctx),
+        Command::Config(ConfigCommand::Set(args)) => nvconfig::set(ctx, &args),
         Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
         Command::Config(ConfigCommand::Show { image }) => parts::config_show(ctx, image.as_deref()),
         Command::Identity(IdentityCommand::Set(args)) => write::identity_set(ctx, &args),
@@ -217,6 +220,8 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Rom(RomCommand::Write(_)) => "rom write",
         Command::Rom(RomCommand::Remove(_)) => "rom remove",
         Command::Config(ConfigCommand::Show { .. }) => "config show",
+        Command::Config(ConfigCommand::Query) => "config query",
+        Command::Config(ConfigCommand::Set(_)) => "config set",
         Command::Config(ConfigCommand::Reset(_)) => "config reset",
         Command::Identity(IdentityCommand::Show { .. }) => "identity show",
         Command::Identity(IdentityCommand::Set(_)) => "identity set",

@@ -242,7 +242,7 @@ fn whole_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Failur
 
 /// How the question ended, seen from outside of the job.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Not,
     Said(Said),
 }
@@ -303,7 +303,7 @@ fn write(
 }
 
 /// No yes, for one of three reasons.
-fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
+pub(super) fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
     let (exit, code, message) = match asked {
         Asked::Said(Said::Interrupted) => (
             Exit::Interrupted,

@@ -25,17 +25,16 @@ fn yes(_: &PlanReport) -> bool {
 
 /// `sg`.
 pub(super) fn set_guids(card: &mut OnCard<'_>, wanted: Ids) -> Ended {
-    if wanted.is_empty() {
-        return card.fail(
-            "-E- For sg command, Please specify GUIDs / MACs / UID (using command line flags -guid(s) / \
-             -mac(s) / -uid).\n",
-        );
-    }
     let old = own(card, "-E- Cannot set GUIDs: ")?;
     let waits = old.guids.as_ref().is_some_and(|g| g.blank);
     if !waits {
         card.talk
             .say("-W- GUIDs are already set, re-burning image with the new GUIDs ...\n");
+    }
+    if wanted.is_empty() {
+        return card.fail(super::file_change::UID);
+    }
+    if !waits {
         let current = Ids::of(&old);
         card.talk
             .say(&card_ids::table(wanted.or(current), Some(current)));

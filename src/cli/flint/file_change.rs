@@ -10,6 +10,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// `sg` with nothing but `-uid`, which flint notices when it has looked at the image.
+pub(super) const UID: &str = "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n";
+
 /// `sg`.
 pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
     const FAILS: &str = "-E- Cannot set GUIDs: ";
@@ -17,6 +20,9 @@ pub(super) fn set_guids(file: &mut OnFile<'_>, wanted: Ids) -> Ended {
         Ok(image) => image,
         Err(why) => return file.fail(&format!("{FAILS}{why}\n")),
     };
+    if wanted.is_empty() {
+        return file.fail(UID);
+    }
     let current = Ids::of(&old);
     let table = card_ids::table(wanted.or(current), Some(current));
     // The words of the card's table, of an image.

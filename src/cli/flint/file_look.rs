@@ -320,6 +320,16 @@ pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
     };
     // Both values begin at the same column.
     const COLUMN: usize = 31;
+    let new = Rom::parse(&bytes);
+    let device = image.info.as_ref().and_then(|info| info.device_id);
+    if let (Some(device), Some(other)) = (device, new.device_id())
+        && device != other
+    {
+        file.talk.say(&format!(
+            "-W- Image file ROM: FW is for device {device}, but Exp-ROM is for device {other}\n"
+        ));
+        file.ask()?;
+    }
     let old = image
         .rom
         .as_ref()
@@ -327,6 +337,6 @@ pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
     file.fail(&format!(
         "\n    Current ROM info on flash: {old}\n    New ROM info:              {}\n\n-I- Preparing to burn ROM \
          ...\n{FAILS}Burn ROM not supported for FS2 image.\n",
-        flint_text::rom(&Rom::parse(&bytes), COLUMN)
+        flint_text::rom(&new, COLUMN)
     ))
 }

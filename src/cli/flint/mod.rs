@@ -4,7 +4,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `options`, `commands` | flint's grammar: flags before the command, arguments behind it |
+//! | `getopt`, `options`, `commands` | flint's grammar: flags before the command, arguments behind it |
+//! | `arguments` | arguments and flags that do not go together |
 //! | `run` | complaints in flint's order, then the command |
 //! | `console` | flint's screen |
 //! | `target` | device names, `mst`'s too |
@@ -15,6 +16,7 @@
 //! Everything was measured with mstflint 4.21; `tests/flint_files.rs` and `tests/flint_card.rs` run the
 //! same scripts with it and with this and compare.
 
+mod arguments;
 mod card;
 mod card_burn;
 mod card_change;
@@ -29,6 +31,7 @@ mod console;
 mod file;
 mod file_change;
 mod file_look;
+mod getopt;
 mod options;
 mod refuse;
 mod run;
@@ -222,11 +225,15 @@ fn told(wrong: Wrong, program: &str, console: &mut Console) -> u8 {
             ));
             Exit::Done.code()
         }
-        Wrong::Usage { stdout, stderr } => {
+        Wrong::Usage {
+            stdout,
+            stderr,
+            after,
+        } => {
             if !stderr.is_empty() {
                 console.complain(&format!("{program}: {stderr}"));
             }
-            console.say(&format!("{stdout}{HELP}"));
+            console.say(&format!("{stdout}{HELP}{after}"));
             FAILED
         }
         Wrong::Said(text) => {

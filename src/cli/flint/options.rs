@@ -4,7 +4,8 @@
 
 use crate::cli::flint::card_burn::BurnFlags;
 use crate::cli::flint::card_ids::Ids;
-use crate::cli::flint::commands::{self, Row};
+use crate::cli::flint::commands::Row;
+use crate::cli::flint::getopt::{self, Found, NoCommand, Values};
 use crate::image::{Guid, Mac};
 use std::path::PathBuf;
 
@@ -25,10 +26,14 @@ pub(super) struct Line {
     pub(super) clear_semaphore: bool,
     pub(super) only_version: bool,
     pub(super) allow_rom_change: bool,
-    pub(super) uid: bool,
-    /// Two flags for one thing, in flint's words; it minds only where they are used.
-    pub(super) twice: Option<String>,
+    /// How many flags there are, as flint counts them: `-qq` is two.
+    pub(super) count: usize,
+    pub(super) given: Given,
+    pub(super) cable: Cable,
+    pub(super) ignore_dev_data: bool,
+    pub(super) use_dev_rom: bool,
     pub(super) cache_override: bool,
+    pub(super) use_fw: bool,
     pub(super) log: Option<PathBuf>,
     pub(super) burn: BurnFlags,
     /// Flags whose promise we do not make, as typed in flint's long form.
@@ -44,226 +49,160 @@ pub(super) enum Wrong {
     Help,
     /// The version was asked for.
     Version,
-    /// flint's words on stdout, and its help after them.
-    Usage { stdout: String, stderr: String },
+    /// flint's words on stdout, its help after them, and what it says after that.
+    Usage {
+        stdout: String,
+        stderr: String,
+        after: &'static str,
+    },
     /// flint's words on stdout.
     Said(String),
 }
 
-/// Every flag of 4.21: name, number of values.
-const FLAGS: &[(&str, usize)] = &[
-    ("device", 1),
-    ("image", 1),
-    ("latest_fw", 0),
-    ("ir", 0),
-    ("help", 0),
-    ("hh", 0),
-    ("yes", 0),
-    ("no", 0),
-    ("guid", 1),
-    ("guids", 4),
-    ("mac", 1),
-    ("macs", 2),
-    ("uid", 1),
-    ("blank_guids", 0),
-    ("clear_semaphore", 0),
-    ("qq", 0),
-    ("low_cpu", 0),
-    ("flashed_version", 0),
-    ("next_boot_fw_ver", 0),
-    ("nofs", 0),
-    ("allow_rom_change", 0),
-    ("allow_psid_change", 0),
-    ("override_cache_replacement", 0),
-    ("ocr", 0),
-    ("no_flash_verify", 0),
-    ("use_fw", 0),
-    ("silent", 0),
-    ("vsd", 1),
-    ("use_image_ps", 0),
-    ("use_image_guids", 0),
-    ("use_image_rom", 0),
-    ("use_dev_rom", 0),
-    ("ignore_dev_data", 0),
-    ("no_fw_ctrl", 0),
-    ("dual_image", 0),
-    ("striped_image", 0),
-    ("banks", 1),
-    ("log", 1),
-    ("flash_params", 3),
-    ("version", 0),
-    ("psid", 1),
-    ("no_devid_check", 0),
-    ("ignore_crc_check", 0),
-];
+/// Which of the flags for GUIDs and MACs were given; flint minds some combinations, and only where it
+/// uses them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are flags of a command line"
+)]
+pub(super) struct Given {
+    pub(super) guid: bool,
+    pub(super) guids: bool,
+    pub(super) mac: bool,
+    pub(super) macs: bool,
+    pub(super) uid: bool,
+}
 
-/// Flags of one letter, and what they stand for.
-const SHORT: &[(char, &str)] = &[
-    ('d', "device"),
-    ('i', "image"),
-    ('h', "help"),
-    ('y', "yes"),
-    ('s', "silent"),
-    ('v', "version"),
-];
-
-/// The name the reference and users know it by; 4.21 itself has no such flag.
-const ALIASES: &[(&str, &str)] = &[("apc", "allow_psid_change")];
+/// Flags for the cables of later generations; `burn` minds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cable {
+    /// Which ones.
+    pub(super) place: bool,
+    /// What is to be done with them.
+    pub(super) way: bool,
+}
 
 /// Understand a command line.
 pub(super) fn parse(words: &[String]) -> Result<Line, Wrong> {
-    let at = words.iter().position(|w| commands::named(w).is_some());
-    let (flags, rest) = words.split_at(at.unwrap_or(words.len()));
-    let (name, args) = rest.split_first().unzip();
-    let args = args.unwrap_or_default();
-    let command = name.and_then(|n| commands::named(n));
-    if args.iter().any(|a| a.starts_with('-')) {
-        return Err(Wrong::Usage {
-            stdout: "Specifying options flags after command is not allowed.\n\n".into(),
-            stderr: String::new(),
-        });
+    let split = getopt::split(words).map_err(|getopt::FlagBehind| Wrong::Usage {
+        stdout: "Specifying options flags after command is not allowed.\n\n".into(),
+        stderr: String::new(),
+        after: "",
+    })?;
+    let mut line = Line::default();
+    match split.command {
+        Some((row, args)) => {
+            line.command = Some(row);
+            line.args = args.to_vec();
+        }
+        None => without_command(words)?,
     }
-    if flags.first().is_none_or(|f| !f.starts_with('-')) && command.is_none() {
-        return Err(Wrong::Said("No options found. \n".into()));
-    }
-    let mut line = Line {
-        command,
-        args: args.to_vec(),
-        ..Line::default()
-    };
-    let stray = read_flags(flags, &mut line)?;
-    match (command, stray.last()) {
-        (None, Some(word)) => Err(Wrong::Usage {
-            stdout: format!("Invalid command: {word}\n"),
-            stderr: String::new(),
-        }),
-        (None, None) if !line.clear_semaphore => Err(Wrong::Said("No command found.\n".into())),
-        (Some(_), Some(_)) => Err(Wrong::Said(format!(
-            "-E- Found some non-option ARGV-elements {} \n",
-            stray.join(" ")
-        ))),
+    read(&getopt::join(split.flags), &mut line)?;
+    match (line.command, line.clear_semaphore) {
+        (None, false) => Err(Wrong::Said("No command found.\n".into())),
+        (Some(_), true) => Err(Wrong::Said(
+            "No command is allowed when -clear_semaphore flag is given.\n".into(),
+        )),
+        _ if line.use_fw && line.cache_override => Err(Wrong::Said(
+            "-E- flags --use_fw and --override_cache_replacement/-ocr cannot be specified simultaneously"
+                .into(),
+        )),
         _ => Ok(line),
     }
 }
 
-/// Words that are neither flags nor values of flags are given back.
-fn read_flags(words: &[String], line: &mut Line) -> Result<Vec<String>, Wrong> {
-    let mut stray = Vec::new();
-    let mut words = words.iter().peekable();
-    while let Some(word) = words.next() {
-        if word == "--" {
-            stray.extend(words.cloned());
-            break;
-        }
-        let Some(typed) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) else {
-            stray.push(word.clone());
-            continue;
-        };
-        let (name, glued) = find(typed)?;
-        let (name, count) = name;
-        let mut values: Vec<String> = glued.into_iter().collect();
-        if count == 1 && values.is_empty() {
-            values.extend(words.next_if(|w| !w.is_empty()).cloned());
-            if values.is_empty() {
-                return Err(missing(typed));
-            }
-        } else if count > 1 {
-            while let Some(more) = words.next_if(|w| !w.starts_with('-')) {
-                values.push(more.clone());
-            }
-            values = values
-                .iter()
-                .flat_map(|v| v.split(','))
-                .filter(|v| !v.is_empty())
-                .map(str::to_owned)
-                .collect();
-            if values.len() != count {
-                let how = if values.len() < count { "few" } else { "many" };
-                return Err(Wrong::Said(format!(
-                    "Too {how} arguments. Expected: {count} , Received: {}\n-E- Failed to handle option {name}\n",
-                    values.len()
-                )));
-            }
-        }
-        set(line, name, &values)?;
-    }
-    Ok(stray)
-}
-
-type Flag = (&'static str, usize);
-
-/// The flag a word names, and the value behind its `=` (or behind a single letter).
-fn find(typed: &str) -> Result<(Flag, Option<String>), Wrong> {
-    let two = typed.strip_prefix('-');
-    let (name, value) = match two.unwrap_or(typed).split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (two.unwrap_or(typed), None),
-    };
-    let alias = ALIASES.iter().find(|(a, _)| *a == name).map(|(_, n)| *n);
-    let name = alias.unwrap_or(name);
-    let short = |letter: char| {
-        let long = SHORT.iter().find(|(s, _)| *s == letter)?.1;
-        FLAGS.iter().find(|(n, _)| *n == long).copied()
-    };
-    let mut letters = name.chars();
-    let first = letters.next();
-    if two.is_none() && letters.clone().next().is_none() {
-        return match first.and_then(short) {
-            Some(flag) => Ok((flag, value)),
-            None => by_beginning(name, value)?.ok_or_else(|| unknown(typed)),
-        };
-    }
-    if let Some(found) = by_beginning(name, value)? {
-        return Ok(found);
-    }
-    match first.and_then(short) {
-        Some(flag) if two.is_none() && flag.1 == 1 => Ok((flag, Some(letters.as_str().to_owned()))),
-        _ => Err(unknown(typed)),
-    }
-}
-
-fn by_beginning(
-    name: &str,
-    value: Option<String>,
-) -> Result<Option<(Flag, Option<String>)>, Wrong> {
-    if let Some(flag) = FLAGS.iter().find(|(n, _)| *n == name) {
-        return Ok(Some((*flag, value)));
-    }
-    let mut all = FLAGS.iter().filter(|(n, _)| n.starts_with(name));
-    match (all.next(), all.next()) {
-        (None, _) => Ok(None),
-        (Some(flag), None) => Ok(Some((*flag, value))),
-        (Some(_), Some(_)) => Err(Wrong::Usage {
-            stdout: String::new(),
-            stderr: format!("option `-{name}' is ambiguous\n"),
+fn without_command(words: &[String]) -> Result<(), Wrong> {
+    match getopt::without_command(words) {
+        None => Ok(()),
+        Some(NoCommand::NoFlags) => Err(Wrong::Said("No options found. \n".into())),
+        Some(NoCommand::Unknown(word)) => Err(Wrong::Usage {
+            stdout: format!("Invalid command: {word}\n"),
+            stderr: String::new(),
+            after: "",
         }),
     }
 }
 
-fn unknown(typed: &str) -> Wrong {
-    Wrong::Usage {
-        stdout: String::new(),
-        stderr: format!("unrecognized option `-{typed}'\n"),
+/// Take the flags in; what is wrong with the first wrong one ends it.
+fn read(words: &[String], line: &mut Line) -> Result<(), Wrong> {
+    let mut stray = String::new();
+    for found in getopt::read(words) {
+        match found {
+            Found::Flag {
+                name,
+                values,
+                value,
+            } => {
+                count(values, value)
+                    .and_then(|()| set(line, name, value))
+                    .map_err(|wrong| wrong.of_flag(name))?;
+                line.count += if name == "qq" { 2 } else { 1 };
+            }
+            Found::Word(word) => {
+                stray.push_str(word);
+                stray.push(' ');
+            }
+            Found::Bad(why) => {
+                return Err(Wrong::Usage {
+                    stdout: String::new(),
+                    stderr: format!("{why}\n"),
+                    after: "-E- Bad input parameter\n",
+                });
+            }
+        }
+    }
+    if stray.is_empty() {
+        return Ok(());
+    }
+    Err(Wrong::Said(format!(
+        "-E- Found some non-option ARGV-elements {stray}\n"
+    )))
+}
+
+impl Wrong {
+    /// flint adds which flag it was.
+    fn of_flag(self, name: &str) -> Self {
+        match self {
+            Self::Said(text) => Self::Said(format!("{text}-E- Failed to handle option {name}\n")),
+            other => other,
+        }
     }
 }
 
-fn missing(typed: &str) -> Wrong {
-    let stderr = if typed.chars().count() == 1 {
-        format!("option requires an argument -- {typed}\n")
+/// Are there as many values as the flag takes?
+fn count(values: Values, value: &str) -> Result<(), Wrong> {
+    let given = if value.is_empty() {
+        0
     } else {
-        format!("option `-{typed}' requires an argument\n")
+        value.matches(',').count() + 1
     };
-    Wrong::Usage {
-        stdout: String::new(),
-        stderr,
-    }
+    let (expected, least) = match values {
+        Values::Any => return Ok(()),
+        Values::Some if given >= 1 => return Ok(()),
+        Values::Some => (1, " at least"),
+        Values::Exactly(expected) if given == expected => return Ok(()),
+        Values::Exactly(expected) => (expected, ""),
+    };
+    let how = if given < expected { "few" } else { "many" };
+    Err(Wrong::Said(format!(
+        "Too {how} arguments. Expected{least}: {expected} , Received: {given}\n"
+    )))
 }
 
-fn set(line: &mut Line, name: &'static str, values: &[String]) -> Result<(), Wrong> {
-    let first = values.first().cloned().unwrap_or_default();
+/// A flag whose value is wrong, without a word of flint's about it.
+fn bad() -> Wrong {
+    Wrong::Said(String::new())
+}
+
+fn out_of_range(text: &str) -> Wrong {
+    Wrong::Said(format!("{text}\n"))
+}
+
+fn set(line: &mut Line, name: &'static str, value: &str) -> Result<(), Wrong> {
     match name {
-        "device" => line.device = Some(first),
-        "image" => line.image = Some(PathBuf::from(first)),
+        "device" => line.device = Some(value.to_owned()),
+        "image" => line.image = Some(PathBuf::from(value)),
         "help" | "hh" => return Err(Wrong::Help),
         "version" => return Err(Wrong::Version),
         "yes" => line.yes = true,
@@ -275,70 +214,152 @@ fn set(line: &mut Line, name: &'static str, values: &[String]) -> Result<(), Wro
         "clear_semaphore" => line.clear_semaphore = true,
         "allow_rom_change" => line.allow_rom_change = true,
         "override_cache_replacement" | "ocr" => line.cache_override = true,
-        "log" => line.log = Some(PathBuf::from(first)),
+        "use_fw" => line.use_fw = true,
+        "log" => line.log = Some(PathBuf::from(value)),
         "nofs" => line.burn.nofs = true,
         "allow_psid_change" => line.burn.allow_psid_change = true,
         "use_image_ps" => line.burn.use_image_ps = true,
         "use_image_guids" => line.burn.use_image_guids = true,
         "use_image_rom" => line.burn.use_image_rom = true,
         "blank_guids" => line.burn.blank_guids = true,
-        "vsd" => line.burn.vsd = Some(first),
-        "banks" if first.parse::<u32>().is_err() => {
-            return Err(Wrong::Said("-E- Failed to handle option banks\n".into()));
+        "vsd" => line.burn.vsd = Some(value.to_owned()),
+        "guid" | "guids" | "mac" | "macs" | "uid" => return numbers(line, name, value),
+        "ignore_dev_data" => line.ignore_dev_data = true,
+        "use_dev_rom" => line.use_dev_rom = true,
+        "no_devid_check" | "ignore_crc_check" | "linkx" | "cc" | "ir" => line.refused.push(name),
+        "activate" | "download_transfer" => line.cable.way = true,
+        // What follows is without meaning for these cards, or what we do anyway (`-no_flash_verify`:
+        // every byte is read back all the same); flint looks at some of the values.
+        "banks" | "activate_delay_sec" => match whole(value) {
+            None => return Err(bad()),
+            Some(seconds) if name == "activate_delay_sec" && !(0..=255).contains(&seconds) => {
+                return Err(out_of_range(
+                    "Activation_delay_sec should be between 0 and 255.",
+                ));
+            }
+            Some(seconds) if name == "activate_delay_sec" => line.cable.way |= seconds != 1,
+            Some(_) => {}
+        },
+        "flash_params" => {
+            let parts: Vec<&str> = value.split(',').filter(|p| !p.is_empty()).collect();
+            let [_, log2, count] = parts.as_slice() else {
+                return Err(bad());
+            };
+            whole(log2).and(whole(count)).ok_or_else(bad)?;
         }
-        "guid" | "guids" | "mac" | "macs" | "uid" => return numbers(line, name, values),
-        "no_devid_check" | "ignore_crc_check" => line.refused.push(name),
-        // Without meaning for these cards, or what we do anyway (`-no_flash_verify`: every byte is read
-        // back all the same).
+        "downstream_device_id_start_index" => {
+            whole(value).filter(|n| *n >= 0).ok_or_else(bad)?;
+            line.cable.place = true;
+        }
+        "num_of_downstream_devices" => {
+            if !(1..=255).contains(&whole(value).ok_or_else(bad)?) {
+                return Err(out_of_range("Cable size should be between 1 and 255."));
+            }
+            line.cable.place = true;
+        }
+        "cert_chain_index" => {
+            let index = whole(value).ok_or_else(bad)?;
+            if !(0..=7).contains(&index) {
+                return Err(out_of_range(
+                    "certificate chain index should be between 0 and 7.",
+                ));
+            }
+        }
+        "downstream_device_ids" if value != "all" => {
+            for id in value.strip_suffix(',').unwrap_or(value).split(',') {
+                if !(0..=255).contains(&whole(id).ok_or_else(bad)?) {
+                    return Err(out_of_range("Index value should be between 0 and 255."));
+                }
+            }
+        }
         _ => {}
     }
     Ok(())
 }
 
 /// `-guid(s)`, `-mac(s)`, `-uid`.
-fn numbers(line: &mut Line, name: &'static str, values: &[String]) -> Result<(), Wrong> {
+fn numbers(line: &mut Line, name: &'static str, value: &str) -> Result<(), Wrong> {
+    let texts: Vec<&str> = match name {
+        "guids" | "macs" => value.split(',').filter(|t| !t.is_empty()).collect(),
+        _ => vec![value],
+    };
+    let wanted = match name {
+        "guids" => 4,
+        "macs" => 2,
+        _ => 1,
+    };
+    if texts.len() != wanted {
+        return Err(bad());
+    }
     let mut parsed = Vec::new();
-    for text in values {
+    for text in texts {
         let number = number(text).map_err(|why| {
-            Wrong::Said(format!(
-                "-E- Invalid Guid/Mac/Uid syntax ({text}) {why} \n-E- Failed to handle option {name}\n"
-            ))
+            Wrong::Said(format!("-E- Invalid Guid/Mac/Uid syntax ({text}) {why} \n"))
         })?;
         parsed.push(number);
     }
     let Ids { guids, macs } = &mut line.burn.ids;
-    let other = match name {
-        "guid" if guids.is_some() => Some("guids"),
-        "guids" if guids.is_some() => Some("guid"),
-        "mac" if macs.is_some() => Some("macs"),
-        "macs" if macs.is_some() => Some("mac"),
-        _ => None,
-    };
-    if let Some(other) = other {
-        line.twice = Some(format!(
-            "-E- Cannot specify \"-{name}\" flag with \"-{other}\" flag.\n"
-        ));
-    }
+    let given = &mut line.given;
     match (name, parsed.as_slice()) {
-        ("guid", [base]) => *guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n)))),
-        ("guids", [a, b, c, d]) => *guids = Some([*a, *b, *c, *d].map(Guid)),
-        ("mac", [base]) => *macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n)))),
-        ("macs", [a, b]) => *macs = Some([*a, *b].map(Mac)),
-        _ => line.uid = true,
+        ("guid", [base]) => {
+            given.guid = true;
+            *guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n))));
+        }
+        ("guids", [a, b, c, d]) => {
+            given.guids = true;
+            *guids = Some([*a, *b, *c, *d].map(Guid));
+        }
+        ("mac", [base]) => {
+            given.mac = true;
+            *macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n))));
+        }
+        ("macs", [a, b]) => {
+            given.macs = true;
+            *macs = Some([*a, *b].map(Mac));
+        }
+        _ => given.uid = true,
     }
     Ok(())
 }
 
-/// Hexadecimal with or without `0x`; the error is the text flint shows.
+/// Hexadecimal with or without `0x`, as `strtoull` takes it, a sign included; the error is the text
+/// flint shows.
 fn number(text: &str) -> Result<u64, &'static str> {
-    let digits = text
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = digits
         .strip_prefix("0x")
-        .or_else(|| text.strip_prefix("0X"))
-        .unwrap_or(text);
+        .or_else(|| digits.strip_prefix("0X"))
+        .unwrap_or(digits);
     if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err("");
     }
-    u64::from_str_radix(digits, 16).map_err(|_| "Numerical result out of range")
+    let number = u64::from_str_radix(digits, 16).map_err(|_| "Numerical result out of range")?;
+    Ok(if negative {
+        number.wrapping_neg()
+    } else {
+        number
+    })
+}
+
+/// Decimal, octal after `0`, hexadecimal after `0x`, as `strtol` with base 0.
+fn whole(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let number = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
+        (Some(hex), _) => i64::from_str_radix(hex, 16),
+        (None, Some(octal)) if !octal.is_empty() => i64::from_str_radix(octal, 8),
+        _ => lower.parse(),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    number.ok().map(|n| n * sign)
 }
 
 #[cfg(test)]

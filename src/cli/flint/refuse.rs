@@ -34,6 +34,18 @@ pub(super) fn command(command: Command) -> Option<&'static str> {
     })
 }
 
+/// Does a flag that is refused matter to this command? To others it is no more than to flint: nothing.
+pub(super) fn concerns(flag: &str, command: Command) -> bool {
+    match flag {
+        "linkx" | "cc" => true,
+        "ir" => command == Command::Burn,
+        _ => matches!(
+            command,
+            Command::Burn | Command::SetGuids | Command::SetVsd | Command::BurnRom
+        ),
+    }
+}
+
 /// The same of a flag.
 pub(super) fn flag(name: &str) -> Option<&'static str> {
     Some(match name {
@@ -42,6 +54,9 @@ pub(super) fn flag(name: &str) -> Option<&'static str> {
         }
         "ignore_crc_check" => {
             "a damaged image is never burned; `cx3flash verify IMAGE` says where it is damaged"
+        }
+        "linkx" | "cc" | "ir" => {
+            "cables and cards of later generations have it, these cards do not"
         }
         _ => return None,
     })

@@ -1,14 +1,16 @@
 //! From a command line to what is done, in flint's order of complaints: number of arguments, target,
 //! argument, opening, the command itself.
 
+use super::arguments::{self, number, size};
 use super::card::{Ended, FAILED, OnCard, Talk, card_text, hw_text};
 use super::card_look as look;
-use super::commands::{Command, Row};
+use super::commands::{Command, Needs, Row};
 use super::console::Console;
-use super::file::OnFile;
+use super::file::{OnFile, bytes_of};
 use super::options::Line;
 use super::{
-    card_burn, card_change, card_copy, card_unlock, file_change, file_look, refuse, target,
+    card_burn, card_change, card_copy, card_unlock, commands, file_change, file_look, refuse,
+    target,
 };
 use crate::cli::commands::{cards_here, report_query};
 use crate::host::{BorrowOptions, Host};
@@ -40,7 +42,18 @@ pub(super) fn run(line: &Line, place: &mut Place<'_>) -> Ended {
         return Err(FAILED);
     };
     let verify = row.command == Command::Verify;
-    if let Some(text) = complaint(row, line) {
+    let wrong = row
+        .wrong_count(line.args.len())
+        .or_else(|| row.wrong_target(line.device.is_some(), line.image.is_some()))
+        .or_else(|| arguments::striped_card(line))
+        .or_else(|| {
+            // Said between the two by flint.
+            if line.cache_override && row.needs != Needs::Nothing {
+                place.console.say(CACHE);
+            }
+            arguments::complaint(row.command, line)
+        });
+    if let Some(text) = wrong {
         place.console.say(&text);
         if verify {
             place.console.say(NO_VERIFY);
@@ -56,11 +69,10 @@ pub(super) fn run(line: &Line, place: &mut Place<'_>) -> Ended {
             )
         })
         .or_else(|| {
-            let writes = matches!(
-                row.command,
-                Command::Burn | Command::SetGuids | Command::SetVsd | Command::BurnRom
-            );
-            line.refused.iter().find_map(names).filter(|_| writes)
+            line.refused
+                .iter()
+                .filter(|name| refuse::concerns(name, row.command))
+                .find_map(names)
         });
     if let Some((what, why)) = refused {
         place
@@ -68,88 +80,11 @@ pub(super) fn run(line: &Line, place: &mut Place<'_>) -> Ended {
             .say(&format!("-E- {what} is not done: {why}\n"));
         return Err(FAILED);
     }
-    if line.cache_override {
-        place.console.say(CACHE);
-    }
     match (&line.device, &line.image) {
         (Some(name), _) => on_card(row, line, name, place),
         (None, Some(path)) => on_file(row, line, path, place),
         (None, None) => Err(FAILED),
     }
-}
-
-/// What flint finds wrong before it opens anything.
-fn complaint(row: &Row, line: &Line) -> Option<String> {
-    row.wrong_count(line.args.len())
-        .or_else(|| row.wrong_target(line.device.is_some(), line.image.is_some()))
-        .or_else(|| wrong_argument(row.command, line))
-}
-
-fn wrong_argument(command: Command, line: &Line) -> Option<String> {
-    let first = line.args.first().map(String::as_str);
-    let unknown = |word: &str, name: &str, known: &str| {
-        format!("-E- Unknown option \"{word}\" for the \"{name}\" command. you can use {known}.\n")
-    };
-    match (command, first) {
-        (Command::Query, Some(word)) if word != "full" => Some(unknown(word, "query", "full")),
-        (Command::Verify, Some(word)) if word != "showitoc" => {
-            Some(unknown(word, "verify", "showitoc"))
-        }
-        (Command::Hw, Some(word)) if word != "query" => Some(unknown(word, "Hw", "query")),
-        (Command::SetGuids, Some(word)) if word != "nocrc" => {
-            let more = line.args.get(1).map(|_| format!("-E- Invalid argument \"{word}\"\n"));
-            Some(format!(
-                "{}-E- The sg parameter should be \"nocrc\", \"guids_num=<num> step_size=<size>\" or nothing\n",
-                more.unwrap_or_default()
-            ))
-        }
-        (Command::SetGuids | Command::Burn, _) if line.twice.is_some() => line.twice.clone(),
-        (Command::SetGuids, _) if line.uid => Some(
-            if line.burn.ids.is_empty() {
-                "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n"
-            } else {
-                "-E- For sg command, Please specify either GUIDs / UIDs (using command line flags -guid(s) / \
-                 -uid).\n"
-            }
-            .into(),
-        ),
-        (Command::SetGuids, _) if line.burn.ids.is_empty() => Some(
-            "-E- For sg command, Please specify GUIDs / MACs / UID (using command line flags -guid(s) / \
-             -mac(s) / -uid).\n"
-                .into(),
-        ),
-        (Command::SetVsd, _) if line.burn.vsd.is_none() => {
-            Some("-E- For sv command, Please specify \"-vsd\".\n".into())
-        }
-        (Command::Timestamp, Some(word)) if !matches!(word, "query" | "set" | "reset") => {
-            Some("-E- Unknown operation, allowed operations: query/set/reset.\n".into())
-        }
-        (Command::ReadWord, Some(word)) => address(word).err(),
-        (Command::ReadBlock, Some(word)) => address(word).err().or_else(|| size(line).err()),
-        _ => None,
-    }
-}
-
-/// Decimal, octal after `0`, hexadecimal after `0x`, as `strtoul` with base 0.
-fn number(text: &str) -> Option<u32> {
-    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u32::from_str_radix(hex, 16).ok();
-    }
-    match text.strip_prefix('0') {
-        Some(octal) if !octal.is_empty() => u32::from_str_radix(octal, 8).ok(),
-        _ => text.parse().ok(),
-    }
-}
-
-fn address(word: &str) -> Result<u32, String> {
-    number(word).ok_or_else(|| format!("-E- Invalid address \"{word}\"\n"))
-}
-
-fn size(line: &Line) -> Result<u32, String> {
-    let word = line.args.get(1).map_or("", String::as_str);
-    number(word)
-        .filter(|n| n % 4 == 0)
-        .ok_or_else(|| format!("-E- Invalid size \"{word}\", Length should be 4-bytes aligned.\n"))
 }
 
 fn on_file(row: &Row, line: &Line, path: &Path, place: &mut Place<'_>) -> Ended {
@@ -225,6 +160,16 @@ fn open(name: &str, place: &mut Place<'_>) -> Result<Device, job::JobError> {
 fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
     let image = line.image.as_deref().unwrap_or(Path::new(""));
     let out = line.args.first().map(Path::new);
+    // flint complains of the file first; and no card is borrowed for a file that is not there.
+    if row.needs == Needs::Both
+        && let Err(why) = bytes_of(image)
+    {
+        place.console.say(&format!(
+            "-E- Cannot open Image: {}. {why}\n",
+            image.display()
+        ));
+        return Err(FAILED);
+    }
     let mut device = match open(name, place) {
         Ok(device) => device,
         Err(error) => {
@@ -294,14 +239,14 @@ fn on_card(row: &Row, line: &Line, name: &str, place: &mut Place<'_>) -> Ended {
 
 /// `-clear_semaphore`, which goes with no command.
 fn clear(line: &Line, place: &mut Place<'_>) -> Ended {
-    let refused = match (&line.device, line.command) {
-        (_, Some(_)) => Some("No command is allowed when -clear_semaphore flag is given.\n"),
-        (None, None) => Some("-E- Please specify Device.\n"),
-        (Some(_), None) => None,
-    };
+    let refused = commands::named("clear_semaphore")
+        .and_then(|row| row.wrong_target(line.device.is_some(), line.image.is_some()));
     if let Some(text) = refused {
-        place.console.say(text);
+        place.console.say(&text);
         return Err(FAILED);
+    }
+    if line.cache_override {
+        place.console.say(CACHE);
     }
     let name = line.device.clone().unwrap_or_default();
     match open(&name, place) {

@@ -5,6 +5,7 @@ mod chips;
 mod driver;
 mod faults;
 mod files;
+mod nv_log;
 mod speed;
 mod strict;
 mod trace;

@@ -1,0 +1,16 @@
+//! Non-volatile settings the running firmware keeps: registers, TLVs, parameters (fs2-image §12.2).
+//!
+//! The firmware alone knows how they lie in the flash; it is asked through [`super::Tools`]. Bit
+//! positions come from the source of mstflint 4.21 and agree with what its mstconfig says to the
+//! simulated card; on a real card they are UNCONFIRMED.
+
+mod fields;
+mod register;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+pub use fields::{FIELDS, Field, Parameter};
+pub use register::TlvId;
+pub use settings::{Limits, Missing, NvSettings, Setting, TlvWrite};

@@ -1,0 +1,378 @@
+//! The tools command interface: commands to the running firmware through CR-space, without a driver
+//! and without DMA (fs2-image §12.1).
+//!
+//! Seven words at 0x80780: input high and low, input modifier, output high and low, token << 16,
+//! control. Control: opcode 11:0, opcode modifier 15:12, go 23, status 31:24. Data goes through a
+//! mailbox of 288 bytes, big-endian dwords. Beyond the reference, from the source of mstflint 4.21
+//! and seen on the wire of its mstconfig:
+//!
+//! * mailbox commands 0x70 and 0x71 count in dwords, two at a time, and the *first* dword travels
+//!   in the low word of input or output, the second in the high word;
+//! * a mailbox is written whole, whatever the command needs of it;
+//! * only register access uses the mailbox at 0xe0000, and says so with input modifier 1; the other
+//!   commands always use 0x70 and 0x71.
+
+use super::{Card, CardError, Reg, Semaphore};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Bytes of the mailbox.
+pub(super) const MAILBOX: usize = 288;
+
+/// Limit of a command. mstflint polls up to 2000 times with at most 8 ms in between.
+const LIMIT: Duration = Duration::from_secs(16);
+/// Polls without a pause.
+const QUICK_POLLS: u32 = 6;
+/// Longest pause between two polls.
+const LONGEST_STEP: Duration = Duration::from_millis(8);
+
+const GO: u32 = 1 << 23;
+const CONTROL: Reg = Reg::ToolsHcr(6);
+/// What the mailbox is probed with.
+const PROBE: u32 = 0x0BAD_B00F;
+
+const QUERY_DEV_CAP: u16 = 0x003;
+const ACCESS_REGISTER: u16 = 0x03b;
+const MAILBOX_WRITE: u16 = 0x070;
+const MAILBOX_READ: u16 = 0x071;
+const QUERY_DEF_PARAMS: u16 = 0x073;
+
+/// Errors of the tools command interface.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    /// The card.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// Nobody is there to answer.
+    #[error("no firmware runs on the card: it is in recovery mode")]
+    NoFirmware,
+    /// Status 1, or an earlier command that never ends.
+    #[error("the firmware is busy (command {opcode:#05x})")]
+    Busy {
+        /// Command.
+        opcode: u16,
+    },
+    /// Status 2: firmware older than the interface (2.31.5000).
+    #[error("the firmware does not know command {opcode:#05x}")]
+    UnknownOp {
+        /// Command.
+        opcode: u16,
+    },
+    /// Status 3.
+    #[error("the firmware does not know the TLV of command {opcode:#05x}")]
+    UnknownTlv {
+        /// Command.
+        opcode: u16,
+    },
+    /// Status 4: what the firmware says when it was told to work with a driver and there is none.
+    #[error("the firmware is not in a state for command {opcode:#05x}")]
+    BadSystemState {
+        /// Command.
+        opcode: u16,
+    },
+    /// Status 9.
+    #[error("the firmware lacks a resource for command {opcode:#05x}")]
+    BadResource {
+        /// Command.
+        opcode: u16,
+    },
+    /// Any other status.
+    #[error("the firmware answers command {opcode:#05x} with status {status:#04x}")]
+    Other {
+        /// Command.
+        opcode: u16,
+        /// Status byte.
+        status: u8,
+    },
+    /// The go bit stays set.
+    #[error("the firmware does not answer command {opcode:#05x} within {ms} ms")]
+    Timeout {
+        /// Command.
+        opcode: u16,
+        /// Milliseconds waited.
+        ms: u64,
+    },
+    /// Register status 0x22 (fs2-image §12.2).
+    #[error("the firmware calls its stored configuration corrupt (register {register:#06x})")]
+    ConfigurationCorrupt {
+        /// Register.
+        register: u16,
+    },
+    /// Any other register status that is an error.
+    #[error("the firmware refuses register {register:#06x} with status {status:#04x}")]
+    Register {
+        /// Register.
+        register: u16,
+        /// Status, seven bits.
+        status: u8,
+    },
+    /// An answer that is none.
+    #[error("the firmware's answer to register {register:#06x} is malformed")]
+    Malformed {
+        /// Register.
+        register: u16,
+    },
+}
+
+/// One command.
+#[derive(Clone, Copy)]
+struct Command {
+    opcode: u16,
+    op_modifier: u8,
+    modifier: u32,
+    /// The first dword of two.
+    low: u32,
+    /// The second one.
+    high: u32,
+}
+
+impl Command {
+    fn new(opcode: u16, op_modifier: u8, modifier: u32) -> Self {
+        Self {
+            opcode,
+            op_modifier,
+            modifier,
+            low: 0,
+            high: 0,
+        }
+    }
+}
+
+/// The road to the running firmware.
+pub struct Tools<'c> {
+    card: &'c mut Card,
+    /// The mailbox can be reached at 0xe0000; `None` = not tried yet.
+    mapped: Option<bool>,
+}
+
+impl Card {
+    /// Talk to the running firmware.
+    ///
+    /// # Errors
+    /// [`ToolsError::NoFirmware`] in recovery mode.
+    pub fn tools(&mut self) -> Result<Tools<'_>, ToolsError> {
+        if self.in_recovery() {
+            return Err(ToolsError::NoFirmware);
+        }
+        Ok(Tools {
+            card: self,
+            mapped: None,
+        })
+    }
+}
+
+impl Tools<'_> {
+    /// Two dwords of `QUERY_DEV_CAP`'s output at byte offset `at`, a multiple of 8.
+    ///
+    /// # Errors
+    /// [`ToolsError`].
+    pub fn capabilities(&mut self, at: u16) -> Result<[u32; 2], ToolsError> {
+        let at = usize::from(at) & !7;
+        self.under_semaphore(|tools| {
+            tools.obey(Command::new(QUERY_DEV_CAP, 0, 0))?;
+            tools.read_pair(at / 4)
+        })
+    }
+
+    /// `QUERY_DEF_PARAMS`: what the settings are without stored ones. Port 0 = those of the card.
+    ///
+    /// # Errors
+    /// [`ToolsError`].
+    pub fn defaults(&mut self, port: u8) -> Result<[u32; 8], ToolsError> {
+        self.under_semaphore(|tools| {
+            tools.write_by_command(&[0; MAILBOX])?;
+            tools.obey(Command::new(QUERY_DEF_PARAMS, port, 0))?;
+            let mut words = [0; 8];
+            for (n, pair) in words.chunks_exact_mut(2).enumerate() {
+                pair.copy_from_slice(&tools.read_pair(2 * n)?);
+            }
+            Ok(words)
+        })
+    }
+
+    /// Register access with this content of the mailbox (zeros behind it); what the mailbox holds
+    /// in `answer` afterwards.
+    ///
+    /// # Errors
+    /// [`ToolsError`], but for what the register itself says.
+    pub(super) fn access(
+        &mut self,
+        content: &[u8],
+        answer: Range<usize>,
+    ) -> Result<Vec<u8>, ToolsError> {
+        let mut mailbox = [0; MAILBOX];
+        for (place, byte) in mailbox.iter_mut().zip(content) {
+            *place = *byte;
+        }
+        self.under_semaphore(|tools| {
+            let mapped = tools.mailbox_is_mapped()?;
+            if mapped {
+                tools.write_mapped(&mailbox)?;
+            } else {
+                tools.write_by_command(&mailbox)?;
+            }
+            tools.obey(Command::new(ACCESS_REGISTER, 0, u32::from(mapped)))?;
+            tools.read_mailbox(answer, mapped)
+        })
+    }
+
+    /// The semaphore is freed whatever happens.
+    fn under_semaphore<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, ToolsError>,
+    ) -> Result<T, ToolsError> {
+        self.card.acquire(Semaphore::ToolsHcr)?;
+        let done = work(self);
+        let freed = self.card.release(Semaphore::ToolsHcr);
+        let confirmed = freed.and_then(|()| self.card.confirm_writes());
+        match (done, confirmed) {
+            (Ok(value), Ok(())) => Ok(value),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(second)) => {
+                tracing::warn!(error = %second, "tools semaphore not freed");
+                Err(error)
+            }
+        }
+    }
+
+    /// Wait until no command runs; `Ok(None)` = it still does.
+    fn until_idle(&mut self) -> Result<Option<u32>, ToolsError> {
+        let clock = self.card.clock();
+        let start = clock.now();
+        let mut step = Duration::from_millis(1);
+        for poll in 0_u32.. {
+            let control = self.card.read(CONTROL)?;
+            if control & GO == 0 {
+                return Ok(Some(control));
+            }
+            if clock.now().saturating_sub(start) > LIMIT {
+                break;
+            }
+            if poll >= QUICK_POLLS {
+                clock.sleep(step);
+                step = (step * 2).min(LONGEST_STEP);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One command, under the semaphore. The answer: the two output dwords, the low one first.
+    fn obey(&mut self, command: Command) -> Result<[u32; 2], ToolsError> {
+        let opcode = command.opcode;
+        if self.until_idle()?.is_none() {
+            return Err(ToolsError::Busy { opcode });
+        }
+        let control = u32::from(opcode & 0xfff) | u32::from(command.op_modifier & 0xf) << 12;
+        let words = [
+            command.high,
+            command.low,
+            command.modifier,
+            0,
+            0,
+            0,
+            control,
+        ];
+        for (n, word) in (0_u8..).zip(words) {
+            self.card.write(Reg::ToolsHcr(n), word)?;
+        }
+        self.card.write(CONTROL, control | GO)?;
+        let Some(control) = self.until_idle()? else {
+            return Err(ToolsError::Timeout {
+                opcode,
+                ms: LIMIT.as_millis() as u64,
+            });
+        };
+        let status = (control >> 24) as u8;
+        tracing::debug!(
+            opcode = format_args!("{opcode:#05x}"),
+            status,
+            "tools command"
+        );
+        match status {
+            0 => {
+                let high = self.card.read(Reg::ToolsHcr(3))?;
+                Ok([self.card.read(Reg::ToolsHcr(4))?, high])
+            }
+            1 => Err(ToolsError::Busy { opcode }),
+            2 => Err(ToolsError::UnknownOp { opcode }),
+            3 => Err(ToolsError::UnknownTlv { opcode }),
+            4 => Err(ToolsError::BadSystemState { opcode }),
+            9 => Err(ToolsError::BadResource { opcode }),
+            status => Err(ToolsError::Other { opcode, status }),
+        }
+    }
+
+    /// Two dwords of the mailbox by command.
+    fn read_pair(&mut self, dword: usize) -> Result<[u32; 2], ToolsError> {
+        self.obey(Command::new(MAILBOX_READ, 0, dword as u32 & !1))
+    }
+
+    fn write_by_command(&mut self, mailbox: &[u8; MAILBOX]) -> Result<(), ToolsError> {
+        for (n, pair) in (0_u32..).step_by(2).zip(mailbox.chunks_exact(8)) {
+            let (low, high) = pair.split_at(4);
+            self.obey(Command {
+                low: dword(low),
+                high: dword(high),
+                ..Command::new(MAILBOX_WRITE, 0, n)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is written to 0xe0000 can be read there; asked once.
+    fn mailbox_is_mapped(&mut self) -> Result<bool, ToolsError> {
+        if let Some(known) = self.mapped {
+            return Ok(known);
+        }
+        let probe = Reg::ToolsMailbox(0);
+        self.card.write(probe, PROBE)?;
+        let mapped = match self.card.read(probe) {
+            Ok(value) => value == PROBE,
+            Err(CardError::BadAccess { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::debug!(mapped, "tools mailbox at 0xe0000");
+        self.mapped = Some(mapped);
+        Ok(mapped)
+    }
+
+    fn write_mapped(&mut self, mailbox: &[u8; MAILBOX]) -> Result<(), ToolsError> {
+        for (n, word) in (0_u8..).zip(mailbox.chunks_exact(4)) {
+            self.card.write(Reg::ToolsMailbox(n), dword(word))?;
+        }
+        Ok(())
+    }
+
+    fn read_mailbox(&mut self, part: Range<usize>, mapped: bool) -> Result<Vec<u8>, ToolsError> {
+        let end = part.end.min(MAILBOX);
+        let start = part.start.min(end);
+        let first = start & !7;
+        let mut bytes = Vec::with_capacity(end - first + 8);
+        for at in (first..end).step_by(8) {
+            let pair = if mapped {
+                let n = (at / 4) as u8;
+                let one = self.card.read(Reg::ToolsMailbox(n))?;
+                [one, self.card.read(Reg::ToolsMailbox(n + 1))?]
+            } else {
+                self.read_pair(at / 4)?
+            };
+            bytes.extend(pair.iter().flat_map(|word| word.to_be_bytes()));
+        }
+        bytes.truncate(end - first);
+        bytes.drain(..start - first);
+        Ok(bytes)
+    }
+}
+
+/// Big-endian; missing bytes are 0.
+fn dword(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .chain(&[0; 4])
+        .take(4)
+        .fold(0, |word, byte| word << 8 | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

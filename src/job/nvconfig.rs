@@ -1,0 +1,362 @@
+//! `config query` and `config set`: the settings the running firmware keeps (fs2-image §12).
+//!
+//! The firmware writes the flash here, not this program; so the whole flash is in a verified backup
+//! before it is asked to, and afterwards everything is read back and compared. The flash's
+//! semaphores are free while it writes: they are the firmware's turn.
+
+use super::backup::{reserve, store};
+use super::run::what_boots;
+use super::session::{Facts, snapshot};
+use super::{BackupOutcome, BootReport, Device, JobError};
+use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
+use crate::card::{CardError, ToolsError};
+use crate::flash::{Boots, Event, Events, Phase};
+use crate::host::Mark;
+use crate::image::Version;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Errors about settings.
+#[derive(Debug, thiserror::Error)]
+pub enum NvError {
+    /// The firmware says no.
+    #[error(transparent)]
+    Tools(ToolsError),
+    /// It does not know the first command.
+    #[error("the running firmware ({running}) keeps no settings for tools")]
+    OldFirmware {
+        /// Its version, or `unknown`.
+        running: String,
+    },
+    /// This card has no such setting.
+    #[error("this card's firmware has no {parameter}")]
+    NotOnThisCard {
+        /// Its name.
+        parameter: String,
+    },
+    /// More than this card can.
+    #[error("{parameter} can be at most {max} on this card, not {value}")]
+    TooLarge {
+        /// Its name.
+        parameter: String,
+        /// What was asked for.
+        value: u32,
+        /// What the card says.
+        max: u32,
+    },
+    /// A host may not boot with that much.
+    #[error(
+        "the UAR BARs of all functions would take {mib} MiB, and a host may not boot with more than 512"
+    )]
+    TooMuchBar {
+        /// MiB.
+        mib: u64,
+    },
+    /// What is stored together with others lacks one that has no default.
+    #[error("{parameter} is stored together with these and has no value yet: name it too")]
+    Missing {
+        /// Its name.
+        parameter: String,
+    },
+    /// The firmware stopped in the middle.
+    #[error("the firmware stored {stored} of {of} groups of settings: {source}")]
+    Stopped {
+        /// TLVs it had taken.
+        stored: usize,
+        /// TLVs there were.
+        of: usize,
+        /// What would boot.
+        boots: Boots,
+        /// Backup made before.
+        backup: PathBuf,
+        /// Why.
+        source: ToolsError,
+    },
+    /// It said that it stored them.
+    #[error("read back, these are not what was stored: {}", .parameters.join(", "))]
+    NotStored {
+        /// Their names.
+        parameters: Vec<String>,
+        /// What would boot.
+        boots: Boots,
+        /// Backup made before.
+        backup: PathBuf,
+    },
+}
+
+/// One setting of a card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NvEntry {
+    /// `LINK_TYPE_P1`.
+    pub name: String,
+    /// What the firmware takes at its next start; null = not stored and no default known.
+    pub next_boot: Option<u32>,
+    /// The same as `ETH(2)`.
+    pub next_boot_text: Option<String>,
+    /// What it takes when nothing is stored; null = unknown.
+    pub default: Option<u32>,
+    /// The same as `ETH(2)`.
+    pub default_text: Option<String>,
+    /// The value is a stored one.
+    pub stored: bool,
+    /// Smallest value.
+    pub min: u32,
+    /// Largest value on this card.
+    pub max: u32,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// Answer of `config query`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NvQueryOutcome {
+    /// The card as it was named.
+    pub device: String,
+    /// Firmware that answered.
+    pub running: Option<Version>,
+    /// What bounds the values.
+    pub limits: Limits,
+    /// Every setting the card has.
+    pub parameters: Vec<NvEntry>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NvChange {
+    /// `LINK_TYPE_P1`.
+    pub name: String,
+    /// Value before; null = unknown.
+    pub from: Option<u32>,
+    /// The same as `ETH(2)`.
+    pub from_text: Option<String>,
+    /// Value after.
+    pub to: u32,
+    /// The same as `ETH(2)`.
+    pub to_text: String,
+}
+
+/// Answer of `config set`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NvSetOutcome {
+    /// What was changed.
+    pub changes: Vec<NvChange>,
+    /// True: everything was so already, nothing was written (exit 2).
+    pub nothing_to_do: bool,
+    /// The backup made before; null when there was nothing to do.
+    pub backup: Option<BackupOutcome>,
+    /// What would boot now; null when there was nothing to do.
+    pub boots: Option<BootReport>,
+    /// The firmware takes the values at its next start: the card must be reset.
+    pub reset_needed: bool,
+}
+
+/// Asked once, with the changes and where the backup goes.
+pub type NvConfirm<'a> = &'a mut dyn FnMut(&[NvChange], &Path) -> bool;
+
+/// Every setting of the card, as it will be at the next start of the firmware.
+///
+/// # Errors
+/// [`JobError::Nv`] when the firmware does not answer, and what the card says.
+pub fn nv_query(device: &mut Device) -> Result<NvQueryOutcome, JobError> {
+    let (running, settings) = ask(device)?;
+    Ok(NvQueryOutcome {
+        device: device.name.clone(),
+        running,
+        limits: settings.limits,
+        parameters: settings
+            .settings
+            .iter()
+            .map(|s| {
+                let show = |value: Option<u32>| value.map(|v| s.parameter.show(v));
+                NvEntry {
+                    name: s.parameter.name(),
+                    next_boot: s.next_boot,
+                    next_boot_text: show(s.next_boot),
+                    default: s.default,
+                    default_text: show(s.default),
+                    stored: s.stored,
+                    min: s.parameter.field.min,
+                    max: settings.max(s.parameter),
+                    about: s.parameter.field.about,
+                }
+            })
+            .collect(),
+    })
+}
+
+/// Have the firmware store other values.
+///
+/// # Errors
+/// [`JobError::Nv`], [`JobError::Declined`], [`JobError::Interrupted`]; those of a backup.
+pub fn nv_set(
+    device: &mut Device,
+    wanted: &[(Parameter, u32)],
+    backup_dir: &Path,
+    confirm: NvConfirm<'_>,
+    events: &mut dyn Events,
+) -> Result<NvSetOutcome, JobError> {
+    let span = tracing::info_span!("nv_set", device = %device.name);
+    let _inside = span.enter();
+    let (_, settings) = ask(device)?;
+    let (changes, writes) = decide(&settings, wanted)?;
+    if writes.is_empty() {
+        return Ok(NvSetOutcome {
+            changes,
+            nothing_to_do: true,
+            backup: None,
+            boots: None,
+            reset_needed: false,
+        });
+    }
+    let facts = Facts::of(device)?;
+    let backup = {
+        let mut locked = device.lock()?;
+        let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+        let room = reserve(&card, backup_dir)?;
+        if !confirm(&changes, room.path()) {
+            return Err(JobError::Declined);
+        }
+        store(room, &facts, &card)?
+    };
+    if events.stop_wanted() {
+        return Err(JobError::Interrupted);
+    }
+    events.tell(Event::Note {
+        text: format!("backup in {}, read back and compared", backup.dir.display()),
+    });
+    device.mark(Mark::FlashTouched)?;
+    let stopped = write(device, &writes).err();
+    let boots = device
+        .lock()
+        .and_then(|mut lock| what_boots(&mut lock.source()));
+    let left = match &boots {
+        Ok(found) if found.start.is_some() => Boots::OldImage,
+        Ok(_) => Boots::Nothing,
+        Err(_) => Boots::Unknown,
+    };
+    if let Err(error) = device.mark(Mark::Boots(left == Boots::OldImage)) {
+        tracing::error!(error = ?error, "the journal does not say whether the card boots");
+    }
+    if let Some((stored, source)) = stopped {
+        return Err(NvError::Stopped {
+            stored,
+            of: writes.len(),
+            boots: left,
+            backup: backup.dir,
+            source,
+        }
+        .into());
+    }
+    let boots = boots?;
+    let (_, after) = ask(device)?;
+    let wrong: Vec<String> = wanted
+        .iter()
+        .filter(|(p, value)| after.of(*p).and_then(|s| s.next_boot) != Some(*value))
+        .map(|(p, _)| p.name())
+        .collect();
+    if !wrong.is_empty() {
+        return Err(NvError::NotStored {
+            parameters: wrong,
+            boots: left,
+            backup: backup.dir,
+        }
+        .into());
+    }
+    Ok(NvSetOutcome {
+        changes,
+        nothing_to_do: false,
+        backup: Some(backup),
+        boots: Some(boots),
+        reset_needed: true,
+    })
+}
+
+/// All settings, and who answered.
+fn ask(device: &mut Device) -> Result<(Option<Version>, NvSettings), JobError> {
+    let running = Facts::of(device)?.running;
+    let settings = device.card.tools().and_then(|mut tools| tools.settings());
+    match settings {
+        Ok(settings) => Ok((running, settings)),
+        Err(ToolsError::Card(error)) => Err(error.into()),
+        Err(ToolsError::UnknownOp { .. }) => Err(NvError::OldFirmware {
+            running: running.map_or_else(|| "unknown".into(), |v| v.to_string()),
+        }
+        .into()),
+        Err(error) => Err(NvError::Tools(error).into()),
+    }
+}
+
+/// What changes, and the TLVs for it. No wish counts twice: the last one does.
+fn decide(
+    settings: &NvSettings,
+    wanted: &[(Parameter, u32)],
+) -> Result<(Vec<NvChange>, Vec<TlvWrite>), NvError> {
+    let mut changes = Vec::new();
+    for (parameter, value) in wanted {
+        let name = parameter.name();
+        let Some(setting) = settings.of(*parameter) else {
+            return Err(NvError::NotOnThisCard { parameter: name });
+        };
+        let max = settings.max(*parameter);
+        if *value > max {
+            return Err(NvError::TooLarge {
+                parameter: name,
+                value: *value,
+                max,
+            });
+        }
+        if setting.next_boot != Some(*value) {
+            changes.push(NvChange {
+                name,
+                from: setting.next_boot,
+                from_text: setting.next_boot.map(|v| parameter.show(v)),
+                to: *value,
+                to_text: parameter.show(*value),
+            });
+        }
+    }
+    if let Some(mib) = settings.too_much_bar(wanted) {
+        return Err(NvError::TooMuchBar { mib });
+    }
+    let writes = settings
+        .writes(wanted)
+        .map_err(|Missing { parameter }| NvError::Missing { parameter })?;
+    Ok((changes, writes))
+}
+
+/// One TLV after the other; how many were stored when it fails.
+fn write(device: &mut Device, writes: &[TlvWrite]) -> Result<(), (usize, ToolsError)> {
+    let mut tools = device.card.tools().map_err(|error| (0, error))?;
+    for (n, tlv) in writes.iter().enumerate() {
+        tools
+            .write_tlv(tlv.id, &tlv.data)
+            .map_err(|error| (n, error))?;
+    }
+    Ok(())
+}
+
+impl NvError {
+    /// The card's own failure inside, if that is what it is.
+    #[must_use]
+    pub fn card(&self) -> Option<&CardError> {
+        match self {
+            Self::Tools(ToolsError::Card(error))
+            | Self::Stopped {
+                source: ToolsError::Card(error),
+                ..
+            } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What would boot, and the backup, once something was written.
+    #[must_use]
+    pub fn left(&self) -> Option<(Boots, &Path)> {
+        match self {
+            Self::Stopped { boots, backup, .. } | Self::NotStored { boots, backup, .. } => {
+                Some((*boots, backup))
+            }
+            _ => None,
+        }
+    }
+}

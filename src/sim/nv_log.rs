@@ -1,0 +1,220 @@
+//! Where the simulated firmware keeps its TLVs: a log in the card's configuration areas.
+//!
+//! Real firmware's format is not known to any public tool (fs2-image §12.3); this one is our own,
+//! and only the areas are where the real ones are (§1.6, §10.7 #13). Slots of 64 bytes: the first is
+//! the header (magic, generation, CRC), each other one a TLV (type, port, dwords, data, CRC); a TLV
+//! of no dwords says that it was invalidated. The area with a good header of the highest generation
+//! counts, and in it the last good slot of each TLV. A slot is programmed once; a full area is
+//! copied to the other one, header last. So a cut at any moment leaves the TLVs of before or after.
+
+use crate::image::{AddressMap, Half, ImageOffset, Info, Layout};
+use crc::{CRC_32_ISO_HDLC, Crc};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+const SLOT: u32 = 64;
+/// Dwords a slot has room for.
+pub(super) const MOST_DWORDS: usize = 13;
+const MAGIC: [u8; 8] = *b"CX3NVSIM";
+/// Most bytes of one area (fs2-image §1.6).
+const MOST: u64 = 0x1_0000;
+
+static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
+/// TLVs by type and port.
+pub(super) type Tlvs = BTreeMap<(u16, u8), Vec<u32>>;
+
+/// Something to do to the flash, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Erase this range, aligned to the area's sectors.
+    Erase(Range<u32>),
+    /// Program inside of one page.
+    Program(u32, Vec<u8>),
+}
+
+/// The areas of a card, by flash address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Areas([Range<u32>; 2]);
+
+/// The log cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Corrupt;
+
+struct Found {
+    area: usize,
+    generation: u32,
+    next: u32,
+    tlvs: Tlvs,
+}
+
+impl Areas {
+    /// Where an image of this layout has them on a flash of `size` bytes; `None` when it says too
+    /// little or there is no room.
+    pub(super) fn of(info: &Info, layout: Layout, size: u32) -> Option<Self> {
+        let sector = info.sector_size?;
+        let bytes = u64::from(info.config_sectors?).checked_mul(sector.into())?;
+        let len = u32::try_from(bytes.min(MOST)).ok()?;
+        let pad = info.config_pad.unwrap_or(0).checked_mul(sector)?;
+        if len < 4 * SLOT || sector < SLOT {
+            return None;
+        }
+        let areas = match layout {
+            Layout::NonFailsafe => {
+                let end = size.checked_sub(pad)?;
+                let second = end.checked_sub(len)?;
+                [second.checked_sub(len)?..second, second..end]
+            }
+            Layout::Failsafe { chunk_log2 } => {
+                let from = (size / 2).checked_sub(pad)?.checked_sub(len)?;
+                let at = |half| {
+                    let map = AddressMap::Striped { chunk_log2, half };
+                    let start = map.to_flash(ImageOffset(from))?.0;
+                    let last = map.to_flash(ImageOffset(from + len - 1))?.0;
+                    // Never across chunks: both are powers of two, the area the smaller one.
+                    (last.checked_sub(start)? + 1 == len).then_some(start..start + len)
+                };
+                [at(Half::Even)?, at(Half::Odd)?]
+            }
+        };
+        areas
+            .iter()
+            .all(|a| a.end <= size && a.start % SLOT == 0)
+            .then_some(Self(areas))
+    }
+
+    /// What makes the log corrupt: zeros over both headers. No cut of this log's own writes leaves
+    /// that, for one of the areas is always left alone.
+    pub(super) fn spoiling(&self) -> Vec<(u32, Vec<u8>)> {
+        let zeros = vec![0; SLOT as usize];
+        self.0.iter().map(|a| (a.start, zeros.clone())).collect()
+    }
+
+    /// The TLVs stored.
+    pub(super) fn read(&self, flash: &[u8]) -> Result<Tlvs, Corrupt> {
+        let spoilt = |area: &Range<u32>| slot(flash, area.start).iter().all(|b| *b == 0);
+        if self.0.iter().all(spoilt) {
+            return Err(Corrupt);
+        }
+        Ok(self.newest(flash).map(|f| f.tlvs).unwrap_or_default())
+    }
+
+    /// Steps that store one TLV, or invalidate it.
+    pub(super) fn store(&self, flash: &[u8], id: (u16, u8), data: Option<&[u32]>) -> Vec<Step> {
+        let Some(found) = self.newest(flash) else {
+            let tlvs = data.map(|d| (id, d.to_vec())).into_iter().collect();
+            return self.fresh(flash, 0, 1, &tlvs);
+        };
+        let room = self.0.get(found.area).is_some_and(|a| found.next < a.end);
+        if room {
+            return vec![Step::Program(found.next, record(id, data.unwrap_or(&[])))];
+        }
+        let mut tlvs = found.tlvs;
+        match data {
+            Some(data) => tlvs.insert(id, data.to_vec()),
+            None => tlvs.remove(&id),
+        };
+        self.fresh(flash, 1 - found.area, found.generation + 1, &tlvs)
+    }
+
+    /// Steps that invalidate everything.
+    pub(super) fn clear(&self, flash: &[u8]) -> Vec<Step> {
+        match self.newest(flash) {
+            None => Vec::new(),
+            Some(found) => self.fresh(flash, 1 - found.area, found.generation + 1, &Tlvs::new()),
+        }
+    }
+
+    /// The area written anew, its header last.
+    fn fresh(&self, flash: &[u8], area: usize, generation: u32, tlvs: &Tlvs) -> Vec<Step> {
+        let Some(range) = self.0.get(area) else {
+            return Vec::new();
+        };
+        let mut steps = Vec::new();
+        let old = flash.get(range.start as usize..range.end as usize);
+        if !old.unwrap_or_default().iter().all(|b| *b == 0xFF) {
+            steps.push(Step::Erase(range.clone()));
+        }
+        let mut at = range.start;
+        for (id, data) in tlvs {
+            at += SLOT;
+            steps.push(Step::Program(at, record(*id, data)));
+        }
+        let mut header = MAGIC.to_vec();
+        header.extend(generation.to_be_bytes());
+        steps.push(Step::Program(range.start, sealed(header)));
+        steps
+    }
+
+    fn newest(&self, flash: &[u8]) -> Option<Found> {
+        let generation = |area: &Range<u32>| {
+            let head = opened(slot(flash, area.start))?.strip_prefix(&MAGIC)?;
+            Some(u32::from_be_bytes(head.first_chunk().copied()?))
+        };
+        let (area, range, generation) = self
+            .0
+            .iter()
+            .enumerate()
+            .filter_map(|(n, range)| Some((n, range, generation(range)?)))
+            .max_by_key(|(.., generation)| *generation)?;
+        let mut found = Found {
+            area,
+            generation,
+            next: range.start + SLOT,
+            tlvs: Tlvs::new(),
+        };
+        for at in (range.start + SLOT..range.end).step_by(SLOT as usize) {
+            let bytes = slot(flash, at);
+            if bytes.iter().all(|b| *b == 0xFF) {
+                continue;
+            }
+            // Behind whatever was torn, too.
+            found.next = at + SLOT;
+            if let Some((id, data)) = opened(bytes).and_then(parse) {
+                if data.is_empty() {
+                    found.tlvs.remove(&id);
+                } else {
+                    found.tlvs.insert(id, data);
+                }
+            }
+        }
+        Some(found)
+    }
+}
+
+fn slot(flash: &[u8], at: u32) -> &[u8] {
+    flash
+        .get(at as usize..(at + SLOT) as usize)
+        .unwrap_or_default()
+}
+
+fn record((kind, port): (u16, u8), data: &[u32]) -> Vec<u8> {
+    let mut bytes = kind.to_be_bytes().to_vec();
+    bytes.extend([port, data.len() as u8]);
+    bytes.extend(data.iter().flat_map(|word| word.to_be_bytes()));
+    sealed(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Option<((u16, u8), Vec<u32>)> {
+    let (&[high, low, port, dwords], rest) = bytes.split_first_chunk()?;
+    let data = rest.get(..usize::from(dwords) * 4)?;
+    let words = data.chunks_exact(4);
+    Some((
+        (u16::from_be_bytes([high, low]), port),
+        words
+            .map(|b| b.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
+            .collect(),
+    ))
+}
+
+/// A slot: filled up, with its CRC at the end.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(SLOT as usize - 4, 0xFF);
+    bytes.extend(CRC.checksum(&bytes).to_be_bytes());
+    bytes
+}
+
+fn opened(slot: &[u8]) -> Option<&[u8]> {
+    let (bytes, crc) = slot.split_last_chunk::<4>()?;
+    (CRC.checksum(bytes) == u32::from_be_bytes(*crc)).then_some(bytes)
+}

@@ -1,0 +1,279 @@
+//! The running firmware's answers on the tools command interface (fs2-image §12.1, §12.2).
+//!
+//! What it is to answer was read in the source of mstflint 4.21 and measured with its mstconfig; how
+//! long it takes is not known (a few microseconds, and what the flash needs). TLVs take effect at
+//! the next start of the firmware; nothing here depends on them, so storing is all that happens.
+
+use super::boot::BootOutcome;
+use super::mutate::Mutation;
+use super::nor::PAGE;
+use super::nv_log::{Areas, MOST_DWORDS, Step};
+use super::nv_register::{self as register, Asked, Said};
+use super::state::{Hold, State};
+use super::tools_defaults::Facts;
+use std::rc::Rc;
+
+/// The interface: seven words.
+const HCR: u32 = 0x8_0780;
+/// Its control word.
+pub(super) const CONTROL: u32 = HCR + 0x18;
+/// The mailbox in CR-space.
+pub(super) const MAILBOX: u32 = 0xe_0000;
+/// Its last dword.
+pub(super) const MAILBOX_END: u32 = MAILBOX + 4 * (DWORDS as u32 - 1);
+const DWORDS: usize = 72;
+const GO: u32 = 1 << 23;
+/// What stays in the control word next to the status.
+const KEPT: u32 = 0x003f_ffff;
+/// ns until a command that touches no flash is done; UNCONFIRMED.
+const COMMAND_NS: u64 = 2_500;
+/// First firmware with the interface (what mstconfig says of older ones).
+const SINCE: (u32, u32) = (31, 5000);
+/// First firmware with the mailbox in CR-space. Which one that was is not known; some have it and
+/// some do not, so here both are met.
+const MAPPED_SINCE: u32 = 33;
+
+const OK: u8 = 0;
+const BAD_OP: u8 = 2;
+const BAD_RESOURCE: u8 = 9;
+
+const QUERY_DEV_CAP: u32 = 0x003;
+const ACCESS_REGISTER: u32 = 0x03b;
+const MAILBOX_WRITE: u32 = 0x070;
+const MAILBOX_READ: u32 = 0x071;
+const QUERY_DEF_PARAMS: u32 = 0x073;
+
+/// What the firmware keeps between commands.
+#[derive(Clone)]
+pub(super) struct Tools {
+    mailbox: [u32; DWORDS],
+    /// The running command's go bit stays until then.
+    done_at: u64,
+    /// Of the image that was started; looked up at the first command.
+    facts: Option<Rc<Facts>>,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self {
+            mailbox: [0; DWORDS],
+            done_at: 0,
+            facts: None,
+        }
+    }
+}
+
+impl State {
+    fn word(&self, at: u32) -> u32 {
+        self.plain.get(&at).copied().unwrap_or(0)
+    }
+
+    /// 0xe0000 and on is memory.
+    pub(super) fn has_mailbox(&self) -> bool {
+        !self.running.is_recovery() && self.running.block[1] >> 16 >= MAPPED_SINCE
+    }
+
+    /// The control word, as it reads now.
+    pub(super) fn read_tools_control(&self) -> u32 {
+        let busy = if self.time.now() < self.tools.done_at {
+            GO
+        } else {
+            0
+        };
+        self.word(CONTROL) | busy
+    }
+
+    /// The control word is written: with the go bit, a command. Without firmware it stays set.
+    pub(super) fn write_tools_control(&mut self, word: u32) {
+        self.plain.insert(CONTROL, word);
+        if word & GO == 0 || self.running.is_recovery() {
+            return;
+        }
+        self.tools.done_at = self.time.now() + COMMAND_NS;
+        let status = self.obey_tool(word);
+        self.plain
+            .insert(CONTROL, u32::from(status) << 24 | word & KEPT & !GO);
+    }
+
+    fn obey_tool(&mut self, word: u32) -> u8 {
+        let block = self.running.block;
+        if (block[1] >> 16, block[1] & 0xffff) < SINCE {
+            return BAD_OP;
+        }
+        let modifier = self.word(HCR + 8);
+        let pair = (modifier & !1) as usize;
+        match word & 0xfff {
+            MAILBOX_WRITE => {
+                let both = [self.word(HCR + 4), self.word(HCR)];
+                match self.tools.mailbox.get_mut(pair..pair + 2) {
+                    Some(place) => place.copy_from_slice(&both),
+                    None => return BAD_RESOURCE,
+                }
+            }
+            MAILBOX_READ => {
+                let Some(&[low, high]) = self.tools.mailbox.get(pair..pair + 2) else {
+                    return BAD_RESOURCE;
+                };
+                self.plain.insert(HCR + 0x10, low);
+                self.plain.insert(HCR + 0xc, high);
+            }
+            QUERY_DEV_CAP => {
+                let facts = self.tools_facts();
+                for (at, value) in facts.capabilities() {
+                    self.put(at / 4, value);
+                }
+            }
+            QUERY_DEF_PARAMS => {
+                let port = (word >> 12 & 0xf) as u8;
+                let Some(words) = self.tools_facts().defaults(port) else {
+                    return BAD_RESOURCE;
+                };
+                for (n, value) in words.into_iter().enumerate() {
+                    self.put(n, value);
+                }
+            }
+            ACCESS_REGISTER => self.access_register(modifier & 1 == 1),
+            _ => return BAD_OP,
+        }
+        OK
+    }
+
+    fn put(&mut self, dword: usize, value: u32) {
+        if let Some(place) = self.tools.mailbox.get_mut(dword) {
+            *place = value;
+        }
+    }
+
+    /// What the image that runs says.
+    fn tools_facts(&mut self) -> Rc<Facts> {
+        if let Some(facts) = &self.tools.facts {
+            return Rc::clone(facts);
+        }
+        let start = match &self.running.outcome {
+            BootOutcome::Image { start, .. } => Some(*start),
+            BootOutcome::Recovery => None,
+        };
+        let facts = Rc::new(Facts::of(&self.spec, self.nor.mem(), start));
+        self.tools.facts = Some(Rc::clone(&facts));
+        facts
+    }
+
+    /// The areas the running image has for its TLVs.
+    pub(super) fn nv_areas(&mut self) -> Option<Areas> {
+        self.tools_facts().areas.clone()
+    }
+
+    /// Register access, in whichever mailbox the request is.
+    fn access_register(&mut self, mapped: bool) {
+        let place = |n: usize| MAILBOX + 4 * n as u32;
+        let mut words = if mapped {
+            std::array::from_fn(|n| self.word(place(n)))
+        } else {
+            self.tools.mailbox
+        };
+        let said = match register::asked(&words) {
+            Ok(asked) => self.registered(asked),
+            Err(status) => Said::status(status),
+        };
+        register::answer(&mut words, &said);
+        if mapped {
+            for (n, word) in words.into_iter().enumerate() {
+                self.plain.insert(place(n), word);
+            }
+        } else {
+            self.tools.mailbox = words;
+        }
+    }
+
+    fn registered(&mut self, asked: Asked) -> Said {
+        let facts = self.tools_facts();
+        let Some(areas) = &facts.areas else {
+            return Said::status(register::NOT_AVAILABLE);
+        };
+        let Ok(tlvs) = areas.read(self.nor.mem()) else {
+            return Said::status(register::CORRUPT);
+        };
+        let steps = match asked {
+            // mstconfig asks one-port cards for a TLV of port 2 and fails when the answer is an error, so
+            // real firmware says "nothing stored" (INFERRED).
+            Asked::Get { id } => {
+                return match tlvs.get(&id) {
+                    Some(data) => Said::data(data.clone()),
+                    None => Said::status(register::NOT_AVAILABLE),
+                };
+            }
+            Asked::Set { id, data } => {
+                if !facts.knows(id) || data.len() > MOST_DWORDS {
+                    return Said::status(register::UNKNOWN_TLV);
+                }
+                areas.store(self.nor.mem(), id, Some(&data))
+            }
+            Asked::Invalidate(id) => areas.store(self.nor.mem(), id, None),
+            Asked::InvalidateAll => areas.clear(self.nor.mem()),
+        };
+        // The flash is the host's while it holds the gateway.
+        if self.nor.is_busy(self.time.now()) || self.semaphores[63] != Hold::Free {
+            return Said::status(register::BUSY);
+        }
+        if self.carry_out(&steps) {
+            Said::status(0)
+        } else {
+            Said::status(register::INTERNAL)
+        }
+    }
+
+    /// The firmware works on the flash; each step is waited for. False when something is not as it
+    /// was written.
+    fn carry_out(&mut self, steps: &[Step]) -> bool {
+        let part = self.nor.part();
+        let Some(&(_, sector, erase_ns)) = part.erases.iter().min_by_key(|e| e.1) else {
+            return false;
+        };
+        let piece = if part.byte_program { 1 } else { PAGE as usize };
+        for step in steps {
+            match step {
+                Step::Erase(range) => {
+                    if range.start % sector != 0 || range.end % sector != 0 {
+                        return false;
+                    }
+                    for at in range.clone().step_by(sector as usize) {
+                        self.own_mutation(Mutation::Erase {
+                            at,
+                            len: sector,
+                            ns: erase_ns,
+                        });
+                    }
+                }
+                Step::Program(at, bytes) => {
+                    for (n, chunk) in bytes.chunks(piece).enumerate() {
+                        let at = at + (n * piece) as u32;
+                        self.nor.fill_page(at, chunk);
+                        self.own_mutation(Mutation::Program {
+                            at,
+                            len: chunk.len() as u32,
+                        });
+                    }
+                    let at = *at as usize;
+                    if self.nor.mem().get(at..at + bytes.len()) != Some(bytes) {
+                        return false;
+                    }
+                }
+            }
+            if self.off {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One operation of the firmware, after the one before. Protected ranges stay as they are.
+    fn own_mutation(&mut self, mutation: Mutation) {
+        let range = mutation.range(self.nor.size());
+        if self.off || self.nor.protects(&range) {
+            return;
+        }
+        let start = self.tools.done_at.max(self.time.now());
+        self.mutate(mutation, start);
+        self.tools.done_at = start.saturating_add(mutation.ns(&self.nor));
+    }
+}
