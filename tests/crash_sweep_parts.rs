@@ -4,7 +4,8 @@
 //!
 //! Failsafe: under either preference of the boot ROM the image from before or the one from after
 //! starts, whole, and the command run again completes. Non-failsafe: the same, or `restore` from the
-//! backup puts every byte back and the command then completes.
+//! backup puts every byte back and the command then completes. `rom remove` and `restore` on a
+//! failsafe card are in `crash_sweep.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,10 +41,14 @@ fn scratch() -> tempfile::TempDir {
 }
 
 fn identity_set(card: &SimCard) -> Result<WriteOutcome, JobError> {
+    identity_set_to(card, 0x10)
+}
+
+fn identity_set_to(card: &SimCard, last: u64) -> Result<WriteOutcome, JobError> {
     let dir = scratch();
     let mut device = job::open_sim(card, "sim")?;
     let change = IdentityChange {
-        macs: Some([Mac(0x0002_C9AA_0010), Mac(0x0002_C9AA_0011)]),
+        macs: Some([Mac(0x0002_C9AA_0000 | last), Mac(0x0002_C9AA_0001 | last)]),
         vsd: Some(b"rack 9".to_vec()),
         ..IdentityChange::default()
     };
@@ -114,10 +119,13 @@ fn completes(card: &SimCard, op: u64, job: Job<'_>, after: &[u8]) {
         card.semaphores_held().is_empty(),
         "op {op}: a semaphore stays"
     );
-    let mutations = card.mutations();
-    let again = job(card).unwrap();
-    assert!(again.nothing_to_do, "op {op}: never done");
-    assert_eq!(card.mutations(), mutations, "op {op}");
+    // Once more has nothing to do; looked at now and then, for it costs as much as the job.
+    if op.is_multiple_of(16) {
+        let mutations = card.mutations();
+        let again = job(card).unwrap();
+        assert!(again.nothing_to_do, "op {op}: never done");
+        assert_eq!(card.mutations(), mutations, "op {op}");
+    }
 }
 
 /// Cut a job that makes another image of the card's own.
@@ -160,14 +168,28 @@ fn cut(name: &str, bench: &Bench, failsafe: bool, job: Job<'_>) -> Tally {
         },
     );
     let met = |what: &str| tally.outcomes.keys().any(|k| k.contains(what));
-    assert!(met("old"), "{name}: no cut before the change");
-    assert!(met(if failsafe { "new" } else { "mended" }), "{name}");
+    // On a non-failsafe card the very first act voids the signature (fs2-image §10.7 #4).
+    let wanted: &[&str] = if failsafe {
+        &["old", "new"]
+    } else {
+        &["mended"]
+    };
+    assert!(wanted.iter().all(|what| met(what)), "{name}");
     tally
 }
 
 #[test]
 fn identity_set_on_a_failsafe_card() {
-    cut("identity set, failsafe", &pro(), true, &identity_set);
+    // Back into the half where the same image stood before an earlier change: only the sectors that
+    // differ are written, so there are few moments (a whole half is the burns' business).
+    let mut bench = pro();
+    let card = bench.card.fork();
+    identity_set(&card).unwrap();
+    card.power_cycle();
+    bench.card = card;
+    let back = |card: &SimCard| identity_set_to(card, 0x20);
+    let tally = cut("identity set, failsafe", &bench, true, &back);
+    assert!(tally.points < 60, "{}", tally.points);
 }
 
 #[test]
@@ -187,11 +209,6 @@ fn rom_write_on_a_failsafe_card() {
 fn rom_write_on_a_non_failsafe_card() {
     let job = |card: &SimCard| rom_write(card, 0x1003);
     cut("rom write, non-failsafe", &cx3(), false, &job);
-}
-
-#[test]
-fn rom_remove_on_a_failsafe_card() {
-    cut("rom remove, failsafe", &pro(), true, &rom_remove);
 }
 
 #[test]
