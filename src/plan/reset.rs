@@ -5,6 +5,7 @@ use super::check::Checks;
 use super::snapshot::version_of;
 use super::{Action, CardSnapshot, CheckId, NvGeometry, Pass, Plan, rules, rules_flash};
 use crate::image::{Contents, FlashAddr};
+use std::ops::Range;
 
 /// Decide what a reset of the NV configuration would erase (fs2-image §1.6, §10.7 #13, §11.6).
 #[must_use]
@@ -41,17 +42,25 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     );
     let areas = places.and_then(Result::ok);
     let passes = areas.map(|areas| {
-        let ground = Ground {
-            flash: &card.flash,
-            geometry: &card.part.geometry,
-            protected: card.found.iter().flat_map(|f| f.ranges()).collect(),
-            disposable: Vec::new(),
+        let images = || card.found.iter().flat_map(|f| f.ranges());
+        let pass = |protected: Vec<Range<u32>>| {
+            let ground = Ground {
+                flash: &card.flash,
+                geometry: &card.part.geometry,
+                protected,
+                disposable: Vec::new(),
+            };
+            let body = areas
+                .iter()
+                .map(|a| (FlashAddr(a.start), vec![0xFF; (a.end - a.start) as usize]))
+                .collect();
+            ground.plain_pass(body, Vec::new()).map(|pass| vec![pass])
         };
-        let body = areas
-            .iter()
-            .map(|a| (FlashAddr(a.start), vec![0xFF; (a.end - a.start) as usize]))
-            .collect();
-        ground.plain_pass(body, Vec::new()).map(|pass| vec![pass])
+        // Nothing but the areas, where the chip's erases are small enough for that; else what
+        // shares a sector with them is written again.
+        let mut strict: Vec<Range<u32>> = images().chain(outside(&areas, size)).collect();
+        strict.sort_by_key(|r| r.start);
+        pass(strict).or_else(|_| pass(images().collect()))
     });
     let kept: Vec<_> = card.found.iter().flat_map(|f| f.ranges()).collect();
     checks.add_if(
@@ -88,4 +97,12 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
             _ => None,
         },
     }
+}
+
+/// All of the flash but these ranges, which are in order.
+fn outside(areas: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
+    let starts = std::iter::once(0).chain(areas.iter().map(|a| a.end));
+    let ends = areas.iter().map(|a| a.start).chain(std::iter::once(size));
+    let gaps = starts.zip(ends).map(|(start, end)| start..end);
+    gaps.filter(|gap| gap.start < gap.end).collect()
 }

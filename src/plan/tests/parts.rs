@@ -138,10 +138,12 @@ fn a_rom_of_the_same_size_costs_more_than_its_sectors() {
     assert_eq!(found, needed(&card, &plan));
     let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);
     assert!(plan_rom(&again, Some(&new)).nothing_to_do);
-    // Without it all behind it moves, and no sector in front of it is touched.
+    // Without it all behind it moves.
     let plan = plan_rom(&card, None);
     accepted(&plan);
-    assert_eq!(touched(&plan), needed(&card, &plan));
+    // Where most of a 64 KiB block differs one large erase is the quicker way; no other block is met.
+    let blocks = |sectors: &BTreeSet<u32>| sectors.iter().map(|s| s / 16).collect::<BTreeSet<_>>();
+    assert_eq!(blocks(&touched(&plan)), blocks(&needed(&card, &plan)));
     let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);
     assert!(plan_rom(&again, None).nothing_to_do);
 }
