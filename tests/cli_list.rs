@@ -16,7 +16,11 @@ use std::fs;
 fn device(bench: &Bench, bdf: &str, id: &str, group: bool) {
     let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
     fs::create_dir_all(&dir).unwrap();
-    let start = if bdf.starts_with("0000:05") { 0xf7a0 } else { 0xf6a0 };
+    let start = if bdf.starts_with("0000:05") {
+        0xf7a0
+    } else {
+        0xf6a0
+    };
     for (file, text) in [
         ("vendor", "0x15b3".to_owned()),
         ("device", id.to_owned()),
