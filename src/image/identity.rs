@@ -68,6 +68,12 @@ macro_rules! hex_text {
         impl std::str::FromStr for $ty {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
+                // Written octet by octet, a missing octet must not become a leading zero.
+                let octets = if $what == "MAC" { 12 } else { 16 };
+                let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+                if text.contains(':') && digits != octets {
+                    return Err(format!("{text:?} is no {}: {} octets", $what, octets / 2));
+                }
                 parse_hex(text, $digits, $what).map($ty)
             }
         }
