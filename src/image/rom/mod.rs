@@ -58,6 +58,14 @@ pub enum RomError {
     /// Too short or longer than a section may be.
     #[error("a ROM of {0} bytes is not possible")]
     Size(usize),
+    /// Its size field (byte 2, in 512 bytes) says 0, or more than there is.
+    #[error("the ROM says it is {says} bytes long, the file has {len}")]
+    Cut {
+        /// Bytes by the size field.
+        says: usize,
+        /// Bytes there are.
+        len: usize,
+    },
 }
 
 impl Rom {
@@ -89,6 +97,13 @@ impl Rom {
         }
         if !bytes.starts_with(&pci::SIGNATURE) {
             return Err(RomError::NoSignature);
+        }
+        let says = bytes.get(2).map_or(0, |units| usize::from(*units) * 512);
+        if says == 0 || says > bytes.len() {
+            return Err(RomError::Cut {
+                says,
+                len: bytes.len(),
+            });
         }
         Ok(Self::parse(bytes))
     }
