@@ -100,7 +100,7 @@ fn sources(dir: &std::path::Path, all: &mut String) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name.starts_with("flint_") {
             sources(&path, all);
-        } else if name.ends_with(".rs") && path.to_string_lossy().contains("/flint_") {
+        } else if name.ends_with(".rs") && (name.starts_with("flint_") || !dir.ends_with("tests")) {
             all.push_str(&std::fs::read_to_string(&path).unwrap());
         }
     }

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// `$XDG_STATE_HOME/cx3flash/backups` (`~/.local/state/…` without it); `/var/lib/cx3flash/backups`
+/// What `CX3FLASH_BACKUP_DIR` says; else `$XDG_STATE_HOME/cx3flash/backups` (`~/.local/state/…` without it); `/var/lib/cx3flash/backups`
 /// for root.
 #[must_use]
 pub fn default_backup_dir() -> PathBuf {

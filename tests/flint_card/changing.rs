@@ -113,6 +113,9 @@ pub(crate) fn ours() -> Vec<Script> {
             "ri-file",
             "-E- Failed to read image. No valid image found\n",
         ),
+        script("fs", "-d CARD -apc -i other_psid.bin -no burn")
+            .refused("apc", "You are about to replace current PSID on flash"),
+        script("fs", "-d CARD -y -linkx -i fs_new.bin burn").refused("cables", "-E- "),
         script("worn", "-d CARD -i fs_new.bin -y burn")
             .fails("broken-flash", "the card still boots; the backup is in "),
         script("protected", "-d CARD -i fs_new.bin -y burn")

@@ -2,7 +2,7 @@
 //! same card. The whole table of transcripts is hermetic (`tests/flint_card.rs` of the tool); here is shown that
 //! the road through the kernel changes nothing of it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::Shown;
 use super::steps::{flashed, forget, no_misuse, other_image, version, with_driver, without_driver};
@@ -93,7 +93,10 @@ pub(super) fn a_script_that_burns(bench: &mut dyn Bench) -> Result<Shown> {
     )?;
     no_misuse(bench)?;
     bench.must("rm -rf /tmp/backups")?;
-    ensure!(burnt.code == 0, "{burnt:#?}");
+    if burnt.code != 0 {
+        let log = bench.sh("dmesg | tail -20")?;
+        bail!("{burnt:#?}\n{}", log.all());
+    }
     for line in [
         &format!("    Current FW version on flash:  {old}"),
         &format!("    New FW version:               {new}"),
