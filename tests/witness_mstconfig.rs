@@ -3,6 +3,13 @@
 //! Debian's mstconfig 4.21 drives the card by itself (see `mst_bench.rs`). Skipped where it is
 //! missing, unless `CX3FLASH_REQUIRE_WITNESS=1`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
+
 mod support;
 
 use cx3flash::card::nv::Parameter;
