@@ -72,7 +72,7 @@ fn a_rom_for_another_device() {
     let rom = RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000).build().unwrap();
     bench.write("pro.rom", &rom);
     refuses(&bench, &["rom", "write", "pro.rom", "--yes"], 4)
-        .says("the firmware is for device 4099, the ROM for device 4103");
+        .says("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)");
     bench.run(&["rom", "info", "pro.rom"]).exits(0);
 }
 

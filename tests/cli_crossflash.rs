@@ -37,7 +37,7 @@ fn the_boards_are_compared_only_after_the_change_is_spelled_out() {
         let keys = |l: &&str| l.starts_with("    ") && l.contains(" = ");
         let listed = ran.stdout.lines().filter(keys).count();
         assert_eq!(listed, 20, "{ran}");
-        ran.prints("    and 77 more; --json lists them all");
+        ran.prints("    and 77 more: plan --full, or --json");
     }
 }
 

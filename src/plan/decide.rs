@@ -172,7 +172,16 @@ fn result(
     let result = patched.and_then(Result::ok);
     checks.add_if(
         CheckId::RomDevice,
-        result.as_ref().map(|r| rules::rom_device(r.image())),
+        result.as_ref().map(|r| {
+            let verdict = rules::rom_device(r.image());
+            // Whoever changes a GUID did not ask for this ROM, and must not be kept from it.
+            match (&wish.base, &wish.rom, verdict) {
+                (Base::Own, None, Err(why)) => {
+                    Ok(format!("{why}: it stands on the card and stays"))
+                }
+                (.., verdict) => verdict,
+            }
+        }),
     );
     result
 }

@@ -211,3 +211,18 @@ fn config_reset_erases_an_image_that_reaches_into_the_area() {
     assert!(!refused(&plan).is_empty());
     assert!(plan.action.is_none());
 }
+
+#[test]
+fn a_foreign_rom_on_the_card_keeps_its_identity_from_being_set() {
+    let pro = crate::image::RomRecipe::pxe((3, 4, 752), 0x1007, 0x800);
+    let recipe = Recipe {
+        rom: Some(pro.build().unwrap()),
+        ..cx3("2.42.5000")
+    };
+    let card = snapshot(A1, &[(&own(&recipe), Half::Even)]);
+    accepted(&plan_identity(&card, &macs(0x10)));
+    accepted(&plan_rom(&card, None));
+    // Putting it there is another matter.
+    let rom = pro.build().unwrap();
+    assert!(plan_rom(&card, Some(&rom)).report().refused);
+}
