@@ -75,7 +75,7 @@ pub(crate) fn ours() -> Vec<Script> {
             .refused("image-macs", "the MAC 0102c9000001 of port 1 is not valid"),
         script("fs", "-d CARD -i rom_of_pro.bin -y burn").refused(
             "rom-device",
-            "the firmware is for device 4099, the ROM for device 4103",
+            "the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)",
         ),
         script("no_product", "-d CARD -y brom pro.rom")
             .refused("rom-device", "the ROM for device 4103"),
