@@ -237,7 +237,6 @@ pub fn all() -> Vec<Scenario> {
             "doctor_names_lockdown",
             ways::doctor_names_lockdown,
         ),
-        (Integrity, Lab, "burn_by_mmap", story::burn_by_mmap),
         (Integrity, Lab, "burn_by_pread", story::burn_by_pread),
         (
             Confidentiality,

@@ -36,7 +36,7 @@ fn burn_with(bench: &mut dyn Bench, access: &str) -> Result<()> {
     Ok(())
 }
 
-/// The story with the default way to the registers.
+/// The story with the default way to the registers: BAR0 mapped.
 pub(super) fn burn_and_go_on(bench: &mut dyn Bench) -> Result<Shown> {
     burn_with(bench, "")?;
     Ok(Shown::Yes)
@@ -45,12 +45,6 @@ pub(super) fn burn_and_go_on(bench: &mut dyn Bench) -> Result<Shown> {
 /// The story by 4-byte reads and writes of the VFIO descriptor.
 pub(super) fn burn_by_pread(bench: &mut dyn Bench) -> Result<Shown> {
     burn_with(bench, "--bar-access pread")?;
-    Ok(Shown::Yes)
-}
-
-/// The story with BAR0 mapped.
-pub(super) fn burn_by_mmap(bench: &mut dyn Bench) -> Result<Shown> {
-    burn_with(bench, "--bar-access mmap")?;
     Ok(Shown::Yes)
 }
 
