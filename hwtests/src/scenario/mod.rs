@@ -253,12 +253,6 @@ pub fn all() -> Vec<Scenario> {
         (
             Confidentiality,
             Lab,
-            "burn_and_go_on_with_new_firmware",
-            story::burn_and_go_on,
-        ),
-        (
-            Confidentiality,
-            Lab,
             "burn_by_configuration_cycles",
             story::burn_by_config,
         ),
