@@ -137,6 +137,10 @@ impl CrSpace for Deaf {
     fn posts_writes(&self) -> bool {
         self.0.posts_writes()
     }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.0.pci_device_id()
+    }
 }
 
 #[test]

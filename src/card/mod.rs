@@ -14,6 +14,7 @@ mod semaphore;
 mod session;
 mod space;
 mod tools;
+mod wait;
 
 pub use chip::{Chip, RunningVersion};
 pub use clock::{Clock, WallClock};
@@ -23,3 +24,4 @@ pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;
 pub use space::{CrError, CrSpace};
 pub use tools::{Tools, ToolsError};
+pub use wait::{Patience, wait_for};

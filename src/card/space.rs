@@ -21,6 +21,13 @@ pub trait CrSpace {
     /// false for configuration cycles.
     fn posts_writes(&self) -> bool;
 
+    /// The PCI device id that configuration space shows at this moment, not the one the kernel
+    /// noted earlier. A chip without firmware shows its recovery id (0x1f6, 0x1f8).
+    ///
+    /// # Errors
+    /// When configuration space cannot be read.
+    fn pci_device_id(&mut self) -> Result<u16, CrError>;
+
     /// Asked after the silence that follows a software reset, until it says true: is the chip back,
     /// and can its registers be reached? The reset empties COMMAND and the BARs (flash-hardware
     /// §7.1), so a road through memory puts them back here, before the first access.

@@ -21,6 +21,10 @@ impl CrSpace for Bar0 {
     fn posts_writes(&self) -> bool {
         true
     }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(self.0.borrow().shown_device_id())
+    }
 }
 
 /// Configuration cycles through 0x58/0x5c, in the variant found by the probe of flash-hardware
@@ -68,6 +72,10 @@ impl CrSpace for ConfigGateway {
 
     fn posts_writes(&self) -> bool {
         false
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(self.card.borrow().shown_device_id())
     }
 }
 

@@ -216,6 +216,14 @@ impl State {
         self.off || self.gone || self.time.now() < self.quiet_until
     }
 
+    /// What the host reads at configuration offset 2: all ones when nobody answers.
+    pub(super) fn shown_device_id(&self) -> u16 {
+        if self.is_silent() {
+            return u16::MAX;
+        }
+        self.running.device_id
+    }
+
     pub(super) fn counters(&self) -> Counters {
         Counters {
             time_ns: self.time.now() - self.counted_from,

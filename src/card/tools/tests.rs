@@ -107,6 +107,10 @@ impl CrSpace for Bench {
     fn posts_writes(&self) -> bool {
         false
     }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(0x1003)
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) const CR_SPACE: u32 = 0x10_0000;
 const MEMORY: u16 = 1 << 1;
 /// COMMAND bit 2, bus mastering: only ever cleared (P9).
 const MASTER: u16 = 1 << 2;
+/// Vendor and device id.
+const IDS: u16 = 0x00;
 /// Revision and class: passed through by VFIO, unlike the ids, which are those seen at open
 /// (linux-vfio §3.8).
 const CLASS: u16 = 0x08;
@@ -269,6 +271,12 @@ impl CrSpace for Space {
         self.0
             .try_borrow()
             .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.with(Reg::DeviceId.offset().0, |open| {
+            Ok((open.io.config_read(IDS)? >> 16) as u16)
+        })
     }
 
     fn back_after_reset(&mut self) -> Result<bool, CrError> {

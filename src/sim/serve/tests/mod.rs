@@ -177,6 +177,10 @@ impl CrSpace for Road {
         true
     }
 
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok((dword(&mut self.0.borrow_mut(), 0) >> 16) as u16)
+    }
+
     fn back_after_reset(&mut self) -> Result<bool, CrError> {
         let mut client = self.0.borrow_mut();
         if dword(&mut client, 8) == u32::MAX {
