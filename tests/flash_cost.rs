@@ -49,6 +49,8 @@ fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
     );
     let clock = sim.clock();
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
+    // Waiting until the card is ready is no part of the job.
+    let _ = sim.take_counters();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
     let after_backup = sim.counters();
@@ -116,7 +118,8 @@ fn opening_a_session_costs_next_to_nothing() {
     drop(Flash::lock(&mut card, clock.as_ref()).unwrap());
     let counters = sim.counters();
     // mstflint's query has 59,566 reads.
-    assert!(counters.bar_reads < 120, "{counters:?}");
+    // Most of them are the reads of three seconds until a card in recovery mode is ready.
+    assert!(counters.bar_reads < 750, "{counters:?}");
     assert_eq!(sim.misuse(), []);
 }
 

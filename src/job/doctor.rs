@@ -5,7 +5,7 @@ use super::error::said;
 use super::query::{outcome, read_images};
 use super::session::Facts;
 use super::{Device, JobError, QueryOutcome, is_sim, open};
-use crate::card::CardError;
+use crate::card::{CardError, Firmware};
 use crate::flash::{FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Finding, Host, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
@@ -118,11 +118,13 @@ fn real(
 }
 
 fn unopened(error: &JobError, looks: &mut Looks) {
-    looks.bad(
-        "card",
-        said(error),
-        "see that the card is there and nobody holds it",
-    );
+    let fix = match error {
+        JobError::Card(CardError::NotReady { .. }) => {
+            "wait a minute; if that does not help, power the machine off and on"
+        }
+        _ => "see that the card is there and nobody holds it",
+    };
+    looks.bad("card", said(error), fix);
     for id in CARD.iter().skip(1) {
         looks.unseen(id, "the card cannot be opened");
     }
@@ -194,14 +196,7 @@ fn card(device: &mut Device, looks: &mut Looks) {
         }
     };
     looks.good("chip", facts.chip.name());
-    match facts.running {
-        Some(version) if !facts.recovery => looks.good("firmware", format!("{version} runs")),
-        _ => looks.bad(
-            "firmware",
-            "none runs: recovery mode",
-            "put an image on the card with `cx3flash recover`",
-        ),
-    }
+    firmware(device, &facts, looks);
     match device.lock() {
         Ok(mut locked) => {
             looks.good("semaphores", "40 and 63 could be taken");
@@ -226,6 +221,30 @@ fn card(device: &mut Device, looks: &mut Looks) {
             for unseen in CARD.iter().skip_while(|name| **name != id).skip(1) {
                 looks.unseen(unseen, "the flash could not be reached");
             }
+        }
+    }
+}
+
+fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
+    let id = "firmware";
+    match (device.card.firmware(), facts.running) {
+        (Firmware::Runs, Some(version)) => looks.good(id, format!("{version} runs")),
+        (Firmware::Runs, None) => looks.good(id, "runs; it shows no version"),
+        (Firmware::Recovery, _) => looks.bad(
+            id,
+            "none runs: recovery mode",
+            "put an image on the card with `cx3flash recover`",
+        ),
+        (Firmware::NotRunning, _) => {
+            let register = match device.card.recovery_test() {
+                Ok(value) => format!("0x41270 = {value:#010x}"),
+                Err(error) => error.to_string(),
+            };
+            looks.bad(
+                id,
+                format!("does not run ({register}), and the card is not in recovery mode"),
+                "power the machine off and on",
+            );
         }
     }
 }

@@ -106,9 +106,9 @@ pub struct VfioCard {
 impl VfioCard {
     /// Opens a card that is bound to vfio-pci. The card is reset (linux-vfio §3.5).
     ///
-    /// `access` is the way to its registers. `None`: BAR0 mapped; by `pread` if it cannot be mapped;
-    /// by configuration cycles if BAR0 is missing, smaller than CR-space, or does not answer while
-    /// they do (recovery mode). With a reason in the log unless it is the first.
+    /// `access` is the transport. `None`: BAR0, mapped on x86-64 and by `pread` elsewhere or where it
+    /// cannot be mapped; configuration cycles if BAR0 is missing, smaller than CR-space, or does not
+    /// answer while they do (recovery mode). The log has the reason.
     ///
     /// The group is used where it exists, else (feature `cdev`) the character device.
     ///
@@ -152,7 +152,7 @@ impl VfioCard {
         Box::new(Space(Rc::clone(&self.open)))
     }
 
-    /// Unmaps, closes device and container, in this order, and waits (10 s at most) until the group
+    /// Unmaps, closes device and container, in this order, and waits (40 s at most) until the group
     /// can be opened again, so that an unbind that follows does not block. The card is reset. Again:
     /// nothing.
     ///

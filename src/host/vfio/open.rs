@@ -8,7 +8,7 @@ use super::session::{Session, group_of, open_node};
 use super::space::{Bar, CR_SPACE, Open};
 use super::sys::{self, Region};
 use super::{BarAccess, BarFault, VfioError};
-use crate::card::{Clock, WallClock};
+use crate::card::{Patience, WallClock, wait_for};
 use crate::host::{Bdf, Host, PciCard, Sibling};
 use nix::libc;
 use std::fs::File;
@@ -23,10 +23,8 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioError as CrateError, VfioRegionInfoCap};
 
-/// Tries while the device's lock is busy, and the pause between them: 2 s, twice what a bus reset
-/// of somebody else takes.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+/// While the device's lock is busy: a bus reset by somebody else takes about a second.
+const LOCK_BUSY: Patience = Patience::every(Duration::from_secs(20), Duration::from_millis(100));
 
 /// The driver that gives a card to VFIO.
 const DRIVER: &str = "vfio-pci";
@@ -143,29 +141,23 @@ pub(super) fn open(
     if !host.is_system() {
         return Err(VfioError::NotThisMachine { bdf });
     }
-    let clock = WallClock::default();
     let sysfs = host.device(bdf);
-    let mut tries = 1;
-    let (container, device) = loop {
-        // A device that fails leaves its group open in the container (§2.3 point 10): a new one each
-        // time.
+    let mut tries = 0;
+    let opened = wait_for(&WallClock::default(), LOCK_BUSY, || {
+        tries += 1;
+        // A device that fails leaves its group open in the container (vfio-ioctls `get_group`): a new
+        // one each time.
         match attempt(host, bdf, group, &sysfs) {
-            Err(VfioError::ResetBusy { .. }) if tries < TRIES => {
-                tries += 1;
-                clock.sleep(PAUSE);
-            }
-            Err(VfioError::ResetBusy { bdf, .. }) => {
-                return Err(VfioError::ResetBusy { bdf, tries });
-            }
-            Err(other) => return Err(other),
-            Ok(opened) => break opened,
+            Err(VfioError::ResetBusy { .. }) => Ok(None),
+            other => other.map(Some),
         }
-    };
+    })?;
+    let (container, device) = opened.ok_or(VfioError::ResetBusy { bdf, tries })?;
     let found = inspect(&device, bdf);
     finish(
         Session::by_group(device, &container, node),
         found,
-        bdf,
+        (host, bdf),
         wish,
     )
 }
@@ -299,7 +291,8 @@ fn open_cdev(
     }
     let (device, iommufd) = super::cdev::open(host, bdf, group, node)?;
     let found = inspect(&device, bdf);
-    finish(Session::by_cdev(device, iommufd), found, bdf, wish)
+    let session = Session::by_cdev(device, iommufd);
+    finish(session, found, (host, bdf), wish)
 }
 
 #[cfg(not(feature = "cdev"))]
@@ -320,11 +313,13 @@ fn open_cdev(
 fn finish(
     session: Session,
     found: Result<(Regions, Bar), VfioError>,
-    bdf: Bdf,
+    (host, bdf): (&Host, Bdf),
     wish: Option<BarAccess>,
 ) -> Result<Open, VfioError> {
     let (io, bar) = found?;
-    Open::new(Box::new(io), bdf, bar, wish).map(|open| open.with_session(session))
+    let live = host.device(bdf).join("config");
+    let open = Open::new(Box::new(io), bdf, bar, wish, &WallClock::default())?;
+    Ok(open.with_live_config(live).with_session(session))
 }
 
 fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {

@@ -5,9 +5,8 @@ use super::super::session::until_free;
 use super::super::space::CR_SPACE;
 use super::super::sys::Region;
 use super::*;
-use crate::card::Clock;
+use crate::card::Patience;
 use crate::host::{Function, Host, PciCard};
-use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -263,40 +262,30 @@ fn bar0_is_judged_by_what_the_kernel_says() {
     assert!(!judge_bar(sparse, false).mappable);
 }
 
-struct Held(Cell<Duration>);
-
-impl Clock for Held {
-    fn now(&self) -> Duration {
-        self.0.get()
-    }
-    fn sleep(&self, time: Duration) {
-        self.0.set(self.0.get() + time);
-    }
-}
-
 #[test]
 fn closing_waits_for_the_group_and_not_for_ever() {
     let node = Path::new("/dev/vfio/17");
     let limit = Duration::from_secs(1);
+    let patience = Patience::every(limit, Duration::from_millis(10));
     let busy = || Err(io::Error::from_raw_os_error(libc::EBUSY));
-    let clock = Held(Cell::default());
+    let clock = Held::default();
     let mut left = 5;
     let free_later = || {
         left -= 1;
         if left == 0 { Ok(()) } else { busy() }
     };
-    until_free(node, free_later, &clock, limit).unwrap();
+    until_free(node, free_later, &clock, patience).unwrap();
     assert!(clock.now() > Duration::ZERO && clock.now() < limit);
 
-    let clock = Held(Cell::default());
-    match until_free(node, busy, &clock, limit) {
+    let clock = Held::default();
+    match until_free(node, busy, &clock, patience) {
         Err(VfioError::StillBusy { waited_ms, .. }) => assert_eq!(waited_ms, 1000),
         other => panic!("{other:?}"),
     }
     // A node that went with the card holds nobody up.
-    let clock = Held(Cell::default());
+    let clock = Held::default();
     let gone = || Err(io::Error::from_raw_os_error(libc::ENOENT));
-    until_free(node, gone, &clock, limit).unwrap();
+    until_free(node, gone, &clock, patience).unwrap();
     assert_eq!(clock.now(), Duration::ZERO);
 }
 

@@ -1,13 +1,67 @@
-//! Which way is taken to the registers, and what each does.
+//! Which transport is used, and what each does.
 
+use super::super::space::maps_by_default;
 use super::*;
+use std::fs;
+use std::path::Path;
+
+/// The transport of a card whose BAR0 can be mapped.
+fn default_access() -> BarAccess {
+    if maps_by_default(std::env::consts::ARCH) {
+        BarAccess::Mmap
+    } else {
+        BarAccess::Pread
+    }
+}
 
 #[test]
-fn mapped_unless_asked_otherwise() {
+fn bar0_is_mapped_by_default_on_x86_64_only() {
+    assert!(maps_by_default("x86_64"));
+    for arch in ["aarch64", "arm", "powerpc64", "riscv64", "x86"] {
+        assert!(!maps_by_default(arch), "{arch}");
+    }
+}
+
+#[test]
+fn a_card_that_boots_is_waited_for_before_configuration_cycles_are_tried() {
+    let mut device = Device::live();
+    device.boots_for = 200;
+    let fake = Fake::of(device);
+    let card = open(&fake, WHOLE, None).unwrap();
+    assert_eq!(card.access(), default_access());
+    assert_eq!(fake.0.borrow().config_writes, []);
+}
+
+#[test]
+fn the_pci_id_is_the_live_one_of_sysfs_and_vfios_where_sysfs_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    let mut device = Device::live();
+    device.config.insert(0, 0x01f6_15b3);
+    let fake = Fake::of(device);
+    let space = |path: &Path| {
+        let io = Box::new(fake.clone());
+        let open = Open::new(io, BDF, WHOLE, None, &Held::default()).unwrap();
+        VfioCard::from_open(open.with_live_config(path.to_owned()))
+    };
+    let card = space(&config);
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
+    fs::write(&config, [0xb3, 0x15, 0x03, 0x10]).unwrap();
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1003);
+    // Cut off before the id.
+    fs::write(&config, [0xb3, 0x15, 0x03]).unwrap();
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
+    card.close().unwrap();
+    assert!(card.space().pci_device_id().is_err());
+}
+
+#[test]
+fn pread_is_used_where_it_is_requested() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
-    assert_eq!(fake.0.borrow().maps, 1);
+    assert_eq!(card.access(), default_access());
+    let maps = u32::from(default_access() == BarAccess::Mmap);
+    assert_eq!(fake.0.borrow().maps, maps);
     assert!(card.space().posts_writes());
     // The gateway was not touched at all.
     assert_eq!(fake.0.borrow().config_writes, []);
@@ -15,7 +69,7 @@ fn mapped_unless_asked_otherwise() {
 
     let card = open(&fake, WHOLE, Some(BarAccess::Pread)).unwrap();
     assert_eq!(card.access(), BarAccess::Pread);
-    assert_eq!(fake.0.borrow().maps, 1);
+    assert_eq!(fake.0.borrow().maps, maps);
 }
 
 #[test]
@@ -80,14 +134,14 @@ fn bar0_stays_where_nothing_answers_or_the_card_is_locked() {
     gone.bar_says = Some(u32::MAX);
     gone.silent = true;
     let card = open(&Fake::of(gone), WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), u32::MAX);
 
     let mut locked = Device::live();
     locked.bar_says = Some(0xbad0_cafe);
     let fake = Fake::of(locked);
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config_writes, []);
 }
 
@@ -150,7 +204,7 @@ fn the_address_register_is_left_as_found_or_harmless() {
     device.config.insert(ADDRESS, 0x1_f064);
     let fake = Fake::of(device);
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config[&ADDRESS], 0x1_f064);
 }
 
