@@ -167,7 +167,7 @@ impl Card {
     /// Makes sure that every write so far has arrived. Reads do that by themselves; waits do it
     /// before they start to count.
     ///
-    /// The rule of mstflint (mtcr_ul_com.c, `mtcr_driver_mwrite4` and `CONNECTX_WA`): free semaphore 32,
+    /// The rule of mstflint (mtcr_ul_com.c, `mtcr_connectx_flush`): free semaphore 32,
     /// then read it until it is ours. A read of 0 proves that every earlier write has arrived.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl Card {
         Ok(RunningVersion::decode(first, second))
     }
 
-    /// The boot address register: image start << 8 (flash-hardware §6.5).
+    /// The boot address register: image start << 8.
     ///
     /// # Errors
     /// When the card cannot be read.

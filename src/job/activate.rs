@@ -10,6 +10,7 @@
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};
 use super::{Device, JobError};
+use crate::card::Firmware;
 use crate::flash::{Event, Events};
 use crate::host::driver_info;
 use crate::image::{Depth, Version};
@@ -123,7 +124,8 @@ fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobEr
     device.card.software_reset()?;
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
-    device.found_anew = facts.recovery && !device.card.in_recovery();
+    // A card whose firmware does not run stays as it is: no driver may meet it.
+    device.found_anew = facts.recovery && device.card.firmware() == Firmware::Runs;
     if device.found_anew {
         device.end();
         if let Some(error) = device.not_put_back() {

@@ -1,4 +1,4 @@
-//! What VFIO holds while a card is open, and how it is let go of.
+//! What VFIO holds while a card is open, and how it is closed.
 
 use super::VfioError;
 use super::sys;
@@ -20,8 +20,8 @@ const GROUP_FREE: Patience = Patience::every(Duration::from_secs(40), Duration::
 /// An open VFIO device.
 ///
 /// vfio-ioctls closes a device in its `Drop`, with `unwrap` where it looks the group up again by a
-/// sysfs link (linux-vfio §2.3 point 9). Closing the device is what a removal of the card waits for,
-/// so that the link goes in just that moment: seen in a guest, a look before the drop does not help.
+/// sysfs link. Closing the device is what a removal of the card waits for,
+/// so that the link goes in just that moment: a check before the drop does not help (seen in a guest).
 /// So the objects of the crate are forgotten, a few hundred bytes a session, and what the kernel
 /// counts, their descriptors, is closed here, in order.
 pub(super) struct Session {
@@ -40,7 +40,7 @@ pub(super) fn group_of(sysfs: &Path) -> Option<u32> {
     link.file_name()?.to_str()?.parse().ok()
 }
 
-/// Opens a node the way VFIO wants it.
+/// Opens a node for reading and writing, as VFIO needs it.
 pub(super) fn open_node(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }

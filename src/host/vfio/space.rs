@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Length of CR-space (flash-hardware §2.1).
+/// Length of CR-space (drivers/net/ethernet/mellanox/mlx4/crdump.c dumps all of BAR0).
 pub(super) const CR_SPACE: u32 = 0x10_0000;
 
 /// COMMAND bit 1, memory decode.
@@ -33,12 +33,12 @@ const CLASS: u16 = 0x08;
 /// A chip that boots after VFIO's reset does not answer through BAR0 yet.
 const BAR0_ANSWERS: Patience = Patience::every(Duration::from_secs(10), Duration::from_millis(20));
 
-/// An open card: where its registers are, and by which way they are reached.
+/// An open card: where its registers are, and by which transport they are reached.
 pub(super) struct Open {
-    // Before `session`: mapping and duplicated descriptor keep the device open (linux-vfio §2.3).
+    // Before `session`: mapping and duplicated descriptor keep the device open.
     io: Box<dyn Raw>,
     access: BarAccess,
-    /// Set while the way is [`BarAccess::Config`].
+    /// Set while the transport is [`BarAccess::Config`].
     gateway: Option<Gateway>,
     session: Option<Session>,
     bdf: Bdf,
@@ -49,7 +49,7 @@ pub(super) struct Open {
 /// The open card, shared by its spaces; `None` once closed.
 pub(super) type Shared = Rc<RefCell<Option<Open>>>;
 
-/// What the kernel says of BAR0.
+/// What the kernel reports of BAR0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bar {
     pub(super) usable: Result<(), BarFault>,
@@ -90,7 +90,7 @@ impl Open {
         let config = |source, at| VfioError::Config { bdf, at, source };
         let command = io.config_read(COMMAND).map_err(|e| config(e, COMMAND))? as u16;
         if command != u16::MAX && command & MASTER != 0 {
-            // VFIO switches it off at open (linux-vfio §3.5).
+            // VFIO switches it off at open (drivers/vfio/pci/vfio_pci_core.c).
             tracing::warn!(%bdf, "bus mastering was on; switched off");
             io.command_write(command & !MASTER)
                 .map_err(|e| config(e, COMMAND))?;
@@ -156,20 +156,20 @@ impl Open {
     fn choose(&mut self, mappable: bool, clock: &dyn Clock) -> Result<(), VfioError> {
         let bdf = self.bdf;
         let device_id = Reg::DeviceId.offset().0;
-        let mut said = Ok(u32::MAX);
+        let mut value = Ok(u32::MAX);
         let answered = wait_for(clock, BAR0_ANSWERS, || {
-            said = self.io.bar_read(device_id);
-            let answered = matches!(said, Ok(value) if answers(value));
+            value = self.io.bar_read(device_id);
+            let answered = matches!(value, Ok(value) if answers(value));
             Ok(answered.then_some(()))
         })?;
         if answered.is_none() {
             self.use_gateway()?;
             let gateway = self.gateway;
             let other = gateway.and_then(|g| g.read(self.io.as_mut(), device_id).ok());
-            let said = said.map_or_else(|e| e.to_string(), |value| format!("{value:#010x}"));
+            let value = value.map_or_else(|e| e.to_string(), |v| format!("{v:#010x}"));
             if let Some(id) = other.filter(|id| is_family(*id)) {
                 tracing::warn!(
-                    %bdf, bar0 = %said, config = format_args!("{id:#010x}"),
+                    %bdf, bar0 = %value, config = format_args!("{id:#010x}"),
                     "BAR0 does not answer, configuration cycles do: they are used"
                 );
                 return Ok(());
@@ -239,7 +239,7 @@ impl Open {
             match live_device_id(path) {
                 Ok(id) => return Ok(id),
                 Err(error) => {
-                    tracing::debug!(path = %path.display(), %error, "the live PCI id cannot be read");
+                    tracing::trace!(path = %path.display(), %error, "the live PCI id cannot be read");
                 }
             }
         }
@@ -272,8 +272,8 @@ impl Open {
         Ok(true)
     }
 
-    /// Lets go of everything in the order linux-vfio §2.3 wants. The first error is told, after all
-    /// else has been closed too.
+    /// Closes everything: first what keeps the device open, then the session. Returns the first error,
+    /// after all else has been closed too.
     pub(super) fn close(mut self) -> Result<(), VfioError> {
         let left = self.leave_gateway();
         let session = self.session.take();
@@ -323,7 +323,7 @@ impl CrSpace for Space {
     }
 
     fn posts_writes(&self) -> bool {
-        // Closed: nothing to flush, and the next access says so.
+        // Closed: nothing to flush, and the next access is an error.
         self.0
             .try_borrow()
             .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))

@@ -2,7 +2,7 @@
 
 mod errors;
 mod files;
-mod ways;
+mod transports;
 
 use super::gateway::{ADDRESS, DATA, HARMLESS, NOT_READABLE};
 use super::regions::{COMMAND, Raw};
@@ -34,8 +34,8 @@ struct Device {
     write_only: bool,
     /// Data waiting for its address (write-only variant).
     waiting: u32,
-    /// What BAR0 says instead of its registers.
-    bar_says: Option<u32>,
+    /// What BAR0 shows instead of its registers.
+    bar_shows: Option<u32>,
     /// Reads of BAR0 that are answered by all ones first: the chip boots.
     boots_for: u32,
     /// Errno of every access to BAR0.
@@ -77,7 +77,7 @@ impl Raw for Fake {
         match device.bar_fails {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
             None => Ok(device
-                .bar_says
+                .bar_shows
                 .unwrap_or_else(|| device.registers.get(&at).copied().unwrap_or(0))),
         }
     }
@@ -153,9 +153,9 @@ const WHOLE: Bar = Bar {
     mappable: true,
 };
 
-fn open(fake: &Fake, bar: Bar, wish: Option<BarAccess>) -> Result<VfioCard, VfioError> {
+fn open(fake: &Fake, bar: Bar, request: Option<BarAccess>) -> Result<VfioCard, VfioError> {
     let clock = Held::default();
-    Open::new(Box::new(fake.clone()), BDF, bar, wish, &clock).map(VfioCard::from_open)
+    Open::new(Box::new(fake.clone()), BDF, bar, request, &clock).map(VfioCard::from_open)
 }
 
 /// A clock that only sleeping moves.

@@ -64,7 +64,7 @@ fn refused(host: &Host, card: &PciCard) -> VfioError {
 }
 
 #[test]
-fn what_sysfs_shows_is_told_before_anything_is_opened() {
+fn what_sysfs_shows_is_an_error_before_anything_is_opened() {
     let (_dir, host, card) = host_with(Some("mlx4_core"));
     assert!(matches!(
         refused(&host, &card),
@@ -102,7 +102,7 @@ fn a_missing_group_node_and_one_that_is_none() {
 #[test]
 fn only_the_character_device_is_offered() {
     let (_dir, host, card) = host_with(Some("vfio-pci"));
-    // The sysfs directory alone says nothing (linux-vfio §3.4).
+    // The sysfs directory is there even where the kernel offers no character device.
     fs::create_dir_all(host.device(BDF).join("vfio-dev/vfio0")).unwrap();
     assert!(matches!(
         refused(&host, &card),
@@ -153,7 +153,7 @@ fn an_errno_at_set_container_has_a_name() {
 }
 
 #[test]
-fn what_vfio_ioctls_says_has_a_name() {
+fn an_error_of_vfio_ioctls_has_a_name() {
     let (_dir, host, _) = host_with(Some("vfio-pci"));
     let of = |error| crate_error(&host, BDF, 17, error);
     let io = io::Error::from_raw_os_error;
@@ -232,13 +232,13 @@ fn who_spoils_the_group_is_named() {
 
 #[test]
 fn a_group_in_a_container_is_viable_too() {
-    // vfio-ioctls takes only exactly 1 (linux-vfio §2.3 point 5).
-    let said: Vec<_> = [0, 1, 2, 3].map(is_viable).into();
-    assert_eq!(said, [false, true, false, true]);
+    // vfio-ioctls takes only exactly 1 (`VfioGroup::new`).
+    let viable: Vec<_> = [0, 1, 2, 3].map(is_viable).into();
+    assert_eq!(viable, [false, true, false, true]);
 }
 
 #[test]
-fn bar0_is_judged_by_what_the_kernel_says() {
+fn bar0_is_judged_by_what_the_kernel_reports() {
     let judge = |size, flags| {
         let region = Region {
             flags,
@@ -290,9 +290,9 @@ fn closing_waits_for_the_group_and_not_for_ever() {
 }
 
 #[test]
-fn ways_are_written_as_they_are_read() {
-    for way in BarAccess::ALL {
-        assert_eq!(way.to_string().parse(), Ok(way));
+fn a_transport_is_written_as_it_is_read() {
+    for access in BarAccess::ALL {
+        assert_eq!(access.to_string().parse(), Ok(access));
     }
     assert!("MMAP".parse::<BarAccess>().is_err());
 }

@@ -105,7 +105,7 @@ fn a_bus_error_is_an_error_and_other_mappings_live_on() {
     // A page that the file does not have: SIGBUS, by store and by load.
     assert!(broken.bar_write(DEVICE_ID, 1).is_err());
     assert!(reader.bar_read(DEVICE_ID).is_err());
-    // It stays broken, also where the file still is: nothing it says can be trusted.
+    // It stays broken, also where the file still is: nothing it returns can be trusted.
     assert!(broken.bar_read(0xffc).is_err());
 
     healthy.bar_write(DEVICE_ID, GOOD).unwrap();

@@ -102,8 +102,8 @@ fn configuration_cycles_where_bar0_is_no_use() {
         assert_eq!(card.access(), BarAccess::Config);
         assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
         assert!(!card.space().posts_writes());
-        for wish in [BarAccess::Mmap, BarAccess::Pread] {
-            let refused = open(&fake, bar, Some(wish)).unwrap_err();
+        for request in [BarAccess::Mmap, BarAccess::Pread] {
+            let refused = open(&fake, bar, Some(request)).unwrap_err();
             assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
         }
     }
@@ -112,8 +112,8 @@ fn configuration_cycles_where_bar0_is_no_use() {
 #[test]
 fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
     let silences: [fn(&mut Device); 3] = [
-        |d| d.bar_says = Some(u32::MAX),
-        |d| d.bar_says = Some(NOT_READABLE),
+        |d| d.bar_shows = Some(u32::MAX),
+        |d| d.bar_shows = Some(NOT_READABLE),
         |d| d.bar_fails = Some(libc::EIO),
     ];
     for silence in silences {
@@ -129,16 +129,16 @@ fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
 
 #[test]
 fn bar0_stays_where_nothing_answers_or_the_card_is_locked() {
-    // All ones on both roads: the card room says what that is (P7).
+    // All ones through both: the card module decides what that is (P7).
     let mut gone = Device::live();
-    gone.bar_says = Some(u32::MAX);
+    gone.bar_shows = Some(u32::MAX);
     gone.silent = true;
     let card = open(&Fake::of(gone), WHOLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), u32::MAX);
 
     let mut locked = Device::live();
-    locked.bar_says = Some(0xbad0_cafe);
+    locked.bar_shows = Some(0xbad0_cafe);
     let fake = Fake::of(locked);
     let card = open(&fake, WHOLE, None).unwrap();
     assert_eq!(card.access(), default_access());
@@ -199,7 +199,7 @@ fn the_address_register_is_left_as_found_or_harmless() {
     }
     // Also where it was only tried.
     let mut device = Device::live();
-    device.bar_says = Some(u32::MAX);
+    device.bar_shows = Some(u32::MAX);
     device.registers.clear();
     device.config.insert(ADDRESS, 0x1_f064);
     let fake = Fake::of(device);
@@ -219,9 +219,9 @@ fn bus_mastering_found_on_is_switched_off_and_nothing_else() {
 
 #[test]
 fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
-    for wish in [BarAccess::Mmap, BarAccess::Pread] {
+    for request in [BarAccess::Mmap, BarAccess::Pread] {
         let fake = Fake::of(Device::live());
-        let card = open(&fake, WHOLE, Some(wish)).unwrap();
+        let card = open(&fake, WHOLE, Some(request)).unwrap();
         let mut space = card.space();
         let maps = fake.0.borrow().maps;
 
@@ -234,7 +234,7 @@ fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
         fake.0.borrow_mut().config.insert(COMMAND, 0x0010_0004);
         assert!(space.back_after_reset().unwrap());
         assert_eq!(fake.0.borrow().config_writes, [(COMMAND, 0x0002)]);
-        let fresh = u32::from(wish == BarAccess::Mmap);
+        let fresh = u32::from(request == BarAccess::Mmap);
         assert_eq!(fake.0.borrow().maps, maps + fresh);
 
         assert!(space.back_after_reset().unwrap());
@@ -297,7 +297,7 @@ fn dropping_the_card_closes_it_for_its_spaces() {
 }
 
 #[test]
-fn an_error_in_mid_job_is_told_with_its_register() {
+fn an_error_in_mid_job_names_its_register() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
     fake.0.borrow_mut().bar_fails = Some(libc::EIO);
