@@ -34,6 +34,7 @@ mod lease;
 mod lockdown;
 mod look_error;
 mod netdev;
+mod netlink;
 mod process;
 mod root;
 mod select;

@@ -21,6 +21,7 @@
 //! | `holder` | who has it open through VFIO |
 //! | `managers` | what the host's configuration says about this card |
 //! | `reset_methods` | how the kernel can reset it; never a fault |
+//! | `rdma_kernel` | can kernel users of its RDMA devices be listed (only on the machine itself, and with such devices); never a fault |
 //! | `rights` | may we borrow or open it (only on the machine itself) |
 
 mod card;
@@ -52,6 +53,7 @@ impl Host {
                 managers::check(self, card),
                 card::reset_methods(card),
             ]);
+            findings.extend(card::rdma_kernel(self, card));
             if self.is_system() {
                 let root = nix::unistd::geteuid().is_root();
                 findings.push(card::rights(self, card, root));
