@@ -8,6 +8,7 @@
 mod chip;
 mod clock;
 mod error;
+mod logged;
 pub mod nv;
 mod registers;
 mod semaphore;
