@@ -25,6 +25,7 @@ pub(super) fn exit(class: ExitClass) -> Exit {
         ExitClass::StillBoots => Exit::FailedBoots,
         ExitClass::NeedsRecover => Exit::NeedsRecover,
         ExitClass::HostNotRestored => Exit::HostNotRestored,
+        ExitClass::OutcomeUnknown => Exit::OutcomeUnknown,
         ExitClass::Interrupted => Exit::Interrupted,
     }
 }

@@ -32,6 +32,8 @@ pub enum ExitClass {
     NeedsRecover,
     /// The host could not be put back.
     HostNotRestored,
+    /// The flash was changed, and what would boot could not be read.
+    OutcomeUnknown,
     /// Interrupted before the first erase.
     Interrupted,
 }
