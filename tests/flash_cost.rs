@@ -117,8 +117,8 @@ fn opening_a_session_costs_next_to_nothing() {
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     drop(Flash::lock(&mut card, clock.as_ref()).unwrap());
     let counters = sim.counters();
-    // mstflint's query has 59,566 reads.
-    // Most of them are the reads of three seconds until a card in recovery mode is ready.
+    // mstflint's query has 59,566 reads. Most of ours are those of the three seconds until a card in
+    // recovery mode is ready.
     assert!(counters.bar_reads < 750, "{counters:?}");
     assert_eq!(sim.misuse(), []);
 }
