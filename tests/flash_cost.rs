@@ -13,7 +13,7 @@ use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_secto
 use cx3flash::image::{FlashAddr, MAGIC, Source};
 use cx3flash::sim::{CardSpec, Counters, SimCard, SimPart};
 
-/// Nobody asks it in a job that succeeds.
+/// Not asked in a job that succeeds.
 struct NotAsked;
 
 impl BootProbe for NotAsked {

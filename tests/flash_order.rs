@@ -66,7 +66,7 @@ fn card_of(part: SimPart) -> (SimCard, Card) {
     (sim, card)
 }
 
-/// A small body behind a signature at [`START`]; the old signature at 0 is retired.
+/// A small body behind a signature at [`START`]; the old signature at 0 is invalidated.
 fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), Stopped> {
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
@@ -143,7 +143,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
 }
 
 #[test]
-fn an_old_signature_that_cannot_be_voided_is_found_before_the_new_one() {
+fn an_old_signature_that_cannot_be_invalidated_is_found_before_the_new_one() {
     let (sim, mut card) = card_of(SimPart::M25px16);
     // The lowest 64 KiB.
     sim.inject(Fault::Protected { status: 0x24 });
@@ -195,7 +195,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
 }
 
 #[test]
-fn taking_back_the_protection_of_power_up_is_told() {
+fn clearing_the_protection_of_power_up_is_reported() {
     let (sim, mut card) = card_of(SimPart::Sst25vf016b);
     let mut notes = Notes::default();
     burn(&mut card, &sim, &mut notes).unwrap();
