@@ -83,9 +83,39 @@ fn a_reader_that_went_away_is_an_error() {
 }
 
 #[test]
-fn a_full_stdout_goes_unnoticed() {
+fn a_result_that_cannot_be_written_ends_with_74() {
     let ran = Bench::new().shell("cx3flash man >/dev/full");
-    ran.exits(1).one_clear_line().says("stdout");
+    ran.exits(74)
+        .one_clear_line()
+        .says("stdout; the command itself ended with 0 (done)");
+}
+
+#[test]
+fn a_burn_whose_stdout_is_full_ends_with_74_and_the_new_image() {
+    for json in ["", "--json "] {
+        let bench = Bench::owner();
+        let line = format!("cx3flash -d sim:card.cx3 {json}burn new.bin --yes >/dev/full");
+        let ran = bench.shell(&line).exits(74).says("ended with 0 (done)");
+        assert!(!ran.stderr.contains("nothing changed"), "{ran}");
+        bench.card(&["verify", "--against", "new.bin"]).exits(0);
+        // The same again: nothing to do, and still nowhere to write that.
+        bench.shell(&line).exits(74).says("ended with 2");
+    }
+    let bench = Bench::owner();
+    bench
+        .shell("cx3flash flint -d sim:card.cx3 -i new.bin -y burn >/dev/full")
+        .exits(74)
+        .says("ended with 0");
+}
+
+#[test]
+fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
+    let bench = Bench::owner();
+    bench.write("zip.bin", b"PK\x03\x04 no image");
+    bench
+        .shell("cx3flash -d sim:card.cx3 --json burn zip.bin --yes >/dev/full")
+        .exits(1)
+        .says("ended with 1");
 }
 
 #[test]

@@ -24,15 +24,19 @@ pub enum Exit {
     NeedsRecover = 7,
     /// Flashed, but the host could not be put back.
     HostNotRestored = 8,
+    /// The flash was changed, and what would boot could not be read.
+    OutcomeUnknown = 9,
     /// Wrong arguments.
     Usage = 64,
+    /// Done, and the result could not be written to stdout.
+    Stdout = 74,
     /// Interrupted before the first erase.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code, in the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::Failed,
         Self::NothingToDo,
@@ -42,7 +46,9 @@ impl Exit {
         Self::FailedBoots,
         Self::NeedsRecover,
         Self::HostNotRestored,
+        Self::OutcomeUnknown,
         Self::Usage,
+        Self::Stdout,
         Self::Interrupted,
     ];
 
@@ -65,7 +71,9 @@ impl Exit {
             Self::FailedBoots => "failed after erase began; the card still boots",
             Self::NeedsRecover => "failed; the card needs `recover`",
             Self::HostNotRestored => "the host could not be put back: run `cx3flash host restore`",
+            Self::OutcomeUnknown => "the flash was changed, and what would boot could not be read",
             Self::Usage => "wrong arguments",
+            Self::Stdout => "done, and the result could not be written to stdout",
             Self::Interrupted => "interrupted before the first erase",
         }
     }

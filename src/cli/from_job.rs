@@ -25,6 +25,7 @@ pub(super) fn exit(class: ExitClass) -> Exit {
         ExitClass::StillBoots => Exit::FailedBoots,
         ExitClass::NeedsRecover => Exit::NeedsRecover,
         ExitClass::HostNotRestored => Exit::HostNotRestored,
+        ExitClass::OutcomeUnknown => Exit::OutcomeUnknown,
         ExitClass::Interrupted => Exit::Interrupted,
     }
 }
@@ -193,11 +194,12 @@ fn card(error: &CardError) -> Code {
         CardError::Gone { .. } => Code::CardGone,
         CardError::Locked => Code::CardLocked,
         CardError::NotOurs(_) => Code::NotOurs,
+        CardError::NotReady { .. } => Code::CardNotReady,
         CardError::SemaphoreHeld { number, .. } if *number == Semaphore::ToolsHcr.number() => {
             Code::ToolsSemaphoreHeld
         }
         CardError::SemaphoreHeld { .. } => Code::SemaphoreHeld,
-        CardError::Road(_)
+        CardError::Transport(_)
         | CardError::BadAccess { .. }
         | CardError::FlushTimeout(_)
         | CardError::ResetTimeout(_) => Code::CardFailed,

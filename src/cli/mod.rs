@@ -62,16 +62,26 @@ pub fn main() -> ExitCode {
     match problem {
         None => ended.exit.into(),
         Some(error) => {
-            let failure = Failure::from_error(Exit::Failed, Code::Stdout, &error)
-                .about("the results cannot be written to stdout");
-            out.error(&failure.text());
-            // What happened to the card counts more than what happened to the text.
-            match ended.exit {
-                Exit::Done => Exit::Failed.into(),
-                other => other.into(),
-            }
+            let (exit, text) = unwritten(ended.exit, &error);
+            out.error(&text);
+            exit.into()
         }
     }
+}
+
+/// What the program ends with when stdout could not be written, and the message. The outcome of the
+/// job counts more than that of its text: an exit code that reports a failure stays.
+fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
+    let ended = match exit {
+        Exit::Done | Exit::NothingToDo => Exit::Stdout,
+        other => other,
+    };
+    let failure = Failure::from_error(ended, Code::Stdout, error).about(format!(
+        "the results cannot be written to stdout; the command itself ended with {} ({})",
+        exit.code(),
+        exit.meaning()
+    ));
+    (ended, failure.text())
 }
 
 /// How one command line ended. Its text is on the streams already, its document is not.

@@ -32,6 +32,8 @@ pub enum ExitClass {
     NeedsRecover,
     /// The host could not be put back.
     HostNotRestored,
+    /// The flash was changed, and what would boot could not be read.
+    OutcomeUnknown,
     /// Interrupted before the first erase.
     Interrupted,
 }
@@ -307,7 +309,7 @@ fn host_class(error: &HostError) -> ExitClass {
 
 fn card_class(error: &CardError) -> ExitClass {
     match error {
-        CardError::SemaphoreHeld { .. } => ExitClass::NotReady,
+        CardError::SemaphoreHeld { .. } | CardError::NotReady { .. } => ExitClass::NotReady,
         CardError::NotOurs(_) => ExitClass::NoCard,
         _ => ExitClass::Failed,
     }

@@ -184,9 +184,11 @@ fn main(words: &[OsString], program: &str, around: Around) -> u8 {
     }
     match console.take_problem() {
         Some(error) => {
-            console.complain(&format!("-E- stdout cannot be written: {error}\n"));
+            console.complain(&format!(
+                "-E- stdout cannot be written: {error}; the command itself ended with {code}\n"
+            ));
             if code == Exit::Done.code() {
-                FAILED
+                Exit::Stdout.code()
             } else {
                 code
             }
@@ -274,7 +276,9 @@ COMMANDS
 
 RETURN VALUES
     0 done, 1 failed or refused, 7 burn of a version that is not newer was declined,
-    8 the card could not be given back: run `cx3flash host restore`
+    8 the card could not be given back: run `cx3flash host restore`,
+    9 the flash was changed, and what would boot could not be read,
+    74 done, and the result could not be written to stdout
 
 `cx3flash --help` lists what goes beyond flint.
 ";
