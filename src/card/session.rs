@@ -1,6 +1,7 @@
 //! An opened card: every access goes through here.
 
 use super::chip::judge_device_id;
+use super::logged::Logged;
 use super::ready::After;
 use super::{
     CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore, wait_for,
@@ -108,12 +109,12 @@ impl Card {
 
     pub(super) fn raw_read(&mut self, reg: Reg) -> Result<u32, CardError> {
         let value = self.space.read(reg.offset())?;
-        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "read");
+        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "read");
         Ok(value)
     }
 
     fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
-        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "write");
+        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "write");
         Ok(self.space.write(reg.offset(), value)?)
     }
 

@@ -136,6 +136,7 @@ fn code(error: &JobError) -> Code {
         JobError::Stopped { stopped, .. } => flash(&stopped.source),
         JobError::WrongBoot { .. } => Code::FlashFailed,
         JobError::NotActivated { .. } => Code::ActivateFailed,
+        JobError::PortRemovesCard { .. } => Code::PortRemovesCard,
         JobError::InUse { .. } => Code::InUse,
         JobError::Nv(error) => nv(error),
     }
@@ -227,7 +228,9 @@ fn nv(error: &NvError) -> Code {
 fn flash(error: &FlashError) -> Code {
     match error {
         FlashError::Card(error) => card(error),
-        FlashError::NoChip(_) | FlashError::UnknownChip(_) => Code::FlashChip,
+        FlashError::NoChip(_) | FlashError::UnknownChip(_) | FlashError::ReadOnly { .. } => {
+            Code::FlashChip
+        }
         FlashError::Protected { .. } => Code::Protected,
         FlashError::Interrupted => Code::Interrupted,
         _ => Code::FlashFailed,
@@ -259,4 +262,23 @@ pub(super) fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
             ..Facts::default()
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
+        let error = JobError::PortRemovesCard {
+            why: "port 0000:00:01.0 removes it".into(),
+        };
+        let failure = failure(&error, &Facts::default());
+        assert_eq!(failure.exit, Exit::Refused);
+        assert!(
+            failure
+                .hint
+                .is_some_and(|h| h.contains("power the machine"))
+        );
+    }
 }

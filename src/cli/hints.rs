@@ -114,6 +114,8 @@ pub enum Code {
     CardFailed,
     /// The new firmware did not come up.
     ActivateFailed,
+    /// The slot's port could take the card away at a reset.
+    PortRemovesCard,
     /// The running firmware is older than the interface for settings.
     NvOldFirmware,
     /// No firmware runs that could be asked for settings.
@@ -276,6 +278,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::NvNoDriver => format!("{card} activate, then type the same again"),
         Code::NvRefused => format!("{card} config query shows what the card has"),
         Code::NvFailed => format!("{card} config query shows what is stored"),
+        Code::PortRemovesCard => {
+            "power the machine off and on; the firmware on the flash starts then".into()
+        }
         Code::ActivateFailed => {
             "power the machine off and on; the new firmware is on the flash".into()
         }

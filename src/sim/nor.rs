@@ -208,7 +208,8 @@ impl Nor {
                 *count += 1;
             }
             Wire::Id { at } => {
-                let value = self.data.jedec.get(*at).copied().unwrap_or(0);
+                let answer = self.data.jedec.iter().chain(self.data.extended);
+                let value = answer.copied().nth(*at).unwrap_or(0);
                 *at += 1;
                 return value;
             }
@@ -250,8 +251,11 @@ impl Nor {
         };
         let allowed = matches!(opcode, 0x05 | 0x35 | 0x70 | 0xAB);
         if self.is_busy(now) && !allowed {
-            self.notes
-                .push(format!("opcode {opcode:02x} while WIP is set"));
+            // RDID is ignored and does no harm; mstflint sends it first at every open.
+            if opcode != 0x9F {
+                self.notes
+                    .push(format!("opcode {opcode:02x} while WIP is set"));
+            }
             return Wire::Ignored;
         }
         let layout = self.layout();
