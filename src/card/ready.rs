@@ -183,8 +183,8 @@ struct BootCurve {
 }
 
 impl BootCurve {
-    /// A chip that was still changing after a second boots slowly, so each of its stages may be long:
-    /// it must be stable for as long as it was seen changing, up to [`STABLE_DOUBTFUL`].
+    /// A stage of a slow boot may look ready and last long. So the state must also be stable for as long
+    /// as the chip was seen changing before, up to [`STABLE_DOUBTFUL`].
     fn is_stable_for(&self, time: Duration) -> bool {
         let slow = self.changed.min(STABLE_DOUBTFUL);
         self.stable.reached(time.max(slow))
