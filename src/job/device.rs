@@ -148,13 +148,18 @@ impl Device {
                 .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        borrowed.warn(match done {
-            Ok(watched) => format!(
-                "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
-                 or the driver could not have started"
+        match done {
+            Ok(watched) => borrowed.freed(
+                Semaphore::Flash.number(),
+                format!(
+                    "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
+                     or the driver could not have started"
+                ),
             ),
-            Err(why) => format!("semaphore 63 stays taken, the driver will not start: {why}"),
-        });
+            Err(why) => {
+                borrowed.warn(format!("semaphore 63 stays taken, the driver will not start: {why}"));
+            }
+        }
     }
 
     /// The error, when the host is not as it was.

@@ -8,6 +8,7 @@
 //! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 
 mod activate;
+mod aftermath;
 mod backup;
 mod bug_report;
 mod burn;
@@ -33,6 +34,7 @@ mod session;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 mod unlock;
 mod verify;
 
