@@ -80,3 +80,13 @@ pub struct PciCard {
     /// Version of the running firmware, through mlx4_ib (`fw_ver`).
     pub fw_version: Option<String>,
 }
+
+impl PciCard {
+    /// The serial number as lspci shows it (`e4-1d-2d-03-00-ab-cd-ef`, the high dword first); `None`
+    /// when configuration space shows none, or may not be read by this user.
+    #[must_use]
+    pub fn serial_number(&self) -> Option<String> {
+        let bytes = self.serial?.to_be_bytes();
+        Some(bytes.map(|byte| format!("{byte:02x}")).join("-"))
+    }
+}

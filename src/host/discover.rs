@@ -1,20 +1,16 @@
 //! Which cards of the family there are, from sysfs alone: readable under every lockdown
 //! (linux-vfio §5.1), and nothing is changed by reading it.
 
+use super::config_space::ConfigSpace;
 use super::look_error::short;
 use super::{Bdf, Function, Host, LookError, NetDev, PciCard, Sibling, sysfs};
 use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// Mellanox.
 const VENDOR: u64 = 0x15b3;
-/// First extended capability (PCIe).
-const EXTENDED: usize = 0x100;
-/// Configuration space of a PCIe function, bytes.
-const CONFIG: usize = 0x1000;
 /// Device serial number, an extended capability.
-const SERIAL_CAPABILITY: u32 = 0x0003;
+const SERIAL_CAPABILITY: u16 = 0x0003;
 /// `flags` of a line in `resource`: memory (`IORESOURCE_MEM`, include/linux/ioport.h).
 const RESOURCE_MEMORY: u64 = 0x200;
 
@@ -139,7 +135,7 @@ impl Host {
                 u16::try_from(small("subsystem_vendor")).unwrap_or(0),
                 u16::try_from(small("subsystem_device")).unwrap_or(0),
             ),
-            serial: serial(&dir.join("config")),
+            serial: serial(&dir),
             driver: sysfs::link(dir.join("driver")),
             driver_override: sysfs::text(dir.join("driver_override"))
                 .filter(|t| !t.is_empty() && t != "(null)"),
@@ -254,36 +250,13 @@ fn netdevs(dir: &Path) -> Vec<NetDev> {
     netdevs
 }
 
-/// The serial number capability. Configuration space beyond 64 bytes is root's to read: `None`
-/// for others.
-///
-/// Single dwords of the extended area only: a read of 0x5c is a CR-space access at whatever address
-/// somebody left in 0x58 (linux-vfio §3.8), and on a semaphore that would take it.
-fn serial(path: &Path) -> Option<u64> {
-    let file = fs::File::open(path).ok()?;
-    let dword = |at: usize| -> Option<u32> {
-        let mut bytes = [0; 4];
-        file.read_exact_at(&mut bytes, at as u64).ok()?;
-        Some(u32::from_le_bytes(bytes))
-    };
-    let mut at = EXTENDED;
-    // More steps than capabilities fit: a list that runs in a circle ends here.
-    for _ in 0..(CONFIG - EXTENDED) / 8 {
-        let header = dword(at)?;
-        if header == 0 || header == u32::MAX {
-            return None;
-        }
-        if header & 0xffff == SERIAL_CAPABILITY {
-            let (low, high) = (dword(at + 4)?, dword(at + 8)?);
-            let serial = u64::from(high) << 32 | u64::from(low);
-            return (serial != 0 && serial != u64::MAX).then_some(serial);
-        }
-        at = (header >> 20) as usize & !3;
-        if at < EXTENDED {
-            return None;
-        }
-    }
-    None
+/// The serial number capability. `None` without one, and where this user may not read it.
+fn serial(dir: &Path) -> Option<u64> {
+    let config = ConfigSpace::open(dir)?;
+    let at = config.extended(SERIAL_CAPABILITY).ok()??;
+    let (low, high) = (config.dword(at + 4)?, config.dword(at + 8)?);
+    let serial = u64::from(high) << 32 | u64::from(low);
+    (serial != 0 && serial != u64::MAX).then_some(serial)
 }
 
 /// What people call a class code (PCI Code and ID Assignment, base and sub class). Only what shares

@@ -20,6 +20,7 @@
 mod bdf;
 mod borrow;
 mod card;
+mod config_space;
 mod discover;
 mod error;
 mod ethtool;

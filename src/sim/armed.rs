@@ -1,6 +1,7 @@
 //! Faults waiting for their moment.
 
-use super::Fault;
+use super::{Fault, WrongRead};
+use std::ops::Range;
 
 /// The faults of one card. Most accesses only compare one number with [`Armed::trip`].
 #[derive(Clone)]
@@ -49,9 +50,9 @@ impl Default for Armed {
 impl Armed {
     pub(super) fn add(&mut self, fault: Fault, now: Now) {
         let base = match fault {
-            Fault::Removed { .. } | Fault::Reset { .. } => now.accesses,
+            Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. } => now.accesses,
             Fault::StuckBusy { .. } => now.commands,
-            Fault::ShortRead { .. } => now.reads,
+            Fault::ShortRead { .. } | Fault::WrongRead { .. } => now.reads,
             _ => 0,
         };
         self.list.push((fault, base));
@@ -75,7 +76,7 @@ impl Armed {
         self.semaphores = false;
         for (fault, base) in &self.list {
             match fault {
-                Fault::Removed { after } | Fault::Reset { after } => {
+                Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
                     self.trip = self.trip.min(base.saturating_add(*after).saturating_add(1));
                 }
                 Fault::DelayedWrites { depth } => self.delay = *depth,
@@ -97,10 +98,10 @@ impl Armed {
         Some(fault)
     }
 
-    /// The removal or reset due at this access.
+    /// The removal, reset or pause due at this access.
     pub(super) fn at_access(&mut self, access: u64) -> Option<Fault> {
         self.take(|fault, base| match fault {
-            Fault::Removed { after } | Fault::Reset { after } => {
+            Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
                 access > base.saturating_add(*after)
             }
             _ => false,
@@ -125,6 +126,23 @@ impl Armed {
                     matches!(fault, Fault::ShortRead { after } if read > base.saturating_add(*after))
                 })
                 .is_some()
+    }
+
+    /// This gateway read delivers something wrong; `covers` are the flash addresses it reads.
+    pub(super) fn spoils_read(&mut self, read: u64, covers: &Range<u32>) -> Option<WrongRead> {
+        if self.list.is_empty() {
+            return None;
+        }
+        let fault = self.take(|fault, base| match fault {
+            Fault::WrongRead { after, at, .. } => {
+                read > base.saturating_add(*after) && at.is_none_or(|at| covers.contains(&at))
+            }
+            _ => false,
+        })?;
+        match fault {
+            Fault::WrongRead { kind, .. } => Some(kind),
+            _ => None,
+        }
     }
 
     /// What happens to mutating operation `op`, one after the other until none is left.

@@ -59,6 +59,12 @@ fn check(at: u32) -> Result<(), CrError> {
 impl State {
     /// One read through BAR0.
     pub(super) fn bar_read(&mut self, at: u32) -> Result<u32, CrError> {
+        let answer = self.bar_read_now(at);
+        self.pause();
+        answer
+    }
+
+    fn bar_read_now(&mut self, at: u32) -> Result<u32, CrError> {
         self.check_offset(at)?;
         self.spend(READ_NS);
         self.counters.bar_reads += 1;
@@ -90,6 +96,12 @@ impl State {
 
     /// One write through BAR0.
     pub(super) fn bar_write(&mut self, at: u32, value: u32) -> Result<(), CrError> {
+        let answer = self.bar_write_now(at, value);
+        self.pause();
+        answer
+    }
+
+    fn bar_write_now(&mut self, at: u32, value: u32) -> Result<(), CrError> {
         self.check_offset(at)?;
         self.spend(WRITE_NS);
         self.counters.bar_writes += 1;
@@ -248,6 +260,12 @@ impl State {
 
     /// One configuration read; `at` is a byte offset.
     pub(super) fn config_read(&mut self, at: u16) -> u32 {
+        let answer = self.config_read_now(at);
+        self.pause();
+        answer
+    }
+
+    fn config_read_now(&mut self, at: u16) -> u32 {
         self.spend(READ_NS);
         self.counters.bar_reads += 1;
         self.count_access();
@@ -283,6 +301,11 @@ impl State {
 
     /// One configuration write; not posted, so it costs what a read costs (INFERRED).
     pub(super) fn config_write(&mut self, at: u16, value: u32) {
+        self.config_write_now(at, value);
+        self.pause();
+    }
+
+    fn config_write_now(&mut self, at: u16, value: u32) {
         self.spend(READ_NS);
         self.counters.bar_writes += 1;
         self.count_access();

@@ -7,6 +7,7 @@ use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault,
 use crate::card::{Clock, CrSpace};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -223,7 +224,36 @@ impl SimCard {
         let counters = state.counters();
         state.counters = Counters::default();
         state.counted_from = state.time.now();
+        state.words.clear();
         counters
+    }
+
+    /// Register accesses since the card was made or opened, in the numbers that
+    /// [`Fault::Away`] and its like count in.
+    #[must_use]
+    pub fn accesses(&self) -> u64 {
+        self.state.borrow().accesses
+    }
+
+    /// Gateway data reads since the card was made or opened, in the numbers that
+    /// [`Fault::WrongRead`] and [`Fault::ShortRead`] count in: RDID and RDSR are among them.
+    #[must_use]
+    pub fn data_reads(&self) -> u64 {
+        self.state.borrow().reads
+    }
+
+    /// Data reads that continued an earlier one under CS_HOLD. No misuse, but no known tool sends
+    /// them: mstflint has the code and does not use it (mflash/mflash.c).
+    #[must_use]
+    pub fn chained_reads(&self) -> u64 {
+        self.state.borrow().chained_reads
+    }
+
+    /// Every gateway command word that started a transfer since power-on or
+    /// [`SimCard::take_counters`].
+    #[must_use]
+    pub fn gateway_words(&self) -> BTreeSet<u32> {
+        self.state.borrow().words.clone()
     }
 
     /// Number of mutating flash operations since power-on.

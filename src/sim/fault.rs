@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Operation numbers count mutating flash operations (each sector erase, each page or byte
 /// program, each status write) of this power-on, from 1. `after` counts from the moment the fault
-/// is added, or from the opening of the card file it waits in; 0 = the very next one.
+/// is added, or from the opening of the card file it waits in; 0 = the very next one. Gateway data
+/// reads are all commands that bring data in: flash contents, but also RDID and RDSR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
@@ -37,6 +38,16 @@ pub enum Fault {
     ShortRead {
         /// Gateway data reads before it happens.
         after: u64,
+    },
+    /// One gateway read delivers something else than what came from the chip. Only the data
+    /// registers are wrong; the flash is right, and the next read is.
+    WrongRead {
+        /// Gateway data reads before it happens.
+        after: u64,
+        /// What is delivered.
+        kind: WrongRead,
+        /// Only a read that covers this flash address: the first such one behind `after`.
+        at: Option<u32>,
     },
     /// The gateway's busy bit stays set from one command on, which does nothing any more.
     StuckBusy {
@@ -74,6 +85,14 @@ pub enum Fault {
         /// Accesses before it happens.
         after: u64,
     },
+    /// The process that drives the card loses the processor for `ms` behind one register access:
+    /// the access answers as it would have, then time goes on, and so do chip and boot.
+    Away {
+        /// Accesses before it happens.
+        after: u64,
+        /// Milliseconds.
+        ms: u64,
+    },
     /// The configuration sectors hold what the running firmware calls corrupt (fs2-image §12.2).
     /// They lie in the flash: power does not heal them, erasing them does.
     CorruptConfiguration,
@@ -85,5 +104,21 @@ pub enum Fault {
     DelayedWrites {
         /// How many register writes may be outstanding.
         depth: u32,
+    },
+}
+
+/// What [`Fault::WrongRead`] delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WrongRead {
+    /// Nothing arrives: the data registers keep all they held.
+    Stale,
+    /// Every byte is FF.
+    AllOnes,
+    /// One bit is wrong.
+    Flipped {
+        /// Bit number inside what is transferred (modulo its length): byte `bit / 8`, counted from
+        /// the least significant bit.
+        bit: u32,
     },
 }

@@ -1,8 +1,8 @@
 //! The flash gateway: command, address and data registers into SPI bytes (flash-hardware §4,
 //! §11 items 6 and 7).
 
-use super::Op;
 use super::state::{Hold, State};
+use super::{Op, WrongRead};
 
 /// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (§5.4).
 const BYTE_NS: u64 = 320;
@@ -128,6 +128,7 @@ impl State {
                 return;
             }
         }
+        self.words.insert(word);
         self.transfer(word, now);
         for what in std::mem::take(&mut self.nor.notes) {
             self.note(what);
@@ -193,6 +194,8 @@ impl State {
 
     fn receive(&mut self, len: usize, present: bool, continued: bool, now: u64) {
         self.reads += 1;
+        self.chained_reads += u64::from(continued);
+        let start = self.nor.reading();
         let mut bytes = [0xFF; 16];
         if present {
             if self.trace.is_some() {
@@ -203,11 +206,21 @@ impl State {
         if continued && self.armed.broken_chain {
             bytes.iter_mut().for_each(|b| *b = !*b);
         }
-        let delivered = if self.armed.shortens_read(self.reads) {
+        let covers = start.map_or(0..0, |at| at..at + len as u32);
+        let mut delivered = if self.armed.shortens_read(self.reads) {
             len / 2
         } else {
             len
         };
+        match self.armed.spoils_read(self.reads, &covers) {
+            Some(WrongRead::Stale) => delivered = 0,
+            Some(WrongRead::AllOnes) => bytes = [0xFF; 16],
+            Some(WrongRead::Flipped { bit }) => {
+                let bit = bit as usize % (8 * len);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            None => {}
+        }
         // Only the transferred bytes change (§11 item 7).
         let mut data = self.gateway.data;
         data[..delivered].copy_from_slice(&bytes[..delivered]);

@@ -40,7 +40,7 @@ mod tests;
 pub use boot::{BootOutcome, BootOutcomes};
 pub use card::{Misuse, SimCard};
 pub use counters::Counters;
-pub use fault::Fault;
+pub use fault::{Fault, WrongRead};
 pub use file::CardFileError;
 pub use parts::SimPart;
 pub use spec::CardSpec;

@@ -11,7 +11,7 @@ use super::store::Store;
 use super::tools_firmware::Tools;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// More misuse than this is counted, not kept.
@@ -78,6 +78,12 @@ pub(super) struct State {
     pub(super) accesses: u64,
     pub(super) commands: u64,
     pub(super) reads: u64,
+    /// Data reads that went on under a held chip-select.
+    pub(super) chained_reads: u64,
+    /// Command words that started a transfer.
+    pub(super) words: BTreeSet<u32>,
+    /// ns the process is away once the running access is answered ([`Fault::Away`]).
+    pub(super) away: u64,
     pub(super) mutations: u64,
     pub(super) misuse: Vec<Misuse>,
     pub(super) misuse_count: u64,
@@ -127,6 +133,9 @@ impl State {
             accesses: 0,
             commands: 0,
             reads: 0,
+            chained_reads: 0,
+            words: BTreeSet::new(),
+            away: 0,
             mutations: 0,
             misuse: Vec::new(),
             misuse_count: 0,
@@ -153,6 +162,7 @@ impl State {
             judged: self.judged.clone(),
             outstanding: self.outstanding.clone(),
             armed: self.armed.clone(),
+            words: self.words.clone(),
             misuse: self.misuse.clone(),
             trace: self.trace.clone(),
             store: None,
@@ -196,7 +206,7 @@ impl State {
         self.counters.card_time_ns += ns;
     }
 
-    /// Counts one register access and lets a removal or reset that is due happen.
+    /// Counts one register access and lets a removal, reset or pause that is due happen.
     pub(super) fn count_access(&mut self) {
         self.accesses += 1;
         while self.accesses >= self.armed.trip {
@@ -206,8 +216,18 @@ impl State {
                     self.save();
                 }
                 Some(Fault::Reset { .. }) => self.reset(),
+                Some(Fault::Away { ms, .. }) => {
+                    self.away = self.away.saturating_add(ms.saturating_mul(1_000_000));
+                }
                 _ => break,
             }
+        }
+    }
+
+    /// The access is answered: a pause that was due at it begins, and ends.
+    pub(super) fn pause(&mut self) {
+        if self.away != 0 {
+            self.time.add(std::mem::take(&mut self.away));
         }
     }
 
@@ -306,6 +326,7 @@ impl State {
         self.quiet_until = 0;
         self.boot_address = 0;
         self.mutations = 0;
+        self.words.clear();
         self.running = self.candidates().power_on(&self.spec);
         self.save();
     }

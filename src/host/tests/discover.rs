@@ -13,6 +13,10 @@ fn a_card_is_read_whole() {
     assert_eq!(card.function, Function::Physical);
     assert_eq!(card.subsystem, (0x15b3, 0x0055));
     assert_eq!(card.serial, Some(SERIAL));
+    assert_eq!(
+        card.serial_number().as_deref(),
+        Some("00-02-c9-03-00-ab-cd-ef")
+    );
     assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
     assert_eq!(card.driver_override, None);
     assert_eq!(card.iommu_group, Some(17));

@@ -156,6 +156,35 @@ fn chained_reads_give_what_single_reads_give() {
 }
 
 #[test]
+fn command_words_and_chained_reads_are_counted() {
+    let mut driver = Driver::on(SimPart::M25px16, &[1; 64]);
+    driver.read16(0);
+    driver.read16(16);
+    assert_eq!(driver.card.chained_reads(), 0);
+    driver.read_chain(0, 64);
+    assert_eq!(driver.card.chained_reads(), 3);
+    driver.program_page(0x100, &[1; 48]);
+    assert_eq!(driver.card.chained_reads(), 3, "programs are no reads");
+    let words = [
+        0x4000_2410,
+        0x4000_2411,
+        0x4000_2430,
+        0x4000_2431,
+        0x4002_243C,
+        0x4003_241D,
+        0x4003_243D,
+        0x4005_2215,
+        0x4006_2004,
+    ];
+    assert_eq!(driver.card.gateway_words(), words.into());
+    let _ = driver.card.take_counters();
+    assert!(driver.card.gateway_words().is_empty());
+    driver.status();
+    assert_eq!(driver.card.gateway_words(), [0x4005_2215].into());
+    driver.assert_clean();
+}
+
+#[test]
 fn a_read_wraps_at_the_end_of_the_chip() {
     let mut image = vec![0xAA; 0x20_0000];
     image[..16].fill(0x11);

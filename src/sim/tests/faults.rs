@@ -1,7 +1,7 @@
 //! Each fault does what it says, and the same every time.
 
 use super::driver::{COMMAND, DATA, Driver, FLUSH, SEMAPHORE, spec};
-use crate::sim::{BootOutcome, Fault, SimCard, SimPart};
+use crate::sim::{BootOutcome, Fault, SimCard, SimPart, WrongRead};
 use std::collections::BTreeSet;
 
 fn blank() -> Driver {
@@ -118,6 +118,106 @@ fn a_short_read_leaves_old_bytes() {
     assert_eq!(driver.read16(0), *b"ABCDEFGHIJKLMNOP");
     assert_eq!(driver.read16(16), *b"abcdefghIJKLMNOP");
     assert_eq!(driver.read16(16), *b"abcdefghijklmnop", "once");
+}
+
+fn wrong(after: u64, kind: WrongRead) -> Fault {
+    Fault::WrongRead {
+        after,
+        kind,
+        at: None,
+    }
+}
+
+#[test]
+fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
+    const FLASH: &[u8; 32] = b"ABCDEFGHIJKLMNOPabcdefghijklmnop";
+    let kinds = [
+        (WrongRead::Stale, *b"ABCDEFGHIJKLMNOP"),
+        (WrongRead::AllOnes, [0xFF; 16]),
+        (WrongRead::Flipped { bit: 8 }, *b"accdefghijklmnop"),
+        (WrongRead::Flipped { bit: 128 + 9 }, *b"a`cdefghijklmnop"),
+    ];
+    for (kind, got) in kinds {
+        let mut driver = Driver::on(SimPart::M25px16, FLASH);
+        driver.card.inject(wrong(1, kind));
+        assert_eq!(driver.read16(0), FLASH[..16], "{kind:?}");
+        assert_eq!(driver.read16(16), got, "{kind:?}");
+        assert_eq!(driver.read16(16), FLASH[16..], "{kind:?}: once");
+        assert_eq!(driver.card.flash()[..32], *FLASH);
+        assert_eq!(driver.card.faults(), []);
+        driver.assert_clean();
+    }
+}
+
+#[test]
+fn a_wrong_read_waits_for_its_address() {
+    let mut driver = Driver::on(SimPart::M25px16, &[7; 64]);
+    driver.card.inject(Fault::WrongRead {
+        after: 1,
+        kind: WrongRead::AllOnes,
+        at: Some(0x2f),
+    });
+    assert_eq!(driver.read16(0x20), [7; 16], "behind `after` only");
+    assert_eq!(driver.read16(0x10), [7; 16]);
+    assert_eq!(driver.read16(0x30), [7; 16]);
+    assert_eq!(driver.status(), 0, "a status read covers no address");
+    assert_eq!(driver.read16(0x20), [0xFF; 16]);
+    assert_eq!(driver.read16(0x20), [7; 16]);
+}
+
+#[test]
+fn read_id_and_status_are_data_reads() {
+    let mut driver = blank();
+    assert_eq!(driver.card.data_reads(), 0);
+    driver.run(0x409F_2215);
+    driver.status();
+    driver.run(0x4006_2004);
+    assert_eq!(driver.card.data_reads(), 2);
+    driver.card.inject(wrong(0, WrongRead::AllOnes));
+    driver.run(0x409F_2215);
+    assert_eq!(driver.read(DATA), u32::MAX);
+    driver.run(0x409F_2215);
+    assert_eq!(driver.read(DATA) >> 8, 0x20_7115);
+}
+
+#[test]
+fn a_pause_lets_time_pass_behind_its_access() {
+    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    driver.run(0x4006_2004);
+    driver.at(0x1_0000, 0x40D8_200C);
+    let before = driver.card.accesses();
+    driver.card.inject(Fault::Away { after: 1, ms: 500 });
+    let start = driver.card.clock().now();
+    let gone = |d: &Driver| (d.card.clock().now() - start).as_millis();
+    assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
+    assert_eq!(gone(&driver), 0);
+    assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
+    assert_eq!(gone(&driver), 500);
+    assert_eq!(driver.card.accesses(), before + 2);
+    assert_eq!(driver.status(), 0, "the erase went on and ended");
+    assert_eq!(gone(&driver), 500, "once");
+    driver.assert_clean();
+}
+
+#[test]
+fn a_pause_at_the_look_for_busy_still_answers_busy() {
+    let mut driver = blank();
+    driver.write(COMMAND, 0x4003_241D);
+    driver.read(FLUSH);
+    driver.card.inject(Fault::Away { after: 0, ms: 500 });
+    assert_eq!(driver.read(COMMAND), 0x4003_241D, "6 us are not over");
+    assert_eq!(driver.read(COMMAND), 0x0003_241D);
+}
+
+#[test]
+fn a_pause_happens_on_every_way_to_the_registers() {
+    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let mut config = card.config_gateway();
+    card.inject(Fault::Away { after: 1, ms: 7 });
+    let start = card.clock().now();
+    let at = crate::card::CrOffset(0xf_0014);
+    assert_eq!(config.read(at).expect("read"), 0x0001_01f5);
+    assert_eq!((card.clock().now() - start).as_millis(), 7);
 }
 
 #[test]
