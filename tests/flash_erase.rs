@@ -66,13 +66,9 @@ fn in_place_the_old_signature_is_void_before_anything_is_erased() {
         .into_iter()
         .filter(|op| matches!(op, Op::Erase { .. } | Op::Program { .. }))
         .collect();
-    assert_eq!(
-        changes[0],
-        Op::Program {
-            at: START,
-            bytes: vec![0; 4]
-        }
-    );
+    let mut bytes = vec![0xFF; 16];
+    bytes[..4].fill(0);
+    assert_eq!(changes[0], Op::Program { at: START, bytes });
     // The sector of the signature is the last to be erased.
     let last = changes.last().unwrap();
     assert!(

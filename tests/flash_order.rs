@@ -102,16 +102,21 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
         at,
         bytes: bytes.to_vec(),
     };
+    let (mut words_1_to_3, mut word_0) = (MAGIC, MAGIC);
+    words_1_to_3[..4].fill(0xFF);
+    word_0[4..].fill(0xFF);
+    let mut nothing = [0xFF; 16];
+    nothing[..4].fill(0);
     let wanted = [
-        program(START + 4, &MAGIC[4..]),
+        program(START, &words_1_to_3),
         read(START),
-        program(START, &MAGIC[..4]),
+        program(START, &word_0),
         read(START),
         Op::Register {
             at: 0xF_0000,
             value: START << 8,
         },
-        program(0, &[0; 4]),
+        program(0, &nothing),
         read(0),
     ];
     let trace = sim.trace();

@@ -1,7 +1,14 @@
-//! Which silicon it is and what runs on it (flash-hardware §1.2, §7.4).
+//! Which silicon it is and what runs on it.
 
 use super::CardError;
 use serde::Serialize;
+
+/// Hardware ids: ConnectX-3, ConnectX-3 Pro (mstflint fw_ops.cpp, `hwDevData`).
+pub const HARDWARE_IDS: [u16; 2] = [0x1F5, 0x1F7];
+
+/// PCI device ids in recovery mode, each the hardware id plus one (mstflint tools_dev_types.c,
+/// `dm_is_livefish_mode`).
+pub const RECOVERY_IDS: [u16; 2] = [0x1F6, 0x1F8];
 
 /// The hardware device id register, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +32,7 @@ pub struct RunningVersion {
 
 impl Chip {
     /// `ConnectX-3 A0`, `ConnectX-3 A1`, `ConnectX-3Pro`, or flint's `MT501-02` form for others
-    /// (fs2-image §5).
+    /// (mstflint fw_ops.cpp, `hwDev2Str`).
     #[must_use]
     pub fn name(self) -> String {
         match (self.hw_id, self.revision) {
@@ -37,7 +44,8 @@ impl Chip {
     }
 }
 
-/// Judge the value of the device id register (flash-hardware §1.3).
+/// Judges the value of the device id register (mstflint mtcr_ul_com.c, `mtcr_check_signature`, and
+/// mflash.c, `get_dev_info`).
 pub(super) fn judge_device_id(value: u32) -> Result<Chip, CardError> {
     let register = || super::Reg::DeviceId.to_string();
     match value {
@@ -60,7 +68,7 @@ pub(super) fn judge_device_id(value: u32) -> Result<Chip, CardError> {
         revision: (value >> 16 & 0xFF) as u8,
     };
     match chip.hw_id {
-        0x1F5 | 0x1F7 => Ok(chip),
+        id if HARDWARE_IDS.contains(&id) => Ok(chip),
         0xFFFF => Err(CardError::Gone {
             register: register(),
         }),
@@ -122,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn version_block_of_the_reference() {
+    fn a_version_block_is_decoded() {
         let version = RunningVersion::decode(0x0002_0000, 0x002A_1388).unwrap();
         assert_eq!(
             (version.major, version.minor, version.subminor),

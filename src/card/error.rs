@@ -1,23 +1,23 @@
-//! What can go wrong between us and a card.
+//! Errors of the card module.
 
 use super::CrError;
 
-/// Errors of the card room.
+/// What can go wrong between this program and a card.
 #[derive(Debug, thiserror::Error)]
 pub enum CardError {
-    /// The road failed.
+    /// The transport failed.
     #[error(transparent)]
-    Road(#[from] CrError),
+    Transport(#[from] CrError),
     /// All ones where that cannot be (P7).
     #[error("the card is gone: {register} reads all ones")]
     Gone {
         /// Register name.
         register: String,
     },
-    /// 0xbad0cafe at the device id (secure host, flash-hardware §1.3).
+    /// 0xbad0cafe at the device id (secure host; mstflint mflash.c, `CR_LOCK_HW_ID`).
     #[error("the card's CR-space is locked (0xbad0cafe at 0xf0014)")]
     Locked,
-    /// 0xbadacce5: filtered or wrong BAR (§1.3, §2.6).
+    /// 0xbadacce5: filtered, or not BAR0 (mstflint mtcr_ul_com.c, `mtcr_check_signature`).
     #[error("{register} cannot be read through this access (0xbadacce5)")]
     BadAccess {
         /// Register name.
@@ -26,13 +26,21 @@ pub enum CardError {
     /// Not a ConnectX-3.
     #[error("hardware id {0:#010x} is not a ConnectX-3 or ConnectX-3 Pro")]
     NotOurs(u32),
-    /// The flush semaphore never came back (§2.3).
+    /// The registers did not show one state for long enough.
+    #[error("the card is not ready after {waited_ms} ms: {seen}")]
+    NotReady {
+        /// Milliseconds waited.
+        waited_ms: u64,
+        /// What it showed last.
+        seen: String,
+    },
+    /// The flush semaphore never came back.
     #[error("writes to the card are not confirmed within {0} ms")]
     FlushTimeout(u64),
-    /// The chip does not answer after a software reset (§7.1).
+    /// The chip does not answer after a software reset (drivers/net/ethernet/mellanox/mlx4/reset.c).
     #[error("the card does not answer {0} ms after its reset")]
     ResetTimeout(u64),
-    /// A semaphore stayed taken (§3).
+    /// A semaphore stayed taken.
     #[error("semaphore {number} ({name}) is held by another program")]
     SemaphoreHeld {
         /// Index in the bank.

@@ -1,14 +1,14 @@
 //! One card seen through its CR-space: registers by name, identity, semaphores, reset, time.
 //!
-//! [`CrSpace`] is the seam of the whole program: the real card (BAR0 through VFIO, or
-//! configuration cycles) and the simulated one stand behind it. [`Card`] adds what every access
-//! needs: the write-flush rule, all-ones detection, names in the trace.
-//! Facts: `reference/flash-hardware.md` §1-§3, §7.
+//! [`CrSpace`] is implemented by the real card (BAR0 through VFIO, or configuration cycles) and by the
+//! simulated one. [`Card`] adds what every access needs: readiness before the first write, the
+//! write-flush rule, all-ones detection, names in the trace. [`wait_for`] is behind every bounded wait.
 
 mod chip;
 mod clock;
 mod error;
 pub mod nv;
+mod ready;
 mod registers;
 mod semaphore;
 mod session;
@@ -16,9 +16,10 @@ mod space;
 mod tools;
 mod wait;
 
-pub use chip::{Chip, RunningVersion};
+pub use chip::{Chip, HARDWARE_IDS, RECOVERY_IDS, RunningVersion};
 pub use clock::{Clock, WallClock};
 pub use error::CardError;
+pub use ready::Firmware;
 pub use registers::{CrOffset, Reg};
 pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;

@@ -1,6 +1,6 @@
-//! The semaphore bank: a read of 0 takes, a write of 0 frees (flash-hardware §3).
+//! The semaphore bank: a read of 0 takes, a write of 0 frees (illumos hermon.c, `hermon_sw_reset`).
 
-use super::{Card, CardError, Reg};
+use super::{Card, CardError, Patience, Reg, wait_for};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -72,13 +72,15 @@ impl Semaphore {
         }
     }
 
-    /// Tries and time between them: those of mstflint, which real drivers and tools are tuned to
-    /// (flash-hardware §3.3): 40 x 500 ms for semaphore 40, 1024 x 1 ms for 63.
-    fn patience(self) -> (u32, Duration) {
-        match self {
-            Self::FlashProgramming => (40, Duration::from_millis(500)),
-            _ => (1024, Duration::from_millis(1)),
-        }
+    /// mstflint waits 20 s for semaphore 40 (tools_res_mgmt.c); mlx4_core waits 10 s for 63
+    /// (drivers/net/ethernet/mellanox/mlx4/reset.c).
+    fn patience(self) -> Patience {
+        let first = Duration::from_millis(1);
+        let (limit, longest) = match self {
+            Self::FlashProgramming => (Duration::from_secs(20), Duration::from_millis(100)),
+            _ => (Duration::from_secs(10), Duration::from_millis(20)),
+        };
+        Patience::every(limit, first).growing_to(longest)
     }
 
     fn reg(self) -> Reg {
@@ -92,23 +94,21 @@ impl Card {
     /// # Errors
     /// [`CardError::SemaphoreHeld`] when it stays taken.
     pub fn acquire(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
-        let (tries, step) = semaphore.patience();
-        for _ in 0..tries {
-            if self.read(semaphore.reg())? == 0 {
-                return Ok(());
-            }
-            self.clock().sleep(step);
-        }
-        Err(CardError::SemaphoreHeld {
+        let clock = self.clock();
+        wait_for(&*clock, semaphore.patience(), || {
+            let free = self.read(semaphore.reg())? == 0;
+            Ok::<_, CardError>(free.then_some(()))
+        })?
+        .ok_or(CardError::SemaphoreHeld {
             number: semaphore.number(),
             name: semaphore.guards(),
         })
     }
 
-    /// Free a semaphore, whoever holds it: there is no owner in it (flash-hardware §3.1).
+    /// Frees a semaphore, whoever holds it: no owner is stored in it.
     ///
     /// # Errors
-    /// When the road fails.
+    /// When the transport fails.
     pub fn release(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
         self.write(semaphore.reg(), 0)
     }
@@ -126,52 +126,53 @@ impl Card {
         }
     }
 
-    /// Watch a taken semaphore for `time`: stale when it stays taken and the gateway's command word
+    /// Watches a taken semaphore for `time`: stale when it stays taken and the gateway's command word
     /// does not change. A tool that works frees it between operations (mstflint reading) or goes
     /// through different commands (write enable, program, status, read); while it waits for one
-    /// erase it repeats a single command, so `time` must be longer than an erase (6 s at worst,
-    /// flash-hardware §5.4). A program that died does none of this.
+    /// erase it repeats a single command, so `time` must be longer than an erase. A program that died
+    /// does none of this. A pause of this process does not shorten the watch: it counts as little time.
     ///
     /// # Errors
     /// When the card cannot be read.
     pub fn watch(&mut self, semaphore: Semaphore, time: Duration) -> Result<Staleness, CardError> {
         let clock = self.clock();
-        let start = clock.now();
         let mut first = None;
-        loop {
-            if self.look_at(semaphore)? == SemaphoreState::Free {
-                return Ok(match first {
-                    None => Staleness::Free,
-                    Some(_) => Staleness::InUse {
-                        why: "it was freed while it was watched".into(),
-                    },
-                });
-            }
-            // The command register is the one gateway register that may be read without the
-            // semaphore: its read changes nothing and takes nothing.
-            let now = self.read(Reg::GatewayCommand)?;
-            if now & 1 << 30 != 0 {
-                return Ok(Staleness::InUse {
-                    why: "the flash gateway is busy".into(),
-                });
-            }
-            if *first.get_or_insert(now) != now {
-                return Ok(Staleness::InUse {
-                    why: format!("the flash gateway got another command ({now:#010x})"),
-                });
-            }
-            let watched = clock.now().saturating_sub(start);
-            if watched >= time {
-                return Ok(Staleness::Stale {
-                    watched_ms: watched.as_millis() as u64,
-                });
-            }
-            clock.sleep(WATCH_STEP);
-        }
+        let moved = wait_for(&*clock, Patience::every(time, WATCH_STEP), || {
+            self.movement(semaphore, &mut first)
+        })?;
+        Ok(moved.unwrap_or(Staleness::Stale {
+            watched_ms: time.as_millis() as u64,
+        }))
     }
 
-    /// Take the semaphores of flash work, 40 first, then 63 (flash-hardware §3.3), for as long as
-    /// the answer lives.
+    /// One poll of [`Card::watch`]; `first` is the gateway's command word at the first one.
+    fn movement(
+        &mut self,
+        semaphore: Semaphore,
+        first: &mut Option<u32>,
+    ) -> Result<Option<Staleness>, CardError> {
+        let in_use = |why: String| Ok(Some(Staleness::InUse { why }));
+        if self.look_at(semaphore)? == SemaphoreState::Free {
+            return match first {
+                None => Ok(Some(Staleness::Free)),
+                Some(_) => in_use("it was freed while it was watched".into()),
+            };
+        }
+        // The command register is the one gateway register that may be read without the
+        // semaphore: its read changes nothing and takes nothing.
+        let now = self.read(Reg::GatewayCommand)?;
+        if now & 1 << 30 != 0 {
+            return in_use("the flash gateway is busy".into());
+        }
+        if *first.get_or_insert(now) != now {
+            return in_use(format!(
+                "the flash gateway got another command ({now:#010x})"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// Takes the semaphores of flash work, 40 first, then 63, for as long as the result lives.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`]; nothing stays taken then.
@@ -182,23 +183,30 @@ impl Card {
             let _ = self.release(Semaphore::FlashProgramming);
             return Err(error);
         }
-        Ok(FlashHold { card: self })
+        Ok(FlashHold {
+            card: self,
+            held: true,
+        })
     }
 }
 
-/// Semaphores 40 and 63 are ours. Dropping frees them, on every road out.
+/// Semaphores 40 and 63 are ours. Dropping frees them, unless our own reset has cleared the bank: they
+/// may be another program's then.
 pub struct FlashHold<'c> {
     card: &'c mut Card,
+    held: bool,
 }
 
 impl FlashHold<'_> {
-    /// Software reset under the semaphores already held. The caller has seen WIP clear: a reset in
-    /// the middle of an erase may end in a card that finds no image (flash-hardware §7.1).
+    /// Software reset under the semaphores already held, which it clears. The caller has seen WIP
+    /// clear: a reset in the middle of an erase may end in a card without an image.
     ///
     /// # Errors
-    /// [`CardError::ResetTimeout`], or what the card says afterwards.
+    /// [`CardError::ResetTimeout`], or what the card shows afterwards.
     pub fn software_reset(&mut self) -> Result<(), CardError> {
-        self.card.reset_under_semaphore()
+        self.card.write_reset()?;
+        self.held = false;
+        self.card.ready_after_reset()
     }
 }
 
@@ -217,12 +225,15 @@ impl std::ops::DerefMut for FlashHold<'_> {
 
 impl Drop for FlashHold<'_> {
     fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
         for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
             if let Err(error) = self.card.release(semaphore) {
                 tracing::warn!(%error, semaphore = semaphore.number(), "semaphore not freed");
             }
         }
-        // Posted writes: make sure that they arrive before the road is closed (§10 "Release").
+        // Posted writes: make sure that they arrive before the transport is closed.
         if let Err(error) = self.card.check_present() {
             tracing::warn!(%error, "card not readable after the session");
         }

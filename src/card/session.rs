@@ -1,43 +1,42 @@
 //! An opened card: every access goes through here.
 
 use super::chip::judge_device_id;
-use super::{CardError, Chip, Clock, CrSpace, Reg, RunningVersion, Semaphore};
+use super::ready::After;
+use super::{
+    CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore, wait_for,
+};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Bound of the write-flush spin; nobody else bounds it, and then a vanished card hangs the
-/// program for ever (flash-hardware §2.3).
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+/// A vanished card never confirms, and then nothing else would end the poll.
+const FLUSH: Patience = Patience::back_to_back(Duration::from_secs(10));
 
-/// Value a filtered or wrongly mapped register shows (flash-hardware §1.3, §2.6).
-const BAD_ACCESS: u32 = 0xBADA_CCE5;
+/// Value of a filtered register, or of one outside of BAR0 (mstflint mtcr_ul_com.c,
+/// `mtcr_check_signature`).
+pub(super) const BAD_ACCESS: u32 = 0xBADA_CCE5;
 
-/// Above this the chip runs without firmware (flash-hardware §1.4).
-const RECOVERY_ABOVE: u32 = 0xFFF0_0000;
+/// Above this at 0x41270 the chip runs without firmware (mstflint mflash.c,
+/// `cntx_flash_init_direct_access`).
+pub(super) const NO_FIRMWARE_ABOVE: u32 = 0xFFF0_0000;
 
-/// The chip answers nothing for about a second after a reset and must be left alone
-/// (flash-hardware §7.1: every driver waits 1000 ms first).
-const RESET_SILENCE: Duration = Duration::from_millis(1000);
-/// How much longer it may take (mlx4_core allows 2 s more, flash-hardware §7.1).
-const RESET_LIMIT: Duration = Duration::from_secs(3);
-/// Time between two looks.
-const RESET_STEP: Duration = Duration::from_millis(10);
+/// A chip in reset must not be accessed for one second (drivers/net/ethernet/mellanox/mlx4/reset.c).
+const RESET_SILENCE: Duration = Duration::from_secs(1);
 
-/// A card whose identity was read and found good.
+/// A card of the family that was ready.
 pub struct Card {
-    space: Box<dyn CrSpace>,
+    pub(super) space: Box<dyn CrSpace>,
     clock: Rc<dyn Clock>,
     chip: Chip,
-    recovery: bool,
+    firmware: Firmware,
     wrote: bool,
 }
 
 impl Card {
-    /// Open: device id first (P7), flush, recovery test with the link-down fix
-    /// (flash-hardware §1.3, §1.4, §2.3).
+    /// Opens a card: waits until it is ready, then takes the flush semaphore, and in recovery mode turns
+    /// the reset on link-down off.
     ///
     /// # Errors
-    /// [`CardError`] when the card is gone, locked or no ConnectX-3.
+    /// [`CardError`] when the card is gone, locked, no ConnectX-3, or does not get ready.
     pub fn open(space: Box<dyn CrSpace>, clock: Rc<dyn Clock>) -> Result<Self, CardError> {
         let mut card = Self {
             space,
@@ -46,30 +45,29 @@ impl Card {
                 hw_id: 0,
                 revision: 0,
             },
-            recovery: false,
+            firmware: Firmware::NotRunning,
             wrote: false,
         };
-        card.identify()?;
+        card.get_ready(After::Open)?;
         Ok(card)
     }
 
-    /// Read the device id and find out whether firmware runs. Done at open and after a reset.
-    fn identify(&mut self) -> Result<(), CardError> {
-        self.chip = judge_device_id(self.raw_read(Reg::DeviceId)?)?;
+    /// Waits until the card is ready and prepares the first write.
+    fn get_ready(&mut self, after: After) -> Result<(), CardError> {
+        (self.chip, self.firmware) = self.until_ready(after)?;
         // Take semaphore 32 before the first write: the flush proves something only when its read of
-        // 0 can come from our own write of 0 alone. Found free, the first flush would be answered 0
-        // while its write is still on the way, and so would every later one (found by the simulated
-        // card's late writes; illumos reads it once at the start too, flash-hardware §2.3).
+        // 0 can come from our own write of 0 alone. With a free semaphore the first flush would be
+        // answered 0 while its write is still on the way, and so would every later one. illumos reads
+        // it once at the start too (hermon_ioctl.c).
         if self.space.posts_writes() {
             self.raw_read(Reg::Semaphore(32))?;
         }
         // Another program may have written before us.
         self.wrote = true;
-        let test = self.read(Reg::RecoveryTest)?;
-        self.recovery = test > RECOVERY_ABOVE;
-        if self.recovery {
-            // Without firmware the link may drop, and the chip would reset itself in the middle of
-            // an erase: bits 28:27 = binary 10 turn that off (flash-hardware §1.4 test 2).
+        // Without firmware the link may drop, and the chip would reset itself in the middle of an
+        // erase: bits 28:27 = binary 10 turn that off (mstflint mflash.c,
+        // `cntx_flash_init_direct_access`).
+        if self.in_recovery() && self.recovery_test()? > NO_FIRMWARE_ABOVE {
             let value = self.read(Reg::LinkDownReset)?;
             self.write(Reg::LinkDownReset, value & !(3 << 27) | 2 << 27)?;
         }
@@ -82,10 +80,24 @@ impl Card {
         self.chip
     }
 
-    /// No firmware runs: the card came up with its recovery id.
+    /// Whether firmware runs, as seen at open or after the last software reset.
+    #[must_use]
+    pub fn firmware(&self) -> Firmware {
+        self.firmware
+    }
+
+    /// The card shows its recovery id: its boot ROM found no image to start.
     #[must_use]
     pub fn in_recovery(&self) -> bool {
-        self.recovery
+        self.firmware == Firmware::Recovery
+    }
+
+    /// The register at 0x41270, which is above 0xfff00000 while no firmware runs.
+    ///
+    /// # Errors
+    /// When the card cannot be read.
+    pub fn recovery_test(&mut self) -> Result<u32, CardError> {
+        self.read(Reg::RecoveryTest)
     }
 
     /// The clock waits are measured on.
@@ -94,7 +106,7 @@ impl Card {
         Rc::clone(&self.clock)
     }
 
-    fn raw_read(&mut self, reg: Reg) -> Result<u32, CardError> {
+    pub(super) fn raw_read(&mut self, reg: Reg) -> Result<u32, CardError> {
         let value = self.space.read(reg.offset())?;
         tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "read");
         Ok(value)
@@ -143,20 +155,20 @@ impl Card {
         }
     }
 
-    /// Write one register. Posted on a memory road: the next read flushes.
+    /// Write one register. Posted where the transport is memory: the next read flushes.
     ///
     /// # Errors
-    /// When the road fails.
+    /// When the transport fails.
     pub fn write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
         self.wrote = true;
         self.raw_write(reg, value)
     }
 
-    /// Make sure that every write so far has arrived. Reads do that by themselves; waits do it
+    /// Makes sure that every write so far has arrived. Reads do that by themselves; waits do it
     /// before they start to count.
     ///
-    /// The rule is that of flash-hardware §2.3: free semaphore 32, then read it until it is ours. A
-    /// read of 0 proves that every earlier write has arrived.
+    /// The rule of mstflint (mtcr_ul_com.c, `mtcr_driver_mwrite4` and `CONNECTX_WA`): free semaphore 32,
+    /// then read it until it is ours. A read of 0 proves that every earlier write has arrived.
     ///
     /// # Errors
     /// [`CardError::Gone`], [`CardError::FlushTimeout`].
@@ -166,19 +178,13 @@ impl Card {
         }
         let semaphore = Reg::Semaphore(32);
         self.raw_write(semaphore, 0)?;
-        let start = self.clock.now();
-        loop {
-            match self.raw_read(semaphore)? {
-                0 => break,
-                u32::MAX => {
-                    self.judge_all_ones(semaphore)?;
-                }
-                _ if self.clock.now().saturating_sub(start) > FLUSH_LIMIT => {
-                    return Err(CardError::FlushTimeout(FLUSH_LIMIT.as_millis() as u64));
-                }
-                _ => {}
-            }
-        }
+        let clock = self.clock();
+        wait_for(&*clock, FLUSH, || match self.raw_read(semaphore)? {
+            0 => Ok(Some(())),
+            u32::MAX => self.judge_all_ones(semaphore).map(|_| None),
+            _ => Ok::<_, CardError>(None),
+        })?
+        .ok_or(CardError::FlushTimeout(FLUSH.limit().as_millis() as u64))?;
         self.wrote = false;
         Ok(())
     }
@@ -192,12 +198,12 @@ impl Card {
         judge_device_id(self.raw_read(Reg::DeviceId)?).map(|_| ())
     }
 
-    /// Version of the running firmware; `None` in recovery mode and when the block holds none.
+    /// Version of the running firmware; `None` when none runs and when the registers hold none.
     ///
     /// # Errors
     /// When the card cannot be read.
     pub fn running_version(&mut self) -> Result<Option<RunningVersion>, CardError> {
-        if self.recovery {
+        if self.firmware != Firmware::Runs {
             return Ok(None);
         }
         let first = self.read(Reg::RunningVersion(0))?;
@@ -222,54 +228,31 @@ impl Card {
         self.read(Reg::BootAddress)
     }
 
-    /// Software reset: takes semaphore 63 as the kernel driver does, writes the register, waits
-    /// until the chip answers again and reads its identity anew.
+    /// Software reset: takes semaphore 63 as the kernel driver does, writes the register and waits
+    /// until the card is ready again. The reset clears the semaphore: mlx4_core takes it before each of
+    /// its resets and never frees it (drivers/net/ethernet/mellanox/mlx4/reset.c).
     ///
-    /// The caller makes sure that no erase or program runs (flash-hardware §7.1, end); who has a
-    /// flash session open uses [`super::FlashHold::software_reset`].
+    /// The caller makes sure that no erase or program runs; who has a flash session open uses
+    /// [`super::FlashHold::software_reset`].
     ///
     /// # Errors
-    /// [`CardError::SemaphoreHeld`], [`CardError::ResetTimeout`], or what the card says afterwards.
+    /// [`CardError::SemaphoreHeld`], [`CardError::ResetTimeout`], or what the card shows afterwards.
     pub fn software_reset(&mut self) -> Result<(), CardError> {
         self.acquire(Semaphore::Flash)?;
-        let back = self.reset_under_semaphore();
-        // The reset frees every semaphore (INFERRED, flash-hardware §7.1). Should it not, ours
-        // would keep every later session out, and nobody else had the card in between.
-        if let Err(error) = self.release(Semaphore::Flash) {
-            tracing::warn!(%error, "semaphore 63 not freed after the reset");
-        }
-        back
+        self.write_reset()?;
+        self.ready_after_reset()
     }
 
-    /// The reset itself; semaphore 63 is ours.
-    pub(super) fn reset_under_semaphore(&mut self) -> Result<(), CardError> {
+    /// Starts the reset; semaphore 63 is ours until then.
+    pub(super) fn write_reset(&mut self) -> Result<(), CardError> {
         self.write(Reg::SoftwareReset, 1)?;
         // This write is confirmed by time: a read now would touch a chip in reset.
         self.wrote = false;
-        self.until_back()?;
-        self.identify()
+        Ok(())
     }
 
-    /// Wait for a good device id. While the chip comes up it may say anything else; what it says
-    /// at the end of the wait is what is wrong with it.
-    fn until_back(&mut self) -> Result<(), CardError> {
+    pub(super) fn ready_after_reset(&mut self) -> Result<(), CardError> {
         self.clock.sleep(RESET_SILENCE);
-        let start = self.clock.now();
-        loop {
-            let timeout = CardError::ResetTimeout((RESET_SILENCE + RESET_LIMIT).as_millis() as u64);
-            let finding = if self.space.back_after_reset()? {
-                match judge_device_id(self.raw_read(Reg::DeviceId)?) {
-                    Ok(_) => return Ok(()),
-                    Err(CardError::Gone { .. }) => timeout,
-                    Err(other) => other,
-                }
-            } else {
-                timeout
-            };
-            if self.clock.now().saturating_sub(start) > RESET_LIMIT {
-                return Err(finding);
-            }
-            self.clock.sleep(RESET_STEP);
-        }
+        self.get_ready(After::SoftwareReset)
     }
 }

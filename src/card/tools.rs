@@ -12,19 +12,16 @@
 //! * only register access uses the mailbox at 0xe0000, and says so with input modifier 1; the other
 //!   commands always use 0x70 and 0x71.
 
-use super::{Card, CardError, Reg, Semaphore};
+use super::{Card, CardError, Firmware, Patience, Reg, Semaphore, wait_for};
 use std::ops::Range;
 use std::time::Duration;
 
 /// Bytes of the mailbox.
 pub(super) const MAILBOX: usize = 288;
 
-/// Limit of a command. mstflint polls up to 2000 times with at most 8 ms in between.
-const LIMIT: Duration = Duration::from_secs(16);
-/// Polls without a pause.
-const QUICK_POLLS: u32 = 6;
-/// Longest pause between two polls.
-const LONGEST_STEP: Duration = Duration::from_millis(8);
+/// mstflint polls up to 2000 times with at most 8 ms in between (mtcr_tools_cif.c): 16 s.
+const PATIENCE: Patience = Patience::every(Duration::from_secs(40), Duration::from_micros(20))
+    .growing_to(Duration::from_millis(8));
 
 const GO: u32 = 1 << 23;
 const CONTROL: Reg = Reg::ToolsHcr(6);
@@ -44,7 +41,7 @@ pub enum ToolsError {
     #[error(transparent)]
     Card(#[from] CardError),
     /// Nobody is there to answer.
-    #[error("no firmware runs on the card: it is in recovery mode")]
+    #[error("no firmware runs on the card")]
     NoFirmware,
     /// Status 1, or an earlier command that never ends.
     #[error("the firmware is busy (command {opcode:#05x})")]
@@ -149,9 +146,9 @@ impl Card {
     /// Talk to the running firmware.
     ///
     /// # Errors
-    /// [`ToolsError::NoFirmware`] in recovery mode.
+    /// [`ToolsError::NoFirmware`] when no firmware runs.
     pub fn tools(&mut self) -> Result<Tools<'_>, ToolsError> {
-        if self.in_recovery() {
+        if self.firmware() != Firmware::Runs {
             return Err(ToolsError::NoFirmware);
         }
         Ok(Tools {
@@ -169,7 +166,7 @@ impl Tools<'_> {
     pub fn capabilities(&mut self, at: u16) -> Result<[u32; 2], ToolsError> {
         let at = usize::from(at) & !7;
         self.under_semaphore(|tools| {
-            tools.obey(Command::new(QUERY_DEV_CAP, 0, 0))?;
+            tools.execute(Command::new(QUERY_DEV_CAP, 0, 0))?;
             tools.read_pair(at / 4)
         })
     }
@@ -181,7 +178,7 @@ impl Tools<'_> {
     pub fn defaults(&mut self, port: u8) -> Result<[u32; 8], ToolsError> {
         self.under_semaphore(|tools| {
             tools.write_by_command(&[0; MAILBOX])?;
-            tools.obey(Command::new(QUERY_DEF_PARAMS, port, 0))?;
+            tools.execute(Command::new(QUERY_DEF_PARAMS, port, 0))?;
             let mut words = [0; 8];
             for (n, pair) in words.chunks_exact_mut(2).enumerate() {
                 pair.copy_from_slice(&tools.read_pair(2 * n)?);
@@ -211,7 +208,7 @@ impl Tools<'_> {
             } else {
                 tools.write_by_command(&mailbox)?;
             }
-            tools.obey(Command::new(ACCESS_REGISTER, 0, u32::from(mapped)))?;
+            tools.execute(Command::new(ACCESS_REGISTER, 0, u32::from(mapped)))?;
             tools.read_mailbox(answer, mapped)
         })
     }
@@ -236,29 +233,17 @@ impl Tools<'_> {
         }
     }
 
-    /// Wait until no command runs; `Ok(None)` = it still does.
+    /// Waits until no command runs; `Ok(None)` when one still does at the limit.
     fn until_idle(&mut self) -> Result<Option<u32>, ToolsError> {
         let clock = self.card.clock();
-        let start = clock.now();
-        let mut step = Duration::from_millis(1);
-        for poll in 0_u32.. {
+        wait_for(&*clock, PATIENCE, || {
             let control = self.card.read(CONTROL)?;
-            if control & GO == 0 {
-                return Ok(Some(control));
-            }
-            if clock.now().saturating_sub(start) > LIMIT {
-                break;
-            }
-            if poll >= QUICK_POLLS {
-                clock.sleep(step);
-                step = (step * 2).min(LONGEST_STEP);
-            }
-        }
-        Ok(None)
+            Ok((control & GO == 0).then_some(control))
+        })
     }
 
     /// One command, under the semaphore. The answer: the two output dwords, the low one first.
-    fn obey(&mut self, command: Command) -> Result<[u32; 2], ToolsError> {
+    fn execute(&mut self, command: Command) -> Result<[u32; 2], ToolsError> {
         let opcode = command.opcode;
         if self.until_idle()?.is_none() {
             return Err(ToolsError::Busy { opcode });
@@ -280,7 +265,7 @@ impl Tools<'_> {
         let Some(control) = self.until_idle()? else {
             return Err(ToolsError::Timeout {
                 opcode,
-                ms: LIMIT.as_millis() as u64,
+                ms: PATIENCE.limit().as_millis() as u64,
             });
         };
         let status = (control >> 24) as u8;
@@ -305,13 +290,13 @@ impl Tools<'_> {
 
     /// Two dwords of the mailbox by command.
     fn read_pair(&mut self, dword: usize) -> Result<[u32; 2], ToolsError> {
-        self.obey(Command::new(MAILBOX_READ, 0, dword as u32 & !1))
+        self.execute(Command::new(MAILBOX_READ, 0, dword as u32 & !1))
     }
 
     fn write_by_command(&mut self, mailbox: &[u8; MAILBOX]) -> Result<(), ToolsError> {
         for (n, pair) in (0_u32..).step_by(2).zip(mailbox.chunks_exact(8)) {
             let (low, high) = pair.split_at(4);
-            self.obey(Command {
+            self.execute(Command {
                 low: dword(low),
                 high: dword(high),
                 ..Command::new(MAILBOX_WRITE, 0, n)

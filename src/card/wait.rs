@@ -56,6 +56,36 @@ impl Patience {
     }
 }
 
+/// Time between polls. A pause of the process counts as little of it.
+pub(super) struct PolledTime {
+    before: Duration,
+    counted: Duration,
+    polls: u32,
+}
+
+impl PolledTime {
+    pub(super) fn start(clock: &dyn Clock) -> Self {
+        Self {
+            before: clock.now(),
+            counted: Duration::ZERO,
+            polls: 0,
+        }
+    }
+
+    /// A poll was made; `pause` was asked for between it and the one before.
+    pub(super) fn count(&mut self, clock: &dyn Clock, pause: Duration) {
+        let now = clock.now();
+        self.counted += now.saturating_sub(self.before).min(pause + SLICE);
+        self.before = now;
+        self.polls = self.polls.saturating_add(1);
+    }
+
+    /// Enough time was counted, over enough polls.
+    pub(super) fn reached(&self, time: Duration) -> bool {
+        self.counted >= time && self.polls >= LEAST_POLLS
+    }
+}
+
 /// Polls until the condition holds; `Ok(None)` when it does not hold within the limit.
 ///
 /// # Errors
@@ -66,18 +96,13 @@ pub fn wait_for<T, E>(
     mut poll: impl FnMut() -> Result<Option<T>, E>,
 ) -> Result<Option<T>, E> {
     let mut pause = patience.pause;
-    let mut waited = Duration::ZERO;
-    let mut before = clock.now();
-    let mut polls = 0_u32;
+    let mut time = PolledTime::start(clock);
     loop {
         if let Some(found) = poll()? {
             return Ok(Some(found));
         }
-        polls = polls.saturating_add(1);
-        let now = clock.now();
-        waited += now.saturating_sub(before).min(pause + SLICE);
-        before = now;
-        if waited >= patience.limit && polls >= LEAST_POLLS {
+        time.count(clock, pause);
+        if time.reached(patience.limit) {
             return poll();
         }
         if !pause.is_zero() {

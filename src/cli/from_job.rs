@@ -212,11 +212,12 @@ fn card(error: &CardError) -> Code {
         CardError::Gone { .. } => Code::CardGone,
         CardError::Locked => Code::CardLocked,
         CardError::NotOurs(_) => Code::NotOurs,
+        CardError::NotReady { .. } => Code::CardNotReady,
         CardError::SemaphoreHeld { number, .. } if *number == Semaphore::ToolsHcr.number() => {
             Code::ToolsSemaphoreHeld
         }
         CardError::SemaphoreHeld { .. } => Code::SemaphoreHeld,
-        CardError::Road(_)
+        CardError::Transport(_)
         | CardError::BadAccess { .. }
         | CardError::FlushTimeout(_)
         | CardError::ResetTimeout(_) => Code::CardFailed,

@@ -92,6 +92,8 @@ pub enum Code {
     CardGone,
     /// Secure host.
     CardLocked,
+    /// The card does not show one state for long enough.
+    CardNotReady,
     /// A semaphore stays taken.
     SemaphoreHeld,
     /// The semaphore of the tools command interface stays taken.
@@ -246,6 +248,10 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             Some(typed) => format!("{typed} --yes"),
             None => "add --yes".into(),
         },
+        Code::CardNotReady => {
+            "wait a minute, then type the same again; if that does not help, power the machine off and on"
+                .into()
+        }
         Code::CardGone => "power the machine off and on, then: cx3flash list".into(),
         // Nothing shows whether its holder lives (the gateway stands still either way), so `unlock`
         // has no proof to free it by; a reset frees every semaphore.

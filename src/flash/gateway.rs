@@ -1,21 +1,26 @@
-//! The flash gateway: one SPI transaction, or a chain of them, per command (flash-hardware §4).
+//! The flash gateway: one SPI transaction, or one piece of a chain, per command word.
 //!
-//! Nothing here knows what a sector is for; policy is in [`super::state`].
+//! `docs/hardware.md` lists every command word that is sent, with the tool known to send it. Nothing
+//! here knows what a sector is for; policy is in [`super::state`].
 
 use super::FlashError;
-use super::waits::{WirePace, until_gateway_idle};
+use super::waits::until_gateway_idle;
 use crate::card::{Clock, FlashHold, Reg};
 use bitflags::bitflags;
 
-/// Most data bytes of one gateway operation (§4.2, DATA_SIZE 4).
+/// Data bytes of one read or program command, the most the gateway takes (DATA_SIZE 4).
 pub(super) const BLOCK: usize = 16;
 
-/// Largest read with chip-select held. The chip streams on for as long as it is clocked; the bound
-/// keeps the time short in which the gateway is in the middle of something should we die.
+/// Page of every chip in the table, in bytes.
+const PAGE: usize = 256;
+
+/// Length of a read with chip-select held. The chip streams on for as long as it is clocked; the
+/// bound keeps the time short in which a chain is open.
 pub(super) const MAX_CHAIN: usize = 4096;
 
 bitflags! {
-    /// Bits of the command register (§4.2). DATA_SIZE and OPCODE are values, see [`word`].
+    /// Bits of the command register (mstflint mflash/mflash_pack_layer.h, `CntxCrConstants`).
+    /// DATA_SIZE and OPCODE are values, see [`word`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct Bits: u32 {
         /// Data goes from flash to chip.
@@ -35,7 +40,7 @@ bitflags! {
     }
 }
 
-/// SPI NOR opcodes used (§4.4). Nothing else is ever sent.
+/// SPI NOR opcodes. Nothing else is ever sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Opcode {
@@ -55,13 +60,42 @@ const fn word(opcode: u8, bits: Bits, log2: u32) -> u32 {
     (opcode as u32) << 16 | bits.bits() | log2 << 8 | Bits::ENABLE.bits() | Bits::BUSY.bits()
 }
 
-/// Bytes a command clocks over the SPI wires.
-fn wire_bytes(command: u32) -> u32 {
-    let bits = Bits::from_bits_truncate(command);
-    let sends = |phase, bytes| if bits.contains(phase) { bytes } else { 0 };
-    sends(Bits::OPCODE_PHASE, 1)
-        + sends(Bits::ADDRESS_PHASE, 3)
-        + sends(Bits::DATA_PHASE, 1 << (command >> 8 & 7))
+/// What one program command sends: pieces of exactly 16 bytes at addresses that are multiples of 16,
+/// padded with FF, which changes no cell. It is the only shape that known tools send on this silicon
+/// (mstflint mflash/mflash.c `write_chunks`, mflash_gw.c `cntx_st_spi_page_write`).
+#[derive(Debug)]
+pub(super) struct Pieces {
+    at: u32,
+    blocks: Vec<[u8; BLOCK]>,
+}
+
+impl Pieces {
+    /// Cuts bytes inside one page into pieces, blank pieces at both ends left out; `None` when
+    /// nothing is left.
+    pub(super) fn of(at: u32, data: &[u8]) -> Result<Option<Self>, FlashError> {
+        if data.len() > PAGE - at as usize % PAGE {
+            return Err(FlashError::Plan {
+                at,
+                what: "a program crosses its page",
+            });
+        }
+        let lead = at as usize % BLOCK;
+        let mut padded = vec![0xFF; (lead + data.len()).next_multiple_of(BLOCK)];
+        for (place, byte) in padded.iter_mut().skip(lead).zip(data) {
+            *place = *byte;
+        }
+        let (blocks, _) = padded.as_chunks::<BLOCK>();
+        let full = |block: &[u8; BLOCK]| *block != [0xFF; BLOCK];
+        let (Some(first), Some(last)) =
+            (blocks.iter().position(full), blocks.iter().rposition(full))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            at: at - lead as u32 + (first * BLOCK) as u32,
+            blocks: blocks.get(first..=last).unwrap_or_default().to_vec(),
+        }))
+    }
 }
 
 /// The gateway, ours as long as the semaphores are.
@@ -70,25 +104,23 @@ pub(super) struct Gateway<'c> {
     pub(super) card: FlashHold<'c>,
     /// What waits are measured on.
     pub(super) clock: &'c dyn Clock,
-    pace: WirePace,
     /// The last command kept chip-select; true = a read, false = a program.
     open_chain: Option<bool>,
 }
 
 impl<'c> Gateway<'c> {
-    /// Take it over from whoever had it before.
+    /// Takes it over from whoever had it before.
     ///
     /// A program that died in the middle of a chain has left chip-select held, and any opcode sent
-    /// now would be taken for data (flash-hardware §3.4; that the command register still shows the
-    /// dead program's word is INFERRED, §11 item 6).
+    /// now would be taken for data. That the command register still shows the dead program's word is
+    /// INFERRED.
     pub(super) fn take_over(card: FlashHold<'c>, clock: &'c dyn Clock) -> Result<Self, FlashError> {
         let mut gateway = Self {
             card,
             clock,
-            pace: WirePace::default(),
             open_chain: None,
         };
-        until_gateway_idle(&mut gateway.card, clock, &mut gateway.pace, 0)?;
+        until_gateway_idle(&mut gateway.card, clock)?;
         let left = Bits::from_bits_truncate(gateway.card.read(Reg::GatewayCommand)?);
         if left.contains(Bits::HOLD | Bits::ENABLE) {
             gateway.open_chain = Some(left.contains(Bits::READ));
@@ -97,8 +129,8 @@ impl<'c> Gateway<'c> {
         Ok(gateway)
     }
 
-    /// Let go of chip-select. A read gives one more block to nobody. A program gets one block of
-    /// FF, which changes no cell, and then runs with what it had got.
+    /// Releases chip-select. A read clocks out one more block, which is discarded. A program gets one
+    /// block of FF, which changes no cell, and then runs with what it had got.
     pub(super) fn end_open_chain(&mut self) -> Result<(), FlashError> {
         let Some(read) = self.open_chain else {
             return Ok(());
@@ -119,15 +151,10 @@ impl<'c> Gateway<'c> {
         self.open_chain = bits
             .contains(Bits::HOLD)
             .then_some(bits.contains(Bits::READ));
-        until_gateway_idle(
-            &mut self.card,
-            self.clock,
-            &mut self.pace,
-            wire_bytes(command),
-        )
+        until_gateway_idle(&mut self.card, self.clock)
     }
 
-    /// Put up to 16 bytes into the data registers, as many registers as they need.
+    /// Writes up to 16 bytes to the data registers, as many registers as they need.
     fn load(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
         for (reg, bytes) in bytes.chunks(4).enumerate() {
             let mut value = [0xFF; 4];
@@ -144,7 +171,8 @@ impl<'c> Gateway<'c> {
         self.start(word(opcode as u8, Bits::OPCODE_PHASE, 0))
     }
 
-    /// Four data bytes after an opcode; status and id reads always use that size (§4.4 notes).
+    /// Reads four data bytes after an opcode, the size every known tool uses for status and id reads
+    /// (mstflint mflash/mflash_gw.c, `cntx_int_spi_get_status_data`).
     fn short_read(&mut self, opcode: Opcode) -> Result<u32, FlashError> {
         let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE | Bits::READ;
         self.start(word(opcode as u8, bits, 2))?;
@@ -155,7 +183,7 @@ impl<'c> Gateway<'c> {
         Ok(value)
     }
 
-    /// JEDEC id: vendor << 16 | type << 8 | capacity (§4.6).
+    /// JEDEC id: vendor << 16 | type << 8 | capacity.
     pub(super) fn read_id(&mut self) -> Result<u32, FlashError> {
         Ok(self.short_read(Opcode::ReadId)? >> 8)
     }
@@ -165,18 +193,18 @@ impl<'c> Gateway<'c> {
         Ok((self.short_read(Opcode::ReadStatus)? >> 24) as u8)
     }
 
-    /// Status register 2, on families that have one (§5.3).
+    /// Status register 2, on families that have one.
     pub(super) fn read_status2(&mut self) -> Result<u8, FlashError> {
         Ok((self.short_read(Opcode::ReadStatus2)? >> 24) as u8)
     }
 
-    /// Set the write-enable latch.
+    /// Sets the write-enable latch.
     pub(super) fn write_enable(&mut self) -> Result<(), FlashError> {
         self.no_data(Opcode::WriteEnable)
     }
 
-    /// Write status register 1, and the second one where its value is given; the latch must be
-    /// set. The write goes on inside the chip.
+    /// Writes status register 1, and the second one where its value is given; the latch must be set.
+    /// The write goes on inside the chip.
     pub(super) fn write_status(&mut self, value: u8, second: Option<u8>) -> Result<(), FlashError> {
         self.load(&[value, second.unwrap_or(0xFF)])?;
         let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE;
@@ -184,14 +212,14 @@ impl<'c> Gateway<'c> {
         self.start(word(Opcode::WriteStatus as u8, bits, log2))
     }
 
-    /// Start an erase; the latch must be set. The erase goes on inside the chip.
+    /// Starts an erase; the latch must be set. The erase goes on inside the chip.
     pub(super) fn erase(&mut self, opcode: Opcode, at: u32) -> Result<(), FlashError> {
         self.card.write(Reg::GatewayAddress, at)?;
         let bits = Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
         self.start(word(opcode as u8, bits, 0))
     }
 
-    /// Read `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held from
+    /// Reads `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held from
     /// the first block to the last when `chained`, block by block with full addressing otherwise.
     pub(super) fn read(
         &mut self,
@@ -229,46 +257,35 @@ impl<'c> Gateway<'c> {
                 bytes.copy_from_slice(&last.to_be_bytes());
             }
         }
-        // A card that vanishes delivers all ones from then on, so looking once per chain is
-        // enough (P7).
+        // A card that vanishes delivers all ones from then on, so one check per chain is enough (P7).
         if last == u32::MAX {
             self.card.check_present()?;
         }
         Ok(())
     }
 
-    /// Program up to one page; the latch must be set and `at` + data must not cross a 256-byte
-    /// page. Exactly these bytes go out, in pieces of 16, 8, 4, 2 or 1. The program starts inside the
-    /// chip when chip-select is released after the last piece.
-    pub(super) fn program(&mut self, at: u32, data: &[u8]) -> Result<(), FlashError> {
-        if data.is_empty() || data.len() > (256 - at % 256) as usize {
-            return Err(FlashError::Plan {
-                at,
-                what: "a program is empty or crosses its page",
-            });
-        }
-        self.card.write(Reg::GatewayAddress, at)?;
-        let mut rest = data;
-        while !rest.is_empty() {
-            let log2 = rest.len().min(BLOCK).ilog2();
-            let (piece, after) = rest.split_at(1 << log2);
-            self.load(piece)?;
+    /// Programs pieces of one page; the latch must be set. More than one piece is one program: it
+    /// starts inside the chip when chip-select is released after the last one.
+    pub(super) fn program(&mut self, pieces: &Pieces) -> Result<(), FlashError> {
+        self.card.write(Reg::GatewayAddress, pieces.at)?;
+        let last = pieces.blocks.len().saturating_sub(1);
+        for (n, block) in pieces.blocks.iter().enumerate() {
+            self.load(block)?;
             let mut bits = Bits::DATA_PHASE;
             let mut opcode = 0;
-            if rest.len() == data.len() {
+            if n == 0 {
                 bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
                 opcode = Opcode::PageProgram as u8;
             }
-            if !after.is_empty() {
+            if n < last {
                 bits |= Bits::HOLD;
             }
-            self.start(word(opcode, bits, log2))?;
-            rest = after;
+            self.start(word(opcode, bits, 4))?;
         }
         Ok(())
     }
 
-    /// Program one byte (SST25: no page program, §6.1).
+    /// Programs one byte (SST25 has no page program).
     pub(super) fn program_byte(&mut self, at: u32, value: u8) -> Result<(), FlashError> {
         self.load(&[value])?;
         self.card.write(Reg::GatewayAddress, at)?;
@@ -320,18 +337,46 @@ mod tests {
         }
     }
 
+    fn at_and_blocks(at: u32, data: &[u8]) -> Option<(u32, Vec<[u8; BLOCK]>)> {
+        let pieces = Pieces::of(at, data).unwrap()?;
+        Some((pieces.at, pieces.blocks))
+    }
+
     #[test]
-    fn bytes_on_the_wire_are_counted_from_the_phases() {
-        let cases = [
-            (0x4006_2004, 1),
-            (0x4005_2215, 5),
-            (0x40D8_200C, 4),
-            (0x4003_243D, 20),
-            (0x4000_2411, 16),
-            (0x4002_201C, 5),
-        ];
-        for (command, want) in cases {
-            assert_eq!(wire_bytes(command), want, "{command:#010x}");
+    fn programs_go_out_in_aligned_pieces_of_16_padded_with_ff() {
+        let word0 = at_and_blocks(0x1000, &[1, 2, 3, 4]).unwrap();
+        let mut block = [0xFF; BLOCK];
+        block[..4].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(word0, (0x1000, vec![block]));
+
+        let words_1_to_3 = at_and_blocks(0x1004, &[9; 12]).unwrap();
+        let mut block = [9; BLOCK];
+        block[..4].fill(0xFF);
+        assert_eq!(words_1_to_3, (0x1000, vec![block]));
+
+        let across = at_and_blocks(0x100F, &[7, 8]).unwrap();
+        let (mut first, mut second) = ([0xFF; BLOCK], [0xFF; BLOCK]);
+        first[15] = 7;
+        second[0] = 8;
+        assert_eq!(across, (0x1000, vec![first, second]));
+    }
+
+    #[test]
+    fn blank_pieces_at_both_ends_of_a_program_are_skipped() {
+        let mut data = [0xFF; PAGE];
+        assert_eq!(at_and_blocks(0x1000, &data), None);
+        data[0x20] = 1;
+        data[0x4F] = 2;
+        let (at, blocks) = at_and_blocks(0x1000, &data).unwrap();
+        assert_eq!((at, blocks.len()), (0x1020, 3));
+        assert_eq!(blocks[1], [0xFF; BLOCK], "blank inside a chain stays");
+    }
+
+    #[test]
+    fn a_program_across_the_end_of_its_page_is_refused() {
+        for (at, len) in [(0x10F0, 17), (0x1000, 257)] {
+            assert!(Pieces::of(at, &vec![0; len]).is_err(), "{at:#x} {len}");
         }
+        assert!(Pieces::of(0x10FF, &[0]).is_ok());
     }
 }

@@ -1,19 +1,10 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
-use super::gateway::{BLOCK, Gateway, Opcode};
-use super::waits::{ChipPace, WEL, WIP, until_chip_idle};
+use super::gateway::{BLOCK, Gateway, Opcode, Pieces};
+use super::waits::{ChipWork, WEL, WIP, until_chip_idle};
 use super::{ClearProtection, EraseSize, FlashError, FlashPart, Protection, SetProtection};
 use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
-use std::time::Duration;
-
-/// Bounds over every part of the table at its worst (flash-hardware §5.4, "safe driver limits").
-const PROGRAM_LIMIT: Duration = Duration::from_millis(20);
-const ERASE_4K_LIMIT: Duration = Duration::from_secs(2);
-const ERASE_64K_LIMIT: Duration = Duration::from_secs(6);
-const STATUS_LIMIT: Duration = Duration::from_millis(1500);
-/// Typical time of a status write: 1.3 ms to 10 ms, none on SST25 (§5.4).
-const STATUS_TYPICAL: Duration = Duration::from_millis(1);
 
 /// Bit of status register 2 on Winbond and Spansion (flash-hardware §5.3).
 const QUAD_ENABLE: u8 = 1 << 1;
@@ -21,40 +12,12 @@ const QUAD_ENABLE: u8 = 1 << 1;
 /// Bytes compared when chained reads are proven.
 const PROOF: usize = 64;
 
-/// Learned times of what this chip does.
-struct Paces {
-    program: ChipPace,
-    erase_4k: ChipPace,
-    erase_64k: ChipPace,
-}
-
-impl Paces {
-    fn of(part: &FlashPart) -> Self {
-        let page = part.geometry.program_page;
-        let typical = |time: Option<Duration>| time.unwrap_or_default();
-        Self {
-            program: if part.byte_program {
-                ChipPace::new("byte program", page / 256, PROGRAM_LIMIT)
-            } else {
-                ChipPace::new("page program", page, PROGRAM_LIMIT)
-            },
-            erase_4k: ChipPace::new("4K erase", typical(part.geometry.erase_4k), ERASE_4K_LIMIT),
-            erase_64k: ChipPace::new(
-                "64K erase",
-                typical(part.geometry.erase_64k),
-                ERASE_64K_LIMIT,
-            ),
-        }
-    }
-}
-
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
 pub(super) struct Session<'c> {
     pub(super) gateway: Gateway<'c>,
     pub(super) part: FlashPart,
     pub(super) protection: Protection,
     pub(super) chained: bool,
-    paces: Paces,
     /// Something mutating was sent and may still run.
     working: bool,
 }
@@ -64,12 +27,7 @@ impl<'c> Session<'c> {
         let mut gateway = Gateway::take_over(card.hold_flash()?, clock)?;
         // Who held the semaphores before may have died in the middle of an erase, and then the
         // chip needs its time.
-        let mut earlier = ChipPace::new(
-            "work of an earlier program",
-            Duration::ZERO,
-            ERASE_64K_LIMIT,
-        );
-        until_chip_idle(&mut gateway, 0, &mut earlier)?;
+        until_chip_idle(&mut gateway, 0, ChipWork::EARLIER)?;
         let mut jedec = gateway.read_id()?;
         if jedec == 0 || jedec == 0xFF_FFFF {
             // Detection is tried twice by everybody (flash-hardware §4.5 step 4).
@@ -81,7 +39,6 @@ impl<'c> Session<'c> {
         tracing::info!(part = part.name, jedec, status, "flash chip");
         let mut session = Self {
             gateway,
-            paces: Paces::of(&part),
             part,
             protection,
             chained: false,
@@ -161,13 +118,13 @@ impl<'c> Session<'c> {
     pub(super) fn erase(&mut self, at: FlashAddr, size: EraseSize) -> Result<(), FlashError> {
         self.check_inside(at, u64::from(size.bytes()))?;
         self.write_enable()?;
-        let (opcode, pace) = match size {
-            EraseSize::K4 => (Opcode::Erase4K, &mut self.paces.erase_4k),
-            EraseSize::K64 => (Opcode::Erase64K, &mut self.paces.erase_64k),
+        let (opcode, work) = match size {
+            EraseSize::K4 => (Opcode::Erase4K, ChipWork::ERASE_4K),
+            EraseSize::K64 => (Opcode::Erase64K, ChipWork::ERASE_64K),
         };
         self.working = true;
         self.gateway.erase(opcode, at.0)?;
-        until_chip_idle(&mut self.gateway, at.0, pace)?;
+        until_chip_idle(&mut self.gateway, at.0, work)?;
         self.working = false;
         Ok(())
     }
@@ -182,15 +139,18 @@ impl<'c> Session<'c> {
                 self.gateway.write_enable()?;
                 self.working = true;
                 self.gateway.program_byte(at, *byte)?;
-                until_chip_idle(&mut self.gateway, at, &mut self.paces.program)?;
+                until_chip_idle(&mut self.gateway, at, ChipWork::BYTE_PROGRAM)?;
                 self.working = false;
             }
             return Ok(());
         }
+        let Some(pieces) = Pieces::of(at.0, data)? else {
+            return Ok(());
+        };
         self.gateway.write_enable()?;
         self.working = true;
-        self.gateway.program(at.0, data)?;
-        until_chip_idle(&mut self.gateway, at.0, &mut self.paces.program)?;
+        self.gateway.program(&pieces)?;
+        until_chip_idle(&mut self.gateway, at.0, ChipWork::PAGE_PROGRAM)?;
         self.working = false;
         Ok(())
     }
@@ -206,8 +166,7 @@ impl<'c> Session<'c> {
         self.write_enable()?;
         self.working = true;
         self.gateway.write_status(value, second)?;
-        let mut pace = ChipPace::new("status write", STATUS_TYPICAL, STATUS_LIMIT);
-        until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+        until_chip_idle(&mut self.gateway, 0, ChipWork::STATUS_WRITE)?;
         self.working = false;
         self.refresh_protection()
     }
@@ -300,12 +259,7 @@ impl<'c> Session<'c> {
     pub(super) fn settle(&mut self) -> Result<(), FlashError> {
         self.gateway.end_open_chain()?;
         if self.working {
-            let mut pace = ChipPace::new(
-                "interrupted work",
-                Duration::from_millis(1),
-                ERASE_64K_LIMIT,
-            );
-            until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+            until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED)?;
             self.working = false;
         }
         Ok(())
@@ -319,8 +273,7 @@ impl<'c> Session<'c> {
     /// Software reset, after a look that no erase or program runs (flash-hardware §7.1).
     pub(super) fn software_reset(&mut self) -> Result<(), FlashError> {
         self.settle()?;
-        let mut pace = ChipPace::new("work before a reset", Duration::ZERO, ERASE_64K_LIMIT);
-        until_chip_idle(&mut self.gateway, 0, &mut pace)?;
+        until_chip_idle(&mut self.gateway, 0, ChipWork::BEFORE_RESET)?;
         Ok(self.gateway.card.software_reset()?)
     }
 }

@@ -357,7 +357,7 @@ fn host_class(error: &HostError) -> ExitClass {
 
 fn card_class(error: &CardError) -> ExitClass {
     match error {
-        CardError::SemaphoreHeld { .. } => ExitClass::NotReady,
+        CardError::SemaphoreHeld { .. } | CardError::NotReady { .. } => ExitClass::NotReady,
         CardError::NotOurs(_) => ExitClass::NoCard,
         _ => ExitClass::Failed,
     }

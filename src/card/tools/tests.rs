@@ -114,7 +114,7 @@ impl CrSpace for Bench {
 }
 
 #[test]
-fn a_status_is_not_told_from_another() {
+fn each_status_is_an_error_of_its_own() {
     type Is = fn(&ToolsError) -> bool;
     let cases: [(u8, Is); 7] = [
         (1, |e| matches!(e, ToolsError::Busy { opcode: 3 })),
@@ -135,21 +135,21 @@ fn a_status_is_not_told_from_another() {
 }
 
 #[test]
-fn firmware_that_never_answers_is_waited_for_for_ever() {
+fn waiting_for_firmware_that_never_answers_ends() {
     for (firmware, late) in [(Firmware::Dead, true), (Firmware::Occupied, false)] {
         let bench = Bench::new(firmware);
         let error = bench.fails();
         match error {
-            ToolsError::Timeout { ms: 16_000, .. } => assert!(late),
+            ToolsError::Timeout { ms: 40_000, .. } => assert!(late),
             ToolsError::Busy { .. } => assert!(!late),
             other => panic!("{other:?}"),
         }
-        assert!(bench.now.get() < Duration::from_secs(20));
+        assert!(bench.now.get() < Duration::from_secs(60));
     }
 }
 
 #[test]
-fn a_card_that_goes_away_is_taken_for_an_answer() {
+fn a_card_that_goes_away_is_gone_and_gives_no_answer() {
     let error = Bench::new(Firmware::Pulled).ask().unwrap_err();
     assert!(
         matches!(error, ToolsError::Card(CardError::Gone { .. })),
@@ -158,7 +158,7 @@ fn a_card_that_goes_away_is_taken_for_an_answer() {
 }
 
 #[test]
-fn a_card_without_firmware_is_asked() {
+fn a_card_without_firmware_is_not_asked() {
     let bench = Bench::new(Firmware::Missing);
     let error = bench.ask().unwrap_err();
     assert!(matches!(error, ToolsError::NoFirmware), "{error:?}");
@@ -167,7 +167,7 @@ fn a_card_without_firmware_is_asked() {
 }
 
 #[test]
-fn a_held_semaphore_is_freed_for_its_owner() {
+fn a_held_semaphore_is_left_to_its_owner() {
     let bench = Bench::new(Firmware::Status(0));
     bench.registers.borrow_mut().insert(SEMAPHORE, 1);
     let error = bench.ask().unwrap_err();

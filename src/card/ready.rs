@@ -1,0 +1,299 @@
+//! Readiness: a card is only read until what it shows has been stable for a while.
+//!
+//! A chip that boots answers in part: registers read all ones, hold what they held before the reset, or
+//! show that no firmware runs. Its boot ROM uses the flash and clears the semaphores. So nothing is
+//! written and no semaphore is read (reading takes it) before the observation below has been the same
+//! for a while, see [`Seen::meaning`]. No source states how long a ConnectX-3 boots; mlx4_core waits one
+//! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
+
+use super::chip::judge_device_id;
+use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE};
+use super::wait::PolledTime;
+use super::{Card, CardError, Chip, Patience, RECOVERY_IDS, Reg, RunningVersion, wait_for};
+use serde::Serialize;
+use std::fmt;
+use std::time::Duration;
+
+/// Whether firmware runs on the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// Firmware runs.
+    Runs,
+    /// The chip shows its recovery PCI id: its boot ROM found no image to start.
+    Recovery,
+    /// No firmware runs, and the PCI id is not the recovery id.
+    NotRunning,
+}
+
+/// Which event the card has to get ready after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// VFIO opened it, which resets it (drivers/vfio/pci/vfio_pci_core.c).
+    Open,
+    /// Our own software reset. COMMAND and the BARs are empty.
+    SoftwareReset,
+}
+
+const STEP: Duration = Duration::from_millis(20);
+const PATIENCE: Patience = Patience::every(Duration::from_secs(15), STEP);
+
+/// Firmware runs and shows its version.
+const STABLE_RUNNING: Duration = Duration::from_millis(500);
+/// A chip that is not ours, or that is locked.
+const STABLE_REFUSAL: Duration = Duration::from_secs(2);
+/// States that a booting chip may pass through: the recovery id, and firmware without a version.
+const STABLE_DOUBTFUL: Duration = Duration::from_secs(3);
+
+/// The recovery register is a live value: only its class is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecoveryTest {
+    FirmwareRuns,
+    NoFirmware,
+    Unreadable,
+}
+
+/// One observation of a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Its registers cannot be reached.
+    Silent,
+    /// The hardware id is none of the family.
+    NoChip(u32),
+    /// The family's registers. `pci_id` is none when configuration space cannot be read.
+    Chip {
+        chip: Chip,
+        pci_id: Option<u16>,
+        test: RecoveryTest,
+        version: [u32; 2],
+    },
+}
+
+/// When an observation is believed.
+enum Believed {
+    /// Once it has been stable for so long.
+    Stable(Duration),
+    /// At the limit, for the chip may still be booting.
+    AtTheLimit,
+}
+
+type Meaning = Result<(Chip, Firmware), CardError>;
+
+impl Seen {
+    fn meaning(self) -> (Meaning, Believed) {
+        use Believed::{AtTheLimit, Stable};
+        let unreadable = |register: Reg| {
+            let register = register.to_string();
+            (Err(CardError::BadAccess { register }), AtTheLimit)
+        };
+        let (chip, pci_id, test, version) = match self {
+            Self::Silent => return (Err(gone()), AtTheLimit),
+            Self::NoChip(value) => {
+                let finding = judge_device_id(value).err().unwrap_or_else(gone);
+                let when = match finding {
+                    CardError::Locked | CardError::NotOurs(_) => Stable(STABLE_REFUSAL),
+                    _ => AtTheLimit,
+                };
+                return (Err(finding), when);
+            }
+            Self::Chip {
+                chip,
+                pci_id,
+                test,
+                version,
+            } => (chip, pci_id, test, version),
+        };
+        if test == RecoveryTest::Unreadable {
+            return unreadable(Reg::RecoveryTest);
+        }
+        let [first, second] = version;
+        if first == BAD_ACCESS || second == BAD_ACCESS {
+            return unreadable(Reg::RunningVersion(0));
+        }
+        let Some(pci_id) = pci_id.filter(|id| !matches!(id, 0 | 0xFFFF)) else {
+            return (Err(self.not_ready()), AtTheLimit);
+        };
+        let recovery_id = RECOVERY_IDS.contains(&pci_id);
+        let has_version = RunningVersion::decode(first, second).is_some();
+        let (firmware, when) = match (recovery_id, test, has_version) {
+            (false, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_RUNNING)),
+            (false, RecoveryTest::FirmwareRuns, false) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
+            // Where the live id cannot be read, VFIO shows the one it noted when it opened the card
+            // (drivers/vfio/pci/vfio_pci_config.c), which is not that of firmware started since.
+            (true, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
+            (true, ..) => (Firmware::Recovery, Stable(STABLE_DOUBTFUL)),
+            (false, ..) => (Firmware::NotRunning, AtTheLimit),
+        };
+        (Ok((chip, firmware)), when)
+    }
+
+    fn not_ready(self) -> CardError {
+        CardError::NotReady {
+            waited_ms: PATIENCE.limit().as_millis() as u64,
+            seen: self.to_string(),
+        }
+    }
+}
+
+fn gone() -> CardError {
+    CardError::Gone {
+        register: Reg::DeviceId.to_string(),
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (chip, pci_id, test, [first, second]) = match self {
+            Self::Silent => return f.write_str("it does not answer"),
+            Self::NoChip(value) => return write!(f, "hardware id {value:#010x}"),
+            Self::Chip {
+                chip,
+                pci_id,
+                test,
+                version,
+            } => (chip, pci_id, test, version),
+        };
+        write!(f, "{}, ", chip.name())?;
+        match pci_id {
+            Some(id) => write!(f, "PCI id {id:04x}, ")?,
+            None => f.write_str("PCI id unreadable, ")?,
+        }
+        f.write_str(match test {
+            RecoveryTest::FirmwareRuns => "firmware runs by 0x41270, ",
+            RecoveryTest::NoFirmware => "no firmware runs by 0x41270, ",
+            RecoveryTest::Unreadable => "0x41270 unreadable, ",
+        })?;
+        match RunningVersion::decode(*first, *second) {
+            Some(v) => write!(f, "version {}.{}.{}", v.major, v.minor, v.subminor),
+            None => write!(f, "no version ({first:#010x} {second:#010x})"),
+        }
+    }
+}
+
+/// What was observed so far.
+struct BootCurve {
+    last: Seen,
+    stable: PolledTime,
+    /// Why the registers could not be reached last.
+    error: Option<CardError>,
+    /// The registers were reached at the last observation.
+    reachable: bool,
+}
+
+impl Card {
+    /// Waits until the card is ready. It is only read meanwhile; every change is logged.
+    ///
+    /// # Errors
+    /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
+    pub(super) fn until_ready(&mut self, after: After) -> Meaning {
+        let clock = self.clock();
+        let start = clock.now();
+        let since = || clock.now().saturating_sub(start).as_millis() as u64;
+        let mut curve = BootCurve {
+            last: Seen::Silent,
+            stable: PolledTime::start(&*clock),
+            error: None,
+            reachable: after == After::Open,
+        };
+        let ready = wait_for(&*clock, PATIENCE, || {
+            let seen = self.observe(&mut curve);
+            if seen == curve.last {
+                curve.stable.count(&*clock, STEP);
+            } else {
+                tracing::debug!(ms = since(), %seen, "the card shows");
+                curve.last = seen;
+                curve.stable = PolledTime::start(&*clock);
+            }
+            match seen.meaning() {
+                (meaning, Believed::Stable(time)) if curve.stable.reached(time) => {
+                    meaning.map(Some)
+                }
+                _ => Ok(None),
+            }
+        })?;
+        let (chip, firmware) = match ready {
+            Some(ready) => ready,
+            None => at_the_limit(curve, after)?,
+        };
+        tracing::info!(
+            ms = since(),
+            chip = chip.name(),
+            ?firmware,
+            "the card is ready"
+        );
+        Ok((chip, firmware))
+    }
+
+    /// One observation. A card that did not answer may have lost COMMAND and its BARs, so the next
+    /// observation makes its registers reachable first.
+    fn observe(&mut self, curve: &mut BootCurve) -> Seen {
+        let observed = self.look(curve.reachable);
+        curve.reachable = match &observed {
+            Ok(Seen::NoChip(value)) => !matches!(
+                judge_device_id(*value),
+                Err(CardError::Gone { .. } | CardError::BadAccess { .. })
+            ),
+            Ok(seen) => *seen != Seen::Silent,
+            Err(_) => false,
+        };
+        match observed {
+            Ok(seen) => {
+                curve.error = None;
+                seen
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the card's registers cannot be read");
+                curve.error = Some(error);
+                Seen::Silent
+            }
+        }
+    }
+
+    fn look(&mut self, reachable: bool) -> Result<Seen, CardError> {
+        if !reachable && !self.space.back_after_reset()? {
+            return Ok(Seen::Silent);
+        }
+        let value = self.raw_read(Reg::DeviceId)?;
+        let Ok(chip) = judge_device_id(value) else {
+            return Ok(Seen::NoChip(value));
+        };
+        let test = match self.raw_read(Reg::RecoveryTest)? {
+            BAD_ACCESS => RecoveryTest::Unreadable,
+            value if value > NO_FIRMWARE_ABOVE => RecoveryTest::NoFirmware,
+            _ => RecoveryTest::FirmwareRuns,
+        };
+        let version = [
+            self.raw_read(Reg::RunningVersion(0))?,
+            self.raw_read(Reg::RunningVersion(1))?,
+        ];
+        let pci_id = self.space.pci_device_id();
+        if let Err(error) = &pci_id {
+            tracing::debug!(%error, "the PCI device id cannot be read");
+        }
+        Ok(Seen::Chip {
+            chip,
+            pci_id: pci_id.ok(),
+            test,
+            version,
+        })
+    }
+}
+
+/// Nothing was believed within the limit: what the last observation shows is the finding.
+fn at_the_limit(curve: BootCurve, after: After) -> Meaning {
+    if let Some(error) = curve.error {
+        return Err(error);
+    }
+    let waited_ms = PATIENCE.limit().as_millis() as u64;
+    match curve.last.meaning() {
+        (Err(CardError::Gone { .. }), _) if after == After::SoftwareReset => {
+            Err(CardError::ResetTimeout(waited_ms))
+        }
+        (Err(error), Believed::AtTheLimit) => Err(error),
+        (Ok(ready), Believed::AtTheLimit) if curve.stable.reached(STABLE_DOUBTFUL) => Ok(ready),
+        _ => Err(curve.last.not_ready()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
