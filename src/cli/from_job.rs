@@ -55,7 +55,9 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
         } => {
             facts.backup = backup.as_deref();
             failure.causes = super::failure::causes(source);
-            failure.causes.insert(0, super::failure::one_line(&source.to_string()));
+            failure
+                .causes
+                .insert(0, super::failure::one_line(&source.to_string()));
             failure.result = Some(Box::new(json!({
                 "flash": { "written": written, "boots": boots },
                 "backup": backup,

@@ -8,11 +8,13 @@ use crate::image::{Contents, Depth, Form, Image, Severity, Source, Version, read
 use std::path::Path;
 use std::time::Duration;
 
-/// Pauses before further readings, in milliseconds. Somebody else's reset takes the semaphores and
-/// silences the chip for a second or more, and firmware may need several to start.
-const PAUSES: [u64; 4] = [500, 2_000, 5_000, 10_000];
-/// Failures of a kind that each take long (a chip or a semaphore that does not get free).
+/// Readings before the outcome is reported as unknown.
+const READINGS: u32 = 5;
+/// Failures that each take long: a chip or a semaphore that does not get free, a card that does not
+/// get ready.
 const SLOW_FAILURES: u32 = 2;
+/// Pause before another reading.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A reading of the flash.
 pub(super) type Reading<'a, T> = &'a mut dyn FnMut(&mut dyn Source) -> Result<T, JobError>;
@@ -29,10 +31,9 @@ pub(super) fn settle<T: PartialEq>(
     sure: &dyn Fn(&T) -> bool,
 ) -> Result<T, JobError> {
     let clock = std::rc::Rc::clone(&device.clock);
-    let mut pauses = PAUSES.iter();
     let mut slow = 0;
     let mut failure = None;
-    loop {
+    for _ in 0..READINGS {
         match device
             .lock()
             .and_then(|mut locked| reading(&mut locked.source()))
@@ -44,13 +45,19 @@ pub(super) fn settle<T: PartialEq>(
                 slow += u32::from(takes_long(&error));
                 failure = Some(error);
                 before = None;
+                // Somebody else may have reset the chip: its semaphores and BARs are lost then.
+                if let Err(error) = device.card.ready_again() {
+                    slow += 1;
+                    failure = Some(error.into());
+                }
             }
         }
-        match pauses.next().filter(|_| slow < SLOW_FAILURES) {
-            Some(pause) => clock.sleep(Duration::from_millis(*pause)),
-            None => return Err(failure.unwrap_or(JobError::ReadingsDiffer)),
+        if slow >= SLOW_FAILURES {
+            break;
         }
+        clock.sleep(PAUSE);
     }
+    Err(failure.unwrap_or(JobError::ReadingsDiffer))
 }
 
 fn takes_long(error: &JobError) -> bool {
@@ -71,7 +78,9 @@ fn takes_long(error: &JobError) -> bool {
 /// # Errors
 /// As [`settle`].
 pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
-    settle(device, None, &mut what_boots, &|found| found.start.is_some())
+    settle(device, None, &mut what_boots, &|found| {
+        found.start.is_some()
+    })
 }
 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this reads

@@ -186,16 +186,18 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
 /// Removes a backup that is not known to be what the card held.
 pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     // The manifest first: without it a directory is no backup.
-    let names = std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));
+    let mut names =
+        std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));
     let removed = names
-        .map(|name| std::fs::remove_file(backup.dir.join(name)))
-        .collect::<Result<(), _>>()
+        .try_for_each(|name| std::fs::remove_file(backup.dir.join(name)))
         .and_then(|()| std::fs::remove_dir(&backup.dir));
     let dir = backup.dir.display();
     events.tell(Event::Note {
         text: match removed {
             Ok(()) => format!("the backup in {dir} was removed: it is not what the card holds"),
-            Err(error) => format!("the backup in {dir} is not what the card holds, and could not be removed: {error}"),
+            Err(error) => format!(
+                "the backup in {dir} is not what the card holds, and could not be removed: {error}"
+            ),
         },
     });
 }

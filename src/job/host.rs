@@ -149,7 +149,9 @@ fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> 
         device.card.release(semaphore)?;
         if let Some(borrowed) = &device.borrowed {
             let number = semaphore.number();
-            let text = format!("semaphore {number} was left taken by a process that is gone; it was freed");
+            let text = format!(
+                "semaphore {number} was left taken by a process that is gone; it was freed"
+            );
             borrowed.freed(number, text);
         }
     }

@@ -249,8 +249,8 @@ pub fn nv_set(
         .into());
     }
     let boots = boots.map_err(|error| after_change(None, None, Some(&backup.dir), error))?;
-    let (_, after) = ask(device)
-        .map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
+    let (_, after) =
+        ask(device).map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
     let wrong: Vec<String> = wanted
         .iter()
         .filter(|(p, value)| after.of(*p).and_then(|s| s.next_boot) != Some(*value))

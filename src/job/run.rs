@@ -5,8 +5,8 @@ use super::activate::activate_after;
 use super::aftermath::{after_change, mark_boots, settle, version_of, what_boots};
 use super::backup::{discard, reserve, store};
 use super::session::{Facts, snapshot};
-use super::unchanged::{unchanged_facts, unchanged_flash};
 use super::store::digest;
+use super::unchanged::{unchanged_facts, unchanged_flash};
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
@@ -109,15 +109,13 @@ pub(super) fn run(
     };
     let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
     mark_boots(device, starts, events);
-    let boots =
-        boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
+    let boots = boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
     if !sure(&boots) {
         return Err(wrong_boot(&boots, &backup.dir));
     }
     let activation = match (work.activate, boots.version) {
-        (true, Some(version)) => activate_after(device, &facts, version, events).map_err(|error| {
-            after_change(written, Some(&boots), Some(&backup.dir), error)
-        })?,
+        (true, Some(version)) => activate_after(device, &facts, version, events)
+            .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?,
         _ => None,
     };
     Ok(WriteOutcome {

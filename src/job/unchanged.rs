@@ -12,7 +12,8 @@ use crate::plan::CardSnapshot;
 /// [`JobError::Changed`], and what the card reports.
 pub(super) fn unchanged_facts(device: &mut Device, before: &Facts) -> Result<(), JobError> {
     let now = Facts::of(device)?;
-    let same = (now.chip, now.recovery, now.running) == (before.chip, before.recovery, before.running);
+    let same =
+        (now.chip, now.recovery, now.running) == (before.chip, before.recovery, before.running);
     if same {
         Ok(())
     } else {
@@ -38,7 +39,7 @@ pub(super) fn unchanged_flash(
     if *locked.protection() != before.protection {
         return changed("the flash's write protection is another one".into());
     }
-    let now = locked.read_all(Phase::Backup, events)?;
+    let now = locked.read_all(Phase::Read, events)?;
     match now.iter().zip(&before.flash).position(|(n, b)| n != b) {
         None => Ok(()),
         Some(at) => changed(format!("the flash holds other bytes at {at:#x}")),

@@ -6,10 +6,12 @@
 //! refused in one line; `differences.md` lists it.
 
 use crate::card::CardError;
+use crate::cli::exit::Exit;
 use crate::flash::{Boots, FlashError};
 use crate::image::ImageError;
-use crate::cli::exit::Exit;
-use crate::job::{self, Device, ExitClass, FirstDepth, FirstError, FirstImage, ImageFile, JobError};
+use crate::job::{
+    self, Device, ExitClass, FirstDepth, FirstError, FirstImage, ImageFile, JobError,
+};
 use crate::plan::CheckId;
 use std::path::{Path, PathBuf};
 
