@@ -79,6 +79,13 @@ pub struct CreateArgs {
     /// Lock CR-space as a secure host does
     #[arg(long)]
     pub secure_host: bool,
+    /// How long the chip boots after a reset or at power-on; its registers change meanwhile
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub boot_ms: u32,
+    /// What a PCI reset does to a chip with a boot time: VFIO resets a card when it opens and
+    /// closes it
+    #[arg(long, value_name = "KIND", default_value = "boots")]
+    pub pci_reset: PciReset,
     /// Whether the address register of the configuration gateway can be read back
     #[arg(long, value_name = "KIND", default_value = "readable")]
     pub config_gateway: Gateway,
@@ -91,6 +98,15 @@ pub enum Gateway {
     Readable,
     /// It reads badacce5; bit 0 asks for a read
     WriteOnly,
+}
+
+/// What a PCI reset does.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PciReset {
+    /// The chip starts anew
+    Boots,
+    /// Configuration registers are cleared, firmware and semaphores stay
+    Keeps,
 }
 
 /// `sim serve`
@@ -126,6 +142,8 @@ The control socket takes one order a line and answers each with `ok`, `ok JSON` 
   info                 everything about the card and its host side, as JSON
   silent on|off        all registers read all ones, writes are lost
   firmware dead|alive  the driver's commands are never answered, or are again
+  boot-ms N            from the next reset on, the chip boots for N ms
+  pci-reset-boots on|off  whether a PCI reset starts a chip with a boot time anew
   hold-at-mutation N   at operation N say `at N` and leave that access unanswered
                        until `release`, 3.5 s at most; 0 = never
   release              answer it

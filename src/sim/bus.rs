@@ -3,7 +3,7 @@
 //! | register | behaviour |
 //! |---|---|
 //! | 0x1f064..0x1f073 | version of what runs, 0 in recovery mode; read only |
-//! | 0x41270 | 0, all ones in recovery mode; read only |
+//! | 0x41270 | another value below 0xfff00000 at each read, all ones in recovery mode; read only |
 //! | 0x8069c | the kernel driver's semaphore; reading it is misuse, but for a network driver |
 //! | 0xf0000 | boot address, plain, cleared by power only |
 //! | 0xf0010 | reset; reading it is misuse |
@@ -12,6 +12,7 @@
 //! | 0xf0400, 0xf0404, 0xf0410..0xf041f | flash gateway |
 //! | 0x80780..0x8079b | the tools' command interface ([`super::tools_firmware`]) |
 //! | 0xe0000..0xe011f | its mailbox; nothing there in recovery mode and with old firmware |
+//! | all of them, while a boot goes on | [`super::booting`] |
 //! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
 use super::state::{Hold, Posted, State};
@@ -21,7 +22,7 @@ use crate::card::CrError;
 
 /// Bytes of CR-space (flash-hardware §2.1).
 const SIZE: u32 = 0x10_0000;
-const ALL_ONES: u32 = u32::MAX;
+pub(super) const ALL_ONES: u32 = u32::MAX;
 /// Simulated time of one non-posted bus access.
 pub(super) const READ_NS: u64 = 1000;
 /// Simulated time of one posted write.
@@ -30,20 +31,20 @@ const WRITE_NS: u64 = 150;
 const ARRIVAL_NS: u64 = 20_000;
 const LOCKED: u32 = 0xbad0_cafe;
 
-const VERSION: u32 = 0x1_f064;
-const VERSION_END: u32 = 0x1_f070;
-const RECOVERY_TEST: u32 = 0x4_1270;
-const DRIVER_SEMAPHORE: u32 = 0x8_069c;
+pub(super) const VERSION: u32 = 0x1_f064;
+pub(super) const VERSION_END: u32 = 0x1_f070;
+pub(super) const RECOVERY_TEST: u32 = 0x4_1270;
+pub(super) const DRIVER_SEMAPHORE: u32 = 0x8_069c;
 const BOOT_ADDRESS: u32 = 0xf_0000;
-const RESET: u32 = 0xf_0010;
-const DEVICE_ID: u32 = 0xf_0014;
-const BANK: u32 = 0xf_0300;
-const BANK_END: u32 = 0xf_03fc;
+pub(super) const RESET: u32 = 0xf_0010;
+pub(super) const DEVICE_ID: u32 = 0xf_0014;
+pub(super) const BANK: u32 = 0xf_0300;
+pub(super) const BANK_END: u32 = 0xf_03fc;
 const FLUSH: u32 = 0xf_0380;
-const COMMAND: u32 = 0xf_0400;
-const ADDRESS: u32 = 0xf_0404;
-const DATA: u32 = 0xf_0410;
-const DATA_END: u32 = 0xf_041c;
+pub(super) const COMMAND: u32 = 0xf_0400;
+pub(super) const ADDRESS: u32 = 0xf_0404;
+pub(super) const DATA: u32 = 0xf_0410;
+pub(super) const DATA_END: u32 = 0xf_041c;
 
 /// Semaphores that a card file keeps: what outlives a killed process matters to the next one.
 pub(super) const KEPT_SEMAPHORES: [u8; 3] = [40, 47, 63];
@@ -160,16 +161,19 @@ impl State {
         if self.spec.secure_host {
             return LOCKED;
         }
+        self.settle_boot();
+        if let Some(p) = self.boot_progress() {
+            return self.read_in_boot(at, p);
+        }
         match at {
             COMMAND => self.read_command(),
             DATA..=DATA_END => self.read_data(((at - DATA) / 4) as usize),
             BANK..=BANK_END => self.read_semaphore(((at - BANK) / 4) as u8),
-            DEVICE_ID => u32::from(self.spec.revision) << 16 | u32::from(self.spec.hw_id),
+            DEVICE_ID => self.device_id_register(),
             ADDRESS => self.read_address(),
             BOOT_ADDRESS => self.boot_address,
             VERSION..=VERSION_END => self.running.block[((at - VERSION) / 4) as usize],
-            RECOVERY_TEST if self.running.is_recovery() => ALL_ONES,
-            RECOVERY_TEST => 0,
+            RECOVERY_TEST => self.read_recovery_test(),
             RESET => {
                 self.note("the reset register was read");
                 0
@@ -194,6 +198,10 @@ impl State {
         if self.trace.is_some() && at != FLUSH && !(COMMAND..=DATA_END).contains(&at) {
             self.log(|| Op::Register { at, value });
         }
+        self.settle_boot();
+        if self.boot_progress().is_some() {
+            return self.write_in_boot(at, value);
+        }
         match at {
             COMMAND => self.write_command(value),
             DATA..=DATA_END => self.write_data(((at - DATA) / 4) as usize, value),
@@ -216,6 +224,11 @@ impl State {
         }
     }
 
+    /// 0xf0014.
+    pub(super) fn device_id_register(&self) -> u32 {
+        u32::from(self.spec.revision) << 16 | u32::from(self.spec.hw_id)
+    }
+
     /// Reset asked for by the driver; §3.2 and §7.1 say what must hold first.
     fn driver_reset(&mut self) {
         if self.semaphores[63] != Hold::Ours {
@@ -228,7 +241,7 @@ impl State {
     }
 
     /// Read-and-set (§3.1).
-    fn read_semaphore(&mut self, n: u8) -> u32 {
+    pub(super) fn read_semaphore(&mut self, n: u8) -> u32 {
         if self.armed.semaphores && self.armed.holds_on_read(n) {
             return 1;
         }
@@ -244,7 +257,7 @@ impl State {
         0
     }
 
-    fn write_semaphore(&mut self, n: u8, value: u32) {
+    pub(super) fn write_semaphore(&mut self, n: u8, value: u32) {
         if value != 0 {
             self.note(format!("{value:#x} written to semaphore {n}"));
             return;
@@ -276,7 +289,7 @@ impl State {
             config::ADDRESS if self.spec.write_only_address => config::NOT_READABLE,
             config::ADDRESS => self.config.gateway_address,
             config::DATA => self.gateway_window(),
-            _ => self.config.read(at, &self.spec, &self.running),
+            _ => self.config.read(at, &self.spec, &self.shown()),
         }
     }
 

@@ -105,6 +105,51 @@ impl SimCard {
         self.state.borrow_mut().reset_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }
 
+    /// How long the chip boots from the next reset or power-on on; 0 unless the card was made
+    /// otherwise. Counted from the reset: a boot that is no longer than [`SimCard::set_reset_time`]
+    /// is over when the card answers again. What a reader sees meanwhile is in
+    /// `sim/booting.rs`.
+    pub fn set_boot_time(&self, time: Duration) {
+        let mut state = self.state.borrow_mut();
+        state.spec.boot_ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        state.save();
+    }
+
+    /// Whether the PCI device id is the recovery id in the first half of a boot; true unless said
+    /// otherwise.
+    pub fn set_boot_shows_recovery_id(&self, yes: bool) {
+        let mut state = self.state.borrow_mut();
+        state.spec.boot_shows_recovery_id = yes;
+        state.save();
+    }
+
+    /// Whether [`SimCard::pci_reset`] starts the chip anew when it has a boot time; true unless said
+    /// otherwise.
+    pub fn set_pci_reset_boots(&self, yes: bool) {
+        let mut state = self.state.borrow_mut();
+        state.spec.pci_reset_boots = yes;
+        state.save();
+    }
+
+    /// A PCI reset, as VFIO does one when it opens and when it closes a device.
+    pub fn pci_reset(&self) {
+        self.state.borrow_mut().pci_reset();
+    }
+
+    /// A boot goes on.
+    #[must_use]
+    pub fn is_booting(&self) -> bool {
+        self.state.borrow().boot_progress().is_some()
+    }
+
+    /// PCI device serial number, 16 hexadecimal digits: the node GUID of the image the card was made
+    /// with; a card made without one has that of the image that runs.
+    #[must_use]
+    pub fn serial(&self) -> Option<String> {
+        let state = self.state.borrow();
+        state.serial.clone().or_else(|| state.running_serial())
+    }
+
     /// Its time.
     #[must_use]
     pub fn clock(&self) -> Rc<dyn Clock> {
@@ -120,7 +165,7 @@ impl SimCard {
     /// PCI device id it shows: the running image's, or the recovery id.
     #[must_use]
     pub fn pci_device_id(&self) -> u16 {
-        self.state.borrow().running.device_id
+        self.state.borrow().shown().device_id
     }
 
     /// Flash contents as they are.
@@ -165,7 +210,7 @@ impl SimCard {
             .outcome
     }
 
-    /// What runs now.
+    /// What runs now; in a boot, what is being started.
     #[must_use]
     pub fn running(&self) -> BootOutcome {
         self.state.borrow().running.outcome.clone()
@@ -198,7 +243,8 @@ impl SimCard {
     /// (flash-hardware §2.3).
     #[must_use]
     pub fn semaphores_held(&self) -> Vec<u8> {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
+        state.settle_boot();
         let by_fault = state.armed.list();
         (0..64)
             .filter(|n| !(32..36).contains(n))

@@ -7,6 +7,7 @@
 
 mod armed;
 mod boot;
+mod booting;
 mod bus;
 mod card;
 mod clock;

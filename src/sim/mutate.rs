@@ -150,7 +150,7 @@ fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
         (StatusLayout::Macronix, Some(value)) => nor.second |= value & layout.writable2(),
         (_, Some(value)) => nor.second = value & layout.writable2(),
         // A one-byte write clears SR2 on the W25QxxBV (data-sheet knowledge, UNCONFIRMED).
-        (StatusLayout::Winbond, None) => nor.second = 0,
+        (StatusLayout::Winbond, None) if !nor.part().keeps_second => nor.second = 0,
         (_, None) => {}
     }
     if let Effect::FlippedBit(bit) = effect {

@@ -208,7 +208,8 @@ impl Nor {
                 *count += 1;
             }
             Wire::Id { at } => {
-                let value = self.data.jedec.get(*at).copied().unwrap_or(0);
+                let answer = self.data.jedec.iter().chain(self.data.extended);
+                let value = answer.copied().nth(*at).unwrap_or(0);
                 *at += 1;
                 return value;
             }

@@ -41,6 +41,14 @@ pub enum SimPart {
     N25q032,
     /// 2 MiB, 64K only.
     M25p16,
+    /// 4 MiB, 64K only. The A chip's answers and those of the P chip, but for its 4K sectors.
+    S25fl032p,
+    /// 2 MiB, 4K and 64K; protection as on the W25Q16.
+    Gd25q16,
+    /// 2 MiB, 4K and 64K; protection bits say what is left open.
+    En25q16,
+    /// 2 MiB, 4K and 64K; a short status write keeps its second register.
+    W25q16jvim,
 }
 
 const MS: u64 = 1_000_000;
@@ -51,6 +59,8 @@ const US: u64 = 1_000;
 pub(super) struct PartData {
     /// RDID bytes.
     pub(super) jedec: [u8; 3],
+    /// RDID bytes behind those.
+    pub(super) extended: &'static [u8],
     /// Bytes.
     pub(super) size: u32,
     /// (opcode, sector bytes, typical ns).
@@ -67,10 +77,13 @@ pub(super) struct PartData {
     pub(super) signature: Option<u8>,
     /// Status registers.
     pub(super) status: StatusLayout,
+    /// A status write of one byte leaves the second register alone.
+    pub(super) keeps_second: bool,
 }
 
 static M25PX16: PartData = PartData {
     jedec: [0x20, 0x71, 0x15],
+    extended: &[],
     size: 0x20_0000,
     erases: &[(0x20, 0x1000, 70 * MS), (0xD8, 0x1_0000, 15_000 * MS / 32)],
     chip_erase: 15_000 * MS,
@@ -79,6 +92,7 @@ static M25PX16: PartData = PartData {
     byte_program: false,
     signature: None,
     status: StatusLayout::M25px,
+    keeps_second: false,
 };
 static M25P16: PartData = PartData {
     jedec: [0x20, 0x20, 0x15],
@@ -91,6 +105,7 @@ static M25P16: PartData = PartData {
 };
 static W25Q16: PartData = PartData {
     jedec: [0xEF, 0x40, 0x15],
+    extended: &[],
     size: 0x20_0000,
     erases: &[
         (0x20, 0x1000, 30 * MS),
@@ -103,6 +118,7 @@ static W25Q16: PartData = PartData {
     byte_program: false,
     signature: Some(0x14),
     status: StatusLayout::Winbond,
+    keeps_second: false,
 };
 // Times of the smaller and larger sisters: those of the W25Q16BV, UNCONFIRMED.
 static W25Q80: PartData = PartData {
@@ -150,6 +166,7 @@ static SST25VF016B: PartData = PartData {
 };
 static N25Q032: PartData = PartData {
     jedec: [0x20, 0xBA, 0x16],
+    extended: &[],
     size: 0x40_0000,
     erases: &[(0x20, 0x1000, 250 * MS), (0xD8, 0x1_0000, 700 * MS)],
     chip_erase: 30_000 * MS,
@@ -158,11 +175,54 @@ static N25Q032: PartData = PartData {
     byte_program: false,
     signature: None,
     status: StatusLayout::Micron,
+    keeps_second: false,
+};
+// Ids, sizes and erase opcodes of the next four: flashrom's flashchips.c and flashchips.h; of the
+// S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D 00, 64 sectors of 64 KiB). Their
+// times are typical ones of the data sheets from memory, UNCONFIRMED.
+static S25FL032P: PartData = PartData {
+    jedec: [0x01, 0x02, 0x15],
+    extended: &[0x4D, 0x00],
+    size: 0x40_0000,
+    erases: &[(0xD8, 0x1_0000, 500 * MS)],
+    chip_erase: 32_000 * MS,
+    program: 1_500 * US,
+    write_status: 50 * MS,
+    signature: Some(0x15),
+    // BP 4:2 in 64ths of the chip, and E_ERR, P_ERR where others have TB.
+    status: StatusLayout::M25p,
+    ..M25PX16
+};
+static GD25Q16: PartData = PartData {
+    jedec: [0xC8, 0x40, 0x15],
+    erases: &[
+        (0x20, 0x1000, 60 * MS),
+        (0x52, 0x8000, 200 * MS),
+        (0xD8, 0x1_0000, 300 * MS),
+    ],
+    chip_erase: 10_000 * MS,
+    ..W25Q16
+};
+static EN25Q16: PartData = PartData {
+    jedec: [0x1C, 0x30, 0x15],
+    erases: &[(0x20, 0x1000, 90 * MS), (0xD8, 0x1_0000, 400 * MS)],
+    chip_erase: 10_000 * MS,
+    program: 1_300 * US,
+    signature: Some(0x14),
+    status: StatusLayout::Eon,
+    ..W25Q16
+};
+// The data sheet of the JV series: 01h with one byte changes status register 1 only, where earlier
+// generations clear CMP and QE.
+static W25Q16JVIM: PartData = PartData {
+    jedec: [0xEF, 0x70, 0x15],
+    keeps_second: true,
+    ..W25Q16
 };
 
 impl SimPart {
     /// Every part, in the order of the declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::M25px16,
         Self::W25q16,
         Self::W25q80,
@@ -171,6 +231,10 @@ impl SimPart {
         Self::Sst25vf016b,
         Self::N25q032,
         Self::M25p16,
+        Self::S25fl032p,
+        Self::Gd25q16,
+        Self::En25q16,
+        Self::W25q16jvim,
     ];
 
     pub(super) fn data(self) -> &'static PartData {
@@ -183,6 +247,10 @@ impl SimPart {
             Self::Sst25vf016b => &SST25VF016B,
             Self::N25q032 => &N25Q032,
             Self::M25p16 => &M25P16,
+            Self::S25fl032p => &S25FL032P,
+            Self::Gd25q16 => &GD25Q16,
+            Self::En25q16 => &EN25Q16,
+            Self::W25q16jvim => &W25Q16JVIM,
         }
     }
 
@@ -210,6 +278,10 @@ impl SimPart {
             Self::Sst25vf016b => "sst25vf016b",
             Self::N25q032 => "n25q032",
             Self::M25p16 => "m25p16",
+            Self::S25fl032p => "s25fl032p",
+            Self::Gd25q16 => "gd25q16",
+            Self::En25q16 => "en25q16",
+            Self::W25q16jvim => "w25q16jvim",
         }
     }
 }
@@ -242,8 +314,13 @@ mod tests {
     fn every_capacity_code_is_the_size_of_the_part() {
         for part in SimPart::ALL {
             let [vendor, _, code] = part.jedec();
-            // SST codes its sizes its own way (flash-hardware §4.6).
-            let log2 = if vendor == 0xBF { 0x15 } else { code };
+            // SST codes its sizes its own way (flash-hardware §4.6), and Spansion's S25FL counts
+            // one less than the others (flashrom, flashchips.c: 01 02 15 is 4 MiB).
+            let log2 = match vendor {
+                0xBF => 0x15,
+                0x01 => code + 1,
+                _ => code,
+            };
             assert_eq!(part.size(), 1 << log2, "{part}");
             assert_eq!(part.name().parse(), Ok(part));
             assert!(

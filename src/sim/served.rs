@@ -3,7 +3,7 @@
 
 use super::SimCard;
 use super::boot::Running;
-use super::state::Posted;
+use super::state::{Posted, State};
 use crate::image::{Depth, Form, Guid, Image, Mac, read};
 use crate::sim::BootOutcome;
 
@@ -68,7 +68,7 @@ impl SimCard {
     /// A configuration register as it is: no access, no side effect.
     pub(super) fn config_peek(&self, at: u16) -> u32 {
         let state = self.state().borrow();
-        state.config.read(at, &state.spec, &state.running)
+        state.config.read(at, &state.spec, &state.shown())
     }
 
     /// CR-space by way of a capability: no BAR, so memory decode does not matter. Counted by the
@@ -93,10 +93,8 @@ impl SimCard {
         !state.is_silent() && state.config.memory_enabled()
     }
 
-    /// Function-level reset, or one through the bridge: configuration registers to their
-    /// defaults. That it frees no semaphore and does not load the firmware anew is UNCONFIRMED;
-    /// it is what makes a killed tool's semaphores stay held (lab-recipe §6).
-    pub(super) fn pci_reset(&self) {
+    /// Configuration registers to their defaults, and nothing else.
+    pub(super) fn reset_config(&self) {
         let mut state = self.state().borrow_mut();
         state.config.reset();
         // A configuration write does not overtake posted writes: what a driver wrote has arrived.
@@ -116,14 +114,25 @@ impl SimCard {
 
     /// Identity of the running image; empty in recovery mode.
     pub(super) fn named(&self) -> Named {
-        let BootOutcome::Image { start, .. } = self.running() else {
+        self.state().borrow().named()
+    }
+}
+
+impl State {
+    fn named(&self) -> Named {
+        let BootOutcome::Image { start, .. } = self.running.outcome else {
             return Named::default();
         };
-        self.with_flash(|mut flash: &[u8]| {
-            read(&mut flash, start, Form::Striped, Depth::Quick)
-                .map(named_in)
-                .unwrap_or_default()
-        })
+        let mut flash = self.nor.mem();
+        read(&mut flash, start, Form::Striped, Depth::Quick)
+            .map(named_in)
+            .unwrap_or_default()
+    }
+
+    /// The node GUID of the running image as a serial number.
+    pub(super) fn running_serial(&self) -> Option<String> {
+        let node = self.named().guids.first()?.0;
+        (node != 0 && node != u64::MAX).then(|| format!("{node:016x}"))
     }
 }
 

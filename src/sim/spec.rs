@@ -21,6 +21,23 @@ pub struct CardSpec {
     pub secure_host: bool,
     /// Configuration gateway variant with a write-only address register (flash-hardware §2.4).
     pub write_only_address: bool,
+    /// How long the chip boots after a reset or at power-on, in ms, counted from the reset: the
+    /// silence after a software reset is the first part of it. 0 = it is there at once.
+    #[serde(default)]
+    pub boot_ms: u32,
+    /// Its PCI device id is the recovery id in the first half of a boot.
+    #[serde(default = "yes")]
+    pub boot_shows_recovery_id: bool,
+    /// A PCI reset (function level, or through the bridge: VFIO at open and close) starts the chip
+    /// anew. Whether a ConnectX-3 does is UNCONFIRMED. It takes effect with a boot time only; without,
+    /// such a reset clears configuration registers and nothing else.
+    #[serde(default = "yes")]
+    pub pci_reset_boots: bool,
+}
+
+/// What card files of earlier versions do not hold.
+fn yes() -> bool {
+    true
 }
 
 impl Default for CardSpec {
@@ -34,6 +51,9 @@ impl Default for CardSpec {
             bdf: "0000:01:00.0".into(),
             secure_host: false,
             write_only_address: false,
+            boot_ms: 0,
+            boot_shows_recovery_id: true,
+            pci_reset_boots: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::armed::{Armed, Now, OpFault};
 use super::boot::{Candidates, Running};
+use super::booting::Booting;
 use super::clock::SimTime;
 use super::config::Config;
 use super::gateway::Gateway;
@@ -67,6 +68,12 @@ pub(super) struct State {
     pub(super) hurry: bool,
     /// A network driver is at it ([`super::SimCard::set_network_driver`]).
     pub(super) network_driver: bool,
+    /// A boot goes on.
+    pub(super) booting: Option<Booting>,
+    /// Last value of 0x41270.
+    pub(super) live: u32,
+    /// [`super::SimCard::serial`]; `None` when the card had no identity when it was made.
+    pub(super) serial: Option<String>,
     /// Times the boot ROM ran.
     pub(super) boots: u64,
     pub(super) posted: Posted,
@@ -98,6 +105,7 @@ impl State {
     pub(super) fn new(spec: CardSpec, flash: &[u8]) -> Self {
         let mut card = Self::with_running(spec.clone(), flash, Running::recovery(&spec));
         card.running = card.candidates().power_on(&spec);
+        card.serial = card.running_serial();
         card
     }
 
@@ -124,6 +132,9 @@ impl State {
             host_restores_config: true,
             hurry: false,
             network_driver: false,
+            booting: None,
+            live: 0,
+            serial: None,
             boots: 0,
             posted: Posted::Clean,
             outstanding: VecDeque::new(),
@@ -158,6 +169,7 @@ impl State {
             plain: self.plain.clone(),
             config: self.config.clone(),
             running: self.running.clone(),
+            serial: self.serial.clone(),
             tools: self.tools.clone(),
             judged: self.judged.clone(),
             outstanding: self.outstanding.clone(),
@@ -241,7 +253,7 @@ impl State {
         if self.is_silent() {
             return u16::MAX;
         }
-        self.running.device_id
+        self.shown().device_id
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -290,10 +302,32 @@ impl State {
     /// defaults, firmware loaded anew. The flash chip does not notice: what runs there goes on.
     /// That the boot address register survives is needed for its purpose (§6.5).
     pub(super) fn reset(&mut self) {
+        self.quiet_until = self.time.now().saturating_add(self.reset_ns);
+        self.start_anew(self.reset_ns);
+    }
+
+    /// A PCI reset. Without a boot time, or with [`CardSpec::pci_reset_boots`] off, it frees no
+    /// semaphore and does not load the firmware: what makes a killed tool's semaphores stay held.
+    pub(super) fn pci_reset(&mut self) {
+        if self.spec.boot_ms > 0 && self.spec.pci_reset_boots {
+            self.start_anew(0);
+        } else {
+            self.config.reset();
+            if self.host_restores_config {
+                self.config = Config::enumerated();
+            }
+            // A configuration write does not overtake posted writes: what a driver wrote has
+            // arrived.
+            self.posted = Posted::Clean;
+        }
+    }
+
+    fn start_anew(&mut self, silent: u64) {
         self.log(|| Op::Reset);
         self.set_defaults();
-        self.quiet_until = self.time.now().saturating_add(self.reset_ns);
+        let before = self.running.block;
         self.running = self.candidates().reset(&self.spec, self.boot_address);
+        self.begin_boot(silent, before);
         self.save();
     }
 
@@ -328,6 +362,7 @@ impl State {
         self.mutations = 0;
         self.words.clear();
         self.running = self.candidates().power_on(&self.spec);
+        self.begin_boot(0, [0; 4]);
         self.save();
     }
 

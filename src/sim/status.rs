@@ -15,6 +15,9 @@ pub(super) enum StatusLayout {
     Macronix,
     /// N25Q: BP 4:2 and 6, TB 5; flag status register (70h).
     Micron,
+    /// EN25Q: BP 4:2 and BP3 5, which moves the open end to the bottom. The bits count what stays
+    /// open, not what is protected; 6 and 7 protect everything.
+    Eon,
     /// SST25: BP 5:2, volatile, all set at power-up; AAI 6, BPL 7.
     Sst,
 }
@@ -24,7 +27,7 @@ impl StatusLayout {
     pub(super) fn writable(self) -> u8 {
         match self {
             Self::M25p => 0x9C,
-            Self::M25px | Self::Sst => 0xBC,
+            Self::M25px | Self::Sst | Self::Eon => 0xBC,
             Self::Winbond | Self::Macronix | Self::Micron => 0xFC,
         }
     }
@@ -58,6 +61,9 @@ impl StatusLayout {
 
     /// What the protection bits protect, empty = nothing (§5.3).
     pub(super) fn protected(self, status: u8, second: u8, size: u32) -> Range<u32> {
+        if self == Self::Eon {
+            return eon(status, size);
+        }
         let bp = match self {
             Self::Micron => ((status >> 2) & 7) | ((status >> 3) & 8),
             Self::Macronix | Self::Sst => (status >> 2) & 15,
@@ -68,7 +74,7 @@ impl StatusLayout {
         let bottom = match self {
             Self::M25px | Self::Winbond | Self::Micron => status & 0x20 != 0,
             Self::Macronix => second & 0x08 != 0,
-            Self::M25p | Self::Sst => false,
+            Self::M25p | Self::Sst | Self::Eon => false,
         };
         let small = self == Self::Winbond && status & 0x40 != 0;
         let len = match (bp, small) {
@@ -86,6 +92,23 @@ impl StatusLayout {
             (true, true) => range.end..size,
             (true, false) => 0..range.start,
         }
+    }
+}
+
+/// EN25Q: BP 1 leaves one 64 KiB block open, 2 two, 3 four and so on. Public drivers have 2 (all
+/// but 128 KiB) and 5 (1 MiB of 2); the rest and the side are INFERRED from that.
+fn eon(status: u8, size: u32) -> Range<u32> {
+    let open = match (status >> 2) & 7 {
+        0 => size,
+        6 | 7 => 0,
+        n => (0x1_0000_u32 << (n - 1)).min(size),
+    };
+    if open == size {
+        size..size
+    } else if status & 0x20 != 0 {
+        open..size
+    } else {
+        0..size - open
     }
 }
 
@@ -112,6 +135,11 @@ mod tests {
             (StatusLayout::Macronix, 0x04, 0x08, 0..0x1_0000),
             (StatusLayout::Sst, 0x1C, 0, 0..0x20_0000),
             (StatusLayout::Micron, 0x40, 0, 0..0x20_0000),
+            (StatusLayout::Eon, 0x00, 0, 0x20_0000..0x20_0000),
+            (StatusLayout::Eon, 0x08, 0, 0..0x1E_0000),
+            (StatusLayout::Eon, 0x14, 0, 0..0x10_0000),
+            (StatusLayout::Eon, 0x28, 0, 0x2_0000..0x20_0000),
+            (StatusLayout::Eon, 0x3C, 0, 0..0x20_0000),
         ];
         for (layout, status, second, want) in cases {
             assert_eq!(

@@ -43,6 +43,9 @@ struct Record {
     counters: Counters,
     misuse_count: u64,
     misuse: Vec<Misuse>,
+    /// Not in files of earlier versions.
+    #[serde(default)]
+    serial: Option<String>,
 }
 
 fn io_error(path: &Path) -> impl Fn(io::Error) -> CardFileError + '_ {
@@ -187,7 +190,10 @@ impl Record {
             boot_address: card.boot_address,
             held: KEPT_SEMAPHORES
                 .into_iter()
-                .filter(|n| card.semaphores[usize::from(*n)] != Hold::Free)
+                // What is taken in a boot is lost at its end.
+                .filter(|n| {
+                    card.booting.is_none() && card.semaphores[usize::from(*n)] != Hold::Free
+                })
                 .collect(),
             status: card.nor.status,
             second: card.nor.second,
@@ -200,6 +206,7 @@ impl Record {
             counters: card.counters(),
             misuse_count: card.misuse_count,
             misuse: card.misuse.iter().take(MISUSE_KEPT).cloned().collect(),
+            serial: card.serial.clone(),
         }
     }
 
@@ -229,6 +236,7 @@ impl Record {
         card.counters = self.counters;
         card.misuse_count = self.misuse_count;
         card.misuse = self.misuse;
+        card.serial = self.serial;
         card.store = Some(store);
         card
     }

@@ -140,6 +140,12 @@ pub fn all() -> Vec<Scenario> {
         (Plain, Writes, "activate_alone", story::activate_alone),
         (
             Plain,
+            Lab,
+            "a_chip_that_boots_slowly_is_waited_for",
+            story::slow_boot,
+        ),
+        (
+            Plain,
             Reads,
             "three_ways_to_the_registers",
             ways::bar_access,

@@ -1,6 +1,7 @@
 //! The job itself: a card in use, burnt through VFIO, and the host as before.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::Shown;
 use super::steps::{
@@ -51,6 +52,46 @@ pub(super) fn burn_by_pread(bench: &mut dyn Bench) -> Result<Shown> {
 /// The story by configuration cycles, which Linux closes to everything but VFIO under lockdown.
 pub(super) fn burn_by_config(bench: &mut dyn Bench) -> Result<Shown> {
     burn_with(bench, "--bar-access config")?;
+    Ok(Shown::Yes)
+}
+
+/// What `query` and `doctor` report, without what differs from one run to the next.
+fn reported(bench: &mut dyn Bench) -> Result<(Value, Vec<(String, bool)>)> {
+    let query = bench.expect("query", 0)?;
+    let doctor = bench.expect("doctor", 0)?;
+    let checks = doctor.at("/result/checks")?.as_array();
+    let checks = checks.into_iter().flatten().map(|check| {
+        let id = check["id"].as_str().unwrap_or("?").to_owned();
+        (id, check["ok"] == true)
+    });
+    Ok((query.at("/result/images")?.clone(), checks.collect()))
+}
+
+/// The chip boots for 900 ms after each reset, those that VFIO does at open and close among them. Everything ends as on
+/// a chip that is there at once, and nothing is written and no semaphore is read while it boots.
+pub(super) fn slow_boot(bench: &mut dyn Bench) -> Result<Shown> {
+    let before = with_driver(bench)?;
+    let quick = reported(bench)?;
+    let boots = |bench: &mut dyn Bench| -> Result<u64> {
+        let info = bench.served(0).context("a served card")?.info()?;
+        info["boots"].as_u64().context("the server counts no boots")
+    };
+    forget(bench)?;
+    let served = bench.served(0).context("a served card")?;
+    served.order("boot-ms 900")?;
+    let start = boots(bench)?;
+    let slow = reported(bench)?;
+    ensure!(
+        boots(bench)? >= start + 4,
+        "VFIO's resets at open and close did not start the chip anew"
+    );
+    no_misuse(bench)?;
+    ensure!(quick == slow, "at once: {quick:?}
+slowly: {slow:?}");
+    before.must_be_again(bench)?;
+    burn_with(bench, "")?;
+    let served = bench.served(0).context("a served card")?;
+    served.order("boot-ms 0")?;
     Ok(Shown::Yes)
 }
 

@@ -1,7 +1,7 @@
 //! `sim …`: card files and test images.
 
 use super::{Answer, Ctx, sim_serve, write};
-use crate::cli::args_sim::{CreateArgs, Gateway, ImageArgs, Like, SimCommand};
+use crate::cli::args_sim::{CreateArgs, Gateway, ImageArgs, Like, PciReset, SimCommand};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hints::{Code, Facts};
@@ -49,6 +49,8 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
     spec.revision = args.revision.unwrap_or(spec.revision);
     spec.secure_host = args.secure_host;
     spec.write_only_address = args.config_gateway == Gateway::WriteOnly;
+    spec.boot_ms = args.boot_ms;
+    spec.pci_reset_boots = args.pci_reset == PciReset::Boots;
     if let Some(bdf) = &args.bdf {
         spec.bdf.clone_from(bdf);
     }
@@ -181,6 +183,18 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
     if spec.secure_host {
         out.push_str("CR-space    locked (secure host)\n");
     }
+    if spec.boot_ms > 0 {
+        let _ = writeln!(
+            out,
+            "boot        {} ms; a PCI reset {}",
+            spec.boot_ms,
+            if spec.pci_reset_boots {
+                "starts the chip anew"
+            } else {
+                "does not start the chip anew"
+            }
+        );
+    }
     let _ = writeln!(out, "now         {}", running_text(&card.running()));
     let _ = writeln!(out, "power-on    {}", running_text(&card.boot_outcome()));
     let _ = writeln!(out, "reset       {}", running_text(&card.reset_outcome()));
@@ -214,6 +228,7 @@ pub(super) fn info_json(path: &Path, card: &SimCard) -> Value {
         "card": format!("sim:{}", path.display()),
         "spec": card.spec(),
         "pci_device_id": card.pci_device_id(),
+        "serial": card.serial(),
         "running": card.running(),
         "power_on": card.boot_outcome(),
         "reset": card.reset_outcome(),

@@ -95,7 +95,7 @@ impl Control {
             ("fault", _) => fault(device, rest),
             ("power-cycle", "") => {
                 device.card.power_cycle();
-                device.card.pci_reset();
+                device.card.reset_config();
                 device.settle();
                 Ok(String::new())
             }
@@ -106,6 +106,17 @@ impl Control {
             }
             ("firmware", "dead" | "alive") => {
                 device.firmware.set_dead(rest == "dead");
+                Ok(String::new())
+            }
+            ("boot-ms", _) => match rest.parse() {
+                Ok(ms) => {
+                    device.card.set_boot_time(Duration::from_millis(ms));
+                    Ok(String::new())
+                }
+                Err(_) => Err(format!("{rest:?} is no number")),
+            },
+            ("pci-reset-boots", "on" | "off") => {
+                device.card.set_pci_reset_boots(rest == "on");
                 Ok(String::new())
             }
             ("hold-at-mutation", _) => match rest.parse() {
@@ -191,6 +202,9 @@ fn info(device: &Device, hold_at: Option<u64>) -> serde_json::Value {
         "power_on_either_order": card.boot_outcomes(),
         "reset": card.reset_outcome(),
         "boots": card.boots(),
+        "booting": card.is_booting(),
+        "boot_ms": card.spec().boot_ms,
+        "pci_reset_boots": card.spec().pci_reset_boots,
         "silent": card.is_silent(),
         "semaphores_held": card.semaphores_held(),
         "counters": card.counters(),

@@ -61,7 +61,7 @@ impl Device {
         card.set_host_restores_config(false);
         card.set_reset_time(pace.reset_time());
         card.set_hurry(pace == Pace::Fast);
-        card.pci_reset();
+        card.reset_config();
         let bar2 = rustix::fs::memfd_create("cx3flash-bar2", rustix::fs::MemfdFlags::CLOEXEC)?;
         let bar2 = std::fs::File::from(bar2);
         bar2.set_len(BAR2_SIZE)?;

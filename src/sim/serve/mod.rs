@@ -24,6 +24,8 @@
 //! | `info` | what `sim info` says, flash digest, the registers touched most, interrupts, firmware commands, as one JSON object |
 //! | `silent on`, `silent off` | everything reads all ones, writes are lost (surprise removal) |
 //! | `firmware dead`, `firmware alive` | the command interface is never answered; a chip reset does not heal it |
+//! | `boot-ms N` | from the next reset or power-on, the chip boots for N ms ([`SimCard::set_boot_time`]) |
+//! | `pci-reset-boots on`, `pci-reset-boots off` | whether a function-level reset and a client that goes or resets start the chip anew, when it has a boot time |
 //! | `hold-at-mutation N` | when operation N (counted as in [`crate::sim::Fault`], `info` has how many are done) has begun, say `at N` on every control connection and leave that access unanswered until `release` comes, 3.5 s at most; 0 = never |
 //! | `release` | answer it |
 //! | `forget` | counters and misuse start at zero; answers the counters so far |

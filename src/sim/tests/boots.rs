@@ -58,7 +58,7 @@ fn a_good_image_runs_and_says_its_version() {
     assert_eq!(card.pci_device_id(), 0x1003);
     assert_eq!(card.config_read(0), 0x1003_15b3);
     let mut driver = Driver::with(&card);
-    assert_eq!(driver.read(0x41270), 0);
+    assert!(driver.read(0x41270) < 0xfff0_0000);
     let block = [0, 4, 8, 12].map(|i| driver.read(0x1f064 + i));
     assert_eq!(block, [0x0002_0000, 0x002A_1388, 0, 0x2017_0905]);
     driver.assert_clean();

@@ -10,11 +10,7 @@ fn every_chip_says_its_id_and_erases_what_it_says() {
         let mut driver = Driver::on(part, &vec![0; size]);
         let [a, b, c] = part.jedec();
         driver.run(0x409F_2215);
-        assert_eq!(
-            driver.read(DATA),
-            u32::from_be_bytes([a, b, c, 0]),
-            "{part}"
-        );
+        assert_eq!(driver.read(DATA).to_be_bytes()[..3], [a, b, c], "{part}");
         if part == SimPart::Sst25vf016b {
             unprotect(&mut driver);
         }
@@ -30,7 +26,7 @@ fn every_chip_says_its_id_and_erases_what_it_says() {
 }
 
 #[test]
-fn four_k_erase_is_not_for_the_m25p16() {
+fn four_k_erase_is_not_for_the_m25p16_and_the_s25fl032p() {
     for part in SimPart::ALL {
         let mut driver = Driver::on(part, &[0; 0x3000]);
         if part == SimPart::Sst25vf016b {
@@ -38,7 +34,7 @@ fn four_k_erase_is_not_for_the_m25p16() {
         }
         driver.erase(0x20, 0x1fff);
         let flash = driver.card.flash();
-        if part == SimPart::M25p16 {
+        if matches!(part, SimPart::M25p16 | SimPart::S25fl032p) {
             driver.assert_misuse("does not know opcode 20");
             assert_eq!(flash[0x1000], 0);
         } else {
@@ -121,6 +117,69 @@ fn winbond_has_a_second_register_and_loses_it_to_a_short_write() {
     assert_eq!(driver.read(DATA), 0);
     assert_eq!(driver.card.counters().status_writes, 2);
     driver.assert_clean();
+}
+
+/// WREN and WRSR of two bytes.
+fn write_status(driver: &mut Driver, first: u8, second: u8) {
+    driver.run(0x4006_2004);
+    driver.write(DATA, u32::from_be_bytes([first, second, 0, 0]));
+    driver.run(0x4001_2114);
+    assert!(driver.wait(1000));
+}
+
+#[test]
+fn cmp_protects_everything_but_what_the_bits_say() {
+    for part in [SimPart::W25q16, SimPart::Gd25q16, SimPart::W25q16jvim] {
+        let mut driver = Driver::on(part, &vec![0; 0x20_0000]);
+        write_status(&mut driver, 0x04, 0x40);
+        driver.erase(0xD8, 0x1E_0000);
+        assert_eq!(driver.card.flash()[0x1E_0000], 0, "{part}");
+        driver.erase(0xD8, 0x1F_0000);
+        assert_eq!(driver.card.flash()[0x1F_0000], 0xFF, "{part}");
+        // No bit set: everything is protected.
+        write_status(&mut driver, 0, 0x40);
+        driver.erase(0x20, 0);
+        assert_eq!(driver.card.flash()[0], 0, "{part}");
+        write_status(&mut driver, 0, 0);
+        driver.erase(0x20, 0);
+        assert_eq!(driver.card.flash()[0], 0xFF, "{part}");
+        driver.assert_clean();
+    }
+}
+
+#[test]
+fn a_short_status_write_keeps_the_second_register_of_the_jv() {
+    for (part, left) in [(SimPart::W25q16, 0), (SimPart::W25q16jvim, 0x40)] {
+        let mut driver = Driver::on(part, &[]);
+        write_status(&mut driver, 0x04, 0x40);
+        unprotect(&mut driver);
+        driver.run(0x4035_2215);
+        assert_eq!(driver.read(DATA) >> 24, left, "{part}");
+    }
+}
+
+#[test]
+fn spansion_answers_its_extended_id() {
+    let mut driver = Driver::on(SimPart::S25fl032p, &[]);
+    driver.run(0x409F_2315);
+    assert_eq!(driver.read(DATA), 0x0102_154D);
+    assert_eq!(driver.read(DATA + 4), 0);
+    assert_eq!(driver.card.flash().len(), 4 << 20);
+}
+
+#[test]
+fn read_id_during_an_erase_answers_ones_and_status_answers() {
+    let mut driver = Driver::on(SimPart::M25px16, &[]);
+    driver.run(0x4006_2004);
+    driver.at(0x1_0000, 0x40D8_200C);
+    assert_eq!(driver.status(), 3);
+    driver.assert_clean();
+    driver.run(0x409F_2215);
+    assert_eq!(driver.read(DATA), u32::MAX);
+    driver.assert_misuse("opcode 9f while WIP");
+    assert!(driver.wait(1000));
+    driver.run(0x409F_2215);
+    assert_eq!(driver.read(DATA) >> 8, 0x20_7115);
 }
 
 #[test]

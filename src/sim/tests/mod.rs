@@ -1,5 +1,6 @@
 //! Tests of the room.
 
+mod booting;
 mod boots;
 mod chips;
 mod driver;

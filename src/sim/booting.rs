@@ -1,0 +1,162 @@
+//! The time a boot takes, and what a reader sees meanwhile.
+//!
+//! No public source describes how a ConnectX-3 comes up, so this curve is made to be hard on a driver
+//! that trusts a first look: each register becomes right at another time, two of them are right
+//! before they are wrong. `p` is the part of the boot that is over, in thousandths; it starts when
+//! the silence that follows a software reset ends.
+//!
+//! | `p` | 0xf0014 | 0x41270 | version | PCI device id |
+//! |---|---|---|---|---|
+//! | 0.. | all ones | all ones | of the firmware before | recovery id |
+//! | 50.. | right | | | |
+//! | 100.. | | | 0 | |
+//! | 300.. | | above the bound, changing | | |
+//! | 500.. | | | without the last number | right |
+//! | 600.. | | alive | | |
+//! | 950.. | | | right | |
+//!
+//! The boot ROM owns flash, gateway and semaphores all that time. A driver may read; every write and
+//! every semaphore read is misuse, has no lasting effect, and semaphores are free when the boot
+//! ends. What a network driver does (bus mastering is on) is not judged: `mlx4_core` resets the chip
+//! anyway.
+
+use super::boot::Running;
+use super::bus::{
+    ADDRESS, ALL_ONES, BANK, BANK_END, COMMAND, DATA, DATA_END, DEVICE_ID, DRIVER_SEMAPHORE,
+    RECOVERY_TEST, RESET, VERSION, VERSION_END,
+};
+use super::state::{Hold, State};
+use super::tools_firmware::{MAILBOX, MAILBOX_END};
+
+/// Values of 0x41270 above this mean that no firmware runs (flash-hardware §1.4).
+const BOUND: u32 = 0xfff0_0000;
+/// What the boot ROM keeps in the gateway's command register: busy with a read of 16 bytes.
+const ROM_READS: u32 = 0x4003_241d;
+/// Anything that looks like noise.
+const SCATTER: u32 = 0x9e37_79b9;
+
+/// A boot that goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Booting {
+    /// Registers can be read from here on.
+    from: u64,
+    /// The firmware runs.
+    until: u64,
+    /// Version words of what ran before.
+    before: [u32; 4],
+}
+
+impl State {
+    /// The boot ROM starts now; nobody answers for `silent` ns. `before` are the version words so
+    /// far.
+    pub(super) fn begin_boot(&mut self, silent: u64, before: [u32; 4]) {
+        let now = self.time.now();
+        let from = now.saturating_add(silent);
+        let until = now.saturating_add(u64::from(self.spec.boot_ms) * 1_000_000);
+        self.booting = (from < until).then_some(Booting {
+            from,
+            until,
+            before,
+        });
+    }
+
+    /// The part of the boot that is over, in thousandths; `None` when none goes on.
+    pub(super) fn boot_progress(&self) -> Option<u32> {
+        let boot = self.booting?;
+        let now = self.time.now();
+        if now >= boot.until {
+            return None;
+        }
+        let over = u128::from(now.saturating_sub(boot.from)) * 1000;
+        Some((over / u128::from(boot.until - boot.from)) as u32)
+    }
+
+    /// Does what the end of a boot does, when it is reached.
+    pub(super) fn settle_boot(&mut self) {
+        if self.booting.is_some() && self.boot_progress().is_none() {
+            self.booting = None;
+            self.semaphores = [Hold::Free; 64];
+            self.driver_semaphore = false;
+            self.save();
+        }
+    }
+
+    /// What configuration space is to show: what runs, or the boot ROM.
+    pub(super) fn shown(&self) -> Running {
+        match self.boot_progress() {
+            Some(p) if p < 500 && self.spec.boot_shows_recovery_id => Running::recovery(&self.spec),
+            _ => self.running.clone(),
+        }
+    }
+
+    /// 0x41270: alive while firmware runs, and always below the bound.
+    pub(super) fn read_recovery_test(&mut self) -> u32 {
+        if self.running.is_recovery() {
+            return ALL_ONES;
+        }
+        self.live = self.live.wrapping_add(0x0001_0405) % BOUND;
+        self.live
+    }
+
+    fn note_in_boot(&mut self, what: impl FnOnce() -> String) {
+        if !self.network_driver {
+            let what = what();
+            self.note(format!("{what} while the chip boots"));
+        }
+    }
+
+    /// What a register answers while `p` thousandths of the boot are over.
+    pub(super) fn read_in_boot(&mut self, at: u32, p: u32) -> u32 {
+        let noise = (self.time.now() as u32).wrapping_mul(SCATTER) ^ at.rotate_left(13);
+        match at {
+            DEVICE_ID if p < 50 => ALL_ONES,
+            DEVICE_ID => self.device_id_register(),
+            RECOVERY_TEST if p < 300 => ALL_ONES,
+            RECOVERY_TEST if p < 600 => BOUND + 1 + (noise & 0xffff),
+            RECOVERY_TEST => self.read_recovery_test(),
+            VERSION..=VERSION_END => self.version_in_boot(p)[((at - VERSION) / 4) as usize],
+            BANK..=BANK_END => {
+                let n = ((at - BANK) / 4) as u8;
+                self.note_in_boot(|| format!("semaphore {n} read"));
+                self.read_semaphore(n)
+            }
+            DRIVER_SEMAPHORE => {
+                self.note_in_boot(|| "0x8069c read".into());
+                u32::from(std::mem::replace(&mut self.driver_semaphore, true))
+            }
+            COMMAND => ROM_READS,
+            ADDRESS => noise & 0x00ff_fff0,
+            DATA..=DATA_END => {
+                self.note_in_boot(|| "gateway data read".into());
+                noise
+            }
+            RESET => {
+                self.note("the reset register was read");
+                0
+            }
+            MAILBOX..=MAILBOX_END => 0,
+            _ => self.plain.get(&at).copied().unwrap_or(0),
+        }
+    }
+
+    fn version_in_boot(&self, p: u32) -> [u32; 4] {
+        let [major, minors, ..] = self.running.block;
+        match p {
+            0..100 => self.booting.map_or([0; 4], |boot| boot.before),
+            100..500 => [0; 4],
+            500..950 => [major, minors & 0xffff_0000, 0, 0],
+            _ => self.running.block,
+        }
+    }
+
+    /// A write to a register in a boot. Only semaphores and the reset register take it.
+    pub(super) fn write_in_boot(&mut self, at: u32, value: u32) {
+        self.note_in_boot(|| format!("{value:#010x} written to {at:#07x}"));
+        match at {
+            BANK..=BANK_END => self.write_semaphore(((at - BANK) / 4) as u8, value),
+            DRIVER_SEMAPHORE if value == 0 => self.driver_semaphore = false,
+            RESET if value & 1 == 1 => self.reset(),
+            _ => {}
+        }
+    }
+}
