@@ -1,5 +1,6 @@
 //! The card a job works on, and its time: simulated, or borrowed from the host.
 
+use super::proofs::ProofStore;
 use super::{HostReport, JobError};
 use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WallClock};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
@@ -30,6 +31,8 @@ pub struct Device {
     pub(super) borrowed: Option<Borrowed>,
     /// The chip was reset out of recovery mode: the kernel must find it anew.
     pub(super) found_anew: bool,
+    /// Where it is kept what this card has shown; `None` for a card without a serial number.
+    pub(super) proofs: Option<ProofStore>,
 }
 
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
@@ -38,11 +41,17 @@ pub struct Device {
 /// [`JobError::Host`] when the host or the card's users refuse; else what the card says.
 pub fn open(selector: &str, host: &Host, options: &BorrowOptions) -> Result<Device, JobError> {
     if let Some(path) = selector.strip_prefix(SIM) {
-        return open_sim(&SimCard::open(Path::new(path))?, selector);
+        let sim = SimCard::open(Path::new(path))?;
+        let mut device = open_sim(&sim, selector)?;
+        device.proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
+        return Ok(device);
     }
     let card = host.find(selector)?;
+    let serial = card.serial_number();
     let borrowed = Borrowed::take(host, card, options)?;
-    open_borrowed(borrowed, selector)
+    let mut device = open_borrowed(borrowed, selector)?;
+    device.proofs = serial.map(|serial| ProofStore::of(host, serial));
+    Ok(device)
 }
 
 /// Is it a simulated card?
@@ -98,6 +107,7 @@ impl Device {
             board: None,
             borrowed: None,
             found_anew: false,
+            proofs: None,
         }
     }
 

@@ -290,11 +290,6 @@ impl JobError {
         }
     }
 
-    /// The backup made before is not known to be what the card held.
-    pub(super) fn voids_the_backup(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::ReadingsDiffer)
-    }
-
     /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
     /// because of them; empty for other errors.
     #[must_use]

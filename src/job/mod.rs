@@ -23,8 +23,10 @@ mod host;
 mod identity;
 mod list;
 mod nvconfig;
+mod proofs;
 mod protect;
 mod query;
+mod readings;
 mod recover;
 mod report;
 mod restore;
@@ -63,6 +65,7 @@ pub use nvconfig::{
 };
 pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
+pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};
 pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};
 pub use restore::{RestoreRequest, plan_restore, restore};

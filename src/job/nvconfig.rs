@@ -5,9 +5,9 @@
 //! semaphores are free while it writes: they are the firmware's turn.
 
 use super::aftermath::{after_change, mark_boots, settled_boot};
-use super::backup::{discard, reserve, store};
+use super::backup::{confirm as confirmed, discard, reserve, store};
 use super::session::{Facts, snapshot};
-use super::unchanged::{unchanged_facts, unchanged_flash};
+use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
 use super::{BackupOutcome, BootReport, Device, JobError};
 use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
 use crate::card::{CardError, ToolsError};
@@ -211,20 +211,21 @@ pub fn nv_set(
         });
     }
     let facts = Facts::of(device)?;
-    let card = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, backup_dir)?;
     if !confirm(&changes, place.path()) {
         return Err(JobError::Declined);
     }
-    let backup = store(place, &facts, &card)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
     if events.stop_wanted() {
         return Err(JobError::Interrupted);
     }
-    if let Err(error) = unchanged(device, &facts, &card, &settings, events) {
-        if error.voids_the_backup() {
+    match unchanged(device, &facts, &card, &settings, events) {
+        Ok(second) => confirmed(&mut backup, second, &facts, &card, events),
+        Err(error) => {
             discard(&backup, events);
+            return Err(error);
         }
-        return Err(error);
     }
     events.tell(Event::Note {
         text: format!("backup in {}, read back and compared", backup.dir.display()),
@@ -280,15 +281,15 @@ fn unchanged(
     card: &CardSnapshot,
     settings: &NvSettings,
     events: &mut dyn Events,
-) -> Result<(), JobError> {
+) -> Result<SecondReading, JobError> {
     unchanged_facts(device, facts)?;
-    unchanged_flash(&mut device.lock()?, card, events)?;
+    let second = unchanged_flash(&mut device.lock()?, facts, card, events)?;
     if ask(device)?.1 != *settings {
         return Err(JobError::Changed {
             what: "the firmware reports other settings".into(),
         });
     }
-    Ok(())
+    Ok(second)
 }
 
 /// All settings, and who answered.

@@ -3,10 +3,10 @@
 
 use super::activate::activate_after;
 use super::aftermath::{after_change, mark_boots, settle, version_of, what_boots};
-use super::backup::{discard, reserve, store};
+use super::backup::{confirm as confirmed, discard, reserve, store};
 use super::session::{Facts, snapshot};
 use super::store::digest;
-use super::unchanged::{unchanged_facts, unchanged_flash};
+use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
@@ -29,7 +29,7 @@ pub(super) fn look(
 ) -> Result<(super::CardReport, PlanReport), JobError> {
     let facts = Facts::of(device)?;
     let mut locked = device.lock()?;
-    let card = snapshot(&facts, &mut locked, Phase::Read, events)?;
+    let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     Ok((facts.report(&locked), decide(&card).report()))
 }
 
@@ -46,7 +46,7 @@ pub(super) fn run(
     let facts = Facts::of(device)?;
     // The semaphores are free while a person thinks and while files are synced: mlx4_core gives up
     // on semaphore 63 after 10 s.
-    let card = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let plan = decide(&card);
     log_plan(&plan);
     let mut report = plan.report();
@@ -75,7 +75,7 @@ pub(super) fn run(
     if !confirm(&report) {
         return Err(JobError::Declined);
     }
-    let backup = store(room, &facts, &card)?;
+    let mut backup = store(room, &facts, &card, unsteady)?;
     events.tell(Event::Note {
         text: format!(
             "backup in {}: {} files, read back and compared",
@@ -90,12 +90,25 @@ pub(super) fn run(
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
     let written = version_of(action.contents.as_ref());
-    let first = match carry_out(device, &facts, card, action.passes, &probe, events) {
+    let mut second = None;
+    let ended = carry_out(
+        device,
+        &facts,
+        &card,
+        action.passes,
+        &probe,
+        &mut second,
+        events,
+    );
+    if let Some(second) = second {
+        confirmed(&mut backup, second, &facts, &card, events);
+    }
+    drop(card);
+    let first = match ended {
         Ok(first) => first,
         Err(Unfinished::Before(error)) => {
-            if error.voids_the_backup() {
-                discard(&backup, events);
-            }
+            // No second reading has confirmed it, and the card still holds everything.
+            discard(&backup, events);
             return Err(error);
         }
         Err(Unfinished::Stopped(stopped)) => {
@@ -164,16 +177,16 @@ impl<E: Into<JobError>> From<E> for Unfinished {
 fn carry_out(
     device: &mut Device,
     facts: &Facts,
-    card: CardSnapshot,
+    card: &CardSnapshot,
     passes: Vec<Pass>,
     probe: &Probe,
+    second: &mut Option<SecondReading>,
     events: &mut dyn Events,
 ) -> Result<Result<BootReport, JobError>, Unfinished> {
     let journal = device.borrowed();
     unchanged_facts(device, facts)?;
     let mut locked = device.lock()?;
-    unchanged_flash(&mut locked, &card, events)?;
-    drop(card);
+    *second = Some(unchanged_flash(&mut locked, facts, card, events)?);
     if let Some(journal) = journal {
         journal.mark(Mark::FlashTouched)?;
     }

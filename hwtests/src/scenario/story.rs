@@ -86,8 +86,11 @@ pub(super) fn slow_boot(bench: &mut dyn Bench) -> Result<Shown> {
         "VFIO's resets at open and close did not start the chip anew"
     );
     no_misuse(bench)?;
-    ensure!(quick == slow, "at once: {quick:?}
-slowly: {slow:?}");
+    ensure!(
+        quick == slow,
+        "at once: {quick:?}
+slowly: {slow:?}"
+    );
     before.must_be_again(bench)?;
     burn_with(bench, "")?;
     let served = bench.served(0).context("a served card")?;
