@@ -110,13 +110,16 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
     let wanted = [
         program(START, &words_1_to_3),
         read(START),
+        read(START),
         program(START, &word_0),
+        read(START),
         read(START),
         Op::Register {
             at: 0xF_0000,
             value: START << 8,
         },
         program(0, &nothing),
+        read(0),
         read(0),
     ];
     let trace = sim.trace();

@@ -132,31 +132,6 @@ fn every_chip_takes_a_whole_job() {
 }
 
 #[test]
-fn broken_chained_reads_are_noticed_and_not_used() {
-    let old = noise(0x20_0000, 77);
-    let (sim, mut card) = card_of(SimPart::M25px16, &old);
-    sim.inject(Fault::BrokenChainedRead);
-    let clock = sim.clock();
-    let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    assert!(!locked.chained_reads());
-    assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == old);
-}
-
-#[test]
-fn chained_reads_are_used_where_they_are_proven() {
-    let old = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(SimPart::M25px16, &old);
-    let clock = sim.clock();
-    let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    assert!(locked.chained_reads());
-    assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == old);
-    drop(locked);
-    assert_eq!(sim.misuse(), []);
-    // Opcode and address once per 4 KiB instead of once per 16 bytes.
-    assert!(sim.counters().spi_bytes < 0x20_0000 + 0x20_0000 / 4096 * 4 + 2048);
-}
-
-#[test]
 fn a_protected_chip_is_refused_before_anything_changes() {
     let old = noise(0x20_0000, 4);
     let (sim, mut card) = card_of(SimPart::W25q16, &old);

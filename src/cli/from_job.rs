@@ -247,7 +247,9 @@ fn nv(error: &NvError) -> Code {
 fn flash(error: &FlashError) -> Code {
     match error {
         FlashError::Card(error) => card(error),
-        FlashError::NoChip(_) | FlashError::UnknownChip(_) => Code::FlashChip,
+        FlashError::NoChip(_) | FlashError::UnknownChip(_) | FlashError::ReadOnly { .. } => {
+            Code::FlashChip
+        }
         FlashError::Protected { .. } => Code::Protected,
         FlashError::Interrupted => Code::Interrupted,
         _ => Code::FlashFailed,

@@ -5,23 +5,23 @@ use crate::card::CardError;
 use crate::image::FlashAddr;
 use serde::Serialize;
 
-/// Errors of the flash room.
+/// Errors of the flash module.
 #[derive(Debug, thiserror::Error)]
 pub enum FlashError {
     /// The card failed.
     #[error(transparent)]
     Card(#[from] CardError),
-    /// RDID answers 00 or FF (flash-hardware §4.6).
+    /// RDID answers 00 or FF.
     #[error("no flash chip answers (RDID {0:06x})")]
     NoChip(u32),
-    /// A chip that is not in the table (§5.1).
+    /// A chip that is not in the table.
     #[error("flash chip with JEDEC id {0:06x} is not known")]
     UnknownChip(u32),
     /// The gateway's busy bit stays set.
-    #[error("the flash gateway is busy for more than {0} ms")]
+    #[error("the flash gateway is still busy after {0} ms")]
     GatewayTimeout(u64),
     /// WIP stays set.
-    #[error("{what} at {at:#010x} is not finished after {limit_ms} ms")]
+    #[error("{what} at {at:#010x}: the flash chip is still busy after {limit_ms} ms")]
     FlashTimeout {
         /// Operation.
         what: &'static str,
@@ -33,7 +33,27 @@ pub enum FlashError {
     /// WREN did not set the latch.
     #[error("the flash does not accept write enable (status {0:#04x})")]
     WriteEnable(u8),
-    /// Block protection covers what must change (§5.3).
+    /// Two readings of the same place differ, again and again.
+    #[error("two readings of the flash at {at:#010x} differ; they never agree")]
+    Unsteady {
+        /// Block of 16 bytes.
+        at: u32,
+    },
+    /// Two readings of a register of the chip differ, again and again.
+    #[error("two readings of the flash chip's {what} differ; they never agree")]
+    UnsteadyRegister {
+        /// Which register.
+        what: &'static str,
+    },
+    /// The chip may be read and not written.
+    #[error("flash chip with JEDEC id {jedec:06x} is not written: {why}")]
+    ReadOnly {
+        /// Which chip.
+        jedec: u32,
+        /// Why.
+        why: &'static str,
+    },
+    /// Block protection covers what must change.
     #[error("the flash is write protected (status {status:#04x}): {what}")]
     Protected {
         /// Status register 1.
@@ -52,7 +72,7 @@ pub enum FlashError {
         size: u32,
     },
     /// The plan asks for what this machine does not do, so nothing of it is done.
-    #[error("the sector plan is not sound at {at:#010x}: {what}")]
+    #[error("the sector plan is not valid at {at:#010x}: {what}")]
     Plan {
         /// Where.
         at: u32,

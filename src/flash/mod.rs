@@ -1,14 +1,17 @@
 //! The SPI NOR flash behind the card: gateway, chip table, sector layout, and the typestate
 //! machine Locked → Erased → Written → Verified. Knows neither Linux nor FS2.
 //!
-//! Facts: `reference/flash-hardware.md` §4-§6.
+//! Facts about the hardware: `docs/hardware.md`.
 
+mod chains;
 mod error;
 mod event;
+mod families;
 mod gateway;
 mod layout;
 mod parts;
 mod protection;
+mod readings;
 mod sectors;
 mod session;
 mod soundness;
@@ -17,6 +20,7 @@ mod state;
 mod waits;
 mod work;
 
+pub use chains::{ChainProof, ChainVerdict};
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};

@@ -1,17 +1,17 @@
-//! Flash chips that may sit on these cards (flash-hardware §5.1, §5.4).
+//! What is known of the flash chip with a JEDEC id. The families are in [`super::families`].
 
+use super::families::{self, Family};
 use super::{FlashError, Geometry};
 use serde::Serialize;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Where the times of a part come from.
+/// Where the times of a chip come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartSource {
-    /// In public secondary material (mark C in §5.4).
+    /// In public material about the chip.
     Confirmed,
-    /// UNCONFIRMED: from memory of data sheets, or of a sister part.
+    /// UNCONFIRMED: from memory of data sheets, or of a similar chip.
     Unconfirmed,
 }
 
@@ -26,122 +26,21 @@ pub struct FlashPart {
     pub geometry: Geometry,
     /// Programs one byte at a time (SST25).
     pub byte_program: bool,
-    /// Bits of status register 1 that protect blocks on this family (§5.3).
+    /// Bits of status register 1 that protect blocks on this family.
     pub protect_mask: u8,
-    /// Powers up protected; a write session clears that (§4.5 step 5: SST25 and Atmel only), with
-    /// this value of status register 1.
+    /// Powers up protected; a write session clears that (SST25 and Atmel only), with this value of
+    /// status register 1 (mstflint mflash/mflash.c, `st_spi_fill_attr`).
     pub unprotect_with: Option<u8>,
-    /// A status write of one byte would clear status register 2: both are written (§5.3).
+    /// A status write of one byte would clear status register 2: both are written (mstflint
+    /// mflash/mflash.c, `mf_read_modify_status_winbond`).
     pub two_status_bytes: bool,
     /// How sure the times are.
     pub times: PartSource,
-}
-
-/// A row of the table: one family.
-struct Family {
-    name: &'static str,
-    vendor: u8,
-    kind: u8,
-    /// Capacity codes (log2 of the size, or the vendor's own code) of the sizes that exist.
-    sizes: RangeInclusive<u8>,
-    /// Typical times in µs: 4K erase (0 = none), 64K erase (0 = none), page program.
-    times: (u32, u32, u32),
-    protect_mask: u8,
-    source: PartSource,
-}
-
-use PartSource::{Confirmed, Unconfirmed};
-
-/// "Legacy" sizes of §5.1, 1 to 16 MiB: smaller chips are not accepted, larger ones need 4-byte
-/// addresses.
-const LEGACY: RangeInclusive<u8> = 0x14..=0x18;
-/// 128 Mbit and 32 Mbit alone.
-const MBIT_128: RangeInclusive<u8> = 0x18..=0x18;
-const MBIT_32: RangeInclusive<u8> = 0x16..=0x16;
-
-/// Rows of §5.1 with 3-byte addresses, times of §5.4, protection bits of §5.3: BP0-2 in 4:2 and TB
-/// in 5 are common; bit 6 is SEC on Winbond and Spansion S25FL1 and BP3 on N25Q; Macronix and ISSI
-/// have BP in 5:2 and QE in 6, which protects nothing. Families whose bit 6 no source describes
-/// keep it in the mask: refusing is cheaper than a silent no-op. Times of rows that §5.4 does not
-/// list are those of a sister.
-#[rustfmt::skip]
-const FAMILIES: [Family; 18] = [
-    // 64K: the chip erase of 15 s (C) through 32 sectors is 0.47 s, and so says the rival's 10.3 s
-    // in the design; §5.4 has 1 s (U). The session learns the real time.
-    family("M25PXxx",    0x20, 0x71, LEGACY,   (70_000, 500_000, 800),  0x7C, Unconfirmed),
-    family("M25Pxx",     0x20, 0x20, LEGACY,   (0, 600_000, 640),       0x7C, Confirmed),
-    family("N25Q0XX",    0x20, 0xBA, LEGACY,   (250_000, 700_000, 500), 0x7C, Unconfirmed),
-    // The type byte of the 16 Mbit 3 V part is UNCONFIRMED (§5.1): both are accepted.
-    family("N25Q0XX",    0x20, 0xBB, LEGACY,   (250_000, 700_000, 500), 0x7C, Unconfirmed),
-    family("SST25VFxx",  0xBF, 0x25, 0x41..=0x8E, (0, 18_000, 7),       0x3C, Confirmed),
-    family("W25QxxBV",   0xEF, 0x40, LEGACY,   (30_000, 150_000, 700),  0x7C, Confirmed),
-    family("W25Xxx",     0xEF, 0x30, LEGACY,   (150_000, 0, 1_500),     0x7C, Unconfirmed),
-    family("W25Qxxx",    0xEF, 0x70, MBIT_128, (45_000, 150_000, 400),  0x7C, Unconfirmed),
-    family("W25Qxxx",    0xEF, 0x60, MBIT_32,  (45_000, 150_000, 400),  0x7C, Unconfirmed),
-    family("W25Qxxx",    0xEF, 0x80, MBIT_32,  (45_000, 150_000, 400),  0x7C, Unconfirmed),
-    family("S25FLXXXP",  0x01, 0x02, LEGACY,   (0, 500_000, 1_500),     0x7C, Unconfirmed),
-    family("S25FL11xx",  0x01, 0x40, LEGACY,   (50_000, 500_000, 700),  0x7C, Unconfirmed),
-    family("S25FLxxx",   0x01, 0x60, MBIT_128, (50_000, 500_000, 700),  0x7C, Unconfirmed),
-    family("MX25L16xxx", 0xC2, 0x20, LEGACY,   (40_000, 400_000, 1_000), 0x3C, Unconfirmed),
-    family("MX25Uxxx",   0xC2, 0x28, MBIT_32,  (40_000, 400_000, 1_000), 0x3C, Unconfirmed),
-    family("IS25LPxxx",  0x9D, 0x60, LEGACY,   (45_000, 200_000, 400),  0x3C, Unconfirmed),
-    family("IS25LPxxx",  0x9D, 0x70, MBIT_32,  (45_000, 200_000, 400),  0x3C, Unconfirmed),
-    family("GD25LBxxx",  0xC8, 0x40, MBIT_128, (45_000, 200_000, 400),  0x7C, Unconfirmed),
-];
-
-const fn family(
-    name: &'static str,
-    vendor: u8,
-    kind: u8,
-    sizes: RangeInclusive<u8>,
-    times: (u32, u32, u32),
-    protect_mask: u8,
-    source: PartSource,
-) -> Family {
-    Family {
-        name,
-        vendor,
-        kind,
-        sizes,
-        times,
-        protect_mask,
-        source,
-    }
-}
-
-/// Atmel keeps its type in bits 7:5 of the second byte and the size below (§4.6).
-const ATMEL: Family = family(
-    "AT25DFxxx",
-    0x1F,
-    0x40,
-    LEGACY,
-    (50_000, 0, 1_000),
-    0x3C,
-    Unconfirmed,
-);
-
-/// Families whose second status register a status write of one byte would clear (§5.3: Winbond
-/// EF/40, Spansion 01/40 and 01/60; the other Winbond quad parts are their sisters). Macronix is
-/// not among them: its second register holds a one-time bit, and what answers the read of it on
-/// parts without that register is UNCONFIRMED.
-const TWO_STATUS_BYTES: [(u8, u8); 6] = [
-    (0xEF, 0x40),
-    (0xEF, 0x60),
-    (0xEF, 0x70),
-    (0xEF, 0x80),
-    (0x01, 0x40),
-    (0x01, 0x60),
-];
-
-/// log2 of the size from the capacity code of one of [`FAMILIES`] (§4.6).
-fn size_log2(vendor: u8, code: u8) -> Option<u8> {
-    match (vendor, code) {
-        (0xBF, 0x8E) => Some(0x14),
-        (0xBF, 0x41) => Some(0x15),
-        (0xBF, 0x4A) => Some(0x16),
-        (0xBF, _) => None,
-        (_, code) => Some(code),
-    }
+    /// mstflint, the tool of these cards, has the family in its table. Others are known from
+    /// flashrom or Linux only and were never seen on these boards.
+    pub seen: bool,
+    /// Why the chip is read and never written.
+    pub read_only: Option<&'static str>,
 }
 
 impl FlashPart {
@@ -150,53 +49,48 @@ impl FlashPart {
     /// # Errors
     /// [`FlashError::NoChip`], [`FlashError::UnknownChip`].
     pub fn detect(jedec: u32) -> Result<Self, FlashError> {
-        let [_, vendor, kind, capacity] = jedec.to_be_bytes();
         if jedec == 0 || jedec == 0xFF_FFFF {
             return Err(FlashError::NoChip(jedec));
         }
-        let unknown = || FlashError::UnknownChip(jedec);
-        let (family, log2) = if vendor == ATMEL.vendor && kind & 0xE0 == ATMEL.kind {
-            let log2 = match kind & 0x1F {
-                code @ 4..=7 => code + 0x0F,
-                _ => return Err(unknown()),
-            };
-            (&ATMEL, log2)
-        } else {
-            let family = FAMILIES
-                .iter()
-                .find(|f| f.vendor == vendor && f.kind == kind && f.sizes.contains(&capacity))
-                .ok_or_else(unknown)?;
-            (family, size_log2(vendor, capacity).ok_or_else(unknown)?)
-        };
-        if !LEGACY.contains(&log2) {
-            return Err(unknown());
-        }
+        let [_, vendor, kind, capacity] = jedec.to_be_bytes();
+        let (family, log2) =
+            families::find(vendor, kind, capacity).ok_or(FlashError::UnknownChip(jedec))?;
+        Ok(Self::of(jedec, family, log2))
+    }
+
+    fn of(jedec: u32, family: &Family, log2: u8) -> Self {
         let time = |us: u32| (us != 0).then(|| Duration::from_micros(us.into()));
-        let (k4, k64, page) = family.times;
-        Ok(Self {
+        let (k4, k64, program) = family.times;
+        let byte_program = family.vendor == families::SST;
+        // A page is 256 byte programs there.
+        let programs = if byte_program { 256 } else { 1 };
+        Self {
             name: family.name,
             jedec,
             geometry: Geometry {
                 size: 1 << log2,
                 erase_4k: time(k4),
                 erase_64k: time(k64),
-                program_page: Duration::from_micros(if vendor == 0xBF {
-                    // A page is 256 byte programs.
-                    u64::from(page) * 256
-                } else {
-                    page.into()
-                }),
+                program_page: Duration::from_micros(program.into()) * programs,
             },
-            byte_program: vendor == 0xBF,
+            byte_program,
             protect_mask: family.protect_mask,
-            unprotect_with: match vendor {
-                0xBF => Some(0x80),
-                0x1F => Some(0x00),
+            unprotect_with: match family.vendor {
+                families::SST => Some(0x80),
+                families::ATMEL => Some(0x00),
                 _ => None,
             },
-            two_status_bytes: TWO_STATUS_BYTES.contains(&(vendor, kind)),
+            two_status_bytes: families::TWO_STATUS_BYTES.contains(&(family.vendor, family.kind)),
             times: family.source,
-        })
+            seen: family.seen,
+            read_only: family.read_only,
+        }
+    }
+
+    /// It has a second status register that 35h reads, with CMP in bit 6.
+    pub(super) fn has_status2(&self) -> bool {
+        let [_, vendor, kind, _] = self.jedec.to_be_bytes();
+        self.two_status_bytes || families::CMP_IN_STATUS2.contains(&(vendor, kind))
     }
 }
 
@@ -222,6 +116,42 @@ mod tests {
     }
 
     #[test]
+    fn s25fl_of_2_4_and_8_mib_have_these_sizes() {
+        for (jedec, mib) in [(0x01_0214, 2), (0x01_0215, 4), (0x01_0216, 8)] {
+            assert_eq!(size_of(jedec), mib << 20, "{jedec:06x}");
+        }
+    }
+
+    #[test]
+    fn chips_whose_sectors_are_not_known_are_read_only() {
+        for jedec in [0x01_2018, 0x20_2018] {
+            let part = FlashPart::detect(jedec).unwrap();
+            assert_eq!(part.geometry.size, 16 << 20, "{jedec:06x}");
+            assert!(part.read_only.is_some(), "{jedec:06x}");
+            let erases = (part.geometry.erase_4k, part.geometry.erase_64k);
+            assert_eq!(erases, (None, None), "{jedec:06x}");
+        }
+        assert_eq!(FlashPart::detect(0x20_7115).unwrap().read_only, None);
+    }
+
+    #[test]
+    fn chips_of_the_usual_command_set_are_known_and_marked_as_never_seen() {
+        let two_mib = [
+            0xC8_4015, 0x1C_3015, 0x1C_7015, 0xC2_2415, 0xC2_2515, 0xEF_7015, 0x20_4015, 0x68_4015,
+            0xA1_4015, 0x0E_4015, 0x37_3015,
+        ];
+        for jedec in two_mib {
+            let part = FlashPart::detect(jedec).unwrap();
+            assert_eq!(part.geometry.size, 2 << 20, "{jedec:06x}");
+            assert!(part.geometry.erase_64k.is_some(), "{jedec:06x}");
+            assert!(!part.seen && part.read_only.is_none(), "{jedec:06x}");
+        }
+        for jedec in [0x20_7115, 0xEF_4015, 0xEF_7018, 0xC8_4018] {
+            assert!(FlashPart::detect(jedec).unwrap().seen, "{jedec:06x}");
+        }
+    }
+
+    #[test]
     fn no_chip_and_unknown_chips_are_told_apart() {
         assert!(matches!(FlashPart::detect(0), Err(FlashError::NoChip(0))));
         assert!(matches!(
@@ -231,7 +161,9 @@ mod tests {
         for jedec in [
             0xEF_4013, 0xEF_4019, 0x12_3456, 0xBF_2500, 0xBF_258D, 0x1F_4102,
             // Sizes that exist with 4-byte addresses only, or not at all.
-            0xEF_7019, 0xEF_7015, 0xEF_6019, 0xC2_2019, 0x9D_7019, 0x20_BA20, 0xC8_4019,
+            0xEF_7019, 0xEF_7014, 0xEF_6019, 0xC2_2019, 0x9D_7019, 0x20_BA20, 0xC8_4019, 0x01_0219,
+            // Sectors of several sizes (EN25B).
+            0x1C_2015,
         ] {
             assert!(
                 matches!(FlashPart::detect(jedec), Err(FlashError::UnknownChip(_))),

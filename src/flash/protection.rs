@@ -1,16 +1,25 @@
-//! Block protection (flash-hardware §5.3).
+//! Block protection, as the status registers report it (mstflint mflash/mflash.c,
+//! `mf_get_write_protect_direct_access`, and the data sheets).
 
 use super::FlashPart;
 use serde::Serialize;
 use std::ops::Range;
 
-/// What the status register says of protection.
+/// Bit of status register 2 that inverts the protected range (data sheets W25Q16DV, W25Q16JV,
+/// S25FL116K, GD25Q32B).
+const CMP: u8 = 1 << 6;
+
+/// What the status registers report of protection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Protection {
     /// Status register 1.
     pub status: u8,
     /// Protected addresses; `None` = none. Where a family's bits cannot be decoded, the whole chip.
     pub range: Option<Range<u32>>,
+    /// CMP is set (bit 6 of status register 2): the range is the complement of what the bits of
+    /// status register 1 cover.
+    #[serde(skip)]
+    pub complement: bool,
 }
 
 /// Permission to clear protection bits for good, made from the status the user was shown: other
@@ -55,15 +64,15 @@ impl SetProtection {
     }
 }
 
-/// What may be done to the protection bits of a chip, by what is known of them (§5.3).
+/// What may be done to the protection bits of a chip, by what is known of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtectionControl {
-    /// Bits and ranges are known from what MST does with them: cleared and set.
+    /// Bits and ranges are known from what mstflint does with them: cleared and set.
     Full,
-    /// Which bits protect is known; how they count is not, or nobody sets them: cleared only.
+    /// Which bits protect is known; how they count is not, or no tool sets them: cleared only.
     ClearOnly,
-    /// Protected by every power-on, taken back by every session that writes (§4.5 step 5).
+    /// Protected by every power-on, cleared by every session that writes.
     PowerOn,
     /// What its bits mean is not known.
     Unknown,
@@ -77,9 +86,9 @@ impl FlashPart {
             return ProtectionControl::PowerOn;
         }
         match self.jedec >> 8 {
-            // Winbond W25Q..BV and Spansion S25FL1: the generic layout, read and written by MST.
+            // Winbond W25Q..BV and Spansion S25FL1: the generic layout, read and written by mstflint.
             0xEF_40 | 0x01_40 => ProtectionControl::Full,
-            // M25PX, M25P, W25X: BP bits in hardware, which MST neither reports nor changes.
+            // M25PX, M25P, W25X: BP bits in hardware, which mstflint neither reports nor changes.
             // N25Q, Macronix, ISSI: the side they count from, or a fourth BP bit, is elsewhere.
             0x20_71 | 0x20_20 | 0xEF_30 | 0x20_BA | 0x20_BB | 0xC2_20 | 0x9D_60 | 0x9D_70 => {
                 ProtectionControl::ClearOnly
@@ -104,47 +113,67 @@ impl FlashPart {
 }
 
 impl Protection {
-    /// Decode status register 1 of `part`.
+    /// Decodes status register 1 of a chip whose CMP bit, if it has one, is clear.
     #[must_use]
     pub fn decode(part: &FlashPart, status: u8) -> Self {
+        Self::decode_both(part, status, None)
+    }
+
+    /// Decodes status register 1, and 2 on chips that have one.
+    #[must_use]
+    pub fn decode_both(part: &FlashPart, status: u8, second: Option<u8>) -> Self {
         let bits = status & part.protect_mask;
         let size = part.geometry.size;
+        let complement = second.is_some_and(|second| second & CMP != 0);
         // SST25 and Atmel protect everything at power-up and are cleared by a write session, and
         // their bits are coded otherwise; N25Q has BP3 in bit 6, Macronix and ISSI four BP bits and
-        // TB elsewhere: for those any bit counts as the whole chip. Refusing is the safe reading.
+        // TB elsewhere: for those any bit counts as the whole chip, which is the safe reading.
         let generic = part.unprotect_with.is_none()
             && matches!(
                 part.jedec >> 8,
-                0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_30 | 0x01_40
+                0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_70 | 0xEF_30 | 0x01_40
             );
-        let range = if bits == 0 {
+        let covered = if bits == 0 {
             None
         } else if !generic {
             Some(0..size)
         } else {
             Self::generic(part, bits, size)
         };
-        Self { status, range }
+        let range = match (complement, covered) {
+            (false, covered) => covered,
+            (true, None) => Some(0..size),
+            // What the bits cover is not known of these, so neither is the rest.
+            (true, Some(_)) if !generic => Some(0..size),
+            (true, Some(covered)) if covered.start == 0 => {
+                Some(covered.end..size).filter(|rest| !rest.is_empty())
+            }
+            (true, Some(covered)) => Some(0..covered.start),
+        };
+        Self {
+            status,
+            range,
+            complement,
+        }
     }
 
     /// BP0-2 in bits 4:2 = 2^(BP-1) sectors, TB in bit 5 (1 = from the bottom), SEC in bit 6 (4K
-    /// instead of 64K sectors).
+    /// sectors, 32 KiB at most, instead of 64K sectors). Data sheets W25Q16DV, W25Q16JV, S25FL116K.
     fn generic(part: &FlashPart, bits: u8, size: u32) -> Option<Range<u32>> {
         let bp = bits >> 2 & 7;
         let sec = bits & 1 << 6 != 0;
-        if sec && !matches!(part.jedec >> 8, 0xEF_40 | 0x01_40) {
-            // Bit 6 on a family for which nobody describes it.
+        if sec && !matches!(part.jedec >> 8, 0xEF_40 | 0xEF_70 | 0x01_40) {
+            // Bit 6 on a family whose sources do not describe it.
             return Some(0..size);
         }
         if bp == 0 {
             // TB or SEC alone protect nothing.
             return None;
         }
-        let unit = if sec { 0x1000 } else { 0x1_0000 };
-        let len = if bp == 7 {
-            size
-        } else {
-            (unit << (bp - 1)).min(size)
+        let len = match (bp, sec) {
+            (7, _) => size,
+            (bp, true) => (0x1000 << (bp - 1)).min(0x8000),
+            (bp, false) => (0x1_0000 << (bp - 1)).min(size),
         };
         Some(if bits & 1 << 5 != 0 {
             0..len
@@ -178,6 +207,33 @@ mod tests {
         assert_eq!(of(0xEF_4015, 0x64), Some(0..0x1000));
         assert_eq!(of(0xEF_4015, 0x1C), Some(0..0x20_0000));
         assert_eq!(of(0xEF_4015, 0x20), None);
+    }
+
+    #[test]
+    fn cmp_protects_the_complement() {
+        let both = |jedec, status, second| {
+            let part = FlashPart::detect(jedec).unwrap();
+            Protection::decode_both(&part, status, Some(second)).range
+        };
+        let cases = [
+            (0x00, 0x00, None),
+            (0x00, 0x40, Some(0..0x20_0000)),
+            (0x04, 0x40, Some(0..0x1F_0000)),
+            (0x24, 0x40, Some(0x1_0000..0x20_0000)),
+            (0x44, 0x40, Some(0..0x1F_F000)),
+            // SEC counts 32 KiB at most.
+            (0x78, 0x40, Some(0x8000..0x20_0000)),
+            (0x1C, 0x40, None),
+            // Quad enable and the lock bits are no protection.
+            (0x00, 0x3B, None),
+        ];
+        for (status, second, want) in cases {
+            assert_eq!(both(0xEF_4015, status, second), want, "{status:#04x}");
+            assert_eq!(both(0xEF_7015, status, second), want, "{status:#04x}");
+        }
+        // What the bits of this one cover is not known.
+        assert_eq!(both(0xC8_4015, 0x04, 0x40), Some(0..0x20_0000));
+        assert_eq!(both(0xC8_4015, 0x00, 0x40), Some(0..0x20_0000));
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
 use super::gateway::{BLOCK, Gateway, Opcode, Pieces};
-use super::waits::{ChipWork, WEL, WIP, until_chip_idle};
-use super::{ClearProtection, EraseSize, FlashError, FlashPart, Protection, SetProtection};
+use super::readings::agreed;
+use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
+use super::{
+    ClearProtection, EraseSize, Event, Events, FlashError, FlashPart, Protection, SetProtection,
+};
 use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
+use std::io::Write;
 
-/// Bit of status register 2 on Winbond and Spansion (flash-hardware §5.3).
+/// Bit of status register 2 on Winbond and Spansion (mstflint mflash/mflash.c,
+/// `mf_set_quad_en_direct_access`).
 const QUAD_ENABLE: u8 = 1 << 1;
-
-/// Bytes compared when chained reads are proven.
-const PROOF: usize = 64;
 
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
 pub(super) struct Session<'c> {
     pub(super) gateway: Gateway<'c>,
     pub(super) part: FlashPart,
     pub(super) protection: Protection,
+    /// Reads may hold chip-select: proven on this card.
     pub(super) chained: bool,
     /// Something mutating was sent and may still run.
     working: bool,
@@ -25,55 +28,19 @@ pub(super) struct Session<'c> {
 impl<'c> Session<'c> {
     pub(super) fn open(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Self, FlashError> {
         let mut gateway = Gateway::take_over(card.hold_flash()?, clock)?;
-        // Who held the semaphores before may have died in the middle of an erase, and then the
-        // chip needs its time.
-        until_chip_idle(&mut gateway, 0, ChipWork::EARLIER)?;
-        let mut jedec = gateway.read_id()?;
-        if jedec == 0 || jedec == 0xFF_FFFF {
-            // Detection is tried twice by everybody (flash-hardware §4.5 step 4).
-            jedec = gateway.read_id()?;
-        }
+        let jedec = identify(&mut gateway)?;
         let part = FlashPart::detect(jedec)?;
-        let status = gateway.read_status()?;
-        let protection = Protection::decode(&part, status);
-        tracing::info!(part = part.name, jedec, status, "flash chip");
         let mut session = Self {
             gateway,
+            protection: Protection::decode(&part, 0),
             part,
-            protection,
             chained: false,
             working: false,
         };
-        session.prove_chaining()?;
+        session.refresh_protection()?;
+        let status = session.protection.status;
+        tracing::info!(part = session.part.name, jedec, status, "flash chip");
         Ok(session)
-    }
-
-    /// No known tool reads with chip-select held on this silicon (flash-hardware §4.5), so it is
-    /// compared with single reads on the card at hand first, where the flash is not blank: blank
-    /// bytes would prove nothing.
-    fn prove_chaining(&mut self) -> Result<(), FlashError> {
-        let starts = std::iter::once(0).chain((16..24).map(|n| 1 << n));
-        for start in starts.filter(|at| at + PROOF as u32 <= self.part.geometry.size) {
-            let mut single = [0; PROOF];
-            let (head, tail) = single.split_at_mut(BLOCK);
-            self.gateway.read(start, head, false)?;
-            if head.iter().all(|b| *b == 0xFF) {
-                continue;
-            }
-            self.gateway.read(start + BLOCK as u32, tail, false)?;
-            // Blocks that are all the same would not show one that was left out or came twice.
-            if tail.chunks(BLOCK).all(|block| block == head) {
-                continue;
-            }
-            let mut chained = [0; PROOF];
-            self.gateway.read(start, &mut chained, true)?;
-            self.chained = single == chained;
-            if !self.chained {
-                tracing::warn!(start, "chained reads differ from single reads: not used");
-            }
-            return Ok(());
-        }
-        Ok(())
     }
 
     /// [`FlashError::Outside`] unless the chip has these bytes.
@@ -89,29 +56,84 @@ impl<'c> Session<'c> {
         Ok(())
     }
 
-    /// Read any range; unaligned ends are cut from whole blocks.
+    /// Reads any range, by chains where they are proven; unaligned ends are cut from 16-byte blocks.
     pub(super) fn read(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
+        self.read_as(at, buf, self.chained)
+    }
+
+    /// Reads any range block by block, each with opcode and address, as every known tool does.
+    pub(super) fn read_singly(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
+        self.read_as(at, buf, false)
+    }
+
+    /// Reads by chains, proven or not.
+    pub(super) fn read_chained(&mut self, at: u32, buf: &mut [u8]) -> Result<(), FlashError> {
+        self.read_as(FlashAddr(at), buf, true)
+    }
+
+    fn read_as(&mut self, at: FlashAddr, buf: &mut [u8], chained: bool) -> Result<(), FlashError> {
         self.check_inside(at, buf.len() as u64)?;
         let lead = at.0 % BLOCK as u32;
-        let whole = (lead as usize + buf.len()).next_multiple_of(BLOCK);
-        if lead == 0 && whole == buf.len() {
-            return self.gateway.read(at.0, buf, self.chained);
+        let len = (lead as usize + buf.len()).next_multiple_of(BLOCK);
+        if lead == 0 && len == buf.len() {
+            return self.gateway.read(at.0, buf, chained);
         }
-        let mut blocks = vec![0; whole];
-        self.gateway.read(at.0 - lead, &mut blocks, self.chained)?;
+        let mut blocks = vec![0; len];
+        self.gateway.read(at.0 - lead, &mut blocks, chained)?;
         if let Some(found) = blocks.get(lead as usize..lead as usize + buf.len()) {
             buf.copy_from_slice(found);
         }
         Ok(())
     }
 
-    /// Set the latch and see it set: a chip that ignores it would ignore the erase silently.
-    fn write_enable(&mut self) -> Result<(), FlashError> {
-        self.gateway.write_enable()?;
-        let status = self.gateway.read_status()?;
-        if status & WEL == 0 {
-            return Err(FlashError::WriteEnable(status));
+    /// The block of 16 bytes at `at`, read singly until two consecutive readings agree.
+    pub(super) fn agreed_block(&mut self, at: u32) -> Result<[u8; BLOCK], FlashError> {
+        self.check_inside(FlashAddr(at), BLOCK as u64)?;
+        agreed(|| {
+            let mut block = [0; BLOCK];
+            self.gateway.read(at, &mut block, false)?;
+            Ok(block)
+        })?
+        .ok_or(FlashError::Unsteady { at })
+    }
+
+    /// Status register 1, read until two consecutive readings agree.
+    fn agreed_status(&mut self) -> Result<u8, FlashError> {
+        let what = "status register";
+        agreed(|| self.gateway.read_status())?.ok_or(FlashError::UnsteadyRegister { what })
+    }
+
+    /// Status register 2, on chips that have one.
+    fn agreed_status2(&mut self) -> Result<Option<u8>, FlashError> {
+        if !self.part.has_status2() {
+            return Ok(None);
         }
+        let what = "status register 2";
+        agreed(|| self.gateway.read_status2())?
+            .map(Some)
+            .ok_or(FlashError::UnsteadyRegister { what })
+    }
+
+    /// Sets the latch and sees it set: a chip that ignores WREN would ignore the erase silently. One
+    /// wrong reading of the status is not believed, and one lost WREN is sent again.
+    fn write_enable(&mut self) -> Result<(), FlashError> {
+        let mut status = 0;
+        for _ in 0..2 {
+            self.gateway.write_enable()?;
+            for _ in 0..2 {
+                status = self.gateway.read_status()?;
+                if status & WEL != 0 {
+                    return Ok(());
+                }
+            }
+        }
+        Err(FlashError::WriteEnable(status))
+    }
+
+    /// Waits for the work that was just started.
+    fn finish(&mut self, at: u32, work: ChipWork) -> Result<(), FlashError> {
+        until_chip_idle(&mut self.gateway, at, work)?;
+        self.working = false;
         Ok(())
     }
 
@@ -124,13 +146,11 @@ impl<'c> Session<'c> {
         };
         self.working = true;
         self.gateway.erase(opcode, at.0)?;
-        until_chip_idle(&mut self.gateway, at.0, work)?;
-        self.working = false;
-        Ok(())
+        self.finish(at.0, work)
     }
 
-    /// Program bytes inside one page. The latch is not read back here: 3,000 pages would pay for
-    /// it, and the read-back of the body finds a page that was ignored.
+    /// Programs bytes inside one page. The latch is not read back: 3,000 pages would pay for it, and
+    /// the read-back of the body finds a page that was ignored.
     pub(super) fn program(&mut self, at: FlashAddr, data: &[u8]) -> Result<(), FlashError> {
         self.check_inside(at, data.len() as u64)?;
         if self.part.byte_program {
@@ -139,8 +159,7 @@ impl<'c> Session<'c> {
                 self.gateway.write_enable()?;
                 self.working = true;
                 self.gateway.program_byte(at, *byte)?;
-                until_chip_idle(&mut self.gateway, at, ChipWork::BYTE_PROGRAM)?;
-                self.working = false;
+                self.finish(at, ChipWork::BYTE_PROGRAM)?;
             }
             return Ok(());
         }
@@ -150,15 +169,14 @@ impl<'c> Session<'c> {
         self.gateway.write_enable()?;
         self.working = true;
         self.gateway.program(&pieces)?;
-        until_chip_idle(&mut self.gateway, at.0, ChipWork::PAGE_PROGRAM)?;
-        self.working = false;
-        Ok(())
+        self.finish(at.0, ChipWork::PAGE_PROGRAM)
     }
 
-    /// Read status register 1 again and decode it: what counts is what holds now.
+    /// Reads the status registers again and decodes what they protect.
     pub(super) fn refresh_protection(&mut self) -> Result<(), FlashError> {
-        let status = self.gateway.read_status()?;
-        self.protection = Protection::decode(&self.part, status);
+        let status = self.agreed_status()?;
+        let second = self.agreed_status2()?;
+        self.protection = Protection::decode_both(&self.part, status, second);
         Ok(())
     }
 
@@ -166,122 +184,151 @@ impl<'c> Session<'c> {
         self.write_enable()?;
         self.working = true;
         self.gateway.write_status(value, second)?;
-        until_chip_idle(&mut self.gateway, 0, ChipWork::STATUS_WRITE)?;
-        self.working = false;
+        self.finish(0, ChipWork::STATUS_WRITE)?;
         self.refresh_protection()
     }
 
-    /// SST25 and Atmel come up with every block protected; clearing that is part of writing to
-    /// them (flash-hardware §4.5 step 5). Their status register forgets it at power-off.
+    /// SST25 and Atmel power up with every block protected; clearing that is part of writing to them
+    /// (mstflint mflash/mflash.c `st_spi_fill_attr`). It returns with the next power-on.
     pub(super) fn unprotect(&mut self, value: u8) -> Result<(), FlashError> {
         tracing::warn!(
             status = self.protection.status,
-            "power-up protection taken back"
+            "power-up protection cleared"
         );
         self.write_status(value, None)
     }
 
-    /// Clear protection bits that power does not clear, as permitted.
+    /// Clears protection bits that power does not clear, as permitted.
     pub(super) fn clear_protection(
         &mut self,
         permission: ClearProtection,
     ) -> Result<(), FlashError> {
-        self.refresh_protection()?;
-        let found = self.protection.status;
-        let mask = self.part.protect_mask;
-        let refuse = |status, what: &str| {
-            Err(FlashError::Protected {
-                status,
-                what: what.into(),
-            })
-        };
-        if found & mask != permission.status() & mask {
-            return refuse(found, "the bits are not those that may be cleared");
-        }
-        // A write of one byte would clear the second register on families that have one: quad
-        // enable is in there (§5.3).
-        let second = if self.part.two_status_bytes {
-            Some(self.gateway.read_status2()?)
-        } else {
-            None
-        };
+        let (found, second) = self.writable_status(permission.status())?;
         tracing::warn!(status = found, "protection bits cleared on request");
+        let mask = self.part.protect_mask;
         self.write_status(found & !(mask | WIP | WEL), second)?;
         if self.protection.status & mask != 0 {
-            return refuse(
-                self.protection.status,
-                "the chip keeps its protection bits (write-protect pin?)",
-            );
+            let what = "the chip keeps its protection bits (write-protect pin?)";
+            return Err(self.refuse_protection(what));
         }
         Ok(())
     }
 
-    /// Set protection bits, as permitted.
+    /// Sets protection bits, as permitted.
     pub(super) fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
+        let (found, second) = self.writable_status(permission.status())?;
+        let Some(bits) = self.part.protection_bits(permission.range()) else {
+            return Err(self.refuse_protection("no bits of this chip protect that range"));
+        };
+        if second.is_some_and(|second| second & !QUAD_ENABLE != 0) {
+            return Err(self.refuse_protection("undocumented bits of status register 2 are set"));
+        }
+        tracing::warn!(status = found, bits, "protection bits set on request");
+        let mask = self.part.protect_mask;
+        self.write_status(found & !(mask | WIP | WEL) | bits, second)?;
+        if self.protection.range.as_ref() != Some(permission.range()) {
+            let what = "the chip does not keep the protection bits (write-protect pin?)";
+            return Err(self.refuse_protection(what));
+        }
+        Ok(())
+    }
+
+    /// Status registers as they are now, when they may be written: the bits are those that were
+    /// shown, and CMP, which inverts the range, is not set. A write of one byte would clear the
+    /// second register on families that have one, and quad enable is in there.
+    fn writable_status(&mut self, shown: u8) -> Result<(u8, Option<u8>), FlashError> {
         self.refresh_protection()?;
         let found = self.protection.status;
-        let mask = self.part.protect_mask;
-        let refuse = |status, what: &str| {
-            Err(FlashError::Protected {
-                status,
-                what: what.into(),
-            })
-        };
-        if found & mask != permission.status() & mask {
-            return refuse(found, "the bits are not those that were shown");
+        if (found ^ shown) & self.part.protect_mask != 0 {
+            return Err(self.refuse_protection("the bits are not those that were shown"));
         }
-        let Some(bits) = self.part.protection_bits(permission.range()) else {
-            return refuse(found, "no bits of this chip protect that range");
-        };
+        if self.protection.complement {
+            return Err(self.refuse_protection("CMP is set (status register 2, bit 6)"));
+        }
         let second = if self.part.two_status_bytes {
-            let second = self.gateway.read_status2()?;
-            // Later parts turn the range inside out by a bit in there, which §5.3 does not describe;
-            // quad enable (bit 1) has nothing to do with it.
-            if second & !QUAD_ENABLE != 0 {
-                return refuse(found, "status register 2 holds bits nobody described");
-            }
-            Some(second)
+            self.agreed_status2()?
         } else {
             None
         };
-        tracing::warn!(status = found, bits, "protection bits set on request");
-        self.write_status(found & !(mask | WIP | WEL) | bits, second)?;
-        if self.protection.range.as_ref() != Some(permission.range()) {
-            return refuse(
-                self.protection.status,
-                "the chip does not keep the protection bits (write-protect pin?)",
-            );
-        }
-        Ok(())
+        Ok((found, second))
     }
 
-    /// Wait for whatever still runs: nobody may close the road or reset the chip before.
-    pub(super) fn settle(&mut self) -> Result<(), FlashError> {
-        self.gateway.end_open_chain()?;
-        if self.working {
-            until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED)?;
-            self.working = false;
+    fn refuse_protection(&self, what: &str) -> FlashError {
+        FlashError::Protected {
+            status: self.protection.status,
+            what: what.into(),
         }
-        Ok(())
+    }
+
+    /// Waits for whatever still runs: until then nobody may close the transport or reset the chip.
+    pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+        self.gateway.end_open_chain()?;
+        if !self.working {
+            return Ok(());
+        }
+        // Whatever comes of it, nobody waits again.
+        self.working = false;
+        let soon = until_chip_idle(&mut self.gateway, 0, ChipWork::NEARLY_DONE);
+        if !matches!(soon, Err(FlashError::FlashTimeout { .. })) {
+            return soon;
+        }
+        events.tell(Event::Note {
+            text: format!(
+                "the flash chip is still busy; waiting for it, {} s at most",
+                CHIP_LIMIT.as_secs()
+            ),
+        });
+        until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED)
     }
 
     /// The chip does nothing at this moment.
     pub(super) fn is_idle(&mut self) -> Result<bool, FlashError> {
-        Ok(self.gateway.read_status()? & WIP == 0)
+        Ok(self.agreed_status()? & WIP == 0)
     }
 
-    /// Software reset, after a look that no erase or program runs (flash-hardware §7.1).
+    /// Software reset, after the chip has shown that no erase or program runs.
     pub(super) fn software_reset(&mut self) -> Result<(), FlashError> {
-        self.settle()?;
+        self.settle(&mut ToStderr)?;
         until_chip_idle(&mut self.gateway, 0, ChipWork::BEFORE_RESET)?;
         Ok(self.gateway.card.software_reset()?)
+    }
+}
+
+/// Reads the JEDEC id of an idle chip.
+///
+/// RDID comes before RDSR, as in mstflint: with no chip the status reads FF, which looks busy for
+/// ever. A chip that is busy with an erase of a program that died may ignore RDID, so the id that
+/// counts is read when the chip is idle.
+fn identify(gateway: &mut Gateway<'_>) -> Result<u32, FlashError> {
+    let mut id = 0;
+    for _ in 0..2 {
+        id = gateway.read_id()?;
+        let no_answer = matches!(id, 0 | 0xFF_FFFF) && gateway.read_status()? == 0xFF;
+        if !no_answer {
+            until_chip_idle(gateway, 0, ChipWork::EARLIER)?;
+            let what = "JEDEC id";
+            return agreed(|| gateway.read_id())?.ok_or(FlashError::UnsteadyRegister { what });
+        }
+    }
+    Err(FlashError::NoChip(id))
+}
+
+/// Where a session reports that it waits when nobody listens to its events any more.
+struct ToStderr;
+
+impl Events for ToStderr {
+    fn tell(&mut self, event: Event) {
+        if let Event::Note { text } = event {
+            // A closed stderr keeps nobody from waiting.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
     }
 }
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // The semaphores are freed by the hold, after this.
-        if let Err(error) = self.settle() {
+        if let Err(error) = self.settle(&mut ToStderr) {
             tracing::warn!(%error, "the flash may still be working");
         }
     }

@@ -31,6 +31,10 @@ pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
 pub(super) fn check(plan: &SectorPlan, part: &FlashPart) -> Result<(), FlashError> {
     let geometry = &part.geometry;
     let refuse = |at: FlashAddr, what| Err(FlashError::Plan { at: at.0, what });
+    if let Some(why) = part.read_only {
+        let jedec = part.jedec;
+        return Err(FlashError::ReadOnly { jedec, why });
+    }
     for range in changes(plan) {
         inside(&range, geometry.size)?;
     }

@@ -1,10 +1,13 @@
-//! The flash as a place to read images from, nothing read twice.
+//! The flash as a place to read images from. Nothing is read twice unless asked for.
 
+use super::gateway::BLOCK;
 use super::session::Session;
 use super::{Event, Events, FlashError, Phase};
 use crate::image::{FlashAddr, Source, SourceError};
+use std::ops::Range;
 
-const BLOCK: usize = 16;
+/// Bytes read between two checks for a request to stop, and between two progress events.
+const STEP: usize = 0x1_0000;
 
 /// Bytes of the chip read so far in this session.
 pub(super) struct Cache {
@@ -20,13 +23,22 @@ impl Cache {
         }
     }
 
-    /// Forget everything: the flash is about to change. Before, never after.
+    /// Empties it. Called before the flash changes, never after.
     pub(super) fn forget(&mut self) {
         self.known.fill(false);
     }
 }
 
-/// The flash of a session. Every 16-byte block is read from the card at most once.
+/// Adds a range to a rising list, joined with the last one where they meet.
+fn join(ranges: &mut Vec<Range<u32>>, next: Range<u32>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == next.start => last.end = next.end,
+        _ => ranges.push(next),
+    }
+}
+
+/// The flash of a session. A block of 16 bytes is read from the card once, unless
+/// [`FlashSource::reread`] asks for it again.
 pub struct FlashSource<'s, 'c> {
     session: &'s mut Session<'c>,
     cache: &'s mut Cache,
@@ -60,13 +72,66 @@ impl<'s, 'c> FlashSource<'s, 'c> {
         Ok(())
     }
 
-    /// Everything, with news about the progress of `phase`.
+    /// What was read so far in this session.
+    #[must_use]
+    pub fn known(&self) -> Vec<Range<u32>> {
+        let mut ranges = Vec::new();
+        for (n, _) in self.cache.known.iter().enumerate().filter(|(_, k)| **k) {
+            join(&mut ranges, (n * BLOCK) as u32..((n + 1) * BLOCK) as u32);
+        }
+        ranges
+    }
+
+    /// Reads `range` once more, block by block with full addressing, and compares with what was read
+    /// before. A block that differs is read until two consecutive readings agree, and that is what
+    /// counts from then on. The answer lists the blocks that differed.
+    ///
+    /// # Errors
+    /// [`FlashError::Unsteady`] when readings of a block never agree; [`FlashError::Outside`].
+    pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
+        let size = self.session.part.geometry.size;
+        if range.end > size {
+            return Err(FlashError::Outside {
+                at: range.start,
+                len: u64::from(range.end.saturating_sub(range.start)),
+                size,
+            });
+        }
+        let mut differed = Vec::new();
+        if range.is_empty() {
+            return Ok(differed);
+        }
+        let (first, last) = (
+            range.start as usize / BLOCK,
+            (range.end as usize - 1) / BLOCK,
+        );
+        self.fill(first, last)?;
+        let (start, end) = (first * BLOCK, (last + 1) * BLOCK);
+        let Some(known) = self.cache.bytes.get_mut(start..end) else {
+            return Ok(differed);
+        };
+        let mut at = start as u32;
+        for known in known.chunks_mut(STEP) {
+            let mut again = vec![0; known.len()];
+            self.session.read_singly(FlashAddr(at), &mut again)?;
+            for (known, again) in known.chunks_mut(BLOCK).zip(again.chunks(BLOCK)) {
+                if known != again {
+                    tracing::warn!(at, "two readings of the flash differ");
+                    known.copy_from_slice(&self.session.agreed_block(at)?);
+                    join(&mut differed, at..at + BLOCK as u32);
+                }
+                at += BLOCK as u32;
+            }
+        }
+        Ok(differed)
+    }
+
+    /// Everything, with events about the progress of `phase`.
     pub(super) fn read_all(
         &mut self,
         phase: Phase,
         events: &mut dyn Events,
     ) -> Result<Vec<u8>, FlashError> {
-        const STEP: usize = 0x1_0000 / BLOCK;
         let blocks = self.cache.known.len();
         events.tell(Event::Started {
             phase,
@@ -77,7 +142,7 @@ impl<'s, 'c> FlashSource<'s, 'c> {
             if events.stop_wanted() {
                 return Err(FlashError::Interrupted);
             }
-            let end = (block + STEP).min(blocks);
+            let end = (block + STEP / BLOCK).min(blocks);
             self.fill(block, end - 1)?;
             block = end;
             events.tell(Event::Advanced {

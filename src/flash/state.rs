@@ -12,14 +12,16 @@
 //! proven. Only [`Verified`] has `commit`. The semaphores stay held from `lock` until the last
 //! state is dropped, and are freed on every road out, after the chip has finished.
 
+use super::chains;
 use super::session::Session;
 use super::source::FlashSource;
 use super::work::{Core, Work};
 use super::{
-    BootProbe, ClearProtection, Events, FlashError, FlashPart, Phase, Protection, SectorPlan,
-    SetProtection, Signature, Stopped,
+    BootProbe, ChainProof, ChainVerdict, ClearProtection, Events, FlashError, FlashPart, Phase,
+    Protection, SectorPlan, SetProtection, Signature, Stopped,
 };
 use crate::card::{Card, Clock};
+use std::ops::Range;
 
 /// Entry to the machine.
 pub struct Flash;
@@ -68,13 +70,50 @@ impl<'c> Locked<'c> {
         &self.0.session.protection
     }
 
-    /// Reads with chip-select held were proven to give what single reads give.
+    /// Reads hold chip-select in this session: proven on this card.
     #[must_use]
     pub fn chained_reads(&self) -> bool {
         self.0.session.chained
     }
 
-    /// The flash as a place to read images from; nothing is read twice in one session.
+    /// Switches chained reads on, by an earlier proof on this very card. A proof that does not hold
+    /// changes nothing.
+    pub fn trust_chains(&mut self, proof: &ChainProof) {
+        self.0.session.chained |= proof.holds();
+    }
+
+    /// Reads the flash by chains and compares with `known`, the flash as read singly in this session.
+    /// Chained reads are on afterwards when they agree, and off when they do not.
+    ///
+    /// # Errors
+    /// [`FlashError::Unsteady`] when another single reading differs from `known`, too;
+    /// [`FlashError::Interrupted`] when a stop is wanted.
+    pub fn prove_chains(
+        &mut self,
+        known: &[u8],
+        events: &mut dyn Events,
+    ) -> Result<ChainVerdict, FlashError> {
+        let session = &mut self.0.session;
+        session.chained = false;
+        let verdict = chains::prove(session, known, events)?;
+        session.chained = matches!(verdict, ChainVerdict::Proven(_));
+        Ok(verdict)
+    }
+
+    /// Reads a range once more and compares: [`FlashSource::reread`].
+    ///
+    /// # Errors
+    /// [`FlashError::Unsteady`] when readings of a block never agree.
+    pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
+        self.0.source().reread(range)
+    }
+
+    /// Empties the cache: whatever is read next is read from the card.
+    pub fn forget(&mut self) {
+        self.0.cache.forget();
+    }
+
+    /// The flash as a place to read images from; a block is read once in a session.
     pub fn source(&mut self) -> FlashSource<'_, 'c> {
         self.0.source()
     }
@@ -141,7 +180,7 @@ impl<'c> Locked<'c> {
         let mut work = Work::new(self.0, plan, probe);
         match work.erase(events) {
             Ok(()) => Ok(Erased(work)),
-            Err((at, source)) => Err(work.stop(Phase::Erase, at, source)),
+            Err((at, source)) => Err(work.stop(Phase::Erase, at, source, events)),
         }
     }
 }
@@ -155,7 +194,7 @@ impl<'c> Erased<'c> {
         let mut work = self.0;
         match work.write(events) {
             Ok(()) => Ok(Written(work)),
-            Err((at, source)) => Err(work.stop(Phase::Write, at, source)),
+            Err((at, source)) => Err(work.stop(Phase::Write, at, source, events)),
         }
     }
 }
@@ -169,7 +208,7 @@ impl<'c> Written<'c> {
         let mut work = self.0;
         match work.verify(events) {
             Ok(evidence) => Ok(Verified(work, evidence)),
-            Err((at, source)) => Err(work.stop(Phase::Verify, at, source)),
+            Err((at, source)) => Err(work.stop(Phase::Verify, at, source, events)),
         }
     }
 }
@@ -194,7 +233,7 @@ impl<'c> Verified<'c> {
         let Self(mut work, evidence) = self;
         match work.commit(signature, events) {
             Ok(()) => Ok(Done(work.core, evidence)),
-            Err((at, source)) => Err(work.stop(Phase::Commit, at, source)),
+            Err((at, source)) => Err(work.stop(Phase::Commit, at, source, events)),
         }
     }
 }

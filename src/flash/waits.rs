@@ -28,11 +28,13 @@ pub(super) struct ChipWork {
     what: &'static str,
     /// Pause between two polls of the status register.
     pause: Duration,
+    limit: Duration,
 }
 
 impl ChipWork {
     const fn new(what: &'static str, pause: Duration) -> Self {
-        Self { what, pause }
+        let limit = CHIP_LIMIT;
+        Self { what, pause, limit }
     }
 
     pub(super) const PAGE_PROGRAM: Self = Self::new("page program", Duration::from_micros(50));
@@ -44,6 +46,11 @@ impl ChipWork {
     pub(super) const EARLIER: Self =
         Self::new("work of an earlier program", Duration::from_millis(1));
     pub(super) const INTERRUPTED: Self = Self::new("interrupted work", Duration::from_millis(1));
+    /// A first wait for interrupted work, short enough to need no message.
+    pub(super) const NEARLY_DONE: Self = Self {
+        limit: Duration::from_secs(1),
+        ..Self::INTERRUPTED
+    };
     pub(super) const BEFORE_RESET: Self =
         Self::new("work before a reset", Duration::from_millis(1));
 }
@@ -72,7 +79,7 @@ pub(super) fn until_chip_idle(
     work: ChipWork,
 ) -> Result<(), FlashError> {
     let clock = gateway.clock;
-    let patience = Patience::every(CHIP_LIMIT, work.pause);
+    let patience = Patience::every(work.limit, work.pause);
     let idle = wait_for(clock, patience, || {
         // WIP = 0 is confirmed: one wrong reading must not start the next command early.
         let idle = gateway.read_status()? & WIP == 0 && gateway.read_status()? & WIP == 0;
@@ -81,6 +88,6 @@ pub(super) fn until_chip_idle(
     idle.ok_or(FlashError::FlashTimeout {
         what: work.what,
         at,
-        limit_ms: CHIP_LIMIT.as_millis() as u64,
+        limit_ms: work.limit.as_millis() as u64,
     })
 }

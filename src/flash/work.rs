@@ -1,5 +1,7 @@
 //! The steps of a job, behind the states.
 
+use super::gateway::BLOCK;
+use super::readings::agreed;
 use super::session::Session;
 use super::soundness;
 use super::source::{Cache, FlashSource};
@@ -8,11 +10,10 @@ use crate::image::{FlashAddr, Source};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
-/// Bytes read at both ends of every 4 KiB of an erased sector. The erase itself is proven by the
-/// chip (WEL seen set, WIP seen cleared); the samples catch an erase that hit another place or
-/// nothing at all, and [`super::Written::verify`] reads every byte that counts.
-const BLANK_SAMPLE: u32 = 16;
-/// Bytes between two samples.
+/// Bytes between two places where an erased sector is sampled, 16 bytes at both ends of each. The
+/// erase itself is proven by the chip (WEL seen set, WIP seen cleared); the samples catch an erase
+/// that hit another place or nothing at all, and [`super::Written::verify`] reads every byte that
+/// counts.
 const BLANK_STEP: u32 = 0x1000;
 
 /// Bytes of the body verified between two pieces of news.
@@ -82,10 +83,11 @@ impl<'c> Work<'c> {
         phase: Phase,
         at: Option<FlashAddr>,
         source: FlashError,
+        events: &mut dyn Events,
     ) -> Stopped {
         self.core.cache.forget();
-        let boots = match self.core.session.settle() {
-            Ok(()) => self.probe.boots(&mut self.core.source()),
+        let boots = match self.core.session.settle(events) {
+            Ok(()) => self.what_boots(),
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
@@ -96,6 +98,15 @@ impl<'c> Work<'c> {
             touched: self.touched,
             source,
         }
+    }
+
+    /// Judged from readings of the flash until two in a row lead to the same answer.
+    fn what_boots(&mut self) -> Boots {
+        let judged = agreed(|| {
+            self.core.cache.forget();
+            Ok(self.probe.boots(&mut self.core.source()))
+        });
+        judged.ok().flatten().unwrap_or(Boots::Unknown)
     }
 
     /// A wish to stop counts before the first change always, later only where another image boots.
@@ -119,7 +130,7 @@ impl<'c> Work<'c> {
         self.check_protection(events).map_err(|e| (None, e))?;
         self.core.cache.forget();
         if let Some(at) = self.plan.signature_at.filter(|_| self.plan.void_first) {
-            self.void(at)?;
+            self.invalidate(at)?;
         }
         let mut done = 0;
         for (at, size) in erases {
@@ -127,7 +138,7 @@ impl<'c> Work<'c> {
             self.touched = true;
             let fail = |e| (Some(at), e);
             self.core.session.erase(at, size).map_err(fail)?;
-            self.check_blank(at, size.bytes()).map_err(fail)?;
+            self.check_blank(at, size.bytes(), events).map_err(fail)?;
             done += u64::from(size.bytes());
             events.tell(Event::Advanced {
                 phase: Phase::Erase,
@@ -164,14 +175,23 @@ impl<'c> Work<'c> {
         }
     }
 
-    fn check_blank(&mut self, at: FlashAddr, len: u32) -> Result<(), FlashError> {
+    fn check_blank(
+        &mut self,
+        at: FlashAddr,
+        len: u32,
+        events: &mut dyn Events,
+    ) -> Result<(), FlashError> {
         let ends = (0..len)
             .step_by(BLANK_STEP as usize)
-            .flat_map(|n| [n, n + BLANK_STEP - BLANK_SAMPLE]);
+            .flat_map(|n| [n, n + BLANK_STEP - BLOCK as u32]);
         for offset in ends {
             let first = at.0 + offset;
-            let mut sample = [0; BLANK_SAMPLE as usize];
+            let mut sample = [0; BLOCK];
             self.core.session.read(FlashAddr(first), &mut sample)?;
+            if sample == [0xFF; BLOCK] {
+                continue;
+            }
+            let sample = self.core.session.agreed_block(first)?;
             if let Some((n, found)) = sample.iter().enumerate().find(|(_, b)| **b != 0xFF) {
                 return Err(FlashError::NotBlank {
                     at: at.0,
@@ -179,6 +199,7 @@ impl<'c> Work<'c> {
                     found: *found,
                 });
             }
+            events.tell(wrong_reading(first));
         }
         Ok(())
     }
@@ -221,7 +242,7 @@ impl<'c> Work<'c> {
             for (n, wanted) in bytes.chunks(VERIFY_STEP).enumerate() {
                 self.heed(events)?;
                 let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
-                self.compare(at, wanted, &mut hash)?;
+                self.compare(at, wanted, &mut hash, events)?;
                 done += wanted.len() as u64;
                 events.tell(Event::Advanced {
                     phase: Phase::Verify,
@@ -243,37 +264,69 @@ impl<'c> Work<'c> {
         Ok(evidence)
     }
 
-    fn compare(&mut self, at: FlashAddr, wanted: &[u8], hash: &mut Sha256) -> Result<(), Fault> {
-        let mut found = vec![0; wanted.len()];
+    /// Reads bytes back and compares them. Blocks that differ are read again, singly, until two
+    /// consecutive readings agree: only those decide.
+    fn compare(
+        &mut self,
+        at: FlashAddr,
+        wanted: &[u8],
+        hash: &mut Sha256,
+        events: &mut dyn Events,
+    ) -> Result<(), Fault> {
+        let session = &mut self.core.session;
         let fail = |e| (Some(at), e);
-        self.core.session.read(at, &mut found).map_err(fail)?;
-        hash.update(&found);
-        let differs = found.iter().zip(wanted).position(|(f, w)| f != w);
-        match differs.and_then(|n| Some((n, *found.get(n)?, *wanted.get(n)?))) {
-            None => Ok(()),
-            Some((n, found, wanted)) => {
+        let mut found = vec![0; wanted.len()];
+        session.read(at, &mut found).map_err(fail)?;
+        let mut from = 0;
+        while let Some(n) = differs(&found, wanted, from) {
+            let place = at.0 + n as u32;
+            let block = place - place % BLOCK as u32;
+            let again = session.agreed_block(block).map_err(fail)?;
+            let lead = at.0.saturating_sub(block) as usize;
+            let start = block.saturating_sub(at.0) as usize;
+            from = found.len().min(start + BLOCK - lead);
+            if let Some(place) = found.get_mut(start..from)
+                && let Some(again) = again.get(lead..lead + place.len())
+            {
+                place.copy_from_slice(again);
+            }
+            if let Some(n) = differs(&found, wanted, start).filter(|n| *n < from)
+                && let (Some(&found), Some(&wanted)) = (found.get(n), wanted.get(n))
+            {
                 let at = at.0 + n as u32;
-                Err((
-                    Some(FlashAddr(at)),
-                    FlashError::Differs { at, found, wanted },
-                ))
+                let error = FlashError::Differs { at, found, wanted };
+                return Err((Some(FlashAddr(at)), error));
+            }
+            events.tell(wrong_reading(block));
+        }
+        hash.update(&found);
+        Ok(())
+    }
+
+    /// Programs a few bytes of one block and sees them there. The data registers hold the wanted
+    /// bytes already, so a reading that did not arrive would look right: two readings must agree.
+    fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
+        let fail = |e| (Some(at), e);
+        let session = &mut self.core.session;
+        if bytes.iter().any(|b| *b != 0xFF) {
+            self.touched = true;
+            session.program(at, bytes).map_err(fail)?;
+        }
+        let lead = at.0 % BLOCK as u32;
+        let block = session.agreed_block(at.0 - lead).map_err(fail)?;
+        let found = block.iter().skip(lead as usize);
+        match found.zip(bytes).enumerate().find(|(_, (f, w))| f != w) {
+            None => Ok(()),
+            Some((n, (&found, &wanted))) => {
+                let at = at.0 + n as u32;
+                let error = FlashError::Differs { at, found, wanted };
+                Err((Some(FlashAddr(at)), error))
             }
         }
     }
 
-    /// Program a few bytes and see them there.
-    fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
-        if bytes.iter().any(|b| *b != 0xFF) {
-            self.touched = true;
-            self.core
-                .session
-                .program(at, bytes)
-                .map_err(|e| (Some(at), e))?;
-        }
-        self.compare(at, bytes, &mut Sha256::new())
-    }
-
-    fn void(&mut self, at: FlashAddr) -> Result<(), Fault> {
+    /// Programs the first word of a signature to 0.
+    fn invalidate(&mut self, at: FlashAddr) -> Result<(), Fault> {
         self.prove(at, &[0; 4])
     }
 
@@ -297,7 +350,7 @@ impl<'c> Work<'c> {
             self.set_boot_address(value, events)?;
         }
         for at in &signature.retire {
-            self.void(*at)?;
+            self.invalidate(*at)?;
         }
         events.tell(Event::Advanced {
             phase: Phase::Commit,
@@ -342,6 +395,18 @@ impl<'c> Work<'c> {
             });
         }
         Ok(())
+    }
+}
+
+/// First difference at or after `from`.
+fn differs(found: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
+    let pairs = found.iter().zip(wanted).enumerate().skip(from);
+    pairs.into_iter().find(|(_, (f, w))| f != w).map(|(n, _)| n)
+}
+
+fn wrong_reading(at: u32) -> Event {
+    Event::Note {
+        text: format!("one reading at {at:#010x} was wrong; read again"),
     }
 }
 

@@ -242,7 +242,7 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
         ),
     );
     let protection = locked.protection().clone();
-    if protection.status & part.protect_mask == 0 {
+    if protection.status & part.protect_mask == 0 && protection.range.is_none() {
         looks.good(
             "protection",
             format!("status {:#04x}, none", protection.status),
@@ -258,12 +258,12 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
         );
     }
     if locked.chained_reads() {
-        looks.good("chained_reads", "they give what single reads give");
+        looks.good("chained_reads", "proven on this card and used");
     } else {
         // Slower, not worse: no reason to call the card unfit.
         looks.good(
             "chained_reads",
-            "they do not work here; single reads are used",
+            "not proven on this card; single reads are used",
         );
     }
     let images = read_images(&mut locked.source(), Depth::Full);

@@ -13,7 +13,7 @@ use std::path::Path;
 pub struct FlashInfo {
     /// The card, with part and protection.
     pub card: CardReport,
-    /// Chained reads give what single reads give on this card (the proof of this session).
+    /// Chained reads are proven on this card and used.
     pub chained_reads: bool,
 }
 

@@ -101,14 +101,27 @@ pub(super) fn nv_area(
     })
 }
 
-/// flash-hardware §5.3: set protection bits make erases and programs do nothing, silently.
+/// The chip can be written, and nothing that changes is write protected: set protection bits make
+/// erases and programs do nothing, silently.
 pub(super) fn protection(
     part: &FlashPart,
     protection: &Protection,
     passes: Option<&[Pass]>,
 ) -> Verdict {
+    if let Some(why) = part.read_only {
+        return Err(format!("{} can be read only: {why}", part.name));
+    }
+    let text = not_protected(part, protection, passes)?;
+    Ok(if part.seen {
+        text
+    } else {
+        format!("{text}; {} was never seen on these boards", part.name)
+    })
+}
+
+fn not_protected(part: &FlashPart, protection: &Protection, passes: Option<&[Pass]>) -> Verdict {
     let bits = protection.status & part.protect_mask;
-    if bits == 0 {
+    if bits == 0 && protection.range.is_none() {
         return Ok(format!(
             "status {:#04x}: nothing is write protected",
             protection.status
@@ -121,7 +134,7 @@ pub(super) fn protection(
         ));
     };
     if part.unprotect_with.is_some() {
-        // SST25 and Atmel power up protected (flash-hardware §4.5 step 5).
+        // SST25 and Atmel power up protected.
         return Ok(format!(
             "status {:#04x}: protected since power-on, as this chip is; taken back for the session",
             protection.status

@@ -251,8 +251,11 @@ impl Nor {
         };
         let allowed = matches!(opcode, 0x05 | 0x35 | 0x70 | 0xAB);
         if self.is_busy(now) && !allowed {
-            self.notes
-                .push(format!("opcode {opcode:02x} while WIP is set"));
+            // RDID is ignored and does no harm; mstflint sends it first at every open.
+            if opcode != 0x9F {
+                self.notes
+                    .push(format!("opcode {opcode:02x} while WIP is set"));
+            }
             return Wire::Ignored;
         }
         let layout = self.layout();

@@ -207,6 +207,15 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let mut out = String::new();
     let _ = writeln!(out, "card         {}", text::card_line(&info.card));
     let _ = writeln!(out, "chip         {}", text::flash_line(&info.card));
+    if !part.seen {
+        let _ = writeln!(
+            out,
+            "known from   flashrom or Linux, never seen on these boards"
+        );
+    }
+    if let Some(why) = part.read_only {
+        let _ = writeln!(out, "read only    {why}");
+    }
     let _ = writeln!(out, "status       0x{:02x}", info.card.protection.status);
     let _ = writeln!(out, "4K erase     {}{sure}", time(geometry.erase_4k));
     let _ = writeln!(out, "64K erase    {}{sure}", time(geometry.erase_64k));
@@ -223,7 +232,7 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         out,
         "chained read {}",
         if info.chained_reads {
-            "right on this card"
+            "proven on this card"
         } else {
             "not proven on this card, not used"
         }

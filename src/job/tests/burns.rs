@@ -312,7 +312,7 @@ fn plan_differs_from_what_burn_does() {
 }
 
 #[test]
-fn silicon_without_chained_reads_is_not_served() {
+fn chained_reads_are_not_used_before_they_are_proven() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
     card.inject(crate::sim::Fault::BrokenChainedRead);

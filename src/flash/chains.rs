@@ -1,0 +1,140 @@
+//! Reads with chip-select held, and the proof that they work on this card.
+//!
+//! mstflint holds the source of such reads and does not use it (mflash/mflash_gw.c,
+//! `cntx_st_spi_page_read`), so no known tool confirms them on this silicon. They are used only
+//! after this card has shown that they return what single reads return.
+
+use super::gateway::{BLOCK, MAX_CHAIN};
+use super::session::Session;
+use super::{Events, FlashError};
+use serde::{Deserialize, Serialize};
+
+/// Bytes to compare before chains are trusted.
+const LEAST_BYTES: u64 = 1 << 20;
+
+/// What was compared on one card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainProof {
+    /// Bytes of one chain.
+    pub chain: u32,
+    /// Bytes that would have shown a block left out, repeated or moved.
+    pub bytes: u64,
+}
+
+impl ChainProof {
+    /// Whether it covers the chains that this program reads, over enough bytes.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.chain == MAX_CHAIN as u32 && self.bytes >= LEAST_BYTES
+    }
+}
+
+/// Outcome of a comparison of chained with single reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum ChainVerdict {
+    /// They agree; chained reads are used from now on.
+    Proven(ChainProof),
+    /// The flash holds too little that could show a difference.
+    TooLittle {
+        /// Bytes that could.
+        bytes: u64,
+    },
+    /// They differ; chained reads are not used.
+    Contradicted {
+        /// First block that differs.
+        at: u32,
+    },
+}
+
+/// Reads the flash by chains of the full length and compares with `known`, the flash as read
+/// singly. The first pass covers every chain, so it is a second reading of the flash as well; later
+/// passes repeat those that count until enough bytes were compared.
+pub(super) fn prove(
+    session: &mut Session<'_>,
+    known: &[u8],
+    events: &mut dyn Events,
+) -> Result<ChainVerdict, FlashError> {
+    let (chains, _) = known.as_chunks::<MAX_CHAIN>();
+    let counts: Vec<u64> = chains.iter().map(|chain| telling_bytes(chain)).collect();
+    let one_pass: u64 = counts.iter().sum();
+    let mut bytes = 0;
+    let mut first_pass = true;
+    loop {
+        for (n, (wanted, count)) in chains.iter().zip(&counts).enumerate() {
+            if !first_pass && (*count == 0 || bytes >= LEAST_BYTES) {
+                continue;
+            }
+            if events.stop_wanted() {
+                return Err(FlashError::Interrupted);
+            }
+            if let Some(verdict) = compare(session, (n * MAX_CHAIN) as u32, wanted)? {
+                return Ok(verdict);
+            }
+            bytes += count;
+        }
+        first_pass = false;
+        if one_pass < MAX_CHAIN as u64 {
+            return Ok(ChainVerdict::TooLittle { bytes: one_pass });
+        }
+        if bytes >= LEAST_BYTES {
+            let chain = MAX_CHAIN as u32;
+            return Ok(ChainVerdict::Proven(ChainProof { chain, bytes }));
+        }
+    }
+}
+
+/// Bytes of a chain that would show a block left out, repeated or moved: blocks that are not blank
+/// and differ from the one before.
+fn telling_bytes(chain: &[u8]) -> u64 {
+    let (blocks, _) = chain.as_chunks::<BLOCK>();
+    let telling = blocks
+        .iter()
+        .zip(blocks.iter().skip(1))
+        .filter(|(before, block)| block != before && **block != [0xFF; BLOCK]);
+    (telling.count() * BLOCK) as u64
+}
+
+/// One chain; `None` when it agrees.
+fn compare(
+    session: &mut Session<'_>,
+    at: u32,
+    wanted: &[u8; MAX_CHAIN],
+) -> Result<Option<ChainVerdict>, FlashError> {
+    let mut found = [0; MAX_CHAIN];
+    session.read_chained(at, &mut found)?;
+    let (found, wanted) = (found.as_chunks::<BLOCK>().0, wanted.as_chunks::<BLOCK>().0);
+    let differs = found.iter().zip(wanted).position(|(f, w)| f != w);
+    let Some((n, wanted)) = differs.and_then(|n| Some((n, wanted.get(n)?))) else {
+        return Ok(None);
+    };
+    let at = at + (n * BLOCK) as u32;
+    if session.agreed_block(at)? != *wanted {
+        return Err(FlashError::Unsteady { at });
+    }
+    tracing::warn!(at, "a chained read differs from single reads: not used");
+    Ok(Some(ChainVerdict::Contradicted { at }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_holds_for_the_length_used_and_over_a_mebibyte() {
+        let holds = |chain, bytes| ChainProof { chain, bytes }.holds();
+        assert!(holds(4096, 1 << 20));
+        assert!(!holds(4096, (1 << 20) - 1));
+        assert!(!holds(64, 1 << 30));
+    }
+
+    #[test]
+    fn blank_and_repeated_blocks_prove_nothing() {
+        let mut chain = [0xFF; MAX_CHAIN];
+        assert_eq!(telling_bytes(&chain), 0);
+        chain.fill(0x5A);
+        assert_eq!(telling_bytes(&chain), 0);
+        chain[16] = 1;
+        assert_eq!(telling_bytes(&chain), 32, "the changed one and the next");
+    }
+}
