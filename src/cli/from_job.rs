@@ -177,6 +177,7 @@ fn refused(report: &PlanReport) -> Code {
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
+        (Some(CheckId::RunningImage), _) => Code::RunningImageDamaged,
         _ => Code::Refused,
     }
 }
@@ -252,6 +253,7 @@ fn flash(error: &FlashError) -> Code {
         }
         FlashError::Protected { .. } => Code::Protected,
         FlashError::Interrupted => Code::Interrupted,
+        FlashError::Unsteady { .. } | FlashError::UnsteadyRegister { .. } => Code::ReadingsDiffer,
         _ => Code::FlashFailed,
     }
 }

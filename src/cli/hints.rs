@@ -114,6 +114,8 @@ pub enum Code {
     CardFailed,
     /// The flash was changed, and what would boot could not be read.
     OutcomeUnknown,
+    /// Firmware runs, and its image reads as damaged.
+    RunningImageDamaged,
     /// The card changed between the plan and the first erase.
     CardChanged,
     /// Readings of the same bytes of the flash differ.
@@ -284,6 +286,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::NvFailed => format!("{card} config query shows what is stored"),
         Code::OutcomeUnknown => format!(
             "{card} verify shows what is on the flash (power the machine off and on first when the card does not answer); if nothing there is valid: {card} restore {backup}"
+        ),
+        Code::RunningImageDamaged => format!(
+            "{card} verify reads it again; if the damage stays: {card} recover {image} --identity BACKUP/identity.json"
         ),
         Code::CardChanged => match facts.typed {
             Some(typed) => format!("run the command again: {typed}"),

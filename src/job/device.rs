@@ -47,11 +47,8 @@ pub fn open(selector: &str, host: &Host, options: &BorrowOptions) -> Result<Devi
         return Ok(device);
     }
     let card = host.find(selector)?;
-    let serial = card.serial_number();
     let borrowed = Borrowed::take(host, card, options)?;
-    let mut device = open_borrowed(borrowed, selector)?;
-    device.proofs = serial.map(|serial| ProofStore::of(host, serial));
-    Ok(device)
+    open_borrowed(host, borrowed, selector)
 }
 
 /// Is it a simulated card?
@@ -61,7 +58,11 @@ pub fn is_sim(selector: &str) -> bool {
 }
 
 /// Open a card that is borrowed already. When it does not answer it is given back.
-pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, JobError> {
+pub(super) fn open_borrowed(
+    host: &Host,
+    borrowed: Borrowed,
+    name: &str,
+) -> Result<Device, JobError> {
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let card = match Card::open(borrowed.space(), Rc::clone(&clock)) {
         Ok(card) => card,
@@ -78,7 +79,11 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
         }
     };
     let mut device = Device::new(card, clock, name);
-    device.bdf = Some(borrowed.card().bdf.to_string());
+    let found = borrowed.card();
+    device.bdf = Some(found.bdf.to_string());
+    device.proofs = found
+        .serial_number()
+        .map(|serial| ProofStore::of(host, serial));
     device.borrowed = Some(borrowed);
     Ok(device)
 }

@@ -124,7 +124,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         return Ok(Some(HostReport::new(host.card(bdf)?, Some(&ending))));
     }
     let borrowed = Borrowed::resume(host, lease, None)?;
-    let mut device = open_borrowed(borrowed, &bdf.to_string())?;
+    let mut device = open_borrowed(host, borrowed, &bdf.to_string())?;
     mend(&mut device, marks.semaphores_held, marks.flash_touched)?;
     device.end();
     match device.not_put_back() {

@@ -32,8 +32,8 @@ pub(super) struct Board<'a> {
 }
 
 /// A verdict that was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "verdict", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
 pub(super) enum Shown {
     /// Chained reads return what single reads return.
     Proven(ChainProof),

@@ -22,6 +22,7 @@ pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<Answer, Fai
     for file in &outcome.manifest.files {
         let _ = writeln!(out, "  {:14} {:>9} {}", file.name, file.len, file.sha256);
     }
+    text::unsteady(&mut out, &outcome.unsteady);
     ctx.out.text(&out);
     Ok(Answer::done(json(&outcome)))
 }
