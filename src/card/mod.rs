@@ -7,6 +7,7 @@
 mod chip;
 mod clock;
 mod error;
+mod logged;
 pub mod nv;
 mod ready;
 mod registers;

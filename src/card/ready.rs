@@ -200,7 +200,8 @@ impl Card {
             if seen == curve.last {
                 curve.stable.count(&*clock, STEP);
             } else {
-                tracing::debug!(ms = since(), %seen, "the card shows");
+                let error = curve.error.as_ref().map(ToString::to_string);
+                tracing::debug!(ms = since(), %seen, error, "the card shows");
                 curve.last = seen;
                 curve.stable = PolledTime::start(&*clock);
             }
@@ -227,7 +228,7 @@ impl Card {
     /// One observation. A card that did not answer may have lost COMMAND and its BARs, so the next
     /// observation makes its registers reachable first.
     fn observe(&mut self, curve: &mut BootCurve) -> Seen {
-        let observed = self.look(curve.reachable);
+        let observed = self.read_state(curve.reachable);
         curve.reachable = match &observed {
             Ok(Seen::NoChip(value)) => !matches!(
                 judge_device_id(*value),
@@ -242,14 +243,13 @@ impl Card {
                 seen
             }
             Err(error) => {
-                tracing::debug!(%error, "the card's registers cannot be read");
                 curve.error = Some(error);
                 Seen::Silent
             }
         }
     }
 
-    fn look(&mut self, reachable: bool) -> Result<Seen, CardError> {
+    fn read_state(&mut self, reachable: bool) -> Result<Seen, CardError> {
         if !reachable && !self.space.back_after_reset()? {
             return Ok(Seen::Silent);
         }
@@ -266,13 +266,10 @@ impl Card {
             self.raw_read(Reg::RunningVersion(0))?,
             self.raw_read(Reg::RunningVersion(1))?,
         ];
-        let pci_id = self.space.pci_device_id();
-        if let Err(error) = &pci_id {
-            tracing::debug!(%error, "the PCI device id cannot be read");
-        }
+        let pci_id = self.space.pci_device_id().ok();
         Ok(Seen::Chip {
             chip,
-            pci_id: pci_id.ok(),
+            pci_id,
             test,
             version,
         })

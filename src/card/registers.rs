@@ -1,35 +1,39 @@
-//! Registers by name, with the source of what is known of each.
+//! Registers by name, with the public source of each.
 
 /// Byte offset in CR-space, equal to the offset in BAR0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CrOffset(pub u32);
 
-/// Every register this program touches (flash-hardware, "Quick map").
+/// Every register this program touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reg {
-    /// 0x1f064 + 4n, n = 0..4: running firmware version and build time (§7.4).
+    /// 0x1f064 + 4n, n = 0..4: running firmware version and build time
+    /// (mstflint fs2_ops.cpp, `getRunningFwVer`).
     RunningVersion(u8),
-    /// 0x41270: above 0xfff00000 when no firmware runs (§1.4).
+    /// 0x41270: above 0xfff00000 when no firmware runs (mstflint mflash.c,
+    /// `cntx_flash_init_direct_access`).
     RecoveryTest,
-    /// 0x80780 + 4n, n = 0..7: the tools command interface (fs2-image §12.1).
+    /// 0x80780 + 4n, n = 0..7: the tools command interface (mstflint mtcr_tools_cif.c).
     ToolsHcr(u8),
-    /// 0xe0000 + 4n, n = 0..72: its mailbox, where the firmware maps one (fs2-image §12.1).
+    /// 0xe0000 + 4n, n = 0..72: its mailbox, where the firmware maps one.
     ToolsMailbox(u8),
-    /// 0xf0000: boot address, image start << 8 (§6.5).
+    /// 0xf0000: boot address, image start << 8 (mstflint fs2_ops.cpp,
+    /// `mf_update_boot_addr`).
     BootAddress,
-    /// 0xf0010: software reset (§7.1). Written only, never read.
+    /// 0xf0010: software reset (drivers/net/ethernet/mellanox/mlx4/reset.c). Written only, never
+    /// read.
     SoftwareReset,
-    /// 0xf0014: hardware device id and revision (§1.2).
+    /// 0xf0014: hardware device id and revision.
     DeviceId,
-    /// 0xf0300 + 4n: hardware semaphores; a read acquires (§3).
+    /// 0xf0300 + 4n: hardware semaphores; a read acquires (illumos hermon.c, `hermon_sw_reset`).
     Semaphore(u8),
-    /// 0xf0400: gateway command (§4.2).
+    /// 0xf0400: gateway command (mstflint mflash.c).
     GatewayCommand,
     /// 0xf0404: gateway address.
     GatewayAddress,
     /// 0xf0410 + 4n, n = 0..4: gateway data.
     GatewayData(u8),
-    /// 0xf3834: bits 28:27, chip reset on link-down (§1.4).
+    /// 0xf3834: bits 28:27, chip reset on link-down (mstflint mflash.c).
     LinkDownReset,
 }
 
@@ -55,11 +59,10 @@ impl Reg {
 }
 
 impl Reg {
-    /// All ones there means that nobody answers, even when the device id can be read a moment
+    /// All ones there means that the card does not answer, even when the device id can be read a moment
     /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0;
     /// so does the control word of the tools command interface: no status is 0xff with go still set.
-    /// What the others hold is theirs: no firmware makes the recovery test all ones (§1.4), and flash
-    /// bytes may be anything.
+    /// The others may hold all ones: 0x41270 does without firmware, and flash bytes may be anything.
     pub(super) fn never_all_ones(self) -> bool {
         matches!(
             self,

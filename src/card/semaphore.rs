@@ -18,7 +18,7 @@ pub enum Semaphore {
     Flash,
 }
 
-/// Outcome of one look. Looking takes a free semaphore, so the looker frees it again at once.
+/// Outcome of one inspection, which takes a free semaphore and frees it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SemaphoreState {
@@ -46,7 +46,7 @@ pub enum Staleness {
     },
 }
 
-/// Time between two looks while watching.
+/// Time between two polls while watching.
 const WATCH_STEP: Duration = Duration::from_millis(20);
 
 impl Semaphore {

@@ -1,6 +1,7 @@
 //! An opened card: every access goes through here.
 
 use super::chip::judge_device_id;
+use super::logged::Logged;
 use super::ready::After;
 use super::{
     CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore, wait_for,
@@ -108,12 +109,12 @@ impl Card {
 
     pub(super) fn raw_read(&mut self, reg: Reg) -> Result<u32, CardError> {
         let value = self.space.read(reg.offset())?;
-        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "read");
+        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "read");
         Ok(value)
     }
 
     fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
-        tracing::trace!(register = %reg, value = format_args!("{value:#010x}"), "write");
+        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "write");
         Ok(self.space.write(reg.offset(), value)?)
     }
 
@@ -167,7 +168,7 @@ impl Card {
     /// Makes sure that every write so far has arrived. Reads do that by themselves; waits do it
     /// before they start to count.
     ///
-    /// The rule of mstflint (mtcr_ul_com.c, `mtcr_driver_mwrite4` and `CONNECTX_WA`): free semaphore 32,
+    /// The rule of mstflint (mtcr_ul_com.c, `mtcr_connectx_flush`): free semaphore 32,
     /// then read it until it is ours. A read of 0 proves that every earlier write has arrived.
     ///
     /// # Errors
@@ -211,7 +212,7 @@ impl Card {
         Ok(RunningVersion::decode(first, second))
     }
 
-    /// The boot address register: image start << 8 (flash-hardware §6.5).
+    /// The boot address register: image start << 8.
     ///
     /// # Errors
     /// When the card cannot be read.

@@ -1,23 +1,23 @@
-//! The seam between this program and a world with a card in it.
+//! The interface between this program and a card, real or simulated.
 
 use super::CrOffset;
 
 /// 32-bit registers of one card. Values are numeric CR values, bit 31 most significant; byte
-/// order on the bus is the implementor's business (flash-hardware §2.1).
+/// order on the bus is the implementor's business.
 pub trait CrSpace {
     /// Read one register.
     ///
     /// # Errors
-    /// When the road to the card fails. All ones is no error here: [`super::Card`] judges it.
+    /// When the transport fails. All ones is no error here: [`super::Card`] judges it.
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError>;
 
     /// Write one register.
     ///
     /// # Errors
-    /// When the road to the card fails.
+    /// When the transport fails.
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError>;
 
-    /// Whether reads after writes need the flush of flash-hardware §2.3: true for memory access,
+    /// Whether reads after writes need the flush of [`super::Card::confirm_writes`]: true for memory access,
     /// false for configuration cycles.
     fn posts_writes(&self) -> bool;
 
@@ -28,18 +28,18 @@ pub trait CrSpace {
     /// When configuration space cannot be read.
     fn pci_device_id(&mut self) -> Result<u16, CrError>;
 
-    /// Asked after the silence that follows a software reset, until it says true: is the chip back,
-    /// and can its registers be reached? The reset empties COMMAND and the BARs (flash-hardware
-    /// §7.1), so a road through memory puts them back here, before the first access.
+    /// Whether the chip is back after a reset and its registers can be reached; called until it returns
+    /// true. The reset empties COMMAND and the BARs (drivers/net/ethernet/mellanox/mlx4/reset.c), so a
+    /// transport through memory restores them here, before the first access.
     ///
     /// # Errors
-    /// When the road to the card fails.
+    /// When the transport fails.
     fn back_after_reset(&mut self) -> Result<bool, CrError> {
         Ok(true)
     }
 }
 
-/// The road to the card failed.
+/// The transport to the card failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CrError {
     /// The operating system refused an access.

@@ -1,15 +1,15 @@
 //! The tools command interface: commands to the running firmware through CR-space, without a driver
-//! and without DMA (fs2-image §12.1).
+//! and without DMA (mstflint mtcr_tools_cif.c).
 //!
 //! Seven words at 0x80780: input high and low, input modifier, output high and low, token << 16,
 //! control. Control: opcode 11:0, opcode modifier 15:12, go 23, status 31:24. Data goes through a
-//! mailbox of 288 bytes, big-endian dwords. Beyond the reference, from the source of mstflint 4.21
-//! and seen on the wire of its mstconfig:
+//! mailbox of 288 bytes, big-endian dwords. From the source of mstflint 4.21, and seen in the accesses
+//! of its mstconfig:
 //!
 //! * mailbox commands 0x70 and 0x71 count in dwords, two at a time, and the *first* dword travels
 //!   in the low word of input or output, the second in the high word;
-//! * a mailbox is written whole, whatever the command needs of it;
-//! * only register access uses the mailbox at 0xe0000, and says so with input modifier 1; the other
+//! * all of a mailbox is written, whatever the command needs of it;
+//! * only register access uses the mailbox at 0xe0000, and marks it by input modifier 1; the other
 //!   commands always use 0x70 and 0x71.
 
 use super::{Card, CardError, Firmware, Patience, Reg, Semaphore, wait_for};
@@ -40,7 +40,7 @@ pub enum ToolsError {
     /// The card.
     #[error(transparent)]
     Card(#[from] CardError),
-    /// Nobody is there to answer.
+    /// No firmware runs, so no command is answered.
     #[error("no firmware runs on the card")]
     NoFirmware,
     /// Status 1, or an earlier command that never ends.
@@ -61,7 +61,7 @@ pub enum ToolsError {
         /// Command.
         opcode: u16,
     },
-    /// Status 4: what the firmware says when it was told to work with a driver and there is none.
+    /// Status 4: the firmware is set up to work with a driver, and there is none.
     #[error("the firmware is not in a state for command {opcode:#05x}")]
     BadSystemState {
         /// Command.
@@ -89,8 +89,8 @@ pub enum ToolsError {
         /// Milliseconds waited.
         ms: u64,
     },
-    /// Register status 0x22 (fs2-image §12.2).
-    #[error("the firmware calls its stored configuration corrupt (register {register:#06x})")]
+    /// Register status 0x22.
+    #[error("the firmware reports its stored configuration as corrupt (register {register:#06x})")]
     ConfigurationCorrupt {
         /// Register.
         register: u16,
@@ -103,7 +103,7 @@ pub enum ToolsError {
         /// Status, seven bits.
         status: u8,
     },
-    /// An answer that is none.
+    /// An answer to another request, or none at all.
     #[error("the firmware's answer to register {register:#06x} is malformed")]
     Malformed {
         /// Register.
@@ -135,7 +135,7 @@ impl Command {
     }
 }
 
-/// The road to the running firmware.
+/// The running firmware, reached through the tools command interface.
 pub struct Tools<'c> {
     card: &'c mut Card,
     /// The mailbox can be reached at 0xe0000; `None` = not tried yet.
@@ -191,7 +191,7 @@ impl Tools<'_> {
     /// in `answer` afterwards.
     ///
     /// # Errors
-    /// [`ToolsError`], but for what the register itself says.
+    /// [`ToolsError`], except for the status of the register itself.
     pub(super) fn access(
         &mut self,
         content: &[u8],
@@ -305,7 +305,7 @@ impl Tools<'_> {
         Ok(())
     }
 
-    /// Whether what is written to 0xe0000 can be read there; asked once.
+    /// Whether what is written to 0xe0000 can be read there; probed once.
     fn mailbox_is_mapped(&mut self) -> Result<bool, ToolsError> {
         if let Some(known) = self.mapped {
             return Ok(known);

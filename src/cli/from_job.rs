@@ -156,6 +156,7 @@ fn code(error: &JobError) -> Code {
         JobError::Changed { .. } => Code::CardChanged,
         JobError::ReadingsDiffer => Code::ReadingsDiffer,
         JobError::NotActivated { .. } => Code::ActivateFailed,
+        JobError::PortRemovesCard { .. } => Code::PortRemovesCard,
         JobError::InUse { .. } => Code::InUse,
         JobError::Nv(error) => nv(error),
     }
@@ -283,4 +284,23 @@ pub(super) fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
             ..Facts::default()
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
+        let error = JobError::PortRemovesCard {
+            why: "port 0000:00:01.0 removes it".into(),
+        };
+        let failure = failure(&error, &Facts::default());
+        assert_eq!(failure.exit, Exit::Refused);
+        assert!(
+            failure
+                .hint
+                .is_some_and(|h| h.contains("power the machine"))
+        );
+    }
 }

@@ -122,6 +122,8 @@ pub enum Code {
     ReadingsDiffer,
     /// The new firmware did not come up.
     ActivateFailed,
+    /// The slot's port could take the card away at a reset.
+    PortRemovesCard,
     /// The running firmware is older than the interface for settings.
     NvOldFirmware,
     /// No firmware runs that could be asked for settings.
@@ -297,6 +299,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::ReadingsDiffer => format!(
             "{card} verify reads again; --bar-access config is the slowest and simplest register access"
         ),
+        Code::PortRemovesCard => {
+            "power the machine off and on; the firmware on the flash starts then".into()
+        }
         Code::ActivateFailed => {
             "power the machine off and on; the new firmware is on the flash".into()
         }

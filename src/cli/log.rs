@@ -1,36 +1,57 @@
 //! The log of a job: a file of JSON lines, whatever the screen shows.
 //!
-//! Files lie in `$XDG_STATE_HOME/cx3flash/log` (`~/.local/state/...` without it, `/var/log/cx3flash`
-//! for root) and are named after time, process and command. The file holds everything down to
-//! debug level; every single register access (trace level: a million lines for a burn) only with
-//! `-vv`. A log that cannot be written never makes a job fail.
+//! Files are in `$XDG_STATE_HOME/cx3flash/log` (`~/.local/state/...` without it, `/var/log/cx3flash`
+//! for root) and are named after time, process and command. A file holds everything down to
+//! debug level; register accesses (trace level) only with `-vv`. Of other crates it holds warnings and
+//! errors. [`file`] bounds its size and the number of files. A log that cannot be written never makes
+//! a job fail.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+mod file;
+
+use std::path::PathBuf;
 use time::macros::format_description;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
-/// Start logging for this process: into a file when `command` names a job, on stderr with `-v`.
-/// Returns the file, when there is one. Later calls in the same
-/// process (the demo runs many commands) change nothing.
-pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<PathBuf> {
+/// The log of this process.
+#[derive(Debug)]
+pub(super) struct Log(file::Shared);
+
+impl Log {
+    /// The file, if it could be made.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.0.path()
+    }
+
+    /// Writes what is still in memory.
+    pub(super) fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+/// Starts logging for this process: into a file when `command` names a job, on stderr with `-v`.
+/// Later calls in the same process (the demo runs many commands) change nothing.
+pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let opened = command.and_then(|c| open(&directory()?, c));
-    let (path, file) = opened.unzip();
-    let file_layer = file.map(|file| {
+    let targets = Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_default(LevelFilter::WARN);
+    let file = command
+        .and_then(path)
+        .map(|path| file::Shared::new(path, file::BOUNDS));
+    let file_layer = file.clone().map(|file| {
         tracing_subscriber::fmt::layer()
             .json()
+            // The list repeats the current span.
+            .with_span_list(false)
             .log_internal_errors(false)
-            .with_writer(Mutex::new(file))
-            .with_filter(level)
+            .with_writer(file)
+            .with_filter(targets.clone())
     });
     let screen_layer = (verbose > 0).then(|| {
         tracing_subscriber::fmt::layer()
@@ -39,29 +60,92 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<PathBuf> {
             .with_target(false)
             .with_ansi(false)
             .with_writer(std::io::stderr)
-            .with_filter(level)
+            .with_filter(targets)
     });
-    let fresh = tracing_subscriber::registry()
+    let subscriber = tracing_subscriber::registry()
         .with(file_layer)
-        .with(screen_layer)
-        .try_init()
-        .is_ok();
-    path.filter(|_| fresh)
+        .with(screen_layer);
+    tracing::subscriber::set_global_default(subscriber).ok()?;
+    // Refused only when another logger is set, and this process has set none.
+    if log::set_logger(&OtherCrates).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+    note_panics();
+    file.map(Log)
+}
+
+/// Passes on what other crates report through the `log` crate, without the source paths of the
+/// machine that built this program (`tracing-log` adds them to each line).
+struct OtherCrates;
+
+impl log::Log for OtherCrates {
+    fn enabled(&self, about: &log::Metadata<'_>) -> bool {
+        about.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let (from, text) = (record.target(), record.args());
+        match record.level() {
+            log::Level::Error => tracing::error!(target: "other_crate", from, "{text}"),
+            log::Level::Warn => tracing::warn!(target: "other_crate", from, "{text}"),
+            _ => {}
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Logs panics; stderr and the log name the crate and its file, not where they were on the machine
+/// that built this program.
+fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map_or_else(String::new, |at| {
+            format!("{}:{}:{}", in_crate(at.file()), at.line(), at.column())
+        });
+        let text = panic
+            .payload()
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        tracing::error!(at, text, "panicked");
+        let backtrace = std::backtrace::Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        super::out::Out::new(super::out::Manner::default())
+            .error(&format!("cx3flash panicked at {at}: {text}{backtrace}\n"));
+    }));
+}
+
+/// `log-0.4.35/src/lib.rs` of `/home/me/.cargo/registry/src/index.crates.io-0a1b/log-0.4.35/src/lib.rs`;
+/// files of this crate are relative already.
+fn in_crate(file: &str) -> &str {
+    let Some(source) = file.rfind("/src/") else {
+        return file;
+    };
+    let name = file[..source].rfind('/').map_or(0, |slash| slash + 1);
+    &file[name..]
+}
+
+fn path(command: &str) -> Option<PathBuf> {
+    let stamp = time::OffsetDateTime::now_utc()
+        .format(format_description!(
+            "[year][month][day]T[hour][minute][second]Z"
+        ))
+        .ok()?;
+    Some(directory()?.join(file::name(&stamp, std::process::id(), command)))
 }
 
 fn directory() -> Option<PathBuf> {
     if let Some(state) = absolute("XDG_STATE_HOME") {
         return Some(state.join("cx3flash/log"));
     }
-    if is_root() {
+    if nix::unistd::geteuid().is_root() {
         return Some("/var/log/cx3flash".into());
     }
     Some(absolute("HOME")?.join(".local/state/cx3flash/log"))
-}
-
-/// By the owner of our own process entry; no entry (no /proc) counts as not root.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
 /// Relative paths in these variables are to be ignored (XDG base directory specification).
@@ -71,18 +155,24 @@ fn absolute(variable: &str) -> Option<PathBuf> {
         .filter(|p| p.is_absolute())
 }
 
-fn open(dir: &Path, command: &str) -> Option<(PathBuf, File)> {
-    fs::create_dir_all(dir).ok()?;
-    let stamp = time::OffsetDateTime::now_utc()
-        .format(format_description!(
-            "[year][month][day]T[hour][minute][second]Z"
-        ))
-        .ok()?;
-    let path = dir.join(format!("{stamp}-{}-{command}.jsonl", std::process::id()));
-    let file = OpenOptions::new()
-        .create_new(true)
-        .append(true)
-        .open(&path)
-        .ok()?;
-    Some((path, file))
+#[cfg(test)]
+mod tests {
+    use super::in_crate;
+
+    #[test]
+    fn a_source_file_is_named_without_the_directories_of_the_build_machine() {
+        for (file, shown) in [
+            (
+                "/home/me/.cargo/registry/src/index.crates.io-0a1b/log-0.4.35/src/lib.rs",
+                "log-0.4.35/src/lib.rs",
+            ),
+            (
+                "/rustc/0a1b/library/core/src/option.rs",
+                "core/src/option.rs",
+            ),
+            ("src/cli/log.rs", "src/cli/log.rs"),
+        ] {
+            assert_eq!(in_crate(file), shown);
+        }
+    }
 }

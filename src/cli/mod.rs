@@ -126,7 +126,11 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
     let mut out = Out::new(manner);
-    if let Some(path) = log.as_ref().filter(|_| cli.verbose > 0) {
+    if let Some(path) = log
+        .as_ref()
+        .and_then(log::Log::path)
+        .filter(|_| cli.verbose > 0)
+    {
         out.remark(&format!("log: {}", path.display()));
     }
     let report = match report::begin(&cli) {
@@ -158,7 +162,11 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
             Some(failure),
         ),
     };
+    if let Some(log) = &log {
+        log.flush();
+    }
     tracing::info!(exit = exit.code(), "ended");
+    let log = log.and_then(|log| log.path());
     let mut document = json::document(Some(name), result.as_ref(), failure.as_ref(), exit);
     let ended = crate::job::Ended {
         card: card.as_deref(),

@@ -2,7 +2,8 @@
 //! (linux-vfio §1).
 
 use super::{
-    BarAccess, GivenBack, Host, HostError, InUse, Lease, LeaseError, Mark, PciCard, UseId, VfioCard,
+    BarAccess, GivenBack, Host, HostError, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
+    UseId, VfioCard,
 };
 use crate::card::CrSpace;
 use std::cell::RefCell;
@@ -133,6 +134,13 @@ impl Borrowed {
     #[must_use]
     pub fn access(&self) -> BarAccess {
         self.0.borrow().vfio.access()
+    }
+
+    /// The port above the card.
+    #[must_use]
+    pub fn port_above(&self) -> Option<PortReport> {
+        let inner = self.0.borrow();
+        inner.host.port_above(&inner.card)
     }
 
     /// The road to its registers; closed with the borrowing.

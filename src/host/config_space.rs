@@ -12,6 +12,12 @@ use std::path::Path;
 const EXTENDED: u16 = 0x100;
 /// Extended capabilities that fit: a list that runs in a circle ends after so many steps.
 const EXTENDED_STEPS: usize = (0x1000 - 0x100) / 8;
+/// Status register, upper half of the dword at 4: there is a list of capabilities
+/// (include/uapi/linux/pci_regs.h, `PCI_STATUS_CAP_LIST`).
+const STATUS_CAPABILITIES: u32 = 0x10 << 16;
+/// Capabilities that fit between 0x40 and 0x100.
+const STEPS: usize = (0x100 - 0x40) / 4;
+
 /// An open `config` file.
 pub(super) struct ConfigSpace(File);
 
@@ -26,6 +32,32 @@ impl ConfigSpace {
         let mut bytes = [0; 4];
         self.0.read_exact_at(&mut bytes, u64::from(at)).ok()?;
         Some(u32::from_le_bytes(bytes))
+    }
+
+    /// Offset of a capability; `Ok(None)` when the function has none of that id.
+    ///
+    /// # Errors
+    /// `Unreadable` when the list cannot be read to its end.
+    pub(super) fn capability(&self, id: u8) -> Result<Option<u16>, Unreadable> {
+        let read = |at| self.dword(at).ok_or(Unreadable);
+        if read(4)? & STATUS_CAPABILITIES == 0 {
+            return Ok(None);
+        }
+        let mut at = (read(0x34)? & 0xfc) as u16;
+        for _ in 0..STEPS {
+            if at < 0x40 {
+                return Ok(None);
+            }
+            let header = read(at)?;
+            if header == u32::MAX {
+                return Err(Unreadable);
+            }
+            if header as u8 == id {
+                return Ok(Some(at));
+            }
+            at = (header >> 8 & 0xfc) as u16;
+        }
+        Ok(None)
     }
 
     /// Offset of an extended capability; `Ok(None)` when the function has none of that id.

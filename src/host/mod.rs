@@ -9,6 +9,8 @@
 //! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
 //! | [`in_use`](InUse) | who would miss the card |
 //! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
+//! | `config_space`, `hest`, `netlink` | readers: PCI configuration space, the ACPI table HEST, dumps of RDMA devices |
+//! | [`port`](PortReport) | what the slot's port does when the link goes down |
 //! | [`lease`](Lease), [`journal`](Step) | a card taken from its driver and given back, also by another process |
 //! | [`borrow`](Borrowed) | look, lease, open, close, give back |
 //! | [`vfio`](VfioCard) | a card opened through VFIO |
@@ -26,6 +28,7 @@ mod error;
 mod ethtool;
 mod finding;
 mod findings;
+mod hest;
 mod holder;
 mod in_use;
 mod journal;
@@ -34,6 +37,8 @@ mod lease;
 mod lockdown;
 mod look_error;
 mod netdev;
+mod netlink;
+mod port;
 mod process;
 mod root;
 mod select;
@@ -55,6 +60,7 @@ pub use kvm::kvm_findings;
 pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use look_error::LookError;
+pub use port::PortReport;
 pub use root::Host;
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
 

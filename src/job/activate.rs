@@ -5,14 +5,15 @@
 //! | taken from mlx4_core | it is given back: the driver resets the chip when it probes (linux-vfio §4) |
 //! | in recovery mode | software reset, then the kernel finds it anew: its PCI id changes (§3.8) |
 //! | without a driver, simulated | software reset |
+//! | in a slot whose port would take it away | no software reset: refused, or a note after a burn |
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (§7.1) |
 
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};
 use super::{Device, JobError};
-use crate::card::CardError;
+use crate::card::{CardError, Firmware};
 use crate::flash::{Event, Events};
-use crate::host::driver_info;
+use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
 use serde::Serialize;
 
@@ -47,8 +48,10 @@ pub struct Activation {
 /// by it: `device` cannot be used afterwards.
 ///
 /// # Errors
-/// [`JobError::NotActivated`] when another version runs, or none; [`JobError::NotPutBack`].
+/// [`JobError::NotActivated`] when another version runs, or none; [`JobError::NotPutBack`];
+/// [`JobError::PortRemovesCard`].
 pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activation, JobError> {
+    may_reset(device)?;
     let facts = Facts::of(device)?;
     let flashed = {
         let mut locked = device.lock()?;
@@ -80,7 +83,41 @@ pub(super) fn activate_after(
         });
         return Ok(None);
     }
+    if let Err(error) = may_reset(device) {
+        // What was asked for is done: it is on the flash.
+        events.tell(Event::Note {
+            text: format!(
+                "{error}; the new firmware starts when the machine is powered off and on"
+            ),
+        });
+        return Ok(None);
+    }
     activate_as(device, facts, wanted, events).map(Some)
+}
+
+/// Refuses a software reset below a port that would take the card away. A card that goes back to its
+/// driver is reset by that driver's probe, as at every boot.
+fn may_reset(device: &Device) -> Result<(), JobError> {
+    let Some(borrowed) = &device.borrowed else {
+        return Ok(());
+    };
+    if borrowed.home().is_some() {
+        return Ok(());
+    }
+    port_allows_reset(borrowed.port_above().as_ref())
+}
+
+fn port_allows_reset(port: Option<&PortReport>) -> Result<(), JobError> {
+    let Some(port) = port else {
+        return Ok(());
+    };
+    if !port.unknown.is_empty() {
+        tracing::info!(port = %port.bdf, unknown = ?port.unknown, "the port was not read in full");
+    }
+    match port.reset_objection() {
+        Some(why) => Err(JobError::PortRemovesCard { why }),
+        None => Ok(()),
+    }
 }
 
 /// Reset; `wanted` must run afterwards.
@@ -147,7 +184,8 @@ fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobEr
     device.card.software_reset()?;
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
-    device.found_anew = facts.recovery && !device.card.in_recovery();
+    // A card whose firmware does not run stays as it is: no driver may meet it.
+    device.found_anew = facts.recovery && device.card.firmware() == Firmware::Runs;
     if device.found_anew {
         device.end();
         if let Some(error) = device.not_put_back() {
@@ -173,4 +211,32 @@ fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
         .map(|info| info.fw_version)
         .or(card.fw_version);
     Ok(said.as_deref().and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_allows_reset;
+    use crate::host::PortReport;
+    use crate::job::ExitClass;
+
+    #[test]
+    fn a_port_that_would_remove_the_card_refuses_the_reset() {
+        let mut port = PortReport {
+            bdf: "0000:00:01.0".parse().unwrap(),
+            emulated: false,
+            hotplug_surprise: false,
+            dpc: false,
+            firmware_first: false,
+            surprise_down: false,
+            unknown: vec![PortReport::CONTAINMENT],
+        };
+        assert!(port_allows_reset(None).is_ok());
+        assert!(port_allows_reset(Some(&port)).is_ok());
+        port.hotplug_surprise = true;
+        let error = port_allows_reset(Some(&port)).unwrap_err();
+        assert_eq!(error.class(), ExitClass::Refused);
+        let line = error.to_string();
+        assert!(line.contains("0000:00:01.0"), "{line}");
+        assert_eq!(line.lines().count(), 1);
+    }
 }

@@ -6,7 +6,7 @@ use super::proofs::{Record, Shown};
 use super::query::{outcome, read_images};
 use super::session::{Facts, shown};
 use super::{Device, JobError, QueryOutcome, is_sim, open};
-use crate::card::CardError;
+use crate::card::{CardError, Firmware};
 use crate::flash::{FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Finding, Host, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
@@ -119,11 +119,13 @@ fn real(
 }
 
 fn unopened(error: &JobError, looks: &mut Looks) {
-    looks.bad(
-        "card",
-        said(error),
-        "see that the card is there and nobody holds it",
-    );
+    let fix = match error {
+        JobError::Card(CardError::NotReady { .. }) => {
+            "wait a minute; if that does not help, power the machine off and on"
+        }
+        _ => "see that the card is there and nobody holds it",
+    };
+    looks.bad("card", said(error), fix);
     for id in CARD.iter().skip(1) {
         looks.unseen(id, "the card cannot be opened");
     }
@@ -195,14 +197,7 @@ fn card(device: &mut Device, looks: &mut Looks) {
         }
     };
     looks.good("chip", facts.chip.name());
-    match facts.running {
-        Some(version) if !facts.recovery => looks.good("firmware", format!("{version} runs")),
-        _ => looks.bad(
-            "firmware",
-            "none runs: recovery mode",
-            "put an image on the card with `cx3flash recover`",
-        ),
-    }
+    firmware(device, &facts, looks);
     match device.lock() {
         Ok(mut locked) => {
             looks.good("semaphores", "40 and 63 could be taken");
@@ -227,6 +222,30 @@ fn card(device: &mut Device, looks: &mut Looks) {
             for unseen in CARD.iter().skip_while(|name| **name != id).skip(1) {
                 looks.unseen(unseen, "the flash could not be reached");
             }
+        }
+    }
+}
+
+fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
+    let id = "firmware";
+    match (device.card.firmware(), facts.running) {
+        (Firmware::Runs, Some(version)) => looks.good(id, format!("{version} runs")),
+        (Firmware::Runs, None) => looks.good(id, "runs; it shows no version"),
+        (Firmware::Recovery, _) => looks.bad(
+            id,
+            "none runs: recovery mode",
+            "put an image on the card with `cx3flash recover`",
+        ),
+        (Firmware::NotRunning, _) => {
+            let register = match device.card.recovery_test() {
+                Ok(value) => format!("0x41270 = {value:#010x}"),
+                Err(error) => error.to_string(),
+            };
+            looks.bad(
+                id,
+                format!("does not run ({register}), and the card is not in recovery mode"),
+                "power the machine off and on",
+            );
         }
     }
 }
@@ -394,5 +413,78 @@ fn space(dir: &Path, looks: &mut Looks) {
             format!("free space in {} is not known: {error}", base.display()),
             fix,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
+
+    use super::*;
+    use crate::card::{Card, Clock, CrError, CrOffset, CrSpace};
+    use crate::image::{Half, Recipe, build, striped};
+    use crate::sim::{CardSpec, SimCard};
+
+    /// A card whose register at 0x41270 shows something else.
+    struct Overlaid(Box<dyn CrSpace>, fn(&dyn Clock) -> u32, SimCard);
+
+    impl CrSpace for Overlaid {
+        fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+            let value = self.0.read(at)?;
+            Ok(match at.0 {
+                0x4_1270 => (self.1)(&*self.2.clock()),
+                _ => value,
+            })
+        }
+
+        fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+            self.0.write(at, value)
+        }
+
+        fn posts_writes(&self) -> bool {
+            self.0.posts_writes()
+        }
+
+        fn pci_device_id(&mut self) -> Result<u16, CrError> {
+            self.0.pci_device_id()
+        }
+    }
+
+    fn device(test: fn(&dyn Clock) -> u32) -> Result<Device, JobError> {
+        let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
+        let flash = striped(&image, Half::Even, 2 << 20).unwrap();
+        let sim = SimCard::new(CardSpec::named("mcx312b").unwrap(), &flash);
+        let space = Box::new(Overlaid(sim.bar0(), test, sim.clone()));
+        let card = Card::open(space, sim.clock())?;
+        Ok(Device::new(card, sim.clock(), "sim:test"))
+    }
+
+    #[test]
+    fn firmware_that_does_not_run_under_a_normal_id_is_no_case_for_recover() {
+        let mut looks = Looks::default();
+        card(&mut device(|_| u32::MAX).unwrap(), &mut looks);
+        let found = looks.list.iter().find(|look| look.id == "firmware");
+        let found = found.unwrap();
+        assert!(!found.ok);
+        assert!(found.detail.contains("0x41270 = 0xffffffff"), "{found:?}");
+        let fix = found.fix.clone().unwrap_or_default();
+        assert!(fix.contains("power") && !fix.contains("recover"), "{fix}");
+        // The rest of the card is inspected all the same.
+        assert!(looks.list.iter().any(|look| look.id == "images" && look.ok));
+    }
+
+    #[test]
+    fn a_card_that_does_not_get_ready_is_not_ready_and_nothing_else() {
+        // Every 100 ms another state.
+        let never_stable = |clock: &dyn Clock| {
+            let odd = clock.now().as_millis() / 100 % 2 == 1;
+            if odd { u32::MAX } else { 0 }
+        };
+        let error = device(never_stable).map(drop).unwrap_err();
+        assert_eq!(error.class(), crate::job::ExitClass::NotReady, "{error}");
+        let mut looks = Looks::default();
+        unopened(&error, &mut looks);
+        let found = looks.list.iter().find(|look| look.id == "card").unwrap();
+        assert!(found.detail.contains("not ready"), "{found:?}");
     }
 }

@@ -210,6 +210,12 @@ pub enum JobError {
         /// What is there instead.
         found: String,
     },
+    /// The port above the card could take the card away at a reset.
+    #[error("the card is not reset while it is borrowed: {why}")]
+    PortRemovesCard {
+        /// What the port does.
+        why: String,
+    },
     /// The settings the firmware keeps.
     #[error(transparent)]
     Nv(#[from] NvError),
@@ -267,7 +273,9 @@ impl JobError {
             Self::Card(error) | Self::Flash(FlashError::Card(error)) => card_class(error),
             Self::Flash(FlashError::Interrupted) | Self::Interrupted => ExitClass::Interrupted,
             Self::InUse { .. } => ExitClass::NotReady,
-            Self::Refused { .. } | Self::Protection(_) => ExitClass::Refused,
+            Self::Refused { .. } | Self::Protection(_) | Self::PortRemovesCard { .. } => {
+                ExitClass::Refused
+            }
             Self::Stopped { stopped, .. } => stopped_class(stopped),
             Self::WrongBoot { boots, .. } => match boots {
                 Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,

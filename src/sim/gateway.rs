@@ -172,6 +172,9 @@ impl State {
             if word & READ_OP == 0 {
                 let bytes = self.gateway.data;
                 if present {
+                    if self.nor.programming() && !self.nor.part().byte_program {
+                        self.check_program_piece(len, chained, word & CS_HOLD != 0);
+                    }
                     self.nor.put(&bytes[..len], at_data);
                 }
             } else {
@@ -189,6 +192,21 @@ impl State {
             && let Some(mutation) = self.nor.deselect()
         {
             self.mutate(mutation, end);
+        }
+    }
+
+    /// Programs go out in pieces of 16 bytes in every known tool (mstflint, mflash/mflash_gw.c), but
+    /// for illumos, which programs 4 bytes in one command (uts/common/io/ib/adapters/hermon,
+    /// hermon_ioctl.c). What silicon does with other shapes is unknown.
+    fn check_program_piece(&mut self, len: usize, after_hold: bool, hold: bool) {
+        let known = len == 16 || len == 4 && !after_hold && !hold;
+        if !known {
+            let how = match (after_hold, hold) {
+                (true, _) => " after HOLD",
+                (false, true) => " with HOLD",
+                (false, false) => "",
+            };
+            self.note(format!("no known tool sends a program of {len} bytes{how}"));
         }
     }
 

@@ -156,6 +156,11 @@ impl Nor {
         }
     }
 
+    /// Data that is put now is programmed.
+    pub(super) fn programming(&self) -> bool {
+        matches!(self.wire, Wire::Program { .. })
+    }
+
     /// Bytes from the master; what the chip answers is not looked at.
     pub(super) fn put(&mut self, bytes: &[u8], now: u64) {
         if let Wire::Program { at, count } = &mut self.wire {

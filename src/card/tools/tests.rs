@@ -99,7 +99,7 @@ impl CrSpace for Bench {
             }
             _ => value,
         };
-        // What is written while the card is away is lost, but for what the test looks at.
+        // What is written while the card is away is lost, except for what the test inspects.
         self.registers.borrow_mut().insert(at.0, answer);
         Ok(())
     }

@@ -50,7 +50,7 @@ use run::Place;
 use serde_json::json;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Names of this program under which it is flint.
 const NAMES: [&str; 2] = ["flint", "mstflint"];
@@ -123,7 +123,7 @@ struct Around {
     /// `--report`.
     report: Option<BugReport>,
     /// The job's log.
-    log: Option<PathBuf>,
+    log: Option<super::log::Log>,
 }
 
 fn main(words: &[OsString], program: &str, around: Around) -> u8 {
@@ -169,13 +169,18 @@ fn main(words: &[OsString], program: &str, around: Around) -> u8 {
     let code = borrowed.map_or(code, |borrowed| {
         given_back(&HostReport::of(&borrowed), code, &console)
     });
+    if let Some(log) = &around.log {
+        log.flush();
+    }
+    tracing::info!(exit = code, "ended");
+    let log = around.log.and_then(|log| log.path());
     if let Some(report) = report {
         let ended = Ended {
             card: line.device.as_deref(),
             typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
             document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
             exit: code,
-            log: around.log.as_deref(),
+            log: log.as_deref(),
         };
         match report.finish(&host, &ended) {
             Ok(path) => console.complain(&format!("report: {}\n", path.display())),

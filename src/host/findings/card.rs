@@ -1,5 +1,6 @@
 //! One card as the host sees it.
 
+use crate::host::in_use::kernel_rdma;
 use crate::host::{Finding, Function, Host, PciCard};
 use std::os::unix::fs::FileExt as _;
 
@@ -142,6 +143,24 @@ pub(super) fn reset_methods(card: &PciCard) -> Finding {
         card.reset_methods.join(", ")
     };
     Finding::good(ID, detail)
+}
+
+/// Kernel users of RDMA hold no file, so the kernel is asked over netlink.
+pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<Finding> {
+    const ID: &str = "rdma_kernel";
+    let listed = host
+        .rdma_socket(card)?
+        .and_then(|mut socket| kernel_rdma::users(&mut socket, &card.rdma));
+    Some(Finding::good(
+        ID,
+        match listed {
+            Ok(_) => "kernel users of its RDMA devices are seen".to_owned(),
+            Err(error) => format!(
+                "kernel users of its RDMA devices cannot be listed ({error}): \
+                 check for NVMe, NFS, iSER, SRP, SMC and SMB over RDMA by hand"
+            ),
+        },
+    ))
 }
 
 /// Root may borrow; who may open the group may work with a card that is on vfio-pci already

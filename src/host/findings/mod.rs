@@ -21,12 +21,17 @@
 //! | `holder` | who has it open through VFIO |
 //! | `managers` | what the host's configuration says about this card |
 //! | `reset_methods` | how the kernel can reset it; never a fault |
+//! | `port_hotplug` | does the slot's port take a lost link as removal of the card; never a fault |
+//! | `port_dpc` | does it keep the link down after an error; never a fault |
+//! | `firmware_first` | does the firmware handle PCIe errors before the kernel; never a fault |
+//! | `rdma_kernel` | can kernel users of its RDMA devices be listed (only on the machine itself, and with such devices); never a fault |
 //! | `rights` | may we borrow or open it (only on the machine itself) |
 
 mod card;
 mod iommu;
 mod managers;
 mod modules;
+mod port;
 
 use super::{Finding, Host, Lockdown, PciCard};
 
@@ -52,6 +57,8 @@ impl Host {
                 managers::check(self, card),
                 card::reset_methods(card),
             ]);
+            findings.extend(port::check(self, card));
+            findings.extend(card::rdma_kernel(self, card));
             if self.is_system() {
                 let root = nix::unistd::geteuid().is_root();
                 findings.push(card::rights(self, card, root));

@@ -23,6 +23,8 @@ pub enum UseId {
     Address,
     /// User space has RDMA or clock devices of the card open.
     Rdma,
+    /// A kernel module uses RDMA devices of the card.
+    RdmaKernel,
     /// Network storage is reached through it.
     Storage,
     /// Cluster heartbeat runs over it.
@@ -43,7 +45,7 @@ pub enum UseId {
 
 impl UseId {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::DefaultRoute,
         Self::OwnSession,
         Self::LastSlave,
@@ -52,6 +54,7 @@ impl UseId {
         Self::Uppers,
         Self::Address,
         Self::Rdma,
+        Self::RdmaKernel,
         Self::Storage,
         Self::Cluster,
         Self::Netns,
@@ -74,6 +77,7 @@ impl UseId {
             Self::Uppers => "uppers",
             Self::Address => "address",
             Self::Rdma => "rdma",
+            Self::RdmaKernel => "rdma-kernel",
             Self::Storage => "storage",
             Self::Cluster => "cluster",
             Self::Netns => "netns",

@@ -13,11 +13,13 @@
 //! | `storage`, `mounts`, `boot` | network storage, root on the network |
 //! | `cluster` | corosync |
 //! | `users` | RDMA programs, virtual functions, virtual machines, siblings |
+//! | `kernel_rdma` | kernel modules that use RDMA |
 
 mod addresses;
 mod boot;
 mod cluster;
 mod id;
+pub(super) mod kernel_rdma;
 mod mounts;
 mod net;
 mod ports;
@@ -27,8 +29,9 @@ mod sockets;
 mod storage;
 mod users;
 
+use super::netlink::{Netlink, RdmaSocket};
 use super::process::OpenFile;
-use super::{Bdf, Host, PciCard};
+use super::{Bdf, Host, PciCard, sysfs};
 use addresses::Address;
 use ports::Ports;
 use routes::Routes;
@@ -87,6 +90,17 @@ impl Look<'_> {
         self.routes.all().any(routed)
     }
 
+    /// Kernel users of the RDMA devices that go away. A kernel that cannot be asked keeps nobody from
+    /// their card; `doctor` reports it.
+    fn kernel_rdma(&self, netlink: &mut dyn Netlink) -> Vec<InUse> {
+        let of = |bdf: &Bdf| sysfs::names(self.host.device(*bdf).join("infiniband"));
+        let names: Vec<String> = self.devices.iter().flat_map(of).collect();
+        kernel_rdma::users(netlink, &names).unwrap_or_else(|error| {
+            tracing::info!(%error, "kernel users of RDMA cannot be listed");
+            Vec::new()
+        })
+    }
+
     /// Addresses of a host: literal, or in `/etc/hosts`. Names are not asked for over the network,
     /// which may be the one about to go away.
     fn resolve(&self, name: &str) -> Vec<IpAddr> {
@@ -94,7 +108,7 @@ impl Look<'_> {
         if let Ok(ip) = literal.parse::<IpAddr>() {
             return vec![ip.to_canonical()];
         }
-        let hosts = super::sysfs::lines(self.host.path("etc/hosts"));
+        let hosts = sysfs::lines(self.host.path("etc/hosts"));
         let entries = hosts.iter().filter_map(|line| {
             let line = line.split('#').next().unwrap_or_default();
             let mut words = line.split_whitespace();
@@ -113,6 +127,28 @@ impl Host {
     /// As root; others do not see what processes have open.
     #[must_use]
     pub fn in_use(&self, card: &PciCard) -> Vec<InUse> {
+        match self.rdma_socket(card) {
+            Some(Ok(mut socket)) => self.in_use_over(card, Some(&mut socket)),
+            Some(Err(error)) => {
+                tracing::info!(%error, "kernel users of RDMA cannot be listed");
+                self.in_use_over(card, None)
+            }
+            None => self.in_use_over(card, None),
+        }
+    }
+
+    /// A socket to the kernel's RDMA subsystem. `None` where there is none to ask: opening one loads
+    /// ib_core, so the card must have an RDMA device.
+    pub(super) fn rdma_socket(&self, card: &PciCard) -> Option<std::io::Result<RdmaSocket>> {
+        (self.is_system() && !card.rdma.is_empty()).then(RdmaSocket::open)
+    }
+
+    /// The same, with the kernel's RDMA subsystem as `netlink` answers for it.
+    pub(super) fn in_use_over(
+        &self,
+        card: &PciCard,
+        netlink: Option<&mut dyn Netlink>,
+    ) -> Vec<InUse> {
         let blocking = card.siblings.iter().filter(|s| s.blocks).map(|s| s.bdf);
         let devices: Vec<Bdf> = std::iter::once(card.bdf)
             .chain(blocking)
@@ -136,6 +172,7 @@ impl Host {
         found.extend(storage);
         found.extend(cluster::check(&look));
         found.extend(users::check(&look));
+        found.extend(netlink.map_or_else(Vec::new, |netlink| look.kernel_rdma(netlink)));
         found.sort_by(|a, b| (a.id, &a.detail).cmp(&(b.id, &b.detail)));
         found.dedup();
         found

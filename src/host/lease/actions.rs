@@ -19,8 +19,8 @@ pub(super) trait Actions {
     /// Load a module with what it needs.
     fn modprobe(&self, module: &str) -> io::Result<()>;
 
-    /// Let time pass between two looks.
-    fn pause(&self, time: Duration);
+    /// What waits are measured on.
+    fn clock(&self) -> &dyn Clock;
 
     /// Write a record; it is on the disk when this returns.
     fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {
@@ -34,11 +34,12 @@ pub(super) trait Actions {
 }
 
 /// The machine's own.
-pub(super) struct Machine;
+#[derive(Default)]
+pub(super) struct Machine(WallClock);
 
 impl Actions for Machine {
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
-        helper::write(attribute, value, limit)
+        helper::write(&self.0, attribute, value, limit)
     }
 
     fn modprobe(&self, module: &str) -> io::Result<()> {
@@ -63,7 +64,7 @@ impl Actions for Machine {
         ))
     }
 
-    fn pause(&self, time: Duration) {
-        WallClock::default().sleep(time);
+    fn clock(&self) -> &dyn Clock {
+        &self.0
     }
 }

@@ -3,13 +3,14 @@
 
 use super::give_back::not_back;
 use super::{Lease, LeaseError, MLX4, Step, UNBIND_LIMIT};
+use crate::card::{Patience, wait_for};
 use crate::host::{Function, PciCard};
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-/// A rescan enumerates before it returns; drivers that probe late get this long.
-const FOUND_LIMIT: Duration = Duration::from_secs(10);
-const FOUND_STEP: Duration = Duration::from_millis(100);
+/// A rescan enumerates before it returns; the wait is for drivers that probe late.
+const FOUND: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
 impl Lease {
     /// Remove the function, rescan the bus above it, and see that a driver gets it: the one it had,
@@ -66,24 +67,19 @@ impl Lease {
     }
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.host.card(self.bdf()) {
-                Ok(card) if card.function == Function::Physical => return Ok(card),
-                other if waited >= FOUND_LIMIT => {
-                    let what = match other {
-                        Ok(card) => format!("it is 15b3:{:04x}", card.device_id),
-                        Err(error) => error.to_string(),
-                    };
-                    return Err(
-                        self.not_back("the card was not found anew", io::Error::other(what))
-                    );
-                }
-                _ => {}
-            }
-            self.actions.pause(FOUND_STEP);
-            waited += FOUND_STEP;
-        }
+        let card = || self.host.card(self.bdf());
+        let found = wait_for(self.actions.clock(), FOUND, || {
+            let card = card().ok();
+            Ok::<_, Infallible>(card.filter(|card| card.function == Function::Physical))
+        });
+        let Ok(found) = found;
+        found.ok_or_else(|| {
+            let what = match card() {
+                Ok(card) => format!("it is 15b3:{:04x}", card.device_id),
+                Err(error) => error.to_string(),
+            };
+            self.not_back("the card was not found anew", io::Error::other(what))
+        })
     }
 
     /// A host without the driver is no failure: the card is as it came, without one.

@@ -2,18 +2,18 @@
 
 use super::lock::{self, Lock};
 use super::{Lease, LeaseError, MLX4, QUICK_LIMIT, Step, UNBIND_LIMIT, VFIO_PCI};
-use crate::host::{Host, sysfs};
+use crate::card::{Patience, wait_for};
+use crate::host::{Host, NetDev, sysfs};
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Network devices come back under their names within this time (linux-vfio §6.6).
-const NETDEV_LIMIT: Duration = Duration::from_secs(30);
-const NETDEV_STEP: Duration = Duration::from_millis(100);
+/// udev renames network devices after the driver has made them (linux-vfio §6.6).
+const NETDEVS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
-/// Longer than a probe that ends (linux-vfio §6.3).
-const ALONE_LIMIT: Duration = Duration::from_secs(90);
-const ALONE_STEP: Duration = Duration::from_millis(100);
+/// Longer than another process's probe may take ([`super::BIND_LIMIT`]).
+const ALONE: Patience = Patience::every(Duration::from_secs(300), Duration::from_millis(100));
 
 /// What came of giving back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,20 +124,15 @@ impl Lease {
     /// Wait until no other process is between guarding and putting back. One that hangs in its probe
     /// must not keep this card from going home for good.
     fn alone_with_the_parameter(&self) -> Option<Lock> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match lock::try_shared(&self.host, "internal_err_reset") {
-                (true, lock) => return lock,
-                (false, _) if waited >= ALONE_LIMIT => {
-                    tracing::warn!("another process holds internal_err_reset for long; going on");
-                    return None;
-                }
-                (false, _) => {
-                    self.actions.pause(ALONE_STEP);
-                    waited += ALONE_STEP;
-                }
-            }
-        }
+        let alone = wait_for(self.actions.clock(), ALONE, || {
+            let (done, lock) = lock::try_shared(&self.host, "internal_err_reset");
+            Ok::<_, Infallible>(done.then_some(lock))
+        });
+        let Ok(alone) = alone;
+        alone.unwrap_or_else(|| {
+            tracing::warn!("another process holds internal_err_reset for long; going on");
+            None
+        })
     }
 
     /// mlx4_core's way out of a failing probe can take the kernel down; this parameter turns it off
@@ -256,30 +251,30 @@ impl Lease {
         if was.is_empty() || self.record.found.driver.as_deref() == Some(VFIO_PCI) {
             return;
         }
-        let mut waited = Duration::ZERO;
-        let missing = loop {
-            let now = self.host.card(self.bdf()).map(|card| card.netdevs);
-            let now = now.unwrap_or_default();
-            let missing: Vec<_> = was
-                .iter()
-                .filter(|net| !now.iter().any(|n| n.name == net.name && n.mac == net.mac))
-                .collect();
-            if missing.is_empty() || waited >= NETDEV_LIMIT {
-                break missing
-                    .into_iter()
-                    .map(|net| {
-                        let other = now.iter().find(|n| n.mac == net.mac);
-                        match other {
-                            Some(other) => format!("{} is called {} now", net.name, other.name),
-                            None => format!("{} ({}) did not come back", net.name, net.mac),
-                        }
-                    })
-                    .collect::<Vec<_>>();
-            }
-            self.actions.pause(NETDEV_STEP);
-            waited += NETDEV_STEP;
+        let netdevs = || {
+            let card = self.host.card(self.bdf());
+            card.map(|card| card.netdevs).unwrap_or_default()
         };
-        warnings.extend(missing);
+        let back = |net: &NetDev, now: &[NetDev]| {
+            now.iter().any(|n| n.name == net.name && n.mac == net.mac)
+        };
+        let all = wait_for(self.actions.clock(), NETDEVS, || {
+            let now = netdevs();
+            let all = was.iter().all(|net| back(net, &now));
+            Ok::<_, Infallible>(all.then_some(()))
+        });
+        let Ok(all) = all;
+        if all.is_some() {
+            return;
+        }
+        let now = netdevs();
+        let missing = was.iter().filter(|net| !back(net, &now));
+        warnings.extend(
+            missing.map(|net| match now.iter().find(|n| n.mac == net.mac) {
+                Some(other) => format!("{} is called {} now", net.name, other.name),
+                None => format!("{} ({}) did not come back", net.name, net.mac),
+            }),
+        );
     }
 
     pub(super) fn not_back(&self, doing: &str, source: io::Error) -> LeaseError {

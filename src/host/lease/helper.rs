@@ -4,7 +4,7 @@
 //! The helper is this program again, as `cx3flash __host-write ATTRIBUTE` with the value on stdin. Its
 //! exit code is the errno of the write, 0 when there was none; errnos beyond 125 are reported as 125.
 
-use crate::card::{Clock, WallClock};
+use crate::card::{Clock, Patience, wait_for};
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -14,20 +14,33 @@ use std::time::Duration;
 
 /// Name of the hidden command.
 pub const HELPER_COMMAND: &str = "__host-write";
-/// Time between two looks at the helper.
-const STEP: Duration = Duration::from_millis(10);
+/// First pause between two polls of the helper: most attributes take less.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Longest pause between two polls.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Exit code for what is no errno of the write.
 const OTHER: i32 = 125;
 /// Longest value: a PCI address, a driver's name.
 const LONGEST: u64 = 256;
 
-/// Write, within `limit`.
-pub(super) fn write(attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
-    write_by(Path::new("/proc/self/exe"), attribute, value, limit)
+/// Writes, within `limit`.
+pub(super) fn write(
+    clock: &dyn Clock,
+    attribute: &Path,
+    value: &str,
+    limit: Duration,
+) -> io::Result<()> {
+    write_by(Path::new("/proc/self/exe"), clock, attribute, value, limit)
 }
 
-/// Have `program` write.
-fn write_by(program: &Path, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
+/// Has `program` write.
+fn write_by(
+    program: &Path,
+    clock: &dyn Clock,
+    attribute: &Path,
+    value: &str,
+    limit: Duration,
+) -> io::Result<()> {
     let mut child = Command::new(program)
         .arg(HELPER_COMMAND)
         .arg(attribute)
@@ -43,15 +56,13 @@ fn write_by(program: &Path, attribute: &Path, value: &str, limit: Duration) -> i
         // It ended early; its exit code says why.
         tracing::debug!(%error, "the helper did not take its value");
     }
-    let clock = WallClock::default();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
+    let patience = Patience::every(limit, PAUSE).growing_to(LONGEST_PAUSE);
+    let Some(status) = wait_for(clock, patience, || child.try_wait())? else {
+        // A write that sleeps in the kernel goes on; a helper that has not begun it never will.
+        if let Err(error) = child.kill() {
+            tracing::debug!(%error, "the helper was not ended");
         }
-        if clock.now() > limit {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        clock.sleep(STEP);
+        return Err(io::ErrorKind::TimedOut.into());
     };
     match status.code() {
         Some(0) => Ok(()),
@@ -102,11 +113,13 @@ fn code(written: io::Result<()>) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::{code, put, write_by};
+    use crate::card::{Clock, WallClock};
+    use std::cell::Cell;
     use std::fs::{self, Permissions};
     use std::io;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
     use tempfile::TempDir;
 
     /// A helper that does as the script says.
@@ -117,10 +130,17 @@ mod tests {
         path
     }
 
+    /// Ends what would hang.
+    const LIMIT: Duration = Duration::from_secs(300);
+
+    fn run(program: &Path, attribute: &Path) -> io::Result<()> {
+        run_on(&WallClock::default(), program, attribute)
+    }
+
     /// Another test's fork may hold the script open for writing for a moment.
-    fn run(program: &Path, attribute: &Path, limit: Duration) -> io::Result<()> {
+    fn run_on(clock: &dyn Clock, program: &Path, attribute: &Path) -> io::Result<()> {
         loop {
-            match write_by(program, attribute, "0000:05:00.0", limit) {
+            match write_by(program, clock, attribute, "0000:05:00.0", LIMIT) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
                 other => return other,
             }
@@ -132,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let told = dir.path().join("told");
         let program = helper(&dir, "{ echo \"$1\"; cat; } > \"$2\"");
-        run(&program, &told, Duration::from_secs(20)).unwrap();
+        run(&program, &told).unwrap();
         let said = fs::read_to_string(&told).unwrap();
         assert_eq!(said, "__host-write\n0000:05:00.0");
     }
@@ -148,20 +168,62 @@ mod tests {
             ("kill -9 $$", None),
         ] {
             let program = helper(&dir, script);
-            let error = run(&program, Path::new("x"), Duration::from_secs(20)).unwrap_err();
+            let error = run(&program, Path::new("x")).unwrap_err();
             assert_eq!(error.raw_os_error(), errno, "{script}");
             assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{script}");
         }
     }
 
+    /// Time jumps by an hour whenever the clock is read, once `after` exists.
+    struct Jumping<'a> {
+        now: Cell<Duration>,
+        after: &'a Path,
+    }
+
+    impl Clock for Jumping<'_> {
+        fn now(&self) -> Duration {
+            if self.after.exists() {
+                self.now.set(self.now.get() + Duration::from_secs(3600));
+            }
+            self.now.get()
+        }
+
+        fn sleep(&self, time: Duration) {
+            std::thread::sleep(time);
+        }
+    }
+
     #[test]
-    fn nobody_waits_longer_than_the_limit() {
+    fn a_process_that_is_paused_does_not_give_up_on_its_helper() {
         let dir = tempfile::tempdir().unwrap();
-        let program = helper(&dir, "exec sleep 30");
-        let begin = Instant::now();
-        let error = run(&program, Path::new("x"), Duration::from_millis(200)).unwrap_err();
+        let program = helper(&dir, "cat > /dev/null; sleep 0.1");
+        let clock = Jumping {
+            now: Cell::default(),
+            after: Path::new("/"),
+        };
+        run_on(&clock, &program, Path::new("x")).unwrap();
+    }
+
+    #[test]
+    fn a_helper_that_hangs_is_ended_at_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        let program = helper(
+            &dir,
+            "echo $$ > \"$2.new\"; mv \"$2.new\" \"$2\"; exec sleep 3000",
+        );
+        let clock = Jumping {
+            now: Cell::default(),
+            after: &pid,
+        };
+        let error = run_on(&clock, &program, &pid).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begin.elapsed() < Duration::from_secs(20));
+        let pid = fs::read_to_string(&pid).unwrap();
+        // Ended, and perhaps not reaped yet: a zombie has no memory.
+        let memory = format!("/proc/{}/statm", pid.trim());
+        while fs::read_to_string(&memory).is_ok_and(|text| !text.starts_with("0 ")) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     #[test]

@@ -37,12 +37,14 @@ use std::time::Duration;
 
 /// The driver of these cards.
 const MLX4: &str = "mlx4_core";
+// A limit ends what would hang. It is far above what a busy host needs, and is no figure of any step.
+
 /// An unbind takes a few seconds; a leaked reference holds it for ever (linux-vfio §6.1).
-const UNBIND_LIMIT: Duration = Duration::from_secs(60);
+const UNBIND_LIMIT: Duration = Duration::from_secs(240);
 /// What takes no more than a lock; a step that is stuck holds it for ever.
-const QUICK_LIMIT: Duration = Duration::from_secs(10);
+const QUICK_LIMIT: Duration = Duration::from_secs(60);
 /// A probe that meets dead firmware gives up after 62 s (linux-vfio §6.3).
-const BIND_LIMIT: Duration = Duration::from_secs(120);
+const BIND_LIMIT: Duration = Duration::from_secs(240);
 
 /// Something to write down about the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ impl Lease {
     /// [`LeaseError`]; the host is as it was unless [`LeaseError::host_changed`].
     pub fn take(host: &Host, card: &PciCard, allow: &[UseId]) -> Result<Self, LeaseError> {
         let siblings = allow.contains(&UseId::Siblings);
-        Self::take_by(host, card, siblings, Rc::new(Machine))
+        Self::take_by(host, card, siblings, Rc::new(Machine::default()))
     }
 
     /// A card from its journal alone; `None` when it has none.
@@ -29,7 +29,7 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::Held`], [`LeaseError::Journal`], [`LeaseError::OtherCard`].
     pub fn adopt(host: &Host, bdf: Bdf) -> Result<Option<Self>, LeaseError> {
-        Self::adopt_by(host, bdf, Rc::new(Machine))
+        Self::adopt_by(host, bdf, Rc::new(Machine::default()))
     }
 
     pub(super) fn adopt_by(

@@ -139,6 +139,38 @@ impl FakeHost {
         }
     }
 
+    /// Puts a bridge above a function that has nothing but its own files yet. Its configuration space
+    /// has the PCIe capability at 0x40 and AER and containment behind each other at 0x100.
+    pub(in crate::host) fn port_above(&self, bdf: &str, port: &str) {
+        self.pci(port, 0x8086, 0x1901, 0x06_04_00);
+        let real = fs::canonicalize(self.at(&self.device(bdf))).unwrap();
+        let above = fs::canonicalize(self.at(&self.device(port))).unwrap();
+        let below = above.join(bdf);
+        fs::rename(real, &below).unwrap();
+        let below = below.strip_prefix(self.dir.path()).unwrap();
+        self.link(&self.device(bdf), below.to_str().unwrap());
+        let config = format!("{}/config", self.device(port));
+        self.write(&config, vec![0; 0x1000]);
+        for (at, value) in [
+            (0x04, 0x0010_0000),
+            (0x34, 0x40),
+            // A root port with a slot.
+            (0x40, 0x0142_0010),
+            (0x100, 0x148 << 20 | 1 << 16 | 0x0001),
+            (0x148, 1 << 16 | 0x001d),
+        ] {
+            self.port_register(port, at, value);
+        }
+    }
+
+    /// Writes a dword of a port's configuration space.
+    pub(in crate::host) fn port_register(&self, port: &str, at: usize, value: u32) {
+        let path = format!("{}/config", self.device(port));
+        let mut config = fs::read(self.at(&path)).unwrap();
+        config[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        self.write(&path, config);
+    }
+
     /// Puts functions into an IOMMU group.
     pub(in crate::host) fn group(&self, number: u32, members: &[&str]) {
         let dir = format!("/sys/kernel/iommu_groups/{number}");

@@ -49,7 +49,10 @@ fn a_good_host_has_no_fault_and_every_id() {
             "driver",
             "holder",
             "managers",
-            "reset_methods"
+            "reset_methods",
+            "port_hotplug",
+            "port_dpc",
+            "firmware_first"
         ]
     );
     // Without a card: the first five.

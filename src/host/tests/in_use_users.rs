@@ -3,6 +3,7 @@
 use super::fake::{CARD, FakeHost};
 use super::in_use_net::{detail, ids, quiet, uses};
 use crate::host::UseId;
+use crate::host::in_use::kernel_rdma::tests::idle;
 
 /// `10.0.0.5/24` on the card.
 fn addressed() -> FakeHost {
@@ -13,6 +14,31 @@ fn addressed() -> FakeHost {
 
 fn mount(fake: &FakeHost, line: &str) {
     fake.append("/proc/mounts", line);
+}
+
+#[test]
+fn kernel_users_of_rdma_are_seen_without_an_open_file() {
+    let fake = quiet();
+    let card = fake.card();
+    assert_eq!(fake.host().in_use_over(&card, Some(&mut idle())), []);
+    let mut rdma = idle();
+    rdma.kernel_user("mlx4_0", "nvme_rdma");
+    let uses = fake.host().in_use_over(&card, Some(&mut rdma));
+    assert_eq!(uses.len(), 1, "{uses:?}");
+    assert_eq!(uses[0].id, UseId::RdmaKernel);
+    assert!(uses[0].id.waivable());
+    assert_eq!(
+        uses[0].detail,
+        "kernel module nvme_rdma uses mlx4_0: 1 CM id, 1 QP"
+    );
+    // Of another card, and a kernel that does not list them.
+    let mut rdma = idle();
+    rdma.kernel_user("mlx5_0", "rpcrdma");
+    assert_eq!(fake.host().in_use_over(&card, Some(&mut rdma)), []);
+    let mut rdma = idle();
+    rdma.kernel_user("mlx4_0", "nvme_rdma");
+    rdma.refuse(libc::EOPNOTSUPP);
+    assert_eq!(fake.host().in_use_over(&card, Some(&mut rdma)), []);
 }
 
 #[test]

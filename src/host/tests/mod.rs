@@ -6,4 +6,5 @@ mod findings;
 mod in_use_net;
 mod in_use_users;
 mod net;
+mod port;
 mod select;

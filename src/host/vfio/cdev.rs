@@ -1,5 +1,5 @@
-//! The character device and iommufd (linux-vfio §3.4). **Compiled only**: Debian's kernels are built
-//! without IOMMUFD (§11.2), so that no run of it has been seen.
+//! The character device and iommufd (Documentation/driver-api/vfio.rst). **Compiled only**: Debian's kernels are built
+//! without IOMMUFD , so that no run of it has been seen.
 //!
 //! Bound without an address space: no DMA at all.
 
@@ -43,7 +43,7 @@ fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {
     }
 }
 
-/// What an errno of `VFIO_DEVICE_BIND_IOMMUFD` means. By analogy with the group's (§3.3): the kernel
+/// What an errno of `VFIO_DEVICE_BIND_IOMMUFD` means. By analogy with the group's: the kernel
 /// takes DMA ownership, enables and resets the device in this one call.
 pub(super) fn bind_error(host: &Host, bdf: Bdf, group: u32, source: io::Error) -> VfioError {
     let path = host.path("dev/vfio/devices");

@@ -1,10 +1,11 @@
-//! Why a card could not be opened, or given up. One name for each errno of linux-vfio §3.3.
+//! Why a card could not be opened or closed: one name for each errno of VFIO (drivers/vfio/group.c,
+//! drivers/vfio/container.c, drivers/vfio/vfio_iommu_type1.c).
 
 use crate::host::{Bdf, Sibling};
 use std::io;
 use std::path::PathBuf;
 
-/// Errors of the VFIO room.
+/// Errors of the VFIO module.
 #[derive(Debug, thiserror::Error)]
 pub enum VfioError {
     /// A host made of files has no devices.
@@ -14,7 +15,7 @@ pub enum VfioError {
         bdf: Bdf,
     },
     /// No IOMMU group: there is no IOMMU, or it is switched off. No-IOMMU mode is not used
-    /// (linux-vfio §3.9).
+    /// because it does not stop DMA.
     #[error("{bdf} has no IOMMU group")]
     NoIommu {
         /// The card.
@@ -33,7 +34,7 @@ pub enum VfioError {
     NotLoaded {
         /// The container node.
         path: PathBuf,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// The kernel's VFIO has another interface version or no TYPE1v2 IOMMU.
@@ -47,7 +48,7 @@ pub enum VfioError {
     NoRights {
         /// The node.
         path: PathBuf,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// ENOENT: nothing in the group is bound to a VFIO driver.
@@ -104,7 +105,7 @@ pub enum VfioError {
     Attach {
         /// IOMMU group.
         group: u32,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// EPERM at `VFIO_SET_IOMMU`: the IOMMU has no interrupt remapping.
@@ -118,7 +119,7 @@ pub enum VfioError {
     SetIommu {
         /// IOMMU group.
         group: u32,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// EAGAIN at `VFIO_GROUP_GET_DEVICE_FD`, again and again: somebody holds the device's lock.
@@ -142,15 +143,15 @@ pub enum VfioError {
     Enable {
         /// The card.
         bdf: Bdf,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
-    /// A node says what linux-vfio §3.3 does not know.
+    /// An errno at a node that has no name here.
     #[error("{} cannot be opened", path.display())]
     Node {
         /// The node.
         path: PathBuf,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// An ioctl of VFIO failed that normally does not.
@@ -158,18 +159,18 @@ pub enum VfioError {
     Ioctl {
         /// Its name.
         call: &'static str,
-        /// What the kernel said; none when the crate lost it.
+        /// What the kernel reported; none when the crate lost it.
         source: Option<io::Error>,
     },
-    /// The crate's table of regions is not the kernel's (linux-vfio §2.3 point 4).
-    #[error("region {index}: vfio-ioctls says offset {listed:#x}, the kernel {told:#x}")]
+    /// The table of regions in vfio-ioctls is not the kernel's.
+    #[error("region {index}: offset {listed:#x} in vfio-ioctls, {reported:#x} in the kernel")]
     Regions {
         /// Region.
         index: u32,
         /// What vfio-ioctls keeps.
         listed: u64,
         /// What the kernel answers.
-        told: u64,
+        reported: u64,
     },
     /// Configuration space cannot be read and written.
     #[error("configuration space of {bdf} is not usable: {size} bytes, flags {flags:#x}")]
@@ -181,7 +182,7 @@ pub enum VfioError {
         /// Region flags.
         flags: u32,
     },
-    /// BAR0 cannot be used in the way asked for.
+    /// BAR0 cannot be used as requested.
     #[error("BAR0 of {bdf} is not usable: {fault}")]
     Bar {
         /// The card.
@@ -194,7 +195,7 @@ pub enum VfioError {
     Map {
         /// The card.
         bdf: Bdf,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// An access to configuration space failed.
@@ -204,7 +205,7 @@ pub enum VfioError {
         bdf: Bdf,
         /// Offset.
         at: u16,
-        /// What the kernel said.
+        /// What the kernel reported.
         source: io::Error,
     },
     /// Everything is closed on our side, and the group is still not free.

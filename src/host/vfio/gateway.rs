@@ -1,6 +1,6 @@
-//! CR-space through configuration cycles: address register 0x58, data register 0x5c (flash-hardware
-//! §2.4). Works in recovery mode, without memory decode, and under every lockdown level
-//! (linux-vfio §3.8). No semaphore guards it; the open VFIO group keeps other users out.
+//! CR-space through configuration cycles: address register 0x58, data register 0x5c (mstflint
+//! mtcr_ul_com.c, `mtcr_pciconf_mread4_old`). Works in recovery mode, without memory decode, and under
+//! every lockdown level. No semaphore guards it; the open VFIO group keeps other users out.
 
 use super::regions::Raw;
 use std::io;
@@ -9,10 +9,11 @@ use std::io;
 pub(super) const ADDRESS: u16 = 0x58;
 /// Data register.
 pub(super) const DATA: u16 = 0x5c;
-/// What reads where nothing can be read (flash-hardware §1.3).
+/// What reads where nothing can be read (mstflint mtcr_ul_com.c,
+/// `mtcr_check_signature`).
 pub(super) const NOT_READABLE: u32 = 0xbada_cce5;
 /// The device id: a later dump of configuration space reads 0x5c and so whatever 0x58 points at,
-/// and this read hurts nobody (§2.4).
+/// and this read has no effect.
 pub(super) const HARMLESS: u32 = 0xf_0014;
 /// In the write-only variant: this address is for reading.
 const FOR_READING: u32 = 1;
@@ -27,7 +28,8 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Finds the variant: writes the device id's address and reads it back (§2.4).
+    /// Finds the variant: writes the device id's address and reads it back (mstflint mtcr_ul_com.c,
+    /// `is_wo_pciconf_gw`).
     pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {
         let before = io.config_read(ADDRESS)?;
         let write_only = Self::probe(io)?;

@@ -10,17 +10,18 @@
 //! | `session` | letting go in the right order |
 //! | `sys` | ioctls and the SIGBUS handler: the crate's only `unsafe` |
 //!
-//! Debian's kernels have no IOMMUFD (linux-vfio §11.2), so the lab cannot run `cdev`. It was run by hand
+//! Debian's kernels have no IOMMUFD, so the lab cannot run `cdev`. It was run by hand
 //! on 2026-11-23: Linux 6.12.107 built with IOMMUFD and VFIO_DEVICE_CDEV and without VFIO_GROUP, the
 //! simulated card served over vfio-user; `query` by mapping, `pread` and configuration cycles.
 //!
-//! Opening resets the card, and so does closing, also by being killed (linux-vfio §3.5): never close
+//! Opening resets the card, and so does closing, also by being killed
+//! (drivers/vfio/pci/vfio_pci_core.c): never close
 //! while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and
 //! the container's empty IOMMU domain would stop it. Memory decode is the kernel's; only after a
 //! software reset, which the kernel does not see, is it switched on again.
 //!
 //! Seen in a guest on Debian's 6.12.107, with the simulated card served to it and with another device
-//! of a 1 MiB BAR0, also under both lockdown levels: all three ways, a software reset through each,
+//! of a 1 MiB BAR0, also under both lockdown levels: all three transports, a software reset through each,
 //! SIGBUS and EIO with memory decode off, group held, group not viable, no interrupt remapping, no
 //! IOMMU, a user in the nodes' group, removal and SIGKILL with the card open. The errno of RMRR and
 //! of a busy device lock were not met.
@@ -50,7 +51,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
-/// The way to the registers.
+/// The transport to the registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BarAccess {
@@ -63,7 +64,7 @@ pub enum BarAccess {
 }
 
 impl BarAccess {
-    /// Every way.
+    /// Every transport.
     pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
 
     /// As written on a command line.
@@ -83,37 +84,37 @@ impl fmt::Display for BarAccess {
     }
 }
 
-/// No way to the registers is called that.
+/// No transport has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no way to the registers (mmap, pread, config)")]
+#[error("{0:?} is no register access (mmap, pread, config)")]
 pub struct BadBarAccess(pub String);
 
 impl FromStr for BarAccess {
     type Err = BadBarAccess;
 
     fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL.into_iter().find(|way| way.name() == text);
+        let found = Self::ALL.into_iter().find(|access| access.name() == text);
         found.ok_or_else(|| BadBarAccess(text.to_owned()))
     }
 }
 
-/// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also says how that went.
+/// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also returns the error.
 pub struct VfioCard {
     open: Shared,
     access: BarAccess,
 }
 
 impl VfioCard {
-    /// Opens a card that is bound to vfio-pci. The card is reset (linux-vfio §3.5).
+    /// Opens a card that is bound to vfio-pci. This resets the card.
     ///
-    /// `access` is the way to its registers. `None`: BAR0 mapped; by `pread` if it cannot be mapped;
-    /// by configuration cycles if BAR0 is missing, smaller than CR-space, or does not answer while
-    /// they do (recovery mode). With a reason in the log unless it is the first.
+    /// `access` is the transport. `None`: BAR0, mapped on x86-64 and by `pread` elsewhere or where it
+    /// cannot be mapped; configuration cycles if BAR0 is missing, smaller than CR-space, or does not
+    /// answer while they do (recovery mode). The log has the reason.
     ///
     /// The group is used where it exists, else (feature `cdev`) the character device.
     ///
     /// # Errors
-    /// [`VfioError`], by name for every errno of linux-vfio §3.3.
+    /// [`VfioError`], by name for every errno of VFIO.
     pub fn open(host: &Host, card: &PciCard, access: Option<BarAccess>) -> Result<Self, VfioError> {
         open::open(host, card, access, false).map(Self::from_open)
     }
@@ -139,7 +140,7 @@ impl VfioCard {
         }
     }
 
-    /// The way to the registers that was chosen.
+    /// The transport that was chosen.
     #[must_use]
     pub fn access(&self) -> BarAccess {
         self.access
@@ -152,7 +153,7 @@ impl VfioCard {
         Box::new(Space(Rc::clone(&self.open)))
     }
 
-    /// Unmaps, closes device and container, in this order, and waits (10 s at most) until the group
+    /// Unmaps, closes device and container, in this order, and waits (40 s at most) until the group
     /// can be opened again, so that an unbind that follows does not block. The card is reset. Again:
     /// nothing.
     ///

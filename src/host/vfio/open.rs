@@ -1,14 +1,15 @@
-//! Opening a card: group, container, device (linux-vfio §3.2), with the reason when it fails (§3.3).
+//! Opening a card: group, container, device (Documentation/driver-api/vfio.rst), with the reason when
+//! it fails.
 //!
-//! vfio-ioctls does the opening. What it hides is looked at by own ioctls on the same nodes: the
-//! group's status before, the reason of a refused container after, the regions at the end (§2.3).
+//! vfio-ioctls does the opening. Own ioctls on the same nodes get what it hides: the group's status
+//! before, the reason of a refused container after, the regions at the end.
 
 use super::regions::Regions;
 use super::session::{Session, group_of, open_node};
 use super::space::{Bar, CR_SPACE, Open};
 use super::sys::{self, Region};
 use super::{BarAccess, BarFault, VfioError};
-use crate::card::{Clock, WallClock};
+use crate::card::{Patience, WallClock, wait_for};
 use crate::host::{Bdf, Host, PciCard, Sibling};
 use nix::libc;
 use std::fs::File;
@@ -23,14 +24,12 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioError as CrateError, VfioRegionInfoCap};
 
-/// Tries while the device's lock is busy, and the pause between them: 2 s, twice what a bus reset
-/// of somebody else takes.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+/// While the device's lock is busy: a bus reset by somebody else takes about a second.
+const LOCK_BUSY: Patience = Patience::every(Duration::from_secs(20), Duration::from_millis(100));
 
 /// The driver that gives a card to VFIO.
 const DRIVER: &str = "vfio-pci";
-/// Drivers that manage DMA ownership themselves, so that a sibling on them does no harm (§3.3).
+/// Drivers that manage DMA ownership themselves, so that a sibling on them does no harm.
 const HARMLESS_DRIVERS: [&str; 3] = [DRIVER, "pci-stub", "pcieport"];
 const CONTAINER: &str = "dev/vfio/vfio";
 /// Length of PCI configuration space without the extended part.
@@ -47,7 +46,7 @@ fn group_node(host: &Host, group: u32) -> PathBuf {
     host.path("dev/vfio").join(group.to_string())
 }
 
-/// What an errno at a node of VFIO means (§3.3).
+/// What an errno at a node of VFIO means.
 pub(super) fn node_error(path: &Path, group: u32, source: io::Error) -> VfioError {
     let path = path.to_owned();
     match source.raw_os_error() {
@@ -85,7 +84,7 @@ pub(super) fn is_viable(status: u32) -> bool {
     status & VFIO_GROUP_FLAGS_VIABLE != 0
 }
 
-/// Opens the group's node and wants it viable. That alone does not touch the card (§10).
+/// Opens the group's node and wants it viable. That alone does not touch the card.
 ///
 /// # Errors
 /// What [`node_error`] makes of the open, and [`VfioError::NotViable`].
@@ -103,8 +102,8 @@ pub(in crate::host) fn look_at_group(host: &Host, bdf: Bdf, group: u32) -> Resul
     Err(VfioError::NotViable { group, siblings })
 }
 
-/// Everything that can be told without opening a container.
-fn look(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
+/// The IOMMU group of a card that is bound to vfio-pci.
+fn group_on_vfio(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
     let sysfs = host.device(bdf);
     let group = group_of(&sysfs).ok_or(VfioError::NoIommu { bdf })?;
     let driver = driver_of(&sysfs);
@@ -115,7 +114,7 @@ fn look(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
 }
 
 /// The character device of a card, when the kernel really offers it: the sysfs directory is there
-/// even where it does not (§3.4).
+/// even where it does not.
 fn cdev_node(host: &Host, bdf: Bdf) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(host.device(bdf).join("vfio-dev")).ok()?;
     let name = entries.next()?.ok()?.file_name();
@@ -127,46 +126,40 @@ fn cdev_node(host: &Host, bdf: Bdf) -> Option<PathBuf> {
 pub(super) fn open(
     host: &Host,
     card: &PciCard,
-    wish: Option<BarAccess>,
+    request: Option<BarAccess>,
     prefer_cdev: bool,
 ) -> Result<Open, VfioError> {
     let bdf = card.bdf;
-    let group = look(host, bdf)?;
+    let group = group_on_vfio(host, bdf)?;
     let node = group_node(host, group);
     if let Some(cdev) = cdev_node(host, bdf)
         && (prefer_cdev || !node.exists())
     {
-        return open_cdev(host, bdf, group, &cdev, wish);
+        return open_cdev(host, bdf, group, &cdev, request);
     }
     // One opener at a time: ours goes before vfio-ioctls comes.
     drop(look_at_group(host, bdf, group)?);
     if !host.is_system() {
         return Err(VfioError::NotThisMachine { bdf });
     }
-    let clock = WallClock::default();
     let sysfs = host.device(bdf);
-    let mut tries = 1;
-    let (container, device) = loop {
-        // A device that fails leaves its group open in the container (§2.3 point 10): a new one each
-        // time.
+    let mut tries = 0;
+    let opened = wait_for(&WallClock::default(), LOCK_BUSY, || {
+        tries += 1;
+        // A device that fails leaves its group open in the container (vfio-ioctls `get_group`): a new
+        // one each time.
         match attempt(host, bdf, group, &sysfs) {
-            Err(VfioError::ResetBusy { .. }) if tries < TRIES => {
-                tries += 1;
-                clock.sleep(PAUSE);
-            }
-            Err(VfioError::ResetBusy { bdf, .. }) => {
-                return Err(VfioError::ResetBusy { bdf, tries });
-            }
-            Err(other) => return Err(other),
-            Ok(opened) => break opened,
+            Err(VfioError::ResetBusy { .. }) => Ok(None),
+            other => other.map(Some),
         }
-    };
+    })?;
+    let (container, device) = opened.ok_or(VfioError::ResetBusy { bdf, tries })?;
     let found = inspect(&device, bdf);
     finish(
         Session::by_group(device, &container, node),
         found,
-        bdf,
-        wish,
+        (host, bdf),
+        request,
     )
 }
 
@@ -211,7 +204,7 @@ fn why_not_attached(host: &Host, group: u32) -> VfioError {
     }
 }
 
-/// What an errno of `VFIO_GROUP_SET_CONTAINER` means (§3.3). The group is in no container of ours,
+/// What an errno of `VFIO_GROUP_SET_CONTAINER` means. The group is in no container of ours,
 /// so that EINVAL leaves RMRR.
 pub(super) fn attach_error(group: u32, source: io::Error) -> VfioError {
     match source.raw_os_error() {
@@ -221,7 +214,7 @@ pub(super) fn attach_error(group: u32, source: io::Error) -> VfioError {
     }
 }
 
-/// What vfio-ioctls says, in our names.
+/// The errors of vfio-ioctls, in our names.
 pub(super) fn crate_error(host: &Host, bdf: Bdf, group: u32, error: CrateError) -> VfioError {
     let unfit = |what| VfioError::Unfit { what };
     let ioctl = |call, errno: Option<i32>| VfioError::Ioctl {
@@ -292,14 +285,15 @@ fn open_cdev(
     bdf: Bdf,
     group: u32,
     node: &Path,
-    wish: Option<BarAccess>,
+    request: Option<BarAccess>,
 ) -> Result<Open, VfioError> {
     if !host.is_system() {
         return Err(VfioError::NotThisMachine { bdf });
     }
     let (device, iommufd) = super::cdev::open(host, bdf, group, node)?;
     let found = inspect(&device, bdf);
-    finish(Session::by_cdev(device, iommufd), found, bdf, wish)
+    let session = Session::by_cdev(device, iommufd);
+    finish(session, found, (host, bdf), request)
 }
 
 #[cfg(not(feature = "cdev"))]
@@ -315,16 +309,18 @@ fn open_cdev(
     })
 }
 
-/// The device is open: what the kernel says of its regions decides what can be done with it. On an
+/// The device is open: what the kernel reports of its regions decides what can be done with it. On an
 /// early return what uses the device's file (`found`, moved on or empty) goes before the session.
 fn finish(
     session: Session,
     found: Result<(Regions, Bar), VfioError>,
-    bdf: Bdf,
-    wish: Option<BarAccess>,
+    (host, bdf): (&Host, Bdf),
+    request: Option<BarAccess>,
 ) -> Result<Open, VfioError> {
     let (io, bar) = found?;
-    Open::new(Box::new(io), bdf, bar, wish).map(|open| open.with_session(session))
+    let live = host.device(bdf).join("config");
+    let open = Open::new(Box::new(io), bdf, bar, request, &WallClock::default())?;
+    Ok(open.with_live_config(live).with_session(session))
 }
 
 fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
@@ -339,11 +335,11 @@ fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
         return Err(VfioError::NoConfig { bdf, size, flags });
     }
     // A kernel that keeps the MSI-X table from being mapped lists the areas that can be.
-    let whole = !device
+    let unbroken = !device
         .get_region_caps(VFIO_PCI_BAR0_REGION_INDEX)
         .iter()
         .any(|cap| matches!(cap, VfioRegionInfoCap::SparseMmap(_)));
-    let bar = judge_bar(bar0, whole);
+    let bar = judge_bar(bar0, unbroken);
     Ok((Regions::new(file, bar0, config), bar))
 }
 
@@ -353,7 +349,7 @@ fn is_accessible(region: Region) -> bool {
 }
 
 /// What can be done with BAR0. Its size is the kernel's word.
-pub(super) fn judge_bar(bar0: Region, whole: bool) -> Bar {
+pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
     let usable = match bar0.size {
         0 => Err(BarFault::Missing),
         size if size < u64::from(CR_SPACE) => Err(BarFault::Small(size)),
@@ -362,25 +358,25 @@ pub(super) fn judge_bar(bar0: Region, whole: bool) -> Bar {
     };
     Bar {
         usable,
-        mappable: whole && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0,
+        mappable: unbroken && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0,
     }
 }
 
 /// A region by own ioctl, compared with what vfio-ioctls keeps: a region whose information cannot
-/// be had shifts all later ones of its table (§2.3 point 4).
+/// be had shifts all later ones of its table .
 fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
-    let told = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
+    let reported = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
         call: "VFIO_DEVICE_GET_REGION_INFO",
         source: Some(source),
     })?;
     let listed = device.get_region_offset(index);
-    if listed != told.offset || device.get_region_size(index) != told.size {
-        let told = told.offset;
+    if listed != reported.offset || device.get_region_size(index) != reported.size {
+        let reported = reported.offset;
         return Err(VfioError::Regions {
             index,
             listed,
-            told,
+            reported,
         });
     }
-    Ok(told)
+    Ok(reported)
 }

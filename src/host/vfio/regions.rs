@@ -1,11 +1,11 @@
 //! The two regions we use of an open device file: BAR0 and configuration space.
 //!
-//! BAR0 by `pread`/`pwrite` of exactly 4 aligned bytes is exactly one 32-bit access (linux-vfio
-//! §3.6); by mapping it is one load or store. Numbers in BAR0 are big-endian, those in
-//! configuration space little-endian (flash-hardware §2.1, §2.4).
+//! BAR0 by `pread`/`pwrite` of exactly 4 aligned bytes is exactly one 32-bit access
+//! (drivers/vfio/pci/vfio_pci_rdwr.c); by mapping it is one load or store. Numbers in BAR0 are big-endian, those in
+//! configuration space little-endian.
 //!
 //! `pread` reads ff from the MSI-X table at 0x7c000..0x7c800 and drops writes to it, with success
-//! (linux-vfio §3.6); a mapping does not. No register of ours lies there.
+//! (drivers/vfio/pci/vfio_pci_rdwr.c); a mapping does not. No register of ours lies there.
 
 use super::sys::{BusWatch, Region};
 use std::fs::File;
@@ -57,37 +57,37 @@ impl Mapping {
         Ok(Self { watch, region })
     }
 
-    /// Once a page faulted it is an empty page of memory, so that nothing the mapping says from
+    /// Once a page faulted it is an empty page of memory, so that nothing read through the mapping from
     /// then on is the card's.
-    fn whole(&self) -> io::Result<()> {
+    fn intact(&self) -> io::Result<()> {
         if self.watch.hit() {
             return Err(bus_error());
         }
         Ok(())
     }
 
-    // Relaxed: SeqCst would make a store a locked exchange on a register (linux-vfio §2.5); among
-    // accesses to one uncached BAR no fence is needed (§2.6).
+    // Relaxed: SeqCst would make a store a locked exchange on a register; among accesses to one
+    // uncached BAR no fence is needed.
     fn read(&self, at: u32) -> io::Result<u32> {
-        self.whole()?;
+        self.intact()?;
         let slice = self.region.as_volatile_slice();
         let value = slice.load::<u32>(at as usize, Ordering::Relaxed);
-        self.whole()?;
+        self.intact()?;
         value.map(u32::from_be).map_err(io::Error::other)
     }
 
     fn write(&self, at: u32, value: u32) -> io::Result<()> {
-        self.whole()?;
+        self.intact()?;
         let slice = self.region.as_volatile_slice();
         let done = slice.store::<u32>(value.to_be(), at as usize, Ordering::Relaxed);
-        self.whole()?;
+        self.intact()?;
         done.map_err(io::Error::other)
     }
 }
 
 /// Regions of a device file that VFIO gave us, or of any file laid out alike.
 pub(super) struct Regions {
-    // Before `file`: a mapping keeps the device open (linux-vfio §2.3).
+    // Before `file`: a mapping keeps the device open .
     mapping: Option<Mapping>,
     file: Arc<File>,
     bar0: Region,

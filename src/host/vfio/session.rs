@@ -1,8 +1,8 @@
-//! What VFIO holds while a card is open, and how it is let go of.
+//! What VFIO holds while a card is open, and how it is closed.
 
 use super::VfioError;
 use super::sys;
-use crate::card::{Clock, WallClock};
+use crate::card::{Clock, Patience, WallClock, wait_for};
 use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,16 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use vfio_ioctls::{VfioContainer, VfioDevice};
 
-/// How long the group may stay taken after we closed all of it: a bus reset takes about a second
-/// (linux-vfio §3.5, EMU), and a server's root port may take longer.
-const FREE_WITHIN: Duration = Duration::from_secs(10);
-const STEP: Duration = Duration::from_millis(10);
+/// How long the group may stay taken after we closed all of it: a bus reset takes about a second, and
+/// a server's root port may take longer.
+const GROUP_FREE: Patience = Patience::every(Duration::from_secs(40), Duration::from_millis(10));
 
 /// An open VFIO device.
 ///
 /// vfio-ioctls closes a device in its `Drop`, with `unwrap` where it looks the group up again by a
-/// sysfs link (linux-vfio §2.3 point 9). Closing the device is what a removal of the card waits for,
-/// so that the link goes in just that moment: seen in a guest, a look before the drop does not help.
+/// sysfs link. Closing the device is what a removal of the card waits for,
+/// so that the link goes in just that moment: a check before the drop does not help (seen in a guest).
 /// So the objects of the crate are forgotten, a few hundred bytes a session, and what the kernel
 /// counts, their descriptors, is closed here, in order.
 pub(super) struct Session {
@@ -41,7 +40,7 @@ pub(super) fn group_of(sysfs: &Path) -> Option<u32> {
     link.file_name()?.to_str()?.parse().ok()
 }
 
-/// Opens a node the way VFIO wants it.
+/// Opens a node for reading and writing, as VFIO needs it.
 pub(super) fn open_node(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
@@ -95,7 +94,7 @@ impl Session {
             return Ok(());
         };
         let free = || open_node(node).map(drop);
-        until_free(node, free, &WallClock::default(), FREE_WITHIN)
+        until_free(node, free, &WallClock::default(), GROUP_FREE)
     }
 
     fn let_go(&mut self) {
@@ -116,28 +115,21 @@ impl Drop for Session {
     }
 }
 
-/// Waits until `try_open` says something other than EBUSY: closing a descriptor is not the end
+/// Waits until `try_open` reports something other than EBUSY: closing a descriptor is not the end
 /// while something else still refers to the file.
 pub(super) fn until_free(
     node: &Path,
     mut try_open: impl FnMut() -> io::Result<()>,
     clock: &dyn Clock,
-    limit: Duration,
+    patience: Patience,
 ) -> Result<(), VfioError> {
-    let start = clock.now();
-    loop {
-        match try_open() {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-            // Free; or gone with the card, or not for us to open: then nothing of ours is in the way.
-            _ => return Ok(()),
-        }
-        let waited = clock.now().saturating_sub(start);
-        if waited >= limit {
-            return Err(VfioError::StillBusy {
-                path: node.to_owned(),
-                waited_ms: waited.as_millis() as u64,
-            });
-        }
-        clock.sleep(STEP);
-    }
+    let free = wait_for(clock, patience, || match try_open() {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(None),
+        // Free; or gone with the card, or not for us to open: then nothing of ours is in the way.
+        _ => Ok(Some(())),
+    })?;
+    free.ok_or_else(|| VfioError::StillBusy {
+        path: node.to_owned(),
+        waited_ms: patience.limit().as_millis() as u64,
+    })
 }

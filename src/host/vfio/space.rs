@@ -4,14 +4,18 @@ use super::gateway::{Gateway, NOT_READABLE};
 use super::regions::{COMMAND, Raw};
 use super::session::Session;
 use super::{BarAccess, BarFault, VfioError};
-use crate::card::{CrError, CrOffset, CrSpace, Reg};
+use crate::card::{Clock, CrError, CrOffset, CrSpace, HARDWARE_IDS, Patience, Reg, wait_for};
 use crate::host::Bdf;
 use nix::libc;
 use std::cell::RefCell;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
-/// Length of CR-space (flash-hardware §2.1).
+/// Length of CR-space (drivers/net/ethernet/mellanox/mlx4/crdump.c dumps all of BAR0).
 pub(super) const CR_SPACE: u32 = 0x10_0000;
 
 /// COMMAND bit 1, memory decode.
@@ -20,25 +24,32 @@ const MEMORY: u16 = 1 << 1;
 const MASTER: u16 = 1 << 2;
 /// Vendor and device id.
 const IDS: u16 = 0x00;
+/// Device id in the sysfs file `config`.
+const LIVE_DEVICE_ID: u64 = 2;
 /// Revision and class: passed through by VFIO, unlike the ids, which are those seen at open
-/// (linux-vfio §3.8).
+/// (drivers/vfio/pci/vfio_pci_config.c).
 const CLASS: u16 = 0x08;
 
-/// An open card: where its registers are, and by which way they are reached.
+/// A chip that boots after VFIO's reset does not answer through BAR0 yet.
+const BAR0_ANSWERS: Patience = Patience::every(Duration::from_secs(10), Duration::from_millis(20));
+
+/// An open card: where its registers are, and by which transport they are reached.
 pub(super) struct Open {
-    // Before `session`: mapping and duplicated descriptor keep the device open (linux-vfio §2.3).
+    // Before `session`: mapping and duplicated descriptor keep the device open.
     io: Box<dyn Raw>,
     access: BarAccess,
-    /// Set while the way is [`BarAccess::Config`].
+    /// Set while the transport is [`BarAccess::Config`].
     gateway: Option<Gateway>,
     session: Option<Session>,
     bdf: Bdf,
+    /// The sysfs file `config`, which shows configuration space as it is.
+    live_config: Option<PathBuf>,
 }
 
 /// The open card, shared by its spaces; `None` once closed.
 pub(super) type Shared = Rc<RefCell<Option<Open>>>;
 
-/// What the kernel says of BAR0.
+/// What the kernel reports of BAR0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bar {
     pub(super) usable: Result<(), BarFault>,
@@ -49,30 +60,37 @@ fn answers(value: u32) -> bool {
     value != u32::MAX && value != NOT_READABLE
 }
 
-/// A hardware id of the family (flash-hardware §1.2).
+/// A hardware id of the family.
 fn is_family(value: u32) -> bool {
-    matches!(value & 0xffff, 0x1f5 | 0x1f7)
+    HARDWARE_IDS.contains(&((value & 0xffff) as u16))
+}
+
+/// Whether BAR0 is mapped unless another transport is chosen. mstflint v4.21 does not map it on ARM
+/// (mtcr_ul_com.c), so on all but x86-64 no known tool shows that a mapping is safe.
+pub(super) fn maps_by_default(arch: &str) -> bool {
+    arch == "x86_64"
 }
 
 impl Open {
-    /// Chooses the way to the registers. Without a wish: mapped BAR0, since a read is then one
-    /// load instead of a system call around one (a burn makes a million of them), and SIGBUS, the
-    /// price of it (linux-vfio §3.7), is caught; `pread` where BAR0 cannot be mapped; configuration
-    /// cycles where BAR0 is missing, too small or does not answer while they do.
+    /// Chooses the transport. Unless one is requested: BAR0 mapped on x86-64, since a read is then one
+    /// load instead of a system call around one (a burn makes a million of them), and a SIGBUS is
+    /// caught; `pread` elsewhere and where BAR0 cannot be mapped; configuration cycles where BAR0 is
+    /// missing, too small or does not answer while they do.
     ///
     /// # Errors
-    /// [`VfioError::Bar`] and [`VfioError::Map`] when the wish cannot be had;
+    /// [`VfioError::Bar`] and [`VfioError::Map`] when the request cannot be met;
     /// [`VfioError::Config`].
     pub(super) fn new(
         mut io: Box<dyn Raw>,
         bdf: Bdf,
         bar: Bar,
-        wish: Option<BarAccess>,
+        request: Option<BarAccess>,
+        clock: &dyn Clock,
     ) -> Result<Self, VfioError> {
         let config = |source, at| VfioError::Config { bdf, at, source };
         let command = io.config_read(COMMAND).map_err(|e| config(e, COMMAND))? as u16;
         if command != u16::MAX && command & MASTER != 0 {
-            // VFIO switches it off at open (linux-vfio §3.5).
+            // VFIO switches it off at open (drivers/vfio/pci/vfio_pci_core.c).
             tracing::warn!(%bdf, "bus mastering was on; switched off");
             io.command_write(command & !MASTER)
                 .map_err(|e| config(e, COMMAND))?;
@@ -83,8 +101,9 @@ impl Open {
             gateway: None,
             session: None,
             bdf,
+            live_config: None,
         };
-        match wish {
+        match request {
             Some(BarAccess::Config) => open.use_gateway()?,
             Some(BarAccess::Pread) => bar.usable.map_err(|fault| open.bad_bar(fault))?,
             Some(BarAccess::Mmap) => {
@@ -95,7 +114,7 @@ impl Open {
                 open.use_mapping()?;
             }
             None => match bar.usable {
-                Ok(()) => open.choose(bar.mappable)?,
+                Ok(()) => open.choose(bar.mappable, clock)?,
                 Err(fault) => {
                     tracing::warn!(%bdf, %fault, "BAR0 is not usable: configuration cycles are used");
                     open.use_gateway()?;
@@ -131,29 +150,38 @@ impl Open {
         Ok(())
     }
 
-    /// BAR0 is there. Does the card answer through it? Asked by `pread`, which gives an error where
-    /// a mapping gives a signal.
-    fn choose(&mut self, mappable: bool) -> Result<(), VfioError> {
+    /// BAR0 is there. Does the card answer through it? Read by `pread`, which gives an error where
+    /// a mapping gives a signal. The gateway is written to only when BAR0 stays silent for longer than
+    /// a chip boots.
+    fn choose(&mut self, mappable: bool, clock: &dyn Clock) -> Result<(), VfioError> {
         let bdf = self.bdf;
         let device_id = Reg::DeviceId.offset().0;
-        let said = self.io.bar_read(device_id);
-        if !matches!(said, Ok(value) if answers(value)) {
+        let mut value = Ok(u32::MAX);
+        let answered = wait_for(clock, BAR0_ANSWERS, || {
+            value = self.io.bar_read(device_id);
+            let answered = matches!(value, Ok(value) if answers(value));
+            Ok(answered.then_some(()))
+        })?;
+        if answered.is_none() {
             self.use_gateway()?;
             let gateway = self.gateway;
             let other = gateway.and_then(|g| g.read(self.io.as_mut(), device_id).ok());
-            let said = said.map_or_else(|e| e.to_string(), |value| format!("{value:#010x}"));
+            let value = value.map_or_else(|e| e.to_string(), |v| format!("{v:#010x}"));
             if let Some(id) = other.filter(|id| is_family(*id)) {
                 tracing::warn!(
-                    %bdf, bar0 = %said, config = format_args!("{id:#010x}"),
+                    %bdf, bar0 = %value, config = format_args!("{id:#010x}"),
                     "BAR0 does not answer, configuration cycles do: they are used"
                 );
                 return Ok(());
             }
-            // Neither answers: what to make of that is the card room's business.
+            // Neither answers: what that means is decided by the card module.
             self.leave_gateway()?;
             self.access = BarAccess::Pread;
         }
-        if mappable && let Err(error) = self.use_mapping() {
+        if mappable
+            && maps_by_default(std::env::consts::ARCH)
+            && let Err(error) = self.use_mapping()
+        {
             tracing::warn!(%bdf, %error, "BAR0 is used by pread");
             self.access = BarAccess::Pread;
         }
@@ -173,7 +201,13 @@ impl Open {
             })
     }
 
-    /// The device behind it, to be let go of last.
+    /// Where the live configuration space is read.
+    pub(super) fn with_live_config(mut self, path: PathBuf) -> Self {
+        self.live_config = Some(path);
+        self
+    }
+
+    /// The device behind it, closed last.
     pub(super) fn with_session(mut self, session: Session) -> Self {
         self.session = Some(session);
         self
@@ -197,9 +231,25 @@ impl Open {
         }
     }
 
+    /// The device id of the chip at this moment. VFIO shows the id it noted when it opened the card
+    /// (drivers/vfio/pci/vfio_pci_config.c), so sysfs is read, which is allowed under lockdown too; VFIO
+    /// only where sysfs cannot be read.
+    fn pci_device_id(&mut self) -> io::Result<u16> {
+        if let Some(path) = &self.live_config {
+            match live_device_id(path) {
+                Ok(id) => return Ok(id),
+                Err(error) => {
+                    tracing::trace!(path = %path.display(), %error, "the live PCI id cannot be read");
+                }
+            }
+        }
+        Ok((self.io.config_read(IDS)? >> 16) as u16)
+    }
+
     /// After a software reset, which the kernel has not seen: COMMAND and the BARs are empty.
     /// Writing COMMAND with the memory bit makes the kernel notice and put the BARs back
-    /// (linux-vfio §3.8). DEVCTL and LNKCTL come back when it restores its saved state at close (§4).
+    /// (drivers/vfio/pci/vfio_pci_config.c, `vfio_bar_restore`). DEVCTL and LNKCTL come back when it
+    /// restores its saved state at close.
     fn back_after_reset(&mut self) -> io::Result<bool> {
         if self.io.config_read(CLASS)? == u32::MAX {
             return Ok(false);
@@ -222,8 +272,8 @@ impl Open {
         Ok(true)
     }
 
-    /// Lets go of everything in the order linux-vfio §2.3 wants. The first error is told, after all
-    /// else has been closed too.
+    /// Closes everything: first what keeps the device open, then the session. Returns the first error,
+    /// after all else has been closed too.
     pub(super) fn close(mut self) -> Result<(), VfioError> {
         let left = self.leave_gateway();
         let session = self.session.take();
@@ -231,6 +281,12 @@ impl Open {
         let closed = session.map_or(Ok(()), Session::close);
         closed.and(left)
     }
+}
+
+fn live_device_id(config: &Path) -> io::Result<u16> {
+    let mut bytes = [0; 2];
+    File::open(config)?.read_exact_at(&mut bytes, LIVE_DEVICE_ID)?;
+    Ok(u16::from_le_bytes(bytes))
 }
 
 /// The registers of an open card.
@@ -267,16 +323,14 @@ impl CrSpace for Space {
     }
 
     fn posts_writes(&self) -> bool {
-        // Closed: nothing to flush, and the next access says so.
+        // Closed: nothing to flush, and the next access is an error.
         self.0
             .try_borrow()
             .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {
-        self.with(Reg::DeviceId.offset().0, |open| {
-            Ok((open.io.config_read(IDS)? >> 16) as u16)
-        })
+        self.with(Reg::DeviceId.offset().0, Open::pci_device_id)
     }
 
     fn back_after_reset(&mut self) -> Result<bool, CrError> {

@@ -1,7 +1,8 @@
 //! The only file with `unsafe`: the ioctls that no crate offers with their errno, and what turns
 //! SIGBUS on a mapped BAR into an error.
 //!
-//! Facts: linux-vfio §2.3 (why own ioctls), §2.4 (numbers), §3.7 (SIGBUS).
+//! vfio-ioctls drops the errno of several ioctls. A mapped BAR faults when memory decode is off
+//! (drivers/vfio/pci/vfio_pci_core.c).
 
 #![allow(
     unsafe_code,
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
 
-/// VFIO's ioctls are `_IO(';', 100 + n)` (linux-vfio §2.4).
+/// VFIO's ioctls are `_IO(';', 100 + n)` (include/uapi/linux/vfio.h).
 mod raw {
     use super::{EthtoolRequest, vfio_group_status, vfio_region_info};
     use nix::libc::{self, c_int};
@@ -55,7 +56,7 @@ pub(super) fn group_set_container(group: &File, container: &File) -> io::Result<
     Ok(())
 }
 
-/// One region of a VFIO device, as the kernel tells it.
+/// One region of a VFIO device, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Region {
     /// `VFIO_REGION_INFO_FLAG_*`.
@@ -128,10 +129,10 @@ pub(super) struct EthtoolRequest {
 
 const _: () = assert!(size_of::<EthtoolRequest>() == size_of::<libc::ifreq>());
 
-/// `ETHTOOL_GDRVINFO` (linux-vfio §6.6 point 3).
+/// `ETHTOOL_GDRVINFO` (include/uapi/linux/ethtool.h).
 ///
 /// # Errors
-/// ENODEV when there is no such network device; what `socket` says.
+/// ENODEV when there is no such network device; what `socket` reports.
 pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<EthtoolDriverInfo> {
     const GET_DRIVER_INFO: u32 = 3;
     let mut name = [0; libc::IFNAMSIZ];
@@ -199,7 +200,7 @@ impl BusWatch {
     /// Watches the live mapping of `length` bytes at `start`, all of which is the caller's.
     ///
     /// # Errors
-    /// ENOMEM when too many mappings are watched; what `sigaction` says.
+    /// ENOMEM when too many mappings are watched; what `sigaction` reports.
     pub(super) fn over(start: usize, length: usize) -> io::Result<Self> {
         install()?;
         let page = PAGE.load(Ordering::Relaxed);
@@ -276,7 +277,7 @@ fn install() -> io::Result<()> {
 }
 
 /// Puts an empty page over the page that faulted, if it is one of ours: the access then ends, and
-/// the flag says that its value is none. Only atomics and bare system calls in here.
+/// the flag marks its value as none. Only atomics and bare system calls in here.
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel hands a valid siginfo to an SA_SIGINFO handler; errno is this thread's,
     // and the interrupted code must find it as it was.
@@ -342,7 +343,7 @@ unsafe fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
             }
         }
         handler if previous.is_some_and(|p| p.sa_flags & libc::SA_SIGINFO != 0) => {
-            // SAFETY: SA_SIGINFO says that the address is a function of this form.
+            // SAFETY: with SA_SIGINFO the address is a function of this form.
             let handler = unsafe { std::mem::transmute::<usize, Full>(handler) };
             handler(signal, info, context);
         }

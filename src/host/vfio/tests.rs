@@ -1,20 +1,21 @@
-//! The VFIO room without VFIO: a device made of memory, files laid out like one.
+//! The VFIO module without VFIO: a device made of memory, files laid out like one.
 
 mod errors;
 mod files;
-mod ways;
+mod transports;
 
 use super::gateway::{ADDRESS, DATA, HARMLESS, NOT_READABLE};
 use super::regions::{COMMAND, Raw};
 use super::space::{Bar, Open};
 use super::{BarAccess, BarFault, VfioCard, VfioError};
-use crate::card::{CrError, CrOffset};
+use crate::card::{Clock, CrError, CrOffset};
 use crate::host::Bdf;
 use nix::libc;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 const BDF: Bdf = Bdf {
     domain: 0,
@@ -33,8 +34,10 @@ struct Device {
     write_only: bool,
     /// Data waiting for its address (write-only variant).
     waiting: u32,
-    /// What BAR0 says instead of its registers.
-    bar_says: Option<u32>,
+    /// What BAR0 shows instead of its registers.
+    bar_shows: Option<u32>,
+    /// Reads of BAR0 that are answered by all ones first: the chip boots.
+    boots_for: u32,
     /// Errno of every access to BAR0.
     bar_fails: Option<i32>,
     /// Errno of making a mapping.
@@ -66,11 +69,15 @@ impl Fake {
 
 impl Raw for Fake {
     fn bar_read(&mut self, at: u32) -> io::Result<u32> {
-        let device = self.0.borrow();
+        let mut device = self.0.borrow_mut();
+        if device.boots_for > 0 {
+            device.boots_for -= 1;
+            return Ok(u32::MAX);
+        }
         match device.bar_fails {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
             None => Ok(device
-                .bar_says
+                .bar_shows
                 .unwrap_or_else(|| device.registers.get(&at).copied().unwrap_or(0))),
         }
     }
@@ -146,8 +153,22 @@ const WHOLE: Bar = Bar {
     mappable: true,
 };
 
-fn open(fake: &Fake, bar: Bar, wish: Option<BarAccess>) -> Result<VfioCard, VfioError> {
-    Open::new(Box::new(fake.clone()), BDF, bar, wish).map(VfioCard::from_open)
+fn open(fake: &Fake, bar: Bar, request: Option<BarAccess>) -> Result<VfioCard, VfioError> {
+    let clock = Held::default();
+    Open::new(Box::new(fake.clone()), BDF, bar, request, &clock).map(VfioCard::from_open)
+}
+
+/// A clock that only sleeping moves.
+#[derive(Default)]
+struct Held(Cell<Duration>);
+
+impl Clock for Held {
+    fn now(&self) -> Duration {
+        self.0.get()
+    }
+    fn sleep(&self, time: Duration) {
+        self.0.set(self.0.get() + time);
+    }
 }
 
 fn read(card: &VfioCard, at: u32) -> Result<u32, CrError> {

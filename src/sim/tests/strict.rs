@@ -196,6 +196,53 @@ fn a_page_program_wraps_in_its_page() {
 }
 
 #[test]
+fn programs_go_out_in_pieces_that_a_known_tool_sends() {
+    // Command words of one program, and what is said of it.
+    let cases: [(&[u32], &str); 9] = [
+        (&[0x4002_241C], ""),
+        (&[0x4002_243C, 0x4000_2410], ""),
+        (&[0x4002_243C, 0x4000_2430, 0x4000_2410], ""),
+        (&[0x4002_221C], ""),
+        (&[0x4002_201C], "a program of 1 bytes"),
+        (&[0x4002_231C], "a program of 8 bytes"),
+        (
+            &[0x4002_233C, 0x4000_2410],
+            "a program of 8 bytes with HOLD",
+        ),
+        (
+            &[0x4002_223C, 0x4000_2410],
+            "a program of 4 bytes with HOLD",
+        ),
+        (
+            &[0x4002_243C, 0x4000_2210],
+            "a program of 4 bytes after HOLD",
+        ),
+    ];
+    for (words, said) in cases {
+        let mut driver = blank();
+        driver.run(0x4006_2004);
+        driver.write(ADDRESS, 0x100);
+        words.iter().for_each(|word| driver.run(*word));
+        assert!(driver.wait(50));
+        assert_eq!(driver.card.counters().programs, 1, "{words:x?}");
+        if said.is_empty() {
+            driver.assert_clean();
+        } else {
+            driver.assert_misuse(said);
+        }
+    }
+}
+
+#[test]
+fn a_status_write_is_no_program() {
+    let mut driver = blank();
+    driver.run(0x4006_2004);
+    driver.write(DATA, 0);
+    driver.run(0x4001_2014);
+    driver.assert_clean();
+}
+
+#[test]
 fn a_chain_that_never_ends_programs_nothing() {
     let mut driver = blank();
     driver.run(0x4006_2004);

@@ -2,6 +2,7 @@
 //! module parameters do to the tree what Linux does (linux-vfio §3.1, §6), and can fail, hang, or die
 //! with the process at any action.
 
+use crate::card::Clock;
 use crate::host::journal::{Journal, JournalError, Record};
 use crate::host::lease::actions::Actions;
 use crate::host::lease::{Lease, LeaseError};
@@ -417,6 +418,21 @@ impl Kernel {
     }
 }
 
+/// Only pauses take time.
+impl Clock for Kernel {
+    fn now(&self) -> Duration {
+        self.waited()
+    }
+
+    fn sleep(&self, time: Duration) {
+        let mut state = self.state.borrow_mut();
+        state.waited += time;
+        if state.others.take().is_some() {
+            state.log.push("another process is done".into());
+        }
+    }
+}
+
 impl Actions for Kernel {
     fn write_within(&self, attribute: &Path, value: &str, _: Duration) -> io::Result<()> {
         // An address of the tree, as on a real host.
@@ -457,12 +473,8 @@ impl Actions for Kernel {
         )
     }
 
-    fn pause(&self, time: Duration) {
-        let mut state = self.state.borrow_mut();
-        state.waited += time;
-        if state.others.take().is_some() {
-            state.log.push("another process is done".into());
-        }
+    fn clock(&self) -> &dyn Clock {
+        self
     }
 
     fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {

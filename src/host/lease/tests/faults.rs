@@ -180,7 +180,7 @@ fn an_unbind_that_never_returns_keeps_the_journal() {
     match kernel.take().err() {
         Some(error @ LeaseError::Stuck { .. }) => {
             assert!(error.host_changed());
-            assert!(error.to_string().contains("60 s"), "{error}");
+            assert!(error.to_string().contains("240 s"), "{error}");
         }
         other => panic!("{other:?}"),
     }
@@ -203,9 +203,7 @@ fn a_netdev_under_another_name_is_a_warning() {
     let back = lease.give_back().unwrap();
     assert_eq!(back.netdevs, ["enp5s0", "eth7"]);
     assert_eq!(back.warnings, ["enp5s0d1 is called eth7 now"]);
-    let waited = kernel.waited();
-    let bound = Duration::from_secs(28)..Duration::from_secs(32);
-    assert!(bound.contains(&waited), "{waited:?}");
+    assert_eq!(kernel.waited(), Duration::from_secs(60));
     assert_eq!(kernel.journals(), 0);
 }
 

@@ -5,9 +5,8 @@ use super::super::session::until_free;
 use super::super::space::CR_SPACE;
 use super::super::sys::Region;
 use super::*;
-use crate::card::Clock;
+use crate::card::Patience;
 use crate::host::{Function, Host, PciCard};
-use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -65,7 +64,7 @@ fn refused(host: &Host, card: &PciCard) -> VfioError {
 }
 
 #[test]
-fn what_sysfs_shows_is_told_before_anything_is_opened() {
+fn what_sysfs_shows_is_an_error_before_anything_is_opened() {
     let (_dir, host, card) = host_with(Some("mlx4_core"));
     assert!(matches!(
         refused(&host, &card),
@@ -103,7 +102,7 @@ fn a_missing_group_node_and_one_that_is_none() {
 #[test]
 fn only_the_character_device_is_offered() {
     let (_dir, host, card) = host_with(Some("vfio-pci"));
-    // The sysfs directory alone says nothing (linux-vfio §3.4).
+    // The sysfs directory is there even where the kernel offers no character device.
     fs::create_dir_all(host.device(BDF).join("vfio-dev/vfio0")).unwrap();
     assert!(matches!(
         refused(&host, &card),
@@ -154,7 +153,7 @@ fn an_errno_at_set_container_has_a_name() {
 }
 
 #[test]
-fn what_vfio_ioctls_says_has_a_name() {
+fn an_error_of_vfio_ioctls_has_a_name() {
     let (_dir, host, _) = host_with(Some("vfio-pci"));
     let of = |error| crate_error(&host, BDF, 17, error);
     let io = io::Error::from_raw_os_error;
@@ -233,13 +232,13 @@ fn who_spoils_the_group_is_named() {
 
 #[test]
 fn a_group_in_a_container_is_viable_too() {
-    // vfio-ioctls takes only exactly 1 (linux-vfio §2.3 point 5).
-    let said: Vec<_> = [0, 1, 2, 3].map(is_viable).into();
-    assert_eq!(said, [false, true, false, true]);
+    // vfio-ioctls takes only exactly 1 (`VfioGroup::new`).
+    let viable: Vec<_> = [0, 1, 2, 3].map(is_viable).into();
+    assert_eq!(viable, [false, true, false, true]);
 }
 
 #[test]
-fn bar0_is_judged_by_what_the_kernel_says() {
+fn bar0_is_judged_by_what_the_kernel_reports() {
     let judge = |size, flags| {
         let region = Region {
             flags,
@@ -263,47 +262,37 @@ fn bar0_is_judged_by_what_the_kernel_says() {
     assert!(!judge_bar(sparse, false).mappable);
 }
 
-struct Held(Cell<Duration>);
-
-impl Clock for Held {
-    fn now(&self) -> Duration {
-        self.0.get()
-    }
-    fn sleep(&self, time: Duration) {
-        self.0.set(self.0.get() + time);
-    }
-}
-
 #[test]
 fn closing_waits_for_the_group_and_not_for_ever() {
     let node = Path::new("/dev/vfio/17");
     let limit = Duration::from_secs(1);
+    let patience = Patience::every(limit, Duration::from_millis(10));
     let busy = || Err(io::Error::from_raw_os_error(libc::EBUSY));
-    let clock = Held(Cell::default());
+    let clock = Held::default();
     let mut left = 5;
     let free_later = || {
         left -= 1;
         if left == 0 { Ok(()) } else { busy() }
     };
-    until_free(node, free_later, &clock, limit).unwrap();
+    until_free(node, free_later, &clock, patience).unwrap();
     assert!(clock.now() > Duration::ZERO && clock.now() < limit);
 
-    let clock = Held(Cell::default());
-    match until_free(node, busy, &clock, limit) {
+    let clock = Held::default();
+    match until_free(node, busy, &clock, patience) {
         Err(VfioError::StillBusy { waited_ms, .. }) => assert_eq!(waited_ms, 1000),
         other => panic!("{other:?}"),
     }
     // A node that went with the card holds nobody up.
-    let clock = Held(Cell::default());
+    let clock = Held::default();
     let gone = || Err(io::Error::from_raw_os_error(libc::ENOENT));
-    until_free(node, gone, &clock, limit).unwrap();
+    until_free(node, gone, &clock, patience).unwrap();
     assert_eq!(clock.now(), Duration::ZERO);
 }
 
 #[test]
-fn ways_are_written_as_they_are_read() {
-    for way in BarAccess::ALL {
-        assert_eq!(way.to_string().parse(), Ok(way));
+fn a_transport_is_written_as_it_is_read() {
+    for access in BarAccess::ALL {
+        assert_eq!(access.to_string().parse(), Ok(access));
     }
     assert!("MMAP".parse::<BarAccess>().is_err());
 }

@@ -105,13 +105,13 @@ fn a_bus_error_is_an_error_and_other_mappings_live_on() {
     // A page that the file does not have: SIGBUS, by store and by load.
     assert!(broken.bar_write(DEVICE_ID, 1).is_err());
     assert!(reader.bar_read(DEVICE_ID).is_err());
-    // It stays broken, also where the file still is: nothing it says can be trusted.
+    // It stays broken, also where the file still is: nothing it returns can be trusted.
     assert!(broken.bar_read(0xffc).is_err());
 
     healthy.bar_write(DEVICE_ID, GOOD).unwrap();
     assert_eq!(healthy.bar_read(DEVICE_ID).unwrap(), GOOD);
 
-    // Mapped anew after the cause is gone, it is whole again.
+    // Mapped anew after the cause is gone, it works.
     short.set_len(CONFIG + 0x1000).unwrap();
     broken.map().unwrap();
     assert_eq!(broken.bar_read(0xffc).unwrap(), 5);
@@ -119,12 +119,13 @@ fn a_bus_error_is_an_error_and_other_mappings_live_on() {
 }
 
 #[test]
-fn a_bus_error_reaches_cr_space_and_a_reset_mends_the_mapping() {
+fn a_bus_error_reaches_cr_space_and_a_reset_makes_a_new_mapping() {
     let _turn = in_turn();
     let file = device_file();
     file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014)
         .unwrap();
-    let open = Open::new(Box::new(regions(&file)), BDF, WHOLE, None).unwrap();
+    let io = Box::new(regions(&file));
+    let open = Open::new(io, BDF, WHOLE, Some(BarAccess::Mmap), &Held::default()).unwrap();
     let card = VfioCard::from_open(open);
     assert_eq!(card.access(), BarAccess::Mmap);
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);

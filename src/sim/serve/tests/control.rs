@@ -16,6 +16,9 @@ fn what_is_not_understood_is_an_error() {
         "info please",
         "firmware",
         "hold-at-mutation soon",
+        "boot-ms soon",
+        "boot-ms",
+        "pci-reset-boots maybe",
         "fault",
         "fault {\"fault\":\"gremlins\"}",
         "fault {\"fault\":\"stuck_wip\"}",
@@ -69,6 +72,66 @@ fn a_silent_card_reads_all_ones_and_loses_writes() {
     assert_eq!(served.order("silent off"), "ok");
     assert_eq!(road.read(CrOffset(0xf_3834)).expect("BAR0"), 0);
     assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), 0x0001_01f5);
+}
+
+/// PCI device id, and whether 0x41270 says that firmware runs.
+fn shown(road: &mut Road) -> (u32, bool) {
+    let id = dword(&mut road.0.borrow_mut(), 0) >> 16;
+    let test = road.read(CrOffset(0x4_1270)).expect("BAR0");
+    (id, test < 0xfff0_0000)
+}
+
+#[test]
+fn a_reset_of_the_device_boots_a_chip_that_was_given_a_boot_time() {
+    let served = Served::new("mcx311a");
+    let mut road = Road::new(served.started());
+    assert_eq!(shown(&mut road), (0x1003, true));
+    // Longer than this test may take, so that only orders end it.
+    assert_eq!(served.order("boot-ms 3600000"), "ok");
+    assert_eq!(served.info()["booting"], false, "from the next reset on");
+    road.0.borrow_mut().reset().expect("reset");
+    assert!(road.back_after_reset().expect("config"));
+    assert_eq!(shown(&mut road), (0x1f6, false));
+    assert_eq!(served.info()["booting"], true);
+    assert_eq!(served.info()["boots"], 1);
+    assert_eq!(served.info()["misuse_count"], 0);
+
+    assert_eq!(served.order("boot-ms 0"), "ok");
+    assert_eq!(served.order("power-cycle"), "ok");
+    assert!(road.back_after_reset().expect("config"));
+    assert_eq!(shown(&mut road), (0x1003, true));
+
+    assert_eq!(served.order("boot-ms 3600000"), "ok");
+    assert_eq!(served.order("pci-reset-boots off"), "ok");
+    road.0.borrow_mut().reset().expect("reset");
+    assert!(road.back_after_reset().expect("config"));
+    assert_eq!(shown(&mut road), (0x1003, true));
+    assert_eq!(served.order("pci-reset-boots on"), "ok");
+    // A client that goes is a VFIO that closes.
+    drop(road);
+    let start = Instant::now();
+    while served.info()["booting"] != true {
+        assert!(start.elapsed() < super::LIMIT, "the chip does not boot");
+    }
+}
+
+#[test]
+fn a_network_driver_is_not_judged_in_a_boot() {
+    let served = Served::new("mcx311a");
+    assert_eq!(served.order("boot-ms 3600000"), "ok");
+    assert_eq!(served.order("power-cycle"), "ok");
+    // With bus mastering, and then without.
+    for (command, noted) in [(6, 0), (2, 2)] {
+        let mut road = Road::new(served.client());
+        let mut client = road.0.borrow_mut();
+        client
+            .region_write(super::CONFIG, 4, &[command, 0])
+            .expect("COMMAND");
+        drop(client);
+        road.read(CrOffset(0xf_03fc)).expect("BAR0");
+        road.write(CrOffset(0xf_03fc), 0).expect("BAR0");
+        assert_eq!(served.info()["misuse_count"], noted, "{command}");
+    }
 }
 
 /// Write enable and an erase of 64 KiB; the answer to the second command comes when it comes.

@@ -1,13 +1,67 @@
-//! Which way is taken to the registers, and what each does.
+//! Which transport is used, and what each does.
 
+use super::super::space::maps_by_default;
 use super::*;
+use std::fs;
+use std::path::Path;
+
+/// The transport of a card whose BAR0 can be mapped.
+fn default_access() -> BarAccess {
+    if maps_by_default(std::env::consts::ARCH) {
+        BarAccess::Mmap
+    } else {
+        BarAccess::Pread
+    }
+}
 
 #[test]
-fn mapped_unless_asked_otherwise() {
+fn bar0_is_mapped_by_default_on_x86_64_only() {
+    assert!(maps_by_default("x86_64"));
+    for arch in ["aarch64", "arm", "powerpc64", "riscv64", "x86"] {
+        assert!(!maps_by_default(arch), "{arch}");
+    }
+}
+
+#[test]
+fn a_card_that_boots_is_waited_for_before_configuration_cycles_are_tried() {
+    let mut device = Device::live();
+    device.boots_for = 200;
+    let fake = Fake::of(device);
+    let card = open(&fake, WHOLE, None).unwrap();
+    assert_eq!(card.access(), default_access());
+    assert_eq!(fake.0.borrow().config_writes, []);
+}
+
+#[test]
+fn the_pci_id_is_the_live_one_of_sysfs_and_vfios_where_sysfs_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    let mut device = Device::live();
+    device.config.insert(0, 0x01f6_15b3);
+    let fake = Fake::of(device);
+    let space = |path: &Path| {
+        let io = Box::new(fake.clone());
+        let open = Open::new(io, BDF, WHOLE, None, &Held::default()).unwrap();
+        VfioCard::from_open(open.with_live_config(path.to_owned()))
+    };
+    let card = space(&config);
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
+    fs::write(&config, [0xb3, 0x15, 0x03, 0x10]).unwrap();
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1003);
+    // Cut off before the id.
+    fs::write(&config, [0xb3, 0x15, 0x03]).unwrap();
+    assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
+    card.close().unwrap();
+    assert!(card.space().pci_device_id().is_err());
+}
+
+#[test]
+fn pread_is_used_where_it_is_requested() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
-    assert_eq!(fake.0.borrow().maps, 1);
+    assert_eq!(card.access(), default_access());
+    let maps = u32::from(default_access() == BarAccess::Mmap);
+    assert_eq!(fake.0.borrow().maps, maps);
     assert!(card.space().posts_writes());
     // The gateway was not touched at all.
     assert_eq!(fake.0.borrow().config_writes, []);
@@ -15,7 +69,7 @@ fn mapped_unless_asked_otherwise() {
 
     let card = open(&fake, WHOLE, Some(BarAccess::Pread)).unwrap();
     assert_eq!(card.access(), BarAccess::Pread);
-    assert_eq!(fake.0.borrow().maps, 1);
+    assert_eq!(fake.0.borrow().maps, maps);
 }
 
 #[test]
@@ -48,8 +102,8 @@ fn configuration_cycles_where_bar0_is_no_use() {
         assert_eq!(card.access(), BarAccess::Config);
         assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
         assert!(!card.space().posts_writes());
-        for wish in [BarAccess::Mmap, BarAccess::Pread] {
-            let refused = open(&fake, bar, Some(wish)).unwrap_err();
+        for request in [BarAccess::Mmap, BarAccess::Pread] {
+            let refused = open(&fake, bar, Some(request)).unwrap_err();
             assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
         }
     }
@@ -58,8 +112,8 @@ fn configuration_cycles_where_bar0_is_no_use() {
 #[test]
 fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
     let silences: [fn(&mut Device); 3] = [
-        |d| d.bar_says = Some(u32::MAX),
-        |d| d.bar_says = Some(NOT_READABLE),
+        |d| d.bar_shows = Some(u32::MAX),
+        |d| d.bar_shows = Some(NOT_READABLE),
         |d| d.bar_fails = Some(libc::EIO),
     ];
     for silence in silences {
@@ -75,19 +129,19 @@ fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
 
 #[test]
 fn bar0_stays_where_nothing_answers_or_the_card_is_locked() {
-    // All ones on both roads: the card room says what that is (P7).
+    // All ones through both: the card module decides what that is (P7).
     let mut gone = Device::live();
-    gone.bar_says = Some(u32::MAX);
+    gone.bar_shows = Some(u32::MAX);
     gone.silent = true;
     let card = open(&Fake::of(gone), WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), u32::MAX);
 
     let mut locked = Device::live();
-    locked.bar_says = Some(0xbad0_cafe);
+    locked.bar_shows = Some(0xbad0_cafe);
     let fake = Fake::of(locked);
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config_writes, []);
 }
 
@@ -145,12 +199,12 @@ fn the_address_register_is_left_as_found_or_harmless() {
     }
     // Also where it was only tried.
     let mut device = Device::live();
-    device.bar_says = Some(u32::MAX);
+    device.bar_shows = Some(u32::MAX);
     device.registers.clear();
     device.config.insert(ADDRESS, 0x1_f064);
     let fake = Fake::of(device);
     let card = open(&fake, WHOLE, None).unwrap();
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config[&ADDRESS], 0x1_f064);
 }
 
@@ -165,9 +219,9 @@ fn bus_mastering_found_on_is_switched_off_and_nothing_else() {
 
 #[test]
 fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
-    for wish in [BarAccess::Mmap, BarAccess::Pread] {
+    for request in [BarAccess::Mmap, BarAccess::Pread] {
         let fake = Fake::of(Device::live());
-        let card = open(&fake, WHOLE, Some(wish)).unwrap();
+        let card = open(&fake, WHOLE, Some(request)).unwrap();
         let mut space = card.space();
         let maps = fake.0.borrow().maps;
 
@@ -180,7 +234,7 @@ fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
         fake.0.borrow_mut().config.insert(COMMAND, 0x0010_0004);
         assert!(space.back_after_reset().unwrap());
         assert_eq!(fake.0.borrow().config_writes, [(COMMAND, 0x0002)]);
-        let fresh = u32::from(wish == BarAccess::Mmap);
+        let fresh = u32::from(request == BarAccess::Mmap);
         assert_eq!(fake.0.borrow().maps, maps + fresh);
 
         assert!(space.back_after_reset().unwrap());
@@ -243,7 +297,7 @@ fn dropping_the_card_closes_it_for_its_spaces() {
 }
 
 #[test]
-fn an_error_in_mid_job_is_told_with_its_register() {
+fn an_error_in_mid_job_names_its_register() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
     fake.0.borrow_mut().bar_fails = Some(libc::EIO);

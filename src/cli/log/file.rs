@@ -1,0 +1,291 @@
+//! The file behind a log: made at the first line, bounded, private.
+//!
+//! Nothing here returns an error: a log that cannot be written must not stop a job that is in the
+//! middle of a flash.
+
+use std::collections::VecDeque;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes of one file.
+    pub(super) file: u64,
+    /// Bytes of one file that single register accesses may fill.
+    pub(super) registers: u64,
+    /// Register accesses beyond that are kept in memory, this many; they are written before a warning,
+    /// an error and the end.
+    pub(super) recent: usize,
+    /// Files in the directory.
+    pub(super) files: usize,
+    /// Bytes of all files in the directory.
+    pub(super) total: u64,
+}
+
+/// The bounds of every log.
+pub(super) const BOUNDS: Bounds = Bounds {
+    file: 16 << 20,
+    registers: 8 << 20,
+    recent: 2000,
+    files: 100,
+    total: 64 << 20,
+};
+
+/// Space for the line that ends a log at its bound.
+const LAST_LINE: u64 = 256;
+
+/// End of the name of every log.
+const SUFFIX: &str = ".jsonl";
+
+#[derive(Debug)]
+enum State {
+    /// No line yet.
+    NotMade,
+    Open(File),
+    /// At its bound, or it cannot be written.
+    Ended,
+}
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    bounds: Bounds,
+    state: State,
+    made: bool,
+    written: u64,
+    recent: VecDeque<Vec<u8>>,
+    left_out: u64,
+    registers_bounded: bool,
+}
+
+/// A log, shared by the subscriber that writes it and the command that names it.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<LogFile>>);
+
+impl Shared {
+    /// A log at `path`; nothing is made yet.
+    pub(super) fn new(path: PathBuf, bounds: Bounds) -> Self {
+        Self(Arc::new(Mutex::new(LogFile {
+            path,
+            bounds,
+            state: State::NotMade,
+            made: false,
+            written: 0,
+            recent: VecDeque::new(),
+            left_out: 0,
+            registers_bounded: false,
+        })))
+    }
+
+    /// Where it is, once it has a line.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let log = self.lock();
+        log.made.then(|| log.path.clone())
+    }
+
+    /// Writes the register accesses that are still in memory.
+    pub(super) fn flush(&self) {
+        self.lock().write_recent();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogFile> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> MakeWriter<'a> for Shared {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line {
+            log: self,
+            level: Level::INFO,
+        }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<'a> {
+        Line {
+            log: self,
+            level: *event.level(),
+        }
+    }
+}
+
+/// Writes one event, which comes in one piece.
+pub(super) struct Line<'a> {
+    log: &'a Shared,
+    level: Level,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.log.lock().event(self.level, line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LogFile {
+    fn event(&mut self, level: Level, line: &[u8]) {
+        if level == Level::TRACE && self.written >= self.bounds.registers {
+            self.keep_in_memory(line);
+            return;
+        }
+        if level <= Level::WARN {
+            self.write_recent();
+        }
+        self.write(line);
+    }
+
+    fn keep_in_memory(&mut self, line: &[u8]) {
+        if !self.registers_bounded {
+            self.registers_bounded = true;
+            self.write(&note(&format!(
+                "from here on only the last {} register accesses before a warning, an error and the end \
+                 are logged",
+                self.bounds.recent
+            )));
+        }
+        if self.recent.len() >= self.bounds.recent {
+            self.recent.pop_front();
+            self.left_out += 1;
+        }
+        self.recent.push_back(line.to_vec());
+    }
+
+    fn write_recent(&mut self) {
+        if self.left_out > 0 {
+            let text = format!("{} register accesses left out", self.left_out);
+            self.left_out = 0;
+            self.write(&note(&text));
+        }
+        for line in std::mem::take(&mut self.recent) {
+            self.write(&line);
+        }
+    }
+
+    fn write(&mut self, line: &[u8]) {
+        if matches!(self.state, State::NotMade) {
+            self.state = make(&self.path, &self.bounds).map_or(State::Ended, State::Open);
+            self.made = matches!(self.state, State::Open(_));
+        }
+        if self.written + line.len() as u64 + LAST_LINE > self.bounds.file {
+            let text = format!("log cut at {} MiB", self.bounds.file >> 20);
+            self.append(&note(&text));
+            self.state = State::Ended;
+        } else {
+            self.append(line);
+        }
+    }
+
+    /// Appends to the open file. A line that does not fit on the disk leaves no half of it behind.
+    fn append(&mut self, line: &[u8]) {
+        let State::Open(file) = &mut self.state else {
+            return;
+        };
+        if file.write_all(line).is_ok() {
+            self.written += line.len() as u64;
+        } else {
+            // Nothing is left to report this to.
+            let _ = file.set_len(self.written);
+            self.state = State::Ended;
+        }
+    }
+}
+
+/// A line of the log about the log.
+fn note(text: &str) -> Vec<u8> {
+    let now = OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default();
+    let line = serde_json::json!({
+        "timestamp": now,
+        "level": "INFO",
+        "fields": { "message": text },
+        "target": module_path!(),
+    });
+    format!("{line}\n").into_bytes()
+}
+
+/// Makes the file, private to its owner, and removes old logs beside it.
+fn make(path: &Path, bounds: &Bounds) -> Option<File> {
+    let dir = path.parent()?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .ok()?;
+    remove_old(dir, bounds);
+    OpenOptions::new()
+        .create_new(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .ok()
+}
+
+/// Removes the oldest logs until a new one of the greatest size fits the bounds of the directory.
+/// Only regular files with a name of ours count and go; links and everything else stay.
+fn remove_old(dir: &Path, bounds: &Bounds) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    let mut logs: Vec<(String, u64)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            // The metadata of an entry is that of a link itself.
+            let about = entry.metadata().ok()?;
+            (is_log(&name) && about.is_file()).then_some((name, about.len()))
+        })
+        .collect();
+    // Names begin with the time.
+    logs.sort_unstable_by(|a, b| b.cmp(a));
+    let mut total = bounds.file;
+    for (number, (name, len)) in (1..).zip(&logs) {
+        total += len;
+        if number >= bounds.files || total > bounds.total {
+            // One that stays is tried again by the next job.
+            let _ = fs::remove_file(dir.join(name));
+        }
+    }
+}
+
+/// Name of the log of `command`, run by `process` at `stamp` (`20261126T043850Z`).
+pub(super) fn name(stamp: &str, process: u32, command: &str) -> String {
+    format!("{stamp}-{process}-{command}{SUFFIX}")
+}
+
+/// Whether [`name`] could have made this name.
+fn is_log(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let Some((stamp, process, command)) = name.strip_suffix(SUFFIX).and_then(|name| {
+        let (stamp, rest) = name.split_once('-')?;
+        let (process, command) = rest.split_once('-')?;
+        Some((stamp, process, command))
+    }) else {
+        return false;
+    };
+    let stamped = stamp
+        .strip_suffix('Z')
+        .and_then(|stamp| stamp.split_once('T'))
+        .is_some_and(|(day, time)| {
+            day.len() == 8 && time.len() == 6 && digits(day) && digits(time)
+        });
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    stamped && digits(process) && !command.is_empty() && command.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests;

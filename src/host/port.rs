@@ -1,0 +1,225 @@
+//! The port of the slot a card sits in: what it does when the link goes down, as it may while the chip
+//! resets.
+//!
+//! * pciehp takes a lost link as surprise removal of the card (kernel drivers/pci/hotplug/pciehp_hpc.c).
+//!   mlx5_core refuses to reset its firmware below a port with hot-plug events on
+//!   (drivers/net/ethernet/mellanox/mlx5/core/fw_reset.c, `mlx5_check_hotplug_interrupt`).
+//! * Downstream port containment keeps the link down after a fatal error (drivers/pci/pcie/dpc.c).
+//! * Where the firmware handles PCIe errors first, a lost link that the port reports as an error ends
+//!   wherever the firmware wants, a halt of the machine included.
+//!
+//! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core resets
+//! the chip the same way at every probe.
+
+use super::config_space::{ConfigSpace, Unreadable};
+use super::{Bdf, Host, PciCard, hest, sysfs};
+use serde::Serialize;
+use std::path::Path;
+
+// include/uapi/linux/pci_regs.h
+const PCIE_CAPABILITY: u8 = 0x10;
+const FLAGS_SLOT: u32 = 0x0100 << 16;
+const LINK_CAPABILITIES: u16 = 0x0c;
+const SURPRISE_DOWN_CAPABLE: u32 = 0x0008_0000;
+const SLOT_CAPABILITIES: u16 = 0x14;
+const HOTPLUG_SURPRISE: u32 = 0x20;
+const HOTPLUG_CAPABLE: u32 = 0x40;
+const SLOT_CONTROL: u16 = 0x18;
+/// Hot-plug interrupt and data link layer state changed, both enabled.
+const LINK_EVENTS: u32 = 0x1020;
+const AER_CAPABILITY: u16 = 0x0001;
+const UNCORRECTABLE_MASK: u16 = 0x08;
+const SURPRISE_DOWN: u32 = 0x20;
+const DPC_CAPABILITY: u16 = 0x001d;
+/// The control register is the upper half of this dword.
+const DPC_CONTROL: u16 = 0x04;
+/// Triggers on fatal errors, or on non-fatal ones too.
+const DPC_TRIGGERS: u32 = 0x3 << 16;
+/// Red Hat: QEMU's ports (QEMU docs/specs/pci-ids.rst).
+const QEMU: u64 = 0x1b36;
+
+/// What the port above a card does when the link goes down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PortReport {
+    /// Address of the port.
+    pub bdf: Bdf,
+    /// The port is a virtual machine's: the card's real slot is not seen from here, and the fields
+    /// below are false.
+    pub emulated: bool,
+    /// A lost link is taken as removal of the card.
+    pub hotplug_surprise: bool,
+    /// Downstream port containment is on.
+    pub dpc: bool,
+    /// The firmware handles PCIe errors before the kernel does.
+    pub firmware_first: bool,
+    /// The port reports a lost link as an error.
+    pub surprise_down: bool,
+    /// What could not be read; only root may read a port's registers.
+    pub unknown: Vec<&'static str>,
+}
+
+impl PortReport {
+    /// In [`Self::unknown`]: whether a lost link is taken as removal.
+    pub const HOTPLUG: &str = "hot-plug";
+    /// In [`Self::unknown`]: whether containment is on.
+    pub const CONTAINMENT: &str = "containment";
+    /// In [`Self::unknown`]: whether a lost link is reported.
+    pub const LINK_ERRORS: &str = "errors of the link";
+    /// In [`Self::unknown`]: who handles errors first.
+    pub const FIRST: &str = "who handles errors first";
+
+    /// Why the card must not be reset while it is borrowed; `None` when it may be.
+    #[must_use]
+    pub fn reset_objection(&self) -> Option<String> {
+        let port = self.bdf;
+        if self.hotplug_surprise {
+            Some(format!(
+                "port {port} takes a lost link as removal of the card (hot-plug)"
+            ))
+        } else if self.dpc {
+            Some(format!(
+                "port {port} keeps the link down after an error (downstream port containment)"
+            ))
+        } else if self.firmware_first && self.surprise_down {
+            Some(format!(
+                "port {port} reports a lost link as an error, and the firmware handles errors first"
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+impl Host {
+    /// The port above `card`; `None` when the card hangs from the root complex itself.
+    #[must_use]
+    pub fn port_above(&self, card: &PciCard) -> Option<PortReport> {
+        let real = std::fs::canonicalize(self.device(card.bdf)).ok()?;
+        let bdf = sysfs::owner(real.parent()?)?;
+        let root = real
+            .iter()
+            .find_map(|part| part.to_str()?.parse::<Bdf>().ok())
+            .unwrap_or(bdf);
+        let mut report = PortReport {
+            bdf,
+            emulated: false,
+            hotplug_surprise: false,
+            dpc: false,
+            firmware_first: false,
+            surprise_down: false,
+            unknown: Vec::new(),
+        };
+        let dir = self.device(bdf);
+        if self.is_guest()
+            || sysfs::text(dir.join("vendor")).and_then(|t| sysfs::hex(&t)) == Some(QEMU)
+        {
+            report.emulated = true;
+            return Some(report);
+        }
+        // The kernel's drivers of port services: everybody sees them.
+        let driven = |driver| services(&dir, bdf).iter().any(|d| d == driver);
+        let mut known = |name, read: Result<bool, Unreadable>, driven: bool| {
+            if read.is_err() && !driven {
+                report.unknown.push(name);
+            }
+            driven || read.unwrap_or(false)
+        };
+        let config = ConfigSpace::open(&dir);
+        let config = config.as_ref().ok_or(Unreadable);
+        report.hotplug_surprise = known(
+            PortReport::HOTPLUG,
+            config.and_then(removes_on_link_loss),
+            driven("pciehp"),
+        );
+        report.dpc = known(
+            PortReport::CONTAINMENT,
+            config.and_then(contains),
+            driven("dpc"),
+        );
+        report.surprise_down = known(
+            PortReport::LINK_ERRORS,
+            config.and_then(reports_link_loss),
+            false,
+        );
+        report.firmware_first = known(
+            PortReport::FIRST,
+            self.firmware_first_table(),
+            self.aer_is_kept_from_the_kernel(root),
+        );
+        Some(report)
+    }
+
+    /// Is this a virtual machine? By the CPU flag every hypervisor sets.
+    fn is_guest(&self) -> bool {
+        let cpu = sysfs::text(self.path("proc/cpuinfo")).unwrap_or_default();
+        cpu.split_whitespace().any(|word| word == "hypervisor")
+    }
+
+    /// Does the ACPI table HEST say that the firmware handles errors of PCIe devices first?
+    fn firmware_first_table(&self) -> Result<bool, Unreadable> {
+        match std::fs::read(self.path("sys/firmware/acpi/tables/HEST")) {
+            Ok(table) => Ok(hest::firmware_first(&table)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(_) => Err(Unreadable),
+        }
+    }
+
+    /// The kernel has its AER driver, the root port can report errors, and yet the driver is not on it:
+    /// the firmware has kept error reporting for itself (ACPI `_OSC`; kernel
+    /// drivers/pci/pcie/portdrv.c, `get_port_device_capability`).
+    fn aer_is_kept_from_the_kernel(&self, root: Bdf) -> bool {
+        let cmdline = sysfs::text(self.path("proc/cmdline")).unwrap_or_default();
+        let off = cmdline
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("pci="))
+            .any(|options| options.split(',').any(|option| option == "noaer"));
+        let dir = self.device(root);
+        !off && self.path("sys/bus/pci_express/drivers/aer").is_dir()
+            // Shown where the AER capability is (drivers/pci/pcie/aer.c).
+            && dir.join("aer_dev_fatal").exists()
+            && !services(&dir, root).iter().any(|driver| driver == "aer")
+    }
+}
+
+/// Drivers on the services of a port (`0000:00:01.0:pcie004/driver`).
+fn services(dir: &Path, bdf: Bdf) -> Vec<String> {
+    let prefix = format!("{bdf}:pcie");
+    sysfs::names(dir)
+        .into_iter()
+        .filter(|name| name.starts_with(&prefix))
+        .filter_map(|name| sysfs::link(dir.join(name).join("driver")))
+        .collect()
+}
+
+fn pcie(config: &ConfigSpace) -> Result<Option<u16>, Unreadable> {
+    config.capability(PCIE_CAPABILITY)
+}
+
+fn removes_on_link_loss(config: &ConfigSpace) -> Result<bool, Unreadable> {
+    let Some(at) = pcie(config)? else {
+        return Ok(false);
+    };
+    let read = |offset| config.dword(at + offset).ok_or(Unreadable);
+    let slot = read(SLOT_CAPABILITIES)?;
+    if read(0)? & FLAGS_SLOT == 0 || slot & HOTPLUG_CAPABLE == 0 {
+        return Ok(false);
+    }
+    Ok(slot & HOTPLUG_SURPRISE != 0 || read(SLOT_CONTROL)? & LINK_EVENTS == LINK_EVENTS)
+}
+
+fn contains(config: &ConfigSpace) -> Result<bool, Unreadable> {
+    let Some(at) = config.extended(DPC_CAPABILITY)? else {
+        return Ok(false);
+    };
+    let control = config.dword(at + DPC_CONTROL).ok_or(Unreadable)?;
+    Ok(control & DPC_TRIGGERS != 0)
+}
+
+fn reports_link_loss(config: &ConfigSpace) -> Result<bool, Unreadable> {
+    let (Some(pcie), Some(aer)) = (pcie(config)?, config.extended(AER_CAPABILITY)?) else {
+        return Ok(false);
+    };
+    let link = config.dword(pcie + LINK_CAPABILITIES).ok_or(Unreadable)?;
+    let mask = config.dword(aer + UNCORRECTABLE_MASK).ok_or(Unreadable)?;
+    Ok(link & SURPRISE_DOWN_CAPABLE != 0 && mask & SURPRISE_DOWN == 0)
+}
