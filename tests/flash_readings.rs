@@ -296,7 +296,7 @@ struct Toggling {
 impl CrSpace for Toggling {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         let value = self.inner.read(at)?;
-        let spoil = at.0 == DATA + 8 && self.spoils && self.reads % 2 == 0;
+        let spoil = at.0 == DATA + 8 && self.spoils && self.reads.is_multiple_of(2);
         Ok(if spoil { value ^ 0xFF } else { value })
     }
 

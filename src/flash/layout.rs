@@ -125,6 +125,12 @@ pub enum LayoutError {
         /// Its end.
         end: u32,
     },
+    /// No erase of this chip is known.
+    #[error("changing {at:#010x} needs an erase, and no erase of this chip is known")]
+    NoErase {
+        /// Where a change is needed.
+        at: u32,
+    },
     /// Wanted bytes differ from protected ones, or the signature goes there.
     #[error("changing {at:#010x} would write into protected {start:#010x}..{end:#010x}")]
     Guarded {

@@ -269,6 +269,13 @@ impl<'a> Planner<'a> {
         needs: &[Need],
     ) -> Result<Vec<(FlashAddr, EraseSize)>, LayoutError> {
         let block = EraseSize::K64.bytes();
+        if self.geometry.erase_4k.is_none() && self.geometry.erase_64k.is_none() {
+            let needed = cells.iter().zip(needs).find(|(_, n)| **n == Need::Erase);
+            return match needed {
+                Some((cell, _)) => Err(LayoutError::NoErase { at: cell.start }),
+                None => Ok(Vec::new()),
+            };
+        }
         let per_block = (block / self.cell) as usize;
         let mut erases = Vec::new();
         for (cells, needs) in cells.chunks(per_block).zip(needs.chunks(per_block)) {

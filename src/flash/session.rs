@@ -262,12 +262,12 @@ impl<'c> Session<'c> {
 
     /// Waits for whatever still runs: until then the transport must stay open and the chip unreset.
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+        // Whatever comes of it, there is no second wait.
+        let working = std::mem::take(&mut self.working);
         self.gateway.end_open_chain()?;
-        if !self.working {
+        if !working {
             return Ok(());
         }
-        // Whatever comes of it, there is no second wait.
-        self.working = false;
         let soon = until_chip_idle(&mut self.gateway, 0, ChipWork::NEARLY_DONE);
         if !matches!(soon, Err(FlashError::FlashTimeout { .. })) {
             return soon;

@@ -199,6 +199,7 @@ impl<'c> Work<'c> {
                     found: *found,
                 });
             }
+            self.core.session.chained = false;
             events.tell(wrong_reading(first));
         }
         Ok(())
@@ -297,6 +298,7 @@ impl<'c> Work<'c> {
                 let error = FlashError::Differs { at, found, wanted };
                 return Err((Some(FlashAddr(at)), error));
             }
+            session.chained = false;
             events.tell(wrong_reading(block));
         }
         hash.update(&found);
@@ -308,11 +310,15 @@ impl<'c> Work<'c> {
     fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
         let fail = |e| (Some(at), e);
         let session = &mut self.core.session;
+        let lead = at.0 % BLOCK as u32;
+        if lead as usize + bytes.len() > BLOCK {
+            let what = "a signature is not inside one block of 16 bytes";
+            return Err(fail(FlashError::Plan { at: at.0, what }));
+        }
         if bytes.iter().any(|b| *b != 0xFF) {
             self.touched = true;
             session.program(at, bytes).map_err(fail)?;
         }
-        let lead = at.0 % BLOCK as u32;
         let block = session.agreed_block(at.0 - lead).map_err(fail)?;
         let found = block.iter().skip(lead as usize);
         match found.zip(bytes).enumerate().find(|(_, (f, w))| f != w) {
@@ -404,6 +410,7 @@ fn differs(found: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
     pairs.into_iter().find(|(_, (f, w))| f != w).map(|(n, _)| n)
 }
 
+/// Reported where a reading is corrected; single reads are used from then on, whatever was wrong.
 fn wrong_reading(at: u32) -> Event {
     Event::Note {
         text: format!("one reading at {at:#010x} was wrong; read again"),
