@@ -7,7 +7,7 @@
 //! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
 
 use super::chip::judge_device_id;
-use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE};
+use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE, RESET_SILENCE};
 use super::wait::PolledTime;
 use super::{Card, CardError, Chip, Patience, RECOVERY_IDS, Reg, RunningVersion, wait_for};
 use serde::Serialize;
@@ -198,7 +198,11 @@ impl Card {
     /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
     pub(super) fn until_ready(&mut self, after: After) -> Meaning {
         let clock = self.clock();
-        let start = clock.now();
+        // When the chip began to boot, as far as that is known.
+        let start = match after {
+            After::Open => clock.now(),
+            After::SoftwareReset => clock.now().saturating_sub(RESET_SILENCE),
+        };
         let since = || clock.now().saturating_sub(start);
         let mut curve = BootCurve {
             last: Seen::Silent,
