@@ -137,6 +137,208 @@ fn a_burn_leaves_half_a_report() {
     );
 }
 
+/// Spellings of a MAC or GUID that are long enough to be looked for anywhere.
+fn texts(bytes: &[u8]) -> Vec<String> {
+    let joined = |separator: &str, prefix: &str, pieces: &[Vec<u8>]| {
+        let pieces: Vec<String> = pieces
+            .iter()
+            .map(|p| format!("{prefix}{}", hex(p)))
+            .collect();
+        pieces.join(separator)
+    };
+    let pairs: Vec<Vec<u8>> = bytes.chunks(1).map(<[u8]>::to_vec).collect();
+    let halves: Vec<Vec<u8>> = bytes.chunks(2).map(<[u8]>::to_vec).collect();
+    let swapped: Vec<Vec<u8>> = halves
+        .iter()
+        .map(|h| h.iter().rev().copied().collect())
+        .collect();
+    let mut all = vec![hex(bytes), joined(":", "", &pairs), joined("-", "", &pairs)];
+    for pieces in [&pairs, &halves, &swapped] {
+        for separator in [" ", ",", ", ", ":"] {
+            all.push(joined(separator, "", pieces));
+            all.push(joined(separator, "0x", pieces));
+        }
+    }
+    let decimal: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    all.extend([decimal.join(","), decimal.join(", ")]);
+    all
+}
+
+/// 32-bit words of a MAC or GUID, at both places a MAC may have in 8 bytes, and the whole as a number;
+/// in both byte orders, hexadecimal and decimal.
+fn words(bytes: &[u8]) -> Vec<String> {
+    let number = bytes.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+    let mut all = vec![number.to_string(), number.swap_bytes().to_string()];
+    let mut behind = vec![0; 8 - bytes.len()];
+    behind.extend(bytes);
+    let mut before = bytes.to_vec();
+    before.resize(8, 0);
+    for word in behind.chunks(4).chain(before.chunks(4)) {
+        let word = u32::from_be_bytes(word.try_into().unwrap());
+        // Half a MAC with two bytes of vendor part, or with two last bytes, is no address.
+        if word >> 16 == 0 || word & 0xffff == 0 {
+            continue;
+        }
+        for word in [word, word.swap_bytes()] {
+            all.extend([format!("{word:08x}"), word.to_string()]);
+        }
+    }
+    all
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// GUIDs and MACs of the card that are not blank.
+fn addresses(bench: &Bench) -> Vec<Vec<u8>> {
+    let query = bench.card(&["--json", "query", "--full"]).exits(0).json();
+    let image = &query["result"]["images"][0]["image"];
+    let all: Vec<Vec<u8>> = ["guids", "macs"]
+        .iter()
+        .flat_map(|list| image[list].as_array().unwrap().clone())
+        .map(|text| {
+            let text = text.as_str().unwrap().to_owned();
+            (0..text.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+                .collect::<Vec<u8>>()
+        })
+        .filter(|bytes| bytes.iter().any(|b| *b != 0xff))
+        .collect();
+    assert!(all.len() >= 2, "{query:#}");
+    all
+}
+
+fn no_address_in(files: &BTreeMap<String, String>, addresses: &[Vec<u8>]) {
+    for (name, text) in files {
+        let text = text.to_lowercase();
+        let words_there: std::collections::BTreeSet<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .map(|word| word.strip_prefix("0x").unwrap_or(word))
+            .collect();
+        for address in addresses {
+            for spelling in texts(address) {
+                assert!(!text.contains(&spelling), "{spelling} is in {name}");
+            }
+            for word in words(address) {
+                assert!(!words_there.contains(word.as_str()), "{word} is in {name}");
+            }
+        }
+    }
+}
+
+/// Runs a command with `-vv`, `--report` and `CX3FLASH_LOG_DATA`; the report's files and the log.
+fn report_of_everything(bench: &Bench, data: &str, command: &str) -> BTreeMap<String, String> {
+    bench
+        .shell(&format!(
+            "CX3FLASH_LOG_DATA={data} cx3flash -vv --report reports -d sim:card.cx3 {command} 2>/dev/null"
+        ))
+        .exits(0);
+    let files = archive(bench);
+    assert!(files["log.jsonl"].contains("gateway data 3"));
+    files
+}
+
+#[test]
+fn a_report_of_a_burn_with_register_accesses_names_no_address_in_any_spelling() {
+    for bench in [Bench::owner(), Bench::pro()] {
+        let addresses = addresses(&bench);
+        let burn = "burn new.bin --yes --backup-dir backups";
+        let files = report_of_everything(&bench, "0", burn);
+        assert!(files["log.jsonl"].contains("\"digest:"));
+        no_address_in(&files, &addresses);
+    }
+}
+
+#[test]
+fn a_report_masks_flash_data_that_was_logged_on_request() {
+    for data in ["0", "1"] {
+        let bench = Bench::pro();
+        let addresses = addresses(&bench);
+        let files = report_of_everything(&bench, data, "query --full");
+        no_address_in(&files, &addresses);
+        // The log itself: a query reads the identity, so its words are there on request only.
+        let there = fs::read_dir(bench.path("state/cx3flash/log"))
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .any(|log| {
+                let mut all = addresses.iter().flat_map(|address| words(address));
+                all.any(|word| log.contains(&format!("\"0x{word}\"")))
+            });
+        assert_eq!(there, data == "1");
+    }
+}
+
+#[test]
+fn a_log_of_every_register_access_is_bounded_and_ends_with_the_end_of_the_job() {
+    let bench = Bench::owner();
+    bench
+        .shell("cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null")
+        .exits(0);
+    let logs: Vec<PathBuf> = fs::read_dir(bench.path("state/cx3flash/log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [log] = logs.as_slice() else {
+        panic!("{logs:?}")
+    };
+    assert_eq!(
+        fs::metadata(log).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let text = fs::read_to_string(log).unwrap();
+    assert!(
+        text.len() > 8 << 20 && text.len() <= 16 << 20,
+        "{}",
+        text.len()
+    );
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert_eq!(lines.last().unwrap()["fields"]["message"], "ended");
+    assert_eq!(lines[lines.len() - 2]["level"], "TRACE");
+    assert!(
+        lines
+            .iter()
+            .all(|line| { line["target"].as_str().unwrap().starts_with("cx3flash") })
+    );
+}
+
+#[test]
+fn a_disk_that_is_full_of_log_does_not_stop_the_job() {
+    let bench = Bench::owner();
+    let ran = bench.shell(
+        "mkdir -p state && chmod 700 state && \
+         { trap '' XFSZ; ulimit -f 4608; cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null; }",
+    );
+    ran.exits(0).prints("2.42.5000");
+    let log = fs::read_dir(bench.path("state/cx3flash/log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let text = fs::read_to_string(log).unwrap();
+    let limit = 4608 * 512;
+    assert!(
+        text.len() > limit - 1000 && text.len() <= limit,
+        "{}",
+        text.len()
+    );
+    assert!(text.ends_with("}\n"), "half a line stays behind");
+}
+
+#[test]
+fn a_demo_leaves_no_empty_log() {
+    let bench = Bench::new();
+    bench.run(&["demo", "--dir", "demo"]).exits(0);
+    for entry in fs::read_dir(bench.path("state/cx3flash/log")).unwrap() {
+        let entry = entry.unwrap();
+        assert!(entry.metadata().unwrap().len() > 0, "{:?}", entry.path());
+    }
+}
+
 #[test]
 fn a_refused_burn_leaves_none() {
     let bench = Bench::owner();

@@ -13,7 +13,7 @@ use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_secto
 use cx3flash::image::{FlashAddr, MAGIC, Source};
 use cx3flash::sim::{CardSpec, Counters, SimCard, SimPart};
 
-/// Nobody asks it in a job that succeeds.
+/// Not asked in a job that succeeds.
 struct NotAsked;
 
 impl BootProbe for NotAsked {
@@ -117,8 +117,8 @@ fn opening_a_session_costs_next_to_nothing() {
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     drop(Flash::lock(&mut card, clock.as_ref()).unwrap());
     let counters = sim.counters();
-    // mstflint's query has 59,566 reads.
-    // Most of them are the reads of three seconds until a card in recovery mode is ready.
+    // mstflint's query has 59,566 reads. Most of ours are those of the three seconds until a card in
+    // recovery mode is ready.
     assert!(counters.bar_reads < 750, "{counters:?}");
     assert_eq!(sim.misuse(), []);
 }

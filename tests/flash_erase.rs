@@ -43,12 +43,12 @@ fn job(in_place: bool) -> Job {
 /// Plan `job` from the flash itself, let `change` at the plan, and go as far as the erase.
 fn erase(
     sim: &SimCard,
-    road: Box<dyn CrSpace>,
+    space: Box<dyn CrSpace>,
     job: &Job,
     change: impl FnOnce(&mut SectorPlan),
 ) -> Result<(), Stopped> {
     let clock = sim.clock();
-    let mut card = Card::open(road, sim.clock()).unwrap();
+    let mut card = Card::open(space, sim.clock()).unwrap();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let mut plan = plan_sectors(&sim.flash(), &locked.part().geometry, job).unwrap();
     change(&mut plan);
@@ -57,7 +57,7 @@ fn erase(
 }
 
 #[test]
-fn in_place_the_old_signature_is_void_before_anything_is_erased() {
+fn in_place_the_old_signature_is_invalidated_before_anything_is_erased() {
     let sim = SimCard::new(CardSpec::default(), &used_flash());
     sim.start_trace();
     erase(&sim, sim.bar0(), &job(true), |_| ()).unwrap();
@@ -79,7 +79,7 @@ fn in_place_the_old_signature_is_void_before_anything_is_erased() {
 }
 
 #[test]
-fn a_plan_that_is_not_sound_changes_nothing() {
+fn a_plan_that_is_not_valid_changes_nothing() {
     let smuggle = |plan: &mut SectorPlan| {
         plan.programs.push((FlashAddr(START), MAGIC.to_vec()));
     };
@@ -113,7 +113,7 @@ fn an_erase_that_did_nothing_is_found_at_once() {
     assert_eq!(sim.mutations(), 2, "went on after an erase that failed");
 }
 
-/// A road to a card whose chip does not hear write enable: WRDI (04h) arrives in its place.
+/// A card whose chip does not get write enable: WRDI (04h) arrives in its place.
 struct Deaf(Box<dyn CrSpace>);
 
 impl CrSpace for Deaf {

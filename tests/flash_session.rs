@@ -16,7 +16,7 @@ use cx3flash::image::{FlashAddr, MAGIC, Source};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
 use std::time::Duration;
 
-/// Says what stands at address 0; enough for a room that knows no images.
+/// Judges what is at address 0; enough for a module that knows no images.
 struct MagicAtZero;
 
 impl BootProbe for MagicAtZero {
@@ -304,7 +304,7 @@ impl Events for StopAfter {
 }
 
 #[test]
-fn a_wish_to_stop_before_the_first_erase_changes_nothing() {
+fn a_request_to_stop_before_the_first_erase_changes_nothing() {
     let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
     let stopped = run(
         &mut card,
@@ -319,7 +319,7 @@ fn a_wish_to_stop_before_the_first_erase_changes_nothing() {
 }
 
 #[test]
-fn a_wish_to_stop_is_not_heard_where_nothing_else_boots() {
+fn a_request_to_stop_is_ignored_where_nothing_else_boots() {
     let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
     let job = Job {
         in_place: true,
@@ -330,7 +330,7 @@ fn a_wish_to_stop_is_not_heard_where_nothing_else_boots() {
 }
 
 #[test]
-fn in_place_voids_the_old_signature_first_and_does_its_sector_last() {
+fn in_place_invalidates_the_old_signature_first_and_does_its_sector_last() {
     let mut old = noise(0x20_0000, 4);
     old[..16].copy_from_slice(&MAGIC);
     let (sim, mut card) = card_of(SimPart::M25px16, &old);

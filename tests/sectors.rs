@@ -298,3 +298,13 @@ fn guarded_bytes_are_not_programmed_even_where_that_needs_no_erase() {
     let plan = plan_sectors(&flash, &g, &guarded(0x1_8000, None)).unwrap();
     assert!(plan.erases.is_empty() && plan.programs.is_empty());
 }
+
+#[test]
+fn a_chip_without_a_known_erase_is_refused_where_an_erase_is_needed() {
+    let flash = vec![0; SIZE as usize];
+    let g = geometry(None, None);
+    let error = plan_sectors(&flash, &g, &job(0x1_0000, vec![0x5A; 0x100])).unwrap_err();
+    assert_eq!(error, LayoutError::NoErase { at: 0x1_0000 });
+    let equal = plan_sectors(&flash, &g, &job(0x1_0000, vec![0; 0x100])).unwrap();
+    assert!(equal.erases.is_empty() && equal.programs.is_empty());
+}

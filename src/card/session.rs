@@ -244,6 +244,14 @@ impl Card {
         self.ready_after_reset()
     }
 
+    /// Waits until the card is ready after a reset by somebody else.
+    ///
+    /// # Errors
+    /// As [`Card::open`].
+    pub fn ready_again(&mut self) -> Result<(), CardError> {
+        self.get_ready(After::SoftwareReset)
+    }
+
     /// Starts the reset; semaphore 63 is ours until then.
     pub(super) fn write_reset(&mut self) -> Result<(), CardError> {
         self.write(Reg::SoftwareReset, 1)?;

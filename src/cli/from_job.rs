@@ -47,6 +47,22 @@ pub(super) fn failure(error: &JobError, facts: &Facts<'_>) -> Failure {
                 "touched": stopped.touched,
             }, "backup": backup })));
         }
+        JobError::AfterChange {
+            written,
+            boots,
+            backup,
+            source,
+        } => {
+            facts.backup = backup.as_deref();
+            failure.causes = super::failure::causes(source);
+            failure
+                .causes
+                .insert(0, super::failure::one_line(&source.to_string()));
+            failure.result = Some(Box::new(json!({
+                "flash": { "written": written, "boots": boots },
+                "backup": backup,
+            })));
+        }
         JobError::WrongBoot { boots, backup, .. } => {
             facts.backup = backup.as_deref();
             failure.result = Some(Box::new(json!({ "boots": boots, "backup": backup })));
@@ -135,6 +151,10 @@ fn code(error: &JobError) -> Code {
         JobError::Interrupted => Code::Interrupted,
         JobError::Stopped { stopped, .. } => flash(&stopped.source),
         JobError::WrongBoot { .. } => Code::FlashFailed,
+        JobError::AfterChange { boots: None, .. } => Code::OutcomeUnknown,
+        JobError::AfterChange { source, .. } => code(source),
+        JobError::Changed { .. } => Code::CardChanged,
+        JobError::ReadingsDiffer => Code::ReadingsDiffer,
         JobError::NotActivated { .. } => Code::ActivateFailed,
         JobError::PortRemovesCard { .. } => Code::PortRemovesCard,
         JobError::InUse { .. } => Code::InUse,
@@ -158,6 +178,7 @@ fn refused(report: &PlanReport) -> Code {
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
+        (Some(CheckId::RunningImage), _) => Code::RunningImageDamaged,
         _ => Code::Refused,
     }
 }
@@ -233,6 +254,7 @@ fn flash(error: &FlashError) -> Code {
         }
         FlashError::Protected { .. } => Code::Protected,
         FlashError::Interrupted => Code::Interrupted,
+        FlashError::Unsteady { .. } | FlashError::UnsteadyRegister { .. } => Code::ReadingsDiffer,
         _ => Code::FlashFailed,
     }
 }

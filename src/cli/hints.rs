@@ -112,6 +112,14 @@ pub enum Code {
     FlashFailed,
     /// Any other failure of the card.
     CardFailed,
+    /// The flash was changed, and what would boot could not be read.
+    OutcomeUnknown,
+    /// Firmware runs, and its image reads as damaged.
+    RunningImageDamaged,
+    /// The card changed between the plan and the first erase.
+    CardChanged,
+    /// Readings of the same bytes of the flash differ.
+    ReadingsDiffer,
     /// The new firmware did not come up.
     ActivateFailed,
     /// The slot's port could take the card away at a reset.
@@ -278,6 +286,19 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::NvNoDriver => format!("{card} activate, then type the same again"),
         Code::NvRefused => format!("{card} config query shows what the card has"),
         Code::NvFailed => format!("{card} config query shows what is stored"),
+        Code::OutcomeUnknown => format!(
+            "{card} verify shows what is on the flash (power the machine off and on first when the card does not answer); if nothing there is valid: {card} restore {backup}"
+        ),
+        Code::RunningImageDamaged => format!(
+            "{card} verify reads it again; if the damage stays: {card} recover {image} --identity BACKUP/identity.json"
+        ),
+        Code::CardChanged => match facts.typed {
+            Some(typed) => format!("run the command again: {typed}"),
+            None => "run the command again".into(),
+        },
+        Code::ReadingsDiffer => format!(
+            "{card} verify reads again; --bar-access config is the slowest and simplest register access"
+        ),
         Code::PortRemovesCard => {
             "power the machine off and on; the firmware on the flash starts then".into()
         }
@@ -312,6 +333,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
 #[must_use]
 pub(super) fn after(exit: Exit, code: Code, facts: &Facts<'_>) -> Option<String> {
     match (exit, code) {
+        (Exit::OutcomeUnknown, _) => hint(Code::OutcomeUnknown, facts),
         // Silence says nothing about the flash; power does.
         (Exit::NeedsRecover | Exit::FailedBoots, Code::CardGone) => hint(Code::CardGone, facts),
         (Exit::FailedBoots, Code::ActivateFailed) => None,

@@ -43,7 +43,7 @@
 //! `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
 //!
 //! Commands that borrowed a real card add `host` to the result, failed or not: a
-//! [`HostReport`](crate::job::HostReport) (`bdf`, `restored`, `driver`, `netdevs`, `warnings`, `failure`).
+//! [`HostReport`](crate::job::HostReport) (`bdf`, `restored`, `driver`, `netdevs`, `warnings`, `failure`, `freed_semaphores`).
 //!
 //! The other fields of a `result` are those of the job's outcome, one by one, under the same names:
 //!

@@ -1,6 +1,6 @@
 //! Reads with chip-select held, and the proof that they work on this card.
 //!
-//! mstflint holds the source of such reads and does not use it (mflash/mflash_gw.c,
+//! mstflint holds the source of such reads and does not use it (mflash/mflash.c,
 //! `cntx_st_spi_page_read`), so no known tool confirms them on this silicon. They are used only
 //! after this card has shown that they return what single reads return.
 

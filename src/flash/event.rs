@@ -1,4 +1,4 @@
-//! What a session tells while it works. The command line draws; tests count.
+//! What a session reports while it works. The command line draws; tests count.
 //!
 //! For each phase: one `Started`, any number of `Advanced` with rising `done`, one `Finished`
 //! (or none when the session stopped). Phases come in the order of [`Phase`].
@@ -23,7 +23,7 @@ pub enum Phase {
     Read,
 }
 
-/// One piece of news.
+/// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
@@ -53,17 +53,17 @@ pub enum Event {
     },
 }
 
-/// Where news goes, and where a wish to stop comes from.
+/// Where events go, and where a request to stop comes from.
 pub trait Events {
-    /// Take one piece of news.
+    /// Takes one event.
     fn tell(&mut self, event: Event);
-    /// True once the user asked to stop (SIGINT, SIGTERM). Looked at between sectors and pages.
+    /// True once the user asked to stop (SIGINT, SIGTERM). Checked between sectors and pages.
     fn stop_wanted(&self) -> bool {
         false
     }
 }
 
-/// Nobody listens.
+/// Discards every event.
 impl Events for () {
     fn tell(&mut self, _event: Event) {}
 }

@@ -86,7 +86,7 @@ const FAMILIES: [Family; 39] = [
     family("P25Q32",     0x85, 0x60, 0x16..=0x16,  (20_000, 20_000, 2_000),  0x7C, Unconfirmed).unseen(),
 
     // S25FL127S, 128P, 128S and 129P answer 01 20 18, and exist with sectors of 64 KiB and of
-    // 256 KiB. Only the fifth byte of RDID tells, and no known tool reads more than four on this
+    // 256 KiB. Only the fifth byte of RDID shows which, and no known tool reads more than four on this
     // silicon (flashrom flashchips/spansion.c, Linux drivers/mtd/spi-nor/spansion.c).
     family("S25FL12x",   SPANSION, 0x20, 0x18..=0x18, (0, 0, 1_500),         0x7C, Unconfirmed)
         .unseen().read_only("its sectors have 64 or 256 KiB, and its id does not show which"),

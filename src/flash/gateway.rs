@@ -62,7 +62,7 @@ const fn word(opcode: u8, bits: Bits, log2: u32) -> u32 {
 
 /// What one program command sends: pieces of exactly 16 bytes at addresses that are multiples of 16,
 /// padded with FF, which changes no cell. It is the only shape that known tools send on this silicon
-/// (mstflint mflash/mflash.c `write_chunks`, mflash_gw.c `cntx_st_spi_page_write`).
+/// (mstflint mflash/mflash.c `write_chunks`, mflash/mflash_gw.c `cntx_st_spi_block_write_ex`).
 #[derive(Debug)]
 pub(super) struct Pieces {
     at: u32,

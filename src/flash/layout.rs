@@ -1,4 +1,4 @@
-//! Which sectors are kept, erased and written: the words. The way is found in `sectors`.
+//! Which sectors are kept, erased and written: the types. The plan is made in `sectors`.
 
 use crate::image::FlashAddr;
 use serde::Serialize;
@@ -50,10 +50,10 @@ pub struct Job {
     /// Ranges no erase may reach into and no program may touch (the other half, the NV
     /// configuration area).
     pub protected: Vec<Range<u32>>,
-    /// Ranges outside of the body whose content nobody needs (free space of the target half): an
+    /// Ranges outside of the body whose content is not needed (free space of the target half): an
     /// erase may take them along without putting them back.
     pub disposable: Vec<Range<u32>>,
-    /// Non-failsafe: make the old signature at `signature_at` void (program its first word to 0)
+    /// Non-failsafe: invalidate the old signature at `signature_at` (program its first word to 0)
     /// before anything else, and erase and write its sector last.
     pub in_place: bool,
 }
@@ -97,10 +97,10 @@ pub struct SectorPlan {
     pub expect: Vec<(FlashAddr, Vec<u8>)>,
     /// Where the signature goes, copied from the job.
     pub signature_at: Option<FlashAddr>,
-    /// Void the signature at `signature_at` before the first erase: a boot ROM must never find it in
+    /// Invalidate the signature at `signature_at` before the first erase: a boot ROM must never find it in
     /// front of a half-written image.
     pub void_first: bool,
-    /// A wish to stop is heard between sectors and pages: the job leaves another image bootable.
+    /// A request to stop counts between sectors and pages: the job leaves another image bootable.
     pub interruptible: bool,
     /// For people.
     pub map: SectorMap,
@@ -124,6 +124,12 @@ pub enum LayoutError {
         start: u32,
         /// Its end.
         end: u32,
+    },
+    /// No erase of this chip is known.
+    #[error("changing {at:#010x} needs an erase, and no erase of this chip is known")]
+    NoErase {
+        /// Where a change is needed.
+        at: u32,
     },
     /// Wanted bytes differ from protected ones, or the signature goes there.
     #[error("changing {at:#010x} would write into protected {start:#010x}..{end:#010x}")]

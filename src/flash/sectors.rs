@@ -1,11 +1,11 @@
-//! From what the flash holds and what it should hold to the cheapest way there. Pure.
+//! Plans the cheapest erases and programs from what the flash holds to what it should hold. Pure.
 
 use super::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 use crate::image::FlashAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Page of every chip in the table, in bytes (flash-hardware §5.1).
+/// Page of every chip in the table, in bytes.
 const PAGE: u32 = 256;
 /// Data of one gateway operation, in bytes.
 const BLOCK: usize = 16;
@@ -220,7 +220,7 @@ impl<'a> Planner<'a> {
         let mut erases = erases;
         let header = self.job.signature_at;
         if let Some(at) = header.filter(|_| self.job.in_place) {
-            // The sector of the header last, in both passes (fs2-image §10.7 #4).
+            // The sector of the header last, in both passes.
             let in_block = |start: u32, len: u32| at.0 >= start && at.0 - start < len;
             erases.sort_by_key(|(start, size)| (in_block(start.0, size.bytes()), *start));
             let sector = at.0 / self.cell * self.cell;
@@ -269,6 +269,13 @@ impl<'a> Planner<'a> {
         needs: &[Need],
     ) -> Result<Vec<(FlashAddr, EraseSize)>, LayoutError> {
         let block = EraseSize::K64.bytes();
+        if self.geometry.erase_4k.is_none() && self.geometry.erase_64k.is_none() {
+            let needed = cells.iter().zip(needs).find(|(_, n)| **n == Need::Erase);
+            return match needed {
+                Some((cell, _)) => Err(LayoutError::NoErase { at: cell.start }),
+                None => Ok(Vec::new()),
+            };
+        }
         let per_block = (block / self.cell) as usize;
         let mut erases = Vec::new();
         for (cells, needs) in cells.chunks(per_block).zip(needs.chunks(per_block)) {
@@ -370,7 +377,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Other people's bytes that an erase took along must read back too.
+    /// Bytes outside of the job that an erase took along must read back too.
     fn put_back(&self, cell: &Range<u32>, expect: &mut Vec<(FlashAddr, Vec<u8>)>) {
         let mut run: Option<(usize, Vec<u8>)> = None;
         for n in clip(cell, self.flash.len()) {

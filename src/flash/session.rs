@@ -260,14 +260,14 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Waits for whatever still runs: until then nobody may close the transport or reset the chip.
+    /// Waits for whatever still runs: until then the transport must stay open and the chip unreset.
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+        // Whatever comes of it, there is no second wait.
+        let working = std::mem::take(&mut self.working);
         self.gateway.end_open_chain()?;
-        if !self.working {
+        if !working {
             return Ok(());
         }
-        // Whatever comes of it, nobody waits again.
-        self.working = false;
         let soon = until_chip_idle(&mut self.gateway, 0, ChipWork::NEARLY_DONE);
         if !matches!(soon, Err(FlashError::FlashTimeout { .. })) {
             return soon;
@@ -313,13 +313,13 @@ fn identify(gateway: &mut Gateway<'_>) -> Result<u32, FlashError> {
     Err(FlashError::NoChip(id))
 }
 
-/// Where a session reports that it waits when nobody listens to its events any more.
+/// Reports on stderr that a session waits when its events go nowhere any more.
 struct ToStderr;
 
 impl Events for ToStderr {
     fn tell(&mut self, event: Event) {
         if let Event::Note { text } = event {
-            // A closed stderr keeps nobody from waiting.
+            // A closed stderr must not end the wait.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }

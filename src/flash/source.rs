@@ -117,6 +117,7 @@ impl<'s, 'c> FlashSource<'s, 'c> {
             for (known, again) in known.chunks_mut(BLOCK).zip(again.chunks(BLOCK)) {
                 if known != again {
                     tracing::warn!(at, "two readings of the flash differ");
+                    self.session.chained = false;
                     known.copy_from_slice(&self.session.agreed_block(at)?);
                     join(&mut differed, at..at + BLOCK as u32);
                 }

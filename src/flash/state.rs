@@ -10,7 +10,7 @@
 //!
 //! States consume each other, cannot be made from outside of this file, and carry what they have
 //! proven. Only [`Verified`] has `commit`. The semaphores stay held from `lock` until the last
-//! state is dropped, and are freed on every road out, after the chip has finished.
+//! state is dropped, and are freed on every path out, after the chip has finished.
 
 use super::chains;
 use super::session::Session;
@@ -157,7 +157,7 @@ impl<'c> Locked<'c> {
     }
 
     /// Reset the card, so that it loads what the flash holds. No erase or program runs then, and
-    /// nobody can start one in between: the session has looked and holds the semaphores. Ends it.
+    /// none can start in between: the session has checked and holds the semaphores. Ends it.
     ///
     /// # Errors
     /// [`FlashError`]; [`crate::card::CardError::ResetTimeout`] when the card does not come back.
@@ -165,8 +165,8 @@ impl<'c> Locked<'c> {
         self.0.session.software_reset()
     }
 
-    /// Erase what the plan says, after a look at the protection bits. When the plan says so, the
-    /// old signature is voided first: one program of 0, so that a cut leaves a card that goes to
+    /// Erases what the plan lists, after a check of the protection bits. When the plan asks for it, the
+    /// old signature is invalidated first: one program of 0, so that a cut leaves a card that goes to
     /// recovery mode cleanly instead of starting a torn image.
     ///
     /// # Errors
@@ -221,7 +221,7 @@ impl<'c> Verified<'c> {
     }
 
     /// Words 1 to 3 of the signature, read back; word 0, read back; the boot address; and only then
-    /// the old signatures are voided. A torn program of word 0 is no signature.
+    /// the old signatures are invalidated. A torn program of word 0 is no signature.
     ///
     /// # Errors
     /// [`Stopped`].

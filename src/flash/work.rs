@@ -1,9 +1,9 @@
 //! The steps of a job, behind the states.
 
 use super::gateway::BLOCK;
+use super::plan_check;
 use super::readings::agreed;
 use super::session::Session;
-use super::soundness;
 use super::source::{Cache, FlashSource};
 use super::{Boots, Event, Events, Evidence, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::{FlashAddr, Source};
@@ -27,11 +27,11 @@ pub struct Signature {
     pub bytes: Option<[u8; 16]>,
     /// Value for the boot address register (image start << 8), if it should be set.
     pub boot_address: Option<u32>,
-    /// Signatures to void afterwards (first word programmed to 0).
+    /// Signatures to invalidate afterwards (first word programmed to 0).
     pub retire: Vec<FlashAddr>,
 }
 
-/// Says what would boot; the flash room does not know images.
+/// Judges what would boot; the flash module does not know images.
 pub trait BootProbe {
     /// Judge from the flash alone.
     fn boots(&self, flash: &mut dyn Source) -> Boots;
@@ -109,8 +109,8 @@ impl<'c> Work<'c> {
         judged.ok().flatten().unwrap_or(Boots::Unknown)
     }
 
-    /// A wish to stop counts before the first change always, later only where another image boots.
-    fn heed(&self, events: &dyn Events) -> Result<(), Fault> {
+    /// A request to stop counts before the first change always, later only where another image boots.
+    fn check_stop(&self, events: &dyn Events) -> Result<(), Fault> {
         if events.stop_wanted() && (!self.touched || self.plan.interruptible) {
             return Err((None, FlashError::Interrupted));
         }
@@ -124,8 +124,8 @@ impl<'c> Work<'c> {
             phase: Phase::Erase,
             total,
         });
-        self.heed(events)?;
-        soundness::check(&self.plan, &self.core.session.part).map_err(|e| (None, e))?;
+        self.check_stop(events)?;
+        plan_check::check(&self.plan, &self.core.session.part).map_err(|e| (None, e))?;
         self.promised = digest(&self.plan.expect);
         self.check_protection(events).map_err(|e| (None, e))?;
         self.core.cache.forget();
@@ -134,7 +134,7 @@ impl<'c> Work<'c> {
         }
         let mut done = 0;
         for (at, size) in erases {
-            self.heed(events)?;
+            self.check_stop(events)?;
             self.touched = true;
             let fail = |e| (Some(at), e);
             self.core.session.erase(at, size).map_err(fail)?;
@@ -151,12 +151,12 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
-    /// Nothing that must change may be protected (flash-hardware §5.3): a protected erase or
-    /// program does nothing and says nothing.
+    /// Nothing that must change may be protected: a protected erase or program does nothing and
+    /// reports nothing.
     fn check_protection(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
         let session = &mut self.core.session;
         session.refresh_protection()?;
-        let changes = soundness::changes(&self.plan);
+        let changes = plan_check::changes(&self.plan);
         let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
         if hit(&session.protection).is_some()
             && let Some(value) = session.part.unprotect_with
@@ -165,7 +165,7 @@ impl<'c> Work<'c> {
             session.unprotect(value)?;
             events.tell(Event::Note {
                 text: format!(
-                    "power-up write protection taken back for this session (status {status:#04x})"
+                    "power-up write protection cleared for this session (status {status:#04x})"
                 ),
             });
         }
@@ -199,6 +199,7 @@ impl<'c> Work<'c> {
                     found: *found,
                 });
             }
+            self.core.session.chained = false;
             events.tell(wrong_reading(first));
         }
         Ok(())
@@ -212,7 +213,7 @@ impl<'c> Work<'c> {
         });
         let mut done = 0;
         for (at, bytes) in programs {
-            self.heed(events)?;
+            self.check_stop(events)?;
             self.touched = true;
             self.core
                 .session
@@ -240,7 +241,7 @@ impl<'c> Work<'c> {
         let mut done = 0;
         for (at, bytes) in &expect {
             for (n, wanted) in bytes.chunks(VERIFY_STEP).enumerate() {
-                self.heed(events)?;
+                self.check_stop(events)?;
                 let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
                 self.compare(at, wanted, &mut hash, events)?;
                 done += wanted.len() as u64;
@@ -297,6 +298,7 @@ impl<'c> Work<'c> {
                 let error = FlashError::Differs { at, found, wanted };
                 return Err((Some(FlashAddr(at)), error));
             }
+            session.chained = false;
             events.tell(wrong_reading(block));
         }
         hash.update(&found);
@@ -308,11 +310,15 @@ impl<'c> Work<'c> {
     fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
         let fail = |e| (Some(at), e);
         let session = &mut self.core.session;
+        let lead = at.0 % BLOCK as u32;
+        if lead as usize + bytes.len() > BLOCK {
+            let what = "a signature is not inside one block of 16 bytes";
+            return Err(fail(FlashError::Plan { at: at.0, what }));
+        }
         if bytes.iter().any(|b| *b != 0xFF) {
             self.touched = true;
             session.program(at, bytes).map_err(fail)?;
         }
-        let lead = at.0 % BLOCK as u32;
         let block = session.agreed_block(at.0 - lead).map_err(fail)?;
         let found = block.iter().skip(lead as usize);
         match found.zip(bytes).enumerate().find(|(_, (f, w))| f != w) {
@@ -378,8 +384,8 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
-    /// Only a software reset looks at this register (flash-hardware §6.5), so a refusal of it is
-    /// told, not fatal: a power cycle starts the new image all the same.
+    /// Only a software reset reads this register (mstflint mflash/mflash.c, `mf_update_boot_addr`), so
+    /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same.
     fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), Fault> {
         let found = self
             .core
@@ -404,6 +410,7 @@ fn differs(found: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
     pairs.into_iter().find(|(_, (f, w))| f != w).map(|(n, _)| n)
 }
 
+/// Reported where a reading is corrected; single reads are used from then on, whatever was wrong.
 fn wrong_reading(at: u32) -> Event {
     Event::Note {
         text: format!("one reading at {at:#010x} was wrong; read again"),

@@ -41,6 +41,8 @@ struct Inner {
     ending: Option<Ending>,
     /// What the user must learn beside how it ended.
     warnings: Vec<String>,
+    /// Semaphores of others that were freed, by number.
+    freed: Vec<u8>,
 }
 
 /// A borrowed card; clones are handles on the same borrowing.
@@ -118,6 +120,7 @@ impl Borrowed {
             vfio,
             ending: None,
             warnings: Vec::new(),
+            freed: Vec::new(),
         })))
     }
 
@@ -190,6 +193,18 @@ impl Borrowed {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.0.borrow().warnings.clone()
+    }
+
+    /// A semaphore that somebody else had left taken was freed.
+    pub fn freed(&self, number: u8, text: String) {
+        self.0.borrow_mut().freed.push(number);
+        self.warn(text);
+    }
+
+    /// Semaphores reported by [`Borrowed::freed`].
+    #[must_use]
+    pub fn freed_semaphores(&self) -> Vec<u8> {
+        self.0.borrow().freed.clone()
     }
 
     /// It ended, one way or another.

@@ -9,6 +9,7 @@
 //! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
 //! | [`in_use`](InUse) | who would miss the card |
 //! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
+//! | `config_space`, `hest`, `netlink` | readers: PCI configuration space, the ACPI table HEST, dumps of RDMA devices |
 //! | [`port`](PortReport) | what the slot's port does when the link goes down |
 //! | [`lease`](Lease), [`journal`](Step) | a card taken from its driver and given back, also by another process |
 //! | [`borrow`](Borrowed) | look, lease, open, close, give back |

@@ -11,7 +11,7 @@
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};
 use super::{Device, JobError};
-use crate::card::Firmware;
+use crate::card::{CardError, Firmware};
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
@@ -38,6 +38,10 @@ pub struct Activation {
     pub after: Option<Version>,
     /// Version on the flash that would boot.
     pub flashed: Option<Version>,
+    /// The version that runs afterwards was read, and is the flashed one.
+    pub confirmed: bool,
+    /// Why it is not confirmed; `None` when it is.
+    pub detail: Option<String>,
 }
 
 /// Reset the card and wait until the flashed firmware runs. A card taken from a driver is given back
@@ -129,13 +133,14 @@ fn activate_as(
             events.tell(Event::Note {
                 text: format!("giving the card back to {driver}, which resets it"),
             });
-            (ActivatedBy::Driver, by_driver(device, events)?)
+            (ActivatedBy::Driver, by_driver(device)?)
         }
         None => {
             events.tell(Event::Note {
                 text: "resetting the card".into(),
             });
-            (ActivatedBy::SoftwareReset, by_reset(device, facts)?)
+            let after = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
+            (ActivatedBy::SoftwareReset, after)
         }
     };
     tracing::info!(?by, %wanted, ?after, "the card is back");
@@ -154,7 +159,25 @@ fn activate_as(
         before: facts.running,
         after,
         flashed: Some(wanted),
+        confirmed: after.is_some(),
+        detail: silent.then(|| {
+            format!("the driver reports no version, so whether {wanted} runs is not known")
+        }),
     })
+}
+
+/// An error of a reset that may have begun: the flash holds the version all the same. A semaphore or
+/// the host in the way is what it was before.
+fn at_reset(error: JobError, wanted: Version) -> JobError {
+    match error {
+        error @ (JobError::Card(CardError::SemaphoreHeld { .. }) | JobError::NotPutBack { .. }) => {
+            error
+        }
+        error => JobError::NotActivated {
+            wanted: wanted.to_string(),
+            found: super::error::said(&error),
+        },
+    }
 }
 
 fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobError> {
@@ -173,7 +196,7 @@ fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobEr
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.
-fn by_driver(device: &mut Device, events: &mut dyn Events) -> Result<Option<Version>, JobError> {
+fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
     device.end();
     if let Some(error) = device.not_put_back() {
         return Err(error);
@@ -187,13 +210,7 @@ fn by_driver(device: &mut Device, events: &mut dyn Events) -> Result<Option<Vers
         .find_map(|net| driver_info(&net.name).ok())
         .map(|info| info.fw_version)
         .or(card.fw_version);
-    let version = said.as_deref().and_then(|text| text.parse().ok());
-    if version.is_none() {
-        events.tell(Event::Note {
-            text: "the driver does not say which firmware runs".into(),
-        });
-    }
-    Ok(version)
+    Ok(said.as_deref().and_then(|text| text.parse().ok()))
 }
 
 #[cfg(test)]

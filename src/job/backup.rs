@@ -1,9 +1,12 @@
 //! `backup`: everything a card needs to become itself again, in one directory.
 
+use super::proofs::Board;
+use super::readings::{UnsteadyRange, report};
 use super::session::{Facts, snapshot};
 use super::store::NewDir;
+use super::unchanged::{SecondReading, psid_of, unchanged_facts, unchanged_flash};
 use super::{Device, JobError};
-use crate::flash::{Events, Phase};
+use crate::flash::{ChainVerdict, Event, Events, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, Found};
 use serde::{Deserialize, Serialize};
@@ -76,9 +79,12 @@ pub struct BackupOutcome {
     pub dir: PathBuf,
     /// What is in it.
     pub manifest: Manifest,
+    /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.
+    pub unsteady: Vec<UnsteadyRange>,
 }
 
-/// Read the whole flash once and write it, and what is in it, to a new directory inside `out`.
+/// Reads the whole flash, writes it and what is in it to a new directory inside `out`, and reads again
+/// what no valid CRC covers.
 ///
 /// # Errors
 /// [`JobError`]; nothing is left behind in `out`.
@@ -88,12 +94,42 @@ pub fn backup(
     events: &mut dyn Events,
 ) -> Result<BackupOutcome, JobError> {
     let facts = Facts::of(device)?;
-    let card = {
-        let mut locked = device.lock()?;
-        snapshot(&facts, &mut locked, Phase::Backup, events)?
-    };
-    let room = reserve(&card, out)?;
-    store(room, &facts, &card)
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let place = reserve(&card, out)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
+    let second = unchanged_facts(device, &facts)
+        .and_then(|()| unchanged_flash(&mut device.lock()?, &facts, &card, events));
+    match second {
+        Ok(second) => {
+            confirm(&mut backup, second, &facts, &card, events);
+            Ok(backup)
+        }
+        Err(error) => {
+            discard(&backup, events);
+            Err(error)
+        }
+    }
+}
+
+/// The second reading agrees with what is stored.
+pub(super) fn confirm(
+    backup: &mut BackupOutcome,
+    second: SecondReading,
+    facts: &Facts,
+    card: &CardSnapshot,
+    events: &mut dyn Events,
+) {
+    report(&second.unsteady, events);
+    backup.unsteady.extend(second.unsteady);
+    remember(second.chains, facts, card);
+}
+
+/// Stores what the card has shown about chained reads.
+pub(super) fn remember(chains: Option<ChainVerdict>, facts: &Facts, card: &CardSnapshot) {
+    if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
+        let jedec = card.part.jedec;
+        store.save(Board { jedec, psid }, &verdict);
+    }
 }
 
 /// Take a directory for the backup of `card`, before anything is asked or done.
@@ -131,6 +167,7 @@ pub(super) fn store(
     room: NewDir,
     facts: &Facts,
     card: &CardSnapshot,
+    unsteady: Vec<UnsteadyRange>,
 ) -> Result<BackupOutcome, JobError> {
     let active = card.active().map(|a| a.found);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
@@ -171,7 +208,11 @@ pub(super) fn store(
     room.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = room.finish()?;
     tracing::info!(dir = %dir.display(), "backup on disk, read back and compared");
-    Ok(BackupOutcome { dir, manifest })
+    Ok(BackupOutcome {
+        dir,
+        manifest,
+        unsteady,
+    })
 }
 
 fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
@@ -181,4 +222,23 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
     })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Removes a backup that is not known to be what the card held.
+pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
+    // The manifest first: without it a directory is no backup.
+    let mut names =
+        std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));
+    let removed = names
+        .try_for_each(|name| std::fs::remove_file(backup.dir.join(name)))
+        .and_then(|()| std::fs::remove_dir(&backup.dir));
+    let dir = backup.dir.display();
+    events.tell(Event::Note {
+        text: match removed {
+            Ok(()) => format!("the backup in {dir} was removed: it is not what the card holds"),
+            Err(error) => format!(
+                "the backup in {dir} is not what the card holds, and could not be removed: {error}"
+            ),
+        },
+    });
 }

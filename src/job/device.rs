@@ -1,5 +1,6 @@
 //! The card a job works on, and its time: simulated, or borrowed from the host.
 
+use super::proofs::ProofStore;
 use super::{HostReport, JobError};
 use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WallClock};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
@@ -30,6 +31,8 @@ pub struct Device {
     pub(super) borrowed: Option<Borrowed>,
     /// The chip was reset out of recovery mode: the kernel must find it anew.
     pub(super) found_anew: bool,
+    /// Where it is kept what this card has shown; `None` for a card without a serial number.
+    pub(super) proofs: Option<ProofStore>,
 }
 
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
@@ -38,11 +41,14 @@ pub struct Device {
 /// [`JobError::Host`] when the host or the card's users refuse; else what the card says.
 pub fn open(selector: &str, host: &Host, options: &BorrowOptions) -> Result<Device, JobError> {
     if let Some(path) = selector.strip_prefix(SIM) {
-        return open_sim(&SimCard::open(Path::new(path))?, selector);
+        let sim = SimCard::open(Path::new(path))?;
+        let mut device = open_sim(&sim, selector)?;
+        device.proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
+        return Ok(device);
     }
     let card = host.find(selector)?;
     let borrowed = Borrowed::take(host, card, options)?;
-    open_borrowed(borrowed, selector)
+    open_borrowed(host, borrowed, selector)
 }
 
 /// Is it a simulated card?
@@ -52,7 +58,11 @@ pub fn is_sim(selector: &str) -> bool {
 }
 
 /// Open a card that is borrowed already. When it does not answer it is given back.
-pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, JobError> {
+pub(super) fn open_borrowed(
+    host: &Host,
+    borrowed: Borrowed,
+    name: &str,
+) -> Result<Device, JobError> {
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let card = match Card::open(borrowed.space(), Rc::clone(&clock)) {
         Ok(card) => card,
@@ -69,7 +79,11 @@ pub(super) fn open_borrowed(borrowed: Borrowed, name: &str) -> Result<Device, Jo
         }
     };
     let mut device = Device::new(card, clock, name);
-    device.bdf = Some(borrowed.card().bdf.to_string());
+    let found = borrowed.card();
+    device.bdf = Some(found.bdf.to_string());
+    device.proofs = found
+        .serial_number()
+        .map(|serial| ProofStore::of(host, serial));
     device.borrowed = Some(borrowed);
     Ok(device)
 }
@@ -98,7 +112,16 @@ impl Device {
             board: None,
             borrowed: None,
             found_anew: false,
+            proofs: None,
         }
+    }
+
+    /// Keeps in `dir`, under this serial number, what the card shows about chained reads. Without
+    /// it nothing is kept, and every job meets the card for the first time.
+    #[must_use]
+    pub fn keeping_proofs(mut self, dir: &Path, serial: String) -> Self {
+        self.proofs = Some(ProofStore::at(dir, serial));
+        self
     }
 
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
@@ -148,13 +171,18 @@ impl Device {
                 .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        borrowed.warn(match done {
-            Ok(watched) => format!(
-                "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
-                 or the driver could not have started"
+        match done {
+            Ok(watched) => borrowed.freed(
+                Semaphore::Flash.number(),
+                format!(
+                    "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
+                     or the driver could not have started"
+                ),
             ),
-            Err(why) => format!("semaphore 63 stays taken, the driver will not start: {why}"),
-        });
+            Err(why) => {
+                borrowed.warn(format!("semaphore 63 stays taken, the driver will not start: {why}"));
+            }
+        }
     }
 
     /// The error, when the host is not as it was.

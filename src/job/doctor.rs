@@ -2,8 +2,9 @@
 
 use super::device::open_borrowed;
 use super::error::said;
+use super::proofs::{Record, Shown};
 use super::query::{outcome, read_images};
-use super::session::Facts;
+use super::session::{Facts, shown};
 use super::{Device, JobError, QueryOutcome, is_sim, open};
 use crate::card::{CardError, Firmware};
 use crate::flash::{FlashError, Locked};
@@ -100,7 +101,7 @@ fn real(
     looks.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
-        .and_then(|borrowed| open_borrowed(borrowed, selector))
+        .and_then(|borrowed| open_borrowed(host, borrowed, selector))
     {
         Ok(device) => device,
         Err(error) => {
@@ -276,14 +277,15 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
             "a jumper on the board or another tool set it; it must be taken back before a burn",
         );
     }
-    if locked.chained_reads() {
-        looks.good("chained_reads", "proven on this card and used");
-    } else {
-        // Slower, not worse: no reason to call the card unfit.
-        looks.good(
-            "chained_reads",
-            "not proven on this card; single reads are used",
-        );
+    // Single reads are slower, not worse: no reason to call the card unfit.
+    match shown(facts, locked) {
+        Ok(record) => {
+            if let Some(Shown::Proven(proof)) = record.as_ref().map(|r| r.shown) {
+                locked.trust_chains(&proof);
+            }
+            looks.good("chained_reads", chains(facts, record.as_ref()));
+        }
+        Err(error) => looks.unseen("chained_reads", &said(&error)),
     }
     let images = read_images(&mut locked.source(), Depth::Full);
     match images {
@@ -296,6 +298,29 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
             looks.bad("images", said(&error), "see that the card is still there");
             looks.unseen("identity", "the images could not be read");
         }
+    }
+}
+
+/// What this card has shown about chained reads, in words.
+fn chains(facts: &Facts, record: Option<&Record>) -> String {
+    match (&facts.proofs, record) {
+        (None, _) => {
+            "not used: this card shows no serial number under which a proof could be kept".into()
+        }
+        (_, None) => {
+            "not proven on this card yet; single reads are used, `backup` or a burn proves them"
+                .into()
+        }
+        (_, Some(record)) => match &record.shown {
+            Shown::Proven(proof) => format!(
+                "proven on this card over {} bytes on {}; used",
+                proof.bytes, record.time
+            ),
+            Shown::Contradicted { at } => format!(
+                "contradicted on this card at {at:#x} on {}; single reads are used",
+                record.time
+            ),
+        },
     }
 }
 

@@ -1,10 +1,10 @@
 //! Why a job did not do what was asked.
 
-use super::{HostReport, NvError};
+use super::{BootReport, HostReport, NvError};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{HostError, JournalError, LeaseError, LookError, VfioError};
-use crate::image::{ImageError, PatchError, RomError, SourceError};
+use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use serde::Serialize;
@@ -181,8 +181,29 @@ pub enum JobError {
         /// Backup made before.
         backup: Option<PathBuf>,
     },
+    /// A step behind the change of the flash failed. What the flash holds counts more than the step.
+    #[error("{}", after_change(.written.as_ref(), .boots.as_ref()))]
+    AfterChange {
+        /// Version that was written; `None` for a change that writes no image.
+        written: Option<Version>,
+        /// What would boot; `None` = it could not be read.
+        boots: Option<BootReport>,
+        /// Backup made before, if one was made.
+        backup: Option<PathBuf>,
+        /// What failed.
+        source: Box<JobError>,
+    },
+    /// What the plan rests on is not what the card holds now, or was misread.
+    #[error("the card changed after the plan was made: {what}; nothing was erased")]
+    Changed {
+        /// What is different.
+        what: String,
+    },
+    /// No two consecutive readings of the flash agree.
+    #[error("the readings of the flash never agree")]
+    ReadingsDiffer,
     /// The new firmware does not run after the reset; the flash holds it.
-    #[error("the card did not come back with {wanted}: {found}")]
+    #[error("the card did not come back with {wanted}, which its flash holds: {found}")]
     NotActivated {
         /// Version on the flash.
         wanted: String,
@@ -206,6 +227,19 @@ pub enum JobError {
         /// The proof.
         why: String,
     },
+}
+
+fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String {
+    let written = written.map_or_else(String::new, |version| format!(" ({version} was written)"));
+    match boots.map(|found| (found.start, found.version)) {
+        None => format!("the flash was changed{written}, and what would boot could not be read"),
+        Some((Some(start), version)) => format!(
+            "the flash holds {} at {:#x}, which boots; a later step failed",
+            version.map_or_else(|| "an image".to_owned(), |v| v.to_string()),
+            start.0
+        ),
+        Some((None, _)) => format!("the flash was changed{written} and holds nothing that boots"),
+    }
 }
 
 fn near_names(near: &[String]) -> String {
@@ -245,7 +279,16 @@ impl JobError {
             Self::Stopped { stopped, .. } => stopped_class(stopped),
             Self::WrongBoot { boots, .. } => match boots {
                 Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,
-                Boots::Nothing | Boots::Unknown => ExitClass::NeedsRecover,
+                Boots::Nothing => ExitClass::NeedsRecover,
+                Boots::Unknown => ExitClass::OutcomeUnknown,
+            },
+            Self::AfterChange { boots, source, .. } => match boots.as_ref().map(|b| b.start) {
+                None => ExitClass::OutcomeUnknown,
+                Some(None) => ExitClass::NeedsRecover,
+                Some(Some(_)) if matches!(**source, Self::NotPutBack { .. }) => {
+                    ExitClass::HostNotRestored
+                }
+                Some(Some(_)) => ExitClass::StillBoots,
             },
             Self::NotActivated { .. } => ExitClass::StillBoots,
             Self::Nv(error) => nv_class(error),
@@ -326,7 +369,8 @@ fn card_class(error: &CardError) -> ExitClass {
 fn nv_class(error: &NvError) -> ExitClass {
     match (error, error.left()) {
         (_, Some((Boots::OldImage | Boots::NewImage, _))) => ExitClass::StillBoots,
-        (_, Some((Boots::Nothing | Boots::Unknown, _))) => ExitClass::NeedsRecover,
+        (_, Some((Boots::Nothing, _))) => ExitClass::NeedsRecover,
+        (_, Some((Boots::Unknown, _))) => ExitClass::OutcomeUnknown,
         (
             NvError::NotOnThisCard { .. }
             | NvError::TooLarge { .. }
@@ -346,6 +390,7 @@ fn stopped_class(stopped: &Stopped) -> ExitClass {
             _ => ExitClass::Failed,
         },
         (true, Boots::OldImage | Boots::NewImage) => ExitClass::StillBoots,
-        (true, Boots::Nothing | Boots::Unknown) => ExitClass::NeedsRecover,
+        (true, Boots::Nothing) => ExitClass::NeedsRecover,
+        (true, Boots::Unknown) => ExitClass::OutcomeUnknown,
     }
 }

@@ -2,9 +2,10 @@
 //! (fs2-image §1.3). For the command line that speaks flint's language; our own commands look at
 //! every image.
 
-use super::session::Facts;
+use super::readings::steady;
+use super::session::{Facts, trust_chains};
 use super::{CardReport, Device, JobError};
-use crate::flash::FlashError;
+use crate::flash::{FlashError, FlashSource};
 use crate::image::{
     Contents, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, RunningCrc, Scan,
     SectionKind, Source, SourceError, read, scan,
@@ -58,9 +59,10 @@ pub fn first_image(device: &mut Device, depth: FirstDepth) -> Result<FirstImage,
     let facts = Facts::of(device)?;
     let locked = &mut device.lock()?;
     let card = facts.report(locked);
-    let flash = &mut locked.source();
-    let scan = scan(flash)?;
-    let image = look(flash, &scan, depth)?;
+    if depth == FirstDepth::Full {
+        trust_chains(&facts, locked)?;
+    }
+    let (scan, image) = steady_look(&mut locked.source(), depth)?;
     Ok(FirstImage { card, scan, image })
 }
 
@@ -71,8 +73,7 @@ pub fn first_image(device: &mut Device, depth: FirstDepth) -> Result<FirstImage,
 pub fn first_bytes(device: &mut Device) -> Result<Result<FirstBytes, FirstError>, JobError> {
     let locked = &mut device.lock()?;
     let flash = &mut locked.source();
-    let scan = scan(flash)?;
-    let image = match look(flash, &scan, FirstDepth::Chain)? {
+    let image = match steady_look(flash, FirstDepth::Chain)?.1 {
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
@@ -97,13 +98,12 @@ pub fn first_section(
 ) -> Result<Result<Option<Vec<u8>>, FirstError>, JobError> {
     let locked = &mut device.lock()?;
     let flash = &mut locked.source();
-    let scan = scan(flash)?;
     let depth = if kind == SectionKind::Rom {
         FirstDepth::Query
     } else {
         FirstDepth::Chain
     };
-    let image = match look(flash, &scan, depth)? {
+    let image = match steady_look(flash, depth)?.1 {
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
@@ -158,6 +158,21 @@ impl FirstError {
             failsafe_word: false,
         }
     }
+}
+
+/// What is at the lowest signature; damage was read twice.
+fn steady_look(
+    flash: &mut FlashSource<'_, '_>,
+    depth: FirstDepth,
+) -> Result<(Scan, Result<Image, FirstError>), JobError> {
+    let mut reading = |flash: &mut FlashSource<'_, '_>| {
+        let scan = scan(flash)?;
+        let image = look(flash, &scan, depth)?;
+        Ok((scan, image))
+    };
+    let damaged =
+        |(_, image): &(Scan, Result<Image, FirstError>)| !image.as_ref().is_ok_and(Image::is_sound);
+    steady(flash, &mut Vec::new(), &mut reading, &damaged)
 }
 
 fn look(

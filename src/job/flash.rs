@@ -1,6 +1,6 @@
 //! `flash`: the chip, and raw bytes of it.
 
-use super::session::Facts;
+use super::session::{Facts, trust_chains};
 use super::store::write_new;
 use super::{BackupFile, CardReport, Device, JobError};
 use crate::flash::{Event, Events, FlashError, Locked, Phase};
@@ -23,7 +23,8 @@ pub struct FlashInfo {
 /// When the card cannot be read.
 pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
     let facts = Facts::of(device)?;
-    let locked = device.lock()?;
+    let mut locked = device.lock()?;
+    trust_chains(&facts, &mut locked)?;
     Ok(FlashInfo {
         card: facts.report(&locked),
         chained_reads: locked.chained_reads(),

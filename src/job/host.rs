@@ -25,6 +25,8 @@ pub struct HostReport {
     pub warnings: Vec<String>,
     /// Why it is not restored.
     pub failure: Option<String>,
+    /// Semaphores that others had left taken and that were freed, by number.
+    pub freed_semaphores: Vec<u8>,
 }
 
 impl HostReport {
@@ -33,6 +35,7 @@ impl HostReport {
     pub fn of(borrowed: &Borrowed) -> Self {
         let mut report = borrowed.with_ending(|ending| Self::new(borrowed.card(), ending));
         report.warnings.splice(0..0, borrowed.warnings());
+        report.freed_semaphores = borrowed.freed_semaphores();
         report
     }
 
@@ -44,12 +47,13 @@ impl HostReport {
             netdevs: card.netdevs.into_iter().map(|n| n.name).collect(),
             warnings: Vec::new(),
             failure: None,
+            freed_semaphores: Vec::new(),
         };
         match ending {
             Some(Ending::Untouched | Ending::FoundAnew(_)) => {}
             Some(Ending::GivenBack(back)) => report.warnings.clone_from(&back.warnings),
             Some(Ending::Left) => report.fail(
-                "nothing on the card's flash boots, so it stays on vfio-pci until it is mended",
+                "no image that boots was read from the card's flash, so it stays on vfio-pci until it is repaired",
             ),
             Some(Ending::Failed(error)) => report.fail(super::error::said(error)),
             None => report.fail("the card is still borrowed"),
@@ -120,7 +124,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         return Ok(Some(HostReport::new(host.card(bdf)?, Some(&ending))));
     }
     let borrowed = Borrowed::resume(host, lease, None)?;
-    let mut device = open_borrowed(borrowed, &bdf.to_string())?;
+    let mut device = open_borrowed(host, borrowed, &bdf.to_string())?;
     mend(&mut device, marks.semaphores_held, marks.flash_touched)?;
     device.end();
     match device.not_put_back() {
@@ -142,15 +146,18 @@ fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> 
                 return Err(JobError::InUse { number, why });
             }
         }
-        tracing::warn!(
-            semaphore = semaphore.number(),
-            "left taken by a dead process: freed"
-        );
         device.card.release(semaphore)?;
+        if let Some(borrowed) = &device.borrowed {
+            let number = semaphore.number();
+            let text = format!(
+                "semaphore {number} was left taken by a process that is gone; it was freed"
+            );
+            borrowed.freed(number, text);
+        }
     }
     if touched {
         // Opening the session waits for an erase that still runs.
-        let boots = super::run::what_boots(&mut device.lock()?.source())?;
+        let boots = super::aftermath::settled_boot(device)?;
         device.mark(Mark::Boots(boots.start.is_some()))?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 
 mod activate;
+mod aftermath;
 mod backup;
 mod bug_report;
 mod burn;
@@ -22,8 +23,10 @@ mod host;
 mod identity;
 mod list;
 mod nvconfig;
+mod proofs;
 mod protect;
 mod query;
+mod readings;
 mod recover;
 mod report;
 mod restore;
@@ -33,6 +36,7 @@ mod session;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 mod unlock;
 mod verify;
 
@@ -61,6 +65,7 @@ pub use nvconfig::{
 };
 pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
+pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};
 pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};
 pub use restore::{RestoreRequest, plan_restore, restore};

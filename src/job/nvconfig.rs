@@ -4,15 +4,17 @@
 //! before it is asked to, and afterwards everything is read back and compared. The flash's
 //! semaphores are free while it writes: they are the firmware's turn.
 
-use super::backup::{reserve, store};
-use super::run::what_boots;
+use super::aftermath::{after_change, mark_boots, settled_boot};
+use super::backup::{confirm as confirmed, discard, reserve, store};
 use super::session::{Facts, snapshot};
+use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
 use super::{BackupOutcome, BootReport, Device, JobError};
 use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
 use crate::card::{CardError, ToolsError};
 use crate::flash::{Boots, Event, Events, Phase};
 use crate::host::Mark;
 use crate::image::Version;
+use crate::plan::CardSnapshot;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -209,34 +211,34 @@ pub fn nv_set(
         });
     }
     let facts = Facts::of(device)?;
-    let backup = {
-        let mut locked = device.lock()?;
-        let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
-        let room = reserve(&card, backup_dir)?;
-        if !confirm(&changes, room.path()) {
-            return Err(JobError::Declined);
-        }
-        store(room, &facts, &card)?
-    };
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let place = reserve(&card, backup_dir)?;
+    if !confirm(&changes, place.path()) {
+        return Err(JobError::Declined);
+    }
+    let mut backup = store(place, &facts, &card, unsteady)?;
     if events.stop_wanted() {
         return Err(JobError::Interrupted);
+    }
+    match unchanged(device, &facts, &card, &settings, events) {
+        Ok(second) => confirmed(&mut backup, second, &facts, &card, events),
+        Err(error) => {
+            discard(&backup, events);
+            return Err(error);
+        }
     }
     events.tell(Event::Note {
         text: format!("backup in {}, read back and compared", backup.dir.display()),
     });
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
-    let boots = device
-        .lock()
-        .and_then(|mut lock| what_boots(&mut lock.source()));
+    let boots = settled_boot(device);
     let left = match &boots {
         Ok(found) if found.start.is_some() => Boots::OldImage,
         Ok(_) => Boots::Nothing,
         Err(_) => Boots::Unknown,
     };
-    if let Err(error) = device.mark(Mark::Boots(left == Boots::OldImage)) {
-        tracing::error!(error = ?error, "the journal does not say whether the card boots");
-    }
+    mark_boots(device, left == Boots::OldImage, events);
     if let Some((stored, source)) = stopped {
         return Err(NvError::Stopped {
             stored,
@@ -247,8 +249,9 @@ pub fn nv_set(
         }
         .into());
     }
-    let boots = boots?;
-    let (_, after) = ask(device)?;
+    let boots = boots.map_err(|error| after_change(None, None, Some(&backup.dir), error))?;
+    let (_, after) =
+        ask(device).map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
     let wrong: Vec<String> = wanted
         .iter()
         .filter(|(p, value)| after.of(*p).and_then(|s| s.next_boot) != Some(*value))
@@ -269,6 +272,24 @@ pub fn nv_set(
         boots: Some(boots),
         reset_needed: true,
     })
+}
+
+/// The card and its settings are still what the changes rest on.
+fn unchanged(
+    device: &mut Device,
+    facts: &Facts,
+    card: &CardSnapshot,
+    settings: &NvSettings,
+    events: &mut dyn Events,
+) -> Result<SecondReading, JobError> {
+    unchanged_facts(device, facts)?;
+    let second = unchanged_flash(&mut device.lock()?, facts, card, events)?;
+    if ask(device)?.1 != *settings {
+        return Err(JobError::Changed {
+            what: "the firmware reports other settings".into(),
+        });
+    }
+    Ok(second)
 }
 
 /// All settings, and who answered.

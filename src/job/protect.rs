@@ -3,6 +3,7 @@
 //! No byte of the flash changes, so there is no backup; what changes is one register of the chip,
 //! which keeps it through power-off.
 
+use super::aftermath::{after_change, settled_boot};
 use super::session::Facts;
 use super::{CardReport, Device, JobError};
 use crate::flash::{
@@ -104,7 +105,7 @@ pub fn flash_protect(
     confirm: &mut dyn FnMut(&ProtectQuestion) -> bool,
 ) -> Result<ProtectOutcome, JobError> {
     let facts = Facts::of(device)?;
-    let mut locked = device.lock()?;
+    let locked = device.lock()?;
     let part = locked.part().clone();
     let before = locked.protection().clone();
     let wanted = wanted(&part, wish)?;
@@ -117,6 +118,8 @@ pub fn flash_protect(
     if there {
         return Ok(outcome(&facts, &locked, before, true));
     }
+    // The semaphores are free while a person thinks.
+    drop(locked);
     let question = ProtectQuestion {
         before: before.clone(),
         wanted: wanted.clone(),
@@ -125,11 +128,35 @@ pub fn flash_protect(
         return Err(JobError::Declined);
     }
     tracing::info!(bits, ?wanted, "protection");
-    match wanted {
-        None => locked.clear_protection(ClearProtection::of(before.status))?,
-        Some(range) => locked.set_protection(&SetProtection::of(before.status, range))?,
+    let mut locked = device.lock()?;
+    if *locked.protection() != before {
+        return Err(JobError::Changed {
+            what: "the flash's write protection is another one".into(),
+        });
     }
-    Ok(outcome(&facts, &locked, before, false))
+    let done = match wanted {
+        None => locked.clear_protection(ClearProtection::of(before.status)),
+        Some(range) => locked.set_protection(&SetProtection::of(before.status, range)),
+    };
+    match done {
+        Ok(()) => Ok(outcome(&facts, &locked, before, false)),
+        Err(error) => {
+            drop(locked);
+            Err(half_done(device, &before, error.into()))
+        }
+    }
+}
+
+/// The status register was written, perhaps: what it holds now decides how the job failed.
+fn half_done(device: &mut Device, before: &Protection, error: JobError) -> JobError {
+    let now = device.lock().map(|locked| locked.protection().clone());
+    match now {
+        Ok(now) if now == *before => error,
+        Ok(_) | Err(_) => {
+            let boots = settled_boot(device).ok();
+            after_change(None, boots.as_ref(), None, error)
+        }
+    }
 }
 
 /// The range wished for; `Ok(None)` = nothing.

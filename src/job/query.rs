@@ -1,9 +1,10 @@
 //! `query`: what a card or an image file is.
 
+use super::readings::{UnsteadyRange, steady};
 use super::session::Facts;
 use super::{Device, ImageFile, JobError};
 use crate::card::Chip;
-use crate::flash::{FlashPart, Protection};
+use crate::flash::{FlashPart, FlashSource, Protection};
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
@@ -82,11 +83,29 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     Ok(outcome(Some(card), None, images))
 }
 
-/// Every image on the card, lowest first.
+/// Every image on the card, lowest first. What looks damaged was read twice.
 pub(super) fn read_images(
-    flash: &mut dyn Source,
+    flash: &mut FlashSource<'_, '_>,
     depth: Depth,
 ) -> Result<Vec<ImageReport>, JobError> {
+    steady_images(flash, depth, &mut Vec::new())
+}
+
+/// The same; the list gets what differed between readings.
+pub(super) fn steady_images(
+    flash: &mut FlashSource<'_, '_>,
+    depth: Depth,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<Vec<ImageReport>, JobError> {
+    let damaged = |images: &Vec<ImageReport>| {
+        let valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_sound);
+        images.is_empty() || !images.iter().all(valid)
+    };
+    let mut reading = |flash: &mut FlashSource<'_, '_>| images_in(flash, depth);
+    steady(flash, unsteady, &mut reading, &damaged)
+}
+
+fn images_in(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, JobError> {
     let magics = scan(flash)?.magics;
     let mut images = Vec::new();
     for start in magics {

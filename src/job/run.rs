@@ -2,13 +2,15 @@
 //! would boot, activation.
 
 use super::activate::activate_after;
-use super::backup::{reserve, store};
+use super::aftermath::{after_change, mark_boots, settle, version_of, what_boots};
+use super::backup::{confirm as confirmed, discard, reserve, store};
 use super::session::{Facts, snapshot};
 use super::store::digest;
+use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
-use crate::image::{Contents, Depth, FlashAddr, Form, Image, Severity, Source, read, scan};
+use crate::image::{Contents, FlashAddr, Source};
 use crate::plan::{BootView, CardSnapshot, Pass, Plan, PlanReport, would_boot};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +29,7 @@ pub(super) fn look(
 ) -> Result<(super::CardReport, PlanReport), JobError> {
     let facts = Facts::of(device)?;
     let mut locked = device.lock()?;
-    let card = snapshot(&facts, &mut locked, Phase::Read, events)?;
+    let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     Ok((facts.report(&locked), decide(&card).report()))
 }
 
@@ -42,10 +44,9 @@ pub(super) fn run(
     let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
     let _inside = span.enter();
     let facts = Facts::of(device)?;
-    let journal = device.borrowed();
-    let mark = |mark| journal.as_ref().map_or(Ok(()), |j| j.mark(mark));
-    let mut locked = device.lock()?;
-    let card = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+    // The semaphores are free while a person thinks and while files are synced: mlx4_core gives up
+    // on semaphore 63 after 10 s.
+    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let plan = decide(&card);
     log_plan(&plan);
     let mut report = plan.report();
@@ -74,7 +75,7 @@ pub(super) fn run(
     if !confirm(&report) {
         return Err(JobError::Declined);
     }
-    let backup = store(room, &facts, &card)?;
+    let mut backup = store(room, &facts, &card, unsteady)?;
     events.tell(Event::Note {
         text: format!(
             "backup in {}: {} files, read back and compared",
@@ -85,35 +86,49 @@ pub(super) fn run(
     if events.stop_wanted() {
         return Err(JobError::Interrupted);
     }
-    drop(card);
     let probe = Probe {
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
-    // From here on the session borrows the probe, so it must end before it.
-    mark(Mark::FlashTouched)?;
-    let mut locked = locked;
-    for pass in action.passes {
-        locked = match one_pass(locked, pass, &probe, events) {
-            Ok(locked) => locked,
-            Err(stopped) => {
-                // Whoever gives the card back must not wake a driver on dead firmware.
-                let boots = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
-                if let Err(error) = mark(Mark::Boots(boots)) {
-                    tracing::error!(error = ?error, "the journal does not say whether the card boots");
-                }
-                return Err(JobError::Stopped {
-                    stopped,
-                    backup: Some(backup.dir.clone()),
-                });
-            }
-        };
+    let written = version_of(action.contents.as_ref());
+    let mut second = None;
+    let ended = carry_out(
+        device,
+        &facts,
+        &card,
+        action.passes,
+        &probe,
+        &mut second,
+        events,
+    );
+    if let Some(second) = second {
+        confirmed(&mut backup, second, &facts, &card, events);
     }
-    let boots = what_boots(&mut locked.source())?;
-    drop(locked);
-    mark(Mark::Boots(boots.start.is_some()))?;
-    confirm_boot(&boots, action.contents.as_ref(), &backup.dir)?;
+    drop(card);
+    let first = match ended {
+        Ok(first) => first,
+        Err(Unfinished::Before(error)) => {
+            // No second reading has confirmed it, and the card still holds everything.
+            discard(&backup, events);
+            return Err(error);
+        }
+        Err(Unfinished::Stopped(stopped)) => {
+            return Err(left_behind(device, stopped, &probe, &backup.dir, events));
+        }
+    };
+    let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
+    let boots = match first {
+        Ok(found) if sure(&found) => Ok(found),
+        other => settle(device, other.ok(), &mut what_boots, &sure),
+    };
+    let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
+    mark_boots(device, starts, events);
+    let boots = boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
+    if !sure(&boots) {
+        return Err(wrong_boot(&boots, &backup.dir));
+    }
     let activation = match (work.activate, boots.version) {
-        (true, Some(version)) => activate_after(device, &facts, version, events)?,
+        (true, Some(version)) => activate_after(device, &facts, version, events)
+            .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?,
         _ => None,
     };
     Ok(WriteOutcome {
@@ -144,6 +159,50 @@ fn log_plan(plan: &Plan) {
     }
 }
 
+/// Why the passes did not come to their end.
+enum Unfinished {
+    /// Nothing was erased.
+    Before(JobError),
+    Stopped(Stopped),
+}
+
+impl<E: Into<JobError>> From<E> for Unfinished {
+    fn from(error: E) -> Self {
+        Self::Before(error.into())
+    }
+}
+
+/// One session: the card is still what the plan rests on, every pass in order, a first reading of
+/// what would boot.
+fn carry_out(
+    device: &mut Device,
+    facts: &Facts,
+    card: &CardSnapshot,
+    passes: Vec<Pass>,
+    probe: &Probe,
+    second: &mut Option<SecondReading>,
+    events: &mut dyn Events,
+) -> Result<Result<BootReport, JobError>, Unfinished> {
+    let journal = device.borrowed();
+    unchanged_facts(device, facts)?;
+    let mut locked = device.lock()?;
+    *second = Some(unchanged_flash(&mut locked, facts, card, events)?);
+    if let Some(journal) = journal {
+        journal.mark(Mark::FlashTouched)?;
+    }
+    let mut touched = false;
+    for pass in passes {
+        let idle = pass.is_idle();
+        locked = one_pass(locked, pass, probe, events).map_err(|mut stopped| {
+            // What an earlier pass has changed stays changed.
+            stopped.touched |= touched;
+            Unfinished::Stopped(stopped)
+        })?;
+        touched |= !idle;
+    }
+    Ok(what_boots(&mut locked.source()))
+}
+
 /// One run of the typestate machine.
 fn one_pass<'c>(
     locked: Locked<'c>,
@@ -166,46 +225,20 @@ struct Probe {
     new: Option<Vec<u8>>,
 }
 
+impl Probe {
+    fn read(&self, flash: &mut dyn Source) -> Result<Boots, JobError> {
+        let mut bytes = vec![0; flash.size() as usize];
+        flash.read_at(FlashAddr(0), &mut bytes)?;
+        Ok(would_boot(&bytes, self.new.as_deref()).boots)
+    }
+}
+
 impl BootProbe for Probe {
     fn boots(&self, flash: &mut dyn Source) -> Boots {
-        let mut bytes = vec![0; flash.size() as usize];
-        match flash.read_at(FlashAddr(0), &mut bytes) {
-            Ok(()) => would_boot(&bytes, self.new.as_deref()).boots,
-            Err(error) => {
-                tracing::warn!(%error, "what would boot cannot be read");
-                Boots::Unknown
-            }
-        }
-    }
-}
-
-/// What would boot after the job. The body was verified byte for byte a moment ago; this looks at
-/// what a boot ROM looks for: signatures, and what stands behind the first one.
-pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
-    let magics = scan(flash)?.magics;
-    for start in magics {
-        let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {
-            continue;
-        };
-        if image.findings.iter().any(|f| f.severity == Severity::Error) {
-            continue;
-        }
-        return Ok(report_of(&image));
-    }
-    Ok(BootReport {
-        start: None,
-        half: None,
-        version: None,
-        psid: None,
-    })
-}
-
-fn report_of(image: &Image) -> BootReport {
-    BootReport {
-        start: Some(image.start),
-        half: super::query::half_of(image),
-        version: image.info.as_ref().and_then(|i| i.fw_version),
-        psid: image.info.as_ref().and_then(|i| i.psid.clone()),
+        self.read(flash).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what would boot cannot be read");
+            Boots::Unknown
+        })
     }
 }
 
@@ -218,23 +251,18 @@ fn boot_report(view: &BootView) -> BootReport {
     }
 }
 
-/// The burn ends by reading what would boot: it must be what was written.
-fn confirm_boot(
-    found: &BootReport,
-    written: Option<&Contents>,
-    backup: &Path,
-) -> Result<(), JobError> {
-    let Some(contents) = written else {
-        return Ok(());
-    };
-    let wanted = contents.image().info.as_ref().and_then(|i| i.fw_version);
-    if found.start.is_some() && found.version == wanted {
-        return Ok(());
-    }
-    Err(JobError::WrongBoot {
+/// The image that was written is the one that boots; without an image to compare, any does.
+fn as_written(found: &BootReport, written: Option<&Contents>) -> bool {
+    found.start.is_some() && (written.is_none() || found.version == version_of(written))
+}
+
+/// The flash was read, twice with the same result, and holds something else than was written.
+fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
+    JobError::WrongBoot {
         found: match (found.start, found.version) {
             (Some(start), Some(version)) => format!("{version} at {:#x}", start.0),
-            _ => "nothing".into(),
+            (Some(start), None) => format!("the image at {:#x}", start.0),
+            (None, _) => "nothing".into(),
         },
         boots: if found.start.is_some() {
             Boots::OldImage
@@ -242,5 +270,32 @@ fn confirm_boot(
             Boots::Nothing
         },
         backup: Some(PathBuf::from(backup)),
-    })
+    }
+}
+
+/// A pass stopped. What is left is read again where the session could not, or found nothing that
+/// boots: no single reading decides that.
+fn left_behind(
+    device: &mut Device,
+    mut stopped: Stopped,
+    probe: &Probe,
+    backup: &Path,
+    events: &mut dyn Events,
+) -> JobError {
+    let known = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
+    if stopped.touched && !known {
+        let mut reading = |flash: &mut dyn Source| probe.read(flash);
+        let sure = |boots: &Boots| matches!(boots, Boots::OldImage | Boots::NewImage);
+        let before = (stopped.boots == Boots::Nothing).then_some(Boots::Nothing);
+        stopped.boots = settle(device, before, &mut reading, &sure).unwrap_or(Boots::Unknown);
+    }
+    // Whoever gives the card back must not start a driver on a card without firmware.
+    let boots = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
+    if stopped.touched {
+        mark_boots(device, boots, events);
+    }
+    JobError::Stopped {
+        stopped,
+        backup: Some(backup.to_owned()),
+    }
 }

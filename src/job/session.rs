@@ -1,9 +1,11 @@
 //! One session at a card: facts, semaphores, reading.
 
+use super::proofs::{Board, ProofStore, Record, Shown};
 use super::query::{mark_active, read_images};
+use super::readings::{UnsteadyRange, report, steady};
 use super::{CardReport, Device, JobError};
 use crate::card::{Chip, RunningVersion};
-use crate::flash::{Events, Flash, Locked, Phase};
+use crate::flash::{Events, Flash, FlashSource, Locked, Phase};
 use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
 use crate::plan::CardSnapshot;
 
@@ -15,6 +17,8 @@ pub(super) struct Facts {
     pub(super) chip: Chip,
     pub(super) recovery: bool,
     pub(super) running: Option<Version>,
+    /// What this card has shown before, when it has a serial number.
+    pub(super) proofs: Option<ProofStore>,
 }
 
 impl Facts {
@@ -25,6 +29,7 @@ impl Facts {
             chip: device.card.chip(),
             recovery: device.card.in_recovery(),
             running: device.card.running_version()?.map(version),
+            proofs: device.proofs.clone(),
         })
     }
 
@@ -65,22 +70,70 @@ impl Device {
     }
 }
 
-/// Read the whole flash, once, and everything that stands in it.
+/// Reads the whole flash and everything that is in it. What looks damaged is read again before it is
+/// believed; the list holds what differed.
 pub(super) fn snapshot(
     facts: &Facts,
     locked: &mut Locked<'_>,
     phase: Phase,
     events: &mut dyn Events,
-) -> Result<CardSnapshot, JobError> {
-    let flash = locked.read_all(phase, events)?;
-    Ok(CardSnapshot::new(
-        facts.chip,
-        facts.recovery,
-        facts.running,
-        locked.part().clone(),
-        locked.protection().clone(),
-        flash,
-    )?)
+) -> Result<(CardSnapshot, Vec<UnsteadyRange>), JobError> {
+    trust_chains(facts, locked)?;
+    locked.read_all(phase, events)?;
+    let (part, protection) = (locked.part().clone(), locked.protection().clone());
+    let mut unsteady = Vec::new();
+    let mut parse = |source: &mut FlashSource<'_, '_>| {
+        let mut flash = vec![0; part.geometry.size as usize];
+        source.read_at(FlashAddr(0), &mut flash)?;
+        Ok(CardSnapshot::new(
+            facts.chip,
+            facts.recovery,
+            facts.running,
+            part.clone(),
+            protection.clone(),
+            flash,
+        )?)
+    };
+    let damaged = |card: &CardSnapshot| {
+        card.found.is_empty()
+            || !card
+                .found
+                .iter()
+                .all(|found| found.image().is_some_and(Image::is_sound))
+    };
+    let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
+    report(&unsteady, events);
+    Ok((card, unsteady))
+}
+
+/// Switches chained reads on where this card has proven them in an earlier job.
+pub(super) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<(), JobError> {
+    if let Some(Shown::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) {
+        locked.trust_chains(&proof);
+    }
+    Ok(())
+}
+
+/// What this card has shown about chained reads. Reads what names the board: a few KiB.
+pub(super) fn shown(facts: &Facts, locked: &mut Locked<'_>) -> Result<Option<Record>, JobError> {
+    let Some(store) = &facts.proofs else {
+        return Ok(None);
+    };
+    let mut images = read_images(&mut locked.source(), Depth::Quick)?;
+    let psid = mark_active(&mut images, facts.running)
+        .and_then(|index| {
+            images
+                .get(index)?
+                .image
+                .as_ref()?
+                .info
+                .as_ref()?
+                .psid
+                .clone()
+        })
+        .filter(|psid| !psid.is_empty());
+    let jedec = locked.part().jedec;
+    Ok(psid.and_then(|psid| store.load(Board { jedec, psid: &psid })))
 }
 
 /// The image that boots, whole, with no more of the flash read than it takes.

@@ -19,6 +19,11 @@ pub fn default_backup_dir() -> PathBuf {
     if nix::unistd::geteuid().is_root() {
         return Path::new("/var/lib").join(OURS);
     }
+    state_dir().join(OURS)
+}
+
+/// `$XDG_STATE_HOME`, `~/.local/state` without it.
+pub(super) fn state_dir() -> PathBuf {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -27,7 +32,6 @@ pub fn default_backup_dir() -> PathBuf {
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| PathBuf::from("."))
-        .join(OURS)
 }
 
 /// SHA-256, lower-case hex.

@@ -5,6 +5,10 @@ use super::{Device, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness};
 use crate::flash::{Event, Events};
 use serde::Serialize;
+use std::time::Duration;
+
+/// A proof is as old as the question: an answer within this time needs no new one.
+const ANSWERED_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// One semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -81,8 +85,22 @@ pub fn unlock(
             proof,
         });
     }
+    let asked = device.clock.now();
     if !confirm(&proof) {
         return Err(JobError::Declined);
+    }
+    if device.clock.now().saturating_sub(asked) > ANSWERED_AT_ONCE {
+        // Another tool may have taken over while a person thought.
+        let mut still = Vec::new();
+        for semaphore in held {
+            let number = semaphore.number();
+            match device.card.watch(semaphore, WATCH)? {
+                Staleness::InUse { why } => return Err(JobError::InUse { number, why }),
+                Staleness::Stale { .. } => still.push(semaphore),
+                Staleness::Free => {}
+            }
+        }
+        held = still;
     }
     // 63 before 40, as it is freed after every session.
     for semaphore in held.into_iter().rev() {

@@ -1,7 +1,8 @@
 //! `verify`: every section and CRC.
 
-use super::query::{outcome, query_image, read_images};
-use super::session::{Facts, active_contents, contents_of};
+use super::query::{outcome, query_image, steady_images};
+use super::readings::{UnsteadyRange, report};
+use super::session::{Facts, active_contents, contents_of, trust_chains};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
 use crate::flash::{Event, Events, Phase};
@@ -23,6 +24,9 @@ pub struct VerifyOutcome {
     pub stale: Vec<FlashAddr>,
     /// True when there is an image and each one found is sound.
     pub ok: bool,
+    /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
+    /// verified.
+    pub unsteady: Vec<UnsteadyRange>,
 }
 
 /// First place where two images differ.
@@ -69,17 +73,20 @@ pub fn verify_card(
     // How long the images are is known only after reading them.
     let phase = Phase::Read;
     events.tell(Event::Started { phase, total: 0 });
+    trust_chains(&facts, &mut locked)?;
     let mut source = locked.source();
-    let mut images = read_images(&mut source, Depth::Full)?;
-    for report in &mut images {
-        if let Some(image) = &report.image {
+    let mut unsteady = Vec::new();
+    let mut images = steady_images(&mut source, Depth::Full, &mut unsteady)?;
+    for found in &mut images {
+        if let Some(image) = &found.image {
             // One that cannot be put together has no digest; the findings say why.
-            report.checksum = contents_of(&mut source, image)
+            found.checksum = contents_of(&mut source, image)
                 .ok()
                 .map(|contents| contents.checksum());
         }
     }
     events.tell(Event::Finished { phase });
+    report(&unsteady, events);
     let query = outcome(Some(card), None, images);
     Ok(VerifyOutcome {
         ok: query.active.is_some() && query.images.iter().all(|r| r.whole == Some(true)),
@@ -87,6 +94,7 @@ pub fn verify_card(
         file: None,
         images: query.images,
         stale: query.stale,
+        unsteady,
     })
 }
 
@@ -100,6 +108,7 @@ pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
         file: query.file,
         images: query.images,
         stale: query.stale,
+        unsteady: Vec::new(),
     }
 }
 
@@ -114,7 +123,7 @@ pub fn verify_against(
 ) -> Result<AgainstOutcome, JobError> {
     let facts = Facts::of(device)?;
     let mut locked = device.lock()?;
-    let report = facts.report(&locked);
+    let card = facts.report(&locked);
     let phase = Phase::Read;
     events.tell(Event::Started { phase, total: 0 });
     let contents = active_contents(&facts, &mut locked)?;
@@ -127,7 +136,7 @@ pub fn verify_against(
         .as_ref()
         .and_then(|identity| theirs.with_identity(identity).ok());
     Ok(AgainstOutcome {
-        card: report,
+        card,
         file: file.path.clone(),
         start,
         equal,

@@ -34,6 +34,8 @@ pub enum CheckId {
     /// The card holds an image to take the identity from; damage of its ROM or code is a note
     /// (10.2 #14, 10.7 #16).
     OldImage,
+    /// Firmware that runs has an image that can be read, or none that a job would overwrite.
+    RunningImage,
     /// The card's identity can be read and is whole (10.2 #6, #9, #18; 10.7 #5; P4).
     Identity,
     /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept)

@@ -48,6 +48,7 @@ pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
     let active = card.active().map(|a| a.found);
     let own = active.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
 
     let base = match wish.base {

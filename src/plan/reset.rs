@@ -14,6 +14,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.found);
     checks.add(CheckId::OldImage, rules::old_image(active));
+    checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
     let own = active.and_then(|f| f.contents.as_ref().ok());
     let places = own.map(|own| {

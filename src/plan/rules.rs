@@ -154,6 +154,44 @@ pub(super) fn old_image(active: Option<&Found>) -> Verdict {
     })
 }
 
+/// Firmware that runs was started from a valid image. One that reads as damaged was misread, again and
+/// again, or has been damaged since: a burn over it would go on wrong bytes, and so would its backup.
+pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
+    let Some(running) = card.running.filter(|_| !card.recovery) else {
+        return Ok("no firmware runs".into());
+    };
+    if card
+        .whole()
+        .any(|found| version_of(found.image()) == Some(running))
+    {
+        return Ok(format!("{running} runs, and its image is valid"));
+    }
+    let other = card.whole().next();
+    let damaged = card.found.iter().find(|found| {
+        !found.boots() && (other.is_none() || version_of(found.image()) == Some(running))
+    });
+    let Some(damaged) = damaged else {
+        return Ok(format!(
+            "{running} runs and is on the flash no more; the next reset starts another image"
+        ));
+    };
+    let way = match other {
+        None => {
+            "if it stays, `cx3flash recover IMAGE --identity FILE` and `cx3flash restore BACKUP` accept a damaged image"
+                .to_owned()
+        }
+        Some(other) => format!(
+            "if it stays, `cx3flash activate` starts the valid image at {:#x}, and then this command works",
+            other.start.0
+        ),
+    };
+    Err(format!(
+        "{running} runs, but the image at {:#x} reads as damaged, twice: {}. `cx3flash verify` reads it again; {way}",
+        damaged.start.0,
+        damaged.health().notes.join("; ")
+    ))
+}
+
 fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::NonFailsafe => "non-failsafe",

@@ -181,3 +181,33 @@ pub(super) fn interruption(kept: Option<&[Range<u32>]>, passes: &[Pass]) -> Verd
     }
     Ok("failsafe: the image that boots now stays whole until the new one is verified".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(jedec: u32, status: u8, second: u8) -> Verdict {
+        let part = FlashPart::detect(jedec).unwrap();
+        let found = Protection::decode_both(&part, status, Some(second));
+        protection(&part, &found, None)
+    }
+
+    #[test]
+    fn a_chip_whose_sectors_are_not_known_is_not_written() {
+        let why = of(0x01_2018, 0, 0).unwrap_err();
+        assert!(why.contains("64 or 256 KiB"), "{why}");
+    }
+
+    #[test]
+    fn a_chip_never_seen_on_these_boards_is_marked() {
+        assert!(of(0xC8_4015, 0, 0).unwrap().contains("never seen"));
+        assert!(!of(0x20_7115, 0, 0).unwrap().contains("never seen"));
+    }
+
+    #[test]
+    fn cmp_alone_protects_the_whole_chip() {
+        let why = of(0xEF_4015, 0, 0x40).unwrap_err();
+        assert!(why.contains("0x0..0x200000 is write protected"), "{why}");
+        assert!(of(0xEF_4015, 0, 0x02).is_ok());
+    }
+}

@@ -176,7 +176,7 @@ impl Bench {
         Self::new(SimCard::new(spec, &[]), None, new)
     }
 
-    fn image(&self) -> ImageFile {
+    pub(crate) fn image(&self) -> ImageFile {
         job::read_image(&self.file).unwrap()
     }
 

@@ -109,7 +109,7 @@ pub(in crate::cli) fn afterwards(
                     .push(format!("the host is not as it was: {problem}"));
                 // A card that needs mending stays where the mending tool reaches it; all else must
                 // not hide that the network is gone.
-                if failure.exit != Exit::NeedsRecover {
+                if !matches!(failure.exit, Exit::NeedsRecover | Exit::OutcomeUnknown) {
                     failure.exit = Exit::HostNotRestored;
                     failure.hint = not_put_back(&report.bdf).hint;
                 }

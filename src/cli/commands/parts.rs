@@ -22,6 +22,7 @@ pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<Answer, Fai
     for file in &outcome.manifest.files {
         let _ = writeln!(out, "  {:14} {:>9} {}", file.name, file.len, file.sha256);
     }
+    text::unsteady(&mut out, &outcome.unsteady);
     ctx.out.text(&out);
     Ok(Answer::done(json(&outcome)))
 }
@@ -30,13 +31,12 @@ pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let outcome = job::activate(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?;
-    let version = |v: Option<crate::image::Version>| {
-        v.map_or_else(|| "nothing".to_owned(), |v| v.to_string())
-    };
+    let before = outcome
+        .before
+        .map_or_else(|| "nothing".to_owned(), |v| v.to_string());
     ctx.out.text(&format!(
-        "before   {}\nrunning  {}\n",
-        version(outcome.before),
-        version(outcome.after)
+        "before   {before}\nrunning  {}\n",
+        text::running(&outcome)
     ));
     Ok(Answer::done(json(&outcome)))
 }

@@ -6,9 +6,12 @@
 //! refused in one line; `differences.md` lists it.
 
 use crate::card::CardError;
+use crate::cli::exit::Exit;
 use crate::flash::{Boots, FlashError};
 use crate::image::ImageError;
-use crate::job::{self, Device, FirstDepth, FirstError, FirstImage, ImageFile, JobError};
+use crate::job::{
+    self, Device, ExitClass, FirstDepth, FirstError, FirstImage, ImageFile, JobError,
+};
 use crate::plan::CheckId;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +57,16 @@ impl OnCard<'_> {
     pub(super) fn fail<T>(&mut self, text: &str) -> Result<T, u8> {
         self.talk.say(text);
         Err(FAILED)
+    }
+
+    /// Print, and fail as a job's error asks for: flint has no code for a change whose outcome is
+    /// not known, so ours is used.
+    pub(super) fn fail_as<T>(&mut self, text: &str, error: &JobError) -> Result<T, u8> {
+        self.talk.say(text);
+        Err(match error.class() {
+            ExitClass::OutcomeUnknown => Exit::OutcomeUnknown.code(),
+            _ => FAILED,
+        })
     }
 
     /// Ask, and fail on a no.
@@ -189,6 +202,14 @@ fn way_of(error: &JobError) -> Option<String> {
             after_a_stop(stopped.touched, stopped.boots, backup.as_deref())
         }
         JobError::WrongBoot { boots, backup, .. } => after_a_stop(true, *boots, backup.as_deref()),
+        JobError::AfterChange { boots, backup, .. } => {
+            let boots = match boots.as_ref().map(|found| found.start) {
+                None => Boots::Unknown,
+                Some(None) => Boots::Nothing,
+                Some(Some(_)) => return None,
+            };
+            after_a_stop(true, boots, backup.as_deref())
+        }
         other => refused_way(*other.refused_by().first()?).map(str::to_owned),
     }
 }
@@ -201,7 +222,10 @@ fn after_a_stop(touched: bool, boots: Boots, backup: Option<&Path>) -> Option<St
         Boots::OldImage | Boots::NewImage => Some(format!(
             "the card still boots; the backup is in {backup}, and the command can be run again"
         )),
-        Boots::Nothing | Boots::Unknown => Some(format!(
+        Boots::Unknown => Some(format!(
+            "what the card boots could not be read: `cx3flash verify` shows it; the backup is in {backup}"
+        )),
+        Boots::Nothing => Some(format!(
             "the card does not boot: `cx3flash restore {backup}` takes it back, `cx3flash recover IMAGE \
              --identity {backup}/identity.json` goes on"
         )),

@@ -366,6 +366,6 @@ pub(super) fn card_end(
 fn finish(done: Result<(), JobError>, card: &mut OnCard<'_>) -> Ended {
     done.or_else(|error| {
         let text = format!("-E- Burning FS2 image failed: {}\n", one_line(&error));
-        card.fail(&text)
+        card.fail_as(&text, &error)
     })
 }

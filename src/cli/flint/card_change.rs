@@ -225,7 +225,7 @@ pub(super) fn reset_config(card: &mut OnCard<'_>) -> Ended {
             );
             Ok(())
         }
-        Err(error) => card.fail(&failed(&one_line(&error))),
+        Err(error) => card.fail_as(&failed(&one_line(&error)), &error),
     }
 }
 
@@ -241,6 +241,6 @@ fn own(card: &mut OnCard<'_>, lead: &str) -> Result<Image, u8> {
 fn finish(card: &mut OnCard<'_>, done: Result<(), JobError>, lead: &str) -> Ended {
     done.or_else(|error| {
         let text = format!("{lead}{}\n", one_line(&error));
-        card.fail(&text)
+        card.fail_as(&text, &error)
     })
 }

@@ -9,8 +9,8 @@ mod write;
 
 pub(super) use plan::{plan, plan_full};
 pub(super) use query::{card_line, flash_line, query};
-pub(super) use verify::{against, verify};
-pub(super) use write::written;
+pub(super) use verify::{against, unsteady, verify};
+pub(super) use write::{running, written};
 
 use crate::image::{Finding, Half, Severity};
 use std::fmt::Write as _;

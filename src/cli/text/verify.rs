@@ -3,7 +3,7 @@
 use super::{card_line, findings, half_name};
 use crate::cli::flint_text;
 use crate::image::FlintVerdict;
-use crate::job::{AgainstOutcome, ImageReport, VerifyOutcome};
+use crate::job::{AgainstOutcome, ImageReport, UnsteadyRange, VerifyOutcome};
 use std::fmt::Write as _;
 
 /// The whole answer.
@@ -23,6 +23,7 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
     if outcome.images.is_empty() {
         out.push_str("no image on the card\n");
     }
+    unsteady(&mut out, &outcome.unsteady);
     for place in &outcome.stale {
         let _ = writeln!(
             out,
@@ -31,6 +32,17 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
         );
     }
     out
+}
+
+/// One line for each range of which two readings differed.
+pub(in crate::cli) fn unsteady(out: &mut String, ranges: &[UnsteadyRange]) {
+    for range in ranges {
+        let _ = writeln!(
+            out,
+            "two readings differed at 0x{:x} ({} bytes); two consecutive readings agreed since",
+            range.at.0, range.len
+        );
+    }
 }
 
 fn one(out: &mut String, report: &ImageReport) {

@@ -1,7 +1,7 @@
 //! What a writing job did.
 
 use crate::cli::hints::quote;
-use crate::job::{WriteJob, WriteOutcome};
+use crate::job::{Activation, WriteJob, WriteOutcome};
 use std::fmt::Write as _;
 
 /// Closing lines of `burn`, `restore`, `recover` and their sisters.
@@ -40,13 +40,7 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
     };
     match &outcome.activation {
         Some(activation) => {
-            let _ = writeln!(
-                out,
-                "running  {}",
-                activation
-                    .after
-                    .map_or_else(|| "nothing".into(), |v| v.to_string())
-            );
+            let _ = writeln!(out, "running  {}", running(activation));
         }
         None if outcome.job != WriteJob::ConfigReset => {
             let _ = writeln!(
@@ -58,4 +52,13 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
         None => {}
     }
     out
+}
+
+/// What runs after a reset, or why that is not known.
+pub(in crate::cli) fn running(activation: &Activation) -> String {
+    match (&activation.after, &activation.detail) {
+        (Some(version), _) => version.to_string(),
+        (None, Some(detail)) => format!("unknown: {detail}"),
+        (None, None) => "nothing".into(),
+    }
 }

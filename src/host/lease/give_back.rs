@@ -13,7 +13,7 @@ use std::time::Duration;
 const NETDEVS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
 /// Longer than another process's probe may take ([`super::BIND_LIMIT`]).
-const ALONE: Patience = Patience::every(Duration::from_secs(360), Duration::from_millis(100));
+const ALONE: Patience = Patience::every(Duration::from_secs(300), Duration::from_millis(100));
 
 /// What came of giving back.
 #[derive(Clone, Debug, PartialEq, Eq)]

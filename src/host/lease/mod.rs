@@ -44,7 +44,7 @@ const UNBIND_LIMIT: Duration = Duration::from_secs(240);
 /// What takes no more than a lock; a step that is stuck holds it for ever.
 const QUICK_LIMIT: Duration = Duration::from_secs(60);
 /// A probe that meets dead firmware gives up after 62 s (linux-vfio §6.3).
-const BIND_LIMIT: Duration = Duration::from_secs(300);
+const BIND_LIMIT: Duration = Duration::from_secs(240);
 
 /// Something to write down about the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

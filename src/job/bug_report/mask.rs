@@ -17,7 +17,8 @@ static PARTED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// A word; a MAC or GUID in one piece, as flint and we write it, has 12 or 16 digits. Names of backups
-/// hold one between underscores. Digests have other lengths.
+/// hold one between underscores. Digests have other lengths. flint's command line takes one without
+/// leading zeros behind `0x`.
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[0-9A-Za-z]+").expect("a constant pattern"));
 
@@ -30,6 +31,18 @@ const VENDOR: usize = 6;
 
 /// JSON fields that hold a serial number as a number.
 const SERIAL_FIELDS: [&str; 1] = ["serial"];
+
+/// End of the names of JSON fields that hold a digest of what is on the card. With the image known to
+/// everybody, the few digits of a MAC that are masked can be tried until the digest fits.
+const DIGEST_FIELDS: &str = "sha256";
+
+/// Registers with contents of the flash, as [`crate::card::Reg`] shows them. The log holds digests of
+/// them unless the user asked for the data.
+const DATA_REGISTERS: [&str; 3] = ["gateway data ", "tools mailbox ", "tools command word "];
+/// Begin of a register's value that is no digest.
+const AS_READ: &str = "0x";
+
+const MASKED: &str = "(masked)";
 
 /// A text without what points at one card.
 pub(super) fn text(plain: &str) -> String {
@@ -45,7 +58,12 @@ fn word(found: &str) -> String {
         _ => ("", found),
     };
     let hex = body.chars().all(|c| c.is_ascii_hexdigit());
-    if hex && matches!(body.len(), 12 | 16) {
+    let is_address = match (prefix, body.len()) {
+        (_, 12 | 16) => true,
+        ("", _) => false,
+        (_, digits) => (9..16).contains(&digits),
+    };
+    if hex && is_address {
         format!("{prefix}{}", address(body))
     } else {
         found.to_owned()
@@ -83,8 +101,9 @@ pub(super) fn json(value: &mut Value) {
         Value::Array(list) => list.iter_mut().for_each(json),
         Value::Object(map) => {
             for (key, inner) in map.iter_mut() {
-                if SERIAL_FIELDS.contains(&key.as_str()) && !inner.is_null() {
-                    *inner = Value::String("(masked)".into());
+                let whole = SERIAL_FIELDS.contains(&key.as_str()) || key.ends_with(DIGEST_FIELDS);
+                if whole && !inner.is_null() {
+                    *inner = Value::String(MASKED.into());
                 } else {
                     json(inner);
                 }
@@ -100,6 +119,7 @@ pub(super) fn lines(plain: &str) -> String {
         .lines()
         .map(|line| match serde_json::from_str::<Value>(line) {
             Ok(mut value) => {
+                register(&mut value);
                 json(&mut value);
                 format!("{value}\n")
             }
@@ -108,19 +128,36 @@ pub(super) fn lines(plain: &str) -> String {
         .collect()
 }
 
+/// A register access of the log, without data.
+fn register(line: &mut Value) {
+    let Some(fields) = line.get_mut("fields") else {
+        return;
+    };
+    let is_data = fields["register"]
+        .as_str()
+        .is_some_and(|name| DATA_REGISTERS.iter().any(|data| name.starts_with(data)));
+    if is_data
+        && let Some(value) = fields.get_mut("value")
+        && value.as_str().is_some_and(|v| v.starts_with(AS_READ))
+    {
+        *value = Value::String(MASKED.into());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{json, lines, text};
     use serde_json::json as value;
 
     #[test]
-    fn an_address_is_shown_whole() {
+    fn addresses_are_masked() {
         for (plain, masked) in [
             (
                 "MACs e41d2ddd7850 e41d2ddd7851",
                 "MACs e41d2dxxxxx0 e41d2dxxxxx1",
             ),
             ("e4:1d:2d:dd:78:50", "e4:1d:2d:xx:xx:x0"),
+            ("-mac 0x2c9abcdef1", "-mac 0x2c9abcxxx1"),
             ("E4-1D-2D-DD-78-51", "E4-1D-2D-xx-xx-x1"),
             ("0002c9000100d053", "0002c9xxxxxxxxx3"),
             ("0x0002c9000100d053,", "0x0002c9xxxxxxxxx3,"),
@@ -139,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn something_else_is_taken_for_an_address() {
+    fn what_is_no_address_is_kept() {
         for plain in [
             "0000:01:00.0",
             "2026-11-23T05:07:00Z",
@@ -154,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_number_is_shown() {
+    fn serial_numbers_are_masked() {
         assert_eq!(
             text("\t[SN] Serial number: MT1234X56789\n\t[PN] Part number: MCX311A\n"),
             "\t[SN] Serial number: (masked)\n\t[PN] Part number: MCX311A\n"
@@ -169,7 +206,43 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_log_is_no_json_any_more() {
+    fn digests_of_what_is_on_the_card_are_masked() {
+        let mut backup = value!({
+            "files": [{ "name": "identity.json", "sha256": "8c2d" }],
+            "image_sha256": "a281",
+        });
+        json(&mut backup);
+        assert_eq!(
+            backup,
+            value!({
+                "files": [{ "name": "identity.json", "sha256": "(masked)" }],
+                "image_sha256": "(masked)",
+            })
+        );
+    }
+
+    #[test]
+    fn flash_data_that_was_logged_on_request_is_masked() {
+        let access = |register: &str, value: &str| value!({ "fields": { "message": "read", "register": register, "value": value } });
+        for register in [
+            crate::card::Reg::GatewayData(1),
+            crate::card::Reg::ToolsMailbox(1),
+            crate::card::Reg::ToolsHcr(4),
+        ] {
+            let register = register.to_string();
+            let masked = lines(&access(&register, "0x2ddd7850").to_string());
+            assert_eq!(masked, format!("{}\n", access(&register, "(masked)")));
+        }
+        for kept in [
+            access("gateway data 1 (0xf0414)", "digest:0123456789abcd"),
+            access("gateway address (0xf0404)", "0x00010000"),
+        ] {
+            assert_eq!(lines(&kept.to_string()), format!("{kept}\n"));
+        }
+    }
+
+    #[test]
+    fn a_masked_log_stays_json() {
         let masked = lines("{\"mac\":\"e41d2ddd7850\"}\nhalf a line e41d2ddd7850\n");
         assert_eq!(
             masked,

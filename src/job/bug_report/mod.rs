@@ -25,10 +25,13 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::macros::format_description;
+
+/// Bytes of one file in the archive; a log has at most 16 MiB.
+const MOST: usize = 20 << 20;
 
 /// What the command line knows of the command that has ended.
 #[derive(Clone, Debug)]
@@ -136,7 +139,7 @@ impl BugReport {
         let mut files = Vec::new();
         let mut absent = Vec::new();
         let mut put = |name, found: Result<String, String>| match found {
-            Ok(text) => files.push((name, text)),
+            Ok(text) => files.push((name, bounded(text))),
             Err(why) => absent.push(Absent { name, why }),
         };
         put("document.json", Ok(masked(ended.document.clone())));
@@ -170,7 +173,7 @@ impl BugReport {
                 put("card.json", card.map(masked));
                 put(
                     "lspci.txt",
-                    lspci::of(host, bdf).map(|said| mask::text(&said)),
+                    lspci::of(host, bdf).map(|text| mask::text(&text)),
                 );
             }
             other => {
@@ -204,7 +207,7 @@ impl BugReport {
             "exit": ended.exit,
             "files": list,
             "absent": absent,
-            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers; look through the rest before you post it",
+            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers, flash data in the log, digests of what is on the card; look through the rest before you post it",
         });
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
         let top = Path::new("cx3flash-report");
@@ -245,10 +248,23 @@ fn masked(mut value: Value) -> String {
     format!("{value:#}\n")
 }
 
+/// Cuts a text that is too long to be sent around.
+fn bounded(mut text: String) -> String {
+    if text.len() > MOST {
+        let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push_str("\n(cut)\n");
+    }
+    text
+}
+
 fn log(path: Option<&Path>) -> Result<String, String> {
     let path = path.ok_or("the log could not be written, or the command keeps none")?;
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(mask::lines(&text))
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST as u64).read_to_end(&mut text))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(mask::lines(&String::from_utf8_lossy(&text)))
 }
 
 /// Every journal, whole, and what `host status` makes of it.

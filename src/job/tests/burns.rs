@@ -129,6 +129,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
             watch.told.started(),
             [
                 Phase::Backup,
+                Phase::Read,
                 Phase::Erase,
                 Phase::Write,
                 Phase::Verify,

@@ -5,6 +5,7 @@ mod bench;
 mod budgets;
 mod burns;
 mod looks;
+mod readings;
 mod refusals;
 mod repairs;
 mod sectors;

@@ -73,7 +73,10 @@ fn one_mac_costs_a_non_failsafe_card_more_than_the_sectors_it_is_in() {
         .filter(|op| matches!(op, Op::Erase { .. } | Op::Program { .. }))
         .collect();
     match changes.first() {
-        Some(Op::Program { at: 0, bytes }) => assert!(bytes.iter().all(|b| *b == 0)),
+        Some(Op::Program { at: 0, bytes }) => {
+            assert_eq!(bytes[..4], [0; 4]);
+            assert!(bytes[4..].iter().all(|b| *b == 0xFF), "{bytes:x?}");
+        }
         other => panic!("the first change is {other:?}"),
     }
     match changes.last() {

@@ -77,7 +77,7 @@ fn stop_tears_a_non_failsafe_burn_or_a_commit() {
 }
 
 #[test]
-fn removed_card_is_data() {
+fn a_card_that_vanished_leaves_an_unknown_outcome() {
     // P7: at many places of the job; what is left is never claimed to be known.
     let bench = Bench::new();
     let whole = pro_card(Half::Even);
@@ -98,12 +98,11 @@ fn removed_card_is_data() {
         let class = error.class();
         if card.flash() == before {
             assert!(
-                matches!(class, ExitClass::Failed | ExitClass::NeedsRecover),
+                matches!(class, ExitClass::Failed | ExitClass::OutcomeUnknown),
                 "{n}: {class:?}"
             );
         } else {
-            // Nobody can look; the exit class says the worst.
-            assert_eq!(class, ExitClass::NeedsRecover, "{n}: {error}");
+            assert_eq!(class, ExitClass::OutcomeUnknown, "{n}: {error}");
         }
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
@@ -183,7 +182,7 @@ fn flash_faults_are_believed() {
             assert!(
                 matches!(
                     error.class(),
-                    ExitClass::StillBoots | ExitClass::NeedsRecover
+                    ExitClass::StillBoots | ExitClass::OutcomeUnknown
                 ),
                 "{fault:?}: {error}"
             );
@@ -205,7 +204,8 @@ fn non_failsafe_cut_is_called_harmless() {
     // In the middle of the writing.
     card.inject(Fault::PowerCut { op: 12, seed: 7 });
     let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
-    assert_eq!(error.class(), ExitClass::NeedsRecover, "{error}");
+    // It does not answer any more, so nobody knows what it would boot.
+    assert_eq!(error.class(), ExitClass::OutcomeUnknown, "{error}");
     let JobError::Stopped { backup, .. } = error else {
         panic!("{error}");
     };
@@ -233,9 +233,58 @@ fn non_failsafe_cut_is_called_harmless() {
     assert_eq!(running_after(&other), Some(version("2.35.5100")));
 }
 
+/// Notes in which phase the semaphores were held when a note came.
+struct Holding<'a> {
+    card: &'a SimCard,
+    held_in: Vec<Option<Phase>>,
+    phase: Option<Phase>,
+}
+
+impl crate::flash::Events for Holding<'_> {
+    fn tell(&mut self, event: crate::flash::Event) {
+        match event {
+            crate::flash::Event::Started { phase, .. } => self.phase = Some(phase),
+            crate::flash::Event::Note { .. } if !self.card.semaphores_held().is_empty() => {
+                self.held_in.push(self.phase);
+            }
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn a_second_program_gets_at_the_card() {
-    // The semaphores are taken once and held to the end of the job.
+fn semaphores_are_free_while_a_person_is_asked_and_files_are_synced() {
+    let bench = Bench::new();
+    let card = pro_card(Half::Even);
+    let image = bench.image(&pro("2.42.5000"));
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut asked = Vec::new();
+    let mut events = Holding {
+        card: &card,
+        held_in: Vec::new(),
+        phase: None,
+    };
+    let mut confirm = |_: &crate::plan::PlanReport| {
+        asked = card.semaphores_held();
+        // Another program, mlx4_core for one, gets them now.
+        true
+    };
+    burn(
+        &mut device,
+        &image,
+        &bench.request(),
+        &mut confirm,
+        &mut events,
+    )
+    .unwrap();
+    assert!(asked.is_empty(), "{asked:?}");
+    // The backup is reported right after it was synced.
+    assert_eq!(events.held_in, []);
+    clean(&card);
+}
+
+#[test]
+fn the_semaphores_are_held_from_the_comparison_to_the_last_reading() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
     card.start_trace();
@@ -245,6 +294,135 @@ fn a_second_program_gets_at_the_card() {
         .iter()
         .filter(|op| matches!(op, crate::sim::Op::Acquire { number: 40 }))
         .count();
-    assert_eq!(taken, 1);
+    // Reading for the plan, and everything from the comparison on.
+    assert_eq!(taken, 2);
     clean(&card);
+}
+
+#[test]
+fn a_flash_that_changed_while_a_person_thought_is_not_erased() {
+    for (card, recipe, at) in [
+        (owner_card(), cx3("2.42.5000"), 0x1000),
+        (pro_card(Half::Even), pro("2.42.5000"), 0x1000),
+        (pro_card(Half::Even), pro("2.42.5000"), 0x1F_0000),
+    ] {
+        let bench = Bench::new();
+        let image = bench.image(&recipe);
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut confirm = |_: &crate::plan::PlanReport| {
+            let byte = card.with_flash(|flash| flash[at as usize]);
+            card.load_flash(at, &[!byte]);
+            true
+        };
+        let mut told = Told::default();
+        let error = burn(
+            &mut device,
+            &image,
+            &bench.request(),
+            &mut confirm,
+            &mut told,
+        )
+        .unwrap_err();
+        assert!(matches!(error, JobError::Changed { .. }), "{error}");
+        assert_eq!(error.class(), ExitClass::Failed);
+        untouched(&card.counters());
+        assert_eq!(bench.backup_names(), Vec::<std::path::PathBuf>::new());
+        clean(&card);
+    }
+}
+
+/// Register accesses of a burn to its end, without activation.
+fn accesses(card: &SimCard, burn: impl FnOnce(&SimCard)) -> u64 {
+    let card = card.fork();
+    let _ = card.take_counters();
+    burn(&card);
+    let counters = card.take_counters();
+    counters.bar_reads + counters.bar_writes
+}
+
+#[test]
+fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
+    // A reset or a removal near the end of a burn, where the commit and the last reading are.
+    let bench = Bench::new();
+    for (whole, recipe) in [
+        (owner_card(), cx3("2.42.5000")),
+        (pro_card(Half::Even), pro("2.42.5000")),
+    ] {
+        let wanted = Some(version(&recipe.version.to_string()));
+        let total = accesses(&whole, |card| {
+            bench.burn(card, &recipe).unwrap();
+        });
+        let before = whole.flash();
+        for back in (1..200).step_by(13).chain((200..4000).step_by(450)) {
+            for reset in [true, false] {
+                let card = whole.fork();
+                let after = total - back;
+                card.inject(if reset {
+                    Fault::Reset { after }
+                } else {
+                    Fault::Removed { after }
+                });
+                let ended = bench.burn(&card, &recipe);
+                let changed = card.flash() != before;
+                card.power_cycle();
+                let boots = running_after(&card);
+                let context = format!(
+                    "{back} before the end, reset {reset}: {:?}",
+                    ended.as_ref().err()
+                );
+                match ended.as_ref().map_err(JobError::class) {
+                    Ok(_) => assert_eq!(boots, wanted, "{context}"),
+                    Err(ExitClass::StillBoots) => assert!(boots.is_some(), "{context}"),
+                    Err(ExitClass::OutcomeUnknown) => assert!(!reset, "{context}"),
+                    Err(ExitClass::NeedsRecover) => assert_eq!(boots, None, "{context}"),
+                    Err(other) => assert!(!changed, "{other:?}: {context}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_activation_that_fails_reports_what_the_flash_holds() {
+    let bench = Bench::new();
+    let whole = pro_card(Half::Even);
+    let image = bench.image(&pro("2.42.5000"));
+    let request = BurnRequest {
+        activate: true,
+        ..bench.request()
+    };
+    let to_the_commit = accesses(&whole, |card| {
+        bench.burn(card, &pro("2.42.5000")).unwrap();
+    });
+    // Removed from the end of the writing on, through the reset.
+    for more in [0, 1, 5] {
+        let card = whole.fork();
+        card.inject(Fault::Removed {
+            after: to_the_commit + more,
+        });
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.class(), ExitClass::StillBoots, "{text}");
+        assert!(text.contains("the flash holds 2.42.5000"), "{text}");
+        card.power_cycle();
+        assert_eq!(running_after(&card), Some(version("2.42.5000")));
+    }
+    // The same on its own.
+    let card = pro_card(Half::Even);
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    let reads = {
+        let card = card.fork();
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let _ = card.take_counters();
+        query_card(&mut device).unwrap();
+        let counters = card.take_counters();
+        counters.bar_reads + counters.bar_writes
+    };
+    card.inject(Fault::Removed { after: reads + 6 });
+    let error = activate(&mut device, &mut ()).unwrap_err();
+    assert!(
+        matches!(&error, JobError::NotActivated { wanted, .. } if wanted == "2.36.5150"),
+        "{error}"
+    );
 }

@@ -55,6 +55,7 @@ fn a_check_is_missing_or_out_of_order() {
         RomDevice,
         Signatures,
         OldImage,
+        RunningImage,
         Identity,
         IdentityFits,
         Layout,
@@ -571,6 +572,7 @@ fn some_check_never_refuses() {
         NoValidImage,
         Signatures,
         OldImage,
+        RunningImage,
         Identity,
         IdentityFits,
         Layout,
@@ -610,4 +612,58 @@ fn fixtures_are_damaged_where_they_say() {
         let wrong = matches!(section.crc, CrcVerdict::Wrong { .. });
         assert_eq!(wrong, section.kind == SectionKind::Rom);
     }
+}
+
+/// The owner's card while its firmware runs, one byte of code changed in the flash.
+fn running_on_damage() -> CardSnapshot {
+    let (card, _) = owner();
+    let contents = card.found[0].contents.as_ref().unwrap();
+    let section = contents
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == SectionKind::Ddr)
+        .unwrap();
+    let mut flash = card.flash.clone();
+    flash[section.body_at.0 as usize + 8] ^= 1;
+    let running = Some(card.running.unwrap_or(version("2.35.5100")));
+    CardSnapshot::new(
+        card.chip,
+        false,
+        running,
+        card.part.clone(),
+        card.protection.clone(),
+        flash,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_running_image_that_reads_as_damaged_is_not_overwritten() {
+    let (_, image) = owner();
+    let card = running_on_damage();
+    let plan = burn(&card, &image);
+    refused_by(&plan, CheckId::RunningImage);
+    let detail = &plan
+        .checks
+        .iter()
+        .find(|c| c.id == CheckId::RunningImage)
+        .unwrap()
+        .detail;
+    for word in ["cx3flash verify", "cx3flash recover", "cx3flash restore"] {
+        assert!(detail.contains(word), "{detail}");
+    }
+    refused_by(
+        &crate::plan::plan_config_reset(&card),
+        CheckId::RunningImage,
+    );
+    // In recovery mode nothing runs that could contradict the reading.
+    let stopped = CardSnapshot {
+        running: None,
+        recovery: true,
+        ..card
+    };
+    let plan = burn(&stopped, &image);
+    let check = plan.checks.iter().find(|c| c.id == CheckId::RunningImage);
+    assert!(check.unwrap().ok);
 }

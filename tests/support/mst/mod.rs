@@ -5,13 +5,15 @@
 //! (flash-hardware §2.4). Measured with 4.21: `query` of a small image takes some 30 ms, a burn of
 //! 20 KiB half a second.
 
+pub mod serve;
+
+use serve::{Pace, Server, Transport};
+
 use cx3flash::sim::SimCard;
-use std::io::{BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 /// Address of the card in every run.
 pub const BDF: &str = "0000:c3:00.0";
@@ -20,7 +22,7 @@ pub const BDF: &str = "0000:c3:00.0";
 const REQUIRE: &str = "CX3FLASH_REQUIRE_WITNESS";
 
 /// Seconds after which a run counts as hung.
-const LIMIT: &str = "60";
+const LIMIT: &str = "240";
 
 /// The compiled shim.
 pub struct Mst {
@@ -93,34 +95,15 @@ impl Mst {
     /// # Panics
     /// When the card file or the bench itself fails.
     pub fn run(&self, card: &Path, at: &Path, program: &str, args: &[&str], typed: &str) -> Run {
-        let home = tempfile::tempdir().unwrap();
-        let socket = home.path().join("s");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let served = {
-            let card = card.to_owned();
-            let root = home.path().to_owned();
-            let (ready, wait) = std::sync::mpsc::channel();
-            let thread = std::thread::spawn(move || {
-                let card = SimCard::open(&card).expect("the card file opens");
-                card.set_host_restores_config(false);
-                show(&root, &card);
-                let _ = ready.send(());
-                for stream in listener.incoming() {
-                    if serve(&card, stream.expect("the shim dials")) {
-                        break;
-                    }
-                }
-            });
-            wait.recv().expect("the card is served");
-            thread
-        };
-        let mut child = Command::new("timeout")
-            .args([LIMIT, program])
-            .args(args.iter().map(|a| if *a == "CARD" { BDF } else { a }))
+        let card = card.to_owned();
+        let server = Server::start(
+            move || SimCard::open(&card).expect("the card file opens"),
+            Pace::Simulated,
+            Transport::ConfigCycles,
+        );
+        let mut child = self
+            .command(&server, Pace::Simulated, program, args)
             .current_dir(at)
-            .env("LD_PRELOAD", &self.shim)
-            .env("CX3_MST_ROOT", home.path())
-            .env("CX3_MST_SOCKET", &socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -129,16 +112,27 @@ impl Mst {
         // It may end without having read everything.
         let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
         let output = child.wait_with_output().unwrap();
-        // The last caller, who ends the server.
-        UnixStream::connect(&socket)
-            .and_then(|mut s| s.write_all(&[0; 8]))
-            .expect("the server listens");
-        served.join().expect("the card was served to the end");
+        server.end();
         Run {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// One of the tools at a served card, ready to be run; `CARD` stands for the card's address.
+    pub fn command(&self, server: &Server, pace: Pace, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command
+            .args([LIMIT, program])
+            .args(args.iter().map(|a| if *a == "CARD" { BDF } else { a }))
+            .env("LD_PRELOAD", &self.shim)
+            .env("CX3_MST_ROOT", server.root())
+            .env("CX3_MST_SOCKET", server.socket());
+        if pace == Pace::Wall {
+            command.env("CX3_MST_SLEEPS", "1");
+        }
+        command
     }
 }
 
@@ -163,30 +157,4 @@ fn show(root: &Path, card: &SimCard) {
     ] {
         std::fs::write(card.join(name), text).unwrap();
     }
-}
-
-/// Answer one program until it hangs up; true for the caller that ends it all.
-fn serve(card: &SimCard, stream: UnixStream) -> bool {
-    let clock = card.clock();
-    let mut answers = stream.try_clone().expect("a socket has a second handle");
-    let mut frames = BufReader::new(stream);
-    let mut frame = [0; 8];
-    while frames.read_exact(&mut frame).is_ok() {
-        let [operation, _, low, high, a, b, c, d] = frame;
-        let at = u16::from_le_bytes([low, high]);
-        let value = u32::from_le_bytes([a, b, c, d]);
-        match operation {
-            0 => return true,
-            1 => {
-                let answer = card.config_read(at).to_le_bytes();
-                if answers.write_all(&answer).is_err() {
-                    break;
-                }
-            }
-            2 => card.config_write(at, value),
-            3 => clock.sleep(Duration::from_micros(value.into())),
-            other => panic!("the shim sent operation {other}"),
-        }
-    }
-    false
 }

@@ -4,9 +4,9 @@
  * Preloaded into them. Paths below /sys/bus/pci, /proc/bus/pci and the directory of their lock
  * files are looked up below CX3_MST_ROOT instead, so no device of this machine is ever seen. Reads
  * and writes of the made-up card's configuration space go as 8-byte frames to the socket
- * CX3_MST_SOCKET; there is no resource0, so the tools fall back to configuration cycles
- * (reference/flash-hardware.md section 2.5; seen with strace of 4.21). Sleeps go there too: the
- * card's time is not the machine's.
+ * CX3_MST_SOCKET; there is no resource0, so the tools fall back to configuration cycles (seen with
+ * strace of 4.21). Sleeps go there too: the card's time is not the machine's. With CX3_MST_SLEEPS
+ * set it is, and they are slept here.
  *
  * Frame, little-endian: operation (1 read, 2 write, 3 sleep), 0, 16-bit offset, 32-bit value (data,
  * or microseconds). Only a read is answered, with 4 bytes. What is not answered waits here until
@@ -260,6 +260,8 @@ int close(int fd)
 
 int usleep(useconds_t time)
 {
+    if (getenv("CX3_MST_SLEEPS"))
+        return (REAL(usleep))(time);
     if (wire >= 0)
         frame(3, 0, time);
     return 0;

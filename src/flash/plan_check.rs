@@ -1,5 +1,5 @@
-//! A second look at a plan, by other means than the planner's: plans are plain values that anybody
-//! can make, and what the typestate promises (P2) must not hang on where one came from.
+//! A second check of a plan, by other means than the planner's: plans are plain values that any code
+//! can make, and what the typestate promises (P2) must not depend on where one came from.
 
 use super::{EraseSize, FlashError, FlashPart, SectorPlan};
 use crate::image::FlashAddr;
@@ -8,7 +8,7 @@ use std::ops::Range;
 const PAGE: u32 = 256;
 const SIGNATURE: usize = 16;
 
-/// Everything a plan changes before and at the commit, retired signatures apart.
+/// Everything a plan changes before and at the commit, except old signatures.
 pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
     let range = |at: FlashAddr, len: usize| at.0..at.0.saturating_add(len as u32);
     let erases = plan
@@ -61,7 +61,7 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashPart) -> Result<(), FlashErro
             return refuse(*at, "a program is empty or crosses its page");
         }
         if !wanted.covers(*at, bytes) {
-            return refuse(*at, "a program that nobody reads back");
+            return refuse(*at, "a program outside the verified range");
         }
     }
     Ok(())
@@ -78,7 +78,7 @@ fn inside(range: &Range<u32>, size: u32) -> Result<(), FlashError> {
     })
 }
 
-/// What shall read back, byte by byte; above 0xFF = nobody looks.
+/// What must read back, byte by byte; above 0xFF = not read back.
 struct Wanted(Vec<u16>);
 
 impl Wanted {
@@ -110,7 +110,7 @@ impl Wanted {
         here.len() == bytes.len() && here.iter().zip(bytes).all(|(w, b)| *w == u16::from(*b))
     }
 
-    /// FF changes no cell and needs nobody to look.
+    /// FF changes no cell and needs no read-back.
     fn covers(&self, at: FlashAddr, bytes: &[u8]) -> bool {
         let here = self.at(at, bytes.len());
         here.len() == bytes.len()
@@ -127,7 +127,7 @@ mod tests {
     use crate::flash::{SectorAction, SectorMap};
     use std::time::Duration;
 
-    fn sound() -> SectorPlan {
+    fn valid() -> SectorPlan {
         SectorPlan {
             erases: vec![(FlashAddr(0x1_0000), EraseSize::K64)],
             programs: vec![(FlashAddr(0x1_0010), vec![0x5A; 0xF0])],
@@ -153,22 +153,22 @@ mod tests {
     const M25PX16: u32 = 0x20_7115;
 
     fn refused(change: impl FnOnce(&mut SectorPlan), words: &str) {
-        let mut plan = sound();
+        let mut plan = valid();
         change(&mut plan);
         let error = check_on(M25PX16, &plan).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
 
     #[test]
-    fn a_sound_plan_passes() {
-        assert!(check_on(M25PX16, &sound()).is_ok());
+    fn a_valid_plan_passes() {
+        assert!(check_on(M25PX16, &valid()).is_ok());
     }
 
     #[test]
-    fn a_plan_cannot_smuggle_the_signature_in() {
+    fn the_signature_is_never_part_of_the_body() {
         refused(
             |p| p.programs.push((FlashAddr(0x1_0000), vec![0x4D; 4])),
-            "nobody reads back",
+            "outside the verified range",
         );
         refused(
             |p| p.expect[0].1 = b"MTFW____________".to_vec(),
@@ -183,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_would_verify_are_not_programmed() {
-        refused(|p| p.programs[0].1[3] = 0x5B, "nobody reads back");
+    fn bytes_outside_the_verified_range_are_not_programmed() {
+        refused(|p| p.programs[0].1[3] = 0x5B, "outside the verified range");
         refused(
             |p| p.programs.push((FlashAddr(0x2_0000), vec![0; 4])),
-            "nobody reads back",
+            "outside the verified range",
         );
     }
 
@@ -213,7 +213,7 @@ mod tests {
             |p| p.expect.push((FlashAddr(0x1F_FFFF), vec![0; 2])),
             "outside",
         );
-        let mut plan = sound();
+        let mut plan = valid();
         plan.erases = vec![(FlashAddr(0x1_0000), EraseSize::K4)];
         let m25p16 = check_on(0x20_2015, &plan).unwrap_err();
         assert!(

@@ -1,0 +1,149 @@
+//! What the flash holds once a job has changed it, read until that is certain.
+
+use super::{BootReport, Device, JobError};
+use crate::card::CardError;
+use crate::flash::{Event, Events, FlashError};
+use crate::host::Mark;
+use crate::image::{Contents, Depth, Form, Image, Severity, Source, Version, read, scan};
+use std::path::Path;
+use std::time::Duration;
+
+/// Readings before the outcome is reported as unknown.
+const READINGS: u32 = 5;
+/// Failures that each take long: a chip or a semaphore that does not get free, a card that does not
+/// get ready.
+const SLOW_FAILURES: u32 = 2;
+/// Pause before another reading.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A reading of the flash.
+pub(super) type Reading<'a, T> = &'a mut dyn FnMut(&mut dyn Source) -> Result<T, JobError>;
+
+/// Reads in sessions of its own until `sure` accepts a reading or two consecutive readings agree;
+/// `before` is the reading made already.
+///
+/// # Errors
+/// The last failure, when the card cannot be read or the readings never agree.
+pub(super) fn settle<T: PartialEq>(
+    device: &mut Device,
+    mut before: Option<T>,
+    reading: Reading<'_, T>,
+    sure: &dyn Fn(&T) -> bool,
+) -> Result<T, JobError> {
+    let clock = std::rc::Rc::clone(&device.clock);
+    let mut slow = 0;
+    let mut failure = None;
+    for _ in 0..READINGS {
+        match device
+            .lock()
+            .and_then(|mut locked| reading(&mut locked.source()))
+        {
+            Ok(found) if sure(&found) || before.as_ref() == Some(&found) => return Ok(found),
+            Ok(found) => before = Some(found),
+            Err(error) => {
+                tracing::warn!(error = ?error, "what is on the flash could not be read");
+                slow += u32::from(takes_long(&error));
+                failure = Some(error);
+                before = None;
+                // Somebody else may have reset the chip: its semaphores and BARs are lost then.
+                if let Err(error) = device.card.ready_again() {
+                    slow += 1;
+                    failure = Some(error.into());
+                }
+            }
+        }
+        if slow >= SLOW_FAILURES {
+            break;
+        }
+        clock.sleep(PAUSE);
+    }
+    Err(failure.unwrap_or(JobError::ReadingsDiffer))
+}
+
+fn takes_long(error: &JobError) -> bool {
+    match error {
+        JobError::Flash(FlashError::Card(error)) | JobError::Card(error) => {
+            matches!(error, CardError::SemaphoreHeld { .. })
+        }
+        JobError::Flash(error) => matches!(
+            error,
+            FlashError::GatewayTimeout(_) | FlashError::FlashTimeout { .. }
+        ),
+        _ => false,
+    }
+}
+
+/// What would boot, as [`settle`] finds out: an image at all.
+///
+/// # Errors
+/// As [`settle`].
+pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
+    settle(device, None, &mut what_boots, &|found| {
+        found.start.is_some()
+    })
+}
+
+/// What would boot after the job. The body was verified byte for byte a moment ago; this reads
+/// what a boot ROM looks for: signatures, and what is behind the first one.
+pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
+    let magics = scan(flash)?.magics;
+    for start in magics {
+        let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {
+            continue;
+        };
+        if image.findings.iter().any(|f| f.severity == Severity::Error) {
+            continue;
+        }
+        return Ok(report_of(&image));
+    }
+    Ok(BootReport {
+        start: None,
+        half: None,
+        version: None,
+        psid: None,
+    })
+}
+
+fn report_of(image: &Image) -> BootReport {
+    BootReport {
+        start: Some(image.start),
+        half: super::query::half_of(image),
+        version: image.info.as_ref().and_then(|i| i.fw_version),
+        psid: image.info.as_ref().and_then(|i| i.psid.clone()),
+    }
+}
+
+/// Version of the image a job writes.
+pub(super) fn version_of(written: Option<&Contents>) -> Option<Version> {
+    written?.image().info.as_ref()?.fw_version
+}
+
+/// An error of a step behind the change, with what is known of the flash.
+pub(super) fn after_change(
+    written: Option<Version>,
+    boots: Option<&BootReport>,
+    backup: Option<&Path>,
+    source: JobError,
+) -> JobError {
+    JobError::AfterChange {
+        written,
+        boots: boots.cloned(),
+        backup: backup.map(Path::to_path_buf),
+        source: Box::new(source),
+    }
+}
+
+/// Writes a mark that comes too late to stop the job: a failure is reported, not fatal.
+pub(super) fn mark_boots(device: &Device, boots: bool, events: &mut dyn Events) {
+    if let Err(error) = device.mark(Mark::Boots(boots)) {
+        let text = format!(
+            "the journal could not be written ({}): after a crash `cx3flash host restore` reads the flash again",
+            super::error::said(&error)
+        );
+        tracing::error!(error = ?error, "mark not written");
+        match &device.borrowed {
+            Some(borrowed) => borrowed.warn(text),
+            None => events.tell(Event::Note { text }),
+        }
+    }
+}

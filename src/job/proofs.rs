@@ -1,0 +1,223 @@
+//! What this card has shown about chained reads, kept between jobs: one small file per card.
+//!
+//! Nothing here ever fails a job: a file that cannot be read is no proof, one that cannot be written
+//! means that the card proves it again.
+
+use super::store::{digest, state_dir};
+use crate::flash::{ChainProof, ChainVerdict};
+use crate::host::Host;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const SCHEMA: u32 = 1;
+/// Hex digits of the file's name.
+const NAME_DIGITS: usize = 16;
+
+/// Where the proofs of one card are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProofStore {
+    dir: PathBuf,
+    serial: String,
+}
+
+/// Which flash chip on which board the proof is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Board<'a> {
+    pub(super) jedec: u32,
+    /// PSID of the image that boots.
+    pub(super) psid: &'a str,
+}
+
+/// A verdict that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub(super) enum Shown {
+    /// Chained reads return what single reads return.
+    Proven(ChainProof),
+    /// They do not.
+    Contradicted {
+        /// First block that differed.
+        at: u32,
+    },
+}
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    schema: u32,
+    serial: String,
+    jedec: String,
+    board: String,
+    /// UTC, RFC 3339.
+    pub(super) time: String,
+    pub(super) shown: Shown,
+}
+
+impl ProofStore {
+    /// The store of a card with this serial number.
+    pub(super) fn of(host: &Host, serial: String) -> Self {
+        let dir = if nix::unistd::geteuid().is_root() {
+            host.path("/var/lib/cx3flash")
+        } else {
+            state_dir().join("cx3flash")
+        };
+        Self::at(&dir.join("cards"), serial)
+    }
+
+    /// A store in `dir`.
+    pub(super) fn at(dir: &Path, serial: String) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            serial,
+        }
+    }
+
+    fn path(&self, board: Board<'_>) -> PathBuf {
+        let key = format!("{}\n{:06x}\n{}", self.serial, board.jedec, board.psid);
+        let mut name = digest(key.as_bytes());
+        name.truncate(NAME_DIGITS);
+        self.dir.join(format!("{name}.json"))
+    }
+
+    /// The stored verdict about this board; `None` also for a file that is not exactly ours.
+    pub(super) fn load(&self, board: Board<'_>) -> Option<Record> {
+        let path = self.path(board);
+        let bytes = std::fs::read(&path).ok()?;
+        let record: Record = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "not used");
+                return None;
+            }
+        };
+        let ours = record.schema == SCHEMA
+            && record.serial == self.serial
+            && record.jedec == format!("{:06x}", board.jedec)
+            && record.board == board.psid;
+        let holds = match &record.shown {
+            Shown::Proven(proof) => proof.holds(),
+            Shown::Contradicted { .. } => true,
+        };
+        (ours && holds).then_some(record)
+    }
+
+    /// Stores a verdict; one that settles nothing is not stored.
+    pub(super) fn save(&self, board: Board<'_>, verdict: &ChainVerdict) {
+        let shown = match verdict {
+            ChainVerdict::Proven(proof) => Shown::Proven(*proof),
+            ChainVerdict::Contradicted { at } => Shown::Contradicted { at: *at },
+            ChainVerdict::TooLittle { .. } => return,
+        };
+        let record = Record {
+            schema: SCHEMA,
+            serial: self.serial.clone(),
+            jedec: format!("{:06x}", board.jedec),
+            board: board.psid.to_owned(),
+            time: OffsetDateTime::now_utc()
+                .replace_nanosecond(0)
+                .ok()
+                .and_then(|t| t.format(&Rfc3339).ok())
+                .unwrap_or_default(),
+            shown,
+        };
+        let path = self.path(board);
+        match self.replace(&path, &record) {
+            Ok(()) => tracing::info!(path = %path.display(), ?verdict, "stored"),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "not stored"),
+        }
+    }
+
+    /// In one step: a reader finds the old file or the new one.
+    fn replace(&self, path: &Path, record: &Record) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.dir)?;
+        let mut file = tempfile_in(&self.dir)?;
+        file.1.write_all(&serde_json::to_vec_pretty(record)?)?;
+        file.1.sync_all()?;
+        std::fs::rename(&file.0, path).inspect_err(|_| {
+            let _ = std::fs::remove_file(&file.0);
+        })
+    }
+}
+
+fn tempfile_in(dir: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
+    let path = dir.join(format!(".{}.part", std::process::id()));
+    let file = std::fs::File::create(&path)?;
+    Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROOF: ChainProof = ChainProof {
+        chain: 4096,
+        bytes: 1 << 20,
+    };
+    const BOARD: Board<'static> = Board {
+        jedec: 0x20_7115,
+        psid: "MT_1200111023",
+    };
+
+    fn store(dir: &Path) -> ProofStore {
+        ProofStore::at(&dir.join("cards"), "e4-1d-2d-03-00-ab-cd-ef".into())
+    }
+
+    #[test]
+    fn a_proof_is_kept_for_this_card_chip_and_board_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        assert_eq!(ours.load(BOARD), None);
+        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
+        assert_eq!(ours.load(BOARD).unwrap().shown, Shown::Proven(PROOF));
+        let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
+        assert_eq!(other.load(BOARD), None);
+        let jedec = 0xC2_2015;
+        assert_eq!(ours.load(Board { jedec, ..BOARD }), None);
+        let psid = "MT_1090110018";
+        assert_eq!(ours.load(Board { psid, ..BOARD }), None);
+    }
+
+    #[test]
+    fn a_contradiction_is_stored_and_too_little_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        ours.save(BOARD, &ChainVerdict::TooLittle { bytes: 16 });
+        assert_eq!(ours.load(BOARD), None);
+        ours.save(BOARD, &ChainVerdict::Contradicted { at: 0x40 });
+        assert_eq!(
+            ours.load(BOARD).unwrap().shown,
+            Shown::Contradicted { at: 0x40 }
+        );
+    }
+
+    #[test]
+    fn a_malformed_or_short_proof_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        let little = ChainProof { bytes: 64, ..PROOF };
+        ours.save(BOARD, &ChainVerdict::Proven(little));
+        assert_eq!(ours.load(BOARD), None);
+        for bytes in [&b""[..], b"{}", b"\xFF\xFE", b"{\"schema\":1}"] {
+            std::fs::write(ours.path(BOARD), bytes).unwrap();
+            assert_eq!(ours.load(BOARD), None);
+        }
+        // Another card's file under this name.
+        let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
+        other.save(BOARD, &ChainVerdict::Proven(PROOF));
+        std::fs::copy(other.path(BOARD), ours.path(BOARD)).unwrap();
+        assert_eq!(ours.load(BOARD), None);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cards");
+        std::fs::write(&file, b"a file").unwrap();
+        let ours = store(dir.path());
+        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
+        assert_eq!(ours.load(BOARD), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! Readings that agree: damage is believed when a second reading, block by block, shows it too.
+
+use super::JobError;
+use crate::flash::{Event, Events, FlashError, FlashSource};
+use crate::image::{FlashAddr, START_CANDIDATES, Source as _};
+use serde::Serialize;
+
+/// Readings of the whole question before it is given up.
+const ROUNDS: u32 = 4;
+/// Bytes of a block, and of a signature.
+const BLOCK: u32 = 16;
+
+/// Bytes of the flash of which two readings differed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UnsteadyRange {
+    /// First byte.
+    pub at: FlashAddr,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// Asks `reading` of the flash. When the answer is `damaged`, everything it was read from is read
+/// again, and the question is asked anew if a reading differed. Signatures are always read twice:
+/// without one an image is not even looked for.
+///
+/// # Errors
+/// [`JobError::ReadingsDiffer`], [`FlashError::Unsteady`], and those of `reading`.
+pub(super) fn steady<T>(
+    source: &mut FlashSource<'_, '_>,
+    unsteady: &mut Vec<UnsteadyRange>,
+    reading: &mut dyn FnMut(&mut FlashSource<'_, '_>) -> Result<T, JobError>,
+    damaged: &dyn Fn(&T) -> bool,
+) -> Result<T, JobError> {
+    for start in START_CANDIDATES {
+        let end = start.saturating_add(BLOCK);
+        if end <= source.size() {
+            note(unsteady, source.reread(start..end)?);
+        }
+    }
+    for _ in 0..ROUNDS {
+        let found = reading(source)?;
+        if !damaged(&found) || !read_again(source, unsteady)? {
+            return Ok(found);
+        }
+    }
+    Err(JobError::ReadingsDiffer)
+}
+
+/// Reads again what was read so far in this session; whether a reading differed.
+fn read_again(
+    source: &mut FlashSource<'_, '_>,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<bool, FlashError> {
+    let before = unsteady.len();
+    for range in source.known() {
+        note(unsteady, source.reread(range)?);
+    }
+    Ok(unsteady.len() > before)
+}
+
+/// Adds ranges to the list.
+pub(super) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Range<u32>>) {
+    unsteady.extend(ranges.into_iter().map(|range| UnsteadyRange {
+        at: FlashAddr(range.start),
+        len: range.end - range.start,
+    }));
+}
+
+/// Reports that readings differed.
+pub(super) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
+    for range in unsteady {
+        events.tell(Event::Note {
+            text: format!(
+                "two readings of the flash differed at {:#x} ({} bytes); what two consecutive readings agree on is used",
+                range.at.0, range.len
+            ),
+        });
+    }
+}

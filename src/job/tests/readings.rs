@@ -1,0 +1,214 @@
+//! One wrong reading decides nothing: it is read again, or the job stops and nothing is erased.
+
+use super::bench::*;
+use crate::flash::Phase;
+use crate::image::{Half, SectionKind};
+use crate::job::proofs::ProofStore;
+use crate::job::*;
+use crate::plan::CheckId;
+use crate::sim::{BootOutcome, Fault, SimCard, WrongRead};
+
+const KINDS: [WrongRead; 3] = [
+    WrongRead::Stale,
+    WrongRead::AllOnes,
+    WrongRead::Flipped { bit: 13 },
+];
+
+fn boots(card: &SimCard) -> bool {
+    matches!(card.boot_outcome(), BootOutcome::Image { .. })
+}
+
+/// Every backup there is holds these bytes.
+#[track_caller]
+fn backups_hold(bench: &Bench, flash: &[u8], context: &str) -> usize {
+    let names = bench.backup_names();
+    for dir in &names {
+        let stored = std::fs::read(dir.join("flash.bin")).unwrap();
+        assert!(stored == flash, "a wrong backup: {context}");
+    }
+    names.len()
+}
+
+/// Flash addresses whose reading matters for different reasons.
+fn places(card: &SimCard) -> Vec<u32> {
+    let mut device = open_sim(card, "sim:test").unwrap();
+    let query = query_card(&mut device).unwrap();
+    let image = query.images[0].image.as_ref().unwrap();
+    let body = |kind: SectionKind| {
+        let section = image.sections.iter().find(|s| s.kind == kind).unwrap();
+        let (at, _) = image.map.runs(section.body_at, 4).next().unwrap();
+        at.0
+    };
+    vec![
+        // Signature, header.
+        0,
+        0x20,
+        body(SectionKind::Guid),
+        body(SectionKind::ImageInfo),
+        body(SectionKind::Ddr),
+        // Blank, and where settings are kept.
+        0x1E_0000,
+        0x1F_F000,
+    ]
+}
+
+#[test]
+fn one_wrong_read_never_makes_a_wrong_backup() {
+    for (whole, recipe) in [
+        (owner_card(), cx3("2.42.5000")),
+        (pro_card(Half::Even), pro("2.42.5000")),
+    ] {
+        let before = whole.flash();
+        for at in places(&whole.fork()) {
+            for kind in KINDS {
+                // The first reading of this place, and a later one.
+                for after in [0, 400] {
+                    let bench = Bench::new();
+                    let card = whole.fork();
+                    card.inject(Fault::WrongRead {
+                        after,
+                        kind,
+                        at: Some(at),
+                    });
+                    let context = format!("{kind:?} at {at:#x} behind {after}");
+                    let ended = bench.burn(&card, &recipe);
+                    let stored = backups_hold(&bench, &before, &context);
+                    match ended {
+                        Ok(_) => assert_eq!(stored, 1, "{context}"),
+                        Err(error) => {
+                            assert_eq!(error.class(), ExitClass::Failed, "{context}: {error}");
+                            assert!(card.flash() == before, "{context}");
+                            assert_eq!(stored, 0, "{context}: {error}");
+                        }
+                    }
+                    card.power_cycle();
+                    assert!(boots(&card), "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_read_in_the_backup_is_read_again() {
+    let bench = Bench::new();
+    let whole = owner_card();
+    let before = whole.flash();
+    for after in [40, 700, 5_000, 9_000] {
+        let card = whole.fork();
+        card.inject(Fault::ShortRead { after });
+        let context = format!("short read behind {after}");
+        match bench.backup(&card) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.class(), ExitClass::Failed, "{context}: {error}"),
+        }
+        backups_hold(&bench, &before, &context);
+    }
+}
+
+#[test]
+fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
+    let whole = owner_card();
+    for at in places(&whole.fork()).into_iter().take(5) {
+        let card = whole.fork();
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        card.inject(Fault::WrongRead {
+            after: 0,
+            kind: WrongRead::Flipped { bit: 70 },
+            at: Some(at),
+        });
+        let mut told = Told::default();
+        let verify = verify_card(&mut device, &mut told).unwrap();
+        assert!(verify.ok, "{at:#x}");
+        let block = at & !15;
+        assert!(
+            verify
+                .unsteady
+                .iter()
+                .any(|r| r.at.0 == block && r.len == 16),
+            "{at:#x}: {:?}",
+            verify.unsteady
+        );
+    }
+    let mut device = open_sim(&whole, "sim:test").unwrap();
+    assert_eq!(verify_card(&mut device, &mut ()).unwrap().unsteady, []);
+}
+
+#[test]
+fn a_signature_that_was_misread_once_hides_no_image() {
+    let card = owner_card();
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    card.inject(Fault::WrongRead {
+        after: 0,
+        kind: WrongRead::AllOnes,
+        at: Some(0),
+    });
+    let query = query_card(&mut device).unwrap();
+    assert_eq!(query.images.len(), 1);
+    assert!(query.images[0].boots);
+}
+
+/// A card whose firmware runs while one byte of its code is wrong in the flash.
+fn running_on_damage() -> SimCard {
+    let card = owner_card();
+    let at = places(&card.fork())[4] + 8;
+    let byte = card.with_flash(|flash| flash[at as usize]);
+    card.load_flash(at, &[byte ^ 1]);
+    card
+}
+
+#[test]
+fn a_running_image_that_reads_as_damaged_stops_the_job_and_recover_goes_on() {
+    let bench = Bench::new();
+    let good = bench.backup(&owner_card()).unwrap();
+    let card = running_on_damage();
+    let before = card.flash();
+    let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
+    assert_eq!(error.refused_by(), [CheckId::RunningImage], "{error}");
+    assert!(card.flash() == before);
+    let restored = card.fork();
+    bench.restore(&restored, &good.dir).unwrap();
+    assert!(boots(&restored));
+    bench.recover(&card, &cx3("2.42.5000")).unwrap();
+    assert!(boots(&card));
+}
+
+#[test]
+fn chained_reads_are_used_once_this_card_has_proven_them() {
+    let bench = Bench::new();
+    let card = pro_card(Half::Even);
+    let store = || Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
+    let chained = |card: &SimCard| {
+        let mut device = open_sim(card, "sim:test").unwrap();
+        device.proofs = store();
+        flash_info(&mut device).unwrap().chained_reads
+    };
+    assert!(!chained(&card));
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    device.proofs = store();
+    let mut told = Told::default();
+    backup(&mut device, &bench.backups(), &mut told).unwrap();
+    assert_eq!(told.started(), [Phase::Backup, Phase::Read]);
+    assert!(chained(&card));
+    drop(device);
+    // Another card proves it for itself.
+    let mut device = open_sim(&card, "sim:test").unwrap();
+    device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-03".into()));
+    assert!(!flash_info(&mut device).unwrap().chained_reads);
+    clean(&card);
+}
+
+#[test]
+fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
+    let bench = Bench::new();
+    let card = pro_card(Half::Even);
+    card.inject(Fault::BrokenChainedRead);
+    for _ in 0..2 {
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
+        backup(&mut device, &bench.backups(), &mut ()).unwrap();
+        assert!(!flash_info(&mut device).unwrap().chained_reads);
+    }
+    let before = card.flash();
+    assert_eq!(backups_hold(&bench, &before, "contradicted"), 2);
+}

@@ -1,0 +1,204 @@
+//! The second reading: the card is still what it was when the plan was made and the backup was
+//! stored. Made under the semaphores, before the first erase.
+
+use super::proofs::{Board, Shown};
+use super::readings::{UnsteadyRange, note};
+use super::session::Facts;
+use super::{Device, JobError};
+use crate::flash::{ChainVerdict, Event, Events, FlashError, Locked, Phase};
+use crate::image::{CrcVerdict, FlashAddr, SectionKind, Source};
+use crate::plan::{CardSnapshot, Found};
+use std::ops::Range;
+
+/// Bytes of a block.
+const BLOCK: usize = 16;
+/// What a valid CRC covers is sampled: one block of so many.
+const SAMPLE: usize = 0x1000 / BLOCK;
+/// Bytes read between two checks for a request to stop.
+const STEP: usize = 0x1_0000;
+
+/// What the second reading showed beside agreement.
+#[derive(Default)]
+pub(super) struct SecondReading {
+    /// The comparison of chained with single reads, when this card had to make one.
+    pub(super) chains: Option<ChainVerdict>,
+    /// Where readings differed and agreed with the first one in the end.
+    pub(super) unsteady: Vec<UnsteadyRange>,
+}
+
+/// The same silicon, firmware and mode as before.
+///
+/// # Errors
+/// [`JobError::Changed`], and what the card reports.
+pub(super) fn unchanged_facts(device: &mut Device, before: &Facts) -> Result<(), JobError> {
+    let now = Facts::of(device)?;
+    let same =
+        (now.chip, now.recovery, now.running) == (before.chip, before.recovery, before.running);
+    if same {
+        Ok(())
+    } else {
+        Err(JobError::Changed {
+            what: "the running firmware is another one".into(),
+        })
+    }
+}
+
+/// The same chip, protection and bytes as before.
+///
+/// A card that has not shown yet whether chained reads work is read by chains here: the proof is the
+/// second reading of every byte. Else every byte is read that no valid CRC covers, and samples of the
+/// rest: the semaphores were free since the first reading.
+///
+/// # Errors
+/// [`JobError::Changed`], and what the card reports.
+pub(super) fn unchanged_flash(
+    locked: &mut Locked<'_>,
+    facts: &Facts,
+    before: &CardSnapshot,
+    events: &mut dyn Events,
+) -> Result<SecondReading, JobError> {
+    let changed = |what: String| Err(JobError::Changed { what });
+    if *locked.part() != before.part {
+        return changed("the flash chip reports another id".into());
+    }
+    if *locked.protection() != before.protection {
+        return changed("the flash's write protection is another one".into());
+    }
+    let phase = Phase::Read;
+    let mut second = SecondReading::default();
+    if let Some(store) = &facts.proofs
+        && let Some(psid) = psid_of(before)
+    {
+        let board = Board {
+            jedec: before.part.jedec,
+            psid,
+        };
+        match store.load(board).map(|record| record.shown) {
+            Some(Shown::Proven(proof)) => locked.trust_chains(&proof),
+            Some(Shown::Contradicted { .. }) => {}
+            None => {
+                let total = before.flash.len() as u64;
+                events.tell(Event::Started { phase, total });
+                let verdict = match locked.prove_chains(&before.flash, events) {
+                    Ok(verdict) => verdict,
+                    Err(FlashError::Unsteady { at }) => return changed(other_bytes(at)),
+                    Err(error) => return Err(error.into()),
+                };
+                events.tell(Event::Finished { phase });
+                second.chains = Some(verdict);
+                if !matches!(verdict, ChainVerdict::Contradicted { .. }) {
+                    return Ok(second);
+                }
+            }
+        }
+    }
+    compare(locked, before, events, &mut second.unsteady)?;
+    Ok(second)
+}
+
+fn other_bytes(at: u32) -> String {
+    format!("the flash holds other bytes at {at:#x} than were read first")
+}
+
+/// PSID of the image that boots.
+pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
+    let image = card.active()?.found.image()?;
+    image
+        .info
+        .as_ref()?
+        .psid
+        .as_deref()
+        .filter(|p| !p.is_empty())
+}
+
+fn compare(
+    locked: &mut Locked<'_>,
+    before: &CardSnapshot,
+    events: &mut dyn Events,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<(), JobError> {
+    let phase = Phase::Read;
+    let ranges = to_compare(before);
+    events.tell(Event::Started {
+        phase,
+        total: ranges.iter().map(|r| r.len() as u64).sum(),
+    });
+    let mut source = locked.source();
+    let mut done = 0;
+    for range in ranges {
+        if events.stop_wanted() {
+            return Err(JobError::Interrupted);
+        }
+        let mut now = vec![0; range.len()];
+        source.read_at(FlashAddr(range.start as u32), &mut now)?;
+        let known = before.flash.get(range.clone()).unwrap_or_default();
+        for (n, (now, known)) in now.chunks(BLOCK).zip(known.chunks(BLOCK)).enumerate() {
+            if now == known {
+                continue;
+            }
+            let at = (range.start + n * BLOCK) as u32;
+            note(unsteady, source.reread(at..at + BLOCK as u32)?);
+            let mut agreed = [0; BLOCK];
+            source.read_at(FlashAddr(at), &mut agreed)?;
+            if agreed != *known {
+                return Err(JobError::Changed {
+                    what: other_bytes(at),
+                });
+            }
+        }
+        done += range.len() as u64;
+        events.tell(Event::Advanced { phase, done });
+    }
+    events.tell(Event::Finished { phase });
+    Ok(())
+}
+
+/// Ranges that a second reading has to cover, in order, each of at most [`STEP`] bytes.
+fn to_compare(card: &CardSnapshot) -> Vec<Range<usize>> {
+    let blocks = card.flash.len() / BLOCK;
+    let mut needed = vec![true; blocks];
+    for found in card.found.iter().filter(|found| found.boots()) {
+        skip_covered(found, &mut needed);
+    }
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for block in (0..blocks).filter(|block| needed.get(*block) == Some(&true)) {
+        let at = block * BLOCK;
+        match ranges.last_mut() {
+            Some(last) if last.end == at && last.len() < STEP => last.end = at + BLOCK,
+            _ => ranges.push(at..at + BLOCK),
+        }
+    }
+    ranges
+}
+
+/// Leaves out what the CRCs of this image cover, but for samples and both ends of each section. The
+/// sections that hold the identity are read as a whole.
+fn skip_covered(found: &Found, needed: &mut [bool]) {
+    let (Some(image), Some(map)) = (found.image(), found.map()) else {
+        return;
+    };
+    for section in &image.sections {
+        let identity = matches!(section.kind, SectionKind::Guid | SectionKind::ImageInfo);
+        if section.crc != CrcVerdict::Ok || identity {
+            continue;
+        }
+        let mut inner: Vec<usize> = map
+            .runs(section.body_at, section.body_len)
+            .flat_map(|(at, len)| {
+                let (at, end) = (at.0 as usize, at.0 as usize + len as usize);
+                at.div_ceil(BLOCK)..end / BLOCK
+            })
+            .collect();
+        // Both ends stay.
+        inner.pop();
+        for block in inner
+            .into_iter()
+            .skip(1)
+            .filter(|block| block % SAMPLE != 0)
+        {
+            if let Some(needed) = needed.get_mut(block) {
+                *needed = false;
+            }
+        }
+    }
+}

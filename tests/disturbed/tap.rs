@@ -1,0 +1,151 @@
+//! Register access that lets the process be away at chosen accesses, and that notes what each
+//! gateway data read reads.
+
+use cx3flash::card::{Card, CardError, Clock, CrError, CrOffset, CrSpace};
+use cx3flash::flash::{Event, Events, Phase};
+use cx3flash::job::Device;
+use cx3flash::sim::SimCard;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+const COMMAND: u32 = 0xf_0400;
+const ADDRESS: u32 = 0xf_0404;
+/// Bits of the command register.
+const READ: u32 = 1;
+const CMD_PHASE: u32 = 1 << 2;
+const ADDR_PHASE: u32 = 1 << 3;
+const DATA_PHASE: u32 = 1 << 4;
+const BUSY: u32 = 1 << 30;
+
+/// How long the process is away.
+pub(crate) const AWAY: Duration = Duration::from_millis(500);
+
+/// At which accesses the process is away: those whose number has this remainder.
+#[derive(Clone, Copy)]
+pub(crate) struct Pauses {
+    pub(crate) every: u64,
+    pub(crate) from: u64,
+}
+
+/// A gateway command that brings data in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataRead {
+    /// Its number on this card ([`SimCard::data_reads`]).
+    pub(crate) number: u64,
+    pub(crate) opcode: u8,
+    /// Where in the flash, for opcodes with an address.
+    pub(crate) at: Option<u32>,
+    /// Phase of the job that was reported last.
+    pub(crate) phase: Option<Phase>,
+}
+
+/// Notes shared by a tapped card and the listener to its job.
+#[derive(Clone, Default)]
+pub(crate) struct Notes {
+    pub(crate) reads: Rc<RefCell<Vec<DataRead>>>,
+    phase: Rc<Cell<Option<Phase>>>,
+}
+
+impl Events for Notes {
+    fn tell(&mut self, event: Event) {
+        if let Event::Started { phase, .. } = event {
+            self.phase.set(Some(phase));
+        }
+    }
+}
+
+struct Tap {
+    card: SimCard,
+    space: Box<dyn CrSpace>,
+    clock: Rc<dyn Clock>,
+    pauses: Option<Pauses>,
+    accesses: u64,
+    notes: Option<Notes>,
+    address: u32,
+    /// Address of the next block of a chain.
+    next: u32,
+    opcode: u8,
+}
+
+/// Opens `card` through BAR0 with a tap.
+pub(crate) fn open(
+    card: &SimCard,
+    pauses: Option<Pauses>,
+    notes: Option<Notes>,
+) -> Result<Device, CardError> {
+    let clock = card.clock();
+    let tap = Tap {
+        card: card.clone(),
+        space: card.bar0(),
+        clock: Rc::clone(&clock),
+        pauses,
+        accesses: 0,
+        notes,
+        address: 0,
+        next: 0,
+        opcode: 0,
+    };
+    let opened = Card::open(Box::new(tap), Rc::clone(&clock))?;
+    Ok(Device::new(opened, clock, "sim"))
+}
+
+impl Tap {
+    fn pause(&mut self) {
+        let number = self.accesses;
+        self.accesses += 1;
+        if self.pauses.is_some_and(|p| number % p.every == p.from) {
+            self.clock.sleep(AWAY);
+        }
+    }
+
+    fn note(&mut self, command: u32) {
+        let Some(notes) = &self.notes else { return };
+        if command & BUSY == 0 || command & (READ | DATA_PHASE) != READ | DATA_PHASE {
+            return;
+        }
+        if command & CMD_PHASE != 0 {
+            self.opcode = (command >> 16) as u8;
+            self.next = self.address;
+        }
+        let has_address = command & ADDR_PHASE != 0 || command & CMD_PHASE == 0;
+        notes.reads.borrow_mut().push(DataRead {
+            number: self.card.data_reads() + 1,
+            opcode: self.opcode,
+            at: has_address.then_some(self.next),
+            phase: notes.phase.get(),
+        });
+        self.next += 1 << (command >> 8 & 7);
+    }
+}
+
+impl CrSpace for Tap {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        let answer = self.space.read(at);
+        self.pause();
+        answer
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        match at.0 {
+            ADDRESS => self.address = value,
+            COMMAND => self.note(value),
+            _ => {}
+        }
+        let answer = self.space.write(at, value);
+        self.pause();
+        answer
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.space.posts_writes()
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.space.pci_device_id()
+    }
+
+    fn back_after_reset(&mut self) -> Result<bool, CrError> {
+        self.space.back_after_reset()
+    }
+}
