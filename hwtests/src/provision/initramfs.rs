@@ -280,28 +280,11 @@ fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// The tool under test; with the host's libraries where it is not static.
+/// The tool under test, a static program. With a loader of the host before it, `/proc/self/exe`, by which the tool starts
+/// itself for writes to sysfs, would be that loader.
 pub(super) fn tool(archives: &Path, tool: &Path) -> Result<()> {
     let mut archive = Archive::new();
-    let elf = fs::read(tool)?;
-    if needed_of(&elf).is_empty() {
-        archive.file("usr/bin/cx3flash", 0o755, &elf);
-    } else {
-        archive.file("opt/cx3flash/cx3flash", 0o755, &elf);
-        archive.file("usr/bin/cx3flash", 0o755, wrapper("cx3flash").as_bytes());
-        for line in run(std::process::Command::new("ldd").arg(tool))?.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                [name, "=>", path, ..] => {
-                    archive.copy(&format!("opt/cx3flash/lib/{name}"), Path::new(path))?;
-                }
-                [path, _] if path.contains("ld-linux") => {
-                    archive.copy("opt/cx3flash/bin/cx3flash", Path::new(path))?;
-                }
-                _ => {}
-            }
-        }
-    }
+    archive.file("usr/bin/cx3flash", 0o755, &fs::read(tool)?);
     once_more(archives, "tool.cpio", &archive.finish())
 }
 

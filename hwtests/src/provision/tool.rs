@@ -7,11 +7,12 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// The target whose programs run in any guest: no libraries to pack.
-const STATIC: &str = "x86_64-unknown-linux-musl";
+pub(super) const STATIC: &str = "x86_64-unknown-linux-musl";
 
 /// Builds `cx3flash` in release mode into the workspace's own target directory.
 ///
-/// Statically where the standard library for it is installed, else for this host.
+/// Statically where the standard library for it is installed, which the lab needs; else for this host, which is enough
+/// for a real card.
 pub(super) fn build(target: &Path) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
@@ -34,7 +35,8 @@ pub(super) fn build(target: &Path) -> Result<PathBuf> {
     Ok(dir.join("release/cx3flash"))
 }
 
-fn has_static() -> bool {
+/// Whether the standard library for [`STATIC`] is installed.
+pub(super) fn has_static() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let out = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", STATIC])
