@@ -25,3 +25,5 @@ mod tap;
     reason = "shared with the crash sweep, which uses more of it"
 )]
 mod world;
+#[path = "disturbed/wrong_reads.rs"]
+mod wrong_reads;

@@ -1,6 +1,7 @@
 //! cx3flash at a served card: the same frames over the same socket that mstflint uses through its
 //! shim, so that a register access costs both programs the same.
 
+use crate::fixture::SERIAL;
 use crate::jobs::Job;
 use cx3flash::card::{Card, Clock, CrError, CrOffset, CrSpace, WallClock};
 use cx3flash::job::Device;
@@ -16,14 +17,15 @@ const ADDRESS: u16 = 0x58;
 const DATA: u16 = 0x5c;
 
 /// Runs one job and ends.
-pub(crate) fn run(socket: &Path, job: Job, dir: &Path) {
+pub(crate) fn run(socket: &Path, job: Job, dir: &Path, proofs: &Path) {
     let space = ConfigCycles {
         stream: UnixStream::connect(socket).unwrap(),
         waiting: Vec::new(),
     };
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let card = Card::open(Box::new(space), Rc::clone(&clock)).unwrap();
-    job.run(&mut Device::new(card, clock, "served"), dir);
+    let device = Device::new(card, clock, "served");
+    job.run(&mut device.keeping_proofs(proofs, SERIAL.into()), dir);
 }
 
 /// Configuration cycles over the socket. Writes wait here until the next read, as in the shim.

@@ -4,6 +4,8 @@ use cx3flash::image::{Contents, Guid, Half, Identity, Mac, Recipe, build, stripe
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
 use std::path::PathBuf;
 
+/// Serial number of the card, under which it is kept what it has shown.
+pub(crate) const SERIAL: &str = "f4-52-14-03-00-aa-bb-c0";
 /// Bytes of the flash.
 pub(crate) const SIZE: u32 = 2 << 20;
 /// Start of the odd half.
@@ -63,6 +65,11 @@ impl Fixture {
     /// The image to burn.
     pub(crate) fn image(&self) -> PathBuf {
         self.dir.path().join("new.bin")
+    }
+
+    /// Where it is kept what the card has shown.
+    pub(crate) fn proofs(&self) -> PathBuf {
+        self.dir.path().join("proofs")
     }
 
     /// A new directory for one run, with the image in it.

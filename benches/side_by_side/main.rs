@@ -38,8 +38,13 @@ const RUNS: usize = 3;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["--client", socket, job, dir] = args.as_slice() {
-        client::run(socket.as_ref(), Job::named(job), dir.as_ref());
+    if let ["--client", socket, job, dir, proofs] = args.as_slice() {
+        client::run(
+            socket.as_ref(),
+            Job::named(job),
+            dir.as_ref(),
+            proofs.as_ref(),
+        );
         return;
     }
     let mut runs = RUNS;
@@ -60,7 +65,9 @@ fn main() {
         mst: mst::mst(),
     };
     report::head(&fixture);
+    let first_contact = programs.first_contact();
     report::model(&Job::ALL.map(|job| (job, programs.model(job))));
+    report::first_contact(&first_contact);
     if wall {
         report::wall(
             runs,

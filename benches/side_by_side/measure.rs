@@ -1,6 +1,6 @@
 //! Runs a job with each program and measures it.
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, SERIAL};
 use crate::jobs::Job;
 use crate::mst::Mst;
 use crate::mst::serve::{Pace, Served, Server, Transport};
@@ -36,24 +36,37 @@ pub(crate) struct Took {
 impl Programs<'_> {
     /// Counts of one run in simulated time: they are the same in every run.
     pub(crate) fn model(&self, job: Job) -> Pair<Counters> {
-        let flash = self.fixture.flash(job.target());
         let mstflint = self.mst.map(|mst| {
             let (_, served) = self.at_served(job, Pace::Simulated, &|server, dir| {
                 mstflint(mst, server, Pace::Simulated, job, dir)
             });
             served.counters
         });
-        let card = Fixture::card(&flash);
+        Pair {
+            mstflint,
+            ours: self.ours(job),
+        }
+    }
+
+    /// The first backup of a card: it compares chained reads with single ones, and keeps the proof
+    /// for the jobs after it.
+    pub(crate) fn first_contact(&self) -> Counters {
+        let counters = self.ours(Job::ReadFlash);
+        assert!(self.fixture.proofs().is_dir(), "no proof was kept");
+        counters
+    }
+
+    fn ours(&self, job: Job) -> Counters {
+        let card = Fixture::card(&self.fixture.flash(job.target()));
         let dir = self.fixture.scratch();
         {
-            let mut device = job::open_sim(&card, "sim").unwrap();
+            let device = job::open_sim(&card, "sim").unwrap();
+            let mut device = device.keeping_proofs(&self.fixture.proofs(), SERIAL.into());
             job.run(&mut device, dir.path());
         }
         assert!(!job.burns() || self.fixture.boots_new(&card.flash()));
-        Pair {
-            mstflint,
-            ours: card.counters(),
-        }
+        assert_eq!(card.misuse(), []);
+        card.counters()
     }
 
     /// Medians of `runs` runs at a card whose time is the wall clock.
@@ -74,7 +87,8 @@ impl Programs<'_> {
                     .arg("--client")
                     .arg(server.socket())
                     .arg(job.name())
-                    .arg(dir);
+                    .arg(dir)
+                    .arg(self.fixture.proofs());
                 command
             });
             ours.push(took);

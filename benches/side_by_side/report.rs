@@ -34,7 +34,7 @@ pub(crate) fn model(rows: &[(Job, Pair<Counters>)]) {
          burn and verify."
     );
     println!(
-        "{:20} {:>9} {:>9} {:>8} {:>6} {:>9} | {:>9} {:>9} {:>8} {:>6} {:>9} | {:>5}",
+        "{:21} {:>9} {:>9} {:>8} {:>6} {:>9} | {:>9} {:>9} {:>8} {:>6} {:>9} | {:>5}",
         "",
         "mstflint",
         "reads",
@@ -51,7 +51,7 @@ pub(crate) fn model(rows: &[(Job, Pair<Counters>)]) {
     for (job, pair) in rows {
         let theirs = pair.mstflint.as_ref();
         println!(
-            "{:20} {} | {} | {}",
+            "{:21} {} | {} | {}",
             job.title(),
             theirs.map_or_else(|| format!("{:45}", "-"), counts),
             counts(&pair.ours),
@@ -61,6 +61,16 @@ pub(crate) fn model(rows: &[(Job, Pair<Counters>)]) {
             ),
         );
     }
+}
+
+/// The backup that meets the card for the first time.
+pub(crate) fn first_contact(ours: &Counters) {
+    println!(
+        "{:21} {:45} | {} |",
+        "backup, first contact",
+        "",
+        counts(ours)
+    );
 }
 
 fn counts(c: &Counters) -> String {
@@ -85,13 +95,13 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
             .trim()
     );
     println!(
-        "{:20} {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>5}",
+        "{:21} {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>5}",
         "", "mstflint", "CPU", "server", "cx3flash", "CPU", "server", "ratio"
     );
     for (job, pair) in rows {
         let theirs = pair.mstflint.as_ref();
         println!(
-            "{:20} {} | {} | {}",
+            "{:21} {} | {} | {}",
             job.title(),
             theirs.map_or_else(|| format!("{:29}", "-"), times),
             times(&pair.ours),

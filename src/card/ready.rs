@@ -7,7 +7,7 @@
 //! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
 
 use super::chip::judge_device_id;
-use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE};
+use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE, RESET_SILENCE};
 use super::wait::PolledTime;
 use super::{Card, CardError, Chip, Patience, RECOVERY_IDS, Reg, RunningVersion, wait_for};
 use serde::Serialize;
@@ -174,10 +174,21 @@ impl fmt::Display for Seen {
 struct BootCurve {
     last: Seen,
     stable: PolledTime,
+    /// How long after the start the last change was seen.
+    changed: Duration,
     /// Why the registers could not be reached last.
     error: Option<CardError>,
     /// The registers were reached at the last observation.
     reachable: bool,
+}
+
+impl BootCurve {
+    /// A stage of a slow boot may look ready and last long. So the state must also be stable for as long
+    /// as the chip was seen changing before, up to [`STABLE_DOUBTFUL`].
+    fn is_stable_for(&self, time: Duration) -> bool {
+        let slow = self.changed.min(STABLE_DOUBTFUL);
+        self.stable.reached(time.max(slow))
+    }
 }
 
 impl Card {
@@ -187,11 +198,16 @@ impl Card {
     /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
     pub(super) fn until_ready(&mut self, after: After) -> Meaning {
         let clock = self.clock();
-        let start = clock.now();
-        let since = || clock.now().saturating_sub(start).as_millis() as u64;
+        // When the chip began to boot, as far as that is known.
+        let start = match after {
+            After::Open => clock.now(),
+            After::SoftwareReset => clock.now().saturating_sub(RESET_SILENCE),
+        };
+        let since = || clock.now().saturating_sub(start);
         let mut curve = BootCurve {
             last: Seen::Silent,
             stable: PolledTime::start(&*clock),
+            changed: Duration::ZERO,
             error: None,
             reachable: after == After::Open,
         };
@@ -201,14 +217,14 @@ impl Card {
                 curve.stable.count(&*clock, STEP);
             } else {
                 let error = curve.error.as_ref().map(ToString::to_string);
-                tracing::debug!(ms = since(), %seen, error, "the card shows");
+                let ms = since().as_millis() as u64;
+                tracing::debug!(ms, %seen, error, "the card shows");
                 curve.last = seen;
+                curve.changed = since();
                 curve.stable = PolledTime::start(&*clock);
             }
             match seen.meaning() {
-                (meaning, Believed::Stable(time)) if curve.stable.reached(time) => {
-                    meaning.map(Some)
-                }
+                (meaning, Believed::Stable(time)) if curve.is_stable_for(time) => meaning.map(Some),
                 _ => Ok(None),
             }
         })?;
@@ -217,7 +233,7 @@ impl Card {
             None => at_the_limit(curve, after)?,
         };
         tracing::info!(
-            ms = since(),
+            ms = since().as_millis() as u64,
             chip = chip.name(),
             ?firmware,
             "the card is ready"

@@ -21,7 +21,7 @@ pub(super) const BAD_ACCESS: u32 = 0xBADA_CCE5;
 pub(super) const NO_FIRMWARE_ABOVE: u32 = 0xFFF0_0000;
 
 /// A chip in reset must not be accessed for one second (drivers/net/ethernet/mellanox/mlx4/reset.c).
-const RESET_SILENCE: Duration = Duration::from_secs(1);
+pub(super) const RESET_SILENCE: Duration = Duration::from_secs(1);
 
 /// A card of the family that was ready.
 pub struct Card {

@@ -157,7 +157,8 @@ fn absolute(variable: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::in_crate;
+    use super::{OtherCrates, file, in_crate};
+    use log::Log as _;
 
     #[test]
     fn a_source_file_is_named_without_the_directories_of_the_build_machine() {
@@ -174,5 +175,31 @@ mod tests {
         ] {
             assert_eq!(in_crate(file), shown);
         }
+    }
+
+    #[test]
+    fn other_crates_are_logged_from_warning_on_and_without_source_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        let writer = file::Shared::new(path.clone(), file::BOUNDS);
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(writer)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for level in log::Level::iter() {
+                let record = log::Record::builder()
+                    .level(level)
+                    .target("vfio_ioctls::vfio_device")
+                    .file(Some("/home/me/.cargo/registry/src/lib.rs"))
+                    .args(format_args!("a message"))
+                    .build();
+                OtherCrates.log(&record);
+            }
+        });
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("vfio_ioctls::vfio_device"), "{text}");
+        assert!(!text.contains("/home/"), "{text}");
     }
 }

@@ -116,6 +116,14 @@ impl Device {
         }
     }
 
+    /// Keeps in `dir`, under this serial number, what the card shows about chained reads. Without
+    /// it nothing is kept, and every job meets the card for the first time.
+    #[must_use]
+    pub fn keeping_proofs(mut self, dir: &Path, serial: String) -> Self {
+        self.proofs = Some(ProofStore::at(dir, serial));
+        self
+    }
+
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
     #[must_use]
     pub fn borrowed(&self) -> Option<Borrowed> {

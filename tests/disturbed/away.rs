@@ -7,9 +7,9 @@ use cx3flash::sim::{Fault, SimCard};
 
 /// Accesses between two pauses of one run. Each run starts at another remainder, so that every
 /// access number is paused at in one of the runs. A prime: loops do not fall into step with it.
-const STRIDE: u64 = 127;
+const STRIDE: u64 = 61;
 /// Single pauses in a run, spread over the job.
-const SINGLES: u64 = 60;
+const SINGLES: u64 = 24;
 
 /// Runs `job` with pauses; it must succeed, and leave the flash as without.
 fn sweep(name: &str, start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) {

@@ -45,6 +45,10 @@ const NO_VERSION: Phase = Phase {
     version: [0; 2],
     ..RUNS
 };
+const HALF_A_VERSION: Phase = Phase {
+    version: [0x0002_0000, 0x002A_0000],
+    ..RUNS
+};
 const OLD: Phase = Phase {
     version: [0x0002_0000, 0x0023_13EC],
     ..RUNS
@@ -175,7 +179,8 @@ fn boot_of(ms: u64) -> Vec<(u64, Phase)> {
         (ms / 12, SILENT),
         (ms / 4, RECOVERY),
         (ms / 2, NO_FIRMWARE),
-        (ms * 3 / 4, NO_VERSION),
+        (ms * 5 / 9, NO_VERSION),
+        (ms * 6 / 10, HALF_A_VERSION),
         (ms, RUNS),
     ]
 }

@@ -241,6 +241,21 @@ pub(in crate::host) mod tests {
         );
     }
 
+    /// The four tables as the numbers of rdma_netlink.h have them: one entry with an owner each.
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_numbers_are_those_of_the_kernel() {
+        for (command, table, entry) in [(10, 19, 20), (11, 30, 31), (12, 35, 36), (13, 40, 41)] {
+            let mut answer = b"\x08\0\x01\0\x07\0\0\0\x0b\0\x02\0mlx4_0\0\0".to_vec();
+            answer.extend([0x20, 0, table, 0x80, 0x1c, 0, entry, 0x80]);
+            answer.extend(b"\x08\0\x15\0\x4d\0\0\0\x0e\0\x1d\0nvme_rdma\0\0\0");
+            let kind = KINDS.iter().find(|kind| kind.0 == command).unwrap();
+            assert_eq!(owners(&answer, kind.1, kind.2), ["nvme_rdma"], "{command}");
+            let mut kernel = Same(answer);
+            assert_eq!(devices(&mut kernel).unwrap(), [(7, "mlx4_0".to_owned())]);
+        }
+    }
+
     #[test]
     fn a_kernel_that_cannot_be_asked_is_an_error() {
         for errno in [libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL] {

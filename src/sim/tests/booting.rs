@@ -319,9 +319,9 @@ fn card_files_of_earlier_versions_still_open() {
             continue;
         };
         let mut value: serde_json::Value = serde_json::from_slice(json).expect("JSON");
-        let whole = value.as_object_mut().expect("object");
-        whole.remove("serial").expect("new since then");
-        let spec = whole["spec"].as_object_mut().expect("object");
+        let fields = value.as_object_mut().expect("object");
+        fields.remove("serial").expect("new since then");
+        let spec = fields["spec"].as_object_mut().expect("object");
         for new in ["boot_ms", "boot_shows_recovery_id", "pci_reset_boots"] {
             spec.remove(new).expect("new since then");
         }

@@ -197,7 +197,7 @@ fn a_page_program_wraps_in_its_page() {
 
 #[test]
 fn programs_go_out_in_pieces_that_a_known_tool_sends() {
-    // Command words of one program, and what is said of it.
+    // Command words of one program, and what is noted.
     let cases: [(&[u32], &str); 9] = [
         (&[0x4002_241C], ""),
         (&[0x4002_243C, 0x4000_2410], ""),
@@ -218,17 +218,17 @@ fn programs_go_out_in_pieces_that_a_known_tool_sends() {
             "a program of 4 bytes after HOLD",
         ),
     ];
-    for (words, said) in cases {
+    for (words, noted) in cases {
         let mut driver = blank();
         driver.run(0x4006_2004);
         driver.write(ADDRESS, 0x100);
         words.iter().for_each(|word| driver.run(*word));
         assert!(driver.wait(50));
         assert_eq!(driver.card.counters().programs, 1, "{words:x?}");
-        if said.is_empty() {
+        if noted.is_empty() {
             driver.assert_clean();
         } else {
-            driver.assert_misuse(said);
+            driver.assert_misuse(noted);
         }
     }
 }

@@ -1,0 +1,310 @@
+//! One gateway read of a job delivers something wrong, once: what arrives is not what the chip
+//! sent, and the next read is right.
+//!
+//! Whatever the read, a job never leaves a wrong backup, never decides on what was misread, and
+//! reports what is on the card as it is.
+
+use crate::card::{Layout, Opened, Tally, every_case};
+use crate::tap::{DataRead, Notes};
+use crate::world::Bench;
+use cx3flash::flash::Phase;
+use cx3flash::job::{ExitClass, JobError, WriteOutcome};
+use cx3flash::plan::PlanReport;
+use cx3flash::sim::{BootOutcome, BootOutcomes, Fault, SimCard, WrongRead};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Reads tried at each end of a stratum, and spread between its ends.
+const ENDS: usize = 2;
+const BETWEEN: usize = 6;
+
+const OPCODE_READ: u8 = 0x03;
+
+/// What is read: reads that differ in this are met differently by a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Content {
+    /// An id or a status register, by opcode.
+    Register(u8),
+    Blank,
+    Data,
+}
+
+/// Every data read of an undisturbed run.
+fn reads(start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) -> Vec<DataRead> {
+    let notes = Notes::default();
+    let opened = Opened {
+        notes: Some(notes.clone()),
+        ..Opened::default()
+    };
+    let card = start.fork();
+    let before = card.data_reads();
+    job(&opened, &card);
+    let reads = notes.reads.borrow().clone();
+    assert_eq!(reads.len() as u64, card.data_reads() - before);
+    reads
+}
+
+/// Those to try.
+fn chosen(start: &SimCard, reads: &[DataRead]) -> Vec<DataRead> {
+    if every_case() {
+        return reads.to_vec();
+    }
+    let flash = start.flash();
+    let mut strata: BTreeMap<(Option<Phase>, Content), Vec<DataRead>> = BTreeMap::new();
+    for read in reads {
+        let content = match (read.opcode, read.at) {
+            (OPCODE_READ, Some(at)) => {
+                let block = &flash[at as usize..at as usize + 16];
+                if block.iter().all(|b| *b == 0xFF) {
+                    Content::Blank
+                } else {
+                    Content::Data
+                }
+            }
+            (opcode, _) => Content::Register(opcode),
+        };
+        strata.entry((read.phase, content)).or_default().push(*read);
+    }
+    let mut chosen = Vec::new();
+    for stratum in strata.values() {
+        let last = stratum.len() - 1;
+        let spread = (0..BETWEEN).map(|n| n * last / BETWEEN);
+        let ends = (0..ENDS).flat_map(|n| [n, last.saturating_sub(n)]);
+        let places: BTreeSet<usize> = spread.chain(ends).filter(|n| *n <= last).collect();
+        chosen.extend(places.into_iter().map(|n| stratum[n]));
+    }
+    chosen
+}
+
+/// Tries every kind of wrong read at every chosen read of `job`; `judge` runs the job on the card
+/// and names how it ended.
+fn sweep(
+    name: &str,
+    start: &SimCard,
+    job: &dyn Fn(&Opened, &SimCard),
+    judge: &dyn Fn(&SimCard, &str) -> String,
+) {
+    let reads = reads(start, job);
+    let mut tally = Tally::default();
+    for read in chosen(start, &reads) {
+        let bit = (read.number.wrapping_mul(37) % 128) as u32;
+        let kinds = [
+            WrongRead::Stale,
+            WrongRead::AllOnes,
+            WrongRead::Flipped { bit },
+        ];
+        for kind in kinds {
+            let what = format!("{name}, {kind:?}, {read:x?}");
+            let card = start.fork();
+            card.inject(Fault::WrongRead {
+                after: read.number - 1 - card.data_reads(),
+                kind,
+                at: None,
+            });
+            let end = judge(&card, &what);
+            assert_eq!(card.faults(), [], "{what}: never read");
+            assert_eq!(card.misuse(), [], "{what}");
+            assert!(card.semaphores_held().is_empty(), "{what}");
+            tally.count(end);
+        }
+    }
+    tally.print(&format!("wrong read, {name} (of {} reads)", reads.len()));
+}
+
+/// Directories that say of themselves that they are a backup.
+fn backups_in(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let dirs = entries.map(|e| e.unwrap().path());
+    dirs.filter(|d| d.join("manifest.json").is_file())
+        .filter(|d| d.extension().is_none_or(|x| x != "unverified"))
+        .collect()
+}
+
+fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
+    let backups = backups_in(dir);
+    for backup in &backups {
+        let held = std::fs::read(backup.join("flash.bin")).unwrap();
+        assert!(
+            held == flash,
+            "{what}: a wrong backup in {}",
+            backup.display()
+        );
+    }
+    backups.len()
+}
+
+/// An error without the places it names.
+fn without_numbers(text: &str) -> String {
+    let mut words = text.split(' ').filter(|w| !w.starts_with("0x"));
+    let first: Vec<&str> = words.by_ref().take(20).collect();
+    first.join(" ")
+}
+
+fn starts(outcome: &BootOutcome) -> bool {
+    matches!(outcome, BootOutcome::Image { .. })
+}
+
+fn each(outcomes: &BootOutcomes) -> [&BootOutcome; 2] {
+    [&outcomes.lowest_first, &outcomes.highest_first]
+}
+
+/// The parts of a plan that do not name a directory.
+fn decided(plan: &PlanReport) -> PlanReport {
+    PlanReport {
+        warnings: Vec::new(),
+        ..plan.clone()
+    }
+}
+
+struct Burned {
+    plan: PlanReport,
+    flash: Vec<u8>,
+}
+
+/// What a burn reports is what is on the card.
+fn judge_burn(
+    bench: &Bench,
+    undisturbed: &Burned,
+    card: &SimCard,
+    backups: &Path,
+    result: &Result<WriteOutcome, JobError>,
+    what: &str,
+) -> String {
+    let before = bench.card.flash();
+    let after = card.flash();
+    let backed_up = assert_backups_hold(&before, backups, what);
+    let class = match result {
+        Ok(outcome) => {
+            assert_eq!(
+                decided(&outcome.plan),
+                decided(&undisturbed.plan),
+                "{what}: another plan was executed"
+            );
+            assert!(!outcome.nothing_to_do, "{what}");
+            assert!(after == undisturbed.flash, "{what}: another flash");
+            assert_eq!(backed_up, 1, "{what}: no backup");
+            return "done".to_owned();
+        }
+        Err(error) => error.class(),
+    };
+    let error = result.as_ref().unwrap_err();
+    let what = format!("{what}: {error}");
+    let old = bench.card.boot_outcomes();
+    let now = card.boot_outcomes();
+    let boots_new = each(&now).iter().zip(each(&old)).any(|(a, b)| *a != b)
+        && each(&now).iter().all(|o| starts(o));
+    match class {
+        ExitClass::StillBoots => {
+            assert!(
+                each(&now).iter().all(|o| starts(o)),
+                "{what}: nothing boots"
+            );
+        }
+        ExitClass::NeedsRecover => {
+            assert!(
+                !each(&now).iter().any(|o| starts(o)),
+                "{what}: the card boots"
+            );
+        }
+        ExitClass::OutcomeUnknown => assert!(after != before, "{what}: nothing was changed"),
+        _ => {
+            assert!(after == before, "{what}: exit class {class:?}");
+            assert!(!boots_new, "{what}: exit class {class:?}");
+        }
+    }
+    format!("{class:?} ({})", without_numbers(&error.to_string()))
+}
+
+fn burn(layout: Layout) {
+    let bench = layout.bench();
+    let job = |opened: &Opened, card: &SimCard| {
+        let backups = bench.scratch();
+        opened.burn(&bench, card, backups.path()).unwrap();
+    };
+    let undisturbed = {
+        let card = bench.card.fork();
+        let backups = bench.scratch();
+        let outcome = Opened::default().burn(&bench, &card, backups.path());
+        Burned {
+            plan: outcome.unwrap().plan,
+            flash: card.flash(),
+        }
+    };
+    let name = format!("burn, {}", layout.name());
+    sweep(&name, &bench.card, &job, &|card, what| {
+        let backups = bench.scratch();
+        let result = Opened::default().burn(&bench, card, backups.path());
+        judge_burn(&bench, &undisturbed, card, backups.path(), &result, what)
+    });
+}
+
+#[test]
+fn a_burn_of_a_failsafe_card_survives_any_wrong_read() {
+    burn(Layout::Failsafe);
+}
+
+#[test]
+fn a_burn_of_a_non_failsafe_card_survives_any_wrong_read() {
+    burn(Layout::NonFailsafe);
+}
+
+fn look(layout: Layout) {
+    let bench = layout.bench();
+    let flash = bench.card.flash();
+    let backup = |opened: &Opened, card: &SimCard| {
+        let out = bench.scratch();
+        opened.backup(card, out.path()).unwrap();
+    };
+    let name = format!("backup, {}", layout.name());
+    sweep(&name, &bench.card, &backup, &|card, what| {
+        let out = bench.scratch();
+        let result = Opened::default().backup(card, out.path());
+        let backups = assert_backups_hold(&flash, out.path(), what);
+        assert!(card.flash() == flash, "{what}");
+        match result {
+            Ok(_) => {
+                assert_eq!(backups, 1, "{what}");
+                "done".into()
+            }
+            Err(error) => {
+                assert_eq!(backups, 0, "{what}: {error}");
+                format!(
+                    "{:?} ({})",
+                    error.class(),
+                    without_numbers(&error.to_string())
+                )
+            }
+        }
+    });
+
+    let verify = |opened: &Opened, card: &SimCard| assert!(opened.verify(card).unwrap().ok);
+    let name = format!("verify, {}", layout.name());
+    sweep(
+        &name,
+        &bench.card,
+        &verify,
+        &|card, what| match Opened::default().verify(card) {
+            Ok(outcome) => {
+                assert!(outcome.ok, "{what}: a valid image is reported damaged");
+                "done".into()
+            }
+            Err(error) => format!(
+                "{:?} ({})",
+                error.class(),
+                without_numbers(&error.to_string())
+            ),
+        },
+    );
+}
+
+#[test]
+fn verify_and_backup_of_a_failsafe_card_survive_any_wrong_read() {
+    look(Layout::Failsafe);
+}
+
+#[test]
+fn verify_and_backup_of_a_non_failsafe_card_survive_any_wrong_read() {
+    look(Layout::NonFailsafe);
+}
