@@ -206,7 +206,7 @@ fn a_cut_while_the_firmware_writes_is_called_success() {
             r#"{"fault":"power_cut","op":2,"seed":3}"#,
         ])
         .exits(0);
-    let ran = set(&bench, &["SRIOV_EN=0", "BOOT_VLAN_P1=5"]).exits(7);
+    let ran = set(&bench, &["SRIOV_EN=0", "BOOT_VLAN_P1=5"]).exits(9);
     assert!(
         ran.stderr.contains("0xf0300") || ran.stderr.contains("all ones"),
         "{ran}"

@@ -90,9 +90,8 @@ fn burning_the_same_again_touches_the_flash() {
 fn a_power_cut_on_a_failsafe_card_ends_in_recovery() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"power_cut","op":40,"seed":7}"#);
-    let ran = burn(&bench);
-    assert!(matches!(ran.code, 6 | 7), "{ran}");
-    ran.one_clear_line();
+    // It does not answer any more: what it would boot is not known.
+    burn(&bench).exits(9).one_clear_line();
     bench
         .run(&["sim", "power-cycle", "card.cx3"])
         .exits(0)

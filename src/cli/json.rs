@@ -40,6 +40,12 @@
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
 //! (what flint's verify would say of the same bytes).
 //!
+//! `unsteady` of `verify` and of a backup: where two readings of the flash differed, each `at`, `len`;
+//! what two consecutive readings agreed on counts.
+//!
+//! A step that fails behind the change of the flash (exit 6, 7 or 9) has `flash` (`written`: version;
+//! `boots`: [`BootReport`](crate::job::BootReport), null = could not be read) and `backup`.
+//!
 //! `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
 //!
 //! Commands that borrowed a real card add `host` to the result, failed or not: a
@@ -58,7 +64,7 @@
 //! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
 //! | `host status` | `pending`: list of [`Pending`](crate::host::Pending) |
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
-//! | `activate` | [`Activation`](crate::job::Activation) |
+//! | `activate` | [`Activation`](crate::job::Activation); `confirmed` is false where nothing reports the version, `detail` is the reason |
 //! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
 //! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome); with `--key` `section`, `key`, `value`; with `--summary` `summary`: list of [`Setting`](crate::image::Setting) |
 //! | `config query` | [`NvQueryOutcome`](crate::job::NvQueryOutcome) |
