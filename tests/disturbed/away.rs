@@ -4,10 +4,13 @@ use crate::card::{Layout, Opened, Tally, every_case};
 use crate::tap::Pauses;
 use crate::world::Bench;
 use cx3flash::sim::{Fault, SimCard};
+use std::time::Duration;
 
 /// Accesses between two pauses of one run. Each run starts at another remainder, so that every
 /// access number is paused at in one of the runs. A prime: loops do not fall into step with it.
 const STRIDE: u64 = 61;
+/// How long the chip boots after the reset of an activation.
+const BOOT: Duration = Duration::from_millis(900);
 /// Single pauses in a run, spread over the job.
 const SINGLES: u64 = 24;
 
@@ -118,6 +121,7 @@ fn burned(bench: &Bench) -> SimCard {
 fn settings_and_activation(layout: Layout) {
     let bench = layout.bench();
     let burned = burned(&bench);
+    burned.set_boot_time(BOOT);
     sweep(
         &format!("activation, {}", layout.name()),
         &burned,
@@ -127,6 +131,7 @@ fn settings_and_activation(layout: Layout) {
             assert_ne!(activation.after, activation.before);
         },
     );
+    burned.set_boot_time(Duration::ZERO);
     burned.power_cycle();
     sweep(
         &format!("config set, {}", layout.name()),

@@ -13,7 +13,10 @@ use cx3flash::plan::BurnOptions;
 use cx3flash::sim::SimCard;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Serial number of every card here.
+const SERIAL: &str = "f4-52-14-03-00-aa-bb-c0";
 
 /// How images lie in the flash.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,16 +47,64 @@ impl Layout {
     }
 }
 
+/// Whether this program has met the card before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// The card has no serial number: nothing is kept about it.
+    NoSerial,
+    /// It has not: chained reads are compared with single ones.
+    First,
+    /// Chained reads were proven.
+    Known,
+}
+
+impl Contact {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoSerial => "no serial number",
+            Self::First => "first contact",
+            Self::Known => "known card",
+        }
+    }
+
+    /// How `card` is opened: with a directory below `dir` in which proofs are kept, where it has one.
+    pub(crate) fn opened(self, dir: &Path, card: &SimCard) -> Opened {
+        let opened = Opened {
+            proofs: (self != Self::NoSerial).then(|| dir.join("proofs")),
+            ..Opened::default()
+        };
+        if self == Self::Known {
+            opened.backup(&card.fork(), dir).unwrap();
+            assert_eq!(opened.verdict().as_deref(), Some("proven"));
+        }
+        opened
+    }
+}
+
 /// How the card is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Opened {
     pub(crate) pauses: Option<Pauses>,
     pub(crate) notes: Option<Notes>,
+    /// Where it is kept what the card has shown about chained reads.
+    pub(crate) proofs: Option<PathBuf>,
 }
 
 impl Opened {
     fn device(&self, card: &SimCard) -> Result<job::Device, JobError> {
-        Ok(tap::open(card, self.pauses, self.notes.clone())?)
+        let device = tap::open(card, self.pauses, self.notes.clone())?;
+        Ok(match &self.proofs {
+            Some(dir) => device.keeping_proofs(dir, SERIAL.into()),
+            None => device,
+        })
+    }
+
+    /// The verdict about chained reads that is kept.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let mut files = std::fs::read_dir(self.proofs.as_ref()?).ok()?;
+        let record = std::fs::read(files.next()?.unwrap().path()).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        Some(record["shown"]["verdict"].as_str().unwrap().to_owned())
     }
 
     fn events(&self) -> Box<dyn Events> {
