@@ -95,25 +95,42 @@ fn telling_bytes(chain: &[u8]) -> u64 {
     (telling.count() * BLOCK) as u64
 }
 
-/// One chain; `None` when it agrees.
+/// One chain; `None` when it agrees. One wrong reading decides nothing: a chain that differs is read
+/// again.
 fn compare(
     session: &mut Session<'_>,
     at: u32,
     wanted: &[u8; MAX_CHAIN],
 ) -> Result<Option<ChainVerdict>, FlashError> {
+    let Some(n) = difference(session, at, wanted)? else {
+        return Ok(None);
+    };
+    let block = at + (n * BLOCK) as u32;
+    let (known, _) = wanted.as_chunks::<BLOCK>();
+    if known.get(n) != Some(&session.agreed_block(block)?) {
+        return Err(FlashError::Unsteady { at: block });
+    }
+    if difference(session, at, wanted)?.is_none() {
+        tracing::warn!(at = block, "one chained reading was wrong");
+        return Ok(None);
+    }
+    tracing::warn!(
+        at = block,
+        "chained reads differ from single reads: not used"
+    );
+    Ok(Some(ChainVerdict::Contradicted { at: block }))
+}
+
+/// Number of the first block in which a chained reading of `wanted` differs.
+fn difference(
+    session: &mut Session<'_>,
+    at: u32,
+    wanted: &[u8; MAX_CHAIN],
+) -> Result<Option<usize>, FlashError> {
     let mut found = [0; MAX_CHAIN];
     session.read_chained(at, &mut found)?;
     let (found, wanted) = (found.as_chunks::<BLOCK>().0, wanted.as_chunks::<BLOCK>().0);
-    let differs = found.iter().zip(wanted).position(|(f, w)| f != w);
-    let Some((n, wanted)) = differs.and_then(|n| Some((n, wanted.get(n)?))) else {
-        return Ok(None);
-    };
-    let at = at + (n * BLOCK) as u32;
-    if session.agreed_block(at)? != *wanted {
-        return Err(FlashError::Unsteady { at });
-    }
-    tracing::warn!(at, "a chained read differs from single reads: not used");
-    Ok(Some(ChainVerdict::Contradicted { at }))
+    Ok(found.iter().zip(wanted).position(|(f, w)| f != w))
 }
 
 #[cfg(test)]

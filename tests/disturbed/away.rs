@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Accesses between two pauses of one run. Each run starts at another remainder, so that every
 /// access number is paused at in one of the runs. A prime: loops do not fall into step with it.
 const STRIDE: u64 = 61;
-/// How long the chip boots after the reset of an activation.
-const BOOT: Duration = Duration::from_millis(900);
+/// How long the chip boots from the reset of an activation on: 900 ms beyond its silence.
+const BOOT: Duration = Duration::from_millis(1900);
 /// Single pauses in a run, spread over the job.
 const SINGLES: u64 = 24;
 
