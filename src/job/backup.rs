@@ -235,9 +235,9 @@ pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     let dir = backup.dir.display();
     events.tell(Event::Note {
         text: match removed {
-            Ok(()) => format!("the backup in {dir} was removed: it is not what the card holds"),
+            Ok(()) => format!("the backup in {dir} was removed: no second reading has confirmed it"),
             Err(error) => format!(
-                "the backup in {dir} is not what the card holds, and could not be removed: {error}"
+                "the backup in {dir} is not confirmed by a second reading, and could not be removed: {error}"
             ),
         },
     });

@@ -217,9 +217,6 @@ pub fn nv_set(
         return Err(JobError::Declined);
     }
     let mut backup = store(place, &facts, &card, unsteady)?;
-    if events.stop_wanted() {
-        return Err(JobError::Interrupted);
-    }
     match unchanged(device, &facts, &card, &settings, events) {
         Ok(second) => confirmed(&mut backup, second, &facts, &card, events),
         Err(error) => {

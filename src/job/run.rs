@@ -83,9 +83,6 @@ pub(super) fn run(
             backup.manifest.files.len() + 1
         ),
     });
-    if events.stop_wanted() {
-        return Err(JobError::Interrupted);
-    }
     let probe = Probe {
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };

@@ -14,8 +14,8 @@ fn running_after(card: &SimCard) -> Option<crate::image::Version> {
 }
 
 #[test]
-fn stop_before_the_first_erase_is_not_130() {
-    for phase in [Phase::Backup, Phase::Erase] {
+fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup() {
+    for phase in [Phase::Backup, Phase::Read, Phase::Erase] {
         for (card, recipe) in [
             (owner_card(), cx3("2.42.5000")),
             (pro_card(Half::Even), pro("2.42.5000")),
@@ -25,6 +25,9 @@ fn stop_before_the_first_erase_is_not_130() {
             let error = bench.burn_telling(&card, &recipe, &mut told).unwrap_err();
             assert_eq!(error.class(), ExitClass::Interrupted, "{phase:?}: {error}");
             untouched(&card.counters());
+            // At the erase the second reading has confirmed it.
+            let backups = usize::from(phase == Phase::Erase);
+            assert_eq!(bench.backup_names().len(), backups, "{phase:?}");
             clean(&card);
         }
     }
