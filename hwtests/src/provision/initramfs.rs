@@ -280,8 +280,7 @@ fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// The tool under test, a static program. With a loader of the host before it, `/proc/self/exe`, by which the tool starts
-/// itself for writes to sysfs, would be that loader.
+/// The tool under test, a static program.
 pub(super) fn tool(archives: &Path, tool: &Path) -> Result<()> {
     let mut archive = Archive::new();
     archive.file("usr/bin/cx3flash", 0o755, &fs::read(tool)?);

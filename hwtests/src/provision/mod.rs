@@ -172,12 +172,6 @@ fn able(target: &Path) -> Result<()> {
             )));
         }
     }
-    if !tool::has_static() {
-        bail!(Impossible(format!(
-            "the guests run a static build: rustup target add {}",
-            tool::STATIC
-        )));
-    }
     fs::create_dir_all(target)?;
     let free = nix::sys::statvfs::statvfs(target)?;
     let bytes = free.blocks_available() * free.fragment_size();

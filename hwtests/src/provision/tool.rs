@@ -6,13 +6,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-/// The target whose programs run in any guest: no libraries to pack.
-pub(super) const STATIC: &str = "x86_64-unknown-linux-musl";
+/// Targets that need no libraries in the guest: musl is static by itself, glibc on request.
+const MUSL: &str = "x86_64-unknown-linux-musl";
+const GLIBC: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `cx3flash` in release mode into the workspace's own target directory.
-///
-/// Statically where the standard library for it is installed, which the lab needs; else for this host, which is enough
-/// for a real card.
+/// Builds `cx3flash` in release mode into the workspace's own target directory, as a static program: with a loader of the
+/// host before it, `/proc/self/exe`, by which the tool starts itself for writes to sysfs, would be that loader.
 pub(super) fn build(target: &Path) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
@@ -23,23 +22,23 @@ pub(super) fn build(target: &Path) -> Result<PathBuf> {
         .arg(manifest)
         .arg("--target-dir")
         .arg(target);
-    let mut dir = target.to_owned();
-    if has_static() {
-        command.args(["--target", STATIC]);
-        dir.push(STATIC);
+    let triple = if has_musl() { MUSL } else { GLIBC };
+    command.args(["--target", triple]);
+    if triple == GLIBC {
+        command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
     let status = command.status()?;
     if !status.success() {
         bail!("building cx3flash ended with {status}");
     }
-    Ok(dir.join("release/cx3flash"))
+    Ok(target.join(triple).join("release/cx3flash"))
 }
 
-/// Whether the standard library for [`STATIC`] is installed.
-pub(super) fn has_static() -> bool {
+/// Whether the standard library for [`MUSL`] is installed.
+fn has_musl() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let out = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", STATIC])
+        .args(["--print", "target-libdir", "--target", MUSL])
         .output();
     out.is_ok_and(|out| {
         out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir()
