@@ -5,8 +5,9 @@ use crate::card::CardError;
 use crate::flash::{Event, Events, FlashError};
 use crate::host::Mark;
 use crate::image::{
-    Contents, Depth, Form, Image, ImageError, Severity, Source, SourceError, Version, read, scan,
+    Contents, Depth, Form, Image, ImageError, Source, SourceError, Version, read, scan,
 };
+use crate::plan::health;
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,7 +97,9 @@ pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError>
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
             Err(_) => continue,
         };
-        if image.findings.iter().any(|f| f.severity == Severity::Error) {
+        // The rule of the plan (`Found::boots`): damage of the ROM alone does not keep it from booting.
+        let health = health(&image);
+        if !(health.code && health.identity) {
             continue;
         }
         return Ok(report_of(&image));
