@@ -290,7 +290,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             "{card} verify shows what is on the flash (power the machine off and on first when the card does not answer); if nothing there is valid: {card} restore {backup}"
         ),
         Code::RunningImageDamaged => format!(
-            "{card} verify reads it again; if the damage stays: {card} recover {image} --identity BACKUP/identity.json"
+            "{card} verify reads it again; if the damage stays, the refused check names the command that goes on"
         ),
         Code::CardChanged => match facts.typed {
             Some(typed) => format!("run the command again: {typed}"),

@@ -1,7 +1,8 @@
 //! What a session reports while it works. The command line draws; tests count.
 //!
 //! For each phase: one `Started`, any number of `Advanced` with rising `done`, one `Finished`
-//! (or none when the session stopped). Phases come in the order of [`Phase`].
+//! (or none when the session stopped). Phases come in the order of [`Phase`], except for `Read`: the
+//! second reading follows the backup.
 
 use serde::Serialize;
 

@@ -34,7 +34,7 @@ pub struct Activation {
     pub by: ActivatedBy,
     /// Running before.
     pub before: Option<Version>,
-    /// Running afterwards; `None` also when the driver does not say.
+    /// Running afterwards; `None` also when nothing reports the version.
     pub after: Option<Version>,
     /// Version on the flash that would boot.
     pub flashed: Option<Version>,
@@ -144,7 +144,8 @@ fn activate_as(
         }
     };
     tracing::info!(?by, %wanted, ?after, "the card is back");
-    let silent = by == ActivatedBy::Driver && after.is_none();
+    let runs = by == ActivatedBy::Driver || device.card.firmware() == Firmware::Runs;
+    let silent = after.is_none() && runs;
     if after != Some(wanted) && !silent {
         return Err(JobError::NotActivated {
             wanted: wanted.to_string(),
@@ -161,7 +162,11 @@ fn activate_as(
         flashed: Some(wanted),
         confirmed: after.is_some(),
         detail: silent.then(|| {
-            format!("the driver reports no version, so whether {wanted} runs is not known")
+            let who = match by {
+                ActivatedBy::Driver => "the driver reports",
+                ActivatedBy::SoftwareReset => "the firmware shows",
+            };
+            format!("{who} no version, so whether {wanted} runs is not known")
         }),
     })
 }

@@ -4,7 +4,10 @@ use super::{BootReport, Device, JobError};
 use crate::card::CardError;
 use crate::flash::{Event, Events, FlashError};
 use crate::host::Mark;
-use crate::image::{Contents, Depth, Form, Image, Severity, Source, Version, read, scan};
+use crate::image::{
+    Contents, Depth, Form, Image, ImageError, Source, SourceError, Version, read, scan,
+};
+use crate::plan::health;
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,10 +91,15 @@ pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> 
 pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
     let magics = scan(flash)?.magics;
     for start in magics {
-        let Ok(image) = read(flash, start, Form::Striped, Depth::Quick) else {
-            continue;
+        let image = match read(flash, start, Form::Striped, Depth::Quick) {
+            Ok(image) => image,
+            // The card failed: that is no answer about the image.
+            Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
+            Err(_) => continue,
         };
-        if image.findings.iter().any(|f| f.severity == Severity::Error) {
+        // The rule of the plan (`Found::boots`): damage of the ROM alone does not keep it from booting.
+        let health = health(&image);
+        if !(health.code && health.identity) {
             continue;
         }
         return Ok(report_of(&image));

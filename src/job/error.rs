@@ -193,8 +193,8 @@ pub enum JobError {
         /// What failed.
         source: Box<JobError>,
     },
-    /// What the plan rests on is not what the card holds now, or was misread.
-    #[error("the card changed after the plan was made: {what}; nothing was erased")]
+    /// The card is not what it was when it was read first, or was misread.
+    #[error("the card changed since it was read first, or was misread: {what}; nothing was erased")]
     Changed {
         /// What is different.
         what: String,

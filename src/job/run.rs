@@ -97,6 +97,7 @@ pub(super) fn run(
         &mut second,
         events,
     );
+    let is_confirmed = second.is_some();
     if let Some(second) = second {
         confirmed(&mut backup, second, &facts, &card, events);
     }
@@ -104,8 +105,9 @@ pub(super) fn run(
     let first = match ended {
         Ok(first) => first,
         Err(Unfinished::Before(error)) => {
-            // No second reading has confirmed it, and the card still holds everything.
-            discard(&backup, events);
+            if !is_confirmed {
+                discard(&backup, events);
+            }
             return Err(error);
         }
         Err(Unfinished::Stopped(stopped)) => {

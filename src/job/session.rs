@@ -141,12 +141,19 @@ pub(super) fn active_contents(
     facts: &Facts,
     locked: &mut Locked<'_>,
 ) -> Result<(FlashAddr, Contents), JobError> {
-    let mut source = locked.source();
-    let mut images = read_images(&mut source, Depth::Full)?;
+    active_in(facts, &mut locked.source())
+}
+
+/// The same, from a session that has begun to read.
+pub(super) fn active_in(
+    facts: &Facts,
+    source: &mut FlashSource<'_, '_>,
+) -> Result<(FlashAddr, Contents), JobError> {
+    let mut images = read_images(source, Depth::Full)?;
     let image = mark_active(&mut images, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref())
         .ok_or_else(|| JobError::NoImage("no signature leads to a whole one".into()))?;
-    Ok((image.start, contents_of(&mut source, image)?))
+    Ok((image.start, contents_of(source, image)?))
 }
 
 /// An image that was found, with its bytes.

@@ -159,12 +159,17 @@ impl NewDir {
         sync_dir(&self.temp)?;
         // The empty directory that holds the name is replaced in one step.
         fs::rename(&self.temp, &self.dir).map_err(cannot_write(&self.dir))?;
-        self.finished = true;
-        for parent in self.made.iter().rev() {
-            sync_dir(parent)?;
+        let mut parents = self.made.iter().map(PathBuf::as_path).rev();
+        let synced = parents
+            .try_for_each(sync_dir)
+            .and_then(|()| sync_dir(parent_of(&self.dir)));
+        self.finished = synced.is_ok();
+        if !self.finished
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "a backup that is not synced stays behind");
         }
-        sync_dir(parent_of(&self.dir))?;
-        Ok(self.dir.clone())
+        synced.map(|()| self.dir.clone())
     }
 }
 

@@ -1,12 +1,12 @@
 //! `verify`: every section and CRC.
 
 use super::query::{outcome, query_image, steady_images};
-use super::readings::{UnsteadyRange, report};
-use super::session::{Facts, active_contents, contents_of, trust_chains};
+use super::readings::{UnsteadyRange, report, steady};
+use super::session::{Facts, active_in, contents_of, trust_chains};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
-use crate::flash::{Event, Events, Phase};
-use crate::image::{Depth, FlashAddr, Identity, ImageOffset};
+use crate::flash::{Event, Events, FlashSource, Phase};
+use crate::image::{Contents, Depth, FlashAddr, Identity, ImageOffset};
 use crate::plan::difference;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -57,6 +57,9 @@ pub struct AgainstOutcome {
     pub card_sha256: String,
     /// SHA-256 of the file's image with the card's identity put in, where it can be.
     pub file_sha256: String,
+    /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
+    /// compared.
+    pub unsteady: Vec<UnsteadyRange>,
 }
 
 /// Verify every image on the card.
@@ -126,10 +129,15 @@ pub fn verify_against(
     let card = facts.report(&locked);
     let phase = Phase::Read;
     events.tell(Event::Started { phase, total: 0 });
-    let contents = active_contents(&facts, &mut locked)?;
-    events.tell(Event::Finished { phase });
-    let (start, ours) = (contents.0, contents.1);
     let theirs = &file.contents;
+    trust_chains(&facts, &mut locked)?;
+    let mut unsteady = Vec::new();
+    let mut reading = |source: &mut FlashSource<'_, '_>| active_in(&facts, source);
+    // A difference is believed when a second reading shows it too.
+    let differs = |(_, ours): &(FlashAddr, Contents)| !ours.masked_equal(theirs);
+    let (start, ours) = steady(&mut locked.source(), &mut unsteady, &mut reading, &differs)?;
+    events.tell(Event::Finished { phase });
+    report(&unsteady, events);
     let equal = ours.masked_equal(theirs);
     let identity = Identity::from_image(ours.image()).ok();
     let dressed = identity
@@ -149,5 +157,6 @@ pub fn verify_against(
         },
         card_sha256: digest(ours.bytes()),
         file_sha256: digest(dressed.as_ref().unwrap_or(theirs).bytes()),
+        unsteady,
     })
 }

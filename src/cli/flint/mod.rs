@@ -214,7 +214,12 @@ fn given_back(report: &HostReport, code: u8, console: &Console) -> u8 {
                 "-E- {} could not be given back to the host: {why}. Run: cx3flash host restore\n",
                 report.bdf
             ));
-            Exit::HostNotRestored.code()
+            // A card that is kept because its outcome is not known: that counts more.
+            if code == Exit::OutcomeUnknown.code() {
+                code
+            } else {
+                Exit::HostNotRestored.code()
+            }
         }
     }
 }

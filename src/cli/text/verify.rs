@@ -97,5 +97,6 @@ pub(in crate::cli) fn against(outcome: &AgainstOutcome) -> String {
     } else {
         out.push_str("different\n");
     }
+    unsteady(&mut out, &outcome.unsteady);
     out
 }
