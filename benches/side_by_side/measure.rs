@@ -33,6 +33,18 @@ pub(crate) struct Took {
     pub(crate) server: Duration,
 }
 
+impl std::ops::Add for Took {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            wall: self.wall + other.wall,
+            cpu: self.cpu + other.cpu,
+            server: self.server + other.server,
+        }
+    }
+}
+
 impl Programs<'_> {
     /// Counts of one run in simulated time: they are the same in every run.
     pub(crate) fn model(&self, job: Job) -> Pair<Counters> {

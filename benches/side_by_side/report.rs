@@ -89,7 +89,8 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
     println!();
     println!(
         "Wall and processor time, median of {runs} runs in turns. Both reach the card over the same socket, one\n\
-         round trip a register read; the card's time is the wall clock. load {}",
+         round trip a register read; the card's time is the wall clock. \"with rb and verify\": mstflint's burn\n\
+         and the two jobs that a burn of cx3flash contains. load {}",
         std::fs::read_to_string("/proc/loadavg")
             .unwrap_or_default()
             .trim()
@@ -98,18 +99,28 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
         "{:21} {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>5}",
         "", "mstflint", "CPU", "server", "cx3flash", "CPU", "server", "ratio"
     );
-    for (job, pair) in rows {
-        let theirs = pair.mstflint.as_ref();
+    let row = |title: &str, theirs: Option<&Took>, ours: &Took| {
         println!(
-            "{:21} {} | {} | {}",
-            job.title(),
+            "{title:21} {} | {} | {}",
             theirs.map_or_else(|| format!("{:29}", "-"), times),
-            times(&pair.ours),
+            times(ours),
             ratio(
-                pair.ours.wall.as_secs_f64(),
+                ours.wall.as_secs_f64(),
                 theirs.map(|t| t.wall.as_secs_f64())
             ),
         );
+    };
+    let mut around = Took::default();
+    for (job, pair) in rows {
+        let theirs = pair.mstflint;
+        row(job.title(), theirs.as_ref(), &pair.ours);
+        match theirs {
+            Some(took) if matches!(job, Job::Verify | Job::ReadFlash) => around = around + took,
+            Some(took) if job.burns() => {
+                row("  with rb and verify", Some(&(around + took)), &pair.ours);
+            }
+            _ => {}
+        }
     }
 }
 
