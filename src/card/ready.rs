@@ -103,18 +103,20 @@ impl Seen {
                 version,
             } => (chip, pci_id, test, version),
         };
-        if test == RecoveryTest::Unreadable {
+        // In recovery mode registers may be filtered. `recover` needs none of them.
+        let recovery_id = pci_id.is_some_and(|id| RECOVERY_IDS.contains(&id));
+        let filtered = version.contains(&BAD_ACCESS);
+        if test == RecoveryTest::Unreadable && !recovery_id {
             return unreadable(Reg::RecoveryTest);
         }
-        let [first, second] = version;
-        if first == BAD_ACCESS || second == BAD_ACCESS {
+        if filtered && !recovery_id {
             return unreadable(Reg::RunningVersion(0));
         }
-        let Some(pci_id) = pci_id.filter(|id| !matches!(id, 0 | 0xFFFF)) else {
+        if matches!(pci_id, None | Some(0 | 0xFFFF)) {
             return (Err(self.not_ready()), AtTheLimit);
-        };
-        let recovery_id = RECOVERY_IDS.contains(&pci_id);
-        let has_version = RunningVersion::decode(first, second).is_some();
+        }
+        let [first, second] = version;
+        let has_version = !filtered && RunningVersion::decode(first, second).is_some();
         let (firmware, when) = match (recovery_id, test, has_version) {
             (false, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_RUNNING)),
             (false, RecoveryTest::FirmwareRuns, false) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),

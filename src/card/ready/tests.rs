@@ -233,6 +233,22 @@ fn the_reset_on_link_down_is_left_alone_where_the_recovery_register_shows_firmwa
 }
 
 #[test]
+fn a_card_in_recovery_mode_whose_registers_are_filtered_is_in_recovery_mode() {
+    let filtered = Phase {
+        version: [BAD_ACCESS; 2],
+        ..RECOVERY
+    };
+    for test in [BAD_ACCESS, u32::MAX] {
+        let card = Scripted::new(&[(0, Phase { test, ..filtered })]);
+        let opened = card.open().unwrap();
+        assert_eq!(opened.firmware(), Firmware::Recovery);
+        let touches = card.touches.borrow();
+        let to_link = |touch: &Touch| touch.at == 0xF_3834;
+        assert_eq!(touches.iter().any(to_link), test == u32::MAX);
+    }
+}
+
+#[test]
 fn a_normal_id_without_firmware_is_waited_for_and_is_not_recovery_mode() {
     let card = Scripted::new(&[(0, NO_FIRMWARE)]);
     let mut opened = card.open().unwrap();
