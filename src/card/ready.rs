@@ -42,8 +42,11 @@ const PATIENCE: Patience = Patience::every(Duration::from_secs(15), STEP);
 const STABLE_RUNNING: Duration = Duration::from_millis(500);
 /// A chip that is not ours, or that is locked.
 const STABLE_REFUSAL: Duration = Duration::from_secs(2);
-/// States that a booting chip may pass through: the recovery id, and firmware without a version.
+/// Firmware without a version, or under a recovery id: a booting chip may pass through it.
 const STABLE_DOUBTFUL: Duration = Duration::from_secs(3);
+/// The recovery id without firmware, and what a chip shows that boots slowly. The simulated chip's boot
+/// of 10 s shows the recovery id for 4 s, and firmware with half a version for 3.5 s.
+const STABLE_SLOW: Duration = Duration::from_secs(5);
 
 /// The recovery register is a live value: only its class is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +126,7 @@ impl Seen {
             // Where the live id cannot be read, VFIO shows the one it noted when it opened the card
             // (drivers/vfio/pci/vfio_pci_config.c), which is not that of firmware started since.
             (true, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
-            (true, ..) => (Firmware::Recovery, Stable(STABLE_DOUBTFUL)),
+            (true, ..) => (Firmware::Recovery, Stable(STABLE_SLOW)),
             (false, ..) => (Firmware::NotRunning, AtTheLimit),
         };
         (Ok((chip, firmware)), when)
@@ -186,9 +189,9 @@ struct BootCurve {
 
 impl BootCurve {
     /// A stage of a slow boot may look ready and last long. So the state must also be stable for as long
-    /// as the chip was seen changing before, up to [`STABLE_DOUBTFUL`].
+    /// as the chip was seen changing before, up to [`STABLE_SLOW`].
     fn is_stable_for(&self, time: Duration) -> bool {
-        let slow = self.changed.min(STABLE_DOUBTFUL);
+        let slow = self.changed.min(STABLE_SLOW);
         self.stable.reached(time.max(slow))
     }
 }
@@ -306,6 +309,8 @@ fn at_the_limit(curve: BootCurve, after: After) -> Meaning {
         }
         (Err(error), Believed::AtTheLimit) => Err(error),
         (Ok(ready), Believed::AtTheLimit) if curve.stable.reached(STABLE_DOUBTFUL) => Ok(ready),
+        // A slow boot that ended shortly before the limit.
+        (Ok(ready), Believed::Stable(time)) if curve.stable.reached(time) => Ok(ready),
         _ => Err(curve.last.not_ready()),
     }
 }

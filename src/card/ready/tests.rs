@@ -201,6 +201,23 @@ fn a_card_that_boots_for_a_while_runs_and_is_only_read_before_it_is_ready() {
 }
 
 #[test]
+fn a_boot_of_ten_seconds_is_neither_recovery_mode_nor_believed_early() {
+    for end in [9500, 13_500] {
+        let card = Scripted::new(&[
+            (0, SILENT),
+            (1000, RECOVERY),
+            (5000, NO_FIRMWARE),
+            (end - 3500, HALF_A_VERSION),
+            (end, RUNS),
+        ]);
+        assert_eq!(card.open().unwrap().firmware(), Firmware::Runs, "{end}");
+        assert!(card.first_touch() >= end + 500, "{:?}", card.touches);
+        let touches = card.touches.borrow();
+        assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
+    }
+}
+
+#[test]
 fn a_running_card_is_ready_after_half_a_second() {
     let card = Scripted::new(&[(0, RUNS)]);
     card.open().unwrap();
@@ -214,7 +231,7 @@ fn a_card_that_stays_with_its_recovery_id_is_in_recovery_mode() {
     assert_eq!(opened.firmware(), Firmware::Recovery);
     assert!(opened.in_recovery());
     assert_eq!(opened.running_version().unwrap(), None);
-    assert!(card.first_touch() >= 3400);
+    assert!(card.first_touch() >= 5400);
     // The reset on link-down is turned off, after readiness.
     let last = *card.touches.borrow().last().unwrap();
     assert_eq!((last.at, last.write), (0xF_3834, true));
