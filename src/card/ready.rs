@@ -33,6 +33,8 @@ pub(super) enum After {
     Open,
     /// Our own software reset. COMMAND and the BARs are empty.
     SoftwareReset,
+    /// A reset by somebody else, if there was one.
+    OtherReset,
 }
 
 const STEP: Duration = Duration::from_millis(20);
@@ -94,6 +96,8 @@ impl Seen {
             Self::NoChip(value) => {
                 let finding = judge_device_id(value).err().unwrap_or_else(gone);
                 let when = match finding {
+                    // Registers of a chip in reset may read 0.
+                    CardError::NotOurs(0) => AtTheLimit,
                     CardError::Locked | CardError::NotOurs(_) => Stable(STABLE_REFUSAL),
                     _ => AtTheLimit,
                 };
@@ -205,7 +209,7 @@ impl Card {
         let clock = self.clock();
         // When the chip began to boot, as far as that is known.
         let start = match after {
-            After::Open => clock.now(),
+            After::Open | After::OtherReset => clock.now(),
             After::SoftwareReset => clock.now().saturating_sub(RESET_SILENCE),
         };
         let since = || clock.now().saturating_sub(start);
@@ -251,12 +255,8 @@ impl Card {
     fn observe(&mut self, curve: &mut BootCurve) -> Seen {
         let observed = self.read_state(curve.reachable);
         curve.reachable = match &observed {
-            Ok(Seen::NoChip(value)) => !matches!(
-                judge_device_id(*value),
-                Err(CardError::Gone { .. } | CardError::BadAccess { .. })
-            ),
-            Ok(seen) => *seen != Seen::Silent,
-            Err(_) => false,
+            Ok(Seen::Chip { .. }) => true,
+            Ok(Seen::Silent | Seen::NoChip(_)) | Err(_) => false,
         };
         match observed {
             Ok(seen) => {

@@ -251,12 +251,12 @@ impl Card {
         self.ready_after_reset()
     }
 
-    /// Waits until the card is ready after a reset by somebody else.
+    /// Waits until the card is ready; somebody else may have reset it.
     ///
     /// # Errors
     /// As [`Card::open`].
     pub fn ready_again(&mut self) -> Result<(), CardError> {
-        self.get_ready(After::SoftwareReset)
+        self.get_ready(After::OtherReset)
     }
 
     /// Starts the reset; semaphore 63 is ours until then.
