@@ -363,7 +363,7 @@ pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
 }
 
 /// A region by own ioctl, compared with what vfio-ioctls keeps: a region whose information cannot
-/// be had shifts all later ones of its table .
+/// be had shifts all later ones of its table.
 fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
     let reported = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
         call: "VFIO_DEVICE_GET_REGION_INFO",
