@@ -207,12 +207,14 @@ impl Card {
     /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
     pub(super) fn until_ready(&mut self, after: After) -> Meaning {
         let clock = self.clock();
-        // When the chip began to boot, as far as that is known.
-        let start = match after {
-            After::Open | After::OtherReset => clock.now(),
-            After::SoftwareReset => clock.now().saturating_sub(RESET_SILENCE),
+        let start = clock.now();
+        // How long the chip has been booting before that, as far as it is known.
+        let before = match after {
+            After::Open => self.space.since_reset(),
+            After::SoftwareReset => RESET_SILENCE,
+            After::OtherReset => Duration::ZERO,
         };
-        let since = || clock.now().saturating_sub(start);
+        let since = || clock.now().saturating_sub(start) + before;
         let mut curve = BootCurve {
             last: Seen::Silent,
             stable: PolledTime::start(&*clock),

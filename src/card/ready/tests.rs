@@ -70,6 +70,7 @@ struct Scripted {
     after_reset: Vec<(u64, Phase)>,
     /// The PCI id that is shown whatever the chip does, as of a VFIO that noted it at open.
     stale_id: Option<u16>,
+    since_reset: Duration,
     started: Rc<Cell<Duration>>,
     now: Rc<Cell<Duration>>,
     touches: Rc<RefCell<Vec<Touch>>>,
@@ -84,6 +85,7 @@ impl Scripted {
             curve: Rc::new(RefCell::new(curve.to_vec())),
             after_reset: Vec::new(),
             stale_id: None,
+            since_reset: Duration::ZERO,
             started: Rc::default(),
             now: Rc::default(),
             touches: Rc::default(),
@@ -170,6 +172,10 @@ impl CrSpace for Scripted {
     fn pci_device_id(&mut self) -> Result<u16, CrError> {
         Ok(self.stale_id.unwrap_or_else(|| self.phase().pci_id))
     }
+
+    fn since_reset(&self) -> Duration {
+        self.since_reset
+    }
 }
 
 /// Registers as a healthy chip may show them while it boots for `ms`.
@@ -215,6 +221,17 @@ fn a_boot_of_ten_seconds_is_neither_recovery_mode_nor_believed_early() {
         let touches = card.touches.borrow();
         assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
     }
+}
+
+#[test]
+fn the_time_that_opening_took_is_part_of_the_boot() {
+    let card = Scripted {
+        since_reset: Duration::from_secs(2),
+        ..Scripted::new(&[(0, HALF_A_VERSION), (1000, RUNS)])
+    };
+    let mut opened = card.open().unwrap();
+    assert_eq!(opened.running_version().unwrap().unwrap().subminor, 5000);
+    assert!(card.first_touch() >= 1500, "{:?}", card.touches);
 }
 
 #[test]
