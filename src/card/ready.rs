@@ -33,6 +33,8 @@ pub(super) enum After {
     Open,
     /// Our own software reset. COMMAND and the BARs are empty.
     SoftwareReset,
+    /// A reset by somebody else, if there was one.
+    OtherReset,
 }
 
 const STEP: Duration = Duration::from_millis(20);
@@ -42,8 +44,11 @@ const PATIENCE: Patience = Patience::every(Duration::from_secs(15), STEP);
 const STABLE_RUNNING: Duration = Duration::from_millis(500);
 /// A chip that is not ours, or that is locked.
 const STABLE_REFUSAL: Duration = Duration::from_secs(2);
-/// States that a booting chip may pass through: the recovery id, and firmware without a version.
+/// Firmware without a version, or under a recovery id: a booting chip may pass through it.
 const STABLE_DOUBTFUL: Duration = Duration::from_secs(3);
+/// The recovery id without firmware, and what a chip shows that boots slowly. The simulated chip's boot
+/// of 10 s shows the recovery id for 4 s, and firmware with half a version for 3.5 s.
+const STABLE_SLOW: Duration = Duration::from_secs(5);
 
 /// The recovery register is a live value: only its class is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,8 @@ impl Seen {
             Self::NoChip(value) => {
                 let finding = judge_device_id(value).err().unwrap_or_else(gone);
                 let when = match finding {
+                    // Registers of a chip in reset may read 0.
+                    CardError::NotOurs(0) => AtTheLimit,
                     CardError::Locked | CardError::NotOurs(_) => Stable(STABLE_REFUSAL),
                     _ => AtTheLimit,
                 };
@@ -103,25 +110,27 @@ impl Seen {
                 version,
             } => (chip, pci_id, test, version),
         };
-        if test == RecoveryTest::Unreadable {
+        // In recovery mode registers may be filtered. `recover` needs none of them.
+        let recovery_id = pci_id.is_some_and(|id| RECOVERY_IDS.contains(&id));
+        let filtered = version.contains(&BAD_ACCESS);
+        if test == RecoveryTest::Unreadable && !recovery_id {
             return unreadable(Reg::RecoveryTest);
         }
-        let [first, second] = version;
-        if first == BAD_ACCESS || second == BAD_ACCESS {
+        if filtered && !recovery_id {
             return unreadable(Reg::RunningVersion(0));
         }
-        let Some(pci_id) = pci_id.filter(|id| !matches!(id, 0 | 0xFFFF)) else {
+        if matches!(pci_id, None | Some(0 | 0xFFFF)) {
             return (Err(self.not_ready()), AtTheLimit);
-        };
-        let recovery_id = RECOVERY_IDS.contains(&pci_id);
-        let has_version = RunningVersion::decode(first, second).is_some();
+        }
+        let [first, second] = version;
+        let has_version = !filtered && RunningVersion::decode(first, second).is_some();
         let (firmware, when) = match (recovery_id, test, has_version) {
             (false, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_RUNNING)),
             (false, RecoveryTest::FirmwareRuns, false) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
             // Where the live id cannot be read, VFIO shows the one it noted when it opened the card
             // (drivers/vfio/pci/vfio_pci_config.c), which is not that of firmware started since.
             (true, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
-            (true, ..) => (Firmware::Recovery, Stable(STABLE_DOUBTFUL)),
+            (true, ..) => (Firmware::Recovery, Stable(STABLE_SLOW)),
             (false, ..) => (Firmware::NotRunning, AtTheLimit),
         };
         (Ok((chip, firmware)), when)
@@ -184,9 +193,9 @@ struct BootCurve {
 
 impl BootCurve {
     /// A stage of a slow boot may look ready and last long. So the state must also be stable for as long
-    /// as the chip was seen changing before, up to [`STABLE_DOUBTFUL`].
+    /// as the chip was seen changing before, up to [`STABLE_SLOW`].
     fn is_stable_for(&self, time: Duration) -> bool {
-        let slow = self.changed.min(STABLE_DOUBTFUL);
+        let slow = self.changed.min(STABLE_SLOW);
         self.stable.reached(time.max(slow))
     }
 }
@@ -198,12 +207,14 @@ impl Card {
     /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
     pub(super) fn until_ready(&mut self, after: After) -> Meaning {
         let clock = self.clock();
-        // When the chip began to boot, as far as that is known.
-        let start = match after {
-            After::Open => clock.now(),
-            After::SoftwareReset => clock.now().saturating_sub(RESET_SILENCE),
+        let start = clock.now();
+        // How long the chip has been booting before that, as far as it is known.
+        let before = match after {
+            After::Open => self.space.since_reset(),
+            After::SoftwareReset => RESET_SILENCE,
+            After::OtherReset => Duration::ZERO,
         };
-        let since = || clock.now().saturating_sub(start);
+        let since = || clock.now().saturating_sub(start) + before;
         let mut curve = BootCurve {
             last: Seen::Silent,
             stable: PolledTime::start(&*clock),
@@ -246,12 +257,8 @@ impl Card {
     fn observe(&mut self, curve: &mut BootCurve) -> Seen {
         let observed = self.read_state(curve.reachable);
         curve.reachable = match &observed {
-            Ok(Seen::NoChip(value)) => !matches!(
-                judge_device_id(*value),
-                Err(CardError::Gone { .. } | CardError::BadAccess { .. })
-            ),
-            Ok(seen) => *seen != Seen::Silent,
-            Err(_) => false,
+            Ok(Seen::Chip { .. }) => true,
+            Ok(Seen::Silent | Seen::NoChip(_)) | Err(_) => false,
         };
         match observed {
             Ok(seen) => {
@@ -304,6 +311,8 @@ fn at_the_limit(curve: BootCurve, after: After) -> Meaning {
         }
         (Err(error), Believed::AtTheLimit) => Err(error),
         (Ok(ready), Believed::AtTheLimit) if curve.stable.reached(STABLE_DOUBTFUL) => Ok(ready),
+        // A slow boot that ended shortly before the limit.
+        (Ok(ready), Believed::Stable(time)) if curve.stable.reached(time) => Ok(ready),
         _ => Err(curve.last.not_ready()),
     }
 }

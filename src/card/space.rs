@@ -1,6 +1,7 @@
 //! The interface between this program and a card, real or simulated.
 
 use super::CrOffset;
+use std::time::Duration;
 
 /// 32-bit registers of one card. Values are numeric CR values, bit 31 most significant; byte
 /// order on the bus is the implementor's business.
@@ -36,6 +37,12 @@ pub trait CrSpace {
     /// When the transport fails.
     fn back_after_reset(&mut self) -> Result<bool, CrError> {
         Ok(true)
+    }
+
+    /// How long ago the reset was that opening the transport does: the chip may boot since then. Zero
+    /// where opening resets nothing.
+    fn since_reset(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn firmware_first(table: &[u8]) -> bool {
     false
 }
 
-/// Length of a source; `None` for one that nobody knows.
+/// Length of a source; `None` for an unknown kind.
 fn length(kind: u16, source: &[u8]) -> Option<usize> {
     let banks = |at: usize| Some(BANK * usize::from(*source.get(at)?));
     Some(match kind {

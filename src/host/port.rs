@@ -5,8 +5,8 @@
 //!   mlx5_core refuses to reset its firmware below a port with hot-plug events on
 //!   (drivers/net/ethernet/mellanox/mlx5/core/fw_reset.c, `mlx5_check_hotplug_interrupt`).
 //! * Downstream port containment keeps the link down after a fatal error (drivers/pci/pcie/dpc.c).
-//! * Where the firmware handles PCIe errors first, a lost link that the port reports as an error ends
-//!   wherever the firmware wants, a halt of the machine included.
+//! * Where the firmware handles PCIe errors first, a lost link that the port reports as an error is
+//!   handled by the firmware, which may halt the machine.
 //!
 //! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core resets
 //! the chip the same way at every probe.
@@ -91,7 +91,7 @@ impl PortReport {
 }
 
 impl Host {
-    /// The port above `card`; `None` when the card hangs from the root complex itself.
+    /// The port above `card`; `None` when the card is attached to the root complex itself.
     #[must_use]
     pub fn port_above(&self, card: &PciCard) -> Option<PortReport> {
         let real = std::fs::canonicalize(self.device(card.bdf)).ok()?;
@@ -116,7 +116,7 @@ impl Host {
             report.emulated = true;
             return Some(report);
         }
-        // The kernel's drivers of port services: everybody sees them.
+        // The kernel's drivers of port services: any user may read them.
         let driven = |driver| services(&dir, bdf).iter().any(|d| d == driver);
         let mut known = |name, read: Result<bool, Unreadable>, driven: bool| {
             if read.is_err() && !driven {

@@ -115,16 +115,16 @@ impl SimCard {
         state.save();
     }
 
-    /// Whether the PCI device id is the recovery id in the first half of a boot; true unless said
-    /// otherwise.
+    /// Whether the PCI device id is the recovery id in the first half of a boot; true by
+    /// default.
     pub fn set_boot_shows_recovery_id(&self, yes: bool) {
         let mut state = self.state.borrow_mut();
         state.spec.boot_shows_recovery_id = yes;
         state.save();
     }
 
-    /// Whether [`SimCard::pci_reset`] starts the chip anew when it has a boot time; true unless said
-    /// otherwise.
+    /// Whether [`SimCard::pci_reset`] starts the chip anew when it has a boot time; true by
+    /// default.
     pub fn set_pci_reset_boots(&self, yes: bool) {
         let mut state = self.state.borrow_mut();
         state.spec.pci_reset_boots = yes;

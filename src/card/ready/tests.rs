@@ -70,6 +70,7 @@ struct Scripted {
     after_reset: Vec<(u64, Phase)>,
     /// The PCI id that is shown whatever the chip does, as of a VFIO that noted it at open.
     stale_id: Option<u16>,
+    since_reset: Duration,
     started: Rc<Cell<Duration>>,
     now: Rc<Cell<Duration>>,
     touches: Rc<RefCell<Vec<Touch>>>,
@@ -84,6 +85,7 @@ impl Scripted {
             curve: Rc::new(RefCell::new(curve.to_vec())),
             after_reset: Vec::new(),
             stale_id: None,
+            since_reset: Duration::ZERO,
             started: Rc::default(),
             now: Rc::default(),
             touches: Rc::default(),
@@ -170,6 +172,10 @@ impl CrSpace for Scripted {
     fn pci_device_id(&mut self) -> Result<u16, CrError> {
         Ok(self.stale_id.unwrap_or_else(|| self.phase().pci_id))
     }
+
+    fn since_reset(&self) -> Duration {
+        self.since_reset
+    }
 }
 
 /// Registers as a healthy chip may show them while it boots for `ms`.
@@ -201,6 +207,34 @@ fn a_card_that_boots_for_a_while_runs_and_is_only_read_before_it_is_ready() {
 }
 
 #[test]
+fn a_boot_of_ten_seconds_is_neither_recovery_mode_nor_believed_early() {
+    for end in [9500, 13_500] {
+        let card = Scripted::new(&[
+            (0, SILENT),
+            (1000, RECOVERY),
+            (5000, NO_FIRMWARE),
+            (end - 3500, HALF_A_VERSION),
+            (end, RUNS),
+        ]);
+        assert_eq!(card.open().unwrap().firmware(), Firmware::Runs, "{end}");
+        assert!(card.first_touch() >= end + 500, "{:?}", card.touches);
+        let touches = card.touches.borrow();
+        assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
+    }
+}
+
+#[test]
+fn the_time_that_opening_took_is_part_of_the_boot() {
+    let card = Scripted {
+        since_reset: Duration::from_secs(2),
+        ..Scripted::new(&[(0, HALF_A_VERSION), (1000, RUNS)])
+    };
+    let mut opened = card.open().unwrap();
+    assert_eq!(opened.running_version().unwrap().unwrap().subminor, 5000);
+    assert!(card.first_touch() >= 1500, "{:?}", card.touches);
+}
+
+#[test]
 fn a_running_card_is_ready_after_half_a_second() {
     let card = Scripted::new(&[(0, RUNS)]);
     card.open().unwrap();
@@ -214,7 +248,7 @@ fn a_card_that_stays_with_its_recovery_id_is_in_recovery_mode() {
     assert_eq!(opened.firmware(), Firmware::Recovery);
     assert!(opened.in_recovery());
     assert_eq!(opened.running_version().unwrap(), None);
-    assert!(card.first_touch() >= 3400);
+    assert!(card.first_touch() >= 5400);
     // The reset on link-down is turned off, after readiness.
     let last = *card.touches.borrow().last().unwrap();
     assert_eq!((last.at, last.write), (0xF_3834, true));
@@ -230,6 +264,22 @@ fn the_reset_on_link_down_is_left_alone_where_the_recovery_register_shows_firmwa
     assert_eq!(card.open().unwrap().firmware(), Firmware::Recovery);
     let touches = card.touches.borrow();
     assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
+}
+
+#[test]
+fn a_card_in_recovery_mode_whose_registers_are_filtered_is_in_recovery_mode() {
+    let filtered = Phase {
+        version: [BAD_ACCESS; 2],
+        ..RECOVERY
+    };
+    for test in [BAD_ACCESS, u32::MAX] {
+        let card = Scripted::new(&[(0, Phase { test, ..filtered })]);
+        let opened = card.open().unwrap();
+        assert_eq!(opened.firmware(), Firmware::Recovery);
+        let touches = card.touches.borrow();
+        let to_link = |touch: &Touch| touch.at == 0xF_3834;
+        assert_eq!(touches.iter().any(to_link), test == u32::MAX);
+    }
 }
 
 #[test]

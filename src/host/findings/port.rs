@@ -8,7 +8,7 @@ const KEPT: &str = "the card is not reset while it is borrowed";
 /// `port_hotplug`, `port_dpc` and `firmware_first`.
 pub(super) fn check(host: &Host, card: &PciCard) -> [Finding; 3] {
     let details = match host.port_above(card) {
-        None => ["none: the card hangs from the root complex"; 3].map(str::to_owned),
+        None => ["none: the card is attached to the root complex"; 3].map(str::to_owned),
         Some(port) if port.emulated => {
             [(); 3].map(|()| format!("port {} is a virtual machine's: not known", port.bdf))
         }

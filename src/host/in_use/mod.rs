@@ -90,8 +90,8 @@ impl Look<'_> {
         self.routes.all().any(routed)
     }
 
-    /// Kernel users of the RDMA devices that go away. A kernel that cannot be asked keeps nobody from
-    /// their card; `doctor` reports it.
+    /// Kernel users of the RDMA devices that go away. A kernel that cannot list them is no reason
+    /// to refuse; `doctor` reports it.
     fn kernel_rdma(&self, netlink: &mut dyn Netlink) -> Vec<InUse> {
         let of = |bdf: &Bdf| sysfs::names(self.host.device(*bdf).join("infiniband"));
         let names: Vec<String> = self.devices.iter().flat_map(of).collect();

@@ -37,7 +37,8 @@ use std::time::Duration;
 
 /// The driver of these cards.
 const MLX4: &str = "mlx4_core";
-// A limit ends what would hang. It is far above what a busy host needs, and is no figure of any step.
+
+// A limit ends what would hang. It is far above what a busy host needs.
 
 /// An unbind takes a few seconds; a leaked reference holds it for ever (linux-vfio §6.1).
 const UNBIND_LIMIT: Duration = Duration::from_secs(240);

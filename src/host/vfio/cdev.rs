@@ -1,5 +1,5 @@
 //! The character device and iommufd (Documentation/driver-api/vfio.rst). **Compiled only**: Debian's kernels are built
-//! without IOMMUFD , so that no run of it has been seen.
+//! without IOMMUFD, so that no run of it has been seen.
 //!
 //! Bound without an address space: no DMA at all.
 

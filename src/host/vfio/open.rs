@@ -143,8 +143,9 @@ pub(super) fn open(
         return Err(VfioError::NotThisMachine { bdf });
     }
     let sysfs = host.device(bdf);
+    let clock = WallClock::default();
     let mut tries = 0;
-    let opened = wait_for(&WallClock::default(), LOCK_BUSY, || {
+    let opened = wait_for(&clock, LOCK_BUSY, || {
         tries += 1;
         // A device that fails leaves its group open in the container (vfio-ioctls `get_group`): a new
         // one each time.
@@ -160,6 +161,7 @@ pub(super) fn open(
         found,
         (host, bdf),
         request,
+        clock,
     )
 }
 
@@ -290,10 +292,11 @@ fn open_cdev(
     if !host.is_system() {
         return Err(VfioError::NotThisMachine { bdf });
     }
+    let clock = WallClock::default();
     let (device, iommufd) = super::cdev::open(host, bdf, group, node)?;
     let found = inspect(&device, bdf);
     let session = Session::by_cdev(device, iommufd);
-    finish(session, found, (host, bdf), request)
+    finish(session, found, (host, bdf), request, clock)
 }
 
 #[cfg(not(feature = "cdev"))]
@@ -316,11 +319,13 @@ fn finish(
     found: Result<(Regions, Bar), VfioError>,
     (host, bdf): (&Host, Bdf),
     request: Option<BarAccess>,
+    clock: WallClock,
 ) -> Result<Open, VfioError> {
     let (io, bar) = found?;
     let live = host.device(bdf).join("config");
-    let open = Open::new(Box::new(io), bdf, bar, request, &WallClock::default())?;
-    Ok(open.with_live_config(live).with_session(session))
+    let open = Open::new(Box::new(io), bdf, bar, request, &clock)?;
+    let open = open.with_opening(clock).with_live_config(live);
+    Ok(open.with_session(session))
 }
 
 fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
@@ -363,7 +368,7 @@ pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
 }
 
 /// A region by own ioctl, compared with what vfio-ioctls keeps: a region whose information cannot
-/// be had shifts all later ones of its table .
+/// be had shifts all later ones of its table.
 fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
     let reported = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
         call: "VFIO_DEVICE_GET_REGION_INFO",

@@ -87,7 +87,7 @@ impl Mapping {
 
 /// Regions of a device file that VFIO gave us, or of any file laid out alike.
 pub(super) struct Regions {
-    // Before `file`: a mapping keeps the device open .
+    // Before `file`: a mapping keeps the device open.
     mapping: Option<Mapping>,
     file: Arc<File>,
     bar0: Region,

@@ -4,7 +4,9 @@ use super::gateway::{Gateway, NOT_READABLE};
 use super::regions::{COMMAND, Raw};
 use super::session::Session;
 use super::{BarAccess, BarFault, VfioError};
-use crate::card::{Clock, CrError, CrOffset, CrSpace, HARDWARE_IDS, Patience, Reg, wait_for};
+use crate::card::{
+    Clock, CrError, CrOffset, CrSpace, HARDWARE_IDS, Patience, Reg, WallClock, wait_for,
+};
 use crate::host::Bdf;
 use nix::libc;
 use std::cell::RefCell;
@@ -44,6 +46,8 @@ pub(super) struct Open {
     bdf: Bdf,
     /// The sysfs file `config`, which shows configuration space as it is.
     live_config: Option<PathBuf>,
+    /// Started before VFIO opened the card, which resets it.
+    opening: WallClock,
 }
 
 /// The open card, shared by its spaces; `None` once closed.
@@ -102,6 +106,7 @@ impl Open {
             session: None,
             bdf,
             live_config: None,
+            opening: WallClock::default(),
         };
         match request {
             Some(BarAccess::Config) => open.use_gateway()?,
@@ -204,6 +209,12 @@ impl Open {
     /// Where the live configuration space is read.
     pub(super) fn with_live_config(mut self, path: PathBuf) -> Self {
         self.live_config = Some(path);
+        self
+    }
+
+    /// A clock started before VFIO opened the card.
+    pub(super) fn with_opening(mut self, clock: WallClock) -> Self {
+        self.opening = clock;
         self
     }
 
@@ -335,5 +346,11 @@ impl CrSpace for Space {
 
     fn back_after_reset(&mut self) -> Result<bool, CrError> {
         self.with(Reg::SoftwareReset.offset().0, Open::back_after_reset)
+    }
+
+    fn since_reset(&self) -> Duration {
+        let open = self.0.try_borrow().ok();
+        open.and_then(|open| open.as_ref().map(|open| open.opening.now()))
+            .unwrap_or_default()
     }
 }
