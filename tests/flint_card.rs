@@ -135,36 +135,68 @@ fn too_few_scripts_are_compared() {
     assert!(all.iter().map(Vec::len).sum::<usize>() >= 140);
 }
 
+/// A directory with the failsafe card and an image for it.
+fn bench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    world::card("fs", &dir.path().join("card.cx3"));
+    std::fs::write(dir.path().join("fs_new.bin"), world::file("fs_new.bin")).unwrap();
+    dir
+}
+
+/// `cx3flash flint` with the card of [`bench`].
+fn flint(dir: &std::path::Path, args: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cx3flash"));
+    command
+        .args(["flint", "-y", "-d", "sim:card.cx3"])
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .env("CX3FLASH_BACKUP_DIR", dir.join("backups"))
+        .env("XDG_STATE_HOME", dir.join("state"));
+    command
+}
+
 /// Row "backup": flint has nothing to compare with.
 #[test]
 fn a_burn_begins_without_a_backup() {
-    let dir = tempfile::tempdir().unwrap();
-    let card = dir.path().join("card.cx3");
-    world::card("fs", &card);
-    std::fs::write(dir.path().join("fs_new.bin"), world::file("fs_new.bin")).unwrap();
-    let before = cx3flash::sim::SimCard::open(&card).unwrap().flash();
-    let backups = dir.path().join("backups");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cx3flash"))
-        .args([
-            "flint",
-            "-y",
-            "-d",
-            "sim:card.cx3",
-            "-i",
-            "fs_new.bin",
-            "burn",
-        ])
-        .current_dir(dir.path())
-        .env_clear()
-        .env("CX3FLASH_BACKUP_DIR", &backups)
-        .env("XDG_STATE_HOME", dir.path().join("state"))
+    let dir = bench();
+    let before = cx3flash::sim::SimCard::open(&dir.path().join("card.cx3"))
+        .unwrap()
+        .flash();
+    let output = flint(dir.path(), &["-i", "fs_new.bin", "burn"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    let made: Vec<_> = std::fs::read_dir(&backups)
+    let made: Vec<_> = std::fs::read_dir(dir.path().join("backups"))
         .expect("the row \"backup\" holds")
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(std::fs::read(made[0].join("flash.bin")).unwrap() == before);
+}
+
+/// Row "stdout-full".
+#[test]
+fn work_whose_report_cannot_be_written_ends_with_74() {
+    let dir = bench();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = flint(dir.path(), &["query"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+}
+
+/// Row "outcome".
+#[test]
+fn a_burn_whose_card_vanishes_while_it_is_written_ends_with_9() {
+    let dir = bench();
+    let fault = cx3flash::sim::Fault::PowerCut { op: 5, seed: 3 };
+    cx3flash::sim::SimCard::open(&dir.path().join("card.cx3"))
+        .unwrap()
+        .inject(fault);
+    let output = flint(dir.path(), &["-i", "fs_new.bin", "burn"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(9), "{output:?}");
 }
