@@ -300,7 +300,9 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
             "{card} verify reads again; --bar-access config is the slowest and simplest register access"
         ),
         Code::PortRemovesCard => {
-            "power the machine off and on; the firmware on the flash starts then".into()
+            "power the machine off and on, or give the card to mlx4_core once, whose probe resets it: \
+             the firmware on the flash starts then"
+                .into()
         }
         Code::ActivateFailed => {
             "power the machine off and on; the new firmware is on the flash".into()

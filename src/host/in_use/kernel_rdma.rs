@@ -85,8 +85,17 @@ fn modules(
 ) -> io::Result<BTreeMap<String, BTreeMap<&'static str, usize>>> {
     let mut modules: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
     let device = netlink::attribute(DEV_INDEX, &index.to_ne_bytes());
+    let mut failures = Vec::new();
     for (command, table, entry, kind) in KINDS {
-        for message in netlink.dump(command, &device)? {
+        // Older kernels know some kinds only.
+        let messages = match netlink.dump(command, &device) {
+            Ok(messages) => messages,
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
+        for message in messages {
             for module in owners(&message, table, entry) {
                 if !ALWAYS.contains(&module.as_str()) {
                     *modules.entry(module).or_default().entry(kind).or_default() += 1;
@@ -94,7 +103,10 @@ fn modules(
             }
         }
     }
-    Ok(modules)
+    match failures.pop() {
+        Some(error) if failures.len() + 1 == KINDS.len() => Err(error),
+        _ => Ok(modules),
+    }
 }
 
 /// The module of every entry that has one.
@@ -130,6 +142,8 @@ pub(in crate::host) mod tests {
         resources: Vec<(u32, u16, Owner)>,
         /// Errno of every dump.
         refuses: Option<i32>,
+        /// A kind that this kernel cannot list.
+        lacks: Option<u16>,
     }
 
     #[derive(Clone, Copy)]
@@ -166,6 +180,9 @@ pub(in crate::host) mod tests {
         fn dump(&mut self, command: u16, attributes: &[u8]) -> io::Result<Vec<Vec<u8>>> {
             if let Some(errno) = self.refuses {
                 return Err(io::Error::from_raw_os_error(errno));
+            }
+            if self.lacks == Some(command) {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
             }
             if command == GET {
                 let devices = self.devices.iter();
@@ -254,6 +271,17 @@ pub(in crate::host) mod tests {
             let mut kernel = Same(answer);
             assert_eq!(devices(&mut kernel).unwrap(), [(7, "mlx4_0".to_owned())]);
         }
+    }
+
+    #[test]
+    fn a_kind_that_an_older_kernel_cannot_list_hides_no_other() {
+        let mut rdma = idle();
+        rdma.resources.push((7, QP_GET, Owner::Module("nvme_rdma")));
+        rdma.lacks = Some(CM_ID_GET);
+        assert_eq!(
+            details(&mut rdma),
+            ["kernel module nvme_rdma uses mlx4_0: 1 QP"]
+        );
     }
 
     #[test]

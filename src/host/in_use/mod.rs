@@ -96,7 +96,7 @@ impl Look<'_> {
         let of = |bdf: &Bdf| sysfs::names(self.host.device(*bdf).join("infiniband"));
         let names: Vec<String> = self.devices.iter().flat_map(of).collect();
         kernel_rdma::users(netlink, &names).unwrap_or_else(|error| {
-            tracing::info!(%error, "kernel users of RDMA cannot be listed");
+            tracing::warn!(%error, "kernel users of RDMA cannot be listed");
             Vec::new()
         })
     }
@@ -130,7 +130,7 @@ impl Host {
         match self.rdma_socket(card) {
             Some(Ok(mut socket)) => self.in_use_over(card, Some(&mut socket)),
             Some(Err(error)) => {
-                tracing::info!(%error, "kernel users of RDMA cannot be listed");
+                tracing::warn!(%error, "kernel users of RDMA cannot be listed");
                 self.in_use_over(card, None)
             }
             None => self.in_use_over(card, None),
