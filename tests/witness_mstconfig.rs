@@ -240,7 +240,9 @@ fn a_corrupt_configuration_is_not_healed_by_a_reset_of_ours() {
         let mut device = job::open_sim(&card, "sim").unwrap();
         let error = job::nv_query(&mut device).unwrap_err();
         assert!(
-            error.to_string().contains("stored configuration corrupt"),
+            error
+                .to_string()
+                .contains("stored configuration as corrupt"),
             "{error}"
         );
         job::config_reset(&mut device, bench.dir.path(), &mut |_| true, &mut ()).unwrap();
