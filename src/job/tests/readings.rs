@@ -1,7 +1,7 @@
 //! One wrong reading decides nothing: it is read again, or the job stops and nothing is erased.
 
 use super::bench::*;
-use crate::flash::Phase;
+use crate::flash::{Event, Events, Phase};
 use crate::image::{Half, SectionKind};
 use crate::job::proofs::ProofStore;
 use crate::job::*;
@@ -211,4 +211,65 @@ fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
     }
     let before = card.flash();
     assert_eq!(backups_hold(&bench, &before, "contradicted"), 2);
+}
+
+/// Does something to the card when the second reading begins.
+struct AtSecondReading<'a>(&'a dyn Fn());
+
+impl Events for AtSecondReading<'_> {
+    fn tell(&mut self, event: Event) {
+        if let Event::Started {
+            phase: Phase::Read, ..
+        } = event
+        {
+            self.0();
+        }
+    }
+}
+
+/// A card that has proven chained reads, and a way to open it.
+fn proven(bench: &Bench, card: &SimCard) -> Device {
+    let mut device = open_sim(card, "sim:test").unwrap();
+    device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
+    backup(&mut device, &bench.backups(), &mut ()).unwrap();
+    assert!(flash_info(&mut device).unwrap().chained_reads);
+    device
+}
+
+#[test]
+fn a_chain_proof_is_withdrawn_when_the_second_reading_differs() {
+    let whole = pro_card(Half::Even);
+    let misread = |card: &SimCard| {
+        card.inject(Fault::WrongRead {
+            after: 0,
+            kind: WrongRead::Flipped { bit: 13 },
+            at: Some(0x1E_0000),
+        });
+    };
+    let changed = |card: &SimCard| card.load_flash(0x1E_0000, &[0]);
+    for (act, ends_well) in [(&misread as &dyn Fn(&SimCard), true), (&changed, false)] {
+        let bench = Bench::new();
+        let card = whole.fork();
+        let mut device = proven(&bench, &card);
+        let mut events = AtSecondReading(&|| act(&card));
+        let ended = backup(&mut device, &bench.backups(), &mut events);
+        assert_eq!(ended.is_ok(), ends_well, "{ended:?}");
+        assert_eq!(card.faults(), []);
+        assert!(!flash_info(&mut device).unwrap().chained_reads);
+        // The next job compares again.
+        backup(&mut device, &bench.backups(), &mut ()).unwrap();
+        assert!(flash_info(&mut device).unwrap().chained_reads);
+    }
+}
+
+#[test]
+fn chains_that_stop_working_after_their_proof_are_contradicted_by_the_next_job() {
+    let bench = Bench::new();
+    let card = pro_card(Half::Even);
+    let mut device = proven(&bench, &card);
+    card.inject(Fault::BrokenChainedRead);
+    let outcome = backup(&mut device, &bench.backups(), &mut ()).unwrap();
+    assert!(!outcome.unsteady.is_empty());
+    assert!(!flash_info(&mut device).unwrap().chained_reads);
+    backups_hold(&bench, &card.flash(), "broken chains");
 }
