@@ -85,7 +85,7 @@ pub(super) fn unchanged_flash(
                 events.tell(Event::Started { phase, total });
                 let verdict = match locked.prove_chains(&before.flash, events) {
                     Ok(verdict) => verdict,
-                    Err(FlashError::Unsteady { at }) => return changed(other_bytes(at)),
+                    Err(FlashError::Differs { at, .. }) => return changed(other_bytes(at)),
                     Err(error) => return Err(error.into()),
                 };
                 events.tell(Event::Finished { phase });
