@@ -273,3 +273,52 @@ fn chains_that_stop_working_after_their_proof_are_contradicted_by_the_next_job()
     assert!(!flash_info(&mut device).unwrap().chained_reads);
     backups_hold(&bench, &card.flash(), "broken chains");
 }
+
+#[test]
+fn raw_bytes_and_parts_of_an_image_are_what_two_readings_agree_on() {
+    let whole = owner_card();
+    let bench = Bench::new();
+    let out = bench.path("raw");
+    let ini = SectionKind::FwConfiguration;
+    let query = query_card(&mut open_sim(&whole, "sim:test").unwrap()).unwrap();
+    let found = query.images[0].image.as_ref().unwrap();
+    let section = found.sections.iter().find(|s| s.kind == ini).unwrap();
+    let at = found.map.runs(section.body_at, 4).next().unwrap().0.0;
+    let right = whole.flash();
+    let range = |at: u32| right[at as usize..at as usize + 64].to_vec();
+    let image = first_bytes(&mut open_sim(&whole, "sim:test").unwrap(), &mut ()).unwrap();
+    let image = image.unwrap().bytes;
+    type Read<'a> = &'a dyn Fn(&mut Device, &mut Told) -> bool;
+    let reads: [(&str, Read<'_>); 4] = [
+        ("flash_read", &|device, told| {
+            let _ = std::fs::remove_file(&out);
+            flash_read(device, at, Some(64), &out, told).unwrap();
+            std::fs::read(&out).unwrap() == range(at)
+        }),
+        ("flash_bytes", &|device, told| {
+            flash_bytes(device, at, 64, told).unwrap() == range(at)
+        }),
+        ("first_bytes", &|device, told| {
+            first_bytes(device, told).unwrap().unwrap().bytes == image
+        }),
+        ("first_section", &|device, told| {
+            let body = first_section(device, ini, told).unwrap();
+            body.unwrap().unwrap()[..64] == range(at)
+        }),
+    ];
+    for (name, read) in reads {
+        for kind in KINDS {
+            let card = whole.fork();
+            let mut device = open_sim(&card, "sim:test").unwrap();
+            let after = 0;
+            let at = Some(at);
+            card.inject(Fault::WrongRead { after, kind, at });
+            let mut told = Told::default();
+            assert!(read(&mut device, &mut told), "{name}, {kind:?}");
+            assert_eq!(card.faults(), [], "{name}");
+            let notes = told.events.iter();
+            let notes = notes.filter(|e| matches!(e, Event::Note { .. })).count();
+            assert_eq!(notes, 1, "{name}, {kind:?}");
+        }
+    }
+}
