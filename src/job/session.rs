@@ -48,7 +48,7 @@ impl Facts {
     }
 }
 
-/// In the words of the image room.
+/// As the image module's type.
 pub(super) fn version(running: RunningVersion) -> Version {
     Version {
         major: running.major,
