@@ -88,7 +88,7 @@ impl Job {
             }
             Self::Verify => assert!(job::verify_card(device, &mut ()).unwrap().ok),
             Self::ReadImage => {
-                let image = job::first_bytes(device).unwrap().unwrap();
+                let image = job::first_bytes(device, &mut ()).unwrap().unwrap();
                 std::fs::write(dir.join(OUT), image.bytes).unwrap();
             }
             Self::ReadFlash => {

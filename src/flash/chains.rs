@@ -106,9 +106,12 @@ fn compare(
         return Ok(None);
     };
     let block = at + (n * BLOCK) as u32;
-    let (known, _) = wanted.as_chunks::<BLOCK>();
-    if known.get(n) != Some(&session.agreed_block(block)?) {
-        return Err(FlashError::Unsteady { at: block });
+    let agreed = session.agreed_block(block)?;
+    let known = wanted.iter().skip(n * BLOCK);
+    let mut pairs = (block..).zip(agreed.iter().zip(known));
+    if let Some((at, (found, wanted))) = pairs.find(|(_, (found, wanted))| found != wanted) {
+        let (found, wanted) = (*found, *wanted);
+        return Err(FlashError::Differs { at, found, wanted });
     }
     if difference(session, at, wanted)?.is_none() {
         tracing::warn!(at = block, "one chained reading was wrong");

@@ -89,7 +89,7 @@ pub enum FlashError {
         /// Its value.
         found: u8,
     },
-    /// Read-back differs from what was programmed.
+    /// Read-back differs from what was programmed, or from the first reading.
     #[error("read-back differs at {at:#010x}: {found:#04x} instead of {wanted:#04x}")]
     Differs {
         /// First wrong byte.

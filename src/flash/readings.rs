@@ -2,7 +2,7 @@
 
 use super::FlashError;
 
-/// Readings before they are called unsteady.
+/// Attempts before the readings are called unsteady.
 const MOST_READINGS: u32 = 8;
 
 /// Reads until two consecutive readings agree; `None` when they never do.

@@ -86,7 +86,8 @@ impl<'c> Locked<'c> {
     /// Chained reads are on afterwards when they agree, and off when they do not.
     ///
     /// # Errors
-    /// [`FlashError::Unsteady`] when another single reading differs from `known`, too;
+    /// [`FlashError::Differs`] when single readings agree on something else than `known`;
+    /// [`FlashError::Unsteady`] when readings of a block never agree;
     /// [`FlashError::Interrupted`] when a stop is wanted.
     pub fn prove_chains(
         &mut self,

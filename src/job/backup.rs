@@ -164,25 +164,25 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
 
 /// Write what was read of a card into its directory.
 pub(super) fn store(
-    room: NewDir,
+    place: NewDir,
     facts: &Facts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
 ) -> Result<BackupOutcome, JobError> {
     let active = card.active().map(|a| a.found);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
-    let mut files = vec![room.write(FLASH, &card.flash)?];
+    let mut files = vec![place.write(FLASH, &card.flash)?];
     if let Some(contents) = contents {
-        files.push(room.write(IMAGE, contents.bytes())?);
+        files.push(place.write(IMAGE, contents.bytes())?);
     }
     if let Some(ini) = contents.and_then(|c| c.image().ini.as_ref()) {
-        files.push(room.write(INI, &ini.bytes)?);
+        files.push(place.write(INI, &ini.bytes)?);
     }
     if let Some(rom) = contents.and_then(Contents::rom) {
-        files.push(room.write(ROM, rom)?);
+        files.push(place.write(ROM, rom)?);
     }
     if let Some(identity) = active.and_then(Found::identity) {
-        files.push(room.write(IDENTITY, &json(&identity, IDENTITY)?)?);
+        files.push(place.write(IDENTITY, &json(&identity, IDENTITY)?)?);
     }
     let info = contents.and_then(|c| c.image().info.as_ref());
     let manifest = Manifest {
@@ -205,8 +205,8 @@ pub(super) fn store(
         files,
     };
     // Last: a directory without a manifest is no backup.
-    room.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
-    let dir = room.finish()?;
+    place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
+    let dir = place.finish()?;
     tracing::info!(dir = %dir.display(), "backup on disk, read back and compared");
     Ok(BackupOutcome {
         dir,

@@ -123,7 +123,7 @@ fn unopened(error: &JobError, looks: &mut Looks) {
         JobError::Card(CardError::NotReady { .. }) => {
             "wait a minute; if that does not help, power the machine off and on"
         }
-        _ => "see that the card is there and nobody holds it",
+        _ => "check that the card is present and no other program holds it",
     };
     looks.bad("card", said(error), fix);
     for id in CARD.iter().skip(1) {

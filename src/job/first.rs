@@ -2,10 +2,10 @@
 //! (fs2-image §1.3). For the command line that speaks flint's language; our own commands look at
 //! every image.
 
-use super::readings::steady;
+use super::readings::{UnsteadyRange, note, report, steady};
 use super::session::{Facts, trust_chains};
 use super::{CardReport, Device, JobError};
-use crate::flash::{FlashError, FlashSource};
+use crate::flash::{Events, FlashError, FlashSource};
 use crate::image::{
     Contents, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, RunningCrc, Scan,
     SectionKind, Source, SourceError, read, scan,
@@ -62,25 +62,31 @@ pub fn first_image(device: &mut Device, depth: FirstDepth) -> Result<FirstImage,
     if depth == FirstDepth::Full {
         trust_chains(&facts, locked)?;
     }
-    let (scan, image) = steady_look(&mut locked.source(), depth)?;
+    let (scan, image) = steady_look(&mut locked.source(), depth, &mut Vec::new())?;
     Ok(FirstImage { card, scan, image })
 }
 
-/// Read the first image from end to end, without a look at its CRCs (flint's `ri`).
+/// Reads the first image from end to end without checking its CRCs (flint's `ri`). Every byte is read
+/// twice; what differs is reported as a note.
 ///
 /// # Errors
 /// When the card or its flash cannot be read; the inner error is flint's.
-pub fn first_bytes(device: &mut Device) -> Result<Result<FirstBytes, FirstError>, JobError> {
+pub fn first_bytes(
+    device: &mut Device,
+    events: &mut dyn Events,
+) -> Result<Result<FirstBytes, FirstError>, JobError> {
     let locked = &mut device.lock()?;
     let flash = &mut locked.source();
-    let image = match steady_look(flash, FirstDepth::Chain)?.1 {
+    let mut unsteady = Vec::new();
+    let image = match steady_look(flash, FirstDepth::Chain, &mut unsteady)?.1 {
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
     if let Some(text) = image.flint.query_error() {
         return Ok(Err(FirstError::of(text)));
     }
-    let bytes = part(flash, &image, ImageOffset(0), image.len)?;
+    let bytes = part_twice(flash, &image, ImageOffset(0), image.len, &mut unsteady)?;
+    report(&unsteady, events);
     Ok(Ok(FirstBytes {
         start: image.start,
         bytes,
@@ -88,13 +94,15 @@ pub fn first_bytes(device: &mut Device) -> Result<Result<FirstBytes, FirstError>
 }
 
 /// Body of the last section of this kind in the first image; `None` when it has none. Its CRC is
-/// checked for a ROM only, as flint does on a card.
+/// checked for a ROM only, as flint does on a card. The body is read twice; what differs is reported
+/// as a note.
 ///
 /// # Errors
 /// As [`first_bytes`].
 pub fn first_section(
     device: &mut Device,
     kind: SectionKind,
+    events: &mut dyn Events,
 ) -> Result<Result<Option<Vec<u8>>, FirstError>, JobError> {
     let locked = &mut device.lock()?;
     let flash = &mut locked.source();
@@ -103,7 +111,8 @@ pub fn first_section(
     } else {
         FirstDepth::Chain
     };
-    let image = match steady_look(flash, depth)?.1 {
+    let mut unsteady = Vec::new();
+    let image = match steady_look(flash, depth, &mut unsteady)?.1 {
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
@@ -117,17 +126,30 @@ pub fn first_section(
     } else {
         all.next_back()
     };
-    match section {
-        Some(s) => Ok(Ok(Some(part(flash, &image, s.body_at, s.body_len)?))),
-        None => Ok(Ok(None)),
-    }
+    let body = match section {
+        Some(s) => Some(part_twice(
+            flash,
+            &image,
+            s.body_at,
+            s.body_len,
+            &mut unsteady,
+        )?),
+        None => None,
+    };
+    report(&unsteady, events);
+    Ok(Ok(body))
 }
 
-/// Raw bytes of the chip.
+/// Raw bytes of the chip, read twice; what differs is reported as a note.
 ///
 /// # Errors
 /// When the range is outside of the chip or the card cannot be read.
-pub fn flash_bytes(device: &mut Device, from: u32, len: u32) -> Result<Vec<u8>, JobError> {
+pub fn flash_bytes(
+    device: &mut Device,
+    from: u32,
+    len: u32,
+    events: &mut dyn Events,
+) -> Result<Vec<u8>, JobError> {
     let mut locked = device.lock()?;
     let size = locked.part().geometry.size;
     if from.checked_add(len).is_none_or(|end| end > size) {
@@ -138,8 +160,11 @@ pub fn flash_bytes(device: &mut Device, from: u32, len: u32) -> Result<Vec<u8>, 
         }
         .into());
     }
+    let mut unsteady = Vec::new();
+    note(&mut unsteady, locked.reread(from..from + len)?);
     let mut bytes = vec![0; len as usize];
     locked.source().read_at(FlashAddr(from), &mut bytes)?;
+    report(&unsteady, events);
     Ok(bytes)
 }
 
@@ -164,6 +189,7 @@ impl FirstError {
 fn steady_look(
     flash: &mut FlashSource<'_, '_>,
     depth: FirstDepth,
+    unsteady: &mut Vec<UnsteadyRange>,
 ) -> Result<(Scan, Result<Image, FirstError>), JobError> {
     let mut reading = |flash: &mut FlashSource<'_, '_>| {
         let scan = scan(flash)?;
@@ -172,7 +198,7 @@ fn steady_look(
     };
     let damaged =
         |(_, image): &(Scan, Result<Image, FirstError>)| !image.as_ref().is_ok_and(Image::is_sound);
-    steady(flash, &mut Vec::new(), &mut reading, &damaged)
+    steady(flash, unsteady, &mut reading, &damaged)
 }
 
 fn look(
@@ -217,6 +243,20 @@ fn rom_is_whole(flash: &mut dyn Source, image: &Image) -> Result<bool, JobError>
     let mut crc = RunningCrc::default();
     crc.update(covered);
     Ok(stored == u32::from(crc.finish()).to_be_bytes())
+}
+
+/// A range of the image, of which two readings agree.
+fn part_twice(
+    flash: &mut FlashSource<'_, '_>,
+    image: &Image,
+    from: ImageOffset,
+    len: u32,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<Vec<u8>, JobError> {
+    for (at, run) in image.map.runs(from, len) {
+        note(unsteady, flash.reread(at.0..at.0 + run)?);
+    }
+    part(flash, image, from, len)
 }
 
 /// A range of the image, read through its address map.

@@ -1,5 +1,6 @@
 //! `flash`: the chip, and raw bytes of it.
 
+use super::readings::{note, report};
 use super::session::{Facts, trust_chains};
 use super::store::write_new;
 use super::{BackupFile, CardReport, Device, JobError};
@@ -31,7 +32,8 @@ pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
     })
 }
 
-/// Copy `len` raw bytes from `from` (to the end without `len`) to a new file.
+/// Copies `len` raw bytes from `from` (to the end without `len`) to a new file. Every byte is read
+/// twice; what differs is reported as a note.
 ///
 /// # Errors
 /// When the range is outside of the chip, the card cannot be read or the file not written.
@@ -58,7 +60,7 @@ pub fn flash_read(
     write_new(out, &bytes)
 }
 
-/// Bytes read between two looks at the wish to stop.
+/// Bytes read between two checks for a request to stop.
 const PIECE: usize = 0x1_0000;
 
 fn read_range(
@@ -73,19 +75,23 @@ fn read_range(
         phase,
         total: u64::from(len),
     });
+    let mut unsteady = Vec::new();
     let mut done = 0_u32;
     for piece in bytes.chunks_mut(PIECE) {
         if events.stop_wanted() {
             return Err(JobError::Interrupted);
         }
-        locked.source().read_at(FlashAddr(from + done), piece)?;
+        let at = from + done;
         // At most PIECE bytes.
         done += piece.len() as u32;
+        note(&mut unsteady, locked.reread(at..from + done)?);
+        locked.source().read_at(FlashAddr(at), piece)?;
         events.tell(Event::Advanced {
             phase,
             done: u64::from(done),
         });
     }
     events.tell(Event::Finished { phase });
+    report(&unsteady, events);
     Ok(bytes)
 }

@@ -1,9 +1,9 @@
 //! What a user asked for, step by step, on any card behind [`Device`].
 //!
 //! Every job opens one session: the semaphores are taken once, the flash is read through them, and
-//! they are free again when the job returns, whatever happened. Jobs that write go the same road
-//! ([`burn`] and its sisters share it): snapshot, plan, confirm, backup on disk, the typestate,
-//! a look at what would boot, activation.
+//! they are free again when the job returns, whatever happened. Jobs that write share the
+//! same steps: snapshot, plan, confirm, backup on disk, the typestate, a reading of what would boot,
+//! activation.
 //!
 //! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 

@@ -237,6 +237,9 @@ pub fn nv_set(
     };
     mark_boots(device, left == Boots::OldImage, events);
     if let Some((stored, source)) = stopped {
+        if stored == 0 && source.nothing_sent() {
+            return Err(unanswered(source));
+        }
         return Err(NvError::Stopped {
             stored,
             of: writes.len(),
@@ -247,13 +250,8 @@ pub fn nv_set(
         .into());
     }
     let boots = boots.map_err(|error| after_change(None, None, Some(&backup.dir), error))?;
-    let (_, after) =
-        ask(device).map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
-    let wrong: Vec<String> = wanted
-        .iter()
-        .filter(|(p, value)| after.of(*p).and_then(|s| s.next_boot) != Some(*value))
-        .map(|(p, _)| p.name())
-        .collect();
+    let wrong = not_stored(wanted, &mut || ask(device).map(|(_, settings)| settings))
+        .map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
     if !wrong.is_empty() {
         return Err(NvError::NotStored {
             parameters: wrong,
@@ -289,22 +287,44 @@ fn unchanged(
     Ok(second)
 }
 
+/// Names of the settings that do not have the value that was wanted, in two readings.
+pub(super) fn not_stored(
+    wanted: &[(Parameter, u32)],
+    read: &mut dyn FnMut() -> Result<NvSettings, JobError>,
+) -> Result<Vec<String>, JobError> {
+    let mut wrong = wanted.to_vec();
+    for _ in 0..2 {
+        if !wrong.is_empty() {
+            let now = read()?;
+            wrong.retain(|(p, value)| now.of(*p).and_then(|s| s.next_boot) != Some(*value));
+        }
+    }
+    Ok(wrong.iter().map(|(p, _)| p.name()).collect())
+}
+
 /// All settings, and who answered.
 fn ask(device: &mut Device) -> Result<(Option<Version>, NvSettings), JobError> {
     let running = Facts::of(device)?.running;
     let settings = device.card.tools().and_then(|mut tools| tools.settings());
     match settings {
         Ok(settings) => Ok((running, settings)),
-        Err(ToolsError::Card(error)) => Err(error.into()),
         Err(ToolsError::UnknownOp { .. }) => Err(NvError::OldFirmware {
             running: running.map_or_else(|| "unknown".into(), |v| v.to_string()),
         }
         .into()),
-        Err(error) => Err(NvError::Tools(error).into()),
+        Err(error) => Err(unanswered(error)),
     }
 }
 
-/// What changes, and the TLVs for it. No wish counts twice: the last one does.
+/// The firmware executed nothing.
+fn unanswered(error: ToolsError) -> JobError {
+    match error {
+        ToolsError::Card(error) => error.into(),
+        error => NvError::Tools(error).into(),
+    }
+}
+
+/// What changes, and the TLVs for it. No request counts twice: the last one does.
 fn decide(
     settings: &NvSettings,
     wanted: &[(Parameter, u32)],

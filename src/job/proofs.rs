@@ -130,6 +130,16 @@ impl ProofStore {
         }
     }
 
+    /// Withdraws the verdict: the next job compares again.
+    pub(super) fn forget(&self, board: Board<'_>) {
+        let path = self.path(board);
+        match std::fs::remove_file(&path) {
+            Ok(()) => tracing::warn!(path = %path.display(), "verdict on chained reads withdrawn"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(path = %path.display(), %error, "not withdrawn"),
+        }
+    }
+
     /// In one step: a reader finds the old file or the new one.
     fn replace(&self, path: &Path, record: &Record) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.dir)?;
@@ -191,6 +201,19 @@ mod tests {
             ours.load(BOARD).unwrap().shown,
             Shown::Contradicted { at: 0x40 }
         );
+    }
+
+    #[test]
+    fn a_withdrawn_proof_is_gone_for_this_board_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        let psid = "MT_1090110018";
+        ours.forget(BOARD);
+        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
+        ours.save(Board { psid, ..BOARD }, &ChainVerdict::Proven(PROOF));
+        ours.forget(BOARD);
+        assert_eq!(ours.load(BOARD), None);
+        assert!(ours.load(Board { psid, ..BOARD }).is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::flash::{Event, Events, FlashError, FlashSource};
 use crate::image::{FlashAddr, START_CANDIDATES, Source as _};
 use serde::Serialize;
 
-/// Readings of the whole question before it is given up.
+/// Attempts before the readings are called unsteady.
 const ROUNDS: u32 = 4;
 /// Bytes of a block, and of a signature.
 const BLOCK: u32 = 16;

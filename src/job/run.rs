@@ -1,5 +1,5 @@
-//! The road every writing job goes: snapshot, plan, confirm, backup, the typestate, a look at what
-//! would boot, activation.
+//! Steps of every writing job: snapshot, plan, confirm, backup, the typestate, a reading of what would
+//! boot, activation.
 
 use super::activate::activate_after;
 use super::aftermath::{after_change, mark_boots, settle, version_of, what_boots};
@@ -68,14 +68,14 @@ pub(super) fn run(
     };
     // The name is taken before anybody is asked: a directory that cannot be written is found now,
     // and the question can say where the way back will be.
-    let room = reserve(&card, work.backup_dir)?;
+    let place = reserve(&card, work.backup_dir)?;
     report
         .warnings
-        .push(format!("The backup goes to {}.", room.path().display()));
+        .push(format!("The backup goes to {}.", place.path().display()));
     if !confirm(&report) {
         return Err(JobError::Declined);
     }
-    let mut backup = store(room, &facts, &card, unsteady)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
     events.tell(Event::Note {
         text: format!(
             "backup in {}: {} files, read back and compared",
@@ -219,7 +219,7 @@ fn one_pass<'c>(
     Ok(done.relock())
 }
 
-/// Says for the flash room what would boot.
+/// Reports to the flash module what would boot.
 struct Probe {
     new: Option<Vec<u8>>,
 }

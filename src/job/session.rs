@@ -3,6 +3,7 @@
 use super::proofs::{Board, ProofStore, Record, Shown};
 use super::query::{mark_active, read_images};
 use super::readings::{UnsteadyRange, report, steady};
+use super::unchanged::psid_of;
 use super::{CardReport, Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::flash::{Events, Flash, FlashSource, Locked, Phase};
@@ -47,7 +48,7 @@ impl Facts {
     }
 }
 
-/// In the words of the image room.
+/// As the image module's type.
 pub(super) fn version(running: RunningVersion) -> Version {
     Version {
         major: running.major,
@@ -78,7 +79,7 @@ pub(super) fn snapshot(
     phase: Phase,
     events: &mut dyn Events,
 ) -> Result<(CardSnapshot, Vec<UnsteadyRange>), JobError> {
-    trust_chains(facts, locked)?;
+    let trusted = trust_chains(facts, locked)?;
     locked.read_all(phase, events)?;
     let (part, protection) = (locked.part().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
@@ -103,15 +104,24 @@ pub(super) fn snapshot(
     };
     let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
     report(&unsteady, events);
+    // Chains may be why: a job that goes on proves them anew.
+    if trusted
+        && !unsteady.is_empty()
+        && let (Some(store), Some(psid)) = (&facts.proofs, psid_of(&card))
+    {
+        let jedec = card.part.jedec;
+        store.forget(Board { jedec, psid });
+    }
     Ok((card, unsteady))
 }
 
-/// Switches chained reads on where this card has proven them in an earlier job.
-pub(super) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<(), JobError> {
-    if let Some(Shown::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) {
-        locked.trust_chains(&proof);
-    }
-    Ok(())
+/// Switches chained reads on where this card has proven them in an earlier job; whether it has.
+pub(super) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
+    let Some(Shown::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) else {
+        return Ok(false);
+    };
+    locked.trust_chains(&proof);
+    Ok(true)
 }
 
 /// What this card has shown about chained reads. Reads what names the board: a few KiB.

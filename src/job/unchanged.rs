@@ -66,6 +66,7 @@ pub(super) fn unchanged_flash(
     }
     let phase = Phase::Read;
     let mut second = SecondReading::default();
+    let mut trusted = None;
     if let Some(store) = &facts.proofs
         && let Some(psid) = psid_of(before)
     {
@@ -74,14 +75,17 @@ pub(super) fn unchanged_flash(
             psid,
         };
         match store.load(board).map(|record| record.shown) {
-            Some(Shown::Proven(proof)) => locked.trust_chains(&proof),
+            Some(Shown::Proven(proof)) => {
+                locked.trust_chains(&proof);
+                trusted = Some((store, board));
+            }
             Some(Shown::Contradicted { .. }) => {}
             None => {
                 let total = before.flash.len() as u64;
                 events.tell(Event::Started { phase, total });
                 let verdict = match locked.prove_chains(&before.flash, events) {
                     Ok(verdict) => verdict,
-                    Err(FlashError::Unsteady { at }) => return changed(other_bytes(at)),
+                    Err(FlashError::Differs { at, .. }) => return changed(other_bytes(at)),
                     Err(error) => return Err(error.into()),
                 };
                 events.tell(Event::Finished { phase });
@@ -92,8 +96,13 @@ pub(super) fn unchanged_flash(
             }
         }
     }
-    compare(locked, before, events, &mut second.unsteady)?;
-    Ok(second)
+    let compared = compare(locked, before, events, &mut second.unsteady);
+    let differed = !second.unsteady.is_empty() || matches!(compared, Err(JobError::Changed { .. }));
+    // Chains may be why: the next job proves them anew.
+    if let Some((store, board)) = trusted.filter(|_| differed) {
+        store.forget(board);
+    }
+    compared.map(|()| second)
 }
 
 fn other_bytes(at: u32) -> String {

@@ -157,8 +157,11 @@ pub(super) fn old_image(active: Option<&Found>) -> Verdict {
 /// Firmware that runs was started from a valid image. One that reads as damaged was misread, again and
 /// again, or has been damaged since: a burn over it would go on wrong bytes, and so would its backup.
 pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
-    let Some(running) = card.running.filter(|_| !card.recovery) else {
+    if card.recovery {
         return Ok("no firmware runs".into());
+    }
+    let Some(running) = card.running else {
+        return Ok("no running version is known".into());
     };
     if card
         .whole()

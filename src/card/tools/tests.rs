@@ -182,3 +182,19 @@ fn a_held_semaphore_is_left_to_its_owner() {
     let words = bench.registers.borrow();
     assert_eq!(words.get(&Reg::ToolsHcr(6).offset().0), None);
 }
+
+#[test]
+fn only_an_access_that_did_not_reach_the_firmware_counts_as_not_sent() {
+    let busy = |opcode| ToolsError::Busy { opcode };
+    for error in [busy(0x03b), busy(0x070), ToolsError::NoFirmware] {
+        assert!(error.nothing_sent(), "{error:?}");
+    }
+    let timeout = ToolsError::Timeout {
+        opcode: 0x03b,
+        ms: 1,
+    };
+    // 0x71 reads the answer to an access that was executed.
+    for error in [busy(0x071), timeout, ToolsError::Malformed { register: 1 }] {
+        assert!(!error.nothing_sent(), "{error:?}");
+    }
+}

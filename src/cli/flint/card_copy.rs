@@ -1,6 +1,7 @@
 //! `ri`, `dc`, `dh`, `rrom` on a card: parts of it into a file.
 
 use super::card::{Ended, OnCard};
+use super::card_progress::FlintProgress;
 use crate::image::{Ini, SectionKind};
 use crate::job::{self, FirstError, JobError};
 use std::fs::File;
@@ -24,7 +25,7 @@ pub(super) fn read_image(card: &mut OnCard<'_>, out: &Path) -> Ended {
             return card.fail(&text);
         }
     };
-    let found = job::first_bytes(card.device);
+    let found = job::first_bytes(card.device, &mut FlintProgress::new(card.talk, None));
     if !existed && !matches!(found, Ok(Ok(_))) {
         // Made by us a moment ago and empty.
         let _ = std::fs::remove_file(out);
@@ -101,7 +102,9 @@ fn section(
     card: &mut OnCard<'_>,
     kind: SectionKind,
 ) -> Result<Result<Option<Vec<u8>>, FirstError>, u8> {
-    job::first_section(card.device, kind).or_else(|error: JobError| card.broken(&error))
+    let mut events = FlintProgress::new(card.talk, None);
+    job::first_section(card.device, kind, &mut events)
+        .or_else(|error: JobError| card.broken(&error))
 }
 
 /// A file in one piece.

@@ -1,6 +1,7 @@
 //! `query`, `verify`, `hw query`, `checksum`, `rb`, `rw`, `bc` on a card.
 
 use super::card::{Ended, FAILED, OnCard, hw_text};
+use super::card_progress::FlintProgress;
 use crate::cli::flint_text::{self, QueryText};
 use crate::flash::FlashPart;
 use crate::image::{FlintVerdict, Image};
@@ -177,7 +178,7 @@ pub(super) fn checksum(card: &mut OnCard<'_>) -> Ended {
     if let Some(why) = error {
         return card.fail(&failed(&why));
     }
-    let bytes = match job::first_bytes(card.device) {
+    let bytes = match job::first_bytes(card.device, &mut FlintProgress::new(card.talk, None)) {
         Ok(Ok(found)) => found.bytes,
         Ok(Err(error)) => return card.fail(&failed(&error.text)),
         Err(error) => return card.broken(&error),
@@ -196,7 +197,8 @@ pub(super) fn read_block(card: &mut OnCard<'_>, at: u32, len: u32, out: Option<&
     if !at.is_multiple_of(4) {
         return card.fail("-E- Failed to read image. Address should be 4-bytes aligned.\n");
     }
-    let bytes = match job::flash_bytes(card.device, at, len) {
+    let mut events = FlintProgress::new(card.talk, None);
+    let bytes = match job::flash_bytes(card.device, at, len, &mut events) {
         Ok(bytes) => bytes,
         Err(JobError::Flash(crate::flash::FlashError::Outside { size, .. })) => {
             return card.fail(&format!(
@@ -219,7 +221,8 @@ pub(super) fn read_block(card: &mut OnCard<'_>, at: u32, len: u32, out: Option<&
 
 /// `rw ADDR`: one word.
 pub(super) fn read_word(card: &mut OnCard<'_>, at: u32) -> Ended {
-    match job::flash_bytes(card.device, at, 4) {
+    let mut events = FlintProgress::new(card.talk, None);
+    match job::flash_bytes(card.device, at, 4, &mut events) {
         Ok(bytes) => {
             let word = words(&bytes).next().unwrap_or_default();
             card.talk.say(&format!("{word:#010x}\n"));

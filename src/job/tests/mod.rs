@@ -9,4 +9,5 @@ mod readings;
 mod refusals;
 mod repairs;
 mod sectors;
+mod settings;
 mod stops;

@@ -1,7 +1,7 @@
 //! One wrong reading decides nothing: it is read again, or the job stops and nothing is erased.
 
 use super::bench::*;
-use crate::flash::Phase;
+use crate::flash::{Event, Events, Phase};
 use crate::image::{Half, SectionKind};
 use crate::job::proofs::ProofStore;
 use crate::job::*;
@@ -211,4 +211,114 @@ fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
     }
     let before = card.flash();
     assert_eq!(backups_hold(&bench, &before, "contradicted"), 2);
+}
+
+/// Does something to the card when the second reading begins.
+struct AtSecondReading<'a>(&'a dyn Fn());
+
+impl Events for AtSecondReading<'_> {
+    fn tell(&mut self, event: Event) {
+        if let Event::Started {
+            phase: Phase::Read, ..
+        } = event
+        {
+            self.0();
+        }
+    }
+}
+
+/// A card that has proven chained reads, and a way to open it.
+fn proven(bench: &Bench, card: &SimCard) -> Device {
+    let mut device = open_sim(card, "sim:test").unwrap();
+    device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
+    backup(&mut device, &bench.backups(), &mut ()).unwrap();
+    assert!(flash_info(&mut device).unwrap().chained_reads);
+    device
+}
+
+#[test]
+fn a_chain_proof_is_withdrawn_when_the_second_reading_differs() {
+    let whole = pro_card(Half::Even);
+    let misread = |card: &SimCard| {
+        card.inject(Fault::WrongRead {
+            after: 0,
+            kind: WrongRead::Flipped { bit: 13 },
+            at: Some(0x1E_0000),
+        });
+    };
+    let changed = |card: &SimCard| card.load_flash(0x1E_0000, &[0]);
+    for (act, ends_well) in [(&misread as &dyn Fn(&SimCard), true), (&changed, false)] {
+        let bench = Bench::new();
+        let card = whole.fork();
+        let mut device = proven(&bench, &card);
+        let mut events = AtSecondReading(&|| act(&card));
+        let ended = backup(&mut device, &bench.backups(), &mut events);
+        assert_eq!(ended.is_ok(), ends_well, "{ended:?}");
+        assert_eq!(card.faults(), []);
+        assert!(!flash_info(&mut device).unwrap().chained_reads);
+        // The next job compares again.
+        backup(&mut device, &bench.backups(), &mut ()).unwrap();
+        assert!(flash_info(&mut device).unwrap().chained_reads);
+    }
+}
+
+#[test]
+fn chains_that_stop_working_after_their_proof_are_contradicted_by_the_next_job() {
+    let bench = Bench::new();
+    let card = pro_card(Half::Even);
+    let mut device = proven(&bench, &card);
+    card.inject(Fault::BrokenChainedRead);
+    let outcome = backup(&mut device, &bench.backups(), &mut ()).unwrap();
+    assert!(!outcome.unsteady.is_empty());
+    assert!(!flash_info(&mut device).unwrap().chained_reads);
+    backups_hold(&bench, &card.flash(), "broken chains");
+}
+
+#[test]
+fn raw_bytes_and_parts_of_an_image_are_what_two_readings_agree_on() {
+    let whole = owner_card();
+    let bench = Bench::new();
+    let out = bench.path("raw");
+    let ini = SectionKind::FwConfiguration;
+    let query = query_card(&mut open_sim(&whole, "sim:test").unwrap()).unwrap();
+    let found = query.images[0].image.as_ref().unwrap();
+    let section = found.sections.iter().find(|s| s.kind == ini).unwrap();
+    let at = found.map.runs(section.body_at, 4).next().unwrap().0.0;
+    let right = whole.flash();
+    let range = |at: u32| right[at as usize..at as usize + 64].to_vec();
+    let image = first_bytes(&mut open_sim(&whole, "sim:test").unwrap(), &mut ()).unwrap();
+    let image = image.unwrap().bytes;
+    type Read<'a> = &'a dyn Fn(&mut Device, &mut Told) -> bool;
+    let reads: [(&str, Read<'_>); 4] = [
+        ("flash_read", &|device, told| {
+            let _ = std::fs::remove_file(&out);
+            flash_read(device, at, Some(64), &out, told).unwrap();
+            std::fs::read(&out).unwrap() == range(at)
+        }),
+        ("flash_bytes", &|device, told| {
+            flash_bytes(device, at, 64, told).unwrap() == range(at)
+        }),
+        ("first_bytes", &|device, told| {
+            first_bytes(device, told).unwrap().unwrap().bytes == image
+        }),
+        ("first_section", &|device, told| {
+            let body = first_section(device, ini, told).unwrap();
+            body.unwrap().unwrap()[..64] == range(at)
+        }),
+    ];
+    for (name, read) in reads {
+        for kind in KINDS {
+            let card = whole.fork();
+            let mut device = open_sim(&card, "sim:test").unwrap();
+            let after = 0;
+            let at = Some(at);
+            card.inject(Fault::WrongRead { after, kind, at });
+            let mut told = Told::default();
+            assert!(read(&mut device, &mut told), "{name}, {kind:?}");
+            assert_eq!(card.faults(), [], "{name}");
+            let notes = told.events.iter();
+            let notes = notes.filter(|e| matches!(e, Event::Note { .. })).count();
+            assert_eq!(notes, 1, "{name}, {kind:?}");
+        }
+    }
 }
