@@ -1,5 +1,6 @@
 //! What the flash holds once a job has changed it, read until that is certain.
 
+use super::readings::steady;
 use super::{BootReport, Device, JobError};
 use crate::card::CardError;
 use crate::flash::{Event, Events, FlashError};
@@ -37,10 +38,16 @@ pub(super) fn settle<T: PartialEq>(
     let mut slow = 0;
     let mut failure = None;
     for _ in 0..READINGS {
-        match device
-            .lock()
-            .and_then(|mut locked| reading(&mut locked.source()))
-        {
+        let found = device.lock().and_then(|mut locked| {
+            // An answer that is not sure counts when everything it was read from reads the same again.
+            steady(
+                &mut locked.source(),
+                &mut Vec::new(),
+                &mut |source| reading(source),
+                &|found| !sure(found),
+            )
+        });
+        match found {
             Ok(found) if sure(&found) || before.as_ref() == Some(&found) => return Ok(found),
             Ok(found) => before = Some(found),
             Err(error) => {

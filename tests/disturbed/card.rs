@@ -1,6 +1,6 @@
 //! The cards of the sweeps, the jobs done on them, and how to count cases.
 
-use crate::tap::{self, Notes, Pauses};
+use crate::tap::{self, Notes, Pauses, Spoil};
 use crate::world::{Bench, small_cx3, small_pro};
 use cx3flash::card::nv::Parameter;
 use cx3flash::flash::Events;
@@ -86,13 +86,15 @@ impl Contact {
 pub(crate) struct Opened {
     pub(crate) pauses: Option<Pauses>,
     pub(crate) notes: Option<Notes>,
+    /// With [`Opened::notes`], which know the phase.
+    pub(crate) spoil: Option<Spoil>,
     /// Where it is kept what the card has shown about chained reads.
     pub(crate) proofs: Option<PathBuf>,
 }
 
 impl Opened {
     fn device(&self, card: &SimCard) -> Result<job::Device, JobError> {
-        let device = tap::open(card, self.pauses, self.notes.clone())?;
+        let device = tap::open(card, self.pauses, self.notes.clone(), self.spoil)?;
         Ok(match &self.proofs {
             Some(dir) => device.keeping_proofs(dir, SERIAL.into()),
             None => device,

@@ -1,16 +1,19 @@
-//! Register access that lets the process be away at chosen accesses, and that notes what each
-//! gateway data read reads.
+//! Register access that lets the process be away at chosen accesses, that notes what each gateway
+//! data read reads, and that delivers chosen blocks of the flash wrongly.
 
 use cx3flash::card::{Card, CardError, Clock, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{Event, Events, Phase};
 use cx3flash::job::Device;
-use cx3flash::sim::SimCard;
+use cx3flash::sim::{SimCard, WrongRead};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 const COMMAND: u32 = 0xf_0400;
 const ADDRESS: u32 = 0xf_0404;
+const DATA: u32 = 0xf_0410;
+const DATA_END: u32 = 0xf_041c;
 /// Bits of the command register.
 const READ: u32 = 1;
 const CMD_PHASE: u32 = 1 << 2;
@@ -26,6 +29,16 @@ pub(crate) const AWAY: Duration = Duration::from_millis(500);
 pub(crate) struct Pauses {
     pub(crate) every: u64,
     pub(crate) from: u64,
+}
+
+/// Which blocks are delivered wrongly, each at its first reading in one phase of the job.
+#[derive(Clone, Copy)]
+pub(crate) struct Spoil {
+    pub(crate) phase: Option<Phase>,
+    /// Blocks of 16 bytes whose number has this remainder.
+    pub(crate) every: u32,
+    pub(crate) from: u32,
+    pub(crate) kind: WrongRead,
 }
 
 /// A gateway command that brings data in.
@@ -45,6 +58,8 @@ pub(crate) struct DataRead {
 pub(crate) struct Notes {
     pub(crate) reads: Rc<RefCell<Vec<DataRead>>>,
     phase: Rc<Cell<Option<Phase>>>,
+    /// Blocks that were delivered wrongly.
+    pub(crate) spoiled: Rc<RefCell<BTreeSet<u32>>>,
 }
 
 impl Events for Notes {
@@ -66,6 +81,11 @@ struct Tap {
     /// Address of the next block of a chain.
     next: u32,
     opcode: u8,
+    spoil: Option<Spoil>,
+    /// What the data registers held before the command that runs.
+    held: [u32; 4],
+    /// The data of the last command is delivered wrongly.
+    wrong: Option<WrongRead>,
 }
 
 /// Opens `card` through BAR0 with a tap.
@@ -73,6 +93,7 @@ pub(crate) fn open(
     card: &SimCard,
     pauses: Option<Pauses>,
     notes: Option<Notes>,
+    spoil: Option<Spoil>,
 ) -> Result<Device, CardError> {
     let clock = card.clock();
     let tap = Tap {
@@ -85,6 +106,9 @@ pub(crate) fn open(
         address: 0,
         next: 0,
         opcode: 0,
+        spoil,
+        held: [0; 4],
+        wrong: None,
     };
     let opened = Card::open(Box::new(tap), Rc::clone(&clock))?;
     Ok(Device::new(opened, clock, "sim"))
@@ -108,6 +132,7 @@ impl Tap {
             self.opcode = (command >> 16) as u8;
             self.next = self.address;
         }
+        self.wrong = None;
         let has_address = command & ADDR_PHASE != 0 || command & CMD_PHASE == 0;
         notes.reads.borrow_mut().push(DataRead {
             number: self.card.data_reads() + 1,
@@ -115,13 +140,38 @@ impl Tap {
             at: has_address.then_some(self.next),
             phase: notes.phase.get(),
         });
+        if let Some(spoil) = self.spoil
+            && has_address
+            && notes.phase.get() == spoil.phase
+            && self.next / 16 % spoil.every == spoil.from
+            && notes.spoiled.borrow_mut().insert(self.next)
+        {
+            self.wrong = Some(spoil.kind);
+        }
         self.next += 1 << (command >> 8 & 7);
+    }
+
+    /// What data register `n` delivers instead of `value`.
+    fn delivered(&mut self, n: usize, value: u32) -> u32 {
+        match self.wrong {
+            None => {
+                self.held[n] = value;
+                value
+            }
+            Some(WrongRead::Stale) => self.held[n],
+            Some(WrongRead::AllOnes) => u32::MAX,
+            Some(WrongRead::Flipped { bit }) if bit as usize / 32 == n => value ^ (1 << (bit % 32)),
+            Some(WrongRead::Flipped { .. }) => value,
+        }
     }
 }
 
 impl CrSpace for Tap {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        let answer = self.space.read(at);
+        let answer = self.space.read(at).map(|value| match at.0 {
+            DATA..=DATA_END => self.delivered((at.0 - DATA) as usize / 4, value),
+            _ => value,
+        });
         self.pause();
         answer
     }
@@ -130,6 +180,7 @@ impl CrSpace for Tap {
         match at.0 {
             ADDRESS => self.address = value,
             COMMAND => self.note(value),
+            DATA..=DATA_END => self.held[(at.0 - DATA) as usize / 4] = value,
             _ => {}
         }
         let answer = self.space.write(at, value);

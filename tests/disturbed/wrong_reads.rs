@@ -5,7 +5,7 @@
 //! reports what is on the card as it is.
 
 use crate::card::{Contact, Layout, Opened, Tally, every_case};
-use crate::tap::{DataRead, Notes};
+use crate::tap::{DataRead, Notes, Spoil};
 use crate::world::Bench;
 use cx3flash::flash::Phase;
 use cx3flash::job::{ExitClass, JobError, WriteOutcome};
@@ -260,6 +260,87 @@ fn burn(layout: Layout, contact: Contact) {
         judge_burn(&bench, &undisturbed, card, backups.path(), &result, what)
     };
     sweep(&name, &bench.card, contact, &job, &judge);
+}
+
+/// Blocks between two that are read wrongly in one run. Coprime to the blocks of a sector.
+const APART: u32 = 13;
+
+/// Every block that a burn reads, in every phase in which it is read, is read wrongly at first: one
+/// in [`APART`] of them in each run.
+fn burn_with_every_block_wrong_once(layout: Layout) {
+    let bench = layout.bench();
+    let undisturbed = {
+        let card = bench.card.fork();
+        let backups = bench.scratch();
+        let outcome = Opened::default().burn(&bench, &card, backups.path());
+        Burned {
+            plan: outcome.unwrap().plan,
+            flash: card.flash(),
+        }
+    };
+    let job = |opened: &Opened, card: &SimCard| {
+        let backups = bench.scratch();
+        opened.burn(&bench, card, backups.path()).unwrap();
+    };
+    let mut blocks: BTreeMap<Option<Phase>, BTreeSet<u32>> = BTreeMap::new();
+    for read in reads(&bench.card, Contact::NoSerial, &job) {
+        if let Some(at) = read.at {
+            blocks.entry(read.phase).or_default().insert(at);
+        }
+    }
+    let mut tally = Tally::default();
+    let mut total = 0;
+    for (phase, blocks) in &blocks {
+        let kinds = [
+            WrongRead::Stale,
+            WrongRead::AllOnes,
+            WrongRead::Flipped { bit: 77 },
+        ];
+        for kind in kinds {
+            let mut spoiled = BTreeSet::new();
+            for from in 0..APART {
+                let notes = Notes::default();
+                let opened = Opened {
+                    notes: Some(notes.clone()),
+                    spoil: Some(Spoil {
+                        phase: *phase,
+                        every: APART,
+                        from,
+                        kind,
+                    }),
+                    ..Opened::default()
+                };
+                let card = bench.card.fork();
+                let backups = bench.scratch();
+                let result = opened.burn(&bench, &card, backups.path());
+                let what = format!("{} {kind:?} in {phase:?}, {from}", layout.name());
+                let end = judge_burn(&bench, &undisturbed, &card, backups.path(), &result, &what);
+                assert_eq!(card.misuse(), [], "{what}");
+                tally.count(end);
+                spoiled.append(&mut notes.spoiled.borrow_mut());
+            }
+            let missed = blocks.difference(&spoiled).count();
+            assert_eq!(
+                missed, 0,
+                "{kind:?} in {phase:?}: blocks never read wrongly"
+            );
+            total += blocks.len();
+        }
+    }
+    tally.print(&format!(
+        "every block wrong once, {}, {total} wrong reads in the runs",
+        layout.name()
+    ));
+}
+
+#[test]
+fn a_burn_of_a_failsafe_card_survives_a_wrong_first_reading_of_every_block() {
+    burn_with_every_block_wrong_once(Layout::Failsafe);
+}
+
+#[test]
+fn a_burn_of_a_non_failsafe_card_survives_a_wrong_first_reading_of_every_block() {
+    burn_with_every_block_wrong_once(Layout::NonFailsafe);
 }
 
 #[test]
