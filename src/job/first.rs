@@ -66,8 +66,8 @@ pub fn first_image(device: &mut Device, depth: FirstDepth) -> Result<FirstImage,
     Ok(FirstImage { card, scan, image })
 }
 
-/// Reads the first image from end to end without checking its CRCs (flint's `ri`). Every byte is read
-/// twice; what differs is reported as a note.
+/// Reads the first image from end to end (flint's `ri`), damaged or not. Unless every CRC of it holds,
+/// each byte is read twice; what differs is reported as a note.
 ///
 /// # Errors
 /// When the card or its flash cannot be read; the inner error is flint's.
@@ -85,7 +85,11 @@ pub fn first_bytes(
     if let Some(text) = image.flint.query_error() {
         return Ok(Err(FirstError::of(text)));
     }
-    let bytes = part_twice(flash, &image, ImageOffset(0), image.len, &mut unsteady)?;
+    let all = ImageOffset(0);
+    let mut bytes = part(flash, &image, all, image.len)?;
+    if !Contents::from_file(&bytes).is_ok_and(|contents| contents.image().is_sound()) {
+        bytes = part_twice(flash, &image, all, image.len, &mut unsteady)?;
+    }
     report(&unsteady, events);
     Ok(Ok(FirstBytes {
         start: image.start,
