@@ -121,6 +121,13 @@ pub(super) fn confirm(
 ) {
     report(&second.unsteady, events);
     backup.unsteady.extend(second.unsteady);
+    if let Some(ChainVerdict::Contradicted { at }) = second.chains {
+        events.tell(Event::Note {
+            text: format!(
+                "chained reads differ from single reads at {at:#x}: this card is read block by block"
+            ),
+        });
+    }
     remember(second.chains, facts, card);
 }
 
