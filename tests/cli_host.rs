@@ -178,6 +178,19 @@ fn nothing_pending_is_a_failure() {
 }
 
 #[test]
+fn a_journal_whose_process_was_killed_before_its_first_record_is_removed() {
+    let bench = host();
+    let dir = bench.path("host/var/lib/cx3flash/journal");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join(format!("{CARD}.a"));
+    fs::write(&file, b"").unwrap();
+    for _ in 0..2 {
+        bench.run(&["host", "restore"]).exits(0);
+        assert!(!file.exists());
+    }
+}
+
+#[test]
 fn a_damaged_journal_is_overlooked() {
     let bench = host();
     let dir = bench.path("host/var/lib/cx3flash/journal");

@@ -87,19 +87,24 @@ pub fn host_restore(
 ) -> Result<Vec<HostReport>, JobError> {
     let mut reports = Vec::new();
     let mut first = None;
-    for pending in Lease::pending(host)? {
-        if only.is_some_and(|bdf| bdf != pending.bdf) {
+    let pending = Lease::pending(host)?;
+    for bdf in Lease::journals(host)? {
+        if only.is_some_and(|only| only != bdf) {
             continue;
         }
-        events.tell(Event::Note {
-            text: format!("putting {} back", pending.bdf),
-        });
-        match put_back(host, pending.bdf) {
+        // A journal without a record is removed; nothing is owed to its card.
+        let owed = pending.iter().any(|pending| pending.bdf == bdf);
+        if owed {
+            events.tell(Event::Note {
+                text: format!("putting {bdf} back"),
+            });
+        }
+        match put_back(host, bdf) {
             Ok(Some(report)) => reports.push(report),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(bdf = %pending.bdf, error = ?error, "not put back");
-                first = first.or(Some(error));
+                tracing::error!(%bdf, error = ?error, "not put back");
+                first = first.or(Some(error).filter(|_| owed));
             }
         }
     }

@@ -63,6 +63,15 @@ impl Lease {
         Ok(found)
     }
 
+    /// Cards with a journal file, also one in which nothing was written yet: its process was killed
+    /// before the first change of the host.
+    ///
+    /// # Errors
+    /// [`LeaseError::Journal`] when their directory cannot be read.
+    pub fn journals(host: &Host) -> Result<Vec<Bdf>, LeaseError> {
+        Ok(journal::cards(host)?)
+    }
+
     /// A card's newest good record as JSON, for people who have to find out what happened.
     ///
     /// # Errors
