@@ -28,7 +28,7 @@ use super::bus::{
 use super::state::{Hold, State};
 use super::tools_firmware::{MAILBOX, MAILBOX_END};
 
-/// Values of 0x41270 above this mean that no firmware runs (flash-hardware §1.4).
+/// Values of 0x41270 above this mean that no firmware runs (mstflint mflash.c).
 const BOUND: u32 = 0xfff0_0000;
 /// What the boot ROM keeps in the gateway's command register: busy with a read of 16 bytes.
 const ROM_READS: u32 = 0x4003_241d;

@@ -314,7 +314,7 @@ mod tests {
     fn every_capacity_code_is_the_size_of_the_part() {
         for part in SimPart::ALL {
             let [vendor, _, code] = part.jedec();
-            // SST codes its sizes its own way (flash-hardware §4.6), and Spansion's S25FL counts
+            // SST codes its sizes its own way (flashrom flashchips.h), and Spansion's S25FL counts
             // one less than the others (flashrom, flashchips.c: 01 02 15 is 4 MiB).
             let log2 = match vendor {
                 0xBF => 0x15,

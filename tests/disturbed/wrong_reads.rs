@@ -184,6 +184,19 @@ struct Burned {
     flash: Vec<u8>,
 }
 
+impl Burned {
+    /// What a burn without a wrong read decides and leaves.
+    fn undisturbed(bench: &Bench) -> Self {
+        let card = bench.card.fork();
+        let backups = bench.scratch();
+        let outcome = Opened::default().burn(bench, &card, backups.path());
+        Self {
+            plan: outcome.unwrap().plan,
+            flash: card.flash(),
+        }
+    }
+}
+
 /// What a burn reports is what is on the card.
 fn judge_burn(
     bench: &Bench,
@@ -244,15 +257,7 @@ fn burn(layout: Layout, contact: Contact) {
         let backups = bench.scratch();
         opened.burn(&bench, card, backups.path()).unwrap();
     };
-    let undisturbed = {
-        let card = bench.card.fork();
-        let backups = bench.scratch();
-        let outcome = Opened::default().burn(&bench, &card, backups.path());
-        Burned {
-            plan: outcome.unwrap().plan,
-            flash: card.flash(),
-        }
-    };
+    let undisturbed = Burned::undisturbed(&bench);
     let name = format!("burn, {}", layout.name());
     let judge = |opened: &Opened, card: &SimCard, what: &str| {
         let backups = bench.scratch();
@@ -269,15 +274,7 @@ const APART: u32 = 13;
 /// in [`APART`] of them in each run.
 fn burn_with_every_block_wrong_once(layout: Layout) {
     let bench = layout.bench();
-    let undisturbed = {
-        let card = bench.card.fork();
-        let backups = bench.scratch();
-        let outcome = Opened::default().burn(&bench, &card, backups.path());
-        Burned {
-            plan: outcome.unwrap().plan,
-            flash: card.flash(),
-        }
-    };
+    let undisturbed = Burned::undisturbed(&bench);
     let job = |opened: &Opened, card: &SimCard| {
         let backups = bench.scratch();
         opened.burn(&bench, card, backups.path()).unwrap();

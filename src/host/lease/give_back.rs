@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// udev renames network devices after the driver has made them (linux-vfio §6.6).
+/// udev renames network devices after the driver has made them.
 const NETDEVS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
 /// Longer than another process's probe may take ([`super::BIND_LIMIT`]).
