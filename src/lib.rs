@@ -16,6 +16,7 @@
 pub mod card;
 pub mod cli;
 pub mod flash;
+pub mod flint;
 pub mod host;
 pub mod image;
 pub mod job;

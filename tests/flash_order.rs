@@ -207,7 +207,7 @@ fn clearing_the_protection_of_power_up_is_reported() {
     assert_eq!(sim.misuse(), []);
 }
 
-/// Words of the reference (flash-hardware §4.4): first of a chain of reads, of programs.
+/// Words of the reference (docs/hardware.md#gateway-words): first of a chain of reads, of programs.
 const OPEN_CHAINS: [u32; 2] = [0x4003_243D, 0x4002_243C];
 
 #[test]

@@ -75,7 +75,7 @@ fn differences_are_others_than_those_in_the_table() {
 
 /// Rows of the table of differences.
 fn rows() -> Vec<&'static str> {
-    include_str!("../src/cli/flint/differences.md")
+    include_str!("../docs/flint.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
         .map(|(id, _)| id)

@@ -1,4 +1,4 @@
-//! Rows of `src/cli/flint/differences.md` that no text shows: what our dialect does underneath.
+//! Rows of `docs/flint.md` that no text shows: what our dialect does underneath.
 
 #![allow(
     clippy::unwrap_used,

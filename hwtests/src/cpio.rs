@@ -1,7 +1,7 @@
 //! The archive a kernel unpacks as its first root: cpio, format "newc" (kernel documentation,
 //! driver-api/early-userspace/buffer-format).
 //!
-//! Uncompressed on purpose: unpacking in an emulated guest costs more than reading (lab-recipe §2). Archives may be
+//! Uncompressed on purpose: unpacking in an emulated guest costs more than reading (docs/lab.md#fast-boot). Archives may be
 //! concatenated, so each set of files is written once and joined per guest.
 
 use std::collections::BTreeSet;

@@ -92,7 +92,7 @@ impl Failure {
 }
 
 /// What lies below an error, outermost first, without repetitions.
-pub(super) fn causes(error: &dyn std::error::Error) -> Vec<String> {
+pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut outer = error.to_string();
     let mut next = error.source();
@@ -108,7 +108,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> Vec<String> {
 }
 
 /// Control characters would let a file name or a damaged image draw on the terminal.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.trim_end()
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -278,7 +278,7 @@ pub(super) fn hint(code: Code, facts: &Facts<'_>) -> Option<String> {
         Code::NvNoFirmware => {
             format!("settings are kept by running firmware: {card} recover IMAGE, then reset the card")
         }
-        // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off (fs2-image §12.2).
+        // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off (docs/hardware.md#settings-in-the-firmware).
         Code::NvCorrupt => format!(
             "{card} config reset erases what is stored; if that does not help, see nv_cfg_en in: {card} config show"
         ),

@@ -17,23 +17,23 @@ use tracing_subscriber::layer::SubscriberExt;
 
 /// The log of this process.
 #[derive(Debug)]
-pub(super) struct Log(file::Shared);
+pub(crate) struct Log(file::Shared);
 
 impl Log {
     /// The file, if it could be made.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         self.0.path()
     }
 
     /// Writes what is still in memory.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.0.flush();
     }
 }
 
 /// Starts logging for this process: into a file when `command` names a job, on stderr with `-v`.
 /// Later calls in the same process (the demo runs many commands) change nothing.
-pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
+pub(crate) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,

@@ -8,24 +8,22 @@ mod args;
 mod args_parts;
 mod args_sim;
 mod ask;
-mod commands;
-mod exit;
-mod failure;
+pub(crate) mod commands;
+pub(crate) mod exit;
+pub(crate) mod failure;
 mod files;
-pub mod flint;
-pub mod flint_text;
 mod from_job;
 mod hints;
 pub mod json;
-mod log;
-mod names;
+pub(crate) mod log;
+pub(crate) mod names;
 mod out;
-mod progress;
-mod report;
+pub(crate) mod progress;
+pub(crate) mod report;
 mod sector_map;
 mod settings;
-mod text;
-mod units;
+pub(crate) mod text;
+pub(crate) mod units;
 mod unknown;
 
 pub use args::Cli;
@@ -47,7 +45,7 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = flint::called(&argv) {
+    if let Some(code) = crate::flint::called(&argv) {
         return code.into();
     }
     let stop = StopFlag::default();
@@ -201,7 +199,7 @@ fn not_begun(command: &str, manner: Manner, failure: Failure) -> Ended {
 }
 
 /// The host. Tests name another root, so that no test meets a real card of the machine it runs on.
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     std::env::var_os("CX3FLASH_ROOT").map_or_else(Host::system, Host::at)
 }
 

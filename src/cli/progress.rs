@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A wish to stop, raised by SIGINT and SIGTERM.
 #[derive(Clone, Debug, Default)]
-pub(super) struct StopFlag(Arc<AtomicBool>);
+pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
     /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
@@ -17,7 +17,7 @@ impl StopFlag {
     ///
     /// # Errors
     /// When the system refuses a handler.
-    pub(super) fn catch(&self) -> io::Result<()> {
+    pub(crate) fn catch(&self) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::clone(&self.0))?;
@@ -27,7 +27,7 @@ impl StopFlag {
 
     /// Raised?
     #[must_use]
-    pub(super) fn raised(&self) -> bool {
+    pub(crate) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -39,7 +39,7 @@ enum Style {
 }
 
 /// Draws events on stderr.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     style: Style,
     stop: StopFlag,
     total: u64,
@@ -48,7 +48,7 @@ pub(super) struct Progress {
 impl Progress {
     /// In the manner the user wants.
     #[must_use]
-    pub(super) fn new(manner: Manner, stop: StopFlag) -> Self {
+    pub(crate) fn new(manner: Manner, stop: StopFlag) -> Self {
         let style = if manner.quiet {
             Style::Silent
         } else if io::stderr().is_terminal() {

@@ -12,7 +12,7 @@ use crate::job::{BugReport, Ended};
 use serde_json::{Value, json};
 
 /// Take the archive's name, before anything is done.
-pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
+pub(crate) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
     let Some(dir) = &cli.report else {
         return Ok(None);
     };
@@ -31,7 +31,7 @@ pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
 
 /// Write the archive; the document says where it is. What became of the card counts more than what
 /// became of the report: the exit code stays.
-pub(super) fn finish(
+pub(crate) fn finish(
     report: Option<BugReport>,
     host: &Host,
     ended: &Ended<'_>,

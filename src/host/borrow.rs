@@ -1,5 +1,5 @@
 //! A card borrowed from the host: looked at, leased, opened, closed, given back, in this order
-//! (linux-vfio §1).
+//! (docs/linux.md#sequence-of-a-job).
 
 use super::{
     BarAccess, GivenBack, Host, HostError, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
@@ -258,7 +258,7 @@ pub fn give_back(mut lease: Lease) -> Result<Ending, LeaseError> {
     let home = lease.as_found().driver.as_deref();
     if lease.marks().boots == Some(false) && home.is_some_and(|d| d != super::VFIO_PCI) {
         // A driver that meets dead firmware takes a minute to give up, and may take the kernel with
-        // it (linux-vfio §6.3).
+        // it (docs/linux.md#failures-of-a-rebind).
         lease.leave();
         return Ok(Ending::Left);
     }

@@ -3,7 +3,7 @@
 use super::Bdf;
 use serde::{Deserialize, Serialize};
 
-/// What kind of function it is, by its device id (linux-vfio §6.2, §3.8).
+/// What kind of function it is, by its device id (docs/linux.md#probe-of-mlx4_core, docs/linux.md#configuration-space).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Function {
@@ -35,7 +35,7 @@ pub struct Sibling {
     pub bdf: Bdf,
     /// Driver bound to it.
     pub driver: Option<String>,
-    /// Keeps the group from being viable (linux-vfio §3.3: bound, and its driver does not manage DMA
+    /// Keeps the group from being viable (docs/linux.md#vfio-errors: bound, and its driver does not manage DMA
     /// ownership itself).
     pub blocks: bool,
 }

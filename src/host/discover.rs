@@ -1,5 +1,5 @@
 //! Which cards of the family there are, from sysfs alone: readable under every lockdown
-//! (linux-vfio §5.1), and nothing is changed by reading it.
+//! (docs/linux.md#kernel-lockdown), and nothing is changed by reading it.
 
 use super::config_space::ConfigSpace;
 use super::look_error::short;
@@ -14,7 +14,7 @@ const SERIAL_CAPABILITY: u16 = 0x0003;
 /// `flags` of a line in `resource`: memory (`IORESOURCE_MEM`, include/linux/ioport.h).
 const RESOURCE_MEMORY: u64 = 0x200;
 
-/// What a device id of the vendor means (linux-vfio §6.2; recovery: §3.8).
+/// What a device id of the vendor means (docs/linux.md#probe-of-mlx4_core; recovery: docs/linux.md#configuration-space).
 fn function_of(device_id: u16) -> Option<Function> {
     match device_id {
         0x1003 | 0x1005..=0x1010 => Some(Function::Physical),
@@ -184,7 +184,7 @@ impl Host {
     }
 }
 
-/// Drivers that leave a group viable (linux-vfio §3.3): vfio-pci and its variants, pci-stub, and
+/// Drivers that leave a group viable (docs/linux.md#vfio-errors): vfio-pci and its variants, pci-stub, and
 /// the driver of bridges.
 fn manages_dma(driver: &str) -> bool {
     let name = driver.replace('-', "_");

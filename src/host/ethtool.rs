@@ -10,7 +10,7 @@ pub struct DriverInfo {
     pub driver: String,
     /// Its version; in-tree drivers answer the kernel's.
     pub version: String,
-    /// Running firmware, `2.42.5000` (linux-vfio §6.6).
+    /// Running firmware, `2.42.5000` (docs/linux.md#success-of-a-rebind).
     pub fw_version: String,
     /// PCI address.
     pub bus_info: String,

@@ -66,7 +66,7 @@ impl Host {
     }
 
     /// Is the card's group open elsewhere? Asked by opening it for a moment, which does not touch the
-    /// card (linux-vfio §7.1, §10). `None`: there is no group node, or it is not ours to open.
+    /// card (docs/linux.md#cards-in-virtual-machines, docs/linux.md#kvm-probe). `None`: there is no group node, or it is not ours to open.
     #[must_use]
     pub fn group_busy(&self, card: &PciCard) -> Option<bool> {
         let name = format!("/dev/vfio/{}", card.iommu_group?);
@@ -86,7 +86,7 @@ impl Host {
         }
     }
 
-    /// Nodes that give access to these functions (linux-vfio §3.2, §3.4, §3.9).
+    /// Nodes that give access to these functions (docs/linux.md#groups-and-containers, docs/linux.md#character-devices-and-iommufd, docs/linux.md#no-iommu-mode).
     fn vfio_nodes(&self, group: Option<u32>, functions: &[Bdf]) -> Vec<String> {
         let mut nodes = Vec::new();
         if let Some(group) = group {

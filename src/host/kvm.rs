@@ -1,5 +1,5 @@
 //! Could a virtual machine take the card? A machine is created and the card's VFIO group added to
-//! it, and all of it dropped again (linux-vfio §10, the light probe): neither the card nor its driver
+//! it, and all of it dropped again (docs/linux.md#kvm-probe, the light probe): neither the card nor its driver
 //! is touched, it even stays asleep.
 //!
 //! Not proved by it: that the group can join a container (RMRR), interrupt remapping, DMA.
@@ -89,7 +89,7 @@ fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, Stop> {
 /// A machine's VFIO device. The machine itself lives on behind it.
 ///
 /// Never with KVM_CREATE_DEVICE_TEST: kvm-ioctls then hands back a descriptor 0 that it closes, which
-/// is our stdin (linux-vfio §2.7).
+/// is our stdin (docs/linux.md#kvm-probe).
 fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, Stop> {
     let machine = kvm.create_vm().map_err(|error| Stop::NotReady {
         why: format!("KVM cannot create a machine: {error}"),

@@ -1,4 +1,4 @@
-//! Kernel lockdown and Secure Boot: what they close, and what stays open (linux-vfio §5).
+//! Kernel lockdown and Secure Boot: what they close, and what stays open (docs/linux.md#kernel-lockdown).
 
 use super::{Host, sysfs};
 use serde::Serialize;

@@ -17,7 +17,7 @@
 //! | [`kvm`](kvm_findings) | could a virtual machine take the card? |
 //! | [`ethtool`](driver_info) | what a network device's driver says of itself |
 //!
-//! Facts: `reference/linux-vfio.md`.
+//! Facts: `reference/docs/linux.md#sources-and-marks.
 
 mod bdf;
 mod borrow;

@@ -103,7 +103,7 @@ impl Host {
     }
 
     /// PCI function behind a VFIO device file; kernels from 7.x say it in `fdinfo`
-    /// (linux-vfio §7.1).
+    /// (docs/linux.md#cards-in-virtual-machines).
     pub(super) fn vfio_function(&self, file: &OpenFile) -> Option<String> {
         let info = self.process(file.pid).join(format!("fdinfo/{}", file.fd));
         let lines = sysfs::lines(info);

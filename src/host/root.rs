@@ -1,5 +1,5 @@
 //! Where the host's files are. Everything below one root directory, so that tests can build a host
-//! in a temporary directory (linux-vfio §11.3).
+//! in a temporary directory (docs/linux.md#test-seams).
 
 use super::Bdf;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Addresses and the failsafe interleaving ("striping") of FS2 (fs2-image §1.4).
+//! Addresses and the failsafe interleaving ("striping") of FS2 (docs/fs2.md#chunk-interleaving).
 
 use super::{Form, Layout};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl AddressMap {
 
     /// Where byte `at` of the image lies in the flash. `None` when that is beyond 32 bits.
     ///
-    /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))` (fs2-image §1.4), except
+    /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))` (docs/fs2.md#chunk-interleaving), except
     /// that flint lets the shift wrap and thereby aliases offsets from 2 GiB up; here they have no
     /// address.
     #[must_use]
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn image_of_the_reference_lies_where_measured() {
-        // fs2-image §1.4: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and 0x180000-0x1C405B.
+        // docs/fs2.md#chunk-interleaving: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and 0x180000-0x1C405B.
         let odd: Vec<_> = map(19, Half::Odd).runs(ImageOffset(0), 0xC405C).collect();
         assert_eq!(
             odd,
@@ -186,7 +186,7 @@ mod tests {
             even,
             [(FlashAddr(0), 0x8_0000), (FlashAddr(0x10_0000), 0x4_405C)]
         );
-        // §1.6: the configuration area of each half.
+        // docs/fs2.md#flash-map: the configuration area of each half.
         assert_eq!(
             map(19, Half::Even).to_flash(ImageOffset(0xF_E000)),
             Some(FlashAddr(0x17_E000))

@@ -1,11 +1,11 @@
-//! The CRC16 of FS2 (fs2-image §3.3).
+//! The CRC16 of FS2 (docs/fs2.md#crc16).
 
 use crc::{Algorithm, Crc};
 
 /// Polynomial 0x100B. The reference describes the register starting at 0xFFFF with message bits
 /// entering at the low end and 16 zero bits fed at the end. Feeding those zeros first instead of
 /// last gives the usual table form with start value 0xF6AA (= !0x0955, the vector for no bytes
-/// in fs2-image §16.1), which is what the `crc` crate computes.
+/// in docs/fs2.md#test-vectors), which is what the `crc` crate computes.
 const FS2: Algorithm<u16> = Algorithm {
     width: 16,
     poly: 0x100B,
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// The words of the reference, bit by bit (fs2-image §3.3): message bits enter at the low end, 16
+    /// The words of the reference, bit by bit (docs/fs2.md#crc16): message bits enter at the low end, 16
     /// zero bits follow, the result is inverted.
     fn as_described(bytes: &[u8]) -> u16 {
         let mut register = 0xFFFF_u32;

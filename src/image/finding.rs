@@ -1,4 +1,4 @@
-//! Verdicts: flint's, and the stricter ones of ours (fs2-image §4, §10.7).
+//! Verdicts: flint's, and the stricter ones of ours (docs/flint.md#verify, docs/fs2.md#order-of-a-burn).
 
 use super::ImageOffset;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub enum Severity {
 pub enum FindingId {
     /// The failsafe word's byte sum is wrong.
     FailsafeWord,
-    /// The image starts where its kind may not (§1.3).
+    /// The image starts where its kind may not (docs/fs2.md#image-start).
     StartAddress,
     /// A BOOT2 block or section fails its CRC, is too big or unreadable.
     SectionCrc,
@@ -35,17 +35,17 @@ pub enum FindingId {
     Pointer,
     /// GUIDs and MACs are blank.
     BlankGuids,
-    /// The GUID section fails its CRC (§10.7 #5).
+    /// The GUID section fails its CRC (docs/fs2.md#order-of-a-burn #5).
     IdentityCrc,
-    /// The full image CRC is wrong (§10.7 #10): error for us, a printed line for flint.
+    /// The full image CRC is wrong (docs/fs2.md#order-of-a-burn #10): error for us, a printed line for flint.
     FullImageCrc,
-    /// Header size, chain end and file length disagree (§10.7 #7).
+    /// Header size, chain end and file length disagree (docs/fs2.md#order-of-a-burn #7).
     Size,
-    /// Bytes follow the image (§10.7 #9).
+    /// Bytes follow the image (docs/fs2.md#order-of-a-burn #9).
     TrailingBytes,
-    /// More than two signatures (§10.7 #11).
+    /// More than two signatures (docs/fs2.md#order-of-a-burn #11).
     ManySignatures,
-    /// No tag 5, a VSD cannot be put in (§10.7 #6).
+    /// No tag 5, a VSD cannot be put in (docs/fs2.md#order-of-a-burn #6).
     NoVsdTag,
     /// The ini does not inflate, or inflates beyond its bound.
     Ini,
@@ -93,7 +93,7 @@ impl Finding {
     }
 }
 
-/// What flint 4.21 `verify` would conclude of the same bytes (fs2-image §4.3).
+/// What flint 4.21 `verify` would conclude of the same bytes (docs/flint.md#verdicts-of-verify).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum FlintVerdict {

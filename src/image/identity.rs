@@ -1,4 +1,4 @@
-//! What makes a card this card: GUIDs, MACs, VSD (fs2-image §6).
+//! What makes a card this card: GUIDs, MACs, VSD (docs/fs2.md#guid-section).
 
 use super::{Image, ImageOffset};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl Mac {
         self.0 & 0xFFFF_FFFF_FFFF == 0xFFFF_FFFF_FFFF
     }
 
-    /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero (§6.4 step 4).
+    /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero (docs/flint.md#guids-of-a-burn step 4).
     #[must_use]
     pub fn is_valid(self) -> bool {
         self.0 >> 48 == 0 && self.0 & (1 << 40) == 0 && self.0 != 0
@@ -108,11 +108,11 @@ pub struct GuidSection {
     pub raw: Vec<u64>,
     /// Number of 64-bit entries in the section.
     pub entries: u32,
-    /// All entries all ones and the CRC's low half 0xFFFF (§6.2).
+    /// All entries all ones and the CRC's low half 0xFFFF (docs/fs2.md#blank-guids).
     pub blank: bool,
     /// The stored CRC dword equals the computed one.
     pub crc_ok: bool,
-    /// The header's pointer leads to a section of type 6. flint does not look (§4.1).
+    /// The header's pointer leads to a section of type 6. flint does not look (docs/flint.md#order-of-verify).
     pub type_ok: bool,
 }
 
@@ -129,7 +129,7 @@ pub struct Identity {
     pub vsd: Vec<u8>,
 }
 
-/// Why the identity of an image must not be carried over (promise P4, fs2-image §10.7 #5).
+/// Why the identity of an image must not be carried over (promise P4, docs/fs2.md#order-of-a-burn #5).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// The header leads to no GUID section.
@@ -153,7 +153,7 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Longest VSD in bytes (fs2-image §5 tag 5).
+    /// Longest VSD in bytes (docs/fs2.md#image-info-section tag 5).
     pub const VSD_MAX: usize = 208;
 
     /// The identity an image holds, to be carried into another one. Blank GUIDs beside valid MACs
@@ -199,7 +199,7 @@ impl Identity {
     }
 
     /// The MACs flint takes for a card whose section has none: each port GUID without its middle 16
-    /// bits (fs2-image §6.4 step 3).
+    /// bits (docs/flint.md#guids-of-a-burn step 3).
     #[must_use]
     pub fn macs_of(guids: &[Guid; 4]) -> [Mac; 2] {
         [guids[1], guids[2]].map(|g| Mac(g.0 >> 40 << 24 | g.0 & 0xFF_FFFF))

@@ -1,4 +1,4 @@
-//! The Image Info section (fs2-image §5).
+//! The Image Info section (docs/fs2.md#image-info-section).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Without padding, as flint prints the MIC version: `2.0.0` (§9.1).
+    /// Without padding, as flint prints the MIC version: `2.0.0` (docs/flint.md#query-lines).
     #[must_use]
     pub fn unpadded(self) -> String {
         format!("{}.{}.{}", self.major, self.minor, self.subminor)
@@ -23,7 +23,7 @@ impl Version {
 }
 
 impl fmt::Display for Version {
-    /// flint's form: `2.42.5000`, subminor padded to four digits, minor too when ≥ 100 (§9.1).
+    /// flint's form: `2.42.5000`, subminor padded to four digits, minor too when ≥ 100 (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             major,
@@ -84,7 +84,7 @@ pub struct BuildDate {
 }
 
 impl fmt::Display for BuildDate {
-    /// `5.9.2017` (§9.1).
+    /// `5.9.2017` (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -161,7 +161,7 @@ impl Info {
         found.map(|&(_, at, size)| (at, size))
     }
 
-    /// The vendor's own image: flint shows VSD and PSID only then (fs2-image §9.1).
+    /// The vendor's own image: flint shows VSD and PSID only then (docs/flint.md#query-lines).
     #[must_use]
     pub fn shows_vsd_and_psid(&self) -> bool {
         matches!(self.vsd_vendor_id, None | Some(0 | 0x15B3))

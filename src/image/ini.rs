@@ -1,4 +1,4 @@
-//! The board description inside the image (fs2-image §7).
+//! The board description inside the image (docs/fs2.md#fw-configuration-and-hash-file).
 
 use flate2::{Decompress, FlushDecompress, Status};
 

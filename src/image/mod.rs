@@ -3,7 +3,7 @@
 //! [`scan`] finds where images may start, [`read`] walks one and says everything it says of itself
 //! as an [`Image`], [`Contents`] holds a whole contiguous image that can be patched,
 //! [`build`] makes valid images for fixtures and the demo.
-//! Facts and section numbers: `reference/fs2-image.md`.
+//! Facts and section numbers: `reference/docs/fs2.md#sources-and-marks.
 
 mod addr;
 mod build;

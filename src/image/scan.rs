@@ -1,13 +1,13 @@
-//! Finding image starts (fs2-image §1.3).
+//! Finding image starts (docs/fs2.md#image-start).
 
 use super::{Finding, FindingId, FlashAddr, Severity, Source, SourceError};
 
-/// The 16 bytes that make an image one: its signature (fs2-image §1.2).
+/// The 16 bytes that make an image one: its signature (docs/fs2.md#header).
 pub const MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0x8C, 0xDF, 0xD0, 0x00, 0xDE, 0xAD, 0x92, 0x70, 0x41, 0x54, 0xBE, 0xEF,
 ];
 
-/// Where an image may start, in the order everybody looks (fs2-image §1.3; the last one is looked
+/// Where an image may start, in the order everybody looks (docs/fs2.md#image-start; the last one is looked
 /// at by newer tools only and lies beyond any ConnectX-3 flash).
 pub const START_CANDIDATES: [u32; 11] = [
     0, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000, 0x80_0000,
@@ -24,7 +24,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// The finding for more than two signatures, which stop every flint operation (§10.7 #11).
+    /// The finding for more than two signatures, which stop every flint operation (docs/fs2.md#order-of-a-burn #11).
     #[must_use]
     pub fn many_signatures(&self) -> Option<Finding> {
         let places: Vec<_> = self.magics.iter().map(|m| format!("{:#x}", m.0)).collect();
@@ -42,7 +42,7 @@ impl Scan {
         })
     }
 
-    /// flint's error when the signatures alone make `query` and `verify` fail (fs2-image §1.3).
+    /// flint's error when the signatures alone make `query` and `verify` fail (docs/fs2.md#image-start).
     #[must_use]
     pub fn flint_error(&self) -> Option<String> {
         match self.magics.as_slice() {

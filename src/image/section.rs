@@ -1,4 +1,4 @@
-//! BOOT2 blocks and sections as found in a chain (fs2-image §2, §3).
+//! BOOT2 blocks and sections as found in a chain (docs/fs2.md#boot2-blocks, docs/fs2.md#sections).
 
 use super::ImageOffset;
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub enum SectionKind {
 }
 
 impl SectionKind {
-    /// Longest section body in bytes (fs2-image §3.1).
+    /// Longest section body in bytes (docs/fs2.md#section-header).
     pub const MAX_BODY: u32 = 0x40_0000;
 
     /// The kind for a GPH type word.
@@ -71,7 +71,7 @@ impl SectionKind {
         }
     }
 
-    /// flint's printed name (fs2-image §3.2).
+    /// flint's printed name (docs/fs2.md#section-types).
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -99,7 +99,7 @@ impl SectionKind {
 pub enum CrcVerdict {
     /// Stored equals computed.
     Ok,
-    /// Deliberately blank (fs2-image §4.2).
+    /// Deliberately blank (docs/flint.md#text-of-verify).
     Blank,
     /// They differ.
     Wrong {
@@ -153,7 +153,7 @@ pub struct Section {
 
 impl Section {
     /// What flint puts in front of a verdict: `     /0x00000038-0x0000065b (0x000624)/ (BOOT2)`
-    /// (fs2-image §4.2).
+    /// (docs/flint.md#text-of-verify).
     #[must_use]
     pub fn flint_label(&self) -> String {
         let last = self.at.0.wrapping_add(self.len).wrapping_sub(1);

@@ -1,6 +1,6 @@
-//! What people want to know of an ini: a summary, look-ups with near names (fs2-image §7).
+//! What people want to know of an ini: a summary, look-ups with near names (docs/fs2.md#fw-configuration-and-hash-file).
 //!
-//! Nobody published a list of the keys. Those §7 has seen in a real image count as confirmed; others
+//! Nobody published a list of the keys. Those docs/fs2.md#fw-configuration-and-hash-file has seen in a real image count as confirmed; others
 //! are known from what owners of cards posted, or are found by the words in their names: they are
 //! shown with `confirmed: false`.
 
@@ -20,11 +20,11 @@ pub struct Setting {
     pub value: Option<String>,
     /// In words and units, where the value can be read.
     pub meaning: Option<String>,
-    /// The key is known from a real image (§7); otherwise what it does is an inference.
+    /// The key is known from a real image (docs/fs2.md#fw-configuration-and-hash-file); otherwise what it does is an inference.
     pub confirmed: bool,
 }
 
-/// A kind of setting: id, key names (lower case), known from §7, how a value reads.
+/// A kind of setting: id, key names (lower case), known from docs/fs2.md#fw-configuration-and-hash-file, how a value reads.
 type Kind = (
     &'static str,
     &'static [&'static str],

@@ -3,15 +3,15 @@
 
 use super::crc16;
 
-/// Size of the header in bytes; the first BOOT2 block follows it (fs2-image §1.2).
+/// Size of the header in bytes; the first BOOT2 block follows it (docs/fs2.md#header).
 pub(super) const HEADER_LEN: usize = 0x38;
-/// Bytes of a GPH in front of a section body (fs2-image §3.1).
+/// Bytes of a GPH in front of a section body (docs/fs2.md#section-header).
 pub(super) const GPH_LEN: usize = 16;
-/// `next` of the last section in vendor images (fs2-image §3.1).
+/// `next` of the last section in vendor images (docs/fs2.md#section-header).
 pub(super) const CHAIN_END: u32 = 0xFF00_0000;
-/// Body limit of a section in bytes (fs2-image §3.1).
+/// Body limit of a section in bytes (docs/fs2.md#section-header).
 pub(super) const MAX_BODY: usize = 0x40_0000;
-/// Stored instead of a CRC where the identity is blank (fs2-image §6.2).
+/// Stored instead of a CRC where the identity is blank (docs/fs2.md#blank-guids).
 pub(super) const BLANK_CRC: u32 = 0xFFFF;
 
 /// Header word: device revision, "CRC existing" field, full image CRC.
@@ -43,7 +43,7 @@ pub(super) fn put_word(bytes: &mut [u8], at: usize, value: u32) -> bool {
 }
 
 /// `value` with bits 31:24 chosen so that its four bytes sum to 0 mod 256, as the words at 0x28
-/// and 0x2C want it (fs2-image §1.2). `None` when `value` uses those bits.
+/// and 0x2C want it (docs/fs2.md#header). `None` when `value` uses those bits.
 pub(super) fn with_check_byte(value: u32) -> Option<u32> {
     if value >> 24 != 0 {
         return None;
@@ -70,7 +70,7 @@ pub(super) fn push_crc(image: &mut Vec<u8>, start: usize) {
     image.extend_from_slice(&u32::from(crc).to_be_bytes());
 }
 
-/// Write the full image CRC over all of `image`, or the blank one (fs2-image §3.4, §6.2).
+/// Write the full image CRC over all of `image`, or the blank one (docs/fs2.md#full-image-crc, docs/fs2.md#blank-guids).
 /// Bits 31:16 of the word are kept. False when there is no header.
 #[must_use]
 pub(super) fn stamp_full_crc(image: &mut [u8], blank: bool) -> bool {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn check_bytes_of_the_real_header() {
-        // fs2-image §16.3: the failsafe word and Image Info pointer of a real Pro image.
+        // docs/fs2.md#test-vectors: the failsafe word and Image Info pointer of a real Pro image.
         assert_eq!(with_check_byte(0x0000_000B), Some(0xF500_000B));
         assert_eq!(with_check_byte(0x0001_D1A0), Some(0x8E01_D1A0));
         assert_eq!(with_check_byte(0), Some(0));

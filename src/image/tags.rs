@@ -1,8 +1,8 @@
-//! Parsing the tags of an Image Info body (fs2-image §5).
+//! Parsing the tags of an Image Info body (docs/fs2.md#image-info-section).
 
 use super::{BuildDate, Info, Version};
 
-/// Longest list of hardware ids flint has room for (fs2-image §5 "Traps").
+/// Longest list of hardware ids flint has room for (docs/fs2.md#image-info-section "Traps").
 const MAX_HW_IDS: usize = 200;
 
 /// The tags by their vendor's names.

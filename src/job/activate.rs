@@ -2,11 +2,11 @@
 //!
 //! | card | way |
 //! |---|---|
-//! | taken from mlx4_core | it is given back: the driver resets the chip when it probes (linux-vfio §4) |
-//! | in recovery mode | software reset, then the kernel finds it anew: its PCI id changes (§3.8) |
+//! | taken from mlx4_core | it is given back: the driver resets the chip when it probes (docs/linux.md#reset) |
+//! | in recovery mode | software reset, then the kernel finds it anew: its PCI id changes (docs/linux.md#configuration-space) |
 //! | without a driver, simulated | software reset |
 //! | in a slot whose port would take it away | no software reset: refused, or a note after a burn |
-//! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (§7.1) |
+//! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};

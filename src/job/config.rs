@@ -47,7 +47,7 @@ fn ini_of(contents: &Contents) -> Result<ConfigOutcome, JobError> {
     })
 }
 
-/// Erase the NV configuration sectors, where they are for this layout (fs2-image §1.6, §10.7 #13).
+/// Erase the NV configuration sectors, where they are for this layout (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13).
 ///
 /// # Errors
 /// [`JobError`].

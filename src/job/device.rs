@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Prefix of the selector of a simulated card.
 pub(super) const SIM: &str = "sim:";
-/// Longer than the longest erase (flash-hardware §5.4), during which a live owner may show nothing.
+/// Longer than the longest erase (docs/hardware.md#chip-timings), during which a live owner may show nothing.
 pub(super) const WATCH: Duration = Duration::from_secs(7);
 
 /// An opened card with its clock and the name the user gave it. A borrowed card is given back when
@@ -153,7 +153,7 @@ impl Device {
         borrowed.end(self.found_anew);
     }
 
-    /// A driver cannot start while semaphore 63 is taken (linux-vfio §6.3). The card is ours alone
+    /// A driver cannot start while semaphore 63 is taken (docs/linux.md#failures-of-a-rebind). The card is ours alone
     /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
     /// does.
     fn free_for_the_driver(&mut self, borrowed: &Borrowed) {

@@ -1,5 +1,5 @@
 //! The card as flint sees it: the image at the lowest signature, and only that one, whichever runs
-//! (fs2-image §1.3). For the command line that speaks flint's language; our own commands look at
+//! (docs/fs2.md#image-start). For the command line that speaks flint's language; our own commands look at
 //! every image.
 
 use super::readings::{UnsteadyRange, note, report, steady};
@@ -16,7 +16,7 @@ use crate::image::{
 pub enum FirstDepth {
     /// The chain, Image Info and GUIDs (`-qq`).
     Chain,
-    /// And the ROM, whose CRC must hold: what flint's query of a card looks at (fs2-image §9.2).
+    /// And the ROM, whose CRC must hold: what flint's query of a card looks at (docs/flint.md#checks-of-query).
     Query,
     /// Every CRC (`verify`).
     Full,
@@ -123,7 +123,7 @@ pub fn first_section(
     if let Some(text) = image.flint.query_error() {
         return Ok(Err(FirstError::of(text)));
     }
-    // The first ROM counts, and the last of everything else (fs2-image §7, §8.1).
+    // The first ROM counts, and the last of everything else (docs/fs2.md#fw-configuration-and-hash-file, docs/fs2.md#rom-content).
     let mut all = image.sections.iter().filter(|s| s.kind == kind);
     let section = if kind == SectionKind::Rom {
         all.next()

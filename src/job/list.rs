@@ -210,7 +210,7 @@ fn access(card: &PciCard) -> Vec<String> {
         .collect()
 }
 
-/// By PCI id (linux-vfio §3.8, §6.2).
+/// By PCI id (docs/linux.md#configuration-space, docs/linux.md#probe-of-mlx4_core).
 fn chip_name(device_id: u16) -> &'static str {
     match device_id {
         0x1007 | 0x01f8 => "ConnectX-3 Pro",

@@ -1,4 +1,4 @@
-//! `config query` and `config set`: the settings the running firmware keeps (fs2-image §12).
+//! `config query` and `config set`: the settings the running firmware keeps (docs/hardware.md#settings-in-the-firmware).
 //!
 //! The firmware writes the flash here, not this program; so the whole flash is in a verified backup
 //! before it is asked to, and afterwards everything is read back and compared. The flash's

@@ -1,4 +1,4 @@
-//! `flash protect`: the chip's own write protection, shown and changed (flash-hardware §5.3).
+//! `flash protect`: the chip's own write protection, shown and changed (docs/hardware.md#write-protection).
 //!
 //! No byte of the flash changes, so there is no backup; what changes is one register of the chip,
 //! which keeps it through power-off.

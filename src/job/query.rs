@@ -49,7 +49,7 @@ pub struct ImageReport {
     /// Where its signature is.
     pub start: FlashAddr,
     /// flint's `checksum`: equal for two cards with the same firmware and another identity
-    /// (fs2-image §11.3). `None` when the image was not read whole.
+    /// (docs/flint.md#checksum). `None` when the image was not read whole.
     pub checksum: Option<String>,
 }
 

@@ -34,7 +34,7 @@ pub struct UnlockOutcome {
     pub proof: Vec<String>,
 }
 
-/// Free semaphores 40 and 63 when nobody uses them (flash-hardware §3.4). `confirm` is asked with
+/// Free semaphores 40 and 63 when nobody uses them (docs/hardware.md#clearing-a-semaphore). `confirm` is asked with
 /// the proof.
 ///
 /// # Errors
@@ -117,7 +117,7 @@ pub fn unlock(
         }
     }
     // An erase of the dead owner may still run: opening a session waits for the chip
-    // (flash-hardware §3.4).
+    // (docs/hardware.md#clearing-a-semaphore).
     if !device.lock()?.is_idle()? {
         proof.push("the flash chip is still busy".into());
     }

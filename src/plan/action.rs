@@ -179,7 +179,7 @@ pub(super) fn body_of(image: &[u8], map: AddressMap) -> Vec<(FlashAddr, Vec<u8>)
         .collect()
 }
 
-/// Boot address register value for an image at `start` (flash-hardware §6.5).
+/// Boot address register value for an image at `start` (docs/hardware.md#write-order-in-mstflint).
 pub(super) fn boot_address(start: FlashAddr) -> u32 {
     start.0 << 8
 }

@@ -15,7 +15,7 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Stable names of checks; the numbers are the rows of fs2-image §10.2 and §10.7.
+/// Stable names of checks; the numbers are the rows of docs/flint.md#checks-before-the-first-erase, docs/fs2.md#order-of-a-burn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
@@ -63,7 +63,7 @@ pub enum CheckId {
     FlashSize,
     /// No erase reaches the NV configuration area or the half in use (10.7 #8).
     NvArea,
-    /// Nothing write protected that must change (flash-hardware §5.3).
+    /// Nothing write protected that must change (docs/hardware.md#write-protection).
     Protection,
     /// A failsafe burn leaves the image that boots alone; a non-failsafe one says in words what an
     /// interruption means (10.2 #13, P1).

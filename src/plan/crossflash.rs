@@ -31,7 +31,7 @@ impl<T: PartialEq> Sides<T> {
     }
 }
 
-/// Ports of a board as its ini describes them (fs2-image §7).
+/// Ports of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ports {
     /// `num_of_ports`.

@@ -107,7 +107,7 @@ pub struct Health {
 }
 
 /// Judge a fully read image of a card. A wrong full image CRC alone is a note: flint leaves one
-/// behind on good cards when the file had trailing bytes (fs2-image §10.7 #9).
+/// behind on good cards when the file had trailing bytes (docs/fs2.md#order-of-a-burn #9).
 #[must_use]
 pub fn health(image: &Image) -> Health {
     let mut health = Health {

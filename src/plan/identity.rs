@@ -1,4 +1,4 @@
-//! Whose card it is: what is carried, what may be changed (P4, fs2-image §6).
+//! Whose card it is: what is carried, what may be changed (P4, docs/fs2.md#guid-section).
 
 use super::check::Verdict;
 use super::decide::{Base, Wish, decide};
@@ -37,7 +37,7 @@ pub fn identity_of(image: &Image) -> Result<Identity, String> {
 }
 
 /// Old sections of four entries hold no MACs; what comes along is what flint and the card's own
-/// firmware make of the GUIDs (fs2-image §6.4 step 3).
+/// firmware make of the GUIDs (docs/flint.md#guids-of-a-burn step 3).
 pub(super) fn macs_are_derived(image: &Image) -> bool {
     image.guids.as_ref().is_some_and(|g| g.entries == 4)
 }
@@ -97,7 +97,7 @@ pub(super) fn readable(found: &Found) -> Result<Identity, String> {
 }
 
 /// What a card without an identity to carry starts from when it is given one: its GUID section is
-/// written blank (fs2-image §6.2), and what is not spelled out stays so; or the section is damaged,
+/// written blank (docs/fs2.md#blank-guids), and what is not spelled out stays so; or the section is damaged,
 /// and GUIDs and MACs are both spelled out. The VSD is the card's.
 pub(super) fn waiting(found: &Found, change: &IdentityChange) -> Option<Identity> {
     let image = found.image()?;

@@ -1,4 +1,4 @@
-//! The NV configuration area: what the firmware keeps outside of the image (fs2-image §1.6, §10.3).
+//! The NV configuration area: what the firmware keeps outside of the image (docs/fs2.md#flash-map, docs/flint.md#size-check).
 
 use super::found::ranges;
 use crate::image::{AddressMap, Half, Info, Layout};

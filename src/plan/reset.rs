@@ -7,7 +7,7 @@ use super::{Action, CardSnapshot, CheckId, NvGeometry, Pass, Plan, rules, rules_
 use crate::image::{Contents, FlashAddr};
 use std::ops::Range;
 
-/// Decide what a reset of the NV configuration would erase (fs2-image §1.6, §10.7 #13, §11.6).
+/// Decide what a reset of the NV configuration would erase (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13, docs/flint.md#other-commands).
 #[must_use]
 pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let size = card.part.geometry.size;
@@ -19,7 +19,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let own = active.and_then(|f| f.contents.as_ref().ok());
     let places = own.map(|own| {
         let info = own.image().info.as_ref();
-        // flint guesses 64 KiB where tag 19 is short (§1.6); erasing on a guess is not for us.
+        // flint guesses 64 KiB where tag 19 is short (docs/fs2.md#flash-map); erasing on a guess is not for us.
         if info.is_none_or(|i| i.config_sectors.is_none() || i.sector_size.is_none()) {
             return Err("the image does not say where its configuration area is".to_owned());
         }

@@ -34,7 +34,7 @@ pub enum Decided {
     /// Two are whole; its version is the one that runs.
     Running,
     /// Two are whole and the running version does not tell: the lowest, as flint does. What the
-    /// boot ROM prefers is UNCONFIRMED (fs2-image §1.6).
+    /// boot ROM prefers is UNCONFIRMED (docs/fs2.md#flash-map).
     Lowest,
     /// None is whole; it is the best of them.
     Damaged,
@@ -147,7 +147,7 @@ impl CardSnapshot {
     }
 }
 
-/// Is this a place where an image of this layout may start? (fs2-image §1.3)
+/// Is this a place where an image of this layout may start? (docs/fs2.md#image-start)
 #[must_use]
 pub fn may_start(image: &Image) -> bool {
     match image.layout {

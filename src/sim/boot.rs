@@ -1,9 +1,9 @@
 //! The boot ROM: which image would start.
 //!
-//! On a software reset the boot address register comes first (flash-hardware §6.5); then, and at
+//! On a software reset the boot address register comes first (docs/hardware.md#write-order-in-mstflint); then, and at
 //! power-on, every candidate that carries the magic, lowest first, and the next one when an image
-//! does not verify. That order, and that the ROM checks every CRC, are UNCONFIRMED (§12.2,
-//! fs2-image §1.6): tests that want to be safe under either order use [`BootOutcomes`].
+//! does not verify. That order, and that the ROM checks every CRC, are UNCONFIRMED (docs/hardware.md#open-questions,
+//! docs/fs2.md#flash-map): tests that want to be safe under either order use [`BootOutcomes`].
 
 use super::CardSpec;
 use crate::image::{
@@ -41,7 +41,7 @@ pub(super) struct Running {
     pub(super) outcome: BootOutcome,
     /// PCI device id.
     pub(super) device_id: u16,
-    /// 0x1f064..0x1f073 (flash-hardware §7.4); the build time is not kept by the image room and
+    /// 0x1f064..0x1f073 (docs/hardware.md#running-version); the build time is not kept by the image room and
     /// reads 0.
     pub(super) block: [u32; 4],
 }
@@ -140,7 +140,7 @@ impl Candidates {
         first.unwrap_or_else(|| Running::recovery(spec))
     }
 
-    /// Software reset with this boot address register; its low byte means nothing we know (§12.2).
+    /// Software reset with this boot address register; its low byte means nothing we know (docs/hardware.md#open-questions).
     pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> Running {
         let wanted = FlashAddr(boot_address >> 8);
         let asked = self.0.iter().find(|(start, _)| *start == wanted);

@@ -13,14 +13,14 @@
 //! | 0x80780..0x8079b | the tools' command interface ([`super::tools_firmware`]) |
 //! | 0xe0000..0xe011f | its mailbox; nothing there in recovery mode and with old firmware |
 //! | all of them, while a boot goes on | [`super::booting`] |
-//! | everything else | plain storage, 0 after reset: the GPIO registers (§4.7), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
+//! | everything else | plain storage, 0 after reset: the GPIO registers (docs/hardware.md#chip-detection), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
 use super::state::{Hold, Posted, State};
 use super::tools_firmware::{CONTROL, MAILBOX, MAILBOX_END};
 use super::{Op, config};
 use crate::card::CrError;
 
-/// Bytes of CR-space (flash-hardware §2.1).
+/// Bytes of CR-space (docs/hardware.md#bar0).
 const SIZE: u32 = 0x10_0000;
 pub(super) const ALL_ONES: u32 = u32::MAX;
 /// Simulated time of one non-posted bus access.
@@ -229,7 +229,7 @@ impl State {
         u32::from(self.spec.revision) << 16 | u32::from(self.spec.hw_id)
     }
 
-    /// Reset asked for by the driver; §3.2 and §7.1 say what must hold first.
+    /// Reset asked for by the driver; docs/hardware.md#semaphore-63-and-the-reset and docs/hardware.md#software-reset say what must hold first.
     fn driver_reset(&mut self) {
         if self.semaphores[63] != Hold::Ours {
             self.note("software reset without holding semaphore 63");
@@ -240,7 +240,7 @@ impl State {
         self.reset();
     }
 
-    /// Read-and-set (§3.1).
+    /// Read-and-set (docs/hardware.md#semaphore-bank).
     pub(super) fn read_semaphore(&mut self, n: u8) -> u32 {
         if self.armed.semaphores && self.armed.holds_on_read(n) {
             return 1;
@@ -329,7 +329,7 @@ impl State {
             (config::ADDRESS, false) => self.config.gateway_address = value,
             (config::ADDRESS, true) => {
                 self.config.gateway_address = value;
-                // The probe of §2.4 writes the device id's offset with bit 0 clear.
+                // The probe of docs/hardware.md#configuration-cycle-gateway writes the device id's offset with bit 0 clear.
                 if value & 1 == 0 && value != DEVICE_ID && self.check_offset(value).is_ok() {
                     self.cr_write(value, self.config.gateway_data);
                 }

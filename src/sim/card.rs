@@ -74,7 +74,7 @@ impl SimCard {
         Box::new(Bar0(Rc::clone(&self.state)))
     }
 
-    /// Road through the configuration-cycle gateway 0x58/0x5c. Finds the variant of §2.4 by its
+    /// Road through the configuration-cycle gateway 0x58/0x5c. Finds the variant of docs/hardware.md#configuration-cycle-gateway by its
     /// probe; leaves 0x58 pointing at 0xf0014 when dropped.
     #[must_use]
     pub fn config_gateway(&self) -> Box<dyn CrSpace> {
@@ -94,7 +94,7 @@ impl SimCard {
     }
 
     /// Whether the host behind [`SimCard::bar0`] puts COMMAND and the BARs back after a reset, as
-    /// the kernel does (flash-hardware §7.1). True unless said otherwise; whoever serves raw
+    /// the kernel does (docs/hardware.md#software-reset). True unless said otherwise; whoever serves raw
     /// configuration space says false.
     pub fn set_host_restores_config(&self, yes: bool) {
         self.state.borrow_mut().host_restores_config = yes;
@@ -193,7 +193,7 @@ impl SimCard {
     }
 
     /// Which image would start at the next power-on under either order of search: which of two
-    /// good images a real boot ROM takes is UNCONFIRMED (fs2-image §1.6).
+    /// good images a real boot ROM takes is UNCONFIRMED (docs/fs2.md#flash-map).
     #[must_use]
     pub fn boot_outcomes(&self) -> BootOutcomes {
         let state = self.state.borrow();
@@ -240,7 +240,7 @@ impl SimCard {
 
     /// Semaphores of the bank that are taken, by number, lowest first. Looks without taking. The
     /// flush slots 32 to 35 are left out: every session leaves its own taken, and that is harmless
-    /// (flash-hardware §2.3).
+    /// (docs/hardware.md#write-flush).
     #[must_use]
     pub fn semaphores_held(&self) -> Vec<u8> {
         let mut state = self.state.borrow_mut();

@@ -3,11 +3,11 @@
 use super::CardSpec;
 use super::boot::Running;
 
-/// Address register of the CR-space gateway (flash-hardware §2.4).
+/// Address register of the CR-space gateway (docs/hardware.md#configuration-cycle-gateway).
 pub(super) const ADDRESS: u16 = 0x58;
 /// Its data register.
 pub(super) const DATA: u16 = 0x5c;
-/// What cannot be read (§1.3).
+/// What cannot be read (docs/hardware.md#special-values).
 pub(super) const NOT_READABLE: u32 = 0xbadacce5;
 
 const VENDOR: u32 = 0x15b3;
@@ -45,7 +45,7 @@ impl Config {
         }
     }
 
-    /// As a reset leaves it (§7.1).
+    /// As a reset leaves it (docs/hardware.md#software-reset).
     pub(super) fn reset(&mut self) {
         *self = Self {
             command: 0,
@@ -64,7 +64,7 @@ impl Config {
         match at {
             0x00 => u32::from(running.device_id) << 16 | VENDOR,
             0x04 => self.command.into(),
-            // Memory controller without firmware, network controller with it (lab-recipe §5).
+            // Memory controller without firmware, network controller with it (docs/lab.md#emulated-card).
             0x08 if running.is_recovery() => 0x0580_0000 | u32::from(spec.revision),
             0x08 => 0x0200_0000 | u32::from(spec.revision),
             0x10 | 0x14 | 0x18 | 0x1c => {

@@ -1,4 +1,4 @@
-//! Faults, seeded and listed (flash-hardware §11 item 12).
+//! Faults, seeded and listed (docs/hardware.md#requirements-for-an-emulator item 12).
 
 use serde::{Deserialize, Serialize};
 
@@ -93,13 +93,13 @@ pub enum Fault {
         /// Milliseconds.
         ms: u64,
     },
-    /// The configuration sectors hold what the running firmware calls corrupt (fs2-image §12.2).
+    /// The configuration sectors hold what the running firmware calls corrupt (docs/hardware.md#settings-in-the-firmware).
     /// They lie in the flash: power does not heal them, erasing them does.
     CorruptConfiguration,
     /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
     /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,
-    /// Writes arrive late: a read without the flush of §2.3 overtakes them. Each read lets one
+    /// Writes arrive late: a read without the flush of docs/hardware.md#write-flush overtakes them. Each read lets one
     /// arrive behind it, and none is on its way for more than 20 µs.
     DelayedWrites {
         /// How many register writes may be outstanding.

@@ -1,10 +1,10 @@
-//! The flash gateway: command, address and data registers into SPI bytes (flash-hardware §4,
-//! §11 items 6 and 7).
+//! The flash gateway: command, address and data registers into SPI bytes (docs/hardware.md#flash-gateway,
+//! docs/hardware.md#requirements-for-an-emulator items 6 and 7).
 
 use super::state::{Hold, State};
 use super::{Op, WrongRead};
 
-/// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (§5.4).
+/// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (docs/hardware.md#chip-timings).
 const BYTE_NS: u64 = 320;
 /// Least time one poll of the status register lets pass in a hurry.
 const LEAST_STEP_NS: u64 = 50_000;
@@ -15,7 +15,7 @@ const ADDR_PHASE: u32 = 1 << 3;
 const DATA_PHASE: u32 = 1 << 4;
 const CS_HOLD: u32 = 1 << 5;
 const FLASH_ENABLE: u32 = 1 << 13;
-/// Bits a driver writes as 0 (§4.2): 1, 7:6, 15:14, 29:24, 31.
+/// Bits a driver writes as 0 (docs/hardware.md#command-word): 1, 7:6, 15:14, 29:24, 31.
 const ZERO: u32 = 0xBF00_C0C2;
 
 /// Registers and wires of the gateway.
@@ -45,10 +45,10 @@ impl State {
     }
 
     /// 0xf0400. Looking is allowed without the semaphore: taking over after a crash starts with
-    /// it (§3.4).
+    /// it (docs/hardware.md#clearing-a-semaphore).
     pub(super) fn read_command(&mut self) -> u32 {
         let busy = self.gateway.is_busy(self.time.now());
-        // Upper fields read back unchanged: INFERRED (§11 item 6).
+        // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator item 6).
         self.gateway.command & !BUSY | if busy { BUSY } else { 0 }
     }
 
@@ -239,7 +239,7 @@ impl State {
             }
             None => {}
         }
-        // Only the transferred bytes change (§11 item 7).
+        // Only the transferred bytes change (docs/hardware.md#requirements-for-an-emulator item 7).
         let mut data = self.gateway.data;
         data[..delivered].copy_from_slice(&bytes[..delivered]);
         self.gateway.arriving = Some(data);
@@ -265,7 +265,7 @@ fn size_code(word: u32) -> u32 {
 
 /// What a driver should not have asked, the worst first.
 fn refused(word: u32, held: bool) -> Option<&'static str> {
-    // §11 item 6, INFERRED: without FLASH_ENABLE nothing happens on SPI.
+    // docs/hardware.md#requirements-for-an-emulator item 6, INFERRED: without FLASH_ENABLE nothing happens on SPI.
     if word & FLASH_ENABLE == 0 {
         Some("FLASH_ENABLE (bit 13) is clear, nothing happens")
     } else if size_code(word) > 4 {

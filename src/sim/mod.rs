@@ -1,5 +1,5 @@
 //! The simulated card: registers, SPI NOR, boot ROM, faults, time; card files.
-//! Contract: `reference/flash-hardware.md` §11.
+//! Contract: `reference/docs/hardware.md#requirements-for-an-emulator.
 //!
 //! A [`SimCard`] is a handle; clones see the same card. `bar0` and `config_gateway` are roads to
 //! it ([`crate::card::CrSpace`]), `clock` is its time. It is strict: what a real card would not

@@ -146,7 +146,7 @@ fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
     let keep = !layout.writable();
     nor.status = nor.status & keep | first & layout.writable();
     match (layout, second) {
-        // One-time programmable: a set bit stays (§5.3).
+        // One-time programmable: a set bit stays (docs/hardware.md#write-protection).
         (StatusLayout::Macronix, Some(value)) => nor.second |= value & layout.writable2(),
         (_, Some(value)) => nor.second = value & layout.writable2(),
         // A one-byte write clears SR2 on the W25QxxBV (data-sheet knowledge, UNCONFIRMED).

@@ -1,4 +1,4 @@
-//! The SPI NOR chip, byte by byte as on its wires (flash-hardware §5, §11 item 8).
+//! The SPI NOR chip, byte by byte as on its wires (docs/hardware.md#flash-chips, docs/hardware.md#requirements-for-an-emulator item 8).
 //!
 //! Chip-select down, bytes in and out, chip-select up. What changes the array is decided when
 //! chip-select rises and handed out as a [`Mutation`]; faults have their say and
@@ -384,7 +384,7 @@ impl Nor {
         let rises = (0..len).any(|i| {
             let place = ((at + i) % PAGE) as usize;
             let (new, old) = (self.page[place], self.mem[base + place]);
-            // FF is how a byte is left alone (§6.1: padding), no wish to raise its bits.
+            // FF is how a byte is left alone (docs/hardware.md#write-order-in-mstflint: padding), no wish to raise its bits.
             new != 0xFF && new & !old != 0
         });
         if rises {

@@ -1,7 +1,7 @@
 //! Where the simulated firmware keeps its TLVs: a log in the card's configuration areas.
 //!
-//! Real firmware's format is not known to any public tool (fs2-image §12.3); this one is our own,
-//! and only the areas are where the real ones are (§1.6, §10.7 #13). Slots of 64 bytes: the first is
+//! Real firmware's format is not known to any public tool (docs/fs2.md#settings-on-flash); this one is our own,
+//! and only the areas are where the real ones are (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13). Slots of 64 bytes: the first is
 //! the header (magic, generation, CRC), each other one a TLV (type, port, dwords, data, CRC); a TLV
 //! of no dwords says that it was invalidated. The area with a good header of the highest generation
 //! counts, and in it the last good slot of each TLV. A slot is programmed once; a full area is
@@ -16,7 +16,7 @@ const SLOT: u32 = 64;
 /// Dwords a slot has room for.
 pub(super) const MOST_DWORDS: usize = 13;
 const MAGIC: [u8; 8] = *b"CX3NVSIM";
-/// Most bytes of one area (fs2-image §1.6).
+/// Most bytes of one area (docs/fs2.md#flash-map).
 const MOST: u64 = 0x1_0000;
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);

@@ -1,4 +1,4 @@
-//! Registers MNVA, MNVI and MNVIA in the mailbox, from the firmware's side (fs2-image §12.2).
+//! Registers MNVA, MNVI and MNVIA in the mailbox, from the firmware's side (docs/hardware.md#settings-in-the-firmware).
 //! Written apart from [`crate::card::nv`], which it is to be a partner for: a mistake made once is
 //! not made twice, and mstconfig is the judge of both.
 

@@ -1,7 +1,7 @@
 //! Chips the simulator can be. On purpose apart from `flash::parts`: two readings of the data.
 //!
-//! Times are typical ones of flash-hardware §5.4. The 64K erase of the M25PX16 is the exception:
-//! §5.4 gives 1 s (UNCONFIRMED, from memory), with which the rival's burn in design.md "Speed"
+//! Times are typical ones of docs/hardware.md#chip-timings. The 64K erase of the M25PX16 is the exception:
+//! docs/hardware.md#chip-timings gives 1 s (UNCONFIRMED, from memory), with which the rival's burn in design.md "Speed"
 //! cannot be had:
 //!
 //! ```text
@@ -11,10 +11,10 @@
 //!     RDSR, the rows split into 50,182 program chunks, 50,182 read-backs, 13,208 query reads,
 //!     3,347 WREN and 32,300 RDSR = 2,249,000 bytes x 0.32 us                     = 0.720 s
 //!   + 13 erases x E + 3,334 programs x P                                         = 10.3 s
-//! so 13 E + 3,334 P = 8.72 s; P = 0.8 ms (§5.4) leaves E = 0.466 s, not 1 s (that gives 17.2 s).
+//! so 13 E + 3,334 P = 8.72 s; P = 0.8 ms (docs/hardware.md#chip-timings) leaves E = 0.466 s, not 1 s (that gives 17.2 s).
 //! ```
 //!
-//! §5.4's only confirmed figure of this part is the chip erase, 15 s typical: 15 s / 32 sectors =
+//! docs/hardware.md#chip-timings's only confirmed figure of this part is the chip erase, 15 s typical: 15 s / 32 sectors =
 //! 468.75 ms, which gives 10.34 s. That is what is used here.
 
 use super::status::StatusLayout;

@@ -27,14 +27,14 @@ impl CrSpace for Bar0 {
     }
 }
 
-/// Configuration cycles through 0x58/0x5c, in the variant found by the probe of flash-hardware
-/// §2.4.
+/// Configuration cycles through 0x58/0x5c, in the variant found by the probe of docs/hardware.md#sources-and-marks
+/// docs/hardware.md#configuration-cycle-gateway.
 pub(super) struct ConfigGateway {
     card: Rc<RefCell<State>>,
     write_only: bool,
 }
 
-/// Where the address register is left (§2.4): reading the device id hurts nobody.
+/// Where the address register is left (docs/hardware.md#configuration-cycle-gateway): reading the device id hurts nobody.
 const HARMLESS: u32 = 0xf_0014;
 
 impl ConfigGateway {

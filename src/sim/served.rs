@@ -24,8 +24,8 @@ impl SimCard {
         self.state().borrow().time.add(ns);
     }
 
-    /// Each poll of a status register finds a third of the remaining busy time gone (lab-recipe
-    /// §5).
+    /// Each poll of a status register finds a third of the remaining busy time gone (docs/lab.md#purpose
+    /// docs/lab.md#emulated-card).
     pub(super) fn set_hurry(&self, yes: bool) {
         self.state().borrow_mut().hurry = yes;
     }

@@ -19,7 +19,7 @@ pub struct CardSpec {
     pub bdf: String,
     /// CR-space locked (secure host): every register reads 0xbad0cafe.
     pub secure_host: bool,
-    /// Configuration gateway variant with a write-only address register (flash-hardware §2.4).
+    /// Configuration gateway variant with a write-only address register (docs/hardware.md#configuration-cycle-gateway).
     pub write_only_address: bool,
     /// How long the chip boots after a reset or at power-on, in ms, counted from the reset: the
     /// silence after a software reset is the first part of it. 0 = it is there at once.
@@ -59,7 +59,7 @@ impl Default for CardSpec {
 }
 
 /// (name on the command line, board, HW id, revision, flash). Which flash sits on which board is
-/// UNCONFIRMED except for the M25PX16 (flash-hardware §5.2); the others are there for variety.
+/// UNCONFIRMED except for the M25PX16 (docs/hardware.md#chips-on-known-boards); the others are there for variety.
 const BOARDS: [(&str, &str, u16, u8, SimPart); 8] = [
     ("mcx311a", "MCX311A-XCAT", 0x1f5, 1, SimPart::M25px16),
     ("mcx311a-a0", "MCX311A-XCAT", 0x1f5, 0, SimPart::M25px16),
@@ -98,7 +98,7 @@ impl CardSpec {
         })
     }
 
-    /// PCI device id when no firmware runs: HW id + 1 (flash-hardware §1.4).
+    /// PCI device id when no firmware runs: HW id + 1 (docs/hardware.md#recovery-mode).
     #[must_use]
     pub fn recovery_id(&self) -> u16 {
         self.hw_id.wrapping_add(1)

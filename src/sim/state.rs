@@ -18,7 +18,7 @@ use std::rc::Rc;
 /// More misuse than this is counted, not kept.
 const MISUSE_KEPT: usize = 1000;
 
-/// Who holds a semaphore. The bank itself stores no owner (flash-hardware §3.1); the simulator
+/// Who holds a semaphore. The bank itself stores no owner (docs/hardware.md#semaphore-bank); the simulator
 /// does, to tell a driver that uses the gateway on somebody else's semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
@@ -29,7 +29,7 @@ pub(super) enum Hold {
     Dead,
 }
 
-/// Where a driver is in the flush rule of flash-hardware §2.3.
+/// Where a driver is in the flush rule of docs/hardware.md#write-flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Posted {
     /// Nothing outstanding.
@@ -298,9 +298,9 @@ impl State {
         self.armed.add(fault, now);
     }
 
-    /// Chip reset (flash-hardware §7.1, §11 item 10): registers, semaphores and gateway to their
+    /// Chip reset (docs/hardware.md#software-reset, docs/hardware.md#requirements-for-an-emulator item 10): registers, semaphores and gateway to their
     /// defaults, firmware loaded anew. The flash chip does not notice: what runs there goes on.
-    /// That the boot address register survives is needed for its purpose (§6.5).
+    /// That the boot address register survives is needed for its purpose (docs/hardware.md#write-order-in-mstflint).
     pub(super) fn reset(&mut self) {
         self.quiet_until = self.time.now().saturating_add(self.reset_ns);
         self.start_anew(self.reset_ns);

@@ -1,8 +1,8 @@
-//! Status registers and block protection (flash-hardware §5.3).
+//! Status registers and block protection (docs/hardware.md#write-protection).
 
 use std::ops::Range;
 
-/// How the status registers of a family are laid out (flash-hardware §5.3).
+/// How the status registers of a family are laid out (docs/hardware.md#write-protection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StatusLayout {
     /// M25P: BP 4:2.
@@ -51,7 +51,7 @@ impl StatusLayout {
     }
 
     /// Status register 1 after power-up when it held `kept` before. SST's protection bits are
-    /// volatile and come up set (data-sheet knowledge, UNCONFIRMED; §4.5 step 5 clears them).
+    /// volatile and come up set (data-sheet knowledge, UNCONFIRMED; docs/hardware.md#sequences step 5 clears them).
     pub(super) fn power_up(self, kept: u8) -> u8 {
         match self {
             Self::Sst => 0x1C,
@@ -59,7 +59,7 @@ impl StatusLayout {
         }
     }
 
-    /// What the protection bits protect, empty = nothing (§5.3).
+    /// What the protection bits protect, empty = nothing (docs/hardware.md#write-protection).
     pub(super) fn protected(self, status: u8, second: u8, size: u32) -> Range<u32> {
         if self == Self::Eon {
             return eon(status, size);

@@ -1,8 +1,8 @@
 //! What the running firmware says of itself on the tools command interface: capabilities and
 //! defaults, from the ini of its image where that says something.
 //!
-//! The ini's keys for SR-IOV and the port's physical type are those of real ini files (fs2-image
-//! §7); defaults no key is known for are those of real cards as people show them (mstconfig query
+//! The ini's keys for SR-IOV and the port's physical type are those of real ini files (docs/fs2.md#sources-and-marks
+//! docs/fs2.md#fw-configuration-and-hash-file); defaults no key is known for are those of real cards as people show them (mstconfig query
 //! in forums), UNCONFIRMED one by one.
 
 use super::CardSpec;

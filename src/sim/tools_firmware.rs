@@ -1,4 +1,4 @@
-//! The running firmware's answers on the tools command interface (fs2-image §12.1, §12.2).
+//! The running firmware's answers on the tools command interface (docs/hardware.md#tools-command-interface, docs/hardware.md#settings-in-the-firmware).
 //!
 //! What it is to answer was read in the source of mstflint 4.21 and measured with its mstconfig; how
 //! long it takes is not known (a few microseconds, and what the flash needs). TLVs take effect at

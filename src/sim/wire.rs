@@ -37,7 +37,7 @@ pub(super) enum Wire {
         len: u32,
         ns: u64,
     },
-    /// RDID; pads with 0 behind the id (§11 item 9).
+    /// RDID; pads with 0 behind the id (docs/hardware.md#requirements-for-an-emulator item 9).
     Id {
         at: usize,
     },

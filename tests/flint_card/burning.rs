@@ -1,4 +1,4 @@
-//! Scripts that burn: what passes, every refusal and question of fs2-image §10.2, corners.
+//! Scripts that burn: what passes, every refusal and question of docs/flint.md#checks-before-the-first-erase, corners.
 
 use super::engine::{Script, script};
 
@@ -30,7 +30,7 @@ pub(crate) fn burns() -> Vec<Script> {
     ]
 }
 
-/// Every question and refusal that both programs have; the numbers are rows of fs2-image §10.2.
+/// Every question and refusal that both programs have; the numbers are rows of docs/flint.md#checks-before-the-first-erase.
 pub(crate) fn refusals() -> Vec<Script> {
     vec![
         // 4

@@ -23,7 +23,7 @@ pub(crate) struct Script {
 
 /// A difference on purpose, for the last command of a script.
 struct Differs {
-    /// Row of `src/cli/flint/differences.md`.
+    /// Row of `docs/flint.md`.
     row: &'static str,
     /// What ours prints.
     says: &'static str,
@@ -123,7 +123,7 @@ struct End {
 struct Left {
     boots: BootOutcomes,
     images: Vec<(FlashAddr, Vec<u8>)>,
-    /// Where the firmware keeps its settings (fs2-image §1.6), of both layouts.
+    /// Where the firmware keeps its settings (docs/fs2.md#flash-map), of both layouts.
     areas: Vec<Vec<u8>>,
 }
 

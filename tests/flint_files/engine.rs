@@ -54,7 +54,7 @@ impl Script {
 
 /// Ids of `differences.md`.
 pub(crate) fn rows() -> BTreeSet<String> {
-    include_str!("../../src/cli/flint/differences.md")
+    include_str!("../../docs/flint.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
         .map(|(id, _)| id.to_owned())

@@ -81,7 +81,7 @@ pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
 fn split_end(text: &str) -> Option<(&str, End)> {
     const HCA: &str = ". AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
     if let Some((table, rest)) = text.split_once("-E- Cannot open Image: ") {
-        // A second verdict follows, about formats that are not ours (fs2-image §4.3).
+        // A second verdict follows, about formats that are not ours (docs/flint.md#verdicts-of-verify).
         let (_, error) = rest.lines().next()?.split_once(". ")?;
         return Some((table, End::CannotOpen(error.to_owned())));
     }

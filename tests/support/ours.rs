@@ -1,4 +1,4 @@
-//! What we say of the same bytes, in the form of what flint prints (fs2-image §4, §9).
+//! What we say of the same bytes, in the form of what flint prints (docs/flint.md#verify, docs/flint.md#query).
 
 use super::flint_text::{End, Line, Verify};
 use cx3flash::image::{
@@ -7,7 +7,7 @@ use cx3flash::image::{
 
 /// flint's error for a file whose length is no multiple of 4, up to the file's name.
 pub const UNALIGNED: &str = "Image size should be 4-bytes aligned. Make sure file ";
-/// flint's error for a file shorter than 0x28 bytes (fs2-image §1.5).
+/// flint's error for a file shorter than 0x28 bytes (docs/fs2.md#image-files).
 pub const TOO_SHORT: &str = "Invalid Firmware Format (found FS Gen 1)";
 
 /// What flint's `verify` should print by our reading, `None` when we say it never ends.
@@ -129,7 +129,7 @@ pub fn query(bytes: &[u8], form: Form) -> Result<Vec<(String, String)>, String> 
     }
 }
 
-/// The lines of fs2-image §9.1 in their order.
+/// The lines of docs/flint.md#query-lines in their order.
 fn fields(image: &Image) -> Vec<(String, String)> {
     let nothing = Info::default();
     let info = image.flint_info().unwrap_or(&nothing);

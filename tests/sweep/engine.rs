@@ -3,7 +3,7 @@
 //! A job is run once to count its operations, then once per operation with the power cut there.
 //! After each cut the card is powered on again, twice: once with a boot ROM that takes the lowest
 //! valid image, once with one that takes the highest. Which of the two real silicon does is
-//! UNCONFIRMED (fs2-image §1.6), so the promise has to hold for both.
+//! UNCONFIRMED (docs/fs2.md#flash-map), so the promise has to hold for both.
 
 use cx3flash::sim::{Fault, SimCard};
 use std::collections::BTreeMap;

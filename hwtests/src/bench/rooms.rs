@@ -59,7 +59,7 @@ const CROWD: &[Plugged] = &[
         ..PRO
     },
     Plugged {
-        // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3 (linux-vfio §6.2).
+        // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3 (docs/linux.md#probe-of-mlx4_core).
         shown_as: Some(0x1004),
         ..PRO
     },

@@ -10,7 +10,7 @@ use super::Bench;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State(BTreeMap<String, String>);
 
-/// One `key=value` line each. The list is that of linux-vfio §6.5 as far as a host without a network manager has it:
+/// One `key=value` line each. The list is that of docs/linux.md#state-to-keep as far as a host without a network manager has it:
 /// netdevs come back down and without addresses, which no tool can promise otherwise.
 const SCRIPT: &str = r#"
 d=/sys/bus/pci/devices/$BDF

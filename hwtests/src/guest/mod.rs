@@ -16,7 +16,7 @@ use crate::provision::{Flavour, Provisions};
 use agent::{Agent, Ran};
 pub use options::{Machine, Slot};
 
-/// How long a boot may take: 3 to 8 s in the recipe, on an idle machine (lab-recipe §2).
+/// How long a boot may take: 3 to 8 s in the recipe, on an idle machine (docs/lab.md#fast-boot).
 const BOOT: Duration = Duration::from_secs(120);
 
 /// What the host allows beyond a command's own time limit before the guest counts as hung.
@@ -35,7 +35,7 @@ impl Guest {
     /// Boots a guest whose logs and sockets go to `dir`; on processor `core` only.
     ///
     /// Registers of a served card are a ping-pong of three threads, of which one runs at a time: on one core an access
-    /// takes a steady 14 to 25 µs, free to roam up to 125 µs (lab-recipe §2).
+    /// takes a steady 14 to 25 µs, free to roam up to 125 µs (docs/lab.md#fast-boot).
     ///
     /// # Errors
     ///

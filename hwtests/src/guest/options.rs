@@ -1,11 +1,11 @@
-//! QEMU's command line (lab-recipe §3).
+//! QEMU's command line (docs/lab.md#qemu-options).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::provision::Provisions;
 
-/// What the kernel is told in every guest: nothing that is not needed, no waiting (lab-recipe §2).
+/// What the kernel is told in every guest: nothing that is not needed, no waiting (docs/lab.md#fast-boot).
 const APPEND: &str = "console=ttyS0 quiet mitigations=off nokaslr audit=0 tsc=reliable no_timer_check \
     random.trust_cpu=on cryptomgr.notests initcall_blacklist=jent_mod_init,crypto_kdf108_init \
     rcupdate.rcu_expedited=1 panic=-1";
@@ -56,7 +56,7 @@ impl Machine {
             "-machine q35,memory-backend=ram,hpet=off,smm=off,i8042=off,vmport=off,sata=off,smbus=off,graphics=off",
         );
         if self.iommu {
-            // Before the cards; without caching-mode QEMU aborts when the guest enables it (lab-recipe §3).
+            // Before the cards; without caching-mode QEMU aborts when the guest enables it (docs/lab.md#qemu-options).
             add("-device intel-iommu,intremap=on,caching-mode=on");
         }
         add("-device virtio-serial-pci,disable-legacy=on");
@@ -68,7 +68,7 @@ impl Machine {
                 "-device pcie-root-port,id=rp{n},chassis={chassis},slot={chassis},bus=pcie.0,addr={addr}"
             ));
             add("-device");
-            // The socket's address is a structure, so the device must be given as JSON (lab-recipe §3). The time
+            // The socket's address is a structure, so the device must be given as JSON (docs/lab.md#qemu-options). The time
             // limit of an answer is raised: a loaded machine is not a dead server.
             let place = slot.place();
             let shown = shown.map_or(String::new(), |id| format!(r#","x-pci-device-id":{id}"#));

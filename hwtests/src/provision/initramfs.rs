@@ -52,7 +52,7 @@ const PROGRAMS: [&str; 10] = [
 const INIT: &str = include_str!("../guest/init.sh");
 
 /// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended to the
-/// decompressed file, so they load under lockdown, too (lab-recipe §1).
+/// decompressed file, so they load under lockdown, too (docs/lab.md#pieces).
 pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<()> {
     let file = module_archive(release);
     once(archives, &file, |part| {

@@ -1,5 +1,5 @@
 //! The kernel out of its `bzImage`: QEMU starts the uncompressed ELF file by its PVH entry, which saves the emulated
-//! processor 2 to 2.5 s of decompression at each boot (lab-recipe §2).
+//! processor 2 to 2.5 s of decompression at each boot (docs/lab.md#fast-boot).
 
 use std::fs;
 use std::io::Write as _;

@@ -29,7 +29,7 @@ const RECIPE: u32 = 3;
 /// Bytes that must be free before anything is fetched: 190 MB of packages, their trees and the archives.
 const ROOM: u64 = 1_500_000_000;
 
-/// What the trees hold. QEMU comes from backports: trixie's own has no `vfio-user-pci` (lab-recipe §1).
+/// What the trees hold. QEMU comes from backports: trixie's own has no `vfio-user-pci` (docs/lab.md#pieces).
 const QEMU: &[&str] = &["qemu-system-x86"];
 const GUEST: &[&str] = &[
     "dash",
@@ -44,7 +44,7 @@ const GUEST: &[&str] = &[
     "xz-utils",
     "zstd",
 ];
-/// 4.21 is the last one that works on this family (lab-recipe §6).
+/// 4.21 is the last one that works on this family (docs/lab.md#mstflint-on-the-emulated-card).
 const WITNESS: &[&str] = &["mstflint", "debian-archive-keyring"];
 
 /// A reason why the lab cannot run here. It is not a failure: the scenarios are reported as ignored with it.

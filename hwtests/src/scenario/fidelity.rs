@@ -10,7 +10,7 @@ use super::Shown;
 use super::steps::{ethtool_version, flashed, on_vfio, version, with_driver, without_driver};
 use crate::bench::Bench;
 
-/// `lspci -vvv` finds the capabilities that real cards list (linux-vfio §4, lab-recipe §5).
+/// `lspci -vvv` finds the capabilities that real cards list (docs/linux.md#reset, docs/lab.md#emulated-card).
 pub(super) fn lspci(bench: &mut dyn Bench) -> Result<Shown> {
     let bdf = bench.bdf().to_owned();
     let text = bench.must(&format!("lspci -vvv -nn -s {bdf}"))?;
@@ -165,7 +165,7 @@ pub(super) fn witness_burns(bench: &mut dyn Bench) -> Result<Shown> {
     Ok(Shown::Yes)
 }
 
-/// mstflint takes its time in an emulated machine: 35 to 38 s for a burn on an idle one (lab-recipe §6).
+/// mstflint takes its time in an emulated machine: 35 to 38 s for a burn on an idle one (docs/lab.md#mstflint-on-the-emulated-card).
 fn witness(bench: &mut dyn Bench, command: &str) -> Result<String> {
     let ran = bench.sh_within(command, Duration::from_secs(240))?;
     ensure!(
@@ -177,7 +177,7 @@ fn witness(bench: &mut dyn Bench, command: &str) -> Result<String> {
     Ok(ran.stdout)
 }
 
-/// Under lockdown mstflint is shut out, in words that people report from real cards (lab-recipe §6).
+/// Under lockdown mstflint is shut out, in words that people report from real cards (docs/lab.md#mstflint-on-the-emulated-card).
 pub(super) fn witness_is_shut_out(bench: &mut dyn Bench) -> Result<Shown> {
     with_driver(bench)?;
     let bdf = bench.bdf().trim_start_matches("0000:").to_owned();

@@ -110,7 +110,7 @@ pub(super) fn kvm_probe(bench: &mut dyn Bench) -> Result<Shown> {
         "the reason is not named: {skipped}"
     );
     before.must_be_again(bench)?;
-    // The CPU of the emulator has SVM (linux-vfio §11.1).
+    // The CPU of the emulator has SVM (docs/lab.md#emulated-card).
     bench.must("rmmod kvm 2>/dev/null; modprobe kvm-amd && [ -c /dev/kvm ]")?;
     let told = bench.tool_json("doctor")?;
     let (ok, detail, _) = finding(&told, "kvm_passthrough")?;

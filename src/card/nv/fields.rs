@@ -1,4 +1,4 @@
-//! The parameters a user sees, with their places (fs2-image §12.2; names and value names as
+//! The parameters a user sees, with their places (docs/hardware.md#settings-in-the-firmware; names and value names as
 //! mstconfig 4.21 prints them).
 
 use super::TlvId;

@@ -1,4 +1,4 @@
-//! Non-volatile settings the running firmware keeps: registers, TLVs, parameters (fs2-image §12.2).
+//! Non-volatile settings the running firmware keeps: registers, TLVs, parameters (docs/hardware.md#settings-in-the-firmware).
 //!
 //! The firmware alone knows how they lie in the flash; it is asked through [`super::Tools`]. Bit
 //! positions come from the source of mstflint 4.21 and agree with what its mstconfig says to the

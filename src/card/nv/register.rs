@@ -1,4 +1,4 @@
-//! Register MNVA: one TLV read or written (fs2-image §12.2).
+//! Register MNVA: one TLV read or written (docs/hardware.md#settings-in-the-firmware).
 //!
 //! In the mailbox: operation TLV (16 bytes: type 31:27, length in dwords 26:16, status 14:8; register
 //! 31:16, method 14:8, class 7:0; a 64-bit id), register TLV (4 bytes: type, length in dwords with

@@ -17,7 +17,7 @@ use std::path::Path;
 const CARD_FILE: &str = "cx3";
 
 /// Card files in the current directory.
-pub(in crate::cli) fn cards_here() -> Vec<String> {
+pub(crate) fn cards_here() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(Path::new(".")) else {
         return Vec::new();
     };

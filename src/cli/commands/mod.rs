@@ -12,7 +12,7 @@ mod sim;
 mod sim_serve;
 mod write;
 
-pub(super) use card::cards_here;
+pub(crate) use card::cards_here;
 pub(super) use host::afterwards;
 
 use super::args::{Cli, Command, HostCommand};
@@ -102,7 +102,7 @@ impl Ctx<'_> {
 }
 
 /// What a bug report tells of a card that was just opened.
-pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
+pub(crate) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
     report.look_at_journal(host);
     let query = job::query_card(device);
     report.set_query(match &query {

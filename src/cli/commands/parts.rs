@@ -7,8 +7,9 @@ use crate::cli::ask::{Said, ask};
 use crate::cli::failure::Failure;
 
 use crate::cli::json::outcome as json;
-use crate::cli::{flint_text, names, text, units};
+use crate::cli::{names, text, units};
 use crate::flash::PartSource;
+use crate::flint::text as flint_text;
 use crate::job::{self, IdentityOutcome, JobError, RomOutcome};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -187,7 +187,7 @@ fn usage(message: impl Into<String>) -> Failure {
     Failure::new(Exit::Usage, Code::Usage, message).with_hint(&Facts::default())
 }
 
-/// The parts of an identity given on the command line (fs2-image §6.3).
+/// The parts of an identity given on the command line (docs/fs2.md#guid-flags).
 pub(super) fn spelled_out(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
     let next = |base: u64, n: u64, what: &str| {
         base.checked_add(n)

@@ -1,9 +1,9 @@
 //! `query`: flint's lines, then ours behind an empty line.
 
 use super::{findings, half_name, line};
-use crate::cli::flint_text::{self, QueryText};
 use crate::cli::hints::quote;
 use crate::cli::units;
+use crate::flint::text::{self as flint_text, QueryText};
 use crate::image::{Image, Layout};
 use crate::job::{CardReport, ImageReport, QueryOutcome};
 

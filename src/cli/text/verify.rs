@@ -1,7 +1,7 @@
 //! `verify`: flint's table and verdict, then ours, which is the stricter one.
 
 use super::{card_line, findings, half_name};
-use crate::cli::flint_text;
+use crate::flint::text as flint_text;
 use crate::image::FlintVerdict;
 use crate::job::{AgainstOutcome, ImageReport, UnsteadyRange, VerifyOutcome};
 use std::fmt::Write as _;

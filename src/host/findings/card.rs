@@ -4,11 +4,11 @@ use crate::host::in_use::kernel_rdma;
 use crate::host::{Finding, Function, Host, PciCard};
 use std::os::unix::fs::FileExt as _;
 
-/// Registers reach to 0xf0xxx (flash-hardware §2); the BAR is 1 MiB on every known card.
+/// Registers reach to 0xf0xxx (docs/hardware.md#cr-space); the BAR is 1 MiB on every known card.
 const BAR0: u64 = 0x10_0000;
 
 /// The class register of a card that does not answer reads all ones; the ids would not do, they may
-/// come from the kernel (linux-vfio §3.8).
+/// come from the kernel (docs/linux.md#configuration-space).
 pub(super) fn answers(host: &Host, card: &PciCard) -> Finding {
     const ID: &str = "card_answers";
     let mut class = [0; 4];
@@ -111,7 +111,7 @@ pub(super) fn driver(card: &PciCard) -> Finding {
 pub(super) fn holder(host: &Host, card: &PciCard) -> Finding {
     const ID: &str = "holder";
     if let Some(holder) = host.holder(card) {
-        // A bare number is Proxmox', `guest=` is libvirt's (linux-vfio §7.1).
+        // A bare number is Proxmox', `guest=` is libvirt's (docs/linux.md#cards-in-virtual-machines).
         let id = holder.vm.as_deref().and_then(|vm| vm.split(' ').next());
         let fix = match id {
             Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
@@ -164,7 +164,7 @@ pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<Finding> {
 }
 
 /// Root may borrow; who may open the group may work with a card that is on vfio-pci already
-/// (linux-vfio §3.12).
+/// (docs/linux.md#rights-and-limits).
 pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Finding {
     const ID: &str = "rights";
     if root {

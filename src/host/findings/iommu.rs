@@ -5,7 +5,7 @@ use crate::host::{Finding, Host, sysfs};
 const ID: &str = "iommu";
 
 /// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
-/// (linux-vfio §3.3).
+/// (docs/linux.md#vfio-errors).
 pub(super) fn groups(host: &Host) -> Finding {
     let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
     if !groups.is_empty() {

@@ -1,4 +1,4 @@
-//! What driverctl, modprobe, Proxmox and libvirt have noted about the card (linux-vfio §7). None of it
+//! What driverctl, modprobe, Proxmox and libvirt have noted about the card (docs/linux.md#hosts-with-virtual-machines). None of it
 //! is a fault: it says who takes the card next time, and what "as found" means.
 
 use crate::host::{Bdf, Finding, Host, PciCard, sysfs};

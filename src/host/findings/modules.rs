@@ -66,14 +66,14 @@ pub(super) fn vfio_pci(host: &Host) -> Finding {
     }
 }
 
-/// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs (linux-vfio §3.2).
+/// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs (docs/linux.md#groups-and-containers).
 pub(super) fn container(host: &Host) -> Finding {
     const ID: &str = "vfio_container";
     let node = host.path("dev/vfio/vfio").exists();
     let type1 = module(host, "vfio_iommu_type1");
     match (node, type1) {
         (true, t) if t.ready() => Finding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
-        // A soft dependency of vfio-pci (linux-vfio §3.1): comes with it.
+        // A soft dependency of vfio-pci (docs/linux.md#binding): comes with it.
         (_, Module::Loadable) if !host.driver("vfio-pci").exists() => {
             Finding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
         }

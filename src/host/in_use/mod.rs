@@ -1,4 +1,4 @@
-//! Who would miss the card while it is away (linux-vfio §6.4, §7.1; promise P8 of the design).
+//! Who would miss the card while it is away (docs/linux.md#use-of-a-card, docs/linux.md#cards-in-virtual-machines; promise P8 of the design).
 //!
 //! Everything is read below the host's root, so a host made of files has the same dangers. What
 //! cannot be found out counts as a danger where the card carries any traffic at all.

@@ -112,7 +112,7 @@ fn netns(look: &Look<'_>) -> Option<InUse> {
     let ports = card.port_types.iter().filter(ethernet).count();
     let here = card.netdevs.len();
     let dir = look.host.device(card.bdf);
-    // Where the driver made no Ethernet device its ports have no netdev either (linux-vfio §6.2).
+    // Where the driver made no Ethernet device its ports have no netdev either (docs/linux.md#probe-of-mlx4_core).
     let attached = sysfs::names(dir)
         .iter()
         .any(|n| n.starts_with("mlx4_core.eth."));

@@ -109,7 +109,7 @@ fn machines(look: &Look<'_>) -> Vec<InUse> {
 }
 
 /// Proxmox notes which machine gets which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH` while the
-/// machine starts (linux-vfio §7.1).
+/// machine starts (docs/linux.md#cards-in-virtual-machines).
 fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
     let lines = sysfs::lines(host.path("run/qemu-server/pci-id-reservations"));
     lines.iter().find_map(|line| {

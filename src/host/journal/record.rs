@@ -29,7 +29,7 @@ pub(in crate::host) struct Record {
     pub(in crate::host) marks: Marks,
 }
 
-/// What the host was like before it was changed (linux-vfio §6.5).
+/// What the host was like before it was changed (docs/linux.md#state-to-keep).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsFound {
     /// Driver of the card.
@@ -41,7 +41,7 @@ pub struct AsFound {
     /// `mlx4_port1`, `mlx4_port2` as they read.
     pub port_types: Vec<String>,
     /// Virtual functions that were enabled. They go with the driver and come back with it; what they
-    /// were bound to does not (linux-vfio §3.11).
+    /// were bound to does not (docs/linux.md#sr-iov).
     pub vfs: Vec<FunctionFound>,
     /// Functions of the IOMMU group that are moved out of the way.
     pub siblings: Vec<SiblingFound>,

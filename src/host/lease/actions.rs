@@ -1,4 +1,4 @@
-//! What is done to the host, behind a trait: a directory cannot play `bind` (linux-vfio §11.3).
+//! What is done to the host, behind a trait: a directory cannot play `bind` (docs/linux.md#test-seams).
 
 use super::helper;
 use crate::card::{Clock, WallClock};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Changes of the host.
 pub(super) trait Actions {
     /// Write an attribute of sysfs; the answer is the kernel's. Such a write may sleep where no signal
-    /// reaches it: `bind`, `unbind`, `remove`, `rescan` (linux-vfio §6.1), and whatever else takes the
+    /// reaches it: `bind`, `unbind`, `remove`, `rescan` (docs/linux.md#unbinding-mlx4_core), and whatever else takes the
     /// device's lock behind one of those (`driver_override` does, K drivers/base/driver.c
     /// `driver_set_override`). `TimedOut` when it has not returned by then; it goes on.
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()>;

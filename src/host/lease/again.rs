@@ -1,5 +1,5 @@
 //! A card that left recovery mode has other PCI ids: the kernel must forget it and find it anew
-//! (linux-vfio §3.8).
+//! (docs/linux.md#configuration-space).
 
 use super::give_back::not_back;
 use super::{Lease, LeaseError, MLX4, Step, UNBIND_LIMIT};

@@ -1,4 +1,4 @@
-//! Giving a card back: compare what is with what was, change what differs (linux-vfio §6.3, §6.5, §9).
+//! Giving a card back: compare what is with what was, change what differs (docs/linux.md#failures-of-a-rebind, docs/linux.md#state-to-keep, docs/linux.md#journal-and-restore).
 
 use super::lock::{self, Lock};
 use super::{Lease, LeaseError, MLX4, QUICK_LIMIT, Step, UNBIND_LIMIT, VFIO_PCI};
@@ -136,7 +136,7 @@ impl Lease {
     }
 
     /// mlx4_core's way out of a failing probe can take the kernel down; this parameter turns it off
-    /// for as long as the probe lasts (linux-vfio §6.3). The journal knows what it was. True: turned
+    /// for as long as the probe lasts (docs/linux.md#failures-of-a-rebind). The journal knows what it was. True: turned
     /// off, so it must be put back.
     pub(super) fn guard_error_reset(&mut self) -> Result<bool, LeaseError> {
         let path = error_reset(&self.host);
@@ -215,7 +215,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Port types are lost with the driver unless a module option sets them (linux-vfio §6.5). The
+    /// Port types are lost with the driver unless a module option sets them (docs/linux.md#state-to-keep). The
     /// kernel compares the newline too.
     fn port_types(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         for (number, was) in (1..).zip(&self.record.found.port_types) {

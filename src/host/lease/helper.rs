@@ -1,5 +1,5 @@
 //! A write to sysfs in a process of its own: who writes to `unbind` sleeps in the kernel until the
-//! old driver is done, and cannot be cancelled (linux-vfio §6.1).
+//! old driver is done, and cannot be cancelled (docs/linux.md#unbinding-mlx4_core).
 //!
 //! The helper is this program again, as `cx3flash __host-write ATTRIBUTE` with the value on stdin. Its
 //! exit code is the errno of the write, 0 when there was none; errnos beyond 125 are reported as 125.
@@ -83,7 +83,7 @@ pub fn write_attribute(attribute: &Path) -> i32 {
     }
     let mut value = String::new();
     let read = io::stdin().take(LONGEST).read_to_string(&mut value);
-    // A newline belongs to it; nothing at all would be no write (linux-vfio §3.1).
+    // A newline belongs to it; nothing at all would be no write (docs/linux.md#binding).
     if read.is_err() || value.is_empty() {
         return libc::EINVAL;
     }

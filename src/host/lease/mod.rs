@@ -1,4 +1,4 @@
-//! A card taken from its driver, and given back (promise P6; linux-vfio §1, §3.1, §6, §9).
+//! A card taken from its driver, and given back (promise P6; docs/linux.md#sequence-of-a-job, docs/linux.md#binding, docs/linux.md#mlx4_core, docs/linux.md#journal-and-restore).
 //!
 //! | file | what |
 //! |---|---|
@@ -40,11 +40,11 @@ const MLX4: &str = "mlx4_core";
 
 // A limit ends what would hang. It is far above what a busy host needs.
 
-/// An unbind takes a few seconds; a leaked reference holds it for ever (linux-vfio §6.1).
+/// An unbind takes a few seconds; a leaked reference holds it for ever (docs/linux.md#unbinding-mlx4_core).
 const UNBIND_LIMIT: Duration = Duration::from_secs(240);
 /// What takes no more than a lock; a step that is stuck holds it for ever.
 const QUICK_LIMIT: Duration = Duration::from_secs(60);
-/// A probe that meets dead firmware gives up after 62 s (linux-vfio §6.3).
+/// A probe that meets dead firmware gives up after 62 s (docs/linux.md#failures-of-a-rebind).
 const BIND_LIMIT: Duration = Duration::from_secs(240);
 
 /// Something to write down about the card.

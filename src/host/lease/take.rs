@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 impl Lease {
-    /// Take a card: lock, journal, siblings, override, unbind, bind (linux-vfio §1). A card that a
+    /// Take a card: lock, journal, siblings, override, unbind, bind (docs/linux.md#sequence-of-a-job). A card that a
     /// dead process left borrowed is adopted: what its journal says of the host is what counts.
     /// Siblings that spoil the group are moved only when `allow` has [`UseId::Siblings`].
     ///
@@ -142,7 +142,7 @@ impl Lease {
     fn bring(&mut self, card: &PciCard, move_siblings: bool) -> Result<(), LeaseError> {
         let bdf = self.bdf();
         if card.iommu_group.is_none() {
-            // vfio-pci's probe would say EINVAL (linux-vfio §3.1), after the driver is gone.
+            // vfio-pci's probe would say EINVAL (docs/linux.md#binding), after the driver is gone.
             let none = io::Error::from_raw_os_error(libc::EINVAL);
             return Err(self.refused("binding to vfio-pci (the card has no IOMMU group)", none));
         }
@@ -188,7 +188,7 @@ impl Lease {
         self.step(Step::Borrowed)
     }
 
-    /// To a driver, by name: `drivers/NAME/bind` says what the probe said (linux-vfio §3.1).
+    /// To a driver, by name: `drivers/NAME/bind` says what the probe said (docs/linux.md#binding).
     pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
         let path = self.host.driver(driver).join("bind");
         let doing = format!("binding {bdf} to {driver}");
@@ -268,7 +268,7 @@ impl Lease {
     }
 
     /// Set or clear an override and see that it is so; nothing is written when it is already. A
-    /// write of nothing would do nothing: a newline clears it (linux-vfio §3.1).
+    /// write of nothing would do nothing: a newline clears it (docs/linux.md#binding).
     pub(super) fn set_override_of(&self, bdf: Bdf, driver: Option<&str>) -> Result<(), LeaseError> {
         let path = self.host.device(bdf).join("driver_override");
         let now = || sysfs::text(&path).filter(|text| text != "(null)" && !text.is_empty());
@@ -290,7 +290,7 @@ impl Lease {
     }
 }
 
-/// What a probe's errno means (vfio-pci: linux-vfio §3.1; mlx4_core: §3.3, §6.3).
+/// What a probe's errno means (vfio-pci: docs/linux.md#binding; mlx4_core: docs/linux.md#vfio-errors, docs/linux.md#failures-of-a-rebind).
 fn probe_said(driver: &str, error: &io::Error) -> &'static str {
     match (driver, error.raw_os_error()) {
         (VFIO_PCI, Some(libc::EINVAL)) => " (the card has no IOMMU group)",
@@ -340,7 +340,7 @@ fn other_card(record: &Record, card: &PciCard) -> LeaseError {
 }
 
 /// The kernel's killer of processes shall take another one: being killed resets the card
-/// (linux-vfio §8). It ends with this process.
+/// (docs/linux.md#signals-and-inhibitors). It ends with this process.
 fn spare_from_oom(host: &Host) {
     if host.is_system()
         && let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000\n")

@@ -336,7 +336,7 @@ pub(in crate::host) fn bdf(text: &str) -> Bdf {
 /// Serial number in the configuration space of every fake function.
 pub(in crate::host) const SERIAL: u64 = 0x0002_c903_00ab_cdef;
 
-/// Configuration space with the extended capabilities of a real card (linux-vfio §4): ARI at
+/// Configuration space with the extended capabilities of a real card (docs/linux.md#reset): ARI at
 /// 0x100, serial number at 0x148, AER at 0x154.
 pub(in crate::host) fn config_space(vendor: u16, device: u16) -> Vec<u8> {
     let mut config = vec![0u8; 0x1000];

@@ -1,4 +1,4 @@
-//! Laying the parts out: header, BOOT2 blocks, section chain (fs2-image §1.1, §16.5).
+//! Laying the parts out: header, BOOT2 blocks, section chain (docs/fs2.md#logical-addresses, docs/fs2.md#a-valid-image).
 
 use super::super::MAGIC;
 use super::super::stamp::{
@@ -8,10 +8,10 @@ use super::super::stamp::{
 use super::filler::Filler;
 use super::{BuildError, Recipe, info, ini};
 
-/// Load address and code dwords of the BOOT2 blocks of the real image (fs2-image §16.3).
+/// Load address and code dwords of the BOOT2 blocks of the real image (docs/fs2.md#test-vectors).
 const BOOT2: [(u32, usize); 2] = [(0x0010_0040, 0x185), (0x0010_0654, 0x8C5)];
 
-/// Load address and size in dwords of the DDR sections of the real image (fs2-image §16.3). Sizes
+/// Load address and size in dwords of the DDR sections of the real image (docs/fs2.md#test-vectors). Sizes
 /// are scaled to the size wanted.
 const DDR: [(u32, u32); 12] = [
     (0x0010_2968, 0x34E1),
@@ -36,7 +36,7 @@ const MIN_DDR: u32 = 4;
 const TRIPLETS: [usize; 2] = [0x3E4 / 3, 0x5FA / 3];
 const JUMPS: usize = 0x18;
 
-/// CR-space words where a running firmware shows its version and build time (fs2-image §9.4).
+/// CR-space words where a running firmware shows its version and build time (docs/hardware.md#running-version).
 const CR_VERSION: u32 = 0x1_F064;
 
 /// A section before it has a place.
@@ -138,7 +138,7 @@ fn header(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
         value: failsafe.into(),
     })?;
     let mut header = MAGIC.to_vec();
-    // 0x10..0x20: opaque words of the real image (fs2-image §1.2); 0x24: format version 0.
+    // 0x10..0x20: opaque words of the real image (docs/fs2.md#header); 0x24: format version 0.
     let words = [
         0x8034_3811,
         0x80C0_0000,
@@ -218,7 +218,7 @@ fn guid_part(recipe: &Recipe) -> Result<Part, BuildError> {
 }
 
 /// Triplets address, value, mask. The first section starts with the words that show the running
-/// version (fs2-image §9.4); the addresses of the rest are seeded and mean nothing.
+/// version (docs/hardware.md#running-version); the addresses of the rest are seeded and mean nothing.
 fn configuration(recipe: &Recipe, which: usize) -> Result<Vec<u8>, BuildError> {
     let mut triplets: Vec<[u32; 3]> = Vec::with_capacity(TRIPLETS[which]);
     if which == 0 {

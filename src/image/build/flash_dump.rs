@@ -4,7 +4,7 @@ use super::super::{FlashAddr, Half};
 use super::BuildError;
 
 /// Lay `image` out as in a raw dump of a flash chip of `flash_size` bytes, blank elsewhere
-/// (fs2-image §1.4). The chunk size is that of the failsafe word of `image`; a non-failsafe image
+/// (docs/fs2.md#chunk-interleaving). The chunk size is that of the failsafe word of `image`; a non-failsafe image
 /// has only the even form, at address 0.
 ///
 /// # Errors

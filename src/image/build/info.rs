@@ -1,14 +1,14 @@
-//! The Image Info body from a recipe (fs2-image §5), tags in the order of the real image.
+//! The Image Info body from a recipe (docs/fs2.md#image-info-section), tags in the order of the real image.
 
 use super::{BuildError, Recipe};
 
-/// Bytes of the fixed texts: PSID and product version (fs2-image §5, tags 4 and 7).
+/// Bytes of the fixed texts: PSID and product version (docs/fs2.md#image-info-section, tags 4 and 7).
 const SHORT_TEXT: usize = 16;
 /// Bytes of the VSD field (tag 5).
 const VSD_LEN: usize = 208;
 /// Characters of a PRS name that tools show (tag 20).
 const PRS_MAX: usize = 99;
-/// Hardware ids beyond this number overflow an array of flint (fs2-image §5).
+/// Hardware ids beyond this number overflow an array of flint (docs/fs2.md#image-info-section).
 const HW_MAX: usize = 199;
 
 /// Tags under construction.

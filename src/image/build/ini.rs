@@ -1,4 +1,4 @@
-//! The FW Configuration: an ini text and its compressed form (fs2-image §7).
+//! The FW Configuration: an ini text and its compressed form (docs/fs2.md#fw-configuration-and-hash-file).
 
 use super::Recipe;
 use flate2::{Compression, write::ZlibEncoder};
@@ -14,7 +14,7 @@ fn ports(recipe: &Recipe) -> u8 {
     }
 }
 
-/// An ini text with the keys a burner looks at (fs2-image §7) and enough board settings beside
+/// An ini text with the keys a burner looks at (docs/fs2.md#fw-configuration-and-hash-file) and enough board settings beside
 /// them to be of real size. Values follow `recipe`; words are our own.
 pub(super) fn text(recipe: &Recipe) -> String {
     let pro = recipe.device_id == 4103;

@@ -1,4 +1,4 @@
-//! Builder of valid images from a small description: fixtures, demo, tests (fs2-image §16.5).
+//! Builder of valid images from a small description: fixtures, demo, tests (docs/fs2.md#a-valid-image).
 //!
 //! [`Recipe`] describes an image, [`build`] makes it, [`RomRecipe`] makes the expansion ROM for
 //! it, [`striped`] lays an image out as a raw dump of a flash chip. Nothing here holds a byte of

@@ -1,10 +1,10 @@
-//! Recipes shaped like real images: section sizes, tags and texts of fs2-image §16.3, §16.4 and
+//! Recipes shaped like real images: section sizes, tags and texts of docs/fs2.md#test-vectors and
 //! of the owner's story; the code in them is filler.
 
 use super::super::{Guid, Mac, Version};
 use super::{Recipe, RomRecipe};
 
-/// GUIDs that vendor images carry until a card's own are put in (fs2-image §6.1).
+/// GUIDs that vendor images carry until a card's own are put in (docs/fs2.md#guid-section).
 const DEFAULT_GUIDS: [Guid; 4] = [
     Guid(0x0002_C900_0100_D050),
     Guid(0x0002_C900_0100_D051),
@@ -13,7 +13,7 @@ const DEFAULT_GUIDS: [Guid; 4] = [
 ];
 /// The MACs beside them.
 const DEFAULT_MACS: [Mac; 2] = [Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)];
-/// Bytes of the FlexBoot ROM in the real images: PCI image plus version block (fs2-image §8.1).
+/// Bytes of the FlexBoot ROM in the real images: PCI image plus version block (docs/fs2.md#rom-content).
 const REAL_ROM: u32 = 0x1_9814;
 
 const fn version(major: u16, minor: u16, subminor: u16) -> Version {

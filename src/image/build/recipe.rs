@@ -68,7 +68,7 @@ pub struct Recipe {
     pub seed: u64,
 }
 
-/// A section no real image at hand has (fs2-image §3.2).
+/// A section no real image at hand has (docs/fs2.md#section-types).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraSection {
     /// GPH type.

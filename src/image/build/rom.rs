@@ -1,5 +1,5 @@
-//! Expansion ROMs with right headers and checksums (fs2-image §8, PCI Firmware Specification 3.0
-//! §5.1 for the header and the PCIR structure).
+//! Expansion ROMs with right headers and checksums (docs/fs2.md#rom-section, PCI Firmware Specification 3.0
+//! section 5.1 for the header and the PCIR structure).
 
 use super::BuildError;
 use super::filler::Filler;
@@ -28,7 +28,7 @@ pub struct RomBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockPlace {
-    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot (§8.1).
+    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot (docs/fs2.md#rom-content).
     Tail,
     /// At this offset inside the first PCI image, where its checksum covers them.
     Inside(u32),
@@ -185,7 +185,7 @@ impl RomBlock {
         }
     }
 
-    /// The block as stored: the mark, then little-endian dwords (fs2-image §8.1).
+    /// The block as stored: the mark, then little-endian dwords (docs/fs2.md#rom-content).
     fn bytes(&self) -> Result<Vec<u8>, BuildError> {
         for (field, value) in [
             ("port of a ROM block", self.port),

@@ -21,7 +21,7 @@ fn words(image: &[u8], at: usize, count: usize) -> Vec<u32> {
 fn header_of_the_pro_recipe_is_the_real_one() {
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
     let header = words(&image, 0, 14);
-    // fs2-image §16.3; only the full CRC differs, for the code does.
+    // docs/fs2.md#test-vectors; only the full CRC differs, for the code does.
     let real = [
         0x4D54_4657,
         0x8CDF_D000,
@@ -50,7 +50,7 @@ fn header_of_the_pro_recipe_is_the_real_one() {
 #[test]
 fn identity_sections_of_the_pro_recipe_are_the_real_ones() {
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
-    // fs2-image §16.2.
+    // docs/fs2.md#test-vectors.
     let guid = [
         6,
         0xC,
@@ -71,7 +71,7 @@ fn identity_sections_of_the_pro_recipe_are_the_real_ones() {
         0x24D,
     ];
     assert_eq!(words(&image, 0x1_D14C, guid.len()), guid);
-    // fs2-image §16.4.
+    // docs/fs2.md#test-vectors.
     let mut info = vec![
         10,
         0x5D,
@@ -130,7 +130,7 @@ fn identity_sections_of_the_pro_recipe_are_the_real_ones() {
 #[test]
 fn first_configuration_shows_version_and_time_as_the_real_one() {
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
-    // fs2-image §9.4.
+    // docs/hardware.md#running-version.
     let triplets = [
         0x1_F064,
         0x0002_0000,
@@ -329,7 +329,7 @@ fn a_dump_interleaves_the_halves() {
     let odd = striped(&image, Half::Odd, 0x20_0000).unwrap();
     assert_eq!(odd.len(), 0x20_0000);
     assert_eq!(odd[0x8_0000..0x10_0000], image[..0x8_0000]);
-    // fs2-image §1.4: the odd slot's second chunk ends at 0x1C405B.
+    // docs/fs2.md#chunk-interleaving: the odd slot's second chunk ends at 0x1C405B.
     assert_eq!(odd[0x18_0000..0x1C_405C], image[0x8_0000..]);
     assert!(
         odd[..0x8_0000]

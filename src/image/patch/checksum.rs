@@ -1,4 +1,4 @@
-//! Comparing images but for whose they are (fs2-image §11.3).
+//! Comparing images but for whose they are (docs/flint.md#checksum).
 
 use super::super::stamp::word;
 use super::super::{ImageOffset, SectionKind};
@@ -13,7 +13,7 @@ const VSD_MASK: usize = 0xD0;
 
 impl Contents {
     /// flint's `checksum`: an MD5 that is equal for two cards with the same firmware and another
-    /// identity, printed byte-reversed (fs2-image §11.3).
+    /// identity, printed byte-reversed (docs/flint.md#checksum).
     #[must_use]
     pub fn checksum(&self) -> String {
         let mut bytes = self.bytes().to_vec();

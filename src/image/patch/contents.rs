@@ -16,7 +16,7 @@ pub struct Contents {
     image: Image,
 }
 
-/// Bytes between places where an image may start, at least (fs2-image §1.3). Chunks are multiples
+/// Bytes between places where an image may start, at least (docs/fs2.md#image-start). Chunks are multiples
 /// of it, so interleaving keeps offsets on and off these places.
 const CANDIDATE_STEP: usize = 0x1_0000;
 

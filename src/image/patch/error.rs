@@ -19,7 +19,7 @@ pub enum PatchError {
     /// No GUID section, or one with another number of entries than the change needs.
     #[error("the image has no GUID section that fits (it has {0} entries)")]
     GuidSection(u32),
-    /// Bytes lie in no section; a new layout would lose them (fs2-image §8.3).
+    /// Bytes lie in no section; a new layout would lose them (docs/flint.md#rom-commands).
     #[error("the bytes at {at:#x} belong to no section, a new layout would lose them")]
     Gap {
         /// First byte that belongs to no section, or to two.

@@ -1,4 +1,4 @@
-//! GUIDs, MACs and VSD into an image (fs2-image §6.4 step 5, §6.7).
+//! GUIDs, MACs and VSD into an image (docs/flint.md#guids-of-a-burn step 5, docs/fs2.md#vsd).
 
 use super::super::stamp::{BLANK_CRC, put_word};
 use super::super::{Guid, Identity, Mac, Section, SectionKind, crc16};
@@ -52,7 +52,7 @@ impl Contents {
         self.finish_identity(bytes, self.is_blank())
     }
 
-    /// With all entries blank, section CRC and full CRC blank too (fs2-image §6.2): an image that
+    /// With all entries blank, section CRC and full CRC blank too (docs/fs2.md#blank-guids): an image that
     /// waits for an identity and does not boot before it has one. The VSD stays.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Contents {
     fn put_vsd(&self, bytes: &mut [u8], vsd: &[u8]) -> Result<(), PatchError> {
         let section = self.pointed_at(SectionKind::ImageInfo, self.image().header.info_body);
         let (Some(section), Some(field)) = (section, self.vsd_field()) else {
-            // flint writes over the start of the section here (fs2-image §6.7).
+            // flint writes over the start of the section here (docs/fs2.md#vsd).
             return if vsd.is_empty() {
                 Ok(())
             } else {

@@ -1,5 +1,5 @@
 //! Changing an image in memory; CRCs redone, result verified before anybody gets it
-//! (fs2-image §6, §8.3).
+//! (docs/fs2.md#guid-section, docs/flint.md#rom-commands).
 //!
 //! [`Contents`] holds a whole contiguous image beside what [`super::read`] says of it. Every change
 //! makes a new `Contents` from scratch: bytes patched, CRCs stamped, read again in full, and

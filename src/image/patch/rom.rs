@@ -1,4 +1,4 @@
-//! Exchanging the expansion ROM: the image is laid out anew (fs2-image §8.3).
+//! Exchanging the expansion ROM: the image is laid out anew (docs/flint.md#rom-commands).
 
 use super::super::stamp::{
     AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN,

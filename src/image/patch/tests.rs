@@ -174,7 +174,7 @@ fn a_rom_goes_where_flint_puts_it() {
     });
     assert!(!kinds(&without).contains(&SectionKind::Rom));
     let with = without.with_rom(Some(&rom(0x2000))).unwrap();
-    // Two BOOT2 blocks, Configuration, ROM (fs2-image §8.3).
+    // Two BOOT2 blocks, Configuration, ROM (docs/flint.md#rom-commands).
     assert_eq!(kinds(&with)[3], SectionKind::Rom);
     assert_eq!(with.rom().unwrap(), rom(0x2000));
     assert_eq!(with.bytes().len(), without.bytes().len() + 0x2000 + 20);

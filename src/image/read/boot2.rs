@@ -1,4 +1,4 @@
-//! BOOT2 blocks (fs2-image §2).
+//! BOOT2 blocks (docs/fs2.md#boot2-blocks).
 
 use super::Depth;
 use super::chain::{Step, Walker, read_error};

@@ -1,4 +1,4 @@
-//! The chain of sections (fs2-image §3, §4.1 steps 5 and 6).
+//! The chain of sections (docs/fs2.md#sections, docs/flint.md#order-of-verify steps 5 and 6).
 
 use super::reader::{Miss, Reader, words};
 use super::{Depth, header};

@@ -4,7 +4,7 @@ use super::{Depth, Form, Image, Layout, read};
 use crate::image::{FlashAddr, ImageError, Severity, Source};
 
 /// The form in which the image at `start` of a file is most likely stored. flint leaves that to its user
-/// (`-striped_image`, fs2-image §1.5). An image that does not start at 0 can only be from a dump; of
+/// (`-striped_image`, docs/fs2.md#image-files). An image that does not start at 0 can only be from a dump; of
 /// one at 0 the form is told by which way its chain holds, and contiguous if both or neither does
 /// (both: an image no longer than one chunk, which is the same in both forms).
 ///

@@ -1,4 +1,4 @@
-//! The 0x38 bytes in front (fs2-image §1.2, §1.3).
+//! The 0x38 bytes in front (docs/fs2.md#header, docs/fs2.md#image-start).
 
 use super::reader::words;
 use super::{Header, ImageError, Layout};
@@ -7,7 +7,7 @@ use crate::image::{Finding, FindingId, FlashAddr, ImageOffset, MAGIC, Severity, 
 /// Bytes of the header = offset of the first BOOT2 block.
 pub(super) const SIZE: u32 = 0x38;
 
-/// Low 16 bits of the dword at 0x20 count as ones in the full image CRC (fs2-image §3.4).
+/// Low 16 bits of the dword at 0x20 count as ones in the full image CRC (docs/fs2.md#full-image-crc).
 pub(super) const FULL_CRC: std::ops::Range<usize> = 0x22..0x24;
 
 /// Sum of the four bytes, mod 256.
@@ -41,7 +41,7 @@ pub(super) fn read(source: &mut dyn Source, start: FlashAddr) -> Result<Header, 
         guid_body: ImageOffset(word(0x34)),
         raw,
     };
-    // 3 makes flint take the image for FS3; every other value is FS2 (fs2-image §1.2).
+    // 3 makes flint take the image for FS3; every other value is FS2 (docs/fs2.md#header).
     if header.format_version == 3 {
         return Err(ImageError::OtherFormat(3));
     }

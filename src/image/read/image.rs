@@ -116,7 +116,7 @@ impl Image {
     }
 
     /// flint prints the heading of its table: it does so before it refuses the start address of a
-    /// failsafe image, but not before that of a non-failsafe one (fs2-image §4.1).
+    /// failsafe image, but not before that of a non-failsafe one (docs/flint.md#order-of-verify).
     #[must_use]
     pub fn flint_heading(&self) -> bool {
         self.layout != Layout::NonFailsafe || self.start.0 == 0
@@ -162,7 +162,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// flint's error where it meets the same (fs2-image §4): the text after "failed: ". Before the
+    /// flint's error where it meets the same (docs/flint.md#verify): the text after "failed: ". Before the
     /// one for a failsafe word it prints `\n    Can not read failsafe info word: ` and the text.
     #[must_use]
     pub fn flint_text(&self) -> Option<&'static str> {

@@ -1,11 +1,11 @@
-//! Walking one image (fs2-image §1-§4), in flint's order and with flint's arithmetic, so that its verdict
+//! Walking one image (docs/fs2.md#sections), in flint's order and with flint's arithmetic, so that its verdict
 //! can be told, and with rules of our own on top. The input is hostile until proven otherwise: no
 //! panic, no loop without a bound, no allocation beyond the size of the source.
 //!
 //! Where the reading of flint and ours part:
 //! - flint never ends on a looping chain; here that is a finding and [`super::FlintVerdict::Undecided`].
 //! - flint refuses a range of a striped *file* that ends exactly where a chunk and the file end
-//!   (fs2-image §1.4); here it is read.
+//!   (docs/fs2.md#chunk-interleaving); here it is read.
 //! - flint's address conversion wraps at 2 GiB; here such offsets are outside of the source.
 
 mod boot2;

@@ -1,4 +1,4 @@
-//! The two sections the header points at: what flint's second pass reads (fs2-image §4.1), and the
+//! The two sections the header points at: what flint's second pass reads (docs/flint.md#order-of-verify), and the
 //! tests it lacks.
 
 use super::chain::read_error;

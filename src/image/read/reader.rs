@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// Why a range of the image could not be had.
 pub(super) enum Miss {
-    /// It is not inside the source, or not aligned: flint's text, fs2-image §4.1.
+    /// It is not inside the source, or not aligned: flint's text, docs/flint.md#order-of-verify.
     Text(String),
     /// The carrier failed; the reading ends.
     Source(SourceError),

@@ -1,4 +1,4 @@
-//! The findings: flint's failures in our words, and the stricter rules of ours (fs2-image §10.7).
+//! The findings: flint's failures in our words, and the stricter rules of ours (docs/fs2.md#order-of-a-burn).
 
 use super::chain::Walk;
 use super::pointers::Pointed;
@@ -61,7 +61,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Order and extent of the blocks, and the sizes that must agree with them (§10.7 #7, #9).
+    /// Order and extent of the blocks, and the sizes that must agree with them (docs/fs2.md#order-of-a-burn #7, #9).
     fn shape(&self, found: &mut Vec<Finding>) {
         let (walk, sections) = (self.walk, &self.walk.sections);
         for pair in sections.windows(2) {
@@ -185,7 +185,7 @@ impl Facts<'_> {
             let detail = "GUIDs and MACs are blank".to_owned();
             found.push(Finding::shared(Id::BlankGuids, Warning, Some(at), detail));
         } else if !section.crc_ok {
-            // flint's query and burn take them over without a look at the CRC (§10.7 #5).
+            // flint's query and burn take them over without a look at the CRC (docs/fs2.md#order-of-a-burn #5).
             let chained = self.in_chain(at, SectionKind::Guid);
             let detail = "GUIDs and MACs fail their CRC".to_owned();
             found.push(Finding {
@@ -265,7 +265,7 @@ impl Facts<'_> {
         }
     }
 
-    /// An error where flint prints a line and goes on (§10.7 #10). Without tag 11 flint does not even
+    /// An error where flint prints a line and goes on (docs/fs2.md#order-of-a-burn #10). Without tag 11 flint does not even
     /// look, and makers of such images may not have set it.
     fn full_crc(&self, found: &mut Vec<Finding>) {
         let stored = self.header.stored_full_crc;

@@ -3,7 +3,7 @@
 use super::ImageError;
 use crate::image::{MAGIC, START_CANDIDATES, read::header};
 
-/// First bytes of FS4 images, also at the start candidates (fs2-image says nothing of FS4; the
+/// First bytes of FS4 images, also at the start candidates (docs/fs2.md#sources-and-marks says nothing of FS4; the
 /// pattern is that of public tools, never met in a file here: UNCONFIRMED).
 const FS4_MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0xAB, 0xCD, 0xEF, 0x00, 0xFA, 0xDE, 0x12, 0x34, 0x56, 0x78, 0xDE, 0xAD,
@@ -21,7 +21,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         return Err(ImageError::Zip);
     }
-    // fs2-image §13: the archive and its successor.
+    // docs/fs2.md#other-formats: the archive and its successor.
     if bytes.starts_with(b"MFAR") || bytes.starts_with(b"MLNX.MFA2") {
         return Err(ImageError::Mfa);
     }
@@ -45,7 +45,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
             return Err(ImageError::OtherFormat(4));
         }
         if image.starts_with(&MAGIC) {
-            // Bits 31:24 of the dword at 0x24: 3 is FS3, all else FS2 (fs2-image §1.2).
+            // Bits 31:24 of the dword at 0x24: 3 is FS3, all else FS2 (docs/fs2.md#header).
             return match image.get(0x24) {
                 Some(3) => Err(ImageError::OtherFormat(3)),
                 _ => Ok(()),

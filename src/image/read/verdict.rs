@@ -151,7 +151,7 @@ fn ini(
     Ok(Some(inflated.map(|i| (i, at)).map_err(|e| (e, at))))
 }
 
-/// The Full Image line: only with tag 11, only after a whole walk (fs2-image §3.4).
+/// The Full Image line: only with tag 11, only after a whole walk (docs/fs2.md#full-image-crc).
 fn flint_full_crc(header: &Header, walk: &Walk) -> Option<CrcVerdict> {
     let computed = walk.full_crc?;
     walk.info.as_ref()?.mic_version?;

@@ -1,4 +1,4 @@
-//! Finding and reading version blocks as flint does (fs2-image §8.1).
+//! Finding and reading version blocks as flint does (docs/fs2.md#rom-content).
 
 use super::{ExpRom, Rom};
 

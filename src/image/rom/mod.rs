@@ -1,4 +1,4 @@
-//! PCI expansion ROMs and their version blocks (fs2-image §8).
+//! PCI expansion ROMs and their version blocks (docs/fs2.md#rom-section).
 
 mod blocks;
 mod pci;
@@ -69,7 +69,7 @@ pub enum RomError {
 }
 
 impl Rom {
-    /// Longest section body in bytes (fs2-image §3.1).
+    /// Longest section body in bytes (docs/fs2.md#section-header).
     pub const MAX: usize = SectionKind::MAX_BODY as usize;
 
     /// What the bytes of a ROM (section body or bare file) say. Never fails: what flint complains of

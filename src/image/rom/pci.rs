@@ -1,4 +1,4 @@
-//! The chain of images in a PCI expansion ROM (PCI Firmware Specification 3.0, §5.1).
+//! The chain of images in a PCI expansion ROM (PCI Firmware Specification 3.0, section 5.1).
 
 /// First two bytes of every image.
 pub(super) const SIGNATURE: [u8; 2] = [0x55, 0xAA];
@@ -7,7 +7,7 @@ pub(super) const SIGNATURE: [u8; 2] = [0x55, 0xAA];
 pub(crate) const HEAD: u32 = 128;
 
 /// Bytes to read from the end of an image. The version block is the last 20 bytes of the only real
-/// ROM seen (fs2-image §8.1); where others have it is UNCONFIRMED.
+/// ROM seen (docs/fs2.md#rom-content); where others have it is UNCONFIRMED.
 pub(crate) const TAIL: u32 = 256;
 
 /// What the head of one image says of the chain.

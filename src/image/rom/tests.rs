@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn block_of_the_real_image() {
-    // fs2-image §8.1: bytes 03001000 f0020400 ff000710.
+    // docs/fs2.md#rom-content: bytes 03001000 f0020400 ff000710.
     let mut tail = b"mlxsign:".to_vec();
     tail.extend([0x03, 0, 0x10, 0, 0xF0, 2, 4, 0, 0xFF, 0, 7, 0x10]);
     let bytes = rom(&[tail]);

@@ -1,4 +1,4 @@
-//! The words flint has for what a version block says (fs2-image §8.1, §8.2).
+//! The words flint has for what a version block says (docs/fs2.md#rom-content, docs/flint.md#rom-lines).
 
 use super::{ExpRom, Rom};
 use std::fmt::Write;

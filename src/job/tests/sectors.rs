@@ -1,4 +1,4 @@
-//! What a change of a few bytes costs: sectors, and their order (fs2-image §10.7 #4).
+//! What a change of a few bytes costs: sectors, and their order (docs/fs2.md#order-of-a-burn #4).
 
 use super::bench::*;
 use crate::image::{Half, MAGIC, Mac, Recipe};

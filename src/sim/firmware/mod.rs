@@ -1,5 +1,5 @@
 //! The firmware's command interface, as far as `mlx4_core` and `mlx4_en` need it to bind
-//! (lab-recipe §8; layouts as the Linux driver puts and gets them, `mlx4/fw.c`, `eq.c`, `en_*.c`).
+//! (docs/lab.md#binding-mlx4_core; layouts as the Linux driver puts and gets them, `mlx4/fw.c`, `eq.c`, `en_*.c`).
 //! No packets, no completion queues, no SR-IOV, no tools' command interface: what only they need is
 //! answered with success and nothing behind it.
 //!

@@ -1,7 +1,7 @@
 //! Guest memory, as the client hands it out (`DMA_MAP`).
 //!
 //! With an IOMMU in the guest every mapping a driver makes is a message with a descriptor of its
-//! own, thousands for one bind of `mlx4_core` (lab-recipe §4). They are all the same few files, so
+//! own, thousands for one bind of `mlx4_core` (docs/lab.md#vfio-user-client-of-qemu). They are all the same few files, so
 //! one descriptor is kept for each device and inode, and reached by `pread`/`pwrite`: no mapping,
 //! no `unsafe`, and memory that shrinks under us is an error instead of a signal.
 
@@ -53,8 +53,8 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Forget what lies inside; ranges that were never mapped are asked for as well (lab-recipe
-    /// §4).
+    /// Forget what lies inside; ranges that were never mapped are asked for as well (docs/lab.md#purpose
+    /// docs/lab.md#vfio-user-client-of-qemu).
     pub(super) fn unmap(&mut self, address: u64, len: u64) {
         let end = u128::from(address) + u128::from(len);
         let inside: Vec<u64> = self

@@ -9,7 +9,7 @@ pub(super) const INTX: u32 = 0;
 pub(super) const MSIX: u32 = 2;
 /// Types there are: INTx, MSI, MSI-X, error, request.
 pub(super) const TYPES: u32 = 5;
-/// Vectors of the card's MSI-X capability (lab-recipe §5).
+/// Vectors of the card's MSI-X capability (docs/lab.md#emulated-card).
 pub(super) const VECTORS: u32 = 128;
 
 const DATA_NONE: u32 = 1;

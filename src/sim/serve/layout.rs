@@ -1,5 +1,5 @@
-//! What configuration space holds when nothing was written, and what can be written (lab-recipe
-//! §5; the places of fields are those of the PCI Express base specification).
+//! What configuration space holds when nothing was written, and what can be written (docs/lab.md#purpose
+//! docs/lab.md#emulated-card; the places of fields are those of the PCI Express base specification).
 
 use crate::sim::{CardSpec, SimCard};
 

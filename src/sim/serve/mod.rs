@@ -1,5 +1,5 @@
 //! A card file served over vfio-user, so that QEMU's `vfio-user-pci` shows it to a guest with a
-//! real kernel (lab-recipe §3 to §5).
+//! real kernel (docs/lab.md#qemu-options to docs/lab.md#emulated-card).
 //!
 //! The protocol is spoken by our own few hundred lines, not by the `Server` of the `vfio_user`
 //! crate. That one blocks in `accept` and `recvmsg` with the backend in its hands, so the control
@@ -56,7 +56,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// QEMU gives up an access after 5 s, and 3 s passed unnoticed (lab-recipe §4).
+/// QEMU gives up an access after 5 s, and 3 s passed unnoticed (docs/lab.md#vfio-user-client-of-qemu).
 const HOLD: Duration = Duration::from_millis(3500);
 
 /// Why a card cannot be served (any longer).

@@ -1,4 +1,4 @@
-//! The whole configuration space of a card, byte by byte (lab-recipe §5).
+//! The whole configuration space of a card, byte by byte (docs/lab.md#emulated-card).
 //!
 //! [`SimCard::config_read`] has the part a flash tool meets: ids, COMMAND, BARs and the gateway at
 //! 0x58/0x5c. This layer adds the capabilities with their write masks, accesses of every width,
@@ -31,7 +31,7 @@ const ADDRESS: usize = 0xd0;
 const DATA: usize = 0xd4;
 const ADDRESS_FLAG: u32 = 1 << 31;
 /// Capability space of CR-space; the other two, commands (1) and semaphores (10), are not there:
-/// with them mstflint 4.31 does not crash, and on real cards it does (lab-recipe §6).
+/// with them mstflint 4.31 does not crash, and on real cards it does (docs/lab.md#mstflint-on-the-emulated-card).
 const CR_SPACE: u32 = 2;
 const SUPPORTED: u32 = 1 << 29;
 

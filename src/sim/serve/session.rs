@@ -1,4 +1,4 @@
-//! One connection: commands in, answers out (lab-recipe §4).
+//! One connection: commands in, answers out (docs/lab.md#vfio-user-client-of-qemu).
 
 use super::device::{BAR0_SIZE, BAR2_SIZE, Device};
 use super::irq;

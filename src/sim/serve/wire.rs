@@ -1,4 +1,4 @@
-//! Messages of the vfio-user protocol: framing, file descriptors, numbers (lab-recipe §4).
+//! Messages of the vfio-user protocol: framing, file descriptors, numbers (docs/lab.md#vfio-user-client-of-qemu).
 //!
 //! A message is read in two steps, 16 bytes of header and then its body: descriptors arrive with
 //! the first byte of the message they belong to, so each stays with its own.

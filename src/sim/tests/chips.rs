@@ -46,7 +46,7 @@ fn four_k_erase_is_not_for_the_m25p16_and_the_s25fl032p() {
     }
 }
 
-/// WREN and WRSR 0, as for SST (flash-hardware §4.5 step 5, with no bits left).
+/// WREN and WRSR 0, as for SST (docs/hardware.md#sequences step 5, with no bits left).
 fn unprotect(driver: &mut Driver) {
     driver.run(0x4006_2004);
     driver.write(DATA, 0);

@@ -1,4 +1,4 @@
-//! The worked trace of flash-hardware §10, literally.
+//! The worked trace of docs/hardware.md#worked-trace, literally.
 
 use super::driver::spec;
 use crate::card::{Clock, CrOffset, CrSpace};

@@ -2,7 +2,7 @@
 //!
 //! `shim.c` is preloaded into them: it shows one made-up card in sysfs and sends every access to its
 //! configuration space here, where the card answers through its configuration-cycle gateway
-//! (flash-hardware §2.4). Measured with 4.21: `query` of a small image takes some 30 ms, a burn of
+//! (docs/hardware.md#configuration-cycle-gateway). Measured with 4.21: `query` of a small image takes some 30 ms, a burn of
 //! 20 KiB half a second.
 
 pub mod serve;

@@ -1,5 +1,5 @@
 //! A kernel for a host made of files: `bind`, `unbind`, `driver_override`, `remove`, `rescan` and
-//! module parameters do to the tree what Linux does (linux-vfio §3.1, §6), and can fail, hang, or die
+//! module parameters do to the tree what Linux does (docs/linux.md#binding, docs/linux.md#mlx4_core), and can fail, hang, or die
 //! with the process at any action.
 
 use crate::card::Clock;
@@ -295,7 +295,7 @@ impl Kernel {
                 self.attach(value, driver);
             }
             ["sys", "bus", "pci", "devices", _, "driver_override"] => {
-                // Nothing at all is no write (linux-vfio §3.1).
+                // Nothing at all is no write (docs/linux.md#binding).
                 if !value.is_empty() && !self.state.borrow().stubborn {
                     let text = value.trim_end_matches('\n');
                     let text = if text.is_empty() { "(null)" } else { text };
@@ -404,7 +404,7 @@ impl Kernel {
         self.files.port(CARD, names[0], 0);
         self.files.port(CARD, names[1], 1);
         self.files.rdma(CARD, "mlx4_0");
-        // Without a module option both ports choose for themselves (linux-vfio §6.5).
+        // Without a module option both ports choose for themselves (docs/linux.md#state-to-keep).
         let dir = self.files.device(CARD);
         self.files
             .write(&format!("{dir}/mlx4_port1"), "auto (eth)\n");

@@ -16,7 +16,7 @@ fn a_real_sized_rom_ends_in_the_real_version_block() {
         .build()
         .unwrap();
     assert_eq!(rom.len(), 0x1_9814);
-    // fs2-image §8.1: the last 20 bytes of the real one, after FF fill.
+    // docs/fs2.md#rom-content: the last 20 bytes of the real one, after FF fill.
     let block = b"mlxsign:\x03\x00\x10\x00\xF0\x02\x04\x00\xFF\x00\x07\x10";
     assert!(rom.ends_with(block));
     assert_eq!(sum(&rom[..usize::from(rom[2]) * 512]), 0);

@@ -36,7 +36,7 @@ fn both_halves_give_back_the_image() {
 
 #[test]
 fn an_image_that_fills_its_half_to_the_last_byte_is_read() {
-    // flint's limit test looks at the byte behind, one stripe too far (fs2-image §1.4).
+    // flint's limit test looks at the byte behind, one stripe too far (docs/fs2.md#chunk-interleaving).
     let image = build(&recipe(0x8_0000, 19)).unwrap();
     let dump = striped(&image, Half::Odd, 1 << 20).unwrap();
     let (found, bytes) =

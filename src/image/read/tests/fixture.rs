@@ -1,4 +1,4 @@
-//! Images made by hand from fs2-image §16.5, so that the reader is not only tested with what its
+//! Images made by hand from docs/fs2.md#a-valid-image, so that the reader is not only tested with what its
 //! own house builds.
 
 use crate::image::{

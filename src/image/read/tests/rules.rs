@@ -1,4 +1,4 @@
-//! What flint does not test (fs2-image §10.7).
+//! What flint does not test (docs/fs2.md#order-of-a-burn).
 
 use super::fixture::*;
 use crate::image::{

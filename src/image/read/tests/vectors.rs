@@ -1,4 +1,4 @@
-//! The dumps of the real image, fs2-image §16, verbatim.
+//! The dumps of the real image, docs/fs2.md#test-vectors, verbatim.
 
 use super::fixture::bytes;
 use crate::image::{

@@ -1,4 +1,4 @@
-//! The table of fs2-image §4.3, and what each row means to us.
+//! The table of docs/flint.md#verdicts-of-verify, and what each row means to us.
 
 use super::fixture::*;
 use crate::image::{

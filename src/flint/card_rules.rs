@@ -1,4 +1,4 @@
-//! Rules of flint about an image and a card, with its texts (fs2-image §10.2, §10.3). Pure. Where
+//! Rules of flint about an image and a card, with its texts (docs/flint.md#checks-before-the-first-erase, docs/flint.md#size-check). Pure. Where
 //! they pass, the rules of our plan still judge.
 
 use crate::card::Chip;
@@ -76,7 +76,7 @@ pub(super) fn no_psid(old: Option<&Image>, image: &Image, allowed: bool) -> Opti
     })
 }
 
-/// §10.3.
+/// docs/flint.md#size-check.
 pub(super) fn chunks(old: Option<&Image>, image: &Image) -> Option<String> {
     let (Layout::Failsafe { chunk_log2: a }, Layout::Failsafe { chunk_log2: b }) =
         (old?.layout, image.layout)
@@ -93,7 +93,7 @@ pub(super) fn chunks(old: Option<&Image>, image: &Image) -> Option<String> {
     })
 }
 
-/// §10.3.
+/// docs/flint.md#size-check.
 pub(super) fn size(old: Option<&Image>, image: &Image, flash: u32) -> Option<String> {
     let infos = [image.info.as_ref(), old.and_then(|i| i.info.as_ref())];
     let nv = NvGeometry {

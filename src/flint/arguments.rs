@@ -112,7 +112,7 @@ fn set_guids(line: &Line) -> Option<String> {
         .or_else(|| twice(line))
 }
 
-/// `burn` (fs2-image §6.3).
+/// `burn` (docs/fs2.md#guid-flags).
 fn burn(line: &Line) -> Option<String> {
     let (given, flags) = (line.given, &line.burn);
     let (guids, macs) = (given.guid || given.guids, given.mac || given.macs);

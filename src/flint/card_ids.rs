@@ -1,5 +1,5 @@
 //! GUIDs and MACs: whose they will be, flint's table of the change, flint's test of the MACs
-//! (fs2-image §6.3, §6.4, §6.6).
+//! (docs/fs2.md#guid-flags, docs/flint.md#guids-of-a-burn, docs/flint.md#table-of-guid-changes).
 
 use crate::image::{Guid, Identity, Image, Mac};
 use crate::plan::IdentityChange;
@@ -13,7 +13,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Those an image holds, whatever its CRC says; flint does not look (§6.4).
+    /// Those an image holds, whatever its CRC says; flint does not look (docs/flint.md#guids-of-a-burn).
     pub(super) fn of(image: &Image) -> Self {
         let Some(section) = &image.guids else {
             return Self::default();
@@ -83,7 +83,7 @@ pub(super) fn table(new: Ids, current: Option<Ids>) -> String {
     out
 }
 
-/// flint's error for MACs that cannot be (§6.4 step 4).
+/// flint's error for MACs that cannot be (docs/flint.md#guids-of-a-burn step 4).
 pub(super) fn bad_mac(macs: [Mac; 2], given: bool) -> Option<String> {
     let whence = if given { "given" } else { "found on flash" };
     macs.iter().find_map(|mac| {
@@ -101,7 +101,7 @@ pub(super) fn bad_mac(macs: [Mac; 2], given: bool) -> Option<String> {
 }
 
 /// MACs a burn takes from the flash: an old section without any, or with blank ones, gets them from
-/// its port GUIDs (§6.4 step 3).
+/// its port GUIDs (docs/flint.md#guids-of-a-burn step 3).
 pub(super) fn carried_macs(image: &Image) -> Option<[Mac; 2]> {
     let Ids {
         guids: Some(guids),

@@ -1,17 +1,17 @@
-//! `sg`, `sv`, `brom`, `drom`, `reset_cfg`: the card's own image changed (fs2-image §6.5, §6.7, §8.3,
-//! §11.6).
+//! `sg`, `sv`, `brom`, `drom`, `reset_cfg`: the card's own image changed (docs/flint.md#set-guids, docs/fs2.md#vsd, docs/flint.md#rom-commands,
+//! docs/flint.md#other-commands).
 
 use super::card::{Ended, FAILED, OnCard, one_line};
 use super::card_burn::card_end;
 use super::card_ids::{self, Ids};
 use super::card_progress::{FlintProgress, Stages};
-use crate::cli::flint_text;
+use super::text;
 use crate::image::{Identity, Image, MAGIC, Rom, Version};
 use crate::job::{self, FirstDepth, JobError};
 use crate::plan::PlanReport;
 use std::path::Path;
 
-/// Firmware from which on a ROM may be added (§8.3).
+/// Firmware from which on a ROM may be added (docs/flint.md#rom-commands).
 const ROM_SINCE: Version = Version {
     major: 2,
     minor: 6,
@@ -123,11 +123,11 @@ pub(super) fn burn_rom(card: &mut OnCard<'_>, path: &Path, allowed: bool) -> End
     let now = old
         .rom
         .as_ref()
-        .map_or_else(|| "N/A".to_owned(), |rom| flint_text::rom(rom, 31));
+        .map_or_else(|| "N/A".to_owned(), |rom| text::rom(rom, 31));
     card.talk.say(&format!(
         "\n    Current ROM info on flash: {now}\n    New ROM info:              {}\n\n-I- Preparing to burn \
          ROM ...\n",
-        flint_text::rom(&new, 31)
+        text::rom(&new, 31)
     ));
     let refused = if bytes.starts_with(&MAGIC) {
         Some("Expecting an expansion ROM image, received Mellanox FW image.".to_owned())

@@ -1,4 +1,4 @@
-//! `-clear_semaphore`: only what nobody holds is freed, as `unlock` does (flash-hardware §3.4).
+//! `-clear_semaphore`: only what nobody holds is freed, as `unlock` does (docs/hardware.md#clearing-a-semaphore).
 
 use super::card::{Ended, OnCard, one_line};
 use super::card_progress::FlintProgress;

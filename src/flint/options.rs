@@ -2,10 +2,10 @@
 //! before are flags, in the manner of getopt_long_only: one dash or two, any unambiguous beginning,
 //! values behind `=` or as the next word (measured with 4.21).
 
-use crate::cli::flint::card_burn::BurnFlags;
-use crate::cli::flint::card_ids::Ids;
-use crate::cli::flint::commands::Row;
-use crate::cli::flint::getopt::{self, Found, NoCommand, Values};
+use crate::flint::card_burn::BurnFlags;
+use crate::flint::card_ids::Ids;
+use crate::flint::commands::Row;
+use crate::flint::getopt::{self, Found, NoCommand, Values};
 use crate::image::{Guid, Mac};
 use std::path::PathBuf;
 

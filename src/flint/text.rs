@@ -1,4 +1,4 @@
-//! What flint 4.21 prints of an image: same labels, order and padding (fs2-image §4.2, §8.2, §9.1).
+//! What flint 4.21 prints of an image: same labels, order and padding (docs/flint.md#text-of-verify, docs/flint.md#rom-lines, docs/flint.md#query-lines).
 //! Pure functions from [`Image`] to text. Our own additions are not here.
 
 use crate::image::{
@@ -26,7 +26,7 @@ fn line(out: &mut String, label: &str, value: &str) {
     let _ = writeln!(out, "{label:COLUMN$}{value}");
 }
 
-/// `query` / `query full` (fs2-image §9.1).
+/// `query` / `query full` (docs/flint.md#query-lines).
 #[must_use]
 pub fn query(image: &Image, show: QueryText) -> String {
     let mut out = String::new();
@@ -143,7 +143,7 @@ fn uids(out: &mut String, section: Option<&GuidSection>) {
 }
 
 /// Printed between the MACs and the end of their line. The empty lines are flint's (measured with
-/// 4.21; fs2-image §9.1 has them a little differently).
+/// 4.21; docs/flint.md#query-lines has them a little differently).
 fn bad_macs(out: &mut String, section: &GuidSection) {
     for (port, mac) in section.macs.iter().enumerate() {
         let why = if mac.0 & (1 << 40) != 0 {
@@ -160,7 +160,7 @@ fn bad_macs(out: &mut String, section: &GuidSection) {
     }
 }
 
-/// The value of `Rom Info:`, further blocks indented by `prefix` blanks (fs2-image §8.2).
+/// The value of `Rom Info:`, further blocks indented by `prefix` blanks (docs/flint.md#rom-lines).
 #[must_use]
 pub fn rom(rom: &Rom, prefix: usize) -> String {
     if rom.blocks.is_empty() {
@@ -215,7 +215,7 @@ fn rom_block(block: &ExpRom) -> String {
     text
 }
 
-/// `verify`: heading, section table, verdict line (fs2-image §4).
+/// `verify`: heading, section table, verdict line (docs/flint.md#verify).
 #[must_use]
 pub fn verify(image: &Image) -> String {
     let mut out = heading(image);
@@ -255,7 +255,7 @@ pub fn verdict(verdict: &FlintVerdict) -> String {
     }
 }
 
-/// The lines above the table (fs2-image §4.2).
+/// The lines above the table (docs/flint.md#text-of-verify).
 #[must_use]
 pub fn heading(image: &Image) -> String {
     match image.layout {

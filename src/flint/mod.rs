@@ -1,4 +1,4 @@
-#![doc = include_str!("differences.md")]
+#![doc = include_str!("../../docs/flint.md")]
 //!
 //! # How it is made
 //!
@@ -36,10 +36,11 @@ mod options;
 mod refuse;
 mod run;
 mod target;
+pub(crate) mod text;
 
-use super::exit::Exit;
-use super::json::SCHEMA;
-use super::progress::StopFlag;
+use crate::cli::exit::Exit;
+use crate::cli::json::SCHEMA;
+use crate::cli::progress::StopFlag;
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, Ended, HostReport};
 use card::{FAILED, Talk};
@@ -63,7 +64,7 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     let (program, words) = argv.split_first()?;
     let name = Path::new(program).file_name()?.to_string_lossy();
     if NAMES.contains(&name.as_ref()) {
-        let log = super::log::start(Some(&name), 0);
+        let log = crate::cli::log::start(Some(&name), 0);
         let around = Around {
             log,
             ..Around::default()
@@ -73,12 +74,12 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     let at = first_word(words)?;
     let (ours, theirs) = words.split_at(at + 1);
     // What is wrong with our own flags is told where every command's is.
-    let cli = super::Cli::try_parse_from(std::iter::once(program).chain(ours)).ok()?;
+    let cli = crate::cli::Cli::try_parse_from(std::iter::once(program).chain(ours)).ok()?;
     if cli.json {
         return None;
     }
-    let log = super::log::start(Some(COMMAND), cli.verbose);
-    let report = match super::report::begin(&cli) {
+    let log = crate::cli::log::start(Some(COMMAND), cli.verbose);
+    let report = match crate::cli::report::begin(&cli) {
         Ok(report) => report,
         Err(failure) => {
             Console::new(StopFlag::default()).complain(&failure.text());
@@ -123,11 +124,11 @@ struct Around {
     /// `--report`.
     report: Option<BugReport>,
     /// The job's log.
-    log: Option<super::log::Log>,
+    log: Option<crate::cli::log::Log>,
 }
 
 fn main(words: &[OsString], program: &str, around: Around) -> u8 {
-    let host = super::host();
+    let host = crate::cli::host();
     let stop = StopFlag::default();
     let mut console = Console::new(stop.clone());
     let words: Vec<String> = words

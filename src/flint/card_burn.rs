@@ -1,4 +1,4 @@
-//! `burn`: flint's checks and questions in flint's order (fs2-image §10.2), then our burn.
+//! `burn`: flint's checks and questions in flint's order (docs/flint.md#checks-before-the-first-erase), then our burn.
 
 use super::card::{CONTINUE, Ended, OnCard, one_line};
 use super::card_ids::{self, Ids};

@@ -4,7 +4,7 @@ use super::card::{Ended, FAILED, Talk};
 use super::card_copy::reason;
 use super::card_look::without_rom;
 use super::file::{OnFile, bytes_of};
-use crate::cli::flint_text::{self, QueryText};
+use super::text::{self, QueryText};
 use crate::image::{Contents, FlintVerdict, Form, Image, ImageOffset, Ini, Rom, SectionKind};
 use std::fs::File;
 use std::io::Write;
@@ -24,7 +24,7 @@ pub(super) fn query(file: &mut OnFile<'_>, full: bool, quick: bool, only_version
             let mut text = if quick && image.rom.is_none() {
                 without_rom(&image, show)
             } else {
-                flint_text::query(&image, show)
+                text::query(&image, show)
             };
             if only_version {
                 text = first_lines(&text);
@@ -56,15 +56,13 @@ pub(super) fn verify(file: &mut OnFile<'_>) -> Ended {
                 let text = format!("\n    Can not read failsafe info word: {}\n", error.text);
                 file.talk.say(&text);
             }
-            return file.fail(&flint_text::verdict(&FlintVerdict::Failed {
-                text: error.text,
-            }));
+            return file.fail(&text::verdict(&FlintVerdict::Failed { text: error.text }));
         }
     };
     let text = if image.flint_heading() {
-        flint_text::verify(&image)
+        text::verify(&image)
     } else {
-        flint_text::verdict(&image.flint)
+        text::verdict(&image.flint)
     };
     file.talk.say(&text);
     match image.flint {
@@ -73,7 +71,7 @@ pub(super) fn verify(file: &mut OnFile<'_>) -> Ended {
     }
 }
 
-/// The last section of a kind; the first ROM (fs2-image §7, §8.1). For `dc` and `dh` flint follows the
+/// The last section of a kind; the first ROM (docs/fs2.md#fw-configuration-and-hash-file, docs/fs2.md#rom-content). For `dc` and `dh` flint follows the
 /// chain only; for `rrom` it queries too, and then minds the two pointers of the header (measured).
 fn section(file: &OnFile<'_>, kind: SectionKind) -> Result<Option<Vec<u8>>, String> {
     let image = if kind == SectionKind::Rom {
@@ -180,7 +178,7 @@ pub(super) fn query_rom(path: &Path, talk: &mut dyn Talk) -> Ended {
         }
     };
     let rom = Rom::parse(&bytes);
-    // On a bare ROM an error counts although blocks were found (measured; a section differs, §8.2).
+    // On a bare ROM an error counts although blocks were found (measured; a section differs, docs/flint.md#rom-lines).
     let why = if bytes.is_empty() {
         Some("Expansion Rom section not found.")
     } else if let Some(error) = rom.error.as_deref() {
@@ -198,17 +196,14 @@ pub(super) fn query_rom(path: &Path, talk: &mut dyn Talk) -> Ended {
         return Err(FAILED);
     }
     let prefix = "Rom Info: ";
-    talk.say(&format!(
-        "{prefix}{}\n",
-        flint_text::rom(&rom, prefix.len())
-    ));
+    talk.say(&format!("{prefix}{}\n", text::rom(&rom, prefix.len())));
     Ok(())
 }
 
 /// `checksum`.
 pub(super) fn checksum(file: &mut OnFile<'_>) -> Ended {
     file.talk.say("-I- Calculating Checksum ...\n");
-    // flint does not honour `-striped_image` here (fs2-image §11.3).
+    // flint does not honour `-striped_image` here (docs/flint.md#checksum).
     file.form = Form::Contiguous;
     let sum = file.queried().and_then(|_| {
         Contents::from_file(&file.bytes)
@@ -286,7 +281,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
         .filter_map(|c| c.try_into().ok().map(u32::from_be_bytes))
 }
 
-/// `ts query|set|reset`: FS2 has no time stamps (fs2-image §11.7).
+/// `ts query|set|reset`: FS2 has no time stamps (docs/flint.md#other-commands).
 pub(super) fn timestamp(file: &mut OnFile<'_>, args: &[String]) -> Ended {
     if let Err(why) = file.queried() {
         let name = file.path.display().to_string();
@@ -338,10 +333,10 @@ pub(super) fn burn_rom(file: &mut OnFile<'_>, rom: Option<&Path>) -> Ended {
     let old = image
         .rom
         .as_ref()
-        .map_or_else(|| "N/A".to_owned(), |rom| flint_text::rom(rom, COLUMN));
+        .map_or_else(|| "N/A".to_owned(), |rom| text::rom(rom, COLUMN));
     file.fail(&format!(
         "\n    Current ROM info on flash: {old}\n    New ROM info:              {}\n\n-I- Preparing to burn ROM \
          ...\n{FAILS}Burn ROM not supported for FS2 image.\n",
-        flint_text::rom(&new, COLUMN)
+        text::rom(&new, COLUMN)
     ))
 }

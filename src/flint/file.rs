@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// flint's shortest file that has a format (fs2-image §1.5).
+/// flint's shortest file that has a format (docs/fs2.md#image-files).
 const SHORTEST: usize = 0x28;
 
 /// A file that is looked at.
@@ -75,7 +75,7 @@ impl<'a> OnFile<'a> {
         }
     }
 
-    /// The image at the lowest signature, every CRC looked at (fs2-image §9.2).
+    /// The image at the lowest signature, every CRC looked at (docs/flint.md#checks-of-query).
     pub(super) fn look(&self) -> Result<Image, FirstError> {
         let mut source = self.bytes.as_slice();
         let first = |text: String, failsafe_word| FirstError {

@@ -1,5 +1,5 @@
 use super::{Line, Wrong, parse};
-use crate::cli::flint::commands::Command;
+use crate::flint::commands::Command;
 
 fn line(typed: &str) -> Result<Line, Wrong> {
     let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();

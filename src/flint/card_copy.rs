@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-/// `ri FILE`: the image, contiguous (fs2-image §11.1).
+/// `ri FILE`: the image, contiguous (docs/flint.md#read-image).
 pub(super) fn read_image(card: &mut OnCard<'_>, out: &Path) -> Ended {
     // As flint: a file that cannot be written is found before the card is read. Unlike flint the
     // file keeps what it holds until there is something to put in its place.
@@ -84,7 +84,7 @@ fn dump(
     }
 }
 
-/// `rrom FILE`: the expansion ROM (fs2-image §8.3).
+/// `rrom FILE`: the expansion ROM (docs/flint.md#rom-commands).
 pub(super) fn read_rom(card: &mut OnCard<'_>, out: &Path) -> Ended {
     if out.exists() {
         card.talk

@@ -1,4 +1,4 @@
-//! flint's progress text for our jobs (fs2-image §10.4).
+//! flint's progress text for our jobs (docs/hardware.md#write-order-in-mstflint).
 
 use super::card::Talk;
 use crate::flash::{Event, Events, Phase};

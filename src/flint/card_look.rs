@@ -2,14 +2,14 @@
 
 use super::card::{Ended, FAILED, OnCard, hw_text};
 use super::card_progress::FlintProgress;
-use crate::cli::flint_text::{self, QueryText};
+use super::text::{self, QueryText};
 use crate::flash::FlashPart;
 use crate::image::{FlintVerdict, Image};
 use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// `-qq` of a card: the ROM is not read, and these lines stand in its place (fs2-image §9.1).
+/// `-qq` of a card: the ROM is not read, and these lines stand in its place (docs/flint.md#query-lines).
 const ROM_SKIPPED: &str = "Rom Info:              type=UEFI version=skipped cpu=skipped\n                       \
 type=PXE  version=skipped devid=skipped cpu=skipped\n                       \
 type=NVMe version=skipped devid=skipped cpu=skipped\n";
@@ -31,7 +31,7 @@ pub(super) fn query(card: &mut OnCard<'_>, full: bool, only_version: bool) -> En
     let text = if card.quick {
         without_rom(&image, show)
     } else {
-        flint_text::query(&image, show)
+        text::query(&image, show)
     };
     let text = if only_version {
         super::file_look::first_lines(&text)
@@ -48,7 +48,7 @@ pub(super) fn without_rom(image: &Image, show: QueryText) -> String {
         rom: None,
         ..image.clone()
     };
-    let text = flint_text::query(&image, show);
+    let text = text::query(&image, show);
     let at = text.find("Device ID:").unwrap_or(text.len());
     let (above, below) = text.split_at(at);
     format!("{above}{ROM_SKIPPED}{below}")
@@ -64,14 +64,14 @@ pub(super) fn verify(card: &mut OnCard<'_>) -> Ended {
                 let text = format!("\n    Can not read failsafe info word: {}\n", error.text);
                 card.talk.say(&text);
             }
-            let text = flint_text::verdict(&FlintVerdict::Failed { text: error.text });
+            let text = text::verdict(&FlintVerdict::Failed { text: error.text });
             return card.fail(&text);
         }
     };
     let text = if image.flint_heading() {
-        flint_text::verify(&image)
+        text::verify(&image)
     } else {
-        flint_text::verdict(&image.flint)
+        text::verdict(&image.flint)
     };
     card.talk.say(&text);
     match image.flint {
@@ -80,7 +80,7 @@ pub(super) fn verify(card: &mut OnCard<'_>) -> Ended {
     }
 }
 
-/// `hw query` (fs2-image §11.5). The lines `QuadEn`, `DummyCycles` are left out: they are read with
+/// `hw query` (docs/flint.md#hardware-query). The lines `QuadEn`, `DummyCycles` are left out: they are read with
 /// commands no flash work needs.
 pub(super) fn hw_query(card: &mut OnCard<'_>) -> Ended {
     match job::flash_info(card.device) {
@@ -170,7 +170,7 @@ fn protected(card: &CardReport) -> Option<String> {
     ))
 }
 
-/// `checksum` (fs2-image §11.3).
+/// `checksum` (docs/flint.md#checksum).
 pub(super) fn checksum(card: &mut OnCard<'_>) -> Ended {
     card.talk.say("-I- Calculating Checksum ...\n");
     let failed = |why: &str| format!("-E- Failed to calculate checksum on device: {why}\n");
@@ -261,7 +261,7 @@ pub(super) fn compare(card: &mut OnCard<'_>, path: &Path) -> Ended {
     }
 }
 
-/// `swreset` is for switches (fs2-image §10.5).
+/// `swreset` is for switches (docs/flint.md#after-the-burn).
 pub(super) fn no_swreset(card: &mut OnCard<'_>) -> Ended {
     let name = match card.device.card.chip().hw_id {
         0x1F7 => "ConnectX3Pro",
@@ -272,7 +272,7 @@ pub(super) fn no_swreset(card: &mut OnCard<'_>) -> Ended {
     ))
 }
 
-/// `ts query|set|reset`: FS2 has no time stamps (fs2-image §11.7).
+/// `ts query|set|reset`: FS2 has no time stamps (docs/flint.md#other-commands).
 pub(super) fn timestamp(card: &mut OnCard<'_>, args: &[String]) -> Ended {
     let (_, error) = card.queried()?;
     if let Some(why) = error {
