@@ -9,7 +9,7 @@
     reason = "a panic in a test is the report"
 )]
 
-use cx3flash::cli::flint_text::{self, QueryText};
+use cx3flash::flint::text::{self as flint_text, QueryText};
 use cx3flash::image::{Contents, Guid, Recipe, RomBlock, RomRecipe, Version, build};
 use std::path::Path;
 use std::process::Command;

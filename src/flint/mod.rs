@@ -36,7 +36,7 @@ mod options;
 mod refuse;
 mod run;
 mod target;
-pub(crate) mod text;
+pub mod text;
 
 use crate::cli::exit::Exit;
 use crate::cli::json::SCHEMA;
