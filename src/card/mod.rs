@@ -4,8 +4,8 @@
 //! simulated one. [`Card`] adds what every access needs: readiness before the first write, the
 //! write-flush rule, all-ones detection, names in the trace. [`wait_for`] is behind every bounded wait.
 
-mod chip;
 mod clock;
+mod device;
 mod error;
 mod logged;
 pub mod nv;
@@ -17,8 +17,8 @@ mod space;
 mod tools;
 mod wait;
 
-pub use chip::{Chip, HARDWARE_IDS, RECOVERY_IDS, RunningVersion};
 pub use clock::{Clock, WallClock};
+pub use device::{BAD_ACCESS, Chip, DeviceType, Function, RunningVersion};
 pub use error::CardError;
 pub use ready::Firmware;
 pub use registers::{CrOffset, Reg};

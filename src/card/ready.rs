@@ -6,10 +6,11 @@
 //! for a while, see [`Seen::meaning`]. No source states how long a ConnectX-3 boots; mlx4_core waits one
 //! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
 
-use super::chip::judge_device_id;
-use super::session::{BAD_ACCESS, NO_FIRMWARE_ABOVE, RESET_SILENCE};
+use super::session::{NO_FIRMWARE_ABOVE, RESET_SILENCE};
 use super::wait::PolledTime;
-use super::{Card, CardError, Chip, Patience, RECOVERY_IDS, Reg, RunningVersion, wait_for};
+use super::{
+    BAD_ACCESS, Card, CardError, Chip, Function, Patience, Reg, RunningVersion, wait_for,
+};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl Seen {
         let (chip, pci_id, test, version) = match self {
             Self::Silent => return (Err(gone()), AtTheLimit),
             Self::NoChip(value) => {
-                let finding = judge_device_id(value).err().unwrap_or_else(gone);
+                let finding = Chip::decode(value).err().unwrap_or_else(gone);
                 let when = match finding {
                     // Registers of a chip in reset may read 0.
                     CardError::NotOurs(0) => AtTheLimit,
@@ -111,7 +112,7 @@ impl Seen {
             } => (chip, pci_id, test, version),
         };
         // In recovery mode registers may be filtered. `recover` needs none of them.
-        let recovery_id = pci_id.is_some_and(|id| RECOVERY_IDS.contains(&id));
+        let recovery_id = pci_id.and_then(Function::of) == Some(Function::Recovery);
         let filtered = version.contains(&BAD_ACCESS);
         if test == RecoveryTest::Unreadable && !recovery_id {
             return unreadable(Reg::RecoveryTest);
@@ -277,7 +278,7 @@ impl Card {
             return Ok(Seen::Silent);
         }
         let value = self.raw_read(Reg::DeviceId)?;
-        let Ok(chip) = judge_device_id(value) else {
+        let Ok(chip) = Chip::decode(value) else {
             return Ok(Seen::NoChip(value));
         };
         let test = match self.raw_read(Reg::RecoveryTest)? {

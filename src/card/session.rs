@@ -1,20 +1,16 @@
 //! An opened card: every access goes through here.
 
-use super::chip::judge_device_id;
 use super::logged::Logged;
 use super::ready::After;
 use super::{
-    CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore, wait_for,
+    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore,
+    wait_for,
 };
 use std::rc::Rc;
 use std::time::Duration;
 
 /// A vanished card never confirms, and then nothing else would end the poll.
 const FLUSH: Patience = Patience::back_to_back(Duration::from_secs(10));
-
-/// Value of a filtered register, or of one outside of BAR0 (mstflint mtcr_ul_com.c,
-/// `mtcr_check_signature`).
-pub(super) const BAD_ACCESS: u32 = 0xBADA_CCE5;
 
 /// Above this at 0x41270 the chip runs without firmware (mstflint mflash.c,
 /// `cntx_flash_init_direct_access`).
@@ -155,7 +151,7 @@ impl Card {
         let gone = || CardError::Gone {
             register: reg.to_string(),
         };
-        match judge_device_id(self.raw_read(Reg::DeviceId)?) {
+        match Chip::decode(self.raw_read(Reg::DeviceId)?) {
             Err(CardError::Gone { .. }) => Err(gone()),
             Err(other) => Err(other),
             Ok(_) if reg.never_all_ones() => Err(gone()),
@@ -203,7 +199,7 @@ impl Card {
     /// [`CardError::Gone`] and the other findings of the device id.
     pub fn check_present(&mut self) -> Result<(), CardError> {
         self.confirm_writes()?;
-        judge_device_id(self.raw_read(Reg::DeviceId)?).map(|_| ())
+        Chip::decode(self.raw_read(Reg::DeviceId)?).map(|_| ())
     }
 
     /// Version of the running firmware; `None` when none runs and when the registers hold none.

@@ -3,6 +3,7 @@
 use super::card::{Ended, FAILED, OnCard, hw_text};
 use super::card_progress::FlintProgress;
 use super::text::{self, QueryText};
+use crate::card::DeviceType;
 use crate::flash::FlashPart;
 use crate::image::{FlintVerdict, Image};
 use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
@@ -263,10 +264,8 @@ pub(super) fn compare(card: &mut OnCard<'_>, path: &Path) -> Ended {
 
 /// `swreset` is for switches (docs/flint.md#after-the-burn).
 pub(super) fn no_swreset(card: &mut OnCard<'_>) -> Ended {
-    let name = match card.device.card.chip().hw_id {
-        0x1F7 => "ConnectX3Pro",
-        _ => "ConnectX3",
-    };
+    let device = DeviceType::with_hw_id(card.device.card.chip().hw_id);
+    let name = device.map_or(String::new(), |device| device.flint_name.replace('-', ""));
     card.fail(&format!(
         "-E- Device {name} doesn't support swreset command.\n"
     ))

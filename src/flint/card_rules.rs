@@ -1,7 +1,7 @@
 //! Rules of flint about an image and a card, with its texts (docs/flint.md#checks-before-the-first-erase, docs/flint.md#size-check). Pure. Where
 //! they pass, the rules of our plan still judge.
 
-use crate::card::Chip;
+use crate::card::{Chip, DeviceType};
 use crate::image::{Image, Layout};
 use crate::plan::NvGeometry;
 
@@ -34,33 +34,16 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
         if list.contains(&(chip.hw_id, chip.revision)) {
             return None;
         }
-        let names: Vec<String> = list
-            .iter()
-            .map(|(hw_id, revision)| {
-                Chip {
-                    hw_id: *hw_id,
-                    revision: *revision,
-                }
-                .name()
-            })
-            .collect();
         return Some(format!(
             "Device/Image mismatch: FW image file cannot be programmed to device {}, it is intended for: {} only\n",
             chip.name(),
-            names.join(", ")
+            Chip::names(list)
         ));
     }
-    let (wanted, image_name) = match info.and_then(|i| i.device_id)? {
-        4103 => (0x1F7, "ConnectX-3Pro"),
-        4099..=4102 | 4104..=4112 => (0x1F5, "ConnectX-3"),
-        _ => return None,
-    };
-    let card_name = if chip.hw_id == 0x1F7 {
-        "ConnectX-3Pro"
-    } else {
-        "ConnectX-3"
-    };
-    (wanted != chip.hw_id).then(|| {
+    let intended = DeviceType::of_image(info.and_then(|i| i.device_id)?)?;
+    let image_name = intended.flint_name;
+    let card_name = DeviceType::with_hw_id(chip.hw_id)?.flint_name;
+    (intended.hw_id != chip.hw_id).then(|| {
         format!(
             "Device/Image mismatch: Trying to burn a \"{image_name}\" image on a \"{card_name}\" device.\n"
         )

@@ -1,19 +1,8 @@
 //! A PCI function of the family, as sysfs shows it. Looking changes nothing on the card or the host.
 
 use super::Bdf;
+use crate::card::Function;
 use serde::{Deserialize, Serialize};
-
-/// What kind of function it is, by its device id (docs/linux.md#probe-of-mlx4_core, docs/linux.md#configuration-space).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Function {
-    /// 1003, 1005 … 1010: a card with running firmware.
-    Physical,
-    /// 1002, 1004: a virtual function; never a target.
-    Virtual,
-    /// 01f6, 01f8: no firmware runs.
-    Recovery,
-}
 
 /// One network device of a card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,16 +14,6 @@ const SERIAL_CAPABILITY: u16 = 0x0003;
 /// `flags` of a line in `resource`: memory (`IORESOURCE_MEM`, include/linux/ioport.h).
 const RESOURCE_MEMORY: u64 = 0x200;
 
-/// What a device id of the vendor means (docs/linux.md#probe-of-mlx4_core; recovery: docs/linux.md#configuration-space).
-fn function_of(device_id: u16) -> Option<Function> {
-    match device_id {
-        0x1003 | 0x1005..=0x1010 => Some(Function::Physical),
-        0x1002 | 0x1004 => Some(Function::Virtual),
-        0x01f6 | 0x01f8 => Some(Function::Recovery),
-        _ => None,
-    }
-}
-
 impl Host {
     /// Every card of the family, virtual functions included, sorted by address. Cards that vanish
     /// while being read are left out.
@@ -115,7 +105,7 @@ impl Host {
         let device_id = id(&dir, "device")?;
         let Some((device_id, function)) = u16::try_from(device_id)
             .ok()
-            .and_then(|id| Some((id, function_of(id)?)))
+            .and_then(|id| Some((id, Function::of(id)?)))
         else {
             return Err(Other::Stranger);
         };

@@ -49,7 +49,8 @@ mod vfio;
 
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
-pub use card::{Function, NetDev, PciCard, Sibling};
+pub use crate::card::Function;
+pub use card::{NetDev, PciCard, Sibling};
 pub use error::HostError;
 pub use ethtool::{DriverInfo, driver_info};
 pub use finding::Finding;

@@ -4,6 +4,7 @@
 use super::device::SIM;
 use super::session::Facts;
 use super::{JobError, is_sim, open_sim, query_card};
+use crate::card::DeviceType;
 use crate::host::{BarAccess, BorrowOptions, Function, Host, PciCard, driver_info, objections};
 use crate::image::Version;
 use crate::sim::SimCard;
@@ -167,7 +168,7 @@ fn real(selector: &str, card: &PciCard, host: &Host, options: &BorrowOptions) ->
     };
     ListEntry {
         bdf: Some(card.bdf.to_string()),
-        chip_name: Some(chip_name(card.device_id).to_owned()),
+        chip_name: DeviceType::with_pci_id(card.device_id).map(|device| device.name.to_owned()),
         device_id: Some(card.device_id),
         driver: card.driver.clone(),
         iommu_group: card.iommu_group,
@@ -208,12 +209,4 @@ fn access(card: &PciCard) -> Vec<String> {
         .filter(|way| bar || *way == BarAccess::Config)
         .map(|way| format!("vfio {way}"))
         .collect()
-}
-
-/// By PCI id (docs/linux.md#configuration-space, docs/linux.md#probe-of-mlx4_core).
-fn chip_name(device_id: u16) -> &'static str {
-    match device_id {
-        0x1007 | 0x01f8 => "ConnectX-3 Pro",
-        _ => "ConnectX-3",
-    }
 }

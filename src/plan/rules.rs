@@ -3,7 +3,7 @@
 use super::check::Verdict;
 use super::snapshot::version_of;
 use super::{BurnOptions, CardSnapshot, Decided, Found, RomChoice, health};
-use crate::card::Chip;
+use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
 use std::cmp::Ordering;
 
@@ -285,58 +285,32 @@ pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> 
     }
 }
 
-/// Hardware id a PCI device id of the family runs on (10.2 #15).
-fn silicon_of(device_id: u16) -> Option<u16> {
-    match device_id {
-        4103 => Some(0x1f7),
-        4099..=4102 | 4104..=4112 => Some(0x1f5),
-        _ => None,
-    }
-}
-
-/// 10.2 #15, P5. No option overrides this.
+/// P5. No option overrides this.
 pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
     let info = image.info.as_ref();
     let card = chip.name();
-    if let Some(list) = info.and_then(|i| i.supported_hw.as_ref()) {
-        let names: Vec<String> = list
-            .iter()
-            .map(|(hw_id, revision)| {
-                Chip {
-                    hw_id: *hw_id,
-                    revision: *revision,
-                }
-                .name()
-            })
-            .collect();
-        if !list.contains(&(chip.hw_id, chip.revision)) {
-            return Err(format!(
-                "the card is a {card}, the image is for {} only",
-                if names.is_empty() {
-                    "nothing".into()
-                } else {
-                    names.join(", ")
-                }
-            ));
-        }
+    if let Some(list) = info.and_then(|i| i.supported_hw.as_ref())
+        && !list.contains(&(chip.hw_id, chip.revision))
+    {
+        let names = match list.as_slice() {
+            [] => "nothing".into(),
+            list => Chip::names(list),
+        };
+        return Err(format!("the card is a {card}, the image is for {names} only"));
     }
     let Some(device_id) = info.and_then(|i| i.device_id) else {
-        return Err("the image does not say which device it is for".into());
+        return Err("the image does not name the device it is for".into());
     };
-    match silicon_of(device_id) {
-        Some(hw_id) if hw_id == chip.hw_id => {
+    match DeviceType::of_image(device_id) {
+        Some(device) if device.hw_id == chip.hw_id => {
             Ok(format!("image for device {device_id} on a {card}"))
         }
-        Some(hw_id) => Err(format!(
+        Some(device) => Err(format!(
             "the card is a {card}, the image's device {device_id} runs on {}",
-            if hw_id == 0x1f7 {
-                "ConnectX-3Pro"
-            } else {
-                "ConnectX-3"
-            }
+            device.flint_name
         )),
         None => Err(format!(
-            "the image's device {device_id} is none of this family"
+            "the image's device {device_id} is not of this family"
         )),
     }
 }

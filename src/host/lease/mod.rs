@@ -188,8 +188,8 @@ fn same_card(record: &Record, card: &PciCard) -> bool {
     {
         return false;
     }
-    let recovery = |id: u16| matches!(id, 0x01f6 | 0x01f8);
-    if recovery(record.device_id) || card.function == Function::Recovery {
+    let recorded = Function::of(record.device_id);
+    if recorded == Some(Function::Recovery) || card.function == Function::Recovery {
         return true;
     }
     record.device_id == card.device_id && record.subsystem == card.subsystem

@@ -3,15 +3,13 @@
 //! every lockdown level. No semaphore guards it; the open VFIO group keeps other users out.
 
 use super::regions::Raw;
+use crate::card::BAD_ACCESS;
 use std::io;
 
 /// Address register.
 pub(super) const ADDRESS: u16 = 0x58;
 /// Data register.
 pub(super) const DATA: u16 = 0x5c;
-/// What reads where nothing can be read (mstflint mtcr_ul_com.c,
-/// `mtcr_check_signature`).
-pub(super) const NOT_READABLE: u32 = 0xbada_cce5;
 /// The device id: a later dump of configuration space reads 0x5c and so whatever 0x58 points at,
 /// and this read has no effect.
 pub(super) const HARMLESS: u32 = 0xf_0014;
@@ -33,7 +31,7 @@ impl Gateway {
     pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {
         let before = io.config_read(ADDRESS)?;
         let write_only = Self::probe(io)?;
-        let known = !write_only && before != NOT_READABLE && before != u32::MAX;
+        let known = !write_only && before != BAD_ACCESS && before != u32::MAX;
         Ok(Self {
             write_only,
             found: known.then_some(before),
@@ -42,7 +40,7 @@ impl Gateway {
 
     fn probe(io: &mut dyn Raw) -> io::Result<bool> {
         io.config_write(ADDRESS, HARMLESS)?;
-        Ok(io.config_read(ADDRESS)? == NOT_READABLE)
+        Ok(io.config_read(ADDRESS)? == BAD_ACCESS)
     }
 
     /// Finds the variant again: which firmware has which is not known, and a reset starts another.

@@ -1,11 +1,11 @@
 //! An open device as CR-space.
 
-use super::gateway::{Gateway, NOT_READABLE};
+use super::gateway::Gateway;
 use super::regions::{COMMAND, Raw};
 use super::session::Session;
 use super::{BarAccess, BarFault, VfioError};
 use crate::card::{
-    Clock, CrError, CrOffset, CrSpace, HARDWARE_IDS, Patience, Reg, WallClock, wait_for,
+    BAD_ACCESS, Clock, CrError, CrOffset, CrSpace, DeviceType, Patience, Reg, WallClock, wait_for,
 };
 use crate::host::Bdf;
 use nix::libc;
@@ -61,12 +61,12 @@ pub(super) struct Bar {
 }
 
 fn answers(value: u32) -> bool {
-    value != u32::MAX && value != NOT_READABLE
+    value != u32::MAX && value != BAD_ACCESS
 }
 
 /// A hardware id of the family.
 fn is_family(value: u32) -> bool {
-    HARDWARE_IDS.contains(&((value & 0xffff) as u16))
+    DeviceType::with_hw_id((value & 0xffff) as u16).is_some()
 }
 
 /// Whether BAR0 is mapped unless another transport is chosen. mstflint v4.21 does not map it on ARM

@@ -4,7 +4,8 @@ mod errors;
 mod files;
 mod transports;
 
-use super::gateway::{ADDRESS, DATA, HARMLESS, NOT_READABLE};
+use super::gateway::{ADDRESS, DATA, HARMLESS};
+use crate::card::BAD_ACCESS;
 use super::regions::{COMMAND, Raw};
 use super::space::{Bar, Open};
 use super::{BarAccess, BarFault, VfioCard, VfioError};
@@ -108,8 +109,8 @@ impl Raw for Fake {
         let address = device.config.get(&ADDRESS).copied().unwrap_or(0);
         let register = |at: u32| device.registers.get(&at).copied().unwrap_or(0);
         Ok(match at {
-            ADDRESS if device.write_only => NOT_READABLE,
-            DATA if device.write_only && address & 1 == 0 => NOT_READABLE,
+            ADDRESS if device.write_only => BAD_ACCESS,
+            DATA if device.write_only && address & 1 == 0 => BAD_ACCESS,
             DATA => register(address & !1),
             _ => device.config.get(&at).copied().unwrap_or(0),
         })
