@@ -118,7 +118,10 @@ impl Chip {
     #[must_use]
     pub fn name(self) -> String {
         let revisions = DeviceType::with_hw_id(self.hw_id).map_or(&[][..], |d| d.revisions);
-        match revisions.iter().find(|(number, _)| *number == self.revision) {
+        match revisions
+            .iter()
+            .find(|(number, _)| *number == self.revision)
+        {
             Some((_, name)) => (*name).to_owned(),
             None => format!("MT{}-{:02X}", self.hw_id, self.revision),
         }

@@ -8,9 +8,7 @@
 
 use super::session::{NO_FIRMWARE_ABOVE, RESET_SILENCE};
 use super::wait::PolledTime;
-use super::{
-    BAD_ACCESS, Card, CardError, Chip, Function, Patience, Reg, RunningVersion, wait_for,
-};
+use super::{BAD_ACCESS, Card, CardError, Chip, Function, Patience, Reg, RunningVersion, wait_for};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;

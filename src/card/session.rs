@@ -3,8 +3,8 @@
 use super::logged::Logged;
 use super::ready::After;
 use super::{
-    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion, Semaphore,
-    wait_for,
+    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion,
+    Semaphore, wait_for,
 };
 use std::rc::Rc;
 use std::time::Duration;

@@ -47,9 +47,9 @@ mod sysfs;
 mod tests;
 mod vfio;
 
+pub use crate::card::Function;
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
-pub use crate::card::Function;
 pub use card::{NetDev, PciCard, Sibling};
 pub use error::HostError;
 pub use ethtool::{DriverInfo, driver_info};

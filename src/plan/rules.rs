@@ -296,7 +296,9 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
             [] => "nothing".into(),
             list => Chip::names(list),
         };
-        return Err(format!("the card is a {card}, the image is for {names} only"));
+        return Err(format!(
+            "the card is a {card}, the image is for {names} only"
+        ));
     }
     let Some(device_id) = info.and_then(|i| i.device_id) else {
         return Err("the image does not name the device it is for".into());

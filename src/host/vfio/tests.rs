@@ -5,10 +5,10 @@ mod files;
 mod transports;
 
 use super::gateway::{ADDRESS, DATA, HARMLESS};
-use crate::card::BAD_ACCESS;
 use super::regions::{COMMAND, Raw};
 use super::space::{Bar, Open};
 use super::{BarAccess, BarFault, VfioCard, VfioError};
+use crate::card::BAD_ACCESS;
 use crate::card::{Clock, CrError, CrOffset};
 use crate::host::Bdf;
 use nix::libc;
