@@ -1,6 +1,6 @@
 //! cx3flash: flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards from Linux userspace.
 //!
-//! Rooms, top to bottom; calls go one way, downward, and `tests/rooms.rs` holds the code to it:
+//! Rooms, top to bottom; calls go one way, downward, and `tests/it/modules.rs` holds the code to it:
 //!
 //! | room | holds |
 //! |---|---|

@@ -19,13 +19,6 @@ mod client;
 mod fixture;
 mod jobs;
 mod measure;
-#[path = "../../tests/support/mst/mod.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with tests, which use more of it"
-)]
-mod mst;
 mod report;
 
 use fixture::Fixture;
@@ -62,7 +55,7 @@ fn main() {
     let fixture = Fixture::new();
     let programs = Programs {
         fixture: &fixture,
-        mst: mst::mst(),
+        mst: mst::mst(std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))),
     };
     report::head(&fixture);
     let first_contact = programs.first_contact();

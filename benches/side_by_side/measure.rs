@@ -2,10 +2,10 @@
 
 use crate::fixture::{Fixture, SERIAL};
 use crate::jobs::Job;
-use crate::mst::Mst;
-use crate::mst::serve::{Pace, Served, Server, Transport};
 use cx3flash::job;
 use cx3flash::sim::Counters;
+use mst::Mst;
+use mst::serve::{Pace, Served, Server, Transport};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::path::Path;
 use std::process::{Command, Stdio};

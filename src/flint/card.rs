@@ -1,7 +1,7 @@
 //! flint's commands on a card: what they have at hand and how they fail.
 //!
 //! Text, order and exit codes were measured with mstflint 4.21 on the simulated card (the bench of
-//! `tests/flint_card.rs`). Underneath are the jobs of every other command: a backup before the first
+//! `tests/it/flint_card`). Underneath are the jobs of every other command: a backup before the first
 //! erase, verification before anything becomes bootable. What flint does and the promises forbid is
 //! refused in one line; `differences.md` lists it.
 

@@ -1,6 +1,6 @@
 //! How flint takes its command line apart: getopt_long_only with abbreviations, neighbouring words joined
 //! with commas, the command being the first word that names one (measured with mstflint 4.21 on some
-//! thousand random lines; `tests/flint_lines.rs` runs such lines with both).
+//! thousand random lines; `tests/it/flint_lines.rs` runs such lines with both).
 
 use super::commands::{self, Row};
 

@@ -13,7 +13,7 @@
 //! | `card…` | commands on cards |
 //! | `refuse` | what is not done, and our way |
 //!
-//! Everything was measured with mstflint 4.21; `tests/flint_files.rs` and `tests/flint_card.rs` run the
+//! Everything was measured with mstflint 4.21; `tests/it/flint_files` and `tests/it/flint_card` run the
 //! same scripts with it and with this and compare.
 
 mod arguments;

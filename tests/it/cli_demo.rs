@@ -1,0 +1,123 @@
+//! The demo, and what a person at a terminal sees.
+
+use crate::support::cli::{Bench, Ran};
+
+#[test]
+fn the_demo_tells_another_story() {
+    let bench = Bench::new();
+    let ran = bench.run(&["demo"]).exits(0);
+    let mut rest = ran.stdout.as_str();
+    // In this order, twice.
+    for board in ["mcx311a", "mcx312b"] {
+        let card = format!("-d sim:cx3flash-demo/{board}.cx3 ");
+        for step in [
+            format!("{card}list"),
+            format!("{card}query"),
+            "verify cx3flash-demo".to_owned(),
+            format!("{card}plan"),
+            format!("{card}backup"),
+            format!("{card}burn"),
+            format!("{card}query"),
+            "FW Version(Running):".to_owned(),
+            format!("{card}activate"),
+            format!("{card}query"),
+        ] {
+            let at = rest
+                .find(&step)
+                .unwrap_or_else(|| panic!("no {step:?} here:\n{rest}"));
+            rest = &rest[at + step.len()..];
+        }
+    }
+    for card in ["mcx311a", "mcx312b"] {
+        let info = bench
+            .run(&[
+                "sim",
+                "info",
+                &format!("cx3flash-demo/{card}.cx3"),
+                "--json",
+            ])
+            .exits(0)
+            .json();
+        assert_eq!(info["result"]["running"]["version"], "2.42.5000");
+        assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
+    }
+    // What it says about going on is true.
+    let advice: Vec<&str> = rest
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("cx3flash "))
+        .collect();
+    assert_eq!(advice.len(), 7, "{rest}");
+    let codes: Vec<i32> = advice
+        .iter()
+        .map(|line| bench.shell(&format!("cx3flash {line}")).code)
+        .collect();
+    assert!(
+        matches!(codes[..], [2, 0, 0, 0, 9, 0, 0]),
+        "{codes:?} {advice:?}"
+    );
+    // And it never writes over an earlier one.
+    bench
+        .run(&["-q", "demo"])
+        .exits(0)
+        .prints("cx3flash-demo/2");
+}
+
+#[test]
+fn the_demo_in_json_is_no_document() {
+    let ran = Bench::new().run(&["demo", "--json"]).exits(0);
+    let document = ran.json();
+    let steps = document["result"]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 22);
+    for step in steps {
+        assert_eq!(step["document"]["schema"], 1);
+        assert_eq!(step["document"]["exit"], 0);
+    }
+}
+
+/// On a terminal made by script(1), which comes with every Linux; `keys` is a line of shell.
+fn at_a_terminal(bench: &Bench, keys: &str, command: &str) -> Ran {
+    bench.shell(&format!(
+        "({keys}) | script -qec 'cx3flash {command}' /dev/null"
+    ))
+}
+
+#[test]
+fn the_question_is_not_asked_or_its_answer_not_heard() {
+    let bench = Bench::pro();
+    let burn = "-d sim:card.cx3 burn new.bin --backup-dir backups";
+    let before = bench.flash("card.cx3");
+    for (keys, code, words) in [
+        (
+            "sleep 1; echo n; sleep 1",
+            1,
+            "not confirmed; nothing was changed",
+        ),
+        (
+            "sleep 1; echo; sleep 1",
+            1,
+            "not confirmed; nothing was changed",
+        ),
+        (r"sleep 1; printf '\003'; sleep 1", 130, "interrupted"),
+    ] {
+        at_a_terminal(&bench, keys, burn)
+            .exits(code)
+            .prints("Write this to the card? [y/N]")
+            .prints(words);
+        assert!(before == bench.flash("card.cx3"), "{keys}");
+    }
+    at_a_terminal(&bench, "sleep 1; echo y; sleep 3", burn).exits(0);
+    assert!(before != bench.flash("card.cx3"));
+}
+
+#[test]
+fn colours_come_where_they_should_not() {
+    let bench = Bench::pro();
+    let plan = "-d sim:card.cx3 plan new.bin";
+    let colour = "\u{1b}[33mw";
+    let ran = at_a_terminal(&bench, "sleep 1", plan).exits(0);
+    assert!(ran.stdout.contains(colour), "{ran}");
+    let ran = bench.shell(&format!(
+        "NO_COLOR=1 script -qec 'cx3flash {plan}' /dev/null </dev/null"
+    ));
+    assert!(!ran.exits(0).stdout.contains(colour));
+}

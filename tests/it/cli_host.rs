@@ -1,0 +1,210 @@
+//! Real cards, as far as a host made of files can have them: found, refused, never touched.
+
+use crate::support::cli::Bench;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+const CARD: &str = "0000:05:00.0";
+const VF: &str = "0000:05:00.1";
+
+/// A host with a card on mlx4_core, alone in IOMMU group 7, netdev enp5s0.
+fn host() -> Bench {
+    let bench = Bench::owner();
+    device(&bench, CARD, "0x1003");
+    let devices = bench.path("host/sys/bus/pci/devices");
+    let driver = bench.path("host/sys/bus/pci/drivers/mlx4_core");
+    fs::create_dir_all(&driver).unwrap();
+    symlink("../../drivers/mlx4_core", devices.join(CARD).join("driver")).unwrap();
+    let group = bench.path("host/sys/kernel/iommu_groups/7/devices");
+    fs::create_dir_all(&group).unwrap();
+    symlink(devices.join(CARD), group.join(CARD)).unwrap();
+    symlink(
+        "../../../../kernel/iommu_groups/7",
+        devices.join(CARD).join("iommu_group"),
+    )
+    .unwrap();
+    bench
+}
+
+fn device(bench: &Bench, bdf: &str, id: &str) {
+    let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
+    fs::create_dir_all(&dir).unwrap();
+    for (file, text) in [
+        ("vendor", "0x15b3"),
+        ("device", id),
+        ("class", "0x020000"),
+        ("revision", "0x00"),
+        ("subsystem_vendor", "0x15b3"),
+        ("subsystem_device", "0x0055"),
+        ("driver_override", "(null)"),
+        ("reset_method", "flr bus"),
+        (
+            "resource",
+            "0x00000000f7a00000 0x00000000f7afffff 0x0000000000140204",
+        ),
+    ] {
+        fs::write(dir.join(file), format!("{text}\n")).unwrap();
+    }
+}
+
+#[test]
+fn a_card_of_the_machine_is_not_listed() {
+    let ran = host().run(&["--json", "list"]).exits(0);
+    let cards = &ran.json()["result"]["cards"];
+    let card = &cards[0];
+    assert_eq!(card["device"], CARD, "{ran}");
+    assert_eq!(card["driver"], "mlx4_core");
+    assert_eq!(card["iommu_group"], 7);
+    assert_eq!(card["bar0"], 1 << 20);
+    assert_eq!(card["device_id"], 0x1003);
+    // The simulated card of the same directory comes after it.
+    assert_eq!(cards[1]["device"], "sim:card.cx3");
+}
+
+#[test]
+fn a_real_and_a_simulated_card_are_told_apart_by_guessing() {
+    host()
+        .run(&["query"])
+        .exits(3)
+        .one_clear_line()
+        .says(CARD)
+        .says("sim:card.cx3");
+}
+
+#[test]
+fn without_an_iommu_a_card_is_taken() {
+    let bench = host();
+    fs::remove_file(
+        bench
+            .path("host/sys/bus/pci/devices")
+            .join(CARD)
+            .join("iommu_group"),
+    )
+    .unwrap();
+    bench
+        .run(&["-d", CARD, "burn", "new.bin", "--yes"])
+        .exits(5)
+        .one_clear_line()
+        .says("IOMMU")
+        .says("intel_iommu=on");
+    assert!(!bench.path("host/var").exists(), "a journal was begun");
+}
+
+#[test]
+fn a_virtual_function_passes_for_a_card() {
+    let bench = host();
+    device(&bench, VF, "0x1004");
+    symlink(
+        format!("../{CARD}"),
+        bench
+            .path("host/sys/bus/pci/devices")
+            .join(VF)
+            .join("physfn"),
+    )
+    .unwrap();
+    bench
+        .run(&["-d", VF, "query"])
+        .exits(4)
+        .one_clear_line()
+        .says("virtual function")
+        .says(CARD);
+}
+
+#[test]
+fn a_card_with_virtual_functions_is_taken() {
+    let bench = host();
+    device(&bench, VF, "0x1004");
+    let link = bench
+        .path("host/sys/bus/pci/devices")
+        .join(CARD)
+        .join("virtfn0");
+    symlink(format!("../{VF}"), link).unwrap();
+    let ran = bench
+        .run(&["-d", CARD, "burn", "new.bin", "--yes"])
+        .exits(4)
+        .one_clear_line()
+        .says("vfs")
+        .says("--allow");
+    assert!(
+        !bench.path("host/var").exists(),
+        "a journal was begun\n{ran}"
+    );
+}
+
+#[test]
+fn an_unknown_waiver_is_taken() {
+    host()
+        .run(&["-d", CARD, "--allow", "everything", "query"])
+        .exits(64)
+        .one_clear_line()
+        .says("everything");
+}
+
+#[test]
+fn doctor_is_silent_about_a_host_without_a_card() {
+    let bench = Bench::new();
+    let ran = bench.run(&["--json", "doctor"]).exits(5);
+    let checks = ran.json()["result"]["checks"].as_array().unwrap().clone();
+    let find = |id: &str| {
+        let found = checks.iter().find(|c| c["id"] == id);
+        found.unwrap_or_else(|| panic!("no {id}: {ran}")).clone()
+    };
+    assert_eq!(find("iommu")["ok"], false);
+    assert!(find("iommu")["fix"].as_str().unwrap().contains("IOMMU"));
+    assert_eq!(find("journal")["ok"], true);
+    assert_eq!(find("card")["ok"], false);
+}
+
+#[test]
+fn nothing_pending_is_a_failure() {
+    let bench = host();
+    bench
+        .run(&["host", "status"])
+        .exits(0)
+        .prints("no card waits to be given back\n");
+    bench
+        .run(&["host", "restore"])
+        .exits(0)
+        .prints("nothing to put back\n");
+}
+
+#[test]
+fn a_journal_whose_process_was_killed_before_its_first_record_is_removed() {
+    let bench = host();
+    let dir = bench.path("host/var/lib/cx3flash/journal");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join(format!("{CARD}.a"));
+    fs::write(&file, b"").unwrap();
+    for _ in 0..2 {
+        bench.run(&["host", "restore"]).exits(0);
+        assert!(!file.exists());
+    }
+}
+
+#[test]
+fn a_damaged_journal_is_overlooked() {
+    let bench = host();
+    let dir = bench.path("host/var/lib/cx3flash/journal");
+    fs::create_dir_all(&dir).unwrap();
+    for slot in ["a", "b"] {
+        fs::write(dir.join(format!("{CARD}.{slot}")), b"CX3Jrubbish").unwrap();
+    }
+    bench.run(&["host", "status"]).exits(0).prints(CARD);
+    bench
+        .run(&["host", "restore"])
+        .exits(8)
+        .one_clear_line()
+        .says("damaged")
+        .says("mlx4_core/bind");
+    assert!(dir.join(format!("{CARD}.a")).exists(), "it was removed");
+}
+
+#[test]
+fn the_helper_writes_anywhere() {
+    let bench = host();
+    bench.write("target", b"old");
+    let path = bench.path("target");
+    let ran = bench.run(&["__host-write", path.to_str().unwrap()]);
+    assert_ne!(ran.code, 0, "{ran}");
+    assert_eq!(bench.read("target"), b"old");
+}

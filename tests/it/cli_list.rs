@@ -1,0 +1,87 @@
+//! `list` shows what `mst status -v` shows, and opens nothing for it.
+
+use crate::support::cli::Bench;
+use std::fs;
+
+/// A card in a host made of files; `group` = it has an IOMMU group.
+fn device(bench: &Bench, bdf: &str, id: &str, group: bool) {
+    let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
+    fs::create_dir_all(&dir).unwrap();
+    let start = if bdf.starts_with("0000:05") {
+        0xf7a0
+    } else {
+        0xf6a0
+    };
+    for (file, text) in [
+        ("vendor", "0x15b3".to_owned()),
+        ("device", id.to_owned()),
+        ("revision", "0x00".to_owned()),
+        (
+            "resource",
+            format!("0x{start:x}0000 0x{start:x}ffff 0x0000000000140204"),
+        ),
+    ] {
+        fs::write(dir.join(file), format!("{text}\n")).unwrap();
+    }
+    if group {
+        let group = bench.path("host/sys/kernel/iommu_groups/7/devices");
+        fs::create_dir_all(&group).unwrap();
+        std::os::unix::fs::symlink("../../../../kernel/iommu_groups/7", dir.join("iommu_group"))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_card_is_listed_without_what_mst_status_shows() {
+    let bench = Bench::owner();
+    device(&bench, "0000:41:00.0", "0x1003", false);
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    device(&bench, "0000:06:00.0", "0x1007", false);
+    // A virtual function takes no number of MST's.
+    device(&bench, "0000:05:00.1", "0x1004", false);
+    let ran = bench.run(&["--json", "list"]).exits(0);
+    let json = ran.json();
+    let cards = json["result"]["cards"].as_array().unwrap().clone();
+    let names: Vec<_> = cards
+        .iter()
+        .map(|c| (c["device"].as_str().unwrap(), c["mst_name"].as_str()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("0000:05:00.0", Some("mt4099_pci_cr0")),
+            ("0000:06:00.0", Some("mt4103_pci_cr0")),
+            ("0000:41:00.0", Some("mt4099_pci_cr1")),
+            ("sim:card.cx3", None),
+        ]
+    );
+    assert_eq!(cards[0]["bar0_address"], 0xf7a0_0000_u64, "{ran}");
+    assert_eq!(cards[0]["bar0"], 0x1_0000);
+    assert_eq!(cards[0]["pci_revision"], 0);
+    assert_eq!(
+        cards[0]["access"],
+        serde_json::json!(["vfio mmap", "vfio pread", "vfio config"])
+    );
+    // Without an IOMMU there is no way.
+    assert_eq!(cards[2]["access"], serde_json::json!([]));
+    // What would take a borrowing to know is not known.
+    assert!(cards[0]["flashed"].is_null());
+    assert_eq!(cards[3]["flashed"], "2.35.5100");
+    bench
+        .run(&["list"])
+        .exits(0)
+        .prints("BAR0 0xf7a00000, 64 KiB  mt4099_pci_cr0  rev 00")
+        .prints("flashed unknown");
+}
+
+#[test]
+fn a_flashed_version_that_does_not_run_yet_is_hidden() {
+    let bench = Bench::owner();
+    bench
+        .card(&["burn", "new.bin", "--yes", "--no-activate"])
+        .exits(0);
+    bench
+        .run(&["list"])
+        .exits(0)
+        .prints("running 2.35.5100, flashed 2.42.5000");
+}

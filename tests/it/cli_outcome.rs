@@ -1,0 +1,61 @@
+//! How a command ends when the card fails behind the change of its flash: exits 6 and 9, their text,
+//! hint and JSON.
+
+use crate::support::cli::Bench;
+
+/// Register accesses of a whole burn without activation, as the card counts them.
+fn accesses(bench: &Bench) -> u64 {
+    // The proof of chained reads is kept for both: a burn with it reads less.
+    bench.card(&["backup", "--out", "first"]).exits(0);
+    std::fs::copy(bench.path("card.cx3"), bench.path("other.cx3")).unwrap();
+    let count = || {
+        let info = bench.run(&["--json", "sim", "info", "other.cx3"]).json();
+        let of = |name: &str| info["result"]["counters"][name].as_u64().unwrap();
+        of("bar_reads") + of("bar_writes")
+    };
+    let before = count();
+    bench
+        .run(&[
+            "-d",
+            "sim:other.cx3",
+            "burn",
+            "new.bin",
+            "--yes",
+            "--no-activate",
+        ])
+        .exits(0);
+    count() - before
+}
+
+fn inject(bench: &Bench, after: u64) {
+    let fault = format!(r#"{{"fault":"removed","after":{after}}}"#);
+    bench.run(&["sim", "fault", "card.cx3", &fault]).exits(0);
+}
+
+#[test]
+fn a_card_that_vanishes_behind_the_commit_ends_with_9() {
+    let bench = Bench::pro();
+    let total = accesses(&bench);
+    let before = bench.flash("card.cx3");
+    inject(&bench, total - 40);
+    let ran = bench
+        .card(&["--json", "burn", "new.bin", "--yes", "--no-activate"])
+        .exits(9);
+    let document = ran.json();
+    let hint = document["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("verify") && hint.contains("restore"), "{ran}");
+    assert!(document["result"]["backup"].is_string(), "{ran}");
+    assert!(before != bench.flash("card.cx3"));
+    // Power brings it back: what was committed boots.
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
+    bench.card(&["verify", "--against", "new.bin"]).exits(0);
+}
+
+#[test]
+fn a_card_that_vanishes_at_the_reset_ends_with_6_and_the_version_on_the_flash() {
+    let bench = Bench::pro();
+    let total = accesses(&bench);
+    inject(&bench, total + 2);
+    let ran = bench.card(&["burn", "new.bin", "--yes"]).exits(6);
+    ran.one_clear_line().says("the flash holds 2.42.5000");
+}

@@ -1,0 +1,81 @@
+//! The README is true: its commands work, its exit codes are the program's, its tests exist.
+
+use crate::support::cli::Bench;
+use std::path::Path;
+
+fn readme() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(root.join("README.md")).unwrap()
+}
+
+/// Lines of the ```sh blocks, one list per block.
+fn blocks(text: &str) -> Vec<Vec<&str>> {
+    text.split("```sh\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().lines().collect())
+        .collect()
+}
+
+#[test]
+fn a_command_of_the_readme_fails() {
+    let text = readme();
+    let bench = Bench::new();
+    let mut ran = 0;
+    let blocks = blocks(&text);
+    assert_eq!(blocks.len(), 3);
+    for line in blocks.concat() {
+        let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
+        // The comment says so where another exit code is the point.
+        let code = comment
+            .trim()
+            .strip_prefix("exit ")
+            .and_then(|c| c.split(':').next()?.parse().ok())
+            .unwrap_or(0);
+        bench.shell(command).exits(code);
+        ran += 1;
+    }
+    assert!(ran > 14, "only {ran} commands were found");
+    // The second story has a card of its own, so the first one's directory holds two by now.
+    assert!(bench.path("backups").is_dir());
+}
+
+#[test]
+fn an_exit_code_of_the_readme_is_wrong() {
+    let text = readme();
+    for exit in cx3flash::cli::Exit::ALL {
+        let row = format!("| {} | {}", exit.code(), exit.meaning());
+        assert!(text.contains(&row), "the README lacks: {row}");
+    }
+}
+
+#[test]
+fn a_promise_names_a_test_that_does_not_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = readme();
+    let section = text.split("## What it promises").nth(1).unwrap();
+    let mut checked = 0;
+    for row in section.lines().filter(|l| l.contains("`tests/")) {
+        let mut source = String::new();
+        for word in row.split('`').skip(1).step_by(2) {
+            if word.starts_with("tests/") {
+                source = std::fs::read_to_string(root.join(word)).expect(word);
+            } else if !source.is_empty() {
+                assert!(source.contains(&format!("fn {word}(")), "{word}: {row}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 8, "only {checked} names were found");
+}
+
+#[test]
+fn the_licences_or_the_honest_line_are_gone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(root.join("LICENSE-MIT").is_file() && root.join("LICENSE-APACHE").is_file());
+    let text = readme();
+    assert!(text.contains("No physical card has been touched yet."));
+    let first: String = text.lines().take(12).collect();
+    for command in ["cargo run --release -- demo", "cargo test --workspace"] {
+        assert!(first.contains(command));
+    }
+}

@@ -1,0 +1,429 @@
+//! `--report DIR`: what is in the archive, what is not, and that nothing else changes.
+
+use crate::support::cli::{Bench, Ran};
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// What the owner's card must not tell the world.
+const SECRETS: [&str; 4] = [
+    "e41d2ddd7850",
+    "e41d2ddd7851",
+    "e4:1d:2d:dd:78:50",
+    "MT1234X56789",
+];
+
+/// The files of the one archive in `reports`.
+fn archive(bench: &Bench) -> BTreeMap<String, String> {
+    let names: Vec<PathBuf> = fs::read_dir(bench.path("reports"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let mut tar = tar::Archive::new(GzDecoder::new(fs::File::open(&names[0]).unwrap()));
+    tar.entries()
+        .unwrap()
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().into_owned();
+            let name = path.strip_prefix("cx3flash-report").unwrap();
+            let name = name.to_str().unwrap().to_owned();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (name, text)
+        })
+        .collect()
+}
+
+fn parsed(files: &BTreeMap<String, String>, name: &str) -> Value {
+    let text = files
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name} in {:?}", files.keys()));
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"))
+}
+
+/// Why a file is not in the archive.
+fn absent(files: &BTreeMap<String, String>, name: &str) -> String {
+    let manifest = parsed(files, "manifest.json");
+    let entry = manifest["absent"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["name"] == name)
+        .unwrap_or_else(|| panic!("{name} is not said to be absent: {manifest:#}"));
+    entry["why"].as_str().unwrap().to_owned()
+}
+
+fn sound(files: &BTreeMap<String, String>, ran: &Ran) {
+    let manifest = parsed(files, "manifest.json");
+    assert_eq!(manifest["exit"], ran.code);
+    let listed = manifest["files"].as_array().unwrap();
+    assert_eq!(listed.len() + 1, files.len());
+    for file in listed {
+        let text = &files[file["name"].as_str().unwrap()];
+        let digest: String = Sha256::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(file["sha256"], digest, "{file}");
+    }
+    for (name, text) in files {
+        for secret in SECRETS {
+            assert!(
+                !text.to_lowercase().contains(&secret.to_lowercase()),
+                "{secret} is in {name}"
+            );
+        }
+    }
+    for line in files.get("log.jsonl").map_or("", String::as_str).lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_burn_leaves_half_a_report() {
+    let bench = Bench::owner();
+    let ran = bench
+        .run(&[
+            "--json",
+            "--report",
+            "reports",
+            "-d",
+            "sim:card.cx3",
+            "burn",
+            "new.bin",
+            "--yes",
+            "--backup-dir",
+            "backups",
+        ])
+        .exits(0);
+    let files = archive(&bench);
+    sound(&files, &ran);
+    // The card as it was when it was opened, the plan, and what became of it.
+    let query = parsed(&files, "query.json");
+    assert_eq!(query["images"][0]["image"]["fw_version"], "2.35.5100");
+    assert_eq!(query["images"][0]["image"]["macs"][0], "e41d2dxxxxx0");
+    let plan = parsed(&files, "plan.json");
+    assert!(!plan["checks"].as_array().unwrap().is_empty());
+    let document = parsed(&files, "document.json");
+    assert_eq!(document["result"]["boots"]["version"], "2.42.5000");
+    assert!(files["log.jsonl"].contains("\"burn\"") || files["log.jsonl"].contains("Burn"));
+    assert_eq!(parsed(&files, "host.json")["machine"], "x86_64");
+    assert_eq!(
+        parsed(&files, "journal.json")["after"]["pending"],
+        Value::Array(Vec::new())
+    );
+    assert!(absent(&files, "lspci.txt").contains("simulated"));
+    // The answer names it, unmasked itself.
+    let path = ran.json()["report"]["path"].as_str().unwrap().to_owned();
+    assert!(bench.path(&path).is_file(), "{path}");
+    assert_eq!(
+        ran.json()["result"]["plan"]["kept"].is_array(),
+        document["result"]["plan"]["kept"].is_array()
+    );
+}
+
+/// Spellings of a MAC or GUID that are long enough to be looked for anywhere.
+fn texts(bytes: &[u8]) -> Vec<String> {
+    let joined = |separator: &str, prefix: &str, pieces: &[Vec<u8>]| {
+        let pieces: Vec<String> = pieces
+            .iter()
+            .map(|p| format!("{prefix}{}", hex(p)))
+            .collect();
+        pieces.join(separator)
+    };
+    let pairs: Vec<Vec<u8>> = bytes.chunks(1).map(<[u8]>::to_vec).collect();
+    let halves: Vec<Vec<u8>> = bytes.chunks(2).map(<[u8]>::to_vec).collect();
+    let swapped: Vec<Vec<u8>> = halves
+        .iter()
+        .map(|h| h.iter().rev().copied().collect())
+        .collect();
+    let mut all = vec![hex(bytes), joined(":", "", &pairs), joined("-", "", &pairs)];
+    for pieces in [&pairs, &halves, &swapped] {
+        for separator in [" ", ",", ", ", ":"] {
+            all.push(joined(separator, "", pieces));
+            all.push(joined(separator, "0x", pieces));
+        }
+    }
+    let decimal: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    all.extend([decimal.join(","), decimal.join(", ")]);
+    all
+}
+
+/// 32-bit words of a MAC or GUID, at both places a MAC may have in 8 bytes, and the whole as a number;
+/// in both byte orders, hexadecimal and decimal.
+fn words(bytes: &[u8]) -> Vec<String> {
+    let number = bytes.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+    let mut all = vec![number.to_string(), number.swap_bytes().to_string()];
+    let mut behind = vec![0; 8 - bytes.len()];
+    behind.extend(bytes);
+    let mut before = bytes.to_vec();
+    before.resize(8, 0);
+    for word in behind.chunks(4).chain(before.chunks(4)) {
+        let word = u32::from_be_bytes(word.try_into().unwrap());
+        // Half a MAC with two bytes of vendor part, or with two last bytes, is no address.
+        if word >> 16 == 0 || word & 0xffff == 0 {
+            continue;
+        }
+        for word in [word, word.swap_bytes()] {
+            all.extend([format!("{word:08x}"), word.to_string()]);
+        }
+    }
+    all
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// GUIDs and MACs of the card that are not blank.
+fn addresses(bench: &Bench) -> Vec<Vec<u8>> {
+    let query = bench.card(&["--json", "query", "--full"]).exits(0).json();
+    let image = &query["result"]["images"][0]["image"];
+    let all: Vec<Vec<u8>> = ["guids", "macs"]
+        .iter()
+        .flat_map(|list| image[list].as_array().unwrap().clone())
+        .map(|text| {
+            let text = text.as_str().unwrap().to_owned();
+            (0..text.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+                .collect::<Vec<u8>>()
+        })
+        .filter(|bytes| bytes.iter().any(|b| *b != 0xff))
+        .collect();
+    assert!(all.len() >= 2, "{query:#}");
+    all
+}
+
+fn no_address_in(files: &BTreeMap<String, String>, addresses: &[Vec<u8>]) {
+    for (name, text) in files {
+        let text = text.to_lowercase();
+        let words_there: std::collections::BTreeSet<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .map(|word| word.strip_prefix("0x").unwrap_or(word))
+            .collect();
+        for address in addresses {
+            for spelling in texts(address) {
+                assert!(!text.contains(&spelling), "{spelling} is in {name}");
+            }
+            for word in words(address) {
+                assert!(!words_there.contains(word.as_str()), "{word} is in {name}");
+            }
+        }
+    }
+}
+
+/// Runs a command with `-vv`, `--report` and `CX3FLASH_LOG_DATA`; the report's files and the log.
+fn report_of_everything(bench: &Bench, data: &str, command: &str) -> BTreeMap<String, String> {
+    bench
+        .shell(&format!(
+            "CX3FLASH_LOG_DATA={data} cx3flash -vv --report reports -d sim:card.cx3 {command} 2>/dev/null"
+        ))
+        .exits(0);
+    let files = archive(bench);
+    assert!(files["log.jsonl"].contains("gateway data 3"));
+    files
+}
+
+#[test]
+fn a_report_of_a_burn_with_register_accesses_names_no_address_in_any_spelling() {
+    for bench in [Bench::owner(), Bench::pro()] {
+        let addresses = addresses(&bench);
+        let burn = "burn new.bin --yes --backup-dir backups";
+        let files = report_of_everything(&bench, "0", burn);
+        assert!(files["log.jsonl"].contains("\"digest:"));
+        no_address_in(&files, &addresses);
+    }
+}
+
+#[test]
+fn a_report_masks_flash_data_that_was_logged_on_request() {
+    for data in ["0", "1"] {
+        let bench = Bench::pro();
+        let addresses = addresses(&bench);
+        let files = report_of_everything(&bench, data, "query --full");
+        no_address_in(&files, &addresses);
+        // The log itself: a query reads the identity, so its words are there on request only.
+        let there = fs::read_dir(bench.path("state/cx3flash/log"))
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .any(|log| {
+                let mut all = addresses.iter().flat_map(|address| words(address));
+                all.any(|word| log.contains(&format!("\"0x{word}\"")))
+            });
+        assert_eq!(there, data == "1");
+    }
+}
+
+#[test]
+fn a_log_of_every_register_access_is_bounded_and_ends_with_the_end_of_the_job() {
+    let bench = Bench::owner();
+    bench
+        .shell("cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null")
+        .exits(0);
+    let logs: Vec<PathBuf> = fs::read_dir(bench.path("state/cx3flash/log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [log] = logs.as_slice() else {
+        panic!("{logs:?}")
+    };
+    assert_eq!(
+        fs::metadata(log).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let text = fs::read_to_string(log).unwrap();
+    assert!(
+        text.len() > 8 << 20 && text.len() <= 16 << 20,
+        "{}",
+        text.len()
+    );
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert_eq!(lines.last().unwrap()["fields"]["message"], "ended");
+    assert_eq!(lines[lines.len() - 2]["level"], "TRACE");
+    assert!(
+        lines
+            .iter()
+            .all(|line| { line["target"].as_str().unwrap().starts_with("cx3flash") })
+    );
+}
+
+#[test]
+fn a_disk_that_is_full_of_log_does_not_stop_the_job() {
+    let bench = Bench::owner();
+    let ran = bench.shell(
+        "mkdir -p state && chmod 700 state && \
+         { trap '' XFSZ; ulimit -f 4608; cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null; }",
+    );
+    ran.exits(0).prints("2.42.5000");
+    let log = fs::read_dir(bench.path("state/cx3flash/log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let text = fs::read_to_string(log).unwrap();
+    let limit = 4608 * 512;
+    assert!(
+        text.len() > limit - 1000 && text.len() <= limit,
+        "{}",
+        text.len()
+    );
+    assert!(text.ends_with("}\n"), "half a line stays behind");
+}
+
+#[test]
+fn a_demo_leaves_no_empty_log() {
+    let bench = Bench::new();
+    bench.run(&["demo", "--dir", "demo"]).exits(0);
+    for entry in fs::read_dir(bench.path("state/cx3flash/log")).unwrap() {
+        let entry = entry.unwrap();
+        assert!(entry.metadata().unwrap().len() > 0, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn a_refused_burn_leaves_none() {
+    let bench = Bench::owner();
+    bench
+        .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
+        .exits(0);
+    let plain = bench.refuses(&["burn", "pro.bin", "--yes"], 4);
+    let ran = bench.refuses(&["burn", "pro.bin", "--yes", "--report", "reports"], 4);
+    assert_eq!(
+        ran.stderr.lines().next(),
+        plain.stderr.lines().next(),
+        "the report changed what the user is told"
+    );
+    let files = archive(&bench);
+    sound(&files, &ran);
+    let document = parsed(&files, "document.json");
+    assert_eq!(document["error"]["code"], "refused");
+    assert_eq!(parsed(&files, "plan.json")["refused"], true);
+    assert!(ran.stderr.contains("report: reports/cx3flash-report-"));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_found_after_the_burn() {
+    let bench = Bench::owner();
+    bench.write("reports", b"in the way");
+    let ran = bench.refuses(&["burn", "new.bin", "--yes", "--report", "reports"], 1);
+    assert!(!bench.path("state/cx3flash/backups").exists(), "{ran}");
+    assert_eq!(bench.read("reports"), b"in the way");
+}
+
+#[test]
+fn a_report_about_no_card_is_made() {
+    let bench = Bench::owner();
+    for words in [
+        vec!["query", "new.bin"],
+        vec!["completions", "bash"],
+        vec!["demo"],
+    ] {
+        let mut all = vec!["--report", "reports"];
+        all.extend(words);
+        bench.run(&all).exits(64).one_clear_line().says("--report");
+    }
+    assert!(!bench.path("reports").exists());
+}
+
+#[test]
+fn doctor_keeps_what_it_saw_to_itself() {
+    let bench = Bench::owner();
+    let ran = bench.card(&["doctor", "--report", "reports"]);
+    let files = archive(&bench);
+    sound(&files, &ran);
+    assert_eq!(
+        parsed(&files, "query.json")["images"][0]["image"]["psid"],
+        "MT_1170110023"
+    );
+    assert!(absent(&files, "plan.json").contains("no plan"));
+}
+
+/// A real card, as far as files can be one, and an `lspci` that shows what it was asked.
+#[test]
+fn the_function_of_a_real_card_is_left_out_or_shown_whole() {
+    let bench = Bench::owner();
+    let dir = bench.path("host/sys/bus/pci/devices/0000:05:00.0");
+    fs::create_dir_all(&dir).unwrap();
+    for (file, text) in [
+        ("vendor", "0x15b3"),
+        ("device", "0x1003"),
+        ("class", "0x020000"),
+        ("revision", "0x00"),
+        ("subsystem_vendor", "0x15b3"),
+        ("subsystem_device", "0x0055"),
+    ] {
+        fs::write(dir.join(file), format!("{text}\n")).unwrap();
+    }
+    let bin = bench.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let fake = bin.join("lspci");
+    fs::write(
+        &fake,
+        "#!/bin/sh\necho \"asked: $*\"\necho '\t\t[SN] Serial number: MT1234X56789'\n\
+         echo '\tCapabilities: [148 v1] Device Serial Number e4-1d-2d-03-00-dd-78-50'\n",
+    )
+    .unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = bench.shell("PATH=$PWD/bin:$PATH cx3flash --report reports -d 05:00.0 query");
+    let ran = ran.exits(5);
+    let files = archive(&bench);
+    sound(&files, &ran);
+    let said = &files["lspci.txt"];
+    assert!(said.contains("-s 0000:05:00.0"), "{said}");
+    assert!(said.contains("host/sys/bus/pci"), "{said}");
+    assert!(said.contains("[SN] Serial number: (masked)"), "{said}");
+    assert!(said.contains("e4-1d-2d-xx-xx-xx-xx-x0"), "{said}");
+    assert_eq!(parsed(&files, "card.json")["device_id"], 0x1003);
+    assert_eq!(parsed(&files, "document.json")["error"]["code"], "no_iommu");
+    assert!(absent(&files, "query.json").contains("no card was opened"));
+}

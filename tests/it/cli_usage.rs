@@ -1,0 +1,138 @@
+//! Wrong arguments, help, and what goes where.
+
+use crate::support::cli::Bench;
+
+#[test]
+fn wrong_arguments_do_not_end_with_64() {
+    let bench = Bench::new();
+    let wrong: [&[&str]; 14] = [
+        &["burn"],
+        &["burn", "x.bin", "--change-psid", "MT_1"],
+        &["burn", "x.bin", "--rom", "mine"],
+        &["frobnicate"],
+        &["query", "--deep"],
+        &["-q", "-v", "list"],
+        &["recover"],
+        &["rom"],
+        &["flash", "read", "out", "--from", "12monkeys"],
+        &["identity", "set", "--guids", "1,2,3"],
+        &["identity", "set", "--mac", "nonsense"],
+        &["identity", "set", "--guid", "1", "--blank-guids"],
+        &["sim", "create", "x.cx3", "--board", "mcx999"],
+        &["completions", "tcsh-of-old"],
+    ];
+    for args in wrong {
+        bench.run(args).exits(64).one_clear_line();
+        let mut json = vec!["--json"];
+        json.extend(args);
+        let ran = bench.run(&json).exits(64);
+        assert_eq!(ran.json()["error"]["code"], "usage", "{ran}");
+    }
+}
+
+#[test]
+fn nothing_typed_is_no_success() {
+    let ran = Bench::new().run(&[]).exits(64).one_clear_line();
+    ran.says("Usage: cx3flash").says("hint: cx3flash demo");
+}
+
+#[test]
+fn words_of_flint_lead_nowhere() {
+    let bench = Bench::new();
+    for (theirs, ours) in [
+        ("ri", "backup"),
+        ("brom", "rom write"),
+        ("b", "burn"),
+        ("qery", "query"),
+        ("dc", "config show"),
+    ] {
+        bench
+            .run(&[theirs])
+            .exits(64)
+            .says(&format!("hint: cx3flash {ours}\n"));
+    }
+}
+
+#[test]
+fn help_goes_to_stderr_or_lacks_the_exit_codes() {
+    let ran = Bench::new().run(&["--help"]).exits(0);
+    assert_eq!(ran.stderr, "");
+    ran.prints("130  interrupted before the first erase")
+        .prints("  7  failed; the card needs `recover`");
+    let version = Bench::new().run(&["--version"]).exits(0);
+    version.prints(concat!("cx3flash ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_that_went_away_is_an_error() {
+    let bench = Bench::new();
+    bench
+        .shell("(cx3flash man; echo $? >&2) | true")
+        .exits(0)
+        .says("0\n");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_ends_with_74() {
+    let ran = Bench::new().shell("cx3flash man >/dev/full");
+    ran.exits(74)
+        .one_clear_line()
+        .says("stdout; the command itself ended with 0 (done)");
+}
+
+#[test]
+fn a_burn_whose_stdout_is_full_ends_with_74_and_the_new_image() {
+    for json in ["", "--json "] {
+        let bench = Bench::owner();
+        let line = format!("cx3flash -d sim:card.cx3 {json}burn new.bin --yes >/dev/full");
+        let ran = bench.shell(&line).exits(74).says("ended with 0 (done)");
+        assert!(!ran.stderr.contains("nothing changed"), "{ran}");
+        bench.card(&["verify", "--against", "new.bin"]).exits(0);
+        // The same again: nothing to do, and still nowhere to write that.
+        bench.shell(&line).exits(74).says("ended with 2");
+    }
+    let bench = Bench::owner();
+    bench
+        .shell("cx3flash flint -d sim:card.cx3 -i new.bin -y burn >/dev/full")
+        .exits(74)
+        .says("ended with 0");
+}
+
+#[test]
+fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
+    let bench = Bench::owner();
+    bench.write("zip.bin", b"PK\x03\x04 no image");
+    bench
+        .shell("cx3flash -d sim:card.cx3 --json burn zip.bin --yes >/dev/full")
+        .exits(1)
+        .says("ended with 1");
+}
+
+#[test]
+fn completions_or_pages_lack_a_command() {
+    let bench = Bench::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = bench.run(&["completions", shell]).exits(0);
+        for command in ["query", "burn", "identity", "recover", "demo"] {
+            assert!(ran.stdout.contains(command), "{shell} lacks {command}");
+        }
+    }
+    std::fs::create_dir(bench.path("man")).unwrap();
+    bench
+        .run(&["man", "--out", "man"])
+        .exits(0)
+        .prints("man/cx3flash.1\n")
+        .prints("man/cx3flash-rom-read.1\n");
+    let page = String::from_utf8(bench.read("man/cx3flash-burn.1")).unwrap();
+    assert!(page.contains("change\\-psid"), "{page}");
+}
+
+#[test]
+fn flint_is_hidden_or_a_helper_of_our_own_is_offered() {
+    let ran = Bench::new().run(&["--help"]).exits(0);
+    assert!(ran.stdout.contains("\n  flint"), "{ran}");
+    assert!(
+        !ran.stdout.contains("__"),
+        "a helper of our own is offered: {ran}"
+    );
+}

@@ -1,0 +1,189 @@
+//! The cards of the sweeps, the jobs done on them, and how to count cases.
+
+use super::tap::{self, Notes, Pauses, Spoil};
+use crate::sweep::world::{Bench, small_cx3, small_pro};
+use cx3flash::card::nv::Parameter;
+use cx3flash::flash::Events;
+use cx3flash::image::Half;
+use cx3flash::job::{
+    self, Activation, BackupOutcome, BurnRequest, JobError, NvSetOutcome, VerifyOutcome,
+    WriteOutcome,
+};
+use cx3flash::plan::BurnOptions;
+use cx3flash::sim::SimCard;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Serial number of every card here.
+const SERIAL: &str = "f4-52-14-03-00-aa-bb-c0";
+
+/// How images lie in the flash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Failsafe,
+    NonFailsafe,
+}
+
+impl Layout {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Failsafe => "failsafe",
+            Self::NonFailsafe => "non-failsafe",
+        }
+    }
+
+    /// A card that runs 2.36.5150 (2.35.5100), and 2.42.5000 to burn.
+    pub(crate) fn bench(self) -> Bench {
+        match self {
+            Self::Failsafe => {
+                let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
+                Bench::failsafe(&old, Half::Even, true, &new)
+            }
+            Self::NonFailsafe => {
+                Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"))
+            }
+        }
+    }
+}
+
+/// Whether this program has met the card before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// The card has no serial number: nothing is kept about it.
+    NoSerial,
+    /// It has not: chained reads are compared with single ones.
+    First,
+    /// Chained reads were proven.
+    Known,
+}
+
+impl Contact {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoSerial => "no serial number",
+            Self::First => "first contact",
+            Self::Known => "known card",
+        }
+    }
+
+    /// How `card` is opened: with a directory below `dir` in which proofs are kept, where it has one.
+    pub(crate) fn opened(self, dir: &Path, card: &SimCard) -> Opened {
+        let opened = Opened {
+            proofs: (self != Self::NoSerial).then(|| dir.join("proofs")),
+            ..Opened::default()
+        };
+        if self == Self::Known {
+            opened.backup(&card.fork(), dir).unwrap();
+            assert_eq!(opened.verdict().as_deref(), Some("proven"));
+        }
+        opened
+    }
+}
+
+/// How the card is opened.
+#[derive(Clone, Default)]
+pub(crate) struct Opened {
+    pub(crate) pauses: Option<Pauses>,
+    pub(crate) notes: Option<Notes>,
+    /// With [`Opened::notes`], which know the phase.
+    pub(crate) spoil: Option<Spoil>,
+    /// Where it is kept what the card has shown about chained reads.
+    pub(crate) proofs: Option<PathBuf>,
+}
+
+impl Opened {
+    fn device(&self, card: &SimCard) -> Result<job::Device, JobError> {
+        let device = tap::open(card, self.pauses, self.notes.clone(), self.spoil)?;
+        Ok(match &self.proofs {
+            Some(dir) => device.keeping_proofs(dir, SERIAL.into()),
+            None => device,
+        })
+    }
+
+    /// The verdict about chained reads that is kept.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let mut files = std::fs::read_dir(self.proofs.as_ref()?).ok()?;
+        let record = std::fs::read(files.next()?.unwrap().path()).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        Some(record["shown"]["verdict"].as_str().unwrap().to_owned())
+    }
+
+    fn events(&self) -> Box<dyn Events> {
+        match &self.notes {
+            Some(notes) => Box::new(notes.clone()),
+            None => Box::new(()),
+        }
+    }
+
+    pub(crate) fn burn(
+        &self,
+        bench: &Bench,
+        card: &SimCard,
+        backups: &Path,
+    ) -> Result<WriteOutcome, JobError> {
+        let mut device = self.device(card)?;
+        let request = BurnRequest {
+            options: BurnOptions::default(),
+            backup_dir: backups.to_owned(),
+            activate: false,
+        };
+        let image = bench.image();
+        let mut events = self.events();
+        job::burn(&mut device, &image, &request, &mut |_| true, &mut *events)
+    }
+
+    pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<BackupOutcome, JobError> {
+        job::backup(&mut self.device(card)?, out, &mut *self.events())
+    }
+
+    pub(crate) fn verify(&self, card: &SimCard) -> Result<VerifyOutcome, JobError> {
+        job::verify_card(&mut self.device(card)?, &mut *self.events())
+    }
+
+    pub(crate) fn activate(&self, card: &SimCard) -> Result<Activation, JobError> {
+        job::activate(&mut self.device(card)?, &mut *self.events())
+    }
+
+    /// Set three settings, two of which are stored together.
+    pub(crate) fn config_set(
+        &self,
+        card: &SimCard,
+        backups: &Path,
+    ) -> Result<NvSetOutcome, JobError> {
+        let wanted = [("NUM_OF_VFS", 3), ("SRIOV_EN", 1), ("BOOT_VLAN_P1", 17)];
+        let wanted = wanted.map(|(name, value)| (Parameter::named(name).unwrap(), value));
+        let mut device = self.device(card)?;
+        let mut events = self.events();
+        job::nv_set(
+            &mut device,
+            &wanted,
+            backups,
+            &mut |_, _| true,
+            &mut *events,
+        )
+    }
+}
+
+/// The environment asks for every case.
+pub(crate) fn every_case() -> bool {
+    std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
+}
+
+/// How the cases of a sweep ended.
+#[derive(Default)]
+pub(crate) struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    pub(crate) fn count(&mut self, outcome: impl Into<String>) {
+        *self.0.entry(outcome.into()).or_default() += 1;
+    }
+
+    /// Prints the figures past the test harness, so that they are seen in every run.
+    pub(crate) fn print(&self, name: &str) {
+        let cases: u64 = self.0.values().sum();
+        let ends: Vec<String> = self.0.iter().map(|(end, n)| format!("{end} {n}")).collect();
+        let line = format!("{name}: {cases} cases, {}\n", ends.join(", "));
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,13 @@
+//! Jobs on a card that is read wrongly once, and jobs whose process loses the processor.
+//!
+//! `away`: the process is away for 500 ms at every register access of a job. `wrong_reads`: a
+//! 16-byte read of a job delivers something wrong, once. Both on failsafe and non-failsafe
+//! layouts. Each sweep prints how many cases it tried and how they ended.
+//!
+//! A sweep samples the accesses of the long reads so that all of this takes about a minute; with
+//! `CX3FLASH_SWEEP=all` it tries every one of them, which takes hours.
+
+mod away;
+mod card;
+mod tap;
+mod wrong_reads;

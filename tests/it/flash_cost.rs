@@ -1,0 +1,128 @@
+//! What a job costs on the card, by the simulator's model: 1 µs a register read, 0.15 µs a write,
+//! SPI at 25 MHz, the chip's typical erase and program times.
+
+use cx3flash::card::Card;
+use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_sectors};
+use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::sim::{CardSpec, Counters, SimCard, SimPart};
+
+/// Not asked in a job that succeeds.
+struct NotAsked;
+
+impl BootProbe for NotAsked {
+    fn boots(&self, _: &mut dyn Source) -> Boots {
+        Boots::Unknown
+    }
+}
+
+/// Bytes of the image mstflint was measured with.
+const IMAGE: usize = 802_908;
+const HALF: u32 = 0x10_0000;
+
+fn noise(len: usize, seed: u32) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 17;
+            x ^= x << 5;
+            (x >> 8) as u8
+        })
+        .collect()
+}
+
+/// Backup of the whole flash, burn into the odd half, verification, commit.
+fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
+    let sim = SimCard::new(
+        CardSpec {
+            part: SimPart::M25px16,
+            ..CardSpec::default()
+        },
+        flash,
+    );
+    let clock = sim.clock();
+    let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
+    // Waiting until the card is ready is no part of the job.
+    let _ = sim.take_counters();
+    let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
+    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
+    let after_backup = sim.counters();
+    let job = Job {
+        body: vec![(FlashAddr(HALF + 16), body.to_vec())],
+        signature_at: Some(FlashAddr(HALF)),
+        protected: vec![0..HALF, 0x1F_0000..0x20_0000],
+        disposable: std::iter::once(HALF + IMAGE as u32..0x1F_0000).collect(),
+        in_place: false,
+    };
+    let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();
+    let erased = locked.erase(plan, &NotAsked, &mut ()).unwrap();
+    let after_erase = sim.counters();
+    let written = erased.write(&mut ()).unwrap();
+    let after_write = sim.counters();
+    let verified = written.verify(&mut ()).unwrap();
+    let signature = Signature {
+        bytes: Some(MAGIC),
+        boot_address: Some(HALF << 8),
+        retire: Vec::new(),
+    };
+    drop(verified.commit(&signature, &mut ()).unwrap());
+    assert_eq!(sim.misuse(), []);
+    let all = sim.counters();
+    let ms = |a: Counters, b: Counters| (b.card_time_ns - a.card_time_ns) / 1_000_000;
+    println!(
+        "backup {} ms, erase {} ms, write {} ms, verify and commit {} ms; {all:?}",
+        after_backup.card_time_ns / 1_000_000,
+        ms(after_backup, after_erase),
+        ms(after_erase, after_write),
+        ms(after_write, all),
+    );
+    all
+}
+
+/// Card time of mstflint 4.21's burn of an image of that size into a used half, in ms.
+const MSTFLINT_BURN_MS: u64 = 10_200;
+
+#[test]
+fn backup_burn_and_verify_of_a_used_half_cost_at_most_1_3_of_mstflints_burn() {
+    let counters = whole_job(&noise(0x20_0000, 3), &noise(IMAGE - 16, 4));
+    // A mix that costs the chip no more than mstflint's 13 erases of 64K, 0.47 s each.
+    let erasing = counters.chip_time_ns - counters.programs * 800_000;
+    assert!(erasing <= 13 * 468_750_000, "{counters:?}");
+    assert!(counters.erases_64k >= 11, "{counters:?}");
+    let limit = MSTFLINT_BURN_MS * 1_000_000 * 13 / 10;
+    assert!(counters.card_time_ns <= limit, "{counters:?}");
+}
+
+#[test]
+fn a_page_program_is_polled_at_most_twenty_times() {
+    let mut flash = noise(0x20_0000, 3);
+    flash[HALF as usize..].fill(0xFF);
+    let counters = whole_job(&flash, &noise(IMAGE - 16, 4));
+    assert!(counters.polls <= counters.programs * 20, "{counters:?}");
+    // Polling overlaps the work of the chip: nothing waits past its end for long.
+    assert!(counters.time_ns <= counters.card_time_ns, "{counters:?}");
+}
+
+#[test]
+fn opening_a_session_costs_next_to_nothing() {
+    let sim = SimCard::new(CardSpec::default(), &noise(0x20_0000, 3));
+    let clock = sim.clock();
+    let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
+    // Waiting until the card is ready is no part of the session.
+    let _ = sim.take_counters();
+    drop(Flash::lock(&mut card, clock.as_ref()).unwrap());
+    let counters = sim.counters();
+    // mstflint's query has 59,566 reads.
+    assert!(counters.bar_reads < 120, "{counters:?}");
+    assert_eq!(sim.misuse(), []);
+}
+
+#[test]
+fn backup_burn_and_verify_of_a_blank_half_cost_at_most_0_7_of_mstflints_burn() {
+    let mut flash = noise(0x20_0000, 3);
+    flash[HALF as usize..].fill(0xFF);
+    let counters = whole_job(&flash, &noise(IMAGE - 16, 4));
+    assert_eq!(counters.erases_64k + counters.erases_4k, 0);
+    let limit = MSTFLINT_BURN_MS * 1_000_000 * 7 / 10;
+    assert!(counters.card_time_ns <= limit, "{counters:?}");
+}

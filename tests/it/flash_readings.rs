@@ -1,0 +1,368 @@
+//! Wrong readings: none fails a job on a healthy card, and none lets wrong flash content pass.
+
+use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
+use cx3flash::flash::{
+    BootProbe, Boots, Event, Events, Flash, FlashError, Job, Phase, Signature, Stopped,
+    plan_sectors,
+};
+use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use std::cell::Cell;
+use std::rc::Rc;
+
+const START: u32 = 0x8_0000;
+
+/// What is wrong with a reading.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    /// The data registers keep what they held before.
+    Stale,
+    /// All ones.
+    Ones,
+    /// One bit is flipped, WIP or WEL where it is a status.
+    Flipped,
+}
+
+const WRONGS: [Wrong; 3] = [Wrong::Stale, Wrong::Ones, Wrong::Flipped];
+
+/// Counts gateway commands that read, and spoils some of them.
+#[derive(Clone, Default)]
+struct Spoiler(Rc<SpoilerState>);
+
+#[derive(Default)]
+struct SpoilerState {
+    /// Commands that read so far.
+    reads: Cell<u64>,
+    /// First one to spoil, how many, and how.
+    spoil: Cell<Option<(u64, u64, Wrong)>>,
+    /// Registers as they were before the last such command.
+    before: Cell<[u32; 4]>,
+    now: Cell<[u32; 4]>,
+}
+
+impl Spoiler {
+    fn reads(&self) -> u64 {
+        self.0.reads.get()
+    }
+
+    /// From the `first` read after this moment on, `count` reads are wrong.
+    fn spoil(&self, first: u64, count: u64, wrong: Wrong) {
+        self.0.spoil.set(Some((self.reads() + first, count, wrong)));
+    }
+
+    fn wraps(&self, sim: &SimCard) -> Box<dyn CrSpace> {
+        Box::new(Spoiled {
+            inner: sim.bar0(),
+            spoiler: self.clone(),
+        })
+    }
+}
+
+struct Spoiled {
+    inner: Box<dyn CrSpace>,
+    spoiler: Spoiler,
+}
+
+const COMMAND: u32 = 0xF_0400;
+const DATA: u32 = 0xF_0410;
+
+impl CrSpace for Spoiled {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        let value = self.inner.read(at)?;
+        let n = match at.0 {
+            DATA..0xF_0420 => (at.0 - DATA) as usize / 4,
+            _ => return Ok(value),
+        };
+        let state = &self.spoiler.0;
+        let read = state.reads.get() - 1;
+        let value = match state.spoil.get() {
+            Some((first, count, wrong)) if read >= first && read - first < count => match wrong {
+                Wrong::Stale => state.before.get()[n],
+                Wrong::Ones => u32::MAX,
+                Wrong::Flipped if n == 0 => value ^ 1 << (24 + read % 2),
+                Wrong::Flipped => value,
+            },
+            _ => value,
+        };
+        let mut now = state.now.get();
+        now[n] = value;
+        state.now.set(now);
+        Ok(value)
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        let state = &self.spoiler.0;
+        if at.0 == COMMAND && value & 1 != 0 {
+            state.before.set(state.now.get());
+            state.reads.set(state.reads.get() + 1);
+        }
+        if let DATA..0xF_0420 = at.0 {
+            let mut now = state.now.get();
+            now[(at.0 - DATA) as usize / 4] = value;
+            state.now.set(now);
+        }
+        self.inner.write(at, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.inner.posts_writes()
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.inner.pci_device_id()
+    }
+}
+
+/// The new image is there when its signature is.
+struct Magic;
+
+impl BootProbe for Magic {
+    fn boots(&self, flash: &mut dyn Source) -> Boots {
+        let mut head = [0; 16];
+        match flash.read_at(FlashAddr(START), &mut head) {
+            Ok(()) if head == MAGIC => Boots::NewImage,
+            Ok(()) => Boots::Nothing,
+            Err(_) => Boots::Unknown,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Events for Notes {
+    fn tell(&mut self, event: Event) {
+        if let Event::Note { text } = event {
+            self.0.push(text);
+        }
+    }
+}
+
+fn noise(len: usize, seed: u32) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 17;
+            x ^= x << 5;
+            (x >> 8) as u8
+        })
+        .collect()
+}
+
+struct Bench {
+    sim: SimCard,
+    spoiler: Spoiler,
+    card: Card,
+    flash: Vec<u8>,
+}
+
+fn bench(part: SimPart) -> Bench {
+    let flash = noise(part.size() as usize, 3);
+    let spec = CardSpec {
+        part,
+        ..CardSpec::default()
+    };
+    let sim = SimCard::new(spec, &flash);
+    let spoiler = Spoiler::default();
+    let card = Card::open(spoiler.wraps(&sim), sim.clock()).unwrap();
+    Bench {
+        sim,
+        spoiler,
+        card,
+        flash,
+    }
+}
+
+fn body() -> Vec<u8> {
+    noise(700, 8)
+}
+
+/// A small body behind a signature at [`START`], planned from what the flash really holds.
+fn burn(bench: &mut Bench, events: &mut dyn Events) -> Result<(), Stopped> {
+    let clock = bench.sim.clock();
+    let locked = Flash::lock(&mut bench.card, clock.as_ref()).map_err(|source| Stopped {
+        phase: Phase::Read,
+        at: None,
+        boots: Boots::Unknown,
+        touched: false,
+        source,
+    })?;
+    let job = Job {
+        body: vec![(FlashAddr(START + 16), body())],
+        signature_at: Some(FlashAddr(START)),
+        protected: Vec::new(),
+        disposable: vec![START + 716..START + 0x1_0000],
+        in_place: false,
+    };
+    let plan = plan_sectors(&bench.flash, &locked.part().geometry, &job).unwrap();
+    let signature = Signature {
+        bytes: Some(MAGIC),
+        boot_address: None,
+        retire: Vec::new(),
+    };
+    locked
+        .erase(plan, &Magic, events)?
+        .write(events)?
+        .verify(events)?
+        .commit(&signature, events)?;
+    Ok(())
+}
+
+#[track_caller]
+fn is_burned(bench: &Bench, context: &str) {
+    let now = bench.sim.flash();
+    assert!(now[START as usize..][..16] == MAGIC, "{context}");
+    assert!(now[START as usize + 16..][..700] == body(), "{context}");
+}
+
+#[test]
+fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
+    for part in [SimPart::M25px16, SimPart::W25q16] {
+        let mut dry = bench(part);
+        burn(&mut dry, &mut ()).unwrap();
+        is_burned(&dry, "without a wrong reading");
+        let reads = dry.spoiler.reads();
+        for wrong in WRONGS {
+            // Every read but the polls of the long erase in the middle of it, which are all alike.
+            for n in (0..reads).filter(|n| *n < 30 || n % 11 == 0 || reads - n < 150) {
+                let mut bench = bench(part);
+                bench.spoiler.spoil(n, 1, wrong);
+                burn(&mut bench, &mut ()).unwrap_or_else(|stopped| {
+                    panic!("{part}: read {n} of {reads}, {wrong:?}: {}", stopped.source)
+                });
+                is_burned(&bench, &format!("{part}: read {n} of {reads}, {wrong:?}"));
+                assert_eq!(bench.sim.misuse(), [], "{part}: read {n}, {wrong:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_corrected_reading_of_the_body_is_reported() {
+    let mut dry = bench(SimPart::M25px16);
+    burn(&mut dry, &mut ()).unwrap();
+    let reads = dry.spoiler.reads();
+    // The commit reads four times and polls a few times; before it the body is read back.
+    let mut bench = bench(SimPart::M25px16);
+    bench.spoiler.spoil(reads - 60, 1, Wrong::Flipped);
+    let mut notes = Notes::default();
+    burn(&mut bench, &mut notes).unwrap();
+    assert!(
+        notes.0.iter().any(|n| n.contains("was wrong; read again")),
+        "{:?}",
+        notes.0
+    );
+}
+
+#[test]
+fn readings_that_never_agree_end_the_burn_and_say_so() {
+    let mut dry = bench(SimPart::M25px16);
+    burn(&mut dry, &mut ()).unwrap();
+    let from = dry.spoiler.reads() - 60;
+    // Stale readings differ from each other only where something else was read in between.
+    let mut bench = bench(SimPart::M25px16);
+    let toggling = Toggling {
+        inner: bench.spoiler.wraps(&bench.sim),
+        from,
+        reads: 0,
+        spoils: false,
+    };
+    bench.card = Card::open(Box::new(toggling), bench.sim.clock()).unwrap();
+    let stopped = burn(&mut bench, &mut ()).unwrap_err();
+    assert!(
+        matches!(stopped.source, FlashError::Unsteady { .. }),
+        "{stopped:?}"
+    );
+    let text = stopped.source.to_string();
+    assert!(text.contains("differ; they never agree"), "{text}");
+    assert_ne!(bench.sim.flash()[START as usize..][..16], MAGIC);
+}
+
+/// From one read command on, blocks read alternate between right and wrong.
+struct Toggling {
+    inner: Box<dyn CrSpace>,
+    from: u64,
+    reads: u64,
+    spoils: bool,
+}
+
+impl CrSpace for Toggling {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        let value = self.inner.read(at)?;
+        let spoil = at.0 == DATA + 8 && self.spoils && self.reads.is_multiple_of(2);
+        Ok(if spoil { value ^ 0xFF } else { value })
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        if at.0 == COMMAND && value & 1 != 0 {
+            self.reads += 1;
+            self.spoils |= self.reads > self.from;
+        }
+        self.inner.write(at, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.inner.posts_writes()
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.inner.pci_device_id()
+    }
+}
+
+#[test]
+fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
+    let mut dry = bench(SimPart::M25px16);
+    burn(&mut dry, &mut ()).unwrap();
+    let reads = dry.spoiler.reads();
+    let last_program = dry.sim.mutations();
+    // Words 1 to 3, then word 0. The data registers still hold words 1 to 3 when they are read back.
+    for op in [last_program - 1, last_program] {
+        for n in reads.saturating_sub(60)..reads {
+            let mut bench = bench(SimPart::M25px16);
+            bench.sim.inject(Fault::LyingWrite { op });
+            bench.spoiler.spoil(n, 1, Wrong::Stale);
+            let Err(stopped) = burn(&mut bench, &mut ()) else {
+                panic!("program {op} did nothing, read {n} of {reads} was stale: not noticed");
+            };
+            assert!(
+                matches!(stopped.source, FlashError::Differs { .. }),
+                "program {op}, read {n}: {stopped:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_range_read_again_takes_what_two_readings_agree_on() {
+    let mut bench = bench(SimPart::M25px16);
+    let clock = bench.sim.clock();
+    let mut locked = Flash::lock(&mut bench.card, clock.as_ref()).unwrap();
+    // Blocks 4 and 5 are read wrong the first time.
+    bench.spoiler.spoil(4, 2, Wrong::Ones);
+    let mut first = [0; 0x100];
+    locked
+        .source()
+        .read_at(FlashAddr(0x1000), &mut first)
+        .unwrap();
+    assert_ne!(first, bench.flash[0x1000..0x1100]);
+    assert_eq!(locked.source().known(), [0x1000..0x1100]);
+
+    assert_eq!(locked.reread(0x1000..0x1100).unwrap(), [0x1040..0x1060]);
+    let mut now = [0; 0x100];
+    locked
+        .source()
+        .read_at(FlashAddr(0x1000), &mut now)
+        .unwrap();
+    assert_eq!(now, bench.flash[0x1000..0x1100]);
+    assert_eq!(locked.reread(0x1004..0x10F3).unwrap(), []);
+
+    locked.forget();
+    assert_eq!(locked.source().known(), []);
+    assert!(matches!(
+        locked.reread(0x1F_FFF0..0x20_0010),
+        Err(FlashError::Outside { .. })
+    ));
+    assert_eq!(bench.sim.misuse(), []);
+}

@@ -1,0 +1,343 @@
+//! The flash machine against the strict simulated card: order, proof, faults, cost.
+
+use cx3flash::card::{Card, CardError, Semaphore, SemaphoreState, Staleness};
+use cx3flash::flash::{
+    BootProbe, Boots, EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, Signature,
+    plan_sectors,
+};
+use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use std::time::Duration;
+
+/// Judges what is at address 0; enough for a module that knows no images.
+struct MagicAtZero;
+
+impl BootProbe for MagicAtZero {
+    fn boots(&self, flash: &mut dyn Source) -> Boots {
+        let mut head = [0; 16];
+        match flash.read_at(FlashAddr(0), &mut head) {
+            Ok(()) if head == MAGIC => Boots::OldImage,
+            Ok(()) => Boots::Nothing,
+            Err(_) => Boots::Unknown,
+        }
+    }
+}
+
+fn noise(len: usize, seed: u32) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 17;
+            x ^= x << 5;
+            (x >> 8) as u8
+        })
+        .collect()
+}
+
+fn card_of(part: SimPart, flash: &[u8]) -> (SimCard, Card) {
+    let sim = SimCard::new(
+        CardSpec {
+            part,
+            ..CardSpec::default()
+        },
+        flash,
+    );
+    let card = Card::open(sim.bar0(), sim.clock()).unwrap();
+    (sim, card)
+}
+
+/// 100,000 bytes behind a signature at 0x80000 of a chip whose other bytes are `flash`.
+fn job_at(start: u32, body: &[u8]) -> Job {
+    Job {
+        body: vec![(FlashAddr(start + 16), body.to_vec())],
+        signature_at: Some(FlashAddr(start)),
+        protected: vec![0x17_E000..0x18_0000, 0x1F_E000..0x20_0000],
+        disposable: Vec::new(),
+        in_place: false,
+    }
+}
+
+fn plan(part: &cx3flash::flash::FlashPart, flash: &[u8], job: &Job) -> SectorPlan {
+    plan_sectors(flash, &part.geometry, job).unwrap()
+}
+
+fn signature(start: u32) -> Signature {
+    Signature {
+        bytes: Some(MAGIC),
+        boot_address: Some(start << 8),
+        retire: Vec::new(),
+    }
+}
+
+/// The whole job at `start`; the flash is read through the card first.
+fn run(
+    card: &mut Card,
+    sim: &SimCard,
+    job: &Job,
+    events: &mut dyn Events,
+) -> Result<(), cx3flash::flash::Stopped> {
+    let clock = sim.clock();
+    let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
+    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
+    let sectors = plan(locked.part(), &now, job);
+    let start = job.signature_at.unwrap().0;
+    locked
+        .erase(sectors, &MagicAtZero, events)?
+        .write(events)?
+        .verify(events)?
+        .commit(&signature(start), events)?;
+    Ok(())
+}
+
+#[test]
+fn every_chip_takes_a_whole_job() {
+    let parts = [
+        SimPart::M25px16,
+        SimPart::W25q16,
+        SimPart::W25q32,
+        SimPart::Mx25l1606,
+        SimPart::Sst25vf016b,
+        SimPart::N25q032,
+        SimPart::M25p16,
+    ];
+    for part in parts {
+        let old = noise(part.size() as usize, 5);
+        let (sim, mut card) = card_of(part, &old);
+        let body = noise(20_000, 9);
+        let job = Job {
+            protected: Vec::new(),
+            ..job_at(0x8_0000, &body)
+        };
+        run(&mut card, &sim, &job, &mut ())
+            .unwrap_or_else(|e| panic!("{part:?}: {e}: {}", e.source));
+        assert_eq!(sim.misuse(), [], "{part:?}");
+        let now = sim.flash();
+        assert_eq!(now[0x8_0000..0x8_0010], MAGIC, "{part:?}");
+        assert!(now[0x8_0010..][..body.len()] == body, "{part:?}");
+        let end = 0x8_0010 + body.len();
+        assert!(
+            now[..0x8_0000] == old[..0x8_0000] && now[end..] == old[end..],
+            "{part:?}: neighbours changed"
+        );
+        assert!(sim.semaphores_held().is_empty(), "{part:?}");
+    }
+}
+
+#[test]
+fn a_protected_chip_is_refused_before_anything_changes() {
+    let old = noise(0x20_0000, 4);
+    let (sim, mut card) = card_of(SimPart::W25q16, &old);
+    sim.inject(Fault::Protected { status: 0x1C });
+    let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
+    assert!(
+        matches!(stopped.source, FlashError::Protected { status: 0x1C, .. }),
+        "{stopped:?}"
+    );
+    assert!(!stopped.touched);
+    assert_eq!(sim.mutations(), 0);
+    assert!(sim.flash() == old);
+}
+
+#[test]
+fn a_lying_write_is_found_before_the_signature() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    sim.inject(Fault::LyingWrite { op: 5 });
+    let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
+    assert_eq!(stopped.phase, Phase::Verify);
+    assert!(stopped.touched);
+    assert!(
+        matches!(stopped.source, FlashError::Differs { .. }),
+        "{stopped:?}"
+    );
+    assert_eq!(sim.flash()[0x8_0000..0x8_0010], [0xFF; 16]);
+}
+
+#[test]
+fn a_flipped_bit_is_found_before_the_signature() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    sim.inject(Fault::FlippedBit { op: 3, bit: 77 });
+    let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
+    assert_eq!(stopped.phase, Phase::Verify, "{stopped:?}");
+    assert_eq!(sim.flash()[0x8_0000..0x8_0010], [0xFF; 16]);
+}
+
+#[test]
+fn stuck_wip_and_stuck_busy_end_with_their_names() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    sim.inject(Fault::StuckWip { op: 1 });
+    let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
+    assert!(
+        matches!(stopped.source, FlashError::FlashTimeout { .. }),
+        "{stopped:?}"
+    );
+
+    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    sim.inject(Fault::StuckBusy { after: 0 });
+    let clock = sim.clock();
+    let error = Flash::lock(&mut card, clock.as_ref()).err().unwrap();
+    assert!(matches!(error, FlashError::GatewayTimeout(_)), "{error:?}");
+}
+
+#[test]
+fn a_vanished_card_is_gone_and_never_data() {
+    for after in [0, 40, 100, 1_000, 50_000] {
+        let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+        sim.inject(Fault::Removed { after });
+        let clock = sim.clock();
+        let found = Flash::lock(&mut card, clock.as_ref())
+            .and_then(|mut locked| locked.read_all(Phase::Read, &mut ()));
+        assert!(
+            matches!(found, Err(FlashError::Card(CardError::Gone { .. }))),
+            "after {after}: {:?}",
+            found.map(|b| b.len())
+        );
+    }
+}
+
+#[test]
+fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    sim.inject(Fault::SemaphoreHeld {
+        number: 63,
+        reads: Some(5),
+        owner_alive: false,
+    });
+    let clock = sim.clock();
+    assert!(Flash::lock(&mut card, clock.as_ref()).is_ok());
+    assert!(sim.semaphores_held().is_empty());
+
+    sim.inject(Fault::SemaphoreHeld {
+        number: 63,
+        reads: None,
+        owner_alive: false,
+    });
+    let error = Flash::lock(&mut card, clock.as_ref()).err().unwrap();
+    assert!(
+        matches!(
+            error,
+            FlashError::Card(CardError::SemaphoreHeld { number: 63, .. })
+        ),
+        "{error:?}"
+    );
+    assert_eq!(
+        sim.semaphores_held(),
+        [63],
+        "40 must be free again, 63 is not ours to free"
+    );
+}
+
+#[test]
+fn a_stale_semaphore_is_told_from_one_in_use() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    let time = Duration::from_secs(2);
+    assert_eq!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::Free);
+    sim.inject(Fault::SemaphoreHeld {
+        number: 63,
+        reads: Some(20),
+        owner_alive: false,
+    });
+    assert!(matches!(
+        card.watch(Semaphore::Flash, time).unwrap(),
+        Staleness::InUse { .. }
+    ));
+    sim.inject(Fault::SemaphoreHeld {
+        number: 63,
+        reads: None,
+        owner_alive: false,
+    });
+    assert!(matches!(
+        card.watch(Semaphore::Flash, time).unwrap(),
+        Staleness::Stale { .. }
+    ));
+    card.release(Semaphore::Flash).unwrap();
+    assert_eq!(
+        card.look_at(Semaphore::Flash).unwrap(),
+        SemaphoreState::Free
+    );
+    assert!(sim.semaphores_held().is_empty());
+}
+
+#[test]
+fn special_values_at_the_device_id_are_named_at_open() {
+    let open = |spec: CardSpec, fault: Option<Fault>| {
+        let sim = SimCard::new(spec, &[]);
+        if let Some(fault) = fault {
+            sim.inject(fault);
+        }
+        Card::open(sim.bar0(), sim.clock()).map(|_| ())
+    };
+    let locked = CardSpec {
+        secure_host: true,
+        ..CardSpec::default()
+    };
+    assert!(matches!(open(locked, None), Err(CardError::Locked)));
+    let gone = open(CardSpec::default(), Some(Fault::Removed { after: 0 }));
+    assert!(matches!(gone, Err(CardError::Gone { .. })), "{gone:?}");
+}
+
+#[test]
+fn late_writes_do_no_harm_thanks_to_the_flush() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    sim.inject(Fault::DelayedWrites { depth: 4 });
+    run(&mut card, &sim, &job_at(0x8_0000, &noise(5000, 1)), &mut ()).unwrap();
+    assert_eq!(sim.misuse(), []);
+}
+
+/// Wants to stop once `after` pieces of news have come.
+struct StopAfter(u32);
+
+impl Events for StopAfter {
+    fn tell(&mut self, _: cx3flash::flash::Event) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn stop_wanted(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn a_request_to_stop_before_the_first_erase_changes_nothing() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let stopped = run(
+        &mut card,
+        &sim,
+        &job_at(0x8_0000, &noise(5000, 1)),
+        &mut StopAfter(0),
+    )
+    .unwrap_err();
+    assert!(matches!(stopped.source, FlashError::Interrupted));
+    assert!(!stopped.touched);
+    assert_eq!(sim.mutations(), 0);
+}
+
+#[test]
+fn a_request_to_stop_is_ignored_where_nothing_else_boots() {
+    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let job = Job {
+        in_place: true,
+        ..job_at(0, &noise(5000, 1))
+    };
+    run(&mut card, &sim, &job, &mut StopAfter(3)).unwrap();
+    assert_eq!(sim.flash()[..16], MAGIC);
+}
+
+#[test]
+fn in_place_invalidates_the_old_signature_first_and_does_its_sector_last() {
+    let mut old = noise(0x20_0000, 4);
+    old[..16].copy_from_slice(&MAGIC);
+    let (sim, mut card) = card_of(SimPart::M25px16, &old);
+    let clock = sim.clock();
+    let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
+    let job = Job {
+        in_place: true,
+        protected: Vec::new(),
+        ..job_at(0, &noise(0x2_8000, 1))
+    };
+    let plan = plan(locked.part(), &old, &job);
+    assert!(plan.void_first);
+    assert!(!plan.interruptible);
+    assert_eq!(plan.erases.last().unwrap().0, FlashAddr(0));
+    assert!(plan.programs.last().unwrap().0.0 < 0x1000);
+    assert!(plan.erases.iter().any(|(_, size)| *size == EraseSize::K64));
+}

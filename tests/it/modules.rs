@@ -1,0 +1,186 @@
+//! The rooms of the design: calls go one way, downward, and some rooms must not do some things.
+//!
+//! The check is textual: every `crate::ROOM` path, grouped imports included, in every source file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Top to bottom; a room may name only rooms after it.
+const ROOMS: [&str; 8] = [
+    "cli", "job", "plan", "host", "sim", "flash", "card", "image",
+];
+
+/// Pairs the table's order would allow and the design forbids all the same.
+const FORBIDDEN: [(&str, &str); 4] = [
+    // The simulated card is a world behind `CrSpace`, read from the data sheets on its own; a
+    // flash driver that met its own code there would only meet its own mistakes.
+    ("sim", "flash"),
+    ("host", "image"),
+    ("host", "sim"),
+    ("card", "image"),
+];
+
+/// Words that must not appear in a room: what it must not do.
+const BANNED: [(&str, &[&str]); 4] = [
+    ("image", &["std::fs", "std::net", "println!"]),
+    (
+        "plan",
+        &["std::fs", "std::net", "crate::card::Card;", "println!"],
+    ),
+    ("flash", &["std::fs", "Layout::Failsafe", "println!"]),
+    ("card", &["std::fs", "println!"]),
+];
+
+fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The text without comments, and without what follows `#[cfg(test)]` (tests may look anywhere).
+fn code_of(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            break;
+        }
+        out.push_str(line.split("//").next().unwrap_or(""));
+        out.push('\n');
+    }
+    out
+}
+
+/// Rooms named through `crate::…` in `code`.
+fn named(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            // First names at depth 1 of `crate::{a::b, c::{d, e}}`.
+            let mut depth = 1;
+            let mut word = String::new();
+            let mut fresh = true;
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 1 => {
+                        found.push(std::mem::take(&mut word));
+                        fresh = true;
+                        continue;
+                    }
+                    ':' => fresh = false,
+                    c if depth == 1 && fresh && (c.is_alphanumeric() || c == '_') => word.push(c),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+            found.push(word);
+        } else {
+            found.push(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect(),
+            );
+        }
+    }
+    found.retain(|name| ROOMS.contains(&name.as_str()));
+    found
+}
+
+fn rank(room: &str) -> usize {
+    ROOMS
+        .iter()
+        .position(|r| *r == room)
+        .expect("only rooms are ranked")
+}
+
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("src").ok()?;
+    let first = inside.components().next()?.as_os_str().to_str()?;
+    ROOMS.contains(&first).then(|| first.to_owned())
+}
+
+fn is_test_file(path: &Path) -> bool {
+    path.components()
+        .any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "tests.rs")))
+}
+
+#[test]
+fn no_call_goes_upward() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let mut wrong = Vec::new();
+    let mut arrows = 0;
+    for path in files.iter().filter(|p| !is_test_file(p)) {
+        let Some(room) = room_of(path) else { continue };
+        for other in named(&code_of(&fs::read_to_string(path).unwrap())) {
+            arrows += 1;
+            let upward = rank(&other) < rank(&room);
+            let forbidden = FORBIDDEN.contains(&(room.as_str(), other.as_str()));
+            if upward || forbidden {
+                wrong.push(format!("{}: {room} names {other}", path.display()));
+            }
+        }
+    }
+    assert!(
+        arrows > 20,
+        "the scan found only {arrows} arrows: it is blind"
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_room_does_what_it_must_not() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let mut wrong = Vec::new();
+    for path in files.iter().filter(|p| !is_test_file(p)) {
+        let Some(room) = room_of(path) else { continue };
+        let code = code_of(&fs::read_to_string(path).unwrap());
+        for (_, words) in BANNED.iter().filter(|(r, _)| *r == room) {
+            for word in words.iter().filter(|w| code.contains(**w)) {
+                wrong.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_have_one_subject() {
+    // About 400 lines; what counts is the code, so tests at the end of a file are left out.
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let long: Vec<_> = files
+        .iter()
+        .filter(|p| !is_test_file(p))
+        .map(|p| {
+            let text = fs::read_to_string(p).unwrap();
+            let lines = text
+                .lines()
+                .take_while(|l| !l.trim_start().starts_with("#[cfg(test)]"))
+                .count();
+            (p, lines)
+        })
+        .filter(|(_, lines)| *lines > 450)
+        .collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn the_scan_sees_grouped_and_plain_paths() {
+    let code = "use crate::{card::Card, image::{Image, crc16}};\nfn f() { crate::plan::x(); }";
+    assert_eq!(named(code), ["card", "image", "plan"]);
+    assert_eq!(
+        named(&code_of("// crate::cli\n#[cfg(test)]\nuse crate::cli;")),
+        [""; 0]
+    );
+}

@@ -1,0 +1,34 @@
+//! What the tests share: mstflint as a witness and readers of what it prints, our report of the same
+//! bytes in the same form, images and damage to them, the program in a directory of its own.
+
+pub mod bench;
+pub mod cli;
+pub mod damage;
+pub mod flint;
+pub mod flint_text;
+pub mod ours;
+pub mod roms;
+pub mod variants;
+
+/// mstflint and mstconfig on a simulated card; `None`, reported on stderr, where they are missing.
+pub fn mst() -> Option<&'static mst::Mst> {
+    mst::mst(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
+
+/// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,191 @@
+//! The headline test (P1, P2, P4): power is cut at every mutating operation of every writing job.
+//!
+//! Failsafe: whatever the boot ROM prefers, it finds the old or the new image with the card's own
+//! identity, and `burn` run again completes. Non-failsafe: the card boots, or `recover` and
+//! `restore` from the backup made before complete the job.
+
+use super::engine::{Points, Tally, sweep};
+use super::world::{Bench, small_cx3, small_pro, version, wide_pro};
+use cx3flash::image::{Half, Recipe};
+use cx3flash::plan::{BurnOptions, RomChoice};
+
+/// Old and new image on a failsafe card; the other half as `other` leaves it.
+fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool) -> Tally {
+    let bench = Bench::failsafe(old, from, other_used, new);
+    let tally = sweep(
+        name,
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &BurnOptions::default());
+            left
+        },
+    );
+    // A sweep in which only one image ever boots would not have crossed the commit.
+    assert!(tally.outcomes.keys().any(|k| k.contains("old")), "{name}");
+    assert!(tally.outcomes.keys().any(|k| k.contains("new")), "{name}");
+    tally
+}
+
+#[test]
+fn same_to_newer_into_a_used_half() {
+    let (old, new) = (wide_pro("2.36.5150"), wide_pro("2.42.5000"));
+    failsafe("same to newer", &old, &new, Half::Even, true);
+}
+
+#[test]
+fn newer_to_older() {
+    let (old, new) = (small_pro("2.42.5000"), small_pro("2.36.5150"));
+    failsafe("newer to older", &old, &new, Half::Even, true);
+}
+
+#[test]
+fn odd_to_even() {
+    let (old, new) = (wide_pro("2.36.5150"), wide_pro("2.42.5000"));
+    failsafe("odd to even", &old, &new, Half::Odd, true);
+}
+
+#[test]
+fn even_to_odd_first_burn_on_a_blank_slot() {
+    let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
+    failsafe("even to odd, blank slot", &old, &new, Half::Even, false);
+}
+
+#[test]
+fn odd_to_even_first_burn_on_a_blank_slot() {
+    let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
+    failsafe("odd to even, blank slot", &old, &new, Half::Odd, false);
+}
+
+#[test]
+fn rom_removed_by_the_burn() {
+    let bench = Bench::failsafe(
+        &small_pro("2.36.5150"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    let options = BurnOptions {
+        rom: Some(RomChoice::None),
+        ..BurnOptions::default()
+    };
+    sweep(
+        "burn without ROM",
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &options).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &options);
+            left
+        },
+    );
+}
+
+#[test]
+fn real_sized_burn() {
+    let bench = Bench::real_sized();
+    sweep(
+        "real size, sampled",
+        &bench.card,
+        Points::Sampled(397),
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench.completes(card, op, &BurnOptions::default());
+            left
+        },
+    );
+}
+
+#[test]
+fn non_failsafe_burn_is_mended_by_recover_and_by_restore() {
+    let bench = Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"));
+    let tally = sweep(
+        "non-failsafe burn",
+        &bench.card,
+        Points::Every,
+        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card, op| bench.mended(card, op),
+    );
+    assert!(
+        tally.outcomes.contains_key("mended"),
+        "the window without an image was never met"
+    );
+}
+
+#[test]
+fn rom_removal_on_a_failsafe_card() {
+    let bench = Bench::failsafe(
+        &small_pro("2.42.5000"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    sweep(
+        "rom remove",
+        &bench.card,
+        Points::Every,
+        &|card| bench.rom_remove(card).is_ok(),
+        &|card, op| {
+            let left = bench.boots_version(card, op, version("2.42.5000"));
+            bench
+                .rom_remove(card)
+                .unwrap_or_else(|e| panic!("op {op}: rom remove again: {e}"));
+            left
+        },
+    );
+}
+
+#[test]
+fn restore_of_the_older_flash_on_a_failsafe_card() {
+    let bench = Bench::failsafe(
+        &small_pro("2.36.5150"),
+        Half::Even,
+        true,
+        &small_pro("2.42.5000"),
+    );
+    let backup = bench.backup(&bench.card.fork());
+    // The card to be restored holds the newer image.
+    let newer = bench.card.fork();
+    bench
+        .burn(&newer, &BurnOptions::default())
+        .expect("an undisturbed burn");
+    // Operations are counted from power-on.
+    newer.power_cycle();
+    let want = bench.card.flash();
+    sweep(
+        "restore, failsafe",
+        &newer,
+        Points::Every,
+        &|card| bench.restore(card, &backup).is_ok(),
+        &|card, op| {
+            let left = bench.boots_old_or_new(card, op);
+            bench
+                .restore(card, &backup)
+                .unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
+            assert!(
+                card.flash() == want,
+                "op {op}: restore is not byte for byte"
+            );
+            left
+        },
+    );
+}
+
+#[test]
+fn recover_of_an_empty_card_can_be_repeated() {
+    let bench = Bench::empty(&small_cx3("2.42.5000"));
+    sweep(
+        "recover, non-failsafe",
+        &bench.card,
+        Points::Every,
+        &|card| bench.recover(card).is_ok(),
+        &|card, op| {
+            bench.recover_or_whole(card, op);
+            "completed".into()
+        },
+    );
+}

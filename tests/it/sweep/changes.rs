@@ -1,0 +1,323 @@
+//! Power cuts in the jobs that change a part of what is on the card, on both layouts: identity, ROM,
+//! NV configuration, a restore.
+//!
+//! Failsafe: after every cut the card boots a whole image with the identity before or after the
+//! change. Non-failsafe: it does, or nothing torn boots and both ways back work. The job again ends
+//! where it would have ended without the cut.
+
+use super::engine::{Points, Tally, sweep};
+use super::world::{Bench, identity, own, small_cx3, small_pro, version};
+use cx3flash::image::{Contents, FlashAddr, Half, Identity, Mac, Recipe, RomRecipe};
+use cx3flash::job::{self, ExitClass, IdentityChange, JobError, RestoreRequest, WriteOutcome};
+use cx3flash::sim::{BootOutcome, SimCard};
+use std::ops::Range;
+
+/// The other identity: one MAC and the VSD differ.
+fn other() -> Identity {
+    Identity {
+        macs: [Mac(0xF452_14AA_BBC0), Mac(0xF452_14AA_BBC9)],
+        vsd: b"rack 8".to_vec(),
+        ..identity()
+    }
+}
+
+fn identity_set(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+    let backups = bench.scratch();
+    let mut device = job::open_sim(card, "sim")?;
+    let change = IdentityChange {
+        macs: Some(other().macs),
+        vsd: Some(other().vsd),
+        guids: None,
+    };
+    job::identity_set(&mut device, &change, backups.path(), &mut |_| true, &mut ())
+}
+
+fn rom_write(bench: &Bench, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
+    let dir = bench.scratch();
+    let path = dir.path().join("rom.bin");
+    let rom = RomRecipe::pxe((3, 4, 999), device_id, 0x1800)
+        .build()
+        .unwrap();
+    std::fs::write(&path, rom).unwrap();
+    let rom = job::read_rom(&path)?;
+    let mut device = job::open_sim(card, "sim")?;
+    job::rom_write(&mut device, &rom, dir.path(), &mut |_| true, &mut ())
+}
+
+fn config_reset(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+    let backups = bench.scratch();
+    let mut device = job::open_sim(card, "sim")?;
+    job::config_reset(&mut device, backups.path(), &mut |_| true, &mut ())
+}
+
+/// What starts, if it is a whole image; a torn one that starts is the worst there is.
+fn started(card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<Contents> {
+    let BootOutcome::Image { start, .. } = outcome else {
+        return None;
+    };
+    let found = Contents::from_dump(&card.flash(), FlashAddr(start.0)).unwrap();
+    let findings = &found.image().findings;
+    assert!(found.image().is_sound(), "op {op}: {findings:?}");
+    Some(found)
+}
+
+/// What a job may leave: names of images by their bytes.
+struct Ends<'a> {
+    before: &'a Contents,
+    after: &'a Contents,
+}
+
+impl Ends<'_> {
+    fn name(&self, card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<&'static str> {
+        let found = started(card, outcome, op)?;
+        if found.bytes() == self.before.bytes() {
+            Some("old")
+        } else if found.bytes() == self.after.bytes() {
+            Some("new")
+        } else {
+            panic!("op {op}: what boots is neither the image before nor the one after")
+        }
+    }
+
+    /// Whatever the boot ROM prefers; `None` = nothing boots, by either.
+    fn left(&self, card: &SimCard, op: u64) -> Option<String> {
+        let outcomes = card.boot_outcomes();
+        let low = self.name(card, &outcomes.lowest_first, op);
+        let high = self.name(card, &outcomes.highest_first, op);
+        match (low, high) {
+            (Some(low), Some(high)) if low == high => Some(low.to_owned()),
+            (Some(_), Some(_)) => Some("old and new".to_owned()),
+            (None, None) => None,
+            _ => panic!("op {op}: one boot ROM finds an image, another none"),
+        }
+    }
+}
+
+/// The images before and after an undisturbed run.
+fn ends(card: &SimCard, job: &dyn Fn(&SimCard) -> Result<WriteOutcome, JobError>) -> [Contents; 2] {
+    let after = card.fork();
+    job(&after).expect("an undisturbed run");
+    [card, &after].map(|c| started(c, &c.boot_outcome(), 0).expect("an image that boots"))
+}
+
+/// Both layouts: the job cut everywhere, then again. `failsafe`: something whole boots each time.
+fn cut_everywhere(
+    name: &str,
+    bench: &Bench,
+    failsafe: bool,
+    job: &dyn Fn(&SimCard) -> Result<WriteOutcome, JobError>,
+) -> Tally {
+    let [before, after] = ends(&bench.card, job);
+    assert!(before.bytes() != after.bytes(), "{name} changes nothing");
+    let ends = Ends {
+        before: &before,
+        after: &after,
+    };
+    let backup = bench.backup_once();
+    let whole_after = |card: &SimCard, op| {
+        assert_eq!(
+            ends.left(card, op).as_deref(),
+            Some("new"),
+            "{name} op {op}"
+        );
+        assert_eq!(card.misuse(), [], "{name} op {op}");
+        assert!(card.semaphores_held().is_empty(), "{name} op {op}");
+    };
+    let tally = sweep(
+        name,
+        &bench.card,
+        // Failsafe: every point. In place the middle is one long window without an image.
+        if failsafe {
+            Points::Every
+        } else {
+            Points::Sampled(5)
+        },
+        &|card| job(card).is_ok(),
+        &|card, op| {
+            let Some(left) = ends.left(card, op) else {
+                assert!(!failsafe, "{name} op {op}: P1 broken, nothing boots");
+                let again = card.fork();
+                let refused = job(&again).expect_err("nothing to start from");
+                assert_ne!(refused.class(), ExitClass::Done);
+                assert_eq!(again.mutations(), card.mutations(), "a refusal wrote");
+                bench
+                    .restore(card, &backup)
+                    .unwrap_or_else(|e| panic!("{name} op {op}: restore: {e}"));
+                assert!(
+                    card.flash() == bench.card.flash(),
+                    "{name} op {op}: restore is not byte for byte"
+                );
+                job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
+                whole_after(card, op);
+                return "mended".into();
+            };
+            job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
+            whole_after(card, op);
+            left
+        },
+    );
+    let met = |what: &str| tally.outcomes.keys().any(|k| k.contains(what));
+    if failsafe {
+        assert!(met("old"), "{name}: the start was never met");
+        assert!(met("new"), "{name}: the commit was never crossed");
+    } else {
+        // In place the first act voids the signature, so nothing old is left to boot.
+        assert!(
+            met("mended"),
+            "{name}: the window without an image was never met"
+        );
+    }
+    tally
+}
+
+fn pro_bench() -> Bench {
+    let recipe = small_pro("2.42.5000");
+    Bench::failsafe(&recipe, Half::Even, true, &recipe)
+}
+
+fn cx3_bench() -> Bench {
+    let recipe = small_cx3("2.42.5000");
+    Bench::non_failsafe(&recipe, &recipe)
+}
+
+#[test]
+fn half_an_identity_boots_on_a_failsafe_card() {
+    let bench = pro_bench();
+    cut_everywhere("identity set, failsafe", &bench, true, &|card| {
+        identity_set(&bench, card)
+    });
+}
+
+#[test]
+fn half_an_identity_boots_on_a_non_failsafe_card() {
+    let bench = cx3_bench();
+    cut_everywhere("identity set, non-failsafe", &bench, false, &|card| {
+        identity_set(&bench, card)
+    });
+}
+
+#[test]
+fn half_a_rom_boots_on_a_failsafe_card() {
+    let bench = pro_bench();
+    cut_everywhere("rom write, failsafe", &bench, true, &|card| {
+        rom_write(&bench, card, 0x1007)
+    });
+}
+
+#[test]
+fn half_a_rom_boots_on_a_non_failsafe_card() {
+    let bench = cx3_bench();
+    cut_everywhere("rom write, non-failsafe", &bench, false, &|card| {
+        rom_write(&bench, card, 0x1003)
+    });
+}
+
+#[test]
+fn a_rom_half_removed_boots_on_a_non_failsafe_card() {
+    let bench = cx3_bench();
+    cut_everywhere("rom remove, non-failsafe", &bench, false, &|card| {
+        bench.rom_remove(card)
+    });
+}
+
+/// A reset of the NV configuration: the image stays, byte for byte, at every cut.
+fn reset_everywhere(name: &str, bench: &Bench, areas: &[Range<u32>]) {
+    for area in areas {
+        bench.card.load_flash(area.start, &vec![0x35; area.len()]);
+    }
+    let mut want = bench.card.flash();
+    for area in areas {
+        want[area.start as usize..area.end as usize].fill(0xFF);
+    }
+    let outside = |flash: &[u8]| {
+        let mut flash = flash.to_vec();
+        for area in areas {
+            flash[area.start as usize..area.end as usize].fill(0);
+        }
+        flash
+    };
+    let kept = outside(&want);
+    sweep(
+        name,
+        &bench.card,
+        Points::Every,
+        &|card| config_reset(bench, card).is_ok(),
+        &|card, op| {
+            assert!(
+                outside(&card.flash()) == kept,
+                "{name} op {op}: firmware touched"
+            );
+            let left = bench.boots_version(card, op, version("2.42.5000"));
+            config_reset(bench, card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
+            assert!(
+                card.flash() == want,
+                "{name} op {op}: not as after a whole reset"
+            );
+            left
+        },
+    );
+}
+
+fn with_area(recipe: Recipe) -> Recipe {
+    Recipe {
+        config_area: Some((2, 0, Some(2))),
+        ..recipe
+    }
+}
+
+#[test]
+fn a_reset_cut_short_costs_a_failsafe_card_its_image() {
+    let recipe = with_area(small_pro("2.42.5000"));
+    let bench = Bench::failsafe(&recipe, Half::Even, true, &recipe);
+    // Two sectors of 4 KiB at the end of each half of 512 KiB, in chunks of 64 KiB.
+    let areas = [0xE_E000..0xF_0000, 0xF_E000..0x10_0000];
+    reset_everywhere("config reset, failsafe", &bench, &areas);
+}
+
+#[test]
+fn a_reset_cut_short_costs_a_non_failsafe_card_its_image() {
+    let recipe = with_area(small_cx3("2.42.5000"));
+    let bench = Bench::non_failsafe(&recipe, &recipe);
+    // Two areas of two sectors at the end of the flash, not in its middle (flint's formula).
+    reset_everywhere("config reset, non-failsafe", &bench, &[0xF_C000..0x10_0000]);
+}
+
+#[test]
+fn a_restore_cut_short_leaves_a_torn_image_on_a_non_failsafe_card() {
+    let (old, new) = (small_cx3("2.35.5100"), small_cx3("2.42.5000"));
+    let bench = Bench::non_failsafe(&old, &new);
+    let backup = bench.backup_once();
+    let want = bench.card.flash();
+    let newer = bench.card.fork();
+    newer.load_flash(0, own(&new).bytes());
+    newer.power_cycle();
+    let restore = |card: &SimCard| {
+        let room = bench.scratch();
+        let mut device = job::open_sim(card, "sim")?;
+        let request = RestoreRequest {
+            backup: backup.clone(),
+            backup_dir: room.path().to_owned(),
+            activate: false,
+            change_mac: None,
+        };
+        job::restore(&mut device, &request, &mut |_| true, &mut ())
+    };
+    let (old, new) = (own(&old), own(&new));
+    let ends = Ends {
+        before: &new,
+        after: &old,
+    };
+    let tally = sweep(
+        "restore, non-failsafe",
+        &newer,
+        Points::Sampled(5),
+        &|card| restore(card).is_ok(),
+        &|card, op| {
+            let left = ends.left(card, op).unwrap_or_else(|| "mended".into());
+            restore(card).unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
+            assert!(card.flash() == want, "op {op}: not byte for byte");
+            left
+        },
+    );
+    assert!(tally.outcomes.contains_key("mended"), "no window was met");
+}

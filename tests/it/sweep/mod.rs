@@ -1,0 +1,7 @@
+//! Power is cut at every mutating operation of every writing job (P1, P2, P4).
+
+mod burns;
+mod changes;
+mod config;
+mod engine;
+pub(crate) mod world;

@@ -1,0 +1,265 @@
+//! The vendor's mstconfig and ours on the same simulated card: what one stores the other must show.
+//!
+//! Debian's mstconfig 4.21 drives the card by itself (see `mst_bench.rs`). Skipped where it is
+//! missing, unless `CX3FLASH_REQUIRE_WITNESS=1`.
+
+use crate::support::mst;
+use cx3flash::card::nv::Parameter;
+use cx3flash::image::{Half, Recipe, build, striped};
+use cx3flash::job::{self, JobError, NvError};
+use cx3flash::sim::{CardSpec, Fault, SimCard};
+use mst::{Mst, Run};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+struct Bench {
+    mst: &'static Mst,
+    dir: tempfile::TempDir,
+    file: PathBuf,
+}
+
+/// Name to (default, next boot), `None` where nobody knows.
+type Values = BTreeMap<String, (Option<u32>, Option<u32>)>;
+
+impl Bench {
+    fn new(board: &str, recipe: &Recipe) -> Option<Self> {
+        let mst = mst()?;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("card.cx3");
+        let spec = CardSpec::named(board).unwrap();
+        let recipe = Recipe {
+            supported_hw: vec![(spec.hw_id, spec.revision)],
+            ..recipe.clone()
+        };
+        let flash = striped(&build(&recipe).unwrap(), Half::Even, spec.part.size()).unwrap();
+        drop(SimCard::create(&file, spec, &flash).unwrap());
+        Some(Self { mst, dir, file })
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        self.mst
+            .run(&self.file, self.dir.path(), "mstconfig", args, "")
+    }
+
+    /// What mstconfig shows.
+    fn theirs(&self) -> Values {
+        let run = self.run(&["-d", "CARD", "-e", "query"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+        let value = |text: &str| {
+            let number = match text.split_once('(') {
+                Some((_, rest)) => rest.strip_suffix(')').unwrap(),
+                None => text,
+            };
+            (number != "N/A").then(|| number.parse().unwrap())
+        };
+        let values: Values = run
+            .stdout
+            .lines()
+            .filter_map(|line| {
+                let words: Vec<&str> = line.trim_start_matches('*').split_whitespace().collect();
+                let [name, default, next] = words.as_slice() else {
+                    return None;
+                };
+                Parameter::named(name)?;
+                Some(((*name).to_owned(), (value(default), value(next))))
+            })
+            // A second port that is not there: shown without a value, which is no setting for us.
+            .filter(|(_, values)| *values != (None, None))
+            .collect();
+        assert!(values.len() > 10, "{run:?}");
+        values
+    }
+
+    fn card(&self) -> SimCard {
+        SimCard::open(&self.file).unwrap()
+    }
+
+    /// What we show.
+    fn ours(&self) -> Values {
+        let card = self.card();
+        let mut device = job::open_sim(&card, "sim").unwrap();
+        let outcome = job::nv_query(&mut device).unwrap();
+        assert_eq!(card.misuse(), []);
+        outcome
+            .parameters
+            .into_iter()
+            .map(|p| (p.name, (p.default, p.next_boot)))
+            .collect()
+    }
+
+    fn set(&self, wanted: &[(Parameter, u32)]) -> Result<job::NvSetOutcome, JobError> {
+        let card = self.card();
+        let mut device = job::open_sim(&card, "sim").unwrap();
+        let done = job::nv_set(
+            &mut device,
+            wanted,
+            self.dir.path(),
+            &mut |_: &[job::NvChange], _: &Path| true,
+            &mut (),
+        );
+        assert_eq!(card.misuse(), []);
+        assert!(card.semaphores_held().is_empty());
+        done
+    }
+}
+
+/// Another value for each setting, one that both programs take beside the others.
+fn others(values: &Values) -> Vec<(Parameter, u32)> {
+    values
+        .iter()
+        .map(|(name, (_, next))| {
+            let parameter = Parameter::named(name).unwrap();
+            let next = next.unwrap();
+            let other = match parameter.field.base {
+                "NUM_OF_VFS" => 5,
+                "LOG_BAR_SIZE" => 4,
+                "BOOT_PKEY" => 0x1234 + u32::from(parameter.port),
+                "BOOT_VLAN" => 0xabc + u32::from(parameter.port),
+                _ if next == parameter.field.max => parameter.field.min,
+                _ => parameter.field.max,
+            };
+            assert_ne!(other, next, "{name}");
+            (parameter, other)
+        })
+        .collect()
+}
+
+/// Both show the same; each stores everything anew, and the other shows that.
+fn both_ways(board: &str, recipe: &Recipe, ports: usize) {
+    let Some(bench) = Bench::new(board, recipe) else {
+        return;
+    };
+    let fresh = bench.theirs();
+    assert_eq!(fresh, bench.ours(), "a fresh {board}");
+    assert!(
+        fresh.keys().filter(|n| n.contains("BOOT_VLAN_P")).count() == ports,
+        "{fresh:?}"
+    );
+
+    let wanted = others(&fresh);
+    let typed: Vec<String> = wanted
+        .iter()
+        .map(|(p, value)| format!("{}={value}", p.name()))
+        .collect();
+    let mut args = vec!["-d", "CARD", "-y", "set"];
+    args.extend(typed.iter().map(String::as_str));
+    let run = bench.run(&args);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    let ours = bench.ours();
+    for (parameter, value) in &wanted {
+        let name = parameter.name();
+        assert_eq!(ours[&name].1, Some(*value), "{name}, set by mstconfig");
+    }
+    assert_eq!(ours, bench.theirs(), "{board} set by mstconfig");
+
+    let back: Vec<(Parameter, u32)> = fresh
+        .iter()
+        .map(|(name, (_, next))| (Parameter::named(name).unwrap(), next.unwrap()))
+        .collect();
+    let outcome = bench.set(&back).unwrap();
+    assert_eq!(outcome.changes.len(), back.len());
+    assert_eq!(bench.theirs(), fresh, "{board} set by us");
+
+    // Their reset invalidates everything; ours sees no stored value any more.
+    bench.set(&wanted).unwrap();
+    let run = bench.run(&["-d", "CARD", "-y", "reset"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    let card = bench.card();
+    let mut device = job::open_sim(&card, "sim").unwrap();
+    let after = job::nv_query(&mut device).unwrap();
+    assert!(after.parameters.iter().all(|p| !p.stored), "{after:?}");
+}
+
+#[test]
+fn the_two_disagree_about_a_one_port_ethernet_card() {
+    both_ways("mcx311a", &Recipe::mcx311a_2_35_5100(), 1);
+}
+
+#[test]
+fn the_two_disagree_about_a_two_port_vpi_card() {
+    both_ways("mcx354a-pro", &Recipe::mcx312b_2_42_5000(), 2);
+}
+
+/// Old enough that the mailbox is not in CR-space: commands 0x70 and 0x71 carry everything.
+#[test]
+fn the_two_disagree_where_the_mailbox_is_not_mapped() {
+    let recipe = Recipe {
+        version: "2.32.5100".parse().unwrap(),
+        ..Recipe::mcx311a_2_35_5100()
+    };
+    both_ways("mcx311a", &recipe, 1);
+}
+
+#[test]
+fn old_firmware_is_taken_for_something_else() {
+    let recipe = Recipe {
+        version: "2.30.8000".parse().unwrap(),
+        ..Recipe::mcx311a_2_35_5100()
+    };
+    let Some(bench) = Bench::new("mcx311a", &recipe) else {
+        return;
+    };
+    let run = bench.run(&["-d", "CARD", "query"]);
+    assert!(
+        run.stdout
+            .contains("Unsupported FW (version 2.31.5000 or above required for CX3/PRO)"),
+        "{run:?}"
+    );
+    let card = bench.card();
+    let mut device = job::open_sim(&card, "sim").unwrap();
+    let error = job::nv_query(&mut device).unwrap_err();
+    assert!(
+        matches!(&error, JobError::Nv(NvError::OldFirmware { running }) if running == "2.30.8000"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_corrupt_configuration_is_not_healed_by_a_reset_of_ours() {
+    let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
+        return;
+    };
+    let fresh = bench.ours();
+    bench.card().inject(Fault::CorruptConfiguration);
+    let run = bench.run(&["-d", "CARD", "query"]);
+    assert!(
+        run.stdout
+            .contains("Failed to query device current configuration"),
+        "{run:?}"
+    );
+    {
+        let card = bench.card();
+        let mut device = job::open_sim(&card, "sim").unwrap();
+        let error = job::nv_query(&mut device).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("stored configuration as corrupt"),
+            "{error}"
+        );
+        job::config_reset(&mut device, bench.dir.path(), &mut |_| true, &mut ()).unwrap();
+    }
+    assert_eq!(bench.ours(), fresh);
+    assert_eq!(bench.theirs(), fresh);
+}
+
+#[test]
+fn vfs_a_host_does_not_boot_with_pass_in_one_of_the_two() {
+    let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
+        return;
+    };
+    // 63 virtual functions and the physical one with 32 MiB each: 2 GiB.
+    let run = bench.run(&["-d", "CARD", "-y", "set", "NUM_OF_VFS=64"]);
+    assert!(run.stdout.contains("exceeds limit (63)"), "{run:?}");
+    let vfs = Parameter::named("NUM_OF_VFS").unwrap();
+    let bar = Parameter::named("LOG_BAR_SIZE").unwrap();
+    let error = bench.set(&[(vfs, 64)]).unwrap_err();
+    assert!(error.to_string().contains("at most 63"), "{error}");
+    let error = bench.set(&[(vfs, 63), (bar, 5)]).unwrap_err();
+    assert!(
+        matches!(error, JobError::Nv(NvError::TooMuchBar { mib: 2048 })),
+        "{error:?}"
+    );
+    let run = bench.run(&["-d", "CARD", "-y", "set", "NUM_OF_VFS=63", "LOG_BAR_SIZE=5"]);
+    assert_ne!(run.code, 0, "{run:?}");
+}
