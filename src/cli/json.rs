@@ -66,7 +66,7 @@
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |
 //! | `activate` | [`Activation`](crate::job::Activation); `confirmed` is false where nothing reports the version, `detail` is the reason |
 //! | `rom info`, `rom read` | [`RomOutcome`](crate::job::RomOutcome) |
-//! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome); with `--key` `section`, `key`, `value`; with `--summary` `summary`: list of [`Setting`](crate::image::Setting) |
+//! | `config show` | [`ConfigOutcome`](crate::job::ConfigOutcome); with `--key` `section`, `key`, `value`; with `--summary` `summary`: list of [`IniSetting`](crate::image::IniSetting) |
 //! | `config query` | [`NvQueryOutcome`](crate::job::NvQueryOutcome) |
 //! | `config set` | [`NvSetOutcome`](crate::job::NvSetOutcome); declined: `changes` alone; failed once the firmware was writing: `boots` and `backup` |
 //! | `identity show` | [`IdentityOutcome`](crate::job::IdentityOutcome) |
@@ -205,7 +205,7 @@ pub fn image(image: &Image) -> Value {
         "guids_crc_ok": guids.map(|g| g.crc_ok),
         "rom": image.rom,
         "findings": image.findings,
-        "sound": image.is_sound(),
+        "sound": image.is_valid(),
     })
 }
 

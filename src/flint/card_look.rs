@@ -5,7 +5,7 @@ use super::card_progress::FlintProgress;
 use super::text::{self, QueryText};
 use crate::card::DeviceType;
 use crate::flash::FlashPart;
-use crate::image::{FlintVerdict, Image};
+use crate::image::{FlintVerdict, Image, be32, be32s};
 use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -212,7 +212,7 @@ pub(super) fn read_block(card: &mut OnCard<'_>, at: u32, len: u32, out: Option<&
     match out {
         Some(path) => super::card_copy::write_file(card, path, &bytes),
         None => {
-            let mut text: String = words(&bytes).map(|w| format!("{w:#010x} ")).collect();
+            let mut text: String = be32s(&bytes).map(|w| format!("{w:#010x} ")).collect();
             text.push('\n');
             card.talk.say(&text);
             Ok(())
@@ -225,7 +225,7 @@ pub(super) fn read_word(card: &mut OnCard<'_>, at: u32) -> Ended {
     let mut events = FlintProgress::new(card.talk, None);
     match job::flash_bytes(card.device, at, 4, &mut events) {
         Ok(bytes) => {
-            let word = words(&bytes).next().unwrap_or_default();
+            let word = be32(&bytes, 0).unwrap_or_default();
             card.talk.say(&format!("{word:#010x}\n"));
             Ok(())
         }
@@ -234,12 +234,6 @@ pub(super) fn read_word(card: &mut OnCard<'_>, at: u32) -> Ended {
         )),
         Err(error) => card.broken(&error),
     }
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
-    bytes
-        .chunks_exact(4)
-        .filter_map(|c| c.try_into().ok().map(u32::from_be_bytes))
 }
 
 /// `bc`, the binary comparison of 4.21: never gives an answer for this generation. It says so after

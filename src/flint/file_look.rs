@@ -5,7 +5,9 @@ use super::card_copy::reason;
 use super::card_look::without_rom;
 use super::file::{OnFile, bytes_of};
 use super::text::{self, QueryText};
-use crate::image::{Contents, FlintVerdict, Form, Image, ImageOffset, Ini, Rom, SectionKind};
+use crate::image::{
+    Contents, FlintVerdict, Form, Image, ImageOffset, Ini, Rom, SectionKind, be32, be32s,
+};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -241,7 +243,7 @@ pub(super) fn read_block(file: &mut OnFile<'_>, at: u32, len: u32, out: Option<&
     match out {
         Some(path) => write(file, path, &bytes),
         None => {
-            let mut text: String = words(&bytes).map(|w| format!("{w:#010x} ")).collect();
+            let mut text: String = be32s(&bytes).map(|w| format!("{w:#010x} ")).collect();
             text.push('\n');
             file.talk.say(&text);
             Ok(())
@@ -262,7 +264,7 @@ pub(super) fn read_word(path: &Path, at: u32, talk: &mut dyn Talk) -> Ended {
     if !at.is_multiple_of(4) {
         return fail("-E- Flash read failed. Address should be 4-bytes aligned.\n".into());
     }
-    let found = bytes.get(at as usize..).and_then(|rest| words(rest).next());
+    let found = be32(&bytes, at as usize);
     match found {
         Some(word) => {
             talk.say(&format!("{word:#010x}\n"));
@@ -273,12 +275,6 @@ pub(super) fn read_word(path: &Path, at: u32, talk: &mut dyn Talk) -> Ended {
             bytes.len()
         )),
     }
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
-    bytes
-        .chunks_exact(4)
-        .filter_map(|c| c.try_into().ok().map(u32::from_be_bytes))
 }
 
 /// `ts query|set|reset`: FS2 has no time stamps (docs/flint.md#other-commands).

@@ -1,5 +1,6 @@
 //! The CRC16 of FS2 (docs/fs2.md#crc16).
 
+use super::words::{AT_FULL_CRC, BLANK_CRC, be32, put_be32};
 use crc::{Algorithm, Crc};
 
 /// Polynomial 0x100B. The reference describes the register starting at 0xFFFF with message bits
@@ -24,17 +25,17 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// CRC16 over bytes that come in pieces.
-pub struct Running(crc::Digest<'static, u16>);
+pub struct Crc16State(crc::Digest<'static, u16>);
 
 static TABLE: Crc<u16> = Crc::<u16>::new(&FS2);
 
-impl Default for Running {
+impl Default for Crc16State {
     fn default() -> Self {
         Self(TABLE.digest())
     }
 }
 
-impl Running {
+impl Crc16State {
     /// Take the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
@@ -45,6 +46,29 @@ impl Running {
     pub fn finish(self) -> u16 {
         self.0.finalize()
     }
+}
+
+/// Appends the CRC dword of the bytes from `start` on.
+pub(super) fn push_crc(image: &mut Vec<u8>, start: usize) {
+    let crc = image.get(start..).map_or(0, crc16);
+    image.extend_from_slice(&u32::from(crc).to_be_bytes());
+}
+
+/// Writes the full image CRC over all of `image`, or the blank one (docs/fs2.md#full-image-crc,
+/// docs/fs2.md#blank-guids). Bits 31:16 of the word are kept. Returns false when there is no header.
+#[must_use]
+pub(super) fn stamp_full_crc(image: &mut [u8], blank: bool) -> bool {
+    let Some(old) = be32(image, AT_FULL_CRC) else {
+        return false;
+    };
+    // The field counts as 0xFFFF in its own CRC.
+    let masked = old | BLANK_CRC;
+    let masked_in = put_be32(image, AT_FULL_CRC, masked);
+    if blank {
+        return masked_in;
+    }
+    let crc = u32::from(crc16(image));
+    put_be32(image, AT_FULL_CRC, masked & 0xFFFF_0000 | crc)
 }
 
 #[cfg(test)]
@@ -90,7 +114,7 @@ mod tests {
         fn table_form_differs_from_the_description(bytes: Vec<u8>, cut: proptest::sample::Index) {
             proptest::prop_assert_eq!(crc16(&bytes), as_described(&bytes));
             let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
-            let mut running = super::Running::default();
+            let mut running = super::Crc16State::default();
             running.update(head);
             running.update(tail);
             proptest::prop_assert_eq!(running.finish(), crc16(&bytes));

@@ -110,6 +110,15 @@ impl Ini {
     }
 }
 
+/// A number as inis write them: decimal, or hexadecimal after `0x`.
+#[must_use]
+pub fn ini_number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
 /// One `key = value` of an [`Ini`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct IniEntry {

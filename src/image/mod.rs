@@ -19,18 +19,18 @@ mod scan;
 mod section;
 mod settings;
 mod source;
-mod stamp;
 mod tags;
+mod words;
 
 pub use addr::{AddressMap, FlashAddr, Half, ImageOffset, Runs};
 pub use build::{
     BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
 };
-pub use crc::{Running as RunningCrc, crc16};
+pub use crc::{Crc16State, crc16};
 pub use finding::{Finding, FindingId, FlintVerdict, Severity};
 pub use identity::{Guid, GuidSection, Identity, IdentityError, Mac};
 pub use info::{BuildDate, Info, RawTexts, Version};
-pub use ini::{Ini, IniEntry, IniError};
+pub use ini::{Ini, IniEntry, IniError, ini_number};
 pub use patch::{Contents, PatchError};
 pub use read::{
     Depth, Form, Header, Image, ImageError, Layout, guess_form, read, read_whole, sniff,
@@ -38,5 +38,6 @@ pub use read::{
 pub use rom::{ExpRom, Rom, RomError};
 pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
-pub use settings::Setting;
+pub use settings::IniSetting;
 pub use source::{Source, SourceError};
+pub use words::{be32, be32s};

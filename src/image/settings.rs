@@ -4,12 +4,12 @@
 //! are known from what owners of cards posted, or are found by the words in their names: they are
 //! shown with `confirmed: false`.
 
-use super::{Ini, IniEntry};
+use super::{Ini, IniEntry, ini_number};
 use serde::Serialize;
 
 /// One line of a summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Setting {
+pub struct IniSetting {
     /// Stable name: `sriov`, `vfs`, `pfs`, `ports`, `port_type` (one for each port), `bar_size`,
     /// `boot_rom` (one for each key), `flash_size`, `sector_size`, `nv_config`.
     pub id: &'static str,
@@ -58,7 +58,7 @@ fn switch(value: &str) -> Option<String> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "on" | "enable" | "enabled" => Some("on".into()),
         "false" | "off" | "disable" | "disabled" => Some("off".into()),
-        _ => match number(value)? {
+        _ => match ini_number(value)? {
             0 => Some("off".into()),
             1 => Some("on".into()),
             _ => None,
@@ -67,13 +67,13 @@ fn switch(value: &str) -> Option<String> {
 }
 
 fn counted(value: &str, what: &str) -> Option<String> {
-    let n = number(value)?;
+    let n = ini_number(value)?;
     Some(format!("{n} {what}{}", if n == 1 { "" } else { "s" }))
 }
 
 /// 2^value units of 2^`unit` bytes.
 fn power(value: &str, unit: u32) -> Option<String> {
-    let log2 = number(value)?.checked_add(unit)?;
+    let log2 = u32::try_from(ini_number(value)?).ok()?.checked_add(unit)?;
     let bytes = 1_u64.checked_shl(log2)?;
     Some(if bytes >= 1 << 20 {
         format!("{} MiB", bytes >> 20)
@@ -82,18 +82,6 @@ fn power(value: &str, unit: u32) -> Option<String> {
     } else {
         format!("{bytes} bytes")
     })
-}
-
-/// Decimal, or hexadecimal after `0x`.
-fn number(value: &str) -> Option<u32> {
-    let value = value.trim();
-    match value
-        .strip_prefix("0x")
-        .or_else(|| value.strip_prefix("0X"))
-    {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => value.parse().ok(),
-    }
 }
 
 /// `SECTION.key`
@@ -105,14 +93,14 @@ impl Ini {
     /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Kinds the ini
     /// does not mention are listed without a key; of ports and ROM options only what is there.
     #[must_use]
-    pub fn summary(&self) -> Vec<Setting> {
+    pub fn summary(&self) -> Vec<IniSetting> {
         let entries = self.entries();
         let mut out = Vec::new();
         for (id, names, confirmed, read) in KINDS {
             let found = entries
                 .iter()
                 .find(|e| names.contains(&e.key.to_ascii_lowercase().as_str()));
-            out.push(Setting {
+            out.push(IniSetting {
                 id,
                 key: found.map(full),
                 value: found.map(|e| e.value.clone()),
@@ -127,7 +115,7 @@ impl Ini {
             let key = e.key.to_ascii_lowercase();
             ROM_WORDS.iter().any(|word| key.contains(word))
         };
-        out.extend(entries.iter().filter(rom).map(|e| Setting {
+        out.extend(entries.iter().filter(rom).map(|e| IniSetting {
             id: "boot_rom",
             key: Some(full(e)),
             value: Some(e.value.clone()),
@@ -188,7 +176,7 @@ fn is_port_type(key: &str) -> bool {
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn port(entry: &IniEntry) -> Setting {
+fn port(entry: &IniEntry) -> IniSetting {
     let value = &entry.value;
     let kind = match value.to_ascii_uppercase().as_str() {
         "XFI" => Some("Ethernet 10G (XFI)"),
@@ -196,7 +184,7 @@ fn port(entry: &IniEntry) -> Setting {
         "XAUI" => Some("Ethernet 10G (XAUI)"),
         _ => None,
     };
-    Setting {
+    IniSetting {
         id: "port_type",
         key: Some(full(entry)),
         value: Some(value.clone()),

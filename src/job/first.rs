@@ -7,7 +7,7 @@ use super::session::{Facts, trust_chains};
 use super::{CardReport, Device, JobError};
 use crate::flash::{Events, FlashError, FlashSource};
 use crate::image::{
-    Contents, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, RunningCrc, Scan,
+    Contents, Crc16State, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, Scan,
     SectionKind, Source, SourceError, read, scan,
 };
 
@@ -87,7 +87,7 @@ pub fn first_bytes(
     }
     let all = ImageOffset(0);
     let mut bytes = part(flash, &image, all, image.len)?;
-    if !Contents::from_file(&bytes).is_ok_and(|contents| contents.image().is_sound()) {
+    if !Contents::from_file(&bytes).is_ok_and(|contents| contents.image().is_valid()) {
         bytes = part_twice(flash, &image, all, image.len, &mut unsteady)?;
     }
     report(&unsteady, events);
@@ -201,7 +201,7 @@ fn steady_look(
         Ok((scan, image))
     };
     let damaged =
-        |(_, image): &(Scan, Result<Image, FirstError>)| !image.as_ref().is_ok_and(Image::is_sound);
+        |(_, image): &(Scan, Result<Image, FirstError>)| !image.as_ref().is_ok_and(Image::is_valid);
     steady(flash, unsteady, &mut reading, &damaged)
 }
 
@@ -244,7 +244,7 @@ fn rom_is_whole(flash: &mut dyn Source, image: &Image) -> Result<bool, JobError>
     };
     let whole = part(flash, image, rom.at, rom.len)?;
     let (covered, stored) = whole.split_at(whole.len().saturating_sub(4));
-    let mut crc = RunningCrc::default();
+    let mut crc = Crc16State::default();
     crc.update(covered);
     Ok(stored == u32::from(crc.finish()).to_be_bytes())
 }

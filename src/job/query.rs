@@ -98,7 +98,7 @@ pub(super) fn steady_images(
     unsteady: &mut Vec<UnsteadyRange>,
 ) -> Result<Vec<ImageReport>, JobError> {
     let damaged = |images: &Vec<ImageReport>| {
-        let valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_sound);
+        let valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_valid);
         images.is_empty() || !images.iter().all(valid)
     };
     let mut reading = |flash: &mut FlashSource<'_, '_>| images_in(flash, depth);
@@ -115,7 +115,7 @@ fn images_in(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, J
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
             Err(error) => Err(error.to_string()),
         };
-        let whole = (depth == Depth::Full).then(|| found.as_ref().is_ok_and(Image::is_sound));
+        let whole = (depth == Depth::Full).then(|| found.as_ref().is_ok_and(Image::is_valid));
         let (image, error) = match found {
             Ok(image) => (Some(image), None),
             Err(error) => (None, Some(error)),
@@ -201,7 +201,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
     let report = ImageReport {
         half: None,
         boots: false,
-        whole: Some(image.is_sound()),
+        whole: Some(image.is_valid()),
         image: Some(image.clone()),
         error: None,
         start: image.start,

@@ -100,7 +100,7 @@ pub(super) fn snapshot(
             || !card
                 .found
                 .iter()
-                .all(|found| found.image().is_some_and(Image::is_sound))
+                .all(|found| found.image().is_some_and(Image::is_valid))
     };
     let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
     report(&unsteady, events);

@@ -106,7 +106,7 @@ pub fn verify_card(
 pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
     let query = query_image(file);
     VerifyOutcome {
-        ok: file.contents.image().is_sound(),
+        ok: file.contents.image().is_valid(),
         card: None,
         file: query.file,
         images: query.images,

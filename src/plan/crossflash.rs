@@ -168,11 +168,13 @@ fn anywhere(ini: &Ini, key: &str) -> Option<String> {
 
 /// 2 to the power of what the text says.
 fn power(text: &str) -> Option<u64> {
-    1_u64.checked_shl(u32::try_from(ini::number(text)?).ok()?)
+    1_u64.checked_shl(u32::try_from(crate::image::ini_number(text)?).ok()?)
 }
 
 fn ports(ini: &Ini) -> Option<Ports> {
-    let number = ini.get("IB", "num_of_ports").and_then(|n| ini::number(&n));
+    let number = ini
+        .get("IB", "num_of_ports")
+        .and_then(|n| crate::image::ini_number(&n));
     let kinds: Vec<String> = (1..=2)
         .map_while(|port| ini.get("IB", &format!("phy_type_port{port}")))
         .collect();

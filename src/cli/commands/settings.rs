@@ -3,7 +3,7 @@
 use super::{Answer, Ctx};
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::json::outcome as json;
-use crate::image::{Ini, Setting};
+use crate::image::{Ini, IniSetting};
 use crate::job::{self, JobError};
 use serde_json::json as value;
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub(super) fn show(
     Ok(Answer::done(json(&outcome)))
 }
 
-fn summary_text(settings: &[Setting]) -> String {
+fn summary_text(settings: &[IniSetting]) -> String {
     let mut out = String::new();
     for setting in settings {
         let label = match setting.id {

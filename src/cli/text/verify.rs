@@ -62,7 +62,7 @@ fn one(out: &mut String, report: &ImageReport) {
             "checksum without identity: {checksum} (as flint's `checksum`)"
         );
     }
-    out.push_str(if image.is_sound() {
+    out.push_str(if image.is_valid() {
         match image.flint {
             FlintVerdict::Bootable => "cx3flash: the image is sound\n",
             _ => "cx3flash: the image is sound; flint's complaint is no reason against burning it\n",

@@ -1,9 +1,11 @@
 //! Laying the parts out: header, BOOT2 blocks, section chain (docs/fs2.md#logical-addresses, docs/fs2.md#a-valid-image).
 
 use super::super::MAGIC;
-use super::super::stamp::{
-    AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN, HEADER_LEN, MAX_BODY,
-    gph, push_crc, put_word, stamp_full_crc, with_check_byte,
+use super::super::SectionKind;
+use super::super::crc::{push_crc, stamp_full_crc};
+use super::super::words::{
+    AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN, HEADER_LEN, gph,
+    put_be32, with_check_byte,
 };
 use super::filler::Filler;
 use super::{BuildError, Recipe, info, ini};
@@ -53,7 +55,7 @@ impl Part {
     fn new(kind: u32, param: u32, mut body: Vec<u8>) -> Result<Self, BuildError> {
         let bytes = body.len();
         body.resize(bytes.next_multiple_of(4), 0);
-        if body.len() > MAX_BODY {
+        if body.len() > SectionKind::MAX_BODY as usize {
             return Err(BuildError::OutOfRange {
                 field: "section size",
                 value: bytes as u64,
@@ -94,7 +96,7 @@ pub fn build(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
     let blank = recipe.guids.is_none();
     let size = image.len() as u32;
     // Both places lie in the header, which is there.
-    let _ = put_word(&mut image, AT_SIZE, size) && stamp_full_crc(&mut image, blank);
+    let _ = put_be32(&mut image, AT_SIZE, size) && stamp_full_crc(&mut image, blank);
     match stray_signature(&image) {
         Some(at) => Err(BuildError::StraySignature { at: at as u32 }),
         None => Ok(image),
@@ -349,7 +351,7 @@ fn place(image: &mut Vec<u8>, part: &Part, last: bool) -> Result<(), BuildError>
     };
     if let Some((at, value)) = pointer {
         // The header is there from the start.
-        let _ = put_word(image, at, value);
+        let _ = put_be32(image, at, value);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! An image as it lies in a flash chip.
 
+use super::super::words::AT_FAILSAFE;
 use super::super::{FlashAddr, Half};
 use super::BuildError;
 
@@ -26,7 +27,7 @@ pub fn striped(image: &[u8], half: Half, flash_size: u32) -> Result<Vec<u8>, Bui
 
 /// The runs of an image that are contiguous in flash, with their flash addresses.
 fn pieces(image: &[u8], half: Half) -> Result<Vec<(FlashAddr, &[u8])>, BuildError> {
-    let word = super::super::stamp::word(image, 0x28).ok_or(BuildError::TooSmall {
+    let word = super::super::be32(image, AT_FAILSAFE).ok_or(BuildError::TooSmall {
         needed: 0x38,
         wanted: u32::try_from(image.len()).unwrap_or(u32::MAX),
     })?;

@@ -88,7 +88,7 @@ impl RomRecipe {
     /// [`BuildError`] when a number is out of range or the parts do not fit `size`.
     pub fn build(&self) -> Result<Vec<u8>, BuildError> {
         let out_of_range = |field, value: u64| Err(BuildError::OutOfRange { field, value });
-        if !self.size.is_multiple_of(4) || self.size as usize > super::super::stamp::MAX_BODY {
+        if !self.size.is_multiple_of(4) || self.size > super::super::SectionKind::MAX_BODY {
             return out_of_range("size of the ROM", self.size.into());
         }
         if !(1..=4).contains(&self.images) {

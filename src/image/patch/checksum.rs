@@ -1,6 +1,6 @@
 //! Comparing images but for whose they are (docs/flint.md#checksum).
 
-use super::super::stamp::word;
+use super::super::be32;
 use super::super::{ImageOffset, SectionKind};
 use super::Contents;
 use md5::{Digest, Md5};
@@ -28,7 +28,7 @@ impl Contents {
         // with 4 entries covers that GPH, and in 32-bit arithmetic the dword in front of the body
         // goes instead (measured on mstflint 4.21).
         let info = header.info_body.0;
-        let size = word(&bytes, info.wrapping_sub(12) as usize).unwrap_or(0);
+        let size = be32(&bytes, info.wrapping_sub(12) as usize).unwrap_or(0);
         let crc = info.wrapping_add(size.wrapping_mul(4)) as usize;
         mask(&mut bytes, crc..crc.saturating_add(4));
         Md5::digest(&bytes)

@@ -1,6 +1,6 @@
 //! A whole image with what it says of itself.
 
-use super::super::stamp::stamp_full_crc;
+use super::super::crc::stamp_full_crc;
 use super::super::{
     CrcVerdict, Depth, FindingId, FlashAddr, Form, Image, ImageError, ImageOffset, MAGIC, Section,
     SectionKind, Severity, guess_form, read, scan, sniff,
@@ -27,7 +27,7 @@ impl Contents {
     /// # Errors
     /// When there is no image in it, or a raw dump ([`ImageError::RawDump`]), of which
     /// [`Contents::from_dump`] takes one half. An image with findings is returned; see
-    /// [`Image::is_sound`].
+    /// [`Image::is_valid`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, ImageError> {
         sniff(bytes)?;
         let mut source = bytes;

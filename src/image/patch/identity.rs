@@ -1,6 +1,6 @@
 //! GUIDs, MACs and VSD into an image (docs/flint.md#guids-of-a-burn step 5, docs/fs2.md#vsd).
 
-use super::super::stamp::{BLANK_CRC, put_word};
+use super::super::words::{BLANK_CRC, put_be32};
 use super::super::{Guid, Identity, Mac, Section, SectionKind, crc16};
 use super::{Contents, PatchError};
 
@@ -64,7 +64,7 @@ impl Contents {
         let crc = body + section.body_len as usize;
         let place = bytes.get_mut(body..crc);
         place.ok_or(PatchError::GuidSection(0))?.fill(0xFF);
-        if !put_word(&mut bytes, crc, BLANK_CRC) {
+        if !put_be32(&mut bytes, crc, BLANK_CRC) {
             return Err(PatchError::GuidSection(0));
         }
         self.finish_identity(bytes, true)
@@ -149,7 +149,7 @@ fn stamp_section(bytes: &mut [u8], section: &Section) -> Result<(), PatchError> 
     let crc_at = section.body_at.0 as usize + section.body_len as usize;
     let done = bytes.get(start..crc_at).map(crc16);
     match done {
-        Some(crc) if put_word(bytes, crc_at, crc.into()) => Ok(()),
+        Some(crc) if put_be32(bytes, crc_at, crc.into()) => Ok(()),
         _ => Err(PatchError::SelfCheck(format!(
             "the section at {start:#x} ends outside of the image"
         ))),

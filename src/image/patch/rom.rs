@@ -1,8 +1,9 @@
 //! Exchanging the expansion ROM: the image is laid out anew (docs/flint.md#rom-commands).
 
-use super::super::stamp::{
+use super::super::crc::push_crc;
+use super::super::words::{
     AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN,
-    HEADER_LEN, MAX_BODY, gph, push_crc, put_word, with_check_byte, word,
+    HEADER_LEN, be32, gph, put_be32, with_check_byte,
 };
 use super::super::{MAGIC, RomError, Section, SectionKind};
 use super::{Contents, PatchError};
@@ -119,8 +120,8 @@ impl Contents {
         let at = section.at.0 as usize;
         let lost = || PatchError::Gap { at: section.at.0 };
         let body = self.section_body(section).ok_or_else(lost)?;
-        let stored_crc = word(self.bytes(), section.body_at.0 as usize + body.len());
-        let header = |offset| word(self.bytes(), at + offset).ok_or_else(lost);
+        let stored_crc = be32(self.bytes(), section.body_at.0 as usize + body.len());
+        let header = |offset| be32(self.bytes(), at + offset).ok_or_else(lost);
         Ok(Moved {
             kind: header(0)?,
             size: header(4)?,
@@ -151,7 +152,7 @@ impl Contents {
         let pointer = with_check_byte(info).ok_or(PatchError::OutOfReach(info))?;
         let size = bytes.len() as u32;
         // Bits 23:16 are cleared, the rest of this word is stamped later.
-        let crc_word = word(bytes, AT_FULL_CRC).unwrap_or(0) & 0xFF00_FFFF;
+        let crc_word = be32(bytes, AT_FULL_CRC).unwrap_or(0) & 0xFF00_FFFF;
         let words = [
             (AT_GUID_POINTER, new_place(header.guid_body.0)?),
             (AT_INFO_POINTER, pointer),
@@ -159,7 +160,7 @@ impl Contents {
             (AT_FULL_CRC, crc_word),
         ];
         for (at, value) in words {
-            if !put_word(bytes, at, value) {
+            if !put_be32(bytes, at, value) {
                 return Err(PatchError::SelfCheck("there is no header".into()));
             }
         }
@@ -207,7 +208,7 @@ fn check_rom(rom: &[u8]) -> Result<(), RomError> {
     if rom.starts_with(&MAGIC) {
         return Err(RomError::IsFirmware);
     }
-    if rom.len() < 4 || rom.len() > MAX_BODY {
+    if rom.len() < 4 || rom.len() > SectionKind::MAX_BODY as usize {
         return Err(RomError::Size(rom.len()));
     }
     if !rom.starts_with(&[0x55, 0xAA]) {

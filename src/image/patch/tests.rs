@@ -3,7 +3,8 @@
 mod files;
 
 use super::super::build::recipes;
-use super::super::stamp::{put_word, stamp_full_crc, word};
+use super::super::crc::stamp_full_crc;
+use super::super::words::{be32, put_be32};
 use super::super::{
     ExtraSection, FlashAddr, FlintVerdict, Guid, Identity, MAGIC, Mac, Recipe, RomError, RomRecipe,
     SectionKind, build, crc16,
@@ -202,9 +203,9 @@ fn every_rom_section_goes() {
 #[test]
 fn header_bits_23_to_16_are_cleared_by_a_rom_change_only() {
     let mut bytes = build(&Recipe::default()).unwrap();
-    assert!(put_word(&mut bytes, 0x20, 0x12AB_0000) && stamp_full_crc(&mut bytes, false));
+    assert!(put_be32(&mut bytes, 0x20, 0x12AB_0000) && stamp_full_crc(&mut bytes, false));
     let before = Contents::from_file(&bytes).unwrap();
-    assert!(before.image().is_sound());
+    assert!(before.image().is_valid());
     let same = before.with_guids(&identity(1).guids).unwrap();
     assert_eq!(same.bytes()[0x20..0x22], [0x12, 0xAB]);
     let rebuilt = before.with_rom(None).unwrap();
@@ -219,7 +220,7 @@ fn sizes_of_emt_sections_stay_bytes() {
     };
     let after = contents(&recipe).with_rom(Some(&rom(0x4000))).unwrap();
     let emt = after.first(SectionKind::EmtService).unwrap();
-    assert_eq!(word(after.bytes(), emt.at.0 as usize + 4), Some(101));
+    assert_eq!(be32(after.bytes(), emt.at.0 as usize + 4), Some(101));
     assert_eq!(emt.body_len, 104);
 }
 
@@ -250,12 +251,12 @@ fn a_rom_may_not_bring_a_signature_where_images_start() {
 /// Let the chain skip the section behind the first one, CRCs right.
 fn with_a_gap(bytes: &mut [u8]) {
     let first = 0x2980;
-    let second = word(bytes, first + 12).unwrap() as usize;
-    let third = word(bytes, second + 12).unwrap();
+    let second = be32(bytes, first + 12).unwrap() as usize;
+    let third = be32(bytes, second + 12).unwrap();
     let crc_at = second - 4;
-    assert!(put_word(bytes, first + 12, third));
+    assert!(put_be32(bytes, first + 12, third));
     let crc = crc16(&bytes[first..crc_at]);
-    assert!(put_word(bytes, crc_at, crc.into()));
+    assert!(put_be32(bytes, crc_at, crc.into()));
     assert!(stamp_full_crc(bytes, false));
 }
 
@@ -336,7 +337,7 @@ proptest! {
             // Half of them in the header and the first blocks, where they count most.
             let len = if at & 1 == 0 { 0x3000 } else { bytes.len() };
             let at = (at as usize % len) & !3;
-            let _ = put_word(&mut bytes, at, value);
+            let _ = put_be32(&mut bytes, at, value);
         }
         bytes.truncate(bytes.len() - usize::from(cut & 0x3C));
         if let Ok(contents) = Contents::from_file(&bytes) {

@@ -2,8 +2,8 @@
 
 use super::Depth;
 use super::chain::{Step, Walker, read_error};
-use super::reader::{Miss, words};
-use crate::image::{CrcVerdict, ImageOffset, Section, SectionKind, SourceError, crc16};
+use super::reader::Miss;
+use crate::image::{CrcVerdict, ImageOffset, Section, SectionKind, SourceError, be32, crc16};
 
 /// Number of code dwords a block may claim.
 const CODE_DWORDS: std::ops::RangeInclusive<u32> = 4..=1_048_576;
@@ -48,7 +48,7 @@ impl Walker<'_, '_> {
                 Ok(bytes) => {
                     let (code, tail) = bytes.split_at(bytes.len() - 4);
                     let computed = u32::from(crc16(code));
-                    let stored = words(tail).next().unwrap_or(0);
+                    let stored = be32(tail, 0).unwrap_or(0);
                     if computed != stored {
                         let verdict = CrcVerdict::Wrong { computed, stored };
                         return Ok(self.stop(block, verdict, Some("Bad CRC.".to_owned())));

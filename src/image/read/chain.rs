@@ -1,8 +1,10 @@
 //! The chain of sections (docs/fs2.md#sections, docs/flint.md#order-of-verify steps 5 and 6).
 
-use super::reader::{Miss, Reader, words};
+use super::reader::{Miss, Reader};
 use super::{Depth, header};
-use crate::image::{CrcVerdict, ImageOffset, Info, RunningCrc, Section, SectionKind, SourceError};
+use crate::image::{
+    Crc16State, CrcVerdict, ImageOffset, Info, Section, SectionKind, SourceError, be32s,
+};
 use std::collections::BTreeSet;
 
 /// Bytes of a GPH.
@@ -51,7 +53,7 @@ pub(super) struct Walker<'r, 's> {
     pub(super) reader: &'r mut Reader<'s>,
     pub(super) depth: Depth,
     pub(super) walk: Walk,
-    pub(super) full_crc: RunningCrc,
+    pub(super) full_crc: Crc16State,
     /// flint's last error text. It is not cleared, and shows where a later failure sets none.
     stale: Option<String>,
 }
@@ -72,7 +74,7 @@ pub(super) fn walk(
         reader,
         depth,
         walk: Walk::default(),
-        full_crc: RunningCrc::default(),
+        full_crc: Crc16State::default(),
         stale: None,
     };
     let mut masked = header.raw;
@@ -154,7 +156,7 @@ impl Walker<'_, '_> {
         match self.reader.read(at, GPH) {
             Ok(bytes) => {
                 let mut gph = [0; 4];
-                for (into, word) in gph.iter_mut().zip(words(bytes)) {
+                for (into, word) in gph.iter_mut().zip(be32s(bytes)) {
                     *into = word;
                 }
                 Ok(gph)
@@ -246,7 +248,7 @@ impl Walker<'_, '_> {
         }
         let computed = match self.reader.read(at, len) {
             Ok(body) => {
-                let mut crc = RunningCrc::default();
+                let mut crc = Crc16State::default();
                 crc.update(gph.as_flattened());
                 crc.update(body);
                 Some(u32::from(crc.finish()))

@@ -1,21 +1,14 @@
 //! The 0x38 bytes in front (docs/fs2.md#header, docs/fs2.md#image-start).
 
-use super::reader::words;
 use super::{Header, ImageError, Layout};
-use crate::image::{Finding, FindingId, FlashAddr, ImageOffset, MAGIC, Severity, Source};
+use crate::image::words::{AT_FAILSAFE, byte_sum};
+use crate::image::{Finding, FindingId, FlashAddr, ImageOffset, MAGIC, Severity, Source, be32};
 
 /// Bytes of the header = offset of the first BOOT2 block.
 pub(super) const SIZE: u32 = 0x38;
 
 /// Low 16 bits of the dword at 0x20 count as ones in the full image CRC (docs/fs2.md#full-image-crc).
 pub(super) const FULL_CRC: std::ops::Range<usize> = 0x22..0x24;
-
-/// Sum of the four bytes, mod 256.
-pub(super) fn byte_sum(word: u32) -> u8 {
-    word.to_be_bytes()
-        .iter()
-        .fold(0, |sum, &b| sum.wrapping_add(b))
-}
 
 /// Read the header at `start`.
 pub(super) fn read(source: &mut dyn Source, start: FlashAddr) -> Result<Header, ImageError> {
@@ -28,7 +21,7 @@ pub(super) fn read(source: &mut dyn Source, start: FlashAddr) -> Result<Header, 
     if !raw.starts_with(&MAGIC) {
         return Err(ImageError::NoMagic);
     }
-    let word = |at: usize| words(&raw[at..]).next().unwrap_or(0);
+    let word = |at: usize| be32(&raw, at).unwrap_or(0);
     let [device_revision, _, crc_high, crc_low] = word(0x20).to_be_bytes();
     let [format_version, ..] = word(0x24).to_be_bytes();
     let header = Header {
@@ -50,7 +43,7 @@ pub(super) fn read(source: &mut dyn Source, start: FlashAddr) -> Result<Header, 
 
 /// Failsafe or not, from the dword at 0x28.
 pub(super) fn layout(header: &Header) -> Result<Layout, ImageError> {
-    let word = words(&header.raw[0x28..]).next().unwrap_or(0);
+    let word = be32(&header.raw, AT_FAILSAFE).unwrap_or(0);
     if byte_sum(word) != 0 {
         return Err(ImageError::FailsafeWord(word));
     }

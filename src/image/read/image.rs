@@ -105,7 +105,7 @@ pub struct Image {
 impl Image {
     /// No finding of severity error: the image may be burned and is expected to boot.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|f| f.severity != Severity::Error)
     }
 

@@ -2,9 +2,11 @@
 //! tests it lacks.
 
 use super::chain::read_error;
-use super::header::byte_sum;
-use super::reader::{Miss, Reader, words};
-use crate::image::{Guid, GuidSection, ImageOffset, Info, Mac, SectionKind, SourceError, crc16};
+use super::reader::{Miss, Reader};
+use crate::image::words::byte_sum;
+use crate::image::{
+    Guid, GuidSection, ImageOffset, Info, Mac, SectionKind, SourceError, be32, crc16,
+};
 
 /// flint has room for this many entries.
 const MAX_GUIDS: u32 = 32;
@@ -68,9 +70,9 @@ fn framed(
     match reader.read(at, len) {
         Ok(bytes) => {
             let (covered, crc) = bytes.split_at(bytes.len() - 4);
-            let type_word = words(covered).next().unwrap_or(0);
+            let type_word = be32(covered, 0).unwrap_or(0);
             let type_ok = SectionKind::from_gph(type_word) == kind;
-            let crc_ok = words(crc).next() == Some(u32::from(crc16(covered)));
+            let crc_ok = be32(crc, 0) == Some(u32::from(crc16(covered)));
             Ok((type_ok, crc_ok))
         }
         Err(miss) => miss.text().map(|_| (false, false)),

@@ -1,6 +1,6 @@
 //! Reading by image offset: each byte once, flint's limits and texts.
 
-use crate::image::{AddressMap, FlashAddr, ImageOffset, Source, SourceError};
+use crate::image::{AddressMap, FlashAddr, ImageOffset, Source, SourceError, be32};
 use std::collections::BTreeMap;
 
 /// Why a range of the image could not be had.
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
 
     /// The big-endian dword at `at`.
     pub(super) fn word(&mut self, at: u32) -> Result<u32, Miss> {
-        Ok(words(self.read(at, 4)?).next().unwrap_or(0))
+        Ok(be32(self.read(at, 4)?, 0).unwrap_or(0))
     }
 
     /// The image so far as one piece, the first `len` bytes, reading what is missing.
@@ -190,11 +190,4 @@ impl<'a> Reader<'a> {
         }
         self.have.insert(start, end);
     }
-}
-
-/// Big-endian dwords of whole groups of 4 bytes.
-pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
-    bytes
-        .chunks_exact(4)
-        .map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]))
 }

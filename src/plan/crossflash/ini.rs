@@ -1,6 +1,6 @@
 //! Two inis, key by key.
 
-use crate::image::Ini;
+use crate::image::{Ini, ini_number};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
@@ -123,13 +123,5 @@ fn shape(key: &str) -> String {
 }
 
 fn equal(a: &str, b: &str) -> bool {
-    a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
-}
-
-/// A number as inis write them: decimal, or hexadecimal behind `0x`.
-pub(super) fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
+    a == b || matches!((ini_number(a), ini_number(b)), (Some(a), Some(b)) if a == b)
 }

@@ -28,7 +28,7 @@ fn of_a_damaged_image_no_byte_is_cut() {
     file[0x5000] ^= 1;
     let contents = Contents::from_file(&file).unwrap();
     assert!(contents.bytes() == file);
-    assert!(!contents.image().is_sound());
+    assert!(!contents.image().is_valid());
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_dump_gives_back_exactly_the_image() {
         let dump = striped(&image, half, 0x20_0000).unwrap();
         let contents = Contents::from_dump(&dump, FlashAddr(start)).unwrap();
         assert!(contents.bytes() == image);
-        assert!(contents.image().is_sound());
+        assert!(contents.image().is_valid());
         // Cut anywhere: an image with findings or an error, never more bytes than there are.
         let end = dump.iter().rposition(|b| *b != 0xFF).unwrap();
         let cuts = [
@@ -65,7 +65,7 @@ fn a_dump_gives_back_exactly_the_image() {
         ];
         for cut in cuts.into_iter().filter(|cut| *cut <= end) {
             if let Ok(part) = Contents::from_dump(&dump[..cut], FlashAddr(start)) {
-                assert!(!part.image().is_sound() && part.bytes().len() <= cut);
+                assert!(!part.image().is_valid() && part.bytes().len() <= cut);
             }
         }
     }

@@ -137,7 +137,7 @@ fn a_full_reading_reads_each_byte_once() {
         let (found, bytes) = read_whole(&mut source, FlashAddr(0), Form::Contiguous).unwrap();
         assert_eq!(bytes, image);
         assert_eq!(source.read, image.len());
-        assert!(found.is_sound() || !found.findings.is_empty());
+        assert!(found.is_valid() || !found.findings.is_empty());
     }
 }
 

@@ -25,7 +25,7 @@ fn trailing_bytes_are_a_warning_for_files_only() {
     let image = full(&bytes);
     let found = finding(&image, TrailingBytes).unwrap();
     assert_eq!(found.at.unwrap().0, len);
-    assert!(image.is_sound() && image.len == len);
+    assert!(image.is_valid() && image.len == len);
     let card = read(
         &mut bytes.as_slice(),
         FlashAddr(0),
@@ -205,7 +205,7 @@ fn chains_of_thousands_of_overlapping_sections_are_given_up() {
     let image = full(&made.build());
     assert!(matches!(image.flint, FlintVerdict::Undecided { .. }));
     assert!(image.sections.len() < 1100);
-    assert!(!image.is_sound());
+    assert!(!image.is_valid());
 }
 
 #[test]

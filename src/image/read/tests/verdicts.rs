@@ -79,7 +79,7 @@ fn header_damage_is_a_line_for_flint_and_an_error_for_us() {
         assert!(matches!(image.full_crc, Some(CrcVerdict::Wrong { .. })));
         let found = finding(&image, FindingId::FullImageCrc).unwrap();
         assert_eq!(found.severity, Severity::Error);
-        assert!(!found.flint_fails && !image.is_sound());
+        assert!(!found.flint_fails && !image.is_valid());
     }
 }
 
@@ -96,7 +96,7 @@ fn full_crc_without_a_mic_version_is_a_warning() {
     let image = full(&bytes);
     let found = finding(&image, FindingId::FullImageCrc).unwrap();
     assert_eq!(found.severity, Severity::Warning);
-    assert!(image.is_sound());
+    assert!(image.is_valid());
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn blank_guids_are_told_from_a_wrong_crc() {
     assert_eq!(image.full_crc, Some(CrcVerdict::Blank));
     assert_eq!(image.sections[3].crc, CrcVerdict::Blank);
     assert!(
-        image.is_sound(),
+        image.is_valid(),
         "a blank image waits for an identity: {:?}",
         image.findings
     );
@@ -321,7 +321,7 @@ fn images_in_the_wrong_place_are_not_walked() {
             "FS2 Non Failsafe image must start at address 0. Found non-fs image at address 0x80000"
         )
     );
-    assert!(found.sections.is_empty() && !found.is_sound() && !found.flint_heading());
+    assert!(found.sections.is_empty() && !found.is_valid() && !found.flint_heading());
 
     let mut dump = vec![0xFF; 0x1_0000];
     dump.extend(Made::failsafe().build());
