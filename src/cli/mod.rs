@@ -8,18 +8,19 @@ mod args;
 mod args_parts;
 mod args_sim;
 mod ask;
-pub(crate) mod commands;
-pub(crate) mod exit;
-pub(crate) mod failure;
+mod commands;
+mod exit;
+mod failure;
 mod files;
+mod flint;
 mod from_job;
 mod hints;
 pub mod json;
-pub(crate) mod log;
+mod log;
 pub(crate) mod names;
 mod out;
-pub(crate) mod progress;
-pub(crate) mod report;
+mod progress;
+mod report;
 mod sector_map;
 mod settings;
 pub(crate) mod text;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = crate::flint::called(&argv) {
+    if let Some(code) = flint::called(&argv) {
         return code.into();
     }
     let stop = StopFlag::default();
@@ -199,7 +200,7 @@ fn not_begun(command: &str, manner: Manner, failure: Failure) -> Ended {
 }
 
 /// The host. Tests name another root, so that no test meets a real card of the machine it runs on.
-pub(crate) fn host() -> Host {
+fn host() -> Host {
     std::env::var_os("CX3FLASH_ROOT").map_or_else(Host::system, Host::at)
 }
 

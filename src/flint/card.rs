@@ -6,7 +6,6 @@
 //! refused in one line; `differences.md` lists it.
 
 use crate::card::CardError;
-use crate::cli::exit::Exit;
 use crate::flash::{Boots, FlashError};
 use crate::image::ImageError;
 use crate::job::{
@@ -17,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// flint's exit code for everything that fails.
 pub(super) const FAILED: u8 = 1;
+
+/// Our exit code for a change of the flash whose outcome is not known; flint has none.
+const OUTCOME_UNKNOWN: u8 = 9;
 
 /// Where text goes and answers come from.
 pub(super) trait Talk {
@@ -64,7 +66,7 @@ impl OnCard<'_> {
     pub(super) fn fail_as<T>(&mut self, text: &str, error: &JobError) -> Result<T, u8> {
         self.talk.say(text);
         Err(match error.class() {
-            ExitClass::OutcomeUnknown => Exit::OutcomeUnknown.code(),
+            ExitClass::OutcomeUnknown => OUTCOME_UNKNOWN,
             _ => FAILED,
         })
     }
@@ -177,17 +179,7 @@ pub(super) fn one_line(error: &JobError) -> String {
             let list: Vec<&str> = refusing.map(|c| c.detail.as_str()).collect();
             list.join("; ")
         }
-        other => {
-            crate::cli::failure::causes(other)
-                .into_iter()
-                .fold(other.to_string(), |text, cause| {
-                    if text.contains(&cause) {
-                        text
-                    } else {
-                        format!("{text}: {cause}")
-                    }
-                })
-        }
+        other => job::error_chain(other),
     };
     if let Some(way) = way_of(error) {
         text = format!("{text}; {way}");

@@ -6,29 +6,28 @@
 )]
 
 use super::card::Talk;
-use crate::cli::progress::StopFlag;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// The streams, the answers given beforehand, the log.
-pub(super) struct Console {
+pub(super) struct Console<'a> {
     /// `-y`.
     pub(super) yes: bool,
     /// `-no`.
     pub(super) no: bool,
-    stop: StopFlag,
+    stop_requested: &'a dyn Fn() -> bool,
     log: Option<File>,
     problem: RefCell<Option<io::Error>>,
 }
 
-impl Console {
+impl<'a> Console<'a> {
     /// Without answers and log.
-    pub(super) fn new(stop: StopFlag) -> Self {
+    pub(super) fn new(stop_requested: &'a dyn Fn() -> bool) -> Self {
         Self {
             yes: false,
             no: false,
-            stop,
+            stop_requested,
             log: None,
             problem: RefCell::new(None),
         }
@@ -50,7 +49,7 @@ impl Console {
     }
 }
 
-impl Talk for Console {
+impl Talk for Console<'_> {
     fn say(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
         let wrote = stdout
@@ -99,6 +98,6 @@ impl Talk for Console {
     }
 
     fn stop_wanted(&self) -> bool {
-        self.stop.raised()
+        (self.stop_requested)()
     }
 }

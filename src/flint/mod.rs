@@ -38,114 +38,61 @@ mod run;
 mod target;
 pub mod text;
 
-use crate::cli::exit::Exit;
-use crate::cli::json::SCHEMA;
-use crate::cli::progress::StopFlag;
-use crate::host::BorrowOptions;
-use crate::job::{BugReport, Ended, HostReport};
+use crate::host::{BorrowOptions, Borrowed, Host};
+use crate::job::Device;
 use card::{FAILED, Talk};
-use clap::Parser;
 use console::Console;
 use options::Wrong;
 use run::Place;
-use serde_json::json;
-use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::io;
 
-/// Names of this program under which it is flint.
-const NAMES: [&str; 2] = ["flint", "mstflint"];
-/// The command under which it is.
-const COMMAND: &str = "flint";
-
-/// Run flint's command line if that is what this is: by the program's name, or by our command. The
-/// answer is flint's exit code, or [`Exit::HostNotRestored`]'s when the card could not be given back.
-pub(super) fn called(argv: &[OsString]) -> Option<u8> {
-    let (program, words) = argv.split_first()?;
-    let name = Path::new(program).file_name()?.to_string_lossy();
-    if NAMES.contains(&name.as_ref()) {
-        let log = crate::cli::log::start(Some(&name), 0);
-        let around = Around {
-            log,
-            ..Around::default()
-        };
-        return Some(main(words, &name, around));
-    }
-    let at = first_word(words)?;
-    let (ours, theirs) = words.split_at(at + 1);
-    // What is wrong with our own flags is told where every command's is.
-    let cli = crate::cli::Cli::try_parse_from(std::iter::once(program).chain(ours)).ok()?;
-    if cli.json {
-        return None;
-    }
-    let log = crate::cli::log::start(Some(COMMAND), cli.verbose);
-    let report = match crate::cli::report::begin(&cli) {
-        Ok(report) => report,
-        Err(failure) => {
-            Console::new(StopFlag::default()).complain(&failure.text());
-            return Some(failure.exit.code());
-        }
-    };
-    let around = Around {
-        device: cli.device,
-        options: BorrowOptions {
-            allow: cli.allow,
-            access: cli.bar_access,
-        },
-        report,
-        log,
-    };
-    Some(main(theirs, COMMAND, around))
+/// What the caller of [`run`] owns.
+pub(crate) struct Caller<'a> {
+    /// Name of the program in messages.
+    pub(crate) program: &'a str,
+    /// The card to use when flint's own `-d` is not given.
+    pub(crate) device: Option<String>,
+    /// Simulated cards of the current directory.
+    pub(crate) simulated: Vec<String>,
+    pub(crate) host: &'a Host,
+    pub(crate) options: &'a BorrowOptions,
+    /// From now on a signal requests a stop instead of ending the process.
+    pub(crate) catch_signals: &'a dyn Fn() -> io::Result<()>,
+    pub(crate) stop_requested: &'a dyn Fn() -> bool,
+    /// Called with every card that was opened.
+    pub(crate) opened: &'a mut dyn FnMut(&mut Device),
 }
 
-/// Where our command `flint` stands; `None` when the command is another one.
-fn first_word(words: &[OsString]) -> Option<usize> {
-    const WITH_VALUE: [&str; 5] = ["-d", "--device", "--allow", "--bar-access", "--report"];
-    let mut at = 0;
-    loop {
-        let word = words.get(at)?.to_str()?;
-        if WITH_VALUE.contains(&word) {
-            at += 2;
-        } else if word.starts_with('-') {
-            at += 1;
-        } else {
-            return (word == COMMAND).then_some(at);
-        }
-    }
+/// How a command ended.
+pub(crate) struct Ran {
+    /// flint's exit code.
+    pub(crate) exit: u8,
+    /// The card, as named by the user.
+    pub(crate) card: Option<String>,
+    /// The real card that was borrowed; the device is dropped already.
+    pub(crate) borrowed: Option<Borrowed>,
+    /// Why stdout could not be written.
+    pub(crate) stdout_error: Option<io::Error>,
 }
 
-/// What our own command line gives along (`cx3flash --allow ID flint …`).
-#[derive(Debug, Default)]
-struct Around {
-    /// `-d`, when flint's own is not given.
-    device: Option<String>,
-    /// `--allow`, `--bar-access`.
-    options: BorrowOptions,
-    /// `--report`.
-    report: Option<BugReport>,
-    /// The job's log.
-    log: Option<crate::cli::log::Log>,
-}
-
-fn main(words: &[OsString], program: &str, around: Around) -> u8 {
-    let host = crate::cli::host();
-    let stop = StopFlag::default();
-    let mut console = Console::new(stop.clone());
-    let words: Vec<String> = words
-        .iter()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
-    let mut line = match options::parse(&words) {
+/// Runs one command line of flint.
+///
+/// # Errors
+/// The exit code, when no command was run: help, the version, or a wrong command line.
+pub(crate) fn run(words: &[String], caller: Caller<'_>) -> Result<Ran, u8> {
+    let mut console = Console::new(caller.stop_requested);
+    let mut line = match options::parse(words) {
         Ok(line) => line,
-        Err(wrong) => return told(wrong, program, &mut console),
+        Err(wrong) => return Err(told(wrong, caller.program, &mut console)),
     };
     if line.device.is_none() && line.image.is_none() {
-        line.device.clone_from(&around.device);
+        line.device = caller.device;
     }
     console.yes = line.yes;
     console.no = line.no;
     if line.device.is_some()
-        && let Err(error) = stop.catch()
+        && let Err(error) = (caller.catch_signals)()
     {
         console.remark(&format!("signals cannot be caught: {error}"));
     }
@@ -159,84 +106,34 @@ fn main(words: &[OsString], program: &str, around: Around) -> u8 {
         console.keep(log);
     }
     let mut place = Place {
-        host: &host,
-        options: &around.options,
+        host: caller.host,
+        options: caller.options,
+        simulated: &caller.simulated,
         console: &mut console,
+        opened: caller.opened,
         borrowed: None,
-        report: around.report,
     };
-    let code = run::run(&line, &mut place).map_or_else(|code| code, |()| Exit::Done.code());
-    let (borrowed, report) = (place.borrowed.take(), place.report.take());
-    let code = borrowed.map_or(code, |borrowed| {
-        given_back(&HostReport::of(&borrowed), code, &console)
-    });
-    if let Some(log) = &around.log {
-        log.flush();
-    }
-    tracing::info!(exit = code, "ended");
-    let log = around.log.and_then(|log| log.path());
-    if let Some(report) = report {
-        let ended = Ended {
-            card: line.device.as_deref(),
-            typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
-            document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
-            exit: code,
-            log: log.as_deref(),
-        };
-        match report.finish(&host, &ended) {
-            Ok(path) => console.complain(&format!("report: {}\n", path.display())),
-            Err(error) => console.complain(&format!("-W- no report: {error}\n")),
-        }
-    }
-    match console.take_problem() {
-        Some(error) => {
-            console.complain(&format!(
-                "-E- stdout cannot be written: {error}; the command itself ended with {code}\n"
-            ));
-            if code == Exit::Done.code() {
-                Exit::Stdout.code()
-            } else {
-                code
-            }
-        }
-        None => code,
-    }
+    let exit = run::run(&line, &mut place).map_or_else(|code| code, |()| 0);
+    Ok(Ran {
+        exit,
+        card: line.device,
+        borrowed: place.borrowed.take(),
+        stdout_error: place.console.take_problem(),
+    })
 }
 
-/// The host must be as it was; if it is not, that is said on stderr whatever flint would say.
-fn given_back(report: &HostReport, code: u8, console: &Console) -> u8 {
-    for warning in &report.warnings {
-        console.complain(&format!("-W- {warning}\n"));
-    }
-    match &report.failure {
-        None => code,
-        Some(why) => {
-            console.complain(&format!(
-                "-E- {} could not be given back to the host: {why}. Run: cx3flash host restore\n",
-                report.bdf
-            ));
-            // A card that is kept because its outcome is not known: that counts more.
-            if code == Exit::OutcomeUnknown.code() {
-                code
-            } else {
-                Exit::HostNotRestored.code()
-            }
-        }
-    }
-}
-
-fn told(wrong: Wrong, program: &str, console: &mut Console) -> u8 {
+fn told(wrong: Wrong, program: &str, console: &mut Console<'_>) -> u8 {
     match wrong {
         Wrong::Help => {
             console.say(HELP);
-            Exit::Done.code()
+            0
         }
         Wrong::Version => {
             let version = env!("CARGO_PKG_VERSION");
             console.say(&format!(
                 "{program}, cx3flash {version}, speaks as mstflint 4.21.0\n"
             ));
-            Exit::Done.code()
+            0
         }
         Wrong::Usage {
             stdout,

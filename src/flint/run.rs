@@ -12,9 +12,8 @@ use super::{
     card_burn, card_change, card_copy, card_unlock, commands, file_change, file_look, refuse,
     target,
 };
-use crate::cli::commands::{cards_here, report_query};
 use crate::host::{BorrowOptions, Host};
-use crate::job::{self, BugReport, Device};
+use crate::job::{self, Device};
 use std::path::Path;
 
 /// flint's second line when `verify` cannot begin (measured; it has no line end).
@@ -26,11 +25,11 @@ const CACHE: &str = "\n-W- Firmware flash cache access is enabled. Running in th
 pub(super) struct Place<'a> {
     pub(super) host: &'a Host,
     pub(super) options: &'a BorrowOptions,
-    pub(super) console: &'a mut Console,
+    pub(super) simulated: &'a [String],
+    pub(super) console: &'a mut Console<'a>,
+    pub(super) opened: &'a mut dyn FnMut(&mut Device),
     /// The card this command borrowed.
     pub(super) borrowed: Option<crate::host::Borrowed>,
-    /// `--report`.
-    pub(super) report: Option<BugReport>,
 }
 
 /// Do it.
@@ -146,14 +145,12 @@ fn on_file(row: &Row, line: &Line, path: &Path, place: &mut Place<'_>) -> Ended 
 
 /// The device a name means, opened.
 fn open(name: &str, place: &mut Place<'_>) -> Result<Device, job::JobError> {
-    let found = target::resolve(name, &cards_here(), place.host, place.options);
+    let found = target::resolve(name, place.simulated, place.host, place.options);
     // An mst name without a card is an unknown name like any other: its error lists what there is.
     let selector = found.unwrap_or_else(|_| name.to_owned());
     let mut device = job::open(&selector, place.host, place.options)?;
     place.borrowed = device.borrowed();
-    if let Some(report) = &mut place.report {
-        report_query(report, place.host, &mut device);
-    }
+    (place.opened)(&mut device);
     Ok(device)
 }
 

@@ -326,7 +326,7 @@ macro_rules! through_host {
 through_host!(LookError, LeaseError, VfioError);
 
 /// An error with its causes, in one line.
-pub(super) fn said(error: &dyn std::error::Error) -> String {
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -47,6 +47,7 @@ pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, is_sim, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
+pub(crate) use error::said as error_chain;
 pub use error::{ExitClass, JobError};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use first::{

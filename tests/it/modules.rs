@@ -1,16 +1,17 @@
-//! The rooms of the design: calls go one way, downward, and some rooms must not do some things.
+//! The order of the modules (docs/architecture.md): calls go downward only, and some modules must not do
+//! some things.
 //!
-//! The check is textual: every `crate::ROOM` path, grouped imports included, in every source file.
+//! The check is textual: every `crate::MODULE` path, grouped imports included, in every source file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Top to bottom; a room may name only rooms after it.
-const ROOMS: [&str; 8] = [
-    "cli", "job", "plan", "host", "sim", "flash", "card", "image",
+/// Top to bottom; a module may name only modules after it.
+const MODULES: [&str; 9] = [
+    "cli", "flint", "job", "plan", "host", "sim", "flash", "card", "image",
 ];
 
-/// Pairs the table's order would allow and the design forbids all the same.
+/// Pairs that the order allows and that are forbidden all the same.
 const FORBIDDEN: [(&str, &str); 4] = [
     // The simulated card is a world behind `CrSpace`, read from the data sheets on its own; a
     // flash driver that met its own code there would only meet its own mistakes.
@@ -20,7 +21,7 @@ const FORBIDDEN: [(&str, &str); 4] = [
     ("card", "image"),
 ];
 
-/// Words that must not appear in a room: what it must not do.
+/// Words that must not appear in a module.
 const BANNED: [(&str, &[&str]); 4] = [
     ("image", &["std::fs", "std::net", "println!"]),
     (
@@ -55,7 +56,7 @@ fn code_of(text: &str) -> String {
     out
 }
 
-/// Rooms named through `crate::…` in `code`.
+/// Modules named through `crate::…` in `code`.
 fn named(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -91,21 +92,21 @@ fn named(code: &str) -> Vec<String> {
             );
         }
     }
-    found.retain(|name| ROOMS.contains(&name.as_str()));
+    found.retain(|name| MODULES.contains(&name.as_str()));
     found
 }
 
-fn rank(room: &str) -> usize {
-    ROOMS
+fn rank(module: &str) -> usize {
+    MODULES
         .iter()
-        .position(|r| *r == room)
-        .expect("only rooms are ranked")
+        .position(|m| *m == module)
+        .expect("only modules are ranked")
 }
 
-fn room_of(path: &Path) -> Option<String> {
+fn module_of(path: &Path) -> Option<String> {
     let inside = path.strip_prefix("src").ok()?;
     let first = inside.components().next()?.as_os_str().to_str()?;
-    ROOMS.contains(&first).then(|| first.to_owned())
+    MODULES.contains(&first).then(|| first.to_owned())
 }
 
 fn is_test_file(path: &Path) -> bool {
@@ -114,19 +115,21 @@ fn is_test_file(path: &Path) -> bool {
 }
 
 #[test]
-fn no_call_goes_upward() {
+fn calls_go_downward() {
     let mut files = Vec::new();
     sources(Path::new("src"), &mut files);
     let mut wrong = Vec::new();
     let mut arrows = 0;
     for path in files.iter().filter(|p| !is_test_file(p)) {
-        let Some(room) = room_of(path) else { continue };
+        let Some(module) = module_of(path) else {
+            continue;
+        };
         for other in named(&code_of(&fs::read_to_string(path).unwrap())) {
             arrows += 1;
-            let upward = rank(&other) < rank(&room);
-            let forbidden = FORBIDDEN.contains(&(room.as_str(), other.as_str()));
+            let upward = rank(&other) < rank(&module);
+            let forbidden = FORBIDDEN.contains(&(module.as_str(), other.as_str()));
             if upward || forbidden {
-                wrong.push(format!("{}: {room} names {other}", path.display()));
+                wrong.push(format!("{}: {module} names {other}", path.display()));
             }
         }
     }
@@ -138,14 +141,16 @@ fn no_call_goes_upward() {
 }
 
 #[test]
-fn no_room_does_what_it_must_not() {
+fn modules_do_only_what_they_may() {
     let mut files = Vec::new();
     sources(Path::new("src"), &mut files);
     let mut wrong = Vec::new();
     for path in files.iter().filter(|p| !is_test_file(p)) {
-        let Some(room) = room_of(path) else { continue };
+        let Some(module) = module_of(path) else {
+            continue;
+        };
         let code = code_of(&fs::read_to_string(path).unwrap());
-        for (_, words) in BANNED.iter().filter(|(r, _)| *r == room) {
+        for (_, words) in BANNED.iter().filter(|(m, _)| *m == module) {
             for word in words.iter().filter(|w| code.contains(**w)) {
                 wrong.push(format!("{}: {word}", path.display()));
             }

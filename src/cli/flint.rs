@@ -1,0 +1,161 @@
+//! The command `flint`, and this program under the name `flint` or `mstflint`: gives [`crate::flint`]
+//! what the command line owns, and restores the host afterwards.
+
+use super::args::Cli;
+use super::exit::Exit;
+use super::json::SCHEMA;
+use super::out::Out;
+use super::progress::StopFlag;
+use super::{commands, log, report};
+use crate::flint::{self, Caller};
+use crate::host::BorrowOptions;
+use crate::job::{BugReport, Ended, HostReport};
+use clap::Parser;
+use serde_json::json;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Names of this program under which it behaves as flint.
+const NAMES: [&str; 2] = ["flint", "mstflint"];
+/// The command with the same effect.
+const COMMAND: &str = "flint";
+
+/// Runs flint's command line if that is what `argv` holds, by the program's name or by our command.
+/// Returns the exit code: flint's, or 8 ([`Exit::HostNotRestored`]) when the host was not restored.
+pub(super) fn called(argv: &[OsString]) -> Option<u8> {
+    let (program, words) = argv.split_first()?;
+    let name = Path::new(program).file_name()?.to_string_lossy();
+    if NAMES.contains(&name.as_ref()) {
+        let log = log::start(Some(&name), 0);
+        let options = BorrowOptions::default();
+        return Some(run(words, &name, None, &options, None, log));
+    }
+    let at = command_at(words)?;
+    let (ours, theirs) = words.split_at(at + 1);
+    // Errors in our own options are reported where those of every command are.
+    let cli = Cli::try_parse_from(std::iter::once(program).chain(ours)).ok()?;
+    if cli.json {
+        return None;
+    }
+    let log = log::start(Some(COMMAND), cli.verbose);
+    let report = match report::begin(&cli) {
+        Ok(report) => report,
+        Err(failure) => {
+            Out::default().error(&failure.text());
+            return Some(failure.exit.code());
+        }
+    };
+    let options = BorrowOptions {
+        allow: cli.allow,
+        access: cli.bar_access,
+    };
+    Some(run(theirs, COMMAND, cli.device, &options, report, log))
+}
+
+/// Index of our command `flint` in the command line; `None` when the command is another one.
+fn command_at(words: &[OsString]) -> Option<usize> {
+    const WITH_VALUE: [&str; 5] = ["-d", "--device", "--allow", "--bar-access", "--report"];
+    let mut at = 0;
+    loop {
+        let word = words.get(at)?.to_str()?;
+        if WITH_VALUE.contains(&word) {
+            at += 2;
+        } else if word.starts_with('-') {
+            at += 1;
+        } else {
+            return (word == COMMAND).then_some(at);
+        }
+    }
+}
+
+fn run(
+    words: &[OsString],
+    program: &str,
+    device: Option<String>,
+    options: &BorrowOptions,
+    mut report: Option<BugReport>,
+    log: Option<log::Log>,
+) -> u8 {
+    let host = super::host();
+    let stop = StopFlag::default();
+    let out = Out::default();
+    let words: Vec<String> = words
+        .iter()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    let ran = flint::run(
+        &words,
+        Caller {
+            program,
+            device,
+            simulated: commands::cards_here(),
+            host: &host,
+            options,
+            catch_signals: &|| stop.catch(),
+            stop_requested: &|| stop.raised(),
+            opened: &mut |device| {
+                if let Some(report) = &mut report {
+                    commands::report_query(report, &host, device);
+                }
+            },
+        },
+    );
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(code) => return code,
+    };
+    let code = match &ran.borrowed {
+        Some(borrowed) => restored(&HostReport::of(borrowed), ran.exit, &out),
+        None => ran.exit,
+    };
+    if let Some(log) = &log {
+        log.flush();
+    }
+    tracing::info!(exit = code, "ended");
+    if let Some(report) = report {
+        let log = log.and_then(|log| log.path());
+        let ended = Ended {
+            card: ran.card.as_deref(),
+            typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
+            document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
+            exit: code,
+            log: log.as_deref(),
+        };
+        out.error(&match report.finish(&host, &ended) {
+            Ok(path) => format!("report: {}\n", path.display()),
+            Err(error) => format!("-W- no report: {error}\n"),
+        });
+    }
+    let Some(error) = ran.stdout_error else {
+        return code;
+    };
+    out.error(&format!(
+        "-E- stdout cannot be written: {error}; the command itself ended with {code}\n"
+    ));
+    if code == Exit::Done.code() {
+        Exit::Stdout.code()
+    } else {
+        code
+    }
+}
+
+/// The exit code once the card is given back to the host. Failures are reported on stderr, where flint
+/// prints nothing.
+fn restored(report: &HostReport, code: u8, out: &Out) -> u8 {
+    for warning in &report.warnings {
+        out.error(&format!("-W- {warning}\n"));
+    }
+    let Some(why) = &report.failure else {
+        return code;
+    };
+    out.error(&format!(
+        "-E- {} could not be given back to the host: {why}. Run: cx3flash host restore\n",
+        report.bdf
+    ));
+    // A card that is kept because its outcome is unknown: that counts more.
+    if code == Exit::OutcomeUnknown.code() {
+        code
+    } else {
+        Exit::HostNotRestored.code()
+    }
+}
