@@ -1,7 +1,7 @@
 //! The card and the image: a 2 MiB MCX312B with images of real size.
 
 use cx3flash::image::{Contents, Guid, Half, Identity, Mac, Recipe, build, striped};
-use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
+use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::path::PathBuf;
 
 /// Serial number of the card, under which it is kept what it has shown.
@@ -96,7 +96,7 @@ impl Fixture {
         let spec = CardSpec {
             hw_id: 0x1f7,
             revision: 0,
-            part: SimPart::M25px16,
+            chip: SimChip::M25px16,
             ..CardSpec::default()
         };
         SimCard::new(spec, flash)

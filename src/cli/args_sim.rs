@@ -2,7 +2,7 @@
 
 use super::args::{IdentityArgs, number};
 use crate::image::Version;
-use crate::sim::{CardSpec, SimPart};
+use crate::sim::{CardSpec, SimChip};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ pub struct CreateArgs {
     pub identity: IdentityArgs,
     /// Flash chip [default: the board's]
     #[arg(long, value_name = "CHIP", value_parser = part)]
-    pub part: Option<SimPart>,
+    pub part: Option<SimChip>,
     /// Silicon revision [default: the board's]
     #[arg(long, value_name = "N")]
     pub revision: Option<u8>,
@@ -184,10 +184,10 @@ pub struct ImageArgs {
     pub no_rom: bool,
 }
 
-fn part(text: &str) -> Result<SimPart, String> {
+fn part(text: &str) -> Result<SimChip, String> {
     use serde::Deserialize;
     use serde::de::IntoDeserializer;
     use serde::de::value::{Error, StrDeserializer};
     let name: StrDeserializer<'_, Error> = text.into_deserializer();
-    SimPart::deserialize(name).map_err(|e| e.to_string())
+    SimChip::deserialize(name).map_err(|e| e.to_string())
 }

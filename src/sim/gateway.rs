@@ -172,7 +172,7 @@ impl State {
             if word & READ_OP == 0 {
                 let bytes = self.gateway.data;
                 if present {
-                    if self.nor.programming() && !self.nor.part().byte_program {
+                    if self.nor.programming() && !self.nor.chip().byte_program {
                         self.check_program_piece(len, chained, word & CS_HOLD != 0);
                     }
                     self.nor.put(&bytes[..len], at_data);

@@ -44,9 +44,9 @@ impl Mutation {
     /// Typical time in ns.
     pub(super) fn ns(self, nor: &Nor) -> u64 {
         match self {
-            Self::Program { .. } => nor.part().program,
+            Self::Program { .. } => nor.chip().program,
             Self::Erase { ns, .. } => ns,
-            Self::Status { .. } => nor.part().write_status,
+            Self::Status { .. } => nor.chip().write_status,
         }
     }
 }
@@ -150,7 +150,7 @@ fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
         (StatusLayout::Macronix, Some(value)) => nor.second |= value & layout.writable2(),
         (_, Some(value)) => nor.second = value & layout.writable2(),
         // A one-byte write clears SR2 on the W25QxxBV (data-sheet knowledge, UNCONFIRMED).
-        (StatusLayout::Winbond, None) if !nor.part().keeps_second => nor.second = 0,
+        (StatusLayout::Winbond, None) if !nor.chip().keeps_second => nor.second = 0,
         (_, None) => {}
     }
     if let Effect::FlippedBit(bit) = effect {

@@ -4,9 +4,9 @@
 //! chip-select rises and handed out as a [`Mutation`]; faults have their say and
 //! then [`super::mutate`] applies it.
 
-use super::SimPart;
+use super::SimChip;
 use super::mutate::Mutation;
-use super::parts::PartData;
+use super::chips::ChipData;
 use super::status::StatusLayout;
 use super::wire::{After, Wire};
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub(super) const PAGE: u32 = 256;
 /// One chip.
 #[derive(Clone)]
 pub(super) struct Nor {
-    data: &'static PartData,
+    data: &'static ChipData,
     mem: Vec<u8>,
     /// Counts what may have changed `mem`.
     changes: u64,
@@ -39,8 +39,8 @@ pub(super) struct Nor {
 
 impl Nor {
     /// A chip holding `flash`, filled up with FF, cut at its size.
-    pub(super) fn new(part: SimPart, flash: &[u8]) -> Self {
-        let data = part.data();
+    pub(super) fn new(chip: SimChip, flash: &[u8]) -> Self {
+        let data = chip.data();
         let mut mem = flash.to_vec();
         mem.resize(data.size as usize, 0xFF);
         Self {
@@ -95,7 +95,7 @@ impl Nor {
         self.data.size
     }
 
-    pub(super) fn part(&self) -> &'static PartData {
+    pub(super) fn chip(&self) -> &'static ChipData {
         self.data
     }
 

@@ -1,6 +1,6 @@
 //! What a simulated card is made of.
 
-use super::SimPart;
+use super::SimChip;
 use serde::{Deserialize, Serialize};
 
 /// Identity and silicon of a simulated card.
@@ -13,8 +13,8 @@ pub struct CardSpec {
     pub hw_id: u16,
     /// Silicon revision.
     pub revision: u8,
-    /// Flash chip.
-    pub part: SimPart,
+    #[serde(rename = "part")]
+    pub chip: SimChip,
     /// PCI address shown by `list`.
     pub bdf: String,
     /// CR-space locked (secure host): every register reads 0xbad0cafe.
@@ -47,7 +47,7 @@ impl Default for CardSpec {
             board: "MCX311A-XCAT".into(),
             hw_id: 0x1f5,
             revision: 1,
-            part: SimPart::M25px16,
+            chip: SimChip::M25px16,
             bdf: "0000:01:00.0".into(),
             secure_host: false,
             write_only_address: false,
@@ -60,20 +60,20 @@ impl Default for CardSpec {
 
 /// (name on the command line, board, HW id, revision, flash). Which flash sits on which board is
 /// UNCONFIRMED except for the M25PX16 (docs/hardware.md#chips-on-known-boards); the others are there for variety.
-const BOARDS: [(&str, &str, u16, u8, SimPart); 8] = [
-    ("mcx311a", "MCX311A-XCAT", 0x1f5, 1, SimPart::M25px16),
-    ("mcx311a-a0", "MCX311A-XCAT", 0x1f5, 0, SimPart::M25px16),
-    ("mcx312b", "MCX312B-XCCT", 0x1f7, 0, SimPart::W25q16),
-    ("mcx341a", "MCX341A-XCAN", 0x1f5, 1, SimPart::M25px16),
-    ("mcx353a", "MCX353A-FCBT", 0x1f5, 1, SimPart::M25p16),
-    ("mcx354a", "MCX354A-FCBT", 0x1f5, 1, SimPart::Mx25l1606),
-    ("mcx354a-pro", "MCX354A-FCCT", 0x1f7, 0, SimPart::N25q032),
+const BOARDS: [(&str, &str, u16, u8, SimChip); 8] = [
+    ("mcx311a", "MCX311A-XCAT", 0x1f5, 1, SimChip::M25px16),
+    ("mcx311a-a0", "MCX311A-XCAT", 0x1f5, 0, SimChip::M25px16),
+    ("mcx312b", "MCX312B-XCCT", 0x1f7, 0, SimChip::W25q16),
+    ("mcx341a", "MCX341A-XCAN", 0x1f5, 1, SimChip::M25px16),
+    ("mcx353a", "MCX353A-FCBT", 0x1f5, 1, SimChip::M25p16),
+    ("mcx354a", "MCX354A-FCBT", 0x1f5, 1, SimChip::Mx25l1606),
+    ("mcx354a-pro", "MCX354A-FCCT", 0x1f7, 0, SimChip::N25q032),
     (
         "mcx314a-pro",
         "MCX314A-BCCT",
         0x1f7,
         0,
-        SimPart::Sst25vf016b,
+        SimChip::Sst25vf016b,
     ),
 ];
 
@@ -86,14 +86,14 @@ impl CardSpec {
     /// The card called `name` (`mcx311a`, `mcx312b` …); upper or lower case.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let (_, board, hw_id, revision, part) = BOARDS
+        let (_, board, hw_id, revision, chip) = BOARDS
             .into_iter()
             .find(|b| b.0.eq_ignore_ascii_case(name))?;
         Some(Self {
             board: board.into(),
             hw_id,
             revision,
-            part,
+            chip,
             ..Self::default()
         })
     }

@@ -111,7 +111,7 @@ impl State {
 
     /// A card on which this runs already.
     pub(super) fn with_running(spec: CardSpec, flash: &[u8], running: Running) -> Self {
-        let nor = Nor::new(spec.part, flash);
+        let nor = Nor::new(spec.chip, flash);
         Self {
             spec,
             time: SimTime::default(),

@@ -157,7 +157,7 @@ impl Store {
         let (counter, json) = newest.ok_or_else(|| damaged("neither record is whole"))?;
         let record: Record =
             serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
-        if record.spec.part.size() != size {
+        if record.spec.chip.size() != size {
             return Err(damaged("its flash is not the size of its chip"));
         }
         let mut flash = vec![0; size as usize];

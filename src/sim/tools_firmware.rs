@@ -225,11 +225,11 @@ impl State {
     /// The firmware works on the flash; each step is waited for. False when something is not as it
     /// was written.
     fn carry_out(&mut self, steps: &[Step]) -> bool {
-        let part = self.nor.part();
-        let Some(&(_, sector, erase_ns)) = part.erases.iter().min_by_key(|e| e.1) else {
+        let chip = self.nor.chip();
+        let Some(&(_, sector, erase_ns)) = chip.erases.iter().min_by_key(|e| e.1) else {
             return false;
         };
-        let piece = if part.byte_program { 1 } else { PAGE as usize };
+        let piece = if chip.byte_program { 1 } else { PAGE as usize };
         for step in steps {
             match step {
                 Step::Erase(range) => {

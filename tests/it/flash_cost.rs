@@ -4,7 +4,7 @@
 use cx3flash::card::Card;
 use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Counters, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Counters, SimCard, SimChip};
 
 /// Not asked in a job that succeeds.
 struct NotAsked;
@@ -35,7 +35,7 @@ fn noise(len: usize, seed: u32) -> Vec<u8> {
 fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
     let sim = SimCard::new(
         CardSpec {
-            part: SimPart::M25px16,
+            chip: SimChip::M25px16,
             ..CardSpec::default()
         },
         flash,

@@ -6,7 +6,7 @@ use cx3flash::flash::{
     Signature, Stopped, plan_sectors,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Events for Notes {
     }
 }
 
-fn sim_of(part: SimPart) -> SimCard {
+fn sim_of(chip: SimChip) -> SimCard {
     let flash: Vec<u8> = (0..part.size()).map(|n| (n ^ n >> 8) as u8).collect();
     let spec = CardSpec {
         part,
@@ -79,7 +79,7 @@ fn answering(sim: &SimCard, change: impl FnMut(u8, u32) -> u32 + 'static) -> Car
 #[test]
 fn a_missing_chip_is_reported_at_once() {
     for line in [0, u32::MAX] {
-        let sim = sim_of(SimPart::M25px16);
+        let sim = sim_of(SimChip::M25px16);
         let mut card = answering(&sim, move |_, _| line);
         let clock = sim.clock();
         let before = clock.now();
@@ -92,7 +92,7 @@ fn a_missing_chip_is_reported_at_once() {
 
 #[test]
 fn an_id_that_never_reads_the_same_is_reported() {
-    let sim = sim_of(SimPart::M25px16);
+    let sim = sim_of(SimChip::M25px16);
     let mut n = 0;
     let mut card = answering(&sim, move |opcode, value| {
         n += 0x100;
@@ -111,7 +111,7 @@ fn command(card: &mut Card, word: u32) {
 
 #[test]
 fn the_erase_of_a_dead_program_is_waited_for_before_the_id_counts() {
-    let sim = sim_of(SimPart::M25px16);
+    let sim = sim_of(SimChip::M25px16);
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     card.acquire(Semaphore::Flash).unwrap();
     command(&mut card, 0x4006_2004);
@@ -177,7 +177,7 @@ impl Clock for Losing {
 
 #[test]
 fn a_process_that_loses_the_processor_all_the_time_burns_all_the_same() {
-    for part in [SimPart::M25px16, SimPart::Sst25vf016b] {
+    for part in [SimChip::M25px16, SimChip::Sst25vf016b] {
         let sim = sim_of(part);
         let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
         let clock = Losing {
@@ -193,7 +193,7 @@ fn a_process_that_loses_the_processor_all_the_time_burns_all_the_same() {
 
 #[test]
 fn a_session_that_stops_under_a_busy_chip_reports_that_it_waits() {
-    let sim = sim_of(SimPart::M25px16);
+    let sim = sim_of(SimChip::M25px16);
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     sim.inject(Fault::StuckWip { op: 1 });
     let clock = sim.clock();
@@ -213,7 +213,7 @@ fn a_session_that_stops_under_a_busy_chip_reports_that_it_waits() {
 
 #[test]
 fn with_cmp_set_the_rest_of_the_chip_is_protected_and_no_bit_is_changed() {
-    let sim = sim_of(SimPart::W25q16);
+    let sim = sim_of(SimChip::W25q16);
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     card.acquire(Semaphore::Flash).unwrap();
     command(&mut card, 0x4006_2004);

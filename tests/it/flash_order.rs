@@ -6,7 +6,7 @@ use cx3flash::flash::{
     Stopped, plan_sectors,
 };
 use cx3flash::image::{FlashAddr, Half, MAGIC, Recipe, Source, build, striped};
-use cx3flash::sim::{BootOutcome, CardSpec, Fault, Op, SimCard, SimPart};
+use cx3flash::sim::{BootOutcome, CardSpec, Fault, Op, SimCard, SimChip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const START: u32 = 0x8_0000;
@@ -44,13 +44,13 @@ impl Events for Notes {
 }
 
 /// An old image's signature at 0 and data behind it.
-fn old_flash(part: SimPart) -> Vec<u8> {
+fn old_flash(chip: SimChip) -> Vec<u8> {
     let mut flash: Vec<u8> = (0..part.size()).map(|n| (n ^ n >> 8) as u8).collect();
     flash[..16].copy_from_slice(&MAGIC);
     flash
 }
 
-fn card_of(part: SimPart) -> (SimCard, Card) {
+fn card_of(chip: SimChip) -> (SimCard, Card) {
     let spec = CardSpec {
         part,
         ..CardSpec::default()
@@ -88,7 +88,7 @@ fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), S
 
 #[test]
 fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_signature() {
-    let (sim, mut card) = card_of(SimPart::M25px16);
+    let (sim, mut card) = card_of(SimChip::M25px16);
     sim.start_trace();
     burn(&mut card, &sim, &mut ()).unwrap();
     let read = |at| Op::Read { at, len: 16 };
@@ -138,7 +138,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
 
 #[test]
 fn an_old_signature_that_cannot_be_invalidated_is_found_before_the_new_one() {
-    let (sim, mut card) = card_of(SimPart::M25px16);
+    let (sim, mut card) = card_of(SimChip::M25px16);
     // The lowest 64 KiB.
     sim.inject(Fault::Protected { status: 0x24 });
     let stopped = burn(&mut card, &sim, &mut ()).unwrap_err();
@@ -154,11 +154,11 @@ fn an_old_signature_that_cannot_be_invalidated_is_found_before_the_new_one() {
 #[test]
 fn protection_bits_are_cleared_only_as_permitted() {
     let cases = [
-        (SimPart::W25q16, 0x1C, 0x00, Some(0)),
-        (SimPart::M25px16, 0x1C, 0x00, None),
-        (SimPart::N25q032, 0x5C, 0x00, None),
+        (SimChip::W25q16, 0x1C, 0x00, Some(0)),
+        (SimChip::M25px16, 0x1C, 0x00, None),
+        (SimChip::N25q032, 0x5C, 0x00, None),
         // Bit 6 is quad enable on this one and stays.
-        (SimPart::Mx25l1606, 0x5C, 0x40, None),
+        (SimChip::Mx25l1606, 0x5C, 0x40, None),
     ];
     for (part, status, left, second) in cases {
         let (sim, mut card) = card_of(part);
@@ -190,7 +190,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
 
 #[test]
 fn clearing_the_protection_of_power_up_is_reported() {
-    let (sim, mut card) = card_of(SimPart::Sst25vf016b);
+    let (sim, mut card) = card_of(SimChip::Sst25vf016b);
     let mut notes = Notes::default();
     burn(&mut card, &sim, &mut notes).unwrap();
     assert!(
@@ -207,7 +207,7 @@ const OPEN_CHAINS: [u32; 2] = [0x4003_243D, 0x4002_243C];
 #[test]
 fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
     for word in OPEN_CHAINS {
-        let (sim, mut card) = card_of(SimPart::M25px16);
+        let (sim, mut card) = card_of(SimChip::M25px16);
         sim.load_flash(START, &[0xFF; 256]);
         card.acquire(Semaphore::Flash).unwrap();
         if word == OPEN_CHAINS[1] {
@@ -235,7 +235,7 @@ fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
 
 #[test]
 fn a_panic_frees_the_semaphores() {
-    let (sim, mut card) = card_of(SimPart::M25px16);
+    let (sim, mut card) = card_of(SimChip::M25px16);
     let clock = sim.clock();
     let fell = catch_unwind(AssertUnwindSafe(|| {
         let _locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -248,7 +248,7 @@ fn a_panic_frees_the_semaphores() {
 
 #[test]
 fn a_reset_under_a_session_frees_everything_and_is_no_misuse() {
-    let (sim, mut card) = card_of(SimPart::M25px16);
+    let (sim, mut card) = card_of(SimChip::M25px16);
     let clock = sim.clock();
     sim.start_trace();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -264,7 +264,7 @@ fn a_reset_under_a_session_frees_everything_and_is_no_misuse() {
 #[test]
 fn a_card_reset_by_somebody_else_is_gone_and_the_session_ends() {
     for after in [20, 300, 5_000, 200_000] {
-        let (sim, mut card) = card_of(SimPart::M25px16);
+        let (sim, mut card) = card_of(SimChip::M25px16);
         sim.inject(Fault::Reset { after });
         let clock = sim.clock();
         let found = Flash::lock(&mut card, clock.as_ref())
@@ -305,7 +305,7 @@ fn a_card_that_vanishes_while_it_is_opened_is_not_taken_for_one_in_recovery_mode
 #[test]
 fn without_firmware_the_reset_on_link_down_is_turned_off_and_no_version_runs() {
     // Nothing bootable: the old "image" is a signature only.
-    let (sim, mut card) = card_of(SimPart::M25px16);
+    let (sim, mut card) = card_of(SimChip::M25px16);
     assert_eq!(sim.pci_device_id(), 0x1F6);
     assert!(card.in_recovery());
     assert_eq!(card.read(Reg::LinkDownReset).unwrap() >> 27 & 3, 2);

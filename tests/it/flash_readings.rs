@@ -6,7 +6,7 @@ use cx3flash::flash::{
     plan_sectors,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -157,7 +157,7 @@ struct Bench {
     flash: Vec<u8>,
 }
 
-fn bench(part: SimPart) -> Bench {
+fn bench(chip: SimChip) -> Bench {
     let flash = noise(part.size() as usize, 3);
     let spec = CardSpec {
         part,
@@ -218,7 +218,7 @@ fn is_burned(bench: &Bench, context: &str) {
 
 #[test]
 fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
-    for part in [SimPart::M25px16, SimPart::W25q16] {
+    for part in [SimChip::M25px16, SimChip::W25q16] {
         let mut dry = bench(part);
         burn(&mut dry, &mut ()).unwrap();
         is_burned(&dry, "without a wrong reading");
@@ -240,11 +240,11 @@ fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
 
 #[test]
 fn a_corrected_reading_of_the_body_is_reported() {
-    let mut dry = bench(SimPart::M25px16);
+    let mut dry = bench(SimChip::M25px16);
     burn(&mut dry, &mut ()).unwrap();
     let reads = dry.spoiler.reads();
     // The commit reads four times and polls a few times; before it the body is read back.
-    let mut bench = bench(SimPart::M25px16);
+    let mut bench = bench(SimChip::M25px16);
     bench.spoiler.spoil(reads - 60, 1, Wrong::Flipped);
     let mut notes = Notes::default();
     burn(&mut bench, &mut notes).unwrap();
@@ -257,11 +257,11 @@ fn a_corrected_reading_of_the_body_is_reported() {
 
 #[test]
 fn readings_that_never_agree_end_the_burn_and_say_so() {
-    let mut dry = bench(SimPart::M25px16);
+    let mut dry = bench(SimChip::M25px16);
     burn(&mut dry, &mut ()).unwrap();
     let from = dry.spoiler.reads() - 60;
     // Stale readings differ from each other only where something else was read in between.
-    let mut bench = bench(SimPart::M25px16);
+    let mut bench = bench(SimChip::M25px16);
     let toggling = Toggling {
         inner: bench.spoiler.wraps(&bench.sim),
         from,
@@ -313,14 +313,14 @@ impl CrSpace for Toggling {
 
 #[test]
 fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
-    let mut dry = bench(SimPart::M25px16);
+    let mut dry = bench(SimChip::M25px16);
     burn(&mut dry, &mut ()).unwrap();
     let reads = dry.spoiler.reads();
     let last_program = dry.sim.mutations();
     // Words 1 to 3, then word 0. The data registers still hold words 1 to 3 when they are read back.
     for op in [last_program - 1, last_program] {
         for n in reads.saturating_sub(60)..reads {
-            let mut bench = bench(SimPart::M25px16);
+            let mut bench = bench(SimChip::M25px16);
             bench.sim.inject(Fault::LyingWrite { op });
             bench.spoiler.spoil(n, 1, Wrong::Stale);
             let Err(stopped) = burn(&mut bench, &mut ()) else {
@@ -336,7 +336,7 @@ fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
 
 #[test]
 fn a_range_read_again_takes_what_two_readings_agree_on() {
-    let mut bench = bench(SimPart::M25px16);
+    let mut bench = bench(SimChip::M25px16);
     let clock = bench.sim.clock();
     let mut locked = Flash::lock(&mut bench.card, clock.as_ref()).unwrap();
     // Blocks 4 and 5 are read wrong the first time.

@@ -6,7 +6,7 @@ use cx3flash::flash::{
     plan_sectors,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::time::Duration;
 
 /// Judges what is at address 0; enough for a module that knows no images.
@@ -35,10 +35,10 @@ fn noise(len: usize, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-fn card_of(part: SimPart, flash: &[u8]) -> (SimCard, Card) {
+fn card_of(chip: SimChip, flash: &[u8]) -> (SimCard, Card) {
     let sim = SimCard::new(
         CardSpec {
-            part,
+            chip,
             ..CardSpec::default()
         },
         flash,
@@ -93,13 +93,13 @@ fn run(
 #[test]
 fn every_chip_takes_a_whole_job() {
     let parts = [
-        SimPart::M25px16,
-        SimPart::W25q16,
-        SimPart::W25q32,
-        SimPart::Mx25l1606,
-        SimPart::Sst25vf016b,
-        SimPart::N25q032,
-        SimPart::M25p16,
+        SimChip::M25px16,
+        SimChip::W25q16,
+        SimChip::W25q32,
+        SimChip::Mx25l1606,
+        SimChip::Sst25vf016b,
+        SimChip::N25q032,
+        SimChip::M25p16,
     ];
     for part in parts {
         let old = noise(part.size() as usize, 5);
@@ -127,7 +127,7 @@ fn every_chip_takes_a_whole_job() {
 #[test]
 fn a_protected_chip_is_refused_before_anything_changes() {
     let old = noise(0x20_0000, 4);
-    let (sim, mut card) = card_of(SimPart::W25q16, &old);
+    let (sim, mut card) = card_of(SimChip::W25q16, &old);
     sim.inject(Fault::Protected { status: 0x1C });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
     assert!(
@@ -141,7 +141,7 @@ fn a_protected_chip_is_refused_before_anything_changes() {
 
 #[test]
 fn a_lying_write_is_found_before_the_signature() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     sim.inject(Fault::LyingWrite { op: 5 });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
     assert_eq!(stopped.phase, Phase::Verify);
@@ -155,7 +155,7 @@ fn a_lying_write_is_found_before_the_signature() {
 
 #[test]
 fn a_flipped_bit_is_found_before_the_signature() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     sim.inject(Fault::FlippedBit { op: 3, bit: 77 });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
     assert_eq!(stopped.phase, Phase::Verify, "{stopped:?}");
@@ -164,7 +164,7 @@ fn a_flipped_bit_is_found_before_the_signature() {
 
 #[test]
 fn stuck_wip_and_stuck_busy_end_with_their_names() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     sim.inject(Fault::StuckWip { op: 1 });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
     assert!(
@@ -172,7 +172,7 @@ fn stuck_wip_and_stuck_busy_end_with_their_names() {
         "{stopped:?}"
     );
 
-    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     sim.inject(Fault::StuckBusy { after: 0 });
     let clock = sim.clock();
     let error = Flash::lock(&mut card, clock.as_ref()).err().unwrap();
@@ -182,7 +182,7 @@ fn stuck_wip_and_stuck_busy_end_with_their_names() {
 #[test]
 fn a_vanished_card_is_gone_and_never_data() {
     for after in [0, 40, 100, 1_000, 50_000] {
-        let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+        let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
         sim.inject(Fault::Removed { after });
         let clock = sim.clock();
         let found = Flash::lock(&mut card, clock.as_ref())
@@ -197,7 +197,7 @@ fn a_vanished_card_is_gone_and_never_data() {
 
 #[test]
 fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     sim.inject(Fault::SemaphoreHeld {
         number: 63,
         reads: Some(5),
@@ -229,7 +229,7 @@ fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
 
 #[test]
 fn a_stale_semaphore_is_told_from_one_in_use() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &[]);
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     let time = Duration::from_secs(2);
     assert_eq!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::Free);
     sim.inject(Fault::SemaphoreHeld {
@@ -278,7 +278,7 @@ fn special_values_at_the_device_id_are_named_at_open() {
 
 #[test]
 fn late_writes_do_no_harm_thanks_to_the_flush() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     sim.inject(Fault::DelayedWrites { depth: 4 });
     run(&mut card, &sim, &job_at(0x8_0000, &noise(5000, 1)), &mut ()).unwrap();
     assert_eq!(sim.misuse(), []);
@@ -298,7 +298,7 @@ impl Events for StopAfter {
 
 #[test]
 fn a_request_to_stop_before_the_first_erase_changes_nothing() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     let stopped = run(
         &mut card,
         &sim,
@@ -313,7 +313,7 @@ fn a_request_to_stop_before_the_first_erase_changes_nothing() {
 
 #[test]
 fn a_request_to_stop_is_ignored_where_nothing_else_boots() {
-    let (sim, mut card) = card_of(SimPart::M25px16, &noise(0x20_0000, 4));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     let job = Job {
         in_place: true,
         ..job_at(0, &noise(5000, 1))
@@ -326,7 +326,7 @@ fn a_request_to_stop_is_ignored_where_nothing_else_boots() {
 fn in_place_invalidates_the_old_signature_first_and_does_its_sector_last() {
     let mut old = noise(0x20_0000, 4);
     old[..16].copy_from_slice(&MAGIC);
-    let (sim, mut card) = card_of(SimPart::M25px16, &old);
+    let (sim, mut card) = card_of(SimChip::M25px16, &old);
     let clock = sim.clock();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let job = Job {

@@ -6,7 +6,7 @@ use cx3flash::flash::{
     plan_sectors,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -73,7 +73,7 @@ fn old(size: u32) -> Vec<u8> {
     flash
 }
 
-fn opened(part: SimPart) -> (SimCard, Card, Words) {
+fn opened(chip: SimChip) -> (SimCard, Card, Words) {
     let spec = CardSpec {
         part,
         ..CardSpec::default()
@@ -134,7 +134,7 @@ fn burn(card: &mut Card, sim: &SimCard, in_place: bool, proof: Option<&ChainProo
 fn every_gateway_word_of_a_burn_is_in_the_list_and_none_is_a_chained_read() {
     let listed = listed();
     let mut sent = BTreeSet::new();
-    for part in SimPart::ALL {
+    for part in SimChip::ALL {
         for in_place in [false, true] {
             let (sim, mut card, words) = opened(part);
             burn(&mut card, &sim, in_place, None);
@@ -164,7 +164,7 @@ fn every_gateway_word_of_a_burn_is_in_the_list_and_none_is_a_chained_read() {
 #[test]
 fn chained_reads_are_sent_once_a_proof_is_at_hand_and_only_those_of_the_list() {
     let listed = listed();
-    let (sim, mut card, words) = opened(SimPart::M25px16);
+    let (sim, mut card, words) = opened(SimChip::M25px16);
     let proof = ChainProof {
         chain: 4096,
         bytes: 1 << 20,
@@ -185,18 +185,18 @@ fn chained_reads_are_sent_once_a_proof_is_at_hand_and_only_those_of_the_list() {
 #[test]
 fn changes_of_protection_send_only_words_of_the_list() {
     let listed = listed();
-    for part in [SimPart::W25q16, SimPart::M25px16] {
+    for part in [SimChip::W25q16, SimChip::M25px16] {
         let (sim, mut card, words) = opened(part);
         sim.inject(Fault::Protected { status: 0x04 });
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
         locked.clear_protection(ClearProtection::of(0x04)).unwrap();
-        if part == SimPart::W25q16 {
+        if part == SimChip::W25q16 {
             let whole = SetProtection::of(0, 0..part.size());
             locked.set_protection(&whole).unwrap();
         }
         drop(locked);
-        let write = if part == SimPart::W25q16 {
+        let write = if part == SimChip::W25q16 {
             0x4001_2114
         } else {
             0x4001_2014

@@ -31,7 +31,7 @@ impl Bench {
             supported_hw: vec![(spec.hw_id, spec.revision)],
             ..recipe.clone()
         };
-        let flash = striped(&build(&recipe).unwrap(), Half::Even, spec.part.size()).unwrap();
+        let flash = striped(&build(&recipe).unwrap(), Half::Even, spec.chip.size()).unwrap();
         drop(SimCard::create(&file, spec, &flash).unwrap());
         Some(Self { mst, dir, file })
     }

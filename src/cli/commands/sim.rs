@@ -45,7 +45,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
             format!("no board {} can be simulated", args.board),
         )
     })?;
-    spec.part = args.part.unwrap_or(spec.part);
+    spec.chip = args.part.unwrap_or(spec.chip);
     spec.revision = args.revision.unwrap_or(spec.revision);
     spec.secure_host = args.secure_host;
     spec.write_only_address = args.config_gateway == Gateway::WriteOnly;
@@ -67,7 +67,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
         args.file.display(),
         spec.board,
         spec.bdf,
-        names::of(&spec.part),
+        names::of(&spec.chip),
         running_text(&card.running())
     ));
     Ok(Answer::done(info_json(&args.file, &card)))
@@ -81,7 +81,7 @@ fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>
     };
     let change = write::identity_change(ctx, &args.identity)?;
     let bytes = stamped(bytes, &change)?;
-    striped(&bytes, Half::Even, spec.part.size()).map_err(|e| build_failure(&e))
+    striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))
 }
 
 /// The image a board of this kind would have come with.
@@ -177,8 +177,8 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
     let _ = writeln!(
         out,
         "flash       {}, {}",
-        names::of(&spec.part),
-        units::kib(spec.part.size().into())
+        names::of(&spec.chip),
+        units::kib(spec.chip.size().into())
     );
     if spec.secure_host {
         out.push_str("CR-space    locked (secure host)\n");

@@ -5,7 +5,7 @@ use crate::image::{Contents, Half, Recipe, build};
 use crate::job::*;
 use crate::plan::BurnOptions;
 use crate::plan::tests::bench as plans;
-use crate::sim::{CardSpec, Counters, SimCard, SimPart};
+use crate::sim::{CardSpec, Counters, SimCard, SimChip};
 use std::path::{Path, PathBuf};
 
 pub(super) use crate::plan::tests::bench::{cx3, identity, own, pro, version};
@@ -109,7 +109,7 @@ impl Bench {
 }
 
 pub(super) fn card_of(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
-    let flash = plans::flash(spec.part.size() as usize, images);
+    let flash = plans::flash(spec.chip.size() as usize, images);
     SimCard::new(spec, &flash)
 }
 
@@ -134,10 +134,10 @@ pub(super) fn pro_card(half: Half) -> SimCard {
     card_of(pro_spec(), &[(&own(&pro("2.36.5150")), half)])
 }
 
-pub(super) fn on(part: SimPart, flash: &[u8]) -> SimCard {
+pub(super) fn on(chip: SimChip, flash: &[u8]) -> SimCard {
     SimCard::new(
         CardSpec {
-            part,
+            chip,
             ..CardSpec::default()
         },
         flash,

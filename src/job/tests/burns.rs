@@ -5,7 +5,7 @@ use crate::flash::{Event, Phase};
 use crate::host::{BorrowOptions, Host};
 use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC};
 use crate::job::*;
-use crate::sim::{BootOutcome, CardSpec, Op, SimCard, SimPart};
+use crate::sim::{BootOutcome, CardSpec, Op, SimCard, SimChip};
 
 #[track_caller]
 fn boots(card: &SimCard, at: u32, text: &str) {
@@ -45,18 +45,18 @@ fn burn_ends_with_another_card_or_another_version() {
 #[test]
 fn chips_differ_and_a_burn_notices() {
     let bench = Bench::new();
-    for part in [
-        SimPart::W25q16,
-        SimPart::Mx25l1606,
-        SimPart::Sst25vf016b,
-        SimPart::M25p16,
-        SimPart::M25px16,
+    for chip in [
+        SimChip::W25q16,
+        SimChip::Mx25l1606,
+        SimChip::Sst25vf016b,
+        SimChip::M25p16,
+        SimChip::M25px16,
     ] {
         let flash = own(&cx3("2.35.5100")).bytes().to_vec();
-        let card = on(part, &flash);
+        let card = on(chip, &flash);
         bench
             .burn(&card, &cx3("2.42.5000"))
-            .unwrap_or_else(|e| panic!("{part:?}: {e}"));
+            .unwrap_or_else(|e| panic!("{chip:?}: {e}"));
         boots(&card, 0, "2.42.5000");
         clean(&card);
     }

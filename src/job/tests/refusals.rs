@@ -5,7 +5,7 @@ use crate::image::{Half, Recipe, SectionKind, build};
 use crate::job::*;
 use crate::plan::tests::bench::rom;
 use crate::plan::{BurnOptions, CheckId, RomChoice};
-use crate::sim::{CardSpec, Fault, SimCard, SimPart};
+use crate::sim::{CardSpec, Fault, SimCard, SimChip};
 
 /// One way to be refused.
 struct Case {
@@ -186,14 +186,14 @@ fn cases() -> Vec<Case> {
         ),
         case(
             CheckId::FlashSize,
-            on(SimPart::W25q80, own(&cx3("2.35.5100")).bytes()),
+            on(SimChip::W25q80, own(&cx3("2.35.5100")).bytes()),
             &new(),
         ),
         case(
             CheckId::NvArea,
             SimCard::new(
                 CardSpec {
-                    part: SimPart::M25p16,
+                    chip: SimChip::M25p16,
                     ..pro_spec()
                 },
                 &full,

@@ -8,6 +8,7 @@ use super::pci::{ConfigSpace, Wish};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
 use crate::sim::firmware::Firmware;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,7 +63,7 @@ impl Device {
         card.set_reset_time(pace.reset_time());
         card.set_hurry(pace == Pace::Fast);
         card.reset_config();
-        let bar2 = rustix::fs::memfd_create("cx3flash-bar2", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let bar2 = memfd_create("cx3flash-bar2", MFdFlags::MFD_CLOEXEC)?;
         let bar2 = std::fs::File::from(bar2);
         bar2.set_len(BAR2_SIZE)?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! A driver of a few lines, so that the simulator is tested without the code it will test.
 
 use crate::card::{Clock, CrOffset, CrSpace};
-use crate::sim::{CardSpec, SimCard, SimPart};
+use crate::sim::{CardSpec, SimCard, SimChip};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ pub(super) struct Driver {
     dirty: bool,
 }
 
-pub(super) fn spec(part: SimPart) -> CardSpec {
+pub(super) fn spec(chip: SimChip) -> CardSpec {
     CardSpec {
-        part,
+        chip,
         ..CardSpec::default()
     }
 }
 
 impl Driver {
     /// On a card in memory with this flash, semaphore 63 taken.
-    pub(super) fn on(part: SimPart, flash: &[u8]) -> Self {
-        Self::with(&SimCard::new(spec(part), flash))
+    pub(super) fn on(chip: SimChip, flash: &[u8]) -> Self {
+        Self::with(&SimCard::new(spec(chip), flash))
     }
 
     pub(super) fn with(card: &SimCard) -> Self {

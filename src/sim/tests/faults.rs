@@ -1,17 +1,17 @@
 //! Each fault does what it says, and the same every time.
 
 use super::driver::{COMMAND, DATA, Driver, FLUSH, SEMAPHORE, spec};
-use crate::sim::{BootOutcome, Fault, SimCard, SimPart, WrongRead};
+use crate::sim::{BootOutcome, Fault, SimCard, SimChip, WrongRead};
 use std::collections::BTreeSet;
 
 fn blank() -> Driver {
-    Driver::on(SimPart::M25px16, &[])
+    Driver::on(SimChip::M25px16, &[])
 }
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
 
 fn torn_page(seed: u64) -> Vec<u8> {
-    let mut driver = Driver::on(SimPart::M25px16, &[0xFF; 0x100]);
+    let mut driver = Driver::on(SimChip::M25px16, &[0xFF; 0x100]);
     driver.card.inject(Fault::PowerCut { op: 2, seed });
     assert!(driver.program16(0x100, &RAMP));
     assert!(!driver.card.is_silent());
@@ -54,7 +54,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
     let old: Vec<u8> = (0..0x1000_u32).map(|i| (i % 251) as u8).collect();
     let mut seen = [false; 4];
     for seed in 0..64 {
-        let mut driver = Driver::on(SimPart::M25px16, &old);
+        let mut driver = Driver::on(SimChip::M25px16, &old);
         driver.card.inject(Fault::PowerCut { op: 1, seed });
         driver.erase(0x20, 0);
         let new = driver.card.flash()[..0x1000].to_vec();
@@ -73,7 +73,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
 
 #[test]
 fn a_power_cut_at_0_comes_before_anything() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver.card.inject(Fault::PowerCut { op: 0, seed: 1 });
     assert_eq!(driver.read16(0), RAMP, "reading is no operation");
     driver.erase(0x20, 0);
@@ -113,7 +113,7 @@ fn a_lying_write_looks_like_success() {
 
 #[test]
 fn a_short_read_leaves_old_bytes() {
-    let mut driver = Driver::on(SimPart::M25px16, b"ABCDEFGHIJKLMNOPabcdefghijklmnop");
+    let mut driver = Driver::on(SimChip::M25px16, b"ABCDEFGHIJKLMNOPabcdefghijklmnop");
     driver.card.inject(Fault::ShortRead { after: 1 });
     assert_eq!(driver.read16(0), *b"ABCDEFGHIJKLMNOP");
     assert_eq!(driver.read16(16), *b"abcdefghIJKLMNOP");
@@ -138,7 +138,7 @@ fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
         (WrongRead::Flipped { bit: 128 + 9 }, *b"a`cdefghijklmnop"),
     ];
     for (kind, got) in kinds {
-        let mut driver = Driver::on(SimPart::M25px16, FLASH);
+        let mut driver = Driver::on(SimChip::M25px16, FLASH);
         driver.card.inject(wrong(1, kind));
         assert_eq!(driver.read16(0), FLASH[..16], "{kind:?}");
         assert_eq!(driver.read16(16), got, "{kind:?}");
@@ -151,7 +151,7 @@ fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
 
 #[test]
 fn a_wrong_read_waits_for_its_address() {
-    let mut driver = Driver::on(SimPart::M25px16, &[7; 64]);
+    let mut driver = Driver::on(SimChip::M25px16, &[7; 64]);
     driver.card.inject(Fault::WrongRead {
         after: 1,
         kind: WrongRead::AllOnes,
@@ -182,7 +182,7 @@ fn read_id_and_status_are_data_reads() {
 
 #[test]
 fn a_pause_lets_time_pass_behind_its_access() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver.run(0x4006_2004);
     driver.at(0x1_0000, 0x40D8_200C);
     let before = driver.card.accesses();
@@ -211,7 +211,7 @@ fn a_pause_at_the_look_for_busy_still_answers_busy() {
 
 #[test]
 fn a_pause_happens_on_every_way_to_the_registers() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let mut config = card.config_gateway();
     card.inject(Fault::Away { after: 1, ms: 7 });
     let start = card.clock().now();
@@ -248,7 +248,7 @@ fn stuck_wip_stays() {
 
 #[test]
 fn a_held_semaphore_is_free_after_its_reads() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let held = |reads, owner_alive| Fault::SemaphoreHeld {
         number: 63,
         reads,
@@ -303,7 +303,7 @@ fn a_foreign_reset_takes_the_semaphores_away() {
 
 #[test]
 fn an_erase_outlives_a_foreign_reset() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver
         .card
         .set_reset_time(std::time::Duration::from_micros(10));
@@ -319,7 +319,7 @@ fn an_erase_outlives_a_foreign_reset() {
 #[test]
 fn broken_chaining_spoils_everything_after_the_first_chunk() {
     let image: Vec<u8> = (0..64).collect();
-    let mut driver = Driver::on(SimPart::M25px16, &image);
+    let mut driver = Driver::on(SimChip::M25px16, &image);
     driver.card.inject(Fault::BrokenChainedRead);
     let got = driver.read_chain(0, 64);
     assert_eq!(got[..16], image[..16]);

@@ -1,7 +1,7 @@
 //! Card files: state lasts, also that of a process that was killed.
 
 use super::driver::{Driver, SEMAPHORE, spec};
-use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimPart};
+use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimChip};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ fn room() -> (TempDir, PathBuf) {
 }
 
 fn create(path: &Path) -> SimCard {
-    SimCard::create(path, spec(SimPart::M25px16), &RAMP).expect("new file")
+    SimCard::create(path, spec(SimChip::M25px16), &RAMP).expect("new file")
 }
 
 fn open(path: &Path) -> SimCard {

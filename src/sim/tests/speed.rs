@@ -2,14 +2,14 @@
 
 use super::driver::Driver;
 use crate::image::{Half, Recipe, build, striped};
-use crate::sim::{BootOutcome, CardSpec, SimCard, SimPart};
+use crate::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::time::{Duration, Instant};
 
 #[test]
 fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
     let len = 800 * 1024;
     let image: Vec<u8> = (0..len).map(|i: usize| ((i * 31) >> 3) as u8).collect();
-    let base = Driver::on(SimPart::M25px16, &vec![0x55; 0x20_0000]);
+    let base = Driver::on(SimChip::M25px16, &vec![0x55; 0x20_0000]);
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let start = Instant::now();

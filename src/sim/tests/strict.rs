@@ -2,10 +2,10 @@
 
 use super::driver::{ADDRESS, COMMAND, DATA, Driver, FLUSH, SEMAPHORE, spec};
 use crate::card::{CrError, CrOffset};
-use crate::sim::{CardSpec, SimCard, SimPart};
+use crate::sim::{CardSpec, SimCard, SimChip};
 
 fn blank() -> Driver {
-    Driver::on(SimPart::M25px16, &[])
+    Driver::on(SimChip::M25px16, &[])
 }
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
@@ -46,7 +46,7 @@ fn a_command_while_busy_is_lost() {
 
 #[test]
 fn data_read_too_early_is_old_data() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver.write(COMMAND, 0x4003_241D);
     assert_eq!(driver.read(DATA), 0, "6 us of SPI are not over");
     driver.assert_misuse("data read while the gateway is busy");
@@ -79,7 +79,7 @@ fn a_chain_needs_a_start() {
 
 #[test]
 fn the_gateway_needs_semaphore_63() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let mut driver = Driver::idle(&card);
     driver.run(0x409F_2215);
     driver.assert_misuse("without holding semaphore 63");
@@ -90,7 +90,7 @@ fn the_gateway_needs_semaphore_63() {
 
 #[test]
 fn looking_at_the_command_register_needs_no_semaphore() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     Driver::idle(&card).read(COMMAND);
     assert_eq!(card.misuse(), []);
 }
@@ -116,7 +116,7 @@ fn a_flush_is_the_write_and_the_read_of_zero() {
 
 #[test]
 fn the_device_id_may_be_read_before_the_first_flush() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let mut first = Driver::idle(&card);
     first.write(0xf3834, 0x1000_0000);
     assert_eq!(Driver::idle(&card).read(0xf0014), 0x0001_01f5);
@@ -125,7 +125,7 @@ fn the_device_id_may_be_read_before_the_first_flush() {
 
 #[test]
 fn program_without_erase_clears_bits_only() {
-    let mut driver = Driver::on(SimPart::M25px16, &[0x0F; 16]);
+    let mut driver = Driver::on(SimChip::M25px16, &[0x0F; 16]);
     assert!(driver.program16(0, &[0x55; 16]));
     driver.assert_misuse("without erase");
     assert_eq!(
@@ -136,7 +136,7 @@ fn program_without_erase_clears_bits_only() {
 
 #[test]
 fn padding_with_ff_is_no_program_without_erase() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     let mut void = [0xFF; 16];
     void[..4].fill(0);
     assert!(driver.program16(0, &void));
@@ -146,7 +146,7 @@ fn padding_with_ff_is_no_program_without_erase() {
 
 #[test]
 fn changes_without_write_enable_do_not_happen() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver.at(0, 0x40D8_200C);
     driver.assert_misuse("without write enable");
     driver.at(0, 0x4002_241C);
@@ -172,7 +172,7 @@ fn write_disable_takes_the_latch_back() {
 
 #[test]
 fn commands_during_wip_are_ignored() {
-    let mut driver = Driver::on(SimPart::M25px16, &RAMP);
+    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
     driver.run(0x4006_2004);
     driver.at(0x1_0000, 0x40D8_200C);
     assert_eq!(driver.status(), 3);
@@ -280,7 +280,7 @@ fn registers_nobody_may_touch_are_noticed() {
 
 #[test]
 fn offsets_that_are_no_register_are_errors() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     for mut road in [card.bar0(), card.config_gateway()] {
         for at in [1, 2, 0xf0015, 0x10_0000, u32::MAX] {
             let read = road.read(CrOffset(at));
@@ -336,7 +336,7 @@ fn a_reset_at_the_wrong_moment_is_noticed() {
     driver.write(0xf0010, 1);
     driver.assert_misuse("reset while WIP");
 
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let mut other = Driver::idle(&card);
     other.write(0xf0010, 1);
     other.assert_misuse("reset without holding semaphore 63");
@@ -344,7 +344,7 @@ fn a_reset_at_the_wrong_moment_is_noticed() {
 
 #[test]
 fn after_a_reset_a_raw_host_must_restore_config_space() {
-    let card = SimCard::new(spec(SimPart::M25px16), &[]);
+    let card = SimCard::new(spec(SimChip::M25px16), &[]);
     card.set_host_restores_config(false);
     let mut driver = Driver::with(&card);
     driver.write(0xf0010, 1);

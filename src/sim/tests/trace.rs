@@ -2,7 +2,7 @@
 
 use super::driver::spec;
 use crate::card::{Clock, CrOffset, CrSpace};
-use crate::sim::{Op, SimCard, SimPart};
+use crate::sim::{Op, SimCard, SimChip};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn the_worked_trace_runs_as_written() {
     ];
     let mut flash = vec![0x55; 0x20_0000];
     flash[0x10..0x20].copy_from_slice(&header);
-    let card = SimCard::new(spec(SimPart::M25px16), &flash);
+    let card = SimCard::new(spec(SimChip::M25px16), &flash);
     card.start_trace();
     let mut bus = Bus(card.bar0(), card.clock());
 

@@ -1,7 +1,7 @@
 //! Cards and files of the transcripts, by name. Small ones: 1 MiB of flash, images of 25 KB.
 
 use cx3flash::image::{Guid, Half, Mac, Recipe, RomRecipe, Version, build, striped};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::path::Path;
 
 /// What the vendor's images carry.
@@ -217,10 +217,10 @@ pub(crate) fn file(name: &str) -> Vec<u8> {
 /// Put the card called `name` into a new file.
 pub(crate) fn card(name: &str, at: &Path) {
     let mut spec = CardSpec {
-        part: SimPart::W25q80,
+        chip: SimChip::W25q80,
         ..CardSpec::default()
     };
-    let size = spec.part.size();
+    let size = spec.chip.size();
     let even = |recipe: &Recipe| striped(&build(recipe).unwrap(), Half::Even, size).unwrap();
     let mut faults = Vec::new();
     let flash = match name {

@@ -7,7 +7,7 @@ use super::engine::{Points, Tally, sweep};
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::{Half, Recipe, RomRecipe, build, striped};
 use cx3flash::job::{self, JobError, NvChange, NvSetOutcome};
-use cx3flash::sim::{CardSpec, SimCard, SimPart};
+use cx3flash::sim::{CardSpec, SimCard, SimChip};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn wanted() -> Vec<(Parameter, u32)> {
 }
 
 /// A card of 1 MiB with a small image.
-fn card(failsafe: bool, part: SimPart) -> SimCard {
+fn card(failsafe: bool, chip: SimChip) -> SimCard {
     let (hw_id, revision) = if failsafe { (0x1f7, 0) } else { (0x1f5, 1) };
     let shape = if failsafe {
         Recipe::mcx312b_2_42_5000()
@@ -139,7 +139,7 @@ fn fill(card: &SimCard, slots: u32) {
 
 #[test]
 fn a_cut_leaves_a_fresh_non_failsafe_card_half_set() {
-    let tally = swept("config set, fresh", &card(false, SimPart::W25q80));
+    let tally = swept("config set, fresh", &card(false, SimChip::W25q80));
     assert!(
         tally.outcomes.contains_key("0 new"),
         "no cut before the end"
@@ -149,7 +149,7 @@ fn a_cut_leaves_a_fresh_non_failsafe_card_half_set() {
 
 #[test]
 fn a_cut_leaves_a_non_failsafe_card_half_set_when_the_area_is_full() {
-    let card = card(false, SimPart::W25q80);
+    let card = card(false, SimChip::W25q80);
     // 4 KiB: a header and 63 slots, of which the sweep's TLVs take the last two and then none.
     fill(&card, 61);
     let tally = swept("config set, full area", &card);
@@ -158,7 +158,7 @@ fn a_cut_leaves_a_non_failsafe_card_half_set_when_the_area_is_full() {
 
 #[test]
 fn a_cut_leaves_a_failsafe_card_half_set() {
-    let tally = swept("config set, failsafe", &card(true, SimPart::W25q80));
+    let tally = swept("config set, failsafe", &card(true, SimChip::W25q80));
     assert!(
         tally.outcomes.contains_key("0 new"),
         "no cut before the end"
@@ -167,7 +167,7 @@ fn a_cut_leaves_a_failsafe_card_half_set() {
 
 #[test]
 fn a_cut_leaves_a_failsafe_card_half_set_when_the_area_was_used_twice() {
-    let card = card(true, SimPart::W25q80);
+    let card = card(true, SimChip::W25q80);
     // 8 KiB areas of 127 slots: full, copied to the other one, full again but for one.
     fill(&card, 127 + 125);
     let tally = swept("config set, both areas used", &card);

@@ -7,7 +7,7 @@ use cx3flash::job::{
     self, BurnRequest, ExitClass, ImageFile, JobError, RecoverRequest, RestoreRequest, WriteOutcome,
 };
 use cx3flash::plan::BurnOptions;
-use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimPart};
+use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::path::{Path, PathBuf};
 
 /// Chunk size of the failsafe images: one of 68 KiB lies in two chunks, a small one in one. The cost
@@ -112,7 +112,7 @@ impl Bench {
     /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
     /// remains of a third image whose signature was voided.
     pub(crate) fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
-        let part = SimPart::W25q80;
+        let part = SimChip::W25q80;
         let mut flash = striped(own(old).bytes(), from, part.size()).unwrap();
         if other_used {
             let other = match from {
@@ -149,18 +149,18 @@ impl Bench {
         let spec = CardSpec {
             hw_id: 0x1f7,
             revision: 0,
-            part: SimPart::M25px16,
+            chip: SimChip::M25px16,
             ..CardSpec::default()
         };
         let old = Recipe::mcx312b_2_36_5150();
-        let flash = striped(own(&old).bytes(), Half::Even, spec.part.size()).unwrap();
+        let flash = striped(own(&old).bytes(), Half::Even, spec.chip.size()).unwrap();
         let card = SimCard::new(spec, &flash);
         Self::new(card, Some(old.version), &Recipe::mcx312b_2_42_5000())
     }
 
     pub(crate) fn non_failsafe(old: &Recipe, new: &Recipe) -> Self {
         let spec = CardSpec {
-            part: SimPart::W25q80,
+            chip: SimChip::W25q80,
             ..CardSpec::default()
         };
         let card = SimCard::new(spec, own(old).bytes());
@@ -170,7 +170,7 @@ impl Bench {
     /// A ConnectX-3 whose flash is blank.
     pub(crate) fn empty(new: &Recipe) -> Self {
         let spec = CardSpec {
-            part: SimPart::W25q80,
+            chip: SimChip::W25q80,
             ..CardSpec::default()
         };
         Self::new(SimCard::new(spec, &[]), None, new)

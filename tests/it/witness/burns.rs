@@ -27,7 +27,7 @@ fn card(old: &Recipe, half: Half) -> SimCard {
         return SimCard::new(CardSpec::default(), own.bytes());
     }
     let spec = CardSpec::named("mcx312b").expect("the preset exists");
-    let flash = striped(own.bytes(), half, spec.part.size()).unwrap();
+    let flash = striped(own.bytes(), half, spec.chip.size()).unwrap();
     SimCard::new(spec, &flash)
 }
 

@@ -5,6 +5,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use vfio_user::Client;
 
 /// Bus address the guest's memory begins at.
@@ -27,7 +28,7 @@ struct Driver {
 impl Driver {
     fn new(served: &Served) -> Self {
         let mut client = served.started();
-        let fd = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC);
+        let fd = memfd_create("guest", MFdFlags::MFD_CLOEXEC);
         let memory = File::from(fd.expect("memfd"));
         memory.set_len(0x8000).expect("size");
         // Two mappings, each with a descriptor of its own, of which the second lies first.

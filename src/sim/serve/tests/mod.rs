@@ -43,7 +43,7 @@ fn flash_of(spec: &CardSpec) -> Vec<u8> {
         ..recipe
     };
     let image = build(&recipe).expect("recipe");
-    striped(&image, Half::Even, spec.part.size()).expect("fits")
+    striped(&image, Half::Even, spec.chip.size()).expect("fits")
 }
 
 impl Served {

@@ -24,7 +24,7 @@ use std::fmt;
 /// A flash chip model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SimPart {
+pub enum SimChip {
     /// 2 MiB, 4K and 64K.
     M25px16,
     /// 2 MiB, 4K and 64K.
@@ -54,9 +54,9 @@ pub enum SimPart {
 const MS: u64 = 1_000_000;
 const US: u64 = 1_000;
 
-/// Everything the NOR model needs to know of a part.
+/// Everything the NOR model needs to know of a chip.
 #[derive(Debug)]
-pub(super) struct PartData {
+pub(super) struct ChipData {
     /// RDID bytes.
     pub(super) jedec: [u8; 3],
     /// RDID bytes behind those.
@@ -81,7 +81,7 @@ pub(super) struct PartData {
     pub(super) keeps_second: bool,
 }
 
-static M25PX16: PartData = PartData {
+static M25PX16: ChipData = ChipData {
     jedec: [0x20, 0x71, 0x15],
     extended: &[],
     size: 0x20_0000,
@@ -94,7 +94,7 @@ static M25PX16: PartData = PartData {
     status: StatusLayout::M25px,
     keeps_second: false,
 };
-static M25P16: PartData = PartData {
+static M25P16: ChipData = ChipData {
     jedec: [0x20, 0x20, 0x15],
     erases: &[(0xD8, 0x1_0000, 600 * MS)],
     chip_erase: 13_000 * MS,
@@ -103,7 +103,7 @@ static M25P16: PartData = PartData {
     status: StatusLayout::M25p,
     ..M25PX16
 };
-static W25Q16: PartData = PartData {
+static W25Q16: ChipData = ChipData {
     jedec: [0xEF, 0x40, 0x15],
     extended: &[],
     size: 0x20_0000,
@@ -121,21 +121,21 @@ static W25Q16: PartData = PartData {
     keeps_second: false,
 };
 // Times of the smaller and larger sisters: those of the W25Q16BV, UNCONFIRMED.
-static W25Q80: PartData = PartData {
+static W25Q80: ChipData = ChipData {
     jedec: [0xEF, 0x40, 0x14],
     size: 0x10_0000,
     chip_erase: 2_000 * MS,
     signature: Some(0x13),
     ..W25Q16
 };
-static W25Q32: PartData = PartData {
+static W25Q32: ChipData = ChipData {
     jedec: [0xEF, 0x40, 0x16],
     size: 0x40_0000,
     chip_erase: 7_000 * MS,
     signature: Some(0x15),
     ..W25Q16
 };
-static MX25L1606: PartData = PartData {
+static MX25L1606: ChipData = ChipData {
     jedec: [0xC2, 0x20, 0x15],
     erases: &[
         (0x20, 0x1000, 40 * MS),
@@ -149,7 +149,7 @@ static MX25L1606: PartData = PartData {
     status: StatusLayout::Macronix,
     ..W25Q16
 };
-static SST25VF016B: PartData = PartData {
+static SST25VF016B: ChipData = ChipData {
     jedec: [0xBF, 0x25, 0x41],
     erases: &[
         (0x20, 0x1000, 18 * MS),
@@ -164,7 +164,7 @@ static SST25VF016B: PartData = PartData {
     status: StatusLayout::Sst,
     ..W25Q16
 };
-static N25Q032: PartData = PartData {
+static N25Q032: ChipData = ChipData {
     jedec: [0x20, 0xBA, 0x16],
     extended: &[],
     size: 0x40_0000,
@@ -180,7 +180,7 @@ static N25Q032: PartData = PartData {
 // Ids, sizes and erase opcodes of the next four: flashrom's flashchips.c and flashchips.h; of the
 // S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D 00, 64 sectors of 64 KiB). Their
 // times are typical ones of the data sheets from memory, UNCONFIRMED.
-static S25FL032P: PartData = PartData {
+static S25FL032P: ChipData = ChipData {
     jedec: [0x01, 0x02, 0x15],
     extended: &[0x4D, 0x00],
     size: 0x40_0000,
@@ -193,7 +193,7 @@ static S25FL032P: PartData = PartData {
     status: StatusLayout::M25p,
     ..M25PX16
 };
-static GD25Q16: PartData = PartData {
+static GD25Q16: ChipData = ChipData {
     jedec: [0xC8, 0x40, 0x15],
     erases: &[
         (0x20, 0x1000, 60 * MS),
@@ -203,7 +203,7 @@ static GD25Q16: PartData = PartData {
     chip_erase: 10_000 * MS,
     ..W25Q16
 };
-static EN25Q16: PartData = PartData {
+static EN25Q16: ChipData = ChipData {
     jedec: [0x1C, 0x30, 0x15],
     erases: &[(0x20, 0x1000, 90 * MS), (0xD8, 0x1_0000, 400 * MS)],
     chip_erase: 10_000 * MS,
@@ -214,14 +214,14 @@ static EN25Q16: PartData = PartData {
 };
 // The data sheet of the JV series: 01h with one byte changes status register 1 only, where earlier
 // generations clear CMP and QE.
-static W25Q16JVIM: PartData = PartData {
+static W25Q16JVIM: ChipData = ChipData {
     jedec: [0xEF, 0x70, 0x15],
     keeps_second: true,
     ..W25Q16
 };
 
-impl SimPart {
-    /// Every part, in the order of the declaration.
+impl SimChip {
+    /// Every chip, in the order of the declaration.
     pub const ALL: [Self; 12] = [
         Self::M25px16,
         Self::W25q16,
@@ -237,7 +237,7 @@ impl SimPart {
         Self::W25q16jvim,
     ];
 
-    pub(super) fn data(self) -> &'static PartData {
+    pub(super) fn data(self) -> &'static ChipData {
         match self {
             Self::M25px16 => &M25PX16,
             Self::W25q16 => &W25Q16,
@@ -286,19 +286,19 @@ impl SimPart {
     }
 }
 
-impl fmt::Display for SimPart {
+impl fmt::Display for SimChip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl std::str::FromStr for SimPart {
+impl std::str::FromStr for SimChip {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|part| part.name().eq_ignore_ascii_case(text))
+            .find(|chip| chip.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
                 let names: Vec<_> = Self::ALL.iter().map(|p| p.name()).collect();
                 format!("{text:?} is no known chip; known are {}", names.join(", "))
@@ -312,8 +312,8 @@ mod tests {
 
     #[test]
     fn every_capacity_code_is_the_size_of_the_part() {
-        for part in SimPart::ALL {
-            let [vendor, _, code] = part.jedec();
+        for chip in SimChip::ALL {
+            let [vendor, _, code] = chip.jedec();
             // SST codes its sizes its own way (flashrom flashchips.h), and Spansion's S25FL counts
             // one less than the others (flashrom, flashchips.c: 01 02 15 is 4 MiB).
             let log2 = match vendor {
@@ -321,14 +321,14 @@ mod tests {
                 0x01 => code + 1,
                 _ => code,
             };
-            assert_eq!(part.size(), 1 << log2, "{part}");
-            assert_eq!(part.name().parse(), Ok(part));
+            assert_eq!(chip.size(), 1 << log2, "{chip}");
+            assert_eq!(chip.name().parse(), Ok(chip));
             assert!(
-                part.data()
+                chip.data()
                     .erases
                     .iter()
                     .any(|e| (e.0, e.1) == (0xD8, 0x1_0000)),
-                "{part} has no D8h"
+                "{chip} has no D8h"
             );
         }
     }
@@ -337,12 +337,12 @@ mod tests {
     fn the_rivals_burn_takes_the_card_time_of_the_design() {
         let spi_bytes =
             50_182 * 16 + 3_334 * 4 + 50_182 * 20 + 13_208 * 20 + 3_347 + 13 * 4 + 32_300 * 5;
-        let erase = SimPart::M25px16.data().erases[1].2;
+        let erase = SimChip::M25px16.data().erases[1].2;
         let ns = 760_030 * 1000
             + 639_155 * 150
             + spi_bytes * 320
             + 13 * erase
-            + 3_334 * SimPart::M25px16.data().program;
+            + 3_334 * SimChip::M25px16.data().program;
         assert_eq!((ns + 50 * MS) / (100 * MS), 103, "10.3 s, is {ns} ns");
     }
 }
