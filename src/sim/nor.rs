@@ -5,8 +5,8 @@
 //! then [`super::mutate`] applies it.
 
 use super::SimChip;
-use super::mutate::Mutation;
 use super::chips::ChipData;
+use super::mutate::Mutation;
 use super::status::StatusLayout;
 use super::wire::{After, Wire};
 use std::ops::Range;

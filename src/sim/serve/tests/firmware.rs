@@ -2,10 +2,10 @@
 
 use super::Served;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use vfio_user::Client;
 
 /// Bus address the guest's memory begins at.
