@@ -33,9 +33,9 @@ impl Events for Notes {
 }
 
 fn sim_of(chip: SimChip) -> SimCard {
-    let flash: Vec<u8> = (0..part.size()).map(|n| (n ^ n >> 8) as u8).collect();
+    let flash: Vec<u8> = (0..chip.size()).map(|n| (n ^ n >> 8) as u8).collect();
     let spec = CardSpec {
-        part,
+        chip,
         ..CardSpec::default()
     };
     SimCard::new(spec, &flash)

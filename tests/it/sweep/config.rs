@@ -42,11 +42,11 @@ fn card(failsafe: bool, chip: SimChip) -> SimCard {
         ini: None,
         ..shape
     };
-    let flash = striped(&build(&recipe).unwrap(), Half::Even, part.size()).unwrap();
+    let flash = striped(&build(&recipe).unwrap(), Half::Even, chip.size()).unwrap();
     let spec = CardSpec {
         hw_id,
         revision,
-        part,
+        chip,
         ..CardSpec::default()
     };
     SimCard::new(spec, &flash)

@@ -137,7 +137,7 @@ impl Bench {
         let spec = CardSpec {
             hw_id: 0x1f7,
             revision: 0,
-            part,
+            chip,
             ..CardSpec::default()
         };
         let card = SimCard::new(spec, &flash);
