@@ -45,17 +45,17 @@ impl Events for Notes {
 
 /// An old image's signature at 0 and data behind it.
 fn old_flash(chip: SimChip) -> Vec<u8> {
-    let mut flash: Vec<u8> = (0..part.size()).map(|n| (n ^ n >> 8) as u8).collect();
+    let mut flash: Vec<u8> = (0..chip.size()).map(|n| (n ^ n >> 8) as u8).collect();
     flash[..16].copy_from_slice(&MAGIC);
     flash
 }
 
 fn card_of(chip: SimChip) -> (SimCard, Card) {
     let spec = CardSpec {
-        part,
+        chip,
         ..CardSpec::default()
     };
-    let sim = SimCard::new(spec, &old_flash(part));
+    let sim = SimCard::new(spec, &old_flash(chip));
     let card = Card::open(sim.bar0(), sim.clock()).unwrap();
     (sim, card)
 }

@@ -158,9 +158,9 @@ struct Bench {
 }
 
 fn bench(chip: SimChip) -> Bench {
-    let flash = noise(part.size() as usize, 3);
+    let flash = noise(chip.size() as usize, 3);
     let spec = CardSpec {
-        part,
+        chip,
         ..CardSpec::default()
     };
     let sim = SimCard::new(spec, &flash);

@@ -75,10 +75,10 @@ fn old(size: u32) -> Vec<u8> {
 
 fn opened(chip: SimChip) -> (SimCard, Card, Words) {
     let spec = CardSpec {
-        part,
+        chip,
         ..CardSpec::default()
     };
-    let sim = SimCard::new(spec, &old(part.size()));
+    let sim = SimCard::new(spec, &old(chip.size()));
     let words = Words::default();
     let space = Recorder {
         inner: sim.bar0(),
