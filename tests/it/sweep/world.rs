@@ -124,7 +124,7 @@ impl Bench {
                 seed: 99,
                 ..old.clone()
             };
-            let mut remains = striped(own(&third).bytes(), other, part.size()).unwrap();
+            let mut remains = striped(own(&third).bytes(), other, chip.size()).unwrap();
             let start = match other {
                 Half::Even => 0,
                 Half::Odd => 1 << SMALL_CHUNK_LOG2,
