@@ -112,8 +112,8 @@ impl Bench {
     /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
     /// remains of a third image whose signature was voided.
     pub(crate) fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
-        let part = SimChip::W25q80;
-        let mut flash = striped(own(old).bytes(), from, part.size()).unwrap();
+        let chip = SimChip::W25q80;
+        let mut flash = striped(own(old).bytes(), from, chip.size()).unwrap();
         if other_used {
             let other = match from {
                 Half::Even => Half::Odd,
