@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Whether firmware runs on the chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Firmware {
+pub enum FirmwareState {
     /// Firmware runs.
     Runs,
     /// The chip shows its recovery PCI id: its boot ROM found no image to start.
@@ -27,7 +27,7 @@ pub enum Firmware {
 
 /// Which event the card has to get ready after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum ReadyAfter {
     /// VFIO opened it, which resets it (drivers/vfio/pci/vfio_pci_core.c).
     Open,
     /// Our own software reset. COMMAND and the BARs are empty.
@@ -81,7 +81,7 @@ enum Believed {
     AtTheLimit,
 }
 
-type Meaning = Result<(Chip, Firmware), CardError>;
+type Meaning = Result<(Chip, FirmwareState), CardError>;
 
 impl Seen {
     fn meaning(self) -> (Meaning, Believed) {
@@ -124,13 +124,19 @@ impl Seen {
         let [first, second] = version;
         let has_version = !filtered && RunningVersion::decode(first, second).is_some();
         let (firmware, when) = match (recovery_id, test, has_version) {
-            (false, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_RUNNING)),
-            (false, RecoveryTest::FirmwareRuns, false) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
+            (false, RecoveryTest::FirmwareRuns, true) => {
+                (FirmwareState::Runs, Stable(STABLE_RUNNING))
+            }
+            (false, RecoveryTest::FirmwareRuns, false) => {
+                (FirmwareState::Runs, Stable(STABLE_DOUBTFUL))
+            }
             // Where the live id cannot be read, VFIO shows the one it noted when it opened the card
             // (drivers/vfio/pci/vfio_pci_config.c), which is not that of firmware started since.
-            (true, RecoveryTest::FirmwareRuns, true) => (Firmware::Runs, Stable(STABLE_DOUBTFUL)),
-            (true, ..) => (Firmware::Recovery, Stable(STABLE_SLOW)),
-            (false, ..) => (Firmware::NotRunning, AtTheLimit),
+            (true, RecoveryTest::FirmwareRuns, true) => {
+                (FirmwareState::Runs, Stable(STABLE_DOUBTFUL))
+            }
+            (true, ..) => (FirmwareState::Recovery, Stable(STABLE_SLOW)),
+            (false, ..) => (FirmwareState::NotRunning, AtTheLimit),
         };
         (Ok((chip, firmware)), when)
     }
@@ -204,14 +210,14 @@ impl Card {
     ///
     /// # Errors
     /// [`CardError`]: what the card still shows at the limit, or [`CardError::NotReady`].
-    pub(super) fn until_ready(&mut self, after: After) -> Meaning {
+    pub(super) fn until_ready(&mut self, after: ReadyAfter) -> Meaning {
         let clock = self.clock();
         let start = clock.now();
         // How long the chip has been booting before that, as far as it is known.
         let before = match after {
-            After::Open => self.space.since_reset(),
-            After::SoftwareReset => RESET_SILENCE,
-            After::OtherReset => Duration::ZERO,
+            ReadyAfter::Open => self.space.since_reset(),
+            ReadyAfter::SoftwareReset => RESET_SILENCE,
+            ReadyAfter::OtherReset => Duration::ZERO,
         };
         let since = || clock.now().saturating_sub(start) + before;
         let mut curve = BootCurve {
@@ -219,7 +225,7 @@ impl Card {
             stable: PolledTime::start(&*clock),
             changed: Duration::ZERO,
             error: None,
-            reachable: after == After::Open,
+            reachable: after == ReadyAfter::Open,
         };
         let ready = wait_for(&*clock, PATIENCE, || {
             let seen = self.observe(&mut curve);
@@ -299,13 +305,13 @@ impl Card {
 }
 
 /// Nothing was believed within the limit: what the last observation shows is the finding.
-fn at_the_limit(curve: BootCurve, after: After) -> Meaning {
+fn at_the_limit(curve: BootCurve, after: ReadyAfter) -> Meaning {
     if let Some(error) = curve.error {
         return Err(error);
     }
     let waited_ms = PATIENCE.limit().as_millis() as u64;
     match curve.last.meaning() {
-        (Err(CardError::Gone { .. }), _) if after == After::SoftwareReset => {
+        (Err(CardError::Gone { .. }), _) if after == ReadyAfter::SoftwareReset => {
             Err(CardError::ResetTimeout(waited_ms))
         }
         (Err(error), Believed::AtTheLimit) => Err(error),

@@ -117,7 +117,7 @@ impl Card {
     ///
     /// # Errors
     /// When the card cannot be read.
-    pub fn look_at(&mut self, semaphore: Semaphore) -> Result<SemaphoreState, CardError> {
+    pub fn probe_semaphore(&mut self, semaphore: Semaphore) -> Result<SemaphoreState, CardError> {
         if self.read(semaphore.reg())? == 0 {
             self.release(semaphore)?;
             Ok(SemaphoreState::Free)
@@ -152,7 +152,7 @@ impl Card {
         first: &mut Option<u32>,
     ) -> Result<Option<Staleness>, CardError> {
         let in_use = |why: String| Ok(Some(Staleness::InUse { why }));
-        if self.look_at(semaphore)? == SemaphoreState::Free {
+        if self.probe_semaphore(semaphore)? == SemaphoreState::Free {
             return match first {
                 None => Ok(Some(Staleness::Free)),
                 Some(_) => in_use("it was freed while it was watched".into()),

@@ -1,9 +1,9 @@
 //! An opened card: every access goes through here.
 
 use super::logged::Logged;
-use super::ready::After;
+use super::ready::ReadyAfter;
 use super::{
-    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Firmware, Patience, Reg, RunningVersion,
+    BAD_ACCESS, CardError, Chip, Clock, CrSpace, FirmwareState, Patience, Reg, RunningVersion,
     Semaphore, wait_for,
 };
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub struct Card {
     pub(super) space: Box<dyn CrSpace>,
     clock: Rc<dyn Clock>,
     chip: Chip,
-    firmware: Firmware,
+    firmware: FirmwareState,
     wrote: bool,
 }
 
@@ -42,15 +42,15 @@ impl Card {
                 hw_id: 0,
                 revision: 0,
             },
-            firmware: Firmware::NotRunning,
+            firmware: FirmwareState::NotRunning,
             wrote: false,
         };
-        card.get_ready(After::Open)?;
+        card.get_ready(ReadyAfter::Open)?;
         Ok(card)
     }
 
     /// Waits until the card is ready and prepares the first write.
-    fn get_ready(&mut self, after: After) -> Result<(), CardError> {
+    fn get_ready(&mut self, after: ReadyAfter) -> Result<(), CardError> {
         (self.chip, self.firmware) = self.until_ready(after)?;
         // Take semaphore 32 before the first write: the flush proves something only when its read of
         // 0 can come from our own write of 0 alone. With a free semaphore the first flush would be
@@ -86,14 +86,14 @@ impl Card {
 
     /// Whether firmware runs, as seen at open or after the last software reset.
     #[must_use]
-    pub fn firmware(&self) -> Firmware {
+    pub fn firmware(&self) -> FirmwareState {
         self.firmware
     }
 
     /// The card shows its recovery id: its boot ROM found no image to start.
     #[must_use]
     pub fn in_recovery(&self) -> bool {
-        self.firmware == Firmware::Recovery
+        self.firmware == FirmwareState::Recovery
     }
 
     /// The register at 0x41270, which is above 0xfff00000 while no firmware runs.
@@ -207,7 +207,7 @@ impl Card {
     /// # Errors
     /// When the card cannot be read.
     pub fn running_version(&mut self) -> Result<Option<RunningVersion>, CardError> {
-        if self.firmware != Firmware::Runs {
+        if self.firmware != FirmwareState::Runs {
             return Ok(None);
         }
         let first = self.read(Reg::RunningVersion(0))?;
@@ -251,8 +251,8 @@ impl Card {
     ///
     /// # Errors
     /// As [`Card::open`].
-    pub fn ready_again(&mut self) -> Result<(), CardError> {
-        self.get_ready(After::OtherReset)
+    pub fn wait_until_ready(&mut self) -> Result<(), CardError> {
+        self.get_ready(ReadyAfter::OtherReset)
     }
 
     /// Starts the reset; semaphore 63 is ours until then.
@@ -265,6 +265,6 @@ impl Card {
 
     pub(super) fn ready_after_reset(&mut self) -> Result<(), CardError> {
         self.clock.sleep(RESET_SILENCE);
-        self.get_ready(After::SoftwareReset)
+        self.get_ready(ReadyAfter::SoftwareReset)
     }
 }

@@ -12,7 +12,7 @@
 //! * only register access uses the mailbox at 0xe0000, and marks it by input modifier 1; the other
 //!   commands always use 0x70 and 0x71.
 
-use super::{Card, CardError, Firmware, Patience, Reg, Semaphore, wait_for};
+use super::{Card, CardError, FirmwareState, Patience, Reg, Semaphore, wait_for};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -46,37 +46,37 @@ pub enum ToolsError {
     /// Status 1, or an earlier command that never ends.
     #[error("the firmware is busy (command {opcode:#05x})")]
     Busy {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
     },
     /// Status 2: firmware older than the interface (2.31.5000).
     #[error("the firmware does not know command {opcode:#05x}")]
     UnknownOp {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
     },
     /// Status 3.
     #[error("the firmware does not know the TLV of command {opcode:#05x}")]
     UnknownTlv {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
     },
     /// Status 4: the firmware is set up to work with a driver, and there is none.
     #[error("the firmware is not in a state for command {opcode:#05x}")]
     BadSystemState {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
     },
     /// Status 9.
     #[error("the firmware lacks a resource for command {opcode:#05x}")]
     BadResource {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
     },
     /// Any other status.
     #[error("the firmware answers command {opcode:#05x} with status {status:#04x}")]
     Other {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
         /// Status byte.
         status: u8,
@@ -84,7 +84,7 @@ pub enum ToolsError {
     /// The go bit stays set.
     #[error("the firmware does not answer command {opcode:#05x} within {ms} ms")]
     Timeout {
-        /// Command.
+        /// ToolsCommand.
         opcode: u16,
         /// Milliseconds waited.
         ms: u64,
@@ -127,7 +127,7 @@ impl ToolsError {
 
 /// One command.
 #[derive(Clone, Copy)]
-struct Command {
+struct ToolsCommand {
     opcode: u16,
     op_modifier: u8,
     modifier: u32,
@@ -137,7 +137,7 @@ struct Command {
     high: u32,
 }
 
-impl Command {
+impl ToolsCommand {
     fn new(opcode: u16, op_modifier: u8, modifier: u32) -> Self {
         Self {
             opcode,
@@ -150,7 +150,7 @@ impl Command {
 }
 
 /// The running firmware, reached through the tools command interface.
-pub struct Tools<'c> {
+pub struct ToolsInterface<'c> {
     card: &'c mut Card,
     /// The mailbox can be reached at 0xe0000; `None` = not tried yet.
     mapped: Option<bool>,
@@ -161,18 +161,18 @@ impl Card {
     ///
     /// # Errors
     /// [`ToolsError::NoFirmware`] when no firmware runs.
-    pub fn tools(&mut self) -> Result<Tools<'_>, ToolsError> {
-        if self.firmware() != Firmware::Runs {
+    pub fn tools(&mut self) -> Result<ToolsInterface<'_>, ToolsError> {
+        if self.firmware() != FirmwareState::Runs {
             return Err(ToolsError::NoFirmware);
         }
-        Ok(Tools {
+        Ok(ToolsInterface {
             card: self,
             mapped: None,
         })
     }
 }
 
-impl Tools<'_> {
+impl ToolsInterface<'_> {
     /// Two dwords of `QUERY_DEV_CAP`'s output at byte offset `at`, a multiple of 8.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl Tools<'_> {
     pub fn capabilities(&mut self, at: u16) -> Result<[u32; 2], ToolsError> {
         let at = usize::from(at) & !7;
         self.under_semaphore(|tools| {
-            tools.execute(Command::new(QUERY_DEV_CAP, 0, 0))?;
+            tools.execute(ToolsCommand::new(QUERY_DEV_CAP, 0, 0))?;
             tools.read_pair(at / 4)
         })
     }
@@ -192,7 +192,7 @@ impl Tools<'_> {
     pub fn defaults(&mut self, port: u8) -> Result<[u32; 8], ToolsError> {
         self.under_semaphore(|tools| {
             tools.write_by_command(&[0; MAILBOX])?;
-            tools.execute(Command::new(QUERY_DEF_PARAMS, port, 0))?;
+            tools.execute(ToolsCommand::new(QUERY_DEF_PARAMS, port, 0))?;
             let mut words = [0; 8];
             for (n, pair) in words.chunks_exact_mut(2).enumerate() {
                 pair.copy_from_slice(&tools.read_pair(2 * n)?);
@@ -222,7 +222,7 @@ impl Tools<'_> {
             } else {
                 tools.write_by_command(&mailbox)?;
             }
-            tools.execute(Command::new(ACCESS_REGISTER, 0, u32::from(mapped)))?;
+            tools.execute(ToolsCommand::new(ACCESS_REGISTER, 0, u32::from(mapped)))?;
             tools.read_mailbox(answer, mapped)
         })
     }
@@ -257,7 +257,7 @@ impl Tools<'_> {
     }
 
     /// One command, under the semaphore. The answer: the two output dwords, the low one first.
-    fn execute(&mut self, command: Command) -> Result<[u32; 2], ToolsError> {
+    fn execute(&mut self, command: ToolsCommand) -> Result<[u32; 2], ToolsError> {
         let opcode = command.opcode;
         if self.until_idle()?.is_none() {
             return Err(ToolsError::Busy { opcode });
@@ -304,16 +304,16 @@ impl Tools<'_> {
 
     /// Two dwords of the mailbox by command.
     fn read_pair(&mut self, dword: usize) -> Result<[u32; 2], ToolsError> {
-        self.execute(Command::new(MAILBOX_READ, 0, dword as u32 & !1))
+        self.execute(ToolsCommand::new(MAILBOX_READ, 0, dword as u32 & !1))
     }
 
     fn write_by_command(&mut self, mailbox: &[u8; MAILBOX]) -> Result<(), ToolsError> {
         for (n, pair) in (0_u32..).step_by(2).zip(mailbox.chunks_exact(8)) {
             let (low, high) = pair.split_at(4);
-            self.execute(Command {
+            self.execute(ToolsCommand {
                 low: dword(low),
                 high: dword(high),
-                ..Command::new(MAILBOX_WRITE, 0, n)
+                ..ToolsCommand::new(MAILBOX_WRITE, 0, n)
             })?;
         }
         Ok(())

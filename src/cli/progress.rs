@@ -84,7 +84,7 @@ impl Drop for Progress {
 }
 
 impl Events for Progress {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         tracing::info!(event = ?event, "progress");
         match event {
             Event::Started { phase, total } => {
@@ -116,7 +116,7 @@ impl Events for Progress {
         }
     }
 
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         self.stop.raised()
     }
 }

@@ -5,7 +5,7 @@
 //! after this card has shown that they return what single reads return.
 
 use super::gateway::{BLOCK, MAX_CHAIN};
-use super::session::Session;
+use super::session::FlashSession;
 use super::{Events, FlashError};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ pub enum ChainVerdict {
 /// singly. The first pass covers every chain, so it is a second reading of the flash as well; later
 /// passes repeat those that count until enough bytes were compared.
 pub(super) fn prove(
-    session: &mut Session<'_>,
+    session: &mut FlashSession<'_>,
     known: &[u8],
     events: &mut dyn Events,
 ) -> Result<ChainVerdict, FlashError> {
@@ -65,7 +65,7 @@ pub(super) fn prove(
             if !first_pass && (*count == 0 || bytes >= LEAST_BYTES) {
                 continue;
             }
-            if events.stop_wanted() {
+            if events.stop_requested() {
                 return Err(FlashError::Interrupted);
             }
             if let Some(verdict) = compare(session, (n * MAX_CHAIN) as u32, wanted)? {
@@ -98,7 +98,7 @@ fn telling_bytes(chain: &[u8]) -> u64 {
 /// One chain; `None` when it agrees. One wrong reading decides nothing: a chain that differs is read
 /// again.
 fn compare(
-    session: &mut Session<'_>,
+    session: &mut FlashSession<'_>,
     at: u32,
     wanted: &[u8; MAX_CHAIN],
 ) -> Result<Option<ChainVerdict>, FlashError> {
@@ -126,7 +126,7 @@ fn compare(
 
 /// Number of the first block in which a chained reading of `wanted` differs.
 fn difference(
-    session: &mut Session<'_>,
+    session: &mut FlashSession<'_>,
     at: u32,
     wanted: &[u8; MAX_CHAIN],
 ) -> Result<Option<usize>, FlashError> {

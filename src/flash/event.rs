@@ -57,14 +57,14 @@ pub enum Event {
 /// Where events go, and where a request to stop comes from.
 pub trait Events {
     /// Takes one event.
-    fn tell(&mut self, event: Event);
+    fn emit(&mut self, event: Event);
     /// True once the user asked to stop (SIGINT, SIGTERM). Checked between sectors and pages.
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         false
     }
 }
 
 /// Discards every event.
 impl Events for () {
-    fn tell(&mut self, _event: Event) {}
+    fn emit(&mut self, _event: Event) {}
 }

@@ -4,8 +4,8 @@
 //! the usual command set that flashrom (flashchips/) or Linux (drivers/mtd/spi-nor/) know; they were
 //! never seen on these boards.
 
-use super::PartSource;
-use PartSource::{Confirmed, Unconfirmed};
+use super::TimesSource;
+use TimesSource::{Confirmed, Unconfirmed};
 use std::ops::RangeInclusive;
 
 /// Vendors with rules of their own.
@@ -23,7 +23,7 @@ pub(super) struct Family {
     /// Typical times in µs: 4K erase (0 = none), 64K erase (0 = none), page program.
     pub(super) times: (u32, u32, u32),
     pub(super) protect_mask: u8,
-    pub(super) source: PartSource,
+    pub(super) source: TimesSource,
     pub(super) seen: bool,
     pub(super) read_only: Option<&'static str>,
 }
@@ -131,7 +131,7 @@ const fn family(
     sizes: RangeInclusive<u8>,
     times: (u32, u32, u32),
     protect_mask: u8,
-    source: PartSource,
+    source: TimesSource,
 ) -> Family {
     Family {
         name,

@@ -19,10 +19,10 @@ const PAGE: usize = 256;
 pub(super) const MAX_CHAIN: usize = 4096;
 
 bitflags! {
-    /// Bits of the command register (mstflint mflash/mflash_pack_layer.h, `CntxCrConstants`).
+    /// CommandBits of the command register (mstflint mflash/mflash_pack_layer.h, `CntxCrConstants`).
     /// DATA_SIZE and OPCODE are values, see [`word`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Bits: u32 {
+    pub(super) struct CommandBits: u32 {
         /// Data goes from flash to chip.
         const READ = 1;
         /// Send the opcode.
@@ -56,8 +56,12 @@ pub(super) enum Opcode {
 }
 
 /// A command word; `log2` is the number of data bytes as a power of two.
-const fn word(opcode: u8, bits: Bits, log2: u32) -> u32 {
-    (opcode as u32) << 16 | bits.bits() | log2 << 8 | Bits::ENABLE.bits() | Bits::BUSY.bits()
+const fn word(opcode: u8, bits: CommandBits, log2: u32) -> u32 {
+    (opcode as u32) << 16
+        | bits.bits()
+        | log2 << 8
+        | CommandBits::ENABLE.bits()
+        | CommandBits::BUSY.bits()
 }
 
 /// What one program command sends: pieces of exactly 16 bytes at addresses that are multiples of 16,
@@ -99,7 +103,7 @@ impl Pieces {
 }
 
 /// The gateway, ours as long as the semaphores are.
-pub(super) struct Gateway<'c> {
+pub(super) struct FlashGateway<'c> {
     /// The card under its semaphores.
     pub(super) card: FlashHold<'c>,
     /// What waits are measured on.
@@ -108,7 +112,7 @@ pub(super) struct Gateway<'c> {
     open_chain: Option<bool>,
 }
 
-impl<'c> Gateway<'c> {
+impl<'c> FlashGateway<'c> {
     /// Takes it over from whoever had it before.
     ///
     /// A program that died in the middle of a chain has left chip-select held, and any opcode sent
@@ -121,9 +125,9 @@ impl<'c> Gateway<'c> {
             open_chain: None,
         };
         until_gateway_idle(&mut gateway.card, clock)?;
-        let left = Bits::from_bits_truncate(gateway.card.read(Reg::GatewayCommand)?);
-        if left.contains(Bits::HOLD | Bits::ENABLE) {
-            gateway.open_chain = Some(left.contains(Bits::READ));
+        let left = CommandBits::from_bits_truncate(gateway.card.read(Reg::GatewayCommand)?);
+        if left.contains(CommandBits::HOLD | CommandBits::ENABLE) {
+            gateway.open_chain = Some(left.contains(CommandBits::READ));
         }
         gateway.end_open_chain()?;
         Ok(gateway)
@@ -136,9 +140,9 @@ impl<'c> Gateway<'c> {
             return Ok(());
         };
         tracing::warn!(read, "ending a chain that was left open");
-        let mut bits = Bits::DATA_PHASE;
+        let mut bits = CommandBits::DATA_PHASE;
         if read {
-            bits |= Bits::READ;
+            bits |= CommandBits::READ;
         } else {
             self.load(&[0xFF; BLOCK])?;
         }
@@ -147,10 +151,10 @@ impl<'c> Gateway<'c> {
 
     fn start(&mut self, command: u32) -> Result<(), FlashError> {
         self.card.write(Reg::GatewayCommand, command)?;
-        let bits = Bits::from_bits_truncate(command);
+        let bits = CommandBits::from_bits_truncate(command);
         self.open_chain = bits
-            .contains(Bits::HOLD)
-            .then_some(bits.contains(Bits::READ));
+            .contains(CommandBits::HOLD)
+            .then_some(bits.contains(CommandBits::READ));
         until_gateway_idle(&mut self.card, self.clock)
     }
 
@@ -168,13 +172,13 @@ impl<'c> Gateway<'c> {
     }
 
     fn no_data(&mut self, opcode: Opcode) -> Result<(), FlashError> {
-        self.start(word(opcode as u8, Bits::OPCODE_PHASE, 0))
+        self.start(word(opcode as u8, CommandBits::OPCODE_PHASE, 0))
     }
 
     /// Reads four data bytes after an opcode, the size every known tool uses for status and id reads
     /// (mstflint mflash/mflash_gw.c, `cntx_int_spi_get_status_data`).
     fn short_read(&mut self, opcode: Opcode) -> Result<u32, FlashError> {
-        let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE | Bits::READ;
+        let bits = CommandBits::OPCODE_PHASE | CommandBits::DATA_PHASE | CommandBits::READ;
         self.start(word(opcode as u8, bits, 2))?;
         let value = self.card.read(Reg::GatewayData(0))?;
         if value == u32::MAX {
@@ -207,7 +211,7 @@ impl<'c> Gateway<'c> {
     /// The write goes on inside the chip.
     pub(super) fn write_status(&mut self, value: u8, second: Option<u8>) -> Result<(), FlashError> {
         self.load(&[value, second.unwrap_or(0xFF)])?;
-        let bits = Bits::OPCODE_PHASE | Bits::DATA_PHASE;
+        let bits = CommandBits::OPCODE_PHASE | CommandBits::DATA_PHASE;
         let log2 = u32::from(second.is_some());
         self.start(word(Opcode::WriteStatus as u8, bits, log2))
     }
@@ -215,7 +219,7 @@ impl<'c> Gateway<'c> {
     /// Starts an erase; the latch must be set. The erase goes on inside the chip.
     pub(super) fn erase(&mut self, opcode: Opcode, at: u32) -> Result<(), FlashError> {
         self.card.write(Reg::GatewayAddress, at)?;
-        let bits = Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
+        let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
         self.start(word(opcode as u8, bits, 0))
     }
 
@@ -242,14 +246,14 @@ impl<'c> Gateway<'c> {
         let blocks = chain.len() / BLOCK;
         let mut last = 0;
         for (n, block) in chain.chunks_mut(BLOCK).enumerate() {
-            let mut bits = Bits::DATA_PHASE | Bits::READ;
+            let mut bits = CommandBits::DATA_PHASE | CommandBits::READ;
             let mut opcode = 0;
             if n == 0 {
-                bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
+                bits |= CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
                 opcode = Opcode::Read as u8;
             }
             if n + 1 < blocks {
-                bits |= Bits::HOLD;
+                bits |= CommandBits::HOLD;
             }
             self.start(word(opcode, bits, 4))?;
             for (reg, bytes) in block.chunks_mut(4).enumerate() {
@@ -271,14 +275,14 @@ impl<'c> Gateway<'c> {
         let last = pieces.blocks.len().saturating_sub(1);
         for (n, block) in pieces.blocks.iter().enumerate() {
             self.load(block)?;
-            let mut bits = Bits::DATA_PHASE;
+            let mut bits = CommandBits::DATA_PHASE;
             let mut opcode = 0;
             if n == 0 {
-                bits |= Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE;
+                bits |= CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
                 opcode = Opcode::PageProgram as u8;
             }
             if n < last {
-                bits |= Bits::HOLD;
+                bits |= CommandBits::HOLD;
             }
             self.start(word(opcode, bits, 4))?;
         }
@@ -289,7 +293,7 @@ impl<'c> Gateway<'c> {
     pub(super) fn program_byte(&mut self, at: u32, value: u8) -> Result<(), FlashError> {
         self.load(&[value])?;
         self.card.write(Reg::GatewayAddress, at)?;
-        let bits = Bits::OPCODE_PHASE | Bits::ADDRESS_PHASE | Bits::DATA_PHASE;
+        let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE | CommandBits::DATA_PHASE;
         self.start(word(Opcode::PageProgram as u8, bits, 0))
     }
 }
@@ -300,10 +304,10 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_reference() {
-        let op = Bits::OPCODE_PHASE;
-        let addr = Bits::ADDRESS_PHASE;
-        let data = Bits::DATA_PHASE;
-        let (read, hold) = (Bits::READ, Bits::HOLD);
+        let op = CommandBits::OPCODE_PHASE;
+        let addr = CommandBits::ADDRESS_PHASE;
+        let data = CommandBits::DATA_PHASE;
+        let (read, hold) = (CommandBits::READ, CommandBits::HOLD);
         let cases = [
             (0x9F, op | data | read, 2, 0x409F_2215),
             (0x05, op | data | read, 2, 0x4005_2215),

@@ -99,7 +99,7 @@ pub struct SectorPlan {
     pub signature_at: Option<FlashAddr>,
     /// Invalidate the signature at `signature_at` before the first erase: a boot ROM must never find it in
     /// front of a half-written image.
-    pub void_first: bool,
+    pub invalidate_first: bool,
     /// A request to stop counts between sectors and pages: the job leaves another image bootable.
     pub interruptible: bool,
     /// For people.

@@ -4,12 +4,12 @@
 //! Facts about the hardware: `docs/hardware.md`.
 
 mod chains;
+mod chips;
 mod error;
 mod event;
 mod families;
 mod gateway;
 mod layout;
-mod parts;
 mod plan_check;
 mod protection;
 mod readings;
@@ -21,12 +21,12 @@ mod waits;
 mod work;
 
 pub use chains::{ChainProof, ChainVerdict};
+pub use chips::{FlashChip, TimesSource};
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
-pub use parts::{FlashPart, PartSource};
 pub use protection::{ClearProtection, Protection, ProtectionControl, SetProtection};
 pub use sectors::plan_sectors;
 pub use source::FlashSource;
-pub use state::{Done, Erased, Evidence, Flash, Locked, Verified, Written};
+pub use state::{Committed, Erased, Evidence, Flash, Locked, Verified, Written};
 pub use work::{BootProbe, Signature};

@@ -1,7 +1,7 @@
 //! A second check of a plan, by other means than the planner's: plans are plain values that any code
 //! can make, and what the typestate promises (P2) must not depend on where one came from.
 
-use super::{EraseSize, FlashError, FlashPart, SectorPlan};
+use super::{EraseSize, FlashChip, FlashError, SectorPlan};
 use crate::image::FlashAddr;
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
 ///
 /// # Errors
 /// [`FlashError::Plan`], [`FlashError::Outside`].
-pub(super) fn check(plan: &SectorPlan, part: &FlashPart) -> Result<(), FlashError> {
+pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashError> {
     let geometry = &part.geometry;
     let refuse = |at: FlashAddr, what| Err(FlashError::Plan { at: at.0, what });
     if let Some(why) = part.read_only {
@@ -136,7 +136,7 @@ mod tests {
                 (FlashAddr(0x1_0010), vec![0x5A; 0xF0]),
             ],
             signature_at: Some(FlashAddr(0x1_0000)),
-            void_first: false,
+            invalidate_first: false,
             interruptible: true,
             map: SectorMap {
                 cell: 0x1000,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn check_on(jedec: u32, plan: &SectorPlan) -> Result<(), FlashError> {
-        check(plan, &FlashPart::detect(jedec).unwrap())
+        check(plan, &FlashChip::detect(jedec).unwrap())
     }
 
     const M25PX16: u32 = 0x20_7115;

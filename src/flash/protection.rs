@@ -1,7 +1,7 @@
 //! Block protection, as the status registers report it (mstflint mflash/mflash.c,
 //! `mf_get_write_protect_direct_access`, and the data sheets).
 
-use super::FlashPart;
+use super::FlashChip;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl SetProtection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtectionControl {
-    /// Bits and ranges are known from what mstflint does with them: cleared and set.
+    /// CommandBits and ranges are known from what mstflint does with them: cleared and set.
     Full,
     /// Which bits protect is known; how they count is not, or no tool sets them: cleared only.
     ClearOnly,
@@ -78,7 +78,7 @@ pub enum ProtectionControl {
     Unknown,
 }
 
-impl FlashPart {
+impl FlashChip {
     /// How far this chip's protection bits are known.
     #[must_use]
     pub fn protection_control(&self) -> ProtectionControl {
@@ -97,7 +97,7 @@ impl FlashPart {
         }
     }
 
-    /// Bits of status register 1 that protect exactly `range`; `None` when none do, or when that is
+    /// CommandBits of status register 1 that protect exactly `range`; `None` when none do, or when that is
     /// not known of this chip.
     #[must_use]
     pub fn protection_bits(&self, range: &Range<u32>) -> Option<u8> {
@@ -115,13 +115,13 @@ impl FlashPart {
 impl Protection {
     /// Decodes status register 1 of a chip whose CMP bit, if it has one, is clear.
     #[must_use]
-    pub fn decode(part: &FlashPart, status: u8) -> Self {
+    pub fn decode(part: &FlashChip, status: u8) -> Self {
         Self::decode_both(part, status, None)
     }
 
     /// Decodes status register 1, and 2 on chips that have one.
     #[must_use]
-    pub fn decode_both(part: &FlashPart, status: u8, second: Option<u8>) -> Self {
+    pub fn decode_both(part: &FlashChip, status: u8, second: Option<u8>) -> Self {
         let bits = status & part.protect_mask;
         let size = part.geometry.size;
         let complement = second.is_some_and(|second| second & CMP != 0);
@@ -159,7 +159,7 @@ impl Protection {
 
     /// BP0-2 in bits 4:2 = 2^(BP-1) sectors, TB in bit 5 (1 = from the bottom), SEC in bit 6 (4K
     /// sectors, 32 KiB at most, instead of 64K sectors). Data sheets W25Q16DV, W25Q16JV, S25FL116K.
-    fn generic(part: &FlashPart, bits: u8, size: u32) -> Option<Range<u32>> {
+    fn generic(part: &FlashChip, bits: u8, size: u32) -> Option<Range<u32>> {
         let bp = bits >> 2 & 7;
         let sec = bits & 1 << 6 != 0;
         if sec && !matches!(part.jedec >> 8, 0xEF_40 | 0xEF_70 | 0x01_40) {
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     fn of(jedec: u32, status: u8) -> Option<Range<u32>> {
-        Protection::decode(&FlashPart::detect(jedec).unwrap(), status).range
+        Protection::decode(&FlashChip::detect(jedec).unwrap(), status).range
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn cmp_protects_the_complement() {
         let both = |jedec, status, second| {
-            let part = FlashPart::detect(jedec).unwrap();
+            let part = FlashChip::detect(jedec).unwrap();
             Protection::decode_both(&part, status, Some(second)).range
         };
         let cases = [
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn bits_protect_another_range_than_asked_for() {
-        let part = FlashPart::detect(0xEF_4015).unwrap();
+        let part = FlashChip::detect(0xEF_4015).unwrap();
         for (range, bits) in [
             (0..0x20_0000, 0x18),
             (0x1F_0000..0x20_0000, 0x04),
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn chips_nobody_described_are_protected() {
         for jedec in [0x20_7115, 0x20_2015, 0xC2_2015, 0xBF_2541, 0x01_0215] {
-            let part = FlashPart::detect(jedec).unwrap();
+            let part = FlashChip::detect(jedec).unwrap();
             assert_ne!(part.protection_control(), ProtectionControl::Full);
             assert_eq!(part.protection_bits(&(0..part.geometry.size)), None);
         }

@@ -228,7 +228,7 @@ impl<'a> Planner<'a> {
                 (start.0 >= sector && start.0 - sector < self.cell, *start)
             });
         }
-        let void_first = self.job.in_place
+        let invalidate_first = self.job.in_place
             && header.is_some_and(|at| {
                 self.now(&(at.0..at.0.saturating_add(4)))
                     .iter()
@@ -241,7 +241,7 @@ impl<'a> Planner<'a> {
             programs,
             expect,
             signature_at: header,
-            void_first,
+            invalidate_first,
             interruptible: !self.job.in_place,
             map: SectorMap {
                 cell: self.cell,

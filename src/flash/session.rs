@@ -1,10 +1,10 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
-use super::gateway::{BLOCK, Gateway, Opcode, Pieces};
+use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces};
 use super::readings::agreed;
 use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
 use super::{
-    ClearProtection, EraseSize, Event, Events, FlashError, FlashPart, Protection, SetProtection,
+    ClearProtection, EraseSize, Event, Events, FlashChip, FlashError, Protection, SetProtection,
 };
 use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
@@ -15,9 +15,9 @@ use std::io::Write;
 const QUAD_ENABLE: u8 = 1 << 1;
 
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
-pub(super) struct Session<'c> {
-    pub(super) gateway: Gateway<'c>,
-    pub(super) part: FlashPart,
+pub(super) struct FlashSession<'c> {
+    pub(super) gateway: FlashGateway<'c>,
+    pub(super) chip: FlashChip,
     pub(super) protection: Protection,
     /// Reads may hold chip-select: proven on this card.
     pub(super) chained: bool,
@@ -25,27 +25,27 @@ pub(super) struct Session<'c> {
     working: bool,
 }
 
-impl<'c> Session<'c> {
+impl<'c> FlashSession<'c> {
     pub(super) fn open(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Self, FlashError> {
-        let mut gateway = Gateway::take_over(card.hold_flash()?, clock)?;
+        let mut gateway = FlashGateway::take_over(card.hold_flash()?, clock)?;
         let jedec = identify(&mut gateway)?;
-        let part = FlashPart::detect(jedec)?;
+        let chip = FlashChip::detect(jedec)?;
         let mut session = Self {
             gateway,
-            protection: Protection::decode(&part, 0),
-            part,
+            protection: Protection::decode(&chip, 0),
+            chip,
             chained: false,
             working: false,
         };
         session.refresh_protection()?;
         let status = session.protection.status;
-        tracing::info!(part = session.part.name, jedec, status, "flash chip");
+        tracing::info!(chip = session.chip.name, jedec, status, "flash chip");
         Ok(session)
     }
 
     /// [`FlashError::Outside`] unless the chip has these bytes.
     fn check_inside(&self, at: FlashAddr, len: u64) -> Result<(), FlashError> {
-        let size = self.part.geometry.size;
+        let size = self.chip.geometry.size;
         if u64::from(at.0) + len > u64::from(size) {
             return Err(FlashError::Outside {
                 at: at.0,
@@ -105,7 +105,7 @@ impl<'c> Session<'c> {
 
     /// Status register 2, on chips that have one.
     fn agreed_status2(&mut self) -> Result<Option<u8>, FlashError> {
-        if !self.part.has_status2() {
+        if !self.chip.has_status2() {
             return Ok(None);
         }
         let what = "status register 2";
@@ -153,7 +153,7 @@ impl<'c> Session<'c> {
     /// the read-back of the body finds a page that was ignored.
     pub(super) fn program(&mut self, at: FlashAddr, data: &[u8]) -> Result<(), FlashError> {
         self.check_inside(at, data.len() as u64)?;
-        if self.part.byte_program {
+        if self.chip.byte_program {
             for (n, byte) in data.iter().enumerate().filter(|(_, b)| **b != 0xFF) {
                 let at = at.0 + n as u32;
                 self.gateway.write_enable()?;
@@ -176,7 +176,7 @@ impl<'c> Session<'c> {
     pub(super) fn refresh_protection(&mut self) -> Result<(), FlashError> {
         let status = self.agreed_status()?;
         let second = self.agreed_status2()?;
-        self.protection = Protection::decode_both(&self.part, status, second);
+        self.protection = Protection::decode_both(&self.chip, status, second);
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl<'c> Session<'c> {
     ) -> Result<(), FlashError> {
         let (found, second) = self.writable_status(permission.status())?;
         tracing::warn!(status = found, "protection bits cleared on request");
-        let mask = self.part.protect_mask;
+        let mask = self.chip.protect_mask;
         self.write_status(found & !(mask | WIP | WEL), second)?;
         if self.protection.status & mask != 0 {
             let what = "the chip keeps its protection bits (write-protect pin?)";
@@ -217,14 +217,14 @@ impl<'c> Session<'c> {
     /// Sets protection bits, as permitted.
     pub(super) fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
         let (found, second) = self.writable_status(permission.status())?;
-        let Some(bits) = self.part.protection_bits(permission.range()) else {
+        let Some(bits) = self.chip.protection_bits(permission.range()) else {
             return Err(self.refuse_protection("no bits of this chip protect that range"));
         };
         if second.is_some_and(|second| second & !QUAD_ENABLE != 0) {
             return Err(self.refuse_protection("undocumented bits of status register 2 are set"));
         }
         tracing::warn!(status = found, bits, "protection bits set on request");
-        let mask = self.part.protect_mask;
+        let mask = self.chip.protect_mask;
         self.write_status(found & !(mask | WIP | WEL) | bits, second)?;
         if self.protection.range.as_ref() != Some(permission.range()) {
             let what = "the chip does not keep the protection bits (write-protect pin?)";
@@ -239,13 +239,13 @@ impl<'c> Session<'c> {
     fn writable_status(&mut self, shown: u8) -> Result<(u8, Option<u8>), FlashError> {
         self.refresh_protection()?;
         let found = self.protection.status;
-        if (found ^ shown) & self.part.protect_mask != 0 {
+        if (found ^ shown) & self.chip.protect_mask != 0 {
             return Err(self.refuse_protection("the bits are not those that were shown"));
         }
         if self.protection.complement {
             return Err(self.refuse_protection("CMP is set (status register 2, bit 6)"));
         }
-        let second = if self.part.two_status_bytes {
+        let second = if self.chip.two_status_bytes {
             self.agreed_status2()?
         } else {
             None
@@ -272,7 +272,7 @@ impl<'c> Session<'c> {
         if !matches!(soon, Err(FlashError::FlashTimeout { .. })) {
             return soon;
         }
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text: format!(
                 "the flash chip is still busy; waiting for it, {} s at most",
                 CHIP_LIMIT.as_secs()
@@ -299,7 +299,7 @@ impl<'c> Session<'c> {
 /// RDID comes before RDSR, as in mstflint: with no chip the status reads FF, which looks busy for
 /// ever. A chip that is busy with an erase of a program that died may ignore RDID, so the id that
 /// counts is read when the chip is idle.
-fn identify(gateway: &mut Gateway<'_>) -> Result<u32, FlashError> {
+fn identify(gateway: &mut FlashGateway<'_>) -> Result<u32, FlashError> {
     let mut id = 0;
     for _ in 0..2 {
         id = gateway.read_id()?;
@@ -317,7 +317,7 @@ fn identify(gateway: &mut Gateway<'_>) -> Result<u32, FlashError> {
 struct ToStderr;
 
 impl Events for ToStderr {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event {
             // A closed stderr must not end the wait.
             let _ = writeln!(std::io::stderr(), "{text}");
@@ -325,7 +325,7 @@ impl Events for ToStderr {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for FlashSession<'_> {
     fn drop(&mut self) {
         // The semaphores are freed by the hold, after this.
         if let Err(error) = self.settle(&mut ToStderr) {

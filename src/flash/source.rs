@@ -1,7 +1,7 @@
 //! The flash as a place to read images from. Nothing is read twice unless asked for.
 
 use super::gateway::BLOCK;
-use super::session::Session;
+use super::session::FlashSession;
 use super::{Event, Events, FlashError, Phase};
 use crate::image::{FlashAddr, Source, SourceError};
 use std::ops::Range;
@@ -40,12 +40,12 @@ fn join(ranges: &mut Vec<Range<u32>>, next: Range<u32>) {
 /// The flash of a session. A block of 16 bytes is read from the card once, unless
 /// [`FlashSource::reread`] asks for it again.
 pub struct FlashSource<'s, 'c> {
-    session: &'s mut Session<'c>,
+    session: &'s mut FlashSession<'c>,
     cache: &'s mut Cache,
 }
 
 impl<'s, 'c> FlashSource<'s, 'c> {
-    pub(super) fn new(session: &'s mut Session<'c>, cache: &'s mut Cache) -> Self {
+    pub(super) fn new(session: &'s mut FlashSession<'c>, cache: &'s mut Cache) -> Self {
         Self { session, cache }
     }
 
@@ -89,7 +89,7 @@ impl<'s, 'c> FlashSource<'s, 'c> {
     /// # Errors
     /// [`FlashError::Unsteady`] when readings of a block never agree; [`FlashError::Outside`].
     pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
-        let size = self.session.part.geometry.size;
+        let size = self.session.chip.geometry.size;
         if range.end > size {
             return Err(FlashError::Outside {
                 at: range.start,
@@ -134,31 +134,31 @@ impl<'s, 'c> FlashSource<'s, 'c> {
         events: &mut dyn Events,
     ) -> Result<Vec<u8>, FlashError> {
         let blocks = self.cache.known.len();
-        events.tell(Event::Started {
+        events.emit(Event::Started {
             phase,
             total: (blocks * BLOCK) as u64,
         });
         let mut block = 0;
         while block < blocks {
-            if events.stop_wanted() {
+            if events.stop_requested() {
                 return Err(FlashError::Interrupted);
             }
             let end = (block + STEP / BLOCK).min(blocks);
             self.fill(block, end - 1)?;
             block = end;
-            events.tell(Event::Advanced {
+            events.emit(Event::Advanced {
                 phase,
                 done: (block * BLOCK) as u64,
             });
         }
-        events.tell(Event::Finished { phase });
+        events.emit(Event::Finished { phase });
         Ok(self.cache.bytes.clone())
     }
 }
 
 impl Source for FlashSource<'_, '_> {
     fn size(&self) -> u32 {
-        self.session.part.geometry.size
+        self.session.chip.geometry.size
     }
 
     fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError> {

@@ -13,11 +13,11 @@
 //! state is dropped, and are freed on every path out, after the chip has finished.
 
 use super::chains;
-use super::session::Session;
+use super::session::FlashSession;
 use super::source::FlashSource;
-use super::work::{Core, Work};
+use super::work::{Core, PlanRun};
 use super::{
-    BootProbe, ChainProof, ChainVerdict, ClearProtection, Events, FlashError, FlashPart, Phase,
+    BootProbe, ChainProof, ChainVerdict, ClearProtection, Events, FlashChip, FlashError, Phase,
     Protection, SectorPlan, SetProtection, Signature, Stopped,
 };
 use crate::card::{Card, Clock};
@@ -32,20 +32,20 @@ impl Flash {
     /// # Errors
     /// [`FlashError`]: semaphore held, no or unknown chip, gateway stuck, card gone.
     pub fn lock<'c>(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Locked<'c>, FlashError> {
-        Ok(Locked(Core::new(Session::open(card, clock)?)))
+        Ok(Locked(Core::new(FlashSession::open(card, clock)?)))
     }
 }
 
 /// Semaphores held, nothing changed.
 pub struct Locked<'c>(Core<'c>);
 /// The region is erased and blank.
-pub struct Erased<'c>(Work<'c>);
+pub struct Erased<'c>(PlanRun<'c>);
 /// The body is programmed; the signature's place is blank.
-pub struct Written<'c>(Work<'c>);
+pub struct Written<'c>(PlanRun<'c>);
 /// The whole body was read back and is right.
-pub struct Verified<'c>(Work<'c>, Evidence);
+pub struct Verified<'c>(PlanRun<'c>, Evidence);
 /// The last act is done.
-pub struct Done<'c>(Core<'c>, Evidence);
+pub struct Committed<'c>(Core<'c>, Evidence);
 
 /// What was proven before the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub struct Evidence {
 impl<'c> Locked<'c> {
     /// The chip.
     #[must_use]
-    pub fn part(&self) -> &FlashPart {
-        &self.0.session.part
+    pub fn chip(&self) -> &FlashChip {
+        &self.0.session.chip
     }
 
     /// Its block protection.
@@ -178,7 +178,7 @@ impl<'c> Locked<'c> {
         probe: &'c dyn BootProbe,
         events: &mut dyn Events,
     ) -> Result<Erased<'c>, Stopped> {
-        let mut work = Work::new(self.0, plan, probe);
+        let mut work = PlanRun::new(self.0, plan, probe);
         match work.erase(events) {
             Ok(()) => Ok(Erased(work)),
             Err((at, source)) => Err(work.stop(Phase::Erase, at, source, events)),
@@ -230,16 +230,16 @@ impl<'c> Verified<'c> {
         self,
         signature: &Signature,
         events: &mut dyn Events,
-    ) -> Result<Done<'c>, Stopped> {
+    ) -> Result<Committed<'c>, Stopped> {
         let Self(mut work, evidence) = self;
         match work.commit(signature, events) {
-            Ok(()) => Ok(Done(work.core, evidence)),
+            Ok(()) => Ok(Committed(work.core, evidence)),
             Err((at, source)) => Err(work.stop(Phase::Commit, at, source, events)),
         }
     }
 }
 
-impl<'c> Done<'c> {
+impl<'c> Committed<'c> {
     /// What was proven before the commit.
     #[must_use]
     pub fn evidence(&self) -> Evidence {

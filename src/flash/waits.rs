@@ -3,7 +3,7 @@
 //! A limit ends what would otherwise hang; it is no performance figure (see `card::wait_for`).
 
 use super::FlashError;
-use super::gateway::Gateway;
+use super::gateway::FlashGateway;
 use crate::card::{Card, Clock, Patience, Reg, wait_for};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const GATEWAY: Patience = Patience::back_to_back(Duration::from_secs(10));
 /// (drivers/mtd/spi-nor/core.c, `DEFAULT_READY_WAIT_JIFFIES`).
 pub(super) const CHIP_LIMIT: Duration = Duration::from_secs(40);
 
-/// Bits of status register 1 that every family has in this place.
+/// CommandBits of status register 1 that every family has in this place.
 pub(super) const WIP: u8 = 1;
 pub(super) const WEL: u8 = 1 << 1;
 
@@ -74,7 +74,7 @@ pub(super) fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(
 
 /// Waits until the chip's work is done (WIP = 0).
 pub(super) fn until_chip_idle(
-    gateway: &mut Gateway<'_>,
+    gateway: &mut FlashGateway<'_>,
     at: u32,
     work: ChipWork,
 ) -> Result<(), FlashError> {

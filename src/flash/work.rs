@@ -3,7 +3,7 @@
 use super::gateway::BLOCK;
 use super::plan_check;
 use super::readings::agreed;
-use super::session::Session;
+use super::session::FlashSession;
 use super::source::{Cache, FlashSource};
 use super::{Boots, Event, Events, Evidence, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::{FlashAddr, Source};
@@ -28,7 +28,7 @@ pub struct Signature {
     /// Value for the boot address register (image start << 8), if it should be set.
     pub boot_address: Option<u32>,
     /// Signatures to invalidate afterwards (first word programmed to 0).
-    pub retire: Vec<FlashAddr>,
+    pub invalidate: Vec<FlashAddr>,
 }
 
 /// Judges what would boot; the flash module does not know images.
@@ -39,12 +39,12 @@ pub trait BootProbe {
 
 /// What every state has.
 pub(super) struct Core<'c> {
-    pub(super) session: Session<'c>,
+    pub(super) session: FlashSession<'c>,
     pub(super) cache: Cache,
 }
 
 /// A job under way.
-pub(super) struct Work<'c> {
+pub(super) struct PlanRun<'c> {
     pub(super) core: Core<'c>,
     plan: SectorPlan,
     probe: &'c dyn BootProbe,
@@ -54,11 +54,11 @@ pub(super) struct Work<'c> {
 }
 
 /// Where a step failed, and why.
-pub(super) type Fault = (Option<FlashAddr>, FlashError);
+pub(super) type StepError = (Option<FlashAddr>, FlashError);
 
 impl<'c> Core<'c> {
-    pub(super) fn new(session: Session<'c>) -> Self {
-        let cache = Cache::new(session.part.geometry.size);
+    pub(super) fn new(session: FlashSession<'c>) -> Self {
+        let cache = Cache::new(session.chip.geometry.size);
         Self { session, cache }
     }
 
@@ -67,7 +67,7 @@ impl<'c> Core<'c> {
     }
 }
 
-impl<'c> Work<'c> {
+impl<'c> PlanRun<'c> {
     pub(super) fn new(core: Core<'c>, plan: SectorPlan, probe: &'c dyn BootProbe) -> Self {
         Self {
             core,
@@ -110,26 +110,30 @@ impl<'c> Work<'c> {
     }
 
     /// A request to stop counts before the first change always, later only where another image boots.
-    fn check_stop(&self, events: &dyn Events) -> Result<(), Fault> {
-        if events.stop_wanted() && (!self.touched || self.plan.interruptible) {
+    fn check_stop(&self, events: &dyn Events) -> Result<(), StepError> {
+        if events.stop_requested() && (!self.touched || self.plan.interruptible) {
             return Err((None, FlashError::Interrupted));
         }
         Ok(())
     }
 
-    pub(super) fn erase(&mut self, events: &mut dyn Events) -> Result<(), Fault> {
+    pub(super) fn erase(&mut self, events: &mut dyn Events) -> Result<(), StepError> {
         let erases = self.plan.erases.clone();
         let total = erases.iter().map(|(_, size)| u64::from(size.bytes())).sum();
-        events.tell(Event::Started {
+        events.emit(Event::Started {
             phase: Phase::Erase,
             total,
         });
         self.check_stop(events)?;
-        plan_check::check(&self.plan, &self.core.session.part).map_err(|e| (None, e))?;
+        plan_check::check(&self.plan, &self.core.session.chip).map_err(|e| (None, e))?;
         self.promised = digest(&self.plan.expect);
         self.check_protection(events).map_err(|e| (None, e))?;
         self.core.cache.forget();
-        if let Some(at) = self.plan.signature_at.filter(|_| self.plan.void_first) {
+        if let Some(at) = self
+            .plan
+            .signature_at
+            .filter(|_| self.plan.invalidate_first)
+        {
             self.invalidate(at)?;
         }
         let mut done = 0;
@@ -140,12 +144,12 @@ impl<'c> Work<'c> {
             self.core.session.erase(at, size).map_err(fail)?;
             self.check_blank(at, size.bytes(), events).map_err(fail)?;
             done += u64::from(size.bytes());
-            events.tell(Event::Advanced {
+            events.emit(Event::Advanced {
                 phase: Phase::Erase,
                 done,
             });
         }
-        events.tell(Event::Finished {
+        events.emit(Event::Finished {
             phase: Phase::Erase,
         });
         Ok(())
@@ -159,11 +163,11 @@ impl<'c> Work<'c> {
         let changes = plan_check::changes(&self.plan);
         let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
         if hit(&session.protection).is_some()
-            && let Some(value) = session.part.unprotect_with
+            && let Some(value) = session.chip.unprotect_with
         {
             let status = session.protection.status;
             session.unprotect(value)?;
-            events.tell(Event::Note {
+            events.emit(Event::Note {
                 text: format!(
                     "power-up write protection cleared for this session (status {status:#04x})"
                 ),
@@ -200,14 +204,14 @@ impl<'c> Work<'c> {
                 });
             }
             self.core.session.chained = false;
-            events.tell(wrong_reading(first));
+            events.emit(wrong_reading(first));
         }
         Ok(())
     }
 
-    pub(super) fn write(&mut self, events: &mut dyn Events) -> Result<(), Fault> {
+    pub(super) fn write(&mut self, events: &mut dyn Events) -> Result<(), StepError> {
         let programs = std::mem::take(&mut self.plan.programs);
-        events.tell(Event::Started {
+        events.emit(Event::Started {
             phase: Phase::Write,
             total: programs.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
         });
@@ -220,20 +224,20 @@ impl<'c> Work<'c> {
                 .program(at, &bytes)
                 .map_err(|e| (Some(at), e))?;
             done += bytes.len() as u64;
-            events.tell(Event::Advanced {
+            events.emit(Event::Advanced {
                 phase: Phase::Write,
                 done,
             });
         }
-        events.tell(Event::Finished {
+        events.emit(Event::Finished {
             phase: Phase::Write,
         });
         Ok(())
     }
 
-    pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<Evidence, Fault> {
+    pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<Evidence, StepError> {
         let expect = std::mem::take(&mut self.plan.expect);
-        events.tell(Event::Started {
+        events.emit(Event::Started {
             phase: Phase::Verify,
             total: expect.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
         });
@@ -245,13 +249,13 @@ impl<'c> Work<'c> {
                 let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
                 self.compare(at, wanted, &mut hash, events)?;
                 done += wanted.len() as u64;
-                events.tell(Event::Advanced {
+                events.emit(Event::Advanced {
                     phase: Phase::Verify,
                     done,
                 });
             }
         }
-        events.tell(Event::Finished {
+        events.emit(Event::Finished {
             phase: Phase::Verify,
         });
         let evidence = Evidence {
@@ -273,7 +277,7 @@ impl<'c> Work<'c> {
         wanted: &[u8],
         hash: &mut Sha256,
         events: &mut dyn Events,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StepError> {
         let session = &mut self.core.session;
         let fail = |e| (Some(at), e);
         let mut found = vec![0; wanted.len()];
@@ -299,7 +303,7 @@ impl<'c> Work<'c> {
                 return Err((Some(FlashAddr(at)), error));
             }
             session.chained = false;
-            events.tell(wrong_reading(block));
+            events.emit(wrong_reading(block));
         }
         hash.update(&found);
         Ok(())
@@ -307,7 +311,7 @@ impl<'c> Work<'c> {
 
     /// Programs a few bytes of one block and sees them there. The data registers hold the wanted
     /// bytes already, so a reading that did not arrive would look right: two readings must agree.
-    fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), Fault> {
+    fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), StepError> {
         let fail = |e| (Some(at), e);
         let session = &mut self.core.session;
         let lead = at.0 % BLOCK as u32;
@@ -332,7 +336,7 @@ impl<'c> Work<'c> {
     }
 
     /// Programs the first word of a signature to 0.
-    fn invalidate(&mut self, at: FlashAddr) -> Result<(), Fault> {
+    fn invalidate(&mut self, at: FlashAddr) -> Result<(), StepError> {
         self.prove(at, &[0; 4])
     }
 
@@ -340,8 +344,8 @@ impl<'c> Work<'c> {
         &mut self,
         signature: &Signature,
         events: &mut dyn Events,
-    ) -> Result<(), Fault> {
-        events.tell(Event::Started {
+    ) -> Result<(), StepError> {
+        events.emit(Event::Started {
             phase: Phase::Commit,
             total: 16,
         });
@@ -355,27 +359,27 @@ impl<'c> Work<'c> {
         if let Some(value) = signature.boot_address {
             self.set_boot_address(value, events)?;
         }
-        for at in &signature.retire {
+        for at in &signature.invalidate {
             self.invalidate(*at)?;
         }
-        events.tell(Event::Advanced {
+        events.emit(Event::Advanced {
             phase: Phase::Commit,
             done: 16,
         });
-        events.tell(Event::Finished {
+        events.emit(Event::Finished {
             phase: Phase::Commit,
         });
         Ok(())
     }
 
     /// Before the first word of the signature: everything after it can be done, too.
-    fn check_commit(&self, signature: &Signature) -> Result<(), Fault> {
+    fn check_commit(&self, signature: &Signature) -> Result<(), StepError> {
         if signature.bytes.is_some() && self.plan.signature_at.is_none() {
             let what = "the signature has no place in the plan";
             return Err((None, FlashError::Plan { at: 0, what }));
         }
         let protection = &self.core.session.protection;
-        for at in &signature.retire {
+        for at in &signature.invalidate {
             let range = at.0..at.0.saturating_add(4);
             if protection.touches(&range) {
                 return Err((Some(*at), protected(protection, &range)));
@@ -386,7 +390,7 @@ impl<'c> Work<'c> {
 
     /// Only a software reset reads this register (mstflint mflash/mflash.c, `mf_update_boot_addr`), so
     /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same.
-    fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), Fault> {
+    fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), StepError> {
         let found = self
             .core
             .session
@@ -396,7 +400,7 @@ impl<'c> Work<'c> {
             .map_err(|e| (None, e.into()))?;
         if found != wanted {
             let error = FlashError::BootAddress { found, wanted };
-            events.tell(Event::Note {
+            events.emit(Event::Note {
                 text: format!("{error}: switch the power off and on to load the new firmware"),
             });
         }

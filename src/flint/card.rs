@@ -29,7 +29,7 @@ pub(super) trait Talk {
     /// A line of our own, on stderr.
     fn remark(&self, text: &str);
     /// SIGINT or SIGTERM came.
-    fn stop_wanted(&self) -> bool;
+    fn stop_requested(&self) -> bool;
 }
 
 /// The usual question.

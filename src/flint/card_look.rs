@@ -4,7 +4,7 @@ use super::card::{Ended, FAILED, OnCard, hw_text};
 use super::card_progress::FlintProgress;
 use super::text::{self, QueryText};
 use crate::card::DeviceType;
-use crate::flash::FlashPart;
+use crate::flash::FlashChip;
 use crate::image::{FlintVerdict, Image, be32, be32s};
 use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
@@ -132,7 +132,7 @@ fn line_break(out: &mut String) -> &mut String {
 }
 
 /// flint works with the smaller of the two erases.
-fn smallest_erase(part: &FlashPart) -> u32 {
+fn smallest_erase(part: &FlashChip) -> u32 {
     if part.geometry.erase_4k.is_some() {
         0x1000
     } else {

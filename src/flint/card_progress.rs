@@ -90,7 +90,7 @@ impl<'a> FlintProgress<'a> {
 }
 
 impl Events for FlintProgress<'_> {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         tracing::info!(event = ?event, "progress");
         match event {
             Event::Started { total, .. } => self.total = total,
@@ -113,7 +113,7 @@ impl Events for FlintProgress<'_> {
         }
     }
 
-    fn stop_wanted(&self) -> bool {
-        self.talk.stop_wanted()
+    fn stop_requested(&self) -> bool {
+        self.talk.stop_requested()
     }
 }

@@ -97,7 +97,7 @@ impl Talk for Console<'_> {
         tracing::info!("{text}");
     }
 
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         (self.stop_requested)()
     }
 }

@@ -11,7 +11,7 @@
 use super::query::{outcome, read_images};
 use super::session::{Facts, version};
 use super::{Device, JobError};
-use crate::card::{CardError, Firmware};
+use crate::card::{CardError, FirmwareState};
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
@@ -75,7 +75,7 @@ pub(super) fn activate_after(
     events: &mut dyn Events,
 ) -> Result<Option<Activation>, JobError> {
     if device.borrowed.as_ref().is_some_and(|b| b.was_on_vfio()) && !facts.recovery {
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text:
                 "the card lives on vfio-pci: the new firmware starts when a guest's driver loads, \
                    or with `cx3flash activate`"
@@ -85,7 +85,7 @@ pub(super) fn activate_after(
     }
     if let Err(error) = may_reset(device) {
         // What was asked for is done: it is on the flash.
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text: format!(
                 "{error}; the new firmware starts when the machine is powered off and on"
             ),
@@ -130,13 +130,13 @@ fn activate_as(
     let home = device.borrowed.as_ref().and_then(|b| b.home());
     let (by, after) = match home {
         Some(driver) => {
-            events.tell(Event::Note {
+            events.emit(Event::Note {
                 text: format!("giving the card back to {driver}, which resets it"),
             });
             (ActivatedBy::Driver, by_driver(device)?)
         }
         None => {
-            events.tell(Event::Note {
+            events.emit(Event::Note {
                 text: "resetting the card".into(),
             });
             let after = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
@@ -144,7 +144,7 @@ fn activate_as(
         }
     };
     tracing::info!(?by, %wanted, ?after, "the card is back");
-    let runs = by == ActivatedBy::Driver || device.card.firmware() == Firmware::Runs;
+    let runs = by == ActivatedBy::Driver || device.card.firmware() == FirmwareState::Runs;
     let silent = after.is_none() && runs;
     if after != Some(wanted) && !silent {
         return Err(JobError::NotActivated {
@@ -190,7 +190,7 @@ fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobEr
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
     // A card whose firmware does not run stays as it is: no driver may meet it.
-    device.found_anew = facts.recovery && device.card.firmware() == Firmware::Runs;
+    device.found_anew = facts.recovery && device.card.firmware() == FirmwareState::Runs;
     if device.found_anew {
         device.end();
         if let Some(error) = device.not_put_back() {

@@ -8,7 +8,7 @@ use crate::host::Mark;
 use crate::image::{
     Contents, Depth, Form, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::health;
+use crate::plan::validity;
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(super) fn settle<T: PartialEq>(
                 failure = Some(error);
                 before = None;
                 // Somebody else may have reset the chip: its semaphores and BARs are lost then.
-                if let Err(error) = device.card.ready_again() {
+                if let Err(error) = device.card.wait_until_ready() {
                     slow += 1;
                     failure = Some(error.into());
                 }
@@ -104,9 +104,9 @@ pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError>
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
             Err(_) => continue,
         };
-        // The rule of the plan (`Found::boots`): damage of the ROM alone does not keep it from booting.
-        let health = health(&image);
-        if !(health.code && health.identity) {
+        // The rule of the plan (`plan::ImageSlot::boots`): damage of the ROM alone does not keep it from booting.
+        let validity = validity(&image);
+        if !(validity.code && validity.identity) {
             continue;
         }
         return Ok(report_of(&image));
@@ -158,7 +158,7 @@ pub(super) fn mark_boots(device: &Device, boots: bool, events: &mut dyn Events) 
         tracing::error!(error = ?error, "mark not written");
         match &device.borrowed {
             Some(borrowed) => borrowed.warn(text),
-            None => events.tell(Event::Note { text }),
+            None => events.emit(Event::Note { text }),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::unchanged::{SecondReading, psid_of, unchanged_facts, unchanged_flash}
 use super::{Device, JobError};
 use crate::flash::{ChainVerdict, Event, Events, Phase};
 use crate::image::{Contents, Version};
-use crate::plan::{CardSnapshot, Found};
+use crate::plan::{CardSnapshot, ImageSlot};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -122,7 +122,7 @@ pub(super) fn confirm(
     report(&second.unsteady, events);
     backup.unsteady.extend(second.unsteady);
     if let Some(ChainVerdict::Contradicted { at }) = second.chains {
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text: format!(
                 "chained reads differ from single reads at {at:#x}: this card is read block by block"
             ),
@@ -134,7 +134,7 @@ pub(super) fn confirm(
 /// Stores what the card has shown about chained reads.
 pub(super) fn remember(chains: Option<ChainVerdict>, facts: &Facts, card: &CardSnapshot) {
     if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
-        let jedec = card.part.jedec;
+        let jedec = card.flash_chip.jedec;
         store.save(Board { jedec, psid }, &verdict);
     }
 }
@@ -146,7 +146,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
             "[year][month][day]T[hour][minute][second]Z"
         ))
         .unwrap_or_else(|_| "unknown-time".into());
-    let image = card.active().and_then(|a| a.found.image());
+    let image = card.active().and_then(|a| a.slot.image());
     let psid = image
         .and_then(|i| i.info.as_ref()?.psid.as_deref())
         .filter(|p| !p.is_empty())
@@ -176,7 +176,7 @@ pub(super) fn store(
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
 ) -> Result<BackupOutcome, JobError> {
-    let active = card.active().map(|a| a.found);
+    let active = card.active().map(|a| a.slot);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
     let mut files = vec![place.write(FLASH, &card.flash)?];
     if let Some(contents) = contents {
@@ -188,7 +188,7 @@ pub(super) fn store(
     if let Some(rom) = contents.and_then(Contents::rom) {
         files.push(place.write(ROM, rom)?);
     }
-    if let Some(identity) = active.and_then(Found::identity) {
+    if let Some(identity) = active.and_then(ImageSlot::identity) {
         files.push(place.write(IDENTITY, &json(&identity, IDENTITY)?)?);
     }
     let info = contents.and_then(|c| c.image().info.as_ref());
@@ -204,8 +204,8 @@ pub(super) fn store(
         bdf: facts.bdf.clone(),
         hw_id: card.chip.hw_id,
         revision: card.chip.revision,
-        jedec: format!("{:06x}", card.part.jedec),
-        flash_size: card.part.geometry.size,
+        jedec: format!("{:06x}", card.flash_chip.jedec),
+        flash_size: card.flash_chip.geometry.size,
         psid: info.and_then(|i| i.psid.clone()),
         version: info.and_then(|i| i.fw_version),
         running: card.running,
@@ -240,7 +240,7 @@ pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
         .try_for_each(|name| std::fs::remove_file(backup.dir.join(name)))
         .and_then(|()| std::fs::remove_dir(&backup.dir));
     let dir = backup.dir.display();
-    events.tell(Event::Note {
+    events.emit(Event::Note {
         text: match removed {
             Ok(()) => format!("the backup in {dir} was removed: no second reading has confirmed it"),
             Err(error) => format!(

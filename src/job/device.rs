@@ -157,7 +157,7 @@ impl Device {
     /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
     /// does.
     fn free_for_the_driver(&mut self, borrowed: &Borrowed) {
-        let looked = self.card.look_at(Semaphore::Flash);
+        let looked = self.card.probe_semaphore(Semaphore::Flash);
         if !matches!(looked, Ok(SemaphoreState::Held)) {
             return;
         }

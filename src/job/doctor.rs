@@ -6,7 +6,7 @@ use super::proofs::{Record, Shown};
 use super::query::{outcome, read_images};
 use super::session::{Facts, shown};
 use super::{Device, JobError, QueryOutcome, is_sim, open};
-use crate::card::{CardError, Firmware};
+use crate::card::{CardError, FirmwareState};
 use crate::flash::{FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Finding, Host, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
@@ -229,14 +229,14 @@ fn card(device: &mut Device, looks: &mut Looks) {
 fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
     let id = "firmware";
     match (device.card.firmware(), facts.running) {
-        (Firmware::Runs, Some(version)) => looks.good(id, format!("{version} runs")),
-        (Firmware::Runs, None) => looks.good(id, "runs; it shows no version"),
-        (Firmware::Recovery, _) => looks.bad(
+        (FirmwareState::Runs, Some(version)) => looks.good(id, format!("{version} runs")),
+        (FirmwareState::Runs, None) => looks.good(id, "runs; it shows no version"),
+        (FirmwareState::Recovery, _) => looks.bad(
             id,
             "none runs: recovery mode",
             "put an image on the card with `cx3flash recover`",
         ),
-        (Firmware::NotRunning, _) => {
+        (FirmwareState::NotRunning, _) => {
             let register = match device.card.recovery_test() {
                 Ok(value) => format!("0x41270 = {value:#010x}"),
                 Err(error) => error.to_string(),
@@ -251,7 +251,7 @@ fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
 }
 
 fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
-    let part = locked.part().clone();
+    let part = locked.chip().clone();
     looks.good(
         "flash",
         format!(

@@ -155,7 +155,7 @@ pub fn flash_bytes(
     events: &mut dyn Events,
 ) -> Result<Vec<u8>, JobError> {
     let mut locked = device.lock()?;
-    let size = locked.part().geometry.size;
+    let size = locked.chip().geometry.size;
     if from.checked_add(len).is_none_or(|end| end > size) {
         return Err(FlashError::Outside {
             at: from,

@@ -45,7 +45,7 @@ pub fn flash_read(
     events: &mut dyn Events,
 ) -> Result<BackupFile, JobError> {
     let mut locked = device.lock()?;
-    let size = locked.part().geometry.size;
+    let size = locked.chip().geometry.size;
     let len = len.unwrap_or(size.saturating_sub(from));
     if len == 0 || from.checked_add(len).is_none_or(|end| end > size) {
         return Err(FlashError::Outside {
@@ -71,14 +71,14 @@ fn read_range(
 ) -> Result<Vec<u8>, JobError> {
     let phase = Phase::Read;
     let mut bytes = vec![0; len as usize];
-    events.tell(Event::Started {
+    events.emit(Event::Started {
         phase,
         total: u64::from(len),
     });
     let mut unsteady = Vec::new();
     let mut done = 0_u32;
     for piece in bytes.chunks_mut(PIECE) {
-        if events.stop_wanted() {
+        if events.stop_requested() {
             return Err(JobError::Interrupted);
         }
         let at = from + done;
@@ -86,12 +86,12 @@ fn read_range(
         done += piece.len() as u32;
         note(&mut unsteady, locked.reread(at..from + done)?);
         locked.source().read_at(FlashAddr(at), piece)?;
-        events.tell(Event::Advanced {
+        events.emit(Event::Advanced {
             phase,
             done: u64::from(done),
         });
     }
-    events.tell(Event::Finished { phase });
+    events.emit(Event::Finished { phase });
     report(&unsteady, events);
     Ok(bytes)
 }

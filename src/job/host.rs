@@ -95,7 +95,7 @@ pub fn host_restore(
         // A journal without a record is removed; nothing is owed to its card.
         let owed = pending.iter().any(|pending| pending.bdf == bdf);
         if owed {
-            events.tell(Event::Note {
+            events.emit(Event::Note {
                 text: format!("putting {bdf} back"),
             });
         }
@@ -141,7 +141,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
 /// Free what the dead process held, and find out whether the card boots.
 fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> {
     for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
-        if device.card.look_at(semaphore)? == SemaphoreState::Free {
+        if device.card.probe_semaphore(semaphore)? == SemaphoreState::Free {
             continue;
         }
         // Ours: the lock of the dead process is free, and VFIO has one user at a time.

@@ -224,7 +224,7 @@ pub fn nv_set(
             return Err(error);
         }
     }
-    events.tell(Event::Note {
+    events.emit(Event::Note {
         text: format!("backup in {}, read back and compared", backup.dir.display()),
     });
     device.mark(Mark::FlashTouched)?;

@@ -7,7 +7,7 @@ use super::aftermath::{after_change, settled_boot};
 use super::session::Facts;
 use super::{CardReport, Device, JobError};
 use crate::flash::{
-    ClearProtection, FlashPart, Locked, Protection, ProtectionControl, SetProtection,
+    ClearProtection, FlashChip, Locked, Protection, ProtectionControl, SetProtection,
 };
 use serde::Serialize;
 use std::ops::Range;
@@ -84,7 +84,7 @@ fn outcome(
     before: Protection,
     nothing_to_do: bool,
 ) -> ProtectOutcome {
-    let control = locked.part().protection_control();
+    let control = locked.chip().protection_control();
     ProtectOutcome {
         card: facts.report(locked),
         before,
@@ -106,7 +106,7 @@ pub fn flash_protect(
 ) -> Result<ProtectOutcome, JobError> {
     let facts = Facts::of(device)?;
     let locked = device.lock()?;
-    let part = locked.part().clone();
+    let part = locked.chip().clone();
     let before = locked.protection().clone();
     let wanted = wanted(&part, wish)?;
     let bits = before.status & part.protect_mask;
@@ -160,7 +160,7 @@ fn half_done(device: &mut Device, before: &Protection, error: JobError) -> JobEr
 }
 
 /// The range wished for; `Ok(None)` = nothing.
-fn wanted(part: &FlashPart, wish: ProtectWish) -> Result<Option<Range<u32>>, JobError> {
+fn wanted(part: &FlashChip, wish: ProtectWish) -> Result<Option<Range<u32>>, JobError> {
     let control = part.protection_control();
     let may = match (control, wish) {
         (ProtectionControl::Full, _) => true,

@@ -4,11 +4,11 @@ use super::readings::{UnsteadyRange, steady};
 use super::session::Facts;
 use super::{Device, ImageFile, JobError};
 use crate::card::Chip;
-use crate::flash::{FlashPart, FlashSource, Protection};
+use crate::flash::{FlashChip, FlashSource, Protection};
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::{half_at, health, may_start};
+use crate::plan::{half_at, may_start, validity};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub struct CardReport {
     /// Running firmware.
     pub running: Option<Version>,
     /// Flash chip.
-    pub flash: FlashPart,
+    pub flash: FlashChip,
     /// Write protection.
     pub protection: Protection,
 }
@@ -144,8 +144,8 @@ pub(super) fn mark_active(images: &mut [ImageReport], running: Option<Version>) 
         .iter()
         .enumerate()
         .filter(|(_, r)| {
-            let health = r.image.as_ref().map(health);
-            health.is_some_and(|h| h.code && h.identity)
+            let validity = r.image.as_ref().map(validity);
+            validity.is_some_and(|h| h.code && h.identity)
         })
         .map(|(index, _)| index)
         .collect();

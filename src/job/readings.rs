@@ -69,7 +69,7 @@ pub(super) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Rang
 /// Reports that readings differed.
 pub(super) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
     for range in unsteady {
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text: format!(
                 "two readings of the flash differed at {:#x} ({} bytes); what two consecutive readings agree on is used",
                 range.at.0, range.len

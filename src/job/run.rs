@@ -76,7 +76,7 @@ pub(super) fn run(
         return Err(JobError::Declined);
     }
     let mut backup = store(place, &facts, &card, unsteady)?;
-    events.tell(Event::Note {
+    events.emit(Event::Note {
         text: format!(
             "backup in {}: {} files, read back and compared",
             backup.dir.display(),
@@ -150,8 +150,8 @@ fn log_plan(plan: &Plan) {
             tracing::info!(
                 erases = pass.sectors.erases.len(),
                 programs = pass.sectors.programs.len(),
-                void_first = pass.sectors.void_first,
-                retire = ?pass.signature.retire,
+                invalidate_first = pass.sectors.invalidate_first,
+                retire = ?pass.signature.invalidate,
                 "pass"
             );
         }

@@ -42,7 +42,7 @@ impl Facts {
             chip_name: self.chip.name(),
             recovery: self.recovery,
             running: self.running,
-            flash: locked.part().clone(),
+            flash: locked.chip().clone(),
             protection: locked.protection().clone(),
         }
     }
@@ -81,7 +81,7 @@ pub(super) fn snapshot(
 ) -> Result<(CardSnapshot, Vec<UnsteadyRange>), JobError> {
     let trusted = trust_chains(facts, locked)?;
     locked.read_all(phase, events)?;
-    let (part, protection) = (locked.part().clone(), locked.protection().clone());
+    let (part, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
     let mut parse = |source: &mut FlashSource<'_, '_>| {
         let mut flash = vec![0; part.geometry.size as usize];
@@ -96,9 +96,9 @@ pub(super) fn snapshot(
         )?)
     };
     let damaged = |card: &CardSnapshot| {
-        card.found.is_empty()
+        card.slots.is_empty()
             || !card
-                .found
+                .slots
                 .iter()
                 .all(|found| found.image().is_some_and(Image::is_valid))
     };
@@ -109,7 +109,7 @@ pub(super) fn snapshot(
         && !unsteady.is_empty()
         && let (Some(store), Some(psid)) = (&facts.proofs, psid_of(&card))
     {
-        let jedec = card.part.jedec;
+        let jedec = card.flash_chip.jedec;
         store.forget(Board { jedec, psid });
     }
     Ok((card, unsteady))
@@ -142,7 +142,7 @@ pub(super) fn shown(facts: &Facts, locked: &mut Locked<'_>) -> Result<Option<Rec
                 .clone()
         })
         .filter(|psid| !psid.is_empty());
-    let jedec = locked.part().jedec;
+    let jedec = locked.chip().jedec;
     Ok(psid.and_then(|psid| store.load(Board { jedec, psid: &psid })))
 }
 

@@ -7,7 +7,7 @@ use super::session::Facts;
 use super::{Device, JobError};
 use crate::flash::{ChainVerdict, Event, Events, FlashError, Locked, Phase};
 use crate::image::{CrcVerdict, FlashAddr, SectionKind, Source};
-use crate::plan::{CardSnapshot, Found};
+use crate::plan::{CardSnapshot, ImageSlot};
 use std::ops::Range;
 
 /// Bytes of a block.
@@ -58,7 +58,7 @@ pub(super) fn unchanged_flash(
     events: &mut dyn Events,
 ) -> Result<SecondReading, JobError> {
     let changed = |what: String| Err(JobError::Changed { what });
-    if *locked.part() != before.part {
+    if *locked.chip() != before.flash_chip {
         return changed("the flash chip reports another id".into());
     }
     if *locked.protection() != before.protection {
@@ -71,7 +71,7 @@ pub(super) fn unchanged_flash(
         && let Some(psid) = psid_of(before)
     {
         let board = Board {
-            jedec: before.part.jedec,
+            jedec: before.flash_chip.jedec,
             psid,
         };
         match store.load(board).map(|record| record.shown) {
@@ -82,13 +82,13 @@ pub(super) fn unchanged_flash(
             Some(Shown::Contradicted { .. }) => {}
             None => {
                 let total = before.flash.len() as u64;
-                events.tell(Event::Started { phase, total });
+                events.emit(Event::Started { phase, total });
                 let verdict = match locked.prove_chains(&before.flash, events) {
                     Ok(verdict) => verdict,
                     Err(FlashError::Differs { at, .. }) => return changed(other_bytes(at)),
                     Err(error) => return Err(error.into()),
                 };
-                events.tell(Event::Finished { phase });
+                events.emit(Event::Finished { phase });
                 second.chains = Some(verdict);
                 if !matches!(verdict, ChainVerdict::Contradicted { .. }) {
                     return Ok(second);
@@ -111,7 +111,7 @@ fn other_bytes(at: u32) -> String {
 
 /// PSID of the image that boots.
 pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
-    let image = card.active()?.found.image()?;
+    let image = card.active()?.slot.image()?;
     image
         .info
         .as_ref()?
@@ -128,14 +128,14 @@ fn compare(
 ) -> Result<(), JobError> {
     let phase = Phase::Read;
     let ranges = to_compare(before);
-    events.tell(Event::Started {
+    events.emit(Event::Started {
         phase,
         total: ranges.iter().map(|r| r.len() as u64).sum(),
     });
     let mut source = locked.source();
     let mut done = 0;
     for range in ranges {
-        if events.stop_wanted() {
+        if events.stop_requested() {
             return Err(JobError::Interrupted);
         }
         let mut now = vec![0; range.len()];
@@ -156,9 +156,9 @@ fn compare(
             }
         }
         done += range.len() as u64;
-        events.tell(Event::Advanced { phase, done });
+        events.emit(Event::Advanced { phase, done });
     }
-    events.tell(Event::Finished { phase });
+    events.emit(Event::Finished { phase });
     Ok(())
 }
 
@@ -166,7 +166,7 @@ fn compare(
 fn to_compare(card: &CardSnapshot) -> Vec<Range<usize>> {
     let blocks = card.flash.len() / BLOCK;
     let mut needed = vec![true; blocks];
-    for found in card.found.iter().filter(|found| found.boots()) {
+    for found in card.slots.iter().filter(|found| found.boots()) {
         skip_covered(found, &mut needed);
     }
     let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -182,7 +182,7 @@ fn to_compare(card: &CardSnapshot) -> Vec<Range<usize>> {
 
 /// Leaves out what the CRCs of this image cover, but for samples and both ends of each section. The
 /// sections that hold the identity are read as a whole.
-fn skip_covered(found: &Found, needed: &mut [bool]) {
+fn skip_covered(found: &ImageSlot, needed: &mut [bool]) {
     let (Some(image), Some(map)) = (found.image(), found.map()) else {
         return;
     };

@@ -49,7 +49,7 @@ pub fn unlock(
     let mut reports = Vec::new();
     for semaphore in [Semaphore::FlashProgramming, Semaphore::Flash] {
         let number = semaphore.number();
-        let before = device.card.look_at(semaphore)?;
+        let before = device.card.probe_semaphore(semaphore)?;
         reports.push(SemaphoreReport {
             semaphore,
             number,
@@ -59,7 +59,7 @@ pub fn unlock(
         if before == SemaphoreState::Free {
             continue;
         }
-        events.tell(Event::Note {
+        events.emit(Event::Note {
             text: format!(
                 "semaphore {number} ({}) is taken: watching it for {} s",
                 semaphore.guards(),
@@ -108,7 +108,7 @@ pub fn unlock(
         device.card.release(semaphore)?;
     }
     for report in &mut reports {
-        report.after = device.card.look_at(report.semaphore)?;
+        report.after = device.card.probe_semaphore(report.semaphore)?;
         if report.after == SemaphoreState::Held {
             return Err(JobError::InUse {
                 number: report.number,

@@ -75,7 +75,7 @@ pub fn verify_card(
     let card = facts.report(&locked);
     // How long the images are is known only after reading them.
     let phase = Phase::Read;
-    events.tell(Event::Started { phase, total: 0 });
+    events.emit(Event::Started { phase, total: 0 });
     trust_chains(&facts, &mut locked)?;
     let mut source = locked.source();
     let mut unsteady = Vec::new();
@@ -88,7 +88,7 @@ pub fn verify_card(
                 .map(|contents| contents.checksum());
         }
     }
-    events.tell(Event::Finished { phase });
+    events.emit(Event::Finished { phase });
     report(&unsteady, events);
     let query = outcome(Some(card), None, images);
     Ok(VerifyOutcome {
@@ -128,7 +128,7 @@ pub fn verify_against(
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let phase = Phase::Read;
-    events.tell(Event::Started { phase, total: 0 });
+    events.emit(Event::Started { phase, total: 0 });
     let theirs = &file.contents;
     trust_chains(&facts, &mut locked)?;
     let mut unsteady = Vec::new();
@@ -136,7 +136,7 @@ pub fn verify_against(
     // A difference is believed when a second reading shows it too.
     let differs = |(_, ours): &(FlashAddr, Contents)| !ours.masked_equal(theirs);
     let (start, ours) = steady(&mut locked.source(), &mut unsteady, &mut reading, &differs)?;
-    events.tell(Event::Finished { phase });
+    events.emit(Event::Finished { phase });
     report(&unsteady, events);
     let equal = ours.masked_equal(theirs);
     let identity = Identity::from_image(ours.image()).ok();

@@ -1,6 +1,6 @@
 //! What a plan is made of.
 
-use super::found::{overlap, ranges};
+use super::slot::{overlap, ranges};
 use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, plan_sectors,
@@ -76,23 +76,23 @@ pub struct Pass {
 }
 
 /// The flash a pass starts from, and what it must leave alone.
-pub(super) struct Ground<'a> {
+pub(super) struct PassContext<'a> {
     pub(super) flash: &'a [u8],
     pub(super) geometry: &'a Geometry,
     pub(super) protected: Vec<Range<u32>>,
     pub(super) disposable: Vec<Range<u32>>,
 }
 
-impl Ground<'_> {
+impl PassContext<'_> {
     /// The run that makes `body` stand in the flash, the magic at `start` last.
     pub(super) fn image_pass(
         &self,
         body: Vec<(FlashAddr, Vec<u8>)>,
         start: FlashAddr,
         boot_address: Option<u32>,
-        retire: Vec<FlashAddr>,
+        invalidate: Vec<FlashAddr>,
     ) -> Result<Pass, LayoutError> {
-        self.signed_pass(body, start, MAGIC, boot_address, retire)
+        self.signed_pass(body, start, MAGIC, boot_address, invalidate)
     }
 
     /// The run that makes `body` stand in the flash, and these 16 bytes at `start` last.
@@ -102,7 +102,7 @@ impl Ground<'_> {
         start: FlashAddr,
         signature: [u8; 16],
         boot_address: Option<u32>,
-        retire: Vec<FlashAddr>,
+        invalidate: Vec<FlashAddr>,
     ) -> Result<Pass, LayoutError> {
         let live = self.has(start, &MAGIC);
         let equal =
@@ -125,7 +125,7 @@ impl Ground<'_> {
             signature: Signature {
                 bytes: (!equal).then_some(signature),
                 boot_address,
-                retire,
+                invalidate,
             },
         })
     }
@@ -134,7 +134,7 @@ impl Ground<'_> {
     pub(super) fn plain_pass(
         &self,
         body: Vec<(FlashAddr, Vec<u8>)>,
-        retire: Vec<FlashAddr>,
+        invalidate: Vec<FlashAddr>,
     ) -> Result<Pass, LayoutError> {
         let sectors = plan_sectors(
             self.flash,
@@ -152,7 +152,7 @@ impl Ground<'_> {
             signature: Signature {
                 bytes: None,
                 boot_address: None,
-                retire,
+                invalidate,
             },
         })
     }
@@ -187,7 +187,7 @@ pub(super) fn boot_address(start: FlashAddr) -> u32 {
 /// Signatures to void once an image stands at `start`: every other one, except what lies inside
 /// `untouchable` (the new image, the kept one behind its own signature, NV areas): there it is
 /// data that only looks like one.
-pub(super) fn retire_list(
+pub(super) fn signatures_to_invalidate(
     magics: &[FlashAddr],
     start: FlashAddr,
     untouchable: &[Range<u32>],
@@ -230,7 +230,7 @@ impl Pass {
             .map(|at| at.0..at.0.saturating_add(16));
         let retired = self
             .signature
-            .retire
+            .invalidate
             .iter()
             .map(|at| at.0..at.0.saturating_add(4));
         erases
@@ -295,10 +295,10 @@ impl Action {
         Some(ActionReport {
             target: self.target,
             signature_at: sectors().find_map(|s| s.signature_at),
-            retire: self
+            invalidate: self
                 .passes
                 .iter()
-                .flat_map(|p| p.signature.retire.clone())
+                .flat_map(|p| p.signature.invalidate.clone())
                 .collect(),
             survives_interruption: self.survives_interruption,
             erases: sectors()

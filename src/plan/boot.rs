@@ -1,6 +1,6 @@
 //! What would start, judged from the bytes of the flash alone.
 
-use super::Found;
+use super::ImageSlot;
 use super::snapshot::{half_at, version_of};
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Version, scan};
@@ -28,11 +28,11 @@ pub fn would_boot(flash: &[u8], new: Option<&[u8]>) -> BootView {
     let magics = scan(&mut source).map(|s| s.magics).unwrap_or_default();
     let found = magics
         .into_iter()
-        .map(|start| Found {
+        .map(|start| ImageSlot {
             start,
             contents: Contents::from_dump(flash, start).map_err(|e| e.to_string()),
         })
-        .find(Found::boots);
+        .find(ImageSlot::boots);
     let Some(found) = found else {
         return BootView {
             boots: Boots::Nothing,

@@ -20,13 +20,15 @@ pub struct Check {
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
     /// The image verifies, stricter rules included (10.2 #4, 10.7 #10).
-    ImageSound,
+    #[serde(rename = "image_sound")]
+    ImageValid,
     /// Header size = chain end ≤ file length (10.7 #7).
     ImageSize,
     /// ROM in the result is for the image's device (10.2 #5).
     RomDevice,
     /// The backup verifies against its manifest and holds an image that boots (restore only).
-    BackupSound,
+    #[serde(rename = "backup_sound")]
+    BackupValid,
     /// The card holds no valid image (recover only; otherwise `burn` is the way).
     NoValidImage,
     /// At most one of the signatures found can be the one that boots (10.7 #11, #20).

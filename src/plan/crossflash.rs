@@ -8,7 +8,7 @@ mod ini;
 
 pub use ini::{IniChange, IniDiff};
 
-use super::decide::{Base, Wish, judged};
+use super::decide::{Base, BurnRequest, judged};
 use super::rules::{psid_of, rom_text};
 use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
 use crate::image::{Contents, Ini, Layout};
@@ -31,9 +31,9 @@ impl<T: PartialEq> Sides<T> {
     }
 }
 
-/// Ports of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
+/// BoardPorts of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ports {
+pub struct BoardPorts {
     /// `num_of_ports`.
     pub number: Option<u64>,
     /// `phy_type_port1`, `phy_type_port2` …, as written.
@@ -49,8 +49,8 @@ pub struct CrossFlash {
     pub part: Sides<String>,
     /// PCI device id the firmware presents.
     pub device_id: Sides<u16>,
-    /// Ports.
-    pub ports: Sides<Ports>,
+    /// BoardPorts.
+    pub ports: Sides<BoardPorts>,
     /// ROM types and versions; the check `rom` says which one will be on the card.
     pub rom: Sides<String>,
     /// VSD. The card's stays on the card, that of the file goes.
@@ -80,11 +80,11 @@ pub struct CrossFlash {
 }
 
 /// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
-pub(super) fn of(card: &CardSnapshot, wish: &Wish<'_>, plan: &Plan) -> Option<CrossFlash> {
+pub(super) fn of(card: &CardSnapshot, wish: &BurnRequest<'_>, plan: &Plan) -> Option<CrossFlash> {
     let Base::File { contents, .. } = wish.base else {
         return None;
     };
-    let own = card.active()?.found.contents.as_ref().ok()?;
+    let own = card.active()?.slot.contents.as_ref().ok()?;
     let (from, to) = (psid_of(own.image()), psid_of(contents.image()));
     if !own.image().info_crc_ok || from == to {
         return None;
@@ -105,7 +105,7 @@ pub(super) fn of(card: &CardSnapshot, wish: &Wish<'_>, plan: &Plan) -> Option<Cr
         };
         obstacles = refuses(&judged(
             card,
-            &Wish {
+            &BurnRequest {
                 base: wish.base,
                 options: &options,
                 change: wish.change.clone(),
@@ -113,7 +113,7 @@ pub(super) fn of(card: &CardSnapshot, wish: &Wish<'_>, plan: &Plan) -> Option<Cr
             },
         ));
     }
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     Some(compare(own, contents, size, obstacles))
 }
 
@@ -171,20 +171,20 @@ fn power(text: &str) -> Option<u64> {
     1_u64.checked_shl(u32::try_from(crate::image::ini_number(text)?).ok()?)
 }
 
-fn ports(ini: &Ini) -> Option<Ports> {
+fn ports(ini: &Ini) -> Option<BoardPorts> {
     let number = ini
         .get("IB", "num_of_ports")
         .and_then(|n| crate::image::ini_number(&n));
     let kinds: Vec<String> = (1..=2)
         .map_while(|port| ini.get("IB", &format!("phy_type_port{port}")))
         .collect();
-    (number.is_some() || !kinds.is_empty()).then_some(Ports { number, kinds })
+    (number.is_some() || !kinds.is_empty()).then_some(BoardPorts { number, kinds })
 }
 
 /// What follows from the differences.
 fn notes(found: &CrossFlash) -> Vec<String> {
     let mut out = Vec::new();
-    let number = |side: &Option<Ports>| side.as_ref().and_then(|p| p.number);
+    let number = |side: &Option<BoardPorts>| side.as_ref().and_then(|p| p.number);
     let (card, image) = (number(&found.ports.card), number(&found.ports.image));
     if let (Some(card), Some(image)) = (card, image)
         && card != image

@@ -4,11 +4,11 @@
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
-use super::rules::RomWish;
+use super::placement::{Placement, is, other_start, target};
+use super::rules::RomAction;
 use super::snapshot::version_of;
-use super::spot::{Spot, is, other_start, target};
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, Found, IdentityChange, NvGeometry, Pass, Plan,
+    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Pass, Plan,
     crossflash, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
@@ -26,7 +26,7 @@ pub(super) enum Base<'a> {
 }
 
 /// What is wanted.
-pub(super) struct Wish<'a> {
+pub(super) struct BurnRequest<'a> {
     pub(super) base: Base<'a>,
     pub(super) options: &'a BurnOptions,
     /// Parts of the identity the user spelled out.
@@ -36,16 +36,16 @@ pub(super) struct Wish<'a> {
 }
 
 /// Decide.
-pub(super) fn decide(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
+pub(super) fn decide(card: &CardSnapshot, wish: &BurnRequest<'_>) -> Plan {
     let mut plan = judged(card, wish);
     plan.crossflash = crossflash::of(card, wish, &plan).map(Box::new);
     plan
 }
 
 /// The decision without the comparison of two boards.
-pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
+pub(super) fn judged(card: &CardSnapshot, wish: &BurnRequest<'_>) -> Plan {
     let mut checks = Checks::default();
-    let active = card.active().map(|a| a.found);
+    let active = card.active().map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::OldImage, rules::old_image(active));
     checks.add(CheckId::RunningImage, rules::running_image(card));
@@ -56,7 +56,7 @@ pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
         Base::Own => own,
     };
     checks.add_if(
-        CheckId::ImageSound,
+        CheckId::ImageValid,
         match wish.base {
             Base::File { contents, .. } => Some(rules::image_sound(contents.image())),
             Base::Own => own.map(|c| rules::own_image_sound(c.image())),
@@ -87,7 +87,7 @@ pub(super) fn judged(card: &CardSnapshot, wish: &Wish<'_>) -> Plan {
 /// Identity of the card with the change the user spelled out.
 fn identity(
     checks: &mut Checks,
-    active: Option<&Found>,
+    active: Option<&ImageSlot>,
     change: &IdentityChange,
 ) -> Option<Identity> {
     let Some(found) = active else {
@@ -146,12 +146,12 @@ fn pair_checks(
 fn result(
     checks: &mut Checks,
     base: Option<&Contents>,
-    active: Option<&Found>,
+    active: Option<&ImageSlot>,
     identity: Option<&Identity>,
-    wish: &Wish<'_>,
+    wish: &BurnRequest<'_>,
 ) -> Option<Contents> {
     let rom = base.map(|base| rules::rom(base, active, wish.rom.as_deref(), wish.options.rom));
-    let (rom_wish, rom_verdict): (Option<RomWish>, Option<Verdict>) = match rom {
+    let (rom_wish, rom_verdict): (Option<RomAction>, Option<Verdict>) = match rom {
         None => (None, None),
         Some(Ok((wish, text))) => (Some(wish), Some(Ok(text))),
         Some(Err(why)) => (None, Some(Err(why))),
@@ -191,13 +191,13 @@ fn result(
 pub(super) fn patched(
     base: &Contents,
     identity: &Identity,
-    rom: &RomWish,
+    rom: &RomAction,
 ) -> Result<Contents, PatchError> {
     let with_rom = match rom {
-        RomWish::Leave => None,
-        RomWish::Put(bytes) if base.rom() == Some(bytes.as_slice()) => None,
-        RomWish::Put(bytes) => Some(base.with_rom(Some(bytes))?),
-        RomWish::Remove => Some(base.with_rom(None)?),
+        RomAction::Leave => None,
+        RomAction::Put(bytes) if base.rom() == Some(bytes.as_slice()) => None,
+        RomAction::Put(bytes) => Some(base.with_rom(Some(bytes))?),
+        RomAction::Remove => Some(base.with_rom(None)?),
     };
     let result = with_rom.as_ref().unwrap_or(base).with_identity(identity)?;
     rules::image_sound(result.image()).map_err(PatchError::SelfCheck)?;
@@ -212,7 +212,7 @@ fn unfinished(
     own: Option<&Contents>,
     base: Option<&Contents>,
 ) -> Plan {
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let nv = NvGeometry::of(&[
         base.and_then(|c| c.image().info.as_ref()),
         own.and_then(|c| c.image().info.as_ref()),
@@ -228,7 +228,7 @@ fn unfinished(
     checks.add_if(CheckId::NvArea, None);
     checks.add(
         CheckId::Protection,
-        rules_flash::protection(&card.part, &card.protection, None),
+        rules_flash::protection(&card.flash_chip, &card.protection, None),
     );
     checks.add_if(CheckId::Interruption, None);
     Plan {
@@ -248,17 +248,17 @@ fn unfinished(
 fn place(
     mut checks: Checks,
     card: &CardSnapshot,
-    active: Option<&Found>,
+    active: Option<&ImageSlot>,
     result: Contents,
 ) -> Plan {
     let own = active.and_then(|f| f.contents.as_ref().ok());
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let layout = result.image().layout;
     let nv = NvGeometry::of(&[
         result.image().info.as_ref(),
         own.and_then(|c| c.image().info.as_ref()),
     ]);
-    let standing = card.whole().find(|f| is(f, &result));
+    let standing = card.bootable().find(|f| is(f, &result));
     let start = match standing {
         Some(found) => found.start,
         None => other_start(layout, active),
@@ -273,7 +273,7 @@ fn place(
         rules_flash::flash_size(&result, own, size),
     );
     let guarded = nv.guarded(layout, size);
-    let spot = Spot {
+    let spot = Placement {
         start,
         map,
         layout,
@@ -293,11 +293,11 @@ fn place(
     let passes = passes.ok();
     checks.add(
         CheckId::Protection,
-        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+        rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
     let failsafe = layout != Layout::NonFailsafe;
     let keeps = active.filter(|f| failsafe && f.start != start);
-    let in_use = keeps.map(Found::ranges).or(failsafe.then(Vec::new));
+    let in_use = keeps.map(ImageSlot::ranges).or(failsafe.then(Vec::new));
     checks.add_if(
         CheckId::Interruption,
         passes
@@ -323,7 +323,7 @@ fn place(
         && !idle
         && let Some(passes) = passes
     {
-        let survives = failsafe && (standing.is_some() || active.is_some_and(Found::boots));
+        let survives = failsafe && (standing.is_some() || active.is_some_and(ImageSlot::boots));
         plan.action = Some(Action::new(
             Some(target(layout, start)),
             Some(result),
@@ -334,7 +334,7 @@ fn place(
     plan
 }
 
-fn warnings(active: Option<&Found>, failsafe: bool, stands: bool, plan: &Plan) -> Vec<String> {
+fn warnings(active: Option<&ImageSlot>, failsafe: bool, stands: bool, plan: &Plan) -> Vec<String> {
     let mut out = Vec::new();
     if plan.nothing_to_do {
         return out;
@@ -352,18 +352,21 @@ fn warnings(active: Option<&Found>, failsafe: bool, stands: bool, plan: &Plan) -
                 .into(),
         );
     }
-    if active.and_then(Found::image).is_some_and(macs_are_derived) {
+    if active
+        .and_then(ImageSlot::image)
+        .is_some_and(macs_are_derived)
+    {
         out.push(
             "The card's GUID section is an old one without MACs; they are derived from the port GUIDs, as its firmware does."
                 .into(),
         );
     }
     if let Some(found) = active {
-        let health = found.health();
-        if !health.notes.is_empty() {
+        let validity = found.validity();
+        if !validity.notes.is_empty() {
             out.push(format!(
                 "The image on the card is damaged: {}.",
-                health.notes.join("; ")
+                validity.notes.join("; ")
             ));
         }
     }

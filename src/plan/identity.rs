@@ -1,8 +1,8 @@
 //! Whose card it is: what is carried, what may be changed (P4, docs/fs2.md#guid-section).
 
 use super::check::Verdict;
-use super::decide::{Base, Wish, decide};
-use super::{BurnOptions, CardSnapshot, Found, Plan, RomChoice};
+use super::decide::{Base, BurnRequest, decide};
+use super::{BurnOptions, CardSnapshot, ImageSlot, Plan, RomChoice};
 use crate::image::{Contents, Guid, Identity, Image, Mac};
 
 /// Parts of an identity the user spelled out; the others stay.
@@ -71,7 +71,7 @@ pub(super) fn usable(identity: &Identity) -> Verdict {
 }
 
 /// Can the card's identity be carried over?
-pub(super) fn readable(found: &Found) -> Result<Identity, String> {
+pub(super) fn readable(found: &ImageSlot) -> Result<Identity, String> {
     const WAY_OUT: &str = "use `recover --identity FILE`";
     let image = found
         .image()
@@ -86,7 +86,7 @@ pub(super) fn readable(found: &Found) -> Result<Identity, String> {
             "the Image Info section on the card (VSD, PSID) fails its CRC; {WAY_OUT}"
         ));
     }
-    if !found.health().identity {
+    if !found.validity().identity {
         return Err(format!(
             "the card's identity sections are damaged; {WAY_OUT}"
         ));
@@ -99,7 +99,7 @@ pub(super) fn readable(found: &Found) -> Result<Identity, String> {
 /// What a card without an identity to carry starts from when it is given one: its GUID section is
 /// written blank (docs/fs2.md#blank-guids), and what is not spelled out stays so; or the section is damaged,
 /// and GUIDs and MACs are both spelled out. The VSD is the card's.
-pub(super) fn waiting(found: &Found, change: &IdentityChange) -> Option<Identity> {
+pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Identity> {
     let image = found.image()?;
     let blank = image.guids.as_ref().is_some_and(|g| g.blank && g.type_ok);
     let enough = match (change.guids, change.macs) {
@@ -152,7 +152,7 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     decide(
         card,
-        &Wish {
+        &BurnRequest {
             base: Base::Own,
             options: &BurnOptions::default(),
             change: change.clone(),
@@ -170,7 +170,7 @@ pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
     };
     decide(
         card,
-        &Wish {
+        &BurnRequest {
             base: Base::Own,
             options: &options,
             change: IdentityChange::default(),

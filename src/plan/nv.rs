@@ -1,6 +1,6 @@
 //! The NV configuration area: what the firmware keeps outside of the image (docs/fs2.md#flash-map, docs/flint.md#size-check).
 
-use super::found::ranges;
+use super::slot::ranges;
 use crate::image::{AddressMap, Half, Info, Layout};
 use std::ops::Range;
 

@@ -1,16 +1,17 @@
 //! The plan of a recovery: an image onto a card that has no valid one.
 
-use super::action::{body_of, boot_address, retire_list};
+use super::action::{body_of, boot_address, signatures_to_invalidate};
 use super::check::Checks;
 use super::compare::changes;
 use super::decide::{NOT_FAILSAFE, patched};
-use super::found::ranges;
 use super::identity::{fits as identity_fits, usable};
-use super::rules::RomWish;
+use super::placement::{Placement, other_start, target};
+use super::rules::RomAction;
+use super::slot::ranges;
 use super::snapshot::version_of;
-use super::spot::{Spot, other_start, target};
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, Found, NvGeometry, Pass, Plan, rules, rules_flash,
+    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, NvGeometry, Pass, Plan, rules,
+    rules_flash,
 };
 use crate::image::{AddressMap, Contents, FlashAddr, Identity, Layout};
 
@@ -23,11 +24,11 @@ pub fn plan_recover(
     file_len: u64,
     identity: &Identity,
 ) -> Plan {
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let layout = image.image().layout;
     let mut checks = Checks::default();
-    let left = card.active().map(|a| a.found);
-    checks.add(CheckId::ImageSound, rules::image_sound(image.image()));
+    let left = card.active().map(|a| a.slot);
+    checks.add(CheckId::ImageValid, rules::image_sound(image.image()));
     checks.add_if(
         CheckId::ImageSize,
         rules::image_size(image.image(), file_len),
@@ -45,7 +46,7 @@ pub fn plan_recover(
     checks.add(CheckId::Rom, rom.map(|(_, text)| text));
     let result = checks
         .all_ok()
-        .then(|| patched(image, identity, &RomWish::Leave));
+        .then(|| patched(image, identity, &RomAction::Leave));
     checks.add_if(
         CheckId::PatchedImage,
         result.as_ref().map(|r| match r {
@@ -65,7 +66,7 @@ pub fn plan_recover(
     ]);
     let start = start_for(layout, left);
     let map = AddressMap::on_flash(layout, start);
-    let spot = Spot {
+    let spot = Placement {
         start,
         map,
         layout,
@@ -89,13 +90,13 @@ pub fn plan_recover(
     let passes = result.as_ref().map(|result| {
         let mut untouchable = ranges(map, 0, result.image().len);
         untouchable.extend(guarded.iter().flatten().cloned());
-        let retire = retire_list(&card.scan.magics, start, &untouchable);
+        let invalidate = signatures_to_invalidate(&card.scan.magics, start, &untouchable);
         spot.ground(card, guarded.as_deref())
             .image_pass(
                 body_of(result.bytes(), map),
                 start,
                 Some(boot_address(start)),
-                retire,
+                invalidate,
             )
             .map(|pass| vec![pass])
     });
@@ -108,7 +109,7 @@ pub fn plan_recover(
     let passes = passes.and_then(Result::ok);
     checks.add(
         CheckId::Protection,
-        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+        rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
     checks.add(
         CheckId::Interruption,
@@ -120,7 +121,7 @@ pub fn plan_recover(
 fn finish(
     card: &CardSnapshot,
     checks: Checks,
-    left: Option<&Found>,
+    left: Option<&ImageSlot>,
     result: Option<Contents>,
     passes: Option<Vec<Pass>>,
     layout: Layout,
@@ -146,7 +147,7 @@ fn finish(
         kept: Vec::new(),
         warnings,
         nothing_to_do: ok && idle,
-        from_version: version_of(left.and_then(Found::image)),
+        from_version: version_of(left.and_then(ImageSlot::image)),
         to_version: version_of(result.as_ref().map(Contents::image)),
         crossflash: None,
         action: match (ok && !idle, result, passes) {
@@ -163,22 +164,24 @@ fn finish(
 
 /// A card with an image that boots and whose identity can be carried has `burn`.
 fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
-    match card.whole().find(|f| f.identity().is_some()) {
+    match card.bootable().find(|f| f.identity().is_some()) {
         Some(found) => Err(format!(
             "the card holds a valid image at {:#x}; use `burn`, which keeps its identity",
             found.start.0
         )),
-        None if card.found.is_empty() => Ok("the flash holds no signature".into()),
+        None if card.slots.is_empty() => Ok("the flash holds no signature".into()),
         None => Ok(format!(
             "{} signatures in the flash, no image behind them that boots with an identity",
-            card.found.len()
+            card.slots.len()
         )),
     }
 }
 
 /// P5 as far as there is something to compare with.
-fn psid(left: Option<&Found>, image: &Contents) -> Result<String, String> {
-    let readable = left.and_then(Found::image).filter(|old| old.info_crc_ok);
+fn psid(left: Option<&ImageSlot>, image: &Contents) -> Result<String, String> {
+    let readable = left
+        .and_then(ImageSlot::image)
+        .filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
         None => match rules::psid_of(image.image()) {
@@ -189,6 +192,6 @@ fn psid(left: Option<&Found>, image: &Contents) -> Result<String, String> {
 }
 
 /// Into the half that does not hold what is left of an image that may still start; else the first.
-fn start_for(layout: Layout, left: Option<&Found>) -> FlashAddr {
-    other_start(layout, left.filter(|f| f.health().code))
+fn start_for(layout: Layout, left: Option<&ImageSlot>) -> FlashAddr {
+    other_start(layout, left.filter(|f| f.validity().code))
 }

@@ -22,7 +22,8 @@ pub struct ActionReport {
     /// Address of the new signature.
     pub signature_at: Option<FlashAddr>,
     /// Signatures that are voided after the commit.
-    pub retire: Vec<FlashAddr>,
+    #[serde(rename = "retire")]
+    pub invalidate: Vec<FlashAddr>,
     /// Survives an interruption at any point (P1).
     pub survives_interruption: bool,
     /// Erases in order.

@@ -1,6 +1,6 @@
 //! The plan of `config reset`: erase the NV configuration areas.
 
-use super::action::Ground;
+use super::action::PassContext;
 use super::check::Checks;
 use super::snapshot::version_of;
 use super::{Action, CardSnapshot, CheckId, NvGeometry, Pass, Plan, rules, rules_flash};
@@ -10,9 +10,9 @@ use std::ops::Range;
 /// Decide what a reset of the NV configuration would erase (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13, docs/flint.md#other-commands).
 #[must_use]
 pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let mut checks = Checks::default();
-    let active = card.active().map(|a| a.found);
+    let active = card.active().map(|a| a.slot);
     checks.add(CheckId::OldImage, rules::old_image(active));
     checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
@@ -43,11 +43,11 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     );
     let areas = places.and_then(Result::ok);
     let passes = areas.map(|areas| {
-        let images = || card.found.iter().flat_map(|f| f.ranges());
+        let images = || card.slots.iter().flat_map(|f| f.ranges());
         let pass = |protected: Vec<Range<u32>>| {
-            let ground = Ground {
+            let ground = PassContext {
                 flash: &card.flash,
-                geometry: &card.part.geometry,
+                geometry: &card.flash_chip.geometry,
                 protected,
                 disposable: Vec::new(),
             };
@@ -63,7 +63,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         strict.sort_by_key(|r| r.start);
         pass(strict).or_else(|_| pass(images().collect()))
     });
-    let kept: Vec<_> = card.found.iter().flat_map(|f| f.ranges()).collect();
+    let kept: Vec<_> = card.slots.iter().flat_map(|f| f.ranges()).collect();
     checks.add_if(
         CheckId::Interruption,
         passes.as_ref().map(|p| match p {
@@ -75,7 +75,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let passes = passes.and_then(Result::ok);
     checks.add(
         CheckId::Protection,
-        rules_flash::protection(&card.part, &card.protection, passes.as_deref()),
+        rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
     let ok = checks.all_ok();
     let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));

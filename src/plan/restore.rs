@@ -3,14 +3,14 @@
 //! On a failsafe card the halves are put back one after the other, in the order that leaves a whole
 //! image in the other one wherever there is one.
 
-use super::action::{Ground, boot_address};
+use super::action::{PassContext, boot_address};
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::decide::NOT_FAILSAFE;
-use super::found::ranges;
+use super::slot::ranges;
 use super::snapshot::version_of;
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, Found, Pass, Plan, Target, rules, rules_flash,
+    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules, rules_flash,
 };
 use crate::flash::LayoutError;
 use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
@@ -33,20 +33,20 @@ pub struct BackupFacts {
 /// Decide what putting `backup` back would do.
 #[must_use]
 pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let then = CardSnapshot::new(
         card.chip,
         card.recovery,
         None,
-        card.part.clone(),
+        card.flash_chip.clone(),
         card.protection.clone(),
         backup.flash.clone(),
     )
     .ok();
-    let old = then.as_ref().and_then(|t| t.whole().next());
+    let old = then.as_ref().and_then(|t| t.bootable().next());
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
-    checks.add(CheckId::BackupSound, backup_sound(old, backup));
+    checks.add(CheckId::BackupValid, backup_sound(old, backup));
     checks.add(
         CheckId::Fits,
         if backup.flash.len() == size as usize {
@@ -58,7 +58,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             ))
         },
     );
-    let known = card.found.iter().find(|f| f.health().identity);
+    let known = card.slots.iter().find(|f| f.validity().identity);
     let now = known.and_then(|f| f.contents.as_ref().ok());
     checks.add_if(
         CheckId::Identity,
@@ -97,7 +97,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     let passes = order.as_ref().map(|o| o.passes.as_slice());
     checks.add(
         CheckId::Protection,
-        rules_flash::protection(&card.part, &card.protection, passes),
+        rules_flash::protection(&card.flash_chip, &card.protection, passes),
     );
     checks.add_if(
         CheckId::Interruption,
@@ -146,7 +146,7 @@ fn finish(
     }
 }
 
-fn backup_sound(old: Option<&Found>, backup: &BackupFacts) -> Verdict {
+fn backup_sound(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
     match old {
         Some(found) => Ok(format!(
             "{}; the image at {:#x} in it is whole",
@@ -158,11 +158,11 @@ fn backup_sound(old: Option<&Found>, backup: &BackupFacts) -> Verdict {
 
 /// P4: a backup of another card is not put onto this one. There is no serial number in the flash, so
 /// GUIDs and MACs decide; the VSD is a text, and who names the backup wants the one in it.
-fn same_card(now: Option<&Found>, old: &Found, change: Option<(Mac, Mac)>) -> Verdict {
+fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)>) -> Verdict {
     let Some(theirs) = old.identity() else {
         return Err("the backup's identity sections are damaged".into());
     };
-    let Some(ours) = now.and_then(Found::identity) else {
+    let Some(ours) = now.and_then(ImageSlot::identity) else {
         return Ok("the card states no identity to compare with".into());
     };
     if ours == theirs {
@@ -213,8 +213,8 @@ struct Part {
     ranges: Vec<Range<u32>>,
 }
 
-fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &Found) -> Result<Order, LayoutError> {
-    let size = card.part.geometry.size;
+fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<Order, LayoutError> {
+    let size = card.flash_chip.geometry.size;
     let layout = old.image().map_or(Layout::NonFailsafe, |i| i.layout);
     let mut flash = card.flash.clone();
     let Layout::Failsafe { chunk_log2 } = layout else {
@@ -247,7 +247,7 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &Found) -> Result<Order
     };
     let stands = |snapshot: &CardSnapshot, part: &Part| {
         snapshot
-            .whole()
+            .bootable()
             .any(|f| f.start == part.start && f.image().is_some_and(|i| i.layout == layout))
     };
     let equal = |part: &Part| {
@@ -266,19 +266,26 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &Found) -> Result<Order
     let mut passes = Vec::new();
     // The second part's signature is void before anything of that part changes.
     let live = slice(&card.flash, &(second.start.0..second.start.0 + 16)) == MAGIC;
-    let retire: &[FlashAddr] = if live && !equal(second) {
+    let invalidate: &[FlashAddr] = if live && !equal(second) {
         &[second.start]
     } else {
         &[]
     };
-    passes.extend(put_back(card, &flash, then, first, retire, !other_first)?);
+    passes.extend(put_back(
+        card,
+        &flash,
+        then,
+        first,
+        invalidate,
+        !other_first,
+    )?);
     for range in &first.ranges {
         let bytes = slice(&then.flash, range).to_vec();
         if let Some(place) = flash.get_mut(range.start as usize..range.end as usize) {
             place.copy_from_slice(&bytes);
         }
     }
-    for at in retire {
+    for at in invalidate {
         if let Some(word) = flash.get_mut(at.0 as usize..at.0 as usize + 4) {
             word.fill(0);
         }
@@ -303,10 +310,10 @@ fn put_back(
     flash: &[u8],
     then: &CardSnapshot,
     part: &Part,
-    retire: &[FlashAddr],
+    invalidate: &[FlashAddr],
     boots: bool,
 ) -> Result<Option<Pass>, LayoutError> {
-    let size = card.part.geometry.size;
+    let size = card.flash_chip.geometry.size;
     let signature = part.start.0..part.start.0 + 16;
     let mut body = Vec::new();
     for range in &part.ranges {
@@ -321,14 +328,14 @@ fn put_back(
         ));
     }
     let bytes = <[u8; 16]>::try_from(slice(&then.flash, &signature)).unwrap_or(MAGIC);
-    let ground = Ground {
+    let ground = PassContext {
         flash,
-        geometry: &card.part.geometry,
+        geometry: &card.flash_chip.geometry,
         protected: outside(&part.ranges, size),
         disposable: Vec::new(),
     };
     let address = boots.then(|| boot_address(part.start));
-    let pass = ground.signed_pass(body, part.start, bytes, address, retire.to_vec())?;
+    let pass = ground.signed_pass(body, part.start, bytes, address, invalidate.to_vec())?;
     Ok((!pass.is_idle()).then_some(pass))
 }
 

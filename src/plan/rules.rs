@@ -2,7 +2,7 @@
 
 use super::check::Verdict;
 use super::snapshot::version_of;
-use super::{BurnOptions, CardSnapshot, Decided, Found, RomChoice, health};
+use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, validity};
 use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
 use std::cmp::Ordering;
@@ -27,13 +27,13 @@ pub(super) fn image_sound(image: &Image) -> Verdict {
 
 /// The card's own image is to be burned again: its code must be whole, its ROM need not.
 pub(super) fn own_image_sound(image: &Image) -> Verdict {
-    let health = health(image);
-    if health.code {
+    let validity = validity(image);
+    if validity.code {
         Ok("the card's own image; its code verifies".into())
     } else {
         Err(format!(
             "the card's own image does not verify: {}",
-            health.notes.join("; ")
+            validity.notes.join("; ")
         ))
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn rom_device(result: &Image) -> Verdict {
 /// 10.7 #11, #20.
 pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
     let list: Vec<String> = card
-        .found
+        .slots
         .iter()
         .map(|found| {
             let what = match (found.boots(), version_of(found.image())) {
@@ -125,12 +125,12 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
     Ok(match card.active() {
         Some(active) => format!(
             "{list}; {:#x} taken as the one that boots ({})",
-            active.found.start.0,
+            active.slot.start.0,
             match active.decided {
-                Decided::OnlyWhole => "the only whole one",
-                Decided::Running => "its version runs",
-                Decided::Lowest => "the lowest; which one the boot ROM prefers is not known",
-                Decided::Damaged => "none is whole",
+                SlotChoice::OnlyBootable => "the only whole one",
+                SlotChoice::Running => "its version runs",
+                SlotChoice::Lowest => "the lowest; which one the boot ROM prefers is not known",
+                SlotChoice::Damaged => "none is whole",
             }
         ),
         None => list,
@@ -138,18 +138,18 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
 }
 
 /// 10.2 #14, 10.7 #16.
-pub(super) fn old_image(active: Option<&Found>) -> Verdict {
+pub(super) fn old_image(active: Option<&ImageSlot>) -> Verdict {
     let Some(found) = active else {
         return Err("the card holds no valid image; use `recover`".into());
     };
-    let health = found.health();
-    Ok(if health.notes.is_empty() {
+    let validity = found.validity();
+    Ok(if validity.notes.is_empty() {
         format!("the image at {:#x} is whole", found.start.0)
     } else {
         format!(
             "the image at {:#x} is damaged, which does not stand in the way: {}",
             found.start.0,
-            health.notes.join("; ")
+            validity.notes.join("; ")
         )
     })
 }
@@ -164,13 +164,13 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
         return Ok("no running version is known".into());
     };
     if card
-        .whole()
+        .bootable()
         .any(|found| version_of(found.image()) == Some(running))
     {
         return Ok(format!("{running} runs, and its image is valid"));
     }
-    let other = card.whole().next();
-    let damaged = card.found.iter().find(|found| {
+    let other = card.bootable().next();
+    let damaged = card.slots.iter().find(|found| {
         !found.boots() && (other.is_none() || version_of(found.image()) == Some(running))
     });
     let Some(damaged) = damaged else {
@@ -191,7 +191,7 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     Err(format!(
         "{running} runs, but the image at {:#x} reads as damaged, twice: {}. `cx3flash verify` reads it again; {way}",
         damaged.start.0,
-        damaged.health().notes.join("; ")
+        damaged.validity().notes.join("; ")
     ))
 }
 
@@ -319,7 +319,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
 
 /// What to do about the ROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RomWish {
+pub(super) enum RomAction {
     /// Leave the image's.
     Leave,
     /// Put these bytes in.
@@ -352,13 +352,13 @@ pub(super) fn rom_text(rom: &Rom) -> String {
 /// 10.2 #17, 10.7 #15: which ROM will be on the card, in words.
 pub(super) fn rom(
     image: &Contents,
-    card: Option<&Found>,
+    card: Option<&ImageSlot>,
     given: Option<&[u8]>,
     choice: Option<RomChoice>,
-) -> Result<(RomWish, String), String> {
+) -> Result<(RomAction, String), String> {
     if let Some(bytes) = given {
         let text = format!("the ROM given, {} bytes", bytes.len());
-        return Ok((RomWish::Put(bytes.to_vec()), text));
+        return Ok((RomAction::Put(bytes.to_vec()), text));
     }
     let text = |image: Option<&Image>| {
         image
@@ -370,11 +370,11 @@ pub(super) fn rom(
         .and_then(|f| f.contents.as_ref().ok())
         .and_then(Contents::rom);
     let of_card = || match card_rom {
-        Some(bytes) if card.is_some_and(|f| f.health().rom) => Ok((
-            RomWish::Put(bytes.to_vec()),
+        Some(bytes) if card.is_some_and(|f| f.validity().rom) => Ok((
+            RomAction::Put(bytes.to_vec()),
             format!(
                 "the card's ROM stays: {}",
-                text(card.and_then(Found::image))
+                text(card.and_then(ImageSlot::image))
             ),
         )),
         Some(_) => Err(
@@ -385,23 +385,23 @@ pub(super) fn rom(
     match choice {
         Some(RomChoice::None) => Ok((
             if image_has {
-                RomWish::Remove
+                RomAction::Remove
             } else {
-                RomWish::Leave
+                RomAction::Leave
             },
             "no ROM, as asked".into(),
         )),
         Some(RomChoice::Device) => of_card(),
         Some(RomChoice::Image) if !image_has => {
-            Ok((RomWish::Leave, "no ROM: the image has none".into()))
+            Ok((RomAction::Leave, "no ROM: the image has none".into()))
         }
         Some(RomChoice::Image) | None if image_has => Ok((
-            RomWish::Leave,
+            RomAction::Leave,
             format!("the image's ROM: {}", text(Some(image.image()))),
         )),
         _ if card_rom.is_some() => of_card(),
         _ => Ok((
-            RomWish::Leave,
+            RomAction::Leave,
             "no ROM: neither the image nor the card has one".into(),
         )),
     }

@@ -1,9 +1,9 @@
 //! Rules about the flash chip and what lies on it.
 
 use super::check::Verdict;
-use super::found::overlap;
+use super::slot::overlap;
 use super::{NvGeometry, Pass};
-use crate::flash::{FlashPart, LayoutError, Protection};
+use crate::flash::{FlashChip, LayoutError, Protection};
 use crate::image::{AddressMap, Contents, Image, Layout};
 use std::ops::Range;
 
@@ -104,7 +104,7 @@ pub(super) fn nv_area(
 /// The chip can be written, and nothing that changes is write protected: set protection bits make
 /// erases and programs do nothing, silently.
 pub(super) fn protection(
-    part: &FlashPart,
+    part: &FlashChip,
     protection: &Protection,
     passes: Option<&[Pass]>,
 ) -> Verdict {
@@ -119,7 +119,7 @@ pub(super) fn protection(
     })
 }
 
-fn not_protected(part: &FlashPart, protection: &Protection, passes: Option<&[Pass]>) -> Verdict {
+fn not_protected(part: &FlashChip, protection: &Protection, passes: Option<&[Pass]>) -> Verdict {
     let bits = protection.status & part.protect_mask;
     if bits == 0 && protection.range.is_none() {
         return Ok(format!(
@@ -169,7 +169,7 @@ pub(super) fn interruption(kept: Option<&[Range<u32>]>, passes: &[Pass]) -> Verd
     };
     for pass in passes {
         let mut before_commit = pass.clone();
-        before_commit.signature.retire.clear();
+        before_commit.signature.invalidate.clear();
         for range in before_commit.touched() {
             if let Some(hit) = kept.iter().find(|k| overlap(k, &range)) {
                 return Err(format!(
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn of(jedec: u32, status: u8, second: u8) -> Verdict {
-        let part = FlashPart::detect(jedec).unwrap();
+        let part = FlashChip::detect(jedec).unwrap();
         let found = Protection::decode_both(&part, status, Some(second));
         protection(&part, &found, None)
     }

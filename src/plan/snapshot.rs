@@ -1,8 +1,8 @@
 //! What was read of a card, as plain data.
 
-use super::Found;
+use super::ImageSlot;
 use crate::card::Chip;
-use crate::flash::{FlashPart, Protection};
+use crate::flash::{FlashChip, Protection};
 use crate::image::{Contents, FlashAddr, Half, Image, Layout, Scan, SourceError, Version, scan};
 
 /// Everything a plan may depend on.
@@ -15,7 +15,7 @@ pub struct CardSnapshot {
     /// Running firmware, when there is one.
     pub running: Option<Version>,
     /// Flash chip.
-    pub part: FlashPart,
+    pub flash_chip: FlashChip,
     /// Its protection.
     pub protection: Protection,
     /// The whole flash, byte for byte.
@@ -23,14 +23,14 @@ pub struct CardSnapshot {
     /// Signatures in it.
     pub scan: Scan,
     /// One entry per signature, read fully.
-    pub found: Vec<Found>,
+    pub slots: Vec<ImageSlot>,
 }
 
 /// Why an image was taken for the one that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decided {
+pub enum SlotChoice {
     /// It is the only one that is whole.
-    OnlyWhole,
+    OnlyBootable,
     /// Two are whole; its version is the one that runs.
     Running,
     /// Two are whole and the running version does not tell: the lowest, as flint does. What the
@@ -44,9 +44,9 @@ pub enum Decided {
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a> {
     /// It.
-    pub found: &'a Found,
+    pub slot: &'a ImageSlot,
     /// Why this one.
-    pub decided: Decided,
+    pub decided: SlotChoice,
 }
 
 impl CardSnapshot {
@@ -59,15 +59,15 @@ impl CardSnapshot {
         chip: Chip,
         recovery: bool,
         running: Option<Version>,
-        part: FlashPart,
+        flash_chip: FlashChip,
         protection: Protection,
         flash: Vec<u8>,
     ) -> Result<Self, SourceError> {
         let scan = scan(&mut flash.as_slice())?;
-        let found = scan
+        let slots = scan
             .magics
             .iter()
-            .map(|start| Found {
+            .map(|start| ImageSlot {
                 start: *start,
                 contents: Contents::from_dump(&flash, *start).map_err(|e| e.to_string()),
             })
@@ -76,45 +76,45 @@ impl CardSnapshot {
             chip,
             recovery,
             running,
-            part,
+            flash_chip,
             protection,
             flash,
             scan,
-            found,
+            slots,
         })
     }
 
     /// The images that are whole and stand where one may start.
-    pub fn whole(&self) -> impl Iterator<Item = &Found> {
-        self.found.iter().filter(|f| f.boots())
+    pub fn bootable(&self) -> impl Iterator<Item = &ImageSlot> {
+        self.slots.iter().filter(|f| f.boots())
     }
 
     /// The image that boots, as far as is known.
     #[must_use]
     pub fn active(&self) -> Option<Active<'_>> {
-        let whole: Vec<&Found> = self.whole().collect();
-        let found = |found, decided| Some(Active { found, decided });
+        let whole: Vec<&ImageSlot> = self.bootable().collect();
+        let found = |slot, decided| Some(Active { slot, decided });
         match whole.as_slice() {
             [] => {
                 // The best of the damaged: one whose identity can be kept, then any that has a
                 // place where an image may start.
-                let damaged = self.found.iter().filter(|f| f.image().is_some());
+                let damaged = self.slots.iter().filter(|f| f.image().is_some());
                 let best = damaged
                     .clone()
-                    .find(|f| f.health().identity)
+                    .find(|f| f.validity().identity)
                     .or_else(|| damaged.clone().next());
-                best.and_then(|best| found(best, Decided::Damaged))
+                best.and_then(|best| found(best, SlotChoice::Damaged))
             }
-            [one] => found(one, Decided::OnlyWhole),
+            [one] => found(one, SlotChoice::OnlyBootable),
             [lowest, ..] => match self.running_one(&whole) {
-                Some(running) => found(running, Decided::Running),
-                None => found(lowest, Decided::Lowest),
+                Some(running) => found(running, SlotChoice::Running),
+                None => found(lowest, SlotChoice::Lowest),
             },
         }
     }
 
     /// The one of several images whose version runs, if exactly one has it.
-    fn running_one<'a>(&self, whole: &[&'a Found]) -> Option<&'a Found> {
+    fn running_one<'a>(&self, whole: &[&'a ImageSlot]) -> Option<&'a ImageSlot> {
         let running = self.running?;
         let mut same = whole
             .iter()
@@ -127,7 +127,7 @@ impl CardSnapshot {
     /// which one boots.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        let whole: Vec<&Found> = self.whole().collect();
+        let whole: Vec<&ImageSlot> = self.bootable().collect();
         let mut layouts: Vec<Layout> = whole
             .iter()
             .filter_map(|f| f.image().map(|i| i.layout))
@@ -139,7 +139,7 @@ impl CardSnapshot {
     /// Signatures where no image may start, or that lead nowhere.
     #[must_use]
     pub fn stale(&self) -> Vec<FlashAddr> {
-        self.found
+        self.slots
             .iter()
             .filter(|f| f.image().is_none_or(|i| !may_start(i)))
             .map(|f| f.start)

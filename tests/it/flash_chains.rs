@@ -138,9 +138,9 @@ fn only_a_proof_that_holds_switches_chains_on() {
 struct Stop;
 
 impl Events for Stop {
-    fn tell(&mut self, _: cx3flash::flash::Event) {}
+    fn emit(&mut self, _: cx3flash::flash::Event) {}
 
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         true
     }
 }

@@ -54,7 +54,7 @@ fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
         disposable: std::iter::once(HALF + IMAGE as u32..0x1F_0000).collect(),
         in_place: false,
     };
-    let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();
+    let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
     let erased = locked.erase(plan, &NotAsked, &mut ()).unwrap();
     let after_erase = sim.counters();
     let written = erased.write(&mut ()).unwrap();
@@ -63,7 +63,7 @@ fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
     let signature = Signature {
         bytes: Some(MAGIC),
         boot_address: Some(HALF << 8),
-        retire: Vec::new(),
+        invalidate: Vec::new(),
     };
     drop(verified.commit(&signature, &mut ()).unwrap());
     assert_eq!(sim.misuse(), []);

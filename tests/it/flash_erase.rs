@@ -44,7 +44,7 @@ fn erase(
     let clock = sim.clock();
     let mut card = Card::open(space, sim.clock()).unwrap();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    let mut plan = plan_sectors(&sim.flash(), &locked.part().geometry, job).unwrap();
+    let mut plan = plan_sectors(&sim.flash(), &locked.chip().geometry, job).unwrap();
     change(&mut plan);
     locked.erase(plan, &NotAsked, &mut ())?;
     Ok(())

@@ -25,7 +25,7 @@ impl BootProbe for Unknown {
 struct Notes(Vec<String>);
 
 impl Events for Notes {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event {
             self.0.push(text);
         }
@@ -121,7 +121,7 @@ fn the_erase_of_a_dead_program_is_waited_for_before_the_id_counts() {
 
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    assert_eq!(locked.part().jedec, 0x20_7115);
+    assert_eq!(locked.chip().jedec, 0x20_7115);
     assert!(locked.is_idle().unwrap());
     drop(locked);
     assert_eq!(sim.flash()[START as usize..][..16], [0xFF; 16]);
@@ -143,11 +143,11 @@ fn burn(
         disposable: Vec::new(),
         in_place: false,
     };
-    let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();
+    let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
     let signature = Signature {
         bytes: Some(MAGIC),
         boot_address: None,
-        retire: Vec::new(),
+        invalidate: Vec::new(),
     };
     assert!(locked.is_idle().unwrap());
     locked

@@ -36,7 +36,7 @@ impl BootProbe for Looks {
 struct Notes(Vec<String>);
 
 impl Events for Notes {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event {
             self.0.push(text);
         }
@@ -72,11 +72,11 @@ fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), S
         disposable: Vec::new(),
         in_place: false,
     };
-    let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();
+    let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
     let signature = Signature {
         bytes: Some(MAGIC),
         boot_address: Some(START << 8),
-        retire: vec![FlashAddr(0)],
+        invalidate: vec![FlashAddr(0)],
     };
     locked
         .erase(plan, &Looks, events)?
@@ -224,7 +224,7 @@ fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
 
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-        assert_eq!(locked.part().jedec, 0x20_7115);
+        assert_eq!(locked.chip().jedec, 0x20_7115);
         assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == sim.flash());
         drop(locked);
         assert_eq!(sim.misuse(), [], "{word:#010x}");

@@ -131,7 +131,7 @@ impl BootProbe for Magic {
 struct Notes(Vec<String>);
 
 impl Events for Notes {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event {
             self.0.push(text);
         }
@@ -195,11 +195,11 @@ fn burn(bench: &mut Bench, events: &mut dyn Events) -> Result<(), Stopped> {
         disposable: vec![START + 716..START + 0x1_0000],
         in_place: false,
     };
-    let plan = plan_sectors(&bench.flash, &locked.part().geometry, &job).unwrap();
+    let plan = plan_sectors(&bench.flash, &locked.chip().geometry, &job).unwrap();
     let signature = Signature {
         bytes: Some(MAGIC),
         boot_address: None,
-        retire: Vec::new(),
+        invalidate: Vec::new(),
     };
     locked
         .erase(plan, &Magic, events)?

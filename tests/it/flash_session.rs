@@ -58,7 +58,7 @@ fn job_at(start: u32, body: &[u8]) -> Job {
     }
 }
 
-fn plan(part: &cx3flash::flash::FlashPart, flash: &[u8], job: &Job) -> SectorPlan {
+fn plan(part: &cx3flash::flash::FlashChip, flash: &[u8], job: &Job) -> SectorPlan {
     plan_sectors(flash, &part.geometry, job).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn signature(start: u32) -> Signature {
     Signature {
         bytes: Some(MAGIC),
         boot_address: Some(start << 8),
-        retire: Vec::new(),
+        invalidate: Vec::new(),
     }
 }
 
@@ -80,7 +80,7 @@ fn run(
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
     let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
-    let sectors = plan(locked.part(), &now, job);
+    let sectors = plan(locked.chip(), &now, job);
     let start = job.signature_at.unwrap().0;
     locked
         .erase(sectors, &MagicAtZero, events)?
@@ -252,7 +252,7 @@ fn a_stale_semaphore_is_told_from_one_in_use() {
     ));
     card.release(Semaphore::Flash).unwrap();
     assert_eq!(
-        card.look_at(Semaphore::Flash).unwrap(),
+        card.probe_semaphore(Semaphore::Flash).unwrap(),
         SemaphoreState::Free
     );
     assert!(sim.semaphores_held().is_empty());
@@ -288,10 +288,10 @@ fn late_writes_do_no_harm_thanks_to_the_flush() {
 struct StopAfter(u32);
 
 impl Events for StopAfter {
-    fn tell(&mut self, _: cx3flash::flash::Event) {
+    fn emit(&mut self, _: cx3flash::flash::Event) {
         self.0 = self.0.saturating_sub(1);
     }
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         self.0 == 0
     }
 }
@@ -334,8 +334,8 @@ fn in_place_invalidates_the_old_signature_first_and_does_its_sector_last() {
         protected: Vec::new(),
         ..job_at(0, &noise(0x2_8000, 1))
     };
-    let plan = plan(locked.part(), &old, &job);
-    assert!(plan.void_first);
+    let plan = plan(locked.chip(), &old, &job);
+    assert!(plan.invalidate_first);
     assert!(!plan.interruptible);
     assert_eq!(plan.erases.last().unwrap().0, FlashAddr(0));
     assert!(plan.programs.last().unwrap().0.0 < 0x1000);

@@ -109,11 +109,11 @@ fn burn(card: &mut Card, sim: &SimCard, in_place: bool, proof: Option<&ChainProo
         disposable: Vec::new(),
         in_place,
     };
-    let plan = plan_sectors(&now, &locked.part().geometry, &job).unwrap();
+    let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
     let signature = Signature {
         bytes: Some(MAGIC),
         boot_address: Some(start << 8),
-        retire: if in_place {
+        invalidate: if in_place {
             Vec::new()
         } else {
             vec![FlashAddr(0)]

@@ -1,6 +1,6 @@
 //! A card that boots after a reset is only read until it is ready, and works then.
 
-use cx3flash::card::{Card, Firmware};
+use cx3flash::card::{Card, FirmwareState};
 use cx3flash::flash::{Flash, Phase};
 use cx3flash::image::{Half, Recipe, build, striped};
 use cx3flash::sim::{CardSpec, SimCard};
@@ -17,7 +17,7 @@ fn card_that_boots_for(time: Duration) -> SimCard {
 
 /// Reads all of the flash and compares it.
 fn works(sim: &SimCard, card: &mut Card) {
-    assert_eq!(card.firmware(), Firmware::Runs);
+    assert_eq!(card.firmware(), FirmwareState::Runs);
     let version = card.running_version().unwrap().unwrap();
     assert_eq!((version.minor, version.subminor), (42, 5000));
     let clock = sim.clock();

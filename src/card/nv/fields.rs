@@ -3,15 +3,15 @@
 
 use super::TlvId;
 
-/// Bits of one dword of an answer or a TLV.
+/// BitField of one dword of an answer or a TLV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bits {
+pub(super) struct BitField {
     pub(super) word: usize,
     pub(super) shift: u32,
     pub(super) width: u32,
 }
 
-impl Bits {
+impl BitField {
     const fn new(word: usize, shift: u32, width: u32) -> Self {
         Self { word, shift, width }
     }
@@ -45,9 +45,9 @@ pub(super) enum Support {
     /// Bit of the capability dword for port 1; the next one is for port 2.
     PortCapability(u32),
     /// Bit in the card's defaults.
-    Card(Bits),
+    Card(BitField),
     /// Bit in the port's defaults.
-    Port(Bits),
+    Port(BitField),
     /// It answers for the port at all: firmware does not keep the bit for it (4.21's source).
     Answers,
 }
@@ -56,11 +56,11 @@ pub(super) enum Support {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fallback {
     /// In the card's defaults.
-    Card(Bits),
+    Card(BitField),
     /// In the port's defaults.
-    Port(Bits),
+    Port(BitField),
     /// In the port's defaults, where 0 means that there is none.
-    PortNonZero(Bits),
+    PortNonZero(BitField),
     /// In the capabilities: the UAR bar, whose figure there counts half of it.
     Bar,
 }
@@ -92,7 +92,7 @@ pub struct Field {
     pub names: &'static [(&'static str, u32)],
     pub(super) tlv: u16,
     pub(super) dwords: u16,
-    pub(super) bits: Bits,
+    pub(super) bits: BitField,
     pub(super) support: Support,
     pub(super) fallback: Fallback,
     pub(super) bound: Bound,
@@ -106,8 +106,8 @@ const PROTOCOL: &[(&str, u32)] = &[("None", 0), ("PXE", 1), ("iSCSI", 2), ("Both
 const IP: &[(&str, u32)] = &[("IPv4", 0), ("IPv6", 1), ("IPv4_IPv6", 2), ("IPv6_IPv4", 3)];
 const PHY_MODE: &[(&str, u32)] = &[("DEVICE_DEFAULT", 0), ("LEGACY", 1), ("ADVANCED", 2)];
 
-const fn bits(word: usize, shift: u32, width: u32) -> Bits {
-    Bits::new(word, shift, width)
+const fn bits(word: usize, shift: u32, width: u32) -> BitField {
+    BitField::new(word, shift, width)
 }
 
 const fn card(

@@ -1,6 +1,6 @@
 //! Non-volatile settings the running firmware keeps: registers, TLVs, parameters (docs/hardware.md#settings-in-the-firmware).
 //!
-//! The firmware alone knows how they lie in the flash; it is asked through [`super::Tools`]. Bit
+//! The firmware alone knows how they lie in the flash; it is asked through [`super::ToolsInterface`]. Bit
 //! positions come from the source of mstflint 4.21 and agree with what its mstconfig says to the
 //! simulated card; on a real card they are UNCONFIRMED.
 
@@ -13,4 +13,4 @@ mod tests;
 
 pub use fields::{FIELDS, Field, Parameter};
 pub use register::TlvId;
-pub use settings::{Limits, Missing, NvSettings, Setting, TlvWrite};
+pub use settings::{Limits, Missing, NvSetting, NvSettings, TlvWrite};

@@ -5,7 +5,7 @@
 //! itself), then the register: 8 bytes of header and the data. The two TLVs in front are not in the
 //! reference; they are how mstconfig 4.21 sends it.
 
-use crate::card::tools::{Tools, ToolsError};
+use crate::card::tools::{ToolsError, ToolsInterface};
 
 /// Read or write one TLV.
 const MNVA: u16 = 0x9024;
@@ -80,7 +80,7 @@ pub(super) fn decode(mailbox: &[u8]) -> Result<Option<Vec<u32>>, ToolsError> {
     }
 }
 
-impl Tools<'_> {
+impl ToolsInterface<'_> {
     /// Data of a stored TLV; `None` when none is stored and defaults hold.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::fields::{Bound, Fallback, Support};
 use super::{Parameter, TlvId};
-use crate::card::tools::{Tools, ToolsError};
+use crate::card::tools::{ToolsError, ToolsInterface};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -27,14 +27,14 @@ pub struct Limits {
 
 /// One parameter of this card.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct NvSetting {
     /// Which.
     pub parameter: Parameter,
     /// What the firmware takes at its next start; `None` = not stored, and no default is known.
     pub next_boot: Option<u32>,
     /// What it takes when nothing is stored.
     pub default: Option<u32>,
-    /// [`Setting::next_boot`] is stored.
+    /// [`NvSetting::next_boot`] is stored.
     pub stored: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NvSettings {
     /// In the order of [`super::FIELDS`].
-    pub settings: Vec<Setting>,
+    pub settings: Vec<NvSetting>,
     /// What bounds them.
     pub limits: Limits,
     /// Stored TLVs, as they are.
@@ -121,7 +121,7 @@ impl Abilities {
     }
 }
 
-impl Tools<'_> {
+impl ToolsInterface<'_> {
     /// Ask for everything. Firmware before 2.31.5000 fails at the first command.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Tools<'_> {
                 Entry::Vacant(place) => place.insert(self.read_tlv(id, parameter.field.dwords)?),
             };
             let default = abilities.default_of(parameter);
-            settings.push(Setting {
+            settings.push(NvSetting {
                 parameter,
                 next_boot: stored
                     .as_ref()
@@ -179,7 +179,7 @@ impl Tools<'_> {
 impl NvSettings {
     /// The setting of a parameter; `None` when the card has none.
     #[must_use]
-    pub fn of(&self, parameter: Parameter) -> Option<&Setting> {
+    pub fn of(&self, parameter: Parameter) -> Option<&NvSetting> {
         self.settings.iter().find(|s| s.parameter == parameter)
     }
 

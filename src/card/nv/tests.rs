@@ -6,7 +6,7 @@
 )]
 
 use super::register::{decode, encode};
-use super::{FIELDS, Limits, NvSettings, Parameter, Setting, TlvId};
+use super::{FIELDS, Limits, NvSetting, NvSettings, Parameter, TlvId};
 use crate::card::ToolsError;
 use std::collections::BTreeMap;
 
@@ -149,8 +149,8 @@ fn a_value_is_not_read_wrong() {
     assert!(Parameter::named("SRIOV_EN_P1").is_none());
 }
 
-fn setting(name: &str, next_boot: Option<u32>) -> Setting {
-    Setting {
+fn setting(name: &str, next_boot: Option<u32>) -> NvSetting {
+    NvSetting {
         parameter: Parameter::named(name).unwrap(),
         next_boot,
         default: next_boot,

@@ -196,7 +196,7 @@ fn a_card_that_boots_for_a_while_runs_and_is_only_read_before_it_is_ready() {
     for ms in [900, 5000] {
         let card = Scripted::new(&boot_of(ms));
         let mut opened = card.open().unwrap();
-        assert_eq!(opened.firmware(), Firmware::Runs, "{ms}");
+        assert_eq!(opened.firmware(), FirmwareState::Runs, "{ms}");
         assert!(!opened.in_recovery());
         let version = opened.running_version().unwrap().unwrap();
         assert_eq!(version.subminor, 5000, "the old image's version is shown");
@@ -216,7 +216,11 @@ fn a_boot_of_ten_seconds_is_neither_recovery_mode_nor_believed_early() {
             (end - 3500, HALF_A_VERSION),
             (end, RUNS),
         ]);
-        assert_eq!(card.open().unwrap().firmware(), Firmware::Runs, "{end}");
+        assert_eq!(
+            card.open().unwrap().firmware(),
+            FirmwareState::Runs,
+            "{end}"
+        );
         assert!(card.first_touch() >= end + 500, "{:?}", card.touches);
         let touches = card.touches.borrow();
         assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
@@ -245,7 +249,7 @@ fn a_running_card_is_ready_after_half_a_second() {
 fn a_card_that_stays_with_its_recovery_id_is_in_recovery_mode() {
     let card = Scripted::new(&[(0, SILENT), (400, RECOVERY)]);
     let mut opened = card.open().unwrap();
-    assert_eq!(opened.firmware(), Firmware::Recovery);
+    assert_eq!(opened.firmware(), FirmwareState::Recovery);
     assert!(opened.in_recovery());
     assert_eq!(opened.running_version().unwrap(), None);
     assert!(card.first_touch() >= 5400);
@@ -261,7 +265,7 @@ fn the_reset_on_link_down_is_left_alone_where_the_recovery_register_shows_firmwa
         ..RECOVERY
     };
     let card = Scripted::new(&[(0, odd)]);
-    assert_eq!(card.open().unwrap().firmware(), Firmware::Recovery);
+    assert_eq!(card.open().unwrap().firmware(), FirmwareState::Recovery);
     let touches = card.touches.borrow();
     assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
 }
@@ -275,7 +279,7 @@ fn a_card_in_recovery_mode_whose_registers_are_filtered_is_in_recovery_mode() {
     for test in [BAD_ACCESS, u32::MAX] {
         let card = Scripted::new(&[(0, Phase { test, ..filtered })]);
         let opened = card.open().unwrap();
-        assert_eq!(opened.firmware(), Firmware::Recovery);
+        assert_eq!(opened.firmware(), FirmwareState::Recovery);
         let touches = card.touches.borrow();
         let to_link = |touch: &Touch| touch.at == 0xF_3834;
         assert_eq!(touches.iter().any(to_link), test == u32::MAX);
@@ -286,7 +290,7 @@ fn a_card_in_recovery_mode_whose_registers_are_filtered_is_in_recovery_mode() {
 fn a_normal_id_without_firmware_is_waited_for_and_is_not_recovery_mode() {
     let card = Scripted::new(&[(0, NO_FIRMWARE)]);
     let mut opened = card.open().unwrap();
-    assert_eq!(opened.firmware(), Firmware::NotRunning);
+    assert_eq!(opened.firmware(), FirmwareState::NotRunning);
     assert!(!opened.in_recovery());
     assert_eq!(opened.running_version().unwrap(), None);
     assert!(card.first_touch() >= 10_000);
@@ -297,7 +301,7 @@ fn a_normal_id_without_firmware_is_waited_for_and_is_not_recovery_mode() {
 #[test]
 fn firmware_that_starts_late_under_a_normal_id_runs() {
     let card = Scripted::new(&[(0, NO_FIRMWARE), (11_000, RUNS)]);
-    assert_eq!(card.open().unwrap().firmware(), Firmware::Runs);
+    assert_eq!(card.open().unwrap().firmware(), FirmwareState::Runs);
 }
 
 #[test]
@@ -328,7 +332,7 @@ fn a_card_that_is_never_stable_is_not_ready_and_is_not_touched() {
 fn firmware_that_shows_no_version_runs() {
     let card = Scripted::new(&[(0, NO_VERSION)]);
     let mut opened = card.open().unwrap();
-    assert_eq!(opened.firmware(), Firmware::Runs);
+    assert_eq!(opened.firmware(), FirmwareState::Runs);
     assert_eq!(opened.running_version().unwrap(), None);
 }
 
@@ -353,7 +357,7 @@ fn a_card_that_never_answers_is_gone_and_one_that_answers_late_is_not() {
     assert!(gone.now_ms() >= 10_000);
     assert_eq!(*gone.touches.borrow(), []);
     let late = Scripted::new(&[(0, SILENT), (9000, RUNS)]);
-    assert_eq!(late.open().unwrap().firmware(), Firmware::Runs);
+    assert_eq!(late.open().unwrap().firmware(), FirmwareState::Runs);
 }
 
 #[test]
@@ -403,7 +407,7 @@ fn firmware_started_out_of_recovery_runs_where_only_the_old_id_can_be_read() {
     let mut opened = card.open().unwrap();
     assert!(opened.in_recovery());
     opened.software_reset().unwrap();
-    assert_eq!(opened.firmware(), Firmware::Runs);
+    assert_eq!(opened.firmware(), FirmwareState::Runs);
 }
 
 #[test]
@@ -455,7 +459,7 @@ fn a_paused_process_neither_gives_up_nor_believes_early() {
     let card = Scripted::new(&[(0, RECOVERY), (32_000, RUNS)]);
     let space = Box::new(Paused(card.clone(), Rc::clone(&reads)));
     let opened = Card::open(space, Rc::new(card.clone())).unwrap();
-    assert_eq!(opened.firmware(), Firmware::Runs);
+    assert_eq!(opened.firmware(), FirmwareState::Runs);
     assert!(reads.get() > 20, "{}", reads.get());
 }
 

@@ -8,7 +8,7 @@ use crate::cli::failure::Failure;
 
 use crate::cli::json::outcome as json;
 use crate::cli::{names, text, units};
-use crate::flash::PartSource;
+use crate::flash::TimesSource;
 use crate::flint::text as flint_text;
 use crate::job::{self, IdentityOutcome, JobError, RomOutcome};
 use std::fmt::Write as _;
@@ -200,8 +200,8 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let part = &info.card.flash;
     let geometry = part.geometry;
     let sure = match part.times {
-        PartSource::Confirmed => "",
-        PartSource::Unconfirmed => " (unconfirmed figures)",
+        TimesSource::Confirmed => "",
+        TimesSource::Unconfirmed => " (unconfirmed figures)",
     };
     let time = |t: Option<std::time::Duration>| {
         t.map_or_else(|| "none".to_owned(), |t| format!("{} ms", t.as_millis()))

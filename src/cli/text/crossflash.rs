@@ -2,7 +2,7 @@
 
 use super::plan::{shown, wrapped};
 use crate::cli::{names, units};
-use crate::plan::{CrossFlash, IniChange, IniDiff, Ports, Sides};
+use crate::plan::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
 use std::fmt::Write as _;
 
 /// Keys of the ini shown; all of them are in the JSON.
@@ -83,7 +83,7 @@ fn row<T: PartialEq>(out: &mut String, label: &str, sides: &Sides<T>, text: impl
     let _ = writeln!(out, "  {label:20} {line}");
 }
 
-fn ports(ports: &Ports) -> String {
+fn ports(ports: &BoardPorts) -> String {
     let kinds = ports.kinds.iter().map(|kind| short(kind));
     let kinds = kinds.collect::<Vec<_>>().join(" ");
     match ports.number {

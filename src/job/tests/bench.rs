@@ -190,11 +190,11 @@ impl Told {
 }
 
 impl Events for Told {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.events.push(event);
     }
 
-    fn stop_wanted(&self) -> bool {
+    fn stop_requested(&self) -> bool {
         self.stop_at
             .is_some_and(|phase| self.started().contains(&phase))
     }

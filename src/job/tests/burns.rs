@@ -96,7 +96,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
         manifest_at_erase: Option<bool>,
     }
     impl crate::flash::Events for Watch<'_> {
-        fn tell(&mut self, event: Event) {
+        fn emit(&mut self, event: Event) {
             if matches!(
                 event,
                 Event::Started {
@@ -108,7 +108,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
                 let there = names.len() == 1 && names[0].join("manifest.json").is_file();
                 self.manifest_at_erase.get_or_insert(there);
             }
-            self.told.tell(event);
+            self.told.emit(event);
         }
     }
     for (card, recipe) in [

@@ -223,7 +223,7 @@ fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
 struct AtSecondReading<'a>(&'a dyn Fn());
 
 impl Events for AtSecondReading<'_> {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Started {
             phase: Phase::Read, ..
         } = event

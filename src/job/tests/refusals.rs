@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
     vec![
         Case {
             image: spoiled(&new(), SectionKind::Ddr),
-            ..case(CheckId::ImageSound, owner_card(), &new())
+            ..case(CheckId::ImageValid, owner_card(), &new())
         },
         case(
             CheckId::RomDevice,

@@ -55,7 +55,7 @@ fn a_setting_is_reported_as_not_stored_when_two_readings_show_it() {
 struct HoldsAfterBackup<'a>(&'a SimCard);
 
 impl Events for HoldsAfterBackup<'_> {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event
             && text.starts_with("backup in")
         {

@@ -244,7 +244,7 @@ struct Holding<'a> {
 }
 
 impl crate::flash::Events for Holding<'_> {
-    fn tell(&mut self, event: crate::flash::Event) {
+    fn emit(&mut self, event: crate::flash::Event) {
         match event {
             crate::flash::Event::Started { phase, .. } => self.phase = Some(phase),
             crate::flash::Event::Note { .. } if !self.card.semaphores_held().is_empty() => {

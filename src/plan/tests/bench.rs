@@ -1,7 +1,7 @@
 //! Cards and images for plan tests.
 
 use crate::card::Chip;
-use crate::flash::{FlashPart, Protection};
+use crate::flash::{FlashChip, Protection};
 use crate::image::{
     Contents, Guid, Half, Identity, Layout, Mac, Recipe, RomRecipe, Version, build, striped,
 };
@@ -97,7 +97,7 @@ pub(crate) fn flash(size: usize, images: &[(&Contents, Half)]) -> Vec<u8> {
 }
 
 pub(crate) fn snapshot_on(jedec: u32, chip: Chip, flash: &[u8], status: u8) -> CardSnapshot {
-    let part = FlashPart::detect(jedec).unwrap();
+    let part = FlashChip::detect(jedec).unwrap();
     let mut whole = flash.to_vec();
     whole.resize(part.geometry.size as usize, 0xFF);
     let protection = Protection::decode(&part, status);
@@ -171,7 +171,7 @@ pub(crate) fn apply(card: &CardSnapshot, plan: &Plan) -> Vec<u8> {
         if let (Some(at), Some(bytes)) = (pass.sectors.signature_at, pass.signature.bytes) {
             program(&mut flash, at.0 as usize, &bytes);
         }
-        for at in &pass.signature.retire {
+        for at in &pass.signature.invalidate {
             program(&mut flash, at.0 as usize, &[0; 4]);
         }
     }

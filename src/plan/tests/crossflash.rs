@@ -100,7 +100,7 @@ fn ports_and_bar_are_not_compared() {
     let found = compared(&plan);
     assert_eq!(found.psid.card.as_deref(), Some("MT_1170110023"));
     assert_eq!(found.psid.image.as_deref(), Some(OTHER));
-    let ports = |side: &Option<Ports>| side.clone().map(|p| (p.number, p.kinds.join(" ")));
+    let ports = |side: &Option<BoardPorts>| side.clone().map(|p| (p.number, p.kinds.join(" ")));
     assert_eq!(ports(&found.ports.card), Some((Some(1), "XFI".into())));
     assert_eq!(
         ports(&found.ports.image),

@@ -85,7 +85,7 @@ fn a_mac_costs_more_than_its_sectors_on_a_non_failsafe_card() {
         // The signature is void before, and written after, all else.
         let pass = &plan.action.as_ref().unwrap().passes[0];
         assert_eq!(pass.sectors.signature_at, Some(FlashAddr(0)));
-        assert!(pass.sectors.void_first || pass.sectors.erases[0].0.0 == 0);
+        assert!(pass.sectors.invalidate_first || pass.sectors.erases[0].0.0 == 0);
         let erased: u32 = pass.sectors.erases.iter().map(|(_, s)| s.bytes()).sum();
         assert_eq!(erased as usize, touched.len() * SECTOR as usize);
         let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);

@@ -70,7 +70,7 @@ fn a_live_signature_stands_in_front_of_a_torn_body() {
     let plan = burn(&card, &file(&pro("2.42.5000")));
     let pass = &plan.action.as_ref().unwrap().passes[0];
     assert!(
-        pass.sectors.void_first,
+        pass.sectors.invalidate_first,
         "the third image's signature is still live"
     );
     assert!(pass.sectors.interruptible, "the other half boots");
@@ -104,7 +104,7 @@ fn damaged_code_of_the_only_image_locks_the_owner_out() {
     let mut used = flash(2 << 20, &[(&a, Half::Even)]);
     used[0x60] ^= 1;
     let card = snapshot_on(M25PX16, PRO, &used, 0);
-    assert!(card.whole().next().is_none(), "BOOT2 must be damaged");
+    assert!(card.bootable().next().is_none(), "BOOT2 must be damaged");
     let plan = burn(&card, &file(&pro("2.42.5000")));
     lands(&card, &plan, ODD, "2.42.5000");
     assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
@@ -158,14 +158,14 @@ fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
     let flash = striped(&bytes, Half::Even, 2 << 20).unwrap();
     let card = snapshot_on(M25PX16, PRO, &flash, 0);
     assert_eq!(card.scan.magics, [FlashAddr(0), FlashAddr(0x1_0000)]);
-    assert_eq!(card.whole().count(), 1);
+    assert_eq!(card.bootable().count(), 1);
     let image = file(&crate::image::Recipe {
         version: version("2.42.5000"),
         ..recipe
     });
     let plan = burn(&card, &image);
     let pass = &plan.action.as_ref().unwrap().passes[0];
-    assert_eq!(pass.signature.retire, [FlashAddr(0)]);
+    assert_eq!(pass.signature.invalidate, [FlashAddr(0)]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn in_place_burn_starts_with_a_live_signature() {
     let plan = burn(&card, &file(&cx3("2.42.5000")));
     let after = lands(&card, &plan, 0, "2.42.5000");
     let pass = &plan.action.as_ref().unwrap().passes[0];
-    assert!(pass.sectors.void_first);
+    assert!(pass.sectors.invalidate_first);
     assert_eq!(would_boot(&after, None).boots, Boots::OldImage);
     let new = plan.action.as_ref().unwrap().contents.as_ref().unwrap();
     assert_eq!(would_boot(&after, Some(new.bytes())).boots, Boots::NewImage);

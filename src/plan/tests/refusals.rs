@@ -50,7 +50,7 @@ fn good_image_is_refused() {
 fn a_check_is_missing_or_out_of_order() {
     use CheckId::*;
     let burn_checks = [
-        ImageSound,
+        ImageValid,
         ImageSize,
         RomDevice,
         Signatures,
@@ -93,14 +93,14 @@ fn damaged_image_is_burned() {
     ] {
         let bad = Contents::from_file(&damaged(&image, kind)).unwrap();
         let plan = burn(&card, &bad);
-        assert!(refused(&plan).contains(&CheckId::ImageSound), "{kind:?}");
+        assert!(refused(&plan).contains(&CheckId::ImageValid), "{kind:?}");
         assert!(plan.action.is_none());
     }
     // The header is covered by the full image CRC only, which flint does not insist on.
     let mut bytes = image.bytes().to_vec();
     bytes[0x11] ^= 1;
     let bad = Contents::from_file(&bytes).unwrap();
-    refused_by(&burn(&card, &bad), CheckId::ImageSound);
+    refused_by(&burn(&card, &bad), CheckId::ImageValid);
 }
 
 #[test]
@@ -515,7 +515,7 @@ fn the_image_that_boots_is_touched() {
             programs: Vec::new(),
             expect: Vec::new(),
             signature_at: None,
-            void_first: false,
+            invalidate_first: false,
             interruptible: true,
             map: SectorMap {
                 cell: 0x1000,
@@ -527,7 +527,7 @@ fn the_image_that_boots_is_touched() {
             bytes: None,
             boot_address: None,
             // Voiding it is the last act, after the commit.
-            retire: vec![FlashAddr(0)],
+            invalidate: vec![FlashAddr(0)],
         },
     };
     let passes = [pass];
@@ -566,7 +566,7 @@ fn some_check_never_refuses() {
     // The ids this file and `restores` refuse by, each at least once.
     use CheckId::*;
     let here: BTreeSet<CheckId> = [
-        ImageSound,
+        ImageValid,
         ImageSize,
         RomDevice,
         NoValidImage,
@@ -591,7 +591,7 @@ fn some_check_never_refuses() {
     ]
     .into();
     let text = concat!(include_str!("refusals.rs"), include_str!("restores.rs"));
-    for id in here.into_iter().chain([BackupSound]) {
+    for id in here.into_iter().chain([BackupValid]) {
         let refusal = text.matches(&format!("CheckId::{id:?}")).count();
         let direct = match id {
             Version => text
@@ -617,7 +617,7 @@ fn fixtures_are_damaged_where_they_say() {
 /// The owner's card while its firmware runs, one byte of code changed in the flash.
 fn running_on_damage() -> CardSnapshot {
     let (card, _) = owner();
-    let contents = card.found[0].contents.as_ref().unwrap();
+    let contents = card.slots[0].contents.as_ref().unwrap();
     let section = contents
         .image()
         .sections
@@ -631,7 +631,7 @@ fn running_on_damage() -> CardSnapshot {
         card.chip,
         false,
         running,
-        card.part.clone(),
+        card.flash_chip.clone(),
         card.protection.clone(),
         flash,
     )

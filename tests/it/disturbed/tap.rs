@@ -63,7 +63,7 @@ pub(crate) struct Notes {
 }
 
 impl Events for Notes {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         if let Event::Started { phase, .. } = event {
             self.phase.set(Some(phase));
         }

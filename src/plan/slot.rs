@@ -9,14 +9,14 @@ use std::ops::Range;
 
 /// What stands at one signature.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ImageSlot {
     /// Where the signature is.
     pub start: FlashAddr,
     /// The image, or why there is none to speak of.
     pub contents: Result<Contents, String>,
 }
 
-impl Found {
+impl ImageSlot {
     /// What the image says of itself.
     #[must_use]
     pub fn image(&self) -> Option<&Image> {
@@ -25,10 +25,10 @@ impl Found {
 
     /// How well it stands.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub fn validity(&self) -> Validity {
         match &self.contents {
-            Ok(contents) => health(contents.image()),
-            Err(why) => Health {
+            Ok(contents) => validity(contents.image()),
+            Err(why) => Validity {
                 code: false,
                 rom: true,
                 identity: false,
@@ -40,14 +40,14 @@ impl Found {
     /// Expected to boot: everything but the ROM is whole (10.7 #16).
     #[must_use]
     pub fn boots(&self) -> bool {
-        let health = self.health();
-        health.code && health.identity
+        let validity = self.validity();
+        validity.code && validity.identity
     }
 
     /// Identity in it, when both sections that hold it are whole.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        if !self.health().identity {
+        if !self.validity().identity {
             return None;
         }
         identity_of(self.image()?).ok()
@@ -95,7 +95,7 @@ pub(super) fn overlap(a: &Range<u32>, b: &Range<u32>) -> bool {
 
 /// How well an image on a card stands, by what the damage means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct Validity {
     /// Chain and code sections are whole.
     pub code: bool,
     /// The ROM is whole, or there is none.
@@ -109,8 +109,8 @@ pub struct Health {
 /// Judge a fully read image of a card. A wrong full image CRC alone is a note: flint leaves one
 /// behind on good cards when the file had trailing bytes (docs/fs2.md#order-of-a-burn #9).
 #[must_use]
-pub fn health(image: &Image) -> Health {
-    let mut health = Health {
+pub fn validity(image: &Image) -> Validity {
+    let mut validity = Validity {
         code: true,
         rom: true,
         identity: image.info_crc_ok
@@ -129,26 +129,26 @@ pub fn health(image: &Image) -> Health {
             continue;
         }
         match section.kind {
-            SectionKind::Rom => health.rom = false,
-            SectionKind::Guid | SectionKind::ImageInfo => health.identity = false,
-            _ => health.code = false,
+            SectionKind::Rom => validity.rom = false,
+            SectionKind::Guid | SectionKind::ImageInfo => validity.identity = false,
+            _ => validity.code = false,
         }
     }
     for finding in &image.findings {
         if finding.severity < Severity::Error {
             continue;
         }
-        health.notes.push(finding.detail.clone());
+        validity.notes.push(finding.detail.clone());
         match finding.id {
             FindingId::FailsafeWord
             | FindingId::StartAddress
             | FindingId::Chain
-            | FindingId::Overlap => health.code = false,
+            | FindingId::Overlap => validity.code = false,
             FindingId::Info
             | FindingId::Pointer
             | FindingId::IdentityCrc
-            | FindingId::MissingTag => health.identity = false,
-            FindingId::Rom => health.rom = false,
+            | FindingId::MissingTag => validity.identity = false,
+            FindingId::Rom => validity.rom = false,
             FindingId::SectionCrc
             | FindingId::BlankGuids
             | FindingId::FullImageCrc
@@ -163,10 +163,10 @@ pub fn health(image: &Image) -> Health {
         && image.start.0 != 0
         && Some(image.start.0) != 1u32.checked_shl(u32::from(chunk_log2))
     {
-        health.code = false;
+        validity.code = false;
     }
     if image.layout == Layout::NonFailsafe && image.start.0 != 0 {
-        health.code = false;
+        validity.code = false;
     }
-    health
+    validity
 }

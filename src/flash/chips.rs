@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Where the times of a chip come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PartSource {
+pub enum TimesSource {
     /// In public material about the chip.
     Confirmed,
     /// UNCONFIRMED: from memory of data sheets, or of a similar chip.
@@ -17,7 +17,7 @@ pub enum PartSource {
 
 /// One detected chip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FlashPart {
+pub struct FlashChip {
     /// Family name as flint prints it (`W25QxxBV`, `M25PXxx` …).
     pub name: &'static str,
     /// RDID bytes: vendor << 16 | type << 8 | capacity.
@@ -26,7 +26,7 @@ pub struct FlashPart {
     pub geometry: Geometry,
     /// Programs one byte at a time (SST25).
     pub byte_program: bool,
-    /// Bits of status register 1 that protect blocks on this family.
+    /// CommandBits of status register 1 that protect blocks on this family.
     pub protect_mask: u8,
     /// Powers up protected; a write session clears that (SST25 and Atmel only), with this value of
     /// status register 1 (mstflint mflash/mflash.c, `st_spi_fill_attr`).
@@ -35,7 +35,7 @@ pub struct FlashPart {
     /// mflash/mflash.c, `mf_read_modify_status_winbond`).
     pub two_status_bytes: bool,
     /// How sure the times are.
-    pub times: PartSource,
+    pub times: TimesSource,
     /// mstflint, the tool of these cards, has the family in its table. Others are known from
     /// flashrom or Linux only and were never seen on these boards.
     pub seen: bool,
@@ -43,7 +43,7 @@ pub struct FlashPart {
     pub read_only: Option<&'static str>,
 }
 
-impl FlashPart {
+impl FlashChip {
     /// The chip with this JEDEC id.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn size_of(jedec: u32) -> u32 {
-        FlashPart::detect(jedec).unwrap().geometry.size
+        FlashChip::detect(jedec).unwrap().geometry.size
     }
 
     #[test]
@@ -125,13 +125,13 @@ mod tests {
     #[test]
     fn chips_whose_sectors_are_not_known_are_read_only() {
         for jedec in [0x01_2018, 0x20_2018] {
-            let part = FlashPart::detect(jedec).unwrap();
+            let part = FlashChip::detect(jedec).unwrap();
             assert_eq!(part.geometry.size, 16 << 20, "{jedec:06x}");
             assert!(part.read_only.is_some(), "{jedec:06x}");
             let erases = (part.geometry.erase_4k, part.geometry.erase_64k);
             assert_eq!(erases, (None, None), "{jedec:06x}");
         }
-        assert_eq!(FlashPart::detect(0x20_7115).unwrap().read_only, None);
+        assert_eq!(FlashChip::detect(0x20_7115).unwrap().read_only, None);
     }
 
     #[test]
@@ -141,21 +141,21 @@ mod tests {
             0xA1_4015, 0x0E_4015, 0x37_3015,
         ];
         for jedec in two_mib {
-            let part = FlashPart::detect(jedec).unwrap();
+            let part = FlashChip::detect(jedec).unwrap();
             assert_eq!(part.geometry.size, 2 << 20, "{jedec:06x}");
             assert!(part.geometry.erase_64k.is_some(), "{jedec:06x}");
             assert!(!part.seen && part.read_only.is_none(), "{jedec:06x}");
         }
         for jedec in [0x20_7115, 0xEF_4015, 0xEF_7018, 0xC8_4018] {
-            assert!(FlashPart::detect(jedec).unwrap().seen, "{jedec:06x}");
+            assert!(FlashChip::detect(jedec).unwrap().seen, "{jedec:06x}");
         }
     }
 
     #[test]
     fn no_chip_and_unknown_chips_are_told_apart() {
-        assert!(matches!(FlashPart::detect(0), Err(FlashError::NoChip(0))));
+        assert!(matches!(FlashChip::detect(0), Err(FlashError::NoChip(0))));
         assert!(matches!(
-            FlashPart::detect(0xFF_FFFF),
+            FlashChip::detect(0xFF_FFFF),
             Err(FlashError::NoChip(_))
         ));
         for jedec in [
@@ -166,7 +166,7 @@ mod tests {
             0x1C_2015,
         ] {
             assert!(
-                matches!(FlashPart::detect(jedec), Err(FlashError::UnknownChip(_))),
+                matches!(FlashChip::detect(jedec), Err(FlashError::UnknownChip(_))),
                 "{jedec:06x}"
             );
         }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn erase_sizes_are_those_flint_uses() {
         let sizes = |jedec| {
-            let g = FlashPart::detect(jedec).unwrap().geometry;
+            let g = FlashChip::detect(jedec).unwrap().geometry;
             (g.erase_4k.is_some(), g.erase_64k.is_some())
         };
         assert_eq!(sizes(0x20_7115), (true, true));

@@ -1,14 +1,16 @@
 //! Where an image goes, and what happens to what stands beside it.
 
-use super::action::{Ground, behind_signature, body_of, boot_address, retire_list};
-use super::found::ranges;
-use super::{CardSnapshot, Found, NvGeometry, Pass, Target};
+use super::action::{
+    PassContext, behind_signature, body_of, boot_address, signatures_to_invalidate,
+};
+use super::slot::ranges;
+use super::{CardSnapshot, ImageSlot, NvGeometry, Pass, Target};
 use crate::flash::LayoutError;
 use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout};
 use std::ops::Range;
 
 /// Exactly this image stands there.
-pub(super) fn is(found: &Found, wanted: &Contents) -> bool {
+pub(super) fn is(found: &ImageSlot, wanted: &Contents) -> bool {
     found
         .contents
         .as_ref()
@@ -16,7 +18,7 @@ pub(super) fn is(found: &Found, wanted: &Contents) -> bool {
 }
 
 /// Start of the half that is not in use.
-pub(super) fn other_start(layout: Layout, active: Option<&Found>) -> FlashAddr {
+pub(super) fn other_start(layout: Layout, active: Option<&ImageSlot>) -> FlashAddr {
     match (layout, active) {
         (Layout::Failsafe { chunk_log2 }, Some(found)) if found.start.0 == 0 => {
             FlashAddr(1u32.checked_shl(u32::from(chunk_log2)).unwrap_or(0))
@@ -37,19 +39,19 @@ pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
 }
 
 /// Where an image goes.
-pub(super) struct Spot {
+pub(super) struct Placement {
     pub(super) start: FlashAddr,
     pub(super) map: AddressMap,
     pub(super) layout: Layout,
     pub(super) nv: NvGeometry,
 }
 
-impl Spot {
+impl Placement {
     /// The run that puts `result` here, or finishes putting it here when it `stands` already.
     pub(super) fn passes(
         &self,
         card: &CardSnapshot,
-        active: Option<&Found>,
+        active: Option<&ImageSlot>,
         stands: bool,
         result: &Contents,
         guarded: Option<&[Range<u32>]>,
@@ -57,10 +59,10 @@ impl Spot {
         let ground = self.ground(card, guarded);
         let mut untouchable = ranges(self.map, 0, result.image().len);
         untouchable.extend(guarded.unwrap_or_default().iter().cloned());
-        let retire = if stands {
+        let invalidate = if stands {
             // The image is there already. Another whole one beside it is what an interruption
             // between the two halves' signatures leaves: finish that. Leave all else alone.
-            card.whole()
+            card.bootable()
                 .filter(|f| f.start != self.start && !is(f, result))
                 .map(|f| f.start)
                 .collect()
@@ -69,11 +71,13 @@ impl Spot {
             if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
                 untouchable.extend(behind_signature(map, len));
             }
-            retire_list(&card.scan.magics, self.start, &untouchable)
+            signatures_to_invalidate(&card.scan.magics, self.start, &untouchable)
         };
         let body = body_of(result.bytes(), self.map);
         let address = Some(boot_address(self.start));
-        Ok(vec![ground.image_pass(body, self.start, address, retire)?])
+        Ok(vec![
+            ground.image_pass(body, self.start, address, invalidate)?,
+        ])
     }
 
     /// What the other half and the configuration area mean for the sector planner.
@@ -81,8 +85,8 @@ impl Spot {
         &self,
         card: &'a CardSnapshot,
         guarded: Option<&[Range<u32>]>,
-    ) -> Ground<'a> {
-        let size = card.part.geometry.size;
+    ) -> PassContext<'a> {
+        let size = card.flash_chip.geometry.size;
         let mut protected = guarded.unwrap_or_default().to_vec();
         let mut disposable = Vec::new();
         if let Some(max) = self.nv.max_image(self.layout, size) {
@@ -99,9 +103,9 @@ impl Spot {
             protected.extend(ranges(other, 0, other.capacity(size)));
         }
         protected.sort_by_key(|r| r.start);
-        Ground {
+        PassContext {
             flash: &card.flash,
-            geometry: &card.part.geometry,
+            geometry: &card.flash_chip.geometry,
             protected,
             disposable,
         }
