@@ -1,7 +1,7 @@
 //! The card itself.
 
 use super::road::{Bar0, ConfigGateway};
-use super::state::{Hold, State};
+use super::state::{Cuts, Hold, State};
 use super::store::Store;
 use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Op};
 use crate::card::{Clock, CrSpace};
@@ -224,6 +224,24 @@ impl SimCard {
     /// Add a fault.
     pub fn inject(&self, fault: Fault) {
         self.state.borrow_mut().inject(fault);
+    }
+
+    /// From now on, keep a copy of the card as a power cut in each of the operations `ops` would leave
+    /// it, torn as [`Fault::PowerCut`] with the seed `seed(op)` tears. The card itself goes on.
+    pub fn record_cuts(&self, ops: BTreeSet<u64>, seed: fn(u64) -> u64) {
+        self.state.borrow_mut().cuts = Some(Cuts {
+            ops,
+            seed,
+            cards: Vec::new(),
+        });
+    }
+
+    /// The cards recorded, in the order of their operations. Ends the recording.
+    #[must_use]
+    pub fn take_cuts(&self) -> Vec<Self> {
+        let cuts = self.state.borrow_mut().cuts.take();
+        let cards = cuts.map(|c| c.cards).unwrap_or_default();
+        cards.into_iter().map(Self::of).collect()
     }
 
     /// Faults that have not been used up.

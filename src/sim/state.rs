@@ -40,6 +40,13 @@ pub(super) enum Posted {
     Asked,
 }
 
+/// The operations to record, the seed of each tear, and the cards recorded.
+pub(super) struct Cuts {
+    pub(super) ops: BTreeSet<u64>,
+    pub(super) seed: fn(u64) -> u64,
+    pub(super) cards: Vec<State>,
+}
+
 pub(super) struct State {
     pub(super) spec: CardSpec,
     pub(super) time: SimTime,
@@ -92,6 +99,8 @@ pub(super) struct State {
     /// ns the process is away once the running access is answered ([`Fault::Away`]).
     pub(super) away: u64,
     pub(super) mutations: u64,
+    /// Cuts to record ([`super::SimCard::record_cuts`]).
+    pub(super) cuts: Option<Cuts>,
     pub(super) misuse: Vec<Misuse>,
     pub(super) misuse_count: u64,
     pub(super) trace: Option<Vec<Op>>,
@@ -148,6 +157,7 @@ impl State {
             words: BTreeSet::new(),
             away: 0,
             mutations: 0,
+            cuts: None,
             misuse: Vec::new(),
             misuse_count: 0,
             trace: None,
@@ -175,6 +185,7 @@ impl State {
             outstanding: self.outstanding.clone(),
             armed: self.armed.clone(),
             words: self.words.clone(),
+            cuts: None,
             misuse: self.misuse.clone(),
             trace: self.trace.clone(),
             store: None,
@@ -369,6 +380,7 @@ impl State {
     /// A command that changes the flash, at the moment chip-select rose.
     pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) {
         let op = self.mutations + 1;
+        self.record_cut(op, mutation, now);
         let mut effect = Effect::Whole;
         let mut stuck = false;
         while let Some(fault) = self.armed.at_op(op) {
@@ -404,6 +416,20 @@ impl State {
             self.cut_power();
         } else {
             self.save();
+        }
+    }
+
+    fn record_cut(&mut self, op: u64, mutation: Mutation, now: u64) {
+        let Some(cuts) = &self.cuts else { return };
+        if !cuts.ops.contains(&op) {
+            return;
+        }
+        let seed = (cuts.seed)(op);
+        let mut cut = self.fork();
+        cut.arm(Fault::PowerCut { op, seed });
+        cut.mutate(mutation, now);
+        if let Some(cuts) = &mut self.cuts {
+            cuts.cards.push(cut);
         }
     }
 
