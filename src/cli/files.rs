@@ -3,21 +3,13 @@
 use super::exit::Exit;
 use super::failure::Failure;
 use super::hints::{Code, Facts};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use crate::host::create_file;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Make a file that does not exist yet; all bytes are on the disk afterwards.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let opened = OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = opened.map_err(|e| failure(path, &e))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|e| {
-            // Half a file that looks like a whole one is worse than none.
-            let _ = std::fs::remove_file(path);
-            failure(path, &e)
-        })
+    create_file(path, bytes).map_err(|error| failure(path, &error))
 }
 
 fn failure(path: &Path, error: &std::io::Error) -> Failure {

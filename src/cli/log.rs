@@ -1,13 +1,13 @@
 //! The log of a job: a file of JSON lines, whatever the screen shows.
 //!
-//! Files are in `$XDG_STATE_HOME/cx3flash/log` (`~/.local/state/...` without it, `/var/log/cx3flash`
-//! for root) and are named after time, process and command. A file holds everything down to
+//! Files are in the log directory of [`UserDirs`] and are named after time, process and command. A file holds everything down to
 //! debug level; register accesses (trace level) only with `-vv`. Of other crates it holds warnings and
 //! errors. [`file`] bounds its size and the number of files. A log that cannot be written never makes
 //! a job fail.
 
 mod file;
 
+use crate::host::{Host, UserDirs};
 use std::path::PathBuf;
 use time::macros::format_description;
 use tracing::level_filters::LevelFilter;
@@ -135,24 +135,11 @@ fn path(command: &str) -> Option<PathBuf> {
             "[year][month][day]T[hour][minute][second]Z"
         ))
         .ok()?;
-    Some(directory()?.join(file::name(&stamp, std::process::id(), command)))
-}
-
-fn directory() -> Option<PathBuf> {
-    if let Some(state) = absolute("XDG_STATE_HOME") {
-        return Some(state.join("cx3flash/log"));
-    }
-    if nix::unistd::geteuid().is_root() {
-        return Some("/var/log/cx3flash".into());
-    }
-    Some(absolute("HOME")?.join(".local/state/cx3flash/log"))
-}
-
-/// Relative paths in these variables are to be ignored (XDG base directory specification).
-fn absolute(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|p| p.is_absolute())
+    let dirs = UserDirs::new(&Host::system());
+    Some(
+        dirs.log()?
+            .join(file::name(&stamp, std::process::id(), command)),
+    )
 }
 
 #[cfg(test)]

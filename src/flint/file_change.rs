@@ -5,10 +5,8 @@ use super::card::Ended;
 use super::card_copy::reason;
 use super::card_ids::{self, Ids};
 use super::file::OnFile;
+use crate::host::replace_file;
 use crate::image::{Contents, Form, Identity, Image, ImageOffset, PatchError};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
 /// `sg` with nothing but `-uid`, which flint notices when it has looked at the image.
 pub(super) const UID: &str = "-E- -uid flag is applicable only for FS3/FS4 FW Only.\n";
@@ -105,41 +103,11 @@ fn change(
         }
         rest = after;
     }
-    match replace(&file.path, &bytes) {
+    match replace_file(&file.path, &bytes) {
         Ok(()) => Ok(()),
         Err(error) => {
             let (name, why) = (file.path.display().to_string(), reason(&error));
             file.fail(&format!("{fails}Can not open file \"{name}\" - {why}\n"))
         }
     }
-}
-
-/// Put a file in the place of another, whole or not at all; its permissions stay.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Through a link: the file changes, the link stays.
-    let path = fs::canonicalize(path)?;
-    let permissions = fs::metadata(&path)?.permissions();
-    let (temp, mut file) = fresh(&path)?;
-    let wrote = file
-        .write_all(bytes)
-        .and_then(|()| file.set_permissions(permissions))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temp, &path));
-    if wrote.is_err() {
-        let _ = fs::remove_file(&temp);
-    } else if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
-    }
-    wrote
-}
-
-fn fresh(path: &Path) -> io::Result<(PathBuf, File)> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let temp = PathBuf::from(name);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temp)?;
-    Ok((temp, file))
 }

@@ -3,11 +3,10 @@
 //! Nothing here ever fails a job: a file that cannot be read is no proof, one that cannot be written
 //! means that the card proves it again.
 
-use super::store::{digest, state_dir};
+use super::store::digest;
 use crate::flash::{ChainProof, ChainVerdict};
-use crate::host::Host;
+use crate::host::{Host, UserDirs, replace_file};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -59,12 +58,7 @@ pub(super) struct Record {
 impl ProofStore {
     /// The store of a card with this serial number.
     pub(super) fn of(host: &Host, serial: String) -> Self {
-        let dir = if nix::unistd::geteuid().is_root() {
-            host.path("/var/lib/cx3flash")
-        } else {
-            state_dir().join("cx3flash")
-        };
-        Self::at(&dir.join("cards"), serial)
+        Self::at(&UserDirs::new(host).state().join("cards"), serial)
     }
 
     /// A store in `dir`.
@@ -140,22 +134,10 @@ impl ProofStore {
         }
     }
 
-    /// In one step: a reader finds the old file or the new one.
     fn replace(&self, path: &Path, record: &Record) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.dir)?;
-        let mut file = tempfile_in(&self.dir)?;
-        file.1.write_all(&serde_json::to_vec_pretty(record)?)?;
-        file.1.sync_all()?;
-        std::fs::rename(&file.0, path).inspect_err(|_| {
-            let _ = std::fs::remove_file(&file.0);
-        })
+        replace_file(path, &serde_json::to_vec_pretty(record)?)
     }
-}
-
-fn tempfile_in(dir: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
-    let path = dir.join(format!(".{}.part", std::process::id()));
-    let file = std::fs::File::create(&path)?;
-    Ok((path, file))
 }
 
 #[cfg(test)]

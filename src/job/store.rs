@@ -2,36 +2,17 @@
 //! backup's directory appears whole or not at all.
 
 use super::{BackupFile, JobError};
+use crate::host::{Host, UserDirs};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// What `CX3FLASH_BACKUP_DIR` says; else `$XDG_STATE_HOME/cx3flash/backups` (`~/.local/state/…` without it); `/var/lib/cx3flash/backups`
-/// for root.
+/// Directory for backups when none is named.
 #[must_use]
 pub fn default_backup_dir() -> PathBuf {
-    const OURS: &str = "cx3flash/backups";
-    if let Some(named) = std::env::var_os("CX3FLASH_BACKUP_DIR").filter(|d| !d.is_empty()) {
-        return PathBuf::from(named);
-    }
-    if nix::unistd::geteuid().is_root() {
-        return Path::new("/var/lib").join(OURS);
-    }
-    state_dir().join(OURS)
-}
-
-/// `$XDG_STATE_HOME`, `~/.local/state` without it.
-pub(super) fn state_dir() -> PathBuf {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .unwrap_or_else(|| PathBuf::from("."))
+    UserDirs::new(&Host::system()).backups()
 }
 
 /// SHA-256, lower-case hex.
@@ -221,7 +202,5 @@ fn parent_of(path: &Path) -> &Path {
 }
 
 fn sync_dir(path: &Path) -> Result<(), JobError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(cannot_write(path))
+    crate::host::sync_dir(path).map_err(cannot_write(path))
 }

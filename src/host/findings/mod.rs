@@ -60,7 +60,7 @@ impl Host {
             findings.extend(port::check(self, card));
             findings.extend(card::rdma_kernel(self, card));
             if self.is_system() {
-                let root = nix::unistd::geteuid().is_root();
+                let root = crate::host::is_root();
                 findings.push(card::rights(self, card, root));
             }
         }

@@ -25,7 +25,7 @@ pub(super) use record::Record;
 pub use record::{AsFound, FunctionFound, Marks, SiblingFound, Step};
 pub use slot::JournalError;
 
-use super::{Bdf, Host};
+use super::{Bdf, Host, sync_dir};
 use slot::Slot;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl Journal {
         fs::create_dir_all(&self.dir).map_err(io(&self.dir))?;
         let path = self.path(Slot::of(counter));
         slot::write(&path, counter, record)?;
-        slot::sync_dir(&self.dir).map_err(io(&self.dir))?;
+        sync_dir(&self.dir).map_err(io(&self.dir))?;
         self.counter = counter;
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Journal {
                 _ => {}
             }
         }
-        match slot::sync_dir(&self.dir) {
+        match sync_dir(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::Io {
                 path: self.dir.clone(),
                 source: error,

@@ -2,7 +2,7 @@
 
 use super::Record;
 use crc::{CRC_32_ISO_HDLC, Crc};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -150,9 +150,4 @@ pub(super) fn write(path: &Path, counter: u64, record: &Record) -> Result<(), Jo
     file.write_all(&bytes)
         .and_then(|()| file.sync_all())
         .map_err(io)
-}
-
-/// A new or removed name is on the disk only when its directory is.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -310,7 +310,7 @@ fn about(host: &Host) -> Value {
         "machine": std::env::consts::ARCH,
         "lockdown": host.lockdown(),
         "secure_boot": host.secure_boot(),
-        "root": nix::unistd::geteuid().is_root(),
+        "root": crate::host::is_root(),
         "findings": host.findings(None),
     })
 }
