@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::hints::{self, Code, Facts};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::flash::{Boots, FlashError, Phase, Stopped};
-use crate::host::{HostError, JournalError, LeaseError, LookError};
+use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
 use crate::image::{ImageError, PatchError};
 use crate::job::{ExitClass, JobError, NvError};
 use crate::plan::{CheckId, PlanReport};
@@ -185,8 +185,8 @@ fn refused(report: &PlanReport) -> Code {
 
 fn host(error: &HostError) -> Code {
     match error {
-        HostError::Look(LookError::VirtualFunction { .. }) => Code::VirtualFunction,
-        HostError::Look(_) => Code::NoSuchCard,
+        HostError::Discover(DiscoverError::VirtualFunction { .. }) => Code::VirtualFunction,
+        HostError::Discover(_) => Code::NoSuchCard,
         HostError::InUse { uses, .. } if uses.iter().any(|u| u.id.waivable()) => Code::CardInUse,
         HostError::InUse { .. } => Code::HostNotReady,
         HostError::NoIommu { .. } => Code::NoIommu,

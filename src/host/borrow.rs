@@ -26,7 +26,7 @@ pub enum Ending {
     /// The host is as it was found.
     GivenBack(GivenBack),
     /// A card that left recovery mode: the kernel found it anew.
-    FoundAnew(Box<PciCard>),
+    Reenumerated(Box<PciCard>),
     /// Left on vfio-pci on purpose, journal kept: nothing on its flash boots.
     Left,
     /// Not put back; the journal is kept.
@@ -152,11 +152,11 @@ impl Borrowed {
     /// Driver it was taken from and will go back to; `None` when there was none, or when it was on
     /// vfio-pci already.
     #[must_use]
-    pub fn home(&self) -> Option<String> {
+    pub fn original_driver(&self) -> Option<String> {
         let inner = self.0.borrow();
         let lease = inner.lease.as_ref()?;
         lease
-            .as_found()
+            .original()
             .driver
             .clone()
             .filter(|driver| driver != super::VFIO_PCI)
@@ -169,7 +169,7 @@ impl Borrowed {
         inner
             .lease
             .as_ref()
-            .is_some_and(|lease| lease.as_found().driver.as_deref() == Some(super::VFIO_PCI))
+            .is_some_and(|lease| lease.original().driver.as_deref() == Some(super::VFIO_PCI))
     }
 
     /// Write down what whoever puts the host back must know, synced.
@@ -241,7 +241,7 @@ impl Inner {
         };
         lease.mark(Mark::SemaphoresHeld(false))?;
         let ending = if again {
-            Ending::FoundAnew(Box::new(lease.reenumerate()?))
+            Ending::Reenumerated(Box::new(lease.reenumerate()?))
         } else {
             give_back(lease)?
         };
@@ -255,7 +255,7 @@ impl Inner {
 /// # Errors
 /// [`LeaseError`]; the journal is kept.
 pub fn give_back(mut lease: Lease) -> Result<Ending, LeaseError> {
-    let home = lease.as_found().driver.as_deref();
+    let home = lease.original().driver.as_deref();
     if lease.marks().boots == Some(false) && home.is_some_and(|d| d != super::VFIO_PCI) {
         // A driver that meets dead firmware takes a minute to give up, and may take the kernel with
         // it (docs/linux.md#failures-of-a-rebind).

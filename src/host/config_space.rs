@@ -19,9 +19,9 @@ const STATUS_CAPABILITIES: u32 = 0x10 << 16;
 const STEPS: usize = (0x100 - 0x40) / 4;
 
 /// An open `config` file.
-pub(super) struct ConfigSpace(File);
+pub(super) struct SysfsConfig(File);
 
-impl ConfigSpace {
+impl SysfsConfig {
     /// Opens the configuration space of the function whose sysfs directory is `dir`.
     pub(super) fn open(dir: &Path) -> Option<Self> {
         File::open(dir.join("config")).ok().map(Self)

@@ -1,9 +1,9 @@
 //! Which cards of the family there are, from sysfs alone: readable under every lockdown
 //! (docs/linux.md#kernel-lockdown), and nothing is changed by reading it.
 
-use super::config_space::ConfigSpace;
+use super::config_space::SysfsConfig;
 use super::look_error::short;
-use super::{Bdf, Function, Host, LookError, NetDev, PciCard, Sibling, sysfs};
+use super::{Bdf, DiscoverError, Function, Host, NetDev, PciCard, Sibling, sysfs};
 use std::fs;
 use std::path::Path;
 
@@ -20,13 +20,13 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`LookError::Sysfs`] when PCI devices cannot be listed.
-    pub fn cards(&self) -> Result<Vec<PciCard>, LookError> {
+    /// [`DiscoverError::Sysfs`] when PCI devices cannot be listed.
+    pub fn cards(&self) -> Result<Vec<PciCard>, DiscoverError> {
         let path = self.path("sys/bus/pci/devices");
         let entries = match fs::read_dir(&path) {
             // No PCI at all (a container, a virtual machine without it): no cards.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(|source| LookError::Sysfs { path, source })?,
+            other => other.map_err(|source| DiscoverError::Sysfs { path, source })?,
         };
         let mut cards = Vec::new();
         for entry in entries.flatten() {
@@ -50,19 +50,19 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`LookError`]: nothing there, or something else.
-    pub fn card(&self, bdf: Bdf) -> Result<PciCard, LookError> {
+    /// [`DiscoverError`]: nothing there, or something else.
+    pub fn card(&self, bdf: Bdf) -> Result<PciCard, DiscoverError> {
         self.read_card(bdf).map_err(|other| match other {
-            Other::Gone => LookError::NoDevice {
+            Other::Gone => DiscoverError::NoDevice {
                 bdf,
                 there: self.there(),
             },
-            Other::Stranger => LookError::OtherDevice {
+            Other::Stranger => DiscoverError::OtherDevice {
                 bdf,
                 what: self.describe(bdf),
                 there: self.there(),
             },
-            Other::Odd { file, text } => LookError::Odd { bdf, file, text },
+            Other::Odd { file, text } => DiscoverError::Odd { bdf, file, text },
         })
     }
 
@@ -242,7 +242,7 @@ fn netdevs(dir: &Path) -> Vec<NetDev> {
 
 /// The serial number capability. `None` without one, and where this user may not read it.
 fn serial(dir: &Path) -> Option<u64> {
-    let config = ConfigSpace::open(dir)?;
+    let config = SysfsConfig::open(dir)?;
     let at = config.extended(SERIAL_CAPABILITY).ok()??;
     let (low, high) = (config.dword(at + 4)?, config.dword(at + 8)?);
     let serial = u64::from(high) << 32 | u64::from(low);

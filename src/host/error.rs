@@ -1,13 +1,13 @@
 //! Why a real card cannot be worked with, or the host not be put back.
 
-use super::{Bdf, InUse, LeaseError, LookError, VfioError};
+use super::{Bdf, DiscoverError, InUse, LeaseError, VfioError};
 
 /// Errors of the host room.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The card cannot be found or is none.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Discover(#[from] DiscoverError),
     /// Something uses the card, and was not waived by name.
     #[error("{bdf} is in use: {}", said(.uses))]
     InUse {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// What one look showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct HostFinding {
     /// Stable name, snake_case.
     pub id: &'static str,
     /// Fine, or not looked at for a reason that is no fault (`/dev/kvm` missing).
@@ -15,7 +15,7 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
-impl Finding {
+impl HostFinding {
     /// Nothing to mend.
     #[must_use]
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {

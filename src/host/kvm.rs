@@ -5,7 +5,7 @@
 //! Not proved by it: that the group can join a container (RMRR), interrupt remapping, DMA.
 
 use super::vfio::{VfioError, look_at_group};
-use super::{Finding, Host, PciCard};
+use super::{Host, HostFinding, PciCard};
 use kvm_bindings::{
     KVM_API_VERSION, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL,
     kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_VFIO,
@@ -22,43 +22,43 @@ const ID: &str = "kvm_passthrough";
 /// Passthrough readiness for `doctor`: one finding, `kvm_passthrough`. Fine as well, with `not
 /// checked` and the reason, where there is no KVM, no card, or the card is not on vfio-pci and free.
 #[must_use]
-pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<Finding> {
+pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<HostFinding> {
     vec![match probe(host, card) {
-        Ok(detail) => Finding::good(ID, detail),
-        Err(Stop::NotChecked(why)) => Finding::good(ID, format!("not checked: {why}")),
-        Err(Stop::NotReady { why, fix }) => Finding::bad(ID, why, fix),
+        Ok(detail) => HostFinding::good(ID, detail),
+        Err(ProbeEnd::NotChecked(why)) => HostFinding::good(ID, format!("not checked: {why}")),
+        Err(ProbeEnd::NotReady { why, fix }) => HostFinding::bad(ID, why, fix),
     }]
 }
 
 /// Why the probe ended early.
-enum Stop {
+enum ProbeEnd {
     /// No fault of the host's.
     NotChecked(String),
     /// A machine could not take the card.
     NotReady { why: String, fix: String },
 }
 
-fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, Stop> {
+fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, ProbeEnd> {
     let node = host.path("dev/kvm");
     if !node.exists() {
-        return Err(Stop::NotChecked("there is no /dev/kvm".into()));
+        return Err(ProbeEnd::NotChecked("there is no /dev/kvm".into()));
     }
-    let card = card.ok_or_else(|| Stop::NotChecked("no card is chosen".into()))?;
+    let card = card.ok_or_else(|| ProbeEnd::NotChecked("no card is chosen".into()))?;
     let bdf = card.bdf;
     let Some(group) = card.iommu_group else {
-        return Err(Stop::NotChecked(format!("{bdf} has no IOMMU group")));
+        return Err(ProbeEnd::NotChecked(format!("{bdf} has no IOMMU group")));
     };
     // The group first: it is what makes the machine worth creating.
     let group_file = open_group(host, card, group)?;
     let path = CString::new(node.as_os_str().as_bytes())
-        .map_err(|_| Stop::NotChecked("/dev/kvm has an odd path".into()))?;
+        .map_err(|_| ProbeEnd::NotChecked("/dev/kvm has an odd path".into()))?;
     let kvm = Kvm::new_with_path(path)
-        .map_err(|error| Stop::NotChecked(format!("/dev/kvm cannot be opened: {error}")))?;
+        .map_err(|error| ProbeEnd::NotChecked(format!("/dev/kvm cannot be opened: {error}")))?;
     match kvm.get_api_version() {
         version if i64::from(version) == i64::from(KVM_API_VERSION) => {}
         version => {
             let why = format!("/dev/kvm speaks version {version}, not {KVM_API_VERSION}");
-            return Err(Stop::NotChecked(why));
+            return Err(ProbeEnd::NotChecked(why));
         }
     }
     let device = vfio_device(&kvm)?;
@@ -68,21 +68,21 @@ fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, Stop> {
     ))
 }
 
-fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, Stop> {
+fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, ProbeEnd> {
     let bdf = card.bdf;
     match look_at_group(host, bdf, group) {
         Ok(file) => Ok(file),
-        Err(error @ VfioError::NotViable { .. }) => Err(Stop::NotReady {
+        Err(error @ VfioError::NotViable { .. }) => Err(ProbeEnd::NotReady {
             why: error.to_string(),
             fix: format!(
                 "unbind the siblings that /sys/bus/pci/devices/{bdf}/iommu_group/devices lists, or bind them to vfio-pci too"
             ),
         }),
-        Err(VfioError::NoGroupNode { .. }) => Err(Stop::NotChecked(format!(
+        Err(VfioError::NoGroupNode { .. }) => Err(ProbeEnd::NotChecked(format!(
             "{bdf} is bound to {}, not to vfio-pci",
             card.driver.as_deref().unwrap_or("no driver")
         ))),
-        Err(error) => Err(Stop::NotChecked(error.to_string())),
+        Err(error) => Err(ProbeEnd::NotChecked(error.to_string())),
     }
 }
 
@@ -90,12 +90,12 @@ fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, Stop> {
 ///
 /// Never with KVM_CREATE_DEVICE_TEST: kvm-ioctls then hands back a descriptor 0 that it closes, which
 /// is our stdin (docs/linux.md#kvm-probe).
-fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, Stop> {
-    let machine = kvm.create_vm().map_err(|error| Stop::NotReady {
+fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
+    let machine = kvm.create_vm().map_err(|error| ProbeEnd::NotReady {
         why: format!("KVM cannot create a machine: {error}"),
         fix: "journalctl -k -g kvm".into(),
     })?;
-    let lacking = |what: String| Stop::NotReady {
+    let lacking = |what: String| ProbeEnd::NotReady {
         why: what,
         fix: "modprobe vfio; grep KVM_VFIO /boot/config-$(uname -r)".into(),
     };
@@ -113,7 +113,7 @@ fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, Stop> {
 }
 
 /// Adds the group, adds it again (EEXIST proves that the first time counted), removes it.
-fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), Stop> {
+fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
     let refused = |what: &str, errno: i32| {
         let why = match errno {
             libc::EBADF => "the descriptor is bad".to_owned(),
@@ -122,7 +122,7 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), Stop> {
             }
             other => std::io::Error::from_raw_os_error(other).to_string(),
         };
-        Stop::NotReady {
+        ProbeEnd::NotReady {
             why: format!("KVM does not {what} the card's group: {why}"),
             fix: "modprobe vfio-pci".into(),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Looking for a card failed.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum DiscoverError {
     /// PCI devices cannot be listed at all.
     #[error("cannot list {}: {source}", path.display())]
     Sysfs {

@@ -11,7 +11,7 @@
 //! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
 //! | `config_space`, `hest`, `netlink` | readers: PCI configuration space, the ACPI table HEST, dumps of RDMA devices |
 //! | [`port`](PortReport) | what the slot's port does when the link goes down |
-//! | [`lease`](Lease), [`journal`](Step) | a card taken from its driver and given back, also by another process |
+//! | [`lease`](Lease), [`journal`](HostStep) | a card taken from its driver and given back, also by another process |
 //! | [`borrow`](Borrowed) | look, lease, open, close, give back |
 //! | [`vfio`](VfioCard) | a card opened through VFIO |
 //! | [`kvm`](kvm_findings) | could a virtual machine take the card? |
@@ -55,14 +55,14 @@ pub use card::{NetDev, PciCard, Sibling};
 pub use error::HostError;
 pub use ethtool::{DriverInfo, driver_info};
 pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
-pub use finding::Finding;
+pub use finding::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
-pub use journal::{AsFound, FunctionFound, JournalError, Marks, SiblingFound, Step};
+pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use kvm::kvm_findings;
 pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
-pub use look_error::LookError;
+pub use look_error::DiscoverError;
 pub use port::PortReport;
 pub use root::Host;
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};

@@ -11,7 +11,7 @@
 //! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core resets
 //! the chip the same way at every probe.
 
-use super::config_space::{ConfigSpace, Unreadable};
+use super::config_space::{SysfsConfig, Unreadable};
 use super::{Bdf, Host, PciCard, hest, sysfs};
 use serde::Serialize;
 use std::path::Path;
@@ -124,7 +124,7 @@ impl Host {
             }
             driven || read.unwrap_or(false)
         };
-        let config = ConfigSpace::open(&dir);
+        let config = SysfsConfig::open(&dir);
         let config = config.as_ref().ok_or(Unreadable);
         report.hotplug_surprise = known(
             PortReport::HOTPLUG,
@@ -191,11 +191,11 @@ fn services(dir: &Path, bdf: Bdf) -> Vec<String> {
         .collect()
 }
 
-fn pcie(config: &ConfigSpace) -> Result<Option<u16>, Unreadable> {
+fn pcie(config: &SysfsConfig) -> Result<Option<u16>, Unreadable> {
     config.capability(PCIE_CAPABILITY)
 }
 
-fn removes_on_link_loss(config: &ConfigSpace) -> Result<bool, Unreadable> {
+fn removes_on_link_loss(config: &SysfsConfig) -> Result<bool, Unreadable> {
     let Some(at) = pcie(config)? else {
         return Ok(false);
     };
@@ -207,7 +207,7 @@ fn removes_on_link_loss(config: &ConfigSpace) -> Result<bool, Unreadable> {
     Ok(slot & HOTPLUG_SURPRISE != 0 || read(SLOT_CONTROL)? & LINK_EVENTS == LINK_EVENTS)
 }
 
-fn contains(config: &ConfigSpace) -> Result<bool, Unreadable> {
+fn contains(config: &SysfsConfig) -> Result<bool, Unreadable> {
     let Some(at) = config.extended(DPC_CAPABILITY)? else {
         return Ok(false);
     };
@@ -215,7 +215,7 @@ fn contains(config: &ConfigSpace) -> Result<bool, Unreadable> {
     Ok(control & DPC_TRIGGERS != 0)
 }
 
-fn reports_link_loss(config: &ConfigSpace) -> Result<bool, Unreadable> {
+fn reports_link_loss(config: &SysfsConfig) -> Result<bool, Unreadable> {
     let (Some(pcie), Some(aer)) = (pcie(config)?, config.extended(AER_CAPABILITY)?) else {
         return Ok(false);
     };

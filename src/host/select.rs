@@ -1,7 +1,7 @@
 //! A card by what a user calls it: PCI address with or without domain, netdev, RDMA device.
 
 use super::look_error::short;
-use super::{Bdf, Function, Host, LookError, PciCard, sysfs};
+use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 
 impl Host {
     /// The card meant by `selector`: a PCI address (`0000:05:00.0`, `05:00.0`), a netdev
@@ -11,9 +11,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`LookError`], naming what there is instead. A virtual function is
-    /// [`LookError::VirtualFunction`], which names its card.
-    pub fn find(&self, selector: &str) -> Result<PciCard, LookError> {
+    /// [`DiscoverError`], naming what there is instead. A virtual function is
+    /// [`DiscoverError::VirtualFunction`], which names its card.
+    pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
         let selector = selector.trim();
         let bdf = match selector.parse::<Bdf>() {
             Ok(bdf) => self.any_domain(selector, bdf)?,
@@ -22,12 +22,12 @@ impl Host {
         let card = self.card(bdf)?;
         if card.function == Function::Virtual {
             let pf = sysfs::link(self.device(bdf).join("physfn")).and_then(|n| n.parse().ok());
-            return Err(LookError::VirtualFunction { bdf, pf });
+            return Err(DiscoverError::VirtualFunction { bdf, pf });
         }
         Ok(card)
     }
 
-    fn any_domain(&self, selector: &str, bdf: Bdf) -> Result<Bdf, LookError> {
+    fn any_domain(&self, selector: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
         let has_domain = selector.matches(':').count() == 2;
         if has_domain {
             return Ok(bdf);
@@ -38,15 +38,15 @@ impl Host {
         match fits.as_slice() {
             [] => Ok(bdf),
             [one] => Ok(one.bdf),
-            several => Err(LookError::Ambiguous {
+            several => Err(DiscoverError::Ambiguous {
                 selector: selector.to_owned(),
                 fits: several.iter().map(short).collect(),
             }),
         }
     }
 
-    fn by_name(&self, selector: &str) -> Result<Bdf, LookError> {
-        let unknown = || LookError::Unknown {
+    fn by_name(&self, selector: &str) -> Result<Bdf, DiscoverError> {
+        let unknown = || DiscoverError::Unknown {
             selector: selector.to_owned(),
             there: self.there(),
         };
@@ -62,7 +62,7 @@ impl Host {
             (true, true) => {
                 let (net, rdma) = (self.by_netdev(selector), self.by_rdma(selector));
                 match (net, rdma) {
-                    (Ok(net), Ok(rdma)) if net != rdma => Err(LookError::Ambiguous {
+                    (Ok(net), Ok(rdma)) if net != rdma => Err(DiscoverError::Ambiguous {
                         selector: selector.to_owned(),
                         fits: vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
                     }),
@@ -73,7 +73,7 @@ impl Host {
         }
     }
 
-    fn by_netdev(&self, name: &str) -> Result<Bdf, LookError> {
+    fn by_netdev(&self, name: &str) -> Result<Bdf, DiscoverError> {
         if let Some(bdf) = sysfs::owner(self.netdev(name)) {
             return self.ours(name, bdf);
         }
@@ -85,18 +85,18 @@ impl Host {
                 self.card(bdf).ok().map(|card| (port, card.bdf))
             })
             .collect();
-        Err(LookError::VirtualNetdev {
+        Err(DiscoverError::VirtualNetdev {
             name: name.to_owned(),
             kind: self.netdev_kind(name),
             ports,
         })
     }
 
-    fn by_rdma(&self, name: &str) -> Result<Bdf, LookError> {
+    fn by_rdma(&self, name: &str) -> Result<Bdf, DiscoverError> {
         match sysfs::owner(self.path("sys/class/infiniband").join(name)) {
             Some(bdf) => self.ours(name, bdf),
             // Soft RoCE and soft iWARP have no PCI function.
-            None => Err(LookError::NotOurs {
+            None => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),
                 owner: "a software RDMA device".to_owned(),
                 there: self.there(),
@@ -105,9 +105,9 @@ impl Host {
     }
 
     /// The card at `bdf`, which `name` led to.
-    fn ours(&self, name: &str, bdf: Bdf) -> Result<Bdf, LookError> {
+    fn ours(&self, name: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
         match self.card(bdf) {
-            Err(LookError::OtherDevice { what, there, .. }) => Err(LookError::NotOurs {
+            Err(DiscoverError::OtherDevice { what, there, .. }) => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),
                 owner: format!("{bdf}, {what}"),
                 there,

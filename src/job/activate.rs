@@ -101,7 +101,7 @@ fn may_reset(device: &Device) -> Result<(), JobError> {
     let Some(borrowed) = &device.borrowed else {
         return Ok(());
     };
-    if borrowed.home().is_some() {
+    if borrowed.original_driver().is_some() {
         return Ok(());
     }
     port_allows_reset(borrowed.port_above().as_ref())
@@ -127,7 +127,7 @@ fn activate_as(
     wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
-    let home = device.borrowed.as_ref().and_then(|b| b.home());
+    let home = device.borrowed.as_ref().and_then(|b| b.original_driver());
     let (by, after) = match home {
         Some(driver) => {
             events.emit(Event::Note {

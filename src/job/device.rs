@@ -147,7 +147,7 @@ impl Device {
         if borrowed.has_ended() {
             return;
         }
-        if borrowed.home().is_some() {
+        if borrowed.original_driver().is_some() {
             self.free_for_the_driver(&borrowed);
         }
         borrowed.end(self.found_anew);

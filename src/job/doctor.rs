@@ -8,7 +8,7 @@ use super::session::{Facts, shown};
 use super::{Device, JobError, QueryOutcome, is_sim, open};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{FlashError, Locked};
-use crate::host::{BorrowOptions, Borrowed, Finding, Host, Lease, kvm_findings, objections};
+use crate::host::{BorrowOptions, Borrowed, Host, HostFinding, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
 use serde::Serialize;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct DoctorOutcome {
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
     /// backup_space. Those that cannot be made are listed as not ok.
-    pub checks: Vec<Finding>,
+    pub checks: Vec<HostFinding>,
     /// All fine.
     pub ok: bool,
     /// What the card holds, when it could be read: for a bug report.
@@ -166,17 +166,17 @@ const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
 struct Looks {
-    list: Vec<Finding>,
+    list: Vec<HostFinding>,
     query: Option<QueryOutcome>,
 }
 
 impl Looks {
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
-        self.list.push(Finding::good(id, detail));
+        self.list.push(HostFinding::good(id, detail));
     }
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
-        self.list.push(Finding::bad(id, detail, fix));
+        self.list.push(HostFinding::bad(id, detail, fix));
     }
 
     fn unseen(&mut self, id: &'static str, why: &str) {

@@ -3,7 +3,7 @@
 use super::{BootReport, HostReport, NvError};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
-use crate::host::{HostError, JournalError, LeaseError, LookError, VfioError};
+use crate::host::{DiscoverError, HostError, JournalError, LeaseError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -323,7 +323,7 @@ macro_rules! through_host {
         }
     )*};
 }
-through_host!(LookError, LeaseError, VfioError);
+through_host!(DiscoverError, LeaseError, VfioError);
 
 /// An error with its causes, in one line.
 pub(crate) fn said(error: &dyn std::error::Error) -> String {
@@ -341,8 +341,8 @@ pub(crate) fn said(error: &dyn std::error::Error) -> String {
 
 fn host_class(error: &HostError) -> ExitClass {
     match error {
-        HostError::Look(LookError::VirtualFunction { .. }) => ExitClass::Refused,
-        HostError::Look(_) => ExitClass::NoCard,
+        HostError::Discover(DiscoverError::VirtualFunction { .. }) => ExitClass::Refused,
+        HostError::Discover(_) => ExitClass::NoCard,
         // What no waiver helps against is no matter of this card's users but of the host.
         HostError::InUse { uses, .. } if uses.iter().any(|u| u.id.waivable()) => ExitClass::Refused,
         HostError::InUse { .. } | HostError::NoIommu { .. } | HostError::Vfio(_) => {

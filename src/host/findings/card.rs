@@ -1,7 +1,7 @@
 //! One card as the host sees it.
 
 use crate::host::in_use::kernel_rdma;
-use crate::host::{Finding, Function, Host, PciCard};
+use crate::host::{Function, Host, HostFinding, PciCard};
 use std::os::unix::fs::FileExt as _;
 
 /// Registers reach to 0xf0xxx (docs/hardware.md#cr-space); the BAR is 1 MiB on every known card.
@@ -9,19 +9,19 @@ const BAR0: u64 = 0x10_0000;
 
 /// The class register of a card that does not answer reads all ones; the ids would not do, they may
 /// come from the kernel (docs/linux.md#configuration-space).
-pub(super) fn answers(host: &Host, card: &PciCard) -> Finding {
+pub(super) fn answers(host: &Host, card: &PciCard) -> HostFinding {
     const ID: &str = "card_answers";
     let mut class = [0; 4];
     let read = std::fs::File::open(host.device(card.bdf).join("config"))
         .and_then(|file| file.read_exact_at(&mut class, 8));
     match read {
-        Ok(()) if class == [0xff; 4] => Finding::bad(
+        Ok(()) if class == [0xff; 4] => HostFinding::bad(
             ID,
             "configuration space reads all ones: the card is gone, or its link is down",
             again(card),
         ),
-        Ok(()) => Finding::good(ID, format!("revision {:#04x}", class[0])),
-        Err(error) => Finding::bad(
+        Ok(()) => HostFinding::good(ID, format!("revision {:#04x}", class[0])),
+        Err(error) => HostFinding::bad(
             ID,
             format!("configuration space cannot be read: {error}"),
             again(card),
@@ -29,20 +29,22 @@ pub(super) fn answers(host: &Host, card: &PciCard) -> Finding {
     }
 }
 
-pub(super) fn bar0(card: &PciCard) -> Finding {
+pub(super) fn bar0(card: &PciCard) -> HostFinding {
     const ID: &str = "bar0";
     match card.bar0 {
-        Some(length) if length >= BAR0 => Finding::good(ID, format!("{length:#x} bytes of memory")),
-        Some(length) => Finding::bad(
+        Some(length) if length >= BAR0 => {
+            HostFinding::good(ID, format!("{length:#x} bytes of memory"))
+        }
+        Some(length) => HostFinding::bad(
             ID,
             format!("{length:#x} bytes of memory, the registers need {BAR0:#x}"),
             again(card),
         ),
-        None if card.function == Function::Recovery => Finding::good(
+        None if card.function == Function::Recovery => HostFinding::good(
             ID,
             "none; in recovery mode the registers are reached through configuration space",
         ),
-        None => Finding::bad(ID, "the kernel has given it no memory", again(card)),
+        None => HostFinding::bad(ID, "the kernel has given it no memory", again(card)),
     }
 }
 
@@ -54,10 +56,10 @@ fn again(card: &PciCard) -> String {
     )
 }
 
-pub(super) fn group_viable(host: &Host, card: &PciCard) -> Finding {
+pub(super) fn group_viable(host: &Host, card: &PciCard) -> HostFinding {
     const ID: &str = "group_viable";
     let Some(group) = card.iommu_group else {
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "the card is in no IOMMU group",
             "cx3flash doctor   # see iommu",
@@ -66,7 +68,7 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> Finding {
     let blocking: Vec<_> = card.siblings.iter().filter(|s| s.blocks).collect();
     if blocking.is_empty() {
         let others = card.siblings.len();
-        return Finding::good(
+        return HostFinding::good(
             ID,
             format!("group {group}, {others} other functions, none in the way"),
         );
@@ -82,7 +84,7 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> Finding {
             format!("echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind")
         })
         .collect();
-    Finding::bad(
+    HostFinding::bad(
         ID,
         format!("group {group} also holds {}", what.join(", ")),
         format!(
@@ -92,7 +94,7 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> Finding {
     )
 }
 
-pub(super) fn driver(card: &PciCard) -> Finding {
+pub(super) fn driver(card: &PciCard) -> HostFinding {
     const ID: &str = "driver";
     let forced = card
         .driver_override
@@ -105,10 +107,10 @@ pub(super) fn driver(card: &PciCard) -> Finding {
         (None, Function::Recovery) => "none, as always in recovery mode".to_owned(),
         (None, _) => "none".to_owned(),
     };
-    Finding::good(ID, format!("{detail}{forced}"))
+    HostFinding::good(ID, format!("{detail}{forced}"))
 }
 
-pub(super) fn holder(host: &Host, card: &PciCard) -> Finding {
+pub(super) fn holder(host: &Host, card: &PciCard) -> HostFinding {
     const ID: &str = "holder";
     if let Some(holder) = host.holder(card) {
         // A bare number is Proxmox', `guest=` is libvirt's (docs/linux.md#cards-in-virtual-machines).
@@ -121,37 +123,37 @@ pub(super) fn holder(host: &Host, card: &PciCard) -> Finding {
             ),
             None => format!("kill {}", holder.pid),
         };
-        return Finding::bad(ID, holder.to_string(), fix);
+        return HostFinding::bad(ID, holder.to_string(), fix);
     }
     let on_vfio = card.driver.as_deref() == Some("vfio-pci");
     if on_vfio && host.group_busy(card) == Some(true) {
         let group = card.iommu_group.unwrap_or_default();
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "its group is open, by a process of another user",
             format!("fuser -v /dev/vfio/{group}   # as root; then end that process"),
         );
     }
-    Finding::good(ID, "nobody has it open through VFIO")
+    HostFinding::good(ID, "nobody has it open through VFIO")
 }
 
-pub(super) fn reset_methods(card: &PciCard) -> Finding {
+pub(super) fn reset_methods(card: &PciCard) -> HostFinding {
     const ID: &str = "reset_methods";
     let detail = if card.reset_methods.is_empty() {
         "none: VFIO opens and closes the card without a reset".to_owned()
     } else {
         card.reset_methods.join(", ")
     };
-    Finding::good(ID, detail)
+    HostFinding::good(ID, detail)
 }
 
 /// Kernel users of RDMA hold no file, so the kernel is asked over netlink.
-pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<Finding> {
+pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<HostFinding> {
     const ID: &str = "rdma_kernel";
     let listed = host
         .rdma_socket(card)?
         .and_then(|mut socket| kernel_rdma::users(&mut socket, &card.rdma));
-    Some(Finding::good(
+    Some(HostFinding::good(
         ID,
         match listed {
             Ok(_) => "kernel users of its RDMA devices are seen".to_owned(),
@@ -165,14 +167,14 @@ pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<Finding> {
 
 /// Root may borrow; who may open the group may work with a card that is on vfio-pci already
 /// (docs/linux.md#rights-and-limits).
-pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Finding {
+pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> HostFinding {
     const ID: &str = "rights";
     if root {
-        return Finding::good(ID, "root");
+        return HostFinding::good(ID, "root");
     }
     let on_vfio = card.driver.as_deref() == Some("vfio-pci");
     let Some(group) = card.iommu_group.filter(|_| on_vfio) else {
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "only root can take a card from its driver",
             format!("sudo cx3flash -d {} doctor", card.bdf),
@@ -182,8 +184,8 @@ pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Finding {
     let node = host.path(format!("dev/vfio/{group}"));
     let flags = nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::W_OK;
     match nix::unistd::access(&node, flags) {
-        Ok(()) => Finding::good(ID, format!("may open /dev/vfio/{group}")),
-        Err(errno) => Finding::bad(
+        Ok(()) => HostFinding::good(ID, format!("may open /dev/vfio/{group}")),
+        Err(errno) => HostFinding::bad(
             ID,
             format!("/dev/vfio/{group} is not ours to open: {errno}"),
             "vfio-setup/setup   # as root; then join the group it names",

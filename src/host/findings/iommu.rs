@@ -1,22 +1,22 @@
 //! Is there an IOMMU, and if not, how to switch it on.
 
-use crate::host::{Finding, Host, sysfs};
+use crate::host::{Host, HostFinding, sysfs};
 
 const ID: &str = "iommu";
 
 /// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
 /// (docs/linux.md#vfio-errors).
-pub(super) fn groups(host: &Host) -> Finding {
+pub(super) fn groups(host: &Host) -> HostFinding {
     let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
     if !groups.is_empty() {
-        return Finding::good(ID, format!("on, {} groups", groups.len()));
+        return HostFinding::good(ID, format!("on, {} groups", groups.len()));
     }
     let cmdline = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
     let off = cmdline
         .split_whitespace()
         .find(|w| matches!(*w, "intel_iommu=off" | "amd_iommu=off" | "iommu=off"));
     if let Some(word) = off {
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             format!("off: the kernel was started with {word}"),
             without(host, word),
@@ -27,7 +27,7 @@ pub(super) fn groups(host: &Host) -> Finding {
     let told = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
     // The CPU flag `hypervisor`: a guest, whose firmware setup has no such switch.
     if cpu.split_whitespace().any(|w| w == "hypervisor") && !told("DMAR") && !told("IVRS") {
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "off: this is a virtual machine without an IOMMU of its own",
             "give it one, with the passed-through card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
@@ -38,19 +38,19 @@ pub(super) fn groups(host: &Host) -> Finding {
         if told("DMAR") {
             let asked = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");
             if asked {
-                return Finding::bad(
+                return HostFinding::bad(
                     ID,
                     "off, though the kernel was started with intel_iommu=on",
                     "journalctl -k -g DMAR   # says why; then update the machine's firmware",
                 );
             }
-            return Finding::bad(
+            return HostFinding::bad(
                 ID,
                 "off: VT-d is there, the kernel does not use it",
                 with(host, "intel_iommu=on"),
             );
         }
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "off: the firmware tells of no VT-d (no ACPI table DMAR)",
             format!(
@@ -62,19 +62,19 @@ pub(super) fn groups(host: &Host) -> Finding {
     if cpu.contains("AuthenticAMD") || cpu.contains("HygonGenuine") {
         if told("IVRS") {
             // The driver is on by itself wherever the table is (arch: drivers/iommu/amd/init.c).
-            return Finding::bad(
+            return HostFinding::bad(
                 ID,
                 "off: AMD-Vi is there, the kernel does not use it",
                 "journalctl -k -g AMD-Vi   # says why; a cloud kernel lacks the driver: apt install linux-image-amd64",
             );
         }
-        return Finding::bad(
+        return HostFinding::bad(
             ID,
             "off: the firmware tells of no AMD-Vi (no ACPI table IVRS)",
             "systemctl reboot --firmware-setup   # enable IOMMU (AMD-Vi) there",
         );
     }
-    Finding::bad(
+    HostFinding::bad(
         ID,
         "off: there is no IOMMU group",
         "systemctl reboot --firmware-setup   # enable the IOMMU or SMMU there",

@@ -1,9 +1,9 @@
 //! What driverctl, modprobe, Proxmox and libvirt have noted about the card (docs/linux.md#hosts-with-virtual-machines). None of it
 //! is a fault: it says who takes the card next time, and what "as found" means.
 
-use crate::host::{Bdf, Finding, Host, PciCard, sysfs};
+use crate::host::{Bdf, Host, HostFinding, PciCard, sysfs};
 
-pub(super) fn check(host: &Host, card: &PciCard) -> Finding {
+pub(super) fn check(host: &Host, card: &PciCard) -> HostFinding {
     let mut notes = Vec::new();
     notes.extend(driverctl(host, card.bdf));
     notes.extend(modprobe(host, card.device_id));
@@ -14,7 +14,7 @@ pub(super) fn check(host: &Host, card: &PciCard) -> Finding {
     } else {
         notes.join("; ")
     };
-    Finding::good("managers", detail)
+    HostFinding::good("managers", detail)
 }
 
 fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {

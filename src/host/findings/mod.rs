@@ -33,13 +33,13 @@ mod managers;
 mod modules;
 mod port;
 
-use super::{Finding, Host, Lockdown, PciCard};
+use super::{Host, HostFinding, Lockdown, PciCard};
 
 impl Host {
     /// Looks at the host, and at `card` as the host sees it, in a fixed order. The ids are in the
     /// table of this module.
     #[must_use]
-    pub fn findings(&self, card: Option<&PciCard>) -> Vec<Finding> {
+    pub fn findings(&self, card: Option<&PciCard>) -> Vec<HostFinding> {
         let mut findings = vec![
             iommu::groups(self),
             modules::vfio_pci(self),
@@ -68,7 +68,7 @@ impl Host {
     }
 }
 
-fn lockdown(level: Lockdown) -> Finding {
+fn lockdown(level: Lockdown) -> HostFinding {
     let detail = match level {
         Lockdown::Absent => "the kernel has no lockdown, or securityfs is not mounted".to_owned(),
         Lockdown::None => "none".to_owned(),
@@ -77,16 +77,16 @@ fn lockdown(level: Lockdown) -> Finding {
             level.closes().join(", ")
         ),
     };
-    Finding::good("lockdown", detail)
+    HostFinding::good("lockdown", detail)
 }
 
-fn secure_boot(on: Option<bool>) -> Finding {
+fn secure_boot(on: Option<bool>) -> HostFinding {
     let detail = match on {
         Some(true) => "on: out-of-tree modules such as mstflint_access need an enrolled signature",
         Some(false) => "off",
         None => "not found out: the firmware's variables cannot be read",
     };
-    Finding::good("secure_boot", detail)
+    HostFinding::good("secure_boot", detail)
 }
 
 #[cfg(test)]

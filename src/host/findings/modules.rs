@@ -1,6 +1,6 @@
 //! Kernel modules of VFIO: loaded, built in, loadable, or missing.
 
-use crate::host::{Finding, Host, sysfs};
+use crate::host::{Host, HostFinding, sysfs};
 
 /// Where a module is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +46,19 @@ fn module(host: &Host, name: &str) -> Module {
 }
 
 /// The driver a card is borrowed with.
-pub(super) fn vfio_pci(host: &Host) -> Finding {
+pub(super) fn vfio_pci(host: &Host) -> HostFinding {
     const ID: &str = "vfio_pci";
     if host.driver("vfio-pci").exists() {
-        return Finding::good(ID, "vfio-pci is loaded");
+        return HostFinding::good(ID, "vfio-pci is loaded");
     }
     match module(host, "vfio-pci") {
-        Module::Loaded | Module::BuiltIn => Finding::bad(
+        Module::Loaded | Module::BuiltIn => HostFinding::bad(
             ID,
             "vfio_pci is loaded but has registered no PCI driver",
             "journalctl -k -g vfio",
         ),
         // The lease loads the driver it binds to.
-        Module::Loadable => Finding::good(
+        Module::Loadable => HostFinding::good(
             ID,
             "vfio-pci is a module; it is loaded when a card is borrowed",
         ),
@@ -67,17 +67,17 @@ pub(super) fn vfio_pci(host: &Host) -> Finding {
 }
 
 /// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs (docs/linux.md#groups-and-containers).
-pub(super) fn container(host: &Host) -> Finding {
+pub(super) fn container(host: &Host) -> HostFinding {
     const ID: &str = "vfio_container";
     let node = host.path("dev/vfio/vfio").exists();
     let type1 = module(host, "vfio_iommu_type1");
     match (node, type1) {
-        (true, t) if t.ready() => Finding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
+        (true, t) if t.ready() => HostFinding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
         // A soft dependency of vfio-pci (docs/linux.md#binding): comes with it.
         (_, Module::Loadable) if !host.driver("vfio-pci").exists() => {
-            Finding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
+            HostFinding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
         }
-        (_, Module::Loadable) => Finding::bad(
+        (_, Module::Loadable) => HostFinding::bad(
             ID,
             "vfio_iommu_type1 is not loaded; the module is there",
             "modprobe vfio_iommu_type1",
@@ -89,19 +89,19 @@ pub(super) fn container(host: &Host) -> Finding {
             "CONFIG_VFIO_CONTAINER and CONFIG_VFIO_IOMMU_TYPE1",
         ),
         (false, _) if module(host, "vfio").ready() && host.path("dev/iommu").exists() => {
-            Finding::bad(
+            HostFinding::bad(
                 ID,
                 "no /dev/vfio/vfio: this kernel has iommufd only",
                 "boot a kernel with CONFIG_VFIO_CONTAINER, or build with --features cdev",
             )
         }
-        (false, _) => Finding::bad(ID, "no /dev/vfio/vfio", "modprobe vfio"),
+        (false, _) => HostFinding::bad(ID, "no /dev/vfio/vfio", "modprobe vfio"),
         // `ready` covers the rest.
-        (true, _) => Finding::good(ID, "/dev/vfio/vfio"),
+        (true, _) => HostFinding::good(ID, "/dev/vfio/vfio"),
     }
 }
 
-fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> Finding {
+fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> HostFinding {
     let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
     // Debian's and Ubuntu's kernels for clouds leave drivers out.
     let fix = if release.contains("-cloud") {
@@ -113,5 +113,5 @@ fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> Finding {
     } else {
         format!("boot a kernel with {option}")
     };
-    Finding::bad(id, format!("kernel {release} has no {name}"), fix)
+    HostFinding::bad(id, format!("kernel {release} has no {name}"), fix)
 }

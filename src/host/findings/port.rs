@@ -1,12 +1,12 @@
 //! The port above the card. Reported, and never a fault: the card works there, and only a reset while
 //! it is borrowed is refused.
 
-use crate::host::{Finding, Host, PciCard, PortReport};
+use crate::host::{Host, HostFinding, PciCard, PortReport};
 
 const KEPT: &str = "the card is not reset while it is borrowed";
 
 /// `port_hotplug`, `port_dpc` and `firmware_first`.
-pub(super) fn check(host: &Host, card: &PciCard) -> [Finding; 3] {
+pub(super) fn check(host: &Host, card: &PciCard) -> [HostFinding; 3] {
     let details = match host.port_above(card) {
         None => ["none: the card is attached to the root complex"; 3].map(str::to_owned),
         Some(port) if port.emulated => {
@@ -16,9 +16,9 @@ pub(super) fn check(host: &Host, card: &PciCard) -> [Finding; 3] {
     };
     let [hotplug, containment, first] = details;
     [
-        Finding::good("port_hotplug", hotplug),
-        Finding::good("port_dpc", containment),
-        Finding::good("firmware_first", first),
+        HostFinding::good("port_hotplug", hotplug),
+        HostFinding::good("port_dpc", containment),
+        HostFinding::good("firmware_first", first),
     ]
 }
 

@@ -1,16 +1,16 @@
 //! A root file system that comes over the network.
 
-use super::{InUse, Look, UseId, Way, found, mounts};
+use super::{InUse, Reach, Usage, UseId, found, mounts};
 use crate::host::sysfs;
 use std::net::IpAddr;
 
 /// `storage` is what the storage check found: an iSCSI or NVMe disk behind the root is there.
-pub(super) fn check(look: &Look<'_>, storage: &[InUse]) -> Option<InUse> {
-    let root = mounts::read(look).into_iter().find(|m| m.at == "/");
+pub(super) fn check(usage: &Usage<'_>, storage: &[InUse]) -> Option<InUse> {
+    let root = mounts::read(usage).into_iter().find(|m| m.at == "/");
     if let Some(root) = &root {
         for server in &root.servers {
-            if let Way::Through(dev) = look.way(*server) {
-                let (kind, place) = (&root.kind, look.ports.place(&dev));
+            if let Reach::Through(dev) = usage.way(*server) {
+                let (kind, place) = (&root.kind, usage.ports.place(&dev));
                 return Some(found(
                     UseId::BootRoot,
                     format!("/ ({kind}) is mounted from {server} through {place}"),
@@ -18,7 +18,7 @@ pub(super) fn check(look: &Look<'_>, storage: &[InUse]) -> Option<InUse> {
             }
         }
     }
-    let cmdline = sysfs::text(look.host.path("proc/cmdline")).unwrap_or_default();
+    let cmdline = sysfs::text(usage.host.path("proc/cmdline")).unwrap_or_default();
     // `ip=` alone proves nothing: it also serves the unlocking of local disks over ssh.
     let words: Vec<&str> = cmdline
         .split_whitespace()
@@ -34,7 +34,8 @@ pub(super) fn check(look: &Look<'_>, storage: &[InUse]) -> Option<InUse> {
         // Which server is not said: any disk or any traffic through the card may be it.
         let through = storage.first().map(|s| s.detail.clone());
         let through = through.or_else(|| {
-            look.carries_any()
+            usage
+                .carries_any()
                 .then(|| "the card carries IP traffic".to_owned())
         })?;
         return Some(found(
@@ -43,10 +44,10 @@ pub(super) fn check(look: &Look<'_>, storage: &[InUse]) -> Option<InUse> {
         ));
     }
     servers.into_iter().find_map(|server| {
-        let Way::Through(dev) = look.way(server) else {
+        let Reach::Through(dev) = usage.way(server) else {
             return None;
         };
-        let place = look.ports.place(&dev);
+        let place = usage.ports.place(&dev);
         Some(found(
             UseId::BootRoot,
             format!("the kernel was started with {word}; {server} is reached through {place}"),

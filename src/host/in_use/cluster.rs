@@ -1,18 +1,18 @@
 //! Cluster heartbeat: corosync (Proxmox, Pacemaker). A node that loses it is fenced.
 
-use super::{InUse, Look, UseId, Way, found};
+use super::{InUse, Reach, Usage, UseId, found};
 use crate::host::sysfs;
 use std::net::IpAddr;
 
 /// A running corosync with one of its rings on the card.
-pub(super) fn check(look: &Look<'_>) -> Option<InUse> {
-    let running = |pid: u32| look.host.process_name(pid).as_deref() == Some("corosync");
-    look.host.pids().into_iter().find(|pid| running(*pid))?;
+pub(super) fn check(usage: &Usage<'_>) -> Option<InUse> {
+    let running = |pid: u32| usage.host.process_name(pid).as_deref() == Some("corosync");
+    usage.host.pids().into_iter().find(|pid| running(*pid))?;
     let text = ["etc/corosync/corosync.conf", "etc/pve/corosync.conf"]
         .iter()
-        .find_map(|file| sysfs::text(look.host.path(file)));
+        .find_map(|file| sysfs::text(usage.host.path(file)));
     let Some(text) = text else {
-        return look.carries_any().then(|| {
+        return usage.carries_any().then(|| {
             found(
                 UseId::Cluster,
                 "corosync runs, its configuration cannot be read, and the card carries IP traffic",
@@ -21,15 +21,15 @@ pub(super) fn check(look: &Look<'_>) -> Option<InUse> {
     };
     let rings: Vec<&str> = text.lines().filter_map(ring).collect();
     rings.into_iter().find_map(|name| {
-        let addresses = look.resolve(name);
-        if addresses.is_empty() && look.carries_any() {
+        let addresses = usage.resolve(name);
+        if addresses.is_empty() && usage.carries_any() {
             return Some(found(
                 UseId::Cluster,
                 format!("corosync talks to {name}, which cannot be placed, and the card carries IP traffic"),
             ));
         }
         addresses.into_iter().find_map(|ip| {
-            let place = carried(look, ip)?;
+            let place = carried(usage, ip)?;
             Some(found(
                 UseId::Cluster,
                 format!("corosync uses {ip} on {place}"),
@@ -50,14 +50,14 @@ fn ring(line: &str) -> Option<&str> {
 }
 
 /// Our own address on the card, or a peer reached through it.
-fn carried(look: &Look<'_>, ip: IpAddr) -> Option<String> {
-    let here = look.addresses.iter().find(|a| a.ip == ip);
+fn carried(usage: &Usage<'_>, ip: IpAddr) -> Option<String> {
+    let here = usage.addresses.iter().find(|a| a.ip == ip);
     if let Some(own) = here {
-        let carried = look.ports.carries(&own.dev);
-        return carried.then(|| look.ports.place(&own.dev));
+        let carried = usage.ports.carries(&own.dev);
+        return carried.then(|| usage.ports.place(&own.dev));
     }
-    match look.way(ip) {
-        Way::Through(dev) => Some(look.ports.place(&dev)),
-        Way::Elsewhere => None,
+    match usage.way(ip) {
+        Reach::Through(dev) => Some(usage.ports.place(&dev)),
+        Reach::Elsewhere => None,
     }
 }

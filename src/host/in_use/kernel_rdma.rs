@@ -139,7 +139,7 @@ pub(in crate::host) mod tests {
     pub(in crate::host) struct FakeRdma {
         devices: Vec<(u32, &'static str)>,
         /// Device, command, owner.
-        resources: Vec<(u32, u16, Owner)>,
+        resources: Vec<(u32, u16, ResourceOwner)>,
         /// Errno of every dump.
         refuses: Option<i32>,
         /// A kind that this kernel cannot list.
@@ -147,7 +147,7 @@ pub(in crate::host) mod tests {
     }
 
     #[derive(Clone, Copy)]
-    enum Owner {
+    enum ResourceOwner {
         Module(&'static str),
         Process(u32),
     }
@@ -158,7 +158,7 @@ pub(in crate::host) mod tests {
             let (index, _) = self.devices.iter().find(|d| d.1 == device).unwrap();
             for command in [QP_GET, CM_ID_GET] {
                 self.resources
-                    .push((*index, command, Owner::Module(module)));
+                    .push((*index, command, ResourceOwner::Module(module)));
             }
         }
 
@@ -191,11 +191,12 @@ pub(in crate::host) mod tests {
                     .collect());
             }
             let (_, table, entry, _) = KINDS.into_iter().find(|k| k.0 == command).unwrap();
-            let of_this = |r: &&(u32, u16, Owner)| number(1, r.0) == attributes && r.1 == command;
+            let of_this =
+                |r: &&(u32, u16, ResourceOwner)| number(1, r.0) == attributes && r.1 == command;
             let rows = self.resources.iter().filter(of_this).map(|resource| {
                 let owner = match resource.2 {
-                    Owner::Module(name) => string(29, name),
-                    Owner::Process(pid) => number(28, pid),
+                    ResourceOwner::Module(name) => string(29, name),
+                    ResourceOwner::Process(pid) => number(28, pid),
                 };
                 // A QP number and a type stand before the owner.
                 let row = [number(21, 77), netlink::attribute(26, &[2]), owner].concat();
@@ -215,12 +216,16 @@ pub(in crate::host) mod tests {
             ..FakeRdma::default()
         };
         for module in ALWAYS {
-            rdma.resources.push((7, QP_GET, Owner::Module(module)));
-            rdma.resources.push((7, CQ_GET, Owner::Module(module)));
+            rdma.resources
+                .push((7, QP_GET, ResourceOwner::Module(module)));
+            rdma.resources
+                .push((7, CQ_GET, ResourceOwner::Module(module)));
         }
-        rdma.resources.push((8, QP_GET, Owner::Module("nvme_rdma")));
+        rdma.resources
+            .push((8, QP_GET, ResourceOwner::Module("nvme_rdma")));
         // A process is found by its open file.
-        rdma.resources.push((7, QP_GET, Owner::Process(4711)));
+        rdma.resources
+            .push((7, QP_GET, ResourceOwner::Process(4711)));
         rdma
     }
 
@@ -246,7 +251,8 @@ pub(in crate::host) mod tests {
             (QP_GET, "rpcrdma"),
             (CQ_GET, "smc"),
         ] {
-            rdma.resources.push((7, command, Owner::Module(module)));
+            rdma.resources
+                .push((7, command, ResourceOwner::Module(module)));
         }
         assert_eq!(
             details(&mut rdma),
@@ -276,7 +282,8 @@ pub(in crate::host) mod tests {
     #[test]
     fn a_kind_that_an_older_kernel_cannot_list_hides_no_other() {
         let mut rdma = idle();
-        rdma.resources.push((7, QP_GET, Owner::Module("nvme_rdma")));
+        rdma.resources
+            .push((7, QP_GET, ResourceOwner::Module("nvme_rdma")));
         rdma.lacks = Some(CM_ID_GET);
         assert_eq!(
             details(&mut rdma),

@@ -33,7 +33,7 @@ use super::netlink::{Netlink, RdmaSocket};
 use super::process::OpenFile;
 use super::{Bdf, Host, PciCard, sysfs};
 use addresses::Address;
-use ports::Ports;
+use ports::CardPorts;
 use routes::Routes;
 use serde::Serialize;
 use sockets::Socket;
@@ -51,12 +51,12 @@ pub struct InUse {
 }
 
 /// The host, read once for all checks.
-struct Look<'a> {
+struct Usage<'a> {
     host: &'a Host,
     card: &'a PciCard,
     /// The card, and what goes with it: siblings that must be unbound, virtual functions.
     devices: Vec<Bdf>,
-    ports: Ports,
+    ports: CardPorts,
     routes: Routes,
     addresses: Vec<Address>,
     sockets: Vec<Socket>,
@@ -64,23 +64,23 @@ struct Look<'a> {
 }
 
 /// How a server is reached.
-enum Way {
+enum Reach {
     /// Not through the card.
     Elsewhere,
     /// Through this netdev, which goes down with the card.
     Through(String),
 }
 
-impl Look<'_> {
+impl Usage<'_> {
     /// The netdev that carries traffic to `peer`, when it goes down with the card.
-    fn way(&self, peer: IpAddr) -> Way {
+    fn way(&self, peer: IpAddr) -> Reach {
         if peer.is_loopback() || self.addresses.iter().any(|a| a.ip == peer) {
-            return Way::Elsewhere;
+            return Reach::Elsewhere;
         }
         let routes = self.routes.to(peer);
         match routes.iter().find(|r| self.ports.carries(&r.dev)) {
-            Some(route) => Way::Through(route.dev.clone()),
-            None => Way::Elsewhere,
+            Some(route) => Reach::Through(route.dev.clone()),
+            None => Reach::Elsewhere,
         }
     }
 
@@ -155,24 +155,24 @@ impl Host {
             .chain(card.vfs.iter().copied())
             .collect();
         let routes = Routes::read(self);
-        let look = Look {
+        let usage = Usage {
             host: self,
             card,
-            ports: Ports::read(self, &devices),
+            ports: CardPorts::read(self, &devices),
             addresses: addresses::read(self, &routes),
             routes,
             sockets: sockets::read(self),
             files: self.open_files(),
             devices,
         };
-        let mut found = net::check(&look);
-        found.extend(session::check(&look));
-        let storage = storage::check(&look);
-        found.extend(boot::check(&look, &storage));
+        let mut found = net::check(&usage);
+        found.extend(session::check(&usage));
+        let storage = storage::check(&usage);
+        found.extend(boot::check(&usage, &storage));
         found.extend(storage);
-        found.extend(cluster::check(&look));
-        found.extend(users::check(&look));
-        found.extend(netlink.map_or_else(Vec::new, |netlink| look.kernel_rdma(netlink)));
+        found.extend(cluster::check(&usage));
+        found.extend(users::check(&usage));
+        found.extend(netlink.map_or_else(Vec::new, |netlink| usage.kernel_rdma(netlink)));
         found.sort_by(|a, b| (a.id, &a.detail).cmp(&(b.id, &b.detail)));
         found.dedup();
         found

@@ -1,6 +1,6 @@
 //! Mounted network file systems and the servers they name.
 
-use super::Look;
+use super::Usage;
 use crate::host::sysfs;
 use std::net::IpAddr;
 
@@ -17,9 +17,9 @@ pub(super) struct Mount {
 }
 
 /// Network file systems among `/proc/mounts`.
-pub(super) fn read(look: &Look<'_>) -> Vec<Mount> {
+pub(super) fn read(usage: &Usage<'_>) -> Vec<Mount> {
     let mut mounts = Vec::new();
-    for line in sysfs::lines(look.host.path("proc/mounts")) {
+    for line in sysfs::lines(usage.host.path("proc/mounts")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [source, at, kind, options, ..] = words.as_slice() else {
             continue;
@@ -32,7 +32,7 @@ pub(super) fn read(look: &Look<'_>) -> Vec<Mount> {
             source: plain(source),
             at: plain(at),
             kind: (*kind).to_owned(),
-            servers: names.iter().flat_map(|name| look.resolve(name)).collect(),
+            servers: names.iter().flat_map(|name| usage.resolve(name)).collect(),
         });
     }
     mounts

@@ -1,20 +1,20 @@
 //! Default route, bonds, bridges, netdevs on top, addresses, other namespaces.
 
-use super::{InUse, Look, UseId, found};
+use super::{InUse, Usage, UseId, found};
 use crate::host::sysfs;
 
-pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
-    let mut uses = default_routes(look);
-    uses.extend(memberships(look));
-    uses.extend(bridges_and_uppers(look));
-    uses.extend(addresses(look));
-    uses.extend(netns(look));
+pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
+    let mut uses = default_routes(usage);
+    uses.extend(memberships(usage));
+    uses.extend(bridges_and_uppers(usage));
+    uses.extend(addresses(usage));
+    uses.extend(netns(usage));
     uses
 }
 
-fn default_routes(look: &Look<'_>) -> Vec<InUse> {
-    let ours = look.routes.all().filter(|r| r.is_default());
-    ours.filter(|r| look.ports.carries(&r.dev))
+fn default_routes(usage: &Usage<'_>) -> Vec<InUse> {
+    let ours = usage.routes.all().filter(|r| r.is_default());
+    ours.filter(|r| usage.ports.carries(&r.dev))
         .map(|r| {
             let gateway = r.gateway.map_or_else(String::new, |ip| format!(" by {ip}"));
             found(
@@ -23,7 +23,7 @@ fn default_routes(look: &Look<'_>) -> Vec<InUse> {
                     "route to {}/{}{gateway} leads through {} (metric {})",
                     r.net,
                     r.prefix,
-                    look.ports.place(&r.dev),
+                    usage.ports.place(&r.dev),
                     r.metric
                 ),
             )
@@ -31,9 +31,9 @@ fn default_routes(look: &Look<'_>) -> Vec<InUse> {
         .collect()
 }
 
-fn memberships(look: &Look<'_>) -> Vec<InUse> {
-    let uses = look.ports.memberships.iter().map(|m| {
-        let (member, kind, master) = (look.ports.place(&m.member), m.kind, &m.master);
+fn memberships(usage: &Usage<'_>) -> Vec<InUse> {
+    let uses = usage.ports.memberships.iter().map(|m| {
+        let (member, kind, master) = (usage.ports.place(&m.member), m.kind, &m.master);
         if m.others.is_empty() {
             found(
                 UseId::LastSlave,
@@ -50,21 +50,21 @@ fn memberships(look: &Look<'_>) -> Vec<InUse> {
     uses.collect()
 }
 
-fn bridges_and_uppers(look: &Look<'_>) -> Vec<InUse> {
+fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
     let mut uses = Vec::new();
-    for (name, _) in look.ports.all() {
-        let port = look.ports.place(name);
-        for upper in look.host.uppers(name) {
-            if look.host.aggregate(name, &upper).is_some() {
+    for (name, _) in usage.ports.all() {
+        let port = usage.ports.place(name);
+        for upper in usage.host.uppers(name) {
+            if usage.host.aggregate(name, &upper).is_some() {
                 continue;
             }
-            if name != port && look.host.switched_with(&upper).iter().any(|m| m == name) {
+            if name != port && usage.host.switched_with(&upper).iter().any(|m| m == name) {
                 // A member of the same switch, not the way into it.
                 continue;
             }
-            let kind = look.host.netdev_kind(&upper);
+            let kind = usage.host.netdev_kind(&upper);
             if kind == "bridge" || kind == "Open vSwitch" {
-                let others: Vec<String> = look
+                let others: Vec<String> = usage
                     .host
                     .lowers(&upper)
                     .into_iter()
@@ -90,28 +90,28 @@ fn bridges_and_uppers(look: &Look<'_>) -> Vec<InUse> {
     uses
 }
 
-fn addresses(look: &Look<'_>) -> Vec<InUse> {
-    let ours = look.addresses.iter().filter(|a| !a.is_automatic());
-    ours.filter(|a| look.ports.carries(&a.dev))
+fn addresses(usage: &Usage<'_>) -> Vec<InUse> {
+    let ours = usage.addresses.iter().filter(|a| !a.is_automatic());
+    ours.filter(|a| usage.ports.carries(&a.dev))
         .map(|a| {
-            let place = look.ports.place(&a.dev);
+            let place = usage.ports.place(&a.dev);
             found(UseId::Address, format!("{} is configured on {place}", a.ip))
         })
         .collect()
 }
 
 /// An Ethernet port of mlx4_en without netdev: it was moved away. (Its RDMA device stays.)
-fn netns(look: &Look<'_>) -> Option<InUse> {
-    let card = look.card;
+fn netns(usage: &Usage<'_>) -> Option<InUse> {
+    let card = usage.card;
     let driven = card.driver.as_deref() == Some("mlx4_core");
     // Without mlx4_en a port has no netdev anywhere.
-    if !driven || !look.host.path("sys/module/mlx4_en").exists() {
+    if !driven || !usage.host.path("sys/module/mlx4_en").exists() {
         return None;
     }
     let ethernet = |t: &&String| t.contains("eth");
     let ports = card.port_types.iter().filter(ethernet).count();
     let here = card.netdevs.len();
-    let dir = look.host.device(card.bdf);
+    let dir = usage.host.device(card.bdf);
     // Where the driver made no Ethernet device its ports have no netdev either (docs/linux.md#probe-of-mlx4_core).
     let attached = sysfs::names(dir)
         .iter()

@@ -16,14 +16,14 @@ pub(super) struct Membership {
 }
 
 /// Netdevs that go down with the card.
-pub(super) struct Ports {
+pub(super) struct CardPorts {
     /// Netdev to the port it stands on (itself for a port).
     carried: BTreeMap<String, String>,
     /// Bonds and teams the carried netdevs are members of.
     pub(super) memberships: Vec<Membership>,
 }
 
-impl Ports {
+impl CardPorts {
     pub(super) fn read(host: &Host, devices: &[Bdf]) -> Self {
         let own: BTreeSet<String> = devices
             .iter()

@@ -1,31 +1,31 @@
 //! The connection this very session runs on.
 
-use super::{InUse, Look, UseId, Way, found};
+use super::{InUse, Reach, Usage, UseId, found};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Looks in two places. `SSH_CONNECTION`, our own and our ancestors' (sudo drops it from the
 /// last one only); and the TCP connections our ancestors hold: sshd, telnetd, a CI runner.
-pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
-    let ancestors = look.host.ancestors();
+pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
+    let ancestors = usage.host.ancestors();
     // By peer, so that the two ways of finding it give one answer.
     let mut uses: BTreeMap<String, InUse> = BTreeMap::new();
     for pid in &ancestors {
-        let targets: Vec<String> = look
+        let targets: Vec<String> = usage
             .host
             .open_files_of(*pid)
             .into_iter()
             .map(|f| f.target)
             .collect();
-        for socket in &look.sockets {
+        for socket in &usage.sockets {
             if !targets.contains(&format!("socket:[{}]", socket.inode)) {
                 continue;
             }
-            let Some(dev) = carried(look, socket.local.ip(), socket.peer.ip()) else {
+            let Some(dev) = carried(usage, socket.local.ip(), socket.peer.ip()) else {
                 continue;
             };
-            let name = look.host.process_name(*pid).unwrap_or_default();
-            let (peer, place) = (socket.peer, look.ports.place(&dev));
+            let name = usage.host.process_name(*pid).unwrap_or_default();
+            let (peer, place) = (socket.peer, usage.ports.place(&dev));
             uses.entry(peer.to_string()).or_insert_with(|| {
                 found(
                     UseId::OwnSession,
@@ -36,8 +36,8 @@ pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
             });
         }
     }
-    for pid in look.host.own_pid().iter().chain(&ancestors) {
-        let Some(text) = look.host.variable(*pid, "SSH_CONNECTION") else {
+    for pid in usage.host.own_pid().iter().chain(&ancestors) {
+        let Some(text) = usage.host.variable(*pid, "SSH_CONNECTION") else {
             continue;
         };
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -48,12 +48,12 @@ pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
             continue;
         };
         let dev = match zone {
-            Some(zone) => look.ports.carries(zone).then(|| zone.to_owned()),
-            None => carried(look, local, peer),
+            Some(zone) => usage.ports.carries(zone).then(|| zone.to_owned()),
+            None => carried(usage, local, peer),
         };
         if let (Some(dev), Ok(port)) = (dev, port.parse()) {
             let peer = std::net::SocketAddr::new(peer, port);
-            let place = look.ports.place(&dev);
+            let place = usage.ports.place(&dev);
             uses.entry(peer.to_string()).or_insert_with(|| {
                 found(
                     UseId::OwnSession,
@@ -79,17 +79,17 @@ fn address(text: &str) -> (Option<IpAddr>, Option<&str>) {
 
 /// The netdev of a connection when it goes down with the card: the one with our address, or the one
 /// on the way to the peer.
-fn carried(look: &Look<'_>, local: IpAddr, peer: IpAddr) -> Option<String> {
+fn carried(usage: &Usage<'_>, local: IpAddr, peer: IpAddr) -> Option<String> {
     if peer.is_loopback() || local == peer {
         return None;
     }
-    let here = look.addresses.iter().filter(|a| a.ip == local);
+    let here = usage.addresses.iter().filter(|a| a.ip == local);
     let mut here = here.map(|a| &a.dev);
-    if let Some(dev) = here.find(|dev| look.ports.carries(dev)) {
+    if let Some(dev) = here.find(|dev| usage.ports.carries(dev)) {
         return Some(dev.clone());
     }
-    match look.way(peer) {
-        Way::Through(dev) => Some(dev),
-        Way::Elsewhere => None,
+    match usage.way(peer) {
+        Reach::Through(dev) => Some(dev),
+        Reach::Elsewhere => None,
     }
 }

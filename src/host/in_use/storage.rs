@@ -1,13 +1,13 @@
 //! Storage reached through the card, and storage this host serves through it.
 
-use super::{InUse, Look, UseId, Way, found, mounts};
+use super::{InUse, Reach, Usage, UseId, found, mounts};
 use crate::host::sysfs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
+pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
     let mut storage = Storage {
-        look,
+        usage,
         uses: Vec::new(),
         servers: BTreeSet::new(),
     };
@@ -22,7 +22,7 @@ pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
 }
 
 struct Storage<'a> {
-    look: &'a Look<'a>,
+    usage: &'a Usage<'a>,
     uses: Vec<InUse>,
     /// Servers already named: their connections need no second mention.
     servers: BTreeSet<IpAddr>,
@@ -35,17 +35,17 @@ impl Storage<'_> {
 
     /// Names `what` when its server is reached through the card.
     fn reached(&mut self, what: &str, server: IpAddr) {
-        if let Way::Through(dev) = self.look.way(server) {
+        if let Reach::Through(dev) = self.usage.way(server) {
             self.servers.insert(server);
-            let place = self.look.ports.place(&dev);
+            let place = self.usage.ports.place(&dev);
             self.add(format!("{what} from {server} through {place}"));
         }
     }
 
     fn mounts(&mut self) {
-        for mount in mounts::read(self.look) {
+        for mount in mounts::read(self.usage) {
             let what = format!("{} ({}) is mounted", mount.at, mount.kind);
-            if mount.servers.is_empty() && self.look.carries_any() {
+            if mount.servers.is_empty() && self.usage.carries_any() {
                 self.add(format!(
                     "{what} from {}; its server cannot be told, and the card carries IP traffic",
                     mount.source
@@ -58,7 +58,7 @@ impl Storage<'_> {
     }
 
     fn iscsi(&mut self) {
-        let dir = self.look.host.path("sys/class/iscsi_connection");
+        let dir = self.usage.host.path("sys/class/iscsi_connection");
         for name in sysfs::names(&dir) {
             let address = sysfs::text(dir.join(&name).join("address"))
                 .or_else(|| sysfs::text(dir.join(&name).join("persistent_address")));
@@ -66,18 +66,18 @@ impl Storage<'_> {
                 self.reached(&format!("iSCSI {name}: disks"), server);
             }
         }
-        let dir = self.look.host.path("sys/class/iscsi_host");
+        let dir = self.usage.host.path("sys/class/iscsi_host");
         for name in sysfs::names(&dir) {
             let netdev = sysfs::text(dir.join(&name).join("netdev")).unwrap_or_default();
-            if self.look.ports.carries(&netdev) {
-                let place = self.look.ports.place(&netdev);
+            if self.usage.ports.carries(&netdev) {
+                let place = self.usage.ports.place(&netdev);
                 self.add(format!("iSCSI host {name} uses {place}"));
             }
         }
     }
 
     fn nvme(&mut self) {
-        let dir = self.look.host.path("sys/class/nvme");
+        let dir = self.usage.host.path("sys/class/nvme");
         for name in sysfs::names(&dir) {
             let text = |file| sysfs::text(dir.join(&name).join(file)).unwrap_or_default();
             let transport = text("transport");
@@ -94,7 +94,7 @@ impl Storage<'_> {
     }
 
     fn rbd(&mut self) {
-        let dir = self.look.host.path("sys/bus/rbd/devices");
+        let dir = self.usage.host.path("sys/bus/rbd/devices");
         for name in sysfs::names(&dir) {
             // `10.0.0.5:0/1234567`: our own end.
             let address = sysfs::text(dir.join(&name).join("client_addr")).unwrap_or_default();
@@ -107,10 +107,10 @@ impl Storage<'_> {
     }
 
     fn srp(&mut self) {
-        let dir = self.look.host.path("sys/class/scsi_host");
+        let dir = self.usage.host.path("sys/class/scsi_host");
         for name in sysfs::names(&dir) {
             let device = sysfs::text(dir.join(&name).join("local_ib_device")).unwrap_or_default();
-            if self.look.card.rdma.contains(&device) {
+            if self.usage.card.rdma.contains(&device) {
                 self.add(format!("SCSI {name} reaches SRP disks through {device}"));
             }
         }
@@ -118,7 +118,7 @@ impl Storage<'_> {
 
     /// DRBD keeps its peers in the kernel; what its configuration says of our own address is enough.
     fn drbd(&mut self) {
-        let host = self.look.host;
+        let host = self.usage.host;
         if !host.path("proc/drbd").exists() {
             return;
         }
@@ -150,7 +150,7 @@ impl Storage<'_> {
     /// other checks have no name for, and what this host serves to others.
     fn connections(&mut self) {
         let mut counts: BTreeMap<(&str, String), (usize, String)> = BTreeMap::new();
-        for socket in &self.look.sockets {
+        for socket in &self.usage.sockets {
             let (own, peer) = (socket.local, socket.peer);
             let service = service(own.port()).or_else(|| service(peer.port()));
             let (Some(service), Some(place)) = (service, self.place_of(own.ip())) else {
@@ -173,9 +173,9 @@ impl Storage<'_> {
 
     /// The netdev with this address, when it goes down with the card.
     fn place_of(&self, ip: IpAddr) -> Option<String> {
-        let mut here = self.look.addresses.iter().filter(|a| a.ip == ip);
-        let address = here.find(|a| self.look.ports.carries(&a.dev))?;
-        Some(self.look.ports.place(&address.dev))
+        let mut here = self.usage.addresses.iter().filter(|a| a.ip == ip);
+        let address = here.find(|a| self.usage.ports.carries(&a.dev))?;
+        Some(self.usage.ports.place(&address.dev))
     }
 }
 

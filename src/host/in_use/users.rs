@@ -1,24 +1,24 @@
 //! Who else uses the card: RDMA programs, virtual functions, virtual machines, siblings.
 
-use super::{InUse, Look, UseId, found};
+use super::{InUse, Usage, UseId, found};
 use crate::host::{Bdf, Host, sysfs};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) fn check(look: &Look<'_>) -> Vec<InUse> {
-    let mut uses = rdma(look);
-    uses.extend(vfs(look));
-    uses.extend(machines(look));
-    uses.extend(siblings(look));
+pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
+    let mut uses = rdma(usage);
+    uses.extend(vfs(usage));
+    uses.extend(machines(usage));
+    uses.extend(siblings(usage));
     uses
 }
 
 /// Character devices of user RDMA, the subnet manager and the clock.
-fn rdma(look: &Look<'_>) -> Vec<InUse> {
+fn rdma(usage: &Usage<'_>) -> Vec<InUse> {
     let mut nodes: Vec<String> = Vec::new();
-    for bdf in &look.devices {
-        let dir = look.host.device(*bdf);
+    for bdf in &usage.devices {
+        let dir = usage.host.device(*bdf);
         for class in ["infiniband_verbs", "infiniband_mad"] {
             let names = sysfs::names(dir.join(class));
             nodes.extend(names.iter().map(|n| format!("/dev/infiniband/{n}")));
@@ -26,9 +26,9 @@ fn rdma(look: &Look<'_>) -> Vec<InUse> {
         let clocks = sysfs::names(dir.join("ptp"));
         nodes.extend(clocks.iter().map(|n| format!("/dev/{n}")));
     }
-    let has_rdma = !look.card.rdma.is_empty();
+    let has_rdma = !usage.card.rdma.is_empty();
     let mut by_process: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for file in &look.files {
+    for file in &usage.files {
         let ours = nodes.contains(&file.target);
         // The connection manager is of no device; who has verbs of another card open means that one.
         let verbs = |f: &&super::OpenFile| {
@@ -36,7 +36,7 @@ fn rdma(look: &Look<'_>) -> Vec<InUse> {
         };
         let manager = has_rdma
             && file.target == "/dev/infiniband/rdma_cm"
-            && !look.files.iter().any(|f| verbs(&f));
+            && !usage.files.iter().any(|f| verbs(&f));
         if ours || manager {
             let list = by_process.entry(file.pid).or_default();
             if !list.contains(&file.target) {
@@ -47,7 +47,7 @@ fn rdma(look: &Look<'_>) -> Vec<InUse> {
     by_process
         .into_iter()
         .map(|(pid, nodes)| {
-            let name = look.host.process_name(pid).unwrap_or_default();
+            let name = usage.host.process_name(pid).unwrap_or_default();
             found(
                 UseId::Rdma,
                 format!("{name} (pid {pid}) has {} open", nodes.join(", ")),
@@ -56,15 +56,15 @@ fn rdma(look: &Look<'_>) -> Vec<InUse> {
         .collect()
 }
 
-fn vfs(look: &Look<'_>) -> Option<InUse> {
-    let vfs = &look.card.vfs;
+fn vfs(usage: &Usage<'_>) -> Option<InUse> {
+    let vfs = &usage.card.vfs;
     if vfs.is_empty() {
         return None;
     }
     let list: Vec<String> = vfs
         .iter()
         .map(|vf| {
-            let driver = sysfs::link(look.host.device(*vf).join("driver"));
+            let driver = sysfs::link(usage.host.device(*vf).join("driver"));
             format!("{vf} ({})", driver.as_deref().unwrap_or("no driver"))
         })
         .collect();
@@ -75,14 +75,14 @@ fn vfs(look: &Look<'_>) -> Option<InUse> {
 }
 
 /// The card or one of its virtual functions in a machine.
-fn machines(look: &Look<'_>) -> Vec<InUse> {
+fn machines(usage: &Usage<'_>) -> Vec<InUse> {
     let mut uses = Vec::new();
-    let functions = std::iter::once(look.card.bdf).chain(look.card.vfs.iter().copied());
+    let functions = std::iter::once(usage.card.bdf).chain(usage.card.vfs.iter().copied());
     for bdf in functions {
         let fresh;
-        let card = if bdf == look.card.bdf {
-            look.card
-        } else if let Ok(vf) = look.host.card(bdf) {
+        let card = if bdf == usage.card.bdf {
+            usage.card
+        } else if let Ok(vf) = usage.host.card(bdf) {
             fresh = vf;
             &fresh
         } else {
@@ -92,11 +92,11 @@ fn machines(look: &Look<'_>) -> Vec<InUse> {
             .driver
             .as_deref()
             .is_some_and(|d| d.replace('-', "_").ends_with("vfio_pci"));
-        let detail = if let Some(holder) = look.host.holder_among(card, &look.files) {
+        let detail = if let Some(holder) = usage.host.holder_among(card, &usage.files) {
             Some(format!("{bdf}: {holder}"))
-        } else if let Some(reserved) = reserved(look.host, bdf) {
+        } else if let Some(reserved) = reserved(usage.host, bdf) {
             Some(reserved)
-        } else if on_vfio && look.host.group_busy(card) == Some(true) {
+        } else if on_vfio && usage.host.group_busy(card) == Some(true) {
             Some(format!(
                 "{bdf}: its group is open, by a process that cannot be seen"
             ))
@@ -135,16 +135,16 @@ fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
     })
 }
 
-fn siblings(look: &Look<'_>) -> Vec<InUse> {
+fn siblings(usage: &Usage<'_>) -> Vec<InUse> {
     let mut uses = Vec::new();
-    for sibling in look.card.siblings.iter().filter(|s| s.blocks) {
-        let what = look.host.describe(sibling.bdf);
-        let (bdf, group) = (sibling.bdf, look.card.iommu_group.unwrap_or_default());
+    for sibling in usage.card.siblings.iter().filter(|s| s.blocks) {
+        let what = usage.host.describe(sibling.bdf);
+        let (bdf, group) = (sibling.bdf, usage.card.iommu_group.unwrap_or_default());
         uses.push(found(
             UseId::Siblings,
             format!("{bdf} is in IOMMU group {group} too: {what}"),
         ));
-        let disks = disks_in_use(look.host, &look.host.device(bdf));
+        let disks = disks_in_use(usage.host, &usage.host.device(bdf));
         if !disks.is_empty() {
             let disks = disks.join(", ");
             uses.push(found(

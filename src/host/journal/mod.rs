@@ -9,7 +9,7 @@
 //! | 4 | version, little-endian: 1 |
 //! | 8 | counter, little-endian: the larger one of two good records is the newer |
 //! | 4 | length of the text |
-//! | … | JSON of [`Record`] |
+//! | … | JSON of [`JournalRecord`] |
 //! | 4 | CRC-32 (ISO-HDLC) of everything before |
 //!
 //! A record that is torn or damaged does not count; then the other one, which was whole before this
@@ -21,12 +21,12 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub(super) use record::Record;
-pub use record::{AsFound, FunctionFound, Marks, SiblingFound, Step};
+pub(super) use record::JournalRecord;
+pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use slot::JournalError;
 
 use super::{Bdf, Host, sync_dir};
-use slot::Slot;
+use slot::JournalFile;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,10 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`]: damaged beyond use, or not readable.
-    pub(super) fn open(host: &Host, bdf: Bdf) -> Result<(Self, Option<Record>), JournalError> {
+    pub(super) fn open(
+        host: &Host,
+        bdf: Bdf,
+    ) -> Result<(Self, Option<JournalRecord>), JournalError> {
         let (mut journal, record) = Self::load(host, bdf)?;
         if record.is_none() {
             // Maybe one torn record: the first of all, which is written, and synced, before the first
@@ -63,21 +66,21 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub(super) fn look(host: &Host, bdf: Bdf) -> Result<Option<Record>, JournalError> {
+    pub(super) fn look(host: &Host, bdf: Bdf) -> Result<Option<JournalRecord>, JournalError> {
         Self::load(host, bdf).map(|(_, record)| record)
     }
 
-    fn load(host: &Host, bdf: Bdf) -> Result<(Self, Option<Record>), JournalError> {
+    fn load(host: &Host, bdf: Bdf) -> Result<(Self, Option<JournalRecord>), JournalError> {
         let dir = host.journal_dir();
         let mut journal = Self {
             dir,
             bdf,
             counter: 0,
         };
-        let mut newest: Option<(u64, Record)> = None;
+        let mut newest: Option<(u64, JournalRecord)> = None;
         let mut damage = None;
         let mut files = 0;
-        for slot in Slot::BOTH {
+        for slot in JournalFile::BOTH {
             let path = journal.path(slot);
             match slot::read(&path) {
                 Ok(None) => {}
@@ -98,7 +101,7 @@ impl Journal {
             (Some((counter, record)), _) => {
                 if record.bdf != bdf {
                     return Err(JournalError::Damaged {
-                        path: journal.path(Slot::of(counter)),
+                        path: journal.path(JournalFile::of(counter)),
                         why: format!("it is of {}", record.bdf),
                     });
                 }
@@ -114,14 +117,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Io`].
-    pub(super) fn write(&mut self, record: &Record) -> Result<(), JournalError> {
+    pub(super) fn write(&mut self, record: &JournalRecord) -> Result<(), JournalError> {
         let counter = self.counter + 1;
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| JournalError::Io { path, source }
         };
         fs::create_dir_all(&self.dir).map_err(io(&self.dir))?;
-        let path = self.path(Slot::of(counter));
+        let path = self.path(JournalFile::of(counter));
         slot::write(&path, counter, record)?;
         sync_dir(&self.dir).map_err(io(&self.dir))?;
         self.counter = counter;
@@ -134,7 +137,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`].
     pub(super) fn remove(&mut self) -> Result<(), JournalError> {
-        let newest = Slot::of(self.counter);
+        let newest = JournalFile::of(self.counter);
         for slot in [newest.other(), newest] {
             let path = self.path(slot);
             match fs::remove_file(&path) {
@@ -157,7 +160,7 @@ impl Journal {
     }
 
     /// File of one of the two records.
-    fn path(&self, slot: Slot) -> PathBuf {
+    fn path(&self, slot: JournalFile) -> PathBuf {
         self.dir.join(format!("{}.{}", self.bdf, slot.name()))
     }
 }
@@ -178,7 +181,7 @@ pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
         .filter_map(|entry| {
             let name = entry.file_name();
             let (bdf, slot) = name.to_str()?.rsplit_once('.')?;
-            Slot::named(slot)?;
+            JournalFile::named(slot)?;
             bdf.parse().ok()
         })
         .collect();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One record: everything that puts the host back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::host) struct Record {
+pub(in crate::host) struct JournalRecord {
     /// The card's address.
     pub(in crate::host) bdf: Bdf,
     /// Its PCI device id; another one at the same address is another card, or the same one after it
@@ -20,9 +20,10 @@ pub(in crate::host) struct Record {
     /// Process that wrote it.
     pub(in crate::host) pid: u32,
     /// What the host was like.
-    pub(in crate::host) found: AsFound,
+    #[serde(rename = "found")]
+    pub(in crate::host) original: OriginalState,
     /// The change that was about to be made when this was written.
-    pub(in crate::host) step: Step,
+    pub(in crate::host) step: HostStep,
     /// Bridge the card hangs from: where to look for a card that the kernel was told to forget.
     pub(in crate::host) bridge: Option<Bdf>,
     /// What the card is like.
@@ -31,7 +32,7 @@ pub(in crate::host) struct Record {
 
 /// What the host was like before it was changed (docs/linux.md#state-to-keep).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AsFound {
+pub struct OriginalState {
     /// Driver of the card.
     pub driver: Option<String>,
     /// Its `driver_override`.
@@ -42,16 +43,16 @@ pub struct AsFound {
     pub port_types: Vec<String>,
     /// Virtual functions that were enabled. They go with the driver and come back with it; what they
     /// were bound to does not (docs/linux.md#sr-iov).
-    pub vfs: Vec<FunctionFound>,
+    pub vfs: Vec<OriginalFunction>,
     /// Functions of the IOMMU group that are moved out of the way.
-    pub siblings: Vec<SiblingFound>,
+    pub siblings: Vec<MovedSibling>,
     /// Module parameter `internal_err_reset` of mlx4_core; `None` when the module is not loaded.
     pub internal_err_reset: Option<String>,
 }
 
 /// One function of the group that had to leave its driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiblingFound {
+pub struct MovedSibling {
     /// Address.
     pub bdf: Bdf,
     /// Its driver.
@@ -60,7 +61,7 @@ pub struct SiblingFound {
 
 /// What a virtual function was bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FunctionFound {
+pub struct OriginalFunction {
     /// Address.
     pub bdf: Bdf,
     /// Its driver.
@@ -72,7 +73,7 @@ pub struct FunctionFound {
 /// A change about to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub enum HostStep {
     /// Nothing is changed yet.
     Begin,
     /// Siblings are unbound.
@@ -102,7 +103,7 @@ pub struct Marks {
     pub boots: Option<bool>,
 }
 
-impl AsFound {
+impl OriginalState {
     /// Of a card as sysfs shows it now.
     pub(in crate::host) fn of(
         host: &Host,
@@ -111,7 +112,7 @@ impl AsFound {
     ) -> Self {
         let vf = |bdf: &Bdf| {
             let dir = host.device(*bdf);
-            FunctionFound {
+            OriginalFunction {
                 bdf: *bdf,
                 driver: sysfs::link(dir.join("driver")),
                 driver_override: sysfs::text(dir.join("driver_override"))

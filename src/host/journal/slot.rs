@@ -1,6 +1,6 @@
 //! One file of a journal.
 
-use super::Record;
+use super::JournalRecord;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -37,14 +37,14 @@ pub enum JournalError {
 
 /// Which of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum JournalFile {
     /// Odd counters.
     A,
     /// Even counters.
     B,
 }
 
-impl Slot {
+impl JournalFile {
     pub(super) const BOTH: [Self; 2] = [Self::A, Self::B];
 
     /// Where the record with this counter is.
@@ -72,7 +72,7 @@ impl Slot {
 }
 
 /// The bytes of a record.
-pub(super) fn encode(counter: u64, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn encode(counter: u64, record: &JournalRecord) -> Result<Vec<u8>, serde_json::Error> {
     let text = serde_json::to_vec(record)?;
     let mut bytes = Vec::with_capacity(HEAD + text.len() + 4);
     bytes.extend(MAGIC);
@@ -85,7 +85,7 @@ pub(super) fn encode(counter: u64, record: &Record) -> Result<Vec<u8>, serde_jso
 }
 
 /// The record in these bytes, or what is wrong with them.
-pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Record), String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(u64, JournalRecord), String> {
     let word = |at: usize| -> Option<u32> {
         let four = bytes.get(at..at + 4)?.try_into().ok()?;
         Some(u32::from_le_bytes(four))
@@ -114,7 +114,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Record), String> {
 }
 
 /// Read one file; `None` when there is none.
-pub(super) fn read(path: &Path) -> Result<Option<(u64, Record)>, JournalError> {
+pub(super) fn read(path: &Path) -> Result<Option<(u64, JournalRecord)>, JournalError> {
     let io = |source| JournalError::Io {
         path: path.to_owned(),
         source,
@@ -135,7 +135,7 @@ pub(super) fn read(path: &Path) -> Result<Option<(u64, Record)>, JournalError> {
 
 /// Write one file and sync it. What it held before is the older of the two records, so it may be
 /// torn.
-pub(super) fn write(path: &Path, counter: u64, record: &Record) -> Result<(), JournalError> {
+pub(super) fn write(path: &Path, counter: u64, record: &JournalRecord) -> Result<(), JournalError> {
     let io = |source| JournalError::Io {
         path: path.to_owned(),
         source,

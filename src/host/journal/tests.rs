@@ -1,8 +1,8 @@
 //! What a cut or a flipped bit leaves of a journal.
 
-use super::record::Record;
+use super::record::JournalRecord;
 use super::slot::encode;
-use super::{AsFound, Journal, JournalError, Marks, Step, cards};
+use super::{HostStep, Journal, JournalError, Marks, OriginalState, cards};
 use crate::host::{Bdf, Host};
 use std::fs;
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ fn bdf() -> Bdf {
     "0000:05:00.0".parse().unwrap()
 }
 
-fn record(step: Step) -> Record {
-    Record {
+fn record(step: HostStep) -> JournalRecord {
+    JournalRecord {
         bdf: bdf(),
         device_id: 0x1003,
         subsystem: (0x15b3, 0x0055),
         serial: Some(0x0002_c903_00ab_cdef),
         boot_id: "first".into(),
         pid: 1000,
-        found: AsFound {
+        original: OriginalState {
             driver: Some("mlx4_core".into()),
             port_types: vec!["eth".into()],
-            ..AsFound::default()
+            ..OriginalState::default()
         },
         step,
         bridge: None,
@@ -43,7 +43,7 @@ fn file(host: &Host, slot: &str) -> PathBuf {
     host.journal_dir().join(format!("{}.{slot}", bdf()))
 }
 
-fn newest(host: &Host) -> Option<Step> {
+fn newest(host: &Host) -> Option<HostStep> {
     Journal::look(host, bdf()).unwrap().map(|r| r.step)
 }
 
@@ -52,15 +52,20 @@ fn the_newest_record_counts() {
     let (_dir, host) = place();
     let (mut journal, none) = Journal::open(&host, bdf()).unwrap();
     assert_eq!(none, None);
-    for step in [Step::Begin, Step::Override, Step::Unbind, Step::Bind] {
+    for step in [
+        HostStep::Begin,
+        HostStep::Override,
+        HostStep::Unbind,
+        HostStep::Bind,
+    ] {
         journal.write(&record(step)).unwrap();
         assert_eq!(Journal::look(&host, bdf()).unwrap(), Some(record(step)));
     }
     assert_eq!(cards(&host).unwrap(), [bdf()]);
     // A new process goes on counting.
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    journal.write(&record(Step::Borrowed)).unwrap();
-    assert_eq!(newest(&host), Some(Step::Borrowed));
+    journal.write(&record(HostStep::Borrowed)).unwrap();
+    assert_eq!(newest(&host), Some(HostStep::Borrowed));
     journal.remove().unwrap();
     assert_eq!(newest(&host), None);
     assert_eq!(cards(&host).unwrap(), []);
@@ -71,28 +76,28 @@ fn the_newest_record_counts() {
 fn a_record_torn_at_any_byte_leaves_the_one_before() {
     let (_dir, host) = place();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    journal.write(&record(Step::Begin)).unwrap();
-    journal.write(&record(Step::Override)).unwrap();
-    let whole = encode(3, &record(Step::Unbind)).unwrap();
+    journal.write(&record(HostStep::Begin)).unwrap();
+    journal.write(&record(HostStep::Override)).unwrap();
+    let whole = encode(3, &record(HostStep::Unbind)).unwrap();
     assert!(whole.len() > 200);
     for length in 0..whole.len() {
         fs::write(file(&host, "a"), &whole[..length]).unwrap();
-        assert_eq!(newest(&host), Some(Step::Override), "{length} bytes");
+        assert_eq!(newest(&host), Some(HostStep::Override), "{length} bytes");
     }
     fs::write(file(&host, "a"), &whole).unwrap();
-    assert_eq!(newest(&host), Some(Step::Unbind));
+    assert_eq!(newest(&host), Some(HostStep::Unbind));
     // The torn one is written over, not the good one.
     fs::write(file(&host, "a"), &whole[..40]).unwrap();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    journal.write(&record(Step::Bind)).unwrap();
+    journal.write(&record(HostStep::Bind)).unwrap();
     fs::remove_file(file(&host, "a")).unwrap();
-    assert_eq!(newest(&host), Some(Step::Override));
+    assert_eq!(newest(&host), Some(HostStep::Override));
 }
 
 #[test]
 fn a_first_record_torn_at_any_byte_means_nothing_was_changed() {
     let (_dir, host) = place();
-    let whole = encode(1, &record(Step::Begin)).unwrap();
+    let whole = encode(1, &record(HostStep::Begin)).unwrap();
     fs::create_dir_all(host.journal_dir()).unwrap();
     for length in 0..whole.len() {
         fs::write(file(&host, "a"), &whole[..length]).unwrap();
@@ -108,14 +113,14 @@ fn a_first_record_torn_at_any_byte_means_nothing_was_changed() {
 fn any_flipped_bit_is_seen() {
     let (_dir, host) = place();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    journal.write(&record(Step::Begin)).unwrap();
-    journal.write(&record(Step::Override)).unwrap();
+    journal.write(&record(HostStep::Begin)).unwrap();
+    journal.write(&record(HostStep::Override)).unwrap();
     let good = fs::read(file(&host, "b")).unwrap();
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
         fs::write(file(&host, "b"), &bad).unwrap();
-        assert_eq!(newest(&host), Some(Step::Begin), "bit {bit}");
+        assert_eq!(newest(&host), Some(HostStep::Begin), "bit {bit}");
     }
 }
 
@@ -123,8 +128,8 @@ fn any_flipped_bit_is_seen() {
 fn two_damaged_records_are_named() {
     let (_dir, host) = place();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    journal.write(&record(Step::Begin)).unwrap();
-    journal.write(&record(Step::Override)).unwrap();
+    journal.write(&record(HostStep::Begin)).unwrap();
+    journal.write(&record(HostStep::Override)).unwrap();
     for slot in ["a", "b"] {
         let mut bytes = fs::read(file(&host, slot)).unwrap();
         bytes.truncate(60);
@@ -146,12 +151,12 @@ fn two_damaged_records_are_named() {
 fn a_journal_of_another_card_or_of_the_future_is_no_good() {
     let (_dir, host) = place();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
-    let mut other = record(Step::Begin);
+    let mut other = record(HostStep::Begin);
     other.bdf = "0000:06:00.0".parse().unwrap();
     journal.write(&other).unwrap();
     let error = Journal::look(&host, bdf()).unwrap_err().to_string();
     assert!(error.contains("0000:06:00.0"), "{error}");
-    let mut bytes = encode(1, &record(Step::Begin)).unwrap();
+    let mut bytes = encode(1, &record(HostStep::Begin)).unwrap();
     bytes[4] = 2;
     let end = bytes.len() - 4;
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes[..end]);

@@ -2,7 +2,7 @@
 
 use super::helper;
 use crate::card::{Clock, WallClock};
-use crate::host::journal::{Journal, JournalError, Record};
+use crate::host::journal::{Journal, JournalError, JournalRecord};
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub(super) trait Actions {
     fn clock(&self) -> &dyn Clock;
 
     /// Write a record; it is on the disk when this returns.
-    fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {
+    fn record(&self, journal: &mut Journal, record: &JournalRecord) -> Result<(), JournalError> {
         journal.write(record)
     }
 
@@ -35,9 +35,9 @@ pub(super) trait Actions {
 
 /// The machine's own.
 #[derive(Default)]
-pub(super) struct Machine(WallClock);
+pub(super) struct SystemActions(WallClock);
 
-impl Actions for Machine {
+impl Actions for SystemActions {
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
         helper::write(&self.0, attribute, value, limit)
     }

@@ -2,7 +2,7 @@
 //! (docs/linux.md#configuration-space).
 
 use super::give_back::not_back;
-use super::{Lease, LeaseError, MLX4, Step, UNBIND_LIMIT};
+use super::{HostStep, Lease, LeaseError, MLX4, UNBIND_LIMIT};
 use crate::card::{Patience, wait_for};
 use crate::host::{Function, PciCard};
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ impl Lease {
             .ok()
             .and_then(|real| real.parent()?.file_name()?.to_str()?.parse().ok());
         self.record.bridge = bridge;
-        self.step(Step::Reenumerate)?;
+        self.step(HostStep::Reenumerate)?;
         if device.exists() {
             let doing = "removing the function";
             self.slow_write(&device.join("remove"), "1", UNBIND_LIMIT, doing)?;
@@ -39,15 +39,15 @@ impl Lease {
         let card = self.await_card()?;
         let wish = self
             .record
-            .found
+            .original
             .driver
             .clone()
-            .or_else(|| self.record.found.driver_override.clone())
+            .or_else(|| self.record.original.driver_override.clone())
             .unwrap_or_else(|| MLX4.to_owned());
         if card.driver.is_none() {
             self.drive(&wish)?;
         }
-        let was = self.record.found.driver_override.clone();
+        let was = self.record.original.driver_override.clone();
         if was.is_some() {
             self.set_override(was.as_deref())?;
         }

@@ -1,7 +1,7 @@
 //! Why a card cannot be borrowed, or not be given back.
 
 use crate::host::journal::JournalError;
-use crate::host::{Bdf, LookError};
+use crate::host::{Bdf, DiscoverError};
 use std::io;
 use std::path::PathBuf;
 
@@ -102,7 +102,7 @@ pub enum LeaseError {
     },
     /// The card cannot be looked at.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Discover(#[from] DiscoverError),
 }
 
 impl LeaseError {

@@ -1,7 +1,7 @@
 //! Giving a card back: compare what is with what was, change what differs (docs/linux.md#failures-of-a-rebind, docs/linux.md#state-to-keep, docs/linux.md#journal-and-restore).
 
 use super::lock::{self, Lock};
-use super::{Lease, LeaseError, MLX4, QUICK_LIMIT, Step, UNBIND_LIMIT, VFIO_PCI};
+use super::{HostStep, Lease, LeaseError, MLX4, QUICK_LIMIT, UNBIND_LIMIT, VFIO_PCI};
 use crate::card::{Patience, wait_for};
 use crate::host::{Host, NetDev, sysfs};
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ impl Lease {
     pub fn give_back(&mut self) -> Result<GivenBack, LeaseError> {
         let mut warnings = Vec::new();
         if !self.done {
-            let home = self.record.found.driver.as_deref();
+            let home = self.record.original.driver.as_deref();
             if self.record.marks.boots == Some(false) && home == Some(MLX4) {
                 // Also after a reboot: what the journal knows of the flash outlives it.
                 return Err(LeaseError::NotBootable { bdf: self.bdf() });
@@ -65,12 +65,12 @@ impl Lease {
 
     fn put_back(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         let bdf = self.bdf();
-        let home = self.record.found.driver.clone();
-        if !self.host.device(bdf).exists() && self.record.step == Step::Reenumerate {
+        let home = self.record.original.driver.clone();
+        if !self.host.device(bdf).exists() && self.record.step == HostStep::Reenumerate {
             // Told to forget it, and killed before it was told to look again.
             self.rescan()?;
         }
-        self.step(Step::GiveBack)?;
+        self.step(HostStep::GiveBack)?;
         if self.host.device(bdf).exists() {
             match &home {
                 Some(driver) if self.driver_now().as_ref() != Some(driver) => {
@@ -80,7 +80,7 @@ impl Lease {
                 None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf)?,
                 _ => {}
             }
-            let was = self.record.found.driver_override.clone();
+            let was = self.record.original.driver_override.clone();
             self.set_override(was.as_deref())?;
         } else {
             warnings.push(format!("{bdf} is not there any more"));
@@ -143,8 +143,8 @@ impl Lease {
         let Some(now) = sysfs::text(&path) else {
             return Ok(false);
         };
-        if self.record.found.internal_err_reset.is_none() {
-            self.record.found.internal_err_reset = Some(now.clone());
+        if self.record.original.internal_err_reset.is_none() {
+            self.record.original.internal_err_reset = Some(now.clone());
             self.write()?;
         }
         if now == "N" || now == "0" {
@@ -163,7 +163,7 @@ impl Lease {
 
     pub(super) fn restore_error_reset(&self) -> Result<(), LeaseError> {
         let path = error_reset(&self.host);
-        let (Some(was), Some(now)) = (&self.record.found.internal_err_reset, sysfs::text(&path))
+        let (Some(was), Some(now)) = (&self.record.original.internal_err_reset, sysfs::text(&path))
         else {
             return Ok(());
         };
@@ -178,7 +178,7 @@ impl Lease {
     /// Every sibling is tried; the first that does not go back is the error.
     fn siblings_home(&self) -> Result<(), LeaseError> {
         let mut first = Ok(());
-        for sibling in &self.record.found.siblings {
+        for sibling in &self.record.original.siblings {
             // One that has a driver again, be it another one, is in nobody's way.
             if self.driver_of(sibling.bdf).is_some() {
                 continue;
@@ -194,7 +194,7 @@ impl Lease {
     /// Virtual functions come with the driver, by its module option, and are bound to what takes them;
     /// put them where they were.
     fn virtual_functions(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
-        for vf in &self.record.found.vfs {
+        for vf in &self.record.original.vfs {
             if !self.host.device(vf.bdf).exists() {
                 warnings.push(format!("virtual function {} did not come back", vf.bdf));
                 continue;
@@ -218,7 +218,7 @@ impl Lease {
     /// Port types are lost with the driver unless a module option sets them (docs/linux.md#state-to-keep). The
     /// kernel compares the newline too.
     fn port_types(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
-        for (number, was) in (1..).zip(&self.record.found.port_types) {
+        for (number, was) in (1..).zip(&self.record.original.port_types) {
             let path = self
                 .host
                 .device(self.bdf())
@@ -247,8 +247,8 @@ impl Lease {
     /// Wait until the network devices are there again. What was configured on them by hand nobody
     /// puts back.
     fn await_netdevs(&self, warnings: &mut Vec<String>) {
-        let was = &self.record.found.netdevs;
-        if was.is_empty() || self.record.found.driver.as_deref() == Some(VFIO_PCI) {
+        let was = &self.record.original.netdevs;
+        if was.is_empty() || self.record.original.driver.as_deref() == Some(VFIO_PCI) {
             return;
         }
         let netdevs = || {

@@ -175,12 +175,12 @@ mod tests {
     }
 
     /// Time jumps by an hour whenever the clock is read, once `after` exists.
-    struct Jumping<'a> {
+    struct JumpingClock<'a> {
         now: Cell<Duration>,
         after: &'a Path,
     }
 
-    impl Clock for Jumping<'_> {
+    impl Clock for JumpingClock<'_> {
         fn now(&self) -> Duration {
             if self.after.exists() {
                 self.now.set(self.now.get() + Duration::from_secs(3600));
@@ -197,7 +197,7 @@ mod tests {
     fn a_process_that_is_paused_does_not_give_up_on_its_helper() {
         let dir = tempfile::tempdir().unwrap();
         let program = helper(&dir, "cat > /dev/null; sleep 0.1");
-        let clock = Jumping {
+        let clock = JumpingClock {
             now: Cell::default(),
             after: Path::new("/"),
         };
@@ -212,7 +212,7 @@ mod tests {
             &dir,
             "echo $$ > \"$2.new\"; mv \"$2.new\" \"$2\"; exec sleep 3000",
         );
-        let clock = Jumping {
+        let clock = JumpingClock {
             now: Cell::default(),
             after: &pid,
         };

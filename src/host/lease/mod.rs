@@ -28,7 +28,7 @@ pub use give_back::GivenBack;
 pub use helper::{HELPER_COMMAND, write_attribute};
 pub use pending::Pending;
 
-use super::journal::{AsFound, Journal, Marks, Record, Step};
+use super::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
 use super::{Bdf, Function, Host, PciCard, VFIO_PCI, sysfs};
 use actions::Actions;
 use lock::Lock;
@@ -67,7 +67,7 @@ pub struct Lease {
     lock: Option<Lock>,
     /// `None`: this user may not write journals, and the host is not changed.
     journal: Option<Journal>,
-    record: Record,
+    record: JournalRecord,
     /// The journal is of an earlier boot: the bindings it knows are gone.
     rebooted: bool,
     done: bool,
@@ -82,14 +82,14 @@ impl Lease {
 
     /// What the host was like.
     #[must_use]
-    pub fn as_found(&self) -> &AsFound {
-        &self.record.found
+    pub fn original(&self) -> &OriginalState {
+        &self.record.original
     }
 
     /// Is there anything to put back? Not for a card that was on vfio-pci already.
     #[must_use]
     pub fn changed_host(&self) -> bool {
-        !self.rebooted && self.record.found.driver.as_deref() != Some(VFIO_PCI)
+        !self.rebooted && self.record.original.driver.as_deref() != Some(VFIO_PCI)
     }
 
     /// What is known of the card.
@@ -123,7 +123,7 @@ impl Lease {
     }
 
     /// About to change something.
-    fn step(&mut self, step: Step) -> Result<(), LeaseError> {
+    fn step(&mut self, step: HostStep) -> Result<(), LeaseError> {
         tracing::info!(bdf = %self.bdf(), ?step, "host step");
         self.record.step = step;
         self.write()
@@ -182,7 +182,7 @@ fn boot_id(host: &Host) -> String {
 
 /// Is this the card the record is of? Leaving recovery mode changes the ids; another serial number
 /// is another card.
-fn same_card(record: &Record, card: &PciCard) -> bool {
+fn same_card(record: &JournalRecord, card: &PciCard) -> bool {
     if let (Some(was), Some(is)) = (record.serial, card.serial)
         && was != is
     {

@@ -1,7 +1,7 @@
 //! Cards that were borrowed and not given back.
 
 use super::{Lease, LeaseError, Marks, boot_id};
-use crate::host::journal::{self, Journal, Step};
+use crate::host::journal::{self, HostStep, Journal};
 use crate::host::{Bdf, Host};
 use serde::Serialize;
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct Pending {
     /// Network devices it had.
     pub netdevs: Vec<String>,
     /// The change that was about to be made last.
-    pub step: Option<Step>,
+    pub step: Option<HostStep>,
     /// What is known of the card.
     pub marks: Marks,
     /// Written in this boot, so the bindings it knows still count.
@@ -48,8 +48,13 @@ impl Lease {
             };
             match Journal::look(host, bdf) {
                 Ok(Some(record)) => {
-                    pending.driver = record.found.driver;
-                    pending.netdevs = record.found.netdevs.into_iter().map(|n| n.name).collect();
+                    pending.driver = record.original.driver;
+                    pending.netdevs = record
+                        .original
+                        .netdevs
+                        .into_iter()
+                        .map(|n| n.name)
+                        .collect();
                     pending.step = Some(record.step);
                     pending.marks = record.marks;
                     pending.this_boot = record.boot_id == boot;

@@ -1,11 +1,11 @@
 //! Taking a card from its driver.
 
-use super::actions::{Actions, Machine};
+use super::actions::{Actions, SystemActions};
 use super::{
-    AsFound, BIND_LIMIT, Journal, Lease, LeaseError, MLX4, Marks, QUICK_LIMIT, Record, Step,
-    UNBIND_LIMIT, VFIO_PCI, boot_id, lock, same_card,
+    BIND_LIMIT, HostStep, Journal, JournalRecord, Lease, LeaseError, MLX4, Marks, OriginalState,
+    QUICK_LIMIT, UNBIND_LIMIT, VFIO_PCI, boot_id, lock, same_card,
 };
-use crate::host::journal::{JournalError, SiblingFound};
+use crate::host::journal::{JournalError, MovedSibling};
 use crate::host::{Bdf, Host, PciCard, Sibling, UseId, sysfs};
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ impl Lease {
     /// [`LeaseError`]; the host is as it was unless [`LeaseError::host_changed`].
     pub fn take(host: &Host, card: &PciCard, allow: &[UseId]) -> Result<Self, LeaseError> {
         let siblings = allow.contains(&UseId::Siblings);
-        Self::take_by(host, card, siblings, Rc::new(Machine::default()))
+        Self::take_by(host, card, siblings, Rc::new(SystemActions::default()))
     }
 
     /// A card from its journal alone; `None` when it has none.
@@ -29,7 +29,7 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::Held`], [`LeaseError::Journal`], [`LeaseError::OtherCard`].
     pub fn adopt(host: &Host, bdf: Bdf) -> Result<Option<Self>, LeaseError> {
-        Self::adopt_by(host, bdf, Rc::new(Machine::default()))
+        Self::adopt_by(host, bdf, Rc::new(SystemActions::default()))
     }
 
     pub(super) fn adopt_by(
@@ -87,17 +87,17 @@ impl Lease {
             }
             lease.record.marks = old.marks;
             if old.boot_id == lease.record.boot_id {
-                lease.record.found = old.found;
+                lease.record.original = old.original;
             } else if card.driver.is_none() && old.marks.flash_touched {
                 // The machine was started anew with what the dead process left on the flash, and the
                 // driver did not get along with it: it is still where the card belongs.
-                lease.record.found.driver = old.found.driver.filter(|driver| driver == MLX4);
-                lease.record.found.port_types = old.found.port_types;
-                lease.record.found.netdevs = old.found.netdevs;
+                lease.record.original.driver = old.original.driver.filter(|driver| driver == MLX4);
+                lease.record.original.port_types = old.original.port_types;
+                lease.record.original.netdevs = old.original.netdevs;
             }
         }
         let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
-        match lease.step(Step::Begin) {
+        match lease.step(HostStep::Begin) {
             Ok(()) => {}
             Err(LeaseError::Journal(JournalError::Io { source, .. }))
                 if source.kind() == io::ErrorKind::PermissionDenied =>
@@ -110,13 +110,13 @@ impl Lease {
                 }
                 // Nothing of the host will be changed, so nothing need be remembered.
                 lease.journal = None;
-                lease.record.found = AsFound::of(host, card, None);
+                lease.record.original = OriginalState::of(host, card, None);
             }
             Err(error) => return Err(error),
         }
         spare_from_oom(host);
         if on_vfio {
-            lease.step(Step::Borrowed)?;
+            lease.step(HostStep::Borrowed)?;
             return Ok(lease);
         }
         match lease.bring(card, move_siblings) {
@@ -167,25 +167,25 @@ impl Lease {
             let Some(driver) = sibling.driver.clone() else {
                 continue;
             };
-            let moved = SiblingFound {
+            let moved = MovedSibling {
                 bdf: sibling.bdf,
                 driver,
             };
-            if !self.record.found.siblings.contains(&moved) {
-                self.record.found.siblings.push(moved);
+            if !self.record.original.siblings.contains(&moved) {
+                self.record.original.siblings.push(moved);
             }
-            self.step(Step::Siblings)?;
+            self.step(HostStep::Siblings)?;
             self.unbind(sibling.bdf)?;
         }
-        self.step(Step::Override)?;
+        self.step(HostStep::Override)?;
         self.set_override(Some(VFIO_PCI))?;
         if self.driver_now().is_some() {
-            self.step(Step::Unbind)?;
+            self.step(HostStep::Unbind)?;
             self.unbind(bdf)?;
         }
-        self.step(Step::Bind)?;
+        self.step(HostStep::Bind)?;
         self.bind(bdf, VFIO_PCI)?;
-        self.step(Step::Borrowed)
+        self.step(HostStep::Borrowed)
     }
 
     /// To a driver, by name: `drivers/NAME/bind` says what the probe said (docs/linux.md#binding).
@@ -304,27 +304,27 @@ fn probe_said(driver: &str, error: &io::Error) -> &'static str {
     }
 }
 
-fn fresh(host: &Host, card: &PciCard) -> Record {
+fn fresh(host: &Host, card: &PciCard) -> JournalRecord {
     let reset = sysfs::text(super::give_back::error_reset(host));
-    Record {
+    JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
         subsystem: card.subsystem,
         serial: card.serial,
         boot_id: boot_id(host),
         pid: std::process::id(),
-        found: AsFound::of(
+        original: OriginalState::of(
             host,
             card,
             reset.filter(|_| card.driver.as_deref() == Some(MLX4)),
         ),
-        step: Step::Begin,
+        step: HostStep::Begin,
         bridge: None,
         marks: Marks::default(),
     }
 }
 
-fn other_card(record: &Record, card: &PciCard) -> LeaseError {
+fn other_card(record: &JournalRecord, card: &PciCard) -> LeaseError {
     let said = |id: u16, subsystem: (u16, u16), serial: Option<u64>| {
         let serial = serial.map_or_else(String::new, |s| format!(", serial {s:016x}"));
         format!(

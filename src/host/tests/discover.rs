@@ -1,7 +1,7 @@
 //! `Host::cards` and `Host::card`: what sysfs says, also when it says odd things.
 
 use super::fake::{CARD, FakeHost, SERIAL, bdf, config_space};
-use crate::host::{Function, Host, LookError};
+use crate::host::{DiscoverError, Function, Host};
 use std::os::unix::ffi::OsStrExt as _;
 
 #[test]
@@ -210,13 +210,16 @@ fn odd_ids_are_an_error_for_one_and_skipped_in_the_list() {
         assert_eq!(fake.host().cards().unwrap().len(), 1, "{odd:?}");
         let error = fake.host().card(bdf(CARD)).unwrap_err();
         assert!(
-            matches!(error, LookError::Odd { file: "device", .. }),
+            matches!(error, DiscoverError::Odd { file: "device", .. }),
             "{error}"
         );
     }
     fake.write(&device, "0x11003\n");
     let error = fake.host().card(bdf(CARD)).unwrap_err();
-    assert!(matches!(error, LookError::OtherDevice { .. }), "{error}");
+    assert!(
+        matches!(error, DiscoverError::OtherDevice { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn a_card_that_goes_is_gone() {
     fake.remove("/sys/devices/pci0000:05/0000:05:00.0");
     assert!(fake.host().cards().unwrap().is_empty());
     let error = fake.host().card(bdf(CARD)).unwrap_err();
-    assert!(matches!(error, LookError::NoDevice { .. }), "{error}");
+    assert!(matches!(error, DiscoverError::NoDevice { .. }), "{error}");
 }
 
 #[test]

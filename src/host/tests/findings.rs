@@ -1,7 +1,7 @@
 //! What `doctor` asks of the host.
 
 use super::fake::{CARD, FakeHost};
-use crate::host::{Finding, Host, Lockdown};
+use crate::host::{Host, HostFinding, Lockdown};
 
 /// A host where all is well.
 fn ready() -> FakeHost {
@@ -13,7 +13,7 @@ fn ready() -> FakeHost {
     fake
 }
 
-fn finding(fake: &FakeHost, id: &str) -> Finding {
+fn finding(fake: &FakeHost, id: &str) -> HostFinding {
     let all = fake.host().findings(Some(&fake.card()));
     let mut one = all.into_iter().filter(|f| f.id == id);
     let found = one.next().unwrap_or_else(|| panic!("no {id}"));

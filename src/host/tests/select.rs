@@ -1,7 +1,7 @@
 //! `Host::find`: one test for each kind of selector, and for each way to miss.
 
 use super::fake::{CARD, FakeHost, bdf};
-use crate::host::LookError;
+use crate::host::DiscoverError;
 
 const NIC: &str = "0000:02:00.0";
 
@@ -42,11 +42,11 @@ fn without_a_domain_any_domain_will_do_when_one_card_fits() {
     );
     assert!(matches!(
         fake.host().find("0000:e1:00.0"),
-        Err(LookError::NoDevice { .. })
+        Err(DiscoverError::NoDevice { .. })
     ));
     fake.pci("0001:e1:00.0", 0x15b3, 0x1007, 0x02_00_00);
     let error = fake.host().find("e1:00.0").unwrap_err();
-    assert!(matches!(error, LookError::Ambiguous { .. }));
+    assert!(matches!(error, DiscoverError::Ambiguous { .. }));
     let text = error.to_string();
     assert!(
         text.contains("0001:e1:00.0") && text.contains("10000:e1:00.0"),
@@ -76,7 +76,7 @@ fn nothing_there_lists_what_there_is() {
 fn another_device_says_what_it_is() {
     let fake = two_nics();
     let error = fake.host().find("02:00.0").unwrap_err();
-    assert!(matches!(error, LookError::OtherDevice { .. }));
+    assert!(matches!(error, DiscoverError::OtherDevice { .. }));
     let text = error.to_string();
     assert!(
         text.contains("an Ethernet controller [8086:1533], driver igb"),
@@ -92,14 +92,17 @@ fn a_virtual_function_names_its_card() {
     for selector in ["05:00.1", "0000:05:00.1", "enp5s0v0"] {
         let error = fake.host().find(selector).unwrap_err();
         assert!(
-            matches!(error, LookError::VirtualFunction { pf: Some(pf), .. } if pf == bdf(CARD)),
+            matches!(error, DiscoverError::VirtualFunction { pf: Some(pf), .. } if pf == bdf(CARD)),
             "{selector}: {error}"
         );
     }
     // In a guest only the virtual function is seen.
     fake.remove(&format!("{}/physfn", fake.device("0000:05:00.1")));
     let error = fake.host().find("05:00.1").unwrap_err();
-    assert!(matches!(error, LookError::VirtualFunction { pf: None, .. }));
+    assert!(matches!(
+        error,
+        DiscoverError::VirtualFunction { pf: None, .. }
+    ));
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn netdevs_of_other_hardware_and_without_hardware() {
     fake.bond("bond0", &["enp5s0d1", "eno1"]);
     fake.bridge("vmbr0", &["bond0"]);
     match fake.host().find("vmbr0").unwrap_err() {
-        LookError::VirtualNetdev { kind, ports, .. } => {
+        DiscoverError::VirtualNetdev { kind, ports, .. } => {
             assert_eq!(kind, "bridge");
             assert_eq!(ports, [("enp5s0d1".to_owned(), bdf(CARD))]);
         }
@@ -161,7 +164,7 @@ fn a_name_of_two_cards_is_ambiguous_and_of_one_is_not() {
     // Somebody renamed the netdev of the second card.
     fake.port("0000:06:00.0", "mlx4_0", 0);
     let error = fake.host().find("mlx4_0").unwrap_err();
-    assert!(matches!(error, LookError::Ambiguous { .. }), "{error}");
+    assert!(matches!(error, DiscoverError::Ambiguous { .. }), "{error}");
 
     let fake = two_nics();
     fake.port(CARD, "mlx4_0", 0);
@@ -177,7 +180,10 @@ fn names_that_are_none() {
     let fake = two_nics();
     for selector in ["", ".", "..", "../net/enp5s0", "a\0b", "enp5s0/", "sim:x"] {
         assert!(
-            matches!(fake.host().find(selector), Err(LookError::Unknown { .. })),
+            matches!(
+                fake.host().find(selector),
+                Err(DiscoverError::Unknown { .. })
+            ),
             "{selector:?}"
         );
     }

@@ -45,7 +45,7 @@ pub(super) use sys::ethtool_driver_info;
 use super::{Host, PciCard};
 use crate::card::CrSpace;
 use serde::Serialize;
-use space::{Shared, Space};
+use space::{SharedCard, Space};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -100,7 +100,7 @@ impl FromStr for BarAccess {
 
 /// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also returns the error.
 pub struct VfioCard {
-    open: Shared,
+    open: SharedCard,
     access: BarAccess,
 }
 

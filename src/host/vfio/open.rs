@@ -5,7 +5,7 @@
 //! before, the reason of a refused container after, the regions at the end.
 
 use super::regions::Regions;
-use super::session::{Session, group_of, open_node};
+use super::session::{VfioSession, group_of, open_node};
 use super::space::{Bar, CR_SPACE, Open};
 use super::sys::{self, Region};
 use super::{BarAccess, BarFault, VfioError};
@@ -157,7 +157,7 @@ pub(super) fn open(
     let (container, device) = opened.ok_or(VfioError::ResetBusy { bdf, tries })?;
     let found = inspect(&device, bdf);
     finish(
-        Session::by_group(device, &container, node),
+        VfioSession::by_group(device, &container, node),
         found,
         (host, bdf),
         request,
@@ -295,7 +295,7 @@ fn open_cdev(
     let clock = WallClock::default();
     let (device, iommufd) = super::cdev::open(host, bdf, group, node)?;
     let found = inspect(&device, bdf);
-    let session = Session::by_cdev(device, iommufd);
+    let session = VfioSession::by_cdev(device, iommufd);
     finish(session, found, (host, bdf), request, clock)
 }
 
@@ -315,7 +315,7 @@ fn open_cdev(
 /// The device is open: what the kernel reports of its regions decides what can be done with it. On an
 /// early return what uses the device's file (`found`, moved on or empty) goes before the session.
 fn finish(
-    session: Session,
+    session: VfioSession,
     found: Result<(Regions, Bar), VfioError>,
     (host, bdf): (&Host, Bdf),
     request: Option<BarAccess>,

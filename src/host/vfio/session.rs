@@ -24,7 +24,7 @@ const GROUP_FREE: Patience = Patience::every(Duration::from_secs(40), Duration::
 /// so that the link goes in just that moment: a check before the drop does not help (seen in a guest).
 /// So the objects of the crate are forgotten, a few hundred bytes a session, and what the kernel
 /// counts, their descriptors, is closed here, in order.
-pub(super) struct Session {
+pub(super) struct VfioSession {
     device: Option<VfioDevice>,
     /// Descriptors that objects inside of `device` own, to be closed after it in this order: group
     /// and container, or iommufd.
@@ -57,7 +57,7 @@ pub(super) fn descriptor_of(node: &Path) -> Option<RawFd> {
     })
 }
 
-impl Session {
+impl VfioSession {
     /// A device opened through its group.
     pub(super) fn by_group(
         device: VfioDevice,
@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for VfioSession {
     fn drop(&mut self) {
         self.let_go();
     }

@@ -1,8 +1,8 @@
 //! An open device as CR-space.
 
-use super::gateway::Gateway;
+use super::gateway::ConfigGateway;
 use super::regions::{COMMAND, Raw};
-use super::session::Session;
+use super::session::VfioSession;
 use super::{BarAccess, BarFault, VfioError};
 use crate::card::{
     BAD_ACCESS, Clock, CrError, CrOffset, CrSpace, DeviceType, Patience, Reg, WallClock, wait_for,
@@ -41,8 +41,8 @@ pub(super) struct Open {
     io: Box<dyn Raw>,
     access: BarAccess,
     /// Set while the transport is [`BarAccess::Config`].
-    gateway: Option<Gateway>,
-    session: Option<Session>,
+    gateway: Option<ConfigGateway>,
+    session: Option<VfioSession>,
     bdf: Bdf,
     /// The sysfs file `config`, which shows configuration space as it is.
     live_config: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub(super) struct Open {
 }
 
 /// The open card, shared by its spaces; `None` once closed.
-pub(super) type Shared = Rc<RefCell<Option<Open>>>;
+pub(super) type SharedCard = Rc<RefCell<Option<Open>>>;
 
 /// What the kernel reports of BAR0.
 #[derive(Clone, Copy, Debug)]
@@ -145,11 +145,12 @@ impl Open {
 
     fn use_gateway(&mut self) -> Result<(), VfioError> {
         let bdf = self.bdf;
-        let gateway = Gateway::open(self.io.as_mut()).map_err(|source| VfioError::Config {
-            bdf,
-            at: super::gateway::ADDRESS,
-            source,
-        })?;
+        let gateway =
+            ConfigGateway::open(self.io.as_mut()).map_err(|source| VfioError::Config {
+                bdf,
+                at: super::gateway::ADDRESS,
+                source,
+            })?;
         self.gateway = Some(gateway);
         self.access = BarAccess::Config;
         Ok(())
@@ -219,7 +220,7 @@ impl Open {
     }
 
     /// The device behind it, closed last.
-    pub(super) fn with_session(mut self, session: Session) -> Self {
+    pub(super) fn with_session(mut self, session: VfioSession) -> Self {
         self.session = Some(session);
         self
     }
@@ -289,7 +290,7 @@ impl Open {
         let left = self.leave_gateway();
         let session = self.session.take();
         drop(self);
-        let closed = session.map_or(Ok(()), Session::close);
+        let closed = session.map_or(Ok(()), VfioSession::close);
         closed.and(left)
     }
 }
@@ -301,7 +302,7 @@ fn live_device_id(config: &Path) -> io::Result<u16> {
 }
 
 /// The registers of an open card.
-pub(super) struct Space(pub(super) Shared);
+pub(super) struct Space(pub(super) SharedCard);
 
 impl Space {
     fn with<T>(

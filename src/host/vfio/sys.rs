@@ -169,7 +169,7 @@ pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<EthtoolDr
 }
 
 /// One watched mapping: `[start, end)` in our address space; `start` 0 is no mapping.
-struct Slot {
+struct WatchSlot {
     taken: AtomicBool,
     start: AtomicUsize,
     end: AtomicUsize,
@@ -179,8 +179,8 @@ struct Slot {
 /// One card at a time is opened; tests run side by side.
 const SLOTS: usize = 32;
 
-static WATCHED: [Slot; SLOTS] = [const {
-    Slot {
+static WATCHED: [WatchSlot; SLOTS] = [const {
+    WatchSlot {
         taken: AtomicBool::new(false),
         start: AtomicUsize::new(0),
         end: AtomicUsize::new(0),
@@ -194,7 +194,7 @@ static INSTALLED: Mutex<bool> = Mutex::new(false);
 
 /// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping goes: a stranger's
 /// mapping may come to lie at the same address.
-pub(super) struct BusWatch(&'static Slot);
+pub(super) struct BusWatch(&'static WatchSlot);
 
 impl BusWatch {
     /// Watches the live mapping of `length` bytes at `start`, all of which is the caller's.

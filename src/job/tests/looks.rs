@@ -144,7 +144,7 @@ fn a_card_that_is_not_there_is_opened() {
     for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
         let error = open(selector, &host, &options).err().unwrap();
         assert!(
-            matches!(error, JobError::Host(HostError::Look(_))),
+            matches!(error, JobError::Host(HostError::Discover(_))),
             "{error}"
         );
         assert_eq!(error.class(), ExitClass::NoCard);

@@ -3,7 +3,7 @@
 //! with the process at any action.
 
 use crate::card::Clock;
-use crate::host::journal::{Journal, JournalError, Record};
+use crate::host::journal::{Journal, JournalError, JournalRecord};
 use crate::host::lease::actions::Actions;
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
@@ -34,7 +34,7 @@ pub(super) enum Cut {
 }
 
 #[derive(Default)]
-struct State {
+struct FakeState {
     /// Actions so far.
     count: usize,
     kill: Option<(usize, Cut)>,
@@ -61,7 +61,7 @@ struct State {
 /// The kernel.
 pub(super) struct Kernel {
     pub(super) files: FakeHost,
-    state: RefCell<State>,
+    state: RefCell<FakeState>,
 }
 
 impl Kernel {
@@ -78,10 +78,10 @@ impl Kernel {
         }
         Rc::new(Self {
             files,
-            state: RefCell::new(State {
+            state: RefCell::new(FakeState {
                 names: ["enp5s0", "enp5s0d1"],
                 rescanned_as: 0x1003,
-                ..State::default()
+                ..FakeState::default()
             }),
         })
     }
@@ -477,7 +477,7 @@ impl Actions for Kernel {
         self
     }
 
-    fn record(&self, journal: &mut Journal, record: &Record) -> Result<(), JournalError> {
+    fn record(&self, journal: &mut Journal, record: &JournalRecord) -> Result<(), JournalError> {
         let dir = self.host().journal_dir();
         let mut torn = journal.clone();
         let before = slots(&dir);

@@ -19,8 +19,8 @@ fn a_card_is_taken_and_given_back_as_it_was() {
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
     assert_eq!(kernel.driver_of(SIBLING), None);
     assert!(lease.changed_host());
-    assert_eq!(lease.as_found().driver.as_deref(), Some("mlx4_core"));
-    assert_eq!(lease.as_found().port_types, ["eth", "auto (eth)"]);
+    assert_eq!(lease.original().driver.as_deref(), Some("mlx4_core"));
+    assert_eq!(lease.original().port_types, ["eth", "auto (eth)"]);
     let back = lease.give_back().unwrap();
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
     assert_eq!(back.driver.as_deref(), Some("mlx4_core"));
@@ -234,5 +234,5 @@ fn a_look_from_before_the_lock_does_not_count() {
     kernel.files.driver(CARD, Some("vfio-pci"));
     let lease = Lease::take_by(&kernel.host(), &stale, false, kernel.clone()).unwrap();
     assert!(!lease.changed_host());
-    assert_eq!(lease.as_found().driver.as_deref(), Some("vfio-pci"));
+    assert_eq!(lease.original().driver.as_deref(), Some("vfio-pci"));
 }
