@@ -17,7 +17,7 @@ pub enum Reg {
     ToolsHcr(u8),
     /// 0xe0000 + 4n, n = 0..72: its mailbox, where the firmware maps one.
     ToolsMailbox(u8),
-    /// 0xf0000: boot address, image start << 8 (mstflint fs2_ops.cpp,
+    /// 0xf0000: boot address, image start << 8 (mstflint mflash.c,
     /// `mf_update_boot_addr`).
     BootAddress,
     /// 0xf0010: software reset (drivers/net/ethernet/mellanox/mlx4/reset.c). Written only, never

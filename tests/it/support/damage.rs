@@ -89,7 +89,7 @@ pub fn repair(bytes: &mut [u8]) {
     }
 }
 
-/// Classes on which mstflint hangs or reads astray (docs/fs2.md#experiments E2): looping chains, tag sizes
+/// Classes on which mstflint hangs or reads astray (experiment 2 of docs/fs2.md#experiments): looping chains, tag sizes
 /// that are no multiple of 4, image version 3.
 pub fn hangs_flint(bytes: &[u8]) -> bool {
     if bytes.get(0x24) == Some(&3) {

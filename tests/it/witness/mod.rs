@@ -3,7 +3,7 @@
 //!
 //! Left out is only what mstflint itself cannot do: looping chains and odd tag sizes, on which it
 //! hangs or reads astray, and image version 3, which it takes for another format
-//! (docs/fs2.md#experiments E2). Each difference is reported with the seed that makes it.
+//! (experiment 2 of docs/fs2.md#experiments). Each difference is reported with the seed that makes it.
 
 mod burns;
 
