@@ -17,19 +17,19 @@ fn no_image(bench: &Bench, name: &str, message: &str) {
 }
 
 #[test]
-fn a_missing_file() {
+fn a_missing_file_is_refused() {
     no_image(&Bench::owner(), "nowhere.bin", "nowhere.bin");
 }
 
 #[test]
-fn an_unreadable_file() {
+fn an_unreadable_file_is_refused() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("dir.bin")).unwrap();
     no_image(&bench, "dir.bin", "dir.bin");
 }
 
 #[test]
-fn an_endless_file() {
+fn an_endless_file_is_refused() {
     let bench = Bench::owner();
     for args in [["query", "/dev/zero"], ["verify", "/dev/zero"]] {
         bench.refuses(&args, 1).says("/dev/zero");
@@ -37,14 +37,14 @@ fn an_endless_file() {
 }
 
 #[test]
-fn an_empty_file() {
+fn an_empty_file_is_refused() {
     let bench = Bench::owner();
     bench.write("empty.bin", b"");
     no_image(&bench, "empty.bin", "the file is empty");
 }
 
 #[test]
-fn a_zip() {
+fn a_zip_is_refused() {
     let bench = Bench::owner();
     let mut zip = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
     zip.resize(4096, 0x5A);
@@ -56,7 +56,7 @@ fn a_zip() {
 }
 
 #[test]
-fn an_image_of_a_later_generation() {
+fn an_image_of_a_later_generation_is_refused() {
     let bench = Bench::owner();
     let mut fs3 = build(&Recipe::default()).unwrap();
     fs3[0x24] = 3;
@@ -71,14 +71,14 @@ fn an_image_of_a_later_generation() {
 }
 
 #[test]
-fn a_text_file() {
+fn a_text_file_is_refused() {
     let bench = Bench::owner();
     bench.write("notes.txt", &b"not firmware at all\n".repeat(400));
     no_image(&bench, "notes.txt", "notes.txt");
 }
 
 #[test]
-fn a_rom_file_as_image() {
+fn a_rom_file_is_refused_as_an_image() {
     let bench = Bench::owner();
     bench
         .run(&["rom", "read", "rom.bin", "--image", "new.bin"])
@@ -90,7 +90,7 @@ fn a_rom_file_as_image() {
 }
 
 #[test]
-fn an_image_as_rom_file() {
+fn an_image_is_refused_as_a_rom_file() {
     let bench = Bench::owner();
     bench
         .refuses(&["rom", "write", "new.bin", "--yes"], 1)
@@ -98,7 +98,7 @@ fn an_image_as_rom_file() {
 }
 
 #[test]
-fn an_image_for_another_chip() {
+fn an_image_for_another_chip_is_refused() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
@@ -115,7 +115,7 @@ fn an_image_for_another_chip() {
 }
 
 #[test]
-fn an_image_for_another_revision() {
+fn an_image_for_another_revision_is_refused() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "create", "a0.cx3", "--board", "mcx311a-a0"])
@@ -130,7 +130,7 @@ fn an_image_for_another_revision() {
 }
 
 #[test]
-fn another_psid() {
+fn another_psid_is_refused_without_change_psid() {
     let bench = Bench::owner();
     bench
         .run(&[
@@ -154,7 +154,7 @@ fn another_psid() {
 }
 
 #[test]
-fn a_raw_dump() {
+fn a_raw_dump_is_refused_as_an_image() {
     let bench = Bench::pro();
     bench.write("dump.bin", &bench.flash("card.cx3"));
     no_image(&bench, "dump.bin", "raw dump");
@@ -172,7 +172,7 @@ fn a_raw_dump() {
 }
 
 #[test]
-fn a_truncated_image() {
+fn a_truncated_image_is_refused() {
     let bench = Bench::owner();
     let whole = bench.read("new.bin");
     for keep in [0x30, 0x38, 0x1000, (whole.len() / 2) & !3, whole.len() - 4] {
@@ -191,7 +191,7 @@ fn a_truncated_image() {
 }
 
 #[test]
-fn trailing_data() {
+fn trailing_data_is_reported_and_not_burned() {
     let bench = Bench::owner();
     let mut bytes = bench.read("new.bin");
     bytes.extend([0x55; 4096]);
@@ -220,7 +220,7 @@ fn patched_next(bytes: &mut [u8], gph: usize, next: u32) {
 }
 
 #[test]
-fn a_looping_chain() {
+fn a_looping_chain_is_refused() {
     let bench = Bench::owner();
     let mut bytes = bench.read("new.bin");
     let verify = bench.run(&["verify", "new.bin", "--json"]).exits(0).json();
@@ -237,7 +237,7 @@ fn a_looping_chain() {
 }
 
 #[test]
-fn a_hostile_zlib_in_the_ini() {
+fn a_hostile_zlib_in_the_ini_is_bounded() {
     use std::io::Write;
     let bench = Bench::owner();
     // 64 MiB of zeros in 64 KiB: more than any ini inflates to.
@@ -276,7 +276,7 @@ fn a_hostile_zlib_in_the_ini() {
 }
 
 #[test]
-fn a_backup_directory_that_cannot_be_written() {
+fn an_unwritable_backup_directory_is_refused() {
     let bench = Bench::owner();
     bench.write("file", b"");
     let args = ["burn", "new.bin", "--yes", "--backup-dir", "file/backups"];
@@ -287,7 +287,7 @@ fn a_backup_directory_that_cannot_be_written() {
 }
 
 #[test]
-fn a_full_backup_directory() {
+fn a_full_backup_directory_is_refused() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     let before = bench.flash("card.cx3");
@@ -309,7 +309,7 @@ fn a_full_backup_directory() {
 }
 
 #[test]
-fn a_card_file_of_another_version() {
+fn a_card_file_of_another_version_is_refused() {
     let bench = Bench::owner();
     let mut bytes = bench.read("card.cx3");
     bytes[16..20].copy_from_slice(&7_u32.to_le_bytes());
@@ -321,7 +321,7 @@ fn a_card_file_of_another_version() {
 }
 
 #[test]
-fn a_card_file_that_is_none() {
+fn a_file_that_is_no_card_is_refused() {
     let bench = Bench::owner();
     bench
         .run(&["-d", "sim:nowhere.cx3", "query"])
@@ -341,7 +341,7 @@ fn a_card_file_that_is_none() {
 }
 
 #[test]
-fn a_card_that_is_not_simulated() {
+fn a_card_that_is_not_there_is_reported() {
     for card in ["0000:01:00.0", "01:00.0", "enp1s0", "mlx4_0"] {
         Bench::new()
             .run(&["-d", card, "query"])
@@ -352,7 +352,7 @@ fn a_card_that_is_not_simulated() {
 }
 
 #[test]
-fn no_card_or_several() {
+fn no_card_and_several_cards_are_reported() {
     let bench = Bench::new();
     bench.run(&["query"]).exits(3).one_clear_line();
     bench.run(&["sim", "create", "a.cx3"]).exits(0);
@@ -369,7 +369,7 @@ fn no_card_or_several() {
 }
 
 #[test]
-fn nobody_to_ask() {
+fn without_a_terminal_a_burn_needs_yes() {
     let bench = Bench::owner();
     bench
         .refuses(&["burn", "new.bin"], 64)
@@ -377,7 +377,7 @@ fn nobody_to_ask() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn existing_files_are_not_overwritten() {
     let bench = Bench::owner();
     bench.write("there", b"mine");
     for args in [

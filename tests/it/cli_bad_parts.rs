@@ -44,7 +44,7 @@ fn refuses(bench: &Bench, args: &[&str], code: i32) -> Ran {
 }
 
 #[test]
-fn a_rom_file_that_is_none() {
+fn a_file_that_is_no_rom_is_refused() {
     let bench = Bench::owner();
     bench.write("notes.txt", &b"no rom\n".repeat(200));
     bench.write("empty.rom", b"");
@@ -58,7 +58,7 @@ fn a_rom_file_that_is_none() {
 }
 
 #[test]
-fn a_rom_for_another_device() {
+fn a_rom_for_another_device_is_refused() {
     let bench = Bench::owner();
     let rom = RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000).build().unwrap();
     bench.write("pro.rom", &rom);
@@ -68,7 +68,7 @@ fn a_rom_for_another_device() {
 }
 
 #[test]
-fn a_rom_where_none_is() {
+fn reading_a_rom_that_is_not_there_is_refused() {
     let bench = Bench::owner();
     let none = Recipe {
         rom: None,
@@ -85,7 +85,7 @@ fn a_rom_where_none_is() {
 }
 
 #[test]
-fn guids_and_macs_of_wrong_length() {
+fn guids_and_macs_of_wrong_length_are_refused() {
     let bench = Bench::owner();
     for args in [
         ["--guid", "0xe41d2d0300aabbcc0"],
@@ -104,7 +104,7 @@ fn guids_and_macs_of_wrong_length() {
 }
 
 #[test]
-fn a_mac_no_port_can_have() {
+fn a_mac_no_port_can_have_is_refused() {
     let bench = Bench::owner();
     // Multicast, broadcast's neighbour, nothing at all; and a second one that is multicast.
     for args in [
@@ -118,7 +118,7 @@ fn a_mac_no_port_can_have() {
 }
 
 #[test]
-fn a_vsd_that_is_too_long() {
+fn a_vsd_that_is_too_long_is_refused() {
     let bench = Bench::owner();
     let long = "x".repeat(209);
     refuses(&bench, &["identity", "set", "--vsd", &long, "--yes"], 4).says("208");
@@ -129,7 +129,7 @@ fn a_vsd_that_is_too_long() {
 }
 
 #[test]
-fn a_vsd_without_a_tag_for_it() {
+fn a_vsd_is_refused_where_the_image_has_no_tag_for_it() {
     let bench = Bench::owner();
     let bare = Recipe {
         vsd: None,
@@ -144,7 +144,7 @@ fn a_vsd_without_a_tag_for_it() {
 }
 
 #[test]
-fn an_unknown_key() {
+fn an_unknown_key_is_refused_with_its_neighbours() {
     let bench = Bench::owner();
     for (key, near) in [
         ("HCA.num_pf", "HCA.num_pfs"),
@@ -173,7 +173,7 @@ fn an_unknown_key() {
 }
 
 #[test]
-fn a_dump_of_a_card_of_another_size() {
+fn a_dump_of_a_card_of_another_size_is_refused() {
     let bench = Bench::pro();
     bench
         .run(&["sim", "create", "big.cx3", "--board", "mcx354a-pro"])
@@ -190,7 +190,7 @@ fn a_dump_of_a_card_of_another_size() {
 }
 
 #[test]
-fn protection_of_a_chip_nobody_described() {
+fn protection_of_an_undescribed_chip_is_refused() {
     // M25PX16: MST neither reports nor changes its bits.
     let bench = Bench::owner();
     refuses(&bench, &["flash", "protect", "--on", "--yes"], 4).says("M25PX");
@@ -203,7 +203,7 @@ fn protection_of_a_chip_nobody_described() {
 }
 
 #[test]
-fn protection_is_switched_without_a_question_or_not_kept() {
+fn protection_is_switched_after_a_question_and_kept() {
     let bench = Bench::pro();
     refuses(&bench, &["flash", "protect", "--on"], 64).says("no terminal");
     refuses(

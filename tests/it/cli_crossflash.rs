@@ -14,7 +14,7 @@ fn oem() -> Bench {
 }
 
 #[test]
-fn the_boards_are_compared_only_after_the_change_is_spelled_out() {
+fn boards_are_compared_before_the_change_is_confirmed() {
     let bench = oem();
     let shown = "PSID                 MT_1170110023                -> DEL_9990000001\n";
     for args in [vec!["plan", "oem.bin"], vec!["burn", "oem.bin", "--yes"]] {
@@ -32,7 +32,7 @@ fn the_boards_are_compared_only_after_the_change_is_spelled_out() {
 }
 
 #[test]
-fn the_command_of_the_hint_does_not_do_it() {
+fn the_command_of_the_hint_crossflashes() {
     let bench = oem();
     let typed = HINT.split("cx3flash ").nth(1).unwrap();
     let ran = bench
@@ -46,7 +46,7 @@ fn the_command_of_the_hint_does_not_do_it() {
 }
 
 #[test]
-fn the_hint_leads_where_it_cannot_work() {
+fn no_hint_is_given_where_crossflashing_cannot_work() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
@@ -60,7 +60,7 @@ fn the_hint_leads_where_it_cannot_work() {
 }
 
 #[test]
-fn json_lists_twenty_keys_only() {
+fn json_lists_every_changed_key() {
     let bench = oem();
     let ran = bench.run(&["--json", "-d", "sim:card.cx3", "plan", "oem.bin"]);
     let document = ran.exits(4).json();

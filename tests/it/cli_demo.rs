@@ -3,7 +3,7 @@
 use crate::support::cli::{Bench, Ran};
 
 #[test]
-fn the_demo_tells_another_story() {
+fn the_demo_shows_the_main_job() {
     let bench = Bench::new();
     let ran = bench.run(&["demo"]).exits(0);
     let mut rest = ran.stdout.as_str();
@@ -63,7 +63,7 @@ fn the_demo_tells_another_story() {
 }
 
 #[test]
-fn the_demo_in_json_is_no_document() {
+fn the_demo_in_json_is_one_document() {
     let ran = Bench::new().run(&["demo", "--json"]).exits(0);
     let document = ran.json();
     let steps = document["result"]["steps"].as_array().unwrap();
@@ -82,7 +82,7 @@ fn at_a_terminal(bench: &Bench, keys: &str, command: &str) -> Ran {
 }
 
 #[test]
-fn the_question_is_not_asked_or_its_answer_not_heard() {
+fn the_question_is_asked_and_its_answer_is_followed() {
     let bench = Bench::pro();
     let burn = "-d sim:card.cx3 burn new.bin --backup-dir backups";
     let before = bench.flash("card.cx3");
@@ -110,7 +110,7 @@ fn the_question_is_not_asked_or_its_answer_not_heard() {
 }
 
 #[test]
-fn colours_come_where_they_should_not() {
+fn colours_appear_only_at_a_terminal() {
     let bench = Bench::pro();
     let plan = "-d sim:card.cx3 plan new.bin";
     let colour = "\u{1b}[33mw";

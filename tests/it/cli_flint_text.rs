@@ -157,7 +157,7 @@ fn variants() -> Vec<(&'static str, Recipe)> {
 }
 
 #[test]
-fn query_and_verify_of_a_whole_image_differ_from_flint() {
+fn query_and_verify_of_a_valid_image_are_those_of_flint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i.bin");
     let mut wrong = Vec::new();
@@ -199,7 +199,7 @@ fn query_and_verify_of_a_whole_image_differ_from_flint() {
 }
 
 #[test]
-fn verify_of_a_damaged_image_differs_from_flint() {
+fn verify_of_a_damaged_image_is_that_of_flint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i.bin");
     let recipe = Recipe {

@@ -3,7 +3,7 @@
 use crate::support::cli::Bench;
 
 #[test]
-fn text_for_a_non_failsafe_card_changed() {
+fn text_for_a_non_failsafe_card_is_stable() {
     let bench = Bench::owner();
     bench
         .run(&["query", "new.bin"])
@@ -35,7 +35,7 @@ fn text_for_a_non_failsafe_card_changed() {
 }
 
 #[test]
-fn text_for_a_failsafe_card_changed() {
+fn text_for_a_failsafe_card_is_stable() {
     let bench = Bench::pro();
     bench.card(&["query"]).exits(0).golden("query_failsafe");
     bench
@@ -60,7 +60,7 @@ fn text_for_a_failsafe_card_changed() {
 }
 
 #[test]
-fn text_of_a_refusal_changed() {
+fn text_of_a_refusal_is_stable() {
     let bench = Bench::owner();
     bench
         .run(&[

@@ -48,7 +48,7 @@ fn device(bench: &Bench, bdf: &str, id: &str) {
 }
 
 #[test]
-fn a_card_of_the_machine_is_not_listed() {
+fn a_card_of_the_machine_is_listed() {
     let ran = host().run(&["--json", "list"]).exits(0);
     let cards = &ran.json()["result"]["cards"];
     let card = &cards[0];
@@ -62,7 +62,7 @@ fn a_card_of_the_machine_is_not_listed() {
 }
 
 #[test]
-fn a_real_and_a_simulated_card_are_told_apart_by_guessing() {
+fn a_real_and_a_simulated_card_need_a_choice() {
     host()
         .run(&["query"])
         .exits(3)
@@ -72,7 +72,7 @@ fn a_real_and_a_simulated_card_are_told_apart_by_guessing() {
 }
 
 #[test]
-fn without_an_iommu_a_card_is_taken() {
+fn without_an_iommu_a_card_is_refused() {
     let bench = host();
     fs::remove_file(
         bench
@@ -91,7 +91,7 @@ fn without_an_iommu_a_card_is_taken() {
 }
 
 #[test]
-fn a_virtual_function_passes_for_a_card() {
+fn a_virtual_function_is_refused() {
     let bench = host();
     device(&bench, VF, "0x1004");
     symlink(
@@ -111,7 +111,7 @@ fn a_virtual_function_passes_for_a_card() {
 }
 
 #[test]
-fn a_card_with_virtual_functions_is_taken() {
+fn a_card_with_virtual_functions_is_refused_unless_allowed() {
     let bench = host();
     device(&bench, VF, "0x1004");
     let link = bench
@@ -132,7 +132,7 @@ fn a_card_with_virtual_functions_is_taken() {
 }
 
 #[test]
-fn an_unknown_waiver_is_taken() {
+fn an_unknown_waiver_is_refused() {
     host()
         .run(&["-d", CARD, "--allow", "everything", "query"])
         .exits(64)
@@ -141,7 +141,7 @@ fn an_unknown_waiver_is_taken() {
 }
 
 #[test]
-fn doctor_is_silent_about_a_host_without_a_card() {
+fn doctor_reports_a_host_without_a_card() {
     let bench = Bench::new();
     let ran = bench.run(&["--json", "doctor"]).exits(5);
     let checks = ran.json()["result"]["checks"].as_array().unwrap().clone();
@@ -156,7 +156,7 @@ fn doctor_is_silent_about_a_host_without_a_card() {
 }
 
 #[test]
-fn nothing_pending_is_a_failure() {
+fn nothing_pending_is_success() {
     let bench = host();
     bench
         .run(&["host", "status"])
@@ -182,7 +182,7 @@ fn a_journal_whose_process_was_killed_before_its_first_record_is_removed() {
 }
 
 #[test]
-fn a_damaged_journal_is_overlooked() {
+fn a_damaged_journal_is_reported() {
     let bench = host();
     let dir = bench.path("host/var/lib/cx3flash/journal");
     fs::create_dir_all(&dir).unwrap();
@@ -200,7 +200,7 @@ fn a_damaged_journal_is_overlooked() {
 }
 
 #[test]
-fn the_helper_writes_anywhere() {
+fn the_helper_writes_only_where_it_may() {
     let bench = host();
     bench.write("target", b"old");
     let path = bench.path("target");

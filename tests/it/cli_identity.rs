@@ -20,7 +20,7 @@ fn set(bench: &Bench, code: i32) -> Ran {
 }
 
 #[test]
-fn before_and_after_are_not_shown_side_by_side() {
+fn before_and_after_are_shown_side_by_side() {
     let bench = Bench::owner();
     let ran = set(&bench, 0);
     for line in [
@@ -54,7 +54,7 @@ fn before_and_after_are_not_shown_side_by_side() {
 }
 
 #[test]
-fn set_twice_writes_twice_on_a_failsafe_card() {
+fn setting_the_same_identity_twice_writes_once() {
     let bench = Bench::pro();
     set(&bench, 0);
     let flash = bench.flash("card.cx3");
@@ -63,7 +63,7 @@ fn set_twice_writes_twice_on_a_failsafe_card() {
 }
 
 #[test]
-fn a_rom_for_another_device_gives_no_way_out() {
+fn a_rom_for_another_device_comes_with_a_hint() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "create", "pro.cx3", "--board", "mcx312b"])

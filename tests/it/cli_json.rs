@@ -31,7 +31,7 @@ fn snake(value: &Value, at: &str) {
 }
 
 #[test]
-fn a_command_speaks_no_json() {
+fn every_command_has_a_json_document() {
     let bench = Bench::pro();
     let b = ["--backup-dir", "backups", "--yes"];
     let with = |words: &[&'static str]| {
@@ -127,7 +127,7 @@ fn a_command_speaks_no_json() {
 }
 
 #[test]
-fn documented_fields_of_an_image_are_missing() {
+fn documented_fields_of_an_image_are_there() {
     let bench = Bench::owner();
     let document = document(&bench, &["verify", "new.bin"], 0);
     let image = &document["result"]["images"][0]["image"];
@@ -160,7 +160,7 @@ fn documented_fields_of_an_image_are_missing() {
 }
 
 #[test]
-fn an_error_comes_without_code_or_hint() {
+fn every_error_has_a_code_and_a_hint() {
     let bench = Bench::owner();
     bench.write(
         "fw.zip",
@@ -181,7 +181,7 @@ fn an_error_comes_without_code_or_hint() {
 }
 
 #[test]
-fn a_refused_plan_is_not_shown() {
+fn a_refused_plan_is_shown() {
     let bench = Bench::owner();
     bench
         .run(&[

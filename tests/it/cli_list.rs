@@ -32,7 +32,7 @@ fn device(bench: &Bench, bdf: &str, id: &str, group: bool) {
 }
 
 #[test]
-fn a_card_is_listed_without_what_mst_status_shows() {
+fn a_card_is_listed_with_what_mst_status_shows() {
     let bench = Bench::owner();
     device(&bench, "0000:41:00.0", "0x1003", false);
     device(&bench, "0000:05:00.0", "0x1003", true);
@@ -75,7 +75,7 @@ fn a_card_is_listed_without_what_mst_status_shows() {
 }
 
 #[test]
-fn a_flashed_version_that_does_not_run_yet_is_hidden() {
+fn a_flashed_version_that_does_not_run_yet_is_shown() {
     let bench = Bench::owner();
     bench
         .card(&["burn", "new.bin", "--yes", "--no-activate"])

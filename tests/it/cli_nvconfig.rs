@@ -18,7 +18,7 @@ fn value(bench: &Bench, name: &str) -> Value {
 }
 
 #[test]
-fn a_stored_setting_is_lost_or_not_shown() {
+fn a_stored_setting_is_kept_and_shown() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench
@@ -65,7 +65,7 @@ fn a_stored_setting_is_lost_or_not_shown() {
 }
 
 #[test]
-fn a_reset_of_the_sectors_keeps_a_setting() {
+fn a_reset_of_the_sectors_clears_every_setting() {
     let bench = Bench::pro();
     std::fs::create_dir(bench.path("backups")).unwrap();
     set(&bench, &["BOOT_VLAN_P2=99"]).exits(0);
@@ -77,7 +77,7 @@ fn a_reset_of_the_sectors_keeps_a_setting() {
 }
 
 #[test]
-fn bad_settings_change_something() {
+fn bad_settings_change_nothing() {
     let bench = Bench::owner();
     for (typed, says) in [
         ("NUM_OF_VF=1", "near it: NUM_OF_VFS"),
@@ -109,7 +109,7 @@ fn bad_settings_change_something() {
 }
 
 #[test]
-fn firmware_that_cannot_answer_is_not_named() {
+fn firmware_that_cannot_answer_is_reported() {
     let bench = Bench::new();
     bench
         .run(&["sim", "create", "card.cx3", "--blank"])
@@ -141,7 +141,7 @@ fn firmware_that_cannot_answer_is_not_named() {
 }
 
 #[test]
-fn a_corrupt_configuration_has_no_way_out() {
+fn a_corrupt_configuration_can_be_reset() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench
@@ -168,7 +168,7 @@ fn a_corrupt_configuration_has_no_way_out() {
 }
 
 #[test]
-fn a_held_semaphore_is_waited_for_for_ever_or_taken() {
+fn a_held_semaphore_is_waited_for_and_reported() {
     let bench = Bench::owner();
     bench
         .run(&[
@@ -185,7 +185,7 @@ fn a_held_semaphore_is_waited_for_for_ever_or_taken() {
 }
 
 #[test]
-fn a_cut_while_the_firmware_writes_is_called_success() {
+fn a_cut_while_the_firmware_writes_is_reported() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench

@@ -17,7 +17,7 @@ fn blocks(text: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn a_command_of_the_readme_fails() {
+fn every_command_of_the_readme_works() {
     let text = readme();
     let bench = Bench::new();
     let mut ran = 0;
@@ -40,7 +40,7 @@ fn a_command_of_the_readme_fails() {
 }
 
 #[test]
-fn an_exit_code_of_the_readme_is_wrong() {
+fn exit_codes_of_the_readme_are_right() {
     let text = readme();
     for exit in cx3flash::cli::Exit::ALL {
         let row = format!("| {} | {}", exit.code(), exit.meaning());
@@ -49,7 +49,7 @@ fn an_exit_code_of_the_readme_is_wrong() {
 }
 
 #[test]
-fn a_promise_names_a_test_that_does_not_exist() {
+fn every_test_named_by_the_readme_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = readme();
     let section = text.split("## What it promises").nth(1).unwrap();
@@ -69,7 +69,7 @@ fn a_promise_names_a_test_that_does_not_exist() {
 }
 
 #[test]
-fn the_licences_or_the_honest_line_are_gone() {
+fn the_licences_and_the_status_are_stated() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(root.join("LICENSE-MIT").is_file() && root.join("LICENSE-APACHE").is_file());
     let text = readme();

@@ -86,7 +86,7 @@ fn sound(files: &BTreeMap<String, String>, ran: &Ran) {
 }
 
 #[test]
-fn a_burn_leaves_half_a_report() {
+fn a_burn_leaves_a_complete_report() {
     let bench = Bench::owner();
     let ran = bench
         .run(&[
@@ -331,7 +331,7 @@ fn a_demo_leaves_no_empty_log() {
 }
 
 #[test]
-fn a_refused_burn_leaves_none() {
+fn a_refused_burn_leaves_a_report() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
@@ -352,7 +352,7 @@ fn a_refused_burn_leaves_none() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_found_after_the_burn() {
+fn an_unwritable_report_is_refused_before_the_burn() {
     let bench = Bench::owner();
     bench.write("reports", b"in the way");
     let ran = bench.refuses(&["burn", "new.bin", "--yes", "--report", "reports"], 1);
@@ -361,7 +361,7 @@ fn a_place_that_cannot_be_written_is_found_after_the_burn() {
 }
 
 #[test]
-fn a_report_about_no_card_is_made() {
+fn a_report_needs_a_card() {
     let bench = Bench::owner();
     for words in [
         vec!["query", "new.bin"],
@@ -376,7 +376,7 @@ fn a_report_about_no_card_is_made() {
 }
 
 #[test]
-fn doctor_keeps_what_it_saw_to_itself() {
+fn doctor_reports_what_it_saw() {
     let bench = Bench::owner();
     let ran = bench.card(&["doctor", "--report", "reports"]);
     let files = archive(&bench);
@@ -390,7 +390,7 @@ fn doctor_keeps_what_it_saw_to_itself() {
 
 /// A real card, as far as files can be one, and an `lspci` that shows what it was asked.
 #[test]
-fn the_function_of_a_real_card_is_left_out_or_shown_whole() {
+fn the_function_of_a_real_card_is_masked() {
     let bench = Bench::owner();
     let dir = bench.path("host/sys/bus/pci/devices/0000:05:00.0");
     fs::create_dir_all(&dir).unwrap();

@@ -28,7 +28,7 @@ fn the_backup(bench: &Bench) -> String {
 }
 
 #[test]
-fn the_owners_afternoon() {
+fn the_job_of_an_owner_works_from_query_to_restore() {
     let bench = Bench::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench.run(&["list"]).exits(0).prints("sim:card.cx3");
@@ -64,7 +64,7 @@ fn the_owners_afternoon() {
 }
 
 #[test]
-fn burning_the_same_again_touches_the_flash() {
+fn burning_the_same_again_writes_nothing() {
     for bench in [Bench::owner(), Bench::pro()] {
         burn(&bench).exits(0);
         let (flash, before) = (bench.flash("card.cx3"), mutations(&bench));
@@ -77,7 +77,7 @@ fn burning_the_same_again_touches_the_flash() {
 }
 
 #[test]
-fn a_power_cut_on_a_failsafe_card_ends_in_recovery() {
+fn a_failsafe_card_boots_after_a_power_cut() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"power_cut","op":40,"seed":7}"#);
     // It does not answer any more: what it would boot is not known.
@@ -91,7 +91,7 @@ fn a_power_cut_on_a_failsafe_card_ends_in_recovery() {
 }
 
 #[test]
-fn a_wrong_bit_on_a_failsafe_card_is_committed() {
+fn a_wrong_bit_on_a_failsafe_card_is_never_committed() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"lying_write","op":60}"#);
     burn(&bench)
@@ -107,7 +107,7 @@ fn a_wrong_bit_on_a_failsafe_card_is_committed() {
 }
 
 #[test]
-fn a_wrong_bit_on_a_non_failsafe_card_leaves_no_way_back() {
+fn a_wrong_bit_on_a_non_failsafe_card_can_be_restored() {
     let bench = Bench::owner();
     let before = bench.flash("card.cx3");
     fault(&bench, r#"{"fault":"lying_write","op":60}"#);
@@ -128,7 +128,7 @@ fn a_wrong_bit_on_a_non_failsafe_card_leaves_no_way_back() {
 }
 
 #[test]
-fn a_blank_card_is_given_an_invented_identity() {
+fn a_blank_card_needs_an_identity_from_its_owner() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "create", "blank.cx3", "--blank"])
@@ -179,7 +179,7 @@ fn a_blank_card_is_given_an_invented_identity() {
 }
 
 #[test]
-fn a_held_semaphore_is_ignored() {
+fn a_held_semaphore_is_respected() {
     let bench = Bench::pro();
     fault(
         &bench,
@@ -192,7 +192,7 @@ fn a_held_semaphore_is_ignored() {
 }
 
 #[test]
-fn a_stale_semaphore_stays_for_ever() {
+fn a_stale_semaphore_can_be_cleared() {
     let bench = Bench::pro();
     fault(
         &bench,
@@ -205,7 +205,7 @@ fn a_stale_semaphore_stays_for_ever() {
 }
 
 #[test]
-fn all_ones_pass_for_data() {
+fn all_ones_are_reported_as_a_card_that_is_gone() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"removed","after":0}"#);
     bench.refuses(&["query"], 1).says("gone");
@@ -213,7 +213,7 @@ fn all_ones_pass_for_data() {
 }
 
 #[test]
-fn a_secure_host_passes_for_data() {
+fn a_locked_card_is_reported() {
     let bench = Bench::owner();
     bench
         .run(&["sim", "create", "locked.cx3", "--secure-host"])
@@ -228,7 +228,7 @@ fn a_secure_host_passes_for_data() {
 }
 
 #[test]
-fn write_protection_is_found_too_late() {
+fn write_protection_is_found_before_the_first_erase() {
     let bench = Bench::pro();
     fault(&bench, r#"{"fault":"protected","status":28}"#);
     let ran = bench.refuses(&["burn", "new.bin", "--yes"], 4);
@@ -236,7 +236,7 @@ fn write_protection_is_found_too_late() {
 }
 
 #[test]
-fn rom_identity_and_settings_do_not_survive_their_commands() {
+fn rom_identity_and_settings_survive_their_commands() {
     let bench = Bench::pro();
     let yes = ["--yes", "--backup-dir", "backups"];
     let write = |args: &[&str], code| {
@@ -266,7 +266,7 @@ fn rom_identity_and_settings_do_not_survive_their_commands() {
 }
 
 #[test]
-fn a_backup_that_was_changed_is_restored() {
+fn a_backup_that_was_changed_is_refused() {
     let bench = Bench::pro();
     bench.card(&["backup", "--out", "backups"]).exits(0);
     let backup = the_backup(&bench);
@@ -287,7 +287,7 @@ fn a_backup_that_was_changed_is_restored() {
 }
 
 #[test]
-fn a_card_in_use_is_shared() {
+fn a_card_in_use_is_refused() {
     let bench = Bench::pro();
     // The lock of a card file is an flock on it.
     let ran = bench.shell("flock card.cx3 cx3flash -d sim:card.cx3 query");
@@ -295,7 +295,7 @@ fn a_card_in_use_is_shared() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_fails_the_job() {
+fn a_log_that_cannot_be_written_does_not_fail_the_job() {
     let bench = Bench::pro();
     bench.write("state", b"a file where the log's directory should be");
     bench
@@ -304,7 +304,7 @@ fn a_log_that_cannot_be_written_fails_the_job() {
 }
 
 #[test]
-fn a_job_leaves_no_log() {
+fn every_job_leaves_a_log() {
     let bench = Bench::pro();
     burn(&bench).exits(0);
     let logs: Vec<_> = std::fs::read_dir(bench.path("state/cx3flash/log"))
@@ -324,7 +324,7 @@ fn a_job_leaves_no_log() {
 }
 
 #[test]
-fn quiet_is_not_quiet_or_progress_is_missing() {
+fn quiet_is_quiet_and_progress_is_shown_otherwise() {
     let bench = Bench::pro();
     let ran = burn(&bench).exits(0);
     for phase in ["backup", "write", "verify"] {

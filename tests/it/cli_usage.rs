@@ -3,7 +3,7 @@
 use crate::support::cli::Bench;
 
 #[test]
-fn wrong_arguments_do_not_end_with_64() {
+fn wrong_arguments_end_with_64() {
     let bench = Bench::new();
     let wrong: [&[&str]; 14] = [
         &["burn"],
@@ -31,13 +31,13 @@ fn wrong_arguments_do_not_end_with_64() {
 }
 
 #[test]
-fn nothing_typed_is_no_success() {
+fn no_command_is_an_error_with_usage() {
     let ran = Bench::new().run(&[]).exits(64).one_clear_line();
     ran.says("Usage: cx3flash").says("hint: cx3flash demo");
 }
 
 #[test]
-fn words_of_flint_lead_nowhere() {
+fn words_of_flint_lead_to_our_commands() {
     let bench = Bench::new();
     for (theirs, ours) in [
         ("ri", "backup"),
@@ -54,7 +54,7 @@ fn words_of_flint_lead_nowhere() {
 }
 
 #[test]
-fn help_goes_to_stderr_or_lacks_the_exit_codes() {
+fn help_goes_to_stdout_with_the_exit_codes() {
     let ran = Bench::new().run(&["--help"]).exits(0);
     assert_eq!(ran.stderr, "");
     ran.prints("130  interrupted before the first erase")
@@ -64,7 +64,7 @@ fn help_goes_to_stderr_or_lacks_the_exit_codes() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_an_error() {
+fn a_reader_that_went_away_is_no_error() {
     let bench = Bench::new();
     bench
         .shell("(cx3flash man; echo $? >&2) | true")
@@ -109,7 +109,7 @@ fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
 }
 
 #[test]
-fn completions_or_pages_lack_a_command() {
+fn completions_and_man_pages_have_every_command() {
     let bench = Bench::new();
     for shell in ["bash", "zsh", "fish"] {
         let ran = bench.run(&["completions", shell]).exits(0);
@@ -128,7 +128,7 @@ fn completions_or_pages_lack_a_command() {
 }
 
 #[test]
-fn flint_is_hidden_or_a_helper_of_our_own_is_offered() {
+fn flint_is_offered_and_internal_helpers_are_hidden() {
     let ran = Bench::new().run(&["--help"]).exits(0);
     assert!(ran.stdout.contains("\n  flint"), "{ran}");
     assert!(

@@ -262,7 +262,7 @@ fn a_reset_under_a_session_frees_everything_and_is_no_misuse() {
 }
 
 #[test]
-fn a_card_reset_by_somebody_else_is_gone_and_the_session_ends() {
+fn a_card_reset_by_another_program_ends_the_session() {
     for after in [20, 300, 5_000, 200_000] {
         let (sim, mut card) = card_of(SimChip::M25px16);
         sim.inject(Fault::Reset { after });

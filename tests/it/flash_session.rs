@@ -228,7 +228,7 @@ fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
 }
 
 #[test]
-fn a_stale_semaphore_is_told_from_one_in_use() {
+fn a_stale_semaphore_differs_from_one_in_use() {
     let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     let time = Duration::from_secs(2);
     assert_eq!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::Free);

@@ -5,7 +5,7 @@ use cx3flash::image::{Recipe, build};
 use cx3flash::sim::{CardSpec, SimCard};
 
 #[test]
-fn mstflint_and_mstconfig_do_not_see_the_simulated_card() {
+fn mstflint_and_mstconfig_reach_the_simulated_card() {
     let Some(mst) = mst() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("card.cx3");

@@ -190,7 +190,7 @@ fn as_on_the_page(text: &str) -> String {
 }
 
 #[test]
-fn the_owners_afternoon_goes_otherwise_than_on_the_page() {
+fn every_step_of_an_update_has_its_documented_result() {
     let owner = Owner::new();
     let new_image = ["flint", "-i", "new.bin"];
     assert_eq!(as_on_the_page(&owner.card(&["query", "full"])), BEFORE);
@@ -247,7 +247,7 @@ fn the_owners_afternoon_goes_otherwise_than_on_the_page() {
 }
 
 #[test]
-fn activation_leaves_the_old_firmware_running() {
+fn activation_starts_the_new_firmware() {
     let owner = Owner::new();
     owner.run(
         &["flint", "-y", "-d", "sim:card.cx3", "-i", "new.bin", "burn"],

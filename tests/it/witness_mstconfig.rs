@@ -171,18 +171,18 @@ fn both_ways(board: &str, recipe: &Recipe, ports: usize) {
 }
 
 #[test]
-fn the_two_disagree_about_a_one_port_ethernet_card() {
+fn mstconfig_and_ours_agree_about_a_one_port_ethernet_card() {
     both_ways("mcx311a", &Recipe::mcx311a_2_35_5100(), 1);
 }
 
 #[test]
-fn the_two_disagree_about_a_two_port_vpi_card() {
+fn mstconfig_and_ours_agree_about_a_two_port_vpi_card() {
     both_ways("mcx354a-pro", &Recipe::mcx312b_2_42_5000(), 2);
 }
 
 /// Old enough that the mailbox is not in CR-space: commands 0x70 and 0x71 carry everything.
 #[test]
-fn the_two_disagree_where_the_mailbox_is_not_mapped() {
+fn mstconfig_and_ours_agree_where_the_mailbox_is_not_mapped() {
     let recipe = Recipe {
         version: "2.32.5100".parse().unwrap(),
         ..Recipe::mcx311a_2_35_5100()
@@ -191,7 +191,7 @@ fn the_two_disagree_where_the_mailbox_is_not_mapped() {
 }
 
 #[test]
-fn old_firmware_is_taken_for_something_else() {
+fn mstconfig_and_ours_recognize_old_firmware() {
     let recipe = Recipe {
         version: "2.30.8000".parse().unwrap(),
         ..Recipe::mcx311a_2_35_5100()
@@ -215,7 +215,7 @@ fn old_firmware_is_taken_for_something_else() {
 }
 
 #[test]
-fn a_corrupt_configuration_is_not_healed_by_a_reset_of_ours() {
+fn a_corrupt_configuration_is_repaired_by_our_reset() {
     let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
         return;
     };
@@ -244,7 +244,7 @@ fn a_corrupt_configuration_is_not_healed_by_a_reset_of_ours() {
 }
 
 #[test]
-fn vfs_a_host_does_not_boot_with_pass_in_one_of_the_two() {
+fn more_vfs_than_a_host_boots_with_are_refused_by_both() {
     let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
         return;
     };

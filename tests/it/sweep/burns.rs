@@ -30,37 +30,37 @@ fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool
 }
 
 #[test]
-fn same_to_newer_into_a_used_half() {
+fn a_cut_burn_into_a_used_half_leaves_a_card_that_boots() {
     let (old, new) = (wide_pro("2.36.5150"), wide_pro("2.42.5000"));
     failsafe("same to newer", &old, &new, Half::Even, true);
 }
 
 #[test]
-fn newer_to_older() {
+fn a_cut_burn_of_an_older_version_leaves_a_card_that_boots() {
     let (old, new) = (small_pro("2.42.5000"), small_pro("2.36.5150"));
     failsafe("newer to older", &old, &new, Half::Even, true);
 }
 
 #[test]
-fn odd_to_even() {
+fn a_cut_burn_from_odd_to_even_leaves_a_card_that_boots() {
     let (old, new) = (wide_pro("2.36.5150"), wide_pro("2.42.5000"));
     failsafe("odd to even", &old, &new, Half::Odd, true);
 }
 
 #[test]
-fn even_to_odd_first_burn_on_a_blank_slot() {
+fn a_cut_first_burn_from_even_to_odd_leaves_a_card_that_boots() {
     let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
     failsafe("even to odd, blank slot", &old, &new, Half::Even, false);
 }
 
 #[test]
-fn odd_to_even_first_burn_on_a_blank_slot() {
+fn a_cut_first_burn_from_odd_to_even_leaves_a_card_that_boots() {
     let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
     failsafe("odd to even, blank slot", &old, &new, Half::Odd, false);
 }
 
 #[test]
-fn rom_removed_by_the_burn() {
+fn a_cut_burn_that_removes_the_rom_leaves_a_card_that_boots() {
     let bench = Bench::failsafe(
         &small_pro("2.36.5150"),
         Half::Even,
@@ -85,7 +85,7 @@ fn rom_removed_by_the_burn() {
 }
 
 #[test]
-fn real_sized_burn() {
+fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
     let bench = Bench::real_sized();
     sweep(
         "real size, sampled",
@@ -101,7 +101,7 @@ fn real_sized_burn() {
 }
 
 #[test]
-fn non_failsafe_burn_is_mended_by_recover_and_by_restore() {
+fn a_cut_non_failsafe_burn_is_repaired_by_recover_and_by_restore() {
     let bench = Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"));
     let tally = sweep(
         "non-failsafe burn",
@@ -117,7 +117,7 @@ fn non_failsafe_burn_is_mended_by_recover_and_by_restore() {
 }
 
 #[test]
-fn rom_removal_on_a_failsafe_card() {
+fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
     let bench = Bench::failsafe(
         &small_pro("2.42.5000"),
         Half::Even,
@@ -140,7 +140,7 @@ fn rom_removal_on_a_failsafe_card() {
 }
 
 #[test]
-fn restore_of_the_older_flash_on_a_failsafe_card() {
+fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
     let bench = Bench::failsafe(
         &small_pro("2.36.5150"),
         Half::Even,
@@ -176,7 +176,7 @@ fn restore_of_the_older_flash_on_a_failsafe_card() {
 }
 
 #[test]
-fn recover_of_an_empty_card_can_be_repeated() {
+fn a_cut_recover_of_an_empty_card_can_be_repeated() {
     let bench = Bench::empty(&small_cx3("2.42.5000"));
     sweep(
         "recover, non-failsafe",

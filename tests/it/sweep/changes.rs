@@ -181,7 +181,7 @@ fn cx3_bench() -> Bench {
 }
 
 #[test]
-fn half_an_identity_boots_on_a_failsafe_card() {
+fn a_cut_identity_set_leaves_a_failsafe_card_that_boots_one_identity() {
     let bench = pro_bench();
     cut_everywhere("identity set, failsafe", &bench, true, &|card| {
         identity_set(&bench, card)
@@ -189,7 +189,7 @@ fn half_an_identity_boots_on_a_failsafe_card() {
 }
 
 #[test]
-fn half_an_identity_boots_on_a_non_failsafe_card() {
+fn a_cut_identity_set_on_a_non_failsafe_card_is_repaired() {
     let bench = cx3_bench();
     cut_everywhere("identity set, non-failsafe", &bench, false, &|card| {
         identity_set(&bench, card)
@@ -197,7 +197,7 @@ fn half_an_identity_boots_on_a_non_failsafe_card() {
 }
 
 #[test]
-fn half_a_rom_boots_on_a_failsafe_card() {
+fn a_cut_rom_write_leaves_a_failsafe_card_that_boots_one_rom() {
     let bench = pro_bench();
     cut_everywhere("rom write, failsafe", &bench, true, &|card| {
         rom_write(&bench, card, 0x1007)
@@ -205,7 +205,7 @@ fn half_a_rom_boots_on_a_failsafe_card() {
 }
 
 #[test]
-fn half_a_rom_boots_on_a_non_failsafe_card() {
+fn a_cut_rom_write_on_a_non_failsafe_card_is_repaired() {
     let bench = cx3_bench();
     cut_everywhere("rom write, non-failsafe", &bench, false, &|card| {
         rom_write(&bench, card, 0x1003)
@@ -213,7 +213,7 @@ fn half_a_rom_boots_on_a_non_failsafe_card() {
 }
 
 #[test]
-fn a_rom_half_removed_boots_on_a_non_failsafe_card() {
+fn a_cut_rom_removal_on_a_non_failsafe_card_is_repaired() {
     let bench = cx3_bench();
     cut_everywhere("rom remove, non-failsafe", &bench, false, &|card| {
         bench.rom_remove(card)
@@ -266,7 +266,7 @@ fn with_area(recipe: Recipe) -> Recipe {
 }
 
 #[test]
-fn a_reset_cut_short_costs_a_failsafe_card_its_image() {
+fn a_cut_config_reset_keeps_the_image_of_a_failsafe_card() {
     let recipe = with_area(small_pro("2.42.5000"));
     let bench = Bench::failsafe(&recipe, Half::Even, true, &recipe);
     // Two sectors of 4 KiB at the end of each half of 512 KiB, in chunks of 64 KiB.
@@ -275,7 +275,7 @@ fn a_reset_cut_short_costs_a_failsafe_card_its_image() {
 }
 
 #[test]
-fn a_reset_cut_short_costs_a_non_failsafe_card_its_image() {
+fn a_cut_config_reset_keeps_the_image_of_a_non_failsafe_card() {
     let recipe = with_area(small_cx3("2.42.5000"));
     let bench = Bench::non_failsafe(&recipe, &recipe);
     // Two areas of two sectors at the end of the flash, not in its middle (flint's formula).
@@ -283,7 +283,7 @@ fn a_reset_cut_short_costs_a_non_failsafe_card_its_image() {
 }
 
 #[test]
-fn a_restore_cut_short_leaves_a_torn_image_on_a_non_failsafe_card() {
+fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     let (old, new) = (small_cx3("2.35.5100"), small_cx3("2.42.5000"));
     let bench = Bench::non_failsafe(&old, &new);
     let backup = bench.backup_once();

@@ -138,7 +138,7 @@ fn fill(card: &SimCard, slots: u32) {
 }
 
 #[test]
-fn a_cut_leaves_a_fresh_non_failsafe_card_half_set() {
+fn a_cut_config_set_leaves_each_setting_of_a_fresh_card_old_or_new() {
     let tally = swept("config set, fresh", &card(false, SimChip::W25q80));
     assert!(
         tally.outcomes.contains_key("0 new"),
@@ -148,7 +148,7 @@ fn a_cut_leaves_a_fresh_non_failsafe_card_half_set() {
 }
 
 #[test]
-fn a_cut_leaves_a_non_failsafe_card_half_set_when_the_area_is_full() {
+fn a_cut_config_set_in_a_full_area_leaves_each_setting_old_or_new() {
     let card = card(false, SimChip::W25q80);
     // 4 KiB: a header and 63 slots, of which the sweep's TLVs take the last two and then none.
     fill(&card, 61);
@@ -157,7 +157,7 @@ fn a_cut_leaves_a_non_failsafe_card_half_set_when_the_area_is_full() {
 }
 
 #[test]
-fn a_cut_leaves_a_failsafe_card_half_set() {
+fn a_cut_config_set_leaves_each_setting_of_a_failsafe_card_old_or_new() {
     let tally = swept("config set, failsafe", &card(true, SimChip::W25q80));
     assert!(
         tally.outcomes.contains_key("0 new"),
@@ -166,7 +166,7 @@ fn a_cut_leaves_a_failsafe_card_half_set() {
 }
 
 #[test]
-fn a_cut_leaves_a_failsafe_card_half_set_when_the_area_was_used_twice() {
+fn a_cut_config_set_in_areas_used_twice_leaves_each_setting_old_or_new() {
     let card = card(true, SimChip::W25q80);
     // 8 KiB areas of 127 slots: full, copied to the other one, full again but for one.
     fill(&card, 127 + 125);

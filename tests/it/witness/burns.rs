@@ -32,7 +32,7 @@ fn card(old: &Recipe, half: Half) -> SimCard {
 }
 
 #[test]
-fn flash_after_our_burns_is_refused_by_mstflint() {
+fn flash_after_our_burns_is_accepted_by_mstflint() {
     let Some(flint) = witness() else { return };
     let bench = Bench::new(flint);
     let pro = (Recipe::mcx312b_2_36_5150(), Recipe::mcx312b_2_42_5000());
