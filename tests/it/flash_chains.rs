@@ -1,26 +1,8 @@
 //! Chained reads: used only after this card has shown that they return what single reads return.
 
-use cx3flash::card::Card;
+use crate::support::flash::{card_of, noise};
 use cx3flash::flash::{ChainProof, ChainVerdict, Events, Flash, FlashError, Phase};
-use cx3flash::sim::{CardSpec, Fault, SimCard};
-
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut x = seed | 1;
-    (0..len)
-        .map(|_| {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            (x >> 8) as u8
-        })
-        .collect()
-}
-
-fn card_of(flash: &[u8]) -> (SimCard, Card) {
-    let sim = SimCard::new(CardSpec::default(), flash);
-    let card = Card::open(sim.bar0(), sim.clock()).unwrap();
-    (sim, card)
-}
+use cx3flash::sim::{Fault, SimChip};
 
 const HOLDS: ChainProof = ChainProof {
     chain: 4096,
@@ -30,7 +12,7 @@ const HOLDS: ChainProof = ChainProof {
 #[test]
 fn reads_are_single_until_chains_are_proven() {
     let flash = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     sim.inject(Fault::BrokenChainedRead);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -43,7 +25,7 @@ fn reads_are_single_until_chains_are_proven() {
 #[test]
 fn chains_that_agree_over_a_mebibyte_are_proven_and_used() {
     let flash = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let known = locked.read_all(Phase::Read, &mut ()).unwrap();
@@ -66,7 +48,7 @@ fn chains_that_agree_over_a_mebibyte_are_proven_and_used() {
 fn a_small_image_is_compared_again_and_again_until_it_is_enough() {
     let mut flash = vec![0xFF; 0x20_0000];
     flash[0x1_0000..0x1_8000].copy_from_slice(&noise(0x8000, 5));
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let _ = sim.take_counters();
@@ -83,7 +65,7 @@ fn a_small_image_is_compared_again_and_again_until_it_is_enough() {
 fn a_blank_or_uniform_flash_proves_nothing() {
     for fill in [0xFF, 0x00] {
         let flash = vec![fill; 0x20_0000];
-        let (sim, mut card) = card_of(&flash);
+        let (sim, mut card) = card_of(SimChip::M25px16, &flash);
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
         let verdict = locked.prove_chains(&flash, &mut ()).unwrap();
@@ -95,7 +77,7 @@ fn a_blank_or_uniform_flash_proves_nothing() {
 #[test]
 fn chains_that_differ_from_single_reads_are_never_used() {
     let flash = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     sim.inject(Fault::BrokenChainedRead);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -108,7 +90,7 @@ fn chains_that_differ_from_single_reads_are_never_used() {
 #[test]
 fn a_first_reading_that_was_wrong_is_reported_and_no_verdict_on_chains() {
     let flash = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let mut known = flash.clone();
@@ -124,7 +106,7 @@ fn a_first_reading_that_was_wrong_is_reported_and_no_verdict_on_chains() {
 
 #[test]
 fn only_a_proof_that_holds_switches_chains_on() {
-    let (sim, mut card) = card_of(&noise(0x20_0000, 78));
+    let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 78));
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     for (chain, bytes) in [(4096, (1 << 20) - 1), (64, 1 << 20), (8192, 1 << 20)] {
@@ -135,9 +117,9 @@ fn only_a_proof_that_holds_switches_chains_on() {
     assert!(locked.chained_reads());
 }
 
-struct Stop;
+struct StopAtOnce;
 
-impl Events for Stop {
+impl Events for StopAtOnce {
     fn emit(&mut self, _: cx3flash::flash::Event) {}
 
     fn stop_requested(&self) -> bool {
@@ -148,9 +130,9 @@ impl Events for Stop {
 #[test]
 fn a_request_to_stop_ends_the_comparison() {
     let flash = noise(0x20_0000, 78);
-    let (sim, mut card) = card_of(&flash);
+    let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    let error = locked.prove_chains(&flash, &mut Stop).unwrap_err();
+    let error = locked.prove_chains(&flash, &mut StopAtOnce).unwrap_err();
     assert!(matches!(error, FlashError::Interrupted), "{error:?}");
 }

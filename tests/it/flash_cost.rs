@@ -1,70 +1,36 @@
 //! What a job costs on the card, by the simulator's model: 1 µs a register read, 0.15 µs a write,
 //! SPI at 25 MHz, the chip's typical erase and program times.
 
+use crate::support::flash::{NO_PROBE, card_of, job, noise, signature};
 use cx3flash::card::Card;
-use cx3flash::flash::{BootProbe, Boots, Flash, Job, Phase, Signature, plan_sectors};
-use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::flash::{Flash, Job, Phase, plan_sectors};
 use cx3flash::sim::{CardSpec, Counters, SimCard, SimChip};
-
-/// Not asked in a job that succeeds.
-struct NotAsked;
-
-impl BootProbe for NotAsked {
-    fn boots(&self, _: &mut dyn Source) -> Boots {
-        Boots::Unknown
-    }
-}
 
 /// Bytes of the image mstflint was measured with.
 const IMAGE: usize = 802_908;
 const HALF: u32 = 0x10_0000;
 
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut x = seed | 1;
-    (0..len)
-        .map(|_| {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            (x >> 8) as u8
-        })
-        .collect()
-}
-
 /// Backup of the whole flash, burn into the odd half, verification, commit.
 fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
-    let sim = SimCard::new(
-        CardSpec {
-            chip: SimChip::M25px16,
-            ..CardSpec::default()
-        },
-        flash,
-    );
+    let (sim, mut card) = card_of(SimChip::M25px16, flash);
     let clock = sim.clock();
-    let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     // Waiting until the card is ready is no part of the job.
     let _ = sim.take_counters();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
     let after_backup = sim.counters();
     let job = Job {
-        body: vec![(FlashAddr(HALF + 16), body.to_vec())],
-        signature_at: Some(FlashAddr(HALF)),
         protected: vec![0..HALF, 0x1F_0000..0x20_0000],
         disposable: std::iter::once(HALF + IMAGE as u32..0x1F_0000).collect(),
-        in_place: false,
+        ..job(HALF, body.to_vec())
     };
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
-    let erased = locked.erase(plan, &NotAsked, &mut ()).unwrap();
+    let erased = locked.erase(plan, &NO_PROBE, &mut ()).unwrap();
     let after_erase = sim.counters();
     let written = erased.write(&mut ()).unwrap();
     let after_write = sim.counters();
     let verified = written.verify(&mut ()).unwrap();
-    let signature = Signature {
-        bytes: Some(MAGIC),
-        boot_address: Some(HALF << 8),
-        invalidate: Vec::new(),
-    };
+    let signature = signature(Some(HALF << 8), &[]);
     drop(verified.commit(&signature, &mut ()).unwrap());
     assert_eq!(sim.misuse(), []);
     let all = sim.counters();

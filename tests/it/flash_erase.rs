@@ -1,22 +1,10 @@
-//! The first change of a job: what must be true before it, and what is looked at right after it.
+//! The first change of a job: what must be true before it, and what is checked right after it.
 
+use crate::support::flash::{self, NO_PROBE, START};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
-use cx3flash::flash::{
-    BootProbe, Boots, Flash, FlashError, Job, Phase, SectorPlan, Stopped, plan_sectors,
-};
-use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::flash::{Flash, FlashError, Job, Phase, SectorPlan, Stopped, plan_sectors};
+use cx3flash::image::{FlashAddr, MAGIC};
 use cx3flash::sim::{CardSpec, Fault, Op, SimCard};
-
-const START: u32 = 0x8_0000;
-
-/// What boots is not the subject here.
-struct NotAsked;
-
-impl BootProbe for NotAsked {
-    fn boots(&self, _: &mut dyn Source) -> Boots {
-        Boots::Unknown
-    }
-}
 
 fn used_flash() -> Vec<u8> {
     let mut flash: Vec<u8> = (0..0x20_0000_u32).map(|n| (n ^ n >> 8) as u8).collect();
@@ -26,11 +14,8 @@ fn used_flash() -> Vec<u8> {
 
 fn job(in_place: bool) -> Job {
     Job {
-        body: vec![(FlashAddr(START + 16), vec![0x42; 0x3000])],
-        signature_at: Some(FlashAddr(START)),
-        protected: Vec::new(),
-        disposable: Vec::new(),
         in_place,
+        ..flash::job(START, vec![0x42; 0x3000])
     }
 }
 
@@ -46,7 +31,7 @@ fn erase(
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let mut plan = plan_sectors(&sim.flash(), &locked.chip().geometry, job).unwrap();
     change(&mut plan);
-    locked.erase(plan, &NotAsked, &mut ())?;
+    locked.erase(plan, &NO_PROBE, &mut ())?;
     Ok(())
 }
 

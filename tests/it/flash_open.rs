@@ -1,45 +1,15 @@
 //! How a session begins, waits and ends: no chip, a busy chip, a busy host.
 
+use crate::support::flash::{NO_PROBE, NoteLog, START, execute, job, old_flash, signature, sim_of};
 use cx3flash::card::{Card, Clock, CrError, CrOffset, CrSpace, Reg, Semaphore};
 use cx3flash::flash::{
-    BootProbe, Boots, ClearProtection, Event, Events, Flash, FlashError, Job, Phase, SetProtection,
-    Signature, Stopped, plan_sectors,
+    Boots, ClearProtection, Events, Flash, FlashError, Phase, SetProtection, Stopped, plan_sectors,
 };
-use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
+use cx3flash::image::MAGIC;
+use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-
-const START: u32 = 0x8_0000;
-
-struct Unknown;
-
-impl BootProbe for Unknown {
-    fn boots(&self, _: &mut dyn Source) -> Boots {
-        Boots::Unknown
-    }
-}
-
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Events for Notes {
-    fn emit(&mut self, event: Event) {
-        if let Event::Note { text } = event {
-            self.0.push(text);
-        }
-    }
-}
-
-fn sim_of(chip: SimChip) -> SimCard {
-    let flash: Vec<u8> = (0..chip.size()).map(|n| (n ^ n >> 8) as u8).collect();
-    let spec = CardSpec {
-        chip,
-        ..CardSpec::default()
-    };
-    SimCard::new(spec, &flash)
-}
 
 /// Data registers as `change` makes them, by the opcode of the last command.
 struct Answers<F>(Box<dyn CrSpace>, u8, F);
@@ -79,7 +49,7 @@ fn answering(sim: &SimCard, change: impl FnMut(u8, u32) -> u32 + 'static) -> Car
 #[test]
 fn a_missing_chip_is_reported_at_once() {
     for line in [0, u32::MAX] {
-        let sim = sim_of(SimChip::M25px16);
+        let sim = sim_of(SimChip::M25px16, &old_flash(SimChip::M25px16));
         let mut card = answering(&sim, move |_, _| line);
         let clock = sim.clock();
         let before = clock.now();
@@ -92,7 +62,7 @@ fn a_missing_chip_is_reported_at_once() {
 
 #[test]
 fn an_id_that_never_reads_the_same_is_reported() {
-    let sim = sim_of(SimChip::M25px16);
+    let sim = sim_of(SimChip::M25px16, &old_flash(SimChip::M25px16));
     let mut n = 0;
     let mut card = answering(&sim, move |opcode, value| {
         n += 0x100;
@@ -111,7 +81,7 @@ fn command(card: &mut Card, word: u32) {
 
 #[test]
 fn the_erase_of_a_dead_program_is_waited_for_before_the_id_counts() {
-    let sim = sim_of(SimChip::M25px16);
+    let sim = sim_of(SimChip::M25px16, &old_flash(SimChip::M25px16));
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     card.acquire(Semaphore::Flash).unwrap();
     command(&mut card, 0x4006_2004);
@@ -136,29 +106,13 @@ fn burn(
 ) -> Result<(), Stopped> {
     let mut locked = Flash::lock(card, clock).unwrap();
     let now = sim.flash();
-    let job = Job {
-        body: vec![(FlashAddr(START + 16), vec![0x42; 700])],
-        signature_at: Some(FlashAddr(START)),
-        protected: Vec::new(),
-        disposable: Vec::new(),
-        in_place: false,
-    };
+    let job = job(START, vec![0x42; 700]);
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
-    let signature = Signature {
-        bytes: Some(MAGIC),
-        boot_address: None,
-        invalidate: Vec::new(),
-    };
     assert!(locked.is_idle().unwrap());
-    locked
-        .erase(plan, &Unknown, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(&signature, events)?;
-    Ok(())
+    execute(locked, plan, &NO_PROBE, &signature(None, &[]), events)
 }
 
-/// The process loses the processor for 500 ms at every look at the clock.
+/// The process loses the processor for 500 ms at every reading of the clock.
 struct Losing {
     inner: Rc<dyn Clock>,
     lost: Cell<Duration>,
@@ -178,7 +132,7 @@ impl Clock for Losing {
 #[test]
 fn a_process_that_loses_the_processor_all_the_time_burns_all_the_same() {
     for part in [SimChip::M25px16, SimChip::Sst25vf016b] {
-        let sim = sim_of(part);
+        let sim = sim_of(part, &old_flash(part));
         let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
         let clock = Losing {
             inner: sim.clock(),
@@ -193,27 +147,23 @@ fn a_process_that_loses_the_processor_all_the_time_burns_all_the_same() {
 
 #[test]
 fn a_session_that_stops_under_a_busy_chip_reports_that_it_waits() {
-    let sim = sim_of(SimChip::M25px16);
+    let sim = sim_of(SimChip::M25px16, &old_flash(SimChip::M25px16));
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     sim.inject(Fault::StuckWip { op: 1 });
     let clock = sim.clock();
-    let mut notes = Notes::default();
+    let mut notes = NoteLog::default();
     let stopped = burn(&mut card, &sim, clock.as_ref(), &mut notes).unwrap_err();
     assert_eq!(stopped.phase, Phase::Erase);
     let text = stopped.source.to_string();
     assert!(text.contains("still busy after 40000 ms"), "{text}");
     assert_eq!(stopped.boots, Boots::Unknown, "a busy chip cannot be read");
-    assert!(
-        notes.0.iter().any(|n| n.contains("is still busy; waiting")),
-        "{:?}",
-        notes.0
-    );
+    notes.contains("is still busy; waiting");
     assert!(sim.semaphores_held().is_empty());
 }
 
 #[test]
 fn with_cmp_set_the_rest_of_the_chip_is_protected_and_no_bit_is_changed() {
-    let sim = sim_of(SimChip::W25q16);
+    let sim = sim_of(SimChip::W25q16, &old_flash(SimChip::W25q16));
     let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
     card.acquire(Semaphore::Flash).unwrap();
     command(&mut card, 0x4006_2004);

@@ -1,63 +1,19 @@
 //! What the card sees of a session, in order: the commit, permissions, what dead programs left.
 
+use crate::support::flash::{
+    NoteLog, START, SignatureProbe, card_of, execute, job, old_flash, signature,
+};
 use cx3flash::card::{Card, CardError, Reg, Semaphore};
 use cx3flash::flash::{
-    BootProbe, Boots, ClearProtection, Event, Events, Flash, FlashError, Job, Phase, Signature,
-    Stopped, plan_sectors,
+    Boots, ClearProtection, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors,
 };
-use cx3flash::image::{FlashAddr, Half, MAGIC, Recipe, Source, build, striped};
+use cx3flash::image::{Half, MAGIC, Recipe, build, striped};
 use cx3flash::sim::{BootOutcome, CardSpec, Fault, Op, SimCard, SimChip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-const START: u32 = 0x8_0000;
-
-/// What stands at [`START`] and at 0.
-struct Looks;
-
-impl BootProbe for Looks {
-    fn boots(&self, flash: &mut dyn Source) -> Boots {
-        let mut has_magic = |at| {
-            let mut head = [0; 16];
-            flash
-                .read_at(FlashAddr(at), &mut head)
-                .map(|()| head == MAGIC)
-        };
-        match (has_magic(START), has_magic(0)) {
-            (Ok(true), _) => Boots::NewImage,
-            (_, Ok(true)) => Boots::OldImage,
-            (Ok(false), Ok(false)) => Boots::Nothing,
-            _ => Boots::Unknown,
-        }
-    }
-}
-
-/// Keeps the notes.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Events for Notes {
-    fn emit(&mut self, event: Event) {
-        if let Event::Note { text } = event {
-            self.0.push(text);
-        }
-    }
-}
-
-/// An old image's signature at 0 and data behind it.
-fn old_flash(chip: SimChip) -> Vec<u8> {
-    let mut flash: Vec<u8> = (0..chip.size()).map(|n| (n ^ n >> 8) as u8).collect();
-    flash[..16].copy_from_slice(&MAGIC);
-    flash
-}
-
-fn card_of(chip: SimChip) -> (SimCard, Card) {
-    let spec = CardSpec {
-        chip,
-        ..CardSpec::default()
-    };
-    let sim = SimCard::new(spec, &old_flash(chip));
-    let card = Card::open(sim.bar0(), sim.clock()).unwrap();
-    (sim, card)
+/// A card with an old image at 0.
+fn old_card(chip: SimChip) -> (SimCard, Card) {
+    card_of(chip, &old_flash(chip))
 }
 
 /// A small body behind a signature at [`START`]; the old signature at 0 is invalidated.
@@ -66,29 +22,26 @@ fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), S
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
     let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
     let job = Job {
-        body: vec![(FlashAddr(START + 16), vec![0x42; 700])],
-        signature_at: Some(FlashAddr(START)),
         protected: std::iter::once(0..START).collect(),
-        disposable: Vec::new(),
-        in_place: false,
+        ..job(START, vec![0x42; 700])
     };
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
-    let signature = Signature {
-        bytes: Some(MAGIC),
-        boot_address: Some(START << 8),
-        invalidate: vec![FlashAddr(0)],
+    let probe = SignatureProbe {
+        new: Some(START),
+        old: Some(0),
     };
-    locked
-        .erase(plan, &Looks, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(&signature, events)?;
-    Ok(())
+    execute(
+        locked,
+        plan,
+        &probe,
+        &signature(Some(START << 8), &[0]),
+        events,
+    )
 }
 
 #[test]
 fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_signature() {
-    let (sim, mut card) = card_of(SimChip::M25px16);
+    let (sim, mut card) = old_card(SimChip::M25px16);
     sim.start_trace();
     burn(&mut card, &sim, &mut ()).unwrap();
     let read = |at| Op::Read { at, len: 16 };
@@ -138,7 +91,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
 
 #[test]
 fn an_old_signature_that_cannot_be_invalidated_is_found_before_the_new_one() {
-    let (sim, mut card) = card_of(SimChip::M25px16);
+    let (sim, mut card) = old_card(SimChip::M25px16);
     // The lowest 64 KiB.
     sim.inject(Fault::Protected { status: 0x24 });
     let stopped = burn(&mut card, &sim, &mut ()).unwrap_err();
@@ -161,7 +114,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
         (SimChip::Mx25l1606, 0x5C, 0x40, None),
     ];
     for (part, status, left, second) in cases {
-        let (sim, mut card) = card_of(part);
+        let (sim, mut card) = old_card(part);
         sim.inject(Fault::Protected { status });
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -190,14 +143,10 @@ fn protection_bits_are_cleared_only_as_permitted() {
 
 #[test]
 fn clearing_the_protection_of_power_up_is_reported() {
-    let (sim, mut card) = card_of(SimChip::Sst25vf016b);
-    let mut notes = Notes::default();
+    let (sim, mut card) = old_card(SimChip::Sst25vf016b);
+    let mut notes = NoteLog::default();
     burn(&mut card, &sim, &mut notes).unwrap();
-    assert!(
-        notes.0.iter().any(|n| n.contains("write protection")),
-        "{:?}",
-        notes.0
-    );
+    notes.contains("write protection");
     assert_eq!(sim.misuse(), []);
 }
 
@@ -207,7 +156,7 @@ const OPEN_CHAINS: [u32; 2] = [0x4003_243D, 0x4002_243C];
 #[test]
 fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
     for word in OPEN_CHAINS {
-        let (sim, mut card) = card_of(SimChip::M25px16);
+        let (sim, mut card) = old_card(SimChip::M25px16);
         sim.load_flash(START, &[0xFF; 256]);
         card.acquire(Semaphore::Flash).unwrap();
         if word == OPEN_CHAINS[1] {
@@ -235,7 +184,7 @@ fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
 
 #[test]
 fn a_panic_frees_the_semaphores() {
-    let (sim, mut card) = card_of(SimChip::M25px16);
+    let (sim, mut card) = old_card(SimChip::M25px16);
     let clock = sim.clock();
     let fell = catch_unwind(AssertUnwindSafe(|| {
         let _locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -248,7 +197,7 @@ fn a_panic_frees_the_semaphores() {
 
 #[test]
 fn a_reset_under_a_session_frees_everything_and_is_no_misuse() {
-    let (sim, mut card) = card_of(SimChip::M25px16);
+    let (sim, mut card) = old_card(SimChip::M25px16);
     let clock = sim.clock();
     sim.start_trace();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
@@ -264,7 +213,7 @@ fn a_reset_under_a_session_frees_everything_and_is_no_misuse() {
 #[test]
 fn a_card_reset_by_another_program_ends_the_session() {
     for after in [20, 300, 5_000, 200_000] {
-        let (sim, mut card) = card_of(SimChip::M25px16);
+        let (sim, mut card) = old_card(SimChip::M25px16);
         sim.inject(Fault::Reset { after });
         let clock = sim.clock();
         let found = Flash::lock(&mut card, clock.as_ref())
@@ -305,7 +254,7 @@ fn a_card_that_vanishes_while_it_is_opened_is_not_taken_for_one_in_recovery_mode
 #[test]
 fn without_firmware_the_reset_on_link_down_is_turned_off_and_no_version_runs() {
     // Nothing bootable: the old "image" is a signature only.
-    let (sim, mut card) = card_of(SimChip::M25px16);
+    let (sim, mut card) = old_card(SimChip::M25px16);
     assert_eq!(sim.pci_device_id(), 0x1F6);
     assert!(card.in_recovery());
     assert_eq!(card.read(Reg::LinkDownReset).unwrap() >> 27 & 3, 2);

@@ -1,20 +1,23 @@
-//! Wrong readings: none fails a job on a healthy card, and none lets wrong flash content pass.
+//! WrongReading readings: none fails a job on a healthy card, and none lets wrong flash content pass.
 
-use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
-use cx3flash::flash::{
-    BootProbe, Boots, Event, Events, Flash, FlashError, Job, Phase, Signature, Stopped,
-    plan_sectors,
+use crate::support::flash::{
+    NoteLog, START, SignatureProbe, execute, job, noise, signature, sim_of,
 };
+use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
+use cx3flash::flash::{Boots, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
+use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::Cell;
 use std::rc::Rc;
 
-const START: u32 = 0x8_0000;
+const PROBE: SignatureProbe = SignatureProbe {
+    new: Some(START),
+    old: None,
+};
 
 /// What is wrong with a reading.
 #[derive(Clone, Copy, Debug)]
-enum Wrong {
+enum WrongReading {
     /// The data registers keep what they held before.
     Stale,
     /// All ones.
@@ -23,7 +26,11 @@ enum Wrong {
     Flipped,
 }
 
-const WRONGS: [Wrong; 3] = [Wrong::Stale, Wrong::Ones, Wrong::Flipped];
+const WRONG_READINGS: [WrongReading; 3] = [
+    WrongReading::Stale,
+    WrongReading::Ones,
+    WrongReading::Flipped,
+];
 
 /// Counts gateway commands that read, and spoils some of them.
 #[derive(Clone, Default)]
@@ -34,7 +41,7 @@ struct SpoilerState {
     /// Commands that read so far.
     reads: Cell<u64>,
     /// First one to spoil, how many, and how.
-    spoil: Cell<Option<(u64, u64, Wrong)>>,
+    spoil: Cell<Option<(u64, u64, WrongReading)>>,
     /// Registers as they were before the last such command.
     before: Cell<[u32; 4]>,
     now: Cell<[u32; 4]>,
@@ -46,7 +53,7 @@ impl Spoiler {
     }
 
     /// From the `first` read after this moment on, `count` reads are wrong.
-    fn spoil(&self, first: u64, count: u64, wrong: Wrong) {
+    fn spoil(&self, first: u64, count: u64, wrong: WrongReading) {
         self.0.spoil.set(Some((self.reads() + first, count, wrong)));
     }
 
@@ -77,10 +84,10 @@ impl CrSpace for Spoiled {
         let read = state.reads.get() - 1;
         let value = match state.spoil.get() {
             Some((first, count, wrong)) if read >= first && read - first < count => match wrong {
-                Wrong::Stale => state.before.get()[n],
-                Wrong::Ones => u32::MAX,
-                Wrong::Flipped if n == 0 => value ^ 1 << (24 + read % 2),
-                Wrong::Flipped => value,
+                WrongReading::Stale => state.before.get()[n],
+                WrongReading::Ones => u32::MAX,
+                WrongReading::Flipped if n == 0 => value ^ 1 << (24 + read % 2),
+                WrongReading::Flipped => value,
             },
             _ => value,
         };
@@ -113,60 +120,19 @@ impl CrSpace for Spoiled {
     }
 }
 
-/// The new image is there when its signature is.
-struct Magic;
-
-impl BootProbe for Magic {
-    fn boots(&self, flash: &mut dyn Source) -> Boots {
-        let mut head = [0; 16];
-        match flash.read_at(FlashAddr(START), &mut head) {
-            Ok(()) if head == MAGIC => Boots::NewImage,
-            Ok(()) => Boots::Nothing,
-            Err(_) => Boots::Unknown,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Events for Notes {
-    fn emit(&mut self, event: Event) {
-        if let Event::Note { text } = event {
-            self.0.push(text);
-        }
-    }
-}
-
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut x = seed | 1;
-    (0..len)
-        .map(|_| {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            (x >> 8) as u8
-        })
-        .collect()
-}
-
-struct Bench {
+struct SpoiledCard {
     sim: SimCard,
     spoiler: Spoiler,
     card: Card,
     flash: Vec<u8>,
 }
 
-fn bench(chip: SimChip) -> Bench {
+fn bench(chip: SimChip) -> SpoiledCard {
     let flash = noise(chip.size() as usize, 3);
-    let spec = CardSpec {
-        chip,
-        ..CardSpec::default()
-    };
-    let sim = SimCard::new(spec, &flash);
+    let sim = sim_of(chip, &flash);
     let spoiler = Spoiler::default();
     let card = Card::open(spoiler.wraps(&sim), sim.clock()).unwrap();
-    Bench {
+    SpoiledCard {
         sim,
         spoiler,
         card,
@@ -179,7 +145,7 @@ fn body() -> Vec<u8> {
 }
 
 /// A small body behind a signature at [`START`], planned from what the flash really holds.
-fn burn(bench: &mut Bench, events: &mut dyn Events) -> Result<(), Stopped> {
+fn burn(bench: &mut SpoiledCard, events: &mut dyn Events) -> Result<(), Stopped> {
     let clock = bench.sim.clock();
     let locked = Flash::lock(&mut bench.card, clock.as_ref()).map_err(|source| Stopped {
         phase: Phase::Read,
@@ -189,28 +155,15 @@ fn burn(bench: &mut Bench, events: &mut dyn Events) -> Result<(), Stopped> {
         source,
     })?;
     let job = Job {
-        body: vec![(FlashAddr(START + 16), body())],
-        signature_at: Some(FlashAddr(START)),
-        protected: Vec::new(),
         disposable: vec![START + 716..START + 0x1_0000],
-        in_place: false,
+        ..job(START, body())
     };
     let plan = plan_sectors(&bench.flash, &locked.chip().geometry, &job).unwrap();
-    let signature = Signature {
-        bytes: Some(MAGIC),
-        boot_address: None,
-        invalidate: Vec::new(),
-    };
-    locked
-        .erase(plan, &Magic, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(&signature, events)?;
-    Ok(())
+    execute(locked, plan, &PROBE, &signature(None, &[]), events)
 }
 
 #[track_caller]
-fn is_burned(bench: &Bench, context: &str) {
+fn is_burned(bench: &SpoiledCard, context: &str) {
     let now = bench.sim.flash();
     assert!(now[START as usize..][..16] == MAGIC, "{context}");
     assert!(now[START as usize + 16..][..700] == body(), "{context}");
@@ -223,7 +176,7 @@ fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
         burn(&mut dry, &mut ()).unwrap();
         is_burned(&dry, "without a wrong reading");
         let reads = dry.spoiler.reads();
-        for wrong in WRONGS {
+        for wrong in WRONG_READINGS {
             // Every read but the polls of the long erase in the middle of it, which are all alike.
             for n in (0..reads).filter(|n| *n < 30 || n % 11 == 0 || reads - n < 150) {
                 let mut bench = bench(part);
@@ -245,14 +198,10 @@ fn a_corrected_reading_of_the_body_is_reported() {
     let reads = dry.spoiler.reads();
     // The commit reads four times and polls a few times; before it the body is read back.
     let mut bench = bench(SimChip::M25px16);
-    bench.spoiler.spoil(reads - 60, 1, Wrong::Flipped);
-    let mut notes = Notes::default();
+    bench.spoiler.spoil(reads - 60, 1, WrongReading::Flipped);
+    let mut notes = NoteLog::default();
     burn(&mut bench, &mut notes).unwrap();
-    assert!(
-        notes.0.iter().any(|n| n.contains("was wrong; read again")),
-        "{:?}",
-        notes.0
-    );
+    notes.contains("was wrong; read again");
 }
 
 #[test]
@@ -322,7 +271,7 @@ fn a_stale_reading_does_not_hide_a_signature_that_was_not_programmed() {
         for n in reads.saturating_sub(60)..reads {
             let mut bench = bench(SimChip::M25px16);
             bench.sim.inject(Fault::LyingWrite { op });
-            bench.spoiler.spoil(n, 1, Wrong::Stale);
+            bench.spoiler.spoil(n, 1, WrongReading::Stale);
             let Err(stopped) = burn(&mut bench, &mut ()) else {
                 panic!("program {op} did nothing, read {n} of {reads} was stale: not noticed");
             };
@@ -340,7 +289,7 @@ fn a_range_read_again_takes_what_two_readings_agree_on() {
     let clock = bench.sim.clock();
     let mut locked = Flash::lock(&mut bench.card, clock.as_ref()).unwrap();
     // Blocks 4 and 5 are read wrong the first time.
-    bench.spoiler.spoil(4, 2, Wrong::Ones);
+    bench.spoiler.spoil(4, 2, WrongReading::Ones);
     let mut first = [0; 0x100];
     locked
         .source()

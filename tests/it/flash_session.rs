@@ -1,73 +1,27 @@
 //! The flash machine against the strict simulated card: order, proof, faults, cost.
 
+use crate::support::flash::{SignatureProbe, card_of, execute, job, noise, signature};
 use cx3flash::card::{Card, CardError, Semaphore, SemaphoreState, Staleness};
-use cx3flash::flash::{
-    BootProbe, Boots, EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, Signature,
-    plan_sectors,
-};
-use cx3flash::image::{FlashAddr, MAGIC, Source};
+use cx3flash::flash::{EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors};
+use cx3flash::image::{FlashAddr, MAGIC};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::time::Duration;
 
-/// Judges what is at address 0; enough for a module that knows no images.
-struct MagicAtZero;
-
-impl BootProbe for MagicAtZero {
-    fn boots(&self, flash: &mut dyn Source) -> Boots {
-        let mut head = [0; 16];
-        match flash.read_at(FlashAddr(0), &mut head) {
-            Ok(()) if head == MAGIC => Boots::OldImage,
-            Ok(()) => Boots::Nothing,
-            Err(_) => Boots::Unknown,
-        }
-    }
-}
-
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut x = seed | 1;
-    (0..len)
-        .map(|_| {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            (x >> 8) as u8
-        })
-        .collect()
-}
-
-fn card_of(chip: SimChip, flash: &[u8]) -> (SimCard, Card) {
-    let sim = SimCard::new(
-        CardSpec {
-            chip,
-            ..CardSpec::default()
-        },
-        flash,
-    );
-    let card = Card::open(sim.bar0(), sim.clock()).unwrap();
-    (sim, card)
-}
+const PROBE: SignatureProbe = SignatureProbe {
+    new: None,
+    old: Some(0),
+};
 
 /// 100,000 bytes behind a signature at 0x80000 of a chip whose other bytes are `flash`.
 fn job_at(start: u32, body: &[u8]) -> Job {
     Job {
-        body: vec![(FlashAddr(start + 16), body.to_vec())],
-        signature_at: Some(FlashAddr(start)),
         protected: vec![0x17_E000..0x18_0000, 0x1F_E000..0x20_0000],
-        disposable: Vec::new(),
-        in_place: false,
+        ..job(start, body.to_vec())
     }
 }
 
 fn plan(part: &cx3flash::flash::FlashChip, flash: &[u8], job: &Job) -> SectorPlan {
     plan_sectors(flash, &part.geometry, job).unwrap()
-}
-
-fn signature(start: u32) -> Signature {
-    Signature {
-        bytes: Some(MAGIC),
-        boot_address: Some(start << 8),
-        invalidate: Vec::new(),
-    }
 }
 
 /// The whole job at `start`; the flash is read through the card first.
@@ -82,12 +36,13 @@ fn run(
     let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
     let sectors = plan(locked.chip(), &now, job);
     let start = job.signature_at.unwrap().0;
-    locked
-        .erase(sectors, &MagicAtZero, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(&signature(start), events)?;
-    Ok(())
+    execute(
+        locked,
+        sectors,
+        &PROBE,
+        &signature(Some(start << 8), &[]),
+        events,
+    )
 }
 
 #[test]
@@ -284,7 +239,7 @@ fn late_writes_do_no_harm_thanks_to_the_flush() {
     assert_eq!(sim.misuse(), []);
 }
 
-/// Wants to stop once `after` pieces of news have come.
+/// Requests a stop after a number of events.
 struct StopAfter(u32);
 
 impl Events for StopAfter {

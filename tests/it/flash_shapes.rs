@@ -1,12 +1,12 @@
 //! Gateway commands have the shapes that known tools send: the list at the head of docs/hardware.md.
 
+use crate::support::flash::{NO_PROBE, execute, job, signature, sim_of};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{
-    BootProbe, Boots, ChainProof, ClearProtection, Flash, Job, Phase, SetProtection, Signature,
-    plan_sectors,
+    ChainProof, ClearProtection, Flash, Job, Phase, SetProtection, plan_sectors,
 };
-use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
+use cx3flash::image::MAGIC;
+use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -57,14 +57,6 @@ impl CrSpace for Recorder {
     }
 }
 
-struct Unknown;
-
-impl BootProbe for Unknown {
-    fn boots(&self, _: &mut dyn Source) -> Boots {
-        Boots::Unknown
-    }
-}
-
 fn old(size: u32) -> Vec<u8> {
     let mut flash: Vec<u8> = (0..size)
         .map(|n| (n.wrapping_mul(0x9E37_79B1) >> 24) as u8)
@@ -74,11 +66,7 @@ fn old(size: u32) -> Vec<u8> {
 }
 
 fn opened(chip: SimChip) -> (SimCard, Card, Words) {
-    let spec = CardSpec {
-        chip,
-        ..CardSpec::default()
-    };
-    let sim = SimCard::new(spec, &old(chip.size()));
+    let sim = sim_of(chip, &old(chip.size()));
     let words = Words::default();
     let space = Recorder {
         inner: sim.bar0(),
@@ -103,31 +91,13 @@ fn burn(card: &mut Card, sim: &SimCard, in_place: bool, proof: Option<&ChainProo
     body[300..420].fill(0xFF);
     body[512..700].fill(0xFF);
     let job = Job {
-        body: vec![(FlashAddr(start + 16), body)],
-        signature_at: Some(FlashAddr(start)),
-        protected: Vec::new(),
-        disposable: Vec::new(),
         in_place,
+        ..job(start, body)
     };
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
-    let signature = Signature {
-        bytes: Some(MAGIC),
-        boot_address: Some(start << 8),
-        invalidate: if in_place {
-            Vec::new()
-        } else {
-            vec![FlashAddr(0)]
-        },
-    };
-    locked
-        .erase(plan, &Unknown, &mut ())
-        .unwrap()
-        .write(&mut ())
-        .unwrap()
-        .verify(&mut ())
-        .unwrap()
-        .commit(&signature, &mut ())
-        .unwrap();
+    let old: &[u32] = if in_place { &[] } else { &[0] };
+    let signature = signature(Some(start << 8), old);
+    execute(locked, plan, &NO_PROBE, &signature, &mut ()).unwrap();
 }
 
 #[test]

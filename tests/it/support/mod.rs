@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cli;
 pub mod damage;
+pub mod flash;
 pub mod flint;
 pub mod flint_text;
 pub mod ours;
