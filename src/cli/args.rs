@@ -2,9 +2,9 @@
 
 use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
 use super::args_sim::SimCommand;
-use super::exit;
 use crate::host::{BarAccess, UseId};
 use crate::image::{Guid, Mac};
+use crate::job::Exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -60,7 +60,8 @@ pub struct Cli {
 }
 
 fn exit_help() -> String {
-    format!("Exit codes:\n{}", exit::table())
+    let rows = Exit::TABLE.map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code()));
+    format!("Exit codes:\n{}", rows.concat())
 }
 
 /// Commands.

@@ -1,49 +1,104 @@
-//! What a person or a script is told when something did not work out.
+//! A failed command, for people (text) and for scripts (JSON).
 
-use super::exit::Exit;
-use super::hints::{self, Code, Facts};
+use super::names;
+use crate::flash::{Boots, Phase, Stopped};
+use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// A command that did not do what it was asked to.
+/// A command that failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// Row of the exit table.
     pub exit: Exit,
-    /// Stable name.
     pub code: Code,
-    /// What and where, one line.
+    /// What failed, where, and the value found: one line.
     pub message: String,
-    /// Why, from the outermost inwards.
+    /// From the outermost inwards.
     pub causes: Vec<String>,
     /// What to type next.
     pub hint: Option<String>,
-    /// What was found out before (a plan that was refused, for one); the `result` of the JSON
+    /// What was known before the failure (for example a plan that is refused): the `result` of the JSON
     /// document.
     pub result: Option<Box<Value>>,
 }
 
 impl Failure {
-    /// Without causes.
-    pub fn new(exit: Exit, code: Code, message: impl Into<String>) -> Self {
+    /// A failure without causes, with the exit code and the general advice of `code`.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let outcome = Outcome::from(code);
         Self {
-            exit,
+            exit: outcome.exit,
             code,
             message: one_line(&message.into()),
             causes: Vec::new(),
-            hint: None,
+            hint: outcome.hint(&HintContext::default()),
             result: None,
         }
     }
 
-    /// From an error and its sources. Sources that say the same as what wraps them are left out.
-    pub fn from_error(exit: Exit, code: Code, error: &dyn std::error::Error) -> Self {
-        let mut failure = Self::new(exit, code, error.to_string());
-        failure.causes = causes(error);
-        failure
+    /// A failure with the causes of `error`.
+    pub fn from_error(code: Code, error: &dyn std::error::Error) -> Self {
+        Self {
+            causes: causes(error),
+            ..Self::new(code, error.to_string())
+        }
     }
 
-    /// Put the file's or step's name in front; what was the message becomes the first cause.
+    /// The failure of a job.
+    #[must_use]
+    pub fn of_job(error: &JobError, context: &HintContext<'_>) -> Self {
+        let Outcome { exit, code } = error.outcome();
+        let mut failure = Self {
+            exit,
+            hint: error.hint(context),
+            ..Self::from_error(code, error)
+        };
+        let with_causes = |error: &dyn std::error::Error| {
+            let mut list = causes(error);
+            list.insert(0, one_line(&error.to_string()));
+            list
+        };
+        let result = match error {
+            JobError::Stopped { stopped, backup } => {
+                failure.message = stopped_where(stopped);
+                failure.causes = with_causes(&stopped.source);
+                json!({ "stopped": {
+                    "phase": stopped.phase,
+                    "at": stopped.at,
+                    "boots": stopped.boots,
+                    "touched": stopped.touched,
+                }, "backup": backup })
+            }
+            JobError::AfterChange {
+                written,
+                boots,
+                backup,
+                source,
+            } => {
+                failure.causes = with_causes(source);
+                json!({ "flash": { "written": written, "boots": boots }, "backup": backup })
+            }
+            JobError::WrongBoot { boots, backup, .. } => {
+                json!({ "boots": boots, "backup": backup })
+            }
+            JobError::Nv(error) => match error.left() {
+                Some((boots, backup)) => json!({ "boots": boots, "backup": backup }),
+                None => return failure,
+            },
+            JobError::Refused { report } => {
+                failure.message = "refused by a check".into();
+                failure.causes = report
+                    .refusing()
+                    .map(|c| format!("{}: {}", names::of(&c.id), c.detail))
+                    .collect();
+                json!({ "plan": report })
+            }
+            _ => return failure,
+        };
+        failure.with_result(result)
+    }
+
+    /// Puts the file's or step's name in front; the message becomes the first cause.
     #[must_use]
     pub fn about(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, one_line(&message.into()));
@@ -51,14 +106,14 @@ impl Failure {
         self
     }
 
-    /// Look the hint up.
+    /// Replaces the general advice by one that names the card and the command.
     #[must_use]
-    pub fn with_hint(mut self, facts: &Facts<'_>) -> Self {
-        self.hint = self.hint.or_else(|| hints::hint(self.code, facts));
+    pub fn with_hint(mut self, context: &HintContext<'_>) -> Self {
+        let (exit, code) = (self.exit, self.code);
+        self.hint = Outcome { exit, code }.hint(context);
         self
     }
 
-    /// With what was found out before.
     #[must_use]
     pub fn with_result(mut self, result: Value) -> Self {
         self.result = Some(Box::new(result));
@@ -91,51 +146,45 @@ impl Failure {
     }
 }
 
-/// What lies below an error, outermost first, without repetitions.
-pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut outer = error.to_string();
-    let mut next = error.source();
-    while let Some(inner) = next {
-        let text = one_line(&inner.to_string());
-        if !outer.ends_with(&text) {
-            found.push(text.clone());
-        }
-        outer = text;
-        next = inner.source();
-    }
-    found
-}
-
-/// Control characters would let a file name or a damaged image draw on the terminal.
-pub(crate) fn one_line(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// Where a job stopped and what is left on the card.
+fn stopped_where(stopped: &Stopped) -> String {
+    let step = match stopped.phase {
+        Phase::Backup => "during the backup",
+        Phase::Erase => "while erasing",
+        Phase::Write => "while writing",
+        Phase::Verify => "while reading back",
+        Phase::Commit => "while making the new image bootable",
+        Phase::Read => "while reading",
+    };
+    let place = stopped
+        .at
+        .map(|at| format!(" at 0x{:06x}", at.0))
+        .unwrap_or_default();
+    let left = match (stopped.touched, stopped.boots) {
+        (false, _) => "nothing was changed",
+        (true, Boots::OldImage) => "the card still boots the old image",
+        (true, Boots::NewImage) => "the card boots the new image",
+        (true, Boots::Nothing) => "the card holds nothing that boots",
+        (true, Boots::Unknown) => "what the card would boot cannot be read",
+    };
+    format!("stopped {step}{place}; {left}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, one_line};
-    use crate::cli::exit::Exit;
-    use crate::cli::hints::Code;
+    use super::Failure;
+    use crate::job::Code;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] std::io::Error);
 
     #[test]
-    fn causes_are_lost_or_doubled() {
+    fn each_cause_is_printed_once_behind_the_message() {
         let error = Outer(std::io::Error::other("inner"));
-        let failure = Failure::from_error(Exit::Failed, Code::FileUnreadable, &error);
+        let failure = Failure::from_error(Code::FileUnreadable, &error);
         assert_eq!(failure.text(), "error: outer: inner\n");
         let failure = failure.about("x.bin");
         assert_eq!(failure.text(), "error: x.bin: outer: inner\n");
-    }
-
-    #[test]
-    fn a_file_name_draws_on_the_terminal() {
-        assert_eq!(one_line("a\u{1b}[2Jb\nc\n"), "a [2Jb c");
     }
 }

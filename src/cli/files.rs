@@ -1,9 +1,8 @@
 //! Files the command line itself makes; never overwritten.
 
-use super::exit::Exit;
 use super::failure::Failure;
-use super::hints::{Code, Facts};
 use crate::host::create_file;
+use crate::job::Code;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -15,16 +14,16 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn failure(path: &Path, error: &std::io::Error) -> Failure {
     if error.kind() == ErrorKind::AlreadyExists {
         let message = format!("{} exists already", path.display());
-        return Failure::new(Exit::Failed, Code::Exists, message).with_hint(&Facts::default());
+        return Failure::new(Code::Exists, message);
     }
-    Failure::from_error(Exit::Failed, Code::FileUnwritable, error)
+    Failure::from_error(Code::FileUnwritable, error)
         .about(format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::write_new;
-    use crate::cli::hints::Code;
+    use crate::job::Code;
 
     #[test]
     fn a_file_of_the_user_is_overwritten() {

@@ -2,14 +2,13 @@
 //! what the command line owns, and restores the host afterwards.
 
 use super::args::Cli;
-use super::exit::Exit;
 use super::json::SCHEMA;
 use super::out::Out;
 use super::progress::StopFlag;
 use super::{commands, log, report};
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
-use crate::job::{BugReport, Ended, HostReport};
+use crate::job::{BugReport, Ended, Exit, HostReport};
 use clap::Parser;
 use serde_json::json;
 use std::ffi::OsString;

@@ -97,9 +97,9 @@
 //!
 //! Durations are numbers in microseconds.
 
-use super::exit::Exit;
 use super::failure::Failure;
 use crate::image::{AddressMap, Image, Layout, Section, Version};
+use crate::job::Exit;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -9,12 +9,9 @@ mod args_parts;
 mod args_sim;
 mod ask;
 mod commands;
-mod exit;
 mod failure;
 mod files;
 mod flint;
-mod from_job;
-mod hints;
 pub mod json;
 mod log;
 pub(crate) mod names;
@@ -28,14 +25,12 @@ pub(crate) mod units;
 mod unknown;
 
 pub use args::Cli;
-pub use exit::Exit;
 pub use failure::Failure;
-pub use hints::Code;
 
 use crate::host::{BorrowOptions, Host};
+use crate::job::{Code, Exit, quote};
 use clap::Parser;
 use commands::Ctx;
-use hints::Facts;
 use out::{Manner, Out};
 use progress::StopFlag;
 use serde_json::Value;
@@ -75,7 +70,7 @@ fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
         Exit::Done | Exit::NothingToDo => Exit::Stdout,
         other => other,
     };
-    let failure = Failure::from_error(ended, Code::Stdout, error).about(format!(
+    let failure = Failure::from_error(Code::Stdout, error).about(format!(
         "the results cannot be written to stdout; the command itself ended with {} ({})",
         exit.code(),
         exit.meaning()
@@ -97,7 +92,6 @@ struct Ended {
 impl Ended {
     /// Not even understood.
     fn with(mut self, failure: Failure) -> Self {
-        let failure = failure.with_hint(&Facts::default());
         self.document = json::document(None, None, Some(&failure), Exit::Usage);
         self.failure = Some(failure);
         self
@@ -206,10 +200,7 @@ fn host() -> Host {
 
 /// The command line as a shell needs it, without the path of the program.
 fn typed(argv: &[OsString]) -> String {
-    let words = argv
-        .iter()
-        .skip(1)
-        .map(|a| hints::quote(&a.to_string_lossy()));
+    let words = argv.iter().skip(1).map(|a| quote(&a.to_string_lossy()));
     std::iter::once("cx3flash".to_owned())
         .chain(words)
         .collect::<Vec<_>>()
@@ -243,9 +234,9 @@ fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> 
         if !json_wanted {
             out.error(&rendered);
         }
-        let failure = Failure::new(Exit::Usage, Code::Usage, "name a command");
+        let failure = Failure::new(Code::Usage, "name a command");
         return ended.with(Failure {
-            hint: unknown::hint(error, argv),
+            hint: unknown::hint(error, argv).or(failure.hint.clone()),
             ..failure
         });
     }
@@ -256,7 +247,7 @@ fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> 
         .collect::<Vec<_>>()
         .join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let mut failure = Failure::new(Exit::Usage, Code::Usage, message);
-    failure.hint = unknown::hint(error, argv);
+    let mut failure = Failure::new(Code::Usage, message);
+    failure.hint = unknown::hint(error, argv).or(failure.hint);
     ended.with(failure)
 }

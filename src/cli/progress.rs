@@ -7,17 +7,17 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A wish to stop, raised by SIGINT and SIGTERM.
+/// A request to stop, raised by a signal.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StopFlag(Arc<AtomicBool>);
+pub(super) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
     /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
-    /// job looks at it between sectors, leaves the card bootable and gives it back.
+    /// job reads it between sectors, leaves the card bootable and returns it to its driver.
     ///
     /// # Errors
     /// When the system refuses a handler.
-    pub(crate) fn catch(&self) -> io::Result<()> {
+    pub(super) fn catch(&self) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::clone(&self.0))?;
@@ -25,9 +25,8 @@ impl StopFlag {
         Ok(())
     }
 
-    /// Raised?
     #[must_use]
-    pub(crate) fn raised(&self) -> bool {
+    pub(super) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -39,7 +38,7 @@ enum Style {
 }
 
 /// Draws events on stderr.
-pub(crate) struct Progress {
+pub(super) struct Progress {
     style: Style,
     stop: StopFlag,
     total: u64,
@@ -48,7 +47,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// In the manner the user wants.
     #[must_use]
-    pub(crate) fn new(manner: Manner, stop: StopFlag) -> Self {
+    pub(super) fn new(manner: Manner, stop: StopFlag) -> Self {
         let style = if manner.quiet {
             Style::Silent
         } else if io::stderr().is_terminal() {

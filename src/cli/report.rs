@@ -2,13 +2,10 @@
 
 use super::args::{Cli, Command};
 use super::commands;
-use super::exit::Exit;
 use super::failure::Failure;
-use super::from_job;
-use super::hints::{Code, Facts};
 use super::out::Out;
 use crate::host::Host;
-use crate::job::{BugReport, Ended};
+use crate::job::{BugReport, Code, Ended, HintContext};
 use serde_json::{Value, json};
 
 /// Take the archive's name, before anything is done.
@@ -19,14 +16,13 @@ pub(crate) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
     let name = commands::name(&cli.command);
     if !commands::touches_card(&cli.command) || matches!(cli.command, Command::Demo(_)) {
         return Err(Failure::new(
-            Exit::Usage,
             Code::Usage,
             format!("--report is about a card, and `{name}` as typed works on none"),
         ));
     }
     BugReport::begin(dir, name)
         .map(Some)
-        .map_err(|error| from_job::failure(&error, &Facts::default()))
+        .map_err(|error| Failure::of_job(&error, &HintContext::default()))
 }
 
 /// Write the archive; the document says where it is. What became of the card counts more than what
@@ -46,7 +42,7 @@ pub(crate) fn finish(
             Some(json!({ "path": path }))
         }
         Err(error) => {
-            let failure = from_job::failure(&error, &Facts::default());
+            let failure = Failure::of_job(&error, &HintContext::default());
             out.remark(&format!(
                 "warning: no report: {}",
                 failure.text().trim_end()

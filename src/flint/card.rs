@@ -8,17 +8,12 @@
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError};
 use crate::image::ImageError;
-use crate::job::{
-    self, Device, ExitClass, FirstDepth, FirstError, FirstImage, ImageFile, JobError,
-};
+use crate::job::{self, Device, Exit, FirstDepth, FirstError, FirstImage, ImageFile, JobError};
 use crate::plan::CheckId;
 use std::path::{Path, PathBuf};
 
 /// flint's exit code for everything that fails.
 pub(super) const FAILED: u8 = 1;
-
-/// Our exit code for a change of the flash whose outcome is not known; flint has none.
-const OUTCOME_UNKNOWN: u8 = 9;
 
 /// Where text goes and answers come from.
 pub(super) trait Talk {
@@ -65,8 +60,8 @@ impl OnCard<'_> {
     /// not known, so ours is used.
     pub(super) fn fail_as<T>(&mut self, text: &str, error: &JobError) -> Result<T, u8> {
         self.talk.say(text);
-        Err(match error.class() {
-            ExitClass::OutcomeUnknown => OUTCOME_UNKNOWN,
+        Err(match error.outcome().exit {
+            Exit::OutcomeUnknown => Exit::OutcomeUnknown.code(),
             _ => FAILED,
         })
     }
@@ -175,8 +170,7 @@ pub(super) fn hw_text(error: &JobError, name: &str) -> String {
 pub(super) fn one_line(error: &JobError) -> String {
     let mut text = match error {
         JobError::Refused { report } => {
-            let refusing = report.checks.iter().filter(|c| !c.ok && !c.skipped);
-            let list: Vec<&str> = refusing.map(|c| c.detail.as_str()).collect();
+            let list: Vec<&str> = report.refusing().map(|c| c.detail.as_str()).collect();
             list.join("; ")
         }
         other => job::error_chain(other),

@@ -180,7 +180,7 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
         }
         error => JobError::NotActivated {
             wanted: wanted.to_string(),
-            found: super::error::said(&error),
+            found: super::error::error_chain(&error),
         },
     }
 }
@@ -222,7 +222,7 @@ fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
 mod tests {
     use super::port_allows_reset;
     use crate::host::PortReport;
-    use crate::job::ExitClass;
+    use crate::job::Exit;
 
     #[test]
     fn a_port_that_would_remove_the_card_refuses_the_reset() {
@@ -239,7 +239,7 @@ mod tests {
         assert!(port_allows_reset(Some(&port)).is_ok());
         port.hotplug_surprise = true;
         let error = port_allows_reset(Some(&port)).unwrap_err();
-        assert_eq!(error.class(), ExitClass::Refused);
+        assert_eq!(error.outcome().exit, Exit::Refused);
         let line = error.to_string();
         assert!(line.contains("0000:00:01.0"), "{line}");
         assert_eq!(line.lines().count(), 1);

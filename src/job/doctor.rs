@@ -1,7 +1,7 @@
 //! `doctor`: can this card be worked with?
 
 use super::device::open_borrowed;
-use super::error::said;
+use super::error::error_chain;
 use super::proofs::{Record, Shown};
 use super::query::{outcome, read_images};
 use super::session::{Facts, shown};
@@ -113,7 +113,11 @@ fn real(
     device.end();
     match device.not_put_back() {
         None => looks.good("host_restored", "driver and network devices are as found"),
-        Some(error) => looks.bad("host_restored", said(&error), "cx3flash host restore"),
+        Some(error) => looks.bad(
+            "host_restored",
+            error_chain(&error),
+            "cx3flash host restore",
+        ),
     }
     Ok(())
 }
@@ -125,7 +129,7 @@ fn unopened(error: &JobError, looks: &mut Looks) {
         }
         _ => "check that the card is present and no other program holds it",
     };
-    looks.bad("card", said(error), fix);
+    looks.bad("card", error_chain(error), fix);
     for id in CARD.iter().skip(1) {
         looks.unseen(id, "the card cannot be opened");
     }
@@ -144,7 +148,7 @@ fn journal(host: &Host, looks: &mut Looks) {
                 "cx3flash host restore",
             );
         }
-        Err(error) => looks.bad("journal", said(&error), "cx3flash host status"),
+        Err(error) => looks.bad("journal", error_chain(&error), "cx3flash host status"),
     }
 }
 
@@ -189,7 +193,11 @@ fn card(device: &mut Device, looks: &mut Looks) {
     let facts = match Facts::of(device) {
         Ok(facts) => facts,
         Err(error) => {
-            looks.bad("chip", said(&error), "see that the card is still there");
+            looks.bad(
+                "chip",
+                error_chain(&error),
+                "see that the card is still there",
+            );
             for id in CARD.iter().skip(2) {
                 looks.unseen(id, "the card does not answer");
             }
@@ -218,7 +226,7 @@ fn card(device: &mut Device, looks: &mut Looks) {
                     )
                 }
             };
-            looks.bad(id, said(&error), fix);
+            looks.bad(id, error_chain(&error), fix);
             for unseen in CARD.iter().skip_while(|name| **name != id).skip(1) {
                 looks.unseen(unseen, "the flash could not be reached");
             }
@@ -285,7 +293,7 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
             }
             looks.good("chained_reads", chains(facts, record.as_ref()));
         }
-        Err(error) => looks.unseen("chained_reads", &said(&error)),
+        Err(error) => looks.unseen("chained_reads", &error_chain(&error)),
     }
     let images = read_images(&mut locked.source(), Depth::Full);
     match images {
@@ -295,7 +303,11 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
             looks.query = Some(query);
         }
         Err(error) => {
-            looks.bad("images", said(&error), "see that the card is still there");
+            looks.bad(
+                "images",
+                error_chain(&error),
+                "see that the card is still there",
+            );
             looks.unseen("identity", "the images could not be read");
         }
     }
@@ -481,7 +493,7 @@ mod tests {
             if odd { u32::MAX } else { 0 }
         };
         let error = device(never_stable).map(drop).unwrap_err();
-        assert_eq!(error.class(), crate::job::ExitClass::NotReady, "{error}");
+        assert_eq!(error.outcome().exit, crate::job::Exit::NotReady, "{error}");
         let mut looks = Looks::default();
         unopened(&error, &mut looks);
         let found = looks.list.iter().find(|look| look.id == "card").unwrap();

@@ -3,40 +3,11 @@
 use super::{BootReport, HostReport, NvError};
 use crate::card::CardError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
-use crate::host::{DiscoverError, HostError, JournalError, LeaseError, VfioError};
+use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
-use serde::Serialize;
 use std::path::PathBuf;
-
-/// How a job ended, in the classes of the design's exit table. The numbers live in `cli`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExitClass {
-    /// Done.
-    Done,
-    /// Failed; nothing changed on the card.
-    Failed,
-    /// Nothing to do: the card already holds exactly this.
-    NothingToDo,
-    /// No such card.
-    NoCard,
-    /// Refused by a check.
-    Refused,
-    /// The host is not ready, or another program holds the card.
-    NotReady,
-    /// Failed after erase began; the card still boots.
-    StillBoots,
-    /// Failed; the card needs `recover`.
-    NeedsRecover,
-    /// The host could not be put back.
-    HostNotRestored,
-    /// The flash was changed, and what would boot could not be read.
-    OutcomeUnknown,
-    /// Interrupted before the first erase.
-    Interrupted,
-}
 
 /// Errors of jobs.
 #[derive(Debug, thiserror::Error)]
@@ -251,64 +222,17 @@ fn near_names(near: &[String]) -> String {
 }
 
 fn refusals(report: &PlanReport) -> String {
-    let lines: Vec<&str> = report
-        .checks
-        .iter()
-        .filter(|c| !c.ok && !c.skipped)
-        .map(|c| c.detail.as_str())
-        .collect();
-    lines.join("; ")
+    let details: Vec<&str> = report.refusing().map(|c| c.detail.as_str()).collect();
+    details.join("; ")
 }
 
 impl JobError {
-    /// The class of the exit table.
-    #[must_use]
-    pub fn class(&self) -> ExitClass {
-        match self {
-            Self::CardFile(error) => match error {
-                CardFileError::Busy { .. } => ExitClass::NotReady,
-                CardFileError::Exists(_) => ExitClass::Failed,
-                _ => ExitClass::NoCard,
-            },
-            Self::Card(error) | Self::Flash(FlashError::Card(error)) => card_class(error),
-            Self::Flash(FlashError::Interrupted) | Self::Interrupted => ExitClass::Interrupted,
-            Self::InUse { .. } => ExitClass::NotReady,
-            Self::Refused { .. } | Self::Protection(_) | Self::PortRemovesCard { .. } => {
-                ExitClass::Refused
-            }
-            Self::Stopped { stopped, .. } => stopped_class(stopped),
-            Self::WrongBoot { boots, .. } => match boots {
-                Boots::OldImage | Boots::NewImage => ExitClass::StillBoots,
-                Boots::Nothing => ExitClass::NeedsRecover,
-                Boots::Unknown => ExitClass::OutcomeUnknown,
-            },
-            Self::AfterChange { boots, source, .. } => match boots.as_ref().map(|b| b.start) {
-                None => ExitClass::OutcomeUnknown,
-                Some(None) => ExitClass::NeedsRecover,
-                Some(Some(_)) if matches!(**source, Self::NotPutBack { .. }) => {
-                    ExitClass::HostNotRestored
-                }
-                Some(Some(_)) => ExitClass::StillBoots,
-            },
-            Self::NotActivated { .. } => ExitClass::StillBoots,
-            Self::Nv(error) => nv_class(error),
-            Self::Host(error) => host_class(error),
-            Self::NotPutBack { .. } => ExitClass::HostNotRestored,
-            _ => ExitClass::Failed,
-        }
-    }
-
     /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
     /// because of them; empty for other errors.
     #[must_use]
     pub fn refused_by(&self) -> Vec<CheckId> {
         match self {
-            Self::Refused { report } => report
-                .checks
-                .iter()
-                .filter(|c| !c.ok && !c.skipped)
-                .map(|c| c.id)
-                .collect(),
+            Self::Refused { report } => report.refusing().map(|c| c.id).collect(),
             _ => Vec::new(),
         }
     }
@@ -325,72 +249,62 @@ macro_rules! through_host {
 }
 through_host!(DiscoverError, LeaseError, VfioError);
 
-/// An error with its causes, in one line.
-pub(crate) fn said(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+/// The causes of an error, outermost first, each on one line. A cause that the error around it
+/// already quotes is left out.
+pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut outer = one_line(&error.to_string());
     let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+    while let Some(inner) = next {
+        let text = one_line(&inner.to_string());
+        if !outer.ends_with(&text) {
+            causes.push(text.clone());
         }
-        next = cause.source();
+        outer = text;
+        next = inner.source();
     }
-    text
+    causes
 }
 
-fn host_class(error: &HostError) -> ExitClass {
-    match error {
-        HostError::Discover(DiscoverError::VirtualFunction { .. }) => ExitClass::Refused,
-        HostError::Discover(_) => ExitClass::NoCard,
-        // What no waiver helps against is no matter of this card's users but of the host.
-        HostError::InUse { uses, .. } if uses.iter().any(|u| u.id.waivable()) => ExitClass::Refused,
-        HostError::InUse { .. } | HostError::NoIommu { .. } | HostError::Vfio(_) => {
-            ExitClass::NotReady
-        }
-        HostError::Lease(error) => match error {
-            LeaseError::NotBootable { .. } => ExitClass::NeedsRecover,
-            // What it knew of the host is lost, so nobody can say that the host is as it was.
-            LeaseError::Journal(JournalError::Damaged { .. }) => ExitClass::HostNotRestored,
-            error if error.host_changed() => ExitClass::HostNotRestored,
-            _ => ExitClass::NotReady,
-        },
-    }
+/// An error and its causes on one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    causes(error)
+        .into_iter()
+        .fold(one_line(&error.to_string()), |text, cause| {
+            if text.contains(&cause) {
+                text
+            } else {
+                format!("{text}: {cause}")
+            }
+        })
 }
 
-fn card_class(error: &CardError) -> ExitClass {
-    match error {
-        CardError::SemaphoreHeld { .. } | CardError::NotReady { .. } => ExitClass::NotReady,
-        CardError::NotOurs(_) => ExitClass::NoCard,
-        _ => ExitClass::Failed,
-    }
+/// `text` without control characters: a file name or a damaged image must not draw on the terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    text.trim_end()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
-fn nv_class(error: &NvError) -> ExitClass {
-    match (error, error.left()) {
-        (_, Some((Boots::OldImage | Boots::NewImage, _))) => ExitClass::StillBoots,
-        (_, Some((Boots::Nothing, _))) => ExitClass::NeedsRecover,
-        (_, Some((Boots::Unknown, _))) => ExitClass::OutcomeUnknown,
-        (
-            NvError::NotOnThisCard { .. }
-            | NvError::TooLarge { .. }
-            | NvError::TooMuchBar { .. }
-            | NvError::Missing { .. },
-            None,
-        ) => ExitClass::Refused,
-        (error, None) => error.card().map_or(ExitClass::Failed, card_class),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::{JobError, causes, error_chain, one_line};
 
-fn stopped_class(stopped: &Stopped) -> ExitClass {
-    match (stopped.touched, stopped.boots) {
-        (false, _) => match &stopped.source {
-            FlashError::Interrupted => ExitClass::Interrupted,
-            FlashError::Card(error) => card_class(error),
-            _ => ExitClass::Failed,
-        },
-        (true, Boots::OldImage | Boots::NewImage) => ExitClass::StillBoots,
-        (true, Boots::Nothing) => ExitClass::NeedsRecover,
-        (true, Boots::Unknown) => ExitClass::OutcomeUnknown,
+    #[test]
+    fn each_cause_is_printed_once() {
+        let error = JobError::ReadFile {
+            path: "x.bin".into(),
+            source: std::io::Error::other("inner"),
+        };
+        assert_eq!(causes(&error), ["inner"]);
+        assert_eq!(error_chain(&error), "cannot read x.bin: inner");
+        let transparent = JobError::from(crate::card::CardError::Locked);
+        assert!(causes(&transparent).is_empty());
+    }
+
+    #[test]
+    fn control_characters_are_replaced() {
+        assert_eq!(one_line("a\u{1b}[2Jb\nc\n"), "a [2Jb c");
     }
 }

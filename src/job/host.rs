@@ -55,7 +55,7 @@ impl HostReport {
             Some(Ending::Left) => report.fail(
                 "no image that boots was read from the card's flash, so it stays on vfio-pci until it is repaired",
             ),
-            Some(Ending::Failed(error)) => report.fail(super::error::said(error)),
+            Some(Ending::Failed(error)) => report.fail(super::error::error_chain(error)),
             None => report.fail("the card is still borrowed"),
         }
         report

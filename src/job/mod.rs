@@ -23,6 +23,7 @@ mod host;
 mod identity;
 mod list;
 mod nvconfig;
+mod outcome;
 mod proofs;
 mod protect;
 mod query;
@@ -47,8 +48,8 @@ pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, is_sim, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
-pub(crate) use error::said as error_chain;
-pub use error::{ExitClass, JobError};
+pub use error::JobError;
+pub(crate) use error::{causes, error_chain, one_line};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use first::{
     FirstBytes, FirstDepth, FirstError, FirstImage, checksum_of, first_bytes, first_image,
@@ -64,6 +65,7 @@ pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvError, NvQueryOutcome, NvSetOutcome, nv_query, nv_set,
 };
+pub use outcome::{Code, Exit, HintContext, Outcome, quote};
 pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;

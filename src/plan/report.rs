@@ -63,3 +63,10 @@ pub struct PlanReport {
     /// What to do; `None` when refused or when there is nothing to do.
     pub action: Option<ActionReport>,
 }
+
+impl PlanReport {
+    /// The checks that refuse, without those that could not be judged because of them.
+    pub fn refusing(&self) -> impl Iterator<Item = &Check> + Clone {
+        self.checks.iter().filter(|c| !c.ok && !c.skipped)
+    }
+}

@@ -52,7 +52,7 @@ fn a_zip_is_refused() {
     no_image(&bench, "fw.zip", "zip archive");
     bench
         .card(&["query", "fw.zip"])
-        .says("hint: unzip fw.zip, then name the .bin in it");
+        .says("hint: unpack it and name the .bin file inside: unzip fw.zip");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_card_file_of_another_version_is_refused() {
     bench
         .refuses(&["query"], 3)
         .says("version 7")
-        .says("hint: make a new one: cx3flash sim create NEWFILE");
+        .says("hint: create a new one: cx3flash sim create NEWFILE");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_file_that_is_no_card_is_refused() {
         .run(&["-d", "sim:nowhere.cx3", "query"])
         .exits(3)
         .one_clear_line()
-        .says("hint: make one: cx3flash sim create nowhere.cx3");
+        .says("hint: create one: cx3flash sim create nowhere.cx3");
     bench
         .run(&["-d", "sim:new.bin", "query"])
         .exits(3)

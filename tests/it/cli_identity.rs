@@ -74,5 +74,5 @@ fn a_rom_for_another_device_comes_with_a_hint() {
     bench
         .refuses(&["rom", "write", "pro.rom", "--yes"], 4)
         .says("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)")
-        .says("hint: take the ROM for the card's device");
+        .says("hint: use a ROM for the card's device");
 }

@@ -170,7 +170,7 @@ fn every_error_has_a_code_and_a_hint() {
     assert_eq!(document["error"]["code"], "image_zip");
     assert_eq!(
         document["error"]["hint"],
-        "unzip fw.zip, then name the .bin in it"
+        "unpack it and name the .bin file inside: unzip fw.zip"
     );
     assert!(
         document["error"]["message"]

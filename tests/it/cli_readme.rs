@@ -42,8 +42,8 @@ fn every_command_of_the_readme_works() {
 #[test]
 fn exit_codes_of_the_readme_are_right() {
     let text = readme();
-    for exit in cx3flash::cli::Exit::ALL {
-        let row = format!("| {} | {}", exit.code(), exit.meaning());
+    for (exit, meaning) in cx3flash::job::Exit::TABLE {
+        let row = format!("| {} | {}", exit.code(), meaning);
         assert!(text.contains(&row), "the README lacks: {row}");
     }
 }

@@ -98,7 +98,7 @@ fn a_wrong_bit_on_a_failsafe_card_is_never_committed() {
         .exits(6)
         .one_clear_line()
         .says("the card still boots the old image")
-        .says("hint: type it again: cx3flash -d sim:card.cx3 burn new.bin --yes");
+        .says("hint: run the command again: cx3flash -d sim:card.cx3 burn new.bin --yes");
     bench
         .run(&["sim", "power-cycle", "card.cx3"])
         .exits(0)
@@ -187,7 +187,7 @@ fn a_held_semaphore_is_respected() {
     );
     bench
         .refuses(&["burn", "new.bin", "--yes"], 5)
-        .says("hint: if no other tool is at work: cx3flash -d sim:card.cx3 unlock");
+        .says("hint: if no other tool is running: cx3flash -d sim:card.cx3 unlock");
     bench.refuses(&["unlock", "--yes"], 5);
 }
 

@@ -2,13 +2,11 @@
 
 use super::{Answer, Ctx, backup_dir};
 use crate::cli::args::{QueryArgs, VerifyArgs};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::cli::{json as documents, text};
 use crate::host::{Function, Host};
-use crate::job::{self, ListEntry, QueryOutcome, VerifyOutcome};
+use crate::job::{self, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -45,19 +43,16 @@ pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
     match (found.pop(), found.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => Err(Failure::new(
-            Exit::NoCard,
             Code::NoCardNamed,
             "no card is named; this machine has none of the family, and the current directory no card file (*.cx3)",
-        )
-        .with_hint(&Facts::default())),
+        )),
         (Some(last), others) => Err(Failure::new(
-            Exit::NoCard,
             Code::Ambiguous,
             format!("several cards here: {}, {last}", others.join(", ")),
         )
-        .with_hint(&Facts {
+        .with_hint(&HintContext {
             card: Some(&last),
-            ..Facts::default()
+            ..HintContext::default()
         })),
     }
 }
@@ -170,7 +165,6 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         .map(|c| c.id)
         .collect();
     Err(Failure::new(
-        Exit::NotReady,
         Code::Unhealthy,
         format!("{card} is not ready: {}", wrong.join(", ")),
     )
@@ -241,11 +235,8 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
         });
     match (&outcome.file, &ctx.device) {
         (Some(file), _) => {
-            let mut failure = Failure::new(
-                Exit::Failed,
-                Code::Unsound,
-                format!("{} is not sound", file.display()),
-            );
+            let mut failure =
+                Failure::new(Code::Unsound, format!("{} is not sound", file.display()));
             failure.causes.extend(first);
             failure
         }
@@ -256,11 +247,11 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             } else {
                 (Code::UnsoundCard, "holds an image that is not sound")
             };
-            let mut failure = Failure::new(Exit::Failed, code, format!("{name} {what}"));
+            let mut failure = Failure::new(code, format!("{name} {what}"));
             failure.causes.extend(first);
-            failure.with_hint(&Facts {
+            failure.with_hint(&HintContext {
                 card: device.as_deref(),
-                ..Facts::default()
+                ..HintContext::default()
             })
         }
     }
@@ -278,5 +269,5 @@ fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
         return Ok(Answer::done(result));
     }
     let message = format!("the card does not hold what is in {}", path.display());
-    Err(Failure::new(Exit::Failed, Code::Differs, message).with_result(result))
+    Err(Failure::new(Code::Differs, message).with_result(result))
 }

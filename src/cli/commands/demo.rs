@@ -2,9 +2,8 @@
 
 use super::{Answer, Ctx};
 use crate::cli::args::DemoArgs;
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, quote};
+use crate::job::{Code, Exit, quote};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -89,25 +88,21 @@ fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(
     steps.push(json!({ "command": typed, "document": ended.document }));
     match ended.failure {
         None if ended.exit == Exit::Done => Ok(()),
-        None => Err(Failure::new(
-            ended.exit,
-            Code::Demo,
-            format!("`{typed}` ended with exit code {}", ended.exit.code()),
-        )),
-        Some(inner) => {
-            let mut failure = Failure::new(inner.exit, inner.code, format!("`{typed}` failed"));
-            failure.causes.push(inner.message);
-            failure.causes.extend(inner.causes);
-            failure.hint = inner.hint;
-            Err(failure)
+        None => {
+            let message = format!("`{typed}` ended with exit code {}", ended.exit.code());
+            Err(Failure {
+                exit: ended.exit,
+                ..Failure::new(Code::Demo, message)
+            })
         }
+        Some(failure) => Err(failure.about(format!("`{typed}` failed"))),
     }
 }
 
 /// `dir`, or a fresh numbered directory in it when it exists already.
 fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
     let failed = |path: &Path, e: &std::io::Error| {
-        Failure::from_error(Exit::Failed, Code::FileUnwritable, e)
+        Failure::from_error(Code::FileUnwritable, e)
             .about(format!("cannot make {}", path.display()))
     };
     let tries = std::iter::once(dir.to_owned()).chain((2..1000).map(|n| dir.join(n.to_string())));
@@ -119,7 +114,6 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
         }
     }
     Err(Failure::new(
-        Exit::Failed,
         Code::Exists,
         format!("{} holds a thousand demos already", dir.display()),
     ))

@@ -2,12 +2,10 @@
 
 use super::{Answer, Ctx};
 use crate::cli::args::HostWriteArgs;
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::host::{self, Borrowed};
-use crate::job::{self, HostReport};
+use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
 use std::fmt::Write as _;
 
@@ -27,9 +25,11 @@ pub(super) fn status(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     let only = match &ctx.device {
         None => None,
-        Some(named) => Some(named.parse().map_err(|error: host::BadBdf| {
-            Failure::from_error(Exit::Usage, Code::Usage, &error).with_hint(&Facts::default())
-        })?),
+        Some(named) => Some(
+            named
+                .parse()
+                .map_err(|error: host::BadBdf| Failure::from_error(Code::Usage, &error))?,
+        ),
     };
     if let Err(error) = ctx.stop.catch() {
         ctx.out
@@ -121,9 +121,7 @@ pub(in crate::cli) fn afterwards(
 
 fn not_put_back(bdf: &str) -> Failure {
     Failure::new(
-        Exit::HostNotRestored,
         Code::NotPutBack,
         format!("{bdf} could not be given back to the host"),
     )
-    .with_hint(&Facts::default())
 }

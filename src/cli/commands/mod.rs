@@ -18,14 +18,11 @@ pub(super) use host::afterwards;
 use super::args::{Cli, Command, HostCommand};
 use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
 use super::args_sim::SimCommand;
-use super::exit::Exit;
 use super::failure::Failure;
-use super::from_job;
-use super::hints::{Code, Facts};
 use super::out::Out;
 use super::progress::{Progress, StopFlag};
 use crate::host::{BorrowOptions, Borrowed, Host};
-use crate::job::{self, BugReport, Device, ImageFile, JobError};
+use crate::job::{self, BugReport, Code, Device, Exit, HintContext, ImageFile, JobError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -86,13 +83,16 @@ impl Ctx<'_> {
     /// What the user is told of a job's error.
     fn failure(&self, error: &JobError, image: Option<&Path>) -> Failure {
         tracing::error!(error = ?error, "failed");
-        let facts = Facts {
+        Failure::of_job(error, &self.hint_context(image))
+    }
+
+    fn hint_context<'c>(&'c self, image: Option<&'c Path>) -> HintContext<'c> {
+        HintContext {
             card: self.device.as_deref(),
             image,
             typed: Some(&self.typed),
-            ..Facts::default()
-        };
-        from_job::failure(error, &facts)
+            ..HintContext::default()
+        }
     }
 
     /// An image file.
@@ -149,7 +149,6 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         Command::Unlock(args) => parts::unlock(ctx, &args),
         // Words behind `flint` are flint's: they never come through our own parser.
         Command::Flint(_) => Err(Failure::new(
-            Exit::Usage,
             Code::Usage,
             "`flint` must be the first word of the command, and our own flags stand before it",
         )),

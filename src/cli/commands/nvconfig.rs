@@ -4,11 +4,9 @@ use super::write::{Asked, declined};
 use super::{Answer, Ctx, backup_dir};
 use crate::cli::args_parts::ConfigSetArgs;
 use crate::cli::ask::{Said, ask};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
-use crate::job::{self, JobError, NvChange, NvQueryOutcome, NvSetOutcome};
+use crate::job::{self, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome};
 use serde_json::json as value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -52,9 +50,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: &ConfigSetArgs) -> Result<Answer, Fai
     for (n, (parameter, _)) in args.settings.iter().enumerate() {
         if args.settings.iter().take(n).any(|(p, _)| p == parameter) {
             let message = format!("{} is named twice", parameter.name());
-            return Err(
-                Failure::new(Exit::Usage, Code::Usage, message).with_hint(&Facts::default())
-            );
+            return Err(Failure::new(Code::Usage, message));
         }
     }
     let dir = backup_dir(&args.write.backup_dir);
@@ -114,7 +110,7 @@ fn stored_text(outcome: &NvSetOutcome, device: Option<&str>) -> String {
     );
     let card = device.map_or_else(
         || "cx3flash".to_owned(),
-        |d| format!("cx3flash -d {}", crate::cli::hints::quote(d)),
+        |d| format!("cx3flash -d {}", crate::job::quote(d)),
     );
     let _ = writeln!(
         out,

@@ -158,7 +158,7 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
         };
         let _ = writeln!(out, "{label:23}{mac}{note}");
     }
-    let vsd = crate::cli::failure::one_line(&String::from_utf8_lossy(&identity.vsd));
+    let vsd = crate::job::one_line(&String::from_utf8_lossy(&identity.vsd));
     let _ = writeln!(out, "{:23}{vsd}", "VSD");
     let _ = writeln!(
         out,

@@ -1,11 +1,10 @@
 //! `flash protect`.
 
+use super::write::{Asked, declined};
 use super::{Answer, Ctx};
 use crate::cli::args_parts::ProtectArgs;
 use crate::cli::ask::{Said, ask};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::cli::text;
 use crate::flash::Protection;
@@ -52,13 +51,7 @@ pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Result<Answer, F
             Err(ctx.failure(&JobError::Interrupted, None))
         }
         Err(JobError::Declined) if said == Said::NobodyThere => {
-            let facts = Facts {
-                card: ctx.device.as_deref(),
-                typed: Some(&ctx.typed),
-                ..Facts::default()
-            };
-            let message = "there is no terminal to ask on; nothing was changed";
-            Err(Failure::new(Exit::Usage, Code::NobodyToAsk, message).with_hint(&facts))
+            Err(declined(ctx, Asked::Said(said), None))
         }
         Err(error) => Err(ctx.failure(&error, None)),
     }

@@ -1,10 +1,10 @@
 //! `config show`: the ini, one key of it, or what people want to know.
 
 use super::{Answer, Ctx};
-use crate::cli::failure::{Failure, one_line};
+use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::image::{Ini, IniSetting};
-use crate::job::{self, JobError};
+use crate::job::{self, JobError, one_line};
 use serde_json::json as value;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -2,10 +2,9 @@
 
 use super::{Answer, Ctx};
 use crate::cli::args::{Cli, CompletionsArgs, ManArgs};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::files;
-use crate::cli::hints::Code;
+use crate::job::Code;
 use clap::CommandFactory;
 use serde_json::json;
 use std::path::Path;
@@ -61,8 +60,7 @@ fn collect(command: &clap::Command, pages: &mut Vec<(String, String)>) -> Result
         .title(name.clone())
         .render(&mut roff)
         .map_err(|e| {
-            Failure::from_error(Exit::Failed, Code::Internal, &e)
-                .about("the manual page cannot be made")
+            Failure::from_error(Code::Internal, &e).about("the manual page cannot be made")
         })?;
     pages.push((name, String::from_utf8_lossy(&roff).into_owned()));
     for sub in command.get_subcommands() {

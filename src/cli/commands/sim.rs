@@ -2,14 +2,12 @@
 
 use super::{Answer, Ctx, sim_serve, write};
 use crate::cli::args_sim::{CreateArgs, Gateway, ImageArgs, Like, PciReset, SimCommand};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
-use crate::cli::{files, from_job, names, units};
+use crate::cli::{files, names, units};
 use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
-use crate::job::{self, IdentityChange};
-use crate::sim::{BootOutcome, CardSpec, Fault, SimCard};
+use crate::job::{self, Code, HintContext, IdentityChange, JobError};
+use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -34,13 +32,21 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<Answer, Fai
 }
 
 pub(super) fn open(path: &Path) -> Result<SimCard, Failure> {
-    SimCard::open(path).map_err(|e| from_job::card_file_failure(e, path))
+    SimCard::open(path).map_err(|e| card_file_failure(e, path))
+}
+
+fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
+    let name = format!("sim:{}", path.display());
+    let context = HintContext {
+        card: Some(&name),
+        ..HintContext::default()
+    };
+    Failure::of_job(&JobError::CardFile(error), &context)
 }
 
 fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
     let mut spec = CardSpec::named(&args.board).ok_or_else(|| {
         Failure::new(
-            Exit::Usage,
             Code::Usage,
             format!("no board {} can be simulated", args.board),
         )
@@ -59,8 +65,8 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
     } else {
         flash_of(ctx, args, &spec)?
     };
-    let card = SimCard::create(&args.file, spec, &flash)
-        .map_err(|e| from_job::card_file_failure(e, &args.file))?;
+    let card =
+        SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
     ctx.out.text(&format!(
         "sim:{}  {} at {}, {}; {}\n",
@@ -102,7 +108,7 @@ fn built(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
 }
 
 fn build_failure(error: &dyn std::error::Error) -> Failure {
-    Failure::from_error(Exit::Failed, Code::Recipe, error).about("no such image can be made")
+    Failure::from_error(Code::Recipe, error).about("no such image can be made")
 }
 
 /// The image with the parts of an identity that were spelled out; the others stay.
@@ -111,7 +117,7 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
         return Ok(bytes);
     }
     let patch = |e: &dyn std::error::Error| {
-        Failure::from_error(Exit::Failed, Code::Patch, e).about("the identity cannot be put in")
+        Failure::from_error(Code::Patch, e).about("the identity cannot be put in")
     };
     let contents = Contents::from_file(&bytes).map_err(|e| patch(&e))?;
     let old = contents.image().guids.as_ref();
@@ -120,7 +126,6 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
     let keep_macs = old.and_then(|g| g.macs.as_slice().try_into().ok());
     let (Some(guids), Some(macs)) = (change.guids.or(keep_guids), change.macs.or(keep_macs)) else {
         return Err(Failure::new(
-            Exit::Failed,
             Code::Patch,
             "the image has no GUID section of 6 entries",
         ));
@@ -141,9 +146,7 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
 
 fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<Answer, Failure> {
     let fault: Fault = serde_json::from_str(text).map_err(|e| {
-        Failure::from_error(Exit::Usage, Code::Fault, &e)
-            .about(format!("no fault is called {text}"))
-            .with_hint(&Facts::default())
+        Failure::from_error(Code::Fault, &e).about(format!("no fault is called {text}"))
     })?;
     let card = open(path)?;
     card.inject(fault.clone());
@@ -284,11 +287,11 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<Answer, Failure> {
 
 fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| {
-        Failure::from_error(Exit::Failed, Code::FileUnreadable, &e)
+        Failure::from_error(Code::FileUnreadable, &e)
             .about(format!("cannot read {}", path.display()))
     })?;
     serde_json::from_str(&text).map_err(|e| {
-        Failure::from_error(Exit::Failed, Code::Recipe, &e)
+        Failure::from_error(Code::Recipe, &e)
             .about(format!("{} is no image description", path.display()))
     })
 }

@@ -2,9 +2,8 @@
 
 use super::{Answer, Ctx, sim};
 use crate::cli::args_sim::{ServeArgs, Time};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::Code;
+use crate::job::Code;
 use crate::sim::serve::{Pace, ServeError, Server};
 
 pub(super) fn run(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Result<Answer, Failure> {
@@ -30,5 +29,5 @@ fn failure(error: &ServeError) -> Failure {
         ServeError::InUse { .. } => Code::Exists,
         ServeError::Listen { .. } | ServeError::Io { .. } => Code::FileUnwritable,
     };
-    Failure::from_error(Exit::Failed, code, error)
+    Failure::from_error(code, error)
 }

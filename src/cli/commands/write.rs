@@ -6,19 +6,16 @@ use crate::cli::args::{
 };
 use crate::cli::args_parts::{IdentitySetArgs, RomWriteArgs};
 use crate::cli::ask::{Said, ask};
-use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::hints::{Code, Facts};
 use crate::cli::json::outcome as json;
 use crate::cli::text;
 use crate::image::{Guid, Identity, Mac};
 use crate::job::{
-    self, BurnRequest, Confirm, Device, IdentityChange, ImageFile, JobError, RecoverRequest,
-    RestoreRequest, WriteOutcome,
+    self, BurnRequest, Code, Confirm, Device, Exit, IdentityChange, ImageFile, JobError,
+    RecoverRequest, RestoreRequest, WriteOutcome,
 };
 use crate::plan::{BurnOptions, PlanReport, RomChoice};
 use serde_json::json as value;
-use std::path::Path;
 
 fn options(args: &BurnOptionArgs) -> BurnOptions {
     BurnOptions {
@@ -54,9 +51,7 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
         // The same error a burn would end with, so that both say the same.
         let report = Box::new(planned.plan);
         let error = JobError::Refused { report };
-        let psids = psids(&error);
-        let failure = refusal(ctx, &error, Some(&args.image), psids.as_ref());
-        return Err(failure.with_result(result));
+        return Err(ctx.failure(&error, Some(&args.image)).with_result(result));
     }
     Ok(Answer {
         exit: if planned.plan.nothing_to_do {
@@ -66,34 +61,6 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<Answer, Failure
         },
         result,
     })
-}
-
-/// PSID on the card and in the image, when that is what refuses. `--change-psid` wants `none` for
-/// a card without one.
-fn psids(error: &JobError) -> Option<(String, String)> {
-    let JobError::Refused { report } = error else {
-        return None;
-    };
-    let psid = &report.crossflash.as_ref()?.psid;
-    let from = psid.card.clone().unwrap_or_else(|| "none".into());
-    Some((from, psid.image.clone()?))
-}
-
-/// What the user is told of a refused plan.
-fn refusal(
-    ctx: &Ctx<'_>,
-    error: &JobError,
-    image: Option<&Path>,
-    psids: Option<&(String, String)>,
-) -> Failure {
-    let facts = Facts {
-        card: ctx.device.as_deref(),
-        image,
-        psids: psids.map(|(from, to)| (from.as_str(), to.as_str())),
-        typed: Some(&ctx.typed),
-        ..Facts::default()
-    };
-    crate::cli::from_job::failure(error, &facts)
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<Answer, Failure> {
@@ -184,7 +151,7 @@ pub(super) fn identity_set(ctx: &mut Ctx<'_>, args: &IdentitySetArgs) -> Result<
 }
 
 fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(Exit::Usage, Code::Usage, message).with_hint(&Facts::default())
+    Failure::new(Code::Usage, message)
 }
 
 /// The parts of an identity given on the command line (docs/fs2.md#guid-flags).
@@ -290,42 +257,26 @@ fn write(
             Ok(Answer::unless(outcome.nothing_to_do, json(&outcome)))
         }
         Err(JobError::Declined) => Err(declined(ctx, asked, shown.as_ref())),
-        Err(error @ JobError::Refused { .. }) => {
+        Err(error) => {
             if let JobError::Refused { report } = &error {
                 ctx.out.text(&text::plan(report, colours));
             }
-            let psids = psids(&error);
-            Err(refusal(ctx, &error, path, psids.as_ref()))
+            Err(ctx.failure(&error, path))
         }
-        Err(error) => Err(ctx.failure(&error, path)),
     }
 }
 
-/// No yes, for one of three reasons.
+/// The failure of a job whose question was not answered with yes.
 pub(super) fn declined(ctx: &Ctx<'_>, asked: Asked, plan: Option<&PlanReport>) -> Failure {
-    let (exit, code, message) = match asked {
-        Asked::Said(Said::Interrupted) => (
-            Exit::Interrupted,
-            Code::Interrupted,
-            "interrupted; nothing was changed",
-        ),
+    let (code, message) = match asked {
+        Asked::Said(Said::Interrupted) => (Code::Interrupted, "interrupted; nothing was changed"),
         Asked::Said(Said::NobodyThere) => (
-            Exit::Usage,
             Code::NobodyToAsk,
-            "there is no terminal to ask on; nothing was changed",
+            "there is no terminal for the question; nothing was changed",
         ),
-        Asked::Said(_) | Asked::Not => (
-            Exit::Failed,
-            Code::Declined,
-            "not confirmed; nothing was changed",
-        ),
+        Asked::Said(_) | Asked::Not => (Code::Declined, "not confirmed; nothing was changed"),
     };
-    let facts = Facts {
-        card: ctx.device.as_deref(),
-        typed: Some(&ctx.typed),
-        ..Facts::default()
-    };
-    let failure = Failure::new(exit, code, message).with_hint(&facts);
+    let failure = Failure::new(code, message).with_hint(&ctx.hint_context(None));
     match plan {
         Some(plan) => failure.with_result(value!({ "plan": plan })),
         None => failure,

@@ -49,7 +49,7 @@ fn findings(out: &mut String, findings: &[Finding]) {
             "  {:8} {}{place}: {}",
             severity(finding.severity),
             super::names::of(&finding.id),
-            super::failure::one_line(&finding.detail),
+            crate::job::one_line(&finding.detail),
         );
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn shown(value: &str) -> String {
     if value.is_empty() {
         "(empty)".into()
     } else {
-        crate::cli::failure::one_line(value)
+        crate::job::one_line(value)
     }
 }
 

@@ -1,11 +1,10 @@
 //! `query`: flint's lines, then ours behind an empty line.
 
 use super::{findings, half_name, line};
-use crate::cli::hints::quote;
 use crate::cli::units;
 use crate::flint::text::{self as flint_text, QueryText};
 use crate::image::{Image, Layout};
-use crate::job::{CardReport, ImageReport, QueryOutcome};
+use crate::job::{CardReport, ImageReport, QueryOutcome, quote};
 
 /// The whole answer.
 pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {

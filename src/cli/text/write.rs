@@ -1,7 +1,6 @@
 //! What a writing job did.
 
-use crate::cli::hints::quote;
-use crate::job::{Activation, WriteJob, WriteOutcome};
+use crate::job::{Activation, WriteJob, WriteOutcome, quote};
 use std::fmt::Write as _;
 
 /// Closing lines of `burn`, `restore`, `recover` and their sisters.

@@ -129,7 +129,7 @@ fn directory_that_cannot_be_written_is_found_out_late() {
     )
     .unwrap_err();
     assert!(matches!(error, JobError::WriteFile { .. }), "{error}");
-    assert_eq!(error.class(), ExitClass::Failed);
+    assert_eq!(error.outcome().exit, Exit::Failed);
     assert!(!asked, "found out after the question");
     untouched(&card.counters());
     clean(&card);
@@ -152,7 +152,7 @@ fn child_with_a_file_size_limit() {
     };
     let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
     assert!(matches!(error, JobError::WriteFile { .. }), "{error}");
-    assert_eq!(error.class(), ExitClass::Failed);
+    assert_eq!(error.outcome().exit, Exit::Failed);
     untouched(&card.counters());
     assert!(card.flash() == before);
     clean(&card);

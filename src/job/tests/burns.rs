@@ -264,7 +264,7 @@ fn no_answer_is_taken_for_yes() {
     )
     .unwrap_err();
     assert!(matches!(error, JobError::Declined));
-    assert_eq!(error.class(), ExitClass::Failed);
+    assert_eq!(error.outcome().exit, Exit::Failed);
     untouched(&card.counters());
     assert!(bench.backup_names().is_empty(), "a name was left behind");
     let seen = seen.unwrap();

@@ -123,7 +123,7 @@ fn raw_read_leaves_the_chip() {
         (0, Some(0)),
     ] {
         let error = flash_read(&mut device, from, len, &bench.path("no"), &mut ()).unwrap_err();
-        assert_eq!(error.class(), ExitClass::Failed);
+        assert_eq!(error.outcome().exit, Exit::Failed);
         assert!(!bench.path("no").exists());
     }
     let tail = flash_read(&mut device, 0x1F_FFF0, None, &bench.path("tail"), &mut ()).unwrap();
@@ -147,10 +147,10 @@ fn a_card_that_is_not_there_is_opened() {
             matches!(error, JobError::Host(HostError::Discover(_))),
             "{error}"
         );
-        assert_eq!(error.class(), ExitClass::NoCard);
+        assert_eq!(error.outcome().exit, Exit::NoCard);
     }
     let error = open("sim:/nowhere/card", &host, &options).err().unwrap();
-    assert_eq!(error.class(), ExitClass::NoCard);
+    assert_eq!(error.outcome().exit, Exit::NoCard);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn stale_semaphore_stays_or_a_live_one_goes() {
     let card = held(true);
     let mut device = open_sim(&card, "sim:test").unwrap();
     let error = unlock(&mut device, &mut |_| true, &mut ()).unwrap_err();
-    assert_eq!(error.class(), ExitClass::NotReady, "{error}");
+    assert_eq!(error.outcome().exit, Exit::NotReady, "{error}");
 }
 
 #[test]

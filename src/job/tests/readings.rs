@@ -76,7 +76,7 @@ fn one_wrong_read_never_makes_a_wrong_backup() {
                     match ended {
                         Ok(_) => assert_eq!(stored, 1, "{context}"),
                         Err(error) => {
-                            assert_eq!(error.class(), ExitClass::Failed, "{context}: {error}");
+                            assert_eq!(error.outcome().exit, Exit::Failed, "{context}: {error}");
                             assert!(card.flash() == before, "{context}");
                             assert_eq!(stored, 0, "{context}: {error}");
                         }
@@ -100,7 +100,7 @@ fn a_short_read_in_the_backup_is_read_again() {
         let context = format!("short read behind {after}");
         match bench.backup(&card) {
             Ok(_) => {}
-            Err(error) => assert_eq!(error.class(), ExitClass::Failed, "{context}: {error}"),
+            Err(error) => assert_eq!(error.outcome().exit, Exit::Failed, "{context}: {error}"),
         }
         backups_hold(&bench, &before, &context);
     }

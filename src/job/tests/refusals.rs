@@ -238,7 +238,7 @@ fn refused_burn_writes_something() {
         )
         .expect_err(&format!("{id:?}"));
         assert!(error.refused_by().contains(&id), "{id:?}: {error}");
-        assert_eq!(error.class(), ExitClass::Refused);
+        assert_eq!(error.outcome().exit, Exit::Refused);
         assert!(error.to_string().starts_with("refused: "), "{error}");
         assert!(!asked, "{id:?}: asked about a refused plan");
         untouched(&card.counters());
@@ -300,7 +300,7 @@ fn foreign_files_are_burned() {
     ] {
         let path = bench.file(name, &bytes);
         let error = read_image(&path).expect_err(name);
-        assert_eq!(error.class(), ExitClass::Failed, "{name}");
+        assert_eq!(error.outcome().exit, Exit::Failed, "{name}");
         assert!(error.to_string().contains(name), "{error}");
         assert!(!error.to_string().contains('\n'));
     }
@@ -331,7 +331,7 @@ fn truncated_image_is_burned() {
         let mut device = open_sim(&card, "sim:test").unwrap();
         let error = burn(&mut device, &file, &bench.request(), &mut |_| true, &mut ())
             .expect_err("a truncated image");
-        assert_eq!(error.class(), ExitClass::Refused, "{len:#x}: {error}");
+        assert_eq!(error.outcome().exit, Exit::Refused, "{len:#x}: {error}");
     }
     untouched(&card.counters());
 }

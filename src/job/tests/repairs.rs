@@ -59,7 +59,7 @@ fn damaged_backup_is_restored() {
     for path in [&dir, &flash] {
         let error = bench.restore(&card, path).unwrap_err();
         assert!(error.to_string().contains("digest"), "{error}");
-        assert_eq!(error.class(), ExitClass::Failed);
+        assert_eq!(error.outcome().exit, Exit::Failed);
     }
     std::fs::write(&flash, &good[..0x1000]).unwrap();
     assert!(bench.restore(&card, &dir).is_err());

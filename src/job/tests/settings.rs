@@ -83,6 +83,6 @@ fn settings_that_were_never_sent_do_not_count_as_a_change() {
     )
     .unwrap_err();
     assert!(matches!(error, JobError::Card(_)), "{error:?}");
-    assert_eq!(error.class(), ExitClass::NotReady);
+    assert_eq!(error.outcome().exit, Exit::NotReady);
     assert!(card.flash() == before);
 }

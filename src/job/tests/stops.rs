@@ -23,7 +23,11 @@ fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup
             let bench = Bench::new();
             let mut told = Told::stopping_at(phase);
             let error = bench.burn_telling(&card, &recipe, &mut told).unwrap_err();
-            assert_eq!(error.class(), ExitClass::Interrupted, "{phase:?}: {error}");
+            assert_eq!(
+                error.outcome().exit,
+                Exit::Interrupted,
+                "{phase:?}: {error}"
+            );
             untouched(&card.counters());
             // At the erase the second reading has confirmed it.
             let backups = usize::from(phase == Phase::Erase);
@@ -47,7 +51,7 @@ fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
         let error = bench
             .burn_telling(&card, &pro("2.42.5000"), &mut told)
             .unwrap_err();
-        assert_eq!(error.class(), ExitClass::StillBoots, "{phase:?}: {error}");
+        assert_eq!(error.outcome().exit, Exit::StillBoots, "{phase:?}: {error}");
         let JobError::Stopped { stopped, backup } = &error else {
             panic!("{error}");
         };
@@ -98,14 +102,14 @@ fn a_card_that_vanished_leaves_an_unknown_outcome() {
         });
         let before = card.flash();
         let error = bench.burn(&card, &pro("2.42.5000")).unwrap_err();
-        let class = error.class();
+        let class = error.outcome().exit;
         if card.flash() == before {
             assert!(
-                matches!(class, ExitClass::Failed | ExitClass::OutcomeUnknown),
+                matches!(class, Exit::Failed | Exit::OutcomeUnknown),
                 "{n}: {class:?}"
             );
         } else {
-            assert_eq!(class, ExitClass::OutcomeUnknown, "{n}: {error}");
+            assert_eq!(class, Exit::OutcomeUnknown, "{n}: {error}");
         }
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
@@ -132,7 +136,7 @@ fn held_semaphores_are_taken_away() {
             owner_alive: true,
         });
         let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
-        assert_eq!(error.class(), ExitClass::NotReady, "{error}");
+        assert_eq!(error.outcome().exit, Exit::NotReady, "{error}");
         untouched(&card.counters());
         assert!(!bench.backups().exists());
     }
@@ -147,7 +151,7 @@ fn locked_card_is_worked_on() {
     let card = SimCard::new(spec, own(&cx3("2.35.5100")).bytes());
     let error = open_sim(&card, "sim:test").err().unwrap();
     assert!(error.to_string().contains("locked"), "{error}");
-    assert_eq!(error.class(), ExitClass::Failed);
+    assert_eq!(error.outcome().exit, Exit::Failed);
 }
 
 #[test]
@@ -184,8 +188,8 @@ fn flash_faults_are_believed() {
             };
             assert!(
                 matches!(
-                    error.class(),
-                    ExitClass::StillBoots | ExitClass::OutcomeUnknown
+                    error.outcome().exit,
+                    Exit::StillBoots | Exit::OutcomeUnknown
                 ),
                 "{fault:?}: {error}"
             );
@@ -208,7 +212,7 @@ fn non_failsafe_cut_is_called_harmless() {
     card.inject(Fault::PowerCut { op: 12, seed: 7 });
     let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
     // It does not answer any more, so nobody knows what it would boot.
-    assert_eq!(error.class(), ExitClass::OutcomeUnknown, "{error}");
+    assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{error}");
     let JobError::Stopped { backup, .. } = error else {
         panic!("{error}");
     };
@@ -327,7 +331,7 @@ fn a_flash_that_changed_while_a_person_thought_is_not_erased() {
         )
         .unwrap_err();
         assert!(matches!(error, JobError::Changed { .. }), "{error}");
-        assert_eq!(error.class(), ExitClass::Failed);
+        assert_eq!(error.outcome().exit, Exit::Failed);
         untouched(&card.counters());
         assert_eq!(bench.backup_names(), Vec::<std::path::PathBuf>::new());
         clean(&card);
@@ -373,11 +377,11 @@ fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
                     "{back} before the end, reset {reset}: {:?}",
                     ended.as_ref().err()
                 );
-                match ended.as_ref().map_err(JobError::class) {
+                match ended.as_ref().map_err(|error| error.outcome().exit) {
                     Ok(_) => assert_eq!(boots, wanted, "{context}"),
-                    Err(ExitClass::StillBoots) => assert!(boots.is_some(), "{context}"),
-                    Err(ExitClass::OutcomeUnknown) => assert!(!reset, "{context}"),
-                    Err(ExitClass::NeedsRecover) => assert_eq!(boots, None, "{context}"),
+                    Err(Exit::StillBoots) => assert!(boots.is_some(), "{context}"),
+                    Err(Exit::OutcomeUnknown) => assert!(!reset, "{context}"),
+                    Err(Exit::NeedsRecover) => assert_eq!(boots, None, "{context}"),
                     Err(other) => assert!(!changed, "{other:?}: {context}"),
                 }
             }
@@ -406,7 +410,7 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
         let mut device = open_sim(&card, "sim:test").unwrap();
         let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
         let text = error.to_string();
-        assert_eq!(error.class(), ExitClass::StillBoots, "{text}");
+        assert_eq!(error.outcome().exit, Exit::StillBoots, "{text}");
         assert!(text.contains("the flash holds 2.42.5000"), "{text}");
         card.power_cycle();
         assert_eq!(running_after(&card), Some(version("2.42.5000")));

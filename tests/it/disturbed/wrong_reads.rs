@@ -8,7 +8,7 @@ use super::card::{Contact, Layout, Opened, Tally, every_case};
 use super::tap::{DataRead, Notes, Spoil};
 use crate::sweep::world::Bench;
 use cx3flash::flash::Phase;
-use cx3flash::job::{ExitClass, JobError, WriteOutcome};
+use cx3flash::job::{Exit, JobError, WriteOutcome};
 use cx3flash::plan::PlanReport;
 use cx3flash::sim::{BootOutcome, BootOutcomes, Fault, SimCard, WrongRead};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,7 +160,7 @@ fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
 fn ended(error: &JobError) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split(' ').filter(|w| !w.starts_with("0x")).collect();
-    format!("{:?} ({})", error.class(), words.join(" "))
+    format!("{:?} ({})", error.outcome().exit, words.join(" "))
 }
 
 fn starts(outcome: &BootOutcome) -> bool {
@@ -221,7 +221,7 @@ fn judge_burn(
             assert_eq!(backed_up, 1, "{what}: no backup");
             return "done".to_owned();
         }
-        Err(error) => error.class(),
+        Err(error) => error.outcome().exit,
     };
     let error = result.as_ref().unwrap_err();
     let what = format!("{what}: {error}");
@@ -230,19 +230,19 @@ fn judge_burn(
     let boots_new = each(&now).iter().zip(each(&old)).any(|(a, b)| *a != b)
         && each(&now).iter().all(|o| starts(o));
     match class {
-        ExitClass::StillBoots => {
+        Exit::StillBoots => {
             assert!(
                 each(&now).iter().all(|o| starts(o)),
                 "{what}: nothing boots"
             );
         }
-        ExitClass::NeedsRecover => {
+        Exit::NeedsRecover => {
             assert!(
                 !each(&now).iter().any(|o| starts(o)),
                 "{what}: the card boots"
             );
         }
-        ExitClass::OutcomeUnknown => assert!(after != before, "{what}: nothing was changed"),
+        Exit::OutcomeUnknown => assert!(after != before, "{what}: nothing was changed"),
         _ => {
             assert!(after == before, "{what}: exit class {class:?}");
             assert!(!boots_new, "{what}: exit class {class:?}");

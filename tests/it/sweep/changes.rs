@@ -8,7 +8,7 @@
 use super::engine::{Points, Tally, sweep};
 use super::world::{Bench, identity, own, small_cx3, small_pro, version};
 use cx3flash::image::{Contents, FlashAddr, Half, Identity, Mac, Recipe, RomRecipe};
-use cx3flash::job::{self, ExitClass, IdentityChange, JobError, RestoreRequest, WriteOutcome};
+use cx3flash::job::{self, Exit, IdentityChange, JobError, RestoreRequest, WriteOutcome};
 use cx3flash::sim::{BootOutcome, SimCard};
 use std::ops::Range;
 
@@ -138,7 +138,7 @@ fn cut_everywhere(
                 assert!(!failsafe, "{name} op {op}: P1 broken, nothing boots");
                 let again = card.fork();
                 let refused = job(&again).expect_err("nothing to start from");
-                assert_ne!(refused.class(), ExitClass::Done);
+                assert_ne!(refused.outcome().exit, Exit::Done);
                 assert_eq!(again.mutations(), card.mutations(), "a refusal wrote");
                 bench
                     .restore(card, &backup)

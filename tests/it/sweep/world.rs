@@ -4,7 +4,7 @@ use cx3flash::image::{
     Contents, FlashAddr, Guid, Half, Identity, Mac, Recipe, RomRecipe, Version, build, striped,
 };
 use cx3flash::job::{
-    self, BurnRequest, ExitClass, ImageFile, JobError, RecoverRequest, RestoreRequest, WriteOutcome,
+    self, BurnRequest, Exit, ImageFile, JobError, RecoverRequest, RestoreRequest, WriteOutcome,
 };
 use cx3flash::plan::BurnOptions;
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimChip};
@@ -326,7 +326,7 @@ impl Bench {
         let refused = self
             .burn(&again, &BurnOptions::default())
             .expect_err("there is no identity to burn with");
-        assert_ne!(refused.class(), ExitClass::Done);
+        assert_ne!(refused.outcome().exit, Exit::Done);
         assert_eq!(
             again.mutations(),
             card.mutations(),
@@ -363,7 +363,7 @@ impl Bench {
         match self.recover(card) {
             Ok(_) => {}
             Err(error) => assert!(
-                matches!(error.class(), ExitClass::Refused | ExitClass::NothingToDo),
+                matches!(error.outcome().exit, Exit::Refused | Exit::NothingToDo),
                 "op {op}: recover again: {error}"
             ),
         }
