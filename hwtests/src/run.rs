@@ -3,29 +3,29 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::bench::Bench;
-use crate::bench::card::CardBench;
-use crate::bench::config::Config;
-use crate::bench::lab::LabBench;
-use crate::bench::rooms::Room;
-use crate::bench::state::State;
-use crate::junit::{self, Case, Ended};
-use crate::provision::{Impossible, Provisions};
-use crate::scenario::{self, Need, Scenario, Shown};
+use crate::host::TestHost;
+use crate::host::config::RealCardConfig;
+use crate::host::guests::GuestKind;
+use crate::host::lab::LabHost;
+use crate::host::real::RealHost;
+use crate::host::snapshot::HostSnapshot;
+use crate::provision::{LabUnavailable, Provisions, build_tool};
+use crate::scenario::{self, Requires, Scenario};
 
-/// What this harness takes besides the arguments of the standard one.
+/// Arguments of this harness beyond those of the standard one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The card bench's file (`--bench FILE`, `CX3FLASH_BENCH`).
+    /// The file that names a real card (`--bench FILE`, `CX3FLASH_BENCH`).
     pub bench: Option<PathBuf>,
-    /// Where the report goes (`--junit FILE`, `CX3FLASH_JUNIT`).
+    /// The JUnit report to write (`--junit FILE`, `CX3FLASH_JUNIT`).
     pub junit: Option<PathBuf>,
     /// A lab that cannot run is a failure (`CX3FLASH_LAB=require`).
     pub require: bool,
@@ -33,8 +33,7 @@ pub struct Options {
 
 impl Options {
     /// Takes our options out of the arguments; `env` looks up the environment.
-    #[must_use]
-    pub fn take(
+    fn take(
         arguments: Vec<String>,
         env: impl Fn(&str) -> Option<String>,
     ) -> (Options, Vec<String>) {
@@ -51,7 +50,7 @@ impl Options {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            let place = match name {
+            let option = match name {
                 "--bench" => &mut options.bench,
                 "--junit" => &mut options.junit,
                 _ => {
@@ -61,7 +60,7 @@ impl Options {
             };
             let value = value.or_else(|| arguments.next_if(|next| !next.starts_with('-')));
             match value {
-                Some(value) => *place = Some(value.into()),
+                Some(value) => *option = Some(value.into()),
                 // The standard harness has a `--bench` without a value; it runs nothing here.
                 None => rest.push(argument),
             }
@@ -70,58 +69,124 @@ impl Options {
     }
 }
 
-/// How scenarios ended, filled by those who run them.
-#[derive(Debug, Default)]
-struct Board {
-    ended: Mutex<BTreeMap<String, Case>>,
-    news: Condvar,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum CaseStatus {
+    Passed,
+    Failed(String),
+    Skipped(String),
 }
 
-impl Board {
-    fn put(&self, case: Case) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.insert(format!("{}::{}", case.class, case.name), case);
-        self.news.notify_all();
+/// The result of one scenario.
+#[derive(Debug, Clone)]
+struct CaseResult {
+    /// `lab::GUEST` or `card`.
+    class: String,
+    name: String,
+    time: Duration,
+    status: CaseStatus,
+    /// The commands run and their output.
+    output: String,
+}
+
+impl CaseResult {
+    /// The result of a scenario that was not started.
+    fn not_run(class: String, scenario: &Scenario, status: CaseStatus) -> CaseResult {
+        CaseResult {
+            class,
+            name: scenario.name.to_owned(),
+            time: Duration::ZERO,
+            status,
+            output: String::new(),
+        }
     }
 
-    fn wait(&self, name: &str) -> Ended {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(case) = ended.get(name) {
-                return case.ended.clone();
+    fn junit(&self) -> TestCase {
+        let status = match &self.status {
+            CaseStatus::Passed => TestCaseStatus::success(),
+            CaseStatus::Failed(why) => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status.set_message(why.lines().next().unwrap_or_default());
+                status.set_description(why.as_str());
+                status
             }
-            ended = self
-                .news
-                .wait(ended)
+            CaseStatus::Skipped(why) => {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(why.as_str());
+                status
+            }
+        };
+        let mut case = TestCase::new(self.name.as_str(), status);
+        case.set_classname(self.class.as_str()).set_time(self.time);
+        if !self.output.is_empty() {
+            case.set_system_out(self.output.as_str());
+        }
+        case
+    }
+}
+
+/// Results by class and name, filled by the threads that run scenarios.
+#[derive(Debug, Default)]
+struct Results {
+    cases: Mutex<BTreeMap<String, CaseResult>>,
+    added: Condvar,
+}
+
+impl Results {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, CaseResult>> {
+        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, case: CaseResult) {
+        self.lock()
+            .insert(format!("{}::{}", case.class, case.name), case);
+        self.added.notify_all();
+    }
+
+    fn wait(&self, name: &str) -> CaseStatus {
+        let mut cases = self.lock();
+        loop {
+            if let Some(case) = cases.get(name) {
+                return case.status.clone();
+            }
+            cases = self
+                .added
+                .wait(cases)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    fn junit(&self) -> Report {
+        let mut suite = TestSuite::new("hwtests");
+        suite.add_test_cases(self.lock().values().map(CaseResult::junit));
+        let mut report = Report::new("hwtests");
+        report.add_test_suite(suite);
+        report
+    }
 }
 
-/// The whole run: what `main` of the test target does. `target` is the workspace's target directory.
-///
-/// # Errors
-///
-/// When the card bench's file is no such file, or the report cannot be written.
+/// Runs the scenarios that the arguments of the process choose. `target` is the workspace's target directory.
 pub fn main(target: &Path) -> Result<Conclusion> {
     let (options, rest) =
         Options::take(std::env::args().collect(), |name| std::env::var(name).ok());
     let mut arguments = Arguments::from_iter(rest);
-    // Trials only wait for what the guests report; one after the other they print in order.
+    // Trials only wait for results; one after the other they print in order.
     arguments.test_threads = Some(1);
-    let config = options.bench.as_deref().map(Config::read).transpose()?;
-    let class = |s: &Scenario| match &config {
-        Some(_) => "card".to_owned(),
-        None => format!("lab::{}", s.room.name()),
-    };
-    let scenarios: Vec<Scenario> = scenario::all()
-        .into_iter()
-        .filter(|s| config.is_none() || (s.room == Room::Plain && s.need != Need::Lab))
-        .collect();
-    let board = Arc::new(Board::default());
+    let config = options
+        .bench
+        .as_deref()
+        .map(RealCardConfig::read)
+        .transpose()?;
+    let results = Arc::new(Results::default());
+    let mut scenarios = scenario::all();
+    if config.is_some() {
+        scenarios.retain(|s| s.guest == GuestKind::Plain && s.requires != Requires::Lab);
+    }
     let trials: Vec<Trial> = scenarios
         .iter()
-        .map(|s| trial(format!("{}::{}", class(s), s.name), &board))
+        .map(|s| match &config {
+            Some(_) => trial(format!("card::{}", s.name), &results),
+            None => trial(format!("{}::{}", lab_class(s), s.name), &results),
+        })
         .collect();
     let chosen: Vec<Scenario> = scenarios
         .iter()
@@ -133,155 +198,151 @@ pub fn main(target: &Path) -> Result<Conclusion> {
         return Ok(libtest_mimic::run(&arguments, trials));
     }
     let worker = {
-        let (board, target) = (Arc::clone(&board), target.to_owned());
+        let (results, target) = (Arc::clone(&results), target.to_owned());
         thread::spawn(move || match config {
-            Some(config) => card(&target, config, &chosen, &board),
-            None => lab(&target, options.require, &chosen, &board),
+            Some(config) => run_on_card(&target, config, &chosen, &results),
+            None => run_in_lab(&target, options.require, &chosen, &results),
         })
     };
     let conclusion = libtest_mimic::run(&arguments, trials);
     let _ = worker.join();
     if let Some(file) = &options.junit {
-        let ended = board.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let cases: Vec<Case> = ended.values().cloned().collect();
-        std::fs::write(file, junit::report("hwtests", &cases))
-            .with_context(|| file.display().to_string())?;
+        let text = results.junit().to_string()?;
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
     }
     Ok(conclusion)
 }
 
-fn trial(name: String, board: &Arc<Board>) -> Trial {
-    let (board, asked) = (Arc::clone(board), name.clone());
-    Trial::ignorable_test(name, move || match board.wait(&asked) {
-        Ended::Passed => Ok(Completion::Completed),
-        Ended::Skipped(why) => Ok(Completion::ignored_with(why)),
-        Ended::Failed(why) => Err(Failed::from(why)),
+fn trial(name: String, results: &Arc<Results>) -> Trial {
+    let (results, waited_for) = (Arc::clone(results), name.clone());
+    Trial::ignorable_test(name, move || match results.wait(&waited_for) {
+        CaseStatus::Passed => Ok(Completion::Completed),
+        CaseStatus::Skipped(why) => Ok(Completion::ignored_with(why)),
+        CaseStatus::Failed(why) => Err(Failed::from(why)),
     })
 }
 
-/// The same end for all that could not be tried.
-fn all(board: &Board, class: &dyn Fn(&Scenario) -> String, chosen: &[Scenario], ended: &Ended) {
-    for scenario in chosen {
-        board.put(Case {
-            class: class(scenario),
-            name: scenario.name.to_owned(),
-            time: std::time::Duration::ZERO,
-            ended: ended.clone(),
-            output: String::new(),
-        });
-    }
-}
-
 fn lab_class(scenario: &Scenario) -> String {
-    format!("lab::{}", scenario.room.name())
+    format!("lab::{}", scenario.guest.name())
 }
 
-fn lab(target: &Path, require: bool, chosen: &[Scenario], board: &Board) {
+fn run_in_lab(target: &Path, require: bool, chosen: &[Scenario], results: &Results) {
     let started = Instant::now();
     let provisions = match Provisions::make(target) {
         Ok(provisions) => provisions,
         Err(e) => {
-            let ended = match e.downcast_ref::<Impossible>() {
+            let status = match e.downcast_ref::<LabUnavailable>() {
                 Some(why) if !require => {
                     eprintln!("the lab is skipped: {why}");
-                    Ended::Skipped(why.to_string())
+                    CaseStatus::Skipped(why.to_string())
                 }
-                _ => Ended::Failed(format!("the lab could not be made: {e:#}")),
+                _ => CaseStatus::Failed(format!("the lab could not be made: {e:#}")),
             };
-            return all(board, &lab_class, chosen, &ended);
+            for scenario in chosen {
+                let class = lab_class(scenario);
+                results.add(CaseResult::not_run(class, scenario, status.clone()));
+            }
+            return;
         }
     };
     eprintln!(
         "the lab was provisioned in {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    let queue: Mutex<VecDeque<Room>> = Mutex::new(Room::ALL.into_iter().collect());
+    let queue: Mutex<VecDeque<GuestKind>> = Mutex::new(GuestKind::ALL.into_iter().collect());
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    };
     let cores = thread::available_parallelism().map_or(1, |n| n.get().min(2));
     thread::scope(|scope| {
         for core in 0..cores {
-            let (queue, provisions) = (&queue, &provisions);
+            let (next, provisions) = (&next, &provisions);
             scope.spawn(move || {
-                loop {
-                    let next = queue
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .pop_front();
-                    let Some(room) = next else { return };
-                    let of_room: Vec<Scenario> =
-                        chosen.iter().filter(|s| s.room == room).copied().collect();
-                    if !of_room.is_empty() {
-                        in_guest(provisions, room, core, &of_room, board);
-                    }
+                while let Some(guest) = next() {
+                    let scenarios = chosen.iter().filter(|s| s.guest == guest);
+                    run_in_guest(provisions, guest, core, scenarios, results);
                 }
             });
         }
     });
 }
 
-/// One room: a guest, and a new one after each scenario that failed in it.
-fn in_guest(provisions: &Provisions, room: Room, core: usize, chosen: &[Scenario], board: &Board) {
-    let mut bench = None;
+/// Runs the scenarios of one guest, which is booted anew after each one that failed.
+fn run_in_guest<'a>(
+    provisions: &Provisions,
+    guest: GuestKind,
+    core: usize,
+    chosen: impl Iterator<Item = &'a Scenario>,
+    results: &Results,
+) {
+    let mut running = None;
     for scenario in chosen {
         let started = Instant::now();
-        let mut current = match bench.take() {
-            Some(bench) => bench,
-            None => match LabBench::start(provisions, room, core) {
-                Ok(bench) => bench,
-                Err(e) => {
-                    let ended = Ended::Failed(format!("no guest: {e:#}"));
-                    eprintln!("{}: {ended:?}", lab_class(scenario));
-                    all(board, &lab_class, std::slice::from_ref(scenario), &ended);
-                    continue;
-                }
-            },
+        let class = lab_class(scenario);
+        let booted = match running.take() {
+            Some(host) => Ok(host),
+            None => LabHost::start(provisions, guest, core),
         };
-        let case = one(scenario, lab_class(scenario), &mut current, started);
-        let _ = keep(&provisions.dir, &case);
-        if !matches!(case.ended, Ended::Failed(_)) {
-            bench = Some(current);
+        let mut host = match booted {
+            Ok(host) => host,
+            Err(e) => {
+                eprintln!("{class}: no guest: {e:#}");
+                let status = CaseStatus::Failed(format!("no guest: {e:#}"));
+                results.add(CaseResult::not_run(class, scenario, status));
+                continue;
+            }
+        };
+        let case = run_one(scenario, class, &mut host, started);
+        let _ = write_log(&provisions.dir, &case);
+        if !matches!(case.status, CaseStatus::Failed(_)) {
+            running = Some(host);
         }
-        board.put(case);
+        results.add(case);
     }
 }
 
-/// What a scenario ran, in a file of its own: for whoever does not want to wait for the end of the run.
-fn keep(dir: &Path, case: &Case) -> std::io::Result<()> {
+/// Writes a log of one scenario, readable before the run has ended.
+fn write_log(dir: &Path, case: &CaseResult) -> std::io::Result<()> {
     let logs = dir.join("log");
     std::fs::create_dir_all(&logs)?;
     let file = format!("{}-{}.log", case.class.replace("::", "-"), case.name);
-    let ended = match &case.ended {
-        Ended::Failed(why) => format!("failed: {why}\n"),
-        Ended::Passed => format!("passed\n{}", case.output),
-        Ended::Skipped(why) => format!("skipped: {why}\n{}", case.output),
+    let text = match &case.status {
+        CaseStatus::Failed(why) => format!("failed: {why}\n"),
+        CaseStatus::Passed => format!("passed\n{}", case.output),
+        CaseStatus::Skipped(why) => format!("skipped: {why}\n{}", case.output),
     };
     let seconds = case.time.as_secs_f64();
-    std::fs::write(logs.join(file), format!("{seconds:.1} s, {ended}"))
+    std::fs::write(logs.join(file), format!("{seconds:.1} s, {text}"))
 }
 
-/// Runs one scenario to its end, whatever it does.
-fn one(scenario: &Scenario, class: String, bench: &mut dyn Bench, started: Instant) -> Case {
-    let shown = catch_unwind(AssertUnwindSafe(|| (scenario.run)(bench)));
-    let output = bench.transcript().take();
-    let failed = |why: String| {
-        Ended::Failed(format!(
-            "{why}\n--- what was run\n{output}--- end of the kernel's messages\n{}",
-            last_lines(&bench.console(), 15)
+/// Runs one scenario; a panic is a failure of it.
+fn run_one(
+    scenario: &Scenario,
+    class: String,
+    host: &mut dyn TestHost,
+    started: Instant,
+) -> CaseResult {
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(host)));
+    let output = host.transcript().take();
+    let status = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(e)) => Some(format!("{e:#}")),
+        Err(_) => Some("the scenario panicked".into()),
+    };
+    let status = status.map_or(CaseStatus::Passed, |why| {
+        CaseStatus::Failed(format!(
+            "{why}\n--- commands\n{output}--- last messages of the kernel\n{}",
+            last_lines(&host.console(), 15)
         ))
-    };
-    let ended = match shown {
-        Ok(Ok(Shown::Yes)) => Ended::Passed,
-        Ok(Ok(Shown::Skipped(why))) => {
-            eprintln!("{class}::{} is skipped: {why}", scenario.name);
-            Ended::Skipped(why)
-        }
-        Ok(Err(e)) => failed(format!("{e:#}")),
-        Err(_) => failed("the scenario panicked".into()),
-    };
-    Case {
+    });
+    CaseResult {
         class,
         name: scenario.name.to_owned(),
         time: started.elapsed(),
-        ended,
+        status,
         output,
     }
 }
@@ -291,30 +352,35 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-fn card(target: &Path, config: Config, chosen: &[Scenario], board: &Board) {
-    let class = |_: &Scenario| "card".to_owned();
-    let opened = Provisions::tool_alone(target).and_then(|tool| {
-        let mut bench = CardBench::open(config, &tool)?;
-        let before = State::of(&mut bench)?;
-        Ok((bench, before))
+fn run_on_card(target: &Path, config: RealCardConfig, chosen: &[Scenario], results: &Results) {
+    let class = || "card".to_owned();
+    let opened = build_tool(target).and_then(|tool| {
+        let mut host = RealHost::open(config, &tool)?;
+        let before = HostSnapshot::of(&mut host)?;
+        Ok((host, before))
     });
-    let (mut bench, before) = match opened {
+    let (mut host, before) = match opened {
         Ok(opened) => opened,
-        Err(e) => return all(board, &class, chosen, &Ended::Failed(format!("{e:#}"))),
+        Err(e) => {
+            for scenario in chosen {
+                let status = CaseStatus::Failed(format!("{e:#}"));
+                results.add(CaseResult::not_run(class(), scenario, status));
+            }
+            return;
+        }
     };
     for scenario in chosen {
-        let started = Instant::now();
-        if scenario.need == Need::Writes && !bench.may_write {
-            let ended = Ended::Skipped("the card has not named itself expendable".into());
-            all(board, &class, std::slice::from_ref(scenario), &ended);
+        if scenario.requires == Requires::Writes && !host.may_write {
+            let status = CaseStatus::Skipped("the file does not call the card expendable".into());
+            results.add(CaseResult::not_run(class(), scenario, status));
             continue;
         }
-        let mut case = one(scenario, "card".into(), &mut bench, started);
-        // After each one: what a scenario leaves behind must not be blamed on the next.
-        if let Err(e) = bench.finish(&before) {
-            case.ended = Ended::Failed(format!("afterwards: {e:#}\n{:?}", case.ended));
+        let mut case = run_one(scenario, class(), &mut host, Instant::now());
+        // After each scenario, so that none is blamed for an earlier one.
+        if let Err(e) = host.finish(&before) {
+            case.status = CaseStatus::Failed(format!("afterwards: {e:#}\n{:?}", case.status));
         }
-        board.put(case);
+        results.add(case);
     }
 }
 
@@ -332,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn own_options_are_taken_and_others_left() {
+    fn own_options_are_taken_and_others_passed_on() {
         let (options, rest) = take(
             &[
                 "lab",
@@ -351,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_counts_where_no_option_says_otherwise() {
+    fn an_option_overrides_the_environment() {
         let env = [
             ("CX3FLASH_JUNIT", "a.xml"),
             ("CX3FLASH_LAB", "require"),
@@ -365,18 +431,42 @@ mod tests {
         assert_eq!(options.junit, Some("b.xml".into()));
     }
 
-    #[test]
-    fn a_waiter_gets_what_another_thread_puts() {
-        let board = Arc::new(Board::default());
-        let other = Arc::clone(&board);
-        let waiter = thread::spawn(move || other.wait("lab::plain::x"));
-        board.put(Case {
+    fn case(name: &str, status: CaseStatus, output: &str) -> CaseResult {
+        CaseResult {
             class: "lab::plain".into(),
-            name: "x".into(),
-            time: std::time::Duration::ZERO,
-            ended: Ended::Skipped("why".into()),
-            output: String::new(),
-        });
-        assert_eq!(waiter.join().unwrap(), Ended::Skipped("why".into()));
+            name: name.into(),
+            time: Duration::from_millis(1500),
+            status,
+            output: output.into(),
+        }
+    }
+
+    #[test]
+    fn a_waiter_gets_the_result_of_another_thread() {
+        let results = Arc::new(Results::default());
+        let other = Arc::clone(&results);
+        let waiter = thread::spawn(move || other.wait("lab::plain::x"));
+        results.add(case("x", CaseStatus::Skipped("why".into()), ""));
+        assert_eq!(waiter.join().unwrap(), CaseStatus::Skipped("why".into()));
+    }
+
+    #[test]
+    fn the_junit_report_has_counts_times_and_reasons() {
+        let results = Results::default();
+        results.add(case("good", CaseStatus::Passed, ""));
+        let failed = CaseStatus::Failed("a < b\nmore".into());
+        results.add(case("bad", failed, "$ x\u{1b}[0m"));
+        let skipped = CaseStatus::Skipped("no \"network\"".into());
+        results.add(case("not", skipped, ""));
+        let text = results.junit().to_string().unwrap();
+        for part in [
+            "tests=\"3\" skipped=\"1\" errors=\"0\" failures=\"1\"",
+            "<testcase name=\"good\" classname=\"lab::plain\" time=\"1.500\">",
+            "<failure message=\"a &lt; b\">a &lt; b\nmore</failure>",
+            "<system-out>$ x</system-out>",
+            "<skipped message=\"no &quot;network&quot;\"",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
     }
 }

@@ -1,50 +1,42 @@
-//! The driver of the guest's agent (`init.sh`): one command, one answer, each within a time limit.
+//! The host's side of the guest's agent (`init.sh`): one command, one answer, each within a time limit.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a command of the guest left.
+/// The result of a command in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
-    /// Its exit code; 137 when the time limit ended it.
+pub struct CommandOutput {
+    /// The exit code; 137 when the time limit ended it.
     pub code: i32,
-    /// Its standard output, lossless up to invalid UTF-8.
     pub stdout: String,
-    /// Its standard error.
     pub stderr: String,
 }
 
-impl Ran {
-    /// Whether the time limit ended it.
-    #[must_use]
+impl CommandOutput {
+    /// The time limit ended it.
     pub fn timed_out(&self) -> bool {
         self.code == 137
     }
 
     /// Standard output and error in one text, for reports.
-    #[must_use]
     pub fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
 
-/// One request: the time limit in whole seconds and the command.
-#[must_use]
-pub fn request(command: &str, limit: Duration) -> String {
+/// One request: the time limit in whole seconds and the command in base64.
+fn request(command: &str, limit: Duration) -> String {
     let seconds = limit.as_secs().max(1);
     format!("{seconds} {}\n", STANDARD.encode(command))
 }
 
-/// One answer line.
-///
-/// # Errors
-///
-/// When the line is not `CODE BASE64 BASE64`.
-pub fn answer(line: &str) -> Result<Ran> {
+/// Parses one answer, `CODE BASE64 BASE64`.
+fn answer(line: &str) -> Result<CommandOutput> {
     // Empty output leaves an empty field, so the separators are single spaces.
     let fields: Vec<&str> = line.trim_end_matches(['\r', '\n']).split(' ').collect();
     let [code, stdout, stderr] = fields[..] else {
@@ -54,7 +46,7 @@ pub fn answer(line: &str) -> Result<Ran> {
         let bytes = STANDARD.decode(field).context("the agent's base64")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Ok(Ran {
+    Ok(CommandOutput {
         code: code
             .parse()
             .with_context(|| format!("exit code {code:?}"))?,
@@ -65,44 +57,33 @@ pub fn answer(line: &str) -> Result<Ran> {
 
 /// The connection to one guest's agent.
 #[derive(Debug)]
-pub struct Agent<S: Read + Write> {
-    stream: BufReader<S>,
+pub struct Agent {
+    stream: BufReader<UnixStream>,
 }
 
-impl<S: Read + Write> Agent<S> {
-    /// An agent at the other end of a stream.
-    pub fn new(stream: S) -> Agent<S> {
+impl Agent {
+    pub fn new(stream: UnixStream) -> Agent {
         Agent {
             stream: BufReader::new(stream),
         }
     }
 
-    /// The stream itself, to set its time limits.
-    pub fn stream(&self) -> &S {
+    pub fn stream(&self) -> &UnixStream {
         self.stream.get_ref()
     }
 
-    /// Waits for the line the agent says once it can take commands.
-    ///
-    /// # Errors
-    ///
-    /// When something else comes, or nothing in the stream's time limit.
+    /// Waits for the line that the agent sends once it takes commands.
     pub fn ready(&mut self) -> Result<()> {
         match self.line()?.trim_end() {
             "ready" => Ok(()),
-            other => bail!("the guest said {other:?} instead of being ready"),
+            other => bail!("the guest sent {other:?}, not \"ready\""),
         }
     }
 
-    /// Runs a shell command in the guest.
-    ///
-    /// # Errors
-    ///
-    /// When the guest does not answer. An exit code is an answer.
-    pub fn run(&mut self, command: &str, limit: Duration) -> Result<Ran> {
-        let stream = self.stream.get_mut();
-        stream.write_all(request(command, limit).as_bytes())?;
-        stream.flush()?;
+    /// Runs a shell command in the guest. An exit code is a result, not an error.
+    pub fn run(&mut self, command: &str, limit: Duration) -> Result<CommandOutput> {
+        let request = request(command, limit);
+        self.stream.get_mut().write_all(request.as_bytes())?;
         answer(&self.line()?)
     }
 
@@ -122,11 +103,10 @@ impl<S: Read + Write> Agent<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
     use std::thread;
 
     #[test]
-    fn a_command_and_its_answer() {
+    fn a_command_is_sent_and_its_answer_parsed() {
         let (host, guest) = UnixStream::pair().unwrap();
         let other = thread::spawn(move || {
             let mut guest = BufReader::new(guest);
@@ -138,18 +118,18 @@ mod tests {
         });
         let mut agent = Agent::new(host);
         agent.ready().unwrap();
-        let ran = agent
+        let output = agent
             .run("echo out; exit 3", Duration::from_secs(5))
             .unwrap();
         assert_eq!(
-            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (output.code, output.stdout.as_str(), output.stderr.as_str()),
             (3, "out\n", "")
         );
         assert_eq!(other.join().unwrap(), "5 ZWNobyBvdXQ7IGV4aXQgMw==\n");
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn a_malformed_answer_is_refused() {
         assert!(answer("0 YQ==").is_err());
         assert!(answer("x YQ== YQ==").is_err());
         assert!(answer("0 *** YQ==").is_err());

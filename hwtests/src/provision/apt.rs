@@ -1,8 +1,7 @@
-//! Fetching packages with the machine's own apt, into private directories.
+//! Fetches packages with the machine's own apt, into private directories.
 //!
-//! The mirror is the one this machine uses for its own release, so nothing here names one. Package lists, cache,
-//! state and sources are private; the machine's transport settings (proxies, retries) are carried over, its hooks and
-//! preferences are not.
+//! The mirror is that of the machine's own release. Package lists, cache, state and sources are private; the machine's
+//! transport settings (proxies, retries) are carried over, its hooks and preferences are not.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +10,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Impossible;
+/// Why the lab cannot run on this machine. That is not a failure: the scenarios are reported as ignored with the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LabUnavailable(pub String);
 
 /// Keyrings that hold the keys of all Debian releases, by their names before and since trixie.
 const KEYRINGS: [&str; 2] = [
@@ -19,7 +21,7 @@ const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.pgp",
 ];
 
-/// Settings of the machine that a private apt needs to reach the same mirror.
+/// Settings that a private apt needs to reach the same mirror.
 const CARRIED: [&str; 5] = [
     "Acquire::http",
     "Acquire::https",
@@ -28,9 +30,9 @@ const CARRIED: [&str; 5] = [
     "Acquire::Proxy",
 ];
 
-/// What the machine's own apt says.
+/// The machine's own apt.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(super) struct HostApt {
     mirror: String,
     keyring: PathBuf,
     carried: String,
@@ -38,14 +40,14 @@ pub(super) struct Machine {
 
 /// A private apt with the sources of some suites.
 #[derive(Debug)]
-pub(super) struct Suite {
+pub(super) struct PrivateApt {
     dir: PathBuf,
     config: PathBuf,
 }
 
-impl Machine {
+impl HostApt {
     /// Reads the mirror, the keyring and the transport settings.
-    pub(super) fn read() -> Result<Machine> {
+    pub(super) fn read() -> Result<HostApt> {
         let targets = run(Command::new("apt-get").args([
             "indextargets",
             // A fresh system has no lists yet, and apt then names no target at all without this.
@@ -55,31 +57,33 @@ impl Machine {
             "Created-By: Packages",
         ]))?;
         let mirror = mirror_of(&targets).ok_or_else(|| {
-            Impossible("this machine's apt names no Debian mirror (apt-get indextargets)".into())
+            LabUnavailable(
+                "this machine's apt names no Debian mirror (apt-get indextargets)".into(),
+            )
         })?;
         let keyring = KEYRINGS
             .map(PathBuf::from)
             .into_iter()
             .find(|file| file.exists())
-            .ok_or_else(|| Impossible("debian-archive-keyring is not installed".into()))?;
+            .ok_or_else(|| LabUnavailable("debian-archive-keyring is not installed".into()))?;
         let dump = run(Command::new("apt-config").arg("dump"))?;
-        Ok(Machine {
+        Ok(HostApt {
             mirror,
             keyring,
             carried: carried(&dump),
         })
     }
 
-    /// The same with another keyring, where there is one.
-    pub(super) fn with_keyring(mut self, keyring: PathBuf) -> Machine {
+    /// The same with another keyring, if it exists.
+    pub(super) fn with_keyring(mut self, keyring: PathBuf) -> HostApt {
         if keyring.exists() {
             self.keyring = keyring;
         }
         self
     }
 
-    /// A private apt below `new` that knows the named suites; their lists are fetched.
-    pub(super) fn suite(&self, new: &Path, suites: &[&str]) -> Result<Suite> {
+    /// Makes a private apt below `new` for the named suites and fetches their lists.
+    pub(super) fn suite(&self, new: &Path, suites: &[&str]) -> Result<PrivateApt> {
         let dir = new.join(".apt");
         for part in [
             "etc",
@@ -104,13 +108,13 @@ impl Machine {
         fs::write(dir.join("state/status"), "")?;
         let config = dir.join("apt.conf");
         fs::write(&config, self.config(&dir))?;
-        let suite = Suite {
+        let suite = PrivateApt {
             dir: new.to_owned(),
             config,
         };
         suite
             .apt("apt-get", ["-qq", "update"])
-            .map_err(|e| Impossible(format!("the Debian mirror cannot be reached: {e:#}")))?;
+            .map_err(|e| LabUnavailable(format!("the Debian mirror cannot be reached: {e:#}")))?;
         Ok(suite)
     }
 
@@ -121,7 +125,7 @@ impl Machine {
              Dir::Etc::sourcelist \"{etc}/sources.list\";\nDir::Etc::sourceparts \"{none}\";\n\
              Dir::Etc::preferences \"-\";\nDir::Etc::preferencesparts \"{none}\";\n\
              Dir::Etc::netrc \"/etc/apt/auth.conf\";\nDir::Etc::netrcparts \"/etc/apt/auth.conf.d\";\n\
-             Dir::State \"{state}\";\nDir::State::status \"{state}/status\";\nDir::State::lists \"{lists}\";\n\
+             Dir::HostSnapshot \"{state}\";\nDir::HostSnapshot::status \"{state}/status\";\nDir::HostSnapshot::lists \"{lists}\";\n\
              Dir::Cache \"{cache}\";\nDir::Log \"{root}\";\n",
             root = dir.display(),
             etc = at("etc"),
@@ -141,7 +145,7 @@ impl Machine {
     }
 }
 
-impl Suite {
+impl PrivateApt {
     /// Fetches packages with all they depend on; `release` prefers one of the suites.
     pub(super) fn fetch(&self, packages: &[&str], release: Option<&str>) -> Result<()> {
         let mut args = vec!["-qq", "-y", "--download-only", "--no-install-recommends"];
@@ -161,7 +165,7 @@ impl Suite {
         run(&mut command).map(drop)
     }
 
-    /// The package that a metapackage of a release stands for.
+    /// The package that a metapackage of a release depends on.
     pub(super) fn depends_on(&self, package: &str, release: &str, prefix: &str) -> Result<String> {
         let text = self.apt("apt-cache", ["depends", &format!("{package}/{release}")])?;
         text.lines()
@@ -171,7 +175,7 @@ impl Suite {
             .with_context(|| format!("{package} in {release} depends on no {prefix}*"))
     }
 
-    /// Unpacks everything fetched into the tree, and forgets the packages.
+    /// Unpacks everything fetched into the tree and deletes the packages.
     pub(super) fn unpack(&self) -> Result<()> {
         let mut packages: Vec<PathBuf> = fs::read_dir(self.archives())?
             .filter_map(|entry| entry.ok().map(|e| e.path()))
@@ -211,7 +215,7 @@ impl Suite {
     }
 }
 
-/// Runs a command to its end; its standard output, or an error with what it said.
+/// Runs a command to its end; its standard output, or an error with its messages.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let out = command

@@ -1,25 +1,17 @@
-//! The guest's only file system: archives made once, joined per guest.
+//! The guest's file system: archives made once and joined for each guest.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use super::apt::run;
-use super::libraries::needed_of;
-use super::{Tree, once};
-use crate::cpio::Archive;
+use super::cpio::Archive;
+use super::tree::{Tree, once};
 
-/// What a guest is given besides the common parts.
-#[derive(Debug, Clone, Default)]
-pub struct Flavour {
-    /// Further files: path in the guest and contents.
-    pub files: Vec<(String, Vec<u8>)>,
-}
-
-/// Modules that some guest loads; what they depend on comes with them.
+/// Modules that guests load; their dependencies are added.
 const MODULES: [&str; 11] = [
     "vfio-pci",
     "vfio",
@@ -34,7 +26,7 @@ const MODULES: [&str; 11] = [
     "veth",
 ];
 
-/// Programs of the guest that busybox has not, or not as the tool meets them on a host.
+/// Programs that busybox lacks, or that must be those of a real host.
 const PROGRAMS: [&str; 10] = [
     "usr/bin/strace",
     "usr/bin/dash",
@@ -48,7 +40,10 @@ const PROGRAMS: [&str; 10] = [
     "usr/bin/taskset",
 ];
 
-/// The agent that runs our commands; `guest::agent` holds the other end.
+/// The names of kmod.
+const KMOD: [&str; 6] = ["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"];
+
+/// The guest's agent; `guest::agent` is the host's side.
 const INIT: &str = include_str!("../guest/init.sh");
 
 /// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended to the
@@ -63,7 +58,7 @@ pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<(
 
 /// Made once for each kernel and each list of modules.
 fn module_archive(release: &str) -> String {
-    format!("modules-{release}-{}.cpio", super::RECIPE)
+    format!("modules-{release}-{}.cpio", super::tree::RECIPE)
 }
 
 fn archive_of(archives: &Path, trixie: &Tree, release: &str) -> Result<Vec<u8>> {
@@ -89,16 +84,19 @@ fn archive_of(archives: &Path, trixie: &Tree, release: &str) -> Result<Vec<u8>> 
         fs::write(plain, super::kernel::decompress(trixie, &data)?)?;
     }
     depmod(trixie, &stage, release)?;
-    let mut archive = Archive::new();
-    for file in files_below(&to)? {
-        let path = file.strip_prefix(&stage)?.display().to_string();
-        archive.copy(&path, &file)?;
+    let mut archive = Archive::default();
+    for entry in walkdir::WalkDir::new(&to).sort_by_file_name() {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let path = entry.path().strip_prefix(&stage)?.display().to_string();
+            archive.copy(&path, entry.path())?;
+        }
     }
     fs::remove_dir_all(&stage)?;
     Ok(archive.finish())
 }
 
-/// kmod decides by the name it is called under.
+/// kmod is depmod when it is called by that name.
 fn depmod(trixie: &Tree, root: &Path, release: &str) -> Result<String> {
     let mut command = std::process::Command::new(trixie.loader()?);
     command.arg("--library-path");
@@ -108,7 +106,7 @@ fn depmod(trixie: &Tree, root: &Path, release: &str) -> Result<String> {
     run(command.arg("-b").arg(root).arg(release))
 }
 
-/// Module files with what each needs, as depmod finds them in the whole kernel.
+/// Module files with the files that each needs, as depmod lists them.
 fn dependencies(trixie: &Tree, release: &str) -> Result<Vec<Vec<String>>> {
     let file = trixie.path(&format!("usr/lib/modules/{release}/modules.dep"));
     if !file.exists() {
@@ -126,7 +124,7 @@ fn dependencies(trixie: &Tree, release: &str) -> Result<Vec<Vec<String>>> {
         .collect())
 }
 
-/// The files of the wanted modules and of all they need.
+/// The files of these modules and of all they need.
 fn closure(depends: &[Vec<String>], wanted: &[&str]) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     for name in wanted {
@@ -145,27 +143,10 @@ fn named(file: &str, name: &str) -> bool {
     stem.replace('-', "_") == name.replace('-', "_")
 }
 
-fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut out = Vec::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                open.push(entry.path());
-            } else {
-                out.push(entry.path());
-            }
-        }
-    }
-    out.sort();
-    Ok(out)
-}
-
-/// Busybox, the host's programs with their libraries, the witness with its own, and the agent.
+/// Busybox, programs with their libraries, mstflint with its own, and the agent.
 pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Result<()> {
-    // Cheap to make and full of our own text: made each time, so that a changed agent is never missed.
-    let mut archive = Archive::new();
+    // Made each time, so that a changed agent is never missed.
+    let mut archive = Archive::default();
     for (link, target) in [
         ("bin", "usr/bin"),
         ("sbin", "usr/sbin"),
@@ -197,7 +178,7 @@ pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Res
         &trixie.path("usr/share/misc/pci.ids"),
     )?;
     programs(&mut archive, trixie)?;
-    witness(&mut archive, bookworm)?;
+    mstflint(&mut archive, bookworm)?;
     busybox(&mut archive, trixie)?;
     once_more(archives, "user.cpio", &archive.finish())
 }
@@ -209,54 +190,50 @@ fn programs(archive: &mut Archive, trixie: &Tree) -> Result<()> {
         archive.copy(program, &file)?;
         collect(trixie, &fs::read(&file)?, &mut libraries)?;
     }
-    for applet in ["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod"] {
+    for applet in KMOD {
         archive.link(&format!("usr/sbin/{applet}"), "../bin/kmod");
     }
     archive.link("usr/bin/sh", "dash");
     archive.copy("usr/lib64/ld-linux-x86-64.so.2", &trixie.loader()?)?;
     for name in libraries {
-        let file = trixie.library(&name).context("found when collected")?;
+        let file = trixie.library(&name).context("collect has seen it")?;
         archive.copy(&format!("usr/lib/x86_64-linux-gnu/{name}"), &file)?;
     }
     Ok(())
 }
 
-/// mstflint of another release lives in a directory of its own, behind its own loader.
-fn witness(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
+/// mstflint is of another release: it has a directory and a loader of its own.
+fn mstflint(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
     let file = bookworm.path("usr/bin/mstflint");
     let mut libraries = BTreeSet::new();
     collect(bookworm, &fs::read(&file)?, &mut libraries)?;
     archive.copy("opt/mstflint/mstflint", &file)?;
     archive.copy("opt/mstflint/bin/mstflint", &bookworm.loader()?)?;
     for name in libraries {
-        let file = bookworm.library(&name).context("found when collected")?;
+        let file = bookworm.library(&name).context("collect has seen it")?;
         archive.copy(&format!("opt/mstflint/lib/{name}"), &file)?;
     }
     archive.file("usr/bin/mstflint", 0o755, wrapper("mstflint").as_bytes());
     Ok(())
 }
 
-/// A script that becomes the program behind its own loader. The kernel names a process after the file it executes,
-/// which is the loader, so the loader has the program's name.
+/// A script that runs the program with its own loader. The kernel names a process after the file it executes, which is
+/// the loader, so the loader has the program's name.
 fn wrapper(name: &str) -> String {
     format!(
         "#!/bin/sh\nexec /opt/{name}/bin/{name} --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"
     )
 }
 
-/// Every applet that no real program stands for.
+/// Links every applet of busybox for which there is no real program.
 fn busybox(archive: &mut Archive, trixie: &Tree) -> Result<()> {
     let file = trixie.path("usr/bin/busybox");
     archive.copy("usr/bin/busybox", &file)?;
     let real: BTreeSet<&OsStr> = PROGRAMS
         .iter()
         .filter_map(|program| Path::new(program).file_name())
-        .chain(
-            [
-                "sh", "modprobe", "depmod", "lsmod", "modinfo", "rmmod", "insmod",
-            ]
-            .map(OsStr::new),
-        )
+        .chain(KMOD.map(OsStr::new))
+        .chain([OsStr::new("sh")])
         .collect();
     for applet in run(std::process::Command::new(&file).arg("--list"))?.lines() {
         if applet != "busybox" && !real.contains(OsStr::new(applet)) {
@@ -268,12 +245,12 @@ fn busybox(archive: &mut Archive, trixie: &Tree) -> Result<()> {
 
 /// The names of the libraries a program needs, and those they need.
 fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
-    for name in needed_of(elf) {
-        if name.starts_with("ld-linux") || !into.insert(name.clone()) {
+    for name in goblin::elf::Elf::parse(elf)?.libraries {
+        if name.starts_with("ld-linux") || !into.insert(name.to_owned()) {
             continue;
         }
         let file = tree
-            .library(&name)
+            .library(name)
             .with_context(|| format!("no library {name} in the tree"))?;
         collect(tree, &fs::read(file)?, into)?;
     }
@@ -282,7 +259,7 @@ fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
 
 /// The tool under test, a static program.
 pub(super) fn tool(archives: &Path, tool: &Path) -> Result<()> {
-    let mut archive = Archive::new();
+    let mut archive = Archive::default();
     archive.file("usr/bin/cx3flash", 0o755, &fs::read(tool)?);
     once_more(archives, "tool.cpio", &archive.finish())
 }
@@ -294,14 +271,19 @@ fn once_more(dir: &Path, name: &str, data: &[u8]) -> Result<()> {
     Ok(fs::rename(part, dir.join(name))?)
 }
 
-/// The parts of a flavour, joined.
-pub(super) fn join(archives: &Path, release: &str, flavour: &Flavour, to: &Path) -> Result<()> {
+/// Joins the archives with one of a guest's own files, path and contents.
+pub(super) fn join(
+    archives: &Path,
+    release: &str,
+    files: &[(String, Vec<u8>)],
+    to: &Path,
+) -> Result<()> {
     let mut bytes = Vec::new();
     for part in ["user.cpio", "tool.cpio", &module_archive(release)] {
         bytes.extend(fs::read(archives.join(part))?);
     }
-    let mut own = Archive::new();
-    for (path, data) in &flavour.files {
+    let mut own = Archive::default();
+    for (path, data) in files {
         own.file(path, 0o644, data);
     }
     bytes.extend(own.finish());

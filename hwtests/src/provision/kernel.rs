@@ -1,4 +1,4 @@
-//! The kernel out of its `bzImage`: QEMU starts the uncompressed ELF file by its PVH entry, which saves the emulated
+//! Unpacks the kernel's `bzImage`: QEMU starts the uncompressed ELF file by its PVH entry, which saves the emulated
 //! processor 2 to 2.5 s of decompression at each boot (docs/lab.md#fast-boot).
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Tree, once};
+use super::tree::{Tree, once};
 
 /// `uname -r` of the tree's kernel, and its ELF file.
 pub(super) fn extract(dir: &Path, trixie: &Tree) -> Result<(String, PathBuf)> {
@@ -34,8 +34,7 @@ pub(super) fn extract(dir: &Path, trixie: &Tree) -> Result<(String, PathBuf)> {
 /// The x86 boot protocol (kernel documentation, arch/x86/boot): `HdrS` at 0x202, version at 0x206 (2.08 and later
 /// have the payload fields), the number of setup sectors at 0x1f1, offset and length of the payload at 0x248 and 0x24c,
 /// counted from the end of the setup sectors. The length includes the 4 bytes of the uncompressed size at its end.
-#[must_use]
-pub fn payload(image: &[u8]) -> Option<&[u8]> {
+fn payload(image: &[u8]) -> Option<&[u8]> {
     if image.get(0x202..0x206)? != b"HdrS" {
         return None;
     }
@@ -54,12 +53,12 @@ pub fn payload(image: &[u8]) -> Option<&[u8]> {
     image.get(start..start.checked_add(length)?)
 }
 
-/// Decompresses with the program of the tree that the first bytes ask for.
+/// Decompresses with the program of the tree for the format of the first bytes.
 pub(super) fn decompress(tree: &Tree, data: &[u8]) -> Result<Vec<u8>> {
     let program = match data {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "usr/bin/zstd",
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "usr/bin/xz",
-        other => bail!("compressed by something else: {:02x?}", other.get(..6)),
+        other => bail!("unknown compression: {:02x?}", other.get(..6)),
     };
     let mut child = tree
         .command(program)?
@@ -70,7 +69,7 @@ pub(super) fn decompress(tree: &Tree, data: &[u8]) -> Result<Vec<u8>> {
         .spawn()?;
     let mut stdin = child.stdin.take().context("no standard input")?;
     let out = std::thread::scope(|scope| {
-        // The pipe is small: someone must read while this writes.
+        // The pipe is small, so writing and reading must overlap.
         scope.spawn(move || stdin.write_all(data));
         child.wait_with_output()
     })?;
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_lies_behind_the_setup_sectors() {
+    fn the_payload_is_read_behind_the_setup_sectors() {
         let mut bytes = image(0x20f, 3, 0x10, 12);
         bytes[4 * 512 + 0x10..][..12].copy_from_slice(b"compressSIZE");
         assert_eq!(payload(&bytes), Some(&b"compress"[..]));
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_none_gives_none() {
+    fn a_file_without_payload_has_none() {
         assert_eq!(payload(&image(0x207, 3, 0x10, 12)), None);
         assert_eq!(payload(&image(0x20f, 3, 0x10, 3)), None);
         assert_eq!(payload(&image(0x20f, 3, 8000, 4000)), None);

@@ -1,4 +1,4 @@
-//! A directory with unpacked packages, whose programs run through their own loader.
+//! A directory of unpacked packages, whose programs run with their own dynamic loader.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// One release's files.
+/// Raised whenever something else is made from the same packages.
+pub(super) const RECIPE: u32 = 3;
+
+/// The files of one release.
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: PathBuf,
@@ -23,21 +26,20 @@ const LIBRARIES: [&str; 6] = [
 ];
 
 impl Tree {
-    /// The tree `name` below `dir`, made unless it is there with the same recipe.
+    /// The tree `name` below `dir`, made anew unless it has the same recipe.
     pub(super) fn at(
         dir: &Path,
         name: &str,
-        recipe: u32,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Tree> {
         let root = dir.join(name);
         let stamp = root.join(".recipe");
-        let wanted = recipe.to_string();
-        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        let wanted = RECIPE.to_string();
+        if fs::read_to_string(&stamp).is_ok_and(|old| old == wanted) {
             return Ok(Tree { root });
         }
         let _ = fs::remove_dir_all(&root);
-        super::once(dir, name, |new| {
+        once(dir, name, |new| {
             fs::create_dir_all(new)?;
             make(new)?;
             fs::write(new.join(".recipe"), &wanted)?;
@@ -46,26 +48,11 @@ impl Tree {
         Ok(Tree { root })
     }
 
-    /// A file or directory of the tree.
-    #[must_use]
     pub fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
     }
 
-    /// The packages it was made from, one line each.
-    ///
-    /// # Errors
-    ///
-    /// When the list cannot be read.
-    pub fn packages(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.root.join(".packages"))?)
-    }
-
     /// A command that runs a program of the tree on this host, with the tree's loader and libraries only.
-    ///
-    /// # Errors
-    ///
-    /// When the tree has no such program or no loader.
     pub fn command(&self, program: &str) -> Result<Command> {
         let file = self.root.join(program);
         if !file.is_file() {
@@ -77,21 +64,11 @@ impl Tree {
         Ok(command)
     }
 
-    /// The dynamic loader.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
     pub fn loader(&self) -> Result<PathBuf> {
-        LIBRARIES
-            .iter()
-            .map(|dir| self.root.join(dir).join("ld-linux-x86-64.so.2"))
-            .find(|file| file.is_file())
+        self.library("ld-linux-x86-64.so.2")
             .with_context(|| format!("no loader in {}", self.root.display()))
     }
 
-    /// A library by its name.
-    #[must_use]
     pub fn library(&self, name: &str) -> Option<PathBuf> {
         LIBRARIES
             .iter()
@@ -108,4 +85,21 @@ impl Tree {
             .collect();
         there.join(":")
     }
+}
+
+/// Makes `name` in `dir` by one rename, unless it is there already.
+pub(super) fn once(
+    dir: &Path,
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let done = dir.join(name);
+    if !done.exists() {
+        let part = dir.join(format!(".{name}.part"));
+        let _ = fs::remove_dir_all(&part);
+        let _ = fs::remove_file(&part);
+        make(&part).with_context(|| format!("making {}", done.display()))?;
+        fs::rename(&part, &done)?;
+    }
+    Ok(done)
 }

@@ -1,119 +1,90 @@
-//! What is found broken, and what breaks on the way: only served cards do as they are told.
+//! Faults of a served card before and during a job.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use serde_json::Value;
 
-use super::Shown;
-use super::steps::{other_image, with_driver, without_driver};
-use super::ways::finding;
-use crate::bench::{Bench, LONG};
+use super::steps::{DoctorCheck, other_image, short_bdf, with_driver, without_driver};
+use crate::host::{LONG, TestHost};
 
-/// A killed mstflint leaves semaphores taken: `doctor` names it, `unlock` frees it after proof, then the driver binds.
-pub(super) fn stale_semaphore(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let (image, _) = other_image(bench)?;
-    without_driver(bench)?;
-    let bdf = bench.bdf().trim_start_matches("0000:").to_owned();
-    let start = bench.served(0).context("a served card")?.mutations()?;
-    let killed = bench.signalled_at(
-        &format!("mstflint -d {bdf} -i {image} -y burn"),
-        "KILL",
-        start + 30,
-        LONG,
-    )?;
+/// A killed mstflint leaves semaphores taken: `doctor` reports it, `unlock` frees them, and the driver binds.
+pub(super) fn unlock_frees_semaphores_of_a_killed_mstflint(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let (image, _) = other_image(host)?;
+    without_driver(host)?;
+    let start = host.card()?.mutations()?;
+    let command = format!("mstflint -d {} -i {image} -y burn", short_bdf(host));
+    let killed = host.signalled_at(&command, "KILL", start + 30, LONG)?;
     ensure!(
-        killed.reached && killed.ran.code == 137,
+        killed.reached && killed.output.code == 137,
         "mstflint: {:?}",
-        killed.ran
+        killed.output
     );
-    let held = bench.served(0).context("a served card")?.info()?["semaphores_held"].clone();
+    let held = host.card()?.info()?["semaphores_held"].clone();
     ensure!(
         held.as_array().is_some_and(|list| !list.is_empty()),
         "mstflint left no semaphore taken: {held}"
     );
-    bench
-        .transcript()
+    host.transcript()
         .note(&format!("mstflint was killed; held: {held}"));
-    let doctor = bench.tool_json("doctor")?;
-    let (ok, detail, fix) = finding(&doctor, "semaphores")?;
+    let check = DoctorCheck::of(&host.tool_json("doctor")?, "semaphores")?;
     ensure!(
-        !ok && fix.contains("unlock"),
-        "doctor says {detail:?}, {fix:?}"
+        !check.ok && check.fix.contains("unlock"),
+        "doctor: {:?}, {:?}",
+        check.detail,
+        check.fix
     );
-    bench.expect("unlock", 0)?;
-    let held = bench.served(0).context("a served card")?.info()?["semaphores_held"].clone();
-    ensure!(
-        held.as_array().is_some_and(Vec::is_empty),
-        "still held: {held}"
-    );
-    let doctor = bench.tool_json("doctor")?;
-    let (ok, detail, _) = finding(&doctor, "semaphores")?;
-    ensure!(ok, "doctor after unlock: {detail}");
-    with_driver(bench)?;
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    host.expect("unlock", 0)?;
+    let held = host.card()?.info()?["semaphores_held"].clone();
+    ensure!(held == Value::Array(Vec::new()), "still held: {held}");
+    let check = DoctorCheck::of(&host.tool_json("doctor")?, "semaphores")?;
+    ensure!(check.ok, "doctor after unlock: {}", check.detail);
+    with_driver(host)?;
+    before.assert_unchanged(host)
 }
 
-/// The card vanishes in the middle of a burn: found out, never taken for data, and no process is left hanging.
-pub(super) fn card_vanishes(bench: &mut dyn Bench) -> Result<Shown> {
-    with_driver(bench)?;
-    let (image, _) = other_image(bench)?;
-    bench
-        .served(0)
-        .context("a served card")?
+/// The card vanishes during a burn: it is reported as gone, and no process hangs.
+pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    with_driver(host)?;
+    let (image, _) = other_image(host)?;
+    host.card()?
         .order(r#"fault {"fault":"removed","after":150000}"#)?;
-    let told = bench.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
-    bench
-        .served(0)
-        .context("a served card")?
-        .order("power-cycle")?;
+    let report = host.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
+    host.card()?.order("power-cycle")?;
     ensure!(
-        [1, 5, 6, 7, 8].contains(&told.code),
+        [1, 5, 6, 7, 8].contains(&report.code),
         "exit {}: {}",
-        told.code,
-        told.json
+        report.code,
+        report.json
     );
     ensure!(
-        told.json.to_string().contains("gone"),
-        "it is not said that the card is gone: {}",
-        told.json
+        report.json.to_string().contains("gone"),
+        "the card is not reported as gone: {}",
+        report.json
     );
-    bench.must("[ -z \"$(pidof cx3flash)\" ]")?;
-    // Back again, the journal puts the host in order.
-    let restored = bench.bare_json("host restore")?;
-    ensure!(restored.code == 0, "host restore: {}", restored.json);
-    with_driver(bench)?;
-    bench.expect("verify", 0)?;
-    Ok(Shown::Yes)
+    host.must("[ -z \"$(pidof cx3flash)\" ]")?;
+    // With the card back, the journal restores the host.
+    host.bare_json("host restore")?.exits(0)?;
+    with_driver(host)?;
+    host.expect("verify", 0)?;
+    Ok(())
 }
 
-/// Firmware that never answers the driver, which then cannot let go of the card for a minute: exit 8, the journal says
-/// what is left, and once the firmware is well `host restore` puts the host back.
-pub(super) fn dead_firmware(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    without_driver(bench)?;
-    with_driver(bench)?;
-    bench
-        .served(0)
-        .context("a served card")?
-        .order("firmware dead")?;
-    let told = bench.tool_json("query")?;
-    bench
-        .served(0)
-        .context("a served card")?
-        .order("firmware alive")?;
-    ensure!(told.code == 8, "exit {}: {}", told.code, told.json);
-    let status = bench.bare_json("host status")?;
-    ensure!(
-        status
-            .at("/result/pending")?
-            .as_array()
-            .is_some_and(|p| p.len() == 1),
-        "host status: {}",
-        status.json
-    );
-    let restored = bench.bare_json("host restore")?;
-    ensure!(restored.code == 0, "host restore: {}", restored.json);
-    with_driver(bench)?;
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+/// Firmware that never answers keeps the driver in its probe for a minute: exit 8. The journal lists what is left to do,
+/// and `host restore` does it once the firmware answers.
+pub(super) fn a_failed_rebind_is_left_to_host_restore(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    without_driver(host)?;
+    with_driver(host)?;
+    host.card()?.order("firmware dead")?;
+    let report = host.tool_json("query")?;
+    host.card()?.order("firmware alive")?;
+    report.exits(8)?;
+    let status = host.bare_json("host status")?;
+    let pending = status.at("/result/pending")?.as_array().map(Vec::len);
+    ensure!(pending == Some(1), "host status: {}", status.json);
+    host.bare_json("host restore")?.exits(0)?;
+    with_driver(host)?;
+    before.assert_unchanged(host)
 }

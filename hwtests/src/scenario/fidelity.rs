@@ -1,19 +1,18 @@
-//! Software nobody here wrote meets the card: lspci, the kernel's drivers, mstflint.
-//!
-//! In the lab this shows that the served card is one; with a real card the same scenarios show the host.
-
-use std::time::Duration;
+//! Software of others on the card: lspci, the kernel's drivers, mstflint. In the lab it shows how faithful the served
+//! card is.
 
 use anyhow::{Result, ensure};
 
-use super::Shown;
-use super::steps::{ethtool_version, flashed, on_vfio, version, with_driver, without_driver};
-use crate::bench::Bench;
+use super::steps::{
+    ethtool_version, flashed, mstflint, on_vfio, other_image, short_bdf, version, with_driver,
+    without_driver,
+};
+use crate::host::TestHost;
 
-/// `lspci -vvv` finds the capabilities that real cards list (docs/linux.md#reset, docs/lab.md#emulated-card).
-pub(super) fn lspci(bench: &mut dyn Bench) -> Result<Shown> {
-    let bdf = bench.bdf().to_owned();
-    let text = bench.must(&format!("lspci -vvv -nn -s {bdf}"))?;
+/// `lspci -vvv` shows the capabilities of real cards (docs/linux.md#reset, docs/lab.md#emulated-card).
+pub(super) fn lspci_lists_the_capabilities(host: &mut dyn TestHost) -> Result<()> {
+    let bdf = host.bdf().to_owned();
+    let text = host.must(&format!("lspci -vvv -nn -s {bdf}"))?;
     for wanted in [
         "[15b3:100",
         "[size=1M]",
@@ -31,171 +30,155 @@ pub(super) fn lspci(bench: &mut dyn Bench) -> Result<Shown> {
     for odd in ["!!!", "<chain broken>", "<access denied>", "Unknown header"] {
         ensure!(!text.contains(odd), "lspci shows {odd:?}:\n{text}");
     }
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// `mlx4_core` and `mlx4_en` come all the way up, with the MACs that are on the flash.
-pub(super) fn driver(bench: &mut dyn Bench) -> Result<Shown> {
-    let state = with_driver(bench)?;
+pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    let state = with_driver(host)?;
     let netdevs = state.netdevs();
     ensure!(!netdevs.is_empty(), "no netdevs");
-    let told = bench.expect("query", 0)?;
-    let macs: Vec<String> = told
+    let report = host.expect("query", 0)?;
+    let macs: Vec<String> = report
         .at("/result/images/0/image/macs")?
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|mac| Some(mac.as_str()?.to_owned()))
         .collect();
-    let again = with_driver(bench)?;
+    let later = with_driver(host)?;
     for netdev in &netdevs {
-        let fact = again.get(&format!("netdev.{netdev}")).to_owned();
-        let mac: String = fact.chars().take(17).filter(|c| *c != ':').collect();
+        let value = later.get(&format!("netdev.{netdev}"));
+        let mac: String = value.chars().take(17).filter(|c| *c != ':').collect();
         ensure!(
             macs.contains(&mac),
-            "{netdev} has {fact}, the flash says {macs:?}"
+            "{netdev} has {value}, the flash {macs:?}"
         );
     }
-    ensure!(state == again, "{}", state.differences(&again));
-    Ok(Shown::Yes)
+    ensure!(state == later, "{}", state.differences(&later));
+    Ok(())
 }
 
 /// The driver's own test of its command interrupt: a NOP that completes by an event.
-pub(super) fn interrupt(bench: &mut dyn Bench) -> Result<Shown> {
-    without_driver(bench)?;
-    bench.must("dmesg -c >/dev/null")?;
-    with_driver(bench)?;
-    let log = bench.must("dmesg")?;
+pub(super) fn mlx4_interrupt_test_passes(host: &mut dyn TestHost) -> Result<()> {
+    without_driver(host)?;
+    host.must("dmesg -c >/dev/null")?;
+    with_driver(host)?;
+    let log = host.must("dmesg")?;
     ensure!(
         log.contains("NOP command IRQ test passed"),
-        "the driver does not say that its interrupt test passed:\n{log}"
+        "the driver does not report its interrupt test as passed:\n{log}"
     );
-    // "Failed to map blue flame area" is no failure: a card without BlueFlame has none to map.
+    // "Failed to map blue flame area" is no failure: the served card has no BlueFlame.
     for bad in [
         "NOP command failed",
         "Failed to init",
         "timed out",
         "aborting",
     ] {
-        ensure!(!log.contains(bad), "the driver says {bad:?}:\n{log}");
+        ensure!(!log.contains(bad), "the driver logs {bad:?}:\n{log}");
     }
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// `ethtool -i` names the driver, the address and the firmware that the tool says is running.
-pub(super) fn ethtool(bench: &mut dyn Bench) -> Result<Shown> {
-    let state = with_driver(bench)?;
+/// `ethtool -i` names the driver, the address and the running firmware as `query` does.
+pub(super) fn ethtool_reports_the_version_of_query(host: &mut dyn TestHost) -> Result<()> {
+    let state = with_driver(host)?;
     let netdev = state.netdevs().remove(0);
-    let text = bench.must(&format!("ethtool -i {netdev}"))?;
+    let text = host.must(&format!("ethtool -i {netdev}"))?;
     ensure!(text.contains("driver: mlx4_en"), "{text}");
     ensure!(
-        text.contains(&format!("bus-info: {}", bench.bdf())),
+        text.contains(&format!("bus-info: {}", host.bdf())),
         "{text}"
     );
-    let running = ethtool_version(bench, &netdev)?;
-    let told = bench.expect("query", 0)?;
-    let said = told.text("/result/card/running")?.to_owned();
-    ensure!(version(&said) == version(&running), "{said} and {running}");
-    state.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    let running = ethtool_version(host, &netdev)?;
+    let report = host.expect("query", 0)?;
+    let reported = report.text("/result/card/running")?;
+    ensure!(
+        version(reported) == version(&running),
+        "{reported} and {running}"
+    );
+    state.assert_unchanged(host)
 }
 
-/// Unbinding and binding by hand, again and again.
-pub(super) fn rebind(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
+pub(super) fn repeated_rebinding_restores_the_host(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
     for _ in 0..3 {
-        without_driver(bench)?;
-        with_driver(bench)?;
-        before.must_be_again(bench)?;
+        without_driver(host)?;
+        with_driver(host)?;
+        before.assert_unchanged(host)?;
     }
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// The real vfio-pci takes the card and lets it go.
-pub(super) fn vfio(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    on_vfio(bench)?;
-    without_driver(bench)?;
-    with_driver(bench)?;
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+pub(super) fn vfio_pci_binds_by_hand(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    on_vfio(host)?;
+    without_driver(host)?;
+    with_driver(host)?;
+    before.assert_unchanged(host)
 }
 
-/// mstflint 4.21: hw query, query full, the image read and compared, verify.
-pub(super) fn witness_reads(bench: &mut dyn Bench) -> Result<Shown> {
-    let wanted = flashed(bench)?;
-    without_driver(bench)?;
-    let bdf = bench.bdf().trim_start_matches("0000:").to_owned();
-    let hw = bench.must(&format!("mstflint -d {bdf} hw query"))?;
+/// mstflint 4.21: `hw query`, `query full`, `ri` with a comparison, `verify`.
+pub(super) fn mstflint_queries_reads_and_verifies(host: &mut dyn TestHost) -> Result<()> {
+    let version = flashed(host)?;
+    without_driver(host)?;
+    let hw = mstflint(host, "hw query")?;
     ensure!(
         hw.contains("HwDevId                 503") && hw.contains("JEDEC_ID"),
         "{hw}"
     );
-    let query = bench.must(&format!("mstflint -d {bdf} query full"))?;
+    let query = mstflint(host, "query full")?;
     ensure!(
         query
             .lines()
-            .any(|l| l.starts_with("FW Version") && l.contains(&wanted)),
+            .any(|l| l.starts_with("FW Version") && l.contains(&version)),
         "{query}"
     );
-    witness(bench, &format!("mstflint -d {bdf} ri /tmp/witness.bin"))?;
-    bench.must("mstflint -i /tmp/witness.bin verify && cmp /tmp/witness.bin /images/card.bin && rm /tmp/witness.bin")?;
-    let verify = witness(bench, &format!("mstflint -d {bdf} verify"))?;
+    mstflint(host, "ri /tmp/read.bin")?;
+    host.must("mstflint -i /tmp/read.bin verify && cmp /tmp/read.bin /images/card.bin && rm /tmp/read.bin")?;
+    let verify = mstflint(host, "verify")?;
     ensure!(verify.contains("verification succeeded"), "{verify}");
-    with_driver(bench)?;
-    Ok(Shown::Yes)
+    with_driver(host)?;
+    Ok(())
 }
 
-/// mstflint 4.21 burns, and the tool reads what it burnt.
-pub(super) fn witness_burns(bench: &mut dyn Bench) -> Result<Shown> {
-    let (image, new) = super::steps::other_image(bench)?;
-    without_driver(bench)?;
-    let bdf = bench.bdf().trim_start_matches("0000:").to_owned();
-    witness(bench, &format!("mstflint -d {bdf} -i {image} -y burn"))?;
-    let told = bench.expect("verify", 0)?;
-    ensure!(told.at("/result")?.is_object(), "{}", told.json);
-    ensure!(version(&flashed(bench)?) == version(&new));
-    let state = with_driver(bench)?;
-    let netdev = state.netdevs().remove(0);
-    let running = ethtool_version(bench, &netdev)?;
+pub(super) fn mstflint_burns_and_the_tool_verifies(host: &mut dyn TestHost) -> Result<()> {
+    let (image, new) = other_image(host)?;
+    without_driver(host)?;
+    mstflint(host, &format!("-i {image} -y burn"))?;
+    let report = host.expect("verify", 0)?;
+    ensure!(report.at("/result")?.is_object(), "{}", report.json);
+    ensure!(version(&flashed(host)?) == version(&new));
+    let netdev = with_driver(host)?.netdevs().remove(0);
+    let running = ethtool_version(host, &netdev)?;
     ensure!(
         version(&running) == version(&new),
         "{running} runs, {new} was burnt"
     );
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// mstflint takes its time in an emulated machine: 35 to 38 s for a burn on an idle one (docs/lab.md#mstflint-on-the-emulated-card).
-fn witness(bench: &mut dyn Bench, command: &str) -> Result<String> {
-    let ran = bench.sh_within(command, Duration::from_secs(240))?;
-    ensure!(
-        ran.code == 0,
-        "exit {} of {command}: {}",
-        ran.code,
-        ran.all()
-    );
-    Ok(ran.stdout)
-}
-
-/// Under lockdown mstflint is shut out, in words that people report from real cards (docs/lab.md#mstflint-on-the-emulated-card).
-pub(super) fn witness_is_shut_out(bench: &mut dyn Bench) -> Result<Shown> {
-    with_driver(bench)?;
-    let bdf = bench.bdf().trim_start_matches("0000:").to_owned();
-    let bound = bench.sh(&format!("mstflint -d {bdf} query full"))?;
-    without_driver(bench)?;
-    let unbound = bench.sh(&format!("mstflint -d {bdf} query full"))?;
-    let log = bench.must("dmesg | grep -i lockdown | tail -3")?;
-    with_driver(bench)?;
-    for ran in [&bound, &unbound] {
+/// Under lockdown mstflint fails, with messages known from real cards (docs/lab.md#mstflint-on-the-emulated-card).
+pub(super) fn mstflint_fails_under_lockdown(host: &mut dyn TestHost) -> Result<()> {
+    let command = format!("mstflint -d {} query full", short_bdf(host));
+    with_driver(host)?;
+    let bound = host.sh(&command)?;
+    without_driver(host)?;
+    let unbound = host.sh(&command)?;
+    let log = host.must("dmesg | grep -i lockdown | tail -3")?;
+    with_driver(host)?;
+    for output in [&bound, &unbound] {
         ensure!(
-            ran.code != 0,
+            output.code != 0,
             "mstflint works under lockdown: {}",
-            ran.all()
+            output.all()
         );
     }
     ensure!(
         log.contains("mstflint"),
         "the kernel does not name it: {log}"
     );
-    Ok(Shown::Yes)
+    Ok(())
 }

@@ -1,40 +1,40 @@
-//! Scripts that know flint: mstflint 4.21 through the card's BAR0, and our `flint` through VFIO, on the
-//! same card. The whole table of transcripts is hermetic (`tests/flint_card.rs` of the tool); here is shown that
-//! the road through the kernel changes nothing of it.
+//! `flint` through VFIO and mstflint 4.21 through BAR0 on the same card: the kernel's part changes no text, exit code or
+//! file. The transcripts of all commands are compared without a guest in `tests/it/flint_card.rs`.
 
 use anyhow::{Result, bail, ensure};
 
-use super::Shown;
-use super::steps::{flashed, forget, no_misuse, other_image, version, with_driver, without_driver};
-use crate::bench::{Bench, LONG};
+use super::steps::{
+    flashed, no_misuse, other_image, reset_records, version, with_driver, without_driver,
+};
+use crate::host::{LONG, TestHost};
 
-/// What one program said: exit code and stdout, percentages on the way left out.
+/// Exit code and standard output without the lines of progress in percent.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
+struct FlintOutput {
     code: i32,
     text: String,
 }
 
-fn said(bench: &mut dyn Bench, program: &str, arguments: &str) -> Result<Said> {
-    let bdf = bench.bdf().to_owned();
-    let command = format!("{program} {}", arguments.replace("CARD", &bdf));
-    let ran = bench.sh_within(&command, LONG)?;
-    let kept: Vec<&str> = ran
+/// Runs a program; `CARD` in the arguments stands for the card.
+fn flint(host: &mut dyn TestHost, program: &str, arguments: &str) -> Result<FlintOutput> {
+    let command = format!("{program} {}", arguments.replace("CARD", host.bdf()));
+    let output = host.sh_within(&command, LONG)?;
+    let lines: Vec<&str> = output
         .stdout
         .split(['\r', '\n'])
         .filter(|line| !line.ends_with('%'))
         .collect();
-    Ok(Said {
-        code: ran.code,
-        text: kept.join("\n"),
+    Ok(FlintOutput {
+        code: output.code,
+        text: lines.join("\n"),
     })
 }
 
-/// Both programs run the same arguments; `CARD` stands for the card.
-fn same(bench: &mut dyn Bench, arguments: &str) -> Result<String> {
-    let theirs = said(bench, "mstflint", arguments)?;
-    let tool = bench.tool().to_owned();
-    let ours = said(bench, &format!("{tool} flint"), arguments)?;
+/// The output of both programs for the same arguments, which must be equal.
+fn same(host: &mut dyn TestHost, arguments: &str) -> Result<String> {
+    let theirs = flint(host, "mstflint", arguments)?;
+    let tool = host.tool().to_owned();
+    let ours = flint(host, &format!("{tool} flint"), arguments)?;
     ensure!(
         theirs == ours,
         "{arguments}: mstflint\n{theirs:#?}\nours\n{ours:#?}"
@@ -42,50 +42,46 @@ fn same(bench: &mut dyn Bench, arguments: &str) -> Result<String> {
     Ok(ours.text)
 }
 
-/// Looks, copies and refused burns: the same text, the same exit code, the same files; nothing written.
-pub(super) fn scripts_that_look(bench: &mut dyn Bench) -> Result<Shown> {
-    without_driver(bench)?;
-    let mutations = bench.served(0).map(|s| s.mutations()).transpose()?;
-    // Few: mstflint's every register read is a trip through an emulated machine.
+/// Queries, copies and refused burns: the same text, exit code and files; nothing is written.
+pub(super) fn flint_reads_as_mstflint_does(host: &mut dyn TestHost) -> Result<()> {
+    without_driver(host)?;
+    let mutations = host.mutations()?;
+    // Few commands: mstflint's register reads are slow in an emulated machine.
     for arguments in [
         "-d CARD query full",
         "-d CARD rb 0 64",
         "-d CARD burn",
         "-d CARD -vsd x -use_image_ps -i /images/new.bin burn",
     ] {
-        same(bench, arguments)?;
+        same(host, arguments)?;
     }
-    let tool = bench.tool().to_owned();
-    said(bench, "mstflint", "-d CARD rrom /tmp/theirs.rom")?;
-    said(
-        bench,
-        &format!("{tool} flint"),
-        "-d CARD rrom /tmp/ours.rom",
-    )?;
-    bench.must("cmp /tmp/theirs.rom /tmp/ours.rom && rm /tmp/theirs.rom /tmp/ours.rom")?;
-    let later = bench.served(0).map(|s| s.mutations()).transpose()?;
+    let tool = host.tool().to_owned();
+    flint(host, "mstflint", "-d CARD rrom /tmp/theirs.rom")?;
+    flint(host, &format!("{tool} flint"), "-d CARD rrom /tmp/ours.rom")?;
+    host.must("cmp /tmp/theirs.rom /tmp/ours.rom && rm /tmp/theirs.rom /tmp/ours.rom")?;
+    let later = host.mutations()?;
     ensure!(mutations == later, "{mutations:?} became {later:?}");
-    with_driver(bench)?;
-    Ok(Shown::Yes)
+    with_driver(host)?;
+    Ok(())
 }
 
-/// A script that burns goes on working: exit code, text, and mstflint sees what was burnt, running version
-/// beside it until the driver is loaded.
-pub(super) fn a_script_that_burns(bench: &mut dyn Bench) -> Result<Shown> {
-    let (image, new) = other_image(bench)?;
-    let old = flashed(bench)?;
-    without_driver(bench)?;
-    forget(bench)?;
-    let tool = bench.tool().to_owned();
-    let burnt = said(
-        bench,
+/// A burn gives the exit code and text of mstflint, which sees the burnt image, and the running version beside it until
+/// the driver is loaded.
+pub(super) fn flint_burns_as_mstflint_does(host: &mut dyn TestHost) -> Result<()> {
+    let (image, new) = other_image(host)?;
+    let old = flashed(host)?;
+    without_driver(host)?;
+    reset_records(host)?;
+    let tool = host.tool().to_owned();
+    let burnt = flint(
+        host,
         &format!("CX3FLASH_BACKUP_DIR=/tmp/backups {tool} flint"),
         &format!("-d CARD -y -i {image} burn"),
     )?;
-    no_misuse(bench)?;
-    bench.must("rm -rf /tmp/backups")?;
+    no_misuse(host)?;
+    host.must("rm -rf /tmp/backups")?;
     if burnt.code != 0 {
-        let log = bench.sh("dmesg | tail -20")?;
+        let log = host.sh("dmesg | tail -20")?;
         bail!("{burnt:#?}\n{}", log.all());
     }
     for line in [
@@ -100,12 +96,12 @@ pub(super) fn a_script_that_burns(bench: &mut dyn Bench) -> Result<Shown> {
             burnt.text
         );
     }
-    let query = same(bench, "-d CARD query full")?;
+    let query = same(host, "-d CARD query full")?;
     ensure!(
         query.contains(&format!("FW Version:            {new}")),
         "{query}"
     );
-    ensure!(version(&flashed(bench)?) == version(&new));
-    with_driver(bench)?;
-    Ok(Shown::Yes)
+    ensure!(version(&flashed(host)?) == version(&new));
+    with_driver(host)?;
+    Ok(())
 }

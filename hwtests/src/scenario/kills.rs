@@ -1,27 +1,26 @@
-//! SIGKILL, at every step on the host and all over the flash work: the card boots all along, and `host restore` puts the
-//! host back.
+//! SIGKILL at every step on the host and at points of a burn: the card boots after each, and `host restore` restores the
+//! host.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Shown;
 use super::steps::{burn, ethtool_version, flashed, version, with_driver};
-use crate::bench::Bench;
-use crate::bench::lab::SMALL_IMAGES;
-use crate::bench::state::State;
+use crate::host::TestHost;
+use crate::host::lab::SMALL_IMAGES;
+use crate::host::snapshot::HostSnapshot;
 
-/// Points spread over the erases and programs of a burn.
+/// Kill points, spread over the erases and programs of a burn.
 const POINTS: u64 = 20;
 
-/// System calls by which the tool changes the host or its own records: writing files, starting the helper that writes to
-/// sysfs, VFIO's ioctls. Kills come when such a call begins, so each lies between two steps.
-const STEPS: &str = "openat,write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,ftruncate,fsync,fdatasync,flock,clone,clone3,vfork,fork,wait4,waitid,ioctl,close";
+/// System calls that change the host or the tool's own records: writes of files, the start of the helper that writes to
+/// sysfs, VFIO's ioctls. A kill comes when such a call begins, so it is between two steps.
+const CALLS: &str = "openat,write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,ftruncate,fsync,fdatasync,flock,clone,clone3,vfork,fork,wait4,waitid,ioctl,close";
 
-/// What the served card would boot, whichever half its boot ROM prefers.
-fn bootable(bench: &mut dyn Bench) -> Result<Vec<String>> {
-    let info = bench.served(0).context("a served card")?.info()?;
+/// The versions that the served card would boot, with a boot ROM that prefers either half.
+fn bootable(host: &mut dyn TestHost) -> Result<Vec<String>> {
+    let info = host.card()?.info()?;
     let mut versions = Vec::new();
     let outcomes = [&info["power_on"], &info["reset"]];
     let either = info["power_on_either_order"]
@@ -31,165 +30,147 @@ fn bootable(bench: &mut dyn Bench) -> Result<Vec<String>> {
     for outcome in outcomes.into_iter().chain(&either) {
         ensure!(
             outcome["boots"] == "image",
-            "the card does not boot any more: {info}"
+            "the card does not boot: {info}"
         );
         versions.push(outcome["version"].as_str().unwrap_or_default().to_owned());
     }
     Ok(versions)
 }
 
-/// The small image to burn next, and its version: never the one that the half to be written holds.
-fn next_image(bench: &mut dyn Bench) -> Result<(&'static str, &'static str)> {
-    let now = version(&flashed(bench)?);
+/// Path and version of the small image to burn next: never the one that the half to be written holds.
+fn next_image(host: &mut dyn TestHost) -> Result<(&'static str, &'static str)> {
+    let now = version(&flashed(host)?);
     let at = SMALL_IMAGES
         .iter()
         .position(|(_, known)| version(known) == now)
-        .with_context(|| format!("{now:?} is none of the small images"))?;
+        .with_context(|| format!("{now:?} is no small image"))?;
     Ok(SMALL_IMAGES[(at + 1) % SMALL_IMAGES.len()])
 }
 
-/// Puts the host back and looks that it is as it was, twice: restoring is idempotent.
-fn restored(bench: &mut dyn Bench, before: &State) -> Result<()> {
+/// Restores the host twice: the second time changes nothing.
+fn restore(host: &mut dyn TestHost, before: &HostSnapshot) -> Result<()> {
     for _ in 0..2 {
-        let told = bench.bare_json("host restore")?;
-        ensure!(
-            told.code == 0,
-            "host restore: exit {}: {}\n{}",
-            told.code,
-            told.json,
-            told.stderr
-        );
-        before.must_be_again(bench)?;
+        host.bare_json("host restore")?.exits(0)?;
+        before.assert_unchanged(host)?;
     }
     Ok(())
 }
 
-/// Killed at twenty points inside erase and program, each followed by `host restore` and a burn that succeeds.
-pub(super) fn inside_the_burn(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let served = |bench: &mut dyn Bench| {
-        bench
-            .served(0)
-            .context("a served card")
-            .and_then(|s| s.mutations())
-    };
-    // Both halves are used after this, so that every later burn erases; its count says where the points are.
-    let (image, _) = next_image(bench)?;
-    burn(bench, image, "")?;
-    let start = served(bench)?;
-    let (image, _) = next_image(bench)?;
-    burn(bench, image, "")?;
-    let length = served(bench)? - start;
+/// Twenty kills inside erase and program, each followed by `host restore` and a burn that succeeds.
+pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    // After two burns both halves are used, so every later burn erases as many sectors as the second one.
+    let (image, _) = next_image(host)?;
+    burn(host, image, "")?;
+    let start = host.card()?.mutations()?;
+    let (image, _) = next_image(host)?;
+    burn(host, image, "")?;
+    let length = host.card()?.mutations()? - start;
     ensure!(
         length > POINTS * 2,
-        "a burn of {length} mutations has no twenty points"
+        "a burn of {length} mutations is too short for {POINTS} points"
     );
     for point in 0..POINTS {
-        let (image, new) = next_image(bench)?;
-        // From the first mutation to the last but one, which write the signature.
-        let at = served(bench)? + 1 + point * (length - 2) / (POINTS - 1);
+        let (image, new) = next_image(host)?;
+        // From the first mutation to the last but one.
+        let at = host.card()?.mutations()? + 1 + point * (length - 2) / (POINTS - 1);
         let command = format!(
             "{} -d {} --json burn {image} --yes --backup-dir /tmp/backups",
-            bench.tool(),
-            bench.bdf()
+            host.tool(),
+            host.bdf()
         );
-        let killed = bench.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
-        bench.must("rm -rf /tmp/backups")?;
+        let killed = host.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
+        host.must("rm -rf /tmp/backups")?;
         ensure!(
             killed.reached,
             "the burn ended before its mutation {at}: {}",
-            killed.ran.all()
+            killed.output.all()
         );
-        let done = served(bench)?;
-        let boots = bootable(bench)?;
-        bench.transcript().note(&format!(
-            "point {point}: asked at {at}, {done} done when the process was gone (exit {}), boots {boots:?}",
-            killed.ran.code
+        let done = host.card()?.mutations()?;
+        let boots = bootable(host)?;
+        host.transcript().note(&format!(
+            "point {point}: kill at {at}, {done} done at its end (exit {}), boots {boots:?}",
+            killed.output.code
         ));
-        restored(bench, &before)?;
-        bootable(bench)?;
-        let told = bench.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
-        bench.must("rm -rf /tmp/backups")?;
-        // 2 when the kill came after the last write: the card holds exactly this already.
+        restore(host, &before)?;
+        bootable(host)?;
+        let report = host.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
+        host.must("rm -rf /tmp/backups")?;
+        // 2 when the kill came after the last write.
         ensure!(
-            told.code == 0 || told.code == 2,
-            "the burn after it: exit {}: {}\n{}",
-            told.code,
-            told.json,
-            told.stderr
+            report.code == 0 || report.code == 2,
+            "the next burn: exit {}: {}\n{}",
+            report.code,
+            report.json,
+            report.stderr
         );
-        before.must_be_again(bench)?;
-        ensure!(bootable(bench)?.iter().all(|v| version(v) == version(new)));
+        before.assert_unchanged(host)?;
+        ensure!(bootable(host)?.iter().all(|v| version(v) == version(new)));
         let netdev = before.netdevs().remove(0);
-        ensure!(version(&ethtool_version(bench, &netdev)?) == version(new));
+        ensure!(version(&ethtool_version(host, &netdev)?) == version(new));
     }
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// Killed before each system call that changes the host or the journal, from the lock to the journal's removal.
-pub(super) fn at_every_host_step(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    // A query takes and gives back as a burn does, and nothing else.
-    let command = format!("{} -d {} --json query", bench.tool(), bench.bdf());
-    // Directories and journal files are made by the first run; all later ones take the same steps.
-    bench.expect("query", 0)?;
-    let traced = bench.sh(&format!(
-        "strace -o /tmp/steps -e trace={STEPS} {command} >/dev/null; code=$?; cat /tmp/steps >/tmp/all; exit $code"
+/// One kill before each system call that changes the host or the journal, from the lock to the journal's removal.
+pub(super) fn host_restore_follows_a_kill_at_every_host_step(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    let before = with_driver(host)?;
+    // A query borrows the card and restores the host as a burn does.
+    let command = format!("{} -d {} --json query", host.tool(), host.bdf());
+    // The first run makes directories; all later ones make the same calls.
+    host.expect("query", 0)?;
+    let traced = host.sh(&format!(
+        "strace -o /tmp/steps -e trace={CALLS} {command} >/dev/null; code=$?; cat /tmp/steps >/tmp/all; exit $code"
     ))?;
     ensure!(traced.code == 0, "{}", traced.all());
-    before.must_be_again(bench)?;
-    let trace = bench.must("cat /tmp/all")?;
+    before.assert_unchanged(host)?;
+    let trace = host.must("cat /tmp/all")?;
     let points = points_of(&trace);
     ensure!(
         points.len() >= 20,
-        "only {} host steps are seen:\n{trace}",
+        "only {} host steps in the trace:\n{trace}",
         points.len()
     );
-    bench
-        .transcript()
+    host.transcript()
         .note(&format!("{} host steps", points.len()));
     for point in &points {
-        let ran = bench.sh(&format!(
+        let output = host.sh(&format!(
             "strace -o /dev/null -e trace={} -e inject={}:signal=KILL:when={} {command} >/dev/null 2>&1; sleep 0.2; while pidof cx3flash >/dev/null; do sleep 0.1; done",
             point.call, point.call, point.number
         ))?;
-        ensure!(
-            ran.code == 0,
-            "the guest's helper does not end: {}",
-            ran.all()
-        );
-        let left = State::of(bench)?;
+        ensure!(output.code == 0, "the kill script failed: {}", output.all());
+        let left = HostSnapshot::of(host)?;
         let changed = before.differences(&left).lines().count();
-        bench.transcript().note(&format!(
-            "killed before {}: {changed} facts differ, driver {:?}",
+        host.transcript().note(&format!(
+            "killed before {}: {changed} properties differ, driver {:?}",
             point.line,
             left.get("driver")
         ));
-        restored(bench, &before).with_context(|| format!("killed before {}", point.line))?;
+        restore(host, &before).with_context(|| format!("killed before {}", point.line))?;
     }
-    bench.expect("query", 0)?;
-    before.must_be_again(bench)?;
-    let info: Value = bench.served(0).context("a served card")?.info()?;
+    host.expect("query", 0)?;
+    before.assert_unchanged(host)?;
+    let info: Value = host.card()?.info()?;
     ensure!(
-        info["semaphores_held"]
-            .as_array()
-            .is_some_and(Vec::is_empty),
+        info["semaphores_held"] == Value::Array(Vec::new()),
         "{info}"
     );
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// A place to kill at: the `number`th call of its name.
+/// The `number`th call of a name.
 #[derive(Debug, PartialEq, Eq)]
-struct Point {
+struct KillPoint {
     call: String,
     number: usize,
     line: String,
 }
 
-/// The calls of a trace that are steps: those on the journal, the lock, sysfs and VFIO, and the helper's start and end.
-/// Calls that only read, or concern the terminal, the log and the libraries, change nothing a kill could leave behind.
-fn points_of(trace: &str) -> Vec<Point> {
+/// The calls of a trace that are steps: those on the journal, the lock and VFIO, and the helper's start and end. Calls that
+/// only read, or that are on terminal, log and libraries, leave nothing to restore.
+fn points_of(trace: &str) -> Vec<KillPoint> {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     let mut points = Vec::new();
     let mut journal = Vec::<String>::new();
@@ -203,7 +184,7 @@ fn points_of(trace: &str) -> Vec<Point> {
         let descriptor = rest.split([',', ')']).next().unwrap_or_default();
         let records = rest.contains("cx3flash") && !rest.contains("/var/log/");
         let ours = records || rest.contains("/dev/vfio");
-        // One wait for each helper: the polls after the first differ in number from run to run.
+        // One wait for each helper: the number of polls differs from run to run.
         let polled = call.starts_with("wait") && std::mem::replace(&mut waited, true);
         waited &= !call.starts_with("clone") && !call.ends_with("fork");
         let step = match call {
@@ -227,7 +208,7 @@ fn points_of(trace: &str) -> Vec<Point> {
             journal.retain(|fd| fd != descriptor);
         }
         if step {
-            points.push(Point {
+            points.push(KillPoint {
                 call: call.to_owned(),
                 number: *count,
                 line: line.chars().take(120).collect(),
@@ -237,15 +218,15 @@ fn points_of(trace: &str) -> Vec<Point> {
     points
 }
 
-/// `host restore` of a host that has nothing to restore says so and changes nothing.
-pub(super) fn nothing_to_restore(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    restored(bench, &before)?;
-    let status = bench.bare_json("host status")?;
-    match status.at("/result/pending")?.as_array().map(Vec::len) {
-        Some(0) => Ok(Shown::Yes),
-        _ => bail!("host status: {}", status.json),
-    }
+pub(super) fn host_restore_without_a_journal_changes_nothing(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    let before = with_driver(host)?;
+    restore(host, &before)?;
+    let status = host.bare_json("host status")?;
+    let pending = status.at("/result/pending")?.as_array().map(Vec::len);
+    ensure!(pending == Some(0), "host status: {}", status.json);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -253,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_told_from_the_rest() {
+    fn calls_that_change_the_host_are_kill_points() {
         let trace = "openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3\n\
             write(3, \"x\", 1) = 1\n\
             openat(AT_FDCWD, \"/var/lib/cx3flash/j.new\", O_WRONLY|O_CREAT|O_CLOEXEC, 0600) = 4\n\

@@ -1,307 +1,108 @@
-//! What is shown: scenarios over a bench.
+//! The scenarios, and which guest runs each (docs/lab.md#writing-a-scenario).
 
-mod crowd;
+mod access;
+mod burns;
 mod faults;
 mod fidelity;
 mod flint;
 mod kills;
 mod refusals;
+mod several_cards;
 mod steps;
-mod story;
-mod ways;
 
 use anyhow::Result;
 
-use crate::bench::Bench;
-use crate::bench::rooms::Room;
+use crate::host::TestHost;
+use crate::host::guests::GuestKind;
 
-/// What a scenario asks of a bench.
+/// What a scenario requires of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Only reads the card; the host is borrowed and put back.
+pub enum Requires {
+    /// A card to read; the host is borrowed and restored.
     Reads,
-    /// Writes the flash: a card must have named itself expendable.
+    /// A card whose flash may be written.
     Writes,
     /// Faults, kill points or devices that only the lab has.
     Lab,
 }
 
-/// How a scenario that did not fail ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
-    /// It was seen.
-    Yes,
-    /// It could not be tried, for this reason.
-    Skipped(String),
-}
-
-/// What a scenario does.
-type Run = fn(&mut dyn Bench) -> Result<Shown>;
-
 /// One scenario.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// Its name in reports, snake_case.
     pub name: &'static str,
-    /// The guest it runs in; a card bench runs those of [`Room::Plain`].
-    pub room: Room,
-    /// What it asks for.
-    pub need: Need,
-    /// The scenario itself.
-    pub run: Run,
+    /// The guest it runs in; a host with a real card runs those of [`GuestKind::Plain`].
+    pub guest: GuestKind,
+    pub requires: Requires,
+    pub run: fn(&mut dyn TestHost) -> Result<()>,
 }
 
-/// All scenarios; those of one room run in this order, in one guest.
-#[must_use]
+/// Makes the list of scenarios; each is named after its function.
+macro_rules! scenarios {
+    ($($guest:ident: $($requires:ident $module:ident::$name:ident),+;)+) => {
+        vec![$($(Scenario {
+            name: stringify!($name),
+            guest: GuestKind::$guest,
+            requires: Requires::$requires,
+            run: $module::$name,
+        }),+),+]
+    };
+}
+
+/// All scenarios; those of one guest run in this order.
 pub fn all() -> Vec<Scenario> {
-    use Need::{Lab, Reads, Writes};
-    use Room::{Confidentiality, Crowd, Integrity, Kills, NoIommu, Plain};
-    let table: &[(Room, Need, &'static str, Run)] = &[
-        (
-            Plain,
-            Reads,
-            "lspci_lists_the_capabilities",
-            fidelity::lspci,
-        ),
-        (
-            Plain,
-            Reads,
-            "mlx4_brings_up_netdevs_with_the_macs_of_the_flash",
-            fidelity::driver,
-        ),
-        (
-            Plain,
-            Lab,
-            "mlx4_interrupt_test_passes",
-            fidelity::interrupt,
-        ),
-        (
-            Plain,
-            Reads,
-            "ethtool_shows_what_the_tool_shows",
-            fidelity::ethtool,
-        ),
-        (
-            Plain,
-            Reads,
-            "unbind_and_bind_again_and_again",
-            fidelity::rebind,
-        ),
-        (Plain, Reads, "vfio_pci_binds_by_hand", fidelity::vfio),
-        (
-            Plain,
-            Lab,
-            "mstflint_queries_reads_verifies",
-            fidelity::witness_reads,
-        ),
-        (Plain, Lab, "mstflint_burns", fidelity::witness_burns),
-        (
-            Plain,
-            Lab,
-            "scripts_that_know_flint_look",
-            flint::scripts_that_look,
-        ),
-        (
-            Plain,
-            Lab,
-            "a_script_that_knows_flint_burns",
-            flint::a_script_that_burns,
-        ),
-        (
-            Plain,
-            Reads,
-            "looking_leaves_the_host_as_found",
-            story::looking_changes_nothing,
-        ),
-        (
-            Plain,
-            Reads,
-            "a_report_of_a_real_card",
-            story::report_of_a_card,
-        ),
-        (
-            Plain,
-            Writes,
-            "burn_and_go_on_with_new_firmware",
-            story::burn_and_go_on,
-        ),
-        (
-            Plain,
-            Lab,
-            "mstflint_agrees_with_what_was_burnt",
-            story::witness_agrees,
-        ),
-        (
-            Plain,
-            Writes,
-            "burning_the_same_is_nothing_to_do",
-            story::burn_the_same,
-        ),
-        (Plain, Writes, "activate_alone", story::activate_alone),
-        (
-            Plain,
-            Lab,
-            "a_chip_that_boots_slowly_is_waited_for",
-            story::slow_boot,
-        ),
-        (
-            Plain,
-            Reads,
-            "three_ways_to_the_registers",
-            ways::bar_access,
-        ),
-        (
-            Plain,
-            Lab,
-            "a_user_of_the_group_queries_a_card_on_vfio",
-            ways::without_root,
-        ),
-        (
-            Plain,
-            Writes,
-            "a_card_that_lives_on_vfio_stays_there",
-            ways::passthrough_host,
-        ),
-        (Plain, Lab, "kvm_probe_runs_and_is_skipped", ways::kvm_probe),
-        (
-            Plain,
-            Lab,
-            "card_in_use_is_refused_and_waived_by_name",
-            refusals::card_in_use,
-        ),
-        (
-            Plain,
-            Reads,
-            "a_waiver_must_have_a_name",
-            refusals::unknown_waiver,
-        ),
-        (
-            Plain,
-            Lab,
-            "a_group_held_by_another_process",
-            refusals::group_busy,
-        ),
-        (
-            Plain,
-            Reads,
-            "two_instances_cannot_have_one_card",
-            refusals::second_instance,
-        ),
-        (
-            Plain,
-            Lab,
-            "vfio_pci_is_missing",
-            refusals::vfio_pci_missing,
-        ),
-        (
-            Plain,
-            Lab,
-            "an_image_for_another_card",
-            refusals::wrong_image,
-        ),
-        (
-            Plain,
-            Lab,
-            "interrupted_in_the_middle_of_a_burn",
-            refusals::interrupted,
-        ),
-        (
-            Plain,
-            Lab,
-            "semaphore_left_by_a_killed_mstflint",
-            faults::stale_semaphore,
-        ),
-        (
-            Plain,
-            Lab,
-            "the_card_vanishes_during_a_burn",
-            faults::card_vanishes,
-        ),
-        (
-            Plain,
-            Lab,
-            "firmware_that_does_not_answer_the_driver",
-            faults::dead_firmware,
-        ),
-        (Kills, Lab, "nothing_to_restore", kills::nothing_to_restore),
-        (
-            Kills,
-            Lab,
-            "killed_at_every_host_step",
-            kills::at_every_host_step,
-        ),
-        (Kills, Lab, "killed_inside_the_burn", kills::inside_the_burn),
-        (
-            Integrity,
-            Lab,
-            "mstflint_is_shut_out",
-            fidelity::witness_is_shut_out,
-        ),
-        (
-            Integrity,
-            Lab,
-            "doctor_names_lockdown",
-            ways::doctor_names_lockdown,
-        ),
-        (Integrity, Lab, "burn_by_pread", story::burn_by_pread),
-        (
-            Confidentiality,
-            Lab,
-            "mstflint_is_shut_out",
-            fidelity::witness_is_shut_out,
-        ),
-        (
-            Confidentiality,
-            Lab,
-            "doctor_names_lockdown",
-            ways::doctor_names_lockdown,
-        ),
-        (
-            Confidentiality,
-            Lab,
-            "burn_by_configuration_cycles",
-            story::burn_by_config,
-        ),
-        (
-            NoIommu,
-            Lab,
-            "without_iommu_nothing_is_touched",
-            refusals::no_iommu,
-        ),
-        (
-            Crowd,
-            Lab,
-            "several_cards_and_none_named",
-            crowd::several_cards,
-        ),
-        (Crowd, Lab, "selectors", crowd::selectors),
-        (Crowd, Lab, "sibling_in_the_iommu_group", crowd::sibling),
-        (
-            Crowd,
-            Lab,
-            "a_virtual_function_is_no_card",
-            crowd::virtual_function,
-        ),
-        (
-            Crowd,
-            Lab,
-            "virtual_functions_are_enabled",
-            crowd::virtual_functions_enabled,
-        ),
-        (
-            Crowd,
-            Lab,
-            "a_card_in_recovery_mode_comes_back",
-            crowd::recovery,
-        ),
-    ];
-    table
-        .iter()
-        .map(|&(room, need, name, run)| Scenario {
-            name,
-            room,
-            need,
-            run,
-        })
-        .collect()
+    scenarios! {
+        Plain:
+            Reads fidelity::lspci_lists_the_capabilities,
+            Reads fidelity::mlx4_brings_up_netdevs_with_the_macs_of_the_flash,
+            Lab fidelity::mlx4_interrupt_test_passes,
+            Reads fidelity::ethtool_reports_the_version_of_query,
+            Reads fidelity::repeated_rebinding_restores_the_host,
+            Reads fidelity::vfio_pci_binds_by_hand,
+            Lab fidelity::mstflint_queries_reads_and_verifies,
+            Lab fidelity::mstflint_burns_and_the_tool_verifies,
+            Lab flint::flint_reads_as_mstflint_does,
+            Lab flint::flint_burns_as_mstflint_does,
+            Reads burns::reading_commands_restore_the_host,
+            Reads burns::a_bug_report_holds_lspci_and_no_macs,
+            Writes burns::burn_starts_the_new_firmware,
+            Lab burns::mstflint_agrees_with_the_burnt_image,
+            Writes burns::burning_the_same_image_is_nothing_to_do,
+            Writes burns::activate_restores_the_host,
+            Lab burns::a_chip_that_boots_slowly_gives_the_same_results,
+            Reads access::three_register_accesses_agree,
+            Lab access::a_user_of_the_vfio_group_may_query,
+            Writes access::a_card_on_vfio_pci_stays_there,
+            Lab access::kvm_probe_runs_with_dev_kvm_only,
+            Lab refusals::card_in_use_is_refused_and_waived_by_name,
+            Reads refusals::an_unknown_waiver_is_refused,
+            Lab refusals::a_group_held_by_another_process_is_refused,
+            Reads refusals::a_second_instance_is_refused,
+            Lab refusals::a_missing_vfio_pci_is_reported,
+            Lab refusals::an_image_for_another_card_is_refused,
+            Lab refusals::an_interrupted_burn_restores_the_host,
+            Lab faults::unlock_frees_semaphores_of_a_killed_mstflint,
+            Lab faults::a_card_that_vanishes_during_a_burn_is_reported,
+            Lab faults::a_failed_rebind_is_left_to_host_restore;
+        Kills:
+            Lab kills::host_restore_without_a_journal_changes_nothing,
+            Lab kills::host_restore_follows_a_kill_at_every_host_step,
+            Lab kills::the_card_boots_after_a_kill_inside_the_burn;
+        Integrity:
+            Lab fidelity::mstflint_fails_under_lockdown,
+            Lab access::doctor_reports_lockdown,
+            Lab burns::burn_by_pread_succeeds;
+        Confidentiality:
+            Lab fidelity::mstflint_fails_under_lockdown,
+            Lab access::doctor_reports_lockdown,
+            Lab burns::burn_by_configuration_cycles_succeeds;
+        NoIommu:
+            Lab refusals::without_iommu_the_host_is_unchanged;
+        SeveralCards:
+            Lab several_cards::without_a_selector_several_cards_are_refused,
+            Lab several_cards::a_card_is_selected_by_address_or_netdev,
+            Lab several_cards::a_sibling_in_the_iommu_group_is_refused_and_waived,
+            Lab several_cards::a_virtual_function_is_refused,
+            Lab several_cards::a_card_with_virtual_functions_is_refused,
+            Lab several_cards::recover_brings_back_a_card_in_recovery_mode;
+    }
 }

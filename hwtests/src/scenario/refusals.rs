@@ -1,44 +1,45 @@
-//! What the tool refuses, with which exit code, and that nothing changed.
+//! Refusals: their exit codes, and that nothing changed.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::Shown;
-use super::steps::{on_vfio, other_image, sysfs, wait_for, with_driver, without_driver};
-use crate::bench::state::State;
-use crate::bench::{Bench, LONG, Told};
+use super::steps::{
+    DoctorCheck, on_vfio, other_image, sysfs, wait_for, with_driver, without_driver,
+};
+use crate::host::snapshot::HostSnapshot;
+use crate::host::{LONG, TestHost, ToolReport};
 
-/// A burn that must be refused with `code`, while host and flash stay as they are; `words` must be in the message.
-fn refused(bench: &mut dyn Bench, more: &str, code: i32, words: &str) -> Result<Told> {
-    let before = State::of(bench)?;
-    let flash = flash_digest(bench)?;
-    let image = bench.images()[1].to_owned();
-    let told = bench.expect(
-        &format!("{more} burn {image} --yes --backup-dir /tmp/backups"),
+/// A burn that must be refused with `code` and a message with `words`, while host and flash do not change.
+fn refused(host: &mut dyn TestHost, code: i32, words: &str) -> Result<ToolReport> {
+    let before = HostSnapshot::of(host)?;
+    let flash = flash_digest(host)?;
+    let image = host.images()[1].to_owned();
+    let report = host.expect(
+        &format!("burn {image} --yes --backup-dir /tmp/backups"),
         code,
     )?;
     ensure!(
-        told.json.to_string().contains(words),
-        "the refusal does not say {words:?}: {}",
-        told.json
+        report.json.to_string().contains(words),
+        "{words:?} is not in the refusal: {}",
+        report.json
     );
-    before.must_be_again(bench)?;
-    ensure!(flash == flash_digest(bench)?, "the flash has changed");
-    bench.must("[ ! -e /tmp/backups ] || rm -rf /tmp/backups")?;
-    Ok(told)
+    before.assert_unchanged(host)?;
+    ensure!(flash == flash_digest(host)?, "the flash has changed");
+    host.must("[ ! -e /tmp/backups ] || rm -rf /tmp/backups")?;
+    Ok(report)
 }
 
-fn flash_digest(bench: &mut dyn Bench) -> Result<String> {
-    match bench.served(0) {
+fn flash_digest(host: &mut dyn TestHost) -> Result<String> {
+    match host.server(0) {
         Some(served) => Ok(served.info()?["flash_sha256"].to_string()),
         None => Ok(String::new()),
     }
 }
 
-/// The ways in which a host uses a network card; each is refused by its id, and waived by it.
-pub(super) fn card_in_use(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
+/// Each use of a network card is refused by its id, and waived by it.
+pub(super) fn card_in_use_is_refused_and_waived_by_name(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
     let netdev = before.netdevs().remove(0);
     for (id, waived, set_up, undo) in [
         (
@@ -76,163 +77,153 @@ pub(super) fn card_in_use(bench: &mut dyn Bench) -> Result<Shown> {
             "ip link del vlan7 2>/dev/null; true".to_owned(),
         ),
     ] {
-        bench.must(&set_up)?;
-        refused(bench, "", 4, id)?;
-        let allowed = bench.tool_json(&format!("--allow {waived} query"))?;
-        bench.must(&format!("{undo}; sleep 0.2"))?;
+        host.must(&set_up)?;
+        refused(host, 4, id)?;
+        let allowed = host.tool_json(&format!("--allow {waived} query"))?;
+        host.must(&format!("{undo}; sleep 0.2"))?;
         ensure!(
             allowed.code == 0,
             "--allow {waived}: exit {}: {}",
             allowed.code,
             allowed.json
         );
-        // Whatever hung on the card is gone; names, MACs and driver are as found.
-        with_driver(bench)?;
-        before.must_be_again(bench)?;
+        // The use is over; names, MACs and driver must be as before.
+        with_driver(host)?;
+        before.assert_unchanged(host)?;
     }
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// A waiver is asked for by its very name.
-pub(super) fn unknown_waiver(bench: &mut dyn Bench) -> Result<Shown> {
-    with_driver(bench)?;
-    let ran = bench.sh(&format!("{} --allow everything query", bench.tool()))?;
-    ensure!(ran.code == 64, "exit {}: {}", ran.code, ran.all());
+pub(super) fn an_unknown_waiver_is_refused(host: &mut dyn TestHost) -> Result<()> {
+    with_driver(host)?;
+    let output = host.sh(&format!("{} --allow everything query", host.tool()))?;
+    ensure!(output.code == 64, "exit {}: {}", output.code, output.all());
     ensure!(
-        ran.stderr.contains("default-route"),
+        output.stderr.contains("default-route"),
         "the ids are not listed: {}",
-        ran.stderr
+        output.stderr
     );
-    Ok(Shown::Yes)
+    Ok(())
 }
 
-/// Another process has the group open, as a virtual machine would.
-pub(super) fn group_busy(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let group = on_vfio(bench)?;
-    bench.must(&format!(
+/// Another process has the group open, as a virtual machine does.
+pub(super) fn a_group_held_by_another_process_is_refused(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let group = on_vfio(host)?;
+    host.must(&format!(
         "(exec 9<>/dev/vfio/{group}; exec sleep 600) >/dev/null 2>&1 & echo $! >/tmp/holder; sleep 0.3"
     ))?;
-    let told = refused(bench, "", 5, "sleep")?;
-    let pid = bench.must("cat /tmp/holder")?;
+    let report = refused(host, 5, "sleep")?;
+    let pid = host.must("cat /tmp/holder")?;
     ensure!(
-        told.json.to_string().contains(pid.trim()),
+        report.json.to_string().contains(pid.trim()),
         "the holder {pid:?} is not named: {}",
-        told.json
+        report.json
     );
-    let waived = bench.tool_json("--allow held-by-vm query")?;
-    bench.must("kill $(cat /tmp/holder); sleep 0.3")?;
+    let waived = host.tool_json("--allow held-by-vm query")?;
+    host.must("kill $(cat /tmp/holder); sleep 0.3")?;
     ensure!(
         waived.code == 5,
         "held-by-vm could be waived: exit {}",
         waived.code
     );
-    bench.expect("query", 0)?;
-    without_driver(bench)?;
-    with_driver(bench)?;
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    host.expect("query", 0)?;
+    without_driver(host)?;
+    with_driver(host)?;
+    before.assert_unchanged(host)
 }
 
-/// Two instances cannot have one card: the second one is told who has it.
-pub(super) fn second_instance(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let (tool, bdf, d) = (
-        bench.tool().to_owned(),
-        bench.bdf().to_owned(),
-        sysfs(bench),
-    );
-    bench.must(&format!(
+/// The second instance on one card reports the process id of the first.
+pub(super) fn a_second_instance_is_refused(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let (tool, bdf, d) = (host.tool().to_owned(), host.bdf().to_owned(), sysfs(host));
+    host.must(&format!(
         "{tool} -d {bdf} --json backup --out /tmp/first >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"
     ))?;
     wait_for(
-        bench,
+        host,
         &format!("readlink {d}/driver | grep -q vfio-pci"),
         Duration::from_secs(30),
     )?;
-    let told = bench.tool_json("query")?;
-    let pid = bench.must("cat /tmp/first.pid")?;
-    ensure!(told.code == 5, "exit {}: {}", told.code, told.json);
+    let report = host.tool_json("query")?;
+    let pid = host.must("cat /tmp/first.pid")?;
+    let report = report.exits(5)?;
     ensure!(
-        told.json.to_string().contains(pid.trim()),
+        report.json.to_string().contains(pid.trim()),
         "the other instance {pid:?} is not named: {}",
-        told.json
+        report.json
     );
-    wait_for(bench, "[ ! -d /proc/$(cat /tmp/first.pid) ]", LONG)?;
-    bench.must("grep -q '\"exit\": *0' /tmp/first.json; code=$?; rm -rf /tmp/first; exit $code")?;
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    wait_for(host, "[ ! -d /proc/$(cat /tmp/first.pid) ]", LONG)?;
+    host.must("grep -q '\"exit\": *0' /tmp/first.json; code=$?; rm -rf /tmp/first; exit $code")?;
+    before.assert_unchanged(host)
 }
 
-/// The module is not installed: said, and nothing was unbound.
-pub(super) fn vfio_pci_missing(bench: &mut dyn Bench) -> Result<Shown> {
-    with_driver(bench)?;
-    bench.must(
+pub(super) fn a_missing_vfio_pci_is_reported(host: &mut dyn TestHost) -> Result<()> {
+    with_driver(host)?;
+    host.must(
         "rmmod vfio-pci 2>/dev/null; [ ! -e /sys/bus/pci/drivers/vfio-pci ]\n\
          f=$(find /lib/modules/ -name 'vfio-pci.ko'); mv $f /tmp/vfio-pci.ko; echo $f >/tmp/vfio-pci.path",
     )?;
-    let refusal = refused(bench, "", 5, "vfio-pci");
-    bench.must("mv /tmp/vfio-pci.ko $(cat /tmp/vfio-pci.path)")?;
+    let refusal = refused(host, 5, "vfio-pci");
+    host.must("mv /tmp/vfio-pci.ko $(cat /tmp/vfio-pci.path)")?;
     refusal?;
-    bench.expect("query", 0)?;
-    Ok(Shown::Yes)
+    host.expect("query", 0)?;
+    Ok(())
 }
 
-/// No IOMMU: said, with how to switch it on, and nothing was unbound.
-pub(super) fn no_iommu(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    refused(bench, "", 5, "IOMMU")?;
-    let list = bench.bare_json("list")?;
+/// Without an IOMMU: exit 5, and `doctor` reports how to enable it.
+pub(super) fn without_iommu_the_host_is_unchanged(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    refused(host, 5, "IOMMU")?;
+    let list = host.bare_json("list")?;
     ensure!(
-        list.code == 0 && list.json.to_string().contains(bench.bdf()),
+        list.code == 0 && list.json.to_string().contains(host.bdf()),
         "list: exit {}: {}",
         list.code,
         list.json
     );
-    let doctor = bench.tool_json("doctor")?;
-    let (ok, _, fix) = super::ways::finding(&doctor, "iommu")?;
+    let doctor = host.tool_json("doctor")?;
+    let check = DoctorCheck::of(&doctor, "iommu")?;
     ensure!(
-        !ok && fix.contains("iommu"),
-        "no way to switch it on: {fix:?}"
+        !check.ok && check.fix.contains("iommu"),
+        "no fix: {:?}",
+        check.fix
     );
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    before.assert_unchanged(host)
 }
 
-/// An image for another card: refused by the plan, the host is as it was.
-pub(super) fn wrong_image(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let told = bench.tool_json(&format!(
+pub(super) fn an_image_for_another_card_is_refused(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let report = host.tool_json(&format!(
         "burn {} --yes --backup-dir /tmp/backups",
-        crate::bench::lab::RECOVERY_IMAGE
+        crate::host::lab::RECOVERY_IMAGE
     ))?;
-    ensure!(told.code == 4, "exit {}: {}", told.code, told.json);
-    before.must_be_again(bench)?;
-    Ok(Shown::Yes)
+    report.exits(4)?;
+    before.assert_unchanged(host)
 }
 
-/// Ctrl-C in the middle of a burn: the step is finished, the card boots, the host is as it was.
-pub(super) fn interrupted(bench: &mut dyn Bench) -> Result<Shown> {
-    let before = with_driver(bench)?;
-    let (image, _) = other_image(bench)?;
-    let (tool, bdf) = (bench.tool().to_owned(), bench.bdf().to_owned());
-    // An image that the other half held before costs some twenty mutations only; this is early in any burn.
-    let at = bench.served(0).context("a served card")?.mutations()? + 4;
+/// SIGINT during a burn: exit 6, the host is restored, the card answers.
+pub(super) fn an_interrupted_burn_restores_the_host(host: &mut dyn TestHost) -> Result<()> {
+    let before = with_driver(host)?;
+    let (image, _) = other_image(host)?;
+    let (tool, bdf) = (host.tool().to_owned(), host.bdf().to_owned());
+    // The shortest burn, of an image that the other half held before, has some twenty mutations.
+    let at = host.card()?.mutations()? + 4;
     let command = format!("{tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped");
-    let stopped = bench.signalled_at(&command, "INT", at, LONG)?;
-    bench.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
+    let stopped = host.signalled_at(&command, "INT", at, LONG)?;
+    host.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
     ensure!(
         stopped.reached,
         "the burn ended before: {}",
-        stopped.ran.all()
+        stopped.output.all()
     );
     ensure!(
-        stopped.ran.code == 6,
-        "a burn cut short ends with 6, not {}: {}",
-        stopped.ran.code,
-        stopped.ran.all()
+        stopped.output.code == 6,
+        "exit {}, not 6: {}",
+        stopped.output.code,
+        stopped.output.all()
     );
-    before.must_be_again(bench)?;
-    bench.expect("query", 0)?;
-    Ok(Shown::Yes)
+    before.assert_unchanged(host)?;
+    host.expect("query", 0)?;
+    Ok(())
 }

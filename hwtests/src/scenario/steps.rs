@@ -1,28 +1,35 @@
-//! Steps that several scenarios take.
+//! Steps that several scenarios share.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::bench::Bench;
-use crate::bench::state::State;
+use crate::host::snapshot::HostSnapshot;
+use crate::host::{LONG, TestHost, ToolReport};
 
-/// Sysfs directory of the bench's card.
-#[must_use]
-pub(super) fn sysfs(bench: &dyn Bench) -> String {
-    format!("/sys/bus/pci/devices/{}", bench.bdf())
+/// Sysfs directory of the host's card.
+pub(super) fn sysfs(host: &dyn TestHost) -> String {
+    format!("/sys/bus/pci/devices/{}", host.bdf())
 }
 
-/// The card under `mlx4_core`, with its netdevs: as a host has it that uses it.
-///
-/// # Errors
-///
-/// When the driver does not take it or no netdev appears.
-pub(super) fn with_driver(bench: &mut dyn Bench) -> Result<State> {
-    let bdf = bench.bdf().to_owned();
-    // debug_level: the driver says only then that the interrupt test passed. Binding by hand for a card that an
-    // earlier scenario left without a driver.
+/// The card's address as mstflint takes it, without domain.
+pub(super) fn short_bdf(host: &dyn TestHost) -> String {
+    host.bdf().trim_start_matches("0000:").to_owned()
+}
+
+/// Runs mstflint on the card, which must succeed. It is slow in an emulated machine
+/// (docs/lab.md#mstflint-on-the-emulated-card).
+pub(super) fn mstflint(host: &mut dyn TestHost, arguments: &str) -> Result<String> {
+    let command = format!("mstflint -d {} {arguments}", short_bdf(host));
+    host.must_within(&command, LONG)
+}
+
+/// Binds the card to `mlx4_core` and waits for a netdev.
+pub(super) fn with_driver(host: &mut dyn TestHost) -> Result<HostSnapshot> {
+    let bdf = host.bdf().to_owned();
+    // With debug_level the driver logs that its interrupt test passed. An earlier scenario may have left the card without
+    // a driver.
     let script = format!(
         "d=/sys/bus/pci/devices/{bdf}\n\
          modprobe mlx4_core debug_level=1 && modprobe mlx4_en || exit 1\n\
@@ -30,93 +37,69 @@ pub(super) fn with_driver(bench: &mut dyn Bench) -> Result<State> {
          n=0; until [ \"$(ls $d/net 2>/dev/null | wc -l)\" -ge 1 ]; do\n\
          n=$((n+1)); [ $n -gt 200 ] && exit 1; sleep 0.1; done; sleep 0.3"
     );
-    bench
-        .must(&script)
+    host.must(&script)
         .context("bringing the card up under mlx4_core")?;
-    let state = State::of(bench)?;
-    ensure!(
-        state.get("driver") == "mlx4_core",
-        "the driver is {:?}",
-        state.get("driver")
-    );
-    Ok(state)
+    bound_to(host, "mlx4_core")
 }
 
-/// The card without any driver.
-///
-/// # Errors
-///
-/// When it cannot be unbound.
-pub(super) fn without_driver(bench: &mut dyn Bench) -> Result<()> {
-    let d = sysfs(bench);
-    let bdf = bench.bdf().to_owned();
-    bench
-        .must(&format!(
-            "[ ! -e {d}/driver ] || echo {bdf} > {d}/driver/unbind; echo > {d}/driver_override"
-        ))
-        .map(drop)
+fn bound_to(host: &mut dyn TestHost, driver: &str) -> Result<HostSnapshot> {
+    let snapshot = HostSnapshot::of(host)?;
+    let bound = snapshot.get("driver");
+    ensure!(bound == driver, "the driver is {bound:?}, not {driver}");
+    Ok(snapshot)
 }
 
-/// The card under vfio-pci, by hand as the kernel's documentation has it; the number of its group.
-///
-/// # Errors
-///
-/// When it cannot be bound.
-pub(super) fn on_vfio(bench: &mut dyn Bench) -> Result<String> {
-    without_driver(bench)?;
-    let d = sysfs(bench);
-    let bdf = bench.bdf().to_owned();
-    bench.must(&format!(
+/// Unbinds the card from its driver.
+pub(super) fn without_driver(host: &mut dyn TestHost) -> Result<()> {
+    let d = sysfs(host);
+    let bdf = host.bdf().to_owned();
+    host.must(&format!(
+        "[ ! -e {d}/driver ] || echo {bdf} > {d}/driver/unbind; echo > {d}/driver_override"
+    ))
+    .map(drop)
+}
+
+/// Binds the card to vfio-pci by sysfs; returns the number of its IOMMU group.
+pub(super) fn on_vfio(host: &mut dyn TestHost) -> Result<String> {
+    without_driver(host)?;
+    let d = sysfs(host);
+    let bdf = host.bdf().to_owned();
+    host.must(&format!(
         "modprobe vfio-pci && echo vfio-pci > {d}/driver_override && echo {bdf} > /sys/bus/pci/drivers/vfio-pci/bind"
     ))?;
-    let state = State::of(bench)?;
-    ensure!(
-        state.get("driver") == "vfio-pci",
-        "the driver is {:?}",
-        state.get("driver")
-    );
-    let group = state.get("group").to_owned();
-    bench.must(&format!("[ -c /dev/vfio/{group} ]"))?;
+    let group = bound_to(host, "vfio-pci")?.get("group").to_owned();
+    host.must(&format!("[ -c /dev/vfio/{group} ]"))?;
     Ok(group)
 }
 
-/// What `ethtool -i` says of a netdev.
-///
-/// # Errors
-///
-/// When it says no firmware version.
-pub(super) fn ethtool_version(bench: &mut dyn Bench, netdev: &str) -> Result<String> {
-    let text = bench.must(&format!("ethtool -i {netdev}"))?;
-    let found = text
+/// The firmware version in `ethtool -i`.
+pub(super) fn ethtool_version(host: &mut dyn TestHost, netdev: &str) -> Result<String> {
+    let text = host.must(&format!("ethtool -i {netdev}"))?;
+    let version = text
         .lines()
         .find_map(|line| line.strip_prefix("firmware-version:"))
-        .context("ethtool says no firmware version")?;
-    Ok(found.trim().to_owned())
+        .context("ethtool shows no firmware version")?;
+    Ok(version.trim().to_owned())
 }
 
-/// `2.36.5150` from `2.36.5150` or `2.36.5150 (MT_...)`: versions as texts differ in zeros only.
-#[must_use]
+/// The numbers of `2.36.5150` or `02.36.5150 (MT_...)`.
 pub(super) fn version(text: &str) -> Vec<u32> {
     text.split([' ', '(']).next().map_or(Vec::new(), |first| {
         first.split('.').filter_map(|n| n.parse().ok()).collect()
     })
 }
 
-/// The firmware on the card's flash that would boot: by the served card's own boot ROM, or by the tool.
-///
-/// # Errors
-///
-/// When the query fails or shows none.
-pub(super) fn flashed(bench: &mut dyn Bench) -> Result<String> {
-    if let Some(served) = bench.served(0) {
-        let info = served.info()?;
+/// The version on the card's flash that would boot, by the served card's boot ROM or by the tool's query.
+pub(super) fn flashed(host: &mut dyn TestHost) -> Result<String> {
+    if let Some(server) = host.server(0) {
+        let info = server.info()?;
         let version = info["power_on"]["version"].as_str();
         return version
             .map(str::to_owned)
             .with_context(|| format!("nothing boots: {}", info["power_on"]));
     }
-    let told = bench.expect("query", 0)?;
-    booting(told.at("/result/images")?)
+    let report = host.expect("query", 0)?;
+    booting(report.at("/result/images")?)
 }
 
 fn booting(images: &Value) -> Result<String> {
@@ -130,51 +113,64 @@ fn booting(images: &Value) -> Result<String> {
         .with_context(|| format!("no image boots: {images}"))
 }
 
-/// The image to burn next: the one of the bench's two that is not on the card; its path and version.
-///
-/// # Errors
-///
-/// When the card or an image cannot be queried.
-pub(super) fn other_image(bench: &mut dyn Bench) -> Result<(String, String)> {
-    let now = version(&flashed(bench)?);
-    let images = bench.images().map(str::to_owned);
+/// Path and version of the image that is not on the card.
+pub(super) fn other_image(host: &mut dyn TestHost) -> Result<(String, String)> {
+    let now = version(&flashed(host)?);
+    let images = host.images().map(str::to_owned);
     for path in images {
-        let told = bench.bare_json(&format!("query {path}"))?;
-        let found = booting(told.at("/result/images")?).or_else(|_| {
-            told.text("/result/images/0/image/fw_version")
+        let report = host.bare_json(&format!("query {path}"))?;
+        let image = booting(report.at("/result/images")?).or_else(|_| {
+            report
+                .text("/result/images/0/image/fw_version")
                 .map(str::to_owned)
         })?;
-        if version(&found) != now {
-            return Ok((path, found));
+        if version(&image) != now {
+            return Ok((path, image));
         }
     }
-    bail!("both images are the one on the card")
+    bail!("both images are on the card")
 }
 
-/// Burns an image with the tool, within the plan's `--yes`; downgrades are part of a bench that goes back and forth.
-///
-/// # Errors
-///
-/// When it does not end with 0.
-pub(super) fn burn(bench: &mut dyn Bench, image: &str, more: &str) -> Result<Value> {
-    let told = bench.expect(
+/// A check of `doctor`.
+pub(super) struct DoctorCheck {
+    pub(super) ok: bool,
+    pub(super) detail: String,
+    pub(super) fix: String,
+}
+
+impl DoctorCheck {
+    pub(super) fn of(report: &ToolReport, id: &str) -> Result<DoctorCheck> {
+        let checks = report.at("/result/checks")?.as_array();
+        let check = checks
+            .into_iter()
+            .flatten()
+            .find(|check| check["id"] == id)
+            .with_context(|| format!("doctor has no check {id:?}"))?;
+        let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        Ok(DoctorCheck {
+            ok: check["ok"] == true,
+            detail: text("detail"),
+            fix: text("fix"),
+        })
+    }
+}
+
+/// Burns an image with the tool and returns its report.
+pub(super) fn burn(host: &mut dyn TestHost, image: &str, more: &str) -> Result<Value> {
+    let report = host.expect(
         &format!("burn {image} --yes --backup-dir /tmp/backups {more}"),
         0,
     )?;
-    bench.must("rm -rf /tmp/backups")?;
-    Ok(told.json)
+    host.must("rm -rf /tmp/backups")?;
+    Ok(report.json)
 }
 
-/// What the served card has recorded since [`forget`]: access no correct tool makes. Nothing with a real card.
-///
-/// # Errors
-///
-/// When there is any misuse.
-pub(super) fn no_misuse(bench: &mut dyn Bench) -> Result<()> {
-    let Some(served) = bench.served(0) else {
+/// Fails if the served card has recorded misuse since [`reset_records`]. Does nothing with a real card.
+pub(super) fn no_misuse(host: &mut dyn TestHost) -> Result<()> {
+    let Some(server) = host.server(0) else {
         return Ok(());
     };
-    let info = served.info()?;
+    let info = server.info()?;
     ensure!(
         info["misuse_count"] == 0,
         "the card was misused: {}",
@@ -183,31 +179,29 @@ pub(super) fn no_misuse(bench: &mut dyn Bench) -> Result<()> {
     Ok(())
 }
 
-/// Starts the card's records anew.
-///
-/// # Errors
-///
-/// When the server does not answer.
-pub(super) fn forget(bench: &mut dyn Bench) -> Result<()> {
-    match bench.served(0) {
-        Some(served) => served.order("forget").map(drop),
+/// Sets the counters and the misuse of the served card to zero.
+pub(super) fn reset_records(host: &mut dyn TestHost) -> Result<()> {
+    match host.server(0) {
+        Some(server) => server.order("forget").map(drop),
         None => Ok(()),
     }
 }
 
-/// Waits for something of the host: `condition` is a shell command that succeeds once it is there.
-///
-/// # Errors
-///
-/// When it is not there in `limit`.
-pub(super) fn wait_for(bench: &mut dyn Bench, condition: &str, limit: Duration) -> Result<()> {
+/// Waits until the shell command `condition` succeeds.
+pub(super) fn wait_for(host: &mut dyn TestHost, condition: &str, limit: Duration) -> Result<()> {
     let rounds = limit.as_millis() / 100;
     let script = format!(
         "n=0; until {condition}; do n=$((n+1)); [ $n -gt {rounds} ] && exit 1; sleep 0.1; done"
     );
-    let ran = bench.sh_within(&script, limit + Duration::from_secs(10))?;
-    ensure!(ran.code == 0, "never came true: {condition}");
+    let output = host.sh_within(&script, limit + Duration::from_secs(10))?;
+    ensure!(output.code == 0, "never true: {condition}");
     Ok(())
+}
+
+/// Waits until the function has a netdev.
+pub(super) fn wait_for_netdev(host: &mut dyn TestHost, bdf: &str) -> Result<()> {
+    let condition = format!("[ -e /sys/bus/pci/devices/{bdf}/net ]");
+    wait_for(host, &condition, Duration::from_secs(40))
 }
 
 #[cfg(test)]
@@ -215,14 +209,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_numbers() {
+    fn a_version_is_its_numbers() {
         assert_eq!(version("2.36.5150"), [2, 36, 5150]);
         assert_eq!(version("02.36.5150 (MT_1)"), [2, 36, 5150]);
         assert!(version("").is_empty());
     }
 
     #[test]
-    fn the_image_that_boots_is_found() {
+    fn the_image_that_boots_is_chosen() {
         let images = serde_json::json!([
             {"boots": false, "image": {"fw_version": "1.0.0"}},
             {"boots": true, "image": {"fw_version": "2.0.0"}},

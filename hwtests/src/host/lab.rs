@@ -1,4 +1,4 @@
-//! The lab's side of a bench: a guest with served cards.
+//! A guest of the lab as the host under test.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,31 +7,31 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::rooms::{Plugged, Room};
-use super::served::Served;
-use super::{Bench, Signalled, Transcript};
-use crate::guest::agent::Ran;
-use crate::guest::{Guest, Machine};
-use crate::provision::{Flavour, Provisions};
+use super::guests::{CardSetup, GuestKind};
+use super::server::CardServer;
+use super::{Signalled, TestHost, Transcript};
+use crate::guest::agent::CommandOutput;
+use crate::guest::{Guest, GuestMachine};
+use crate::provision::Provisions;
 
 /// Paths of the images in the guest: what the card comes with, and the newer one.
 const IMAGES: [&str; 2] = ["/images/old.bin", "/images/new.bin"];
 
-/// The image that brings the recovery card of [`Room::Crowd`] back.
+/// The image that brings the recovery card of [`GuestKind::SeveralCards`] back.
 pub const RECOVERY_IMAGE: &str = "/images/mcx311a.bin";
 
 /// The image on the first card as it comes.
 const CARD_IMAGE: &str = "/images/card.bin";
 
-/// The image the witness burns: the same board's, not yet patched with an identity.
-const SHAPES: [(&str, &str); 3] = [
+/// Path in the guest, and the name of the model image.
+const MODELS: [(&str, &str); 3] = [
     (IMAGES[0], "mcx312b-2.36.5150"),
     (IMAGES[1], "mcx312b-2.42.5000"),
     (RECOVERY_IMAGE, "mcx311a-2.42.5000"),
 ];
 
-/// Three small images for a chip of 1 MiB: a burn reads all of the chip into a backup, and twenty of them shall not take
-/// long. Three, so that a burn never finds the image that its half had before: it erases and programs all of it.
+/// Small images for a chip of 1 MiB, which keep twenty burns with their backups short. With three of them a burn never
+/// finds in its half the image that it writes: it erases and programs all of it.
 pub const SMALL_IMAGES: [(&str, &str); 3] = [
     ("/images/small0.bin", "2.40.5000"),
     ("/images/small1.bin", "2.41.5000"),
@@ -40,57 +40,52 @@ pub const SMALL_IMAGES: [(&str, &str); 3] = [
 
 /// One guest with its cards.
 #[derive(Debug)]
-pub struct LabBench {
-    // Before the servers: QEMU must be gone before what it talks to.
+pub struct LabHost {
+    // Dropped before the servers: QEMU must end first.
     guest: Guest,
-    served: Vec<Served>,
+    servers: Vec<CardServer>,
     transcript: Transcript,
 }
 
-impl LabBench {
-    /// Makes the cards of a room, serves them and boots its guest, all on one processor.
-    ///
-    /// # Errors
-    ///
-    /// When a card cannot be made or served, or the guest does not boot.
-    pub fn start(provisions: &Provisions, room: Room, core: usize) -> Result<LabBench> {
-        let dir = provisions.dir.join("guests").join(room.name());
+impl LabHost {
+    /// Makes the cards of a guest, serves them and boots it, all on processor `core`.
+    pub fn start(provisions: &Provisions, kind: GuestKind, core: usize) -> Result<LabHost> {
+        let dir = provisions.dir.join("guests").join(kind.name());
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir)?;
         let mut files = images(provisions)?;
         let small = small_images(provisions, &dir)?;
-        let mut served = Vec::new();
+        let mut servers = Vec::new();
         let mut cards = Vec::new();
-        for (n, plugged) in room.cards().iter().enumerate() {
-            let file = create(provisions, &dir, n, plugged, &small[0])?;
+        for (n, setup) in kind.cards().iter().enumerate() {
+            let file = create(provisions, &dir, n, setup, &small[0])?;
             if n == 0 {
                 files.push((CARD_IMAGE.to_owned(), image_of(provisions, &dir, &file)?));
             }
-            let server = Served::start(&provisions.tool, &dir, n, &file, core)
-                .with_context(|| format!("serving card {n} of {}", room.name()))?;
-            cards.push((server.socket().to_owned(), plugged.slot, plugged.shown_as));
-            served.push(server);
+            let server = CardServer::start(&provisions.tool, &dir, n, &file, core)
+                .with_context(|| format!("serving card {n} of {}", kind.name()))?;
+            cards.push((server.socket().to_owned(), setup.slot, setup.shown_as));
+            servers.push(server);
         }
         for (file, (path, _)) in small.iter().zip(SMALL_IMAGES) {
             files.push((path.to_owned(), std::fs::read(file)?));
         }
-        let machine = Machine {
-            append: room.append().to_owned(),
-            iommu: room.iommu(),
+        let machine = GuestMachine {
+            append: kind.append(),
+            iommu: kind.has_iommu(),
             cards,
         };
-        let flavour = Flavour { files };
-        let guest = Guest::boot(provisions, &dir, &machine, &flavour, core)?;
-        Ok(LabBench {
+        let guest = Guest::boot(provisions, &dir, &machine, &files, core)?;
+        Ok(LabHost {
             guest,
-            served,
+            servers,
             transcript: Transcript::default(),
         })
     }
 }
 
-impl Bench for LabBench {
-    fn run(&mut self, command: &str, limit: Duration) -> Result<Ran> {
+impl TestHost for LabHost {
+    fn run(&mut self, command: &str, limit: Duration) -> Result<CommandOutput> {
         self.guest.run(command, limit)
     }
 
@@ -106,8 +101,8 @@ impl Bench for LabBench {
         IMAGES
     }
 
-    fn served(&mut self, n: usize) -> Option<&mut Served> {
-        self.served.get_mut(n)
+    fn server(&mut self, n: usize) -> Option<&mut CardServer> {
+        self.servers.get_mut(n)
     }
 
     fn signalled_at(
@@ -117,11 +112,10 @@ impl Bench for LabBench {
         mutation: u64,
         limit: Duration,
     ) -> Result<Signalled> {
-        let served = self.served.first().context("no card is served")?;
-        let mut hold = served.hold_at(mutation)?;
+        let server = self.servers.first().context("no card is served")?;
+        let mut hold = server.hold_at(mutation)?;
         let mut when = self.guest.when()?;
-        // The guest's processor stands still while an access is unanswered, so the signal comes a little after the
-        // release: what matters is that it comes from outside, at a place spread over the work.
+        // The guest's processor stops while an access is unanswered, so the signal comes a little after the release.
         let script = format!(
             "({{ exec {command}; }} >/tmp/killed.out 2>/tmp/killed.err) & pid=$!\n\
              (until read -r x </run/when; do sleep 0.02; done; kill -{signal} $pid) & killer=$!\n\
@@ -130,7 +124,7 @@ impl Bench for LabBench {
              cat /tmp/killed.out; cat /tmp/killed.err >&2; exit $code"
         );
         let guest = &mut self.guest;
-        let (ran, reached) = std::thread::scope(|scope| {
+        let (output, reached) = std::thread::scope(|scope| {
             let watcher = scope.spawn(move || -> Result<bool> {
                 let reached = hold.reached(limit)?;
                 if reached {
@@ -139,11 +133,14 @@ impl Bench for LabBench {
                 }
                 Ok(reached)
             });
-            let ran = guest.run(&script, limit);
-            (ran, watcher.join())
+            let output = guest.run(&script, limit);
+            (output, watcher.join())
         });
         let reached = reached.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
-        Ok(Signalled { reached, ran: ran? })
+        Ok(Signalled {
+            reached,
+            output: output?,
+        })
     }
 
     fn console(&self) -> String {
@@ -155,12 +152,12 @@ impl Bench for LabBench {
     }
 }
 
-/// A card file of a room.
+/// Makes the file of a guest's `n`th card.
 fn create(
     provisions: &Provisions,
     dir: &Path,
     n: usize,
-    plugged: &Plugged,
+    setup: &CardSetup,
     small: &Path,
 ) -> Result<PathBuf> {
     let file = dir.join(format!("card{n}.cx3"));
@@ -168,12 +165,12 @@ fn create(
     command
         .args(["sim", "create"])
         .arg(&file)
-        .args(plugged.create);
-    if plugged.small {
+        .args(setup.create);
+    if setup.small {
         command.arg("--image").arg(small);
     }
-    // The cards of a room need MACs of their own.
-    if !plugged.create.contains(&"--blank") {
+    // The cards of a guest need MACs of their own.
+    if !setup.create.contains(&"--blank") {
         command.args([format!("--mac=0002c900{:02x}10", 0x10 + n)]);
         command.args([format!("--guid=0002c903000{n:x}1010")]);
     }
@@ -181,7 +178,7 @@ fn create(
     Ok(file)
 }
 
-/// The image the first card comes with, taken from its flash before anything serves it.
+/// The image on the first card, read before the card is served.
 fn image_of(provisions: &Provisions, dir: &Path, card: &Path) -> Result<Vec<u8>> {
     let out = dir.join("backup");
     let mut command = Command::new(&provisions.tool);
@@ -203,15 +200,15 @@ fn image_of(provisions: &Provisions, dir: &Path, card: &Path) -> Result<Vec<u8>>
 /// The image files of every guest, made once.
 fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
-    for (path, shape) in SHAPES {
-        let file = provisions.dir.join(format!("{shape}.bin"));
+    for (path, model) in MODELS {
+        let file = provisions.dir.join(format!("{model}.bin"));
         let part = provisions
             .dir
-            .join(format!(".{shape}.{:?}.part", std::thread::current().id()));
+            .join(format!(".{model}.{:?}.part", std::thread::current().id()));
         let _ = std::fs::remove_file(&part);
         succeed(
             Command::new(&provisions.tool)
-                .args(["sim", "image", "--like", shape])
+                .args(["sim", "image", "--like", model])
                 .arg(&part),
         )?;
         std::fs::rename(&part, &file)?;
@@ -228,7 +225,7 @@ fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<PathBuf>> {
             dir.join(format!("small{n}.json")),
             dir.join(format!("small{n}.bin")),
         );
-        // No word on the flash size in its settings, so that it fits any chip; two halves of 512 KiB.
+        // Its ini has no flash size, so it fits any chip; two halves of 512 KiB.
         std::fs::write(
             &recipe,
             format!(

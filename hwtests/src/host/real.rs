@@ -1,4 +1,4 @@
-//! A real card of this machine as a bench.
+//! This machine with a real card as the host under test.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,99 +6,89 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::config::Config;
-use super::served::Served;
-use super::state::State;
-use super::{Bench, Transcript};
-use crate::guest::agent::Ran;
+use super::config::RealCardConfig;
+use super::server::CardServer;
+use super::snapshot::HostSnapshot;
+use super::{Signalled, TestHost, Transcript};
+use crate::guest::agent::CommandOutput;
 
-/// A real card.
+/// This machine and the card that a file names.
 #[derive(Debug)]
-pub struct CardBench {
-    config: Config,
+pub struct RealHost {
+    config: RealCardConfig,
     tool: String,
     images: [String; 2],
     transcript: Transcript,
-    /// Whether scenarios may write its flash.
+    /// Scenarios may write the card's flash.
     pub may_write: bool,
 }
 
-impl CardBench {
-    /// The card a file names, if it is the one at that address; nothing is written to find out.
-    ///
-    /// # Errors
-    ///
-    /// When the serial or the PSID is another one, or the card cannot be queried.
-    pub fn open(config: Config, tool: &Path) -> Result<CardBench> {
-        let images = config.images.clone().map(|i| i.display().to_string());
-        let mut bench = CardBench {
+impl RealHost {
+    /// Opens the card, if serial and PSID are those of the file; nothing is written to find out.
+    pub fn open(config: RealCardConfig, tool: &Path) -> Result<RealHost> {
+        let mut host = RealHost {
             tool: tool.display().to_string(),
-            images,
+            images: config.images.clone().map(|i| i.display().to_string()),
             transcript: Transcript::default(),
             may_write: false,
             config,
         };
-        let serial = bench.serial()?;
-        if serial != bench.config.serial {
+        let serial = host.serial()?;
+        if serial != host.config.serial {
             bail!(
-                "{} has the serial {serial:?}, the file says {:?}",
-                bench.config.bdf,
-                bench.config.serial
+                "{} has the serial {serial:?}, not {:?} as in the file",
+                host.config.bdf,
+                host.config.serial
             );
         }
-        bench.may_write = bench.config.may_write(&serial)?;
-        let psid = bench.config.psid.clone();
-        let asked: &mut dyn Bench = &mut bench;
-        let told = asked.expect("query", 0)?;
-        let found = told.text("/result/images/0/image/psid")?;
-        if found != psid {
-            bail!("the card holds {found}, the file says {psid}");
+        host.may_write = host.config.may_write(&serial)?;
+        let report = (&mut host as &mut dyn TestHost).expect("query", 0)?;
+        let psid = report.text("/result/images/0/image/psid")?;
+        if psid != host.config.psid {
+            bail!(
+                "the card holds {psid}, not {} as in the file",
+                host.config.psid
+            );
         }
-        Ok(bench)
+        Ok(host)
     }
 
-    /// The card's own serial: of its VPD, or its PCI device serial number where it has no VPD.
+    /// The serial in the card's VPD, or its PCI device serial number where it has no VPD.
     fn serial(&mut self) -> Result<String> {
         let bdf = self.config.bdf.clone();
-        let asked: &mut dyn Bench = self;
-        let text = asked.must(&format!("lspci -vvv -s {bdf}"))?;
+        let text = (self as &mut dyn TestHost).must(&format!("lspci -vvv -s {bdf}"))?;
         serial_of(&text).with_context(|| format!("lspci shows no serial of {bdf}"))
     }
 
-    /// What ends every run: the journal, if one is left, and the comparison with `before`.
-    ///
-    /// # Errors
-    ///
-    /// When the host is not as it was.
-    pub fn finish(&mut self, before: &State) -> Result<()> {
-        let bench: &mut dyn Bench = self;
-        let restored = bench.bare_json("host restore")?;
-        if restored.code != 0 {
-            bail!("host restore ended with {}", restored.code);
-        }
-        before.must_be_again(bench)
+    /// Restores the host from a journal, if one is left, and compares it with `before`.
+    pub fn finish(&mut self, before: &HostSnapshot) -> Result<()> {
+        let host: &mut dyn TestHost = self;
+        host.bare_json("host restore")?
+            .exits(0)
+            .context("host restore")?;
+        before.assert_unchanged(host)
     }
 }
 
-/// The serial in what `lspci -vvv` prints.
+/// The serial in the output of `lspci -vvv`.
 fn serial_of(text: &str) -> Option<String> {
     let after = |mark: &str| {
         text.lines()
             .find_map(|line| Some(line.split_once(mark)?.1.trim().to_owned()))
-            .filter(|found| !found.is_empty())
+            .filter(|serial| !serial.is_empty())
     };
     after("[SN] Serial number:").or_else(|| after("Device Serial Number"))
 }
 
-impl Bench for CardBench {
-    fn run(&mut self, command: &str, limit: Duration) -> Result<Ran> {
+impl TestHost for RealHost {
+    fn run(&mut self, command: &str, limit: Duration) -> Result<CommandOutput> {
         let out = Command::new("timeout")
             .args(["-s", "KILL", &limit.as_secs().max(1).to_string()])
             .args(["sh", "-c", command])
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .output()?;
-        Ok(Ran {
+        Ok(CommandOutput {
             code: out.status.code().unwrap_or(137),
             stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
@@ -117,8 +107,12 @@ impl Bench for CardBench {
         [&self.images[0], &self.images[1]]
     }
 
-    fn served(&mut self, _: usize) -> Option<&mut Served> {
+    fn server(&mut self, _: usize) -> Option<&mut CardServer> {
         None
+    }
+
+    fn signalled_at(&mut self, _: &str, _: &str, _: u64, _: Duration) -> Result<Signalled> {
+        bail!("a real card cannot be stopped at a mutation")
     }
 
     fn console(&self) -> String {

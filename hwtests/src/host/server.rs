@@ -1,17 +1,17 @@
-//! A simulated card served over vfio-user, and the orders its server takes.
+//! A simulated card served over vfio-user, and its control channel (`cx3flash::sim::serve`).
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::guest::{end, pinned};
+use crate::guest::{OwnedChild, pinned};
 
 /// How long a server may take until it listens.
 const START: Duration = Duration::from_secs(20);
@@ -21,29 +21,30 @@ const ANSWER: Duration = Duration::from_secs(20);
 
 /// A served card. Dropping it ends the server; the flash stays in the card's file.
 #[derive(Debug)]
-pub struct Served {
-    server: Child,
+pub struct CardServer {
+    server: OwnedChild,
     socket: PathBuf,
     control: PathBuf,
-    file: PathBuf,
 }
 
-/// A point of the flash work at which the server was told to stop answering.
+/// A mutation of the flash at which the server stops answering.
 #[derive(Debug)]
-pub struct Hold {
+pub struct MutationHold {
     control: BufReader<UnixStream>,
 }
 
-impl Served {
-    /// Serves card file `file` as number `n` of a guest, on one processor.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not listen in time.
-    pub fn start(tool: &Path, dir: &Path, n: usize, file: &Path, core: usize) -> Result<Served> {
+impl CardServer {
+    /// Serves card file `file` as number `n` of a guest, on processor `core`.
+    pub fn start(
+        tool: &Path,
+        dir: &Path,
+        n: usize,
+        file: &Path,
+        core: usize,
+    ) -> Result<CardServer> {
         let socket = dir.join(format!("card{n}.sock"));
         let control = dir.join(format!("card{n}.control"));
-        let log = dir.join(format!("card{n}.log"));
+        let errors = dir.join(format!("card{n}.err"));
         let mut serve = Command::new(tool);
         serve
             .args(["sim", "serve"])
@@ -54,62 +55,46 @@ impl Served {
             .arg(&control);
         let server = pinned(&serve, core)
             .stdin(Stdio::null())
-            .stdout(File::create(&log)?)
-            .stderr(File::create(dir.join(format!("card{n}.err")))?)
+            .stdout(File::create(dir.join(format!("card{n}.log")))?)
+            .stderr(File::create(&errors)?)
             .spawn()?;
-        let mut served = Served {
-            server,
+        let mut card = CardServer {
+            server: OwnedChild(server),
             socket,
             control,
-            file: file.to_owned(),
         };
         let deadline = Instant::now() + START;
         // The control socket is the last thing the server makes.
-        while !served.socket.exists() || UnixStream::connect(&served.control).is_err() {
-            if let Some(status) = served.server.try_wait()? {
-                let said = std::fs::read_to_string(dir.join(format!("card{n}.err")));
-                bail!(
-                    "the server ended with {status}: {}",
-                    said.unwrap_or_default()
-                );
+        while !card.socket.exists() || UnixStream::connect(&card.control).is_err() {
+            if let Some(status) = card.server.0.try_wait()? {
+                let errors = std::fs::read_to_string(&errors).unwrap_or_default();
+                bail!("the server ended with {status}: {errors}");
             }
             if Instant::now() > deadline {
                 bail!("the server does not listen");
             }
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(served)
+        Ok(card)
     }
 
-    /// Where QEMU connects.
-    #[must_use]
+    /// The socket for QEMU.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Gives an order and waits until it is acknowledged; what it answers beyond that.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not understand or does not answer: a fault that was never set would look like a passed test.
+    /// Gives an order and waits for its answer. An order that is not understood is an error: a fault that was never set
+    /// would look like a passed test.
     pub fn order(&self, order: &str) -> Result<Value> {
-        ordered(&mut self.connect()?, order)
+        answer_to(&mut self.connect()?, order)
     }
 
-    /// What the server knows: flash digest, running image, counters, misuse.
-    ///
-    /// # Errors
-    ///
-    /// As [`order`](Self::order).
+    /// Flash digest, running image, counters, misuse.
     pub fn info(&self) -> Result<Value> {
         self.order("info")
     }
 
     /// Erases, programs and status writes since power-on.
-    ///
-    /// # Errors
-    ///
-    /// As [`order`](Self::order).
     pub fn mutations(&self) -> Result<u64> {
         let info = self.info()?;
         info["mutations"]
@@ -117,15 +102,11 @@ impl Served {
             .context("the server counts no mutations")
     }
 
-    /// Tells the server to stop answering at mutation `number`.
-    ///
-    /// # Errors
-    ///
-    /// As [`order`](Self::order); also when that many are done already.
-    pub fn hold_at(&self, number: u64) -> Result<Hold> {
+    /// Makes the server stop answering at mutation `number`, which must not be done yet.
+    pub fn hold_at(&self, number: u64) -> Result<MutationHold> {
         let mut control = self.connect()?;
-        ordered(&mut control, &format!("hold-at-mutation {number}"))?;
-        Ok(Hold { control })
+        answer_to(&mut control, &format!("hold-at-mutation {number}"))?;
+        Ok(MutationHold { control })
     }
 
     fn connect(&self) -> Result<BufReader<UnixStream>> {
@@ -134,23 +115,10 @@ impl Served {
         stream.set_read_timeout(Some(ANSWER))?;
         Ok(BufReader::new(stream))
     }
-
-    /// The card's file: its flash, as the chip holds it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub fn file(&self) -> Result<Vec<u8>> {
-        std::fs::read(&self.file).with_context(|| self.file.display().to_string())
-    }
 }
 
-impl Hold {
+impl MutationHold {
     /// Waits until the mutation has begun; `false` when it has not within `limit`.
-    ///
-    /// # Errors
-    ///
-    /// When the server is gone.
     pub fn reached(&mut self, limit: Duration) -> Result<bool> {
         self.control.get_ref().set_read_timeout(Some(limit))?;
         let mut line = String::new();
@@ -163,18 +131,14 @@ impl Hold {
     }
 
     /// Lets the server answer again.
-    ///
-    /// # Errors
-    ///
-    /// When it does not.
     pub fn release(mut self) -> Result<()> {
         self.control.get_ref().set_read_timeout(Some(ANSWER))?;
-        ordered(&mut self.control, "release").map(drop)
+        answer_to(&mut self.control, "release").map(drop)
     }
 }
 
-/// One order on a connection; announcements that come between are passed over.
-fn ordered(control: &mut BufReader<UnixStream>, order: &str) -> Result<Value> {
+/// Sends one order and reads its answer; announcements that come before it are skipped.
+fn answer_to(control: &mut BufReader<UnixStream>, order: &str) -> Result<Value> {
     control
         .get_mut()
         .write_all(format!("{order}\n").as_bytes())?;
@@ -183,25 +147,19 @@ fn ordered(control: &mut BufReader<UnixStream>, order: &str) -> Result<Value> {
         if control.read_line(&mut line)? == 0 {
             bail!("the server closed its control channel at {order:?}");
         }
-        if let Some(answer) = answered(line.trim_end()) {
+        if let Some(answer) = parse_answer(line.trim_end()) {
             return answer.with_context(|| format!("order {order:?}"));
         }
     }
 }
 
 /// `ok`, `ok JSON` or `error WHY`; `None` for an announcement.
-fn answered(line: &str) -> Option<Result<Value>> {
+fn parse_answer(line: &str) -> Option<Result<Value>> {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("ok", "") => Some(Ok(Value::Null)),
         ("ok", json) => Some(serde_json::from_str(json).context("the answer is no JSON")),
-        ("error", why) => Some(Err(anyhow::anyhow!("the server says: {why}"))),
+        ("error", why) => Some(Err(anyhow::anyhow!("the server answered: {why}"))),
         _ => None,
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        end(&mut self.server);
     }
 }
 
@@ -210,12 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_from_announcements() {
-        assert!(answered("at 17").is_none());
-        assert_eq!(answered("ok").unwrap().unwrap(), Value::Null);
-        assert_eq!(answered("ok {\"a\":1}").unwrap().unwrap()["a"], 1);
-        assert!(answered("ok {").unwrap().is_err());
-        let said = answered("error no order is called x").unwrap().unwrap_err();
-        assert!(said.to_string().contains("no order is called x"));
+    fn announcements_are_no_answers() {
+        assert!(parse_answer("at 17").is_none());
+        assert_eq!(parse_answer("ok").unwrap().unwrap(), Value::Null);
+        assert_eq!(parse_answer("ok {\"a\":1}").unwrap().unwrap()["a"], 1);
+        assert!(parse_answer("ok {").unwrap().is_err());
+        let error = parse_answer("error no order is called x")
+            .unwrap()
+            .unwrap_err();
+        assert!(error.to_string().contains("no order is called x"));
     }
 }

@@ -1,78 +1,66 @@
-//! The archive a kernel unpacks as its first root: cpio, format "newc" (kernel documentation,
+//! The archive that a kernel unpacks as its first root: cpio, format "newc" (kernel documentation,
 //! driver-api/early-userspace/buffer-format).
 //!
-//! Uncompressed on purpose: unpacking in an emulated guest costs more than reading (docs/lab.md#fast-boot). Archives may be
+//! Uncompressed: unpacking in an emulated guest costs more than reading (docs/lab.md#fast-boot). Archives may be
 //! concatenated, so each set of files is written once and joined per guest.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::{fs, io};
 
-/// What a file of the archive is, in the bits of `st_mode`.
+/// File types, in the bits of `st_mode`.
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
 const CHARACTER: u32 = 0o020_000;
 
-/// An archive in the making.
 #[derive(Debug, Default)]
-pub struct Archive {
+pub(super) struct Archive {
     bytes: Vec<u8>,
     inode: u32,
-    made: BTreeSet<String>,
+    directories: BTreeSet<String>,
 }
 
 impl Archive {
-    /// An empty archive.
-    #[must_use]
-    pub fn new() -> Archive {
-        Archive::default()
-    }
-
-    /// A directory and those above it; made once however often it is asked for.
-    pub fn directory(&mut self, path: &str) {
+    /// Adds a directory and those above it, each once.
+    pub(super) fn directory(&mut self, path: &str) {
         let path = path.trim_matches('/');
         for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
-            let part = &path[..at];
-            if !part.is_empty() && self.made.insert(part.to_owned()) {
-                self.entry(part, DIRECTORY | 0o755, (0, 0), b"");
+            let dir = &path[..at];
+            if !dir.is_empty() && self.directories.insert(dir.to_owned()) {
+                self.entry(dir, DIRECTORY | 0o755, (0, 0), b"");
             }
         }
     }
 
-    /// A regular file with the lower bits of its mode (`0o755`); the directories above it are made.
-    pub fn file(&mut self, path: &str, mode: u32, data: &[u8]) {
+    /// Adds a regular file with the lower bits of its mode (`0o755`), and the directories above it.
+    pub(super) fn file(&mut self, path: &str, mode: u32, data: &[u8]) {
         self.above(path);
         self.entry(path, REGULAR | (mode & 0o7777), (0, 0), data);
     }
 
-    /// A symbolic link.
-    pub fn link(&mut self, path: &str, target: &str) {
+    /// Adds a symbolic link.
+    pub(super) fn link(&mut self, path: &str, target: &str) {
         self.above(path);
         self.entry(path, SYMLINK | 0o777, (0, 0), target.as_bytes());
     }
 
-    /// A character device: the kernel opens `/dev/console` before anything is mounted.
-    pub fn character(&mut self, path: &str, mode: u32, major: u32, minor: u32) {
+    /// Adds a character device: the kernel opens `/dev/console` before anything is mounted.
+    pub(super) fn character(&mut self, path: &str, mode: u32, major: u32, minor: u32) {
         self.above(path);
         self.entry(path, CHARACTER | (mode & 0o7777), (major, minor), b"");
     }
 
-    /// A file of this machine, links followed, with its mode.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
-    pub fn copy(&mut self, path: &str, from: &Path) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
+    /// Adds a file of this machine with its mode; links are followed.
+    pub(super) fn copy(&mut self, path: &str, from: &Path) -> io::Result<()> {
         let mode = fs::metadata(from)?.permissions().mode();
         self.file(path, mode, &fs::read(from)?);
         Ok(())
     }
 
     /// The archive with its trailer.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.inode = 0;
         self.entry("TRAILER!!!", 0, (0, 0), b"");
         // Archives are joined at 512 bytes, as cpio(1) pads them.
@@ -119,7 +107,7 @@ impl Archive {
 mod tests {
     use super::*;
 
-    /// Name, mode and data of every entry, read by the format's own description.
+    /// Name, mode and data of every entry.
     fn entries(mut bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
         let mut out = Vec::new();
         loop {
@@ -140,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn files_links_and_directories_come_back() {
-        let mut archive = Archive::new();
+    fn files_links_and_directories_are_archived() {
+        let mut archive = Archive::default();
         archive.file("/usr/bin/tool", 0o755, b"12345");
         archive.file("usr/bin/other", 0o4755, b"");
         archive.link("/bin", "usr/bin");
@@ -161,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_keeps_its_numbers() {
-        let mut archive = Archive::new();
+    fn a_device_node_has_its_numbers() {
+        let mut archive = Archive::default();
         archive.character("dev/console", 0o600, 5, 1);
         let bytes = archive.finish();
         let at = (110 + "dev".len() + 1).next_multiple_of(4);

@@ -1,17 +1,17 @@
-//! The state of a host that a job must leave as it found it.
+//! The state of a host that a job must restore.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::Bench;
+use super::TestHost;
 
-/// Named facts of the host and the card.
+/// Properties of the host and the card by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State(BTreeMap<String, String>);
+pub struct HostSnapshot(BTreeMap<String, String>);
 
-/// One `key=value` line each. The list is that of docs/linux.md#state-to-keep as far as a host without a network manager has it:
-/// netdevs come back down and without addresses, which no tool can promise otherwise.
+/// Prints one `key=value` line each: the list of docs/linux.md#state-to-keep as far as a host without a network manager
+/// has it. Netdevs come back down and without addresses.
 const SCRIPT: &str = r#"
 d=/sys/bus/pci/devices/$BDF
 link() { l=$(readlink "$1") && echo "${l##*/}"; }
@@ -31,23 +31,23 @@ done
 exit 0
 "#;
 
-impl State {
-    /// Looks at the host.
-    ///
-    /// # Errors
-    ///
-    /// When the host does not answer, or has no such card.
-    pub fn of(bench: &mut dyn Bench) -> Result<State> {
-        let script = format!("BDF={}\n{SCRIPT}", bench.bdf());
-        let ran = bench.run(&script, super::LIMIT)?;
-        if ran.code != 0 || !ran.stdout.contains("ids=0x15b3") {
-            bail!("looking at the host: exit {}: {}", ran.code, ran.all());
+impl HostSnapshot {
+    /// Reads the state of the host; an error when it has no such card.
+    pub fn of(host: &mut dyn TestHost) -> Result<HostSnapshot> {
+        let script = format!("BDF={}\n{SCRIPT}", host.bdf());
+        let output = host.run(&script, super::LIMIT)?;
+        if output.code != 0 || !output.stdout.contains("ids=0x15b3") {
+            bail!(
+                "reading the state of the host: exit {}: {}",
+                output.code,
+                output.all()
+            );
         }
-        Ok(State::parse(&ran.stdout))
+        Ok(HostSnapshot::parse(&output.stdout))
     }
 
-    fn parse(text: &str) -> State {
-        State(
+    fn parse(text: &str) -> HostSnapshot {
+        HostSnapshot(
             text.lines()
                 .filter_map(|line| line.split_once('='))
                 .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
@@ -55,14 +55,12 @@ impl State {
         )
     }
 
-    /// One fact; empty when there is none.
-    #[must_use]
+    /// One property; empty when there is none.
     pub fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }
 
     /// Names of the card's netdevs.
-    #[must_use]
     pub fn netdevs(&self) -> Vec<String> {
         self.0
             .keys()
@@ -72,8 +70,7 @@ impl State {
     }
 
     /// What differs, one line each; empty when nothing does.
-    #[must_use]
-    pub fn differences(&self, later: &State) -> String {
+    pub fn differences(&self, later: &HostSnapshot) -> String {
         let keys = self.0.keys().chain(later.0.keys());
         let mut lines: Vec<String> = keys
             .filter(|key| self.0.get(*key) != later.0.get(*key))
@@ -84,15 +81,11 @@ impl State {
         lines.join("\n")
     }
 
-    /// Fails unless the host is as it was.
-    ///
-    /// # Errors
-    ///
-    /// When anything differs; the message names it.
-    pub fn must_be_again(&self, bench: &mut dyn Bench) -> Result<()> {
-        let differences = self.differences(&State::of(bench)?);
+    /// Fails unless the host is in this state; the message names each difference.
+    pub fn assert_unchanged(&self, host: &mut dyn TestHost) -> Result<()> {
+        let differences = self.differences(&HostSnapshot::of(host)?);
         if !differences.is_empty() {
-            bail!("the host is not as it was found:\n{differences}");
+            bail!("the host has changed:\n{differences}");
         }
         Ok(())
     }
@@ -103,10 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_name_what_came_went_and_changed() {
+    fn differences_name_added_removed_and_changed_properties() {
         let before =
-            State::parse("driver=mlx4_core\nnetdev.eth0=00:02:c9:00:00:01 port 0\nsame=1\n");
-        let after = State::parse("driver=vfio-pci\nleft./run/x=yes\nsame=1\n");
+            HostSnapshot::parse("driver=mlx4_core\nnetdev.eth0=00:02:c9:00:00:01 port 0\nsame=1\n");
+        let after = HostSnapshot::parse("driver=vfio-pci\nleft./run/x=yes\nsame=1\n");
         assert_eq!(
             before.differences(&after),
             "driver: \"mlx4_core\" became \"vfio-pci\"\nleft./run/x: \"\" became \"yes\"\n\

@@ -1,0 +1,109 @@
+//! The lab's guests: machine, kernel command line and cards of each.
+
+use crate::guest::CardSlot;
+
+/// One guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GuestKind {
+    /// A ConnectX-3 Pro alone, no lockdown. A host with a real card runs the scenarios of this guest.
+    Plain,
+    /// The same machine, for jobs that are killed.
+    Kills,
+    /// `lockdown=integrity`.
+    Integrity,
+    /// `lockdown=confidentiality`.
+    Confidentiality,
+    /// No IOMMU.
+    NoIommu,
+    /// Four cards: alone, with a sibling in its IOMMU group, in recovery mode, and one with the id of a VF.
+    SeveralCards,
+}
+
+/// A card of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardSetup {
+    /// Arguments of `sim create` after the file.
+    pub create: &'static [&'static str],
+    /// It comes with the first of the small images.
+    pub small: bool,
+    pub slot: CardSlot,
+    /// A device id that QEMU shows instead of the card's own.
+    pub shown_as: Option<u16>,
+}
+
+const PRO: CardSetup = CardSetup {
+    create: &["--board", "mcx312b"],
+    small: false,
+    slot: CardSlot::Alone,
+    shown_as: None,
+};
+
+/// The small chip keeps twenty burns short: a backup reads all of it.
+const KILLED: &[CardSetup] = &[CardSetup {
+    create: &["--board", "mcx312b", "--part", "w25q80"],
+    small: true,
+    ..PRO
+}];
+
+const SEVERAL: &[CardSetup] = &[
+    PRO,
+    CardSetup {
+        slot: CardSlot::WithSibling,
+        ..PRO
+    },
+    CardSetup {
+        create: &["--board", "mcx311a", "--blank"],
+        ..PRO
+    },
+    CardSetup {
+        // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3 (docs/linux.md#probe-of-mlx4_core).
+        shown_as: Some(0x1004),
+        ..PRO
+    },
+];
+
+impl GuestKind {
+    /// Longest first: two run side by side.
+    pub const ALL: [GuestKind; 6] = [
+        GuestKind::Kills,
+        GuestKind::Plain,
+        GuestKind::SeveralCards,
+        GuestKind::Integrity,
+        GuestKind::Confidentiality,
+        GuestKind::NoIommu,
+    ];
+
+    /// Its name in reports and on the command line of the tests.
+    pub fn name(self) -> &'static str {
+        match self {
+            GuestKind::Plain => "plain",
+            GuestKind::Kills => "kills",
+            GuestKind::Integrity => "integrity",
+            GuestKind::Confidentiality => "confidentiality",
+            GuestKind::NoIommu => "no_iommu",
+            GuestKind::SeveralCards => "several_cards",
+        }
+    }
+
+    /// Added to the kernel's command line.
+    pub fn append(self) -> &'static str {
+        match self {
+            GuestKind::Integrity => "lockdown=integrity",
+            GuestKind::Confidentiality => "lockdown=confidentiality",
+            _ => "",
+        }
+    }
+
+    pub fn has_iommu(self) -> bool {
+        self != GuestKind::NoIommu
+    }
+
+    /// The cards, in the order of their buses.
+    pub fn cards(self) -> &'static [CardSetup] {
+        match self {
+            GuestKind::SeveralCards => SEVERAL,
+            GuestKind::Kills => KILLED,
+            _ => &[PRO],
+        }
+    }
+}
