@@ -156,8 +156,10 @@ impl Results {
     }
 
     fn junit(&self) -> Report {
+        let cases = self.lock();
         let mut suite = TestSuite::new("hwtests");
-        suite.add_test_cases(self.lock().values().map(CaseResult::junit));
+        suite.add_test_cases(cases.values().map(CaseResult::junit));
+        suite.set_time(cases.values().map(|case| case.time).sum::<Duration>());
         let mut report = Report::new("hwtests");
         report.add_test_suite(suite);
         report
@@ -460,8 +462,8 @@ mod tests {
         results.add(case("not", skipped, ""));
         let text = results.junit().to_string().unwrap();
         for part in [
-            "tests=\"3\" skipped=\"1\" errors=\"0\" failures=\"1\"",
-            "<testcase name=\"good\" classname=\"lab::plain\" time=\"1.500\">",
+            "tests=\"3\" skipped=\"1\" errors=\"0\" failures=\"1\" time=\"4.500\"",
+            "<testcase name=\"good\" classname=\"lab::plain\" time=\"1.500\"/>",
             "<failure message=\"a &lt; b\">a &lt; b\nmore</failure>",
             "<system-out>$ x</system-out>",
             "<skipped message=\"no &quot;network&quot;\"",
