@@ -1,16 +1,17 @@
-//! Configuration space of a PCI function, through the file `config` in sysfs. Reading beyond 64 bytes
-//! takes root (kernel drivers/pci/pci-sysfs.c, `pci_read_config`).
+//! Configuration space of a PCI function, through the sysfs file `config`. Only root may read beyond
+//! 64 bytes (drivers/pci/pci-sysfs.c, `pci_read_config`).
 //!
-//! Single dwords only: on a card of this family a read of 0x5c is a CR-space access at whatever
-//! address was left in 0x58, and on a semaphore that would take it.
+//! Reads are single dwords: on these cards a read of 0x5c is a CR-space access at the address in 0x58,
+//! and a read of a semaphore there would take it.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// First extended capability (PCIe).
 const EXTENDED: u16 = 0x100;
-/// Extended capabilities that fit: a list that runs in a circle ends after so many steps.
+/// Extended capabilities that fit; ends a list that forms a circle.
 const EXTENDED_STEPS: usize = (0x1000 - 0x100) / 8;
 /// Status register, upper half of the dword at 4: there is a list of capabilities
 /// (include/uapi/linux/pci_regs.h, `PCI_STATUS_CAP_LIST`).
@@ -23,35 +24,30 @@ pub(super) struct SysfsConfig(File);
 
 impl SysfsConfig {
     /// Opens the configuration space of the function whose sysfs directory is `dir`.
-    pub(super) fn open(dir: &Path) -> Option<Self> {
-        File::open(dir.join("config")).ok().map(Self)
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        File::open(dir.join("config")).map(Self)
     }
 
-    /// Reads one dword; `None` beyond what this user may read.
-    pub(super) fn dword(&self, at: u16) -> Option<u32> {
+    pub(super) fn dword(&self, at: u16) -> io::Result<u32> {
         let mut bytes = [0; 4];
-        self.0.read_exact_at(&mut bytes, u64::from(at)).ok()?;
-        Some(u32::from_le_bytes(bytes))
+        self.0.read_exact_at(&mut bytes, u64::from(at))?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Offset of a capability; `Ok(None)` when the function has none of that id.
+    /// Offset of a capability, if the function has it.
     ///
     /// # Errors
-    /// `Unreadable` when the list cannot be read to its end.
-    pub(super) fn capability(&self, id: u8) -> Result<Option<u16>, Unreadable> {
-        let read = |at| self.dword(at).ok_or(Unreadable);
-        if read(4)? & STATUS_CAPABILITIES == 0 {
+    /// The list cannot be read to its end, or reads all ones.
+    pub(super) fn capability(&self, id: u8) -> io::Result<Option<u16>> {
+        if self.dword(4)? & STATUS_CAPABILITIES == 0 {
             return Ok(None);
         }
-        let mut at = (read(0x34)? & 0xfc) as u16;
+        let mut at = (self.dword(0x34)? & 0xfc) as u16;
         for _ in 0..STEPS {
             if at < 0x40 {
                 return Ok(None);
             }
-            let header = read(at)?;
-            if header == u32::MAX {
-                return Err(Unreadable);
-            }
+            let header = self.present(at)?;
             if header as u8 == id {
                 return Ok(Some(at));
             }
@@ -60,17 +56,14 @@ impl SysfsConfig {
         Ok(None)
     }
 
-    /// Offset of an extended capability; `Ok(None)` when the function has none of that id.
+    /// Offset of an extended capability, if the function has it.
     ///
     /// # Errors
-    /// `Unreadable` when the list cannot be read to its end.
-    pub(super) fn extended(&self, id: u16) -> Result<Option<u16>, Unreadable> {
+    /// As for [`capability`](Self::capability).
+    pub(super) fn extended(&self, id: u16) -> io::Result<Option<u16>> {
         let mut at = EXTENDED;
         for _ in 0..EXTENDED_STEPS {
-            let header = self.dword(at).ok_or(Unreadable)?;
-            if header == u32::MAX {
-                return Err(Unreadable);
-            }
+            let header = self.present(at)?;
             if header == 0 {
                 return Ok(None);
             }
@@ -84,8 +77,12 @@ impl SysfsConfig {
         }
         Ok(None)
     }
-}
 
-/// Configuration space cannot be read: not by this user, or it reads all ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+    /// A header of a capability; all ones is a device that does not answer.
+    fn present(&self, at: u16) -> io::Result<u32> {
+        match self.dword(at)? {
+            u32::MAX => Err(io::Error::other("configuration space reads all ones")),
+            header => Ok(header),
+        }
+    }
+}

@@ -1,22 +1,21 @@
-//! One look at the host, for `doctor`.
+//! The result of one check of the host.
 
 use serde::Serialize;
 
-/// What one look showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HostFinding {
     /// Stable name, snake_case.
     pub id: &'static str,
-    /// Fine, or not looked at for a reason that is no fault (`/dev/kvm` missing).
+    /// Nothing to fix; also when the check was skipped for a reason that is no fault of the host
+    /// (`/dev/kvm` is missing).
     pub ok: bool,
     /// One sentence with the figures.
     pub detail: String,
-    /// The command that mends it, when it is not fine.
+    /// The command that fixes it.
     pub fix: Option<String>,
 }
 
 impl HostFinding {
-    /// Nothing to mend.
     #[must_use]
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {
         Self {
@@ -27,7 +26,6 @@ impl HostFinding {
         }
     }
 
-    /// Something to mend, with the command that does it.
     #[must_use]
     pub fn bad(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {

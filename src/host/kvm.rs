@@ -4,7 +4,7 @@
 //!
 //! Not proved by it: that the group can join a container (RMRR), interrupt remapping, DMA.
 
-use super::vfio::{VfioError, look_at_group};
+use super::vfio::{VfioError, open_viable_group};
 use super::{Host, HostFinding, PciCard};
 use kvm_bindings::{
     KVM_API_VERSION, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL,
@@ -70,7 +70,7 @@ fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, ProbeEnd> {
 
 fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, ProbeEnd> {
     let bdf = card.bdf;
-    match look_at_group(host, bdf, group) {
+    match open_viable_group(host, bdf, group) {
         Ok(file) => Ok(file),
         Err(error @ VfioError::NotViable { .. }) => Err(ProbeEnd::NotReady {
             why: error.to_string(),

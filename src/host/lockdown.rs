@@ -1,10 +1,10 @@
-//! Kernel lockdown and Secure Boot: what they close, and what stays open (docs/linux.md#kernel-lockdown).
+//! Kernel lockdown and Secure Boot: what they close, and what stays open
+//! (docs/linux.md#kernel-lockdown).
 
 use super::{Host, sysfs};
 use serde::Serialize;
 use std::fmt;
 
-/// State of kernel lockdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lockdown {
@@ -12,14 +12,14 @@ pub enum Lockdown {
     Absent,
     /// Built in, off.
     None,
-    /// The kernel is protected from root's writing.
+    /// Root cannot write to the kernel.
     Integrity,
-    /// And from root's reading.
+    /// Root cannot read from the kernel either.
     Confidentiality,
 }
 
 impl Lockdown {
-    /// Ways to the card that are closed. VFIO is never among them.
+    /// Transports and tools that are closed. VFIO is never among them.
     #[must_use]
     pub fn closes(self) -> &'static [&'static str] {
         const INTEGRITY: [&str; 5] = [
@@ -52,7 +52,6 @@ const SECURE_BOOT: &str =
     "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 impl Host {
-    /// Level of kernel lockdown.
     #[must_use]
     pub fn lockdown(&self) -> Lockdown {
         let text = sysfs::text(self.path("sys/kernel/security/lockdown")).unwrap_or_default();
@@ -68,11 +67,11 @@ impl Host {
         }
     }
 
-    /// Was the machine started with Secure Boot? `None` when the firmware's variables cannot be read.
+    /// Whether the machine was booted with Secure Boot; `None` when the firmware's variables cannot be read.
     #[must_use]
     pub fn secure_boot(&self) -> Option<bool> {
         if !self.path("sys/firmware/efi").exists() {
-            // No UEFI, or started the old way.
+            // No UEFI, or booted in legacy mode.
             return Some(false);
         }
         // Four bytes of attributes, then the value (Documentation/filesystems/efivarfs.rst).

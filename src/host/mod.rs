@@ -1,31 +1,23 @@
-//! Linux: which cards there are, who uses them, borrowing one from its driver, VFIO, and putting the
-//! host back.
+//! Linux: discovery of cards, in-use checks, borrowing a card from its driver, VFIO, and restoring the host.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`root`](Host) | where sysfs, procfs and our own state are; one root directory for tests |
-//! | [`bdf`](Bdf) | PCI addresses |
-//! | [`card`](PciCard) | what sysfs says of a card |
-//! | [`discover`, `select`](Host::find) | which cards there are, and which one is meant |
-//! | [`in_use`](InUse) | who would miss the card |
-//! | [`findings`](Host::findings), [`lockdown`](Lockdown), [`holder`](Holder) | what `doctor` asks of the host |
-//! | `config_space`, `hest`, `netlink` | readers: PCI configuration space, the ACPI table HEST, dumps of RDMA devices |
-//! | [`port`](PortReport) | what the slot's port does when the link goes down |
-//! | [`lease`](Lease), [`journal`](HostStep) | a card taken from its driver and given back, also by another process |
-//! | [`borrow`](Borrowed) | look, lease, open, close, give back |
-//! | [`vfio`](VfioCard) | a card opened through VFIO |
-//! | [`kvm`](kvm_findings) | could a virtual machine take the card? |
-//! | [`ethtool`](driver_info) | what a network device's driver says of itself |
-//!
-//! Facts: `reference/docs/linux.md#sources-and-marks.
+//! | `sysfs` | [`Host`]: where sysfs, procfs and our directories are; readers |
+//! | `files` | [`UserDirs`], atomic writes |
+//! | `bdf` | PCI addresses |
+//! | `card`, `select` | the cards of this host, and the one that is meant |
+//! | `config_space`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, the ACPI table HEST, netdevs, RDMA devices, processes |
+//! | `in_use`, `holder` | who uses the card |
+//! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
+//! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
+//! | `borrow` | check, lease, open, close, give back |
+//! | `vfio` | a card opened through VFIO |
 
 mod bdf;
 mod borrow;
 mod card;
 mod config_space;
-mod discover;
 mod error;
-mod ethtool;
 mod files;
 mod finding;
 mod findings;
@@ -36,12 +28,10 @@ mod journal;
 mod kvm;
 mod lease;
 mod lockdown;
-mod look_error;
 mod netdev;
 mod netlink;
 mod port;
 mod process;
-mod root;
 mod select;
 mod sysfs;
 #[cfg(test)]
@@ -52,8 +42,7 @@ pub use crate::card::Function;
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
 pub use card::{NetDev, PciCard, Sibling};
-pub use error::HostError;
-pub use ethtool::{DriverInfo, driver_info};
+pub use error::{DiscoverError, HostError};
 pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
 pub use finding::HostFinding;
 pub use holder::Holder;
@@ -62,10 +51,10 @@ pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction,
 pub use kvm::kvm_findings;
 pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
-pub use look_error::DiscoverError;
+pub use netdev::{DriverInfo, driver_info};
 pub use port::PortReport;
-pub use root::Host;
+pub use sysfs::Host;
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
 
-/// The driver that hands a PCI function to userspace.
+/// The driver that gives a PCI function to userspace.
 pub const VFIO_PCI: &str = "vfio-pci";

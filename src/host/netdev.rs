@@ -1,6 +1,9 @@
-//! Network devices and how they lie on each other: `upper_*` and `lower_*` links in sysfs.
+//! Network devices: which one is above which (`upper_*` and `lower_*` links in sysfs), their kinds, and
+//! their drivers' information.
 
+use super::vfio::ethtool_driver_info;
 use super::{Host, sysfs};
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -8,7 +11,6 @@ use std::path::PathBuf;
 const OPEN_VSWITCH: &str = "ovs-system";
 
 impl Host {
-    /// Directory of a netdev.
     pub(super) fn netdev(&self, name: &str) -> PathBuf {
         self.path("sys/class/net").join(name)
     }
@@ -29,9 +31,9 @@ impl Host {
         self.linked(name, "lower_")
     }
 
-    /// Netdevs at the bottom below `name`; itself when nothing lies below.
+    /// Netdevs at the bottom below `name`; itself when there is none below.
     pub(super) fn lowest(&self, name: &str) -> BTreeSet<String> {
-        let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
+        let (mut seen, mut bottom) = (BTreeSet::new(), BTreeSet::new());
         let mut ahead = vec![name.to_owned()];
         while let Some(name) = ahead.pop() {
             if !seen.insert(name.clone()) {
@@ -39,14 +41,14 @@ impl Host {
             }
             let lowers = self.lowers(&name);
             if lowers.is_empty() {
-                found.insert(name);
+                bottom.insert(name);
             }
             ahead.extend(lowers);
         }
-        found
+        bottom
     }
 
-    /// What kind of netdev it is, in one word where the kernel has one.
+    /// Kind of a netdev, in the kernel's word where it has one.
     pub(super) fn netdev_kind(&self, name: &str) -> String {
         let dir = self.netdev(name);
         let word = if dir.join("bonding").is_dir() {
@@ -81,10 +83,10 @@ impl Host {
         }
     }
 
-    /// Is `upper` a bond, or a team: a master that lives on as long as one member does? Its kind, if so.
+    /// The kind of `upper` if it is a bond or team, which stays up as long as one member is up.
     ///
-    /// The kernel does not say "team" in sysfs, so this is any master that is nothing else. A VRF is
-    /// taken for one too; nothing lies above a VRF, and its members keep their own addresses.
+    /// sysfs does not name teams, so every master of no other kind counts as one. That includes VRFs;
+    /// nothing is above a VRF, and its members keep their own addresses.
     pub(super) fn aggregate(&self, lower: &str, upper: &str) -> Option<&'static str> {
         let kind = self.netdev_kind(upper);
         let master = sysfs::link(self.netdev(lower).join("master"));
@@ -96,8 +98,8 @@ impl Host {
         }
     }
 
-    /// Open vSwitch has one datapath for all its bridges; each bridge's own netdev is a member beside
-    /// the ports. Which ports belong to which bridge only its database knows.
+    /// The bridges of Open vSwitch. It has one datapath for all of them, with each bridge's own netdev as a
+    /// member beside the ports. Only its database knows which port belongs to which bridge.
     pub(super) fn switched_with(&self, upper: &str) -> Vec<String> {
         if upper != OPEN_VSWITCH {
             return Vec::new();
@@ -107,11 +109,61 @@ impl Host {
         members
     }
 
-    /// Does the link of this netdev carry traffic? A bond knows better than `operstate`.
+    /// Whether the link of this netdev is up; a bond's own link monitoring comes before `operstate`.
     pub(super) fn link_up(&self, name: &str) -> bool {
         let dir = self.netdev(name);
         let state = sysfs::text(dir.join("bonding_slave/mii_status"))
             .or_else(|| sysfs::text(dir.join("operstate")));
         state.is_some_and(|s| s == "up")
+    }
+}
+
+/// Information of a netdev's driver, as `ethtool -i` shows it (`ETHTOOL_GDRVINFO`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DriverInfo {
+    /// `mlx4_en`.
+    pub driver: String,
+    /// Version of the driver; for in-tree drivers the kernel's.
+    pub version: String,
+    /// Running firmware, `2.42.5000` (docs/linux.md#success-of-a-rebind).
+    pub fw_version: String,
+    pub bus_info: String,
+}
+
+/// Reads the information of a netdev's driver.
+///
+/// # Errors
+/// ENODEV when there is no such device, EOPNOTSUPP when its driver does not have any.
+pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
+    let info = ethtool_driver_info(netdev)?;
+    Ok(DriverInfo {
+        driver: text(&info.driver),
+        version: text(&info.version),
+        fw_version: text(&info.fw_version),
+        bus_info: text(&info.bus_info),
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{driver_info, text};
+
+    #[test]
+    fn a_field_ends_at_its_first_zero() {
+        assert_eq!(text(b"2.42.5000\0junk"), "2.42.5000");
+        assert_eq!(text(b"full"), "full");
+    }
+
+    #[test]
+    fn a_missing_netdev_is_an_error() {
+        for name in ["", "no-such-dev0", "a-name-longer-than-fifteen", "a\0b"] {
+            let error = driver_info(name).expect_err(name);
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ENODEV), "{name:?}");
+        }
     }
 }

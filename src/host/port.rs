@@ -1,5 +1,4 @@
-//! The port of the slot a card sits in: what it does when the link goes down, as it may while the chip
-//! resets.
+//! The port above the card: what it does when the link goes down, which may happen while the chip resets.
 //!
 //! * pciehp takes a lost link as surprise removal of the card (kernel drivers/pci/hotplug/pciehp_hpc.c).
 //!   mlx5_core refuses to reset its firmware below a port with hot-plug events on
@@ -11,9 +10,10 @@
 //! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core resets
 //! the chip the same way at every probe.
 
-use super::config_space::{SysfsConfig, Unreadable};
-use super::{Bdf, Host, PciCard, hest, sysfs};
+use super::config_space::SysfsConfig;
+use super::{Bdf, Host, HostFinding, PciCard, hest, sysfs};
 use serde::Serialize;
+use std::io;
 use std::path::Path;
 
 // include/uapi/linux/pci_regs.h
@@ -41,10 +41,8 @@ const QEMU: u64 = 0x1b36;
 /// What the port above a card does when the link goes down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortReport {
-    /// Address of the port.
     pub bdf: Bdf,
-    /// The port is a virtual machine's: the card's real slot is not seen from here, and the fields
-    /// below are false.
+    /// The port is a virtual machine's. The real slot cannot be seen, and the fields below are false.
     pub emulated: bool,
     /// A lost link is taken as removal of the card.
     pub hotplug_surprise: bool,
@@ -54,7 +52,7 @@ pub struct PortReport {
     pub firmware_first: bool,
     /// The port reports a lost link as an error.
     pub surprise_down: bool,
-    /// What could not be read; only root may read a port's registers.
+    /// Names of what could not be read: only root may read a port's registers.
     pub unknown: Vec<&'static str>,
 }
 
@@ -71,22 +69,62 @@ impl PortReport {
     /// Why the card must not be reset while it is borrowed; `None` when it may be.
     #[must_use]
     pub fn reset_objection(&self) -> Option<String> {
+        self.objections().into_iter().flatten().next()
+    }
+
+    /// What hot-plug, containment and error reporting of this port object to a reset.
+    fn objections(&self) -> [Option<String>; 3] {
         let port = self.bdf;
-        if self.hotplug_surprise {
-            Some(format!(
-                "port {port} takes a lost link as removal of the card (hot-plug)"
-            ))
-        } else if self.dpc {
-            Some(format!(
-                "port {port} keeps the link down after an error (downstream port containment)"
-            ))
-        } else if self.firmware_first && self.surprise_down {
-            Some(format!(
-                "port {port} reports a lost link as an error, and the firmware handles errors first"
-            ))
-        } else {
-            None
+        let object = |condition: bool, text| condition.then(|| format!("port {port} {text}"));
+        [
+            object(
+                self.hotplug_surprise,
+                "takes a lost link as removal of the card (hot-plug)",
+            ),
+            object(
+                self.dpc,
+                "keeps the link down after an error (downstream port containment)",
+            ),
+            object(
+                self.firmware_first && self.surprise_down,
+                "reports a lost link as an error, and the firmware handles errors first",
+            ),
+        ]
+    }
+
+    /// Details of the findings `port_hotplug`, `port_dpc` and `firmware_first`.
+    fn details(&self) -> [String; 3] {
+        let port = self.bdf;
+        if self.emulated {
+            return [(); 3].map(|()| format!("unknown: port {port} is a virtual machine's"));
         }
+        let unknown = |name| self.unknown.contains(&name);
+        let unread = || format!("port {port}: only root may read it");
+        let hotplug = if unknown(Self::HOTPLUG) {
+            unread()
+        } else {
+            format!("port {port} does not remove the card when the link goes down")
+        };
+        let containment = if unknown(Self::CONTAINMENT) {
+            unread()
+        } else {
+            format!("off at port {port}")
+        };
+        let first = match self.firmware_first {
+            true if unknown(Self::LINK_ERRORS) => format!(
+                "yes; only root may read whether port {port} reports a lost link as an error"
+            ),
+            true => format!("yes; port {port} does not report a lost link as an error"),
+            false if unknown(Self::FIRST) => "only root may read the ACPI table HEST".into(),
+            false => "no: the kernel handles PCIe errors".into(),
+        };
+        let mut details = [hotplug, containment, first];
+        for (detail, objection) in details.iter_mut().zip(self.objections()) {
+            if let Some(objection) = objection {
+                *detail = format!("{objection}: the card is not reset while it is borrowed");
+            }
+        }
+        details
     }
 }
 
@@ -118,29 +156,21 @@ impl Host {
         }
         // The kernel's drivers of port services: any user may read them.
         let driven = |driver| services(&dir, bdf).iter().any(|d| d == driver);
-        let mut known = |name, read: Result<bool, Unreadable>, driven: bool| {
-            if read.is_err() && !driven {
+        let mut known = |name, read: Option<bool>, driven: bool| {
+            if read.is_none() && !driven {
                 report.unknown.push(name);
             }
             driven || read.unwrap_or(false)
         };
-        let config = SysfsConfig::open(&dir);
-        let config = config.as_ref().ok_or(Unreadable);
+        let config = SysfsConfig::open(&dir).ok();
+        let read = |what: fn(&SysfsConfig) -> io::Result<bool>| what(config.as_ref()?).ok();
         report.hotplug_surprise = known(
             PortReport::HOTPLUG,
-            config.and_then(removes_on_link_loss),
+            read(removes_on_link_loss),
             driven("pciehp"),
         );
-        report.dpc = known(
-            PortReport::CONTAINMENT,
-            config.and_then(contains),
-            driven("dpc"),
-        );
-        report.surprise_down = known(
-            PortReport::LINK_ERRORS,
-            config.and_then(reports_link_loss),
-            false,
-        );
+        report.dpc = known(PortReport::CONTAINMENT, read(contains), driven("dpc"));
+        report.surprise_down = known(PortReport::LINK_ERRORS, read(reports_link_loss), false);
         report.firmware_first = known(
             PortReport::FIRST,
             self.firmware_first_table(),
@@ -149,23 +179,24 @@ impl Host {
         Some(report)
     }
 
-    /// Is this a virtual machine? By the CPU flag every hypervisor sets.
+    /// Whether this is a virtual machine, by the CPU flag that every hypervisor sets.
     fn is_guest(&self) -> bool {
         let cpu = sysfs::text(self.path("proc/cpuinfo")).unwrap_or_default();
         cpu.split_whitespace().any(|word| word == "hypervisor")
     }
 
-    /// Does the ACPI table HEST say that the firmware handles errors of PCIe devices first?
-    fn firmware_first_table(&self) -> Result<bool, Unreadable> {
+    /// Whether the firmware handles errors of PCIe devices first, by the ACPI table HEST; `None` when it
+    /// may not be read.
+    fn firmware_first_table(&self) -> Option<bool> {
         match std::fs::read(self.path("sys/firmware/acpi/tables/HEST")) {
-            Ok(table) => Ok(hest::firmware_first(&table)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(_) => Err(Unreadable),
+            Ok(table) => Some(hest::firmware_first(&table)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+            Err(_) => None,
         }
     }
 
-    /// The kernel has its AER driver, the root port can report errors, and yet the driver is not on it:
-    /// the firmware has kept error reporting for itself (ACPI `_OSC`; kernel
+    /// The kernel has its AER driver and the root port can report errors, but the driver is not bound to
+    /// it: the firmware has kept error reporting for itself (ACPI `_OSC`; kernel
     /// drivers/pci/pcie/portdrv.c, `get_port_device_capability`).
     fn aer_is_kept_from_the_kernel(&self, root: Bdf) -> bool {
         let cmdline = sysfs::text(self.path("proc/cmdline")).unwrap_or_default();
@@ -175,7 +206,7 @@ impl Host {
             .any(|options| options.split(',').any(|option| option == "noaer"));
         let dir = self.device(root);
         !off && self.path("sys/bus/pci_express/drivers/aer").is_dir()
-            // Shown where the AER capability is (drivers/pci/pcie/aer.c).
+            // Present where the AER capability is (drivers/pci/pcie/aer.c).
             && dir.join("aer_dev_fatal").exists()
             && !services(&dir, root).iter().any(|driver| driver == "aer")
     }
@@ -191,35 +222,45 @@ fn services(dir: &Path, bdf: Bdf) -> Vec<String> {
         .collect()
 }
 
-fn pcie(config: &SysfsConfig) -> Result<Option<u16>, Unreadable> {
-    config.capability(PCIE_CAPABILITY)
-}
-
-fn removes_on_link_loss(config: &SysfsConfig) -> Result<bool, Unreadable> {
-    let Some(at) = pcie(config)? else {
+fn removes_on_link_loss(config: &SysfsConfig) -> io::Result<bool> {
+    let Some(at) = config.capability(PCIE_CAPABILITY)? else {
         return Ok(false);
     };
-    let read = |offset| config.dword(at + offset).ok_or(Unreadable);
-    let slot = read(SLOT_CAPABILITIES)?;
-    if read(0)? & FLAGS_SLOT == 0 || slot & HOTPLUG_CAPABLE == 0 {
+    let slot = config.dword(at + SLOT_CAPABILITIES)?;
+    if config.dword(at)? & FLAGS_SLOT == 0 || slot & HOTPLUG_CAPABLE == 0 {
         return Ok(false);
     }
-    Ok(slot & HOTPLUG_SURPRISE != 0 || read(SLOT_CONTROL)? & LINK_EVENTS == LINK_EVENTS)
+    let control = config.dword(at + SLOT_CONTROL)?;
+    Ok(slot & HOTPLUG_SURPRISE != 0 || control & LINK_EVENTS == LINK_EVENTS)
 }
 
-fn contains(config: &SysfsConfig) -> Result<bool, Unreadable> {
+fn contains(config: &SysfsConfig) -> io::Result<bool> {
     let Some(at) = config.extended(DPC_CAPABILITY)? else {
         return Ok(false);
     };
-    let control = config.dword(at + DPC_CONTROL).ok_or(Unreadable)?;
-    Ok(control & DPC_TRIGGERS != 0)
+    Ok(config.dword(at + DPC_CONTROL)? & DPC_TRIGGERS != 0)
 }
 
-fn reports_link_loss(config: &SysfsConfig) -> Result<bool, Unreadable> {
-    let (Some(pcie), Some(aer)) = (pcie(config)?, config.extended(AER_CAPABILITY)?) else {
+fn reports_link_loss(config: &SysfsConfig) -> io::Result<bool> {
+    let pcie = config.capability(PCIE_CAPABILITY)?;
+    let (Some(pcie), Some(aer)) = (pcie, config.extended(AER_CAPABILITY)?) else {
         return Ok(false);
     };
-    let link = config.dword(pcie + LINK_CAPABILITIES).ok_or(Unreadable)?;
-    let mask = config.dword(aer + UNCORRECTABLE_MASK).ok_or(Unreadable)?;
+    let link = config.dword(pcie + LINK_CAPABILITIES)?;
+    let mask = config.dword(aer + UNCORRECTABLE_MASK)?;
     Ok(link & SURPRISE_DOWN_CAPABLE != 0 && mask & SURPRISE_DOWN == 0)
+}
+
+/// `port_hotplug`, `port_dpc` and `firmware_first`. Never a fault: the card works there, and only a reset
+/// while it is borrowed is refused.
+pub(super) fn findings(host: &Host, card: &PciCard) -> [HostFinding; 3] {
+    let [hotplug, containment, first] = host.port_above(card).map_or_else(
+        || ["none: the card is attached to the root complex"; 3].map(str::to_owned),
+        |port| port.details(),
+    );
+    [
+        HostFinding::good("port_hotplug", hotplug),
+        HostFinding::good("port_dpc", containment),
+        HostFinding::good("firmware_first", first),
+    ]
 }

@@ -1,18 +1,13 @@
-//! A card by what a user calls it: PCI address with or without domain, netdev, RDMA device.
+//! Selecting a card by PCI address with or without domain, netdev or RDMA device.
 
-use super::look_error::short;
 use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 
 impl Host {
-    /// The card meant by `selector`: a PCI address (`0000:05:00.0`, `05:00.0`), a netdev
-    /// (`enp5s0`), or an RDMA device (`mlx4_0`).
-    ///
-    /// Without a domain the address may lie in any, as long as only one card fits.
+    /// The card with this PCI address (`0000:05:00.0`, `05:00.0`), netdev (`enp5s0`) or RDMA device
+    /// (`mlx4_0`). An address without a domain matches every domain, if only one card has it.
     ///
     /// # Errors
-    ///
-    /// [`DiscoverError`], naming what there is instead. A virtual function is
-    /// [`DiscoverError::VirtualFunction`], which names its card.
+    /// No such card; the error names the cards there are.
     pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
         let selector = selector.trim();
         let bdf = match selector.parse::<Bdf>() {
@@ -32,15 +27,15 @@ impl Host {
         if has_domain {
             return Ok(bdf);
         }
-        let place = |b: Bdf| (b.bus, b.device, b.function);
-        let mut fits = self.cards()?;
-        fits.retain(|c| place(c.bdf) == place(bdf));
-        match fits.as_slice() {
+        let local = |b: Bdf| (b.bus, b.device, b.function);
+        let mut cards = self.cards()?;
+        cards.retain(|c| local(c.bdf) == local(bdf));
+        match cards.as_slice() {
             [] => Ok(bdf),
             [one] => Ok(one.bdf),
             several => Err(DiscoverError::Ambiguous {
                 selector: selector.to_owned(),
-                fits: several.iter().map(short).collect(),
+                matches: several.iter().map(PciCard::short).collect(),
             }),
         }
     }
@@ -48,7 +43,7 @@ impl Host {
     fn by_name(&self, selector: &str) -> Result<Bdf, DiscoverError> {
         let unknown = || DiscoverError::Unknown {
             selector: selector.to_owned(),
-            there: self.there(),
+            present: self.present(),
         };
         if !sysfs::is_name(selector) {
             return Err(unknown());
@@ -64,7 +59,7 @@ impl Host {
                 match (net, rdma) {
                     (Ok(net), Ok(rdma)) if net != rdma => Err(DiscoverError::Ambiguous {
                         selector: selector.to_owned(),
-                        fits: vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
+                        matches: vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
                     }),
                     (Ok(bdf), _) | (_, Ok(bdf)) => Ok(bdf),
                     (net, _) => net,
@@ -99,7 +94,7 @@ impl Host {
             None => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),
                 owner: "a software RDMA device".to_owned(),
-                there: self.there(),
+                present: self.present(),
             }),
         }
     }
@@ -107,10 +102,10 @@ impl Host {
     /// The card at `bdf`, which `name` led to.
     fn ours(&self, name: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
         match self.card(bdf) {
-            Err(DiscoverError::OtherDevice { what, there, .. }) => Err(DiscoverError::NotOurs {
+            Err(DiscoverError::OtherDevice { what, present, .. }) => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),
                 owner: format!("{bdf}, {what}"),
-                there,
+                present,
             }),
             other => other.map(|card| card.bdf),
         }

@@ -1,17 +1,81 @@
-//! Reading sysfs and procfs. Files there vanish between two reads (hot-unplug, a driver that goes),
-//! and hold what they like: whatever cannot be read is `None` or empty, never a panic.
+//! Files of the host: where sysfs, procfs and our own directories are, and readers. Everything lies below
+//! one root directory, so that a test can build a host in a temporary directory
+//! (docs/linux.md#test-seams).
+//!
+//! Files of sysfs vanish between two reads (hot-unplug, a driver that is unloaded) and can contain
+//! anything: what cannot be read is `None` or empty, never a panic.
 
 use super::Bdf;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Content of a file, without white space around it. Odd bytes become U+FFFD.
+/// The Linux host we run on, or a directory that stands for one in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    root: PathBuf,
+}
+
+impl Host {
+    /// This machine.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::at("/")
+    }
+
+    /// A host whose `/sys`, `/proc`, `/dev`, `/run`, `/var` and `/etc` are below `root`.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Whether this is the machine itself. Only there can device nodes and processes be used.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// A path below the root; `path` as on a real host, with or without the leading `/`.
+    #[must_use]
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Directory of a PCI function in sysfs.
+    #[must_use]
+    pub fn device(&self, bdf: Bdf) -> PathBuf {
+        self.path("sys/bus/pci/devices").join(bdf.to_string())
+    }
+
+    /// Directory of a PCI driver in sysfs.
+    pub(super) fn driver(&self, name: &str) -> PathBuf {
+        self.path("sys/bus/pci/drivers").join(name)
+    }
+
+    /// Where journals are kept; survives a reboot.
+    #[must_use]
+    pub fn journal_dir(&self) -> PathBuf {
+        self.path("var/lib/cx3flash/journal")
+    }
+
+    /// Where lock files are; gone after a reboot, as the locks are.
+    #[must_use]
+    pub fn lock_dir(&self) -> PathBuf {
+        self.path("run/cx3flash")
+    }
+
+    /// The kernel's id of this boot.
+    pub(super) fn boot_id(&self) -> String {
+        text(self.path("proc/sys/kernel/random/boot_id")).unwrap_or_default()
+    }
+}
+
+/// Content of a file, without white space around it. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn text(path: impl AsRef<Path>) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Content of a file, or nothing.
 pub(super) fn lines(path: impl AsRef<Path>) -> Vec<String> {
     let text = text(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -30,16 +94,16 @@ pub(super) fn names(path: impl AsRef<Path>) -> Vec<String> {
     names
 }
 
-/// Last component of what a link points to: how sysfs says which driver, group, master.
+/// Last component of a link's target: the driver, the group, the master.
 pub(super) fn link(path: impl AsRef<Path>) -> Option<String> {
     let target = fs::read_link(path).ok()?;
     Some(target.file_name()?.to_string_lossy().into_owned())
 }
 
-/// A number as sysfs writes ids: `0x15b3`.
+/// A number in the form of sysfs ids: `0x15b3`.
 pub(super) fn hex(text: &str) -> Option<u64> {
     let digits = text.trim().strip_prefix("0x")?;
-    // `from_str_radix` alone would take a sign.
+    // `from_str_radix` alone would accept a sign.
     digits
         .bytes()
         .all(|b| b.is_ascii_hexdigit())
@@ -47,19 +111,25 @@ pub(super) fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// The PCI function a sysfs entry hangs below: the last address in its real path.
-pub(super) fn owner(path: impl AsRef<Path>) -> Option<Bdf> {
-    let real = fs::canonicalize(path).ok()?;
-    let mut found = real.iter().filter_map(|part| {
-        let part = part.to_str()?;
-        let bdf: Bdf = part.parse().ok()?;
-        // A directory merely called `00:01.0` is none of the kernel's.
-        (bdf.to_string() == part).then_some(bdf)
-    });
-    found.next_back()
+/// `driver_override` of the function with this sysfs directory; `None` when it reads `(null)`.
+pub(super) fn driver_override(device: impl AsRef<Path>) -> Option<String> {
+    let text = text(device.as_ref().join("driver_override"))?;
+    (!text.is_empty() && text != "(null)").then_some(text)
 }
 
-/// Is this a single file name? Anything else is no name of a device.
+/// The PCI function a sysfs entry belongs to: the last address in its real path.
+pub(super) fn owner(path: impl AsRef<Path>) -> Option<Bdf> {
+    let real = fs::canonicalize(path).ok()?;
+    let mut functions = real.iter().filter_map(|part| {
+        let part = part.to_str()?;
+        let bdf: Bdf = part.parse().ok()?;
+        // The kernel always writes the domain; `00:01.0` is another kind of directory.
+        (bdf.to_string() == part).then_some(bdf)
+    });
+    functions.next_back()
+}
+
+/// Whether this is a single file name, as names of devices are.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0'])
 }

@@ -1,4 +1,4 @@
-//! What `doctor` asks of the host. Nothing is changed by asking.
+//! The host checks of `doctor`. They change nothing.
 //!
 //! Always:
 //!
@@ -7,8 +7,8 @@
 //! | `iommu` | the kernel has IOMMU groups |
 //! | `vfio_pci` | the driver is there |
 //! | `vfio_container` | so is the IOMMU backend of VFIO's group interface |
-//! | `lockdown` | its level and what it closes; never a fault, VFIO stays open |
-//! | `secure_boot` | on, off, or not to be found out; never a fault |
+//! | `lockdown` | its level and what it closes; never a fault: VFIO stays open |
+//! | `secure_boot` | on, off, or unknown; never a fault |
 //!
 //! With a card:
 //!
@@ -16,28 +16,26 @@
 //! |---|---|
 //! | `card_answers` | configuration space is not all ones |
 //! | `bar0` | memory BAR of the registers |
-//! | `group_viable` | nothing else in its IOMMU group is in the way |
-//! | `driver` | who drives it now |
-//! | `holder` | who has it open through VFIO |
-//! | `managers` | what the host's configuration says about this card |
+//! | `group_viable` | no other function of its IOMMU group blocks it |
+//! | `driver` | its driver now |
+//! | `holder` | the process that has it open through VFIO |
+//! | `managers` | entries about this card in the host's configuration |
 //! | `reset_methods` | how the kernel can reset it; never a fault |
-//! | `port_hotplug` | does the slot's port take a lost link as removal of the card; never a fault |
-//! | `port_dpc` | does it keep the link down after an error; never a fault |
-//! | `firmware_first` | does the firmware handle PCIe errors before the kernel; never a fault |
-//! | `rdma_kernel` | can kernel users of its RDMA devices be listed (only on the machine itself, and with such devices); never a fault |
-//! | `rights` | may we borrow or open it (only on the machine itself) |
+//! | `port_hotplug` | whether the port above takes a lost link as removal; never a fault |
+//! | `port_dpc` | whether that port keeps the link down after an error; never a fault |
+//! | `firmware_first` | whether the firmware handles PCIe errors before the kernel; never a fault |
+//! | `rdma_kernel` | whether kernel users of its RDMA devices can be listed (only on the machine itself, and with such devices); never a fault |
+//! | `rights` | whether this user may borrow or open it (only on the machine itself) |
 
 mod card;
 mod iommu;
 mod managers;
 mod modules;
-mod port;
 
-use super::{Host, HostFinding, Lockdown, PciCard};
+use super::{Host, HostFinding, Lockdown, PciCard, port};
 
 impl Host {
-    /// Looks at the host, and at `card` as the host sees it, in a fixed order. The ids are in the
-    /// table of this module.
+    /// Checks the host, and `card` if there is one, in a fixed order.
     #[must_use]
     pub fn findings(&self, card: Option<&PciCard>) -> Vec<HostFinding> {
         let mut findings = vec![
@@ -57,11 +55,10 @@ impl Host {
                 managers::check(self, card),
                 card::reset_methods(card),
             ]);
-            findings.extend(port::check(self, card));
+            findings.extend(port::findings(self, card));
             findings.extend(card::rdma_kernel(self, card));
             if self.is_system() {
-                let root = crate::host::is_root();
-                findings.push(card::rights(self, card, root));
+                findings.push(card::rights(self, card, super::is_root()));
             }
         }
         findings
@@ -84,7 +81,7 @@ fn secure_boot(on: Option<bool>) -> HostFinding {
     let detail = match on {
         Some(true) => "on: out-of-tree modules such as mstflint_access need an enrolled signature",
         Some(false) => "off",
-        None => "not found out: the firmware's variables cannot be read",
+        None => "unknown: the firmware's variables cannot be read",
     };
     HostFinding::good("secure_boot", detail)
 }
@@ -99,7 +96,7 @@ mod tests {
         let fake = FakeHost::new();
         fake.ethernet_card();
         assert!(rights(&fake.host(), &fake.card(), true).ok);
-        // On mlx4_core nobody else will do, whatever the node's mode.
+        // On mlx4_core only root may, whatever the node's mode.
         fake.write("/dev/vfio/17", "");
         let bound = rights(&fake.host(), &fake.card(), false);
         assert_eq!(

@@ -1,191 +1,252 @@
-//! What puts the host back when this process cannot: written and synced before each change.
+//! The journal of a borrowed card: what another process needs to restore the host when this one cannot.
+//! Written and synced before each change.
 //!
-//! One journal per card, two files (`0000:01:00.0.a` and `.b`) in [`Host::journal_dir`], written in
-//! turn. Each holds one record:
+//! Each card has two files, `0000:01:00.0.a` and `.b`, in [`Host::journal_dir`]. They are written in
+//! turn, and each holds one record:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `CX3J` |
 //! | 4 | version, little-endian: 1 |
-//! | 8 | counter, little-endian: the larger one of two good records is the newer |
+//! | 8 | counter, little-endian: the record with the larger counter is the newer one |
 //! | 4 | length of the text |
 //! | … | JSON of [`JournalRecord`] |
 //! | 4 | CRC-32 (ISO-HDLC) of everything before |
 //!
-//! A record that is torn or damaged does not count; then the other one, which was whole before this
-//! one was begun, does. The directory is empty when no card is borrowed: the boot-time unit asks for
-//! just that.
+//! A torn or damaged record does not count. The other file was complete before this one was begun, so
+//! its record counts then. The directory is empty when no card is borrowed: the boot unit checks that.
 
 mod record;
-mod slot;
 #[cfg(test)]
 mod tests;
 
 pub(super) use record::JournalRecord;
 pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
-pub use slot::JournalError;
 
 use super::{Bdf, Host, sync_dir};
-use slot::JournalFile;
-use std::fs;
+use crc::{CRC_32_ISO_HDLC, Crc};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+const MAGIC: [u8; 4] = *b"CX3J";
+const VERSION: u32 = 1;
+/// Magic, version, counter, length.
+const HEAD: usize = 20;
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+/// A record has a few KiB, so a larger file is not a journal.
+const LONGEST: u64 = 1 << 20;
+/// Extensions of the two files: odd counters, even counters.
+const EXTENSIONS: [&str; 2] = ["a", "b"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file or the directory cannot be read or written.
+    #[error("journal {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// No valid record, and the host may have been changed.
+    #[error("journal {} is damaged: {why}", path.display())]
+    Damaged { path: PathBuf, why: String },
+}
+
+impl JournalError {
+    fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
 
 /// The journal of one card.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     dir: PathBuf,
     bdf: Bdf,
-    /// Counter of the newest record.
+    /// Counter of the newest record; 0 without one.
     counter: u64,
 }
 
 impl Journal {
-    /// Open a card's journal: its newest good record, when there is one.
+    /// Opens a card's journal and returns its newest valid record.
     ///
     /// # Errors
-    /// [`JournalError`]: damaged beyond use, or not readable.
+    /// Damaged beyond use, or not readable.
     pub(super) fn open(
         host: &Host,
         bdf: Bdf,
     ) -> Result<(Self, Option<JournalRecord>), JournalError> {
         let (mut journal, record) = Self::load(host, bdf)?;
         if record.is_none() {
-            // Maybe one torn record: the first of all, which is written, and synced, before the first
-            // change of the host. So nothing was changed.
+            // There may be one torn record. Then it is the first one, which is written and synced
+            // before the first change of the host, so nothing was changed.
             match journal.remove() {
-                // Somebody else's, whom we cannot help; nothing was changed all the same.
+                // Another user's file stays.
                 Err(JournalError::Io { source, .. })
-                    if source.kind() == std::io::ErrorKind::PermissionDenied => {}
+                    if source.kind() == io::ErrorKind::PermissionDenied => {}
                 other => other?,
             }
         }
         Ok((journal, record))
     }
 
-    /// Look at a card's newest good record; changes nothing.
-    ///
-    /// # Errors
-    /// As [`Journal::open`].
-    pub(super) fn look(host: &Host, bdf: Bdf) -> Result<Option<JournalRecord>, JournalError> {
+    /// Returns a card's newest valid record and changes nothing.
+    pub(super) fn read(host: &Host, bdf: Bdf) -> Result<Option<JournalRecord>, JournalError> {
         Self::load(host, bdf).map(|(_, record)| record)
     }
 
     fn load(host: &Host, bdf: Bdf) -> Result<(Self, Option<JournalRecord>), JournalError> {
-        let dir = host.journal_dir();
         let mut journal = Self {
-            dir,
+            dir: host.journal_dir(),
             bdf,
             counter: 0,
         };
-        let mut newest: Option<(u64, JournalRecord)> = None;
-        let mut damage = None;
-        let mut files = 0;
-        for slot in JournalFile::BOTH {
-            let path = journal.path(slot);
-            match slot::read(&path) {
-                Ok(None) => {}
-                Ok(Some((counter, record))) => {
-                    files += 1;
-                    if newest.as_ref().is_none_or(|(best, _)| counter > *best) {
-                        newest = Some((counter, record));
-                    }
+        let mut newest = None;
+        let mut damaged = Vec::new();
+        for extension in EXTENSIONS {
+            let path = journal.path(extension);
+            match read_file(&path) {
+                Ok(Some((counter, record))) if counter > journal.counter || newest.is_none() => {
+                    journal.counter = counter;
+                    newest = Some((path, record));
                 }
-                Err(error @ JournalError::Damaged { .. }) => {
-                    files += 1;
-                    damage = damage.or(Some(error));
-                }
+                Ok(_) => {}
+                Err(error @ JournalError::Damaged { .. }) => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
-        match (newest, damage) {
-            (Some((counter, record)), _) => {
-                if record.bdf != bdf {
-                    return Err(JournalError::Damaged {
-                        path: journal.path(JournalFile::of(counter)),
-                        why: format!("it is of {}", record.bdf),
-                    });
-                }
-                journal.counter = counter;
-                Ok((journal, Some(record)))
-            }
-            (None, Some(error)) if files == 2 => Err(error),
-            (None, _) => Ok((journal, None)),
+        match newest {
+            Some((path, record)) if record.bdf != bdf => Err(JournalError::Damaged {
+                path,
+                why: format!("it belongs to {}", record.bdf),
+            }),
+            Some((_, record)) => Ok((journal, Some(record))),
+            None if damaged.len() == EXTENSIONS.len() => Err(damaged.swap_remove(0)),
+            None => Ok((journal, None)),
         }
     }
 
-    /// Write a record; it is on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`].
+    /// Writes a record over the older one; it is on the disk when this returns.
     pub(super) fn write(&mut self, record: &JournalRecord) -> Result<(), JournalError> {
         let counter = self.counter + 1;
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| JournalError::Io { path, source }
-        };
-        fs::create_dir_all(&self.dir).map_err(io(&self.dir))?;
-        let path = self.path(JournalFile::of(counter));
-        slot::write(&path, counter, record)?;
-        sync_dir(&self.dir).map_err(io(&self.dir))?;
+        fs::create_dir_all(&self.dir).map_err(JournalError::io(&self.dir))?;
+        let path = self.path(extension(counter));
+        encode(counter, record)
+            .map_err(io::Error::from)
+            .and_then(|bytes| {
+                let mut file = File::create(&path)?;
+                file.write_all(&bytes)?;
+                file.sync_all()
+            })
+            .map_err(JournalError::io(&path))?;
+        sync_dir(&self.dir).map_err(JournalError::io(&self.dir))?;
         self.counter = counter;
         Ok(())
     }
 
-    /// The card is back: no journal any more. The older record goes first, so that no older one is
-    /// ever the newest.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`].
+    /// Removes the journal. The older record goes first, so that it never becomes the newest.
     pub(super) fn remove(&mut self) -> Result<(), JournalError> {
-        let newest = JournalFile::of(self.counter);
-        for slot in [newest.other(), newest] {
-            let path = self.path(slot);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(JournalError::Io {
-                        path,
-                        source: error,
-                    });
-                }
-                _ => {}
+        let gone = |result: io::Result<()>, path: &Path| match result {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(JournalError::io(path)(error))
             }
-        }
-        match sync_dir(&self.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::Io {
-                path: self.dir.clone(),
-                source: error,
-            }),
             _ => Ok(()),
+        };
+        for counter in [self.counter + 1, self.counter] {
+            let path = self.path(extension(counter));
+            gone(fs::remove_file(&path), &path)?;
         }
+        gone(sync_dir(&self.dir), &self.dir)
     }
 
-    /// File of one of the two records.
-    fn path(&self, slot: JournalFile) -> PathBuf {
-        self.dir.join(format!("{}.{}", self.bdf, slot.name()))
+    fn path(&self, extension: &str) -> PathBuf {
+        self.dir.join(format!("{}.{extension}", self.bdf))
     }
 }
 
-/// Cards that have a journal, good or not.
+/// Cards that have a journal file, valid or not.
 ///
 /// # Errors
-/// [`JournalError::Io`] when the directory is there and cannot be read.
+/// The directory exists and cannot be read.
 pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
     let dir = host.journal_dir();
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(JournalError::Io { path: dir, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(JournalError::io(&dir)(error)),
     };
-    let mut found: Vec<Bdf> = entries
+    let mut cards: Vec<Bdf> = entries
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
-            let (bdf, slot) = name.to_str()?.rsplit_once('.')?;
-            JournalFile::named(slot)?;
+            let (bdf, extension) = name.to_str()?.rsplit_once('.')?;
+            EXTENSIONS.contains(&extension).then_some(())?;
             bdf.parse().ok()
         })
         .collect();
-    found.sort();
-    found.dedup();
-    Ok(found)
+    cards.sort();
+    cards.dedup();
+    Ok(cards)
+}
+
+/// Extension of the file that holds the record with this counter.
+fn extension(counter: u64) -> &'static str {
+    let [odd, even] = EXTENSIONS;
+    if counter % 2 == 1 { odd } else { even }
+}
+
+fn encode(counter: u64, record: &JournalRecord) -> Result<Vec<u8>, serde_json::Error> {
+    let text = serde_json::to_vec(record)?;
+    let mut bytes = Vec::with_capacity(HEAD + text.len() + 4);
+    bytes.extend(MAGIC);
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend(counter.to_le_bytes());
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(text);
+    bytes.extend(CRC.checksum(&bytes).to_le_bytes());
+    Ok(bytes)
+}
+
+/// The record in these bytes, or why there is none.
+fn decode(bytes: &[u8]) -> Result<(u64, JournalRecord), String> {
+    let word = |at: usize| -> Option<u32> {
+        let four = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(four))
+    };
+    if bytes.get(..4) != Some(&MAGIC) {
+        return Err("it does not start with CX3J".into());
+    }
+    let (Some(version), Some(low), Some(high), Some(len)) = (word(4), word(8), word(12), word(16))
+    else {
+        return Err("it is cut short".into());
+    };
+    let end = HEAD.saturating_add(len as usize);
+    let Some(crc) = word(end).filter(|_| bytes.len() == end + 4) else {
+        return Err("it is cut short".into());
+    };
+    if CRC.checksum(&bytes[..end]) != crc {
+        return Err("its checksum is wrong".into());
+    }
+    if version != VERSION {
+        return Err(format!(
+            "it has version {version}, this program writes {VERSION}"
+        ));
+    }
+    let record = serde_json::from_slice(&bytes[HEAD..end]).map_err(|error| error.to_string())?;
+    Ok((u64::from(high) << 32 | u64::from(low), record))
+}
+
+/// Reads one file; `None` when it does not exist.
+fn read_file(path: &Path) -> Result<Option<(u64, JournalRecord)>, JournalError> {
+    let damaged = |why| JournalError::Damaged {
+        path: path.to_owned(),
+        why,
+    };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(meta) if meta.len() > LONGEST => return Err(damaged("it is too long".into())),
+        other => other.map_err(JournalError::io(path))?,
+    };
+    let bytes = fs::read(path).map_err(JournalError::io(path))?;
+    decode(&bytes).map(Some).map_err(damaged)
 }

@@ -1,72 +1,60 @@
-//! What is written down.
+//! One record of the journal.
 
-use crate::host::{Bdf, Host, NetDev, PciCard, sysfs};
+use crate::host::{Bdf, NetDev};
 use serde::{Deserialize, Serialize};
 
-/// One record: everything that puts the host back.
+/// Everything that is needed to restore the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::host) struct JournalRecord {
-    /// The card's address.
     pub(in crate::host) bdf: Bdf,
-    /// Its PCI device id; another one at the same address is another card, or the same one after it
+    /// PCI device id. A different id at the same address is another card, or the same one after it
     /// left recovery mode.
     pub(in crate::host) device_id: u16,
-    /// Its subsystem vendor and device.
+    /// Subsystem vendor and device.
     pub(in crate::host) subsystem: (u16, u16),
-    /// Its serial number, when it shows one.
     pub(in crate::host) serial: Option<u64>,
-    /// Boot in which this was written; bindings do not outlive it.
+    /// Boot in which this was written; driver bindings do not survive a reboot.
     pub(in crate::host) boot_id: String,
     /// Process that wrote it.
     pub(in crate::host) pid: u32,
-    /// What the host was like.
     #[serde(rename = "found")]
     pub(in crate::host) original: OriginalState,
     /// The change that was about to be made when this was written.
     pub(in crate::host) step: HostStep,
-    /// Bridge the card hangs from: where to look for a card that the kernel was told to forget.
+    /// Bridge above the card: rescanned when the kernel was made to forget the card.
     pub(in crate::host) bridge: Option<Bdf>,
-    /// What the card is like.
     pub(in crate::host) marks: Marks,
 }
 
-/// What the host was like before it was changed (docs/linux.md#state-to-keep).
+/// State of the host before it was changed (docs/linux.md#state-to-keep).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalState {
-    /// Driver of the card.
     pub driver: Option<String>,
-    /// Its `driver_override`.
     pub driver_override: Option<String>,
-    /// Its network devices.
     pub netdevs: Vec<NetDev>,
     /// `mlx4_port1`, `mlx4_port2` as they read.
     pub port_types: Vec<String>,
     /// Virtual functions that were enabled. They go with the driver and come back with it; what they
     /// were bound to does not (docs/linux.md#sr-iov).
     pub vfs: Vec<OriginalFunction>,
-    /// Functions of the IOMMU group that are moved out of the way.
+    /// Functions of the IOMMU group that were unbound.
     pub siblings: Vec<MovedSibling>,
     /// Module parameter `internal_err_reset` of mlx4_core; `None` when the module is not loaded.
     pub internal_err_reset: Option<String>,
 }
 
-/// One function of the group that had to leave its driver.
+/// A function of the group that had to leave its driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedSibling {
-    /// Address.
     pub bdf: Bdf,
-    /// Its driver.
     pub driver: String,
 }
 
 /// What a virtual function was bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalFunction {
-    /// Address.
     pub bdf: Bdf,
-    /// Its driver.
     pub driver: Option<String>,
-    /// Its `driver_override`.
     pub driver_override: Option<String>,
 }
 
@@ -88,45 +76,17 @@ pub enum HostStep {
     Borrowed,
     /// The card is given back.
     GiveBack,
-    /// The kernel forgets the card and finds it anew; when it is not there, this was cut short.
+    /// The card is removed and the bus rescanned. If the card is missing, the rescan was not reached.
     Reenumerate,
 }
 
-/// What whoever puts the host back must know of the card.
+/// What a process that restores the host must know about the card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// Semaphores of the card may be held by the process that wrote this.
     pub semaphores_held: bool,
-    /// Erasing or programming had begun.
+    /// An erase or program had begun.
     pub flash_touched: bool,
-    /// What is on the flash boots; `None` = not looked at.
+    /// Whether the flash boots; `None` when that was not checked.
     pub boots: Option<bool>,
-}
-
-impl OriginalState {
-    /// Of a card as sysfs shows it now.
-    pub(in crate::host) fn of(
-        host: &Host,
-        card: &PciCard,
-        internal_err_reset: Option<String>,
-    ) -> Self {
-        let vf = |bdf: &Bdf| {
-            let dir = host.device(*bdf);
-            OriginalFunction {
-                bdf: *bdf,
-                driver: sysfs::link(dir.join("driver")),
-                driver_override: sysfs::text(dir.join("driver_override"))
-                    .filter(|text| !text.is_empty() && text != "(null)"),
-            }
-        };
-        Self {
-            driver: card.driver.clone(),
-            driver_override: card.driver_override.clone(),
-            netdevs: card.netdevs.clone(),
-            port_types: card.port_types.clone(),
-            vfs: card.vfs.iter().map(vf).collect(),
-            siblings: Vec::new(),
-            internal_err_reset,
-        }
-    }
 }

@@ -1,7 +1,7 @@
-//! What a cut or a flipped bit leaves of a journal.
+//! Journals that are torn, damaged, or another card's.
 
+use super::encode;
 use super::record::JournalRecord;
-use super::slot::encode;
 use super::{HostStep, Journal, JournalError, Marks, OriginalState, cards};
 use crate::host::{Bdf, Host};
 use std::fs;
@@ -31,7 +31,7 @@ fn record(step: HostStep) -> JournalRecord {
     }
 }
 
-fn place() -> (TempDir, Host) {
+fn empty_host() -> (TempDir, Host) {
     let dir = tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap();
@@ -44,12 +44,12 @@ fn file(host: &Host, slot: &str) -> PathBuf {
 }
 
 fn newest(host: &Host) -> Option<HostStep> {
-    Journal::look(host, bdf()).unwrap().map(|r| r.step)
+    Journal::read(host, bdf()).unwrap().map(|r| r.step)
 }
 
 #[test]
-fn the_newest_record_counts() {
-    let (_dir, host) = place();
+fn the_newest_record_is_used() {
+    let (_dir, host) = empty_host();
     let (mut journal, none) = Journal::open(&host, bdf()).unwrap();
     assert_eq!(none, None);
     for step in [
@@ -59,7 +59,7 @@ fn the_newest_record_counts() {
         HostStep::Bind,
     ] {
         journal.write(&record(step)).unwrap();
-        assert_eq!(Journal::look(&host, bdf()).unwrap(), Some(record(step)));
+        assert_eq!(Journal::read(&host, bdf()).unwrap(), Some(record(step)));
     }
     assert_eq!(cards(&host).unwrap(), [bdf()]);
     // A new process goes on counting.
@@ -73,21 +73,21 @@ fn the_newest_record_counts() {
 }
 
 #[test]
-fn a_record_torn_at_any_byte_leaves_the_one_before() {
-    let (_dir, host) = place();
+fn a_torn_record_leaves_the_one_before() {
+    let (_dir, host) = empty_host();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
     journal.write(&record(HostStep::Begin)).unwrap();
     journal.write(&record(HostStep::Override)).unwrap();
-    let whole = encode(3, &record(HostStep::Unbind)).unwrap();
-    assert!(whole.len() > 200);
-    for length in 0..whole.len() {
-        fs::write(file(&host, "a"), &whole[..length]).unwrap();
+    let bytes = encode(3, &record(HostStep::Unbind)).unwrap();
+    assert!(bytes.len() > 200);
+    for length in 0..bytes.len() {
+        fs::write(file(&host, "a"), &bytes[..length]).unwrap();
         assert_eq!(newest(&host), Some(HostStep::Override), "{length} bytes");
     }
-    fs::write(file(&host, "a"), &whole).unwrap();
+    fs::write(file(&host, "a"), &bytes).unwrap();
     assert_eq!(newest(&host), Some(HostStep::Unbind));
     // The torn one is written over, not the good one.
-    fs::write(file(&host, "a"), &whole[..40]).unwrap();
+    fs::write(file(&host, "a"), &bytes[..40]).unwrap();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
     journal.write(&record(HostStep::Bind)).unwrap();
     fs::remove_file(file(&host, "a")).unwrap();
@@ -96,13 +96,13 @@ fn a_record_torn_at_any_byte_leaves_the_one_before() {
 
 #[test]
 fn a_first_record_torn_at_any_byte_means_nothing_was_changed() {
-    let (_dir, host) = place();
-    let whole = encode(1, &record(HostStep::Begin)).unwrap();
+    let (_dir, host) = empty_host();
+    let bytes = encode(1, &record(HostStep::Begin)).unwrap();
     fs::create_dir_all(host.journal_dir()).unwrap();
-    for length in 0..whole.len() {
-        fs::write(file(&host, "a"), &whole[..length]).unwrap();
+    for length in 0..bytes.len() {
+        fs::write(file(&host, "a"), &bytes[..length]).unwrap();
         assert_eq!(newest(&host), None);
-        // A look changes nothing: somebody may be writing it just now.
+        // Reading changes nothing: another process may be writing it at this moment.
         assert!(file(&host, "a").exists());
     }
     assert_eq!(Journal::open(&host, bdf()).unwrap().1, None);
@@ -110,8 +110,8 @@ fn a_first_record_torn_at_any_byte_means_nothing_was_changed() {
 }
 
 #[test]
-fn any_flipped_bit_is_seen() {
-    let (_dir, host) = place();
+fn a_record_with_a_flipped_bit_is_not_used() {
+    let (_dir, host) = empty_host();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
     journal.write(&record(HostStep::Begin)).unwrap();
     journal.write(&record(HostStep::Override)).unwrap();
@@ -125,8 +125,8 @@ fn any_flipped_bit_is_seen() {
 }
 
 #[test]
-fn two_damaged_records_are_named() {
-    let (_dir, host) = place();
+fn two_damaged_records_are_an_error() {
+    let (_dir, host) = empty_host();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
     journal.write(&record(HostStep::Begin)).unwrap();
     journal.write(&record(HostStep::Override)).unwrap();
@@ -136,7 +136,7 @@ fn two_damaged_records_are_named() {
         fs::write(file(&host, slot), bytes).unwrap();
     }
     for result in [
-        Journal::look(&host, bdf()).map(drop),
+        Journal::read(&host, bdf()).map(drop),
         Journal::open(&host, bdf()).map(drop),
     ] {
         assert!(
@@ -148,13 +148,13 @@ fn two_damaged_records_are_named() {
 }
 
 #[test]
-fn a_journal_of_another_card_or_of_the_future_is_no_good() {
-    let (_dir, host) = place();
+fn a_journal_of_another_card_or_version_is_refused() {
+    let (_dir, host) = empty_host();
     let (mut journal, _) = Journal::open(&host, bdf()).unwrap();
     let mut other = record(HostStep::Begin);
     other.bdf = "0000:06:00.0".parse().unwrap();
     journal.write(&other).unwrap();
-    let error = Journal::look(&host, bdf()).unwrap_err().to_string();
+    let error = Journal::read(&host, bdf()).unwrap_err().to_string();
     assert!(error.contains("0000:06:00.0"), "{error}");
     let mut bytes = encode(1, &record(HostStep::Begin)).unwrap();
     bytes[4] = 2;
@@ -164,6 +164,6 @@ fn a_journal_of_another_card_or_of_the_future_is_no_good() {
     for slot in ["a", "b"] {
         fs::write(file(&host, slot), &bytes).unwrap();
     }
-    let error = Journal::look(&host, bdf()).unwrap_err().to_string();
+    let error = Journal::read(&host, bdf()).unwrap_err().to_string();
     assert!(error.contains("version 2"), "{error}");
 }

@@ -1,10 +1,11 @@
-//! A write to sysfs in a process of its own: who writes to `unbind` sleeps in the kernel until the
-//! old driver is done, and cannot be cancelled (docs/linux.md#unbinding-mlx4_core).
+//! A write to sysfs in a process of its own: a process that writes to `unbind` sleeps in the kernel until
+//! the old driver is done, and cannot be cancelled (docs/linux.md#unbinding-mlx4_core).
 //!
-//! The helper is this program again, as `cx3flash __host-write ATTRIBUTE` with the value on stdin. Its
+//! The helper is this program, as `cx3flash __host-write ATTRIBUTE` with the value on stdin. Its
 //! exit code is the errno of the write, 0 when there was none; errnos beyond 125 are reported as 125.
 
 use crate::card::{Clock, Patience, wait_for};
+use nix::libc;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -14,16 +15,14 @@ use std::time::Duration;
 
 /// Name of the hidden command.
 pub const HELPER_COMMAND: &str = "__host-write";
-/// First pause between two polls of the helper: most attributes take less.
+/// First pause between two polls of the helper.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Longest pause between two polls.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// Exit code for what is no errno of the write.
+/// Exit code when there is no errno.
 const OTHER: i32 = 125;
 /// Longest value: a PCI address, a driver's name.
 const LONGEST: u64 = 256;
 
-/// Writes, within `limit`.
 pub(super) fn write(
     clock: &dyn Clock,
     attribute: &Path,
@@ -33,7 +32,6 @@ pub(super) fn write(
     write_by(Path::new("/proc/self/exe"), clock, attribute, value, limit)
 }
 
-/// Has `program` write.
 fn write_by(
     program: &Path,
     clock: &dyn Clock,
@@ -47,18 +45,18 @@ fn write_by(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Ctrl-C is for us alone: a helper that dies of it could not say how its write ended.
+        // Ctrl-C must not end the helper, which reports how its write ended.
         .process_group(0)
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take()
         && let Err(error) = stdin.write_all(value.as_bytes())
     {
-        // It ended early; its exit code says why.
-        tracing::debug!(%error, "the helper did not take its value");
+        // It ended early; its exit code has the reason.
+        tracing::debug!(%error, "the helper did not read its value");
     }
     let patience = Patience::every(limit, PAUSE).growing_to(LONGEST_PAUSE);
     let Some(status) = wait_for(clock, patience, || child.try_wait())? else {
-        // A write that sleeps in the kernel goes on; a helper that has not begun it never will.
+        // A write that sleeps in the kernel continues; one that has not begun is prevented.
         if let Err(error) = child.kill() {
             tracing::debug!(%error, "the helper was not ended");
         }
@@ -71,8 +69,8 @@ fn write_by(
     }
 }
 
-/// The helper's whole life: read the value from stdin, write it to `attribute`, which must be below
-/// `/sys`. The answer is the exit code.
+/// Runs the helper: reads the value from stdin and writes it to `attribute`, which must be below `/sys`.
+/// Returns the exit code.
 #[must_use]
 pub fn write_attribute(attribute: &Path) -> i32 {
     let plain = attribute
@@ -83,19 +81,19 @@ pub fn write_attribute(attribute: &Path) -> i32 {
     }
     let mut value = String::new();
     let read = io::stdin().take(LONGEST).read_to_string(&mut value);
-    // A newline belongs to it; nothing at all would be no write (docs/linux.md#binding).
+    // A newline is part of the value; a write of zero bytes does nothing (docs/linux.md#binding).
     if read.is_err() || value.is_empty() {
         return libc::EINVAL;
     }
     code(put(attribute, value.as_bytes()))
 }
 
-/// One system call: the kernel takes each write as a whole value.
+/// Writes with one system call: the kernel takes each write as one value.
 fn put(attribute: &Path, value: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(attribute)?;
     match file.write(value)? {
-        whole if whole == value.len() => Ok(()),
-        part => Err(io::Error::other(format!("{part} bytes were taken"))),
+        all if all == value.len() => Ok(()),
+        some => Err(io::Error::other(format!("only {some} bytes were written"))),
     }
 }
 
@@ -112,7 +110,7 @@ fn code(written: io::Result<()>) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{code, put, write_by};
+    use super::{code, libc, put, write_by};
     use crate::card::{Clock, WallClock};
     use std::cell::Cell;
     use std::fs::{self, Permissions};
@@ -122,7 +120,7 @@ mod tests {
     use std::time::Duration;
     use tempfile::TempDir;
 
-    /// A helper that does as the script says.
+    /// A helper that runs this shell script.
     fn helper(dir: &TempDir, script: &str) -> PathBuf {
         let path = dir.path().join("helper");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -130,7 +128,6 @@ mod tests {
         path
     }
 
-    /// Ends what would hang.
     const LIMIT: Duration = Duration::from_secs(300);
 
     fn run(program: &Path, attribute: &Path) -> io::Result<()> {
@@ -150,19 +147,19 @@ mod tests {
     #[test]
     fn the_helper_gets_the_attribute_and_the_value() {
         let dir = tempfile::tempdir().unwrap();
-        let told = dir.path().join("told");
+        let output = dir.path().join("output");
         let program = helper(&dir, "{ echo \"$1\"; cat; } > \"$2\"");
-        run(&program, &told).unwrap();
-        let said = fs::read_to_string(&told).unwrap();
-        assert_eq!(said, "__host-write\n0000:05:00.0");
+        run(&program, &output).unwrap();
+        let written = fs::read_to_string(&output).unwrap();
+        assert_eq!(written, "__host-write\n0000:05:00.0");
     }
 
     #[test]
-    fn its_exit_code_is_the_errno() {
+    fn the_exit_code_of_the_helper_is_the_errno() {
         let dir = tempfile::tempdir().unwrap();
         for (script, errno) in [
             ("cat > /dev/null; exit 22", Some(libc::EINVAL)),
-            // Without taking its value.
+            // Without reading its value.
             ("exit 16", Some(libc::EBUSY)),
             ("exit 125", None),
             ("kill -9 $$", None),
@@ -174,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Time jumps by an hour whenever the clock is read, once `after` exists.
+    /// Jumps by an hour at each reading once `after` exists.
     struct JumpingClock<'a> {
         now: Cell<Duration>,
         after: &'a Path,
@@ -194,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_paused_does_not_give_up_on_its_helper() {
+    fn a_paused_process_still_waits_for_its_helper() {
         let dir = tempfile::tempdir().unwrap();
         let program = helper(&dir, "cat > /dev/null; sleep 0.1");
         let clock = JumpingClock {
@@ -219,7 +216,7 @@ mod tests {
         let error = run_on(&clock, &program, &pid).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let pid = fs::read_to_string(&pid).unwrap();
-        // Ended, and perhaps not reaped yet: a zombie has no memory.
+        // It may be a zombie still, which has no memory.
         let memory = format!("/proc/{}/statm", pid.trim());
         while fs::read_to_string(&memory).is_ok_and(|text| !text.starts_with("0 ")) {
             std::thread::sleep(Duration::from_millis(1));
@@ -227,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_says_becomes_the_code() {
+    fn an_errno_of_the_write_becomes_the_exit_code() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("attribute");
-        // Never made: an attribute is there, or the device is gone.
+        // Never created: without the attribute the device is gone.
         assert_eq!(code(put(&path, b"x")), libc::ENOENT);
         fs::write(&path, "old").unwrap();
         assert_eq!(code(put(&path, b"\n")), 0);
-        assert_eq!(fs::read(&path).unwrap(), b"\nld", "written, not made anew");
+        assert_eq!(fs::read(&path).unwrap(), b"\nld", "written, not truncated");
         assert_eq!(code(Err(io::Error::from_raw_os_error(300))), 125);
     }
 }

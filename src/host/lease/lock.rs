@@ -2,17 +2,19 @@
 
 use super::LeaseError;
 use crate::host::{Bdf, Host};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The lock; gone with the process, however it ends.
+/// The lock; it ends with the process.
 pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
-/// Take the lock of a card. `None` when this user may not make lock files here: then the kernel's
-/// single open of the VFIO group is all that keeps two apart.
+/// Takes the lock of a card. `None` when this user may not make lock files here: then the kernel's
+/// single open of the VFIO group is all that keeps two processes apart.
 ///
 /// # Errors
 /// [`LeaseError::Held`] with the holder, [`LeaseError::Lock`].
@@ -22,24 +24,23 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
         path: path.clone(),
         source,
     };
-    let mut file = match open(&path) {
+    let file = match open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut locked) => {
-            // For whoever finds it held. Not being able to say who we are is no reason to stop.
-            let said = locked
+            // The name is for messages only, so a failure is no reason to stop.
+            let named = locked
                 .set_len(0)
-                .and_then(|()| locked.write_all(ourselves().as_bytes()));
-            if let Err(error) = said {
-                tracing::debug!(%error, "the lock file does not name us");
+                .and_then(|()| locked.write_all(own_name().as_bytes()));
+            if let Err(error) = named {
+                tracing::debug!(%error, "the lock file does not name this process");
             }
             Ok(Some(Lock(locked)))
         }
-        Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
-            file = back;
+        Err((mut file, Errno::EWOULDBLOCK)) => {
             let mut holder = String::new();
             let read = file
                 .rewind()
@@ -56,22 +57,18 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
     }
 }
 
-/// Try to take the lock of everybody who changes parameters of a driver that all cards share. `false`:
-/// another process has it now. `None` inside: there can be none here, which keeps nobody from anything.
+/// Tries to take the lock of a module parameter that all cards share. `false`: another process has it
+/// now. `None`: no lock can be made here, which does not prevent the change.
 pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
     let path = host.lock_dir().join(format!("{name}.lock"));
-    let file = match open(&path) {
-        Ok(file) => file,
+    let locked = open(&path).and_then(|file| {
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+    });
+    match locked {
+        Ok(lock) => (true, Some(Lock(lock))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => (false, None),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "not locked");
-            return (true, None);
-        }
-    };
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(locked) => (true, Some(Lock(locked))),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => (false, None),
-        Err((_, errno)) => {
-            tracing::warn!(path = %path.display(), error = %errno, "not locked");
             (true, None)
         }
     }
@@ -88,11 +85,11 @@ fn open(path: &Path) -> io::Result<File> {
                 .create(true)
                 .truncate(false)
                 .mode(0o664)
-                // The directory is a group's: a member could have planted a link there.
+                // The directory belongs to a group: a member could have put a link there.
                 .custom_flags(libc::O_NOFOLLOW)
                 .open(path)
         });
-    // A file of another user's: a lock needs no more than an open file.
+    // Another user's file: a lock needs no more than an open file.
     opened.or_else(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => OpenOptions::new()
             .read(true)
@@ -104,7 +101,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// `pid 4711 (cx3flash burn new.bin)`.
-fn ourselves() -> String {
+fn own_name() -> String {
     let command: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();

@@ -1,7 +1,7 @@
 //! Cards that were borrowed and not given back.
 
-use super::{Lease, LeaseError, Marks, boot_id};
-use crate::host::journal::{self, HostStep, Journal};
+use super::{Lease, LeaseError};
+use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};
 use serde::Serialize;
 use std::fmt;
@@ -9,32 +9,30 @@ use std::fmt;
 /// One journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pending {
-    /// The card.
     pub bdf: Bdf,
-    /// Driver it goes back to; `None` = none, or not known.
+    /// Driver it goes back to; `None`: none, or unknown.
     pub driver: Option<String>,
     /// Network devices it had.
     pub netdevs: Vec<String>,
     /// The change that was about to be made last.
     pub step: Option<HostStep>,
-    /// What is known of the card.
     pub marks: Marks,
-    /// Written in this boot, so the bindings it knows still count.
+    /// Written since the last reboot, so its bindings are still valid.
     pub this_boot: bool,
-    /// Process that wrote it; it may still be at work.
+    /// Process that wrote it; it may still run.
     pub pid: Option<u32>,
     /// Why the journal cannot be used.
     pub problem: Option<String>,
 }
 
 impl Lease {
-    /// Every journal there is, good or not.
+    /// Every journal, usable or not.
     ///
     /// # Errors
     /// [`LeaseError::Journal`] when their directory cannot be read.
     pub fn pending(host: &Host) -> Result<Vec<Pending>, LeaseError> {
-        let boot = boot_id(host);
-        let mut found = Vec::new();
+        let boot = host.boot_id();
+        let mut list = Vec::new();
         for bdf in journal::cards(host)? {
             let mut pending = Pending {
                 bdf,
@@ -46,15 +44,11 @@ impl Lease {
                 pid: None,
                 problem: None,
             };
-            match Journal::look(host, bdf) {
+            match Journal::read(host, bdf) {
                 Ok(Some(record)) => {
-                    pending.driver = record.original.driver;
-                    pending.netdevs = record
-                        .original
-                        .netdevs
-                        .into_iter()
-                        .map(|n| n.name)
-                        .collect();
+                    let original = record.original;
+                    pending.driver = original.driver;
+                    pending.netdevs = original.netdevs.into_iter().map(|n| n.name).collect();
                     pending.step = Some(record.step);
                     pending.marks = record.marks;
                     pending.this_boot = record.boot_id == boot;
@@ -63,13 +57,13 @@ impl Lease {
                 Ok(None) => continue,
                 Err(error) => pending.problem = Some(error.to_string()),
             }
-            found.push(pending);
+            list.push(pending);
         }
-        Ok(found)
+        Ok(list)
     }
 
-    /// Cards with a journal file, also one in which nothing was written yet: its process was killed
-    /// before the first change of the host.
+    /// Cards with a journal file, including one without a record yet: its process was killed before
+    /// the first change of the host.
     ///
     /// # Errors
     /// [`LeaseError::Journal`] when their directory cannot be read.
@@ -77,13 +71,13 @@ impl Lease {
         Ok(journal::cards(host)?)
     }
 
-    /// A card's newest good record as JSON, for people who have to find out what happened.
+    /// A card's newest valid record as JSON, for bug reports.
     ///
     /// # Errors
     /// [`LeaseError::Journal`].
     pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
-        let record = Journal::look(host, bdf)?;
-        // Plain data with string keys: nothing in it can fail to serialise.
+        let record = Journal::read(host, bdf)?;
+        // Plain data with string keys always serialises.
         Ok(record.map(|record| serde_json::to_value(record).unwrap_or_default()))
     }
 }
@@ -105,7 +99,7 @@ impl fmt::Display for Pending {
             f.write_str(match self.marks.boots {
                 Some(true) => "  flash written, boots",
                 Some(false) => "  flash written, does not boot",
-                None => "  flash written, not looked at since",
+                None => "  flash written, not checked since",
             })?;
         }
         if !self.this_boot {

@@ -1,8 +1,8 @@
 //! Tests of the lease on a host made of files, with a kernel that moves its links.
 
-mod again;
 mod cuts;
 mod fake;
 mod faults;
 mod real;
+mod reenumerate;
 mod story;

@@ -1,14 +1,12 @@
-//! The character device and iommufd (Documentation/driver-api/vfio.rst). **Compiled only**: Debian's kernels are built
-//! without IOMMUFD, so that no run of it has been seen.
+//! The character device and iommufd (Documentation/driver-api/vfio.rst). Debian's kernels are built
+//! without IOMMUFD, so the lab cannot run this; see the module above for the run by hand.
 //!
-//! Bound without an address space: no DMA at all.
+//! The device is bound without an address space: no DMA is possible.
 
 use super::VfioError;
-use super::open::{crate_error, node_error};
+use super::errno::{crate_error, node_error};
 use crate::host::{Bdf, Host};
 use iommufd_ioctls::{IommuFd, IommufdError};
-use nix::libc;
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +24,7 @@ pub(super) fn open(
     let iommufd = IommuFd::new().map_err(|error| iommufd_error(host, group, error))?;
     let number = iommufd.as_raw_fd();
     let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(ours)?;
-    // Opened by hand first: the crate's error does not name the node.
+    // Opened once before: the crate's error does not name the node.
     drop(super::session::open_node(node).map_err(|e| node_error(node, group, e))?);
     let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(ours)?;
     let device = VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(ours)?;
@@ -40,18 +38,5 @@ fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {
             call: "iommufd",
             source: None,
         },
-    }
-}
-
-/// What an errno of `VFIO_DEVICE_BIND_IOMMUFD` means. By analogy with the group's: the kernel
-/// takes DMA ownership, enables and resets the device in this one call.
-pub(super) fn bind_error(host: &Host, bdf: Bdf, group: u32, source: io::Error) -> VfioError {
-    let path = host.path("dev/vfio/devices");
-    match source.raw_os_error() {
-        Some(libc::EBUSY) => VfioError::Busy { group, path },
-        Some(libc::EPERM) => VfioError::NoDmaOwnership { group },
-        Some(libc::EAGAIN) => VfioError::ResetBusy { bdf, tries: 1 },
-        Some(libc::ENODEV) => VfioError::Left { bdf, group },
-        _ => VfioError::Enable { bdf, source },
     }
 }

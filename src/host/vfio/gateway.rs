@@ -21,12 +21,12 @@ const FOR_READING: u32 = 1;
 pub(super) struct ConfigGateway {
     /// The address register cannot be read back: reads set bit 0, writes put the data first.
     write_only: bool,
-    /// What the address register held before us; `None` when it cannot be known.
-    found: Option<u32>,
+    /// Value of the address register before us; `None` when unknown.
+    original: Option<u32>,
 }
 
 impl ConfigGateway {
-    /// Finds the variant: writes the device id's address and reads it back (mstflint mtcr_ul_com.c,
+    /// Detects the variant: writes the device id's address and reads it back (mstflint mtcr_ul_com.c,
     /// `is_wo_pciconf_gw`).
     pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {
         let before = io.config_read(ADDRESS)?;
@@ -34,7 +34,7 @@ impl ConfigGateway {
         let known = !write_only && before != BAD_ACCESS && before != u32::MAX;
         Ok(Self {
             write_only,
-            found: known.then_some(before),
+            original: known.then_some(before),
         })
     }
 
@@ -43,7 +43,8 @@ impl ConfigGateway {
         Ok(io.config_read(ADDRESS)? == BAD_ACCESS)
     }
 
-    /// Finds the variant again: which firmware has which is not known, and a reset starts another.
+    /// Detects the variant again: a reset may start another firmware, and which one has which variant is
+    /// unknown.
     pub(super) fn after_reset(&mut self, io: &mut dyn Raw) -> io::Result<()> {
         self.write_only = Self::probe(io)?;
         Ok(())
@@ -72,10 +73,10 @@ impl ConfigGateway {
         }
     }
 
-    /// Leaves the address register as found, or at the device id.
+    /// Restores the address register, or leaves it at the device id.
     pub(super) fn leave(&self, io: &mut dyn Raw) -> io::Result<()> {
-        let address = match self.found {
-            Some(found) if !self.write_only => found,
+        let address = match self.original {
+            Some(original) if !self.write_only => original,
             _ => self.for_reading(HARMLESS),
         };
         io.config_write(ADDRESS, address)

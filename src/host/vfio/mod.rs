@@ -2,12 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `open` | group, container, device; every errno by name |
+//! | `open` | group, container, device |
+//! | `errno`, `error` | what each errno means |
 //! | `cdev` | character device and iommufd (feature `cdev`); run by hand, see below |
 //! | `regions` | BAR0 by mapping or `pread`, configuration space |
 //! | `gateway` | CR-space by configuration cycles |
 //! | `space` | which of them is used, as [`CrSpace`] |
-//! | `session` | letting go in the right order |
+//! | `session` | closing in the right order |
 //! | `sys` | ioctls and the SIGBUS handler: the crate's only `unsafe` |
 //!
 //! Debian's kernels have no IOMMUFD, so the lab cannot run `cdev`. It was run by hand
@@ -15,19 +16,19 @@
 //! simulated card served over vfio-user; `query` by mapping, `pread` and configuration cycles.
 //!
 //! Opening resets the card, and so does closing, also by being killed
-//! (drivers/vfio/pci/vfio_pci_core.c): never close
-//! while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and
+//! (drivers/vfio/pci/vfio_pci_core.c), so it is never closed while the flash chip is busy. No DMA: nothing is mapped for it, bus mastering stays off (P9), and
 //! the container's empty IOMMU domain would stop it. Memory decode is the kernel's; only after a
 //! software reset, which the kernel does not see, is it switched on again.
 //!
-//! Seen in a guest on Debian's 6.12.107, with the simulated card served to it and with another device
+//! Tried in a guest on Debian's 6.12.107, with the simulated card served to it and with another device
 //! of a 1 MiB BAR0, also under both lockdown levels: all three transports, a software reset through each,
 //! SIGBUS and EIO with memory decode off, group held, group not viable, no interrupt remapping, no
 //! IOMMU, a user in the nodes' group, removal and SIGKILL with the card open. The errno of RMRR and
-//! of a busy device lock were not met.
+//! of a busy device lock were not seen.
 
 #[cfg(feature = "cdev")]
 mod cdev;
+mod errno;
 mod error;
 mod gateway;
 mod open;
@@ -39,64 +40,16 @@ mod sys;
 mod tests;
 
 pub use error::{BarFault, VfioError};
-pub(super) use open::look_at_group;
+pub(super) use open::open_viable_group;
+pub use space::{BadBarAccess, BarAccess};
 pub(super) use sys::ethtool_driver_info;
 
 use super::{Host, PciCard};
 use crate::card::CrSpace;
-use serde::Serialize;
 use space::{SharedCard, Space};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::str::FromStr;
-
-/// The transport to the registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BarAccess {
-    /// BAR0 mapped: one load or store an access.
-    Mmap,
-    /// BAR0 by system calls of 4 bytes: slower, and an error where a mapping faults.
-    Pread,
-    /// Configuration cycles: slowest, and always there.
-    Config,
-}
-
-impl BarAccess {
-    /// Every transport.
-    pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
-
-    /// As written on a command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mmap => "mmap",
-            Self::Pread => "pread",
-            Self::Config => "config",
-        }
-    }
-}
-
-impl fmt::Display for BarAccess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// No transport has this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no register access (mmap, pread, config)")]
-pub struct BadBarAccess(pub String);
-
-impl FromStr for BarAccess {
-    type Err = BadBarAccess;
-
-    fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL.into_iter().find(|access| access.name() == text);
-        found.ok_or_else(|| BadBarAccess(text.to_owned()))
-    }
-}
 
 /// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also returns the error.
 pub struct VfioCard {

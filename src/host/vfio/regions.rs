@@ -1,8 +1,8 @@
-//! The two regions we use of an open device file: BAR0 and configuration space.
+//! The two regions that are used: BAR0 and configuration space.
 //!
 //! BAR0 by `pread`/`pwrite` of exactly 4 aligned bytes is exactly one 32-bit access
-//! (drivers/vfio/pci/vfio_pci_rdwr.c); by mapping it is one load or store. Numbers in BAR0 are big-endian, those in
-//! configuration space little-endian.
+//! (drivers/vfio/pci/vfio_pci_rdwr.c); by mapping it is one load or store. Numbers in BAR0 are
+//! big-endian, those in configuration space little-endian.
 //!
 //! `pread` reads ff from the MSI-X table at 0x7c000..0x7c800 and drops writes to it, with success
 //! (drivers/vfio/pci/vfio_pci_rdwr.c); a mapping does not. No register of ours lies there.
@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
 
-/// Accesses to one device, before they are anybody's CR-space. Offsets are aligned and inside.
+/// Accesses to the regions of one device. Offsets are aligned and in range.
 pub(super) trait Raw {
     /// One 32-bit read of BAR0.
     fn bar_read(&mut self, at: u32) -> io::Result<u32>;
     /// One 32-bit write of BAR0.
     fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()>;
-    /// From now on BAR0 is reached through a mapping, made anew each time this is called.
+    /// Maps BAR0 and uses the mapping from now on; each call makes a new one.
     fn map(&mut self) -> io::Result<()>;
     /// One 32-bit read of configuration space.
     fn config_read(&mut self, at: u16) -> io::Result<u32>;
@@ -42,7 +42,7 @@ struct Mapping {
 }
 
 fn bus_error() -> io::Error {
-    io::Error::other("BAR0 faulted (SIGBUS): memory decode is off or the card sleeps")
+    io::Error::other("BAR0 faulted (SIGBUS): memory decode is off or the card is in D3")
 }
 
 impl Mapping {
@@ -57,8 +57,8 @@ impl Mapping {
         Ok(Self { watch, region })
     }
 
-    /// Once a page faulted it is an empty page of memory, so that nothing read through the mapping from
-    /// then on is the card's.
+    /// A page that faulted was replaced by empty memory: nothing read through the mapping from then on
+    /// comes from the card.
     fn intact(&self) -> io::Result<()> {
         if self.watch.hit() {
             return Err(bus_error());
@@ -66,8 +66,8 @@ impl Mapping {
         Ok(())
     }
 
-    // Relaxed: SeqCst would make a store a locked exchange on a register; among accesses to one
-    // uncached BAR no fence is needed.
+    // Relaxed: with SeqCst a store would be a locked exchange on a register. Accesses to one uncached BAR
+    // need no fence.
     fn read(&self, at: u32) -> io::Result<u32> {
         self.intact()?;
         let slice = self.region.as_volatile_slice();
@@ -85,7 +85,7 @@ impl Mapping {
     }
 }
 
-/// Regions of a device file that VFIO gave us, or of any file laid out alike.
+/// Regions of a VFIO device file, or of any file with this layout.
 pub(super) struct Regions {
     // Before `file`: a mapping keeps the device open.
     mapping: Option<Mapping>,

@@ -13,31 +13,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use vfio_ioctls::{VfioContainer, VfioDevice};
 
-/// How long the group may stay taken after we closed all of it: a bus reset takes about a second, and
-/// a server's root port may take longer.
+/// How long the group may stay busy after it was closed: a bus reset takes about a second, below a
+/// server's root port perhaps longer.
 const GROUP_FREE: Patience = Patience::every(Duration::from_secs(40), Duration::from_millis(10));
 
-/// An open VFIO device.
+/// An open VFIO device, closed by hand.
 ///
-/// vfio-ioctls closes a device in its `Drop`, with `unwrap` where it looks the group up again by a
-/// sysfs link. Closing the device is what a removal of the card waits for,
-/// so that the link goes in just that moment: a check before the drop does not help (seen in a guest).
-/// So the objects of the crate are forgotten, a few hundred bytes a session, and what the kernel
-/// counts, their descriptors, is closed here, in order.
+/// `VfioDevice` (vfio-ioctls 0.10.0, src/vfio_device.rs) reads the sysfs link `iommu_group` again when it
+/// is dropped and unwraps it. The removal of a card waits until the device is closed and deletes the link
+/// in that moment, so a check before the drop does not help (seen in a guest). A panic there would keep
+/// the host from being restored (P6). So the objects of the crate are forgotten, a few hundred bytes a
+/// session, and their descriptors are closed here, in order. The crate gives out the descriptors of
+/// device and container; the group's is private (`VfioContainer::groups`, `get_group`), so
+/// [`descriptor_of`] finds it.
 pub(super) struct VfioSession {
     device: Option<VfioDevice>,
-    /// Descriptors that objects inside of `device` own, to be closed after it in this order: group
-    /// and container, or iommufd.
+    /// Descriptors of objects that `device` owns, closed after it in this order: group and container, or
+    /// iommufd.
     behind: Vec<RawFd>,
-    /// The group's node, to see that it is free again. None for a character device: its close is
-    /// the last one, all is done when it returns.
+    /// The group's node, to check that it is free again. `None` for a character device, whose close
+    /// returns when all is done.
     node: Option<PathBuf>,
-}
-
-/// Number of the IOMMU group a sysfs device directory points at.
-pub(super) fn group_of(sysfs: &Path) -> Option<u32> {
-    let link = std::fs::read_link(sysfs.join("iommu_group")).ok()?;
-    link.file_name()?.to_str()?.parse().ok()
 }
 
 /// Opens a node for reading and writing, as VFIO needs it.
@@ -45,8 +41,8 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// The descriptor by which this process has a device node open. vfio-ioctls keeps the group's to
-/// itself; a group has one opener at a time, so that there is no other.
+/// The descriptor with which this process has a device node open. A group has one opener at a time, so
+/// there is no other.
 pub(super) fn descriptor_of(node: &Path) -> Option<RawFd> {
     let wanted = std::fs::metadata(node).ok()?.rdev();
     std::fs::read_dir("/proc/self/fd").ok()?.find_map(|entry| {
@@ -85,11 +81,10 @@ impl VfioSession {
         }
     }
 
-    /// Closes device, group and container, in this order. Everything else that uses the device file
-    /// (mapping, duplicates) is gone already. Returns once the group can be opened again, so that
-    /// unbinding does not block.
+    /// Closes device, group and container, in this order; mapping and duplicates of the device file are
+    /// closed already. Returns once the group can be opened again, so that unbinding does not block.
     pub(super) fn close(mut self) -> Result<(), VfioError> {
-        self.let_go();
+        self.close_all();
         let Some(node) = &self.node else {
             return Ok(());
         };
@@ -97,12 +92,12 @@ impl VfioSession {
         until_free(node, free, &WallClock::default(), GROUP_FREE)
     }
 
-    fn let_go(&mut self) {
+    fn close_all(&mut self) {
         let Some(device) = self.device.take() else {
             return;
         };
         let fd = device.as_raw_fd();
-        // It shares the container, or the iommufd, so that these are never dropped either.
+        // It shares the container, or the iommufd, so these are not dropped either.
         std::mem::forget(device);
         sys::close_forgotten(fd);
         self.behind.drain(..).for_each(sys::close_forgotten);
@@ -111,12 +106,12 @@ impl VfioSession {
 
 impl Drop for VfioSession {
     fn drop(&mut self) {
-        self.let_go();
+        self.close_all();
     }
 }
 
-/// Waits until `try_open` reports something other than EBUSY: closing a descriptor is not the end
-/// while something else still refers to the file.
+/// Waits until `try_open` reports something other than EBUSY: the file stays open while anything else
+/// refers to it.
 pub(super) fn until_free(
     node: &Path,
     mut try_open: impl FnMut() -> io::Result<()>,
@@ -125,7 +120,7 @@ pub(super) fn until_free(
 ) -> Result<(), VfioError> {
     let free = wait_for(clock, patience, || match try_open() {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(None),
-        // Free; or gone with the card, or not for us to open: then nothing of ours is in the way.
+        // Free; or removed with the card, or not ours to open: then this process does not block it.
         _ => Ok(Some(())),
     })?;
     free.ok_or_else(|| VfioError::StillBusy {

@@ -1,20 +1,22 @@
 //! An open device as CR-space.
 
+use super::error::{BarFault, VfioError};
 use super::gateway::ConfigGateway;
 use super::regions::{COMMAND, Raw};
 use super::session::VfioSession;
-use super::{BarAccess, BarFault, VfioError};
 use crate::card::{
     BAD_ACCESS, Clock, CrError, CrOffset, CrSpace, DeviceType, Patience, Reg, WallClock, wait_for,
 };
 use crate::host::Bdf;
+use crate::host::config_space::SysfsConfig;
 use nix::libc;
+use serde::Serialize;
 use std::cell::RefCell;
-use std::fs::File;
+use std::fmt;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Length of CR-space (drivers/net/ethernet/mellanox/mlx4/crdump.c dumps all of BAR0).
@@ -26,14 +28,57 @@ const MEMORY: u16 = 1 << 1;
 const MASTER: u16 = 1 << 2;
 /// Vendor and device id.
 const IDS: u16 = 0x00;
-/// Device id in the sysfs file `config`.
-const LIVE_DEVICE_ID: u64 = 2;
 /// Revision and class: passed through by VFIO, unlike the ids, which are those seen at open
 /// (drivers/vfio/pci/vfio_pci_config.c).
 const CLASS: u16 = 0x08;
 
 /// A chip that boots after VFIO's reset does not answer through BAR0 yet.
 const BAR0_ANSWERS: Patience = Patience::every(Duration::from_secs(10), Duration::from_millis(20));
+
+/// The transport to the registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BarAccess {
+    /// BAR0 mapped: one load or store an access.
+    Mmap,
+    /// BAR0 by system calls of 4 bytes: slower, and an error where a mapping faults.
+    Pread,
+    /// Configuration cycles: slowest, and always there.
+    Config,
+}
+
+impl BarAccess {
+    pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mmap => "mmap",
+            Self::Pread => "pread",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl fmt::Display for BarAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No transport has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no register access (mmap, pread, config)")]
+pub struct BadBarAccess(pub String);
+
+impl FromStr for BarAccess {
+    type Err = BadBarAccess;
+
+    fn from_str(text: &str) -> Result<Self, BadBarAccess> {
+        let found = Self::ALL.into_iter().find(|access| access.name() == text);
+        found.ok_or_else(|| BadBarAccess(text.to_owned()))
+    }
+}
 
 /// An open card: where its registers are, and by which transport they are reached.
 pub(super) struct Open {
@@ -44,13 +89,13 @@ pub(super) struct Open {
     gateway: Option<ConfigGateway>,
     session: Option<VfioSession>,
     bdf: Bdf,
-    /// The sysfs file `config`, which shows configuration space as it is.
-    live_config: Option<PathBuf>,
+    /// Its directory in sysfs, whose file `config` shows configuration space as it is.
+    sysfs: Option<PathBuf>,
     /// Started before VFIO opened the card, which resets it.
     opening: WallClock,
 }
 
-/// The open card, shared by its spaces; `None` once closed.
+/// The open card, shared by its [`Space`]s; `None` once closed.
 pub(super) type SharedCard = Rc<RefCell<Option<Open>>>;
 
 /// What the kernel reports of BAR0.
@@ -64,7 +109,6 @@ fn answers(value: u32) -> bool {
     value != u32::MAX && value != BAD_ACCESS
 }
 
-/// A hardware id of the family.
 fn is_family(value: u32) -> bool {
     DeviceType::with_hw_id((value & 0xffff) as u16).is_some()
 }
@@ -105,7 +149,7 @@ impl Open {
             gateway: None,
             session: None,
             bdf,
-            live_config: None,
+            sysfs: None,
             opening: WallClock::default(),
         };
         match request {
@@ -156,9 +200,9 @@ impl Open {
         Ok(())
     }
 
-    /// BAR0 is there. Does the card answer through it? Read by `pread`, which gives an error where
-    /// a mapping gives a signal. The gateway is written to only when BAR0 stays silent for longer than
-    /// a chip boots.
+    /// BAR0 is usable; checks whether the card answers through it. Reads by `pread`, which returns an error
+    /// where a mapping raises a signal. The gateway is written to only when BAR0 does not answer for
+    /// longer than a chip needs to boot.
     fn choose(&mut self, mappable: bool, clock: &dyn Clock) -> Result<(), VfioError> {
         let bdf = self.bdf;
         let device_id = Reg::DeviceId.offset().0;
@@ -180,7 +224,7 @@ impl Open {
                 );
                 return Ok(());
             }
-            // Neither answers: what that means is decided by the card module.
+            // Neither answers: the card module decides what that means.
             self.leave_gateway()?;
             self.access = BarAccess::Pread;
         }
@@ -207,13 +251,13 @@ impl Open {
             })
     }
 
-    /// Where the live configuration space is read.
-    pub(super) fn with_live_config(mut self, path: PathBuf) -> Self {
-        self.live_config = Some(path);
+    /// The card's directory in sysfs, where the live configuration space is read.
+    pub(super) fn with_sysfs(mut self, dir: PathBuf) -> Self {
+        self.sysfs = Some(dir);
         self
     }
 
-    /// A clock started before VFIO opened the card.
+    /// A clock that was started before VFIO opened the card.
     pub(super) fn with_opening(mut self, clock: WallClock) -> Self {
         self.opening = clock;
         self
@@ -247,15 +291,15 @@ impl Open {
     /// (drivers/vfio/pci/vfio_pci_config.c), so sysfs is read, which is allowed under lockdown too; VFIO
     /// only where sysfs cannot be read.
     fn pci_device_id(&mut self) -> io::Result<u16> {
-        if let Some(path) = &self.live_config {
-            match live_device_id(path) {
-                Ok(id) => return Ok(id),
-                Err(error) => {
-                    tracing::trace!(path = %path.display(), %error, "the live PCI id cannot be read");
-                }
-            }
-        }
-        Ok((self.io.config_read(IDS)? >> 16) as u16)
+        let live = self
+            .sysfs
+            .as_deref()
+            .map(|dir| SysfsConfig::open(dir)?.dword(IDS));
+        let ids = match live {
+            Some(Ok(ids)) => ids,
+            _ => self.io.config_read(IDS)?,
+        };
+        Ok((ids >> 16) as u16)
     }
 
     /// After a software reset, which the kernel has not seen: COMMAND and the BARs are empty.
@@ -278,7 +322,7 @@ impl Open {
             }
         }
         if self.access == BarAccess::Mmap {
-            // A page that faulted meanwhile is not the card's any more.
+            // A page that faulted meanwhile no longer belongs to the card.
             self.io.map()?;
         }
         Ok(true)
@@ -293,12 +337,6 @@ impl Open {
         let closed = session.map_or(Ok(()), VfioSession::close);
         closed.and(left)
     }
-}
-
-fn live_device_id(config: &Path) -> io::Result<u16> {
-    let mut bytes = [0; 2];
-    File::open(config)?.read_exact_at(&mut bytes, LIVE_DEVICE_ID)?;
-    Ok(u16::from_le_bytes(bytes))
 }
 
 /// The registers of an open card.
@@ -335,7 +373,7 @@ impl CrSpace for Space {
     }
 
     fn posts_writes(&self) -> bool {
-        // Closed: nothing to flush, and the next access is an error.
+        // A closed card has nothing to flush, and the next access is an error.
         self.0
             .try_borrow()
             .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))

@@ -1,4 +1,4 @@
-//! The only file with `unsafe`: the ioctls that no crate offers with their errno, and what turns
+//! The only file with `unsafe`: ioctls that no crate offers with their errno, and the handler that turns
 //! SIGBUS on a mapped BAR into an error.
 //!
 //! vfio-ioctls drops the errno of several ioctls. A mapped BAR faults when memory decode is off
@@ -96,7 +96,7 @@ pub(super) fn duplicate(fd: RawFd) -> io::Result<File> {
     Ok(File::from(borrowed.try_clone_to_owned()?))
 }
 
-/// Closes a descriptor whose owner was forgotten (`mem::forget`), so that nobody else will.
+/// Closes a descriptor whose owner was forgotten (`mem::forget`).
 pub(super) fn close_forgotten(fd: RawFd) {
     if fd >= 0 {
         // SAFETY: the caller forgot the only owner: the number is still open and ours alone.
@@ -176,7 +176,7 @@ struct WatchSlot {
     hit: AtomicBool,
 }
 
-/// One card at a time is opened; tests run side by side.
+/// A process opens one card; tests run in parallel.
 const SLOTS: usize = 32;
 
 static WATCHED: [WatchSlot; SLOTS] = [const {
@@ -192,8 +192,8 @@ static PAGE: AtomicUsize = AtomicUsize::new(0);
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 static INSTALLED: Mutex<bool> = Mutex::new(false);
 
-/// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping goes: a stranger's
-/// mapping may come to lie at the same address.
+/// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping is removed: another mapping
+/// may get the same address.
 pub(super) struct BusWatch(&'static WatchSlot);
 
 impl BusWatch {
@@ -220,8 +220,8 @@ impl BusWatch {
         Ok(Self(slot))
     }
 
-    /// Has any access to the mapping raised SIGBUS so far? Asked after each access: the fences keep
-    /// the compiler from moving the access behind the question (the handler runs on this thread).
+    /// Whether any access to the mapping has raised SIGBUS, checked after each access. The fences keep the
+    /// compiler from moving the access behind the check (the handler runs on this thread).
     pub(super) fn hit(&self) -> bool {
         compiler_fence(Ordering::SeqCst);
         let hit = self.0.hit.load(Ordering::Relaxed);
@@ -238,20 +238,20 @@ impl Drop for BusWatch {
     }
 }
 
-/// Installs the handler once for the process. The one before it (Rust's own, which finds stack
-/// overflows, is one) is remembered and called for every fault that is not ours. A thread that blocks
-/// SIGBUS dies of the fault all the same: who blocks signals during a job leaves this one out.
+/// Installs the handler once for the process. The previous one (Rust's own reports stack overflows) is
+/// called for every fault outside of our mappings. A thread that blocks SIGBUS is killed by the fault
+/// all the same, so this signal is never blocked.
 fn install() -> io::Result<()> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     if *installed {
         return Ok(());
     }
-    // SAFETY: asks for a number.
+    // SAFETY: reads a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let page = usize::try_from(page).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     PAGE.store(page, Ordering::Relaxed);
-    // SAFETY: all-zero is a valid sigaction (default action, empty mask), and asking with a null
-    // pointer for the new action changes nothing.
+    // SAFETY: all-zero is a valid sigaction (default action, empty mask), and a null pointer
+    // for the new action changes nothing.
     let previous = unsafe {
         let mut previous: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut previous) != 0 {
@@ -259,7 +259,7 @@ fn install() -> io::Result<()> {
         }
         previous
     };
-    // Before the handler can run: it reads it.
+    // Set before the handler can run, which reads it.
     PREVIOUS.get_or_init(|| previous);
     // SAFETY: `on_bus_error` has the signature SA_SIGINFO asks for and does only what a signal
     // handler may do; SA_ONSTACK keeps Rust's stack overflow report working when it is chained.
@@ -276,8 +276,8 @@ fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts an empty page over the page that faulted, if it is one of ours: the access then ends, and
-/// the flag marks its value as none. Only atomics and bare system calls in here.
+/// Maps an empty page over the page that faulted, if it is one of ours: the access then ends, and the
+/// flag marks its value as invalid. Uses only atomics and bare system calls.
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel hands a valid siginfo to an SA_SIGINFO handler; errno is this thread's,
     // and the interrupted code must find it as it was.
@@ -323,7 +323,7 @@ fn cover(address: usize) -> bool {
     covered != libc::MAP_FAILED
 }
 
-/// What would have happened without our handler.
+/// Does what would have happened without our handler.
 ///
 /// # Safety
 /// To be called from the handler of `signal`, with its arguments.
@@ -333,7 +333,7 @@ unsafe fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let previous = PREVIOUS.get();
     match previous.map_or(libc::SIG_DFL, |p| p.sa_sigaction) {
         libc::SIG_DFL | libc::SIG_IGN => {
-            // A fault cannot be ignored: it would come again for ever.
+            // A fault cannot be ignored: the access would fault again for ever.
             // SAFETY: an all-zero action is the default one; the raised signal is blocked until
             // the handler returns and then ends the process as SIGBUS does.
             unsafe {

@@ -151,7 +151,7 @@ fn after_a_reboot_the_bindings_are_the_boots_own() {
     let was = kernel.sys();
     assert!(!Lease::pending(&kernel.host()).unwrap()[0].this_boot);
     let back = kernel.restore().unwrap().unwrap();
-    assert!(back.warnings[0].contains("started anew"), "{back:?}");
+    assert!(back.warnings[0].contains("rebooted"), "{back:?}");
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
     assert_eq!(kernel.journals(), 0);
 }

@@ -1,6 +1,7 @@
 //! Every reason by its own name; hosts made of files.
 
-use super::super::open::{attach_error, crate_error, is_viable, judge_bar, node_error};
+use super::super::errno::{attach_error, crate_error, node_error};
+use super::super::open::{is_viable, judge_bar};
 use super::super::session::until_free;
 use super::super::space::CR_SPACE;
 use super::super::sys::Region;

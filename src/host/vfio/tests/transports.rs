@@ -39,12 +39,12 @@ fn the_pci_id_is_the_live_one_of_sysfs_and_vfios_where_sysfs_cannot_be_read() {
     let mut device = Device::live();
     device.config.insert(0, 0x01f6_15b3);
     let fake = Fake::of(device);
-    let space = |path: &Path| {
+    let space = |dir: &Path| {
         let io = Box::new(fake.clone());
         let open = Open::new(io, BDF, WHOLE, None, &Held::default()).unwrap();
-        VfioCard::from_open(open.with_live_config(path.to_owned()))
+        VfioCard::from_open(open.with_sysfs(dir.to_owned()))
     };
-    let card = space(&config);
+    let card = space(directory.path());
     assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
     fs::write(&config, [0xb3, 0x15, 0x03, 0x10]).unwrap();
     assert_eq!(card.space().pci_device_id().unwrap(), 0x1003);

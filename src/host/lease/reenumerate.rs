@@ -1,0 +1,83 @@
+//! A card that left recovery mode has other PCI ids: the kernel must remove it and enumerate it again
+//! (docs/linux.md#configuration-space).
+
+use super::LeaseError;
+use super::steps::{Lease, MLX4, UNBIND_LIMIT};
+use crate::card::{Patience, wait_for};
+use crate::host::journal::HostStep;
+use crate::host::{Function, PciCard};
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+/// A rescan enumerates before it returns; the wait is for drivers that probe late.
+const APPEARS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
+
+impl Lease {
+    /// Removes the function, rescans the bus above it, and binds a driver: the original one, or
+    /// mlx4_core for a card that had none in recovery mode.
+    ///
+    /// # Errors
+    /// [`LeaseError::Stuck`], [`LeaseError::NotBack`]; the journal is kept.
+    pub fn reenumerate(&mut self) -> Result<PciCard, LeaseError> {
+        self.remove_and_rescan().map_err(LeaseError::not_back)
+    }
+
+    fn remove_and_rescan(&mut self) -> Result<PciCard, LeaseError> {
+        let bdf = self.bdf();
+        let device = self.host.device(bdf);
+        // A rescan of the bridge above it disturbs no other device.
+        self.record.bridge = std::fs::canonicalize(&device)
+            .ok()
+            .and_then(|real| real.parent()?.file_name()?.to_str()?.parse().ok());
+        self.step(HostStep::Reenumerate)?;
+        if device.exists() {
+            let doing = "removing the function";
+            self.slow_write(&device.join("remove"), "1", UNBIND_LIMIT, doing)?;
+        }
+        self.rescan()?;
+        let card = self.await_card()?;
+        let original = &self.record.original;
+        let driver = original.driver.clone();
+        let driver = driver.or_else(|| original.driver_override.clone());
+        if card.driver.is_none() {
+            self.bind_if_present(driver.as_deref().unwrap_or(MLX4))?;
+        }
+        if let Some(original) = self.record.original.driver_override.clone() {
+            self.set_override(bdf, Some(&original))?;
+        }
+        self.forget()?;
+        Ok(self.host.card(bdf)?)
+    }
+
+    fn await_card(&self) -> Result<PciCard, LeaseError> {
+        let card = || self.host.card(self.bdf());
+        let Ok(appeared) = wait_for(self.actions.clock(), APPEARS, || {
+            let card = card().ok();
+            Ok::<_, Infallible>(card.filter(|card| card.function == Function::Physical))
+        });
+        appeared.ok_or_else(|| {
+            let what = match card() {
+                Ok(card) => format!("it is 15b3:{:04x}", card.device_id),
+                Err(error) => error.to_string(),
+            };
+            LeaseError::NotBack {
+                bdf: self.bdf(),
+                doing: "the card did not appear after the rescan".to_owned(),
+                source: io::Error::other(what),
+            }
+        })
+    }
+
+    /// A host without the driver is not an error: the card had none before.
+    fn bind_if_present(&mut self, driver: &str) -> Result<(), LeaseError> {
+        if let Err(error) = self.need_driver(driver) {
+            tracing::warn!(%error, "the card stays without a driver");
+            return Ok(());
+        }
+        if driver != MLX4 {
+            self.set_override(self.bdf(), Some(driver))?;
+        }
+        self.bind_guarded(driver)
+    }
+}
