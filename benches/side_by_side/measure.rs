@@ -5,7 +5,7 @@ use crate::jobs::Job;
 use cx3flash::job;
 use cx3flash::sim::Counters;
 use mst::Mst;
-use mst::serve::{Pace, Served, Server, Transport};
+use mst::serve::{ServedRun, Server, TimePace, Transport};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,8 +49,8 @@ impl Programs<'_> {
     /// Counts of one run in simulated time: they are the same in every run.
     pub(crate) fn model(&self, job: Job) -> Pair<Counters> {
         let mstflint = self.mst.map(|mst| {
-            let (_, served) = self.at_served(job, Pace::Simulated, &|server, dir| {
-                mstflint(mst, server, Pace::Simulated, job, dir)
+            let (_, served) = self.at_served(job, TimePace::Simulated, &|server, dir| {
+                mstflint(mst, server, TimePace::Simulated, job, dir)
             });
             served.counters
         });
@@ -88,12 +88,12 @@ impl Programs<'_> {
         for _ in 0..runs {
             // In turns: what else the machine does at the time then meets both.
             if let Some(mst) = self.mst {
-                let (took, _) = self.at_served(job, Pace::Wall, &|server, dir| {
-                    mstflint(mst, server, Pace::Wall, job, dir)
+                let (took, _) = self.at_served(job, TimePace::Wall, &|server, dir| {
+                    mstflint(mst, server, TimePace::Wall, job, dir)
                 });
                 theirs.push(took);
             }
-            let (took, _) = self.at_served(job, Pace::Wall, &|server, dir| {
+            let (took, _) = self.at_served(job, TimePace::Wall, &|server, dir| {
                 let mut command = Command::new(std::env::current_exe().unwrap());
                 command
                     .arg("--client")
@@ -114,9 +114,9 @@ impl Programs<'_> {
     fn at_served(
         &self,
         job: Job,
-        pace: Pace,
+        pace: TimePace,
         command: &dyn Fn(&Server, &Path) -> Command,
-    ) -> (Took, Served) {
+    ) -> (Took, ServedRun) {
         let flash = self.fixture.flash(job.target());
         let server = Server::start(move || Fixture::card(&flash), pace, Transport::Bar0);
         let dir = self.fixture.scratch();
@@ -138,7 +138,7 @@ impl Programs<'_> {
     }
 }
 
-fn mstflint(mst: &Mst, server: &Server, pace: Pace, job: Job, dir: &Path) -> Command {
+fn mstflint(mst: &Mst, server: &Server, pace: TimePace, job: Job, dir: &Path) -> Command {
     let mut command = mst.command(server, pace, "mstflint", job.mstflint());
     command.current_dir(dir);
     command

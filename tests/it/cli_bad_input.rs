@@ -1,10 +1,10 @@
 //! Every bad input of the issue: one clear line, the exit code of the table, nothing changed.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 use cx3flash::image::{Recipe, build, crc16};
 
 /// query, verify and burn of a file that is no image end alike.
-fn no_image(bench: &Bench, name: &str, message: &str) {
+fn no_image(bench: &Sandbox, name: &str, message: &str) {
     for args in [
         vec!["query", name],
         vec!["verify", name],
@@ -12,52 +12,52 @@ fn no_image(bench: &Bench, name: &str, message: &str) {
         vec!["burn", name, "--yes"],
         vec!["verify", "--against", name],
     ] {
-        bench.refuses(&args, 1).says(message);
+        bench.refuses(&args, 1).reports(message);
     }
 }
 
 #[test]
 fn a_missing_file_is_refused() {
-    no_image(&Bench::owner(), "nowhere.bin", "nowhere.bin");
+    no_image(&Sandbox::owner(), "nowhere.bin", "nowhere.bin");
 }
 
 #[test]
 fn an_unreadable_file_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("dir.bin")).unwrap();
     no_image(&bench, "dir.bin", "dir.bin");
 }
 
 #[test]
 fn an_endless_file_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     for args in [["query", "/dev/zero"], ["verify", "/dev/zero"]] {
-        bench.refuses(&args, 1).says("/dev/zero");
+        bench.refuses(&args, 1).reports("/dev/zero");
     }
 }
 
 #[test]
 fn an_empty_file_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("empty.bin", b"");
     no_image(&bench, "empty.bin", "the file is empty");
 }
 
 #[test]
 fn a_zip_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let mut zip = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
     zip.resize(4096, 0x5A);
     bench.write("fw.zip", &zip);
     no_image(&bench, "fw.zip", "zip archive");
     bench
         .card(&["query", "fw.zip"])
-        .says("hint: unpack it and name the .bin file inside: unzip fw.zip");
+        .reports("hint: unpack it and name the .bin file inside: unzip fw.zip");
 }
 
 #[test]
 fn an_image_of_a_later_generation_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let mut fs3 = build(&Recipe::default()).unwrap();
     fs3[0x24] = 3;
     let mut fs4 = fs3.clone();
@@ -72,51 +72,51 @@ fn an_image_of_a_later_generation_is_refused() {
 
 #[test]
 fn a_text_file_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("notes.txt", &b"not firmware at all\n".repeat(400));
     no_image(&bench, "notes.txt", "notes.txt");
 }
 
 #[test]
 fn a_rom_file_is_refused_as_an_image() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["rom", "read", "rom.bin", "--image", "new.bin"])
         .exits(0);
     no_image(&bench, "rom.bin", "ROM");
     bench
         .card(&["burn", "rom.bin", "--yes"])
-        .says("rom write rom.bin");
+        .reports("rom write rom.bin");
 }
 
 #[test]
 fn an_image_is_refused_as_a_rom_file() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .refuses(&["rom", "write", "new.bin", "--yes"], 1)
-        .says("new.bin");
+        .reports("new.bin");
 }
 
 #[test]
 fn an_image_for_another_chip_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
         .exits(0);
     bench.run(&["query", "pro.bin"]).exits(0);
     for args in [vec!["plan", "pro.bin"], vec!["burn", "pro.bin", "--yes"]] {
-        bench.refuses(&args, 4).says("silicon");
+        bench.refuses(&args, 4).reports("silicon");
     }
     // Spelling out the PSIDs is no way around the chip.
     let change = "MT_1170110023:MT_1200111023";
     bench
         .refuses(&["burn", "pro.bin", "--yes", "--change-psid", change], 4)
-        .says("silicon");
+        .reports("silicon");
 }
 
 #[test]
 fn an_image_for_another_revision_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "create", "a0.cx3", "--board", "mcx311a-a0"])
         .exits(0);
@@ -125,13 +125,13 @@ fn an_image_for_another_revision_is_refused() {
         .run(&["-d", "sim:a0.cx3", "burn", "new.bin", "--yes"])
         .exits(4)
         .one_clear_line()
-        .says("silicon");
+        .reports("silicon");
     assert!(before == bench.flash("a0.cx3"));
 }
 
 #[test]
 fn another_psid_is_refused_without_change_psid() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&[
             "sim",
@@ -144,26 +144,28 @@ fn another_psid_is_refused_without_change_psid() {
         ])
         .exits(0);
     let hint = "--change-psid MT_1170110023:DEL_9990000001";
-    bench.refuses(&["plan", "oem.bin"], 4).says(hint);
-    bench.refuses(&["burn", "oem.bin", "--yes"], 4).says(hint);
+    bench.refuses(&["plan", "oem.bin"], 4).reports(hint);
+    bench
+        .refuses(&["burn", "oem.bin", "--yes"], 4)
+        .reports(hint);
     for wrong in ["MT_1170110023:OTHER", "OTHER:DEL_9990000001"] {
         bench
             .refuses(&["burn", "oem.bin", "--yes", "--change-psid", wrong], 4)
-            .says("psid");
+            .reports("psid");
     }
 }
 
 #[test]
 fn a_raw_dump_is_refused_as_an_image() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     bench.write("dump.bin", &bench.flash("card.cx3"));
     no_image(&bench, "dump.bin", "raw dump");
     bench
         .card(&["burn", "dump.bin", "--yes"])
-        .says("hint: name image.bin of a backup");
+        .reports("hint: name image.bin of a backup");
     // Of a non-failsafe card the dump begins with the image as a file has it; the rest of the chip
     // is a finding.
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("dump.bin", &bench.flash("card.cx3"));
     bench
         .run(&["verify", "dump.bin"])
@@ -173,12 +175,12 @@ fn a_raw_dump_is_refused_as_an_image() {
 
 #[test]
 fn a_truncated_image_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let whole = bench.read("new.bin");
     for keep in [0x30, 0x38, 0x1000, (whole.len() / 2) & !3, whole.len() - 4] {
         bench.write("short.bin", &whole[..keep]);
         bench.refuses(&["verify", "short.bin"], 1);
-        let ran: Ran = bench.card(&["burn", "short.bin", "--yes"]);
+        let ran: CliRun = bench.card(&["burn", "short.bin", "--yes"]);
         assert!(matches!(ran.code, 1 | 4), "{ran}");
         let ran = ran.one_clear_line();
         assert!(
@@ -192,7 +194,7 @@ fn a_truncated_image_is_refused() {
 
 #[test]
 fn trailing_data_is_reported_and_not_burned() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let mut bytes = bench.read("new.bin");
     bytes.extend([0x55; 4096]);
     bench.write("long.bin", &bytes);
@@ -221,7 +223,7 @@ fn patched_next(bytes: &mut [u8], gph: usize, next: u32) {
 
 #[test]
 fn a_looping_chain_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let mut bytes = bench.read("new.bin");
     let verify = bench.run(&["verify", "new.bin", "--json"]).exits(0).json();
     let sections = verify["result"]["images"][0]["image"]["sections"].clone();
@@ -233,13 +235,13 @@ fn a_looping_chain_is_refused() {
     bench.refuses(&["verify", "loop.bin"], 1);
     bench
         .refuses(&["burn", "loop.bin", "--yes"], 4)
-        .says("image_sound");
+        .reports("image_sound");
 }
 
 #[test]
 fn a_hostile_zlib_in_the_ini_is_bounded() {
     use std::io::Write;
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     // 64 MiB of zeros in 64 KiB: more than any ini inflates to.
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     let block = vec![b'A'; 1 << 20];
@@ -277,18 +279,18 @@ fn a_hostile_zlib_in_the_ini_is_bounded() {
 
 #[test]
 fn an_unwritable_backup_directory_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("file", b"");
     let args = ["burn", "new.bin", "--yes", "--backup-dir", "file/backups"];
-    bench.refuses(&args, 1).says("file/backups");
+    bench.refuses(&args, 1).reports("file/backups");
     bench
         .refuses(&["backup", "--out", "file/backups"], 1)
-        .says("file/backups");
+        .reports("file/backups");
 }
 
 #[test]
 fn a_full_backup_directory_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     let before = bench.flash("card.cx3");
     // No file may grow beyond 1 MiB; the card file (2 MiB) is only written near its front.
@@ -301,7 +303,7 @@ fn a_full_backup_directory_is_refused() {
             .shell(&format!("{limit} cx3flash -d sim:card.cx3 {what}"))
             .exits(1)
             .one_clear_line()
-            .says("backups");
+            .reports("backups");
         let left = std::fs::read_dir(bench.path("backups")).unwrap().count();
         assert_eq!(left, 0, "half a backup was left behind");
     }
@@ -310,24 +312,24 @@ fn a_full_backup_directory_is_refused() {
 
 #[test]
 fn a_card_file_of_another_version_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let mut bytes = bench.read("card.cx3");
     bytes[16..20].copy_from_slice(&7_u32.to_le_bytes());
     bench.write("card.cx3", &bytes);
     bench
         .refuses(&["query"], 3)
-        .says("version 7")
-        .says("hint: create a new one: cx3flash sim create NEWFILE");
+        .reports("version 7")
+        .reports("hint: create a new one: cx3flash sim create NEWFILE");
 }
 
 #[test]
 fn a_file_that_is_no_card_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["-d", "sim:nowhere.cx3", "query"])
         .exits(3)
         .one_clear_line()
-        .says("hint: create one: cx3flash sim create nowhere.cx3");
+        .reports("hint: create one: cx3flash sim create nowhere.cx3");
     bench
         .run(&["-d", "sim:new.bin", "query"])
         .exits(3)
@@ -343,26 +345,26 @@ fn a_file_that_is_no_card_is_refused() {
 #[test]
 fn a_card_that_is_not_there_is_reported() {
     for card in ["0000:01:00.0", "01:00.0", "enp1s0", "mlx4_0"] {
-        Bench::new()
+        Sandbox::new()
             .run(&["-d", card, "query"])
             .exits(3)
             .one_clear_line()
-            .says(card);
+            .reports(card);
     }
 }
 
 #[test]
 fn no_card_and_several_cards_are_reported() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     bench.run(&["query"]).exits(3).one_clear_line();
     bench.run(&["sim", "create", "a.cx3"]).exits(0);
-    bench.run(&["query"]).exits(0).says("using sim:a.cx3");
+    bench.run(&["query"]).exits(0).reports("using sim:a.cx3");
     bench.run(&["sim", "create", "b.cx3"]).exits(0);
     bench
         .run(&["query"])
         .exits(3)
         .one_clear_line()
-        .says("sim:a.cx3, sim:b.cx3");
+        .reports("sim:a.cx3, sim:b.cx3");
     let mut command = bench.command(&["query"]);
     command.env("CX3FLASH_DEVICE", "sim:b.cx3");
     assert!(command.status().unwrap().success());
@@ -370,15 +372,15 @@ fn no_card_and_several_cards_are_reported() {
 
 #[test]
 fn without_a_terminal_a_burn_needs_yes() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .refuses(&["burn", "new.bin"], 64)
-        .says("hint: cx3flash -d sim:card.cx3 burn new.bin --yes\n");
+        .reports("hint: cx3flash -d sim:card.cx3 burn new.bin --yes\n");
 }
 
 #[test]
 fn existing_files_are_not_overwritten() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("there", b"mine");
     for args in [
         vec!["rom", "read", "there"],
@@ -386,7 +388,7 @@ fn existing_files_are_not_overwritten() {
         vec!["sim", "image", "there"],
         vec!["sim", "create", "there"],
     ] {
-        bench.refuses(&args, 1).says("there");
+        bench.refuses(&args, 1).reports("there");
         assert_eq!(bench.read("there"), b"mine");
     }
 }

@@ -1,7 +1,7 @@
 //! Bad input to `rom`, `identity`, `config`, `flash protect` and `restore`: one clear line, the exit
 //! code of the table, card file and directory as they were.
 
-use crate::support::cli::{Bench, FLASH_AT, Ran};
+use crate::support::cli::{CliRun, FLASH_AT, Sandbox};
 use cx3flash::image::{Recipe, RomRecipe, build};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn everything(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Flash and directory byte for byte as before; of a card file its counters may go on.
-fn refuses(bench: &Bench, args: &[&str], code: i32) -> Ran {
+fn refuses(bench: &Sandbox, args: &[&str], code: i32) -> CliRun {
     let look = || {
         let mut found = everything(&bench.path(""));
         for (path, bytes) in &mut found {
@@ -45,31 +45,31 @@ fn refuses(bench: &Bench, args: &[&str], code: i32) -> Ran {
 
 #[test]
 fn a_file_that_is_no_rom_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("notes.txt", &b"no rom\n".repeat(200));
     bench.write("empty.rom", b"");
     for name in ["notes.txt", "empty.rom", "nowhere.rom", "new.bin"] {
-        refuses(&bench, &["rom", "write", name, "--yes"], 1).says(name);
+        refuses(&bench, &["rom", "write", name, "--yes"], 1).reports(name);
     }
     // `rom info` says the same of them, but for the image, which has a ROM.
     for name in ["notes.txt", "empty.rom", "nowhere.rom"] {
-        refuses(&bench, &["rom", "info", name], 1).says(name);
+        refuses(&bench, &["rom", "info", name], 1).reports(name);
     }
 }
 
 #[test]
 fn a_rom_for_another_device_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let rom = RomRecipe::pxe((3, 4, 752), 0x1007, 0x2000).build().unwrap();
     bench.write("pro.rom", &rom);
     refuses(&bench, &["rom", "write", "pro.rom", "--yes"], 4)
-        .says("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)");
+        .reports("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)");
     bench.run(&["rom", "info", "pro.rom"]).exits(0);
 }
 
 #[test]
 fn reading_a_rom_that_is_not_there_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let none = Recipe {
         rom: None,
         ..Recipe::default()
@@ -80,13 +80,13 @@ fn reading_a_rom_that_is_not_there_is_refused() {
         &["rom", "read", "out.rom", "--image", "bare.bin"],
         1,
     )
-    .says("no expansion ROM");
-    refuses(&bench, &["rom", "read", "new.bin"], 1).says("new.bin");
+    .reports("no expansion ROM");
+    refuses(&bench, &["rom", "read", "new.bin"], 1).reports("new.bin");
 }
 
 #[test]
 fn guids_and_macs_of_wrong_length_are_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     for args in [
         ["--guid", "0xe41d2d0300aabbcc0"],
         ["--guid", "e41d2d03zzaabbc0"],
@@ -105,7 +105,7 @@ fn guids_and_macs_of_wrong_length_are_refused() {
 
 #[test]
 fn a_mac_no_port_can_have_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     // Multicast, broadcast's neighbour, nothing at all; and a second one that is multicast.
     for args in [
         ["--mac", "01005e000001"],
@@ -113,15 +113,15 @@ fn a_mac_no_port_can_have_is_refused() {
         ["--macs", "e41d2ddd7850,e51d2ddd7851"],
     ] {
         let all = ["identity", "set", args[0], args[1], "--yes"];
-        refuses(&bench, &all, 64).says("multicast");
+        refuses(&bench, &all, 64).reports("multicast");
     }
 }
 
 #[test]
 fn a_vsd_that_is_too_long_is_refused() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let long = "x".repeat(209);
-    refuses(&bench, &["identity", "set", "--vsd", &long, "--yes"], 4).says("208");
+    refuses(&bench, &["identity", "set", "--vsd", &long, "--yes"], 4).reports("208");
     let fits = "x".repeat(208);
     bench
         .card(&["identity", "set", "--vsd", &fits, "--yes"])
@@ -130,7 +130,7 @@ fn a_vsd_that_is_too_long_is_refused() {
 
 #[test]
 fn a_vsd_is_refused_where_the_image_has_no_tag_for_it() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let bare = Recipe {
         vsd: None,
         ..Recipe::mcx311a_2_42_5000()
@@ -140,20 +140,20 @@ fn a_vsd_is_refused_where_the_image_has_no_tag_for_it() {
     bench
         .card(&["identity", "set", "--vsd", "mine", "--yes"])
         .exits(0);
-    refuses(&bench, &["burn", "bare.bin", "--yes"], 4).says("VSD tag");
+    refuses(&bench, &["burn", "bare.bin", "--yes"], 4).reports("VSD tag");
 }
 
 #[test]
 fn an_unknown_key_is_refused_with_its_neighbours() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     for (key, near) in [
         ("HCA.num_pf", "HCA.num_pfs"),
         ("FW.log_flashdev_siz", "FW.log_flashdev_size"),
         ("hca.num_pfs", "HCA.num_pfs"),
     ] {
         refuses(&bench, &["config", "show", "--key", key], 1)
-            .says(&format!("no key {key}; near it: {near}"));
-        refuses(&bench, &["config", "show", "new.bin", "--key", key], 1).says(near);
+            .reports(&format!("no key {key}; near it: {near}"));
+        refuses(&bench, &["config", "show", "new.bin", "--key", key], 1).reports(near);
     }
     let far = refuses(
         &bench,
@@ -174,7 +174,7 @@ fn an_unknown_key_is_refused_with_its_neighbours() {
 
 #[test]
 fn a_dump_of_a_card_of_another_size_is_refused() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     bench
         .run(&["sim", "create", "big.cx3", "--board", "mcx354a-pro"])
         .exits(0);
@@ -186,14 +186,14 @@ fn a_dump_of_a_card_of_another_size_is_refused() {
     let backup = dir.to_string_lossy().into_owned();
     refuses(&bench, &["restore", &backup, "--yes"], 4);
     let dump = dir.join("flash.bin").to_string_lossy().into_owned();
-    refuses(&bench, &["burn", &dump, "--yes"], 1).says("raw dump");
+    refuses(&bench, &["burn", &dump, "--yes"], 1).reports("raw dump");
 }
 
 #[test]
 fn protection_of_an_undescribed_chip_is_refused() {
     // M25PX16: MST neither reports nor changes its bits.
-    let bench = Bench::owner();
-    refuses(&bench, &["flash", "protect", "--on", "--yes"], 4).says("M25PX");
+    let bench = Sandbox::owner();
+    refuses(&bench, &["flash", "protect", "--on", "--yes"], 4).reports("M25PX");
     refuses(&bench, &["flash", "protect", "--off", "--on"], 64);
     refuses(&bench, &["flash", "protect", "--top", "4"], 64);
     bench
@@ -204,14 +204,14 @@ fn protection_of_an_undescribed_chip_is_refused() {
 
 #[test]
 fn protection_is_switched_after_a_question_and_kept() {
-    let bench = Bench::pro();
-    refuses(&bench, &["flash", "protect", "--on"], 64).says("no terminal");
+    let bench = Sandbox::pro();
+    refuses(&bench, &["flash", "protect", "--on"], 64).reports("no terminal");
     refuses(
         &bench,
         &["flash", "protect", "--on", "--top", "3", "--yes"],
         4,
     )
-    .says("1, 2, 4");
+    .reports("1, 2, 4");
     bench
         .card(&["flash", "protect", "--on", "--top", "4", "--yes"])
         .exits(0)
@@ -228,7 +228,7 @@ fn protection_is_switched_after_a_question_and_kept() {
     bench
         .card(&["burn", "new.bin", "--yes"])
         .exits(4)
-        .says("write protected");
+        .reports("write protected");
     assert!(before == bench.flash("card.cx3"));
     bench
         .card(&["flash", "protect", "--off", "--yes"])

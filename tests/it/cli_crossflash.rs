@@ -1,11 +1,11 @@
 //! An image of another board: what the user sees before spelling out the change, and what scripts do.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 
 const HINT: &str = "hint: if this board is really to become a DEL_9990000001: cx3flash -d sim:card.cx3 burn oem.bin --change-psid MT_1170110023:DEL_9990000001";
 
-fn oem() -> Bench {
-    let bench = Bench::owner();
+fn oem() -> Sandbox {
+    let bench = Sandbox::owner();
     let like = ["--like", "mcx311a-2.42.5000", "--psid", "DEL_9990000001"];
     let mut args = vec!["sim", "image", "oem.bin"];
     args.extend(like);
@@ -47,7 +47,7 @@ fn the_command_of_the_hint_crossflashes() {
 
 #[test]
 fn no_hint_is_given_where_crossflashing_cannot_work() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
         .exits(0);

@@ -1,10 +1,10 @@
 //! The demo, and what a person at a terminal sees.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 
 #[test]
 fn the_demo_shows_the_main_job() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     let ran = bench.run(&["demo"]).exits(0);
     let mut rest = ran.stdout.as_str();
     // In this order, twice.
@@ -64,7 +64,7 @@ fn the_demo_shows_the_main_job() {
 
 #[test]
 fn the_demo_in_json_is_one_document() {
-    let ran = Bench::new().run(&["demo", "--json"]).exits(0);
+    let ran = Sandbox::new().run(&["demo", "--json"]).exits(0);
     let document = ran.json();
     let steps = document["result"]["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 22);
@@ -75,7 +75,7 @@ fn the_demo_in_json_is_one_document() {
 }
 
 /// On a terminal made by script(1), which comes with every Linux; `keys` is a line of shell.
-fn at_a_terminal(bench: &Bench, keys: &str, command: &str) -> Ran {
+fn at_a_terminal(bench: &Sandbox, keys: &str, command: &str) -> CliRun {
     bench.shell(&format!(
         "({keys}) | script -qec 'cx3flash {command}' /dev/null"
     ))
@@ -83,7 +83,7 @@ fn at_a_terminal(bench: &Bench, keys: &str, command: &str) -> Ran {
 
 #[test]
 fn the_question_is_asked_and_its_answer_is_followed() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let burn = "-d sim:card.cx3 burn new.bin --backup-dir backups";
     let before = bench.flash("card.cx3");
     for (keys, code, words) in [
@@ -111,7 +111,7 @@ fn the_question_is_asked_and_its_answer_is_followed() {
 
 #[test]
 fn colours_appear_only_at_a_terminal() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let plan = "-d sim:card.cx3 plan new.bin";
     let colour = "\u{1b}[33mw";
     let ran = at_a_terminal(&bench, "sleep 1", plan).exits(0);

@@ -1,10 +1,10 @@
 //! Text of `query`, `verify` and `plan`, letter by letter (tests/golden; CX3FLASH_BLESS=1).
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 
 #[test]
 fn text_for_a_non_failsafe_card_is_stable() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["query", "new.bin"])
         .exits(0)
@@ -36,7 +36,7 @@ fn text_for_a_non_failsafe_card_is_stable() {
 
 #[test]
 fn text_for_a_failsafe_card_is_stable() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     bench.card(&["query"]).exits(0).golden("query_failsafe");
     bench
         .card(&["plan", "new.bin"])
@@ -61,7 +61,7 @@ fn text_for_a_failsafe_card_is_stable() {
 
 #[test]
 fn text_of_a_refusal_is_stable() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&[
             "sim",

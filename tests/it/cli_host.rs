@@ -1,6 +1,6 @@
 //! Real cards, as far as a host made of files can have them: found, refused, never touched.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -8,8 +8,8 @@ const CARD: &str = "0000:05:00.0";
 const VF: &str = "0000:05:00.1";
 
 /// A host with a card on mlx4_core, alone in IOMMU group 7, netdev enp5s0.
-fn host() -> Bench {
-    let bench = Bench::owner();
+fn host() -> Sandbox {
+    let bench = Sandbox::owner();
     device(&bench, CARD, "0x1003");
     let devices = bench.path("host/sys/bus/pci/devices");
     let driver = bench.path("host/sys/bus/pci/drivers/mlx4_core");
@@ -26,7 +26,7 @@ fn host() -> Bench {
     bench
 }
 
-fn device(bench: &Bench, bdf: &str, id: &str) {
+fn device(bench: &Sandbox, bdf: &str, id: &str) {
     let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
     fs::create_dir_all(&dir).unwrap();
     for (file, text) in [
@@ -67,8 +67,8 @@ fn a_real_and_a_simulated_card_need_a_choice() {
         .run(&["query"])
         .exits(3)
         .one_clear_line()
-        .says(CARD)
-        .says("sim:card.cx3");
+        .reports(CARD)
+        .reports("sim:card.cx3");
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn without_an_iommu_a_card_is_refused() {
         .run(&["-d", CARD, "burn", "new.bin", "--yes"])
         .exits(5)
         .one_clear_line()
-        .says("IOMMU")
-        .says("intel_iommu=on");
+        .reports("IOMMU")
+        .reports("intel_iommu=on");
     assert!(!bench.path("host/var").exists(), "a journal was begun");
 }
 
@@ -106,8 +106,8 @@ fn a_virtual_function_is_refused() {
         .run(&["-d", VF, "query"])
         .exits(4)
         .one_clear_line()
-        .says("virtual function")
-        .says(CARD);
+        .reports("virtual function")
+        .reports(CARD);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn a_card_with_virtual_functions_is_refused_unless_allowed() {
         .run(&["-d", CARD, "burn", "new.bin", "--yes"])
         .exits(4)
         .one_clear_line()
-        .says("vfs")
-        .says("--allow");
+        .reports("vfs")
+        .reports("--allow");
     assert!(
         !bench.path("host/var").exists(),
         "a journal was begun\n{ran}"
@@ -137,12 +137,12 @@ fn an_unknown_waiver_is_refused() {
         .run(&["-d", CARD, "--allow", "everything", "query"])
         .exits(64)
         .one_clear_line()
-        .says("everything");
+        .reports("everything");
 }
 
 #[test]
 fn doctor_reports_a_host_without_a_card() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     let ran = bench.run(&["--json", "doctor"]).exits(5);
     let checks = ran.json()["result"]["checks"].as_array().unwrap().clone();
     let find = |id: &str| {
@@ -194,8 +194,8 @@ fn a_damaged_journal_is_reported() {
         .run(&["host", "restore"])
         .exits(8)
         .one_clear_line()
-        .says("damaged")
-        .says("mlx4_core/bind");
+        .reports("damaged")
+        .reports("mlx4_core/bind");
     assert!(dir.join(format!("{CARD}.a")).exists(), "it was removed");
 }
 

@@ -1,6 +1,6 @@
 //! `identity set` and `rom write` as a user meets them.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 
 const SET: [&str; 8] = [
     "identity",
@@ -13,7 +13,7 @@ const SET: [&str; 8] = [
     "rack 9",
 ];
 
-fn set(bench: &Bench, code: i32) -> Ran {
+fn set(bench: &Sandbox, code: i32) -> CliRun {
     let mut args = SET.to_vec();
     args.extend(["--yes", "--backup-dir", "b"]);
     bench.card(&args).exits(code)
@@ -21,7 +21,7 @@ fn set(bench: &Bench, code: i32) -> Ran {
 
 #[test]
 fn before_and_after_are_shown_side_by_side() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let ran = set(&bench, 0);
     for line in [
         "\nIdentity             before               after\n",
@@ -55,7 +55,7 @@ fn before_and_after_are_shown_side_by_side() {
 
 #[test]
 fn setting_the_same_identity_twice_writes_once() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     set(&bench, 0);
     let flash = bench.flash("card.cx3");
     set(&bench, 2);
@@ -64,7 +64,7 @@ fn setting_the_same_identity_twice_writes_once() {
 
 #[test]
 fn a_rom_for_another_device_comes_with_a_hint() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "create", "pro.cx3", "--board", "mcx312b"])
         .exits(0);
@@ -73,6 +73,6 @@ fn a_rom_for_another_device_comes_with_a_hint() {
         .exits(0);
     bench
         .refuses(&["rom", "write", "pro.rom", "--yes"], 4)
-        .says("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)")
-        .says("hint: use a ROM for the card's device");
+        .reports("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)")
+        .reports("hint: use a ROM for the card's device");
 }

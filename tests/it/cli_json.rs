@@ -1,9 +1,9 @@
 //! `--json` of every command: one document, our schema, the documented fields.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 use serde_json::Value;
 
-fn document(bench: &Bench, args: &[&str], code: i32) -> Value {
+fn document(bench: &Sandbox, args: &[&str], code: i32) -> Value {
     let mut all = vec!["--json", "-d", "sim:card.cx3"];
     all.extend(args);
     let ran = bench.run(&all).exits(code);
@@ -32,7 +32,7 @@ fn snake(value: &Value, at: &str) {
 
 #[test]
 fn every_command_has_a_json_document() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let b = ["--backup-dir", "backups", "--yes"];
     let with = |words: &[&'static str]| {
         let mut all = words.to_vec();
@@ -128,7 +128,7 @@ fn every_command_has_a_json_document() {
 
 #[test]
 fn documented_fields_of_an_image_are_there() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let document = document(&bench, &["verify", "new.bin"], 0);
     let image = &document["result"]["images"][0]["image"];
     let source = include_str!("../../src/cli/json.rs");
@@ -161,7 +161,7 @@ fn documented_fields_of_an_image_are_there() {
 
 #[test]
 fn every_error_has_a_code_and_a_hint() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write(
         "fw.zip",
         b"PK\x03\x04xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
@@ -182,7 +182,7 @@ fn every_error_has_a_code_and_a_hint() {
 
 #[test]
 fn a_refused_plan_is_shown() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&[
             "sim",

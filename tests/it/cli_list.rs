@@ -1,10 +1,10 @@
 //! `list` shows what `mst status -v` shows, and opens nothing for it.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 use std::fs;
 
 /// A card in a host made of files; `group` = it has an IOMMU group.
-fn device(bench: &Bench, bdf: &str, id: &str, group: bool) {
+fn device(bench: &Sandbox, bdf: &str, id: &str, group: bool) {
     let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
     fs::create_dir_all(&dir).unwrap();
     let start = if bdf.starts_with("0000:05") {
@@ -33,7 +33,7 @@ fn device(bench: &Bench, bdf: &str, id: &str, group: bool) {
 
 #[test]
 fn a_card_is_listed_with_what_mst_status_shows() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     device(&bench, "0000:41:00.0", "0x1003", false);
     device(&bench, "0000:05:00.0", "0x1003", true);
     device(&bench, "0000:06:00.0", "0x1007", false);
@@ -76,7 +76,7 @@ fn a_card_is_listed_with_what_mst_status_shows() {
 
 #[test]
 fn a_flashed_version_that_does_not_run_yet_is_shown() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .card(&["burn", "new.bin", "--yes", "--no-activate"])
         .exits(0);

@@ -1,16 +1,16 @@
 //! `config query` and `config set` as a user meets them.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 use serde_json::Value;
 
-fn set(bench: &Bench, settings: &[&str]) -> Ran {
+fn set(bench: &Sandbox, settings: &[&str]) -> CliRun {
     let mut args = vec!["config", "set", "--yes", "--backup-dir", "backups"];
     args.extend(settings);
     bench.card(&args)
 }
 
 /// `next_boot` of one setting.
-fn value(bench: &Bench, name: &str) -> Value {
+fn value(bench: &Sandbox, name: &str) -> Value {
     let document = bench.card(&["--json", "config", "query"]).exits(0).json();
     let list = document["result"]["parameters"].as_array().unwrap().clone();
     let found = list.into_iter().find(|p| p["name"] == name);
@@ -19,7 +19,7 @@ fn value(bench: &Bench, name: &str) -> Value {
 
 #[test]
 fn a_stored_setting_is_kept_and_shown() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench
         .card(&["config", "query"])
@@ -66,7 +66,7 @@ fn a_stored_setting_is_kept_and_shown() {
 
 #[test]
 fn a_reset_of_the_sectors_clears_every_setting() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     std::fs::create_dir(bench.path("backups")).unwrap();
     set(&bench, &["BOOT_VLAN_P2=99"]).exits(0);
     assert_eq!(value(&bench, "BOOT_VLAN_P2"), 99);
@@ -78,7 +78,7 @@ fn a_reset_of_the_sectors_clears_every_setting() {
 
 #[test]
 fn bad_settings_change_nothing() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     for (typed, says) in [
         ("NUM_OF_VF=1", "near it: NUM_OF_VFS"),
         ("LINK_TYPE=ETH", "LINK_TYPE_P1, LINK_TYPE_P2"),
@@ -89,28 +89,28 @@ fn bad_settings_change_nothing() {
     ] {
         bench
             .refuses(&["config", "set", typed, "--yes"], 64)
-            .says(says);
+            .reports(says);
     }
     bench.refuses(&["config", "set", "--yes"], 64);
     bench
         .refuses(&["config", "set", "SRIOV_EN=1", "SRIOV_EN=0", "--yes"], 64)
-        .says("SRIOV_EN is named twice");
+        .reports("SRIOV_EN is named twice");
     // A setting this card has not, and a value it cannot.
     bench
         .refuses(&["config", "set", "LINK_TYPE_P1=ETH", "--yes"], 4)
-        .says("no LINK_TYPE_P1");
+        .reports("no LINK_TYPE_P1");
     bench
         .refuses(&["config", "set", "NUM_OF_VFS=64", "--yes"], 4)
-        .says("at most 63");
+        .reports("at most 63");
     // Nobody to ask.
     bench
         .refuses(&["config", "set", "SRIOV_EN=0"], 64)
-        .says("--yes");
+        .reports("--yes");
 }
 
 #[test]
 fn firmware_that_cannot_answer_is_reported() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     bench
         .run(&["sim", "create", "card.cx3", "--blank"])
         .exits(0);
@@ -118,9 +118,9 @@ fn firmware_that_cannot_answer_is_reported() {
         &["config", "query"][..],
         &["config", "set", "SRIOV_EN=0", "--yes"],
     ] {
-        bench.refuses(args, 1).says("no firmware runs");
+        bench.refuses(args, 1).reports("no firmware runs");
     }
-    let old = Bench::new();
+    let old = Sandbox::new();
     old.run(&[
         "sim",
         "image",
@@ -142,7 +142,7 @@ fn firmware_that_cannot_answer_is_reported() {
 
 #[test]
 fn a_corrupt_configuration_can_be_reset() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench
         .run(&[
@@ -169,7 +169,7 @@ fn a_corrupt_configuration_can_be_reset() {
 
 #[test]
 fn a_held_semaphore_is_waited_for_and_reported() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&[
             "sim",
@@ -180,13 +180,13 @@ fn a_held_semaphore_is_waited_for_and_reported() {
         .exits(0);
     bench
         .refuses(&["config", "query"], 5)
-        .says("tools command interface")
-        .says("activate");
+        .reports("tools command interface")
+        .reports("activate");
 }
 
 #[test]
 fn a_cut_while_the_firmware_writes_is_reported() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench
         .run(&[

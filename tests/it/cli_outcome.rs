@@ -1,10 +1,10 @@
 //! How a command ends when the card fails behind the change of its flash: exits 6 and 9, their text,
 //! hint and JSON.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 
 /// Register accesses of a whole burn without activation, as the card counts them.
-fn accesses(bench: &Bench) -> u64 {
+fn accesses(bench: &Sandbox) -> u64 {
     // The proof of chained reads is kept for both: a burn with it reads less.
     bench.card(&["backup", "--out", "first"]).exits(0);
     std::fs::copy(bench.path("card.cx3"), bench.path("other.cx3")).unwrap();
@@ -27,14 +27,14 @@ fn accesses(bench: &Bench) -> u64 {
     count() - before
 }
 
-fn inject(bench: &Bench, after: u64) {
+fn inject(bench: &Sandbox, after: u64) {
     let fault = format!(r#"{{"fault":"removed","after":{after}}}"#);
     bench.run(&["sim", "fault", "card.cx3", &fault]).exits(0);
 }
 
 #[test]
 fn a_card_that_vanishes_behind_the_commit_ends_with_9() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let total = accesses(&bench);
     let before = bench.flash("card.cx3");
     inject(&bench, total - 40);
@@ -53,9 +53,9 @@ fn a_card_that_vanishes_behind_the_commit_ends_with_9() {
 
 #[test]
 fn a_card_that_vanishes_at_the_reset_ends_with_6_and_the_version_on_the_flash() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let total = accesses(&bench);
     inject(&bench, total + 2);
     let ran = bench.card(&["burn", "new.bin", "--yes"]).exits(6);
-    ran.one_clear_line().says("the flash holds 2.42.5000");
+    ran.one_clear_line().reports("the flash holds 2.42.5000");
 }

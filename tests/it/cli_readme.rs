@@ -1,6 +1,6 @@
 //! The README is true: its commands work, its exit codes are the program's, its tests exist.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 use std::path::Path;
 
 fn readme() -> String {
@@ -19,7 +19,7 @@ fn blocks(text: &str) -> Vec<Vec<&str>> {
 #[test]
 fn every_command_of_the_readme_works() {
     let text = readme();
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     let mut ran = 0;
     let blocks = blocks(&text);
     assert_eq!(blocks.len(), 3);

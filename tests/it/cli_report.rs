@@ -1,6 +1,6 @@
 //! `--report DIR`: what is in the archive, what is not, and that nothing else changes.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ const SECRETS: [&str; 4] = [
 ];
 
 /// The files of the one archive in `reports`.
-fn archive(bench: &Bench) -> BTreeMap<String, String> {
+fn archive(bench: &Sandbox) -> BTreeMap<String, String> {
     let names: Vec<PathBuf> = fs::read_dir(bench.path("reports"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -59,7 +59,7 @@ fn absent(files: &BTreeMap<String, String>, name: &str) -> String {
     entry["why"].as_str().unwrap().to_owned()
 }
 
-fn sound(files: &BTreeMap<String, String>, ran: &Ran) {
+fn sound(files: &BTreeMap<String, String>, ran: &CliRun) {
     let manifest = parsed(files, "manifest.json");
     assert_eq!(manifest["exit"], ran.code);
     let listed = manifest["files"].as_array().unwrap();
@@ -87,7 +87,7 @@ fn sound(files: &BTreeMap<String, String>, ran: &Ran) {
 
 #[test]
 fn a_burn_leaves_a_complete_report() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let ran = bench
         .run(&[
             "--json",
@@ -182,7 +182,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// GUIDs and MACs of the card that are not blank.
-fn addresses(bench: &Bench) -> Vec<Vec<u8>> {
+fn addresses(bench: &Sandbox) -> Vec<Vec<u8>> {
     let query = bench.card(&["--json", "query", "--full"]).exits(0).json();
     let image = &query["result"]["images"][0]["image"];
     let all: Vec<Vec<u8>> = ["guids", "macs"]
@@ -220,7 +220,7 @@ fn no_address_in(files: &BTreeMap<String, String>, addresses: &[Vec<u8>]) {
 }
 
 /// Runs a command with `-vv`, `--report` and `CX3FLASH_LOG_DATA`; the report's files and the log.
-fn report_of_everything(bench: &Bench, data: &str, command: &str) -> BTreeMap<String, String> {
+fn report_of_everything(bench: &Sandbox, data: &str, command: &str) -> BTreeMap<String, String> {
     bench
         .shell(&format!(
             "CX3FLASH_LOG_DATA={data} cx3flash -vv --report reports -d sim:card.cx3 {command} 2>/dev/null"
@@ -233,7 +233,7 @@ fn report_of_everything(bench: &Bench, data: &str, command: &str) -> BTreeMap<St
 
 #[test]
 fn a_report_of_a_burn_with_register_accesses_names_no_address_in_any_spelling() {
-    for bench in [Bench::owner(), Bench::pro()] {
+    for bench in [Sandbox::owner(), Sandbox::pro()] {
         let addresses = addresses(&bench);
         let burn = "burn new.bin --yes --backup-dir backups";
         let files = report_of_everything(&bench, "0", burn);
@@ -245,7 +245,7 @@ fn a_report_of_a_burn_with_register_accesses_names_no_address_in_any_spelling() 
 #[test]
 fn a_report_masks_flash_data_that_was_logged_on_request() {
     for data in ["0", "1"] {
-        let bench = Bench::pro();
+        let bench = Sandbox::pro();
         let addresses = addresses(&bench);
         let files = report_of_everything(&bench, data, "query --full");
         no_address_in(&files, &addresses);
@@ -263,7 +263,7 @@ fn a_report_masks_flash_data_that_was_logged_on_request() {
 
 #[test]
 fn a_log_of_every_register_access_is_bounded_and_ends_with_the_end_of_the_job() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .shell("cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null")
         .exits(0);
@@ -299,7 +299,7 @@ fn a_log_of_every_register_access_is_bounded_and_ends_with_the_end_of_the_job() 
 
 #[test]
 fn a_disk_that_is_full_of_log_does_not_stop_the_job() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let ran = bench.shell(
         "mkdir -p state && chmod 700 state && \
          { trap '' XFSZ; ulimit -f 4608; cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null; }",
@@ -322,7 +322,7 @@ fn a_disk_that_is_full_of_log_does_not_stop_the_job() {
 
 #[test]
 fn a_demo_leaves_no_empty_log() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     bench.run(&["demo", "--dir", "demo"]).exits(0);
     for entry in fs::read_dir(bench.path("state/cx3flash/log")).unwrap() {
         let entry = entry.unwrap();
@@ -332,7 +332,7 @@ fn a_demo_leaves_no_empty_log() {
 
 #[test]
 fn a_refused_burn_leaves_a_report() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
         .exits(0);
@@ -353,7 +353,7 @@ fn a_refused_burn_leaves_a_report() {
 
 #[test]
 fn an_unwritable_report_is_refused_before_the_burn() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("reports", b"in the way");
     let ran = bench.refuses(&["burn", "new.bin", "--yes", "--report", "reports"], 1);
     assert!(!bench.path("state/cx3flash/backups").exists(), "{ran}");
@@ -362,7 +362,7 @@ fn an_unwritable_report_is_refused_before_the_burn() {
 
 #[test]
 fn a_report_needs_a_card() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     for words in [
         vec!["query", "new.bin"],
         vec!["completions", "bash"],
@@ -370,14 +370,18 @@ fn a_report_needs_a_card() {
     ] {
         let mut all = vec!["--report", "reports"];
         all.extend(words);
-        bench.run(&all).exits(64).one_clear_line().says("--report");
+        bench
+            .run(&all)
+            .exits(64)
+            .one_clear_line()
+            .reports("--report");
     }
     assert!(!bench.path("reports").exists());
 }
 
 #[test]
 fn doctor_reports_what_it_saw() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let ran = bench.card(&["doctor", "--report", "reports"]);
     let files = archive(&bench);
     sound(&files, &ran);
@@ -391,7 +395,7 @@ fn doctor_reports_what_it_saw() {
 /// A real card, as far as files can be one, and an `lspci` that shows what it was asked.
 #[test]
 fn the_function_of_a_real_card_is_masked() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let dir = bench.path("host/sys/bus/pci/devices/0000:05:00.0");
     fs::create_dir_all(&dir).unwrap();
     for (file, text) in [

@@ -1,24 +1,24 @@
 //! What a user does with a card, command by command, and what the exit codes promise.
 
-use crate::support::cli::{Bench, Ran};
+use crate::support::cli::{CliRun, Sandbox};
 use serde_json::Value;
 
-fn mutations(bench: &Bench) -> Value {
+fn mutations(bench: &Sandbox) -> Value {
     let info = bench.run(&["sim", "info", "card.cx3", "--json"]).exits(0);
     let info = info.json();
     assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
     info["result"]["mutations"].clone()
 }
 
-fn burn(bench: &Bench) -> Ran {
+fn burn(bench: &Sandbox) -> CliRun {
     bench.card(&["burn", "new.bin", "--yes", "--backup-dir", "backups"])
 }
 
-fn fault(bench: &Bench, json: &str) {
+fn fault(bench: &Sandbox, json: &str) {
     bench.run(&["sim", "fault", "card.cx3", json]).exits(0);
 }
 
-fn the_backup(bench: &Bench) -> String {
+fn the_backup(bench: &Sandbox) -> String {
     let mut found: Vec<_> = std::fs::read_dir(bench.path("backups"))
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -29,7 +29,7 @@ fn the_backup(bench: &Bench) -> String {
 
 #[test]
 fn the_job_of_an_owner_works_from_query_to_restore() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
     bench.run(&["list"]).exits(0).prints("sim:card.cx3");
     bench.card(&["doctor"]).exits(0);
@@ -65,7 +65,7 @@ fn the_job_of_an_owner_works_from_query_to_restore() {
 
 #[test]
 fn burning_the_same_again_writes_nothing() {
-    for bench in [Bench::owner(), Bench::pro()] {
+    for bench in [Sandbox::owner(), Sandbox::pro()] {
         burn(&bench).exits(0);
         let (flash, before) = (bench.flash("card.cx3"), mutations(&bench));
         let ran = burn(&bench).exits(2);
@@ -78,7 +78,7 @@ fn burning_the_same_again_writes_nothing() {
 
 #[test]
 fn a_failsafe_card_boots_after_a_power_cut() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(&bench, r#"{"fault":"power_cut","op":40,"seed":7}"#);
     // It does not answer any more: what it would boot is not known.
     burn(&bench).exits(9).one_clear_line();
@@ -92,13 +92,13 @@ fn a_failsafe_card_boots_after_a_power_cut() {
 
 #[test]
 fn a_wrong_bit_on_a_failsafe_card_is_never_committed() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(&bench, r#"{"fault":"lying_write","op":60}"#);
     burn(&bench)
         .exits(6)
         .one_clear_line()
-        .says("the card still boots the old image")
-        .says("hint: run the command again: cx3flash -d sim:card.cx3 burn new.bin --yes");
+        .reports("the card still boots the old image")
+        .reports("hint: run the command again: cx3flash -d sim:card.cx3 burn new.bin --yes");
     bench
         .run(&["sim", "power-cycle", "card.cx3"])
         .exits(0)
@@ -108,12 +108,12 @@ fn a_wrong_bit_on_a_failsafe_card_is_never_committed() {
 
 #[test]
 fn a_wrong_bit_on_a_non_failsafe_card_can_be_restored() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let before = bench.flash("card.cx3");
     fault(&bench, r#"{"fault":"lying_write","op":60}"#);
     let ran = burn(&bench).exits(7).one_clear_line();
     let backup = the_backup(&bench);
-    let ran = ran.says(&format!("hint: cx3flash -d sim:card.cx3 restore {backup}"));
+    let ran = ran.reports(&format!("hint: cx3flash -d sim:card.cx3 restore {backup}"));
     assert_eq!(ran.code, 7);
     bench
         .run(&["sim", "power-cycle", "card.cx3"])
@@ -129,7 +129,7 @@ fn a_wrong_bit_on_a_non_failsafe_card_can_be_restored() {
 
 #[test]
 fn a_blank_card_needs_an_identity_from_its_owner() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "create", "blank.cx3", "--blank"])
         .exits(0);
@@ -157,7 +157,7 @@ fn a_blank_card_needs_an_identity_from_its_owner() {
     blank(&["burn", "new.bin", "--yes"])
         .exits(4)
         .one_clear_line()
-        .says("recover");
+        .reports("recover");
     let recover = [
         "recover",
         "new.bin",
@@ -175,25 +175,25 @@ fn a_blank_card_needs_an_identity_from_its_owner() {
     blank(&recover)
         .exits(4)
         .one_clear_line()
-        .says("burn new.bin");
+        .reports("burn new.bin");
 }
 
 #[test]
 fn a_held_semaphore_is_respected() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(
         &bench,
         r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#,
     );
     bench
         .refuses(&["burn", "new.bin", "--yes"], 5)
-        .says("hint: if no other tool is running: cx3flash -d sim:card.cx3 unlock");
+        .reports("hint: if no other tool is running: cx3flash -d sim:card.cx3 unlock");
     bench.refuses(&["unlock", "--yes"], 5);
 }
 
 #[test]
 fn a_stale_semaphore_can_be_cleared() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(
         &bench,
         r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":false}"#,
@@ -206,15 +206,17 @@ fn a_stale_semaphore_can_be_cleared() {
 
 #[test]
 fn all_ones_are_reported_as_a_card_that_is_gone() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(&bench, r#"{"fault":"removed","after":0}"#);
-    bench.refuses(&["query"], 1).says("gone");
-    bench.refuses(&["burn", "new.bin", "--yes"], 1).says("gone");
+    bench.refuses(&["query"], 1).reports("gone");
+    bench
+        .refuses(&["burn", "new.bin", "--yes"], 1)
+        .reports("gone");
 }
 
 #[test]
 fn a_locked_card_is_reported() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "create", "locked.cx3", "--secure-host"])
         .exits(0);
@@ -222,22 +224,22 @@ fn a_locked_card_is_reported() {
         .run(&["-d", "sim:locked.cx3", "query"])
         .exits(1)
         .one_clear_line()
-        .says("locked");
+        .reports("locked");
     let doctor = bench.run(&["-d", "sim:locked.cx3", "doctor"]).exits(5);
     doctor.one_clear_line();
 }
 
 #[test]
 fn write_protection_is_found_before_the_first_erase() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     fault(&bench, r#"{"fault":"protected","status":28}"#);
     let ran = bench.refuses(&["burn", "new.bin", "--yes"], 4);
-    ran.says("protect");
+    ran.reports("protect");
 }
 
 #[test]
 fn rom_identity_and_settings_survive_their_commands() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let yes = ["--yes", "--backup-dir", "backups"];
     let write = |args: &[&str], code| {
         let mut all = args.to_vec();
@@ -247,7 +249,9 @@ fn rom_identity_and_settings_survive_their_commands() {
     bench.card(&["rom", "read", "rom.bin"]).exits(0);
     write(&["rom", "remove"], 0);
     bench.card(&["rom", "info"]).exits(0).prints("no ROM");
-    bench.refuses(&["rom", "read", "none.bin"], 1).says("ROM");
+    bench
+        .refuses(&["rom", "read", "none.bin"], 1)
+        .reports("ROM");
     write(&["rom", "write", "rom.bin"], 0);
     bench.card(&["rom", "read", "again.bin"]).exits(0);
     assert!(bench.read("rom.bin") == bench.read("again.bin"));
@@ -267,7 +271,7 @@ fn rom_identity_and_settings_survive_their_commands() {
 
 #[test]
 fn a_backup_that_was_changed_is_refused() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     bench.card(&["backup", "--out", "backups"]).exits(0);
     let backup = the_backup(&bench);
     let name = format!("{backup}/flash.bin");
@@ -288,15 +292,15 @@ fn a_backup_that_was_changed_is_refused() {
 
 #[test]
 fn a_card_in_use_is_refused() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     // The lock of a card file is an flock on it.
     let ran = bench.shell("flock card.cx3 cx3flash -d sim:card.cx3 query");
-    ran.exits(5).one_clear_line().says("in use");
+    ran.exits(5).one_clear_line().reports("in use");
 }
 
 #[test]
 fn a_log_that_cannot_be_written_does_not_fail_the_job() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     bench.write("state", b"a file where the log's directory should be");
     bench
         .card(&["burn", "new.bin", "--yes", "--backup-dir", "backups"])
@@ -305,7 +309,7 @@ fn a_log_that_cannot_be_written_does_not_fail_the_job() {
 
 #[test]
 fn every_job_leaves_a_log() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     burn(&bench).exits(0);
     let logs: Vec<_> = std::fs::read_dir(bench.path("state/cx3flash/log"))
         .unwrap()
@@ -325,7 +329,7 @@ fn every_job_leaves_a_log() {
 
 #[test]
 fn quiet_is_quiet_and_progress_is_shown_otherwise() {
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let ran = burn(&bench).exits(0);
     for phase in ["backup", "write", "verify"] {
         assert!(
@@ -333,7 +337,7 @@ fn quiet_is_quiet_and_progress_is_shown_otherwise() {
             "no {phase}\n{ran}"
         );
     }
-    let bench = Bench::pro();
+    let bench = Sandbox::pro();
     let ran = bench.card(&["-q", "burn", "new.bin", "--yes", "--backup-dir", "backups"]);
     assert_eq!(ran.exits(0).stderr, "");
 }

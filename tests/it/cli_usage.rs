@@ -1,10 +1,10 @@
 //! Wrong arguments, help, and what goes where.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 
 #[test]
 fn wrong_arguments_end_with_64() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     let wrong: [&[&str]; 14] = [
         &["burn"],
         &["burn", "x.bin", "--change-psid", "MT_1"],
@@ -32,13 +32,14 @@ fn wrong_arguments_end_with_64() {
 
 #[test]
 fn no_command_is_an_error_with_usage() {
-    let ran = Bench::new().run(&[]).exits(64).one_clear_line();
-    ran.says("Usage: cx3flash").says("hint: cx3flash demo");
+    let ran = Sandbox::new().run(&[]).exits(64).one_clear_line();
+    ran.reports("Usage: cx3flash")
+        .reports("hint: cx3flash demo");
 }
 
 #[test]
 fn words_of_flint_lead_to_our_commands() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     for (theirs, ours) in [
         ("ri", "backup"),
         ("brom", "rom write"),
@@ -49,68 +50,68 @@ fn words_of_flint_lead_to_our_commands() {
         bench
             .run(&[theirs])
             .exits(64)
-            .says(&format!("hint: cx3flash {ours}\n"));
+            .reports(&format!("hint: cx3flash {ours}\n"));
     }
 }
 
 #[test]
 fn help_goes_to_stdout_with_the_exit_codes() {
-    let ran = Bench::new().run(&["--help"]).exits(0);
+    let ran = Sandbox::new().run(&["--help"]).exits(0);
     assert_eq!(ran.stderr, "");
     ran.prints("130  interrupted before the first erase")
         .prints("  7  failed; the card needs `recover`");
-    let version = Bench::new().run(&["--version"]).exits(0);
+    let version = Sandbox::new().run(&["--version"]).exits(0);
     version.prints(concat!("cx3flash ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
 fn a_reader_that_went_away_is_no_error() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     bench
         .shell("(cx3flash man; echo $? >&2) | true")
         .exits(0)
-        .says("0\n");
+        .reports("0\n");
 }
 
 #[test]
 fn a_result_that_cannot_be_written_ends_with_74() {
-    let ran = Bench::new().shell("cx3flash man >/dev/full");
+    let ran = Sandbox::new().shell("cx3flash man >/dev/full");
     ran.exits(74)
         .one_clear_line()
-        .says("stdout; the command itself ended with 0 (done)");
+        .reports("stdout; the command itself ended with 0 (done)");
 }
 
 #[test]
 fn a_burn_whose_stdout_is_full_ends_with_74_and_the_new_image() {
     for json in ["", "--json "] {
-        let bench = Bench::owner();
+        let bench = Sandbox::owner();
         let line = format!("cx3flash -d sim:card.cx3 {json}burn new.bin --yes >/dev/full");
-        let ran = bench.shell(&line).exits(74).says("ended with 0 (done)");
+        let ran = bench.shell(&line).exits(74).reports("ended with 0 (done)");
         assert!(!ran.stderr.contains("nothing changed"), "{ran}");
         bench.card(&["verify", "--against", "new.bin"]).exits(0);
         // The same again: nothing to do, and still nowhere to write that.
-        bench.shell(&line).exits(74).says("ended with 2");
+        bench.shell(&line).exits(74).reports("ended with 2");
     }
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .shell("cx3flash flint -d sim:card.cx3 -i new.bin -y burn >/dev/full")
         .exits(74)
-        .says("ended with 0");
+        .reports("ended with 0");
 }
 
 #[test]
 fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench.write("zip.bin", b"PK\x03\x04 no image");
     bench
         .shell("cx3flash -d sim:card.cx3 --json burn zip.bin --yes >/dev/full")
         .exits(1)
-        .says("ended with 1");
+        .reports("ended with 1");
 }
 
 #[test]
 fn completions_and_man_pages_have_every_command() {
-    let bench = Bench::new();
+    let bench = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
         let ran = bench.run(&["completions", shell]).exits(0);
         for command in ["query", "burn", "identity", "recover", "demo"] {
@@ -129,7 +130,7 @@ fn completions_and_man_pages_have_every_command() {
 
 #[test]
 fn flint_is_offered_and_internal_helpers_are_hidden() {
-    let ran = Bench::new().run(&["--help"]).exits(0);
+    let ran = Sandbox::new().run(&["--help"]).exits(0);
     assert!(ran.stdout.contains("\n  flint"), "{ran}");
     assert!(
         !ran.stdout.contains("__"),

@@ -2,7 +2,7 @@
 //! first. The lines are the same in every run.
 
 use crate::flint_files::engine::{Script, differs, script};
-use crate::support::{Rng, flint::witness};
+use crate::support::{SeededRng, flint::witness};
 
 /// Flags by their long names. Left out: those of the rows `help`, `version`, `unchecked`, `cables`,
 /// `other-generations` and `apc` of the table of differences.
@@ -107,12 +107,12 @@ const ARGUMENTS: [&str; 9] = [
     "full", "0", "16", "-5", "query", "out.raw", "-y", "showitoc", "q",
 ];
 
-fn pick<'a>(rng: &mut Rng, words: &[&'a str]) -> &'a str {
+fn pick<'a>(rng: &mut SeededRng, words: &[&'a str]) -> &'a str {
     words[rng.below(words.len())]
 }
 
 /// A flag by its name, by a beginning of it, by a letter, or by several.
-fn flag(rng: &mut Rng) -> String {
+fn flag(rng: &mut SeededRng) -> String {
     let mut name = pick(rng, &FLAGS).to_owned();
     match rng.below(20) {
         0..3 => name.truncate(1 + rng.below(name.len())),
@@ -133,7 +133,7 @@ fn flag(rng: &mut Rng) -> String {
     format!("{dashes}{name}{value}")
 }
 
-fn line(rng: &mut Rng) -> Script {
+fn line(rng: &mut SeededRng) -> Script {
     let mut words: Vec<String> = Vec::new();
     if rng.below(4) > 0 {
         words.push("-i fs_new.bin".into());
@@ -154,7 +154,7 @@ fn line(rng: &mut Rng) -> Script {
 }
 
 /// Two flags of `burn`, `sg`, `bc` that may not go together, and a card that is not there.
-fn clash(rng: &mut Rng) -> Script {
+fn clash(rng: &mut SeededRng) -> Script {
     const PAIRS: [&str; 19] = [
         "-guid 1",
         "-guids 1 2 3 4",
@@ -242,19 +242,19 @@ fn run(lines: impl Iterator<Item = Script>) {
 
 #[test]
 fn a_random_line_is_understood_otherwise() {
-    let mut rng = Rng(4);
+    let mut rng = SeededRng(4);
     run((0..160).map(|_| line(&mut rng)));
 }
 
 #[test]
 fn flags_that_do_not_go_together_are_taken() {
-    let mut rng = Rng(21);
+    let mut rng = SeededRng(21);
     run((0..60).map(|_| clash(&mut rng)));
 }
 
 #[test]
 fn the_lines_are_of_one_kind() {
-    let mut rng = Rng(4);
+    let mut rng = SeededRng(4);
     let all: Vec<Script> = (0..160).map(|_| line(&mut rng)).collect();
     let count = |what: &str| all.iter().filter(|s| s.first().contains(what)).count();
     assert!(all.iter().filter(|s| comparable(s.first())).count() > 130);

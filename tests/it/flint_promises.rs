@@ -1,6 +1,6 @@
 //! Rows of `docs/flint.md` that no text shows: what our dialect does underneath.
 
-use crate::support::cli::Bench;
+use crate::support::cli::Sandbox;
 use std::fs;
 
 /// Which rows are shown here; `flint_card.rs` looks for all of them.
@@ -15,7 +15,7 @@ fn flint(words: &[&'static str]) -> Vec<&'static str> {
 #[test]
 fn a_burn_goes_without_a_backup() {
     assert_eq!(ROWS[0], "backup");
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let before = bench.flash("card.cx3");
     bench
         .shell("CX3FLASH_BACKUP_DIR=backups cx3flash flint -d sim:card.cx3 -i new.bin -y b")
@@ -32,7 +32,7 @@ fn a_burn_goes_without_a_backup() {
 #[test]
 fn a_failed_ri_empties_the_file() {
     assert_eq!(ROWS[1], "ri-file");
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["sim", "create", "empty.cx3", "--blank"])
         .exits(0);
@@ -47,7 +47,7 @@ fn a_failed_ri_empties_the_file() {
 #[test]
 fn half_a_file_is_left_where_sg_is_cut() {
     assert_eq!(ROWS[2], "in-place");
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     let before = bench.read("new.bin");
     // Another name for the same file keeps what was there: the new one is another file.
     fs::hard_link(bench.path("new.bin"), bench.path("old.bin")).unwrap();
@@ -73,7 +73,7 @@ fn half_a_file_is_left_where_sg_is_cut() {
 
 #[test]
 fn our_own_flags_are_lost_on_flint() {
-    let bench = Bench::owner();
+    let bench = Sandbox::owner();
     bench
         .run(&["-d", "sim:card.cx3", "flint", "q"])
         .exits(0)
@@ -88,7 +88,7 @@ fn our_own_flags_are_lost_on_flint() {
             "verify",
         ])
         .exits(0)
-        .says("report: reports/cx3flash-report-");
+        .reports("report: reports/cx3flash-report-");
     assert_eq!(fs::read_dir(bench.path("reports")).unwrap().count(), 1);
     bench
         .run(&["--json", "flint", "-d", "sim:card.cx3", "q"])

@@ -39,13 +39,13 @@ fn flash() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[derive(Debug, Clone)]
-struct Case {
+struct SectorCase {
     flash: Vec<u8>,
     job: Job,
     geometry: Geometry,
 }
 
-fn case() -> impl Strategy<Value = Case> {
+fn case() -> impl Strategy<Value = SectorCase> {
     (
         flash(),
         flash(),
@@ -78,7 +78,7 @@ fn case() -> impl Strategy<Value = Case> {
                     },
                     in_place,
                 };
-                Case {
+                SectorCase {
                     flash,
                     job,
                     geometry: geometry(k4, k64),
@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn plan_then_apply_gives_exactly_what_was_wanted(case in case()) {
-        let Case { flash, job, geometry } = case;
+        let SectorCase { flash, job, geometry } = case;
         match plan_sectors(&flash, &geometry, &job) {
             Err(LayoutError::HitsProtected { .. }) => {
                 // Only where the smallest erase really reaches into the guarded end.
@@ -164,7 +164,7 @@ proptest! {
 
     #[test]
     fn never_dearer_than_erasing_every_cell_of_the_body(case in case()) {
-        let Case { flash, job, geometry } = case;
+        let SectorCase { flash, job, geometry } = case;
         if let (Ok(plan), Some(k4)) = (plan_sectors(&flash, &geometry, &job), geometry.erase_4k) {
             let (at, bytes) = &job.body[0];
             let start = job.signature_at.map_or(at.0, |s| s.0) / 0x1000;

@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file of source.
-struct Source {
+struct SourceFile {
     path: PathBuf,
     text: String,
 }
 
-impl Source {
+impl SourceFile {
     /// Without comments and tests.
     fn code(&self) -> String {
         self.text
@@ -40,7 +40,7 @@ impl Source {
     }
 }
 
-fn sources(dirs: &[&str]) -> Vec<Source> {
+fn sources(dirs: &[&str]) -> Vec<SourceFile> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut left: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
     let mut sources = Vec::new();
@@ -51,7 +51,7 @@ fn sources(dirs: &[&str]) -> Vec<Source> {
             left.extend(entries.map(|e| path.join(e.unwrap().file_name())));
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text = fs::read_to_string(at).unwrap();
-            sources.push(Source { path, text });
+            sources.push(SourceFile { path, text });
         }
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
@@ -59,7 +59,7 @@ fn sources(dirs: &[&str]) -> Vec<Source> {
     sources
 }
 
-fn everywhere() -> Vec<Source> {
+fn everywhere() -> Vec<SourceFile> {
     sources(&["src", "tests", "hwtests", "benches"])
 }
 
@@ -190,11 +190,11 @@ fn absolute(at: &[String], path: &[String]) -> Vec<String> {
 
 /// For each module that has files or directories below it: which of them use which.
 fn uses() -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> {
-    let sources: Vec<Source> = sources(&["src"])
+    let sources: Vec<SourceFile> = sources(&["src"])
         .into_iter()
         .filter(|s| !s.is_test())
         .collect();
-    let modules: BTreeSet<Vec<String>> = sources.iter().map(Source::module).collect();
+    let modules: BTreeSet<Vec<String>> = sources.iter().map(SourceFile::module).collect();
     // What a module passes on: the child from which `super::Name` comes.
     let again = Regex::new(r"(?s)pub(?:\([^)]*\))? use (?:self::)?([a-z_0-9]+::[^;]*);").unwrap();
     let mut passed: BTreeMap<Vec<String>, String> = BTreeMap::new();

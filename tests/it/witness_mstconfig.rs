@@ -8,20 +8,20 @@ use cx3flash::card::nv::Parameter;
 use cx3flash::image::{Half, Recipe, build, striped};
 use cx3flash::job::{self, JobError, NvError};
 use cx3flash::sim::{CardSpec, Fault, SimCard};
-use mst::{Mst, Run};
+use mst::{Mst, MstRun};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-struct Bench {
+struct TwoTools {
     mst: &'static Mst,
     dir: tempfile::TempDir,
     file: PathBuf,
 }
 
 /// Name to (default, next boot), `None` where nobody knows.
-type Values = BTreeMap<String, (Option<u32>, Option<u32>)>;
+type SettingValues = BTreeMap<String, (Option<u32>, Option<u32>)>;
 
-impl Bench {
+impl TwoTools {
     fn new(board: &str, recipe: &Recipe) -> Option<Self> {
         let mst = mst()?;
         let dir = tempfile::tempdir().unwrap();
@@ -36,13 +36,13 @@ impl Bench {
         Some(Self { mst, dir, file })
     }
 
-    fn run(&self, args: &[&str]) -> Run {
+    fn run(&self, args: &[&str]) -> MstRun {
         self.mst
             .run(&self.file, self.dir.path(), "mstconfig", args, "")
     }
 
     /// What mstconfig shows.
-    fn theirs(&self) -> Values {
+    fn theirs(&self) -> SettingValues {
         let run = self.run(&["-d", "CARD", "-e", "query"]);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
         let value = |text: &str| {
@@ -52,7 +52,7 @@ impl Bench {
             };
             (number != "N/A").then(|| number.parse().unwrap())
         };
-        let values: Values = run
+        let values: SettingValues = run
             .stdout
             .lines()
             .filter_map(|line| {
@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// What we show.
-    fn ours(&self) -> Values {
+    fn ours(&self) -> SettingValues {
         let card = self.card();
         let mut device = job::open_sim(&card, "sim").unwrap();
         let outcome = job::nv_query(&mut device).unwrap();
@@ -104,7 +104,7 @@ impl Bench {
 }
 
 /// Another value for each setting, one that both programs take beside the others.
-fn others(values: &Values) -> Vec<(Parameter, u32)> {
+fn others(values: &SettingValues) -> Vec<(Parameter, u32)> {
     values
         .iter()
         .map(|(name, (_, next))| {
@@ -126,7 +126,7 @@ fn others(values: &Values) -> Vec<(Parameter, u32)> {
 
 /// Both show the same; each stores everything anew, and the other shows that.
 fn both_ways(board: &str, recipe: &Recipe, ports: usize) {
-    let Some(bench) = Bench::new(board, recipe) else {
+    let Some(bench) = TwoTools::new(board, recipe) else {
         return;
     };
     let fresh = bench.theirs();
@@ -196,7 +196,7 @@ fn mstconfig_and_ours_recognize_old_firmware() {
         version: "2.30.8000".parse().unwrap(),
         ..Recipe::mcx311a_2_35_5100()
     };
-    let Some(bench) = Bench::new("mcx311a", &recipe) else {
+    let Some(bench) = TwoTools::new("mcx311a", &recipe) else {
         return;
     };
     let run = bench.run(&["-d", "CARD", "query"]);
@@ -216,7 +216,7 @@ fn mstconfig_and_ours_recognize_old_firmware() {
 
 #[test]
 fn a_corrupt_configuration_is_repaired_by_our_reset() {
-    let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
+    let Some(bench) = TwoTools::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
         return;
     };
     let fresh = bench.ours();
@@ -245,7 +245,7 @@ fn a_corrupt_configuration_is_repaired_by_our_reset() {
 
 #[test]
 fn more_vfs_than_a_host_boots_with_are_refused_by_both() {
-    let Some(bench) = Bench::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
+    let Some(bench) = TwoTools::new("mcx311a", &Recipe::mcx311a_2_35_5100()) else {
         return;
     };
     // 63 virtual functions and the physical one with 32 MiB each: 2 GiB.

@@ -1,8 +1,8 @@
 //! The process is away for 500 ms at every register access: every job ends well.
 
-use super::card::{Layout, Opened, Tally, every_case};
+use super::card::{CardLayout, CaseTally, Opened, every_case};
 use super::tap::Pauses;
-use crate::sweep::world::Bench;
+use crate::sweep::world::SweepSetup;
 use cx3flash::sim::{Fault, SimCard};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn sweep(name: &str, start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) {
     assert_eq!(undisturbed.misuse(), [], "{name}");
     let accesses = undisturbed.accesses() - before;
     let want = undisturbed.flash();
-    let mut tally = Tally::default();
+    let mut tally = CaseTally::default();
     let mut run = |what: &str, card: &SimCard, opened: &Opened| {
         job(opened, card);
         assert_eq!(card.misuse(), [], "{name}, away {what}");
@@ -54,7 +54,7 @@ fn sweep(name: &str, start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) {
     tally.print(&format!("away, {name} ({accesses} accesses)"));
 }
 
-fn burn(layout: Layout) {
+fn burn(layout: CardLayout) {
     let bench = layout.bench();
     sweep(
         &format!("burn, {}", layout.name()),
@@ -69,15 +69,15 @@ fn burn(layout: Layout) {
 
 #[test]
 fn a_burn_of_a_failsafe_card_succeeds_wherever_its_process_is_away() {
-    burn(Layout::Failsafe);
+    burn(CardLayout::Failsafe);
 }
 
 #[test]
 fn a_burn_of_a_non_failsafe_card_succeeds_wherever_its_process_is_away() {
-    burn(Layout::NonFailsafe);
+    burn(CardLayout::NonFailsafe);
 }
 
-fn look(layout: Layout) {
+fn look(layout: CardLayout) {
     let bench = layout.bench();
     let card = &bench.card;
     sweep(
@@ -100,16 +100,16 @@ fn look(layout: Layout) {
 
 #[test]
 fn verify_and_backup_of_a_failsafe_card_succeed_wherever_their_process_is_away() {
-    look(Layout::Failsafe);
+    look(CardLayout::Failsafe);
 }
 
 #[test]
 fn verify_and_backup_of_a_non_failsafe_card_succeed_wherever_their_process_is_away() {
-    look(Layout::NonFailsafe);
+    look(CardLayout::NonFailsafe);
 }
 
 /// A card whose flash holds the new image while the old one runs.
-fn burned(bench: &Bench) -> SimCard {
+fn burned(bench: &SweepSetup) -> SimCard {
     let card = bench.card.fork();
     let backups = bench.scratch();
     Opened::default()
@@ -118,7 +118,7 @@ fn burned(bench: &Bench) -> SimCard {
     card
 }
 
-fn settings_and_activation(layout: Layout) {
+fn settings_and_activation(layout: CardLayout) {
     let bench = layout.bench();
     let burned = burned(&bench);
     burned.set_boot_time(BOOT);
@@ -146,10 +146,10 @@ fn settings_and_activation(layout: Layout) {
 
 #[test]
 fn settings_and_activation_of_a_failsafe_card_succeed_wherever_their_process_is_away() {
-    settings_and_activation(Layout::Failsafe);
+    settings_and_activation(CardLayout::Failsafe);
 }
 
 #[test]
 fn settings_and_activation_of_a_non_failsafe_card_succeed_wherever_their_process_is_away() {
-    settings_and_activation(Layout::NonFailsafe);
+    settings_and_activation(CardLayout::NonFailsafe);
 }

@@ -1,7 +1,7 @@
 //! The cards of the sweeps, the jobs done on them, and how to count cases.
 
-use super::tap::{self, Notes, Pauses, Spoil};
-use crate::sweep::world::{Bench, small_cx3, small_pro};
+use super::tap::{self, Pauses, ReadNotes, Spoil};
+use crate::sweep::world::{SweepSetup, small_cx3, small_pro};
 use cx3flash::card::nv::Parameter;
 use cx3flash::flash::Events;
 use cx3flash::image::Half;
@@ -20,12 +20,12 @@ const SERIAL: &str = "f4-52-14-03-00-aa-bb-c0";
 
 /// How images lie in the flash.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub(crate) enum CardLayout {
     Failsafe,
     NonFailsafe,
 }
 
-impl Layout {
+impl CardLayout {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Failsafe => "failsafe",
@@ -34,14 +34,14 @@ impl Layout {
     }
 
     /// A card that runs 2.36.5150 (2.35.5100), and 2.42.5000 to burn.
-    pub(crate) fn bench(self) -> Bench {
+    pub(crate) fn bench(self) -> SweepSetup {
         match self {
             Self::Failsafe => {
                 let (old, new) = (small_pro("2.36.5150"), small_pro("2.42.5000"));
-                Bench::failsafe(&old, Half::Even, true, &new)
+                SweepSetup::failsafe(&old, Half::Even, true, &new)
             }
             Self::NonFailsafe => {
-                Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"))
+                SweepSetup::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"))
             }
         }
     }
@@ -85,7 +85,7 @@ impl Contact {
 #[derive(Clone, Default)]
 pub(crate) struct Opened {
     pub(crate) pauses: Option<Pauses>,
-    pub(crate) notes: Option<Notes>,
+    pub(crate) notes: Option<ReadNotes>,
     /// With [`Opened::notes`], which know the phase.
     pub(crate) spoil: Option<Spoil>,
     /// Where it is kept what the card has shown about chained reads.
@@ -118,7 +118,7 @@ impl Opened {
 
     pub(crate) fn burn(
         &self,
-        bench: &Bench,
+        bench: &SweepSetup,
         card: &SimCard,
         backups: &Path,
     ) -> Result<WriteOutcome, JobError> {
@@ -172,9 +172,9 @@ pub(crate) fn every_case() -> bool {
 
 /// How the cases of a sweep ended.
 #[derive(Default)]
-pub(crate) struct Tally(BTreeMap<String, u64>);
+pub(crate) struct CaseTally(BTreeMap<String, u64>);
 
-impl Tally {
+impl CaseTally {
     pub(crate) fn count(&mut self, outcome: impl Into<String>) {
         *self.0.entry(outcome.into()).or_default() += 1;
     }

@@ -53,16 +53,16 @@ pub(crate) struct DataRead {
     pub(crate) phase: Option<Phase>,
 }
 
-/// Notes shared by a tapped card and the listener to its job.
+/// ReadNotes shared by a tapped card and the listener to its job.
 #[derive(Clone, Default)]
-pub(crate) struct Notes {
+pub(crate) struct ReadNotes {
     pub(crate) reads: Rc<RefCell<Vec<DataRead>>>,
     phase: Rc<Cell<Option<Phase>>>,
     /// Blocks that were delivered wrongly.
     pub(crate) spoiled: Rc<RefCell<BTreeSet<u32>>>,
 }
 
-impl Events for Notes {
+impl Events for ReadNotes {
     fn emit(&mut self, event: Event) {
         if let Event::Started { phase, .. } = event {
             self.phase.set(Some(phase));
@@ -76,7 +76,7 @@ struct Tap {
     clock: Rc<dyn Clock>,
     pauses: Option<Pauses>,
     accesses: u64,
-    notes: Option<Notes>,
+    notes: Option<ReadNotes>,
     address: u32,
     /// Address of the next block of a chain.
     next: u32,
@@ -92,7 +92,7 @@ struct Tap {
 pub(crate) fn open(
     card: &SimCard,
     pauses: Option<Pauses>,
-    notes: Option<Notes>,
+    notes: Option<ReadNotes>,
     spoil: Option<Spoil>,
 ) -> Result<Device, CardError> {
     let clock = card.clock();

@@ -4,9 +4,9 @@
 //! Whatever the read, a job never leaves a wrong backup, never decides on what was misread, and
 //! reports what is on the card as it is.
 
-use super::card::{Contact, Layout, Opened, Tally, every_case};
-use super::tap::{DataRead, Notes, Spoil};
-use crate::sweep::world::Bench;
+use super::card::{CardLayout, CaseTally, Contact, Opened, every_case};
+use super::tap::{DataRead, ReadNotes, Spoil};
+use crate::sweep::world::SweepSetup;
 use cx3flash::flash::Phase;
 use cx3flash::job::{Exit, JobError, WriteOutcome};
 use cx3flash::plan::PlanReport;
@@ -31,7 +31,7 @@ enum Content {
 
 /// Every data read of an undisturbed run.
 fn reads(start: &SimCard, contact: Contact, job: &dyn Fn(&Opened, &SimCard)) -> Vec<DataRead> {
-    let notes = Notes::default();
+    let notes = ReadNotes::default();
     let dir = tempfile::tempdir().unwrap();
     let opened = Opened {
         notes: Some(notes.clone()),
@@ -90,7 +90,7 @@ fn sweep(
     let reads = reads(start, contact, job);
     let known_dir = tempfile::tempdir().unwrap();
     let mut known = contact.opened(known_dir.path(), start);
-    let mut tally = Tally::default();
+    let mut tally = CaseTally::default();
     for read in chosen(start, &reads) {
         let bit = (read.number.wrapping_mul(37) % 128) as u32;
         let kinds = [
@@ -186,7 +186,7 @@ struct Burned {
 
 impl Burned {
     /// What a burn without a wrong read decides and leaves.
-    fn undisturbed(bench: &Bench) -> Self {
+    fn undisturbed(bench: &SweepSetup) -> Self {
         let card = bench.card.fork();
         let backups = bench.scratch();
         let outcome = Opened::default().burn(bench, &card, backups.path());
@@ -199,7 +199,7 @@ impl Burned {
 
 /// What a burn reports is what is on the card.
 fn judge_burn(
-    bench: &Bench,
+    bench: &SweepSetup,
     undisturbed: &Burned,
     card: &SimCard,
     backups: &Path,
@@ -251,7 +251,7 @@ fn judge_burn(
     ended(error)
 }
 
-fn burn(layout: Layout, contact: Contact) {
+fn burn(layout: CardLayout, contact: Contact) {
     let bench = layout.bench();
     let job = |opened: &Opened, card: &SimCard| {
         let backups = bench.scratch();
@@ -272,7 +272,7 @@ const APART: u32 = 13;
 
 /// Every block that a burn reads, in every phase in which it is read, is read wrongly at first: one
 /// in [`APART`] of them in each run.
-fn burn_with_every_block_wrong_once(layout: Layout) {
+fn burn_with_every_block_wrong_once(layout: CardLayout) {
     let bench = layout.bench();
     let undisturbed = Burned::undisturbed(&bench);
     let job = |opened: &Opened, card: &SimCard| {
@@ -285,7 +285,7 @@ fn burn_with_every_block_wrong_once(layout: Layout) {
             blocks.entry(read.phase).or_default().insert(at);
         }
     }
-    let mut tally = Tally::default();
+    let mut tally = CaseTally::default();
     let mut total = 0;
     for (phase, blocks) in &blocks {
         let kinds = [
@@ -296,7 +296,7 @@ fn burn_with_every_block_wrong_once(layout: Layout) {
         for kind in kinds {
             let mut spoiled = BTreeSet::new();
             for from in 0..APART {
-                let notes = Notes::default();
+                let notes = ReadNotes::default();
                 let opened = Opened {
                     notes: Some(notes.clone()),
                     spoil: Some(Spoil {
@@ -332,35 +332,35 @@ fn burn_with_every_block_wrong_once(layout: Layout) {
 
 #[test]
 fn a_burn_of_a_failsafe_card_survives_a_wrong_first_reading_of_every_block() {
-    burn_with_every_block_wrong_once(Layout::Failsafe);
+    burn_with_every_block_wrong_once(CardLayout::Failsafe);
 }
 
 #[test]
 fn a_burn_of_a_non_failsafe_card_survives_a_wrong_first_reading_of_every_block() {
-    burn_with_every_block_wrong_once(Layout::NonFailsafe);
+    burn_with_every_block_wrong_once(CardLayout::NonFailsafe);
 }
 
 #[test]
 fn a_burn_of_a_failsafe_card_survives_any_wrong_read() {
-    burn(Layout::Failsafe, Contact::NoSerial);
+    burn(CardLayout::Failsafe, Contact::NoSerial);
 }
 
 #[test]
 fn a_burn_of_a_non_failsafe_card_survives_any_wrong_read() {
-    burn(Layout::NonFailsafe, Contact::NoSerial);
+    burn(CardLayout::NonFailsafe, Contact::NoSerial);
 }
 
 #[test]
 fn a_burn_of_a_failsafe_card_at_first_contact_survives_any_wrong_read() {
-    burn(Layout::Failsafe, Contact::First);
+    burn(CardLayout::Failsafe, Contact::First);
 }
 
 #[test]
 fn a_burn_of_a_known_non_failsafe_card_survives_any_wrong_read() {
-    burn(Layout::NonFailsafe, Contact::Known);
+    burn(CardLayout::NonFailsafe, Contact::Known);
 }
 
-fn backup(layout: Layout, contact: Contact) {
+fn backup(layout: CardLayout, contact: Contact) {
     let bench = layout.bench();
     let flash = bench.card.flash();
     let job = |opened: &Opened, card: &SimCard| {
@@ -389,15 +389,15 @@ fn backup(layout: Layout, contact: Contact) {
 
 #[test]
 fn a_backup_of_a_failsafe_card_survives_any_wrong_read() {
-    backup(Layout::Failsafe, Contact::Known);
+    backup(CardLayout::Failsafe, Contact::Known);
 }
 
 #[test]
 fn a_backup_of_a_non_failsafe_card_survives_any_wrong_read() {
-    backup(Layout::NonFailsafe, Contact::First);
+    backup(CardLayout::NonFailsafe, Contact::First);
 }
 
-fn verify(layout: Layout, contact: Contact) {
+fn verify(layout: CardLayout, contact: Contact) {
     let bench = layout.bench();
     let job = |opened: &Opened, card: &SimCard| assert!(opened.verify(card).unwrap().ok);
     let judge = |opened: &Opened, card: &SimCard, what: &str| match opened.verify(card) {
@@ -413,6 +413,6 @@ fn verify(layout: Layout, contact: Contact) {
 
 #[test]
 fn verify_of_a_valid_image_survives_any_wrong_read() {
-    verify(Layout::Failsafe, Contact::Known);
-    verify(Layout::NonFailsafe, Contact::NoSerial);
+    verify(CardLayout::Failsafe, Contact::Known);
+    verify(CardLayout::NonFailsafe, Contact::NoSerial);
 }

@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 pub(crate) const FLASH_AT: usize = 65536;
 
 /// A directory with cards and images, and the program to run in it.
-pub(crate) struct Bench {
+pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
 }
 
 /// What one command did.
-pub(crate) struct Ran {
+pub(crate) struct CliRun {
     typed: String,
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Bench {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -85,19 +85,19 @@ impl Bench {
             .stdin(Stdio::null());
     }
 
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args), format!("cx3flash {}", args.join(" ")))
+    pub(crate) fn run(&self, args: &[&str]) -> CliRun {
+        CliRun::of(self.command(args), format!("cx3flash {}", args.join(" ")))
     }
 
     /// On `card.cx3`.
-    pub(crate) fn card(&self, args: &[&str]) -> Ran {
+    pub(crate) fn card(&self, args: &[&str]) -> CliRun {
         let mut all = vec!["-d", "sim:card.cx3"];
         all.extend(args);
         self.run(&all)
     }
 
     /// A line of shell, with `cx3flash` in the path.
-    pub(crate) fn shell(&self, line: &str) -> Ran {
+    pub(crate) fn shell(&self, line: &str) -> CliRun {
         let mut command = Command::new("sh");
         self.prepare(&mut command);
         let program = Path::new(env!("CARGO_BIN_EXE_cx3flash"));
@@ -105,12 +105,12 @@ impl Bench {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path).args(["-c", line]);
-        Ran::of(command, line.to_owned())
+        CliRun::of(command, line.to_owned())
     }
 
     /// The command must end with `code` and one clear line, and leave the flash of `card.cx3` as it
     /// was.
-    pub(crate) fn refuses(&self, args: &[&str], code: i32) -> Ran {
+    pub(crate) fn refuses(&self, args: &[&str], code: i32) -> CliRun {
         let before = self.flash("card.cx3");
         let ran = self.card(args).exits(code);
         assert!(before == self.flash("card.cx3"), "the flash changed\n{ran}");
@@ -118,7 +118,7 @@ impl Bench {
     }
 }
 
-impl Ran {
+impl CliRun {
     fn of(mut command: Command, typed: String) -> Self {
         let output = command.output().unwrap();
         Self {
@@ -144,7 +144,7 @@ impl Ran {
 
     /// stderr holds this.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn reports(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}\n{self}");
         self
     }
@@ -200,7 +200,7 @@ impl Ran {
     }
 }
 
-impl std::fmt::Display for Ran {
+impl std::fmt::Display for CliRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,

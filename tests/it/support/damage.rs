@@ -1,6 +1,6 @@
 //! Seeded damage to images, and the repair of CRCs that makes some of it hard to see.
 
-use super::Rng;
+use super::SeededRng;
 use cx3flash::image::crc16;
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ fn odd_tag(bytes: &[u8], gph: usize) -> bool {
 }
 
 /// One seeded piece of damage to a sound contiguous image that [`hangs_flint`] does not exclude.
-pub fn damage(rng: &mut Rng, sound: &[u8]) -> Damaged {
+pub fn damage(rng: &mut SeededRng, sound: &[u8]) -> Damaged {
     loop {
         let mut bytes = sound.to_vec();
         let what = one(rng, &mut bytes);
@@ -136,7 +136,7 @@ pub fn damage(rng: &mut Rng, sound: &[u8]) -> Damaged {
     }
 }
 
-fn one(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
+fn one(rng: &mut SeededRng, bytes: &mut Vec<u8>) -> String {
     let len = bytes.len();
     let places = chain(bytes).unwrap_or_default();
     match rng.below(16) {
@@ -193,7 +193,7 @@ fn one(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
     }
 }
 
-fn flip(rng: &mut Rng, bytes: &mut [u8], at: usize) -> String {
+fn flip(rng: &mut SeededRng, bytes: &mut [u8], at: usize) -> String {
     let bit = rng.below(8);
     bytes[at] ^= 1 << bit;
     format!("bit {bit} of {at:#x}")
@@ -205,7 +205,7 @@ fn find(bytes: &[u8], places: &[usize], kind: u32) -> usize {
 }
 
 /// Image Info: a bit or a whole tag dword, CRCs right afterwards.
-fn repaired_info(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
+fn repaired_info(rng: &mut SeededRng, bytes: &mut [u8], places: &[usize]) -> String {
     let gph = find(bytes, places, 10);
     let body = gph + 16;
     let len = body_len(bytes, gph);
@@ -239,7 +239,7 @@ fn repaired_info(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
 }
 
 /// Type, size or next of a section, CRCs right afterwards.
-fn repaired_chain(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
+fn repaired_chain(rng: &mut SeededRng, bytes: &mut [u8], places: &[usize]) -> String {
     let index = rng.below(places.len());
     let at = places[index];
     let what = match rng.below(5) {
@@ -273,7 +273,7 @@ fn repaired_chain(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
 }
 
 /// The ROM, a BOOT2 block or a header pointer, CRCs and byte sums right afterwards.
-fn repaired_rom_or_header(rng: &mut Rng, bytes: &mut [u8], places: &[usize]) -> String {
+fn repaired_rom_or_header(rng: &mut SeededRng, bytes: &mut [u8], places: &[usize]) -> String {
     let what = match rng.below(4) {
         0 => {
             let gph = find(bytes, places, 5);

@@ -1,7 +1,6 @@
 //! What the tests share: mstflint as a witness and readers of what it prints, our report of the same
 //! bytes in the same form, images and damage to them, the program in a directory of its own.
 
-pub mod bench;
 pub mod cli;
 pub mod damage;
 pub mod flash;
@@ -9,6 +8,7 @@ pub mod flint;
 pub mod flint_text;
 pub mod ours;
 pub mod roms;
+pub mod two_readers;
 pub mod variants;
 
 /// mstflint and mstconfig on a simulated card; `None`, reported on stderr, where they are missing.
@@ -17,9 +17,9 @@ pub fn mst() -> Option<&'static mst::Mst> {
 }
 
 /// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.
-pub struct Rng(pub u64);
+pub struct SeededRng(pub u64);
 
-impl Rng {
+impl SeededRng {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -4,14 +4,14 @@
 //! identity, and `burn` run again completes. Non-failsafe: the card boots, or `recover` and
 //! `restore` from the backup made before complete the job.
 
-use super::engine::{Points, Tally, sweep};
-use super::world::{Bench, small_cx3, small_pro, version, wide_pro};
+use super::engine::{CutTally, Points, sweep};
+use super::world::{SweepSetup, small_cx3, small_pro, version, wide_pro};
 use cx3flash::image::{Half, Recipe};
 use cx3flash::plan::{BurnOptions, RomChoice};
 
 /// Old and new image on a failsafe card; the other half as `other` leaves it.
-fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool) -> Tally {
-    let bench = Bench::failsafe(old, from, other_used, new);
+fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool) -> CutTally {
+    let bench = SweepSetup::failsafe(old, from, other_used, new);
     let tally = sweep(
         name,
         &bench.card,
@@ -61,7 +61,7 @@ fn a_cut_first_burn_from_odd_to_even_leaves_a_card_that_boots() {
 
 #[test]
 fn a_cut_burn_that_removes_the_rom_leaves_a_card_that_boots() {
-    let bench = Bench::failsafe(
+    let bench = SweepSetup::failsafe(
         &small_pro("2.36.5150"),
         Half::Even,
         true,
@@ -86,7 +86,7 @@ fn a_cut_burn_that_removes_the_rom_leaves_a_card_that_boots() {
 
 #[test]
 fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
-    let bench = Bench::real_sized();
+    let bench = SweepSetup::real_sized();
     sweep(
         "real size, sampled",
         &bench.card,
@@ -102,23 +102,23 @@ fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
 
 #[test]
 fn a_cut_non_failsafe_burn_is_repaired_by_recover_and_by_restore() {
-    let bench = Bench::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"));
+    let bench = SweepSetup::non_failsafe(&small_cx3("2.35.5100"), &small_cx3("2.42.5000"));
     let tally = sweep(
         "non-failsafe burn",
         &bench.card,
         Points::Every,
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
-        &|card, op| bench.mended(card, op),
+        &|card, op| bench.repaired(card, op),
     );
     assert!(
-        tally.outcomes.contains_key("mended"),
+        tally.outcomes.contains_key("repaired"),
         "the window without an image was never met"
     );
 }
 
 #[test]
 fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
-    let bench = Bench::failsafe(
+    let bench = SweepSetup::failsafe(
         &small_pro("2.42.5000"),
         Half::Even,
         true,
@@ -141,7 +141,7 @@ fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
 
 #[test]
 fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
-    let bench = Bench::failsafe(
+    let bench = SweepSetup::failsafe(
         &small_pro("2.36.5150"),
         Half::Even,
         true,
@@ -177,7 +177,7 @@ fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
 
 #[test]
 fn a_cut_recover_of_an_empty_card_can_be_repeated() {
-    let bench = Bench::empty(&small_cx3("2.42.5000"));
+    let bench = SweepSetup::empty(&small_cx3("2.42.5000"));
     sweep(
         "recover, non-failsafe",
         &bench.card,

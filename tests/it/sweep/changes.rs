@@ -5,8 +5,8 @@
 //! change. Non-failsafe: it does, or nothing torn boots and both ways back work. The job again ends
 //! where it would have ended without the cut.
 
-use super::engine::{Points, Tally, sweep};
-use super::world::{Bench, identity, own, small_cx3, small_pro, version};
+use super::engine::{CutTally, Points, sweep};
+use super::world::{SweepSetup, identity, own, small_cx3, small_pro, version};
 use cx3flash::image::{Contents, FlashAddr, Half, Identity, Mac, Recipe, RomRecipe};
 use cx3flash::job::{self, Exit, IdentityChange, JobError, RestoreRequest, WriteOutcome};
 use cx3flash::sim::{BootOutcome, SimCard};
@@ -21,7 +21,7 @@ fn other() -> Identity {
     }
 }
 
-fn identity_set(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+fn identity_set(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
     let backups = bench.scratch();
     let mut device = job::open_sim(card, "sim")?;
     let change = IdentityChange {
@@ -32,7 +32,7 @@ fn identity_set(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError>
     job::identity_set(&mut device, &change, backups.path(), &mut |_| true, &mut ())
 }
 
-fn rom_write(bench: &Bench, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
+fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
     let dir = bench.scratch();
     let path = dir.path().join("rom.bin");
     let rom = RomRecipe::pxe((3, 4, 999), device_id, 0x1800)
@@ -44,7 +44,7 @@ fn rom_write(bench: &Bench, card: &SimCard, device_id: u16) -> Result<WriteOutco
     job::rom_write(&mut device, &rom, dir.path(), &mut |_| true, &mut ())
 }
 
-fn config_reset(bench: &Bench, card: &SimCard) -> Result<WriteOutcome, JobError> {
+fn config_reset(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
     let backups = bench.scratch();
     let mut device = job::open_sim(card, "sim")?;
     job::config_reset(&mut device, backups.path(), &mut |_| true, &mut ())
@@ -103,10 +103,10 @@ fn ends(card: &SimCard, job: &dyn Fn(&SimCard) -> Result<WriteOutcome, JobError>
 /// Both layouts: the job cut everywhere, then again. `failsafe`: something whole boots each time.
 fn cut_everywhere(
     name: &str,
-    bench: &Bench,
+    bench: &SweepSetup,
     failsafe: bool,
     job: &dyn Fn(&SimCard) -> Result<WriteOutcome, JobError>,
-) -> Tally {
+) -> CutTally {
     let [before, after] = ends(&bench.card, job);
     assert!(before.bytes() != after.bytes(), "{name} changes nothing");
     let ends = Ends {
@@ -149,7 +149,7 @@ fn cut_everywhere(
                 );
                 job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
                 whole_after(card, op);
-                return "mended".into();
+                return "repaired".into();
             };
             job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
             whole_after(card, op);
@@ -163,21 +163,21 @@ fn cut_everywhere(
     } else {
         // In place the first act voids the signature, so nothing old is left to boot.
         assert!(
-            met("mended"),
+            met("repaired"),
             "{name}: the window without an image was never met"
         );
     }
     tally
 }
 
-fn pro_bench() -> Bench {
+fn pro_bench() -> SweepSetup {
     let recipe = small_pro("2.42.5000");
-    Bench::failsafe(&recipe, Half::Even, true, &recipe)
+    SweepSetup::failsafe(&recipe, Half::Even, true, &recipe)
 }
 
-fn cx3_bench() -> Bench {
+fn cx3_bench() -> SweepSetup {
     let recipe = small_cx3("2.42.5000");
-    Bench::non_failsafe(&recipe, &recipe)
+    SweepSetup::non_failsafe(&recipe, &recipe)
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_cut_rom_removal_on_a_non_failsafe_card_is_repaired() {
 }
 
 /// A reset of the NV configuration: the image stays, byte for byte, at every cut.
-fn reset_everywhere(name: &str, bench: &Bench, areas: &[Range<u32>]) {
+fn reset_everywhere(name: &str, bench: &SweepSetup, areas: &[Range<u32>]) {
     for area in areas {
         bench.card.load_flash(area.start, &vec![0x35; area.len()]);
     }
@@ -268,7 +268,7 @@ fn with_area(recipe: Recipe) -> Recipe {
 #[test]
 fn a_cut_config_reset_keeps_the_image_of_a_failsafe_card() {
     let recipe = with_area(small_pro("2.42.5000"));
-    let bench = Bench::failsafe(&recipe, Half::Even, true, &recipe);
+    let bench = SweepSetup::failsafe(&recipe, Half::Even, true, &recipe);
     // Two sectors of 4 KiB at the end of each half of 512 KiB, in chunks of 64 KiB.
     let areas = [0xE_E000..0xF_0000, 0xF_E000..0x10_0000];
     reset_everywhere("config reset, failsafe", &bench, &areas);
@@ -277,7 +277,7 @@ fn a_cut_config_reset_keeps_the_image_of_a_failsafe_card() {
 #[test]
 fn a_cut_config_reset_keeps_the_image_of_a_non_failsafe_card() {
     let recipe = with_area(small_cx3("2.42.5000"));
-    let bench = Bench::non_failsafe(&recipe, &recipe);
+    let bench = SweepSetup::non_failsafe(&recipe, &recipe);
     // Two areas of two sectors at the end of the flash, not in its middle (flint's formula).
     reset_everywhere("config reset, non-failsafe", &bench, &[0xF_C000..0x10_0000]);
 }
@@ -285,7 +285,7 @@ fn a_cut_config_reset_keeps_the_image_of_a_non_failsafe_card() {
 #[test]
 fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     let (old, new) = (small_cx3("2.35.5100"), small_cx3("2.42.5000"));
-    let bench = Bench::non_failsafe(&old, &new);
+    let bench = SweepSetup::non_failsafe(&old, &new);
     let backup = bench.backup_once();
     let want = bench.card.flash();
     let newer = bench.card.fork();
@@ -313,11 +313,11 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
         Points::Sampled(5),
         &|card| restore(card).is_ok(),
         &|card, op| {
-            let left = ends.left(card, op).unwrap_or_else(|| "mended".into());
+            let left = ends.left(card, op).unwrap_or_else(|| "repaired".into());
             restore(card).unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
             assert!(card.flash() == want, "op {op}: not byte for byte");
             left
         },
     );
-    assert!(tally.outcomes.contains_key("mended"), "no window was met");
+    assert!(tally.outcomes.contains_key("repaired"), "no window was met");
 }

@@ -3,7 +3,7 @@
 //! The card must boot under either order of search, every setting must be the old or the new one,
 //! settings stored together must not come apart, and the same command again must complete.
 
-use super::engine::{Points, Tally, sweep};
+use super::engine::{CutTally, Points, sweep};
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::{Half, Recipe, RomRecipe, build, striped};
 use cx3flash::job::{self, JobError, NvChange, NvSetOutcome};
@@ -80,7 +80,7 @@ fn values(card: &SimCard) -> BTreeMap<String, Option<u32>> {
         .collect()
 }
 
-fn swept(name: &str, start: &SimCard) -> Tally {
+fn swept(name: &str, start: &SimCard) -> CutTally {
     // Operations are counted from power-on.
     start.power_cycle();
     let old = values(start);

@@ -41,12 +41,12 @@ impl Points {
 
 /// The outcomes of one sweep, printed at the end.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct CutTally {
     pub(crate) points: u64,
     pub(crate) outcomes: BTreeMap<String, u64>,
 }
 
-impl Tally {
+impl CutTally {
     fn print(&self, name: &str) {
         let outcomes: Vec<String> = self
             .outcomes
@@ -111,7 +111,7 @@ pub(crate) fn sweep(
     points: Points,
     job: &dyn Fn(&SimCard) -> bool,
     judge: &dyn Fn(&SimCard, u64) -> String,
-) -> Tally {
+) -> CutTally {
     assert_eq!(
         card.mutations(),
         0,
@@ -119,7 +119,7 @@ pub(crate) fn sweep(
     );
     let total = operations(card, job);
     assert!(total > 0, "{name}: the job writes nothing");
-    let mut tally = Tally::default();
+    let mut tally = CutTally::default();
     let ops: Vec<u64> = (1..=total)
         .filter(|op| points.include(*op, total))
         .collect();

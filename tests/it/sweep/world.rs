@@ -80,7 +80,7 @@ pub(crate) fn own(recipe: &Recipe) -> Contents {
 }
 
 /// A card, the image to burn, and room for backups.
-pub(crate) struct Bench {
+pub(crate) struct SweepSetup {
     pub(crate) card: SimCard,
     file: PathBuf,
     old: Option<Version>,
@@ -88,7 +88,7 @@ pub(crate) struct Bench {
     dir: tempfile::TempDir,
 }
 
-impl Bench {
+impl SweepSetup {
     fn new(card: SimCard, old: Option<Version>, new: &Recipe) -> Self {
         // Thousands of backups: in memory where the system has a place for that.
         let shm = Path::new("/dev/shm");
@@ -315,7 +315,7 @@ impl Bench {
     }
 
     /// Non-failsafe: the card boots its own image, or both ways back work.
-    pub(crate) fn mended(&self, card: &SimCard, op: u64) -> String {
+    pub(crate) fn repaired(&self, card: &SimCard, op: u64) -> String {
         let outcome = card.boot_outcome();
         if self.own_version(card, &outcome, op).is_some() {
             self.completes(card, op, &BurnOptions::default());
@@ -346,7 +346,7 @@ impl Bench {
             restored.flash() == self.card.flash(),
             "op {op}: restore is not byte for byte"
         );
-        "mended".into()
+        "repaired".into()
     }
 
     /// The backup of the card as it was before the burn, made once.

@@ -1,9 +1,9 @@
 //! After our burn mstflint looks at the chip: the dump of each simulated card, both halves and the
 //! non-failsafe layout, must verify and carry the card's identity.
 
-use crate::support::bench::Bench;
 use crate::support::flint::witness;
 use crate::support::flint_text::End;
+use crate::support::two_readers::TwoReaders;
 use cx3flash::image::{Contents, Form, Guid, Half, Identity, Mac, Recipe, build, striped};
 use cx3flash::job::{self, BurnRequest};
 use cx3flash::plan::BurnOptions;
@@ -34,7 +34,7 @@ fn card(old: &Recipe, half: Half) -> SimCard {
 #[test]
 fn flash_after_our_burns_is_accepted_by_mstflint() {
     let Some(flint) = witness() else { return };
-    let bench = Bench::new(flint);
+    let bench = TwoReaders::new(flint);
     let pro = (Recipe::mcx312b_2_36_5150(), Recipe::mcx312b_2_42_5000());
     let cx3 = (Recipe::mcx311a_2_35_5100(), Recipe::mcx311a_2_42_5000());
     for ((old, new), half, form, flags) in [

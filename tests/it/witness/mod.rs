@@ -7,11 +7,11 @@
 
 mod burns;
 
-use crate::support::bench::Bench;
 use crate::support::flint::{Flint, witness};
 use crate::support::flint_text::End;
+use crate::support::two_readers::TwoReaders;
 use crate::support::variants::{self, Variant};
-use crate::support::{Rng, damage, ours};
+use crate::support::{SeededRng, damage, ours};
 use cx3flash::image::{
     Contents, FlashAddr, Form, Guid, Half, MAGIC, Mac, Recipe, RomRecipe, build, striped,
 };
@@ -29,7 +29,7 @@ macro_rules! say {
 #[test]
 fn built_images_read_the_same() {
     let Some(flint) = witness() else { return };
-    let bench = Bench::new(flint);
+    let bench = TwoReaders::new(flint);
     let variants = variants::all();
     assert!(variants.len() >= 30);
     let (mut fields, mut lines, mut inis, mut roms) = (0, 0, 0, 0);
@@ -69,7 +69,7 @@ fn built_images_read_the_same() {
 #[test]
 fn raw_dumps_read_the_same_from_both_halves() {
     let Some(flint) = witness() else { return };
-    let bench = Bench::new(flint);
+    let bench = TwoReaders::new(flint);
     let flags = ["-striped_image"];
     let mut dumps = 0;
     for Variant { name, recipe } in variants::all() {
@@ -109,7 +109,7 @@ fn raw_dumps_read_the_same_from_both_halves() {
 #[test]
 fn changes_of_identity_are_the_bytes_mstflint_writes() {
     let Some(flint) = witness() else { return };
-    let bench = Bench::new(flint);
+    let bench = TwoReaders::new(flint);
     let guids = [
         0xF452_1403_00AA_BBC0,
         1,
@@ -164,7 +164,7 @@ fn changes_of_identity_are_the_bytes_mstflint_writes() {
 #[test]
 fn changed_images_read_the_same() {
     let Some(flint) = witness() else { return };
-    let bench = Bench::new(flint);
+    let bench = TwoReaders::new(flint);
     let rom = RomRecipe::pxe((3, 5, 1000), 0x1003, 0x1234)
         .build()
         .unwrap();
@@ -248,11 +248,11 @@ fn damaged_images_get_the_same_verdict() {
     let images: Vec<Vec<u8>> = recipes.iter().map(|r| build(r).unwrap()).collect();
     let next = AtomicUsize::new(0);
     // Two threads: a run of mstflint is mostly waiting for a process to start.
-    let results: Vec<Tally> = std::thread::scope(|scope| {
+    let results: Vec<WitnessTally> = std::thread::scope(|scope| {
         let workers = [(); 2].map(|()| scope.spawn(|| work(flint, &images, &next)));
         workers.map(|w| w.join().unwrap()).into()
     });
-    let mut total = Tally::default();
+    let mut total = WitnessTally::default();
     for tally in results {
         total.bootable += tally.bootable;
         total.failed += tally.failed;
@@ -290,7 +290,7 @@ fn damaged_images_get_the_same_verdict() {
 }
 
 #[derive(Default)]
-struct Tally {
+struct WitnessTally {
     bootable: usize,
     failed: usize,
     no_guid_status: usize,
@@ -299,16 +299,16 @@ struct Tally {
     different: Vec<String>,
 }
 
-fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> Tally {
-    let bench = Bench::new(flint);
-    let mut tally = Tally::default();
+fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> WitnessTally {
+    let bench = TwoReaders::new(flint);
+    let mut tally = WitnessTally::default();
     loop {
         let case = next.fetch_add(1, Ordering::Relaxed);
         if case >= FILES + DUMPS {
             return tally;
         }
         let seed = first_seed() + case;
-        let mut rng = Rng(seed as u64);
+        let mut rng = SeededRng(seed as u64);
         let (bytes, what, flags, form) = if case < FILES {
             let sound = &images[seed % images.len()];
             let damaged = damage::damage(&mut rng, sound);
@@ -339,7 +339,7 @@ fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> Tally 
 }
 
 /// A raw dump of a damaged failsafe image in one of the halves, whole or cut short.
-fn damaged_dump(rng: &mut Rng, images: &[Vec<u8>]) -> (Vec<u8>, String) {
+fn damaged_dump(rng: &mut SeededRng, images: &[Vec<u8>]) -> (Vec<u8>, String) {
     let sound = &images[[1, 2, 4][rng.below(3)]];
     loop {
         let damaged = damage::damage(rng, sound);

@@ -14,7 +14,7 @@
 
 pub mod serve;
 
-use serve::{Pace, Server, Transport};
+use serve::{Server, TimePace, Transport};
 
 use cx3flash::sim::SimCard;
 use std::io::Write;
@@ -38,7 +38,7 @@ pub struct Mst {
 
 /// What one run said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct MstRun {
     /// Exit code; 124 for a run that did not end by itself.
     pub code: i32,
     /// stdout, where flint prints everything.
@@ -95,20 +95,20 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 impl Mst {
-    /// Run one of the tools on the card in the file `card`, in the directory `at`, with `typed` on
+    /// MstRun one of the tools on the card in the file `card`, in the directory `at`, with `typed` on
     /// its stdin. `args` as typed, `CARD` standing for the card's address.
     ///
     /// # Panics
     /// When the card file or the bench itself fails.
-    pub fn run(&self, card: &Path, at: &Path, program: &str, args: &[&str], typed: &str) -> Run {
+    pub fn run(&self, card: &Path, at: &Path, program: &str, args: &[&str], typed: &str) -> MstRun {
         let card = card.to_owned();
         let server = Server::start(
             move || SimCard::open(&card).expect("the card file opens"),
-            Pace::Simulated,
+            TimePace::Simulated,
             Transport::ConfigCycles,
         );
         let mut child = self
-            .command(&server, Pace::Simulated, program, args)
+            .command(&server, TimePace::Simulated, program, args)
             .current_dir(at)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,7 +119,7 @@ impl Mst {
         let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
         let output = child.wait_with_output().unwrap();
         server.end();
-        Run {
+        MstRun {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -127,7 +127,13 @@ impl Mst {
     }
 
     /// One of the tools at a served card, ready to be run; `CARD` stands for the card's address.
-    pub fn command(&self, server: &Server, pace: Pace, program: &str, args: &[&str]) -> Command {
+    pub fn command(
+        &self,
+        server: &Server,
+        pace: TimePace,
+        program: &str,
+        args: &[&str],
+    ) -> Command {
         let mut command = Command::new("timeout");
         command
             .args([LIMIT, program])
@@ -135,7 +141,7 @@ impl Mst {
             .env("LD_PRELOAD", &self.shim)
             .env("CX3_MST_ROOT", server.root())
             .env("CX3_MST_SOCKET", server.socket());
-        if pace == Pace::Wall {
+        if pace == TimePace::Wall {
             command.env("CX3_MST_SLEEPS", "1");
         }
         command

@@ -19,7 +19,7 @@ const FLUSH: u32 = 0xf_0380;
 
 /// How the time of a served card passes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum TimePace {
     /// With its accesses, and with the sleeps that the shim sends: the same in every run.
     Simulated,
     /// With the wall clock.
@@ -37,7 +37,7 @@ pub enum Transport {
 }
 
 /// What a run left.
-pub struct Served {
+pub struct ServedRun {
     /// What the card counted.
     pub counters: Counters,
     /// The flash at the end.
@@ -49,7 +49,7 @@ pub struct Served {
 /// A card that is served by a thread of this process.
 pub struct Server {
     home: tempfile::TempDir,
-    thread: JoinHandle<Served>,
+    thread: JoinHandle<ServedRun>,
 }
 
 impl Server {
@@ -59,7 +59,7 @@ impl Server {
     /// When the card or the socket cannot be made.
     pub fn start(
         make: impl FnOnce() -> SimCard + Send + 'static,
-        pace: Pace,
+        pace: TimePace,
         transport: Transport,
     ) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ impl Server {
             let card = make();
             card.set_host_restores_config(false);
             super::show(&root, &card);
-            let mut session = Session::new(card, pace, transport);
+            let mut session = ServerSession::new(card, pace, transport);
             let _ = ready.send(());
             let start = thread_cpu();
             for stream in listener.incoming() {
@@ -78,7 +78,7 @@ impl Server {
                     break;
                 }
             }
-            Served {
+            ServedRun {
                 counters: session.card.take_counters(),
                 flash: session.card.flash(),
                 cpu: thread_cpu().saturating_sub(start),
@@ -102,7 +102,7 @@ impl Server {
     ///
     /// # Panics
     /// When the server panicked.
-    pub fn end(self) -> Served {
+    pub fn end(self) -> ServedRun {
         UnixStream::connect(self.socket())
             .and_then(|mut s| s.write_all(&[0; 8]))
             .expect("the server listens");
@@ -116,23 +116,23 @@ fn thread_cpu() -> Duration {
         .into()
 }
 
-struct Session {
+struct ServerSession {
     card: SimCard,
-    pace: Pace,
+    pace: TimePace,
     start: Instant,
-    bar0: Option<Bar0>,
+    bar0: Option<GatewayBar0>,
 }
 
 /// BAR0 behind the two registers of the configuration gateway.
-struct Bar0 {
+struct GatewayBar0 {
     space: Box<dyn CrSpace>,
     at: u32,
     wrote: bool,
 }
 
-impl Session {
-    fn new(card: SimCard, pace: Pace, transport: Transport) -> Self {
-        let bar0 = (transport == Transport::Bar0).then(|| Bar0 {
+impl ServerSession {
+    fn new(card: SimCard, pace: TimePace, transport: Transport) -> Self {
+        let bar0 = (transport == Transport::Bar0).then(|| GatewayBar0 {
             space: card.bar0(),
             at: 0,
             wrote: true,
@@ -156,7 +156,7 @@ impl Session {
             let [operation, _, low, high, a, b, c, d] = frame;
             let at = u16::from_le_bytes([low, high]);
             let value = u32::from_le_bytes([a, b, c, d]);
-            if self.pace == Pace::Wall {
+            if self.pace == TimePace::Wall {
                 let behind = self.start.elapsed().saturating_sub(clock.now());
                 clock.sleep(behind);
             }
@@ -193,7 +193,7 @@ impl Session {
     }
 }
 
-impl Bar0 {
+impl GatewayBar0 {
     fn read(&mut self) -> u32 {
         if std::mem::take(&mut self.wrote) {
             self.space.write(CrOffset(FLUSH), 0).expect("a register");

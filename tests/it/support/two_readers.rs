@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// One file that runs of the witness look at.
-pub struct Bench {
+pub struct TwoReaders {
     dir: TempDir,
     flint: &'static Flint,
 }
 
-impl Bench {
+impl TwoReaders {
     pub fn new(flint: &'static Flint) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { dir, flint }
