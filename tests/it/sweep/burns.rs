@@ -1,4 +1,4 @@
-//! The headline test (P1, P2, P4): power is cut at every mutating operation of every writing job.
+//! Power cuts in burn, ROM removal, restore and recover (P1, P2, P4).
 //!
 //! Failsafe: whatever the boot ROM prefers, it finds the old or the new image with the card's own
 //! identity, and `burn` run again completes. Non-failsafe: the card boots, or `recover` and
@@ -23,7 +23,7 @@ fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool
             left
         },
     );
-    // A sweep in which only one image ever boots would not have crossed the commit.
+    // Both images boot somewhere, or the sweep did not cross the commit.
     assert!(tally.outcomes.keys().any(|k| k.contains("old")), "{name}");
     assert!(tally.outcomes.keys().any(|k| k.contains("new")), "{name}");
     tally
@@ -112,7 +112,7 @@ fn a_cut_non_failsafe_burn_is_repaired_by_recover_and_by_restore() {
     );
     assert!(
         tally.outcomes.contains_key("repaired"),
-        "the window without an image was never met"
+        "no cut left the card without an image"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_cut_recover_of_an_empty_card_can_be_repeated() {
         Points::Every,
         &|card| bench.recover(card).is_ok(),
         &|card, op| {
-            bench.recover_or_whole(card, op);
+            bench.recover_or_complete(card, op);
             "completed".into()
         },
     );

@@ -1,9 +1,9 @@
-//! Power cuts in the jobs that change a part of what is on the card, on both layouts: identity, ROM,
-//! NV configuration, a restore.
+//! Power cuts in the jobs that change one thing on the card, on both layouts: identity, ROM, NV
+//! configuration, a restore.
 //!
-//! Failsafe: after every cut the card boots a whole image with the identity before or after the
-//! change. Non-failsafe: it does, or nothing torn boots and both ways back work. The job again ends
-//! where it would have ended without the cut.
+//! Failsafe: after every cut the card boots a valid image, the one before or the one after the change.
+//! Non-failsafe: it does, or it boots nothing and the backup restores it. The repeated job ends where
+//! it would have ended without the cut.
 
 use super::engine::{CutTally, Points, sweep};
 use super::world::{SweepSetup, identity, own, small_cx3, small_pro, version};
@@ -61,7 +61,7 @@ fn started(card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<Contents> {
     Some(found)
 }
 
-/// What a job may leave: names of images by their bytes.
+/// The two images that may be left, recognized by their bytes.
 struct Ends<'a> {
     before: &'a Contents,
     after: &'a Contents,
@@ -79,7 +79,7 @@ impl Ends<'_> {
         }
     }
 
-    /// Whatever the boot ROM prefers; `None` = nothing boots, by either.
+    /// Which of them boots, under either preference of the boot ROM; `None`: nothing does.
     fn left(&self, card: &SimCard, op: u64) -> Option<String> {
         let outcomes = card.boot_outcomes();
         let low = self.name(card, &outcomes.lowest_first, op);
@@ -88,7 +88,7 @@ impl Ends<'_> {
             (Some(low), Some(high)) if low == high => Some(low.to_owned()),
             (Some(_), Some(_)) => Some("old and new".to_owned()),
             (None, None) => None,
-            _ => panic!("op {op}: one boot ROM finds an image, another none"),
+            _ => panic!("op {op}: one boot ROM finds an image, the other none"),
         }
     }
 }
@@ -100,7 +100,7 @@ fn ends(card: &SimCard, job: &dyn Fn(&SimCard) -> Result<WriteOutcome, JobError>
     [card, &after].map(|c| started(c, &c.boot_outcome(), 0).expect("an image that boots"))
 }
 
-/// Both layouts: the job cut everywhere, then again. `failsafe`: something whole boots each time.
+/// Cuts the job at every point, then repeats it. With `failsafe`, a valid image boots each time.
 fn cut_everywhere(
     name: &str,
     bench: &SweepSetup,
@@ -114,7 +114,7 @@ fn cut_everywhere(
         after: &after,
     };
     let backup = bench.backup_once();
-    let whole_after = |card: &SimCard, op| {
+    let completed = |card: &SimCard, op| {
         assert_eq!(
             ends.left(card, op).as_deref(),
             Some("new"),
@@ -148,23 +148,23 @@ fn cut_everywhere(
                     "{name} op {op}: restore is not byte for byte"
                 );
                 job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
-                whole_after(card, op);
+                completed(card, op);
                 return "repaired".into();
             };
             job(card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
-            whole_after(card, op);
+            completed(card, op);
             left
         },
     );
     let met = |what: &str| tally.outcomes.keys().any(|k| k.contains(what));
     if failsafe {
-        assert!(met("old"), "{name}: the start was never met");
+        assert!(met("old"), "{name}: the old image never booted");
         assert!(met("new"), "{name}: the commit was never crossed");
     } else {
-        // In place the first act voids the signature, so nothing old is left to boot.
+        // In place the first step invalidates the signature, so the old image does not boot.
         assert!(
             met("repaired"),
-            "{name}: the window without an image was never met"
+            "{name}: no cut left the card without an image"
         );
     }
     tally
@@ -251,7 +251,7 @@ fn reset_everywhere(name: &str, bench: &SweepSetup, areas: &[Range<u32>]) {
             config_reset(bench, card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
             assert!(
                 card.flash() == want,
-                "{name} op {op}: not as after a whole reset"
+                "{name} op {op}: not as after an undisturbed reset"
             );
             left
         },
@@ -292,11 +292,11 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     newer.load_flash(0, own(&new).bytes());
     newer.power_cycle();
     let restore = |card: &SimCard| {
-        let room = bench.scratch();
+        let backups = bench.scratch();
         let mut device = job::open_sim(card, "sim")?;
         let request = RestoreRequest {
             backup: backup.clone(),
-            backup_dir: room.path().to_owned(),
+            backup_dir: backups.path().to_owned(),
             activate: false,
             change_mac: None,
         };
@@ -319,5 +319,8 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
             left
         },
     );
-    assert!(tally.outcomes.contains_key("repaired"), "no window was met");
+    assert!(
+        tally.outcomes.contains_key("repaired"),
+        "no cut left the card without an image"
+    );
 }

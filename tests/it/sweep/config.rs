@@ -1,7 +1,7 @@
-//! Power is cut at every operation the firmware does for `config set`.
+//! Power cuts at every flash operation of the firmware during `config set`.
 //!
-//! The card must boot under either order of search, every setting must be the old or the new one,
-//! settings stored together must not come apart, and the same command again must complete.
+//! The card boots under either order of search, every setting is the old or the new one, settings
+//! stored together change together, and the repeated command completes.
 
 use super::engine::{CutTally, Points, sweep};
 use cx3flash::card::nv::Parameter;
@@ -96,8 +96,8 @@ fn swept(name: &str, start: &SimCard) -> CutTally {
             let found = values(card);
             let mut new = 0;
             for (name, value) in &found {
-                let wish = WANTED.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
-                if wish.is_some() && *value == wish {
+                let wanted = WANTED.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+                if wanted.is_some() && *value == wanted {
                     new += 1;
                 } else {
                     assert_eq!(*value, old[name], "op {op}: {name} is neither old nor new");
@@ -107,7 +107,7 @@ fn swept(name: &str, start: &SimCard) -> CutTally {
             assert_eq!(
                 together("NUM_OF_VFS", 3),
                 together("SRIOV_EN", 1),
-                "op {op}: what is stored together came apart"
+                "op {op}: settings stored together differ"
             );
             match set(card, &wanted()) {
                 Ok(outcome) => assert_eq!(outcome.nothing_to_do, new == WANTED.len(), "op {op}"),
@@ -125,7 +125,7 @@ fn swept(name: &str, start: &SimCard) -> CutTally {
     )
 }
 
-/// Fill the log until the next TLV but one has no room.
+/// Fills the log until only one more TLV fits.
 fn fill(card: &SimCard, slots: u32) {
     let vlan = Parameter::named("BOOT_RETRY_CNT_P1").unwrap();
     for n in 0..slots {

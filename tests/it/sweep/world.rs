@@ -79,7 +79,7 @@ pub(crate) fn own(recipe: &Recipe) -> Contents {
         .unwrap()
 }
 
-/// A card, the image to burn, and room for backups.
+/// A card, the image to burn, and a directory for backups.
 pub(crate) struct SweepSetup {
     pub(crate) card: SimCard,
     file: PathBuf,
@@ -90,7 +90,7 @@ pub(crate) struct SweepSetup {
 
 impl SweepSetup {
     fn new(card: SimCard, old: Option<Version>, new: &Recipe) -> Self {
-        // Thousands of backups: in memory where the system has a place for that.
+        // Thousands of backups: in memory where there is a file system for that.
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() {
             tempfile::tempdir_in(shm)
@@ -110,7 +110,7 @@ impl SweepSetup {
     }
 
     /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
-    /// remains of a third image whose signature was voided.
+    /// remains of a third image whose signature was invalidated.
     pub(crate) fn failsafe(old: &Recipe, from: Half, other_used: bool, new: &Recipe) -> Self {
         let chip = SimChip::W25q80;
         let mut flash = striped(own(old).bytes(), from, chip.size()).unwrap();
@@ -180,7 +180,7 @@ impl SweepSetup {
         job::read_image(&self.file).unwrap()
     }
 
-    /// A directory of its own per call, thrown away by the caller.
+    /// A new directory; the caller removes it.
     pub(crate) fn scratch(&self) -> tempfile::TempDir {
         tempfile::tempdir_in(self.dir.path()).unwrap()
     }
@@ -246,7 +246,7 @@ impl SweepSetup {
         job::recover(&mut device, &self.image(), &request, &mut |_| true, &mut ())
     }
 
-    /// What the image at `start` says, with the identity checked.
+    /// Version of the image that boots; its identity is checked.
     fn own_version(&self, card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<Version> {
         let BootOutcome::Image { start, version } = outcome else {
             return None;
@@ -257,8 +257,8 @@ impl SweepSetup {
             "op {op}: {:?}",
             found.image().findings
         );
-        let whom = Identity::from_image(found.image()).unwrap();
-        assert_eq!(whom, identity(), "op {op}: another card's identity");
+        let kept = Identity::from_image(found.image()).unwrap();
+        assert_eq!(kept, identity(), "op {op}: another card's identity");
         Some(*version)
     }
 
@@ -291,14 +291,14 @@ impl SweepSetup {
         "boots".into()
     }
 
-    /// `burn` again completes whatever was left.
+    /// A repeated `burn` completes.
     pub(crate) fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
         self.burn(card, options)
             .unwrap_or_else(|e| panic!("op {op}: burn again: {e}"));
-        self.whole_and_new(card, op);
+        self.is_complete(card, op);
     }
 
-    fn whole_and_new(&self, card: &SimCard, op: u64) {
+    fn is_complete(&self, card: &SimCard, op: u64) {
         assert_eq!(card.misuse(), [], "op {op}");
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
@@ -314,14 +314,14 @@ impl SweepSetup {
         );
     }
 
-    /// Non-failsafe: the card boots its own image, or both ways back work.
+    /// Non-failsafe: the card boots its own image, or recover and restore both work.
     pub(crate) fn repaired(&self, card: &SimCard, op: u64) -> String {
         let outcome = card.boot_outcome();
         if self.own_version(card, &outcome, op).is_some() {
             self.completes(card, op, &BurnOptions::default());
             return "boots".into();
         }
-        // The road a user takes first: the same burn again says what to type.
+        // A repeated burn is refused and writes nothing.
         let again = card.fork();
         let refused = self
             .burn(&again, &BurnOptions::default())
@@ -336,7 +336,7 @@ impl SweepSetup {
         let recovered = card.fork();
         self.recover(&recovered)
             .unwrap_or_else(|e| panic!("op {op}: recover: {e}"));
-        self.whole_and_new(&recovered, op);
+        self.is_complete(&recovered, op);
 
         let backup = self.backup_once();
         let restored = card.fork();
@@ -358,8 +358,8 @@ impl SweepSetup {
         }
     }
 
-    /// `recover` completes, or is refused because the image is already whole.
-    pub(crate) fn recover_or_whole(&self, card: &SimCard, op: u64) {
+    /// `recover` completes, or is refused because the image is already complete.
+    pub(crate) fn recover_or_complete(&self, card: &SimCard, op: u64) {
         match self.recover(card) {
             Ok(_) => {}
             Err(error) => assert!(
@@ -367,6 +367,6 @@ impl SweepSetup {
                 "op {op}: recover again: {error}"
             ),
         }
-        self.whole_and_new(card, op);
+        self.is_complete(card, op);
     }
 }
