@@ -1,4 +1,4 @@
-//! The bench on which the real tools meet a simulated card, looked at by itself.
+//! The bench on which the real tools meet a simulated card, tested by itself.
 
 use crate::support::mst;
 use cx3flash::image::{Recipe, build};
