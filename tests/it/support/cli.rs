@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// First byte of the flash contents in a card file.
 pub(crate) const FLASH_AT: usize = 65536;
@@ -28,24 +29,33 @@ impl Sandbox {
 
     /// The owner's card (`card.cx3`, non-failsafe, 2.35.5100) and the image for it (`new.bin`).
     pub(crate) fn owner() -> Self {
-        let bench = Self::new();
-        bench.run(&["sim", "create", "card.cx3"]).exits(0);
-        bench
-            .run(&["sim", "image", "new.bin", "--like", "mcx311a-2.42.5000"])
-            .exits(0);
-        bench
+        static MADE: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+        Self::with(&MADE, "mcx311a")
     }
 
     /// A failsafe Pro card (`card.cx3`, 2.36.5150) and an image for it (`new.bin`).
     pub(crate) fn pro() -> Self {
-        let bench = Self::new();
-        bench
-            .run(&["sim", "create", "card.cx3", "--board", "mcx312b"])
-            .exits(0);
-        bench
-            .run(&["sim", "image", "new.bin", "--like", "mcx312b-2.42.5000"])
-            .exits(0);
-        bench
+        static MADE: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+        Self::with(&MADE, "mcx312b")
+    }
+
+    /// A card of `board` and its newest image, made by the program once and copied.
+    fn with(made: &OnceLock<[Vec<u8>; 2]>, board: &str) -> Self {
+        let sandbox = Self::new();
+        let files = ["card.cx3", "new.bin"];
+        let [card, image] = made.get_or_init(|| {
+            let model = format!("{board}-2.42.5000");
+            sandbox
+                .run(&["sim", "create", "card.cx3", "--board", board])
+                .exits(0);
+            sandbox
+                .run(&["sim", "image", "new.bin", "--like", &model])
+                .exits(0);
+            files.map(|file| sandbox.read(file))
+        });
+        sandbox.write("card.cx3", card);
+        sandbox.write("new.bin", image);
+        sandbox
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +83,7 @@ impl Sandbox {
         command
     }
 
-    /// Surroundings of a run.
+    /// Sets directory and environment of a run.
     pub(crate) fn prepare(&self, command: &mut Command) {
         command
             .current_dir(self.dir.path())
@@ -135,14 +145,14 @@ impl CliRun {
         self
     }
 
-    /// stdout holds this.
+    /// stdout contains `text`.
     #[track_caller]
     pub(crate) fn prints(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "stdout lacks {text:?}\n{self}");
         self
     }
 
-    /// stderr holds this.
+    /// stderr contains `text`.
     #[track_caller]
     pub(crate) fn reports(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}\n{self}");
