@@ -98,7 +98,8 @@
 //! Durations are numbers in microseconds.
 
 use super::failure::Failure;
-use crate::image::{AddressMap, Image, Layout, Section, Version};
+use crate::flint::verdict::{self, FlintVerdict};
+use crate::image::{AddressMap, Finding, Image, Layout, Section, Version};
 use crate::job::Exit;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -204,7 +205,7 @@ pub fn image(image: &Image) -> Value {
         "guids_blank": guids.map(|g| g.blank),
         "guids_crc_ok": guids.map(|g| g.crc_ok),
         "rom": image.rom,
-        "findings": image.findings,
+        "findings": image.findings.iter().map(|f| finding(image, f)).collect::<Vec<_>>(),
         "sound": image.is_valid(),
     })
 }
@@ -214,8 +215,14 @@ pub fn image(image: &Image) -> Value {
 pub fn verified_image(from: &Image) -> Value {
     let mut value = image(from);
     value["sections"] = from.sections.iter().map(section).collect();
-    value["full_crc"] = json!(from.full_crc);
-    value["flint"] = json!(from.flint);
+    value["full_crc"] = json!(verdict::full_crc(from));
+    value["flint"] = json!(FlintVerdict::of(from));
+    value
+}
+
+fn finding(image: &Image, finding: &Finding) -> Value {
+    let mut value = json!(finding);
+    value["flint_fails"] = json!(verdict::fails_for(image, finding));
     value
 }
 

@@ -101,7 +101,7 @@ impl OnCard<'_> {
                     "-E- Cannot open Image: {name}. Can not open file \"{name}\" - {}\n",
                     super::card_copy::reason(source)
                 ),
-                JobError::ImageFile { source, .. } => match (source, source.flint_text()) {
+                JobError::ImageFile { source, .. } => match (source, super::verdict::error_text(source)) {
                     (_, Some(why)) => format!("-E- Failed to query image: {name}. {why}\n"),
                     (ImageError::Unaligned(_), _) => format!(
                         "-E- Cannot open Image: {name}. Image size should be 4-bytes aligned. Make sure \
@@ -129,7 +129,7 @@ impl OnCard<'_> {
 pub(super) fn query_error(first: &FirstImage) -> Option<String> {
     match &first.image {
         Err(FirstError { text, .. }) => Some(text.clone()),
-        Ok(image) => image.flint.query_error().map(str::to_owned),
+        Ok(image) => super::verdict::query_error(image),
     }
 }
 

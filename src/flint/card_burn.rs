@@ -60,7 +60,7 @@ pub(super) fn burn(card: &mut OnCard<'_>, path: &Path, flags: &BurnFlags) -> End
     // The ROM of the card counts, whatever `-qq` says.
     card.quick = false;
     let (first, error) = card.queried()?;
-    if let Some(why) = image.flint.query_error() {
+    if let Some(why) = super::verdict::query_error(image) {
         let text = format!(
             "-E- Failed to query image: {}. {why}\n",
             file.path.display()

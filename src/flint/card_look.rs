@@ -3,9 +3,10 @@
 use super::card::{Ended, FAILED, OnCard, hw_text};
 use super::card_progress::FlintProgress;
 use super::text::{self, QueryText};
+use super::verdict::{FlintVerdict, prints_heading};
 use crate::card::DeviceType;
 use crate::flash::FlashChip;
-use crate::image::{FlintVerdict, Image, be32, be32s};
+use crate::image::{Image, be32, be32s};
 use crate::job::{self, CardReport, FirstDepth, FirstError, JobError};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -69,13 +70,13 @@ pub(super) fn verify(card: &mut OnCard<'_>) -> Ended {
             return card.fail(&text);
         }
     };
-    let text = if image.flint_heading() {
+    let text = if prints_heading(&image) {
         text::verify(&image)
     } else {
-        text::verdict(&image.flint)
+        text::verdict(&FlintVerdict::of(&image))
     };
     card.talk.say(&text);
-    match image.flint {
+    match FlintVerdict::of(&image) {
         FlintVerdict::Bootable => Ok(()),
         _ => Err(FAILED),
     }

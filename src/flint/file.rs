@@ -3,7 +3,8 @@
 
 use super::card::{CONTINUE, Ended, FAILED, Talk};
 use super::card_copy::reason;
-use crate::image::{Depth, FlintVerdict, Form, Image, ImageError, SourceError, read, scan};
+use super::verdict::{self, FlintVerdict};
+use crate::image::{Depth, Form, Image, ImageError, SourceError, read, scan};
 use crate::job::{FirstError, MAX_FILE};
 use std::fs::File;
 use std::io::Read;
@@ -84,7 +85,7 @@ impl<'a> OnFile<'a> {
         };
         let found =
             scan(&mut source).map_err(|error: SourceError| first(error.to_string(), false))?;
-        if let Some(text) = found.flint_error() {
+        if let Some(text) = verdict::scan_error(&found) {
             return Err(first(text, false));
         }
         let start = found
@@ -92,7 +93,7 @@ impl<'a> OnFile<'a> {
             .first()
             .ok_or_else(|| first("No valid image found".into(), false))?;
         read(&mut source, *start, self.form, Depth::Full).map_err(|error| {
-            let text = error.flint_text().map_or(error.to_string(), str::to_owned);
+            let text = verdict::error_text(&error).map_or(error.to_string(), str::to_owned);
             first(text, matches!(error, ImageError::FailsafeWord(_)))
         })
     }
@@ -100,7 +101,7 @@ impl<'a> OnFile<'a> {
     /// The image, when flint can follow its chain; else its text.
     pub(super) fn walked(&self) -> Result<Image, String> {
         let image = self.look().map_err(|error| error.text)?;
-        match image.flint {
+        match FlintVerdict::of(&image) {
             FlintVerdict::Failed { text } => Err(text),
             _ => Ok(image),
         }
@@ -109,8 +110,8 @@ impl<'a> OnFile<'a> {
     /// The image, when flint's query passes it; else its text.
     pub(super) fn queried(&self) -> Result<Image, String> {
         let image = self.look().map_err(|error| error.text)?;
-        match image.flint.query_error() {
-            Some(text) => Err(text.to_owned()),
+        match verdict::query_error(&image) {
+            Some(text) => Err(text),
             None => Ok(image),
         }
     }

@@ -5,9 +5,8 @@ use super::card_copy::reason;
 use super::card_look::without_rom;
 use super::file::{OnFile, bytes_of};
 use super::text::{self, QueryText};
-use crate::image::{
-    Contents, FlintVerdict, Form, Image, ImageOffset, Ini, Rom, SectionKind, be32, be32s,
-};
+use super::verdict::{FlintVerdict, prints_heading};
+use crate::image::{Contents, Form, Image, ImageOffset, Ini, Rom, SectionKind, be32, be32s};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -61,13 +60,13 @@ pub(super) fn verify(file: &mut OnFile<'_>) -> Ended {
             return file.fail(&text::verdict(&FlintVerdict::Failed { text: error.text }));
         }
     };
-    let text = if image.flint_heading() {
+    let text = if prints_heading(&image) {
         text::verify(&image)
     } else {
-        text::verdict(&image.flint)
+        text::verdict(&FlintVerdict::of(&image))
     };
     file.talk.say(&text);
-    match image.flint {
+    match FlintVerdict::of(&image) {
         FlintVerdict::Bootable => Ok(()),
         _ => Err(FAILED),
     }
@@ -182,13 +181,9 @@ pub(super) fn query_rom(path: &Path, talk: &mut dyn Talk) -> Ended {
     let rom = Rom::parse(&bytes);
     // On a bare ROM an error counts although blocks were found (measured; a section differs, docs/flint.md#rom-lines).
     let why = if bytes.is_empty() {
-        Some("Expansion Rom section not found.")
-    } else if let Some(error) = rom.error.as_deref() {
-        Some(error)
+        Some("Expansion Rom section not found.".to_owned())
     } else {
-        rom.blocks
-            .is_empty()
-            .then_some("Cannot get ROM version. Signature not found.")
+        rom.error.map(text::rom_fault)
     };
     if let Some(why) = why {
         talk.say(&format!(

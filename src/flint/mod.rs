@@ -37,6 +37,7 @@ mod refuse;
 mod run;
 mod target;
 pub mod text;
+pub mod verdict;
 
 use crate::host::{BorrowOptions, Borrowed, Host};
 use crate::job::Device;

@@ -1,9 +1,9 @@
-//! What flint 4.21 prints of an image: same labels, order and padding (docs/flint.md#text-of-verify, docs/flint.md#rom-lines, docs/flint.md#query-lines).
-//! Pure functions from [`Image`] to text. Our own additions are not here.
+//! The lines flint 4.21 prints for an image: same labels, order and padding (docs/flint.md#text-of-verify,
+//! docs/flint.md#rom-lines, docs/flint.md#query-lines). Pure functions from [`Image`] to text.
 
+use super::verdict::{FlintVerdict, block_label, full_crc, query_info};
 use crate::image::{
-    AddressMap, CrcVerdict, ExpRom, FlintVerdict, GuidSection, Half, Image, Info, Layout, Rom,
-    Version,
+    AddressMap, CrcVerdict, ExpRom, GuidSection, Half, Image, Info, Layout, Rom, RomFault, Version,
 };
 use std::fmt::Write as _;
 
@@ -13,12 +13,12 @@ const COLUMN: usize = 23;
 /// The only vendor id whose VSD and PSID flint shows (tag 8).
 const MELLANOX: u16 = 0x15B3;
 
-/// What a query shows beside the image itself.
+/// What a query shows besides the image itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QueryText {
     /// `query full`.
     pub full: bool,
-    /// Firmware that runs on the card, when it is a card.
+    /// Firmware that runs on the card, when the target is a card.
     pub running: Option<Version>,
 }
 
@@ -32,7 +32,7 @@ pub fn query(image: &Image, show: QueryText) -> String {
     let mut out = String::new();
     line(&mut out, "Image type:", "FS2");
     let none = Info::default();
-    let info = image.info.as_ref().unwrap_or(&none);
+    let info = query_info(image).unwrap_or(&none);
     versions(&mut out, info, show);
     if show.full {
         full_lines(&mut out, info);
@@ -40,8 +40,8 @@ pub fn query(image: &Image, show: QueryText) -> String {
     if let Some(product) = info.product_version.as_ref().filter(|p| !p.is_empty()) {
         line(&mut out, "Product Version:", product);
     }
-    if let Some(found) = &image.rom {
-        line(&mut out, "Rom Info:", &rom(found, COLUMN));
+    if let Some(section) = &image.rom {
+        line(&mut out, "Rom Info:", &rom(section, COLUMN));
     }
     line(
         &mut out,
@@ -104,10 +104,10 @@ fn full_lines(out: &mut String, info: &Info) {
         line(out, "MIC Version:", &text);
     }
     if let Some(sectors) = info.config_sectors.filter(|s| *s != 0) {
-        line(out, "Config Sectors:", &sectors.to_string());
+        line(out, "Config Sectors:", &sectors.cast_signed().to_string());
     }
     if let Some(pad) = info.config_pad.filter(|p| *p != 0) {
-        line(out, "Config Pad:", &pad.to_string());
+        line(out, "Config Pad:", &pad.cast_signed().to_string());
     }
     if let Some(prs) = info.prs_name.as_ref().filter(|p| !p.is_empty()) {
         line(out, "PRS Name:", prs);
@@ -116,12 +116,16 @@ fn full_lines(out: &mut String, info: &Info) {
 
 fn uids(out: &mut String, section: Option<&GuidSection>) {
     let Some(section) = section else {
-        // flint gives up before this line; a partial answer is more use to a person.
+        // flint stops before this line; for a person the other lines are useful all the same.
         line(out, "GUIDs:", "unreadable");
         return;
     };
-    let guids: String = section.guids.iter().map(|g| format!("{g} ")).collect();
-    let _ = write!(out, "{:COLUMN$}{guids}", "GUIDs:");
+    let _ = write!(out, "{:COLUMN$}", "GUIDs:");
+    // Always four, zero where the section has none.
+    for index in 0..4 {
+        let guid = section.raw.get(index).copied().unwrap_or(0);
+        let _ = write!(out, "{guid:016x} ");
+    }
     if section.entries != 6 {
         let _ = writeln!(
             out,
@@ -164,23 +168,53 @@ fn bad_macs(out: &mut String, section: &GuidSection) {
 #[must_use]
 pub fn rom(rom: &Rom, prefix: usize) -> String {
     if rom.blocks.is_empty() {
-        let why = rom
-            .error
-            .as_deref()
-            .unwrap_or("Cannot get ROM version. Signature not found.");
-        return format!("N/A (-E- {why})");
+        let fault = rom.error.unwrap_or(RomFault::NoBlock);
+        return format!("N/A (-E- {})", rom_fault(fault));
     }
     let blocks: Vec<String> = rom.blocks.iter().map(rom_block).collect();
     let mut text = blocks.join(&format!("\n{:prefix$}", ""));
-    if let Some(warning) = &rom.warning {
-        let _ = write!(text, " (-W- {warning})");
+    if let Some(warning) = rom.warning {
+        let _ = write!(text, " (-W- {})", rom_fault(warning));
     }
     text
 }
 
+/// flint's text for what is wrong with a ROM.
+#[must_use]
+pub fn rom_fault(fault: RomFault) -> String {
+    match fault {
+        RomFault::TooSmall(len) => format!("ROM size ({len:#x}) is too small"),
+        RomFault::ManyBlocks => "Number of exp ROMs exceeds the maximum allowed number (5)".into(),
+        RomFault::DeviceIds => "The device IDs of the ROMs mismatched.".into(),
+        RomFault::NoBlock => "Cannot get ROM version. Signature not found.".into(),
+        RomFault::SizeFieldZero => {
+            "ROM size field is 0. Unknown ROM format or corrupted ROM.".into()
+        }
+        RomFault::SizeField { field, len } => {
+            format!("ROM size field ({field:#4x}) is larger than actual ROM size ({len:#x})")
+        }
+        RomFault::Checksum(sum) => {
+            format!("Bad ROM Checksum (0x{sum:02x}), ROM info may not be displayed correctly.")
+        }
+        RomFault::VersionText { signature, text } => format!(
+            "The Signature length ({signature}) and the ROM version string length ({text}) are \
+             not coordinated"
+        ),
+        RomFault::DeviceIdOffset { at, len } => {
+            format!("The device ID offset {at:#x} is out of range. ROM size: {len:#x}")
+        }
+        // "%#x" prints zero as a plain 0.
+        RomFault::Vendor(0) => rom_vendor("0"),
+        RomFault::Vendor(id) => rom_vendor(&format!("{id:#x}")),
+    }
+}
+
+fn rom_vendor(id: &str) -> String {
+    format!("The Exp-ROM PCI vendor ID: {id} does not match the expected value: {MELLANOX:#x}.")
+}
+
 fn rom_block(block: &ExpRom) -> String {
-    if block.product_id == 0xF {
-        let version = block.version_text.as_deref().unwrap_or("");
+    if let Some(version) = &block.version_text {
         return format!("version_id={version} type=CLP ");
     }
     let Some(name) = &block.type_name else {
@@ -227,10 +261,10 @@ pub fn verify(image: &Image) -> String {
             &section.crc,
         ));
     }
-    if let Some(crc) = &image.full_crc {
+    if let Some(crc) = &full_crc(image) {
         out.push_str(&block(0, image.len, "Full Image", crc));
     }
-    out.push_str(&verdict(&image.flint));
+    out.push_str(&verdict(&FlintVerdict::of(image)));
     out
 }
 
@@ -280,8 +314,7 @@ pub fn heading(image: &Image) -> String {
 
 /// One line of the table.
 fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict) -> String {
-    let last = at.wrapping_add(len).wrapping_sub(1);
-    let place = format!("     /0x{at:08x}-0x{last:08x} (0x{len:06x})/ ({name})");
+    let place = block_label(at, len, name);
     match crc {
         CrcVerdict::Ok => format!("{place} - OK\n"),
         CrcVerdict::Blank => format!("{place} - BLANK CRC (0xffff)\n"),
@@ -296,5 +329,100 @@ fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict) -> String {
         // flint's text for it is in the verdict.
         CrcVerdict::Unreadable { .. } => String::new(),
         CrcVerdict::NotChecked => format!("{place} - not checked\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rom as rom_text;
+    use crate::image::Rom;
+    use crate::image::fixture::{rom, rom_block as block};
+
+    fn text(bytes: &[u8]) -> String {
+        rom_text(&Rom::parse(bytes), 10)
+    }
+
+    #[test]
+    fn a_rom_line_has_the_form_of_its_product() {
+        let cases = [
+            (0x10, 0x1003_1000, "type=PXE version=1.2.3 port=1 proto=IB"),
+            (
+                0x11,
+                0x1003_0302,
+                "type=UEFI version=1.2.3 proto=VPI cpu=AMD64,AARCH64",
+            ),
+            (0x12, 0x1003_F101, "type=CLP version=1.2.3 cpu=AMD64"),
+            (
+                0x13,
+                0x1003_0501,
+                "type=NVMe version=1.2.3 proto=ETH cpu=N/A",
+            ),
+            (
+                0x14,
+                0x1003_0407,
+                "type=UEFI Virtio net version=1.2.3 proto=N/A cpu=IA32",
+            ),
+            (0x02, 0x1003_F101, "type=CLP2 version=1.2.3"),
+            (0x77, 0x1003_F101, "0x77 - Unknown ROM product ID\n"),
+        ];
+        for (id, w2, want) in cases {
+            let got = text(&rom(&[block(id, (1, 2, 3), w2)]));
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn further_version_blocks_stand_below_the_first() {
+        let blocks = [
+            block(0x10, (3, 4, 752), 0x1003_00FF),
+            block(0x11, (14, 10, 17), 0x1003_01FF),
+        ];
+        assert_eq!(
+            text(&rom(&blocks)),
+            "type=PXE version=3.4.752\n          type=UEFI version=14.10.17 cpu=AMD64"
+        );
+    }
+
+    #[test]
+    fn a_rom_without_a_version_block_shows_its_fault() {
+        assert_eq!(
+            text(&rom(&[])),
+            "N/A (-E- Cannot get ROM version. Signature not found.)"
+        );
+        assert_eq!(text(&[0x55, 0xAA]), "N/A (-E- ROM size (0x2) is too small)");
+    }
+
+    #[test]
+    fn faults_of_a_rom_have_the_texts_of_flint() {
+        use crate::image::RomFault as F;
+        let (signature, text) = (4, 3);
+        for (fault, want) in [
+            (F::DeviceIds, "The device IDs of the ROMs mismatched."),
+            (
+                F::ManyBlocks,
+                "Number of exp ROMs exceeds the maximum allowed number (5)",
+            ),
+            (
+                F::Checksum(1),
+                "Bad ROM Checksum (0x01), ROM info may not be displayed correctly.",
+            ),
+            (
+                F::Vendor(0x15B4),
+                "The Exp-ROM PCI vendor ID: 0x15b4 does not match the expected value: 0x15b3.",
+            ),
+            (
+                F::VersionText { signature, text },
+                "The Signature length (4) and the ROM version string length (3) are not coordinated",
+            ),
+            (
+                F::DeviceIdOffset {
+                    at: 0x1_0003,
+                    len: 0x200,
+                },
+                "The device ID offset 0x10003 is out of range. ROM size: 0x200",
+            ),
+        ] {
+            assert_eq!(super::rom_fault(fault), want);
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Addresses and the failsafe interleaving ("striping") of FS2 (docs/fs2.md#chunk-interleaving).
 
-use super::{Form, Layout};
 use serde::{Deserialize, Serialize};
 
-/// Byte offset inside one image, header at 0 (the reference's "logical" address).
+/// Byte offset inside one image, header at 0 (mstflint's "logical" address).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageOffset(pub u32);
 
-/// Byte address in the flash chip or in a raw dump of it (the reference's "physical" address).
+/// Byte address in the flash chip or in a raw dump of it (mstflint's "physical" address).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FlashAddr(pub u32);
@@ -23,6 +22,29 @@ pub enum Half {
     Odd,
 }
 
+/// How the bytes of a failsafe image lie in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A file: image offsets are file offsets even when the failsafe bit is set.
+    Contiguous,
+    /// A flash chip or a raw dump of one: interleaved when the failsafe bit is set.
+    Striped,
+}
+
+/// Failsafe or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Layout {
+    /// One image from address 0.
+    NonFailsafe,
+    /// Two interleaved halves.
+    Failsafe {
+        /// log2 of the chunk size in bytes.
+        chunk_log2: u8,
+    },
+}
+
 /// How image offsets become flash addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,7 +56,6 @@ pub enum AddressMap {
     Striped {
         /// log2 of the chunk size in bytes, 16..=23.
         chunk_log2: u8,
-        /// Which of the two.
         half: Half,
     },
 }
@@ -72,9 +93,9 @@ impl AddressMap {
 
     /// Where byte `at` of the image lies in the flash. `None` when that is beyond 32 bits.
     ///
-    /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))` (docs/fs2.md#chunk-interleaving), except
-    /// that flint lets the shift wrap and thereby aliases offsets from 2 GiB up; here they have no
-    /// address.
+    /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))`
+    /// (docs/fs2.md#chunk-interleaving). Offsets from 2 GiB up have no address; mstflint lets the
+    /// shift wrap and gives them the address of a lower offset.
     #[must_use]
     pub fn to_flash(self, at: ImageOffset) -> Option<FlashAddr> {
         let Self::Striped { half, .. } = self else {
@@ -87,7 +108,7 @@ impl AddressMap {
         Some(FlashAddr(stripe.checked_mul(chunk)? | inside))
     }
 
-    /// Which byte of the image lies at `at`. `None` when the address belongs to the other half.
+    /// The image offset of flash address `at`. `None` when the address belongs to the other half.
     #[must_use]
     pub fn to_image(self, at: FlashAddr) -> Option<ImageOffset> {
         let Self::Striped { half, .. } = self else {
@@ -101,12 +122,21 @@ impl AddressMap {
 
     /// The `len` bytes from `at`, cut where a chunk ends: (address, bytes) in rising order. Ends early
     /// where the range leaves 32 bits of address space.
-    pub fn runs(self, at: ImageOffset, len: u32) -> Runs {
-        Runs {
-            map: self,
-            at: Some(at),
-            left: len,
-        }
+    pub fn runs(self, at: ImageOffset, mut len: u32) -> impl Iterator<Item = (FlashAddr, u32)> {
+        let mut next = Some(at);
+        std::iter::from_fn(move || {
+            let at = next.filter(|_| len > 0)?;
+            let address = self.to_flash(at)?;
+            let left = match self.chunk() {
+                Some(chunk) => chunk - at.0 % chunk,
+                // Up to the end of the address space, which is one byte more than fits u32 at 0.
+                None => (u32::MAX - at.0).saturating_add(1),
+            };
+            let run = len.min(left);
+            len -= run;
+            next = at.0.checked_add(run).map(ImageOffset);
+            Some((address, run))
+        })
     }
 
     /// Bytes of the image that a source of `size` bytes can hold under this map.
@@ -118,38 +148,9 @@ impl AddressMap {
         let Some(chunk) = self.chunk() else { return 0 };
         let (stripes, rest) = (size / chunk, size % chunk);
         let odd = u32::from(half == Half::Odd);
-        let whole = (stripes + 1 - odd) / 2;
+        let full = (stripes + 1 - odd) / 2;
         let partial = if stripes % 2 == odd { rest } else { 0 };
-        whole * chunk + partial
-    }
-}
-
-/// See [`AddressMap::runs`].
-#[derive(Clone, Debug)]
-pub struct Runs {
-    map: AddressMap,
-    at: Option<ImageOffset>,
-    left: u32,
-}
-
-impl Iterator for Runs {
-    type Item = (FlashAddr, u32);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        let at = self.at?;
-        let address = self.map.to_flash(at)?;
-        let room = match self.map.chunk() {
-            Some(chunk) => chunk - at.0 % chunk,
-            // Up to the end of the address space, which is one byte more than fits u32 at 0.
-            None => (u32::MAX - at.0).saturating_add(1),
-        };
-        let len = self.left.min(room);
-        self.left -= len;
-        self.at = at.0.checked_add(len).map(ImageOffset);
-        Some((address, len))
+        full * chunk + partial
     }
 }
 

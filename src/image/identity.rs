@@ -1,120 +1,7 @@
-//! What makes a card this card: GUIDs, MACs, VSD (docs/fs2.md#guid-section).
+//! The identity of a card, which a burn keeps: GUIDs, MACs, VSD (P4).
 
-use super::{Image, ImageOffset};
+use super::{Guid, Image, Mac};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A 64-bit GUID; all ones = blank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Guid(pub u64);
-
-/// A MAC entry as stored: 64 bits of which the low 48 are the address; all ones = blank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Mac(pub u64);
-
-impl Guid {
-    /// All ones.
-    #[must_use]
-    pub fn is_blank(self) -> bool {
-        self.0 == u64::MAX
-    }
-}
-
-impl Mac {
-    /// Low 48 bits all ones.
-    #[must_use]
-    pub fn is_blank(self) -> bool {
-        self.0 & 0xFFFF_FFFF_FFFF == 0xFFFF_FFFF_FFFF
-    }
-
-    /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero (docs/flint.md#guids-of-a-burn step 4).
-    #[must_use]
-    pub fn is_valid(self) -> bool {
-        self.0 >> 48 == 0 && self.0 & (1 << 40) == 0 && self.0 != 0
-    }
-}
-
-impl fmt::Display for Guid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Display for Mac {
-    /// flint's `%4.4x%8.8x`: 12 digits, 16 when more than 48 bits are used.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04x}{:08x}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
-    }
-}
-
-fn parse_hex(text: &str, max_digits: usize, what: &str) -> Result<u64, String> {
-    let plain: String = text
-        .strip_prefix("0x")
-        .unwrap_or(text)
-        .chars()
-        .filter(|c| *c != ':')
-        .collect();
-    if plain.is_empty() || plain.len() > max_digits || !plain.chars().all(|c| c.is_ascii_hexdigit())
-    {
-        return Err(format!(
-            "{text:?} is not a {what} of at most {max_digits} hexadecimal digits"
-        ));
-    }
-    u64::from_str_radix(&plain, 16).map_err(|e| format!("{text:?} is not a {what}: {e}"))
-}
-
-macro_rules! hex_text {
-    ($ty:ident, $digits:expr, $what:expr) => {
-        impl std::str::FromStr for $ty {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                // Written octet by octet, a missing octet must not become a leading zero.
-                let octets = if $what == "MAC" { 12 } else { 16 };
-                let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
-                if text.contains(':') && digits != octets {
-                    return Err(format!("{text:?} is no {}: {} octets", $what, octets / 2));
-                }
-                parse_hex(text, $digits, $what).map($ty)
-            }
-        }
-        impl Serialize for $ty {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $ty {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                String::deserialize(d)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-hex_text!(Guid, 16, "GUID");
-hex_text!(Mac, 16, "MAC");
-
-/// The GUID section of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GuidSection {
-    /// First byte of the body (header word 0x34).
-    pub body_at: ImageOffset,
-    /// Node, port 1, port 2, system image; missing ones when the section is short.
-    pub guids: Vec<Guid>,
-    /// Port 1, port 2; empty in old 4-entry sections.
-    pub macs: Vec<Mac>,
-    /// Every entry in order, for sections of an odd shape.
-    #[serde(skip)]
-    pub raw: Vec<u64>,
-    /// Number of 64-bit entries in the section.
-    pub entries: u32,
-    /// All entries all ones and the CRC's low half 0xFFFF (docs/fs2.md#blank-guids).
-    pub blank: bool,
-    /// The stored CRC dword equals the computed one.
-    pub crc_ok: bool,
-    /// The header's pointer leads to a section of type 6. flint does not look (docs/flint.md#order-of-verify).
-    pub type_ok: bool,
-}
 
 /// Identity to be carried over a burn, byte for byte (P4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,22 +16,17 @@ pub struct Identity {
     pub vsd: Vec<u8>,
 }
 
-/// Why the identity of an image must not be carried over (promise P4, docs/fs2.md#order-of-a-burn #5).
+/// Why the identity of an image must not be carried over (P4, docs/fs2.md#order-of-a-burn).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// The header leads to no GUID section.
     #[error("the image has no readable GUID section")]
     NoSection,
-    /// The header leads to something else.
     #[error("the GUID pointer {0:#x} of the header does not lead to a GUID section")]
     NotGuids(u32),
-    /// Its CRC is wrong.
     #[error("the GUID section fails its CRC")]
     Crc,
-    /// Neither 4 nor 6 entries.
     #[error("the GUID section has {0} entries instead of 6 or 4")]
     Entries(u32),
-    /// Neither GUIDs nor MACs.
     #[error("the image holds neither valid GUIDs nor valid MACs")]
     Blank,
     /// The Image Info section, where the VSD is, could not be read or fails its CRC.
@@ -153,21 +35,18 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Longest VSD in bytes (docs/fs2.md#image-info-section tag 5).
+    /// Longest VSD in bytes (tag 5, docs/fs2.md#image-info-section).
     pub const VSD_MAX: usize = 208;
 
     /// The identity an image holds, to be carried into another one. Blank GUIDs beside valid MACs
-    /// are normal on Ethernet cards and come along as they are. Old sections of 4 entries have no
+    /// are normal on Ethernet cards and are kept. Old sections of 4 entries have no
     /// MACs: they are [derived](Identity::macs_of).
-    ///
-    /// # Errors
-    /// [`IdentityError`] when there is nothing trustworthy to carry.
     pub fn from_image(image: &Image) -> Result<Self, IdentityError> {
         let section = image.guids.as_ref().ok_or(IdentityError::NoSection)?;
         if !section.type_ok {
             return Err(IdentityError::NotGuids(section.body_at.0));
         }
-        // A section written blank has a blank CRC; that is no damage, but nothing to carry either.
+        // A section written blank has a blank CRC, which is no damage.
         if section.blank {
             return Err(IdentityError::Blank);
         }
@@ -198,8 +77,8 @@ impl Identity {
         })
     }
 
-    /// The MACs flint takes for a card whose section has none: each port GUID without its middle 16
-    /// bits (docs/flint.md#guids-of-a-burn step 3).
+    /// The MACs of a card whose section has none: each port GUID without its middle 16 bits, as
+    /// mstflint derives them (docs/flint.md#guids-of-a-burn).
     #[must_use]
     pub fn macs_of(guids: &[Guid; 4]) -> [Mac; 2] {
         [guids[1], guids[2]].map(|g| Mac(g.0 >> 40 << 24 | g.0 & 0xFF_FFFF))
@@ -212,23 +91,23 @@ mod vsd_text {
 
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
-    enum Form {
+    enum VsdText {
         Text(String),
         Hex(String),
     }
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Form::Text(text.to_owned()),
-            Err(_) => Form::Hex(bytes.iter().map(|b| format!("{b:02x}")).collect()),
+            Ok(text) => VsdText::Text(text.to_owned()),
+            Err(_) => VsdText::Hex(bytes.iter().map(|b| format!("{b:02x}")).collect()),
         }
         .serialize(s)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        match Form::deserialize(d)? {
-            Form::Text(text) => Ok(text.into_bytes()),
-            Form::Hex(hex) => (0..hex.len())
+        match VsdText::deserialize(d)? {
+            VsdText::Text(text) => Ok(text.into_bytes()),
+            VsdText::Hex(hex) => (0..hex.len())
                 .step_by(2)
                 .map(|i| {
                     hex.get(i..i + 2)
@@ -279,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_guids_beside_valid_macs_are_normal() {
+    fn blank_guids_beside_valid_macs_are_carried() {
         let recipe = Recipe {
             guids: Some([Guid(u64::MAX); 4]),
             vsd: Some(String::new()),
@@ -292,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_valid_is_refused() {
+    fn an_identity_without_valid_guids_or_macs_is_refused() {
         let all_blank = Recipe {
             guids: None,
             ..recipe()
@@ -312,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn old_sections_give_macs_out_of_guids() {
+    fn macs_of_a_section_with_4_entries_come_from_its_guids() {
         let old = Recipe {
             guid_entries: 4,
             ..recipe()
@@ -325,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_refused_not_carried() {
+    fn a_damaged_identity_is_refused() {
         let good = build(&recipe()).unwrap();
-        let whole = parse(&good);
-        let (guids, info) = (whole.header.guid_body.0, whole.header.info_body.0);
+        let header = parse(&good).header;
+        let (guids, info) = (header.guid_body.0, header.info_body.0);
         let mut bytes = good.clone();
         bytes[guids as usize + 3] ^= 1;
         assert_eq!(

@@ -6,16 +6,13 @@ use std::fmt;
 /// A firmware or MIC version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// First number.
     pub major: u16,
-    /// Second number.
     pub minor: u16,
-    /// Third number.
     pub subminor: u16,
 }
 
 impl Version {
-    /// Without padding, as flint prints the MIC version: `2.0.0` (docs/flint.md#query-lines).
+    /// Without padding, for the MIC version: `2.0.0`.
     #[must_use]
     pub fn unpadded(self) -> String {
         format!("{}.{}.{}", self.major, self.minor, self.subminor)
@@ -23,7 +20,7 @@ impl Version {
 }
 
 impl fmt::Display for Version {
-    /// flint's form: `2.42.5000`, subminor padded to four digits, minor too when ≥ 100 (docs/flint.md#query-lines).
+    /// `2.42.5000`: subminor padded to four digits, minor too when ≥ 100 (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             major,
@@ -94,7 +91,7 @@ impl fmt::Display for BuildDate {
     }
 }
 
-/// Everything the Image Info section says. `None` = tag absent.
+/// The tags of the Image Info section. `None` = tag absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Info {
     /// Tag 1.
@@ -135,22 +132,6 @@ pub struct Info {
     /// Every tag in order as (id, offset of its data inside the body, data size), all in bytes.
     #[serde(skip)]
     pub tags: Vec<(u8, u32, u32)>,
-    /// The texts as bytes, for output that must not be lossy.
-    #[serde(skip)]
-    pub raw: RawTexts,
-}
-
-/// The texts of [`Info`] as flint prints them: up to the first NUL, whatever encoding.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawTexts {
-    /// Tag 4, at most 16 bytes.
-    pub psid: Vec<u8>,
-    /// Tag 5, at most 208 bytes.
-    pub vsd: Vec<u8>,
-    /// Tag 7, at most 16 bytes.
-    pub product_version: Vec<u8>,
-    /// Tag 20, at most 99 bytes.
-    pub prs_name: Vec<u8>,
 }
 
 impl Info {
@@ -159,11 +140,5 @@ impl Info {
     pub fn tag(&self, id: u8) -> Option<(u32, u32)> {
         let found = self.tags.iter().rev().find(|(tag, ..)| *tag == id);
         found.map(|&(_, at, size)| (at, size))
-    }
-
-    /// The vendor's own image: flint shows VSD and PSID only then (docs/flint.md#query-lines).
-    #[must_use]
-    pub fn shows_vsd_and_psid(&self) -> bool {
-        matches!(self.vsd_vendor_id, None | Some(0 | 0x15B3))
     }
 }

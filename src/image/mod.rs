@@ -1,14 +1,16 @@
 //! FS2 firmware images: reading, checking, patching and building, without any I/O.
 //!
-//! [`scan`] finds where images may start, [`read`] walks one and says everything it says of itself
-//! as an [`Image`], [`Contents`] holds a whole contiguous image that can be patched,
-//! [`build`] makes valid images for fixtures and the demo.
-//! Facts and section numbers: `reference/docs/fs2.md#sources-and-marks.
+//! [`scan`] finds where images may start, [`read`] walks one and reports the facts as an [`Image`],
+//! [`Contents`] holds a complete contiguous image that can be patched, [`build`] makes valid images
+//! for tests and the simulated card. The format is described in `docs/fs2.md`.
 
 mod addr;
 mod build;
 mod crc;
 mod finding;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod guid;
 mod identity;
 mod info;
 mod ini;
@@ -22,22 +24,24 @@ mod source;
 mod tags;
 mod words;
 
-pub use addr::{AddressMap, FlashAddr, Half, ImageOffset, Runs};
+pub use addr::{AddressMap, FlashAddr, Form, Half, ImageOffset, Layout};
 pub use build::{
     BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
 };
 pub use crc::{Crc16State, crc16};
-pub use finding::{Finding, FindingId, FlintVerdict, Severity};
-pub use identity::{Guid, GuidSection, Identity, IdentityError, Mac};
-pub use info::{BuildDate, Info, RawTexts, Version};
+pub use finding::{Finding, FindingId, Severity};
+pub use guid::{Guid, GuidSection, Mac};
+pub use identity::{Identity, IdentityError};
+pub use info::{BuildDate, Info, Version};
 pub use ini::{Ini, IniEntry, IniError, ini_number};
 pub use patch::{Contents, PatchError};
 pub use read::{
-    Depth, Form, Header, Image, ImageError, Layout, guess_form, read, read_whole, sniff,
+    Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd, guess_form, read, sniff,
 };
-pub use rom::{ExpRom, Rom, RomError};
+pub use rom::{ExpRom, Rom, RomError, RomFault};
 pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
 pub use settings::IniSetting;
-pub use source::{Source, SourceError};
+pub use source::{RangeError, Source, SourceError};
+pub use tags::TagFault;
 pub use words::{be32, be32s};

@@ -1,66 +1,29 @@
 //! Finding image starts (docs/fs2.md#image-start).
 
-use super::{Finding, FindingId, FlashAddr, Severity, Source, SourceError};
+use super::{FlashAddr, Source, SourceError};
 
-/// The 16 bytes that make an image one: its signature (docs/fs2.md#header).
+/// The signature of an image: its first 16 bytes (docs/fs2.md#header).
 pub const MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0x8C, 0xDF, 0xD0, 0x00, 0xDE, 0xAD, 0x92, 0x70, 0x41, 0x54, 0xBE, 0xEF,
 ];
 
-/// Where an image may start, in the order everybody looks (docs/fs2.md#image-start; the last one is looked
-/// at by newer tools only and lies beyond any ConnectX-3 flash).
+/// Where an image may start, in the order in which mstflint checks
+/// (docs/fs2.md#image-start). Only newer versions check the last one, which lies beyond any ConnectX-3 flash.
 pub const START_CANDIDATES: [u32; 11] = [
     0, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000, 0x80_0000,
     0x100_0000, 0x200_0000,
 ];
 
-/// All signatures found.
+/// The image signatures of a source.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Scan {
     /// Size of what was scanned, in bytes.
     pub size: u32,
-    /// Candidates that carry the magic, lowest first.
+    /// Candidates that carry the signature, lowest first.
     pub magics: Vec<FlashAddr>,
 }
 
-impl Scan {
-    /// The finding for more than two signatures, which stop every flint operation (docs/fs2.md#order-of-a-burn #11).
-    #[must_use]
-    pub fn many_signatures(&self) -> Option<Finding> {
-        let places: Vec<_> = self.magics.iter().map(|m| format!("{:#x}", m.0)).collect();
-        (places.len() > 2).then(|| {
-            Finding::shared(
-                FindingId::ManySignatures,
-                Severity::Warning,
-                None,
-                format!(
-                    "{} image signatures, at {}; flint refuses to work with more than two",
-                    places.len(),
-                    places.join(", ")
-                ),
-            )
-        })
-    }
-
-    /// flint's error when the signatures alone make `query` and `verify` fail (docs/fs2.md#image-start).
-    #[must_use]
-    pub fn flint_error(&self) -> Option<String> {
-        match self.magics.as_slice() {
-            [] => Some("No valid image found".to_owned()),
-            [a, b, c, ..] => Some(format!(
-                "More than 2 image start locations found at addresses {:#x}, {:#x} and {:#x}. \
-                 Image may be corrupted.",
-                // flint prints 0x%x, so 0 is 0x0, as Rust does.
-                a.0,
-                b.0,
-                c.0
-            )),
-            _ => None,
-        }
-    }
-}
-
-/// Look for the magic at every candidate.
+/// Checks every candidate for the signature.
 ///
 /// # Errors
 /// When the source cannot be read.
@@ -71,7 +34,7 @@ pub fn scan(source: &mut dyn Source) -> Result<Scan, SourceError> {
         if start.checked_add(16).is_none_or(|end| end > size) {
             continue;
         }
-        // The first word settles most candidates; on a card the other three cost as much as it.
+        // The first word decides for most candidates; on a card each of the others costs as much.
         let mut bytes = [0; 16];
         let (first, rest) = bytes.split_at_mut(4);
         source.read_at(FlashAddr(start), first)?;
@@ -99,34 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn only_candidates_count() {
+    fn signatures_count_at_candidates_only() {
         let found = scan(&mut flash_with(&[0x8_0000, 0x9_0000]).as_slice()).unwrap();
         assert_eq!(found.magics, [FlashAddr(0x8_0000)]);
-        assert_eq!(found.flint_error(), None);
-        assert_eq!(found.many_signatures(), None);
         let none = scan(&mut [0u8; 15].as_slice()).unwrap();
-        assert_eq!(none.flint_error().as_deref(), Some("No valid image found"));
+        assert_eq!(none.magics, []);
     }
 
     #[test]
-    fn half_a_signature_is_none() {
+    fn half_a_signature_is_not_a_signature() {
         let mut flash = flash_with(&[0x1_0000]);
         flash[0x1_000F] ^= 1;
         assert_eq!(scan(&mut flash.as_slice()).unwrap().magics, []);
-    }
-
-    #[test]
-    fn three_signatures_are_named() {
-        let found = scan(&mut flash_with(&[0, 0x2_0000, 0x10_0000]).as_slice()).unwrap();
-        assert_eq!(
-            found.flint_error().as_deref(),
-            Some(
-                "More than 2 image start locations found at addresses 0x0, 0x20000 and 0x100000. \
-                 Image may be corrupted."
-            )
-        );
-        let finding = found.many_signatures().unwrap();
-        assert_eq!(finding.id, FindingId::ManySignatures);
-        assert!(finding.detail.contains("0x0, 0x20000, 0x100000"));
     }
 }

@@ -1,43 +1,57 @@
-//! Where image bytes come from. The reader asks; a slice or a card answers.
+//! Where image bytes come from: a slice or a card.
 
 use super::FlashAddr;
 
-/// Random access to the bytes of a file or of a flash chip. The reader never asks for the same
-/// bytes twice if it can help it, and never for more than it needs: on a card every byte costs.
+/// Random access to the bytes of a file or of a flash chip. On a card every byte costs time, so the
+/// reader requests no byte twice and none that it does not need.
 pub trait Source {
     /// Size in bytes of the file or chip.
     fn size(&self) -> u32;
-    /// Fill `buf` from `at`. The whole range must lie inside [`Source::size`].
-    ///
-    /// # Errors
-    /// [`SourceError`] when the range is outside or the carrier could not be read.
+    /// Fills `buf` from `at`. The whole range must lie inside [`Source::size`].
     fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError>;
 }
 
-/// Why bytes could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The range is not inside the source.
     #[error("{len:#x} bytes at {at:#010x} are outside of {size:#x} bytes")]
-    Outside {
-        /// First address asked for.
-        at: u32,
-        /// Bytes asked for.
-        len: usize,
-        /// Size of the source.
-        size: u32,
-    },
-    /// The carrier failed (a card that vanished, for one).
+    Outside { at: u32, len: usize, size: u32 },
+    /// The device failed, for example a card that vanished.
     #[error("{len:#x} bytes at {at:#010x} could not be read")]
     Failed {
-        /// First address asked for.
         at: u32,
-        /// Bytes asked for.
         len: usize,
-        /// What went wrong below.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Why a range of an image is not in its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    #[error("the offset is not a multiple of 4")]
+    UnalignedOffset,
+    #[error("the length is not a multiple of 4")]
+    UnalignedLength,
+    /// The range ends outside of the source.
+    #[error("{len:#x} bytes at {at:#x} end outside of {size:#x} bytes")]
+    Outside {
+        /// Image offset.
+        at: u32,
+        len: u32,
+        /// Bytes of the source.
+        size: u32,
+        /// The source holds an interleaved image.
+        striped: bool,
+    },
+    /// The end of the range maps into the source, but the piece that starts here does not lie in it.
+    #[error("the bytes from {:#x} on are missing", .0.0)]
+    Missing(FlashAddr),
+}
+
+impl serde::Serialize for RangeError {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
 }
 
 impl Source for &[u8] {
@@ -46,11 +60,8 @@ impl Source for &[u8] {
     }
 
     fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError> {
-        let start = at.0 as usize;
-        let found = start
-            .checked_add(buf.len())
-            .and_then(|end| self.get(start..end));
-        match found {
+        let rest = self.get(at.0 as usize..);
+        match rest.and_then(|rest| rest.get(..buf.len())) {
             Some(bytes) => {
                 buf.copy_from_slice(bytes);
                 Ok(())

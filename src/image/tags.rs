@@ -1,8 +1,9 @@
-//! Parsing the tags of an Image Info body (docs/fs2.md#image-info-section).
+//! The tags of an Image Info body (docs/fs2.md#image-info-section).
 
-use super::{BuildDate, Info, Version};
+use super::{BuildDate, Info, Version, be32};
+use serde::Serialize;
 
-/// Longest list of hardware ids flint has room for (docs/fs2.md#image-info-section "Traps").
+/// Longest list of hardware ids that mstflint can hold (docs/fs2.md#image-info-section).
 const MAX_HW_IDS: usize = 200;
 
 /// The tags by their vendor's names.
@@ -24,24 +25,23 @@ mod id {
     pub(super) const END: u8 = 0xFF;
 }
 
-/// The bytes of one tag and what follows it. flint copies fixed lengths whatever a tag's size says;
-/// so do the accessors here, but what lies behind the section reads as zero.
+/// The bytes of one tag and what follows it. mstflint copies fixed lengths whatever size a tag has; so
+/// do the accessors here, but what lies behind the section reads as zero.
 #[derive(Clone, Copy)]
-struct Data<'a> {
+struct TagData<'a> {
     rest: &'a [u8],
     size: usize,
 }
 
-impl<'a> Data<'a> {
+impl<'a> TagData<'a> {
     fn word(self, index: usize) -> u32 {
-        let found = self.rest.get(index * 4..).and_then(|b| b.first_chunk());
-        found.map_or(0, |b| u32::from_be_bytes(*b))
+        be32(self.rest, index * 4).unwrap_or(0)
     }
 
     /// Upper and lower half of a word.
     fn halves(self, index: usize) -> (u16, u16) {
-        let [a, b, c, d] = self.word(index).to_be_bytes();
-        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        let word = self.word(index);
+        ((word >> 16) as u16, word as u16)
     }
 
     fn own(self) -> &'a [u8] {
@@ -49,10 +49,10 @@ impl<'a> Data<'a> {
     }
 
     /// Text of at most `max` bytes, ended by a NUL or the section.
-    fn text(self, max: usize) -> Vec<u8> {
+    fn text(self, max: usize) -> Option<String> {
         let field = &self.rest[..max.min(self.rest.len())];
-        let end = field.iter().position(|&b| b == 0);
-        field[..end.unwrap_or(field.len())].to_vec()
+        let text = field.split(|&b| b == 0).next().unwrap_or_default();
+        Some(String::from_utf8_lossy(text).into_owned())
     }
 
     fn version(self) -> Version {
@@ -65,61 +65,69 @@ impl<'a> Data<'a> {
     }
 }
 
+/// Why the tags of an Image Info section do not fit its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+pub enum TagFault {
+    /// A tag ends behind the section. Tags are numbered from 0.
+    #[error(
+        "tag {number} (id {id}, {size} bytes) exceeds the Image Info section of {section} bytes"
+    )]
+    TooLong {
+        number: u32,
+        id: u8,
+        size: u32,
+        section: u32,
+    },
+    /// The end tag is missing, or ends here instead of at the end of the section.
+    #[error("the end tag of the Image Info section is not at its end ({section:#x} bytes)")]
+    EndTag { section: u32, end: Option<u32> },
+}
+
 impl Info {
-    /// Take the tags of `body` in; later tags win over earlier ones, as in flint, which parses each
-    /// Image Info section it meets into the same place.
+    /// Adds the tags of `body`; later tags replace earlier ones, like in mstflint, which parses each
+    /// Image Info section into the same fields.
     ///
-    /// A tag whose size is no multiple of 4 makes flint's two cursors part: the one it reads from
-    /// advances by whole dwords. This follows it, and never leaves `body`.
-    ///
-    /// # Errors
-    /// flint's text, when tags and body size do not fit each other.
-    pub(super) fn take_tags(&mut self, body: &[u8]) -> Result<(), String> {
+    /// A tag whose size is no multiple of 4 makes the two cursors of mstflint differ: the one it reads
+    /// from advances by whole dwords. This does the same and never leaves `body`.
+    pub(super) fn take_tags(&mut self, body: &[u8]) -> Result<(), TagFault> {
         let (mut offset, mut cursor) = (0, 0);
-        let mut number = 0;
         let mut ended = false;
-        while !ended && offset < body.len() {
-            let rest = body.get(cursor..).unwrap_or_default();
-            let head = Data { rest, size: 0 }.word(0);
-            let [tag, ..] = head.to_be_bytes();
+        // A section has at most 4 MiB, so its offsets and counts fit u32.
+        let section = body.len() as u32;
+        for number in 0.. {
+            if ended || offset >= body.len() {
+                break;
+            }
+            let head = be32(body, cursor).unwrap_or(0);
+            let [id, ..] = head.to_be_bytes();
             let size = (head & 0xFF_FFFF) as usize;
             if offset + size > body.len() {
-                return Err(format!(
-                    "Info section corrupted: Tag {number} (TagId {tag}, size {size}) exceeds \
-                     Info section size ({} bytes) ",
-                    body.len()
-                ));
+                return Err(TagFault::TooLong {
+                    number,
+                    id,
+                    size: size as u32,
+                    section,
+                });
             }
-            let rest = rest.get(4..).unwrap_or_default();
-            self.take(tag, Data { rest, size });
-            ended = tag == id::END;
+            let rest = body.get(cursor + 4..).unwrap_or_default();
+            self.take(id, TagData { rest, size });
+            ended = id == id::END;
             if !ended {
-                // Both fit: `size` has 24 bits, and a section is at most 4 MiB.
-                self.tags.push((tag, cursor as u32 + 4, size as u32));
+                self.tags.push((id, cursor as u32 + 4, size as u32));
             }
             cursor += size / 4 * 4 + 4;
             offset += size + 4;
-            number += 1;
         }
         if offset == body.len() {
             return Ok(());
         }
-        let found = if ended {
-            format!("but end tag found after {offset:#x} bytes.")
-        } else {
-            "but end tag not found before section end.".to_owned()
-        };
-        Err(format!(
-            "Info section corrupted: Section data size is {:#x} bytes, {found}",
-            body.len()
-        ))
+        Err(TagFault::EndTag {
+            section,
+            end: ended.then_some(offset as u32),
+        })
     }
 
-    fn take(&mut self, tag: u8, data: Data<'_>) {
-        let text = |max| {
-            let raw = data.text(max);
-            (Some(String::from_utf8_lossy(&raw).into_owned()), raw)
-        };
+    fn take(&mut self, tag: u8, data: TagData<'_>) {
         match tag {
             id::FW_VERSION => self.fw_version = Some(data.version()),
             id::BUILD_TIME => {
@@ -131,14 +139,12 @@ impl Info {
                 });
             }
             id::DEVICE_TYPE => self.device_id = Some(data.halves(0).1),
-            id::PSID => (self.psid, self.raw.psid) = text(16),
+            id::PSID => self.psid = data.text(16),
             id::VSD => {
-                (self.vsd, self.raw.vsd) = text(208);
+                self.vsd = data.text(208);
                 self.vsd_raw = Some(data.own().to_vec());
             }
-            id::PRODUCT_VERSION => {
-                (self.product_version, self.raw.product_version) = text(16);
-            }
+            id::PRODUCT_VERSION => self.product_version = data.text(16),
             id::VSD_VENDOR_ID => self.vsd_vendor_id = Some(data.halves(0).1),
             id::IS_GA => self.is_ga = Some(data.word(0) != 0),
             id::SUPPORTED_HW => self.supported_hw = Some(supported_hw(data)),
@@ -160,13 +166,13 @@ impl Info {
                     self.sector_size = self.sector_size.filter(|&size| size != 0);
                 }
             }
-            id::PRS_NAME => (self.prs_name, self.raw.prs_name) = text(99),
+            id::PRS_NAME => self.prs_name = data.text(99),
             _ => {}
         }
     }
 }
 
-fn supported_hw(data: Data<'_>) -> Vec<(u16, u8)> {
+fn supported_hw(data: TagData<'_>) -> Vec<(u16, u8)> {
     let words = (data.size / 4).min(data.rest.len() / 4).min(MAX_HW_IDS);
     (0..words)
         .map(|index| data.word(index))
@@ -187,7 +193,7 @@ mod tests {
         words.iter().flat_map(|w| w.to_be_bytes()).collect()
     }
 
-    fn parse(body: &[u8]) -> Result<Info, String> {
+    fn parse(body: &[u8]) -> Result<Info, TagFault> {
         let mut info = Info::default();
         info.take_tags(body).map(|()| info)
     }
@@ -204,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn short_text_tags_show_what_flint_shows_but_carry_only_their_own() {
+    fn a_short_text_tag_is_shown_with_what_follows_it_and_carried_alone() {
         // A VSD of 4 bytes, then a device type.
         let mut body = words(&[0x0500_0004]);
         body.extend(b"abcd");
         body.extend(words(&[0x0300_0004, 4099, 0xFF00_0000]));
         let info = parse(&body).unwrap();
-        assert_eq!(info.raw.vsd, b"abcd\x03");
+        assert_eq!(info.vsd.as_deref(), Some("abcd\x03"));
         assert_eq!(info.vsd_raw.as_deref(), Some(&b"abcd"[..]));
         assert_eq!(info.device_id, Some(4099));
     }
@@ -225,21 +231,27 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_do_not_fit_give_the_texts_of_flint() {
+    fn tags_that_do_not_fit_the_section_are_faults() {
+        let (number, id, size, section) = (1, 4, 16, 12);
         assert_eq!(
             parse(&words(&[0x0300_0004, 4099, 0x0400_0010])).unwrap_err(),
-            "Info section corrupted: Tag 1 (TagId 4, size 16) exceeds Info section size (12 bytes) "
+            TagFault::TooLong {
+                number,
+                id,
+                size,
+                section
+            }
         );
+        let (section, end) = (16, Some(12));
         assert_eq!(
             parse(&words(&[0x0300_0004, 4099, 0xFF00_0000, 0])).unwrap_err(),
-            "Info section corrupted: Section data size is 0x10 bytes, \
-             but end tag found after 0xc bytes."
+            TagFault::EndTag { section, end }
         );
         // The test counts the offset of the tag's header, so 4 bytes too many pass it.
+        let (section, end) = (8, None);
         assert_eq!(
             parse(&words(&[0x0300_0008, 4099])).unwrap_err(),
-            "Info section corrupted: Section data size is 0x8 bytes, \
-             but end tag not found before section end."
+            TagFault::EndTag { section, end }
         );
     }
 

@@ -6,6 +6,7 @@ use super::readings::{UnsteadyRange, note, report, steady};
 use super::session::{Facts, trust_chains};
 use super::{CardReport, Device, JobError};
 use crate::flash::{Events, FlashError, FlashSource};
+use crate::flint::verdict;
 use crate::image::{
     Contents, Crc16State, Depth, FlashAddr, Form, Image, ImageError, ImageOffset, Scan,
     SectionKind, Source, SourceError, read, scan,
@@ -82,8 +83,8 @@ pub fn first_bytes(
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(text) = image.flint.query_error() {
-        return Ok(Err(FirstError::of(text)));
+    if let Some(text) = verdict::query_error(&image) {
+        return Ok(Err(FirstError::of(&text)));
     }
     let all = ImageOffset(0);
     let mut bytes = part(flash, &image, all, image.len)?;
@@ -120,8 +121,8 @@ pub fn first_section(
         Ok(image) => image,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(text) = image.flint.query_error() {
-        return Ok(Err(FirstError::of(text)));
+    if let Some(text) = verdict::query_error(&image) {
+        return Ok(Err(FirstError::of(&text)));
     }
     // The first ROM counts, and the last of everything else (docs/fs2.md#fw-configuration-and-hash-file, docs/fs2.md#rom-content).
     let mut all = image.sections.iter().filter(|s| s.kind == kind);
@@ -210,7 +211,7 @@ fn look(
     scan: &Scan,
     depth: FirstDepth,
 ) -> Result<Result<Image, FirstError>, JobError> {
-    let start = match (scan.flint_error(), scan.magics.first()) {
+    let start = match (verdict::scan_error(scan), scan.magics.first()) {
         (None, Some(start)) => *start,
         (Some(text), _) => return Ok(Err(FirstError::of(&text))),
         (None, None) => return Ok(Err(FirstError::of("No valid image found"))),
@@ -224,7 +225,7 @@ fn look(
         // The card failed: that is no answer about the image.
         Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
         Err(error) => {
-            let text = error.flint_text().map_or(error.to_string(), str::to_owned);
+            let text = verdict::error_text(&error).map_or(error.to_string(), str::to_owned);
             return Ok(Err(FirstError {
                 text,
                 failsafe_word: matches!(error, ImageError::FailsafeWord(_)),

@@ -140,10 +140,7 @@ pub fn validity(image: &Image) -> Validity {
         }
         validity.notes.push(finding.detail.clone());
         match finding.id {
-            FindingId::FailsafeWord
-            | FindingId::StartAddress
-            | FindingId::Chain
-            | FindingId::Overlap => validity.code = false,
+            FindingId::StartAddress | FindingId::Chain | FindingId::Overlap => validity.code = false,
             FindingId::Info
             | FindingId::Pointer
             | FindingId::IdentityCrc
@@ -154,7 +151,6 @@ pub fn validity(image: &Image) -> Validity {
             | FindingId::FullImageCrc
             | FindingId::Size
             | FindingId::TrailingBytes
-            | FindingId::ManySignatures
             | FindingId::NoVsdTag
             | FindingId::Ini => {}
         }

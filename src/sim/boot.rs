@@ -63,10 +63,9 @@ impl Running {
 
 /// Faults of an image that a loader which follows the chain and checks CRCs does not see
 /// (INFERRED: it has no use for what these are about). Everything else stops the boot.
-const BEYOND_BOOT: [FindingId; 6] = [
+const BEYOND_BOOT: [FindingId; 5] = [
     FindingId::BlankGuids,
     FindingId::TrailingBytes,
-    FindingId::ManySignatures,
     FindingId::NoVsdTag,
     FindingId::Ini,
     FindingId::Rom,

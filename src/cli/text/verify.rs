@@ -2,7 +2,7 @@
 
 use super::{card_line, findings, half_name};
 use crate::flint::text as flint_text;
-use crate::image::FlintVerdict;
+use crate::flint::verdict::FlintVerdict;
 use crate::job::{AgainstOutcome, ImageReport, UnsteadyRange, VerifyOutcome};
 use std::fmt::Write as _;
 
@@ -63,11 +63,11 @@ fn one(out: &mut String, report: &ImageReport) {
         );
     }
     out.push_str(if image.is_valid() {
-        match image.flint {
+        match FlintVerdict::of(image) {
             FlintVerdict::Bootable => "cx3flash: the image is sound\n",
             _ => "cx3flash: the image is sound; flint's complaint is no reason against burning it\n",
         }
-    } else if image.flint == FlintVerdict::Bootable {
+    } else if FlintVerdict::of(image) == FlintVerdict::Bootable {
         "cx3flash: the image is NOT sound: flint lets the errors listed above pass, cx3flash does not\n"
     } else {
         "cx3flash: the image is NOT sound\n"

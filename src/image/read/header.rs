@@ -1,47 +1,41 @@
-//! The 0x38 bytes in front (docs/fs2.md#header, docs/fs2.md#image-start).
+//! Reading the header (docs/fs2.md#header, docs/fs2.md#image-start).
 
-use super::{Header, ImageError, Layout};
-use crate::image::words::{AT_FAILSAFE, byte_sum};
-use crate::image::{Finding, FindingId, FlashAddr, ImageOffset, MAGIC, Severity, Source, be32};
+use super::image::{Header, ImageError};
+use crate::image::words::{
+    AT_FAILSAFE, AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, HEADER_LEN, byte_sum,
+};
+use crate::image::{FlashAddr, ImageOffset, Layout, MAGIC, Source, be32};
 
-/// Bytes of the header = offset of the first BOOT2 block.
-pub(super) const SIZE: u32 = 0x38;
-
-/// Low 16 bits of the dword at 0x20 count as ones in the full image CRC (docs/fs2.md#full-image-crc).
-pub(super) const FULL_CRC: std::ops::Range<usize> = 0x22..0x24;
-
-/// Read the header at `start`.
 pub(super) fn read(source: &mut dyn Source, start: FlashAddr) -> Result<Header, ImageError> {
     let left = source.size().saturating_sub(start.0);
-    if left < SIZE {
+    if left < HEADER_LEN as u32 {
         return Err(ImageError::TooShort(left));
     }
-    let mut raw = [0; SIZE as usize];
+    let mut raw = [0; HEADER_LEN];
     source.read_at(start, &mut raw)?;
     if !raw.starts_with(&MAGIC) {
         return Err(ImageError::NoMagic);
     }
     let word = |at: usize| be32(&raw, at).unwrap_or(0);
-    let [device_revision, _, crc_high, crc_low] = word(0x20).to_be_bytes();
+    let [device_revision, _, crc_high, crc_low] = word(AT_FULL_CRC).to_be_bytes();
     let [format_version, ..] = word(0x24).to_be_bytes();
     let header = Header {
         device_revision,
         stored_full_crc: u16::from_be_bytes([crc_high, crc_low]),
         format_version,
-        info_body: ImageOffset(word(0x2C) & 0xFF_FFFF),
-        info_pointer_ok: byte_sum(word(0x2C)) == 0,
-        declared_size: word(0x30),
-        guid_body: ImageOffset(word(0x34)),
+        info_body: ImageOffset(word(AT_INFO_POINTER) & 0xFF_FFFF),
+        info_pointer_ok: byte_sum(word(AT_INFO_POINTER)) == 0,
+        declared_size: word(AT_SIZE),
+        guid_body: ImageOffset(word(AT_GUID_POINTER)),
         raw,
     };
-    // 3 makes flint take the image for FS3; every other value is FS2 (docs/fs2.md#header).
+    // 3 is FS3; mstflint takes every other value for FS2 (docs/fs2.md#header).
     if header.format_version == 3 {
         return Err(ImageError::OtherFormat(3));
     }
     Ok(header)
 }
 
-/// Failsafe or not, from the dword at 0x28.
 pub(super) fn layout(header: &Header) -> Result<Layout, ImageError> {
     let word = be32(&header.raw, AT_FAILSAFE).unwrap_or(0);
     if byte_sum(word) != 0 {
@@ -57,26 +51,11 @@ pub(super) fn layout(header: &Header) -> Result<Layout, ImageError> {
     })
 }
 
-/// An image may start at 0, a failsafe one also at exactly its chunk size. flint's text in the
-/// finding.
-pub(super) fn start_rule(layout: Layout, start: FlashAddr) -> Option<Finding> {
-    let detail = match layout {
-        _ if start.0 == 0 => return None,
-        Layout::Failsafe { chunk_log2 } if start.0 == 1 << chunk_log2 => return None,
-        Layout::NonFailsafe => format!(
-            "FS2 Non Failsafe image must start at address 0. Found non-fs image at address {:#x}",
-            start.0
-        ),
-        Layout::Failsafe { .. } => format!(
-            "FS2 Failsafe image must start at address 0 or at chunk size. Found a failsafe image \
-             at address {:#x}",
-            start.0
-        ),
-    };
-    Some(Finding::shared(
-        FindingId::StartAddress,
-        Severity::Error,
-        None,
-        detail,
-    ))
+/// An image may start at 0, a failsafe one also at exactly its chunk size.
+pub(super) fn may_start(layout: Layout, start: FlashAddr) -> bool {
+    match layout {
+        _ if start.0 == 0 => true,
+        Layout::Failsafe { chunk_log2 } => start.0 == 1 << chunk_log2,
+        Layout::NonFailsafe => false,
+    }
 }

@@ -1,8 +1,6 @@
-//! What the reader says of built images is what the recipe said.
+//! The reader finds in a built image what its recipe has.
 
-use super::super::super::{
-    Contents, CrcVerdict, FlintVerdict, Image, Layout, SectionKind, Severity,
-};
+use super::super::super::{Contents, CrcVerdict, Image, Layout, SectionKind, Severity, WalkEnd};
 use super::*;
 
 fn read_back(recipe: &Recipe) -> Image {
@@ -53,10 +51,9 @@ fn same(recipe: &Recipe, image: &Image) {
         if recipe.guid_entries == 6 {
             assert_eq!(guids.macs, recipe.macs);
         }
-        assert_eq!(image.flint, FlintVerdict::Bootable);
-    } else {
-        assert_eq!(image.flint, FlintVerdict::BlankGuids);
     }
+    assert_eq!(image.walk_end, WalkEnd::Complete);
+    assert_eq!((image.guid_fault, image.info_fault), (None, None));
     assert_eq!(image.rom.is_some(), recipe.rom.is_some());
     let ini = image.ini.as_ref().map(|ini| ini.bytes.as_slice());
     assert_eq!(ini, recipe.ini.as_deref().map(str::as_bytes));
@@ -95,28 +92,4 @@ proptest! {
         // An empty PSID is an error of the recipe, nothing else may be.
         prop_assert_eq!(wrong.count(), usize::from(recipe.psid.is_empty()));
     }
-}
-
-#[test]
-fn an_info_pointer_into_blank_flash_fails_as_in_flint() {
-    let recipe = Recipe {
-        chunk_log2: Some(16),
-        size: 100 << 10,
-        ..Recipe::default()
-    };
-    let mut image = build(&recipe).unwrap();
-    // 0x30328 with the check byte that makes the byte sum 0.
-    image[0x2C..0x30].copy_from_slice(&[0xD2, 0x03, 0x03, 0x28]);
-    let dump = striped(&image, Half::Even, 0x8_0000).unwrap();
-    let contents = super::super::super::read(
-        &mut dump.as_slice(),
-        super::super::super::FlashAddr(0),
-        super::super::super::Form::Striped,
-        super::super::super::Depth::Full,
-    );
-    // The section size read there is all ones, so the range wraps; mstflint 4.21 said this.
-    let text =
-        "Info Section - read error (Failed to read from FW file, offset: 0x60328 - Success)\n";
-    let verdict = FlintVerdict::NoGuidStatus { text: text.into() };
-    assert_eq!(contents.unwrap().flint, verdict);
 }

@@ -1,12 +1,11 @@
-//! What a reading asks of its source: on a card every byte costs.
+//! The bytes a reading requests from its source: on a card every byte costs time.
 
-use super::fixture::*;
+use crate::image::fixture::*;
 use crate::image::{
-    Depth, FlashAddr, Form, Half, Recipe, Source, SourceError, build, read, read_whole, scan,
-    striped,
+    Depth, FlashAddr, Form, Half, Recipe, Rom, Source, SourceError, build, read, scan, striped,
 };
 
-/// Counts, and refuses to hand out a byte twice when told so.
+/// Counts, and panics when a byte is read twice if `seen` is set.
 struct Counting<'a> {
     bytes: &'a [u8],
     read: usize,
@@ -43,7 +42,7 @@ impl Source for Counting<'_> {
 
 /// The shape of the real image: 19 sections, a ROM of 104 KiB of FF whose version block is its last
 /// 20 bytes, behind one PCI image.
-fn real_shape(block_at_end: bool) -> Made {
+fn real_shape(block_at_end: bool) -> MadeImage {
     let mut rom = vec![0xFF; 0x1_9814];
     rom[..0x60].fill(0);
     rom[..3].copy_from_slice(&[0x55, 0xAA, 0x80]);
@@ -59,14 +58,21 @@ fn real_shape(block_at_end: bool) -> Made {
         .fold(0u8, |s, &b| s.wrapping_add(b));
     rom[0x50] = sum.wrapping_neg();
 
-    let mut made = Made::failsafe();
-    made.parts.insert(1, part(5, rom));
+    let mut made = MadeImage::failsafe();
+    made.sections.insert(1, section(5, rom));
     for _ in 0..11 {
-        made.parts.push(part(1, vec![0x5A; 0xA000]));
+        made.sections.push(section(1, vec![0x5A; 0xA000]));
     }
     made.with(2, vec![1; 0x1000])
         .with(3, vec![2; 0x60])
         .with(9, vec![3; 0x5E4])
+}
+
+fn versions(rom: &Rom) -> Vec<(&str, (u16, u16, u16))> {
+    let blocks = rom.blocks.iter();
+    blocks
+        .map(|b| (b.type_name.as_deref().unwrap(), b.version))
+        .collect()
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn a_quick_query_reads_less_than_three_and_a_half_kib() {
     assert_eq!(image.findings, []);
     assert_eq!(image.sections.len(), 21);
     let rom = image.rom.unwrap();
-    assert_eq!(rom.flint_text(""), "type=PXE version=3.4.752\n");
+    assert_eq!(versions(&rom), [("PXE", (3, 4, 752))]);
     assert!(!rom.whole);
     assert!(image.guids.unwrap().crc_ok && image.info_crc_ok);
     assert!(source.read <= 3584, "{} bytes", source.read);
@@ -86,12 +92,12 @@ fn a_quick_query_reads_less_than_three_and_a_half_kib() {
 }
 
 #[test]
-fn a_block_in_an_unusual_place_costs_the_whole_rom_but_is_found() {
+fn a_version_block_in_another_place_is_found_by_reading_the_whole_rom() {
     let flash = real_shape(false).build();
     let mut source = Counting::new(&flash, true);
     let image = read(&mut source, FlashAddr(0), Form::Striped, Depth::Quick).unwrap();
     let rom = image.rom.unwrap();
-    assert_eq!(rom.flint_text(""), "type=PXE version=3.4.752\n");
+    assert_eq!(versions(&rom), [("PXE", (3, 4, 752))]);
     assert!(rom.whole);
     assert!(source.read > 0x1_9814 && source.read < 0x1_9814 + 0x800);
 }
@@ -113,13 +119,13 @@ fn blocks_at_the_tail_of_every_image_are_found() {
         rom.extend(image);
     }
     rom.extend([0xFF; 0x2000]);
-    let flash = Made::default().with(5, rom).build();
+    let flash = MadeImage::default().with(5, rom).build();
     let mut source = Counting::new(&flash, true);
     let image = read(&mut source, FlashAddr(0), Form::Striped, Depth::Quick).unwrap();
     let rom = image.rom.unwrap();
     assert_eq!(
-        rom.flint_text(""),
-        "type=PXE version=3.4.752\ntype=UEFI version=3.4.752\n"
+        versions(&rom),
+        [("PXE", (3, 4, 752)), ("UEFI", (3, 4, 752))]
     );
     assert!(!rom.whole && source.read < 0x1000);
 }
@@ -134,8 +140,7 @@ fn a_full_reading_reads_each_byte_once() {
     .unwrap();
     for image in [made, built] {
         let mut source = Counting::new(&image, true);
-        let (found, bytes) = read_whole(&mut source, FlashAddr(0), Form::Contiguous).unwrap();
-        assert_eq!(bytes, image);
+        let found = read(&mut source, FlashAddr(0), Form::Contiguous, Depth::Full).unwrap();
         assert_eq!(source.read, image.len());
         assert!(found.is_valid() || !found.findings.is_empty());
     }
@@ -163,7 +168,7 @@ impl Source for Vanishing<'_> {
 }
 
 #[test]
-fn a_card_that_vanishes_is_an_error_never_a_verdict() {
+fn a_card_that_vanishes_is_an_error_and_not_a_damaged_image() {
     let flash = real_shape(true).build();
     for depth in [Depth::Quick, Depth::Full] {
         let mut reads = 0;
@@ -177,7 +182,7 @@ fn a_card_that_vanishes_is_an_error_never_a_verdict() {
         {
             reads += 1;
         }
-        // It fails at each of the reads that a whole reading needs.
+        // It fails at each of the reads that a complete reading needs.
         assert!(reads > 20, "{reads}");
     }
 }

@@ -1,25 +1,23 @@
-//! What flint does not test (docs/fs2.md#order-of-a-burn).
+//! Rules beyond the CRCs of the chain (docs/fs2.md#order-of-a-burn).
 
-use super::fixture::*;
-use crate::image::{
-    Depth, FindingId, FlashAddr, FlintVerdict, Form, Image, Severity, crc16, read, read_whole,
-};
+use crate::image::fixture::*;
+use crate::image::{Depth, FindingId, FlashAddr, Form, Image, Severity, WalkEnd, crc16, read};
 use FindingId::{
     Chain, IdentityCrc, Ini, MissingTag, NoVsdTag, Overlap, Pointer, Rom, Size, TrailingBytes,
 };
 
-/// flint boots it, we have this one error.
-fn ours(image: &Image, id: FindingId) {
-    assert_eq!(image.flint, FlintVerdict::Bootable);
+/// The chain is intact, the image has this one error.
+fn only_error(image: &Image, id: FindingId) {
+    assert_eq!(image.walk_end, WalkEnd::Complete);
+    assert_eq!((image.guid_fault, image.info_fault), (None, None));
     let found = finding(image, id).unwrap_or_else(|| panic!("{:?}", image.findings));
-    assert!(!found.flint_fails);
     assert_eq!(found.severity, Severity::Error, "{}", found.detail);
     assert_eq!(image.findings[0].severity, Severity::Error);
 }
 
 #[test]
 fn trailing_bytes_are_a_warning_for_files_only() {
-    let mut bytes = Made::default().build();
+    let mut bytes = MadeImage::default().build();
     let len = bytes.len() as u32;
     bytes.extend([0xFF; 16]);
     let image = full(&bytes);
@@ -39,33 +37,33 @@ fn trailing_bytes_are_a_warning_for_files_only() {
 #[test]
 fn header_size_must_be_the_end_of_the_chain() {
     for change in [4, 4u32.wrapping_neg(), 0x1000_0000] {
-        let mut bytes = Made::default().build();
+        let mut bytes = MadeImage::default().build();
         let size = word(&bytes, 0x30).wrapping_add(change);
         put(&mut bytes, 0x30, size);
         seal(&mut bytes);
-        ours(&full(&bytes), Size);
+        only_error(&full(&bytes), Size);
     }
 }
 
 #[test]
 fn pointers_must_lead_to_their_sections() {
     // Onto the body of the DDR section, shaped like a GUID section with a right CRC.
-    let (places, good) = Made::default().build_with_places();
+    let (places, good) = MadeImage::default().build_with_places();
     let mut bytes = good.clone();
     put(&mut bytes, 0x34, places[0] as u32 + 16);
     seal(&mut bytes);
     let image = full(&bytes);
-    ours(&image, Pointer);
+    only_error(&image, Pointer);
     assert!(!image.guids.unwrap().type_ok);
     // A decoy of the right type and CRC inside another section's body is in no chain.
     let mut decoy = bytes_of_section(6, &guids());
     decoy.resize(256, 0);
-    let (places, mut bytes) = Made::default().replace(1, decoy).build_with_places();
+    let (places, mut bytes) = MadeImage::default().replace(1, decoy).build_with_places();
     put(&mut bytes, 0x34, places[3] as u32 + 32);
     seal(&mut bytes);
     let image = full(&bytes);
     assert!(image.guids.as_ref().unwrap().type_ok);
-    ours(&image, Pointer);
+    only_error(&image, Pointer);
 }
 
 fn bytes_of_section(kind: u32, body: &[u8]) -> Vec<u8> {
@@ -77,15 +75,14 @@ fn bytes_of_section(kind: u32, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn no_info_pointer_means_no_info_to_go_by() {
-    let mut bytes = Made::default().build();
+fn an_image_without_info_pointer_has_no_info() {
+    let mut bytes = MadeImage::default().build();
     put(&mut bytes, 0x2C, 0);
     seal(&mut bytes);
     let image = full(&bytes);
-    ours(&image, Pointer);
+    only_error(&image, Pointer);
     assert_eq!(image.info, None);
-    // flint still shows what it met on the way.
-    let shown = image.flint_info().unwrap();
+    let shown = image.chain_info.unwrap();
     assert_eq!(shown.psid.as_deref(), Some("MT_1170110023"));
 }
 
@@ -97,10 +94,13 @@ fn tags_of_other_info_sections_do_not_count() {
         tag(0xFF, &[]),
     ]
     .concat();
-    let mut made = Made::default();
-    made.parts.insert(0, part(10, other));
+    let mut made = MadeImage::default();
+    made.sections.insert(0, section(10, other));
     let image = full(&made.build());
-    let (own, shown) = (image.info.as_ref().unwrap(), image.flint_info().unwrap());
+    let (own, shown) = (
+        image.info.as_ref().unwrap(),
+        image.merged_info.as_ref().unwrap(),
+    );
     assert_eq!(
         (own.prs_name.as_deref(), shown.prs_name.as_deref()),
         (None, Some("prs"))
@@ -110,7 +110,7 @@ fn tags_of_other_info_sections_do_not_count() {
 
 #[test]
 fn damaged_identity_is_an_error_even_where_the_chain_is_not_checked() {
-    let (places, mut bytes) = Made::default().build_with_places();
+    let (places, mut bytes) = MadeImage::default().build_with_places();
     bytes[places[1] + 20] ^= 1;
     let image = read(
         &mut bytes.as_slice(),
@@ -126,9 +126,9 @@ fn damaged_identity_is_an_error_even_where_the_chain_is_not_checked() {
 
 #[test]
 fn missing_tags_are_named() {
-    let made = Made::default().replace(10, [tag(3, &bytes(&[4099])), tag(0xFF, &[])].concat());
+    let made = MadeImage::default().replace(10, [tag(3, &bytes(&[4099])), tag(0xFF, &[])].concat());
     let image = full(&made.build());
-    ours(&image, MissingTag);
+    only_error(&image, MissingTag);
     assert!(
         finding(&image, MissingTag)
             .unwrap()
@@ -144,14 +144,11 @@ fn missing_tags_are_named() {
 #[test]
 fn chains_that_loop_end_and_are_reported() {
     for back_to in 0..4 {
-        let mut made = Made::default();
+        let mut made = MadeImage::default();
         let (places, _) = made.build_with_places();
-        made.parts[3].next = Some(places[back_to] as u32);
+        made.sections[3].next = Some(places[back_to] as u32);
         let image = full(&made.build());
-        assert!(
-            matches!(image.flint, FlintVerdict::Undecided { .. }),
-            "{back_to}"
-        );
+        assert!(matches!(image.walk_end, WalkEnd::Loop { .. }), "{back_to}");
         let found = finding(&image, Chain).unwrap();
         assert_eq!(found.severity, Severity::Error);
         assert_eq!(image.sections.len(), 6);
@@ -161,22 +158,22 @@ fn chains_that_loop_end_and_are_reported() {
 #[test]
 fn chains_that_overlap_run_backwards_or_leave_holes_are_reported() {
     // DDR in front of the others in the file, last in the chain.
-    let mut made = Made::default();
-    made.parts.rotate_right(1);
+    let mut made = MadeImage::default();
+    made.sections.rotate_right(1);
     let (places, _) = made.build_with_places();
-    made.parts[3].next = Some(places[0] as u32);
-    made.parts[0].next = Some(0xFF00_0000);
+    made.sections[3].next = Some(places[0] as u32);
+    made.sections[0].next = Some(0xFF00_0000);
     let mut bytes = made.build();
     // BOOT2 is followed by what stands there, so let the walk begin at the second section: a tiny
     // section in front leads there.
     assert_eq!(full(&bytes).sections.len(), 3);
-    made.parts.insert(0, part(3, Vec::new()));
+    made.sections.insert(0, section(3, Vec::new()));
     let (places, _) = made.build_with_places();
-    made.parts[0].next = Some(places[2] as u32);
-    made.parts[4].next = Some(places[1] as u32);
+    made.sections[0].next = Some(places[2] as u32);
+    made.sections[4].next = Some(places[1] as u32);
     bytes = made.build();
     let image = full(&bytes);
-    assert_eq!(image.flint, FlintVerdict::Bootable);
+    assert_eq!(image.walk_end, WalkEnd::Complete);
     let severities: Vec<_> = image
         .findings
         .iter()
@@ -188,10 +185,10 @@ fn chains_that_overlap_run_backwards_or_leave_holes_are_reported() {
 
     // A section inside the body of another.
     let inner = bytes_of_section(3, &[1; 8]);
-    let mut made = Made::default();
-    made.parts[3].body = [vec![0; 8], inner].concat();
+    let mut made = MadeImage::default();
+    made.sections[3].body = [vec![0; 8], inner].concat();
     let (places, _) = made.build_with_places();
-    made.parts[3].next = Some(places[3] as u32 + 24);
+    made.sections[3].next = Some(places[3] as u32 + 24);
     let image = full(&made.build());
     assert!(finding(&image, Overlap).is_some(), "{:?}", image.findings);
     assert!(finding(&image, Chain).is_some());
@@ -200,19 +197,19 @@ fn chains_that_overlap_run_backwards_or_leave_holes_are_reported() {
 #[test]
 fn chains_of_thousands_of_overlapping_sections_are_given_up() {
     // 2000 empty sections with right CRCs.
-    let mut made = Made::default();
-    made.parts.extend(vec![part(3, Vec::new()); 2000]);
+    let mut made = MadeImage::default();
+    made.sections.extend(vec![section(3, Vec::new()); 2000]);
     let image = full(&made.build());
-    assert!(matches!(image.flint, FlintVerdict::Undecided { .. }));
+    assert!(matches!(image.walk_end, WalkEnd::TooLong { .. }));
     assert!(image.sections.len() < 1100);
     assert!(!image.is_valid());
 }
 
 #[test]
-fn hostile_ini_is_a_finding() {
+fn a_hostile_ini_is_a_finding() {
     for body in [vec![0xFF; 64], Vec::new()] {
-        let image = full(&Made::default().with(9, body).build());
-        assert_eq!(image.flint, FlintVerdict::Bootable);
+        let image = full(&MadeImage::default().with(9, body).build());
+        assert_eq!(image.walk_end, WalkEnd::Complete);
         assert_eq!(finding(&image, Ini).unwrap().severity, Severity::Warning);
         assert_eq!(image.ini, None);
     }
@@ -228,7 +225,7 @@ fn a_rom_for_another_device_is_a_finding() {
         .iter()
         .fold(0u8, |s, &b| s.wrapping_add(b))
         .wrapping_neg();
-    let image = full(&Made::default().with(5, rom).build());
+    let image = full(&MadeImage::default().with(5, rom).build());
     let found: Vec<_> = image
         .findings
         .iter()
@@ -239,14 +236,4 @@ fn a_rom_for_another_device_is_a_finding() {
         [(Rom, "the ROM is for device 4103, the firmware for 4099")]
     );
     assert!(image.rom.unwrap().whole);
-}
-
-#[test]
-fn bytes_come_with_the_image() {
-    let good = Made::default().build();
-    let mut file = good.clone();
-    file.extend([1; 8]);
-    let (image, bytes) = read_whole(&mut file.as_slice(), FlashAddr(0), Form::Contiguous).unwrap();
-    assert_eq!(bytes, good);
-    assert_eq!(image.len as usize, good.len());
 }

@@ -1,19 +1,18 @@
-//! Telling foreign files by their content, for errors a person can use.
+//! What a file holds: another format, one contiguous image, or a raw dump.
 
-use super::ImageError;
-use crate::image::{MAGIC, START_CANDIDATES, read::header};
+use super::image::{Depth, Image, ImageError};
+use super::inspect::read;
+use crate::image::words::HEADER_LEN;
+use crate::image::{FindingId, FlashAddr, Form, Layout, MAGIC, START_CANDIDATES, Severity, Source};
 
-/// First bytes of FS4 images, also at the start candidates (docs/fs2.md#sources-and-marks says nothing of FS4; the
-/// pattern is that of public tools, never met in a file here: UNCONFIRMED).
+/// First bytes of FS4 images, also at the start candidates. The pattern is that of public tools and
+/// was never seen in a file here: UNCONFIRMED.
 const FS4_MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0xAB, 0xCD, 0xEF, 0x00, 0xFA, 0xDE, 0x12, 0x34, 0x56, 0x78, 0xDE, 0xAD,
 ];
 
-/// Is this the content of a file with an FS2 image in it, contiguous or a raw dump?
-///
-/// # Errors
-/// What it is instead: empty, a zip, an MFA, an image of a later generation, an expansion ROM, too
-/// short, of a length no image has, or nothing known.
+/// Checks that these bytes of a file hold an FS2 image, contiguous or in a raw dump. The error names
+/// the format they have instead.
 pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
@@ -28,11 +27,8 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     if bytes.starts_with(&[0x55, 0xAA]) {
         return Err(ImageError::RomFile);
     }
-    if let Some(short) = u32::try_from(bytes.len())
-        .ok()
-        .filter(|&n| n < header::SIZE)
-    {
-        return Err(ImageError::TooShort(short));
+    if bytes.len() < HEADER_LEN {
+        return Err(ImageError::TooShort(bytes.len() as u32));
     }
     if !bytes.len().is_multiple_of(4) {
         return Err(ImageError::Unaligned(bytes.len() as u64));
@@ -55,6 +51,35 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     Err(ImageError::NoMagic)
 }
 
+/// The form in which the image at `start` of a file is most likely stored; no field states it
+/// (docs/fs2.md#image-files). An image that does not start at 0 can only be from a dump. One at 0 has the
+/// form in which its chain is intact, and is contiguous if both or neither is (both: an image no
+/// longer than one chunk, which is the same in both forms).
+pub fn guess_form(source: &mut dyn Source, start: FlashAddr) -> Result<Form, ImageError> {
+    let image = read(source, start, Form::Contiguous, Depth::Quick)?;
+    if start.0 != 0 {
+        return Ok(Form::Striped);
+    }
+    if image.layout == Layout::NonFailsafe || chain_is_intact(&image) {
+        return Ok(Form::Contiguous);
+    }
+    let striped = read(source, start, Form::Striped, Depth::Quick)?;
+    Ok(if chain_is_intact(&striped) {
+        Form::Striped
+    } else {
+        Form::Contiguous
+    })
+}
+
+/// The chain ends where the header says. Damage of other kinds does not matter here.
+fn chain_is_intact(image: &Image) -> bool {
+    use FindingId::{Chain, Pointer, SectionCrc, Size};
+    image.len == image.header.declared_size
+        && !image.findings.iter().any(|f| {
+            f.severity == Severity::Error && matches!(f.id, Chain | Pointer | SectionCrc | Size)
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_called_by_name() {
+    fn files_of_other_formats_are_named() {
         assert!(matches!(sniff(&[]), Err(ImageError::Empty)));
         assert!(matches!(
             sniff(&padded(b"PK\x03\x04")),
