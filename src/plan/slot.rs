@@ -140,7 +140,9 @@ pub fn validity(image: &Image) -> Validity {
         }
         validity.notes.push(finding.detail.clone());
         match finding.id {
-            FindingId::StartAddress | FindingId::Chain | FindingId::Overlap => validity.code = false,
+            FindingId::StartAddress | FindingId::Chain | FindingId::Overlap => {
+                validity.code = false
+            }
             FindingId::Info
             | FindingId::Pointer
             | FindingId::IdentityCrc
