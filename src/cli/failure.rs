@@ -1,6 +1,6 @@
 //! A failed command, for people (text) and for scripts (JSON).
 
-use super::names;
+use super::text::name_of;
 use crate::flash::{Boots, Phase, Stopped};
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Failure {
                 failure.message = "refused by a check".into();
                 failure.causes = report
                     .refusing()
-                    .map(|c| format!("{}: {}", names::of(&c.id), c.detail))
+                    .map(|c| format!("{}: {}", name_of(&c.id), c.detail))
                     .collect();
                 json!({ "plan": report })
             }

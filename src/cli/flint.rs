@@ -3,9 +3,8 @@
 
 use super::args::Cli;
 use super::json::SCHEMA;
-use super::out::Out;
-use super::progress::StopFlag;
-use super::{commands, log, report};
+use super::terminal::{Out, StopFlag};
+use super::{bug_report, commands, log};
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, Ended, Exit, HostReport};
@@ -37,7 +36,7 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
         return None;
     }
     let log = log::start(Some(COMMAND), cli.verbose);
-    let report = match report::begin(&cli) {
+    let report = match bug_report::begin(&cli) {
         Ok(report) => report,
         Err(failure) => {
             Out::default().error(&failure.text());

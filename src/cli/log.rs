@@ -114,7 +114,7 @@ fn note_panics() {
             std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
             _ => String::new(),
         };
-        super::out::Out::new(super::out::Manner::default())
+        super::terminal::Out::default()
             .error(&format!("cx3flash panicked at {at}: {text}{backtrace}\n"));
     }));
 }

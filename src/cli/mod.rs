@@ -1,28 +1,19 @@
 //! Arguments in, text and JSON out, exit codes. Decides nothing.
 //!
-//! [`main`] parses, runs one command through [`crate::job`], draws what came of it and ends with a
-//! number of [`Exit`]. stdout carries results, stderr people's text and progress; [`json`] is the
-//! contract for scripts.
+//! [`main`] parses, runs one command through [`crate::job`], prints its outcome and returns an [`Exit`].
+//! Results go to stdout, messages and progress to stderr; [`json`] is the contract for scripts.
 
 mod args;
-mod args_parts;
-mod args_sim;
-mod ask;
+mod bug_report;
 mod commands;
 mod failure;
-mod files;
 mod flint;
 pub mod json;
 mod log;
-pub(crate) mod names;
-mod out;
 mod progress;
-mod report;
-mod sector_map;
-mod settings;
-pub(crate) mod text;
-pub(crate) mod units;
-mod unknown;
+mod terminal;
+mod text;
+mod usage;
 
 pub use args::Cli;
 pub use failure::Failure;
@@ -31,13 +22,11 @@ use crate::host::{BorrowOptions, Host};
 use crate::job::{Code, Exit, quote};
 use clap::Parser;
 use commands::Ctx;
-use out::{Manner, Out};
-use progress::StopFlag;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use terminal::{Out, OutputMode, StopFlag};
 
-/// Run the program.
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -46,8 +35,8 @@ pub fn main() -> ExitCode {
     }
     let stop = StopFlag::default();
     let ended = execute(argv, None, &stop);
-    let mut out = Out::new(ended.manner);
-    if ended.manner.json && !ended.help {
+    let mut out = Out::new(ended.mode);
+    if ended.mode.json && !ended.help {
         out.json(&ended.document);
     } else if let Some(failure) = &ended.failure {
         out.error(&failure.text());
@@ -63,8 +52,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the program ends with when stdout could not be written, and the message. The outcome of the
-/// job counts more than that of its text: an exit code that reports a failure stays.
+/// Exit code and message when stdout could not be written. An exit code that reports a failure stays: the
+/// outcome of the job counts more.
 fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
     let ended = match exit {
         Exit::Done | Exit::NothingToDo => Exit::Stdout,
@@ -78,47 +67,51 @@ fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
     (ended, failure.text())
 }
 
-/// How one command line ended. Its text is on the streams already, its document is not.
-struct Ended {
+/// How one command line ended. Its text is printed already, its document is not.
+struct Executed {
     exit: Exit,
-    manner: Manner,
+    mode: OutputMode,
     document: Value,
     failure: Option<Failure>,
-    /// Only help or the version was asked for.
+    /// Only help or the version was requested.
     help: bool,
     stdout_problem: Option<std::io::Error>,
 }
 
-impl Ended {
-    /// Not even understood.
-    fn with(mut self, failure: Failure) -> Self {
-        self.document = json::document(None, None, Some(&failure), Exit::Usage);
-        self.failure = Some(failure);
-        self
+impl Executed {
+    /// Nothing was done.
+    fn failed(command: Option<&str>, mode: OutputMode, failure: Failure) -> Self {
+        Self {
+            exit: failure.exit,
+            mode,
+            document: json::document(command, None, Some(&failure), failure.exit),
+            failure: Some(failure),
+            help: false,
+            stdout_problem: None,
+        }
     }
 }
 
-/// Parse and run one command line. `manner` overrides `--json` and `-q` (the demo's steps talk as
-/// the demo does).
-fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ended {
-    let json_wanted = argv
+/// Parses and runs one command line. `mode` overrides `--json` and `-q` for the steps of the demo.
+fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Executed {
+    let json = argv
         .iter()
         .take_while(|a| *a != "--")
         .any(|a| a == "--json");
     let typed = typed(&argv);
     let cli = match Cli::try_parse_from(&argv) {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error, json_wanted, &argv),
+        Err(error) => return usage::not_understood(&error, json, &argv),
     };
-    let manner = manner.unwrap_or(Manner {
+    let mode = mode.unwrap_or(OutputMode {
         json: cli.json,
         quiet: cli.quiet,
     });
-    let name = commands::name(&cli.command);
-    let job = commands::touches_card(&cli.command).then(|| name.replace(' ', "-"));
+    let name = cli.command.name();
+    let job = cli.command.opens_card().then(|| name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
-    let mut out = Out::new(manner);
+    let mut out = Out::new(mode);
     if let Some(path) = log
         .as_ref()
         .and_then(log::Log::path)
@@ -126,9 +119,9 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
     {
         out.remark(&format!("log: {}", path.display()));
     }
-    let report = match report::begin(&cli) {
+    let report = match bug_report::begin(&cli) {
         Ok(report) => report,
-        Err(failure) => return not_begun(name, manner, failure),
+        Err(failure) => return Executed::failed(Some(name), mode, failure),
     };
     let mut ctx = Ctx {
         out: &mut out,
@@ -168,28 +161,16 @@ fn execute(argv: Vec<OsString>, manner: Option<Manner>, stop: &StopFlag) -> Ende
         exit: exit.code(),
         log: log.as_deref(),
     };
-    if let Some(report) = report::finish(report, &host, &ended, &out) {
+    if let Some(report) = bug_report::finish(report, &host, &ended, &out) {
         document["report"] = report;
     }
-    Ended {
+    Executed {
         exit,
-        manner,
+        mode,
         document,
         failure,
         help: false,
         stdout_problem: out.take_problem(),
-    }
-}
-
-/// Understood, and nothing of it done.
-fn not_begun(command: &str, manner: Manner, failure: Failure) -> Ended {
-    Ended {
-        exit: failure.exit,
-        manner,
-        document: json::document(Some(command), None, Some(&failure), failure.exit),
-        failure: Some(failure),
-        help: false,
-        stdout_problem: None,
     }
 }
 
@@ -205,49 +186,4 @@ fn typed(argv: &[OsString]) -> String {
         .chain(words)
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Help, the version, or a command line that makes no sense.
-fn not_understood(error: &clap::Error, json_wanted: bool, argv: &[OsString]) -> Ended {
-    let help = !error.use_stderr();
-    let manner = Manner {
-        json: json_wanted,
-        quiet: false,
-    };
-    let mut out = Out::new(manner);
-    let mut ended = Ended {
-        exit: Exit::Usage,
-        manner,
-        document: Value::Null,
-        failure: None,
-        help,
-        stdout_problem: None,
-    };
-    if help {
-        out.raw(error.render().to_string().as_bytes());
-        ended.exit = Exit::Done;
-        ended.stdout_problem = out.take_problem();
-        return ended;
-    }
-    let rendered = error.render().to_string();
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        if !json_wanted {
-            out.error(&rendered);
-        }
-        let failure = Failure::new(Code::Usage, "name a command");
-        return ended.with(Failure {
-            hint: unknown::hint(error, argv).or(failure.hint.clone()),
-            ..failure
-        });
-    }
-    let message = rendered
-        .lines()
-        .map(str::trim)
-        .take_while(|l| !l.is_empty() && !l.starts_with("Usage:"))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let mut failure = Failure::new(Code::Usage, message);
-    failure.hint = unknown::hint(error, argv).or(failure.hint);
-    ended.with(failure)
 }

@@ -1,62 +1,34 @@
-//! News of a job, drawn: a bar on a terminal, one line per phase elsewhere, nothing with `-q`.
+//! Progress of a job: a bar on a terminal, one line per phase elsewhere, nothing with `-q`.
 
-use super::out::Manner;
+use super::terminal::{OutputMode, StopFlag};
 use crate::flash::{Event, Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A request to stop, raised by a signal.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StopFlag(Arc<AtomicBool>);
-
-impl StopFlag {
-    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
-    /// job reads it between sectors, leaves the card bootable and returns it to its driver.
-    ///
-    /// # Errors
-    /// When the system refuses a handler.
-    pub(super) fn catch(&self) -> io::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            signal_hook::flag::register(signal, Arc::clone(&self.0))?;
-        }
-        Ok(())
-    }
-
-    #[must_use]
-    pub(super) fn raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-enum Style {
+enum Drawing {
     Silent,
     Lines,
     Bar(Option<ProgressBar>),
 }
 
-/// Draws events on stderr.
 pub(super) struct Progress {
-    style: Style,
+    drawing: Drawing,
     stop: StopFlag,
     total: u64,
 }
 
 impl Progress {
-    /// In the manner the user wants.
     #[must_use]
-    pub(super) fn new(manner: Manner, stop: StopFlag) -> Self {
-        let style = if manner.quiet {
-            Style::Silent
+    pub(super) fn new(mode: OutputMode, stop: StopFlag) -> Self {
+        let drawing = if mode.quiet {
+            Drawing::Silent
         } else if io::stderr().is_terminal() {
-            Style::Bar(None)
+            Drawing::Bar(None)
         } else {
-            Style::Lines
+            Drawing::Lines
         };
         Self {
-            style,
+            drawing,
             stop,
             total: 0,
         }
@@ -67,7 +39,7 @@ impl Progress {
     }
 
     fn close(&mut self) {
-        if let Style::Bar(bar) = &mut self.style
+        if let Drawing::Bar(bar) = &mut self.drawing
             && let Some(bar) = bar.take()
         {
             bar.abandon();
@@ -77,7 +49,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        // A job that stopped half-way leaves its bar where it got to.
+        // The bar of a job that stopped stays on the screen.
         self.close();
     }
 }
@@ -89,28 +61,28 @@ impl Events for Progress {
             Event::Started { phase, total } => {
                 self.close();
                 self.total = total;
-                if let Style::Bar(bar) = &mut self.style {
+                if let Drawing::Bar(bar) = &mut self.drawing {
                     *bar = Some(new_bar(phase, total));
                 }
             }
             Event::Advanced { done, .. } => {
-                if let Style::Bar(Some(bar)) = &self.style {
+                if let Drawing::Bar(Some(bar)) = &self.drawing {
                     bar.set_position(done);
                 }
             }
-            Event::Finished { phase } => match &mut self.style {
-                Style::Silent => {}
-                Style::Lines => Self::line(&finished(phase, self.total)),
-                Style::Bar(bar) => {
+            Event::Finished { phase } => match &mut self.drawing {
+                Drawing::Silent => {}
+                Drawing::Lines => Self::line(&finished(phase, self.total)),
+                Drawing::Bar(bar) => {
                     if let Some(bar) = bar.take() {
                         bar.finish();
                     }
                 }
             },
-            Event::Note { text } => match &self.style {
-                Style::Silent => {}
-                Style::Bar(Some(bar)) => bar.println(text),
-                Style::Bar(None) | Style::Lines => Self::line(&text),
+            Event::Note { text } => match &self.drawing {
+                Drawing::Silent => {}
+                Drawing::Bar(Some(bar)) => bar.println(text),
+                Drawing::Bar(None) | Drawing::Lines => Self::line(&text),
             },
         }
     }
@@ -120,7 +92,6 @@ impl Events for Progress {
     }
 }
 
-/// Name of a phase for people.
 fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Backup => "backup",
@@ -139,7 +110,7 @@ fn finished(phase: Phase, total: u64) -> String {
         format!(
             "{:7} {:>9} done",
             phase_name(phase),
-            super::units::kib(total)
+            super::text::kib(total)
         )
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{Ini, IniEntry, ini_number};
 use serde::Serialize;
+use strsim::levenshtein;
 
 /// One line of a summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -157,9 +158,9 @@ impl Ini {
             .filter_map(|entry| {
                 let key = key_of(&entry.key);
                 let part = wanted.len() >= 3 && (key.contains(&wanted) || wanted.contains(&key));
-                let far = if part { 1 } else { distance(&wanted, &key) };
+                let far = if part { 1 } else { levenshtein(&wanted, &key) };
                 let name = full(entry);
-                let weight = far * 64 + distance(&whole, &name.to_ascii_lowercase()).min(63);
+                let weight = far * 64 + levenshtein(&whole, &name.to_ascii_lowercase()).min(63);
                 (far <= limit).then_some((weight, name))
             })
             .collect();
@@ -191,28 +192,6 @@ fn port(entry: &IniEntry) -> IniSetting {
         meaning: kind.map(str::to_owned),
         confirmed: true,
     }
-}
-
-/// Levenshtein's, with one row.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut last = i + 1;
-        let mut next = vec![last];
-        for (y, pair) in b.iter().zip(row.windows(2)) {
-            let (diagonal, above) = match pair {
-                [diagonal, above] => (*diagonal, *above),
-                _ => (0, 0),
-            };
-            last = (diagonal + usize::from(x != *y))
-                .min(above + 1)
-                .min(last + 1);
-            next.push(last);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

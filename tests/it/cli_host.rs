@@ -161,11 +161,11 @@ fn nothing_pending_is_success() {
     bench
         .run(&["host", "status"])
         .exits(0)
-        .prints("no card waits to be given back\n");
+        .prints("no card waits to be returned to its driver\n");
     bench
         .run(&["host", "restore"])
         .exits(0)
-        .prints("nothing to put back\n");
+        .prints("nothing to restore\n");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! `list`, `doctor`, `query`, `verify`: looking only.
+//! `list`, `doctor`, `query`, `verify`: commands that change nothing.
 
-use super::{Answer, Ctx, backup_dir};
+use super::{CommandResult, Ctx, backup_dir};
 use crate::cli::args::{QueryArgs, VerifyArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Name ending of card files that are found without being named.
+/// Extension of card files that `list` shows without `-d`.
 const CARD_FILE: &str = "cx3";
 
 /// Card files in the current directory.
@@ -32,7 +32,7 @@ pub(crate) fn cards_here() -> Vec<String> {
 
 /// The only card there is, real or simulated.
 pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
-    let mut found: Vec<String> = host
+    let mut cards: Vec<String> = host
         .cards()
         .unwrap_or_default()
         .into_iter()
@@ -40,15 +40,15 @@ pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
         .map(|card| card.bdf.to_string())
         .chain(cards_here())
         .collect();
-    match (found.pop(), found.as_slice()) {
+    match (cards.pop(), cards.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => Err(Failure::new(
             Code::NoCardNamed,
-            "no card is named; this machine has none of the family, and the current directory no card file (*.cx3)",
+            "no ConnectX-3 card found, and no card file (*.cx3) in the current directory",
         )),
         (Some(last), others) => Err(Failure::new(
             Code::Ambiguous,
-            format!("several cards here: {}, {last}", others.join(", ")),
+            format!("several cards found: {}, {last}", others.join(", ")),
         )
         .with_hint(&HintContext {
             card: Some(&last),
@@ -57,7 +57,7 @@ pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let outcome = job::list(
         ctx.device.as_deref(),
         &cards_here(),
@@ -67,21 +67,21 @@ pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     .map_err(|e| ctx.failure(&e, None))?;
     if outcome.cards.is_empty() {
         ctx.out
-            .remark("no card of the family in this machine, no simulated card here (*.cx3)");
+            .remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
     let mut table = String::new();
     for card in &outcome.cards {
         table.push_str(&list_line(card));
     }
     ctx.out.text(&table);
-    Ok(Answer::done(json(&outcome)))
+    Ok(CommandResult::done(json(&outcome)))
 }
 
 fn list_line(card: &ListEntry) -> String {
     let mut running = match (&card.running, card.recovery) {
         (_, true) => "recovery mode".to_owned(),
         (Some(version), false) => format!("running {version}"),
-        (None, false) => "version not known".to_owned(),
+        (None, false) => "version unknown".to_owned(),
     };
     running.push_str(&match card.flashed {
         Some(version) => format!(", flashed {version}"),
@@ -128,17 +128,14 @@ fn list_line(card: &ListEntry) -> String {
     )
 }
 
-pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let card = match ctx.card() {
         Ok(card) => Some(card),
-        // Without a card the host can be looked at all the same.
+        // The host is checked without a card as well.
         Err(failure) if failure.code == Code::NoCardNamed => None,
         Err(failure) => return Err(failure),
     };
-    if let Err(error) = ctx.stop.catch() {
-        ctx.out
-            .remark(&format!("signals cannot be caught: {error}"));
-    }
+    ctx.catch_signals();
     let outcome = job::doctor(card.as_deref(), &backup_dir(&None), &ctx.host, &ctx.options)
         .map_err(|e| ctx.failure(&e, None))?;
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
@@ -156,7 +153,7 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     ctx.out.text(&table);
     let result = json(&outcome);
     if outcome.ok {
-        return Ok(Answer::done(result));
+        return Ok(CommandResult::done(result));
     }
     let wrong: Vec<&str> = outcome
         .checks
@@ -171,7 +168,7 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     .with_result(result))
 }
 
-pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failure> {
+pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<CommandResult, Failure> {
     let outcome = match &args.image {
         Some(path) => job::query_image(&ctx.image(path)?),
         None => {
@@ -180,10 +177,10 @@ pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<Answer, Failu
         }
     };
     ctx.out.text(&text::query(&outcome, args.full));
-    Ok(Answer::done(query_json(&outcome)))
+    Ok(CommandResult::done(query_json(&outcome)))
 }
 
-/// The outcome with images in the documented form.
+/// The outcome, with images as [`documents::image`] writes them.
 pub(super) fn query_json(outcome: &QueryOutcome) -> Value {
     let mut value = json(outcome);
     for (number, report) in outcome.images.iter().enumerate() {
@@ -193,7 +190,7 @@ pub(super) fn query_json(outcome: &QueryOutcome) -> Value {
     value
 }
 
-pub(super) fn verify(ctx: &mut Ctx<'_>, args: &VerifyArgs) -> Result<Answer, Failure> {
+pub(super) fn verify(ctx: &mut Ctx<'_>, args: &VerifyArgs) -> Result<CommandResult, Failure> {
     if let Some(path) = &args.against {
         return verify_against(ctx, path);
     }
@@ -214,13 +211,13 @@ pub(super) fn verify(ctx: &mut Ctx<'_>, args: &VerifyArgs) -> Result<Answer, Fai
             .map_or(Value::Null, documents::verified_image);
     }
     if outcome.ok {
-        return Ok(Answer::done(result));
+        return Ok(CommandResult::done(result));
     }
-    Err(unsound(ctx, &outcome).with_result(result))
+    Err(not_valid(ctx, &outcome).with_result(result))
 }
 
-/// The one line of a verify that found something.
-fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
+/// The failure of a verify that found an error.
+fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     let first = outcome
         .images
         .iter()
@@ -236,7 +233,7 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     match (&outcome.file, &ctx.device) {
         (Some(file), _) => {
             let mut failure =
-                Failure::new(Code::Unsound, format!("{} is not sound", file.display()));
+                Failure::new(Code::Unsound, format!("{} is not valid", file.display()));
             failure.causes.extend(first);
             failure
         }
@@ -245,7 +242,7 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             let (code, what) = if outcome.images.is_empty() {
                 (Code::NoImageOnCard, "holds no image")
             } else {
-                (Code::UnsoundCard, "holds an image that is not sound")
+                (Code::UnsoundCard, "holds an image that is not valid")
             };
             let mut failure = Failure::new(code, format!("{name} {what}"));
             failure.causes.extend(first);
@@ -257,7 +254,7 @@ fn unsound(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     }
 }
 
-fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
+fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
     let file = ctx.image(path)?;
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
@@ -266,8 +263,8 @@ fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
     ctx.out.text(&text::against(&outcome));
     let result = json(&outcome);
     if outcome.equal {
-        return Ok(Answer::done(result));
+        return Ok(CommandResult::done(result));
     }
-    let message = format!("the card does not hold what is in {}", path.display());
+    let message = format!("the card does not hold the image in {}", path.display());
     Err(Failure::new(Code::Differs, message).with_result(result))
 }

@@ -1,60 +1,59 @@
-//! `demo`: the owner's story on fresh simulated cards, by the very commands a user would type.
+//! `demo`: an update of two simulated cards, with the commands a user would type.
 
-use super::{Answer, Ctx};
+use super::{CommandResult, Ctx};
 use crate::cli::args::DemoArgs;
 use crate::cli::failure::Failure;
 use crate::job::{Code, Exit, quote};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// One story: a board, the image it gets, and what to say before.
-struct Story {
-    board: &'static str,
+/// A board, the image it gets, and the text before.
+struct DemoBoard {
+    name: &'static str,
     image: &'static str,
     title: &'static str,
 }
 
-const STORIES: [Story; 2] = [
-    Story {
-        board: "mcx311a",
+const BOARDS: [DemoBoard; 2] = [
+    DemoBoard {
+        name: "mcx311a",
         image: "mcx311a-2.42.5000",
         title: "An MCX311A-XCAT (ConnectX-3, one port), bought used, firmware 2.35.5100.\n\
-                Its flash has room for one image only: the burn cannot survive a power cut, and says so.",
+                Its flash holds one image only: a power cut during the burn leaves a card that does not boot, and the plan says so.",
     },
-    Story {
-        board: "mcx312b",
+    DemoBoard {
+        name: "mcx312b",
         image: "mcx312b-2.42.5000",
         title: "An MCX312B-XCCT (ConnectX-3 Pro, two ports), firmware 2.36.5150.\n\
-                Its flash is failsafe: the new image goes into the other half, the old one boots until the end.",
+                Its flash is failsafe: the new image goes into the other half, and the old one boots until the commit.",
     },
 ];
 
-pub(super) fn run(ctx: &mut Ctx<'_>, args: &DemoArgs) -> Result<Answer, Failure> {
+pub(super) fn run(ctx: &mut Ctx<'_>, args: &DemoArgs) -> Result<CommandResult, Failure> {
     let dir = fresh_dir(&args.dir)?;
     let mut steps = Vec::new();
-    for story in &STORIES {
-        ctx.out.text(&format!("\n=== {}\n", story.title));
-        for words in commands(story, &dir) {
+    for board in &BOARDS {
+        ctx.out.text(&format!("\n=== {}\n", board.title));
+        for words in commands(board, &dir) {
             step(ctx, &words, &mut steps).map_err(|failure| {
                 failure.with_result(json!({ "dir": dir, "steps": steps.clone() }))
             })?;
         }
     }
     ctx.out.text(&closing(&dir));
-    Ok(Answer::done(json!({ "dir": dir, "steps": steps })))
+    Ok(CommandResult::done(json!({ "dir": dir, "steps": steps })))
 }
 
-/// What the owner types.
-fn commands(story: &Story, dir: &Path) -> Vec<Vec<String>> {
+fn commands(board: &DemoBoard, dir: &Path) -> Vec<Vec<String>> {
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let file = text(dir.join(format!("{}.cx3", story.board)));
-    let image = text(dir.join(format!("{}.bin", story.image)));
+    let file = text(dir.join(format!("{}.cx3", board.name)));
+    let image = text(dir.join(format!("{}.bin", board.image)));
     let backups = text(dir.join("backups"));
     let card = format!("sim:{file}");
     let words = |line: &[&str]| line.iter().map(|w| (*w).to_owned()).collect();
     vec![
-        words(&["sim", "create", &file, "--board", story.board]),
-        words(&["sim", "image", &image, "--like", story.image]),
+        words(&["sim", "create", &file, "--board", board.name]),
+        words(&["sim", "image", &image, "--like", board.image]),
         words(&["-d", &card, "list"]),
         words(&["-d", &card, "query", "--full"]),
         words(&["verify", &image]),
@@ -84,7 +83,7 @@ fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(
         .chain(words.iter().cloned())
         .map(Into::into)
         .collect();
-    let ended = crate::cli::execute(argv, Some(ctx.out.manner()), ctx.stop);
+    let ended = crate::cli::execute(argv, Some(ctx.out.mode), ctx.stop);
     steps.push(json!({ "command": typed, "document": ended.document }));
     match ended.failure {
         None if ended.exit == Exit::Done => Ok(()),
@@ -99,11 +98,11 @@ fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(
     }
 }
 
-/// `dir`, or a fresh numbered directory in it when it exists already.
+/// Creates `dir`, or a numbered directory inside when it exists.
 fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
     let failed = |path: &Path, e: &std::io::Error| {
         Failure::from_error(Code::FileUnwritable, e)
-            .about(format!("cannot make {}", path.display()))
+            .about(format!("cannot create {}", path.display()))
     };
     let tries = std::iter::once(dir.to_owned()).chain((2..1000).map(|n| dir.join(n.to_string())));
     for path in tries {
@@ -115,17 +114,17 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
     }
     Err(Failure::new(
         Code::Exists,
-        format!("{} holds a thousand demos already", dir.display()),
+        format!("{} holds a thousand demos", dir.display()),
     ))
 }
 
-/// Where the program is, when it is not simply `cx3flash`.
+/// Path of the program, when it was not started as `cx3flash`.
 fn program() -> String {
     let name = std::env::args().next().unwrap_or_default();
     if name.is_empty() || name == "cx3flash" {
         String::new()
     } else {
-        format!(" (cx3flash is {} here)", quote(&name))
+        format!(" (here cx3flash is {})", quote(&name))
     }
 }
 
@@ -134,15 +133,15 @@ fn closing(dir: &Path) -> String {
     let card = at("mcx312b.cx3");
     let image = at("mcx312b-2.42.5000.bin");
     format!(
-        "\n=== The cards are still there: {dir}\n\
-         Go on playing, for example{program}\n  \
+        "\n=== The cards are in {dir}\n\
+         Try more commands, for example{program}\n  \
          cx3flash -d sim:{card} burn {image}        # nothing to do: exit code 2\n  \
          cx3flash sim image other.bin --like mcx312b-2.36.5150 --seed 7\n  \
          cx3flash sim power-cycle {card}             # faults count from power-on\n  \
          cx3flash sim fault {card} '{{\"fault\":\"power_cut\",\"op\":100,\"seed\":1}}'\n  \
-         cx3flash -d sim:{card} burn other.bin --yes    # the power fails in the middle\n  \
+         cx3flash -d sim:{card} burn other.bin --yes    # the power fails during the burn\n  \
          cx3flash sim power-cycle {card}\n  \
-         cx3flash -d sim:{card} query                   # and still it boots\n",
+         cx3flash -d sim:{card} query                   # the card still boots\n",
         dir = dir.display(),
         program = program(),
     )

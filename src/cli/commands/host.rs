@@ -1,6 +1,6 @@
-//! `host status`, `host restore`, and what becomes of a command when its card could not be given back.
+//! `host status`, `host restore`, and the return of a card to its driver after a command.
 
-use super::{Answer, Ctx};
+use super::{CommandResult, Ctx};
 use crate::cli::args::HostWriteArgs;
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
@@ -9,20 +9,20 @@ use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
 use std::fmt::Write as _;
 
-pub(super) fn status(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn status(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let pending = job::host_status(&ctx.host).map_err(|e| ctx.failure(&e, None))?;
     let mut text = String::new();
     for card in &pending {
         let _ = writeln!(text, "{card}");
     }
     if pending.is_empty() {
-        text.push_str("no card waits to be given back\n");
+        text.push_str("no card waits to be returned to its driver\n");
     }
     ctx.out.text(&text);
-    Ok(Answer::done(value!({ "pending": json(&pending) })))
+    Ok(CommandResult::done(value!({ "pending": json(&pending) })))
 }
 
-pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let only = match &ctx.device {
         None => None,
         Some(named) => Some(
@@ -31,10 +31,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
                 .map_err(|error: host::BadBdf| Failure::from_error(Code::Usage, &error))?,
         ),
     };
-    if let Err(error) = ctx.stop.catch() {
-        ctx.out
-            .remark(&format!("signals cannot be caught: {error}"));
-    }
+    ctx.catch_signals();
     let mut progress = ctx.progress();
     let reports =
         job::host_restore(&ctx.host, only, &mut progress).map_err(|e| ctx.failure(&e, None))?;
@@ -44,10 +41,13 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         text.push_str(&line(report));
     }
     if reports.is_empty() {
-        text.push_str("nothing to put back\n");
+        text.push_str("nothing to restore\n");
     }
     ctx.out.text(&text);
-    Ok(Answer::unless(false, value!({ "cards": json(&reports) })))
+    Ok(CommandResult::unless(
+        false,
+        value!({ "cards": json(&reports) }),
+    ))
 }
 
 fn line(report: &HostReport) -> String {
@@ -67,18 +67,18 @@ fn line(report: &HostReport) -> String {
     text
 }
 
-/// The helper process of the lease: one write that cannot be cancelled.
-pub(super) fn write(args: &HostWriteArgs) -> Result<Answer, Failure> {
+/// The helper process of the lease: one sysfs write that cannot be cancelled.
+pub(super) fn write(args: &HostWriteArgs) -> Result<CommandResult, Failure> {
     std::process::exit(host::write_attribute(&args.attribute));
 }
 
-/// What became of the card, once the command has let go of it: on success or failure alike the user
-/// must learn of a host that is not as it was.
+/// Adds the host's state after a command that borrowed a card. A host that could not be restored is a
+/// failure, also after a command that succeeded.
 pub(in crate::cli) fn afterwards(
-    ran: Result<Answer, Failure>,
+    ran: Result<CommandResult, Failure>,
     borrowed: Option<Borrowed>,
-    out: &mut crate::cli::out::Out,
-) -> Result<Answer, Failure> {
+    out: &mut crate::cli::terminal::Out,
+) -> Result<CommandResult, Failure> {
     let Some(borrowed) = borrowed else {
         return ran;
     };
@@ -106,9 +106,9 @@ pub(in crate::cli) fn afterwards(
             if let Some(problem) = problem.filter(|_| failure.code != Code::NotPutBack) {
                 failure
                     .causes
-                    .push(format!("the host is not as it was: {problem}"));
-                // A card that needs mending stays where the mending tool reaches it; all else must
-                // not hide that the network is gone.
+                    .push(format!("the host could not be restored: {problem}"));
+                // A card that needs `recover` stays borrowed on purpose; every other failure must not
+                // hide that the card's network is down.
                 if !matches!(failure.exit, Exit::NeedsRecover | Exit::OutcomeUnknown) {
                     failure.exit = Exit::HostNotRestored;
                     failure.hint = not_put_back(&report.bdf).hint;
@@ -122,6 +122,6 @@ pub(in crate::cli) fn afterwards(
 fn not_put_back(bdf: &str) -> Failure {
     Failure::new(
         Code::NotPutBack,
-        format!("{bdf} could not be given back to the host"),
+        format!("{bdf} could not be returned to its driver"),
     )
 }

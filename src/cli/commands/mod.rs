@@ -1,42 +1,35 @@
 //! One file per family of commands: arguments to requests, outcomes to text and JSON.
 
 mod card;
+mod config;
 mod demo;
 mod host;
-mod nvconfig;
 mod parts;
-mod protect;
-mod settings;
 mod shell;
 mod sim;
-mod sim_serve;
 mod write;
 
-pub(crate) use card::cards_here;
+pub(super) use card::cards_here;
 pub(super) use host::afterwards;
 
-use super::args::{Cli, Command, HostCommand};
-use super::args_parts::{ConfigCommand, FlashCommand, IdentityCommand, RomCommand};
-use super::args_sim::SimCommand;
+use super::args::{
+    Cli, Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand,
+};
 use super::failure::Failure;
-use super::out::Out;
-use super::progress::{Progress, StopFlag};
-use crate::host::{BorrowOptions, Borrowed, Host};
+use super::progress::Progress;
+use super::terminal::{Out, Reply, StopFlag};
+use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{self, BugReport, Code, Device, Exit, HintContext, ImageFile, JobError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What a command has at hand.
 pub(super) struct Ctx<'a> {
-    /// The streams.
     pub(super) out: &'a mut Out,
-    /// `-d`.
+    /// `-d`, or the only card once it is chosen.
     pub(super) device: Option<String>,
-    /// SIGINT and SIGTERM.
     pub(super) stop: &'a StopFlag,
-    /// The command as typed, as a shell needs it.
+    /// The command as typed, quoted for a shell.
     pub(super) typed: String,
-    /// Where real cards are looked for.
     pub(super) host: Host,
     /// `--allow`, `--bar-access`.
     pub(super) options: BorrowOptions,
@@ -47,9 +40,8 @@ pub(super) struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
-    /// A listener for a job.
     fn progress(&self) -> Progress {
-        Progress::new(self.out.manner(), self.stop.clone())
+        Progress::new(self.out.mode, self.stop.clone())
     }
 
     /// The card the user named, or the only one there is.
@@ -64,13 +56,18 @@ impl Ctx<'_> {
         Ok(chosen)
     }
 
-    /// The card, opened. From here on SIGINT and SIGTERM are wishes, not ends.
-    fn open(&mut self) -> Result<Device, Failure> {
-        let name = self.card()?;
+    /// From here on a signal requests a stop instead of ending the process.
+    fn catch_signals(&self) {
         if let Err(error) = self.stop.catch() {
             self.out
                 .remark(&format!("signals cannot be caught: {error}"));
         }
+    }
+
+    /// Opens the card.
+    fn open(&mut self) -> Result<Device, Failure> {
+        let name = self.card()?;
+        self.catch_signals();
         let mut device =
             job::open(&name, &self.host, &self.options).map_err(|e| self.failure(&e, None))?;
         self.borrowed = device.borrowed();
@@ -80,7 +77,6 @@ impl Ctx<'_> {
         Ok(device)
     }
 
-    /// What the user is told of a job's error.
     fn failure(&self, error: &JobError, image: Option<&Path>) -> Failure {
         tracing::error!(error = ?error, "failed");
         Failure::of_job(error, &self.hint_context(image))
@@ -95,14 +91,34 @@ impl Ctx<'_> {
         }
     }
 
-    /// An image file.
+    /// The failure of a job whose question was not answered with yes.
+    fn declined(&self, reply: Reply) -> Failure {
+        let (code, message) = match reply {
+            Reply::Interrupted => (Code::Interrupted, "interrupted; nothing was changed"),
+            Reply::NoTerminal => (
+                Code::NobodyToAsk,
+                "there is no terminal for the question; nothing was changed",
+            ),
+            Reply::Yes | Reply::No => (Code::Declined, "not confirmed; nothing was changed"),
+        };
+        Failure::new(code, message).with_hint(&self.hint_context(None))
+    }
+
     fn image(&self, path: &Path) -> Result<ImageFile, Failure> {
         job::read_image(path).map_err(|e| self.failure(&e, Some(path)))
     }
+
+    /// Writes a file that must not exist yet.
+    fn create_file(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        create_file(path, bytes).map_err(|source| {
+            let path = path.to_owned();
+            self.failure(&JobError::WriteFile { path, source }, None)
+        })
+    }
 }
 
-/// What a bug report tells of a card that was just opened.
-pub(crate) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
+/// Adds the query of a card that was just opened to the bug report.
+pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
     report.look_at_journal(host);
     let query = job::query_card(device);
     report.set_query(match &query {
@@ -111,13 +127,11 @@ pub(crate) fn report_query(report: &mut BugReport, host: &Host, device: &mut Dev
     });
 }
 
-/// Where backups go.
 fn backup_dir(named: &Option<PathBuf>) -> PathBuf {
     named.clone().unwrap_or_else(job::default_backup_dir)
 }
 
-/// Do it.
-pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     match cli.command {
         Command::List => card::list(ctx),
         Command::Doctor => card::doctor(ctx),
@@ -129,28 +143,34 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         Command::Restore(args) => write::restore(ctx, &args),
         Command::Recover(args) => write::recover(ctx, &args),
         Command::Activate => parts::activate(ctx),
+        Command::Rom(RomCommand::Info { file }) => parts::rom_info(ctx, file.as_deref()),
+        Command::Rom(RomCommand::Read { out, image }) => {
+            parts::rom_read(ctx, &out, image.as_deref())
+        }
         Command::Rom(RomCommand::Write(args)) => write::rom_write(ctx, &args),
         Command::Rom(RomCommand::Remove(args)) => write::rom_remove(ctx, &args),
-        Command::Rom(args) => parts::rom(ctx, &args),
-        Command::Config(ConfigCommand::Query) => nvconfig::query(ctx),
-        Command::Config(ConfigCommand::Set(args)) => nvconfig::set(ctx, &args),
-        Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
         Command::Config(ConfigCommand::Show {
             image,
             key,
             summary,
-        }) => settings::show(ctx, image.as_deref(), key.as_deref(), summary),
+        }) => config::show(ctx, image.as_deref(), key.as_deref(), summary),
+        Command::Config(ConfigCommand::Query) => config::query(ctx),
+        Command::Config(ConfigCommand::Set(args)) => config::set(ctx, &args),
+        Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
         Command::Identity(IdentityCommand::Set(args)) => write::identity_set(ctx, &args),
         Command::Identity(IdentityCommand::Show { image }) => {
             parts::identity_show(ctx, image.as_deref())
         }
-        Command::Flash(FlashCommand::Protect(args)) => protect::protect(ctx, &args),
-        Command::Flash(args) => parts::flash(ctx, &args),
+        Command::Flash(FlashCommand::Info) => parts::flash_info(ctx),
+        Command::Flash(FlashCommand::Read { out, from, len }) => {
+            parts::flash_read(ctx, &out, from, len)
+        }
+        Command::Flash(FlashCommand::Protect(args)) => parts::protect(ctx, &args),
         Command::Unlock(args) => parts::unlock(ctx, &args),
-        // Words behind `flint` are flint's: they never come through our own parser.
+        // `cx3flash flint ...` does not come through this parser.
         Command::Flint(_) => Err(Failure::new(
             Code::Usage,
-            "`flint` must be the first word of the command, and our own flags stand before it",
+            "`flint` must be the first word of the command, after our own flags",
         )),
         Command::Host(HostCommand::Status) => host::status(ctx),
         Command::Host(HostCommand::Restore) => host::restore(ctx),
@@ -162,14 +182,14 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// What a command that did what it was asked to (or had nothing to do) leaves.
+/// What a command leaves that succeeded or had nothing to do.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CommandResult {
     pub(super) exit: Exit,
     pub(super) result: Value,
 }
 
-impl Answer {
+impl CommandResult {
     fn done(result: Value) -> Self {
         Self {
             exit: Exit::Done,
@@ -177,7 +197,6 @@ impl Answer {
         }
     }
 
-    /// Done, unless there was nothing to do.
     fn unless(nothing_to_do: bool, result: Value) -> Self {
         Self {
             exit: if nothing_to_do {
@@ -187,66 +206,5 @@ impl Answer {
             },
             result,
         }
-    }
-}
-
-/// Does it open a card? Then it is a job and has a log.
-pub(super) fn touches_card(command: &Command) -> bool {
-    match command {
-        Command::Query(args) => args.image.is_none(),
-        Command::Verify(args) => args.image.is_none(),
-        Command::Rom(RomCommand::Info { file }) => file.is_none(),
-        Command::Rom(RomCommand::Read { image, .. })
-        | Command::Config(ConfigCommand::Show { image, .. })
-        | Command::Identity(IdentityCommand::Show { image }) => image.is_none(),
-        Command::Completions(_)
-        | Command::Man(_)
-        | Command::Sim(_)
-        | Command::HostWrite(_)
-        | Command::Host(HostCommand::Status) => false,
-        _ => true,
-    }
-}
-
-/// Name of a command in JSON and log names.
-pub(super) fn name(command: &Command) -> &'static str {
-    match command {
-        Command::List => "list",
-        Command::Doctor => "doctor",
-        Command::Query(_) => "query",
-        Command::Verify(_) => "verify",
-        Command::Backup(_) => "backup",
-        Command::Plan(_) => "plan",
-        Command::Burn(_) => "burn",
-        Command::Restore(_) => "restore",
-        Command::Recover(_) => "recover",
-        Command::Activate => "activate",
-        Command::Rom(RomCommand::Info { .. }) => "rom info",
-        Command::Rom(RomCommand::Read { .. }) => "rom read",
-        Command::Rom(RomCommand::Write(_)) => "rom write",
-        Command::Rom(RomCommand::Remove(_)) => "rom remove",
-        Command::Config(ConfigCommand::Show { .. }) => "config show",
-        Command::Config(ConfigCommand::Query) => "config query",
-        Command::Config(ConfigCommand::Set(_)) => "config set",
-        Command::Config(ConfigCommand::Reset(_)) => "config reset",
-        Command::Identity(IdentityCommand::Show { .. }) => "identity show",
-        Command::Identity(IdentityCommand::Set(_)) => "identity set",
-        Command::Flash(FlashCommand::Info) => "flash info",
-        Command::Flash(FlashCommand::Read { .. }) => "flash read",
-        Command::Flash(FlashCommand::Protect(_)) => "flash protect",
-        Command::Unlock(_) => "unlock",
-        Command::Flint(_) => "flint",
-        Command::Host(HostCommand::Status) => "host status",
-        Command::Host(HostCommand::Restore) => "host restore",
-        Command::HostWrite(_) => "__host-write",
-        Command::Sim(SimCommand::Create(_)) => "sim create",
-        Command::Sim(SimCommand::Info { .. }) => "sim info",
-        Command::Sim(SimCommand::Fault { .. }) => "sim fault",
-        Command::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
-        Command::Sim(SimCommand::Image(_)) => "sim image",
-        Command::Sim(SimCommand::Serve(_)) => "sim serve",
-        Command::Demo(_) => "demo",
-        Command::Completions(_) => "completions",
-        Command::Man(_) => "man",
     }
 }

@@ -1,20 +1,23 @@
-//! `backup`, `activate`, `unlock`, and the reading halves of `rom`, `config`, `identity`, `flash`.
+//! `backup`, `activate`, `unlock`, `flash`, and the commands of `rom` and `identity` that only read.
 
-use super::{Answer, Ctx, backup_dir};
-use crate::cli::args::{BackupArgs, ConfirmArgs};
-use crate::cli::args_parts::{FlashCommand, RomCommand};
-use crate::cli::ask::{Said, ask};
+use super::{CommandResult, Ctx, backup_dir};
+use crate::cli::args::shared::ConfirmArgs;
+use crate::cli::args::{BackupArgs, ProtectArgs};
 use crate::cli::failure::Failure;
-
 use crate::cli::json::outcome as json;
-use crate::cli::{names, text, units};
-use crate::flash::TimesSource;
+use crate::cli::terminal::{Reply, ask};
+use crate::cli::text::{self, kib, name_of};
+use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
-use crate::job::{self, IdentityOutcome, JobError, RomOutcome};
+use crate::job::{
+    self, IdentityOutcome, JobError, ProtectOutcome, ProtectQuestion, ProtectWish, RomOutcome,
+    one_line,
+};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
-pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<Answer, Failure> {
+pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<CommandResult, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let outcome = job::backup(&mut device, &backup_dir(&args.out), &mut progress)
@@ -25,10 +28,10 @@ pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<Answer, Fai
     }
     text::unsteady(&mut out, &outcome.unsteady);
     ctx.out.text(&out);
-    Ok(Answer::done(json(&outcome)))
+    Ok(CommandResult::done(json(&outcome)))
 }
 
-pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let outcome = job::activate(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?;
@@ -39,13 +42,13 @@ pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         "before   {before}\nrunning  {}\n",
         text::running(&outcome)
     ));
-    Ok(Answer::done(json(&outcome)))
+    Ok(CommandResult::done(json(&outcome)))
 }
 
-pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<Answer, Failure> {
+pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<CommandResult, Failure> {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
-    let mut said = Said::Yes;
+    let mut reply = Reply::Yes;
     let ended = {
         let out = &mut *ctx.out;
         let stop = ctx.stop;
@@ -54,70 +57,65 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<Answer, Fa
                 out.text(&format!("proof    {line}\n"));
             }
             if !args.yes {
-                said = ask("Free the semaphores?", stop);
+                reply = ask("Free the semaphores?", stop);
             }
-            // The proof is what allows it; the question is a courtesy to a person at a terminal, so
-            // a script needs no `--yes` (the contract of the design lists none for this command).
-            matches!(said, Said::Yes | Said::NobodyThere)
+            // The proof permits it. The question is for a person at a terminal, so a script needs no
+            // `--yes`.
+            matches!(reply, Reply::Yes | Reply::NoTerminal)
         };
         job::unlock(&mut device, &mut confirm, &mut progress)
     };
-    let outcome = match ended {
-        Ok(outcome) => outcome,
-        Err(JobError::Declined) if said == Said::Interrupted => {
-            return Err(ctx.failure(&JobError::Interrupted, None));
-        }
-        Err(error) => return Err(ctx.failure(&error, None)),
-    };
+    let outcome = ended.map_err(|error| match error {
+        JobError::Declined => ctx.declined(reply),
+        error => ctx.failure(&error, None),
+    })?;
     let mut out = String::new();
-    for look in &outcome.semaphores {
+    for semaphore in &outcome.semaphores {
         let _ = writeln!(
             out,
             "{:2} {:18} {} -> {}",
-            look.number,
-            names::of(&look.semaphore),
-            names::of(&look.before),
-            names::of(&look.after)
+            semaphore.number,
+            name_of(&semaphore.semaphore),
+            name_of(&semaphore.before),
+            name_of(&semaphore.after)
         );
     }
     if outcome.nothing_to_do {
         out.push_str("nothing to do: both are free\n");
     }
     ctx.out.text(&out);
-    Ok(Answer::unless(outcome.nothing_to_do, json(&outcome)))
+    Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
 }
 
-pub(super) fn rom(ctx: &mut Ctx<'_>, command: &RomCommand) -> Result<Answer, Failure> {
-    match command {
-        RomCommand::Info { file: Some(path) } => {
-            let outcome = job::rom_info_file(path).map_err(|e| ctx.failure(&e, Some(path)))?;
-            rom_answer(ctx, &outcome)
-        }
-        RomCommand::Info { file: None } => {
-            let mut device = ctx.open()?;
-            let outcome = job::rom_info(&mut device).map_err(|e| ctx.failure(&e, None))?;
-            rom_answer(ctx, &outcome)
-        }
-        RomCommand::Read { out, image } => {
-            let outcome = match image {
-                Some(path) => job::rom_read_image(&ctx.image(path)?, out),
-                None => job::rom_read(&mut ctx.open()?, out),
-            }
-            .map_err(|e| ctx.failure(&e, image.as_deref()))?;
-            rom_answer(ctx, &outcome)
-        }
-        RomCommand::Write(args) => super::write::rom_write(ctx, args),
-        RomCommand::Remove(args) => super::write::rom_remove(ctx, args),
+pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<&Path>) -> Result<CommandResult, Failure> {
+    let outcome = match file {
+        Some(path) => job::rom_info_file(path),
+        None => job::rom_info(&mut ctx.open()?),
     }
+    .map_err(|e| ctx.failure(&e, file))?;
+    rom_result(ctx, &outcome)
 }
 
-fn rom_answer(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<Answer, Failure> {
+pub(super) fn rom_read(
+    ctx: &mut Ctx<'_>,
+    out: &Path,
+    image: Option<&Path>,
+) -> Result<CommandResult, Failure> {
+    let outcome = match image {
+        Some(path) => job::rom_read_image(&ctx.image(path)?, out),
+        None => job::rom_read(&mut ctx.open()?, out),
+    }
+    .map_err(|e| ctx.failure(&e, image))?;
+    rom_result(ctx, &outcome)
+}
+
+fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<CommandResult, Failure> {
     const PREFIX: &str = "Rom Info: ";
     let mut out = String::new();
     match &outcome.rom {
         Some(rom) => {
             let _ = writeln!(out, "{PREFIX}{}", flint_text::rom(rom, PREFIX.len()));
-            let _ = writeln!(out, "size     {}", units::kib(rom.size.into()));
+            let _ = writeln!(out, "size     {}", kib(rom.size.into()));
         }
         None => out.push_str("no ROM\n"),
     }
@@ -125,17 +123,20 @@ fn rom_answer(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<Answer, Failure
         let _ = writeln!(out, "sha256   {digest}");
     }
     ctx.out.text(&out);
-    Ok(Answer::done(json(outcome)))
+    Ok(CommandResult::done(json(outcome)))
 }
 
-pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Result<Answer, Failure> {
+pub(super) fn identity_show(
+    ctx: &mut Ctx<'_>,
+    image: Option<&Path>,
+) -> Result<CommandResult, Failure> {
     let outcome = match image {
         Some(path) => job::identity_show_image(&ctx.image(path)?),
         None => job::identity_show(&mut ctx.open()?),
     }
     .map_err(|e| ctx.failure(&e, image))?;
     ctx.out.text(&identity_text(&outcome));
-    Ok(Answer::done(json(&outcome)))
+    Ok(CommandResult::done(json(&outcome)))
 }
 
 fn identity_text(outcome: &IdentityOutcome) -> String {
@@ -154,11 +155,11 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
         } else if mac.is_valid() {
             ""
         } else {
-            " (no valid MAC)"
+            " (not a valid MAC)"
         };
         let _ = writeln!(out, "{label:23}{mac}{note}");
     }
-    let vsd = crate::job::one_line(&String::from_utf8_lossy(&identity.vsd));
+    let vsd = one_line(&String::from_utf8_lossy(&identity.vsd));
     let _ = writeln!(out, "{:23}{vsd}", "VSD");
     let _ = writeln!(
         out,
@@ -167,34 +168,32 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
         outcome.psid.as_deref().unwrap_or("(none)")
     );
     if !outcome.sound {
-        out.push_str("a CRC over it is wrong: none of this can be trusted\n");
+        out.push_str("a CRC over these values is wrong: they cannot be trusted\n");
     }
     out
 }
 
-pub(super) fn flash(ctx: &mut Ctx<'_>, command: &FlashCommand) -> Result<Answer, Failure> {
-    match command {
-        FlashCommand::Info => flash_info(ctx),
-        FlashCommand::Protect(args) => super::protect::protect(ctx, args),
-        FlashCommand::Read { out, from, len } => {
-            let mut device = ctx.open()?;
-            let mut progress = ctx.progress();
-            let file = job::flash_read(&mut device, *from, *len, out, &mut progress)
-                .map_err(|e| ctx.failure(&e, None))?;
-            drop(progress);
-            let line = format!(
-                "{} bytes to {}, sha256 {}\n",
-                file.len,
-                out.display(),
-                file.sha256
-            );
-            ctx.out.text(&line);
-            Ok(Answer::done(json(&file)))
-        }
-    }
+pub(super) fn flash_read(
+    ctx: &mut Ctx<'_>,
+    out: &Path,
+    from: u32,
+    len: Option<u32>,
+) -> Result<CommandResult, Failure> {
+    let mut device = ctx.open()?;
+    let mut progress = ctx.progress();
+    let file = job::flash_read(&mut device, from, len, out, &mut progress)
+        .map_err(|e| ctx.failure(&e, None))?;
+    drop(progress);
+    ctx.out.text(&format!(
+        "{} bytes to {}, sha256 {}\n",
+        file.len,
+        out.display(),
+        file.sha256
+    ));
+    Ok(CommandResult::done(json(&file)))
 }
 
-fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
+pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let mut device = ctx.open()?;
     let info = job::flash_info(&mut device).map_err(|e| ctx.failure(&e, None))?;
     let part = &info.card.flash;
@@ -212,7 +211,7 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
     if !part.seen {
         let _ = writeln!(
             out,
-            "known from   flashrom or Linux, never seen on these boards"
+            "known from   flashrom or Linux, not seen on these boards"
         );
     }
     if let Some(why) = part.read_only {
@@ -240,5 +239,79 @@ fn flash_info(ctx: &mut Ctx<'_>) -> Result<Answer, Failure> {
         }
     );
     ctx.out.text(&out);
-    Ok(Answer::done(json(&info)))
+    Ok(CommandResult::done(json(&info)))
+}
+
+pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Result<CommandResult, Failure> {
+    let request = match (args.off, args.on, args.top, args.bottom) {
+        (true, ..) => ProtectWish::Off,
+        (_, true, Some(blocks), _) => ProtectWish::Top(blocks),
+        (_, true, _, Some(blocks)) => ProtectWish::Bottom(blocks),
+        (_, true, ..) => ProtectWish::Whole,
+        _ => {
+            let mut device = ctx.open()?;
+            let outcome = job::flash_protection(&mut device).map_err(|e| ctx.failure(&e, None))?;
+            ctx.out.text(&protection_text(&outcome));
+            return Ok(CommandResult::done(json(&outcome)));
+        }
+    };
+    let mut device = ctx.open()?;
+    let mut reply = Reply::Yes;
+    let ended = {
+        let out = &mut *ctx.out;
+        let stop = ctx.stop;
+        let mut confirm = |question: &ProtectQuestion| {
+            out.text(&protect_question(question));
+            if !args.confirm.yes {
+                reply = ask("Write this to the chip's status register?", stop);
+            }
+            reply == Reply::Yes
+        };
+        job::flash_protect(&mut device, request, &mut confirm)
+    };
+    match ended {
+        Ok(outcome) => {
+            ctx.out.text(&protection_text(&outcome));
+            if outcome.nothing_to_do {
+                ctx.out
+                    .text("nothing to do: the protection is as requested already\n");
+            }
+            Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
+        }
+        Err(JobError::Declined) => Err(ctx.declined(reply)),
+        Err(error) => Err(ctx.failure(&error, None)),
+    }
+}
+
+fn range(range: Option<&Range<u32>>) -> String {
+    range.map_or_else(
+        || "nothing".to_owned(),
+        |r| format!("0x{:x}..0x{:x}", r.start, r.end),
+    )
+}
+
+fn protected(protection: &Protection) -> String {
+    format!(
+        "{} (status register 0x{:02x})",
+        range(protection.range.as_ref()),
+        protection.status
+    )
+}
+
+fn protect_question(question: &ProtectQuestion) -> String {
+    let mut out = format!("protected now    {}\n", protected(&question.before));
+    let _ = writeln!(out, "after the write  {}", range(question.wanted.as_ref()));
+    if question.wanted.is_some() {
+        out.push_str("  ! Burns into that range are refused until protection is cleared. It survives power-off.\n");
+    }
+    out
+}
+
+fn protection_text(outcome: &ProtectOutcome) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "card         {}", text::card_line(&outcome.card));
+    let _ = writeln!(out, "chip         {}", text::flash_line(&outcome.card));
+    let _ = writeln!(out, "protected    {}", protected(&outcome.card.protection));
+    let _ = writeln!(out, "known        {}", outcome.known);
+    out
 }

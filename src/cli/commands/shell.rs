@@ -1,25 +1,27 @@
-//! `completions` and `man`, both made from the same definitions that parse.
+//! `completions` and `man`, generated from the definitions of the parser.
 
-use super::{Answer, Ctx};
+use super::{CommandResult, Ctx};
 use crate::cli::args::{Cli, CompletionsArgs, ManArgs};
 use crate::cli::failure::Failure;
-use crate::cli::files;
 use crate::job::Code;
 use clap::CommandFactory;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn completions(ctx: &mut Ctx<'_>, args: &CompletionsArgs) -> Result<Answer, Failure> {
+pub(super) fn completions(
+    ctx: &mut Ctx<'_>,
+    args: &CompletionsArgs,
+) -> Result<CommandResult, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cx3flash", &mut script);
     ctx.out.text(&String::from_utf8_lossy(&script));
-    Ok(Answer::done(json!({
+    Ok(CommandResult::done(json!({
         "shell": args.shell.to_string(),
         "script": String::from_utf8_lossy(&script),
     })))
 }
 
-pub(super) fn man(ctx: &mut Ctx<'_>, args: &ManArgs) -> Result<Answer, Failure> {
+pub(super) fn man(ctx: &mut Ctx<'_>, args: &ManArgs) -> Result<CommandResult, Failure> {
     let mut pages = Vec::new();
     let mut root = Cli::command();
     root.build();
@@ -32,7 +34,7 @@ pub(super) fn man(ctx: &mut Ctx<'_>, args: &ManArgs) -> Result<Answer, Failure> 
         }
         Some(dir) => {
             for (name, roff) in &pages {
-                files::write_new(&dir.join(format!("{name}.1")), roff.as_bytes())?;
+                ctx.create_file(&dir.join(format!("{name}.1")), roff.as_bytes())?;
             }
             ctx.out.text(&list_written(dir, &pages));
         }
@@ -41,7 +43,7 @@ pub(super) fn man(ctx: &mut Ctx<'_>, args: &ManArgs) -> Result<Answer, Failure> 
         .iter()
         .map(|(name, roff)| json!({ "name": name, "roff": roff }))
         .collect();
-    Ok(Answer::done(json!({ "pages": list })))
+    Ok(CommandResult::done(json!({ "pages": list })))
 }
 
 fn list_written(dir: &Path, pages: &[(String, String)]) -> String {

@@ -1,18 +1,21 @@
 //! `sim …`: card files and test images.
 
-use super::{Answer, Ctx, sim_serve, write};
-use crate::cli::args_sim::{CreateArgs, Gateway, ImageArgs, Like, PciReset, SimCommand};
+use super::{CommandResult, Ctx, write};
+use crate::cli::args::sim::{
+    CreateArgs, GatewayReadback, ImageArgs, ImageShape, PaceArg, PciReset, ServeArgs, SimCommand,
+};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
-use crate::cli::{files, names, units};
+use crate::cli::text::{kib, name_of, time};
 use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
 use crate::job::{self, Code, HintContext, IdentityChange, JobError};
+use crate::sim::serve::{Pace, ServeError, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
 use std::fmt::Write as _;
 use std::path::Path;
 
-pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<Answer, Failure> {
+pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<CommandResult, Failure> {
     match command {
         SimCommand::Create(args) => create(ctx, args),
         SimCommand::Info { file } => info(ctx, file),
@@ -24,14 +27,14 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<Answer, Fai
                 "power cycled; {}\n",
                 running_text(&card.running())
             ));
-            Ok(Answer::done(info_json(file, &card)))
+            Ok(CommandResult::done(info_json(file, &card)))
         }
         SimCommand::Image(args) => image(ctx, args),
-        SimCommand::Serve(args) => sim_serve::run(ctx, args),
+        SimCommand::Serve(args) => serve(ctx, args),
     }
 }
 
-pub(super) fn open(path: &Path) -> Result<SimCard, Failure> {
+fn open(path: &Path) -> Result<SimCard, Failure> {
     SimCard::open(path).map_err(|e| card_file_failure(e, path))
 }
 
@@ -44,17 +47,17 @@ fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
     Failure::of_job(&JobError::CardFile(error), &context)
 }
 
-fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
+fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<CommandResult, Failure> {
     let mut spec = CardSpec::named(&args.board).ok_or_else(|| {
         Failure::new(
             Code::Usage,
-            format!("no board {} can be simulated", args.board),
+            format!("board {} cannot be simulated", args.board),
         )
     })?;
     spec.chip = args.part.unwrap_or(spec.chip);
     spec.revision = args.revision.unwrap_or(spec.revision);
     spec.secure_host = args.secure_host;
-    spec.write_only_address = args.config_gateway == Gateway::WriteOnly;
+    spec.write_only_address = args.config_gateway == GatewayReadback::WriteOnly;
     spec.boot_ms = args.boot_ms;
     spec.pci_reset_boots = args.pci_reset == PciReset::Boots;
     if let Some(bdf) = &args.bdf {
@@ -73,13 +76,13 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<Answer, Failure> {
         args.file.display(),
         spec.board,
         spec.bdf,
-        names::of(&spec.chip),
+        name_of(&spec.chip),
         running_text(&card.running())
     ));
-    Ok(Answer::done(info_json(&args.file, &card)))
+    Ok(CommandResult::done(info_json(&args.file, &card)))
 }
 
-/// What the flash of a fresh card holds: the image in the even half, with the identity wanted.
+/// The flash of a new card: the image in the even half, with the requested identity.
 fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>, Failure> {
     let bytes = match &args.image {
         Some(path) => ctx.image(path)?.contents.bytes().to_vec(),
@@ -90,7 +93,7 @@ fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>
     striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))
 }
 
-/// The image a board of this kind would have come with.
+/// The image that a board of this type is sold with.
 fn board_recipe(spec: &CardSpec) -> Recipe {
     let shape = if spec.hw_id == 0x1F7 {
         Recipe::mcx312b_2_36_5150()
@@ -108,16 +111,16 @@ fn built(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
 }
 
 fn build_failure(error: &dyn std::error::Error) -> Failure {
-    Failure::from_error(Code::Recipe, error).about("no such image can be made")
+    Failure::from_error(Code::Recipe, error).about("the image cannot be built")
 }
 
-/// The image with the parts of an identity that were spelled out; the others stay.
+/// The image with the given values of an identity; the others stay.
 fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> {
     if *change == IdentityChange::default() {
         return Ok(bytes);
     }
     let patch = |e: &dyn std::error::Error| {
-        Failure::from_error(Code::Patch, e).about("the identity cannot be put in")
+        Failure::from_error(Code::Patch, e).about("the identity cannot be written")
     };
     let contents = Contents::from_file(&bytes).map_err(|e| patch(&e))?;
     let old = contents.image().guids.as_ref();
@@ -144,17 +147,17 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
     Ok(patched.bytes().to_vec())
 }
 
-fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<Answer, Failure> {
+fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<CommandResult, Failure> {
     let fault: Fault = serde_json::from_str(text).map_err(|e| {
-        Failure::from_error(Code::Fault, &e).about(format!("no fault is called {text}"))
+        Failure::from_error(Code::Fault, &e).about(format!("{text} is not a fault"))
     })?;
     let card = open(path)?;
     card.inject(fault.clone());
     ctx.out.text(&format!("armed: {}\n", json(&fault)));
-    Ok(Answer::done(info_json(path, &card)))
+    Ok(CommandResult::done(info_json(path, &card)))
 }
 
-pub(super) fn running_text(outcome: &BootOutcome) -> String {
+fn running_text(outcome: &BootOutcome) -> String {
     match outcome {
         BootOutcome::Image { start, version } => {
             format!("runs {version} from 0x{:x}", start.0)
@@ -163,7 +166,7 @@ pub(super) fn running_text(outcome: &BootOutcome) -> String {
     }
 }
 
-fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
+fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
     let card = open(path)?;
     let spec = card.spec();
     let counters = card.counters();
@@ -180,8 +183,8 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
     let _ = writeln!(
         out,
         "flash       {}, {}",
-        names::of(&spec.chip),
-        units::kib(spec.chip.size().into())
+        name_of(&spec.chip),
+        kib(spec.chip.size().into())
     );
     if spec.secure_host {
         out.push_str("CR-space    locked (secure host)\n");
@@ -192,9 +195,9 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
             "boot        {} ms; a PCI reset {}",
             spec.boot_ms,
             if spec.pci_reset_boots {
-                "starts the chip anew"
+                "restarts the chip"
             } else {
-                "does not start the chip anew"
+                "does not restart the chip"
             }
         );
     }
@@ -214,7 +217,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
         counters.erases_64k,
         counters.programs,
         counters.polls,
-        units::time(std::time::Duration::from_nanos(counters.time_ns))
+        time(std::time::Duration::from_nanos(counters.time_ns))
     );
     for fault in card.faults() {
         let _ = writeln!(out, "fault       {}", json(&fault));
@@ -223,10 +226,10 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<Answer, Failure> {
         let _ = writeln!(out, "misuse      access {}: {}", misuse.access, misuse.what);
     }
     ctx.out.text(&out);
-    Ok(Answer::done(info_json(path, &card)))
+    Ok(CommandResult::done(info_json(path, &card)))
 }
 
-pub(super) fn info_json(path: &Path, card: &SimCard) -> Value {
+fn info_json(path: &Path, card: &SimCard) -> Value {
     value!({
         "card": format!("sim:{}", path.display()),
         "spec": card.spec(),
@@ -245,14 +248,14 @@ pub(super) fn info_json(path: &Path, card: &SimCard) -> Value {
     })
 }
 
-fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<Answer, Failure> {
+fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<CommandResult, Failure> {
     let mut recipe = match (&args.recipe, args.like) {
         (Some(path), _) => read_recipe(path)?,
         (None, None) => Recipe::default(),
-        (None, Some(Like::Mcx311aOld)) => Recipe::mcx311a_2_35_5100(),
-        (None, Some(Like::Mcx311aNew)) => Recipe::mcx311a_2_42_5000(),
-        (None, Some(Like::Mcx312bOld)) => Recipe::mcx312b_2_36_5150(),
-        (None, Some(Like::Mcx312bNew)) => Recipe::mcx312b_2_42_5000(),
+        (None, Some(ImageShape::Mcx311aOld)) => Recipe::mcx311a_2_35_5100(),
+        (None, Some(ImageShape::Mcx311aNew)) => Recipe::mcx311a_2_42_5000(),
+        (None, Some(ImageShape::Mcx312bOld)) => Recipe::mcx312b_2_36_5150(),
+        (None, Some(ImageShape::Mcx312bNew)) => Recipe::mcx312b_2_42_5000(),
     };
     if let Some(psid) = &args.psid {
         recipe.psid.clone_from(psid);
@@ -268,7 +271,7 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<Answer, Failure> {
         recipe.rom = None;
     }
     let bytes = built(&recipe)?;
-    files::write_new(&args.out, &bytes)?;
+    ctx.create_file(&args.out, &bytes)?;
     ctx.out.text(&format!(
         "{}  {} {}, {} bytes\n",
         args.out.display(),
@@ -276,7 +279,7 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<Answer, Failure> {
         recipe.version,
         bytes.len()
     ));
-    Ok(Answer::done(value!({
+    Ok(CommandResult::done(value!({
         "file": args.out,
         "psid": recipe.psid,
         "version": recipe.version,
@@ -292,6 +295,32 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     })?;
     serde_json::from_str(&text).map_err(|e| {
         Failure::from_error(Code::Recipe, &e)
-            .about(format!("{} is no image description", path.display()))
+            .about(format!("{} is not an image description", path.display()))
     })
+}
+
+fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Result<CommandResult, Failure> {
+    let card = open(&args.file)?;
+    let pace = match args.time {
+        PaceArg::Fast => Pace::Fast,
+        PaceArg::Wall => Pace::Wall,
+    };
+    let mut server = Server::bind(card.clone(), pace, &args.socket, args.control.as_deref())
+        .map_err(|e| serve_failure(&e))?;
+    ctx.out.text(&format!(
+        "serving sim:{} on {}; {}\n",
+        args.file.display(),
+        args.socket.display(),
+        running_text(&card.running())
+    ));
+    server.run().map_err(|e| serve_failure(&e))?;
+    Ok(CommandResult::done(info_json(&args.file, &card)))
+}
+
+fn serve_failure(error: &ServeError) -> Failure {
+    let code = match error {
+        ServeError::InUse { .. } => Code::Exists,
+        ServeError::Listen { .. } | ServeError::Io { .. } => Code::FileUnwritable,
+    };
+    Failure::from_error(code, error)
 }

@@ -1,72 +1,68 @@
-//! Two boards side by side, when an image of another PSID is to go onto a card.
+//! Two boards side by side, when an image has another PSID than the card.
 
-use super::plan::{shown, wrapped};
-use crate::cli::{names, units};
+use super::figures::{kib, name_of, shown, wrapped};
 use crate::plan::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
 use std::fmt::Write as _;
 
 /// Keys of the ini shown; all of them are in the JSON.
 const KEYS: usize = 20;
-/// Columns of the card's side; longer ones push the arrow on.
+/// Columns of the card's side; a longer value shifts the arrow.
 const SIDE: usize = 28;
 
-/// The section of a plan.
-pub(super) fn section(found: &CrossFlash, full: bool) -> String {
+pub(super) fn section(comparison: &CrossFlash, full: bool) -> String {
     let mut out = String::from("\nAnother board (card -> image)\n");
     let text = |value: &String| short(value);
-    row(&mut out, "PSID", &found.psid, text);
-    row(&mut out, "part", &found.part, text);
-    row(&mut out, "PCI device id", &found.device_id, |id| {
+    row(&mut out, "PSID", &comparison.psid, text);
+    row(&mut out, "part", &comparison.part, text);
+    row(&mut out, "PCI device id", &comparison.device_id, |id| {
         id.to_string()
     });
-    row(&mut out, "ports", &found.ports, ports);
-    row(&mut out, "ROM", &found.rom, text);
-    row(&mut out, "VSD (stays)", &found.vsd, text);
-    row(&mut out, "failsafe chunks", &found.chunk_size, |n| {
-        units::kib(*n)
+    row(&mut out, "ports", &comparison.ports, ports);
+    row(&mut out, "ROM", &comparison.rom, text);
+    row(&mut out, "VSD (stays)", &comparison.vsd, text);
+    row(&mut out, "failsafe chunks", &comparison.chunk_size, |n| {
+        kib(*n)
     });
     row(
         &mut out,
         "config sectors",
-        &found.config_sectors,
+        &comparison.config_sectors,
         ToString::to_string,
     );
     row(
         &mut out,
         "config pad",
-        &found.config_pad,
+        &comparison.config_pad,
         ToString::to_string,
     );
-    row(&mut out, "sector size", &found.sector_size, |n| {
-        units::kib((*n).into())
+    row(&mut out, "sector size", &comparison.sector_size, |n| {
+        kib((*n).into())
     });
-    row(&mut out, "UAR BAR", &found.uar_bar_mib, |n| {
+    row(&mut out, "UAR BAR", &comparison.uar_bar_mib, |n| {
         format!("{n} MiB")
     });
-    row(&mut out, "flash in the ini", &found.flash_size, |n| {
-        units::kib(*n)
+    row(&mut out, "flash in the ini", &comparison.flash_size, |n| {
+        kib(*n)
     });
     let _ = writeln!(
         out,
         "  {:20} {}",
         "flash on the card",
-        units::kib(found.chip_size.into())
+        kib(comparison.chip_size.into())
     );
-    match &found.ini {
+    match &comparison.ini {
         Some(diff) => ini(&mut out, diff, full),
-        None => {
-            out.push_str("  One of the images holds no ini; their settings cannot be compared.\n")
-        }
+        None => out.push_str("  One of the images has no ini; the settings cannot be compared.\n"),
     }
-    for note in &found.notes {
+    for note in &comparison.notes {
         out.push_str(&wrapped(note, "  ! "));
     }
-    if found.possible {
-        out.push_str("  Nothing but the change of PSID stands in the way.\n");
+    if comparison.possible {
+        out.push_str("  Only the change of PSID is refused; --change-psid allows it.\n");
     } else {
-        out.push_str("  Refuses even when the change of PSID is spelled out:\n");
-        for check in &found.obstacles {
-            let text = format!("{}: {}", names::of(&check.id), check.detail);
+        out.push_str("  Refused even with --change-psid:\n");
+        for check in &comparison.obstacles {
+            let text = format!("{}: {}", name_of(&check.id), check.detail);
             out.push_str(&wrapped(&text, "    "));
         }
     }
@@ -118,7 +114,7 @@ fn key(change: &IniChange) -> String {
     }
 }
 
-/// Cut where a line of a terminal would not hold it.
+/// Cut to fit a line of a terminal.
 fn short(text: &str) -> String {
     const MOST: usize = 60;
     let text = shown(text);

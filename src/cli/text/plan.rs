@@ -1,22 +1,14 @@
-//! A plan as `plan` prints it and `burn` prints it before it does it.
+//! A plan, as `plan` prints it and as `burn` prints it before its question.
 
-use crate::cli::{names, sector_map, units};
+use super::figures::{kib, name_of, shown, time, wrapped};
+use super::{crossflash, sector_map};
 use crate::image::Half;
 use crate::plan::{ActionReport, Change, PlanReport, Target};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The whole plan, of two inis that differ the first lines.
-pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool) -> String {
-    drawn(plan, colours, false)
-}
-
-/// The whole plan with every line there is.
-pub(in crate::cli) fn plan_full(plan: &PlanReport, colours: bool) -> String {
-    drawn(plan, colours, true)
-}
-
-fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
+/// The plan. With `full`, every ini key in which two boards differ, else the first ones.
+pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> String {
     let mut out = String::new();
     out.push_str("Checks\n");
     for check in &plan.checks {
@@ -25,14 +17,14 @@ fn drawn(plan: &PlanReport, colours: bool, full: bool) -> String {
             (false, true) => "-",
             (false, false) => "REFUSED",
         };
-        let name = names::of(&check.id);
+        let name = name_of(&check.id);
         let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
     }
-    if let Some(found) = &plan.crossflash {
-        out.push_str(&super::crossflash::section(found, full));
+    if let Some(comparison) = &plan.crossflash {
+        out.push_str(&crossflash::section(comparison, full));
     }
-    let table = super::identity::table(plan);
-    let listed = |field: &str| table.is_none() || !super::identity::holds(field);
+    let table = identity_table(plan);
+    let listed = |field: &str| table.is_none() || !is_identity(field);
     let changes: Vec<&Change> = plan.changes.iter().filter(|c| listed(&c.field)).collect();
     if let Some(table) = &table {
         out.push_str(table);
@@ -73,19 +65,11 @@ fn from_to(change: &Change) -> String {
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
-pub(super) fn shown(value: &str) -> String {
-    if value.is_empty() {
-        "(empty)".into()
-    } else {
-        crate::job::one_line(value)
-    }
-}
-
 fn figures(action: &ActionReport) -> String {
     let target = match action.target {
         Some(Target::Half { half, .. }) => match half {
-            Half::Even => "into the even half, the odd one stays as it is until the commit; ",
-            Half::Odd => "into the odd half, the even one stays as it is until the commit; ",
+            Half::Even => "into the even half, the odd half is unchanged until the commit; ",
+            Half::Odd => "into the odd half, the even half is unchanged until the commit; ",
         },
         Some(Target::WholeFlash) => "the whole flash; ",
         Some(Target::InPlace) => "over the only image; ",
@@ -94,33 +78,57 @@ fn figures(action: &ActionReport) -> String {
     let cut = if action.survives_interruption {
         "an interruption at any point leaves a card that boots"
     } else {
-        "an interruption leaves a card that must be finished with `recover` or `restore`"
+        "after an interruption the card needs `recover` or `restore`"
     };
     let text = format!(
         "{target}{} erases, {} programs ({}), about {}; {cut}",
         action.erases.len(),
         action.programs,
-        units::kib(action.program_bytes),
-        units::time(Duration::from_millis(action.estimate_ms)),
+        kib(action.program_bytes),
+        time(Duration::from_millis(action.estimate_ms)),
     );
     wrapped(&text, "  ")
 }
 
-/// Words in lines of at most 100 columns, indented as far as the first line's prefix.
-pub(super) fn wrapped(text: &str, prefix: &str) -> String {
-    const WIDTH: usize = 100;
-    let mut out = String::new();
-    let mut line = prefix.to_owned();
-    for word in text.split_whitespace() {
-        if line.len() > prefix.len() && line.chars().count() + word.chars().count() >= WIDTH {
-            out.push_str(line.trim_end());
-            out.push('\n');
-            line = " ".repeat(prefix.len());
-        }
-        line.push_str(word);
-        line.push(' ');
+/// Fields of a plan that make up an identity, and labels of their values.
+const IDENTITY: [(&str, &[&str]); 3] = [
+    (
+        "guids",
+        &["GUID node", "GUID port 1", "GUID port 2", "GUID system"],
+    ),
+    ("macs", &["MAC port 1", "MAC port 2"]),
+    ("vsd", &["VSD"]),
+];
+
+fn is_identity(field: &str) -> bool {
+    IDENTITY.iter().any(|(name, _)| *name == field)
+}
+
+/// The identity before and after, when any of it changes.
+fn identity_table(plan: &PlanReport) -> Option<String> {
+    if !plan.changes.iter().any(|c| is_identity(&c.field)) {
+        return None;
     }
-    out.push_str(line.trim_end());
-    out.push('\n');
-    out
+    let mut out = format!("\n{:20} {:20} {}\n", "Identity", "before", "after");
+    for (field, labels) in IDENTITY {
+        let change = plan.changes.iter().find(|c| c.field == field);
+        let kept = plan.kept.iter().find(|k| k.field == field);
+        let kept = kept.map(|k| k.value.as_str());
+        let (from, to) = match change {
+            Some(change) => (change.from.as_deref(), change.to.as_deref()),
+            None => (kept, kept),
+        };
+        for (n, label) in labels.iter().enumerate() {
+            let value = |side: Option<&str>| match side {
+                // The VSD is one text, blanks and all; GUIDs and MACs have blanks between them.
+                Some(text) if labels.len() == 1 => shown(text),
+                Some(text) => shown(text.split(' ').nth(n).unwrap_or_default()),
+                None => "(none)".into(),
+            };
+            let (from, to) = (value(from), value(to));
+            let mark = if from == to { ' ' } else { '*' };
+            let _ = writeln!(out, "{mark} {label:18} {from:20} {to}");
+        }
+    }
+    Some(out)
 }

@@ -1,12 +1,10 @@
-//! `query`: flint's lines, then ours behind an empty line.
+//! `query`: flint's lines, an empty line, then ours.
 
-use super::{findings, half_name, line};
-use crate::cli::units;
+use super::figures::{findings, half_name, kib, line};
 use crate::flint::text::{self as flint_text, QueryText};
 use crate::image::{Image, Layout};
 use crate::job::{CardReport, ImageReport, QueryOutcome, quote};
 
-/// The whole answer.
 pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
     let mut out = String::new();
     let active = outcome.active.and_then(|i| outcome.images.get(i));
@@ -25,7 +23,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
     }
     match (active, image) {
         (Some(active), Some(image)) => line(&mut out, "Layout:", &layout(active, image)),
-        _ => line(&mut out, "Image:", "none that could start"),
+        _ => line(&mut out, "Image:", "none that boots"),
     }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
         line(
@@ -40,12 +38,12 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
         }
     }
     for place in &outcome.stale {
-        let text = format!("0x{:x}, where no image may start", place.0);
+        let text = format!("0x{:x}, where no image can start", place.0);
         line(&mut out, "Stale signature:", &text);
     }
     if let Some(card) = outcome.card.as_ref().filter(|_| outcome.reset_pending) {
         let command = format!("cx3flash -d {} activate", quote(&card.device));
-        let text = format!("the flashed version starts with the next power-on, or now: {command}");
+        let text = format!("the flashed version starts at the next power-on, or now: {command}");
         line(&mut out, "Pending:", &text);
     }
     if let Some(image) = image.filter(|i| !i.findings.is_empty()) {
@@ -55,7 +53,6 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
     out
 }
 
-/// Name, address, silicon.
 pub(in crate::cli) fn card_line(card: &CardReport) -> String {
     let bdf = card
         .bdf
@@ -66,7 +63,6 @@ pub(in crate::cli) fn card_line(card: &CardReport) -> String {
     format!("{}{bdf}, {}{mode}", card.device, card.chip_name)
 }
 
-/// Chip, size, protection.
 pub(in crate::cli) fn flash_line(card: &CardReport) -> String {
     let part = &card.flash;
     let guard = match &card.protection.range {
@@ -77,7 +73,7 @@ pub(in crate::cli) fn flash_line(card: &CardReport) -> String {
         "{} (JEDEC {:06x}), {}, {guard}",
         part.name,
         part.jedec,
-        units::kib(part.geometry.size.into())
+        kib(part.geometry.size.into())
     )
 }
 

@@ -1,12 +1,12 @@
-//! `verify`: flint's table and verdict, then ours, which is the stricter one.
+//! `verify`: flint's table and verdict, then ours, which is stricter.
 
-use super::{card_line, findings, half_name};
+use super::figures::{findings, half_name};
+use super::query::card_line;
 use crate::flint::text as flint_text;
 use crate::flint::verdict::FlintVerdict;
 use crate::job::{AgainstOutcome, ImageReport, UnsteadyRange, VerifyOutcome};
 use std::fmt::Write as _;
 
-/// The whole answer.
 pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
     let mut out = String::new();
     if let Some(card) = &outcome.card {
@@ -15,10 +15,10 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
     for report in &outcome.images {
         if outcome.images.len() > 1 || report.half.is_some() {
             let half = report.half.map_or("image", half_name);
-            let starts = if report.boots { ", would start" } else { "" };
+            let starts = if report.boots { ", boots" } else { "" };
             let _ = writeln!(out, "\n{half} at 0x{:x}{starts}:", report.start.0);
         }
-        one(&mut out, report);
+        image(&mut out, report);
     }
     if outcome.images.is_empty() {
         out.push_str("no image on the card\n");
@@ -27,14 +27,14 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
     for place in &outcome.stale {
         let _ = writeln!(
             out,
-            "a stale signature at 0x{:x}, where no image may start",
+            "a stale signature at 0x{:x}, where no image can start",
             place.0
         );
     }
     out
 }
 
-/// One line for each range of which two readings differed.
+/// One line for each range in which two readings differed.
 pub(in crate::cli) fn unsteady(out: &mut String, ranges: &[UnsteadyRange]) {
     for range in ranges {
         let _ = writeln!(
@@ -45,7 +45,7 @@ pub(in crate::cli) fn unsteady(out: &mut String, ranges: &[UnsteadyRange]) {
     }
 }
 
-fn one(out: &mut String, report: &ImageReport) {
+fn image(out: &mut String, report: &ImageReport) {
     let Some(image) = &report.image else {
         let why = report.error.as_deref().unwrap_or("unreadable");
         let _ = writeln!(out, "\ncx3flash: no image here: {why}");
@@ -64,13 +64,13 @@ fn one(out: &mut String, report: &ImageReport) {
     }
     out.push_str(if image.is_valid() {
         match FlintVerdict::of(image) {
-            FlintVerdict::Bootable => "cx3flash: the image is sound\n",
-            _ => "cx3flash: the image is sound; flint's complaint is no reason against burning it\n",
+            FlintVerdict::Bootable => "cx3flash: the image is valid\n",
+            _ => "cx3flash: the image is valid; what flint reports does not prevent a burn\n",
         }
     } else if FlintVerdict::of(image) == FlintVerdict::Bootable {
-        "cx3flash: the image is NOT sound: flint lets the errors listed above pass, cx3flash does not\n"
+        "cx3flash: the image is NOT valid: flint accepts the errors listed above, cx3flash does not\n"
     } else {
-        "cx3flash: the image is NOT sound\n"
+        "cx3flash: the image is NOT valid\n"
     });
 }
 
@@ -85,9 +85,9 @@ pub(in crate::cli) fn against(outcome: &AgainstOutcome) -> String {
         outcome.file.display(),
     );
     if outcome.identical {
-        out.push_str("equal, identity included\n");
+        out.push_str("equal, with the same identity\n");
     } else if outcome.equal {
-        out.push_str("equal, identity (GUIDs, MACs, VSD) aside\n");
+        out.push_str("equal except for the identity (GUIDs, MACs, VSD)\n");
     } else if let Some(found) = outcome.difference {
         let _ = writeln!(
             out,

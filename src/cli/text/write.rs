@@ -1,9 +1,8 @@
-//! What a writing job did.
+//! The outcome of a command that writes to the card.
 
 use crate::job::{Activation, WriteJob, WriteOutcome, quote};
 use std::fmt::Write as _;
 
-/// Closing lines of `burn`, `restore`, `recover` and their sisters.
 pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
     let mut out = String::new();
     if outcome.nothing_to_do {
@@ -19,9 +18,9 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
         let _ = writeln!(out, "backup   {}", backup.dir.display());
     }
     out.push_str(match outcome.job {
-        WriteJob::Burn => "burned   verified byte for byte before it was made bootable\n",
+        WriteJob::Burn => "burned   verified byte for byte before it became bootable\n",
         WriteJob::Restore => "restored verified byte for byte\n",
-        WriteJob::Recover => "recovered: verified byte for byte before it was made bootable\n",
+        WriteJob::Recover => "recovered: verified byte for byte before it became bootable\n",
         WriteJob::IdentitySet => "identity set\n",
         WriteJob::RomWrite => "ROM written\n",
         WriteJob::RomRemove => "ROM removed\n",
@@ -44,7 +43,7 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
         None if outcome.job != WriteJob::ConfigReset => {
             let _ = writeln!(
                 out,
-                "not yet running; starts with the next power-on, or now: cx3flash -d {} activate",
+                "not yet running; starts at the next power-on, or now: cx3flash -d {} activate",
                 quote(card)
             );
         }
@@ -53,7 +52,7 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
     out
 }
 
-/// What runs after a reset, or why that is not known.
+/// The firmware that runs after a reset, or why it is unknown.
 pub(in crate::cli) fn running(activation: &Activation) -> String {
     match (&activation.after, &activation.detail) {
         (Some(version), _) => version.to_string(),

@@ -1,9 +1,8 @@
-//! The flash drawn: one glyph per cell, 64 cells a row, addresses in front.
+//! A map of the flash: one glyph per cell, 64 cells a row, each row with its address.
 
 use crate::flash::{SectorAction, SectorMap};
 use std::fmt::Write as _;
 
-/// Cells in one row.
 const ROW: usize = 64;
 
 /// (glyph, SGR colour) of a cell.
@@ -19,15 +18,15 @@ fn glyph(action: SectorAction) -> (char, &'static str) {
 }
 
 const LEGEND: [(SectorAction, &str); 6] = [
-    (SectorAction::Keep, "kept (already right)"),
+    (SectorAction::Keep, "kept (equal already)"),
     (SectorAction::Write, "blank, written"),
     (SectorAction::EraseWrite, "erased and written"),
     (SectorAction::Erase, "erased"),
     (SectorAction::Outside, "not part of the job"),
-    (SectorAction::Protected, "guarded, never touched"),
+    (SectorAction::Protected, "protected, never written"),
 ];
 
-/// Draw. Rows that look the same as the one before are drawn too: a flash of 4 MiB has 16 rows.
+/// Equal rows are drawn as well: a flash of 4 MiB has 16 rows.
 #[must_use]
 pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
     let mut out = String::new();
@@ -51,7 +50,7 @@ pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
             continue;
         }
         let (c, colour) = glyph(action);
-        let size = super::units::kib(count as u64 * u64::from(map.cell));
+        let size = super::figures::kib(count as u64 * u64::from(map.cell));
         if colours {
             let _ = writeln!(out, "  \x1b[{colour}m{c}\x1b[0m {meaning}: {size}");
         } else {
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_lost_or_at_the_wrong_address() {
+    fn each_cell_is_drawn_at_its_address() {
         let text = draw(&map(), false);
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows[0], format!("  0x000000  W={}", ".".repeat(62)));
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_leak_where_none_are_wanted() {
+    fn colours_are_used_only_on_request() {
         assert!(!draw(&map(), false).contains('\x1b'));
         let coloured = draw(&map(), true);
         assert_eq!(coloured.matches("\x1b[0m\n").count(), 3);

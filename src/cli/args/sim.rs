@@ -1,46 +1,44 @@
 //! `sim …`: simulated cards and test images.
 
-use super::args::{IdentityArgs, number};
+use super::shared::{IdentityArgs, number};
 use crate::image::Version;
 use crate::sim::{CardSpec, SimChip};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// `sim …`
 #[derive(Subcommand, Debug)]
 pub enum SimCommand {
-    /// Make a card file
+    /// Create a card file
     Create(CreateArgs),
-    /// What a card file holds: silicon, chip, what would boot, counters, faults, misuse
+    /// Show what a card file holds: silicon, chip, what would boot, counters, faults, misuse
     Info {
         /// Card file
         file: PathBuf,
     },
-    /// Let something go wrong from the next command on
+    /// Inject a fault; it acts from the next command on
     Fault {
         /// Card file
         file: PathBuf,
         /// The fault as JSON, e.g. '{"fault":"power_cut","op":100,"seed":1}'
         fault: String,
     },
-    /// Power off and on: boots, semaphores free, faults gone
+    /// Switch the power off and on: the card boots, semaphores and faults are cleared
     PowerCycle {
         /// Card file
         file: PathBuf,
     },
-    /// Make a valid image for tests
+    /// Create a valid image for tests
     Image(ImageArgs),
-    /// Show a card to a virtual machine over vfio-user (QEMU 11: vfio-user-pci)
+    /// Attach a card to a virtual machine over vfio-user (QEMU 11: vfio-user-pci)
     Serve(ServeArgs),
 }
 
-/// Shapes of images.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Like {
-    /// The owner's card before: MT_1170110023, 2.35.5100, non-failsafe
+pub enum ImageShape {
+    /// MT_1170110023, 2.35.5100, non-failsafe
     #[value(name = "mcx311a-2.35.5100")]
     Mcx311aOld,
-    /// The owner's card after: MT_1170110023, 2.42.5000, non-failsafe
+    /// MT_1170110023, 2.42.5000, non-failsafe
     #[value(name = "mcx311a-2.42.5000")]
     Mcx311aNew,
     /// MT_1200111023, 2.36.5150, failsafe
@@ -51,24 +49,23 @@ pub enum Like {
     Mcx312bNew,
 }
 
-/// `sim create`
 #[derive(Args, Debug)]
 pub struct CreateArgs {
-    /// Card file to make; must not exist
+    /// Card file to create; must not exist
     pub file: PathBuf,
     /// Which board
     #[arg(long, default_value = "mcx311a", value_parser = clap::builder::PossibleValuesParser::new(CardSpec::names()))]
     pub board: String,
-    /// Image file to put on the flash [default: one built for the board]
+    /// Image file to put on the flash [default: one that is built for the board]
     #[arg(long, value_name = "FILE", conflicts_with = "blank")]
     pub image: Option<PathBuf>,
-    /// Leave the flash blank: the card comes up in recovery mode
+    /// Leave the flash blank: the card starts in recovery mode
     #[arg(long, conflicts_with_all = ["identity", "guid", "guids", "mac", "macs", "blank_guids", "vsd"])]
     pub blank: bool,
     #[command(flatten)]
     pub identity: IdentityArgs,
     /// Flash chip [default: the board's]
-    #[arg(long, value_name = "CHIP", value_parser = part)]
+    #[arg(long, value_name = "CHIP", value_parser = chip)]
     pub part: Option<SimChip>,
     /// Silicon revision [default: the board's]
     #[arg(long, value_name = "N")]
@@ -76,107 +73,101 @@ pub struct CreateArgs {
     /// PCI address shown by `list`
     #[arg(long, value_name = "BDF")]
     pub bdf: Option<String>,
-    /// Lock CR-space as a secure host does
+    /// Lock CR-space like a secure host
     #[arg(long)]
     pub secure_host: bool,
     /// How long the chip boots after a reset or at power-on; its registers change meanwhile
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub boot_ms: u32,
-    /// What a PCI reset does to a chip with a boot time: VFIO resets a card when it opens and
-    /// closes it
+    /// What a PCI reset does to a chip with a boot time (VFIO resets a card when it opens and closes it)
     #[arg(long, value_name = "KIND", default_value = "boots")]
     pub pci_reset: PciReset,
     /// Whether the address register of the configuration gateway can be read back
     #[arg(long, value_name = "KIND", default_value = "readable")]
-    pub config_gateway: Gateway,
+    pub config_gateway: GatewayReadback,
 }
 
-/// Variants of the configuration gateway's address register.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gateway {
-    /// It reads what was written
+pub enum GatewayReadback {
+    /// The register returns what was written
     Readable,
-    /// It reads badacce5; bit 0 asks for a read
+    /// The register returns badacce5; bit 0 requests a read
     WriteOnly,
 }
 
-/// What a PCI reset does.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PciReset {
-    /// The chip starts anew
+    /// The chip restarts
     Boots,
     /// Configuration registers are cleared, firmware and semaphores stay
     Keeps,
 }
 
-/// `sim serve`
 #[derive(Args, Debug)]
 #[command(after_help = CONTROL_HELP)]
 pub struct ServeArgs {
     /// Card file
     pub file: PathBuf,
-    /// Unix socket to make for the virtual machine
+    /// Unix socket to create for the virtual machine
     #[arg(long, value_name = "PATH")]
     pub socket: PathBuf,
-    /// Unix socket to make for orders, one a line
+    /// Unix socket to create for control commands, one a line
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
-    /// How time runs while the flash is busy
+    /// How time passes while the flash is busy
     #[arg(long, value_name = "PACE", default_value = "fast")]
-    pub time: Time,
+    pub time: PaceArg,
 }
 
-/// `--time`
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// Each poll of the status register ends a third of the waiting
+pub enum PaceArg {
+    /// Each poll of the status register ends a third of the wait
     Fast,
-    /// Erases and programs take their time
+    /// Erases and programs take as long as on a real chip
     Wall,
 }
 
 const CONTROL_HELP: &str = "\
-The control socket takes one order a line and answers each with `ok`, `ok JSON` or `error WHY`:
+The control socket takes one command a line and answers each with `ok`, `ok JSON` or `error WHY`:
   fault JSON           inject a fault, as `sim fault` takes it
   power-cycle          power off and on
   info                 everything about the card and its host side, as JSON
   silent on|off        all registers read all ones, writes are lost
-  firmware dead|alive  the driver's commands are never answered, or are again
-  boot-ms N            from the next reset on, the chip boots for N ms
-  pci-reset-boots on|off  whether a PCI reset starts a chip with a boot time anew
-  hold-at-mutation N   at operation N say `at N` and leave that access unanswered
-                       until `release`, 3.5 s at most; 0 = never
+  firmware dead|alive  whether the driver's commands are answered
+  boot-ms N            from the next reset on, the chip takes N ms to boot
+  pci-reset-boots on|off  whether a PCI reset restarts a chip with a boot time
+  hold-at-mutation N   at operation N print `at N` and leave that access unanswered
+                       until `release`, at most 3.5 s; 0 = never
   release              answer it
-  forget               counters and misuse start at zero
+  forget               set counters and misuse to zero
   quit                 end
 
 Virtual machine, after the options for shared memory and a virtual IOMMU with caching-mode=on:
   -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}}'";
 
-/// `sim image`
 #[derive(Args, Debug)]
 pub struct ImageArgs {
-    /// Image file to make; must not exist
+    /// Image file to create; must not exist
     pub out: PathBuf,
-    /// Description as JSON; fields left out have the defaults of a ConnectX-3 A1 image
+    /// Description as JSON; missing fields have the defaults of a ConnectX-3 A1 image
     #[arg(long, value_name = "FILE.json", conflicts_with = "like")]
     pub recipe: Option<PathBuf>,
     /// Start from a known shape
     #[arg(long, value_name = "SHAPE")]
-    pub like: Option<Like>,
+    pub like: Option<ImageShape>,
     /// PSID instead of the shape's
     #[arg(long)]
     pub psid: Option<String>,
     /// Version instead of the shape's
     #[arg(long, value_name = "A.B.C", id = "fw_version")]
     pub fw_version: Option<Version>,
-    /// Bytes to fill up to
+    /// Pad the image to this size
     #[arg(long, value_name = "BYTES", value_parser = number)]
     pub size: Option<u32>,
     /// Seed of the filler code
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Put this expansion ROM in
+    /// Include this expansion ROM
     #[arg(long, value_name = "FILE", conflicts_with = "no_rom")]
     pub rom: Option<PathBuf>,
     /// Without the shape's expansion ROM
@@ -184,7 +175,7 @@ pub struct ImageArgs {
     pub no_rom: bool,
 }
 
-fn part(text: &str) -> Result<SimChip, String> {
+fn chip(text: &str) -> Result<SimChip, String> {
     use serde::Deserialize;
     use serde::de::IntoDeserializer;
     use serde::de::value::{Error, StrDeserializer};

@@ -1,23 +1,22 @@
-//! `--report DIR`: when an archive is begun and ended, and what the user is told of it.
+//! `--report DIR`: begins and ends the archive of a command.
 
 use super::args::{Cli, Command};
-use super::commands;
 use super::failure::Failure;
-use super::out::Out;
+use super::terminal::Out;
 use crate::host::Host;
 use crate::job::{BugReport, Code, Ended, HintContext};
 use serde_json::{Value, json};
 
-/// Take the archive's name, before anything is done.
-pub(crate) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
+/// Reserves the archive's name before the command runs.
+pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
     let Some(dir) = &cli.report else {
         return Ok(None);
     };
-    let name = commands::name(&cli.command);
-    if !commands::touches_card(&cli.command) || matches!(cli.command, Command::Demo(_)) {
+    let name = cli.command.name();
+    if !cli.command.opens_card() || matches!(cli.command, Command::Demo(_)) {
         return Err(Failure::new(
             Code::Usage,
-            format!("--report is about a card, and `{name}` as typed works on none"),
+            format!("--report needs a command that opens a card; this `{name}` opens none"),
         ));
     }
     BugReport::begin(dir, name)
@@ -25,9 +24,8 @@ pub(crate) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
         .map_err(|error| Failure::of_job(&error, &HintContext::default()))
 }
 
-/// Write the archive; the document says where it is. What became of the card counts more than what
-/// became of the report: the exit code stays.
-pub(crate) fn finish(
+/// Writes the archive and returns the document's `report`. The exit code does not depend on it.
+pub(super) fn finish(
     report: Option<BugReport>,
     host: &Host,
     ended: &Ended<'_>,
@@ -36,7 +34,7 @@ pub(crate) fn finish(
     match report?.finish(host, ended) {
         Ok(path) => {
             out.remark(&format!(
-                "report: {} (addresses and serial numbers are masked; look through it before you post it)",
+                "report: {} (addresses and serial numbers are masked; read it before you post it)",
                 path.display()
             ));
             Some(json!({ "path": path }))

@@ -1,0 +1,435 @@
+//! The command line, and with it the help texts and the manual pages.
+
+pub(super) mod shared;
+pub(super) mod sim;
+
+use crate::card::nv::Parameter;
+use crate::host::{BarAccess, UseId};
+use crate::image::Mac;
+use crate::job::Exit;
+use clap::{Args, Parser, Subcommand};
+use shared::{
+    ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
+};
+use sim::SimCommand;
+use std::path::PathBuf;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "cx3flash",
+    version,
+    about = "Flash Mellanox ConnectX-3 firmware from Linux userspace, safely",
+    long_about = "Flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards. The flash is backed up first, the new \
+                  firmware is verified before it becomes bootable, and the card keeps its GUIDs, MACs and VSD.\n\n\
+                  During a command a real card is unbound from its driver and opened through VFIO, so its \
+                  network is down; afterwards the driver is bound again. `cx3flash doctor` checks whether the \
+                  host is ready. `cx3flash demo` runs a complete update on a simulated card.",
+    after_help = "Results go to stdout, everything else to stderr. Exit codes: `cx3flash --help`.",
+    after_long_help = exit_help(),
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The card: PCI address, network or RDMA device name, or `sim:FILE`
+    #[arg(
+        short = 'd',
+        long = "device",
+        value_name = "CARD",
+        env = "CX3FLASH_DEVICE",
+        global = true
+    )]
+    pub device: Option<String>,
+    /// Print one JSON document on stdout instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only errors on stderr, no progress and no remarks
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log each step on stderr; twice: every register access
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Use the card although it is in use in this way (ids: see `doctor`); repeat for each use
+    #[arg(long, value_name = "ID", global = true)]
+    pub allow: Vec<UseId>,
+    /// Register access: `mmap`, `pread` or `config` [default: the fastest one that works]
+    #[arg(long, value_name = "ACCESS", global = true)]
+    pub bar_access: Option<BarAccess>,
+    /// Write an archive for a bug report into this directory, also when the command fails; addresses and
+    /// serial numbers are masked
+    #[arg(long, value_name = "DIR", global = true)]
+    pub report: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn exit_help() -> String {
+    let rows = Exit::TABLE.map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code()));
+    format!("Exit codes:\n{}", rows.concat())
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// List the cards: address, model, driver, chip revision, readiness
+    List,
+    /// Check the host and the card; each finding comes with its fix
+    Doctor,
+    /// Show what is on the card, or in an image file
+    Query(QueryArgs),
+    /// Check every section and CRC of the card's images, or of an image file
+    Verify(VerifyArgs),
+    /// Save the flash, image, settings, ROM and identity into a new directory
+    Backup(BackupArgs),
+    /// Show what `burn` would do; changes nothing
+    Plan(PlanArgs),
+    /// Write an image to the card: backup, erase, write, verify, commit
+    Burn(BurnArgs),
+    /// Write a backup to the card
+    Restore(RestoreArgs),
+    /// Write an image to a card that has no valid image
+    Recover(RecoverArgs),
+    /// Start the firmware on the flash without a reboot
+    Activate,
+    /// The expansion ROM on the card or in an image file
+    #[command(subcommand, arg_required_else_help = true)]
+    Rom(RomCommand),
+    /// The ini inside the image, and the settings that the firmware stores
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
+    /// GUIDs, MACs and VSD
+    #[command(subcommand, arg_required_else_help = true)]
+    Identity(IdentityCommand),
+    /// The flash chip: type, status, write protection, raw read
+    #[command(subcommand, arg_required_else_help = true)]
+    Flash(FlashCommand),
+    /// Free a stale flash semaphore, after proof that no program uses it
+    Unlock(ConfirmArgs),
+    /// flint's command line, for users and scripts that know it: `flint -d CARD query full`
+    #[command(disable_help_flag = true)]
+    Flint(FlintArgs),
+    /// Cards that were not returned to their driver
+    #[command(subcommand, arg_required_else_help = true)]
+    Host(HostCommand),
+    /// Write one sysfs attribute (internal)
+    #[command(name = "__host-write", hide = true)]
+    HostWrite(HostWriteArgs),
+    /// Create and inspect simulated cards and test images
+    #[command(subcommand, arg_required_else_help = true)]
+    Sim(SimCommand),
+    /// Run a complete update on new simulated cards
+    Demo(DemoArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual pages in roff
+    Man(ManArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct FlintArgs {
+    /// flint's flags and commands; `flint -h` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum HostCommand {
+    /// List the cards that were not returned
+    Status,
+    /// Return the cards of processes that ended without doing so; can be repeated
+    Restore,
+}
+
+#[derive(Args, Debug)]
+pub struct HostWriteArgs {
+    /// Path below /sys; the value is read from stdin
+    pub attribute: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct QueryArgs {
+    /// Image file; without it the card is queried
+    pub image: Option<PathBuf>,
+    /// Every field
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Image file; without it the card is verified
+    pub image: Option<PathBuf>,
+    /// Compare the card with this image file; the identity may differ
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
+    pub against: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// Directory in which the backup's own directory is created
+    /// [default: the state directory, see `cx3flash man`]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// Image file
+    pub image: PathBuf,
+    #[command(flatten)]
+    pub options: BurnOptionArgs,
+    /// List every ini key that differs when the image is for another board
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct BurnArgs {
+    /// Image file
+    pub image: PathBuf,
+    #[command(flatten)]
+    pub options: BurnOptionArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// Backup directory (with manifest.json), or the flash.bin of one
+    pub backup: PathBuf,
+    /// Restore a backup from before a change of identity: port 1 MAC on the card, and in the backup
+    #[arg(long, value_name = "FROM:TO", value_parser = mac_change)]
+    pub change_mac: Option<(Mac, Mac)>,
+    #[command(flatten)]
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
+    /// Image file
+    pub image: PathBuf,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
+    #[command(flatten)]
+    pub activate: ActivateArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Directory for card files, images and backups; if it exists, a new subdirectory is created
+    #[arg(long, value_name = "DIR", default_value = "cx3flash-demo")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Write one page per command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum RomCommand {
+    /// Show the versions in the card's ROM, in an image's, or in a ROM file
+    Info {
+        /// Image or ROM file; without it the card's
+        file: Option<PathBuf>,
+    },
+    /// Copy the ROM to a file
+    Read {
+        /// File to create; must not exist
+        out: PathBuf,
+        /// Image file to read from; without it the card
+        #[arg(long, value_name = "FILE")]
+        image: Option<PathBuf>,
+    },
+    /// Put a ROM on the card (writes the image anew with it)
+    Write(RomWriteArgs),
+    /// Remove the ROM from the card (writes the image anew without it)
+    Remove(WriteArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Print the ini inside the card's image, or inside an image file
+    Show {
+        /// Image file; without it the card's
+        image: Option<PathBuf>,
+        /// Value of one key, as SECTION.key (exit 1 if there is none; the error lists similar names)
+        #[arg(long, value_name = "SECTION.KEY", conflicts_with = "summary")]
+        key: Option<String>,
+        /// SR-IOV, virtual functions, ports, BAR size, flash size and boot ROM options
+        #[arg(long)]
+        summary: bool,
+    },
+    /// Show the settings that the running firmware stores: default, and value at its next start
+    Query,
+    /// Store settings in the running firmware; they take effect after a reset of the card
+    Set(ConfigSetArgs),
+    /// Erase the NV configuration sectors: the settings return to the defaults of the ini
+    Reset(WriteArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum IdentityCommand {
+    /// Show GUIDs, MACs and VSD of the card, or of an image file
+    Show {
+        /// Image file; without it the card's
+        image: Option<PathBuf>,
+    },
+    /// Change the card's identity (writes the image anew with it)
+    ///
+    /// Values that are not given stay. --guid G gives the node G, port 1 G+1, port 2 G+2 and the system
+    /// image G+3; --mac M gives port 1 M and port 2 M+1 (as flint's -guid and -mac do). Nothing else is
+    /// derived: MACs are not derived from GUIDs, nor GUIDs from MACs. A MAC must fit 48 bits, have the
+    /// multicast bit clear and not be 0. Sectors that stay equal are neither erased nor written.
+    Set(IdentitySetArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum FlashCommand {
+    /// Show chip, size, erase sizes, status register, write protection
+    Info,
+    /// Copy raw flash bytes to a file
+    Read {
+        /// File to create; must not exist
+        out: PathBuf,
+        /// First address
+        #[arg(long, value_name = "ADDR", default_value = "0", value_parser = number)]
+        from: u32,
+        /// Bytes [default: to the end]
+        #[arg(long, value_name = "BYTES", value_parser = number)]
+        len: Option<u32>,
+    },
+    /// Show, clear or set the chip's own write protection
+    Protect(ProtectArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ProtectArgs {
+    /// Clear all protection
+    #[arg(long, conflicts_with = "on")]
+    pub off: bool,
+    /// Protect the whole flash, or --top or --bottom; only on chips whose protection bits are known
+    #[arg(long)]
+    pub on: bool,
+    /// Blocks of 64 KiB at the end of the flash: 1, 2, 4 …
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with_all = ["bottom", "off"], value_parser = number)]
+    pub top: Option<u32>,
+    /// Blocks of 64 KiB at its beginning
+    #[arg(long, value_name = "BLOCKS", requires = "on", conflicts_with = "off", value_parser = number)]
+    pub bottom: Option<u32>,
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct RomWriteArgs {
+    /// ROM file
+    pub rom: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ConfigSetArgs {
+    /// Setting and value, as `config query` shows them: SRIOV_EN=1 LINK_TYPE_P1=ETH
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(Parameter, u32)>,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct IdentitySetArgs {
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+impl Command {
+    /// The command as typed, for JSON and log names.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Doctor => "doctor",
+            Self::Query(_) => "query",
+            Self::Verify(_) => "verify",
+            Self::Backup(_) => "backup",
+            Self::Plan(_) => "plan",
+            Self::Burn(_) => "burn",
+            Self::Restore(_) => "restore",
+            Self::Recover(_) => "recover",
+            Self::Activate => "activate",
+            Self::Rom(RomCommand::Info { .. }) => "rom info",
+            Self::Rom(RomCommand::Read { .. }) => "rom read",
+            Self::Rom(RomCommand::Write(_)) => "rom write",
+            Self::Rom(RomCommand::Remove(_)) => "rom remove",
+            Self::Config(ConfigCommand::Show { .. }) => "config show",
+            Self::Config(ConfigCommand::Query) => "config query",
+            Self::Config(ConfigCommand::Set(_)) => "config set",
+            Self::Config(ConfigCommand::Reset(_)) => "config reset",
+            Self::Identity(IdentityCommand::Show { .. }) => "identity show",
+            Self::Identity(IdentityCommand::Set(_)) => "identity set",
+            Self::Flash(FlashCommand::Info) => "flash info",
+            Self::Flash(FlashCommand::Read { .. }) => "flash read",
+            Self::Flash(FlashCommand::Protect(_)) => "flash protect",
+            Self::Unlock(_) => "unlock",
+            Self::Flint(_) => "flint",
+            Self::Host(HostCommand::Status) => "host status",
+            Self::Host(HostCommand::Restore) => "host restore",
+            Self::HostWrite(_) => "__host-write",
+            Self::Sim(SimCommand::Create(_)) => "sim create",
+            Self::Sim(SimCommand::Info { .. }) => "sim info",
+            Self::Sim(SimCommand::Fault { .. }) => "sim fault",
+            Self::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
+            Self::Sim(SimCommand::Image(_)) => "sim image",
+            Self::Sim(SimCommand::Serve(_)) => "sim serve",
+            Self::Demo(_) => "demo",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+
+    /// Whether the command opens a card; then it is a job and has a log.
+    #[must_use]
+    pub fn opens_card(&self) -> bool {
+        match self {
+            Self::Query(QueryArgs { image, .. })
+            | Self::Verify(VerifyArgs { image, .. })
+            | Self::Rom(RomCommand::Info { file: image } | RomCommand::Read { image, .. })
+            | Self::Config(ConfigCommand::Show { image, .. })
+            | Self::Identity(IdentityCommand::Show { image }) => image.is_none(),
+            Self::Completions(_)
+            | Self::Man(_)
+            | Self::Sim(_)
+            | Self::HostWrite(_)
+            | Self::Host(HostCommand::Status) => false,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,169 @@
+//! stdout for results, stderr for messages, and the one question this program asks.
+
+#![allow(
+    clippy::print_stderr,
+    reason = "this is the one place that owns the streams"
+)]
+
+use serde_json::Value;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OutputMode {
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// Only errors on stderr.
+    pub quiet: bool,
+}
+
+/// Both streams. Writing never fails here: a closed pipe must not stop a job in the middle of a flash;
+/// any other error is kept for the end.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    pub mode: OutputMode,
+    problem: Option<io::Error>,
+}
+
+impl Out {
+    #[must_use]
+    pub(super) fn new(mode: OutputMode) -> Self {
+        Self {
+            mode,
+            problem: None,
+        }
+    }
+
+    /// Prints a result for people; nothing with `--json`.
+    pub(super) fn text(&mut self, text: &str) {
+        if !self.mode.json {
+            self.raw(text.as_bytes());
+        }
+    }
+
+    /// Writes bytes to stdout in every mode.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        let wrote = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        if let Err(error) = wrote
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.problem.get_or_insert(error);
+        }
+    }
+
+    /// Prints the JSON document.
+    pub(super) fn json(&mut self, document: &Value) {
+        self.raw(format!("{document:#}\n").as_bytes());
+    }
+
+    /// Prints a remark on stderr; nothing with `-q`.
+    pub(super) fn remark(&self, text: &str) {
+        if !self.mode.quiet {
+            self.error(&format!("{text}\n"));
+        }
+    }
+
+    /// Writes text to stderr in every mode.
+    pub(super) fn error(&self, text: &str) {
+        // A closed stderr cannot be reported anywhere.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// The first error of stdout other than a closed pipe.
+    pub(super) fn take_problem(&mut self) -> Option<io::Error> {
+        self.problem.take()
+    }
+
+    /// Whether stdout takes colours: a terminal, and `NO_COLOR` unset or empty (no-color.org).
+    #[must_use]
+    pub(super) fn colours(&self) -> bool {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
+        !self.mode.json && !refused && !dumb && io::stdout().is_terminal()
+    }
+}
+
+/// A request to stop, raised by a signal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
+    /// job reads it between sectors, leaves the card bootable and returns it to its driver.
+    pub(super) fn catch(&self) -> io::Result<()> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+            signal_hook::flag::register(signal, Arc::clone(&self.0))?;
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub(super) fn raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// `y` or `yes`, or no question was necessary.
+    Yes,
+    /// Anything else, end of input included.
+    No,
+    /// A signal arrived during the question.
+    Interrupted,
+    /// stdin is not a terminal.
+    NoTerminal,
+}
+
+/// Asks `[y/N]` on stderr.
+pub(super) fn ask(question: &str, stop: &StopFlag) -> Reply {
+    if !io::stdin().is_terminal() {
+        return Reply::NoTerminal;
+    }
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    drop(stderr);
+    // The signal handlers restart a blocked read, so a thread of its own reads and the flag is checked
+    // here. After an interruption the process ends and the thread with it.
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        let _ = send.send(read.map(|_| line));
+    });
+    loop {
+        match receive.recv_timeout(Duration::from_millis(50)) {
+            Ok(Ok(line)) => return reply(&line),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Reply::No,
+            Err(RecvTimeoutError::Timeout) if stop.raised() => return Reply::Interrupted,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn reply(line: &str) -> Reply {
+    match line.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Reply::Yes,
+        _ => Reply::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reply, reply};
+
+    #[test]
+    fn only_y_and_yes_are_a_yes() {
+        for text in ["", "\n", "n", "no", "yess", "j"] {
+            assert_eq!(reply(text), Reply::No, "{text:?}");
+        }
+        for text in ["y\n", "YES", " y "] {
+            assert_eq!(reply(text), Reply::Yes, "{text:?}");
+        }
+    }
+}
