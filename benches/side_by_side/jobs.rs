@@ -88,8 +88,10 @@ impl Job {
             }
             Self::Verify => assert!(job::verify_card(device, &mut ()).unwrap().ok),
             Self::ReadImage => {
-                let image = job::first_bytes(device, &mut ()).unwrap().unwrap();
-                std::fs::write(dir.join(OUT), image.bytes).unwrap();
+                let image = cx3flash::flint::image_of_card(device, &mut ())
+                    .unwrap()
+                    .unwrap();
+                std::fs::write(dir.join(OUT), image).unwrap();
             }
             Self::ReadFlash => {
                 job::backup(device, dir, &mut ()).unwrap();

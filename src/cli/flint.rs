@@ -90,7 +90,10 @@ fn run(
             host: &host,
             options,
             catch_signals: &|| stop.catch(),
-            stop_requested: &|| stop.raised(),
+            stop_requested: {
+                let stop = stop.clone();
+                Box::new(move || stop.raised())
+            },
             opened: &mut |device| {
                 if let Some(report) = &mut report {
                     commands::report_query(report, &host, device);

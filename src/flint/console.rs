@@ -1,56 +1,52 @@
-//! flint's screen: everything on stdout, errors included; questions with their answers.
+//! flint's terminal: everything on stdout, errors included; questions with their answers.
 
 #![allow(
     clippy::print_stderr,
-    reason = "this is the one place of the dialect that owns the streams"
+    reason = "this is the one place of flint that owns the streams"
 )]
 
-use super::card::Talk;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// The streams, the answers given beforehand, the log.
-pub(super) struct Console<'a> {
-    /// `-y`.
-    pub(super) yes: bool,
-    /// `-no`.
-    pub(super) no: bool,
-    stop_requested: &'a dyn Fn() -> bool,
+/// The streams, the answers given by flags, the log of a burn.
+pub(super) struct Console {
+    yes: bool,
+    no: bool,
+    stop_requested: Box<dyn Fn() -> bool>,
     log: Option<File>,
-    problem: RefCell<Option<io::Error>>,
+    error: RefCell<Option<io::Error>>,
 }
 
-impl<'a> Console<'a> {
-    /// Without answers and log.
-    pub(super) fn new(stop_requested: &'a dyn Fn() -> bool) -> Self {
+impl Console {
+    pub(super) fn new(stop_requested: Box<dyn Fn() -> bool>) -> Self {
         Self {
             yes: false,
             no: false,
             stop_requested,
             log: None,
-            problem: RefCell::new(None),
+            error: RefCell::new(None),
         }
     }
 
-    /// `-log FILE`: what is said from now on goes there too.
-    pub(super) fn keep(&mut self, log: File) {
+    /// Answers every question as `-y` and `-no` do.
+    pub(super) fn answer(&mut self, yes: bool, no: bool) {
+        self.yes = yes;
+        self.no = no;
+    }
+
+    /// Copies what is printed from now on to this file (`-log`).
+    pub(super) fn copy_to(&mut self, log: File) {
         self.log = Some(log);
     }
 
-    /// What went wrong with stdout, other than a reader that went away.
-    pub(super) fn take_problem(&self) -> Option<io::Error> {
-        self.problem.borrow_mut().take()
+    /// Why stdout could not be written; a reader that went away does not count.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
+        self.error.borrow_mut().take()
     }
 
-    /// Where getopt complains.
-    pub(super) fn complain(&self, text: &str) {
-        let _ = io::stderr().lock().write_all(text.as_bytes());
-    }
-}
-
-impl Talk for Console<'_> {
-    fn say(&mut self, text: &str) {
+    /// Prints flint's text on stdout.
+    pub(super) fn print(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
         let wrote = stdout
             .write_all(text.as_bytes())
@@ -58,7 +54,7 @@ impl Talk for Console<'_> {
         if let Err(error) = wrote
             && error.kind() != io::ErrorKind::BrokenPipe
         {
-            self.problem.borrow_mut().get_or_insert(error);
+            self.error.borrow_mut().get_or_insert(error);
         }
         if let Some(log) = &mut self.log
             && let Err(error) = log.write_all(text.as_bytes())
@@ -68,14 +64,20 @@ impl Talk for Console<'_> {
         }
     }
 
-    fn ask(&mut self, what: &str) -> bool {
-        self.say(&format!("\n {what} ? (y/n) [n] : "));
+    /// Prints a text on stderr, as getopt does.
+    pub(super) fn print_error(&self, text: &str) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Asks flint's question; prints what flint prints of the answer.
+    pub(super) fn ask(&mut self, question: &str) -> bool {
+        self.print(&format!("\n {question} ? (y/n) [n] : "));
         if self.yes {
-            self.say("y\n");
+            self.print("y\n");
             return true;
         }
         if self.no {
-            self.say("n\n");
+            self.print("n\n");
             return false;
         }
         let mut answer = String::new();
@@ -85,19 +87,20 @@ impl Talk for Console<'_> {
         if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return true;
         }
-        self.say("-E- Aborted by user\n");
+        self.print("-E- Aborted by user\n");
         false
     }
 
-    fn remark(&self, text: &str) {
-        // flint says nothing here; a script that reads both streams as one must not see it either.
+    /// Prints a line of our own on stderr, if that is a terminal: flint prints nothing here, and a script
+    /// that reads both streams as one must not see it.
+    pub(super) fn remark(&self, text: &str) {
         if io::stderr().is_terminal() {
-            self.complain(&format!("{text}\n"));
+            self.print_error(&format!("{text}\n"));
         }
         tracing::info!("{text}");
     }
 
-    fn stop_requested(&self) -> bool {
+    pub(super) fn stop_requested(&self) -> bool {
         (self.stop_requested)()
     }
 }

@@ -1,222 +1,100 @@
-//! How flint takes its command line apart: getopt_long_only with abbreviations, neighbouring words joined
-//! with commas, the command being the first word that names one (measured with mstflint 4.21 on some
-//! thousand random lines; `tests/it/flint_lines.rs` runs such lines with both).
+//! How flint reads a command line: the first word that names a command ends the flags. Flags are read as
+//! `getopt_long_only` does: one dash or two, any unambiguous beginning, values after `=` or as the next
+//! word; neighbouring words that are no flags are joined with commas first. Measured with mstflint 4.21
+//! on some thousand random lines, of which `tests/it/flint_lines.rs` compares some.
 
-use super::commands::{self, Row};
+use super::commands;
+use super::flags::GrammarError::{self, Text};
+use super::flags::{ALIASES, Checked, FLAGS, Flag, Invocation, ValueCount};
 
-/// A flag of flint's.
-#[derive(Debug)]
-pub(super) struct Flag {
-    /// Long name; one or two dashes.
-    pub(super) name: &'static str,
-    /// Short name.
-    short: Option<char>,
-    /// Does it take a value?
-    valued: bool,
-    /// How many values it must get, commas counted.
-    pub(super) values: Values,
-}
-
-/// How many values flint wants to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Values {
-    /// Exactly so many.
-    Exactly(usize),
-    /// One or more.
-    Some,
-    /// It does not count.
-    Any,
-}
-
-const fn plain(name: &'static str) -> Flag {
-    Flag {
-        name,
-        short: None,
-        valued: false,
-        values: Values::Exactly(0),
+/// Reads a command line.
+pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
+    let at = words.iter().position(|w| commands::named(w).is_some());
+    let (flags, rest) = words.split_at(at.unwrap_or(words.len()));
+    let mut line = Invocation::default();
+    match rest.split_first() {
+        Some((_, args)) if args.iter().any(|word| is_flag(word)) => {
+            return Err(usage(
+                "Specifying options flags after command is not allowed.\n\n".into(),
+            ));
+        }
+        Some((name, args)) => {
+            line.command = commands::named(name);
+            line.args = args.to_vec();
+        }
+        None => no_command(words)?,
     }
-}
-
-const fn valued(name: &'static str, values: Values) -> Flag {
-    Flag {
-        name,
-        short: None,
-        valued: true,
-        values,
-    }
-}
-
-const fn one(name: &'static str) -> Flag {
-    valued(name, Values::Exactly(1))
-}
-
-impl Flag {
-    const fn short(mut self, short: char) -> Self {
-        self.short = Some(short);
-        self
-    }
-}
-
-/// Every flag of 4.21, the undocumented ones included: abbreviations depend on all of them.
-const FLAGS: &[Flag] = &[
-    valued("device", Values::Any).short('d'),
-    valued("image", Values::Any).short('i'),
-    plain("latest_fw"),
-    plain("ir"),
-    plain("help").short('h'),
-    plain("hh"),
-    plain("yes").short('y'),
-    plain("no"),
-    one("guid"),
-    valued("guids", Values::Exactly(4)),
-    one("mac"),
-    valued("macs", Values::Exactly(2)),
-    one("uid"),
-    plain("blank_guids"),
-    plain("clear_semaphore"),
-    plain("qq"),
-    plain("low_cpu"),
-    plain("next_boot_fw_ver"),
-    plain("flashed_version"),
-    plain("nofs"),
-    plain("allow_psid_change"),
-    plain("allow_rom_change"),
-    plain("override_cache_replacement"),
-    plain("no_flash_verify"),
-    plain("use_fw"),
-    plain("silent").short('s'),
-    valued("vsd", Values::Any),
-    plain("use_image_ps"),
-    plain("use_image_guids"),
-    plain("use_image_rom"),
-    plain("use_dev_rom"),
-    plain("ignore_dev_data"),
-    plain("no_fw_ctrl"),
-    plain("use_dev_img_info"),
-    plain("ignore_crc_check"),
-    plain("hexdump_format"),
-    plain("dual_image"),
-    plain("striped_image"),
-    one("banks"),
-    one("log"),
-    valued("flash_params", Values::Exactly(3)),
-    plain("version").short('v'),
-    plain("no_devid_check"),
-    plain("skip_ci_req"),
-    plain("ocr"),
-    plain("hsm"),
-    one("private_key"),
-    one("public_key"),
-    one("key_uuid"),
-    one("private_key2"),
-    one("hmac_key"),
-    one("key_uuid2"),
-    one("psid"),
-    one("cc"),
-    plain("linkx"),
-    one("downstream_device_id_start_index"),
-    one("num_of_downstream_devices"),
-    plain("linkx_auto_update"),
-    plain("activate"),
-    one("activate_delay_sec"),
-    plain("download_transfer"),
-    valued("downstream_device_ids", Values::Some),
-    one("public_key_label"),
-    one("private_key_label"),
-    one("openssl_engine"),
-    one("openssl_key_id"),
-    valued("output_file", Values::Any),
-    one("user_password"),
-    one("cert_chain_index"),
-];
-
-/// Names 4.21 does not know: one of flint's own messages uses it, newer versions have it.
-const ALIASES: &[(&str, &str)] = &[("apc", "allow_psid_change")];
-
-/// A command line in its two parts.
-#[derive(Debug)]
-pub(super) struct Split<'a> {
-    /// Flags and their values.
-    pub(super) flags: &'a [String],
-    /// The command and its arguments.
-    pub(super) command: Option<(&'static Row, &'a [String])>,
-}
-
-/// A flag behind the command.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct FlagBehind;
-
-/// The first word that names a command begins the second part. Whose value that word was meant to be
-/// flint does not ask.
-pub(super) fn split(words: &[String]) -> Result<Split<'_>, FlagBehind> {
-    let named = |word: &String| commands::named(word);
-    let Some(at) = words.iter().position(|w| named(w).is_some()) else {
-        return Ok(Split {
-            flags: words,
-            command: None,
-        });
+    read_flags(&join(flags), &mut line)?;
+    let text = match (line.command, line.clear_semaphore) {
+        (None, false) => "No command found.\n",
+        (Some(_), true) => "No command is allowed when -clear_semaphore flag is given.\n",
+        _ if line.use_fw && line.cache_override => {
+            "-E- flags --use_fw and --override_cache_replacement/-ocr cannot be specified simultaneously"
+        }
+        (None, true) => {
+            line.command = commands::named("clear_semaphore");
+            return Ok(line);
+        }
+        (Some(_), false) => return Ok(line),
     };
-    let (flags, rest) = words.split_at(at);
-    let args = rest.get(1..).unwrap_or_default();
-    if args.iter().any(|word| is_flag(word)) {
-        return Err(FlagBehind);
-    }
-    Ok(Split {
-        flags,
-        command: rest.first().and_then(named).map(|row| (row, args)),
-    })
+    Err(Text(text.into()))
 }
 
-/// Is this word a flag? Negative numbers are not.
-pub(super) fn is_flag(word: &str) -> bool {
+fn usage(stdout: String) -> GrammarError {
+    GrammarError::Usage {
+        stdout,
+        stderr: String::new(),
+        after: "",
+    }
+}
+
+/// What getopt prints on stderr.
+fn bad_flag(why: &str) -> GrammarError {
+    GrammarError::Usage {
+        stdout: String::new(),
+        stderr: format!("{why}\n"),
+        after: "-E- Bad input parameter\n",
+    }
+}
+
+/// Negative numbers are no flags.
+fn is_flag(word: &str) -> bool {
     let mut chars = word.chars();
     chars.next() == Some('-') && !chars.next().is_some_and(|c| c.is_ascii_digit())
 }
 
-/// What is wrong with a line without a command, before its flags are read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoCommand<'a> {
-    /// There is no flag either.
-    NoFlags,
-    /// The last flag takes fewer values than there are words behind it; the last word must have been
-    /// meant as a command.
-    Unknown(&'a str),
-}
-
-/// Look at a line without a command.
-pub(super) fn without_command(words: &[String]) -> Option<NoCommand<'_>> {
+/// What flint prints for a line without a command before it reads the flags: when there is no flag, or
+/// when more words follow the last flag than it takes, so that the last one must be a wrong command.
+fn no_command(words: &[String]) -> Checked {
     let Some(at) = words.iter().rposition(|word| is_flag(word)) else {
-        return Some(NoCommand::NoFlags);
+        return Err(Text("No options found. \n".into()));
     };
-    let last = words.last()?;
-    let typed = words.get(at)?;
-    let name = typed.strip_prefix("--").unwrap_or(typed.get(1..)?);
-    // Of a flag it does not know by its whole name flint thinks that it takes less than nothing; of no
-    // name at all, that it takes one value.
-    let known = FLAGS.iter().find(|f| {
-        f.name == name || (name.chars().eq(f.short)) || ALIASES.contains(&(name, f.name))
-    });
+    let following = words.get(at + 1..).unwrap_or_default();
+    let typed = words.get(at).map_or("", String::as_str);
+    let name = typed.strip_prefix("--").unwrap_or(&typed[1..]);
+    // flint computes that a flag it does not know by its complete name takes less than no value, and that
+    // an empty name takes one.
+    let known = FLAGS
+        .iter()
+        .find(|f| f.name == name || name.chars().eq(f.letter) || ALIASES.contains(&(name, f.name)));
     let takes = match known {
         _ if name.is_empty() => Some(1),
-        Some(Flag {
-            name: "flash_params",
-            ..
-        }) => Some(1),
-        Some(Flag {
-            values: Values::Exactly(n),
-            ..
-        }) => Some(*n),
-        Some(_) => Some(1),
+        Some(flag) => Some(match flag.values {
+            ValueCount::Exactly(n) if flag.name != "flash_params" => n,
+            _ => 1,
+        }),
         None => None,
     };
-    let behind = words.len() - 1 - at;
-    takes
-        .is_none_or(|takes| behind > takes)
-        .then_some(NoCommand::Unknown(last))
+    match words.last() {
+        Some(last) if takes.is_none_or(|takes| following.len() > takes) => {
+            Err(usage(format!("Invalid command: {last}\n")))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Join neighbouring words that are no flags with commas.
-pub(super) fn join(words: &[String]) -> Vec<String> {
+/// Joins neighbouring words that are no flags with commas.
+fn join(words: &[String]) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     let mut open = false;
     for word in words {
@@ -233,133 +111,176 @@ pub(super) fn join(words: &[String]) -> Vec<String> {
     joined
 }
 
-/// One thing getopt finds.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
-    /// A flag.
-    Flag {
-        /// Its long name.
-        name: &'static str,
-        /// How many values flint wants to see.
-        values: Values,
-        /// Its value; empty when it takes none.
-        value: &'a str,
-    },
-    /// A word that belongs to no flag.
-    Word(&'a str),
-    /// What getopt says on stderr.
-    Bad(String),
-}
-
-impl Flag {
-    fn found<'a>(&self, value: &'a str) -> Found<'a> {
-        Found::Flag {
-            name: self.name,
-            values: self.values,
-            value,
-        }
-    }
-}
-
-/// Read all flags, in their order, up to the first bad one.
-pub(super) fn read(words: &[String]) -> Vec<Found<'_>> {
-    let mut found = Vec::new();
-    let mut rest = words.iter();
-    while let Some(word) = rest.next() {
+/// Reads all flags; the first wrong one ends it.
+fn read_flags(words: &[String], line: &mut Invocation) -> Checked {
+    let mut words = words.iter().map(String::as_str);
+    let mut stray = String::new();
+    while let Some(word) = words.next() {
         if word == "--" {
-            found.extend(rest.map(|w| Found::Word(w)));
-            break;
-        }
-        if word.len() < 2 || !word.starts_with('-') {
-            found.push(Found::Word(word));
-            continue;
-        }
-        one_word(word, &mut rest, &mut found);
-        if let Some(Found::Bad(_)) = found.last() {
-            break;
+            stray.extend(words.by_ref().flat_map(|word| [word, " "]));
+        } else if word.len() < 2 || !word.starts_with('-') {
+            stray.extend([word, " "]);
+        } else {
+            read_word(word, &mut words, line)?;
         }
     }
-    found
+    if stray.is_empty() {
+        return Ok(());
+    }
+    Err(Text(format!(
+        "-E- Found some non-option ARGV-elements {stray}\n"
+    )))
 }
 
-/// `-name`, `--name`, `-y`, `-iFILE`; and `-sy`, where what stands behind the first letter may be the
-/// beginning of a long name again.
-fn one_word<'a>(
+/// `-name`, `--name`, `-y`, `-iFILE`; and `-sy`, where what follows the first letter may be the
+/// beginning of a long name.
+fn read_word<'a>(
     word: &'a str,
-    more: &mut std::slice::Iter<'a, String>,
-    found: &mut Vec<Found<'a>>,
-) {
-    let two = word.strip_prefix("--");
-    let Some(mut rest) = two.or_else(|| word.strip_prefix('-')) else {
-        return;
-    };
+    more: &mut dyn Iterator<Item = &'a str>,
+    line: &mut Invocation,
+) -> Checked {
+    let two_dashes = word.starts_with("--");
+    let mut rest = &word[if two_dashes { 2 } else { 1 }..];
     loop {
         let letter = rest.chars().next();
-        let flag = letter.and_then(short);
-        if (two.is_some() || word.len() > 2 || flag.is_none())
-            && let Some(one) = long(word, rest, more)
+        let short = FLAGS
+            .iter()
+            .find(|f| f.letter.is_some() && f.letter == letter);
+        if (two_dashes || word.len() > 2 || short.is_none())
+            && let Some((flag, value)) = long(word, rest, more)?
         {
-            found.push(one);
-            return;
+            return line.apply(flag, value);
         }
-        let (Some(flag), Some(letter), None) = (flag, letter, two) else {
-            found.push(Found::Bad(format!("unrecognized option `{word}'")));
-            return;
+        let (Some(flag), Some(letter), false) = (short, letter, two_dashes) else {
+            return Err(bad_flag(&format!("unrecognized option `{word}'")));
         };
-        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
-        if flag.valued {
-            let value = Some(rest).filter(|v| !v.is_empty());
-            found.push(match value.or_else(|| more.next().map(String::as_str)) {
-                Some(value) => flag.found(value),
-                None => Found::Bad(format!("option requires an argument -- {letter}")),
-            });
-            return;
+        rest = &rest[letter.len_utf8()..];
+        if flag.takes_value() {
+            let value = Some(rest).filter(|v| !v.is_empty()).or_else(|| more.next());
+            let value = value
+                .ok_or_else(|| bad_flag(&format!("option requires an argument -- {letter}")))?;
+            return line.apply(flag, value);
         }
-        found.push(flag.found(""));
+        line.apply(flag, "")?;
         if rest.is_empty() {
-            return;
+            return Ok(());
         }
     }
 }
 
-fn short(c: char) -> Option<&'static Flag> {
-    FLAGS.iter().find(|f| f.short == Some(c))
-}
-
-/// `name`, `name=value`, or an abbreviation that fits one name only.
+/// `name`, `name=value`, or an abbreviation that fits one name only; `None` when it fits none.
 fn long<'a>(
     word: &str,
     body: &'a str,
-    rest: &mut std::slice::Iter<'a, String>,
-) -> Option<Found<'a>> {
-    let dashes = if word.starts_with("--") { "--" } else { "-" };
+    more: &mut dyn Iterator<Item = &'a str>,
+) -> Result<Option<(&'static Flag, &'a str)>, GrammarError> {
     let (name, given) = match body.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (body, None),
     };
-    let name = ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == name)
-        .map_or(name, |(_, name)| name);
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    let name = alias.map_or(name, |(_, name)| name);
     let exact = FLAGS.iter().find(|f| f.name == name);
     let mut fits = FLAGS.iter().filter(|f| f.name.starts_with(name));
     let flag = match (exact, fits.next(), fits.next()) {
         (Some(flag), ..) | (None, Some(flag), None) => flag,
         (None, Some(_), Some(_)) => {
-            return Some(Found::Bad(format!("option `{word}' is ambiguous")));
+            return Err(bad_flag(&format!("option `{word}' is ambiguous")));
         }
-        (None, None, _) => return None,
+        (None, None, _) => return Ok(None),
     };
-    Some(match (flag.valued, given) {
-        (false, None) => flag.found(""),
-        (false, Some(_)) => Found::Bad(format!(
-            "option `{dashes}{}' doesn't allow an argument",
-            flag.name
-        )),
-        (true, Some(value)) => flag.found(value),
-        (true, None) => match rest.next() {
-            Some(value) => flag.found(value),
-            None => Found::Bad(format!("option `{word}' requires an argument")),
-        },
-    })
+    let value = match (flag.takes_value(), given) {
+        (false, None) => "",
+        (false, Some(_)) => {
+            let (dashes, name) = (if word.starts_with("--") { "--" } else { "-" }, flag.name);
+            return Err(bad_flag(&format!(
+                "option `{dashes}{name}' doesn't allow an argument"
+            )));
+        }
+        (true, Some(value)) => value,
+        (true, None) => more
+            .next()
+            .ok_or_else(|| bad_flag(&format!("option `{word}' requires an argument")))?,
+    };
+    Ok(Some((flag, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GrammarError, Invocation, parse};
+
+    fn line(typed: &str) -> Result<Invocation, GrammarError> {
+        let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();
+        parse(&words)
+    }
+
+    fn complaint(typed: &str) -> String {
+        match line(typed) {
+            Err(GrammarError::Usage { stdout, stderr, .. }) => format!("{stdout}{stderr}"),
+            Err(GrammarError::Text(text)) => text,
+            other => panic!("{typed}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_flag_is_accepted() {
+        for typed in [
+            "-i f q",
+            "-image f q",
+            "--image f q",
+            "--image=f q",
+            "-image=f q",
+            "-if q",
+            "-im f q",
+            "-y -i f q",
+        ] {
+            let line = line(typed).unwrap_or_else(|e| panic!("{typed}: {e:?}"));
+            assert_eq!(line.image.as_deref(), Some("f".as_ref()), "{typed}");
+            assert_eq!(line.command.map(|c| c.names), Some(&["query", "q"][..]));
+        }
+        assert!(line("-nof -i f q").unwrap().nofs);
+        assert!(line("-no -i f q").unwrap().no);
+        assert!(line("-apc -i f q").unwrap().allow_psid_change);
+    }
+
+    #[test]
+    fn an_ambiguous_or_unknown_flag_is_an_error() {
+        assert!(complaint("-i f -n q").contains("ambiguous"));
+        assert!(complaint("-i f -use_image q").contains("ambiguous"));
+        assert!(complaint("-i f -x q").contains("unrecognized option `-x'"));
+        assert!(complaint("-i f --nosuch q").contains("unrecognized option `--nosuch'"));
+        assert!(complaint("-i").contains("requires an argument -- i"));
+        assert!(complaint("-i f -guid q").contains("`-guid' requires an argument"));
+    }
+
+    #[test]
+    fn guids_and_macs_are_read_as_hexadecimal() {
+        let ids = line("-guid 0x10 -mac 20 sg").unwrap();
+        assert_eq!(ids.guids.unwrap().map(|g| g.0), [16, 17, 18, 19]);
+        assert_eq!(ids.macs.unwrap().map(|m| m.0), [32, 33]);
+        let ids = line("-guids 1,2 3 4 -macs 5 6 sg").unwrap();
+        assert_eq!(ids.guids.unwrap().map(|g| g.0), [1, 2, 3, 4]);
+        assert_eq!(ids.macs.unwrap().map(|m| m.0), [5, 6]);
+        assert!(complaint("-guids 1 2 q").contains("Too few arguments. Expected: 4 , Received: 2"));
+        assert!(
+            complaint("-macs 1 2 3 q").contains("Too many arguments. Expected: 2 , Received: 3")
+        );
+        assert!(complaint("-guid zz q").contains("(zz)"));
+        assert!(complaint("-mac 00:02:c9:00:00:01 q").contains("Invalid Guid/Mac/Uid"));
+        assert!(complaint("-guid 123456789012345678 q").contains("out of range"));
+        let both = line("-guid 1 -guids 1 2 3 4 sg").unwrap();
+        assert!(both.guid_given && both.guids_given && !both.mac_given);
+    }
+
+    #[test]
+    fn a_line_without_one_known_command_is_an_error() {
+        assert_eq!(complaint("nonsense"), "No options found. \n");
+        assert_eq!(complaint("-i f"), "No command found.\n");
+        assert!(complaint("-i f nonsense").starts_with("Invalid command: nonsense\n"));
+        assert!(complaint("-i f q -y").contains("flags after command"));
+        assert!(complaint("-qq full q").contains("non-option ARGV-elements full"));
+        assert!(matches!(line("-h"), Err(GrammarError::Help)));
+        assert!(matches!(line("-i f -v q"), Err(GrammarError::Version)));
+        assert!(line("-d x -clear_semaphore").unwrap().clear_semaphore);
+    }
 }

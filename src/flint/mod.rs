@@ -1,52 +1,48 @@
 #![doc = include_str!("../../docs/flint.md")]
 //!
-//! # How it is made
+//! # Files
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `getopt`, `options`, `commands` | flint's grammar: flags before the command, arguments behind it |
-//! | `arguments` | arguments and flags that do not go together |
-//! | `run` | complaints in flint's order, then the command |
-//! | `console` | flint's screen |
-//! | `target` | device names, `mst`'s too |
-//! | `file…` | commands on image files |
-//! | `card…` | commands on cards |
-//! | `refuse` | what is not done, and our way |
-//!
-//! Everything was measured with mstflint 4.21; `tests/it/flint_files` and `tests/it/flint_card` run the
-//! same scripts with it and with this and compare.
+//! | `flags`, `getopt` | the table of flags, and how a command line is read |
+//! | `commands`, `arguments` | the table of commands, and what is wrong with their arguments |
+//! | `target`, `reading` | the card or file a command works on, and the image in it |
+//! | `inspect`, `copy`, `change`, `burn` | the commands |
+//! | `rules`, `ids` | flint's checks before a burn; GUIDs and MACs |
+//! | `verdict`, `text` | what flint concludes from an image, and how it prints it |
+//! | `errors`, `progress`, `console` | texts of our jobs, and the streams |
 
 mod arguments;
-mod card;
-mod card_burn;
-mod card_change;
-mod card_copy;
-mod card_ids;
-mod card_look;
-mod card_progress;
-mod card_rules;
-mod card_unlock;
+mod burn;
+mod change;
 mod commands;
 mod console;
-mod file;
-mod file_change;
-mod file_look;
+mod copy;
+mod errors;
+mod flags;
 mod getopt;
-mod options;
-mod refuse;
-mod run;
+mod ids;
+mod inspect;
+mod progress;
+mod reading;
+mod rules;
 mod target;
 pub mod text;
 pub mod verdict;
 
 use crate::host::{BorrowOptions, Borrowed, Host};
 use crate::job::Device;
-use card::{FAILED, Talk};
+use commands::Action;
 use console::Console;
-use options::Wrong;
-use run::Place;
+use flags::{GrammarError, Invocation};
+pub use reading::image_of_card;
 use std::fs::OpenOptions;
 use std::io;
+use target::{FlintResult, Target};
+
+/// flint's exit code for everything that fails.
+const FAILED: u8 = 1;
+const CACHE_WARNING: &str = "\n-W- Firmware flash cache access is enabled. Running in this mode may cause the firmware to hang.\n";
 
 /// What the caller of [`run`] owns.
 pub(crate) struct Caller<'a> {
@@ -60,7 +56,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) options: &'a BorrowOptions,
     /// From now on a signal requests a stop instead of ending the process.
     pub(crate) catch_signals: &'a dyn Fn() -> io::Result<()>,
-    pub(crate) stop_requested: &'a dyn Fn() -> bool,
+    pub(crate) stop_requested: Box<dyn Fn() -> bool>,
     /// Called with every card that was opened.
     pub(crate) opened: &'a mut dyn FnMut(&mut Device),
 }
@@ -81,77 +77,103 @@ pub(crate) struct Ran {
 ///
 /// # Errors
 /// The exit code, when no command was run: help, the version, or a wrong command line.
-pub(crate) fn run(words: &[String], caller: Caller<'_>) -> Result<Ran, u8> {
-    let mut console = Console::new(caller.stop_requested);
-    let mut line = match options::parse(words) {
+pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<Ran, u8> {
+    let stop_requested = std::mem::replace(&mut caller.stop_requested, Box::new(|| false));
+    let mut console = Console::new(stop_requested);
+    let mut line = match getopt::parse(words) {
         Ok(line) => line,
-        Err(wrong) => return Err(told(wrong, caller.program, &mut console)),
+        Err(error) => return Err(no_command(error, caller.program, &mut console)),
     };
     if line.device.is_none() && line.image.is_none() {
-        line.device = caller.device;
+        line.device = caller.device.take();
     }
-    console.yes = line.yes;
-    console.no = line.no;
+    console.answer(line.yes, line.no);
     if line.device.is_some()
         && let Err(error) = (caller.catch_signals)()
     {
         console.remark(&format!("signals cannot be caught: {error}"));
     }
-    // flint opens its log for a burn only (measured), and goes on without one.
-    let burns = line
-        .command
-        .is_some_and(|row| row.command == commands::Command::Burn);
-    if let Some(path) = line.log.as_ref().filter(|_| burns)
+    // flint opens its log for a burn only (measured), and continues without one.
+    if let Some(path) = line.log.as_ref().filter(|_| line.is("burn"))
         && let Ok(log) = OpenOptions::new().append(true).create(true).open(path)
     {
-        console.keep(log);
+        console.copy_to(log);
     }
-    let mut place = Place {
-        host: caller.host,
-        options: caller.options,
-        simulated: &caller.simulated,
-        console: &mut console,
-        opened: caller.opened,
-        borrowed: None,
-    };
-    let exit = run::run(&line, &mut place).map_or_else(|code| code, |()| 0);
+    let mut borrowed = None;
+    let ended = execute(&line, &mut caller, &mut console, &mut borrowed);
     Ok(Ran {
-        exit,
+        exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,
-        borrowed: place.borrowed.take(),
-        stdout_error: place.console.take_problem(),
+        borrowed,
+        stdout_error: console.take_error(),
     })
 }
 
-fn told(wrong: Wrong, program: &str, console: &mut Console<'_>) -> u8 {
-    match wrong {
-        Wrong::Help => {
-            console.say(HELP);
-            0
+/// Complains in flint's order: number of arguments, target, arguments, what is refused, opening; then runs
+/// the command.
+fn execute(
+    line: &Invocation,
+    caller: &mut Caller<'_>,
+    console: &mut Console,
+    borrowed: &mut Option<Borrowed>,
+) -> FlintResult {
+    let command = line.command.ok_or(FAILED)?;
+    if let Some(text) = command.complaint(line, || console.print(CACHE_WARNING)) {
+        console.print(&text);
+        if line.is("verify") {
+            console.print(target::NO_VERIFY);
         }
-        Wrong::Version => {
+        return Err(FAILED);
+    }
+    let flag = line
+        .refused
+        .iter()
+        .filter(|_| !line.clear_semaphore)
+        .find(|flag| flag.by.is_empty() || flag.by.iter().any(|name| command.is(name)));
+    let refused = match (&command.action, flag) {
+        (Action::Refused(reason), _) => Some((format!("\"{}\"", command.names[0]), *reason)),
+        (Action::Run(_), Some(flag)) => Some((format!("-{}", flag.name), flag.reason)),
+        (Action::Run(_), None) => None,
+    };
+    if let Some((what, reason)) = refused {
+        console.print(&format!("-E- {what} is not done: {reason}\n"));
+        return Err(FAILED);
+    }
+    let Action::Run(action) = command.action else {
+        return Err(FAILED);
+    };
+    copy::ask_to_overwrite(line, console)?;
+    let mut target = Target::open(line, caller, console, borrowed)?;
+    action(&mut target, line)
+}
+
+/// Prints help, the version, or what is wrong with a command line.
+fn no_command(error: GrammarError, program: &str, console: &mut Console) -> u8 {
+    match error {
+        GrammarError::Help => console.print(HELP),
+        GrammarError::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            console.say(&format!(
+            console.print(&format!(
                 "{program}, cx3flash {version}, speaks as mstflint 4.21.0\n"
             ));
-            0
         }
-        Wrong::Usage {
+        GrammarError::Usage {
             stdout,
             stderr,
             after,
         } => {
             if !stderr.is_empty() {
-                console.complain(&format!("{program}: {stderr}"));
+                console.print_error(&format!("{program}: {stderr}"));
             }
-            console.say(&format!("{stdout}{HELP}{after}"));
-            FAILED
+            console.print(&format!("{stdout}{HELP}{after}"));
+            return FAILED;
         }
-        Wrong::Said(text) => {
-            console.say(&text);
-            FAILED
+        GrammarError::Text(text) => {
+            console.print(&text);
+            return FAILED;
         }
     }
+    0
 }
 
 /// Our own: flint's would promise what we do not do.

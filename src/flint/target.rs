@@ -1,36 +1,330 @@
-//! Device names as flint takes them, and those of the vendor's `mst` driver.
+//! The card or the image file a command works on. What reads and prints is the same for both; where
+//! flint makes a difference, [`Medium`] is matched.
 
-use crate::host::{BorrowOptions, Host};
-use crate::job;
+use super::console::Console;
+use super::errors::{card_error, describe, hardware_error, system_error};
+use super::flags::Invocation;
+use super::progress::{FlintProgress, ProgressLines};
+use super::reading::{self, Lowest, ReadDepth};
+use super::{Caller, FAILED};
+use crate::host::Borrowed;
+use crate::image::{Contents, Form, Image, SectionKind};
+use crate::job::{self, CardReport, Device, Exit, JobError, MAX_FILE};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-/// Where mst's nodes are.
-const MST: &str = "/dev/mst/";
+/// The end of a command; the error is flint's exit code, its text is printed already.
+pub(super) type FlintResult<T = ()> = Result<T, u8>;
 
-/// The card a device name means. `mt4099_pci_cr0` is the first card with PCI device id 4099, by address;
-/// simulated cards of the current directory come after the real ones. Any other name goes on as it is.
-///
-/// # Errors
-/// The names there are, when there is no such card.
-pub(super) fn resolve(
-    name: &str,
-    simulated: &[String],
-    host: &Host,
-    options: &BorrowOptions,
-) -> Result<String, Vec<String>> {
-    let Some((device_id, number)) = mst(name) else {
-        return Ok(name.to_owned());
-    };
-    let cards = job::list(None, simulated, host, options).map_or_else(|_| Vec::new(), |l| l.cards);
-    let mut fits = cards.iter().filter(|c| c.device_id == Some(device_id));
-    match fits.nth(number) {
-        Some(card) => Ok(card.device.clone()),
-        None => Err(cards.into_iter().map(|card| card.device).collect()),
+/// The shortest file that flint takes for an image (docs/fs2.md#image-files).
+const SHORTEST: usize = 0x28;
+/// flint's second line when `verify` cannot begin (measured; it has no line end).
+pub(super) const NO_VERIFY: &str = "-E- FW image verification failed: No valid FS4 image found.Check the flash parameters, if \
+                         specified..AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE";
+
+pub(super) struct Target<'a> {
+    pub(super) medium: Medium,
+    /// The card or file, as named by the user.
+    pub(super) name: String,
+    pub(super) console: &'a mut Console,
+    /// `-qq`: the ROM of a card is not read.
+    pub(super) quick: bool,
+    /// Directory for backups.
+    pub(super) backup_dir: PathBuf,
+}
+
+pub(super) enum Medium {
+    Card(Box<Device>),
+    File(ImageBytes),
+}
+
+/// The bytes of a file, which may hold a valid image or not.
+pub(super) struct ImageBytes {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    /// `-striped_image`.
+    pub(super) form: Form,
+}
+
+impl<'a> Target<'a> {
+    /// Opens the target of a command; prints flint's error.
+    pub(super) fn open(
+        line: &Invocation,
+        caller: &mut Caller<'_>,
+        console: &'a mut Console,
+        borrowed: &mut Option<Borrowed>,
+    ) -> FlintResult<Self> {
+        let opened = match (&line.device, &line.image) {
+            (Some(name), image) => open_card(name, image.as_deref(), line, caller),
+            (None, Some(path)) => open_file(path, line),
+            (None, None) => return Err(FAILED),
+        };
+        let (medium, name) = match opened {
+            Ok(opened) => opened,
+            Err(text) => {
+                console.print(&text);
+                if line.is("verify") {
+                    console.print(NO_VERIFY);
+                }
+                return Err(FAILED);
+            }
+        };
+        if let Medium::Card(device) = &medium {
+            *borrowed = device.borrowed();
+        }
+        Ok(Self {
+            medium,
+            name,
+            console,
+            quick: line.quick,
+            backup_dir: job::default_backup_dir(),
+        })
+    }
+
+    pub(super) fn is_card(&self) -> bool {
+        matches!(self.medium, Medium::Card(_))
+    }
+
+    pub(super) fn print(&mut self, text: &str) {
+        self.console.print(text);
+    }
+
+    /// Prints, and fails.
+    pub(super) fn fail<T>(&mut self, text: &str) -> FlintResult<T> {
+        self.print(text);
+        Err(FAILED)
+    }
+
+    /// Asks whether to continue, and fails on a no.
+    pub(super) fn ask(&mut self) -> FlintResult {
+        ask(self.console)
+    }
+
+    /// The end of a command that ran a job.
+    pub(super) fn finish(&mut self, done: Result<(), JobError>, lead: &str) -> FlintResult {
+        let Err(error) = done else { return Ok(()) };
+        let text = format!("{lead}{}\n", describe(&error, &self.name));
+        self.print(&text);
+        // flint has no exit code for a change of the flash whose outcome is unknown; ours is used.
+        Err(match error.outcome().exit {
+            Exit::OutcomeUnknown => Exit::OutcomeUnknown.code(),
+            _ => FAILED,
+        })
+    }
+
+    /// Prints that the card failed.
+    pub(super) fn broken<T>(&mut self, error: &JobError) -> FlintResult<T> {
+        let text = card_error(error, &self.name);
+        self.fail(&text)
+    }
+
+    /// The card, and what prints the progress of a job. The table of commands lets no file come here.
+    pub(super) fn card(
+        &mut self,
+        lines: Option<ProgressLines>,
+    ) -> FlintResult<(&mut Device, FlintProgress<'_>)> {
+        match &mut self.medium {
+            Medium::Card(device) => Ok((device, FlintProgress::new(self.console, lines))),
+            Medium::File(_) => Err(FAILED),
+        }
+    }
+
+    /// The image at the lowest signature, and of a card what its flash does not hold. A file is always
+    /// read in full.
+    pub(super) fn lowest(&mut self, depth: ReadDepth) -> FlintResult<(Lowest, Option<CardReport>)> {
+        match &mut self.medium {
+            Medium::File(file) => Ok((file.lowest(), None)),
+            Medium::Card(device) => match reading::of_card(device, depth) {
+                Ok((card, image)) => Ok((image, Some(card))),
+                Err(error) => self.broken(&error),
+            },
+        }
+    }
+
+    /// How deep flint's query reads.
+    pub(super) fn query_depth(&self) -> ReadDepth {
+        if self.quick {
+            ReadDepth::Chain
+        } else {
+            ReadDepth::Query
+        }
+    }
+
+    /// The image, when it passes flint's query; else the error, printed after `lead`.
+    pub(super) fn queried(&mut self, depth: ReadDepth, lead: &str) -> FlintResult<Image> {
+        let (image, _) = self.lowest(depth)?;
+        match reading::queried(image) {
+            Ok(image) => Ok(image),
+            Err(why) => self.fail(&format!("{lead}{why}\n")),
+        }
+    }
+
+    /// Body of a section of the image, or flint's error. Of several sections the first ROM counts, and
+    /// the last of everything else (docs/fs2.md#fw-configuration-and-hash-file,
+    /// docs/fs2.md#rom-content). Of a file flint requires a valid query for the ROM only (measured).
+    pub(super) fn section(
+        &mut self,
+        kind: SectionKind,
+    ) -> FlintResult<Result<Option<Vec<u8>>, String>> {
+        let body = |image: &Image| {
+            let mut all = image.sections.iter().filter(|s| s.kind == kind);
+            let section = match kind {
+                SectionKind::Rom => all.next(),
+                _ => all.next_back(),
+            };
+            section.map(|s| (s.body_at, s.body_len))
+        };
+        match &mut self.medium {
+            Medium::File(file) => Ok(file.part(kind == SectionKind::Rom, body)),
+            Medium::Card(device) => {
+                let depth = match kind {
+                    SectionKind::Rom => ReadDepth::Query,
+                    _ => ReadDepth::Chain,
+                };
+                let mut events = FlintProgress::new(self.console, None);
+                reading::part_of_card(device, depth, &mut events, body, |_| false)
+                    .or_else(|error| self.broken(&error))
+            }
+        }
+    }
+
+    /// The image of a card from its start to the end of its chain, or flint's error; all bytes of a file.
+    pub(super) fn all_bytes(&mut self) -> FlintResult<Result<Vec<u8>, String>> {
+        match &mut self.medium {
+            Medium::File(file) => Ok(Ok(file.bytes.clone())),
+            Medium::Card(device) => {
+                let mut events = FlintProgress::new(self.console, None);
+                reading::image_of_card(device, &mut events).or_else(|error| self.broken(&error))
+            }
+        }
     }
 }
 
+impl ImageBytes {
+    /// The image at the lowest signature.
+    fn lowest(&self) -> Lowest {
+        reading::lowest(&mut self.bytes.as_slice(), self.form, ReadDepth::Full)
+            .unwrap_or_else(|error| Err(error.to_string().into()))
+    }
+
+    /// A part of the image that passes flint's query, or only its walk.
+    fn part(
+        &self,
+        query: bool,
+        which: impl Fn(&Image) -> Option<reading::Part>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let image = self.lowest();
+        let image = if query {
+            reading::queried(image)?
+        } else {
+            reading::walked(image)?
+        };
+        which(&image)
+            .map(|part| reading::bytes(&mut self.bytes.as_slice(), &image, part))
+            .transpose()
+            .map_err(|error| error.to_string())
+    }
+
+    /// The contents of the image, for a change of it.
+    pub(super) fn contents(&self, image: &Image) -> Result<Contents, String> {
+        match self.form {
+            Form::Contiguous => Contents::from_file(&self.bytes),
+            Form::Striped => Contents::from_dump(&self.bytes, image.start),
+        }
+        .map_err(|error| error.to_string())
+    }
+}
+
+/// Asks whether to continue, and fails on a no.
+pub(super) fn ask(console: &mut Console) -> FlintResult {
+    if console.ask("Do you want to continue") {
+        Ok(())
+    } else {
+        Err(FAILED)
+    }
+}
+
+/// Bytes of a file whose length is a multiple of 4, or flint's reason.
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("Can not open file \"{name}\" - {}", system_error(&error)))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("File \"{name}\" is longer than any image"));
+    }
+    if bytes.len() % 4 != 0 {
+        return Err(format!(
+            "Image size should be 4-bytes aligned. Make sure file {name} is in the right format (binary image)"
+        ));
+    }
+    Ok(bytes)
+}
+
+fn cannot_open_image(path: &Path, why: &str) -> String {
+    format!("-E- Cannot open Image: {}. {why}\n", path.display())
+}
+
+fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String> {
+    // These two accept any file.
+    let any = line.is("qrom") || line.is("rw");
+    let bytes = bytes_of(path).map_err(|why| match any {
+        true => format!("-E- Failed to open Image: {why}\n"),
+        false => cannot_open_image(path, &why),
+    })?;
+    if bytes.len() < SHORTEST && !any {
+        let why = "Invalid Firmware Format (found FS Gen 1)";
+        return Err(cannot_open_image(path, why));
+    }
+    let form = if line.striped {
+        Form::Striped
+    } else {
+        Form::Contiguous
+    };
+    let path = path.to_owned();
+    let name = path.display().to_string();
+    Ok((Medium::File(ImageBytes { path, bytes, form }), name))
+}
+
+fn open_card(
+    name: &str,
+    image: Option<&Path>,
+    line: &Invocation,
+    caller: &mut Caller<'_>,
+) -> Result<(Medium, String), String> {
+    // flint complains of the file first; and no card is borrowed for a file that does not exist.
+    if let Some(path) = image {
+        bytes_of(path).map_err(|why| cannot_open_image(path, &why))?;
+    }
+    // An mst name without a card is an unknown name like any other: its error lists the cards.
+    let selector = mst_card(name, caller).unwrap_or_else(|| name.to_owned());
+    match job::open(&selector, caller.host, caller.options) {
+        Ok(mut device) => {
+            (caller.opened)(&mut device);
+            Ok((Medium::Card(Box::new(device)), name.to_owned()))
+        }
+        Err(error) if line.is("hw") => Err(hardware_error(&error, name)),
+        Err(error) => Err(card_error(&error, name)),
+    }
+}
+
+/// The card that a device name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with
+/// PCI device id 4099, by address; simulated cards of the current directory come after the real ones.
+fn mst_card(name: &str, caller: &Caller<'_>) -> Option<String> {
+    let (device_id, number) = mst_name(name)?;
+    let list = job::list(None, &caller.simulated, caller.host, caller.options).ok()?;
+    let mut fits = list
+        .cards
+        .into_iter()
+        .filter(|card| card.device_id == Some(device_id));
+    fits.nth(number).map(|card| card.device)
+}
+
 /// Device id and number in an mst name.
-fn mst(name: &str) -> Option<(u16, usize)> {
-    let name = name.strip_prefix(MST).unwrap_or(name);
+fn mst_name(name: &str) -> Option<(u16, usize)> {
+    let name = name.strip_prefix("/dev/mst/").unwrap_or(name);
     let (id, access) = name.strip_prefix("mt")?.split_once('_')?;
     let number = access
         .strip_prefix("pci_cr")
@@ -40,11 +334,11 @@ fn mst(name: &str) -> Option<(u16, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::mst;
+    use super::mst_name;
 
     #[test]
-    fn a_name_of_mst_is_not_known() {
-        for (name, found) in [
+    fn mst_device_names_are_resolved_by_id_and_number() {
+        for (name, meaning) in [
             ("/dev/mst/mt4099_pci_cr0", Some((4099, 0))),
             ("mt4103_pciconf1", Some((4103, 1))),
             ("/dev/mst/mt502_pciconf0", Some((502, 0))),
@@ -55,7 +349,7 @@ mod tests {
             ("mlx4_0", None),
             ("mt99999_pci_cr0", None),
         ] {
-            assert_eq!(mst(name), found, "{name}");
+            assert_eq!(mst_name(name), meaning, "{name}");
         }
     }
 }

@@ -47,10 +47,10 @@ pub fn flash_read(
     let mut locked = device.lock()?;
     let size = locked.chip().geometry.size;
     let len = len.unwrap_or(size.saturating_sub(from));
-    if len == 0 || from.checked_add(len).is_none_or(|end| end > size) {
+    if len == 0 {
         return Err(FlashError::Outside {
             at: from,
-            len: u64::from(len),
+            len: 0,
             size,
         }
         .into());
@@ -58,6 +58,19 @@ pub fn flash_read(
     let bytes = read_range(&mut locked, from, len, events)?;
     drop(locked);
     write_new(out, &bytes)
+}
+
+/// `len` raw bytes of the flash from `from`, as [`flash_read`] reads them.
+///
+/// # Errors
+/// When the range is outside of the chip or the card cannot be read.
+pub fn flash_bytes(
+    device: &mut Device,
+    from: u32,
+    len: u32,
+    events: &mut dyn Events,
+) -> Result<Vec<u8>, JobError> {
+    read_range(&mut device.lock()?, from, len, events)
 }
 
 /// Bytes read between two checks for a request to stop.
@@ -69,6 +82,15 @@ fn read_range(
     len: u32,
     events: &mut dyn Events,
 ) -> Result<Vec<u8>, JobError> {
+    let size = locked.chip().geometry.size;
+    if from.checked_add(len).is_none_or(|end| end > size) {
+        return Err(FlashError::Outside {
+            at: from,
+            len: u64::from(len),
+            size,
+        }
+        .into());
+    }
     let phase = Phase::Read;
     let mut bytes = vec![0; len as usize];
     events.emit(Event::Started {

@@ -17,7 +17,6 @@ mod device;
 mod doctor;
 mod error;
 mod file;
-mod first;
 mod flash;
 mod host;
 mod identity;
@@ -27,16 +26,16 @@ mod outcome;
 mod proofs;
 mod protect;
 mod query;
-mod readings;
+pub(crate) mod readings;
 mod recover;
 mod report;
 mod restore;
 mod rom;
 mod run;
-mod session;
+pub(crate) mod session;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unchanged;
 mod unlock;
 mod verify;
@@ -51,11 +50,7 @@ pub use doctor::{DoctorOutcome, doctor};
 pub use error::JobError;
 pub(crate) use error::{causes, error_chain, one_line};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
-pub use first::{
-    FirstBytes, FirstDepth, FirstError, FirstImage, checksum_of, first_bytes, first_image,
-    first_section, flash_bytes,
-};
-pub use flash::{FlashInfo, flash_info, flash_read};
+pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
 pub use host::{HostReport, host_restore, host_status};
 pub use identity::{
     IdentityChange, IdentityOutcome, identity_set, identity_show, identity_show_image,

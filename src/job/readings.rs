@@ -25,7 +25,7 @@ pub struct UnsteadyRange {
 ///
 /// # Errors
 /// [`JobError::ReadingsDiffer`], [`FlashError::Unsteady`], and those of `reading`.
-pub(super) fn steady<T>(
+pub(crate) fn steady<T>(
     source: &mut FlashSource<'_, '_>,
     unsteady: &mut Vec<UnsteadyRange>,
     reading: &mut dyn FnMut(&mut FlashSource<'_, '_>) -> Result<T, JobError>,
@@ -59,7 +59,7 @@ fn read_again(
 }
 
 /// Adds ranges to the list.
-pub(super) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Range<u32>>) {
+pub(crate) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Range<u32>>) {
     unsteady.extend(ranges.into_iter().map(|range| UnsteadyRange {
         at: FlashAddr(range.start),
         len: range.end - range.start,
@@ -67,7 +67,7 @@ pub(super) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Rang
 }
 
 /// Reports that readings differed.
-pub(super) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
+pub(crate) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
     for range in unsteady {
         events.emit(Event::Note {
             text: format!(

@@ -12,7 +12,7 @@ use crate::plan::CardSnapshot;
 
 /// What a card says without its flash.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     pub(super) name: String,
     pub(super) bdf: Option<String>,
     pub(super) chip: Chip,
@@ -23,7 +23,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(device: &mut Device) -> Result<Self, JobError> {
+    pub(crate) fn of(device: &mut Device) -> Result<Self, JobError> {
         Ok(Self {
             name: device.name.clone(),
             bdf: device.bdf.clone(),
@@ -34,7 +34,7 @@ impl Facts {
         })
     }
 
-    pub(super) fn report(&self, locked: &Locked<'_>) -> CardReport {
+    pub(crate) fn report(&self, locked: &Locked<'_>) -> CardReport {
         CardReport {
             device: self.name.clone(),
             bdf: self.bdf.clone(),
@@ -59,7 +59,7 @@ pub(super) fn version(running: RunningVersion) -> Version {
 
 impl Device {
     /// Take the semaphores and meet the flash chip. They are free again when this is dropped.
-    pub(super) fn lock(&mut self) -> Result<Locked<'_>, JobError> {
+    pub(crate) fn lock(&mut self) -> Result<Locked<'_>, JobError> {
         Ok(Flash::lock(&mut self.card, &*self.clock)?)
     }
 
@@ -116,7 +116,7 @@ pub(super) fn snapshot(
 }
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
-pub(super) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
+pub(crate) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
     let Some(Shown::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) else {
         return Ok(false);
     };

@@ -114,7 +114,7 @@ pub(super) fn card_of(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
 }
 
 /// An MCX311A with a small non-failsafe image.
-pub(super) fn owner_card() -> SimCard {
+pub(crate) fn owner_card() -> SimCard {
     card_of(
         CardSpec::default(),
         &[(&own(&cx3("2.35.5100")), Half::Even)],

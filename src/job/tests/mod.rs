@@ -1,7 +1,7 @@
 //! Jobs on simulated cards: what they leave on the card, on the disk and in the answer.
 
 mod backups;
-mod bench;
+pub(crate) mod bench;
 mod budgets;
 mod burns;
 mod looks;

@@ -1,28 +1,27 @@
-//! Rules of flint about an image and a card, with its texts (docs/flint.md#checks-before-the-first-erase, docs/flint.md#size-check). Pure. Where
-//! they pass, the rules of our plan still judge.
+//! flint's checks of an image and a card before the first erase, with its texts
+//! (docs/flint.md#checks-before-the-first-erase, docs/flint.md#size-check). The checks of our plan follow.
 
 use crate::card::{Chip, DeviceType};
-use crate::image::{Image, Layout};
+use crate::image::{Image, Layout, Rom};
 use crate::plan::NvGeometry;
 
-/// Device id of the firmware and of a ROM beside it that is for another one.
+/// Device id of the firmware and of a ROM in it that is for another one.
 pub(super) fn rom_mismatch(image: &Image) -> Option<(u16, u16)> {
     let fw = image.info.as_ref()?.device_id?;
-    let rom = image.rom.as_ref()?;
-    let other = rom
-        .blocks
-        .iter()
-        .find(|b| b.device_id != 0 && b.device_id != fw)?;
-    Some((fw, other.device_id))
+    Some((fw, other_device(image.rom.as_ref()?, Some(fw))?))
 }
 
-/// PSID, when there is one.
+/// The first device id in a ROM that is not `device`.
+pub(super) fn other_device(rom: &Rom, device: Option<u16>) -> Option<u16> {
+    let mut ids = rom.blocks.iter().map(|block| block.device_id);
+    ids.find(|id| *id != 0 && Some(*id) != device)
+}
+
 pub(super) fn psid_of(image: &Image) -> Option<String> {
     let psid = image.info.as_ref()?.psid.clone()?;
     Some(psid).filter(|p| !p.is_empty())
 }
 
-/// Config pad.
 pub(super) fn pad(image: &Image) -> u32 {
     image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0)
 }

@@ -1,0 +1,125 @@
+//! Commands that copy a part of a card or an image file: `ri`, `dc`, `dh`, `rrom`.
+
+use super::FAILED;
+use super::console::Console;
+use super::errors::system_error;
+use super::flags::Invocation;
+use super::target::{FlintResult, Target, ask};
+use crate::image::{Ini, SectionKind};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// `ri FILE`: the image, contiguous (docs/flint.md#read-image).
+pub(super) fn read_image(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+    let out = Path::new(line.args.first().map_or("", String::as_str));
+    // A file that cannot be written is an error before the card is read, as with flint. Unlike with flint
+    // the file keeps what it holds until the image has been read.
+    let existed = out.exists();
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(out);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => return target.fail(&cannot_open("-E- Can not open", out, &error)),
+    };
+    let read = target.all_bytes();
+    if !existed && !matches!(read, Ok(Ok(_))) {
+        // Created above, and empty.
+        let _ = std::fs::remove_file(out);
+    }
+    match read? {
+        Ok(bytes) => put(target, file, out, &bytes),
+        Err(why) => target.fail(&format!("-E- Failed to read image. {why}\n")),
+    }
+}
+
+/// `dc [FILE]`: the ini.
+pub(super) fn dump_config(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+    let names = ("Fw Configuration", "FW configuration");
+    dump(target, SectionKind::FwConfiguration, names, line)
+}
+
+/// `dh [FILE]`: the hash file.
+pub(super) fn dump_hash(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+    dump(
+        target,
+        SectionKind::HashFile,
+        ("Hash file", "Hash file"),
+        line,
+    )
+}
+
+fn dump(
+    target: &mut Target<'_>,
+    kind: SectionKind,
+    (dumped, inflated): (&str, &str),
+    line: &Invocation,
+) -> FlintResult {
+    let failed = |why: &str| format!("-E- Failed dumping {dumped} : {why}\n");
+    let body = match target.section(kind)? {
+        Ok(Some(body)) => body,
+        Ok(None) => return target.fail(&failed("FW section not found in the given image.")),
+        Err(why) => return target.fail(&failed(&why)),
+    };
+    let Ok(ini) = Ini::inflate(&body) else {
+        // Z_DATA_ERROR, the one a damaged stream gives.
+        let text = format!("-E- Failed uncompressing {inflated} section. uncompress returns -3");
+        return target.fail(&text);
+    };
+    let Some(path) = line.args.first().map(Path::new) else {
+        target.print(&String::from_utf8_lossy(&ini.bytes));
+        return Ok(());
+    };
+    match File::create(path) {
+        Ok(file) => put(target, file, path, &ini.bytes),
+        Err(error) => {
+            let (path, why) = (path.display(), system_error(&error));
+            target.fail(&format!("-E- Can not open file {path} for write: {why}."))
+        }
+    }
+}
+
+/// flint asks about a file that exists before it opens the card or the image (measured).
+pub(super) fn ask_to_overwrite(line: &Invocation, console: &mut Console) -> FlintResult {
+    if !line.is("rrom") || !line.args.first().is_some_and(|out| Path::new(out).exists()) {
+        return Ok(());
+    }
+    console.print("\n-W- The given ROM file is existing, you are going to overwrite it.\n");
+    ask(console)
+}
+
+/// `rrom FILE`: the expansion ROM (docs/flint.md#rom-commands).
+pub(super) fn read_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+    let out = line.args.first().ok_or(FAILED)?;
+    match target.section(SectionKind::Rom)? {
+        Ok(Some(body)) => write_file(target, Path::new(out), &body),
+        Ok(None) => target.fail("-E- Read ROM failed. The FW does not contain a ROM section\n"),
+        Err(why) => target.fail(&format!("-E- Read ROM failed. {why}\n")),
+    }
+}
+
+/// Writes a file of `rrom` or `rb`.
+pub(super) fn write_file(target: &mut Target<'_>, out: &Path, bytes: &[u8]) -> FlintResult {
+    match File::create(out) {
+        Ok(file) => put(target, file, out, bytes),
+        Err(error) => target.fail(&cannot_open("-E- Cannot open", out, &error)),
+    }
+}
+
+fn cannot_open(lead: &str, path: &Path, error: &io::Error) -> String {
+    format!("{lead} {}: {}\n", path.display(), system_error(error))
+}
+
+fn put(target: &mut Target<'_>, mut file: File, out: &Path, bytes: &[u8]) -> FlintResult {
+    let wrote = file
+        .set_len(0)
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all());
+    match wrote {
+        Ok(()) => Ok(()),
+        Err(error) => target.fail(&cannot_open("-E- Failed to write to", out, &error)),
+    }
+}
