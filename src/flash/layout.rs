@@ -150,3 +150,8 @@ pub enum LayoutError {
         size: u32,
     },
 }
+
+/// Whether two ranges share a byte.
+pub(crate) fn overlap(a: &Range<u32>, b: &Range<u32>) -> bool {
+    a.start < b.end && b.start < a.end
+}

@@ -24,6 +24,7 @@ pub use chains::{ChainProof, ChainVerdict};
 pub use chips::{FlashChip, TimesSource};
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
+pub(crate) use layout::overlap;
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use protection::{ClearProtection, Protection, ProtectionControl, SetProtection};
 pub use sectors::plan_sectors;

@@ -1,7 +1,7 @@
 //! Block protection, as the status registers report it (mstflint mflash/mflash.c,
 //! `mf_get_write_protect_direct_access`, and the data sheets).
 
-use super::FlashChip;
+use super::{FlashChip, overlap};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -185,9 +185,7 @@ impl Protection {
     /// Whether any byte of `range` is protected.
     #[must_use]
     pub fn touches(&self, range: &Range<u32>) -> bool {
-        self.range
-            .as_ref()
-            .is_some_and(|p| p.start < range.end && range.start < p.end)
+        self.range.as_ref().is_some_and(|p| overlap(p, range))
     }
 }
 

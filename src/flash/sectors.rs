@@ -1,6 +1,8 @@
 //! Plans the cheapest erases and programs from what the flash holds to what it should hold. Pure.
 
-use super::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
+use super::{
+    EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, overlap,
+};
 use crate::image::FlashAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -396,10 +398,6 @@ impl<'a> Planner<'a> {
             expect.push((FlashAddr(at as u32), bytes));
         }
     }
-}
-
-fn overlap(a: &Range<u32>, b: &Range<u32>) -> bool {
-    a.start < b.end && b.start < a.end
 }
 
 fn clip(range: &Range<u32>, len: usize) -> Range<usize> {

@@ -60,16 +60,53 @@ pub enum AddressMap {
     },
 }
 
+impl Half {
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Even => Self::Odd,
+            Self::Odd => Self::Even,
+        }
+    }
+}
+
+impl Layout {
+    /// Where the image in `half` starts (docs/fs2.md#image-start); the half does not matter where the
+    /// layout is not failsafe.
+    #[must_use]
+    pub fn start_of(self, half: Half) -> FlashAddr {
+        match (self, half) {
+            (Self::Failsafe { chunk_log2 }, Half::Odd) => {
+                FlashAddr(1_u32.checked_shl(chunk_log2.into()).unwrap_or(0))
+            }
+            _ => FlashAddr(0),
+        }
+    }
+
+    /// Whether an image of this layout may start at `start`.
+    #[must_use]
+    pub fn may_start(self, start: FlashAddr) -> bool {
+        start == self.start_of(Half::Even) || start == self.start_of(Half::Odd)
+    }
+
+    /// The half of an image at `start`; `None` where the layout is not failsafe.
+    #[must_use]
+    pub fn half_at(self, start: FlashAddr) -> Option<Half> {
+        match self {
+            Self::NonFailsafe => None,
+            Self::Failsafe { .. } if start.0 == 0 => Some(Half::Even),
+            Self::Failsafe { .. } => Some(Half::Odd),
+        }
+    }
+}
+
 impl AddressMap {
     /// The map for an image of this layout whose magic is at `start` of a flash chip or raw dump.
     #[must_use]
     pub fn on_flash(layout: Layout, start: FlashAddr) -> Self {
-        match layout {
-            Layout::NonFailsafe => Self::Contiguous,
-            Layout::Failsafe { chunk_log2 } => Self::Striped {
-                chunk_log2,
-                half: if start.0 == 0 { Half::Even } else { Half::Odd },
-            },
+        match (layout, layout.half_at(start)) {
+            (Layout::Failsafe { chunk_log2 }, Some(half)) => Self::Striped { chunk_log2, half },
+            _ => Self::Contiguous,
         }
     }
 

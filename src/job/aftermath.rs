@@ -6,9 +6,9 @@ use crate::card::CardError;
 use crate::flash::{Event, Events, FlashError};
 use crate::host::Mark;
 use crate::image::{
-    Contents, Depth, Form, Image, ImageError, Source, SourceError, Version, read, scan,
+    Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::validity;
+use crate::plan::Validity;
 use std::path::Path;
 use std::time::Duration;
 
@@ -104,28 +104,11 @@ pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError>
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
             Err(_) => continue,
         };
-        // The rule of the plan (`plan::ImageSlot::boots`): damage of the ROM alone does not keep it from booting.
-        let validity = validity(&image);
-        if !(validity.code && validity.identity) {
-            continue;
+        if Validity::of(&image).boots() {
+            return Ok(BootReport::of(&image));
         }
-        return Ok(report_of(&image));
     }
-    Ok(BootReport {
-        start: None,
-        half: None,
-        version: None,
-        psid: None,
-    })
-}
-
-fn report_of(image: &Image) -> BootReport {
-    BootReport {
-        start: Some(image.start),
-        half: super::query::half_of(image),
-        version: image.info.as_ref().and_then(|i| i.fw_version),
-        psid: image.info.as_ref().and_then(|i| i.psid.clone()),
-    }
+    Ok(BootReport::default())
 }
 
 /// Version of the image a job writes.

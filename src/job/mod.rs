@@ -65,7 +65,8 @@ pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, f
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};
-pub use report::{BootReport, Confirm, WriteJob, WriteOutcome};
+pub use crate::plan::BootReport;
+pub use report::{Confirm, WriteJob, WriteOutcome};
 pub use restore::{RestoreRequest, plan_restore, restore};
 pub use rom::{
     RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image, rom_remove, rom_write,

@@ -8,7 +8,7 @@ use crate::flash::{FlashChip, FlashSource, Protection};
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::{half_at, may_start, validity};
+use crate::plan::boot_choice;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -135,30 +135,12 @@ fn images_in(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, J
 
 /// Which half an image is in, on a failsafe card.
 pub(super) fn half_of(image: &Image) -> Option<Half> {
-    half_at(image.layout, image.start)
+    image.layout.half_at(image.start)
 }
 
 /// Mark the image that boots and give its index, as [`crate::plan::CardSnapshot::active`] does.
 pub(super) fn mark_active(images: &mut [ImageReport], running: Option<Version>) -> Option<usize> {
-    let good: Vec<usize> = images
-        .iter()
-        .enumerate()
-        .filter(|(_, r)| {
-            let validity = r.image.as_ref().map(validity);
-            validity.is_some_and(|h| h.code && h.identity)
-        })
-        .map(|(index, _)| index)
-        .collect();
-    let runs: Vec<usize> = good
-        .iter()
-        .copied()
-        .filter(|index| running.is_some() && version_at(images, Some(*index)) == running)
-        .collect();
-    let active = match (good.as_slice(), runs.as_slice()) {
-        ([], _) => None,
-        (_, [only]) => Some(*only),
-        ([first, ..], _) => Some(*first),
-    };
+    let active = boot_choice(images.iter().map(|r| r.image.as_ref()), running).map(|(n, _)| n);
     if let Some(report) = active.and_then(|index| images.get_mut(index)) {
         report.boots = true;
     }
@@ -184,7 +166,7 @@ pub(super) fn outcome(
         reset_pending: running.is_some() && flashed.is_some() && running != flashed,
         stale: images
             .iter()
-            .filter(|r| r.image.as_ref().is_none_or(|i| !may_start(i)))
+            .filter(|r| r.image.as_ref().is_none_or(|i| !i.layout.may_start(i.start)))
             .map(|r| r.start)
             .collect(),
         active: shown,

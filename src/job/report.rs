@@ -1,8 +1,7 @@
 //! What writing jobs hand back.
 
 use super::{Activation, BackupOutcome};
-use crate::image::{FlashAddr, Half, Version};
-use crate::plan::PlanReport;
+use crate::plan::{BootReport, PlanReport};
 use serde::Serialize;
 
 /// Which writing job.
@@ -28,19 +27,6 @@ pub enum WriteJob {
 /// Asked once, with the plan that will be carried out; `false` ends the job with
 /// [`super::JobError::Declined`].
 pub type Confirm<'a> = &'a mut dyn FnMut(&PlanReport) -> bool;
-
-/// What would start at the next power-on, read from the flash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BootReport {
-    /// Where its signature is; `None` = nothing would start.
-    pub start: Option<FlashAddr>,
-    /// Which half, on a failsafe card.
-    pub half: Option<Half>,
-    /// Its version.
-    pub version: Option<Version>,
-    /// Its PSID.
-    pub psid: Option<String>,
-}
 
 /// Outcome of every job that writes to the card.
 #[derive(Clone, Debug, Serialize)]

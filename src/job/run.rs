@@ -11,7 +11,7 @@ use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
-use crate::plan::{BootView, CardSnapshot, Pass, Plan, PlanReport, would_boot};
+use crate::plan::{CardSnapshot, Pass, Plan, PlanReport, which_boots, would_boot};
 use std::path::{Path, PathBuf};
 
 /// What the jobs differ in, beside the plan.
@@ -61,7 +61,7 @@ pub(super) fn run(
             plan: report,
             nothing_to_do: true,
             backup: None,
-            boots: boot_report(&would_boot(&card.flash, None)),
+            boots: would_boot(&card.flash),
             activation: None,
             image_sha256: None,
         });
@@ -228,7 +228,7 @@ impl Probe {
     fn read(&self, flash: &mut dyn Source) -> Result<Boots, JobError> {
         let mut bytes = vec![0; flash.size() as usize];
         flash.read_at(FlashAddr(0), &mut bytes)?;
-        Ok(would_boot(&bytes, self.new.as_deref()).boots)
+        Ok(which_boots(&bytes, self.new.as_deref()))
     }
 }
 
@@ -238,15 +238,6 @@ impl BootProbe for Probe {
             tracing::warn!(%error, "what would boot cannot be read");
             Boots::Unknown
         })
-    }
-}
-
-fn boot_report(view: &BootView) -> BootReport {
-    BootReport {
-        start: view.start,
-        half: view.half,
-        version: view.version,
-        psid: view.psid.clone(),
     }
 }
 

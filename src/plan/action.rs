@@ -1,9 +1,9 @@
 //! What a plan is made of.
 
-use super::slot::{overlap, ranges};
+use super::slot::ranges;
 use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
 use crate::flash::{
-    Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, plan_sectors,
+    Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap, plan_sectors,
 };
 use crate::image::{
     AddressMap, Contents, FlashAddr, Half, ImageOffset, MAGIC, START_CANDIDATES, Version,
@@ -188,14 +188,13 @@ pub(super) fn boot_address(start: FlashAddr) -> u32 {
 /// `untouchable` (the new image, the kept one behind its own signature, NV areas): there it is
 /// data that only looks like one.
 pub(super) fn signatures_to_invalidate(
-    magics: &[FlashAddr],
+    signatures: Vec<FlashAddr>,
     start: FlashAddr,
     untouchable: &[Range<u32>],
 ) -> Vec<FlashAddr> {
     debug_assert!(START_CANDIDATES.contains(&start.0));
-    magics
-        .iter()
-        .copied()
+    signatures
+        .into_iter()
         .filter(|at| *at != start)
         .filter(|at| {
             let bytes = at.0..at.0.saturating_add(16);

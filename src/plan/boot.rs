@@ -1,58 +1,88 @@
-//! What would start, judged from the bytes of the flash alone.
+//! Which image boots: the one answer to this question.
 
-use super::ImageSlot;
-use super::snapshot::{half_at, version_of};
+use super::Validity;
 use crate::flash::Boots;
-use crate::image::{Contents, FlashAddr, Half, Version, scan};
+use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
+use serde::Serialize;
+
+/// Why an image was taken for the one that boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotChoice {
+    OnlyBootable,
+    /// Of several bootable ones it is the only one of the version that runs.
+    Running,
+    /// Several are bootable and the running version does not decide: the lowest, as in flint. Which one
+    /// the boot ROM prefers is UNCONFIRMED (docs/fs2.md#flash-map).
+    Lowest,
+    /// None is bootable; it is the best of them.
+    Damaged,
+}
+
+/// The image that boots, of those at the signatures of a flash in rising order: its index. `None` when
+/// none is bootable.
+pub fn boot_choice<'a>(
+    images: impl IntoIterator<Item = Option<&'a Image>>,
+    running: Option<Version>,
+) -> Option<(usize, SlotChoice)> {
+    let bootable: Vec<(usize, &Image)> = images
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, image)| Some((n, image.filter(|i| Validity::of(i).boots())?)))
+        .collect();
+    let runs = |(_, image): &&(usize, &Image)| running.is_some() && image.fw_version() == running;
+    let mut running = bootable.iter().filter(runs);
+    match (bootable.as_slice(), running.next(), running.next()) {
+        ([], ..) => None,
+        ([(only, _)], ..) => Some((*only, SlotChoice::OnlyBootable)),
+        (_, Some((n, _)), None) => Some((*n, SlotChoice::Running)),
+        ([(lowest, _), ..], ..) => Some((*lowest, SlotChoice::Lowest)),
+    }
+}
 
 /// What would start at the next power-on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BootView {
-    /// Old, new or nothing.
-    pub boots: Boots,
-    /// Where its signature is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BootReport {
+    /// Where its signature is; `None` = nothing would start.
     pub start: Option<FlashAddr>,
-    /// Which half.
+    /// `None` where the layout is not failsafe.
     pub half: Option<Half>,
-    /// Its version.
     pub version: Option<Version>,
-    /// Its PSID.
     pub psid: Option<String>,
 }
 
-/// Judge. `new` is the image a job wants to stand there. Of several whole images the lowest is
-/// named, as flint does; which one the boot ROM prefers is UNCONFIRMED, and every one is whole.
-#[must_use]
-pub fn would_boot(flash: &[u8], new: Option<&[u8]>) -> BootView {
-    let mut source = flash;
-    let magics = scan(&mut source).map(|s| s.magics).unwrap_or_default();
-    let found = magics
-        .into_iter()
-        .map(|start| ImageSlot {
-            start,
-            contents: Contents::from_dump(flash, start).map_err(|e| e.to_string()),
-        })
-        .find(ImageSlot::boots);
-    let Some(found) = found else {
-        return BootView {
-            boots: Boots::Nothing,
-            start: None,
-            half: None,
-            version: None,
-            psid: None,
-        };
-    };
-    let is_new = matches!((&found.contents, new), (Ok(c), Some(new)) if c.bytes() == new);
-    let image = found.image();
-    BootView {
-        boots: if is_new {
-            Boots::NewImage
-        } else {
-            Boots::OldImage
-        },
-        start: Some(found.start),
-        half: image.and_then(|i| half_at(i.layout, found.start)),
-        version: version_of(image),
-        psid: image.and_then(|i| i.info.as_ref()?.psid.clone()),
+impl BootReport {
+    /// Describes the image that would start.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        Self {
+            start: Some(image.start),
+            half: image.layout.half_at(image.start),
+            version: image.fw_version(),
+            psid: image.info.as_ref().and_then(|i| i.psid.clone()),
+        }
     }
+}
+
+/// What would start from this flash, judged from its bytes alone.
+#[must_use]
+pub fn would_boot(flash: &[u8]) -> BootReport {
+    boot_image(flash).map_or_else(BootReport::default, |found| BootReport::of(found.image()))
+}
+
+/// Whether `new`, the image that a job writes, is the one that would start.
+#[must_use]
+pub fn which_boots(flash: &[u8], new: Option<&[u8]>) -> Boots {
+    match boot_image(flash) {
+        None => Boots::Nothing,
+        Some(found) if Some(found.bytes()) == new => Boots::NewImage,
+        Some(_) => Boots::OldImage,
+    }
+}
+
+fn boot_image(flash: &[u8]) -> Option<Contents> {
+    let magics = scan(&mut &*flash).map(|s| s.magics).unwrap_or_default();
+    let read = |start| Contents::from_dump(flash, start).ok();
+    let images: Vec<Option<Contents>> = magics.into_iter().map(read).collect();
+    let (n, _) = boot_choice(images.iter().map(|c| c.as_ref().map(Contents::image)), None)?;
+    images.into_iter().nth(n)?
 }

@@ -28,7 +28,7 @@ mod snapshot;
 pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
-pub use boot::{BootView, would_boot};
+pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
 pub use burn::{BurnOptions, RomChoice, plan_burn, plan_burn_as};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
@@ -39,5 +39,5 @@ pub use recover::plan_recover;
 pub use report::{ActionReport, EraseReport, PlanReport};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
-pub use slot::{ImageSlot, Validity, validity};
-pub use snapshot::{Active, CardSnapshot, SlotChoice, half_at, may_start};
+pub use slot::{ImageSlot, Validity};
+pub use snapshot::{Active, CardSnapshot};

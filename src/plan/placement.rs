@@ -19,22 +19,17 @@ pub(super) fn is(found: &ImageSlot, wanted: &Contents) -> bool {
 
 /// Start of the half that is not in use.
 pub(super) fn other_start(layout: Layout, active: Option<&ImageSlot>) -> FlashAddr {
-    match (layout, active) {
-        (Layout::Failsafe { chunk_log2 }, Some(found)) if found.start.0 == 0 => {
-            FlashAddr(1u32.checked_shl(u32::from(chunk_log2)).unwrap_or(0))
-        }
+    match active {
+        Some(active) if active.start.0 == 0 => layout.start_of(Half::Odd),
         _ => FlashAddr(0),
     }
 }
 
 /// In the words of a plan.
 pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
-    match layout {
-        Layout::NonFailsafe => Target::InPlace,
-        Layout::Failsafe { chunk_log2 } => Target::Half {
-            half: if start.0 == 0 { Half::Even } else { Half::Odd },
-            chunk_log2,
-        },
+    match (layout, layout.half_at(start)) {
+        (Layout::Failsafe { chunk_log2 }, Some(half)) => Target::Half { half, chunk_log2 },
+        _ => Target::InPlace,
     }
 }
 
@@ -71,7 +66,7 @@ impl Placement {
             if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
                 untouchable.extend(behind_signature(map, len));
             }
-            signatures_to_invalidate(&card.scan.magics, self.start, &untouchable)
+            signatures_to_invalidate(card.signatures(), self.start, &untouchable)
         };
         let body = body_of(result.bytes(), self.map);
         let address = Some(boot_address(self.start));
@@ -95,10 +90,7 @@ impl Placement {
         if let AddressMap::Striped { chunk_log2, half } = self.map {
             let other = AddressMap::Striped {
                 chunk_log2,
-                half: match half {
-                    Half::Even => Half::Odd,
-                    Half::Odd => Half::Even,
-                },
+                half: half.other(),
             };
             protected.extend(ranges(other, 0, other.capacity(size)));
         }

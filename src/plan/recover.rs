@@ -90,7 +90,7 @@ pub fn plan_recover(
     let passes = result.as_ref().map(|result| {
         let mut untouchable = ranges(map, 0, result.image().len);
         untouchable.extend(guarded.iter().flatten().cloned());
-        let invalidate = signatures_to_invalidate(&card.scan.magics, start, &untouchable);
+        let invalidate = signatures_to_invalidate(card.signatures(), start, &untouchable);
         spot.ground(card, guarded.as_deref())
             .image_pass(
                 body_of(result.bytes(), map),

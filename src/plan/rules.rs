@@ -2,7 +2,7 @@
 
 use super::check::Verdict;
 use super::snapshot::version_of;
-use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, validity};
+use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
 use std::cmp::Ordering;
@@ -27,7 +27,7 @@ pub(super) fn image_sound(image: &Image) -> Verdict {
 
 /// The card's own image is to be burned again: its code must be whole, its ROM need not.
 pub(super) fn own_image_sound(image: &Image) -> Verdict {
-    let validity = validity(image);
+    let validity = Validity::of(image);
     if validity.code {
         Ok("the card's own image; its code verifies".into())
     } else {
@@ -126,7 +126,7 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
         Some(active) => format!(
             "{list}; {:#x} taken as the one that boots ({})",
             active.slot.start.0,
-            match active.decided {
+            match active.choice {
                 SlotChoice::OnlyBootable => "the only whole one",
                 SlotChoice::Running => "its version runs",
                 SlotChoice::Lowest => "the lowest; which one the boot ROM prefers is not known",

@@ -1,9 +1,8 @@
 //! Rules about the flash chip and what lies on it.
 
 use super::check::Verdict;
-use super::slot::overlap;
 use super::{NvGeometry, Pass};
-use crate::flash::{FlashChip, LayoutError, Protection};
+use crate::flash::{FlashChip, LayoutError, Protection, overlap};
 use crate::image::{AddressMap, Contents, Image, Layout};
 use std::ops::Range;
 

@@ -1,57 +1,36 @@
 //! What was read of a card, as plain data.
 
-use super::ImageSlot;
+use super::boot::boot_choice;
+use super::{ImageSlot, SlotChoice};
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
-use crate::image::{Contents, FlashAddr, Half, Image, Layout, Scan, SourceError, Version, scan};
+use crate::image::{Contents, FlashAddr, Image, SourceError, Version, scan};
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug)]
 pub struct CardSnapshot {
-    /// Silicon.
     pub chip: Chip,
     /// No firmware runs.
     pub recovery: bool,
     /// Running firmware, when there is one.
     pub running: Option<Version>,
-    /// Flash chip.
     pub flash_chip: FlashChip,
-    /// Its protection.
     pub protection: Protection,
     /// The whole flash, byte for byte.
     pub flash: Vec<u8>,
-    /// Signatures in it.
-    pub scan: Scan,
-    /// One entry per signature, read fully.
+    /// One entry per signature in rising order, read fully.
     pub slots: Vec<ImageSlot>,
-}
-
-/// Why an image was taken for the one that boots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotChoice {
-    /// It is the only one that is whole.
-    OnlyBootable,
-    /// Two are whole; its version is the one that runs.
-    Running,
-    /// Two are whole and the running version does not tell: the lowest, as flint does. What the
-    /// boot ROM prefers is UNCONFIRMED (docs/fs2.md#flash-map).
-    Lowest,
-    /// None is whole; it is the best of them.
-    Damaged,
 }
 
 /// The image a job is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a> {
-    /// It.
     pub slot: &'a ImageSlot,
-    /// Why this one.
-    pub decided: SlotChoice,
+    pub choice: SlotChoice,
 }
 
 impl CardSnapshot {
-    /// From what was read. Every signature is followed and read fully (10.7 #20: both halves are
-    /// verified, both are reported).
+    /// Reads the image at every signature of `flash`.
     ///
     /// # Errors
     /// When `flash` is longer than addresses reach; a chip never is.
@@ -63,13 +42,12 @@ impl CardSnapshot {
         protection: Protection,
         flash: Vec<u8>,
     ) -> Result<Self, SourceError> {
-        let scan = scan(&mut flash.as_slice())?;
-        let slots = scan
+        let slots = scan(&mut flash.as_slice())?
             .magics
-            .iter()
+            .into_iter()
             .map(|start| ImageSlot {
-                start: *start,
-                contents: Contents::from_dump(&flash, *start).map_err(|e| e.to_string()),
+                start,
+                contents: Contents::from_dump(&flash, start).map_err(|e| e.to_string()),
             })
             .collect();
         Ok(Self {
@@ -79,96 +57,50 @@ impl CardSnapshot {
             flash_chip,
             protection,
             flash,
-            scan,
             slots,
         })
     }
 
-    /// The images that are whole and stand where one may start.
-    pub fn bootable(&self) -> impl Iterator<Item = &ImageSlot> {
-        self.slots.iter().filter(|f| f.boots())
+    /// Addresses of the signatures.
+    pub(super) fn signatures(&self) -> Vec<FlashAddr> {
+        self.slots.iter().map(|slot| slot.start).collect()
     }
 
-    /// The image that boots, as far as is known.
+    /// The images that are bootable.
+    pub fn bootable(&self) -> impl Iterator<Item = &ImageSlot> {
+        self.slots.iter().filter(|slot| slot.boots())
+    }
+
+    /// The image that boots, as far as is known. Without one, the best of the damaged: one whose
+    /// identity can be kept, then any that can be read.
     #[must_use]
     pub fn active(&self) -> Option<Active<'_>> {
-        let whole: Vec<&ImageSlot> = self.bootable().collect();
-        let found = |slot, decided| Some(Active { slot, decided });
-        match whole.as_slice() {
-            [] => {
-                // The best of the damaged: one whose identity can be kept, then any that has a
-                // place where an image may start.
-                let damaged = self.slots.iter().filter(|f| f.image().is_some());
-                let best = damaged
-                    .clone()
-                    .find(|f| f.validity().identity)
-                    .or_else(|| damaged.clone().next());
-                best.and_then(|best| found(best, SlotChoice::Damaged))
-            }
-            [one] => found(one, SlotChoice::OnlyBootable),
-            [lowest, ..] => match self.running_one(&whole) {
-                Some(running) => found(running, SlotChoice::Running),
-                None => found(lowest, SlotChoice::Lowest),
-            },
+        if let Some((n, choice)) = self.boot_choice() {
+            let slot = self.slots.get(n)?;
+            return Some(Active { slot, choice });
         }
+        let mut damaged = self.slots.iter().filter(|slot| slot.image().is_some());
+        let first = damaged.clone().next();
+        let slot = damaged.find(|slot| slot.validity().identity).or(first)?;
+        let choice = SlotChoice::Damaged;
+        Some(Active { slot, choice })
     }
 
-    /// The one of several images whose version runs, if exactly one has it.
-    fn running_one<'a>(&self, whole: &[&'a ImageSlot]) -> Option<&'a ImageSlot> {
-        let running = self.running?;
-        let mut same = whole
-            .iter()
-            .filter(|f| version_of(f.image()) == Some(running));
-        let first = same.next()?;
-        same.next().is_none().then_some(*first)
+    fn boot_choice(&self) -> Option<(usize, SlotChoice)> {
+        boot_choice(self.slots.iter().map(ImageSlot::image), self.running)
     }
 
-    /// True when whole images of different layouts stand and the running version does not say
-    /// which one boots.
+    /// Bootable images have different layouts, and the running version does not decide which boots.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        let whole: Vec<&ImageSlot> = self.bootable().collect();
-        let mut layouts: Vec<Layout> = whole
-            .iter()
-            .filter_map(|f| f.image().map(|i| i.layout))
-            .collect();
-        layouts.dedup();
-        layouts.len() > 1 && self.running_one(&whole).is_none()
-    }
-
-    /// Signatures where no image may start, or that lead nowhere.
-    #[must_use]
-    pub fn stale(&self) -> Vec<FlashAddr> {
-        self.slots
-            .iter()
-            .filter(|f| f.image().is_none_or(|i| !may_start(i)))
-            .map(|f| f.start)
-            .collect()
-    }
-}
-
-/// Is this a place where an image of this layout may start? (docs/fs2.md#image-start)
-#[must_use]
-pub fn may_start(image: &Image) -> bool {
-    match image.layout {
-        Layout::NonFailsafe => image.start.0 == 0,
-        Layout::Failsafe { chunk_log2 } => {
-            image.start.0 == 0 || Some(image.start.0) == 1u32.checked_shl(u32::from(chunk_log2))
-        }
+        let mut layouts = self.bootable().filter_map(|slot| Some(slot.image()?.layout));
+        let first = layouts.next();
+        let differ = layouts.any(|layout| Some(layout) != first);
+        differ && matches!(self.boot_choice(), Some((_, SlotChoice::Lowest)))
     }
 }
 
 /// Version of an image.
 pub(super) fn version_of(image: Option<&Image>) -> Option<Version> {
-    image?.info.as_ref()?.fw_version
-}
-
-/// Half an image of this layout is in when its signature is at `start`.
-#[must_use]
-pub fn half_at(layout: Layout, start: FlashAddr) -> Option<Half> {
-    match layout {
-        Layout::NonFailsafe => None,
-        Layout::Failsafe { .. } if start.0 == 0 => Some(Half::Even),
-        Layout::Failsafe { .. } => Some(Half::Odd),
-    }
+    image?.fw_version()
 }

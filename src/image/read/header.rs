@@ -50,12 +50,3 @@ pub(super) fn layout(header: &Header) -> Result<Layout, ImageError> {
         }
     })
 }
-
-/// An image may start at 0, a failsafe one also at exactly its chunk size.
-pub(super) fn may_start(layout: Layout, start: FlashAddr) -> bool {
-    match layout {
-        _ if start.0 == 0 => true,
-        Layout::Failsafe { chunk_log2 } => start.0 == 1 << chunk_log2,
-        Layout::NonFailsafe => false,
-    }
-}

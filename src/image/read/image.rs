@@ -2,7 +2,7 @@
 
 use crate::image::{
     AddressMap, Finding, FlashAddr, GuidSection, ImageOffset, Info, Ini, Layout, RangeError, Rom,
-    Section, Severity, SourceError, TagFault,
+    Section, Severity, SourceError, TagFault, Version,
 };
 use serde::Serialize;
 
@@ -139,6 +139,18 @@ impl Image {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|f| f.severity != Severity::Error)
+    }
+
+    #[must_use]
+    pub fn fw_version(&self) -> Option<Version> {
+        self.info.as_ref()?.fw_version
+    }
+
+    /// The PSID; an empty one is none.
+    #[must_use]
+    pub fn psid(&self) -> Option<&str> {
+        let psid = self.info.as_ref()?.psid.as_deref()?;
+        Some(psid).filter(|psid| !psid.is_empty())
     }
 }
 

@@ -26,7 +26,7 @@ pub fn read(
     let layout = header::layout(&header)?;
     let map = AddressMap::new(layout, start, form);
     // The address map of an image in the wrong place would mean nothing.
-    let walked = header::may_start(layout, start);
+    let walked = layout.may_start(start);
     let mut image = Image {
         start,
         map,

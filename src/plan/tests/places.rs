@@ -21,7 +21,7 @@ fn lands(card: &CardSnapshot, plan: &Plan, at: u32, want: &str) -> Vec<u8> {
     accepted(plan);
     assert_eq!(start(plan), at);
     let after = apply(card, plan);
-    let view = would_boot(&after, None);
+    let view = would_boot(&after);
     assert_eq!(view.start, Some(FlashAddr(at)));
     assert_eq!(view.version, Some(version(want)));
     let found = Contents::from_dump(&after, FlashAddr(at)).unwrap();
@@ -120,7 +120,7 @@ fn stale_signatures_lock_the_owner_out() {
         used[at..at + 16].copy_from_slice(&MAGIC);
     }
     let card = snapshot_on(M25PX16, PRO, &used, 0);
-    assert_eq!(card.scan.magics.len(), 4);
+    assert_eq!(card.signatures().len(), 4);
     let plan = burn(&card, &file(&pro("2.42.5000")));
     let after = lands(&card, &plan, ODD, "2.42.5000");
     let left = crate::image::scan(&mut after.as_slice()).unwrap().magics;
@@ -157,7 +157,7 @@ fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
     bytes[crc_at + 2..crc_at + 4].copy_from_slice(&redone);
     let flash = striped(&bytes, Half::Even, 2 << 20).unwrap();
     let card = snapshot_on(M25PX16, PRO, &flash, 0);
-    assert_eq!(card.scan.magics, [FlashAddr(0), FlashAddr(0x1_0000)]);
+    assert_eq!(card.signatures(), [FlashAddr(0), FlashAddr(0x1_0000)]);
     assert_eq!(card.bootable().count(), 1);
     let image = file(&crate::image::Recipe {
         version: version("2.42.5000"),
@@ -195,9 +195,9 @@ fn in_place_burn_starts_with_a_live_signature() {
     let after = lands(&card, &plan, 0, "2.42.5000");
     let pass = &plan.action.as_ref().unwrap().passes[0];
     assert!(pass.sectors.invalidate_first);
-    assert_eq!(would_boot(&after, None).boots, Boots::OldImage);
+    assert_eq!(which_boots(&after, None), Boots::OldImage);
     let new = plan.action.as_ref().unwrap().contents.as_ref().unwrap();
-    assert_eq!(would_boot(&after, Some(new.bytes())).boots, Boots::NewImage);
+    assert_eq!(which_boots(&after, Some(new.bytes())), Boots::NewImage);
 }
 
 #[test]

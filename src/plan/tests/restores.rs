@@ -70,7 +70,7 @@ fn restore_leaves_a_moment_without_an_image() {
             let Some(action) = plan.action else { continue };
             if !action.survives_interruption {
                 // Only where the one image there is stands where the one image of the backup goes.
-                let boots = |flash: &[u8]| would_boot(flash, None).start;
+                let boots = |flash: &[u8]| would_boot(flash).start;
                 assert_eq!(boots(now), boots(then), "{i} to {j}");
                 assert_eq!(card.bootable().count(), 1, "{i} to {j}");
                 assert!(!plan.warnings.is_empty());
@@ -87,7 +87,7 @@ fn restore_leaves_a_moment_without_an_image() {
                 for (at, bytes) in &pass.sectors.programs {
                     torn[at.0 as usize..at.0 as usize + bytes.len()].fill(0);
                 }
-                assert!(would_boot(&torn, None).start.is_some(), "{i} to {j}");
+                assert!(would_boot(&torn).start.is_some(), "{i} to {j}");
                 let one = CardSnapshot {
                     flash: flash.clone(),
                     ..card.clone()
@@ -107,7 +107,7 @@ fn restore_leaves_a_moment_without_an_image() {
                     to_version: None,
                 };
                 flash = apply(&one, &step);
-                assert!(would_boot(&flash, None).start.is_some(), "{i} to {j}");
+                assert!(would_boot(&flash).start.is_some(), "{i} to {j}");
             }
         }
     }
