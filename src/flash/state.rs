@@ -1,16 +1,4 @@
-//! The typestate machine.
-//!
-//! ```text
-//! let locked   = Flash::lock(&mut card, &clock)?;       // semaphores 40 and 63, RAII
-//! let erased   = locked.erase(plan, &probe, events)?;   // blank-checked
-//! let written  = erased.write(events)?;                 // signature withheld
-//! let verified = written.verify(events)?;               // whole body read back
-//! let done     = verified.commit(&signature, events)?;  // the 16 bytes that make it boot
-//! ```
-//!
-//! States consume each other, cannot be made from outside of this file, and carry what they have
-//! proven. Only [`Verified`] has `commit`. The semaphores stay held from `lock` until the last
-//! state is dropped, and are freed on every path out, after the chip has finished.
+//! The typestate machine: [`Flash`] explains it.
 
 use super::chains;
 use super::session::FlashSession;
@@ -23,7 +11,108 @@ use super::{
 use crate::card::{Card, Clock};
 use std::ops::Range;
 
-/// Entry to the machine.
+/// Entry to the typestate machine.
+///
+/// States consume each other, cannot be made from outside of this file, and carry what they have
+/// proven. Only [`Verified`] has `commit`. The semaphores stay held from `lock` until the last
+/// state is dropped, and are freed on every path out, after the chip has finished.
+///
+/// ```no_run
+/// use cx3flash::card::{Card, Clock};
+/// use cx3flash::flash::{BootProbe, Committed, Flash, SectorPlan, Signature};
+///
+/// fn burn<'c>(
+///     card: &'c mut Card,
+///     clock: &'c dyn Clock,
+///     plan: SectorPlan,
+///     probe: &'c dyn BootProbe,
+///     signature: &Signature,
+/// ) -> Result<Committed<'c>, Box<dyn std::error::Error>> {
+///     let events = &mut ();
+///     let locked = Flash::lock(card, clock)?; // semaphores 40 and 63
+///     let erased = locked.erase(plan, probe, events)?; // blank-checked
+///     let written = erased.write(events)?; // signature withheld
+///     let verified = written.verify(events)?; // whole body read back
+///     Ok(verified.commit(signature, events)?) // the 16 bytes that make it boot
+/// }
+/// ```
+///
+/// Every other order does not compile. Writing before erasing:
+///
+/// ```compile_fail,E0599
+/// # use cx3flash::flash::Locked;
+/// fn order(locked: Locked<'_>) {
+///     let _ = locked.write(&mut ());
+/// }
+/// ```
+///
+/// Verifying before writing:
+///
+/// ```compile_fail,E0599
+/// # use cx3flash::flash::Erased;
+/// fn order(erased: Erased<'_>) {
+///     let _ = erased.verify(&mut ());
+/// }
+/// ```
+///
+/// Committing before verifying:
+///
+/// ```compile_fail,E0599
+/// # use cx3flash::flash::{Signature, Written};
+/// fn order(written: Written<'_>, signature: &Signature) {
+///     let _ = written.commit(signature, &mut ());
+/// }
+/// ```
+///
+/// Erasing twice:
+///
+/// ```compile_fail,E0382
+/// # use cx3flash::flash::{BootProbe, Locked, SectorPlan};
+/// fn order<'c>(locked: Locked<'c>, plan: SectorPlan, probe: &'c dyn BootProbe) {
+///     let _ = locked.erase(plan.clone(), probe, &mut ());
+///     let _ = locked.erase(plan, probe, &mut ());
+/// }
+/// ```
+///
+/// Committing twice:
+///
+/// ```compile_fail,E0382
+/// # use cx3flash::flash::{Signature, Verified};
+/// fn order(verified: Verified<'_>, signature: &Signature) {
+///     let _ = verified.commit(signature, &mut ());
+///     let _ = verified.commit(signature, &mut ());
+/// }
+/// ```
+///
+/// Making a verified state without the verification:
+///
+/// ```compile_fail,E0423
+/// # use cx3flash::flash::{Evidence, Verified};
+/// fn forge(evidence: Evidence) -> Verified<'static> {
+///     Verified(todo!(), evidence)
+/// }
+/// ```
+///
+/// Taking the contents out of a state:
+///
+/// ```compile_fail,E0616
+/// # use cx3flash::flash::Written;
+/// fn take(written: Written<'_>) {
+///     let _ = written.0;
+/// }
+/// ```
+///
+/// Two sessions on one card:
+///
+/// ```compile_fail,E0499
+/// # use cx3flash::card::{Card, Clock};
+/// # use cx3flash::flash::Flash;
+/// fn twice(card: &mut Card, clock: &dyn Clock) {
+///     let first = Flash::lock(card, clock);
+///     let second = Flash::lock(card, clock);
+///     drop((first, second));
+/// }
+/// ```
 pub struct Flash;
 
 impl Flash {

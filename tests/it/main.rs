@@ -26,7 +26,6 @@ mod cli_readme;
 mod cli_report;
 mod cli_story;
 mod cli_usage;
-mod compile_fail;
 mod disturbed;
 mod documents;
 mod flash_chains;
