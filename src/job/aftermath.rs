@@ -105,7 +105,7 @@ pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError>
             Err(_) => continue,
         };
         if Validity::of(&image).boots() {
-            return Ok(BootReport::of(&image));
+            return Ok(BootReport::of(image.start, &image));
         }
     }
     Ok(BootReport::default())

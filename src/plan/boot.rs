@@ -51,12 +51,12 @@ pub struct BootReport {
 }
 
 impl BootReport {
-    /// Describes the image that would start.
+    /// Describes the image at `start`, which would boot.
     #[must_use]
-    pub fn of(image: &Image) -> Self {
+    pub fn of(start: FlashAddr, image: &Image) -> Self {
         Self {
-            start: Some(image.start),
-            half: image.layout.half_at(image.start),
+            start: Some(start),
+            half: image.layout.half_at(start),
             version: image.fw_version(),
             psid: image.info.as_ref().and_then(|i| i.psid.clone()),
         }
@@ -66,7 +66,8 @@ impl BootReport {
 /// What would start from this flash, judged from its bytes alone.
 #[must_use]
 pub fn would_boot(flash: &[u8]) -> BootReport {
-    boot_image(flash).map_or_else(BootReport::default, |found| BootReport::of(found.image()))
+    let report = |(start, contents): (_, Contents)| BootReport::of(start, contents.image());
+    boot_image(flash).map_or_else(BootReport::default, report)
 }
 
 /// Whether `new`, the image that a job writes, is the one that would start.
@@ -74,15 +75,15 @@ pub fn would_boot(flash: &[u8]) -> BootReport {
 pub fn which_boots(flash: &[u8], new: Option<&[u8]>) -> Boots {
     match boot_image(flash) {
         None => Boots::Nothing,
-        Some(found) if Some(found.bytes()) == new => Boots::NewImage,
+        Some((_, found)) if Some(found.bytes()) == new => Boots::NewImage,
         Some(_) => Boots::OldImage,
     }
 }
 
-fn boot_image(flash: &[u8]) -> Option<Contents> {
+fn boot_image(flash: &[u8]) -> Option<(FlashAddr, Contents)> {
     let magics = scan(&mut &*flash).map(|s| s.magics).unwrap_or_default();
-    let read = |start| Contents::from_dump(flash, start).ok();
-    let images: Vec<Option<Contents>> = magics.into_iter().map(read).collect();
-    let (n, _) = boot_choice(images.iter().map(|c| c.as_ref().map(Contents::image)), None)?;
-    images.into_iter().nth(n)?
+    let read = |start| Some((start, Contents::from_dump(flash, start).ok()?));
+    let mut images: Vec<(FlashAddr, Contents)> = magics.into_iter().filter_map(read).collect();
+    let (n, _) = boot_choice(images.iter().map(|(_, c)| Some(c.image())), None)?;
+    Some(images.swap_remove(n))
 }
