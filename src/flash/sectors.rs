@@ -1,8 +1,6 @@
 //! Plans the cheapest erases and programs from what the flash holds to what it should hold. Pure.
 
-use super::{
-    EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, overlap,
-};
+use super::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, overlap};
 use crate::image::FlashAddr;
 use std::ops::Range;
 use std::time::Duration;

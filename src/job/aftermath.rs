@@ -5,9 +5,7 @@ use super::{BootReport, Device, JobError};
 use crate::card::CardError;
 use crate::flash::{Event, Events, FlashError};
 use crate::host::Mark;
-use crate::image::{
-    Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan,
-};
+use crate::image::{Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan};
 use crate::plan::Validity;
 use std::path::Path;
 use std::time::Duration;

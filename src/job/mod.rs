@@ -40,6 +40,7 @@ mod unchanged;
 mod unlock;
 mod verify;
 
+pub use crate::plan::BootReport;
 pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, Ended};
@@ -65,7 +66,6 @@ pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, f
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};
-pub use crate::plan::BootReport;
 pub use report::{Confirm, WriteJob, WriteOutcome};
 pub use restore::{RestoreRequest, plan_restore, restore};
 pub use rom::{

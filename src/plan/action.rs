@@ -3,7 +3,8 @@
 use super::slot::ranges;
 use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
 use crate::flash::{
-    Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap, plan_sectors,
+    Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
+    plan_sectors,
 };
 use crate::image::{
     AddressMap, Contents, FlashAddr, Half, ImageOffset, MAGIC, START_CANDIDATES, Version,

@@ -93,7 +93,9 @@ impl CardSnapshot {
     /// Bootable images have different layouts, and the running version does not decide which boots.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        let mut layouts = self.bootable().filter_map(|slot| Some(slot.image()?.layout));
+        let mut layouts = self
+            .bootable()
+            .filter_map(|slot| Some(slot.image()?.layout));
         let first = layouts.next();
         let differ = layouts.any(|layout| Some(layout) != first);
         differ && matches!(self.boot_choice(), Some((_, SlotChoice::Lowest)))
