@@ -5,7 +5,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 /// The inflated text of section type 9.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ini {
-    /// Inflated bytes up to the first NUL, exactly what `dc` writes.
+    /// Inflated bytes up to the first NUL.
     pub bytes: Vec<u8>,
 }
 
@@ -24,16 +24,12 @@ pub enum IniError {
 }
 
 impl Ini {
-    /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A stream that wants
-    /// more is hostile and is reported, not followed.
+    /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A longer stream is hostile.
     pub const MAX: usize = 1 << 20;
-    /// Output room given at a time, in bytes.
+    /// Output space given at a time, in bytes.
     const STEP: usize = 16 << 10;
 
     /// From the body of a section: one zlib stream, padding behind it ignored.
-    ///
-    /// # Errors
-    /// [`IniError`].
     pub fn inflate(body: &[u8]) -> Result<Self, IniError> {
         let mut inflater = Decompress::new(true);
         let mut bytes = Vec::new();
@@ -43,15 +39,15 @@ impl Ini {
                 return Err(IniError::TooLong);
             }
             bytes.reserve_exact(Self::STEP);
-            let (before, room) = (inflater.total_in(), bytes.len());
+            let (before, filled) = (inflater.total_in(), bytes.len());
             let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None)?;
             // Not more than `rest` holds.
             rest = &rest[(inflater.total_in() - before) as usize..];
             if status == Status::StreamEnd {
                 break;
             }
-            // There is output room, so a round without progress lacks input.
-            if inflater.total_in() == before && bytes.len() == room {
+            // There is output space, so a round without progress lacks input.
+            if inflater.total_in() == before && bytes.len() == filled {
                 return Err(IniError::CutShort);
             }
         }
@@ -80,7 +76,7 @@ impl Ini {
         let mut names: Vec<String> = Vec::new();
         let text = String::from_utf8_lossy(&self.bytes);
         for line in text.lines() {
-            if let Line::Section(name) = Line::of(line)
+            if let IniLine::Section(name) = IniLine::of(line)
                 && !names.iter().any(|n| n == name)
             {
                 names.push(name.to_owned());
@@ -96,14 +92,14 @@ impl Ini {
         let mut section = String::new();
         let mut entries = Vec::new();
         for line in text.lines() {
-            match Line::of(line) {
-                Line::Section(name) => name.clone_into(&mut section),
-                Line::Entry(key, value) => entries.push(IniEntry {
+            match IniLine::of(line) {
+                IniLine::Section(name) => name.clone_into(&mut section),
+                IniLine::Entry(key, value) => entries.push(IniEntry {
                     section: section.clone(),
                     key: key.to_owned(),
                     value: value.to_owned(),
                 }),
-                Line::Other => {}
+                IniLine::Other => {}
             }
         }
         entries
@@ -122,21 +118,20 @@ pub fn ini_number(text: &str) -> Option<u64> {
 /// One `key = value` of an [`Ini`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct IniEntry {
-    /// Section it stands in; empty in front of the first one.
+    /// Empty in front of the first section.
     pub section: String,
-    /// Key, blanks stripped.
     pub key: String,
     /// Value, blanks and comment stripped.
     pub value: String,
 }
 
-enum Line<'a> {
+enum IniLine<'a> {
     Section(&'a str),
     Entry(&'a str, &'a str),
     Other,
 }
 
-impl<'a> Line<'a> {
+impl<'a> IniLine<'a> {
     fn of(line: &'a str) -> Self {
         let line = line.split(';').next().unwrap_or("").trim();
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
@@ -165,7 +160,7 @@ mod tests {
                         PSID = MT_1170110023\r\nPSID = other\n[PS_INFO]\nPRS_name=a=b\nnoise\n";
 
     #[test]
-    fn keys_are_found_in_their_section_only() {
+    fn a_key_belongs_to_its_section_only() {
         let ini = Ini::inflate(&deflate(TEXT.as_bytes())).unwrap();
         assert_eq!(ini.get("PS_INFO", "Name").unwrap(), "MCX311A-XCAT");
         assert_eq!(ini.get("ADAPTER", "PSID").unwrap(), "MT_1170110023");
@@ -184,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_reported_not_followed() {
+    fn a_zlib_bomb_is_an_error() {
         let bomb = deflate(&vec![b' '; 64 << 20]);
         assert!(bomb.len() < 1 << 17);
         assert!(matches!(Ini::inflate(&bomb), Err(IniError::TooLong)));
@@ -194,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn truncated_and_foreign_streams_are_reported() {
-        let whole = deflate(TEXT.as_bytes());
-        for cut in [0, 1, 2, 10, whole.len() - 1] {
-            let got = Ini::inflate(&whole[..cut]);
+    fn truncated_and_other_streams_are_errors() {
+        let stream = deflate(TEXT.as_bytes());
+        for cut in [0, 1, 2, 10, stream.len() - 1] {
+            let got = Ini::inflate(&stream[..cut]);
             assert!(matches!(got, Err(IniError::CutShort)), "{cut}");
         }
         assert!(matches!(

@@ -8,8 +8,6 @@ mod addr;
 mod build;
 mod crc;
 mod finding;
-#[cfg(test)]
-pub(crate) mod fixture;
 mod guid;
 mod identity;
 mod info;
@@ -45,3 +43,6 @@ pub use settings::IniSetting;
 pub use source::{RangeError, Source, SourceError};
 pub use tags::TagFault;
 pub use words::{be32, be32s};
+
+#[cfg(test)]
+pub(crate) mod fixture;

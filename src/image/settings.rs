@@ -1,7 +1,7 @@
-//! What people want to know of an ini: a summary, look-ups with near names (docs/fs2.md#fw-configuration-and-hash-file).
+//! A summary of an ini, and look-ups with similar names (docs/fs2.md#fw-configuration-and-hash-file).
 //!
-//! Nobody published a list of the keys. Those docs/fs2.md#fw-configuration-and-hash-file has seen in a real image count as confirmed; others
-//! are known from what owners of cards posted, or are found by the words in their names: they are
+//! No list of the keys is public. Those seen in a real image count as confirmed; others are known from
+//! what owners of cards posted, or are recognised by the words in their names (INFERRED): they are
 //! shown with `confirmed: false`.
 
 use super::{Ini, IniEntry, ini_number};
@@ -14,45 +14,37 @@ pub struct IniSetting {
     /// Stable name: `sriov`, `vfs`, `pfs`, `ports`, `port_type` (one for each port), `bar_size`,
     /// `boot_rom` (one for each key), `flash_size`, `sector_size`, `nv_config`.
     pub id: &'static str,
-    /// `SECTION.key` it stands under; `None` when the ini has no such key: the firmware's default
-    /// holds, which no source states.
+    /// `SECTION.key`; `None` when the ini has no such key: the firmware's default holds, which no source
+    /// states.
     pub key: Option<String>,
-    /// As it is written.
     pub value: Option<String>,
     /// In words and units, where the value can be read.
     pub meaning: Option<String>,
-    /// The key is known from a real image (docs/fs2.md#fw-configuration-and-hash-file); otherwise what it does is an inference.
+    /// The key is known from a real image; otherwise its effect is INFERRED.
     pub confirmed: bool,
 }
 
-/// A kind of setting: id, key names (lower case), known from docs/fs2.md#fw-configuration-and-hash-file, how a value reads.
-type Kind = (
-    &'static str,
-    &'static [&'static str],
-    bool,
-    fn(&str) -> Option<String>,
-);
+/// A setting: id, key (lower case), known from a real image, meaning of a value.
+type KnownKey = (&'static str, &'static str, bool, fn(&str) -> Option<String>);
 
-const KINDS: [Kind; 8] = [
-    ("sriov", &["sriov_en"], false, switch),
-    ("vfs", &["total_vfs"], false, |v| {
+const KNOWN_KEYS: [KnownKey; 8] = [
+    ("sriov", "sriov_en", false, switch),
+    ("vfs", "total_vfs", false, |v| {
         counted(v, "virtual function")
     }),
-    ("pfs", &["num_pfs"], false, |v| {
-        counted(v, "physical function")
-    }),
-    ("ports", &["num_of_ports"], true, |v| counted(v, "port")),
-    ("bar_size", &["log2_uar_bar_megabytes"], false, |v| {
+    ("pfs", "num_pfs", false, |v| counted(v, "physical function")),
+    ("ports", "num_of_ports", true, |v| counted(v, "port")),
+    ("bar_size", "log2_uar_bar_megabytes", false, |v| {
         power(v, 20)
     }),
-    ("flash_size", &["log_flashdev_size"], true, |v| power(v, 0)),
-    ("sector_size", &["log_flash_sector_size"], true, |v| {
+    ("flash_size", "log_flashdev_size", true, |v| power(v, 0)),
+    ("sector_size", "log_flash_sector_size", true, |v| {
         power(v, 10)
     }),
-    ("nv_config", &["nv_cfg_en"], true, switch),
+    ("nv_config", "nv_cfg_en", true, switch),
 ];
 
-/// Words in names of keys that have to do with the boot ROM. Which there are is not published.
+/// Words in names of keys about the boot ROM (INFERRED: no list of the keys is public).
 const ROM_WORDS: [&str; 5] = ["exp_rom", "expansion_rom", "option_rom", "boot_rom", "pxe"];
 
 fn switch(value: &str) -> Option<String> {
@@ -91,21 +83,19 @@ fn full(entry: &IniEntry) -> String {
 }
 
 impl Ini {
-    /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Kinds the ini
-    /// does not mention are listed without a key; of ports and ROM options only what is there.
+    /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Settings the ini
+    /// does not have are listed without a key, except ports and ROM options.
     #[must_use]
     pub fn summary(&self) -> Vec<IniSetting> {
         let entries = self.entries();
         let mut out = Vec::new();
-        for (id, names, confirmed, read) in KINDS {
-            let found = entries
-                .iter()
-                .find(|e| names.contains(&e.key.to_ascii_lowercase().as_str()));
+        for (id, key, confirmed, meaning) in KNOWN_KEYS {
+            let entry = entries.iter().find(|e| e.key.eq_ignore_ascii_case(key));
             out.push(IniSetting {
                 id,
-                key: found.map(full),
-                value: found.map(|e| e.value.clone()),
-                meaning: found.and_then(|e| read(&e.value)),
+                key: entry.map(full),
+                value: entry.map(|e| e.value.clone()),
+                meaning: entry.and_then(|e| meaning(&e.value)),
                 confirmed,
             });
             if id == "ports" {
@@ -135,32 +125,37 @@ impl Ini {
                 .into_iter()
                 .find(|e| e.section == section && e.key == key);
         }
-        let mut found = entries.into_iter().filter(|e| e.key == name);
-        let first = found.next()?;
-        found.all(|e| e.section == first.section).then_some(first)
+        let mut matches = entries.into_iter().filter(|e| e.key == name);
+        let first = matches.next()?;
+        matches.all(|e| e.section == first.section).then_some(first)
     }
 
-    /// At most `most` names of keys that `name` may have meant, the likeliest first.
+    /// At most `most` names of keys similar to `name`, the most similar first.
     #[must_use]
     pub fn near(&self, name: &str, most: usize) -> Vec<String> {
-        // Everything about `num_pfs` is said by the part behind the dot; the section weighs less.
+        // The key behind the dot decides; the section counts less.
         let key_of = |name: &str| {
             name.rsplit_once('.')
                 .map_or(name, |(_, key)| key)
                 .to_ascii_lowercase()
         };
         let wanted = key_of(name);
-        let whole = name.to_ascii_lowercase();
+        let full_name = name.to_ascii_lowercase();
         let limit = (wanted.chars().count() / 3).max(2);
         let mut near: Vec<(usize, String)> = self
             .entries()
             .iter()
             .filter_map(|entry| {
                 let key = key_of(&entry.key);
-                let part = wanted.len() >= 3 && (key.contains(&wanted) || wanted.contains(&key));
-                let far = if part { 1 } else { levenshtein(&wanted, &key) };
+                let contains =
+                    wanted.len() >= 3 && (key.contains(&wanted) || wanted.contains(&key));
+                let far = if contains {
+                    1
+                } else {
+                    levenshtein(&wanted, &key)
+                };
                 let name = full(entry);
-                let weight = far * 64 + levenshtein(&whole, &name.to_ascii_lowercase()).min(63);
+                let weight = far * 64 + levenshtein(&full_name, &name.to_ascii_lowercase()).min(63);
                 (far <= limit).then_some((weight, name))
             })
             .collect();
@@ -170,7 +165,7 @@ impl Ini {
     }
 }
 
-/// `phy_type_port1` and its sisters.
+/// `phy_type_port1`, `phy_type_port2` …
 fn is_port_type(key: &str) -> bool {
     key.to_ascii_lowercase()
         .strip_prefix("phy_type_port")
@@ -210,21 +205,21 @@ mod tests {
         log_flash_sector_size = 2\n[A]\ntwice = 1\n[B]\ntwice = 2\n";
 
     #[test]
-    fn a_summary_misreads_units_or_hides_that_it_guesses() {
+    fn a_summary_gives_units_and_marks_unconfirmed_keys() {
         let list = ini(TEXT).summary();
         let of = |id: &str| list.iter().find(|s| s.id == id).unwrap();
-        let says = |id: &str| of(id).meaning.clone().unwrap_or_default();
-        assert_eq!(says("sriov"), "on");
-        assert_eq!(says("vfs"), "16 virtual functions");
-        assert_eq!(says("bar_size"), "32 MiB");
-        assert_eq!(says("flash_size"), "2 MiB");
-        assert_eq!(says("sector_size"), "4 KiB");
+        let meaning = |id: &str| of(id).meaning.clone().unwrap_or_default();
+        assert_eq!(meaning("sriov"), "on");
+        assert_eq!(meaning("vfs"), "16 virtual functions");
+        assert_eq!(meaning("bar_size"), "32 MiB");
+        assert_eq!(meaning("flash_size"), "2 MiB");
+        assert_eq!(meaning("sector_size"), "4 KiB");
         assert_eq!(of("boot_rom").key.as_deref(), Some("HCA.exp_rom_en"));
         assert!(!of("vfs").confirmed && of("flash_size").confirmed);
         let ports: Vec<_> = list.iter().filter(|s| s.id == "port_type").collect();
         assert_eq!(ports.len(), 2);
-        assert_eq!(ports[1].meaning, None, "an unknown type is not explained");
-        // What the ini does not say is listed as not said.
+        assert_eq!(ports[1].meaning, None, "an unknown type has no meaning");
+        // A setting that the ini does not have is listed without a key.
         assert_eq!(
             (&of("nv_config").key, &of("nv_config").value),
             (&None, &None)
@@ -232,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_numbers_are_explained() {
+    fn impossible_numbers_have_no_meaning() {
         let list = ini("[F]\nlog_flashdev_size = 64\ntotal_vfs = many\nsriov_en = 7\n").summary();
         for setting in list.iter().filter(|s| s.value.is_some()) {
             assert_eq!(setting.meaning, None, "{setting:?}");
@@ -240,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_two_sections_is_guessed() {
+    fn a_key_in_two_sections_needs_its_section() {
         let ini = ini(TEXT);
         assert_eq!(ini.lookup("HCA.num_pfs").unwrap().value, "1");
         assert_eq!(ini.lookup("num_pfs").unwrap().value, "1");
@@ -250,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn near_names_are_far_or_missing() {
+    fn similar_keys_are_suggested_most_similar_first() {
         let ini = ini(TEXT);
         assert_eq!(ini.near("HCA.num_pf", 3)[0], "HCA.num_pfs");
         assert_eq!(ini.near("hca.Num_PFs", 3)[0], "HCA.num_pfs");

@@ -1,20 +1,19 @@
-//! Laying the parts out: header, BOOT2 blocks, section chain (docs/fs2.md#logical-addresses, docs/fs2.md#a-valid-image).
+//! Laying out an image: header, BOOT2 blocks, section chain (docs/fs2.md#a-valid-image).
 
-use super::super::MAGIC;
-use super::super::SectionKind;
-use super::super::crc::{push_crc, stamp_full_crc};
-use super::super::words::{
+use super::filler::Filler;
+use super::{BuildError, Recipe, info, ini};
+use crate::image::crc::{push_crc, stamp_full_crc};
+use crate::image::words::{
     AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN, HEADER_LEN, gph,
     put_be32, with_check_byte,
 };
-use super::filler::Filler;
-use super::{BuildError, Recipe, info, ini};
+use crate::image::{Guid, MAGIC, SectionKind};
 
 /// Load address and code dwords of the BOOT2 blocks of the real image (docs/fs2.md#test-vectors).
 const BOOT2: [(u32, usize); 2] = [(0x0010_0040, 0x185), (0x0010_0654, 0x8C5)];
 
-/// Load address and size in dwords of the DDR sections of the real image (docs/fs2.md#test-vectors). Sizes
-/// are scaled to the size wanted.
+/// Load address and size in dwords of the DDR sections of the real image (docs/fs2.md#test-vectors).
+/// Sizes are scaled to the size of the recipe.
 const DDR: [(u32, u32); 12] = [
     (0x0010_2968, 0x34E1),
     (0x8016_0000, 0x414),
@@ -29,7 +28,7 @@ const DDR: [(u32, u32); 12] = [
     (0x001E_0000, 0x3D),
     (0x8018_0000, 0x141C),
 ];
-/// The one that takes what the others leave.
+/// The one that takes the rest of the size.
 const LARGEST_DDR: usize = 3;
 /// Smallest DDR body made here, in dwords.
 const MIN_DDR: u32 = 4;
@@ -42,7 +41,7 @@ const JUMPS: usize = 0x18;
 const CR_VERSION: u32 = 0x1_F064;
 
 /// A section before it has a place.
-struct Part {
+struct NewSection {
     kind: u32,
     /// The GPH size word: dwords, bytes for EMT.
     size: u32,
@@ -51,15 +50,12 @@ struct Part {
     crc_blank: bool,
 }
 
-impl Part {
+impl NewSection {
     fn new(kind: u32, param: u32, mut body: Vec<u8>) -> Result<Self, BuildError> {
         let bytes = body.len();
         body.resize(bytes.next_multiple_of(4), 0);
         if body.len() > SectionKind::MAX_BODY as usize {
-            return Err(BuildError::OutOfRange {
-                field: "section size",
-                value: bytes as u64,
-            });
+            return Err(BuildError::out_of_range("section size", bytes as u64));
         }
         let size = if kind == 4 { bytes } else { body.len() / 4 };
         Ok(Self {
@@ -76,27 +72,28 @@ impl Part {
     }
 }
 
-/// Make the image, contiguous.
-///
-/// # Errors
-/// [`BuildError`].
+/// Makes the image, contiguous.
 pub fn build(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
     check_numbers(recipe)?;
     let boot2 = boot2_blocks(recipe);
-    let (front, back) = fixed_parts(recipe)?;
-    let fixed = HEADER_LEN + boot2.len() + front.iter().chain(&back).map(Part::len).sum::<usize>();
-    let ddr = ddr_parts(recipe, fixed)?;
+    let (front, back) = fixed_sections(recipe)?;
+    let fixed = front
+        .iter()
+        .chain(&back)
+        .map(NewSection::len)
+        .sum::<usize>();
+    let ddr = ddr_sections(recipe, HEADER_LEN + boot2.len() + fixed)?;
 
     let mut image = header(recipe)?;
     image.extend(boot2);
-    let parts: Vec<&Part> = front.iter().chain(&ddr).chain(&back).collect();
-    for (i, part) in parts.iter().enumerate() {
-        place(&mut image, part, i + 1 == parts.len())?;
+    let sections: Vec<_> = front.iter().chain(&ddr).chain(&back).collect();
+    for (i, section) in sections.iter().enumerate() {
+        place(&mut image, section, i + 1 == sections.len())?;
     }
-    let blank = recipe.guids.is_none();
     let size = image.len() as u32;
     // Both places lie in the header, which is there.
-    let _ = put_be32(&mut image, AT_SIZE, size) && stamp_full_crc(&mut image, blank);
+    let _ =
+        put_be32(&mut image, AT_SIZE, size) && stamp_full_crc(&mut image, recipe.guids.is_none());
     match stray_signature(&image) {
         Some(at) => Err(BuildError::StraySignature { at: at as u32 }),
         None => Ok(image),
@@ -104,29 +101,22 @@ pub fn build(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
 }
 
 fn check_numbers(recipe: &Recipe) -> Result<(), BuildError> {
-    let checks: [(&'static str, u64, bool); 5] = [
+    let chunk_log2 = recipe.chunk_log2.unwrap_or(16);
+    // A larger image could not be pointed into (24 bits), nor fit half of any supported flash.
+    let size_ok = recipe.size.is_multiple_of(4) && recipe.size <= 0x80_0000;
+    let (entries, blocks) = (recipe.guid_entries, recipe.boot2_blocks);
+    for (field, value, good) in [
         (
             "chunk_log2",
-            recipe.chunk_log2.unwrap_or(16).into(),
-            recipe.chunk_log2.is_none_or(|n| (16..=23).contains(&n)),
+            chunk_log2.into(),
+            (16..=23).contains(&chunk_log2),
         ),
-        (
-            "guid_entries",
-            recipe.guid_entries.into(),
-            matches!(recipe.guid_entries, 4 | 6),
-        ),
-        (
-            "boot2_blocks",
-            recipe.boot2_blocks.into(),
-            matches!(recipe.boot2_blocks, 1 | 2),
-        ),
-        ("size", recipe.size.into(), recipe.size.is_multiple_of(4)),
-        // A larger one could not be pointed into (24 bits), nor fit half of any supported flash.
-        ("size", recipe.size.into(), recipe.size <= 0x80_0000),
-    ];
-    for (field, value, good) in checks {
+        ("guid_entries", entries.into(), matches!(entries, 4 | 6)),
+        ("boot2_blocks", blocks.into(), matches!(blocks, 1 | 2)),
+        ("size", recipe.size, size_ok),
+    ] {
         if !good {
-            return Err(BuildError::OutOfRange { field, value });
+            return Err(BuildError::out_of_range(field, value));
         }
     }
     Ok(())
@@ -135,11 +125,8 @@ fn check_numbers(recipe: &Recipe) -> Result<(), BuildError> {
 /// The header without sizes, pointers and CRC.
 fn header(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
     let failsafe = recipe.chunk_log2.map_or(0, |n| u32::from(n - 16) | 8);
-    let failsafe = with_check_byte(failsafe).ok_or(BuildError::OutOfRange {
-        field: "chunk_log2",
-        value: failsafe.into(),
-    })?;
-    let mut header = MAGIC.to_vec();
+    let failsafe = with_check_byte(failsafe)
+        .ok_or_else(|| BuildError::out_of_range("chunk_log2", failsafe))?;
     // 0x10..0x20: opaque words of the real image (docs/fs2.md#header); 0x24: format version 0.
     let words = [
         0x8034_3811,
@@ -153,8 +140,8 @@ fn header(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
         0,
         0,
     ];
-    header.extend(words.iter().flat_map(|word: &u32| word.to_be_bytes()));
-    Ok(header)
+    let words = words.into_iter().flat_map(u32::to_be_bytes);
+    Ok(MAGIC.into_iter().chain(words).collect())
 }
 
 fn boot2_blocks(recipe: &Recipe) -> Vec<u8> {
@@ -172,51 +159,47 @@ fn boot2_blocks(recipe: &Recipe) -> Vec<u8> {
 }
 
 /// Sections in front of the DDR ones, and those behind them.
-fn fixed_parts(recipe: &Recipe) -> Result<(Vec<Part>, Vec<Part>), BuildError> {
-    let mut front = vec![Part::new(2, 0, configuration(recipe, 0)?)?];
+fn fixed_sections(recipe: &Recipe) -> Result<(Vec<NewSection>, Vec<NewSection>), BuildError> {
+    let mut front = vec![NewSection::new(2, 0, configuration(recipe, 0)?)?];
     if let Some(rom) = &recipe.rom {
         if rom.is_empty() {
-            return Err(BuildError::OutOfRange {
-                field: "size of the ROM",
-                value: 0,
-            });
+            return Err(BuildError::out_of_range("size of the ROM", 0_u8));
         }
-        front.push(Part::new(5, 0, rom.clone())?);
+        front.push(NewSection::new(5, 0, rom.clone())?);
     }
-    front.push(guid_part(recipe)?);
-    front.push(Part::new(10, 0, info::body(recipe)?)?);
-    let mut back = vec![Part::new(2, 0, configuration(recipe, 1)?)?];
-    back.push(Part::new(
-        3,
-        0,
-        Filler::new(recipe.seed, 0x20).words(JUMPS),
-    )?);
+    front.push(guid_section(recipe)?);
+    front.push(NewSection::new(10, 0, info::body(recipe)?)?);
+    let jumps = Filler::new(recipe.seed, 0x20).words(JUMPS);
+    let mut back = vec![
+        NewSection::new(2, 0, configuration(recipe, 1)?)?,
+        NewSection::new(3, 0, jumps)?,
+    ];
     for (i, extra) in recipe.extra.iter().enumerate() {
-        let mut body =
-            Filler::new(recipe.seed, 0x30 + i as u64).words(extra.len.div_ceil(4) as usize);
+        let mut filler = Filler::new(recipe.seed, 0x30 + i as u64);
+        let mut body = filler.words(extra.len.div_ceil(4) as usize);
         body.truncate(extra.len as usize);
-        back.push(Part::new(extra.kind, 0, body)?);
+        back.push(NewSection::new(extra.kind, 0, body)?);
     }
     if let Some(text) = &recipe.ini {
-        back.push(Part::new(9, 0, ini::compressed(text))?);
+        back.push(NewSection::new(9, 0, ini::compressed(text))?);
     }
     Ok((front, back))
 }
 
-fn guid_part(recipe: &Recipe) -> Result<Part, BuildError> {
-    let blank = [super::super::Guid(u64::MAX); 4];
-    let mut entries: Vec<u64> = recipe.guids.unwrap_or(blank).map(|guid| guid.0).to_vec();
-    if recipe.guids.is_some() {
-        entries.extend(recipe.macs.map(|mac| mac.0));
-    }
+fn guid_section(recipe: &Recipe) -> Result<NewSection, BuildError> {
+    let mut entries: Vec<u64> = match recipe.guids {
+        Some(guids) => guids
+            .map(|Guid(guid)| guid)
+            .into_iter()
+            .chain(recipe.macs.map(|mac| mac.0))
+            .collect(),
+        None => Vec::new(),
+    };
     entries.resize(recipe.guid_entries.into(), u64::MAX);
-    let body = entries
-        .iter()
-        .flat_map(|entry| entry.to_be_bytes())
-        .collect();
-    let mut part = Part::new(6, 0, body)?;
-    part.crc_blank = recipe.guids.is_none();
-    Ok(part)
+    let body = entries.into_iter().flat_map(u64::to_be_bytes).collect();
+    let mut section = NewSection::new(6, 0, body)?;
+    section.crc_blank = recipe.guids.is_none();
+    Ok(section)
 }
 
 /// Triplets address, value, mask. The first section starts with the words that show the running
@@ -239,120 +222,94 @@ fn configuration(recipe: &Recipe, which: usize) -> Result<Vec<u8>, BuildError> {
         let address = 0x4_0000 | filler.word() & 0x3_FFFC;
         triplets.push([address, filler.word(), u32::MAX]);
     }
-    Ok(triplets
-        .iter()
-        .flatten()
-        .flat_map(|word| word.to_be_bytes())
-        .collect())
+    let words = triplets.into_iter().flatten();
+    Ok(words.flat_map(u32::to_be_bytes).collect())
 }
 
-/// DDR sections of the sizes the recipe names.
-fn given_ddr_parts(recipe: &Recipe) -> Result<Vec<Part>, BuildError> {
-    recipe
-        .ddr
-        .iter()
-        .zip(0..)
-        .map(|(len, i)| {
-            if !len.is_multiple_of(4) {
-                return Err(BuildError::OutOfRange {
-                    field: "ddr",
-                    value: u64::from(*len),
-                });
-            }
-            // More sections than there are addresses share the last one.
-            let (param, _) = DDR[DDR.len().min(i + 1) - 1];
-            let mut filler = Filler::new(recipe.seed, 0x100 + i as u64);
-            Part::new(1, param, filler.code(*len as usize / 4))
-        })
-        .collect()
+/// A DDR section like number `index` of the real image.
+fn ddr_section(recipe: &Recipe, index: usize, dwords: u32) -> Result<NewSection, BuildError> {
+    // More sections than there are addresses share the last one.
+    let (param, _) = DDR[index.min(DDR.len() - 1)];
+    let mut filler = Filler::new(recipe.seed, 0x100 + index as u64);
+    NewSection::new(1, param, filler.code(dwords as usize))
 }
 
-/// DDR sections that fill the image up to the size wanted; one small one when none is.
-fn ddr_parts(recipe: &Recipe, fixed: usize) -> Result<Vec<Part>, BuildError> {
+/// DDR sections of the sizes the recipe names, or such that fill the image up to its size; one small
+/// one when it names no size.
+fn ddr_sections(recipe: &Recipe, fixed: usize) -> Result<Vec<NewSection>, BuildError> {
+    if let Some(len) = recipe.ddr.iter().find(|len| !len.is_multiple_of(4)) {
+        return Err(BuildError::out_of_range("ddr", *len));
+    }
     if !recipe.ddr.is_empty() {
-        return given_ddr_parts(recipe);
+        let sections = recipe.ddr.iter().enumerate();
+        return sections
+            .map(|(i, len)| ddr_section(recipe, i, len / 4))
+            .collect();
     }
     let overhead = (GPH_LEN + 4) as u32;
-    let least = fixed as u32 + overhead + MIN_DDR * 4;
-    let wanted = if recipe.size == 0 { least } else { recipe.size };
-    let Some(spare) = wanted.checked_sub(least) else {
-        return Err(BuildError::TooSmall {
-            needed: least,
-            wanted,
-        });
-    };
-    // As many sections as leave each at least its minimum.
     let each = overhead + MIN_DDR * 4;
+    let needed = fixed as u32 + each;
+    let wanted = if recipe.size == 0 {
+        needed
+    } else {
+        recipe.size
+    };
+    let spare = wanted.checked_sub(needed);
+    let spare = spare.ok_or(BuildError::TooSmall { needed, wanted })?;
+    // As many sections as leave each at least its minimum, the largest among them.
     let count = DDR.len().min(1 + (spare / each) as usize);
-    let chosen: Vec<(usize, &(u32, u32))> = DDR
+    let others = count - usize::from(count <= LARGEST_DDR);
+    let chosen = DDR
         .iter()
         .enumerate()
-        .filter(|(i, _)| *i == LARGEST_DDR || *i < count - usize::from(count <= LARGEST_DDR))
-        .collect();
-    let dwords = (wanted - fixed as u32 - overhead * chosen.len() as u32) / 4;
-    let weight: u64 = chosen.iter().map(|(_, (_, size))| u64::from(*size)).sum();
-    let scaled = |size: u32| -> u32 {
-        let share = u64::from(size) * u64::from(dwords) / weight;
-        (share as u32).max(MIN_DDR)
+        .filter(|(i, _)| *i == LARGEST_DDR || *i < others);
+    let mut sizes: Vec<(usize, u32)> = chosen.map(|(i, (_, size))| (i, *size)).collect();
+    let dwords = (wanted - fixed as u32 - overhead * sizes.len() as u32) / 4;
+    let weight: u64 = sizes.iter().map(|(_, size)| u64::from(*size)).sum();
+    for (_, size) in &mut sizes {
+        *size = ((u64::from(*size) * u64::from(dwords) / weight) as u32).max(MIN_DDR);
+    }
+    let of_others = |sizes: &[(usize, u32)]| -> u32 {
+        let others = sizes.iter().filter(|(i, _)| *i != LARGEST_DDR);
+        others.map(|(_, size)| size).sum()
     };
-    let share_of_others: u32 = chosen
-        .iter()
-        .filter(|(i, _)| *i != LARGEST_DDR)
-        .map(|(_, (_, size))| scaled(*size))
-        .sum();
     // In a tiny image the minimum of the many can leave nothing for the largest.
-    let tiny = share_of_others + MIN_DDR > dwords;
-    let size_of = |size: u32| if tiny { MIN_DDR } else { scaled(size) };
-    let others = if tiny {
-        MIN_DDR * (chosen.len() as u32 - 1)
-    } else {
-        share_of_others
-    };
-    chosen
-        .iter()
-        .map(|(i, (param, size))| {
-            let count = if *i == LARGEST_DDR {
-                dwords.saturating_sub(others)
-            } else {
-                size_of(*size)
-            };
-            let mut filler = Filler::new(recipe.seed, 0x100 + *i as u64);
-            Part::new(1, *param, filler.code(count as usize))
-        })
+    if of_others(&sizes) + MIN_DDR > dwords {
+        sizes.iter_mut().for_each(|(_, size)| *size = MIN_DDR);
+    }
+    let largest = dwords.saturating_sub(of_others(&sizes));
+    sizes
+        .into_iter()
+        .map(|(i, size)| ddr_section(recipe, i, if i == LARGEST_DDR { largest } else { size }))
         .collect()
 }
 
-/// Append one section; the header learns where the GUID and Image Info bodies are.
-fn place(image: &mut Vec<u8>, part: &Part, last: bool) -> Result<(), BuildError> {
+/// Appends one section; the header gets the places of the GUID and Image Info bodies.
+fn place(image: &mut Vec<u8>, section: &NewSection, last: bool) -> Result<(), BuildError> {
     let start = image.len();
     let next = if last {
         CHAIN_END
     } else {
-        (start + part.len()) as u32
+        (start + section.len()) as u32
     };
-    image.extend(gph(part.kind, part.size, part.param, next));
-    image.extend(&part.body);
-    if part.crc_blank {
+    image.extend(gph(section.kind, section.size, section.param, next));
+    image.extend(&section.body);
+    if section.crc_blank {
         image.extend(BLANK_CRC.to_be_bytes());
     } else {
         push_crc(image, start);
     }
     let body = (start + GPH_LEN) as u32;
-    let pointer = match part.kind {
-        6 => Some((AT_GUID_POINTER, body)),
+    // The header is there from the start.
+    let _ = match section.kind {
+        6 => put_be32(image, AT_GUID_POINTER, body),
         10 => {
-            let pointer = with_check_byte(body).ok_or(BuildError::OutOfRange {
-                field: "place of the Image Info section",
-                value: body.into(),
-            })?;
-            Some((AT_INFO_POINTER, pointer))
+            let pointer = with_check_byte(body)
+                .ok_or_else(|| BuildError::out_of_range("place of the Image Info section", body))?;
+            put_be32(image, AT_INFO_POINTER, pointer)
         }
-        _ => None,
+        _ => true,
     };
-    if let Some((at, value)) = pointer {
-        // The header is there from the start.
-        let _ = put_be32(image, at, value);
-    }
     Ok(())
 }
 

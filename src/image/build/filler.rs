@@ -1,14 +1,12 @@
-//! Seeded bytes that stand for code nobody may copy.
-
-use super::super::MAGIC;
+//! Seeded bytes in place of code, which is not free to copy.
 
 /// SplitMix64: small, seedable, and good enough to look like code to a CRC.
 pub(super) struct Filler(u64);
 
 impl Filler {
-    /// Filler for one part of an image; `part` keeps the parts of one seed different.
-    pub(super) fn new(seed: u64, part: u64) -> Self {
-        Self(seed.rotate_left(17) ^ part.wrapping_mul(0xD1B5_4A32_D192_ED03))
+    /// Filler for one section of an image; `stream` makes the sections of one seed different.
+    pub(super) fn new(seed: u64, stream: u64) -> Self {
+        Self(seed.rotate_left(17) ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03))
     }
 
     pub(super) fn next(&mut self) -> u64 {
@@ -21,7 +19,8 @@ impl Filler {
 
     /// A dword that is never the first of an image signature and never blank flash.
     pub(super) fn word(&mut self) -> u32 {
-        let first = u32::from_be_bytes([MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3]]);
+        // The first word of the signature.
+        let first = 0x4D54_4657;
         loop {
             let word = (self.next() >> 32) as u32;
             if word != first && word != u32::MAX {
@@ -35,8 +34,8 @@ impl Filler {
         (0..count).flat_map(|_| self.word().to_be_bytes()).collect()
     }
 
-    /// As [`Filler::words`], with a blank stretch of 2 KiB in parts of 64 KiB or more: real code
-    /// has a few, and a flash page that is all ones need not be programmed.
+    /// As [`Filler::words`], with a blank stretch of 2 KiB in 64 KiB or more: real code has a few, and
+    /// a flash page that is all ones need not be programmed.
     pub(super) fn code(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = self.words(count);
         if count >= 0x4000 {

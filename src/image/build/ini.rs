@@ -1,110 +1,117 @@
 //! The FW Configuration: an ini text and its compressed form (docs/fs2.md#fw-configuration-and-hash-file).
 
 use super::Recipe;
+use super::filler::Filler;
 use flate2::{Compression, write::ZlibEncoder};
-use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// Ports of the board: one on the MCX311A, whose older image has no PRS name at all.
-fn ports(recipe: &Recipe) -> u8 {
-    match &recipe.prs_name {
-        Some(name) if name.contains("MCX311") => 1,
-        None => 1,
-        Some(_) => 2,
+impl Recipe {
+    /// The same with an ini text that agrees with the other fields.
+    #[must_use]
+    pub fn matching_ini(mut self) -> Self {
+        self.ini = Some(text(&self));
+        self
     }
-}
 
-/// An ini text with the keys a burner looks at (docs/fs2.md#fw-configuration-and-hash-file) and enough board settings beside
-/// them to be of real size. Values follow `recipe`; words are our own.
-pub(super) fn text(recipe: &Recipe) -> String {
-    let pro = recipe.device_id == 4103;
-    let ports = ports(recipe);
-    let mut ini = String::with_capacity(4096);
-    // Writing to a String cannot fail.
-    let _ = write_sections(&mut ini, recipe, pro, ports);
-    ini
-}
-
-fn write_sections(ini: &mut String, r: &Recipe, pro: bool, ports: u8) -> std::fmt::Result {
-    let chip = if pro { "ConnectX-3 Pro" } else { "ConnectX-3" };
-    let part = if pro {
-        "MCX312B-XCC_Ax"
-    } else {
-        "MCX311A-XCA_Ax"
-    };
-    writeln!(
-        ini,
-        ";; Board file of a built image. Not for sale, not for a card."
-    )?;
-    writeln!(ini, ";; Seed {:#x}\n", r.seed)?;
-    writeln!(ini, "[PS_INFO]\nName = {part}")?;
-    writeln!(
-        ini,
-        "Description = {chip} Ethernet adapter, {ports} port(s), SFP+, 10GbE"
-    )?;
-    if let Some(prs) = &r.prs_name {
-        writeln!(ini, "PRS_name = {prs}")?;
-    }
-    writeln!(ini, "\n[ADAPTER]\nPSID = {}", r.psid)?;
-    writeln!(ini, "adapter_dev_id = {:#x}", r.device_id)?;
-    let revision = r.supported_hw.first().map_or(0, |hw| hw.1);
-    writeln!(ini, "silicon_rev = {revision:#x}")?;
-    if let Some((sectors, ..)) = r.config_area {
-        writeln!(ini, "nv_cfg_en = true\nnv_config_sectors = {sectors}")?;
-    }
-    writeln!(
-        ini,
-        "gpio_mode1 = 0x0\ngpio_mode0 = 0x050e070f\ngpio_default_val = 0x0502010f"
-    )?;
-    writeln!(ini, "\n[HCA]\nhca_header_device_id = {:#x}", r.device_id)?;
-    writeln!(
-        ini,
-        "hca_header_subsystem_id = {}",
-        if pro { "0x0079" } else { "0x0055" }
-    )?;
-    writeln!(
-        ini,
-        "eth_xfi_en = true\nmdio_en_port1 = 0\nnum_pfs = 1\ntotal_vfs = 8\nsriov_en = true"
-    )?;
-    writeln!(
-        ini,
-        "\n[IB]\nnum_of_ports = {ports}\ngen_guids_from_mac = true"
-    )?;
-    for port in 1..=ports {
-        writeln!(ini, "phy_type_port{port} = XFI")?;
-        writeln!(ini, "read_cable_params_port{port}_en = true")?;
-        writeln!(ini, "eth_tx_lane_polarity_port{port} = 0x0")?;
-        writeln!(ini, "eth_rx_lane_polarity_port{port} = 0x{port:x}")?;
-        writeln!(ini, "eth_tx_lane_reversal_port{port} = off")?;
-        writeln!(ini, "eth_rx_lane_reversal_port{port} = off")?;
-        // Equaliser tables make most of a real file's length.
-        for entry in 0..96 / u64::from(ports) {
-            let mut seed =
-                super::filler::Filler::new(r.seed, 0x1000 + u64::from(port) * 64 + entry);
-            writeln!(
-                ini,
-                "port{port}_eq_{entry:02}_tap = {:#010x}",
-                seed.next() as u32
-            )?;
+    /// Ports of the board: one on the MCX311A, whose older image has no PRS name at all.
+    fn ports(&self) -> u8 {
+        match &self.prs_name {
+            Some(name) if !name.contains("MCX311") => 2,
+            _ => 1,
         }
     }
-    writeln!(
-        ini,
-        "\n[PLL]\nlbist_en = 0\nlbist_shift_freq = 3\npll_stabilize = 0x13"
-    )?;
-    writeln!(
-        ini,
-        "flash_div = 0x3\nlbist_array_bypass = 1\nlbist_pat_cnt_lsb = 0x2"
-    )?;
-    writeln!(ini, "core_f = 44\ncore_r = 27\nddr_6_db_preemp_pre = 0x3")?;
-    writeln!(
-        ini,
-        "\n[FW]\n;; log2 of the flash size in bytes, log2 of KiB per sector"
-    )?;
-    let log_flash = if r.size > 0x10_0000 { 22 } else { 21 };
-    writeln!(ini, "log_flashdev_size = {log_flash}")?;
-    let sector = r.config_area.and_then(|area| area.2).unwrap_or(6);
-    writeln!(ini, "log_flash_sector_size = {sector}")
+}
+
+/// An ini text with the keys a burner reads and enough board settings besides to be of real size.
+/// Values follow the recipe; the words are our own.
+fn text(recipe: &Recipe) -> String {
+    let pro = recipe.device_id == 4103;
+    let (chip, board, subsystem) = if pro {
+        ("ConnectX-3 Pro", "MCX312B-XCC_Ax", "0x0079")
+    } else {
+        ("ConnectX-3", "MCX311A-XCA_Ax", "0x0055")
+    };
+    let ports = recipe.ports();
+    let (psid, device_id, seed) = (&recipe.psid, recipe.device_id, recipe.seed);
+    let prs = recipe.prs_name.as_ref();
+    let prs = prs.map_or(String::new(), |prs| format!("PRS_name = {prs}\n"));
+    let revision = recipe.supported_hw.first().map_or(0, |hw| hw.1);
+    let nv = recipe.config_area.map_or(String::new(), |(sectors, ..)| {
+        format!("nv_cfg_en = true\nnv_config_sectors = {sectors}\n")
+    });
+    let of_ports: String = (1..=ports)
+        .map(|port| port_text(seed, port, ports))
+        .collect();
+    let log_flash = if recipe.size > 0x10_0000 { 22 } else { 21 };
+    let sector = recipe.config_area.and_then(|area| area.2).unwrap_or(6);
+    format!(
+        "\
+;; Board file of a built image. Not for sale, not for a card.
+;; Seed {seed:#x}
+
+[PS_INFO]
+Name = {board}
+Description = {chip} Ethernet adapter, {ports} port(s), SFP+, 10GbE
+{prs}
+[ADAPTER]
+PSID = {psid}
+adapter_dev_id = {device_id:#x}
+silicon_rev = {revision:#x}
+{nv}gpio_mode1 = 0x0
+gpio_mode0 = 0x050e070f
+gpio_default_val = 0x0502010f
+
+[HCA]
+hca_header_device_id = {device_id:#x}
+hca_header_subsystem_id = {subsystem}
+eth_xfi_en = true
+mdio_en_port1 = 0
+num_pfs = 1
+total_vfs = 8
+sriov_en = true
+
+[IB]
+num_of_ports = {ports}
+gen_guids_from_mac = true
+{of_ports}
+[PLL]
+lbist_en = 0
+lbist_shift_freq = 3
+pll_stabilize = 0x13
+flash_div = 0x3
+lbist_array_bypass = 1
+lbist_pat_cnt_lsb = 0x2
+core_f = 44
+core_r = 27
+ddr_6_db_preemp_pre = 0x3
+
+[FW]
+;; log2 of the flash size in bytes, log2 of KiB per sector
+log_flashdev_size = {log_flash}
+log_flash_sector_size = {sector}
+"
+    )
+}
+
+fn port_text(seed: u64, port: u8, ports: u8) -> String {
+    // Equaliser tables make most of a real file's length.
+    let taps: String = (0..96 / u64::from(ports))
+        .map(|entry| {
+            let mut filler = Filler::new(seed, 0x1000 + u64::from(port) * 64 + entry);
+            let tap = filler.next() as u32;
+            format!("port{port}_eq_{entry:02}_tap = {tap:#010x}\n")
+        })
+        .collect();
+    format!(
+        "\
+phy_type_port{port} = XFI
+read_cable_params_port{port}_en = true
+eth_tx_lane_polarity_port{port} = 0x0
+eth_rx_lane_polarity_port{port} = 0x{port:x}
+eth_tx_lane_reversal_port{port} = off
+eth_rx_lane_reversal_port{port} = off
+{taps}"
+    )
 }
 
 /// The text as a zlib stream, padded with zeros to a dword.

@@ -1,8 +1,9 @@
-//! Expansion ROMs with right headers and checksums (docs/fs2.md#rom-section, PCI Firmware Specification 3.0
+//! Expansion ROMs with valid headers and checksums (docs/fs2.md#rom-section; PCI Firmware Specification 3.0,
 //! section 5.1 for the header and the PCIR structure).
 
 use super::BuildError;
 use super::filler::Filler;
+use crate::image::SectionKind;
 use serde::{Deserialize, Serialize};
 
 /// One version block (`mlxsign:`) of a ROM to be made.
@@ -58,7 +59,7 @@ pub struct RomRecipe {
 const UNIT: u32 = 512;
 /// Length field of the header: one byte of units.
 const MAX_UNITS: u32 = 255;
-/// Offset of the PCIR structure in every image made here; a multiple of 4 as PCI wants it.
+/// Offset of the PCIR structure in every image made here; a multiple of 4 as PCI requires.
 const PCIR_AT: u16 = 0x1C;
 
 impl Default for RomRecipe {
@@ -82,57 +83,51 @@ impl RomRecipe {
         }
     }
 
-    /// The bytes.
-    ///
-    /// # Errors
-    /// [`BuildError`] when a number is out of range or the parts do not fit `size`.
     pub fn build(&self) -> Result<Vec<u8>, BuildError> {
-        let out_of_range = |field, value: u64| Err(BuildError::OutOfRange { field, value });
-        if !self.size.is_multiple_of(4) || self.size > super::super::SectionKind::MAX_BODY {
-            return out_of_range("size of the ROM", self.size.into());
+        if !self.size.is_multiple_of(4) || self.size > SectionKind::MAX_BODY {
+            return Err(BuildError::out_of_range("size of the ROM", self.size));
         }
         if !(1..=4).contains(&self.images) {
-            return out_of_range("PCI images in the ROM", self.images.into());
+            let field = "PCI images in the ROM";
+            return Err(BuildError::out_of_range(field, self.images));
         }
         let mut blocks = Vec::new();
         for block in &self.blocks {
             blocks.extend(block.bytes()?);
         }
-        let blocks_len = blocks.len() as u32;
         let tail = match self.place {
-            BlockPlace::Tail => blocks_len,
+            BlockPlace::Tail => blocks.len() as u32,
             BlockPlace::Inside(_) => 0,
         };
         let images = u32::from(self.images);
-        let too_small = BuildError::TooSmall {
-            needed: images * UNIT + tail,
-            wanted: self.size,
-        };
-        let code = self.size.checked_sub(tail).ok_or(too_small.clone())?;
+        let code = self.size.saturating_sub(tail);
         let units = (code / UNIT / images).min(MAX_UNITS);
         if units == 0 {
-            return Err(too_small);
+            return Err(BuildError::TooSmall {
+                needed: images * UNIT + tail,
+                wanted: self.size,
+            });
         }
         let mut rom = Vec::with_capacity(self.size as usize);
         for index in 0..self.images {
             rom.extend(self.pci_image(units, index));
         }
-        // Whatever no PCI image takes is blank, as in the real one.
+        // Behind the PCI images the ROM is blank, as in the real one.
         rom.resize(code as usize, 0xFF);
         match self.place {
             BlockPlace::Tail => rom.extend(blocks),
             BlockPlace::Inside(at) => {
-                let end = u64::from(at) + u64::from(blocks_len);
+                let end = u64::from(at) + blocks.len() as u64;
                 // The last byte of the image is its checksum.
                 if at < 0x40 || end >= u64::from(units * UNIT) {
-                    return out_of_range("place of the version blocks", at.into());
+                    return Err(BuildError::out_of_range("place of the version blocks", at));
                 }
-                rom[at as usize..at as usize + blocks.len()].copy_from_slice(&blocks);
+                rom[at as usize..end as usize].copy_from_slice(&blocks);
             }
         }
-        for image in 0..self.images as usize {
-            let len = (units * UNIT) as usize;
-            make_sum_zero(&mut rom[image * len..(image + 1) * len]);
+        let len = (units * UNIT) as usize;
+        for image in rom.chunks_exact_mut(len).take(images as usize) {
+            make_sum_zero(image);
         }
         Ok(rom)
     }
@@ -171,7 +166,7 @@ impl RomRecipe {
 }
 
 impl RomBlock {
-    /// A block of this product and version, nothing else given.
+    /// A block of this product and version, the other fields not given.
     #[must_use]
     pub fn new(product: u16, version: (u8, u8, u16), device_id: u16) -> Self {
         Self {
@@ -192,21 +187,17 @@ impl RomBlock {
             ("cpu of a ROM block", self.cpu),
         ] {
             if value > 15 {
-                return Err(BuildError::OutOfRange {
-                    field,
-                    value: value.into(),
-                });
+                return Err(BuildError::out_of_range(field, value));
             }
         }
         let (a, b, c) = self.version;
-        let mut words = vec![u32::from(self.product) << 16 | u32::from(a)];
-        words.push(u32::from(b) << 16 | u32::from(c));
-        words.push(
-            u32::from(self.device_id) << 16
-                | u32::from(self.port) << 12
-                | u32::from(self.cpu) << 8
-                | u32::from(self.protocol),
-        );
+        let port_cpu_protocol =
+            u32::from(self.port) << 12 | u32::from(self.cpu) << 8 | u32::from(self.protocol);
+        let mut words = vec![
+            u32::from(self.product) << 16 | u32::from(a),
+            u32::from(b) << 16 | u32::from(c),
+            u32::from(self.device_id) << 16 | port_cpu_protocol,
+        ];
         let mut bytes = b"mlxsign:".to_vec();
         let text = self.text.as_deref().unwrap_or("");
         if self.product == 0xF {
@@ -229,7 +220,7 @@ impl RomBlock {
     }
 }
 
-/// Set the last byte so that all bytes sum to 0 mod 256.
+/// Sets the last byte so that all bytes sum to 0 mod 256.
 fn make_sum_zero(image: &mut [u8]) {
     if let Some((last, rest)) = image.split_last_mut() {
         let sum = rest.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));

@@ -1,24 +1,21 @@
-//! What the builder makes, byte by byte where the reference has the bytes.
+//! Built images, byte by byte where docs/fs2.md has the bytes.
 
 mod any;
 mod read_back;
 mod rom;
 
-pub(in super::super) use any::recipes;
+pub(in crate::image) use any::recipes;
 
-use super::super::{Half, MAGIC, crc16};
 use super::*;
+use crate::image::{MAGIC, be32s, crc16};
 use proptest::prelude::*;
 
 fn words(image: &[u8], at: usize, count: usize) -> Vec<u32> {
-    image[at..at + count * 4]
-        .chunks_exact(4)
-        .map(|w| u32::from_be_bytes(w.try_into().unwrap()))
-        .collect()
+    be32s(&image[at..at + count * 4]).collect()
 }
 
 #[test]
-fn header_of_the_pro_recipe_is_the_real_one() {
+fn the_header_of_the_pro_recipe_is_the_real_one() {
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
     let header = words(&image, 0, 14);
     // docs/fs2.md#test-vectors; only the full CRC differs, for the code does.
@@ -148,11 +145,11 @@ fn first_configuration_shows_version_and_time_as_the_real_one() {
     assert_eq!(words(&image, 0x2990, triplets.len()), triplets);
     // No other triplet writes where a running version is looked for.
     let rest = words(&image, 0x2990, 0x3E4);
-    let again = rest
+    let other = rest
         .chunks(3)
         .skip(4)
         .any(|t| (0x1_F064..0x1_F074).contains(&t[0]));
-    assert!(!again);
+    assert!(!other);
 }
 
 #[test]
@@ -184,7 +181,7 @@ fn blank_images_have_blank_crcs() {
 }
 
 #[test]
-fn one_seed_makes_one_image() {
+fn a_seed_always_makes_the_same_image() {
     let recipe = Recipe::default();
     assert_eq!(build(&recipe).unwrap(), build(&recipe).unwrap());
     let other = build(&Recipe {
@@ -196,7 +193,7 @@ fn one_seed_makes_one_image() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn recipes_out_of_range_are_refused() {
     let long = |n: usize| "x".repeat(n);
     let s = Recipe::default;
     let texts = [
@@ -324,7 +321,7 @@ fn a_recipe_survives_json() {
 }
 
 #[test]
-fn a_dump_interleaves_the_halves() {
+fn a_dump_interleaves_the_chunks() {
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
     let odd = striped(&image, Half::Odd, 0x20_0000).unwrap();
     assert_eq!(odd.len(), 0x20_0000);
@@ -354,7 +351,7 @@ fn a_dump_interleaves_the_halves() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn images_end_exactly_where_asked(recipe in recipes()) {
+    fn images_have_exactly_the_size_of_the_recipe(recipe in recipes()) {
         let image = build(&recipe).unwrap();
         prop_assert_eq!(image.len(), recipe.size as usize);
         prop_assert_eq!(words(&image, 0x30, 1)[0], recipe.size);

@@ -1,15 +1,16 @@
-//! A whole image with what it says of itself.
+//! A complete image and the facts about it.
 
-use super::super::crc::stamp_full_crc;
-use super::super::{
+use super::PatchError;
+use crate::image::crc::stamp_full_crc;
+use crate::image::words::CHAIN_END;
+use crate::image::{
     CrcVerdict, Depth, FindingId, FlashAddr, Form, Image, ImageError, ImageOffset, MAGIC, Section,
     SectionKind, Severity, guess_form, read, scan, sniff,
 };
-use super::PatchError;
 
-/// A whole contiguous image with what [`super::super::read`] says of it. Bytes and summary always
-/// agree: each change re-reads the result and fails if it is not sound. One exception: findings
-/// about bytes behind the image stay in the summary although those bytes are cut off.
+/// A complete contiguous image with the facts that [`crate::image::read`] reports of it. Bytes and
+/// facts always agree: each change reads the result and fails if it is not valid. One exception: findings
+/// about bytes behind the image stay although those bytes are cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
     bytes: Vec<u8>,
@@ -21,23 +22,22 @@ pub struct Contents {
 const CANDIDATE_STEP: usize = 0x1_0000;
 
 impl Contents {
-    /// From the bytes of a file: recognises foreign formats by name, reads fully, cuts trailing
-    /// bytes off (they stay a finding).
+    /// From the bytes of a file: names other formats, reads fully, cuts trailing bytes off (they stay
+    /// a finding). An image with findings is returned; see [`Image::is_valid`].
     ///
     /// # Errors
     /// When there is no image in it, or a raw dump ([`ImageError::RawDump`]), of which
-    /// [`Contents::from_dump`] takes one half. An image with findings is returned; see
-    /// [`Image::is_valid`].
+    /// [`Contents::from_dump`] takes one half.
     pub fn from_file(bytes: &[u8]) -> Result<Self, ImageError> {
         sniff(bytes)?;
         let mut source = bytes;
-        let found = scan(&mut source)?;
-        let start = *found.magics.first().ok_or(ImageError::NoMagic)?;
+        let scan = scan(&mut source)?;
+        let start = *scan.magics.first().ok_or(ImageError::NoMagic)?;
         if guess_form(&mut source, start)? == Form::Striped {
             return Err(ImageError::RawDump);
         }
         let image = read(&mut source, start, Form::Contiguous, Depth::Full)?;
-        // Where a walk stopped is not where the image ends; then all of the evidence is kept.
+        // Where a walk stopped is not where the image ends; then all bytes are kept.
         let keep = if walked_to_end(&image) {
             bytes.get(..image.len as usize).unwrap_or(bytes)
         } else {
@@ -49,11 +49,8 @@ impl Contents {
         })
     }
 
-    /// The image at `start` of a raw dump, de-striped: exactly the bytes of the image when the
-    /// walk came to its end, otherwise all that its header claims and the dump holds.
-    ///
-    /// # Errors
-    /// As [`Contents::from_file`].
+    /// The image at `start` of a raw dump, contiguous: exactly the bytes of the image when the
+    /// walk reached its end, otherwise all that its header claims and the dump holds.
     pub fn from_dump(dump: &[u8], start: FlashAddr) -> Result<Self, ImageError> {
         let mut source = dump;
         let image = read(&mut source, start, Form::Striped, Depth::Full)?;
@@ -65,15 +62,13 @@ impl Contents {
         let mut bytes = Vec::new();
         for (at, run) in image.map.runs(ImageOffset(0), len) {
             let from = dump.get(at.0 as usize..).unwrap_or_default();
-            let found = from.get(..run as usize).unwrap_or(from);
-            bytes.extend_from_slice(found);
-            if found.len() < run as usize {
+            let piece = from.get(..run as usize).unwrap_or(from);
+            bytes.extend_from_slice(piece);
+            if piece.len() < run as usize {
                 break;
             }
         }
-        if bytes.len() % 4 != 0 {
-            bytes.truncate(bytes.len() / 4 * 4);
-        }
+        bytes.truncate(bytes.len() / 4 * 4);
         let image = read_contiguous(&bytes)?;
         Ok(Self { bytes, image })
     }
@@ -84,13 +79,12 @@ impl Contents {
         &self.bytes
     }
 
-    /// What they say.
     #[must_use]
     pub fn image(&self) -> &Image {
         &self.image
     }
 
-    /// The first 16 bytes, which make the rest an image.
+    /// The first 16 bytes.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
         self.bytes.get(..MAGIC.len()).unwrap_or(&self.bytes)
@@ -110,13 +104,13 @@ impl Contents {
             .get(start..start.checked_add(section.body_len as usize)?)
     }
 
-    /// Body of the first ROM section, what `rrom` writes.
+    /// Body of the first ROM section.
     #[must_use]
     pub fn rom(&self) -> Option<&[u8]> {
         self.section_body(self.first(SectionKind::Rom)?)
     }
 
-    /// The inflated ini text, what `dc` writes.
+    /// The inflated ini text.
     #[must_use]
     pub fn ini(&self) -> Option<&[u8]> {
         self.image.ini.as_ref().map(|ini| ini.bytes.as_slice())
@@ -135,20 +129,19 @@ impl Contents {
             .find(|s| s.kind == kind && s.body_at == body)
     }
 
-    /// The bytes as a change starts from them: only a sound image is changed. Stamping right CRCs
-    /// over damage would hide it. Blank GUIDs are what some changes are there to fill, and what lay
-    /// behind the image is gone.
+    /// The bytes as a change starts from them. Only a valid image is changed: new CRCs over damage
+    /// would hide it. Blank GUIDs are what some changes fill, and what was behind the image is gone.
     pub(super) fn start_change(&self) -> Result<Vec<u8>, PatchError> {
         match first_error(
             &self.image,
             &[FindingId::BlankGuids, FindingId::TrailingBytes],
         ) {
             None => Ok(self.bytes.clone()),
-            Some(detail) => Err(PatchError::Unsound(detail)),
+            Some(detail) => Err(PatchError::Invalid(detail)),
         }
     }
 
-    /// Stamp the full image CRC and read the result.
+    /// Writes the full image CRC and reads the result.
     pub(super) fn finish_change(mut bytes: Vec<u8>, blank: bool) -> Result<Self, PatchError> {
         if !stamp_full_crc(&mut bytes, blank) {
             return Err(PatchError::SelfCheck("there is no header".into()));
@@ -177,13 +170,12 @@ impl Contents {
     }
 }
 
-/// Everything these bytes say of themselves, image offset 0 first.
 fn read_contiguous(bytes: &[u8]) -> Result<Image, ImageError> {
     let mut source = bytes;
     read(&mut source, FlashAddr(0), Form::Contiguous, Depth::Full)
 }
 
-/// The first finding that keeps an image from being used, but for those waived.
+/// The first error among the findings that is not waived.
 fn first_error(image: &Image, waived: &[FindingId]) -> Option<String> {
     image
         .findings
@@ -195,7 +187,7 @@ fn first_error(image: &Image, waived: &[FindingId]) -> Option<String> {
 /// The chain was followed to its end marker, so that `len` is the size of the image.
 fn walked_to_end(image: &Image) -> bool {
     image.sections.last().is_some_and(|last| {
-        matches!(last.next, 0 | 0xFF00_0000)
+        matches!(last.next, 0 | CHAIN_END)
             && last.kind != SectionKind::Boot2
             && matches!(last.crc, CrcVerdict::Ok | CrcVerdict::Blank)
     })

@@ -1,8 +1,8 @@
-//! GUIDs, MACs and VSD into an image (docs/flint.md#guids-of-a-burn step 5, docs/fs2.md#vsd).
+//! Writing GUIDs, MACs and VSD into an image (docs/flint.md#guids-of-a-burn, docs/fs2.md#vsd).
 
-use super::super::words::{BLANK_CRC, put_be32};
-use super::super::{Guid, Identity, Mac, Section, SectionKind, crc16};
 use super::{Contents, PatchError};
+use crate::image::words::{BLANK_CRC, put_be32};
+use crate::image::{Guid, Identity, Mac, Section, SectionKind, crc16};
 
 /// Bytes of one entry of the GUID section.
 const ENTRY: usize = 8;
@@ -10,10 +10,8 @@ const ENTRY: usize = 8;
 impl Contents {
     /// With this identity: all 6 entries and the VSD. An empty VSD is written too when the image
     /// has a field for it; without one, only a VSD that is not empty is an error.
-    ///
-    /// # Errors
-    /// [`PatchError`]; in particular [`PatchError::GuidSection`] for an old image with 4 entries,
-    /// which has no place for the MACs of `identity`.
+    /// An old image with 4 entries, which has no place for the MACs, is a
+    /// [`PatchError::GuidSection`].
     pub fn with_identity(&self, identity: &Identity) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         let entries = entries(&identity.guids, &identity.macs);
@@ -23,9 +21,6 @@ impl Contents {
     }
 
     /// With these GUIDs: node, port 1, port 2, system image. MACs and VSD stay.
-    ///
-    /// # Errors
-    /// [`PatchError`].
     pub fn with_guids(&self, guids: &[Guid; 4]) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         self.put_entries(&mut bytes, 0, &entries(guids, &[]))?;
@@ -33,9 +28,6 @@ impl Contents {
     }
 
     /// With these MACs of port 1 and port 2. GUIDs and VSD stay.
-    ///
-    /// # Errors
-    /// [`PatchError`].
     pub fn with_macs(&self, macs: &[Mac; 2]) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         self.put_entries(&mut bytes, 4, &entries(&[], macs))?;
@@ -43,9 +35,6 @@ impl Contents {
     }
 
     /// With this VSD. GUIDs and MACs stay, blank ones too.
-    ///
-    /// # Errors
-    /// [`PatchError`].
     pub fn with_vsd(&self, vsd: &[u8]) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         self.put_vsd(&mut bytes, vsd)?;
@@ -54,9 +43,6 @@ impl Contents {
 
     /// With all entries blank, section CRC and full CRC blank too (docs/fs2.md#blank-guids): an image that
     /// waits for an identity and does not boot before it has one. The VSD stays.
-    ///
-    /// # Errors
-    /// [`PatchError`].
     pub fn with_blank_guids(&self) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         let section = self.guid_section()?;
@@ -89,8 +75,8 @@ impl Contents {
             .ok_or(PatchError::GuidSection(0))
     }
 
-    /// Write entries from number `first` on and redo the section's CRC. A blank section loses its
-    /// blank CRC by that: it is an identity now, if only half of one.
+    /// Writes entries from number `first` on and the section's CRC. A blank section loses its blank CRC
+    /// by that: it holds an identity now, even if an incomplete one.
     fn put_entries(
         &self,
         bytes: &mut [u8],
@@ -100,9 +86,8 @@ impl Contents {
         let section = self.guid_section()?;
         let count = section.body_len as usize / ENTRY;
         let wrong = || PatchError::GuidSection(count as u32);
-        // More than 6 are unheard of; what the further ones would mean is unknown.
-        let known = matches!(count, 4 | 6);
-        if !known || first * ENTRY + entries.len() > count * ENTRY {
+        // Sections with more than 6 entries were never seen; the meaning of the others is unknown.
+        if !matches!(count, 4 | 6) || first * ENTRY + entries.len() > count * ENTRY {
             return Err(wrong());
         }
         let start = section.body_at.0 as usize + first * ENTRY;
@@ -111,11 +96,11 @@ impl Contents {
         stamp_section(bytes, section)
     }
 
-    /// Zero the VSD field, write `vsd`, redo the CRC of the Image Info section.
+    /// Zeroes the VSD field, writes `vsd` and the CRC of the Image Info section.
     fn put_vsd(&self, bytes: &mut [u8], vsd: &[u8]) -> Result<(), PatchError> {
         let section = self.pointed_at(SectionKind::ImageInfo, self.image().header.info_body);
         let (Some(section), Some(field)) = (section, self.vsd_field()) else {
-            // flint writes over the start of the section here (docs/fs2.md#vsd).
+            // mstflint overwrites the start of the section in this case (docs/fs2.md#vsd).
             return if vsd.is_empty() {
                 Ok(())
             } else {
@@ -124,7 +109,7 @@ impl Contents {
         };
         let too_long = PatchError::VsdTooLong {
             len: vsd.len(),
-            room: field.len(),
+            max: field.len(),
         };
         let place = bytes.get_mut(field).ok_or(PatchError::NoVsdTag)?;
         place.fill(0);
@@ -136,14 +121,13 @@ impl Contents {
     }
 }
 
-/// Entries as stored.
 fn entries(guids: &[Guid], macs: &[Mac]) -> Vec<u8> {
     let guids = guids.iter().map(|guid| guid.0);
     let macs = macs.iter().map(|mac| mac.0);
     guids.chain(macs).flat_map(u64::to_be_bytes).collect()
 }
 
-/// Redo the CRC of one section.
+/// Writes the CRC of one section.
 fn stamp_section(bytes: &mut [u8], section: &Section) -> Result<(), PatchError> {
     let start = section.at.0 as usize;
     let crc_at = section.body_at.0 as usize + section.body_len as usize;

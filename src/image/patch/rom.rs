@@ -1,18 +1,18 @@
-//! Exchanging the expansion ROM: the image is laid out anew (docs/flint.md#rom-commands).
+//! Exchanging the expansion ROM: the image gets a new layout (docs/flint.md#rom-commands).
 
-use super::super::crc::push_crc;
-use super::super::words::{
+use super::{Contents, PatchError};
+use crate::image::crc::push_crc;
+use crate::image::words::{
     AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN,
     HEADER_LEN, be32, gph, put_be32, with_check_byte,
 };
-use super::super::{MAGIC, RomError, Section, SectionKind};
-use super::{Contents, PatchError};
+use crate::image::{Rom, Section, SectionKind};
 
 /// GPH type of a ROM section.
 const ROM_TYPE: u32 = 5;
 
 /// A section on its way into the new layout.
-struct Moved<'a> {
+struct MovedSection<'a> {
     kind: u32,
     size: u32,
     param: u32,
@@ -26,14 +26,11 @@ struct Moved<'a> {
 
 impl Contents {
     /// With this ROM section content, or without one. The new section takes the place of the old
-    /// one or the second place of the chain, whichever comes first, as flint does it; further
-    /// ROM sections go. Whether the ROM fits the card is not for this room to say.
-    ///
-    /// # Errors
-    /// [`PatchError`]; [`PatchError::Gap`] when bytes of the image belong to no section.
+    /// one or the second place of the chain, whichever comes first, as in mstflint; further
+    /// ROM sections go. Whether the ROM fits the card is not checked here.
     pub fn with_rom(&self, rom: Option<&[u8]>) -> Result<Self, PatchError> {
         if let Some(rom) = rom {
-            check_rom(rom)?;
+            Rom::check(rom)?;
         }
         let old = self.start_change()?;
         self.refuse_gaps()?;
@@ -72,11 +69,11 @@ impl Contents {
         let first = sections.iter().find(|s| s.kind != SectionKind::Boot2);
         match first {
             Some(section) => Ok(section.at.0 as usize),
-            None => Err(PatchError::Unsound("the image has no sections".into())),
+            None => Err(PatchError::Invalid("the image has no sections".into())),
         }
     }
 
-    /// Every byte must belong to exactly one block, or laying out anew would lose some.
+    /// Every byte must belong to exactly one block, or a new layout would lose some.
     fn refuse_gaps(&self) -> Result<(), PatchError> {
         let mut end = HEADER_LEN as u32;
         for section in &self.image().sections {
@@ -94,8 +91,10 @@ impl Contents {
         }
     }
 
-    /// The sections in their new order.
-    fn rearranged<'a>(&'a self, rom: Option<&'a [u8]>) -> Result<Vec<Moved<'a>>, PatchError> {
+    fn rearranged<'a>(
+        &'a self,
+        rom: Option<&'a [u8]>,
+    ) -> Result<Vec<MovedSection<'a>>, PatchError> {
         let chain = self.image().sections.iter();
         let chain: Vec<&Section> = chain.filter(|s| s.kind != SectionKind::Boot2).collect();
         let old = chain.iter().position(|s| s.kind == SectionKind::Rom);
@@ -116,13 +115,13 @@ impl Contents {
     }
 
     /// A section as it is. Its size word is kept as stored: it counts bytes in EMT sections.
-    fn moved(&self, section: &Section) -> Result<Moved<'_>, PatchError> {
+    fn moved(&self, section: &Section) -> Result<MovedSection<'_>, PatchError> {
         let at = section.at.0 as usize;
         let lost = || PatchError::Gap { at: section.at.0 };
         let body = self.section_body(section).ok_or_else(lost)?;
         let stored_crc = be32(self.bytes(), section.body_at.0 as usize + body.len());
         let header = |offset| be32(self.bytes(), at + offset).ok_or_else(lost);
-        Ok(Moved {
+        Ok(MovedSection {
             kind: header(0)?,
             size: header(4)?,
             param: header(8)?,
@@ -146,12 +145,12 @@ impl Contents {
             let found = moved_to.iter().find(|(from, _)| *from == Some(old));
             found
                 .map(|(_, to)| *to)
-                .ok_or_else(|| PatchError::Unsound(format!("no section body is at {old:#x}")))
+                .ok_or_else(|| PatchError::Invalid(format!("no section body is at {old:#x}")))
         };
         let info = new_place(header.info_body.0)?;
         let pointer = with_check_byte(info).ok_or(PatchError::OutOfReach(info))?;
         let size = bytes.len() as u32;
-        // Bits 23:16 are cleared, the rest of this word is stamped later.
+        // Bits 23:16 are cleared, bits 15:0 of this word are written later.
         let crc_word = be32(bytes, AT_FULL_CRC).unwrap_or(0) & 0xFF00_FFFF;
         let words = [
             (AT_GUID_POINTER, new_place(header.guid_body.0)?),
@@ -167,7 +166,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Every section but the ROM kept its kind, parameter and body, and the ROM is the one asked for.
+    /// Every section but the ROM kept its kind, parameter and body, and the ROM is the requested one.
     fn only_rom_changed(&self, changed: &Self, rom: Option<&[u8]>) -> Result<(), PatchError> {
         fn rest(contents: &Contents) -> impl Iterator<Item = (SectionKind, u32, Option<&[u8]>)> {
             let sections = contents.image().sections.iter();
@@ -185,14 +184,14 @@ impl Contents {
         if rom_is && rest(self).eq(rest(changed)) {
             Ok(())
         } else {
-            let text = "something else than the ROM changed";
+            let text = "something other than the ROM changed";
             Err(PatchError::SelfCheck(text.into()))
         }
     }
 }
 
-fn new_section(rom: &[u8]) -> Moved<'_> {
-    Moved {
+fn new_section(rom: &[u8]) -> MovedSection<'_> {
+    MovedSection {
         kind: ROM_TYPE,
         size: rom.len().div_ceil(4) as u32,
         param: 0,
@@ -201,18 +200,4 @@ fn new_section(rom: &[u8]) -> Moved<'_> {
         crc_blank: false,
         from: None,
     }
-}
-
-/// What a PCI expansion ROM must have to be taken for one.
-fn check_rom(rom: &[u8]) -> Result<(), RomError> {
-    if rom.starts_with(&MAGIC) {
-        return Err(RomError::IsFirmware);
-    }
-    if rom.len() < 4 || rom.len() > SectionKind::MAX_BODY as usize {
-        return Err(RomError::Size(rom.len()));
-    }
-    if !rom.starts_with(&[0x55, 0xAA]) {
-        return Err(RomError::NoSignature);
-    }
-    Ok(())
 }

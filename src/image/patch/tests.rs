@@ -2,14 +2,14 @@
 
 mod files;
 
-use super::super::build::recipes;
-use super::super::crc::stamp_full_crc;
-use super::super::words::{be32, put_be32};
-use super::super::{
+use super::*;
+use crate::image::build::recipes;
+use crate::image::crc::stamp_full_crc;
+use crate::image::words::{be32, put_be32};
+use crate::image::{
     ExtraSection, FlashAddr, Guid, Identity, MAGIC, Mac, Recipe, RomError, RomRecipe, SectionKind,
     WalkEnd, build, crc16,
 };
-use super::*;
 use proptest::prelude::*;
 
 fn contents(recipe: &Recipe) -> Contents {
@@ -54,7 +54,7 @@ fn holds(contents: &Contents, identity: &Identity) {
 }
 
 #[test]
-fn an_identity_moves_over_and_nothing_else() {
+fn an_identity_is_written_and_nothing_else_changes() {
     for recipe in [Recipe::mcx311a_2_42_5000(), Recipe::mcx312b_2_42_5000()] {
         let before = contents(&recipe);
         let after = before
@@ -69,23 +69,23 @@ fn an_identity_moves_over_and_nothing_else() {
 }
 
 #[test]
-fn the_owners_identity_of_blank_guids_and_an_empty_vsd_is_carried() {
+fn an_identity_of_blank_guids_and_an_empty_vsd_is_carried() {
     let card = contents(&Recipe::mcx311a_2_35_5100());
-    let owner = Identity {
+    let kept = Identity {
         guids: [Guid(u64::MAX); 4],
         macs: [Mac(0xE41D_2DDD_7850), Mac(0xE41D_2DDD_7851)],
         vsd: Vec::new(),
     };
     let new = contents(&Recipe::mcx311a_2_42_5000())
-        .with_identity(&owner)
+        .with_identity(&kept)
         .unwrap();
-    holds(&new, &owner);
-    holds(&card, &owner);
+    holds(&new, &kept);
+    holds(&card, &kept);
     boots(&new);
 }
 
 #[test]
-fn a_longer_old_vsd_leaves_no_rest() {
+fn a_shorter_vsd_overwrites_a_longer_one_completely() {
     let recipe = Recipe {
         vsd: Some("long ".repeat(40)),
         ..Recipe::default()
@@ -97,7 +97,7 @@ fn a_longer_old_vsd_leaves_no_rest() {
 }
 
 #[test]
-fn raw_vsd_bytes_are_carried_verbatim() {
+fn raw_vsd_bytes_are_carried_unchanged() {
     let raw: Vec<u8> = (0..208)
         .map(|i| (i as u8).wrapping_mul(37) | 0x80)
         .collect();
@@ -106,15 +106,12 @@ fn raw_vsd_bytes_are_carried_verbatim() {
     let too_long = contents(&Recipe::default()).with_vsd(&[b'x'; 209]);
     assert!(matches!(
         too_long,
-        Err(PatchError::VsdTooLong {
-            len: 209,
-            room: 208
-        })
+        Err(PatchError::VsdTooLong { len: 209, max: 208 })
     ));
 }
 
 #[test]
-fn without_a_vsd_tag_nothing_is_overwritten() {
+fn a_vsd_without_a_vsd_tag_is_refused() {
     let bare = contents(&Recipe {
         vsd: None,
         ..Recipe::default()
@@ -179,7 +176,7 @@ fn a_blank_image_stays_blank_until_it_has_an_identity() {
 }
 
 #[test]
-fn a_rom_goes_where_flint_puts_it() {
+fn a_new_rom_takes_the_second_place_of_the_chain() {
     let kinds =
         |c: &Contents| -> Vec<SectionKind> { c.image().sections.iter().map(|s| s.kind).collect() };
     let without = contents(&Recipe {
@@ -199,7 +196,7 @@ fn a_rom_goes_where_flint_puts_it() {
 }
 
 #[test]
-fn every_rom_section_goes() {
+fn every_rom_section_is_replaced() {
     let two = contents(&Recipe {
         extra: vec![ExtraSection { kind: 5, len: 64 }],
         ..Recipe::default()
@@ -252,7 +249,7 @@ fn files_that_are_no_rom_are_refused() {
 }
 
 #[test]
-fn a_rom_may_not_bring_a_signature_where_images_start() {
+fn a_rom_with_a_signature_where_images_start_is_refused() {
     let mut bad = rom(0x1_9814);
     // The ROM body starts at 0x3934 of the image.
     let at = 0x1_0000 - 0x3934;
@@ -274,7 +271,7 @@ fn with_a_gap(bytes: &mut [u8]) {
 }
 
 #[test]
-fn bytes_outside_of_the_chain_are_not_dropped_silently() {
+fn a_rom_change_is_refused_when_bytes_belong_to_no_section() {
     let mut bytes = build(&Recipe {
         mic_version: None,
         ..Recipe::default()
@@ -290,23 +287,23 @@ fn bytes_outside_of_the_chain_are_not_dropped_silently() {
 }
 
 #[test]
-fn damage_is_never_healed_by_a_change() {
+fn a_damaged_image_is_not_changed() {
     let mut bytes = build(&Recipe::default()).unwrap();
     bytes[0x8000] ^= 1;
     let damaged = Contents::from_file(&bytes).unwrap();
     assert!(matches!(
         damaged.with_identity(&identity(1)),
-        Err(PatchError::Unsound(_))
+        Err(PatchError::Invalid(_))
     ));
     assert!(matches!(
         damaged.with_rom(None),
-        Err(PatchError::Unsound(_))
+        Err(PatchError::Invalid(_))
     ));
-    // The full CRC alone, which flint heals without a word.
+    // The full CRC alone, which mstflint corrects silently.
     let mut bytes = build(&Recipe::default()).unwrap();
     bytes[0x10] ^= 1;
     let damaged = Contents::from_file(&bytes).unwrap();
-    assert!(matches!(damaged.with_vsd(b""), Err(PatchError::Unsound(_))));
+    assert!(matches!(damaged.with_vsd(b""), Err(PatchError::Invalid(_))));
 }
 
 proptest! {
@@ -341,7 +338,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_bytes_are_an_answer_or_an_error(
+    fn changes_of_hostile_bytes_do_not_panic(
         recipe in recipes(), edits in prop::collection::vec((any::<u32>(), any::<u32>()), 1..4),
         cut: u16,
     ) {

@@ -1,11 +1,11 @@
 //! Recipes for property tests.
 
-use super::super::super::{Guid, Mac, Version};
 use super::super::*;
+use crate::image::{Guid, Mac, Version};
 use proptest::prelude::*;
 
 /// Any recipe that builds.
-pub(in super::super::super) fn recipes() -> impl Strategy<Value = Recipe> {
+pub(in crate::image) fn recipes() -> impl Strategy<Value = Recipe> {
     let identity = (
         prop::option::of(any::<[u64; 4]>()),
         any::<[u32; 2]>(),
@@ -29,17 +29,17 @@ pub(in super::super::super) fn recipes() -> impl Strategy<Value = Recipe> {
         prop::option::of("[a-zA-Z0-9_.]{0,99}"),
         prop::option::of(Just(0x15B3_u16)),
     );
-    let parts = (
+    let contents = (
         prop::option::of(0x400_u32..0x2000),
         any::<bool>(),
         prop::collection::vec((1_u32..20, 0_u32..200), 0..3),
     );
-    (identity, kind, info, parts).prop_map(|(identity, kind, info, parts)| {
+    (identity, kind, info, contents).prop_map(|(identity, kind, info, contents)| {
         let (guids, macs, guid_entries, vsd, psid) = identity;
         let (chunk_log2, boot2_blocks, pro, size, seed) = kind;
         let (product_version, mic, min_fit_version, hw_access_key, config_area, prs_name, vendor) =
             info;
-        let (rom_size, ini, extra) = parts;
+        let (rom_size, ini, extra) = contents;
         let mut recipe = Recipe {
             guids: guids.map(|g| g.map(Guid)),
             macs: macs.map(|m| Mac(u64::from(m) + 1)),

@@ -1,7 +1,7 @@
 //! The reader finds in a built image what its recipe has.
 
-use super::super::super::{Contents, CrcVerdict, Image, Layout, SectionKind, Severity, WalkEnd};
 use super::*;
+use crate::image::{Contents, CrcVerdict, Image, Layout, SectionKind, Severity, WalkEnd};
 
 fn read_back(recipe: &Recipe) -> Image {
     Contents::from_file(&build(recipe).unwrap())
@@ -85,7 +85,7 @@ fn models_read_back_without_a_finding() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_recipe_reads_back_as_itself(recipe in recipes()) {
+    fn any_recipe_reads_back_with_its_values(recipe in recipes()) {
         let image = read_back(&recipe);
         same(&recipe, &image);
         let wrong = image.findings.iter().filter(|f| f.severity == Severity::Error);

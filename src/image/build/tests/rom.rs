@@ -1,4 +1,4 @@
-//! Expansion ROMs: what a BIOS and flint check.
+//! Expansion ROMs: what a BIOS and mstflint check.
 
 use super::super::*;
 
@@ -24,7 +24,7 @@ fn a_real_sized_rom_ends_in_the_real_version_block() {
 }
 
 #[test]
-fn every_pci_image_of_a_chain_is_whole() {
+fn every_pci_image_of_a_chain_is_complete() {
     let recipe = RomRecipe {
         images: 3,
         place: BlockPlace::Inside(0x80),
@@ -50,7 +50,7 @@ fn every_pci_image_of_a_chain_is_whole() {
 }
 
 #[test]
-fn roms_that_cannot_be_are_refused() {
+fn rom_recipes_out_of_range_are_refused() {
     let d = RomRecipe::default;
     let inside = |at| RomRecipe {
         place: BlockPlace::Inside(at),

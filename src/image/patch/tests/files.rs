@@ -1,29 +1,29 @@
-//! From files and dumps to contents.
+//! Contents from files and dumps.
 
-use super::super::super::{FindingId, FlashAddr, Half, ImageError, Recipe, build, striped};
 use super::{Contents, rom};
+use crate::image::{FindingId, FlashAddr, Half, ImageError, Recipe, build, striped};
 
 #[test]
-fn what_follows_the_image_is_cut_and_told() {
+fn bytes_behind_the_image_are_cut_off_and_reported() {
     let image = build(&Recipe::default()).unwrap();
     let mut file = image.clone();
     file.extend([0x5A; 64]);
     let contents = Contents::from_file(&file).unwrap();
     assert!(contents.bytes() == image);
-    let told = |c: &Contents| {
+    let reported = |c: &Contents| {
         c.image()
             .findings
             .iter()
             .any(|f| f.id == FindingId::TrailingBytes)
     };
-    assert!(told(&contents));
+    assert!(reported(&contents));
     let after = contents.with_vsd(b"x").unwrap();
     assert_eq!(after.bytes().len(), image.len());
-    assert!(!told(&after));
+    assert!(!reported(&after));
 }
 
 #[test]
-fn of_a_damaged_image_no_byte_is_cut() {
+fn no_byte_of_a_damaged_image_is_cut_off() {
     let mut file = build(&Recipe::default()).unwrap();
     file[0x5000] ^= 1;
     let contents = Contents::from_file(&file).unwrap();
@@ -32,7 +32,7 @@ fn of_a_damaged_image_no_byte_is_cut() {
 }
 
 #[test]
-fn other_files_are_called_by_their_names() {
+fn files_of_other_formats_are_refused_by_name() {
     let file = |bytes: &[u8]| Contents::from_file(bytes).unwrap_err();
     assert!(matches!(file(&[]), ImageError::Empty));
     assert!(matches!(file(b"PK\x03\x04 and more"), ImageError::Zip));
@@ -64,8 +64,8 @@ fn a_dump_gives_back_exactly_the_image() {
             0x10, 0x38, 0x3000, 0x8_0000, 0x8_0040, 0x9_0000, 0x14_0000, 0x18_0100,
         ];
         for cut in cuts.into_iter().filter(|cut| *cut <= end) {
-            if let Ok(part) = Contents::from_dump(&dump[..cut], FlashAddr(start)) {
-                assert!(!part.image().is_valid() && part.bytes().len() <= cut);
+            if let Ok(found) = Contents::from_dump(&dump[..cut], FlashAddr(start)) {
+                assert!(!found.image().is_valid() && found.bytes().len() <= cut);
             }
         }
     }
