@@ -7,7 +7,7 @@ use super::terminal::{Out, StopFlag};
 use super::{bug_report, commands, log};
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
-use crate::job::{BugReport, Ended, Exit, HostReport};
+use crate::job::{BugReport, CardSelector, Ended, Exit, HostReport};
 use clap::Parser;
 use serde_json::json;
 use std::ffi::OsString;
@@ -69,7 +69,7 @@ fn command_at(words: &[OsString]) -> Option<usize> {
 fn run(
     words: &[OsString],
     program: &str,
-    device: Option<String>,
+    device: Option<CardSelector>,
     options: &BorrowOptions,
     mut report: Option<BugReport>,
     log: Option<log::Log>,
@@ -116,7 +116,7 @@ fn run(
     if let Some(report) = report {
         let log = log.and_then(|log| log.path());
         let ended = Ended {
-            card: ran.card.as_deref(),
+            card: ran.card.as_ref(),
             typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
             document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
             exit: code,

@@ -155,7 +155,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     let log = log.and_then(|log| log.path());
     let mut document = json::document(Some(name), result.as_ref(), failure.as_ref(), exit);
     let ended = crate::job::Ended {
-        card: card.as_deref(),
+        card: card.as_ref(),
         typed: &typed,
         document: &document,
         exit: exit.code(),

@@ -4,7 +4,7 @@ use super::verdict::error_text;
 use crate::card::CardError;
 use crate::flash::FlashError;
 use crate::image::ImageError;
-use crate::job::{self, Exit, HintContext, JobError};
+use crate::job::{self, CardSelector, Exit, HintContext, JobError};
 
 /// flint's text for a card that cannot be opened or read.
 pub(super) fn card_error(error: &JobError, name: &str) -> String {
@@ -92,8 +92,9 @@ pub(super) fn describe(error: &JobError, card: &str) -> String {
     let backup = error
         .backup()
         .map(|dir| format!("the backup is in {}", dir.display()));
+    let card: Option<CardSelector> = card.parse().ok();
     let hint = error.hint(&HintContext {
-        card: Some(card),
+        card: card.as_ref(),
         ..HintContext::default()
     });
     for more in [left, backup, hint].into_iter().flatten() {

@@ -3,6 +3,7 @@
 
 use super::commands::FlintCommand;
 use crate::image::{Guid, Mac};
+use crate::job::CardSelector;
 use std::path::PathBuf;
 
 /// A command line of flint.
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 pub(super) struct Invocation {
     pub(super) command: Option<&'static FlintCommand>,
     pub(super) args: Vec<String>,
-    pub(super) device: Option<String>,
+    pub(super) device: Option<CardSelector>,
     pub(super) image: Option<PathBuf>,
     pub(super) log: Option<PathBuf>,
     pub(super) yes: bool,
@@ -170,7 +171,7 @@ pub(super) const FLAGS: &[Flag] = {
     use Effect::{Refused, Text};
     use ValueCount::{AtLeastOne, Exactly, Uncounted};
     &[
-        flag("device", Uncounted, Text(|i, v| i.device = Some(v.into()))).letter('d'),
+        flag("device", Uncounted, Text(|i, v| i.device = v.parse().ok())).letter('d'),
         flag("image", Uncounted, Text(|i, v| i.image = Some(v.into()))).letter('i'),
         ignored("latest_fw", 0),
         flag("ir", Exactly(0), Refused(NOT_HERE, &["burn"])),

@@ -31,13 +31,14 @@ pub mod text;
 pub mod verdict;
 
 use crate::host::{BorrowOptions, Borrowed, Host};
-use crate::job::Device;
+use crate::job::{CardSelector, Device};
 use commands::Action;
 use console::Console;
 use flags::{GrammarError, Invocation};
 pub use reading::image_of_card;
 use std::fs::OpenOptions;
 use std::io;
+use std::path::PathBuf;
 use target::{FlintResult, Target};
 
 /// flint's exit code for everything that fails.
@@ -49,9 +50,9 @@ pub(crate) struct Caller<'a> {
     /// Name of the program in messages.
     pub(crate) program: &'a str,
     /// The card to use when flint's own `-d` is not given.
-    pub(crate) device: Option<String>,
+    pub(crate) device: Option<CardSelector>,
     /// Simulated cards of the current directory.
-    pub(crate) simulated: Vec<String>,
+    pub(crate) simulated: Vec<PathBuf>,
     pub(crate) host: &'a Host,
     pub(crate) options: &'a BorrowOptions,
     /// From now on a signal requests a stop instead of ending the process.
@@ -66,7 +67,7 @@ pub(crate) struct Ran {
     /// flint's exit code.
     pub(crate) exit: u8,
     /// The card, as named by the user.
-    pub(crate) card: Option<String>,
+    pub(crate) card: Option<CardSelector>,
     /// The real card that was borrowed; the device is dropped already.
     pub(crate) borrowed: Option<Borrowed>,
     /// Why stdout could not be written.

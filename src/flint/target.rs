@@ -9,7 +9,7 @@ use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
 use crate::host::Borrowed;
 use crate::image::{Contents, Form, Image, SectionKind};
-use crate::job::{self, CardReport, Device, Exit, JobError, MAX_FILE};
+use crate::job::{self, CardReport, CardSelector, Device, Exit, JobError, MAX_FILE};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
         borrowed: &mut Option<Borrowed>,
     ) -> FlintResult<Self> {
         let opened = match (&line.device, &line.image) {
-            (Some(name), image) => open_card(name, image.as_deref(), line, caller),
+            (Some(card), image) => open_card(card, image.as_deref(), line, caller),
             (None, Some(path)) => open_file(path, line),
             (None, None) => return Err(FAILED),
         };
@@ -289,7 +289,7 @@ fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String>
 }
 
 fn open_card(
-    name: &str,
+    selector: &CardSelector,
     image: Option<&Path>,
     line: &Invocation,
     caller: &mut Caller<'_>,
@@ -299,57 +299,31 @@ fn open_card(
         bytes_of(path).map_err(|why| cannot_open_image(path, &why))?;
     }
     // An mst name without a card is an unknown name like any other: its error lists the cards.
-    let selector = mst_card(name, caller).unwrap_or_else(|| name.to_owned());
+    let name = selector.to_string();
+    let selector = mst_card(selector, caller).unwrap_or_else(|| selector.clone());
     match job::open(&selector, caller.host, caller.options) {
         Ok(mut device) => {
             (caller.opened)(&mut device);
-            Ok((Medium::Card(Box::new(device)), name.to_owned()))
+            Ok((Medium::Card(Box::new(device)), name))
         }
-        Err(error) if line.is("hw") => Err(hardware_error(&error, name)),
-        Err(error) => Err(card_error(&error, name)),
+        Err(error) if line.is("hw") => Err(hardware_error(&error, &name)),
+        Err(error) => Err(card_error(&error, &name)),
     }
 }
 
-/// The card that a device name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with
-/// PCI device id 4099, by address; simulated cards of the current directory come after the real ones.
-fn mst_card(name: &str, caller: &Caller<'_>) -> Option<String> {
-    let (device_id, number) = mst_name(name)?;
+/// The card that a name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with PCI
+/// device id 4099, by address; simulated cards of the current directory come after the real ones.
+fn mst_card(selector: &CardSelector, caller: &Caller<'_>) -> Option<CardSelector> {
+    let CardSelector::Mst {
+        device_id, number, ..
+    } = selector
+    else {
+        return None;
+    };
     let list = job::list(None, &caller.simulated, caller.host, caller.options).ok()?;
     let mut fits = list
         .cards
         .into_iter()
-        .filter(|card| card.device_id == Some(device_id));
-    fits.nth(number).map(|card| card.device)
-}
-
-/// Device id and number in an mst name.
-fn mst_name(name: &str) -> Option<(u16, usize)> {
-    let name = name.strip_prefix("/dev/mst/").unwrap_or(name);
-    let (id, access) = name.strip_prefix("mt")?.split_once('_')?;
-    let number = access
-        .strip_prefix("pci_cr")
-        .or_else(|| access.strip_prefix("pciconf"))?;
-    Some((id.parse().ok()?, number.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mst_name;
-
-    #[test]
-    fn mst_device_names_are_resolved_by_id_and_number() {
-        for (name, meaning) in [
-            ("/dev/mst/mt4099_pci_cr0", Some((4099, 0))),
-            ("mt4103_pciconf1", Some((4103, 1))),
-            ("/dev/mst/mt502_pciconf0", Some((502, 0))),
-            ("/dev/mst/mt4099_pci_cr", None),
-            ("mt4099", None),
-            ("mt4099_i2c0", None),
-            ("01:00.0", None),
-            ("mlx4_0", None),
-            ("mt99999_pci_cr0", None),
-        ] {
-            assert_eq!(mst_name(name), meaning, "{name}");
-        }
-    }
+        .filter(|card| card.device_id == Some(*device_id));
+    fits.nth(*number).map(|card| card.device)
 }

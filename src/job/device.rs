@@ -1,7 +1,7 @@
 //! The card a job works on, and its time: simulated, or borrowed from the host.
 
 use super::proofs::ProofStore;
-use super::{HostReport, JobError};
+use super::{CardSelector, HostReport, JobError};
 use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WallClock};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
@@ -9,8 +9,6 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Prefix of the selector of a simulated card.
-pub(super) const SIM: &str = "sim:";
 /// Longer than the longest erase (docs/hardware.md#chip-timings), during which a live owner may show nothing.
 pub(super) const WATCH: Duration = Duration::from_secs(7);
 
@@ -39,22 +37,20 @@ pub struct Device {
 ///
 /// # Errors
 /// [`JobError::Host`] when the host or the card's users refuse; else what the card says.
-pub fn open(selector: &str, host: &Host, options: &BorrowOptions) -> Result<Device, JobError> {
-    if let Some(path) = selector.strip_prefix(SIM) {
-        let sim = SimCard::open(Path::new(path))?;
-        let mut device = open_sim(&sim, selector)?;
+pub fn open(
+    selector: &CardSelector,
+    host: &Host,
+    options: &BorrowOptions,
+) -> Result<Device, JobError> {
+    if let CardSelector::Sim(path) = selector {
+        let sim = SimCard::open(path)?;
+        let mut device = open_sim(&sim, &selector.to_string())?;
         device.proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
         return Ok(device);
     }
-    let card = host.find(selector)?;
+    let card = selector.find(host)?;
     let borrowed = Borrowed::take(host, card, options)?;
-    open_borrowed(host, borrowed, selector)
-}
-
-/// Is it a simulated card?
-#[must_use]
-pub fn is_sim(selector: &str) -> bool {
-    selector.starts_with(SIM)
+    open_borrowed(host, borrowed, &selector.to_string())
 }
 
 /// Open a card that is borrowed already. When it does not answer it is given back.

@@ -5,7 +5,7 @@ use super::error::error_chain;
 use super::proofs::{Record, Shown};
 use super::query::{outcome, read_images};
 use super::session::{Facts, shown};
-use super::{Device, JobError, QueryOutcome, is_sim, open};
+use super::{CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Host, HostFinding, Lease, kvm_findings, objections};
@@ -35,14 +35,14 @@ pub struct DoctorOutcome {
 /// [`JobError::NoSuchCard`], or that a real card cannot be found; what is wrong with a card or the
 /// host is in the answer.
 pub fn doctor(
-    selector: Option<&str>,
+    selector: Option<&CardSelector>,
     backup_dir: &Path,
     host: &Host,
     options: &BorrowOptions,
 ) -> Result<DoctorOutcome, JobError> {
     let mut looks = Looks::default();
     match selector {
-        Some(selector) if is_sim(selector) => match open(selector, host, options) {
+        Some(selector) if selector.is_sim() => match open(selector, host, options) {
             Ok(mut device) => card(&mut device, &mut looks),
             Err(error) => unopened(&error, &mut looks),
         },
@@ -64,12 +64,12 @@ pub fn doctor(
 
 /// A real card: the host, who uses it, and, when nobody does, the card itself.
 fn real(
-    selector: &str,
+    selector: &CardSelector,
     host: &Host,
     options: &BorrowOptions,
     looks: &mut Looks,
 ) -> Result<(), JobError> {
-    let found = host.find(selector)?;
+    let found = selector.find(host)?;
     looks.list.extend(host.findings(Some(&found)));
     journal(host, looks);
     let uses = objections(host, &found, &options.allow);
@@ -101,7 +101,7 @@ fn real(
     looks.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
-        .and_then(|borrowed| open_borrowed(host, borrowed, selector))
+        .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string()))
     {
         Ok(device) => device,
         Err(error) => {

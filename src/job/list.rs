@@ -1,21 +1,20 @@
 //! `list`: the cards that can be seen. Real ones by sysfs alone: a look must not take a card away
 //! from who uses it.
 
-use super::device::SIM;
 use super::session::Facts;
-use super::{JobError, is_sim, open_sim, query_card};
+use super::{CardSelector, JobError, open_sim, query_card};
 use crate::card::DeviceType;
 use crate::host::{BarAccess, BorrowOptions, Function, Host, PciCard, driver_info, objections};
 use crate::image::Version;
 use crate::sim::SimCard;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListEntry {
     /// What to give to `-d`.
-    pub device: String,
+    pub device: CardSelector,
     /// PCI address.
     pub bdf: Option<String>,
     /// Board name, when known.
@@ -71,30 +70,31 @@ pub struct ListOutcome {
 /// # Errors
 /// When sysfs cannot be read.
 pub fn list(
-    named: Option<&str>,
-    simulated: &[String],
+    named: Option<&CardSelector>,
+    simulated: &[PathBuf],
     host: &Host,
     options: &BorrowOptions,
 ) -> Result<ListOutcome, JobError> {
     let mut cards = Vec::new();
     match named {
-        Some(selector) if is_sim(selector) => cards.push(simulation(selector)),
-        Some(selector) => cards.push(real(selector, &host.find(selector)?, host, options)),
+        Some(CardSelector::Sim(path)) => cards.push(simulation(path)),
+        Some(selector) => cards.push(real(selector, &selector.find(host)?, host, options)),
         None => {
             for card in host.cards()? {
                 if card.function != Function::Virtual {
-                    cards.push(real(&card.bdf.to_string(), &card, host, options));
+                    let selector = CardSelector::Host(card.bdf.to_string());
+                    cards.push(real(&selector, &card, host, options));
                 }
             }
-            cards.extend(simulated.iter().map(|s| simulation(s)));
+            cards.extend(simulated.iter().map(|path| simulation(path)));
         }
     }
     Ok(ListOutcome { cards })
 }
 
-fn empty(selector: &str) -> ListEntry {
+fn empty(selector: &CardSelector) -> ListEntry {
     ListEntry {
-        device: selector.to_owned(),
+        device: selector.clone(),
         bdf: None,
         board: None,
         chip_name: None,
@@ -117,12 +117,12 @@ fn empty(selector: &str) -> ListEntry {
     }
 }
 
-fn simulation(selector: &str) -> ListEntry {
-    let look = |selector: &str| -> Result<_, JobError> {
-        let path = selector.strip_prefix(SIM).unwrap_or(selector);
-        let sim = SimCard::open(Path::new(path))?;
+fn simulation(path: &Path) -> ListEntry {
+    let selector = &CardSelector::Sim(path.to_owned());
+    let inspect = || -> Result<_, JobError> {
+        let sim = SimCard::open(path)?;
         let device_id = sim.pci_device_id();
-        let mut device = open_sim(&sim, selector)?;
+        let mut device = open_sim(&sim, &selector.to_string())?;
         let facts = Facts::of(&mut device)?;
         // Somebody may hold the semaphores of a card that can be listed all the same.
         let flashed = query_card(&mut device).ok().and_then(|query| {
@@ -131,7 +131,7 @@ fn simulation(selector: &str) -> ListEntry {
         });
         Ok((facts, device.board.clone(), device_id, flashed))
     };
-    match look(selector) {
+    match inspect() {
         Ok((facts, board, device_id, flashed)) => ListEntry {
             bdf: facts.bdf,
             board,
@@ -151,7 +151,12 @@ fn simulation(selector: &str) -> ListEntry {
     }
 }
 
-fn real(selector: &str, card: &PciCard, host: &Host, options: &BorrowOptions) -> ListEntry {
+fn real(
+    selector: &CardSelector,
+    card: &PciCard,
+    host: &Host,
+    options: &BorrowOptions,
+) -> ListEntry {
     let running = card
         .netdevs
         .iter()

@@ -32,6 +32,7 @@ mod report;
 mod restore;
 mod rom;
 mod run;
+mod selector;
 pub(crate) mod session;
 mod store;
 #[cfg(test)]
@@ -46,7 +47,7 @@ pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, Ended};
 pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
-pub use device::{Device, is_sim, open, open_sim};
+pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::JobError;
 pub(crate) use error::{causes, error_chain, one_line};
@@ -71,6 +72,7 @@ pub use restore::{RestoreRequest, plan_restore, restore};
 pub use rom::{
     RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image, rom_remove, rom_write,
 };
+pub use selector::CardSelector;
 pub use store::default_backup_dir;
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{

@@ -3,7 +3,7 @@
 //! [`JobError::outcome`] gives each error its [`Code`]; `Code::row` gives each code its exit code and
 //! its advice. What is left on the card after a change overrides both.
 
-use super::{JobError, NvError};
+use super::{CardSelector, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::flash::{Boots, FlashError};
 use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
@@ -486,7 +486,7 @@ impl From<Code> for Outcome {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HintContext<'a> {
     /// The card as the user named it.
-    pub card: Option<&'a str>,
+    pub card: Option<&'a CardSelector>,
     /// The image file of the command.
     pub image: Option<&'a Path>,
     /// The command as typed.
@@ -504,9 +504,12 @@ impl HintContext<'_> {
         match name {
             "card" => Some(self.card.map_or_else(
                 || "cx3flash".to_owned(),
-                |card| format!("cx3flash -d {}", quote(card)),
+                |card| format!("cx3flash -d {}", quote(&card.to_string())),
             )),
-            "file" => self.card?.strip_prefix("sim:").map(quote),
+            "file" => match self.card? {
+                CardSelector::Sim(file) => path(Some(file)),
+                _ => None,
+            },
             "image" => path(self.image),
             "backup" => path(self.backup),
             "typed" => self.typed.map(str::to_owned),
@@ -774,13 +777,13 @@ fn image(error: &ImageError) -> Code {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Exit, HintContext, JobError, Outcome, quote};
+    use super::{CardSelector, Code, Exit, HintContext, JobError, Outcome, quote};
     use std::path::Path;
 
     #[test]
     fn names_in_a_hint_are_quoted_for_the_shell() {
         let context = HintContext {
-            card: Some("sim:my card.cx3"),
+            card: Some(&CardSelector::Sim("my card.cx3".into())),
             image: Some(Path::new("it's.bin")),
             ..HintContext::default()
         };

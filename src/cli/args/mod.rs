@@ -6,7 +6,7 @@ pub(super) mod sim;
 use crate::card::nv::Parameter;
 use crate::host::{BarAccess, UseId};
 use crate::image::Mac;
-use crate::job::Exit;
+use crate::job::{CardSelector, Exit};
 use clap::{Args, Parser, Subcommand};
 use shared::{
     ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
@@ -39,7 +39,7 @@ pub struct Cli {
         env = "CX3FLASH_DEVICE",
         global = true
     )]
-    pub device: Option<String>,
+    pub device: Option<CardSelector>,
     /// Print one JSON document on stdout instead of text
     #[arg(long, global = true)]
     pub json: bool,

@@ -6,49 +6,50 @@ use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::{json as documents, text};
 use crate::host::{Function, Host};
-use crate::job::{self, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
+use crate::job::{self, CardSelector, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Extension of card files that `list` shows without `-d`.
 const CARD_FILE: &str = "cx3";
 
 /// Card files in the current directory.
-pub(crate) fn cards_here() -> Vec<String> {
+pub(crate) fn cards_here() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(Path::new(".")) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = entries
+    let mut paths: Vec<PathBuf> = entries
         .flatten()
         .filter(|e| e.file_type().is_ok_and(|t| t.is_file()))
         .filter_map(|e| e.file_name().into_string().ok())
-        .filter(|n| Path::new(n).extension().is_some_and(|x| x == CARD_FILE))
-        .map(|n| format!("sim:{n}"))
+        .map(PathBuf::from)
+        .filter(|path| path.extension().is_some_and(|x| x == CARD_FILE))
         .collect();
-    names.sort();
-    names
+    paths.sort();
+    paths
 }
 
 /// The only card there is, real or simulated.
-pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
-    let mut cards: Vec<String> = host
+pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
+    let mut cards: Vec<CardSelector> = host
         .cards()
         .unwrap_or_default()
         .into_iter()
         .filter(|card| card.function != Function::Virtual)
-        .map(|card| card.bdf.to_string())
-        .chain(cards_here())
+        .map(|card| CardSelector::Host(card.bdf.to_string()))
+        .chain(cards_here().into_iter().map(CardSelector::Sim))
         .collect();
+    let names: Vec<String> = cards.iter().map(ToString::to_string).collect();
     match (cards.pop(), cards.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => Err(Failure::new(
             Code::NoCardNamed,
             "no ConnectX-3 card found, and no card file (*.cx3) in the current directory",
         )),
-        (Some(last), others) => Err(Failure::new(
+        (Some(last), _) => Err(Failure::new(
             Code::Ambiguous,
-            format!("several cards found: {}, {last}", others.join(", ")),
+            format!("several cards found: {}", names.join(", ")),
         )
         .with_hint(&HintContext {
             card: Some(&last),
@@ -58,13 +59,8 @@ pub(super) fn only_card(host: &Host) -> Result<String, Failure> {
 }
 
 pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let outcome = job::list(
-        ctx.device.as_deref(),
-        &cards_here(),
-        &ctx.host,
-        &ctx.options,
-    )
-    .map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::list(ctx.device.as_ref(), &cards_here(), &ctx.host, &ctx.options)
+        .map_err(|e| ctx.failure(&e, None))?;
     if outcome.cards.is_empty() {
         ctx.out
             .remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
@@ -94,11 +90,15 @@ fn list_line(card: &ListEntry) -> String {
     };
     let mut words = Vec::new();
     // A real card is named by its address; saying it twice helps nobody.
-    words.extend(card.bdf.clone().filter(|bdf| *bdf != card.device));
+    words.extend(
+        card.bdf
+            .clone()
+            .filter(|bdf| *bdf != card.device.to_string()),
+    );
     words.extend(card.board.clone());
     words.push(card.chip_name.clone().unwrap_or_else(|| "-".into()));
     words.extend(card.psid.clone());
-    if job::is_sim(&card.device) {
+    if card.device.is_sim() {
         words.push("driver none (simulated)".into());
     } else {
         words.push(format!(
@@ -136,12 +136,12 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
         Err(failure) => return Err(failure),
     };
     ctx.catch_signals();
-    let outcome = job::doctor(card.as_deref(), &backup_dir(&None), &ctx.host, &ctx.options)
+    let outcome = job::doctor(card.as_ref(), &backup_dir(&None), &ctx.host, &ctx.options)
         .map_err(|e| ctx.failure(&e, None))?;
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
         report.set_query(Ok(query_json(query)));
     }
-    let card = card.unwrap_or_else(|| "this host".into());
+    let card = card.map_or_else(|| "this host".to_owned(), |card| card.to_string());
     let mut table = String::new();
     for check in &outcome.checks {
         let mark = if check.ok { "ok" } else { "NOT OK" };
@@ -238,7 +238,9 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             failure
         }
         (None, device) => {
-            let name = device.as_deref().unwrap_or("the card");
+            let name = device
+                .as_ref()
+                .map_or_else(|| "the card".to_owned(), ToString::to_string);
             let (code, what) = if outcome.images.is_empty() {
                 (Code::NoImageOnCard, "holds no image")
             } else {
@@ -247,7 +249,7 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             let mut failure = Failure::new(code, format!("{name} {what}"));
             failure.causes.extend(first);
             failure.with_hint(&HintContext {
-                card: device.as_deref(),
+                card: device.as_ref(),
                 ..HintContext::default()
             })
         }

@@ -6,7 +6,9 @@ use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::terminal::{Reply, ask};
 use crate::image::{Ini, IniSetting};
-use crate::job::{self, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome, one_line, quote};
+use crate::job::{
+    self, CardSelector, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome, one_line, quote,
+};
 use serde_json::json as value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -154,7 +156,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: &ConfigSetArgs) -> Result<CommandResu
     drop(progress);
     match ended {
         Ok(outcome) => {
-            ctx.out.text(&stored_text(&outcome, ctx.device.as_deref()));
+            ctx.out.text(&stored_text(&outcome, ctx.device.as_ref()));
             Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
         }
         Err(JobError::Declined) => {
@@ -168,7 +170,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: &ConfigSetArgs) -> Result<CommandResu
     }
 }
 
-fn stored_text(outcome: &NvSetOutcome, device: Option<&str>) -> String {
+fn stored_text(outcome: &NvSetOutcome, device: Option<&CardSelector>) -> String {
     if outcome.nothing_to_do {
         return "nothing to do: the card has these settings already\n".into();
     }
@@ -183,7 +185,7 @@ fn stored_text(outcome: &NvSetOutcome, device: Option<&str>) -> String {
     );
     let card = device.map_or_else(
         || "cx3flash".to_owned(),
-        |d| format!("cx3flash -d {}", quote(d)),
+        |d| format!("cx3flash -d {}", quote(&d.to_string())),
     );
     let _ = writeln!(
         out,

@@ -26,7 +26,9 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
     let only = match &ctx.device {
         None => None,
         Some(named) => Some(
+            // A journal outlives its card: the address alone counts.
             named
+                .to_string()
                 .parse()
                 .map_err(|error: host::BadBdf| Failure::from_error(Code::Usage, &error))?,
         ),

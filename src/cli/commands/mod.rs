@@ -19,14 +19,16 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::terminal::{Out, Reply, StopFlag};
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
-use crate::job::{self, BugReport, Code, Device, Exit, HintContext, ImageFile, JobError};
+use crate::job::{
+    self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Ctx<'a> {
     pub(super) out: &'a mut Out,
     /// `-d`, or the only card once it is chosen.
-    pub(super) device: Option<String>,
+    pub(super) device: Option<CardSelector>,
     pub(super) stop: &'a StopFlag,
     /// The command as typed, quoted for a shell.
     pub(super) typed: String,
@@ -45,7 +47,7 @@ impl Ctx<'_> {
     }
 
     /// The card the user named, or the only one there is.
-    fn card(&mut self) -> Result<String, Failure> {
+    fn card(&mut self) -> Result<CardSelector, Failure> {
         if let Some(named) = &self.device {
             return Ok(named.clone());
         }
@@ -84,7 +86,7 @@ impl Ctx<'_> {
 
     fn hint_context<'c>(&'c self, image: Option<&'c Path>) -> HintContext<'c> {
         HintContext {
-            card: self.device.as_deref(),
+            card: self.device.as_ref(),
             image,
             typed: Some(&self.typed),
             ..HintContext::default()

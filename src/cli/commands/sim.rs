@@ -8,7 +8,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::text::{kib, name_of, time};
 use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
-use crate::job::{self, Code, HintContext, IdentityChange, JobError};
+use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{Pace, ServeError, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
@@ -39,9 +39,8 @@ fn open(path: &Path) -> Result<SimCard, Failure> {
 }
 
 fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
-    let name = format!("sim:{}", path.display());
     let context = HintContext {
-        card: Some(&name),
+        card: Some(&CardSelector::Sim(path.to_owned())),
         ..HintContext::default()
     };
     Failure::of_job(&JobError::CardFile(error), &context)
@@ -72,8 +71,8 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<CommandResult, Failure
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
     ctx.out.text(&format!(
-        "sim:{}  {} at {}, {}; {}\n",
-        args.file.display(),
+        "{}  {} at {}, {}; {}\n",
+        CardSelector::Sim(args.file.clone()),
         spec.board,
         spec.bdf,
         name_of(&spec.chip),
@@ -231,7 +230,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
 
 fn info_json(path: &Path, card: &SimCard) -> Value {
     value!({
-        "card": format!("sim:{}", path.display()),
+        "card": CardSelector::Sim(path.to_owned()),
         "spec": card.spec(),
         "pci_device_id": card.pci_device_id(),
         "serial": card.serial(),

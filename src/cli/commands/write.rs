@@ -229,7 +229,10 @@ fn write(
     drop(progress);
     match ended {
         Ok(outcome) => {
-            let name = ctx.device.clone().unwrap_or_default();
+            let name = ctx
+                .device
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string);
             if shown.is_none() {
                 ctx.out.text(&text::plan(&outcome.plan, colours, false));
             }

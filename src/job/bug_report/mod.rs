@@ -18,7 +18,7 @@ mod lspci;
 mod mask;
 
 use super::store::{digest, make_parents};
-use super::{JobError, host_status, is_sim};
+use super::{CardSelector, JobError, host_status};
 use crate::host::{Bdf, Host, Lease};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -37,7 +37,7 @@ const MOST: usize = 20 << 20;
 #[derive(Clone, Debug)]
 pub struct Ended<'a> {
     /// The card's name as the user gave it, once it was known.
-    pub card: Option<&'a str>,
+    pub card: Option<&'a CardSelector>,
     /// The command line.
     pub typed: &'a str,
     /// Its JSON document.
@@ -284,11 +284,11 @@ fn journals(host: &Host) -> Value {
 }
 
 /// The PCI function behind a card's name.
-fn function(host: &Host, card: &str) -> Result<Bdf, String> {
-    if is_sim(card) {
+fn function(host: &Host, card: &CardSelector) -> Result<Bdf, String> {
+    if card.is_sim() {
         return Err("a simulated card has no PCI function on this host".into());
     }
-    host.find(card)
+    card.find(host)
         .map(|card| card.bdf)
         .map_err(|error| error.to_string())
 }

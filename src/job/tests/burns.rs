@@ -357,7 +357,7 @@ fn card_files_forget_a_burn() {
     let path = bench.path("card.cx3");
     let flash = own(&cx3("2.35.5100")).bytes().to_vec();
     drop(SimCard::create(&path, CardSpec::default(), &flash).unwrap());
-    let selector = format!("sim:{}", path.display());
+    let selector = CardSelector::Sim(path.clone());
     {
         let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
         let image = bench.image(&cx3("2.42.5000"));

@@ -137,19 +137,26 @@ fn bare_host(bench: &Bench) -> Host {
     Host::at(root)
 }
 
+/// A simulated card without a file.
+fn absent() -> CardSelector {
+    CardSelector::Sim("/nowhere/card".into())
+}
+
 #[test]
 fn a_card_that_is_not_there_is_opened() {
     let bench = Bench::new();
     let (host, options) = (bare_host(&bench), BorrowOptions::default());
     for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
-        let error = open(selector, &host, &options).err().unwrap();
+        let error = open(&selector.parse().unwrap(), &host, &options)
+            .err()
+            .unwrap();
         assert!(
             matches!(error, JobError::Host(HostError::Discover(_))),
             "{error}"
         );
         assert_eq!(error.outcome().exit, Exit::NoCard);
     }
-    let error = open("sim:/nowhere/card", &host, &options).err().unwrap();
+    let error = open(&absent(), &host, &options).err().unwrap();
     assert_eq!(error.outcome().exit, Exit::NoCard);
 }
 
@@ -159,17 +166,16 @@ fn a_card_with_a_problem_is_not_listed() {
     let path = bench.path("card.cx3");
     let flash = build(&cx3("2.35.5100")).unwrap();
     drop(SimCard::create(&path, CardSpec::default(), &flash).unwrap());
-    let good = format!("sim:{}", path.display());
     let cards = list(
         None,
-        &[good.clone(), "sim:/nowhere".into()],
+        &[path.clone(), "/nowhere".into()],
         &bare_host(&bench),
         &BorrowOptions::default(),
     )
     .unwrap()
     .cards;
     assert!(cards[0].ready);
-    assert_eq!(cards[0].device, good);
+    assert_eq!(cards[0].device, CardSelector::Sim(path));
     assert_eq!(cards[0].board.as_deref(), Some("MCX311A-XCAT"));
     assert_eq!(cards[0].chip_name.as_deref(), Some("ConnectX-3 A1"));
     assert_eq!(cards[0].running, Some(version("2.35.5100")));
@@ -223,7 +229,7 @@ fn doctor_finds_every_card_healthy() {
     let make = |name: &str, flash: &[u8]| {
         let path = bench.path(name);
         let card = SimCard::create(&path, CardSpec::default(), flash).unwrap();
-        (card, format!("sim:{}", path.display()))
+        (card, CardSelector::Sim(path))
     };
     let (card, well) = make("well", own(&cx3("2.35.5100")).bytes());
     drop(card);
@@ -255,10 +261,11 @@ fn doctor_finds_every_card_healthy() {
     let names: Vec<_> = bad.iter().map(|c| c.id).collect();
     assert_eq!(names, ["firmware", "images", "identity"]);
 
-    let answer = doctor(Some("sim:/nowhere/card"), &bench.backups(), &host, &options).unwrap();
+    let answer = doctor(Some(&absent()), &bench.backups(), &host, &options).unwrap();
     assert_eq!(answer.checks.len(), 10);
     assert!(!answer.checks[0].ok && answer.checks[9].ok);
-    assert!(doctor(Some("0000:01:00.0"), &bench.backups(), &host, &options).is_err());
+    let real = CardSelector::Host("0000:01:00.0".into());
+    assert!(doctor(Some(&real), &bench.backups(), &host, &options).is_err());
     let file = bench.file("file", b"");
     let answer = doctor(Some(&well), &file.join("x"), &host, &options).unwrap();
     assert_eq!(

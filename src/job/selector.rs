@@ -1,0 +1,145 @@
+//! Which card a user means: the argument of `-d`, parsed once.
+
+use crate::host::{DiscoverError, Host, PciCard};
+use serde::{Serialize, Serializer};
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const SIM: &str = "sim:";
+/// Directory of the nodes of the vendor's `mst` driver.
+const MST: &str = "/dev/mst/";
+/// Directory in which mstflint names a card `05/00.0` or `0000:05/00.0`.
+const PROC: &str = "/proc/bus/pci/";
+
+/// The name of a card. `Display` and JSON give back what was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CardSelector {
+    /// A simulated card in this file.
+    Sim(PathBuf),
+    /// `mt4099_pci_cr0`: among the cards with this PCI device id, the one with this number, in the
+    /// order of addresses.
+    Mst {
+        typed: String,
+        device_id: u16,
+        number: usize,
+    },
+    /// A PCI address with or without domain, a network device or an RDMA device: only the host
+    /// shows which.
+    Host(String),
+}
+
+impl CardSelector {
+    pub fn is_sim(&self) -> bool {
+        matches!(self, Self::Sim(_))
+    }
+
+    /// The real card of this name.
+    ///
+    /// # Errors
+    /// No such card; the error names the cards there are.
+    pub(crate) fn find(&self, host: &Host) -> Result<PciCard, DiscoverError> {
+        match self {
+            Self::Mst {
+                typed,
+                device_id,
+                number,
+            } => {
+                let mut cards = host.cards()?;
+                cards.retain(|card| card.device_id == *device_id);
+                match cards.get(*number) {
+                    Some(card) => Ok(card.clone()),
+                    None => host.find(typed),
+                }
+            }
+            Self::Host(name) => match name.strip_prefix(PROC) {
+                Some(address) => host.find(&address.replace('/', ":")),
+                None => host.find(name),
+            },
+            Self::Sim(_) => host.find(&self.to_string()),
+        }
+    }
+}
+
+impl FromStr for CardSelector {
+    type Err = Infallible;
+
+    fn from_str(typed: &str) -> Result<Self, Infallible> {
+        Ok(if let Some(path) = typed.strip_prefix(SIM) {
+            Self::Sim(path.into())
+        } else if let Some((device_id, number)) = mst(typed) {
+            Self::Mst {
+                typed: typed.to_owned(),
+                device_id,
+                number,
+            }
+        } else {
+            Self::Host(typed.to_owned())
+        })
+    }
+}
+
+impl fmt::Display for CardSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sim(path) => write!(f, "{SIM}{}", path.display()),
+            Self::Mst { typed, .. } | Self::Host(typed) => f.write_str(typed),
+        }
+    }
+}
+
+impl Serialize for CardSelector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Device id and number in a name of mst.
+fn mst(name: &str) -> Option<(u16, usize)> {
+    let name = name.strip_prefix(MST).unwrap_or(name);
+    let (id, access) = name.strip_prefix("mt")?.split_once('_')?;
+    let number = access
+        .strip_prefix("pci_cr")
+        .or_else(|| access.strip_prefix("pciconf"))?;
+    Some((id.parse().ok()?, number.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CardSelector, mst};
+
+    #[test]
+    fn names_of_mst_are_parsed() {
+        for (name, parsed) in [
+            ("/dev/mst/mt4099_pci_cr0", Some((4099, 0))),
+            ("mt4103_pciconf1", Some((4103, 1))),
+            ("/dev/mst/mt502_pciconf0", Some((502, 0))),
+            ("/dev/mst/mt4099_pci_cr", None),
+            ("mt4099", None),
+            ("mt4099_i2c0", None),
+            ("01:00.0", None),
+            ("mlx4_0", None),
+            ("mt99999_pci_cr0", None),
+        ] {
+            assert_eq!(mst(name), parsed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_shown_as_typed() {
+        for (typed, is_sim) in [
+            ("sim:my card.cx3", true),
+            ("sim:", true),
+            ("/dev/mst/mt4099_pci_cr0", false),
+            ("05:00.0", false),
+            (" 0000:05:00.0", false),
+            ("", false),
+        ] {
+            let selector: CardSelector = typed.parse().unwrap();
+            assert_eq!(selector.to_string(), typed);
+            assert_eq!(selector.is_sim(), is_sim, "{typed}");
+            assert_eq!(serde_json::to_value(&selector).unwrap(), typed);
+        }
+    }
+}
