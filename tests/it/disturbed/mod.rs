@@ -4,8 +4,9 @@
 //! 16-byte read of a job delivers something wrong, once. Both on failsafe and non-failsafe
 //! layouts. Each sweep prints how many cases it tried and how they ended.
 //!
-//! A sweep samples the accesses of the long reads so that all of this takes about a minute; with
-//! `CX3FLASH_SWEEP=all` it tries every one of them, which takes hours.
+//! Each case runs its job anew: unlike a power cut, a disturbance leaves the job running, and what it
+//! does next is the subject. A sweep samples the accesses of the long reads so that all of this takes
+//! about half a minute; with `CX3FLASH_SWEEP=all` it tries every one of them, which takes hours.
 
 mod away;
 mod card;
