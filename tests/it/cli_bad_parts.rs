@@ -51,7 +51,7 @@ fn a_file_that_is_no_rom_is_refused() {
     for name in ["notes.txt", "empty.rom", "nowhere.rom", "new.bin"] {
         refuses(&bench, &["rom", "write", name, "--yes"], 1).reports(name);
     }
-    // `rom info` says the same of them, but for the image, which has a ROM.
+    // `rom info` reports the same, except for the image, which has a ROM.
     for name in ["notes.txt", "empty.rom", "nowhere.rom"] {
         refuses(&bench, &["rom", "info", name], 1).reports(name);
     }

@@ -41,7 +41,7 @@ fn the_demo_shows_the_main_job() {
         assert_eq!(info["result"]["running"]["version"], "2.42.5000");
         assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
     }
-    // What it says about going on is true.
+    // The commands that it suggests work.
     let advice: Vec<&str> = rest
         .lines()
         .filter_map(|l| l.trim().strip_prefix("cx3flash "))

@@ -1,6 +1,6 @@
 //! Our rendering of flint's text against flint itself, byte for byte.
 //!
-//! Runs when `mstflint` is installed (the CI script installs it); says so when it is not.
+//! Runs when `mstflint` is installed (the CI script installs it); reports it when it is not.
 
 use cx3flash::flint::text::{self as flint_text, QueryText};
 use cx3flash::image::{Contents, Guid, Recipe, RomBlock, RomRecipe, Version, build};

@@ -79,7 +79,7 @@ fn a_reset_of_the_sectors_clears_every_setting() {
 #[test]
 fn bad_settings_change_nothing() {
     let bench = Sandbox::owner();
-    for (typed, says) in [
+    for (typed, message) in [
         ("NUM_OF_VF=1", "near it: NUM_OF_VFS"),
         ("LINK_TYPE=ETH", "LINK_TYPE_P1, LINK_TYPE_P2"),
         ("SRIOV_EN", "KEY=VALUE"),
@@ -89,7 +89,7 @@ fn bad_settings_change_nothing() {
     ] {
         bench
             .refuses(&["config", "set", typed, "--yes"], 64)
-            .reports(says);
+            .reports(message);
     }
     bench.refuses(&["config", "set", "--yes"], 64);
     bench
@@ -102,7 +102,7 @@ fn bad_settings_change_nothing() {
     bench
         .refuses(&["config", "set", "NUM_OF_VFS=64", "--yes"], 4)
         .reports("at most 63");
-    // Nobody to ask.
+    // No terminal to ask at.
     bench
         .refuses(&["config", "set", "SRIOV_EN=0"], 64)
         .reports("--yes");

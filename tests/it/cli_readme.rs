@@ -25,7 +25,7 @@ fn every_command_of_the_readme_works() {
     assert_eq!(blocks.len(), 3);
     for line in blocks.concat() {
         let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
-        // The comment says so where another exit code is the point.
+        // The comment names the exit code where it is not 0.
         let code = comment
             .trim()
             .strip_prefix("exit ")

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// What the owner's card must not tell the world.
+/// What a report must not contain.
 const SECRETS: [&str; 4] = [
     "e41d2ddd7850",
     "e41d2ddd7851",
@@ -55,11 +55,11 @@ fn absent(files: &BTreeMap<String, String>, name: &str) -> String {
         .unwrap()
         .iter()
         .find(|entry| entry["name"] == name)
-        .unwrap_or_else(|| panic!("{name} is not said to be absent: {manifest:#}"));
+        .unwrap_or_else(|| panic!("{name} is not listed as absent: {manifest:#}"));
     entry["why"].as_str().unwrap().to_owned()
 }
 
-fn sound(files: &BTreeMap<String, String>, ran: &CliRun) {
+fn assert_complete(files: &BTreeMap<String, String>, ran: &CliRun) {
     let manifest = parsed(files, "manifest.json");
     assert_eq!(manifest["exit"], ran.code);
     let listed = manifest["files"].as_array().unwrap();
@@ -103,7 +103,7 @@ fn a_burn_leaves_a_complete_report() {
         ])
         .exits(0);
     let files = archive(&bench);
-    sound(&files, &ran);
+    assert_complete(&files, &ran);
     // The card as it was when it was opened, the plan, and what became of it.
     let query = parsed(&files, "query.json");
     assert_eq!(query["images"][0]["image"]["fw_version"], "2.35.5100");
@@ -341,10 +341,10 @@ fn a_refused_burn_leaves_a_report() {
     assert_eq!(
         ran.stderr.lines().next(),
         plain.stderr.lines().next(),
-        "the report changed what the user is told"
+        "the report changed the message"
     );
     let files = archive(&bench);
-    sound(&files, &ran);
+    assert_complete(&files, &ran);
     let document = parsed(&files, "document.json");
     assert_eq!(document["error"]["code"], "refused");
     assert_eq!(parsed(&files, "plan.json")["refused"], true);
@@ -384,7 +384,7 @@ fn doctor_reports_what_it_saw() {
     let bench = Sandbox::owner();
     let ran = bench.card(&["doctor", "--report", "reports"]);
     let files = archive(&bench);
-    sound(&files, &ran);
+    assert_complete(&files, &ran);
     assert_eq!(
         parsed(&files, "query.json")["images"][0]["image"]["psid"],
         "MT_1170110023"
@@ -421,12 +421,12 @@ fn the_function_of_a_real_card_is_masked() {
     let ran = bench.shell("PATH=$PWD/bin:$PATH cx3flash --report reports -d 05:00.0 query");
     let ran = ran.exits(5);
     let files = archive(&bench);
-    sound(&files, &ran);
-    let said = &files["lspci.txt"];
-    assert!(said.contains("-s 0000:05:00.0"), "{said}");
-    assert!(said.contains("host/sys/bus/pci"), "{said}");
-    assert!(said.contains("[SN] Serial number: (masked)"), "{said}");
-    assert!(said.contains("e4-1d-2d-xx-xx-xx-xx-x0"), "{said}");
+    assert_complete(&files, &ran);
+    let lspci = &files["lspci.txt"];
+    assert!(lspci.contains("-s 0000:05:00.0"), "{lspci}");
+    assert!(lspci.contains("host/sys/bus/pci"), "{lspci}");
+    assert!(lspci.contains("[SN] Serial number: (masked)"), "{lspci}");
+    assert!(lspci.contains("e4-1d-2d-xx-xx-xx-xx-x0"), "{lspci}");
     assert_eq!(parsed(&files, "card.json")["device_id"], 0x1003);
     assert_eq!(parsed(&files, "document.json")["error"]["code"], "no_iommu");
     assert!(absent(&files, "query.json").contains("no card was opened"));

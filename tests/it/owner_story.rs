@@ -1,7 +1,7 @@
-//! An owner's afternoon, word for word, with our `flint` on a simulated MCX311A-XCAT: what flint
-//! printed on the real card (reference/owner-story.md) is what is wanted here.
+//! An update of an MCX311A-XCAT with our `flint` on a simulated card: the output is what an owner
+//! recorded of flint 4.21 and the real card, line by line.
 //!
-//! The page has no blanks at line ends (flint pads its labels), so those are not compared.
+//! The record has no blanks at line ends (flint pads its labels), so those are not compared.
 
 use cx3flash::image::{Recipe, build};
 use std::io::Write;
@@ -101,8 +101,8 @@ const SIZE: usize = 0xC_250C;
 /// Header and CRC of a section.
 const AROUND: u32 = 20;
 
-/// The vendor's image in the shape of the page: same sections, same sizes. The ini is made longer
-/// by a comment until it takes the room it has there.
+/// An image with the sections and sizes of the vendor's. The ini is made longer
+/// by a comment until it has the size of the real one.
 fn image() -> Vec<u8> {
     let recipe = Recipe {
         ddr: DDR.map(|len| len - AROUND).to_vec(),
@@ -128,11 +128,11 @@ fn image() -> Vec<u8> {
     }
 }
 
-struct Owner {
+struct OwnersCard {
     dir: tempfile::TempDir,
 }
 
-impl Owner {
+impl OwnersCard {
     /// The card as it was, and the image.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ impl Owner {
 }
 
 /// Without blanks at line ends, and of a line drawn over itself only what stays.
-fn as_on_the_page(text: &str) -> String {
+fn as_recorded(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         let shown = line.trim_end_matches('\n').rsplit('\r').next().unwrap();
@@ -191,13 +191,13 @@ fn as_on_the_page(text: &str) -> String {
 
 #[test]
 fn every_step_of_an_update_has_its_documented_result() {
-    let owner = Owner::new();
+    let owner = OwnersCard::new();
     let new_image = ["flint", "-i", "new.bin"];
-    assert_eq!(as_on_the_page(&owner.card(&["query", "full"])), BEFORE);
+    assert_eq!(as_recorded(&owner.card(&["query", "full"])), BEFORE);
     let query = owner.run(&[&new_image[..], &["query", "full"]].concat(), "");
-    assert_eq!(as_on_the_page(&query), NEW);
+    assert_eq!(as_recorded(&query), NEW);
     let table = owner.run(&[&new_image[..], &["verify"]].concat(), "");
-    assert_eq!(as_on_the_page(&table), TABLE);
+    assert_eq!(as_recorded(&table), TABLE);
 
     // 1. Backups.
     assert_eq!(owner.card(&["dc", "old.ini"]), "");
@@ -206,10 +206,10 @@ fn every_step_of_an_update_has_its_documented_result() {
     let ini = String::from_utf8(owner.file("old.ini")).unwrap();
     assert!(ini.contains("PSID = MT_1170110023"), "{ini}");
     let saved = owner.run(&["flint", "-i", "old.mlx", "query", "full"], "");
-    assert_eq!(as_on_the_page(&saved), BEFORE);
+    assert_eq!(as_recorded(&saved), BEFORE);
     let rom = owner.run(&["flint", "-i", "old.dump", "qrom"], "");
     assert_eq!(
-        as_on_the_page(&rom).trim(),
+        as_recorded(&rom).trim(),
         "Rom Info: type=PXE version=3.4.648"
     );
 
@@ -220,7 +220,7 @@ fn every_step_of_an_update_has_its_documented_result() {
     );
     // Typed on a terminal the answer ends the line; from a pipe it does not.
     let burn = burn.replace("[n] : \r", "[n] :\n\r");
-    assert_eq!(as_on_the_page(&burn), BURN);
+    assert_eq!(as_recorded(&burn), BURN);
 
     // 3. Without a reboot: as the new image, with the card's own identity, and what runs.
     let now = NEW
@@ -237,18 +237,18 @@ fn every_step_of_an_update_has_its_documented_result() {
             "e41d2ddd7850     e41d2ddd7851",
         )
         .replace("VSD:                   n/a", "VSD:");
-    assert_eq!(as_on_the_page(&owner.card(&["query", "full"])), now);
-    assert_eq!(as_on_the_page(&owner.card(&["verify"])), TABLE);
+    assert_eq!(as_recorded(&owner.card(&["query", "full"])), now);
+    assert_eq!(as_recorded(&owner.card(&["verify"])), TABLE);
 
     // 4. After the next boot the new one runs.
     owner.run(&["sim", "power-cycle", "card.cx3"], "");
     let after = now.replace("FW Version(Running):   2.35.5100\n", "");
-    assert_eq!(as_on_the_page(&owner.card(&["query", "full"])), after);
+    assert_eq!(as_recorded(&owner.card(&["query", "full"])), after);
 }
 
 #[test]
 fn activation_starts_the_new_firmware() {
-    let owner = Owner::new();
+    let owner = OwnersCard::new();
     owner.run(
         &["flint", "-y", "-d", "sim:card.cx3", "-i", "new.bin", "burn"],
         "",

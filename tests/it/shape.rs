@@ -1,4 +1,4 @@
-//! The shape of the source tree: names of types, sizes of files, and who uses whom inside a module.
+//! The shape of the source tree: names of types, sizes of files, and which files of a module use each other.
 //!
 //! The checks are textual: code is what stands outside comments and before `#[cfg(test)]`.
 

@@ -1,6 +1,6 @@
-//! The vendor's mstconfig and ours on the same simulated card: what one stores the other must show.
+//! mstconfig and `cx3flash config` on the same simulated card: each shows what the other stores.
 //!
-//! Debian's mstconfig 4.21 drives the card by itself (see `mst_bench.rs`). Skipped where it is
+//! Debian's mstconfig 4.21 drives the card itself (see `mst_bench.rs`). Skipped where it is
 //! missing, unless `CX3FLASH_REQUIRE_WITNESS=1`.
 
 use crate::support::mst;
@@ -18,7 +18,7 @@ struct TwoTools {
     file: PathBuf,
 }
 
-/// Name to (default, next boot), `None` where nobody knows.
+/// Name to (default, next boot); `None`: not reported.
 type SettingValues = BTreeMap<String, (Option<u32>, Option<u32>)>;
 
 impl TwoTools {

@@ -1,4 +1,4 @@
-//! One file under two readers: mstflint and ours.
+//! One file, read by mstflint and by our reader.
 
 use super::flint::Flint;
 use super::flint_text::{self, End};
@@ -7,7 +7,7 @@ use cx3flash::image::Form;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// One file that runs of the witness look at.
+/// A directory with the file.
 pub struct TwoReaders {
     dir: TempDir,
     flint: &'static Flint,
@@ -27,7 +27,7 @@ impl TwoReaders {
         std::fs::write(self.image(), bytes).unwrap();
     }
 
-    /// Its verify of the file, and ours; `Err` says how they differ.
+    /// Its verify of the file, and ours; `Err` describes the difference.
     pub fn same_verify(&self, bytes: &[u8], flags: &[&str], form: Form) -> Result<End, String> {
         let run = self.flint.run(&self.image(), flags, &["verify"]);
         if run.hung {
@@ -40,11 +40,11 @@ impl TwoReaders {
             // The rest names the file.
             text.truncate(ours::UNALIGNED.len());
         }
-        let ours = ours::verify(bytes, form).ok_or("we say mstflint never ends")?;
+        let ours = ours::verify(bytes, form).ok_or("ours predicts that mstflint never ends")?;
         if ours == theirs {
             Ok(ours.end)
         } else {
-            Err(format!("verify: mstflint: {theirs:?}\nwe: {ours:?}"))
+            Err(format!("verify: mstflint: {theirs:?}\nours: {ours:?}"))
         }
     }
 
@@ -70,12 +70,12 @@ impl TwoReaders {
             b.retain(|f| !same.contains(f));
         }
         Err(format!(
-            "query: mstflint ({}): {theirs:?}\nwe: {ours:?}",
+            "query: mstflint ({}): {theirs:?}\nours: {ours:?}",
             run.code
         ))
     }
 
-    /// A file its command writes.
+    /// The file that its `command` writes.
     pub fn written(&self, flags: &[&str], command: &str) -> Option<Vec<u8>> {
         let out = self.dir.path().join("out");
         let _ = std::fs::remove_file(&out);

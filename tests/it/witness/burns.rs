@@ -68,7 +68,7 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         bench
             .same_query(&dump, flags, form)
             .unwrap_or_else(|e| panic!("{at}: {e}"));
-        let said = flint.run(&bench.image(), flags, &["query", "full"]).text;
+        let report = flint.run(&bench.image(), flags, &["query", "full"]).text;
         for word in [
             "2.42.5000",
             "e41d2ddd7850",
@@ -77,8 +77,8 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
             "shelf 3",
         ] {
             assert!(
-                said.contains(word),
-                "{at}: mstflint does not see {word}: {said}"
+                report.contains(word),
+                "{at}: mstflint does not see {word}: {report}"
             );
         }
     }

@@ -36,7 +36,7 @@ pub struct Mst {
     shim: PathBuf,
 }
 
-/// What one run said.
+/// Exit code and output of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MstRun {
     /// Exit code; 124 for a run that did not end by itself.

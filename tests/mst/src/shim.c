@@ -37,15 +37,15 @@ static int wire = -1;
 static unsigned char waiting[8 * 512];
 static size_t waits;
 
-/* The path to look at, in `room` when it is another one. */
-static const char *moved(const char *path, char *room, size_t size)
+/* The path to use, in `buffer` when it differs. */
+static const char *moved(const char *path, char *buffer, size_t size)
 {
     const char *root = getenv("CX3_MST_ROOT");
     size_t n;
     for (n = 0; root && path && n < sizeof MOVED / sizeof *MOVED; n++) {
         if (strncmp(path, MOVED[n], strlen(MOVED[n])) == 0) {
-            snprintf(room, size, "%s%s", root, path);
-            return room;
+            snprintf(buffer, size, "%s%s", root, path);
+            return buffer;
         }
     }
     return path;
@@ -171,8 +171,8 @@ static int note(int fd, const char *path)
 
 static int open_any(const char *path, int flags, int mode)
 {
-    char room[4096];
-    return note((REAL(openat))(AT_FDCWD, moved(path, room, sizeof room), flags, mode), path);
+    char buffer[4096];
+    return note((REAL(openat))(AT_FDCWD, moved(path, buffer, sizeof buffer), flags, mode), path);
 }
 
 int open(const char *path, int flags, ...)
@@ -197,38 +197,38 @@ int open64(const char *path, int flags, ...)
 
 FILE *fopen(const char *path, const char *how)
 {
-    char room[4096];
-    return (REAL(fopen))(moved(path, room, sizeof room), how);
+    char buffer[4096];
+    return (REAL(fopen))(moved(path, buffer, sizeof buffer), how);
 }
 
 FILE *fopen64(const char *path, const char *how)
 {
-    char room[4096];
-    return (REAL(fopen64))(moved(path, room, sizeof room), how);
+    char buffer[4096];
+    return (REAL(fopen64))(moved(path, buffer, sizeof buffer), how);
 }
 
 DIR *opendir(const char *path)
 {
-    char room[4096];
-    return (REAL(opendir))(moved(path, room, sizeof room));
+    char buffer[4096];
+    return (REAL(opendir))(moved(path, buffer, sizeof buffer));
 }
 
 int access(const char *path, int how)
 {
-    char room[4096];
-    return (REAL(access))(moved(path, room, sizeof room), how);
+    char buffer[4096];
+    return (REAL(access))(moved(path, buffer, sizeof buffer), how);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
-    char room[4096];
-    return (REAL(mkdir))(moved(path, room, sizeof room), mode);
+    char buffer[4096];
+    return (REAL(mkdir))(moved(path, buffer, sizeof buffer), mode);
 }
 
 ssize_t readlink(const char *path, char *to, size_t size)
 {
-    char room[4096];
-    return (REAL(readlink))(moved(path, room, sizeof room), to, size);
+    char buffer[4096];
+    return (REAL(readlink))(moved(path, buffer, sizeof buffer), to, size);
 }
 
 ssize_t pread64(int fd, void *to, size_t count, off64_t at)
