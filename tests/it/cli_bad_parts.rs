@@ -25,7 +25,7 @@ fn everything(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Flash and directory byte for byte as before; of a card file its counters may go on.
 fn refuses(bench: &Sandbox, args: &[&str], code: i32) -> CliRun {
-    let look = || {
+    let files = || {
         let mut found = everything(&bench.path(""));
         for (path, bytes) in &mut found {
             if path.extension().is_some_and(|e| e == "cx3") {
@@ -34,9 +34,9 @@ fn refuses(bench: &Sandbox, args: &[&str], code: i32) -> CliRun {
         }
         found
     };
-    let before = look();
+    let before = files();
     let ran = bench.card(args).exits(code).one_clear_line();
-    let after = look();
+    let after = files();
     let names = |map: &BTreeMap<PathBuf, Vec<u8>>| map.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&before), names(&after), "files came or went\n{ran}");
     assert!(before == after, "a file changed\n{ran}");

@@ -15,7 +15,7 @@ fn document(bench: &Sandbox, args: &[&str], code: i32) -> Value {
     document
 }
 
-/// Field names are snake_case, and enum values look the same.
+/// Field names and enum values are snake_case.
 fn snake(value: &Value, at: &str) {
     match value {
         Value::Object(map) => {
@@ -39,7 +39,7 @@ fn every_command_has_a_json_document() {
         all.extend(b);
         all
     };
-    let looks: [(&[&str], &[&str]); 19] = [
+    let commands: [(&[&str], &[&str]); 19] = [
         (&["list"], &["cards"]),
         (&["doctor"], &["checks", "ok"]),
         (&["query"], &["card", "images", "active", "reset_pending"]),
@@ -66,7 +66,7 @@ fn every_command_has_a_json_document() {
         (&["completions", "bash"], &["shell", "script"]),
         (&["man"], &["pages"]),
     ];
-    for (args, fields) in looks {
+    for (args, fields) in commands {
         let document = document(&bench, args, 0);
         for field in fields {
             assert!(

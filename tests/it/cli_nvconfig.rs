@@ -152,7 +152,7 @@ fn a_corrupt_configuration_can_be_reset() {
             r#"{"fault":"corrupt_configuration"}"#,
         ])
         .exits(0);
-    // Power does not heal it.
+    // A power cycle does not repair it.
     bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
     let ran = bench.refuses(&["config", "query"], 1);
     assert!(

@@ -11,7 +11,7 @@ const IMAGE: usize = 802_908;
 const HALF: u32 = 0x10_0000;
 
 /// Backup of the whole flash, burn into the odd half, verification, commit.
-fn whole_job(flash: &[u8], body: &[u8]) -> Counters {
+fn backup_burn_verify(flash: &[u8], body: &[u8]) -> Counters {
     let (sim, mut card) = card_of(SimChip::M25px16, flash);
     let clock = sim.clock();
     // Waiting until the card is ready is no part of the job.
@@ -50,7 +50,7 @@ const MSTFLINT_BURN_MS: u64 = 10_200;
 
 #[test]
 fn backup_burn_and_verify_of_a_used_half_cost_at_most_1_3_of_mstflints_burn() {
-    let counters = whole_job(&noise(0x20_0000, 3), &noise(IMAGE - 16, 4));
+    let counters = backup_burn_verify(&noise(0x20_0000, 3), &noise(IMAGE - 16, 4));
     // A mix that costs the chip no more than mstflint's 13 erases of 64K, 0.47 s each.
     let erasing = counters.chip_time_ns - counters.programs * 800_000;
     assert!(erasing <= 13 * 468_750_000, "{counters:?}");
@@ -63,7 +63,7 @@ fn backup_burn_and_verify_of_a_used_half_cost_at_most_1_3_of_mstflints_burn() {
 fn a_page_program_is_polled_at_most_twenty_times() {
     let mut flash = noise(0x20_0000, 3);
     flash[HALF as usize..].fill(0xFF);
-    let counters = whole_job(&flash, &noise(IMAGE - 16, 4));
+    let counters = backup_burn_verify(&flash, &noise(IMAGE - 16, 4));
     assert!(counters.polls <= counters.programs * 20, "{counters:?}");
     // Polling overlaps the work of the chip: nothing waits past its end for long.
     assert!(counters.time_ns <= counters.card_time_ns, "{counters:?}");
@@ -87,7 +87,7 @@ fn opening_a_session_costs_next_to_nothing() {
 fn backup_burn_and_verify_of_a_blank_half_cost_at_most_0_7_of_mstflints_burn() {
     let mut flash = noise(0x20_0000, 3);
     flash[HALF as usize..].fill(0xFF);
-    let counters = whole_job(&flash, &noise(IMAGE - 16, 4));
+    let counters = backup_burn_verify(&flash, &noise(IMAGE - 16, 4));
     assert_eq!(counters.erases_64k + counters.erases_4k, 0);
     let limit = MSTFLINT_BURN_MS * 1_000_000 * 7 / 10;
     assert!(counters.card_time_ns <= limit, "{counters:?}");

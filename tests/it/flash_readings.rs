@@ -1,4 +1,4 @@
-//! WrongReading readings: none fails a job on a healthy card, and none lets wrong flash content pass.
+//! Wrong readings: none fails a job on a card without faults, and none lets wrong flash content pass.
 
 use crate::support::flash::{
     NoteLog, START, SignatureProbe, execute, job, noise, signature, sim_of,

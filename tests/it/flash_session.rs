@@ -24,7 +24,7 @@ fn plan(part: &cx3flash::flash::FlashChip, flash: &[u8], job: &Job) -> SectorPla
     plan_sectors(flash, &part.geometry, job).unwrap()
 }
 
-/// The whole job at `start`; the flash is read through the card first.
+/// A complete job at `start`; the flash is read through the card first.
 fn run(
     card: &mut Card,
     sim: &SimCard,
@@ -46,7 +46,7 @@ fn run(
 }
 
 #[test]
-fn every_chip_takes_a_whole_job() {
+fn every_chip_takes_a_complete_job() {
     let parts = [
         SimChip::M25px16,
         SimChip::W25q16,

@@ -215,7 +215,7 @@ fn a_blank_sector_is_not_erased() {
 }
 
 #[test]
-fn a_whole_block_is_erased_at_once_and_one_sector_alone() {
+fn a_complete_block_is_erased_at_once_and_one_sector_alone() {
     let flash = vec![0; SIZE as usize];
     let g = geometry(Some(70), Some(500));
     let plan = plan_sectors(&flash, &g, &job(0x1_0000, vec![0x5A; 0x1_1000])).unwrap();

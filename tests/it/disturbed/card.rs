@@ -165,7 +165,7 @@ impl Opened {
     }
 }
 
-/// The environment asks for every case.
+/// Whether the environment requests every case.
 pub(crate) fn every_case() -> bool {
     std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
 }

@@ -59,7 +59,7 @@ fn body_len(bytes: &[u8], gph: usize) -> usize {
     }
 }
 
-/// Redo the CRCs of the BOOT2 blocks, of every section reached, and of the whole image.
+/// Recomputes the CRCs of the BOOT2 blocks, of every section reached, and of the full image.
 pub fn repair(bytes: &mut [u8]) {
     let first = first_gph(bytes);
     let mut boot2 = 0x38;
@@ -125,10 +125,10 @@ fn odd_tag(bytes: &[u8], gph: usize) -> bool {
     false
 }
 
-/// One seeded piece of damage to a sound contiguous image that [`hangs_flint`] does not exclude.
-pub fn damage(rng: &mut SeededRng, sound: &[u8]) -> Damaged {
+/// One seeded piece of damage to a valid contiguous image that [`hangs_flint`] does not exclude.
+pub fn damage(rng: &mut SeededRng, valid: &[u8]) -> Damaged {
     loop {
-        let mut bytes = sound.to_vec();
+        let mut bytes = valid.to_vec();
         let what = one(rng, &mut bytes);
         if !hangs_flint(&bytes) {
             return Damaged { bytes, what };

@@ -50,7 +50,7 @@ fn config_reset(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobE
     job::config_reset(&mut device, backups.path(), &mut |_| true, &mut ())
 }
 
-/// What starts, if it is a whole image; a torn one that starts is the worst there is.
+/// The image that starts, which must be valid.
 fn started(card: &SimCard, outcome: &BootOutcome, op: u64) -> Option<Contents> {
     let BootOutcome::Image { start, .. } = outcome else {
         return None;

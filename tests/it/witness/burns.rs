@@ -1,4 +1,4 @@
-//! After our burn mstflint looks at the chip: the dump of each simulated card, both halves and the
+//! mstflint reads the chip after our burn: the dump of each simulated card, both halves and the
 //! non-failsafe layout, must verify and carry the card's identity.
 
 use crate::support::flint::witness;

@@ -310,8 +310,8 @@ fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> Witnes
         let seed = first_seed() + case;
         let mut rng = SeededRng(seed as u64);
         let (bytes, what, flags, form) = if case < FILES {
-            let sound = &images[seed % images.len()];
-            let damaged = damage::damage(&mut rng, sound);
+            let valid = &images[seed % images.len()];
+            let damaged = damage::damage(&mut rng, valid);
             (damaged.bytes, damaged.what, &[][..], Form::Contiguous)
         } else {
             let (bytes, what) = damaged_dump(&mut rng, images);
@@ -340,9 +340,9 @@ fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> Witnes
 
 /// A raw dump of a damaged failsafe image in one of the halves, whole or cut short.
 fn damaged_dump(rng: &mut SeededRng, images: &[Vec<u8>]) -> (Vec<u8>, String) {
-    let sound = &images[[1, 2, 4][rng.below(3)]];
+    let valid = &images[[1, 2, 4][rng.below(3)]];
     loop {
-        let damaged = damage::damage(rng, sound);
+        let damaged = damage::damage(rng, valid);
         let half = [Half::Even, Half::Odd][rng.below(2)];
         let Ok(mut dump) = striped(&damaged.bytes, half, 0x8_0000) else {
             continue;

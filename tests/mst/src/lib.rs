@@ -82,7 +82,7 @@ fn prepare(place: &Path) -> Result<Mst, String> {
     if !built.status.success() {
         return Err(format!("cc: {}", String::from_utf8_lossy(&built.stderr)));
     }
-    // Test programs may come here at once; each puts its own whole file into the one place.
+    // Test programs may run this at the same time; a rename puts a complete file in place.
     let shim = place.join("mst-shim.so");
     std::fs::rename(&fresh, &shim).map_err(|e| e.to_string())?;
     Ok(Mst { shim })
