@@ -3,9 +3,9 @@
 use super::{Fault, WrongRead};
 use std::ops::Range;
 
-/// The faults of one card. Most accesses only compare one number with [`Armed::trip`].
+/// The faults of one card. Most accesses only compare one number with [`ArmedFaults::trip`].
 #[derive(Clone)]
-pub(super) struct Armed {
+pub(super) struct ArmedFaults {
     list: Vec<(Fault, u64)>,
     /// Number of the register access at which something happens.
     pub(super) trip: u64,
@@ -19,7 +19,7 @@ pub(super) struct Armed {
 
 /// What one count is at the moment a fault is armed; `after` counts from there.
 #[derive(Clone, Copy)]
-pub(super) struct Now {
+pub(super) struct FaultCounts {
     pub(super) accesses: u64,
     pub(super) commands: u64,
     pub(super) reads: u64,
@@ -35,7 +35,7 @@ pub(super) enum OpFault {
     StickWip,
 }
 
-impl Default for Armed {
+impl Default for ArmedFaults {
     fn default() -> Self {
         Self {
             list: Vec::new(),
@@ -47,8 +47,8 @@ impl Default for Armed {
     }
 }
 
-impl Armed {
-    pub(super) fn add(&mut self, fault: Fault, now: Now) {
+impl ArmedFaults {
+    pub(super) fn add(&mut self, fault: Fault, now: FaultCounts) {
         let base = match fault {
             Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. } => now.accesses,
             Fault::StuckBusy { .. } => now.commands,

@@ -37,7 +37,7 @@ pub struct BootOutcomes {
 
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Running {
+pub(super) struct RunningFirmware {
     pub(super) outcome: BootOutcome,
     /// PCI device id.
     pub(super) device_id: u16,
@@ -46,7 +46,7 @@ pub(super) struct Running {
     pub(super) block: [u32; 4],
 }
 
-impl Running {
+impl RunningFirmware {
     /// No firmware.
     pub(super) fn recovery(spec: &CardSpec) -> Self {
         Self {
@@ -95,11 +95,11 @@ fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
 }
 
 /// What runs when this image is started.
-fn started(image: Image, spec: &CardSpec) -> Running {
+fn started(image: Image, spec: &CardSpec) -> RunningFirmware {
     let info = image.info.unwrap_or_default();
     let version = info.fw_version.unwrap_or_default();
     let date = info.release_date.unwrap_or_default();
-    Running {
+    RunningFirmware {
         outcome: BootOutcome::Image {
             start: image.start,
             version,
@@ -119,7 +119,7 @@ fn started(image: Image, spec: &CardSpec) -> Running {
 /// Every candidate that carries the magic, lowest first, and what would run if it were taken.
 /// Judging one means a CRC over all of it, so the list is kept as long as the flash stays as it is.
 #[derive(Clone, Debug)]
-pub(super) struct Candidates(Vec<(FlashAddr, Option<Running>)>);
+pub(super) struct Candidates(Vec<(FlashAddr, Option<RunningFirmware>)>);
 
 impl Candidates {
     /// Judge all of them.
@@ -134,13 +134,13 @@ impl Candidates {
     }
 
     /// Power-on.
-    pub(super) fn power_on(&self, spec: &CardSpec) -> Running {
+    pub(super) fn power_on(&self, spec: &CardSpec) -> RunningFirmware {
         let first = self.0.iter().find_map(|(_, runs)| runs.clone());
-        first.unwrap_or_else(|| Running::recovery(spec))
+        first.unwrap_or_else(|| RunningFirmware::recovery(spec))
     }
 
     /// Software reset with this boot address register; its low byte means nothing we know (docs/hardware.md#open-questions).
-    pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> Running {
+    pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
         let wanted = FlashAddr(boot_address >> 8);
         let asked = self.0.iter().find(|(start, _)| *start == wanted);
         asked
@@ -153,7 +153,7 @@ impl Candidates {
         let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone());
         BootOutcomes {
             lowest_first: self.power_on(spec).outcome,
-            highest_first: last.unwrap_or_else(|| Running::recovery(spec)).outcome,
+            highest_first: last.unwrap_or_else(|| RunningFirmware::recovery(spec)).outcome,
         }
     }
 }

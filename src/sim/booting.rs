@@ -20,12 +20,12 @@
 //! ends. What a network driver does (bus mastering is on) is not judged: `mlx4_core` resets the chip
 //! anyway.
 
-use super::boot::Running;
+use super::boot::RunningFirmware;
 use super::bus::{
     ADDRESS, ALL_ONES, BANK, BANK_END, COMMAND, DATA, DATA_END, DEVICE_ID, DRIVER_SEMAPHORE,
     RECOVERY_TEST, RESET, VERSION, VERSION_END,
 };
-use super::state::{Hold, State};
+use super::state::{SemaphoreHolder, CardState};
 use super::tools_firmware::{MAILBOX, MAILBOX_END};
 
 /// Values of 0x41270 above this mean that no firmware runs (mstflint mflash.c).
@@ -46,7 +46,7 @@ pub(super) struct Booting {
     before: [u32; 4],
 }
 
-impl State {
+impl CardState {
     /// The boot ROM starts now; nobody answers for `silent` ns. `before` are the version words so
     /// far.
     pub(super) fn begin_boot(&mut self, silent: u64, before: [u32; 4]) {
@@ -75,16 +75,16 @@ impl State {
     pub(super) fn settle_boot(&mut self) {
         if self.booting.is_some() && self.boot_progress().is_none() {
             self.booting = None;
-            self.semaphores = [Hold::Free; 64];
+            self.semaphores = [SemaphoreHolder::Free; 64];
             self.driver_semaphore = false;
             self.save();
         }
     }
 
     /// What configuration space is to show: what runs, or the boot ROM.
-    pub(super) fn shown(&self) -> Running {
+    pub(super) fn shown(&self) -> RunningFirmware {
         match self.boot_progress() {
-            Some(p) if p < 500 && self.spec.boot_shows_recovery_id => Running::recovery(&self.spec),
+            Some(p) if p < 500 && self.spec.boot_shows_recovery_id => RunningFirmware::recovery(&self.spec),
             _ => self.running.clone(),
         }
     }

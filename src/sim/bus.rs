@@ -15,7 +15,7 @@
 //! | all of them, while a boot goes on | [`super::booting`] |
 //! | everything else | plain storage, 0 after reset: the GPIO registers (docs/hardware.md#chip-detection), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
-use super::state::{Hold, Posted, State};
+use super::state::{SemaphoreHolder, Posted, CardState};
 use super::tools_firmware::{CONTROL, MAILBOX, MAILBOX_END};
 use super::{Op, config};
 use crate::card::CrError;
@@ -57,7 +57,7 @@ fn check(at: u32) -> Result<(), CrError> {
     }
 }
 
-impl State {
+impl CardState {
     /// One read through BAR0.
     pub(super) fn bar_read(&mut self, at: u32) -> Result<u32, CrError> {
         let answer = self.bar_read_now(at);
@@ -109,7 +109,7 @@ impl State {
         self.count_access();
         if !self.is_silent() && self.config.memory_enabled() {
             self.posted = if at == FLUSH && value == 0 {
-                Posted::Asked
+                Posted::NvRequest
             } else {
                 Posted::Dirty
             };
@@ -231,7 +231,7 @@ impl State {
 
     /// Reset asked for by the driver; docs/hardware.md#semaphore-63-and-the-reset and docs/hardware.md#software-reset say what must hold first.
     fn driver_reset(&mut self) {
-        if self.semaphores[63] != Hold::Ours {
+        if self.semaphores[63] != SemaphoreHolder::Ours {
             self.note("software reset without holding semaphore 63");
         }
         if self.nor.is_busy(self.time.now()) {
@@ -246,10 +246,10 @@ impl State {
             return 1;
         }
         let hold = &mut self.semaphores[usize::from(n)];
-        if *hold != Hold::Free {
+        if *hold != SemaphoreHolder::Free {
             return 1;
         }
-        *hold = Hold::Ours;
+        *hold = SemaphoreHolder::Ours;
         if KEPT_SEMAPHORES.contains(&n) {
             self.log(|| Op::Acquire { number: n });
             self.save();
@@ -265,7 +265,7 @@ impl State {
         if self.armed.semaphores && self.armed.retakes(n) {
             return;
         }
-        self.semaphores[usize::from(n)] = Hold::Free;
+        self.semaphores[usize::from(n)] = SemaphoreHolder::Free;
         if KEPT_SEMAPHORES.contains(&n) {
             self.save();
         }

@@ -1,7 +1,7 @@
 //! The card itself.
 
-use super::road::{Bar0, ConfigGateway};
-use super::state::{Cuts, Hold, State};
+use super::road::{SimBar0, ConfigGateway};
+use super::state::{Cuts, SemaphoreHolder, CardState};
 use super::store::Store;
 use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Op};
 use crate::card::{Clock, CrSpace};
@@ -24,15 +24,15 @@ pub struct Misuse {
 /// Handle on one simulated card; clones are handles on the same card.
 #[derive(Clone)]
 pub struct SimCard {
-    state: Rc<RefCell<State>>,
+    state: Rc<RefCell<CardState>>,
 }
 
 impl SimCard {
-    pub(super) fn state(&self) -> &Rc<RefCell<State>> {
+    pub(super) fn state(&self) -> &Rc<RefCell<CardState>> {
         &self.state
     }
 
-    fn of(state: State) -> Self {
+    fn of(state: CardState) -> Self {
         Self {
             state: Rc::new(RefCell::new(state)),
         }
@@ -41,7 +41,7 @@ impl SimCard {
     /// A fresh card in memory, flash as given (chip-sized; shorter is filled with FF), powered on.
     #[must_use]
     pub fn new(spec: CardSpec, flash: &[u8]) -> Self {
-        Self::of(State::new(spec, flash))
+        Self::of(CardState::new(spec, flash))
     }
 
     /// A card kept in a file; every change of its flash, semaphores and running version is in the
@@ -58,7 +58,7 @@ impl SimCard {
     /// # Errors
     /// When the file exists or cannot be written.
     pub fn create(path: &Path, spec: CardSpec, flash: &[u8]) -> Result<Self, CardFileError> {
-        Store::create(path, State::new(spec, flash)).map(Self::of)
+        Store::create(path, CardState::new(spec, flash)).map(Self::of)
     }
 
     /// A deep copy in memory (also of a card kept in a file), with a clock of its own: the cheap
@@ -71,7 +71,7 @@ impl SimCard {
     /// Road through BAR0 (memory access: posted writes).
     #[must_use]
     pub fn bar0(&self) -> Box<dyn CrSpace> {
-        Box::new(Bar0(Rc::clone(&self.state)))
+        Box::new(SimBar0(Rc::clone(&self.state)))
     }
 
     /// Road through the configuration-cycle gateway 0x58/0x5c. Finds the variant of docs/hardware.md#configuration-cycle-gateway by its
@@ -267,7 +267,7 @@ impl SimCard {
         (0..64)
             .filter(|n| !(32..36).contains(n))
             .filter(|n| {
-                state.semaphores[usize::from(*n)] != Hold::Free
+                state.semaphores[usize::from(*n)] != SemaphoreHolder::Free
                     || by_fault
                         .iter()
                         .any(|f| matches!(f, Fault::SemaphoreHeld { number, .. } if number == n))

@@ -1,7 +1,7 @@
 //! PCI configuration space, as far as a flash tool or a virtual machine meets it.
 
 use super::CardSpec;
-use super::boot::Running;
+use super::boot::RunningFirmware;
 
 /// Address register of the CR-space gateway (docs/hardware.md#configuration-cycle-gateway).
 pub(super) const ADDRESS: u16 = 0x58;
@@ -24,7 +24,7 @@ const BARS: [(u32, u32); 4] = [
 
 /// The writable part of configuration space.
 #[derive(Clone)]
-pub(super) struct Config {
+pub(super) struct ConfigRegisters {
     command: u16,
     bars: [u32; 4],
     interrupt_line: u8,
@@ -33,7 +33,7 @@ pub(super) struct Config {
     pub(super) gateway_data: u32,
 }
 
-impl Config {
+impl ConfigRegisters {
     /// As the host leaves it: BARs placed, memory decode on, bus mastering off.
     pub(super) fn enumerated() -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Config {
         self.command & MEMORY != 0
     }
 
-    pub(super) fn read(&self, at: u16, spec: &CardSpec, running: &Running) -> u32 {
+    pub(super) fn read(&self, at: u16, spec: &CardSpec, running: &RunningFirmware) -> u32 {
         match at {
             0x00 => u32::from(running.device_id) << 16 | VENDOR,
             0x04 => self.command.into(),

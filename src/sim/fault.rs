@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Operation numbers count mutating flash operations (each sector erase, each page or byte
 /// program, each status write) of this power-on, from 1. `after` counts from the moment the fault
-/// is added, or from the opening of the card file it waits in; 0 = the very next one. Gateway data
+/// is added, or from the opening of the card file it waits in; 0 = the very next one. GatewayState data
 /// reads are all commands that bring data in: flash contents, but also RDID and RDSR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
@@ -36,13 +36,13 @@ pub enum Fault {
     /// One gateway read delivers only the first half of its bytes; the data registers keep what
     /// they held for the rest.
     ShortRead {
-        /// Gateway data reads before it happens.
+        /// GatewayState data reads before it happens.
         after: u64,
     },
     /// One gateway read delivers something else than what came from the chip. Only the data
     /// registers are wrong; the flash is right, and the next read is.
     WrongRead {
-        /// Gateway data reads before it happens.
+        /// GatewayState data reads before it happens.
         after: u64,
         /// What is delivered.
         kind: WrongRead,
@@ -75,7 +75,7 @@ pub enum Fault {
         /// Value of the protection bits in status register 1.
         status: u8,
     },
-    /// After so many more register accesses everything reads all ones, until power is cycled.
+    /// AfterAddress so many more register accesses everything reads all ones, until power is cycled.
     Removed {
         /// Accesses before it happens.
         after: u64,

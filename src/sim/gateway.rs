@@ -1,7 +1,7 @@
 //! The flash gateway: command, address and data registers into SPI bytes (docs/hardware.md#flash-gateway,
 //! docs/hardware.md#requirements-for-an-emulator items 6 and 7).
 
-use super::state::{Hold, State};
+use super::state::{SemaphoreHolder, CardState};
 use super::{Op, WrongRead};
 
 /// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (docs/hardware.md#chip-timings).
@@ -20,7 +20,7 @@ const ZERO: u32 = 0xBF00_C0C2;
 
 /// Registers and wires of the gateway.
 #[derive(Clone, Default)]
-pub(super) struct Gateway {
+pub(super) struct GatewayState {
     command: u32,
     address: u32,
     /// The four data registers, first wire byte first.
@@ -33,15 +33,15 @@ pub(super) struct Gateway {
     held: bool,
 }
 
-impl Gateway {
+impl GatewayState {
     fn is_busy(&self, now: u64) -> bool {
         self.stuck || now < self.busy_until
     }
 }
 
-impl State {
+impl CardState {
     fn holds_flash_semaphore(&self) -> bool {
-        self.semaphores[63] == Hold::Ours
+        self.semaphores[63] == SemaphoreHolder::Ours
     }
 
     /// 0xf0400. Looking is allowed without the semaphore: taking over after a crash starts with

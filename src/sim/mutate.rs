@@ -1,7 +1,7 @@
 //! Applying what a command changes, whole, torn or lied about.
 
 use super::nor::{Nor, PAGE};
-use super::rng::Rng;
+use super::rng::SplitMix64;
 use super::status::StatusLayout;
 use std::ops::Range;
 
@@ -81,7 +81,7 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
     let mem = &mut nor.mem_mut()[base..base + PAGE as usize];
     match effect {
         Effect::Torn(seed) => {
-            let mut rng = Rng::new(seed);
+            let mut rng = SplitMix64::new(seed);
             // Extremes first: a cut just before the first and just after the last pulse.
             let how = rng.below(8);
             let split = rng.below(len as usize + 1);
@@ -114,7 +114,7 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
 /// An erase first programs everything to 0 on many chips, then raises the bits at their own pace:
 /// parts may be old, erased, half-risen or pulled down.
 fn tear_erase(sector: &mut [u8], seed: u64) {
-    let mut rng = Rng::new(seed);
+    let mut rng = SplitMix64::new(seed);
     match rng.below(8) {
         0 => {}
         1 => sector.fill(0xFF),
@@ -138,7 +138,7 @@ fn tear_erase(sector: &mut [u8], seed: u64) {
 
 fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
     if let Effect::Torn(seed) = effect
-        && Rng::new(seed).below(2) == 0
+        && SplitMix64::new(seed).below(2) == 0
     {
         return;
     }

@@ -8,7 +8,7 @@ use super::SimChip;
 use super::chips::ChipData;
 use super::mutate::Mutation;
 use super::status::StatusLayout;
-use super::wire::{After, Wire};
+use super::wire::{AfterAddress, WireState};
 use std::ops::Range;
 
 /// WIP, bit 0 of every status register 1.
@@ -26,7 +26,7 @@ pub(super) struct Nor {
     /// Counts what may have changed `mem`.
     changes: u64,
     page: [u8; PAGE as usize],
-    wire: Wire,
+    wire: WireState,
     wel: bool,
     busy_until: u64,
     /// Status register 1 without WIP and WEL.
@@ -48,7 +48,7 @@ impl Nor {
             mem,
             changes: 0,
             page: [0xFF; PAGE as usize],
-            wire: Wire::Idle,
+            wire: WireState::Idle,
             wel: false,
             busy_until: 0,
             status: data.status.power_up(0),
@@ -132,7 +132,7 @@ impl Nor {
 
     /// Power was off: the latch and whatever ran are gone.
     pub(super) fn power_up(&mut self) {
-        self.wire = Wire::Idle;
+        self.wire = WireState::Idle;
         self.wel = false;
         self.busy_until = 0;
         self.status = self.layout().power_up(self.status);
@@ -140,30 +140,30 @@ impl Nor {
 
     /// Chip-select falls.
     pub(super) fn select(&mut self) {
-        self.wire = Wire::Opcode;
+        self.wire = WireState::Opcode;
     }
 
     /// Chip-select rises without the chip having noticed a complete command.
     pub(super) fn abandon(&mut self) {
-        self.wire = Wire::Idle;
+        self.wire = WireState::Idle;
     }
 
     /// Address of the next byte of a running read.
     pub(super) fn reading(&self) -> Option<u32> {
         match self.wire {
-            Wire::Read { at } => Some(at),
+            WireState::Read { at } => Some(at),
             _ => None,
         }
     }
 
     /// Data that is put now is programmed.
     pub(super) fn programming(&self) -> bool {
-        matches!(self.wire, Wire::Program { .. })
+        matches!(self.wire, WireState::Program { .. })
     }
 
     /// Bytes from the master; what the chip answers is not looked at.
     pub(super) fn put(&mut self, bytes: &[u8], now: u64) {
-        if let Wire::Program { at, count } = &mut self.wire {
+        if let WireState::Program { at, count } = &mut self.wire {
             for &byte in bytes {
                 self.page[((*at + *count) % PAGE) as usize] = byte;
                 *count += 1;
@@ -177,7 +177,7 @@ impl Nor {
 
     /// Bytes from the chip; the master sends zeros.
     pub(super) fn get(&mut self, out: &mut [u8], now: u64) {
-        if let Wire::Read { at } = &mut self.wire {
+        if let WireState::Read { at } = &mut self.wire {
             let start = *at as usize;
             if let Some(bytes) = self.mem.get(start..start + out.len()) {
                 out.copy_from_slice(bytes);
@@ -192,9 +192,9 @@ impl Nor {
 
     fn shift(&mut self, byte: u8, now: u64) -> u8 {
         match &mut self.wire {
-            Wire::Idle | Wire::Ignored | Wire::Ones => return 0xFF,
-            Wire::Opcode => self.wire = self.opcode(byte, now),
-            Wire::Address { got, at, after } => {
+            WireState::Idle | WireState::Ignored | WireState::Ones => return 0xFF,
+            WireState::Opcode => self.wire = self.opcode(byte, now),
+            WireState::Address { got, at, after } => {
                 *at = *at << 8 | u32::from(byte);
                 *got += 1;
                 if *got == 3 {
@@ -202,54 +202,54 @@ impl Nor {
                     self.wire = self.addressed(at, after);
                 }
             }
-            Wire::Dummy { at } => self.wire = Wire::Read { at: *at },
-            Wire::Read { at } => {
+            WireState::Dummy { at } => self.wire = WireState::Read { at: *at },
+            WireState::Read { at } => {
                 let value = self.mem[*at as usize];
                 *at = (*at + 1) % self.data.size;
                 return value;
             }
-            Wire::Program { at, count } => {
+            WireState::Program { at, count } => {
                 self.page[((*at + *count) % PAGE) as usize] = byte;
                 *count += 1;
             }
-            Wire::Id { at } => {
+            WireState::Id { at } => {
                 let answer = self.data.jedec.iter().chain(self.data.extended);
                 let value = answer.copied().nth(*at).unwrap_or(0);
                 *at += 1;
                 return value;
             }
-            Wire::Signature { at } => {
+            WireState::Signature { at } => {
                 if *at == 3 {
                     return self.data.signature.unwrap_or(0xFF);
                 }
                 *at += 1;
                 return 0xFF;
             }
-            Wire::Status1 => {
+            WireState::Status1 => {
                 let busy = if self.is_busy(now) { WIP | WEL } else { 0 };
                 let wel = if self.wel { WEL } else { 0 };
                 return self.status | busy | wel;
             }
-            Wire::Status2 => return self.second,
+            WireState::Status2 => return self.second,
             // Bit 7 ready, the other bits are errors nobody looks at.
-            Wire::Flags => return if self.is_busy(now) { 0 } else { 0x80 },
-            Wire::WriteStatus { bytes, got } => {
+            WireState::Flags => return if self.is_busy(now) { 0 } else { 0x80 },
+            WireState::WriteStatus { bytes, got } => {
                 if let Some(place) = bytes.get_mut(usize::from(*got)) {
                     *place = byte;
                 }
                 *got = got.saturating_add(1);
             }
-            Wire::EraseReady { .. } | Wire::WriteEnable | Wire::WriteDisable | Wire::ChipErase => {
+            WireState::EraseReady { .. } | WireState::WriteEnable | WireState::WriteDisable | WireState::ChipErase => {
                 self.notes
                     .push("bytes after the end of a command: it is not executed".into());
-                self.wire = Wire::Ignored;
+                self.wire = WireState::Ignored;
             }
         }
         0xFF
     }
 
-    fn opcode(&mut self, opcode: u8, now: u64) -> Wire {
-        let address = |after| Wire::Address {
+    fn opcode(&mut self, opcode: u8, now: u64) -> WireState {
+        let address = |after| WireState::Address {
             got: 0,
             at: 0,
             after,
@@ -261,53 +261,53 @@ impl Nor {
                 self.notes
                     .push(format!("opcode {opcode:02x} while WIP is set"));
             }
-            return Wire::Ignored;
+            return WireState::Ignored;
         }
         let layout = self.layout();
         match opcode {
-            0x03 => address(After::Read),
-            0x0B => address(After::FastRead),
+            0x03 => address(AfterAddress::Read),
+            0x0B => address(AfterAddress::FastRead),
             0x02 => {
                 self.page.fill(0xFF);
-                address(After::Program)
+                address(AfterAddress::Program)
             }
-            0x9F => Wire::Id { at: 0 },
+            0x9F => WireState::Id { at: 0 },
             // The M25PX and N25Q have the opcode for power-down only: nothing comes back.
-            0xAB => Wire::Signature { at: 0 },
-            0x05 => Wire::Status1,
-            0x06 => Wire::WriteEnable,
-            0x50 if layout == StatusLayout::Sst => Wire::WriteEnable,
-            0x04 => Wire::WriteDisable,
-            0x01 => Wire::WriteStatus {
+            0xAB => WireState::Signature { at: 0 },
+            0x05 => WireState::Status1,
+            0x06 => WireState::WriteEnable,
+            0x50 if layout == StatusLayout::Sst => WireState::WriteEnable,
+            0x04 => WireState::WriteDisable,
+            0x01 => WireState::WriteStatus {
                 bytes: [0; 2],
                 got: 0,
             },
-            0x70 if layout == StatusLayout::Micron => Wire::Flags,
-            0xB5 if layout == StatusLayout::Micron => Wire::Ones,
-            0x60 | 0xC7 => Wire::ChipErase,
-            _ if layout.read2() == Some(opcode) => Wire::Status2,
+            0x70 if layout == StatusLayout::Micron => WireState::Flags,
+            0xB5 if layout == StatusLayout::Micron => WireState::Ones,
+            0x60 | 0xC7 => WireState::ChipErase,
+            _ if layout.read2() == Some(opcode) => WireState::Status2,
             _ => match self.data.erases.iter().find(|e| e.0 == opcode) {
-                Some(&(_, len, ns)) => address(After::Erase { len, ns }),
+                Some(&(_, len, ns)) => address(AfterAddress::Erase { len, ns }),
                 None => {
                     self.notes
                         .push(format!("the chip does not know opcode {opcode:02x}"));
-                    Wire::Ignored
+                    WireState::Ignored
                 }
             },
         }
     }
 
-    fn addressed(&mut self, at: u32, after: After) -> Wire {
+    fn addressed(&mut self, at: u32, after: AfterAddress) -> WireState {
         if at >= self.data.size {
             self.notes
                 .push(format!("address {at:#08x} is beyond the flash"));
         }
         let at = at % self.data.size;
         match after {
-            After::Read => Wire::Read { at },
-            After::FastRead => Wire::Dummy { at },
-            After::Program => Wire::Program { at, count: 0 },
-            After::Erase { len, ns } => Wire::EraseReady {
+            AfterAddress::Read => WireState::Read { at },
+            AfterAddress::FastRead => WireState::Dummy { at },
+            AfterAddress::Program => WireState::Program { at, count: 0 },
+            AfterAddress::Erase { len, ns } => WireState::EraseReady {
                 at: at & !(len - 1),
                 len,
                 ns,
@@ -317,27 +317,27 @@ impl Nor {
 
     /// Chip-select rises. What the command changes, if it is complete, enabled and not protected.
     pub(super) fn deselect(&mut self) -> Option<Mutation> {
-        let wanted = match std::mem::replace(&mut self.wire, Wire::Idle) {
-            Wire::WriteEnable => {
+        let wanted = match std::mem::replace(&mut self.wire, WireState::Idle) {
+            WireState::WriteEnable => {
                 self.wel = true;
                 return None;
             }
-            Wire::WriteDisable => {
+            WireState::WriteDisable => {
                 self.wel = false;
                 return None;
             }
-            Wire::Program { at, count } if count > 0 => Mutation::Program { at, len: count },
-            Wire::EraseReady { at, len, ns } => Mutation::Erase { at, len, ns },
-            Wire::ChipErase => Mutation::Erase {
+            WireState::Program { at, count } if count > 0 => Mutation::Program { at, len: count },
+            WireState::EraseReady { at, len, ns } => Mutation::Erase { at, len, ns },
+            WireState::ChipErase => Mutation::Erase {
                 at: 0,
                 len: self.data.size,
                 ns: self.data.chip_erase,
             },
-            Wire::WriteStatus { bytes, got } if got > 0 => Mutation::Status {
+            WireState::WriteStatus { bytes, got } if got > 0 => Mutation::Status {
                 first: bytes[0],
                 second: (got > 1).then_some(bytes[1]),
             },
-            Wire::Address { .. } | Wire::Program { .. } | Wire::WriteStatus { .. } => {
+            WireState::Address { .. } | WireState::Program { .. } | WireState::WriteStatus { .. } => {
                 self.notes
                     .push("chip-select released in the middle of a command".into());
                 return None;

@@ -26,7 +26,7 @@ pub(super) type Tlvs = BTreeMap<(u16, u8), Vec<u32>>;
 
 /// Something to do to the flash, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum NvStep {
     /// Erase this range, aligned to the area's sectors.
     Erase(Range<u32>),
     /// Program inside of one page.
@@ -35,20 +35,20 @@ pub(super) enum Step {
 
 /// The areas of a card, by flash address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Areas([Range<u32>; 2]);
+pub(super) struct NvAreas([Range<u32>; 2]);
 
 /// The log cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Corrupt;
+pub(super) struct NvCorrupt;
 
-struct Found {
+struct NewestArea {
     area: usize,
     generation: u32,
     next: u32,
     tlvs: Tlvs,
 }
 
-impl Areas {
+impl NvAreas {
     /// Where an image of this layout has them on a flash of `size` bytes; `None` when it says too
     /// little or there is no room.
     pub(super) fn of(info: &Info, layout: Layout, size: u32) -> Option<Self> {
@@ -91,23 +91,23 @@ impl Areas {
     }
 
     /// The TLVs stored.
-    pub(super) fn read(&self, flash: &[u8]) -> Result<Tlvs, Corrupt> {
+    pub(super) fn read(&self, flash: &[u8]) -> Result<Tlvs, NvCorrupt> {
         let spoilt = |area: &Range<u32>| slot(flash, area.start).iter().all(|b| *b == 0);
         if self.0.iter().all(spoilt) {
-            return Err(Corrupt);
+            return Err(NvCorrupt);
         }
         Ok(self.newest(flash).map(|f| f.tlvs).unwrap_or_default())
     }
 
     /// Steps that store one TLV, or invalidate it.
-    pub(super) fn store(&self, flash: &[u8], id: (u16, u8), data: Option<&[u32]>) -> Vec<Step> {
+    pub(super) fn store(&self, flash: &[u8], id: (u16, u8), data: Option<&[u32]>) -> Vec<NvStep> {
         let Some(found) = self.newest(flash) else {
             let tlvs = data.map(|d| (id, d.to_vec())).into_iter().collect();
             return self.fresh(flash, 0, 1, &tlvs);
         };
         let room = self.0.get(found.area).is_some_and(|a| found.next < a.end);
         if room {
-            return vec![Step::Program(found.next, record(id, data.unwrap_or(&[])))];
+            return vec![NvStep::Program(found.next, record(id, data.unwrap_or(&[])))];
         }
         let mut tlvs = found.tlvs;
         match data {
@@ -118,7 +118,7 @@ impl Areas {
     }
 
     /// Steps that invalidate everything.
-    pub(super) fn clear(&self, flash: &[u8]) -> Vec<Step> {
+    pub(super) fn clear(&self, flash: &[u8]) -> Vec<NvStep> {
         match self.newest(flash) {
             None => Vec::new(),
             Some(found) => self.fresh(flash, 1 - found.area, found.generation + 1, &Tlvs::new()),
@@ -126,27 +126,27 @@ impl Areas {
     }
 
     /// The area written anew, its header last.
-    fn fresh(&self, flash: &[u8], area: usize, generation: u32, tlvs: &Tlvs) -> Vec<Step> {
+    fn fresh(&self, flash: &[u8], area: usize, generation: u32, tlvs: &Tlvs) -> Vec<NvStep> {
         let Some(range) = self.0.get(area) else {
             return Vec::new();
         };
         let mut steps = Vec::new();
         let old = flash.get(range.start as usize..range.end as usize);
         if !old.unwrap_or_default().iter().all(|b| *b == 0xFF) {
-            steps.push(Step::Erase(range.clone()));
+            steps.push(NvStep::Erase(range.clone()));
         }
         let mut at = range.start;
         for (id, data) in tlvs {
             at += SLOT;
-            steps.push(Step::Program(at, record(*id, data)));
+            steps.push(NvStep::Program(at, record(*id, data)));
         }
         let mut header = MAGIC.to_vec();
         header.extend(generation.to_be_bytes());
-        steps.push(Step::Program(range.start, sealed(header)));
+        steps.push(NvStep::Program(range.start, sealed(header)));
         steps
     }
 
-    fn newest(&self, flash: &[u8]) -> Option<Found> {
+    fn newest(&self, flash: &[u8]) -> Option<NewestArea> {
         let generation = |area: &Range<u32>| {
             let head = opened(slot(flash, area.start))?.strip_prefix(&MAGIC)?;
             Some(u32::from_be_bytes(head.first_chunk().copied()?))
@@ -157,7 +157,7 @@ impl Areas {
             .enumerate()
             .filter_map(|(n, range)| Some((n, range, generation(range)?)))
             .max_by_key(|(.., generation)| *generation)?;
-        let mut found = Found {
+        let mut found = NewestArea {
             area,
             generation,
             next: range.start + SLOT,

@@ -29,7 +29,7 @@ const AT: usize = 5;
 const DATA: usize = 7;
 
 /// A request.
-pub(super) enum Asked {
+pub(super) enum NvRequest {
     Get { id: (u16, u8) },
     Set { id: (u16, u8), data: Vec<u32> },
     Invalidate((u16, u8)),
@@ -37,12 +37,12 @@ pub(super) enum Asked {
 }
 
 /// An answer.
-pub(super) struct Said {
+pub(super) struct NvAnswer {
     status: u8,
     data: Vec<u32>,
 }
 
-impl Said {
+impl NvAnswer {
     pub(super) fn status(status: u8) -> Self {
         Self {
             status,
@@ -56,7 +56,7 @@ impl Said {
 }
 
 /// What the mailbox asks for.
-pub(super) fn asked(words: &[u32; 72]) -> Result<Asked, u8> {
+pub(super) fn asked(words: &[u32; 72]) -> Result<NvRequest, u8> {
     let [operation, what, _, _, envelope, head, modifier, ..] = *words;
     if operation >> 27 != 1 || operation >> 16 & 0x7ff != 4 || envelope >> 27 != 3 {
         return Err(BAD_PARAMETER);
@@ -79,26 +79,26 @@ pub(super) fn asked(words: &[u32; 72]) -> Result<Asked, u8> {
         return Err(BAD_PARAMETER);
     }
     match (register, get) {
-        (MNVA, true) => Ok(Asked::Get { id }),
+        (MNVA, true) => Ok(NvRequest::Get { id }),
         (MNVA, false) => {
             let data = words.get(DATA..DATA + dwords).ok_or(BAD_PARAMETER)?;
             if data.is_empty() {
                 return Err(BAD_PARAMETER);
             }
-            Ok(Asked::Set {
+            Ok(NvRequest::Set {
                 id,
                 data: data.to_vec(),
             })
         }
-        (MNVI, false) => Ok(Asked::Invalidate(id)),
-        (MNVIA, false) => Ok(Asked::InvalidateAll),
+        (MNVI, false) => Ok(NvRequest::Invalidate(id)),
+        (MNVIA, false) => Ok(NvRequest::InvalidateAll),
         (MNVI | MNVIA, true) => Err(BAD_METHOD),
         _ => Err(UNKNOWN_REGISTER),
     }
 }
 
 /// Put the answer into the mailbox.
-pub(super) fn answer(words: &mut [u32; 72], said: &Said) {
+pub(super) fn answer(words: &mut [u32; 72], said: &NvAnswer) {
     words[0] = words[0] & !(0x7f << 8) | u32::from(said.status) << 8;
     if said.data.is_empty() {
         return;

@@ -1,9 +1,9 @@
 //! Chance with a seed, so that a failure can be had again.
 
 /// splitmix64 (Steele, Lea, Flood 2014): 64 bits of state, every seed is good.
-pub(super) struct Rng(u64);
+pub(super) struct SplitMix64(u64);
 
-impl Rng {
+impl SplitMix64 {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -35,11 +35,11 @@ impl Rng {
 
 #[cfg(test)]
 mod tests {
-    use super::Rng;
+    use super::SplitMix64;
 
     #[test]
     fn first_numbers_are_those_of_the_published_generator() {
-        let mut rng = Rng::new(1_234_567);
+        let mut rng = SplitMix64::new(1_234_567);
         let got: Vec<u64> = (0..3).map(|_| rng.next()).collect();
         assert_eq!(
             got,

@@ -1,15 +1,15 @@
 //! The two roads to a card.
 
 use super::config;
-use super::state::State;
+use super::state::CardState;
 use crate::card::{CrError, CrOffset, CrSpace};
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Memory access: writes are posted.
-pub(super) struct Bar0(pub(super) Rc<RefCell<State>>);
+pub(super) struct SimBar0(pub(super) Rc<RefCell<CardState>>);
 
-impl CrSpace for Bar0 {
+impl CrSpace for SimBar0 {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         self.0.borrow_mut().bar_read(at.0)
     }
@@ -30,7 +30,7 @@ impl CrSpace for Bar0 {
 /// Configuration cycles through 0x58/0x5c, in the variant found by the probe of docs/hardware.md#sources-and-marks
 /// docs/hardware.md#configuration-cycle-gateway.
 pub(super) struct ConfigGateway {
-    card: Rc<RefCell<State>>,
+    card: Rc<RefCell<CardState>>,
     write_only: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct ConfigGateway {
 const HARMLESS: u32 = 0xf_0014;
 
 impl ConfigGateway {
-    pub(super) fn open(card: Rc<RefCell<State>>) -> Self {
+    pub(super) fn open(card: Rc<RefCell<CardState>>) -> Self {
         let write_only = {
             let mut state = card.borrow_mut();
             state.config_write(config::ADDRESS, HARMLESS);

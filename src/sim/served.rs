@@ -2,14 +2,14 @@
 //! are on the card's side of the bus.
 
 use super::SimCard;
-use super::boot::Running;
-use super::state::{Posted, State};
+use super::boot::RunningFirmware;
+use super::state::{Posted, CardState};
 use crate::image::{Depth, Form, Guid, Image, Mac, read};
 use crate::sim::BootOutcome;
 
 /// What the running image says of itself to the network driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct ImageIdentity {
     /// Node GUID, port 1, port 2, system image.
     pub(super) guids: Vec<Guid>,
     /// Port 1, port 2.
@@ -43,7 +43,7 @@ impl SimCard {
         self.state().borrow_mut().network_driver = yes;
     }
 
-    /// Record misuse.
+    /// CardRecord misuse.
     pub(super) fn note(&self, what: impl Into<String>) {
         self.state().borrow_mut().note(what);
     }
@@ -108,20 +108,20 @@ impl SimCard {
 
     /// 0x1f064 and 0x1f068: major, minor, subminor.
     pub(super) fn version_block(&self) -> [u32; 2] {
-        let Running { block, .. } = self.state().borrow().running;
+        let RunningFirmware { block, .. } = self.state().borrow().running;
         [block[0], block[1]]
     }
 
     /// Identity of the running image; empty in recovery mode.
-    pub(super) fn named(&self) -> Named {
+    pub(super) fn named(&self) -> ImageIdentity {
         self.state().borrow().named()
     }
 }
 
-impl State {
-    fn named(&self) -> Named {
+impl CardState {
+    fn named(&self) -> ImageIdentity {
         let BootOutcome::Image { start, .. } = self.running.outcome else {
-            return Named::default();
+            return ImageIdentity::default();
         };
         let mut flash = self.nor.mem();
         read(&mut flash, start, Form::Striped, Depth::Quick)
@@ -136,9 +136,9 @@ impl State {
     }
 }
 
-fn named_in(image: Image) -> Named {
+fn named_in(image: Image) -> ImageIdentity {
     let guids = image.guids;
-    Named {
+    ImageIdentity {
         psid: image.info.and_then(|i| i.psid).unwrap_or_default(),
         macs: guids.as_ref().map(|g| g.macs.clone()).unwrap_or_default(),
         guids: guids.map(|g| g.guids).unwrap_or_default(),

@@ -1,15 +1,15 @@
 //! One card's state, and what power, reset and faults do to it.
 
-use super::armed::{Armed, Now, OpFault};
-use super::boot::{Candidates, Running};
+use super::armed::{ArmedFaults, FaultCounts, OpFault};
+use super::boot::{Candidates, RunningFirmware};
 use super::booting::Booting;
 use super::clock::SimTime;
-use super::config::Config;
-use super::gateway::Gateway;
+use super::config::ConfigRegisters;
+use super::gateway::GatewayState;
 use super::mutate::{Effect, Mutation, apply};
 use super::nor::Nor;
 use super::store::Store;
-use super::tools_firmware::Tools;
+use super::tools_firmware::ToolsInterface;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +21,7 @@ const MISUSE_KEPT: usize = 1000;
 /// Who holds a semaphore. The bank itself stores no owner (docs/hardware.md#semaphore-bank); the simulator
 /// does, to tell a driver that uses the gateway on somebody else's semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum SemaphoreHolder {
     Free,
     /// Taken by a read through one of our roads.
     Ours,
@@ -44,24 +44,24 @@ pub(super) enum Posted {
 pub(super) struct Cuts {
     pub(super) ops: BTreeSet<u64>,
     pub(super) seed: fn(u64) -> u64,
-    pub(super) cards: Vec<State>,
+    pub(super) cards: Vec<CardState>,
 }
 
-pub(super) struct State {
+pub(super) struct CardState {
     pub(super) spec: CardSpec,
     pub(super) time: SimTime,
     pub(super) nor: Nor,
-    pub(super) gateway: Gateway,
-    pub(super) semaphores: [Hold; 64],
+    pub(super) gateway: GatewayState,
+    pub(super) semaphores: [SemaphoreHolder; 64],
     pub(super) driver_semaphore: bool,
     pub(super) boot_address: u32,
     /// Registers without behaviour, 0 until written.
     pub(super) plain: BTreeMap<u32, u32>,
-    pub(super) config: Config,
-    pub(super) running: Running,
+    pub(super) config: ConfigRegisters,
+    pub(super) running: RunningFirmware,
     /// The tools command interface.
-    pub(super) tools: Tools,
-    /// What [`State::candidates`] found when the flash had changed so often.
+    pub(super) tools: ToolsInterface,
+    /// What [`CardState::candidates`] found when the flash had changed so often.
     judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
     pub(super) off: bool,
@@ -86,7 +86,7 @@ pub(super) struct State {
     pub(super) posted: Posted,
     /// Writes on their way ([`Fault::DelayedWrites`]): when, where, what.
     pub(super) outstanding: VecDeque<(u64, u32, u32)>,
-    pub(super) armed: Armed,
+    pub(super) armed: ArmedFaults,
     pub(super) counters: Counters,
     pub(super) counted_from: u64,
     pub(super) accesses: u64,
@@ -109,30 +109,30 @@ pub(super) struct State {
     pub(super) store_error: Option<i32>,
 }
 
-impl State {
+impl CardState {
     /// A card switched on for the first time.
     pub(super) fn new(spec: CardSpec, flash: &[u8]) -> Self {
-        let mut card = Self::with_running(spec.clone(), flash, Running::recovery(&spec));
+        let mut card = Self::with_running(spec.clone(), flash, RunningFirmware::recovery(&spec));
         card.running = card.candidates().power_on(&spec);
         card.serial = card.running_serial();
         card
     }
 
     /// A card on which this runs already.
-    pub(super) fn with_running(spec: CardSpec, flash: &[u8], running: Running) -> Self {
+    pub(super) fn with_running(spec: CardSpec, flash: &[u8], running: RunningFirmware) -> Self {
         let nor = Nor::new(spec.chip, flash);
         Self {
             spec,
             time: SimTime::default(),
             nor,
-            gateway: Gateway::default(),
-            semaphores: [Hold::Free; 64],
+            gateway: GatewayState::default(),
+            semaphores: [SemaphoreHolder::Free; 64],
             driver_semaphore: false,
             boot_address: 0,
             plain: BTreeMap::new(),
-            config: Config::enumerated(),
+            config: ConfigRegisters::enumerated(),
             running,
-            tools: Tools::default(),
+            tools: ToolsInterface::default(),
             judged: RefCell::new(None),
             off: false,
             gone: false,
@@ -147,7 +147,7 @@ impl State {
             boots: 0,
             posted: Posted::Clean,
             outstanding: VecDeque::new(),
-            armed: Armed::default(),
+            armed: ArmedFaults::default(),
             counters: Counters::default(),
             counted_from: 0,
             accesses: 0,
@@ -282,7 +282,7 @@ impl State {
             }
             Fault::SemaphoreHeld { number, .. } => {
                 if let Some(hold) = self.semaphores.get_mut(usize::from(number)) {
-                    *hold = Hold::Free;
+                    *hold = SemaphoreHolder::Free;
                 }
             }
             Fault::CorruptConfiguration => {
@@ -299,9 +299,9 @@ impl State {
         self.save();
     }
 
-    /// [`State::inject`] without touching anything else.
+    /// [`CardState::inject`] without touching anything else.
     pub(super) fn arm(&mut self, fault: Fault) {
-        let now = Now {
+        let now = FaultCounts {
             accesses: self.accesses,
             commands: self.commands,
             reads: self.reads,
@@ -325,7 +325,7 @@ impl State {
         } else {
             self.config.reset();
             if self.host_restores_config {
-                self.config = Config::enumerated();
+                self.config = ConfigRegisters::enumerated();
             }
             // A configuration write does not overtake posted writes: what a driver wrote has
             // arrived.
@@ -344,19 +344,19 @@ impl State {
 
     fn set_defaults(&mut self) {
         self.boots += 1;
-        self.semaphores = [Hold::Free; 64];
+        self.semaphores = [SemaphoreHolder::Free; 64];
         self.driver_semaphore = false;
         self.armed
             .drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
         self.plain.clear();
-        self.tools = Tools::default();
-        self.gateway = Gateway::default();
+        self.tools = ToolsInterface::default();
+        self.gateway = GatewayState::default();
         self.nor.abandon();
         self.posted = Posted::Clean;
         self.outstanding.clear();
         self.config.reset();
         if self.host_restores_config {
-            self.config = Config::enumerated();
+            self.config = ConfigRegisters::enumerated();
         }
     }
 
@@ -364,7 +364,7 @@ impl State {
         self.log(|| Op::PowerLost);
         self.armed.drop_where(|_| true);
         self.set_defaults();
-        self.config = Config::enumerated();
+        self.config = ConfigRegisters::enumerated();
         self.nor.power_up();
         self.off = false;
         self.gone = false;

@@ -1,11 +1,11 @@
 //! Keeping a card in its file, step by step.
 
-use super::boot::Running;
+use super::boot::RunningFirmware;
 use super::bus::KEPT_SEMAPHORES;
 use super::file::{
     FLASH_AT, HEAD_LEN, PID_AT, SLOT_LEN, SLOTS_AT, head, parse_head, parse_record, record,
 };
-use super::state::{Hold, State};
+use super::state::{SemaphoreHolder, CardState};
 use super::{CardFileError, CardSpec, Counters, Fault, Misuse};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -27,9 +27,9 @@ pub(super) struct Store {
 /// Everything of a card but its flash contents.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct CardRecord {
     spec: CardSpec,
-    running: Running,
+    running: RunningFirmware,
     boot_address: u32,
     held: Vec<u8>,
     status: u8,
@@ -84,7 +84,7 @@ fn read_pid(file: &File) -> u32 {
 
 impl Store {
     /// A new file for a card in memory, which lives in it from then on.
-    pub(super) fn create(path: &Path, mut card: State) -> Result<State, CardFileError> {
+    pub(super) fn create(path: &Path, mut card: CardState) -> Result<CardState, CardFileError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// The card in an existing file.
-    pub(super) fn open(path: &Path) -> Result<State, CardFileError> {
+    pub(super) fn open(path: &Path) -> Result<CardState, CardFileError> {
         let shown = path.display().to_string();
         let damaged = |why: &str| CardFileError::Damaged(shown.clone(), why.into());
         let file = OpenOptions::new()
@@ -155,7 +155,7 @@ impl Store {
             }
         }
         let (counter, json) = newest.ok_or_else(|| damaged("neither record is whole"))?;
-        let record: Record =
+        let record: CardRecord =
             serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
         if record.spec.chip.size() != size {
             return Err(damaged("its flash is not the size of its chip"));
@@ -171,7 +171,7 @@ impl Store {
         self.file.write_all_at(bytes, FLASH_AT + at as u64)
     }
 
-    fn write_record(&mut self, record_: &Record) -> io::Result<()> {
+    fn write_record(&mut self, record_: &CardRecord) -> io::Result<()> {
         let json = serde_json::to_vec(record_)?;
         let counter = self.counter + 1;
         let bytes = record(counter, &json).ok_or_else(|| io::Error::from(Errno::EFBIG))?;
@@ -182,8 +182,8 @@ impl Store {
     }
 }
 
-impl Record {
-    fn of(card: &State) -> Self {
+impl CardRecord {
+    fn of(card: &CardState) -> Self {
         Self {
             spec: card.spec.clone(),
             running: card.running.clone(),
@@ -192,7 +192,7 @@ impl Record {
                 .into_iter()
                 // What is taken in a boot is lost at its end.
                 .filter(|n| {
-                    card.booting.is_none() && card.semaphores[usize::from(*n)] != Hold::Free
+                    card.booting.is_none() && card.semaphores[usize::from(*n)] != SemaphoreHolder::Free
                 })
                 .collect(),
             status: card.nor.status,
@@ -212,12 +212,12 @@ impl Record {
 
     /// The card as the last process left it. What takes time (an erase, a reset) is over by now;
     /// whoever held a semaphore then is dead.
-    fn restore(self, flash: &[u8], store: Store) -> State {
-        let mut card = State::with_running(self.spec, flash, self.running);
+    fn restore(self, flash: &[u8], store: Store) -> CardState {
+        let mut card = CardState::with_running(self.spec, flash, self.running);
         card.boot_address = self.boot_address;
         for n in self.held {
             if let Some(hold) = card.semaphores.get_mut(usize::from(n)) {
-                *hold = Hold::Dead;
+                *hold = SemaphoreHolder::Dead;
             }
         }
         card.nor.status = self.status;
@@ -242,13 +242,13 @@ impl Record {
     }
 }
 
-impl State {
+impl CardState {
     /// Bring the file up to date with everything but flash contents.
     pub(super) fn save(&mut self) {
         if self.store.is_none() {
             return;
         }
-        let record = Record::of(self);
+        let record = CardRecord::of(self);
         if let Some(store) = &mut self.store {
             let done = store.write_record(&record);
             self.stored(done);
@@ -278,7 +278,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for CardState {
     /// Counters that moved since the last change of state.
     fn drop(&mut self) {
         self.save();

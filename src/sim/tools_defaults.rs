@@ -6,7 +6,7 @@
 //! in forums), UNCONFIRMED one by one.
 
 use super::CardSpec;
-use super::nv_log::Areas;
+use super::nv_log::NvAreas;
 use crate::image::{Depth, FlashAddr, Form, Ini, read};
 
 /// Functions a card can have, the physical one included.
@@ -16,9 +16,9 @@ const LOG_BAR: u32 = 3;
 const MAX_LOG_BAR: u32 = 5;
 
 /// Of one image on one board.
-pub(super) struct Facts {
+pub(super) struct ImageSettings {
     /// Where TLVs are kept.
-    pub(super) areas: Option<Areas>,
+    pub(super) areas: Option<NvAreas>,
     ports: u8,
     /// Ports can be InfiniBand.
     vpi: bool,
@@ -28,7 +28,7 @@ pub(super) struct Facts {
     phy: [u32; 2],
 }
 
-impl Facts {
+impl ImageSettings {
     pub(super) fn of(spec: &CardSpec, mut flash: &[u8], start: Option<FlashAddr>) -> Self {
         let size = flash.len() as u32;
         let image = start.and_then(|at| read(&mut flash, at, Form::Striped, Depth::Full).ok());
@@ -43,7 +43,7 @@ impl Facts {
         Self {
             areas: image.as_ref().and_then(|image| {
                 let info = image.info.as_ref()?;
-                Areas::of(info, image.layout, size)
+                NvAreas::of(info, image.layout, size)
             }),
             ports: spec.ports(),
             vpi: spec.board.get(..5) == Some("MCX35"),

@@ -7,10 +7,10 @@
 use super::boot::BootOutcome;
 use super::mutate::Mutation;
 use super::nor::PAGE;
-use super::nv_log::{Areas, MOST_DWORDS, Step};
-use super::nv_register::{self as register, Asked, Said};
-use super::state::{Hold, State};
-use super::tools_defaults::Facts;
+use super::nv_log::{NvAreas, MOST_DWORDS, NvStep};
+use super::nv_register::{self as register, NvRequest, NvAnswer};
+use super::state::{SemaphoreHolder, CardState};
+use super::tools_defaults::ImageSettings;
 use std::rc::Rc;
 
 /// The interface: seven words.
@@ -45,15 +45,15 @@ const QUERY_DEF_PARAMS: u32 = 0x073;
 
 /// What the firmware keeps between commands.
 #[derive(Clone)]
-pub(super) struct Tools {
+pub(super) struct ToolsInterface {
     mailbox: [u32; DWORDS],
     /// The running command's go bit stays until then.
     done_at: u64,
     /// Of the image that was started; looked up at the first command.
-    facts: Option<Rc<Facts>>,
+    facts: Option<Rc<ImageSettings>>,
 }
 
-impl Default for Tools {
+impl Default for ToolsInterface {
     fn default() -> Self {
         Self {
             mailbox: [0; DWORDS],
@@ -63,7 +63,7 @@ impl Default for Tools {
     }
 }
 
-impl State {
+impl CardState {
     fn word(&self, at: u32) -> u32 {
         self.plain.get(&at).copied().unwrap_or(0)
     }
@@ -145,7 +145,7 @@ impl State {
     }
 
     /// What the image that runs says.
-    fn tools_facts(&mut self) -> Rc<Facts> {
+    fn tools_facts(&mut self) -> Rc<ImageSettings> {
         if let Some(facts) = &self.tools.facts {
             return Rc::clone(facts);
         }
@@ -153,13 +153,13 @@ impl State {
             BootOutcome::Image { start, .. } => Some(*start),
             BootOutcome::Recovery => None,
         };
-        let facts = Rc::new(Facts::of(&self.spec, self.nor.mem(), start));
+        let facts = Rc::new(ImageSettings::of(&self.spec, self.nor.mem(), start));
         self.tools.facts = Some(Rc::clone(&facts));
         facts
     }
 
     /// The areas the running image has for its TLVs.
-    pub(super) fn nv_areas(&mut self) -> Option<Areas> {
+    pub(super) fn nv_areas(&mut self) -> Option<NvAreas> {
         self.tools_facts().areas.clone()
     }
 
@@ -173,7 +173,7 @@ impl State {
         };
         let said = match register::asked(&words) {
             Ok(asked) => self.registered(asked),
-            Err(status) => Said::status(status),
+            Err(status) => NvAnswer::status(status),
         };
         register::answer(&mut words, &said);
         if mapped {
@@ -185,46 +185,46 @@ impl State {
         }
     }
 
-    fn registered(&mut self, asked: Asked) -> Said {
+    fn registered(&mut self, asked: NvRequest) -> NvAnswer {
         let facts = self.tools_facts();
         let Some(areas) = &facts.areas else {
-            return Said::status(register::NOT_AVAILABLE);
+            return NvAnswer::status(register::NOT_AVAILABLE);
         };
         let Ok(tlvs) = areas.read(self.nor.mem()) else {
-            return Said::status(register::CORRUPT);
+            return NvAnswer::status(register::CORRUPT);
         };
         let steps = match asked {
             // mstconfig asks one-port cards for a TLV of port 2 and fails when the answer is an error, so
             // real firmware says "nothing stored" (INFERRED).
-            Asked::Get { id } => {
+            NvRequest::Get { id } => {
                 return match tlvs.get(&id) {
-                    Some(data) => Said::data(data.clone()),
-                    None => Said::status(register::NOT_AVAILABLE),
+                    Some(data) => NvAnswer::data(data.clone()),
+                    None => NvAnswer::status(register::NOT_AVAILABLE),
                 };
             }
-            Asked::Set { id, data } => {
+            NvRequest::Set { id, data } => {
                 if !facts.knows(id) || data.len() > MOST_DWORDS {
-                    return Said::status(register::UNKNOWN_TLV);
+                    return NvAnswer::status(register::UNKNOWN_TLV);
                 }
                 areas.store(self.nor.mem(), id, Some(&data))
             }
-            Asked::Invalidate(id) => areas.store(self.nor.mem(), id, None),
-            Asked::InvalidateAll => areas.clear(self.nor.mem()),
+            NvRequest::Invalidate(id) => areas.store(self.nor.mem(), id, None),
+            NvRequest::InvalidateAll => areas.clear(self.nor.mem()),
         };
         // The flash is the host's while it holds the gateway.
-        if self.nor.is_busy(self.time.now()) || self.semaphores[63] != Hold::Free {
-            return Said::status(register::BUSY);
+        if self.nor.is_busy(self.time.now()) || self.semaphores[63] != SemaphoreHolder::Free {
+            return NvAnswer::status(register::BUSY);
         }
         if self.carry_out(&steps) {
-            Said::status(0)
+            NvAnswer::status(0)
         } else {
-            Said::status(register::INTERNAL)
+            NvAnswer::status(register::INTERNAL)
         }
     }
 
     /// The firmware works on the flash; each step is waited for. False when something is not as it
     /// was written.
-    fn carry_out(&mut self, steps: &[Step]) -> bool {
+    fn carry_out(&mut self, steps: &[NvStep]) -> bool {
         let chip = self.nor.chip();
         let Some(&(_, sector, erase_ns)) = chip.erases.iter().min_by_key(|e| e.1) else {
             return false;
@@ -232,7 +232,7 @@ impl State {
         let piece = if chip.byte_program { 1 } else { PAGE as usize };
         for step in steps {
             match step {
-                Step::Erase(range) => {
+                NvStep::Erase(range) => {
                     if range.start % sector != 0 || range.end % sector != 0 {
                         return false;
                     }
@@ -244,7 +244,7 @@ impl State {
                         });
                     }
                 }
-                Step::Program(at, bytes) => {
+                NvStep::Program(at, bytes) => {
                     for (n, chunk) in bytes.chunks(piece).enumerate() {
                         let at = at + (n * piece) as u32;
                         self.nor.fill_page(at, chunk);

@@ -2,7 +2,7 @@
 
 /// What is to come after the three address bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum After {
+pub(super) enum AfterAddress {
     Read,
     FastRead,
     Program,
@@ -11,7 +11,7 @@ pub(super) enum After {
 
 /// Where the chip is in a transaction.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wire {
+pub(super) enum WireState {
     /// Chip-select high.
     Idle,
     /// Chip-select low, opcode awaited.
@@ -19,7 +19,7 @@ pub(super) enum Wire {
     Address {
         got: u8,
         at: u32,
-        after: After,
+        after: AfterAddress,
     },
     /// One dummy byte of a fast read.
     Dummy {

@@ -9,7 +9,7 @@ use crate::cli::json::outcome as json;
 use crate::cli::text::{kib, name_of, time};
 use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
-use crate::sim::serve::{Pace, ServeError, Server};
+use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
 use std::fmt::Write as _;
@@ -301,8 +301,8 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
 fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Result<CommandResult, Failure> {
     let card = open(&args.file)?;
     let pace = match args.time {
-        PaceArg::Fast => Pace::Fast,
-        PaceArg::Wall => Pace::Wall,
+        PaceArg::Fast => ServePace::Fast,
+        PaceArg::Wall => ServePace::Wall,
     };
     let mut server = Server::bind(card.clone(), pace, &args.socket, args.control.as_deref())
         .map_err(|e| serve_failure(&e))?;

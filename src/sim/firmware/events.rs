@@ -1,6 +1,6 @@
 //! Event queues: how a command that asked for an event is reported.
 
-use super::Host;
+use super::HostBus;
 use super::answers::u32_at;
 use super::icm::Icm;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl EventQueues {
         modifier: u32,
         context: &[u8; 0x40],
         icm: &Icm,
-        host: &dyn Host,
+        host: &dyn HostBus,
     ) -> io::Result<()> {
         let queue = Queue {
             len: 1 << (context[0x0c] & 0x1f),
@@ -89,7 +89,7 @@ impl EventQueues {
         &mut self,
         (token, status, output): (u16, u8, u64),
         icm: &Icm,
-        host: &mut dyn Host,
+        host: &mut dyn HostBus,
     ) -> io::Result<()> {
         let queue = self
             .commands
@@ -113,8 +113,8 @@ impl EventQueues {
 }
 
 impl Queue {
-    /// Host address of entry `n`.
-    fn entry(&self, n: u64, icm: &Icm, host: &dyn Host) -> io::Result<u64> {
+    /// HostBus address of entry `n`.
+    fn entry(&self, n: u64, icm: &Icm, host: &dyn HostBus) -> io::Result<u64> {
         let at = n * ENTRY;
         Ok(icm.page(self.mtt, at / PAGE, host)? + at % PAGE)
     }

@@ -1,7 +1,7 @@
 //! Context memory: pages the driver lends for the card's tables. Of what is in them only the
 //! translations of event queues are read.
 
-use super::Host;
+use super::HostBus;
 use super::answers::u64_at;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,8 +41,8 @@ impl Icm {
         self.ranges.retain(|start, _| *start < at || *start >= end);
     }
 
-    /// Host address of page `n` of a buffer whose translations begin at byte `at` of the table.
-    pub(super) fn page(&self, at: u64, n: u64, host: &dyn Host) -> io::Result<u64> {
+    /// HostBus address of page `n` of a buffer whose translations begin at byte `at` of the table.
+    pub(super) fn page(&self, at: u64, n: u64, host: &dyn HostBus) -> io::Result<u64> {
         let here = self.mtt_base.wrapping_add(at).wrapping_add(8 * n);
         let found = self.ranges.range(..=here).next_back();
         let (start, (base, _)) = found

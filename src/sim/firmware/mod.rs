@@ -14,7 +14,7 @@ mod icm;
 mod opcode;
 
 use super::SimCard;
-use super::served::Named;
+use super::served::ImageIdentity;
 use crate::card::CrOffset;
 use events::EventQueues;
 use groups::Groups;
@@ -48,7 +48,7 @@ const MAILBOX: usize = 4096;
 const HCA: usize = 0x200;
 
 /// The host's side of the bus.
-pub(super) trait Host {
+pub(super) trait HostBus {
     /// Read host memory.
     fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Write host memory.
@@ -59,7 +59,7 @@ pub(super) trait Host {
 
 /// One command as it was posted.
 #[derive(Clone, Copy, Debug)]
-struct Command {
+struct FirmwareCommand {
     opcode: u16,
     op_modifier: u8,
     modifier: u32,
@@ -69,7 +69,7 @@ struct Command {
     event: bool,
 }
 
-impl Command {
+impl FirmwareCommand {
     fn posted(card: &SimCard, word: u32) -> Self {
         let at = |n: u32| card.peek(HCR + 4 * n);
         let two = |n: u32| u64::from(at(n)) << 32 | u64::from(at(n + 1));
@@ -86,8 +86,8 @@ impl Command {
 }
 
 /// What runs on the card, seen from the driver.
-pub(super) struct Firmware {
-    named: Named,
+pub(super) struct NetworkFirmware {
+    named: ImageIdentity,
     version: [u32; 2],
     ports: u8,
     /// An image was started.
@@ -102,10 +102,10 @@ pub(super) struct Firmware {
     failures: Vec<String>,
 }
 
-impl Firmware {
+impl NetworkFirmware {
     pub(super) fn new(card: &SimCard) -> Self {
         let mut firmware = Self {
-            named: Named::default(),
+            named: ImageIdentity::default(),
             version: [0; 2],
             ports: card.spec().ports(),
             runs: false,
@@ -137,7 +137,7 @@ impl Firmware {
         self.hca = None;
     }
 
-    /// Answer no command any more, or again.
+    /// ReplyBody no command any more, or again.
     pub(super) fn set_dead(&mut self, yes: bool) {
         self.dead = yes;
     }
@@ -161,7 +161,7 @@ impl Firmware {
     }
 
     /// A register was written: when it is the command word with the go bit, obey.
-    pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut dyn Host) {
+    pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut dyn HostBus) {
         if at.0 != GO_WORD || !self.runs || self.dead {
             return;
         }
@@ -169,7 +169,7 @@ impl Firmware {
         if word & GO == 0 {
             return;
         }
-        let mut command = Command::posted(card, word);
+        let mut command = FirmwareCommand::posted(card, word);
         *self.counts.entry(command.opcode).or_default() += 1;
         let status = match self.obey(&mut command, host) {
             Ok(status) => status,
@@ -194,7 +194,7 @@ impl Firmware {
         }
     }
 
-    fn fail(&mut self, command: &Command, why: &str) {
+    fn fail(&mut self, command: &FirmwareCommand, why: &str) {
         tracing::warn!(?command, why, "firmware command");
         if self.failures.len() < 100 {
             self.failures
@@ -202,7 +202,7 @@ impl Firmware {
         }
     }
 
-    fn obey(&mut self, c: &mut Command, host: &mut dyn Host) -> io::Result<u8> {
+    fn obey(&mut self, c: &mut FirmwareCommand, host: &mut dyn HostBus) -> io::Result<u8> {
         match c.opcode {
             op::QUERY_FW => {
                 let out = answers::firmware(self.version);

@@ -1,21 +1,21 @@
 //! The bus seen from the card: memory to read and write, interrupts to raise.
 
 use super::dma::GuestMemory;
-use crate::sim::firmware::Host;
+use crate::sim::firmware::HostBus;
 use std::io;
 
 /// MSI-X vectors raised during one access, sent once it is through.
 #[derive(Debug, Default)]
 pub(super) struct Lines(pub(super) Vec<u32>);
 
-pub(super) struct Bus<'a> {
-    /// Bus mastering is on.
+pub(super) struct DeviceBus<'a> {
+    /// DeviceBus mastering is on.
     pub(super) masters: bool,
     pub(super) memory: &'a GuestMemory,
     pub(super) lines: &'a mut Lines,
 }
 
-impl Bus<'_> {
+impl DeviceBus<'_> {
     fn check(&self) -> io::Result<()> {
         if self.masters {
             Ok(())
@@ -25,7 +25,7 @@ impl Bus<'_> {
     }
 }
 
-impl Host for Bus<'_> {
+impl HostBus for DeviceBus<'_> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.check()?;
         self.memory.read(address, bytes)

@@ -1,6 +1,6 @@
 //! The control channel: orders of a test harness, one a line; [`super`] lists them.
 
-use super::device::Device;
+use super::device::ServedDevice;
 use crate::sim::Fault;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What an order asks of the server itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum ServerAction {
     Nothing,
     Release,
     Quit,
@@ -54,7 +54,7 @@ impl Control {
     }
 
     /// Take what has come: new connections, and orders, each of which is acknowledged.
-    pub(super) fn serve(&mut self, device: &mut Device) -> io::Result<After> {
+    pub(super) fn serve(&mut self, device: &mut ServedDevice) -> io::Result<ServerAction> {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
@@ -66,13 +66,13 @@ impl Control {
                 Err(e) => return Err(e),
             }
         }
-        let mut after = After::Nothing;
+        let mut after = ServerAction::Nothing;
         for mut peer in std::mem::take(&mut self.peers) {
             let alive = peer.fill();
             while let Some(line) = peer.next_line() {
                 let (answer, what) = self.obey(device, &line);
                 let _ = peer.say(&answer);
-                if what != After::Nothing {
+                if what != ServerAction::Nothing {
                     after = what;
                 }
             }
@@ -88,7 +88,7 @@ impl Control {
         self.peers.retain_mut(|peer| peer.say(line).is_ok());
     }
 
-    fn obey(&mut self, device: &mut Device, line: &str) -> (String, After) {
+    fn obey(&mut self, device: &mut ServedDevice, line: &str) -> (String, ServerAction) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         let done = match (word, rest) {
@@ -131,13 +131,13 @@ impl Control {
                 Ok(n) => Err(format!("{n} is past: {} are done", device.card.mutations())),
                 Err(_) => Err(format!("{rest:?} is no number")),
             },
-            ("release", "") => return ("ok".into(), After::Release),
+            ("release", "") => return ("ok".into(), ServerAction::Release),
             ("forget", "") => {
                 let counters = device.card.take_counters();
                 device.forget_counts();
                 Ok(json!({ "counters": counters }).to_string())
             }
-            ("quit", "") => return ("ok".into(), After::Quit),
+            ("quit", "") => return ("ok".into(), ServerAction::Quit),
             _ => Err(format!("no order is called {line:?}")),
         };
         let answer = match done {
@@ -145,7 +145,7 @@ impl Control {
             Ok(text) => format!("ok {text}"),
             Err(why) => format!("error {why}"),
         };
-        (answer, After::Nothing)
+        (answer, ServerAction::Nothing)
     }
 }
 
@@ -181,14 +181,14 @@ impl Peer {
     }
 }
 
-fn fault(device: &mut Device, text: &str) -> Result<String, String> {
+fn fault(device: &mut ServedDevice, text: &str) -> Result<String, String> {
     let fault: Fault =
         serde_json::from_str(text).map_err(|e| format!("no fault is called {text}: {e}"))?;
     device.card.inject(fault);
     Ok(String::new())
 }
 
-fn info(device: &Device, hold_at: Option<u64>) -> serde_json::Value {
+fn info(device: &ServedDevice, hold_at: Option<u64>) -> serde_json::Value {
     let card = &device.card;
     let digest = card.with_flash(|flash| {
         let hash = Sha256::digest(flash);

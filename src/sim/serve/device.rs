@@ -1,13 +1,13 @@
 //! The card with everything around it that a virtual machine sees: accesses of every width, time,
 //! resets, interrupts, guest memory, firmware.
 
-use super::bus::{Bus, Lines};
+use super::bus::{DeviceBus, Lines};
 use super::dma::GuestMemory;
 use super::irq::Irqs;
-use super::pci::{ConfigSpace, Wish};
+use super::pci::{ServedConfigSpace, Wish};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
-use crate::sim::firmware::Firmware;
+use crate::sim::firmware::NetworkFirmware;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) const BAR2_SIZE: u64 = 8 << 20;
 
 /// How a served card's time runs. What the guest sleeps through is wall time in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
+pub enum ServePace {
     /// Erases and programs cost no waiting: each poll of the status register finds a third of what
     /// is left gone. A reset takes 0.3 s.
     #[default]
@@ -31,7 +31,7 @@ pub enum Pace {
     Wall,
 }
 
-impl Pace {
+impl ServePace {
     /// Silence after a reset. `mlx4_core` and our own driver look again after 1 s; how long a real
     /// card is silent is UNCONFIRMED.
     fn reset_time(self) -> Duration {
@@ -42,37 +42,37 @@ impl Pace {
     }
 }
 
-pub(super) struct Device {
+pub(super) struct ServedDevice {
     pub(super) card: SimCard,
     bar0: Box<dyn CrSpace>,
-    pub(super) config: ConfigSpace,
+    pub(super) config: ServedConfigSpace,
     /// BAR2, doorbells: memory without behaviour, mapped by the client.
     bar2: std::fs::File,
     pub(super) irqs: Irqs,
     pub(super) memory: GuestMemory,
-    pub(super) firmware: Firmware,
+    pub(super) firmware: NetworkFirmware,
     boots: u64,
     last: Instant,
     /// Reads and writes of words of BAR0, by address: shows at once where a tool spins.
     touched: HashMap<u32, [u64; 2]>,
 }
 
-impl Device {
-    pub(super) fn new(card: SimCard, pace: Pace) -> io::Result<Self> {
+impl ServedDevice {
+    pub(super) fn new(card: SimCard, pace: ServePace) -> io::Result<Self> {
         card.set_host_restores_config(false);
         card.set_reset_time(pace.reset_time());
-        card.set_hurry(pace == Pace::Fast);
+        card.set_hurry(pace == ServePace::Fast);
         card.reset_config();
         let bar2 = memfd_create("cx3flash-bar2", MFdFlags::MFD_CLOEXEC)?;
         let bar2 = std::fs::File::from(bar2);
         bar2.set_len(BAR2_SIZE)?;
         Ok(Self {
             bar0: card.bar0(),
-            config: ConfigSpace::new(&card),
+            config: ServedConfigSpace::new(&card),
             bar2,
             irqs: Irqs::default(),
             memory: GuestMemory::default(),
-            firmware: Firmware::new(&card),
+            firmware: NetworkFirmware::new(&card),
             boots: card.boots(),
             last: Instant::now(),
             touched: HashMap::new(),
@@ -93,7 +93,7 @@ impl Device {
             .advance(u64::try_from(gone.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// After anything that may have reset the chip.
+    /// ServerAction anything that may have reset the chip.
     pub(super) fn settle(&mut self) {
         if self.boots != self.card.boots() {
             self.boots = self.card.boots();
@@ -191,7 +191,7 @@ impl Device {
             return;
         }
         let mut lines = Lines::default();
-        let mut bus = Bus {
+        let mut bus = DeviceBus {
             masters: self.config.masters(),
             memory: &self.memory,
             lines: &mut lines,

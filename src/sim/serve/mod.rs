@@ -44,9 +44,9 @@ mod tests;
 mod wire;
 
 use crate::sim::SimCard;
-use control::{After, Control};
-use device::Device;
-pub use device::Pace;
+use control::{ServerAction, Control};
+use device::ServedDevice;
+pub use device::ServePace;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -118,7 +118,7 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
 
 /// A served card.
 pub struct Server {
-    device: Device,
+    device: ServedDevice,
     listener: UnixListener,
     client: Option<UnixStream>,
     control: Option<Control>,
@@ -134,11 +134,11 @@ impl Server {
     /// When a socket cannot be made.
     pub fn bind(
         card: SimCard,
-        pace: Pace,
+        pace: ServePace,
         socket: &Path,
         control: Option<&Path>,
     ) -> Result<Self, ServeError> {
-        let device = Device::new(card, pace).map_err(cannot("make the memory of BAR2"))?;
+        let device = ServedDevice::new(card, pace).map_err(cannot("make the memory of BAR2"))?;
         let listener = listen(socket)?;
         let mut sockets = vec![socket.to_owned()];
         let control = match control {
@@ -159,7 +159,7 @@ impl Server {
         })
     }
 
-    /// Answer until the order `quit` comes.
+    /// ReplyBody until the order `quit` comes.
     ///
     /// # Errors
     /// When the sockets cannot be waited for.
@@ -211,15 +211,15 @@ impl Server {
         ))
     }
 
-    fn orders(&mut self) -> Result<After, ServeError> {
+    fn orders(&mut self) -> Result<ServerAction, ServeError> {
         self.device.tick();
         let Some(control) = &mut self.control else {
-            return Ok(After::Nothing);
+            return Ok(ServerAction::Nothing);
         };
         let after = control
             .serve(&mut self.device)
             .map_err(cannot("read an order"))?;
-        self.quit |= after == After::Quit;
+        self.quit |= after == ServerAction::Quit;
         Ok(after)
     }
 
@@ -276,7 +276,7 @@ impl Server {
             // Milliseconds are what poll counts in; the last part of one is waited for as a whole.
             let left = left.max(Duration::from_millis(1));
             let (gone, orders) = self.wait(Some(left)).map_err(cannot("wait for an order"))?;
-            if gone || orders && self.orders()? != After::Nothing {
+            if gone || orders && self.orders()? != ServerAction::Nothing {
                 break;
             }
         }

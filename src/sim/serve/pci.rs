@@ -43,7 +43,7 @@ fn is_cards(dword: u16) -> bool {
     )
 }
 
-pub(super) struct ConfigSpace {
+pub(super) struct ServedConfigSpace {
     card: SimCard,
     caps: Capabilities,
     vpd: Vec<u8>,
@@ -52,7 +52,7 @@ pub(super) struct ConfigSpace {
     semaphore: u32,
 }
 
-impl ConfigSpace {
+impl ServedConfigSpace {
     pub(super) fn new(card: &SimCard) -> Self {
         Self {
             card: card.clone(),
@@ -63,7 +63,7 @@ impl ConfigSpace {
         }
     }
 
-    /// Bus mastering is on.
+    /// DeviceBus mastering is on.
     pub(super) fn masters(&self) -> bool {
         self.card.config_peek(COMMAND) & BUS_MASTER != 0
     }

@@ -1,6 +1,6 @@
 //! One connection: commands in, answers out (docs/lab.md#vfio-user-client-of-qemu).
 
-use super::device::{BAR0_SIZE, BAR2_SIZE, Device};
+use super::device::{BAR0_SIZE, BAR2_SIZE, ServedDevice};
 use super::irq;
 use super::layout;
 use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
@@ -57,29 +57,29 @@ fn failed(error: CrError) -> io::Error {
 }
 
 /// What is to be answered, kept until it is.
-pub(super) struct Done {
+pub(super) struct Processed {
     message: Message,
-    result: io::Result<Answer>,
+    result: io::Result<ReplyBody>,
 }
 
-enum Answer {
+enum ReplyBody {
     Body(Vec<u8>),
     /// The body, with the descriptor of BAR2.
     WithBar2(Vec<u8>),
 }
 
 /// Do one command.
-pub(super) fn act(device: &mut Device, mut message: Message) -> Done {
+pub(super) fn act(device: &mut ServedDevice, mut message: Message) -> Processed {
     let result = command(device, &mut message);
-    Done { message, result }
+    Processed { message, result }
 }
 
-/// Answer it.
+/// ReplyBody it.
 ///
 /// # Errors
 /// Only what ends the connection; what is wrong with one command is answered.
-pub(super) fn answer(device: &Device, stream: &mut UnixStream, done: Done) -> io::Result<()> {
-    let Done { message, result } = done;
+pub(super) fn answer(device: &ServedDevice, stream: &mut UnixStream, done: Processed) -> io::Result<()> {
+    let Processed { message, result } = done;
     if let Err(error) = &result {
         tracing::warn!(command = message.command, %error, "refused");
     }
@@ -87,8 +87,8 @@ pub(super) fn answer(device: &Device, stream: &mut UnixStream, done: Done) -> io
         return Ok(());
     }
     match result {
-        Ok(Answer::Body(body)) => reply(stream, &message, &body, None),
-        Ok(Answer::WithBar2(body)) => reply(stream, &message, &body, Some(device.bar2())),
+        Ok(ReplyBody::Body(body)) => reply(stream, &message, &body, None),
+        Ok(ReplyBody::WithBar2(body)) => reply(stream, &message, &body, Some(device.bar2())),
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
             refuse(stream, &message, errno)
@@ -96,7 +96,7 @@ pub(super) fn answer(device: &Device, stream: &mut UnixStream, done: Done) -> io
     }
 }
 
-fn command(device: &mut Device, m: &mut Message) -> io::Result<Answer> {
+fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<ReplyBody> {
     let body = match m.command {
         wire::VERSION => {
             if m.body.get(..2) != Some(&[0, 0]) {
@@ -135,7 +135,7 @@ fn command(device: &mut Device, m: &mut Message) -> io::Result<Answer> {
             body.extend_from_slice(&size.to_ne_bytes());
             body.extend_from_slice(&0_u64.to_ne_bytes());
             if index == BAR2 {
-                return Ok(Answer::WithBar2(body));
+                return Ok(ReplyBody::WithBar2(body));
             }
             body
         }
@@ -155,18 +155,18 @@ fn command(device: &mut Device, m: &mut Message) -> io::Result<Answer> {
                 .set((index, flags), span, std::mem::take(&mut m.fds))?;
             Vec::new()
         }
-        wire::REGION_READ | wire::REGION_WRITE => return access(device, m).map(Answer::Body),
+        wire::REGION_READ | wire::REGION_WRITE => return access(device, m).map(ReplyBody::Body),
         wire::DEVICE_RESET => {
             device.pci_reset();
             Vec::new()
         }
         _ => return Err(io::Error::from_raw_os_error(libc::ENOTTY)),
     };
-    Ok(Answer::Body(body))
+    Ok(ReplyBody::Body(body))
 }
 
 /// `REGION_READ` and `REGION_WRITE`.
-fn access(device: &mut Device, m: &Message) -> io::Result<Vec<u8>> {
+fn access(device: &mut ServedDevice, m: &Message) -> io::Result<Vec<u8>> {
     let (at, index, count) = (m.u64(0)?, m.u32(8)?, m.u32(12)? as usize);
     let (_, size) = region(index);
     let inside = at.checked_add(count as u64).is_some_and(|end| end <= size);

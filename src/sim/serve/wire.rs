@@ -134,7 +134,7 @@ fn header(to: &Message, len: usize, error: Option<i32>) -> io::Result<[u8; HEADE
     Ok(out)
 }
 
-/// Answer with `body` and at most one descriptor.
+/// ReplyBody with `body` and at most one descriptor.
 pub(super) fn reply(
     stream: &mut UnixStream,
     to: &Message,

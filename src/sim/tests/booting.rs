@@ -1,6 +1,6 @@
 //! A boot takes time, and a driver that does not wait is found out.
 
-use super::driver::{ADDRESS, COMMAND, DATA, Driver, FLUSH, SEMAPHORE};
+use super::driver::{ADDRESS, COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE};
 use crate::image::{Half, Recipe, Version, build, striped};
 use crate::sim::file::{SLOT_LEN, SLOTS_AT, parse_record, record};
 use crate::sim::{BootOutcome, CardSpec, Fault, SimCard};
@@ -33,14 +33,14 @@ fn slow() -> SimCard {
 }
 
 /// Just reset; semaphore 63 was ours and is lost.
-fn reset(card: &SimCard) -> Driver {
-    let mut driver = Driver::with(card);
+fn reset(card: &SimCard) -> TestDriver {
+    let mut driver = TestDriver::with(card);
     driver.write(0xf0010, 1);
     // Nothing is written any more, so nothing has to be flushed.
-    Driver::idle(card)
+    TestDriver::idle(card)
 }
 
-fn version(driver: &mut Driver) -> [u32; 2] {
+fn version(driver: &mut TestDriver) -> [u32; 2] {
     [0x1f064, 0x1f068].map(|at| driver.raw_read(at))
 }
 
@@ -90,7 +90,7 @@ fn the_recovery_id_in_a_boot_can_be_switched_off() {
 #[test]
 fn firmware_that_runs_shows_a_live_value_below_the_bound() {
     let card = SimCard::new(CardSpec::default(), &image(1));
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     let values: Vec<u32> = (0..70_000).map(|_| driver.raw_read(0x41270)).collect();
     assert!(values.iter().all(|v| *v < BOUND));
     assert!(values.windows(2).all(|w| w[0] != w[1]));
@@ -199,7 +199,7 @@ fn the_silence_is_the_first_part_of_a_boot() {
 fn a_power_cycle_boots_too() {
     let card = slow();
     card.power_cycle();
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     assert_eq!(driver.raw_read(0xf0014), u32::MAX);
     assert_eq!(card.pci_device_id(), 0x1f6);
     driver.sleep(60_000);
@@ -226,14 +226,14 @@ fn without_an_image_a_boot_ends_in_recovery_mode() {
 #[test]
 fn a_pci_reset_starts_a_chip_with_a_boot_time_anew() {
     let card = slow();
-    Driver::with(&card);
+    TestDriver::with(&card);
     card.pci_reset();
     assert!(card.is_booting() && !card.is_silent());
     assert_eq!(card.semaphores_held(), [0_u8; 0]);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     driver.sleep(1_000_000);
     assert_eq!(version(&mut driver), [2 << 16, 42 << 16 | 2]);
-    Driver::with(&card).assert_clean();
+    TestDriver::with(&card).assert_clean();
 }
 
 #[test]
@@ -242,11 +242,11 @@ fn a_pci_reset_can_leave_firmware_and_semaphores_alone() {
         let card = slow();
         card.set_boot_time(Duration::from_millis(boot));
         card.set_pci_reset_boots(boots);
-        Driver::with(&card);
+        TestDriver::with(&card);
         card.pci_reset();
         assert!(!card.is_booting());
         assert_eq!(card.semaphores_held(), [63]);
-        let mut driver = Driver::idle(&card);
+        let mut driver = TestDriver::idle(&card);
         assert_eq!(version(&mut driver), [2 << 16, 42 << 16 | 1]);
         driver.assert_clean();
     }
@@ -279,7 +279,7 @@ fn a_card_file_keeps_boot_time_and_serial() {
     reset(&card);
     assert!(card.is_booting());
     // Semaphores taken in a boot are lost; so are those of a process that ends in one.
-    Driver::idle(&card).raw_read(SEMAPHORE);
+    TestDriver::idle(&card).raw_read(SEMAPHORE);
     drop(card);
 
     let card = SimCard::open(&path).expect("card file");

@@ -1,6 +1,6 @@
 //! Which image the boot ROM starts.
 
-use super::driver::Driver;
+use super::driver::TestDriver;
 use crate::image::{FlashAddr, Half, Recipe, Version, build, striped};
 use crate::sim::{BootOutcome, CardSpec, SimCard};
 
@@ -57,7 +57,7 @@ fn a_good_image_runs_and_says_its_version() {
     assert_eq!(card.running(), starts(0, 5000));
     assert_eq!(card.pci_device_id(), 0x1003);
     assert_eq!(card.config_read(0), 0x1003_15b3);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     assert!(driver.read(0x41270) < 0xfff0_0000);
     let block = [0, 4, 8, 12].map(|i| driver.read(0x1f064 + i));
     assert_eq!(block, [0x0002_0000, 0x002A_1388, 0, 0x2017_0905]);
@@ -71,7 +71,7 @@ fn without_an_image_the_card_shows_its_recovery_id() {
         let card = SimCard::new(spec, &[]);
         assert_eq!(card.running(), BootOutcome::Recovery);
         assert_eq!(card.pci_device_id(), id);
-        let mut driver = Driver::with(&card);
+        let mut driver = TestDriver::with(&card);
         assert_eq!(driver.read(0x41270), u32::MAX);
         assert_eq!(driver.read(0x1f064), 0);
         driver.write(0xf3834, 0x1000_0000);
@@ -147,7 +147,7 @@ fn a_damaged_image_gives_way_to_the_other() {
 #[test]
 fn a_reset_follows_the_boot_address_and_power_on_does_not() {
     let card = card(&halves(Some(1), Some(2)));
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     assert_eq!(card.reset_outcome(), starts(0, 1));
     driver.write(0xf0000, CHUNK << 8 | 6);
     assert_eq!(card.reset_outcome(), starts(CHUNK, 2));
@@ -164,7 +164,7 @@ fn a_reset_follows_the_boot_address_and_power_on_does_not() {
 #[test]
 fn a_boot_address_without_a_good_image_is_passed_over() {
     let card = card(&halves(Some(1), None));
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     for wrong in [CHUNK, 0x1_0000, 0x1234, 0xFF_FFFF] {
         driver.write(0xf0000, wrong << 8);
         assert_eq!(card.reset_outcome(), starts(0, 1), "{wrong:#x}");

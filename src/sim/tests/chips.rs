@@ -1,13 +1,13 @@
 //! What tells the chips apart.
 
-use super::driver::{DATA, Driver};
+use super::driver::{DATA, TestDriver};
 use crate::sim::{Fault, SimChip};
 
 #[test]
 fn every_chip_says_its_id_and_erases_what_it_says() {
     for part in SimChip::ALL {
         let size = part.size() as usize;
-        let mut driver = Driver::on(part, &vec![0; size]);
+        let mut driver = TestDriver::on(part, &vec![0; size]);
         let [a, b, c] = part.jedec();
         driver.run(0x409F_2215);
         assert_eq!(driver.read(DATA).to_be_bytes()[..3], [a, b, c], "{part}");
@@ -28,7 +28,7 @@ fn every_chip_says_its_id_and_erases_what_it_says() {
 #[test]
 fn four_k_erase_is_not_for_the_m25p16_and_the_s25fl032p() {
     for part in SimChip::ALL {
-        let mut driver = Driver::on(part, &[0; 0x3000]);
+        let mut driver = TestDriver::on(part, &[0; 0x3000]);
         if part == SimChip::Sst25vf016b {
             unprotect(&mut driver);
         }
@@ -47,7 +47,7 @@ fn four_k_erase_is_not_for_the_m25p16_and_the_s25fl032p() {
 }
 
 /// WREN and WRSR 0, as for SST (docs/hardware.md#sequences step 5, with no bits left).
-fn unprotect(driver: &mut Driver) {
+fn unprotect(driver: &mut TestDriver) {
     driver.run(0x4006_2004);
     driver.write(DATA, 0);
     driver.run(0x4001_2014);
@@ -56,7 +56,7 @@ fn unprotect(driver: &mut Driver) {
 
 #[test]
 fn sst_powers_up_protected_and_takes_one_byte() {
-    let mut driver = Driver::on(SimChip::Sst25vf016b, &[]);
+    let mut driver = TestDriver::on(SimChip::Sst25vf016b, &[]);
     assert_eq!(driver.status(), 0x1C);
     program_byte(&mut driver, 0, 0x12);
     assert_eq!(driver.card.flash()[0], 0xFF, "protected: nothing happens");
@@ -69,11 +69,11 @@ fn sst_powers_up_protected_and_takes_one_byte() {
     driver.assert_misuse("byte-program chip");
     assert_eq!(driver.card.flash()[0x10..0x12], *b"0\xFF");
     driver.card.power_cycle();
-    let mut driver = Driver::with(&driver.card);
+    let mut driver = TestDriver::with(&driver.card);
     assert_eq!(driver.status(), 0x1C, "protected again");
 }
 
-fn program_byte(driver: &mut Driver, at: u32, byte: u8) {
+fn program_byte(driver: &mut TestDriver, at: u32, byte: u8) {
     driver.run(0x4006_2004);
     driver.write(DATA, u32::from(byte) << 24);
     driver.at(at, 0x4002_201C);
@@ -82,7 +82,7 @@ fn program_byte(driver: &mut Driver, at: u32, byte: u8) {
 
 #[test]
 fn protected_sectors_do_not_change_and_clear_the_latch() {
-    let mut driver = Driver::on(SimChip::M25px16, &vec![0; 0x20_0000]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &vec![0; 0x20_0000]);
     // BP 1: the topmost 64 KiB.
     driver.card.inject(Fault::Protected { status: 0x04 });
     assert_eq!(driver.status(), 0x04);
@@ -97,14 +97,14 @@ fn protected_sectors_do_not_change_and_clear_the_latch() {
     driver.run(0x40C7_2004);
     assert_eq!(driver.card.mutations(), 1, "no chip erase either");
     driver.card.power_cycle();
-    let mut driver = Driver::with(&driver.card);
+    let mut driver = TestDriver::with(&driver.card);
     assert_eq!(driver.status(), 0x04, "the bits are non-volatile");
     driver.assert_clean();
 }
 
 #[test]
 fn winbond_has_a_second_register_and_loses_it_to_a_short_write() {
-    let mut driver = Driver::on(SimChip::W25q16, &[]);
+    let mut driver = TestDriver::on(SimChip::W25q16, &[]);
     driver.run(0x4006_2004);
     driver.write(DATA, 0x4402_0000);
     driver.run(0x4001_2114);
@@ -120,7 +120,7 @@ fn winbond_has_a_second_register_and_loses_it_to_a_short_write() {
 }
 
 /// WREN and WRSR of two bytes.
-fn write_status(driver: &mut Driver, first: u8, second: u8) {
+fn write_status(driver: &mut TestDriver, first: u8, second: u8) {
     driver.run(0x4006_2004);
     driver.write(DATA, u32::from_be_bytes([first, second, 0, 0]));
     driver.run(0x4001_2114);
@@ -130,7 +130,7 @@ fn write_status(driver: &mut Driver, first: u8, second: u8) {
 #[test]
 fn cmp_protects_everything_but_what_the_bits_say() {
     for part in [SimChip::W25q16, SimChip::Gd25q16, SimChip::W25q16jvim] {
-        let mut driver = Driver::on(part, &vec![0; 0x20_0000]);
+        let mut driver = TestDriver::on(part, &vec![0; 0x20_0000]);
         write_status(&mut driver, 0x04, 0x40);
         driver.erase(0xD8, 0x1E_0000);
         assert_eq!(driver.card.flash()[0x1E_0000], 0, "{part}");
@@ -150,7 +150,7 @@ fn cmp_protects_everything_but_what_the_bits_say() {
 #[test]
 fn a_short_status_write_keeps_the_second_register_of_the_jv() {
     for (part, left) in [(SimChip::W25q16, 0), (SimChip::W25q16jvim, 0x40)] {
-        let mut driver = Driver::on(part, &[]);
+        let mut driver = TestDriver::on(part, &[]);
         write_status(&mut driver, 0x04, 0x40);
         unprotect(&mut driver);
         driver.run(0x4035_2215);
@@ -160,7 +160,7 @@ fn a_short_status_write_keeps_the_second_register_of_the_jv() {
 
 #[test]
 fn spansion_answers_its_extended_id() {
-    let mut driver = Driver::on(SimChip::S25fl032p, &[]);
+    let mut driver = TestDriver::on(SimChip::S25fl032p, &[]);
     driver.run(0x409F_2315);
     assert_eq!(driver.read(DATA), 0x0102_154D);
     assert_eq!(driver.read(DATA + 4), 0);
@@ -169,7 +169,7 @@ fn spansion_answers_its_extended_id() {
 
 #[test]
 fn read_id_during_an_erase_answers_ones_and_status_answers() {
-    let mut driver = Driver::on(SimChip::M25px16, &[]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[]);
     driver.run(0x4006_2004);
     driver.at(0x1_0000, 0x40D8_200C);
     assert_eq!(driver.status(), 3);
@@ -184,7 +184,7 @@ fn read_id_during_an_erase_answers_ones_and_status_answers() {
 
 #[test]
 fn unknown_opcodes_answer_nothing() {
-    let mut driver = Driver::on(SimChip::M25px16, &[]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[]);
     driver.run(0x4035_2215);
     assert_eq!(driver.read(DATA), u32::MAX);
     driver.assert_misuse("does not know opcode 35");
@@ -192,7 +192,7 @@ fn unknown_opcodes_answer_nothing() {
 
 #[test]
 fn another_bank_is_empty() {
-    let mut driver = Driver::on(SimChip::M25px16, &[0; 16]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[0; 16]);
     driver.run(0x409F_2A15);
     assert_eq!(driver.read(DATA), u32::MAX);
     driver.assert_clean();
@@ -201,7 +201,7 @@ fn another_bank_is_empty() {
 #[test]
 fn chained_reads_give_what_single_reads_give() {
     let image: Vec<u8> = (0..0x400_u32).map(|i| (i * 7) as u8).collect();
-    let mut driver = Driver::on(SimChip::M25px16, &image);
+    let mut driver = TestDriver::on(SimChip::M25px16, &image);
     assert_eq!(driver.read_chain(0x20, 0x300), image[0x20..0x320]);
     driver.assert_clean();
     let chained = driver.card.take_counters();
@@ -216,7 +216,7 @@ fn chained_reads_give_what_single_reads_give() {
 
 #[test]
 fn command_words_and_chained_reads_are_counted() {
-    let mut driver = Driver::on(SimChip::M25px16, &[1; 64]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[1; 64]);
     driver.read16(0);
     driver.read16(16);
     assert_eq!(driver.card.chained_reads(), 0);
@@ -247,7 +247,7 @@ fn command_words_and_chained_reads_are_counted() {
 fn a_read_wraps_at_the_end_of_the_chip() {
     let mut image = vec![0xAA; 0x20_0000];
     image[..16].fill(0x11);
-    let mut driver = Driver::on(SimChip::M25px16, &image);
+    let mut driver = TestDriver::on(SimChip::M25px16, &image);
     let got = driver.read_chain(0x1F_FFF8, 32);
     assert_eq!(got[..8], [0xAA; 8]);
     assert_eq!(got[8..24], [0x11; 16]);
@@ -255,7 +255,7 @@ fn a_read_wraps_at_the_end_of_the_chip() {
 
 #[test]
 fn a_read_id_pads_after_three_bytes_and_status_repeats() {
-    let mut driver = Driver::on(SimChip::W25q16, &[]);
+    let mut driver = TestDriver::on(SimChip::W25q16, &[]);
     driver.run(0x409F_2315);
     assert_eq!(driver.read(DATA), 0xEF40_1500);
     assert_eq!(driver.read(DATA + 4), 0);
@@ -266,7 +266,7 @@ fn a_read_id_pads_after_three_bytes_and_status_repeats() {
 
 #[test]
 fn a_short_transfer_leaves_the_other_data_registers_alone() {
-    let mut driver = Driver::on(SimChip::M25px16, b"ABCDEFGHIJKLMNOP");
+    let mut driver = TestDriver::on(SimChip::M25px16, b"ABCDEFGHIJKLMNOP");
     driver.read16(0);
     driver.at(4, 0x4003_221D);
     assert_eq!(driver.read(DATA), 0x4546_4748);

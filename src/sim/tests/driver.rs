@@ -11,9 +11,9 @@ pub(super) const DATA: u32 = 0xf_0410;
 pub(super) const FLUSH: u32 = 0xf_0380;
 pub(super) const SEMAPHORE: u32 = 0xf_03fc;
 
-pub(super) struct Driver {
+pub(super) struct TestDriver {
     pub(super) card: SimCard,
-    road: Box<dyn CrSpace>,
+    access: Box<dyn CrSpace>,
     clock: Rc<dyn Clock>,
     dirty: bool,
 }
@@ -25,7 +25,7 @@ pub(super) fn spec(chip: SimChip) -> CardSpec {
     }
 }
 
-impl Driver {
+impl TestDriver {
     /// On a card in memory with this flash, semaphore 63 taken.
     pub(super) fn on(chip: SimChip, flash: &[u8]) -> Self {
         Self::with(&SimCard::new(spec(chip), flash))
@@ -40,7 +40,7 @@ impl Driver {
     /// Without semaphore.
     pub(super) fn idle(card: &SimCard) -> Self {
         Self {
-            road: card.bar0(),
+            access: card.bar0(),
             clock: card.clock(),
             card: card.clone(),
             dirty: false,
@@ -49,7 +49,7 @@ impl Driver {
 
     pub(super) fn over_config(card: &SimCard) -> Self {
         let mut driver = Self {
-            road: card.config_gateway(),
+            access: card.config_gateway(),
             ..Self::idle(card)
         };
         assert_eq!(driver.read(SEMAPHORE), 0, "semaphore 63 is free");
@@ -57,7 +57,7 @@ impl Driver {
     }
 
     pub(super) fn raw_read(&mut self, at: u32) -> u32 {
-        self.road.read(CrOffset(at)).expect("memory cannot fail")
+        self.access.read(CrOffset(at)).expect("memory cannot fail")
     }
 
     pub(super) fn read(&mut self, at: u32) -> u32 {
@@ -71,10 +71,10 @@ impl Driver {
     }
 
     pub(super) fn write(&mut self, at: u32, value: u32) {
-        self.road
+        self.access
             .write(CrOffset(at), value)
             .expect("memory cannot fail");
-        self.dirty = self.road.posts_writes();
+        self.dirty = self.access.posts_writes();
     }
 
     pub(super) fn sleep(&self, us: u64) {

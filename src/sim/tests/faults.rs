@@ -1,17 +1,17 @@
 //! Each fault does what it says, and the same every time.
 
-use super::driver::{COMMAND, DATA, Driver, FLUSH, SEMAPHORE, spec};
+use super::driver::{COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE, spec};
 use crate::sim::{BootOutcome, Fault, SimCard, SimChip, WrongRead};
 use std::collections::BTreeSet;
 
-fn blank() -> Driver {
-    Driver::on(SimChip::M25px16, &[])
+fn blank() -> TestDriver {
+    TestDriver::on(SimChip::M25px16, &[])
 }
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
 
 fn torn_page(seed: u64) -> Vec<u8> {
-    let mut driver = Driver::on(SimChip::M25px16, &[0xFF; 0x100]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[0xFF; 0x100]);
     driver.card.inject(Fault::PowerCut { op: 2, seed });
     assert!(driver.program16(0x100, &RAMP));
     assert!(!driver.card.is_silent());
@@ -26,7 +26,7 @@ fn torn_page(seed: u64) -> Vec<u8> {
     assert!(flash[0x110..].iter().all(|b| *b == 0xFF));
     driver.card.power_cycle();
     assert_eq!(driver.card.boot_outcome(), BootOutcome::Recovery);
-    assert_eq!(Driver::with(&driver.card).read(0xf0014), 0x0001_01f5);
+    assert_eq!(TestDriver::with(&driver.card).read(0xf0014), 0x0001_01f5);
     flash[..0x100].to_vec()
 }
 
@@ -54,7 +54,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
     let old: Vec<u8> = (0..0x1000_u32).map(|i| (i % 251) as u8).collect();
     let mut seen = [false; 4];
     for seed in 0..64 {
-        let mut driver = Driver::on(SimChip::M25px16, &old);
+        let mut driver = TestDriver::on(SimChip::M25px16, &old);
         driver.card.inject(Fault::PowerCut { op: 1, seed });
         driver.erase(0x20, 0);
         let new = driver.card.flash()[..0x1000].to_vec();
@@ -73,7 +73,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
 
 #[test]
 fn a_power_cut_at_0_comes_before_anything() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.card.inject(Fault::PowerCut { op: 0, seed: 1 });
     assert_eq!(driver.read16(0), RAMP, "reading is no operation");
     driver.erase(0x20, 0);
@@ -113,7 +113,7 @@ fn a_lying_write_looks_like_success() {
 
 #[test]
 fn a_short_read_leaves_old_bytes() {
-    let mut driver = Driver::on(SimChip::M25px16, b"ABCDEFGHIJKLMNOPabcdefghijklmnop");
+    let mut driver = TestDriver::on(SimChip::M25px16, b"ABCDEFGHIJKLMNOPabcdefghijklmnop");
     driver.card.inject(Fault::ShortRead { after: 1 });
     assert_eq!(driver.read16(0), *b"ABCDEFGHIJKLMNOP");
     assert_eq!(driver.read16(16), *b"abcdefghIJKLMNOP");
@@ -138,7 +138,7 @@ fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
         (WrongRead::Flipped { bit: 128 + 9 }, *b"a`cdefghijklmnop"),
     ];
     for (kind, got) in kinds {
-        let mut driver = Driver::on(SimChip::M25px16, FLASH);
+        let mut driver = TestDriver::on(SimChip::M25px16, FLASH);
         driver.card.inject(wrong(1, kind));
         assert_eq!(driver.read16(0), FLASH[..16], "{kind:?}");
         assert_eq!(driver.read16(16), got, "{kind:?}");
@@ -151,7 +151,7 @@ fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
 
 #[test]
 fn a_wrong_read_waits_for_its_address() {
-    let mut driver = Driver::on(SimChip::M25px16, &[7; 64]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[7; 64]);
     driver.card.inject(Fault::WrongRead {
         after: 1,
         kind: WrongRead::AllOnes,
@@ -182,13 +182,13 @@ fn read_id_and_status_are_data_reads() {
 
 #[test]
 fn a_pause_lets_time_pass_behind_its_access() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.run(0x4006_2004);
     driver.at(0x1_0000, 0x40D8_200C);
     let before = driver.card.accesses();
     driver.card.inject(Fault::Away { after: 1, ms: 500 });
     let start = driver.card.clock().now();
-    let gone = |d: &Driver| (d.card.clock().now() - start).as_millis();
+    let gone = |d: &TestDriver| (d.card.clock().now() - start).as_millis();
     assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
     assert_eq!(gone(&driver), 0);
     assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
@@ -232,7 +232,7 @@ fn stuck_busy_stays() {
     driver.assert_clean();
     driver.write(SEMAPHORE, 0);
     driver.card.power_cycle();
-    assert_eq!(Driver::with(&driver.card).status(), 0);
+    assert_eq!(TestDriver::with(&driver.card).status(), 0);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn stuck_wip_stays() {
     assert!(!driver.erase(0x20, 0), "never ready");
     assert_eq!(driver.status() & 1, 1);
     driver.card.power_cycle();
-    assert_eq!(Driver::with(&driver.card).status(), 0);
+    assert_eq!(TestDriver::with(&driver.card).status(), 0);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_held_semaphore_is_free_after_its_reads() {
     };
     card.inject(held(Some(3), false));
     assert_eq!(card.semaphores_held(), [63]);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     let got: Vec<u32> = (0..5).map(|_| driver.read(SEMAPHORE)).collect();
     assert_eq!(got, [1, 1, 1, 0, 1]);
     driver.write(SEMAPHORE, 0);
@@ -303,7 +303,7 @@ fn a_foreign_reset_takes_the_semaphores_away() {
 
 #[test]
 fn an_erase_outlives_a_foreign_reset() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver
         .card
         .set_reset_time(std::time::Duration::from_micros(10));
@@ -312,14 +312,14 @@ fn an_erase_outlives_a_foreign_reset() {
     driver.card.inject(Fault::Reset { after: 0 });
     driver.raw_read(0xf0014);
     driver.sleep(10);
-    let mut driver = Driver::with(&driver.card);
+    let mut driver = TestDriver::with(&driver.card);
     assert_eq!(driver.status(), 3);
 }
 
 #[test]
 fn broken_chaining_spoils_everything_after_the_first_chunk() {
     let image: Vec<u8> = (0..64).collect();
-    let mut driver = Driver::on(SimChip::M25px16, &image);
+    let mut driver = TestDriver::on(SimChip::M25px16, &image);
     driver.card.inject(Fault::BrokenChainedRead);
     let got = driver.read_chain(0, 64);
     assert_eq!(got[..16], image[..16]);
@@ -384,7 +384,7 @@ fn a_fork_goes_its_own_way() {
     assert!(fork.flash().iter().all(|b| *b == 0xFF));
     assert!(fork.clock().now() < driver.card.clock().now());
     assert_eq!(fork.semaphores_held(), [63], "state goes along");
-    let mut other = Driver::idle(&fork);
+    let mut other = TestDriver::idle(&fork);
     other.read(DATA);
     other.assert_clean();
 }

@@ -1,6 +1,6 @@
 //! Card files: state lasts, also that of a process that was killed.
 
-use super::driver::{Driver, SEMAPHORE, spec};
+use super::driver::{TestDriver, SEMAPHORE, spec};
 use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimChip};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -38,7 +38,7 @@ fn a_card_comes_back_as_it_was() {
     let (_room, path) = room();
     let board = CardSpec::named("mcx312b").expect("known");
     let card = SimCard::create(&path, board.clone(), &RAMP).expect("new file");
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     assert!(driver.erase(0x20, 0x1000));
     assert!(driver.program16(0x1000, &RAMP));
     driver.write(0xf0000, 0x1000_0000);
@@ -52,7 +52,7 @@ fn a_card_comes_back_as_it_was() {
     assert_eq!(card.counters(), counters);
     assert_eq!(card.mutations(), 2);
     assert_eq!(card.semaphores_held(), [0_u8; 0]);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     assert_eq!(driver.read(0xf0000), 0x1000_0000);
     assert_eq!(driver.read16(0x1000), RAMP);
     driver.assert_clean();
@@ -62,7 +62,7 @@ fn a_card_comes_back_as_it_was() {
 fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
     let (_room, path) = room();
     let card = create(&path);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     driver.read(0xf03a0);
     assert!(driver.program16(0x100, &RAMP));
     driver.run(0x4006_2004);
@@ -72,7 +72,7 @@ fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
     assert!(left.flash() == card.flash());
     assert_eq!(left.mutations(), 2);
     assert_eq!(left.semaphores_held(), [40, 63]);
-    let mut next = Driver::idle(&left);
+    let mut next = TestDriver::idle(&left);
     assert_eq!(next.read(SEMAPHORE), 1);
     next.run(0x409F_2215);
     next.assert_misuse("without holding semaphore 63");
@@ -83,7 +83,7 @@ fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
 #[test]
 fn a_card_dropped_without_release_keeps_its_semaphores() {
     let (_room, path) = room();
-    drop(Driver::with(&create(&path)));
+    drop(TestDriver::with(&create(&path)));
     assert_eq!(open(&path).semaphores_held(), [63]);
     open(&path).power_cycle();
     assert_eq!(open(&path).semaphores_held(), [0_u8; 0]);
@@ -93,7 +93,7 @@ fn a_card_dropped_without_release_keeps_its_semaphores() {
 fn faults_wait_in_the_file_and_are_used_once() {
     let (_room, path) = room();
     let card = create(&path);
-    assert!(Driver::with(&card).program16(0x100, &RAMP));
+    assert!(TestDriver::with(&card).program16(0x100, &RAMP));
     card.inject(Fault::LyingWrite { op: 2 });
     card.inject(Fault::PowerCut { op: 3, seed: 4 });
     card.inject(Fault::Protected { status: 0 });
@@ -105,7 +105,7 @@ fn faults_wait_in_the_file_and_are_used_once() {
 
     let card = open(&path);
     assert_eq!(card.faults().len(), 2);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     for at in [0x200, 0x300] {
         assert!(driver.program16(at, &RAMP));
     }
@@ -115,7 +115,7 @@ fn faults_wait_in_the_file_and_are_used_once() {
 
     let card = open(&path);
     assert_eq!(card.faults(), [Fault::PowerCut { op: 3, seed: 4 }]);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     driver.write(SEMAPHORE, 0);
     driver.read(SEMAPHORE);
     driver.program16(0x400, &RAMP);
@@ -136,16 +136,16 @@ fn a_pulled_or_stuck_card_stays_so() {
     let (_room, path) = room();
     let card = create(&path);
     card.inject(Fault::Removed { after: 0 });
-    Driver::idle(&card).raw_read(0xf0014);
+    TestDriver::idle(&card).raw_read(0xf0014);
     drop(card);
     assert!(open(&path).is_silent());
     open(&path).power_cycle();
     let card = open(&path);
     card.inject(Fault::StuckWip { op: 1 });
-    Driver::with(&card).program16(0x200, &RAMP);
+    TestDriver::with(&card).program16(0x200, &RAMP);
     drop(card);
     let card = open(&path);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     driver.write(SEMAPHORE, 0);
     driver.read(SEMAPHORE);
     assert_eq!(driver.status() & 1, 1);
@@ -155,7 +155,7 @@ fn a_pulled_or_stuck_card_stays_so() {
 fn misuse_is_still_known_to_the_next_process() {
     let (_room, path) = room();
     let card = create(&path);
-    Driver::idle(&card).read(0xf0010);
+    TestDriver::idle(&card).read(0xf0010);
     drop(card);
     let card = open(&path);
     assert_eq!((card.misuse_count(), card.misuse().len()), (1, 1));
@@ -226,7 +226,7 @@ fn files_that_are_no_card_are_named_as_what_they_are() {
 fn a_record_cut_short_by_a_crash_loses_one_step_only() {
     let (_room, path) = room();
     let card = create(&path);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     for i in 1..6 {
         assert!(driver.program16(i * 0x100, &RAMP));
     }
@@ -258,7 +258,7 @@ fn a_fork_of_a_card_file_does_not_write_to_it() {
     let (_room, path) = room();
     let card = create(&path);
     let fork = card.fork();
-    assert!(Driver::with(&fork).program16(0x100, &RAMP));
+    assert!(TestDriver::with(&fork).program16(0x100, &RAMP));
     drop(fork);
     assert_eq!(killed(&path).mutations(), 0);
 }
@@ -269,7 +269,7 @@ const VICTIM: &str = "CX3FLASH_TEST_VICTIM";
 #[test]
 fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
     if let Some(path) = std::env::var_os(VICTIM) {
-        let mut driver = Driver::with(&open(Path::new(&path)));
+        let mut driver = TestDriver::with(&open(Path::new(&path)));
         assert!(driver.program16(0x100, &RAMP));
         driver.run(0x4006_2004);
         driver.at(0x1_0000, 0x40D8_200C);
@@ -303,7 +303,7 @@ fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
     assert_eq!(card.semaphores_held(), [63]);
     assert_eq!(card.mutations(), 2);
     assert_eq!(card.flash()[0x100..0x110], RAMP);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     driver.write(SEMAPHORE, 0);
     assert_eq!(driver.read(SEMAPHORE), 0);
     assert!(driver.program16(0x1_0000, &RAMP));

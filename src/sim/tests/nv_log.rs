@@ -1,31 +1,31 @@
 //! The log of TLVs, cut everywhere with many tears.
 
 use crate::image::{Info, Layout};
-use crate::sim::nv_log::{Areas, Corrupt, Step, Tlvs};
-use crate::sim::rng::Rng;
+use crate::sim::nv_log::{NvAreas, NvCorrupt, NvStep, Tlvs};
+use crate::sim::rng::SplitMix64;
 
 const SIZE: u32 = 0x10_0000;
 
-fn areas(layout: Layout) -> Areas {
+fn areas(layout: Layout) -> NvAreas {
     let info = Info {
         config_sectors: Some(1),
         config_pad: Some(0),
         sector_size: Some(0x1000),
         ..Info::default()
     };
-    Areas::of(&info, layout, SIZE).unwrap()
+    NvAreas::of(&info, layout, SIZE).unwrap()
 }
 
 /// Do a step; `tear` = power goes in the middle of it.
-fn carry_out(flash: &mut [u8], step: &Step, tear: Option<&mut Rng>) {
+fn carry_out(flash: &mut [u8], step: &NvStep, tear: Option<&mut SplitMix64>) {
     match (step, tear) {
-        (Step::Erase(range), None) => flash[range.start as usize..range.end as usize].fill(0xFF),
-        (Step::Program(at, bytes), None) => {
+        (NvStep::Erase(range), None) => flash[range.start as usize..range.end as usize].fill(0xFF),
+        (NvStep::Program(at, bytes), None) => {
             for (place, byte) in flash[*at as usize..].iter_mut().zip(bytes) {
                 *place &= byte;
             }
         }
-        (Step::Erase(range), Some(rng)) => {
+        (NvStep::Erase(range), Some(rng)) => {
             let how = rng.below(4);
             for place in &mut flash[range.start as usize..range.end as usize] {
                 match how {
@@ -37,7 +37,7 @@ fn carry_out(flash: &mut [u8], step: &Step, tear: Option<&mut Rng>) {
                 }
             }
         }
-        (Step::Program(at, bytes), Some(rng)) => {
+        (NvStep::Program(at, bytes), Some(rng)) => {
             let split = rng.below(bytes.len() + 1);
             let by_byte = rng.below(2) == 0;
             for (n, (place, byte)) in flash[*at as usize..].iter_mut().zip(bytes).enumerate() {
@@ -55,7 +55,7 @@ fn carry_out(flash: &mut [u8], step: &Step, tear: Option<&mut Rng>) {
 /// A thousand stores and invalidations, most of them cut first at some step.
 fn history(layout: Layout, seed: u64) {
     let areas = areas(layout);
-    let mut rng = Rng::new(seed);
+    let mut rng = SplitMix64::new(seed);
     let mut flash = vec![0xFF; SIZE as usize];
     let mut known = Tlvs::new();
     for n in 0..1000_u32 {
@@ -136,5 +136,5 @@ fn spoilt_areas_are_read() {
     for (at, bytes) in areas.spoiling() {
         flash[at as usize..at as usize + bytes.len()].copy_from_slice(&bytes);
     }
-    assert_eq!(areas.read(&flash), Err(Corrupt));
+    assert_eq!(areas.read(&flash), Err(NvCorrupt));
 }

@@ -1,6 +1,6 @@
 //! The simulator must be cheap: the crash sweep replays thousands of burns.
 
-use super::driver::Driver;
+use super::driver::TestDriver;
 use crate::image::{Half, Recipe, build, striped};
 use crate::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
     let len = 800 * 1024;
     let image: Vec<u8> = (0..len).map(|i: usize| ((i * 31) >> 3) as u8).collect();
-    let base = Driver::on(SimChip::M25px16, &vec![0x55; 0x20_0000]);
+    let base = TestDriver::on(SimChip::M25px16, &vec![0x55; 0x20_0000]);
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let start = Instant::now();
         let card = base.card.fork();
         card.power_cycle();
-        let mut driver = Driver::with(&card);
+        let mut driver = TestDriver::with(&card);
         for at in (0..len).step_by(0x1_0000) {
             assert!(driver.erase(0xD8, at as u32));
         }
@@ -42,7 +42,7 @@ fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
 fn a_card_file_is_fast_enough_for_a_demo() {
     let room = tempfile::tempdir().expect("temporary directory");
     let card = SimCard::create(&room.path().join("card"), CardSpec::default(), &[]).expect("new");
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     let start = Instant::now();
     for i in 0..3200 {
         assert!(driver.program_page(i * 256, &[0x42; 256]));

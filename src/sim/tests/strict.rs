@@ -1,11 +1,11 @@
 //! Every access a real card would not like is noticed, and does what a real card would do.
 
-use super::driver::{ADDRESS, COMMAND, DATA, Driver, FLUSH, SEMAPHORE, spec};
+use super::driver::{ADDRESS, COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE, spec};
 use crate::card::{CrError, CrOffset};
 use crate::sim::{CardSpec, SimCard, SimChip};
 
-fn blank() -> Driver {
-    Driver::on(SimChip::M25px16, &[])
+fn blank() -> TestDriver {
+    TestDriver::on(SimChip::M25px16, &[])
 }
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
@@ -46,7 +46,7 @@ fn a_command_while_busy_is_lost() {
 
 #[test]
 fn data_read_too_early_is_old_data() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.write(COMMAND, 0x4003_241D);
     assert_eq!(driver.read(DATA), 0, "6 us of SPI are not over");
     driver.assert_misuse("data read while the gateway is busy");
@@ -80,7 +80,7 @@ fn a_chain_needs_a_start() {
 #[test]
 fn the_gateway_needs_semaphore_63() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    let mut driver = Driver::idle(&card);
+    let mut driver = TestDriver::idle(&card);
     driver.run(0x409F_2215);
     driver.assert_misuse("without holding semaphore 63");
     driver.read(DATA);
@@ -91,7 +91,7 @@ fn the_gateway_needs_semaphore_63() {
 #[test]
 fn looking_at_the_command_register_needs_no_semaphore() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    Driver::idle(&card).read(COMMAND);
+    TestDriver::idle(&card).read(COMMAND);
     assert_eq!(card.misuse(), []);
 }
 
@@ -117,15 +117,15 @@ fn a_flush_is_the_write_and_the_read_of_zero() {
 #[test]
 fn the_device_id_may_be_read_before_the_first_flush() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    let mut first = Driver::idle(&card);
+    let mut first = TestDriver::idle(&card);
     first.write(0xf3834, 0x1000_0000);
-    assert_eq!(Driver::idle(&card).read(0xf0014), 0x0001_01f5);
+    assert_eq!(TestDriver::idle(&card).read(0xf0014), 0x0001_01f5);
     assert_eq!(card.misuse(), []);
 }
 
 #[test]
 fn program_without_erase_clears_bits_only() {
-    let mut driver = Driver::on(SimChip::M25px16, &[0x0F; 16]);
+    let mut driver = TestDriver::on(SimChip::M25px16, &[0x0F; 16]);
     assert!(driver.program16(0, &[0x55; 16]));
     driver.assert_misuse("without erase");
     assert_eq!(
@@ -136,7 +136,7 @@ fn program_without_erase_clears_bits_only() {
 
 #[test]
 fn padding_with_ff_is_no_program_without_erase() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     let mut void = [0xFF; 16];
     void[..4].fill(0);
     assert!(driver.program16(0, &void));
@@ -146,7 +146,7 @@ fn padding_with_ff_is_no_program_without_erase() {
 
 #[test]
 fn changes_without_write_enable_do_not_happen() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.at(0, 0x40D8_200C);
     driver.assert_misuse("without write enable");
     driver.at(0, 0x4002_241C);
@@ -172,7 +172,7 @@ fn write_disable_takes_the_latch_back() {
 
 #[test]
 fn commands_during_wip_are_ignored() {
-    let mut driver = Driver::on(SimChip::M25px16, &RAMP);
+    let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.run(0x4006_2004);
     driver.at(0x1_0000, 0x40D8_200C);
     assert_eq!(driver.status(), 3);
@@ -281,11 +281,11 @@ fn registers_nobody_may_touch_are_noticed() {
 #[test]
 fn offsets_that_are_no_register_are_errors() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    for mut road in [card.bar0(), card.config_gateway()] {
+    for mut access in [card.bar0(), card.config_gateway()] {
         for at in [1, 2, 0xf0015, 0x10_0000, u32::MAX] {
-            let read = road.read(CrOffset(at));
+            let read = access.read(CrOffset(at));
             assert!(matches!(read, Err(CrError::BadOffset { at: a }) if a == at));
-            assert!(road.write(CrOffset(at), 0).is_err());
+            assert!(access.write(CrOffset(at), 0).is_err());
         }
     }
     assert_eq!(card.misuse_count(), 20);
@@ -337,7 +337,7 @@ fn a_reset_at_the_wrong_moment_is_noticed() {
     driver.assert_misuse("reset while WIP");
 
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    let mut other = Driver::idle(&card);
+    let mut other = TestDriver::idle(&card);
     other.write(0xf0010, 1);
     other.assert_misuse("reset without holding semaphore 63");
 }
@@ -346,7 +346,7 @@ fn a_reset_at_the_wrong_moment_is_noticed() {
 fn after_a_reset_a_raw_host_must_restore_config_space() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
     card.set_host_restores_config(false);
-    let mut driver = Driver::with(&card);
+    let mut driver = TestDriver::with(&card);
     driver.write(0xf0010, 1);
     driver.sleep(1_100_000);
     assert_eq!(card.config_read(0), 0x01f6_15b3);
@@ -371,7 +371,7 @@ fn both_variants_of_the_config_gateway_reach_the_same_card() {
             ..CardSpec::default()
         };
         let card = SimCard::new(spec, &RAMP);
-        let mut driver = Driver::over_config(&card);
+        let mut driver = TestDriver::over_config(&card);
         assert_eq!(driver.read(0xf0014), 0x0001_01f5);
         assert_eq!(driver.read16(0), RAMP);
         assert!(driver.erase(0x20, 0));
@@ -401,9 +401,9 @@ fn a_locked_card_shows_one_word_everywhere() {
         ..CardSpec::default()
     };
     let card = SimCard::new(spec, &[]);
-    let mut road = card.bar0();
+    let mut access = card.bar0();
     for at in [0xf0014, 0xf03fc, COMMAND, 0] {
-        assert_eq!(road.read(CrOffset(at)).expect("read"), 0xbad0_cafe);
+        assert_eq!(access.read(CrOffset(at)).expect("read"), 0xbad0_cafe);
     }
     assert_eq!(card.semaphores_held(), [0_u8; 0]);
 }

@@ -6,9 +6,9 @@ use crate::sim::{Op, SimCard, SimChip};
 use std::rc::Rc;
 use std::time::Duration;
 
-struct Bus(Box<dyn CrSpace>, Rc<dyn Clock>);
+struct TracedBus(Box<dyn CrSpace>, Rc<dyn Clock>);
 
-impl Bus {
+impl TracedBus {
     fn r(&mut self, at: u32) -> u32 {
         self.0.read(CrOffset(at)).expect("read")
     }
@@ -39,7 +39,7 @@ fn the_worked_trace_runs_as_written() {
     flash[0x10..0x20].copy_from_slice(&header);
     let card = SimCard::new(spec(SimChip::M25px16), &flash);
     card.start_trace();
-    let mut bus = Bus(card.bar0(), card.clock());
+    let mut bus = TracedBus(card.bar0(), card.clock());
 
     // Open
     assert_eq!(bus.r(0xf0014), 0x0001_01f5);

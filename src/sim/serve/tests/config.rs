@@ -1,11 +1,11 @@
 //! Configuration space, byte by byte.
 
-use super::{CONFIG, Served, dword, set_dword};
+use super::{CONFIG, ServedCard, dword, set_dword};
 use crate::sim::CardSpec;
 
 #[test]
 fn only_what_can_be_written_changes() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let before: Vec<u32> = (0x60..0x1c0_u64)
         .step_by(4)
@@ -44,7 +44,7 @@ fn only_what_can_be_written_changes() {
 
 #[test]
 fn bars_size_and_ids_do_not_change() {
-    let served = Served::new("mcx312b");
+    let served = ServedCard::new("mcx312b");
     let mut client = served.client();
     for at in [0, 8, 0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x2c, 0x30] {
         set_dword(&mut client, at, u32::MAX);
@@ -69,7 +69,7 @@ fn bars_size_and_ids_do_not_change() {
 #[test]
 fn a_card_in_recovery_shows_its_other_self() {
     let spec = CardSpec::named("mcx312b").expect("board");
-    let served = Served::with(spec, &[]);
+    let served = ServedCard::with(spec, &[]);
     let mut client = served.client();
     assert_eq!(dword(&mut client, 0), 0x01f8_15b3);
     assert_eq!(dword(&mut client, 8), 0x0580_0000);
@@ -78,7 +78,7 @@ fn a_card_in_recovery_shows_its_other_self() {
 
 #[test]
 fn the_serial_number_is_the_node_guid() {
-    let served = Served::new("mcx312b");
+    let served = ServedCard::new("mcx312b");
     let mut client = served.client();
     let spec = CardSpec::named("mcx312b").expect("board");
     let named = crate::sim::SimCard::new(spec.clone(), &super::flash_of(&spec)).named();
@@ -95,7 +95,7 @@ fn the_gateway_reaches_registers_in_both_variants() {
             ..CardSpec::default()
         };
         let flash = super::flash_of(&spec);
-        let served = Served::with(spec, &flash);
+        let served = ServedCard::with(spec, &flash);
         let mut client = served.client();
         set_dword(&mut client, 0x58, 0xf_0014 | u32::from(write_only_address));
         let shown = dword(&mut client, 0x58);
@@ -108,7 +108,7 @@ fn the_gateway_reaches_registers_in_both_variants() {
 
 #[test]
 fn the_vendor_capability_has_cr_space_and_nothing_else() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let first = dword(&mut client, 0xc8);
     let ticket = dword(&mut client, 0xc8);
@@ -136,7 +136,7 @@ fn the_vendor_capability_has_cr_space_and_nothing_else() {
 
 #[test]
 fn vital_product_data_adds_up() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let mut vpd = Vec::new();
     for at in (0..0x80_u16).step_by(4) {
@@ -153,7 +153,7 @@ fn vital_product_data_adds_up() {
 
 #[test]
 fn resets_of_the_function_clear_the_command_and_keep_semaphores() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     for by_message in [false, true] {
         let mut client = served.started();
         set_dword(&mut client, 0x10, 0xfe50_0000);

@@ -1,12 +1,12 @@
 //! The control channel.
 
-use super::{Road, Served, dword};
+use super::{ClientBar0, ServedCard, dword};
 use crate::card::{CrOffset, CrSpace};
 use std::time::{Duration, Instant};
 
 #[test]
 fn what_is_not_understood_is_an_error() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut orders = served.control();
     for line in [
         "",
@@ -33,7 +33,7 @@ fn what_is_not_understood_is_an_error() {
 
 #[test]
 fn several_orders_in_one_write_are_all_answered() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut orders = served.control();
     assert_eq!(orders.order("silent on\nsilent off\nbogus"), "ok");
     assert_eq!(orders.line(), "ok");
@@ -42,8 +42,8 @@ fn several_orders_in_one_write_are_all_answered() {
 
 #[test]
 fn a_fault_reaches_the_card_and_a_power_cycle_takes_it_away() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     let fault = r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#;
     assert_eq!(served.order(&format!("fault {fault}")), "ok");
     assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 1);
@@ -62,8 +62,8 @@ fn a_fault_reaches_the_card_and_a_power_cycle_takes_it_away() {
 
 #[test]
 fn a_silent_card_reads_all_ones_and_loses_writes() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     assert_eq!(served.order("silent on"), "ok");
     assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), u32::MAX);
     assert_eq!(dword(&mut road.0.borrow_mut(), 0x60), u32::MAX);
@@ -75,7 +75,7 @@ fn a_silent_card_reads_all_ones_and_loses_writes() {
 }
 
 /// PCI device id, and whether 0x41270 says that firmware runs.
-fn shown(road: &mut Road) -> (u32, bool) {
+fn shown(road: &mut ClientBar0) -> (u32, bool) {
     let id = dword(&mut road.0.borrow_mut(), 0) >> 16;
     let test = road.read(CrOffset(0x4_1270)).expect("BAR0");
     (id, test < 0xfff0_0000)
@@ -83,8 +83,8 @@ fn shown(road: &mut Road) -> (u32, bool) {
 
 #[test]
 fn a_reset_of_the_device_boots_a_chip_that_was_given_a_boot_time() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     assert_eq!(shown(&mut road), (0x1003, true));
     // Longer than this test may take, so that only orders end it.
     assert_eq!(served.order("boot-ms 3600000"), "ok");
@@ -117,12 +117,12 @@ fn a_reset_of_the_device_boots_a_chip_that_was_given_a_boot_time() {
 
 #[test]
 fn a_network_driver_is_not_judged_in_a_boot() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     assert_eq!(served.order("boot-ms 3600000"), "ok");
     assert_eq!(served.order("power-cycle"), "ok");
     // With bus mastering, and then without.
     for (command, noted) in [(6, 0), (2, 2)] {
-        let mut road = Road::new(served.client());
+        let mut road = ClientBar0::new(served.client());
         let mut client = road.0.borrow_mut();
         client
             .region_write(super::CONFIG, 4, &[command, 0])
@@ -135,7 +135,7 @@ fn a_network_driver_is_not_judged_in_a_boot() {
 }
 
 /// Write enable and an erase of 64 KiB; the answer to the second command comes when it comes.
-fn erase(road: &mut Road) {
+fn erase(road: &mut ClientBar0) {
     assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
     road.write(CrOffset(0xf_0400), 0x4006_2004).expect("BAR0");
     std::thread::sleep(Duration::from_millis(1));
@@ -146,10 +146,10 @@ fn erase(road: &mut Road) {
 #[test]
 fn a_mutation_is_held_until_release_and_no_longer_than_the_client_waits() {
     for released in [true, false] {
-        let served = Served::new("mcx311a");
+        let served = ServedCard::new("mcx311a");
         let mut orders = served.control();
         assert_eq!(orders.order("hold-at-mutation 1"), "ok");
-        let mut road = Road::new(served.started());
+        let mut road = ClientBar0::new(served.started());
         let start = Instant::now();
         std::thread::scope(|scope| {
             let harness = scope.spawn(|| {
@@ -174,8 +174,8 @@ fn a_mutation_is_held_until_release_and_no_longer_than_the_client_waits() {
 
 #[test]
 fn forget_starts_the_counts_at_zero() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     road.write(CrOffset(0xf_0014), 1).expect("BAR0");
     let info = served.info();
     assert_eq!(info["misuse_count"], 1);

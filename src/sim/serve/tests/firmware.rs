@@ -1,6 +1,6 @@
 //! The firmware: commands with mailboxes in guest memory, and an event with its interrupt.
 
-use super::Served;
+use super::ServedCard;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -19,14 +19,14 @@ const EVENT: u32 = 1 << 22;
 const TOGGLE: u32 = 1 << 21;
 
 /// A driver of a few lines.
-struct Driver {
+struct MlxDriver {
     client: Client,
     memory: File,
     toggle: bool,
 }
 
-impl Driver {
-    fn new(served: &Served) -> Self {
+impl MlxDriver {
+    fn new(served: &ServedCard) -> Self {
         let mut client = served.started();
         let fd = memfd_create("guest", MFdFlags::MFD_CLOEXEC);
         let memory = File::from(fd.expect("memfd"));
@@ -118,8 +118,8 @@ impl Driver {
 
 #[test]
 fn the_running_image_answers_for_itself() {
-    let served = Served::new("mcx312b");
-    let mut driver = Driver::new(&served);
+    let served = ServedCard::new("mcx312b");
+    let mut driver = MlxDriver::new(&served);
     assert_eq!(driver.run(0x004, 0, (0, OUT)), 0, "QUERY_FW");
     let fw: [u8; 16] = driver.get(OUT);
     // Major, subminor, minor.
@@ -144,8 +144,8 @@ fn the_running_image_answers_for_itself() {
 
 #[test]
 fn a_command_with_event_interrupts() {
-    let served = Served::new("mcx311a");
-    let mut driver = Driver::new(&served);
+    let served = ServedCard::new("mcx311a");
+    let mut driver = MlxDriver::new(&served);
     let vectors: Vec<EventFd> = (0..8)
         .map(|_| EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("eventfd"))
         .collect();
@@ -181,8 +181,8 @@ fn a_command_with_event_interrupts() {
 
 #[test]
 fn unknown_commands_and_unreachable_mailboxes_fail() {
-    let served = Served::new("mcx311a");
-    let mut driver = Driver::new(&served);
+    let served = ServedCard::new("mcx311a");
+    let mut driver = MlxDriver::new(&served);
     assert_eq!(driver.run(0x777, 0, (0, 0)), 2);
     assert_eq!(driver.run(0x004, 0, (0, 0x9000_0000)), 1);
     driver.client.dma_unmap(BASE, 0x4000).expect("unmap");
@@ -196,8 +196,8 @@ fn unknown_commands_and_unreachable_mailboxes_fail() {
 
 #[test]
 fn dead_firmware_never_answers() {
-    let served = Served::new("mcx311a");
-    let mut driver = Driver::new(&served);
+    let served = ServedCard::new("mcx311a");
+    let mut driver = MlxDriver::new(&served);
     assert_eq!(served.order("firmware dead"), "ok");
     driver.post(0x004, 0, (0, OUT));
     assert_ne!(driver.status_word() & GO, 0);
@@ -205,16 +205,16 @@ fn dead_firmware_never_answers() {
     assert_eq!(driver.run(0x004, 0, (0, OUT)), 0);
     // Nor does a card without firmware.
     let spec = crate::sim::CardSpec::default();
-    let blank = Served::with(spec, &[]);
-    let mut driver = Driver::new(&blank);
+    let blank = ServedCard::with(spec, &[]);
+    let mut driver = MlxDriver::new(&blank);
     driver.post(0x004, 0, (0, OUT));
     assert_ne!(driver.status_word() & GO, 0);
 }
 
 #[test]
 fn address_tables_are_kept_until_the_device_is_closed() {
-    let served = Served::new("mcx311a");
-    let mut driver = Driver::new(&served);
+    let served = ServedCard::new("mcx311a");
+    let mut driver = MlxDriver::new(&served);
     driver.event_queue();
     let entry: Vec<u8> = (0..1024_u32).map(|n| n as u8).collect();
     driver.put(IN, &entry);

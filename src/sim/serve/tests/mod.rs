@@ -6,7 +6,7 @@ mod firmware;
 mod protocol;
 mod registers;
 
-use super::{Pace, Server};
+use super::{ServePace, Server};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::image::{Half, Recipe, build, striped};
 use crate::sim::{CardSpec, SimCard};
@@ -26,7 +26,7 @@ const CONFIG: u32 = 7;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A card, its server, and the way to give it orders.
-struct Served {
+struct ServedCard {
     dir: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,7 +46,7 @@ fn flash_of(spec: &CardSpec) -> Vec<u8> {
     striped(&image, Half::Even, spec.chip.size()).expect("fits")
 }
 
-impl Served {
+impl ServedCard {
     fn new(board: &str) -> Self {
         let spec = CardSpec::named(board).expect("board");
         let flash = flash_of(&spec);
@@ -54,10 +54,10 @@ impl Served {
     }
 
     fn with(spec: CardSpec, flash: &[u8]) -> Self {
-        Self::at_pace(spec, flash, Pace::Fast)
+        Self::at_pace(spec, flash, ServePace::Fast)
     }
 
-    fn at_pace(spec: CardSpec, flash: &[u8], pace: Pace) -> Self {
+    fn at_pace(spec: CardSpec, flash: &[u8], pace: ServePace) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let file = dir.path().join("card");
         drop(SimCard::create(&file, spec, flash).expect("card file"));
@@ -111,7 +111,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ServedCard {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             let answer = self.order("quit");
@@ -145,15 +145,15 @@ impl Orders {
 
 /// BAR0 through a client.
 #[derive(Clone)]
-struct Road(Rc<RefCell<Client>>);
+struct ClientBar0(Rc<RefCell<Client>>);
 
-impl Road {
+impl ClientBar0 {
     fn new(client: Client) -> Self {
         Self(Rc::new(RefCell::new(client)))
     }
 }
 
-impl CrSpace for Road {
+impl CrSpace for ClientBar0 {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         let mut bytes = [0; 4];
         let read = self.0.borrow_mut().region_read(0, at.0.into(), &mut bytes);

@@ -1,7 +1,7 @@
 //! The protocol itself.
 
-use super::{CONFIG, LIMIT, Served, dword};
-use crate::sim::serve::{Pace, ServeError, Server};
+use super::{CONFIG, LIMIT, ServedCard, dword};
+use crate::sim::serve::{ServePace, ServeError, Server};
 use crate::sim::{CardSpec, SimCard};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,7 @@ fn region(offset: u64, index: u32, count: u32, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_device_is_described_as_the_card_is() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let size = |n: u32| client.region(n).map(|r| (r.size, r.flags));
     assert_eq!(size(0), Some((1 << 20, 3)), "BAR0");
@@ -61,7 +61,7 @@ fn the_device_is_described_as_the_card_is() {
 
 #[test]
 fn all_of_configuration_space_is_read_at_once_and_leaves_semaphores_alone() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     // The gateway points at the flash semaphore: a read of 0x5c would take it.
     super::set_dword(&mut client, 0x58, 0xf_03fc);
@@ -95,7 +95,7 @@ fn all_of_configuration_space_is_read_at_once_and_leaves_semaphores_alone() {
 
 #[test]
 fn messages_without_reply_in_a_row_and_unknown_ones_keep_the_stream_in_step() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut stream = UnixStream::connect(served.path("socket")).expect("connects");
     stream.set_read_timeout(Some(LIMIT)).expect("time limit");
     let mut version = vec![0; 4];
@@ -129,7 +129,7 @@ fn messages_without_reply_in_a_row_and_unknown_ones_keep_the_stream_in_step() {
 
 #[test]
 fn when_one_client_is_gone_the_next_finds_the_card_as_it_was_left() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.started();
     let mut word = [0; 4];
     client.region_read(0, 0xf_03fc, &mut word).expect("BAR0");
@@ -146,17 +146,17 @@ fn when_one_client_is_gone_the_next_finds_the_card_as_it_was_left() {
 
 #[test]
 fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let card = || SimCard::new(CardSpec::default(), &[]);
-    let in_use = Server::bind(card(), Pace::Fast, &served.path("socket"), None);
+    let in_use = Server::bind(card(), ServePace::Fast, &served.path("socket"), None);
     assert!(matches!(in_use, Err(ServeError::InUse { .. })));
     let file = served.path("file");
     std::fs::write(&file, b"not a socket").expect("file");
-    let foreign = Server::bind(card(), Pace::Fast, &file, None);
+    let foreign = Server::bind(card(), ServePace::Fast, &file, None);
     assert!(matches!(foreign, Err(ServeError::InUse { .. })));
     assert_eq!(std::fs::read(&file).expect("file"), b"not a socket");
     let stale = served.path("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("socket"));
     assert!(stale.exists());
-    assert!(Server::bind(card(), Pace::Fast, &stale, None).is_ok());
+    assert!(Server::bind(card(), ServePace::Fast, &stale, None).is_ok());
 }

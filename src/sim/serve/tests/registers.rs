@@ -1,10 +1,10 @@
 //! BAR0: registers, widths, resets, and our own query over it.
 
-use super::{CONFIG, LIMIT, Road, Served, dword, set_dword};
+use super::{CONFIG, LIMIT, ClientBar0, ServedCard, dword, set_dword};
 use crate::card::{Card, CrOffset, CrSpace, WallClock};
-use crate::job::{self, Device};
+use crate::job::{self, ServedDevice};
 use crate::sim::CardSpec;
-use crate::sim::serve::Pace;
+use crate::sim::serve::ServePace;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn read(client: &mut vfio_user::Client, at: u64) -> u32 {
 
 #[test]
 fn registers_answer_only_with_memory_decode() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     assert_eq!(read(&mut client, 0xf_0014), u32::MAX);
     client.region_write(CONFIG, 4, &[2, 0]).expect("COMMAND");
@@ -25,7 +25,7 @@ fn registers_answer_only_with_memory_decode() {
 
 #[test]
 fn wide_accesses_are_two_words_and_narrow_ones_are_misuse() {
-    let served = Served::new("mcx311a");
+    let served = ServedCard::new("mcx311a");
     let mut client = served.started();
     let data = [1, 2, 3, 4, 5, 6, 7, 8];
     client.region_write(0, 0xf_3830, &data).expect("BAR0");
@@ -45,12 +45,12 @@ fn wide_accesses_are_two_words_and_narrow_ones_are_misuse() {
 
 #[test]
 fn our_query_reads_the_card_through_the_socket() {
-    let served = Served::new("mcx312b");
+    let served = ServedCard::new("mcx312b");
     let mut client = served.client();
     client.region_write(CONFIG, 4, &[2, 0]).expect("COMMAND");
     let clock = Rc::new(WallClock::default());
-    let card = Card::open(Box::new(Road::new(client)), clock.clone()).expect("a card");
-    let mut device = Device::new(card, clock, "served");
+    let card = Card::open(Box::new(ClientBar0::new(client)), clock.clone()).expect("a card");
+    let mut device = ServedDevice::new(card, clock, "served");
     let found = job::query_card(&mut device).expect("query");
     let json = serde_json::to_value(&found).expect("JSON").to_string();
     assert!(json.contains("MT_1200111023"), "{json}");
@@ -64,8 +64,8 @@ fn our_query_reads_the_card_through_the_socket() {
 
 #[test]
 fn a_chip_reset_is_silent_for_a_while_and_costs_the_bars() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     assert_eq!(road.read(CrOffset(0xf_03fc)).expect("semaphore"), 0);
     let start = Instant::now();
     road.write(CrOffset(0xf_0010), 1).expect("reset");
@@ -93,8 +93,8 @@ fn a_chip_reset_is_silent_for_a_while_and_costs_the_bars() {
 #[test]
 fn a_reset_decides_anew_what_runs() {
     // Starts with firmware; then somebody erases the first sector, and resets.
-    let served = Served::new("mcx311a");
-    let road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let road = ClientBar0::new(served.started());
     let mut probe = road.clone();
     let mut io = |at: u32, value: u32| probe.write(CrOffset(at), value).expect("BAR0");
     // Semaphore 63, write enable, erase 64K at 0: the gateway by hand.
@@ -115,11 +115,11 @@ fn a_reset_decides_anew_what_runs() {
 }
 
 /// Milliseconds and polls until an erase of 64 KiB, 469 ms of the card's time, is seen to be over.
-fn erase(pace: Pace) -> (u128, u32) {
+fn erase(pace: ServePace) -> (u128, u32) {
     let spec = CardSpec::default();
     let flash = super::flash_of(&spec);
-    let served = Served::at_pace(spec, &flash, pace);
-    let mut road = Road::new(served.started());
+    let served = ServedCard::at_pace(spec, &flash, pace);
+    let mut road = ClientBar0::new(served.started());
     assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
     let start = Instant::now();
     let mut io = |at: u32, value: u32| road.write(CrOffset(at), value).expect("BAR0");
@@ -144,21 +144,21 @@ fn erase(pace: Pace) -> (u128, u32) {
 
 #[test]
 fn busy_times_cost_polls_instead_of_waiting() {
-    let (took, polls) = erase(Pace::Fast);
+    let (took, polls) = erase(ServePace::Fast);
     assert!(polls > 3, "a tool that does not poll must not get away");
     assert!(took < 460, "{took} ms");
 }
 
 #[test]
 fn at_the_pace_of_the_wall_clock_an_erase_takes_its_time() {
-    let (took, _) = erase(Pace::Wall);
+    let (took, _) = erase(ServePace::Wall);
     assert!((460..2000).contains(&took), "{took} ms");
 }
 
 #[test]
 fn a_reset_by_somebody_else_is_noticed_at_the_read_it_comes_with() {
-    let served = Served::new("mcx311a");
-    let mut road = Road::new(served.started());
+    let served = ServedCard::new("mcx311a");
+    let mut road = ClientBar0::new(served.started());
     let answer = served.order(r#"fault {"fault":"reset","after":3}"#);
     assert_eq!(answer, "ok");
     set_dword(&mut road.0.borrow_mut(), 0x44, 3);
