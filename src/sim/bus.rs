@@ -109,7 +109,7 @@ impl CardState {
         self.count_access();
         if !self.is_silent() && self.config.memory_enabled() {
             self.posted = if at == FLUSH && value == 0 {
-                Posted::NvRequest
+                Posted::Asked
             } else {
                 Posted::Dirty
             };
