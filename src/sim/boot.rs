@@ -153,7 +153,9 @@ impl Candidates {
         let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone());
         BootOutcomes {
             lowest_first: self.power_on(spec).outcome,
-            highest_first: last.unwrap_or_else(|| RunningFirmware::recovery(spec)).outcome,
+            highest_first: last
+                .unwrap_or_else(|| RunningFirmware::recovery(spec))
+                .outcome,
         }
     }
 }

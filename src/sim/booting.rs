@@ -25,7 +25,7 @@ use super::bus::{
     ADDRESS, ALL_ONES, BANK, BANK_END, COMMAND, DATA, DATA_END, DEVICE_ID, DRIVER_SEMAPHORE,
     RECOVERY_TEST, RESET, VERSION, VERSION_END,
 };
-use super::state::{SemaphoreHolder, CardState};
+use super::state::{Booting, CardState, SemaphoreHolder};
 use super::tools_firmware::{MAILBOX, MAILBOX_END};
 
 /// Values of 0x41270 above this mean that no firmware runs (mstflint mflash.c).
@@ -34,17 +34,6 @@ const BOUND: u32 = 0xfff0_0000;
 const ROM_READS: u32 = 0x4003_241d;
 /// Anything that looks like noise.
 const SCATTER: u32 = 0x9e37_79b9;
-
-/// A boot that goes on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Booting {
-    /// Registers can be read from here on.
-    from: u64,
-    /// The firmware runs.
-    until: u64,
-    /// Version words of what ran before.
-    before: [u32; 4],
-}
 
 impl CardState {
     /// The boot ROM starts now; nobody answers for `silent` ns. `before` are the version words so
@@ -84,7 +73,9 @@ impl CardState {
     /// What configuration space is to show: what runs, or the boot ROM.
     pub(super) fn shown(&self) -> RunningFirmware {
         match self.boot_progress() {
-            Some(p) if p < 500 && self.spec.boot_shows_recovery_id => RunningFirmware::recovery(&self.spec),
+            Some(p) if p < 500 && self.spec.boot_shows_recovery_id => {
+                RunningFirmware::recovery(&self.spec)
+            }
             _ => self.running.clone(),
         }
     }

@@ -15,7 +15,7 @@
 //! | all of them, while a boot goes on | [`super::booting`] |
 //! | everything else | plain storage, 0 after reset: the GPIO registers (docs/hardware.md#chip-detection), 0xf3834, and the driver's command interface (HCR 0x80680), on which a posted command is never answered, unless the card is served ([`super::firmware`]) |
 
-use super::state::{SemaphoreHolder, Posted, CardState};
+use super::state::{CardState, Posted, SemaphoreHolder};
 use super::tools_firmware::{CONTROL, MAILBOX, MAILBOX_END};
 use super::{Op, config};
 use crate::card::CrError;
@@ -132,7 +132,7 @@ impl CardState {
 
     /// The value, unless the card file can no longer be written.
     pub(super) fn answer<T>(&self, at: u32, value: T) -> Result<T, CrError> {
-        match self.store_error {
+        match self.file_error {
             None => Ok(value),
             Some(errno) => Err(CrError::Io {
                 at,

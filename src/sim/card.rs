@@ -1,25 +1,14 @@
-//! The card itself.
+//! The handle on a card, and its two register accesses.
 
-use super::road::{SimBar0, ConfigGateway};
-use super::state::{Cuts, SemaphoreHolder, CardState};
-use super::store::Store;
-use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Op};
-use crate::card::{Clock, CrSpace};
-use serde::{Deserialize, Serialize};
+use super::config;
+use super::state::{CardState, Cuts, SemaphoreHolder};
+use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Misuse, Op};
+use crate::card::{Clock, CrError, CrOffset, CrSpace};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// An access a real card would not like.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Misuse {
-    /// Number of the register access.
-    pub access: u64,
-    /// What was wrong, in words.
-    pub what: String,
-}
 
 /// Handle on one simulated card; clones are handles on the same card.
 #[derive(Clone)]
@@ -50,7 +39,7 @@ impl SimCard {
     /// # Errors
     /// No such file, no card file, or one of another version.
     pub fn open(path: &Path) -> Result<Self, CardFileError> {
-        Store::open(path).map(Self::of)
+        CardState::open_file(path).map(Self::of)
     }
 
     /// Make a new card file. Never overwrites.
@@ -58,7 +47,7 @@ impl SimCard {
     /// # Errors
     /// When the file exists or cannot be written.
     pub fn create(path: &Path, spec: CardSpec, flash: &[u8]) -> Result<Self, CardFileError> {
-        Store::create(path, CardState::new(spec, flash)).map(Self::of)
+        CardState::new(spec, flash).create_file(path).map(Self::of)
     }
 
     /// A deep copy in memory (also of a card kept in a file), with a clock of its own: the cheap
@@ -347,5 +336,86 @@ impl SimCard {
     #[must_use]
     pub fn trace(&self) -> Vec<Op> {
         self.state.borrow().trace.clone().unwrap_or_default()
+    }
+}
+
+/// Register access through BAR0: writes are posted.
+struct SimBar0(Rc<RefCell<CardState>>);
+
+impl CrSpace for SimBar0 {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        self.0.borrow_mut().bar_read(at.0)
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        self.0.borrow_mut().bar_write(at.0, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        true
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(self.0.borrow().shown_device_id())
+    }
+}
+
+/// Register access by configuration cycles through 0x58/0x5c, in the variant that its probe
+/// detects (docs/hardware.md#configuration-cycle-gateway).
+struct ConfigGateway {
+    card: Rc<RefCell<CardState>>,
+    write_only: bool,
+}
+
+/// The register that 0x58 points at afterwards: a read of the device id has no side effect.
+const DEVICE_ID: u32 = 0xf_0014;
+
+impl ConfigGateway {
+    fn open(card: Rc<RefCell<CardState>>) -> Self {
+        let write_only = {
+            let mut state = card.borrow_mut();
+            state.config_write(config::ADDRESS, DEVICE_ID);
+            state.config_read(config::ADDRESS) == config::NOT_READABLE
+        };
+        Self { card, write_only }
+    }
+}
+
+impl CrSpace for ConfigGateway {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        let mut card = self.card.borrow_mut();
+        card.check_offset(at.0)?;
+        card.config_write(config::ADDRESS, at.0 | u32::from(self.write_only));
+        let value = card.config_read(config::DATA);
+        card.answer(at.0, value)
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        let mut card = self.card.borrow_mut();
+        card.check_offset(at.0)?;
+        if self.write_only {
+            card.config_write(config::DATA, value);
+            card.config_write(config::ADDRESS, at.0);
+        } else {
+            card.config_write(config::ADDRESS, at.0);
+            card.config_write(config::DATA, value);
+        }
+        card.answer(at.0, ())
+    }
+
+    fn posts_writes(&self) -> bool {
+        false
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(self.card.borrow().shown_device_id())
+    }
+}
+
+impl Drop for ConfigGateway {
+    fn drop(&mut self) {
+        if let Ok(mut card) = self.card.try_borrow_mut() {
+            card.config_write(config::ADDRESS, DEVICE_ID | u32::from(self.write_only));
+        }
     }
 }

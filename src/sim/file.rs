@@ -1,22 +1,28 @@
-//! Card files: layout and what can be wrong with one. [`super::store`] writes them.
+//! Card files: layout, lock, reads and writes.
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
-//! | 0..4096 | head: magic, version, flash size, CRC; at 64 the holder's pid in text |
-//! | 4096.., 34816.. | two slots for a record: counter, length, CRC, JSON. The newest good one counts, the other one is overwritten next, so a write cut short loses one step at most |
+//! | 0..4096 | head: magic, version, flash size, CRC; at 64 the holder's process id in text |
+//! | 4096.., 34816.. | two slots for a record: counter, length, CRC, JSON. The newest valid one counts, the other one is overwritten next, so a torn write loses one step at most |
 //! | 65536.. | flash contents, raw |
 //!
 //! Numbers are little-endian. CRC is CRC-32/ISO-HDLC.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-/// Version of the file this program writes and reads.
+/// The version of card files that this program reads and writes.
 pub(super) const VERSION: u32 = 1;
-pub(super) const HEAD_LEN: usize = 28;
-pub(super) const PID_AT: u64 = 64;
+const HEAD_LEN: usize = 28;
+const PID_AT: u64 = 64;
 pub(super) const SLOTS_AT: [u64; 2] = [4096, 34816];
 pub(super) const SLOT_LEN: usize = 30720;
-pub(super) const FLASH_AT: u64 = 65536;
+const FLASH_AT: u64 = 65536;
 const MAGIC: &[u8; 16] = b"CX3FLASH SIMCARD";
 const RECORD_HEAD: usize = 16;
 
@@ -25,46 +31,149 @@ static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// Why a card file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CardFileError {
-    /// The system said no.
     #[error("card file {path}")]
     Io {
-        /// Path.
         path: String,
-        /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// Not a card file.
     #[error("{0} is not a card file")]
     NotOne(String),
-    /// Made by another version of this program.
     #[error("{path} is a card file of version {found}, this program reads {known}")]
     Version {
-        /// Path.
         path: String,
-        /// In the file.
         found: u32,
-        /// Ours.
         known: u32,
     },
-    /// Cut short or its checksum is wrong.
     #[error("{0} is damaged: {1}")]
     Damaged(String, String),
-    /// It is open in another process.
+    /// Another process has it open.
     #[error("{path} is in use by process {pid}")]
     Busy {
-        /// Path.
         path: String,
-        /// Holder, 0 when not known.
+        /// 0 when not known.
         pid: u32,
     },
-    /// It exists already.
     #[error("{0} exists already")]
     Exists(String),
 }
 
-/// The head of a file for a flash of `size` bytes.
-pub(super) fn head(size: u32) -> [u8; HEAD_LEN] {
+pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> CardFileError + '_ {
+    |source| CardFileError::Io {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// An open card file, locked until it is dropped.
+pub(super) struct CardFile {
+    file: Flock<File>,
+    /// Of the newest record.
+    counter: u64,
+}
+
+impl CardFile {
+    /// Makes a file with these flash contents. It is no card file until [`CardFile::write_head`].
+    pub(super) fn create(path: &Path, flash: &[u8]) -> Result<Self, CardFileError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists => CardFileError::Exists(path.display().to_string()),
+                _ => io_error(path)(source),
+            })?;
+        file.set_len(FLASH_AT + flash.len() as u64)
+            .and_then(|()| file.write_all_at(flash, FLASH_AT))
+            .map_err(io_error(path))?;
+        let file = lock(file, path)?;
+        Ok(Self { file, counter: 0 })
+    }
+
+    pub(super) fn write_head(&self, flash_size: u32) -> io::Result<()> {
+        self.file.write_all_at(&head(flash_size), 0)
+    }
+
+    /// Opens a file; its newest record in JSON and its flash contents.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>, Vec<u8>), CardFileError> {
+        let name = path.display().to_string();
+        let damaged = |why: &str| CardFileError::Damaged(name.clone(), why.into());
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(io_error(path))?;
+        let about = file.metadata().map_err(io_error(path))?;
+        if !about.is_file() {
+            return Err(CardFileError::NotOne(name));
+        }
+        let mut start = vec![0; about.len().min(HEAD_LEN as u64) as usize];
+        file.read_exact_at(&mut start, 0).map_err(io_error(path))?;
+        let size = parse_head(&start, &name)?;
+        if about.len() != FLASH_AT + u64::from(size) {
+            return Err(damaged("it is cut short, or something was added"));
+        }
+        let file = lock(file, path)?;
+        let mut newest: Option<(u64, Vec<u8>)> = None;
+        for at in SLOTS_AT {
+            let mut slot = vec![0; SLOT_LEN];
+            file.read_exact_at(&mut slot, at).map_err(io_error(path))?;
+            if let Some((counter, json)) = parse_record(&slot)
+                && newest.as_ref().is_none_or(|(best, _)| counter > *best)
+            {
+                newest = Some((counter, json.to_vec()));
+            }
+        }
+        let (counter, json) = newest.ok_or_else(|| damaged("neither record is valid"))?;
+        let mut flash = vec![0; size as usize];
+        file.read_exact_at(&mut flash, FLASH_AT)
+            .map_err(io_error(path))?;
+        Ok((Self { file, counter }, json, flash))
+    }
+
+    pub(super) fn write_flash(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, FLASH_AT + at as u64)
+    }
+
+    pub(super) fn write_record(&mut self, json: &[u8]) -> io::Result<()> {
+        let counter = self.counter + 1;
+        let bytes = record(counter, json).ok_or_else(|| io::Error::from(Errno::EFBIG))?;
+        self.file
+            .write_all_at(&bytes, SLOTS_AT[(counter % 2) as usize])?;
+        self.counter = counter;
+        Ok(())
+    }
+}
+
+fn lock(file: File, path: &Path) -> Result<Flock<File>, CardFileError> {
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    let locked = locked.map_err(|(file, errno)| {
+        if errno == Errno::EWOULDBLOCK {
+            CardFileError::Busy {
+                path: path.display().to_string(),
+                pid: read_pid(&file),
+            }
+        } else {
+            io_error(path)(errno.into())
+        }
+    })?;
+    let pid = format!("{:<12}", std::process::id());
+    locked
+        .write_all_at(pid.as_bytes(), PID_AT)
+        .map_err(io_error(path))?;
+    Ok(locked)
+}
+
+fn read_pid(file: &File) -> u32 {
+    let mut text = [0; 12];
+    file.read_exact_at(&mut text, PID_AT)
+        .ok()
+        .and_then(|()| std::str::from_utf8(&text).ok()?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+fn head(size: u32) -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..16].copy_from_slice(MAGIC);
     head[16..20].copy_from_slice(&VERSION.to_le_bytes());
@@ -81,8 +190,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
         .map_or(0, u32::from_le_bytes)
 }
 
-/// Flash size out of a head, as many bytes of it as there are.
-pub(super) fn parse_head(head: &[u8], path: &str) -> Result<u32, CardFileError> {
+/// The flash size in a head, which may be cut short.
+fn parse_head(head: &[u8], path: &str) -> Result<u32, CardFileError> {
     if head.get(..16) != Some(MAGIC.as_slice()) {
         return Err(CardFileError::NotOne(path.into()));
     }
@@ -90,7 +199,7 @@ pub(super) fn parse_head(head: &[u8], path: &str) -> Result<u32, CardFileError> 
     if head.len() < HEAD_LEN {
         return Err(damaged("it is cut short"));
     }
-    // The version stands outside of what later versions may change, so it is judged first.
+    // Later versions may change everything but magic and version.
     let found = word(head, 16);
     if found != VERSION {
         return Err(CardFileError::Version {
@@ -105,7 +214,7 @@ pub(super) fn parse_head(head: &[u8], path: &str) -> Result<u32, CardFileError> 
     Ok(word(head, 20))
 }
 
-/// A record for a slot; `None` when it does not fit one.
+/// A record for a slot; `None` when it is too long.
 pub(super) fn record(counter: u64, json: &[u8]) -> Option<Vec<u8>> {
     let len = u32::try_from(json.len()).ok()?;
     if json.len() > SLOT_LEN - RECORD_HEAD {
@@ -126,7 +235,7 @@ fn record_crc(counter: u64, json: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// Counter and JSON of a slot, if what it holds is whole.
+/// Counter and JSON of a slot, if its record is valid.
 pub(super) fn parse_record(slot: &[u8]) -> Option<(u64, &[u8])> {
     let counter = u64::from(word(slot, 0)) | u64::from(word(slot, 4)) << 32;
     let json = slot.get(RECORD_HEAD..)?.get(..word(slot, 8) as usize)?;
@@ -138,14 +247,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_cut_or_changed_anywhere_is_not_taken() {
-        let whole = record(7, b"{\"a\":1}").expect("fits");
-        assert_eq!(parse_record(&whole), Some((7, b"{\"a\":1}".as_slice())));
-        for len in 0..whole.len() {
-            assert_eq!(parse_record(&whole[..len]), None, "cut to {len}");
+    fn a_record_cut_or_changed_anywhere_is_rejected() {
+        let complete = record(7, b"{\"a\":1}").expect("fits");
+        assert_eq!(parse_record(&complete), Some((7, b"{\"a\":1}".as_slice())));
+        for len in 0..complete.len() {
+            assert_eq!(parse_record(&complete[..len]), None, "cut to {len}");
         }
-        for at in 0..whole.len() {
-            let mut bad = whole.clone();
+        for at in 0..complete.len() {
+            let mut bad = complete.clone();
             bad[at] ^= 0x10;
             assert_eq!(parse_record(&bad), None, "byte {at} changed");
         }

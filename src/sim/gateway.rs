@@ -1,7 +1,7 @@
 //! The flash gateway: command, address and data registers into SPI bytes (docs/hardware.md#flash-gateway,
 //! docs/hardware.md#requirements-for-an-emulator items 6 and 7).
 
-use super::state::{SemaphoreHolder, CardState};
+use super::state::{CardState, SemaphoreHolder};
 use super::{Op, WrongRead};
 
 /// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (docs/hardware.md#chip-timings).
@@ -17,27 +17,6 @@ const CS_HOLD: u32 = 1 << 5;
 const FLASH_ENABLE: u32 = 1 << 13;
 /// Bits a driver writes as 0 (docs/hardware.md#command-word): 1, 7:6, 15:14, 29:24, 31.
 const ZERO: u32 = 0xBF00_C0C2;
-
-/// Registers and wires of the gateway.
-#[derive(Clone, Default)]
-pub(super) struct GatewayState {
-    command: u32,
-    address: u32,
-    /// The four data registers, first wire byte first.
-    data: [u8; 16],
-    /// What the data registers hold once the running command is done.
-    arriving: Option<[u8; 16]>,
-    busy_until: u64,
-    pub(super) stuck: bool,
-    /// Chip-select is kept low after the last command.
-    held: bool,
-}
-
-impl GatewayState {
-    fn is_busy(&self, now: u64) -> bool {
-        self.stuck || now < self.busy_until
-    }
-}
 
 impl CardState {
     fn holds_flash_semaphore(&self) -> bool {

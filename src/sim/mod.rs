@@ -5,15 +5,12 @@
 //! it ([`crate::card::CrSpace`]), `clock` is its time. It is strict: what a real card would not
 //! like is recorded ([`SimCard::misuse`]) and is a failure of the driver under test.
 
-mod armed;
 mod boot;
 mod booting;
 mod bus;
 mod card;
 mod chips;
-mod clock;
 mod config;
-mod counters;
 mod fault;
 mod file;
 mod firmware;
@@ -22,8 +19,7 @@ mod mutate;
 mod nor;
 mod nv_log;
 mod nv_register;
-mod rng;
-mod road;
+mod records;
 pub mod serve;
 mod served;
 mod spec;
@@ -32,17 +28,14 @@ mod status;
 mod store;
 mod tools_defaults;
 mod tools_firmware;
-mod trace;
-mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use boot::{BootOutcome, BootOutcomes};
-pub use card::{Misuse, SimCard};
+pub use card::SimCard;
 pub use chips::SimChip;
-pub use counters::Counters;
 pub use fault::{Fault, WrongRead};
 pub use file::CardFileError;
+pub use records::{Counters, Misuse, Op};
 pub use spec::CardSpec;
-pub use trace::Op;

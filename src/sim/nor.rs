@@ -6,9 +6,7 @@
 
 use super::SimChip;
 use super::chips::ChipData;
-use super::mutate::Mutation;
 use super::status::StatusLayout;
-use super::wire::{AfterAddress, WireState};
 use std::ops::Range;
 
 /// WIP, bit 0 of every status register 1.
@@ -17,6 +15,101 @@ const WIP: u8 = 1;
 const WEL: u8 = 2;
 /// Bytes of a page.
 pub(super) const PAGE: u32 = 256;
+
+/// What a command does to the array or the status registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutation {
+    /// `len` bytes (at most 256) from `at`, wrapping inside the page; the bytes are in the page
+    /// buffer.
+    Program { at: u32, len: u32 },
+    /// Aligned sector (or the whole chip) to FF.
+    Erase { at: u32, len: u32, ns: u64 },
+    /// Status register 1, and the second one when the command had two bytes.
+    Status { first: u8, second: Option<u8> },
+}
+
+impl Mutation {
+    /// Flash bytes it may change (empty for a status write).
+    pub(super) fn range(self, size: u32) -> Range<usize> {
+        let (at, len) = match self {
+            Self::Program { at, .. } => (at & !(PAGE - 1), PAGE),
+            Self::Erase { at, len, .. } => (at, len),
+            Self::Status { .. } => (0, 0),
+        };
+        at as usize..(at + len).min(size) as usize
+    }
+
+    /// Typical time in ns.
+    pub(super) fn ns(self, nor: &Nor) -> u64 {
+        match self {
+            Self::Program { .. } => nor.chip().program,
+            Self::Erase { ns, .. } => ns,
+            Self::Status { .. } => nor.chip().write_status,
+        }
+    }
+}
+
+/// What is to come after the three address bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AfterAddress {
+    Read,
+    FastRead,
+    Program,
+    Erase { len: u32, ns: u64 },
+}
+
+/// Where the chip is in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WireState {
+    /// Chip-select high.
+    Idle,
+    /// Chip-select low, opcode awaited.
+    Opcode,
+    Address {
+        got: u8,
+        at: u32,
+        after: AfterAddress,
+    },
+    /// One dummy byte of a fast read.
+    Dummy {
+        at: u32,
+    },
+    Read {
+        at: u32,
+    },
+    Program {
+        at: u32,
+        count: u32,
+    },
+    EraseReady {
+        at: u32,
+        len: u32,
+        ns: u64,
+    },
+    /// RDID; pads with 0 behind the id (docs/hardware.md#requirements-for-an-emulator item 9).
+    Id {
+        at: usize,
+    },
+    /// ABh: three dummy bytes, then the signature for as long as it is clocked.
+    Signature {
+        at: u8,
+    },
+    /// Any register that repeats for as long as it is clocked.
+    Status1,
+    Status2,
+    Flags,
+    /// B5h: erased non-volatile configuration register, all ones.
+    Ones,
+    WriteEnable,
+    WriteDisable,
+    WriteStatus {
+        bytes: [u8; 2],
+        got: u8,
+    },
+    ChipErase,
+    /// Nothing until chip-select rises; data line reads ones.
+    Ignored,
+}
 
 /// One chip.
 #[derive(Clone)]
@@ -239,7 +332,10 @@ impl Nor {
                 }
                 *got = got.saturating_add(1);
             }
-            WireState::EraseReady { .. } | WireState::WriteEnable | WireState::WriteDisable | WireState::ChipErase => {
+            WireState::EraseReady { .. }
+            | WireState::WriteEnable
+            | WireState::WriteDisable
+            | WireState::ChipErase => {
                 self.notes
                     .push("bytes after the end of a command: it is not executed".into());
                 self.wire = WireState::Ignored;
@@ -337,7 +433,9 @@ impl Nor {
                 first: bytes[0],
                 second: (got > 1).then_some(bytes[1]),
             },
-            WireState::Address { .. } | WireState::Program { .. } | WireState::WriteStatus { .. } => {
+            WireState::Address { .. }
+            | WireState::Program { .. }
+            | WireState::WriteStatus { .. } => {
                 self.notes
                     .push("chip-select released in the middle of a command".into());
                 return None;

@@ -3,7 +3,7 @@
 
 use super::SimCard;
 use super::boot::RunningFirmware;
-use super::state::{Posted, CardState};
+use super::state::{CardState, Posted};
 use crate::image::{Depth, Form, Guid, Image, Mac, read};
 use crate::sim::BootOutcome;
 

@@ -1,15 +1,13 @@
 //! One card's state, and what power, reset and faults do to it.
 
-use super::armed::{ArmedFaults, FaultCounts, OpFault};
 use super::boot::{Candidates, RunningFirmware};
-use super::booting::Booting;
-use super::clock::SimTime;
 use super::config::ConfigRegisters;
-use super::gateway::GatewayState;
-use super::mutate::{Effect, Mutation, apply};
-use super::nor::Nor;
-use super::store::Store;
-use super::tools_firmware::ToolsInterface;
+use super::fault::{ArmedFaults, FaultCounts, OpFault};
+use super::file::CardFile;
+use super::mutate::{Effect, apply};
+use super::nor::{Mutation, Nor, PAGE};
+use super::records::SimTime;
+use super::tools_defaults::ImageSettings;
 use super::{CardSpec, Counters, Fault, Misuse, Op};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -45,6 +43,61 @@ pub(super) struct Cuts {
     pub(super) ops: BTreeSet<u64>,
     pub(super) seed: fn(u64) -> u64,
     pub(super) cards: Vec<CardState>,
+}
+
+/// Dwords of the mailbox of the tools command interface.
+pub(super) const MAILBOX_DWORDS: usize = 72;
+
+/// Registers and wires of the gateway.
+#[derive(Clone, Default)]
+pub(super) struct GatewayState {
+    pub(super) command: u32,
+    pub(super) address: u32,
+    /// The four data registers, first wire byte first.
+    pub(super) data: [u8; 16],
+    /// What the data registers hold once the running command is done.
+    pub(super) arriving: Option<[u8; 16]>,
+    pub(super) busy_until: u64,
+    pub(super) stuck: bool,
+    /// Chip-select is kept low after the last command.
+    pub(super) held: bool,
+}
+
+impl GatewayState {
+    pub(super) fn is_busy(&self, now: u64) -> bool {
+        self.stuck || now < self.busy_until
+    }
+}
+
+/// A boot that goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Booting {
+    /// Registers can be read from here on.
+    pub(super) from: u64,
+    /// The firmware runs.
+    pub(super) until: u64,
+    /// Version words of what ran before.
+    pub(super) before: [u32; 4],
+}
+
+/// The state of the tools command interface ([`super::tools_firmware`]).
+#[derive(Clone)]
+pub(super) struct ToolsInterface {
+    pub(super) mailbox: [u32; MAILBOX_DWORDS],
+    /// The running command's go bit stays until then.
+    pub(super) done_at: u64,
+    /// Of the image that was started; looked up at the first command.
+    pub(super) facts: Option<Rc<ImageSettings>>,
+}
+
+impl Default for ToolsInterface {
+    fn default() -> Self {
+        Self {
+            mailbox: [0; MAILBOX_DWORDS],
+            done_at: 0,
+            facts: None,
+        }
+    }
 }
 
 pub(super) struct CardState {
@@ -104,9 +157,9 @@ pub(super) struct CardState {
     pub(super) misuse: Vec<Misuse>,
     pub(super) misuse_count: u64,
     pub(super) trace: Option<Vec<Op>>,
-    pub(super) store: Option<Store>,
+    pub(super) file: Option<CardFile>,
     /// errno of a write to the card file that failed; every access fails from then on.
-    pub(super) store_error: Option<i32>,
+    pub(super) file_error: Option<i32>,
 }
 
 impl CardState {
@@ -161,8 +214,8 @@ impl CardState {
             misuse: Vec::new(),
             misuse_count: 0,
             trace: None,
-            store: None,
-            store_error: None,
+            file: None,
+            file_error: None,
         }
     }
 
@@ -188,8 +241,8 @@ impl CardState {
             cuts: None,
             misuse: self.misuse.clone(),
             trace: self.trace.clone(),
-            store: None,
-            store_error: None,
+            file: None,
+            file_error: None,
             ..*self
         }
     }
@@ -407,11 +460,7 @@ impl CardState {
         if stuck {
             self.nor.stick();
         }
-        if let Some(store) = &self.store {
-            let range = mutation.range(self.nor.size());
-            let done = store.write_flash(range.start, &self.nor.mem()[range]);
-            self.stored(done);
-        }
+        self.save_flash(mutation.range(self.nor.size()));
         if matches!(effect, Effect::Torn(_)) {
             self.cut_power();
         } else {
@@ -458,7 +507,7 @@ impl CardState {
             Mutation::Program { at, len } => Op::Program {
                 at,
                 bytes: (0..len)
-                    .map(|i| self.nor.page()[((at + i) % super::nor::PAGE) as usize])
+                    .map(|i| self.nor.page()[((at + i) % PAGE) as usize])
                     .collect(),
             },
             Mutation::Erase { at, len, .. } => Op::Erase { at, len },

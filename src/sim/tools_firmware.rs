@@ -5,11 +5,10 @@
 //! the next start of the firmware; nothing here depends on them, so storing is all that happens.
 
 use super::boot::BootOutcome;
-use super::mutate::Mutation;
-use super::nor::PAGE;
-use super::nv_log::{NvAreas, MOST_DWORDS, NvStep};
-use super::nv_register::{self as register, NvRequest, NvAnswer};
-use super::state::{SemaphoreHolder, CardState};
+use super::nor::{Mutation, PAGE};
+use super::nv_log::{MOST_DWORDS, NvAreas, NvStep};
+use super::nv_register::{self as register, NvAnswer, NvRequest};
+use super::state::{CardState, MAILBOX_DWORDS, SemaphoreHolder};
 use super::tools_defaults::ImageSettings;
 use std::rc::Rc;
 
@@ -20,8 +19,7 @@ pub(super) const CONTROL: u32 = HCR + 0x18;
 /// The mailbox in CR-space.
 pub(super) const MAILBOX: u32 = 0xe_0000;
 /// Its last dword.
-pub(super) const MAILBOX_END: u32 = MAILBOX + 4 * (DWORDS as u32 - 1);
-const DWORDS: usize = 72;
+pub(super) const MAILBOX_END: u32 = MAILBOX + 4 * (MAILBOX_DWORDS as u32 - 1);
 const GO: u32 = 1 << 23;
 /// What stays in the control word next to the status.
 const KEPT: u32 = 0x003f_ffff;
@@ -42,26 +40,6 @@ const ACCESS_REGISTER: u32 = 0x03b;
 const MAILBOX_WRITE: u32 = 0x070;
 const MAILBOX_READ: u32 = 0x071;
 const QUERY_DEF_PARAMS: u32 = 0x073;
-
-/// What the firmware keeps between commands.
-#[derive(Clone)]
-pub(super) struct ToolsInterface {
-    mailbox: [u32; DWORDS],
-    /// The running command's go bit stays until then.
-    done_at: u64,
-    /// Of the image that was started; looked up at the first command.
-    facts: Option<Rc<ImageSettings>>,
-}
-
-impl Default for ToolsInterface {
-    fn default() -> Self {
-        Self {
-            mailbox: [0; DWORDS],
-            done_at: 0,
-            facts: None,
-        }
-    }
-}
 
 impl CardState {
     fn word(&self, at: u32) -> u32 {

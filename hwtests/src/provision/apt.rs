@@ -125,7 +125,7 @@ impl HostApt {
              Dir::Etc::sourcelist \"{etc}/sources.list\";\nDir::Etc::sourceparts \"{none}\";\n\
              Dir::Etc::preferences \"-\";\nDir::Etc::preferencesparts \"{none}\";\n\
              Dir::Etc::netrc \"/etc/apt/auth.conf\";\nDir::Etc::netrcparts \"/etc/apt/auth.conf.d\";\n\
-             Dir::HostSnapshot \"{state}\";\nDir::HostSnapshot::status \"{state}/status\";\nDir::HostSnapshot::lists \"{lists}\";\n\
+             Dir::State \"{state}\";\nDir::State::status \"{state}/status\";\nDir::State::lists \"{lists}\";\n\
              Dir::Cache \"{cache}\";\nDir::Log \"{root}\";\n",
             root = dir.display(),
             etc = at("etc"),

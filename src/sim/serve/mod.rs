@@ -44,9 +44,9 @@ mod tests;
 mod wire;
 
 use crate::sim::SimCard;
-use control::{ServerAction, Control};
-use device::ServedDevice;
+use control::{Control, ServerAction};
 pub use device::ServePace;
+use device::ServedDevice;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;

@@ -78,7 +78,11 @@ pub(super) fn act(device: &mut ServedDevice, mut message: Message) -> Processed 
 ///
 /// # Errors
 /// Only what ends the connection; what is wrong with one command is answered.
-pub(super) fn answer(device: &ServedDevice, stream: &mut UnixStream, done: Processed) -> io::Result<()> {
+pub(super) fn answer(
+    device: &ServedDevice,
+    stream: &mut UnixStream,
+    done: Processed,
+) -> io::Result<()> {
     let Processed { message, result } = done;
     if let Err(error) = &result {
         tracing::warn!(command = message.command, %error, "refused");

@@ -1,6 +1,6 @@
 //! A boot takes time, and a driver that does not wait is found out.
 
-use super::driver::{ADDRESS, COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE};
+use super::driver::{ADDRESS, COMMAND, DATA, FLUSH, SEMAPHORE, TestDriver};
 use crate::image::{Half, Recipe, Version, build, striped};
 use crate::sim::file::{SLOT_LEN, SLOTS_AT, parse_record, record};
 use crate::sim::{BootOutcome, CardSpec, Fault, SimCard};

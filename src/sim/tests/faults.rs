@@ -1,6 +1,6 @@
 //! Each fault does what it says, and the same every time.
 
-use super::driver::{COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE, spec};
+use super::driver::{COMMAND, DATA, FLUSH, SEMAPHORE, TestDriver, spec};
 use crate::sim::{BootOutcome, Fault, SimCard, SimChip, WrongRead};
 use std::collections::BTreeSet;
 

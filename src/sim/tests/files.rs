@@ -1,6 +1,6 @@
 //! Card files: state lasts, also that of a process that was killed.
 
-use super::driver::{TestDriver, SEMAPHORE, spec};
+use super::driver::{SEMAPHORE, TestDriver, spec};
 use crate::sim::{CardFileError, CardSpec, Fault, SimCard, SimChip};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -2,7 +2,7 @@
 
 use crate::image::{Info, Layout};
 use crate::sim::nv_log::{NvAreas, NvCorrupt, NvStep, Tlvs};
-use crate::sim::rng::SplitMix64;
+use crate::sim::mutate::SplitMix64;
 
 const SIZE: u32 = 0x10_0000;
 

@@ -1,6 +1,6 @@
 //! Every access a real card would not like is noticed, and does what a real card would do.
 
-use super::driver::{ADDRESS, COMMAND, DATA, TestDriver, FLUSH, SEMAPHORE, spec};
+use super::driver::{ADDRESS, COMMAND, DATA, FLUSH, SEMAPHORE, TestDriver, spec};
 use crate::card::{CrError, CrOffset};
 use crate::sim::{CardSpec, SimCard, SimChip};
 

@@ -1,7 +1,7 @@
 //! The protocol itself.
 
 use super::{CONFIG, LIMIT, ServedCard, dword};
-use crate::sim::serve::{ServePace, ServeError, Server};
+use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{CardSpec, SimCard};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

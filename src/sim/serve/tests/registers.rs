@@ -1,8 +1,8 @@
 //! BAR0: registers, widths, resets, and our own query over it.
 
-use super::{CONFIG, LIMIT, ClientBar0, ServedCard, dword, set_dword};
+use super::{CONFIG, ClientBar0, LIMIT, ServedCard, dword, set_dword};
 use crate::card::{Card, CrOffset, CrSpace, WallClock};
-use crate::job::{self, ServedDevice};
+use crate::job::{self, Device};
 use crate::sim::CardSpec;
 use crate::sim::serve::ServePace;
 use std::rc::Rc;
@@ -50,7 +50,7 @@ fn our_query_reads_the_card_through_the_socket() {
     client.region_write(CONFIG, 4, &[2, 0]).expect("COMMAND");
     let clock = Rc::new(WallClock::default());
     let card = Card::open(Box::new(ClientBar0::new(client)), clock.clone()).expect("a card");
-    let mut device = ServedDevice::new(card, clock, "served");
+    let mut device = Device::new(card, clock, "served");
     let found = job::query_card(&mut device).expect("query");
     let json = serde_json::to_value(&found).expect("JSON").to_string();
     assert!(json.contains("MT_1200111023"), "{json}");
