@@ -1,8 +1,8 @@
 //! The log of TLVs, cut everywhere with many tears.
 
 use crate::image::{Info, Layout};
-use crate::sim::nv_log::{NvAreas, NvCorrupt, NvStep, Tlvs};
 use crate::sim::mutate::SplitMix64;
+use crate::sim::nv_log::{NvAreas, NvCorrupt, NvStep, Tlvs};
 
 const SIZE: u32 = 0x10_0000;
 
