@@ -37,7 +37,7 @@ pub(super) fn burn(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
         Err(error) => return target.fail(&image_error(&error, &path.display().to_string())),
     };
     let image = file.contents.image();
-    // The ROM of the card counts, whatever `-qq` says.
+    // The ROM of the card counts, whatever `-qq`.
     let (old, Some(card)) = target.lowest(ReadDepth::Query)? else {
         return Err(super::FAILED);
     };
@@ -118,7 +118,7 @@ fn guids(
         let lead = format!("-E- Can not extract GUIDs/MACs info from flash, {why}");
         return target.fail(&if line.nofs {
             format!(
-                "{lead}Please specify GUIDs / MACs (using command line line -guid(s) / -mac(s) ).\n"
+                "{lead}Please specify GUIDs / MACs (using command line flags -guid(s) / -mac(s) ).\n"
             )
         } else {
             format!(
@@ -196,7 +196,7 @@ fn vsd(
     }
     target.print(
         "\n-W- Can not extract VSD/PSID info from flash.\n\n    To use a specific VSD, abort and re-burn \
-         specifying the\n    needed info (using command line line -vsd / -use_image_ps).\n    You can also \
+         specifying the\n    needed info (using command line flags -vsd / -use_image_ps).\n    You can also \
          continue burn using blank VSD.\n",
     );
     target.ask()?;

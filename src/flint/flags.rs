@@ -74,7 +74,7 @@ use GrammarError::Text;
 
 pub(super) type Checked = Result<(), GrammarError>;
 
-/// A flag that flint obeys and we do not.
+/// A flag that flint accepts and we refuse.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RefusedFlag {
     pub(super) name: &'static str,
@@ -160,8 +160,8 @@ impl Flag {
 }
 
 const DAMAGED: &str =
-    "a damaged image is never burned; `cx3flash verify IMAGE` says where it is damaged";
-const SILICON: &str = "an image for other silicon bricks the card; `cx3flash plan IMAGE` says which check \
+    "a damaged image is never burned; `cx3flash verify IMAGE` reports where it is damaged";
+const SILICON: &str = "an image for other silicon bricks the card; `cx3flash plan IMAGE` reports which check \
                        refuses and why";
 const NOT_HERE: &str = "cables and cards of later generations have it, these cards do not";
 const CHANGING: &[&str] = &["burn", "sg", "sv", "brom"];

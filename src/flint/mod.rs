@@ -155,7 +155,7 @@ fn no_command(error: GrammarError, program: &str, console: &mut Console) -> u8 {
         GrammarError::Version => {
             let version = env!("CARGO_PKG_VERSION");
             console.print(&format!(
-                "{program}, cx3flash {version}, speaks as mstflint 4.21.0\n"
+                "{program}, cx3flash {version}, imitates mstflint 4.21.0\n"
             ));
         }
         GrammarError::Usage {
@@ -179,7 +179,7 @@ fn no_command(error: GrammarError, program: &str, console: &mut Console) -> u8 {
 
 /// Our own: flint's would promise what we do not do.
 const HELP: &str = "NAME
-    flint - as cx3flash speaks it, for ConnectX-3 and ConnectX-3 Pro
+    flint - the command line of mstflint 4.21, for ConnectX-3 and ConnectX-3 Pro
 
 SYNOPSIS
     flint [FLAGS] <command> [arguments]
@@ -189,14 +189,14 @@ FLAGS (one dash or two, before the command)
     -i FILE               image file
     -y, -no               answer every question yes, no
     -s                    no progress
-    -qq                   query: do not look at the ROM
+    -qq                   query: do not read the ROM
     -striped_image        the file is a dump of the flash chip
     -guid G, -guids G G G G, -mac M, -macs M M, -vsd TEXT, -blank_guids
     -use_image_ps, -use_image_guids, -use_image_rom
     -nofs, -allow_psid_change, -allow_rom_change
     -flashed_version      query: the version only
-    -log FILE             burn: what is said goes there too
-    -clear_semaphore      free a semaphore that nobody holds (no command)
+    -log FILE             burn: what is printed goes there too
+    -clear_semaphore      free a semaphore that no program holds (no command)
     -h, -v
 
 COMMANDS

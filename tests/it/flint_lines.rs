@@ -1,7 +1,7 @@
-//! Random command lines with mstflint 4.21 and with ours: what is understood, and what is complained of
-//! first. The lines are the same in every run.
+//! Random command lines with mstflint 4.21 and with ours: what is accepted, and which
+//! complaint comes first. The lines are the same in every run.
 
-use crate::flint_files::engine::{Script, differs, script};
+use crate::flint_files::engine::{FileScript, differs, script};
 use crate::support::{SeededRng, flint::witness};
 
 /// Flags by their long names. Left out: those of the rows `help`, `version`, `unchecked`, `cables`,
@@ -133,7 +133,7 @@ fn flag(rng: &mut SeededRng) -> String {
     format!("{dashes}{name}{value}")
 }
 
-fn line(rng: &mut SeededRng) -> Script {
+fn line(rng: &mut SeededRng) -> FileScript {
     let mut words: Vec<String> = Vec::new();
     if rng.below(4) > 0 {
         words.push("-i fs_new.bin".into());
@@ -154,7 +154,7 @@ fn line(rng: &mut SeededRng) -> Script {
 }
 
 /// Two flags of `burn`, `sg`, `bc` that may not go together, and a card that is not there.
-fn clash(rng: &mut SeededRng) -> Script {
+fn clash(rng: &mut SeededRng) -> FileScript {
     const PAIRS: [&str; 19] = [
         "-guid 1",
         "-guids 1 2 3 4",
@@ -222,11 +222,11 @@ fn comparable(line: &str) -> bool {
     })
 }
 
-fn run(lines: impl Iterator<Item = Script>) {
+fn run(lines: impl Iterator<Item = FileScript>) {
     let Some(flint) = witness() else {
         return;
     };
-    let scripts: Vec<Script> = lines.filter(|s| comparable(s.first())).collect();
+    let scripts: Vec<FileScript> = lines.filter(|s| comparable(s.first())).collect();
     let problems: Vec<String> = scripts
         .iter()
         .filter_map(|script| differs(flint.path(), script, seen))
@@ -241,21 +241,21 @@ fn run(lines: impl Iterator<Item = Script>) {
 }
 
 #[test]
-fn a_random_line_is_understood_otherwise() {
+fn random_lines_are_understood_as_by_mstflint() {
     let mut rng = SeededRng(4);
     run((0..160).map(|_| line(&mut rng)));
 }
 
 #[test]
-fn flags_that_do_not_go_together_are_taken() {
+fn flags_that_do_not_go_together_are_refused_as_by_mstflint() {
     let mut rng = SeededRng(21);
     run((0..60).map(|_| clash(&mut rng)));
 }
 
 #[test]
-fn the_lines_are_of_one_kind() {
+fn random_lines_are_of_many_kinds() {
     let mut rng = SeededRng(4);
-    let all: Vec<Script> = (0..160).map(|_| line(&mut rng)).collect();
+    let all: Vec<FileScript> = (0..160).map(|_| line(&mut rng)).collect();
     let count = |what: &str| all.iter().filter(|s| s.first().contains(what)).count();
     assert!(all.iter().filter(|s| comparable(s.first())).count() > 130);
     for what in ["--", "=", " q", " sg", "-5", "guid", " foo"] {

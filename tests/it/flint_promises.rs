@@ -13,7 +13,7 @@ fn flint(words: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_burn_goes_without_a_backup() {
+fn a_burn_makes_a_backup_first() {
     assert_eq!(ROWS[0], "backup");
     let bench = Sandbox::owner();
     let before = bench.flash("card.cx3");
@@ -30,7 +30,7 @@ fn a_burn_goes_without_a_backup() {
 }
 
 #[test]
-fn a_failed_ri_empties_the_file() {
+fn a_failed_ri_leaves_the_file_as_it_was() {
     assert_eq!(ROWS[1], "ri-file");
     let bench = Sandbox::owner();
     bench
@@ -45,7 +45,7 @@ fn a_failed_ri_empties_the_file() {
 }
 
 #[test]
-fn half_a_file_is_left_where_sg_is_cut() {
+fn sg_of_a_file_replaces_it_in_one_step() {
     assert_eq!(ROWS[2], "in-place");
     let bench = Sandbox::owner();
     let before = bench.read("new.bin");
@@ -72,7 +72,7 @@ fn half_a_file_is_left_where_sg_is_cut() {
 }
 
 #[test]
-fn our_own_flags_are_lost_on_flint() {
+fn our_own_flags_and_mst_names_work_with_flint() {
     let bench = Sandbox::owner();
     bench
         .run(&["-d", "sim:card.cx3", "flint", "q"])

@@ -1,8 +1,8 @@
 //! Scripts that burn: what passes, every refusal and question of docs/flint.md#checks-before-the-first-erase, corners.
 
-use super::engine::{Script, script};
+use super::engine::{CardScript, script};
 
-pub(crate) fn burns() -> Vec<Script> {
+pub(crate) fn burns() -> Vec<CardScript> {
     vec![
         script(
             "fs",
@@ -31,7 +31,7 @@ pub(crate) fn burns() -> Vec<Script> {
 }
 
 /// Every question and refusal that both programs have; the numbers are rows of docs/flint.md#checks-before-the-first-erase.
-pub(crate) fn refusals() -> Vec<Script> {
+pub(crate) fn refusals() -> Vec<CardScript> {
     vec![
         // 4
         script("fs", "-d CARD -i damaged.bin -y burn"),
@@ -94,7 +94,7 @@ pub(crate) fn refusals() -> Vec<Script> {
 }
 
 /// What goes on after the questions.
-pub(crate) fn answered() -> Vec<Script> {
+pub(crate) fn answered() -> Vec<CardScript> {
     vec![
         script(
             "fs",
@@ -150,7 +150,7 @@ pub(crate) fn answered() -> Vec<Script> {
 }
 
 /// Silent ones, old sections, damaged ROMs.
-pub(crate) fn corners() -> Vec<Script> {
+pub(crate) fn corners() -> Vec<CardScript> {
     vec![
         script("all_tags", "-d CARD q; -d CARD query full; -d CARD verify"),
         script("no_mic", "-d CARD q full; -d CARD verify"),

@@ -1,8 +1,8 @@
 //! Scripts that change what is on the card, and every difference on purpose.
 
-use super::engine::{Script, script};
+use super::engine::{CardScript, script};
 
-pub(crate) fn changes() -> Vec<Script> {
+pub(crate) fn changes() -> Vec<CardScript> {
     vec![
         script("fs", "-d CARD sg; -d CARD sv"),
         script("fs", "-d CARD -mac e41d2ddd7850 sg; -d CARD q").typed("y\n"),
@@ -47,7 +47,7 @@ pub(crate) fn changes() -> Vec<Script> {
 }
 
 /// Differences on purpose.
-pub(crate) fn ours() -> Vec<Script> {
+pub(crate) fn ours() -> Vec<CardScript> {
     vec![
         script("nf", "-d CARD -i fs_new.bin -nofs -y burn").refused(
             "layout",
@@ -108,7 +108,7 @@ pub(crate) fn ours() -> Vec<Script> {
         .leaves_another("old-section"),
         script("settings", "-d CARD -i near_end.bin burn").leaves_another("settings-kept"),
         script("nf_settings", "-d CARD -y reset_cfg").leaves_another("reset-cfg"),
-        script("held", "-d CARD -clear_semaphore").says("clear-semaphore", ""),
+        script("held", "-d CARD -clear_semaphore").prints("clear-semaphore", ""),
         script("empty", "-d CARD ri pxe.rom").refused(
             "ri-file",
             "-E- Failed to read image. No valid image found\n",

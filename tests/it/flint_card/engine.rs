@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// One transcript.
-pub(crate) struct Script {
+pub(crate) struct CardScript {
     /// Which card of [`world::card`].
     card: &'static str,
     /// Command lines, `CARD` standing for the card. Files with a name of [`world::file`] are there.
@@ -18,24 +18,24 @@ pub(crate) struct Script {
     /// Typed on stdin of every command.
     typed: &'static str,
     /// Where the last command differs on purpose.
-    differs: Option<Differs>,
+    differs: Option<Difference>,
 }
 
 /// A difference on purpose, for the last command of a script.
-struct Differs {
+struct Difference {
     /// Row of `docs/flint.md`.
     row: &'static str,
-    /// What ours prints.
-    says: &'static str,
+    /// Part of what ours prints.
+    text: &'static str,
     /// Our exit code.
     code: i32,
     /// What it means for the flash.
-    flash: Flash,
+    flash: FlashAfter,
 }
 
 /// The flash after a command that differs on purpose.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flash {
+enum FlashAfter {
     /// The same.
     Same,
     /// Ours stays as it was.
@@ -47,8 +47,8 @@ enum Flash {
 }
 
 /// A script of several command lines, with `; ` between them.
-pub(crate) fn script(card: &'static str, lines: &'static str) -> Script {
-    Script {
+pub(crate) fn script(card: &'static str, lines: &'static str) -> CardScript {
+    CardScript {
         card,
         lines: lines.split("; ").collect(),
         typed: "",
@@ -56,47 +56,53 @@ pub(crate) fn script(card: &'static str, lines: &'static str) -> Script {
     }
 }
 
-impl Script {
+impl CardScript {
     /// With this on stdin.
     pub(crate) fn typed(self, typed: &'static str) -> Self {
         Self { typed, ..self }
     }
 
     /// The last command is refused, for the reason in this row: exit code 1, flash untouched.
-    pub(crate) fn refused(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 1, Flash::Kept)
+    pub(crate) fn refused(self, row: &'static str, text: &'static str) -> Self {
+        self.differing(row, text, 1, FlashAfter::Kept)
     }
 
-    /// The last command does the same to the flash and says something else.
-    pub(crate) fn says(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 0, Flash::Same)
+    /// The last command does the same to the flash and prints another text.
+    pub(crate) fn prints(self, row: &'static str, text: &'static str) -> Self {
+        self.differing(row, text, 0, FlashAfter::Same)
     }
 
     /// The last command puts the same image elsewhere.
     pub(crate) fn moves(self, row: &'static str) -> Self {
-        self.differing(row, "", 0, Flash::Moved)
+        self.differing(row, "", 0, FlashAfter::Moved)
     }
 
     /// The last command leaves another flash behind.
     pub(crate) fn leaves_another(self, row: &'static str) -> Self {
-        self.differing(row, "", 0, Flash::Other)
+        self.differing(row, "", 0, FlashAfter::Other)
     }
 
-    /// The last command fails with both, in other words; the flash is the same.
-    pub(crate) fn fails(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 1, Flash::Same)
+    /// The last command fails with both, with other texts; the flash is the same.
+    pub(crate) fn fails(self, row: &'static str, text: &'static str) -> Self {
+        self.differing(row, text, 1, FlashAfter::Same)
     }
 
-    /// The last command ends well, says this, and leaves the flash alone.
-    pub(crate) fn keeps(self, row: &'static str, says: &'static str) -> Self {
-        self.differing(row, says, 0, Flash::Kept)
+    /// The last command ends with 0, prints this, and leaves the flash alone.
+    pub(crate) fn keeps(self, row: &'static str, text: &'static str) -> Self {
+        self.differing(row, text, 0, FlashAfter::Kept)
     }
 
-    fn differing(self, row: &'static str, says: &'static str, code: i32, flash: Flash) -> Self {
+    fn differing(
+        self,
+        row: &'static str,
+        text: &'static str,
+        code: i32,
+        flash: FlashAfter,
+    ) -> Self {
         Self {
-            differs: Some(Differs {
+            differs: Some(Difference {
                 row,
-                says,
+                text,
                 code,
                 flash,
             }),
@@ -112,7 +118,7 @@ impl Script {
 
 /// How one command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
+struct CardRun {
     code: i32,
     text: String,
 }
@@ -120,7 +126,7 @@ struct End {
 /// What counts of a flash: which image would boot, and every image in it byte for byte. Unused
 /// space may differ: the programs choose their erases differently.
 #[derive(Debug, PartialEq, Eq)]
-struct Left {
+struct CardState {
     boots: BootOutcomes,
     images: Vec<(FlashAddr, Vec<u8>)>,
     /// Where the firmware keeps its settings (docs/fs2.md#flash-map), of both layouts.
@@ -130,7 +136,7 @@ struct Left {
 /// The last sector of each half with chunks of 64 KiB; the last two of a card that is not failsafe.
 const AREAS: [std::ops::Range<usize>; 2] = [0xE_F000..0xF_0000, 0xF_E000..0x10_0000];
 
-impl Left {
+impl CardState {
     fn bytes(&self) -> Vec<&[u8]> {
         self.images
             .iter()
@@ -139,14 +145,14 @@ impl Left {
     }
 }
 
-/// A place of its own for one of the two programs.
-struct Side {
+/// A directory of its own for one of the two programs.
+struct CardBench {
     dir: tempfile::TempDir,
     card: PathBuf,
 }
 
-impl Side {
-    fn new(script: &Script) -> Self {
+impl CardBench {
+    fn new(script: &CardScript) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let card = dir.path().join("card.cx3");
         world::card(script.card, &card);
@@ -160,11 +166,11 @@ impl Side {
         Self { dir, card }
     }
 
-    fn left(&self) -> Left {
+    fn left(&self) -> CardState {
         let card = SimCard::open(&self.card).unwrap();
         let flash = card.flash();
         let magics = scan(&mut flash.as_slice()).unwrap().magics;
-        Left {
+        CardState {
             boots: card.boot_outcomes(),
             images: magics
                 .into_iter()
@@ -199,9 +205,9 @@ impl Side {
     }
 }
 
-/// Run all of them; every difference that nobody expected is told at once.
+/// Runs all scripts and reports every difference that no row explains.
 #[track_caller]
-pub(crate) fn compare(mst: &Mst, scripts: &[Script]) {
+pub(crate) fn compare(mst: &Mst, scripts: &[CardScript]) {
     let mut problems = Vec::new();
     for script in scripts {
         if let Err(problem) = one(mst, script) {
@@ -211,8 +217,8 @@ pub(crate) fn compare(mst: &Mst, scripts: &[Script]) {
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
 
-fn one(mst: &Mst, script: &Script) -> Result<(), String> {
-    let (theirs, ours) = (Side::new(script), Side::new(script));
+fn one(mst: &Mst, script: &CardScript) -> Result<(), String> {
+    let (theirs, ours) = (CardBench::new(script), CardBench::new(script));
     let last = script.lines.len() - 1;
     let mut typed = format!("card {}:", script.card);
     for (n, line) in script.lines.iter().enumerate() {
@@ -226,7 +232,7 @@ fn one(mst: &Mst, script: &Script) -> Result<(), String> {
             &words,
             script.typed,
         );
-        let their = End {
+        let their = CardRun {
             code: run.code,
             text: plain(&run.stdout.replace(mst::BDF, "CARD")),
         };
@@ -241,30 +247,30 @@ fn one(mst: &Mst, script: &Script) -> Result<(), String> {
             }
             continue;
         };
-        let expected = our.code == differs.code && our.text.contains(differs.says);
+        let expected = our.code == differs.code && our.text.contains(differs.text);
         if !expected {
             return Err(format!(
-                "{typed}\n--- row {}: ours ({}) does not say {:?} and end with {}\n{}\n--- stderr\n{stderr}",
-                differs.row, our.code, differs.says, differs.code, our.text
+                "{typed}\n--- row {}: ours ({}) does not print {:?} and end with {}\n{}\n--- stderr\n{stderr}",
+                differs.row, our.code, differs.text, differs.code, our.text
             ));
         }
         let same_text = their == our;
         let (a, b) = (theirs.left(), ours.left());
         let fault = match differs.flash {
-            Flash::Same if same_text => Some("there is no difference"),
-            Flash::Same => None,
-            Flash::Kept if ours.flash() != before => Some("our flash changed"),
-            Flash::Kept
+            FlashAfter::Same if same_text => Some("there is no difference"),
+            FlashAfter::Same => None,
+            FlashAfter::Kept if ours.flash() != before => Some("our flash changed"),
+            FlashAfter::Kept
                 if same_text && theirs.flash() == before && theirs.written() == ours.written() =>
             {
                 Some("there is no difference")
             }
-            Flash::Kept => return Ok(()),
-            Flash::Moved if a == b => Some("there is no difference"),
-            Flash::Moved if a.bytes() != b.bytes() => Some("the images differ"),
-            Flash::Other if a == b => Some("there is no difference"),
-            Flash::Other if b.images.is_empty() => Some("ours holds no image"),
-            Flash::Moved | Flash::Other => return Ok(()),
+            FlashAfter::Kept => return Ok(()),
+            FlashAfter::Moved if a == b => Some("there is no difference"),
+            FlashAfter::Moved if a.bytes() != b.bytes() => Some("the images differ"),
+            FlashAfter::Other if a == b => Some("there is no difference"),
+            FlashAfter::Other if b.images.is_empty() => Some("ours holds no image"),
+            FlashAfter::Moved | FlashAfter::Other => return Ok(()),
         };
         if let Some(fault) = fault {
             return Err(format!("{typed}\n--- row {}: {fault}", differs.row));
@@ -292,8 +298,8 @@ fn one(mst: &Mst, script: &Script) -> Result<(), String> {
     Ok(())
 }
 
-fn flash_difference(theirs: &Left, ours: &Left) -> String {
-    let places = |left: &Left| {
+fn flash_difference(theirs: &CardState, ours: &CardState) -> String {
+    let places = |left: &CardState| {
         let list: Vec<String> = left
             .images
             .iter()
@@ -318,7 +324,7 @@ fn flash_difference(theirs: &Left, ours: &Left) -> String {
     )
 }
 
-fn run_ours(side: &Side, words: &[&str], typed: &str) -> (End, String) {
+fn run_ours(side: &CardBench, words: &[&str], typed: &str) -> (CardRun, String) {
     let card = format!("sim:{}", Path::new("card.cx3").display());
     let mut child = Command::new(env!("CARGO_BIN_EXE_cx3flash"))
         .arg("flint")
@@ -337,14 +343,14 @@ fn run_ours(side: &Side, words: &[&str], typed: &str) -> (End, String) {
     let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace(&card, "CARD");
-    let end = End {
+    let end = CardRun {
         code: output.status.code().unwrap_or(-1),
         text: plain(&text),
     };
     (end, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Without the percentages on the way: how often they are drawn is nobody's contract.
+/// Without the percentages on the way: how often they are printed is no contract.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {

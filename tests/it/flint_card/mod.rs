@@ -4,84 +4,78 @@
 mod burning;
 mod changing;
 mod engine;
-mod looks;
+mod reading;
 pub(crate) mod world;
 
+use crate::support::flint::table_of_differences;
 use crate::support::mst;
 use burning::{answered, burns, corners, refusals};
 use changing::{changes, ours};
 use engine::compare;
-use looks::{copies, looks};
+use reading::{copies, reading};
 
 #[test]
-fn looks_differ_from_mstflint() {
+fn commands_that_only_read_match_mstflint() {
     let Some(mst) = mst() else { return };
-    compare(mst, &looks());
+    compare(mst, &reading());
 }
 
 #[test]
-fn copies_differ_from_mstflint() {
+fn copies_of_a_card_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &copies());
 }
 
 #[test]
-fn burns_differ_from_mstflint() {
+fn burns_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &burns());
 }
 
 #[test]
-fn refusals_differ_from_mstflint() {
+fn refusals_of_burns_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &refusals());
 }
 
 #[test]
-fn answers_lead_elsewhere_than_with_mstflint() {
+fn answers_to_questions_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &answered());
 }
 
 #[test]
-fn corners_differ_from_mstflint() {
+fn old_sections_and_damaged_roms_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &corners());
 }
 
 #[test]
-fn changes_differ_from_mstflint() {
+fn changes_of_a_card_match_mstflint() {
     let Some(mst) = mst() else { return };
     compare(mst, &changes());
 }
 
 #[test]
-fn differences_are_others_than_those_in_the_table() {
+fn differences_are_those_of_the_table() {
     let Some(mst) = mst() else { return };
     compare(mst, &ours());
 }
 
-/// Rows of the table of differences.
-fn rows() -> Vec<&'static str> {
-    include_str!("../../../docs/flint.md")
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
-        .map(|(id, _)| id)
-        .filter(|id| *id != "id")
-        .collect()
-}
-
 #[test]
-fn a_difference_has_no_row() {
-    let all = [looks(), ours()];
+fn every_difference_has_a_row() {
+    let all = [reading(), ours()];
     for script in all.iter().flatten() {
         if let Some(row) = script.row() {
-            assert!(rows().contains(&row), "no row {row} in differences.md");
+            assert!(
+                table_of_differences().contains(&row),
+                "no row {row} in docs/flint.md"
+            );
         }
     }
 }
 
-/// Every source file of the tests of the dialect.
+/// The text of every test of flint.
 fn sources(dir: &std::path::Path, all: &mut String) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -95,12 +89,12 @@ fn sources(dir: &std::path::Path, all: &mut String) {
 }
 
 #[test]
-fn a_row_is_shown_by_no_transcript() {
+fn every_row_is_shown_by_a_transcript() {
     let mut all = String::new();
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     sources(&tests, &mut all);
-    assert!(rows().len() > 20, "the table is not found");
-    for row in rows() {
+    assert!(table_of_differences().len() > 20, "the table is not found");
+    for row in table_of_differences() {
         assert!(
             all.contains(&format!("\"{row}\"")),
             "no transcript shows the difference {row}"
@@ -109,9 +103,9 @@ fn a_row_is_shown_by_no_transcript() {
 }
 
 #[test]
-fn too_few_scripts_are_compared() {
+fn enough_scripts_are_compared() {
     let all = [
-        looks(),
+        reading(),
         copies(),
         burns(),
         refusals(),
@@ -144,28 +138,9 @@ fn flint(dir: &std::path::Path, args: &[&str]) -> std::process::Command {
     command
 }
 
-/// Row "backup": flint has nothing to compare with.
-#[test]
-fn a_burn_begins_without_a_backup() {
-    let dir = bench();
-    let before = cx3flash::sim::SimCard::open(&dir.path().join("card.cx3"))
-        .unwrap()
-        .flash();
-    let output = flint(dir.path(), &["-i", "fs_new.bin", "burn"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let made: Vec<_> = std::fs::read_dir(dir.path().join("backups"))
-        .expect("the row \"backup\" holds")
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    assert_eq!(made.len(), 1, "{made:?}");
-    assert!(std::fs::read(made[0].join("flash.bin")).unwrap() == before);
-}
-
 /// Row "stdout-full".
 #[test]
-fn work_whose_report_cannot_be_written_ends_with_74() {
+fn a_query_that_cannot_be_printed_ends_with_74() {
     let dir = bench();
     let full = std::fs::OpenOptions::new()
         .write(true)
@@ -177,7 +152,7 @@ fn work_whose_report_cannot_be_written_ends_with_74() {
 
 /// Row "outcome".
 #[test]
-fn a_burn_whose_card_vanishes_while_it_is_written_ends_with_9() {
+fn a_burn_whose_card_vanishes_ends_with_9() {
     let dir = bench();
     let fault = cx3flash::sim::Fault::PowerCut { op: 5, seed: 3 };
     cx3flash::sim::SimCard::open(&dir.path().join("card.cx3"))

@@ -3,60 +3,49 @@
 use crate::flint_card::world;
 use crate::support::flint::witness;
 use cx3flash::image::{Half, Recipe, build, striped};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Command lines, run one after the other in one directory.
-pub(crate) struct Script {
+pub(crate) struct FileScript {
     lines: Vec<String>,
     typed: &'static str,
     differs: Option<(&'static str, &'static str, i32)>,
 }
 
 /// A script of several command lines.
-pub(crate) fn script(lines: &[&str]) -> Script {
-    Script {
+pub(crate) fn script(lines: &[&str]) -> FileScript {
+    FileScript {
         lines: lines.iter().map(|l| (*l).to_owned()).collect(),
         typed: "",
         differs: None,
     }
 }
 
-impl Script {
+impl FileScript {
     /// With this on stdin of every command.
     pub(crate) fn typed(self, typed: &'static str) -> Self {
         Self { typed, ..self }
     }
 
-    /// The last command differs for the reason in this row of the table: ours says this and ends so.
-    pub(crate) fn says(self, row: &'static str, says: &'static str, code: i32) -> Self {
+    /// The last command differs for the reason in this row of the table: ours prints this and ends with this code.
+    pub(crate) fn prints(self, row: &'static str, text: &'static str, code: i32) -> Self {
         Self {
-            differs: Some((row, says, code)),
+            differs: Some((row, text, code)),
             ..self
         }
     }
 
-    /// Its first line.
     pub(crate) fn first(&self) -> &str {
         self.lines.first().map_or("", String::as_str)
     }
 
-    /// Its row.
     pub(crate) fn row(&self) -> Option<&'static str> {
         self.differs.map(|(row, ..)| row)
     }
-}
-
-/// Ids of `differences.md`.
-pub(crate) fn rows() -> BTreeSet<String> {
-    include_str!("../../../docs/flint.md")
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
-        .map(|(id, _)| id.to_owned())
-        .collect()
 }
 
 /// The bytes of a file a script names.
@@ -94,7 +83,7 @@ fn bytes(name: &str) -> Option<Vec<u8>> {
             bytes[middle] ^= 1;
             bytes
         }
-        // A word nothing looks at but the full CRC.
+        // A word that only the full CRC covers.
         "header.bin" => {
             let mut bytes = new();
             bytes[0x13] ^= 1;
@@ -122,13 +111,13 @@ fn bytes(name: &str) -> Option<Vec<u8>> {
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
+struct FileRun {
     code: i32,
     text: String,
 }
 
 /// A directory with what the script names, and with both programs' name for ours.
-fn place(script: &Script) -> tempfile::TempDir {
+fn directory(script: &FileScript) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("bin")).unwrap();
     symlink(
@@ -150,7 +139,7 @@ fn place(script: &Script) -> tempfile::TempDir {
     dir
 }
 
-fn run(program: &Path, dir: &Path, line: &str, typed: &str) -> (End, String) {
+fn run(program: &Path, dir: &Path, line: &str, typed: &str) -> (FileRun, String) {
     let mut child = Command::new("timeout")
         .arg("20")
         .arg(program)
@@ -168,7 +157,7 @@ fn run(program: &Path, dir: &Path, line: &str, typed: &str) -> (End, String) {
     // It may end without having read everything.
     let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
     let output = child.wait_with_output().unwrap();
-    let end = End {
+    let end = FileRun {
         code: output.status.code().unwrap_or(-1),
         text: String::from_utf8_lossy(&output.stdout).into_owned(),
     };
@@ -188,9 +177,9 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Run all; every difference that nobody expected is told at once.
+/// Runs all scripts and reports every difference that no row explains.
 #[track_caller]
-pub(crate) fn compare(scripts: &[Script]) {
+pub(crate) fn compare(scripts: &[FileScript]) {
     let Some(flint) = witness() else {
         return;
     };
@@ -207,8 +196,8 @@ pub(crate) fn compare(scripts: &[Script]) {
     );
 }
 
-fn one(flint: &Path, script: &Script) -> Result<(), String> {
-    let (theirs, ours) = (place(script), place(script));
+fn one(flint: &Path, script: &FileScript) -> Result<(), String> {
+    let (theirs, ours) = (directory(script), directory(script));
     let program = ours.path().join("bin/mstflint");
     let last = script.lines.len() - 1;
     let mut typed = String::new();
@@ -218,7 +207,7 @@ fn one(flint: &Path, script: &Script) -> Result<(), String> {
         let (their, _) = run(flint, theirs.path(), line, script.typed);
         let (our, stderr) = run(&program, ours.path(), line, script.typed);
         assert!(!stderr.contains("panicked"), "{typed}\n{stderr}");
-        let Some((row, says, code)) = script.differs.filter(|_| n == last) else {
+        let Some((row, expected, code)) = script.differs.filter(|_| n == last) else {
             if their != our {
                 return Err(format!(
                     "{typed}\n--- mstflint ({})\n{}\n--- ours ({})\n{}\n--- our stderr\n{stderr}",
@@ -227,9 +216,9 @@ fn one(flint: &Path, script: &Script) -> Result<(), String> {
             }
             continue;
         };
-        if our.code != code || !our.text.contains(says) {
+        if our.code != code || !our.text.contains(expected) {
             return Err(format!(
-                "{typed}\n--- row {row}: ours ({}) does not say {says:?} and end with {code}\n{}\n{stderr}",
+                "{typed}\n--- row {row}: ours ({}) does not print {expected:?} and end with {code}\n{}\n{stderr}",
                 our.code, our.text
             ));
         }
@@ -250,15 +239,15 @@ fn one(flint: &Path, script: &Script) -> Result<(), String> {
     Ok(())
 }
 
-/// Run one line with both in equal directories. `seen` says what of the text counts. The answer tells
+/// Run one line with both in equal directories. `seen` selects the text that counts. Returns
 /// the difference, if there is one.
 pub(crate) fn differs(
     flint: &Path,
-    script: &Script,
+    script: &FileScript,
     seen: impl Fn(&str) -> String,
 ) -> Option<String> {
     let line = script.lines.first()?;
-    let (theirs, ours) = (place(script), place(script));
+    let (theirs, ours) = (directory(script), directory(script));
     let program = ours.path().join("bin/mstflint");
     let (their, _) = run(flint, theirs.path(), line, script.typed);
     let (our, stderr) = run(&program, ours.path(), line, script.typed);

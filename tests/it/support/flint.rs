@@ -16,8 +16,8 @@ const LIMIT: &str = "20";
 /// mstflint.
 pub struct Flint(PathBuf);
 
-/// What one run said.
-pub struct Run {
+/// What one run printed.
+pub struct FlintRun {
     /// Exit code.
     pub code: i32,
     /// stdout, where flint prints everything.
@@ -105,7 +105,7 @@ impl Flint {
     }
 
     /// Run on an image file: `flags` and `-i file`, then the command with its arguments.
-    pub fn run(&self, file: &Path, flags: &[&str], command: &[&str]) -> Run {
+    pub fn run(&self, file: &Path, flags: &[&str], command: &[&str]) -> FlintRun {
         let output = Command::new("timeout")
             .arg(LIMIT)
             .arg(&self.0)
@@ -118,10 +118,23 @@ impl Flint {
             .output()
             .expect("timeout of coreutils runs");
         let code = output.status.code().unwrap_or(-1);
-        Run {
+        FlintRun {
             code,
             text: String::from_utf8_lossy(&output.stdout).into_owned(),
             hung: code == 124,
         }
     }
+}
+
+/// Ids of the rows of the table of differences.
+pub fn table_of_differences() -> Vec<&'static str> {
+    let page = include_str!("../../../docs/flint.md");
+    let (_, section) = page.split_once("\n## Differences\n").unwrap();
+    let (table, _) = section.split_once("\n## ").unwrap();
+    table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
+        .map(|(id, _)| id)
+        .filter(|id| *id != "id")
+        .collect()
 }

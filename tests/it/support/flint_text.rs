@@ -2,7 +2,7 @@
 
 /// One line of the section table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct VerifyLine {
     /// The place between slashes as printed: `0x00000038-0x0000065b (0x000624)`.
     pub range: String,
     /// Section name.
@@ -13,7 +13,7 @@ pub struct Line {
 
 /// How `verify` ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum VerifyEnd {
     /// "FW image verification succeeded."
     Bootable,
     /// "FW image verification failed: TEXT. AN HCA DEVICE …"
@@ -26,24 +26,24 @@ pub enum End {
     CannotOpen(String),
 }
 
-/// A whole `verify`.
+/// The complete output of `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verify {
+pub struct VerifyText {
     /// `None` = non-failsafe; start address and chunk size otherwise. No heading at all is the
     /// outer `None`.
     pub heading: Option<Option<(u32, u32)>>,
     /// The table, full image line last.
-    pub lines: Vec<Line>,
+    pub lines: Vec<VerifyLine>,
     /// Other lines: what stopped the walk.
     pub notes: Vec<String>,
     /// How it ended.
-    pub end: End,
+    pub end: VerifyEnd,
     /// Exit code.
     pub code: i32,
 }
 
 /// Read the output of `verify`.
-pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
+pub fn verify(text: &str, code: i32) -> Result<VerifyText, String> {
     let (table, end) = split_end(text).ok_or_else(|| format!("no verdict in {text:?}"))?;
     let mut heading = None;
     let mut lines = Vec::new();
@@ -67,7 +67,7 @@ pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
             notes.push(line.to_owned());
         }
     }
-    Ok(Verify {
+    Ok(VerifyText {
         heading,
         lines,
         notes,
@@ -78,35 +78,35 @@ pub fn verify(text: &str, code: i32) -> Result<Verify, String> {
 
 /// What comes before the verdict, and the verdict. Its text may hold line ends and blanks of its
 /// own, and is kept byte for byte.
-fn split_end(text: &str) -> Option<(&str, End)> {
+fn split_end(text: &str) -> Option<(&str, VerifyEnd)> {
     const HCA: &str = ". AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
     if let Some((table, rest)) = text.split_once("-E- Cannot open Image: ") {
         // A second verdict follows, about formats that are not ours (docs/flint.md#verdicts-of-verify).
         let (_, error) = rest.lines().next()?.split_once(". ")?;
-        return Some((table, End::CannotOpen(error.to_owned())));
+        return Some((table, VerifyEnd::CannotOpen(error.to_owned())));
     }
     if let Some((table, rest)) = text.split_once("-E- FW image verification failed: ") {
         let (why, _) = rest.rsplit_once(HCA)?;
         let end = if why == "BLANK GUIDS" {
-            End::BlankGuids
+            VerifyEnd::BlankGuids
         } else {
-            End::Failed(why.to_owned())
+            VerifyEnd::Failed(why.to_owned())
         };
         return Some((table, end));
     }
     if let Some((table, rest)) = text.split_once("-E- Failed to get Guids status. ") {
         let why = rest.strip_suffix('\n').unwrap_or(rest);
-        return Some((table, End::NoGuidStatus(why.to_owned())));
+        return Some((table, VerifyEnd::NoGuidStatus(why.to_owned())));
     }
     let (table, _) = text.split_once("-I- FW image verification succeeded. Image is bootable.")?;
-    Some((table, End::Bootable))
+    Some((table, VerifyEnd::Bootable))
 }
 
 fn hex(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|e| format!("{text}: {e}"))
 }
 
-fn table_line(line: &str) -> Option<Line> {
+fn table_line(line: &str) -> Option<VerifyLine> {
     let rest = line.strip_prefix('/')?;
     let (range, rest) = rest.split_once("/ (")?;
     // The name may hold parentheses itself: `UNKNOWN (0)`.
@@ -118,7 +118,7 @@ fn table_line(line: &str) -> Option<Line> {
             (name, format!("/{verdict}"))
         }
     };
-    Some(Line {
+    Some(VerifyLine {
         range: range.to_owned(),
         name: name.to_owned(),
         verdict,

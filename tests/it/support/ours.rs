@@ -1,6 +1,6 @@
 //! What this program prints for the same bytes, parsed like the output of mstflint.
 
-use super::flint_text::{self, End, Verify};
+use super::flint_text::{self, VerifyEnd, VerifyText};
 use cx3flash::flint::text::{self, QueryText};
 use cx3flash::flint::verdict::{self, FlintVerdict};
 use cx3flash::image::{Depth, Form, ImageError, read, scan};
@@ -11,9 +11,9 @@ pub const UNALIGNED: &str = "Image size should be 4-bytes aligned. Make sure fil
 pub const TOO_SHORT: &str = "Invalid Firmware Format (found FS Gen 1)";
 
 /// The output of `verify`; `None` where mstflint does not end.
-pub fn verify(bytes: &[u8], form: Form) -> Option<Verify> {
+pub fn verify(bytes: &[u8], form: Form) -> Option<VerifyText> {
     let without_table = |notes: Vec<String>, end| {
-        Some(Verify {
+        Some(VerifyText {
             heading: None,
             lines: Vec::new(),
             notes,
@@ -22,14 +22,14 @@ pub fn verify(bytes: &[u8], form: Form) -> Option<Verify> {
         })
     };
     if !bytes.len().is_multiple_of(4) {
-        return without_table(vec![], End::CannotOpen(UNALIGNED.into()));
+        return without_table(vec![], VerifyEnd::CannotOpen(UNALIGNED.into()));
     }
     if bytes.len() < 0x28 {
-        return without_table(vec![], End::CannotOpen(TOO_SHORT.into()));
+        return without_table(vec![], VerifyEnd::CannotOpen(TOO_SHORT.into()));
     }
     let scan = scan(&mut &*bytes).unwrap();
     if let Some(error) = verdict::scan_error(&scan) {
-        return without_table(vec![], End::Failed(error));
+        return without_table(vec![], VerifyEnd::Failed(error));
     }
     let image = match read(&mut &*bytes, scan.magics[0], form, Depth::Full) {
         Ok(image) => image,
@@ -41,7 +41,7 @@ pub fn verify(bytes: &[u8], form: Form) -> Option<Verify> {
                 }
                 _ => vec![],
             };
-            return without_table(notes, End::Failed(text.to_owned()));
+            return without_table(notes, VerifyEnd::Failed(text.to_owned()));
         }
     };
     let verdict = FlintVerdict::of(&image);

@@ -1,7 +1,7 @@
 //! One file, read by mstflint and by our reader.
 
 use super::flint::Flint;
-use super::flint_text::{self, End};
+use super::flint_text::{self, VerifyEnd};
 use super::ours;
 use cx3flash::image::Form;
 use std::path::PathBuf;
@@ -28,13 +28,18 @@ impl TwoReaders {
     }
 
     /// Its verify of the file, and ours; `Err` describes the difference.
-    pub fn same_verify(&self, bytes: &[u8], flags: &[&str], form: Form) -> Result<End, String> {
+    pub fn same_verify(
+        &self,
+        bytes: &[u8],
+        flags: &[&str],
+        form: Form,
+    ) -> Result<VerifyEnd, String> {
         let run = self.flint.run(&self.image(), flags, &["verify"]);
         if run.hung {
             return Err("mstflint hangs".into());
         }
         let mut theirs = flint_text::verify(&run.text, run.code)?;
-        if let End::CannotOpen(text) = &mut theirs.end
+        if let VerifyEnd::CannotOpen(text) = &mut theirs.end
             && text.starts_with(ours::UNALIGNED)
         {
             // The rest names the file.

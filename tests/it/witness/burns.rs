@@ -2,7 +2,7 @@
 //! non-failsafe layout, must verify and carry the card's identity.
 
 use crate::support::flint::witness;
-use crate::support::flint_text::End;
+use crate::support::flint_text::VerifyEnd;
 use crate::support::two_readers::TwoReaders;
 use cx3flash::image::{Contents, Form, Guid, Half, Identity, Mac, Recipe, build, striped};
 use cx3flash::job::{self, BurnRequest};
@@ -64,7 +64,7 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         let end = bench
             .same_verify(&dump, flags, form)
             .unwrap_or_else(|e| panic!("{at}: {e}"));
-        assert_eq!(end, End::Bootable, "{at}");
+        assert_eq!(end, VerifyEnd::Bootable, "{at}");
         bench
             .same_query(&dump, flags, form)
             .unwrap_or_else(|e| panic!("{at}: {e}"));

@@ -8,7 +8,7 @@
 mod burns;
 
 use crate::support::flint::{Flint, witness};
-use crate::support::flint_text::End;
+use crate::support::flint_text::VerifyEnd;
 use crate::support::two_readers::TwoReaders;
 use crate::support::variants::{self, Variant};
 use crate::support::{SeededRng, damage, ours};
@@ -40,8 +40,8 @@ fn built_images_read_the_same() {
             .same_verify(&bytes, &[], Form::Contiguous)
             .unwrap_or_else(|e| panic!("{name}: verify: {e}"));
         let want = match recipe.guids {
-            Some(_) => End::Bootable,
-            None => End::BlankGuids,
+            Some(_) => VerifyEnd::Bootable,
+            None => VerifyEnd::BlankGuids,
         };
         assert_eq!(end, want, "{name}");
         bench
@@ -181,9 +181,9 @@ fn changed_images_read_the_same() {
         let both = with_rom.with_blank_guids().unwrap().with_rom(None).unwrap();
         let end = |guids: bool| {
             if guids {
-                End::Bootable
+                VerifyEnd::Bootable
             } else {
-                End::BlankGuids
+                VerifyEnd::BlankGuids
             }
         };
         let has = recipe.guids.is_some();
@@ -322,17 +322,17 @@ fn work(flint: &'static Flint, images: &[Vec<u8>], next: &AtomicUsize) -> Witnes
             // Files that do not open have no query either. Where verify fails query does the same
             // walk for the same error, so a sample of those is enough.
             match end {
-                End::CannotOpen(_) => Ok(end),
-                End::Failed(_) if !case.is_multiple_of(4) => Ok(end),
+                VerifyEnd::CannotOpen(_) => Ok(end),
+                VerifyEnd::Failed(_) if !case.is_multiple_of(4) => Ok(end),
                 _ => bench.same_query(&bytes, flags, form).map(|()| end),
             }
         });
         match outcome {
-            Ok(End::Bootable) => tally.bootable += 1,
-            Ok(End::Failed(_)) => tally.failed += 1,
-            Ok(End::NoGuidStatus(_)) => tally.no_guid_status += 1,
-            Ok(End::BlankGuids) => tally.blank += 1,
-            Ok(End::CannotOpen(_)) => tally.not_opened += 1,
+            Ok(VerifyEnd::Bootable) => tally.bootable += 1,
+            Ok(VerifyEnd::Failed(_)) => tally.failed += 1,
+            Ok(VerifyEnd::NoGuidStatus(_)) => tally.no_guid_status += 1,
+            Ok(VerifyEnd::BlankGuids) => tally.blank += 1,
+            Ok(VerifyEnd::CannotOpen(_)) => tally.not_opened += 1,
             Err(e) => tally.different.push(format!("seed {seed}: {what}: {e}")),
         }
     }

@@ -1,8 +1,8 @@
-//! Scripts that only look.
+//! Scripts that only read.
 
-use super::engine::{Script, script};
+use super::engine::{CardScript, script};
 
-pub(crate) fn looks() -> Vec<Script> {
+pub(crate) fn reading() -> Vec<CardScript> {
     vec![
         script(
             "fs",
@@ -43,16 +43,16 @@ pub(crate) fn looks() -> Vec<Script> {
             "fs",
             "-d CARD -i fs_new.bin bc; -d CARD -i fs_old.bin bc; -d CARD swreset",
         ),
-        script("fs", "-d CARD hw query").says(
+        script("fs", "-d CARD hw query").prints(
             "hw-query-lines",
             "CmdSet                  0x80\n  Flash0.WriteProtected   Disabled\n",
         ),
         script("protected", "-d CARD hw query")
-            .says("hw-query-lines", "Flash0.WriteProtected   Top,64-Sectors\n"),
+            .prints("hw-query-lines", "Flash0.WriteProtected   Top,64-Sectors\n"),
     ]
 }
 
-pub(crate) fn copies() -> Vec<Script> {
+pub(crate) fn copies() -> Vec<CardScript> {
     vec![
         script(
             "fs",
@@ -79,7 +79,7 @@ pub(crate) fn copies() -> Vec<Script> {
         script("three", "-d CARD dc; -d CARD rrom out.rom"),
         script(
             "fs",
-            "-d CARD ri no_such/out.bin; -d CARD dc no_such/out.ini",
+            "-d CARD ri no_such/out.bin; -d CARD dc no_such/out.ini; -d CARD rb 0 16 no_such/out.bin; -d CARD rrom no_such/out.rom",
         ),
     ]
 }
