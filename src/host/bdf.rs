@@ -4,13 +4,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Address of a PCI function, written `0000:01:00.0`. The domain may be left out when parsed.
+/// Address of a PCI function: `0000:01:00.0`. The domain is optional in input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Bdf {
-    /// Domain (segment); virtual ones go beyond 16 bits.
+    /// Domain (segment); virtual ones exceed 16 bits.
     pub domain: u32,
-    /// Bus.
     pub bus: u8,
     /// Device, 0 to 31.
     pub device: u8,
@@ -18,12 +17,11 @@ pub struct Bdf {
     pub function: u8,
 }
 
-/// Not a PCI address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no PCI address (like 01:00.0 or 0000:01:00.0)")]
+#[error("{0:?} is not a PCI address (such as 01:00.0 or 0000:01:00.0)")]
 pub struct BadBdf(pub String);
 
-/// Hex digits only: `from_str_radix` would also take a sign.
+/// Hex digits only: `from_str_radix` would also accept a sign.
 fn hex(text: &str, longest: usize) -> Option<u32> {
     let plain = !text.is_empty() && text.len() <= longest;
     (plain && text.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -69,7 +67,6 @@ impl From<Bdf> for String {
 }
 
 impl fmt::Display for Bdf {
-    /// As sysfs names it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -93,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_malformed_address_is_refused() {
         for bad in [
             "",
             "1",

@@ -1,4 +1,4 @@
-//! A card borrowed from the host: looked at, leased, opened, closed, given back, in this order
+//! A borrowed card: in-use check, lease, open, close, give back, in this order
 //! (docs/linux.md#sequence-of-a-job).
 
 use super::{
@@ -9,27 +9,26 @@ use crate::card::CrSpace;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What the user allows and prefers.
 #[derive(Clone, Debug, Default)]
 pub struct BorrowOptions {
-    /// Uses of the card that are waived, by name.
+    /// Uses of the card that are waived.
     pub allow: Vec<UseId>,
-    /// Way to BAR0; chosen by the card when not named.
+    /// Register access; chosen by the card when `None`.
     pub access: Option<BarAccess>,
 }
 
 /// How a borrowing ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// The card was on vfio-pci already, and still is: nothing had to be put back.
+    /// The card was on vfio-pci already and still is: there was nothing to restore.
     Untouched,
-    /// The host is as it was found.
+    /// The host is restored.
     GivenBack(GivenBack),
-    /// A card that left recovery mode: the kernel found it anew.
+    /// The card left recovery mode and was enumerated again.
     Reenumerated(Box<PciCard>),
-    /// Left on vfio-pci on purpose, journal kept: nothing on its flash boots.
+    /// Left on vfio-pci because nothing on its flash boots; the journal is kept.
     Left,
-    /// Not put back; the journal is kept.
+    /// Not restored; the journal is kept.
     Failed(HostError),
 }
 
@@ -39,13 +38,13 @@ struct Inner {
     lease: Option<Lease>,
     vfio: VfioCard,
     ending: Option<Ending>,
-    /// What the user must learn beside how it ended.
+    /// Messages for the user, whatever the ending.
     warnings: Vec<String>,
-    /// Semaphores of others that were freed, by number.
+    /// Numbers of semaphores of others that were freed.
     freed: Vec<u8>,
 }
 
-/// A borrowed card; clones are handles on the same borrowing.
+/// A borrowed card. Clones refer to the same borrowing.
 #[derive(Clone)]
 pub struct Borrowed(Rc<RefCell<Inner>>);
 
@@ -58,19 +57,16 @@ pub fn objections(host: &Host, card: &PciCard, allow: &[UseId]) -> Vec<InUse> {
 }
 
 impl Borrowed {
-    /// Look who uses the card, take it from its driver, open it through VFIO. When opening fails the
-    /// host is put back before this returns.
+    /// Checks who uses the card, takes it from its driver and opens it through VFIO. If that fails, the host
+    /// is restored before this returns.
     ///
     /// # Errors
-    /// [`HostError`]; the host is as it was, or the error says that it is not.
+    /// If the host is not as it was, [`LeaseError::host_changed`] is true.
     pub fn take(host: &Host, card: PciCard, options: &BorrowOptions) -> Result<Self, HostError> {
         Self::take_with(host, card, options, &mut |_| {})
     }
 
-    /// The same, with a look at the card between binding and opening, when its group is still free.
-    ///
-    /// # Errors
-    /// As [`Borrowed::take`].
+    /// As [`Borrowed::take`], and calls `bound` between binding and opening, when the group is still free.
     pub fn take_with(
         host: &Host,
         card: PciCard,
@@ -86,7 +82,7 @@ impl Borrowed {
             return Err(HostError::NoIommu { bdf });
         }
         let mut lease = Lease::take(host, &card, &options.allow)?;
-        // From here on a killed process leaves semaphores of ours behind.
+        // A process that is killed from here on leaves its semaphores taken.
         lease.mark(Mark::SemaphoresHeld(true))?;
         let card = host.card(bdf)?;
         bound(&card);
@@ -102,10 +98,7 @@ impl Borrowed {
         }
     }
 
-    /// Open a card that a dead process left on vfio-pci.
-    ///
-    /// # Errors
-    /// [`HostError`]; the journal is kept.
+    /// Opens a card that a dead process left on vfio-pci. The journal is kept on an error.
     pub fn resume(host: &Host, lease: Lease, access: Option<BarAccess>) -> Result<Self, HostError> {
         let card = host.card(lease.bdf())?;
         let vfio = VfioCard::open(host, &card, access)?;
@@ -124,33 +117,31 @@ impl Borrowed {
         })))
     }
 
-    /// The card as it was looked at after binding.
+    /// The card as it was after binding.
     #[must_use]
     pub fn card(&self) -> PciCard {
         self.0.borrow().card.clone()
     }
 
-    /// The way its registers are reached.
     #[must_use]
     pub fn access(&self) -> BarAccess {
         self.0.borrow().vfio.access()
     }
 
-    /// The port above the card.
     #[must_use]
     pub fn port_above(&self) -> Option<PortReport> {
         let inner = self.0.borrow();
         inner.host.port_above(&inner.card)
     }
 
-    /// The road to its registers; closed with the borrowing.
+    /// Its registers; closed when the borrowing ends.
     #[must_use]
     pub fn space(&self) -> Box<dyn CrSpace> {
         self.0.borrow().vfio.space()
     }
 
-    /// Driver it was taken from and will go back to; `None` when there was none, or when it was on
-    /// vfio-pci already.
+    /// Driver it was taken from and goes back to; `None` when there was none, or when it was on vfio-pci
+    /// already.
     #[must_use]
     pub fn original_driver(&self) -> Option<String> {
         let inner = self.0.borrow();
@@ -162,7 +153,7 @@ impl Borrowed {
             .filter(|driver| driver != super::VFIO_PCI)
     }
 
-    /// It was on vfio-pci when it was found: a passthrough host.
+    /// Whether it was on vfio-pci already, as on a passthrough host.
     #[must_use]
     pub fn was_on_vfio(&self) -> bool {
         let inner = self.0.borrow();
@@ -172,10 +163,10 @@ impl Borrowed {
             .is_some_and(|lease| lease.original().driver.as_deref() == Some(super::VFIO_PCI))
     }
 
-    /// Write down what whoever puts the host back must know, synced.
+    /// Adds a fact about the card to the journal, synced.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub fn mark(&self, mark: Mark) -> Result<(), HostError> {
         if let Some(lease) = &mut self.0.borrow_mut().lease {
             lease.mark(mark)?;
@@ -183,19 +174,18 @@ impl Borrowed {
         Ok(())
     }
 
-    /// Something the user must learn, whatever the outcome.
+    /// Adds a message for the user, whatever the ending.
     pub fn warn(&self, text: String) {
         tracing::warn!("{text}");
         self.0.borrow_mut().warnings.push(text);
     }
 
-    /// What was said by [`Borrowed::warn`].
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.0.borrow().warnings.clone()
     }
 
-    /// A semaphore that somebody else had left taken was freed.
+    /// Reports that a semaphore that another program had left taken was freed.
     pub fn freed(&self, number: u8, text: String) {
         self.0.borrow_mut().freed.push(number);
         self.warn(text);
@@ -207,26 +197,24 @@ impl Borrowed {
         self.0.borrow().freed.clone()
     }
 
-    /// It ended, one way or another.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.0.borrow().ending.is_some()
     }
 
-    /// Look at how it ended.
-    pub fn with_ending<T>(&self, look: impl FnOnce(Option<&Ending>) -> T) -> T {
-        look(self.0.borrow().ending.as_ref())
+    pub fn with_ending<T>(&self, read: impl FnOnce(Option<&Ending>) -> T) -> T {
+        read(self.0.borrow().ending.as_ref())
     }
 
-    /// Close VFIO and give the card back. `again`: the chip was reset out of recovery mode, so the
-    /// kernel must forget it and find it anew. Does nothing the second time.
-    pub fn end(&self, again: bool) {
+    /// Closes VFIO and gives the card back. `reenumerate`: the chip left recovery mode by a reset, so the
+    /// kernel must remove it and enumerate it again. Does nothing the second time.
+    pub fn end(&self, reenumerate: bool) {
         let mut inner = self.0.borrow_mut();
         if inner.ending.is_some() {
             return;
         }
-        let ending = inner.finish(again).unwrap_or_else(|error| {
-            tracing::error!(bdf = %inner.card.bdf, error = ?error, "the host is not as it was");
+        let ending = inner.finish(reenumerate).unwrap_or_else(|error| {
+            tracing::error!(bdf = %inner.card.bdf, error = ?error, "the host was not restored");
             Ending::Failed(error)
         });
         inner.ending = Some(ending);
@@ -234,13 +222,13 @@ impl Borrowed {
 }
 
 impl Inner {
-    fn finish(&mut self, again: bool) -> Result<Ending, HostError> {
+    fn finish(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
         self.vfio.close()?;
         let Some(mut lease) = self.lease.take() else {
             return Ok(Ending::Untouched);
         };
         lease.mark(Mark::SemaphoresHeld(false))?;
-        let ending = if again {
+        let ending = if reenumerate {
             Ending::Reenumerated(Box::new(lease.reenumerate()?))
         } else {
             give_back(lease)?
@@ -250,15 +238,15 @@ impl Inner {
     }
 }
 
-/// Give back a card that is not open.
+/// Gives back a card that is not open.
 ///
 /// # Errors
-/// [`LeaseError`]; the journal is kept.
+/// The journal is kept.
 pub fn give_back(mut lease: Lease) -> Result<Ending, LeaseError> {
-    let home = lease.original().driver.as_deref();
-    if lease.marks().boots == Some(false) && home.is_some_and(|d| d != super::VFIO_PCI) {
-        // A driver that meets dead firmware takes a minute to give up, and may take the kernel with
-        // it (docs/linux.md#failures-of-a-rebind).
+    let driver = lease.original().driver.as_deref();
+    if lease.marks().boots == Some(false) && driver.is_some_and(|d| d != super::VFIO_PCI) {
+        // A driver that meets dead firmware fails after a minute and may crash the kernel
+        // (docs/linux.md#failures-of-a-rebind).
         lease.leave();
         return Ok(Ending::Left);
     }

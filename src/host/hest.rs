@@ -1,4 +1,5 @@
-//! The ACPI table HEST (hardware error source table): who handles errors of PCIe devices first.
+//! The ACPI table HEST (hardware error source table): whether the firmware handles errors of PCIe devices
+//! first.
 //!
 //! Layout: ACPI specification, "ACPI Platform Error Interfaces"; kernel include/acpi/actbl1.h,
 //! lengths as in drivers/acpi/apei/hest.c.
@@ -12,8 +13,8 @@ const BANK: usize = 28;
 const AER: [u16; 3] = [6, 7, 8];
 const FIRMWARE_FIRST: u8 = 1;
 
-/// Does any error source of PCIe (AER) have its errors handled by the firmware first? What cannot be
-/// parsed ends the table.
+/// Whether the firmware handles the errors of any PCIe error source (AER) first. What cannot be parsed
+/// ends the table.
 pub(super) fn firmware_first(table: &[u8]) -> bool {
     if table.get(..4) != Some(b"HEST") {
         return false;
@@ -101,7 +102,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pcie_sources_are_found_behind_all_other_kinds() {
+    fn pcie_sources_are_found_after_all_other_kinds() {
         let others = [
             machine_check(0, 40, 32),
             machine_check(1, 48, 44),
@@ -114,7 +115,7 @@ pub(super) mod tests {
         for (kind, length) in [(6, 48), (7, 44), (8, 56)] {
             let with = |flags| {
                 let mut sources = others.to_vec();
-                // Global, and not handled by the firmware, stands before it.
+                // A global source that the firmware does not handle comes before it.
                 sources.push(source(kind, length, 2));
                 sources.push(source(kind, length, flags));
                 firmware_first(&table(&sources))

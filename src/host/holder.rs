@@ -1,4 +1,4 @@
-//! Who has a card open through VFIO: mostly a virtual machine.
+//! The process that has a card open through VFIO, usually a virtual machine.
 
 use super::process::OpenFile;
 use super::{Bdf, Host, PciCard, sysfs};
@@ -8,13 +8,11 @@ use std::fmt;
 /// A process that has a card, or its IOMMU group, open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// Its process.
     pub pid: u32,
-    /// Name of the program.
     pub name: String,
-    /// Name of the virtual machine, when the arguments tell one.
+    /// Name of the virtual machine, from the arguments.
     pub vm: Option<String>,
-    /// What it has open: a node below `/dev/vfio`, or the function itself.
+    /// The node below `/dev/vfio`, or the function, that it has open.
     pub node: String,
 }
 
@@ -28,9 +26,9 @@ impl fmt::Display for Holder {
 }
 
 impl Host {
-    /// Who has the card's group, or a device of it, open through VFIO. Only root sees the open files
-    /// of other users; for everybody else this may be `None` while [`group_busy`](Self::group_busy)
-    /// is true. We ourselves do not count.
+    /// The process that has the card's group, or a device of it, open through VFIO; not this one. Only root
+    /// sees the open files of other users: for others this may be `None` while
+    /// [`group_busy`](Self::group_busy) is true.
     #[must_use]
     pub fn holder(&self, card: &PciCard) -> Option<Holder> {
         self.holder_among(card, &self.open_files())
@@ -65,8 +63,9 @@ impl Host {
         })
     }
 
-    /// Is the card's group open elsewhere? Asked by opening it for a moment, which does not touch the
-    /// card (docs/linux.md#cards-in-virtual-machines, docs/linux.md#kvm-probe). `None`: there is no group node, or it is not ours to open.
+    /// Whether another process has the card's group open. Opens it for a moment, which does not touch the
+    /// card (docs/linux.md#cards-in-virtual-machines, docs/linux.md#kvm-probe). `None`: there is no group
+    /// node, or this user may not open it.
     #[must_use]
     pub fn group_busy(&self, card: &PciCard) -> Option<bool> {
         let name = format!("/dev/vfio/{}", card.iommu_group?);
@@ -81,12 +80,13 @@ impl Host {
             .open(node);
         match opened {
             Ok(_) => Some(false),
-            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Some(true),
+            Err(e) if e.raw_os_error() == Some(nix::libc::EBUSY) => Some(true),
             Err(_) => None,
         }
     }
 
-    /// Nodes that give access to these functions (docs/linux.md#groups-and-containers, docs/linux.md#character-devices-and-iommufd, docs/linux.md#no-iommu-mode).
+    /// Nodes that give access to these functions (docs/linux.md#groups-and-containers,
+    /// docs/linux.md#character-devices-and-iommufd, docs/linux.md#no-iommu-mode).
     fn vfio_nodes(&self, group: Option<u32>, functions: &[Bdf]) -> Vec<String> {
         let mut nodes = Vec::new();
         if let Some(group) = group {

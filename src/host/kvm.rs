@@ -1,8 +1,7 @@
-//! Could a virtual machine take the card? A machine is created and the card's VFIO group added to
-//! it, and all of it dropped again (docs/linux.md#kvm-probe, the light probe): neither the card nor its driver
-//! is touched, it even stays asleep.
+//! Whether a virtual machine could use the card: creates a machine, adds the card's VFIO group to it, and
+//! removes both (docs/linux.md#kvm-probe, the light probe). Neither the card nor its driver is touched.
 //!
-//! Not proved by it: that the group can join a container (RMRR), interrupt remapping, DMA.
+//! It does not prove that the group can join a container (RMRR), nor interrupt remapping, nor DMA.
 
 use super::vfio::{VfioError, open_viable_group};
 use super::{Host, HostFinding, PciCard};
@@ -19,8 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 
 const ID: &str = "kvm_passthrough";
 
-/// Passthrough readiness for `doctor`: one finding, `kvm_passthrough`. Fine as well, with `not
-/// checked` and the reason, where there is no KVM, no card, or the card is not on vfio-pci and free.
+/// The finding `kvm_passthrough` of `doctor`. No fault, with `not checked` and the reason, without KVM,
+/// without a card, or when the card is not on vfio-pci and free.
 #[must_use]
 pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<HostFinding> {
     vec![match probe(host, card) {
@@ -32,9 +31,7 @@ pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<HostFinding> {
 
 /// Why the probe ended early.
 enum ProbeEnd {
-    /// No fault of the host's.
     NotChecked(String),
-    /// A machine could not take the card.
     NotReady { why: String, fix: String },
 }
 
@@ -43,28 +40,28 @@ fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, ProbeEnd> {
     if !node.exists() {
         return Err(ProbeEnd::NotChecked("there is no /dev/kvm".into()));
     }
-    let card = card.ok_or_else(|| ProbeEnd::NotChecked("no card is chosen".into()))?;
+    let card = card.ok_or_else(|| ProbeEnd::NotChecked("no card is selected".into()))?;
     let bdf = card.bdf;
     let Some(group) = card.iommu_group else {
         return Err(ProbeEnd::NotChecked(format!("{bdf} has no IOMMU group")));
     };
-    // The group first: it is what makes the machine worth creating.
+    // The group first: without it no machine is needed.
     let group_file = open_group(host, card, group)?;
     let path = CString::new(node.as_os_str().as_bytes())
-        .map_err(|_| ProbeEnd::NotChecked("/dev/kvm has an odd path".into()))?;
+        .map_err(|_| ProbeEnd::NotChecked("/dev/kvm has an invalid path".into()))?;
     let kvm = Kvm::new_with_path(path)
         .map_err(|error| ProbeEnd::NotChecked(format!("/dev/kvm cannot be opened: {error}")))?;
     match kvm.get_api_version() {
         version if i64::from(version) == i64::from(KVM_API_VERSION) => {}
         version => {
-            let why = format!("/dev/kvm speaks version {version}, not {KVM_API_VERSION}");
+            let why = format!("/dev/kvm has API version {version}, not {KVM_API_VERSION}");
             return Err(ProbeEnd::NotChecked(why));
         }
     }
     let device = vfio_device(&kvm)?;
     add_and_remove(&device, &group_file)?;
     Ok(format!(
-        "a KVM machine takes IOMMU group {group} of {bdf} (container, interrupts and DMA not tried)"
+        "a KVM machine accepts IOMMU group {group} of {bdf} (container, interrupts and DMA not tried)"
     ))
 }
 
@@ -86,10 +83,10 @@ fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, ProbeEnd>
     }
 }
 
-/// A machine's VFIO device. The machine itself lives on behind it.
+/// The VFIO device of a new machine, which it keeps alive.
 ///
-/// Never with KVM_CREATE_DEVICE_TEST: kvm-ioctls then hands back a descriptor 0 that it closes, which
-/// is our stdin (docs/linux.md#kvm-probe).
+/// Without KVM_CREATE_DEVICE_TEST: kvm-ioctls would return descriptor 0 and close it, which is our stdin
+/// (docs/linux.md#kvm-probe).
 fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
     let machine = kvm.create_vm().map_err(|error| ProbeEnd::NotReady {
         why: format!("KVM cannot create a machine: {error}"),
@@ -102,28 +99,28 @@ fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
     if !machine.check_extension(Cap::DeviceCtrl) {
         return Err(lacking("this KVM has no device control".into()));
     }
-    let mut wanted = kvm_create_device {
+    let mut device = kvm_create_device {
         type_: kvm_device_type_KVM_DEV_TYPE_VFIO,
         fd: 0,
         flags: 0,
     };
     machine
-        .create_device(&mut wanted)
+        .create_device(&mut device)
         .map_err(|error| lacking(format!("KVM cannot create its VFIO device: {error}")))
 }
 
-/// Adds the group, adds it again (EEXIST proves that the first time counted), removes it.
+/// Adds the group, adds it again (EEXIST proves that it was added), removes it.
 fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
     let refused = |what: &str, errno: i32| {
         let why = match errno {
             libc::EBADF => "the descriptor is bad".to_owned(),
             libc::EINVAL => {
-                "the file is no VFIO file to it, or the module vfio is missing".to_owned()
+                "it does not recognise a VFIO file, or the module vfio is missing".to_owned()
             }
             other => std::io::Error::from_raw_os_error(other).to_string(),
         };
         ProbeEnd::NotReady {
-            why: format!("KVM does not {what} the card's group: {why}"),
+            why: format!("KVM cannot {what} the card's group: {why}"),
             fix: "modprobe vfio-pci".into(),
         }
     };
@@ -140,13 +137,13 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
             .set_device_attr(&request)
             .map_err(|error| error.errno())
     };
-    set(KVM_DEV_VFIO_FILE_ADD).map_err(|errno| refused("take", errno))?;
+    set(KVM_DEV_VFIO_FILE_ADD).map_err(|errno| refused("add", errno))?;
     match set(KVM_DEV_VFIO_FILE_ADD) {
         Err(libc::EEXIST) => {}
-        Ok(()) => return Err(refused("remember", 0)),
-        Err(errno) => return Err(refused("remember", errno)),
+        Ok(()) => return Err(refused("keep", 0)),
+        Err(errno) => return Err(refused("keep", errno)),
     }
-    set(KVM_DEV_VFIO_FILE_DEL).map_err(|errno| refused("give back", errno))
+    set(KVM_DEV_VFIO_FILE_DEL).map_err(|errno| refused("remove", errno))
 }
 
 #[cfg(test)]
@@ -183,7 +180,7 @@ mod tests {
         }
     }
 
-    /// What is said, which must be no fault of the host's.
+    /// The reason for `not checked`.
     fn skipped(host: &Host, card: Option<&PciCard>) -> String {
         let findings = kvm_findings(host, card);
         assert_eq!(findings.len(), 1);
@@ -195,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_and_is_no_fault() {
+    fn a_missing_precondition_is_reported_and_no_fault() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::at(dir.path());
         let free = card(Some("vfio-pci"), Some(17));
@@ -203,7 +200,7 @@ mod tests {
 
         fs::create_dir_all(host.path("dev/vfio")).unwrap();
         fs::write(host.path("dev/kvm"), "").unwrap();
-        assert_eq!(skipped(&host, None), "no card is chosen");
+        assert_eq!(skipped(&host, None), "no card is selected");
         let without = card(Some("mlx4_core"), None);
         assert_eq!(
             skipped(&host, Some(&without)),
@@ -214,7 +211,7 @@ mod tests {
             skipped(&host, Some(&bound)),
             "0000:05:00.0 is bound to mlx4_core, not to vfio-pci"
         );
-        // A node that is no group is no reason to call the host unready.
+        // A node that is not a group is no fault of the host.
         fs::write(host.path("dev/vfio/17"), "").unwrap();
         assert_eq!(skipped(&host, Some(&free)), "VFIO_GROUP_GET_STATUS failed");
     }

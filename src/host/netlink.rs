@@ -1,6 +1,7 @@
 //! Dumps over netlink from the kernel's RDMA devices (Linux include/uapi/linux/netlink.h,
 //! include/uapi/rdma/rdma_netlink.h). Numbers are in the machine's byte order.
 
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
@@ -19,7 +20,7 @@ const BUFFER: usize = 1 << 16;
 /// Upper bits of an attribute's type: nested, network byte order.
 const KIND: u16 = 0x3fff;
 
-/// Answers requests for dumps: the kernel, or a test.
+/// The kernel, or a test.
 pub(super) trait Netlink {
     /// Payloads of the messages of one dump.
     fn dump(&mut self, command: u16, attributes: &[u8]) -> io::Result<Vec<Vec<u8>>>;
@@ -55,7 +56,7 @@ impl Netlink for RdmaSocket {
         let mut dump = Dump::new(self.sequence);
         let mut buffer = vec![0; BUFFER];
         while !dump.done {
-            // The kernel has queued the next part before the last call returned: nothing to wait for.
+            // The kernel has queued the next datagram before the last call returned: no wait.
             let read = recv(fd, &mut buffer, MsgFlags::MSG_DONTWAIT)?;
             dump.add(buffer.get(..read).unwrap_or_default())?;
         }
@@ -74,7 +75,7 @@ fn request(command: u16, sequence: u32, attributes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The messages of one dump, as far as they have come.
+/// The messages of one dump that have arrived.
 struct Dump {
     sequence: u32,
     messages: Vec<Vec<u8>>,
@@ -119,8 +120,7 @@ impl Dump {
     }
 }
 
-/// The attributes in a message, or in an attribute that holds others; ends at the first that does not
-/// fit.
+/// The attributes in a message or in a nested attribute; ends at the first one that does not fit.
 pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_kernel_are_errors() {
+    fn an_errno_in_a_dump_is_an_error() {
         for kind in [DONE, ERROR] {
             let payload = (-libc::EOPNOTSUPP).to_ne_bytes();
             let error = Dump::new(1).add(&message(kind, 1, &payload)).unwrap_err();
@@ -215,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn this_kernel_answers_or_refuses() {
-        // Whichever it is depends on the machine; neither is a panic.
+    fn a_dump_from_this_kernel_does_not_panic() {
+        // The result depends on the machine; it must not panic.
         if let Ok(mut socket) = RdmaSocket::open() {
             let _ = socket.dump(1, &[]);
         }

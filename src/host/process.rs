@@ -4,14 +4,12 @@
 use super::{Host, sysfs};
 use std::path::PathBuf;
 
-/// A file some process has open.
+/// An open file of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OpenFile {
-    /// Who.
     pub(super) pid: u32,
-    /// Its number there.
     pub(super) fd: u32,
-    /// What the link in `/proc/PID/fd` says: a path, `socket:[INODE]`, `anon_inode:…`.
+    /// Target of the link in `/proc/PID/fd`: a path, `socket:[INODE]`, `anon_inode:…`.
     pub(super) target: String,
 }
 
@@ -20,7 +18,6 @@ impl Host {
         self.path("proc").join(pid.to_string())
     }
 
-    /// Every process there is now.
     pub(super) fn pids(&self) -> Vec<u32> {
         let names = sysfs::names(self.path("proc"));
         let mut pids: Vec<u32> = names.iter().filter_map(|n| n.parse().ok()).collect();
@@ -28,35 +25,34 @@ impl Host {
         pids
     }
 
-    /// Ourselves.
     pub(super) fn own_pid(&self) -> Option<u32> {
         sysfs::link(self.path("proc/self"))?.parse().ok()
     }
 
-    /// Name of a process as the kernel keeps it: at most 15 bytes.
+    /// Name of a process, at most 15 bytes.
     pub(super) fn process_name(&self, pid: u32) -> Option<String> {
         sysfs::text(self.process(pid).join("comm")).filter(|n| !n.is_empty())
     }
 
     fn parent(&self, pid: u32) -> Option<u32> {
-        // The name is in brackets, unescaped, and may hold brackets: the last one counts.
+        // The name is in brackets and may contain brackets itself: the last one counts.
         let stat = sysfs::text(self.process(pid).join("stat"))?;
         let (_, rest) = stat.rsplit_once(')')?;
         rest.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Our ancestors from the parent upward, without pid 1 (which holds everybody's sockets).
+    /// Our ancestors from the parent upward, without pid 1 (which holds the sockets of all units).
     pub(super) fn ancestors(&self) -> Vec<u32> {
-        let mut found = Vec::new();
+        let mut ancestors = Vec::new();
         let mut next = self.own_pid().and_then(|pid| self.parent(pid));
         while let Some(pid) = next {
-            if pid <= 1 || found.contains(&pid) {
+            if pid <= 1 || ancestors.contains(&pid) {
                 break;
             }
-            found.push(pid);
+            ancestors.push(pid);
             next = self.parent(pid);
         }
-        found
+        ancestors
     }
 
     fn zero_separated(&self, pid: u32, file: &str) -> Vec<String> {
@@ -65,12 +61,11 @@ impl Host {
         words.map(str::to_owned).collect()
     }
 
-    /// Arguments, the program first.
     pub(super) fn arguments(&self, pid: u32) -> Vec<String> {
         self.zero_separated(pid, "cmdline")
     }
 
-    /// A variable of the environment the process was started with.
+    /// A variable of the environment with which the process was started.
     pub(super) fn variable(&self, pid: u32, name: &str) -> Option<String> {
         let environment = self.zero_separated(pid, "environ");
         let mut values = environment
@@ -79,7 +74,6 @@ impl Host {
         values.next().map(str::to_owned)
     }
 
-    /// Open files of one process.
     pub(super) fn open_files_of(&self, pid: u32) -> Vec<OpenFile> {
         let dir = self.process(pid).join("fd");
         sysfs::names(&dir)
@@ -95,14 +89,14 @@ impl Host {
             .collect()
     }
 
-    /// Open files of everybody but us.
+    /// Open files of all processes but this one.
     pub(super) fn open_files(&self) -> Vec<OpenFile> {
         let own = self.own_pid();
         let others = self.pids().into_iter().filter(|pid| Some(*pid) != own);
         others.flat_map(|pid| self.open_files_of(pid)).collect()
     }
 
-    /// PCI function behind a VFIO device file; kernels from 7.x say it in `fdinfo`
+    /// PCI function of a VFIO device file; kernels from 7.x have it in `fdinfo`
     /// (docs/linux.md#cards-in-virtual-machines).
     pub(super) fn vfio_function(&self, file: &OpenFile) -> Option<String> {
         let info = self.process(file.pid).join(format!("fdinfo/{}", file.fd));

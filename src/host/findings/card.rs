@@ -1,30 +1,29 @@
-//! One card as the host sees it.
+//! Checks of one card.
 
+use crate::host::config_space::SysfsConfig;
 use crate::host::in_use::kernel_rdma;
-use crate::host::{Function, Host, HostFinding, PciCard};
-use std::os::unix::fs::FileExt as _;
+use crate::host::{Function, Host, HostFinding, PciCard, VFIO_PCI};
 
 /// Registers reach to 0xf0xxx (docs/hardware.md#cr-space); the BAR is 1 MiB on every known card.
 const BAR0: u64 = 0x10_0000;
 
-/// The class register of a card that does not answer reads all ones; the ids would not do, they may
-/// come from the kernel (docs/linux.md#configuration-space).
+/// Offset of revision and class. They read all ones when the card does not answer; the ids may come from
+/// the kernel (docs/linux.md#configuration-space).
+const CLASS: u16 = 8;
+
 pub(super) fn answers(host: &Host, card: &PciCard) -> HostFinding {
     const ID: &str = "card_answers";
-    let mut class = [0; 4];
-    let read = std::fs::File::open(host.device(card.bdf).join("config"))
-        .and_then(|file| file.read_exact_at(&mut class, 8));
-    match read {
-        Ok(()) if class == [0xff; 4] => HostFinding::bad(
+    match SysfsConfig::open(&host.device(card.bdf)).and_then(|config| config.dword(CLASS)) {
+        Ok(u32::MAX) => HostFinding::bad(
             ID,
             "configuration space reads all ones: the card is gone, or its link is down",
-            again(card),
+            reenumerate(card),
         ),
-        Ok(()) => HostFinding::good(ID, format!("revision {:#04x}", class[0])),
+        Ok(class) => HostFinding::good(ID, format!("revision {:#04x}", class as u8)),
         Err(error) => HostFinding::bad(
             ID,
             format!("configuration space cannot be read: {error}"),
-            again(card),
+            reenumerate(card),
         ),
     }
 }
@@ -38,18 +37,22 @@ pub(super) fn bar0(card: &PciCard) -> HostFinding {
         Some(length) => HostFinding::bad(
             ID,
             format!("{length:#x} bytes of memory, the registers need {BAR0:#x}"),
-            again(card),
+            reenumerate(card),
         ),
         None if card.function == Function::Recovery => HostFinding::good(
             ID,
             "none; in recovery mode the registers are reached through configuration space",
         ),
-        None => HostFinding::bad(ID, "the kernel has given it no memory", again(card)),
+        None => HostFinding::bad(
+            ID,
+            "the kernel has assigned no memory to it",
+            reenumerate(card),
+        ),
     }
 }
 
-/// Takes the device out of the kernel and finds it again, with fresh BARs.
-fn again(card: &PciCard) -> String {
+/// Removes the device and rescans: the kernel assigns new BARs.
+fn reenumerate(card: &PciCard) -> String {
     format!(
         "echo 1 > /sys/bus/pci/devices/{}/remove; echo 1 > /sys/bus/pci/rescan",
         card.bdf
@@ -70,7 +73,7 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> HostFinding {
         let others = card.siblings.len();
         return HostFinding::good(
             ID,
-            format!("group {group}, {others} other functions, none in the way"),
+            format!("group {group}, {others} other functions, none blocks it"),
         );
     }
     let what: Vec<String> = blocking
@@ -88,7 +91,7 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> HostFinding {
         ID,
         format!("group {group} also holds {}", what.join(", ")),
         format!(
-            "{}   # if the host can do without; else move the card to another slot",
+            "{}   # if the host does not need it; else move the card to another slot",
             unbind.join("; ")
         ),
     )
@@ -101,8 +104,7 @@ pub(super) fn driver(card: &PciCard) -> HostFinding {
         .as_ref()
         .map_or_else(String::new, |o| format!("; driver_override is {o}"));
     let detail = match (card.driver.as_deref(), card.function) {
-        (Some("mlx4_core"), _) => "mlx4_core: borrowed from it and given back".to_owned(),
-        (Some("vfio-pci"), _) => "vfio-pci: stays there".to_owned(),
+        (Some(VFIO_PCI), _) => "vfio-pci: stays there".to_owned(),
         (Some(other), _) => format!("{other}: borrowed from it and given back"),
         (None, Function::Recovery) => "none, as always in recovery mode".to_owned(),
         (None, _) => "none".to_owned(),
@@ -113,7 +115,8 @@ pub(super) fn driver(card: &PciCard) -> HostFinding {
 pub(super) fn holder(host: &Host, card: &PciCard) -> HostFinding {
     const ID: &str = "holder";
     if let Some(holder) = host.holder(card) {
-        // A bare number is Proxmox', `guest=` is libvirt's (docs/linux.md#cards-in-virtual-machines).
+        // A number alone is from Proxmox, `guest=` from libvirt
+        // (docs/linux.md#cards-in-virtual-machines).
         let id = holder.vm.as_deref().and_then(|vm| vm.split(' ').next());
         let fix = match id {
             Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
@@ -125,7 +128,7 @@ pub(super) fn holder(host: &Host, card: &PciCard) -> HostFinding {
         };
         return HostFinding::bad(ID, holder.to_string(), fix);
     }
-    let on_vfio = card.driver.as_deref() == Some("vfio-pci");
+    let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
     if on_vfio && host.group_busy(card) == Some(true) {
         let group = card.iommu_group.unwrap_or_default();
         return HostFinding::bad(
@@ -134,7 +137,7 @@ pub(super) fn holder(host: &Host, card: &PciCard) -> HostFinding {
             format!("fuser -v /dev/vfio/{group}   # as root; then end that process"),
         );
     }
-    HostFinding::good(ID, "nobody has it open through VFIO")
+    HostFinding::good(ID, "no process has it open through VFIO")
 }
 
 pub(super) fn reset_methods(card: &PciCard) -> HostFinding {
@@ -147,7 +150,7 @@ pub(super) fn reset_methods(card: &PciCard) -> HostFinding {
     HostFinding::good(ID, detail)
 }
 
-/// Kernel users of RDMA hold no file, so the kernel is asked over netlink.
+/// Kernel users of RDMA have no file open, so they are listed over netlink.
 pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<HostFinding> {
     const ID: &str = "rdma_kernel";
     let listed = host
@@ -156,7 +159,7 @@ pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<HostFinding> {
     Some(HostFinding::good(
         ID,
         match listed {
-            Ok(_) => "kernel users of its RDMA devices are seen".to_owned(),
+            Ok(_) => "kernel users of its RDMA devices can be listed".to_owned(),
             Err(error) => format!(
                 "kernel users of its RDMA devices cannot be listed ({error}): \
                  check for NVMe, NFS, iSER, SRP, SMC and SMB over RDMA by hand"
@@ -165,14 +168,14 @@ pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<HostFinding> {
     ))
 }
 
-/// Root may borrow; who may open the group may work with a card that is on vfio-pci already
+/// Root may borrow. A user who may open the group can use a card that is on vfio-pci already
 /// (docs/linux.md#rights-and-limits).
 pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> HostFinding {
     const ID: &str = "rights";
     if root {
         return HostFinding::good(ID, "root");
     }
-    let on_vfio = card.driver.as_deref() == Some("vfio-pci");
+    let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
     let Some(group) = card.iommu_group.filter(|_| on_vfio) else {
         return HostFinding::bad(
             ID,
@@ -180,14 +183,14 @@ pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> HostFinding {
             format!("sudo cx3flash -d {} doctor", card.bdf),
         );
     };
-    // Asked without opening: an open node keeps a machine from starting.
+    // Checked without opening: an open node keeps a virtual machine from starting.
     let node = host.path(format!("dev/vfio/{group}"));
     let flags = nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::W_OK;
     match nix::unistd::access(&node, flags) {
         Ok(()) => HostFinding::good(ID, format!("may open /dev/vfio/{group}")),
         Err(errno) => HostFinding::bad(
             ID,
-            format!("/dev/vfio/{group} is not ours to open: {errno}"),
+            format!("/dev/vfio/{group} may not be opened: {errno}"),
             "vfio-setup/setup   # as root; then join the group it names",
         ),
     }

@@ -1,4 +1,4 @@
-//! Is there an IOMMU, and if not, how to switch it on.
+//! Whether there is an IOMMU, and how to switch it on.
 
 use crate::host::{Host, HostFinding, sysfs};
 
@@ -23,36 +23,37 @@ pub(super) fn groups(host: &Host) -> HostFinding {
         );
     }
     let cpu = sysfs::text(host.path("proc/cpuinfo")).unwrap_or_default();
-    // What the firmware tells of the IOMMU: DMAR from Intel, IVRS from AMD (ACPI tables).
-    let told = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
+    // ACPI tables that describe the IOMMU: DMAR (Intel), IVRS (AMD).
+    let has_table = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
     // The CPU flag `hypervisor`: a guest, whose firmware setup has no such switch.
-    if cpu.split_whitespace().any(|w| w == "hypervisor") && !told("DMAR") && !told("IVRS") {
+    if cpu.split_whitespace().any(|w| w == "hypervisor") && !has_table("DMAR") && !has_table("IVRS")
+    {
         return HostFinding::bad(
             ID,
             "off: this is a virtual machine without an IOMMU of its own",
-            "give it one, with the passed-through card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
+            "give it one, with the card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
              libvirt <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>",
         );
     }
     if cpu.contains("GenuineIntel") {
-        if told("DMAR") {
-            let asked = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");
-            if asked {
+        if has_table("DMAR") {
+            let requested = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");
+            if requested {
                 return HostFinding::bad(
                     ID,
                     "off, though the kernel was started with intel_iommu=on",
-                    "journalctl -k -g DMAR   # says why; then update the machine's firmware",
+                    "journalctl -k -g DMAR   # shows the reason; then update the machine's firmware",
                 );
             }
             return HostFinding::bad(
                 ID,
-                "off: VT-d is there, the kernel does not use it",
+                "off: the machine has VT-d, the kernel does not use it",
                 with(host, "intel_iommu=on"),
             );
         }
         return HostFinding::bad(
             ID,
-            "off: the firmware tells of no VT-d (no ACPI table DMAR)",
+            "off: the firmware does not report VT-d (no ACPI table DMAR)",
             format!(
                 "systemctl reboot --firmware-setup   # enable VT-d there; then: {}",
                 with(host, "intel_iommu=on")
@@ -60,17 +61,17 @@ pub(super) fn groups(host: &Host) -> HostFinding {
         );
     }
     if cpu.contains("AuthenticAMD") || cpu.contains("HygonGenuine") {
-        if told("IVRS") {
-            // The driver is on by itself wherever the table is (arch: drivers/iommu/amd/init.c).
+        if has_table("IVRS") {
+            // The driver is on by default where the table exists (drivers/iommu/amd/init.c).
             return HostFinding::bad(
                 ID,
-                "off: AMD-Vi is there, the kernel does not use it",
-                "journalctl -k -g AMD-Vi   # says why; a cloud kernel lacks the driver: apt install linux-image-amd64",
+                "off: the machine has AMD-Vi, the kernel does not use it",
+                "journalctl -k -g AMD-Vi   # shows the reason; a cloud kernel lacks the driver: apt install linux-image-amd64",
             );
         }
         return HostFinding::bad(
             ID,
-            "off: the firmware tells of no AMD-Vi (no ACPI table IVRS)",
+            "off: the firmware does not report AMD-Vi (no ACPI table IVRS)",
             "systemctl reboot --firmware-setup   # enable IOMMU (AMD-Vi) there",
         );
     }
@@ -81,7 +82,7 @@ pub(super) fn groups(host: &Host) -> HostFinding {
     )
 }
 
-/// How kernel parameters are kept on this host.
+/// How kernel parameters are set on this host.
 enum Loader {
     /// Proxmox with systemd-boot.
     Proxmox,
@@ -127,6 +128,6 @@ fn without(host: &Host, word: &str) -> String {
         Loader::Grub => {
             format!("sed -i 's/\\b{word}\\b//' /etc/default/grub && update-grub && reboot")
         }
-        Loader::Unknown => format!("take {word} from the kernel command line and reboot"),
+        Loader::Unknown => format!("remove {word} from the kernel command line and reboot"),
     }
 }

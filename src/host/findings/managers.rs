@@ -1,5 +1,6 @@
-//! What driverctl, modprobe, Proxmox and libvirt have noted about the card (docs/linux.md#hosts-with-virtual-machines). None of it
-//! is a fault: it says who takes the card next time, and what "as found" means.
+//! Entries about the card in the configuration of driverctl, modprobe, Proxmox and libvirt
+//! (docs/linux.md#hosts-with-virtual-machines). None is a fault: they show which driver or machine gets the
+//! card at the next start.
 
 use crate::host::{Bdf, Host, HostFinding, PciCard, sysfs};
 
@@ -10,7 +11,7 @@ pub(super) fn check(host: &Host, card: &PciCard) -> HostFinding {
     notes.extend(proxmox(host, card.bdf));
     notes.extend(libvirt(host, card.bdf));
     let detail = if notes.is_empty() {
-        "driverctl, modprobe.d, Proxmox and libvirt have nothing about this card".to_owned()
+        "no entry in driverctl, modprobe.d, Proxmox and libvirt".to_owned()
     } else {
         notes.join("; ")
     };
@@ -18,8 +19,8 @@ pub(super) fn check(host: &Host, card: &PciCard) -> HostFinding {
 }
 
 fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {
-    let wanted = sysfs::text(host.path("etc/driverctl.d").join(format!("pci-{bdf}")))?;
-    Some(format!("driverctl binds it to {wanted} at every boot"))
+    let driver = sysfs::text(host.path("etc/driverctl.d").join(format!("pci-{bdf}")))?;
+    Some(format!("driverctl binds it to {driver} at every boot"))
 }
 
 /// `options vfio-pci ids=15b3:1003,…`
@@ -87,7 +88,7 @@ fn proxmox(host: &Host, bdf: Bdf) -> Vec<String> {
 
 /// Names of the mappings that hold the card: a line `NAME`, then `map …,path=0000:05:00.0`.
 fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut mappings = Vec::new();
     let mut name = String::new();
     for line in sysfs::lines(host.path("etc/pve/mapping/pci.cfg")) {
         if !line.starts_with(char::is_whitespace) {
@@ -99,20 +100,20 @@ fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
             part.strip_prefix("path=")
                 .is_some_and(|p| p.split(';').any(|a| names(a, bdf)))
         }) {
-            found.push(name.clone());
+            mappings.push(name.clone());
         }
     }
-    found
+    mappings
 }
 
-/// Proxmox leaves out the domain, or the function to mean all of them.
+/// Proxmox may leave out the domain, and the function for all functions.
 fn names(text: &str, bdf: Bdf) -> bool {
-    let whole = if text.contains('.') {
+    let address = if text.contains('.') {
         text.to_owned()
     } else {
         format!("{text}.{:x}", bdf.function)
     };
-    whole.parse::<Bdf>() == Ok(bdf)
+    address.parse::<Bdf>() == Ok(bdf)
 }
 
 /// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its source.
@@ -124,7 +125,7 @@ fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
             continue;
         };
         let text = sysfs::text(dir.join(&file)).unwrap_or_default();
-        // The machine's own address of the device stands outside of `<source>`.
+        // The address of the device inside of the machine is outside of `<source>`.
         let mut rest = text.as_str();
         let mut takes = false;
         while let Some((_, after)) = rest.split_once("<source>") {

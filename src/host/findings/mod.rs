@@ -92,7 +92,7 @@ mod tests {
     use crate::host::tests::fake::{CARD, FakeHost};
 
     #[test]
-    fn rights_are_roots_or_those_of_the_group_node() {
+    fn only_root_or_a_user_of_the_group_node_has_rights() {
         let fake = FakeHost::new();
         fake.ethernet_card();
         assert!(rights(&fake.host(), &fake.card(), true).ok);

@@ -1,8 +1,7 @@
-//! Kernel modules of VFIO: loaded, built in, loadable, or missing.
+//! The kernel modules of VFIO.
 
 use crate::host::{Host, HostFinding, sysfs};
 
-/// Where a module is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Module {
     Loaded,
@@ -33,7 +32,7 @@ fn module(host: &Host, name: &str) -> Module {
             sysfs::is_name(&release) && sysfs::lines(file).iter().any(matches)
         })
     };
-    // A built-in module is below /sys/module too when it has parameters: ask the list first.
+    // A built-in module with parameters is below /sys/module too, so the list comes first.
     if listed("modules.builtin") {
         Module::BuiltIn
     } else if host.path("sys/module").join(&plain).exists() {
@@ -45,7 +44,6 @@ fn module(host: &Host, name: &str) -> Module {
     }
 }
 
-/// The driver a card is borrowed with.
 pub(super) fn vfio_pci(host: &Host) -> HostFinding {
     const ID: &str = "vfio_pci";
     if host.driver("vfio-pci").exists() {
@@ -73,13 +71,14 @@ pub(super) fn container(host: &Host) -> HostFinding {
     let type1 = module(host, "vfio_iommu_type1");
     match (node, type1) {
         (true, t) if t.ready() => HostFinding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
-        // A soft dependency of vfio-pci (docs/linux.md#binding): comes with it.
-        (_, Module::Loadable) if !host.driver("vfio-pci").exists() => {
-            HostFinding::good(ID, "vfio_iommu_type1 is a module; it comes with vfio-pci")
-        }
+        // vfio-pci has a soft dependency on it (docs/linux.md#binding).
+        (_, Module::Loadable) if !host.driver("vfio-pci").exists() => HostFinding::good(
+            ID,
+            "vfio_iommu_type1 is a module; it is loaded with vfio-pci",
+        ),
         (_, Module::Loadable) => HostFinding::bad(
             ID,
-            "vfio_iommu_type1 is not loaded; the module is there",
+            "vfio_iommu_type1 is not loaded; the module exists",
             "modprobe vfio_iommu_type1",
         ),
         (_, Module::Missing) => missing(
@@ -103,7 +102,7 @@ pub(super) fn container(host: &Host) -> HostFinding {
 
 fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> HostFinding {
     let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
-    // Debian's and Ubuntu's kernels for clouds leave drivers out.
+    // Debian's and Ubuntu's cloud kernels lack drivers.
     let fix = if release.contains("-cloud") {
         "apt install linux-image-amd64 && reboot".to_owned()
     } else if host.path("etc/debian_version").exists() {

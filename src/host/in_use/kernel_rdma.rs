@@ -1,11 +1,11 @@
 //! Kernel users of the card's RDMA devices (NVMe over RDMA, NFS, iSER, SRP, SMC, RDS, SMB Direct):
-//! they hold no file. `rdma resource` shows them, over netlink.
+//! they have no file open. `rdma resource` shows them, over netlink.
 //!
 //! Sources: Linux include/uapi/rdma/rdma_netlink.h, drivers/infiniband/core/nldev.c. A resource of the
 //! kernel has the name of the module that made it (`RDMA_NLDEV_ATTR_RES_KERN_NAME`), one of a process
-//! has its pid; processes are found by the files they have open.
+//! has its pid; processes are detected by their open files.
 
-use super::{InUse, UseId, found};
+use super::use_id::{InUse, UseId};
 use crate::host::netlink::{self, Netlink};
 use std::collections::BTreeMap;
 use std::io;
@@ -57,7 +57,7 @@ pub(in crate::host) fn users(
                 })
                 .collect();
             let counts = counts.join(", ");
-            uses.push(found(
+            uses.push(InUse::new(
                 UseId::RdmaKernel,
                 format!("kernel module {module} uses {name}: {counts}"),
             ));
@@ -122,7 +122,7 @@ fn owners(message: &[u8], table: u16, entry: u16) -> Vec<String> {
         .collect()
 }
 
-/// A string as netlink sends it, up to its zero byte. Made fit to be shown.
+/// A zero-terminated string without control characters.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
@@ -134,7 +134,7 @@ pub(in crate::host) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A kernel that answers dumps: RDMA devices, and who holds what on them.
+    /// A kernel that answers dumps: RDMA devices, and the owners of their resources.
     #[derive(Default)]
     pub(in crate::host) struct FakeRdma {
         devices: Vec<(u32, &'static str)>,
@@ -182,7 +182,7 @@ pub(in crate::host) mod tests {
                 return Err(io::Error::from_raw_os_error(errno));
             }
             if self.lacks == Some(command) {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+                return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
             }
             if command == GET {
                 let devices = self.devices.iter();
@@ -198,7 +198,7 @@ pub(in crate::host) mod tests {
                     ResourceOwner::Module(name) => string(29, name),
                     ResourceOwner::Process(pid) => number(28, pid),
                 };
-                // A QP number and a type stand before the owner.
+                // A QP number and a type come before the owner.
                 let row = [number(21, 77), netlink::attribute(26, &[2]), owner].concat();
                 netlink::attribute(entry, &row)
             });
@@ -223,7 +223,7 @@ pub(in crate::host) mod tests {
         }
         rdma.resources
             .push((8, QP_GET, ResourceOwner::Module("nvme_rdma")));
-        // A process is found by its open file.
+        // A process is detected by its open file.
         rdma.resources
             .push((7, QP_GET, ResourceOwner::Process(4711)));
         rdma
@@ -236,7 +236,7 @@ pub(in crate::host) mod tests {
     }
 
     #[test]
-    fn what_every_device_has_is_no_use() {
+    fn resources_of_every_device_are_no_use() {
         assert_eq!(details(&mut idle()), [""; 0]);
     }
 
@@ -292,8 +292,8 @@ pub(in crate::host) mod tests {
     }
 
     #[test]
-    fn a_kernel_that_cannot_be_asked_is_an_error() {
-        for errno in [libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL] {
+    fn a_kernel_that_cannot_list_resources_is_an_error() {
+        for errno in [nix::libc::EPERM, nix::libc::EOPNOTSUPP, nix::libc::EINVAL] {
             let mut rdma = idle();
             rdma.refuses = Some(errno);
             let error = users(&mut rdma, &["mlx4_0".into()]).unwrap_err();

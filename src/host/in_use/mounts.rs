@@ -1,18 +1,18 @@
-//! Mounted network file systems and the servers they name.
+//! Mounted network file systems and their servers, and a root file system on the network.
 
-use super::Usage;
+use super::usage::Usage;
+use super::use_id::{InUse, UseId};
 use crate::host::sysfs;
 use std::net::IpAddr;
 
 /// A mounted network file system.
 pub(super) struct Mount {
-    /// What is mounted.
     pub(super) source: String,
-    /// Where.
+    /// Mount point.
     pub(super) at: String,
-    /// Type.
+    /// Type of file system.
     pub(super) kind: String,
-    /// Addresses of its servers; empty when they cannot be found out.
+    /// Addresses of its servers; empty when unknown.
     pub(super) servers: Vec<IpAddr>,
 }
 
@@ -104,9 +104,82 @@ fn without_port(text: &str) -> String {
     host.to_owned()
 }
 
-/// `/proc/mounts` writes blanks in octal.
+/// `/proc/mounts` has blanks in octal.
 fn plain(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t")
+}
+
+/// A root file system on the network. `storage` are the uses of storage through the card: an iSCSI or NVMe
+/// disk of the root is among them.
+pub(super) fn network_root(usage: &Usage<'_>, storage: &[InUse]) -> Option<InUse> {
+    let root = read(usage).into_iter().find(|m| m.at == "/");
+    if let Some(root) = &root {
+        for server in &root.servers {
+            if let Some(label) = usage.route_to(*server) {
+                let kind = &root.kind;
+                return Some(InUse::new(
+                    UseId::BootRoot,
+                    format!("/ ({kind}) is mounted from {server} through {label}"),
+                ));
+            }
+        }
+    }
+    let cmdline = sysfs::text(usage.host.path("proc/cmdline")).unwrap_or_default();
+    // `ip=` alone proves nothing: it is also used to unlock local disks over ssh.
+    let words: Vec<&str> = cmdline
+        .split_whitespace()
+        .filter(|w| is_network_root(w))
+        .collect();
+    let word = words.first()?;
+    let servers: Vec<IpAddr> = words
+        .iter()
+        .flat_map(|word| word.split(['=', ',', '@', '/']))
+        .filter_map(literal)
+        .collect();
+    let through = if servers.is_empty() {
+        // The server is unknown: any disk or any traffic through the card may be it.
+        let disk = storage.first().map(|s| s.detail.clone());
+        let traffic = || "the card carries IP traffic".to_owned();
+        disk.or_else(|| usage.carries_any().then(traffic))
+    } else {
+        servers.into_iter().find_map(|server| {
+            let label = usage.route_to(server)?;
+            Some(format!("{server} is reached through {label}"))
+        })
+    };
+    Some(InUse::new(
+        UseId::BootRoot,
+        format!("the kernel was started with {word}; {}", through?),
+    ))
+}
+
+/// Parameters of the kernel, dracut and initramfs-tools that mean a root over the network.
+fn is_network_root(word: &str) -> bool {
+    const STARTS: [&str; 11] = [
+        "nfsroot=",
+        "netroot=",
+        "rd.iscsi",
+        "iscsi_initiator=",
+        "iscsi_target_ip=",
+        "rd.nvmf",
+        "root=/dev/nfs",
+        "root=nfs",
+        "root=iscsi",
+        "root=nbd",
+        "root=cifs",
+    ];
+    STARTS.iter().any(|start| word.starts_with(start))
+}
+
+/// An address at the start of `text`: `10.0.0.1:`, `[fd00::1]:…`, `nfs:10.0.0.1:`.
+fn literal(text: &str) -> Option<IpAddr> {
+    if let Some((inside, _)) = text.split_once('[').and_then(|(_, t)| t.split_once(']')) {
+        return inside.parse().ok();
+    }
+    text.split(':').find_map(|part| {
+        let v4: std::net::Ipv4Addr = part.parse().ok()?;
+        Some(IpAddr::V4(v4))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Default route, bonds, bridges, netdevs on top, addresses, other namespaces.
+//! Default route, bonds, bridges, netdevs above, addresses, other namespaces.
 
-use super::{InUse, Usage, UseId, found};
+use super::usage::Usage;
+use super::use_id::{InUse, UseId};
 use crate::host::sysfs;
 
 pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
@@ -17,13 +18,13 @@ fn default_routes(usage: &Usage<'_>) -> Vec<InUse> {
     ours.filter(|r| usage.ports.carries(&r.dev))
         .map(|r| {
             let gateway = r.gateway.map_or_else(String::new, |ip| format!(" by {ip}"));
-            found(
+            InUse::new(
                 UseId::DefaultRoute,
                 format!(
                     "route to {}/{}{gateway} leads through {} (metric {})",
                     r.net,
                     r.prefix,
-                    usage.ports.place(&r.dev),
+                    usage.ports.label(&r.dev),
                     r.metric
                 ),
             )
@@ -33,15 +34,15 @@ fn default_routes(usage: &Usage<'_>) -> Vec<InUse> {
 
 fn memberships(usage: &Usage<'_>) -> Vec<InUse> {
     let uses = usage.ports.memberships.iter().map(|m| {
-        let (member, kind, master) = (usage.ports.place(&m.member), m.kind, &m.master);
+        let (member, kind, master) = (usage.ports.label(&m.member), m.kind, &m.master);
         if m.others.is_empty() {
-            found(
+            InUse::new(
                 UseId::LastSlave,
                 format!("{member} is in {kind} {master}, which has no other member up"),
             )
         } else {
             let others = m.others.join(", ");
-            found(
+            InUse::new(
                 UseId::Bond,
                 format!("{member} is in {kind} {master}, beside {others}"),
             )
@@ -53,13 +54,13 @@ fn memberships(usage: &Usage<'_>) -> Vec<InUse> {
 fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
     let mut uses = Vec::new();
     for (name, _) in usage.ports.all() {
-        let port = usage.ports.place(name);
+        let port = usage.ports.label(name);
         for upper in usage.host.uppers(name) {
             if usage.host.aggregate(name, &upper).is_some() {
                 continue;
             }
             if name != port && usage.host.switched_with(&upper).iter().any(|m| m == name) {
-                // A member of the same switch, not the way into it.
+                // A member of the same switch, not a port into it.
                 continue;
             }
             let kind = usage.host.netdev_kind(&upper);
@@ -75,14 +76,14 @@ fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
                 } else {
                     format!(", beside {}", others.join(", "))
                 };
-                uses.push(found(
+                uses.push(InUse::new(
                     UseId::Bridge,
                     format!("{port} is a port of {kind} {upper}{beside}"),
                 ));
             } else {
-                uses.push(found(
+                uses.push(InUse::new(
                     UseId::Uppers,
-                    format!("{kind} {upper} lies on {port}"),
+                    format!("{kind} {upper} is above {port}"),
                 ));
             }
         }
@@ -94,13 +95,14 @@ fn addresses(usage: &Usage<'_>) -> Vec<InUse> {
     let ours = usage.addresses.iter().filter(|a| !a.is_automatic());
     ours.filter(|a| usage.ports.carries(&a.dev))
         .map(|a| {
-            let place = usage.ports.place(&a.dev);
-            found(UseId::Address, format!("{} is configured on {place}", a.ip))
+            let place = usage.ports.label(&a.dev);
+            InUse::new(UseId::Address, format!("{} is configured on {place}", a.ip))
         })
         .collect()
 }
 
-/// An Ethernet port of mlx4_en without netdev: it was moved away. (Its RDMA device stays.)
+/// An Ethernet port of mlx4_en without netdev: it was moved to another namespace. (Its RDMA device
+/// stays.)
 fn netns(usage: &Usage<'_>) -> Option<InUse> {
     let card = usage.card;
     let driven = card.driver.as_deref() == Some("mlx4_core");
@@ -112,15 +114,16 @@ fn netns(usage: &Usage<'_>) -> Option<InUse> {
     let ports = card.port_types.iter().filter(ethernet).count();
     let here = card.netdevs.len();
     let dir = usage.host.device(card.bdf);
-    // Where the driver made no Ethernet device its ports have no netdev either (docs/linux.md#probe-of-mlx4_core).
+    // Where the driver made no Ethernet device, its ports have no netdev either
+    // (docs/linux.md#probe-of-mlx4_core).
     let attached = sysfs::names(dir)
         .iter()
         .any(|n| n.starts_with("mlx4_core.eth."));
     (attached && ports > here).then(|| {
-        found(
+        InUse::new(
             UseId::Netns,
             format!(
-                "{ports} Ethernet ports, {here} netdevs in this network namespace: the rest is in another"
+                "{ports} Ethernet ports, {here} netdevs in this network namespace: the others are in another"
             ),
         )
     })

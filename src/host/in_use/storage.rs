@@ -1,6 +1,8 @@
 //! Storage reached through the card, and storage this host serves through it.
 
-use super::{InUse, Reach, Usage, UseId, found, mounts};
+use super::mounts;
+use super::usage::Usage;
+use super::use_id::{InUse, UseId};
 use crate::host::sysfs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,21 +26,20 @@ pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
 struct Storage<'a> {
     usage: &'a Usage<'a>,
     uses: Vec<InUse>,
-    /// Servers already named: their connections need no second mention.
+    /// Servers already reported: their connections are not reported again.
     servers: BTreeSet<IpAddr>,
 }
 
 impl Storage<'_> {
     fn add(&mut self, detail: String) {
-        self.uses.push(found(UseId::Storage, detail));
+        self.uses.push(InUse::new(UseId::Storage, detail));
     }
 
-    /// Names `what` when its server is reached through the card.
+    /// Reports `what` when its server is reached through the card.
     fn reached(&mut self, what: &str, server: IpAddr) {
-        if let Reach::Through(dev) = self.usage.way(server) {
+        if let Some(label) = self.usage.route_to(server) {
             self.servers.insert(server);
-            let place = self.usage.ports.place(&dev);
-            self.add(format!("{what} from {server} through {place}"));
+            self.add(format!("{what} from {server} through {label}"));
         }
     }
 
@@ -47,7 +48,7 @@ impl Storage<'_> {
             let what = format!("{} ({}) is mounted", mount.at, mount.kind);
             if mount.servers.is_empty() && self.usage.carries_any() {
                 self.add(format!(
-                    "{what} from {}; its server cannot be told, and the card carries IP traffic",
+                    "{what} from {}; server address unknown, and the card carries IP traffic",
                     mount.source
                 ));
             }
@@ -70,8 +71,8 @@ impl Storage<'_> {
         for name in sysfs::names(&dir) {
             let netdev = sysfs::text(dir.join(&name).join("netdev")).unwrap_or_default();
             if self.usage.ports.carries(&netdev) {
-                let place = self.usage.ports.place(&netdev);
-                self.add(format!("iSCSI host {name} uses {place}"));
+                let label = self.usage.ports.label(&netdev);
+                self.add(format!("iSCSI host {name} uses {label}"));
             }
         }
     }
@@ -96,12 +97,12 @@ impl Storage<'_> {
     fn rbd(&mut self) {
         let dir = self.usage.host.path("sys/bus/rbd/devices");
         for name in sysfs::names(&dir) {
-            // `10.0.0.5:0/1234567`: our own end.
+            // `10.0.0.5:0/1234567`, our own address.
             let address = sysfs::text(dir.join(&name).join("client_addr")).unwrap_or_default();
             let own = address.rsplit_once(':').map_or("", |(ip, _)| ip);
             let own = own.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-            if let Some(place) = own.and_then(|ip| self.place_of(ip)) {
-                self.add(format!("RBD device {name} is mapped through {place}"));
+            if let Some(label) = own.and_then(|ip| self.usage.address_on(ip)) {
+                self.add(format!("RBD device {name} is mapped through {label}"));
             }
         }
     }
@@ -116,7 +117,7 @@ impl Storage<'_> {
         }
     }
 
-    /// DRBD keeps its peers in the kernel; what its configuration says of our own address is enough.
+    /// DRBD keeps its peers in the kernel; its configuration has our own address, which is enough.
     fn drbd(&mut self) {
         let host = self.usage.host;
         if !host.path("proc/drbd").exists() {
@@ -139,43 +140,36 @@ impl Storage<'_> {
                 };
                 let address = address.trim_end_matches(';');
                 let ip = address.parse().ok().map(|a: std::net::SocketAddr| a.ip());
-                if let Some(place) = ip.and_then(|ip| self.place_of(ip)) {
-                    self.add(format!("DRBD replicates from {address} on {place}"));
+                if let Some(label) = ip.and_then(|ip| self.usage.address_on(ip)) {
+                    self.add(format!("DRBD replicates from {address} on {label}"));
                 }
             }
         }
     }
 
-    /// Connections of storage protocols with an address of ours that goes down with the card: what the
-    /// other checks have no name for, and what this host serves to others.
+    /// Connections of storage protocols with an address of ours on the card: what the other checks do not
+    /// know, and what this host serves to others.
     fn connections(&mut self) {
         let mut counts: BTreeMap<(&str, String), (usize, String)> = BTreeMap::new();
         for socket in &self.usage.sockets {
             let (own, peer) = (socket.local, socket.peer);
             let service = service(own.port()).or_else(|| service(peer.port()));
-            let (Some(service), Some(place)) = (service, self.place_of(own.ip())) else {
+            let (Some(service), Some(label)) = (service, self.usage.address_on(own.ip())) else {
                 continue;
             };
             if self.servers.contains(&peer.ip()) {
                 continue;
             }
             let entry = counts
-                .entry((service, place))
+                .entry((service, label))
                 .or_insert_with(|| (0, format!("{own} and {peer}")));
             entry.0 += 1;
         }
-        for ((service, place), (count, first)) in counts {
+        for ((service, label), (count, first)) in counts {
             self.add(format!(
-                "{service} connections through {place}: {count}, the first between {first}"
+                "{service} connections through {label}: {count}, the first between {first}"
             ));
         }
-    }
-
-    /// The netdev with this address, when it goes down with the card.
-    fn place_of(&self, ip: IpAddr) -> Option<String> {
-        let mut here = self.usage.addresses.iter().filter(|a| a.ip == ip);
-        let address = here.find(|a| self.usage.ports.carries(&a.dev))?;
-        Some(self.usage.ports.place(&address.dev))
     }
 }
 

@@ -1,6 +1,8 @@
-//! Who else uses the card: RDMA programs, virtual functions, virtual machines, siblings.
+//! Other users of the card: RDMA programs, virtual functions, virtual machines, siblings.
 
-use super::{InUse, Usage, UseId, found};
+use super::usage::Usage;
+use super::use_id::{InUse, UseId};
+use crate::host::process::OpenFile;
 use crate::host::{Bdf, Host, sysfs};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,10 +32,10 @@ fn rdma(usage: &Usage<'_>) -> Vec<InUse> {
     let mut by_process: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for file in &usage.files {
         let ours = nodes.contains(&file.target);
-        // The connection manager is of no device; who has verbs of another card open means that one.
-        let verbs = |f: &&super::OpenFile| {
-            f.pid == file.pid && f.target.starts_with("/dev/infiniband/uverbs")
-        };
+        // The connection manager belongs to no device; a process with verbs of another card open uses it
+        // for that card.
+        let verbs =
+            |f: &&OpenFile| f.pid == file.pid && f.target.starts_with("/dev/infiniband/uverbs");
         let manager = has_rdma
             && file.target == "/dev/infiniband/rdma_cm"
             && !usage.files.iter().any(|f| verbs(&f));
@@ -48,7 +50,7 @@ fn rdma(usage: &Usage<'_>) -> Vec<InUse> {
         .into_iter()
         .map(|(pid, nodes)| {
             let name = usage.host.process_name(pid).unwrap_or_default();
-            found(
+            InUse::new(
                 UseId::Rdma,
                 format!("{name} (pid {pid}) has {} open", nodes.join(", ")),
             )
@@ -68,13 +70,13 @@ fn vfs(usage: &Usage<'_>) -> Option<InUse> {
             format!("{vf} ({})", driver.as_deref().unwrap_or("no driver"))
         })
         .collect();
-    Some(found(
+    Some(InUse::new(
         UseId::Vfs,
         format!("{} virtual functions: {}", vfs.len(), list.join(", ")),
     ))
 }
 
-/// The card or one of its virtual functions in a machine.
+/// The card or one of its virtual functions in a virtual machine.
 fn machines(usage: &Usage<'_>) -> Vec<InUse> {
     let mut uses = Vec::new();
     let functions = std::iter::once(usage.card.bdf).chain(usage.card.vfs.iter().copied());
@@ -98,18 +100,18 @@ fn machines(usage: &Usage<'_>) -> Vec<InUse> {
             Some(reserved)
         } else if on_vfio && usage.host.group_busy(card) == Some(true) {
             Some(format!(
-                "{bdf}: its group is open, by a process that cannot be seen"
+                "{bdf}: its group is open in a process of another user"
             ))
         } else {
             None
         };
-        uses.extend(detail.map(|d| found(UseId::HeldByVm, d)));
+        uses.extend(detail.map(|d| InUse::new(UseId::HeldByVm, d)));
     }
     uses
 }
 
-/// Proxmox notes which machine gets which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH` while the
-/// machine starts (docs/linux.md#cards-in-virtual-machines).
+/// Proxmox records which machine has which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH` while
+/// the machine starts (docs/linux.md#cards-in-virtual-machines).
 fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
     let lines = sysfs::lines(host.path("run/qemu-server/pci-id-reservations"));
     lines.iter().find_map(|line| {
@@ -122,12 +124,12 @@ fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
         }
         if let Some(until) = since.strip_prefix("time:") {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-            // Taken for the end of the start's time limit (INFERRED from the self-cleaning file).
+            // The end of the time limit for the start (INFERRED from the cleanup of the file).
             let starting = until.parse::<u64>().is_ok_and(|until| until >= now);
             return starting.then(|| format!("{bdf}: Proxmox VM {vm} is being started with it"));
         }
         let pid = since.strip_prefix("pid:")?;
-        // The file is cleaned up late; the process tells.
+        // The file is cleaned up late, so the process is checked.
         host.path("proc")
             .join(pid)
             .exists()
@@ -140,14 +142,14 @@ fn siblings(usage: &Usage<'_>) -> Vec<InUse> {
     for sibling in usage.card.siblings.iter().filter(|s| s.blocks) {
         let what = usage.host.describe(sibling.bdf);
         let (bdf, group) = (sibling.bdf, usage.card.iommu_group.unwrap_or_default());
-        uses.push(found(
+        uses.push(InUse::new(
             UseId::Siblings,
-            format!("{bdf} is in IOMMU group {group} too: {what}"),
+            format!("{bdf} is in the same IOMMU group {group}: {what}"),
         ));
         let disks = disks_in_use(usage.host, &usage.host.device(bdf));
         if !disks.is_empty() {
             let disks = disks.join(", ");
-            uses.push(found(
+            uses.push(InUse::new(
                 UseId::SiblingDisk,
                 format!("{disks} in use behind {bdf}: {what}"),
             ));
@@ -156,7 +158,7 @@ fn siblings(usage: &Usage<'_>) -> Vec<InUse> {
     uses
 }
 
-/// Block devices below a PCI function that are mounted, swapped to, or part of something.
+/// Block devices below a PCI function that are mounted, used as swap, or part of another device.
 fn disks_in_use(host: &Host, device: &Path) -> Vec<String> {
     let Ok(device) = std::fs::canonicalize(device) else {
         return Vec::new();
@@ -193,13 +195,13 @@ fn disk_use(host: &Host, name: &str, dir: &Path) -> Option<String> {
     if !holders.is_empty() {
         return Some(format!("part of {}", holders.join(", ")));
     }
-    // Of a btrfs over several disks only one is in the mount table.
+    // Only one disk of a btrfs over several is in the mount table.
     let btrfs = host.path("sys/fs/btrfs");
     let member = |uuid: &String| btrfs.join(uuid).join("devices").join(name).exists();
     if sysfs::names(&btrfs).iter().any(member) {
         return Some("btrfs".to_owned());
     }
-    // ZFS leaves no trace in sysfs; udev has read the disk's label.
+    // ZFS is not visible in sysfs; udev has read the disk's label.
     let number = sysfs::text(dir.join("dev"))?;
     let label = sysfs::lines(host.path(format!("run/udev/data/b{number}")));
     let zfs = label.iter().any(|l| l == "E:ID_FS_TYPE=zfs_member");

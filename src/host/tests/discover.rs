@@ -5,7 +5,7 @@ use crate::host::{DiscoverError, Function, Host};
 use std::os::unix::ffi::OsStrExt as _;
 
 #[test]
-fn a_card_is_read_whole() {
+fn every_field_of_a_card_is_read() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let card = fake.card();
@@ -42,7 +42,7 @@ fn a_card_is_read_whole() {
 }
 
 #[test]
-fn only_the_family_is_listed_and_in_order() {
+fn only_these_cards_are_listed_by_address() {
     let fake = FakeHost::new();
     for (at, vendor, device) in [
         ("0000:81:00.0", 0x15b3, 0x1007),
@@ -77,7 +77,7 @@ fn only_the_family_is_listed_and_in_order() {
 }
 
 #[test]
-fn siblings_block_when_bound_to_an_ordinary_driver() {
+fn siblings_block_the_group_when_bound_to_an_ordinary_driver() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let members = [
@@ -88,6 +88,8 @@ fn siblings_block_when_bound_to_an_ordinary_driver() {
         ("0000:03:00.3", Some("mlx5_vfio_pci"), false),
         ("0000:03:00.4", Some("pci-stub"), false),
         ("0000:03:00.5", Some("igb"), true),
+        // Registered with VFIO, whatever its driver is called.
+        ("0000:03:00.6", Some("other_driver"), false),
     ];
     let mut group = vec![CARD];
     for (at, driver, _) in members {
@@ -96,6 +98,7 @@ fn siblings_block_when_bound_to_an_ordinary_driver() {
         group.push(at);
     }
     fake.group(17, &group);
+    fake.mkdir(&format!("{}/vfio-dev/vfio0", fake.device("0000:03:00.6")));
     let seen: Vec<_> = fake
         .card()
         .siblings
@@ -134,7 +137,7 @@ fn a_bare_card_has_empty_fields() {
 }
 
 #[test]
-fn an_override_is_told_from_none() {
+fn an_unset_override_is_none() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let file = format!("{}/driver_override", fake.device(CARD));
@@ -145,7 +148,7 @@ fn an_override_is_told_from_none() {
 }
 
 #[test]
-fn bar0_is_what_the_kernel_says() {
+fn bar0_is_what_the_kernel_reports() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let file = format!("{}/resource", fake.device(CARD));
@@ -170,7 +173,7 @@ fn bar0_is_what_the_kernel_says() {
 }
 
 #[test]
-fn the_serial_number_needs_whole_configuration_space() {
+fn the_serial_number_needs_all_of_configuration_space() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let file = format!("{}/config", fake.device(CARD));
@@ -200,7 +203,7 @@ fn the_serial_number_needs_whole_configuration_space() {
 }
 
 #[test]
-fn odd_ids_are_an_error_for_one_and_skipped_in_the_list() {
+fn a_card_with_unreadable_ids_is_an_error_and_left_out_of_the_list() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     fake.pci("0000:06:00.0", 0x15b3, 0x1007, 0x02_00_00);
@@ -223,7 +226,7 @@ fn odd_ids_are_an_error_for_one_and_skipped_in_the_list() {
 }
 
 #[test]
-fn a_card_that_goes_is_gone() {
+fn a_removed_card_is_no_device() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     // The device is removed and its entry on the bus still dangles.
@@ -234,7 +237,7 @@ fn a_card_that_goes_is_gone() {
 }
 
 #[test]
-fn strange_entries_on_the_bus_do_not_matter() {
+fn other_entries_on_the_bus_are_ignored() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     fake.mkdir("/sys/bus/pci/devices/not-an-address");
@@ -255,7 +258,7 @@ fn strange_entries_on_the_bus_do_not_matter() {
 }
 
 #[test]
-fn without_pci_there_is_no_card_and_without_sysfs_it_says_so() {
+fn without_pci_there_is_no_card_and_an_unreadable_sysfs_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let host = Host::at(dir.path());
     // No PCI at all: no cards. Something else in its place: an error with the path.
@@ -267,7 +270,7 @@ fn without_pci_there_is_no_card_and_without_sysfs_it_says_so() {
 }
 
 #[test]
-fn this_machine_can_be_looked_at() {
+fn findings_work_on_this_machine() {
     let host = Host::system();
     match host.cards() {
         // With and without a card: everything listed can be looked at again.

@@ -29,7 +29,7 @@ fn fault(fake: &FakeHost, id: &str) -> (String, String) {
 }
 
 #[test]
-fn a_good_host_has_no_fault_and_every_id() {
+fn a_ready_host_has_every_finding_and_no_fault() {
     let fake = ready();
     let all = fake.host().findings(Some(&fake.card()));
     let faults: Vec<_> = all.iter().filter(|f| !f.ok).collect();
@@ -84,7 +84,7 @@ fn no_iommu(cpu: &str, table: &str, cmdline: &str) -> FakeHost {
 }
 
 #[test]
-fn the_iommu_is_switched_on_by_what_keeps_it_off() {
+fn the_fix_for_the_iommu_fits_the_cause() {
     for (cpu, table, cmdline, detail, fix) in [
         (
             "GenuineIntel",
@@ -121,7 +121,7 @@ fn the_iommu_is_switched_on_by_what_keeps_it_off() {
             "no ACPI table IVRS",
             "--firmware-setup",
         ),
-        ("AuthenticAMD", "IVRS", "quiet", "AMD-Vi is there", "AMD-Vi"),
+        ("AuthenticAMD", "IVRS", "quiet", "has AMD-Vi", "AMD-Vi"),
         (
             "AuthenticAMD",
             "IVRS",
@@ -131,11 +131,11 @@ fn the_iommu_is_switched_on_by_what_keeps_it_off() {
         ),
         ("ARM", "", "quiet", "no IOMMU group", "SMMU"),
     ] {
-        let (said, mend) = fault(&no_iommu(cpu, table, cmdline), "iommu");
-        assert!(said.contains(detail), "{said}");
-        assert!(mend.contains(fix), "{mend}");
+        let (reported, command) = fault(&no_iommu(cpu, table, cmdline), "iommu");
+        assert!(reported.contains(detail), "{reported}");
+        assert!(command.contains(fix), "{command}");
     }
-    // In a guest the way is another.
+    // In a guest the fix is another.
     let flags = "GenuineIntel\nflags\t: fpu vme hypervisor lahf_lm";
     assert!(
         fault(&no_iommu(flags, "", ""), "iommu")
@@ -293,7 +293,7 @@ fn secure_boot_is_a_variable_of_the_firmware() {
 }
 
 #[test]
-fn a_card_that_does_not_answer() {
+fn a_card_that_does_not_answer_is_a_fault() {
     let fake = ready();
     let config = format!("{}/config", fake.device(CARD));
     let mut bytes = super::fake::config_space(0x15b3, 0x1003);
@@ -308,7 +308,7 @@ fn a_card_that_does_not_answer() {
 }
 
 #[test]
-fn bar0_of_cards_and_of_recovery_mode() {
+fn bar0_may_be_missing_only_in_recovery_mode() {
     let fake = ready();
     fake.write(&format!("{}/resource", fake.device(CARD)), "0x0 0x0 0x0\n");
     assert!(fault(&fake, "bar0").1.contains("rescan"));
@@ -322,7 +322,7 @@ fn bar0_of_cards_and_of_recovery_mode() {
 }
 
 #[test]
-fn a_group_with_others() {
+fn a_group_with_a_blocking_sibling_is_a_fault() {
     let fake = ready();
     fake.pci("0000:03:00.0", 0x8086, 0x1533, 0x02_00_00);
     fake.group(17, &[CARD, "0000:03:00.0"]);
@@ -340,7 +340,7 @@ fn a_group_with_others() {
 }
 
 #[test]
-fn driver_override_and_resets_are_told() {
+fn driver_override_and_reset_methods_are_reported() {
     let fake = ready();
     let dir = fake.device(CARD);
     assert!(finding(&fake, "driver").detail.starts_with("mlx4_core"));
@@ -372,7 +372,7 @@ fn the_holder_is_ended_by_its_manager() {
 }
 
 #[test]
-fn managers_that_know_the_card() {
+fn entries_of_managers_about_the_card_are_reported() {
     let managers = |fake: &FakeHost| {
         let finding = finding(fake, "managers");
         assert!(finding.ok, "{finding:?}");
@@ -403,11 +403,7 @@ fn managers_that_know_the_card() {
         )
     };
     fake.write("/etc/libvirt/qemu/other.xml", xml("0x06", "0x05"));
-    assert!(
-        managers(&fake).contains("have nothing"),
-        "{}",
-        managers(&fake)
-    );
+    assert!(managers(&fake).contains("no entry"), "{}", managers(&fake));
 
     fake.write("/etc/driverctl.d/pci-0000:05:00.0", "vfio-pci\n");
     assert_eq!(
@@ -447,7 +443,7 @@ fn managers_that_know_the_card() {
 }
 
 #[test]
-fn this_machine_can_be_asked() {
+fn in_use_works_on_this_machine() {
     let host = Host::system();
     let general = host.findings(None);
     assert_eq!(general.len(), 5);

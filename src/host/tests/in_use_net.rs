@@ -57,8 +57,8 @@ fn a_card_without_driver_is_free() {
 }
 
 #[test]
-fn names_go_both_ways_and_are_all_there() {
-    for id in UseId::ALL {
+fn every_use_id_parses_from_its_name() {
+    for id in UseId::all() {
         assert_eq!(id.name().parse(), Ok(id));
         assert_eq!(
             serde_json::to_string(&id).unwrap(),
@@ -67,15 +67,15 @@ fn names_go_both_ways_and_are_all_there() {
     }
     let error = "default_route".parse::<UseId>().unwrap_err().to_string();
     assert!(error.contains("default-route"), "{error}");
-    let never: Vec<_> = UseId::ALL.iter().filter(|id| !id.waivable()).collect();
+    let never: Vec<_> = UseId::all().filter(|id| !id.waivable()).collect();
     assert_eq!(
         never,
-        [&UseId::SiblingDisk, &UseId::HeldByVm, &UseId::BootRoot]
+        [UseId::SiblingDisk, UseId::HeldByVm, UseId::BootRoot]
     );
 }
 
 #[test]
-fn default_route() {
+fn a_default_route_through_the_card_is_a_use() {
     let fake = quiet();
     fake.route("0.0.0.0/0", "10.0.0.1", "enp5s0", 50);
     assert_eq!(ids(&fake), [UseId::DefaultRoute]);
@@ -95,7 +95,7 @@ fn default_route() {
 }
 
 #[test]
-fn default_route_of_ipv6_and_in_two_halves() {
+fn a_default_route_of_ipv6_or_in_two_halves_is_a_use() {
     let fake = quiet();
     fake.route6("::/0", "fe80::99", "enp5s0d1", 0x3);
     assert!(detail(&fake, UseId::DefaultRoute).contains("fe80::99 leads through enp5s0d1"));
@@ -109,7 +109,7 @@ fn default_route_of_ipv6_and_in_two_halves() {
 }
 
 #[test]
-fn default_route_through_bridge_bond_and_vlan() {
+fn a_default_route_through_bridge_bond_or_vlan_is_a_use() {
     let fake = quiet();
     fake.bond("bond0", &["enp5s0", "enp5s0d1"]);
     fake.virtual_netdev("bond0.7", "vlan");
@@ -131,7 +131,7 @@ fn default_route_through_bridge_bond_and_vlan() {
 }
 
 #[test]
-fn a_bond_with_another_leg_keeps_what_lies_above() {
+fn a_bond_with_another_member_up_keeps_the_netdevs_above_it() {
     let fake = quiet();
     fake.bond("bond0", &["enp5s0", "eno1"]);
     fake.bridge("vmbr0", &["bond0"]);
@@ -160,7 +160,7 @@ fn a_bond_with_another_leg_keeps_what_lies_above() {
 }
 
 #[test]
-fn a_team_is_like_a_bond() {
+fn a_team_counts_as_a_bond() {
     let fake = quiet();
     // The kernel has no DEVTYPE for it.
     fake.virtual_netdev("team0", "");
@@ -173,7 +173,7 @@ fn a_team_is_like_a_bond() {
 }
 
 #[test]
-fn a_bond_of_others_does_not_matter() {
+fn a_bond_of_other_cards_is_no_use() {
     let fake = quiet();
     fake.bond("bond0", &["eno1"]);
     fake.bridge("vmbr0", &["bond0"]);
@@ -184,7 +184,7 @@ fn a_bond_of_others_does_not_matter() {
 }
 
 #[test]
-fn bridge_with_taps_and_open_vswitch() {
+fn bridges_and_open_vswitch_are_a_use() {
     let fake = quiet();
     fake.virtual_netdev("tap100i0", "");
     fake.bridge("vmbr1", &["enp5s0", "tap100i0"]);
@@ -221,7 +221,7 @@ fn bridge_with_taps_and_open_vswitch() {
 }
 
 #[test]
-fn uppers_are_found_recursively() {
+fn uppers_of_uppers_are_a_use() {
     let fake = quiet();
     fake.virtual_netdev("enp5s0.10", "vlan");
     fake.stack("enp5s0.10", "enp5s0");
@@ -231,17 +231,17 @@ fn uppers_are_found_recursively() {
     assert_eq!(
         uses(&fake),
         [
-            (UseId::Uppers, "VLAN enp5s0.10 lies on enp5s0".to_owned()),
+            (UseId::Uppers, "VLAN enp5s0.10 is above enp5s0".to_owned()),
             (
                 UseId::Uppers,
-                "macvtap macvtap0 lies on enp5s0.10 on enp5s0".to_owned()
+                "macvtap macvtap0 is above enp5s0.10 on enp5s0".to_owned()
             )
         ]
     );
 }
 
 #[test]
-fn addresses_count_unless_they_came_by_themselves() {
+fn configured_addresses_count_automatic_ones_do_not() {
     let fake = quiet();
     fake.address("10.0.0.5/24", "enp5s0d1");
     assert_eq!(
@@ -260,7 +260,7 @@ fn addresses_count_unless_they_came_by_themselves() {
 }
 
 #[test]
-fn a_port_in_another_network_namespace() {
+fn a_port_in_another_network_namespace_is_a_use() {
     let fake = quiet();
     fake.mkdir("/sys/module/mlx4_en");
     fake.mkdir(&format!("{}/mlx4_core.eth.0", fake.device(CARD)));
@@ -282,7 +282,7 @@ fn a_port_in_another_network_namespace() {
 }
 
 #[test]
-fn own_session_by_the_sockets_of_an_ancestor() {
+fn the_own_session_is_found_by_the_sockets_of_an_ancestor() {
     let fake = quiet();
     fake.process(700, "sshd-session", 1);
     fake.process(900, "bash", 700);
@@ -292,7 +292,7 @@ fn own_session_by_the_sockets_of_an_ancestor() {
     assert_eq!(ids(&fake), [UseId::OwnSession, UseId::Address]);
     assert_eq!(
         detail(&fake, UseId::OwnSession),
-        "sshd-session (pid 700), which we run under, talks to 10.0.0.9:50000 through enp5s0"
+        "sshd-session (pid 700), an ancestor of this process, is connected to 10.0.0.9:50000 through enp5s0"
     );
     // A closing connection is none.
     let fake = quiet();
@@ -303,7 +303,7 @@ fn own_session_by_the_sockets_of_an_ancestor() {
 }
 
 #[test]
-fn another_session_or_another_way_in_is_not_ours() {
+fn other_sessions_and_routes_are_not_the_own_session() {
     let fake = quiet();
     // Somebody else's sshd on the card; ours over the other NIC.
     fake.process(701, "sshd", 1);
@@ -321,7 +321,7 @@ fn another_session_or_another_way_in_is_not_ours() {
 }
 
 #[test]
-fn own_session_of_ipv6_and_over_a_bridge() {
+fn the_own_session_is_found_on_ipv6_and_over_a_bridge() {
     let fake = quiet();
     fake.bridge("vmbr0", &["enp5s0"]);
     fake.address6("fd00::5", "vmbr0");
@@ -341,7 +341,7 @@ fn own_session_of_ipv6_and_over_a_bridge() {
 }
 
 #[test]
-fn own_session_by_the_environment() {
+fn the_own_session_is_found_in_the_environment() {
     let set = |fake: &FakeHost, pid: u32, value: &str| {
         fake.write(
             &format!("/proc/{pid}/environ"),
@@ -383,7 +383,7 @@ fn own_session_by_the_environment() {
 }
 
 #[test]
-fn a_sibling_that_must_go_too_takes_its_netdevs_along() {
+fn netdevs_of_a_blocking_sibling_count() {
     let fake = quiet();
     fake.group(17, &[CARD, "0000:02:00.0"]);
     let ids = ids(&fake);
@@ -446,7 +446,7 @@ fn procfs_of_a_real_kernel_is_understood() {
         [
             "route to 0.0.0.0/0 by 192.0.2.1 leads through enp5s0 (metric 0)",
             "route to ::/0 by fd00::1 leads through enp5s0 (metric 1024)",
-            "bash (pid 900), which we run under, talks to [fd00::9]:40112 through enp5s0",
+            "bash (pid 900), an ancestor of this process, is connected to [fd00::9]:40112 through enp5s0",
             "192.0.2.2 is configured on enp5s0",
             "fd00::2 is configured on enp5s0",
             "NFS connections through enp5s0: 1, the first between 192.0.2.2:2049 and 192.0.2.9:39203",

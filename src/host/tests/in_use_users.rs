@@ -17,7 +17,7 @@ fn mount(fake: &FakeHost, line: &str) {
 }
 
 #[test]
-fn kernel_users_of_rdma_are_seen_without_an_open_file() {
+fn kernel_users_of_rdma_are_found_without_an_open_file() {
     let fake = quiet();
     let card = fake.card();
     assert_eq!(fake.host().in_use_over(&card, Some(&mut idle())), []);
@@ -42,7 +42,7 @@ fn kernel_users_of_rdma_are_seen_without_an_open_file() {
 }
 
 #[test]
-fn mounted_storage_behind_the_card() {
+fn mounted_storage_through_the_card_is_a_use() {
     let fake = addressed();
     mount(
         &fake,
@@ -61,7 +61,7 @@ fn mounted_storage_behind_the_card() {
 }
 
 #[test]
-fn storage_elsewhere() {
+fn storage_on_other_routes_is_no_use() {
     let fake = addressed();
     // Behind the other NIC, on this host itself, and not over the network at all.
     mount(&fake, "nas:/d /mnt/a nfs4 rw,addr=192.168.1.9 0 0");
@@ -79,7 +79,7 @@ fn storage_elsewhere() {
 }
 
 #[test]
-fn storage_by_metric_and_over_a_bridge() {
+fn storage_is_routed_by_metric_and_over_a_bridge() {
     let fake = quiet();
     fake.bridge("vmbr1", &["enp5s0d1"]);
     fake.route("10.5.0.0/16", "192.168.1.1", "eno1", 10);
@@ -95,7 +95,7 @@ fn storage_by_metric_and_over_a_bridge() {
 }
 
 #[test]
-fn storage_of_ipv6() {
+fn storage_over_ipv6_is_a_use() {
     let fake = quiet();
     fake.route6("fd00:5::/64", "::", "enp5s0", 0x1);
     fake.route6("fd00:5:0:0:1::/80", "fe80::1", "eno1", 0x3);
@@ -117,13 +117,13 @@ fn storage_of_ipv6() {
 }
 
 #[test]
-fn a_server_that_cannot_be_placed_counts_where_there_is_traffic() {
+fn a_server_of_unknown_address_counts_when_the_card_carries_traffic() {
     let fake = quiet();
     mount(&fake, "gl1:/vol /gluster fuse.glusterfs rw 0 0");
     assert_eq!(uses(&fake), []);
     fake.address("10.0.0.5/24", "enp5s0");
     let text = detail(&fake, UseId::Storage);
-    assert!(text.contains("its server cannot be told"), "{text}");
+    assert!(text.contains("server address unknown"), "{text}");
     // Its address is known after all: elsewhere.
     fake.write("/etc/hosts", "# x\n192.168.1.9 other GL1 # y\n");
     assert_eq!(ids(&fake), [UseId::Address]);
@@ -132,7 +132,7 @@ fn a_server_that_cannot_be_placed_counts_where_there_is_traffic() {
 }
 
 #[test]
-fn iscsi_nvme_rbd_srp() {
+fn iscsi_nvme_rbd_and_srp_through_the_card_are_a_use() {
     let near = |fake: &FakeHost| {
         fake.write(
             "/sys/class/iscsi_connection/connection1:0/address",
@@ -201,7 +201,7 @@ fn iscsi_nvme_rbd_srp() {
 }
 
 #[test]
-fn drbd_and_what_the_host_serves() {
+fn drbd_and_served_storage_are_a_use() {
     let fake = addressed();
     fake.write(
         "/etc/drbd.d/r0.res",
@@ -228,7 +228,7 @@ fn drbd_and_what_the_host_serves() {
 }
 
 #[test]
-fn cluster_heartbeat() {
+fn cluster_heartbeat_on_the_card_is_a_use() {
     let conf = "nodelist {\n node {\n  ring0_addr: 192.168.1.2\n  ring1_addr: 10.0.0.5\n }\n}\n";
     let fake = addressed();
     fake.write("/etc/pve/corosync.conf", conf);
@@ -262,7 +262,7 @@ fn cluster_heartbeat() {
 }
 
 #[test]
-fn root_on_the_network() {
+fn a_root_on_the_network_through_the_card_is_a_use() {
     let fake = addressed();
     fake.write(
         "/proc/mounts",
@@ -302,7 +302,7 @@ fn root_on_the_network() {
 }
 
 #[test]
-fn rdma_programs() {
+fn rdma_programs_with_the_card_open_are_a_use() {
     for node in [
         "/dev/infiniband/uverbs0",
         "/dev/infiniband/umad0",
@@ -335,7 +335,7 @@ fn rdma_programs() {
 }
 
 #[test]
-fn virtual_functions() {
+fn enabled_virtual_functions_are_a_use() {
     let fake = quiet();
     fake.vf(CARD, 0, "0000:05:00.1", Some("mlx4_core"));
     fake.vf(CARD, 1, "0000:05:00.2", None);
@@ -353,7 +353,7 @@ fn virtual_functions() {
 }
 
 #[test]
-fn held_by_a_machine() {
+fn a_card_in_a_virtual_machine_is_a_use() {
     let fake = quiet();
     fake.driver(CARD, Some("vfio-pci"));
     fake.process(3000, "qemu-system-x86", 1);
@@ -377,7 +377,7 @@ fn held_by_a_machine() {
 }
 
 #[test]
-fn held_through_the_character_device_or_a_device_file() {
+fn a_holder_of_the_character_device_or_device_file_is_found() {
     let fake = quiet();
     fake.driver(CARD, Some("vfio-pci"));
     fake.mkdir(&format!("{}/vfio-dev/vfio3", fake.device(CARD)));
@@ -404,7 +404,7 @@ fn held_through_the_character_device_or_a_device_file() {
 }
 
 #[test]
-fn we_ourselves_hold_nothing_against_us() {
+fn the_own_process_is_no_use() {
     let fake = quiet();
     fake.driver(CARD, Some("vfio-pci"));
     fake.open_file(1000, 9, "/dev/vfio/17");
@@ -413,7 +413,7 @@ fn we_ourselves_hold_nothing_against_us() {
 }
 
 #[test]
-fn a_virtual_function_in_a_machine() {
+fn a_virtual_function_in_a_virtual_machine_is_a_use() {
     let fake = quiet();
     fake.vf(CARD, 0, "0000:05:00.1", Some("vfio-pci"));
     fake.group(18, &["0000:05:00.1"]);
@@ -425,7 +425,7 @@ fn a_virtual_function_in_a_machine() {
 }
 
 #[test]
-fn reserved_by_proxmox() {
+fn a_reservation_by_proxmox_is_a_use() {
     let fake = quiet();
     let file = "/run/qemu-server/pci-id-reservations";
     fake.write(file, "0000:06:00.0 101 pid:1\n0000:05:00.0 100 pid:3000\n");
@@ -447,7 +447,7 @@ fn reserved_by_proxmox() {
 }
 
 #[test]
-fn siblings_and_their_disks() {
+fn blocking_siblings_and_their_disks_are_a_use() {
     const SATA: &str = "0000:00:17.0";
     let fake = quiet();
     fake.pci(SATA, 0x8086, 0xa352, 0x01_06_01);
@@ -463,7 +463,7 @@ fn siblings_and_their_disks() {
         uses(&fake),
         [(
             UseId::Siblings,
-            "0000:00:17.0 is in IOMMU group 17 too: a SATA controller [8086:a352], driver ahci"
+            "0000:00:17.0 is in the same IOMMU group 17: a SATA controller [8086:a352], driver ahci"
                 .to_owned()
         )]
     );
@@ -494,7 +494,7 @@ fn siblings_and_their_disks() {
 }
 
 #[test]
-fn procfs_full_of_nonsense_is_no_danger_and_no_panic() {
+fn malformed_procfs_is_no_use_and_no_panic() {
     let fake = quiet();
     for file in [
         "net/route",

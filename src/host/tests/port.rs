@@ -123,7 +123,7 @@ fn firmware_first_prevents_a_reset_where_a_lost_link_is_an_error() {
 }
 
 #[test]
-fn errors_that_the_kernel_was_not_given_are_the_firmwares() {
+fn error_reporting_kept_from_the_kernel_is_firmware_first() {
     let kept = || {
         let fake = below_a_port();
         fake.mkdir("/sys/bus/pci_express/drivers/aer");
@@ -143,7 +143,7 @@ fn errors_that_the_kernel_was_not_given_are_the_firmwares() {
 }
 
 #[test]
-fn what_only_root_may_read_is_unknown_and_no_objection() {
+fn registers_that_only_root_may_read_are_unknown_and_no_objection() {
     let fake = below_a_port();
     fake.port_register(PORT, SLOT_CAPABILITIES, 0x60);
     let config = format!("{}/config", fake.device(PORT));
@@ -166,7 +166,7 @@ fn what_only_root_may_read_is_unknown_and_no_objection() {
 }
 
 #[test]
-fn the_port_of_a_virtual_machine_is_not_the_slot() {
+fn the_port_of_a_virtual_machine_is_reported_as_emulated() {
     let surprise = |fake: &FakeHost| fake.port_register(PORT, SLOT_CAPABILITIES, 0x60);
     let guest = below_a_port();
     surprise(&guest);
@@ -183,7 +183,7 @@ fn the_port_of_a_virtual_machine_is_not_the_slot() {
 }
 
 #[test]
-fn capabilities_in_a_circle_are_read_to_an_end() {
+fn a_circle_of_capabilities_ends() {
     let fake = below_a_port();
     fake.port_register(PORT, 0x40, 0x0142_4005);
     fake.port_register(PORT, 0x100, 0x100 << 20 | 0x000e);

@@ -16,7 +16,7 @@ fn two_nics() -> FakeHost {
 }
 
 #[test]
-fn by_address_netdev_and_rdma_name() {
+fn a_card_is_selected_by_address_netdev_or_rdma_name() {
     let fake = two_nics();
     for selector in [
         "0000:05:00.0",
@@ -33,7 +33,7 @@ fn by_address_netdev_and_rdma_name() {
 }
 
 #[test]
-fn without_a_domain_any_domain_will_do_when_one_card_fits() {
+fn an_address_without_a_domain_matches_one_card_in_any_domain() {
     let fake = FakeHost::new();
     fake.pci("10000:e1:00.0", 0x15b3, 0x1003, 0x02_00_00);
     assert_eq!(
@@ -59,7 +59,7 @@ fn without_a_domain_any_domain_will_do_when_one_card_fits() {
 }
 
 #[test]
-fn nothing_there_lists_what_there_is() {
+fn an_unknown_selector_lists_the_cards() {
     let fake = two_nics();
     for selector in ["07:00.0", "eth7", "mlx4_9"] {
         let text = fake.host().find(selector).unwrap_err().to_string();
@@ -73,7 +73,7 @@ fn nothing_there_lists_what_there_is() {
 }
 
 #[test]
-fn another_device_says_what_it_is() {
+fn another_device_is_named_with_class_ids_and_driver() {
     let fake = two_nics();
     let error = fake.host().find("02:00.0").unwrap_err();
     assert!(matches!(error, DiscoverError::OtherDevice { .. }));
@@ -106,7 +106,7 @@ fn a_virtual_function_names_its_card() {
 }
 
 #[test]
-fn netdevs_of_other_hardware_and_without_hardware() {
+fn netdevs_of_other_or_no_hardware_are_refused() {
     let fake = two_nics();
     let text = fake.host().find("eno1").unwrap_err().to_string();
     assert!(text.contains("eno1 belongs to 0000:02:00.0"), "{text}");
@@ -132,7 +132,7 @@ fn netdevs_of_other_hardware_and_without_hardware() {
 
     fake.virtual_netdev("dummy0", "");
     let text = fake.host().find("dummy0").unwrap_err().to_string();
-    assert!(text.contains("no ConnectX-3 lies below it"), "{text}");
+    assert!(text.contains("no ConnectX-3 port is below it"), "{text}");
     // Two netdevs that claim to lie on each other.
     fake.virtual_netdev("a", "");
     fake.virtual_netdev("b", "");
@@ -142,7 +142,7 @@ fn netdevs_of_other_hardware_and_without_hardware() {
 }
 
 #[test]
-fn rdma_devices_of_others() {
+fn rdma_devices_of_other_cards_are_no_use() {
     let fake = two_nics();
     fake.pci("0000:03:00.0", 0x15b3, 0x1013, 0x02_00_00);
     fake.rdma("0000:03:00.0", "mlx5_0");
@@ -158,7 +158,7 @@ fn rdma_devices_of_others() {
 }
 
 #[test]
-fn a_name_of_two_cards_is_ambiguous_and_of_one_is_not() {
+fn a_name_of_two_cards_is_ambiguous() {
     let fake = two_nics();
     fake.pci("0000:06:00.0", 0x15b3, 0x1007, 0x02_00_00);
     // Somebody renamed the netdev of the second card.
@@ -176,7 +176,7 @@ fn a_name_of_two_cards_is_ambiguous_and_of_one_is_not() {
 }
 
 #[test]
-fn names_that_are_none() {
+fn names_that_are_not_file_names_are_unknown() {
     let fake = two_nics();
     for selector in ["", ".", "..", "../net/enp5s0", "a\0b", "enp5s0/", "sim:x"] {
         assert!(

@@ -89,7 +89,7 @@ const RELOAD: [&str; 2] = [
 ];
 
 #[test]
-fn the_host_is_told_in_order_and_once() {
+fn the_commands_run_in_order_and_once() {
     let stage = Stage::new();
     stage.setup(&["--user", "alice"]).exits(0);
     assert_eq!(
@@ -167,7 +167,7 @@ fn the_host_is_told_in_order_and_once() {
 }
 
 #[test]
-fn a_host_that_will_not_do_is_left_alone() {
+fn an_unsuitable_host_is_not_changed() {
     let stage = Stage::new();
     for args in [&[][..], &["--uninstall"]] {
         stage
@@ -192,7 +192,7 @@ fn a_host_that_will_not_do_is_left_alone() {
 }
 
 #[test]
-fn a_ci_host_is_told_what_it_loses() {
+fn a_ci_host_is_warned_of_what_it_loses() {
     let stage = Stage::new();
     for (bdf, id) in [("0000:05:00.0", "0x1003"), ("0000:06:00.0", "0x1004")] {
         let dir = format!("sys/bus/pci/drivers/mlx4_core/{bdf}");

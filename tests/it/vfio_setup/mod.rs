@@ -14,7 +14,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 #[test]
-fn installing_twice_is_installing_once() {
+fn installing_twice_changes_nothing() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0).says("installed");
     let first = bench.files();
@@ -29,7 +29,7 @@ fn installing_twice_is_installing_once() {
 }
 
 #[test]
-fn check_tells_and_changes_nothing() {
+fn check_reports_and_changes_nothing() {
     let bench = Bench::new();
     let ran = bench.setup(&["--check"]).exits(1);
     for name in USUAL {
@@ -54,7 +54,7 @@ fn check_tells_and_changes_nothing() {
 }
 
 #[test]
-fn uninstall_takes_its_own_and_nothing_else() {
+fn uninstall_removes_its_own_files_only() {
     let bench = Bench::new();
     bench.write("etc/udev/rules.d/60-mine.rules", "# mine\n");
     bench.write(
@@ -83,7 +83,7 @@ fn uninstall_takes_its_own_and_nothing_else() {
 }
 
 #[test]
-fn only_the_opt_in_file_goes() {
+fn uninstalling_the_ci_option_removes_only_its_file() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0);
     let before = bench.files();
@@ -98,7 +98,7 @@ fn only_the_opt_in_file_goes() {
 }
 
 #[test]
-fn what_an_admin_changed_stays() {
+fn files_that_the_administrator_changed_stay() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0);
     let text = bench
@@ -125,7 +125,7 @@ fn what_an_admin_changed_stays() {
 }
 
 #[test]
-fn a_foreign_file_or_a_mask_is_not_overwritten() {
+fn another_packages_file_or_a_mask_is_not_overwritten() {
     let bench = Bench::new();
     bench.write(RULES, "# my own rules\n");
     let before = bench.files();
@@ -165,7 +165,7 @@ fn an_older_install_is_updated_and_removed() {
 }
 
 #[test]
-fn a_file_copied_by_hand_will_do() {
+fn a_file_that_was_copied_by_hand_is_accepted() {
     let bench = Bench::new();
     let text = fs::read_to_string(here().join("modules-load.d/cx3flash.conf")).unwrap();
     bench.write(MODULES, &text);
@@ -177,7 +177,7 @@ fn a_file_copied_by_hand_will_do() {
 }
 
 #[test]
-fn nothing_goes_while_a_journal_is_pending() {
+fn uninstall_is_refused_while_a_journal_is_pending() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0);
     let journals = Host::at(bench.dir.path()).journal_dir();
@@ -198,7 +198,7 @@ fn nothing_goes_while_a_journal_is_pending() {
 }
 
 #[test]
-fn one_id_list_only() {
+fn a_second_list_of_ids_is_refused() {
     for (name, text, fine) in [
         (
             "etc/modprobe.d/gpu.conf",

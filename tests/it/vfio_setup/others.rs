@@ -18,7 +18,7 @@ fn present(program: &str, probe: &[&str]) -> bool {
 }
 
 #[test]
-fn shellcheck_finds_nothing() {
+fn shellcheck_reports_nothing() {
     if present("shellcheck", &["--version"]) {
         let ran = run(Command::new("shellcheck")
             .args(["--shell=sh", "--"])

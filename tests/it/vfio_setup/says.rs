@@ -97,7 +97,7 @@ fn hands_over(functions: &[&str]) -> bool {
 }
 
 #[test]
-fn the_rule_hands_over_these_cards_only() {
+fn the_udev_rule_matches_these_cards_only() {
     let card = |id: &str| format!("pci:v000015B3d0000{id}sv000015B3sd00000055bc02sc00i00");
     let bridge = "pci:v00008086d00001901sv00001028sd000006B9bc06sc04i00";
     let sata = "pci:v00008086d0000A102sv00001028sd000006B9bc01sc06i01";

@@ -52,17 +52,17 @@ fn cut_everywhere(new: fn() -> Rc<Kernel>) {
 }
 
 #[test]
-fn a_killed_borrowing_is_put_back() {
+fn a_killed_borrowing_is_restored() {
     cut_everywhere(Kernel::new);
 }
 
 #[test]
-fn so_it_is_with_a_sibling_and_a_virtual_function() {
+fn a_killed_borrowing_with_a_sibling_and_a_virtual_function_is_restored() {
     cut_everywhere(Kernel::crowded);
 }
 
 #[test]
-fn so_it_is_with_an_override_of_the_admins() {
+fn a_killed_borrowing_with_an_override_is_restored() {
     cut_everywhere(|| {
         let kernel = Kernel::new();
         kernel.set_override(crate::host::tests::fake::CARD, "mlx4_core");
@@ -71,7 +71,7 @@ fn so_it_is_with_an_override_of_the_admins() {
 }
 
 #[test]
-fn so_it_is_with_a_card_without_driver() {
+fn a_killed_borrowing_without_a_driver_is_restored() {
     cut_everywhere(|| {
         let kernel = Kernel::new();
         kernel.reboot(None);
@@ -108,7 +108,7 @@ fn a_killed_restore_is_finished_by_the_next() {
 }
 
 #[test]
-fn a_new_borrowing_after_a_kill_gives_back_what_the_first_one_found() {
+fn a_borrowing_after_a_kill_restores_the_original_state() {
     for (at, cut) in cuts(Kernel::crowded) {
         let kernel = Kernel::crowded();
         let was = kernel.sys();

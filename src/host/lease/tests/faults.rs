@@ -15,7 +15,7 @@ const ERRNOS: [(i32, &str); 6] = [
 ];
 
 #[test]
-fn a_refused_way_home_is_named_and_can_be_tried_again() {
+fn a_refused_step_of_giving_back_is_reported_and_can_be_repeated() {
     for (errno, meaning) in ERRNOS {
         let kernel = Kernel::new();
         let was = kernel.sys();
@@ -41,7 +41,7 @@ fn a_refused_way_home_is_named_and_can_be_tried_again() {
 }
 
 #[test]
-fn what_vfio_pci_refuses_is_named_and_undone() {
+fn a_refusal_of_vfio_pci_is_reported_and_undone() {
     for (errno, meaning) in [
         (libc::EINVAL, "no IOMMU group"),
         (libc::EBUSY, "virtual functions"),
@@ -69,7 +69,7 @@ fn what_vfio_pci_refuses_is_named_and_undone() {
 }
 
 #[test]
-fn any_refused_step_of_taking_is_undone() {
+fn every_refused_step_of_taking_is_undone() {
     for path in ["mlx4_core/unbind", "ahci/unbind", "05:00.0/driver_override"] {
         let kernel = Kernel::crowded();
         let was = kernel.sys();
@@ -86,7 +86,7 @@ fn any_refused_step_of_taking_is_undone() {
 }
 
 #[test]
-fn when_the_way_back_fails_too_both_are_told() {
+fn both_errors_are_reported_when_restoring_fails_too() {
     let kernel = Kernel::new();
     let was = kernel.sys();
     kernel.fail("vfio-pci/bind", libc::EINVAL);
@@ -196,7 +196,7 @@ fn an_unbind_that_never_returns_keeps_the_journal() {
 }
 
 #[test]
-fn a_netdev_under_another_name_is_a_warning() {
+fn a_renamed_netdev_is_a_warning() {
     let kernel = Kernel::new();
     let mut lease = kernel.take().unwrap();
     kernel.netdevs_return_as(["enp5s0", "eth7"]);
@@ -223,7 +223,7 @@ fn a_sibling_that_does_not_go_back_keeps_the_journal() {
 }
 
 #[test]
-fn a_guard_that_cannot_be_put_up_does_not_keep_the_card() {
+fn a_parameter_that_cannot_be_written_does_not_keep_the_card() {
     let kernel = Kernel::new();
     let mut lease = kernel.take().unwrap();
     kernel.fail("internal_err_reset", libc::EACCES);
@@ -232,7 +232,7 @@ fn a_guard_that_cannot_be_put_up_does_not_keep_the_card() {
 }
 
 #[test]
-fn two_cards_given_back_at_once_leave_the_guard_up() {
+fn two_cards_given_back_at_once_restore_the_parameter() {
     let kernel = Kernel::new();
     let mut lease = kernel.take().unwrap();
     // Another process is in its probe: the parameter reads 0, and that is not what it was.

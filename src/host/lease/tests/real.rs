@@ -20,7 +20,7 @@ fn the_helper_writes_below_sys_only() {
 }
 
 #[test]
-fn the_lock_file_of_a_dead_process_is_no_lock() {
+fn a_lock_file_of_a_dead_process_does_not_lock() {
     let kernel = Kernel::new();
     let dir = kernel.host().lock_dir();
     fs::create_dir_all(&dir).unwrap();
@@ -40,7 +40,7 @@ fn the_lock_file_of_a_dead_process_is_no_lock() {
 }
 
 #[test]
-fn pending_says_what_is_to_be_put_back() {
+fn pending_reports_what_is_to_be_restored() {
     let kernel = Kernel::new();
     assert!(Lease::pending(&kernel.host()).unwrap().is_empty());
     let mut lease = kernel.take().unwrap();

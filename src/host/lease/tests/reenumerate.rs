@@ -17,7 +17,7 @@ fn recovery() -> Rc<Kernel> {
 }
 
 #[test]
-fn a_mended_card_gets_its_driver() {
+fn a_card_out_of_recovery_mode_gets_its_driver() {
     let kernel = recovery();
     let mut lease = kernel.take().unwrap();
     lease.mark(Mark::Boots(true)).unwrap();
@@ -35,7 +35,7 @@ fn a_mended_card_gets_its_driver() {
 }
 
 #[test]
-fn an_override_of_the_admins_is_put_back() {
+fn an_override_of_the_administrator_is_restored() {
     let kernel = recovery();
     kernel.set_override(CARD, "mlx4_core");
     let card = kernel.take().unwrap().reenumerate().unwrap();
@@ -44,7 +44,7 @@ fn an_override_of_the_admins_is_put_back() {
 }
 
 #[test]
-fn without_the_driver_the_card_is_found_all_the_same() {
+fn without_the_driver_the_card_is_still_reenumerated() {
     let kernel = recovery();
     let mut lease = kernel.take().unwrap();
     kernel.absent("mlx4_core");
@@ -66,7 +66,7 @@ fn a_card_that_stays_in_recovery_mode_is_an_error() {
 }
 
 #[test]
-fn a_card_that_was_forgotten_is_found_again() {
+fn a_killed_reenumeration_is_finished_by_restore() {
     let all = {
         let kernel = recovery();
         let mut lease = kernel.take().unwrap();

@@ -36,7 +36,7 @@ fn a_card_is_taken_and_given_back_as_it_was() {
 }
 
 #[test]
-fn each_change_is_announced_and_the_probe_is_guarded() {
+fn each_change_is_in_the_journal_first_and_the_probe_is_guarded() {
     let kernel = Kernel::new();
     kernel.take().unwrap().give_back().unwrap();
     let log = kernel.log();
@@ -91,7 +91,7 @@ fn a_card_on_vfio_pci_is_left_there() {
 }
 
 #[test]
-fn two_instances_cannot_hold_one_card() {
+fn two_processes_cannot_hold_one_card() {
     let kernel = Kernel::new();
     let lease = kernel.take().unwrap();
     for second in [kernel.take().err(), kernel.adopt().err()] {
@@ -115,7 +115,7 @@ fn two_instances_cannot_hold_one_card() {
 }
 
 #[test]
-fn dead_firmware_does_not_get_its_driver() {
+fn dead_firmware_is_not_bound_to_its_driver() {
     let kernel = Kernel::new();
     let was = kernel.sys();
     let mut lease = kernel.take().unwrap();
@@ -157,7 +157,7 @@ fn after_a_reboot_the_bindings_are_the_boots_own() {
 }
 
 #[test]
-fn a_flash_that_did_not_survive_the_reboot_is_remembered() {
+fn a_flash_that_does_not_boot_is_remembered_after_a_reboot() {
     let kernel = Kernel::new();
     let was = kernel.sys();
     let mut lease = kernel.take().unwrap();
@@ -209,7 +209,7 @@ fn siblings_are_moved_only_when_allowed() {
 }
 
 #[test]
-fn what_somebody_bound_in_between_stays() {
+fn a_driver_bound_by_others_in_between_stays() {
     // Found without a driver; an admin has given it to mlx4_core since.
     let kernel = Kernel::new();
     kernel.reboot(None);
@@ -226,7 +226,7 @@ fn what_somebody_bound_in_between_stays() {
 }
 
 #[test]
-fn a_look_from_before_the_lock_does_not_count() {
+fn the_card_is_read_again_after_the_lock() {
     let kernel = Kernel::new();
     let stale = kernel.card();
     kernel.reboot(None);

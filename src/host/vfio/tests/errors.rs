@@ -65,7 +65,7 @@ fn refused(host: &Host, card: &PciCard) -> VfioError {
 }
 
 #[test]
-fn what_sysfs_shows_is_an_error_before_anything_is_opened() {
+fn errors_visible_in_sysfs_come_before_anything_is_opened() {
     let (_dir, host, card) = host_with(Some("mlx4_core"));
     assert!(matches!(
         refused(&host, &card),
@@ -84,7 +84,7 @@ fn what_sysfs_shows_is_an_error_before_anything_is_opened() {
 }
 
 #[test]
-fn a_missing_group_node_and_one_that_is_none() {
+fn a_missing_group_node_and_a_plain_file_are_errors() {
     let (_dir, host, card) = host_with(Some("vfio-pci"));
     assert!(matches!(
         refused(&host, &card),
@@ -101,7 +101,7 @@ fn a_missing_group_node_and_one_that_is_none() {
 }
 
 #[test]
-fn only_the_character_device_is_offered() {
+fn a_card_with_only_a_character_device_needs_the_feature_cdev() {
     let (_dir, host, card) = host_with(Some("vfio-pci"));
     // The sysfs directory is there even where the kernel offers no character device.
     fs::create_dir_all(host.device(BDF).join("vfio-dev/vfio0")).unwrap();
@@ -127,7 +127,7 @@ fn only_the_character_device_is_offered() {
 }
 
 #[test]
-fn an_errno_at_a_node_has_a_name() {
+fn each_errno_at_a_node_has_its_error() {
     let at = |errno| {
         node_error(
             Path::new("/dev/vfio/17"),
@@ -143,7 +143,7 @@ fn an_errno_at_a_node_has_a_name() {
 }
 
 #[test]
-fn an_errno_at_set_container_has_a_name() {
+fn each_errno_at_set_container_has_its_error() {
     let of = |errno| attach_error(17, io::Error::from_raw_os_error(errno));
     assert!(matches!(of(libc::EPERM), VfioError::NoDmaOwnership { .. }));
     assert!(matches!(
@@ -154,7 +154,7 @@ fn an_errno_at_set_container_has_a_name() {
 }
 
 #[test]
-fn an_error_of_vfio_ioctls_has_a_name() {
+fn each_error_of_vfio_ioctls_has_its_error() {
     let (_dir, host, _) = host_with(Some("vfio-pci"));
     let of = |error| crate_error(&host, BDF, 17, error);
     let io = io::Error::from_raw_os_error;
@@ -212,7 +212,7 @@ fn an_error_of_vfio_ioctls_has_a_name() {
 }
 
 #[test]
-fn who_spoils_the_group_is_named() {
+fn blocking_siblings_are_named() {
     let (_dir, host, _) = host_with(Some("vfio-pci"));
     let sibling = |function| Bdf { function, ..BDF };
     add_to_group(&host, sibling(1), Some("ahci"));
@@ -232,14 +232,14 @@ fn who_spoils_the_group_is_named() {
 }
 
 #[test]
-fn a_group_in_a_container_is_viable_too() {
+fn a_viable_group_with_a_container_is_viable() {
     // vfio-ioctls takes only exactly 1 (`VfioGroup::new`).
     let viable: Vec<_> = [0, 1, 2, 3].map(is_viable).into();
     assert_eq!(viable, [false, true, false, true]);
 }
 
 #[test]
-fn bar0_is_judged_by_what_the_kernel_reports() {
+fn bar0_is_usable_by_what_the_kernel_reports() {
     let judge = |size, flags| {
         let region = Region {
             flags,
@@ -264,7 +264,7 @@ fn bar0_is_judged_by_what_the_kernel_reports() {
 }
 
 #[test]
-fn closing_waits_for_the_group_and_not_for_ever() {
+fn closing_waits_for_the_group_with_a_limit() {
     let node = Path::new("/dev/vfio/17");
     let limit = Duration::from_secs(1);
     let patience = Patience::every(limit, Duration::from_millis(10));
@@ -291,7 +291,7 @@ fn closing_waits_for_the_group_and_not_for_ever() {
 }
 
 #[test]
-fn a_transport_is_written_as_it_is_read() {
+fn the_name_of_a_transport_parses() {
     for access in BarAccess::ALL {
         assert_eq!(access.to_string().parse(), Ok(access));
     }

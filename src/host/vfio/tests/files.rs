@@ -90,7 +90,7 @@ fn the_end_of_the_file_is_an_error_not_zeros() {
 }
 
 #[test]
-fn a_bus_error_is_an_error_and_other_mappings_live_on() {
+fn a_bus_error_is_an_error_and_other_mappings_still_work() {
     let _turn = in_turn();
     let short = device_file();
     short.set_len(2 * MIB + 0x1000).unwrap();
@@ -160,7 +160,7 @@ fn more_mappings_than_can_be_watched_are_refused_not_unwatched() {
 }
 
 #[test]
-fn a_descriptor_of_others_is_found_and_closed_by_hand() {
+fn the_groups_descriptor_is_found_and_closed() {
     // Nobody else in the tests opens it.
     let node = Path::new("/dev/full");
     assert_eq!(descriptor_of(node), None);
@@ -175,7 +175,7 @@ fn a_descriptor_of_others_is_found_and_closed_by_hand() {
 
 /// In a process of its own: it must die of it, as without our handler.
 #[test]
-fn a_strangers_bus_error_still_ends_the_process() {
+fn a_bus_error_outside_of_bar0_still_ends_the_process() {
     const CHILD: &str = "CX3FLASH_TEST_BUS_ERROR";
     if std::env::var_os(CHILD).is_some() {
         let _turn = in_turn();
@@ -191,7 +191,7 @@ fn a_strangers_bus_error_still_ends_the_process() {
     }
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--test-threads=1"])
-        .arg("host::vfio::tests::files::a_strangers_bus_error_still_ends_the_process")
+        .arg("host::vfio::tests::files::a_bus_error_outside_of_bar0_still_ends_the_process")
         .env(CHILD, "1")
         .output()
         .unwrap();

@@ -23,7 +23,7 @@ fn bar0_is_mapped_by_default_on_x86_64_only() {
 }
 
 #[test]
-fn a_card_that_boots_is_waited_for_before_configuration_cycles_are_tried() {
+fn configuration_cycles_are_tried_only_after_a_booting_card_had_its_time() {
     let mut device = Device::live();
     device.boots_for = 200;
     let fake = Fake::of(device);
@@ -73,7 +73,7 @@ fn pread_is_used_where_it_is_requested() {
 }
 
 #[test]
-fn pread_where_mapping_is_not_to_be_had() {
+fn pread_is_used_when_bar0_cannot_be_mapped() {
     let whole = Bar {
         mappable: false,
         ..WHOLE
@@ -91,7 +91,7 @@ fn pread_where_mapping_is_not_to_be_had() {
 }
 
 #[test]
-fn configuration_cycles_where_bar0_is_no_use() {
+fn configuration_cycles_are_used_when_bar0_is_unusable() {
     for fault in [BarFault::Missing, BarFault::Small(0x1000)] {
         let fake = Fake::of(Device::live());
         let bar = Bar {
@@ -110,7 +110,7 @@ fn configuration_cycles_where_bar0_is_no_use() {
 }
 
 #[test]
-fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
+fn configuration_cycles_are_used_when_only_they_answer() {
     let silences: [fn(&mut Device); 3] = [
         |d| d.bar_shows = Some(u32::MAX),
         |d| d.bar_shows = Some(BAD_ACCESS),
@@ -128,7 +128,7 @@ fn configuration_cycles_where_bar0_does_not_answer_and_they_do() {
 }
 
 #[test]
-fn bar0_stays_where_nothing_answers_or_the_card_is_locked() {
+fn bar0_is_used_when_nothing_answers_or_the_card_is_locked() {
     // All ones through both: the card module decides what that is (P7).
     let mut gone = Device::live();
     gone.bar_shows = Some(u32::MAX);
@@ -182,7 +182,7 @@ fn the_gateway_reads_and_writes_in_both_variants() {
 }
 
 #[test]
-fn the_address_register_is_left_as_found_or_harmless() {
+fn the_address_register_is_restored_or_left_harmless() {
     for (write_only, before, after) in [
         (false, 0x1_f064, 0x1_f064),
         (true, 0x1_f064, HARMLESS | 1),
@@ -209,7 +209,7 @@ fn the_address_register_is_left_as_found_or_harmless() {
 }
 
 #[test]
-fn bus_mastering_found_on_is_switched_off_and_nothing_else() {
+fn bus_mastering_is_switched_off_and_nothing_else() {
     let mut device = Device::live();
     device.config.insert(COMMAND, 0x0010_0146);
     let fake = Fake::of(device);
@@ -218,7 +218,7 @@ fn bus_mastering_found_on_is_switched_off_and_nothing_else() {
 }
 
 #[test]
-fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
+fn after_a_reset_memory_decode_is_on_before_the_first_access() {
     for request in [BarAccess::Mmap, BarAccess::Pread] {
         let fake = Fake::of(Device::live());
         let card = open(&fake, WHOLE, Some(request)).unwrap();
@@ -243,7 +243,7 @@ fn after_a_reset_memory_decode_is_put_back_before_the_first_access() {
 }
 
 #[test]
-fn after_a_reset_the_gateway_is_probed_again_and_memory_left_alone() {
+fn after_a_reset_the_gateway_is_probed_again() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
     {
@@ -265,7 +265,7 @@ fn after_a_reset_the_gateway_is_probed_again_and_memory_left_alone() {
 }
 
 #[test]
-fn a_closed_card_is_an_error_everywhere_and_only_that() {
+fn every_access_to_a_closed_card_is_an_error() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
     let mut space = card.space();
@@ -297,7 +297,7 @@ fn dropping_the_card_closes_it_for_its_spaces() {
 }
 
 #[test]
-fn an_error_in_mid_job_names_its_register() {
+fn an_error_of_an_access_names_its_register() {
     let fake = Fake::of(Device::live());
     let card = open(&fake, WHOLE, None).unwrap();
     fake.0.borrow_mut().bar_fails = Some(libc::EIO);
@@ -310,7 +310,7 @@ fn an_error_in_mid_job_names_its_register() {
 }
 
 #[test]
-fn only_aligned_registers_inside_of_cr_space() {
+fn only_aligned_offsets_inside_of_cr_space_are_accessed() {
     let card = open(&Fake::of(Device::live()), WHOLE, None).unwrap();
     for at in [1, 2, 0xf_0015, 0x10_0000, u32::MAX - 3] {
         assert!(
