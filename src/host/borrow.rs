@@ -2,12 +2,40 @@
 //! (docs/linux.md#sequence-of-a-job).
 
 use super::{
-    BarAccess, GivenBack, Host, HostError, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
-    UseId, VfioCard,
+    BarAccess, Bdf, DiscoverError, GivenBack, Host, InUse, Lease, LeaseError, Mark, PciCard,
+    PortReport, UseId, VFIO_PCI, VfioCard, VfioError,
 };
 use crate::card::CrSpace;
 use std::cell::RefCell;
 use std::rc::Rc;
+
+/// The card cannot be used, or the host cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The card is in use, and not every use was waived by its id.
+    #[error("{bdf} is in use: {}", list(.uses))]
+    InUse {
+        bdf: Bdf,
+        /// Every use that was not waived.
+        uses: Vec<InUse>,
+    },
+    #[error("{bdf} has no IOMMU group: the IOMMU is off in the firmware or the kernel")]
+    NoIommu { bdf: Bdf },
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error(transparent)]
+    Vfio(#[from] VfioError),
+}
+
+fn list(uses: &[InUse]) -> String {
+    let lines: Vec<String> = uses
+        .iter()
+        .map(|used| format!("{}: {}", used.id.name(), used.detail))
+        .collect();
+    lines.join("; ")
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct BorrowOptions {
@@ -49,7 +77,6 @@ struct Inner {
 pub struct Borrowed(Rc<RefCell<Inner>>);
 
 /// Uses of `card` that `allow` does not waive.
-#[must_use]
 pub fn objections(host: &Host, card: &PciCard, allow: &[UseId]) -> Vec<InUse> {
     let mut uses = host.in_use(card);
     uses.retain(|used| !(used.id.waivable() && allow.contains(&used.id)));
@@ -57,8 +84,8 @@ pub fn objections(host: &Host, card: &PciCard, allow: &[UseId]) -> Vec<InUse> {
 }
 
 impl Borrowed {
-    /// Checks who uses the card, takes it from its driver and opens it through VFIO. If that fails, the host
-    /// is restored before this returns.
+    /// Checks who uses the card, takes it from its driver and opens it through VFIO. If that fails,
+    /// the host is restored before this returns.
     ///
     /// # Errors
     /// If the host is not as it was, [`LeaseError::host_changed`] is true.
@@ -66,7 +93,8 @@ impl Borrowed {
         Self::take_with(host, card, options, &mut |_| {})
     }
 
-    /// As [`Borrowed::take`], and calls `bound` between binding and opening, when the group is still free.
+    /// As [`Borrowed::take`], and calls `bound` between binding and opening, when the group is
+    /// still free.
     pub fn take_with(
         host: &Host,
         card: PciCard,
@@ -118,31 +146,26 @@ impl Borrowed {
     }
 
     /// The card as it was after binding.
-    #[must_use]
     pub fn card(&self) -> PciCard {
         self.0.borrow().card.clone()
     }
 
-    #[must_use]
     pub fn access(&self) -> BarAccess {
         self.0.borrow().vfio.access()
     }
 
-    #[must_use]
     pub fn port_above(&self) -> Option<PortReport> {
         let inner = self.0.borrow();
         inner.host.port_above(&inner.card)
     }
 
     /// Its registers; closed when the borrowing ends.
-    #[must_use]
     pub fn space(&self) -> Box<dyn CrSpace> {
         self.0.borrow().vfio.space()
     }
 
-    /// Driver it was taken from and goes back to; `None` when there was none, or when it was on vfio-pci
-    /// already.
-    #[must_use]
+    /// Driver it was taken from and goes back to; `None` when there was none, or when it was on
+    /// vfio-pci already.
     pub fn original_driver(&self) -> Option<String> {
         let inner = self.0.borrow();
         let lease = inner.lease.as_ref()?;
@@ -150,17 +173,16 @@ impl Borrowed {
             .original()
             .driver
             .clone()
-            .filter(|driver| driver != super::VFIO_PCI)
+            .filter(|driver| driver != VFIO_PCI)
     }
 
     /// Whether it was on vfio-pci already, as on a passthrough host.
-    #[must_use]
     pub fn was_on_vfio(&self) -> bool {
         let inner = self.0.borrow();
         inner
             .lease
             .as_ref()
-            .is_some_and(|lease| lease.original().driver.as_deref() == Some(super::VFIO_PCI))
+            .is_some_and(|lease| lease.original().driver.as_deref() == Some(VFIO_PCI))
     }
 
     /// Adds a fact about the card to the journal, synced.
@@ -180,7 +202,6 @@ impl Borrowed {
         self.0.borrow_mut().warnings.push(text);
     }
 
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.0.borrow().warnings.clone()
     }
@@ -192,12 +213,10 @@ impl Borrowed {
     }
 
     /// Semaphores reported by [`Borrowed::freed`].
-    #[must_use]
     pub fn freed_semaphores(&self) -> Vec<u8> {
         self.0.borrow().freed.clone()
     }
 
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         self.0.borrow().ending.is_some()
     }
@@ -206,8 +225,8 @@ impl Borrowed {
         read(self.0.borrow().ending.as_ref())
     }
 
-    /// Closes VFIO and gives the card back. `reenumerate`: the chip left recovery mode by a reset, so the
-    /// kernel must remove it and enumerate it again. Does nothing the second time.
+    /// Closes VFIO and gives the card back. `reenumerate`: the chip left recovery mode by a reset,
+    /// so the kernel must remove it and enumerate it again. Does nothing the second time.
     pub fn end(&self, reenumerate: bool) {
         let mut inner = self.0.borrow_mut();
         if inner.ending.is_some() {
@@ -244,7 +263,7 @@ impl Inner {
 /// The journal is kept.
 pub fn give_back(mut lease: Lease) -> Result<Ending, LeaseError> {
     let driver = lease.original().driver.as_deref();
-    if lease.marks().boots == Some(false) && driver.is_some_and(|d| d != super::VFIO_PCI) {
+    if lease.marks().boots == Some(false) && driver.is_some_and(|d| d != VFIO_PCI) {
         // A driver that meets dead firmware fails after a minute and may crash the kernel
         // (docs/linux.md#failures-of-a-rebind).
         lease.leave();

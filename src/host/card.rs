@@ -81,9 +81,8 @@ pub struct PciCard {
 }
 
 impl PciCard {
-    /// The serial number as lspci shows it (`e4-1d-2d-03-00-ab-cd-ef`, the high dword first); `None`
-    /// when configuration space shows none, or may not be read by this user.
-    #[must_use]
+    /// The serial number as lspci shows it (`e4-1d-2d-03-00-ab-cd-ef`, the high dword first);
+    /// `None` when configuration space shows none, or may not be read by this user.
     pub fn serial_number(&self) -> Option<String> {
         let bytes = self.serial?.to_be_bytes();
         Some(bytes.map(|byte| format!("{byte:02x}")).join("-"))
@@ -102,8 +101,8 @@ impl PciCard {
 }
 
 impl Host {
-    /// Every card, virtual functions included, sorted by address. Cards that vanish while they are read
-    /// are left out.
+    /// Every card, virtual functions included, sorted by address. Cards that vanish while they are
+    /// read are left out.
     ///
     /// # Errors
     /// [`DiscoverError::Sysfs`] when PCI devices cannot be listed.
@@ -153,7 +152,6 @@ impl Host {
 
     /// Bus address of BAR0, as `mst status -v` and lspci show it; `None` when it has none, or when
     /// the kernel hides addresses from this user (they read 0 then).
-    #[must_use]
     pub fn bar0_address(&self, bdf: Bdf) -> Option<u64> {
         bar0_range(&self.device(bdf))
             .map(|(start, _)| start)
@@ -264,15 +262,17 @@ impl Host {
 
 /// Whether a sibling on this driver keeps the group from being viable.
 ///
-/// Linux since 5.19 accepts unbound siblings and drivers that manage DMA ownership themselves
-/// (`driver_managed_dma`: VFIO drivers, drivers/pci/pci-stub.c, drivers/pci/pcie/portdrv.c). Before, it
-/// accepted unbound siblings, pci-stub, bridges, and functions that are registered with VFIO
-/// (drivers/vfio/vfio.c, `vfio_dev_viable`). sysfs does not show the flag. `registered`, the directory
-/// `vfio-dev` of the function (Linux since 6.1, drivers/vfio/vfio_main.c), proves a VFIO driver of any
-/// name. On older kernels the name decides: all VFIO PCI drivers in the tree end in `vfio_pci`.
+/// Linux accepts unbound siblings and drivers that manage DMA ownership themselves
+/// (`driver_managed_dma`: VFIO drivers, pci-stub, pcieport; docs/linux.md#vfio-errors). Older kernels
+/// accept unbound siblings, bridges, pci-stub, and functions that are registered with VFIO
+/// (drivers/vfio/vfio.c, `vfio_dev_viable` and `vfio_dev_driver_allowed`).
 ///
-/// A wrong `false` is reported by VFIO_GROUP_GET_STATUS before the card is opened. A wrong `true` would
-/// have another user's device unbound.
+/// sysfs does not show the flag. `registered`, the directory `vfio-dev` of the function, proves a
+/// VFIO driver of any name (Documentation/ABI/testing/sysfs-devices-vfio-dev). Kernels without that
+/// directory leave the name: VFIO PCI drivers of the kernel end in `vfio_pci`.
+///
+/// A wrong `false` is reported by `VFIO_GROUP_GET_STATUS` before the card is opened. A wrong `true`
+/// would have another program's device unbound.
 fn blocks_group(driver: &str, registered: bool) -> bool {
     let name = driver.replace('-', "_");
     !registered && !name.ends_with("vfio_pci") && name != "pci_stub" && name != "pcieport"

@@ -1,8 +1,8 @@
-//! Configuration space of a PCI function, through the sysfs file `config`. Only root may read beyond
-//! 64 bytes (drivers/pci/pci-sysfs.c, `pci_read_config`).
+//! Configuration space of a PCI function, through the sysfs file `config`. Only root may read
+//! beyond 64 bytes (drivers/pci/pci-sysfs.c, `pci_read_config`).
 //!
-//! Reads are single dwords: on these cards a read of 0x5c is a CR-space access at the address in 0x58,
-//! and a read of a semaphore there would take it.
+//! Reads are single dwords: on these cards a read of 0x5c is a CR-space access at the address in
+//! 0x58, and a read of a semaphore there would take it.
 
 use std::fs::File;
 use std::io;

@@ -1,27 +1,7 @@
-//! Errors of the host module.
+//! Errors of selecting a card.
 
-use super::{Bdf, InUse, LeaseError, VfioError};
+use super::Bdf;
 use std::path::PathBuf;
-
-/// The card cannot be used, or the host cannot be restored.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    #[error(transparent)]
-    Discover(#[from] DiscoverError),
-    /// The card is in use, and not every use was waived by its id.
-    #[error("{bdf} is in use: {}", list(.uses))]
-    InUse {
-        bdf: Bdf,
-        /// Every use that was not waived.
-        uses: Vec<InUse>,
-    },
-    #[error("{bdf} has no IOMMU group: the IOMMU is off in the firmware or the kernel")]
-    NoIommu { bdf: Bdf },
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    #[error(transparent)]
-    Vfio(#[from] VfioError),
-}
 
 /// No card was selected.
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +59,6 @@ pub enum DiscoverError {
         selector: String,
         matches: Vec<String>,
     },
-}
-
-fn list(uses: &[InUse]) -> String {
-    let lines: Vec<String> = uses
-        .iter()
-        .map(|used| format!("{}: {}", used.id.name(), used.detail))
-        .collect();
-    lines.join("; ")
 }
 
 fn cards(present: &[String]) -> String {

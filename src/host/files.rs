@@ -1,5 +1,5 @@
-//! Our own files: which directories hold them, and how one is written so that a crash leaves the old
-//! content or the new one.
+//! Our own files: which directories hold them, and how one is written so that a crash leaves the
+//! old content or the new one.
 
 use super::Host;
 use std::ffi::OsString;
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Whether this process runs as root.
-#[must_use]
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -33,7 +32,6 @@ pub struct UserDirs {
 
 impl UserDirs {
     /// The directories of the user who runs this process.
-    #[must_use]
     pub fn new(host: &Host) -> Self {
         Self::of(host, is_root(), |name| std::env::var_os(name))
     }
@@ -68,19 +66,17 @@ impl UserDirs {
     }
 
     /// Directory for logs; `None` without a home directory.
-    #[must_use]
     pub fn log(&self) -> Option<&Path> {
         self.log.as_deref()
     }
 
-    /// Directory for what is kept between jobs; below the working directory without a home directory.
-    #[must_use]
+    /// Directory for what is kept between jobs; below the working directory without a home
+    /// directory.
     pub fn state(&self) -> PathBuf {
         self.state.clone().unwrap_or_else(|| "cx3flash".into())
     }
 
     /// Directory for backups: `CX3FLASH_BACKUP_DIR`, or `backups` in [`UserDirs::state`].
-    #[must_use]
     pub fn backups(&self) -> PathBuf {
         self.backups
             .clone()
@@ -101,8 +97,9 @@ pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_dir(parent(path))
 }
 
-/// Writes a file, in the place of one that exists: a reader sees the old content or the new one, also
-/// after a crash. Through a symbolic link the file changes and the link stays. Permissions stay.
+/// Writes a file, in the place of one that exists: a reader sees the old content or the new one,
+/// also after a crash. Through a symbolic link the file changes and the link stays. Permissions
+/// stay.
 ///
 /// # Errors
 /// What the file system reports; the old file is as it was.

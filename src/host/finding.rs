@@ -16,7 +16,6 @@ pub struct HostFinding {
 }
 
 impl HostFinding {
-    #[must_use]
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {
         Self {
             id,
@@ -26,7 +25,6 @@ impl HostFinding {
         }
     }
 
-    #[must_use]
     pub fn bad(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             id,

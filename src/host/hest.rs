@@ -1,5 +1,5 @@
-//! The ACPI table HEST (hardware error source table): whether the firmware handles errors of PCIe devices
-//! first.
+//! The ACPI table HEST (hardware error source table): whether the firmware handles errors of PCIe
+//! devices first.
 //!
 //! Layout: ACPI specification, "ACPI Platform Error Interfaces"; kernel include/acpi/actbl1.h,
 //! lengths as in drivers/acpi/apei/hest.c.
@@ -13,8 +13,8 @@ const BANK: usize = 28;
 const AER: [u16; 3] = [6, 7, 8];
 const FIRMWARE_FIRST: u8 = 1;
 
-/// Whether the firmware handles the errors of any PCIe error source (AER) first. What cannot be parsed
-/// ends the table.
+/// Whether the firmware handles the errors of any PCIe error source (AER) first. What cannot be
+/// parsed ends the table.
 pub(super) fn firmware_first(table: &[u8]) -> bool {
     if table.get(..4) != Some(b"HEST") {
         return false;

@@ -26,10 +26,9 @@ impl fmt::Display for Holder {
 }
 
 impl Host {
-    /// The process that has the card's group, or a device of it, open through VFIO; not this one. Only root
-    /// sees the open files of other users: for others this may be `None` while
+    /// The process that has the card's group, or a device of it, open through VFIO; not this one.
+    /// Only root sees the open files of other users: for others this may be `None` while
     /// [`group_busy`](Self::group_busy) is true.
-    #[must_use]
     pub fn holder(&self, card: &PciCard) -> Option<Holder> {
         self.holder_among(card, &self.open_files())
     }
@@ -63,10 +62,9 @@ impl Host {
         })
     }
 
-    /// Whether another process has the card's group open. Opens it for a moment, which does not touch the
-    /// card (docs/linux.md#cards-in-virtual-machines, docs/linux.md#kvm-probe). `None`: there is no group
-    /// node, or this user may not open it.
-    #[must_use]
+    /// Whether another process has the card's group open. Opens it for a moment, which does not
+    /// touch the card (docs/linux.md#cards-in-virtual-machines, docs/linux.md#kvm-probe). `None`:
+    /// there is no group node, or this user may not open it.
     pub fn group_busy(&self, card: &PciCard) -> Option<bool> {
         let name = format!("/dev/vfio/{}", card.iommu_group?);
         let own = self.own_pid().map(|pid| self.open_files_of(pid));

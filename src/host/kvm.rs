@@ -1,5 +1,6 @@
-//! Whether a virtual machine could use the card: creates a machine, adds the card's VFIO group to it, and
-//! removes both (docs/linux.md#kvm-probe, the light probe). Neither the card nor its driver is touched.
+//! Whether a virtual machine could use the card: creates a machine, adds the card's VFIO group to
+//! it, and removes both (docs/linux.md#kvm-probe, the light probe). Neither the card nor its driver
+//! is touched.
 //!
 //! It does not prove that the group can join a container (RMRR), nor interrupt remapping, nor DMA.
 
@@ -18,9 +19,8 @@ use std::os::unix::ffi::OsStrExt;
 
 const ID: &str = "kvm_passthrough";
 
-/// The finding `kvm_passthrough` of `doctor`. No fault, with `not checked` and the reason, without KVM,
-/// without a card, or when the card is not on vfio-pci and free.
-#[must_use]
+/// The finding `kvm_passthrough` of `doctor`. No fault, with `not checked` and the reason, without
+/// KVM, without a card, or when the card is not on vfio-pci and free.
 pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<HostFinding> {
     vec![match probe(host, card) {
         Ok(detail) => HostFinding::good(ID, detail),
@@ -85,8 +85,8 @@ fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, ProbeEnd>
 
 /// The VFIO device of a new machine, which it keeps alive.
 ///
-/// Without KVM_CREATE_DEVICE_TEST: kvm-ioctls would return descriptor 0 and close it, which is our stdin
-/// (docs/linux.md#kvm-probe).
+/// Without KVM_CREATE_DEVICE_TEST: kvm-ioctls would return descriptor 0 and close it, which is our
+/// stdin (docs/linux.md#kvm-probe).
 fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
     let machine = kvm.create_vm().map_err(|error| ProbeEnd::NotReady {
         why: format!("KVM cannot create a machine: {error}"),
@@ -149,34 +149,15 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
 #[cfg(test)]
 mod tests {
     use super::{ID, kvm_findings};
-    use crate::host::{Bdf, Function, Host, PciCard};
-    use std::fs;
+    use crate::host::tests::fake::{CARD, FakeHost};
+    use crate::host::{Host, PciCard};
 
-    fn card(driver: Option<&str>, group: Option<u32>) -> PciCard {
+    /// The card on this driver, in group 17 or in none.
+    fn card(fake: &FakeHost, driver: &str, group: Option<u32>) -> PciCard {
+        fake.driver(CARD, Some(driver));
         PciCard {
-            bdf: Bdf {
-                domain: 0,
-                bus: 5,
-                device: 0,
-                function: 0,
-            },
-            device_id: 0x1003,
-            function: Function::Physical,
-            revision: 0,
-            subsystem: (0x15b3, 0x55),
-            serial: None,
-            driver: driver.map(str::to_owned),
-            driver_override: None,
             iommu_group: group,
-            siblings: vec![],
-            bar0: Some(0x10_0000),
-            reset_methods: vec![],
-            vfs: vec![],
-            netdevs: vec![],
-            rdma: vec![],
-            port_types: vec![],
-            board_id: None,
-            fw_version: None,
+            ..fake.card()
         }
     }
 
@@ -193,26 +174,26 @@ mod tests {
 
     #[test]
     fn a_missing_precondition_is_reported_and_no_fault() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::at(dir.path());
-        let free = card(Some("vfio-pci"), Some(17));
+        let fake = FakeHost::new();
+        fake.pci(CARD, 0x15b3, 0x1003, 0x02_00_00);
+        let host = fake.host();
+        let free = card(&fake, "vfio-pci", Some(17));
         assert_eq!(skipped(&host, Some(&free)), "there is no /dev/kvm");
 
-        fs::create_dir_all(host.path("dev/vfio")).unwrap();
-        fs::write(host.path("dev/kvm"), "").unwrap();
+        fake.write("/dev/kvm", "");
         assert_eq!(skipped(&host, None), "no card is selected");
-        let without = card(Some("mlx4_core"), None);
+        let without = card(&fake, "mlx4_core", None);
         assert_eq!(
             skipped(&host, Some(&without)),
             "0000:05:00.0 has no IOMMU group"
         );
-        let bound = card(Some("mlx4_core"), Some(17));
+        let bound = card(&fake, "mlx4_core", Some(17));
         assert_eq!(
             skipped(&host, Some(&bound)),
             "0000:05:00.0 is bound to mlx4_core, not to vfio-pci"
         );
         // A node that is not a group is no fault of the host.
-        fs::write(host.path("dev/vfio/17"), "").unwrap();
+        fake.write("/dev/vfio/17", "");
         assert_eq!(skipped(&host, Some(&free)), "VFIO_GROUP_GET_STATUS failed");
     }
 }

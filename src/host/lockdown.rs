@@ -20,7 +20,6 @@ pub enum Lockdown {
 
 impl Lockdown {
     /// Transports and tools that are closed. VFIO is never among them.
-    #[must_use]
     pub fn closes(self) -> &'static [&'static str] {
         const INTEGRITY: [&str; 5] = [
             "/dev/mem",
@@ -52,7 +51,6 @@ const SECURE_BOOT: &str =
     "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 impl Host {
-    #[must_use]
     pub fn lockdown(&self) -> Lockdown {
         let text = sysfs::text(self.path("sys/kernel/security/lockdown")).unwrap_or_default();
         let word = text
@@ -67,8 +65,8 @@ impl Host {
         }
     }
 
-    /// Whether the machine was booted with Secure Boot; `None` when the firmware's variables cannot be read.
-    #[must_use]
+    /// Whether the machine was booted with Secure Boot; `None` when the firmware's variables cannot
+    /// be read.
     pub fn secure_boot(&self) -> Option<bool> {
         if !self.path("sys/firmware/efi").exists() {
             // No UEFI, or booted in legacy mode.

@@ -1,4 +1,5 @@
-//! Linux: discovery of cards, in-use checks, borrowing a card from its driver, VFIO, and restoring the host.
+//! Linux: discovery of cards, in-use checks, borrowing a card from its driver, VFIO, and restoring
+//! the host.
 //!
 //! | file | what |
 //! |---|---|
@@ -40,9 +41,9 @@ mod vfio;
 
 pub use crate::card::Function;
 pub use bdf::{BadBdf, Bdf};
-pub use borrow::{BorrowOptions, Borrowed, Ending, give_back, objections};
+pub use borrow::{BorrowOptions, Borrowed, Ending, HostError, give_back, objections};
 pub use card::{NetDev, PciCard, Sibling};
-pub use error::{DiscoverError, HostError};
+pub use error::DiscoverError;
 pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
 pub use finding::HostFinding;
 pub use holder::Holder;
@@ -53,8 +54,5 @@ pub use lease::{GivenBack, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, wri
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
 pub use port::PortReport;
-pub use sysfs::Host;
+pub use sysfs::{Host, VFIO_PCI};
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
-
-/// The driver that gives a PCI function to userspace.
-pub const VFIO_PCI: &str = "vfio-pci";

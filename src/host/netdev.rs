@@ -1,5 +1,5 @@
-//! Network devices: which one is above which (`upper_*` and `lower_*` links in sysfs), their kinds, and
-//! their drivers' information.
+//! Network devices: which one is above which (`upper_*` and `lower_*` links in sysfs), their kinds,
+//! and their drivers' information.
 
 use super::vfio::ethtool_driver_info;
 use super::{Host, sysfs};
@@ -85,8 +85,8 @@ impl Host {
 
     /// The kind of `upper` if it is a bond or team, which stays up as long as one member is up.
     ///
-    /// sysfs does not name teams, so every master of no other kind counts as one. That includes VRFs;
-    /// nothing is above a VRF, and its members keep their own addresses.
+    /// sysfs does not name teams, so every master of no other kind counts as one. That includes
+    /// VRFs; nothing is above a VRF, and its members keep their own addresses.
     pub(super) fn aggregate(&self, lower: &str, upper: &str) -> Option<&'static str> {
         let kind = self.netdev_kind(upper);
         let master = sysfs::link(self.netdev(lower).join("master"));
@@ -98,8 +98,9 @@ impl Host {
         }
     }
 
-    /// The bridges of Open vSwitch. It has one datapath for all of them, with each bridge's own netdev as a
-    /// member beside the ports. Only its database knows which port belongs to which bridge.
+    /// The bridges of Open vSwitch. It has one datapath for all of them, with each bridge's own
+    /// netdev as a member beside the ports. Only its database knows which port belongs to which
+    /// bridge.
     pub(super) fn switched_with(&self, upper: &str) -> Vec<String> {
         if upper != OPEN_VSWITCH {
             return Vec::new();
@@ -109,7 +110,8 @@ impl Host {
         members
     }
 
-    /// Whether the link of this netdev is up; a bond's own link monitoring comes before `operstate`.
+    /// Whether the link of this netdev is up; a bond's own link monitoring comes before
+    /// `operstate`.
     pub(super) fn link_up(&self, name: &str) -> bool {
         let dir = self.netdev(name);
         let state = sysfs::text(dir.join("bonding_slave/mii_status"))

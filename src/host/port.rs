@@ -1,4 +1,5 @@
-//! The port above the card: what it does when the link goes down, which may happen while the chip resets.
+//! The port above the card: what it does when the link goes down, which may happen while the chip
+//! resets.
 //!
 //! * pciehp takes a lost link as surprise removal of the card (kernel drivers/pci/hotplug/pciehp_hpc.c).
 //!   mlx5_core refuses to reset its firmware below a port with hot-plug events on
@@ -7,8 +8,8 @@
 //! * Where the firmware handles PCIe errors first, a lost link that the port reports as an error is
 //!   handled by the firmware, which may halt the machine.
 //!
-//! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core resets
-//! the chip the same way at every probe.
+//! Whether the link of a ConnectX-3 goes down at its software reset is UNCONFIRMED. mlx4_core
+//! resets the chip the same way at every probe.
 
 use super::config_space::SysfsConfig;
 use super::{Bdf, Host, HostFinding, PciCard, hest, sysfs};
@@ -42,7 +43,8 @@ const QEMU: u64 = 0x1b36;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortReport {
     pub bdf: Bdf,
-    /// The port is a virtual machine's. The real slot cannot be seen, and the fields below are false.
+    /// The port is a virtual machine's. The real slot cannot be seen, and the fields below are
+    /// false.
     pub emulated: bool,
     /// A lost link is taken as removal of the card.
     pub hotplug_surprise: bool,
@@ -67,7 +69,6 @@ impl PortReport {
     pub const FIRST: &str = "who handles errors first";
 
     /// Why the card must not be reset while it is borrowed; `None` when it may be.
-    #[must_use]
     pub fn reset_objection(&self) -> Option<String> {
         self.objections().into_iter().flatten().next()
     }
@@ -130,7 +131,6 @@ impl PortReport {
 
 impl Host {
     /// The port above `card`; `None` when the card is attached to the root complex itself.
-    #[must_use]
     pub fn port_above(&self, card: &PciCard) -> Option<PortReport> {
         let real = std::fs::canonicalize(self.device(card.bdf)).ok()?;
         let bdf = sysfs::owner(real.parent()?)?;
@@ -185,8 +185,8 @@ impl Host {
         cpu.split_whitespace().any(|word| word == "hypervisor")
     }
 
-    /// Whether the firmware handles errors of PCIe devices first, by the ACPI table HEST; `None` when it
-    /// may not be read.
+    /// Whether the firmware handles errors of PCIe devices first, by the ACPI table HEST; `None`
+    /// when it may not be read.
     fn firmware_first_table(&self) -> Option<bool> {
         match std::fs::read(self.path("sys/firmware/acpi/tables/HEST")) {
             Ok(table) => Some(hest::firmware_first(&table)),
@@ -195,8 +195,8 @@ impl Host {
         }
     }
 
-    /// The kernel has its AER driver and the root port can report errors, but the driver is not bound to
-    /// it: the firmware has kept error reporting for itself (ACPI `_OSC`; kernel
+    /// The kernel has its AER driver and the root port can report errors, but the driver is not
+    /// bound to it: the firmware has kept error reporting for itself (ACPI `_OSC`; kernel
     /// drivers/pci/pcie/portdrv.c, `get_port_device_capability`).
     fn aer_is_kept_from_the_kernel(&self, root: Bdf) -> bool {
         let cmdline = sysfs::text(self.path("proc/cmdline")).unwrap_or_default();
@@ -251,8 +251,8 @@ fn reports_link_loss(config: &SysfsConfig) -> io::Result<bool> {
     Ok(link & SURPRISE_DOWN_CAPABLE != 0 && mask & SURPRISE_DOWN == 0)
 }
 
-/// `port_hotplug`, `port_dpc` and `firmware_first`. Never a fault: the card works there, and only a reset
-/// while it is borrowed is refused.
+/// `port_hotplug`, `port_dpc` and `firmware_first`. Never a fault: the card works there, and only a
+/// reset while it is borrowed is refused.
 pub(super) fn findings(host: &Host, card: &PciCard) -> [HostFinding; 3] {
     let [hotplug, containment, first] = host.port_above(card).map_or_else(
         || ["none: the card is attached to the root complex"; 3].map(str::to_owned),

@@ -70,7 +70,7 @@ impl Host {
 
     fn by_netdev(&self, name: &str) -> Result<Bdf, DiscoverError> {
         if let Some(bdf) = sysfs::owner(self.netdev(name)) {
-            return self.ours(name, bdf);
+            return self.card_of(name, bdf);
         }
         let ports = self
             .lowest(name)
@@ -89,7 +89,7 @@ impl Host {
 
     fn by_rdma(&self, name: &str) -> Result<Bdf, DiscoverError> {
         match sysfs::owner(self.path("sys/class/infiniband").join(name)) {
-            Some(bdf) => self.ours(name, bdf),
+            Some(bdf) => self.card_of(name, bdf),
             // Soft RoCE and soft iWARP have no PCI function.
             None => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),
@@ -99,8 +99,8 @@ impl Host {
         }
     }
 
-    /// The card at `bdf`, which `name` led to.
-    fn ours(&self, name: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
+    /// The card at `bdf`, to which `name` belongs.
+    fn card_of(&self, name: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
         match self.card(bdf) {
             Err(DiscoverError::OtherDevice { what, present, .. }) => Err(DiscoverError::NotOurs {
                 name: name.to_owned(),

@@ -1,5 +1,5 @@
-//! Files of the host: where sysfs, procfs and our own directories are, and readers. Everything lies below
-//! one root directory, so that a test can build a host in a temporary directory
+//! Files of the host: where sysfs, procfs and our own directories are, and readers. Everything lies
+//! below one root directory, so that a test can build a host in a temporary directory
 //! (docs/linux.md#test-seams).
 //!
 //! Files of sysfs vanish between two reads (hot-unplug, a driver that is unloaded) and can contain
@@ -9,6 +9,9 @@ use super::Bdf;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The driver that gives a PCI function to userspace.
+pub const VFIO_PCI: &str = "vfio-pci";
+
 /// The Linux host we run on, or a directory that stands for one in a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -17,32 +20,27 @@ pub struct Host {
 
 impl Host {
     /// This machine.
-    #[must_use]
     pub fn system() -> Self {
         Self::at("/")
     }
 
     /// A host whose `/sys`, `/proc`, `/dev`, `/run`, `/var` and `/etc` are below `root`.
-    #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
     /// Whether this is the machine itself. Only there can device nodes and processes be used.
-    #[must_use]
     pub fn is_system(&self) -> bool {
         self.root == Path::new("/")
     }
 
     /// A path below the root; `path` as on a real host, with or without the leading `/`.
-    #[must_use]
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Directory of a PCI function in sysfs.
-    #[must_use]
     pub fn device(&self, bdf: Bdf) -> PathBuf {
         self.path("sys/bus/pci/devices").join(bdf.to_string())
     }
@@ -53,13 +51,11 @@ impl Host {
     }
 
     /// Where journals are kept; survives a reboot.
-    #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
         self.path("var/lib/cx3flash/journal")
     }
 
     /// Where lock files are; gone after a reboot, as the locks are.
-    #[must_use]
     pub fn lock_dir(&self) -> PathBuf {
         self.path("run/cx3flash")
     }

@@ -7,8 +7,8 @@ use crate::host::{Function, Host, HostFinding, PciCard, VFIO_PCI};
 /// Registers reach to 0xf0xxx (docs/hardware.md#cr-space); the BAR is 1 MiB on every known card.
 const BAR0: u64 = 0x10_0000;
 
-/// Offset of revision and class. They read all ones when the card does not answer; the ids may come from
-/// the kernel (docs/linux.md#configuration-space).
+/// Offset of revision and class. They read all ones when the card does not answer; the ids may come
+/// from the kernel (docs/linux.md#configuration-space).
 const CLASS: u16 = 8;
 
 pub(super) fn answers(host: &Host, card: &PciCard) -> HostFinding {

@@ -1,6 +1,6 @@
 //! Entries about the card in the configuration of driverctl, modprobe, Proxmox and libvirt
-//! (docs/linux.md#hosts-with-virtual-machines). None is a fault: they show which driver or machine gets the
-//! card at the next start.
+//! (docs/linux.md#hosts-with-virtual-machines). None is a fault: they show which driver or machine
+//! gets the card at the next start.
 
 use crate::host::{Bdf, Host, HostFinding, PciCard, sysfs};
 
@@ -116,7 +116,8 @@ fn names(text: &str, bdf: Bdf) -> bool {
     address.parse::<Bdf>() == Ok(bdf)
 }
 
-/// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its source.
+/// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its
+/// source.
 fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
     let dir = host.path("etc/libvirt/qemu");
     let mut notes = Vec::new();

@@ -36,7 +36,6 @@ use super::{Host, HostFinding, Lockdown, PciCard, port};
 
 impl Host {
     /// Checks the host, and `card` if there is one, in a fixed order.
-    #[must_use]
     pub fn findings(&self, card: Option<&PciCard>) -> Vec<HostFinding> {
         let mut findings = vec![
             iommu::groups(self),

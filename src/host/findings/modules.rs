@@ -64,7 +64,8 @@ pub(super) fn vfio_pci(host: &Host) -> HostFinding {
     }
 }
 
-/// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs (docs/linux.md#groups-and-containers).
+/// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs
+/// (docs/linux.md#groups-and-containers).
 pub(super) fn container(host: &Host) -> HostFinding {
     const ID: &str = "vfio_container";
     let node = host.path("dev/vfio/vfio").exists();

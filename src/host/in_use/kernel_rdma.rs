@@ -1,9 +1,9 @@
 //! Kernel users of the card's RDMA devices (NVMe over RDMA, NFS, iSER, SRP, SMC, RDS, SMB Direct):
 //! they have no file open. `rdma resource` shows them, over netlink.
 //!
-//! Sources: Linux include/uapi/rdma/rdma_netlink.h, drivers/infiniband/core/nldev.c. A resource of the
-//! kernel has the name of the module that made it (`RDMA_NLDEV_ATTR_RES_KERN_NAME`), one of a process
-//! has its pid; processes are detected by their open files.
+//! Sources: Linux include/uapi/rdma/rdma_netlink.h, drivers/infiniband/core/nldev.c. A resource of
+//! the kernel has the name of the module that made it (`RDMA_NLDEV_ATTR_RES_KERN_NAME`), one of a
+//! process has its pid; processes are detected by their open files.
 
 use super::use_id::{InUse, UseId};
 use crate::host::netlink::{self, Netlink};

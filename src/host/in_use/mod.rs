@@ -1,7 +1,8 @@
-//! Who uses the card (docs/linux.md#use-of-a-card, docs/linux.md#cards-in-virtual-machines; promise P8).
+//! Who uses the card (docs/linux.md#use-of-a-card, docs/linux.md#cards-in-virtual-machines; promise
+//! P8).
 //!
-//! Everything is read below the host's root, so that a directory can stand for a host. What cannot be
-//! determined counts as a use if the card carries any IP traffic.
+//! Everything is read below the host's root, so that a directory can stand for a host. What cannot
+//! be determined counts as a use if the card carries any IP traffic.
 //!
 //! | file | what it checks or reads |
 //! |---|---|
@@ -30,9 +31,8 @@ use super::{Bdf, Host, PciCard, sysfs};
 use usage::Usage;
 
 impl Host {
-    /// Every use of `card` that would be interrupted if it were taken from its driver now. Only root sees
-    /// what all processes have open.
-    #[must_use]
+    /// Every use of `card` that would be interrupted if it were taken from its driver now. Only
+    /// root sees what all processes have open.
     pub fn in_use(&self, card: &PciCard) -> Vec<InUse> {
         match self.rdma_socket(card) {
             Some(Ok(mut socket)) => self.in_use_over(card, Some(&mut socket)),
@@ -44,8 +44,8 @@ impl Host {
         }
     }
 
-    /// A socket to the kernel's RDMA subsystem. `None` for a card without an RDMA device: opening a socket
-    /// loads ib_core.
+    /// A socket to the kernel's RDMA subsystem. `None` for a card without an RDMA device: opening a
+    /// socket loads ib_core.
     pub(super) fn rdma_socket(&self, card: &PciCard) -> Option<std::io::Result<RdmaSocket>> {
         (self.is_system() && !card.rdma.is_empty()).then(RdmaSocket::open)
     }

@@ -109,8 +109,8 @@ fn plain(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t")
 }
 
-/// A root file system on the network. `storage` are the uses of storage through the card: an iSCSI or NVMe
-/// disk of the root is among them.
+/// A root file system on the network. `storage` are the uses of storage through the card: an iSCSI
+/// or NVMe disk of the root is among them.
 pub(super) fn network_root(usage: &Usage<'_>, storage: &[InUse]) -> Option<InUse> {
     let root = read(usage).into_iter().find(|m| m.at == "/");
     if let Some(root) = &root {

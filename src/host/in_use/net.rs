@@ -14,8 +14,9 @@ pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
 }
 
 fn default_routes(usage: &Usage<'_>) -> Vec<InUse> {
-    let ours = usage.routes.all().filter(|r| r.is_default());
-    ours.filter(|r| usage.ports.carries(&r.dev))
+    let routes = usage.routes.all().filter(|r| r.is_default());
+    routes
+        .filter(|r| usage.ports.carries(&r.dev))
         .map(|r| {
             let gateway = r.gateway.map_or_else(String::new, |ip| format!(" by {ip}"));
             InUse::new(
@@ -92,8 +93,9 @@ fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
 }
 
 fn addresses(usage: &Usage<'_>) -> Vec<InUse> {
-    let ours = usage.addresses.iter().filter(|a| !a.is_automatic());
-    ours.filter(|a| usage.ports.carries(&a.dev))
+    let addresses = usage.addresses.iter().filter(|a| !a.is_automatic());
+    addresses
+        .filter(|a| usage.ports.carries(&a.dev))
         .map(|a| {
             let place = usage.ports.label(&a.dev);
             InUse::new(UseId::Address, format!("{} is configured on {place}", a.ip))

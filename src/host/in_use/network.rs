@@ -1,5 +1,6 @@
-//! The host's network from procfs: routes of the main tables (`/proc/net/route`, `/proc/net/ipv6_route`;
-//! policy tables and VRFs are not shown there), addresses, and TCP connections (`/proc/net/tcp`, `tcp6`).
+//! The host's network from procfs: routes of the main tables (`/proc/net/route`,
+//! `/proc/net/ipv6_route`; policy tables and VRFs are not shown there), addresses, and TCP
+//! connections (`/proc/net/tcp`, `tcp6`).
 
 use crate::host::{Host, sysfs};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -128,8 +129,8 @@ fn route_v6(line: &str) -> Option<Route> {
     let flags = u32::from_str_radix(flags, 16).ok()?;
     let gateway = ipv6(gateway)?;
     let prefix = u32::from_str_radix(prefix, 16).ok().filter(|p| *p <= 128)?;
-    let ours = flags & (LOCAL | ANYCAST) != 0;
-    (flags & UP != 0 && !ours || flags & REJECT != 0).then_some(Route {
+    let local = flags & (LOCAL | ANYCAST) != 0;
+    (flags & UP != 0 && !local || flags & REJECT != 0).then_some(Route {
         net: IpAddr::V6(ipv6(net)?),
         prefix,
         gateway: (!gateway.is_unspecified()).then_some(IpAddr::V6(gateway)),
@@ -153,8 +154,8 @@ impl Address {
     }
 }
 
-/// All addresses of the host: from the kernel on the machine itself; elsewhere, and if that fails, from
-/// procfs.
+/// All addresses of the host: from the kernel on the machine itself; elsewhere, and if that fails,
+/// from procfs.
 pub(super) fn addresses(host: &Host, routes: &Routes) -> Vec<Address> {
     let listed = host.is_system().then(addresses_from_kernel).flatten();
     listed.unwrap_or_else(|| addresses_from_proc(host, routes))
@@ -198,8 +199,8 @@ fn from_inet6(host: &Host) -> Vec<Address> {
     addresses.collect()
 }
 
-/// `/proc/net/fib_trie` lists local IPv4 addresses without their netdevs: the netdevs whose own network
-/// contains the address.
+/// `/proc/net/fib_trie` lists local IPv4 addresses without their netdevs: the netdevs whose own
+/// network contains the address.
 fn from_trie(host: &Host, routes: &Routes) -> Vec<Address> {
     let mut addresses: Vec<Address> = Vec::new();
     let mut last: Option<Ipv4Addr> = None;

@@ -6,9 +6,9 @@ use crate::host::sysfs;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// The connection of this session, from two sources: `SSH_CONNECTION` of this process and its ancestors
-/// (sudo removes it from the last one only), and the TCP connections that the ancestors hold (sshd,
-/// telnetd, a CI runner).
+/// The connection of this session, from two sources: `SSH_CONNECTION` of this process and its
+/// ancestors (sudo removes it from the last one only), and the TCP connections that the ancestors
+/// hold (sshd, telnetd, a CI runner).
 pub(super) fn own_session(usage: &Usage<'_>) -> Vec<InUse> {
     let ancestors = usage.host.ancestors();
     // By peer, so that both sources give one result.
@@ -72,8 +72,8 @@ fn address(text: &str) -> (Option<IpAddr>, Option<&str>) {
     (ip.map(|ip| ip.to_canonical()), zone)
 }
 
-/// Label of the netdev of a connection when it goes down with the card: the one with our address, or the
-/// one on the route to the peer.
+/// Label of the netdev of a connection when it goes down with the card: the one with our address,
+/// or the one on the route to the peer.
 fn carried(usage: &Usage<'_>, local: IpAddr, peer: IpAddr) -> Option<String> {
     if peer.is_loopback() || local == peer {
         return None;

@@ -147,8 +147,8 @@ impl Storage<'_> {
         }
     }
 
-    /// Connections of storage protocols with an address of ours on the card: what the other checks do not
-    /// know, and what this host serves to others.
+    /// Connections of storage protocols with an address of ours on the card: what the other checks
+    /// do not know, and what this host serves to others.
     fn connections(&mut self) {
         let mut counts: BTreeMap<(&str, String), (usize, String)> = BTreeMap::new();
         for socket in &self.usage.sockets {

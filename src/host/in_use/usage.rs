@@ -1,5 +1,5 @@
-//! The host as the checks see it, read once: netdevs of the card, which netdevs above them go down with
-//! them, and how peers are reached.
+//! The host as the checks see it, read once: netdevs of the card, which netdevs above them go down
+//! with them, and how peers are reached.
 
 use super::network::{self, Address, Route, Routes, Socket};
 use crate::host::process::OpenFile;
@@ -57,7 +57,8 @@ impl<'a> Usage<'a> {
         Some(self.ports.label(&address.dev))
     }
 
-    /// Whether the card carries IP traffic at all. If so, a server of unknown address may be behind it.
+    /// Whether the card carries IP traffic at all. If so, a server of unknown address may be behind
+    /// it.
     pub(super) fn carries_any(&self) -> bool {
         let routed = |r: &Route| self.ports.carries(&r.dev) && !r.is_link_local();
         self.routes.all().any(routed)

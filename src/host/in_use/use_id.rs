@@ -71,7 +71,6 @@ impl UseId {
     }
 
     /// The stable name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         NAMES
             .iter()
@@ -79,9 +78,8 @@ impl UseId {
             .map_or("", |(_, name)| name)
     }
 
-    /// Whether the user may waive it. Not where the unbind would block (a virtual machine has the device
-    /// open) or would take the root file system away.
-    #[must_use]
+    /// Whether the user may waive it. Not where the unbind would block (a virtual machine has the
+    /// device open) or would take the root file system away.
     pub fn waivable(self) -> bool {
         !matches!(self, Self::SiblingDisk | Self::HeldByVm | Self::BootRoot)
     }

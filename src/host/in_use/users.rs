@@ -32,8 +32,8 @@ fn rdma(usage: &Usage<'_>) -> Vec<InUse> {
     let mut by_process: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for file in &usage.files {
         let ours = nodes.contains(&file.target);
-        // The connection manager belongs to no device; a process with verbs of another card open uses it
-        // for that card.
+        // The connection manager belongs to no device; a process with verbs of another card open
+        // uses it for that card.
         let verbs =
             |f: &&OpenFile| f.pid == file.pid && f.target.starts_with("/dev/infiniband/uverbs");
         let manager = has_rdma
@@ -110,8 +110,8 @@ fn machines(usage: &Usage<'_>) -> Vec<InUse> {
     uses
 }
 
-/// Proxmox records which machine has which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH` while
-/// the machine starts (docs/linux.md#cards-in-virtual-machines).
+/// Proxmox records which machine has which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH`
+/// while the machine starts (docs/linux.md#cards-in-virtual-machines).
 fn reserved(host: &Host, bdf: Bdf) -> Option<String> {
     let lines = sysfs::lines(host.path("run/qemu-server/pci-id-reservations"));
     lines.iter().find_map(|line| {

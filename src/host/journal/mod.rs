@@ -1,8 +1,8 @@
-//! The journal of a borrowed card: what another process needs to restore the host when this one cannot.
-//! Written and synced before each change.
+//! The journal of a borrowed card: what another process needs to restore the host when this one
+//! cannot. Written and synced before each change.
 //!
-//! Each card has two files, `0000:01:00.0.a` and `.b`, in [`Host::journal_dir`]. They are written in
-//! turn, and each holds one record:
+//! Each card has two files, `0000:01:00.0.a` and `.b`, in [`Host::journal_dir`]. They are written
+//! in turn, and each holds one record:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -13,8 +13,9 @@
 //! | … | JSON of [`JournalRecord`] |
 //! | 4 | CRC-32 (ISO-HDLC) of everything before |
 //!
-//! A torn or damaged record does not count. The other file was complete before this one was begun, so
-//! its record counts then. The directory is empty when no card is borrowed: the boot unit checks that.
+//! A torn or damaged record does not count. The other file was complete before this one was begun,
+//! so its record counts then. The directory is empty when no card is borrowed: the boot unit checks
+//! that.
 
 mod record;
 #[cfg(test)]

@@ -34,8 +34,8 @@ pub struct OriginalState {
     pub netdevs: Vec<NetDev>,
     /// `mlx4_port1`, `mlx4_port2` as they read.
     pub port_types: Vec<String>,
-    /// Virtual functions that were enabled. They go with the driver and come back with it; what they
-    /// were bound to does not (docs/linux.md#sr-iov).
+    /// Virtual functions that were enabled. They go with the driver and come back with it; what
+    /// they were bound to does not (docs/linux.md#sr-iov).
     pub vfs: Vec<OriginalFunction>,
     /// Functions of the IOMMU group that were unbound.
     pub siblings: Vec<MovedSibling>,
@@ -76,7 +76,8 @@ pub enum HostStep {
     Borrowed,
     /// The card is given back.
     GiveBack,
-    /// The card is removed and the bus rescanned. If the card is missing, the rescan was not reached.
+    /// The card is removed and the bus rescanned. If the card is missing, the rescan was not
+    /// reached.
     Reenumerate,
 }
 

@@ -1,4 +1,5 @@
-//! The changes of the host, behind a trait: a directory cannot play `bind` (docs/linux.md#test-seams).
+//! The changes of the host, behind a trait: a directory cannot play `bind`
+//! (docs/linux.md#test-seams).
 
 use super::helper;
 use crate::card::{Clock, WallClock};
@@ -9,11 +10,11 @@ use std::process::Command;
 use std::time::Duration;
 
 pub(super) trait Actions {
-    /// Writes an attribute of sysfs and returns the kernel's answer. Such a write may sleep where no
-    /// signal reaches it: `bind`, `unbind`, `remove`, `rescan` (docs/linux.md#unbinding-mlx4_core), and
-    /// every write that takes the device's lock behind one of those (`driver_override` does,
-    /// drivers/base/driver.c, `driver_set_override`). `TimedOut` when it has not returned within
-    /// `limit`; it continues.
+    /// Writes an attribute of sysfs and returns the kernel's answer. Such a write may sleep where
+    /// no signal reaches it: `bind`, `unbind`, `remove`, `rescan`
+    /// (docs/linux.md#unbinding-mlx4_core), and every write that takes the device's lock behind one
+    /// of those (`driver_override` does, drivers/base/driver.c, `driver_set_override`). `TimedOut`
+    /// when it has not returned within `limit`; it continues.
     fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()>;
 
     /// Loads a module and its dependencies.

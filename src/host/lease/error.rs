@@ -62,7 +62,6 @@ pub enum LeaseError {
 
 impl LeaseError {
     /// Whether the host differs from its original state, so that `host restore` is needed.
-    #[must_use]
     pub fn host_changed(&self) -> bool {
         matches!(
             self,

@@ -1,5 +1,6 @@
 //! Giving a card back: compares the host with its original state and changes what differs
-//! (docs/linux.md#failures-of-a-rebind, docs/linux.md#state-to-keep, docs/linux.md#journal-and-restore).
+//! (docs/linux.md#failures-of-a-rebind, docs/linux.md#state-to-keep,
+//! docs/linux.md#journal-and-restore).
 
 use super::LeaseError;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
@@ -105,7 +106,8 @@ impl Lease {
         first
     }
 
-    /// Virtual functions come with the driver, by its module option. Binds each to its original driver.
+    /// Virtual functions come with the driver, by its module option. Binds each to its original
+    /// driver.
     fn restore_virtual_functions(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         for vf in &self.record.original.vfs {
             if !self.host.device(vf.bdf).exists() {

@@ -1,8 +1,9 @@
-//! A write to sysfs in a process of its own: a process that writes to `unbind` sleeps in the kernel until
-//! the old driver is done, and cannot be cancelled (docs/linux.md#unbinding-mlx4_core).
+//! A write to sysfs in a process of its own: a process that writes to `unbind` sleeps in the kernel
+//! until the old driver is done, and cannot be cancelled (docs/linux.md#unbinding-mlx4_core).
 //!
 //! The helper is this program, as `cx3flash __host-write ATTRIBUTE` with the value on stdin. Its
-//! exit code is the errno of the write, 0 when there was none; errnos beyond 125 are reported as 125.
+//! exit code is the errno of the write, 0 when there was none; errnos beyond 125 are reported as
+//! 125.
 
 use crate::card::{Clock, Patience, wait_for};
 use nix::libc;
@@ -69,9 +70,8 @@ fn write_by(
     }
 }
 
-/// Runs the helper: reads the value from stdin and writes it to `attribute`, which must be below `/sys`.
-/// Returns the exit code.
-#[must_use]
+/// Runs the helper: reads the value from stdin and writes it to `attribute`, which must be below
+/// `/sys`. Returns the exit code.
 pub fn write_attribute(attribute: &Path) -> i32 {
     let plain = attribute
         .components()

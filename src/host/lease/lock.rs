@@ -1,4 +1,5 @@
-//! One process at a time holds a card: a lock file, held by the kernel as long as the process lives.
+//! One process at a time holds a card: a lock file, held by the kernel as long as the process
+//! lives.
 
 use super::LeaseError;
 use crate::host::{Bdf, Host};
@@ -57,8 +58,8 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
     }
 }
 
-/// Tries to take the lock of a module parameter that all cards share. `false`: another process has it
-/// now. `None`: no lock can be made here, which does not prevent the change.
+/// Tries to take the lock of a module parameter that all cards share. `false`: another process has
+/// it now. `None`: no lock can be made here, which does not prevent the change.
 pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
     let path = host.lock_dir().join(format!("{name}.lock"));
     let locked = open(&path).and_then(|file| {

@@ -11,8 +11,8 @@
 //! | `lock` | one process a card |
 //! | `actions`, `helper` | writes to sysfs with a time limit |
 //!
-//! Every change is in the journal, synced, before it is made. Giving back compares the host with its
-//! original state and changes only what differs, so it can be repeated.
+//! Every change is in the journal, synced, before it is made. Giving back compares the host with
+//! its original state and changes only what differs, so it can be repeated.
 
 mod actions;
 mod error;

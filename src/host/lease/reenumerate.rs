@@ -1,5 +1,5 @@
-//! A card that left recovery mode has other PCI ids: the kernel must remove it and enumerate it again
-//! (docs/linux.md#configuration-space).
+//! A card that left recovery mode has other PCI ids: the kernel must remove it and enumerate it
+//! again (docs/linux.md#configuration-space).
 
 use super::LeaseError;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};

@@ -56,24 +56,20 @@ pub struct Lease {
 }
 
 impl Lease {
-    #[must_use]
     pub fn bdf(&self) -> Bdf {
         self.record.bdf
     }
 
     /// State of the host before it was changed.
-    #[must_use]
     pub fn original(&self) -> &OriginalState {
         &self.record.original
     }
 
     /// Whether there is anything to restore. Not for a card that was on vfio-pci already.
-    #[must_use]
     pub fn changed_host(&self) -> bool {
         !self.rebooted && self.record.original.driver.as_deref() != Some(VFIO_PCI)
     }
 
-    #[must_use]
     pub fn marks(&self) -> Marks {
         self.record.marks
     }
@@ -214,9 +210,9 @@ impl Lease {
         Err(self.refused(&doing, io::Error::other(detail)))
     }
 
-    /// Binds; mlx4_core with `internal_err_reset` off during the probe. All cards share the parameter:
-    /// of two processes that give back, the second would save the first one's temporary value. So one
-    /// waits for the other.
+    /// Binds; mlx4_core with `internal_err_reset` off during the probe. All cards share the
+    /// parameter: of two processes that give back, the second would save the first one's temporary
+    /// value. So one waits for the other.
     pub(super) fn bind_guarded(&mut self, driver: &str) -> Result<(), LeaseError> {
         let bdf = self.bdf();
         if driver != MLX4 {
@@ -231,8 +227,8 @@ impl Lease {
         bound
     }
 
-    /// Waits until no other process has changed the parameter for a probe. A process that hangs in its
-    /// probe must not keep this card from its driver for good.
+    /// Waits until no other process has changed the parameter for a probe. A process that hangs in
+    /// its probe must not keep this card from its driver for good.
     fn lock_parameter(&self) -> Option<Lock> {
         let Ok(lock) = wait_for(self.actions.clock(), PARAMETER_FREE, || {
             let (done, lock) = lock::try_shared(&self.host, "internal_err_reset");

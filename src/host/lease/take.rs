@@ -13,9 +13,9 @@ use std::io;
 use std::rc::Rc;
 
 impl Lease {
-    /// Takes a card: lock, journal, siblings, override, unbind, bind. If a dead process left the card
-    /// borrowed, the original state comes from its journal. Siblings that block the group are unbound
-    /// only when `allow` has [`UseId::Siblings`].
+    /// Takes a card: lock, journal, siblings, override, unbind, bind. If a dead process left the
+    /// card borrowed, the original state comes from its journal. Siblings that block the group are
+    /// unbound only when `allow` has [`UseId::Siblings`].
     ///
     /// # Errors
     /// The host is as it was unless [`LeaseError::host_changed`].
@@ -141,7 +141,8 @@ impl Lease {
     fn move_to_vfio(&mut self, card: &PciCard, move_siblings: bool) -> Result<(), LeaseError> {
         let bdf = self.bdf();
         if card.iommu_group.is_none() {
-            // The probe of vfio-pci would fail with EINVAL (docs/linux.md#binding) after the unbind.
+            // The probe of vfio-pci would fail with EINVAL (docs/linux.md#binding) after the
+            // unbind.
             let none = io::Error::from_raw_os_error(nix::libc::EINVAL);
             return Err(self.refused("binding to vfio-pci (the card has no IOMMU group)", none));
         }
@@ -179,8 +180,8 @@ impl Lease {
     }
 
     /// Loads the IOMMU backend of VFIO. vfio-pci requests it by a soft dependency only, which not
-    /// every modprobe follows (seen with busybox). A kernel with iommufd needs no container; where the
-    /// backend is built in, modprobe succeeds.
+    /// every modprobe follows (seen with busybox). A kernel with iommufd needs no container; where
+    /// the backend is built in, modprobe succeeds.
     fn need_container(&self) -> Result<(), LeaseError> {
         const TYPE1: &str = "vfio_iommu_type1";
         let present = self.host.path("sys/module").join(TYPE1).is_dir()

@@ -1,4 +1,4 @@
-//! `Host::cards` and `Host::card`: what sysfs says, also when it says odd things.
+//! `Host::cards` and `Host::card`, also with malformed files in sysfs.
 
 use super::fake::{CARD, FakeHost, SERIAL, bdf, config_space};
 use crate::host::{DiscoverError, Function, Host};
@@ -177,16 +177,16 @@ fn the_serial_number_needs_all_of_configuration_space() {
     let fake = FakeHost::new();
     fake.ethernet_card();
     let file = format!("{}/config", fake.device(CARD));
-    let whole = config_space(0x15b3, 0x1003);
-    // What everybody but root gets.
-    fake.write(&file, &whole[..64]);
+    let full = config_space(0x15b3, 0x1003);
+    // As users other than root read it.
+    fake.write(&file, &full[..64]);
     assert_eq!(fake.card().serial, None);
-    fake.write(&file, &whole[..0x150]);
+    fake.write(&file, &full[..0x150]);
     assert_eq!(fake.card().serial, None);
     fake.write(&file, vec![0xff; 0x1000]);
     assert_eq!(fake.card().serial, None);
     // A list that runs in a circle, and one that points below itself.
-    let mut circle = whole.clone();
+    let mut circle = full.clone();
     circle[0x100..0x104].copy_from_slice(&(0x100u32 << 20 | 0x1000e).to_le_bytes());
     fake.write(&file, &circle);
     assert_eq!(fake.card().serial, None);
@@ -198,7 +198,7 @@ fn the_serial_number_needs_all_of_configuration_space() {
     circle[0xffc..].copy_from_slice(&0x0001_0003_u32.to_le_bytes());
     fake.write(&file, &circle);
     assert_eq!(fake.card().serial, None);
-    fake.write(&file, &whole);
+    fake.write(&file, &full);
     assert_eq!(fake.card().serial, Some(SERIAL));
 }
 
@@ -273,7 +273,7 @@ fn without_pci_there_is_no_card_and_an_unreadable_sysfs_is_an_error() {
 fn findings_work_on_this_machine() {
     let host = Host::system();
     match host.cards() {
-        // With and without a card: everything listed can be looked at again.
+        // With and without a card: everything in the list can be read again.
         Ok(cards) => {
             for card in cards {
                 assert_eq!(host.card(card.bdf).unwrap().device_id, card.device_id);

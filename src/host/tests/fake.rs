@@ -139,8 +139,8 @@ impl FakeHost {
         }
     }
 
-    /// Puts a bridge above a function that has nothing but its own files yet. Its configuration space
-    /// has the PCIe capability at 0x40 and AER and containment behind each other at 0x100.
+    /// Puts a bridge above a function that has nothing but its own files yet. Its configuration
+    /// space has the PCIe capability at 0x40 and AER and containment behind each other at 0x100.
     pub(in crate::host) fn port_above(&self, bdf: &str, port: &str) {
         self.pci(port, 0x8086, 0x1901, 0x06_04_00);
         let real = fs::canonicalize(self.at(&self.device(bdf))).unwrap();

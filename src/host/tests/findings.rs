@@ -1,4 +1,4 @@
-//! What `doctor` asks of the host.
+//! The host checks of `doctor`.
 
 use super::fake::{CARD, FakeHost};
 use crate::host::{Host, HostFinding, Lockdown};
@@ -169,7 +169,7 @@ fn kernel_parameters_go_where_the_host_keeps_them() {
             "proxmox-boot-tool refresh",
             "proxmox-boot-tool refresh",
         ),
-        (&[], "add intel_iommu=on", "take intel_iommu=off"),
+        (&[], "add intel_iommu=on", "remove intel_iommu=off"),
     ] {
         for (cmdline, wanted) in [("quiet", with), ("intel_iommu=off", without)] {
             let fake = no_iommu("GenuineIntel", "DMAR", cmdline);
@@ -191,7 +191,7 @@ fn vfio_pci_loadable_built_in_missing() {
         &format!("{dir}/modules.builtin"),
         "kernel/fs/ext4/ext4.ko\n",
     );
-    // Names that only look alike.
+    // Similar names.
     fake.write(
         &format!("{dir}/modules.dep"),
         "kernel/drivers/vfio/pci/vfio-pci-core.ko.xz: kernel/drivers/vfio/vfio.ko.xz\n\
@@ -451,7 +451,7 @@ fn in_use_works_on_this_machine() {
         assert_eq!(finding.ok, finding.fix.is_none(), "{finding:?}");
         assert!(!finding.detail.is_empty());
     }
-    // A card that is not there: every look is made, none panics.
+    // A card that is not there: every check runs, none panics.
     let mut card = ready().card();
     (card.iommu_group, card.rdma) = (None, Vec::new());
     let all = host.findings(Some(&card));

@@ -1,9 +1,10 @@
-//! In-use checks of the network: each danger, and the near miss beside it.
+//! In-use checks of the network: each use, and the case beside it that is none.
 
 use super::fake::{CARD, FakeHost};
 use crate::host::UseId;
 
-/// The card with both ports up and nothing on them, and an Intel NIC that carries the host's traffic.
+/// The card with both ports up and nothing on them, and an Intel NIC that carries the host's
+/// traffic.
 pub(super) fn quiet() -> FakeHost {
     let fake = FakeHost::new();
     fake.ethernet_card();
@@ -23,7 +24,7 @@ pub(super) fn quiet() -> FakeHost {
     fake
 }
 
-/// Every danger with its words.
+/// Every use with its detail.
 pub(super) fn uses(fake: &FakeHost) -> Vec<(UseId, String)> {
     let uses = fake.host().in_use(&fake.card());
     uses.into_iter().map(|u| (u.id, u.detail)).collect()
@@ -35,7 +36,7 @@ pub(super) fn ids(fake: &FakeHost) -> Vec<UseId> {
     ids
 }
 
-/// The words of one danger; fails when it is not there.
+/// The detail of one use; fails when it is missing.
 pub(super) fn detail(fake: &FakeHost, id: UseId) -> String {
     let all = uses(fake);
     let one = all.iter().find(|u| u.0 == id);
@@ -116,7 +117,7 @@ fn a_default_route_through_bridge_bond_or_vlan_is_a_use() {
     fake.stack("bond0.7", "bond0");
     fake.bridge("vmbr0", &["bond0.7"]);
     fake.route("0.0.0.0/0", "10.0.0.1", "vmbr0", 0);
-    // Both slaves are ours: the bond goes down whole.
+    // Both members are ports of the card: the bond goes down.
     assert_eq!(
         ids(&fake),
         [
@@ -142,7 +143,7 @@ fn a_bond_with_another_member_up_keeps_the_netdevs_above_it() {
         detail(&fake, UseId::Bond),
         "enp5s0 is in bond bond0, beside eno1"
     );
-    // The other leg loses its link: ours is the last.
+    // The other member loses its link.
     fake.write("/sys/class/net/eno1/bonding_slave/mii_status", "down\n");
     assert_eq!(
         ids(&fake),
@@ -305,7 +306,7 @@ fn the_own_session_is_found_by_the_sockets_of_an_ancestor() {
 #[test]
 fn other_sessions_and_routes_are_not_the_own_session() {
     let fake = quiet();
-    // Somebody else's sshd on the card; ours over the other NIC.
+    // Another sshd on the card; the own one over the other NIC.
     fake.process(701, "sshd", 1);
     fake.address("10.0.0.5/24", "enp5s0");
     fake.tcp("10.0.0.5:22", "10.0.0.9:50000", 1, 1);
@@ -348,7 +349,7 @@ fn the_own_session_is_found_in_the_environment() {
             format!("A=1\0SSH_CONNECTION={value}\0B=2\0"),
         );
     };
-    // sudo dropped it from ours; the shell above still has it.
+    // sudo removed it from this process; the shell above still has it.
     let fake = quiet();
     fake.address("10.0.0.5/24", "enp5s0");
     set(&fake, 900, "10.0.0.9 50000 10.0.0.5 22");

@@ -4,6 +4,7 @@ use super::fake::{CARD, FakeHost};
 use super::in_use_net::{detail, ids, quiet, uses};
 use crate::host::UseId;
 use crate::host::in_use::kernel_rdma::tests::idle;
+use nix::libc;
 
 /// `10.0.0.5/24` on the card.
 fn addressed() -> FakeHost {
@@ -282,7 +283,7 @@ fn a_root_on_the_network_through_the_card_is_a_use() {
             false,
         ),
         ("root=nfs4:[fd00::9]:/root", false),
-        // The server is not said, and the card carries traffic.
+        // The server is unknown, and the card carries traffic.
         ("rd.iscsi.firmware=1", true),
         // Local root, network for unlocking it.
         (
@@ -324,7 +325,7 @@ fn rdma_programs_with_the_card_open_are_a_use() {
     fake.process(500, "ptp4l", 1);
     fake.open_file(500, 3, "/dev/ptp3");
     assert_eq!(ids(&fake), [UseId::Rdma]);
-    // Somebody on another card, also with its connection manager; another clock; we ourselves.
+    // A process on another card, also with its connection manager; another clock; this process.
     let fake = quiet();
     fake.process(501, "app", 1);
     fake.open_file(501, 3, "/dev/infiniband/uverbs1");

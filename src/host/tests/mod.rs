@@ -1,4 +1,4 @@
-//! Tests of the host room: hosts made of files.
+//! Tests with hosts that are directories.
 
 mod discover;
 pub(in crate::host) mod fake;

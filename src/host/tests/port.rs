@@ -147,8 +147,8 @@ fn registers_that_only_root_may_read_are_unknown_and_no_objection() {
     let fake = below_a_port();
     fake.port_register(PORT, SLOT_CAPABILITIES, 0x60);
     let config = format!("{}/config", fake.device(PORT));
-    let whole = std::fs::read(fake.at(&config)).unwrap();
-    fake.write(&config, &whole[..64]);
+    let full = std::fs::read(fake.at(&config)).unwrap();
+    fake.write(&config, &full[..64]);
     let unread = report(&fake);
     assert_eq!(unread.unknown.len(), 3, "{unread:?}");
     assert_eq!(unread.reset_objection(), None);

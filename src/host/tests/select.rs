@@ -161,7 +161,7 @@ fn rdma_devices_of_other_cards_are_no_use() {
 fn a_name_of_two_cards_is_ambiguous() {
     let fake = two_nics();
     fake.pci("0000:06:00.0", 0x15b3, 0x1007, 0x02_00_00);
-    // Somebody renamed the netdev of the second card.
+    // The netdev of the second card was renamed.
     fake.port("0000:06:00.0", "mlx4_0", 0);
     let error = fake.host().find("mlx4_0").unwrap_err();
     assert!(matches!(error, DiscoverError::Ambiguous { .. }), "{error}");

@@ -20,14 +20,14 @@ pub(super) fn open(
     group: u32,
     node: &Path,
 ) -> Result<(VfioDevice, RawFd), VfioError> {
-    let ours = |error| crate_error(host, bdf, group, error);
+    let failed = |error| crate_error(host, bdf, group, error);
     let iommufd = IommuFd::new().map_err(|error| iommufd_error(host, group, error))?;
     let number = iommufd.as_raw_fd();
-    let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(ours)?;
+    let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(failed)?;
     // Opened once before: the crate's error does not name the node.
     drop(super::session::open_node(node).map_err(|e| node_error(node, group, e))?);
-    let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(ours)?;
-    let device = VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(ours)?;
+    let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(failed)?;
+    let device = VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(failed)?;
     Ok((device, number))
 }
 

@@ -44,8 +44,8 @@ pub enum VfioError {
         /// The siblings that block it; empty when sysfs does not show them.
         siblings: Vec<Sibling>,
     },
-    /// EPERM at `VFIO_GROUP_SET_CONTAINER`: DMA ownership refused; a sibling's driver, or a kernel of
-    /// before 2022 that refuses RMRR devices this way.
+    /// EPERM at `VFIO_GROUP_SET_CONTAINER`: DMA ownership refused; a sibling's driver, or a kernel
+    /// of before 2022 that refuses RMRR devices this way.
     #[error("the kernel does not hand over the DMA of IOMMU group {group}")]
     NoDmaOwnership { group: u32 },
     /// EINVAL at `VFIO_GROUP_SET_CONTAINER`: the platform's firmware requires a 1:1 mapping (RMRR).

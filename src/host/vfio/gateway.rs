@@ -1,6 +1,6 @@
 //! CR-space through configuration cycles: address register 0x58, data register 0x5c (mstflint
-//! mtcr_ul_com.c, `mtcr_pciconf_mread4_old`). Works in recovery mode, without memory decode, and under
-//! every lockdown level. No semaphore guards it; the open VFIO group keeps other users out.
+//! mtcr_ul_com.c, `mtcr_pciconf_mread4_old`). Works in recovery mode, without memory decode, and
+//! under every lockdown level. No semaphore guards it; the open VFIO group keeps other users out.
 
 use super::regions::Raw;
 use crate::card::BAD_ACCESS;
@@ -26,8 +26,8 @@ pub(super) struct ConfigGateway {
 }
 
 impl ConfigGateway {
-    /// Detects the variant: writes the device id's address and reads it back (mstflint mtcr_ul_com.c,
-    /// `is_wo_pciconf_gw`).
+    /// Detects the variant: writes the device id's address and reads it back (mstflint
+    /// mtcr_ul_com.c, `is_wo_pciconf_gw`).
     pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {
         let before = io.config_read(ADDRESS)?;
         let write_only = Self::probe(io)?;
@@ -43,8 +43,8 @@ impl ConfigGateway {
         Ok(io.config_read(ADDRESS)? == BAD_ACCESS)
     }
 
-    /// Detects the variant again: a reset may start another firmware, and which one has which variant is
-    /// unknown.
+    /// Detects the variant again: a reset may start another firmware, and which one has which
+    /// variant is unknown.
     pub(super) fn after_reset(&mut self, io: &mut dyn Raw) -> io::Result<()> {
         self.write_only = Self::probe(io)?;
         Ok(())

@@ -1,8 +1,8 @@
-//! Opening a card: group, container, device (Documentation/driver-api/vfio.rst), with the reason when
-//! it fails.
+//! Opening a card: group, container, device (Documentation/driver-api/vfio.rst), with the reason
+//! when it fails.
 //!
-//! vfio-ioctls opens the device. Our own ioctls on the same nodes read what it hides: the group's status
-//! before, the errno of a refused container, and the regions.
+//! vfio-ioctls opens the device. Our own ioctls on the same nodes read what it hides: the group's
+//! status before, the errno of a refused container, and the regions.
 
 #[cfg(feature = "cdev")]
 use super::cdev;
@@ -72,8 +72,8 @@ fn group_on_vfio(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
     Ok(group)
 }
 
-/// The character device of a card. The sysfs directory also exists where the kernel does not offer the
-/// device.
+/// The character device of a card. The sysfs directory also exists where the kernel does not offer
+/// the device.
 fn cdev_node(host: &Host, bdf: Bdf) -> Option<PathBuf> {
     let name = sysfs::names(host.device(bdf).join("vfio-dev"))
         .into_iter()
@@ -87,12 +87,11 @@ pub(super) fn open(
     host: &Host,
     card: &PciCard,
     request: Option<BarAccess>,
-    prefer_cdev: bool,
 ) -> Result<Open, VfioError> {
     let bdf = card.bdf;
     let group = group_on_vfio(host, bdf)?;
     let node = group_node(host, group);
-    let cdev = cdev_node(host, bdf).filter(|_| prefer_cdev || !node.exists());
+    let cdev = cdev_node(host, bdf).filter(|_| !node.exists());
     if cdev.is_none() {
         // A group has one opener at a time: this one is closed before vfio-ioctls opens it.
         drop(open_viable_group(host, bdf, group)?);
@@ -170,8 +169,8 @@ fn why_not_attached(host: &Host, group: u32) -> VfioError {
     }
 }
 
-/// Chooses the transport by what the kernel reports of the regions. On an early return `inspected`, which
-/// uses the device's file, is dropped before the session.
+/// Chooses the transport by what the kernel reports of the regions. On an early return `inspected`,
+/// which uses the device's file, is dropped before the session.
 fn finish(
     session: VfioSession,
     inspected: Result<(Regions, Bar), VfioError>,
@@ -180,9 +179,11 @@ fn finish(
     clock: WallClock,
 ) -> Result<Open, VfioError> {
     let (io, bar) = inspected?;
-    let open = Open::new(Box::new(io), bdf, bar, request, &clock)?;
-    let open = open.with_opening(clock).with_sysfs(host.device(bdf));
-    Ok(open.with_session(session))
+    let mut open = Open::new(Box::new(io), bdf, bar, request, &clock)?;
+    open.session = Some(session);
+    open.sysfs = Some(host.device(bdf));
+    open.opening = clock;
+    Ok(open)
 }
 
 fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
@@ -224,8 +225,8 @@ pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
     }
 }
 
-/// A region, read by our own ioctl and compared with the table of vfio-ioctls: a region whose information
-/// cannot be read moves all later ones of the table.
+/// A region, read by our own ioctl and compared with the table of vfio-ioctls: a region whose
+/// information cannot be read moves all later ones of the table.
 fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
     let reported = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
         call: "VFIO_DEVICE_GET_REGION_INFO",

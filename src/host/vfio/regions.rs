@@ -57,8 +57,8 @@ impl Mapping {
         Ok(Self { watch, region })
     }
 
-    /// A page that faulted was replaced by empty memory: nothing read through the mapping from then on
-    /// comes from the card.
+    /// A page that faulted was replaced by empty memory: nothing read through the mapping from then
+    /// on comes from the card.
     fn intact(&self) -> io::Result<()> {
         if self.watch.hit() {
             return Err(bus_error());
@@ -66,8 +66,8 @@ impl Mapping {
         Ok(())
     }
 
-    // Relaxed: with SeqCst a store would be a locked exchange on a register. Accesses to one uncached BAR
-    // need no fence.
+    // Relaxed: with SeqCst a store would be a locked exchange on a register. Accesses to one
+    // uncached BAR need no fence.
     fn read(&self, at: u32) -> io::Result<u32> {
         self.intact()?;
         let slice = self.region.as_volatile_slice();

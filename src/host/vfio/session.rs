@@ -19,17 +19,17 @@ const GROUP_FREE: Patience = Patience::every(Duration::from_secs(40), Duration::
 
 /// An open VFIO device, closed by hand.
 ///
-/// `VfioDevice` (vfio-ioctls 0.10.0, src/vfio_device.rs) reads the sysfs link `iommu_group` again when it
-/// is dropped and unwraps it. The removal of a card waits until the device is closed and deletes the link
-/// in that moment, so a check before the drop does not help (seen in a guest). A panic there would keep
-/// the host from being restored (P6). So the objects of the crate are forgotten, a few hundred bytes a
-/// session, and their descriptors are closed here, in order. The crate gives out the descriptors of
-/// device and container; the group's is private (`VfioContainer::groups`, `get_group`), so
-/// [`descriptor_of`] finds it.
+/// `VfioDevice` (vfio-ioctls 0.10.0, src/vfio_device.rs) reads the sysfs link `iommu_group` again
+/// when it is dropped and unwraps it. The removal of a card waits until the device is closed and
+/// deletes the link in that moment, so a check before the drop does not help (seen in a guest). A
+/// panic there would keep the host from being restored (P6). So the objects of the crate are
+/// forgotten, a few hundred bytes a session, and their descriptors are closed here, in order. The
+/// crate gives out the descriptors of device and container; the group's is private
+/// (`VfioContainer::groups`, `get_group`), so [`descriptor_of`] finds it.
 pub(super) struct VfioSession {
     device: Option<VfioDevice>,
-    /// Descriptors of objects that `device` owns, closed after it in this order: group and container, or
-    /// iommufd.
+    /// Descriptors of objects that `device` owns, closed after it in this order: group and
+    /// container, or iommufd.
     behind: Vec<RawFd>,
     /// The group's node, to check that it is free again. `None` for a character device, whose close
     /// returns when all is done.
@@ -41,8 +41,8 @@ pub(super) fn open_node(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// The descriptor with which this process has a device node open. A group has one opener at a time, so
-/// there is no other.
+/// The descriptor with which this process has a device node open. A group has one opener at a time,
+/// so there is no other.
 pub(super) fn descriptor_of(node: &Path) -> Option<RawFd> {
     let wanted = std::fs::metadata(node).ok()?.rdev();
     std::fs::read_dir("/proc/self/fd").ok()?.find_map(|entry| {
@@ -81,8 +81,9 @@ impl VfioSession {
         }
     }
 
-    /// Closes device, group and container, in this order; mapping and duplicates of the device file are
-    /// closed already. Returns once the group can be opened again, so that unbinding does not block.
+    /// Closes device, group and container, in this order; mapping and duplicates of the device file
+    /// are closed already. Returns once the group can be opened again, so that unbinding does not
+    /// block.
     pub(super) fn close(mut self) -> Result<(), VfioError> {
         self.close_all();
         let Some(node) = &self.node else {
@@ -110,8 +111,8 @@ impl Drop for VfioSession {
     }
 }
 
-/// Waits until `try_open` reports something other than EBUSY: the file stays open while anything else
-/// refers to it.
+/// Waits until `try_open` reports something other than EBUSY: the file stays open while anything
+/// else refers to it.
 pub(super) fn until_free(
     node: &Path,
     mut try_open: impl FnMut() -> io::Result<()>,

@@ -50,7 +50,6 @@ pub enum BarAccess {
 impl BarAccess {
     pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
 
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Mmap => "mmap",
@@ -87,12 +86,12 @@ pub(super) struct Open {
     access: BarAccess,
     /// Set while the transport is [`BarAccess::Config`].
     gateway: Option<ConfigGateway>,
-    session: Option<VfioSession>,
+    pub(super) session: Option<VfioSession>,
     bdf: Bdf,
     /// Its directory in sysfs, whose file `config` shows configuration space as it is.
-    sysfs: Option<PathBuf>,
+    pub(super) sysfs: Option<PathBuf>,
     /// Started before VFIO opened the card, which resets it.
-    opening: WallClock,
+    pub(super) opening: WallClock,
 }
 
 /// The open card, shared by its [`Space`]s; `None` once closed.
@@ -120,10 +119,10 @@ pub(super) fn maps_by_default(arch: &str) -> bool {
 }
 
 impl Open {
-    /// Chooses the transport. Unless one is requested: BAR0 mapped on x86-64, since a read is then one
-    /// load instead of a system call around one (a burn makes a million of them), and a SIGBUS is
-    /// caught; `pread` elsewhere and where BAR0 cannot be mapped; configuration cycles where BAR0 is
-    /// missing, too small or does not answer while they do.
+    /// Chooses the transport. Unless one is requested: BAR0 mapped on x86-64, since a read is then
+    /// one load instead of a system call around one (a burn makes a million of them), and a SIGBUS
+    /// is caught; `pread` elsewhere and where BAR0 cannot be mapped; configuration cycles where
+    /// BAR0 is missing, too small or does not answer while they do.
     ///
     /// # Errors
     /// [`VfioError::Bar`] and [`VfioError::Map`] when the request cannot be met;
@@ -200,9 +199,9 @@ impl Open {
         Ok(())
     }
 
-    /// BAR0 is usable; checks whether the card answers through it. Reads by `pread`, which returns an error
-    /// where a mapping raises a signal. The gateway is written to only when BAR0 does not answer for
-    /// longer than a chip needs to boot.
+    /// BAR0 is usable; checks whether the card answers through it. Reads by `pread`, which returns
+    /// an error where a mapping raises a signal. The gateway is written to only when BAR0 does not
+    /// answer for longer than a chip needs to boot.
     fn choose(&mut self, mappable: bool, clock: &dyn Clock) -> Result<(), VfioError> {
         let bdf = self.bdf;
         let device_id = Reg::DeviceId.offset().0;
@@ -251,24 +250,6 @@ impl Open {
             })
     }
 
-    /// The card's directory in sysfs, where the live configuration space is read.
-    pub(super) fn with_sysfs(mut self, dir: PathBuf) -> Self {
-        self.sysfs = Some(dir);
-        self
-    }
-
-    /// A clock that was started before VFIO opened the card.
-    pub(super) fn with_opening(mut self, clock: WallClock) -> Self {
-        self.opening = clock;
-        self
-    }
-
-    /// The device behind it, closed last.
-    pub(super) fn with_session(mut self, session: VfioSession) -> Self {
-        self.session = Some(session);
-        self
-    }
-
     pub(super) fn access(&self) -> BarAccess {
         self.access
     }
@@ -288,8 +269,8 @@ impl Open {
     }
 
     /// The device id of the chip at this moment. VFIO shows the id it noted when it opened the card
-    /// (drivers/vfio/pci/vfio_pci_config.c), so sysfs is read, which is allowed under lockdown too; VFIO
-    /// only where sysfs cannot be read.
+    /// (drivers/vfio/pci/vfio_pci_config.c), so sysfs is read, which is allowed under lockdown too;
+    /// VFIO only where sysfs cannot be read.
     fn pci_device_id(&mut self) -> io::Result<u16> {
         let live = self
             .sysfs
@@ -304,8 +285,8 @@ impl Open {
 
     /// After a software reset, which the kernel has not seen: COMMAND and the BARs are empty.
     /// Writing COMMAND with the memory bit makes the kernel notice and put the BARs back
-    /// (drivers/vfio/pci/vfio_pci_config.c, `vfio_bar_restore`). DEVCTL and LNKCTL come back when it
-    /// restores its saved state at close.
+    /// (drivers/vfio/pci/vfio_pci_config.c, `vfio_bar_restore`). DEVCTL and LNKCTL come back when
+    /// it restores its saved state at close.
     fn back_after_reset(&mut self) -> io::Result<bool> {
         if self.io.config_read(CLASS)? == u32::MAX {
             return Ok(false);
@@ -328,8 +309,8 @@ impl Open {
         Ok(true)
     }
 
-    /// Closes everything: first what keeps the device open, then the session. Returns the first error,
-    /// after all else has been closed too.
+    /// Closes everything: first what keeps the device open, then the session. Returns the first
+    /// error, after all else has been closed too.
     pub(super) fn close(mut self) -> Result<(), VfioError> {
         let left = self.leave_gateway();
         let session = self.session.take();

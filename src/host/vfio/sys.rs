@@ -1,5 +1,5 @@
-//! The only file with `unsafe`: ioctls that no crate offers with their errno, and the handler that turns
-//! SIGBUS on a mapped BAR into an error.
+//! The only file with `unsafe`: ioctls that no crate offers with their errno, and the handler that
+//! turns SIGBUS on a mapped BAR into an error.
 //!
 //! vfio-ioctls drops the errno of several ioctls. A mapped BAR faults when memory decode is off
 //! (drivers/vfio/pci/vfio_pci_core.c).
@@ -192,8 +192,8 @@ static PAGE: AtomicUsize = AtomicUsize::new(0);
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 static INSTALLED: Mutex<bool> = Mutex::new(false);
 
-/// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping is removed: another mapping
-/// may get the same address.
+/// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping is removed: another
+/// mapping may get the same address.
 pub(super) struct BusWatch(&'static WatchSlot);
 
 impl BusWatch {
@@ -220,8 +220,8 @@ impl BusWatch {
         Ok(Self(slot))
     }
 
-    /// Whether any access to the mapping has raised SIGBUS, checked after each access. The fences keep the
-    /// compiler from moving the access behind the check (the handler runs on this thread).
+    /// Whether any access to the mapping has raised SIGBUS, checked after each access. The fences
+    /// keep the compiler from moving the access behind the check (the handler runs on this thread).
     pub(super) fn hit(&self) -> bool {
         compiler_fence(Ordering::SeqCst);
         let hit = self.0.hit.load(Ordering::Relaxed);
@@ -238,9 +238,9 @@ impl Drop for BusWatch {
     }
 }
 
-/// Installs the handler once for the process. The previous one (Rust's own reports stack overflows) is
-/// called for every fault outside of our mappings. A thread that blocks SIGBUS is killed by the fault
-/// all the same, so this signal is never blocked.
+/// Installs the handler once for the process. The previous one (Rust's own reports stack overflows)
+/// is called for every fault outside of our mappings. A thread that blocks SIGBUS is killed by the
+/// fault all the same, so this signal is never blocked.
 fn install() -> io::Result<()> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     if *installed {
@@ -261,7 +261,7 @@ fn install() -> io::Result<()> {
     };
     // Set before the handler can run, which reads it.
     PREVIOUS.get_or_init(|| previous);
-    // SAFETY: `on_bus_error` has the signature SA_SIGINFO asks for and does only what a signal
+    // SAFETY: `on_bus_error` has the signature that SA_SIGINFO requires and does only what a signal
     // handler may do; SA_ONSTACK keeps Rust's stack overflow report working when it is chained.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -276,8 +276,8 @@ fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Maps an empty page over the page that faulted, if it is one of ours: the access then ends, and the
-/// flag marks its value as invalid. Uses only atomics and bare system calls.
+/// Maps an empty page over the page that faulted, if it is one of ours: the access then ends, and
+/// the flag marks its value as invalid. Uses only atomics and bare system calls.
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel hands a valid siginfo to an SA_SIGINFO handler; errno is this thread's,
     // and the interrupted code must find it as it was.

@@ -29,7 +29,7 @@ const GOOD: u32 = 0x0001_01f5;
 
 /// A device: its registers behind BAR0 and behind the gateway, and what was done to it.
 #[derive(Default)]
-struct Device {
+struct FakeDevice {
     registers: BTreeMap<u32, u32>,
     config: BTreeMap<u16, u32>,
     write_only: bool,
@@ -49,7 +49,7 @@ struct Device {
     config_writes: Vec<(u16, u32)>,
 }
 
-impl Device {
+impl FakeDevice {
     fn live() -> Self {
         Self {
             registers: [(DEVICE_ID, GOOD), (0xf_0380, 7)].into(),
@@ -60,15 +60,15 @@ impl Device {
 }
 
 #[derive(Clone)]
-struct Fake(Rc<RefCell<Device>>);
+struct FakeRegions(Rc<RefCell<FakeDevice>>);
 
-impl Fake {
-    fn of(device: Device) -> Self {
+impl FakeRegions {
+    fn of(device: FakeDevice) -> Self {
         Self(Rc::new(RefCell::new(device)))
     }
 }
 
-impl Raw for Fake {
+impl Raw for FakeRegions {
     fn bar_read(&mut self, at: u32) -> io::Result<u32> {
         let mut device = self.0.borrow_mut();
         if device.boots_for > 0 {
@@ -149,21 +149,21 @@ impl Raw for Fake {
     }
 }
 
-const WHOLE: Bar = Bar {
+const USABLE: Bar = Bar {
     usable: Ok(()),
     mappable: true,
 };
 
-fn open(fake: &Fake, bar: Bar, request: Option<BarAccess>) -> Result<VfioCard, VfioError> {
-    let clock = Held::default();
+fn open(fake: &FakeRegions, bar: Bar, request: Option<BarAccess>) -> Result<VfioCard, VfioError> {
+    let clock = SteppedClock::default();
     Open::new(Box::new(fake.clone()), BDF, bar, request, &clock).map(VfioCard::from_open)
 }
 
 /// A clock that only sleeping moves.
 #[derive(Default)]
-struct Held(Cell<Duration>);
+struct SteppedClock(Cell<Duration>);
 
-impl Clock for Held {
+impl Clock for SteppedClock {
     fn now(&self) -> Duration {
         self.0.get()
     }

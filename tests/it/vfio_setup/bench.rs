@@ -47,7 +47,7 @@ impl Ran {
     }
 
     #[track_caller]
-    pub(super) fn says(self, what: &str) -> Self {
+    pub(super) fn reports(self, what: &str) -> Self {
         assert!(
             self.stdout.contains(what),
             "no {what:?} in stdout:\n{}",
@@ -98,7 +98,7 @@ impl Bench {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Every file: name to (content, mode, inode): a file written anew has another inode.
+    /// Every file: name to (content, mode, inode): a file that was written again has another inode.
     pub(super) fn files(&self) -> BTreeMap<String, (Vec<u8>, u32, u64)> {
         let mut all = BTreeMap::new();
         let mut dirs = vec![self.dir.path().to_owned()];

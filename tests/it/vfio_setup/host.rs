@@ -142,7 +142,7 @@ fn the_commands_run_in_order_and_once() {
     stage
         .setup_as("1000", &["--check"])
         .exits(1)
-        .says("missing  /usr/local/bin/cx3flash");
+        .reports("missing  /usr/local/bin/cx3flash");
     stage.bench.write("usr/local/bin/cx3flash", "#!/bin/sh\n");
     let bin = stage.bench.path("usr/local/bin/cx3flash");
     fs::set_permissions(bin, fs::Permissions::from_mode(0o755)).unwrap();
@@ -152,7 +152,7 @@ fn the_commands_run_in_order_and_once() {
     stage
         .setup(&["--uninstall"])
         .exits(0)
-        .says("groupdel cx3flash");
+        .reports("groupdel cx3flash");
     assert_eq!(
         stage.calls(),
         [
@@ -205,9 +205,9 @@ fn a_ci_host_is_warned_of_what_it_loses() {
         .setup(&["--ci-host"])
         .exits(0)
         .complains("0000:05:00.0 (now enp5s0) is on vfio-pci")
-        .says("update-initramfs -u -k all");
+        .reports("update-initramfs -u -k all");
     assert!(!ran.stderr.contains("0000:06:00.0"), "{}", ran.stderr);
-    // Said when it changes, not each time.
+    // Reported when it changes, not each time.
     let ran = stage.setup(&["--ci-host"]).exits(0);
     assert!(!ran.stdout.contains("initramfs"), "{}", ran.stdout);
     let text = stage.bench.read(CI);

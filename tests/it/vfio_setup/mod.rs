@@ -1,11 +1,12 @@
-//! `vfio-setup/`: what it installs says what we mean, and the script leaves what is not its own.
+//! `vfio-setup/`: the content of the installed files, and the script, which leaves other files
+//! alone.
 //!
 //! No root and no systemd: files go below `--root`; the calls to the host go to stand-ins on PATH.
 
 mod bench;
+mod content;
 mod host;
 mod others;
-mod says;
 
 use bench::{Bench, CI, MODULES, RULES, UNIT, USUAL, here, run};
 use cx3flash::host::Host;
@@ -16,7 +17,7 @@ use std::process::Command;
 #[test]
 fn installing_twice_changes_nothing() {
     let bench = Bench::new();
-    bench.setup(&[]).exits(0).says("installed");
+    bench.setup(&[]).exits(0).reports("installed");
     let first = bench.files();
     let mut usual: Vec<String> = USUAL.map(str::to_owned).to_vec();
     usual.sort();
@@ -24,7 +25,7 @@ fn installing_twice_changes_nothing() {
     for (name, (_, mode, _)) in &first {
         assert_eq!(mode & 0o7777, 0o644, "{name}");
     }
-    bench.setup(&[]).exits(0).says("nothing to change");
+    bench.setup(&[]).exits(0).reports("nothing to change");
     assert_eq!(bench.files(), first);
 }
 
@@ -42,15 +43,15 @@ fn check_reports_and_changes_nothing() {
     let before = bench.files();
     let ran = bench.setup(&["--check"]).exits(0);
     assert!(!ran.stdout.contains("missing"), "{}", ran.stdout);
-    bench.setup(&["--check", "--ci-host"]).exits(1).says(CI);
+    bench.setup(&["--check", "--ci-host"]).exits(1).reports(CI);
     bench
         .setup(&["--check", "--prefix", "/opt/x"])
         .exits(1)
-        .says("of another version or prefix");
+        .reports("of another version or prefix");
     assert_eq!(bench.files(), before);
 
     fs::remove_file(bench.path(UNIT)).unwrap();
-    bench.setup(&["--check"]).exits(1).says(UNIT);
+    bench.setup(&["--check"]).exits(1).reports(UNIT);
 }
 
 #[test]
@@ -65,12 +66,12 @@ fn uninstall_removes_its_own_files_only() {
     let before = bench.files();
     bench.setup(&["--ci-host"]).exits(0);
     assert_eq!(bench.files().len(), before.len() + USUAL.len() + 1);
-    bench.setup(&["--uninstall"]).exits(0).says("removed");
+    bench.setup(&["--uninstall"]).exits(0).reports("removed");
     assert_eq!(bench.files(), before);
     bench
         .setup(&["--uninstall"])
         .exits(0)
-        .says("nothing to remove");
+        .reports("nothing to remove");
 
     // A file of the same name that we never wrote.
     bench.write(MODULES, "vfio\nvfio-pci\n");
@@ -78,7 +79,7 @@ fn uninstall_removes_its_own_files_only() {
     bench
         .setup(&["--uninstall"])
         .exits(0)
-        .says("not installed by this script");
+        .reports("not installed by this script");
     assert_eq!(bench.files(), before);
 }
 
@@ -87,11 +88,11 @@ fn uninstalling_the_ci_option_removes_only_its_file() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0);
     let before = bench.files();
-    bench.setup(&["--ci-host"]).exits(0).says(CI);
+    bench.setup(&["--ci-host"]).exits(0).reports(CI);
     assert!(bench.path(CI).exists());
     // Plain setup does not take it away.
     bench.setup(&[]).exits(0);
-    bench.setup(&["--check"]).exits(0).says("note");
+    bench.setup(&["--check"]).exits(0).reports("note");
     assert!(bench.path(CI).exists());
     bench.setup(&["--uninstall", "--ci-host"]).exits(0);
     assert_eq!(bench.files(), before);
@@ -109,8 +110,8 @@ fn files_that_the_administrator_changed_stay() {
     bench
         .setup(&["--check"])
         .exits(1)
-        .says("was changed since it was installed");
-    // Refused whole: the missing file is not put back either.
+        .reports("was changed since it was installed");
+    // Nothing is done: the missing file is not installed either.
     fs::remove_file(bench.path(RULES)).unwrap();
     let before = bench.files();
     bench
@@ -129,14 +130,20 @@ fn another_packages_file_or_a_mask_is_not_overwritten() {
     let bench = Bench::new();
     bench.write(RULES, "# my own rules\n");
     let before = bench.files();
-    bench.setup(&[]).exits(1).complains("is not ours");
+    bench
+        .setup(&[])
+        .exits(1)
+        .complains("was not installed by this script");
     assert_eq!(bench.files(), before);
 
     let bench = Bench::new();
     fs::create_dir_all(bench.path(UNIT).parent().unwrap()).unwrap();
     symlink("/dev/null", bench.path(UNIT)).unwrap();
     let before = bench.files();
-    bench.setup(&[]).exits(1).complains("is not ours");
+    bench
+        .setup(&[])
+        .exits(1)
+        .complains("was not installed by this script");
     bench.setup(&["--check"]).exits(1);
     bench.setup(&["--uninstall"]).exits(0);
     assert_eq!(bench.files(), before);
@@ -152,7 +159,7 @@ fn an_older_install_is_updated_and_removed() {
             .read(UNIT)
             .contains("\nExecStart=/opt/cx3/bin/cx3flash host restore\n")
     );
-    bench.setup(&[]).exits(0).says("updated");
+    bench.setup(&[]).exits(0).reports("updated");
     assert!(
         bench
             .read(UNIT)
@@ -194,7 +201,7 @@ fn uninstall_is_refused_while_a_journal_is_pending() {
     bench
         .setup(&["--check"])
         .exits(0)
-        .says("a journal is pending");
+        .reports("a journal is pending");
 }
 
 #[test]

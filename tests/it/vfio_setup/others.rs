@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-/// Is there a program that understands these arguments? Says so when not.
+/// Whether a program accepts these arguments; reports when it does not.
 fn present(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program)
         .args(probe)
@@ -41,13 +41,13 @@ fn systemd_reads_the_unit() {
     let ran = run(Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
         .arg(bench.path(UNIT)));
-    // Units of the machine may have troubles of their own; ours may not, nor be named.
-    let ours: Vec<&str> = ran
+    // Other units of the machine may be reported; ours may not.
+    let reports: Vec<&str> = ran
         .stderr
         .lines()
         .filter(|l| l.contains("cx3flash-restore"))
         .collect();
-    assert!(ours.is_empty(), "{}", ran.stderr);
+    assert!(reports.is_empty(), "{}", ran.stderr);
     // The check can fail.
     let broken = bench.read(UNIT).replace("Type=oneshot", "Type=onesht");
     bench.write("x/cx3flash-restore.service", &broken);

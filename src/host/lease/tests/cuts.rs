@@ -1,11 +1,11 @@
-//! Killed at every action of a whole borrowing: `host restore` puts the host back from what is on the
+//! Killed at every action of a borrowing: `host restore` restores the host from what is on the
 //! disk, and may itself be killed at every action.
 
 use super::fake::{Cut, Kernel, differences};
 use crate::host::lease::{LeaseError, Mark};
 use std::rc::Rc;
 
-/// A whole borrowing. Errors are how a killed process looks from inside.
+/// Takes a card and gives it back; a killed process sees errors.
 fn borrow(kernel: &Rc<Kernel>) -> Result<(), LeaseError> {
     let mut lease = kernel.take()?;
     lease.mark(Mark::SemaphoresHeld(true))?;
@@ -40,9 +40,9 @@ fn cut_everywhere(new: fn() -> Rc<Kernel>) {
         let _ = borrow(&kernel);
         assert!(kernel.is_dead(), "action {at} never came");
         kernel.restore().unwrap();
-        let told = kernel.log();
+        let log = kernel.log();
         let now = differences(&was, &kernel.sys());
-        assert!(now.is_empty(), "{cut:?} {at}: {now:#?}\n{told:#?}");
+        assert!(now.is_empty(), "{cut:?} {at}: {now:#?}\n{log:#?}");
         assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
         // Once more: nothing to do.
         let before = kernel.actions();
@@ -82,14 +82,14 @@ fn a_killed_borrowing_without_a_driver_is_restored() {
 #[test]
 fn a_killed_restore_is_finished_by_the_next() {
     // Killed while borrowed; then every restore is killed, one action later each time.
-    let whole = {
+    let all = {
         let kernel = Kernel::crowded();
         drop(kernel.take().unwrap());
         let before = kernel.actions();
         kernel.restore().unwrap();
         kernel.actions() - before
     };
-    for at in 1..=whole {
+    for at in 1..=all {
         for cut in [Cut::Before, Cut::Within, Cut::After] {
             let kernel = Kernel::crowded();
             let was = kernel.sys();
@@ -98,7 +98,7 @@ fn a_killed_restore_is_finished_by_the_next() {
             if let Ok(Some(mut lease)) = kernel.adopt() {
                 let _ = lease.give_back();
             }
-            assert!(kernel.is_dead(), "action {at} of {whole} never came");
+            assert!(kernel.is_dead(), "action {at} of {all} never came");
             kernel.restore().unwrap();
             let now = differences(&was, &kernel.sys());
             assert!(now.is_empty(), "{cut:?} {at}: {now:#?}");

@@ -1,6 +1,6 @@
 //! A kernel for a host made of files: `bind`, `unbind`, `driver_override`, `remove`, `rescan` and
-//! module parameters do to the tree what Linux does (docs/linux.md#binding, docs/linux.md#mlx4_core), and can fail, hang, or die
-//! with the process at any action.
+//! module parameters do to the tree what Linux does (docs/linux.md#binding,
+//! docs/linux.md#mlx4_core), and can fail, hang, or die with the process at any action.
 
 use crate::card::Clock;
 use crate::host::journal::{Journal, JournalError, JournalRecord};
@@ -8,6 +8,7 @@ use crate::host::lease::actions::Actions;
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
 use crate::host::{GivenBack, PciCard};
+use nix::libc;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +28,7 @@ pub(super) const GUARD: &str = "/sys/module/mlx4_core/parameters/internal_err_re
 pub(super) enum Cut {
     /// Before the action had any effect.
     Before,
-    /// A record half on the disk, an old one removed; what is whole or nothing, before.
+    /// Half of a record is on the disk, or the old one is removed; atomic actions are not done.
     Within,
     /// After it took effect.
     After,
@@ -43,7 +44,7 @@ struct FakeState {
     errnos: Vec<(&'static str, i32)>,
     /// Ends of paths whose writes never return.
     hangs: Vec<&'static str>,
-    /// Modules modprobe does not find.
+    /// Modules that modprobe does not find.
     absent: Vec<&'static str>,
     /// Writes to `driver_override` change nothing.
     stubborn: bool,
@@ -51,14 +52,13 @@ struct FakeState {
     names: [&'static str; 2],
     /// Ids after the next rescan.
     rescanned_as: u16,
-    /// What was done, in words.
+    /// The actions, in words.
     log: Vec<String>,
     waited: Duration,
-    /// What another process holds until the first pause.
+    /// A lock that another process holds until the first pause.
     others: Option<Box<dyn std::any::Any>>,
 }
 
-/// The kernel.
 pub(super) struct Kernel {
     pub(super) files: FakeHost,
     state: RefCell<FakeState>,
@@ -86,8 +86,8 @@ impl Kernel {
         })
     }
 
-    /// The same with a SATA controller in the card's group, and a virtual function on a driver of its
-    /// own that the kernel would not choose.
+    /// The same with a SATA controller in the card's group, and a virtual function on a driver of
+    /// its own that the kernel would not choose.
     pub(super) fn crowded() -> Rc<Self> {
         let kernel = Self::new();
         let files = &kernel.files;
@@ -211,7 +211,7 @@ impl Kernel {
         self.files.write(&path, format!("{text}\n"));
     }
 
-    /// The machine is started anew: bindings as the kernel makes them.
+    /// Reboots the machine: the kernel binds drivers by itself.
     pub(super) fn reboot(&self, driver: Option<&str>) {
         self.files
             .write("/proc/sys/kernel/random/boot_id", "second\n");
@@ -438,9 +438,9 @@ impl Actions for Kernel {
         // An address of the tree, as on a real host.
         let root = self.files.at("/");
         let path = format!("/{}", attribute.strip_prefix(root).unwrap().display());
-        let said = format!("{value:?} > {path}");
+        let entry = format!("{value:?} > {path}");
         self.action(
-            said,
+            entry,
             || {},
             || {
                 let fits = |end: &&str| path.ends_with(*end);

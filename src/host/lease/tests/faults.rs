@@ -1,8 +1,9 @@
-//! The kernel says no, or nothing at all.
+//! The kernel refuses a step, or does not answer.
 
 use super::fake::{GUARD, Kernel, VF, differences};
 use crate::host::lease::LeaseError;
 use crate::host::tests::fake::CARD;
+use nix::libc;
 use std::time::Duration;
 
 const ERRNOS: [(i32, &str); 6] = [
@@ -93,10 +94,10 @@ fn both_errors_are_reported_when_restoring_fails_too() {
     kernel.fail("mlx4_core/bind", libc::EIO);
     let error = kernel.take().err().unwrap();
     assert!(error.host_changed());
-    let said = error.to_string();
+    let text = error.to_string();
     assert!(
-        said.contains("no IOMMU group") && said.contains("does not answer"),
-        "{said}"
+        text.contains("no IOMMU group") && text.contains("does not answer"),
+        "{text}"
     );
     kernel.heal();
     kernel.restore().unwrap();

@@ -1,8 +1,9 @@
-//! What needs no kernel of ours: the helper's refusals, the lock file, text for people.
+//! Tests without the fake kernel: the helper's refusals, the lock file, messages.
 
 use super::fake::Kernel;
 use crate::host::lease::{Lease, Mark, write_attribute};
 use crate::host::tests::fake::{CARD, bdf};
+use nix::libc;
 use std::fs;
 use std::path::Path;
 
@@ -30,12 +31,12 @@ fn a_lock_file_of_a_dead_process_does_not_lock() {
     )
     .unwrap();
     let lease = kernel.take().unwrap();
-    let said = fs::read_to_string(dir.join(format!("{CARD}.lock"))).unwrap();
+    let holder = fs::read_to_string(dir.join(format!("{CARD}.lock"))).unwrap();
     assert!(
-        said.starts_with(&format!("pid {} (", std::process::id())),
-        "{said}"
+        holder.starts_with(&format!("pid {} (", std::process::id())),
+        "{holder}"
     );
-    assert!(!said.contains("very long"), "{said}");
+    assert!(!holder.contains("very long"), "{holder}");
     drop(lease);
 }
 
@@ -51,8 +52,8 @@ fn pending_reports_what_is_to_be_restored() {
     assert_eq!(pending[0].bdf, bdf(CARD));
     assert_eq!(pending[0].pid, Some(std::process::id()));
     assert!(pending[0].this_boot && pending[0].marks.semaphores_held);
-    let said = pending[0].to_string();
-    assert!(said.contains("mlx4_core (enp5s0, enp5s0d1)"), "{said}");
+    let text = pending[0].to_string();
+    assert!(text.contains("mlx4_core (enp5s0, enp5s0d1)"), "{text}");
     drop(lease);
     for slot in ["a", "b"] {
         let path = kernel.host().journal_dir().join(format!("{CARD}.{slot}"));

@@ -1,4 +1,4 @@
-//! Out of recovery mode: the kernel forgets the card and finds another one at its address.
+//! Out of recovery mode: the kernel removes the card and enumerates another one at its address.
 
 use super::fake::{Cut, Kernel};
 use crate::host::Function;

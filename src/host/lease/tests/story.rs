@@ -1,10 +1,10 @@
-//! What is done in which order, and what is not done.
+//! The order of the steps, and what is not changed.
 
 use super::fake::{GUARD, Kernel, SIBLING, VF, differences};
 use crate::host::lease::{Lease, LeaseError, Mark};
 use crate::host::tests::fake::{CARD, bdf};
 
-/// Place of the one entry that contains these words.
+/// Position of the one entry that contains these words.
 fn place(log: &[String], words: &str) -> usize {
     let found: Vec<usize> = (0..log.len()).filter(|i| log[*i].contains(words)).collect();
     assert_eq!(found.len(), 1, "{words}: {log:#?}");
@@ -134,7 +134,7 @@ fn dead_firmware_is_not_bound_to_its_driver() {
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
     let pending = Lease::pending(&kernel.host()).unwrap();
     assert_eq!(pending[0].marks.boots, Some(false));
-    // Mended.
+    // After a repair.
     let mut lease = kernel.take().unwrap();
     lease.mark(Mark::Boots(true)).unwrap();
     lease.give_back().unwrap();

@@ -1,4 +1,4 @@
-//! Every reason by its own name; hosts made of files.
+//! Each reason has its own error; hosts that are directories.
 
 use super::super::errno::{attach_error, crate_error, node_error};
 use super::super::open::{is_viable, judge_bar};
@@ -7,57 +7,22 @@ use super::super::space::CR_SPACE;
 use super::super::sys::Region;
 use super::*;
 use crate::card::Patience;
-use crate::host::{Function, Host, PciCard};
+use crate::host::tests::fake::{CARD, FakeHost};
+use crate::host::{Host, PciCard};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
-use tempfile::TempDir;
 use vfio_ioctls::VfioError as CrateError;
 
 /// A host with one card in group 17, bound to `driver`.
-fn host_with(driver: Option<&str>) -> (TempDir, Host, PciCard) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Host::at(dir.path());
-    let device = host.device(BDF);
-    let group = host.path("sys/kernel/iommu_groups/17");
-    fs::create_dir_all(&device).unwrap();
-    fs::create_dir_all(group.join("devices")).unwrap();
-    fs::create_dir_all(host.path("dev/vfio")).unwrap();
-    symlink(&group, device.join("iommu_group")).unwrap();
-    add_to_group(&host, BDF, driver);
-    let card = PciCard {
-        bdf: BDF,
-        device_id: 0x1003,
-        function: Function::Physical,
-        revision: 0,
-        subsystem: (0x15b3, 0x55),
-        serial: None,
-        driver: driver.map(str::to_owned),
-        driver_override: None,
-        iommu_group: Some(17),
-        siblings: vec![],
-        bar0: Some(0x10_0000),
-        reset_methods: vec![],
-        vfs: vec![],
-        netdevs: vec![],
-        rdma: vec![],
-        port_types: vec![],
-        board_id: None,
-        fw_version: None,
-    };
-    (dir, host, card)
-}
-
-fn add_to_group(host: &Host, bdf: Bdf, driver: Option<&str>) {
-    let device = host.device(bdf);
-    fs::create_dir_all(&device).unwrap();
-    if let Some(driver) = driver {
-        fs::create_dir_all(host.driver(driver)).unwrap();
-        symlink(host.driver(driver), device.join("driver")).unwrap();
-    }
-    let devices = host.path("sys/kernel/iommu_groups/17/devices");
-    symlink(&device, devices.join(bdf.to_string())).unwrap();
+fn host_with(driver: Option<&str>) -> (FakeHost, Host, PciCard) {
+    let fake = FakeHost::new();
+    fake.pci(CARD, 0x15b3, 0x1003, 0x02_00_00);
+    fake.driver(CARD, driver);
+    fake.group(17, &[CARD]);
+    fake.mkdir("/dev/vfio");
+    let (host, card) = (fake.host(), fake.card());
+    (fake, host, card)
 }
 
 fn refused(host: &Host, card: &PciCard) -> VfioError {
@@ -66,12 +31,12 @@ fn refused(host: &Host, card: &PciCard) -> VfioError {
 
 #[test]
 fn errors_visible_in_sysfs_come_before_anything_is_opened() {
-    let (_dir, host, card) = host_with(Some("mlx4_core"));
+    let (_fake, host, card) = host_with(Some("mlx4_core"));
     assert!(matches!(
         refused(&host, &card),
         VfioError::WrongDriver { driver: Some(d), .. } if d == "mlx4_core"
     ));
-    let (_dir, host, card) = host_with(None);
+    let (_fake, host, card) = host_with(None);
     assert!(matches!(
         refused(&host, &card),
         VfioError::WrongDriver { driver: None, .. }
@@ -85,13 +50,13 @@ fn errors_visible_in_sysfs_come_before_anything_is_opened() {
 
 #[test]
 fn a_missing_group_node_and_a_plain_file_are_errors() {
-    let (_dir, host, card) = host_with(Some("vfio-pci"));
+    let (_fake, host, card) = host_with(Some("vfio-pci"));
     assert!(matches!(
         refused(&host, &card),
         VfioError::NoGroupNode { group: 17, .. }
     ));
     fs::write(host.path("dev/vfio/17"), "").unwrap();
-    // A file takes no ioctl: the status is asked for before anything else.
+    // A plain file has no ioctl: the status is read first.
     let error = refused(&host, &card);
     assert!(
         matches!(&error, VfioError::Ioctl { call: "VFIO_GROUP_GET_STATUS", source: Some(e) }
@@ -102,7 +67,7 @@ fn a_missing_group_node_and_a_plain_file_are_errors() {
 
 #[test]
 fn a_card_with_only_a_character_device_needs_the_feature_cdev() {
-    let (_dir, host, card) = host_with(Some("vfio-pci"));
+    let (_fake, host, card) = host_with(Some("vfio-pci"));
     // The sysfs directory is there even where the kernel offers no character device.
     fs::create_dir_all(host.device(BDF).join("vfio-dev/vfio0")).unwrap();
     assert!(matches!(
@@ -155,7 +120,7 @@ fn each_errno_at_set_container_has_its_error() {
 
 #[test]
 fn each_error_of_vfio_ioctls_has_its_error() {
-    let (_dir, host, _) = host_with(Some("vfio-pci"));
+    let (_fake, host, _) = host_with(Some("vfio-pci"));
     let of = |error| crate_error(&host, BDF, 17, error);
     let io = io::Error::from_raw_os_error;
     // The crate's errno type is the one kvm-ioctls shows.
@@ -213,11 +178,17 @@ fn each_error_of_vfio_ioctls_has_its_error() {
 
 #[test]
 fn blocking_siblings_are_named() {
-    let (_dir, host, _) = host_with(Some("vfio-pci"));
-    let sibling = |function| Bdf { function, ..BDF };
-    add_to_group(&host, sibling(1), Some("ahci"));
-    add_to_group(&host, sibling(2), Some("pcieport"));
-    add_to_group(&host, sibling(3), None);
+    let (fake, host, _) = host_with(Some("vfio-pci"));
+    let siblings = [
+        ("0000:05:00.1", Some("ahci")),
+        ("0000:05:00.2", Some("pcieport")),
+        ("0000:05:00.3", None),
+    ];
+    for (sibling, driver) in siblings {
+        fake.pci(sibling, 0x8086, 0x2922, 0x01_06_01);
+        fake.driver(sibling, driver);
+        fake.group(17, &[sibling]);
+    }
     match crate_error(&host, BDF, 17, CrateError::GroupViable) {
         VfioError::NotViable { group, siblings } => {
             assert_eq!(group, 17);
@@ -225,7 +196,7 @@ fn blocking_siblings_are_named() {
                 .iter()
                 .map(|s| (s.bdf, s.driver.as_deref()))
                 .collect();
-            assert_eq!(named, [(sibling(1), Some("ahci"))]);
+            assert_eq!(named, [("0000:05:00.1".parse().unwrap(), Some("ahci"))]);
         }
         other => panic!("{other:?}"),
     }
@@ -248,16 +219,16 @@ fn bar0_is_usable_by_what_the_kernel_reports() {
         };
         judge_bar(region, true)
     };
-    let whole = u64::from(CR_SPACE);
+    let full = u64::from(CR_SPACE);
     assert_eq!(judge(0, 0).usable, Err(BarFault::Missing));
-    assert_eq!(judge(whole - 1, 7).usable, Err(BarFault::Small(whole - 1)));
-    assert_eq!(judge(whole, 5).usable, Err(BarFault::Flags(5)));
-    let fine = judge(whole, 3);
+    assert_eq!(judge(full - 1, 7).usable, Err(BarFault::Small(full - 1)));
+    assert_eq!(judge(full, 5).usable, Err(BarFault::Flags(5)));
+    let fine = judge(full, 3);
     assert!(fine.usable.is_ok() && !fine.mappable);
-    assert!(judge(2 * whole, 0xf).mappable);
+    assert!(judge(2 * full, 0xf).mappable);
     let sparse = Region {
         flags: 0xf,
-        size: whole,
+        size: full,
         offset: 0,
     };
     assert!(!judge_bar(sparse, false).mappable);
@@ -269,7 +240,7 @@ fn closing_waits_for_the_group_with_a_limit() {
     let limit = Duration::from_secs(1);
     let patience = Patience::every(limit, Duration::from_millis(10));
     let busy = || Err(io::Error::from_raw_os_error(libc::EBUSY));
-    let clock = Held::default();
+    let clock = SteppedClock::default();
     let mut left = 5;
     let free_later = || {
         left -= 1;
@@ -278,13 +249,13 @@ fn closing_waits_for_the_group_with_a_limit() {
     until_free(node, free_later, &clock, patience).unwrap();
     assert!(clock.now() > Duration::ZERO && clock.now() < limit);
 
-    let clock = Held::default();
+    let clock = SteppedClock::default();
     match until_free(node, busy, &clock, patience) {
         Err(VfioError::StillBusy { waited_ms, .. }) => assert_eq!(waited_ms, 1000),
         other => panic!("{other:?}"),
     }
-    // A node that went with the card holds nobody up.
-    let clock = Held::default();
+    // A node that was removed with the card does not wait.
+    let clock = SteppedClock::default();
     let gone = || Err(io::Error::from_raw_os_error(libc::ENOENT));
     until_free(node, gone, &clock, patience).unwrap();
     assert_eq!(clock.now(), Duration::ZERO);

@@ -97,9 +97,9 @@ fn a_bus_error_is_an_error_and_other_mappings_still_work() {
     let (mut broken, mut reader) = (regions(&short), regions(&short));
     broken.map().unwrap();
     reader.map().unwrap();
-    let healthy_file = device_file();
-    let mut healthy = regions(&healthy_file);
-    healthy.map().unwrap();
+    let other_file = device_file();
+    let mut other = regions(&other_file);
+    other.map().unwrap();
 
     broken.bar_write(0xffc, 5).unwrap();
     // A page that the file does not have: SIGBUS, by store and by load.
@@ -108,10 +108,10 @@ fn a_bus_error_is_an_error_and_other_mappings_still_work() {
     // It stays broken, also where the file still is: nothing it returns can be trusted.
     assert!(broken.bar_read(0xffc).is_err());
 
-    healthy.bar_write(DEVICE_ID, GOOD).unwrap();
-    assert_eq!(healthy.bar_read(DEVICE_ID).unwrap(), GOOD);
+    other.bar_write(DEVICE_ID, GOOD).unwrap();
+    assert_eq!(other.bar_read(DEVICE_ID).unwrap(), GOOD);
 
-    // Mapped anew after the cause is gone, it works.
+    // Mapped again after the cause is gone, it works.
     short.set_len(CONFIG + 0x1000).unwrap();
     broken.map().unwrap();
     assert_eq!(broken.bar_read(0xffc).unwrap(), 5);
@@ -125,7 +125,14 @@ fn a_bus_error_reaches_cr_space_and_a_reset_makes_a_new_mapping() {
     file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014)
         .unwrap();
     let io = Box::new(regions(&file));
-    let open = Open::new(io, BDF, WHOLE, Some(BarAccess::Mmap), &Held::default()).unwrap();
+    let open = Open::new(
+        io,
+        BDF,
+        USABLE,
+        Some(BarAccess::Mmap),
+        &SteppedClock::default(),
+    )
+    .unwrap();
     let card = VfioCard::from_open(open);
     assert_eq!(card.access(), BarAccess::Mmap);
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
@@ -161,7 +168,7 @@ fn more_mappings_than_can_be_watched_are_refused_not_unwatched() {
 
 #[test]
 fn the_groups_descriptor_is_found_and_closed() {
-    // Nobody else in the tests opens it.
+    // No other test opens it.
     let node = Path::new("/dev/full");
     assert_eq!(descriptor_of(node), None);
     let file = open_node(node).unwrap();
@@ -183,8 +190,8 @@ fn a_bus_error_outside_of_bar0_still_ends_the_process() {
         regions(&file).map().unwrap();
         file.set_len(0).unwrap();
         let place = FileOffset::new(file, 0);
-        let stranger = MmapRegion::<()>::from_file(place, 0x1000).unwrap();
-        let value = stranger
+        let outside = MmapRegion::<()>::from_file(place, 0x1000).unwrap();
+        let value = outside
             .as_volatile_slice()
             .load::<u32>(0, Ordering::Relaxed);
         panic!("the fault was swallowed: {value:?}");

@@ -24,10 +24,10 @@ fn bar0_is_mapped_by_default_on_x86_64_only() {
 
 #[test]
 fn configuration_cycles_are_tried_only_after_a_booting_card_had_its_time() {
-    let mut device = Device::live();
+    let mut device = FakeDevice::live();
     device.boots_for = 200;
-    let fake = Fake::of(device);
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(device);
+    let card = open(&fake, USABLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config_writes, []);
 }
@@ -36,13 +36,14 @@ fn configuration_cycles_are_tried_only_after_a_booting_card_had_its_time() {
 fn the_pci_id_is_the_live_one_of_sysfs_and_vfios_where_sysfs_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config");
-    let mut device = Device::live();
+    let mut device = FakeDevice::live();
     device.config.insert(0, 0x01f6_15b3);
-    let fake = Fake::of(device);
+    let fake = FakeRegions::of(device);
     let space = |dir: &Path| {
         let io = Box::new(fake.clone());
-        let open = Open::new(io, BDF, WHOLE, None, &Held::default()).unwrap();
-        VfioCard::from_open(open.with_sysfs(dir.to_owned()))
+        let mut open = Open::new(io, BDF, USABLE, None, &SteppedClock::default()).unwrap();
+        open.sysfs = Some(dir.to_owned());
+        VfioCard::from_open(open)
     };
     let card = space(directory.path());
     assert_eq!(card.space().pci_device_id().unwrap(), 0x1f6);
@@ -57,8 +58,8 @@ fn the_pci_id_is_the_live_one_of_sysfs_and_vfios_where_sysfs_cannot_be_read() {
 
 #[test]
 fn pread_is_used_where_it_is_requested() {
-    let fake = Fake::of(Device::live());
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(FakeDevice::live());
+    let card = open(&fake, USABLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     let maps = u32::from(default_access() == BarAccess::Mmap);
     assert_eq!(fake.0.borrow().maps, maps);
@@ -67,33 +68,39 @@ fn pread_is_used_where_it_is_requested() {
     assert_eq!(fake.0.borrow().config_writes, []);
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
 
-    let card = open(&fake, WHOLE, Some(BarAccess::Pread)).unwrap();
+    let card = open(&fake, USABLE, Some(BarAccess::Pread)).unwrap();
     assert_eq!(card.access(), BarAccess::Pread);
     assert_eq!(fake.0.borrow().maps, maps);
 }
 
 #[test]
 fn pread_is_used_when_bar0_cannot_be_mapped() {
-    let whole = Bar {
+    let unmapped = Bar {
         mappable: false,
-        ..WHOLE
+        ..USABLE
     };
-    let fake = Fake::of(Device::live());
-    assert_eq!(open(&fake, whole, None).unwrap().access(), BarAccess::Pread);
-    let refused = open(&fake, whole, Some(BarAccess::Mmap)).unwrap_err();
+    let fake = FakeRegions::of(FakeDevice::live());
+    assert_eq!(
+        open(&fake, unmapped, None).unwrap().access(),
+        BarAccess::Pread
+    );
+    let refused = open(&fake, unmapped, Some(BarAccess::Mmap)).unwrap_err();
     let fault = BarFault::NotMappable;
     assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
 
     fake.0.borrow_mut().map_fails = Some(libc::ENOMEM);
-    assert_eq!(open(&fake, WHOLE, None).unwrap().access(), BarAccess::Pread);
-    let refused = open(&fake, WHOLE, Some(BarAccess::Mmap)).unwrap_err();
+    assert_eq!(
+        open(&fake, USABLE, None).unwrap().access(),
+        BarAccess::Pread
+    );
+    let refused = open(&fake, USABLE, Some(BarAccess::Mmap)).unwrap_err();
     assert!(matches!(refused, VfioError::Map { .. }), "{refused}");
 }
 
 #[test]
 fn configuration_cycles_are_used_when_bar0_is_unusable() {
     for fault in [BarFault::Missing, BarFault::Small(0x1000)] {
-        let fake = Fake::of(Device::live());
+        let fake = FakeRegions::of(FakeDevice::live());
         let bar = Bar {
             usable: Err(fault),
             mappable: true,
@@ -111,16 +118,16 @@ fn configuration_cycles_are_used_when_bar0_is_unusable() {
 
 #[test]
 fn configuration_cycles_are_used_when_only_they_answer() {
-    let silences: [fn(&mut Device); 3] = [
+    let silences: [fn(&mut FakeDevice); 3] = [
         |d| d.bar_shows = Some(u32::MAX),
         |d| d.bar_shows = Some(BAD_ACCESS),
         |d| d.bar_fails = Some(libc::EIO),
     ];
     for silence in silences {
-        let mut device = Device::live();
+        let mut device = FakeDevice::live();
         silence(&mut device);
-        let fake = Fake::of(device);
-        let card = open(&fake, WHOLE, None).unwrap();
+        let fake = FakeRegions::of(device);
+        let card = open(&fake, USABLE, None).unwrap();
         assert_eq!(card.access(), BarAccess::Config);
         assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
         assert_eq!(fake.0.borrow().maps, 0);
@@ -130,17 +137,17 @@ fn configuration_cycles_are_used_when_only_they_answer() {
 #[test]
 fn bar0_is_used_when_nothing_answers_or_the_card_is_locked() {
     // All ones through both: the card module decides what that is (P7).
-    let mut gone = Device::live();
+    let mut gone = FakeDevice::live();
     gone.bar_shows = Some(u32::MAX);
     gone.silent = true;
-    let card = open(&Fake::of(gone), WHOLE, None).unwrap();
+    let card = open(&FakeRegions::of(gone), USABLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), u32::MAX);
 
-    let mut locked = Device::live();
+    let mut locked = FakeDevice::live();
     locked.bar_shows = Some(0xbad0_cafe);
-    let fake = Fake::of(locked);
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(locked);
+    let card = open(&fake, USABLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config_writes, []);
 }
@@ -148,10 +155,10 @@ fn bar0_is_used_when_nothing_answers_or_the_card_is_locked() {
 #[test]
 fn the_gateway_reads_and_writes_in_both_variants() {
     for write_only in [false, true] {
-        let mut device = Device::live();
+        let mut device = FakeDevice::live();
         device.write_only = write_only;
-        let fake = Fake::of(device);
-        let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+        let fake = FakeRegions::of(device);
+        let card = open(&fake, USABLE, Some(BarAccess::Config)).unwrap();
         let mut space = card.space();
         assert_eq!(space.read(CrOffset(DEVICE_ID)).unwrap(), GOOD);
         space.write(CrOffset(0xf_0400), 0x1234_5678).unwrap();
@@ -188,40 +195,40 @@ fn the_address_register_is_restored_or_left_harmless() {
         (true, 0x1_f064, HARMLESS | 1),
         (false, u32::MAX, HARMLESS),
     ] {
-        let mut device = Device::live();
+        let mut device = FakeDevice::live();
         device.write_only = write_only;
         device.config.insert(ADDRESS, before);
-        let fake = Fake::of(device);
-        let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+        let fake = FakeRegions::of(device);
+        let card = open(&fake, USABLE, Some(BarAccess::Config)).unwrap();
         read(&card, 0xf_0000).unwrap();
         card.close().unwrap();
         assert_eq!(fake.0.borrow().config[&ADDRESS], after);
     }
     // Also where it was only tried.
-    let mut device = Device::live();
+    let mut device = FakeDevice::live();
     device.bar_shows = Some(u32::MAX);
     device.registers.clear();
     device.config.insert(ADDRESS, 0x1_f064);
-    let fake = Fake::of(device);
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(device);
+    let card = open(&fake, USABLE, None).unwrap();
     assert_eq!(card.access(), default_access());
     assert_eq!(fake.0.borrow().config[&ADDRESS], 0x1_f064);
 }
 
 #[test]
 fn bus_mastering_is_switched_off_and_nothing_else() {
-    let mut device = Device::live();
+    let mut device = FakeDevice::live();
     device.config.insert(COMMAND, 0x0010_0146);
-    let fake = Fake::of(device);
-    open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(device);
+    open(&fake, USABLE, None).unwrap();
     assert_eq!(fake.0.borrow().config_writes, [(COMMAND, 0x0142)]);
 }
 
 #[test]
 fn after_a_reset_memory_decode_is_on_before_the_first_access() {
     for request in [BarAccess::Mmap, BarAccess::Pread] {
-        let fake = Fake::of(Device::live());
-        let card = open(&fake, WHOLE, Some(request)).unwrap();
+        let fake = FakeRegions::of(FakeDevice::live());
+        let card = open(&fake, USABLE, Some(request)).unwrap();
         let mut space = card.space();
         let maps = fake.0.borrow().maps;
 
@@ -244,8 +251,8 @@ fn after_a_reset_memory_decode_is_on_before_the_first_access() {
 
 #[test]
 fn after_a_reset_the_gateway_is_probed_again() {
-    let fake = Fake::of(Device::live());
-    let card = open(&fake, WHOLE, Some(BarAccess::Config)).unwrap();
+    let fake = FakeRegions::of(FakeDevice::live());
+    let card = open(&fake, USABLE, Some(BarAccess::Config)).unwrap();
     {
         let mut device = fake.0.borrow_mut();
         device.config.insert(COMMAND, 0);
@@ -253,7 +260,7 @@ fn after_a_reset_the_gateway_is_probed_again() {
     }
     assert!(card.space().back_after_reset().unwrap());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
-    let commands = |fake: &Fake| {
+    let commands = |fake: &FakeRegions| {
         let device = fake.0.borrow();
         device
             .config_writes
@@ -266,8 +273,8 @@ fn after_a_reset_the_gateway_is_probed_again() {
 
 #[test]
 fn every_access_to_a_closed_card_is_an_error() {
-    let fake = Fake::of(Device::live());
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(FakeDevice::live());
+    let card = open(&fake, USABLE, None).unwrap();
     let mut space = card.space();
     let mut other = card.space();
     card.close().unwrap();
@@ -290,16 +297,16 @@ fn every_access_to_a_closed_card_is_an_error() {
 
 #[test]
 fn dropping_the_card_closes_it_for_its_spaces() {
-    let fake = Fake::of(Device::live());
-    let mut space = open(&fake, WHOLE, None).unwrap().space();
+    let fake = FakeRegions::of(FakeDevice::live());
+    let mut space = open(&fake, USABLE, None).unwrap().space();
     assert!(space.read(CrOffset(DEVICE_ID)).is_err());
     assert_eq!(Rc::strong_count(&fake.0), 1);
 }
 
 #[test]
 fn an_error_of_an_access_names_its_register() {
-    let fake = Fake::of(Device::live());
-    let card = open(&fake, WHOLE, None).unwrap();
+    let fake = FakeRegions::of(FakeDevice::live());
+    let card = open(&fake, USABLE, None).unwrap();
     fake.0.borrow_mut().bar_fails = Some(libc::EIO);
     match read(&card, 0xf_0400) {
         Err(CrError::Io { at, source }) => {
@@ -311,7 +318,7 @@ fn an_error_of_an_access_names_its_register() {
 
 #[test]
 fn only_aligned_offsets_inside_of_cr_space_are_accessed() {
-    let card = open(&Fake::of(Device::live()), WHOLE, None).unwrap();
+    let card = open(&FakeRegions::of(FakeDevice::live()), USABLE, None).unwrap();
     for at in [1, 2, 0xf_0015, 0x10_0000, u32::MAX - 3] {
         assert!(
             matches!(read(&card, at), Err(CrError::BadOffset { at: a }) if a == at),

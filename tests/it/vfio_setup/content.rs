@@ -1,4 +1,4 @@
-//! What the files say.
+//! The content of the installed files.
 
 use super::bench::{Bench, MODULES, SYSUSERS, TMPFILES, UNIT, here, run};
 use cx3flash::host::Host;
@@ -36,7 +36,7 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
         assert!(values(&unit, "After").contains(&first), "{first}");
     }
     assert!(values(&unit, "Requires").is_empty());
-    // No units order themselves after sysinit.target behind our back, see the comment in the file.
+    // Default dependencies would order it after sysinit.target, see the comment in the file.
     assert_eq!(values(&unit, "DefaultDependencies"), ["no"]);
     assert!(values(&unit, "Before").contains(&"shutdown.target"));
 
@@ -55,7 +55,7 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
         let row = row.unwrap_or_else(|| panic!("{dir} is not in {dirs:?}"));
         (row.1.as_str(), row.2.as_str(), row.3.as_str())
     };
-    // What root acts upon, only root writes.
+    // Only root may write what root executes.
     assert_eq!(find(&journals), ("0755", "root", "root"));
     assert_eq!(find(&locks), ("2775", "root", "cx3flash"));
     assert!(bench.read(SYSUSERS).lines().any(|l| l == "g cx3flash -"));
@@ -64,7 +64,7 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
     assert_eq!(modules, ["vfio-pci"]);
 }
 
-/// What the rule's line of shell says of a group of functions with these modaliases.
+/// Whether the rule's line of shell accepts a group of functions with these modaliases.
 fn hands_over(functions: &[&str]) -> bool {
     let bench = Bench::new();
     for (at, modalias) in functions.iter().enumerate() {
@@ -110,7 +110,7 @@ fn the_udev_rule_matches_these_cards_only() {
         assert!(!hands_over(&[sata, &card(ours)]), "{ours}");
         assert!(!hands_over(&[isa_bridge, &card(ours)]), "{ours}");
     }
-    // Virtual functions, ConnectX-4, no card at all, a group that is gone, an unreadable alias.
+    // Virtual functions, ConnectX-4, no card, an empty group, an unreadable alias.
     for other in ["1002", "1004", "1013", "01F7"] {
         assert!(!hands_over(&[&card(other)]), "{other}");
         assert!(!hands_over(&[&card("1003"), &card(other)]), "{other}");
@@ -118,7 +118,7 @@ fn the_udev_rule_matches_these_cards_only() {
     assert!(!hands_over(&[bridge]));
     assert!(!hands_over(&[]));
     assert!(!hands_over(&["", &card("1003")]));
-    // Somebody else's device with our numbers further on.
+    // Another vendor's device with our numbers in the subsystem ids.
     assert!(!hands_over(&[
         "pci:v00008086d00001003sv000015B3sd00001003bc02sc00i00"
     ]));
