@@ -41,7 +41,6 @@ mod flint_files;
 mod flint_lines;
 mod flint_promises;
 mod modules;
-mod mst_bench;
 mod owner_story;
 mod readiness;
 mod sectors;

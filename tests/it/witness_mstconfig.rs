@@ -1,6 +1,6 @@
 //! mstconfig and `cx3flash config` on the same simulated card: each shows what the other stores.
 //!
-//! Debian's mstconfig 4.21 drives the card itself (see `mst_bench.rs`). Skipped where it is
+//! Debian's mstconfig 4.21 drives the card itself (`tests/mst`). Skipped where it is
 //! missing, unless `CX3FLASH_REQUIRE_WITNESS=1`.
 
 use crate::support::mst;
@@ -262,4 +262,28 @@ fn more_vfs_than_a_host_boots_with_are_refused_by_both() {
     );
     let run = bench.run(&["-d", "CARD", "-y", "set", "NUM_OF_VFS=63", "LOG_BAR_SIZE=5"]);
     assert_ne!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn mstflint_and_mstconfig_reach_the_simulated_card() {
+    let Some(mst) = mst() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("card.cx3");
+    let flash = build(&Recipe::mcx311a_2_35_5100()).unwrap();
+    drop(SimCard::create(&file, CardSpec::default(), &flash).unwrap());
+
+    let run = mst.run(&file, dir.path(), "mstflint", &["-d", "CARD", "query"], "");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(
+        run.stdout.contains("PSID:                  MT_1170110023"),
+        "{run:?}"
+    );
+
+    let run = mst.run(&file, dir.path(), "mstconfig", &["-d", "CARD", "query"], "");
+    // It gets as far as asking the firmware.
+    assert_eq!(run.stderr, "", "{run:?}");
+    assert!(
+        run.stdout.contains("Unsupported FW") || run.stdout.contains("Configurations:"),
+        "{run:?}"
+    );
 }
