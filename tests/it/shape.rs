@@ -94,7 +94,6 @@ fn every_type_has_a_name_of_its_own() {
 }
 
 #[test]
-#[ignore = "until the pass is done"]
 fn no_file_is_included_by_path() {
     let included = everywhere()
         .into_iter()
