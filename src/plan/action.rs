@@ -1,5 +1,6 @@
-//! What a plan is made of.
+//! A plan, its writes, and the passes of the typestate machine that do them.
 
+use super::check::Checks;
 use super::slot::ranges;
 use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
 use crate::flash::{
@@ -19,7 +20,6 @@ use std::time::Duration;
 pub enum Target {
     /// The other half; the card boots the old image until the commit.
     Half {
-        /// Which.
         half: Half,
         /// log2 of the chunk size.
         chunk_log2: u8,
@@ -39,7 +39,7 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What stays.
     pub kept: Vec<Kept>,
-    /// Sentences a person must read before saying yes.
+    /// Sentences to read before the confirmation.
     pub warnings: Vec<String>,
     /// The card already holds exactly this: exit 2.
     pub nothing_to_do: bool,
@@ -56,10 +56,9 @@ pub struct Plan {
 /// The writes of a plan.
 #[derive(Clone, Debug)]
 pub struct Action {
-    /// Where; `None` when no image is written.
+    /// `None` when no image is written.
     pub target: Option<Target>,
-    /// The image that shall boot afterwards, as it will stand on the card; `None` when no image is
-    /// written.
+    /// The image that boots afterwards, as it will be on the card; `None` when no image is written.
     pub contents: Option<Contents>,
     /// Runs of the typestate machine, in order. One, except for a restore of both halves.
     pub passes: Vec<Pass>,
@@ -70,9 +69,7 @@ pub struct Action {
 /// One run of the typestate machine: erase, write, verify, commit.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// Sectors.
     pub sectors: SectorPlan,
-    /// The last act.
     pub signature: Signature,
 }
 
@@ -85,7 +82,7 @@ pub(super) struct PassContext<'a> {
 }
 
 impl PassContext<'_> {
-    /// The run that makes `body` stand in the flash, the magic at `start` last.
+    /// The pass that writes `body`, and the magic at `start` last.
     pub(super) fn image_pass(
         &self,
         body: Vec<(FlashAddr, Vec<u8>)>,
@@ -96,7 +93,7 @@ impl PassContext<'_> {
         self.signed_pass(body, start, MAGIC, boot_address, invalidate)
     }
 
-    /// The run that makes `body` stand in the flash, and these 16 bytes at `start` last.
+    /// The pass that writes `body`, and these 16 bytes at `start` last.
     pub(super) fn signed_pass(
         &self,
         body: Vec<(FlashAddr, Vec<u8>)>,
@@ -116,8 +113,8 @@ impl PassContext<'_> {
                 signature_at: (!equal).then_some(start),
                 protected: self.protected.clone(),
                 disposable: self.disposable.clone(),
-                // A signature that is live must be void before the body under it changes: a boot
-                // ROM must never find it in front of a half-written image.
+                // A live signature is invalidated before the body under it changes: a boot ROM must
+                // never find it in front of a half-written image.
                 in_place: live && !equal,
             },
         )?;
@@ -131,7 +128,7 @@ impl PassContext<'_> {
         })
     }
 
-    /// The run that makes bytes stand in the flash and ends without a signature.
+    /// The pass that writes `body` and no signature.
     pub(super) fn plain_pass(
         &self,
         body: Vec<(FlashAddr, Vec<u8>)>,
@@ -185,9 +182,9 @@ pub(super) fn boot_address(start: FlashAddr) -> u32 {
     start.0 << 8
 }
 
-/// Signatures to void once an image stands at `start`: every other one, except what lies inside
-/// `untouchable` (the new image, the kept one behind its own signature, NV areas): there it is
-/// data that only looks like one.
+/// Signatures to invalidate once an image is at `start`: every other one, except what lies inside
+/// `untouchable` (the new image, the kept one behind its own signature, NV areas). There the bytes
+/// are data.
 pub(super) fn signatures_to_invalidate(
     signatures: Vec<FlashAddr>,
     start: FlashAddr,
@@ -228,7 +225,7 @@ impl Pass {
             .filter(|bytes| *bytes != [0xFF; 16])
             .and(self.sectors.signature_at)
             .map(|at| at.0..at.0.saturating_add(16));
-        let retired = self
+        let invalidated = self
             .signature
             .invalidate
             .iter()
@@ -236,7 +233,7 @@ impl Pass {
         erases
             .chain(programs)
             .chain(signature)
-            .chain(retired)
+            .chain(invalidated)
             .collect()
     }
 
@@ -248,6 +245,31 @@ impl Pass {
 }
 
 impl Plan {
+    /// The plan of these checks: `action` is left out unless every check passes and something would
+    /// be written.
+    pub(super) fn of(
+        checks: Checks,
+        from: Option<&Contents>,
+        to: Option<&Contents>,
+        action: Option<Action>,
+    ) -> Self {
+        let ok = checks.all_ok();
+        let idle = |action: &Action| action.passes.iter().all(Pass::is_idle);
+        let idle = action.as_ref().is_some_and(idle);
+        let version = |contents: Option<&Contents>| contents.and_then(|c| c.image().fw_version());
+        Self {
+            checks: checks.finish(),
+            changes: Vec::new(),
+            kept: Vec::new(),
+            warnings: Vec::new(),
+            nothing_to_do: ok && idle,
+            from_version: version(from),
+            to_version: version(to),
+            crossflash: None,
+            action: action.filter(|_| ok && !idle),
+        }
+    }
+
     /// Without its bytes.
     #[must_use]
     pub fn report(&self) -> PlanReport {
@@ -267,7 +289,7 @@ impl Plan {
 }
 
 impl Action {
-    /// Passes hear a wish to stop after their first change only where the card then still boots.
+    /// A request to stop is served after the first change only where the card then still boots.
     pub(super) fn new(
         target: Option<Target>,
         contents: Option<Contents>,
@@ -319,7 +341,7 @@ impl Action {
     }
 }
 
-/// Show two runs in one map: what one of them does wins over what the other leaves alone.
+/// Shows two passes in one map: what one of them does wins over what the other leaves alone.
 fn merge(map: &mut SectorMap, other: &SectorMap) {
     fn weight(action: SectorAction) -> u8 {
         match action {

@@ -5,7 +5,7 @@ use super::{CardSnapshot, IdentityChange, Plan};
 use crate::image::Contents;
 use serde::Serialize;
 
-/// What the user asked for.
+/// Options of a burn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BurnOptions {
     /// `--change-psid FROM:TO`. FROM is `none` for a card whose image states no PSID.
@@ -37,7 +37,7 @@ pub fn plan_burn(
     plan_burn_as(card, image, file_len, options, &IdentityChange::default())
 }
 
-/// The same, with parts of the identity spelled out anew.
+/// [`plan_burn`] with parts of the identity changed.
 #[must_use]
 pub fn plan_burn_as(
     card: &CardSnapshot,

@@ -5,9 +5,8 @@ use serde::Serialize;
 /// One check with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Which.
     pub id: CheckId,
-    /// Passed, or waived by a spelled-out option (then `detail` says so).
+    /// Passed, or waived by an option that `detail` names.
     pub ok: bool,
     /// Could not be judged because another check refuses; then `ok` is false.
     pub skipped: bool,
@@ -19,56 +18,56 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
-    /// The image verifies, stricter rules included (10.2 #4, 10.7 #10).
+    /// The image verifies, stricter rules included.
     #[serde(rename = "image_sound")]
     ImageValid,
-    /// Header size = chain end ≤ file length (10.7 #7).
+    /// Header size = chain end ≤ file length.
     ImageSize,
-    /// ROM in the result is for the image's device (10.2 #5).
+    /// ROM in the result is for the image's device.
     RomDevice,
     /// The backup verifies against its manifest and holds an image that boots (restore only).
     #[serde(rename = "backup_sound")]
     BackupValid,
     /// The card holds no valid image (recover only; otherwise `burn` is the way).
     NoValidImage,
-    /// At most one of the signatures found can be the one that boots (10.7 #11, #20).
+    /// At most one of the signatures found can be the one that boots.
     Signatures,
     /// The card holds an image to take the identity from; damage of its ROM or code is a note
-    /// (10.2 #14, 10.7 #16).
+    ///.
     OldImage,
     /// Firmware that runs has an image that can be read, or none that a job would overwrite.
     RunningImage,
-    /// The card's identity can be read and is whole (10.2 #6, #9, #18; 10.7 #5; P4).
+    /// The card's identity can be read and is valid (P4).
     Identity,
     /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept)
-    /// (10.2 #19, 10.7 #6).
+    ///.
     IdentityFits,
-    /// Failsafe onto failsafe, non-failsafe onto non-failsafe (10.2 #8).
+    /// Failsafe onto failsafe, non-failsafe onto non-failsafe.
     Layout,
-    /// Chunk sizes equal (10.3).
+    /// Chunk sizes equal.
     ChunkSize,
-    /// Older, same, newer: a note (10.2 #10). Refuses only when the image has no version.
+    /// Older, same, newer: a note. Refuses only when the image has no version.
     Version,
-    /// PSID equal, or the change spelled out (10.2 #11, #16).
+    /// PSID equal, or the change specified.
     Psid,
-    /// Configuration pad equal (10.2 #12).
+    /// Configuration pad equal.
     ConfigPad,
-    /// Silicon and revision (10.2 #15).
+    /// Silicon and revision.
     Silicon,
-    /// Which ROM will be on the card (10.2 #17, 10.7 #15).
+    /// Which ROM will be on the card.
     Rom,
-    /// The result was verified in memory after patching (10.7 #6).
+    /// The result was verified in memory after patching.
     PatchedImage,
-    /// Size against half or whole flash less the NV area (10.3).
+    /// Size against half or whole flash less the NV area.
     Fits,
-    /// ini's log_flashdev_size against the chip (10.7 #18).
+    /// ini's log_flashdev_size against the chip.
     FlashSize,
-    /// No erase reaches the NV configuration area or the half in use (10.7 #8).
+    /// No erase reaches the NV configuration area or the half in use.
     NvArea,
     /// Nothing write protected that must change (docs/hardware.md#write-protection).
     Protection,
-    /// A failsafe burn leaves the image that boots alone; a non-failsafe one says in words what an
-    /// interruption means (10.2 #13, P1).
+    /// A failsafe burn leaves the image that boots alone; a non-failsafe one reports what an
+    /// interruption means (P1).
     Interruption,
 }
 
@@ -88,9 +87,8 @@ impl CheckId {
 pub struct Change {
     /// Field name, snake_case.
     pub field: String,
-    /// Before; `None` = nothing there.
+    /// `None` = nothing there.
     pub from: Option<String>,
-    /// After.
     pub to: Option<String>,
 }
 
@@ -99,11 +97,10 @@ pub struct Change {
 pub struct Kept {
     /// Field name, snake_case.
     pub field: String,
-    /// Its value.
     pub value: String,
 }
 
-/// What a rule says: `Ok` = passed, `Err` = refused, each with one sentence.
+/// Result of a rule: `Ok` = passed, `Err` = refused, each with one sentence.
 pub(super) type Verdict = Result<String, String>;
 
 /// Checks in the making.
@@ -111,7 +108,7 @@ pub(super) type Verdict = Result<String, String>;
 pub(super) struct Checks(Vec<Check>);
 
 impl Checks {
-    /// Note an outcome.
+    /// Adds an outcome.
     pub(super) fn add(&mut self, id: CheckId, verdict: Verdict) {
         let (ok, detail) = match verdict {
             Ok(detail) => (true, detail),
@@ -125,7 +122,7 @@ impl Checks {
         });
     }
 
-    /// Note an outcome, or that it depends on one that is missing.
+    /// Adds an outcome, or that it depends on one that is missing.
     pub(super) fn add_if(&mut self, id: CheckId, verdict: Option<Verdict>) {
         match verdict {
             Some(verdict) => self.add(id, verdict),

@@ -1,20 +1,19 @@
-//! An image of another board onto a card: what the two say of themselves, side by side, and whether
-//! it can work at all.
+//! An image of another board onto a card: both images side by side, and whether it can work at all.
 //!
-//! Nothing here lets a burn through or stops it: the checks do. The comparison says what a person
-//! must know before typing `--change-psid`, and what would refuse even then.
+//! The comparison decides nothing: the checks do. It lists what to know before `--change-psid`, and
+//! which checks would refuse even then.
 
 mod ini;
 
 pub use ini::{IniChange, IniDiff};
 
-use super::decide::{Base, BurnRequest, judged};
-use super::rules::{psid_of, rom_text};
+use super::decide::{Base, BurnRequest, decide_one};
+use super::rules::rom_text;
 use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
 use crate::image::{Contents, Ini, Layout};
 use serde::Serialize;
 
-/// What the card's image and the new one say of the same thing; `None` = nothing.
+/// One fact of the card's image and of the new one; `None` = not stated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sides<T> {
     /// The image on the card.
@@ -24,7 +23,6 @@ pub struct Sides<T> {
 }
 
 impl<T: PartialEq> Sides<T> {
-    /// Both say the same, or neither says anything.
     #[must_use]
     pub fn same(&self) -> bool {
         self.card == self.image
@@ -43,15 +41,14 @@ pub struct BoardPorts {
 /// A comparison of two boards' images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CrossFlash {
-    /// PSID.
     pub psid: Sides<String>,
-    /// `[PS_INFO] Name`: the part one can order.
+    /// `[PS_INFO] Name`: the part number for orders.
     pub part: Sides<String>,
     /// PCI device id the firmware presents.
     pub device_id: Sides<u16>,
     /// BoardPorts.
     pub ports: Sides<BoardPorts>,
-    /// ROM types and versions; the check `rom` says which one will be on the card.
+    /// ROM types and versions; the check `rom` reports which one will be on the card.
     pub rom: Sides<String>,
     /// VSD. The card's stays on the card, that of the file goes.
     pub vsd: Sides<String>,
@@ -71,21 +68,25 @@ pub struct CrossFlash {
     pub chip_size: u32,
     /// The inis, key by key; `None` when one of the images has none.
     pub ini: Option<IniDiff>,
-    /// What follows for the person who owns the card, a sentence each.
+    /// Consequences for the owner, a sentence each.
     pub notes: Vec<String>,
-    /// Checks that refuse even when the change of PSID is spelled out.
+    /// Checks that refuse even with `--change-psid`.
     pub obstacles: Vec<Check>,
-    /// Nothing refuses but, at most, that the change of PSID is not spelled out.
+    /// At most `--change-psid` is missing.
     pub possible: bool,
 }
 
 /// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
-pub(super) fn of(card: &CardSnapshot, wish: &BurnRequest<'_>, plan: &Plan) -> Option<CrossFlash> {
-    let Base::File { contents, .. } = wish.base else {
+pub(super) fn of(
+    card: &CardSnapshot,
+    request: &BurnRequest<'_>,
+    plan: &Plan,
+) -> Option<CrossFlash> {
+    let Base::File { contents, .. } = request.base else {
         return None;
     };
     let own = card.active()?.slot.contents.as_ref().ok()?;
-    let (from, to) = (psid_of(own.image()), psid_of(contents.image()));
+    let (from, to) = (own.image().psid(), contents.image().psid());
     if !own.image().info_crc_ok || from == to {
         return None;
     }
@@ -97,19 +98,19 @@ pub(super) fn of(card: &CardSnapshot, wish: &BurnRequest<'_>, plan: &Plan) -> Op
     if let Some(to) = to
         && obstacles.iter().any(|c| c.id == CheckId::Psid)
     {
-        // Checks that depend on this one were not judged: judge them as if it had been spelled out.
+        // Checks that depend on this one were not judged: judge them as with `--change-psid`.
         let change = (from.unwrap_or(super::rules::NO_PSID), to);
         let options = BurnOptions {
             change_psid: Some((change.0.to_owned(), change.1.to_owned())),
-            ..wish.options.clone()
+            ..request.options.clone()
         };
-        obstacles = refuses(&judged(
+        obstacles = refuses(&decide_one(
             card,
             &BurnRequest {
-                base: wish.base,
+                base: request.base,
                 options: &options,
-                change: wish.change.clone(),
-                rom: wish.rom.clone(),
+                change: request.change.clone(),
+                rom: request.rom.clone(),
             },
         ));
     }
@@ -119,7 +120,7 @@ pub(super) fn of(card: &CardSnapshot, wish: &BurnRequest<'_>, plan: &Plan) -> Op
 
 fn compare(own: &Contents, new: &Contents, chip_size: u32, obstacles: Vec<Check>) -> CrossFlash {
     let mut found = CrossFlash {
-        psid: sides(own, new, |c| psid_of(c.image()).map(str::to_owned)),
+        psid: sides(own, new, |c| c.image().psid().map(str::to_owned)),
         part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),
         device_id: sides(own, new, |c| c.image().info.as_ref()?.device_id),
         ports: sides(own, new, |c| ini(c).and_then(ports)),
@@ -158,7 +159,7 @@ fn ini(contents: &Contents) -> Option<&Ini> {
 }
 
 /// The kernel names it when a card has too few UAR pages (mlx4 `mlx4_init_uar_table`). Its section
-/// is in no source at hand, so it is looked for in all.
+/// is in no source at hand, so all sections are searched.
 const UAR_BAR: &str = "log2_uar_bar_megabytes";
 
 fn anywhere(ini: &Ini, key: &str) -> Option<String> {
@@ -166,7 +167,7 @@ fn anywhere(ini: &Ini, key: &str) -> Option<String> {
     entries.into_iter().find(|e| e.key == key).map(|e| e.value)
 }
 
-/// 2 to the power of what the text says.
+/// 2 to the power of the number in the text.
 fn power(text: &str) -> Option<u64> {
     1_u64.checked_shl(u32::try_from(crate::image::ini_number(text)?).ok()?)
 }
@@ -181,7 +182,7 @@ fn ports(ini: &Ini) -> Option<BoardPorts> {
     (number.is_some() || !kinds.is_empty()).then_some(BoardPorts { number, kinds })
 }
 
-/// What follows from the differences.
+/// Consequences of the differences.
 fn notes(found: &CrossFlash) -> Vec<String> {
     let mut out = Vec::new();
     let number = |side: &Option<BoardPorts>| side.as_ref().and_then(|p| p.number);
@@ -197,13 +198,12 @@ fn notes(found: &CrossFlash) -> Vec<String> {
         && card != image
     {
         out.push(format!(
-            "The size of the UAR BAR changes from {card} to {image} MiB: restart the machine after the activation, so that its firmware lays out the addresses anew."
+            "The size of the UAR BAR changes from {card} to {image} MiB: restart the machine after the activation, so that its firmware assigns the addresses again."
         ));
     }
     if !found.device_id.same() {
         out.push(
-            "The PCI device id changes: what goes by it (drivers, pass-through) must be told."
-                .into(),
+            "The PCI device id changes: update what depends on it (drivers, pass-through).".into(),
         );
     }
     let area = [&found.config_sectors, &found.config_pad, &found.sector_size];

@@ -6,44 +6,42 @@ use super::compare::{changes, kept};
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
 use super::placement::{Placement, is, other_start, target};
 use super::rules::RomAction;
-use super::snapshot::version_of;
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Pass, Plan,
+    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Plan,
     crossflash, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
 
-/// Which image is to stand on the card.
+/// The image to write.
 #[derive(Clone, Copy)]
 pub(super) enum Base<'a> {
-    /// One from a file.
+    /// The image of a file.
     File {
         contents: &'a Contents,
         file_len: u64,
     },
-    /// The card's own.
+    /// The card's own image.
     Own,
 }
 
-/// What is wanted.
+/// A burn, as requested.
 pub(super) struct BurnRequest<'a> {
     pub(super) base: Base<'a>,
     pub(super) options: &'a BurnOptions,
-    /// Parts of the identity the user spelled out.
+    /// Parts of the identity that the user specified.
     pub(super) change: IdentityChange,
-    /// A ROM the user gave.
+    /// The ROM of a file.
     pub(super) rom: Option<Vec<u8>>,
 }
 
-/// Decide.
-pub(super) fn decide(card: &CardSnapshot, wish: &BurnRequest<'_>) -> Plan {
-    let mut plan = judged(card, wish);
-    plan.crossflash = crossflash::of(card, wish, &plan).map(Box::new);
+pub(super) fn decide(card: &CardSnapshot, request: &BurnRequest<'_>) -> Plan {
+    let mut plan = decide_one(card, request);
+    plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
     plan
 }
 
 /// The decision without the comparison of two boards.
-pub(super) fn judged(card: &CardSnapshot, wish: &BurnRequest<'_>) -> Plan {
+pub(super) fn decide_one(card: &CardSnapshot, request: &BurnRequest<'_>) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -51,40 +49,40 @@ pub(super) fn judged(card: &CardSnapshot, wish: &BurnRequest<'_>) -> Plan {
     checks.add(CheckId::RunningImage, rules::running_image(card));
     checks.add(CheckId::Signatures, rules::signatures(card));
 
-    let base = match wish.base {
+    let base = match request.base {
         Base::File { contents, .. } => Some(contents),
         Base::Own => own,
     };
     checks.add_if(
         CheckId::ImageValid,
-        match wish.base {
-            Base::File { contents, .. } => Some(rules::image_sound(contents.image())),
-            Base::Own => own.map(|c| rules::own_image_sound(c.image())),
+        match request.base {
+            Base::File { contents, .. } => Some(rules::image_valid(contents.image())),
+            Base::Own => own.map(|c| rules::own_image_valid(c.image())),
         },
     );
     checks.add_if(
         CheckId::ImageSize,
-        match wish.base {
+        match request.base {
             Base::File { contents, file_len } => rules::image_size(contents.image(), file_len),
-            Base::Own => own.map(|_| Ok("as it stands on the card".into())),
+            Base::Own => own.map(|_| Ok("as on the card".into())),
         },
     );
 
-    let identity = identity(&mut checks, active, &wish.change);
+    let identity = identity(&mut checks, active, &request.change);
     checks.add_if(
         CheckId::IdentityFits,
         base.zip(identity.as_ref())
             .map(|(base, identity)| identity_fits(base.image(), identity)),
     );
-    pair_checks(&mut checks, card, own, base, wish.options);
-    let result = result(&mut checks, base, active, identity.as_ref(), wish);
+    pair_checks(&mut checks, card, own, base, request.options);
+    let result = result(&mut checks, base, active, identity.as_ref(), request);
     match result {
         Some(result) => place(checks, card, active, result),
         None => unfinished(checks, card, own, base),
     }
 }
 
-/// Identity of the card with the change the user spelled out.
+/// The card's identity with the requested change.
 fn identity(
     checks: &mut Checks,
     active: Option<&ImageSlot>,
@@ -126,7 +124,7 @@ fn pair_checks(
         CheckId::Version,
         base.map(|base| rules::version(own.map(Contents::image), base.image())),
     );
-    // A PSID out of a damaged section is no PSID; the identity check has said so.
+    // A PSID out of a damaged section is none; the identity check refuses then.
     checks.add_if(
         CheckId::Psid,
         pair.filter(|(own, _)| own.info_crc_ok)
@@ -142,22 +140,23 @@ fn pair_checks(
     );
 }
 
-/// Identity and ROM put into the image, and what the checks say of that.
+/// The image with identity and ROM put in, and the checks of that.
 fn result(
     checks: &mut Checks,
     base: Option<&Contents>,
     active: Option<&ImageSlot>,
     identity: Option<&Identity>,
-    wish: &BurnRequest<'_>,
+    request: &BurnRequest<'_>,
 ) -> Option<Contents> {
-    let rom = base.map(|base| rules::rom(base, active, wish.rom.as_deref(), wish.options.rom));
-    let (rom_wish, rom_verdict): (Option<RomAction>, Option<Verdict>) = match rom {
+    let rom =
+        base.map(|base| rules::rom(base, active, request.rom.as_deref(), request.options.rom));
+    let (rom_action, rom_verdict): (Option<RomAction>, Option<Verdict>) = match rom {
         None => (None, None),
-        Some(Ok((wish, text))) => (Some(wish), Some(Ok(text))),
+        Some(Ok((request, text))) => (Some(request), Some(Ok(text))),
         Some(Err(why)) => (None, Some(Err(why))),
     };
     checks.add_if(CheckId::Rom, rom_verdict);
-    let patched = match (base, identity, rom_wish) {
+    let patched = match (base, identity, rom_action) {
         (Some(base), Some(identity), Some(rom)) if checks.all_ok() => {
             Some(patched(base, identity, &rom))
         }
@@ -175,11 +174,9 @@ fn result(
         CheckId::RomDevice,
         result.as_ref().map(|r| {
             let verdict = rules::rom_device(r.image());
-            // Whoever changes a GUID did not ask for this ROM, and must not be kept from it.
-            match (&wish.base, &wish.rom, verdict) {
-                (Base::Own, None, Err(why)) => {
-                    Ok(format!("{why}: it stands on the card and stays"))
-                }
+            // A change of a GUID leaves the ROM alone, so a wrong one must not prevent it.
+            match (&request.base, &request.rom, verdict) {
+                (Base::Own, None, Err(why)) => Ok(format!("{why}: it is on the card and stays")),
                 (.., verdict) => verdict,
             }
         }),
@@ -187,7 +184,7 @@ fn result(
     result
 }
 
-/// The image with this identity and this ROM; sound, or there is none.
+/// The image with this identity and this ROM, verified.
 pub(super) fn patched(
     base: &Contents,
     identity: &Identity,
@@ -200,12 +197,11 @@ pub(super) fn patched(
         RomAction::Remove => Some(base.with_rom(None)?),
     };
     let result = with_rom.as_ref().unwrap_or(base).with_identity(identity)?;
-    rules::image_sound(result.image()).map_err(PatchError::SelfCheck)?;
+    rules::image_valid(result.image()).map_err(PatchError::SelfCheck)?;
     Ok(result)
 }
 
-/// The checks that need the result are listed as not judged, except those the image as it came can
-/// answer.
+/// The plan without a patched image: checks that need one are listed as not judged.
 fn unfinished(
     mut checks: Checks,
     card: &CardSnapshot,
@@ -231,20 +227,10 @@ fn unfinished(
         rules_flash::protection(&card.flash_chip, &card.protection, None),
     );
     checks.add_if(CheckId::Interruption, None);
-    Plan {
-        checks: checks.finish(),
-        changes: Vec::new(),
-        kept: Vec::new(),
-        warnings: Vec::new(),
-        nothing_to_do: false,
-        from_version: version_of(own.map(Contents::image)),
-        to_version: version_of(base.map(Contents::image)),
-        crossflash: None,
-        action: None,
-    }
+    Plan::of(checks, own, base, None)
 }
 
-/// Where the result goes, and whether it may.
+/// The plan for the patched image: where it goes, and whether it may.
 fn place(
     mut checks: Checks,
     card: &CardSnapshot,
@@ -258,8 +244,8 @@ fn place(
         result.image().info.as_ref(),
         own.and_then(|c| c.image().info.as_ref()),
     ]);
-    let standing = card.bootable().find(|f| is(f, &result));
-    let start = match standing {
+    let present = card.bootable().find(|f| is(f, &result));
+    let start = match present {
         Some(found) => found.start,
         None => other_start(layout, active),
     };
@@ -273,19 +259,13 @@ fn place(
         rules_flash::flash_size(&result, own, size),
     );
     let guarded = nv.guarded(layout, size);
-    let spot = Placement {
+    let placement = Placement {
         start,
         map,
         layout,
         nv,
     };
-    let passes = spot.passes(
-        card,
-        active,
-        standing.is_some(),
-        &result,
-        guarded.as_deref(),
-    );
+    let passes = placement.passes(card, active, present.is_some(), &result, guarded.as_deref());
     checks.add(
         CheckId::NvArea,
         rules_flash::nv_area(&passes, guarded.as_deref()),
@@ -305,43 +285,29 @@ fn place(
             .map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
     );
 
-    let ok = checks.all_ok();
-    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
-    let mut plan = Plan {
-        checks: checks.finish(),
-        changes: own.map(|own| changes(own, &result)).unwrap_or_default(),
-        kept: own.map(|own| kept(own, &result)).unwrap_or_default(),
-        warnings: Vec::new(),
-        nothing_to_do: ok && idle,
-        from_version: version_of(own.map(Contents::image)),
-        to_version: version_of(Some(result.image())),
-        crossflash: None,
-        action: None,
-    };
-    plan.warnings = warnings(active, failsafe, standing.is_some(), &plan);
-    if ok
-        && !idle
-        && let Some(passes) = passes
-    {
-        let survives = failsafe && (standing.is_some() || active.is_some_and(ImageSlot::boots));
-        plan.action = Some(Action::new(
-            Some(target(layout, start)),
-            Some(result),
-            passes,
-            survives,
-        ));
+    let survives = failsafe && (present.is_some() || active.is_some_and(ImageSlot::boots));
+    let present = present.is_some();
+    let action = passes.map(|passes| {
+        let target = Some(target(layout, start));
+        Action::new(target, Some(result.clone()), passes, survives)
+    });
+    let mut plan = Plan::of(checks, own, Some(&result), action);
+    if let Some(own) = own {
+        plan.changes = changes(own, &result);
+        plan.kept = kept(own, &result);
     }
+    plan.warnings = warnings(active, failsafe, present, &plan);
     plan
 }
 
-fn warnings(active: Option<&ImageSlot>, failsafe: bool, stands: bool, plan: &Plan) -> Vec<String> {
+fn warnings(active: Option<&ImageSlot>, failsafe: bool, present: bool, plan: &Plan) -> Vec<String> {
     let mut out = Vec::new();
     if plan.nothing_to_do {
         return out;
     }
-    if stands {
+    if present {
         out.push(
-            "The new image stands on the card already; what is left is to void the signature of the old one."
+            "The new image is on the card already; the signature of the old one is left to invalidate."
                 .into(),
         );
     } else if !failsafe {
@@ -377,7 +343,7 @@ fn warnings(active: Option<&ImageSlot>, failsafe: bool, stands: bool, plan: &Pla
 }
 
 /// P1 where the layout cannot keep it.
-pub(super) const NOT_FAILSAFE: &str = "This card has room for one image only. From the first erase until the last step it has none: \
+pub(super) const NOT_FAILSAFE: &str = "This card holds one image only. From the first erase until the last step it has none: \
      if power fails or the machine resets in between, it comes up in recovery mode, without network. \
-     That is mended with the backup made before: `cx3flash recover IMAGE --identity BACKUP/identity.json` \
-     finishes the job, `cx3flash restore BACKUP` takes it back.";
+     The backup repairs that: `cx3flash recover IMAGE --identity BACKUP/identity.json` \
+     finishes the job, `cx3flash restore BACKUP` undoes it.";

@@ -1,11 +1,11 @@
-//! Whose card it is: what is carried, what may be changed (P4, docs/fs2.md#guid-section).
+//! The identity of a card: what is kept, what may be changed (P4, docs/fs2.md#guid-section).
 
 use super::check::Verdict;
 use super::decide::{Base, BurnRequest, decide};
 use super::{BurnOptions, CardSnapshot, ImageSlot, Plan, RomChoice};
 use crate::image::{Contents, Guid, Identity, Image, Mac};
 
-/// Parts of an identity the user spelled out; the others stay.
+/// Parts of an identity that the user specified; the others stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityChange {
     /// Node, port 1, port 2, system image.
@@ -28,16 +28,13 @@ impl IdentityChange {
     }
 }
 
-/// The identity an image holds, byte for byte.
-///
-/// # Errors
-/// A sentence when there is nothing trustworthy to carry: see [`Identity::from_image`].
+/// The identity an image holds, byte for byte; an error as in [`Identity::from_image`].
 pub fn identity_of(image: &Image) -> Result<Identity, String> {
     Identity::from_image(image).map_err(|why| why.to_string())
 }
 
 /// Old sections of four entries hold no MACs; what comes along is what flint and the card's own
-/// firmware make of the GUIDs (docs/flint.md#guids-of-a-burn step 3).
+/// firmware make of the GUIDs (docs/flint.md#guids-of-a-burn).
 pub(super) fn macs_are_derived(image: &Image) -> bool {
     image.guids.as_ref().is_some_and(|g| g.entries == 4)
 }
@@ -45,7 +42,7 @@ pub(super) fn macs_are_derived(image: &Image) -> bool {
 /// May a card carry this identity? Blank GUIDs beside valid MACs are normal on Ethernet cards.
 pub(super) fn usable(identity: &Identity) -> Verdict {
     for (port, mac) in (1..).zip(&identity.macs) {
-        // Zero is how some InfiniBand cards say "none"; it is carried like a blank one.
+        // Some InfiniBand cards store zero for "none"; it is kept like a blank one.
         if !mac.is_blank() && mac.0 != 0 && !mac.is_valid() {
             return Err(format!("the MAC {mac} of port {port} is not valid"));
         }
@@ -97,8 +94,8 @@ pub(super) fn readable(found: &ImageSlot) -> Result<Identity, String> {
 }
 
 /// What a card without an identity to carry starts from when it is given one: its GUID section is
-/// written blank (docs/fs2.md#blank-guids), and what is not spelled out stays so; or the section is damaged,
-/// and GUIDs and MACs are both spelled out. The VSD is the card's.
+/// written blank (docs/fs2.md#blank-guids), and what is not specified stays so; or the section is
+/// damaged, and GUIDs and MACs are both specified. The VSD is the card's.
 pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Identity> {
     let image = found.image()?;
     let blank = image.guids.as_ref().is_some_and(|g| g.blank && g.type_ok);
@@ -119,7 +116,7 @@ pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Iden
     })
 }
 
-/// The new image has room for it.
+/// Can the new image hold it?
 pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
     let entries = image.guids.as_ref().map_or(0, |g| g.entries);
     if entries != 6 {
@@ -137,17 +134,16 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
             identity.vsd.len()
         ));
     }
-    Ok("six GUID entries and room for the VSD".into())
+    Ok("six GUID entries and space for the VSD".into())
 }
 
 /// Plan to give a card another identity: its own image again, with the change.
 ///
 /// Only sectors that differ are rewritten. On a non-failsafe card these are the header's, the GUID
-/// section's and the Image Info's, the signature voided first and written last. On a failsafe card
+/// section's and the Image Info's, the signature invalidated first and written last. On a failsafe card
 /// the image goes into the other half, where sectors that are equal already stay. When that half
-/// holds another version it is a whole burn, and that is meant: patching the half that boots would
-/// need its signature voided, and the stale half beside it would boot meanwhile (another version, on
-/// a card whose owner asked for a MAC), or nothing at all.
+/// holds another version this is a complete burn: patching the half that boots would need its
+/// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
 #[must_use]
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     decide(

@@ -1,10 +1,9 @@
 //! Pure decisions: snapshots in, [`Plan`] out, every check listed with its result.
 //!
-//! [`CardSnapshot`] is what was read of a card. `plan_burn` and its sisters turn it and a wish
-//! into a [`Plan`]: all checks in the order of [`CheckId`], what changes, what is kept, what a
-//! person must know, and the [`Action`] that carries it out. There is no other way to an
-//! [`Action`], and no switch that skips a check: exceptions are spelled-out values
-//! ([`BurnOptions::change_psid`]) that must match what is there.
+//! [`CardSnapshot`] is what was read of a card. `plan_burn`, `plan_recover` and the others turn it and
+//! a request into a [`Plan`]: all checks in the order of [`CheckId`], what changes, what is kept,
+//! warnings, and the [`Action`] that carries it out. Nothing else makes an [`Action`], and no switch
+//! skips a check: exceptions are values ([`BurnOptions::change_psid`]) that must match the card.
 
 mod action;
 mod boot;

@@ -21,7 +21,7 @@ pub struct NvGeometry {
 }
 
 impl NvGeometry {
-    /// Covering what both images call theirs: the larger of each figure (10.3).
+    /// Covers the areas of both images: the larger of each figure.
     #[must_use]
     pub fn of(infos: &[Option<&Info>]) -> Self {
         let largest = |pick: fn(&Info) -> Option<u32>| {
@@ -67,7 +67,7 @@ impl NvGeometry {
     }
 
     /// Flash ranges of the areas alone, as the firmware uses them: what a reset erases. The
-    /// non-failsafe place is the end of the flash, not of its first half (10.7 #13).
+    /// non-failsafe place is the end of the flash, not of its first half.
     #[must_use]
     pub fn areas(self, layout: Layout, size: u32) -> Option<Vec<Range<u32>>> {
         let from = self.max_image(layout, size)?;

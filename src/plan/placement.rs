@@ -1,4 +1,4 @@
-//! Where an image goes, and what happens to what stands beside it.
+//! Where an image goes, and what happens to what is beside it.
 
 use super::action::{
     PassContext, behind_signature, body_of, boot_address, signatures_to_invalidate,
@@ -9,7 +9,7 @@ use crate::flash::LayoutError;
 use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout};
 use std::ops::Range;
 
-/// Exactly this image stands there.
+/// The slot holds exactly this image.
 pub(super) fn is(found: &ImageSlot, wanted: &Contents) -> bool {
     found
         .contents
@@ -25,7 +25,6 @@ pub(super) fn other_start(layout: Layout, active: Option<&ImageSlot>) -> FlashAd
     }
 }
 
-/// In the words of a plan.
 pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
     match (layout, layout.half_at(start)) {
         (Layout::Failsafe { chunk_log2 }, Some(half)) => Target::Half { half, chunk_log2 },
@@ -42,20 +41,20 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// The run that puts `result` here, or finishes putting it here when it `stands` already.
+    /// The pass that writes `result` here; when it is `present` already, what is left to do.
     pub(super) fn passes(
         &self,
         card: &CardSnapshot,
         active: Option<&ImageSlot>,
-        stands: bool,
+        present: bool,
         result: &Contents,
         guarded: Option<&[Range<u32>]>,
     ) -> Result<Vec<Pass>, LayoutError> {
-        let ground = self.ground(card, guarded);
+        let context = self.context(card, guarded);
         let mut untouchable = ranges(self.map, 0, result.image().len);
         untouchable.extend(guarded.unwrap_or_default().iter().cloned());
-        let invalidate = if stands {
-            // The image is there already. Another whole one beside it is what an interruption
+        let invalidate = if present {
+            // The image is there already. Another bootable one beside it is what an interruption
             // between the two halves' signatures leaves: finish that. Leave all else alone.
             card.bootable()
                 .filter(|f| f.start != self.start && !is(f, result))
@@ -71,12 +70,12 @@ impl Placement {
         let body = body_of(result.bytes(), self.map);
         let address = Some(boot_address(self.start));
         Ok(vec![
-            ground.image_pass(body, self.start, address, invalidate)?,
+            context.image_pass(body, self.start, address, invalidate)?,
         ])
     }
 
-    /// What the other half and the configuration area mean for the sector planner.
-    pub(super) fn ground<'a>(
+    /// The context of a pass: the other half and the configuration area are protected.
+    pub(super) fn context<'a>(
         &self,
         card: &'a CardSnapshot,
         guarded: Option<&[Range<u32>]>,

@@ -8,15 +8,13 @@ use super::identity::{fits as identity_fits, usable};
 use super::placement::{Placement, other_start, target};
 use super::rules::RomAction;
 use super::slot::ranges;
-use super::snapshot::version_of;
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, NvGeometry, Pass, Plan, rules,
-    rules_flash,
+    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, NvGeometry, Plan, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
-/// identity is the one spelled out; nothing is invented (P4).
+/// identity is the one specified; nothing is invented (P4).
 #[must_use]
 pub fn plan_recover(
     card: &CardSnapshot,
@@ -28,7 +26,7 @@ pub fn plan_recover(
     let layout = image.image().layout;
     let mut checks = Checks::default();
     let left = card.active().map(|a| a.slot);
-    checks.add(CheckId::ImageValid, rules::image_sound(image.image()));
+    checks.add(CheckId::ImageValid, rules::image_valid(image.image()));
     checks.add_if(
         CheckId::ImageSize,
         rules::image_size(image.image(), file_len),
@@ -66,7 +64,7 @@ pub fn plan_recover(
     ]);
     let start = start_for(layout, left);
     let map = AddressMap::on_flash(layout, start);
-    let spot = Placement {
+    let placement = Placement {
         start,
         map,
         layout,
@@ -91,7 +89,8 @@ pub fn plan_recover(
         let mut untouchable = ranges(map, 0, result.image().len);
         untouchable.extend(guarded.iter().flatten().cloned());
         let invalidate = signatures_to_invalidate(card.signatures(), start, &untouchable);
-        spot.ground(card, guarded.as_deref())
+        placement
+            .context(card, guarded.as_deref())
             .image_pass(
                 body_of(result.bytes(), map),
                 start,
@@ -115,51 +114,22 @@ pub fn plan_recover(
         CheckId::Interruption,
         Ok("the card has no valid image to lose; `recover` can be run again".into()),
     );
-    finish(card, checks, left, result, passes, layout, start)
-}
-
-fn finish(
-    card: &CardSnapshot,
-    checks: Checks,
-    left: Option<&ImageSlot>,
-    result: Option<Contents>,
-    passes: Option<Vec<Pass>>,
-    layout: Layout,
-    start: FlashAddr,
-) -> Plan {
-    let ok = checks.all_ok();
-    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
     let old = left.and_then(|f| f.contents.as_ref().ok());
-    let mut warnings = Vec::new();
+    let action = result.clone().zip(passes).map(|(contents, passes)| {
+        Action::new(Some(target(layout, start)), Some(contents), passes, false)
+    });
+    let mut plan = Plan::of(checks, old, result.as_ref(), action);
+    if let Some((old, new)) = old.zip(result.as_ref()) {
+        plan.changes = changes(old, new);
+    }
     if layout == Layout::NonFailsafe {
-        warnings.push(NOT_FAILSAFE.to_owned());
+        plan.warnings.push(NOT_FAILSAFE.to_owned());
     }
     if !card.recovery {
-        warnings
-            .push("Firmware still runs on this card; it will be used until the next reset.".into());
+        let text = "Firmware still runs on this card; it will be used until the next reset.";
+        plan.warnings.push(text.into());
     }
-    Plan {
-        checks: checks.finish(),
-        changes: old
-            .zip(result.as_ref())
-            .map(|(old, new)| changes(old, new))
-            .unwrap_or_default(),
-        kept: Vec::new(),
-        warnings,
-        nothing_to_do: ok && idle,
-        from_version: version_of(left.and_then(ImageSlot::image)),
-        to_version: version_of(result.as_ref().map(Contents::image)),
-        crossflash: None,
-        action: match (ok && !idle, result, passes) {
-            (true, Some(contents), Some(passes)) => Some(Action::new(
-                Some(target(layout, start)),
-                Some(contents),
-                passes,
-                false,
-            )),
-            _ => None,
-        },
-    }
+    plan
 }
 
 /// A card with an image that boots and whose identity can be carried has `burn`.
@@ -184,7 +154,7 @@ fn psid(left: Option<&ImageSlot>, image: &Contents) -> Result<String, String> {
         .filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
-        None => match rules::psid_of(image.image()) {
+        None => match image.image().psid() {
             Some(psid) => Ok(format!("{psid}; the card states none to compare with")),
             None => Err("the image states no PSID".into()),
         },

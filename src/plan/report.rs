@@ -1,4 +1,4 @@
-//! A plan as people and programs read it.
+//! A plan without its bytes, for output.
 
 use super::{Change, Check, CrossFlash, Kept, Target};
 use crate::flash::{EraseSize, SectorMap};
@@ -8,9 +8,7 @@ use serde::Serialize;
 /// One erase of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct EraseReport {
-    /// Where.
     pub at: FlashAddr,
-    /// How much.
     pub size: EraseSize,
 }
 
@@ -21,7 +19,7 @@ pub struct ActionReport {
     pub target: Option<Target>,
     /// Address of the new signature.
     pub signature_at: Option<FlashAddr>,
-    /// Signatures that are voided after the commit.
+    /// Signatures that are invalidated after the commit.
     #[serde(rename = "retire")]
     pub invalidate: Vec<FlashAddr>,
     /// Survives an interruption at any point (P1).
@@ -55,7 +53,7 @@ pub struct PlanReport {
     pub changes: Vec<Change>,
     /// What stays.
     pub kept: Vec<Kept>,
-    /// Sentences a person must read before saying yes.
+    /// Sentences to read before the confirmation.
     pub warnings: Vec<String>,
     /// The card's image beside the new one, where their PSIDs differ, refused or not.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,12 +2,12 @@
 
 use super::action::PassContext;
 use super::check::Checks;
-use super::snapshot::version_of;
-use super::{Action, CardSnapshot, CheckId, NvGeometry, Pass, Plan, rules, rules_flash};
-use crate::image::{Contents, FlashAddr};
+use super::slot::outside;
+use super::{Action, CardSnapshot, CheckId, NvGeometry, Plan, rules, rules_flash};
+use crate::image::FlashAddr;
 use std::ops::Range;
 
-/// Decide what a reset of the NV configuration would erase (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13, docs/flint.md#other-commands).
+/// Decide what a reset of the NV configuration would erase (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn, docs/flint.md#other-commands).
 #[must_use]
 pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let size = card.flash_chip.geometry.size;
@@ -19,9 +19,9 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let own = active.and_then(|f| f.contents.as_ref().ok());
     let places = own.map(|own| {
         let info = own.image().info.as_ref();
-        // flint guesses 64 KiB where tag 19 is short (docs/fs2.md#flash-map); erasing on a guess is not for us.
+        // flint guesses 64 KiB where tag 19 is short (docs/fs2.md#flash-map); this program does not erase on a guess.
         if info.is_none_or(|i| i.config_sectors.is_none() || i.sector_size.is_none()) {
-            return Err("the image does not say where its configuration area is".to_owned());
+            return Err("the image does not state where its configuration area is".to_owned());
         }
         NvGeometry::of(&[info])
             .areas(own.image().layout, size)
@@ -45,7 +45,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let passes = areas.map(|areas| {
         let images = || card.slots.iter().flat_map(|f| f.ranges());
         let pass = |protected: Vec<Range<u32>>| {
-            let ground = PassContext {
+            let context = PassContext {
                 flash: &card.flash,
                 geometry: &card.flash_chip.geometry,
                 protected,
@@ -55,7 +55,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
                 .iter()
                 .map(|a| (FlashAddr(a.start), vec![0xFF; (a.end - a.start) as usize]))
                 .collect();
-            ground.plain_pass(body, Vec::new()).map(|pass| vec![pass])
+            context.plain_pass(body, Vec::new()).map(|pass| vec![pass])
         };
         // Nothing but the areas, where the chip's erases are small enough for that; else what
         // shares a sector with them is written again.
@@ -77,33 +77,11 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         CheckId::Protection,
         rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
     );
-    let ok = checks.all_ok();
-    let idle = passes.as_ref().is_some_and(|p| p.iter().all(Pass::is_idle));
-    let version = version_of(own.map(Contents::image));
-    Plan {
-        checks: checks.finish(),
-        changes: Vec::new(),
-        kept: Vec::new(),
-        warnings: if ok && !idle {
-            vec!["The card's settings fall back to those of the ini in its image.".into()]
-        } else {
-            Vec::new()
-        },
-        nothing_to_do: ok && idle,
-        from_version: version,
-        to_version: version,
-        crossflash: None,
-        action: match passes {
-            Some(passes) if ok && !idle => Some(Action::new(None, None, passes, true)),
-            _ => None,
-        },
+    let action = passes.map(|passes| Action::new(None, None, passes, true));
+    let mut plan = Plan::of(checks, own, own, action);
+    if plan.action.is_some() {
+        let text = "The card's settings fall back to those of the ini in its image.";
+        plan.warnings.push(text.into());
     }
-}
-
-/// All of the flash but these ranges, which are in order.
-fn outside(areas: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
-    let starts = std::iter::once(0).chain(areas.iter().map(|a| a.end));
-    let ends = areas.iter().map(|a| a.start).chain(std::iter::once(size));
-    let gaps = starts.zip(ends).map(|(start, end)| start..end);
-    gaps.filter(|gap| gap.start < gap.end).collect()
+    plan
 }

@@ -1,14 +1,13 @@
 //! The plan of a restore: the whole flash as it was, configuration areas included.
 //!
-//! On a failsafe card the halves are put back one after the other, in the order that leaves a whole
+//! On a failsafe card the halves are restored one after the other, in the order that leaves a bootable
 //! image in the other one wherever there is one.
 
 use super::action::{PassContext, boot_address};
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::decide::NOT_FAILSAFE;
-use super::slot::ranges;
-use super::snapshot::version_of;
+use super::slot::{outside, ranges};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules, rules_flash,
 };
@@ -16,21 +15,21 @@ use crate::flash::LayoutError;
 use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
 use std::ops::Range;
 
-/// What a backup says of itself, its digests verified by the reader of the files.
+/// The content of a backup, its digests verified by the reader of the files.
 #[derive(Clone, Debug)]
 pub struct BackupFacts {
     /// The whole flash.
     pub flash: Vec<u8>,
-    /// Hardware id and revision of the card it was made of, when a manifest says so.
+    /// Hardware id and revision of the card it was made of, from the manifest.
     pub chip: Option<(u16, u8)>,
     /// What was compared: `5 files match their digests`, or that there is no manifest.
     pub provenance: String,
-    /// The user spelled out that the card's MACs change: port 1 as it is here, port 1 as it is in the
-    /// backup. For a backup made before the identity was changed (P4).
+    /// `--change-mac`: MAC of port 1 on the card and in the backup, for a backup made before the
+    /// identity was changed (P4).
     pub change_mac: Option<(Mac, Mac)>,
 }
 
-/// Decide what putting `backup` back would do.
+/// Decides what a restore of `backup` would do.
 #[must_use]
 pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     let size = card.flash_chip.geometry.size;
@@ -46,7 +45,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     let old = then.as_ref().and_then(|t| t.bootable().next());
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
-    checks.add(CheckId::BackupValid, backup_sound(old, backup));
+    checks.add(CheckId::BackupValid, backup_valid(old, backup));
     checks.add(
         CheckId::Fits,
         if backup.flash.len() == size as usize {
@@ -69,7 +68,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         old_image.map(|old| match now {
             Some(now) => {
                 rules::psid(now.image(), old.image(), &BurnOptions::default()).map_err(|why| {
-                    format!("{why}; `burn` the backup's image.bin with the change spelled out")
+                    format!("{why}; `burn` the backup's image.bin with `--change-psid`")
                 })
             }
             None => Ok("the card states none to compare with".into()),
@@ -89,7 +88,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     checks.add_if(
         CheckId::NvArea,
         passes.as_ref().map(|p| match p {
-            Ok(_) => Ok("the configuration area is put back with the rest".into()),
+            Ok(_) => Ok("the configuration area is restored with the rest".into()),
             Err(error) => Err(error.to_string()),
         }),
     );
@@ -103,53 +102,35 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         CheckId::Interruption,
         order.as_ref().map(|o| {
             Ok(if o.survives {
-                "one half stays whole while the other is put back".into()
+                "one half stays bootable while the other is restored".into()
             } else {
-                "while the flash is put back the card has no image; `restore` can be run again"
-                    .into()
+                "during the restore the card has no image; `restore` can be run again".into()
             })
         }),
     );
-    finish(checks, now, old_image, order)
-}
-
-fn finish(
-    checks: Checks,
-    now: Option<&Contents>,
-    old: Option<&Contents>,
-    order: Option<Order>,
-) -> Plan {
-    let ok = checks.all_ok();
-    let idle = order.as_ref().is_some_and(|o| o.passes.is_empty());
-    let pair = now.zip(old);
-    Plan {
-        checks: checks.finish(),
-        changes: pair.map(|(a, b)| changes(a, b)).unwrap_or_default(),
-        kept: pair.map(|(a, b)| kept(a, b)).unwrap_or_default(),
-        warnings: match &order {
-            Some(o) if ok && !idle && !o.survives => vec![NOT_FAILSAFE.to_owned()],
-            _ => Vec::new(),
-        },
-        nothing_to_do: ok && idle,
-        from_version: version_of(now.map(Contents::image)),
-        to_version: version_of(old.map(Contents::image)),
-        crossflash: None,
-        action: match (order, old) {
-            (Some(order), Some(old)) if ok && !idle => Some(Action::new(
-                Some(Target::WholeFlash),
-                Some(old.clone()),
-                order.passes,
-                order.survives,
-            )),
-            _ => None,
-        },
+    let action = order.zip(old_image).map(|(order, old)| {
+        let target = Some(Target::WholeFlash);
+        Action::new(target, Some(old.clone()), order.passes, order.survives)
+    });
+    let mut plan = Plan::of(checks, now, old_image, action);
+    if let Some((now, old)) = now.zip(old_image) {
+        plan.changes = changes(now, old);
+        plan.kept = kept(now, old);
     }
+    if plan
+        .action
+        .as_ref()
+        .is_some_and(|a| !a.survives_interruption)
+    {
+        plan.warnings.push(NOT_FAILSAFE.to_owned());
+    }
+    plan
 }
 
-fn backup_sound(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
+fn backup_valid(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
     match old {
         Some(found) => Ok(format!(
-            "{}; the image at {:#x} in it is whole",
+            "{}; the image at {:#x} in it is valid",
             backup.provenance, found.start.0
         )),
         None => Err("the backup holds no image that would boot".into()),
@@ -157,7 +138,7 @@ fn backup_sound(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
 }
 
 /// P4: a backup of another card is not put onto this one. There is no serial number in the flash, so
-/// GUIDs and MACs decide; the VSD is a text, and who names the backup wants the one in it.
+/// GUIDs and MACs decide; the VSD is a text and is restored.
 fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)>) -> Verdict {
     let Some(theirs) = old.identity() else {
         return Err("the backup's identity sections are damaged".into());
@@ -166,14 +147,14 @@ fn same_card(now: Option<&ImageSlot>, old: &ImageSlot, change: Option<(Mac, Mac)
         return Ok("the card states no identity to compare with".into());
     };
     if ours == theirs {
-        return Ok("the backup is of this very card".into());
+        return Ok("the backup is of this card".into());
     }
     if (ours.guids, ours.macs) == (theirs.guids, theirs.macs) {
         return Ok("the backup is of this card; its VSD comes back with it".into());
     }
     if change == Some((ours.macs[0], theirs.macs[0])) {
         return Ok(format!(
-            "identity change spelled out: MACs {} {} become {} {}",
+            "identity change as specified: MACs {} {} become {} {}",
             ours.macs[0], ours.macs[1], theirs.macs[0], theirs.macs[1]
         ));
     }
@@ -202,23 +183,27 @@ fn silicon(card: &CardSnapshot, backup: &BackupFacts, old: &Contents) -> Verdict
     rules::silicon(card.chip, old.image())
 }
 
-struct Order {
+struct RestoreOrder {
     passes: Vec<Pass>,
     survives: bool,
 }
 
-/// One part of the flash that is put back in one run.
-struct Part {
+/// An area of the flash that one pass restores.
+struct Area {
     start: FlashAddr,
     ranges: Vec<Range<u32>>,
 }
 
-fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<Order, LayoutError> {
+fn passes(
+    card: &CardSnapshot,
+    then: &CardSnapshot,
+    old: &ImageSlot,
+) -> Result<RestoreOrder, LayoutError> {
     let size = card.flash_chip.geometry.size;
     let layout = old.image().map_or(Layout::NonFailsafe, |i| i.layout);
     let mut flash = card.flash.clone();
     let Layout::Failsafe { chunk_log2 } = layout else {
-        let whole = Part {
+        let whole = Area {
             start: FlashAddr(0),
             ranges: vec![Range {
                 start: 0,
@@ -226,14 +211,14 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<O
             }],
         };
         let pass = put_back(card, &flash, then, &whole, &[], true)?;
-        return Ok(Order {
+        return Ok(RestoreOrder {
             survives: false,
             passes: pass.into_iter().collect(),
         });
     };
-    let part = |half: Half| {
+    let area = |half: Half| {
         let map = AddressMap::Striped { chunk_log2, half };
-        Part {
+        Area {
             start: map
                 .to_flash(crate::image::ImageOffset(0))
                 .unwrap_or(FlashAddr(0)),
@@ -241,17 +226,17 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<O
         }
     };
     let (boot, other) = if old.start.0 == 0 {
-        (part(Half::Even), part(Half::Odd))
+        (area(Half::Even), area(Half::Odd))
     } else {
-        (part(Half::Odd), part(Half::Even))
+        (area(Half::Odd), area(Half::Even))
     };
-    let stands = |snapshot: &CardSnapshot, part: &Part| {
+    let stands = |snapshot: &CardSnapshot, area: &Area| {
         snapshot
             .bootable()
-            .any(|f| f.start == part.start && f.image().is_some_and(|i| i.layout == layout))
+            .any(|f| f.start == area.start && f.image().is_some_and(|i| i.layout == layout))
     };
-    let equal = |part: &Part| {
-        part.ranges
+    let equal = |area: &Area| {
+        area.ranges
             .iter()
             .all(|r| slice(&card.flash, r) == slice(&then.flash, r))
     };
@@ -264,7 +249,7 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<O
         (&boot, &other)
     };
     let mut passes = Vec::new();
-    // The second part's signature is void before anything of that part changes.
+    // The signature of the second area is invalidated before anything of that area changes.
     let live = slice(&card.flash, &(second.start.0..second.start.0 + 16)) == MAGIC;
     let invalidate: &[FlashAddr] = if live && !equal(second) {
         &[second.start]
@@ -291,7 +276,7 @@ fn passes(card: &CardSnapshot, then: &CardSnapshot, old: &ImageSlot) -> Result<O
         }
     }
     passes.extend(put_back(card, &flash, then, second, &[], other_first)?);
-    Ok(Order {
+    Ok(RestoreOrder {
         passes,
         survives: boots_already || other_boots || other_first,
     })
@@ -303,20 +288,20 @@ fn slice<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
         .unwrap_or_default()
 }
 
-/// The run that puts one part back, its signature (or what stood in its place) last. `None` when
+/// The pass that restores one area, its signature (or what was in its place) last. `None` when
 /// nothing differs.
 fn put_back(
     card: &CardSnapshot,
     flash: &[u8],
     then: &CardSnapshot,
-    part: &Part,
+    area: &Area,
     invalidate: &[FlashAddr],
     boots: bool,
 ) -> Result<Option<Pass>, LayoutError> {
     let size = card.flash_chip.geometry.size;
-    let signature = part.start.0..part.start.0 + 16;
+    let signature = area.start.0..area.start.0 + 16;
     let mut body = Vec::new();
-    for range in &part.ranges {
+    for range in &area.ranges {
         let from = if range.contains(&signature.start) {
             signature.end
         } else {
@@ -328,29 +313,13 @@ fn put_back(
         ));
     }
     let bytes = <[u8; 16]>::try_from(slice(&then.flash, &signature)).unwrap_or(MAGIC);
-    let ground = PassContext {
+    let context = PassContext {
         flash,
         geometry: &card.flash_chip.geometry,
-        protected: outside(&part.ranges, size),
+        protected: outside(&area.ranges, size),
         disposable: Vec::new(),
     };
-    let address = boots.then(|| boot_address(part.start));
-    let pass = ground.signed_pass(body, part.start, bytes, address, invalidate.to_vec())?;
+    let address = boots.then(|| boot_address(area.start));
+    let pass = context.signed_pass(body, area.start, bytes, address, invalidate.to_vec())?;
     Ok((!pass.is_idle()).then_some(pass))
-}
-
-/// Everything of the flash that is in none of `ranges`.
-fn outside(ranges: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
-    let mut out = Vec::new();
-    let mut from = 0;
-    for range in ranges {
-        if range.start > from {
-            out.push(from..range.start);
-        }
-        from = range.end;
-    }
-    if from < size {
-        out.push(from..size);
-    }
-    out
 }

@@ -1,7 +1,6 @@
 //! Rules about the image and the card it is for.
 
 use super::check::Verdict;
-use super::snapshot::version_of;
 use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
 use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
@@ -10,8 +9,8 @@ use std::cmp::Ordering;
 /// The word for "no PSID" in `--change-psid`.
 pub(super) const NO_PSID: &str = "none";
 
-/// 10.2 #4, 10.7 #10. Blank GUIDs are no fault of a file: they are replaced anyway.
-pub(super) fn image_sound(image: &Image) -> Verdict {
+/// The image verifies. Blank GUIDs in a file are no error: they are replaced anyway.
+pub(super) fn image_valid(image: &Image) -> Verdict {
     let faults: Vec<&str> = image
         .findings
         .iter()
@@ -25,8 +24,8 @@ pub(super) fn image_sound(image: &Image) -> Verdict {
     }
 }
 
-/// The card's own image is to be burned again: its code must be whole, its ROM need not.
-pub(super) fn own_image_sound(image: &Image) -> Verdict {
+/// The card's own image is burned again: its code must be valid, its ROM need not.
+pub(super) fn own_image_valid(image: &Image) -> Verdict {
     let validity = Validity::of(image);
     if validity.code {
         Ok("the card's own image; its code verifies".into())
@@ -38,7 +37,7 @@ pub(super) fn own_image_sound(image: &Image) -> Verdict {
     }
 }
 
-/// 10.7 #7. `None` for an image with damaged sections: where its chain ends is not known then.
+/// `None` for an image with damaged sections: where its chain ends is not known then.
 pub(super) fn image_size(image: &Image, file_len: u64) -> Option<Verdict> {
     let broken = |s: &Section| !matches!(s.crc, CrcVerdict::Ok | CrcVerdict::Blank);
     if image.sections.iter().any(broken) {
@@ -51,7 +50,7 @@ fn sizes(image: &Image, file_len: u64) -> Verdict {
     let (declared, chain) = (image.header.declared_size, image.len);
     if declared != chain {
         return Err(format!(
-            "the header says {declared:#x} bytes, the sections end at {chain:#x}"
+            "the header has {declared:#x} bytes, the sections end at {chain:#x}"
         ));
     }
     if u64::from(chain) > file_len {
@@ -60,19 +59,18 @@ fn sizes(image: &Image, file_len: u64) -> Verdict {
         ));
     }
     Ok(match file_len - u64::from(chain) {
-        0 => format!("{chain:#x} bytes, as the header says"),
-        n => format!("{chain:#x} bytes, as the header says; {n} bytes after it are left out"),
+        0 => format!("{chain:#x} bytes, as in the header"),
+        n => format!("{chain:#x} bytes, as in the header; {n} bytes after it are ignored"),
     })
 }
 
-/// A device id in a version block that names no device: 0 is "any", and 0xFFFF is what flint itself
-/// lets pass, on purpose or not (its `checkMatchingExpRomDevId` takes it for "blocks differ").
+/// A device id in a version block that names no device: 0 is "any", and flint accepts 0xFFFF (its `checkMatchingExpRomDevId` takes it for "blocks differ").
 fn any_device(id: u16) -> bool {
     matches!(id, 0 | 0xFFFF)
 }
 
-/// 10.2 #5, judged on what will be on the card. A ROM with blocks for several devices, which flint
-/// lets pass with a warning, must have none for another one than this.
+/// Judged on what will be on the card. flint accepts a ROM with blocks for several devices with a
+/// warning; here every block must be for this device.
 pub(super) fn rom_device(result: &Image) -> Verdict {
     let device = result.info.as_ref().and_then(|i| i.device_id);
     let Some(rom) = &result.rom else {
@@ -97,15 +95,14 @@ pub(super) fn rom_device(result: &Image) -> Verdict {
     })
 }
 
-/// 10.7 #11, #20.
 pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
     let list: Vec<String> = card
         .slots
         .iter()
         .map(|found| {
-            let what = match (found.boots(), version_of(found.image())) {
-                (true, Some(version)) => format!("{version} whole"),
-                (true, None) => "whole".into(),
+            let what = match (found.boots(), found.image().and_then(Image::fw_version)) {
+                (true, Some(version)) => format!("{version} bootable"),
+                (true, None) => "bootable".into(),
                 (false, Some(version)) => format!("{version} damaged"),
                 (false, None) => "no image behind it".into(),
             };
@@ -119,7 +116,7 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
     };
     if card.is_ambiguous() {
         return Err(format!(
-            "{list}: whole images of different layouts, and the running version does not say which boots"
+            "{list}: bootable images of different layouts, and the running version does not decide which boots"
         ));
     }
     Ok(match card.active() {
@@ -127,35 +124,34 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
             "{list}; {:#x} taken as the one that boots ({})",
             active.slot.start.0,
             match active.choice {
-                SlotChoice::OnlyBootable => "the only whole one",
+                SlotChoice::OnlyBootable => "the only bootable one",
                 SlotChoice::Running => "its version runs",
                 SlotChoice::Lowest => "the lowest; which one the boot ROM prefers is not known",
-                SlotChoice::Damaged => "none is whole",
+                SlotChoice::Damaged => "none is bootable",
             }
         ),
         None => list,
     })
 }
 
-/// 10.2 #14, 10.7 #16.
 pub(super) fn old_image(active: Option<&ImageSlot>) -> Verdict {
     let Some(found) = active else {
         return Err("the card holds no valid image; use `recover`".into());
     };
     let validity = found.validity();
     Ok(if validity.notes.is_empty() {
-        format!("the image at {:#x} is whole", found.start.0)
+        format!("the image at {:#x} is valid", found.start.0)
     } else {
         format!(
-            "the image at {:#x} is damaged, which does not stand in the way: {}",
+            "the image at {:#x} is damaged, which does not prevent a burn: {}",
             found.start.0,
             validity.notes.join("; ")
         )
     })
 }
 
-/// Firmware that runs was started from a valid image. One that reads as damaged was misread, again and
-/// again, or has been damaged since: a burn over it would go on wrong bytes, and so would its backup.
+/// Firmware that runs was started from a valid image. One that reads as damaged was misread
+/// repeatedly, or was damaged later: a burn and its backup would rest on wrong bytes.
 pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     if card.recovery {
         return Ok("no firmware runs".into());
@@ -165,13 +161,14 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     };
     if card
         .bootable()
-        .any(|found| version_of(found.image()) == Some(running))
+        .any(|found| found.image().and_then(Image::fw_version) == Some(running))
     {
         return Ok(format!("{running} runs, and its image is valid"));
     }
     let other = card.bootable().next();
     let damaged = card.slots.iter().find(|found| {
-        !found.boots() && (other.is_none() || version_of(found.image()) == Some(running))
+        !found.boots()
+            && (other.is_none() || found.image().and_then(Image::fw_version) == Some(running))
     });
     let Some(damaged) = damaged else {
         return Ok(format!(
@@ -202,7 +199,6 @@ fn layout_name(layout: Layout) -> &'static str {
     }
 }
 
-/// 10.2 #8.
 pub(super) fn layout(card: Layout, image: Layout) -> Verdict {
     let (card, image) = (layout_name(card), layout_name(image));
     if card == image {
@@ -212,7 +208,6 @@ pub(super) fn layout(card: Layout, image: Layout) -> Verdict {
     }
 }
 
-/// 10.3.
 pub(super) fn chunk_size(card: Layout, image: Layout) -> Verdict {
     match (card, image) {
         (Layout::Failsafe { chunk_log2: card }, Layout::Failsafe { chunk_log2: image })
@@ -227,12 +222,11 @@ pub(super) fn chunk_size(card: Layout, image: Layout) -> Verdict {
     }
 }
 
-/// 10.2 #10.
 pub(super) fn version(card: Option<&Image>, image: &Image) -> Verdict {
-    let Some(new) = version_of(Some(image)) else {
+    let Some(new) = image.fw_version() else {
         return Err("the image states no version".into());
     };
-    Ok(match version_of(card) {
+    Ok(match card.and_then(Image::fw_version) {
         None => format!("{new}; the card states none"),
         Some(old) => match new.cmp(&old) {
             Ordering::Greater => format!("{new} is newer than {old} on the card"),
@@ -242,33 +236,23 @@ pub(super) fn version(card: Option<&Image>, image: &Image) -> Verdict {
     })
 }
 
-/// PSID an image states.
-pub(super) fn psid_of(image: &Image) -> Option<&str> {
-    image
-        .info
-        .as_ref()?
-        .psid
-        .as_deref()
-        .filter(|p| !p.is_empty())
-}
-
-/// 10.2 #11 and #16, P5.
+/// P5.
 pub(super) fn psid(card: &Image, image: &Image, options: &BurnOptions) -> Verdict {
-    let Some(to) = psid_of(image) else {
+    let Some(to) = image.psid() else {
         return Err("the image states no PSID".into());
     };
-    let from = psid_of(card).unwrap_or(NO_PSID);
+    let from = card.psid().unwrap_or(NO_PSID);
     match &options.change_psid {
         None if from == to => Ok(format!("{to} on the card and in the image")),
         None => Err(format!("the PSID on the card is {from}, in the image {to}")),
-        Some((f, t)) if f == from && t == to => Ok(format!("{from} becomes {to}, as spelled out")),
+        Some((f, t)) if f == from && t == to => Ok(format!("{from} becomes {to}, as specified")),
         Some((f, t)) => Err(format!(
-            "the change spelled out is {f} to {t}, but the card has {from} and the image {to}"
+            "the change specified is {f} to {t}, but the card has {from} and the image {to}"
         )),
     }
 }
 
-/// 10.2 #12. Overridden by nothing but a spelled-out change of the PSID, as in flint.
+/// Only `--change-psid` overrides this, as in flint.
 pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> Verdict {
     let pad = |image: &Image| image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0);
     let (old, new) = (pad(card), pad(image));
@@ -320,7 +304,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
 /// What to do about the ROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RomAction {
-    /// Leave the image's.
+    /// Leave the image's ROM.
     Leave,
     /// Put these bytes in.
     Put(Vec<u8>),
@@ -349,7 +333,7 @@ pub(super) fn rom_text(rom: &Rom) -> String {
     }
 }
 
-/// 10.2 #17, 10.7 #15: which ROM will be on the card, in words.
+/// Which ROM will be on the card, in words.
 pub(super) fn rom(
     image: &Contents,
     card: Option<&ImageSlot>,
@@ -389,7 +373,7 @@ pub(super) fn rom(
             } else {
                 RomAction::Leave
             },
-            "no ROM, as asked".into(),
+            "no ROM, as requested".into(),
         )),
         Some(RomChoice::Device) => of_card(),
         Some(RomChoice::Image) if !image_has => {

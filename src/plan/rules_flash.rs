@@ -6,7 +6,7 @@ use crate::flash::{FlashChip, LayoutError, Protection, overlap};
 use crate::image::{AddressMap, Contents, Image, Layout};
 use std::ops::Range;
 
-/// 10.3. `map` is where the image goes; `None` when that is not known.
+/// `map` is where the image goes; `None` when that is not known.
 pub(super) fn fits(
     image: &Image,
     layout: Layout,
@@ -20,17 +20,17 @@ pub(super) fn fits(
     };
     let Some(max) = nv.max_image(layout, size) else {
         return Err(format!(
-            "the configuration area leaves no room in {of} ({size:#x} bytes)"
+            "the configuration area leaves no space in {of} ({size:#x} bytes)"
         ));
     };
-    let room = map.map_or(max, |map| max.min(map.capacity(size)));
-    if image.len > room {
+    let limit = map.map_or(max, |map| max.min(map.capacity(size)));
+    if image.len > limit {
         return Err(format!(
-            "the image has {:#x} bytes, {of} less the configuration area holds {room:#x}",
+            "the image has {:#x} bytes, {of} less the configuration area holds {limit:#x}",
             image.len
         ));
     }
-    Ok(format!("{:#x} of {room:#x} bytes", image.len))
+    Ok(format!("{:#x} of {limit:#x} bytes", image.len))
 }
 
 /// `[FW] log_flashdev_size` of an image's ini.
@@ -43,11 +43,11 @@ fn stated(contents: &Contents) -> Option<Result<u32, String>> {
     Some(text.parse().map_err(|_| text))
 }
 
-/// 10.7 #18. An image for a larger chip is refused. One for a smaller chip is, too, unless the
-/// card's own image says the same of this very chip.
+/// An image for a larger chip is refused. One for a smaller chip is, too, unless the
+/// card's own image states the same for this chip.
 pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -> Verdict {
     let log2 = match stated(image) {
-        None => return Ok("the image does not say which flash size it is for".into()),
+        None => return Ok("the image does not state a flash size".into()),
         Some(Err(text)) => {
             return Err(format!(
                 "log_flashdev_size = {text:?} in the ini is no size"
@@ -72,7 +72,7 @@ pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -
     }
 }
 
-/// 10.7 #8: what the sector planner says, and a second look that does not trust it.
+/// The result of the sector planner, and a second check that does not trust it.
 pub(super) fn nv_area(
     passes: &Result<Vec<Pass>, LayoutError>,
     guarded: Option<&[Range<u32>]>,
@@ -135,7 +135,7 @@ fn not_protected(part: &FlashChip, protection: &Protection, passes: Option<&[Pas
     if part.unprotect_with.is_some() {
         // SST25 and Atmel power up protected.
         return Ok(format!(
-            "status {:#04x}: protected since power-on, as this chip is; taken back for the session",
+            "status {:#04x}: protected since power-on, as this chip is; cleared for the session",
             protection.status
         ));
     }
@@ -158,11 +158,11 @@ fn not_protected(part: &FlashChip, protection: &Protection, passes: Option<&[Pas
 }
 
 /// P1: with another image to boot from, nothing of it may be touched before the commit. A second
-/// look that does not trust the planner.
+/// check that does not trust the planner.
 pub(super) fn interruption(kept: Option<&[Range<u32>]>, passes: &[Pass]) -> Verdict {
     let Some(kept) = kept else {
         return Ok(
-            "not failsafe: from the first erase to the last step the card has no image; an interruption is mended with the backup"
+            "not failsafe: from the first erase to the last step the card has no image; after an interruption, restore from the backup"
                 .into(),
         );
     };
@@ -178,7 +178,7 @@ pub(super) fn interruption(kept: Option<&[Range<u32>]>, passes: &[Pass]) -> Verd
             }
         }
     }
-    Ok("failsafe: the image that boots now stays whole until the new one is verified".into())
+    Ok("failsafe: the image that boots now stays bootable until the new one is verified".into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What stands at one signature of a flash, and which of it is valid.
+//! The image at one signature of a flash, and which parts of it are valid.
 
 use super::identity_of;
 use crate::image::{
@@ -7,7 +7,7 @@ use crate::image::{
 };
 use std::ops::Range;
 
-/// What stands at one signature.
+/// The image at one signature.
 #[derive(Clone, Debug)]
 pub struct ImageSlot {
     /// Where the signature is.
@@ -75,6 +75,14 @@ pub(super) fn ranges(map: AddressMap, from: u32, len: u32) -> Vec<Range<u32>> {
     map.runs(ImageOffset(from), len)
         .map(|(at, n)| at.0..at.0.saturating_add(n))
         .collect()
+}
+
+/// Everything of a flash of `size` bytes outside of `ranges`, which are in order.
+pub(super) fn outside(ranges: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
+    let starts = std::iter::once(0).chain(ranges.iter().map(|r| r.end));
+    let ends = ranges.iter().map(|r| r.start).chain(std::iter::once(size));
+    let gaps = starts.zip(ends).map(|(start, end)| start..end);
+    gaps.filter(|gap| gap.start < gap.end).collect()
 }
 
 /// Which parts of an image on a card are valid.

@@ -4,7 +4,7 @@ use super::boot::boot_choice;
 use super::{ImageSlot, SlotChoice};
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
-use crate::image::{Contents, FlashAddr, Image, SourceError, Version, scan};
+use crate::image::{Contents, FlashAddr, SourceError, Version, scan};
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug)]
@@ -100,9 +100,4 @@ impl CardSnapshot {
         let differ = layouts.any(|layout| Some(layout) != first);
         differ && matches!(self.boot_choice(), Some((_, SlotChoice::Lowest)))
     }
-}
-
-/// Version of an image.
-pub(super) fn version_of(image: Option<&Image>) -> Option<Version> {
-    image?.fw_version()
 }

@@ -1,4 +1,4 @@
-//! Two inis, key by key.
+//! Comparison of two inis, key by key.
 
 use crate::image::{Ini, ini_number};
 use serde::Serialize;
@@ -7,9 +7,8 @@ use std::collections::{HashMap, HashSet};
 /// A key that is not the same in both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IniChange {
-    /// Section; empty in front of the first one.
+    /// Empty in front of the first section.
     pub section: String,
-    /// Key.
     pub key: String,
     /// In the card's ini; `None` = the key is added.
     pub from: Option<String>,
@@ -17,10 +16,10 @@ pub struct IniChange {
     pub to: Option<String>,
 }
 
-/// All of them.
+/// Every difference of two inis.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct IniDiff {
-    /// The most telling first, then in the order of the texts.
+    /// The keys of [`FIRST_KEYS`] first, then in the order of the texts.
     pub changes: Vec<IniChange>,
     /// Keys only the new one has.
     pub added: usize,
@@ -31,7 +30,7 @@ pub struct IniDiff {
 }
 
 /// Keys people ask for first: what the card is and what the machine sees of it.
-const TELLING: [&str; 20] = [
+const FIRST_KEYS: [&str; 20] = [
     "Name",
     "Description",
     "silicon_rev",
@@ -58,7 +57,7 @@ const TELLING: [&str; 20] = [
 const TABLE: usize = 4;
 
 impl IniDiff {
-    /// Compare. Of a key that is given twice the first one counts, as in [`Ini::get`]; numbers are
+    /// Of a key that is given twice the first one counts, as in [`Ini::get`]; numbers are
     /// equal when their values are.
     #[must_use]
     pub fn of(card: &Ini, image: &Ini) -> Self {
@@ -96,9 +95,9 @@ impl IniDiff {
             *shapes.entry(shape(&change.key)).or_default() += 1;
         }
         diff.changes.sort_by_cached_key(|change| {
-            let known = TELLING.iter().position(|key| *key == change.key);
+            let known = FIRST_KEYS.iter().position(|key| *key == change.key);
             let table = shapes.get(&shape(&change.key)).is_some_and(|n| *n > TABLE);
-            (known.unwrap_or(TELLING.len()), table)
+            (known.unwrap_or(FIRST_KEYS.len()), table)
         });
         diff
     }

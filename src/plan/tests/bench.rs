@@ -74,7 +74,7 @@ pub(crate) fn file(recipe: &Recipe) -> Contents {
     Contents::from_file(&build(recipe).unwrap()).unwrap()
 }
 
-/// As it stands on the card, with the card's identity.
+/// As it is on the card, with the card's identity.
 pub(crate) fn own(recipe: &Recipe) -> Contents {
     file(recipe).with_identity(&identity()).unwrap()
 }

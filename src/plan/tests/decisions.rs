@@ -1,4 +1,4 @@
-//! What is changed, what is kept, and what is said.
+//! What is changed, what is kept, and what is reported.
 
 use super::bench::*;
 use crate::image::{Contents, FlashAddr, Guid, Half, Identity, Mac, Recipe};
@@ -193,7 +193,7 @@ fn old_section_of_four_entries_loses_its_macs() {
 
 #[test]
 fn config_reset_erases_inside_the_firmware() {
-    // 10.7 #13: the non-failsafe formula is not the failsafe one.
+    // The non-failsafe formula is not the failsafe one.
     let recipe = Recipe {
         config_area: Some((2, 0, Some(2))),
         ..cx3("2.42.5000")

@@ -40,7 +40,7 @@ fn touched(plan: &Plan) -> BTreeSet<u32> {
     sectors(passes.iter().flat_map(Pass::touched))
 }
 
-/// Sectors that are not the same afterwards, and that of a signature that was voided meanwhile.
+/// Sectors that are not the same afterwards, and that of a signature that was invalidated meanwhile.
 fn needed(card: &CardSnapshot, plan: &Plan) -> BTreeSet<u32> {
     let after = apply(card, plan);
     let size = u32::try_from(after.len()).unwrap();
@@ -82,7 +82,7 @@ fn a_mac_costs_more_than_its_sectors_on_a_non_failsafe_card() {
         let touched = touched(&plan);
         assert!(touched.is_subset(&allowed), "{touched:?} {allowed:?}");
         assert_eq!(touched, needed(&card, &plan));
-        // The signature is void before, and written after, all else.
+        // The signature is invalidated before, and written after, all else.
         let pass = &plan.action.as_ref().unwrap().passes[0];
         assert_eq!(pass.sectors.signature_at, Some(FlashAddr(0)));
         assert!(pass.sectors.invalidate_first || pass.sectors.erases[0].0.0 == 0);
@@ -107,7 +107,7 @@ fn sectors_that_are_equal_in_the_other_half_are_written_again() {
             .erases
             .is_empty()
     );
-    // Back into the first half, where the image still stands with a void signature.
+    // Back into the first half, where the image is still present with an invalidated signature.
     let card = snapshot_on(M25PX16, PRO, &apply(&card, &plan), 0);
     let change = macs(0x20);
     let plan = plan_identity(&card, &change);

@@ -154,7 +154,7 @@ fn two_images_of_different_layout_are_guessed_at() {
     let plan = burn(&card, &image);
     assert!(refused(&plan).contains(&CheckId::Signatures));
     assert!(plan.action.is_none());
-    // The running version tells.
+    // The running version decides.
     card.running = Some(version("2.36.5150"));
     accepted(&burn(&card, &image));
 }
@@ -287,7 +287,7 @@ fn other_psid_is_burned() {
     ] {
         refused_by(&burn_with(&card, &image, &change(from, to)), CheckId::Psid);
     }
-    // A change spelled out where there is none is a mistake, too.
+    // A change specified where there is none is a mistake, too.
     let same = file(&cx3("2.42.5000"));
     refused_by(
         &burn_with(&card, &same, &change("MT_1170110023", "MT_1170110099")),
@@ -377,7 +377,7 @@ fn rom_that_is_not_there_is_kept() {
 fn damaged_rom_of_the_card_is_carried_over() {
     let old = own(&cx3("2.35.5100"));
     let card = snapshot_on(M25PX16, A1, &damaged(&old, SectionKind::Rom), 0);
-    // The image brings its own: the damage is a note (10.7 #16).
+    // The image brings its own: the damage is a note.
     let plan = burn(&card, &file(&cx3("2.42.5000")));
     accepted(&plan);
     assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
@@ -549,14 +549,14 @@ fn recover_is_let_loose_on_a_card_that_works() {
 #[test]
 fn recover_invents_an_identity() {
     let image = file(&cx3("2.42.5000"));
-    let nobody = crate::image::Identity {
+    let empty = crate::image::Identity {
         guids: [Guid(u64::MAX); 4],
         macs: [Mac(u64::MAX); 2],
         vsd: Vec::new(),
     };
     let len = image.bytes().len() as u64;
     refused_by(
-        &plan_recover(&snapshot(A1, &[]), &image, len, &nobody),
+        &plan_recover(&snapshot(A1, &[]), &image, len, &empty),
         CheckId::Identity,
     );
 }

@@ -18,7 +18,7 @@ fn states() -> Vec<Vec<u8>> {
     let a = own(&pro("2.36.5150"));
     let b = own(&pro("2.42.5000"));
     let size = 2 << 20;
-    let void = |mut flash: Vec<u8>, at: usize| {
+    let invalidate = |mut flash: Vec<u8>, at: usize| {
         flash[at..at + 4].fill(0);
         flash
     };
@@ -30,10 +30,10 @@ fn states() -> Vec<Vec<u8>> {
         flash(size, &[(&b, Half::Odd)]),
         even_odd(&a, &b),
         even_odd(&b, &a),
-        void(even_odd(&a, &b), 0),
-        void(even_odd(&a, &b), 0x1_0000),
-        void(even_odd(&b, &a), 0),
-        void(even_odd(&b, &a), 0x1_0000),
+        invalidate(even_odd(&a, &b), 0),
+        invalidate(even_odd(&a, &b), 0x1_0000),
+        invalidate(even_odd(&b, &a), 0),
+        invalidate(even_odd(&b, &a), 0x1_0000),
     ];
     // NV areas differ, too.
     for (n, state) in states.iter_mut().enumerate() {
@@ -61,7 +61,7 @@ fn restore_is_not_byte_for_byte() {
 
 #[test]
 fn restore_leaves_a_moment_without_an_image() {
-    // Wherever one half is whole before and the other one can be made so first.
+    // Wherever one half is bootable before and the other one can be made so first.
     let states = states();
     for (i, now) in states.iter().enumerate() {
         for (j, then) in states.iter().enumerate() {
