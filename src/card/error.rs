@@ -10,26 +10,19 @@ pub enum CardError {
     Transport(#[from] CrError),
     /// All ones where that cannot be (P7).
     #[error("the card is gone: {register} reads all ones")]
-    Gone {
-        /// Register name.
-        register: String,
-    },
+    Gone { register: String },
     /// 0xbad0cafe at the device id (secure host; mstflint mflash.c, `CR_LOCK_HW_ID`).
     #[error("the card's CR-space is locked (0xbad0cafe at 0xf0014)")]
     Locked,
     /// 0xbadacce5: filtered, or not BAR0 (mstflint mtcr_ul_com.c, `mtcr_check_signature`).
     #[error("{register} cannot be read through this access (0xbadacce5)")]
-    BadAccess {
-        /// Register name.
-        register: String,
-    },
+    BadAccess { register: String },
     /// Not a ConnectX-3.
     #[error("hardware id {0:#010x} is not a ConnectX-3 or ConnectX-3 Pro")]
     NotOurs(u32),
     /// The registers did not show one state for long enough.
     #[error("the card is not ready after {waited_ms} ms: {seen}")]
     NotReady {
-        /// Milliseconds waited.
         waited_ms: u64,
         /// What it showed last.
         seen: String,
@@ -42,10 +35,5 @@ pub enum CardError {
     ResetTimeout(u64),
     /// A semaphore stayed taken.
     #[error("semaphore {number} ({name}) is held by another program")]
-    SemaphoreHeld {
-        /// Index in the bank.
-        number: u8,
-        /// What it guards.
-        name: &'static str,
-    },
+    SemaphoreHeld { number: u8, name: &'static str },
 }

@@ -1,4 +1,4 @@
-//! Readiness: a card is only read until what it shows has been stable for a while.
+//! Readiness: a card is only read until its state has been stable for a while.
 //!
 //! A chip that boots answers in part: registers read all ones, hold what they held before the reset, or
 //! show that no firmware runs. Its boot ROM uses the flash and clears the semaphores. So nothing is
@@ -17,7 +17,6 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirmwareState {
-    /// Firmware runs.
     Runs,
     /// The chip shows its recovery PCI id: its boot ROM found no image to start.
     Recovery,
@@ -25,14 +24,14 @@ pub enum FirmwareState {
     NotRunning,
 }
 
-/// Which event the card has to get ready after.
+/// The event after which the card becomes ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadyAfter {
     /// VFIO opened it, which resets it (drivers/vfio/pci/vfio_pci_core.c).
     Open,
     /// Our own software reset. COMMAND and the BARs are empty.
     SoftwareReset,
-    /// A reset by somebody else, if there was one.
+    /// A possible reset by another program.
     OtherReset,
 }
 
@@ -41,7 +40,7 @@ const PATIENCE: Patience = Patience::every(Duration::from_secs(15), STEP);
 
 /// Firmware runs and shows its version.
 const STABLE_RUNNING: Duration = Duration::from_millis(500);
-/// A chip that is not ours, or that is locked.
+/// A chip of another family, or a locked one.
 const STABLE_REFUSAL: Duration = Duration::from_secs(2);
 /// Firmware without a version, or under a recovery id: a booting chip may pass through it.
 const STABLE_DOUBTFUL: Duration = Duration::from_secs(3);
@@ -73,7 +72,7 @@ enum Seen {
     },
 }
 
-/// When an observation is believed.
+/// When an observation counts.
 enum Believed {
     /// Once it has been stable for so long.
     Stable(Duration),
@@ -184,7 +183,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// What was observed so far.
+/// The observations so far.
 struct BootCurve {
     last: Seen,
     stable: PolledTime,
@@ -304,7 +303,7 @@ impl Card {
     }
 }
 
-/// Nothing was believed within the limit: what the last observation shows is the finding.
+/// No observation counted within the limit: the last one is the finding.
 fn at_the_limit(curve: BootCurve, after: ReadyAfter) -> Meaning {
     if let Some(error) = curve.error {
         return Err(error);

@@ -38,7 +38,6 @@ pub enum Reg {
 }
 
 impl Reg {
-    /// Where it is.
     #[must_use]
     pub fn offset(self) -> CrOffset {
         CrOffset(match self {

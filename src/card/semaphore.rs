@@ -22,24 +22,21 @@ pub enum Semaphore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SemaphoreState {
-    /// It was free.
     Free,
-    /// Somebody holds it.
+    /// Another program holds it.
     Held,
 }
 
-/// What watching a taken semaphore showed.
+/// Result of watching a taken semaphore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "proof")]
 pub enum Staleness {
-    /// It is free.
     Free,
     /// Taken all the time, and nothing moved at the gateway.
     Stale {
-        /// Milliseconds watched.
         watched_ms: u64,
     },
-    /// Somebody works.
+    /// Another program works.
     InUse {
         /// What moved.
         why: String,
@@ -50,7 +47,6 @@ pub enum Staleness {
 const WATCH_STEP: Duration = Duration::from_millis(20);
 
 impl Semaphore {
-    /// Index in the bank.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -89,7 +85,7 @@ impl Semaphore {
 }
 
 impl Card {
-    /// Take a semaphore, waiting as long as it is usual to wait for it.
+    /// Takes a semaphore; waits as long as other tools do.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`] when it stays taken.
@@ -105,18 +101,12 @@ impl Card {
         })
     }
 
-    /// Frees a semaphore, whoever holds it: no owner is stored in it.
-    ///
-    /// # Errors
-    /// When the transport fails.
+    /// Frees a semaphore, even one that another program holds: it stores no owner.
     pub fn release(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
         self.write(semaphore.reg(), 0)
     }
 
-    /// Look whether a semaphore is taken, leaving it as it was.
-    ///
-    /// # Errors
-    /// When the card cannot be read.
+    /// Reads whether a semaphore is taken and leaves it as it was.
     pub fn probe_semaphore(&mut self, semaphore: Semaphore) -> Result<SemaphoreState, CardError> {
         if self.read(semaphore.reg())? == 0 {
             self.release(semaphore)?;
@@ -131,9 +121,6 @@ impl Card {
     /// through different commands (write enable, program, status, read); while it waits for one
     /// erase it repeats a single command, so `time` must be longer than an erase. A program that died
     /// does none of this. A pause of this process does not shorten the watch: it counts as little time.
-    ///
-    /// # Errors
-    /// When the card cannot be read.
     pub fn watch(&mut self, semaphore: Semaphore, time: Duration) -> Result<Staleness, CardError> {
         let clock = self.clock();
         let mut first = None;

@@ -97,9 +97,6 @@ impl Card {
     }
 
     /// The register at 0x41270, which is above 0xfff00000 while no firmware runs.
-    ///
-    /// # Errors
-    /// When the card cannot be read.
     pub fn recovery_test(&mut self) -> Result<u32, CardError> {
         self.read(Reg::RecoveryTest)
     }
@@ -142,8 +139,8 @@ impl Card {
         }
     }
 
-    /// All ones: the device id says whether the card is gone (P7). Flash data is blank most of the
-    /// time, so who reads it asks [`Card::check_present`] once per transfer instead.
+    /// All ones: the device id decides whether the card is gone (P7). Flash data is blank most of the
+    /// time, so its readers call [`Card::check_present`] once per transfer instead.
     fn judge_all_ones(&mut self, reg: Reg) -> Result<u32, CardError> {
         if matches!(reg, Reg::GatewayData(_)) {
             return Ok(u32::MAX);
@@ -160,9 +157,6 @@ impl Card {
     }
 
     /// Write one register. Posted where the transport is memory: the next read flushes.
-    ///
-    /// # Errors
-    /// When the transport fails.
     pub fn write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
         self.wrote = true;
         self.raw_write(reg, value)
@@ -193,7 +187,7 @@ impl Card {
         Ok(())
     }
 
-    /// Is the card still there? Asked after data that is all ones (P7).
+    /// Checks that the card is still there, after data that is all ones (P7).
     ///
     /// # Errors
     /// [`CardError::Gone`] and the other findings of the device id.
@@ -203,9 +197,6 @@ impl Card {
     }
 
     /// Version of the running firmware; `None` when none runs and when the registers hold none.
-    ///
-    /// # Errors
-    /// When the card cannot be read.
     pub fn running_version(&mut self) -> Result<Option<RunningVersion>, CardError> {
         if self.firmware != FirmwareState::Runs {
             return Ok(None);
@@ -216,17 +207,11 @@ impl Card {
     }
 
     /// The boot address register: image start << 8.
-    ///
-    /// # Errors
-    /// When the card cannot be read.
     pub fn boot_address(&mut self) -> Result<u32, CardError> {
         self.read(Reg::BootAddress)
     }
 
     /// Set the boot address register and read it back; the answer is what it holds now.
-    ///
-    /// # Errors
-    /// When the card cannot be reached.
     pub fn set_boot_address(&mut self, value: u32) -> Result<u32, CardError> {
         self.write(Reg::BootAddress, value)?;
         self.read(Reg::BootAddress)
@@ -236,7 +221,7 @@ impl Card {
     /// until the card is ready again. The reset clears the semaphore: mlx4_core takes it before each of
     /// its resets and never frees it (drivers/net/ethernet/mellanox/mlx4/reset.c).
     ///
-    /// The caller makes sure that no erase or program runs; who has a flash session open uses
+    /// The caller makes sure that no erase or program runs; an open flash session uses
     /// [`super::FlashHold::software_reset`].
     ///
     /// # Errors
@@ -247,7 +232,7 @@ impl Card {
         self.ready_after_reset()
     }
 
-    /// Waits until the card is ready; somebody else may have reset it.
+    /// Waits until the card is ready; another program may have reset it.
     ///
     /// # Errors
     /// As [`Card::open`].

@@ -13,9 +13,6 @@ pub trait CrSpace {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError>;
 
     /// Write one register.
-    ///
-    /// # Errors
-    /// When the transport fails.
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError>;
 
     /// Whether reads after writes need the flush of [`super::Card::confirm_writes`]: true for memory access,
@@ -32,9 +29,6 @@ pub trait CrSpace {
     /// Whether the chip is back after a reset and its registers can be reached; called until it returns
     /// true. The reset empties COMMAND and the BARs (drivers/net/ethernet/mellanox/mlx4/reset.c), so a
     /// transport through memory restores them here, before the first access.
-    ///
-    /// # Errors
-    /// When the transport fails.
     fn back_after_reset(&mut self) -> Result<bool, CrError> {
         Ok(true)
     }
@@ -52,16 +46,11 @@ pub enum CrError {
     /// The operating system refused an access.
     #[error("access to CR-space at {at:#07x} failed")]
     Io {
-        /// Register offset.
         at: u32,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// The offset is outside of the 1 MiB space or not a multiple of 4.
     #[error("CR-space has no register at {at:#x}")]
-    BadOffset {
-        /// Register offset.
-        at: u32,
-    },
+    BadOffset { at: u32 },
 }

@@ -37,7 +37,6 @@ const QUERY_DEF_PARAMS: u16 = 0x073;
 /// Errors of the tools command interface.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolsError {
-    /// The card.
     #[error(transparent)]
     Card(#[from] CardError),
     /// No firmware runs, so no command is answered.
@@ -55,7 +54,6 @@ pub enum ToolsError {
         /// ToolsCommand.
         opcode: u16,
     },
-    /// Status 3.
     #[error("the firmware does not know the TLV of command {opcode:#05x}")]
     UnknownTlv {
         /// ToolsCommand.
@@ -67,7 +65,6 @@ pub enum ToolsError {
         /// ToolsCommand.
         opcode: u16,
     },
-    /// Status 9.
     #[error("the firmware lacks a resource for command {opcode:#05x}")]
     BadResource {
         /// ToolsCommand.
@@ -78,7 +75,6 @@ pub enum ToolsError {
     Other {
         /// ToolsCommand.
         opcode: u16,
-        /// Status byte.
         status: u8,
     },
     /// The go bit stays set.
@@ -86,29 +82,21 @@ pub enum ToolsError {
     Timeout {
         /// ToolsCommand.
         opcode: u16,
-        /// Milliseconds waited.
         ms: u64,
     },
     /// Register status 0x22.
     #[error("the firmware reports its stored configuration as corrupt (register {register:#06x})")]
-    ConfigurationCorrupt {
-        /// Register.
-        register: u16,
-    },
+    ConfigurationCorrupt { register: u16 },
     /// Any other register status that is an error.
     #[error("the firmware refuses register {register:#06x} with status {status:#04x}")]
     Register {
-        /// Register.
         register: u16,
         /// Status, seven bits.
         status: u8,
     },
     /// An answer to another request, or none at all.
     #[error("the firmware's answer to register {register:#06x} is malformed")]
-    Malformed {
-        /// Register.
-        register: u16,
-    },
+    Malformed { register: u16 },
 }
 
 impl ToolsError {
@@ -125,7 +113,6 @@ impl ToolsError {
     }
 }
 
-/// One command.
 #[derive(Clone, Copy)]
 struct ToolsCommand {
     opcode: u16,
@@ -174,9 +161,6 @@ impl Card {
 
 impl ToolsInterface<'_> {
     /// Two dwords of `QUERY_DEV_CAP`'s output at byte offset `at`, a multiple of 8.
-    ///
-    /// # Errors
-    /// [`ToolsError`].
     pub fn capabilities(&mut self, at: u16) -> Result<[u32; 2], ToolsError> {
         let at = usize::from(at) & !7;
         self.under_semaphore(|tools| {
@@ -186,9 +170,6 @@ impl ToolsInterface<'_> {
     }
 
     /// `QUERY_DEF_PARAMS`: what the settings are without stored ones. Port 0 = those of the card.
-    ///
-    /// # Errors
-    /// [`ToolsError`].
     pub fn defaults(&mut self, port: u8) -> Result<[u32; 8], ToolsError> {
         self.under_semaphore(|tools| {
             tools.write_by_command(&[0; MAILBOX])?;

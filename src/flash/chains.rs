@@ -56,7 +56,10 @@ pub(super) fn prove(
     events: &mut dyn Events,
 ) -> Result<ChainVerdict, FlashError> {
     let (chains, _) = known.as_chunks::<MAX_CHAIN>();
-    let counts: Vec<u64> = chains.iter().map(|chain| telling_bytes(chain)).collect();
+    let counts: Vec<u64> = chains
+        .iter()
+        .map(|chain| significant_bytes(chain))
+        .collect();
     let one_pass: u64 = counts.iter().sum();
     let mut bytes = 0;
     let mut first_pass = true;
@@ -86,13 +89,13 @@ pub(super) fn prove(
 
 /// Bytes of a chain that would show a block left out, repeated or moved: blocks that are not blank
 /// and differ from the one before.
-fn telling_bytes(chain: &[u8]) -> u64 {
+fn significant_bytes(chain: &[u8]) -> u64 {
     let (blocks, _) = chain.as_chunks::<BLOCK>();
-    let telling = blocks
+    let significant = blocks
         .iter()
         .zip(blocks.iter().skip(1))
         .filter(|(before, block)| block != before && **block != [0xFF; BLOCK]);
-    (telling.count() * BLOCK) as u64
+    (significant.count() * BLOCK) as u64
 }
 
 /// One chain; `None` when it agrees. One wrong reading decides nothing: a chain that differs is read
@@ -151,10 +154,14 @@ mod tests {
     #[test]
     fn blank_and_repeated_blocks_prove_nothing() {
         let mut chain = [0xFF; MAX_CHAIN];
-        assert_eq!(telling_bytes(&chain), 0);
+        assert_eq!(significant_bytes(&chain), 0);
         chain.fill(0x5A);
-        assert_eq!(telling_bytes(&chain), 0);
+        assert_eq!(significant_bytes(&chain), 0);
         chain[16] = 1;
-        assert_eq!(telling_bytes(&chain), 32, "the changed one and the next");
+        assert_eq!(
+            significant_bytes(&chain),
+            32,
+            "the changed one and the next"
+        );
     }
 }

@@ -15,7 +15,6 @@ pub enum TimesSource {
     Unconfirmed,
 }
 
-/// One detected chip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlashChip {
     /// Family name as flint prints it (`W25QxxBV`, `M25PXxx` …).
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn plausible_parts_of_the_reference() {
+    fn chips_of_known_boards_have_their_sizes() {
         let two_mib = [
             0x20_7115, 0x20_2015, 0x20_BA15, 0xEF_3015, 0xEF_4015, 0xC2_2015, 0xBF_2541, 0x1F_4602,
             0x01_4015,
@@ -125,10 +124,10 @@ mod tests {
     #[test]
     fn chips_whose_sectors_are_not_known_are_read_only() {
         for jedec in [0x01_2018, 0x20_2018] {
-            let part = FlashChip::detect(jedec).unwrap();
-            assert_eq!(part.geometry.size, 16 << 20, "{jedec:06x}");
-            assert!(part.read_only.is_some(), "{jedec:06x}");
-            let erases = (part.geometry.erase_4k, part.geometry.erase_64k);
+            let chip = FlashChip::detect(jedec).unwrap();
+            assert_eq!(chip.geometry.size, 16 << 20, "{jedec:06x}");
+            assert!(chip.read_only.is_some(), "{jedec:06x}");
+            let erases = (chip.geometry.erase_4k, chip.geometry.erase_64k);
             assert_eq!(erases, (None, None), "{jedec:06x}");
         }
         assert_eq!(FlashChip::detect(0x20_7115).unwrap().read_only, None);
@@ -141,10 +140,10 @@ mod tests {
             0xA1_4015, 0x0E_4015, 0x37_3015,
         ];
         for jedec in two_mib {
-            let part = FlashChip::detect(jedec).unwrap();
-            assert_eq!(part.geometry.size, 2 << 20, "{jedec:06x}");
-            assert!(part.geometry.erase_64k.is_some(), "{jedec:06x}");
-            assert!(!part.seen && part.read_only.is_none(), "{jedec:06x}");
+            let chip = FlashChip::detect(jedec).unwrap();
+            assert_eq!(chip.geometry.size, 2 << 20, "{jedec:06x}");
+            assert!(chip.geometry.erase_64k.is_some(), "{jedec:06x}");
+            assert!(!chip.seen && chip.read_only.is_none(), "{jedec:06x}");
         }
         for jedec in [0x20_7115, 0xEF_4015, 0xEF_7018, 0xC8_4018] {
             assert!(FlashChip::detect(jedec).unwrap().seen, "{jedec:06x}");
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn no_chip_and_unknown_chips_are_told_apart() {
+    fn no_chip_and_unknown_chips_are_different_errors() {
         assert!(matches!(FlashChip::detect(0), Err(FlashError::NoChip(0))));
         assert!(matches!(
             FlashChip::detect(0xFF_FFFF),

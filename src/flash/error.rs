@@ -11,7 +11,7 @@ pub enum FlashError {
     /// The card failed.
     #[error(transparent)]
     Card(#[from] CardError),
-    /// RDID answers 00 or FF.
+    /// RDID reads 00 or FF.
     #[error("no flash chip answers (RDID {0:06x})")]
     NoChip(u32),
     /// A chip that is not in the table.
@@ -23,9 +23,7 @@ pub enum FlashError {
     /// WIP stays set.
     #[error("{what} at {at:#010x}: the flash chip is still busy after {limit_ms} ms")]
     FlashTimeout {
-        /// Operation.
         what: &'static str,
-        /// Where.
         at: u32,
         /// Bound in ms.
         limit_ms: u64,
@@ -41,52 +39,29 @@ pub enum FlashError {
     },
     /// Two readings of a register of the chip differ, again and again.
     #[error("two readings of the flash chip's {what} differ; they never agree")]
-    UnsteadyRegister {
-        /// Which register.
-        what: &'static str,
-    },
+    UnsteadyRegister { what: &'static str },
     /// The chip may be read and not written.
     #[error("flash chip with JEDEC id {jedec:06x} is not written: {why}")]
-    ReadOnly {
-        /// Which chip.
-        jedec: u32,
-        /// Why.
-        why: &'static str,
-    },
+    ReadOnly { jedec: u32, why: &'static str },
     /// Block protection covers what must change.
     #[error("the flash is write protected (status {status:#04x}): {what}")]
     Protected {
-        /// Status register 1.
         status: u8,
         /// Which bits or range.
         what: String,
     },
     /// The address range is outside of the chip.
     #[error("{len:#x} bytes at {at:#010x} are outside of the {size:#x} byte flash")]
-    Outside {
-        /// First address.
-        at: u32,
-        /// Bytes.
-        len: u64,
-        /// Chip size.
-        size: u32,
-    },
-    /// The plan asks for what this machine does not do, so nothing of it is done.
+    Outside { at: u32, len: u64, size: u32 },
+    /// The plan contains a step that is not supported; nothing of it is done.
     #[error("the sector plan is not valid at {at:#010x}: {what}")]
-    Plan {
-        /// Where.
-        at: u32,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Plan { at: u32, what: &'static str },
     /// An erased sector is not blank.
     #[error("sector {at:#010x} is not blank after erase: {found:#04x} at {first:#010x}")]
     NotBlank {
-        /// Sector.
         at: u32,
         /// First wrong byte.
         first: u32,
-        /// Its value.
         found: u8,
     },
     /// Read-back differs from what was programmed, or from the first reading.
@@ -94,25 +69,18 @@ pub enum FlashError {
     Differs {
         /// First wrong byte.
         at: u32,
-        /// Found there.
         found: u8,
-        /// Should be.
         wanted: u8,
     },
     /// The boot address register did not take the value.
     #[error("the boot address register reads {found:#010x} instead of {wanted:#010x}")]
-    BootAddress {
-        /// Read back.
-        found: u32,
-        /// Written.
-        wanted: u32,
-    },
+    BootAddress { found: u32, wanted: u32 },
     /// The user asked to stop.
     #[error("stopped on request")]
     Interrupted,
 }
 
-/// What a boot ROM would find, computed from the flash, never remembered.
+/// What a boot ROM would start, computed from the flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Boots {
@@ -138,7 +106,6 @@ pub struct Stopped {
     pub boots: Boots,
     /// True when an erase or program had begun; false = the flash is untouched.
     pub touched: bool,
-    /// Why.
     #[source]
     pub source: FlashError,
 }

@@ -24,34 +24,21 @@ pub enum Phase {
     Read,
 }
 
-/// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
     /// A phase begins; `total` in bytes (0 when unknown).
     Started {
-        /// Which.
         phase: Phase,
         /// Bytes to do.
         total: u64,
     },
     /// Bytes done so far in this phase.
-    Advanced {
-        /// Which.
-        phase: Phase,
-        /// Bytes done.
-        done: u64,
-    },
+    Advanced { phase: Phase, done: u64 },
     /// A phase is complete.
-    Finished {
-        /// Which.
-        phase: Phase,
-    },
+    Finished { phase: Phase },
     /// Something worth a line for a person.
-    Note {
-        /// The line.
-        text: String,
-    },
+    Note { text: String },
 }
 
 /// Where events go, and where a request to stop comes from.

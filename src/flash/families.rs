@@ -13,7 +13,6 @@ pub(super) const SST: u8 = 0xBF;
 pub(super) const ATMEL: u8 = 0x1F;
 const SPANSION: u8 = 0x01;
 
-/// One family.
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) vendor: u8,

@@ -192,7 +192,6 @@ impl<'c> FlashGateway<'c> {
         Ok(self.short_read(Opcode::ReadId)? >> 8)
     }
 
-    /// Status register 1.
     pub(super) fn read_status(&mut self) -> Result<u8, FlashError> {
         Ok((self.short_read(Opcode::ReadStatus)? >> 24) as u8)
     }
@@ -303,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_of_the_reference() {
+    fn command_words_are_those_of_known_tools() {
         let op = CommandBits::OPCODE_PHASE;
         let addr = CommandBits::ADDRESS_PHASE;
         let data = CommandBits::DATA_PHASE;

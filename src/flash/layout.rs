@@ -16,7 +16,6 @@ pub enum EraseSize {
 }
 
 impl EraseSize {
-    /// In bytes.
     #[must_use]
     pub fn bytes(self) -> u32 {
         match self {
@@ -29,7 +28,6 @@ impl EraseSize {
 /// What the planner needs to know of a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Geometry {
-    /// Bytes.
     pub size: u32,
     /// Typical time of a 4K erase, `None` when the chip has none.
     pub erase_4k: Option<Duration>,
@@ -120,9 +118,7 @@ pub enum LayoutError {
         at: u32,
         /// Smallest erase the chip has.
         size: u32,
-        /// Protected range.
         start: u32,
-        /// Its end.
         end: u32,
     },
     /// No erase of this chip is known.
@@ -136,9 +132,7 @@ pub enum LayoutError {
     Guarded {
         /// First byte that would change.
         at: u32,
-        /// Protected range.
         start: u32,
-        /// Its end.
         end: u32,
     },
     /// Wanted bytes lie outside of the chip.
@@ -146,7 +140,6 @@ pub enum LayoutError {
     TooLarge {
         /// End of the wanted bytes.
         end: u64,
-        /// Chip size.
         size: u32,
     },
 }

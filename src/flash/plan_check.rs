@@ -1,5 +1,5 @@
-//! A second check of a plan, by other means than the planner's: plans are plain values that any code
-//! can make, and what the typestate promises (P2) must not depend on where one came from.
+//! A second check of a plan, independent of the planner: plans are plain values that any code can
+//! make, and P2 must not depend on their origin.
 
 use super::{EraseSize, FlashChip, FlashError, SectorPlan};
 use crate::image::FlashAddr;

@@ -9,10 +9,9 @@ use std::ops::Range;
 /// S25FL116K, GD25Q32B).
 const CMP: u8 = 1 << 6;
 
-/// What the status registers report of protection.
+/// Block protection as the status registers report it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Protection {
-    /// Status register 1.
     pub status: u8,
     /// Protected addresses; `None` = none. Where a family's bits cannot be decoded, the whole chip.
     pub range: Option<Range<u32>>,
@@ -115,22 +114,22 @@ impl FlashChip {
 impl Protection {
     /// Decodes status register 1 of a chip whose CMP bit, if it has one, is clear.
     #[must_use]
-    pub fn decode(part: &FlashChip, status: u8) -> Self {
-        Self::decode_both(part, status, None)
+    pub fn decode(chip: &FlashChip, status: u8) -> Self {
+        Self::decode_both(chip, status, None)
     }
 
     /// Decodes status register 1, and 2 on chips that have one.
     #[must_use]
-    pub fn decode_both(part: &FlashChip, status: u8, second: Option<u8>) -> Self {
-        let bits = status & part.protect_mask;
-        let size = part.geometry.size;
+    pub fn decode_both(chip: &FlashChip, status: u8, second: Option<u8>) -> Self {
+        let bits = status & chip.protect_mask;
+        let size = chip.geometry.size;
         let complement = second.is_some_and(|second| second & CMP != 0);
         // SST25 and Atmel protect everything at power-up and are cleared by a write session, and
         // their bits are coded otherwise; N25Q has BP3 in bit 6, Macronix and ISSI four BP bits and
         // TB elsewhere: for those any bit counts as the whole chip, which is the safe reading.
-        let generic = part.unprotect_with.is_none()
+        let generic = chip.unprotect_with.is_none()
             && matches!(
-                part.jedec >> 8,
+                chip.jedec >> 8,
                 0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_70 | 0xEF_30 | 0x01_40
             );
         let covered = if bits == 0 {
@@ -138,7 +137,7 @@ impl Protection {
         } else if !generic {
             Some(0..size)
         } else {
-            Self::generic(part, bits, size)
+            Self::generic(chip, bits, size)
         };
         let range = match (complement, covered) {
             (false, covered) => covered,
@@ -159,10 +158,10 @@ impl Protection {
 
     /// BP0-2 in bits 4:2 = 2^(BP-1) sectors, TB in bit 5 (1 = from the bottom), SEC in bit 6 (4K
     /// sectors, 32 KiB at most, instead of 64K sectors). Data sheets W25Q16DV, W25Q16JV, S25FL116K.
-    fn generic(part: &FlashChip, bits: u8, size: u32) -> Option<Range<u32>> {
+    fn generic(chip: &FlashChip, bits: u8, size: u32) -> Option<Range<u32>> {
         let bp = bits >> 2 & 7;
         let sec = bits & 1 << 6 != 0;
-        if sec && !matches!(part.jedec >> 8, 0xEF_40 | 0xEF_70 | 0x01_40) {
+        if sec && !matches!(chip.jedec >> 8, 0xEF_40 | 0xEF_70 | 0x01_40) {
             // Bit 6 on a family whose sources do not describe it.
             return Some(0..size);
         }
@@ -210,8 +209,8 @@ mod tests {
     #[test]
     fn cmp_protects_the_complement() {
         let both = |jedec, status, second| {
-            let part = FlashChip::detect(jedec).unwrap();
-            Protection::decode_both(&part, status, Some(second)).range
+            let chip = FlashChip::detect(jedec).unwrap();
+            Protection::decode_both(&chip, status, Some(second)).range
         };
         let cases = [
             (0x00, 0x00, None),
@@ -241,28 +240,28 @@ mod tests {
     }
 
     #[test]
-    fn bits_protect_another_range_than_asked_for() {
-        let part = FlashChip::detect(0xEF_4015).unwrap();
+    fn protection_bits_protect_exactly_the_requested_range() {
+        let chip = FlashChip::detect(0xEF_4015).unwrap();
         for (range, bits) in [
             (0..0x20_0000, 0x18),
             (0x1F_0000..0x20_0000, 0x04),
             (0x1C_0000..0x20_0000, 0x0C),
             (0..0x1_0000, 0x24),
         ] {
-            let found = part.protection_bits(&range).unwrap();
-            assert_eq!(Protection::decode(&part, found).range, Some(range.clone()));
+            let found = chip.protection_bits(&range).unwrap();
+            assert_eq!(Protection::decode(&chip, found).range, Some(range.clone()));
             assert_eq!(found, bits, "{range:x?}");
         }
-        assert_eq!(part.protection_bits(&(0x1D_0000..0x20_0000)), None);
-        assert_eq!(part.protection_bits(&(0x1_0000..0x2_0000)), None);
+        assert_eq!(chip.protection_bits(&(0x1D_0000..0x20_0000)), None);
+        assert_eq!(chip.protection_bits(&(0x1_0000..0x2_0000)), None);
     }
 
     #[test]
-    fn chips_nobody_described_are_protected() {
+    fn protection_bits_of_undocumented_chips_are_not_set() {
         for jedec in [0x20_7115, 0x20_2015, 0xC2_2015, 0xBF_2541, 0x01_0215] {
-            let part = FlashChip::detect(jedec).unwrap();
-            assert_ne!(part.protection_control(), ProtectionControl::Full);
-            assert_eq!(part.protection_bits(&(0..part.geometry.size)), None);
+            let chip = FlashChip::detect(jedec).unwrap();
+            assert_ne!(chip.protection_control(), ProtectionControl::Full);
+            assert_eq!(chip.protection_bits(&(0..chip.geometry.size)), None);
         }
     }
 

@@ -11,7 +11,7 @@ const PAGE: u32 = 256;
 const BLOCK: usize = 16;
 const SIGNATURE: u32 = 16;
 
-/// Find the cheapest erases and programs that make `job.body` stand in `flash`, leave the place of
+/// Finds the cheapest erases and programs that write `job.body` into `flash`, leave the place of
 /// the signature blank and everything else as it is (disposable bytes may become FF).
 ///
 /// # Errors
@@ -159,7 +159,7 @@ impl<'a> Planner<'a> {
         self.job.protected.iter().find(|p| overlap(p, range))
     }
 
-    /// What stands in `range` after its erase and the programs that follow.
+    /// Content of `range` after its erase and the programs that follow.
     fn after_erase(&self, range: &Range<u32>) -> Vec<u8> {
         clip(range, self.flash.len())
             .map(|n| match (self.role.get(n), self.want.get(n)) {

@@ -147,13 +147,11 @@ pub struct Evidence {
 }
 
 impl<'c> Locked<'c> {
-    /// The chip.
     #[must_use]
     pub fn chip(&self) -> &FlashChip {
         &self.0.session.chip
     }
 
-    /// Its block protection.
     #[must_use]
     pub fn protection(&self) -> &Protection {
         &self.0.session.protection
@@ -209,9 +207,6 @@ impl<'c> Locked<'c> {
     }
 
     /// Every byte of the chip.
-    ///
-    /// # Errors
-    /// [`FlashError`]; [`FlashError::Interrupted`] when a stop is wanted.
     pub fn read_all(
         &mut self,
         phase: Phase,
@@ -221,9 +216,6 @@ impl<'c> Locked<'c> {
     }
 
     /// The chip does nothing at this moment (no erase or program runs).
-    ///
-    /// # Errors
-    /// [`FlashError`].
     pub fn is_idle(&mut self) -> Result<bool, FlashError> {
         self.0.session.is_idle()
     }
@@ -258,9 +250,6 @@ impl<'c> Locked<'c> {
     /// Erases what the plan lists, after a check of the protection bits. When the plan asks for it, the
     /// old signature is invalidated first: one program of 0, so that a cut leaves a card that goes to
     /// recovery mode cleanly instead of starting a torn image.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     pub fn erase(
         self,
         plan: SectorPlan,
@@ -277,9 +266,6 @@ impl<'c> Locked<'c> {
 
 impl<'c> Erased<'c> {
     /// Program the body. The place of the signature stays blank.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     pub fn write(self, events: &mut dyn Events) -> Result<Written<'c>, Stopped> {
         let mut work = self.0;
         match work.write(events) {
@@ -304,7 +290,6 @@ impl<'c> Written<'c> {
 }
 
 impl<'c> Verified<'c> {
-    /// What was proven.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
         self.1
@@ -312,9 +297,6 @@ impl<'c> Verified<'c> {
 
     /// Words 1 to 3 of the signature, read back; word 0, read back; the boot address; and only then
     /// the old signatures are invalidated. A torn program of word 0 is no signature.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     pub fn commit(
         self,
         signature: &Signature,

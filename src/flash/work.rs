@@ -16,10 +16,10 @@ use std::ops::Range;
 /// counts.
 const BLANK_STEP: u32 = 0x1000;
 
-/// Bytes of the body verified between two pieces of news.
+/// Bytes of the body verified between two events.
 const VERIFY_STEP: usize = 0x1_0000;
 
-/// The last act: what makes the new image bootable and the old one not.
+/// The commit: what makes the new image bootable and the old one not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// The 16 bytes, or `None` when the job has none to write (equal already, or a job that leaves

@@ -85,7 +85,6 @@ impl CheckId {
 /// Something that will be different afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// Field name, snake_case.
     pub field: String,
     /// `None` = nothing there.
     pub from: Option<String>,
@@ -95,7 +94,6 @@ pub struct Change {
 /// Something that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Kept {
-    /// Field name, snake_case.
     pub field: String,
     pub value: String,
 }

@@ -29,7 +29,7 @@ impl BitField {
             .map_or(0, |word| word >> self.shift & self.mask())
     }
 
-    /// Put a value there; nothing when the dword is missing.
+    /// Stores a value; does nothing when the dword is missing.
     pub(super) fn set(self, words: &mut [u32], value: u32) {
         if let Some(word) = words.get_mut(self.word) {
             *word = *word & !(self.mask() << self.shift) | (value & self.mask()) << self.shift;
@@ -37,7 +37,7 @@ impl BitField {
     }
 }
 
-/// How a card says that it has the parameter.
+/// How a card reports that it has the parameter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Support {
     /// Bit of the capability dword at 0xc0.
@@ -84,11 +84,9 @@ pub struct Field {
     pub per_port: bool,
     /// What it does, for people.
     pub about: &'static str,
-    /// Smallest value.
     pub min: u32,
     /// Largest value the field takes; the card may allow less.
     pub max: u32,
-    /// Values with a name.
     pub names: &'static [(&'static str, u32)],
     pub(super) tlv: u16,
     pub(super) dwords: u16,
@@ -212,7 +210,6 @@ pub static FIELDS: [Field; 19] = [
 /// A field and the port it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// The field.
     pub field: &'static Field,
     /// 1 or 2; 0 for the whole card.
     pub port: u8,

@@ -21,7 +21,7 @@ const CLASS_REGISTER_ACCESS: u32 = 1;
 const GET: u32 = 1;
 const SET: u32 = 2;
 
-/// The TLV is not stored: defaults hold (what mstconfig makes of it).
+/// The TLV is not stored: defaults hold (as mstconfig reads it).
 const NOT_AVAILABLE: u8 = 8;
 const CORRUPT: u8 = 0x22;
 
@@ -53,7 +53,7 @@ pub(super) fn encode(id: TlvId, dwords: u16, data: Option<&[u32]>) -> Vec<u8> {
         .collect()
 }
 
-/// What the mailbox says afterwards; `None` = no such TLV is stored.
+/// Decodes the mailbox after an access; `None` = no such TLV is stored.
 pub(super) fn decode(mailbox: &[u8]) -> Result<Option<Vec<u32>>, ToolsError> {
     let malformed = || ToolsError::Malformed { register: MNVA };
     let words: Vec<u32> = mailbox
@@ -82,9 +82,6 @@ pub(super) fn decode(mailbox: &[u8]) -> Result<Option<Vec<u32>>, ToolsError> {
 
 impl ToolsInterface<'_> {
     /// Data of a stored TLV; `None` when none is stored and defaults hold.
-    ///
-    /// # Errors
-    /// [`ToolsError`].
     pub fn read_tlv(&mut self, id: TlvId, dwords: u16) -> Result<Option<Vec<u32>>, ToolsError> {
         let end = ENVELOPE + HEADER + usize::from(dwords) * 4;
         let answer = self.access(&encode(id, dwords, None), 0..end)?;
@@ -94,9 +91,6 @@ impl ToolsInterface<'_> {
     }
 
     /// Store a TLV. The firmware writes the flash.
-    ///
-    /// # Errors
-    /// [`ToolsError`].
     pub fn write_tlv(&mut self, id: TlvId, data: &[u32]) -> Result<(), ToolsError> {
         tracing::info!(?id, ?data, "TLV stored");
         let dwords = data.len() as u16;

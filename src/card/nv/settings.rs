@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Offsets in `QUERY_DEV_CAP`'s output. Each is the first of two dwords, and the figures are in it
-/// (the reference says bytes 0x38 and 0xc0; the program takes the low bits of the dwords there).
+/// (at bytes 0x38 and 0xc0, in the low bits of the dwords).
 const MAX_VFS: u16 = 0x38;
 const DEFAULT_BAR: u16 = 0x48;
 const CAPABILITIES: u16 = 0xc0;
@@ -16,10 +16,9 @@ const MAX_BAR: u16 = 0xc8;
 /// MiB of UAR BARs of all functions that mstconfig allows: above, "the node might not boot".
 const MOST_BAR_MIB: u64 = 512;
 
-/// What the card says it can have at most.
+/// Limits that the card reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Limits {
-    /// Virtual functions.
     pub max_vfs: u32,
     /// log2 of the UAR BAR in MiB.
     pub max_log_bar: u32,
@@ -28,7 +27,6 @@ pub struct Limits {
 /// One parameter of this card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NvSetting {
-    /// Which.
     pub parameter: Parameter,
     /// What the firmware takes at its next start; `None` = not stored, and no default is known.
     pub next_boot: Option<u32>,
@@ -52,20 +50,17 @@ pub struct NvSettings {
 /// A TLV to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlvWrite {
-    /// Which.
     pub id: TlvId,
-    /// Its data.
     pub data: Vec<u32>,
 }
 
 /// A TLV holds several parameters, and one of the others has no value yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Its name.
     pub parameter: String,
 }
 
-/// Status words of a command that say "no such thing here": an answer, not a failure.
+/// Statuses that mean "not supported here": an answer, not a failure.
 fn if_known<T>(answer: Result<T, ToolsError>) -> Result<Option<T>, ToolsError> {
     match answer {
         Ok(value) => Ok(Some(value)),
@@ -82,7 +77,7 @@ fn if_known<T>(answer: Result<T, ToolsError>) -> Result<Option<T>, ToolsError> {
     }
 }
 
-/// What the firmware says of itself, before any TLV is read.
+/// Abilities that the firmware reports, before any TLV is read.
 struct Abilities {
     capabilities: u32,
     card: Option<[u32; 8]>,
@@ -122,10 +117,7 @@ impl Abilities {
 }
 
 impl ToolsInterface<'_> {
-    /// Ask for everything. Firmware before 2.31.5000 fails at the first command.
-    ///
-    /// # Errors
-    /// [`ToolsError`].
+    /// Reads every setting. Firmware before 2.31.5000 fails at the first command.
     pub fn settings(&mut self) -> Result<NvSettings, ToolsError> {
         let [capabilities, _] = self.capabilities(CAPABILITIES)?;
         let [max_vfs, _] = self.capabilities(MAX_VFS)?;
@@ -198,7 +190,7 @@ impl NvSettings {
     /// for a TLV that holds it all already.
     ///
     /// # Errors
-    /// [`Missing`] when a new TLV would need a value nobody knows.
+    /// [`Missing`] when a new TLV would need an unknown value.
     pub fn writes(&self, wanted: &[(Parameter, u32)]) -> Result<Vec<TlvWrite>, Missing> {
         let mut writes: BTreeMap<TlvId, Vec<u32>> = BTreeMap::new();
         for (parameter, value) in wanted {

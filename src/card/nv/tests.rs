@@ -181,7 +181,7 @@ fn what_was_not_asked_for_keeps_its_bits() {
     // Nothing stored: the other parameter of the TLV goes in with its default.
     let writes = card.writes(&wanted(&[("NUM_OF_VFS", 16)])).unwrap();
     assert_eq!(writes[0].data, [0x8000_0010]);
-    // Stored, with a bit nobody here knows: it stays.
+    // Stored, with an unknown bit: it stays.
     let id = writes[0].id;
     card.stored.insert(id, vec![0x8040_0008]);
     let writes = card.writes(&wanted(&[("SRIOV_EN", 0)])).unwrap();
@@ -213,7 +213,7 @@ fn a_value_that_holds_already_is_not_written() {
 }
 
 #[test]
-fn a_value_nobody_knows_is_not_invented() {
+fn an_unknown_value_is_not_invented() {
     let card = settings(&[("LINK_TYPE_P1", None), ("PHY_TYPE_P1", Some(2))]);
     let missing = card.writes(&wanted(&[("PHY_TYPE_P1", 1)])).unwrap_err();
     assert_eq!(missing.parameter, "LINK_TYPE_P1");

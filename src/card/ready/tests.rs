@@ -62,7 +62,7 @@ struct Touch {
     write: bool,
 }
 
-/// A card whose registers follow a curve over a clock that only moves when somebody sleeps or reads.
+/// A card whose registers follow a curve over a clock that only moves on sleeps and reads.
 #[derive(Clone)]
 struct Scripted {
     /// From so many milliseconds on; after a reset they count from it.
@@ -178,7 +178,7 @@ impl CrSpace for Scripted {
     }
 }
 
-/// Registers as a healthy chip may show them while it boots for `ms`.
+/// Registers as a working chip may show them while it boots for `ms`.
 fn boot_of(ms: u64) -> Vec<(u64, Phase)> {
     vec![
         (0, OLD),

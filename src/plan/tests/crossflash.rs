@@ -44,7 +44,7 @@ fn keys(found: &CrossFlash) -> Vec<String> {
 }
 
 #[test]
-fn same_board_is_shown_as_another() {
+fn the_same_board_is_not_compared() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     assert_eq!(burn(&card, &file(&cx3("2.42.5000"))).crossflash, None);
@@ -56,7 +56,7 @@ fn same_board_is_shown_as_another() {
 }
 
 #[test]
-fn a_key_is_missed_or_a_number_written_otherwise_is_one() {
+fn every_changed_key_is_listed_and_equal_numbers_are_equal() {
     let card = card(
         "[A]\nt1 = 1\nt2 = 1\nt3 = 1\nt4 = 1\nt5 = 1\nplain = x\ngone = 7\nsame = 0x10\nb = 1 ; word\n\
          [IB]\nnum_of_ports = 1\n",
@@ -87,7 +87,7 @@ fn a_key_is_missed_or_a_number_written_otherwise_is_one() {
 }
 
 #[test]
-fn ports_and_bar_are_not_compared() {
+fn ports_and_bar_are_compared() {
     let card = card(
         "[HCA]\nlog2_uar_bar_megabytes = 3\n[IB]\nnum_of_ports = 1\nphy_type_port1 = XFI\n\
          [FW]\nlog_flashdev_size = 21\n",
@@ -124,7 +124,7 @@ fn ports_and_bar_are_not_compared() {
 }
 
 #[test]
-fn what_refuses_later_is_not_said_before_the_psid_is_spelled_out() {
+fn later_refusals_are_listed_before_the_psid_is_specified() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     // Only judged once the identity and the ROM are in the image.
@@ -149,7 +149,7 @@ fn what_refuses_later_is_not_said_before_the_psid_is_spelled_out() {
 }
 
 #[test]
-fn a_pad_that_the_change_of_psid_waives_is_an_obstacle() {
+fn a_pad_that_the_change_of_psid_waives_is_no_obstacle() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     let image = file(&Recipe {
@@ -172,7 +172,7 @@ fn a_pad_that_the_change_of_psid_waives_is_an_obstacle() {
 }
 
 #[test]
-fn what_cannot_work_is_called_possible() {
+fn what_cannot_work_is_not_possible() {
     let by = |image: &Contents, card: &CardSnapshot| {
         let found = burn(card, image).crossflash.unwrap();
         assert!(!found.possible);
@@ -218,7 +218,7 @@ fn what_cannot_work_is_called_possible() {
 }
 
 #[test]
-fn a_damaged_psid_is_compared() {
+fn a_damaged_psid_is_not_compared() {
     let good = own(&cx3("2.35.5100"));
     let mut flash = flash(2 << 20, &[(&good, Half::Even)]);
     let at = good.image().header.info_body.0 as usize;

@@ -14,7 +14,7 @@ fn is_kept(plan: &Plan, name: &str) -> bool {
 }
 
 #[test]
-fn blank_guids_are_filled_in() {
+fn blank_guids_stay_blank() {
     // P4: as on the owner's card, byte for byte.
     let old = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&old, Half::Even)]);
@@ -32,7 +32,7 @@ fn blank_guids_are_filled_in() {
 }
 
 #[test]
-fn same_image_is_written_again() {
+fn the_same_image_is_nothing_to_do() {
     let image = file(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own(&cx3("2.42.5000")), Half::Even)]);
     let plan = burn(&card, &image);
@@ -52,7 +52,7 @@ fn same_image_is_written_again() {
 }
 
 #[test]
-fn same_version_with_other_bytes_is_taken_for_the_same() {
+fn the_same_version_with_other_bytes_is_written() {
     let image = file(&Recipe {
         seed: 4711,
         ..cx3("2.42.5000")
@@ -64,7 +64,7 @@ fn same_version_with_other_bytes_is_taken_for_the_same() {
 }
 
 #[test]
-fn rom_is_replaced_or_kept_silently() {
+fn the_rom_of_the_result_is_reported() {
     let old = own(&Recipe {
         rom: Some(rom(648, 0x1003)),
         ..cx3("2.35.5100")
@@ -109,7 +109,7 @@ fn rom_is_replaced_or_kept_silently() {
 }
 
 #[test]
-fn non_failsafe_burn_is_not_spelled_out() {
+fn a_non_failsafe_burn_warns_about_interruption() {
     let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
     let plan = burn(&card, &file(&cx3("2.42.5000")));
     let words = plan.warnings.join(" ");
@@ -130,7 +130,7 @@ fn non_failsafe_burn_is_not_spelled_out() {
 }
 
 #[test]
-fn identity_change_touches_more_than_asked() {
+fn an_identity_change_touches_nothing_else() {
     let card = snapshot(PRO, &[(&own(&pro("2.36.5150")), Half::Even)]);
     let change = IdentityChange {
         macs: Some([Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)]),
@@ -156,7 +156,7 @@ fn identity_change_touches_more_than_asked() {
 }
 
 #[test]
-fn identity_set_takes_a_wrong_mac() {
+fn identity_set_refuses_an_invalid_mac() {
     let card = snapshot(PRO, &[(&own(&pro("2.36.5150")), Half::Even)]);
     let change = IdentityChange {
         macs: Some([Mac(0x0100_5E00_0001), Mac(0x0002_C900_0002)]),
@@ -171,7 +171,7 @@ fn identity_set_takes_a_wrong_mac() {
 }
 
 #[test]
-fn old_section_of_four_entries_loses_its_macs() {
+fn an_old_section_of_four_entries_keeps_its_macs() {
     let guids = [0x50, 0x51, 0x52, 0x53].map(|n| Guid(0xE41D_2D03_00DD_7800 | n));
     let old = file(&Recipe {
         guid_entries: 4,
@@ -192,7 +192,7 @@ fn old_section_of_four_entries_loses_its_macs() {
 }
 
 #[test]
-fn config_reset_erases_inside_the_firmware() {
+fn config_reset_erases_only_the_areas() {
     // The non-failsafe formula is not the failsafe one.
     let recipe = Recipe {
         config_area: Some((2, 0, Some(2))),
@@ -233,7 +233,7 @@ fn config_reset_erases_inside_the_firmware() {
 }
 
 #[test]
-fn config_reset_guesses_where_the_area_is() {
+fn config_reset_refuses_without_a_stated_area() {
     for area in [None, Some((2, 0, None))] {
         let recipe = Recipe {
             config_area: area,

@@ -64,7 +64,7 @@ fn macs(last: u64) -> IdentityChange {
 }
 
 #[test]
-fn a_mac_costs_more_than_its_sectors_on_a_non_failsafe_card() {
+fn a_mac_change_writes_only_its_sectors_on_a_non_failsafe_card() {
     let own = own(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     let vsd = IdentityChange {
@@ -94,7 +94,7 @@ fn a_mac_costs_more_than_its_sectors_on_a_non_failsafe_card() {
 }
 
 #[test]
-fn sectors_that_are_equal_in_the_other_half_are_written_again() {
+fn sectors_that_are_equal_in_the_other_half_are_kept() {
     let first = own(&pro("2.42.5000"));
     let card = snapshot(PRO, &[(&first, Half::Even)]);
     let plan = plan_identity(&card, &macs(0x10));
@@ -126,7 +126,7 @@ fn sectors_that_are_equal_in_the_other_half_are_written_again() {
 }
 
 #[test]
-fn a_rom_of_the_same_size_costs_more_than_its_sectors() {
+fn a_rom_of_the_same_size_writes_only_its_sectors() {
     let own = own(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     let new = rom(760, 0x1003);
@@ -149,7 +149,7 @@ fn a_rom_of_the_same_size_costs_more_than_its_sectors() {
 }
 
 #[test]
-fn a_rom_without_a_device_is_refused_or_a_foreign_one_is_not() {
+fn a_rom_without_a_device_is_accepted_and_a_foreign_one_refused() {
     let own = own(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     for id in [0, 0xFFFF] {
@@ -167,7 +167,7 @@ fn a_rom_without_a_device_is_refused_or_a_foreign_one_is_not() {
 }
 
 #[test]
-fn config_reset_goes_by_flints_formula_on_a_non_failsafe_card() {
+fn config_reset_erases_the_end_of_a_non_failsafe_flash() {
     // (chip, its size, image size, sectors, pad): flint's place lies in the firmware every time.
     for (jedec, size, len, area, pad) in [
         (W25Q80, 1_u32 << 20, 0x9_0000, 1_u32, 0_u32),
@@ -200,7 +200,7 @@ fn config_reset_goes_by_flints_formula_on_a_non_failsafe_card() {
 }
 
 #[test]
-fn config_reset_erases_an_image_that_reaches_into_the_area() {
+fn config_reset_refuses_an_image_that_reaches_into_the_area() {
     let own = own(&Recipe {
         size: 0xF_F000,
         config_area: Some((2, 0, Some(2))),
@@ -213,7 +213,7 @@ fn config_reset_erases_an_image_that_reaches_into_the_area() {
 }
 
 #[test]
-fn a_foreign_rom_on_the_card_keeps_its_identity_from_being_set() {
+fn a_foreign_rom_on_the_card_does_not_prevent_an_identity_change() {
     let pro = crate::image::RomRecipe::pxe((3, 4, 752), 0x1007, 0x800);
     let recipe = Recipe {
         rom: Some(pro.build().unwrap()),

@@ -30,7 +30,7 @@ fn lands(card: &CardSnapshot, plan: &Plan, at: u32, want: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_half_in_use_is_overwritten() {
+fn a_burn_goes_into_the_half_that_is_not_in_use() {
     let old = own(&pro("2.36.5150"));
     let image = file(&pro("2.42.5000"));
     for (half, other) in [(Half::Even, ODD), (Half::Odd, EVEN)] {
@@ -47,7 +47,7 @@ fn the_half_in_use_is_overwritten() {
 }
 
 #[test]
-fn of_two_whole_images_the_running_one_is_overwritten() {
+fn of_two_bootable_images_the_running_one_is_kept() {
     let a = own(&pro("2.36.5150"));
     let b = own(&pro("2.38.5000"));
     let image = file(&pro("2.42.5000"));
@@ -62,7 +62,7 @@ fn of_two_whole_images_the_running_one_is_overwritten() {
 }
 
 #[test]
-fn a_live_signature_stands_in_front_of_a_torn_body() {
+fn a_live_signature_is_invalidated_before_its_body_changes() {
     let a = own(&pro("2.36.5150"));
     let b = own(&pro("2.38.5000"));
     let mut card = snapshot(PRO, &[(&a, Half::Even), (&b, Half::Odd)]);
@@ -77,7 +77,7 @@ fn a_live_signature_stands_in_front_of_a_torn_body() {
 }
 
 #[test]
-fn the_whole_half_is_overwritten_and_the_damaged_one_kept() {
+fn the_damaged_half_is_overwritten_and_the_bootable_one_kept() {
     let a = own(&pro("2.36.5150"));
     let b = own(&pro("2.38.5000"));
     let image = file(&pro("2.42.5000"));
@@ -98,7 +98,7 @@ fn the_whole_half_is_overwritten_and_the_damaged_one_kept() {
 }
 
 #[test]
-fn damaged_code_of_the_only_image_locks_the_owner_out() {
+fn a_card_whose_only_image_has_damaged_code_can_be_burned() {
     // 10.7 #16 and more: its identity is whole, so the new image is the cure.
     let a = own(&pro("2.36.5150"));
     let mut used = flash(2 << 20, &[(&a, Half::Even)]);
@@ -112,7 +112,7 @@ fn damaged_code_of_the_only_image_locks_the_owner_out() {
 }
 
 #[test]
-fn stale_signatures_lock_the_owner_out() {
+fn stale_signatures_do_not_prevent_a_burn() {
     let a = own(&pro("2.36.5150"));
     let mut used = flash(2 << 20, &[(&a, Half::Even)]);
     // Free space of the even half, free space of the odd half, and inside of where the new image goes.
@@ -128,7 +128,7 @@ fn stale_signatures_lock_the_owner_out() {
 }
 
 #[test]
-fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
+fn data_of_the_kept_image_that_looks_like_a_signature_is_untouched() {
     // An image in chunks of 128 KiB: its flash address 0x10000 lies in its own first chunk.
     let recipe = crate::image::Recipe {
         chunk_log2: Some(17),
@@ -169,7 +169,7 @@ fn data_of_the_kept_image_that_looks_like_a_signature_is_voided() {
 }
 
 #[test]
-fn interrupted_commit_is_called_nothing_to_do() {
+fn an_interrupted_commit_is_finished_by_the_same_burn() {
     // Between the two halves' signatures both images are whole. The same burn again must end with
     // the new one alone, or a boot ROM may start the old one.
     let old = own(&pro("2.36.5150"));
@@ -189,7 +189,7 @@ fn interrupted_commit_is_called_nothing_to_do() {
 }
 
 #[test]
-fn in_place_burn_starts_with_a_live_signature() {
+fn an_in_place_burn_invalidates_the_signature_first() {
     let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
     let plan = burn(&card, &file(&cx3("2.42.5000")));
     let after = lands(&card, &plan, 0, "2.42.5000");
@@ -201,7 +201,7 @@ fn in_place_burn_starts_with_a_live_signature() {
 }
 
 #[test]
-fn recovery_leaves_a_half_that_still_starts_alone() {
+fn recovery_keeps_a_half_that_may_still_start() {
     // The GUID section is damaged: no identity to burn with, but firmware that runs.
     let old = own(&pro("2.36.5150"));
     let mut used = flash(2 << 20, &[(&old, Half::Even)]);
@@ -217,7 +217,7 @@ fn recovery_leaves_a_half_that_still_starts_alone() {
 }
 
 #[test]
-fn recovery_of_an_empty_card_misses() {
+fn recovery_of_an_empty_card_goes_into_the_first_half() {
     for (chip, recipe) in [(A1, cx3("2.42.5000")), (PRO, pro("2.42.5000"))] {
         let card = snapshot(chip, &[]);
         let image = file(&recipe);
@@ -228,7 +228,7 @@ fn recovery_of_an_empty_card_misses() {
 }
 
 #[test]
-fn recovery_changes_the_psid_of_a_card_that_states_one() {
+fn recovery_keeps_the_psid_of_a_card_that_states_one() {
     let old = own(&cx3("2.35.5100"));
     let mut used = old.bytes().to_vec();
     used[0x60] ^= 1;

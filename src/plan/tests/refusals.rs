@@ -38,7 +38,7 @@ fn damaged(contents: &Contents, kind: SectionKind) -> Vec<u8> {
 }
 
 #[test]
-fn good_image_is_refused() {
+fn a_valid_image_is_accepted() {
     for (card, image) in [owner(), failsafe()] {
         let plan = burn(&card, &image);
         accepted(&plan);
@@ -47,7 +47,7 @@ fn good_image_is_refused() {
 }
 
 #[test]
-fn a_check_is_missing_or_out_of_order() {
+fn every_check_is_listed_in_order() {
     use CheckId::*;
     let burn_checks = [
         ImageValid,
@@ -82,7 +82,7 @@ fn a_check_is_missing_or_out_of_order() {
 }
 
 #[test]
-fn damaged_image_is_burned() {
+fn a_damaged_image_is_refused() {
     let (card, image) = owner();
     for kind in [
         SectionKind::Boot2,
@@ -104,7 +104,7 @@ fn damaged_image_is_burned() {
 }
 
 #[test]
-fn image_longer_than_its_file_is_burned() {
+fn an_image_longer_than_its_file_is_refused() {
     let (card, image) = owner();
     let len = image.bytes().len() as u64;
     let plan = plan_burn(&card, &image, len - 4, &BurnOptions::default());
@@ -112,7 +112,7 @@ fn image_longer_than_its_file_is_burned() {
 }
 
 #[test]
-fn rom_of_another_device_is_burned() {
+fn a_rom_of_another_device_is_refused() {
     let (card, _) = owner();
     let image = file(&Recipe {
         rom: Some(rom(752, 0x1007)),
@@ -128,13 +128,13 @@ fn rom_of_another_device_is_burned() {
 }
 
 #[test]
-fn blank_card_is_burned() {
+fn a_blank_card_is_refused() {
     let plan = burn(&snapshot(A1, &[]), &file(&cx3("2.42.5000")));
     refused_by(&plan, CheckId::OldImage);
 }
 
 #[test]
-fn two_images_of_different_layout_are_guessed_at() {
+fn two_images_of_different_layout_are_refused_unless_the_running_version_decides() {
     // A non-failsafe image at 0 and a failsafe one behind it: which boots is not known.
     let even = own(&Recipe {
         device_id: 4103,
@@ -160,7 +160,7 @@ fn two_images_of_different_layout_are_guessed_at() {
 }
 
 #[test]
-fn damaged_identity_is_carried_over() {
+fn a_damaged_identity_is_refused() {
     let image = file(&cx3("2.42.5000"));
     let old = own(&cx3("2.35.5100"));
     for kind in [SectionKind::Guid, SectionKind::ImageInfo] {
@@ -171,7 +171,7 @@ fn damaged_identity_is_carried_over() {
 }
 
 #[test]
-fn card_without_an_identity_is_burned() {
+fn a_card_without_an_identity_is_refused() {
     let image = file(&cx3("2.42.5000"));
     let blank = file(&Recipe {
         guids: None,
@@ -190,7 +190,7 @@ fn card_without_an_identity_is_burned() {
 }
 
 #[test]
-fn multicast_mac_is_carried_over() {
+fn multicast_mac_is_refused() {
     let image = file(&cx3("2.42.5000"));
     let odd = file(&Recipe {
         guids: Some([Guid(0xE41D_2D03_00DD_7850); 4]),
@@ -203,7 +203,7 @@ fn multicast_mac_is_carried_over() {
 }
 
 #[test]
-fn identity_is_lost_in_an_image_without_room() {
+fn an_image_that_cannot_hold_the_identity_is_refused() {
     let (card, _) = owner();
     let no_vsd = file(&Recipe {
         vsd: None,
@@ -218,7 +218,7 @@ fn identity_is_lost_in_an_image_without_room() {
 }
 
 #[test]
-fn layouts_are_mixed() {
+fn another_layout_is_refused() {
     let (card, _) = owner();
     let image = file(&Recipe {
         chunk_log2: Some(19),
@@ -234,7 +234,7 @@ fn layouts_are_mixed() {
 }
 
 #[test]
-fn chunk_sizes_are_mixed() {
+fn another_chunk_size_is_refused() {
     let (card, _) = failsafe();
     let image = file(&Recipe {
         chunk_log2: Some(17),
@@ -244,7 +244,7 @@ fn chunk_sizes_are_mixed() {
 }
 
 #[test]
-fn image_without_a_version_is_burned() {
+fn an_image_without_a_version_is_refused() {
     let mut image = file(&cx3("2.42.5000")).image().clone();
     assert!(rules::version(None, &image).is_ok());
     image.info.as_mut().unwrap().fw_version = None;
@@ -252,7 +252,7 @@ fn image_without_a_version_is_burned() {
 }
 
 #[test]
-fn older_version_is_refused() {
+fn an_older_version_is_accepted() {
     let (card, _) = owner();
     let plan = burn(&card, &file(&cx3("2.30.8000")));
     accepted(&plan);
@@ -260,7 +260,7 @@ fn older_version_is_refused() {
 }
 
 #[test]
-fn other_psid_is_burned() {
+fn another_psid_is_refused_unless_specified() {
     let (card, _) = owner();
     let image = file(&Recipe {
         psid: "MT_1170110099".into(),
@@ -296,7 +296,7 @@ fn other_psid_is_burned() {
 }
 
 #[test]
-fn moved_configuration_area_is_accepted() {
+fn a_moved_configuration_area_is_refused() {
     let (card, _) = owner();
     let image = file(&Recipe {
         config_area: Some((1, 3, Some(2))),
@@ -306,7 +306,7 @@ fn moved_configuration_area_is_accepted() {
 }
 
 #[test]
-fn image_for_other_silicon_is_burned() {
+fn an_image_for_other_silicon_is_refused() {
     let old = own(&cx3("2.35.5100"));
     let image = file(&cx3("2.42.5000"));
     // The public report: a late release on an early card.
@@ -359,7 +359,7 @@ fn image_for_other_silicon_is_burned() {
 }
 
 #[test]
-fn rom_that_is_not_there_is_kept() {
+fn a_card_without_a_rom_has_none_to_keep() {
     let old = own(&Recipe {
         rom: None,
         ..cx3("2.35.5100")
@@ -374,7 +374,7 @@ fn rom_that_is_not_there_is_kept() {
 }
 
 #[test]
-fn damaged_rom_of_the_card_is_carried_over() {
+fn a_damaged_rom_of_the_card_is_not_kept() {
     let old = own(&cx3("2.35.5100"));
     let card = snapshot_on(M25PX16, A1, &damaged(&old, SectionKind::Rom), 0);
     // The image brings its own: the damage is a note.
@@ -395,7 +395,7 @@ fn damaged_rom_of_the_card_is_carried_over() {
 }
 
 #[test]
-fn a_rom_that_is_none_is_built_in() {
+fn bytes_that_are_no_rom_are_refused() {
     let (card, _) = owner();
     refused_by(
         &plan_rom(&card, Some(b"\x7fELF no option ROM at all")),
@@ -404,7 +404,7 @@ fn a_rom_that_is_none_is_built_in() {
 }
 
 #[test]
-fn image_larger_than_half_the_flash_is_burned() {
+fn an_image_larger_than_half_the_flash_is_refused() {
     let (card, _) = failsafe();
     let image = file(&Recipe {
         size: (1 << 20) - 0x1000,
@@ -416,7 +416,7 @@ fn image_larger_than_half_the_flash_is_burned() {
 }
 
 #[test]
-fn failsafe_image_whose_second_half_is_beyond_the_chip_is_burned() {
+fn a_failsafe_image_whose_second_half_is_beyond_the_chip_is_refused() {
     // Chunks of 2 MiB on a 2 MiB chip: the odd half would start behind its end.
     let recipe = Recipe {
         chunk_log2: Some(21),
@@ -434,7 +434,7 @@ fn failsafe_image_whose_second_half_is_beyond_the_chip_is_burned() {
 }
 
 #[test]
-fn image_for_another_flash_size_is_burned() {
+fn an_image_for_another_flash_size_is_refused() {
     let (card, image) = owner();
     assert!(
         image
@@ -462,7 +462,7 @@ fn image_for_another_flash_size_is_burned() {
 }
 
 #[test]
-fn erase_reaches_the_configuration_area() {
+fn an_erase_that_reaches_the_configuration_area_is_refused() {
     // 10.7 #8: 64 KiB erases only, and the image ends inside the block of the area.
     let recipe = Recipe {
         config_area: Some((2, 0, Some(2))),
@@ -491,7 +491,7 @@ fn erase_reaches_the_configuration_area() {
 }
 
 #[test]
-fn protected_sectors_are_burned() {
+fn protected_sectors_are_refused() {
     let (card, image) = owner();
     let bp = |status| snapshot_on(M25PX16, A1, &card.flash, status);
     // All of it.
@@ -508,7 +508,7 @@ fn protected_sectors_are_burned() {
 }
 
 #[test]
-fn the_image_that_boots_is_touched() {
+fn a_pass_that_touches_the_image_that_boots_is_refused() {
     let pass = Pass {
         sectors: SectorPlan {
             erases: vec![(FlashAddr(0x1_0000), EraseSize::K64)],
@@ -537,7 +537,7 @@ fn the_image_that_boots_is_touched() {
 }
 
 #[test]
-fn recover_is_let_loose_on_a_card_that_works() {
+fn recover_refuses_a_card_that_works() {
     let (card, image) = owner();
     let len = image.bytes().len() as u64;
     refused_by(
@@ -547,7 +547,7 @@ fn recover_is_let_loose_on_a_card_that_works() {
 }
 
 #[test]
-fn recover_invents_an_identity() {
+fn recover_refuses_an_empty_identity() {
     let image = file(&cx3("2.42.5000"));
     let empty = crate::image::Identity {
         guids: [Guid(u64::MAX); 4],
@@ -562,7 +562,7 @@ fn recover_invents_an_identity() {
 }
 
 #[test]
-fn some_check_never_refuses() {
+fn every_check_can_refuse() {
     // The ids this file and `restores` refuse by, each at least once.
     use CheckId::*;
     let here: BTreeSet<CheckId> = [
@@ -605,7 +605,7 @@ fn some_check_never_refuses() {
 }
 
 #[test]
-fn fixtures_are_damaged_where_they_say() {
+fn fixtures_are_damaged_where_their_names_state() {
     let image = file(&cx3("2.42.5000"));
     let bad = Contents::from_file(&damaged(&image, SectionKind::Rom)).unwrap();
     for section in &bad.image().sections {

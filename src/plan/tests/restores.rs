@@ -43,7 +43,7 @@ fn states() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn restore_is_not_byte_for_byte() {
+fn a_restore_is_byte_for_byte() {
     let states = states();
     for (i, now) in states.iter().enumerate() {
         for (j, then) in states.iter().enumerate() {
@@ -60,7 +60,7 @@ fn restore_is_not_byte_for_byte() {
 }
 
 #[test]
-fn restore_leaves_a_moment_without_an_image() {
+fn a_restore_keeps_one_half_bootable_where_possible() {
     // Wherever one half is bootable before and the other one can be made so first.
     let states = states();
     for (i, now) in states.iter().enumerate() {
@@ -114,7 +114,7 @@ fn restore_leaves_a_moment_without_an_image() {
 }
 
 #[test]
-fn non_failsafe_flash_is_put_back_wrong() {
+fn a_non_failsafe_flash_is_restored_byte_for_byte() {
     let old = own(&cx3("2.35.5100"));
     let new = own(&cx3("2.42.5000"));
     let then = flash(2 << 20, &[(&old, Half::Even)]);
@@ -131,7 +131,7 @@ fn non_failsafe_flash_is_put_back_wrong() {
 }
 
 #[test]
-fn backup_of_another_card_is_put_back() {
+fn a_backup_of_another_card_is_refused() {
     let theirs = own(&cx3("2.35.5100"))
         .with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)])
         .unwrap();
@@ -142,7 +142,7 @@ fn backup_of_another_card_is_put_back() {
 }
 
 #[test]
-fn unfit_backup_is_put_back() {
+fn an_unfit_backup_is_refused() {
     let old = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&old, Half::Even)]);
     let good = flash(2 << 20, &[(&old, Half::Even)]);
@@ -170,7 +170,7 @@ fn unfit_backup_is_put_back() {
 }
 
 #[test]
-fn backup_from_before_an_identity_change_is_lost_or_put_on_without_a_word() {
+fn a_backup_from_before_an_identity_change_needs_change_mac() {
     let old = own(&cx3("2.35.5100"));
     let then = backup(flash(2 << 20, &[(&old, Half::Even)]));
     let check = |plan: &Plan| {
