@@ -21,9 +21,9 @@ pub struct DeviceType {
     pub hw_id: u16,
     /// The product's name.
     pub name: &'static str,
-    /// flint's name of the device.
-    pub flint_name: &'static str,
-    /// flint's names of the chip revisions.
+    /// mstflint's name of the device.
+    pub mstflint_name: &'static str,
+    /// mstflint's names of the chip revisions.
     revisions: &'static [(u8, &'static str)],
     /// Device ids in images. 0x1004 is the id of virtual functions, and mstflint takes it here as well.
     image_ids: &'static [RangeInclusive<u16>],
@@ -34,7 +34,7 @@ static DEVICE_TYPES: [DeviceType; 2] = [
     DeviceType {
         hw_id: 0x1F5,
         name: "ConnectX-3",
-        flint_name: "ConnectX-3",
+        mstflint_name: "ConnectX-3",
         revisions: &[(0, "ConnectX-3 A0"), (1, "ConnectX-3 A1")],
         image_ids: &[0x1003..=0x1006, 0x1008..=0x1010],
         recovery_pci_id: 0x1F6,
@@ -42,7 +42,7 @@ static DEVICE_TYPES: [DeviceType; 2] = [
     DeviceType {
         hw_id: 0x1F7,
         name: "ConnectX-3 Pro",
-        flint_name: "ConnectX-3Pro",
+        mstflint_name: "ConnectX-3Pro",
         revisions: &[(0, "ConnectX-3Pro")],
         image_ids: &[0x1007..=0x1007],
         recovery_pci_id: 0x1F8,
@@ -114,7 +114,7 @@ pub struct Chip {
 }
 
 impl Chip {
-    /// `ConnectX-3 A0`, `ConnectX-3 A1`, `ConnectX-3Pro`, or flint's `MT501-02` form for others.
+    /// `ConnectX-3 A0`, `ConnectX-3 A1`, `ConnectX-3Pro`, or mstflint's `MT501-02` form for others.
     #[must_use]
     pub fn name(self) -> String {
         let revisions = DeviceType::with_hw_id(self.hw_id).map_or(&[][..], |d| d.revisions);

@@ -17,7 +17,7 @@ pub enum TimesSource {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlashChip {
-    /// Family name as flint prints it (`W25QxxBV`, `M25PXxx` …).
+    /// Family name as mstflint prints it (`W25QxxBV`, `M25PXxx` …).
     pub name: &'static str,
     /// RDID bytes: vendor << 16 | type << 8 | capacity.
     pub jedec: u32,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn erase_sizes_are_those_flint_uses() {
+    fn erase_sizes_are_those_mstflint_uses() {
         let sizes = |jedec| {
             let g = FlashChip::detect(jedec).unwrap().geometry;
             (g.erase_4k.is_some(), g.erase_64k.is_some())

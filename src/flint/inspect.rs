@@ -301,7 +301,9 @@ pub(super) fn compare(target: &mut Target<'_>, line: &Invocation) -> FlintResult
 pub(super) fn no_swreset(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
     let (device, _) = target.card(None)?;
     let device = DeviceType::with_hw_id(device.card.chip().hw_id);
-    let name = device.map_or(String::new(), |device| device.flint_name.replace('-', ""));
+    let name = device.map_or(String::new(), |device| {
+        device.mstflint_name.replace('-', "")
+    });
     target.fail(&format!(
         "-E- Device {name} doesn't support swreset command.\n"
     ))

@@ -40,8 +40,8 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
         ));
     }
     let intended = DeviceType::of_image(info.and_then(|i| i.device_id)?)?;
-    let image_name = intended.flint_name;
-    let card_name = DeviceType::with_hw_id(chip.hw_id)?.flint_name;
+    let image_name = intended.mstflint_name;
+    let card_name = DeviceType::with_hw_id(chip.hw_id)?.mstflint_name;
     (intended.hw_id != chip.hw_id).then(|| {
         format!(
             "Device/Image mismatch: Trying to burn a \"{image_name}\" image on a \"{card_name}\" device.\n"

@@ -48,7 +48,7 @@ pub struct ImageReport {
     pub error: Option<String>,
     /// Where its signature is.
     pub start: FlashAddr,
-    /// flint's `checksum`: equal for two cards with the same firmware and another identity
+    /// mstflint's `checksum`: equal for two cards with the same firmware and another identity
     /// (docs/flint.md#checksum). `None` when the image was not read whole.
     pub checksum: Option<String>,
 }
@@ -70,7 +70,7 @@ pub struct QueryOutcome {
     pub reset_pending: bool,
 }
 
-/// Query a card with as few reads as its answer needs. Every field flint's `query full` shows lies
+/// Query a card with as few reads as its answer needs. Every field mstflint's `query full` shows lies
 /// in the few KiB that are read; CRCs of the code are for [`super::verify_card`].
 ///
 /// # Errors

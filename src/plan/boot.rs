@@ -11,7 +11,7 @@ pub enum SlotChoice {
     OnlyBootable,
     /// Of several bootable ones it is the only one of the version that runs.
     Running,
-    /// Several are bootable and the running version does not decide: the lowest, as in flint. Which one
+    /// Several are bootable and the running version does not decide: the lowest, as in mstflint. Which one
     /// the boot ROM prefers is UNCONFIRMED (docs/fs2.md#flash-map).
     Lowest,
     /// None is bootable; it is the best of them.

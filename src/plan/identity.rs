@@ -33,7 +33,7 @@ pub fn identity_of(image: &Image) -> Result<Identity, String> {
     Identity::from_image(image).map_err(|why| why.to_string())
 }
 
-/// Old sections of four entries hold no MACs; what comes along is what flint and the card's own
+/// Old sections of four entries hold no MACs; what comes along is what mstflint and the card's own
 /// firmware make of the GUIDs (docs/flint.md#guids-of-a-burn).
 pub(super) fn macs_are_derived(image: &Image) -> bool {
     image.guids.as_ref().is_some_and(|g| g.entries == 4)

@@ -19,7 +19,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let own = active.and_then(|f| f.contents.as_ref().ok());
     let places = own.map(|own| {
         let info = own.image().info.as_ref();
-        // flint guesses 64 KiB where tag 19 is short (docs/fs2.md#flash-map); this program does not erase on a guess.
+        // mstflint guesses 64 KiB where tag 19 is short (docs/fs2.md#flash-map); this program does not erase on a guess.
         if info.is_none_or(|i| i.config_sectors.is_none() || i.sector_size.is_none()) {
             return Err("the image does not state where its configuration area is".to_owned());
         }

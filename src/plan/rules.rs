@@ -64,12 +64,12 @@ fn sizes(image: &Image, file_len: u64) -> Verdict {
     })
 }
 
-/// A device id in a version block that names no device: 0 is "any", and flint accepts 0xFFFF (its `checkMatchingExpRomDevId` takes it for "blocks differ").
+/// A device id in a version block that names no device: 0 is "any", and mstflint accepts 0xFFFF (its `checkMatchingExpRomDevId` takes it for "blocks differ").
 fn any_device(id: u16) -> bool {
     matches!(id, 0 | 0xFFFF)
 }
 
-/// Judged on what will be on the card. flint accepts a ROM with blocks for several devices with a
+/// Judged on what will be on the card. mstflint accepts a ROM with blocks for several devices with a
 /// warning; here every block must be for this device.
 pub(super) fn rom_device(result: &Image) -> Verdict {
     let device = result.info.as_ref().and_then(|i| i.device_id);
@@ -252,7 +252,7 @@ pub(super) fn psid(card: &Image, image: &Image, options: &BurnOptions) -> Verdic
     }
 }
 
-/// Only `--change-psid` overrides this, as in flint.
+/// Only `--change-psid` overrides this, as in mstflint.
 pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> Verdict {
     let pad = |image: &Image| image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0);
     let (old, new) = (pad(card), pad(image));
@@ -293,7 +293,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
         }
         Some(device) => Err(format!(
             "the card is a {card}, the image's device {device_id} runs on {}",
-            device.flint_name
+            device.mstflint_name
         )),
         None => Err(format!(
             "the image's device {device_id} is not of this family"

@@ -105,7 +105,7 @@ impl Validity {
         self.code && self.identity
     }
 
-    /// Judges an image of a card. A wrong full image CRC alone is a note: flint leaves one behind on
+    /// Judges an image of a card. A wrong full image CRC alone is a note: mstflint leaves one behind on
     /// good cards when the file had trailing bytes (docs/fs2.md#order-of-a-burn).
     #[must_use]
     pub fn of(image: &Image) -> Self {

@@ -16,8 +16,8 @@ static PARTED: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a constant pattern")
 });
 
-/// A word; a MAC or GUID in one piece, as flint and we write it, has 12 or 16 digits. Names of backups
-/// hold one between underscores. Digests have other lengths. flint's command line takes one without
+/// A word; a MAC or GUID in one piece, as mstflint and we write it, has 12 or 16 digits. Names of backups
+/// hold one between underscores. Digests have other lengths. mstflint's command line takes one without
 /// leading zeros behind `0x`.
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[0-9A-Za-z]+").expect("a constant pattern"));

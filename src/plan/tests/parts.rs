@@ -168,7 +168,7 @@ fn a_rom_without_a_device_is_accepted_and_a_foreign_one_refused() {
 
 #[test]
 fn config_reset_erases_the_end_of_a_non_failsafe_flash() {
-    // (chip, its size, image size, sectors, pad): flint's place lies in the firmware every time.
+    // (chip, its size, image size, sectors, pad): mstflint's place lies in the firmware every time.
     for (jedec, size, len, area, pad) in [
         (W25Q80, 1_u32 << 20, 0x9_0000, 1_u32, 0_u32),
         (W25Q80, 1 << 20, 0x8_4000, 2, 0),
@@ -183,8 +183,8 @@ fn config_reset_erases_the_end_of_a_non_failsafe_flash() {
         });
         let len = own.image().len;
         let (reserve, pad) = (area * SECTOR, pad * SECTOR);
-        let flints = size / 2 - (reserve + pad)..size / 2 - pad;
-        assert!(flints.start < len, "the formula does no harm here");
+        let mstflints = size / 2 - (reserve + pad)..size / 2 - pad;
+        assert!(mstflints.start < len, "the formula does no harm here");
         let ours = size - 2 * reserve - pad..size - pad;
         let mut used = flash(size as usize, &[(&own, Half::Even)]);
         used[ours.start as usize - 0x1000..].fill(0x5A);

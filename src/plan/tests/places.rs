@@ -56,7 +56,7 @@ fn of_two_bootable_images_the_running_one_is_kept() {
     lands(&card, &burn(&card, &image), ODD, "2.42.5000");
     card.running = Some(version("2.38.5000"));
     lands(&card, &burn(&card, &image), EVEN, "2.42.5000");
-    // Something else runs: the lowest is kept, as flint does.
+    // Something else runs: the lowest is kept, as mstflint does.
     card.running = Some(version("2.30.0000"));
     lands(&card, &burn(&card, &image), ODD, "2.42.5000");
 }

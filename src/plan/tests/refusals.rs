@@ -96,7 +96,7 @@ fn a_damaged_image_is_refused() {
         assert!(refused(&plan).contains(&CheckId::ImageValid), "{kind:?}");
         assert!(plan.action.is_none());
     }
-    // The header is covered by the full image CRC only, which flint does not insist on.
+    // The header is covered by the full image CRC only, which mstflint does not insist on.
     let mut bytes = image.bytes().to_vec();
     bytes[0x11] ^= 1;
     let bad = Contents::from_file(&bytes).unwrap();
