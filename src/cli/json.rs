@@ -1,13 +1,13 @@
-//! The JSON a script reads. Text may change, this may not.
+//! The JSON documents, the contract for scripts. Text may change, JSON may not.
 //!
 //! With `--json` stdout is exactly one document:
 //!
 //! | field | meaning |
 //! |---|---|
 //! | `schema` | 1 |
-//! | `command` | the command as typed, e.g. `query`, `rom info`; absent when it was not understood |
-//! | `result` | what was found out or done; absent when nothing was |
-//! | `error` | absent when all went well, else `code` (stable name), `message` (one line), `causes` (list of lines, outermost first), `hint` (what to type, or null) |
+//! | `command` | the command as typed, e.g. `query`, `rom info`; absent when the command line was wrong |
+//! | `result` | what was read or done; absent when nothing was |
+//! | `error` | absent on success, else `code` (stable name), `message` (one line), `causes` (list of lines, outermost first), `hint` (what to type, or null) |
 //! | `exit` | the exit code |
 //! | `report` | with `--report` only: `path` of the archive, or null and `problem` (as `error`) |
 //!
@@ -28,22 +28,22 @@
 //! | `release_date` | `2017-09-05` |
 //! | `device_id` | PCI device id the firmware presents |
 //! | `psid`, `vsd`, `product_version`, `prs_name` | text; null = tag absent |
-//! | `vsd_vendor_id`, `is_ga`, `hw_access_key`, `min_fit_version`, `config_sectors`, `config_pad`, `sector_size` | as the Image Info says; null = tag absent |
+//! | `vsd_vendor_id`, `is_ga`, `hw_access_key`, `min_fit_version`, `config_sectors`, `config_pad`, `sector_size` | as in the Image Info; null = tag absent |
 //! | `supported_hw` | list of `{"hw_id", "revision"}`; null = tag absent |
 //! | `guids` | node, port 1, port 2, system image; null = unreadable |
 //! | `macs` | port 1, port 2 |
 //! | `guids_blank`, `guids_crc_ok` | of the GUID section |
 //! | `rom` | null, or `blocks` (each `product_id`, `type_name`, `version`, `device_id`, `port`, `protocol`, `cpu`), `size`, `warning`, `error` |
 //! | `findings` | list of `id`, `severity` (`note`, `warning`, `error`), `at`, `detail`, `flint_fails` |
-//! | `sound` | no finding is an error: may be burned |
+//! | `sound` | no finding is an error: the image may be burned |
 //!
 //! `verify` adds `sections` (`kind`, `name`, `at`, `len`, `crc`) and `full_crc` and `flint`
-//! (what flint's verify would say of the same bytes).
+//! (the result of flint's `verify` for the same bytes).
 //!
-//! `unsteady` of `verify` and of a backup: where two readings of the flash differed, each `at`, `len`;
-//! what two consecutive readings agreed on counts.
+//! `unsteady` of `verify` and of a backup: ranges in which two readings of the flash differed, each `at`,
+//! `len`. The result holds what two consecutive readings agreed on.
 //!
-//! A step that fails behind the change of the flash (exit 6, 7 or 9) has `flash` (`written`: version;
+//! A step that fails after the change of the flash (exit 6, 7 or 9) has `flash` (`written`: version;
 //! `boots`: [`BootReport`](crate::job::BootReport), null = could not be read) and `backup`.
 //!
 //! `images` of `verify`, and of `query` for a file, have `checksum`: flint's.
@@ -80,13 +80,13 @@
 //! | `completions`, `man` | `shell` and `script`; `pages` (each `name`, `roff`) |
 //!
 //! `crossflash` (in every `plan` of an image with another PSID, refused or not; absent otherwise). Fields
-//! with two sides are `{"card", "image"}`, null = not said:
+//! with two sides are `{"card", "image"}`, null = not given:
 //!
 //! | field | meaning |
 //! |---|---|
 //! | `psid`, `part`, `device_id`, `rom`, `vsd` | two sides; the card's VSD stays on the card |
 //! | `ports` | two sides: `number`, `kinds` (list, by port) |
-//! | `chunk_size`, `sector_size`, `flash_size` | two sides, in bytes; `flash_size` as the ini says |
+//! | `chunk_size`, `sector_size`, `flash_size` | two sides, in bytes; `flash_size` as in the ini |
 //! | `config_sectors`, `config_pad` | two sides, in sectors |
 //! | `uar_bar_mib` | two sides, in MiB |
 //! | `chip_size` | flash on the card, in bytes |
@@ -104,10 +104,9 @@ use crate::job::Exit;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Version of everything in this file.
+/// Version of the documents.
 pub const SCHEMA: u32 = 1;
 
-/// The document.
 #[must_use]
 pub fn document(
     command: Option<&str>,
@@ -138,7 +137,7 @@ pub fn outcome<T: Serialize>(outcome: &T) -> Value {
     value
 }
 
-/// serde writes a `Duration` as `{"secs", "nanos"}`, which nobody wants to add up in a script.
+/// serde writes a `Duration` as `{"secs", "nanos"}`; scripts get one number.
 fn plain_durations(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(plain_durations),
@@ -242,7 +241,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_duration_comes_in_two_parts() {
+    fn a_duration_is_one_number() {
         let times = vec![Some(Duration::from_millis(1500)), None];
         assert_eq!(outcome(&times), serde_json::json!([1_500_000, null]));
     }

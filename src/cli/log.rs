@@ -1,9 +1,9 @@
-//! The log of a job: a file of JSON lines, whatever the screen shows.
+//! The log of a job: a file of JSON lines, whatever is printed on the terminal.
 //!
-//! Files are in the log directory of [`UserDirs`] and are named after time, process and command. A file holds everything down to
-//! debug level; register accesses (trace level) only with `-vv`. Of other crates it holds warnings and
-//! errors. [`file`] bounds its size and the number of files. A log that cannot be written never makes
-//! a job fail.
+//! Files are in the log directory of [`UserDirs`] and are named after time, process and command. A file
+//! holds everything down to debug level; register accesses (trace level) only with `-vv`. From other
+//! crates it holds warnings and errors. [`file`] bounds its size and the number of files. A log that cannot
+//! be written never makes a job fail.
 
 mod file;
 
@@ -17,23 +17,23 @@ use tracing_subscriber::layer::SubscriberExt;
 
 /// The log of this process.
 #[derive(Debug)]
-pub(crate) struct Log(file::Shared);
+pub(super) struct Log(file::SharedLog);
 
 impl Log {
-    /// The file, if it could be made.
-    pub(crate) fn path(&self) -> Option<PathBuf> {
+    /// The file, if it could be created.
+    pub(super) fn path(&self) -> Option<PathBuf> {
         self.0.path()
     }
 
     /// Writes what is still in memory.
-    pub(crate) fn flush(&self) {
+    pub(super) fn flush(&self) {
         self.0.flush();
     }
 }
 
 /// Starts logging for this process: into a file when `command` names a job, on stderr with `-v`.
 /// Later calls in the same process (the demo runs many commands) change nothing.
-pub(crate) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
+pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
@@ -43,7 +43,7 @@ pub(crate) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
         .with_default(LevelFilter::WARN);
     let file = command
         .and_then(path)
-        .map(|path| file::Shared::new(path, file::BOUNDS));
+        .map(|path| file::SharedLog::new(path, file::BOUNDS));
     let file_layer = file.clone().map(|file| {
         tracing_subscriber::fmt::layer()
             .json()
@@ -66,7 +66,7 @@ pub(crate) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
         .with(file_layer)
         .with(screen_layer);
     tracing::subscriber::set_global_default(subscriber).ok()?;
-    // Refused only when another logger is set, and this process has set none.
+    // Fails only when another logger is set; this process has set none.
     if log::set_logger(&OtherCrates).is_ok() {
         log::set_max_level(log::LevelFilter::Warn);
     }
@@ -74,8 +74,8 @@ pub(crate) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
     file.map(Log)
 }
 
-/// Passes on what other crates report through the `log` crate, without the source paths of the
-/// machine that built this program (`tracing-log` adds them to each line).
+/// Forwards what other crates report through the `log` crate, without the source paths of the build
+/// machine (`tracing-log` adds them to each line).
 struct OtherCrates;
 
 impl log::Log for OtherCrates {
@@ -95,8 +95,7 @@ impl log::Log for OtherCrates {
     fn flush(&self) {}
 }
 
-/// Logs panics; stderr and the log name the crate and its file, not where they were on the machine
-/// that built this program.
+/// Logs panics. stderr and the log name the crate and its file, not their path on the build machine.
 fn note_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map_or_else(String::new, |at| {
@@ -168,7 +167,7 @@ mod tests {
     fn other_crates_are_logged_from_warning_on_and_without_source_paths() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jsonl");
-        let writer = file::Shared::new(path.clone(), file::BOUNDS);
+        let writer = file::SharedLog::new(path.clone(), file::BOUNDS);
         let subscriber = tracing_subscriber::fmt()
             .json()
             .with_writer(writer)

@@ -149,7 +149,7 @@ fn activate_as(
     if after != Some(wanted) && !silent {
         return Err(JobError::NotActivated {
             wanted: wanted.to_string(),
-            found: match after {
+            running: match after {
                 Some(version) => format!("{version} runs"),
                 None => "no firmware runs".into(),
             },
@@ -180,7 +180,7 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
         }
         error => JobError::NotActivated {
             wanted: wanted.to_string(),
-            found: super::error::error_chain(&error),
+            running: super::error::error_chain(&error),
         },
     }
 }

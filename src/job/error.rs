@@ -1,4 +1,4 @@
-//! Why a job did not do what was asked.
+//! Errors of jobs, and their texts.
 
 use super::{BootReport, HostReport, NvError};
 use crate::card::CardError;
@@ -9,200 +9,135 @@ use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use std::path::PathBuf;
 
-/// Errors of jobs.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The host or the card's users refuse, or the host cannot be put back.
+    /// The host is not ready, the card is in use, or the host cannot be restored.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The card was borrowed, and could not be given back.
-    #[error("the host is not as it was: {problem}")]
+    /// The card was borrowed and could not be returned to its driver.
+    #[error("the host could not be restored: {problem}")]
     NotPutBack {
-        /// Why.
         problem: String,
-        /// What it is like now.
+        /// The host's state now.
         host: Box<HostReport>,
     },
-    /// The card file cannot be used.
     #[error(transparent)]
     CardFile(#[from] CardFileError),
-    /// The card failed.
     #[error(transparent)]
     Card(#[from] CardError),
     /// The flash failed before anything was changed.
     #[error(transparent)]
     Flash(#[from] FlashError),
-    /// The flash could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A file could not be read.
     #[error("cannot read {path}")]
     ReadFile {
-        /// Path.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A file or directory could not be written.
     #[error("cannot write {path}")]
     WriteFile {
-        /// Path.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A file holds something else after it was written and synced.
+    /// A file reads back with other bytes after it was written and synced.
     #[error("{path} does not read back as it was written")]
-    NotWritten {
-        /// Path.
-        path: PathBuf,
-    },
-    /// A file is larger than any file of its kind.
-    #[error("{path} has {len} bytes, at most {max} make sense")]
-    FileTooLarge {
-        /// Path.
-        path: PathBuf,
-        /// Its length in bytes.
-        len: u64,
-        /// Bound in bytes.
-        max: u64,
-    },
-    /// A file is no image.
+    NotWritten { path: PathBuf },
+    #[error("{path} has {len} bytes, more than the maximum of {max}")]
+    FileTooLarge { path: PathBuf, len: u64, max: u64 },
     #[error("{path}: {source}")]
-    ImageFile {
-        /// Path.
-        path: PathBuf,
-        /// Why.
-        source: ImageError,
-    },
-    /// A file is a raw dump of a flash chip, not an image.
+    ImageFile { path: PathBuf, source: ImageError },
     #[error("{path} is a raw dump of a flash chip, not an image")]
-    RawDump {
-        /// Path.
-        path: PathBuf,
-    },
-    /// A file is no expansion ROM.
+    RawDump { path: PathBuf },
     #[error("{path}: {source}")]
-    RomFile {
-        /// Path.
-        path: PathBuf,
-        /// Why.
-        source: RomError,
-    },
-    /// A JSON file of ours does not say what it must.
+    RomFile { path: PathBuf, source: RomError },
+    /// A JSON file of a backup is not valid.
     #[error("{path}: {why}")]
-    BadFile {
-        /// Path.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// An image could not be changed as asked.
+    BadFile { path: PathBuf, why: String },
+    /// An image could not be changed as requested.
     #[error(transparent)]
     Patch(#[from] PatchError),
-    /// The chip's protection is not changed, and why.
-    #[error("the flash's protection stays as it is: {0}")]
+    #[error("the flash's protection was not changed: {0}")]
     Protection(String),
-    /// The ini has no such key.
     #[error("the ini has no key {key}{}", near_names(.near))]
     NoKey {
-        /// As it was asked for.
         key: String,
-        /// Names it may have meant.
+        /// Similar names.
         near: Vec<String>,
     },
-    /// No sector plan leads there (the protected areas are in the way).
+    /// No sector plan exists, for example because of protected areas.
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The card holds no valid image, so there is nothing to show or change.
     #[error("the card holds no valid image: {0}")]
     NoImage(String),
-    /// The image has no such part.
     #[error("the image has no {0}")]
     NoPart(&'static str),
-    /// One or more checks refuse.
     #[error("refused: {}", refusals(.report))]
     Refused {
-        /// The whole plan, every check listed.
+        /// The plan with every check.
         report: Box<PlanReport>,
     },
-    /// The user said no.
     #[error("not confirmed")]
     Declined,
-    /// Asked to stop before the first erase.
     #[error("interrupted before anything was changed")]
     Interrupted,
     /// A session that had begun to write stopped.
     #[error("{stopped}: {}", .stopped.source)]
     Stopped {
-        /// Phase, place, what boots, cause.
         stopped: Stopped,
-        /// Backup made before, if one was made.
+        /// The backup made before, if any.
         backup: Option<PathBuf>,
     },
     /// Written and committed, but what the card would boot is not what was written.
-    #[error("the card would not boot the new image: {found}")]
+    #[error("the card would not boot the new image: {would_boot}")]
     WrongBoot {
-        /// What would boot.
-        found: String,
-        /// Whether anything would.
+        would_boot: String,
         boots: Boots,
-        /// Backup made before.
         backup: Option<PathBuf>,
     },
-    /// A step behind the change of the flash failed. What the flash holds counts more than the step.
+    /// A step after the change of the flash failed. What the flash holds counts more than the step.
     #[error("{}", after_change(.written.as_ref(), .boots.as_ref()))]
     AfterChange {
         /// Version that was written; `None` for a change that writes no image.
         written: Option<Version>,
         /// What would boot; `None` = it could not be read.
         boots: Option<BootReport>,
-        /// Backup made before, if one was made.
+        /// The backup made before, if any.
         backup: Option<PathBuf>,
-        /// What failed.
         source: Box<JobError>,
     },
-    /// The card is not what it was when it was read first, or was misread.
-    #[error("the card changed since it was read first, or was misread: {what}; nothing was erased")]
-    Changed {
-        /// What is different.
-        what: String,
-    },
-    /// No two consecutive readings of the flash agree.
-    #[error("the readings of the flash never agree")]
+    #[error("the card changed since the first reading, or was misread: {what}; nothing was erased")]
+    Changed { what: String },
+    #[error("no two consecutive readings of the flash agree")]
     ReadingsDiffer,
     /// The new firmware does not run after the reset; the flash holds it.
-    #[error("the card did not come back with {wanted}, which its flash holds: {found}")]
+    #[error("after the reset the card does not run {wanted}, which its flash holds: {running}")]
     NotActivated {
         /// Version on the flash.
         wanted: String,
-        /// What is there instead.
-        found: String,
+        /// What runs instead.
+        running: String,
     },
-    /// The port above the card could take the card away at a reset.
+    /// The port above the card could remove the card at a reset.
     #[error("the card is not reset while it is borrowed: {why}")]
-    PortRemovesCard {
-        /// What the port does.
-        why: String,
-    },
-    /// The settings the firmware keeps.
+    PortRemovesCard { why: String },
     #[error(transparent)]
     Nv(#[from] NvError),
-    /// Somebody uses the semaphore: it changes hands.
+    /// The semaphore changes its state, so a program uses it.
     #[error("semaphore {number} is in use: {why}")]
     InUse {
         /// Index in the bank.
         number: u8,
-        /// The proof.
         why: String,
     },
 }
 
 fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String {
     let written = written.map_or_else(String::new, |version| format!(" ({version} was written)"));
-    match boots.map(|found| (found.start, found.version)) {
+    match boots.map(|boots| (boots.start, boots.version)) {
         None => format!("the flash was changed{written}, and what would boot could not be read"),
         Some((Some(start), version)) => format!(
             "the flash holds {} at {:#x}, which boots; a later step failed",
@@ -217,7 +152,7 @@ fn near_names(near: &[String]) -> String {
     if near.is_empty() {
         String::new()
     } else {
-        format!("; near it: {}", near.join(", "))
+        format!("; similar names: {}", near.join(", "))
     }
 }
 

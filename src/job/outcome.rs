@@ -795,6 +795,18 @@ mod tests {
     }
 
     #[test]
+    fn an_existing_file_has_another_code_than_an_unwritable_one() {
+        for (kind, code) in [
+            (ErrorKind::AlreadyExists, Code::Exists),
+            (ErrorKind::PermissionDenied, Code::FileUnwritable),
+        ] {
+            let path = "x".into();
+            let source = kind.into();
+            assert_eq!(JobError::WriteFile { path, source }.outcome().code, code);
+        }
+    }
+
+    #[test]
     fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
         let error = JobError::PortRemovesCard {
             why: "port 0000:00:01.0 removes it".into(),

@@ -249,7 +249,7 @@ fn as_written(found: &BootReport, written: Option<&Contents>) -> bool {
 /// The flash was read, twice with the same result, and holds something else than was written.
 fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
     JobError::WrongBoot {
-        found: match (found.start, found.version) {
+        would_boot: match (found.start, found.version) {
             (Some(start), Some(version)) => format!("{version} at {:#x}", start.0),
             (Some(start), None) => format!("the image at {:#x}", start.0),
             (None, _) => "nothing".into(),

@@ -152,7 +152,7 @@ fn an_unknown_key_is_refused_with_its_neighbours() {
         ("hca.num_pfs", "HCA.num_pfs"),
     ] {
         refuses(&bench, &["config", "show", "--key", key], 1)
-            .reports(&format!("no key {key}; near it: {near}"));
+            .reports(&format!("no key {key}; similar names: {near}"));
         refuses(&bench, &["config", "show", "new.bin", "--key", key], 1).reports(near);
     }
     let far = refuses(

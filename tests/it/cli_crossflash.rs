@@ -22,7 +22,7 @@ fn boards_are_compared_before_the_change_is_confirmed() {
         assert!(ran.stderr.contains(HINT), "{ran}");
         let ran = ran.prints("Another board").prints(shown);
         let ran = ran.prints("PXE 3.4.648                  -> PXE 3.4.752");
-        let ran = ran.prints("Nothing but the change of PSID stands in the way.");
+        let ran = ran.prints("Only the change of PSID is refused; --change-psid allows it.");
         // Bounded, and the rest counted: 97 keys differ.
         let keys = |l: &&str| l.starts_with("    ") && l.contains(" = ");
         let listed = ran.stdout.lines().filter(keys).count();

@@ -86,5 +86,5 @@ fn text_of_a_refusal_is_stable() {
         .exits(1)
         .golden("verify_full_crc")
         .prints("Image is bootable.")
-        .prints("flint lets the errors listed above pass");
+        .prints("flint accepts the errors listed above");
 }

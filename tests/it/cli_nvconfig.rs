@@ -80,7 +80,7 @@ fn a_reset_of_the_sectors_clears_every_setting() {
 fn bad_settings_change_nothing() {
     let bench = Sandbox::owner();
     for (typed, message) in [
-        ("NUM_OF_VF=1", "near it: NUM_OF_VFS"),
+        ("NUM_OF_VF=1", "similar names: NUM_OF_VFS"),
         ("LINK_TYPE=ETH", "LINK_TYPE_P1, LINK_TYPE_P2"),
         ("SRIOV_EN", "KEY=VALUE"),
         ("SRIOV_EN=2", "SRIOV_EN takes False, True or 0..1"),
@@ -94,7 +94,7 @@ fn bad_settings_change_nothing() {
     bench.refuses(&["config", "set", "--yes"], 64);
     bench
         .refuses(&["config", "set", "SRIOV_EN=1", "SRIOV_EN=0", "--yes"], 64)
-        .reports("SRIOV_EN is named twice");
+        .reports("SRIOV_EN is given twice");
     // A setting this card has not, and a value it cannot.
     bench
         .refuses(&["config", "set", "LINK_TYPE_P1=ETH", "--yes"], 4)

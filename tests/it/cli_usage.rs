@@ -34,7 +34,7 @@ fn wrong_arguments_end_with_64() {
 fn no_command_is_an_error_with_usage() {
     let ran = Sandbox::new().run(&[]).exits(64).one_clear_line();
     ran.reports("Usage: cx3flash")
-        .reports("hint: cx3flash demo");
+        .reports("hint: run a complete update on a simulated card: cx3flash demo");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>
     striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))
 }
 
-/// The image that a board of this type is sold with.
+/// The default image of a simulated board.
 fn board_recipe(spec: &CardSpec) -> Recipe {
     let shape = if spec.hw_id == 0x1F7 {
         Recipe::mcx312b_2_36_5150()

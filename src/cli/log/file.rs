@@ -1,4 +1,4 @@
-//! The file behind a log: made at the first line, bounded, private.
+//! The file behind a log: created at the first line, of bounded size, readable by its owner only.
 //!
 //! Nothing here returns an error: a log that cannot be written must not stop a job that is in the
 //! middle of a flash.
@@ -14,7 +14,6 @@ use time::format_description::well_known::Rfc3339;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Bytes of one file.
@@ -30,7 +29,6 @@ pub(super) struct Bounds {
     pub(super) total: u64,
 }
 
-/// The bounds of every log.
 pub(super) const BOUNDS: Bounds = Bounds {
     file: 16 << 20,
     registers: 8 << 20,
@@ -46,9 +44,9 @@ const LAST_LINE: u64 = 256;
 const SUFFIX: &str = ".jsonl";
 
 #[derive(Debug)]
-enum State {
+enum FileState {
     /// No line yet.
-    NotMade,
+    NotCreated,
     Open(File),
     /// At its bound, or it cannot be written.
     Ended,
@@ -58,8 +56,8 @@ enum State {
 struct LogFile {
     path: PathBuf,
     bounds: Bounds,
-    state: State,
-    made: bool,
+    state: FileState,
+    created: bool,
     written: u64,
     recent: VecDeque<Vec<u8>>,
     left_out: u64,
@@ -68,16 +66,16 @@ struct LogFile {
 
 /// A log, shared by the subscriber that writes it and the command that names it.
 #[derive(Clone, Debug)]
-pub(super) struct Shared(Arc<Mutex<LogFile>>);
+pub(super) struct SharedLog(Arc<Mutex<LogFile>>);
 
-impl Shared {
-    /// A log at `path`; nothing is made yet.
+impl SharedLog {
+    /// A log at `path`; no file is created yet.
     pub(super) fn new(path: PathBuf, bounds: Bounds) -> Self {
         Self(Arc::new(Mutex::new(LogFile {
             path,
             bounds,
-            state: State::NotMade,
-            made: false,
+            state: FileState::NotCreated,
+            created: false,
             written: 0,
             recent: VecDeque::new(),
             left_out: 0,
@@ -85,10 +83,10 @@ impl Shared {
         })))
     }
 
-    /// Where it is, once it has a line.
+    /// The path, once the file exists.
     pub(super) fn path(&self) -> Option<PathBuf> {
         let log = self.lock();
-        log.made.then(|| log.path.clone())
+        log.created.then(|| log.path.clone())
     }
 
     /// Writes the register accesses that are still in memory.
@@ -101,31 +99,31 @@ impl Shared {
     }
 }
 
-impl<'a> MakeWriter<'a> for Shared {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for SharedLog {
+    type Writer = EventWriter<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line {
+    fn make_writer(&'a self) -> EventWriter<'a> {
+        EventWriter {
             log: self,
             level: Level::INFO,
         }
     }
 
-    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<'a> {
-        Line {
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> EventWriter<'a> {
+        EventWriter {
             log: self,
             level: *event.level(),
         }
     }
 }
 
-/// Writes one event, which comes in one piece.
-pub(super) struct Line<'a> {
-    log: &'a Shared,
+/// Writes one event, which arrives in one call.
+pub(super) struct EventWriter<'a> {
+    log: &'a SharedLog,
     level: Level,
 }
 
-impl Write for Line<'_> {
+impl Write for EventWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.log.lock().event(self.level, line);
         Ok(line.len())
@@ -176,35 +174,35 @@ impl LogFile {
     }
 
     fn write(&mut self, line: &[u8]) {
-        if matches!(self.state, State::NotMade) {
-            self.state = make(&self.path, &self.bounds).map_or(State::Ended, State::Open);
-            self.made = matches!(self.state, State::Open(_));
+        if matches!(self.state, FileState::NotCreated) {
+            self.state = create(&self.path, &self.bounds).map_or(FileState::Ended, FileState::Open);
+            self.created = matches!(self.state, FileState::Open(_));
         }
         if self.written + line.len() as u64 + LAST_LINE > self.bounds.file {
             let text = format!("log cut at {} MiB", self.bounds.file >> 20);
             self.append(&note(&text));
-            self.state = State::Ended;
+            self.state = FileState::Ended;
         } else {
             self.append(line);
         }
     }
 
-    /// Appends to the open file. A line that does not fit on the disk leaves no half of it behind.
+    /// Appends to the open file. A line that does not fit on the disk is removed again.
     fn append(&mut self, line: &[u8]) {
-        let State::Open(file) = &mut self.state else {
+        let FileState::Open(file) = &mut self.state else {
             return;
         };
         if file.write_all(line).is_ok() {
             self.written += line.len() as u64;
         } else {
-            // Nothing is left to report this to.
+            // There is nowhere to report this.
             let _ = file.set_len(self.written);
-            self.state = State::Ended;
+            self.state = FileState::Ended;
         }
     }
 }
 
-/// A line of the log about the log.
+/// A log line about the log itself.
 fn note(text: &str) -> Vec<u8> {
     let now = OffsetDateTime::now_utc()
         .format(&Rfc3339)
@@ -218,8 +216,8 @@ fn note(text: &str) -> Vec<u8> {
     format!("{line}\n").into_bytes()
 }
 
-/// Makes the file, private to its owner, and removes old logs beside it.
-fn make(path: &Path, bounds: &Bounds) -> Option<File> {
+/// Creates the file, readable by its owner only, and removes old logs beside it.
+fn create(path: &Path, bounds: &Bounds) -> Option<File> {
     let dir = path.parent()?;
     DirBuilder::new()
         .recursive(true)
@@ -236,7 +234,7 @@ fn make(path: &Path, bounds: &Bounds) -> Option<File> {
 }
 
 /// Removes the oldest logs until a new one of the greatest size fits the bounds of the directory.
-/// Only regular files with a name of ours count and go; links and everything else stay.
+/// Only regular files with a name of ours are counted and removed; links stay.
 fn remove_old(dir: &Path, bounds: &Bounds) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;
@@ -256,7 +254,7 @@ fn remove_old(dir: &Path, bounds: &Bounds) {
     for (number, (name, len)) in (1..).zip(&logs) {
         total += len;
         if number >= bounds.files || total > bounds.total {
-            // One that stays is tried again by the next job.
+            // The next job tries again.
             let _ = fs::remove_file(dir.join(name));
         }
     }
@@ -267,7 +265,7 @@ pub(super) fn name(stamp: &str, process: u32, command: &str) -> String {
     format!("{stamp}-{process}-{command}{SUFFIX}")
 }
 
-/// Whether [`name`] could have made this name.
+/// Whether this is a name that [`name`] returns.
 fn is_log(name: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let Some((stamp, process, command)) = name.strip_suffix(SUFFIX).and_then(|name| {

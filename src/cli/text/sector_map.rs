@@ -18,7 +18,7 @@ fn glyph(action: SectorAction) -> (char, &'static str) {
 }
 
 const LEGEND: [(SectorAction, &str); 6] = [
-    (SectorAction::Keep, "kept (equal already)"),
+    (SectorAction::Keep, "kept (already equal)"),
     (SectorAction::Write, "blank, written"),
     (SectorAction::EraseWrite, "erased and written"),
     (SectorAction::Erase, "erased"),

@@ -1,4 +1,4 @@
-use super::{Bounds, Level, Line, Shared, is_log, name};
+use super::{Bounds, EventWriter, Level, SharedLog, is_log, name};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,8 +12,8 @@ const SMALL: Bounds = Bounds {
     total: 256 << 10,
 };
 
-fn line(log: &Shared, level: Level, text: &str) {
-    let mut writer = Line { log, level };
+fn line(log: &SharedLog, level: Level, text: &str) {
+    let mut writer = EventWriter { log, level };
     writer.write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
@@ -34,7 +34,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn a_log_without_a_line_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log/a.jsonl");
-    let log = Shared::new(path.clone(), SMALL);
+    let log = SharedLog::new(path.clone(), SMALL);
     log.flush();
     drop(log.clone());
     assert_eq!(log.path(), None);
@@ -48,7 +48,7 @@ fn a_log_without_a_line_leaves_no_file() {
 fn a_log_is_private() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state/log/a.jsonl");
-    line(&Shared::new(path.clone(), SMALL), Level::INFO, "one");
+    line(&SharedLog::new(path.clone(), SMALL), Level::INFO, "one");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(path.parent().unwrap()), 0o700);
@@ -63,7 +63,7 @@ fn a_log_ends_at_its_bound_with_a_line_about_it() {
         file: 1 << 20,
         ..SMALL
     };
-    let log = Shared::new(path.clone(), bounds);
+    let log = SharedLog::new(path.clone(), bounds);
     let long = "x".repeat(999);
     for _ in 0..2000 {
         line(&log, Level::DEBUG, &long);
@@ -81,7 +81,7 @@ fn a_log_ends_at_its_bound_with_a_line_about_it() {
 fn register_accesses_beyond_their_bound_are_the_last_ones_before_a_warning_and_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
-    let log = Shared::new(path.clone(), SMALL);
+    let log = SharedLog::new(path.clone(), SMALL);
     line(&log, Level::TRACE, &"x".repeat(1000));
     for n in 0..10 {
         line(&log, Level::TRACE, &format!("access {n}"));
@@ -123,7 +123,7 @@ fn only_the_newest_logs_are_kept() {
     }
     let new = name("20261126T100000Z", 7, "query");
     line(
-        &Shared::new(dir.path().join(&new), SMALL),
+        &SharedLog::new(dir.path().join(&new), SMALL),
         Level::INFO,
         "new",
     );
@@ -147,7 +147,7 @@ fn all_logs_together_are_bounded() {
         fs::write(old, vec![b'x'; 100 << 10]).unwrap();
     }
     let new = dir.path().join(name("20261126T100000Z", 7, "query"));
-    line(&Shared::new(new, SMALL), Level::INFO, "new");
+    line(&SharedLog::new(new, SMALL), Level::INFO, "new");
     // 64 KiB are for the new one: one old log of 100 KiB fits beside it.
     assert_eq!(
         names(dir.path()),
@@ -179,7 +179,7 @@ fn only_our_own_regular_files_are_removed() {
     }
     let kept = names(&logs).len() - 9;
     let new = logs.join(name("20261126T100000Z", 7, "query"));
-    line(&Shared::new(new, SMALL), Level::INFO, "new");
+    line(&SharedLog::new(new, SMALL), Level::INFO, "new");
     let left = names(&logs);
     assert_eq!(left.len(), kept + SMALL.files, "{left:?}");
     assert_eq!(text(&outside), "mine\n");
@@ -192,7 +192,7 @@ fn a_file_that_is_already_there_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
     fs::write(&path, "another process\n").unwrap();
-    let log = Shared::new(path.clone(), SMALL);
+    let log = SharedLog::new(path.clone(), SMALL);
     line(&log, Level::INFO, "one");
     assert_eq!(log.path(), None);
     assert_eq!(text(&path), "another process\n");
