@@ -12,6 +12,7 @@ mod aftermath;
 mod backup;
 mod bug_report;
 mod burn;
+mod code;
 mod config;
 mod device;
 mod doctor;
@@ -46,6 +47,7 @@ pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, Ended};
 pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
+pub use code::{Code, Exit};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
@@ -62,7 +64,7 @@ pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvError, NvQueryOutcome, NvSetOutcome, nv_query, nv_set,
 };
-pub use outcome::{Code, Exit, HintContext, Outcome, quote};
+pub use outcome::{HintContext, Outcome, quote};
 pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;

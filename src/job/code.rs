@@ -1,0 +1,456 @@
+//! Exit codes, the stable names of failures, and their advice: the table.
+
+use crate::flash::Boots;
+use serde::Serialize;
+
+/// Exit code of the program. The numbers are part of the contract and never change meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    NothingToDo = 2,
+    NoCard = 3,
+    Refused = 4,
+    NotReady = 5,
+    StillBoots = 6,
+    NeedsRecover = 7,
+    HostNotRestored = 8,
+    OutcomeUnknown = 9,
+    Usage = 64,
+    Stdout = 74,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every exit code with its meaning, for `--help`, the manual page and the README.
+    pub const TABLE: [(Self, &'static str); 13] = [
+        (Self::Done, "done"),
+        (Self::Failed, "failed; nothing changed on the card"),
+        (
+            Self::NothingToDo,
+            "nothing to do: the card already holds exactly this",
+        ),
+        (Self::NoCard, "no such card, or ambiguous"),
+        (Self::Refused, "refused by a check"),
+        (
+            Self::NotReady,
+            "host not ready, or the card is held by another program",
+        ),
+        (
+            Self::StillBoots,
+            "failed after erase began; the card still boots",
+        ),
+        (Self::NeedsRecover, "failed; the card needs `recover`"),
+        (
+            Self::HostNotRestored,
+            "the host could not be restored: run `cx3flash host restore`",
+        ),
+        (
+            Self::OutcomeUnknown,
+            "the flash was changed, and what would boot could not be read",
+        ),
+        (Self::Usage, "wrong arguments"),
+        (
+            Self::Stdout,
+            "done, and the result could not be written to stdout",
+        ),
+        (Self::Interrupted, "interrupted before the first erase"),
+    ];
+
+    /// The number the shell sees.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        let row = Self::TABLE.iter().find(|(exit, _)| *exit == self);
+        row.map_or("", |(_, meaning)| meaning)
+    }
+
+    /// The exit code of a job that changed the flash and failed.
+    pub(super) fn changed(boots: Boots) -> Self {
+        match boots {
+            Boots::OldImage | Boots::NewImage => Self::StillBoots,
+            Boots::Nothing => Self::NeedsRecover,
+            Boots::Unknown => Self::OutcomeUnknown,
+        }
+    }
+}
+
+impl Serialize for Exit {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u8(self.code())
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Stable name of a failure, `error.code` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    Usage,
+    NoCardNamed,
+    Ambiguous,
+    NoSuchCard,
+    VirtualFunction,
+    CardInUse,
+    NoIommu,
+    /// VFIO or the card's driver failed.
+    HostNotReady,
+    /// The card was borrowed and could not be returned to its driver.
+    NotPutBack,
+    JournalDamaged,
+    CardFileMissing,
+    /// The file is not a card file.
+    CardFileForeign,
+    CardFileVersion,
+    CardFileDamaged,
+    CardFileIo,
+    /// The card file is open in another process.
+    CardBusy,
+    /// A file that is to be created exists.
+    Exists,
+    FileUnreadable,
+    FileUnwritable,
+    ImageEmpty,
+    ImageZip,
+    /// The image is for another generation of chips.
+    ImageGeneration,
+    /// A vendor archive (MFA).
+    ImageArchive,
+    /// An expansion ROM was given instead of an image.
+    ImageIsRom,
+    /// A raw flash dump was given instead of an image.
+    ImageIsDump,
+    /// The file holds no image.
+    NoImage,
+    ImageDamaged,
+    RomUnusable,
+    FileTooLarge,
+    /// The image has no ROM, ini or other section that was requested.
+    NoPart,
+    /// The ini has no such key.
+    UnknownKey,
+    /// The card holds no valid image.
+    NoImageOnCard,
+    /// The image cannot be changed as requested.
+    Patch,
+    NotABackup,
+    /// A check of the plan refuses.
+    Refused,
+    /// `recover`, and the card has a valid image.
+    NotNeeded,
+    PsidDiffers,
+    Declined,
+    /// There is no terminal for the question and no `--yes`.
+    NobodyToAsk,
+    Interrupted,
+    /// Registers read all ones.
+    CardGone,
+    /// Secure host: registers read 0xbad0cafe.
+    CardLocked,
+    CardNotReady,
+    SemaphoreHeld,
+    /// The semaphore of the tools command interface stays taken.
+    ToolsSemaphoreHeld,
+    /// Another tool uses the card now.
+    InUse,
+    /// The chip is not a ConnectX-3.
+    NotOurs,
+    /// The flash chip does not answer or is unknown.
+    FlashChip,
+    /// The ROM is for another device.
+    RomForOther,
+    Protected,
+    FlashFailed,
+    CardFailed,
+    OutcomeUnknown,
+    /// Firmware runs, and its image reads as damaged.
+    RunningImageDamaged,
+    /// The card changed between the plan and the first erase.
+    CardChanged,
+    /// Readings of the same bytes of the flash differ.
+    ReadingsDiffer,
+    /// The new firmware did not start.
+    ActivateFailed,
+    /// The slot's port could remove the card at a reset.
+    PortRemovesCard,
+    /// The running firmware is older than the interface for settings.
+    NvOldFirmware,
+    NvNoFirmware,
+    /// The firmware reports its stored settings as corrupt.
+    NvCorrupt,
+    /// The firmware requires a driver first.
+    NvNoDriver,
+    /// The card has no such setting, or not this value.
+    NvRefused,
+    NvFailed,
+    /// `verify`: an image file is not valid.
+    Unsound,
+    /// `verify`: an image on the card is not valid.
+    UnsoundCard,
+    /// A check of `doctor` fails.
+    Unhealthy,
+    /// No image can be built from a description.
+    Recipe,
+    /// Not a fault of the simulator.
+    Fault,
+    /// A step of the demo ended with another exit code than expected.
+    Demo,
+    /// The flash differs from the file.
+    Differs,
+    Stdout,
+    /// A defect of this program.
+    Internal,
+}
+
+/// Templates of an advice. The first one whose `<names>` are all known is used.
+pub(super) type Advice = &'static [&'static str];
+
+/// No advice.
+const NONE: Advice = &[];
+const LIST_CHECKS: Advice = &[
+    "list every check: <card> plan <image>",
+    "list every check: <card> plan IMAGE",
+];
+pub(super) const RECOVER: Advice = &[
+    "identity from a backup (or from the label: --guid G --mac M): <card> recover <image> --identity BACKUP/identity.json",
+    "identity from a backup (or from the label: --guid G --mac M): <card> recover IMAGE --identity BACKUP/identity.json",
+];
+pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run the command again"];
+const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
+
+impl Code {
+    /// Exit code where the flash was not changed, and what to type next.
+    pub(super) const fn row(self) -> (Exit, Advice) {
+        use Exit::{Failed, HostNotRestored, Interrupted, NoCard, NotReady, Refused, Usage};
+        match self {
+            Self::Usage => (Usage, &["cx3flash --help"]),
+            Self::NoCardNamed => (
+                NoCard,
+                &[
+                    "try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
+                ],
+            ),
+            Self::Ambiguous => (NoCard, &["choose one, for example: <card> query"]),
+            Self::NoSuchCard => (NoCard, &["list the cards: cx3flash list"]),
+            Self::VirtualFunction => (
+                Refused,
+                &["name the physical function; list the cards: cx3flash list"],
+            ),
+            Self::CardInUse => (
+                Refused,
+                &["end that use, or allow it by its id: <typed> --allow ID"],
+            ),
+            Self::NoIommu => (
+                NotReady,
+                &[
+                    "enable VT-d or AMD-Vi in the firmware setup and boot with intel_iommu=on (Intel); \
+                   then check: <card> doctor",
+                ],
+            ),
+            Self::HostNotReady => (
+                NotReady,
+                &["see what is missing and how to fix it: <card> doctor"],
+            ),
+            Self::NotPutBack => (HostNotRestored, &["cx3flash host restore"]),
+            Self::JournalDamaged => (
+                HostNotRestored,
+                &[
+                    "check that the card is bound to its driver (if not: echo BDF > \
+                   /sys/bus/pci/drivers/mlx4_core/bind), then remove the journal's two files: cx3flash list",
+                ],
+            ),
+            Self::CardFileMissing => (
+                NoCard,
+                &[
+                    "create one: cx3flash sim create <file>",
+                    "create one: cx3flash sim create FILE",
+                ],
+            ),
+            Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
+                (NoCard, &["create a new one: cx3flash sim create NEWFILE"])
+            }
+            Self::CardFileIo | Self::NotOurs => (NoCard, NONE),
+            Self::CardBusy | Self::InUse => (
+                NotReady,
+                &[
+                    "wait until the other process ends, then: <typed>",
+                    "wait until the other process ends, then run the command again",
+                ],
+            ),
+            Self::Exists => (
+                Failed,
+                &["name a file that does not exist; existing files are never overwritten"],
+            ),
+            Self::ImageZip => (
+                Failed,
+                &["unpack it and name the .bin file inside: unzip <image>"],
+            ),
+            Self::ImageGeneration => (
+                Failed,
+                &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"],
+            ),
+            Self::ImageArchive => (
+                Failed,
+                &["name the .bin for this card's PSID instead of the archive"],
+            ),
+            Self::ImageIsRom => (Failed, &["write it as a ROM: <card> rom write <image>"]),
+            Self::ImageIsDump => (
+                Failed,
+                &["name image.bin of a backup, or restore a backup: cx3flash restore BACKUP"],
+            ),
+            Self::ImageDamaged => (
+                Failed,
+                &["download the file again; to see the damage: cx3flash verify <image>"],
+            ),
+            Self::NoImage => (Failed, &["name a ConnectX-3 firmware image (.bin)"]),
+            Self::NotABackup => (Failed, &["name the directory that holds manifest.json"]),
+            Self::FileUnwritable => (
+                Failed,
+                &[
+                    "name a writable directory with free space (--backup-dir DIR, for backup --out DIR)",
+                ],
+            ),
+            Self::UnknownKey => (
+                Failed,
+                &[
+                    "list every key: cx3flash config show <image>",
+                    "list every key: <card> config show",
+                ],
+            ),
+            Self::Refused => (Refused, LIST_CHECKS),
+            Self::RomForOther => (
+                Refused,
+                &[
+                    "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
+                    "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",
+                ],
+            ),
+            Self::NotNeeded => (Refused, &["<card> burn <image>"]),
+            Self::PsidDiffers => (
+                Refused,
+                &[
+                    "if this board is really to become a <psid>: <card> burn <image> --change-psid <psids>",
+                    "list every check: <card> plan <image>",
+                    "list every check: <card> plan IMAGE",
+                ],
+            ),
+            Self::RunningImageDamaged => (
+                Refused,
+                &[
+                    "read it again (if the damage stays, the refused check names the next command): <card> verify",
+                ],
+            ),
+            Self::NobodyToAsk => (Usage, &["<typed> --yes", "add --yes"]),
+            Self::CardNotReady => (
+                NotReady,
+                &[
+                    "wait a minute, then run the command again; if that does not help, power the machine off and on",
+                ],
+            ),
+            Self::CardGone => (Failed, POWER_CYCLE),
+            // Nothing shows whether the holder still runs (the gateway stands still either way), so
+            // `unlock` has no proof for it; a reset frees every semaphore.
+            Self::ToolsSemaphoreHeld => {
+                (NotReady, &["if no other tool is running: <card> activate"])
+            }
+            Self::SemaphoreHeld => (NotReady, &["if no other tool is running: <card> unlock"]),
+            Self::NoImageOnCard => (Failed, RECOVER),
+            Self::FlashFailed | Self::CardFailed => (Failed, &["<card> restore <backup>"]),
+            Self::Protected => (
+                Failed,
+                &["see what is protected (--off clears it): <card> flash protect"],
+            ),
+            Self::FlashChip => (Failed, &["<card> flash info"]),
+            Self::NvOldFirmware => (
+                Failed,
+                &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"],
+            ),
+            Self::NvNoFirmware => (
+                Failed,
+                &[
+                    "settings need running firmware; write an image, then reset the card: <card> recover IMAGE",
+                ],
+            ),
+            // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off (docs/hardware.md#settings-in-the-firmware).
+            Self::NvCorrupt => (
+                Failed,
+                &[
+                    "erase what is stored (if that does not help, see nv_cfg_en in: <card> config show): <card> config reset",
+                ],
+            ),
+            // The cause is known only from mstconfig's message ("Driver might be down").
+            Self::NvNoDriver => (
+                Failed,
+                &["reset the card, then run the command again: <card> activate"],
+            ),
+            Self::NvRefused => (Refused, &["list the card's settings: <card> config query"]),
+            Self::NvFailed => (Failed, &["see what is stored: <card> config query"]),
+            Self::OutcomeUnknown => (
+                Exit::OutcomeUnknown,
+                &[
+                    "power the machine off and on if the card does not answer, then: <card> verify; if no image \
+                     is valid: <card> restore <backup>",
+                    "power the machine off and on if the card does not answer, then: <card> verify; if no image \
+                     is valid: <card> restore BACKUP",
+                ],
+            ),
+            Self::CardChanged => (Failed, RUN_AGAIN),
+            Self::ReadingsDiffer => (
+                Failed,
+                &[
+                    "read it by the slowest and simplest register access: <card> --bar-access config verify",
+                ],
+            ),
+            Self::PortRemovesCard => (
+                Refused,
+                &[
+                    "power the machine off and on, or bind the card to mlx4_core once (its probe resets the card): \
+                   the firmware on the flash starts then",
+                ],
+            ),
+            Self::ActivateFailed => (
+                Exit::StillBoots,
+                &["power the machine off and on; the new firmware is on the flash"],
+            ),
+            Self::UnsoundCard => (Failed, &["write a valid image: <card> burn IMAGE"]),
+            Self::Fault => (
+                Usage,
+                &[
+                    r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,
+                ],
+            ),
+            Self::Unhealthy => (NotReady, NONE),
+            Self::Interrupted => (Interrupted, NONE),
+            Self::CardLocked
+            | Self::Declined
+            | Self::Demo
+            | Self::Differs
+            | Self::FileTooLarge
+            | Self::FileUnreadable
+            | Self::ImageEmpty
+            | Self::Internal
+            | Self::NoPart
+            | Self::Patch
+            | Self::Recipe
+            | Self::RomUnusable
+            | Self::Stdout
+            | Self::Unsound => (Failed, NONE),
+        }
+    }
+
+    /// Exit code where the flash was not changed.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        self.row().0
+    }
+}
