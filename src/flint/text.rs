@@ -1,10 +1,9 @@
-//! The lines flint 4.21 prints for an image: same labels, order and padding (docs/flint.md#text-of-verify,
-//! docs/flint.md#rom-lines, docs/flint.md#query-lines). Pure functions from [`Image`] to text.
+//! The lines flint 4.21 prints for an image: same labels, order and padding
+//! (docs/flint.md#text-of-verify, docs/flint.md#rom-lines, docs/flint.md#query-lines). Pure
+//! functions from [`Image`] to text.
 
 use super::verdict::{FlintVerdict, block_label, full_crc, query_info};
-use crate::image::{
-    AddressMap, CrcVerdict, ExpRom, GuidSection, Half, Image, Info, Layout, Rom, RomFault, Version,
-};
+use crate::image::{CrcVerdict, ExpRom, GuidSection, Image, Info, Layout, Rom, RomFault, Version};
 use std::fmt::Write as _;
 
 /// Column at which values start.
@@ -295,13 +294,7 @@ pub fn heading(image: &Image) -> String {
     match image.layout {
         Layout::NonFailsafe => "\n     FS2 non failsafe image:\n\n".into(),
         Layout::Failsafe { chunk_log2 } => {
-            let start = match image.map {
-                AddressMap::Contiguous => image.start.0,
-                AddressMap::Striped { half, chunk_log2 } => match half {
-                    Half::Even => 0,
-                    Half::Odd => 1_u32.checked_shl(chunk_log2.into()).unwrap_or(0),
-                },
-            };
+            let start = image.start.0;
             let chunk = 1_u32.checked_shl(chunk_log2.into()).unwrap_or(0);
             format!(
                 "\n     FS2 failsafe image. Start address: 0x{start:x}. Chunk size 0x{chunk:x}:\n\n     \

@@ -91,7 +91,8 @@ pub fn query_error(image: &Image) -> Option<String> {
     FlintVerdict::of(image).query_error()
 }
 
-/// flint's error when the signatures alone make `query` and `verify` fail (docs/fs2.md#image-start).
+/// flint's error when the signatures alone make `query` and `verify` fail
+/// (docs/fs2.md#image-start).
 #[must_use]
 pub fn scan_error(scan: &Scan) -> Option<String> {
     match scan.magics.as_slice() {
@@ -105,8 +106,9 @@ pub fn scan_error(scan: &Scan) -> Option<String> {
     }
 }
 
-/// flint's error where it fails for the same reason (docs/flint.md#verify): the text after "failed: ".
-/// Before the one for a failsafe word it prints `\n    Can not read failsafe info word: ` and the text.
+/// flint's error where it fails for the same reason (docs/flint.md#verify): the text after `failed: `.
+/// Before the one for a failsafe word it prints `\n    Can not read failsafe info word: ` and
+/// the text.
 #[must_use]
 pub fn error_text(error: &ImageError) -> Option<&'static str> {
     match error {
@@ -173,8 +175,8 @@ pub fn fails_for(image: &Image, finding: &Finding) -> bool {
     }
 }
 
-/// What flint prints before the result of a block: `     /0x00000038-0x0000065b (0x000624)/ (BOOT2)`
-/// (docs/flint.md#text-of-verify).
+/// What flint prints before the result of a block:
+/// `     /0x00000038-0x0000065b (0x000624)/ (BOOT2)` (docs/flint.md#text-of-verify).
 #[must_use]
 pub fn block_label(at: u32, len: u32, name: &str) -> String {
     let last = at.wrapping_add(len).wrapping_sub(1);

@@ -71,8 +71,8 @@ impl Half {
 }
 
 impl Layout {
-    /// Where the image in `half` starts (docs/fs2.md#image-start); the half does not matter where the
-    /// layout is not failsafe.
+    /// Where the image in `half` starts (docs/fs2.md#image-start); the half does not matter where
+    /// the layout is not failsafe.
     #[must_use]
     pub fn start_of(self, half: Half) -> FlashAddr {
         match (self, half) {
@@ -157,8 +157,8 @@ impl AddressMap {
         (odd == (half == Half::Odd)).then_some(ImageOffset((stripe / 2 * chunk) | (at.0 % chunk)))
     }
 
-    /// The `len` bytes from `at`, cut where a chunk ends: (address, bytes) in rising order. Ends early
-    /// where the range leaves 32 bits of address space.
+    /// The `len` bytes from `at`, cut where a chunk ends: (address, bytes) in rising order. Ends
+    /// early where the range leaves 32 bits of address space.
     pub fn runs(self, at: ImageOffset, mut len: u32) -> impl Iterator<Item = (FlashAddr, u32)> {
         let mut next = Some(at);
         std::iter::from_fn(move || {
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn image_of_the_reference_lies_where_measured() {
-        // docs/fs2.md#chunk-interleaving: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and 0x180000-0x1C405B.
+        // docs/fs2.md#chunk-interleaving: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and
+        // 0x180000-0x1C405B.
         let odd: Vec<_> = map(19, Half::Odd).runs(ImageOffset(0), 0xC405C).collect();
         assert_eq!(
             odd,

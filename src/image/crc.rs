@@ -55,7 +55,8 @@ pub(super) fn push_crc(image: &mut Vec<u8>, start: usize) {
 }
 
 /// Writes the full image CRC over all of `image`, or the blank one (docs/fs2.md#full-image-crc,
-/// docs/fs2.md#blank-guids). Bits 31:16 of the word are kept. Returns false when there is no header.
+/// docs/fs2.md#blank-guids). Bits 31:16 of the word are kept. Returns false when there is no
+/// header.
 #[must_use]
 pub(super) fn stamp_full_crc(image: &mut [u8], blank: bool) -> bool {
     let Some(old) = be32(image, AT_FULL_CRC) else {
@@ -93,8 +94,8 @@ mod tests {
         }
     }
 
-    /// The words of the reference, bit by bit (docs/fs2.md#crc16): message bits enter at the low end, 16
-    /// zero bits follow, the result is inverted.
+    /// The words of the reference, bit by bit (docs/fs2.md#crc16): message bits enter at the low
+    /// end, 16 zero bits follow, the result is inverted.
     fn as_described(bytes: &[u8]) -> u16 {
         let mut register = 0xFFFF_u32;
         for byte in bytes.iter().chain(&[0, 0]) {

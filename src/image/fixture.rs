@@ -1,5 +1,5 @@
-//! Images made by hand from docs/fs2.md#a-valid-image, so that the reader is not only tested with what
-//! the builder makes.
+//! Images made by hand from docs/fs2.md#a-valid-image, so that the reader is not only tested with
+//! what the builder makes.
 
 use crate::image::{
     Depth, Finding, FindingId, FlashAddr, Form, Image, ImageError, MAGIC, crc16, read,

@@ -26,7 +26,8 @@ impl Mac {
         self.0 & 0xFFFF_FFFF_FFFF == 0xFFFF_FFFF_FFFF
     }
 
-    /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero (docs/flint.md#guids-of-a-burn).
+    /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero
+    /// (docs/flint.md#guids-of-a-burn).
     #[must_use]
     pub fn is_valid(self) -> bool {
         self.0 >> 48 == 0 && self.0 & (1 << 40) == 0 && self.0 != 0
@@ -46,8 +47,8 @@ impl fmt::Display for Mac {
     }
 }
 
-/// A `what` of at most 16 hexadecimal digits; with colons, of exactly `octets` octets: a missing octet
-/// must not become a leading zero.
+/// A `what` of at most 16 hexadecimal digits; with colons, of exactly `octets` octets: a missing
+/// octet must not become a leading zero.
 fn parse_hex(text: &str, what: &str, octets: usize) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
     if text.contains(':') && text.bytes().filter(u8::is_ascii_hexdigit).count() != octets * 2 {

@@ -20,7 +20,8 @@ impl Version {
 }
 
 impl fmt::Display for Version {
-    /// `2.42.5000`: subminor padded to four digits, minor too when ≥ 100 (docs/flint.md#query-lines).
+    /// `2.42.5000`: subminor padded to four digits, minor too when ≥ 100
+    /// (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             major,
@@ -135,7 +136,8 @@ pub struct Info {
 }
 
 impl Info {
-    /// Place of the last tag with this id: (offset of its data inside the body, data size), in bytes.
+    /// Place of the last tag with this id: (offset of its data inside the body, data size), in
+    /// bytes.
     #[must_use]
     pub fn tag(&self, id: u8) -> Option<(u32, u32)> {
         let found = self.tags.iter().rev().find(|(tag, ..)| *tag == id);

@@ -24,7 +24,8 @@ pub enum IniError {
 }
 
 impl Ini {
-    /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A longer stream is hostile.
+    /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A longer stream is
+    /// hostile.
     pub const MAX: usize = 1 << 20;
     /// Output space given at a time, in bytes.
     const STEP: usize = 16 << 10;

@@ -62,8 +62,8 @@ pub struct Rom {
     pub error: Option<RomFault>,
     /// Size of the ROM in bytes.
     pub size: u32,
-    /// False when only the places where version blocks lie were read (a quick query of a card): then
-    /// the checksum is not known and a block in another place may be missing.
+    /// False when only the places where version blocks lie were read (a quick query of a card):
+    /// then the checksum is not known and a block in another place may be missing.
     pub whole: bool,
 }
 

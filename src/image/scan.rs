@@ -7,8 +7,8 @@ pub const MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0x8C, 0xDF, 0xD0, 0x00, 0xDE, 0xAD, 0x92, 0x70, 0x41, 0x54, 0xBE, 0xEF,
 ];
 
-/// Where an image may start, in the order in which mstflint checks
-/// (docs/fs2.md#image-start). Only newer versions check the last one, which lies beyond any ConnectX-3 flash.
+/// Where an image may start, in the order in which mstflint checks (docs/fs2.md#image-start). Only
+/// newer versions check the last one, which lies beyond any ConnectX-3 flash.
 pub const START_CANDIDATES: [u32; 11] = [
     0, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000, 0x80_0000,
     0x100_0000, 0x200_0000,

@@ -49,8 +49,8 @@ impl SectionKind {
         }
     }
 
-    /// Bytes of the body for a GPH size word: dwords, for type 4 bytes rounded up to a multiple of 4.
-    /// Computed in 32 bits like mstflint does, so a huge size may wrap to a small one.
+    /// Bytes of the body for a GPH size word: dwords, for type 4 bytes rounded up to a multiple of
+    /// 4. Computed in 32 bits like mstflint does, so a huge size may wrap to a small one.
     #[must_use]
     pub fn body_len(self, size: u32) -> u32 {
         match self {
@@ -112,8 +112,8 @@ pub enum CrcVerdict {
     NotChecked,
 }
 
-/// One block of the image. Sizes are computed in 32 bits; in a damaged chain they need not lie inside
-/// the image.
+/// One block of the image. Sizes are computed in 32 bits; in a damaged chain they need not lie
+/// inside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Section {
     pub kind: SectionKind,

@@ -1,8 +1,9 @@
-//! A summary of an ini, and look-ups with similar names (docs/fs2.md#fw-configuration-and-hash-file).
+//! A summary of an ini, and look-ups with similar names
+//! (docs/fs2.md#fw-configuration-and-hash-file).
 //!
-//! No list of the keys is public. Those seen in a real image count as confirmed; others are known from
-//! what owners of cards posted, or are recognised by the words in their names (INFERRED): they are
-//! shown with `confirmed: false`.
+//! No list of the keys is public. Those seen in a real image count as confirmed; others are known
+//! from what owners of cards posted, or are recognised by the words in their names (INFERRED): they
+//! are shown with `confirmed: false`.
 
 use super::{Ini, IniEntry, ini_number};
 use serde::Serialize;
@@ -14,8 +15,8 @@ pub struct IniSetting {
     /// Stable name: `sriov`, `vfs`, `pfs`, `ports`, `port_type` (one for each port), `bar_size`,
     /// `boot_rom` (one for each key), `flash_size`, `sector_size`, `nv_config`.
     pub id: &'static str,
-    /// `SECTION.key`; `None` when the ini has no such key: the firmware's default holds, which no source
-    /// states.
+    /// `SECTION.key`; `None` when the ini has no such key: the firmware's default holds, which no
+    /// source states.
     pub key: Option<String>,
     pub value: Option<String>,
     /// In words and units, where the value can be read.
@@ -83,8 +84,8 @@ fn full(entry: &IniEntry) -> String {
 }
 
 impl Ini {
-    /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Settings the ini
-    /// does not have are listed without a key, except ports and ROM options.
+    /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Settings the
+    /// ini does not have are listed without a key, except ports and ROM options.
     #[must_use]
     pub fn summary(&self) -> Vec<IniSetting> {
         let entries = self.entries();

@@ -43,7 +43,8 @@ pub enum RangeError {
         /// The source holds an interleaved image.
         striped: bool,
     },
-    /// The end of the range maps into the source, but the piece that starts here does not lie in it.
+    /// The end of the range maps into the source, but the piece that starts here does not lie in
+    /// it.
     #[error("the bytes from {:#x} on are missing", .0.0)]
     Missing(FlashAddr),
 }

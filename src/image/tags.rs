@@ -25,8 +25,8 @@ mod id {
     pub(super) const END: u8 = 0xFF;
 }
 
-/// The bytes of one tag and what follows it. mstflint copies fixed lengths whatever size a tag has; so
-/// do the accessors here, but what lies behind the section reads as zero.
+/// The bytes of one tag and what follows it. mstflint copies fixed lengths whatever size a tag has;
+/// so do the accessors here, but what lies behind the section reads as zero.
 #[derive(Clone, Copy)]
 struct TagData<'a> {
     rest: &'a [u8],
@@ -84,11 +84,11 @@ pub enum TagFault {
 }
 
 impl Info {
-    /// Adds the tags of `body`; later tags replace earlier ones, like in mstflint, which parses each
-    /// Image Info section into the same fields.
+    /// Adds the tags of `body`; later tags replace earlier ones, like in mstflint, which parses
+    /// each Image Info section into the same fields.
     ///
-    /// A tag whose size is no multiple of 4 makes the two cursors of mstflint differ: the one it reads
-    /// from advances by whole dwords. This does the same and never leaves `body`.
+    /// A tag whose size is no multiple of 4 makes the two cursors of mstflint differ: the one it
+    /// reads from advances by whole dwords. This does the same and never leaves `body`.
     pub(super) fn take_tags(&mut self, body: &[u8]) -> Result<(), TagFault> {
         let (mut offset, mut cursor) = (0, 0);
         let mut ended = false;

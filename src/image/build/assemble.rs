@@ -12,8 +12,8 @@ use crate::image::{Guid, MAGIC, SectionKind};
 /// Load address and code dwords of the BOOT2 blocks of the real image (docs/fs2.md#test-vectors).
 const BOOT2: [(u32, usize); 2] = [(0x0010_0040, 0x185), (0x0010_0654, 0x8C5)];
 
-/// Load address and size in dwords of the DDR sections of the real image (docs/fs2.md#test-vectors).
-/// Sizes are scaled to the size of the recipe.
+/// Load address and size in dwords of the DDR sections of the real image
+/// (docs/fs2.md#test-vectors). Sizes are scaled to the size of the recipe.
 const DDR: [(u32, u32); 12] = [
     (0x0010_2968, 0x34E1),
     (0x8016_0000, 0x414),
@@ -37,7 +37,8 @@ const MIN_DDR: u32 = 4;
 const TRIPLETS: [usize; 2] = [0x3E4 / 3, 0x5FA / 3];
 const JUMPS: usize = 0x18;
 
-/// CR-space words where a running firmware shows its version and build time (docs/hardware.md#running-version).
+/// CR-space words where a running firmware shows its version and build time
+/// (docs/hardware.md#running-version).
 const CR_VERSION: u32 = 0x1_F064;
 
 /// A section before it has a place.
@@ -203,7 +204,8 @@ fn guid_section(recipe: &Recipe) -> Result<NewSection, BuildError> {
 }
 
 /// Triplets address, value, mask. The first section starts with the words that show the running
-/// version (docs/hardware.md#running-version); the addresses of the rest are seeded and mean nothing.
+/// version (docs/hardware.md#running-version); the addresses of the rest are seeded and mean
+/// nothing.
 fn configuration(recipe: &Recipe, which: usize) -> Result<Vec<u8>, BuildError> {
     let mut triplets: Vec<[u32; 3]> = Vec::with_capacity(TRIPLETS[which]);
     if which == 0 {
@@ -234,8 +236,8 @@ fn ddr_section(recipe: &Recipe, index: usize, dwords: u32) -> Result<NewSection,
     NewSection::new(1, param, filler.code(dwords as usize))
 }
 
-/// DDR sections of the sizes the recipe names, or such that fill the image up to its size; one small
-/// one when it names no size.
+/// DDR sections of the sizes the recipe names, or such that fill the image up to its size; one
+/// small one when it names no size.
 fn ddr_sections(recipe: &Recipe, fixed: usize) -> Result<Vec<NewSection>, BuildError> {
     if let Some(len) = recipe.ddr.iter().find(|len| !len.is_multiple_of(4)) {
         return Err(BuildError::out_of_range("ddr", *len));

@@ -34,8 +34,8 @@ impl Filler {
         (0..count).flat_map(|_| self.word().to_be_bytes()).collect()
     }
 
-    /// As [`Filler::words`], with a blank stretch of 2 KiB in 64 KiB or more: real code has a few, and
-    /// a flash page that is all ones need not be programmed.
+    /// As [`Filler::words`], with a blank stretch of 2 KiB in 64 KiB or more: real code has a few,
+    /// and a flash page that is all ones need not be programmed.
     pub(super) fn code(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = self.words(count);
         if count >= 0x4000 {

@@ -1,4 +1,5 @@
-//! The Image Info body from a recipe (docs/fs2.md#image-info-section), tags in the order of the real image.
+//! The Image Info body from a recipe (docs/fs2.md#image-info-section), tags in the order of the
+//! real image.
 
 use super::{BuildError, Recipe};
 use crate::image::Version;

@@ -1,4 +1,5 @@
-//! The FW Configuration: an ini text and its compressed form (docs/fs2.md#fw-configuration-and-hash-file).
+//! The FW Configuration: an ini text and its compressed form
+//! (docs/fs2.md#fw-configuration-and-hash-file).
 
 use super::Recipe;
 use super::filler::Filler;

@@ -1,9 +1,9 @@
 //! Builder of valid images from a small description, for tests, the simulated card and the demo
 //! (docs/fs2.md#a-valid-image).
 //!
-//! [`Recipe`] describes an image, [`build`] makes it, [`RomRecipe`] makes the expansion ROM for
-//! it, [`striped`] lays an image out as a raw dump of a flash chip. No byte is vendor firmware: code
-//! is seeded filler, only the shape is that of real images.
+//! [`Recipe`] describes an image, [`build`] makes it, [`RomRecipe`] makes the expansion ROM for it,
+//! [`striped`] lays an image out as a raw dump of a flash chip. No byte is vendor firmware: code is
+//! seeded filler, only the shape is that of real images.
 
 mod assemble;
 mod filler;

@@ -60,8 +60,8 @@ pub struct Recipe {
     /// Size of the image in bytes, a multiple of 4, reached with DDR sections; 0 = as small as
     /// the parts allow.
     pub size: u32,
-    /// Bodies of the DDR sections in bytes, multiples of 4, instead of what `size` makes of them; empty
-    /// = by `size`.
+    /// Bodies of the DDR sections in bytes, multiples of 4, instead of what `size` makes of them;
+    /// empty = by `size`.
     pub ddr: Vec<u32>,
     /// Seed of the filler code.
     pub seed: u64,
@@ -97,7 +97,8 @@ const DEFAULT_GUIDS: [Guid; 4] = [
 ];
 /// The MACs beside them.
 const DEFAULT_MACS: [Mac; 2] = [Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)];
-/// Bytes of the FlexBoot ROM in the real images: PCI image plus version block (docs/fs2.md#rom-content).
+/// Bytes of the FlexBoot ROM in the real images: PCI image plus version block
+/// (docs/fs2.md#rom-content).
 const REAL_ROM: u32 = 0x1_9814;
 
 const fn version(major: u16, minor: u16, subminor: u16) -> Version {

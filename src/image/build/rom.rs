@@ -1,5 +1,5 @@
-//! Expansion ROMs with valid headers and checksums (docs/fs2.md#rom-section; PCI Firmware Specification 3.0,
-//! section 5.1 for the header and the PCIR structure).
+//! Expansion ROMs with valid headers and checksums (docs/fs2.md#rom-section; PCI Firmware
+//! Specification 3.0, section 5.1 for the header and the PCIR structure).
 
 use super::BuildError;
 use super::filler::Filler;
@@ -29,7 +29,8 @@ pub struct RomBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockPlace {
-    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot (docs/fs2.md#rom-content).
+    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot
+    /// (docs/fs2.md#rom-content).
     Tail,
     /// At this offset inside the first PCI image, where its checksum covers them.
     Inside(u32),

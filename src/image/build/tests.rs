@@ -160,6 +160,61 @@ fn models_have_their_sizes() {
 }
 
 #[test]
+fn built_images_do_not_change() {
+    // Full image CRCs, which cover every byte.
+    let crc = |recipe: &Recipe| be32s(&build(recipe).unwrap()).nth(8).unwrap() & 0xFFFF;
+    let odd = Recipe {
+        size: 0,
+        is_ga: Some(true),
+        hw_access_key: Some(5),
+        min_fit_version: Some([1, 2, 3, 4]),
+        guid_entries: 4,
+        extra: vec![
+            ExtraSection { kind: 4, len: 5 },
+            ExtraSection { kind: 13, len: 9 },
+        ],
+        boot2_blocks: 1,
+        chunk_log2: Some(16),
+        config_area: Some((1, 2, None)),
+        supported_hw: vec![],
+        seed: 7,
+        ..Recipe::default()
+    };
+    let ddr = Recipe {
+        ddr: vec![16, 4096, 400_000],
+        seed: 9,
+        ..Recipe::default()
+    };
+    for (recipe, want) in [
+        (Recipe::default(), 0xB91C),
+        (Recipe::mcx311a_2_35_5100(), 0x94F7),
+        (Recipe::mcx311a_2_42_5000(), 0xF52E),
+        (Recipe::mcx312b_2_36_5150(), 0xA275),
+        (Recipe::mcx312b_2_42_5000(), 0xFA80),
+        (odd, 0x5DC9),
+        (ddr, 0x7B6E),
+    ] {
+        assert_eq!(crc(&recipe), want, "{}", recipe.psid);
+    }
+    // As small as possible, and with so little space that DDR sections have their minimum.
+    for (size, want) in [
+        (0, 0x3E44),
+        (21776, 0x4AB0),
+        (21796, 0xCF25),
+        (22576, 0xA12D),
+    ] {
+        let recipe = Recipe {
+            size,
+            ini: None,
+            rom: None,
+            seed: 9,
+            ..Recipe::default()
+        };
+        assert_eq!(crc(&recipe), want, "{size}");
+    }
+}
+
+#[test]
 fn full_crc_covers_the_whole_image() {
     let mut image = build(&Recipe::default()).unwrap();
     let stored = u16::from_be_bytes([image[0x22], image[0x23]]);

@@ -18,8 +18,8 @@ impl Contents {
         mask(&mut bytes, 0x20..0x24);
         let guid = (header.guid_body.0 as usize).saturating_sub(0x10);
         mask(&mut bytes, guid..guid.saturating_add(GUID_MASK));
-        // Without tag 5 the mask starts at the Image Info body (measured with mstflint 4.21), and has
-        // the length of the VSD field.
+        // Without tag 5 the mask starts at the Image Info body (measured with mstflint 4.21), and
+        // has the length of the VSD field.
         let vsd = self
             .vsd_field()
             .map_or(header.info_body.0 as usize, |field| field.start);

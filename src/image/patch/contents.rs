@@ -9,21 +9,21 @@ use crate::image::{
 };
 
 /// A complete contiguous image with the facts that [`crate::image::read`] reports of it. Bytes and
-/// facts always agree: each change reads the result and fails if it is not valid. One exception: findings
-/// about bytes behind the image stay although those bytes are cut off.
+/// facts always agree: each change reads the result and fails if it is not valid. One exception:
+/// findings about bytes behind the image stay although those bytes are cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
     bytes: Vec<u8>,
     image: Image,
 }
 
-/// Bytes between places where an image may start, at least (docs/fs2.md#image-start). Chunks are multiples
-/// of it, so interleaving keeps offsets on and off these places.
+/// Bytes between places where an image may start, at least (docs/fs2.md#image-start). Chunks are
+/// multiples of it, so interleaving keeps offsets on and off these places.
 const CANDIDATE_STEP: usize = 0x1_0000;
 
 impl Contents {
-    /// From the bytes of a file: names other formats, reads fully, cuts trailing bytes off (they stay
-    /// a finding). An image with findings is returned; see [`Image::is_valid`].
+    /// From the bytes of a file: names other formats, reads fully, cuts trailing bytes off (they
+    /// stay a finding). An image with findings is returned; see [`Image::is_valid`].
     ///
     /// # Errors
     /// When there is no image in it, or a raw dump ([`ImageError::RawDump`]), of which
@@ -130,7 +130,8 @@ impl Contents {
     }
 
     /// The bytes as a change starts from them. Only a valid image is changed: new CRCs over damage
-    /// would hide it. Blank GUIDs are what some changes fill, and what was behind the image is gone.
+    /// would hide it. Blank GUIDs are what some changes fill, and what was behind the image is
+    /// gone.
     pub(super) fn start_change(&self) -> Result<Vec<u8>, PatchError> {
         match first_error(
             &self.image,

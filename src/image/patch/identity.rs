@@ -41,8 +41,8 @@ impl Contents {
         self.finish_identity(bytes, self.is_blank())
     }
 
-    /// With all entries blank, section CRC and full CRC blank too (docs/fs2.md#blank-guids): an image that
-    /// waits for an identity and does not boot before it has one. The VSD stays.
+    /// With all entries blank, section CRC and full CRC blank too (docs/fs2.md#blank-guids): an
+    /// image that waits for an identity and does not boot before it has one. The VSD stays.
     pub fn with_blank_guids(&self) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
         let section = self.guid_section()?;
@@ -75,8 +75,8 @@ impl Contents {
             .ok_or(PatchError::GuidSection(0))
     }
 
-    /// Writes entries from number `first` on and the section's CRC. A blank section loses its blank CRC
-    /// by that: it holds an identity now, even if an incomplete one.
+    /// Writes entries from number `first` on and the section's CRC. A blank section loses its blank
+    /// CRC by that: it holds an identity now, even if an incomplete one.
     fn put_entries(
         &self,
         bytes: &mut [u8],

@@ -1,8 +1,9 @@
 //! Changing an image in memory (docs/fs2.md#guid-section, docs/flint.md#rom-commands).
 //!
-//! [`Contents`] holds a complete contiguous image beside the facts that [`super::read`] reports of it.
-//! Every change makes a new `Contents`: bytes patched, CRCs written, read again in full, and refused
-//! with [`PatchError::SelfCheck`] when the result is not valid or when more changed than was requested.
+//! [`Contents`] holds a complete contiguous image beside the facts that [`super::read`] reports of
+//! it. Every change makes a new `Contents`: bytes patched, CRCs written, read again in full, and
+//! refused with [`PatchError::SelfCheck`] when the result is not valid or when more changed than
+//! was requested.
 
 mod checksum;
 mod contents;
@@ -25,7 +26,8 @@ pub enum PatchError {
     /// No GUID section, or one with another number of entries than the change needs.
     #[error("the image has no GUID section that fits (it has {0} entries)")]
     GuidSection(u32),
-    /// A new layout would lose bytes that lie in no section, or in two (docs/flint.md#rom-commands).
+    /// A new layout would lose bytes that lie in no section, or in two
+    /// (docs/flint.md#rom-commands).
     #[error("the bytes at {at:#x} belong to no section, a new layout would lose them")]
     Gap { at: u32 },
     /// An Image Info section so far behind that the header cannot point at it (24 bits).

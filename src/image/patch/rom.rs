@@ -166,7 +166,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Every section but the ROM kept its kind, parameter and body, and the ROM is the requested one.
+    /// Every section but the ROM kept its kind, parameter and body, and the ROM is the requested
+    /// one.
     fn only_rom_changed(&self, changed: &Self, rom: Option<&[u8]>) -> Result<(), PatchError> {
         fn rest(contents: &Contents) -> impl Iterator<Item = (SectionKind, u32, Option<&[u8]>)> {
             let sections = contents.image().sections.iter();

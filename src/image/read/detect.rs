@@ -11,8 +11,8 @@ const FS4_MAGIC: [u8; 16] = [
     0x4D, 0x54, 0x46, 0x57, 0xAB, 0xCD, 0xEF, 0x00, 0xFA, 0xDE, 0x12, 0x34, 0x56, 0x78, 0xDE, 0xAD,
 ];
 
-/// Checks that these bytes of a file hold an FS2 image, contiguous or in a raw dump. The error names
-/// the format they have instead.
+/// Checks that these bytes of a file hold an FS2 image, contiguous or in a raw dump. The error
+/// names the format they have instead.
 pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
@@ -52,9 +52,9 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
 }
 
 /// The form in which the image at `start` of a file is most likely stored; no field states it
-/// (docs/fs2.md#image-files). An image that does not start at 0 can only be from a dump. One at 0 has the
-/// form in which its chain is intact, and is contiguous if both or neither is (both: an image no
-/// longer than one chunk, which is the same in both forms).
+/// (docs/fs2.md#image-files). An image that does not start at 0 can only be from a dump. One at 0
+/// has the form in which its chain is intact, and is contiguous if both or neither is (both: an
+/// image no longer than one chunk, which is the same in both forms).
 pub fn guess_form(source: &mut dyn Source, start: FlashAddr) -> Result<Form, ImageError> {
     let image = read(source, start, Form::Contiguous, Depth::Quick)?;
     if start.0 != 0 {
@@ -71,7 +71,8 @@ pub fn guess_form(source: &mut dyn Source, start: FlashAddr) -> Result<Form, Ima
     })
 }
 
-/// The chain ends where the header says. Damage of other kinds does not matter here.
+/// The chain ends where the header declares the end of the image. Other damage does not matter
+/// here.
 fn chain_is_intact(image: &Image) -> bool {
     use FindingId::{Chain, Pointer, SectionCrc, Size};
     image.len == image.header.declared_size

@@ -1,4 +1,5 @@
-//! The findings of one reading: damage, and the rules a burn depends on (docs/fs2.md#order-of-a-burn).
+//! The findings of one reading: damage, and the rules a burn depends on
+//! (docs/fs2.md#order-of-a-burn).
 
 use super::image::{Header, PointerFault, WalkEnd};
 use super::pointers::Pointed;
@@ -238,8 +239,8 @@ impl Evidence<'_> {
         }
     }
 
-    /// A warning only in images without tag 11, for which mstflint does not check the full image CRC
-    /// (docs/fs2.md#full-image-crc): their makers may not have set it.
+    /// A warning only in images without tag 11, for which mstflint does not check the full image
+    /// CRC (docs/fs2.md#full-image-crc): their makers may not have set it.
     fn full_crc(&self, found: &mut Findings) {
         let stored = self.header.stored_full_crc;
         let Some(computed) = self.walk.full_crc else {

@@ -116,7 +116,8 @@ pub struct Image {
     pub info_fault: Option<PointerFault>,
     /// The header's pointer leads to a section of type 10 whose CRC is right.
     pub info_crc_ok: bool,
-    /// Tags of all Image Info sections of the chain, in chain order. Collected by a full reading only.
+    /// Tags of all Image Info sections of the chain, in chain order. Collected by a full reading
+    /// only.
     #[serde(skip)]
     pub chain_info: Option<Info>,
     /// The same, then the tags of [`Image::info`].

@@ -85,8 +85,8 @@ pub fn read(
     Ok(image)
 }
 
-/// The last FW Configuration section of the chain, which mstflint shows too; an error with the offset of
-/// the section.
+/// The last FW Configuration section of the chain, which mstflint shows too; an error with the
+/// offset of the section.
 fn ini(
     reader: &mut Reader<'_>,
     walk: &Walk,

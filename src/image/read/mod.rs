@@ -1,6 +1,6 @@
-//! Reading one image (docs/fs2.md#sections) in the order and with the arithmetic of mstflint, so that
-//! its conclusion follows from the facts. The input is taken for hostile: no panic, no loop without a
-//! bound, no allocation beyond the size of the source.
+//! Reading one image (docs/fs2.md#sections) in the order and with the arithmetic of mstflint, so
+//! that its conclusion follows from the facts. The input is taken for hostile: no panic, no loop
+//! without a bound, no allocation beyond the size of the source.
 
 mod detect;
 mod findings;

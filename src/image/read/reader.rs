@@ -25,16 +25,16 @@ impl From<SourceError> for ReadError {
     }
 }
 
-/// The bytes of one image. Keeps what was read, so that no byte is read twice: a byte of a card costs
-/// a flash access.
+/// The bytes of one image. Keeps what was read, so that no byte is read twice: a byte of a card
+/// costs a flash access.
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     map: AddressMap,
     size: u32,
     /// Bytes of an image the source can hold under the map.
     capacity: u32,
-    /// The image as far as needed. Never longer than `capacity`, which is never more than the source's
-    /// size.
+    /// The image as far as needed. Never longer than `capacity`, which is never more than the
+    /// source's size.
     bytes: Vec<u8>,
     /// Which dwords of `bytes` were read.
     have: Vec<bool>,
@@ -72,11 +72,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the range can be read, in the order of mstflint's tests (docs/flint.md#order-of-verify).
-    /// Its arithmetic has 32 bits, so a range around the end of the address space passes the first
-    /// limit and fails the second. Two differences: mstflint refuses a range of an interleaved file
-    /// that ends exactly where a chunk and the file end (docs/fs2.md#chunk-interleaving), and its
-    /// addresses wrap at 2 GiB.
+    /// Whether the range can be read, in the order of mstflint's tests
+    /// (docs/flint.md#order-of-verify). Its arithmetic has 32 bits, so a range around the end of
+    /// the address space passes the first limit and fails the second. Two differences: mstflint
+    /// refuses a range of an interleaved file that ends exactly where a chunk and the file end
+    /// (docs/fs2.md#chunk-interleaving), and its addresses wrap at 2 GiB.
     pub(super) fn check(&self, at: u32, len: u32) -> Result<(), RangeError> {
         if !at.is_multiple_of(4) {
             return Err(RangeError::UnalignedOffset);

@@ -1,5 +1,6 @@
-//! The walk along BOOT2 blocks and sections (docs/fs2.md#boot2-blocks, docs/fs2.md#sections), in the order
-//! of mstflint (docs/flint.md#order-of-verify): what it would conclude follows from where the walk ends.
+//! The walk along BOOT2 blocks and sections (docs/fs2.md#boot2-blocks, docs/fs2.md#sections), in
+//! the order of mstflint (docs/flint.md#order-of-verify): what it would conclude follows from where
+//! the walk ends.
 
 use super::image::{Depth, Header, WalkEnd};
 use super::reader::{ReadError, Reader};
@@ -14,8 +15,8 @@ use std::collections::BTreeSet;
 pub(super) const GPH: u32 = 16;
 /// A chain with more sections than this is hostile; real ones have about 20.
 const MAX_SECTIONS: usize = 1024;
-/// Sections may overlap, so their sum has no bound in the size of the file. A chain whose sum is this many
-/// times the source is hostile: without a bound a small file could cost hours of CRCs.
+/// Sections may overlap, so their sum has no bound in the size of the file. A chain whose sum is
+/// this many times the source is hostile: without a bound a small file could cost hours of CRCs.
 const MAX_PASSES: u64 = 8;
 /// Number of code dwords a BOOT2 block may claim.
 const CODE_DWORDS: std::ops::RangeInclusive<u32> = 4..=1_048_576;
@@ -176,8 +177,8 @@ impl Walker<'_, '_> {
         Ok(CrcVerdict::Ok)
     }
 
-    /// The four words of the GPH at `at`. mstflint ignores that it cannot be read and works with what
-    /// is in its buffer: zeros, or the words that lie inside the file.
+    /// The four words of the GPH at `at`. mstflint ignores that it cannot be read and works with
+    /// what is in its buffer: zeros, or the words that lie inside the file.
     fn gph(&mut self, at: u32) -> Result<[u32; 4], SourceError> {
         let mut gph = [0; 4];
         match self.reader.read(at, GPH) {
@@ -276,8 +277,8 @@ impl Walker<'_, '_> {
                 crc.update(body);
                 Some(u32::from(crc.finish()))
             }
-            // mstflint goes on with zeros and fails at the CRC dword behind them, which cannot be read
-            // either; so does the next line, with the same reason.
+            // mstflint goes on with zeros and fails at the CRC dword behind them, which cannot be
+            // read either; so does the next line, with the same reason.
             Err(error) => {
                 error.range()?;
                 None

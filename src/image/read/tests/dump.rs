@@ -41,7 +41,8 @@ fn both_halves_give_back_the_image() {
 
 #[test]
 fn an_image_that_fills_its_half_to_the_last_byte_is_read() {
-    // mstflint's limit test checks the byte behind, one stripe too far (docs/fs2.md#chunk-interleaving).
+    // mstflint's limit test checks the byte behind, one stripe too far
+    // (docs/fs2.md#chunk-interleaving).
     let image = build(&recipe(0x8_0000, 19)).unwrap();
     let dump = striped(&image, Half::Odd, 1 << 20).unwrap();
     is_the_image(&dump, 0x8_0000, &image);
