@@ -283,8 +283,8 @@ fn differences() -> Vec<FileScript> {
         script(&["-i blank.bin -vsd x sv"]).prints("blank-crc", "Restoring signature", 0),
         script(&["-apc -i new.bin q"]).prints("apc", "PSID:", 0),
         script(&["-linkx -i new.bin q"]).prints("cables", "-linkx is not done", 1),
-        script(&["-i header.bin -vsd x sv"]).prints("damaged-file", "not sound", 1),
-        script(&["-y -i header.bin -guid 1 sg"]).prints("damaged-file", "not sound", 1),
+        script(&["-i header.bin -vsd x sv"]).prints("damaged-file", "not valid", 1),
+        script(&["-y -i header.bin -guid 1 sg"]).prints("damaged-file", "not valid", 1),
         script(&["-striped_image -y -i new.bin -guid 1 sg"]).prints(
             "striped-file",
             "Restoring signature",
