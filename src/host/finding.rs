@@ -1,7 +1,9 @@
-//! The result of one check of the host.
+//! The result of one check of the host. `doctor` lists them; the text and JSON of `cx3flash doctor`
+//! are made from the fields.
 
 use serde::Serialize;
 
+/// One check and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HostFinding {
     /// Stable name, snake_case.
@@ -16,6 +18,7 @@ pub struct HostFinding {
 }
 
 impl HostFinding {
+    /// A check without a fault.
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {
         Self {
             id,
@@ -25,6 +28,7 @@ impl HostFinding {
         }
     }
 
+    /// A fault, with the command that fixes it.
     pub fn bad(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             id,

@@ -18,14 +18,14 @@ const FOR_READING: u32 = 1;
 
 /// The gateway in the variant its card has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ConfigGateway {
+pub(super) struct ConfigCycles {
     /// The address register cannot be read back: reads set bit 0, writes put the data first.
     write_only: bool,
     /// Value of the address register before us; `None` when unknown.
     original: Option<u32>,
 }
 
-impl ConfigGateway {
+impl ConfigCycles {
     /// Detects the variant: writes the device id's address and reads it back (mstflint
     /// mtcr_ul_com.c, `is_wo_pciconf_gw`).
     pub(super) fn open(io: &mut dyn Raw) -> io::Result<Self> {

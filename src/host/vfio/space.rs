@@ -1,7 +1,7 @@
 //! An open device as CR-space.
 
 use super::error::{BarFault, VfioError};
-use super::gateway::ConfigGateway;
+use super::gateway::ConfigCycles;
 use super::regions::{COMMAND, Raw};
 use super::session::VfioSession;
 use crate::card::{
@@ -85,7 +85,7 @@ pub(super) struct Open {
     io: Box<dyn Raw>,
     access: BarAccess,
     /// Set while the transport is [`BarAccess::Config`].
-    gateway: Option<ConfigGateway>,
+    gateway: Option<ConfigCycles>,
     pub(super) session: Option<VfioSession>,
     bdf: Bdf,
     /// Its directory in sysfs, whose file `config` shows configuration space as it is.
@@ -188,12 +188,11 @@ impl Open {
 
     fn use_gateway(&mut self) -> Result<(), VfioError> {
         let bdf = self.bdf;
-        let gateway =
-            ConfigGateway::open(self.io.as_mut()).map_err(|source| VfioError::Config {
-                bdf,
-                at: super::gateway::ADDRESS,
-                source,
-            })?;
+        let gateway = ConfigCycles::open(self.io.as_mut()).map_err(|source| VfioError::Config {
+            bdf,
+            at: super::gateway::ADDRESS,
+            source,
+        })?;
         self.gateway = Some(gateway);
         self.access = BarAccess::Config;
         Ok(())

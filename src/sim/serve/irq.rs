@@ -1,5 +1,6 @@
 //! Interrupts: event descriptors by index and vector (`SET_IRQS`).
 
+use nix::libc;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

@@ -5,6 +5,7 @@ use super::irq;
 use super::layout;
 use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
 use crate::card::CrError;
+use nix::libc;
 use std::io;
 use std::os::unix::net::UnixStream;
 

@@ -3,6 +3,7 @@
 use super::{CONFIG, LIMIT, ServedCard, dword};
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{CardSpec, SimCard};
+use nix::libc;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
