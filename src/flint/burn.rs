@@ -7,7 +7,7 @@ use super::ids::{self, Ids};
 use super::progress::ProgressLines;
 use super::reading::{self, ReadDepth};
 use super::rules;
-use super::target::{FlintResult, Target};
+use super::target::{CommandTarget, FlintResult};
 use crate::image::{Guid, Identity, Image, Layout, Mac};
 use crate::job::{self, BurnRequest, CardReport, ImageFile, RecoverRequest};
 use crate::plan::{BurnOptions, CheckId, IdentityChange, PlanReport, RomChoice};
@@ -30,7 +30,7 @@ struct BurnState {
     psid: Option<(String, String)>,
 }
 
-pub(super) fn burn(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn burn(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let path = line.image.as_deref().unwrap_or(Path::new(""));
     let file = match job::read_image(path) {
         Ok(file) => file,
@@ -100,7 +100,7 @@ pub(super) fn burn(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
 
 /// Steps 6 and 7: GUIDs and MACs.
 fn guids(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     image: &Image,
     line: &Invocation,
     state: &mut BurnState,
@@ -140,7 +140,7 @@ fn guids(
 
 /// Step 8: failsafe onto failsafe, or not failsafe at all.
 fn layout(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     image: &Image,
     line: &Invocation,
     state: &mut BurnState,
@@ -169,7 +169,7 @@ fn layout(
 
 /// Step 9: VSD and PSID of the flash.
 fn vsd(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     image: &Image,
     line: &Invocation,
     state: &mut BurnState,
@@ -205,7 +205,7 @@ fn vsd(
 }
 
 /// Step 10.
-fn versions(target: &mut Target<'_>, image: &Image, old: Option<&Image>) -> FlintResult {
+fn versions(target: &mut CommandTarget<'_>, image: &Image, old: Option<&Image>) -> FlintResult {
     let version = |image: &Image| image.info.as_ref().and_then(|i| i.fw_version);
     let (new, old) = (version(image), old.and_then(version));
     let text = |v: Option<crate::image::Version>| v.map_or("N/A".to_owned(), |v| v.to_string());
@@ -233,7 +233,7 @@ fn versions(target: &mut Target<'_>, image: &Image, old: Option<&Image>) -> Flin
 
 /// Steps 11 and 12: PSID and config pad.
 fn psid(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     image: &Image,
     line: &Invocation,
     state: &mut BurnState,
@@ -291,7 +291,7 @@ fn macs(old: Option<&Image>, line: &Invocation) -> Option<String> {
 
 /// Our burn. A card without any image is recovered.
 fn write(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     file: &ImageFile,
     line: &Invocation,
     state: BurnState,

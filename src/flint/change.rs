@@ -11,7 +11,7 @@ use super::flags::Invocation;
 use super::ids::{self, Ids};
 use super::progress::ProgressLines;
 use super::reading::ReadDepth;
-use super::target::{FlintResult, Medium, Target, bytes_of};
+use super::target::{CommandTarget, FlintResult, Medium, bytes_of};
 use super::text;
 use crate::card::CardError;
 use crate::host::replace_file;
@@ -25,7 +25,7 @@ fn yes(_: &PlanReport) -> bool {
     true
 }
 
-pub(super) fn set_guids(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Cannot set GUIDs: ";
     let old = target.queried(ReadDepth::Query, FAILS)?;
     let (blank, card) = (
@@ -75,7 +75,7 @@ pub(super) fn set_guids(target: &mut Target<'_>, line: &Invocation) -> FlintResu
     Ok(())
 }
 
-pub(super) fn set_vsd(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn set_vsd(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Failed to set the VSD: ";
     let vsd = line.vsd.as_deref().unwrap_or_default();
     let old = target.queried(ReadDepth::Query, FAILS)?;
@@ -101,7 +101,7 @@ pub(super) fn set_vsd(target: &mut Target<'_>, line: &Invocation) -> FlintResult
 }
 
 fn set_identity(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     change: &IdentityChange,
     lines: ProgressLines,
     lead: &str,
@@ -115,7 +115,7 @@ fn set_identity(
 
 /// Writes a file with the changed image; what else is in the file stays.
 fn change_file(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     old: &Image,
     lead: &str,
     change: impl FnOnce(&Contents) -> Result<Contents, PatchError>,
@@ -147,7 +147,7 @@ fn change_file(
 }
 
 /// `brom FILE`. Of a file flint shows both ROMs, and refuses.
-pub(super) fn burn_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Burn ROM failed: ";
     // Both values begin at this column.
     const COLUMN: usize = 31;
@@ -204,7 +204,7 @@ pub(super) fn burn_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResul
     Ok(())
 }
 
-pub(super) fn delete_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn delete_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Remove ROM failed: ";
     target.print("\n-I- Preparing to remove ROM ...\n");
     if !target.is_card() {
@@ -252,7 +252,7 @@ fn too_old_for_a_rom(old: &Image) -> Option<String> {
     })
 }
 
-pub(super) fn reset_config(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn reset_config(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     const FAILS: &str = "Failed!\n-E- Failed to reset Configuration: ";
     target.print(
         "-W- Resetting device configuration using Flint should be done as a last resort.\n-W- Please \
@@ -281,7 +281,7 @@ pub(super) fn reset_config(target: &mut Target<'_>, _: &Invocation) -> FlintResu
 
 /// `-clear_semaphore`: only what no owner holds is freed, as `unlock` does
 /// (docs/hardware.md#clearing-a-semaphore). flint prints nothing when it is done.
-pub(super) fn clear_semaphore(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn clear_semaphore(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     let (device, mut progress) = target.card(None)?;
     match job::unlock(device, &mut |_| true, &mut progress) {
         Ok(outcome) => {

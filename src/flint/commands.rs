@@ -2,7 +2,7 @@
 //! mstflint 4.21, which complains in the order of [`FlintCommand::complaint`]).
 
 use super::flags::Invocation;
-use super::target::{FlintResult, Target};
+use super::target::{CommandTarget, FlintResult};
 use super::{arguments, burn, change, copy, inspect};
 
 /// A row of the table.
@@ -16,7 +16,7 @@ pub(super) struct FlintCommand {
     pub(super) needs: TargetKind,
     /// What is wrong with the arguments and with flags that do not go together.
     check: fn(&Invocation) -> Option<String>,
-    pub(super) action: Action,
+    pub(super) action: CommandAction,
 }
 
 /// What a command works on.
@@ -31,8 +31,8 @@ pub(super) enum TargetKind {
     Nothing,
 }
 
-pub(super) enum Action {
-    Run(fn(&mut Target<'_>, &Invocation) -> FlintResult),
+pub(super) enum CommandAction {
+    Run(fn(&mut CommandTarget<'_>, &Invocation) -> FlintResult),
     /// Not done: the reason, and what to use instead (docs/flint.md, rows `raw`, `hw-key`,
     /// `other-generations`).
     Refused(&'static str),
@@ -50,7 +50,7 @@ const MANY: usize = usize::MAX;
 
 /// All commands of 4.21.
 const TABLE: &[FlintCommand] = {
-    use Action::{Refused, Run};
+    use CommandAction::{Refused, Run};
     use TargetKind::{Both, Device, Either, Image, Nothing};
     &[
         row(&["burn", "b"], (0, 1), Both, Run(burn::burn)).check(arguments::burn),
@@ -131,7 +131,7 @@ const fn row(
     names: &'static [&'static str],
     arguments: (usize, usize),
     needs: TargetKind,
-    action: Action,
+    action: CommandAction,
 ) -> FlintCommand {
     FlintCommand {
         names,

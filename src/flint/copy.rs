@@ -4,14 +4,14 @@ use super::FAILED;
 use super::console::Console;
 use super::errors::system_error;
 use super::flags::Invocation;
-use super::target::{FlintResult, Target, ask};
+use super::target::{CommandTarget, FlintResult, ask};
 use crate::image::{Ini, SectionKind};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 /// `ri FILE`: the image, contiguous (docs/flint.md#read-image).
-pub(super) fn read_image(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn read_image(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let out = Path::new(line.args.first().map_or("", String::as_str));
     // A file that cannot be written is an error before the card is read, as with flint. Unlike with flint
     // the file keeps what it holds until the image has been read.
@@ -37,13 +37,13 @@ pub(super) fn read_image(target: &mut Target<'_>, line: &Invocation) -> FlintRes
 }
 
 /// `dc [FILE]`: the ini.
-pub(super) fn dump_config(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn dump_config(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let names = ("Fw Configuration", "FW configuration");
     dump(target, SectionKind::FwConfiguration, names, line)
 }
 
 /// `dh [FILE]`: the hash file.
-pub(super) fn dump_hash(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn dump_hash(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     dump(
         target,
         SectionKind::HashFile,
@@ -53,7 +53,7 @@ pub(super) fn dump_hash(target: &mut Target<'_>, line: &Invocation) -> FlintResu
 }
 
 fn dump(
-    target: &mut Target<'_>,
+    target: &mut CommandTarget<'_>,
     kind: SectionKind,
     (dumped, inflated): (&str, &str),
     line: &Invocation,
@@ -92,7 +92,7 @@ pub(super) fn ask_to_overwrite(line: &Invocation, console: &mut Console) -> Flin
 }
 
 /// `rrom FILE`: the expansion ROM (docs/flint.md#rom-commands).
-pub(super) fn read_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn read_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let out = line.args.first().ok_or(FAILED)?;
     match target.section(SectionKind::Rom)? {
         Ok(Some(body)) => write_file(target, Path::new(out), &body),
@@ -102,7 +102,7 @@ pub(super) fn read_rom(target: &mut Target<'_>, line: &Invocation) -> FlintResul
 }
 
 /// Writes a file of `rrom` or `rb`.
-pub(super) fn write_file(target: &mut Target<'_>, out: &Path, bytes: &[u8]) -> FlintResult {
+pub(super) fn write_file(target: &mut CommandTarget<'_>, out: &Path, bytes: &[u8]) -> FlintResult {
     match File::create(out) {
         Ok(file) => put(target, file, out, bytes),
         Err(error) => target.fail(&cannot_open("-E- Cannot open", out, &error)),
@@ -113,7 +113,7 @@ fn cannot_open(lead: &str, path: &Path, error: &io::Error) -> String {
     format!("{lead} {}: {}\n", path.display(), system_error(error))
 }
 
-fn put(target: &mut Target<'_>, mut file: File, out: &Path, bytes: &[u8]) -> FlintResult {
+fn put(target: &mut CommandTarget<'_>, mut file: File, out: &Path, bytes: &[u8]) -> FlintResult {
     let wrote = file
         .set_len(0)
         .and_then(|()| file.write_all(bytes))

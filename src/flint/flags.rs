@@ -89,7 +89,7 @@ pub(super) struct Flag {
     pub(super) name: &'static str,
     pub(super) letter: Option<char>,
     pub(super) values: ValueCount,
-    effect: Effect,
+    effect: FlagEffect,
 }
 
 /// How many values, separated by commas, flint accepts.
@@ -101,7 +101,7 @@ pub(super) enum ValueCount {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Effect {
+pub(super) enum FlagEffect {
     Set(fn(&mut Invocation) -> &mut bool),
     Text(fn(&mut Invocation, &str)),
     /// A number in a range; the text for one outside of it.
@@ -110,7 +110,7 @@ pub(super) enum Effect {
     Refused(&'static str, &'static [&'static str]),
 }
 
-const fn flag(name: &'static str, values: ValueCount, effect: Effect) -> Flag {
+const fn flag(name: &'static str, values: ValueCount, effect: FlagEffect) -> Flag {
     Flag {
         name,
         letter: None,
@@ -120,7 +120,7 @@ const fn flag(name: &'static str, values: ValueCount, effect: Effect) -> Flag {
 }
 
 const fn on(name: &'static str, field: fn(&mut Invocation) -> &mut bool) -> Flag {
-    flag(name, ValueCount::Exactly(0), Effect::Set(field))
+    flag(name, ValueCount::Exactly(0), FlagEffect::Set(field))
 }
 
 const fn checked(
@@ -128,7 +128,7 @@ const fn checked(
     count: usize,
     set: fn(&mut Invocation, &str) -> Checked,
 ) -> Flag {
-    flag(name, ValueCount::Exactly(count), Effect::Checked(set))
+    flag(name, ValueCount::Exactly(count), FlagEffect::Checked(set))
 }
 
 const fn number(
@@ -137,7 +137,7 @@ const fn number(
     error: &'static str,
     set: fn(&mut Invocation, i64),
 ) -> Flag {
-    let effect = Effect::Number(least, most, error, set);
+    let effect = FlagEffect::Number(least, most, error, set);
     flag(name, ValueCount::Exactly(1), effect)
 }
 
@@ -145,7 +145,7 @@ const fn number(
 /// is read back all the same).
 const fn ignored(name: &'static str, count: usize) -> Flag {
     let ignore: fn(&mut Invocation, &str) = |_, _| ();
-    flag(name, ValueCount::Exactly(count), Effect::Text(ignore))
+    flag(name, ValueCount::Exactly(count), FlagEffect::Text(ignore))
 }
 
 impl Flag {
@@ -168,7 +168,7 @@ const CHANGING: &[&str] = &["burn", "sg", "sv", "brom"];
 
 /// Every flag of 4.21, the undocumented ones included: abbreviations depend on all of them.
 pub(super) const FLAGS: &[Flag] = {
-    use Effect::{Refused, Text};
+    use FlagEffect::{Refused, Text};
     use ValueCount::{AtLeastOne, Exactly, Uncounted};
     &[
         flag("device", Uncounted, Text(|i, v| i.device = v.parse().ok())).letter('d'),
@@ -272,7 +272,7 @@ pub(super) const FLAGS: &[Flag] = {
         flag(
             "downstream_device_ids",
             AtLeastOne,
-            Effect::Checked(cable_ids),
+            FlagEffect::Checked(cable_ids),
         ),
         ignored("public_key_label", 1),
         ignored("private_key_label", 1),
@@ -310,23 +310,23 @@ impl Invocation {
 
     pub(super) fn apply(&mut self, flag: &Flag, value: &str) -> Checked {
         let done = check_count(flag.values, value).and_then(|()| match flag.effect {
-            Effect::Set(field) => {
+            FlagEffect::Set(field) => {
                 *field(self) = true;
                 Ok(())
             }
-            Effect::Text(set) => {
+            FlagEffect::Text(set) => {
                 set(self, value);
                 Ok(())
             }
-            Effect::Number(least, most, error, set) => match integer(value)? {
+            FlagEffect::Number(least, most, error, set) => match integer(value)? {
                 number if (least..=most).contains(&number) => {
                     set(self, number);
                     Ok(())
                 }
                 _ => Err(Text(error.to_owned())),
             },
-            Effect::Checked(set) => set(self, value),
-            Effect::Refused(reason, by) => {
+            FlagEffect::Checked(set) => set(self, value),
+            FlagEffect::Refused(reason, by) => {
                 let name = flag.name;
                 self.refused.push(RefusedFlag { name, reason, by });
                 Ok(())

@@ -7,7 +7,7 @@ use super::copy;
 use super::errors::{hardware_error, image_error};
 use super::flags::Invocation;
 use super::reading::{self, ReadDepth};
-use super::target::{FlintResult, Medium, Target};
+use super::target::{CommandTarget, FlintResult, Medium};
 use super::text::{self, QueryText};
 use super::verdict::{FlintVerdict, prints_heading};
 use crate::card::DeviceType;
@@ -24,7 +24,7 @@ type=NVMe version=skipped devid=skipped cpu=skipped\n";
 
 /// `query`, `query full`. With `-qq` flint reads the ROM of a file all the same, but prints of a file
 /// without one that it was skipped (measured).
-pub(super) fn query(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn query(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let (image, card) = target.lowest(target.query_depth())?;
     let image = match reading::queried(image) {
         Ok(image) => image,
@@ -55,7 +55,7 @@ pub(super) fn query(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
 }
 
 /// How the text of a failed query begins; `image` is flint's word for a file.
-fn query_failed(target: &Target<'_>, image: &str) -> String {
+fn query_failed(target: &CommandTarget<'_>, image: &str) -> String {
     let what = if target.is_card() { "Device" } else { image };
     format!("-E- Failed to query {what}: {}. ", target.name)
 }
@@ -66,7 +66,7 @@ fn without_rom(image: Image, show: QueryText) -> String {
     format!("{before}{ROM_SKIPPED}{after}")
 }
 
-pub(super) fn verify(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn verify(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     let image = match target.lowest(ReadDepth::Full)?.0 {
         Ok(image) => image,
         Err(error) => {
@@ -92,7 +92,7 @@ pub(super) fn verify(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
 
 /// `hw query` (docs/flint.md#hardware-query). The lines `QuadEn` and `DummyCycles` are left out: they are
 /// read with commands that no flash work needs.
-pub(super) fn hw_query(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn hw_query(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     let (device, _) = target.card(None)?;
     match job::flash_info(device) {
         Ok(info) => {
@@ -163,7 +163,7 @@ fn protection(chip: &FlashChip, status: u8) -> Option<String> {
 }
 
 /// `checksum` (docs/flint.md#checksum).
-pub(super) fn checksum(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn checksum(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     target.print("-I- Calculating Checksum ...\n");
     let place = if target.is_card() { "device" } else { "image" };
     if let Medium::File(file) = &mut target.medium {
@@ -187,7 +187,11 @@ pub(super) fn checksum(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
 }
 
 /// Raw bytes of the flash or the file; the inner error is its size in bytes.
-fn raw_bytes(target: &mut Target<'_>, at: u32, len: u32) -> FlintResult<Result<Vec<u8>, usize>> {
+fn raw_bytes(
+    target: &mut CommandTarget<'_>,
+    at: u32,
+    len: u32,
+) -> FlintResult<Result<Vec<u8>, usize>> {
     if let Medium::File(file) = &target.medium {
         let from = at as usize;
         let range = from..from.saturating_add(len as usize);
@@ -203,7 +207,7 @@ fn raw_bytes(target: &mut Target<'_>, at: u32, len: u32) -> FlintResult<Result<V
 }
 
 /// `rb ADDR SIZE [FILE]`: raw bytes, as words on the screen or into a file.
-pub(super) fn read_block(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn read_block(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let (at, len) = (
         address(line).unwrap_or_default(),
         size(line).unwrap_or_default(),
@@ -231,7 +235,7 @@ pub(super) fn read_block(target: &mut Target<'_>, line: &Invocation) -> FlintRes
 }
 
 /// `rw ADDR`: one word. Any file of complete words is accepted.
-pub(super) fn read_word(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn read_word(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let at = address(line).unwrap_or_default();
     if !target.is_card() && !at.is_multiple_of(4) {
         return target.fail("-E- Flash read failed. Address should be 4-bytes aligned.\n");
@@ -253,7 +257,7 @@ pub(super) fn read_word(target: &mut Target<'_>, line: &Invocation) -> FlintResu
 }
 
 /// `qrom`: a file that holds only a ROM; any file is accepted.
-pub(super) fn query_rom(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn query_rom(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     const PREFIX: &str = "Rom Info: ";
     let Medium::File(file) = &target.medium else {
         return Err(FAILED);
@@ -276,7 +280,7 @@ pub(super) fn query_rom(target: &mut Target<'_>, _: &Invocation) -> FlintResult 
 
 /// `bc`, the binary comparison of 4.21: gives no answer for this generation, and prints so after it
 /// compared the versions (measured).
-pub(super) fn compare(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let file = match job::read_image(line.image.as_deref().unwrap_or(Path::new(""))) {
         Ok(file) => file,
         Err(error) => {
@@ -298,7 +302,7 @@ pub(super) fn compare(target: &mut Target<'_>, line: &Invocation) -> FlintResult
 }
 
 /// `swreset` is for switches (docs/flint.md#after-the-burn).
-pub(super) fn no_swreset(target: &mut Target<'_>, _: &Invocation) -> FlintResult {
+pub(super) fn no_swreset(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     let (device, _) = target.card(None)?;
     let device = DeviceType::with_hw_id(device.card.chip().hw_id);
     let name = device.map_or(String::new(), |device| {
@@ -310,7 +314,7 @@ pub(super) fn no_swreset(target: &mut Target<'_>, _: &Invocation) -> FlintResult
 }
 
 /// `ts query|set|reset`: FS2 has no time stamps (docs/flint.md#other-commands).
-pub(super) fn timestamp(target: &mut Target<'_>, line: &Invocation) -> FlintResult {
+pub(super) fn timestamp(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const NONE: &str = "Time stamping not supported by FW.";
     let failed = query_failed(target, "Image");
     target.queried(target.query_depth(), &failed)?;

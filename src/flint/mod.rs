@@ -32,14 +32,14 @@ pub mod verdict;
 
 use crate::host::{BorrowOptions, Borrowed, Host};
 use crate::job::{CardSelector, Device};
-use commands::Action;
+use commands::CommandAction;
 use console::Console;
 use flags::{GrammarError, Invocation};
 pub use reading::image_of_card;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::PathBuf;
-use target::{FlintResult, Target};
+use target::{CommandTarget, FlintResult};
 
 /// flint's exit code for everything that fails.
 const FAILED: u8 = 1;
@@ -132,19 +132,19 @@ fn execute(
         .filter(|_| !line.clear_semaphore)
         .find(|flag| flag.by.is_empty() || flag.by.iter().any(|name| command.is(name)));
     let refused = match (&command.action, flag) {
-        (Action::Refused(reason), _) => Some((format!("\"{}\"", command.names[0]), *reason)),
-        (Action::Run(_), Some(flag)) => Some((format!("-{}", flag.name), flag.reason)),
-        (Action::Run(_), None) => None,
+        (CommandAction::Refused(reason), _) => Some((format!("\"{}\"", command.names[0]), *reason)),
+        (CommandAction::Run(_), Some(flag)) => Some((format!("-{}", flag.name), flag.reason)),
+        (CommandAction::Run(_), None) => None,
     };
     if let Some((what, reason)) = refused {
         console.print(&format!("-E- {what} is not done: {reason}\n"));
         return Err(FAILED);
     }
-    let Action::Run(action) = command.action else {
+    let CommandAction::Run(action) = command.action else {
         return Err(FAILED);
     };
     copy::ask_to_overwrite(line, console)?;
-    let mut target = Target::open(line, caller, console, borrowed)?;
+    let mut target = CommandTarget::open(line, caller, console, borrowed)?;
     action(&mut target, line)
 }
 

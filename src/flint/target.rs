@@ -23,7 +23,7 @@ const SHORTEST: usize = 0x28;
 pub(super) const NO_VERIFY: &str = "-E- FW image verification failed: No valid FS4 image found.Check the flash parameters, if \
                          specified..AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE";
 
-pub(super) struct Target<'a> {
+pub(super) struct CommandTarget<'a> {
     pub(super) medium: Medium,
     /// The card or file, as named by the user.
     pub(super) name: String,
@@ -47,7 +47,7 @@ pub(super) struct ImageBytes {
     pub(super) form: Form,
 }
 
-impl<'a> Target<'a> {
+impl<'a> CommandTarget<'a> {
     /// Opens the target of a command; prints flint's error.
     pub(super) fn open(
         line: &Invocation,
