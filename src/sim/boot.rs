@@ -3,7 +3,7 @@
 //! On a software reset the boot address register comes first (docs/hardware.md#write-order-in-mstflint); then, and at
 //! power-on, every candidate that carries the magic, lowest first, and the next one when an image
 //! does not verify. That order, and that the ROM checks every CRC, are UNCONFIRMED (docs/hardware.md#open-questions,
-//! docs/fs2.md#flash-map): tests that want to be safe under either order use [`BootOutcomes`].
+//! docs/fs2.md#flash-map): tests that must hold for either order use [`BootOutcomes`].
 
 use super::CardSpec;
 use crate::image::{
@@ -11,7 +11,7 @@ use crate::image::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a power-on finds.
+/// The result of a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "boots")]
 pub enum BootOutcome {
@@ -26,7 +26,7 @@ pub enum BootOutcome {
     Recovery,
 }
 
-/// What a power-on finds under both orders of search.
+/// The result of a power-on under both orders of search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BootOutcomes {
     /// Candidates from the lowest address up.
@@ -41,8 +41,7 @@ pub(super) struct RunningFirmware {
     pub(super) outcome: BootOutcome,
     /// PCI device id.
     pub(super) device_id: u16,
-    /// 0x1f064..0x1f073 (docs/hardware.md#running-version); the build time is not kept by the image room and
-    /// reads 0.
+    /// 0x1f064..0x1f073 (docs/hardware.md#running-version); the build time reads 0.
     pub(super) block: [u32; 4],
 }
 
@@ -61,8 +60,8 @@ impl RunningFirmware {
     }
 }
 
-/// Faults of an image that a loader which follows the chain and checks CRCs does not see
-/// (INFERRED: it has no use for what these are about). Everything else stops the boot.
+/// Faults that a loader which follows the chain and checks CRCs does not notice (INFERRED: it does not
+/// use what they are about). Everything else stops the boot.
 const BEYOND_BOOT: [FindingId; 5] = [
     FindingId::BlankGuids,
     FindingId::TrailingBytes,
@@ -87,11 +86,11 @@ fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
         .as_ref()
         .and_then(|info| info.supported_hw.as_ref())
         .is_none_or(|list| list.contains(&here));
-    let sound = !image
+    let valid = !image
         .findings
         .iter()
         .any(|f| f.severity == Severity::Error && !BEYOND_BOOT.contains(&f.id));
-    (placed && made_for_us && sound).then_some(image)
+    (placed && made_for_us && valid).then_some(image)
 }
 
 /// What runs when this image is started.
@@ -142,8 +141,8 @@ impl Candidates {
     /// Software reset with this boot address register; its low byte means nothing we know (docs/hardware.md#open-questions).
     pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
         let wanted = FlashAddr(boot_address >> 8);
-        let asked = self.0.iter().find(|(start, _)| *start == wanted);
-        asked
+        let chosen = self.0.iter().find(|(start, _)| *start == wanted);
+        chosen
             .and_then(|(_, runs)| runs.clone())
             .unwrap_or_else(|| self.power_on(spec))
     }

@@ -1,7 +1,7 @@
-//! The time a boot takes, and what a reader sees meanwhile.
+//! The time of a boot, and what registers read meanwhile.
 //!
-//! No public source describes how a ConnectX-3 comes up, so this curve is made to be hard on a driver
-//! that trusts a first look: each register becomes right at another time, two of them are right
+//! No public source describes how a ConnectX-3 comes up, so this curve is hard on a driver that trusts a
+//! first read: each register becomes right at another time, two of them are right
 //! before they are wrong. `p` is the part of the boot that is over, in thousandths; it starts when
 //! the silence that follows a software reset ends.
 //!
@@ -32,11 +32,11 @@ use super::tools_firmware::{MAILBOX, MAILBOX_END};
 const BOUND: u32 = 0xfff0_0000;
 /// What the boot ROM keeps in the gateway's command register: busy with a read of 16 bytes.
 const ROM_READS: u32 = 0x4003_241d;
-/// Anything that looks like noise.
+/// A multiplier that scatters bits.
 const SCATTER: u32 = 0x9e37_79b9;
 
 impl CardState {
-    /// The boot ROM starts now; nobody answers for `silent` ns. `before` are the version words so
+    /// Starts the boot ROM; the card does not answer for `silent` ns. `before` are the version words so
     /// far.
     pub(super) fn begin_boot(&mut self, silent: u64, before: [u32; 4]) {
         let now = self.time.now();

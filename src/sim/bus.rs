@@ -1,4 +1,4 @@
-//! CR-space: one match for reads, one for writes, and the memory road with its posted writes.
+//! CR-space: one match for reads, one for writes; BAR0 with its posted writes; configuration cycles.
 //!
 //! | register | behaviour |
 //! |---|---|
@@ -84,7 +84,7 @@ impl CardState {
         let value = self.cr_read(at);
         if at == FLUSH && value == 0 {
             match self.posted {
-                Posted::Asked => self.posted = Posted::Clean,
+                Posted::FlushStarted => self.posted = Posted::Clean,
                 Posted::Dirty => self.note("0xf0380 read without writing 0 to it first"),
                 Posted::Clean => {}
             }
@@ -109,7 +109,7 @@ impl CardState {
         self.count_access();
         if !self.is_silent() && self.config.memory_enabled() {
             self.posted = if at == FLUSH && value == 0 {
-                Posted::Asked
+                Posted::FlushStarted
             } else {
                 Posted::Dirty
             };
@@ -156,7 +156,7 @@ impl CardState {
         }
     }
 
-    /// What a register answers, whatever the road.
+    /// Reads a register, for every kind of access.
     pub(super) fn cr_read(&mut self, at: u32) -> u32 {
         if self.spec.secure_host {
             return LOCKED;
@@ -190,7 +190,7 @@ impl CardState {
         }
     }
 
-    /// What a write to a register does, whatever the road.
+    /// Writes a register, for every kind of access.
     pub(super) fn cr_write(&mut self, at: u32, value: u32) {
         if self.spec.secure_host {
             return;
@@ -229,7 +229,8 @@ impl CardState {
         u32::from(self.spec.revision) << 16 | u32::from(self.spec.hw_id)
     }
 
-    /// Reset asked for by the driver; docs/hardware.md#semaphore-63-and-the-reset and docs/hardware.md#software-reset say what must hold first.
+    /// Reset by the driver; its conditions are in docs/hardware.md#semaphore-63-and-the-reset and
+    /// docs/hardware.md#software-reset.
     fn driver_reset(&mut self) {
         if self.semaphores[63] != SemaphoreHolder::Ours {
             self.note("software reset without holding semaphore 63");
@@ -296,15 +297,15 @@ impl CardState {
     /// The register behind 0x5c. When the write-only variant fetches it is UNCONFIRMED; here it
     /// is when 0x5c is read.
     fn gateway_window(&mut self) -> u32 {
-        let asked = self.config.gateway_address;
+        let address = self.config.gateway_address;
         let at = if self.spec.write_only_address {
-            if asked & 1 == 0 {
-                self.note("0x5c read without asking for a read in 0x58");
+            if address & 1 == 0 {
+                self.note("0x5c read without a read requested in 0x58");
                 return config::NOT_READABLE;
             }
-            asked & !1
+            address & !1
         } else {
-            asked
+            address
         };
         if self.check_offset(at).is_err() {
             return config::NOT_READABLE;

@@ -27,52 +27,41 @@ impl SimCard {
         }
     }
 
-    /// A fresh card in memory, flash as given (chip-sized; shorter is filled with FF), powered on.
-    #[must_use]
+    /// A card in memory, flash as given (chip-sized; shorter is filled with FF), powered on.
     pub fn new(spec: CardSpec, flash: &[u8]) -> Self {
         Self::of(CardState::new(spec, flash))
     }
 
     /// A card kept in a file; every change of its flash, semaphores and running version is in the
-    /// file as soon as it happens, so that a killed process leaves what a killed host would.
-    ///
-    /// # Errors
-    /// No such file, no card file, or one of another version.
+    /// file as soon as it happens, so a killed process leaves what a killed host leaves.
     pub fn open(path: &Path) -> Result<Self, CardFileError> {
         CardState::open_file(path).map(Self::of)
     }
 
-    /// Make a new card file. Never overwrites.
-    ///
-    /// # Errors
-    /// When the file exists or cannot be written.
+    /// Makes a new card file. Never overwrites one.
     pub fn create(path: &Path, spec: CardSpec, flash: &[u8]) -> Result<Self, CardFileError> {
         CardState::new(spec, flash).create_file(path).map(Self::of)
     }
 
     /// A deep copy in memory (also of a card kept in a file), with a clock of its own: the cheap
     /// way to try the same thing many times.
-    #[must_use]
     pub fn fork(&self) -> Self {
         Self::of(self.state.borrow().fork())
     }
 
-    /// Road through BAR0 (memory access: posted writes).
-    #[must_use]
+    /// Register access through BAR0, with posted writes.
     pub fn bar0(&self) -> Box<dyn CrSpace> {
         Box::new(SimBar0(Rc::clone(&self.state)))
     }
 
-    /// Road through the configuration-cycle gateway 0x58/0x5c. Finds the variant of docs/hardware.md#configuration-cycle-gateway by its
-    /// probe; leaves 0x58 pointing at 0xf0014 when dropped.
-    #[must_use]
+    /// Register access by configuration cycles at 0x58/0x5c. A probe detects the variant
+    /// (docs/hardware.md#configuration-cycle-gateway); 0x58 points at 0xf0014 when it is dropped.
     pub fn config_gateway(&self) -> Box<dyn CrSpace> {
         Box::new(ConfigGateway::open(Rc::clone(&self.state)))
     }
 
     /// Raw read of one configuration dword at byte offset `at` (a multiple of 4). Reading 0x5c
     /// has the side effects of the register it points at. All ones when the card does not answer.
-    #[must_use]
     pub fn config_read(&self, at: u16) -> u32 {
         self.state.borrow_mut().config_read(at)
     }
@@ -83,20 +72,20 @@ impl SimCard {
     }
 
     /// Whether the host behind [`SimCard::bar0`] puts COMMAND and the BARs back after a reset, as
-    /// the kernel does (docs/hardware.md#software-reset). True unless said otherwise; whoever serves raw
-    /// configuration space says false.
+    /// the kernel does (docs/hardware.md#software-reset). True by default; false for a server of raw
+    /// configuration space.
     pub fn set_host_restores_config(&self, yes: bool) {
         self.state.borrow_mut().host_restores_config = yes;
     }
 
-    /// How long the card is silent after a software reset; 1 s unless said otherwise.
+    /// How long the card is silent after a software reset; 1 s by default.
     pub fn set_reset_time(&self, time: Duration) {
         self.state.borrow_mut().reset_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }
 
     /// How long the chip boots from the next reset or power-on on; 0 unless the card was made
     /// otherwise. Counted from the reset: a boot that is no longer than [`SimCard::set_reset_time`]
-    /// is over when the card answers again. What a reader sees meanwhile is in
+    /// is over when the card answers again. What registers read meanwhile is in
     /// `sim/booting.rs`.
     pub fn set_boot_time(&self, time: Duration) {
         let mut state = self.state.borrow_mut();
@@ -112,7 +101,7 @@ impl SimCard {
         state.save();
     }
 
-    /// Whether [`SimCard::pci_reset`] starts the chip anew when it has a boot time; true by
+    /// Whether [`SimCard::pci_reset`] restarts a chip with a boot time; true by
     /// default.
     pub fn set_pci_reset_boots(&self, yes: bool) {
         let mut state = self.state.borrow_mut();
@@ -126,56 +115,47 @@ impl SimCard {
     }
 
     /// A boot goes on.
-    #[must_use]
     pub fn is_booting(&self) -> bool {
         self.state.borrow().boot_progress().is_some()
     }
 
     /// PCI device serial number, 16 hexadecimal digits: the node GUID of the image the card was made
     /// with; a card made without one has that of the image that runs.
-    #[must_use]
     pub fn serial(&self) -> Option<String> {
         let state = self.state.borrow();
         state.serial.clone().or_else(|| state.running_serial())
     }
 
-    /// Its time.
-    #[must_use]
     pub fn clock(&self) -> Rc<dyn Clock> {
         Rc::new(self.state.borrow().time.clone())
     }
 
-    /// What it is made of.
-    #[must_use]
     pub fn spec(&self) -> CardSpec {
         self.state.borrow().spec.clone()
     }
 
     /// PCI device id it shows: the running image's, or the recovery id.
-    #[must_use]
     pub fn pci_device_id(&self) -> u16 {
         self.state.borrow().shown().device_id
     }
 
     /// Flash contents as they are.
-    #[must_use]
     pub fn flash(&self) -> Vec<u8> {
         self.state.borrow().nor.mem().to_vec()
     }
 
-    /// Look at the flash without copying it.
-    pub fn with_flash<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(self.state.borrow().nor.mem())
+    /// Reads the flash without copying it.
+    pub fn with_flash<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        read(self.state.borrow().nor.mem())
     }
 
-    /// Put bytes into the flash from outside, as with a clip on the chip: no register is touched,
+    /// Writes the flash from outside, as with a clip on the chip: no register is touched,
     /// nothing is counted. What lies beyond the chip is dropped.
     pub fn load_flash(&self, at: u32, bytes: &[u8]) {
         self.state.borrow_mut().load_flash(at as usize, bytes);
     }
 
     /// Which image would start at the next power-on, by the order this simulator assumes.
-    #[must_use]
     pub fn boot_outcome(&self) -> BootOutcome {
         let state = self.state.borrow();
         state.candidates().power_on(&state.spec).outcome
@@ -183,14 +163,12 @@ impl SimCard {
 
     /// Which image would start at the next power-on under either order of search: which of two
     /// good images a real boot ROM takes is UNCONFIRMED (docs/fs2.md#flash-map).
-    #[must_use]
     pub fn boot_outcomes(&self) -> BootOutcomes {
         let state = self.state.borrow();
         state.candidates().outcomes(&state.spec)
     }
 
     /// Which image would start at the next software reset, boot address register included.
-    #[must_use]
     pub fn reset_outcome(&self) -> BootOutcome {
         let state = self.state.borrow();
         state
@@ -200,7 +178,6 @@ impl SimCard {
     }
 
     /// What runs now; in a boot, what is being started.
-    #[must_use]
     pub fn running(&self) -> BootOutcome {
         self.state.borrow().running.outcome.clone()
     }
@@ -210,7 +187,6 @@ impl SimCard {
         self.state.borrow_mut().power_cycle();
     }
 
-    /// Add a fault.
     pub fn inject(&self, fault: Fault) {
         self.state.borrow_mut().inject(fault);
     }
@@ -226,7 +202,6 @@ impl SimCard {
     }
 
     /// The cards recorded, in the order of their operations. Ends the recording.
-    #[must_use]
     pub fn take_cuts(&self) -> Vec<Self> {
         let cuts = self.state.borrow_mut().cuts.take();
         let cards = cuts.map(|c| c.cards).unwrap_or_default();
@@ -234,21 +209,18 @@ impl SimCard {
     }
 
     /// Faults that have not been used up.
-    #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         self.state.borrow().armed.list()
     }
 
     /// Neither registers nor configuration space answer (power cut, pulled out, in reset).
-    #[must_use]
     pub fn is_silent(&self) -> bool {
         self.state.borrow().is_silent()
     }
 
-    /// Semaphores of the bank that are taken, by number, lowest first. Looks without taking. The
+    /// Semaphores of the bank that are taken, by number, lowest first. Reads without taking. The
     /// flush slots 32 to 35 are left out: every session leaves its own taken, and that is harmless
     /// (docs/hardware.md#write-flush).
-    #[must_use]
     pub fn semaphores_held(&self) -> Vec<u8> {
         let mut state = self.state.borrow_mut();
         state.settle_boot();
@@ -265,13 +237,11 @@ impl SimCard {
     }
 
     /// Counters so far.
-    #[must_use]
     pub fn counters(&self) -> Counters {
         self.state.borrow().counters()
     }
 
-    /// Counters so far; they start again at zero.
-    #[must_use]
+    /// Counters so far; they restart at zero.
     pub fn take_counters(&self) -> Counters {
         let mut state = self.state.borrow_mut();
         let counters = state.counters();
@@ -282,47 +252,40 @@ impl SimCard {
     }
 
     /// Register accesses since the card was made or opened, in the numbers that
-    /// [`Fault::Away`] and its like count in.
-    #[must_use]
+    /// [`Fault::Away`], [`Fault::Reset`] and [`Fault::Removed`] count in.
     pub fn accesses(&self) -> u64 {
         self.state.borrow().accesses
     }
 
     /// Gateway data reads since the card was made or opened, in the numbers that
     /// [`Fault::WrongRead`] and [`Fault::ShortRead`] count in: RDID and RDSR are among them.
-    #[must_use]
     pub fn data_reads(&self) -> u64 {
         self.state.borrow().reads
     }
 
     /// Data reads that continued an earlier one under CS_HOLD. No misuse, but no known tool sends
     /// them: mstflint has the code and does not use it (mflash/mflash.c).
-    #[must_use]
     pub fn chained_reads(&self) -> u64 {
         self.state.borrow().chained_reads
     }
 
     /// Every gateway command word that started a transfer since power-on or
     /// [`SimCard::take_counters`].
-    #[must_use]
     pub fn gateway_words(&self) -> BTreeSet<u32> {
         self.state.borrow().words.clone()
     }
 
     /// Number of mutating flash operations since power-on.
-    #[must_use]
     pub fn mutations(&self) -> u64 {
         self.state.borrow().mutations
     }
 
-    /// Everything a real card would not have liked; the first thousand.
-    #[must_use]
+    /// Recorded misuse; the first thousand entries.
     pub fn misuse(&self) -> Vec<Misuse> {
         self.state.borrow().misuse.clone()
     }
 
-    /// How much of it there was in all.
-    #[must_use]
+    /// Misuse in all.
     pub fn misuse_count(&self) -> u64 {
         self.state.borrow().misuse_count
     }
@@ -333,7 +296,6 @@ impl SimCard {
     }
 
     /// What happened since [`SimCard::start_trace`]; empty when it was never called.
-    #[must_use]
     pub fn trace(&self) -> Vec<Op> {
         self.state.borrow().trace.clone().unwrap_or_default()
     }

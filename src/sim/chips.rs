@@ -1,8 +1,8 @@
-//! Chips the simulator can be. On purpose apart from `flash::parts`: two readings of the data.
+//! The chips of the simulator: a second reading of the data, independent of `flash`.
 //!
 //! Times are typical ones of docs/hardware.md#chip-timings. The 64K erase of the M25PX16 is the exception:
-//! docs/hardware.md#chip-timings gives 1 s (UNCONFIRMED, from memory), with which the rival's burn in design.md "Speed"
-//! cannot be had:
+//! docs/hardware.md#chip-timings gives 1 s (UNCONFIRMED, from memory), with which the measured burn of mstflint 4.21 (10.3 s
+//! of card time, docs/lab.md#mstflint-on-the-emulated-card) is impossible:
 //!
 //! ```text
 //! card time by the model = 760,030 reads x 1 us + 639,155 writes x 0.15 us       = 0.856 s
@@ -120,7 +120,7 @@ static W25Q16: ChipData = ChipData {
     status: StatusLayout::Winbond,
     keeps_second: false,
 };
-// Times of the smaller and larger sisters: those of the W25Q16BV, UNCONFIRMED.
+// Times of the W25Q80 and W25Q32: those of the W25Q16BV, UNCONFIRMED.
 static W25Q80: ChipData = ChipData {
     jedec: [0xEF, 0x40, 0x14],
     size: 0x10_0000,
@@ -255,19 +255,16 @@ impl SimChip {
     }
 
     /// Capacity in bytes.
-    #[must_use]
     pub fn size(self) -> u32 {
         self.data().size
     }
 
     /// The three RDID bytes: vendor, type, capacity.
-    #[must_use]
     pub fn jedec(self) -> [u8; 3] {
         self.data().jedec
     }
 
     /// Name as on the command line and in card files.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::M25px16 => "m25px16",
@@ -334,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rivals_burn_takes_the_card_time_of_the_design() {
+    fn the_burn_of_mstflint_takes_its_measured_card_time() {
         let spi_bytes =
             50_182 * 16 + 3_334 * 4 + 50_182 * 20 + 13_208 * 20 + 3_347 + 13 * 4 + 32_300 * 5;
         let erase = SimChip::M25px16.data().erases[1].2;

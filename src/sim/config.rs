@@ -1,4 +1,4 @@
-//! PCI configuration space, as far as a flash tool or a virtual machine meets it.
+//! PCI configuration space, as far as a flash tool or a virtual machine uses it.
 
 use super::CardSpec;
 use super::boot::RunningFirmware;

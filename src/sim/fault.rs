@@ -14,7 +14,7 @@ use std::ops::Range;
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
     /// Power fails during operation `op`: the page or sector is left torn (a seeded part of the
-    /// bits done), and nothing answers any more until [`super::SimCard::power_cycle`].
+    /// bits done), and nothing answers until [`super::SimCard::power_cycle`].
     PowerCut {
         /// Operation number. 0 = before the next one, whatever its number: nothing of it is done.
         op: u64,
@@ -60,8 +60,8 @@ pub enum Fault {
         /// Operation number.
         op: u64,
     },
-    /// Semaphore `number` answers taken for `reads` reads (`None` = for ever, until written 0 by
-    /// somebody — and then taken again at once when `owner_alive`).
+    /// Semaphore `number` answers taken for `reads` reads (`None` = until 0 is written to
+    /// it, and then taken once more at once when `owner_alive`).
     SemaphoreHeld {
         /// Index in the bank.
         number: u8,
@@ -70,8 +70,8 @@ pub enum Fault {
         /// A live owner takes it back.
         owner_alive: bool,
     },
-    /// Erases and programs in the range these bits protect do nothing, the status register says
-    /// so. The bits are non-volatile (but on SST): power does not clear them, a status write does.
+    /// Erases and programs in the range these bits protect do nothing, as the status register
+    /// shows. The bits are non-volatile (but on SST): power does not clear them, a status write does.
     Protected {
         /// Value of the protection bits in status register 1.
         status: u8,
@@ -81,7 +81,7 @@ pub enum Fault {
         /// Accesses before it happens.
         after: u64,
     },
-    /// Somebody else resets the chip after so many more register accesses.
+    /// Another driver resets the chip after so many more register accesses.
     Reset {
         /// Accesses before it happens.
         after: u64,
@@ -95,7 +95,7 @@ pub enum Fault {
         ms: u64,
     },
     /// The configuration sectors hold what the running firmware calls corrupt (docs/hardware.md#settings-in-the-firmware).
-    /// They lie in the flash: power does not heal them, erasing them does.
+    /// They are in the flash: power does not repair them, an erase does.
     CorruptConfiguration,
     /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
     /// on which chaining does not work. Chained programs work.
@@ -184,7 +184,7 @@ impl ArmedFaults {
         self.list.iter().map(|(fault, _)| fault.clone()).collect()
     }
 
-    /// Forget those of which `gone` is true.
+    /// Removes those for which `gone` is true.
     pub(super) fn drop_where(&mut self, mut gone: impl FnMut(&Fault) -> bool) {
         self.list.retain(|(fault, _)| !gone(fault));
         self.refresh();
@@ -208,7 +208,7 @@ impl ArmedFaults {
         }
     }
 
-    /// Take one fault out for which `due` is true.
+    /// Takes one fault out for which `due` is true.
     fn take(&mut self, due: impl Fn(&Fault, u64) -> bool) -> Option<Fault> {
         let at = self
             .list
@@ -266,7 +266,7 @@ impl ArmedFaults {
         }
     }
 
-    /// What happens to mutating operation `op`, one after the other until none is left.
+    /// Takes the next fault of mutating operation `op`.
     pub(super) fn at_op(&mut self, now: u64) -> Option<OpFault> {
         if self.list.is_empty() {
             return None;

@@ -4,7 +4,7 @@
 use super::state::{CardState, SemaphoreHolder};
 use super::{Op, WrongRead};
 
-/// ns per SPI byte at 25 MHz, the design's model; the real clock is UNCONFIRMED (docs/hardware.md#chip-timings).
+/// ns per SPI byte at 25 MHz; the real clock is UNCONFIRMED (docs/hardware.md#chip-timings).
 const BYTE_NS: u64 = 320;
 /// Least time one poll of the status register lets pass in a hurry.
 const LEAST_STEP_NS: u64 = 50_000;
@@ -23,8 +23,8 @@ impl CardState {
         self.semaphores[63] == SemaphoreHolder::Ours
     }
 
-    /// 0xf0400. Looking is allowed without the semaphore: taking over after a crash starts with
-    /// it (docs/hardware.md#clearing-a-semaphore).
+    /// 0xf0400. A read is allowed without the semaphore: it comes first when a driver takes over after
+    /// a crash (docs/hardware.md#clearing-a-semaphore).
     pub(super) fn read_command(&mut self) -> u32 {
         let busy = self.gateway.is_busy(self.time.now());
         // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator item 6).
@@ -161,7 +161,7 @@ impl CardState {
             }
         }
         self.counters.spi_bytes += sent;
-        // Time goes on when somebody looks; the model's sum has the bytes at once.
+        // The clock advances when the driver polls; the sum of the card's time has the bytes at once.
         self.counters.card_time_ns += sent * BYTE_NS;
         let end = now + sent * BYTE_NS;
         self.gateway.busy_until = end;
@@ -242,7 +242,7 @@ fn size_code(word: u32) -> u32 {
     (word >> 8) & 7
 }
 
-/// What a driver should not have asked, the worst first.
+/// What is wrong with a command word, the worst first.
 fn refused(word: u32, held: bool) -> Option<&'static str> {
     // docs/hardware.md#requirements-for-an-emulator item 6, INFERRED: without FLASH_ENABLE nothing happens on SPI.
     if word & FLASH_ENABLE == 0 {

@@ -1,9 +1,10 @@
 //! The simulated card: registers, SPI NOR, boot ROM, faults, time; card files.
-//! Contract: `reference/docs/hardware.md#requirements-for-an-emulator.
+//! It is written from docs/hardware.md#requirements-for-an-emulator and shares no code with `card` and
+//! `flash`, which it tests.
 //!
-//! A [`SimCard`] is a handle; clones see the same card. `bar0` and `config_gateway` are roads to
-//! it ([`crate::card::CrSpace`]), `clock` is its time. It is strict: what a real card would not
-//! like is recorded ([`SimCard::misuse`]) and is a failure of the driver under test.
+//! Clones of a [`SimCard`] are handles on the same card. `bar0` and `config_gateway` are its register
+//! accesses ([`crate::card::CrSpace`]), `clock` is its time. An access that no correct driver makes is
+//! recorded ([`SimCard::misuse`]) and fails the driver under test.
 
 mod boot;
 mod booting;

@@ -1,14 +1,13 @@
-//! Applying what a command changes, whole, torn or lied about.
+//! Applies the change of a command: complete, torn, wrong, or not at all.
 
 use super::nor::{Mutation, Nor, PAGE};
 use super::status::StatusLayout;
 
-/// How much of a mutation comes true.
+/// How much of a mutation happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// All of it.
-    Whole,
-    /// Nothing, though the chip says otherwise.
+    Complete,
+    /// Nothing, though the chip reports success.
     Nothing,
     /// All but one bit.
     FlippedBit(u32),
@@ -16,7 +15,7 @@ pub(super) enum Effect {
     Torn(u64),
 }
 
-/// Make it so, as far as `effect` says.
+/// Applies a mutation as far as `effect` allows.
 pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: Effect) {
     if effect == Effect::Nothing {
         return;
@@ -77,7 +76,7 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
 }
 
 /// An erase first programs everything to 0 on many chips, then raises the bits at their own pace:
-/// parts may be old, erased, half-risen or pulled down.
+/// ranges may be old, erased, half-risen or pulled down.
 fn tear_erase(sector: &mut [u8], seed: u64) {
     let mut rng = SplitMix64::new(seed);
     match rng.below(8) {

@@ -1,8 +1,8 @@
 //! The SPI NOR chip, byte by byte as on its wires (docs/hardware.md#flash-chips, docs/hardware.md#requirements-for-an-emulator item 8).
 //!
 //! Chip-select down, bytes in and out, chip-select up. What changes the array is decided when
-//! chip-select rises and handed out as a [`Mutation`]; faults have their say and
-//! then [`super::mutate`] applies it.
+//! chip-select rises and is returned as a [`Mutation`], which [`super::mutate`] applies as far as a
+//! fault allows.
 
 use super::SimChip;
 use super::chips::ChipData;
@@ -22,7 +22,7 @@ pub(super) enum Mutation {
     /// `len` bytes (at most 256) from `at`, wrapping inside the page; the bytes are in the page
     /// buffer.
     Program { at: u32, len: u32 },
-    /// Aligned sector (or the whole chip) to FF.
+    /// Aligned sector (or the chip) to FF.
     Erase { at: u32, len: u32, ns: u64 },
     /// Status register 1, and the second one when the command had two bytes.
     Status { first: u8, second: Option<u8> },
@@ -214,7 +214,7 @@ impl Nor {
         self.busy_until.saturating_sub(now)
     }
 
-    /// WIP never clears again.
+    /// WIP never clears.
     pub(super) fn stick(&mut self) {
         self.busy_until = u64::MAX;
     }
@@ -254,7 +254,7 @@ impl Nor {
         matches!(self.wire, WireState::Program { .. })
     }
 
-    /// Bytes from the master; what the chip answers is not looked at.
+    /// Bytes from the master; the chip's answer is discarded.
     pub(super) fn put(&mut self, bytes: &[u8], now: u64) {
         if let WireState::Program { at, count } = &mut self.wire {
             for &byte in bytes {
@@ -324,7 +324,7 @@ impl Nor {
                 return self.status | busy | wel;
             }
             WireState::Status2 => return self.second,
-            // Bit 7 ready, the other bits are errors nobody looks at.
+            // Bit 7 ready; the error bits are never set.
             WireState::Flags => return if self.is_busy(now) { 0 } else { 0x80 },
             WireState::WriteStatus { bytes, got } => {
                 if let Some(place) = bytes.get_mut(usize::from(*got)) {
@@ -411,9 +411,9 @@ impl Nor {
         }
     }
 
-    /// Chip-select rises. What the command changes, if it is complete, enabled and not protected.
+    /// Chip-select rises; the change that a complete, enabled and unprotected command makes.
     pub(super) fn deselect(&mut self) -> Option<Mutation> {
-        let wanted = match std::mem::replace(&mut self.wire, WireState::Idle) {
+        let command = match std::mem::replace(&mut self.wire, WireState::Idle) {
             WireState::WriteEnable => {
                 self.wel = true;
                 return None;
@@ -443,14 +443,15 @@ impl Nor {
             _ => return None,
         };
         if !self.wel {
-            self.notes.push(format!("{wanted:x?} without write enable"));
+            self.notes
+                .push(format!("{command:x?} without write enable"));
             return None;
         }
-        let wanted = self.check_program(wanted);
-        let (at, len) = match wanted {
+        let command = self.check_program(command);
+        let (at, len) = match command {
             Mutation::Program { at, .. } => (at & !(PAGE - 1), PAGE),
             Mutation::Erase { at, len, .. } => (at, len),
-            Mutation::Status { .. } => return Some(wanted),
+            Mutation::Status { .. } => return Some(command),
         };
         let guarded = self
             .layout()
@@ -459,13 +460,13 @@ impl Nor {
             self.wel = false;
             return None;
         }
-        Some(wanted)
+        Some(command)
     }
 
-    /// Says what a program command should not do, and cuts it to what the chip takes.
-    fn check_program(&mut self, wanted: Mutation) -> Mutation {
-        let Mutation::Program { at, mut len } = wanted else {
-            return wanted;
+    /// Notes what is wrong with a program command, and cuts it to what the chip takes.
+    fn check_program(&mut self, command: Mutation) -> Mutation {
+        let Mutation::Program { at, mut len } = command else {
+            return command;
         };
         if self.data.byte_program && len > 1 {
             self.notes
@@ -482,7 +483,7 @@ impl Nor {
         let rises = (0..len).any(|i| {
             let place = ((at + i) % PAGE) as usize;
             let (new, old) = (self.page[place], self.mem[base + place]);
-            // FF is how a byte is left alone (docs/hardware.md#write-order-in-mstflint: padding), no wish to raise its bits.
+            // FF is padding that leaves a byte unchanged (docs/hardware.md#write-order-in-mstflint).
             new != 0xFF && new & !old != 0
         });
         if rises {

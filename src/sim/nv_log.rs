@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 const SLOT: u32 = 64;
-/// Dwords a slot has room for.
+/// Most dwords of a TLV in a slot.
 pub(super) const MOST_DWORDS: usize = 13;
 const MAGIC: [u8; 8] = *b"CX3NVSIM";
 /// Most bytes of one area (docs/fs2.md#flash-map).
@@ -49,8 +49,8 @@ struct NewestArea {
 }
 
 impl NvAreas {
-    /// Where an image of this layout has them on a flash of `size` bytes; `None` when it says too
-    /// little or there is no room.
+    /// Where an image of this layout has them on a flash of `size` bytes; `None` when its info is
+    /// incomplete or they do not fit.
     pub(super) fn of(info: &Info, layout: Layout, size: u32) -> Option<Self> {
         let sector = info.sector_size?;
         let bytes = u64::from(info.config_sectors?).checked_mul(sector.into())?;
@@ -101,31 +101,34 @@ impl NvAreas {
 
     /// Steps that store one TLV, or invalidate it.
     pub(super) fn store(&self, flash: &[u8], id: (u16, u8), data: Option<&[u32]>) -> Vec<NvStep> {
-        let Some(found) = self.newest(flash) else {
+        let Some(newest) = self.newest(flash) else {
             let tlvs = data.map(|d| (id, d.to_vec())).into_iter().collect();
             return self.fresh(flash, 0, 1, &tlvs);
         };
-        let room = self.0.get(found.area).is_some_and(|a| found.next < a.end);
-        if room {
-            return vec![NvStep::Program(found.next, record(id, data.unwrap_or(&[])))];
+        let fits = self.0.get(newest.area).is_some_and(|a| newest.next < a.end);
+        if fits {
+            return vec![NvStep::Program(
+                newest.next,
+                record(id, data.unwrap_or(&[])),
+            )];
         }
-        let mut tlvs = found.tlvs;
+        let mut tlvs = newest.tlvs;
         match data {
             Some(data) => tlvs.insert(id, data.to_vec()),
             None => tlvs.remove(&id),
         };
-        self.fresh(flash, 1 - found.area, found.generation + 1, &tlvs)
+        self.fresh(flash, 1 - newest.area, newest.generation + 1, &tlvs)
     }
 
     /// Steps that invalidate everything.
     pub(super) fn clear(&self, flash: &[u8]) -> Vec<NvStep> {
         match self.newest(flash) {
             None => Vec::new(),
-            Some(found) => self.fresh(flash, 1 - found.area, found.generation + 1, &Tlvs::new()),
+            Some(newest) => self.fresh(flash, 1 - newest.area, newest.generation + 1, &Tlvs::new()),
         }
     }
 
-    /// The area written anew, its header last.
+    /// Steps that write an area, its header last.
     fn fresh(&self, flash: &[u8], area: usize, generation: u32, tlvs: &Tlvs) -> Vec<NvStep> {
         let Some(range) = self.0.get(area) else {
             return Vec::new();
@@ -157,7 +160,7 @@ impl NvAreas {
             .enumerate()
             .filter_map(|(n, range)| Some((n, range, generation(range)?)))
             .max_by_key(|(.., generation)| *generation)?;
-        let mut found = NewestArea {
+        let mut newest = NewestArea {
             area,
             generation,
             next: range.start + SLOT,
@@ -169,16 +172,16 @@ impl NvAreas {
                 continue;
             }
             // Behind whatever was torn, too.
-            found.next = at + SLOT;
+            newest.next = at + SLOT;
             if let Some((id, data)) = opened(bytes).and_then(parse) {
                 if data.is_empty() {
-                    found.tlvs.remove(&id);
+                    newest.tlvs.remove(&id);
                 } else {
-                    found.tlvs.insert(id, data);
+                    newest.tlvs.insert(id, data);
                 }
             }
         }
-        Some(found)
+        Some(newest)
     }
 }
 

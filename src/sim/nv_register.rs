@@ -1,6 +1,5 @@
 //! Registers MNVA, MNVI and MNVIA in the mailbox, from the firmware's side (docs/hardware.md#settings-in-the-firmware).
-//! Written apart from [`crate::card::nv`], which it is to be a partner for: a mistake made once is
-//! not made twice, and mstconfig is the judge of both.
+//! Independent of [`crate::card::nv`], the other side; mstconfig is the reference for both.
 
 /// Register status: busy.
 pub(super) const BUSY: u8 = 1;
@@ -55,8 +54,8 @@ impl NvAnswer {
     }
 }
 
-/// What the mailbox asks for.
-pub(super) fn asked(words: &[u32; 72]) -> Result<NvRequest, u8> {
+/// Parses the request in the mailbox.
+pub(super) fn parse(words: &[u32; 72]) -> Result<NvRequest, u8> {
     let [operation, what, _, _, envelope, head, modifier, ..] = *words;
     if operation >> 27 != 1 || operation >> 16 & 0x7ff != 4 || envelope >> 27 != 3 {
         return Err(BAD_PARAMETER);
@@ -97,14 +96,14 @@ pub(super) fn asked(words: &[u32; 72]) -> Result<NvRequest, u8> {
     }
 }
 
-/// Put the answer into the mailbox.
-pub(super) fn answer(words: &mut [u32; 72], said: &NvAnswer) {
-    words[0] = words[0] & !(0x7f << 8) | u32::from(said.status) << 8;
-    if said.data.is_empty() {
+/// Writes the answer into the mailbox.
+pub(super) fn answer(words: &mut [u32; 72], reply: &NvAnswer) {
+    words[0] = words[0] & !(0x7f << 8) | u32::from(reply.status) << 8;
+    if reply.data.is_empty() {
         return;
     }
-    words[AT] = words[AT] & !(0xfff << 18) | (said.data.len() as u32) << 18;
-    for (place, word) in words.iter_mut().skip(DATA).zip(&said.data) {
+    words[AT] = words[AT] & !(0xfff << 18) | (reply.data.len() as u32) << 18;
+    for (place, word) in words.iter_mut().skip(DATA).zip(&reply.data) {
         *place = *word;
     }
 }

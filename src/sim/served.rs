@@ -1,4 +1,4 @@
-//! What a server needs of a card beyond the roads to it: [`super::serve`] and [`super::firmware`]
+//! What a server needs of a card beyond register access: [`super::serve`] and [`super::firmware`]
 //! are on the card's side of the bus.
 
 use super::SimCard;
@@ -7,30 +7,29 @@ use super::state::{CardState, Posted};
 use crate::image::{Depth, Form, Guid, Image, Mac, read};
 use crate::sim::BootOutcome;
 
-/// What the running image says of itself to the network driver.
+/// The identity that the running image reports to the network driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ImageIdentity {
     /// Node GUID, port 1, port 2, system image.
     pub(super) guids: Vec<Guid>,
     /// Port 1, port 2.
     pub(super) macs: Vec<Mac>,
-    /// PSID as it is written.
     pub(super) psid: String,
 }
 
 impl SimCard {
-    /// Let time pass that no access took.
+    /// Advances the time without an access.
     pub(super) fn advance(&self, ns: u64) {
         self.state().borrow().time.add(ns);
     }
 
-    /// Each poll of a status register finds a third of the remaining busy time gone (docs/lab.md#purpose
-    /// docs/lab.md#emulated-card).
+    /// Each poll of a status register ends a third of the remaining busy time
+    /// (docs/lab.md#emulated-card).
     pub(super) fn set_hurry(&self, yes: bool) {
         self.state().borrow_mut().hurry = yes;
     }
 
-    /// Pulled out, or back again.
+    /// Removes the card, or puts it back.
     pub(super) fn set_silent(&self, yes: bool) {
         let mut state = self.state().borrow_mut();
         state.gone = yes;
@@ -48,7 +47,7 @@ impl SimCard {
         self.state().borrow_mut().note(what);
     }
 
-    /// Forget recorded misuse, and start counting anew.
+    /// Sets the recorded misuse to none.
     pub(super) fn forget_misuse(&self) {
         let mut state = self.state().borrow_mut();
         state.misuse.clear();

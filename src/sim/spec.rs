@@ -28,9 +28,9 @@ pub struct CardSpec {
     /// Its PCI device id is the recovery id in the first half of a boot.
     #[serde(default = "yes")]
     pub boot_shows_recovery_id: bool,
-    /// A PCI reset (function level, or through the bridge: VFIO at open and close) starts the chip
-    /// anew. Whether a ConnectX-3 does is UNCONFIRMED. It takes effect with a boot time only; without,
-    /// such a reset clears configuration registers and nothing else.
+    /// A PCI reset (function level, or through the bridge: VFIO at open and close) restarts the chip.
+    /// Whether a ConnectX-3 does is UNCONFIRMED. Without a boot time such a reset clears configuration
+    /// registers only.
     #[serde(default = "yes")]
     pub pci_reset_boots: bool,
 }
@@ -41,7 +41,7 @@ fn yes() -> bool {
 }
 
 impl Default for CardSpec {
-    /// MCX311A-XCAT: one SFP+ port, A1 silicon, M25PX16 (owner-story.md).
+    /// MCX311A-XCAT: one SFP+ port, A1 silicon, M25PX16.
     fn default() -> Self {
         Self {
             board: "MCX311A-XCAT".into(),
@@ -84,7 +84,6 @@ impl CardSpec {
     }
 
     /// The card called `name` (`mcx311a`, `mcx312b` …); upper or lower case.
-    #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let (_, board, hw_id, revision, chip) = BOARDS
             .into_iter()
@@ -99,14 +98,12 @@ impl CardSpec {
     }
 
     /// PCI device id when no firmware runs: HW id + 1 (docs/hardware.md#recovery-mode).
-    #[must_use]
     pub fn recovery_id(&self) -> u16 {
         self.hw_id.wrapping_add(1)
     }
 
     /// PCI subsystem id, vendor 15b3, as the public PCI id list has it for the board; boards it
     /// does not have get the one of the MCX311A.
-    #[must_use]
     pub fn subsystem_id(&self) -> u16 {
         let board = self.board.get(..7).unwrap_or(&self.board);
         match (board, self.hw_id) {
@@ -122,7 +119,6 @@ impl CardSpec {
 
     /// Ports of the board: the third digit of its number, odd for one (`MCX311A`, `MCX353A`), even
     /// for two (`MCX312B`, `MCX354A`).
-    #[must_use]
     pub fn ports(&self) -> u8 {
         match self.board.as_bytes().get(5) {
             Some(digit) if digit.is_ascii_digit() && digit % 2 == 0 => 2,
@@ -130,8 +126,7 @@ impl CardSpec {
         }
     }
 
-    /// PCI device id of a running image that does not say: 0x1003, or 0x1007 for the Pro.
-    #[must_use]
+    /// PCI device id of a running image without one: 0x1003, or 0x1007 for the Pro.
     pub fn usual_id(&self) -> u16 {
         if self.hw_id == 0x1f7 { 0x1007 } else { 0x1003 }
     }

@@ -17,11 +17,11 @@ use std::rc::Rc;
 const MISUSE_KEPT: usize = 1000;
 
 /// Who holds a semaphore. The bank itself stores no owner (docs/hardware.md#semaphore-bank); the simulator
-/// does, to tell a driver that uses the gateway on somebody else's semaphore.
+/// does, to detect a driver that uses the gateway without its own semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SemaphoreHolder {
     Free,
-    /// Taken by a read through one of our roads.
+    /// Taken by a read of a register access of this process.
     Ours,
     /// Left taken by a process that is gone.
     Dead,
@@ -35,7 +35,7 @@ pub(super) enum Posted {
     /// Written since the last flush.
     Dirty,
     /// 0 was written to 0xf0380, its read of 0 is awaited.
-    Asked,
+    FlushStarted,
 }
 
 /// The operations to record, the seed of each tear, and the cards recorded.
@@ -86,7 +86,7 @@ pub(super) struct ToolsInterface {
     pub(super) mailbox: [u32; MAILBOX_DWORDS],
     /// The running command's go bit stays until then.
     pub(super) done_at: u64,
-    /// Of the image that was started; looked up at the first command.
+    /// Of the running image; read at the first command.
     pub(super) facts: Option<Rc<ImageSettings>>,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct CardState {
     pub(super) running: RunningFirmware,
     /// The tools command interface.
     pub(super) tools: ToolsInterface,
-    /// What [`CardState::candidates`] found when the flash had changed so often.
+    /// The last result of [`CardState::candidates`], and [`Nor::changes`] at that time.
     judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
     pub(super) off: bool,
@@ -126,7 +126,7 @@ pub(super) struct CardState {
     pub(super) host_restores_config: bool,
     /// Polls of a status register make time pass ([`super::SimCard::set_hurry`]).
     pub(super) hurry: bool,
-    /// A network driver is at it ([`super::SimCard::set_network_driver`]).
+    /// A network driver uses the card ([`super::SimCard::set_network_driver`]).
     pub(super) network_driver: bool,
     /// A boot goes on.
     pub(super) booting: Option<Booting>,
@@ -312,7 +312,7 @@ impl CardState {
         self.off || self.gone || self.time.now() < self.quiet_until
     }
 
-    /// What the host reads at configuration offset 2: all ones when nobody answers.
+    /// What the host reads at configuration offset 2: all ones when the card does not answer.
     pub(super) fn shown_device_id(&self) -> u16 {
         if self.is_silent() {
             return u16::MAX;
@@ -363,18 +363,18 @@ impl CardState {
     }
 
     /// Chip reset (docs/hardware.md#software-reset, docs/hardware.md#requirements-for-an-emulator item 10): registers, semaphores and gateway to their
-    /// defaults, firmware loaded anew. The flash chip does not notice: what runs there goes on.
+    /// defaults, firmware loaded from flash. The flash chip is not reset: its operation goes on.
     /// That the boot address register survives is needed for its purpose (docs/hardware.md#write-order-in-mstflint).
     pub(super) fn reset(&mut self) {
         self.quiet_until = self.time.now().saturating_add(self.reset_ns);
-        self.start_anew(self.reset_ns);
+        self.restart(self.reset_ns);
     }
 
     /// A PCI reset. Without a boot time, or with [`CardSpec::pci_reset_boots`] off, it frees no
     /// semaphore and does not load the firmware: what makes a killed tool's semaphores stay held.
     pub(super) fn pci_reset(&mut self) {
         if self.spec.boot_ms > 0 && self.spec.pci_reset_boots {
-            self.start_anew(0);
+            self.restart(0);
         } else {
             self.config.reset();
             if self.host_restores_config {
@@ -386,7 +386,7 @@ impl CardState {
         }
     }
 
-    fn start_anew(&mut self, silent: u64) {
+    fn restart(&mut self, silent: u64) {
         self.log(|| Op::Reset);
         self.set_defaults();
         let before = self.running.block;
@@ -434,7 +434,7 @@ impl CardState {
     pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) {
         let op = self.mutations + 1;
         self.record_cut(op, mutation, now);
-        let mut effect = Effect::Whole;
+        let mut effect = Effect::Complete;
         let mut stuck = false;
         while let Some(fault) = self.armed.at_op(op) {
             match fault {

@@ -1,5 +1,5 @@
-//! What the running firmware says of itself on the tools command interface: capabilities and
-//! defaults, from the ini of its image where that says something.
+//! Capabilities and defaults on the tools command interface, from the ini of the running image where
+//! it has them.
 //!
 //! The ini's keys for SR-IOV and the port's physical type are those of real ini files (docs/fs2.md#sources-and-marks
 //! docs/fs2.md#fw-configuration-and-hash-file); defaults no key is known for are those of real cards as people show them (mstconfig query
@@ -24,7 +24,7 @@ pub(super) struct ImageSettings {
     vpi: bool,
     sriov: bool,
     vfs: u32,
-    /// `phy_type_port1` and `2`: 0 = not said.
+    /// `phy_type_port1` and `2`: 0 = not set.
     phy: [u32; 2],
 }
 

@@ -1,8 +1,9 @@
-//! The running firmware's answers on the tools command interface (docs/hardware.md#tools-command-interface, docs/hardware.md#settings-in-the-firmware).
+//! The running firmware's answers on the tools command interface
+//! (docs/hardware.md#tools-command-interface, docs/hardware.md#settings-in-the-firmware).
 //!
-//! What it is to answer was read in the source of mstflint 4.21 and measured with its mstconfig; how
-//! long it takes is not known (a few microseconds, and what the flash needs). TLVs take effect at
-//! the next start of the firmware; nothing here depends on them, so storing is all that happens.
+//! They follow the source of mstflint 4.21 and were measured with its mstconfig. How long a command
+//! takes is not known (a few microseconds, and what the flash needs). TLVs are stored and have no
+//! effect here.
 
 use super::boot::BootOutcome;
 use super::nor::{Mutation, PAGE};
@@ -25,7 +26,7 @@ const GO: u32 = 1 << 23;
 const KEPT: u32 = 0x003f_ffff;
 /// ns until a command that touches no flash is done; UNCONFIRMED.
 const COMMAND_NS: u64 = 2_500;
-/// First firmware with the interface (what mstconfig says of older ones).
+/// First firmware with the interface (by mstconfig's message on older ones).
 const SINCE: (u32, u32) = (31, 5000);
 /// First firmware with the mailbox in CR-space. Which one that was is not known; some have it and
 /// some do not, so here both are met.
@@ -68,12 +69,12 @@ impl CardState {
             return;
         }
         self.tools.done_at = self.time.now() + COMMAND_NS;
-        let status = self.obey_tool(word);
+        let status = self.execute_tool(word);
         self.plain
             .insert(CONTROL, u32::from(status) << 24 | word & KEPT & !GO);
     }
 
-    fn obey_tool(&mut self, word: u32) -> u8 {
+    fn execute_tool(&mut self, word: u32) -> u8 {
         let block = self.running.block;
         if (block[1] >> 16, block[1] & 0xffff) < SINCE {
             return BAD_OP;
@@ -122,7 +123,7 @@ impl CardState {
         }
     }
 
-    /// What the image that runs says.
+    /// The settings of the running image.
     fn tools_facts(&mut self) -> Rc<ImageSettings> {
         if let Some(facts) = &self.tools.facts {
             return Rc::clone(facts);
@@ -149,11 +150,11 @@ impl CardState {
         } else {
             self.tools.mailbox
         };
-        let said = match register::asked(&words) {
-            Ok(asked) => self.registered(asked),
+        let reply = match register::parse(&words) {
+            Ok(request) => self.registered(request),
             Err(status) => NvAnswer::status(status),
         };
-        register::answer(&mut words, &said);
+        register::answer(&mut words, &reply);
         if mapped {
             for (n, word) in words.into_iter().enumerate() {
                 self.plain.insert(place(n), word);
@@ -163,7 +164,7 @@ impl CardState {
         }
     }
 
-    fn registered(&mut self, asked: NvRequest) -> NvAnswer {
+    fn registered(&mut self, request: NvRequest) -> NvAnswer {
         let facts = self.tools_facts();
         let Some(areas) = &facts.areas else {
             return NvAnswer::status(register::NOT_AVAILABLE);
@@ -171,9 +172,9 @@ impl CardState {
         let Ok(tlvs) = areas.read(self.nor.mem()) else {
             return NvAnswer::status(register::CORRUPT);
         };
-        let steps = match asked {
-            // mstconfig asks one-port cards for a TLV of port 2 and fails when the answer is an error, so
-            // real firmware says "nothing stored" (INFERRED).
+        let steps = match request {
+            // mstconfig reads a TLV of port 2 on one-port cards and fails when the answer is an error, so
+            // real firmware answers that nothing is stored (INFERRED).
             NvRequest::Get { id } => {
                 return match tlvs.get(&id) {
                     Some(data) => NvAnswer::data(data.clone()),
@@ -200,8 +201,7 @@ impl CardState {
         }
     }
 
-    /// The firmware works on the flash; each step is waited for. False when something is not as it
-    /// was written.
+    /// Executes the firmware's steps on the flash. False when a step has not taken effect.
     fn carry_out(&mut self, steps: &[NvStep]) -> bool {
         let chip = self.nor.chip();
         let Some(&(_, sector, erase_ns)) = chip.erases.iter().min_by_key(|e| e.1) else {
@@ -244,7 +244,7 @@ impl CardState {
         true
     }
 
-    /// One operation of the firmware, after the one before. Protected ranges stay as they are.
+    /// One operation of the firmware, after the previous one. Protected ranges do not change.
     fn own_mutation(&mut self, mutation: Mutation) {
         let range = mutation.range(self.nor.size());
         if self.off || self.nor.protects(&range) {

@@ -5,7 +5,7 @@ const LEN: usize = 0x100;
 /// The error buffer: words of BAR0 that the driver reads every 5 s and that stay 0.
 const ERROR_BUFFER: u64 = 0x7_e000;
 const ERROR_WORDS: u32 = 0x10;
-/// Writing here clears an INTx; nobody does with MSI-X.
+/// A write here clears an INTx; unused with MSI-X.
 const CLEAR_INTERRUPT: u64 = 0xf_00d8;
 
 fn put(out: &mut [u8; LEN], at: usize, bytes: &[u8]) {
@@ -41,7 +41,7 @@ pub(super) fn firmware([major, rest]: [u32; 2]) -> [u8; LEN] {
     out
 }
 
-/// (offset, value) of `QUERY_DEV_CAP`: limits as log2 unless said otherwise, sizes in bytes.
+/// (offset, value) of `QUERY_DEV_CAP`: limits as log2 by default, sizes in bytes.
 const CAPABILITIES: [(usize, u8); 42] = [
     // Queue entries, queue pairs (reserved, most), shared receive queues.
     (0x10, 14),
@@ -70,10 +70,10 @@ const CAPABILITIES: [(usize, u8); 42] = [
     (0x35, 15),
     (0x38, 31),
     // UDP spreading, unicast and multicast steering by address tables (bits 40 to 42): without the
-    // last two the driver takes an older mode, in which it loses its way on the second port.
+    // last two the driver takes an older mode, which fails on the second port.
     (0x42, 0x07),
     // Unicast loopback (bit 32): without it `ethtool -t` makes Linux 6.12's mlx4_en write five
-    // results into room for three, which was seen to crash a guest at the next unbind. No packets
+    // results into an array of three, which was seen to crash a guest at the next unbind. No packets
     // here, so its loopback test fails.
     (0x43, 0x01),
     // RC, UC, UD, SRQ, checksums, counters of violations, mixed ports, large send, APM, atomics,

@@ -1,4 +1,4 @@
-//! Event queues: how a command that asked for an event is reported.
+//! Event queues: how the end of a command with the event bit is reported.
 
 use super::HostBus;
 use super::answers::u32_at;
@@ -30,7 +30,7 @@ struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct EventQueues {
     queues: BTreeMap<u32, Queue>,
-    /// The one that is told of commands.
+    /// The queue for the ends of commands.
     commands: Option<u32>,
 }
 
@@ -94,7 +94,7 @@ impl EventQueues {
         let queue = self
             .commands
             .and_then(|n| self.queues.get_mut(&n))
-            .ok_or_else(|| io::Error::other("no event queue is told of commands"))?;
+            .ok_or_else(|| io::Error::other("no event queue gets the ends of commands"))?;
         let mut entry = [0; ENTRY as usize];
         entry[0x01] = COMMAND_DONE;
         entry[0x06..0x08].copy_from_slice(&token.to_be_bytes());

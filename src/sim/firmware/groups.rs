@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Bytes of an entry the driver uses (its default, 2^10).
 pub(super) const ENTRY: usize = 1024;
-/// Where `INIT_HCA` has log2 of the entries found by hash.
+/// Where `INIT_HCA` has log2 of the hash table's entries.
 const LOG_HASH: usize = 0xd7;
 static EMPTY: [u8; ENTRY] = [0; ENTRY];
 
@@ -22,7 +22,7 @@ impl Groups {
         self.0.insert(index, Box::new(entry));
     }
 
-    /// Where an address begins its chain. Any hash does: the driver asks for it each time.
+    /// Where an address begins its chain. Any hash will do: the driver reads it each time.
     pub(super) fn hash(&self, address: &[u8; 16], hca: Option<&[u8; HCA]>) -> u16 {
         let log = hca.map_or(0, |hca| hca[LOG_HASH].min(15));
         let sum = address

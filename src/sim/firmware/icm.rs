@@ -44,8 +44,8 @@ impl Icm {
     /// HostBus address of page `n` of a buffer whose translations begin at byte `at` of the table.
     pub(super) fn page(&self, at: u64, n: u64, host: &dyn HostBus) -> io::Result<u64> {
         let here = self.mtt_base.wrapping_add(at).wrapping_add(8 * n);
-        let found = self.ranges.range(..=here).next_back();
-        let (start, (base, _)) = found
+        let range = self.ranges.range(..=here).next_back();
+        let (start, (base, _)) = range
             .filter(|(start, (_, len))| here - **start < *len)
             .ok_or_else(|| io::Error::other(format!("no context memory at {here:#x}")))?;
         let mut entry = [0; 8];

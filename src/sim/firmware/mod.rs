@@ -1,7 +1,7 @@
 //! The firmware's command interface, as far as `mlx4_core` and `mlx4_en` need it to bind
 //! (docs/lab.md#binding-mlx4_core; layouts as the Linux driver puts and gets them, `mlx4/fw.c`, `eq.c`, `en_*.c`).
-//! No packets, no completion queues, no SR-IOV, no tools' command interface: what only they need is
-//! answered with success and nothing behind it.
+//! No packets, completion queues, SR-IOV or tools command interface: commands that only they need
+//! succeed without effect.
 //!
 //! Seven words at 0x80680: input (2), modifier, output (2), token in the high half, and the command
 //! word: status 31:24, go 23, event 22, toggle 21, modifier 15:12, opcode 11:0. The registers
@@ -121,7 +121,7 @@ impl NetworkFirmware {
         firmware
     }
 
-    /// The boot ROM has run.
+    /// Starts after the boot ROM has run.
     pub(super) fn boot(&mut self, card: &SimCard) {
         self.forget_host();
         self.named = card.named();
@@ -129,7 +129,7 @@ impl NetworkFirmware {
         self.runs = self.version != [0; 2];
     }
 
-    /// Nothing the host lent may be used any more.
+    /// Drops the memory that the host lent.
     pub(super) fn forget_host(&mut self) {
         self.icm = Icm::default();
         self.queues = EventQueues::default();
@@ -137,7 +137,7 @@ impl NetworkFirmware {
         self.hca = None;
     }
 
-    /// ReplyBody no command any more, or again.
+    /// Stops answering commands, or answers them.
     pub(super) fn set_dead(&mut self, yes: bool) {
         self.dead = yes;
     }
@@ -160,7 +160,7 @@ impl NetworkFirmware {
         })
     }
 
-    /// A register was written: when it is the command word with the go bit, obey.
+    /// A register was written: executes the command if it is the command word with the go bit.
     pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut dyn HostBus) {
         if at.0 != GO_WORD || !self.runs || self.dead {
             return;
@@ -171,7 +171,7 @@ impl NetworkFirmware {
         }
         let mut command = FirmwareCommand::posted(card, word);
         *self.counts.entry(command.opcode).or_default() += 1;
-        let status = match self.obey(&mut command, host) {
+        let status = match self.execute(&mut command, host) {
             Ok(status) => status,
             Err(error) => {
                 self.fail(&command, &error.to_string());
@@ -202,7 +202,7 @@ impl NetworkFirmware {
         }
     }
 
-    fn obey(&mut self, c: &mut FirmwareCommand, host: &mut dyn HostBus) -> io::Result<u8> {
+    fn execute(&mut self, c: &mut FirmwareCommand, host: &mut dyn HostBus) -> io::Result<u8> {
         match c.opcode {
             op::QUERY_FW => {
                 let out = answers::firmware(self.version);
@@ -218,7 +218,7 @@ impl NetworkFirmware {
                 let mac = self.named.macs.get(usize::from(port) - 1);
                 host.write(c.output, &answers::port(mac.map_or(0, |m| m.0)))?;
             }
-            // Operation 2 asks for the GUID of the port in 15:8, 0 sets the page size.
+            // Operation 2 reads the GUID of the port in 15:8, 0 sets the page size.
             op::MOD_STAT_CFG if c.op_modifier == 2 => {
                 let guid = self.named.guids.get((c.modifier >> 8 & 0xff) as usize);
                 host.write(c.output, &answers::port_guid(guid.map_or(0, |g| g.0)))?;
@@ -261,7 +261,7 @@ impl NetworkFirmware {
                 c.output = self.groups.hash(&address, self.hca.as_deref()).into();
             }
             op::READ_MCG => host.write(c.output, self.groups.get(c.modifier))?,
-            // Operation 1 sets promiscuous queue pairs; nobody reads those.
+            // Operation 1 sets promiscuous queue pairs, which are never read.
             op::WRITE_MCG if c.op_modifier == 0 => {
                 let mut entry = [0; groups::ENTRY];
                 host.read(c.input, &mut entry)?;

@@ -18,7 +18,7 @@ pub(super) const UNMAP_ICM: u16 = 0xff9;
 pub(super) const MAP_ICM: u16 = 0xffa;
 pub(super) const SET_ICM_SIZE: u16 = 0xffd;
 
-/// Commands whose success is all the driver wants to know.
+/// Commands whose success is all the driver checks.
 pub(super) fn gives_nothing(opcode: u16) -> bool {
     matches!(
         opcode,
@@ -44,7 +44,7 @@ pub(super) fn gives_nothing(opcode: u16) -> bool {
     )
 }
 
-/// Commands that fill a mailbox with something nobody here knows: its bytes.
+/// Commands that fill a mailbox, here with zeroes: its bytes.
 pub(super) fn gives_zeroes(opcode: u16) -> Option<usize> {
     Some(match opcode {
         // HW2SW_MPT, QUERY_MPT, QUERY_EQ, HW2SW_CQ, QUERY_CQ, HW2SW_SRQ, QUERY_SRQ.

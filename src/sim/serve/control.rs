@@ -9,12 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-/// A line longer than this is no order.
+/// Longest line.
 const LINE: usize = 64 * 1024;
-/// A harness that does not read its answers is not waited for.
+/// How long a write to a harness that does not read may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What an order asks of the server itself.
+/// What the server itself does after an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerAction {
     Nothing,
@@ -70,8 +70,8 @@ impl Control {
         for mut peer in std::mem::take(&mut self.peers) {
             let alive = peer.fill();
             while let Some(line) = peer.next_line() {
-                let (answer, what) = self.obey(device, &line);
-                let _ = peer.say(&answer);
+                let (answer, what) = self.execute(device, &line);
+                let _ = peer.send(&answer);
                 if what != ServerAction::Nothing {
                     after = what;
                 }
@@ -83,12 +83,12 @@ impl Control {
         Ok(after)
     }
 
-    /// Tell everybody.
+    /// Sends a line to every connection.
     pub(super) fn announce(&mut self, line: &str) {
-        self.peers.retain_mut(|peer| peer.say(line).is_ok());
+        self.peers.retain_mut(|peer| peer.send(line).is_ok());
     }
 
-    fn obey(&mut self, device: &mut ServedDevice, line: &str) -> (String, ServerAction) {
+    fn execute(&mut self, device: &mut ServedDevice, line: &str) -> (String, ServerAction) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         let done = match (word, rest) {
@@ -172,7 +172,7 @@ impl Peer {
         Some(String::from_utf8_lossy(&line).trim().to_owned())
     }
 
-    fn say(&mut self, line: &str) -> io::Result<()> {
+    fn send(&mut self, line: &str) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let wrote = self.stream.write_all(format!("{line}\n").as_bytes());

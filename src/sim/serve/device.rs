@@ -4,7 +4,7 @@
 use super::bus::{DeviceBus, Lines};
 use super::dma::GuestMemory;
 use super::irq::Irqs;
-use super::pci::{ServedConfigSpace, Wish};
+use super::pci::ServedConfigSpace;
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
 use crate::sim::firmware::NetworkFirmware;
@@ -32,7 +32,7 @@ pub enum ServePace {
 }
 
 impl ServePace {
-    /// Silence after a reset. `mlx4_core` and our own driver look again after 1 s; how long a real
+    /// Silence after a reset. `mlx4_core` and this tool wait 1 s; how long a real
     /// card is silent is UNCONFIRMED.
     fn reset_time(self) -> Duration {
         Duration::from_millis(match self {
@@ -53,7 +53,7 @@ pub(super) struct ServedDevice {
     pub(super) firmware: NetworkFirmware,
     boots: u64,
     last: Instant,
-    /// Reads and writes of words of BAR0, by address: shows at once where a tool spins.
+    /// Reads and writes of words of BAR0, by address: shows where a tool spins.
     touched: HashMap<u32, [u64; 2]>,
 }
 
@@ -84,7 +84,7 @@ impl ServedDevice {
         self.bar2.as_fd()
     }
 
-    /// Let the card's time catch up with the wall clock.
+    /// Advances the card's time to the wall clock.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
         let gone = now.duration_since(self.last);
@@ -99,7 +99,7 @@ impl ServedDevice {
             self.boots = self.card.boots();
             self.config.chip_reset();
             self.firmware.boot(&self.card);
-            tracing::info!(runs = ?self.card.running(), "the chip started anew");
+            tracing::info!(runs = ?self.card.running(), "the chip has restarted");
         }
         self.card.set_network_driver(self.config.masters());
     }
@@ -115,7 +115,7 @@ impl ServedDevice {
         self.settle();
     }
 
-    /// The client is gone: what it lent goes with it.
+    /// Drops the memory and interrupts of the client.
     pub(super) fn disconnect(&mut self) {
         self.irqs = Irqs::default();
         self.memory.clear();
@@ -135,9 +135,10 @@ impl ServedDevice {
 
     pub(super) fn config_write(&mut self, at: u64, bytes: &[u8]) {
         let at = usize::try_from(at).unwrap_or(usize::MAX / 2);
-        match self.config.write(at, bytes) {
-            Wish::Reset => self.pci_reset(),
-            Wish::None => self.settle(),
+        if self.config.write(at, bytes) {
+            self.pci_reset();
+        } else {
+            self.settle();
         }
     }
 
@@ -185,7 +186,7 @@ impl ServedDevice {
         Ok(())
     }
 
-    /// A write has arrived; the firmware may be meant.
+    /// Passes a write on to the firmware.
     fn post(&mut self, at: CrOffset) {
         if !self.card.answers() {
             return;
@@ -215,7 +216,7 @@ impl ServedDevice {
         all
     }
 
-    /// Start counting anew.
+    /// Sets the counts and the misuse to zero.
     pub(super) fn forget_counts(&mut self) {
         self.touched.clear();
         self.card.forget_misuse();

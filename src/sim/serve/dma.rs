@@ -53,8 +53,8 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Forget what lies inside; ranges that were never mapped are asked for as well (docs/lab.md#purpose
-    /// docs/lab.md#vfio-user-client-of-qemu).
+    /// Removes the ranges inside; QEMU also unmaps ranges that were never mapped
+    /// (docs/lab.md#vfio-user-client-of-qemu).
     pub(super) fn unmap(&mut self, address: u64, len: u64) {
         let end = u128::from(address) + u128::from(len);
         let inside: Vec<u64> = self
@@ -68,7 +68,6 @@ impl GuestMemory {
         }
     }
 
-    /// Forget everything.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -29,7 +29,6 @@ pub(super) fn info(index: u32) -> (u32, u32) {
     }
 }
 
-/// Who is told.
 #[derive(Debug, Default)]
 pub(super) struct Irqs {
     intx: Option<File>,
@@ -82,12 +81,12 @@ impl Irqs {
         Ok(())
     }
 
-    /// MSI-X vectors that somebody listens to.
+    /// MSI-X vectors with an eventfd.
     pub(super) fn vectors(&self) -> usize {
         self.msix.iter().flatten().count()
     }
 
-    /// Raise one; nothing happens when nobody listens.
+    /// Raises one, if it has an eventfd.
     pub(super) fn send(&mut self, index: u32, vector: u32) {
         let file = match index {
             MSIX => self.msix.get(vector as usize).and_then(Option::as_ref),
@@ -95,7 +94,7 @@ impl Irqs {
             _ => None,
         };
         let Some(mut file) = file else {
-            tracing::debug!(index, vector, "interrupt nobody listens to");
+            tracing::debug!(index, vector, "interrupt without eventfd");
             return;
         };
         match file.write_all(&1_u64.to_ne_bytes()) {

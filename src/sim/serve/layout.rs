@@ -1,5 +1,5 @@
-//! What configuration space holds when nothing was written, and what can be written (docs/lab.md#purpose
-//! docs/lab.md#emulated-card; the places of fields are those of the PCI Express base specification).
+//! Defaults and write masks of configuration space (docs/lab.md#emulated-card; fields as in the PCI
+//! Express base specification).
 
 use crate::sim::{CardSpec, SimCard};
 

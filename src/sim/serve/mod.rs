@@ -1,16 +1,15 @@
-//! A card file served over vfio-user, so that QEMU's `vfio-user-pci` shows it to a guest with a
-//! real kernel (docs/lab.md#qemu-options to docs/lab.md#emulated-card).
+//! Serves a card over vfio-user, so that QEMU's `vfio-user-pci` shows it to a guest with a real
+//! kernel (docs/lab.md#vfio-user-client-of-qemu).
 //!
-//! The protocol is spoken by our own few hundred lines, not by the `Server` of the `vfio_user`
-//! crate. That one blocks in `accept` and `recvmsg` with the backend in its hands, so the control
-//! channel would need a second thread, and a [`SimCard`] is not made for two; it hands out a
-//! region's descriptor only together with a list of sparse areas; it panics on a version string
-//! that does not end in NUL and goes on with the next byte after a command it does not know. The
-//! tests talk to us with the crate's `Client`, which was written by somebody else.
+//! The server is our own, not the `Server` of the crate `vfio_user` (docs/lab.md#vfio-user). That one
+//! blocks in `accept` and `recvmsg`, so the control channel would need a second thread, and a
+//! [`SimCard`] is for one; it passes a region's descriptor only with a list of sparse areas; it panics
+//! on a version string that does not end in NUL and loses the frame after an unknown command. The
+//! tests connect with the crate's `Client`, an independent reading of the protocol.
 //!
-//! One client at a time; when it goes, the next one may come (a guest that starts again). A client
-//! that goes is no power cut: flash, semaphores and running firmware stay, descriptors, interrupts
-//! and the command register do not.
+//! One client at a time; after it another one may connect (a guest that reboots). The end of a client
+//! is no power cut: flash, semaphores and running firmware stay; descriptors, interrupts and the
+//! command register do not.
 //!
 //! # Control channel
 //!
@@ -21,12 +20,12 @@
 //! |---|---|
 //! | `fault JSON` | inject a fault, as `sim fault` takes it |
 //! | `power-cycle` | power off and on: boots, semaphores free, faults gone, command register 0 |
-//! | `info` | what `sim info` says, flash digest, the registers touched most, interrupts, firmware commands, as one JSON object |
+//! | `info` | the fields of `sim info`, flash digest, the registers touched most, interrupts, firmware commands, as one JSON object |
 //! | `silent on`, `silent off` | everything reads all ones, writes are lost (surprise removal) |
-//! | `firmware dead`, `firmware alive` | the command interface is never answered; a chip reset does not heal it |
+//! | `firmware dead`, `firmware alive` | the command interface is never answered; a chip reset does not change that |
 //! | `boot-ms N` | from the next reset or power-on, the chip boots for N ms ([`SimCard::set_boot_time`]) |
-//! | `pci-reset-boots on`, `pci-reset-boots off` | whether a function-level reset and a client that goes or resets start the chip anew, when it has a boot time |
-//! | `hold-at-mutation N` | when operation N (counted as in [`crate::sim::Fault`], `info` has how many are done) has begun, say `at N` on every control connection and leave that access unanswered until `release` comes, 3.5 s at most; 0 = never |
+//! | `pci-reset-boots on`, `pci-reset-boots off` | whether a function-level reset, and a client that resets or disconnects, restart a chip with a boot time |
+//! | `hold-at-mutation N` | when operation N (counted as in [`crate::sim::Fault`], `info` has how many are done) has begun, send `at N` on every control connection and leave that access unanswered until `release` comes, 3.5 s at most; 0 = never |
 //! | `release` | answer it |
 //! | `forget` | counters and misuse start at zero; answers the counters so far |
 //! | `quit` | the server ends |
@@ -62,27 +61,18 @@ const HOLD: Duration = Duration::from_millis(3500);
 /// Why a card cannot be served (any longer).
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Something is there that is no socket, or a server answers on it.
+    /// The path is no socket, or a server answers on it.
     #[error("{path} is in use")]
-    InUse {
-        /// Path of the socket.
-        path: PathBuf,
-    },
-    /// The socket cannot be made.
+    InUse { path: PathBuf },
     #[error("cannot listen on {path}")]
     Listen {
-        /// Path of the socket.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// The system said no.
     #[error("cannot {what}")]
     Io {
-        /// To do what.
         what: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -92,7 +82,7 @@ fn cannot(what: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |source| ServeError::Io { what, source }
 }
 
-/// A socket file left behind by a killed server is taken away; one that answers is not.
+/// Listens on a socket. The file of a killed server is removed, one that answers is not.
 fn listen(path: &Path) -> Result<UnixListener, ServeError> {
     let error = |source| ServeError::Listen {
         path: path.to_owned(),
@@ -129,9 +119,6 @@ pub struct Server {
 impl Server {
     /// Serve `card` on `socket`, with a control channel on `control`. Clients can connect from now
     /// on; they are answered by [`Server::run`].
-    ///
-    /// # Errors
-    /// When a socket cannot be made.
     pub fn bind(
         card: SimCard,
         pace: ServePace,
@@ -160,9 +147,6 @@ impl Server {
     }
 
     /// ReplyBody until the order `quit` comes.
-    ///
-    /// # Errors
-    /// When the sockets cannot be waited for.
     pub fn run(&mut self) -> Result<(), ServeError> {
         loop {
             let (client, control) = self.wait(None).map_err(cannot("wait for a message"))?;
@@ -227,14 +211,14 @@ impl Server {
     fn step(&mut self) -> Result<(), ServeError> {
         let Some(stream) = &mut self.client else {
             let (stream, _) = self.listener.accept().map_err(cannot("accept a client"))?;
-            tracing::info!("a client is there");
+            tracing::info!("a client has connected");
             self.client = Some(stream);
             return Ok(());
         };
         let message = match wire::receive(stream) {
             Ok(Some(message)) => message,
             Ok(None) => {
-                tracing::info!("the client is gone");
+                tracing::info!("the client has disconnected");
                 return self.hang_up();
             }
             Err(error) => {
@@ -273,7 +257,7 @@ impl Server {
         while let Some(left) = end.checked_duration_since(Instant::now())
             && !left.is_zero()
         {
-            // Milliseconds are what poll counts in; the last part of one is waited for as a whole.
+            // poll counts in milliseconds.
             let left = left.max(Duration::from_millis(1));
             let (gone, orders) = self.wait(Some(left)).map_err(cannot("wait for an order"))?;
             if gone || orders && self.orders()? != ServerAction::Nothing {

@@ -1,21 +1,11 @@
-//! The whole configuration space of a card, byte by byte (docs/lab.md#emulated-card).
+//! All of a card's configuration space (docs/lab.md#emulated-card).
 //!
-//! [`SimCard::config_read`] has the part a flash tool meets: ids, COMMAND, BARs and the gateway at
-//! 0x58/0x5c. This layer adds the capabilities with their write masks, accesses of every width,
-//! and what only happens with a host around: function-level reset, VPD, the vendor-specific
-//! capability.
+//! [`SimCard::config_read`] has what a flash tool uses: ids, COMMAND, BARs and the gateway at
+//! 0x58/0x5c. This module adds the capabilities with their write masks, accesses of every width,
+//! function-level reset, VPD and the vendor-specific capability.
 
 use super::layout::{self, Capabilities, SIZE};
 use crate::sim::SimCard;
-
-/// What a write asks of the device around.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// Nothing.
-    None,
-    /// Function-level reset.
-    Reset,
-}
 
 const COMMAND: u16 = 0x04;
 const BUS_MASTER: u32 = 1 << 2;
@@ -142,9 +132,9 @@ impl ServedConfigSpace {
         }
     }
 
-    /// Write `bytes` at `at`.
-    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> Wish {
-        let mut wish = Wish::None;
+    /// Writes `bytes` at `at`; true when that was a function-level reset.
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let mut reset = false;
         let mut done = 0;
         while done < bytes.len() {
             let here = at + done;
@@ -155,65 +145,60 @@ impl ServedConfigSpace {
             if dword >= SIZE {
                 break;
             }
-            if self.write_part(dword, here & 3, part) == Wish::Reset {
-                wish = Wish::Reset;
-            }
+            reset |= self.write_part(dword, here & 3, part);
         }
-        wish
+        reset
     }
 
     /// Bytes of one dword.
-    fn write_part(&mut self, dword: usize, shift: usize, part: &[u8]) -> Wish {
+    fn write_part(&mut self, dword: usize, shift: usize, part: &[u8]) -> bool {
         let short = u16::try_from(dword).unwrap_or(u16::MAX);
         if is_cards(short) {
             let mut value = self.card.config_peek(short).to_le_bytes();
             if matches!(short, 0x58 | 0x5c) && part.len() != 4 {
                 self.card
                     .note(format!("{} bytes written to {dword:#04x}", part.len()));
-                return Wish::None;
+                return false;
             }
             value[shift..shift + part.len()].copy_from_slice(part);
             self.card.config_write(short, u32::from_le_bytes(value));
-            return Wish::None;
+            return false;
         }
         if self.card.is_silent() {
-            return Wish::None;
+            return false;
         }
         self.caps.write(dword + shift, part);
         match dword {
             DEVICE_CONTROL => {
                 let high = DEVICE_CONTROL + 1;
-                let asked = (shift..shift + part.len()).contains(&1) && part[1 - shift] & FLR != 0;
+                let reset = (shift..shift + part.len()).contains(&1) && part[1 - shift] & FLR != 0;
                 self.caps.bytes[high] &= !FLR;
-                if asked { Wish::Reset } else { Wish::None }
+                return reset;
             }
             0x48 if shift + part.len() > 2 => {
                 self.fetch_vpd();
-                Wish::None
             }
             SEMAPHORE => {
                 let value = self.caps.dword(SEMAPHORE);
                 if value == 0 || self.semaphore == 0 {
                     self.semaphore = value;
                 }
-                Wish::None
             }
             ADDRESS => {
                 self.vendor_access();
-                Wish::None
             }
             SPACE => {
                 let space = self.caps.dword(SPACE) & 0xffff;
                 let supported = if space == CR_SPACE { SUPPORTED } else { 0 };
                 self.caps.set_dword(SPACE, space | supported);
-                Wish::None
             }
-            _ => Wish::None,
+            _ => {}
         }
+        false
     }
 
-    /// VPD address written: flag 0 asks for a read, done when the flag is set; flag 1 asks for a
-    /// write, which a read-only area acknowledges and forgets.
+    /// The VPD address was written: with flag 0 a read, done when the flag is set; with flag 1 a
+    /// write, which a read-only area acknowledges and discards.
     fn fetch_vpd(&mut self) {
         let low = [
             self.caps.bytes[VPD_ADDRESS],
@@ -231,9 +216,9 @@ impl ServedConfigSpace {
         self.caps.bytes[VPD_ADDRESS..VPD_ADDRESS + 2].copy_from_slice(&answer);
     }
 
-    /// Address register of the vendor-specific capability: flag clear asks for a read and is set
-    /// when the data is there, flag set asks for a write and is cleared when it is done. In a space
-    /// that is not there the flag stays as it was written.
+    /// The address of the vendor-specific capability was written: with the flag clear a read, which
+    /// sets it when the data is ready; with the flag set a write, which clears it when it is done. In
+    /// a space that does not exist the flag does not change.
     fn vendor_access(&mut self) {
         if self.caps.dword(SPACE) & 0xffff != CR_SPACE {
             return;

@@ -150,7 +150,7 @@ pub(super) fn reply(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(broken("no room for a descriptor"));
+        return Err(broken("the descriptor does not fit"));
     }
     let sent = sendmsg(
         stream.as_fd(),
