@@ -166,7 +166,8 @@ impl Results {
     }
 }
 
-/// Runs the scenarios that the arguments of the process choose. `target` is the workspace's target directory.
+/// Runs the scenarios that the arguments of the process choose. `target` is the workspace's target
+/// directory.
 pub fn main(target: &Path) -> Result<Conclusion> {
     let (options, rest) =
         Options::take(std::env::args().collect(), |name| std::env::var(name).ok());
@@ -272,7 +273,7 @@ fn run_in_lab(target: &Path, require: bool, chosen: &[Scenario], results: &Resul
     });
 }
 
-/// Runs the scenarios of one guest, which is booted anew after each one that failed.
+/// Runs the scenarios of one guest, which is rebooted after each one that failed.
 fn run_in_guest<'a>(
     provisions: &Provisions,
     guest: GuestKind,

@@ -1,4 +1,4 @@
-//! The lab, or with `--bench FILE` a real card: see `hwtests/README.md`.
+//! The lab, or with `--bench FILE` a real card: see docs/lab.md.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,8 +1,9 @@
 //! The boot ROM: which image would start.
 //!
-//! On a software reset the boot address register comes first (docs/hardware.md#write-order-in-mstflint); then, and at
-//! power-on, every candidate that carries the magic, lowest first, and the next one when an image
-//! does not verify. That order, and that the ROM checks every CRC, are UNCONFIRMED (docs/hardware.md#open-questions,
+//! On a software reset the boot address register comes first
+//! (docs/hardware.md#write-order-in-mstflint); then, and at power-on, every candidate that carries
+//! the magic, lowest first, and the next one when an image does not verify. That order, and that
+//! the ROM checks every CRC, are UNCONFIRMED (docs/hardware.md#open-questions,
 //! docs/fs2.md#flash-map): tests that must hold for either order use [`BootOutcomes`].
 
 use super::CardSpec;
@@ -60,8 +61,8 @@ impl RunningFirmware {
     }
 }
 
-/// Faults that a loader which follows the chain and checks CRCs does not notice (INFERRED: it does not
-/// use what they are about). Everything else stops the boot.
+/// Faults that a loader which follows the chain and checks CRCs does not notice (INFERRED: it does
+/// not use what they are about). Everything else stops the boot.
 const BEYOND_BOOT: [FindingId; 5] = [
     FindingId::BlankGuids,
     FindingId::TrailingBytes,
@@ -138,7 +139,8 @@ impl Candidates {
         first.unwrap_or_else(|| RunningFirmware::recovery(spec))
     }
 
-    /// Software reset with this boot address register; its low byte means nothing we know (docs/hardware.md#open-questions).
+    /// Software reset with this boot address register; its low byte means nothing we know
+    /// (docs/hardware.md#open-questions).
     pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
         let wanted = FlashAddr(boot_address >> 8);
         let chosen = self.0.iter().find(|(start, _)| *start == wanted);

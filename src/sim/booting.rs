@@ -1,9 +1,9 @@
 //! The time of a boot, and what registers read meanwhile.
 //!
-//! No public source describes how a ConnectX-3 comes up, so this curve is hard on a driver that trusts a
-//! first read: each register becomes right at another time, two of them are right
-//! before they are wrong. `p` is the part of the boot that is over, in thousandths; it starts when
-//! the silence that follows a software reset ends.
+//! No public source describes how a ConnectX-3 comes up, so this curve is hard on a driver that
+//! trusts a first read: each register becomes right at another time, two of them are right before
+//! they are wrong. `p` is the part of the boot that is over, in thousandths; it starts when the
+//! silence that follows a software reset ends.
 //!
 //! | `p` | 0xf0014 | 0x41270 | version | PCI device id |
 //! |---|---|---|---|---|
@@ -15,10 +15,10 @@
 //! | 600.. | | alive | | |
 //! | 950.. | | | right | |
 //!
-//! The boot ROM owns flash, gateway and semaphores all that time. A driver may read; every write and
-//! every semaphore read is misuse, has no lasting effect, and semaphores are free when the boot
-//! ends. What a network driver does (bus mastering is on) is not judged: `mlx4_core` resets the chip
-//! anyway.
+//! The boot ROM owns flash, gateway and semaphores all that time. A driver may read; every write
+//! and every semaphore read is misuse, has no lasting effect, and semaphores are free when the boot
+//! ends. What a network driver does (bus mastering is on) is not judged: `mlx4_core` resets the
+//! chip anyway.
 
 use super::boot::RunningFirmware;
 use super::bus::{
@@ -36,8 +36,8 @@ const ROM_READS: u32 = 0x4003_241d;
 const SCATTER: u32 = 0x9e37_79b9;
 
 impl CardState {
-    /// Starts the boot ROM; the card does not answer for `silent` ns. `before` are the version words so
-    /// far.
+    /// Starts the boot ROM; the card does not answer for `silent` ns. `before` are the version
+    /// words so far.
     pub(super) fn begin_boot(&mut self, silent: u64, before: [u32; 4]) {
         let now = self.time.now();
         let from = now.saturating_add(silent);

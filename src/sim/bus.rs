@@ -1,4 +1,5 @@
-//! CR-space: one match for reads, one for writes; BAR0 with its posted writes; configuration cycles.
+//! CR-space: one match for reads, one for writes; BAR0 with its posted writes; configuration
+//! cycles.
 //!
 //! | register | behaviour |
 //! |---|---|
@@ -330,7 +331,8 @@ impl CardState {
             (config::ADDRESS, false) => self.config.gateway_address = value,
             (config::ADDRESS, true) => {
                 self.config.gateway_address = value;
-                // The probe of docs/hardware.md#configuration-cycle-gateway writes the device id's offset with bit 0 clear.
+                // The probe of docs/hardware.md#configuration-cycle-gateway writes the device id's
+                // offset with bit 0 clear.
                 if value & 1 == 0 && value != DEVICE_ID && self.check_offset(value).is_ok() {
                     self.cr_write(value, self.config.gateway_data);
                 }

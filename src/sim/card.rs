@@ -72,8 +72,8 @@ impl SimCard {
     }
 
     /// Whether the host behind [`SimCard::bar0`] puts COMMAND and the BARs back after a reset, as
-    /// the kernel does (docs/hardware.md#software-reset). True by default; false for a server of raw
-    /// configuration space.
+    /// the kernel does (docs/hardware.md#software-reset). True by default; false for a server of
+    /// raw configuration space.
     pub fn set_host_restores_config(&self, yes: bool) {
         self.state.borrow_mut().host_restores_config = yes;
     }
@@ -119,8 +119,8 @@ impl SimCard {
         self.state.borrow().boot_progress().is_some()
     }
 
-    /// PCI device serial number, 16 hexadecimal digits: the node GUID of the image the card was made
-    /// with; a card made without one has that of the image that runs.
+    /// PCI device serial number, 16 hexadecimal digits: the node GUID of the image the card was
+    /// made with; a card made without one has that of the image that runs.
     pub fn serial(&self) -> Option<String> {
         let state = self.state.borrow();
         state.serial.clone().or_else(|| state.running_serial())
@@ -191,8 +191,9 @@ impl SimCard {
         self.state.borrow_mut().inject(fault);
     }
 
-    /// From now on, keep a copy of the card as a power cut in each of the operations `ops` would leave
-    /// it, torn as [`Fault::PowerCut`] with the seed `seed(op)` tears. The card itself goes on.
+    /// From now on, keep a copy of the card as a power cut in each of the operations `ops` would
+    /// leave it, torn as [`Fault::PowerCut`] with the seed `seed(op)` tears. The card itself goes
+    /// on.
     pub fn record_cuts(&self, ops: BTreeSet<u64>, seed: fn(u64) -> u64) {
         self.state.borrow_mut().cuts = Some(Cuts {
             ops,

@@ -1,8 +1,9 @@
 //! The chips of the simulator: a second reading of the data, independent of `flash`.
 //!
-//! Times are typical ones of docs/hardware.md#chip-timings. The 64K erase of the M25PX16 is the exception:
-//! docs/hardware.md#chip-timings gives 1 s (UNCONFIRMED, from memory), with which the measured burn of mstflint 4.21 (10.3 s
-//! of card time, docs/lab.md#mstflint-on-the-emulated-card) is impossible:
+//! Times are typical ones of docs/hardware.md#chip-timings. The 64K erase of the M25PX16 is the
+//! exception: docs/hardware.md#chip-timings gives 1 s (UNCONFIRMED, from memory), with which the
+//! measured burn of mstflint 4.21 (10.3 s of card time, docs/lab.md#mstflint-on-the-emulated-card)
+//! is impossible:
 //!
 //! ```text
 //! card time by the model = 760,030 reads x 1 us + 639,155 writes x 0.15 us       = 0.856 s
@@ -14,7 +15,7 @@
 //! so 13 E + 3,334 P = 8.72 s; P = 0.8 ms (docs/hardware.md#chip-timings) leaves E = 0.466 s, not 1 s (that gives 17.2 s).
 //! ```
 //!
-//! docs/hardware.md#chip-timings's only confirmed figure of this part is the chip erase, 15 s typical: 15 s / 32 sectors =
+//! docs/hardware.md#chip-timings's only confirmed figure of this chip is the chip erase, 15 s typical: 15 s / 32 sectors =
 //! 468.75 ms, which gives 10.34 s. That is what is used here.
 
 use super::status::StatusLayout;
@@ -178,8 +179,8 @@ static N25Q032: ChipData = ChipData {
     keeps_second: false,
 };
 // Ids, sizes and erase opcodes of the next four: flashrom's flashchips.c and flashchips.h; of the
-// S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D 00, 64 sectors of 64 KiB). Their
-// times are typical ones of the data sheets from memory, UNCONFIRMED.
+// S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D 00, 64 sectors of 64 KiB).
+// Their times are typical ones of the data sheets from memory, UNCONFIRMED.
 static S25FL032P: ChipData = ChipData {
     jedec: [0x01, 0x02, 0x15],
     extended: &[0x4D, 0x00],
@@ -308,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_capacity_code_is_the_size_of_the_part() {
+    fn every_capacity_code_is_the_size_of_the_chip() {
         for chip in SimChip::ALL {
             let [vendor, _, code] = chip.jedec();
             // SST codes its sizes its own way (flashrom flashchips.h), and Spansion's S25FL counts

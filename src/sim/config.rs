@@ -64,7 +64,8 @@ impl ConfigRegisters {
         match at {
             0x00 => u32::from(running.device_id) << 16 | VENDOR,
             0x04 => self.command.into(),
-            // Memory controller without firmware, network controller with it (docs/lab.md#emulated-card).
+            // Memory controller without firmware, network controller with it
+            // (docs/lab.md#emulated-card).
             0x08 if running.is_recovery() => 0x0580_0000 | u32::from(spec.revision),
             0x08 => 0x0200_0000 | u32::from(spec.revision),
             0x10 | 0x14 | 0x18 | 0x1c => {

@@ -8,7 +8,7 @@ use std::ops::Range;
 ///
 /// Operation numbers count mutating flash operations (each sector erase, each page or byte
 /// program, each status write) of this power-on, from 1. `after` counts from the moment the fault
-/// is added, or from the opening of the card file it waits in; 0 = the very next one. GatewayState data
+/// is added, or from the opening of the card file it waits in; 0 = the very next one. Gateway data
 /// reads are all commands that bring data in: flash contents, but also RDID and RDSR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
@@ -37,13 +37,13 @@ pub enum Fault {
     /// One gateway read delivers only the first half of its bytes; the data registers keep what
     /// they held for the rest.
     ShortRead {
-        /// GatewayState data reads before it happens.
+        /// Gateway data reads before it happens.
         after: u64,
     },
     /// One gateway read delivers something else than what came from the chip. Only the data
     /// registers are wrong; the flash is right, and the next read is.
     WrongRead {
-        /// GatewayState data reads before it happens.
+        /// Gateway data reads before it happens.
         after: u64,
         /// What is delivered.
         kind: WrongRead,
@@ -71,12 +71,13 @@ pub enum Fault {
         owner_alive: bool,
     },
     /// Erases and programs in the range these bits protect do nothing, as the status register
-    /// shows. The bits are non-volatile (but on SST): power does not clear them, a status write does.
+    /// shows. The bits are non-volatile (but on SST): power does not clear them, a status write
+    /// does.
     Protected {
         /// Value of the protection bits in status register 1.
         status: u8,
     },
-    /// AfterAddress so many more register accesses everything reads all ones, until power is cycled.
+    /// After so many more register accesses everything reads all ones, until power is cycled.
     Removed {
         /// Accesses before it happens.
         after: u64,
@@ -94,14 +95,15 @@ pub enum Fault {
         /// Milliseconds.
         ms: u64,
     },
-    /// The configuration sectors hold what the running firmware calls corrupt (docs/hardware.md#settings-in-the-firmware).
-    /// They are in the flash: power does not repair them, an erase does.
+    /// The configuration sectors hold what the running firmware calls corrupt
+    /// (docs/hardware.md#settings-in-the-firmware). They are in the flash: power does not repair
+    /// them, an erase does.
     CorruptConfiguration,
     /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
     /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,
-    /// Writes arrive late: a read without the flush of docs/hardware.md#write-flush overtakes them. Each read lets one
-    /// arrive behind it, and none is on its way for more than 20 µs.
+    /// Writes arrive late: a read without the flush of docs/hardware.md#write-flush overtakes them.
+    /// Each read lets one arrive behind it, and none is on its way for more than 20 µs.
     DelayedWrites {
         /// How many register writes may be outstanding.
         depth: u32,

@@ -1,5 +1,5 @@
-//! The flash gateway: command, address and data registers into SPI bytes (docs/hardware.md#flash-gateway,
-//! docs/hardware.md#requirements-for-an-emulator items 6 and 7).
+//! The flash gateway: command, address and data registers into SPI bytes
+//! (docs/hardware.md#flash-gateway, docs/hardware.md#requirements-for-an-emulator items 6 and 7).
 
 use super::state::{CardState, SemaphoreHolder};
 use super::{Op, WrongRead};
@@ -23,11 +23,12 @@ impl CardState {
         self.semaphores[63] == SemaphoreHolder::Ours
     }
 
-    /// 0xf0400. A read is allowed without the semaphore: it comes first when a driver takes over after
-    /// a crash (docs/hardware.md#clearing-a-semaphore).
+    /// 0xf0400. A read is allowed without the semaphore: it comes first when a driver takes over
+    /// after a crash (docs/hardware.md#clearing-a-semaphore).
     pub(super) fn read_command(&mut self) -> u32 {
         let busy = self.gateway.is_busy(self.time.now());
-        // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator item 6).
+        // Upper fields read back unchanged: INFERRED (docs/hardware.md#requirements-for-an-emulator
+        // item 6).
         self.gateway.command & !BUSY | if busy { BUSY } else { 0 }
     }
 
@@ -161,7 +162,8 @@ impl CardState {
             }
         }
         self.counters.spi_bytes += sent;
-        // The clock advances when the driver polls; the sum of the card's time has the bytes at once.
+        // The clock advances when the driver polls; the sum of the card's time has the bytes at
+        // once.
         self.counters.card_time_ns += sent * BYTE_NS;
         let end = now + sent * BYTE_NS;
         self.gateway.busy_until = end;
@@ -174,8 +176,8 @@ impl CardState {
         }
     }
 
-    /// Programs go out in pieces of 16 bytes in every known tool (mstflint, mflash/mflash_gw.c), but
-    /// for illumos, which programs 4 bytes in one command (uts/common/io/ib/adapters/hermon,
+    /// Programs go out in pieces of 16 bytes in every known tool (mstflint, mflash/mflash_gw.c),
+    /// but for illumos, which programs 4 bytes in one command (uts/common/io/ib/adapters/hermon,
     /// hermon_ioctl.c). What silicon does with other shapes is unknown.
     fn check_program_piece(&mut self, len: usize, after_hold: bool, hold: bool) {
         let known = len == 16 || len == 4 && !after_hold && !hold;
@@ -244,7 +246,8 @@ fn size_code(word: u32) -> u32 {
 
 /// What is wrong with a command word, the worst first.
 fn refused(word: u32, held: bool) -> Option<&'static str> {
-    // docs/hardware.md#requirements-for-an-emulator item 6, INFERRED: without FLASH_ENABLE nothing happens on SPI.
+    // docs/hardware.md#requirements-for-an-emulator item 6, INFERRED: without FLASH_ENABLE nothing
+    // happens on SPI.
     if word & FLASH_ENABLE == 0 {
         Some("FLASH_ENABLE (bit 13) is clear, nothing happens")
     } else if size_code(word) > 4 {

@@ -1,10 +1,10 @@
-//! The simulated card: registers, SPI NOR, boot ROM, faults, time; card files.
-//! It is written from docs/hardware.md#requirements-for-an-emulator and shares no code with `card` and
-//! `flash`, which it tests.
+//! The simulated card: registers, SPI NOR, boot ROM, faults, time; card files. It is written from
+//! docs/hardware.md#requirements-for-an-emulator and shares no code with `card` and `flash`, which
+//! it tests.
 //!
-//! Clones of a [`SimCard`] are handles on the same card. `bar0` and `config_gateway` are its register
-//! accesses ([`crate::card::CrSpace`]), `clock` is its time. An access that no correct driver makes is
-//! recorded ([`SimCard::misuse`]) and fails the driver under test.
+//! Clones of a [`SimCard`] are handles on the same card. `bar0` and `config_gateway` are its
+//! register accesses ([`crate::card::CrSpace`]), `clock` is its time. An access that no correct
+//! driver makes is recorded ([`SimCard::misuse`]) and fails the driver under test.
 
 mod boot;
 mod booting;

@@ -1,4 +1,5 @@
-//! The SPI NOR chip, byte by byte as on its wires (docs/hardware.md#flash-chips, docs/hardware.md#requirements-for-an-emulator item 8).
+//! The SPI NOR chip, byte by byte as on its wires (docs/hardware.md#flash-chips,
+//! docs/hardware.md#requirements-for-an-emulator item 8).
 //!
 //! Chip-select down, bytes in and out, chip-select up. What changes the array is decided when
 //! chip-select rises and is returned as a [`Mutation`], which [`super::mutate`] applies as far as a
@@ -483,7 +484,8 @@ impl Nor {
         let rises = (0..len).any(|i| {
             let place = ((at + i) % PAGE) as usize;
             let (new, old) = (self.page[place], self.mem[base + place]);
-            // FF is padding that leaves a byte unchanged (docs/hardware.md#write-order-in-mstflint).
+            // FF is padding that leaves a byte unchanged
+            // (docs/hardware.md#write-order-in-mstflint).
             new != 0xFF && new & !old != 0
         });
         if rises {

@@ -1,5 +1,6 @@
-//! Registers MNVA, MNVI and MNVIA in the mailbox, from the firmware's side (docs/hardware.md#settings-in-the-firmware).
-//! Independent of [`crate::card::nv`], the other side; mstconfig is the reference for both.
+//! Registers MNVA, MNVI and MNVIA in the mailbox, from the firmware's side
+//! (docs/hardware.md#settings-in-the-firmware). Independent of [`crate::card::nv`], the other side;
+//! mstconfig is the reference for both.
 
 /// Register status: busy.
 pub(super) const BUSY: u8 = 1;

@@ -42,7 +42,7 @@ impl SimCard {
         self.state().borrow_mut().network_driver = yes;
     }
 
-    /// CardRecord misuse.
+    /// Records misuse.
     pub(super) fn note(&self, what: impl Into<String>) {
         self.state().borrow_mut().note(what);
     }

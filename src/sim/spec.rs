@@ -19,7 +19,8 @@ pub struct CardSpec {
     pub bdf: String,
     /// CR-space locked (secure host): every register reads 0xbad0cafe.
     pub secure_host: bool,
-    /// Configuration gateway variant with a write-only address register (docs/hardware.md#configuration-cycle-gateway).
+    /// Configuration gateway variant with a write-only address register
+    /// (docs/hardware.md#configuration-cycle-gateway).
     pub write_only_address: bool,
     /// How long the chip boots after a reset or at power-on, in ms, counted from the reset: the
     /// silence after a software reset is the first part of it. 0 = it is there at once.
@@ -28,9 +29,9 @@ pub struct CardSpec {
     /// Its PCI device id is the recovery id in the first half of a boot.
     #[serde(default = "yes")]
     pub boot_shows_recovery_id: bool,
-    /// A PCI reset (function level, or through the bridge: VFIO at open and close) restarts the chip.
-    /// Whether a ConnectX-3 does is UNCONFIRMED. Without a boot time such a reset clears configuration
-    /// registers only.
+    /// A PCI reset (function level, or through the bridge: VFIO at open and close) restarts the
+    /// chip. Whether a ConnectX-3 does is UNCONFIRMED. Without a boot time such a reset clears
+    /// configuration registers only.
     #[serde(default = "yes")]
     pub pci_reset_boots: bool,
 }
@@ -59,7 +60,8 @@ impl Default for CardSpec {
 }
 
 /// (name on the command line, board, HW id, revision, flash). Which flash sits on which board is
-/// UNCONFIRMED except for the M25PX16 (docs/hardware.md#chips-on-known-boards); the others are there for variety.
+/// UNCONFIRMED except for the M25PX16 (docs/hardware.md#chips-on-known-boards); the others are
+/// there for variety.
 const BOARDS: [(&str, &str, u16, u8, SimChip); 8] = [
     ("mcx311a", "MCX311A-XCAT", 0x1f5, 1, SimChip::M25px16),
     ("mcx311a-a0", "MCX311A-XCAT", 0x1f5, 0, SimChip::M25px16),

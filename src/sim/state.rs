@@ -16,8 +16,8 @@ use std::rc::Rc;
 /// More misuse than this is counted, not kept.
 const MISUSE_KEPT: usize = 1000;
 
-/// Who holds a semaphore. The bank itself stores no owner (docs/hardware.md#semaphore-bank); the simulator
-/// does, to detect a driver that uses the gateway without its own semaphore.
+/// Who holds a semaphore. The bank itself stores no owner (docs/hardware.md#semaphore-bank); the
+/// simulator does, to detect a driver that uses the gateway without its own semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SemaphoreHolder {
     Free,
@@ -362,9 +362,10 @@ impl CardState {
         self.armed.add(fault, now);
     }
 
-    /// Chip reset (docs/hardware.md#software-reset, docs/hardware.md#requirements-for-an-emulator item 10): registers, semaphores and gateway to their
-    /// defaults, firmware loaded from flash. The flash chip is not reset: its operation goes on.
-    /// That the boot address register survives is needed for its purpose (docs/hardware.md#write-order-in-mstflint).
+    /// Chip reset (docs/hardware.md#software-reset, docs/hardware.md#requirements-for-an-emulator
+    /// item 10): registers, semaphores and gateway to their defaults, firmware loaded from flash.
+    /// The flash chip is not reset: its operation goes on. That the boot address register survives
+    /// is needed for its purpose (docs/hardware.md#write-order-in-mstflint).
     pub(super) fn reset(&mut self) {
         self.quiet_until = self.time.now().saturating_add(self.reset_ns);
         self.restart(self.reset_ns);

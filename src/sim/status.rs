@@ -51,7 +51,8 @@ impl StatusLayout {
     }
 
     /// Status register 1 after power-up when it held `kept` before. SST's protection bits are
-    /// volatile and come up set (data-sheet knowledge, UNCONFIRMED; docs/hardware.md#sequences step 5 clears them).
+    /// volatile and come up set (data-sheet knowledge, UNCONFIRMED; docs/hardware.md#sequences step
+    /// 5 clears them).
     pub(super) fn power_up(self, kept: u8) -> u8 {
         match self {
             Self::Sst => 0x1C,
@@ -117,7 +118,7 @@ mod tests {
     use super::StatusLayout;
 
     #[test]
-    fn protection_bits_count_sectors_from_the_side_they_say() {
+    fn protection_bits_count_sectors_from_their_side() {
         let mib2 = 0x20_0000;
         let cases = [
             (StatusLayout::M25px, 0x00, 0, 0x20_0000..0x20_0000),

@@ -67,8 +67,8 @@ impl CardRecord {
         }
     }
 
-    /// The card as the last process left it. An erase or a reset is over by now, and the holder of a
-    /// semaphore is gone.
+    /// The card as the last process left it. An erase or a reset is over by now, and the holder of
+    /// a semaphore is gone.
     fn restore(self, flash: &[u8], file: CardFile) -> CardState {
         let mut card = CardState::with_running(self.spec, flash, self.running);
         card.boot_address = self.boot_address;
@@ -153,8 +153,8 @@ impl CardState {
         }
     }
 
-    /// Keeps the first error of a write to the file: every access fails from then on, since the file
-    /// would show another state.
+    /// Keeps the first error of a write to the file: every access fails from then on, since the
+    /// file would show another state.
     fn check_written(&mut self, written: io::Result<()>) {
         if let Err(error) = written
             && self.file_error.is_none()

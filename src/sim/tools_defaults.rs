@@ -1,9 +1,10 @@
-//! Capabilities and defaults on the tools command interface, from the ini of the running image where
-//! it has them.
+//! Capabilities and defaults on the tools command interface, from the ini of the running image
+//! where it has them.
 //!
-//! The ini's keys for SR-IOV and the port's physical type are those of real ini files (docs/fs2.md#sources-and-marks
-//! docs/fs2.md#fw-configuration-and-hash-file); defaults no key is known for are those of real cards as people show them (mstconfig query
-//! in forums), UNCONFIRMED one by one.
+//! The ini's keys for SR-IOV and the port's physical type are those of real ini files
+//! (docs/fs2.md#sources-and-marks docs/fs2.md#fw-configuration-and-hash-file); defaults no key is
+//! known for are those of real cards as people show them (mstconfig query in forums), UNCONFIRMED
+//! one by one.
 
 use super::CardSpec;
 use super::nv_log::NvAreas;

@@ -173,8 +173,8 @@ impl CardState {
             return NvAnswer::status(register::CORRUPT);
         };
         let steps = match request {
-            // mstconfig reads a TLV of port 2 on one-port cards and fails when the answer is an error, so
-            // real firmware answers that nothing is stored (INFERRED).
+            // mstconfig reads a TLV of port 2 on one-port cards and fails when the answer is an
+            // error, so real firmware answers that nothing is stored (INFERRED).
             NvRequest::Get { id } => {
                 return match tlvs.get(&id) {
                     Some(data) => NvAnswer::data(data.clone()),

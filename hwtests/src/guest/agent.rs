@@ -1,4 +1,5 @@
-//! The host's side of the guest's agent (`init.sh`): one command, one answer, each within a time limit.
+//! The host's side of the guest's agent (`init.sh`): one command, one answer, each within a time
+//! limit.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;

@@ -43,10 +43,11 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Boots a guest with further `files` (path and contents) whose logs and sockets go to `dir`, on processor `core`.
+    /// Boots a guest with further `files` (path and contents) whose logs and sockets go to `dir`,
+    /// on processor `core`.
     ///
-    /// Three threads take turns at a register access of a served card. On one core it takes a steady 14 to 25 µs, on
-    /// several up to 125 µs (docs/lab.md#fast-boot).
+    /// Three threads take turns at a register access of a served card. On one core it takes a
+    /// steady 14 to 25 µs, on several up to 125 µs (docs/lab.md#fast-boot).
     pub fn boot(
         provisions: &Provisions,
         dir: &Path,

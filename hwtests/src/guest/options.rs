@@ -17,8 +17,8 @@ const MEMORY: u32 = 768;
 pub enum CardSlot {
     /// Behind a root port of its own, alone in its IOMMU group.
     Alone,
-    /// With a virtio device as its second function: functions of one device without access control (ACS) between them
-    /// share a group.
+    /// With a virtio device as its second function: functions of one device without access control
+    /// (ACS) between them share a group.
     WithSibling,
 }
 
@@ -28,7 +28,8 @@ pub struct GuestMachine {
     /// Added to the kernel's command line, as `lockdown=integrity`.
     pub append: &'static str,
     pub iommu: bool,
-    /// The served cards, in the order of their buses: socket, slot, and a device id to show instead of the card's own.
+    /// The served cards, in the order of their buses: socket, slot, and a device id to show instead
+    /// of the card's own.
     pub cards: Vec<(PathBuf, CardSlot, Option<u16>)>,
 }
 
@@ -50,7 +51,8 @@ impl GuestMachine {
              -machine q35,memory-backend=ram,hpet=off,smm=off,i8042=off,vmport=off,sata=off,smbus=off,graphics=off"
         );
         if self.iommu {
-            // Before the cards; without caching-mode QEMU aborts when the guest enables it (docs/lab.md#qemu-options).
+            // Before the cards; without caching-mode QEMU aborts when the guest enables it
+            // (docs/lab.md#qemu-options).
             words += " -device intel-iommu,intremap=on,caching-mode=on";
         }
         words += " -device virtio-serial-pci,disable-legacy=on \
@@ -70,8 +72,9 @@ impl GuestMachine {
                 CardSlot::WithSibling => r#","addr":"0.0","multifunction":true"#,
             };
             let shown = shown.map_or(String::new(), |id| format!(r#","x-pci-device-id":{id}"#));
-            // The socket's address is a structure, so the device is given as JSON (docs/lab.md#qemu-options). The time
-            // limit of an answer is raised: a server on a loaded machine is slow.
+            // The socket's address is a structure, so the device is given as JSON
+            // (docs/lab.md#qemu-options). The time limit of an answer is raised: a server on a
+            // loaded machine is slow.
             push(
                 "-device",
                 format!(

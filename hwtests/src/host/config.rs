@@ -47,8 +47,8 @@ impl RealCardConfig {
         Ok(config)
     }
 
-    /// Whether scenarios may write the flash of a card with serial `own`. It is an error when the file calls another
-    /// card expendable.
+    /// Whether scenarios may write the flash of a card with serial `own`. It is an error when the
+    /// file calls another card expendable.
     pub fn may_write(&self, own: &str) -> Result<bool> {
         match &self.expendable {
             None => Ok(false),

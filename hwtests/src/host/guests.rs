@@ -5,7 +5,8 @@ use crate::guest::CardSlot;
 /// One guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GuestKind {
-    /// A ConnectX-3 Pro alone, no lockdown. A host with a real card runs the scenarios of this guest.
+    /// A ConnectX-3 Pro alone, no lockdown. A host with a real card runs the scenarios of this
+    /// guest.
     Plain,
     /// The same machine, for jobs that are killed.
     Kills,
@@ -15,7 +16,8 @@ pub enum GuestKind {
     Confidentiality,
     /// No IOMMU.
     NoIommu,
-    /// Four cards: alone, with a sibling in its IOMMU group, in recovery mode, and one with the id of a VF.
+    /// Four cards: alone, with a sibling in its IOMMU group, in recovery mode, and one with the id
+    /// of a VF.
     SeveralCards,
 }
 
@@ -56,7 +58,8 @@ const SEVERAL: &[CardSetup] = &[
         ..PRO
     },
     CardSetup {
-        // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3 (docs/linux.md#probe-of-mlx4_core).
+        // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3
+        // (docs/linux.md#probe-of-mlx4_core).
         shown_as: Some(0x1004),
         ..PRO
     },

@@ -30,8 +30,9 @@ const MODELS: [(&str, &str); 3] = [
     (RECOVERY_IMAGE, "mcx311a-2.42.5000"),
 ];
 
-/// Small images for a chip of 1 MiB, which keep twenty burns with their backups short. With three of them a burn never
-/// finds in its half the image that it writes: it erases and programs all of it.
+/// Small images for a chip of 1 MiB, which keep twenty burns with their backups short. With three
+/// of them a burn never finds in its half the image that it writes: it erases and programs all of
+/// it.
 pub const SMALL_IMAGES: [(&str, &str); 3] = [
     ("/images/small0.bin", "2.40.5000"),
     ("/images/small1.bin", "2.41.5000"),
@@ -115,7 +116,8 @@ impl TestHost for LabHost {
         let server = self.servers.first().context("no card is served")?;
         let mut hold = server.hold_at(mutation)?;
         let mut when = self.guest.when()?;
-        // The guest's processor stops while an access is unanswered, so the signal comes a little after the release.
+        // The guest's processor stops while an access is unanswered, so the signal comes a little
+        // after the release.
         let script = format!(
             "({{ exec {command}; }} >/tmp/killed.out 2>/tmp/killed.err) & pid=$!\n\
              (until read -r x </run/when; do sleep 0.02; done; kill -{signal} $pid) & killer=$!\n\

@@ -1,6 +1,7 @@
 //! The host under test: a Linux host with a card, on which a scenario runs commands.
 //!
-//! Scenarios are written once against [`TestHost`]. A lab guest and a host with a real card differ in what they can do.
+//! Scenarios are written once against [`TestHost`]. A lab guest and a host with a real card differ
+//! in what they can do.
 
 pub mod config;
 pub mod guests;
@@ -45,11 +46,13 @@ pub trait TestHost {
     /// Image files on the host: the one the card came with, and a newer one.
     fn images(&self) -> [&str; 2];
 
-    /// The `n`th served card: faults, kill points and the flash from outside. `None` with a real card.
+    /// The `n`th served card: faults, kill points and the flash from outside. `None` with a real
+    /// card.
     fn server(&mut self, n: usize) -> Option<&mut CardServer>;
 
-    /// Runs a command and sends it a signal (`KILL`, `INT`) once the first served card has begun mutation `mutation`
-    /// (erases, programs and status writes since power-on). An error with a real card, which reports no progress.
+    /// Runs a command and sends it a signal (`KILL`, `INT`) once the first served card has begun
+    /// mutation `mutation` (erases, programs and status writes since power-on). An error with a
+    /// real card, which reports no progress.
     fn signalled_at(
         &mut self,
         command: &str,
@@ -96,8 +99,8 @@ impl Transcript {
     }
 }
 
-/// Shortens output to [`KEPT`] bytes. Of a line that overwrites itself (backspaces, carriage returns) the last state is
-/// kept.
+/// Shortens output to [`KEPT`] bytes. Of a line that overwrites itself (backspaces, carriage
+/// returns) the last state is kept.
 fn clipped(text: &str) -> String {
     let text: String = text
         .split_inclusive('\n')
@@ -186,8 +189,8 @@ impl dyn TestHost + '_ {
         Ok(output.stdout)
     }
 
-    /// Runs the tool on the host's card with `--json`. Standard output must be one JSON document that repeats the exit
-    /// code.
+    /// Runs the tool on the host's card with `--json`. Standard output must be one JSON document
+    /// that repeats the exit code.
     pub fn tool_json(&mut self, arguments: &str) -> Result<ToolReport> {
         let bdf = self.bdf().to_owned();
         self.bare_json(&format!("-d {bdf} {arguments}"))
@@ -231,7 +234,8 @@ impl dyn TestHost + '_ {
         self.server(0).context("no card is served")
     }
 
-    /// Erases, programs and status writes of the first served card since power-on; `None` with a real card.
+    /// Erases, programs and status writes of the first served card since power-on; `None` with a
+    /// real card.
     pub fn mutations(&mut self) -> Result<Option<u64>> {
         self.server(0).map(|server| server.mutations()).transpose()
     }

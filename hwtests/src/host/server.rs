@@ -83,8 +83,8 @@ impl CardServer {
         &self.socket
     }
 
-    /// Gives an order and waits for its answer. An order that is not understood is an error: a fault that was never set
-    /// would look like a passed test.
+    /// Gives an order and waits for its answer. An order that is not understood is an error: a
+    /// fault that was never set would look like a passed test.
     pub fn order(&self, order: &str) -> Result<Value> {
         answer_to(&mut self.connect()?, order)
     }

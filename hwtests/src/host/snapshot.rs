@@ -10,8 +10,8 @@ use super::TestHost;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSnapshot(BTreeMap<String, String>);
 
-/// Prints one `key=value` line each: the list of docs/linux.md#state-to-keep as far as a host without a network manager
-/// has it. Netdevs come back down and without addresses.
+/// Prints one `key=value` line each: the list of docs/linux.md#state-to-keep as far as a host
+/// without a network manager has it. Netdevs come back down and without addresses.
 const SCRIPT: &str = r#"
 d=/sys/bus/pci/devices/$BDF
 link() { l=$(readlink "$1") && echo "${l##*/}"; }

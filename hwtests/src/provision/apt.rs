@@ -1,7 +1,8 @@
 //! Fetches packages with the machine's own apt, into private directories.
 //!
-//! The mirror is that of the machine's own release. Package lists, cache, state and sources are private; the machine's
-//! transport settings (proxies, retries) are carried over, its hooks and preferences are not.
+//! The mirror is that of the machine's own release. Package lists, cache, state and sources are
+//! private; the machine's transport settings (proxies, retries) are carried over, its hooks and
+//! preferences are not.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Why the lab cannot run on this machine. That is not a failure: the scenarios are reported as ignored with the reason.
+/// Why the lab cannot run on this machine. That is not a failure: the scenarios are reported as
+/// ignored with the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LabUnavailable(pub String);
@@ -234,8 +236,9 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// The mirror of the machine's own release: of a suite without a suffix (`bookworm`, not `bookworm-security`) with the
-/// component `main`. Other archives may look the same; those that end in `/debian` come first.
+/// The mirror of the machine's own release: of a suite without a suffix (`bookworm`, not
+/// `bookworm-security`) with the component `main`. Other archives may look the same; those that end
+/// in `/debian` come first.
 fn mirror_of(targets: &str) -> Option<String> {
     let mut mirrors: Vec<&str> = targets
         .lines()

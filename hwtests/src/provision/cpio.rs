@@ -1,8 +1,8 @@
 //! The archive that a kernel unpacks as its first root: cpio, format "newc" (kernel documentation,
 //! driver-api/early-userspace/buffer-format).
 //!
-//! Uncompressed: unpacking in an emulated guest costs more than reading (docs/lab.md#fast-boot). Archives may be
-//! concatenated, so each set of files is written once and joined per guest.
+//! Uncompressed: unpacking in an emulated guest costs more than reading (docs/lab.md#fast-boot).
+//! Archives may be concatenated, so each set of files is written once and joined per guest.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -80,8 +80,8 @@ impl Archive {
         let links = if mode & DIRECTORY == DIRECTORY { 2 } else { 1 };
         let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let length = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
-        // inode, mode, uid, gid, links, mtime, size, device of the file system (2), device of the node (2), length
-        // of the name with its NUL, checksum (unused in this format).
+        // inode, mode, uid, gid, links, mtime, size, device of the file system (2), device of the
+        // node (2), length of the name with its NUL, checksum (unused in this format).
         let fields = [
             self.inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, length, 0,
         ];

@@ -46,8 +46,8 @@ const KMOD: [&str; 6] = ["modprobe", "depmod", "lsmod", "modinfo", "rmmod", "ins
 /// The guest's agent; `guest::agent` is the host's side.
 const INIT: &str = include_str!("../guest/init.sh");
 
-/// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended to the
-/// decompressed file, so they load under lockdown, too (docs/lab.md#pieces).
+/// The kernel's modules, decompressed so that the guest needs no xz; their signatures are appended
+/// to the decompressed file, so they load under lockdown, too (docs/lab.md#pieces).
 pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<()> {
     let file = module_archive(release);
     once(archives, &file, |part| {
@@ -217,8 +217,8 @@ fn mstflint(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// A script that runs the program with its own loader. The kernel names a process after the file it executes, which is
-/// the loader, so the loader has the program's name.
+/// A script that runs the program with its own loader. The kernel names a process after the file it
+/// executes, which is the loader, so the loader has the program's name.
 fn wrapper(name: &str) -> String {
     format!(
         "#!/bin/sh\nexec /opt/{name}/bin/{name} --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"

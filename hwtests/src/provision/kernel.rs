@@ -1,5 +1,5 @@
-//! Unpacks the kernel's `bzImage`: QEMU starts the uncompressed ELF file by its PVH entry, which saves the emulated
-//! processor 2 to 2.5 s of decompression at each boot (docs/lab.md#fast-boot).
+//! Unpacks the kernel's `bzImage`: QEMU starts the uncompressed ELF file by its PVH entry, which
+//! saves the emulated processor 2 to 2.5 s of decompression at each boot (docs/lab.md#fast-boot).
 
 use std::fs;
 use std::io::Write as _;
@@ -31,9 +31,10 @@ pub(super) fn extract(dir: &Path, trixie: &Tree) -> Result<(String, PathBuf)> {
 
 /// The compressed kernel inside a `bzImage`.
 ///
-/// The x86 boot protocol (kernel documentation, arch/x86/boot): `HdrS` at 0x202, version at 0x206 (2.08 and later
-/// have the payload fields), the number of setup sectors at 0x1f1, offset and length of the payload at 0x248 and 0x24c,
-/// counted from the end of the setup sectors. The length includes the 4 bytes of the uncompressed size at its end.
+/// The x86 boot protocol (kernel documentation, arch/x86/boot): `HdrS` at 0x202, version at 0x206
+/// (2.08 and later have the payload fields), the number of setup sectors at 0x1f1, offset and
+/// length of the payload at 0x248 and 0x24c, counted from the end of the setup sectors. The length
+/// includes the 4 bytes of the uncompressed size at its end.
 fn payload(image: &[u8]) -> Option<&[u8]> {
     if image.get(0x202..0x206)? != b"HdrS" {
         return None;

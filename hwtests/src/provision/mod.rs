@@ -1,8 +1,9 @@
 //! Makes everything the lab needs from Debian's packages, below the workspace's target directory.
 //!
-//! Nothing on the host is changed: packages are fetched with the machine's own apt into private directories and unpacked
-//! into two trees, whose programs run with their own dynamic loader. What is made is kept; each item gets its final name
-//! by one rename, so an interrupted run leaves nothing that looks finished.
+//! Nothing on the host is changed: packages are fetched with the machine's own apt into private
+//! directories and unpacked into two trees, whose programs run with their own dynamic loader. What
+//! is made is kept; each item gets its final name by one rename, so an interrupted run leaves
+//! nothing that looks finished.
 
 mod apt;
 mod cpio;
@@ -20,10 +21,12 @@ use nix::fcntl::{Flock, FlockArg};
 pub use apt::LabUnavailable;
 pub use tree::Tree;
 
-/// Bytes that must be free before anything is fetched: 190 MB of packages, their trees and the archives.
+/// Bytes that must be free before anything is fetched: 190 MB of packages, their trees and the
+/// archives.
 const FREE: u64 = 1_500_000_000;
 
-/// What the trees hold. QEMU comes from backports: trixie's own has no `vfio-user-pci` (docs/lab.md#pieces).
+/// What the trees hold. QEMU comes from backports: trixie's own has no `vfio-user-pci`
+/// (docs/lab.md#pieces).
 const QEMU: &[&str] = &["qemu-system-x86"];
 const GUEST: &[&str] = &[
     "dash",
@@ -58,7 +61,8 @@ pub struct Provisions {
 }
 
 impl Provisions {
-    /// Makes what is missing below `target`. An error with [`LabUnavailable`] means that this machine cannot run the lab.
+    /// Makes what is missing below `target`. An error with [`LabUnavailable`] means that this
+    /// machine cannot run the lab.
     pub fn make(target: &Path) -> Result<Provisions> {
         let dir = target.join("hwtests");
         check_machine(target)?;
@@ -75,7 +79,8 @@ impl Provisions {
             suite.unpack()
         })?;
         let trixie = Tree::at(&dir, "trixie", |new| {
-            // An older host's keyring may lack the newer release; the current package of its own release has it.
+            // An older host's keyring may lack the newer release; the current package of its own
+            // release has it.
             let keyring = bookworm.path("usr/share/keyrings/debian-archive-keyring.gpg");
             let suite = apt::HostApt::read()?
                 .with_keyring(keyring)
@@ -172,8 +177,9 @@ fn has_vfio_user(trixie: &Tree) -> Result<()> {
 const MUSL: &str = "x86_64-unknown-linux-musl";
 const GLIBC: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `cx3flash` in release mode into the workspace's target directory, as a static program: behind a loader of the
-/// host, `/proc/self/exe`, by which the tool starts itself for writes to sysfs, would be that loader.
+/// Builds `cx3flash` in release mode into the workspace's target directory, as a static program:
+/// behind a loader of the host, `/proc/self/exe`, by which the tool starts itself for writes to
+/// sysfs, would be that loader.
 pub fn build_tool(target: &Path) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");

@@ -15,7 +15,8 @@ pub struct Tree {
     root: PathBuf,
 }
 
-/// Where Debian's amd64 packages put libraries; the first two are the same directory on an installed system.
+/// Where Debian's amd64 packages put libraries; the first two are the same directory on an
+/// installed system.
 const LIBRARIES: [&str; 6] = [
     "usr/lib/x86_64-linux-gnu",
     "lib/x86_64-linux-gnu",
@@ -52,7 +53,8 @@ impl Tree {
         self.root.join(inside)
     }
 
-    /// A command that runs a program of the tree on this host, with the tree's loader and libraries only.
+    /// A command that runs a program of the tree on this host, with the tree's loader and libraries
+    /// only.
     pub fn command(&self, program: &str) -> Result<Command> {
         let file = self.root.join(program);
         if !file.is_file() {

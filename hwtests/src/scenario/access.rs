@@ -1,4 +1,5 @@
-//! Access to the card: register access, users without rights, passthrough hosts, the KVM probe, lockdown.
+//! Access to the card: register access, users without rights, passthrough hosts, the KVM probe,
+//! lockdown.
 
 use anyhow::{Result, ensure};
 
@@ -28,7 +29,8 @@ pub(super) fn three_register_accesses_agree(host: &mut dyn TestHost) -> Result<(
     no_misuse(host)
 }
 
-/// A user of the node's group may query a card on vfio-pci, which stays there. Without the group: exit 5.
+/// A user of the node's group may query a card on vfio-pci, which stays there. Without the group:
+/// exit 5.
 pub(super) fn a_user_of_the_vfio_group_may_query(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     let group = on_vfio(host)?;

@@ -9,7 +9,8 @@ use super::steps::{
 };
 use crate::host::TestHost;
 
-/// Burns with the netdevs up: `ethtool -i` shows the new firmware; names, MACs, driver and override are as before.
+/// Burns with the netdevs up: `ethtool -i` shows the new firmware; names, MACs, driver and override
+/// are as before.
 fn burn_with(host: &mut dyn TestHost, access: &str) -> Result<()> {
     let before = with_driver(host)?;
     let netdevs = before.netdevs();
@@ -61,8 +62,9 @@ fn reported(host: &mut dyn TestHost) -> Result<(Value, Vec<(String, bool)>)> {
     Ok((query.at("/result/images")?.clone(), checks.collect()))
 }
 
-/// With a chip that boots for 900 ms after each reset (VFIO resets at open and close), results and burns are those of a
-/// chip that answers at once; nothing is written and no semaphore is read while it boots.
+/// With a chip that boots for 900 ms after each reset (VFIO resets at open and close), results and
+/// burns are those of a chip that answers at once; nothing is written and no semaphore is read
+/// while it boots.
 pub(super) fn a_chip_that_boots_slowly_gives_the_same_results(
     host: &mut dyn TestHost,
 ) -> Result<()> {

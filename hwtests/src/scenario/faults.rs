@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::steps::{DoctorCheck, other_image, short_bdf, with_driver, without_driver};
 use crate::host::{LONG, TestHost};
 
-/// A killed mstflint leaves semaphores taken: `doctor` reports it, `unlock` frees them, and the driver binds.
+/// A killed mstflint leaves semaphores taken: `doctor` reports it, `unlock` frees them, and the
+/// driver binds.
 pub(super) fn unlock_frees_semaphores_of_a_killed_mstflint(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     let (image, _) = other_image(host)?;
@@ -71,8 +72,8 @@ pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
     Ok(())
 }
 
-/// Firmware that never answers keeps the driver in its probe for a minute: exit 8. The journal lists what is left to do,
-/// and `host restore` does it once the firmware answers.
+/// Firmware that never answers keeps the driver in its probe for a minute: exit 8. The journal
+/// lists what is left to do, and `host restore` does it once the firmware answers.
 pub(super) fn a_failed_rebind_is_left_to_host_restore(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     without_driver(host)?;

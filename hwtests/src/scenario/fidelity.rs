@@ -1,5 +1,5 @@
-//! Software of others on the card: lspci, the kernel's drivers, mstflint. In the lab it shows how faithful the served
-//! card is.
+//! Software of others on the card: lspci, the kernel's drivers, mstflint. In the lab it shows how
+//! faithful the served card is.
 
 use anyhow::{Result, ensure};
 
@@ -9,7 +9,8 @@ use super::steps::{
 };
 use crate::host::TestHost;
 
-/// `lspci -vvv` shows the capabilities of real cards (docs/linux.md#reset, docs/lab.md#emulated-card).
+/// `lspci -vvv` shows the capabilities of real cards (docs/linux.md#reset,
+/// docs/lab.md#emulated-card).
 pub(super) fn lspci_lists_the_capabilities(host: &mut dyn TestHost) -> Result<()> {
     let bdf = host.bdf().to_owned();
     let text = host.must(&format!("lspci -vvv -nn -s {bdf}"))?;
@@ -160,7 +161,8 @@ pub(super) fn mstflint_burns_and_the_tool_verifies(host: &mut dyn TestHost) -> R
     Ok(())
 }
 
-/// Under lockdown mstflint fails, with messages known from real cards (docs/lab.md#mstflint-on-the-emulated-card).
+/// Under lockdown mstflint fails, with messages known from real cards
+/// (docs/lab.md#mstflint-on-the-emulated-card).
 pub(super) fn mstflint_fails_under_lockdown(host: &mut dyn TestHost) -> Result<()> {
     let command = format!("mstflint -d {} query full", short_bdf(host));
     with_driver(host)?;

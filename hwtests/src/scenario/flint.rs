@@ -1,5 +1,6 @@
-//! `flint` through VFIO and mstflint 4.21 through BAR0 on the same card: the kernel's part changes no text, exit code or
-//! file. The transcripts of all commands are compared without a guest in `tests/it/flint_card.rs`.
+//! `flint` through VFIO and mstflint 4.21 through BAR0 on the same card: the kernel's part changes
+//! no text, exit code or file. The transcripts of all commands are compared without a guest in
+//! `tests/it/flint_card.rs`.
 
 use anyhow::{Result, bail, ensure};
 
@@ -65,8 +66,8 @@ pub(super) fn flint_reads_as_mstflint_does(host: &mut dyn TestHost) -> Result<()
     Ok(())
 }
 
-/// A burn gives the exit code and text of mstflint, which sees the burnt image, and the running version beside it until
-/// the driver is loaded.
+/// A burn gives the exit code and text of mstflint, which sees the burnt image, and the running
+/// version beside it until the driver is loaded.
 pub(super) fn flint_burns_as_mstflint_does(host: &mut dyn TestHost) -> Result<()> {
     let (image, new) = other_image(host)?;
     let old = flashed(host)?;

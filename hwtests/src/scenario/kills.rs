@@ -1,5 +1,5 @@
-//! SIGKILL at every step on the host and at points of a burn: the card boots after each, and `host restore` restores the
-//! host.
+//! SIGKILL at every step on the host and at points of a burn: the card boots after each, and `host
+//! restore` restores the host.
 
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::host::snapshot::HostSnapshot;
 /// Kill points, spread over the erases and programs of a burn.
 const POINTS: u64 = 20;
 
-/// System calls that change the host or the tool's own records: writes of files, the start of the helper that writes to
-/// sysfs, VFIO's ioctls. A kill comes when such a call begins, so it is between two steps.
+/// System calls that change the host or the tool's own records: writes of files, the start of the
+/// helper that writes to sysfs, VFIO's ioctls. A kill comes when such a call begins, so it is
+/// between two steps.
 const CALLS: &str = "openat,write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,ftruncate,fsync,fdatasync,flock,clone,clone3,vfork,fork,wait4,waitid,ioctl,close";
 
 /// The versions that the served card would boot, with a boot ROM that prefers either half.
@@ -37,7 +38,8 @@ fn bootable(host: &mut dyn TestHost) -> Result<Vec<String>> {
     Ok(versions)
 }
 
-/// Path and version of the small image to burn next: never the one that the half to be written holds.
+/// Path and version of the small image to burn next: never the one that the half to be written
+/// holds.
 fn next_image(host: &mut dyn TestHost) -> Result<(&'static str, &'static str)> {
     let now = version(&flashed(host)?);
     let at = SMALL_IMAGES
@@ -59,7 +61,8 @@ fn restore(host: &mut dyn TestHost, before: &HostSnapshot) -> Result<()> {
 /// Twenty kills inside erase and program, each followed by `host restore` and a burn that succeeds.
 pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
-    // After two burns both halves are used, so every later burn erases as many sectors as the second one.
+    // After two burns both halves are used, so every later burn erases as many sectors as the
+    // second one.
     let (image, _) = next_image(host)?;
     burn(host, image, "")?;
     let start = host.card()?.mutations()?;
@@ -112,7 +115,8 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
     Ok(())
 }
 
-/// One kill before each system call that changes the host or the journal, from the lock to the journal's removal.
+/// One kill before each system call that changes the host or the journal, from the lock to the
+/// journal's removal.
 pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     host: &mut dyn TestHost,
 ) -> Result<()> {
@@ -168,8 +172,9 @@ struct KillPoint {
     line: String,
 }
 
-/// The calls of a trace that are steps: those on the journal, the lock and VFIO, and the helper's start and end. Calls that
-/// only read, or that are on terminal, log and libraries, leave nothing to restore.
+/// The calls of a trace that are steps: those on the journal, the lock and VFIO, and the helper's
+/// start and end. Calls that only read, or that are on terminal, log and libraries, leave nothing
+/// to restore.
 fn points_of(trace: &str) -> Vec<KillPoint> {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     let mut points = Vec::new();

@@ -10,7 +10,8 @@ use super::steps::{
 use crate::host::snapshot::HostSnapshot;
 use crate::host::{LONG, TestHost, ToolReport};
 
-/// A burn that must be refused with `code` and a message with `words`, while host and flash do not change.
+/// A burn that must be refused with `code` and a message with `words`, while host and flash do not
+/// change.
 fn refused(host: &mut dyn TestHost, code: i32, words: &str) -> Result<ToolReport> {
     let before = HostSnapshot::of(host)?;
     let flash = flash_digest(host)?;

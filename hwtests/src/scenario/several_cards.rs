@@ -39,7 +39,8 @@ fn assert_unchanged(host: &mut dyn TestHost, before: &str) -> Result<()> {
     Ok(())
 }
 
-/// `list` shows the three cards. Without `-d` none of them is used, and an absent one is an error: exit 3.
+/// `list` shows the three cards. Without `-d` none of them is used, and an absent one is an error:
+/// exit 3.
 pub(super) fn without_a_selector_several_cards_are_refused(host: &mut dyn TestHost) -> Result<()> {
     let before = with_drivers(host)?;
     let list = host.bare_json("list")?.json.to_string();
@@ -63,7 +64,8 @@ pub(super) fn a_card_is_selected_by_address_or_netdev(host: &mut dyn TestHost) -
     assert_unchanged(host, &before)
 }
 
-/// Another function with a driver in the IOMMU group is refused by its id. When it is waived, it is restored afterwards.
+/// Another function with a driver in the IOMMU group is refused by its id. When it is waived, it is
+/// restored afterwards.
 pub(super) fn a_sibling_in_the_iommu_group_is_refused_and_waived(
     host: &mut dyn TestHost,
 ) -> Result<()> {
@@ -93,8 +95,8 @@ pub(super) fn a_virtual_function_is_refused(host: &mut dyn TestHost) -> Result<(
     assert_unchanged(host, &before)
 }
 
-/// mlx4 creates VFs by firmware, which the served card does not emulate. So the tool reads a copy of the card's sysfs entry
-/// in which the function with the id of a VF is the card's.
+/// mlx4 creates VFs by firmware, which the served card does not emulate. So the tool reads a copy
+/// of the card's sysfs entry in which the function with the id of a VF is the card's.
 pub(super) fn a_card_with_virtual_functions_is_refused(host: &mut dyn TestHost) -> Result<()> {
     let before = with_drivers(host)?;
     let bdf = host.bdf().to_owned();
@@ -123,7 +125,8 @@ pub(super) fn a_card_with_virtual_functions_is_refused(host: &mut dyn TestHost) 
     assert_unchanged(host, &before)
 }
 
-/// A card in recovery mode (15b3:01f6) becomes one that boots (15b3:1003), and the kernel enumerates it anew.
+/// A card in recovery mode (15b3:01f6) becomes one that boots (15b3:1003), and the kernel
+/// enumerates it.
 pub(super) fn recover_brings_back_a_card_in_recovery_mode(host: &mut dyn TestHost) -> Result<()> {
     with_drivers(host)?;
     let sysfs = format!("/sys/bus/pci/devices/{RECOVERY}");

@@ -28,8 +28,8 @@ pub(super) fn mstflint(host: &mut dyn TestHost, arguments: &str) -> Result<Strin
 /// Binds the card to `mlx4_core` and waits for a netdev.
 pub(super) fn with_driver(host: &mut dyn TestHost) -> Result<HostSnapshot> {
     let bdf = host.bdf().to_owned();
-    // With debug_level the driver logs that its interrupt test passed. An earlier scenario may have left the card without
-    // a driver.
+    // With debug_level the driver logs that its interrupt test passed. An earlier scenario may have
+    // left the card without a driver.
     let script = format!(
         "d=/sys/bus/pci/devices/{bdf}\n\
          modprobe mlx4_core debug_level=1 && modprobe mlx4_en || exit 1\n\
@@ -89,7 +89,8 @@ pub(super) fn version(text: &str) -> Vec<u32> {
     })
 }
 
-/// The version on the card's flash that would boot, by the served card's boot ROM or by the tool's query.
+/// The version on the card's flash that would boot, by the served card's boot ROM or by the tool's
+/// query.
 pub(super) fn flashed(host: &mut dyn TestHost) -> Result<String> {
     if let Some(server) = host.server(0) {
         let info = server.info()?;
@@ -165,7 +166,8 @@ pub(super) fn burn(host: &mut dyn TestHost, image: &str, more: &str) -> Result<V
     Ok(report.json)
 }
 
-/// Fails if the served card has recorded misuse since [`reset_records`]. Does nothing with a real card.
+/// Fails if the served card has recorded misuse since [`reset_records`]. Does nothing with a real
+/// card.
 pub(super) fn no_misuse(host: &mut dyn TestHost) -> Result<()> {
     let Some(server) = host.server(0) else {
         return Ok(());

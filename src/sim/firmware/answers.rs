@@ -73,8 +73,8 @@ const CAPABILITIES: [(usize, u8); 42] = [
     // last two the driver takes an older mode, which fails on the second port.
     (0x42, 0x07),
     // Unicast loopback (bit 32): without it `ethtool -t` makes Linux 6.12's mlx4_en write five
-    // results into an array of three, which was seen to crash a guest at the next unbind. No packets
-    // here, so its loopback test fails.
+    // results into an array of three, which was seen to crash a guest at the next unbind. No
+    // packets here, so its loopback test fails.
     (0x43, 0x01),
     // RC, UC, UD, SRQ, checksums, counters of violations, mixed ports, large send, APM, atomics,
     // UD multicast.

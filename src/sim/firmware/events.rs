@@ -1,8 +1,7 @@
 //! Event queues: how the end of a command with the event bit is reported.
 
-use super::HostBus;
 use super::answers::u32_at;
-use super::icm::Icm;
+use super::host_memory::{HostBus, Icm};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -113,7 +112,7 @@ impl EventQueues {
 }
 
 impl Queue {
-    /// HostBus address of entry `n`.
+    /// Host address of entry `n`.
     fn entry(&self, n: u64, icm: &Icm, host: &dyn HostBus) -> io::Result<u64> {
         let at = n * ENTRY;
         Ok(icm.page(self.mtt, at / PAGE, host)? + at % PAGE)

@@ -1,7 +1,7 @@
 //! The firmware's command interface, as far as `mlx4_core` and `mlx4_en` need it to bind
-//! (docs/lab.md#binding-mlx4_core; layouts as the Linux driver puts and gets them, `mlx4/fw.c`, `eq.c`, `en_*.c`).
-//! No packets, completion queues, SR-IOV or tools command interface: commands that only they need
-//! succeed without effect.
+//! (docs/lab.md#binding-mlx4_core; layouts as the Linux driver puts and gets them, `mlx4/fw.c`,
+//! `eq.c`, `en_*.c`). No packets, completion queues, SR-IOV or tools command interface: commands
+//! that only they need succeed without effect.
 //!
 //! Seven words at 0x80680: input (2), modifier, output (2), token in the high half, and the command
 //! word: status 31:24, go 23, event 22, toggle 21, modifier 15:12, opcode 11:0. The registers
@@ -9,16 +9,15 @@
 
 mod answers;
 mod events;
-mod groups;
-mod icm;
+mod host_memory;
 mod opcode;
 
 use super::SimCard;
 use super::served::ImageIdentity;
 use crate::card::CrOffset;
 use events::EventQueues;
-use groups::Groups;
-use icm::Icm;
+pub(in crate::sim) use host_memory::HostBus;
+use host_memory::{GROUP_ENTRY, Groups, HCA, Icm};
 use opcode as op;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -44,18 +43,6 @@ const BAD_PARAM: u8 = 3;
 
 /// Bytes of a mailbox.
 const MAILBOX: usize = 4096;
-/// Bytes of `INIT_HCA`, given back by `QUERY_HCA`.
-const HCA: usize = 0x200;
-
-/// The host's side of the bus.
-pub(super) trait HostBus {
-    /// Read host memory.
-    fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()>;
-    /// Write host memory.
-    fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Raise an MSI-X vector.
-    fn interrupt(&mut self, vector: u32);
-}
 
 /// One command as it was posted.
 #[derive(Clone, Copy, Debug)]
@@ -263,7 +250,7 @@ impl NetworkFirmware {
             op::READ_MCG => host.write(c.output, self.groups.get(c.modifier))?,
             // Operation 1 sets promiscuous queue pairs, which are never read.
             op::WRITE_MCG if c.op_modifier == 0 => {
-                let mut entry = [0; groups::ENTRY];
+                let mut entry = [0; GROUP_ENTRY];
                 host.read(c.input, &mut entry)?;
                 self.groups.set(c.modifier, entry);
             }

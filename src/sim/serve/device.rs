@@ -1,8 +1,7 @@
 //! The card with everything around it that a virtual machine sees: accesses of every width, time,
 //! resets, interrupts, guest memory, firmware.
 
-use super::bus::{DeviceBus, Lines};
-use super::dma::GuestMemory;
+use super::dma::{DeviceBus, GuestMemory, Lines};
 use super::irq::Irqs;
 use super::pci::ServedConfigSpace;
 use crate::card::{CrError, CrOffset, CrSpace};
@@ -93,7 +92,7 @@ impl ServedDevice {
             .advance(u64::try_from(gone.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// ServerAction anything that may have reset the chip.
+    /// After anything that may have reset the chip.
     pub(super) fn settle(&mut self) {
         if self.boots != self.card.boots() {
             self.boots = self.card.boots();

@@ -1,10 +1,12 @@
 //! Guest memory, as the client hands it out (`DMA_MAP`).
 //!
 //! With an IOMMU in the guest every mapping a driver makes is a message with a descriptor of its
-//! own, thousands for one bind of `mlx4_core` (docs/lab.md#vfio-user-client-of-qemu). They are all the same few files, so
-//! one descriptor is kept for each device and inode, and reached by `pread`/`pwrite`: no mapping,
-//! no `unsafe`, and memory that shrinks under us is an error instead of a signal.
+//! own, thousands for one bind of `mlx4_core` (docs/lab.md#vfio-user-client-of-qemu). They are all
+//! the same few files, so one descriptor is kept for each device and inode, and reached by
+//! `pread`/`pwrite`: no mapping, no `unsafe`, and memory that shrinks under us is an error instead
+//! of a signal.
 
+use crate::sim::firmware::HostBus;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -116,6 +118,46 @@ impl GuestMemory {
         self.each(address, bytes.len(), |file, at, part| {
             file.write_all_at(&bytes[part], at)
         })
+    }
+}
+
+/// MSI-X vectors raised during one access, sent once it is through.
+#[derive(Debug, Default)]
+pub(super) struct Lines(pub(super) Vec<u32>);
+
+pub(super) struct DeviceBus<'a> {
+    /// Bus mastering is on.
+    pub(super) masters: bool,
+    pub(super) memory: &'a GuestMemory,
+    pub(super) lines: &'a mut Lines,
+}
+
+impl DeviceBus<'_> {
+    fn check(&self) -> io::Result<()> {
+        if self.masters {
+            Ok(())
+        } else {
+            Err(io::Error::other("bus mastering is off"))
+        }
+    }
+}
+
+impl HostBus for DeviceBus<'_> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.check()?;
+        self.memory.read(address, bytes)
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.memory.write(address, bytes)
+    }
+
+    fn interrupt(&mut self, vector: u32) {
+        // A message is a write on the bus.
+        if self.masters {
+            self.lines.0.push(vector);
+        }
     }
 }
 

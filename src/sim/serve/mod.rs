@@ -1,15 +1,15 @@
 //! Serves a card over vfio-user, so that QEMU's `vfio-user-pci` shows it to a guest with a real
 //! kernel (docs/lab.md#vfio-user-client-of-qemu).
 //!
-//! The server is our own, not the `Server` of the crate `vfio_user` (docs/lab.md#vfio-user). That one
-//! blocks in `accept` and `recvmsg`, so the control channel would need a second thread, and a
-//! [`SimCard`] is for one; it passes a region's descriptor only with a list of sparse areas; it panics
-//! on a version string that does not end in NUL and loses the frame after an unknown command. The
-//! tests connect with the crate's `Client`, an independent reading of the protocol.
+//! The server is our own, not the `Server` of the crate `vfio_user` (docs/lab.md#vfio-user). That
+//! one blocks in `accept` and `recvmsg`, so the control channel would need a second thread, and a
+//! [`SimCard`] is for one; it passes a region's descriptor only with a list of sparse areas; it
+//! panics on a version string that does not end in NUL and loses the frame after an unknown
+//! command. The tests connect with the crate's `Client`, an independent reading of the protocol.
 //!
-//! One client at a time; after it another one may connect (a guest that reboots). The end of a client
-//! is no power cut: flash, semaphores and running firmware stay; descriptors, interrupts and the
-//! command register do not.
+//! One client at a time; after it another one may connect (a guest that reboots). The end of a
+//! client is no power cut: flash, semaphores and running firmware stay; descriptors, interrupts and
+//! the command register do not.
 //!
 //! # Control channel
 //!
@@ -30,7 +30,6 @@
 //! | `forget` | counters and misuse start at zero; answers the counters so far |
 //! | `quit` | the server ends |
 
-mod bus;
 mod control;
 mod device;
 mod dma;
@@ -55,7 +54,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// QEMU gives up an access after 5 s, and 3 s passed unnoticed (docs/lab.md#vfio-user-client-of-qemu).
+/// QEMU gives up an access after 5 s, and 3 s passed unnoticed
+/// (docs/lab.md#vfio-user-client-of-qemu).
 const HOLD: Duration = Duration::from_millis(3500);
 
 /// Why a card cannot be served (any longer).
@@ -146,7 +146,7 @@ impl Server {
         })
     }
 
-    /// ReplyBody until the order `quit` comes.
+    /// Answers until the order `quit` comes.
     pub fn run(&mut self) -> Result<(), ServeError> {
         loop {
             let (client, control) = self.wait(None).map_err(cannot("wait for a message"))?;

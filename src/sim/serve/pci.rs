@@ -21,7 +21,8 @@ const ADDRESS: usize = 0xd0;
 const DATA: usize = 0xd4;
 const ADDRESS_FLAG: u32 = 1 << 31;
 /// Capability space of CR-space; the other two, commands (1) and semaphores (10), are not there:
-/// with them mstflint 4.31 does not crash, and on real cards it does (docs/lab.md#mstflint-on-the-emulated-card).
+/// with them mstflint 4.31 does not crash, and on real cards it does
+/// (docs/lab.md#mstflint-on-the-emulated-card).
 const CR_SPACE: u32 = 2;
 const SUPPORTED: u32 = 1 << 29;
 
@@ -53,7 +54,7 @@ impl ServedConfigSpace {
         }
     }
 
-    /// DeviceBus mastering is on.
+    /// Bus mastering is on.
     pub(super) fn masters(&self) -> bool {
         self.card.config_peek(COMMAND) & BUS_MASTER != 0
     }
@@ -217,8 +218,8 @@ impl ServedConfigSpace {
     }
 
     /// The address of the vendor-specific capability was written: with the flag clear a read, which
-    /// sets it when the data is ready; with the flag set a write, which clears it when it is done. In
-    /// a space that does not exist the flag does not change.
+    /// sets it when the data is ready; with the flag set a write, which clears it when it is done.
+    /// In a space that does not exist the flag does not change.
     fn vendor_access(&mut self) {
         if self.caps.dword(SPACE) & 0xffff != CR_SPACE {
             return;

@@ -75,7 +75,7 @@ pub(super) fn act(device: &mut ServedDevice, mut message: Message) -> Processed 
     Processed { message, result }
 }
 
-/// ReplyBody it.
+/// Answers a command.
 ///
 /// # Errors
 /// Only what ends the connection; what is wrong with one command is answered.

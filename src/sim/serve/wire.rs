@@ -1,4 +1,5 @@
-//! Messages of the vfio-user protocol: framing, file descriptors, numbers (docs/lab.md#vfio-user-client-of-qemu).
+//! Messages of the vfio-user protocol: framing, file descriptors, numbers
+//! (docs/lab.md#vfio-user-client-of-qemu).
 //!
 //! A message is read in two steps, 16 bytes of header and then its body: descriptors arrive with
 //! the first byte of the message they belong to, so each stays with its own.
@@ -134,7 +135,7 @@ fn header(to: &Message, len: usize, error: Option<i32>) -> io::Result<[u8; HEADE
     Ok(out)
 }
 
-/// ReplyBody with `body` and at most one descriptor.
+/// Answers with `body` and at most one descriptor.
 pub(super) fn reply(
     stream: &mut UnixStream,
     to: &Message,

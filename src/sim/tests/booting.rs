@@ -45,7 +45,7 @@ fn version(driver: &mut TestDriver) -> [u32; 2] {
 }
 
 #[test]
-fn registers_become_right_one_after_the_other() {
+fn registers_become_valid_one_after_the_other() {
     let card = slow();
     let mut driver = reset(&card);
     let (old, new) = ([2 << 16, 42 << 16 | 1], [2 << 16, 42 << 16 | 2]);
@@ -224,7 +224,7 @@ fn without_an_image_a_boot_ends_in_recovery_mode() {
 }
 
 #[test]
-fn a_pci_reset_starts_a_chip_with_a_boot_time_anew() {
+fn a_pci_reset_restarts_a_chip_with_a_boot_time() {
     let card = slow();
     TestDriver::with(&card);
     card.pci_reset();

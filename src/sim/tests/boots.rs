@@ -52,7 +52,7 @@ fn card(flash: &[u8]) -> SimCard {
 }
 
 #[test]
-fn a_good_image_runs_and_says_its_version() {
+fn a_valid_image_runs_and_reports_its_version() {
     let card = card(&image(5000, None));
     assert_eq!(card.running(), starts(0, 5000));
     assert_eq!(card.pci_device_id(), 0x1003);
@@ -123,7 +123,7 @@ fn either_half_starts_alone() {
 }
 
 #[test]
-fn of_two_good_images_the_order_decides() {
+fn the_order_chooses_between_two_valid_images() {
     let card = card(&halves(Some(1), Some(2)));
     assert_eq!(card.boot_outcome(), starts(0, 1));
     let outcomes = card.boot_outcomes();
@@ -132,7 +132,7 @@ fn of_two_good_images_the_order_decides() {
 }
 
 #[test]
-fn a_damaged_image_gives_way_to_the_other() {
+fn a_damaged_image_is_skipped() {
     for (damage, left) in [(0x1000, starts(CHUNK, 2)), (CHUNK + 0x1000, starts(0, 1))] {
         let card = card(&halves(Some(1), Some(2)));
         card.load_flash(damage, &[0; 64]);
@@ -162,7 +162,7 @@ fn a_reset_follows_the_boot_address_and_power_on_does_not() {
 }
 
 #[test]
-fn a_boot_address_without_a_good_image_is_passed_over() {
+fn a_boot_address_without_a_valid_image_is_skipped() {
     let card = card(&halves(Some(1), None));
     let mut driver = TestDriver::with(&card);
     for wrong in [CHUNK, 0x1_0000, 0x1234, 0xFF_FFFF] {
@@ -172,7 +172,7 @@ fn a_boot_address_without_a_good_image_is_passed_over() {
 }
 
 #[test]
-fn what_runs_does_not_change_with_the_flash() {
+fn a_change_of_the_flash_does_not_change_what_runs() {
     let card = card(&image(1, None));
     card.load_flash(0, &image(2, None));
     assert_eq!(card.running(), starts(0, 1));
@@ -188,13 +188,13 @@ fn a_torn_signature_does_not_start() {
     for torn in 0..16 {
         let card = card(&good);
         card.load_flash(torn, &[0xFF]);
-        let whole = good[torn as usize] == 0xFF;
-        assert_eq!(card.boot_outcome() == starts(0, 1), whole, "byte {torn}");
+        let complete = good[torn as usize] == 0xFF;
+        assert_eq!(card.boot_outcome() == starts(0, 1), complete, "byte {torn}");
     }
 }
 
 #[test]
-fn an_empty_or_ragged_flash_is_no_trouble() {
+fn an_empty_or_odd_sized_flash_ends_in_recovery_mode() {
     for len in [0, 1, 15, 16, 17, 0x37, 0x38, 0x39] {
         assert_eq!(
             card(&image(1, None)[..len]).running(),

@@ -1,10 +1,10 @@
-//! What tells the chips apart.
+//! The differences between the chips.
 
 use super::driver::{DATA, TestDriver};
 use crate::sim::{Fault, SimChip};
 
 #[test]
-fn every_chip_says_its_id_and_erases_what_it_says() {
+fn every_chip_reports_its_id_and_erases_its_sectors() {
     for part in SimChip::ALL {
         let size = part.size() as usize;
         let mut driver = TestDriver::on(part, &vec![0; size]);
@@ -128,7 +128,7 @@ fn write_status(driver: &mut TestDriver, first: u8, second: u8) {
 }
 
 #[test]
-fn cmp_protects_everything_but_what_the_bits_say() {
+fn cmp_protects_the_complement() {
     for part in [SimChip::W25q16, SimChip::Gd25q16, SimChip::W25q16jvim] {
         let mut driver = TestDriver::on(part, &vec![0; 0x20_0000]);
         write_status(&mut driver, 0x04, 0x40);
@@ -191,7 +191,7 @@ fn unknown_opcodes_answer_nothing() {
 }
 
 #[test]
-fn another_bank_is_empty() {
+fn a_bank_without_chip_reads_all_ones() {
     let mut driver = TestDriver::on(SimChip::M25px16, &[0; 16]);
     driver.run(0x409F_2A15);
     assert_eq!(driver.read(DATA), u32::MAX);

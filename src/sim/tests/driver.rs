@@ -175,7 +175,7 @@ impl TestDriver {
         assert_eq!(self.card.misuse(), [], "misuse by a clean driver");
     }
 
-    /// The only misuse so far says this.
+    /// The only misuse so far contains this.
     pub(super) fn assert_misuse(&self, part: &str) {
         let misuse = self.card.misuse();
         assert!(

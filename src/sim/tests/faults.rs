@@ -1,4 +1,4 @@
-//! Each fault does what it says, and the same every time.
+//! Each fault has its effect, and the same one every time.
 
 use super::driver::{COMMAND, DATA, FLUSH, SEMAPHORE, TestDriver, spec};
 use crate::sim::{BootOutcome, Fault, SimCard, SimChip, WrongRead};
@@ -22,7 +22,7 @@ fn torn_page(seed: u64) -> Vec<u8> {
     driver.write(SEMAPHORE, 0);
     driver.assert_clean();
     let flash = driver.card.flash();
-    assert_eq!(flash[0x100..0x110], RAMP, "the page before is whole");
+    assert_eq!(flash[0x100..0x110], RAMP, "the page before is complete");
     assert!(flash[0x110..].iter().all(|b| *b == 0xFF));
     driver.card.power_cycle();
     assert_eq!(driver.card.boot_outcome(), BootOutcome::Recovery);
@@ -72,7 +72,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
 }
 
 #[test]
-fn a_power_cut_at_0_comes_before_anything() {
+fn a_power_cut_at_0_changes_nothing() {
     let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     driver.card.inject(Fault::PowerCut { op: 0, seed: 1 });
     assert_eq!(driver.read16(0), RAMP, "reading is no operation");
@@ -83,7 +83,7 @@ fn a_power_cut_at_0_comes_before_anything() {
 }
 
 #[test]
-fn one_bit_stays_wrong() {
+fn a_flipped_bit_stays_wrong() {
     let mut driver = blank();
     driver.card.inject(Fault::FlippedBit { op: 2, bit: 10 });
     driver.card.inject(Fault::FlippedBit { op: 3, bit: 0x8001 });
@@ -98,7 +98,7 @@ fn one_bit_stays_wrong() {
 }
 
 #[test]
-fn a_lying_write_looks_like_success() {
+fn a_lying_write_reports_success() {
     let mut driver = blank();
     driver.card.inject(Fault::LyingWrite { op: 1 });
     driver.run(0x4006_2004);
@@ -129,7 +129,7 @@ fn wrong(after: u64, kind: WrongRead) -> Fault {
 }
 
 #[test]
-fn a_wrong_read_is_wrong_once_and_leaves_the_flash_alone() {
+fn a_wrong_read_is_wrong_once_and_keeps_the_flash() {
     const FLASH: &[u8; 32] = b"ABCDEFGHIJKLMNOPabcdefghijklmnop";
     let kinds = [
         (WrongRead::Stale, *b"ABCDEFGHIJKLMNOP"),
@@ -200,7 +200,7 @@ fn a_pause_lets_time_pass_behind_its_access() {
 }
 
 #[test]
-fn a_pause_at_the_look_for_busy_still_answers_busy() {
+fn a_pause_at_a_busy_poll_still_reads_busy() {
     let mut driver = blank();
     driver.write(COMMAND, 0x4003_241D);
     driver.read(FLUSH);
@@ -210,7 +210,7 @@ fn a_pause_at_the_look_for_busy_still_answers_busy() {
 }
 
 #[test]
-fn a_pause_happens_on_every_way_to_the_registers() {
+fn a_pause_happens_with_every_register_access() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
     let mut config = card.config_gateway();
     card.inject(Fault::Away { after: 1, ms: 7 });
@@ -276,7 +276,7 @@ fn a_held_semaphore_is_free_after_its_reads() {
 }
 
 #[test]
-fn a_removed_card_is_all_ones_for_ever() {
+fn a_removed_card_reads_all_ones_until_power_is_cycled() {
     let mut driver = blank();
     driver.card.inject(Fault::Removed { after: 2 });
     assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
@@ -289,7 +289,7 @@ fn a_removed_card_is_all_ones_for_ever() {
 }
 
 #[test]
-fn a_foreign_reset_takes_the_semaphores_away() {
+fn a_foreign_reset_frees_the_semaphores() {
     let mut driver = blank();
     driver.card.inject(Fault::Reset { after: 1 });
     assert_eq!(driver.raw_read(0xf0014), 0x0001_01f5);
@@ -317,7 +317,7 @@ fn an_erase_outlives_a_foreign_reset() {
 }
 
 #[test]
-fn broken_chaining_spoils_everything_after_the_first_chunk() {
+fn broken_chaining_inverts_everything_after_the_first_chunk() {
     let image: Vec<u8> = (0..64).collect();
     let mut driver = TestDriver::on(SimChip::M25px16, &image);
     driver.card.inject(Fault::BrokenChainedRead);
@@ -352,7 +352,7 @@ fn delayed_writes_are_overtaken_without_the_flush() {
 }
 
 #[test]
-fn several_faults_at_a_time_each_have_their_turn() {
+fn several_faults_at_a_time_each_happen() {
     let mut driver = blank();
     let all = [
         Fault::LyingWrite { op: 1 },
@@ -375,7 +375,7 @@ fn several_faults_at_a_time_each_have_their_turn() {
 }
 
 #[test]
-fn a_fork_goes_its_own_way() {
+fn a_fork_is_independent() {
     let mut driver = blank();
     let fork = driver.card.fork();
     driver.card.inject(Fault::PowerCut { op: 1, seed: 1 });

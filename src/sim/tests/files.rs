@@ -34,7 +34,7 @@ fn killed(path: &Path) -> SimCard {
 }
 
 #[test]
-fn a_card_comes_back_as_it_was() {
+fn a_reopened_card_is_in_its_last_state() {
     let (_room, path) = room();
     let board = CardSpec::named("mcx312b").expect("known");
     let card = SimCard::create(&path, board.clone(), &RAMP).expect("new file");
@@ -59,7 +59,7 @@ fn a_card_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
+fn a_killed_process_leaves_flash_and_semaphores() {
     let (_room, path) = room();
     let card = create(&path);
     let mut driver = TestDriver::with(&card);
@@ -77,7 +77,7 @@ fn a_killed_process_leaves_flash_and_semaphores_as_they_are() {
     next.run(0x409F_2215);
     next.assert_misuse("without holding semaphore 63");
     next.write(SEMAPHORE, 0);
-    assert_eq!(next.read(SEMAPHORE), 0, "nobody is there to take it back");
+    assert_eq!(next.read(SEMAPHORE), 0, "no owner takes it back");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn faults_wait_in_the_file_and_are_used_once() {
 }
 
 #[test]
-fn a_pulled_or_stuck_card_stays_so() {
+fn a_removed_or_stuck_card_stays_so() {
     let (_room, path) = room();
     let card = create(&path);
     card.inject(Fault::Removed { after: 0 });
@@ -152,7 +152,7 @@ fn a_pulled_or_stuck_card_stays_so() {
 }
 
 #[test]
-fn misuse_is_still_known_to_the_next_process() {
+fn misuse_is_kept_for_the_next_process() {
     let (_room, path) = room();
     let card = create(&path);
     TestDriver::idle(&card).read(0xf0010);
@@ -162,7 +162,7 @@ fn misuse_is_still_known_to_the_next_process() {
 }
 
 #[test]
-fn two_processes_cannot_have_one_card() {
+fn a_second_process_on_a_card_file_is_refused() {
     let (_room, path) = room();
     let card = create(&path);
     match SimCard::open(&path).map(drop) {
@@ -185,7 +185,7 @@ fn an_existing_file_is_never_overwritten() {
 }
 
 #[test]
-fn files_that_are_no_card_are_named_as_what_they_are() {
+fn a_file_that_is_no_card_is_refused_with_its_reason() {
     let (room, path) = room();
     drop(create(&path));
     let good = fs::read(&path).expect("read");
@@ -215,7 +215,7 @@ fn files_that_are_no_card_are_named_as_what_they_are() {
     assert!(try_bytes(&size).0.starts_with("Damaged"));
     let mut records = good;
     records[4096..65536].fill(0x20);
-    assert!(try_bytes(&records).1.contains("neither record is whole"));
+    assert!(try_bytes(&records).1.contains("neither record is valid"));
     let missing = SimCard::open(&room.path().join("none")).map(drop);
     assert!(matches!(missing, Err(CardFileError::Io { .. })));
     let folder = SimCard::open(room.path()).map(drop);
@@ -231,8 +231,8 @@ fn a_record_cut_short_by_a_crash_loses_one_step_only() {
         assert!(driver.program16(i * 0x100, &RAMP));
     }
     drop((driver, card));
-    let whole = open(&path).mutations();
-    assert_eq!(whole, 5);
+    let all = open(&path).mutations();
+    assert_eq!(all, 5);
     let counter = |slot: u64| {
         let mut bytes = [0; 8];
         let file = fs::File::open(&path).expect("open");
@@ -267,7 +267,7 @@ fn a_fork_of_a_card_file_does_not_write_to_it() {
 const VICTIM: &str = "CX3FLASH_TEST_VICTIM";
 
 #[test]
-fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
+fn sigkill_during_an_erase_leaves_semaphores_taken_and_the_file_valid() {
     if let Some(path) = std::env::var_os(VICTIM) {
         let mut driver = TestDriver::with(&open(Path::new(&path)));
         assert!(driver.program16(0x100, &RAMP));
@@ -275,13 +275,13 @@ fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
         driver.at(0x1_0000, 0x40D8_200C);
         println!("erasing");
         std::thread::sleep(std::time::Duration::from_secs(60));
-        panic!("nobody killed this process");
+        panic!("this process was not killed");
     }
     let (_room, path) = room();
     drop(create(&path));
     let (_, module) = module_path!().split_once("::").expect("inside a crate");
     let name =
-        format!("{module}::sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable");
+        format!("{module}::sigkill_during_an_erase_leaves_semaphores_taken_and_the_file_valid");
     let mut victim = Command::new(std::env::current_exe().expect("path"))
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(VICTIM, &path)
@@ -289,11 +289,11 @@ fn sigkill_in_the_middle_of_an_erase_leaves_the_card_locked_and_usable() {
         .spawn()
         .expect("child");
     let lines = BufReader::new(victim.stdout.take().expect("piped")).lines();
-    let told = lines.map_while(Result::ok).any(|l| l.contains("erasing"));
+    let reported = lines.map_while(Result::ok).any(|l| l.contains("erasing"));
     let seen = SimCard::open(&path).map(drop);
     victim.kill().expect("SIGKILL");
     victim.wait().expect("gone");
-    assert!(told, "the child never got there");
+    assert!(reported, "the child did not erase");
     match seen {
         Err(CardFileError::Busy { pid, .. }) => assert_eq!(pid, victim.id()),
         other => panic!("{other:?}"),

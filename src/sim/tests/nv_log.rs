@@ -102,7 +102,7 @@ fn a_cut_leaves_a_tlv_that_was_never_stored() {
 }
 
 #[test]
-fn the_areas_lie_elsewhere_than_the_reset_erases() {
+fn the_areas_are_at_the_documented_addresses() {
     use crate::plan::NvGeometry;
     for layout in [
         Layout::NonFailsafe,
@@ -129,7 +129,7 @@ fn the_areas_lie_elsewhere_than_the_reset_erases() {
 }
 
 #[test]
-fn spoilt_areas_are_read() {
+fn zeroed_areas_are_read_as_corrupt() {
     let areas = areas(Layout::NonFailsafe);
     let mut flash = vec![0xFF; SIZE as usize];
     assert_eq!(areas.read(&flash), Ok(Tlvs::new()));

@@ -34,7 +34,8 @@ fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
         best = best.min(start.elapsed());
     }
     println!("burn of 800 KiB: {best:?}");
-    // Measured: 20 ms on one core of the build machine. The bound only catches a collapse, machines differ.
+    // Measured: 20 ms on one core of the build machine. The bound only catches a collapse, machines
+    // differ.
     assert!(best < Duration::from_millis(500), "{best:?}");
 }
 
@@ -53,7 +54,7 @@ fn a_card_file_is_fast_enough_for_a_demo() {
 }
 
 #[test]
-fn asking_the_boot_rom_is_cheap() {
+fn a_boot_outcome_is_cheap() {
     let image = build(&Recipe::mcx312b_2_42_5000()).expect("valid recipe");
     let flash = striped(&image, Half::Odd, 0x20_0000).expect("fits");
     let card = SimCard::new(CardSpec::named("mcx312b").expect("known"), &flash);

@@ -26,7 +26,7 @@ fn more_than_16_bytes_are_refused() {
 }
 
 #[test]
-fn reserved_bits_are_noticed() {
+fn reserved_bits_are_misuse() {
     for bit in [1, 6, 7, 14, 15, 24, 29, 31] {
         let mut driver = blank();
         driver.run(0x4005_2215 | 1 << bit);
@@ -89,14 +89,14 @@ fn the_gateway_needs_semaphore_63() {
 }
 
 #[test]
-fn looking_at_the_command_register_needs_no_semaphore() {
+fn a_read_of_the_command_register_needs_no_semaphore() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
     TestDriver::idle(&card).read(COMMAND);
     assert_eq!(card.misuse(), []);
 }
 
 #[test]
-fn a_read_without_flush_is_noticed() {
+fn a_read_without_flush_is_misuse() {
     let mut driver = blank();
     driver.write(ADDRESS, 0);
     driver.raw_read(ADDRESS);
@@ -135,7 +135,7 @@ fn program_without_erase_clears_bits_only() {
 }
 
 #[test]
-fn padding_with_ff_is_no_program_without_erase() {
+fn padding_with_ff_needs_no_erase() {
     let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
     let mut void = [0xFF; 16];
     void[..4].fill(0);
@@ -161,7 +161,7 @@ fn changes_without_write_enable_do_not_happen() {
 }
 
 #[test]
-fn write_disable_takes_the_latch_back() {
+fn write_disable_clears_the_latch() {
     let mut driver = blank();
     driver.run(0x4006_2004);
     assert_eq!(driver.status(), 2);
@@ -256,7 +256,7 @@ fn a_chain_that_never_ends_programs_nothing() {
 }
 
 #[test]
-fn registers_nobody_may_touch_are_noticed() {
+fn access_to_forbidden_registers_is_misuse() {
     for at in [0xf0010, 0x8069c] {
         let mut driver = blank();
         driver.read(at);
@@ -329,7 +329,7 @@ fn a_reset_clears_semaphores_and_is_silent_for_a_second() {
 }
 
 #[test]
-fn a_reset_at_the_wrong_moment_is_noticed() {
+fn a_reset_at_the_wrong_time_is_misuse() {
     let mut driver = blank();
     driver.run(0x4006_2004);
     driver.at(0, 0x40D8_200C);
@@ -395,7 +395,7 @@ fn a_dump_of_config_space_takes_the_semaphore_it_points_at() {
 }
 
 #[test]
-fn a_locked_card_shows_one_word_everywhere() {
+fn a_locked_card_reads_one_word_everywhere() {
     let spec = CardSpec {
         secure_host: true,
         ..CardSpec::default()

@@ -31,7 +31,7 @@ impl TracedBus {
 }
 
 #[test]
-fn the_worked_trace_runs_as_written() {
+fn the_worked_trace_of_the_documents_runs() {
     let header = [
         0x80, 0x34, 0x38, 0x11, 0x80, 0xC0, 0x00, 0x00, 0xBD, 0xC8, 0x08, 0x07, 0, 0, 0, 2,
     ];

@@ -4,7 +4,7 @@ use super::{CONFIG, ServedCard, dword, set_dword};
 use crate::sim::CardSpec;
 
 #[test]
-fn only_what_can_be_written_changes() {
+fn only_writable_bits_change() {
     let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let before: Vec<u32> = (0x60..0x1c0_u64)
@@ -67,7 +67,7 @@ fn bars_size_and_ids_do_not_change() {
 }
 
 #[test]
-fn a_card_in_recovery_shows_its_other_self() {
+fn a_card_in_recovery_shows_its_recovery_id_and_class() {
     let spec = CardSpec::named("mcx312b").expect("board");
     let served = ServedCard::with(spec, &[]);
     let mut client = served.client();
@@ -101,7 +101,7 @@ fn the_gateway_reaches_registers_in_both_variants() {
         let shown = dword(&mut client, 0x58);
         assert_eq!(shown == 0xbadacce5, write_only_address, "{shown:#x}");
         assert_eq!(dword(&mut client, 0x5c), 0x0001_01f5);
-        // No memory decode is needed on this road.
+        // No memory decode is needed for these cycles.
         assert_eq!(dword(&mut client, 4) & 2, 0);
     }
 }
@@ -135,7 +135,7 @@ fn the_vendor_capability_has_cr_space_and_nothing_else() {
 }
 
 #[test]
-fn vital_product_data_adds_up() {
+fn vital_product_data_has_a_valid_checksum() {
     let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     let mut vpd = Vec::new();

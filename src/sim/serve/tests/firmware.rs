@@ -117,7 +117,7 @@ impl MlxDriver {
 }
 
 #[test]
-fn the_running_image_answers_for_itself() {
+fn queries_report_the_running_image() {
     let served = ServedCard::new("mcx312b");
     let mut driver = MlxDriver::new(&served);
     assert_eq!(driver.run(0x004, 0, (0, OUT)), 0, "QUERY_FW");
@@ -143,7 +143,7 @@ fn the_running_image_answers_for_itself() {
 }
 
 #[test]
-fn a_command_with_event_interrupts() {
+fn a_command_with_the_event_bit_raises_an_interrupt() {
     let served = ServedCard::new("mcx311a");
     let mut driver = MlxDriver::new(&served);
     let vectors: Vec<EventFd> = (0..8)
@@ -176,7 +176,7 @@ fn a_command_with_event_interrupts() {
     // All of them away.
     driver.client.set_irqs(2, 1 | 32, 0, 0, &[]).expect("off");
     driver.post(0x031 | EVENT, 0, (0, 0));
-    assert!(vectors[5].read().is_err(), "nobody listens any more");
+    assert!(vectors[5].read().is_err(), "the eventfd is closed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A served card, met by the client of the `vfio_user` crate.
+//! A served card and the client of the crate `vfio_user`.
 
 mod config;
 mod control;
@@ -67,7 +67,7 @@ impl ServedCard {
             let card = SimCard::open(&file).expect("card file");
             let server = Server::bind(card, pace, &socket, Some(&control));
             let mut server = server.expect("sockets");
-            ready.send(()).expect("somebody waits");
+            ready.send(()).expect("the test waits");
             server.run().expect("runs");
         });
         wait.recv_timeout(LIMIT).expect("the server starts");

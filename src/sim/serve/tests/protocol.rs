@@ -61,7 +61,7 @@ fn the_device_is_described_as_the_card_is() {
 }
 
 #[test]
-fn all_of_configuration_space_is_read_at_once_and_leaves_semaphores_alone() {
+fn one_read_of_all_configuration_space_takes_no_semaphore() {
     let served = ServedCard::new("mcx311a");
     let mut client = served.client();
     // The gateway points at the flash semaphore: a read of 0x5c would take it.
@@ -95,15 +95,15 @@ fn all_of_configuration_space_is_read_at_once_and_leaves_semaphores_alone() {
 }
 
 #[test]
-fn messages_without_reply_in_a_row_and_unknown_ones_keep_the_stream_in_step() {
+fn messages_without_reply_and_unknown_ones_keep_the_stream_in_order() {
     let served = ServedCard::new("mcx311a");
     let mut stream = UnixStream::connect(served.path("socket")).expect("connects");
     stream.set_read_timeout(Some(LIMIT)).expect("time limit");
     let mut version = vec![0; 4];
     version.extend_from_slice(b"{\"capabilities\":{\"max_msg_fds\":16}}\0");
     let mut all = message(1, 1, 0, &version);
-    // COMMAND written without wanting to know, read back; a command nobody knows, with a body; a
-    // region nobody has; bytes beyond a region; BAR0.
+    // COMMAND written without a reply, read back; an unknown command with a body; an unknown
+    // region; bytes beyond a region; BAR0.
     all.extend(message(2, 10, 1 << 4, &region(4, CONFIG, 2, &[2, 0])));
     all.extend(message(3, 9, 0, &region(4, CONFIG, 2, &[])));
     all.extend(message(4, 77, 0, &[0; 24]));
@@ -129,7 +129,7 @@ fn messages_without_reply_in_a_row_and_unknown_ones_keep_the_stream_in_step() {
 }
 
 #[test]
-fn when_one_client_is_gone_the_next_finds_the_card_as_it_was_left() {
+fn the_next_client_gets_the_card_in_its_last_state() {
     let served = ServedCard::new("mcx311a");
     let mut client = served.started();
     let mut word = [0; 4];

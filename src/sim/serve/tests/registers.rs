@@ -44,7 +44,7 @@ fn wide_accesses_are_two_words_and_narrow_ones_are_misuse() {
 }
 
 #[test]
-fn our_query_reads_the_card_through_the_socket() {
+fn a_query_reads_the_card_through_the_socket() {
     let served = ServedCard::new("mcx312b");
     let mut client = served.client();
     client.region_write(CONFIG, 4, &[2, 0]).expect("COMMAND");
@@ -63,42 +63,42 @@ fn our_query_reads_the_card_through_the_socket() {
 }
 
 #[test]
-fn a_chip_reset_is_silent_for_a_while_and_costs_the_bars() {
+fn a_chip_reset_silences_the_card_and_clears_the_bars() {
     let served = ServedCard::new("mcx311a");
-    let mut road = ClientBar0::new(served.started());
-    assert_eq!(road.read(CrOffset(0xf_03fc)).expect("semaphore"), 0);
+    let mut bar0 = ClientBar0::new(served.started());
+    assert_eq!(bar0.read(CrOffset(0xf_03fc)).expect("semaphore"), 0);
     let start = Instant::now();
-    road.write(CrOffset(0xf_0010), 1).expect("reset");
-    assert_eq!(dword(&mut road.0.borrow_mut(), 0), u32::MAX, "silent");
-    assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), u32::MAX);
-    while dword(&mut road.0.borrow_mut(), 0) == u32::MAX {
+    bar0.write(CrOffset(0xf_0010), 1).expect("reset");
+    assert_eq!(dword(&mut bar0.0.borrow_mut(), 0), u32::MAX, "silent");
+    assert_eq!(bar0.read(CrOffset(0xf_0014)).expect("BAR0"), u32::MAX);
+    while dword(&mut bar0.0.borrow_mut(), 0) == u32::MAX {
         assert!(start.elapsed() < LIMIT, "it never comes back");
         std::thread::sleep(Duration::from_millis(5));
     }
     let gone = start.elapsed().as_millis();
     assert!((290..5000).contains(&gone), "silent for {gone} ms");
-    assert_eq!(dword(&mut road.0.borrow_mut(), 4) & 0xffff, 0);
+    assert_eq!(dword(&mut bar0.0.borrow_mut(), 4) & 0xffff, 0);
     assert_eq!(
-        road.read(CrOffset(0xf_0014)).expect("BAR0"),
+        bar0.read(CrOffset(0xf_0014)).expect("BAR0"),
         u32::MAX,
         "no memory decode"
     );
-    assert!(road.back_after_reset().expect("config"));
-    assert_eq!(road.read(CrOffset(0xf_0014)).expect("BAR0"), 0x0001_01f5);
+    assert!(bar0.back_after_reset().expect("config"));
+    assert_eq!(bar0.read(CrOffset(0xf_0014)).expect("BAR0"), 0x0001_01f5);
     let info = served.info();
     assert_eq!(info["semaphores_held"], serde_json::json!([]), "free");
     assert_eq!(info["boots"], 1);
 }
 
 #[test]
-fn a_reset_decides_anew_what_runs() {
-    // Starts with firmware; then somebody erases the first sector, and resets.
+fn a_reset_starts_what_is_on_the_flash() {
+    // Starts with firmware; then the first sector is erased and the chip reset.
     let served = ServedCard::new("mcx311a");
-    let road = ClientBar0::new(served.started());
-    let mut probe = road.clone();
+    let bar0 = ClientBar0::new(served.started());
+    let mut probe = bar0.clone();
     let mut io = |at: u32, value: u32| probe.write(CrOffset(at), value).expect("BAR0");
     // Semaphore 63, write enable, erase 64K at 0: the gateway by hand.
-    assert_eq!(road.clone().read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
+    assert_eq!(bar0.clone().read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
     io(0xf_0400, 0x4006_2004);
     std::thread::sleep(Duration::from_millis(1));
     io(0xf_0404, 0);
@@ -106,12 +106,12 @@ fn a_reset_decides_anew_what_runs() {
     assert_eq!(served.info()["mutations"], 1);
     io(0xf_0010, 1);
     let start = Instant::now();
-    while dword(&mut road.0.borrow_mut(), 0) == u32::MAX {
+    while dword(&mut bar0.0.borrow_mut(), 0) == u32::MAX {
         assert!(start.elapsed() < LIMIT, "it never comes back");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(dword(&mut road.0.borrow_mut(), 0), 0x01f6_15b3);
-    assert_eq!(dword(&mut road.0.borrow_mut(), 8), 0x0580_0001);
+    assert_eq!(dword(&mut bar0.0.borrow_mut(), 0), 0x01f6_15b3);
+    assert_eq!(dword(&mut bar0.0.borrow_mut(), 8), 0x0580_0001);
 }
 
 /// Milliseconds and polls until an erase of 64 KiB, 469 ms of the card's time, is seen to be over.
@@ -119,10 +119,10 @@ fn erase(pace: ServePace) -> (u128, u32) {
     let spec = CardSpec::default();
     let flash = super::flash_of(&spec);
     let served = ServedCard::at_pace(spec, &flash, pace);
-    let mut road = ClientBar0::new(served.started());
-    assert_eq!(road.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
+    let mut bar0 = ClientBar0::new(served.started());
+    assert_eq!(bar0.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
     let start = Instant::now();
-    let mut io = |at: u32, value: u32| road.write(CrOffset(at), value).expect("BAR0");
+    let mut io = |at: u32, value: u32| bar0.write(CrOffset(at), value).expect("BAR0");
     io(0xf_0400, 0x4006_2004);
     std::thread::sleep(Duration::from_millis(1));
     io(0xf_0404, 0x10_0000);
@@ -131,9 +131,9 @@ fn erase(pace: ServePace) -> (u128, u32) {
     let mut polls = 0;
     loop {
         // RDSR, one byte.
-        road.write(CrOffset(0xf_0400), 0x4005_2015).expect("BAR0");
+        bar0.write(CrOffset(0xf_0400), 0x4005_2015).expect("BAR0");
         std::thread::sleep(Duration::from_micros(200));
-        let status = road.read(CrOffset(0xf_0410)).expect("BAR0") >> 24;
+        let status = bar0.read(CrOffset(0xf_0410)).expect("BAR0") >> 24;
         polls += 1;
         if status & 1 == 0 {
             return (start.elapsed().as_millis(), polls);
@@ -150,26 +150,26 @@ fn busy_times_cost_polls_instead_of_waiting() {
 }
 
 #[test]
-fn at_the_pace_of_the_wall_clock_an_erase_takes_its_time() {
+fn at_wall_pace_an_erase_takes_its_typical_time() {
     let (took, _) = erase(ServePace::Wall);
     assert!((460..2000).contains(&took), "{took} ms");
 }
 
 #[test]
-fn a_reset_by_somebody_else_is_noticed_at_the_read_it_comes_with() {
+fn a_foreign_reset_takes_effect_at_its_read() {
     let served = ServedCard::new("mcx311a");
-    let mut road = ClientBar0::new(served.started());
+    let mut bar0 = ClientBar0::new(served.started());
     let answer = served.order(r#"fault {"fault":"reset","after":3}"#);
     assert_eq!(answer, "ok");
-    set_dword(&mut road.0.borrow_mut(), 0x44, 3);
+    set_dword(&mut bar0.0.borrow_mut(), 0x44, 3);
     for _ in 0..4 {
-        road.read(CrOffset(0xf_0014)).expect("BAR0");
+        bar0.read(CrOffset(0xf_0014)).expect("BAR0");
     }
     assert_eq!(served.info()["boots"], 1);
     let start = Instant::now();
-    while dword(&mut road.0.borrow_mut(), 0) == u32::MAX {
+    while dword(&mut bar0.0.borrow_mut(), 0) == u32::MAX {
         assert!(start.elapsed() < LIMIT, "it never comes back");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(dword(&mut road.0.borrow_mut(), 0x44), 8, "D0 again");
+    assert_eq!(dword(&mut bar0.0.borrow_mut(), 0x44), 8, "D0 again");
 }
