@@ -1,8 +1,8 @@
-//! cx3flash at a served card: the same frames over the same socket that mstflint uses through its
-//! shim, so that a register access costs both programs the same.
+//! cx3flash on a served card, with the frames and the socket that mstflint uses through its shim: a
+//! register access costs both programs the same.
 
 use crate::fixture::SERIAL;
-use crate::jobs::Job;
+use crate::jobs::BenchJob;
 use cx3flash::card::{Card, Clock, CrError, CrOffset, CrSpace, WallClock};
 use cx3flash::job::Device;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ const ADDRESS: u16 = 0x58;
 const DATA: u16 = 0x5c;
 
 /// Runs one job and ends.
-pub(crate) fn run(socket: &Path, job: Job, dir: &Path, proofs: &Path) {
+pub(crate) fn run(socket: &Path, job: BenchJob, dir: &Path, proofs: &Path) {
     let space = ConfigCycles {
         stream: UnixStream::connect(socket).unwrap(),
         waiting: Vec::new(),
@@ -28,7 +28,7 @@ pub(crate) fn run(socket: &Path, job: Job, dir: &Path, proofs: &Path) {
     job.run(&mut device.keeping_proofs(proofs, SERIAL.into()), dir);
 }
 
-/// Configuration cycles over the socket. Writes wait here until the next read, as in the shim.
+/// Configuration cycles over the socket. Writes are buffered until the next read, as in the shim.
 struct ConfigCycles {
     stream: UnixStream,
     waiting: Vec<u8>,

@@ -4,7 +4,7 @@ use cx3flash::image::{Contents, Guid, Half, Identity, Mac, Recipe, build, stripe
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::path::PathBuf;
 
-/// Serial number of the card, under which it is kept what it has shown.
+/// Serial number of the card, the name of its proofs.
 pub(crate) const SERIAL: &str = "f4-52-14-03-00-aa-bb-c0";
 /// Bytes of the flash.
 pub(crate) const SIZE: u32 = 2 << 20;
@@ -13,7 +13,7 @@ const ODD_HALF: usize = 0x8_0000;
 
 /// State of the half that a burn writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum HalfState {
     /// Erased.
     Blank,
     /// Full of an older image whose signature was invalidated.
@@ -67,7 +67,7 @@ impl Fixture {
         self.dir.path().join("new.bin")
     }
 
-    /// Where it is kept what the card has shown.
+    /// The directory of the card's proofs.
     pub(crate) fn proofs(&self) -> PathBuf {
         self.dir.path().join("proofs")
     }
@@ -80,9 +80,9 @@ impl Fixture {
     }
 
     /// Contents of the flash before a job. The even half boots.
-    pub(crate) fn flash(&self, odd: Target) -> Vec<u8> {
+    pub(crate) fn flash(&self, odd: HalfState) -> Vec<u8> {
         let mut flash = self.old.clone();
-        if odd == Target::Used {
+        if odd == HalfState::Used {
             for (byte, more) in flash.iter_mut().zip(&self.older) {
                 *byte &= more;
             }

@@ -1,6 +1,6 @@
-//! What both programs do.
+//! The jobs of both programs.
 
-use crate::fixture::Target;
+use crate::fixture::HalfState;
 use cx3flash::job::{self, BurnRequest, Device};
 use cx3flash::plan::BurnOptions;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 const OUT: &str = "out.bin";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Job {
+pub(crate) enum BenchJob {
     Query,
     Verify,
     ReadImage,
@@ -18,7 +18,7 @@ pub(crate) enum Job {
     BurnBlank,
 }
 
-impl Job {
+impl BenchJob {
     pub(crate) const ALL: [Self; 6] = [
         Self::Query,
         Self::Verify,
@@ -45,7 +45,7 @@ impl Job {
         named.expect("a job of the benchmark")
     }
 
-    /// What the table calls it: mstflint's command and ours.
+    /// The title in the table: mstflint's command and ours.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -57,10 +57,10 @@ impl Job {
         }
     }
 
-    pub(crate) fn target(self) -> Target {
+    pub(crate) fn target(self) -> HalfState {
         match self {
-            Self::BurnBlank => Target::Blank,
-            _ => Target::Used,
+            Self::BurnBlank => HalfState::Blank,
+            _ => HalfState::Used,
         }
     }
 

@@ -22,7 +22,7 @@ mod measure;
 mod report;
 
 use fixture::Fixture;
-use jobs::Job;
+use jobs::BenchJob;
 use measure::Programs;
 
 /// Runs behind each median.
@@ -34,7 +34,7 @@ fn main() {
     if let ["--client", socket, job, dir, proofs] = args.as_slice() {
         client::run(
             socket.as_ref(),
-            Job::named(job),
+            BenchJob::named(job),
             dir.as_ref(),
             proofs.as_ref(),
         );
@@ -59,12 +59,12 @@ fn main() {
     };
     report::head(&fixture);
     let first_contact = programs.first_contact();
-    report::model(&Job::ALL.map(|job| (job, programs.model(job))));
+    report::model(&BenchJob::ALL.map(|job| (job, programs.model(job))));
     report::first_contact(&first_contact);
     if wall {
         report::wall(
             runs,
-            Job::ALL
+            BenchJob::ALL
                 .into_iter()
                 .map(|job| (job, programs.wall(job, runs))),
         );

@@ -1,7 +1,7 @@
 //! Runs a job with each program and measures it.
 
 use crate::fixture::{Fixture, SERIAL};
-use crate::jobs::Job;
+use crate::jobs::BenchJob;
 use cx3flash::job;
 use cx3flash::sim::Counters;
 use mst::Mst;
@@ -17,7 +17,7 @@ pub(crate) struct Programs<'a> {
     pub(crate) mst: Option<&'static Mst>,
 }
 
-/// What a job took of each.
+/// A figure of each program.
 pub(crate) struct Pair<T> {
     pub(crate) mstflint: Option<T>,
     pub(crate) ours: T,
@@ -25,7 +25,7 @@ pub(crate) struct Pair<T> {
 
 /// One run, or the median of several.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Took {
+pub(crate) struct Times {
     pub(crate) wall: Duration,
     /// User and system time of the process.
     pub(crate) cpu: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct Took {
     pub(crate) server: Duration,
 }
 
-impl std::ops::Add for Took {
+impl std::ops::Add for Times {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -47,7 +47,7 @@ impl std::ops::Add for Took {
 
 impl Programs<'_> {
     /// Counts of one run in simulated time: they are the same in every run.
-    pub(crate) fn model(&self, job: Job) -> Pair<Counters> {
+    pub(crate) fn model(&self, job: BenchJob) -> Pair<Counters> {
         let mstflint = self.mst.map(|mst| {
             let (_, served) = self.at_served(job, TimePace::Simulated, &|server, dir| {
                 mstflint(mst, server, TimePace::Simulated, job, dir)
@@ -60,15 +60,15 @@ impl Programs<'_> {
         }
     }
 
-    /// The first backup of a card: it compares chained reads with single ones, and keeps the proof
-    /// for the jobs after it.
+    /// The first backup of a card: it compares chained reads with single ones, and keeps the proof for
+    /// later jobs.
     pub(crate) fn first_contact(&self) -> Counters {
-        let counters = self.ours(Job::ReadFlash);
+        let counters = self.ours(BenchJob::ReadFlash);
         assert!(self.fixture.proofs().is_dir(), "no proof was kept");
         counters
     }
 
-    fn ours(&self, job: Job) -> Counters {
+    fn ours(&self, job: BenchJob) -> Counters {
         let card = Fixture::card(&self.fixture.flash(job.target()));
         let dir = self.fixture.scratch();
         {
@@ -82,11 +82,11 @@ impl Programs<'_> {
     }
 
     /// Medians of `runs` runs at a card whose time is the wall clock.
-    pub(crate) fn wall(&self, job: Job, runs: usize) -> Pair<Took> {
+    pub(crate) fn wall(&self, job: BenchJob, runs: usize) -> Pair<Times> {
         let mut theirs = Vec::new();
         let mut ours = Vec::new();
         for _ in 0..runs {
-            // In turns: what else the machine does at the time then meets both.
+            // In turns, so that other load of the machine affects both.
             if let Some(mst) = self.mst {
                 let (took, _) = self.at_served(job, TimePace::Wall, &|server, dir| {
                     mstflint(mst, server, TimePace::Wall, job, dir)
@@ -113,10 +113,10 @@ impl Programs<'_> {
 
     fn at_served(
         &self,
-        job: Job,
+        job: BenchJob,
         pace: TimePace,
         command: &dyn Fn(&Server, &Path) -> Command,
-    ) -> (Took, ServedRun) {
+    ) -> (Times, ServedRun) {
         let flash = self.fixture.flash(job.target());
         let server = Server::start(move || Fixture::card(&flash), pace, Transport::Bar0);
         let dir = self.fixture.scratch();
@@ -129,7 +129,7 @@ impl Programs<'_> {
         assert!(output.status.success(), "{}: {output:?}", job.name());
         let served = server.end();
         assert!(!job.burns() || self.fixture.boots_new(&served.flash));
-        let took = Took {
+        let took = Times {
             wall,
             cpu,
             server: served.cpu,
@@ -138,7 +138,7 @@ impl Programs<'_> {
     }
 }
 
-fn mstflint(mst: &Mst, server: &Server, pace: TimePace, job: Job, dir: &Path) -> Command {
+fn mstflint(mst: &Mst, server: &Server, pace: TimePace, job: BenchJob, dir: &Path) -> Command {
     let mut command = mst.command(server, pace, "mstflint", job.mstflint());
     command.current_dir(dir);
     command
@@ -154,13 +154,13 @@ fn children_cpu() -> Duration {
 }
 
 /// Each column's own median.
-fn median(runs: &[Took]) -> Took {
-    let middle = |column: &dyn Fn(&Took) -> Duration| {
+fn median(runs: &[Times]) -> Times {
+    let middle = |column: &dyn Fn(&Times) -> Duration| {
         let mut all: Vec<Duration> = runs.iter().map(column).collect();
         all.sort();
         all[all.len() / 2]
     };
-    Took {
+    Times {
         wall: middle(&|t| t.wall),
         cpu: middle(&|t| t.cpu),
         server: middle(&|t| t.server),

@@ -1,8 +1,8 @@
 //! The two tables.
 
 use crate::fixture::{Fixture, SIZE};
-use crate::jobs::Job;
-use crate::measure::{Pair, Took};
+use crate::jobs::BenchJob;
+use crate::measure::{Pair, Times};
 use cx3flash::sim::Counters;
 use std::process::Command;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) fn head(fixture: &Fixture) {
 }
 
 /// Counts and the time of the model.
-pub(crate) fn model(rows: &[(Job, Pair<Counters>)]) {
+pub(crate) fn model(rows: &[(BenchJob, Pair<Counters>)]) {
     println!();
     println!(
         "Card time by one model: 1 us a BAR0 read, 0.15 us a BAR0 write, SPI at 25 MHz, the chip's typical\n\
@@ -63,7 +63,7 @@ pub(crate) fn model(rows: &[(Job, Pair<Counters>)]) {
     }
 }
 
-/// The backup that meets the card for the first time.
+/// The first backup of a card.
 pub(crate) fn first_contact(ours: &Counters) {
     println!(
         "{:21} {:45} | {} |",
@@ -85,7 +85,7 @@ fn counts(c: &Counters) -> String {
 }
 
 /// Wall and processor time; a row is printed when it is measured.
-pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
+pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (BenchJob, Pair<Times>)>) {
     println!();
     println!(
         "Wall and processor time, median of {runs} runs in turns. Both reach the card over the same socket, one\n\
@@ -99,7 +99,7 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
         "{:21} {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>5}",
         "", "mstflint", "CPU", "server", "cx3flash", "CPU", "server", "ratio"
     );
-    let row = |title: &str, theirs: Option<&Took>, ours: &Took| {
+    let row = |title: &str, theirs: Option<&Times>, ours: &Times| {
         println!(
             "{title:21} {} | {} | {}",
             theirs.map_or_else(|| format!("{:29}", "-"), times),
@@ -110,12 +110,14 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
             ),
         );
     };
-    let mut around = Took::default();
+    let mut around = Times::default();
     for (job, pair) in rows {
         let theirs = pair.mstflint;
         row(job.title(), theirs.as_ref(), &pair.ours);
         match theirs {
-            Some(took) if matches!(job, Job::Verify | Job::ReadFlash) => around = around + took,
+            Some(took) if matches!(job, BenchJob::Verify | BenchJob::ReadFlash) => {
+                around = around + took
+            }
             Some(took) if job.burns() => {
                 row("  with rb and verify", Some(&(around + took)), &pair.ours);
             }
@@ -124,7 +126,7 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (Job, Pair<Took>)>) {
     }
 }
 
-fn times(t: &Took) -> String {
+fn times(t: &Times) -> String {
     format!(
         "{:>9} {:>9} {:>9}",
         seconds(t.wall),

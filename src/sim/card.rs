@@ -57,7 +57,7 @@ impl SimCard {
     /// Register access by configuration cycles at 0x58/0x5c. A probe detects the variant
     /// (docs/hardware.md#configuration-cycle-gateway); 0x58 points at 0xf0014 when it is dropped.
     pub fn config_gateway(&self) -> Box<dyn CrSpace> {
-        Box::new(ConfigGateway::open(Rc::clone(&self.state)))
+        Box::new(SimConfigCycles::open(Rc::clone(&self.state)))
     }
 
     /// Raw read of one configuration dword at byte offset `at` (a multiple of 4). Reading 0x5c
@@ -325,7 +325,7 @@ impl CrSpace for SimBar0 {
 
 /// Register access by configuration cycles through 0x58/0x5c, in the variant that its probe
 /// detects (docs/hardware.md#configuration-cycle-gateway).
-struct ConfigGateway {
+struct SimConfigCycles {
     card: Rc<RefCell<CardState>>,
     write_only: bool,
 }
@@ -333,7 +333,7 @@ struct ConfigGateway {
 /// The register that 0x58 points at afterwards: a read of the device id has no side effect.
 const DEVICE_ID: u32 = 0xf_0014;
 
-impl ConfigGateway {
+impl SimConfigCycles {
     fn open(card: Rc<RefCell<CardState>>) -> Self {
         let write_only = {
             let mut state = card.borrow_mut();
@@ -344,7 +344,7 @@ impl ConfigGateway {
     }
 }
 
-impl CrSpace for ConfigGateway {
+impl CrSpace for SimConfigCycles {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         let mut card = self.card.borrow_mut();
         card.check_offset(at.0)?;
@@ -375,7 +375,7 @@ impl CrSpace for ConfigGateway {
     }
 }
 
-impl Drop for ConfigGateway {
+impl Drop for SimConfigCycles {
     fn drop(&mut self) {
         if let Ok(mut card) = self.card.try_borrow_mut() {
             card.config_write(config::ADDRESS, DEVICE_ID | u32::from(self.write_only));

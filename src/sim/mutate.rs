@@ -5,7 +5,7 @@ use super::status::StatusLayout;
 
 /// How much of a mutation happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum MutationEffect {
     Complete,
     /// Nothing, though the chip reports success.
     Nothing,
@@ -16,8 +16,8 @@ pub(super) enum Effect {
 }
 
 /// Applies a mutation as far as `effect` allows.
-pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: Effect) {
-    if effect == Effect::Nothing {
+pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: MutationEffect) {
+    if effect == MutationEffect::Nothing {
         return;
     }
     match mutation {
@@ -26,10 +26,10 @@ pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: Effect) {
             let range = mutation.range(nor.size());
             let sector = &mut nor.mem_mut()[range];
             match effect {
-                Effect::Torn(seed) => tear_erase(sector, seed),
+                MutationEffect::Torn(seed) => tear_erase(sector, seed),
                 _ => sector.fill(0xFF),
             }
-            if let Effect::FlippedBit(bit) = effect {
+            if let MutationEffect::FlippedBit(bit) = effect {
                 let bit = bit % (len * 8);
                 nor.mem_mut()[(at + bit / 8) as usize] ^= 1 << (bit % 8);
             }
@@ -38,13 +38,13 @@ pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: Effect) {
     }
 }
 
-fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
+fn program(nor: &mut Nor, at: u32, len: u32, effect: MutationEffect) {
     let page = *nor.page();
     let base = (at & !(PAGE - 1)) as usize;
     let places = (0..len).map(|i| ((at + i) % PAGE) as usize);
     let mem = &mut nor.mem_mut()[base..base + PAGE as usize];
     match effect {
-        Effect::Torn(seed) => {
+        MutationEffect::Torn(seed) => {
             let mut rng = SplitMix64::new(seed);
             // Extremes first: a cut just before the first and just after the last pulse.
             let how = rng.below(8);
@@ -66,7 +66,7 @@ fn program(nor: &mut Nor, at: u32, len: u32, effect: Effect) {
             for place in places {
                 mem[place] &= page[place];
             }
-            if let Effect::FlippedBit(bit) = effect {
+            if let MutationEffect::FlippedBit(bit) = effect {
                 let bit = bit % (len * 8);
                 let place = ((at + bit / 8) % PAGE) as usize;
                 mem[place] ^= 1 << (bit % 8);
@@ -100,8 +100,8 @@ fn tear_erase(sector: &mut [u8], seed: u64) {
     }
 }
 
-fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
-    if let Effect::Torn(seed) = effect
+fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: MutationEffect) {
+    if let MutationEffect::Torn(seed) = effect
         && SplitMix64::new(seed).below(2) == 0
     {
         return;
@@ -117,7 +117,7 @@ fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: Effect) {
         (StatusLayout::Winbond, None) if !nor.chip().keeps_second => nor.second = 0,
         (_, None) => {}
     }
-    if let Effect::FlippedBit(bit) = effect {
+    if let MutationEffect::FlippedBit(bit) = effect {
         nor.status ^= (1_u8 << (bit % 8)) & layout.writable();
     }
 }

@@ -4,7 +4,7 @@ use super::boot::{Candidates, RunningFirmware};
 use super::config::ConfigRegisters;
 use super::fault::{ArmedFaults, FaultCounts, OpFault};
 use super::file::CardFile;
-use super::mutate::{Effect, apply};
+use super::mutate::{MutationEffect, apply};
 use super::nor::{Mutation, Nor, PAGE};
 use super::records::SimTime;
 use super::tools_defaults::ImageSettings;
@@ -82,7 +82,7 @@ pub(super) struct Booting {
 
 /// The state of the tools command interface ([`super::tools_firmware`]).
 #[derive(Clone)]
-pub(super) struct ToolsInterface {
+pub(super) struct SimToolsInterface {
     pub(super) mailbox: [u32; MAILBOX_DWORDS],
     /// The running command's go bit stays until then.
     pub(super) done_at: u64,
@@ -90,7 +90,7 @@ pub(super) struct ToolsInterface {
     pub(super) facts: Option<Rc<ImageSettings>>,
 }
 
-impl Default for ToolsInterface {
+impl Default for SimToolsInterface {
     fn default() -> Self {
         Self {
             mailbox: [0; MAILBOX_DWORDS],
@@ -113,7 +113,7 @@ pub(super) struct CardState {
     pub(super) config: ConfigRegisters,
     pub(super) running: RunningFirmware,
     /// The tools command interface.
-    pub(super) tools: ToolsInterface,
+    pub(super) tools: SimToolsInterface,
     /// The last result of [`CardState::candidates`], and [`Nor::changes`] at that time.
     judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
@@ -185,7 +185,7 @@ impl CardState {
             plain: BTreeMap::new(),
             config: ConfigRegisters::enumerated(),
             running,
-            tools: ToolsInterface::default(),
+            tools: SimToolsInterface::default(),
             judged: RefCell::new(None),
             off: false,
             gone: false,
@@ -403,7 +403,7 @@ impl CardState {
         self.armed
             .drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
         self.plain.clear();
-        self.tools = ToolsInterface::default();
+        self.tools = SimToolsInterface::default();
         self.gateway = GatewayState::default();
         self.nor.abandon();
         self.posted = Posted::Clean;
@@ -435,7 +435,7 @@ impl CardState {
     pub(super) fn mutate(&mut self, mutation: Mutation, now: u64) {
         let op = self.mutations + 1;
         self.record_cut(op, mutation, now);
-        let mut effect = Effect::Complete;
+        let mut effect = MutationEffect::Complete;
         let mut stuck = false;
         while let Some(fault) = self.armed.at_op(op) {
             match fault {
@@ -443,12 +443,12 @@ impl CardState {
                     self.cut_power();
                     return;
                 }
-                OpFault::PowerCut(seed) => effect = Effect::Torn(seed),
-                OpFault::Flip(bit) => effect = Effect::FlippedBit(bit),
-                OpFault::Lie => effect = Effect::Nothing,
+                OpFault::PowerCut(seed) => effect = MutationEffect::Torn(seed),
+                OpFault::Flip(bit) => effect = MutationEffect::FlippedBit(bit),
+                OpFault::Lie => effect = MutationEffect::Nothing,
                 OpFault::StickWip => stuck = true,
             }
-            if matches!(effect, Effect::Torn(_)) {
+            if matches!(effect, MutationEffect::Torn(_)) {
                 break;
             }
         }
@@ -462,7 +462,7 @@ impl CardState {
             self.nor.stick();
         }
         self.save_flash(mutation.range(self.nor.size()));
-        if matches!(effect, Effect::Torn(_)) {
+        if matches!(effect, MutationEffect::Torn(_)) {
             self.cut_power();
         } else {
             self.save();

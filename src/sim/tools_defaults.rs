@@ -2,7 +2,7 @@
 //! where it has them.
 //!
 //! The ini's keys for SR-IOV and the port's physical type are those of real ini files
-//! (docs/fs2.md#sources-and-marks docs/fs2.md#fw-configuration-and-hash-file); defaults no key is
+//! (docs/fs2.md#fw-configuration-and-hash-file); defaults no key is
 //! known for are those of real cards as people show them (mstconfig query in forums), UNCONFIRMED
 //! one by one.
 
