@@ -26,4 +26,4 @@ pub use semaphore::{FlashHold, Semaphore, SemaphoreState, Staleness};
 pub use session::Card;
 pub use space::{CrError, CrSpace};
 pub use tools::{ToolsError, ToolsInterface};
-pub use wait::{Patience, wait_for};
+pub use wait::{Patience, wait_for, wait_until};

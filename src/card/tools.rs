@@ -346,7 +346,7 @@ impl ToolsInterface<'_> {
 }
 
 /// Big-endian; missing bytes are 0.
-fn dword(bytes: &[u8]) -> u32 {
+pub(super) fn dword(bytes: &[u8]) -> u32 {
     bytes
         .iter()
         .chain(&[0; 4])

@@ -11,6 +11,7 @@
 //! * the condition is polled once more after the limit was reached.
 
 use super::Clock;
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// What one poll may add to the time waited, beside the pause before it.
@@ -110,6 +111,16 @@ pub fn wait_for<T, E>(
             pause = (pause * 2).min(patience.longest);
         }
     }
+}
+
+/// [`wait_for`] with a poll that cannot fail.
+pub fn wait_until<T>(
+    clock: &dyn Clock,
+    patience: Patience,
+    mut poll: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let Ok(end) = wait_for(clock, patience, || Ok::<_, Infallible>(poll()));
+    end
 }
 
 #[cfg(test)]

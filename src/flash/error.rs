@@ -94,6 +94,14 @@ pub enum Boots {
     Unknown,
 }
 
+impl Boots {
+    /// An image boots, the old or the new one.
+    #[must_use]
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::OldImage | Self::NewImage)
+    }
+}
+
 /// A transition that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped in phase {phase:?} at {at:?}")]

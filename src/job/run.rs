@@ -272,17 +272,15 @@ fn left_behind(
     backup: &Path,
     events: &mut dyn Events,
 ) -> JobError {
-    let known = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
-    if stopped.touched && !known {
+    if stopped.touched && !stopped.boots.is_image() {
         let mut reading = |flash: &mut dyn Source| probe.read(flash);
-        let sure = |boots: &Boots| matches!(boots, Boots::OldImage | Boots::NewImage);
+        let sure = |boots: &Boots| boots.is_image();
         let before = (stopped.boots == Boots::Nothing).then_some(Boots::Nothing);
         stopped.boots = settle(device, before, &mut reading, &sure).unwrap_or(Boots::Unknown);
     }
     // Whoever gives the card back must not start a driver on a card without firmware.
-    let boots = matches!(stopped.boots, Boots::OldImage | Boots::NewImage);
     if stopped.touched {
-        mark_boots(device, boots, events);
+        mark_boots(device, stopped.boots.is_image(), events);
     }
     JobError::Stopped {
         stopped,

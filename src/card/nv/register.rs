@@ -5,7 +5,7 @@
 //! itself), then the register: 8 bytes of header and the data. The two TLVs in front are not in the
 //! reference; they are how mstconfig 4.21 sends it.
 
-use crate::card::tools::{ToolsError, ToolsInterface};
+use crate::card::tools::{ToolsError, ToolsInterface, dword};
 
 /// Read or write one TLV.
 const MNVA: u16 = 0x9024;
@@ -56,10 +56,7 @@ pub(super) fn encode(id: TlvId, dwords: u16, data: Option<&[u32]>) -> Vec<u8> {
 /// Decodes the mailbox after an access; `None` = no such TLV is stored.
 pub(super) fn decode(mailbox: &[u8]) -> Result<Option<Vec<u32>>, ToolsError> {
     let malformed = || ToolsError::Malformed { register: MNVA };
-    let words: Vec<u32> = mailbox
-        .chunks_exact(4)
-        .map(|b| b.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
-        .collect();
+    let words: Vec<u32> = mailbox.chunks_exact(4).map(dword).collect();
     let first = words.first().copied().ok_or_else(malformed)?;
     if first >> 27 != OPERATION {
         return Err(malformed());

@@ -4,10 +4,9 @@
 
 use super::LeaseError;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
-use crate::card::{Patience, wait_for};
+use crate::card::{Patience, wait_until};
 use crate::host::journal::HostStep;
 use crate::host::{NetDev, VFIO_PCI, sysfs};
-use std::convert::Infallible;
 use std::time::Duration;
 
 /// udev renames network devices after the driver has made them.
@@ -170,10 +169,10 @@ impl Lease {
         let is_back = |net: &NetDev, now: &[NetDev]| {
             now.iter().any(|n| n.name == net.name && n.mac == net.mac)
         };
-        let Ok(all) = wait_for(self.actions.clock(), NETDEVS, || {
+        let all = wait_until(self.actions.clock(), NETDEVS, || {
             let now = netdevs();
             let all = was.iter().all(|net| is_back(net, &now));
-            Ok::<_, Infallible>(all.then_some(()))
+            all.then_some(())
         });
         if all.is_some() {
             return;

@@ -3,10 +3,9 @@
 
 use super::LeaseError;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
-use crate::card::{Patience, wait_for};
+use crate::card::{Patience, wait_until};
 use crate::host::journal::HostStep;
 use crate::host::{Function, PciCard};
-use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
@@ -52,9 +51,9 @@ impl Lease {
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {
         let card = || self.host.card(self.bdf());
-        let Ok(appeared) = wait_for(self.actions.clock(), APPEARS, || {
+        let appeared = wait_until(self.actions.clock(), APPEARS, || {
             let card = card().ok();
-            Ok::<_, Infallible>(card.filter(|card| card.function == Function::Physical))
+            card.filter(|card| card.function == Function::Physical)
         });
         appeared.ok_or_else(|| {
             let what = match card() {

@@ -3,10 +3,9 @@
 use super::LeaseError;
 use super::actions::Actions;
 use super::lock::{self, Lock};
-use crate::card::{Patience, wait_for};
+use crate::card::{Patience, wait_until};
 use crate::host::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
 use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
-use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -230,9 +229,9 @@ impl Lease {
     /// Waits until no other process has changed the parameter for a probe. A process that hangs in
     /// its probe must not keep this card from its driver for good.
     fn lock_parameter(&self) -> Option<Lock> {
-        let Ok(lock) = wait_for(self.actions.clock(), PARAMETER_FREE, || {
+        let lock = wait_until(self.actions.clock(), PARAMETER_FREE, || {
             let (done, lock) = lock::try_shared(&self.host, "internal_err_reset");
-            Ok::<_, Infallible>(done.then_some(lock))
+            done.then_some(lock)
         });
         lock.unwrap_or_else(|| {
             tracing::warn!("another process has held internal_err_reset for minutes; continuing");
