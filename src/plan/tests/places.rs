@@ -99,7 +99,7 @@ fn the_damaged_half_is_overwritten_and_the_bootable_one_kept() {
 
 #[test]
 fn a_card_whose_only_image_has_damaged_code_can_be_burned() {
-    // 10.7 #16 and more: its identity is whole, so the new image is the cure.
+    // Its identity is valid, so a burn repairs it.
     let a = own(&pro("2.36.5150"));
     let mut used = flash(2 << 20, &[(&a, Half::Even)]);
     used[0x60] ^= 1;

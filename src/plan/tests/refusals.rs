@@ -463,7 +463,7 @@ fn an_image_for_another_flash_size_is_refused() {
 
 #[test]
 fn an_erase_that_reaches_the_configuration_area_is_refused() {
-    // 10.7 #8: 64 KiB erases only, and the image ends inside the block of the area.
+    // 64 KiB erases only, and the image ends inside the block of the area.
     let recipe = Recipe {
         config_area: Some((2, 0, Some(2))),
         size: (1 << 20) - 0x2000,
