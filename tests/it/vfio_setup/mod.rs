@@ -261,8 +261,8 @@ fn wrong_arguments_are_64_with_a_message() {
         (&["--prefix", "usr/local"], "must be an absolute path"),
         (&["--prefix", "/opt/a b"], "must be an absolute path"),
         (&["--prefix=/opt/%h"], "must be an absolute path"),
-        (&["--user", "-x"], "'-x' is no user name"),
-        (&["--user", "a;b"], "is no user name"),
+        (&["--user", "-x"], "'-x' is not a user name"),
+        (&["--user", "a;b"], "is not a user name"),
         (
             &["--user", "root", "--uninstall"],
             "--user does not go with --uninstall",
