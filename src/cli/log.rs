@@ -2,8 +2,8 @@
 //!
 //! Files are in the log directory of [`UserDirs`] and are named after time, process and command. A file
 //! holds everything down to debug level; register accesses (trace level) only with `-vv`. From other
-//! crates it holds warnings and errors. [`file`] bounds its size and the number of files. A log that cannot
-//! be written never makes a job fail.
+//! crates it holds warnings and errors. [`file`] bounds its size and the number of files. A log that
+//! cannot be written never makes a job fail.
 
 mod file;
 

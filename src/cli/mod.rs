@@ -52,8 +52,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Exit code and message when stdout could not be written. An exit code that reports a failure stays: the
-/// outcome of the job counts more.
+/// Exit code and message when stdout could not be written. An exit code that reports a failure stays:
+/// the outcome of the job counts more.
 fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
     let ended = match exit {
         Exit::Done | Exit::NothingToDo => Exit::Stdout,

@@ -381,7 +381,8 @@ impl Code {
                     "settings need running firmware; write an image, then reset the card: <card> recover IMAGE",
                 ],
             ),
-            // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off (docs/hardware.md#settings-in-the-firmware).
+            // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
+            // (docs/hardware.md#settings-in-the-firmware).
             Self::NvCorrupt => (
                 Failed,
                 &[

@@ -1,7 +1,7 @@
 //! What a failure means to the caller.
 //!
-//! [`JobError::outcome`] gives each error its [`Code`]; the table in `code.rs` gives each code its exit code
-//! and its advice. What is left on the card after a change overrides both.
+//! [`JobError::outcome`] gives each error its [`Code`]; the table in `code.rs` gives each code its exit
+//! code and its advice. What is left on the card after a change overrides both.
 
 use super::code::{Code, Exit, RECOVER, RUN_AGAIN};
 use super::{CardSelector, JobError, NvError};

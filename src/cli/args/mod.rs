@@ -254,9 +254,9 @@ pub enum RomCommand {
         #[arg(long, value_name = "FILE")]
         image: Option<PathBuf>,
     },
-    /// Put a ROM on the card (writes the image anew with it)
+    /// Put a ROM on the card (rewrites the image with it)
     Write(RomWriteArgs),
-    /// Remove the ROM from the card (writes the image anew without it)
+    /// Remove the ROM from the card (rewrites the image without it)
     Remove(WriteArgs),
 }
 
@@ -288,7 +288,7 @@ pub enum IdentityCommand {
         /// Image file; without it the card's
         image: Option<PathBuf>,
     },
-    /// Change the card's identity (writes the image anew with it)
+    /// Change the card's identity (rewrites the image with it)
     ///
     /// Values that are not given stay. --guid G gives the node G, port 1 G+1, port 2 G+2 and the system
     /// image G+3; --mac M gives port 1 M and port 2 M+1 (as flint's -guid and -mac do). Nothing else is

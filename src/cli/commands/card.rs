@@ -89,7 +89,7 @@ fn list_line(card: &ListEntry) -> String {
         None => "not ready".into(),
     };
     let mut words = Vec::new();
-    // A real card is named by its address; saying it twice helps nobody.
+    // A real card is named by its address already.
     words.extend(
         card.bdf
             .clone()
