@@ -3,6 +3,8 @@
 //! [`CrSpace`] is implemented by the real card (BAR0 through VFIO, or configuration cycles) and by the
 //! simulated one. [`Card`] adds what every access needs: readiness before the first write, the
 //! write-flush rule, all-ones detection, names in the trace. [`wait_for`] is behind every bounded wait.
+//!
+#![doc = include_str!("../../docs/hardware.md")]
 
 mod clock;
 mod device;

@@ -32,7 +32,7 @@ pub struct NetDev {
 pub struct Sibling {
     pub bdf: Bdf,
     pub driver: Option<String>,
-    /// Keeps the group from being viable: see [`blocks_group`].
+    /// Keeps the group from being viable: see `blocks_group`.
     pub blocks: bool,
 }
 

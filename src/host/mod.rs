@@ -13,6 +13,8 @@
 //! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
 //! | `borrow` | check, lease, open, close, give back |
 //! | `vfio` | a card opened through VFIO |
+//!
+#![doc = include_str!("../../docs/linux.md")]
 
 mod bdf;
 mod borrow;

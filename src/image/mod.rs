@@ -3,6 +3,8 @@
 //! [`scan`] finds where images may start, [`read`] walks one and reports the facts as an [`Image`],
 //! [`Contents`] holds a complete contiguous image that can be patched, [`build`] makes valid images
 //! for tests and the simulated card. The format is described in `docs/fs2.md`.
+//!
+#![doc = include_str!("../../docs/fs2.md")]
 
 mod addr;
 mod build;

@@ -32,8 +32,7 @@ pub struct DoctorOutcome {
 /// nobody uses it; without `selector` only the host is looked at.
 ///
 /// # Errors
-/// [`JobError::NoSuchCard`], or that a real card cannot be found; what is wrong with a card or the
-/// host is in the answer.
+/// When the card cannot be found. What is wrong with a card or the host is in the outcome.
 pub fn doctor(
     selector: Option<&CardSelector>,
     backup_dir: &Path,

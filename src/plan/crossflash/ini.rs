@@ -19,7 +19,7 @@ pub struct IniChange {
 /// Every difference of two inis.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct IniDiff {
-    /// The keys of [`FIRST_KEYS`] first, then in the order of the texts.
+    /// The keys of `FIRST_KEYS` first, then in the order of the texts.
     pub changes: Vec<IniChange>,
     /// Keys only the new one has.
     pub added: usize,
