@@ -4,7 +4,7 @@ use super::args::{Cli, Command};
 use super::failure::Failure;
 use super::terminal::Out;
 use crate::host::Host;
-use crate::job::{BugReport, Code, Ended, HintContext};
+use crate::job::{BugReport, Code, FinishedCommand, HintContext};
 use serde_json::{Value, json};
 
 /// Reserves the archive's name before the command runs.
@@ -28,7 +28,7 @@ pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
 pub(super) fn finish(
     report: Option<BugReport>,
     host: &Host,
-    ended: &Ended<'_>,
+    ended: &FinishedCommand<'_>,
     out: &Out,
 ) -> Option<Value> {
     match report?.finish(host, ended) {

@@ -7,7 +7,7 @@ use super::terminal::{Out, StopFlag};
 use super::{bug_report, commands, log};
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
-use crate::job::{BugReport, CardSelector, Ended, Exit, HostReport};
+use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
 use clap::Parser;
 use serde_json::json;
 use std::ffi::OsString;
@@ -115,7 +115,7 @@ fn run(
     tracing::info!(exit = code, "ended");
     if let Some(report) = report {
         let log = log.and_then(|log| log.path());
-        let ended = Ended {
+        let ended = FinishedCommand {
             card: ran.card.as_ref(),
             typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
             document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),

@@ -60,7 +60,7 @@
 //! | `query` | [`QueryOutcome`](crate::job::QueryOutcome); each of `images` has `image` as above |
 //! | `verify` | [`VerifyOutcome`](crate::job::VerifyOutcome), with `--against` [`AgainstOutcome`](crate::job::AgainstOutcome) |
 //! | `backup` | [`BackupOutcome`](crate::job::BackupOutcome) |
-//! | `plan` | [`Planned`](crate::job::Planned); with an image of another PSID `plan.crossflash`: [`CrossFlash`](crate::plan::CrossFlash) |
+//! | `plan` | [`PlanOutcome`](crate::job::PlanOutcome); with an image of another PSID `plan.crossflash`: [`CrossFlash`](crate::plan::CrossFlash) |
 //! | `burn`, `restore`, `recover`, `identity set`, `rom write`, `rom remove`, `config reset` | [`WriteOutcome`](crate::job::WriteOutcome); refused or declined: `plan` alone; stopped: `stopped` (`phase`, `at`, `boots`, `touched`) and `backup` |
 //! | `host status` | `pending`: list of [`Pending`](crate::host::Pending) |
 //! | `host restore` | `cards`: list of [`HostReport`](crate::job::HostReport) |

@@ -154,7 +154,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     tracing::info!(exit = exit.code(), "ended");
     let log = log.and_then(|log| log.path());
     let mut document = json::document(Some(name), result.as_ref(), failure.as_ref(), exit);
-    let ended = crate::job::Ended {
+    let ended = crate::job::FinishedCommand {
         card: card.as_ref(),
         typed: &typed,
         document: &document,

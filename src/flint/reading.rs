@@ -8,7 +8,7 @@ use crate::image::{
     SourceError, read, scan,
 };
 use crate::job::readings::{UnsteadyRange, note, report, steady};
-use crate::job::session::{Facts, trust_chains};
+use crate::job::session::{CardFacts, trust_chains};
 use crate::job::{CardReport, Device, JobError};
 
 /// How much of an image is read and checked.
@@ -135,7 +135,7 @@ pub(super) fn of_card(
     device: &mut Device,
     depth: ReadDepth,
 ) -> Result<(CardReport, Lowest), JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let locked = &mut device.lock()?;
     let card = facts.report(locked);
     if depth == ReadDepth::Full {

@@ -9,7 +9,7 @@
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
 use super::query::{outcome, read_images};
-use super::session::{Facts, version};
+use super::session::{CardFacts, version};
 use super::{Device, JobError};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{Event, Events};
@@ -52,7 +52,7 @@ pub struct Activation {
 /// [`JobError::PortRemovesCard`].
 pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activation, JobError> {
     may_reset(device)?;
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let flashed = {
         let mut locked = device.lock()?;
         let images = read_images(&mut locked.source(), Depth::Quick)?;
@@ -70,7 +70,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activati
 /// The same at the end of a job that wrote, where a card that lives on vfio-pci is left alone.
 pub(super) fn activate_after(
     device: &mut Device,
-    facts: &Facts,
+    facts: &CardFacts,
     wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Option<Activation>, JobError> {
@@ -123,7 +123,7 @@ fn port_allows_reset(port: Option<&PortReport>) -> Result<(), JobError> {
 /// Reset; `wanted` must run afterwards.
 fn activate_as(
     device: &mut Device,
-    facts: &Facts,
+    facts: &CardFacts,
     wanted: Version,
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
@@ -185,7 +185,7 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
     }
 }
 
-fn by_reset(device: &mut Device, facts: &Facts) -> Result<Option<Version>, JobError> {
+fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<Option<Version>, JobError> {
     device.card.software_reset()?;
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.

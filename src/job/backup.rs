@@ -1,10 +1,10 @@
 //! `backup`: everything a card needs to become itself again, in one directory.
 
-use super::proofs::Board;
+use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, report};
-use super::session::{Facts, snapshot};
+use super::second_reading::{SecondReading, psid_of, unchanged_facts, unchanged_flash};
+use super::session::{CardFacts, snapshot};
 use super::store::NewDir;
-use super::unchanged::{SecondReading, psid_of, unchanged_facts, unchanged_flash};
 use super::{Device, JobError};
 use crate::flash::{ChainVerdict, Event, Events, Phase};
 use crate::image::{Contents, Version};
@@ -93,7 +93,7 @@ pub fn backup(
     out: &Path,
     events: &mut dyn Events,
 ) -> Result<BackupOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, out)?;
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -115,7 +115,7 @@ pub fn backup(
 pub(super) fn confirm(
     backup: &mut BackupOutcome,
     second: SecondReading,
-    facts: &Facts,
+    facts: &CardFacts,
     card: &CardSnapshot,
     events: &mut dyn Events,
 ) {
@@ -132,10 +132,10 @@ pub(super) fn confirm(
 }
 
 /// Stores what the card has shown about chained reads.
-pub(super) fn remember(chains: Option<ChainVerdict>, facts: &Facts, card: &CardSnapshot) {
+pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &CardSnapshot) {
     if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
         let jedec = card.flash_chip.jedec;
-        store.save(Board { jedec, psid }, &verdict);
+        store.save(BoardKey { jedec, psid }, &verdict);
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
 /// Write what was read of a card into its directory.
 pub(super) fn store(
     place: NewDir,
-    facts: &Facts,
+    facts: &CardFacts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
 ) -> Result<BackupOutcome, JobError> {

@@ -1,6 +1,6 @@
 //! `plan` and `burn`.
 
-use super::run::{Work, look, run};
+use super::run::{WriteSettings, look, run};
 use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::plan::{BurnOptions, IdentityChange, PlanReport, plan_burn, plan_burn_as};
@@ -20,7 +20,7 @@ pub struct BurnRequest {
 
 /// What `plan` answers.
 #[derive(Clone, Debug, Serialize)]
-pub struct Planned {
+pub struct PlanOutcome {
     /// The card.
     pub card: CardReport,
     /// Path of the image file.
@@ -40,11 +40,11 @@ pub fn plan(
     image: &ImageFile,
     options: &BurnOptions,
     events: &mut dyn Events,
-) -> Result<Planned, JobError> {
+) -> Result<PlanOutcome, JobError> {
     let (card, plan) = look(device, events, &mut |card| {
         plan_burn(card, &image.contents, image.len, options)
     })?;
-    Ok(Planned {
+    Ok(PlanOutcome {
         card,
         image: image.path.clone(),
         image_sha256: image.sha256.clone(),
@@ -79,7 +79,7 @@ pub fn burn_as(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::Burn,
         backup_dir: &request.backup_dir,
         activate: request.activate,

@@ -1,6 +1,6 @@
 //! `config`: the ini in the image, the NV configuration sectors.
 
-use super::run::{Work, run};
+use super::run::{WriteSettings, run};
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::Contents;
@@ -57,7 +57,7 @@ pub fn config_reset(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::ConfigReset,
         backup_dir,
         activate: false,

@@ -2,9 +2,9 @@
 
 use super::device::open_borrowed;
 use super::error::error_chain;
-use super::proofs::{Record, Shown};
+use super::proofs::{ChainRecord, StoredVerdict};
 use super::query::{outcome, read_images};
-use super::session::{Facts, shown};
+use super::session::{CardFacts, shown};
 use super::{CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{FlashError, Locked};
@@ -16,7 +16,7 @@ use std::path::Path;
 /// Answer of `doctor`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DoctorOutcome {
-    /// Looks in a fixed order. A real card's host first (see [`Host::findings`] and
+    /// Findings in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
     /// backup_space. Those that cannot be made are listed as not ok.
@@ -39,25 +39,25 @@ pub fn doctor(
     host: &Host,
     options: &BorrowOptions,
 ) -> Result<DoctorOutcome, JobError> {
-    let mut looks = Looks::default();
+    let mut findings = Findings::default();
     match selector {
         Some(selector) if selector.is_sim() => match open(selector, host, options) {
-            Ok(mut device) => card(&mut device, &mut looks),
-            Err(error) => unopened(&error, &mut looks),
+            Ok(mut device) => card(&mut device, &mut findings),
+            Err(error) => unopened(&error, &mut findings),
         },
-        Some(selector) => real(selector, host, options, &mut looks)?,
+        Some(selector) => real(selector, host, options, &mut findings)?,
         None => {
-            looks.list.extend(host.findings(None));
-            looks.list.extend(kvm_findings(host, None));
-            journal(host, &mut looks);
-            looks.bad("card", "no card of the family is here", "cx3flash list");
+            findings.list.extend(host.findings(None));
+            findings.list.extend(kvm_findings(host, None));
+            journal(host, &mut findings);
+            findings.bad("card", "no card of the family is here", "cx3flash list");
         }
     }
-    space(backup_dir, &mut looks);
+    space(backup_dir, &mut findings);
     Ok(DoctorOutcome {
-        ok: looks.list.iter().all(|look| look.ok),
-        checks: looks.list,
-        query: looks.query,
+        ok: findings.list.iter().all(|look| look.ok),
+        checks: findings.list,
+        query: findings.query,
     })
 }
 
@@ -66,29 +66,29 @@ fn real(
     selector: &CardSelector,
     host: &Host,
     options: &BorrowOptions,
-    looks: &mut Looks,
+    findings: &mut Findings,
 ) -> Result<(), JobError> {
     let found = selector.find(host)?;
-    looks.list.extend(host.findings(Some(&found)));
-    journal(host, looks);
+    findings.list.extend(host.findings(Some(&found)));
+    journal(host, findings);
     let uses = objections(host, &found, &options.allow);
     if uses.is_empty() {
-        looks.good("in_use", "nobody uses the card");
+        findings.good("in_use", "nobody uses the card");
     } else {
         let said: Vec<String> = uses
             .iter()
             .map(|used| format!("{}: {}", used.id.name(), used.detail))
             .collect();
-        looks.bad(
+        findings.bad(
             "in_use",
             said.join("; "),
             "end that use, or waive it by name: --allow ID",
         );
     }
     if !uses.is_empty() || found.iommu_group.is_none() {
-        looks.list.extend(kvm_findings(host, Some(&found)));
+        findings.list.extend(kvm_findings(host, Some(&found)));
         for id in CARD {
-            looks.unseen(id, "the card cannot be borrowed");
+            findings.unseen(id, "the card cannot be borrowed");
         }
         return Ok(());
     }
@@ -97,22 +97,22 @@ fn real(
     let taken = Borrowed::take_with(host, found, options, &mut |card| {
         ready = kvm_findings(host, Some(card));
     });
-    looks.list.append(&mut ready);
+    findings.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
         .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string()))
     {
         Ok(device) => device,
         Err(error) => {
-            unopened(&error, looks);
+            unopened(&error, findings);
             return Ok(());
         }
     };
-    card(&mut device, looks);
+    card(&mut device, findings);
     device.end();
     match device.not_put_back() {
-        None => looks.good("host_restored", "driver and network devices are as found"),
-        Some(error) => looks.bad(
+        None => findings.good("host_restored", "driver and network devices are as found"),
+        Some(error) => findings.bad(
             "host_restored",
             error_chain(&error),
             "cx3flash host restore",
@@ -121,33 +121,33 @@ fn real(
     Ok(())
 }
 
-fn unopened(error: &JobError, looks: &mut Looks) {
+fn unopened(error: &JobError, findings: &mut Findings) {
     let fix = match error {
         JobError::Card(CardError::NotReady { .. }) => {
             "wait a minute; if that does not help, power the machine off and on"
         }
         _ => "check that the card is present and no other program holds it",
     };
-    looks.bad("card", error_chain(error), fix);
+    findings.bad("card", error_chain(error), fix);
     for id in CARD.iter().skip(1) {
-        looks.unseen(id, "the card cannot be opened");
+        findings.unseen(id, "the card cannot be opened");
     }
 }
 
-fn journal(host: &Host, looks: &mut Looks) {
+fn journal(host: &Host, findings: &mut Findings) {
     match Lease::pending(host) {
         Ok(pending) if pending.is_empty() => {
-            looks.good("journal", "no card waits to be given back")
+            findings.good("journal", "no card waits to be given back")
         }
         Ok(pending) => {
             let cards: Vec<String> = pending.iter().map(|p| p.bdf.to_string()).collect();
-            looks.bad(
+            findings.bad(
                 "journal",
                 format!("not given back yet: {}", cards.join(", ")),
                 "cx3flash host restore",
             );
         }
-        Err(error) => looks.bad("journal", error_chain(&error), "cx3flash host status"),
+        Err(error) => findings.bad("journal", error_chain(&error), "cx3flash host status"),
     }
 }
 
@@ -168,12 +168,12 @@ const CARD: [&str; 9] = [
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
-struct Looks {
+struct Findings {
     list: Vec<HostFinding>,
     query: Option<QueryOutcome>,
 }
 
-impl Looks {
+impl Findings {
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
         self.list.push(HostFinding::good(id, detail));
     }
@@ -187,28 +187,28 @@ impl Looks {
     }
 }
 
-fn card(device: &mut Device, looks: &mut Looks) {
-    looks.good("card", format!("{} answers", device.name));
-    let facts = match Facts::of(device) {
+fn card(device: &mut Device, findings: &mut Findings) {
+    findings.good("card", format!("{} answers", device.name));
+    let facts = match CardFacts::of(device) {
         Ok(facts) => facts,
         Err(error) => {
-            looks.bad(
+            findings.bad(
                 "chip",
                 error_chain(&error),
                 "see that the card is still there",
             );
             for id in CARD.iter().skip(2) {
-                looks.unseen(id, "the card does not answer");
+                findings.unseen(id, "the card does not answer");
             }
             return;
         }
     };
-    looks.good("chip", facts.chip.name());
-    firmware(device, &facts, looks);
+    findings.good("chip", facts.chip.name());
+    firmware(device, &facts, findings);
     match device.lock() {
         Ok(mut locked) => {
-            looks.good("semaphores", "40 and 63 could be taken");
-            flash(&facts, &mut locked, looks);
+            findings.good("semaphores", "40 and 63 could be taken");
+            flash(&facts, &mut locked, findings);
         }
         Err(error) => {
             let (id, fix) = match &error {
@@ -218,27 +218,27 @@ fn card(device: &mut Device, looks: &mut Looks) {
                     "let the other program finish; if there is none, `cx3flash unlock`",
                 ),
                 _ => {
-                    looks.good("semaphores", "40 and 63 could be taken");
+                    findings.good("semaphores", "40 and 63 could be taken");
                     (
                         "flash",
                         "without a flash chip that answers nothing can be done",
                     )
                 }
             };
-            looks.bad(id, error_chain(&error), fix);
+            findings.bad(id, error_chain(&error), fix);
             for unseen in CARD.iter().skip_while(|name| **name != id).skip(1) {
-                looks.unseen(unseen, "the flash could not be reached");
+                findings.unseen(unseen, "the flash could not be reached");
             }
         }
     }
 }
 
-fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
+fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut Findings) {
     let id = "firmware";
     match (device.card.firmware(), facts.running) {
-        (FirmwareState::Runs, Some(version)) => looks.good(id, format!("{version} runs")),
-        (FirmwareState::Runs, None) => looks.good(id, "runs; it shows no version"),
-        (FirmwareState::Recovery, _) => looks.bad(
+        (FirmwareState::Runs, Some(version)) => findings.good(id, format!("{version} runs")),
+        (FirmwareState::Runs, None) => findings.good(id, "runs; it shows no version"),
+        (FirmwareState::Recovery, _) => findings.bad(
             id,
             "none runs: recovery mode",
             "put an image on the card with `cx3flash recover`",
@@ -248,7 +248,7 @@ fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
                 Ok(value) => format!("0x41270 = {value:#010x}"),
                 Err(error) => error.to_string(),
             };
-            looks.bad(
+            findings.bad(
                 id,
                 format!("does not run ({register}), and the card is not in recovery mode"),
                 "power the machine off and on",
@@ -257,9 +257,9 @@ fn firmware(device: &mut Device, facts: &Facts, looks: &mut Looks) {
     }
 }
 
-fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
+fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
     let part = locked.chip().clone();
-    looks.good(
+    findings.good(
         "flash",
         format!(
             "{}, JEDEC {:06x}, {} KiB",
@@ -270,12 +270,12 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
     );
     let protection = locked.protection().clone();
     if protection.status & part.protect_mask == 0 && protection.range.is_none() {
-        looks.good(
+        findings.good(
             "protection",
             format!("status {:#04x}, none", protection.status),
         );
     } else {
-        looks.bad(
+        findings.bad(
             "protection",
             format!(
                 "status {:#04x}: blocks are write protected",
@@ -287,33 +287,33 @@ fn flash(facts: &Facts, locked: &mut Locked<'_>, looks: &mut Looks) {
     // Single reads are slower, not worse: no reason to call the card unfit.
     match shown(facts, locked) {
         Ok(record) => {
-            if let Some(Shown::Proven(proof)) = record.as_ref().map(|r| r.shown) {
+            if let Some(StoredVerdict::Proven(proof)) = record.as_ref().map(|r| r.shown) {
                 locked.trust_chains(&proof);
             }
-            looks.good("chained_reads", chains(facts, record.as_ref()));
+            findings.good("chained_reads", chains(facts, record.as_ref()));
         }
-        Err(error) => looks.unseen("chained_reads", &error_chain(&error)),
+        Err(error) => findings.unseen("chained_reads", &error_chain(&error)),
     }
     let images = read_images(&mut locked.source(), Depth::Full);
     match images {
         Ok(images) => {
             let query = outcome(Some(facts.report(locked)), None, images);
-            judge(&query, looks);
-            looks.query = Some(query);
+            judge(&query, findings);
+            findings.query = Some(query);
         }
         Err(error) => {
-            looks.bad(
+            findings.bad(
                 "images",
                 error_chain(&error),
                 "see that the card is still there",
             );
-            looks.unseen("identity", "the images could not be read");
+            findings.unseen("identity", "the images could not be read");
         }
     }
 }
 
 /// What this card has shown about chained reads, in words.
-fn chains(facts: &Facts, record: Option<&Record>) -> String {
+fn chains(facts: &CardFacts, record: Option<&ChainRecord>) -> String {
     match (&facts.proofs, record) {
         (None, _) => {
             "not used: this card shows no serial number under which a proof could be kept".into()
@@ -323,11 +323,11 @@ fn chains(facts: &Facts, record: Option<&Record>) -> String {
                 .into()
         }
         (_, Some(record)) => match &record.shown {
-            Shown::Proven(proof) => format!(
+            StoredVerdict::Proven(proof) => format!(
                 "proven on this card over {} bytes on {}; used",
                 proof.bytes, record.time
             ),
-            Shown::Contradicted { at } => format!(
+            StoredVerdict::Contradicted { at } => format!(
                 "contradicted on this card at {at:#x} on {}; single reads are used",
                 record.time
             ),
@@ -335,7 +335,7 @@ fn chains(facts: &Facts, record: Option<&Record>) -> String {
     }
 }
 
-fn judge(query: &QueryOutcome, looks: &mut Looks) {
+fn judge(query: &QueryOutcome, findings: &mut Findings) {
     let list: Vec<String> = query
         .images
         .iter()
@@ -355,8 +355,8 @@ fn judge(query: &QueryOutcome, looks: &mut Looks) {
         .collect();
     let boots = query.images.iter().find(|r| r.boots);
     match boots {
-        Some(_) => looks.good("images", list.join(", ")),
-        None => looks.bad(
+        Some(_) => findings.good("images", list.join(", ")),
+        None => findings.bad(
             "images",
             if list.is_empty() {
                 "none".to_owned()
@@ -370,20 +370,20 @@ fn judge(query: &QueryOutcome, looks: &mut Looks) {
         .and_then(|r| r.image.as_ref())
         .map(Identity::from_image);
     match identity {
-        Some(Ok(identity)) => looks.good(
+        Some(Ok(identity)) => findings.good(
             "identity",
             format!("MACs {} {}", identity.macs[0], identity.macs[1]),
         ),
-        Some(Err(error)) => looks.bad(
+        Some(Err(error)) => findings.bad(
             "identity",
             error.to_string(),
             "`cx3flash recover IMAGE --identity FILE` gives the card its identity again",
         ),
-        None => looks.unseen("identity", "no image"),
+        None => findings.unseen("identity", "no image"),
     }
 }
 
-fn space(dir: &Path, looks: &mut Looks) {
+fn space(dir: &Path, findings: &mut Findings) {
     let id = "backup_space";
     let fix = "choose another directory with --backup-dir";
     // The nearest directory that exists: a backup makes those below it.
@@ -398,11 +398,11 @@ fn space(dir: &Path, looks: &mut Looks) {
         })
         .find(|path| path.is_dir())
     else {
-        looks.bad(id, format!("{} leads nowhere", dir.display()), fix);
+        findings.bad(id, format!("{} leads nowhere", dir.display()), fix);
         return;
     };
     if let Err(error) = nix::unistd::access(base, nix::unistd::AccessFlags::W_OK) {
-        looks.bad(
+        findings.bad(
             id,
             format!("{} cannot be written: {error}", base.display()),
             fix,
@@ -414,12 +414,12 @@ fn space(dir: &Path, looks: &mut Looks) {
             let free = stat.blocks_available().saturating_mul(stat.fragment_size());
             let text = format!("{} MiB free in {}", free >> 20, base.display());
             if free >= BACKUP_BYTES {
-                looks.good(id, text);
+                findings.good(id, text);
             } else {
-                looks.bad(id, text, fix);
+                findings.bad(id, text, fix);
             }
         }
-        Err(error) => looks.bad(
+        Err(error) => findings.bad(
             id,
             format!("free space in {} is not known: {error}", base.display()),
             fix,
@@ -472,16 +472,21 @@ mod tests {
 
     #[test]
     fn firmware_that_does_not_run_under_a_normal_id_is_no_case_for_recover() {
-        let mut looks = Looks::default();
-        card(&mut device(|_| u32::MAX).unwrap(), &mut looks);
-        let found = looks.list.iter().find(|look| look.id == "firmware");
+        let mut findings = Findings::default();
+        card(&mut device(|_| u32::MAX).unwrap(), &mut findings);
+        let found = findings.list.iter().find(|look| look.id == "firmware");
         let found = found.unwrap();
         assert!(!found.ok);
         assert!(found.detail.contains("0x41270 = 0xffffffff"), "{found:?}");
         let fix = found.fix.clone().unwrap_or_default();
         assert!(fix.contains("power") && !fix.contains("recover"), "{fix}");
         // The rest of the card is inspected all the same.
-        assert!(looks.list.iter().any(|look| look.id == "images" && look.ok));
+        assert!(
+            findings
+                .list
+                .iter()
+                .any(|look| look.id == "images" && look.ok)
+        );
     }
 
     #[test]
@@ -493,9 +498,9 @@ mod tests {
         };
         let error = device(never_stable).map(drop).unwrap_err();
         assert_eq!(error.outcome().exit, crate::job::Exit::NotReady, "{error}");
-        let mut looks = Looks::default();
-        unopened(&error, &mut looks);
-        let found = looks.list.iter().find(|look| look.id == "card").unwrap();
+        let mut findings = Findings::default();
+        unopened(&error, &mut findings);
+        let found = findings.list.iter().find(|look| look.id == "card").unwrap();
         assert!(found.detail.contains("not ready"), "{found:?}");
     }
 }

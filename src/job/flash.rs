@@ -1,7 +1,7 @@
 //! `flash`: the chip, and raw bytes of it.
 
 use super::readings::{note, report};
-use super::session::{Facts, trust_chains};
+use super::session::{CardFacts, trust_chains};
 use super::store::write_new;
 use super::{BackupFile, CardReport, Device, JobError};
 use crate::flash::{Event, Events, FlashError, Locked, Phase};
@@ -23,7 +23,7 @@ pub struct FlashInfo {
 /// # Errors
 /// When the card cannot be read.
 pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     trust_chains(&facts, &mut locked)?;
     Ok(FlashInfo {

@@ -162,7 +162,7 @@ fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> 
     }
     if touched {
         // Opening the session waits for an erase that still runs.
-        let boots = super::aftermath::settled_boot(device)?;
+        let boots = super::settle::settled_boot(device)?;
         device.mark(Mark::Boots(boots.start.is_some()))?;
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use super::file::read_bytes;
 use super::query::{outcome, read_images};
-use super::run::{Work, run};
-use super::session::Facts;
+use super::run::{WriteSettings, run};
+use super::session::CardFacts;
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::{Depth, Guid, Identity, Image, Mac};
@@ -28,7 +28,7 @@ pub struct IdentityOutcome {
 /// # Errors
 /// When the card cannot be read or its image has none.
 pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let query = outcome(
         Some(facts.report(&locked)),
@@ -99,7 +99,7 @@ pub fn identity_set(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::IdentitySet,
         backup_dir,
         activate: false,

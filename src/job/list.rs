@@ -1,7 +1,7 @@
 //! `list`: the cards that can be seen. Real ones by sysfs alone: a look must not take a card away
 //! from who uses it.
 
-use super::session::Facts;
+use super::session::CardFacts;
 use super::{CardSelector, JobError, open_sim, query_card};
 use crate::card::DeviceType;
 use crate::host::{BarAccess, BorrowOptions, Function, Host, PciCard, driver_info, objections};
@@ -123,7 +123,7 @@ fn simulation(path: &Path) -> ListEntry {
         let sim = SimCard::open(path)?;
         let device_id = sim.pci_device_id();
         let mut device = open_sim(&sim, &selector.to_string())?;
-        let facts = Facts::of(&mut device)?;
+        let facts = CardFacts::of(&mut device)?;
         // Somebody may hold the semaphores of a card that can be listed all the same.
         let flashed = query_card(&mut device).ok().and_then(|query| {
             let image = query.images.get(query.active?)?.image.as_ref()?;

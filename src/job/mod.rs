@@ -8,7 +8,6 @@
 //! Outcomes are plain data with `Serialize`; the command line draws them and prints them as JSON.
 
 mod activate;
-mod aftermath;
 mod backup;
 mod bug_report;
 mod burn;
@@ -33,20 +32,21 @@ mod report;
 mod restore;
 mod rom;
 mod run;
+mod second_reading;
 mod selector;
 pub(crate) mod session;
+mod settle;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
-mod unchanged;
 mod unlock;
 mod verify;
 
 pub use crate::plan::BootReport;
 pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
-pub use bug_report::{BugReport, Ended};
-pub use burn::{BurnRequest, Planned, burn, burn_as, plan};
+pub use bug_report::{BugReport, FinishedCommand};
+pub use burn::{BurnRequest, PlanOutcome, burn, burn_as, plan};
 pub use code::{Code, Exit};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, open, open_sim};
@@ -65,7 +65,7 @@ pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvError, NvQueryOutcome, NvSetOutcome, nv_query, nv_set,
 };
 pub use outcome::{HintContext, Outcome, quote};
-pub use protect::{ProtectOutcome, ProtectQuestion, ProtectWish, flash_protect, flash_protection};
+pub use protect::{ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection};
 pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};

@@ -4,10 +4,10 @@
 //! before it is asked to, and afterwards everything is read back and compared. The flash's
 //! semaphores are free while it writes: they are the firmware's turn.
 
-use super::aftermath::{after_change, mark_boots, settled_boot};
 use super::backup::{confirm as confirmed, discard, reserve, store};
-use super::session::{Facts, snapshot};
-use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
+use super::second_reading::{SecondReading, unchanged_facts, unchanged_flash};
+use super::session::{CardFacts, snapshot};
+use super::settle::{after_change, mark_boots, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError};
 use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
 use crate::card::{CardError, ToolsError};
@@ -210,7 +210,7 @@ pub fn nv_set(
             reset_needed: false,
         });
     }
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, backup_dir)?;
     if !confirm(&changes, place.path()) {
@@ -272,7 +272,7 @@ pub fn nv_set(
 /// The card and its settings are still what the changes rest on.
 fn unchanged(
     device: &mut Device,
-    facts: &Facts,
+    facts: &CardFacts,
     card: &CardSnapshot,
     settings: &NvSettings,
     events: &mut dyn Events,
@@ -304,7 +304,7 @@ pub(super) fn not_stored(
 
 /// All settings, and who answered.
 fn ask(device: &mut Device) -> Result<(Option<Version>, NvSettings), JobError> {
-    let running = Facts::of(device)?.running;
+    let running = CardFacts::of(device)?.running;
     let settings = device.card.tools().and_then(|mut tools| tools.settings());
     match settings {
         Ok(settings) => Ok((running, settings)),

@@ -24,7 +24,7 @@ pub(super) struct ProofStore {
 
 /// Which flash chip on which board the proof is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Board<'a> {
+pub(super) struct BoardKey<'a> {
     pub(super) jedec: u32,
     /// PSID of the image that boots.
     pub(super) psid: &'a str,
@@ -33,7 +33,7 @@ pub(super) struct Board<'a> {
 /// A verdict that was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
-pub(super) enum Shown {
+pub(super) enum StoredVerdict {
     /// Chained reads return what single reads return.
     Proven(ChainProof),
     /// They do not.
@@ -45,14 +45,14 @@ pub(super) enum Shown {
 
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct ChainRecord {
     schema: u32,
     serial: String,
     jedec: String,
     board: String,
     /// UTC, RFC 3339.
     pub(super) time: String,
-    pub(super) shown: Shown,
+    pub(super) shown: StoredVerdict,
 }
 
 impl ProofStore {
@@ -69,7 +69,7 @@ impl ProofStore {
         }
     }
 
-    fn path(&self, board: Board<'_>) -> PathBuf {
+    fn path(&self, board: BoardKey<'_>) -> PathBuf {
         let key = format!("{}\n{:06x}\n{}", self.serial, board.jedec, board.psid);
         let mut name = digest(key.as_bytes());
         name.truncate(NAME_DIGITS);
@@ -77,10 +77,10 @@ impl ProofStore {
     }
 
     /// The stored verdict about this board; `None` also for a file that is not exactly ours.
-    pub(super) fn load(&self, board: Board<'_>) -> Option<Record> {
+    pub(super) fn load(&self, board: BoardKey<'_>) -> Option<ChainRecord> {
         let path = self.path(board);
         let bytes = std::fs::read(&path).ok()?;
-        let record: Record = match serde_json::from_slice(&bytes) {
+        let record: ChainRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "not used");
@@ -92,20 +92,20 @@ impl ProofStore {
             && record.jedec == format!("{:06x}", board.jedec)
             && record.board == board.psid;
         let holds = match &record.shown {
-            Shown::Proven(proof) => proof.holds(),
-            Shown::Contradicted { .. } => true,
+            StoredVerdict::Proven(proof) => proof.holds(),
+            StoredVerdict::Contradicted { .. } => true,
         };
         (ours && holds).then_some(record)
     }
 
     /// Stores a verdict; one that settles nothing is not stored.
-    pub(super) fn save(&self, board: Board<'_>, verdict: &ChainVerdict) {
+    pub(super) fn save(&self, board: BoardKey<'_>, verdict: &ChainVerdict) {
         let shown = match verdict {
-            ChainVerdict::Proven(proof) => Shown::Proven(*proof),
-            ChainVerdict::Contradicted { at } => Shown::Contradicted { at: *at },
+            ChainVerdict::Proven(proof) => StoredVerdict::Proven(*proof),
+            ChainVerdict::Contradicted { at } => StoredVerdict::Contradicted { at: *at },
             ChainVerdict::TooLittle { .. } => return,
         };
-        let record = Record {
+        let record = ChainRecord {
             schema: SCHEMA,
             serial: self.serial.clone(),
             jedec: format!("{:06x}", board.jedec),
@@ -125,7 +125,7 @@ impl ProofStore {
     }
 
     /// Withdraws the verdict: the next job compares again.
-    pub(super) fn forget(&self, board: Board<'_>) {
+    pub(super) fn forget(&self, board: BoardKey<'_>) {
         let path = self.path(board);
         match std::fs::remove_file(&path) {
             Ok(()) => tracing::warn!(path = %path.display(), "verdict on chained reads withdrawn"),
@@ -134,7 +134,7 @@ impl ProofStore {
         }
     }
 
-    fn replace(&self, path: &Path, record: &Record) -> std::io::Result<()> {
+    fn replace(&self, path: &Path, record: &ChainRecord) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.dir)?;
         replace_file(path, &serde_json::to_vec_pretty(record)?)
     }
@@ -148,7 +148,7 @@ mod tests {
         chain: 4096,
         bytes: 1 << 20,
     };
-    const BOARD: Board<'static> = Board {
+    const BOARD: BoardKey<'static> = BoardKey {
         jedec: 0x20_7115,
         psid: "MT_1200111023",
     };
@@ -163,13 +163,16 @@ mod tests {
         let ours = store(dir.path());
         assert_eq!(ours.load(BOARD), None);
         ours.save(BOARD, &ChainVerdict::Proven(PROOF));
-        assert_eq!(ours.load(BOARD).unwrap().shown, Shown::Proven(PROOF));
+        assert_eq!(
+            ours.load(BOARD).unwrap().shown,
+            StoredVerdict::Proven(PROOF)
+        );
         let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
         assert_eq!(other.load(BOARD), None);
         let jedec = 0xC2_2015;
-        assert_eq!(ours.load(Board { jedec, ..BOARD }), None);
+        assert_eq!(ours.load(BoardKey { jedec, ..BOARD }), None);
         let psid = "MT_1090110018";
-        assert_eq!(ours.load(Board { psid, ..BOARD }), None);
+        assert_eq!(ours.load(BoardKey { psid, ..BOARD }), None);
     }
 
     #[test]
@@ -181,7 +184,7 @@ mod tests {
         ours.save(BOARD, &ChainVerdict::Contradicted { at: 0x40 });
         assert_eq!(
             ours.load(BOARD).unwrap().shown,
-            Shown::Contradicted { at: 0x40 }
+            StoredVerdict::Contradicted { at: 0x40 }
         );
     }
 
@@ -192,10 +195,10 @@ mod tests {
         let psid = "MT_1090110018";
         ours.forget(BOARD);
         ours.save(BOARD, &ChainVerdict::Proven(PROOF));
-        ours.save(Board { psid, ..BOARD }, &ChainVerdict::Proven(PROOF));
+        ours.save(BoardKey { psid, ..BOARD }, &ChainVerdict::Proven(PROOF));
         ours.forget(BOARD);
         assert_eq!(ours.load(BOARD), None);
-        assert!(ours.load(Board { psid, ..BOARD }).is_some());
+        assert!(ours.load(BoardKey { psid, ..BOARD }).is_some());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! No byte of the flash changes, so there is no backup; what changes is one register of the chip,
 //! which keeps it through power-off.
 
-use super::aftermath::{after_change, settled_boot};
-use super::session::Facts;
+use super::session::CardFacts;
+use super::settle::{after_change, settled_boot};
 use super::{CardReport, Device, JobError};
 use crate::flash::{
     ClearProtection, FlashChip, Locked, Protection, ProtectionControl, SetProtection,
@@ -17,7 +17,7 @@ const BLOCK: u32 = 0x1_0000;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtectWish {
+pub enum ProtectRequest {
     /// Nothing protected.
     Off,
     /// Everything.
@@ -73,13 +73,13 @@ fn known(control: ProtectionControl) -> &'static str {
 /// # Errors
 /// When the card cannot be read.
 pub fn flash_protection(device: &mut Device) -> Result<ProtectOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let locked = device.lock()?;
     Ok(outcome(&facts, &locked, locked.protection().clone(), true))
 }
 
 fn outcome(
-    facts: &Facts,
+    facts: &CardFacts,
     locked: &Locked<'_>,
     before: Protection,
     nothing_to_do: bool,
@@ -101,10 +101,10 @@ fn outcome(
 /// [`crate::flash::FlashError::Protected`] when the chip keeps its bits.
 pub fn flash_protect(
     device: &mut Device,
-    wish: ProtectWish,
+    wish: ProtectRequest,
     confirm: &mut dyn FnMut(&ProtectQuestion) -> bool,
 ) -> Result<ProtectOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let locked = device.lock()?;
     let part = locked.chip().clone();
     let before = locked.protection().clone();
@@ -160,11 +160,11 @@ fn half_done(device: &mut Device, before: &Protection, error: JobError) -> JobEr
 }
 
 /// The range wished for; `Ok(None)` = nothing.
-fn wanted(part: &FlashChip, wish: ProtectWish) -> Result<Option<Range<u32>>, JobError> {
+fn wanted(part: &FlashChip, wish: ProtectRequest) -> Result<Option<Range<u32>>, JobError> {
     let control = part.protection_control();
     let may = match (control, wish) {
         (ProtectionControl::Full, _) => true,
-        (ProtectionControl::ClearOnly, wish) => wish == ProtectWish::Off,
+        (ProtectionControl::ClearOnly, wish) => wish == ProtectRequest::Off,
         (ProtectionControl::PowerOn | ProtectionControl::Unknown, _) => false,
     };
     if !may {
@@ -182,10 +182,10 @@ fn wanted(part: &FlashChip, wish: ProtectWish) -> Result<Option<Range<u32>>, Job
             .filter(|bytes| (1..=size).contains(bytes))
     };
     let range = match wish {
-        ProtectWish::Off => return Ok(None),
-        ProtectWish::Whole => Some(0..size),
-        ProtectWish::Top(blocks) => bytes(blocks).map(|bytes| size - bytes..size),
-        ProtectWish::Bottom(blocks) => bytes(blocks).map(|bytes| 0..bytes),
+        ProtectRequest::Off => return Ok(None),
+        ProtectRequest::Whole => Some(0..size),
+        ProtectRequest::Top(blocks) => bytes(blocks).map(|bytes| size - bytes..size),
+        ProtectRequest::Bottom(blocks) => bytes(blocks).map(|bytes| 0..bytes),
     };
     range
         .filter(|range| part.protection_bits(range).is_some())

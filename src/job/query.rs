@@ -1,7 +1,7 @@
 //! `query`: what a card or an image file is.
 
 use super::readings::{UnsteadyRange, steady};
-use super::session::Facts;
+use super::session::CardFacts;
 use super::{Device, ImageFile, JobError};
 use crate::card::Chip;
 use crate::flash::{FlashChip, FlashSource, Protection};
@@ -76,7 +76,7 @@ pub struct QueryOutcome {
 /// # Errors
 /// When the card or its flash cannot be read.
 pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let images = read_images(&mut locked.source(), Depth::Quick)?;

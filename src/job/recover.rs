@@ -1,6 +1,6 @@
 //! `recover`: an image onto a card that has no valid one.
 
-use super::run::{Work, look, run};
+use super::run::{WriteSettings, look, run};
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::Identity;
@@ -46,7 +46,7 @@ pub fn recover(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::Recover,
         backup_dir: &request.backup_dir,
         activate: request.activate,

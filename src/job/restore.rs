@@ -2,7 +2,7 @@
 
 use super::backup::{FLASH, MANIFEST, SCHEMA};
 use super::file::read_bytes;
-use super::run::{Work, look, run};
+use super::run::{WriteSettings, look, run};
 use super::store::digest;
 use super::{Confirm, Device, JobError, Manifest, WriteJob, WriteOutcome};
 use crate::flash::Events;
@@ -48,7 +48,7 @@ pub fn restore(
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
     let backup = read_backup(&request.backup, request.change_mac)?;
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::Restore,
         backup_dir: &request.backup_dir,
         activate: request.activate,

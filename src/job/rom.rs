@@ -1,7 +1,7 @@
 //! `rom`: the expansion ROM inside the image.
 
 use super::file::{read_bytes, read_image, read_rom};
-use super::run::{Work, run};
+use super::run::{WriteSettings, run};
 use super::store::{digest, write_new};
 use super::{Confirm, Device, ImageFile, JobError, RomFile, WriteJob, WriteOutcome};
 use crate::flash::Events;
@@ -93,7 +93,7 @@ pub fn rom_write(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::RomWrite,
         backup_dir,
         activate: false,
@@ -113,7 +113,7 @@ pub fn rom_remove(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let work = Work {
+    let work = WriteSettings {
         job: WriteJob::RomRemove,
         backup_dir,
         activate: false,

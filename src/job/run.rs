@@ -2,11 +2,11 @@
 //! boot, activation.
 
 use super::activate::activate_after;
-use super::aftermath::{after_change, mark_boots, settle, version_of, what_boots};
 use super::backup::{confirm as confirmed, discard, reserve, store};
-use super::session::{Facts, snapshot};
+use super::second_reading::{SecondReading, unchanged_facts, unchanged_flash};
+use super::session::{CardFacts, snapshot};
+use super::settle::{after_change, mark_boots, settle, version_of, what_boots};
 use super::store::digest;
-use super::unchanged::{SecondReading, unchanged_facts, unchanged_flash};
 use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
 use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
@@ -15,7 +15,7 @@ use crate::plan::{CardSnapshot, Pass, Plan, PlanReport, which_boots, would_boot}
 use std::path::{Path, PathBuf};
 
 /// What the jobs differ in, beside the plan.
-pub(super) struct Work<'a> {
+pub(super) struct WriteSettings<'a> {
     pub(super) job: WriteJob,
     pub(super) backup_dir: &'a Path,
     pub(super) activate: bool,
@@ -27,7 +27,7 @@ pub(super) fn look(
     events: &mut dyn Events,
     decide: &mut dyn FnMut(&CardSnapshot) -> Plan,
 ) -> Result<(super::CardReport, PlanReport), JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
     Ok((facts.report(&locked), decide(&card).report()))
@@ -36,14 +36,14 @@ pub(super) fn look(
 /// Do it.
 pub(super) fn run(
     device: &mut Device,
-    work: &Work<'_>,
+    work: &WriteSettings<'_>,
     confirm: Confirm<'_>,
     events: &mut dyn Events,
     decide: &mut dyn FnMut(&CardSnapshot) -> Plan,
 ) -> Result<WriteOutcome, JobError> {
     let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
     let _inside = span.enter();
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     // The semaphores are free while a person thinks and while files are synced: mlx4_core gives up
     // on semaphore 63 after 10 s.
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
@@ -175,7 +175,7 @@ impl<E: Into<JobError>> From<E> for Unfinished {
 /// what would boot.
 fn carry_out(
     device: &mut Device,
-    facts: &Facts,
+    facts: &CardFacts,
     card: &CardSnapshot,
     passes: Vec<Pass>,
     probe: &Probe,

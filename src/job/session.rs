@@ -1,9 +1,9 @@
 //! One session at a card: facts, semaphores, reading.
 
-use super::proofs::{Board, ProofStore, Record, Shown};
+use super::proofs::{BoardKey, ChainRecord, ProofStore, StoredVerdict};
 use super::query::{mark_active, read_images};
 use super::readings::{UnsteadyRange, report, steady};
-use super::unchanged::psid_of;
+use super::second_reading::psid_of;
 use super::{CardReport, Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::flash::{Events, Flash, FlashSource, Locked, Phase};
@@ -12,7 +12,7 @@ use crate::plan::CardSnapshot;
 
 /// What a card says without its flash.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct CardFacts {
     pub(super) name: String,
     pub(super) bdf: Option<String>,
     pub(super) chip: Chip,
@@ -22,7 +22,7 @@ pub(crate) struct Facts {
     pub(super) proofs: Option<ProofStore>,
 }
 
-impl Facts {
+impl CardFacts {
     pub(crate) fn of(device: &mut Device) -> Result<Self, JobError> {
         Ok(Self {
             name: device.name.clone(),
@@ -65,7 +65,7 @@ impl Device {
 
     /// The image that boots, read in a session of its own.
     pub(super) fn active_contents(&mut self) -> Result<Contents, JobError> {
-        let facts = Facts::of(self)?;
+        let facts = CardFacts::of(self)?;
         let (_, contents) = active_contents(&facts, &mut self.lock()?)?;
         Ok(contents)
     }
@@ -74,7 +74,7 @@ impl Device {
 /// Reads the whole flash and everything that is in it. What looks damaged is read again before it is
 /// believed; the list holds what differed.
 pub(super) fn snapshot(
-    facts: &Facts,
+    facts: &CardFacts,
     locked: &mut Locked<'_>,
     phase: Phase,
     events: &mut dyn Events,
@@ -110,14 +110,15 @@ pub(super) fn snapshot(
         && let (Some(store), Some(psid)) = (&facts.proofs, psid_of(&card))
     {
         let jedec = card.flash_chip.jedec;
-        store.forget(Board { jedec, psid });
+        store.forget(BoardKey { jedec, psid });
     }
     Ok((card, unsteady))
 }
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
-pub(crate) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
-    let Some(Shown::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) else {
+pub(crate) fn trust_chains(facts: &CardFacts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
+    let Some(StoredVerdict::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown)
+    else {
         return Ok(false);
     };
     locked.trust_chains(&proof);
@@ -125,7 +126,10 @@ pub(crate) fn trust_chains(facts: &Facts, locked: &mut Locked<'_>) -> Result<boo
 }
 
 /// What this card has shown about chained reads. Reads what names the board: a few KiB.
-pub(super) fn shown(facts: &Facts, locked: &mut Locked<'_>) -> Result<Option<Record>, JobError> {
+pub(super) fn shown(
+    facts: &CardFacts,
+    locked: &mut Locked<'_>,
+) -> Result<Option<ChainRecord>, JobError> {
     let Some(store) = &facts.proofs else {
         return Ok(None);
     };
@@ -143,12 +147,12 @@ pub(super) fn shown(facts: &Facts, locked: &mut Locked<'_>) -> Result<Option<Rec
         })
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
-    Ok(psid.and_then(|psid| store.load(Board { jedec, psid: &psid })))
+    Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: &psid })))
 }
 
 /// The image that boots, whole, with no more of the flash read than it takes.
 pub(super) fn active_contents(
-    facts: &Facts,
+    facts: &CardFacts,
     locked: &mut Locked<'_>,
 ) -> Result<(FlashAddr, Contents), JobError> {
     active_in(facts, &mut locked.source())
@@ -156,7 +160,7 @@ pub(super) fn active_contents(
 
 /// The same, from a session that has begun to read.
 pub(super) fn active_in(
-    facts: &Facts,
+    facts: &CardFacts,
     source: &mut FlashSource<'_, '_>,
 ) -> Result<(FlashAddr, Contents), JobError> {
     let mut images = read_images(source, Depth::Full)?;
@@ -168,7 +172,7 @@ pub(super) fn active_in(
 
 /// An image that was found, with its bytes.
 pub(super) fn contents_of(source: &mut dyn Source, image: &Image) -> Result<Contents, JobError> {
-    // What was not read reads as erased; nobody looks at it.
+    // What was not read reads as erased.
     let mut flash = vec![0xFF; source.size() as usize];
     for (at, len) in image.map.runs(ImageOffset(0), image.len) {
         let range = at.0 as usize..at.0 as usize + len as usize;

@@ -2,7 +2,7 @@
 
 use super::query::{outcome, query_image, steady_images};
 use super::readings::{UnsteadyRange, report, steady};
-use super::session::{Facts, active_in, contents_of, trust_chains};
+use super::session::{CardFacts, active_in, contents_of, trust_chains};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
 use crate::flash::{Event, Events, FlashSource, Phase};
@@ -70,7 +70,7 @@ pub fn verify_card(
     device: &mut Device,
     events: &mut dyn Events,
 ) -> Result<VerifyOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     // How long the images are is known only after reading them.
@@ -124,7 +124,7 @@ pub fn verify_against(
     file: &ImageFile,
     events: &mut dyn Events,
 ) -> Result<AgainstOutcome, JobError> {
-    let facts = Facts::of(device)?;
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
     let phase = Phase::Read;

@@ -10,7 +10,7 @@ use crate::cli::text::{self, kib, name_of};
 use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
 use crate::job::{
-    self, IdentityOutcome, JobError, ProtectOutcome, ProtectQuestion, ProtectWish, RomOutcome,
+    self, IdentityOutcome, JobError, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
     one_line,
 };
 use std::fmt::Write as _;
@@ -244,10 +244,10 @@ pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
 
 pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Result<CommandResult, Failure> {
     let request = match (args.off, args.on, args.top, args.bottom) {
-        (true, ..) => ProtectWish::Off,
-        (_, true, Some(blocks), _) => ProtectWish::Top(blocks),
-        (_, true, _, Some(blocks)) => ProtectWish::Bottom(blocks),
-        (_, true, ..) => ProtectWish::Whole,
+        (true, ..) => ProtectRequest::Off,
+        (_, true, Some(blocks), _) => ProtectRequest::Top(blocks),
+        (_, true, _, Some(blocks)) => ProtectRequest::Bottom(blocks),
+        (_, true, ..) => ProtectRequest::Whole,
         _ => {
             let mut device = ctx.open()?;
             let outcome = job::flash_protection(&mut device).map_err(|e| ctx.failure(&e, None))?;

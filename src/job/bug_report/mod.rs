@@ -35,7 +35,7 @@ const MOST: usize = 20 << 20;
 
 /// What the command line knows of the command that has ended.
 #[derive(Clone, Debug)]
-pub struct Ended<'a> {
+pub struct FinishedCommand<'a> {
     /// The card's name as the user gave it, once it was known.
     pub card: Option<&'a CardSelector>,
     /// The command line.
@@ -118,7 +118,7 @@ impl BugReport {
     ///
     /// # Errors
     /// [`JobError::WriteFile`]; nothing is left behind.
-    pub fn finish(mut self, host: &Host, ended: &Ended<'_>) -> Result<PathBuf, JobError> {
+    pub fn finish(mut self, host: &Host, ended: &FinishedCommand<'_>) -> Result<PathBuf, JobError> {
         let (files, absent) = self.collect(host, ended);
         let file = self.file.take();
         let wrote = match file {
@@ -134,7 +134,7 @@ impl BugReport {
     fn collect(
         &mut self,
         host: &Host,
-        ended: &Ended<'_>,
+        ended: &FinishedCommand<'_>,
     ) -> (Vec<(&'static str, String)>, Vec<Absent>) {
         let mut files = Vec::new();
         let mut absent = Vec::new();
@@ -191,7 +191,7 @@ impl BugReport {
     fn archive(
         &self,
         file: File,
-        ended: &Ended<'_>,
+        ended: &FinishedCommand<'_>,
         files: &[(&'static str, String)],
         absent: &[Absent],
     ) -> io::Result<()> {

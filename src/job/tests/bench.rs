@@ -164,13 +164,13 @@ pub(super) fn clean(card: &SimCard) {
 
 /// Takes down what is told; wants to stop from a moment on.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct RecordedEvents {
     pub(super) events: Vec<Event>,
     /// From the start of this phase on a stop is wanted.
     pub(super) stop_at: Option<Phase>,
 }
 
-impl Told {
+impl RecordedEvents {
     pub(super) fn stopping_at(phase: Phase) -> Self {
         Self {
             stop_at: Some(phase),
@@ -189,7 +189,7 @@ impl Told {
     }
 }
 
-impl Events for Told {
+impl Events for RecordedEvents {
     fn emit(&mut self, event: Event) {
         self.events.push(event);
     }

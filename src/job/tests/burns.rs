@@ -92,7 +92,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
     // and what happened on the card.
     struct Watch<'a> {
         bench: &'a Bench,
-        told: Told,
+        told: RecordedEvents,
         manifest_at_erase: Option<bool>,
     }
     impl crate::flash::Events for Watch<'_> {
@@ -120,7 +120,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
         let before = card.flash();
         let mut watch = Watch {
             bench: &bench,
-            told: Told::default(),
+            told: RecordedEvents::default(),
             manifest_at_erase: None,
         };
         let outcome = bench.burn_telling(&card, &recipe, &mut watch).unwrap();

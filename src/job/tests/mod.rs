@@ -4,7 +4,7 @@ mod backups;
 pub(crate) mod bench;
 mod budgets;
 mod burns;
-mod looks;
+mod inspection;
 mod readings;
 mod refusals;
 mod repairs;

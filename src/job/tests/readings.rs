@@ -117,7 +117,7 @@ fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
             kind: WrongRead::Flipped { bit: 70 },
             at: Some(at),
         });
-        let mut told = Told::default();
+        let mut told = RecordedEvents::default();
         let verify = verify_card(&mut device, &mut told).unwrap();
         assert!(verify.ok, "{at:#x}");
         let block = at & !15;
@@ -186,7 +186,7 @@ fn chained_reads_are_used_once_this_card_has_proven_them() {
     assert!(!chained(&card));
     let mut device = open_sim(&card, "sim:test").unwrap();
     device.proofs = store();
-    let mut told = Told::default();
+    let mut told = RecordedEvents::default();
     backup(&mut device, &bench.backups(), &mut told).unwrap();
     assert_eq!(told.started(), [Phase::Backup, Phase::Read]);
     assert!(chained(&card));
@@ -206,7 +206,7 @@ fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
     for reported in [true, false] {
         let mut device = open_sim(&card, "sim:test").unwrap();
         device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
-        let mut told = Told::default();
+        let mut told = RecordedEvents::default();
         backup(&mut device, &bench.backups(), &mut told).unwrap();
         assert!(!flash_info(&mut device).unwrap().chained_reads);
         // The failed proof is one line, once.
@@ -292,7 +292,7 @@ fn raw_bytes_are_what_two_readings_agree_on() {
     let at = found.map.runs(section.body_at, 4).next().unwrap().0.0;
     let right = whole.flash();
     let range = |at: u32| right[at as usize..at as usize + 64].to_vec();
-    type Read<'a> = &'a dyn Fn(&mut Device, &mut Told) -> bool;
+    type Read<'a> = &'a dyn Fn(&mut Device, &mut RecordedEvents) -> bool;
     let reads: [(&str, Read<'_>); 2] = [
         ("flash_read", &|device, told| {
             let _ = std::fs::remove_file(&out);
@@ -310,7 +310,7 @@ fn raw_bytes_are_what_two_readings_agree_on() {
             let after = 0;
             let at = Some(at);
             card.inject(Fault::WrongRead { after, kind, at });
-            let mut told = Told::default();
+            let mut told = RecordedEvents::default();
             assert!(read(&mut device, &mut told), "{name}, {kind:?}");
             assert_eq!(card.faults(), [], "{name}");
             let notes = told.events.iter();

@@ -21,7 +21,7 @@ fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup
             (pro_card(Half::Even), pro("2.42.5000")),
         ] {
             let bench = Bench::new();
-            let mut told = Told::stopping_at(phase);
+            let mut told = RecordedEvents::stopping_at(phase);
             let error = bench.burn_telling(&card, &recipe, &mut told).unwrap_err();
             assert_eq!(
                 error.outcome().exit,
@@ -47,7 +47,7 @@ fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
             pro_spec(),
             &[(&own(&pro("2.36.5150")), Half::Even), (&third, Half::Odd)],
         );
-        let mut told = Told::stopping_at(phase);
+        let mut told = RecordedEvents::stopping_at(phase);
         let error = bench
             .burn_telling(&card, &pro("2.42.5000"), &mut told)
             .unwrap_err();
@@ -70,13 +70,13 @@ fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
 fn stop_tears_a_non_failsafe_burn_or_a_commit() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut told = Told::stopping_at(Phase::Write);
+    let mut told = RecordedEvents::stopping_at(Phase::Write);
     bench
         .burn_telling(&card, &cx3("2.42.5000"), &mut told)
         .expect("it goes on to its end");
     assert_eq!(running_after(&card), Some(version("2.42.5000")));
     let card = pro_card(Half::Even);
-    let mut told = Told::stopping_at(Phase::Commit);
+    let mut told = RecordedEvents::stopping_at(Phase::Commit);
     bench
         .burn_telling(&card, &pro("2.42.5000"), &mut told)
         .expect("the commit is not left half done");
@@ -321,7 +321,7 @@ fn a_flash_that_changed_while_a_person_thought_is_not_erased() {
             card.load_flash(at, &[!byte]);
             true
         };
-        let mut told = Told::default();
+        let mut told = RecordedEvents::default();
         let error = burn(
             &mut device,
             &image,

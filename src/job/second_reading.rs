@@ -1,9 +1,9 @@
 //! The second reading: the card is still what it was when the plan was made and the backup was
 //! stored. Made under the semaphores, before the first erase.
 
-use super::proofs::{Board, Shown};
+use super::proofs::{BoardKey, StoredVerdict};
 use super::readings::{UnsteadyRange, note};
-use super::session::Facts;
+use super::session::CardFacts;
 use super::{Device, JobError};
 use crate::flash::{ChainVerdict, Event, Events, FlashError, Locked, Phase};
 use crate::image::{CrcVerdict, FlashAddr, SectionKind, Source};
@@ -30,8 +30,8 @@ pub(super) struct SecondReading {
 ///
 /// # Errors
 /// [`JobError::Changed`], and what the card reports.
-pub(super) fn unchanged_facts(device: &mut Device, before: &Facts) -> Result<(), JobError> {
-    let now = Facts::of(device)?;
+pub(super) fn unchanged_facts(device: &mut Device, before: &CardFacts) -> Result<(), JobError> {
+    let now = CardFacts::of(device)?;
     let same =
         (now.chip, now.recovery, now.running) == (before.chip, before.recovery, before.running);
     if same {
@@ -53,7 +53,7 @@ pub(super) fn unchanged_facts(device: &mut Device, before: &Facts) -> Result<(),
 /// [`JobError::Changed`], and what the card reports.
 pub(super) fn unchanged_flash(
     locked: &mut Locked<'_>,
-    facts: &Facts,
+    facts: &CardFacts,
     before: &CardSnapshot,
     events: &mut dyn Events,
 ) -> Result<SecondReading, JobError> {
@@ -70,16 +70,16 @@ pub(super) fn unchanged_flash(
     if let Some(store) = &facts.proofs
         && let Some(psid) = psid_of(before)
     {
-        let board = Board {
+        let board = BoardKey {
             jedec: before.flash_chip.jedec,
             psid,
         };
         match store.load(board).map(|record| record.shown) {
-            Some(Shown::Proven(proof)) => {
+            Some(StoredVerdict::Proven(proof)) => {
                 locked.trust_chains(&proof);
                 trusted = Some((store, board));
             }
-            Some(Shown::Contradicted { .. }) => {}
+            Some(StoredVerdict::Contradicted { .. }) => {}
             None => {
                 let total = before.flash.len() as u64;
                 events.emit(Event::Started { phase, total });
