@@ -8,7 +8,8 @@
 //! | in a slot whose port would take it away | no software reset: refused, or a note after a burn |
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
-use super::query::{outcome, read_images};
+use super::images::read_images;
+use super::query::outcome;
 use super::session::{CardFacts, version};
 use super::{Device, JobError};
 use crate::card::{CardError, FirmwareState};
@@ -180,7 +181,7 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
         }
         error => JobError::NotActivated {
             wanted: wanted.to_string(),
-            running: super::error::error_chain(&error),
+            running: super::error_text::error_chain(&error),
         },
     }
 }
@@ -190,8 +191,8 @@ fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<Option<Version>, J
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
     // A card whose firmware does not run stays as it is: no driver may meet it.
-    device.found_anew = facts.recovery && device.card.firmware() == FirmwareState::Runs;
-    if device.found_anew {
+    device.reenumerate = facts.recovery && device.card.firmware() == FirmwareState::Runs;
+    if device.reenumerate {
         device.end();
         if let Some(error) = device.not_put_back() {
             return Err(error);
@@ -209,13 +210,13 @@ fn by_driver(device: &mut Device) -> Result<Option<Version>, JobError> {
     let Some(card) = device.borrowed.as_ref().map(|b| b.card()) else {
         return Ok(None);
     };
-    let said = card
+    let reported = card
         .netdevs
         .iter()
         .find_map(|net| driver_info(&net.name).ok())
         .map(|info| info.fw_version)
         .or(card.fw_version);
-    Ok(said.as_deref().and_then(|text| text.parse().ok()))
+    Ok(reported.as_deref().and_then(|text| text.parse().ok()))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, report};
-use super::second_reading::{SecondReading, psid_of, unchanged_facts, unchanged_flash};
-use super::session::{CardFacts, snapshot};
-use super::store::NewDir;
+use super::second_reading::second_reading;
+use super::session::{CardFacts, psid_of, snapshot};
+use super::store::{BackupFile, NewDir};
 use super::{Device, JobError};
-use crate::flash::{ChainVerdict, Event, Events, Phase};
+use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, ImageSlot};
 use serde::{Deserialize, Serialize};
@@ -30,17 +30,6 @@ pub(super) const MANIFEST: &str = "manifest.json";
 /// Version of the manifest's form.
 pub(super) const SCHEMA: u32 = 1;
 
-/// One file of a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupFile {
-    /// Name inside the directory.
-    pub name: String,
-    /// Bytes.
-    pub len: u64,
-    /// SHA-256, lower-case hex.
-    pub sha256: String,
-}
-
 /// `manifest.json` of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -52,11 +41,9 @@ pub struct Manifest {
     pub made_by: String,
     /// What the user called the card.
     pub device: String,
-    /// PCI address, when known.
     pub bdf: Option<String>,
     /// Hardware id of the chip, 0x1f5 or 0x1f7.
     pub hw_id: u16,
-    /// Its revision.
     pub revision: u8,
     /// JEDEC id of the flash chip, six hex digits.
     pub jedec: String,
@@ -64,7 +51,6 @@ pub struct Manifest {
     pub flash_size: u32,
     /// PSID of the image that would boot, if there is one.
     pub psid: Option<String>,
-    /// Its version.
     pub version: Option<Version>,
     /// Firmware running at that time.
     pub running: Option<Version>,
@@ -75,9 +61,7 @@ pub struct Manifest {
 /// A backup that is on disk: synced, read back, digests compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackupOutcome {
-    /// The directory.
     pub dir: PathBuf,
-    /// What is in it.
     pub manifest: Manifest,
     /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.
     pub unsteady: Vec<UnsteadyRange>,
@@ -96,29 +80,40 @@ pub fn backup(
     let facts = CardFacts::of(device)?;
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, out)?;
-    let mut backup = store(place, &facts, &card, unsteady)?;
-    let second = unchanged_facts(device, &facts)
-        .and_then(|()| unchanged_flash(&mut device.lock()?, &facts, &card, events));
-    match second {
-        Ok(second) => {
-            confirm(&mut backup, second, &facts, &card, events);
-            Ok(backup)
-        }
-        Err(error) => {
-            discard(&backup, events);
-            Err(error)
-        }
+    let (backup, _) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    Ok(backup)
+}
+
+impl BackupOutcome {
+    pub(super) fn announce(&self, events: &mut dyn Events) {
+        events.emit(Event::Note {
+            text: format!(
+                "backup in {}: {} files, read back and compared",
+                self.dir.display(),
+                self.manifest.files.len() + 1
+            ),
+        });
     }
 }
 
-/// The second reading agrees with what is stored.
-pub(super) fn confirm(
-    backup: &mut BackupOutcome,
-    second: SecondReading,
+/// Writes what was read of a card into its directory, then reads the card a second time, under the
+/// semaphores that are returned. A backup with which that reading does not agree is removed.
+pub(super) fn store_confirmed<'c>(
+    place: NewDir,
+    device: &'c mut Device,
     facts: &CardFacts,
     card: &CardSnapshot,
+    unsteady: Vec<UnsteadyRange>,
     events: &mut dyn Events,
-) {
+) -> Result<(BackupOutcome, Locked<'c>), JobError> {
+    let mut backup = store(place, facts, card, unsteady)?;
+    let (locked, second) = match second_reading(device, facts, card, events) {
+        Ok(agreed) => agreed,
+        Err(error) => {
+            discard(&backup, events);
+            return Err(error);
+        }
+    };
     report(&second.unsteady, events);
     backup.unsteady.extend(second.unsteady);
     if let Some(ChainVerdict::Contradicted { at }) = second.chains {
@@ -128,15 +123,12 @@ pub(super) fn confirm(
             ),
         });
     }
-    remember(second.chains, facts, card);
-}
-
-/// Stores what the card has shown about chained reads.
-pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &CardSnapshot) {
-    if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
+    if let (Some(verdict), Some(store), Some(psid)) = (second.chains, &facts.proofs, psid_of(card))
+    {
         let jedec = card.flash_chip.jedec;
         store.save(BoardKey { jedec, psid }, &verdict);
     }
+    Ok((backup, locked))
 }
 
 /// Take a directory for the backup of `card`, before anything is asked or done.
@@ -170,7 +162,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
 }
 
 /// Write what was read of a card into its directory.
-pub(super) fn store(
+fn store(
     place: NewDir,
     facts: &CardFacts,
     card: &CardSnapshot,
@@ -232,7 +224,7 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
 }
 
 /// Removes a backup that is not known to be what the card held.
-pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
+fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     // The manifest first: without it a directory is no backup.
     let mut names =
         std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));
@@ -242,7 +234,7 @@ pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     let dir = backup.dir.display();
     events.emit(Event::Note {
         text: match removed {
-            Ok(()) => format!("the backup in {dir} was removed: no second reading has confirmed it"),
+            Ok(()) => format!("the backup in {dir} was removed: a second reading did not confirm it"),
             Err(error) => format!(
                 "the backup in {dir} is not confirmed by a second reading, and could not be removed: {error}"
             ),

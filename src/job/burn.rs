@@ -1,6 +1,6 @@
 //! `plan` and `burn`.
 
-use super::run::{WriteSettings, look, run};
+use super::run::{WriteSettings, plan_only, run};
 use super::{CardReport, Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::plan::{BurnOptions, IdentityChange, PlanReport, plan_burn, plan_burn_as};
@@ -21,17 +21,15 @@ pub struct BurnRequest {
 /// What `plan` answers.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanOutcome {
-    /// The card.
     pub card: CardReport,
     /// Path of the image file.
     pub image: PathBuf,
     /// SHA-256 of the image file, lower-case hex.
     pub image_sha256: String,
-    /// The plan.
     pub plan: PlanReport,
 }
 
-/// Say what [`burn`] would do. Reads the whole flash, changes nothing.
+/// Plans [`burn`] and carries nothing out. Reads the whole flash, changes nothing.
 ///
 /// # Errors
 /// When the card or its flash cannot be read. A refusal is no error here but in the plan.
@@ -41,7 +39,7 @@ pub fn plan(
     options: &BurnOptions,
     events: &mut dyn Events,
 ) -> Result<PlanOutcome, JobError> {
-    let (card, plan) = look(device, events, &mut |card| {
+    let (card, plan) = plan_only(device, events, &mut |card| {
         plan_burn(card, &image.contents, image.len, options)
     })?;
     Ok(PlanOutcome {
@@ -55,7 +53,7 @@ pub fn plan(
 /// Put an image on a card that has a valid one (P1 to P5, P7).
 ///
 /// # Errors
-/// [`JobError`]; its class says what is left on the card.
+/// [`JobError::outcome`] reports what is left on the card.
 pub fn burn(
     device: &mut Device,
     image: &ImageFile,

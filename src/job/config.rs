@@ -48,9 +48,6 @@ fn ini_of(contents: &Contents) -> Result<ConfigOutcome, JobError> {
 }
 
 /// Erase the NV configuration sectors, where they are for this layout (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13).
-///
-/// # Errors
-/// [`JobError`].
 pub fn config_reset(
     device: &mut Device,
     backup_dir: &Path,

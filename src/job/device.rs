@@ -15,9 +15,7 @@ pub(super) const WATCH: Duration = Duration::from_secs(7);
 /// An opened card with its clock and the name the user gave it. A borrowed card is given back when
 /// this is dropped.
 pub struct Device {
-    /// The card.
     pub card: Card,
-    /// Its time.
     pub clock: Rc<dyn Clock>,
     /// What the user called it (`sim:FILE`, a BDF).
     pub name: String,
@@ -28,7 +26,7 @@ pub struct Device {
     /// The host's side of a real card.
     pub(super) borrowed: Option<Borrowed>,
     /// The chip was reset out of recovery mode: the kernel must find it anew.
-    pub(super) found_anew: bool,
+    pub(super) reenumerate: bool,
     /// Where it is kept what this card has shown; `None` for a card without a serial number.
     pub(super) proofs: Option<ProofStore>,
 }
@@ -36,7 +34,7 @@ pub struct Device {
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
 ///
 /// # Errors
-/// [`JobError::Host`] when the host or the card's users refuse; else what the card says.
+/// [`JobError::Host`] when the host or the card's users refuse; else errors of the card.
 pub fn open(
     selector: &CardSelector,
     host: &Host,
@@ -87,7 +85,7 @@ pub(super) fn open_borrowed(
 /// Open a simulated card through its BAR0.
 ///
 /// # Errors
-/// What the card says.
+/// Errors of the card.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
     let clock = sim.clock();
     let mut device = Device::new(Card::open(sim.bar0(), Rc::clone(&clock))?, clock, name);
@@ -107,7 +105,7 @@ impl Device {
             bdf: None,
             board: None,
             borrowed: None,
-            found_anew: false,
+            reenumerate: false,
             proofs: None,
         }
     }
@@ -146,15 +144,15 @@ impl Device {
         if borrowed.original_driver().is_some() {
             self.free_for_the_driver(&borrowed);
         }
-        borrowed.end(self.found_anew);
+        borrowed.end(self.reenumerate);
     }
 
     /// A driver cannot start while semaphore 63 is taken (docs/linux.md#failures-of-a-rebind). The card is ours alone
     /// now, so a holder can only be a tool that died; that is proven before it is freed, as `unlock`
     /// does.
     fn free_for_the_driver(&mut self, borrowed: &Borrowed) {
-        let looked = self.card.probe_semaphore(Semaphore::Flash);
-        if !matches!(looked, Ok(SemaphoreState::Held)) {
+        let state = self.card.probe_semaphore(Semaphore::Flash);
+        if !matches!(state, Ok(SemaphoreState::Held)) {
             return;
         }
         let done = match self.card.watch(Semaphore::Flash, WATCH) {
@@ -171,8 +169,8 @@ impl Device {
             Ok(watched) => borrowed.freed(
                 Semaphore::Flash.number(),
                 format!(
-                    "semaphore 63 was left taken by a tool that is gone (watched for {watched} ms); it was freed, \
-                     or the driver could not have started"
+                    "semaphore 63 was held by a program that has ended (watched for {watched} ms); it was freed, \
+                     because the driver cannot start without it"
                 ),
             ),
             Err(why) => {

@@ -1,9 +1,10 @@
 //! `doctor`: can this card be worked with?
 
 use super::device::open_borrowed;
-use super::error::error_chain;
+use super::error_text::error_chain;
+use super::images::read_images;
 use super::proofs::{ChainRecord, StoredVerdict};
-use super::query::{outcome, read_images};
+use super::query::outcome;
 use super::session::{CardFacts, shown};
 use super::{CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
@@ -21,15 +22,15 @@ pub struct DoctorOutcome {
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
     /// backup_space. Those that cannot be made are listed as not ok.
     pub checks: Vec<HostFinding>,
-    /// All fine.
+    /// Every finding is ok.
     pub ok: bool,
     /// What the card holds, when it could be read: for a bug report.
     #[serde(skip)]
     pub query: Option<QueryOutcome>,
 }
 
-/// Look at everything a burn needs. Changes nothing. A real card is borrowed for the look when
-/// nobody uses it; without `selector` only the host is looked at.
+/// Checks everything a burn needs. Changes nothing. A real card is borrowed for it when it is not in
+/// use; without `selector` only the host is checked.
 ///
 /// # Errors
 /// When the card cannot be found. What is wrong with a card or the host is in the outcome.
@@ -50,18 +51,18 @@ pub fn doctor(
             findings.list.extend(host.findings(None));
             findings.list.extend(kvm_findings(host, None));
             journal(host, &mut findings);
-            findings.bad("card", "no card of the family is here", "cx3flash list");
+            findings.bad("card", "no ConnectX-3 card found", "cx3flash list");
         }
     }
     space(backup_dir, &mut findings);
     Ok(DoctorOutcome {
-        ok: findings.list.iter().all(|look| look.ok),
+        ok: findings.list.iter().all(|finding| finding.ok),
         checks: findings.list,
         query: findings.query,
     })
 }
 
-/// A real card: the host, who uses it, and, when nobody does, the card itself.
+/// A real card: the host, its uses, and, when it is not in use, the card itself.
 fn real(
     selector: &CardSelector,
     host: &Host,
@@ -73,22 +74,22 @@ fn real(
     journal(host, findings);
     let uses = objections(host, &found, &options.allow);
     if uses.is_empty() {
-        findings.good("in_use", "nobody uses the card");
+        findings.good("in_use", "the card is not in use");
     } else {
-        let said: Vec<String> = uses
+        let reasons: Vec<String> = uses
             .iter()
             .map(|used| format!("{}: {}", used.id.name(), used.detail))
             .collect();
         findings.bad(
             "in_use",
-            said.join("; "),
-            "end that use, or waive it by name: --allow ID",
+            reasons.join("; "),
+            "end that use, or waive it by its id: --allow ID",
         );
     }
     if !uses.is_empty() || found.iommu_group.is_none() {
         findings.list.extend(kvm_findings(host, Some(&found)));
         for id in CARD {
-            findings.unseen(id, "the card cannot be borrowed");
+            findings.unchecked(id, "the card cannot be borrowed");
         }
         return Ok(());
     }
@@ -130,7 +131,7 @@ fn unopened(error: &JobError, findings: &mut Findings) {
     };
     findings.bad("card", error_chain(error), fix);
     for id in CARD.iter().skip(1) {
-        findings.unseen(id, "the card cannot be opened");
+        findings.unchecked(id, "the card cannot be opened");
     }
 }
 
@@ -151,7 +152,7 @@ fn journal(host: &Host, findings: &mut Findings) {
     }
 }
 
-/// What is looked at on a card, in order.
+/// Checks of a card, in order.
 const CARD: [&str; 9] = [
     "card",
     "chip",
@@ -164,7 +165,7 @@ const CARD: [&str; 9] = [
     "identity",
 ];
 
-/// Room a backup needs: the flash, the image in it and small files, for the largest chip.
+/// Space a backup needs: the flash, the image in it and small files, for the largest chip.
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
@@ -182,8 +183,12 @@ impl Findings {
         self.list.push(HostFinding::bad(id, detail, fix));
     }
 
-    fn unseen(&mut self, id: &'static str, why: &str) {
-        self.bad(id, format!("not looked at: {why}"), "mend what comes first");
+    fn unchecked(&mut self, id: &'static str, why: &str) {
+        self.bad(
+            id,
+            format!("not checked: {why}"),
+            "fix the earlier findings first",
+        );
     }
 }
 
@@ -195,10 +200,10 @@ fn card(device: &mut Device, findings: &mut Findings) {
             findings.bad(
                 "chip",
                 error_chain(&error),
-                "see that the card is still there",
+                "check that the card is still present",
             );
             for id in CARD.iter().skip(2) {
-                findings.unseen(id, "the card does not answer");
+                findings.unchecked(id, "the card does not answer");
             }
             return;
         }
@@ -219,15 +224,12 @@ fn card(device: &mut Device, findings: &mut Findings) {
                 ),
                 _ => {
                     findings.good("semaphores", "40 and 63 could be taken");
-                    (
-                        "flash",
-                        "without a flash chip that answers nothing can be done",
-                    )
+                    ("flash", "the flash chip does not answer: check the board")
                 }
             };
             findings.bad(id, error_chain(&error), fix);
-            for unseen in CARD.iter().skip_while(|name| **name != id).skip(1) {
-                findings.unseen(unseen, "the flash could not be reached");
+            for unchecked in CARD.iter().skip_while(|name| **name != id).skip(1) {
+                findings.unchecked(unchecked, "the flash could not be reached");
             }
         }
     }
@@ -258,18 +260,18 @@ fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut Findings) {
 }
 
 fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
-    let part = locked.chip().clone();
+    let chip = locked.chip().clone();
     findings.good(
         "flash",
         format!(
             "{}, JEDEC {:06x}, {} KiB",
-            part.name,
-            part.jedec,
-            part.geometry.size / 1024
+            chip.name,
+            chip.jedec,
+            chip.geometry.size / 1024
         ),
     );
     let protection = locked.protection().clone();
-    if protection.status & part.protect_mask == 0 && protection.range.is_none() {
+    if protection.status & chip.protect_mask == 0 && protection.range.is_none() {
         findings.good(
             "protection",
             format!("status {:#04x}, none", protection.status),
@@ -281,10 +283,10 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
                 "status {:#04x}: blocks are write protected",
                 protection.status
             ),
-            "a jumper on the board or another tool set it; it must be taken back before a burn",
+            "a jumper on the board or another tool set it; clear it before a burn",
         );
     }
-    // Single reads are slower, not worse: no reason to call the card unfit.
+    // Single reads are slower, not worse: no reason to report the card as faulty.
     match shown(facts, locked) {
         Ok(record) => {
             if let Some(StoredVerdict::Proven(proof)) = record.as_ref().map(|r| r.shown) {
@@ -292,7 +294,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
             }
             findings.good("chained_reads", chains(facts, record.as_ref()));
         }
-        Err(error) => findings.unseen("chained_reads", &error_chain(&error)),
+        Err(error) => findings.unchecked("chained_reads", &error_chain(&error)),
     }
     let images = read_images(&mut locked.source(), Depth::Full);
     match images {
@@ -305,9 +307,9 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
             findings.bad(
                 "images",
                 error_chain(&error),
-                "see that the card is still there",
+                "check that the card is still present",
             );
-            findings.unseen("identity", "the images could not be read");
+            findings.unchecked("identity", "the images could not be read");
         }
     }
 }
@@ -345,8 +347,8 @@ fn judge(query: &QueryOutcome, findings: &mut Findings) {
                 .as_ref()
                 .and_then(|i| i.info.as_ref()?.fw_version)
                 .map_or_else(|| "unreadable".into(), |v| v.to_string());
-            let state = if report.whole == Some(true) {
-                "whole"
+            let state = if report.valid == Some(true) {
+                "valid"
             } else {
                 "damaged"
             };
@@ -377,9 +379,9 @@ fn judge(query: &QueryOutcome, findings: &mut Findings) {
         Some(Err(error)) => findings.bad(
             "identity",
             error.to_string(),
-            "`cx3flash recover IMAGE --identity FILE` gives the card its identity again",
+            "`cx3flash recover IMAGE --identity FILE` restores the identity of the card",
         ),
-        None => findings.unseen("identity", "no image"),
+        None => findings.unchecked("identity", "no image"),
     }
 }
 
@@ -398,7 +400,7 @@ fn space(dir: &Path, findings: &mut Findings) {
         })
         .find(|path| path.is_dir())
     else {
-        findings.bad(id, format!("{} leads nowhere", dir.display()), fix);
+        findings.bad(id, format!("{} has no existing parent", dir.display()), fix);
         return;
     };
     if let Err(error) = nix::unistd::access(base, nix::unistd::AccessFlags::W_OK) {
@@ -471,10 +473,13 @@ mod tests {
     }
 
     #[test]
-    fn firmware_that_does_not_run_under_a_normal_id_is_no_case_for_recover() {
+    fn firmware_that_does_not_run_under_a_normal_id_is_not_sent_to_recover() {
         let mut findings = Findings::default();
         card(&mut device(|_| u32::MAX).unwrap(), &mut findings);
-        let found = findings.list.iter().find(|look| look.id == "firmware");
+        let found = findings
+            .list
+            .iter()
+            .find(|finding| finding.id == "firmware");
         let found = found.unwrap();
         assert!(!found.ok);
         assert!(found.detail.contains("0x41270 = 0xffffffff"), "{found:?}");
@@ -485,7 +490,7 @@ mod tests {
             findings
                 .list
                 .iter()
-                .any(|look| look.id == "images" && look.ok)
+                .any(|finding| finding.id == "images" && finding.ok)
         );
     }
 
@@ -500,7 +505,11 @@ mod tests {
         assert_eq!(error.outcome().exit, crate::job::Exit::NotReady, "{error}");
         let mut findings = Findings::default();
         unopened(&error, &mut findings);
-        let found = findings.list.iter().find(|look| look.id == "card").unwrap();
+        let found = findings
+            .list
+            .iter()
+            .find(|finding| finding.id == "card")
+            .unwrap();
         assert!(found.detail.contains("not ready"), "{found:?}");
     }
 }

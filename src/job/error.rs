@@ -1,13 +1,13 @@
 //! Errors of jobs, and their texts.
 
-use super::{BootReport, HostReport, NvError};
-use crate::card::CardError;
+use super::{BootReport, HostReport};
+use crate::card::{CardError, ToolsError};
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -184,62 +184,88 @@ macro_rules! through_host {
 }
 through_host!(DiscoverError, LeaseError, VfioError);
 
-/// The causes of an error, outermost first, each on one line. A cause that the error around it
-/// already quotes is left out.
-pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut outer = one_line(&error.to_string());
-    let mut next = error.source();
-    while let Some(inner) = next {
-        let text = one_line(&inner.to_string());
-        if !outer.ends_with(&text) {
-            causes.push(text.clone());
+/// Errors about settings.
+#[derive(Debug, thiserror::Error)]
+pub enum NvError {
+    /// The firmware refused or failed.
+    #[error(transparent)]
+    Tools(ToolsError),
+    /// It does not know the first command.
+    #[error("the running firmware ({running}) keeps no settings for tools")]
+    OldFirmware {
+        /// Its version, or `unknown`.
+        running: String,
+    },
+    /// This card has no such setting.
+    #[error("this card's firmware has no {parameter}")]
+    NotOnThisCard { parameter: String },
+    /// More than this card can.
+    #[error("{parameter} can be at most {max} on this card, not {value}")]
+    TooLarge {
+        parameter: String,
+        /// What was asked for.
+        value: u32,
+        /// The card's own bound.
+        max: u32,
+    },
+    /// A host may not boot with that much.
+    #[error(
+        "the UAR BARs of all functions would take {mib} MiB, and a host may not boot with more than 512"
+    )]
+    TooMuchBar {
+        /// MiB.
+        mib: u64,
+    },
+    /// What is stored together with others lacks one that has no default.
+    #[error("{parameter} is stored together with these and has no value yet: name it too")]
+    Missing { parameter: String },
+    /// The firmware stopped in the middle.
+    #[error("the firmware stored {stored} of {of} groups of settings: {source}")]
+    Stopped {
+        /// TLVs it had taken.
+        stored: usize,
+        /// TLVs there were.
+        of: usize,
+        /// What would boot.
+        boots: Boots,
+        /// Backup made before.
+        backup: PathBuf,
+        source: ToolsError,
+    },
+    /// The firmware reported success, and other values are read back.
+    #[error("read back, these are not what was stored: {}", .parameters.join(", "))]
+    NotStored {
+        /// Their names.
+        parameters: Vec<String>,
+        /// What would boot.
+        boots: Boots,
+        /// Backup made before.
+        backup: PathBuf,
+    },
+}
+
+impl NvError {
+    /// The card's own failure inside, if that is what it is.
+    #[must_use]
+    pub fn card(&self) -> Option<&CardError> {
+        match self {
+            Self::Tools(ToolsError::Card(error))
+            | Self::Stopped {
+                source: ToolsError::Card(error),
+                ..
+            } => Some(error),
+            _ => None,
         }
-        outer = text;
-        next = inner.source();
     }
-    causes
-}
 
-/// An error and its causes on one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    causes(error)
-        .into_iter()
-        .fold(one_line(&error.to_string()), |text, cause| {
-            if text.contains(&cause) {
-                text
-            } else {
-                format!("{text}: {cause}")
+    /// What would boot, and the backup, once something was written.
+    #[must_use]
+    pub fn left(&self) -> Option<(Boots, &Path)> {
+        match self {
+            Self::Stopped { boots, backup, .. } | Self::NotStored { boots, backup, .. } => {
+                Some((*boots, backup))
             }
-        })
-}
-
-/// `text` without control characters: a file name or a damaged image must not draw on the terminal.
-pub(crate) fn one_line(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{JobError, causes, error_chain, one_line};
-
-    #[test]
-    fn each_cause_is_printed_once() {
-        let error = JobError::ReadFile {
-            path: "x.bin".into(),
-            source: std::io::Error::other("inner"),
-        };
-        assert_eq!(causes(&error), ["inner"]);
-        assert_eq!(error_chain(&error), "cannot read x.bin: inner");
-        let transparent = JobError::from(crate::card::CardError::Locked);
-        assert!(causes(&transparent).is_empty());
-    }
-
-    #[test]
-    fn control_characters_are_replaced() {
-        assert_eq!(one_line("a\u{1b}[2Jb\nc\n"), "a [2Jb c");
+            _ => None,
+        }
     }
 }

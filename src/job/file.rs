@@ -7,13 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Larger files than this (bytes) are not looked at: twice the largest flash an image can start in.
+/// Larger files than this (bytes) are refused: twice the largest flash an image can start in.
 pub const MAX_FILE: u64 = 64 << 20;
 
 /// An image file, read and understood.
 #[derive(Clone, Debug)]
 pub struct ImageFile {
-    /// Where it is.
     pub path: PathBuf,
     /// Length of the file in bytes, bytes after the image included.
     pub len: u64,
@@ -26,11 +25,9 @@ pub struct ImageFile {
 /// An expansion ROM file.
 #[derive(Clone, Debug)]
 pub struct RomFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What it says of itself.
+    /// Its parsed header.
     pub rom: Rom,
 }
 

@@ -1,71 +1,11 @@
-//! `host status` and `host restore`: what the journals say, and putting the host back after a
+//! `host status` and `host restore`: the journals, and putting the host back after a
 //! process that could not do it itself.
 
 use super::device::{WATCH, open_borrowed};
-use super::{Device, JobError};
+use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness};
 use crate::flash::{Event, Events};
-use crate::host::{
-    Bdf, Borrowed, Ending, Host, Lease, Mark, PciCard, Pending, VFIO_PCI, give_back,
-};
-use serde::Serialize;
-
-/// How the host was put back, or why not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HostReport {
-    /// The card.
-    pub bdf: String,
-    /// The host is as it was found.
-    pub restored: bool,
-    /// Driver the card has now.
-    pub driver: Option<String>,
-    /// Its network devices now.
-    pub netdevs: Vec<String>,
-    /// What is not as it was and nobody can put back.
-    pub warnings: Vec<String>,
-    /// Why it is not restored.
-    pub failure: Option<String>,
-    /// Semaphores that others had left taken and that were freed, by number.
-    pub freed_semaphores: Vec<u8>,
-}
-
-impl HostReport {
-    /// Of a borrowing that has ended.
-    #[must_use]
-    pub fn of(borrowed: &Borrowed) -> Self {
-        let mut report = borrowed.with_ending(|ending| Self::new(borrowed.card(), ending));
-        report.warnings.splice(0..0, borrowed.warnings());
-        report.freed_semaphores = borrowed.freed_semaphores();
-        report
-    }
-
-    fn new(card: PciCard, ending: Option<&Ending>) -> Self {
-        let mut report = Self {
-            bdf: card.bdf.to_string(),
-            restored: true,
-            driver: card.driver,
-            netdevs: card.netdevs.into_iter().map(|n| n.name).collect(),
-            warnings: Vec::new(),
-            failure: None,
-            freed_semaphores: Vec::new(),
-        };
-        match ending {
-            Some(Ending::Untouched | Ending::Reenumerated(_)) => {}
-            Some(Ending::GivenBack(back)) => report.warnings.clone_from(&back.warnings),
-            Some(Ending::Left) => report.fail(
-                "no image that boots was read from the card's flash, so it stays on vfio-pci until it is repaired",
-            ),
-            Some(Ending::Failed(error)) => report.fail(super::error::error_chain(error)),
-            None => report.fail("the card is still borrowed"),
-        }
-        report
-    }
-
-    fn fail(&mut self, why: impl Into<String>) {
-        self.restored = false;
-        self.failure = Some(why.into());
-    }
-}
+use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, VFIO_PCI, give_back};
 
 /// Every journal there is: cards that some process took and did not give back.
 ///
@@ -130,7 +70,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
     }
     let borrowed = Borrowed::resume(host, lease, None)?;
     let mut device = open_borrowed(host, borrowed, &bdf.to_string())?;
-    mend(&mut device, marks.semaphores_held, marks.flash_touched)?;
+    release_and_probe(&mut device, marks.semaphores_held, marks.flash_touched)?;
     device.end();
     match device.not_put_back() {
         Some(error) => Err(error),
@@ -139,7 +79,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
 }
 
 /// Free what the dead process held, and find out whether the card boots.
-fn mend(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> {
+fn release_and_probe(device: &mut Device, ours: bool, touched: bool) -> Result<(), JobError> {
     for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
         if device.card.probe_semaphore(semaphore)? == SemaphoreState::Free {
             continue;

@@ -1,7 +1,8 @@
 //! `identity`: GUIDs, MACs and VSD.
 
 use super::file::read_bytes;
-use super::query::{outcome, read_images};
+use super::images::read_images;
+use super::query::outcome;
 use super::run::{WriteSettings, run};
 use super::session::CardFacts;
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
@@ -15,10 +16,11 @@ use std::path::Path;
 /// Answer of `identity show`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IdentityOutcome {
-    /// Whom the image makes the card.
+    /// GUIDs, MACs and VSD in the image.
     pub identity: Identity,
     /// It can be carried over: both sections' CRCs hold, and GUIDs or MACs are set.
-    pub sound: bool,
+    #[serde(rename = "sound")]
+    pub valid: bool,
     /// PSID beside it.
     pub psid: Option<String>,
 }
@@ -50,7 +52,7 @@ pub fn identity_show_image(file: &ImageFile) -> Result<IdentityOutcome, JobError
     identity_in(file.contents.image())
 }
 
-/// What the sections say, damaged or not: this shows, it does not carry.
+/// What the sections hold, damaged or not: it is shown, not written.
 fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let section = image
         .guids
@@ -71,7 +73,7 @@ fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
             },
             vsd: raw.get(..used).unwrap_or_default().to_vec(),
         },
-        sound: Identity::from_image(image).is_ok(),
+        valid: Identity::from_image(image).is_ok(),
         psid: info.and_then(|i| i.psid.clone()),
     })
 }
@@ -89,9 +91,6 @@ pub fn read_identity(path: &Path) -> Result<Identity, JobError> {
 }
 
 /// Give the card another identity: its own image is burned again with it.
-///
-/// # Errors
-/// [`JobError`].
 pub fn identity_set(
     device: &mut Device,
     change: &IdentityChange,

@@ -1,5 +1,5 @@
-//! `list`: the cards that can be seen. Real ones by sysfs alone: a look must not take a card away
-//! from who uses it.
+//! `list`: the cards that can be seen. Real ones by sysfs alone: listing must not take a card away
+//! from its user.
 
 use super::session::CardFacts;
 use super::{CardSelector, JobError, open_sim, query_card};
@@ -10,20 +10,15 @@ use crate::sim::SimCard;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// One card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListEntry {
     /// What to give to `-d`.
     pub device: CardSelector,
-    /// PCI address.
     pub bdf: Option<String>,
-    /// Board name, when known.
     pub board: Option<String>,
-    /// `ConnectX-3 A1`; without the revision for a card that was only looked at by sysfs.
+    /// `ConnectX-3 A1`; without the revision for a card that only sysfs describes.
     pub chip_name: Option<String>,
-    /// PCI device id.
     pub device_id: Option<u16>,
-    /// Driver it is bound to.
     pub driver: Option<String>,
     /// Number of its IOMMU group.
     pub iommu_group: Option<u32>,
@@ -39,15 +34,12 @@ pub struct ListEntry {
     pub mst_name: Option<String>,
     /// Ways to its registers: `vfio` with `mmap`, `pread`, `config`, or `simulated`.
     pub access: Vec<String>,
-    /// Its network devices.
     pub netdevs: Vec<String>,
-    /// Its RDMA devices.
     pub rdma: Vec<String>,
-    /// PSID the running firmware reports, when the driver tells.
+    /// PSID the running firmware reports, as the driver reports it.
     pub psid: Option<String>,
     /// No firmware runs.
     pub recovery: bool,
-    /// Running firmware.
     pub running: Option<Version>,
     /// Firmware on the flash. `None` = not known: a real card would have to be borrowed for it.
     pub flashed: Option<Version>,
@@ -64,8 +56,8 @@ pub struct ListOutcome {
     pub cards: Vec<ListEntry>,
 }
 
-/// Look at each card named, or at every card there is: the real ones and those in `simulated`. A
-/// card that cannot be looked at is listed with its problem.
+/// Lists the named card, or every card: the real ones and those in `simulated`. A card that cannot be
+/// inspected is listed with its problem.
 ///
 /// # Errors
 /// When sysfs cannot be read.
@@ -124,7 +116,7 @@ fn simulation(path: &Path) -> ListEntry {
         let device_id = sim.pci_device_id();
         let mut device = open_sim(&sim, &selector.to_string())?;
         let facts = CardFacts::of(&mut device)?;
-        // Somebody may hold the semaphores of a card that can be listed all the same.
+        // A card can be listed while another program holds its semaphores.
         let flashed = query_card(&mut device).ok().and_then(|query| {
             let image = query.images.get(query.active?)?.image.as_ref()?;
             image.info.as_ref()?.fw_version

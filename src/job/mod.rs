@@ -16,10 +16,13 @@ mod config;
 mod device;
 mod doctor;
 mod error;
+mod error_text;
 mod file;
 mod flash;
 mod host;
+mod host_report;
 mod identity;
+mod images;
 mod list;
 mod nvconfig;
 mod outcome;
@@ -28,7 +31,6 @@ mod protect;
 mod query;
 pub(crate) mod readings;
 mod recover;
-mod report;
 mod restore;
 mod rom;
 mod run;
@@ -44,38 +46,41 @@ mod verify;
 
 pub use crate::plan::BootReport;
 pub use activate::{ActivatedBy, Activation, activate};
-pub use backup::{BackupFile, BackupOutcome, Manifest, backup};
+pub use backup::{BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, FinishedCommand};
 pub use burn::{BurnRequest, PlanOutcome, burn, burn_as, plan};
 pub use code::{Code, Exit};
 pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
-pub use error::JobError;
-pub(crate) use error::{causes, error_chain, one_line};
+pub use error::{JobError, NvError};
+pub(crate) use error_text::{causes, error_chain, one_line};
 pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
-pub use host::{HostReport, host_restore, host_status};
+pub use host::{host_restore, host_status};
+pub use host_report::HostReport;
 pub use identity::{
     IdentityChange, IdentityOutcome, identity_set, identity_show, identity_show_image,
     read_identity,
 };
+pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
-pub use nvconfig::{
-    NvChange, NvConfirm, NvEntry, NvError, NvQueryOutcome, NvSetOutcome, nv_query, nv_set,
-};
+pub use nvconfig::{NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set};
 pub use outcome::{HintContext, Outcome, quote};
-pub use protect::{ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection};
-pub use query::{CardReport, ImageReport, QueryOutcome, query_card, query_image};
+pub use protect::{
+    ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection,
+};
+pub use query::{QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;
 pub use recover::{RecoverRequest, plan_recover, recover};
-pub use report::{Confirm, WriteJob, WriteOutcome};
 pub use restore::{RestoreRequest, plan_restore, restore};
 pub use rom::{
     RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image, rom_remove, rom_write,
 };
+pub use run::{Confirm, WriteJob, WriteOutcome};
 pub use selector::CardSelector;
-pub use store::default_backup_dir;
+pub use session::CardReport;
+pub use store::{BackupFile, default_backup_dir};
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{
     AgainstOutcome, Difference, VerifyOutcome, verify_against, verify_card, verify_image,

@@ -1,90 +1,20 @@
 //! `config query` and `config set`: the settings the running firmware keeps (docs/hardware.md#settings-in-the-firmware).
 //!
-//! The firmware writes the flash here, not this program; so the whole flash is in a verified backup
-//! before it is asked to, and afterwards everything is read back and compared. The flash's
+//! The firmware writes the flash here, not this program; so the flash is in a verified backup
+//! before a command is sent, and afterwards everything is read back and compared. The flash's
 //! semaphores are free while it writes: they are the firmware's turn.
 
-use super::backup::{confirm as confirmed, discard, reserve, store};
-use super::second_reading::{SecondReading, unchanged_facts, unchanged_flash};
+use super::backup::{reserve, store_confirmed};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settled_boot};
-use super::{BackupOutcome, BootReport, Device, JobError};
+use super::{BackupOutcome, BootReport, Device, JobError, NvError};
+use crate::card::ToolsError;
 use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
-use crate::card::{CardError, ToolsError};
-use crate::flash::{Boots, Event, Events, Phase};
+use crate::flash::{Boots, Events, Phase};
 use crate::host::Mark;
 use crate::image::Version;
-use crate::plan::CardSnapshot;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
-
-/// Errors about settings.
-#[derive(Debug, thiserror::Error)]
-pub enum NvError {
-    /// The firmware says no.
-    #[error(transparent)]
-    Tools(ToolsError),
-    /// It does not know the first command.
-    #[error("the running firmware ({running}) keeps no settings for tools")]
-    OldFirmware {
-        /// Its version, or `unknown`.
-        running: String,
-    },
-    /// This card has no such setting.
-    #[error("this card's firmware has no {parameter}")]
-    NotOnThisCard {
-        /// Its name.
-        parameter: String,
-    },
-    /// More than this card can.
-    #[error("{parameter} can be at most {max} on this card, not {value}")]
-    TooLarge {
-        /// Its name.
-        parameter: String,
-        /// What was asked for.
-        value: u32,
-        /// What the card says.
-        max: u32,
-    },
-    /// A host may not boot with that much.
-    #[error(
-        "the UAR BARs of all functions would take {mib} MiB, and a host may not boot with more than 512"
-    )]
-    TooMuchBar {
-        /// MiB.
-        mib: u64,
-    },
-    /// What is stored together with others lacks one that has no default.
-    #[error("{parameter} is stored together with these and has no value yet: name it too")]
-    Missing {
-        /// Its name.
-        parameter: String,
-    },
-    /// The firmware stopped in the middle.
-    #[error("the firmware stored {stored} of {of} groups of settings: {source}")]
-    Stopped {
-        /// TLVs it had taken.
-        stored: usize,
-        /// TLVs there were.
-        of: usize,
-        /// What would boot.
-        boots: Boots,
-        /// Backup made before.
-        backup: PathBuf,
-        /// Why.
-        source: ToolsError,
-    },
-    /// It said that it stored them.
-    #[error("read back, these are not what was stored: {}", .parameters.join(", "))]
-    NotStored {
-        /// Their names.
-        parameters: Vec<String>,
-        /// What would boot.
-        boots: Boots,
-        /// Backup made before.
-        backup: PathBuf,
-    },
-}
+use std::path::Path;
 
 /// One setting of a card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,7 +52,6 @@ pub struct NvQueryOutcome {
     pub parameters: Vec<NvEntry>,
 }
 
-/// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NvChange {
     /// `LINK_TYPE_P1`.
@@ -158,7 +87,7 @@ pub type NvConfirm<'a> = &'a mut dyn FnMut(&[NvChange], &Path) -> bool;
 /// Every setting of the card, as it will be at the next start of the firmware.
 ///
 /// # Errors
-/// [`JobError::Nv`] when the firmware does not answer, and what the card says.
+/// [`JobError::Nv`] when the firmware does not answer, and errors of the card.
 pub fn nv_query(device: &mut Device) -> Result<NvQueryOutcome, JobError> {
     let (running, settings) = ask(device)?;
     Ok(NvQueryOutcome {
@@ -216,17 +145,16 @@ pub fn nv_set(
     if !confirm(&changes, place.path()) {
         return Err(JobError::Declined);
     }
-    let mut backup = store(place, &facts, &card, unsteady)?;
-    match unchanged(device, &facts, &card, &settings, events) {
-        Ok(second) => confirmed(&mut backup, second, &facts, &card, events),
-        Err(error) => {
-            discard(&backup, events);
-            return Err(error);
-        }
+    // The settings are on the flash, so the second reading notices what changes after this.
+    if ask(device)?.1 != settings {
+        return Err(JobError::Changed {
+            what: "the firmware reports other settings".into(),
+        });
     }
-    events.emit(Event::Note {
-        text: format!("backup in {}, read back and compared", backup.dir.display()),
-    });
+    let (backup, locked) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    backup.announce(events);
+    // The firmware takes the semaphores itself when it writes.
+    drop(locked);
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
     let boots = settled_boot(device);
@@ -267,24 +195,6 @@ pub fn nv_set(
         boots: Some(boots),
         reset_needed: true,
     })
-}
-
-/// The card and its settings are still what the changes rest on.
-fn unchanged(
-    device: &mut Device,
-    facts: &CardFacts,
-    card: &CardSnapshot,
-    settings: &NvSettings,
-    events: &mut dyn Events,
-) -> Result<SecondReading, JobError> {
-    unchanged_facts(device, facts)?;
-    let second = unchanged_flash(&mut device.lock()?, facts, card, events)?;
-    if ask(device)?.1 != *settings {
-        return Err(JobError::Changed {
-            what: "the firmware reports other settings".into(),
-        });
-    }
-    Ok(second)
 }
 
 /// Names of the settings that do not have the value that was wanted, in two readings.
@@ -371,30 +281,4 @@ fn write(device: &mut Device, writes: &[TlvWrite]) -> Result<(), (usize, ToolsEr
             .map_err(|error| (n, error))?;
     }
     Ok(())
-}
-
-impl NvError {
-    /// The card's own failure inside, if that is what it is.
-    #[must_use]
-    pub fn card(&self) -> Option<&CardError> {
-        match self {
-            Self::Tools(ToolsError::Card(error))
-            | Self::Stopped {
-                source: ToolsError::Card(error),
-                ..
-            } => Some(error),
-            _ => None,
-        }
-    }
-
-    /// What would boot, and the backup, once something was written.
-    #[must_use]
-    pub fn left(&self) -> Option<(Boots, &Path)> {
-        match self {
-            Self::Stopped { boots, backup, .. } | Self::NotStored { boots, backup, .. } => {
-                Some((*boots, backup))
-            }
-            _ => None,
-        }
-    }
 }

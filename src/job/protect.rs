@@ -15,12 +15,11 @@ use std::ops::Range;
 /// Bytes of the blocks protection counts in.
 const BLOCK: u32 = 0x1_0000;
 
-/// What is wanted.
+/// The protection to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtectRequest {
     /// Nothing protected.
     Off,
-    /// Everything.
     Whole,
     /// So many blocks of 64 KiB at the end of the flash.
     Top(u32),
@@ -48,7 +47,7 @@ pub struct ProtectOutcome {
     pub control: ProtectionControl,
     /// The same in a sentence.
     pub known: &'static str,
-    /// It was asked for what was there already, or only looked at.
+    /// It was asked for what was there already, or only shown.
     pub nothing_to_do: bool,
 }
 
@@ -101,15 +100,15 @@ fn outcome(
 /// [`crate::flash::FlashError::Protected`] when the chip keeps its bits.
 pub fn flash_protect(
     device: &mut Device,
-    wish: ProtectRequest,
+    request: ProtectRequest,
     confirm: &mut dyn FnMut(&ProtectQuestion) -> bool,
 ) -> Result<ProtectOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let locked = device.lock()?;
-    let part = locked.chip().clone();
+    let chip = locked.chip().clone();
     let before = locked.protection().clone();
-    let wanted = wanted(&part, wish)?;
-    let bits = before.status & part.protect_mask;
+    let wanted = requested_range(&chip, request)?;
+    let bits = before.status & chip.protect_mask;
     let there = match &wanted {
         // Bits that protect nothing on their own may stay.
         None => before.range.is_none(),
@@ -131,7 +130,7 @@ pub fn flash_protect(
     let mut locked = device.lock()?;
     if *locked.protection() != before {
         return Err(JobError::Changed {
-            what: "the flash's write protection is another one".into(),
+            what: "the flash's write protection has changed".into(),
         });
     }
     let done = match wanted {
@@ -159,41 +158,44 @@ fn half_done(device: &mut Device, before: &Protection, error: JobError) -> JobEr
     }
 }
 
-/// The range wished for; `Ok(None)` = nothing.
-fn wanted(part: &FlashChip, wish: ProtectRequest) -> Result<Option<Range<u32>>, JobError> {
-    let control = part.protection_control();
-    let may = match (control, wish) {
+/// The range to protect; `Ok(None)` = nothing.
+fn requested_range(
+    chip: &FlashChip,
+    request: ProtectRequest,
+) -> Result<Option<Range<u32>>, JobError> {
+    let control = chip.protection_control();
+    let may = match (control, request) {
         (ProtectionControl::Full, _) => true,
-        (ProtectionControl::ClearOnly, wish) => wish == ProtectRequest::Off,
+        (ProtectionControl::ClearOnly, request) => request == ProtectRequest::Off,
         (ProtectionControl::PowerOn | ProtectionControl::Unknown, _) => false,
     };
     if !may {
         return Err(JobError::Protection(format!(
             "{} (JEDEC {:06x}): {}",
-            part.name,
-            part.jedec,
+            chip.name,
+            chip.jedec,
             known(control)
         )));
     }
-    let size = part.geometry.size;
+    let size = chip.geometry.size;
     let bytes = |blocks: u32| {
         blocks
             .checked_mul(BLOCK)
             .filter(|bytes| (1..=size).contains(bytes))
     };
-    let range = match wish {
+    let range = match request {
         ProtectRequest::Off => return Ok(None),
         ProtectRequest::Whole => Some(0..size),
         ProtectRequest::Top(blocks) => bytes(blocks).map(|bytes| size - bytes..size),
         ProtectRequest::Bottom(blocks) => bytes(blocks).map(|bytes| 0..bytes),
     };
     range
-        .filter(|range| part.protection_bits(range).is_some())
+        .filter(|range| chip.protection_bits(range).is_some())
         .map(Some)
         .ok_or_else(|| {
             JobError::Protection(format!(
                 "{} protects 1, 2, 4 … blocks of 64 KiB, all {} at most",
-                part.name,
+                chip.name,
                 size / BLOCK
             ))
         })

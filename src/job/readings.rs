@@ -5,7 +5,7 @@ use crate::flash::{Event, Events, FlashError, FlashSource};
 use crate::image::{FlashAddr, START_CANDIDATES, Source as _};
 use serde::Serialize;
 
-/// Attempts before the readings are called unsteady.
+/// Attempts before the readings are reported as unsteady.
 const ROUNDS: u32 = 4;
 /// Bytes of a block, and of a signature.
 const BLOCK: u32 = 16;
@@ -15,13 +15,12 @@ const BLOCK: u32 = 16;
 pub struct UnsteadyRange {
     /// First byte.
     pub at: FlashAddr,
-    /// Bytes.
     pub len: u32,
 }
 
-/// Asks `reading` of the flash. When the answer is `damaged`, everything it was read from is read
-/// again, and the question is asked anew if a reading differed. Signatures are always read twice:
-/// without one an image is not even looked for.
+/// Calls `reading`. When its result is `damaged`, everything it was read from is read again, and
+/// `reading` is called again if a reading differed. Signatures are always read twice:
+/// without one no image is searched for.
 ///
 /// # Errors
 /// [`JobError::ReadingsDiffer`], [`FlashError::Unsteady`], and those of `reading`.

@@ -1,6 +1,6 @@
 //! `recover`: an image onto a card that has no valid one.
 
-use super::run::{WriteSettings, look, run};
+use super::run::{WriteSettings, plan_only, run};
 use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
 use crate::flash::Events;
 use crate::image::Identity;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct RecoverRequest {
-    /// Whom the card shall be: nothing is invented, so it must be spelled out.
+    /// The identity to write: nothing is invented, so it must be specified.
     pub identity: Identity,
     /// Directory in which a backup of the present state is made first.
     pub backup_dir: PathBuf,
@@ -18,7 +18,7 @@ pub struct RecoverRequest {
     pub activate: bool,
 }
 
-/// Say what [`recover`] would do.
+/// Plans [`recover`] and carries nothing out.
 ///
 /// # Errors
 /// When the card or its flash cannot be read.
@@ -28,7 +28,7 @@ pub fn plan_recover(
     request: &RecoverRequest,
     events: &mut dyn Events,
 ) -> Result<PlanReport, JobError> {
-    let (_, plan) = look(device, events, &mut |card| {
+    let (_, plan) = plan_only(device, events, &mut |card| {
         decide(card, &image.contents, image.len, &request.identity)
     })?;
     Ok(plan)
@@ -38,7 +38,7 @@ pub fn plan_recover(
 /// one. May be run again after an interruption.
 ///
 /// # Errors
-/// [`JobError`]; its class says what is left on the card.
+/// [`JobError::outcome`] reports what is left on the card.
 pub fn recover(
     device: &mut Device,
     image: &ImageFile,

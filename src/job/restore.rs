@@ -2,7 +2,7 @@
 
 use super::backup::{FLASH, MANIFEST, SCHEMA};
 use super::file::read_bytes;
-use super::run::{WriteSettings, look, run};
+use super::run::{WriteSettings, plan_only, run};
 use super::store::digest;
 use super::{Confirm, Device, JobError, Manifest, WriteJob, WriteOutcome};
 use crate::flash::Events;
@@ -23,7 +23,7 @@ pub struct RestoreRequest {
     pub change_mac: Option<(Mac, Mac)>,
 }
 
-/// Say what [`restore`] would do.
+/// Plans [`restore`] and carries nothing out.
 ///
 /// # Errors
 /// [`JobError`] when the backup is damaged or the card cannot be read.
@@ -33,14 +33,14 @@ pub fn plan_restore(
     events: &mut dyn Events,
 ) -> Result<PlanReport, JobError> {
     let backup = read_backup(&request.backup, request.change_mac)?;
-    let (_, plan) = look(device, events, &mut |card| decide(card, &backup))?;
+    let (_, plan) = plan_only(device, events, &mut |card| decide(card, &backup))?;
     Ok(plan)
 }
 
 /// Put the whole flash of a backup back, NV configuration area included.
 ///
 /// # Errors
-/// [`JobError`]; its class says what is left on the card.
+/// [`JobError::outcome`] reports what is left on the card.
 pub fn restore(
     device: &mut Device,
     request: &RestoreRequest,

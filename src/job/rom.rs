@@ -13,11 +13,10 @@ use std::path::Path;
 /// Answer of `rom info` and `rom read`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RomOutcome {
-    /// What the ROM says of itself; `None` when the image has none.
+    /// What the ROM's own header describes; `None` when the image has none.
     pub rom: Option<Rom>,
     /// SHA-256 of its bytes, lower-case hex.
     pub sha256: Option<String>,
-    /// Its bytes.
     #[serde(skip)]
     pub bytes: Vec<u8>,
 }
@@ -83,9 +82,6 @@ fn copy_out(outcome: RomOutcome, out: &Path) -> Result<RomOutcome, JobError> {
 }
 
 /// Put a ROM on the card: its own image is burned again with it.
-///
-/// # Errors
-/// [`JobError`].
 pub fn rom_write(
     device: &mut Device,
     rom: &RomFile,
@@ -104,9 +100,6 @@ pub fn rom_write(
 }
 
 /// Take the ROM off the card: its own image is burned again without it.
-///
-/// # Errors
-/// [`JobError`].
 pub fn rom_remove(
     device: &mut Device,
     backup_dir: &Path,

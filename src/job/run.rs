@@ -2,27 +2,69 @@
 //! boot, activation.
 
 use super::activate::activate_after;
-use super::backup::{confirm as confirmed, discard, reserve, store};
-use super::second_reading::{SecondReading, unchanged_facts, unchanged_flash};
+use super::backup::{reserve, store_confirmed};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settle, version_of, what_boots};
 use super::store::digest;
-use super::{BootReport, Confirm, Device, JobError, WriteJob, WriteOutcome};
-use crate::flash::{BootProbe, Boots, Event, Events, Locked, Phase, Stopped};
+use super::{Activation, BackupOutcome, BootReport, Device, JobError};
+use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
 use crate::plan::{CardSnapshot, Pass, Plan, PlanReport, which_boots, would_boot};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What the jobs differ in, beside the plan.
+/// Which writing job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteJob {
+    /// A new image.
+    Burn,
+    /// A backup put back.
+    Restore,
+    /// An image onto a card without one.
+    Recover,
+    /// Another identity.
+    IdentitySet,
+    /// Another expansion ROM.
+    RomWrite,
+    /// No expansion ROM.
+    RomRemove,
+    /// NV configuration sectors erased.
+    ConfigReset,
+}
+
+/// Asked once, with the plan that will be carried out; `false` ends the job with
+/// [`JobError::Declined`].
+pub type Confirm<'a> = &'a mut dyn FnMut(&PlanReport) -> bool;
+
+/// Outcome of every job that writes to the card.
+#[derive(Clone, Debug, Serialize)]
+pub struct WriteOutcome {
+    pub job: WriteJob,
+    /// The plan that was carried out, every check listed.
+    pub plan: PlanReport,
+    /// True: the card held exactly this already, nothing was erased or programmed (exit 2).
+    pub nothing_to_do: bool,
+    /// The backup made before the first erase; `None` when there was nothing to do.
+    pub backup: Option<BackupOutcome>,
+    /// What would boot now.
+    pub boots: BootReport,
+    /// The reset and what runs after it, if it was asked for.
+    pub activation: Option<Activation>,
+    /// SHA-256 of the image as it stands on the card, lower-case hex; `None` for jobs that write no image.
+    pub image_sha256: Option<String>,
+}
+
+/// What distinguishes the jobs beside their plan.
 pub(super) struct WriteSettings<'a> {
     pub(super) job: WriteJob,
     pub(super) backup_dir: &'a Path,
     pub(super) activate: bool,
 }
 
-/// Read the card and decide; change nothing.
-pub(super) fn look(
+/// Reads the card and decides. Changes nothing.
+pub(super) fn plan_only(
     device: &mut Device,
     events: &mut dyn Events,
     decide: &mut dyn FnMut(&CardSnapshot) -> Plan,
@@ -33,7 +75,7 @@ pub(super) fn look(
     Ok((facts.report(&locked), decide(&card).report()))
 }
 
-/// Do it.
+/// Runs a writing job.
 pub(super) fn run(
     device: &mut Device,
     work: &WriteSettings<'_>,
@@ -66,8 +108,8 @@ pub(super) fn run(
             image_sha256: None,
         });
     };
-    // The name is taken before anybody is asked: a directory that cannot be written is found now,
-    // and the question can say where the way back will be.
+    // The directory is made before the question: one that cannot be written is an error now, and the
+    // question can name it.
     let place = reserve(&card, work.backup_dir)?;
     report
         .warnings
@@ -75,44 +117,20 @@ pub(super) fn run(
     if !confirm(&report) {
         return Err(JobError::Declined);
     }
-    let mut backup = store(place, &facts, &card, unsteady)?;
-    events.emit(Event::Note {
-        text: format!(
-            "backup in {}: {} files, read back and compared",
-            backup.dir.display(),
-            backup.manifest.files.len() + 1
-        ),
-    });
     let probe = Probe {
         new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
     };
     let written = version_of(action.contents.as_ref());
-    let mut second = None;
-    let ended = carry_out(
-        device,
-        &facts,
-        &card,
-        action.passes,
-        &probe,
-        &mut second,
-        events,
-    );
-    let is_confirmed = second.is_some();
-    if let Some(second) = second {
-        confirmed(&mut backup, second, &facts, &card, events);
-    }
+    let journal = device.borrowed();
+    let (backup, locked) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    backup.announce(events);
     drop(card);
-    let first = match ended {
+    if let Some(journal) = journal {
+        journal.mark(Mark::FlashTouched)?;
+    }
+    let first = match carry_out(locked, action.passes, &probe, events) {
         Ok(first) => first,
-        Err(Unfinished::Before(error)) => {
-            if !is_confirmed {
-                discard(&backup, events);
-            }
-            return Err(error);
-        }
-        Err(Unfinished::Stopped(stopped)) => {
-            return Err(left_behind(device, stopped, &probe, &backup.dir, events));
-        }
+        Err(stopped) => return Err(left_behind(device, stopped, &probe, &backup.dir, events)),
     };
     let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
     let boots = match first {
@@ -151,51 +169,27 @@ fn log_plan(plan: &Plan) {
                 erases = pass.sectors.erases.len(),
                 programs = pass.sectors.programs.len(),
                 invalidate_first = pass.sectors.invalidate_first,
-                retire = ?pass.signature.invalidate,
+                invalidate = ?pass.signature.invalidate,
                 "pass"
             );
         }
     }
 }
 
-/// Why the passes did not come to their end.
-enum Unfinished {
-    /// Nothing was erased.
-    Before(JobError),
-    Stopped(Stopped),
-}
-
-impl<E: Into<JobError>> From<E> for Unfinished {
-    fn from(error: E) -> Self {
-        Self::Before(error.into())
-    }
-}
-
-/// One session: the card is still what the plan rests on, every pass in order, a first reading of
-/// what would boot.
-fn carry_out(
-    device: &mut Device,
-    facts: &CardFacts,
-    card: &CardSnapshot,
+/// Every pass in order, then a first reading of what would boot.
+fn carry_out<'c>(
+    mut locked: Locked<'c>,
     passes: Vec<Pass>,
-    probe: &Probe,
-    second: &mut Option<SecondReading>,
+    probe: &'c Probe,
     events: &mut dyn Events,
-) -> Result<Result<BootReport, JobError>, Unfinished> {
-    let journal = device.borrowed();
-    unchanged_facts(device, facts)?;
-    let mut locked = device.lock()?;
-    *second = Some(unchanged_flash(&mut locked, facts, card, events)?);
-    if let Some(journal) = journal {
-        journal.mark(Mark::FlashTouched)?;
-    }
+) -> Result<Result<BootReport, JobError>, Stopped> {
     let mut touched = false;
     for pass in passes {
         let idle = pass.is_idle();
         locked = one_pass(locked, pass, probe, events).map_err(|mut stopped| {
             // What an earlier pass has changed stays changed.
             stopped.touched |= touched;
-            Unfinished::Stopped(stopped)
+            stopped
         })?;
         touched |= !idle;
     }

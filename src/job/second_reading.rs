@@ -3,7 +3,7 @@
 
 use super::proofs::{BoardKey, StoredVerdict};
 use super::readings::{UnsteadyRange, note};
-use super::session::CardFacts;
+use super::session::{CardFacts, psid_of};
 use super::{Device, JobError};
 use crate::flash::{ChainVerdict, Event, Events, FlashError, Locked, Phase};
 use crate::image::{CrcVerdict, FlashAddr, SectionKind, Source};
@@ -26,32 +26,32 @@ pub(super) struct SecondReading {
     pub(super) unsteady: Vec<UnsteadyRange>,
 }
 
-/// The same silicon, firmware and mode as before.
+/// The card has the same silicon, firmware and mode as before, and its flash the same chip, protection
+/// and bytes. Returns the session in which that was compared.
 ///
 /// # Errors
 /// [`JobError::Changed`], and what the card reports.
-pub(super) fn unchanged_facts(device: &mut Device, before: &CardFacts) -> Result<(), JobError> {
+pub(super) fn second_reading<'c>(
+    device: &'c mut Device,
+    facts: &CardFacts,
+    card: &CardSnapshot,
+    events: &mut dyn Events,
+) -> Result<(Locked<'c>, SecondReading), JobError> {
     let now = CardFacts::of(device)?;
-    let same =
-        (now.chip, now.recovery, now.running) == (before.chip, before.recovery, before.running);
-    if same {
-        Ok(())
-    } else {
-        Err(JobError::Changed {
-            what: "the running firmware is another one".into(),
-        })
+    if (now.chip, now.recovery, now.running) != (facts.chip, facts.recovery, facts.running) {
+        return Err(JobError::Changed {
+            what: "another firmware version runs".into(),
+        });
     }
+    let mut locked = device.lock()?;
+    let second = compare_flash(&mut locked, facts, card, events)?;
+    Ok((locked, second))
 }
 
-/// The same chip, protection and bytes as before.
-///
 /// A card that has not shown yet whether chained reads work is read by chains here: the proof is the
 /// second reading of every byte. Else every byte is read that no valid CRC covers, and samples of the
 /// rest: the semaphores were free since the first reading.
-///
-/// # Errors
-/// [`JobError::Changed`], and what the card reports.
-pub(super) fn unchanged_flash(
+fn compare_flash(
     locked: &mut Locked<'_>,
     facts: &CardFacts,
     before: &CardSnapshot,
@@ -62,7 +62,7 @@ pub(super) fn unchanged_flash(
         return changed("the flash chip reports another id".into());
     }
     if *locked.protection() != before.protection {
-        return changed("the flash's write protection is another one".into());
+        return changed("the flash's write protection has changed".into());
     }
     let phase = Phase::Read;
     let mut second = SecondReading::default();
@@ -107,17 +107,6 @@ pub(super) fn unchanged_flash(
 
 fn other_bytes(at: u32) -> String {
     format!("the flash holds other bytes at {at:#x} than were read first")
-}
-
-/// PSID of the image that boots.
-pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
-    let image = card.active()?.slot.image()?;
-    image
-        .info
-        .as_ref()?
-        .psid
-        .as_deref()
-        .filter(|p| !p.is_empty())
 }
 
 fn compare(
@@ -181,7 +170,7 @@ fn to_compare(card: &CardSnapshot) -> Vec<Range<usize>> {
 }
 
 /// Leaves out what the CRCs of this image cover, but for samples and both ends of each section. The
-/// sections that hold the identity are read as a whole.
+/// sections that hold the identity are read completely.
 fn skip_covered(found: &ImageSlot, needed: &mut [bool]) {
     let (Some(image), Some(map)) = (found.image(), found.map()) else {
         return;

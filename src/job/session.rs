@@ -1,16 +1,33 @@
 //! One session at a card: facts, semaphores, reading.
 
+use super::images::{mark_active, read_images};
 use super::proofs::{BoardKey, ChainRecord, ProofStore, StoredVerdict};
-use super::query::{mark_active, read_images};
 use super::readings::{UnsteadyRange, report, steady};
-use super::second_reading::psid_of;
-use super::{CardReport, Device, JobError};
+use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
-use crate::flash::{Events, Flash, FlashSource, Locked, Phase};
+use crate::flash::{Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection};
 use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
 use crate::plan::CardSnapshot;
+use serde::Serialize;
 
-/// What a card says without its flash.
+/// The card itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct CardReport {
+    /// What the user called it.
+    pub device: String,
+    pub bdf: Option<String>,
+    /// Silicon.
+    pub chip: Chip,
+    /// `ConnectX-3 A1`.
+    pub chip_name: String,
+    /// No firmware runs: recovery mode.
+    pub recovery: bool,
+    pub running: Option<Version>,
+    pub flash: FlashChip,
+    pub protection: Protection,
+}
+
+/// What a card reports without its flash.
 #[derive(Clone, Debug)]
 pub(crate) struct CardFacts {
     pub(super) name: String,
@@ -81,16 +98,16 @@ pub(super) fn snapshot(
 ) -> Result<(CardSnapshot, Vec<UnsteadyRange>), JobError> {
     let trusted = trust_chains(facts, locked)?;
     locked.read_all(phase, events)?;
-    let (part, protection) = (locked.chip().clone(), locked.protection().clone());
+    let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
     let mut parse = |source: &mut FlashSource<'_, '_>| {
-        let mut flash = vec![0; part.geometry.size as usize];
+        let mut flash = vec![0; chip.geometry.size as usize];
         source.read_at(FlashAddr(0), &mut flash)?;
         Ok(CardSnapshot::new(
             facts.chip,
             facts.recovery,
             facts.running,
-            part.clone(),
+            chip.clone(),
             protection.clone(),
             flash,
         )?)
@@ -113,6 +130,17 @@ pub(super) fn snapshot(
         store.forget(BoardKey { jedec, psid });
     }
     Ok((card, unsteady))
+}
+
+/// PSID of the image that boots.
+pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
+    let image = card.active()?.slot.image()?;
+    image
+        .info
+        .as_ref()?
+        .psid
+        .as_deref()
+        .filter(|p| !p.is_empty())
 }
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
@@ -150,7 +178,7 @@ pub(super) fn shown(
     Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: &psid })))
 }
 
-/// The image that boots, whole, with no more of the flash read than it takes.
+/// The image that boots, complete, with no more of the flash read than it takes.
 pub(super) fn active_contents(
     facts: &CardFacts,
     locked: &mut Locked<'_>,
@@ -166,7 +194,7 @@ pub(super) fn active_in(
     let mut images = read_images(source, Depth::Full)?;
     let image = mark_active(&mut images, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref())
-        .ok_or_else(|| JobError::NoImage("no signature leads to a whole one".into()))?;
+        .ok_or_else(|| JobError::NoImage("no signature belongs to a valid image".into()))?;
     Ok((image.start, contents_of(source, image)?))
 }
 

@@ -134,7 +134,7 @@ pub(super) fn mark_boots(device: &Device, boots: bool, events: &mut dyn Events) 
     if let Err(error) = device.mark(Mark::Boots(boots)) {
         let text = format!(
             "the journal could not be written ({}): after a crash `cx3flash host restore` reads the flash again",
-            super::error::error_chain(&error)
+            super::error_text::error_chain(&error)
         );
         tracing::error!(error = ?error, "mark not written");
         match &device.borrowed {

@@ -1,13 +1,23 @@
 //! Where files of a job go and how they get there: written, synced, read back, compared; and a
-//! backup's directory appears whole or not at all.
+//! backup's directory appears complete or not at all.
 
-use super::{BackupFile, JobError};
+use super::JobError;
 use crate::host::{Host, UserDirs};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// One file of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFile {
+    /// Name inside the directory.
+    pub name: String,
+    pub len: u64,
+    pub sha256: String,
+}
 
 /// Directory for backups when none is named.
 #[must_use]
@@ -15,7 +25,6 @@ pub fn default_backup_dir() -> PathBuf {
     UserDirs::new(&Host::system()).backups()
 }
 
-/// SHA-256, lower-case hex.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
@@ -43,7 +52,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobErro
     if written.is_err() {
         // It was made above, so it is ours to take away.
         if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(path = %path.display(), %error, "half a file stays behind");
+            tracing::warn!(path = %path.display(), %error, "an incomplete file stays behind");
         }
     }
     written
@@ -54,7 +63,7 @@ fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobErro
         .and_then(|()| file.sync_all())
         .map_err(cannot_write(path))?;
     // Let go of the cached pages, so that what is read back comes from the disk. Some file systems
-    // keep everything in memory; then this is a wish.
+    // keep everything in memory; then this has no effect.
     if let Err(error) = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED) {
         tracing::debug!(path = %path.display(), %error, "pages stay cached");
     }
@@ -93,7 +102,7 @@ pub(super) struct NewDir {
 }
 
 impl NewDir {
-    /// Take a name inside `out` that nobody has: `name`, or `name-2` and so on.
+    /// Takes an unused name inside `out`: `name`, or `name-2` and so on.
     pub(super) fn create(out: &Path, name: &str) -> Result<Self, JobError> {
         let mut new = Self {
             dir: PathBuf::new(),
@@ -173,7 +182,7 @@ impl Drop for NewDir {
             gone(fs::remove_dir(&self.dir), &self.dir);
         }
         for parent in self.made.iter().rev() {
-            // Somebody else may have put something there meanwhile; then it stays.
+            // Another program may have put something there meanwhile; then it stays.
             if let Err(error) = fs::remove_dir(parent) {
                 tracing::debug!(path = %parent.display(), %error, "stays");
                 break;

@@ -1,4 +1,4 @@
-//! `unlock`: free a stale semaphore, after proof that nobody holds it.
+//! `unlock`: free a stale semaphore, after proof that no program uses it.
 
 use super::device::WATCH;
 use super::{Device, JobError};
@@ -13,7 +13,6 @@ const ANSWERED_AT_ONCE: Duration = Duration::from_secs(1);
 /// One semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SemaphoreReport {
-    /// Which.
     pub semaphore: Semaphore,
     /// Index in the bank.
     pub number: u8,
@@ -30,15 +29,15 @@ pub struct UnlockOutcome {
     pub semaphores: Vec<SemaphoreReport>,
     /// All were free already.
     pub nothing_to_do: bool,
-    /// What shows that nobody works at the flash: one sentence per observation.
+    /// Evidence that no program works at the flash: one sentence per observation.
     pub proof: Vec<String>,
 }
 
-/// Free semaphores 40 and 63 when nobody uses them (docs/hardware.md#clearing-a-semaphore). `confirm` is asked with
+/// Frees semaphores 40 and 63 when no program uses them (docs/hardware.md#clearing-a-semaphore). `confirm` is asked with
 /// the proof.
 ///
 /// # Errors
-/// [`JobError::InUse`] when somebody does.
+/// [`JobError::InUse`] when a program does.
 pub fn unlock(
     device: &mut Device,
     confirm: &mut dyn FnMut(&[String]) -> bool,

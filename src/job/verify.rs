@@ -1,6 +1,7 @@
 //! `verify`: every section and CRC.
 
-use super::query::{outcome, query_image, steady_images};
+use super::images::steady_images;
+use super::query::{outcome, query_image};
 use super::readings::{UnsteadyRange, report, steady};
 use super::session::{CardFacts, active_in, contents_of, trust_chains};
 use super::store::digest;
@@ -22,7 +23,7 @@ pub struct VerifyOutcome {
     pub images: Vec<ImageReport>,
     /// Places that carry a signature where no image may start.
     pub stale: Vec<FlashAddr>,
-    /// True when there is an image and each one found is sound.
+    /// True when there is an image and each one is valid.
     pub ok: bool,
     /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
     /// verified.
@@ -41,7 +42,6 @@ pub struct Difference {
 /// Answer of `verify --against`.
 #[derive(Clone, Debug, Serialize)]
 pub struct AgainstOutcome {
-    /// The card.
     pub card: CardReport,
     /// Path of the file.
     pub file: PathBuf,
@@ -82,7 +82,7 @@ pub fn verify_card(
     let mut images = steady_images(&mut source, Depth::Full, &mut unsteady)?;
     for found in &mut images {
         if let Some(image) = &found.image {
-            // One that cannot be put together has no digest; the findings say why.
+            // One that cannot be put together has no digest; the findings list why.
             found.checksum = contents_of(&mut source, image)
                 .ok()
                 .map(|contents| contents.checksum());
@@ -92,7 +92,7 @@ pub fn verify_card(
     report(&unsteady, events);
     let query = outcome(Some(card), None, images);
     Ok(VerifyOutcome {
-        ok: query.active.is_some() && query.images.iter().all(|r| r.whole == Some(true)),
+        ok: query.active.is_some() && query.images.iter().all(|r| r.valid == Some(true)),
         card: query.card,
         file: None,
         images: query.images,

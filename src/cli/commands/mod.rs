@@ -121,7 +121,7 @@ impl Ctx<'_> {
 
 /// Adds the query of a card that was just opened to the bug report.
 pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Device) {
-    report.look_at_journal(host);
+    report.record_journal(host);
     let query = job::query_card(device);
     report.set_query(match &query {
         Ok(outcome) => Ok(card::query_json(outcome)),

@@ -167,7 +167,7 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
         "PSID",
         outcome.psid.as_deref().unwrap_or("(none)")
     );
-    if !outcome.sound {
+    if !outcome.valid {
         out.push_str("a CRC over these values is wrong: they cannot be trusted\n");
     }
     out

@@ -1,7 +1,7 @@
 //! Taking out of a report what points at one card and its owner's network.
 //!
 //! A MAC or GUID keeps its vendor part and its last digit, so that a reader still sees which of them
-//! belong together; serial numbers go whole.
+//! belong together; serial numbers are masked completely.
 
 use regex::{Captures, Regex};
 use serde_json::Value;
@@ -73,7 +73,7 @@ fn word(found: &str) -> String {
 /// One MAC or GUID.
 fn address(found: &str) -> String {
     let digits: Vec<char> = found.chars().filter(char::is_ascii_hexdigit).collect();
-    // Blank and zero ones point at nobody, and that they are blank matters.
+    // Blank and zero addresses identify no card, and that they are blank matters.
     if digits.windows(2).all(|pair| pair.first() == pair.last()) {
         return found.to_owned();
     }
@@ -101,8 +101,9 @@ pub(super) fn json(value: &mut Value) {
         Value::Array(list) => list.iter_mut().for_each(json),
         Value::Object(map) => {
             for (key, inner) in map.iter_mut() {
-                let whole = SERIAL_FIELDS.contains(&key.as_str()) || key.ends_with(DIGEST_FIELDS);
-                if whole && !inner.is_null() {
+                let mask_all =
+                    SERIAL_FIELDS.contains(&key.as_str()) || key.ends_with(DIGEST_FIELDS);
+                if mask_all && !inner.is_null() {
                     *inner = Value::String(MASKED.into());
                 } else {
                     json(inner);

@@ -104,13 +104,13 @@ impl BugReport {
         })
     }
 
-    /// What the card said of itself when it was opened.
+    /// The query of the card, made when it was opened.
     pub fn set_query(&mut self, query: Result<Value, String>) {
         self.query = query;
     }
 
-    /// Look at the journals while the card is borrowed: they go when it is given back.
-    pub fn look_at_journal(&mut self, host: &Host) {
+    /// Records the journals while the card is borrowed: they are removed when it is given back.
+    pub fn record_journal(&mut self, host: &Host) {
         self.journal = Ok(journals(host));
     }
 
@@ -207,7 +207,7 @@ impl BugReport {
             "exit": ended.exit,
             "files": list,
             "absent": absent,
-            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers, flash data in the log, digests of what is on the card; look through the rest before you post it",
+            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers, flash data in the log, digests of what is on the card; read the rest before you post it",
         });
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
         let top = Path::new("cx3flash-report");
@@ -230,7 +230,7 @@ impl Drop for BugReport {
     fn drop(&mut self) {
         match fs::remove_file(&self.part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.part.display(), %error, "half a report stays behind");
+                tracing::warn!(path = %self.part.display(), %error, "an incomplete report stays behind");
             }
             _ => {}
         }
@@ -267,7 +267,7 @@ fn log(path: Option<&Path>) -> Result<String, String> {
     Ok(mask::lines(&String::from_utf8_lossy(&text)))
 }
 
-/// Every journal, whole, and what `host status` makes of it.
+/// Every journal in full, and what `host status` reports of it.
 fn journals(host: &Host) -> Value {
     let pending = match host_status(host) {
         Ok(pending) => pending,

@@ -1,4 +1,4 @@
-//! Backups: whole, synced, unique, or not there at all.
+//! Backups: complete, synced, unique, or absent.
 
 use super::bench::*;
 use crate::image::{Contents, FlashAddr, Half};
@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 #[test]
-fn backup_does_not_hold_what_it_says() {
+fn backup_holds_what_its_manifest_lists() {
     let bench = Bench::new();
     let card = pro_card(Half::Odd);
     let outcome = bench.backup(&card).unwrap();
@@ -64,12 +64,12 @@ fn backup_does_not_hold_what_it_says() {
 }
 
 #[test]
-fn image_of_a_backup_cannot_be_burned() {
+fn image_of_a_backup_can_be_burned() {
     let bench = Bench::new();
     let card = pro_card(Half::Odd);
     let outcome = bench.backup(&card).unwrap();
     let image = read_image(&outcome.dir.join("image.bin")).unwrap();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let done = burn(
         &mut device,
         &image,
@@ -82,7 +82,7 @@ fn image_of_a_backup_cannot_be_burned() {
 }
 
 #[test]
-fn second_backup_overwrites_the_first() {
+fn backups_never_overwrite_each_other() {
     let bench = Bench::new();
     let card = owner_card();
     let dirs: Vec<_> = (0..4).map(|_| bench.backup(&card).unwrap().dir).collect();
@@ -96,7 +96,7 @@ fn second_backup_overwrites_the_first() {
 }
 
 #[test]
-fn empty_card_is_not_backed_up() {
+fn empty_card_is_backed_up() {
     let bench = Bench::new();
     let card = SimCard::new(CardSpec::default(), &[]);
     let outcome = bench.backup(&card).unwrap();
@@ -106,11 +106,11 @@ fn empty_card_is_not_backed_up() {
 }
 
 #[test]
-fn directory_that_cannot_be_written_is_found_out_late() {
+fn directory_that_cannot_be_written_is_reported_before_the_question() {
     let bench = Bench::new();
     let card = owner_card();
     let file = bench.file("a file", b"");
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let image = bench.image(&cx3("2.42.5000"));
     let request = BurnRequest {
         backup_dir: file.join("below"),
@@ -130,19 +130,19 @@ fn directory_that_cannot_be_written_is_found_out_late() {
     .unwrap_err();
     assert!(matches!(error, JobError::WriteFile { .. }), "{error}");
     assert_eq!(error.outcome().exit, Exit::Failed);
-    assert!(!asked, "found out after the question");
+    assert!(!asked, "reported after the question");
     untouched(&card.counters());
     clean(&card);
 }
 
-/// Run by [`full_disk_leaves_half_a_backup`] in a process that may write small files only.
+/// Run by [`full_disk_leaves_no_backup`] in a process that may write small files only.
 #[test]
 #[ignore = "needs a file size limit, which the other test sets"]
 fn child_with_a_file_size_limit() {
     let dir = std::env::var_os("CX3FLASH_TEST_DIR").expect("set by the parent");
     let card = owner_card();
     let before = card.flash();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let dir = std::path::Path::new(&dir);
     let image = read_image(&dir.join("new.bin")).unwrap();
     let request = BurnRequest {
@@ -160,7 +160,7 @@ fn child_with_a_file_size_limit() {
 }
 
 #[test]
-fn full_disk_leaves_half_a_backup() {
+fn full_disk_leaves_no_backup() {
     let bench = Bench::new();
     bench.file("new.bin", &crate::image::build(&cx3("2.42.5000")).unwrap());
     // 512 KiB; the flash has 2 MiB. The signal that comes with the limit is ignored, as on a full disk.
@@ -188,7 +188,7 @@ fn full_disk_leaves_half_a_backup() {
 }
 
 #[test]
-fn psid_leads_out_of_the_directory() {
+fn psid_never_leads_out_of_the_directory() {
     let bench = Bench::new();
     let old = own(&crate::image::Recipe {
         psid: "../../../etc".into(),

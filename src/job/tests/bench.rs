@@ -62,10 +62,10 @@ impl Bench {
     }
 
     pub(super) fn burn(&self, card: &SimCard, recipe: &Recipe) -> Result<WriteOutcome, JobError> {
-        self.burn_telling(card, recipe, &mut ())
+        self.burn_with(card, recipe, &mut ())
     }
 
-    pub(super) fn burn_telling(
+    pub(super) fn burn_with(
         &self,
         card: &SimCard,
         recipe: &Recipe,
@@ -106,6 +106,11 @@ impl Bench {
         let mut device = open_sim(card, "sim:test")?;
         backup(&mut device, &self.backups(), &mut ())
     }
+}
+
+/// The card, opened.
+pub(super) fn opened(card: &SimCard) -> Device {
+    open_sim(card, "sim:test").unwrap()
 }
 
 pub(super) fn card_of(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
@@ -162,11 +167,11 @@ pub(super) fn clean(card: &SimCard) {
     assert!(card.semaphores_held().is_empty());
 }
 
-/// Takes down what is told; wants to stop from a moment on.
+/// Records events, and requests a stop from a phase on.
 #[derive(Default)]
 pub(super) struct RecordedEvents {
     pub(super) events: Vec<Event>,
-    /// From the start of this phase on a stop is wanted.
+    /// From the start of this phase on a stop is requested.
     pub(super) stop_at: Option<Phase>,
 }
 

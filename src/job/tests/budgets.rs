@@ -1,4 +1,4 @@
-//! What costs is counted (design, "Speed").
+//! What costs is counted (docs/architecture.md).
 
 use super::bench::*;
 use crate::image::{Contents, Half, Recipe, build, striped};
@@ -7,9 +7,9 @@ use crate::job::*;
 use crate::sim::{CardSpec, Counters, SimCard};
 
 /// mstflint 4.21: BAR reads of a query.
-const RIVAL_QUERY_READS: u64 = 59_566;
+const MSTFLINT_QUERY_READS: u64 = 59_566;
 /// mstflint 4.21: card time of a burn.
-const RIVAL_BURN_NS: u64 = 10_300_000_000;
+const MSTFLINT_BURN_NS: u64 = 10_300_000_000;
 
 fn real(recipe: &Recipe) -> Contents {
     Contents::from_file(&build(recipe).unwrap())
@@ -43,7 +43,7 @@ fn burn_cost(used: bool) -> Counters {
     let bench = Bench::new();
     let card = card(used);
     let open = || {
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
         device
     };
@@ -64,7 +64,7 @@ fn burn_cost(used: bool) -> Counters {
 }
 
 #[test]
-fn query_reads_more_than_a_twentieth_of_the_rival() {
+fn query_reads_at_most_a_twentieth_of_mstflint() {
     let owner = SimCard::new(
         CardSpec::default(),
         &build(&Recipe::mcx311a_2_35_5100()).unwrap(),
@@ -83,14 +83,14 @@ fn query_reads_more_than_a_twentieth_of_the_rival() {
         ("non-failsafe", owner),
     ] {
         let _ = card.take_counters();
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let query = query_card(&mut device).unwrap();
         assert!(query.active.is_some());
         drop(device);
         let counters = card.take_counters();
         println!("query, {name}: {} BAR reads", counters.bar_reads);
         assert!(
-            counters.bar_reads <= RIVAL_QUERY_READS / 20,
+            counters.bar_reads <= MSTFLINT_QUERY_READS / 20,
             "{name}: {counters:?}"
         );
         untouched(&counters);
@@ -98,28 +98,28 @@ fn query_reads_more_than_a_twentieth_of_the_rival() {
 }
 
 #[test]
-fn burn_into_a_used_half_costs_more_than_the_rival() {
+fn burn_into_a_used_half_takes_at_most_1_3_times_mstflint() {
     let counters = burn_cost(true);
     println!("backup, burn, verify into a used half: {counters:?}");
     assert!(
-        counters.card_time_ns * 10 <= RIVAL_BURN_NS * 13,
+        counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 13,
         "{counters:?}"
     );
 }
 
 #[test]
-fn burn_into_a_blank_half_costs_more_than_half_the_rival() {
+fn burn_into_a_blank_half_takes_at_most_0_7_times_mstflint() {
     let counters = burn_cost(false);
     println!("backup, burn, verify into a blank half: {counters:?}");
     assert_eq!(counters.erases_4k + counters.erases_64k, 0);
     assert!(
-        counters.card_time_ns * 10 <= RIVAL_BURN_NS * 7,
+        counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 7,
         "{counters:?}"
     );
 }
 
 #[test]
-fn same_image_is_read_more_than_once() {
+fn same_image_is_read_once() {
     let bench = Bench::new();
     let card = card(false);
     bench.burn(&card, &Recipe::mcx312b_2_42_5000()).unwrap();

@@ -22,7 +22,7 @@ fn boots(card: &SimCard, at: u32, text: &str) {
 }
 
 #[test]
-fn burn_ends_with_another_card_or_another_version() {
+fn burn_keeps_the_identity_and_boots_the_new_version() {
     let bench = Bench::new();
     for (half, other) in [(Half::Even, 0x1_0000), (Half::Odd, 0)] {
         let card = pro_card(half);
@@ -43,7 +43,7 @@ fn burn_ends_with_another_card_or_another_version() {
 }
 
 #[test]
-fn chips_differ_and_a_burn_notices() {
+fn burn_works_on_every_chip() {
     let bench = Bench::new();
     for chip in [
         SimChip::W25q16,
@@ -63,7 +63,7 @@ fn chips_differ_and_a_burn_notices() {
 }
 
 #[test]
-fn same_image_costs_an_erase() {
+fn same_image_costs_no_erase() {
     let bench = Bench::new();
     for card in [owner_card(), pro_card(Half::Odd)] {
         let recipe = if card.spec().hw_id == 0x1F7 {
@@ -87,12 +87,12 @@ fn same_image_costs_an_erase() {
 }
 
 #[test]
-fn erase_comes_before_the_backup_is_on_disk() {
-    // P3, seen from three sides: what was told, what is on the disk when the first erase is told,
+fn backup_is_on_disk_before_the_first_erase() {
+    // P3, seen from three sides: the events, the files on disk at the first event of the erase,
     // and what happened on the card.
     struct Watch<'a> {
         bench: &'a Bench,
-        told: RecordedEvents,
+        recorded: RecordedEvents,
         manifest_at_erase: Option<bool>,
     }
     impl crate::flash::Events for Watch<'_> {
@@ -108,7 +108,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
                 let there = names.len() == 1 && names[0].join("manifest.json").is_file();
                 self.manifest_at_erase.get_or_insert(there);
             }
-            self.told.emit(event);
+            self.recorded.emit(event);
         }
     }
     for (card, recipe) in [
@@ -120,13 +120,13 @@ fn erase_comes_before_the_backup_is_on_disk() {
         let before = card.flash();
         let mut watch = Watch {
             bench: &bench,
-            told: RecordedEvents::default(),
+            recorded: RecordedEvents::default(),
             manifest_at_erase: None,
         };
-        let outcome = bench.burn_telling(&card, &recipe, &mut watch).unwrap();
+        let outcome = bench.burn_with(&card, &recipe, &mut watch).unwrap();
         assert_eq!(watch.manifest_at_erase, Some(true));
         assert_eq!(
-            watch.told.started(),
+            watch.recorded.started(),
             [
                 Phase::Backup,
                 Phase::Read,
@@ -137,11 +137,11 @@ fn erase_comes_before_the_backup_is_on_disk() {
             ]
         );
         let noted = watch
-            .told
+            .recorded
             .events
             .iter()
             .position(|e| matches!(e, Event::Note { text } if text.contains("backup in")));
-        let erased = watch.told.events.iter().position(|e| {
+        let erased = watch.recorded.events.iter().position(|e| {
             matches!(
                 e,
                 Event::Started {
@@ -167,7 +167,7 @@ fn erase_comes_before_the_backup_is_on_disk() {
 }
 
 #[test]
-fn signature_is_written_before_the_body_was_read_back() {
+fn body_is_read_back_before_the_signature_is_written() {
     // P2 on the card: between the last program of the body and the magic the whole body is read.
     let card = pro_card(Half::Even);
     let bench = Bench::new();
@@ -190,7 +190,7 @@ fn signature_is_written_before_the_body_was_read_back() {
         })
         .sum();
     assert!(read >= 0x1_8000 - 16, "{read:#x}");
-    // The last act voids the old signature.
+    // The last program invalidates the old signature.
     let end = trace.iter().rev().find_map(|op| match op {
         Op::Program { at, bytes } => Some((*at, bytes.clone())),
         _ => None,
@@ -202,14 +202,14 @@ fn signature_is_written_before_the_body_was_read_back() {
 }
 
 #[test]
-fn activation_leaves_the_old_firmware_running() {
+fn activation_starts_the_new_firmware() {
     let bench = Bench::new();
     for (card, recipe, old) in [
         (owner_card(), cx3("2.42.5000"), "2.35.5100"),
         (pro_card(Half::Even), pro("2.42.5000"), "2.36.5150"),
         (pro_card(Half::Odd), pro("2.42.5000"), "2.36.5150"),
     ] {
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let image = bench.image(&recipe);
         let request = BurnRequest {
             activate: true,
@@ -228,11 +228,11 @@ fn activation_leaves_the_old_firmware_running() {
 }
 
 #[test]
-fn flashed_and_running_versions_are_mixed_up() {
+fn flashed_and_running_versions_are_distinguished() {
     let bench = Bench::new();
     let card = owner_card();
     bench.burn(&card, &cx3("2.42.5000")).unwrap();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let query = query_card(&mut device).unwrap();
     assert_eq!(
         query.card.as_ref().unwrap().running,
@@ -246,10 +246,10 @@ fn flashed_and_running_versions_are_mixed_up() {
 }
 
 #[test]
-fn no_answer_is_taken_for_yes() {
+fn a_no_changes_nothing() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let image = bench.image(&cx3("2.42.5000"));
     let mut seen = None;
     let error = burn(
@@ -277,14 +277,14 @@ fn no_answer_is_taken_for_yes() {
 }
 
 #[test]
-fn plan_differs_from_what_burn_does() {
+fn burn_does_what_plan_lists() {
     let bench = Bench::new();
     for (card, recipe) in [
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
     ] {
         let image = bench.image(&recipe);
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let planned = plan(&mut device, &image, &bench.request().options, &mut ()).unwrap();
         untouched(&card.counters());
         let _ = card.take_counters();
@@ -304,7 +304,7 @@ fn plan_differs_from_what_burn_does() {
             action.erases.len() as u64,
             counters.erases_4k + counters.erases_64k
         );
-        // Two for the signature, one for each signature voided, one for voiding first.
+        // Two for the signature, one for each signature invalidated, one for invalidating first.
         let more = counters.programs - action.programs as u64;
         assert!((2..=3).contains(&more), "{more}");
         clean(&card);
@@ -318,16 +318,16 @@ fn chained_reads_are_not_used_before_they_are_proven() {
     card.inject(crate::sim::Fault::BrokenChainedRead);
     bench.burn(&card, &pro("2.42.5000")).unwrap();
     boots(&card, 0x1_0000, "2.42.5000");
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     assert!(!flash_info(&mut device).unwrap().chained_reads);
 }
 
 #[test]
-fn late_writes_confuse_a_burn() {
+fn burn_tolerates_late_writes() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
     let image = bench.image(&pro("2.42.5000"));
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     card.inject(crate::sim::Fault::DelayedWrites { depth: 4 });
     burn(
         &mut device,
@@ -342,7 +342,7 @@ fn late_writes_confuse_a_burn() {
 }
 
 #[test]
-fn late_writes_confuse_the_opening() {
+fn opening_tolerates_late_writes() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
     card.inject(crate::sim::Fault::DelayedWrites { depth: 4 });
@@ -352,7 +352,7 @@ fn late_writes_confuse_the_opening() {
 }
 
 #[test]
-fn card_files_forget_a_burn() {
+fn card_files_keep_a_burn() {
     let bench = Bench::new();
     let path = bench.path("card.cx3");
     let flash = own(&cx3("2.35.5100")).bytes().to_vec();

@@ -7,26 +7,26 @@ use crate::job::*;
 use crate::sim::{CardSpec, Fault, SimCard};
 
 #[test]
-fn query_names_the_wrong_image() {
+fn query_names_the_image_that_boots() {
     let a = own(&pro("2.36.5150"));
     let b = own(&pro("2.42.5000"));
     let card = card_of(pro_spec(), &[(&a, Half::Even), (&b, Half::Odd)]);
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let query = query_card(&mut device).unwrap();
     assert_eq!(query.images.len(), 2);
     assert_eq!(query.active, Some(0));
     assert!(query.images[0].boots && !query.images[1].boots);
     assert_eq!(query.images[1].half, Some(Half::Odd));
     assert!(query.stale.is_empty());
-    assert_eq!(query.images[0].whole, None, "not claimed without a look");
+    assert_eq!(query.images[0].valid, None, "not claimed without a check");
     untouched(&card.counters());
     clean(&card);
 }
 
 #[test]
-fn query_of_an_empty_card_fails() {
+fn query_of_an_empty_card_works() {
     let card = SimCard::new(CardSpec::default(), &[]);
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let query = query_card(&mut device).unwrap();
     assert!(query.images.is_empty() && query.active.is_none());
     let report = query.card.unwrap();
@@ -34,17 +34,17 @@ fn query_of_an_empty_card_fails() {
 }
 
 #[test]
-fn verify_overlooks_damage() {
+fn verify_reports_damage() {
     let bench = Bench::new();
     let contents = own(&cx3("2.35.5100"));
     let card = SimCard::new(CardSpec::default(), contents.bytes());
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     assert!(verify_card(&mut device, &mut ()).unwrap().ok);
     for section in &contents.image().sections {
         let mut bytes = contents.bytes().to_vec();
         bytes[section.body_at.0 as usize + 2] ^= 8;
         let card = SimCard::new(CardSpec::default(), &bytes);
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let verify = verify_card(&mut device, &mut ()).unwrap();
         assert!(!verify.ok, "{:?}", section.kind);
         let file = read_image(&bench.file("bad", &bytes)).unwrap();
@@ -52,15 +52,15 @@ fn verify_overlooks_damage() {
     }
     // No image at all is not verified either.
     let empty = SimCard::new(CardSpec::default(), &[]);
-    let mut device = open_sim(&empty, "sim:test").unwrap();
+    let mut device = opened(&empty);
     assert!(!verify_card(&mut device, &mut ()).unwrap().ok);
 }
 
 #[test]
-fn identity_counts_as_a_difference() {
+fn identity_is_no_difference() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let same = bench.image(&cx3("2.35.5100"));
     let answer = verify_against(&mut device, &same, &mut ()).unwrap();
     assert!(answer.equal && !answer.identical);
@@ -90,10 +90,10 @@ fn identity_counts_as_a_difference() {
 }
 
 #[test]
-fn settings_are_not_the_ones_of_the_image() {
+fn settings_are_the_ones_of_the_image() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let shown = config_show(&mut device).unwrap();
     assert!(shown.ini.contains("[PS_INFO]"), "{}", shown.ini);
     assert_eq!(
@@ -108,10 +108,10 @@ fn settings_are_not_the_ones_of_the_image() {
 }
 
 #[test]
-fn raw_read_leaves_the_chip() {
+fn raw_read_stays_inside_the_chip() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let out = bench.path("raw");
     let file = flash_read(&mut device, 0x1003, Some(0x2_0005), &out, &mut ()).unwrap();
     assert_eq!(file.len, 0x2_0005);
@@ -143,7 +143,7 @@ fn absent() -> CardSelector {
 }
 
 #[test]
-fn a_card_that_is_not_there_is_opened() {
+fn a_card_that_does_not_exist_is_exit_3() {
     let bench = Bench::new();
     let (host, options) = (bare_host(&bench), BorrowOptions::default());
     for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
@@ -161,7 +161,7 @@ fn a_card_that_is_not_there_is_opened() {
 }
 
 #[test]
-fn a_card_with_a_problem_is_not_listed() {
+fn a_card_with_a_problem_is_listed() {
     let bench = Bench::new();
     let path = bench.path("card.cx3");
     let flash = build(&cx3("2.35.5100")).unwrap();
@@ -183,7 +183,7 @@ fn a_card_with_a_problem_is_not_listed() {
 }
 
 #[test]
-fn stale_semaphore_stays_or_a_live_one_goes() {
+fn stale_semaphore_is_freed_and_a_live_one_stays() {
     let held = |owner_alive| {
         let card = owner_card();
         for number in [40, 63] {
@@ -196,7 +196,7 @@ fn stale_semaphore_stays_or_a_live_one_goes() {
         card
     };
     let card = held(false);
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let mut proof = Vec::new();
     let declined = unlock(
         &mut device,
@@ -217,13 +217,13 @@ fn stale_semaphore_stays_or_a_live_one_goes() {
     assert!(again.nothing_to_do);
 
     let card = held(true);
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let error = unlock(&mut device, &mut |_| true, &mut ()).unwrap_err();
     assert_eq!(error.outcome().exit, Exit::NotReady, "{error}");
 }
 
 #[test]
-fn doctor_finds_every_card_healthy() {
+fn doctor_reports_what_is_wrong_with_a_card() {
     let bench = Bench::new();
     let (host, options) = (bare_host(&bench), BorrowOptions::default());
     let make = |name: &str, flash: &[u8]| {
@@ -276,7 +276,7 @@ fn doctor_finds_every_card_healthy() {
 }
 
 #[test]
-fn default_directory_is_relative() {
+fn default_directory_is_absolute() {
     let dir = default_backup_dir();
     assert!(
         dir.is_absolute() && dir.ends_with("cx3flash/backups"),

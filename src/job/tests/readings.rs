@@ -31,7 +31,7 @@ fn backups_hold(bench: &Bench, flash: &[u8], context: &str) -> usize {
 
 /// Flash addresses whose reading matters for different reasons.
 fn places(card: &SimCard) -> Vec<u32> {
-    let mut device = open_sim(card, "sim:test").unwrap();
+    let mut device = opened(card);
     let query = query_card(&mut device).unwrap();
     let image = query.images[0].image.as_ref().unwrap();
     let body = |kind: SectionKind| {
@@ -54,17 +54,17 @@ fn places(card: &SimCard) -> Vec<u32> {
 
 #[test]
 fn one_wrong_read_never_makes_a_wrong_backup() {
-    for (whole, recipe) in [
+    for (original, recipe) in [
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
     ] {
-        let before = whole.flash();
-        for at in places(&whole.fork()) {
+        let before = original.flash();
+        for at in places(&original.fork()) {
             for kind in KINDS {
                 // The first reading of this place, and a later one.
                 for after in [0, 400] {
                     let bench = Bench::new();
-                    let card = whole.fork();
+                    let card = original.fork();
                     card.inject(Fault::WrongRead {
                         after,
                         kind,
@@ -92,10 +92,10 @@ fn one_wrong_read_never_makes_a_wrong_backup() {
 #[test]
 fn a_short_read_in_the_backup_is_read_again() {
     let bench = Bench::new();
-    let whole = owner_card();
-    let before = whole.flash();
+    let original = owner_card();
+    let before = original.flash();
     for after in [40, 700, 5_000, 9_000] {
-        let card = whole.fork();
+        let card = original.fork();
         card.inject(Fault::ShortRead { after });
         let context = format!("short read behind {after}");
         match bench.backup(&card) {
@@ -108,17 +108,17 @@ fn a_short_read_in_the_backup_is_read_again() {
 
 #[test]
 fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
-    let whole = owner_card();
-    for at in places(&whole.fork()).into_iter().take(5) {
-        let card = whole.fork();
-        let mut device = open_sim(&card, "sim:test").unwrap();
+    let original = owner_card();
+    for at in places(&original.fork()).into_iter().take(5) {
+        let card = original.fork();
+        let mut device = opened(&card);
         card.inject(Fault::WrongRead {
             after: 0,
             kind: WrongRead::Flipped { bit: 70 },
             at: Some(at),
         });
-        let mut told = RecordedEvents::default();
-        let verify = verify_card(&mut device, &mut told).unwrap();
+        let mut recorded = RecordedEvents::default();
+        let verify = verify_card(&mut device, &mut recorded).unwrap();
         assert!(verify.ok, "{at:#x}");
         let block = at & !15;
         assert!(
@@ -130,14 +130,14 @@ fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
             verify.unsteady
         );
     }
-    let mut device = open_sim(&whole, "sim:test").unwrap();
+    let mut device = opened(&original);
     assert_eq!(verify_card(&mut device, &mut ()).unwrap().unsteady, []);
 }
 
 #[test]
 fn a_signature_that_was_misread_once_hides_no_image() {
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     card.inject(Fault::WrongRead {
         after: 0,
         kind: WrongRead::AllOnes,
@@ -179,20 +179,20 @@ fn chained_reads_are_used_once_this_card_has_proven_them() {
     let card = pro_card(Half::Even);
     let store = || Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
     let chained = |card: &SimCard| {
-        let mut device = open_sim(card, "sim:test").unwrap();
+        let mut device = opened(card);
         device.proofs = store();
         flash_info(&mut device).unwrap().chained_reads
     };
     assert!(!chained(&card));
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     device.proofs = store();
-    let mut told = RecordedEvents::default();
-    backup(&mut device, &bench.backups(), &mut told).unwrap();
-    assert_eq!(told.started(), [Phase::Backup, Phase::Read]);
+    let mut recorded = RecordedEvents::default();
+    backup(&mut device, &bench.backups(), &mut recorded).unwrap();
+    assert_eq!(recorded.started(), [Phase::Backup, Phase::Read]);
     assert!(chained(&card));
     drop(device);
     // Another card proves it for itself.
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-03".into()));
     assert!(!flash_info(&mut device).unwrap().chained_reads);
     clean(&card);
@@ -204,13 +204,13 @@ fn a_card_that_contradicts_chained_reads_is_read_singly_from_then_on() {
     let card = pro_card(Half::Even);
     card.inject(Fault::BrokenChainedRead);
     for reported in [true, false] {
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
-        let mut told = RecordedEvents::default();
-        backup(&mut device, &bench.backups(), &mut told).unwrap();
+        let mut recorded = RecordedEvents::default();
+        backup(&mut device, &bench.backups(), &mut recorded).unwrap();
         assert!(!flash_info(&mut device).unwrap().chained_reads);
         // The failed proof is one line, once.
-        let lines = told.events.iter().filter(|event| {
+        let lines = recorded.events.iter().filter(|event| {
             matches!(event, Event::Note { text } if text.starts_with("chained reads differ"))
         });
         assert_eq!(lines.count(), usize::from(reported));
@@ -235,7 +235,7 @@ impl Events for AtSecondReading<'_> {
 
 /// A card that has proven chained reads, and a way to open it.
 fn proven(bench: &Bench, card: &SimCard) -> Device {
-    let mut device = open_sim(card, "sim:test").unwrap();
+    let mut device = opened(card);
     device.proofs = Some(ProofStore::at(&bench.path("cards"), "00-02".into()));
     backup(&mut device, &bench.backups(), &mut ()).unwrap();
     assert!(flash_info(&mut device).unwrap().chained_reads);
@@ -244,7 +244,7 @@ fn proven(bench: &Bench, card: &SimCard) -> Device {
 
 #[test]
 fn a_chain_proof_is_withdrawn_when_the_second_reading_differs() {
-    let whole = pro_card(Half::Even);
+    let original = pro_card(Half::Even);
     let misread = |card: &SimCard| {
         card.inject(Fault::WrongRead {
             after: 0,
@@ -255,7 +255,7 @@ fn a_chain_proof_is_withdrawn_when_the_second_reading_differs() {
     let changed = |card: &SimCard| card.load_flash(0x1E_0000, &[0]);
     for (act, ends_well) in [(&misread as &dyn Fn(&SimCard), true), (&changed, false)] {
         let bench = Bench::new();
-        let card = whole.fork();
+        let card = original.fork();
         let mut device = proven(&bench, &card);
         let mut events = AtSecondReading(&|| act(&card));
         let ended = backup(&mut device, &bench.backups(), &mut events);
@@ -282,38 +282,38 @@ fn chains_that_stop_working_after_their_proof_are_contradicted_by_the_next_job()
 
 #[test]
 fn raw_bytes_are_what_two_readings_agree_on() {
-    let whole = owner_card();
+    let original = owner_card();
     let bench = Bench::new();
     let out = bench.path("raw");
     let ini = SectionKind::FwConfiguration;
-    let query = query_card(&mut open_sim(&whole, "sim:test").unwrap()).unwrap();
+    let query = query_card(&mut opened(&original)).unwrap();
     let found = query.images[0].image.as_ref().unwrap();
     let section = found.sections.iter().find(|s| s.kind == ini).unwrap();
     let at = found.map.runs(section.body_at, 4).next().unwrap().0.0;
-    let right = whole.flash();
+    let right = original.flash();
     let range = |at: u32| right[at as usize..at as usize + 64].to_vec();
     type Read<'a> = &'a dyn Fn(&mut Device, &mut RecordedEvents) -> bool;
     let reads: [(&str, Read<'_>); 2] = [
-        ("flash_read", &|device, told| {
+        ("flash_read", &|device, recorded| {
             let _ = std::fs::remove_file(&out);
-            flash_read(device, at, Some(64), &out, told).unwrap();
+            flash_read(device, at, Some(64), &out, recorded).unwrap();
             std::fs::read(&out).unwrap() == range(at)
         }),
-        ("flash_bytes", &|device, told| {
-            flash_bytes(device, at, 64, told).unwrap() == range(at)
+        ("flash_bytes", &|device, recorded| {
+            flash_bytes(device, at, 64, recorded).unwrap() == range(at)
         }),
     ];
     for (name, read) in reads {
         for kind in KINDS {
-            let card = whole.fork();
-            let mut device = open_sim(&card, "sim:test").unwrap();
+            let card = original.fork();
+            let mut device = opened(&card);
             let after = 0;
             let at = Some(at);
             card.inject(Fault::WrongRead { after, kind, at });
-            let mut told = RecordedEvents::default();
-            assert!(read(&mut device, &mut told), "{name}, {kind:?}");
+            let mut recorded = RecordedEvents::default();
+            assert!(read(&mut device, &mut recorded), "{name}, {kind:?}");
             assert_eq!(card.faults(), [], "{name}");
-            let notes = told.events.iter();
+            let notes = recorded.events.iter();
             let notes = notes.filter(|e| matches!(e, Event::Note { .. })).count();
             assert_eq!(notes, 1, "{name}, {kind:?}");
         }

@@ -209,7 +209,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn refused_burn_writes_something() {
+fn refused_burn_writes_nothing() {
     for Case {
         id,
         card,
@@ -224,7 +224,7 @@ fn refused_burn_writes_something() {
             options,
             ..bench.request()
         };
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let mut asked = false;
         let error = burn(
             &mut device,
@@ -249,7 +249,7 @@ fn refused_burn_writes_something() {
 }
 
 #[test]
-fn refusals_blame_what_only_follows() {
+fn refusals_name_the_cause_and_no_consequence() {
     // One cause, one id, except where two rows of the reference overlap.
     for Case {
         id,
@@ -260,7 +260,7 @@ fn refusals_blame_what_only_follows() {
     {
         let bench = Bench::new();
         let file = read_image(&bench.file("image.bin", &image)).unwrap();
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let planned = super::super::plan(&mut device, &file, &options, &mut ()).unwrap();
         let refusing: Vec<CheckId> = planned
             .plan
@@ -283,7 +283,7 @@ fn refusals_blame_what_only_follows() {
 }
 
 #[test]
-fn foreign_files_are_burned() {
+fn foreign_files_are_refused() {
     let bench = Bench::new();
     let good = build(&cx3("2.42.5000")).unwrap();
     let dump = card_of(pro_spec(), &[(&own(&pro("2.36.5150")), Half::Odd)]).flash();
@@ -311,7 +311,7 @@ fn foreign_files_are_burned() {
 }
 
 #[test]
-fn file_without_an_end_is_read_for_ever() {
+fn file_without_an_end_is_refused() {
     let error = read_image(std::path::Path::new("/dev/zero")).unwrap_err();
     assert!(matches!(
         error,
@@ -320,7 +320,7 @@ fn file_without_an_end_is_read_for_ever() {
 }
 
 #[test]
-fn truncated_image_is_burned() {
+fn truncated_image_is_refused() {
     let bench = Bench::new();
     let card = owner_card();
     let good = build(&cx3("2.42.5000")).unwrap();
@@ -328,7 +328,7 @@ fn truncated_image_is_burned() {
         let Ok(file) = read_image(&bench.file("short", &good[..len])) else {
             continue;
         };
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let error = burn(&mut device, &file, &bench.request(), &mut |_| true, &mut ())
             .expect_err("a truncated image");
         assert_eq!(error.outcome().exit, Exit::Refused, "{len:#x}: {error}");
@@ -337,14 +337,14 @@ fn truncated_image_is_burned() {
 }
 
 #[test]
-fn trailing_bytes_reach_the_card() {
+fn trailing_bytes_never_reach_the_card() {
     let bench = Bench::new();
     let card = owner_card();
     let mut bytes = build(&cx3("2.42.5000")).unwrap();
     let len = bytes.len();
     bytes.extend([0xA5; 0x400]);
     let file = read_image(&bench.file("long", &bytes)).unwrap();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     burn(&mut device, &file, &bench.request(), &mut |_| true, &mut ()).unwrap();
     assert!(card.flash()[len..len + 0x400].iter().all(|b| *b == 0xFF));
     let verify = verify_card(&mut device, &mut ()).unwrap();

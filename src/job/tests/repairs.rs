@@ -16,7 +16,7 @@ fn active(card: &SimCard) -> Contents {
 }
 
 #[test]
-fn restore_is_not_what_was_backed_up() {
+fn restore_brings_back_what_was_backed_up() {
     for (card, recipe) in [
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
@@ -45,7 +45,7 @@ fn restore_is_not_what_was_backed_up() {
 }
 
 #[test]
-fn damaged_backup_is_restored() {
+fn damaged_backup_is_refused() {
     let bench = Bench::new();
     let card = owner_card();
     let dir = bench.backup(&card).unwrap().dir;
@@ -85,7 +85,7 @@ fn damaged_backup_is_restored() {
 }
 
 #[test]
-fn backup_of_another_card_is_restored() {
+fn backup_of_another_card_is_refused() {
     let bench = Bench::new();
     let theirs = own(&cx3("2.35.5100"))
         .with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)])
@@ -108,7 +108,7 @@ fn backup_of_another_card_is_restored() {
 }
 
 #[test]
-fn recover_is_not_refused_on_a_healthy_card() {
+fn recover_is_refused_on_a_card_that_boots() {
     let bench = Bench::new();
     let card = owner_card();
     let error = bench.recover(&card, &cx3("2.42.5000")).unwrap_err();
@@ -117,7 +117,7 @@ fn recover_is_not_refused_on_a_healthy_card() {
 }
 
 #[test]
-fn empty_card_stays_empty() {
+fn recover_makes_an_empty_card_boot() {
     let bench = Bench::new();
     for (spec, recipe) in [
         (CardSpec::default(), cx3("2.42.5000")),
@@ -142,13 +142,13 @@ fn empty_card_stays_empty() {
 }
 
 #[test]
-fn identity_set_changes_more_or_less_than_asked() {
+fn identity_set_changes_exactly_what_was_requested() {
     let guids = [1, 2, 3, 4].map(|n| Guid(0x0002_C903_0000_0000 | n));
     let macs = [Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)];
     for card in [owner_card(), pro_card(Half::Odd)] {
         let bench = Bench::new();
         let before = active(&card);
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let change = IdentityChange {
             guids: Some(guids),
             macs: Some(macs),
@@ -185,12 +185,12 @@ fn identity_set_changes_more_or_less_than_asked() {
 }
 
 #[test]
-fn identity_of_a_non_failsafe_card_costs_a_whole_burn() {
+fn identity_of_a_non_failsafe_card_costs_less_than_a_burn() {
     // 10.7 #4: only the sectors that differ.
     let bench = Bench::new();
     let card = owner_card();
     let _ = card.take_counters();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let change = IdentityChange {
         vsd: Some(b"rack 8".to_vec()),
         ..IdentityChange::default()
@@ -211,7 +211,7 @@ fn identity_of_a_non_failsafe_card_costs_a_whole_burn() {
 }
 
 #[test]
-fn rom_is_lost_or_stays() {
+fn rom_is_written_and_removed() {
     for card in [owner_card(), pro_card(Half::Even)] {
         let bench = Bench::new();
         let device_id = if card.spec().hw_id == 0x1F7 {
@@ -219,7 +219,7 @@ fn rom_is_lost_or_stays() {
         } else {
             0x1003
         };
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let had = rom_info(&mut device).unwrap();
         assert_eq!(had.bytes, rom(752, device_id));
         rom_remove(&mut device, &bench.backups(), &mut |_| true, &mut ()).unwrap();
@@ -257,7 +257,7 @@ fn rom_is_lost_or_stays() {
 }
 
 #[test]
-fn config_reset_touches_the_firmware() {
+fn config_reset_keeps_the_firmware() {
     let bench = Bench::new();
     for (spec, recipe, areas) in [
         (
@@ -283,7 +283,7 @@ fn config_reset_touches_the_firmware() {
             flash[area.clone()].fill(0x42);
         }
         let card = SimCard::new(spec, &flash);
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let outcome = config_reset(&mut device, &bench.backups(), &mut |_| true, &mut ()).unwrap();
         assert_eq!(outcome.job, WriteJob::ConfigReset);
         for area in &areas {

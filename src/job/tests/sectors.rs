@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const SECTOR: usize = 0x1000;
 
 fn set(bench: &Bench, card: &SimCard, change: &IdentityChange) {
-    let mut device = open_sim(card, "sim:test").unwrap();
+    let mut device = opened(card);
     let done = identity_set(
         &mut device,
         change,
@@ -53,7 +53,7 @@ fn second_mac() -> IdentityChange {
 }
 
 #[test]
-fn one_mac_costs_a_non_failsafe_card_more_than_the_sectors_it_is_in() {
+fn one_mac_costs_a_non_failsafe_card_only_the_sectors_it_is_in() {
     // A real-sized image on an M25PX16: the GUID section lies far from the header.
     let image = own(&Recipe::mcx311a_2_42_5000());
     let card = card_of(CardSpec::default(), &[(&image, Half::Even)]);
@@ -67,7 +67,7 @@ fn one_mac_costs_a_non_failsafe_card_more_than_the_sectors_it_is_in() {
     let (erased, programmed) = touched(&trace);
     assert_eq!(erased, changed, "erased {erased:x?}");
     assert_eq!(programmed, changed, "programmed {programmed:x?}");
-    // Crash-safe order: the old signature is void before anything else, the new one comes last.
+    // Crash-safe order: the old signature is invalidated before anything else, the new one comes last.
     let changes: Vec<&Op> = trace
         .iter()
         .filter(|op| matches!(op, Op::Erase { .. } | Op::Program { .. }))
@@ -86,9 +86,9 @@ fn one_mac_costs_a_non_failsafe_card_more_than_the_sectors_it_is_in() {
 }
 
 #[test]
-fn going_back_to_an_identity_rewrites_a_half_that_is_nearly_right() {
+fn going_back_to_an_identity_rewrites_only_what_differs() {
     // Failsafe: the first change fills the other half. The next finds there an image that differs
-    // in the identity and the voided signature alone.
+    // in the identity and the invalidated signature alone.
     let card = pro_card(Half::Even);
     let bench = Bench::new();
     set(&bench, &card, &second_mac());
@@ -102,7 +102,7 @@ fn going_back_to_an_identity_rewrites_a_half_that_is_nearly_right() {
     let trace = card.trace();
     let changed = differing(&before, &card.flash());
     let (erased, programmed) = touched(&trace);
-    // The header's sector, the identity's, and the old half's signature, which is voided by a program.
+    // The header's sector, the identity's, and the old half's signature, which a program operation invalidates.
     assert!(changed.len() <= 4, "{changed:x?}");
     assert!(
         erased.is_subset(&changed),

@@ -17,7 +17,7 @@ fn parameter(name: &str) -> Parameter {
 /// What a card with these values for the next boot reports.
 fn settings(values: &[(Parameter, u32)]) -> NvSettings {
     let card = owner_card();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let mut settings = device.card.tools().unwrap().settings().unwrap();
     for setting in &mut settings.settings {
         if let Some((_, value)) = values.iter().find(|(p, _)| *p == setting.parameter) {
@@ -73,7 +73,7 @@ fn settings_that_were_never_sent_do_not_count_as_a_change() {
     let bench = Bench::new();
     let card = owner_card();
     let before = card.flash();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let error = nv_set(
         &mut device,
         &[(parameter(SRIOV), 0)],

@@ -21,8 +21,8 @@ fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup
             (pro_card(Half::Even), pro("2.42.5000")),
         ] {
             let bench = Bench::new();
-            let mut told = RecordedEvents::stopping_at(phase);
-            let error = bench.burn_telling(&card, &recipe, &mut told).unwrap_err();
+            let mut recorded = RecordedEvents::stopping_at(phase);
+            let error = bench.burn_with(&card, &recipe, &mut recorded).unwrap_err();
             assert_eq!(
                 error.outcome().exit,
                 Exit::Interrupted,
@@ -38,7 +38,7 @@ fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup
 }
 
 #[test]
-fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
+fn stop_after_an_erase_leaves_a_card_that_boots() {
     // A used half, so that there is something to erase.
     let third = own(&pro("2.30.3000"));
     for phase in [Phase::Write, Phase::Verify] {
@@ -47,9 +47,9 @@ fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
             pro_spec(),
             &[(&own(&pro("2.36.5150")), Half::Even), (&third, Half::Odd)],
         );
-        let mut told = RecordedEvents::stopping_at(phase);
+        let mut recorded = RecordedEvents::stopping_at(phase);
         let error = bench
-            .burn_telling(&card, &pro("2.42.5000"), &mut told)
+            .burn_with(&card, &pro("2.42.5000"), &mut recorded)
             .unwrap_err();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{phase:?}: {error}");
         let JobError::Stopped { stopped, backup } = &error else {
@@ -67,18 +67,18 @@ fn stop_after_an_erase_leaves_a_card_that_does_not_boot() {
 }
 
 #[test]
-fn stop_tears_a_non_failsafe_burn_or_a_commit() {
+fn stop_never_interrupts_a_non_failsafe_burn_or_a_commit() {
     let bench = Bench::new();
     let card = owner_card();
-    let mut told = RecordedEvents::stopping_at(Phase::Write);
+    let mut recorded = RecordedEvents::stopping_at(Phase::Write);
     bench
-        .burn_telling(&card, &cx3("2.42.5000"), &mut told)
+        .burn_with(&card, &cx3("2.42.5000"), &mut recorded)
         .expect("it goes on to its end");
     assert_eq!(running_after(&card), Some(version("2.42.5000")));
     let card = pro_card(Half::Even);
-    let mut told = RecordedEvents::stopping_at(Phase::Commit);
+    let mut recorded = RecordedEvents::stopping_at(Phase::Commit);
     bench
-        .burn_telling(&card, &pro("2.42.5000"), &mut told)
+        .burn_with(&card, &pro("2.42.5000"), &mut recorded)
         .expect("the commit is not left half done");
     assert_eq!(running_after(&card), Some(version("2.42.5000")));
 }
@@ -87,16 +87,16 @@ fn stop_tears_a_non_failsafe_burn_or_a_commit() {
 fn a_card_that_vanished_leaves_an_unknown_outcome() {
     // P7: at many places of the job; what is left is never claimed to be known.
     let bench = Bench::new();
-    let whole = pro_card(Half::Even);
+    let original = pro_card(Half::Even);
     let total = {
-        let card = whole.fork();
+        let card = original.fork();
         let _ = card.take_counters();
         bench.burn(&card, &pro("2.42.5000")).unwrap();
         let counters = card.take_counters();
         counters.bar_reads + counters.bar_writes
     };
     for n in 0..24 {
-        let card = whole.fork();
+        let card = original.fork();
         card.inject(Fault::Removed {
             after: 3 + total * n / 24,
         });
@@ -126,7 +126,7 @@ fn a_card_that_vanished_leaves_an_unknown_outcome() {
 }
 
 #[test]
-fn held_semaphores_are_taken_away() {
+fn held_semaphores_are_respected() {
     for number in [40, 63] {
         let bench = Bench::new();
         let card = owner_card();
@@ -143,7 +143,7 @@ fn held_semaphores_are_taken_away() {
 }
 
 #[test]
-fn locked_card_is_worked_on() {
+fn locked_card_is_refused() {
     let spec = crate::sim::CardSpec {
         secure_host: true,
         ..Default::default()
@@ -155,11 +155,11 @@ fn locked_card_is_worked_on() {
 }
 
 #[test]
-fn flash_faults_are_believed() {
+fn flash_faults_are_reported() {
     // A lying write, a flipped bit, a stuck chip in the middle of the burn: the old image boots, and a
     // second run completes.
     let bench = Bench::new();
-    let whole = card_of(
+    let original = card_of(
         pro_spec(),
         &[
             (&own(&pro("2.36.5150")), Half::Even),
@@ -167,7 +167,7 @@ fn flash_faults_are_believed() {
         ],
     );
     let total = {
-        let card = whole.fork();
+        let card = original.fork();
         let before = card.mutations();
         bench.burn(&card, &pro("2.42.5000")).unwrap();
         card.mutations() - before
@@ -178,7 +178,7 @@ fn flash_faults_are_believed() {
             Fault::FlippedBit { op, bit: 13 },
             Fault::StuckWip { op },
         ] {
-            let card = whole.fork();
+            let card = original.fork();
             card.inject(fault.clone());
             let Err(error) = bench.burn(&card, &pro("2.42.5000")) else {
                 // A flipped bit in an erase may land where nothing is looked for.
@@ -205,7 +205,7 @@ fn flash_faults_are_believed() {
 }
 
 #[test]
-fn non_failsafe_cut_is_called_harmless() {
+fn non_failsafe_cut_is_reported_and_recover_completes_it() {
     let bench = Bench::new();
     let card = owner_card();
     // In the middle of the writing.
@@ -221,7 +221,7 @@ fn non_failsafe_cut_is_called_harmless() {
     assert_eq!(running_after(&card), None);
     // Both ways back.
     let other = card.fork();
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     assert!(device.card.in_recovery());
     let request = RecoverRequest {
         identity: read_identity(&backup.join("identity.json")).unwrap(),
@@ -264,7 +264,7 @@ fn semaphores_are_free_while_a_person_is_asked_and_files_are_synced() {
     let bench = Bench::new();
     let card = pro_card(Half::Even);
     let image = bench.image(&pro("2.42.5000"));
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let mut asked = Vec::new();
     let mut events = Holding {
         card: &card,
@@ -307,7 +307,7 @@ fn the_semaphores_are_held_from_the_comparison_to_the_last_reading() {
 }
 
 #[test]
-fn a_flash_that_changed_while_a_person_thought_is_not_erased() {
+fn a_flash_that_changed_during_the_question_is_not_erased() {
     for (card, recipe, at) in [
         (owner_card(), cx3("2.42.5000"), 0x1000),
         (pro_card(Half::Even), pro("2.42.5000"), 0x1000),
@@ -315,19 +315,19 @@ fn a_flash_that_changed_while_a_person_thought_is_not_erased() {
     ] {
         let bench = Bench::new();
         let image = bench.image(&recipe);
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let mut confirm = |_: &crate::plan::PlanReport| {
             let byte = card.with_flash(|flash| flash[at as usize]);
             card.load_flash(at, &[!byte]);
             true
         };
-        let mut told = RecordedEvents::default();
+        let mut recorded = RecordedEvents::default();
         let error = burn(
             &mut device,
             &image,
             &bench.request(),
             &mut confirm,
-            &mut told,
+            &mut recorded,
         )
         .unwrap_err();
         assert!(matches!(error, JobError::Changed { .. }), "{error}");
@@ -351,18 +351,18 @@ fn accesses(card: &SimCard, burn: impl FnOnce(&SimCard)) -> u64 {
 fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
     // A reset or a removal near the end of a burn, where the commit and the last reading are.
     let bench = Bench::new();
-    for (whole, recipe) in [
+    for (original, recipe) in [
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
     ] {
         let wanted = Some(version(&recipe.version.to_string()));
-        let total = accesses(&whole, |card| {
+        let total = accesses(&original, |card| {
             bench.burn(card, &recipe).unwrap();
         });
-        let before = whole.flash();
+        let before = original.flash();
         for back in (1..200).step_by(13).chain((200..4000).step_by(450)) {
             for reset in [true, false] {
-                let card = whole.fork();
+                let card = original.fork();
                 let after = total - back;
                 card.inject(if reset {
                     Fault::Reset { after }
@@ -392,22 +392,22 @@ fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
 #[test]
 fn an_activation_that_fails_reports_what_the_flash_holds() {
     let bench = Bench::new();
-    let whole = pro_card(Half::Even);
+    let original = pro_card(Half::Even);
     let image = bench.image(&pro("2.42.5000"));
     let request = BurnRequest {
         activate: true,
         ..bench.request()
     };
-    let to_the_commit = accesses(&whole, |card| {
+    let to_the_commit = accesses(&original, |card| {
         bench.burn(card, &pro("2.42.5000")).unwrap();
     });
     // Removed from the end of the writing on, through the reset.
     for more in [0, 1, 5] {
-        let card = whole.fork();
+        let card = original.fork();
         card.inject(Fault::Removed {
             after: to_the_commit + more,
         });
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{text}");
@@ -417,10 +417,10 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
     }
     // The same on its own.
     let card = pro_card(Half::Even);
-    let mut device = open_sim(&card, "sim:test").unwrap();
+    let mut device = opened(&card);
     let reads = {
         let card = card.fork();
-        let mut device = open_sim(&card, "sim:test").unwrap();
+        let mut device = opened(&card);
         let _ = card.take_counters();
         query_card(&mut device).unwrap();
         let counters = card.take_counters();

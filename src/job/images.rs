@@ -1,0 +1,95 @@
+//! The images on a card: each one that a signature leads to.
+
+use super::JobError;
+use super::readings::{UnsteadyRange, steady};
+use crate::flash::FlashSource;
+use crate::image::{
+    Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
+};
+use crate::plan::boot_choice;
+use serde::Serialize;
+
+/// One image on the card.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
+    /// Which half, on a failsafe card.
+    pub half: Option<Half>,
+    /// This is the one that would start, as far as is known.
+    pub boots: bool,
+    /// Every CRC was checked and holds; `None` when it was read quickly.
+    #[serde(rename = "whole")]
+    pub valid: Option<bool>,
+    /// `None` when it cannot be read.
+    pub image: Option<Image>,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+    /// Where its signature is.
+    pub start: FlashAddr,
+    /// mstflint's `checksum`: equal for two cards with the same firmware and another identity
+    /// (docs/flint.md#checksum). `None` when the image was not read in full.
+    pub checksum: Option<String>,
+}
+
+/// Every image on the card, lowest first. What looks damaged was read twice.
+pub(super) fn read_images(
+    flash: &mut FlashSource<'_, '_>,
+    depth: Depth,
+) -> Result<Vec<ImageReport>, JobError> {
+    steady_images(flash, depth, &mut Vec::new())
+}
+
+/// The same; the list gets what differed between readings.
+pub(super) fn steady_images(
+    flash: &mut FlashSource<'_, '_>,
+    depth: Depth,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<Vec<ImageReport>, JobError> {
+    let damaged = |images: &Vec<ImageReport>| {
+        let is_valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_valid);
+        images.is_empty() || !images.iter().all(is_valid)
+    };
+    let mut reading = |flash: &mut FlashSource<'_, '_>| read_all(flash, depth);
+    steady(flash, unsteady, &mut reading, &damaged)
+}
+
+fn read_all(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, JobError> {
+    let magics = scan(flash)?.magics;
+    let mut images = Vec::new();
+    for start in magics {
+        let found = match read(flash, start, Form::Striped, depth) {
+            Ok(image) => Ok(image),
+            // The card failed: that is no answer about the image.
+            Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
+            Err(error) => Err(error.to_string()),
+        };
+        let valid = (depth == Depth::Full).then(|| found.as_ref().is_ok_and(Image::is_valid));
+        let (image, error) = match found {
+            Ok(image) => (Some(image), None),
+            Err(error) => (None, Some(error)),
+        };
+        images.push(ImageReport {
+            half: image.as_ref().and_then(half_of),
+            boots: false,
+            valid,
+            image,
+            error,
+            start,
+            checksum: None,
+        });
+    }
+    Ok(images)
+}
+
+/// Which half an image is in, on a failsafe card.
+pub(super) fn half_of(image: &Image) -> Option<Half> {
+    image.layout.half_at(image.start)
+}
+
+/// Mark the image that boots and give its index, as [`crate::plan::CardSnapshot::active`] does.
+pub(super) fn mark_active(images: &mut [ImageReport], running: Option<Version>) -> Option<usize> {
+    let active = boot_choice(images.iter().map(|r| r.image.as_ref()), running).map(|(n, _)| n);
+    if let Some(report) = active.and_then(|index| images.get_mut(index)) {
+        report.boots = true;
+    }
+    active
+}
