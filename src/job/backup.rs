@@ -80,7 +80,10 @@ pub fn backup(
     let facts = CardFacts::of(device)?;
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, out)?;
-    let (backup, _) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
+    let (locked, chains) = confirm(&mut backup, device, &facts, &card, events)?;
+    drop(locked);
+    remember(chains, &facts, &card);
     Ok(backup)
 }
 
@@ -96,21 +99,19 @@ impl BackupOutcome {
     }
 }
 
-/// Writes what was read of a card into its directory, then reads the card a second time, under the
-/// semaphores that are returned. A backup with which that reading does not agree is removed.
-pub(super) fn store_confirmed<'c>(
-    place: NewDir,
+/// Reads the card a second time, under the semaphores that are returned. A backup with which that
+/// reading does not agree is removed.
+pub(super) fn confirm<'c>(
+    backup: &mut BackupOutcome,
     device: &'c mut Device,
     facts: &CardFacts,
     card: &CardSnapshot,
-    unsteady: Vec<UnsteadyRange>,
     events: &mut dyn Events,
-) -> Result<(BackupOutcome, Locked<'c>), JobError> {
-    let mut backup = store(place, facts, card, unsteady)?;
+) -> Result<(Locked<'c>, Option<ChainVerdict>), JobError> {
     let (locked, second) = match second_reading(device, facts, card, events) {
         Ok(agreed) => agreed,
         Err(error) => {
-            discard(&backup, events);
+            discard(backup, events);
             return Err(error);
         }
     };
@@ -123,12 +124,16 @@ pub(super) fn store_confirmed<'c>(
             ),
         });
     }
-    if let (Some(verdict), Some(store), Some(psid)) = (second.chains, &facts.proofs, psid_of(card))
-    {
+    Ok((locked, second.chains))
+}
+
+/// Stores what the card has shown about chained reads. Called when the semaphores are free: the file
+/// is synced.
+pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &CardSnapshot) {
+    if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
         let jedec = card.flash_chip.jedec;
         store.save(BoardKey { jedec, psid }, &verdict);
     }
-    Ok((backup, locked))
 }
 
 /// Take a directory for the backup of `card`, before anything is asked or done.
@@ -162,7 +167,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
 }
 
 /// Write what was read of a card into its directory.
-fn store(
+pub(super) fn store(
     place: NewDir,
     facts: &CardFacts,
     card: &CardSnapshot,

@@ -4,7 +4,7 @@
 //! before a command is sent, and afterwards everything is read back and compared. The flash's
 //! semaphores are free while it writes: they are the firmware's turn.
 
-use super::backup::{reserve, store_confirmed};
+use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError, NvError};
@@ -151,10 +151,12 @@ pub fn nv_set(
             what: "the firmware reports other settings".into(),
         });
     }
-    let (backup, locked) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
     backup.announce(events);
+    let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     // The firmware takes the semaphores itself when it writes.
     drop(locked);
+    remember(chains, &facts, &card);
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
     let boots = settled_boot(device);

@@ -2,7 +2,7 @@
 //! boot, activation.
 
 use super::activate::activate_after;
-use super::backup::{reserve, store_confirmed};
+use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settle, version_of, what_boots};
 use super::store::digest;
@@ -122,13 +122,16 @@ pub(super) fn run(
     };
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
-    let (backup, locked) = store_confirmed(place, device, &facts, &card, unsteady, events)?;
+    let mut backup = store(place, &facts, &card, unsteady)?;
     backup.announce(events);
-    drop(card);
+    let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     if let Some(journal) = journal {
         journal.mark(Mark::FlashTouched)?;
     }
-    let first = match carry_out(locked, action.passes, &probe, events) {
+    let ended = carry_out(locked, action.passes, &probe, events);
+    remember(chains, &facts, &card);
+    drop(card);
+    let first = match ended {
         Ok(first) => first,
         Err(stopped) => return Err(left_behind(device, stopped, &probe, &backup.dir, events)),
     };
