@@ -18,7 +18,7 @@ const DATA: u16 = 0x5c;
 
 /// Runs one job and ends.
 pub(crate) fn run(socket: &Path, job: BenchJob, dir: &Path, proofs: &Path) {
-    let space = ConfigCycles {
+    let space = ConfigCycleDriver {
         stream: UnixStream::connect(socket).unwrap(),
         waiting: Vec::new(),
     };
@@ -29,12 +29,12 @@ pub(crate) fn run(socket: &Path, job: BenchJob, dir: &Path, proofs: &Path) {
 }
 
 /// Configuration cycles over the socket. Writes are buffered until the next read, as in the shim.
-struct ConfigCycles {
+struct ConfigCycleDriver {
     stream: UnixStream,
     waiting: Vec<u8>,
 }
 
-impl ConfigCycles {
+impl ConfigCycleDriver {
     fn frame(&mut self, operation: u8, at: u16, value: u32) {
         self.waiting.extend([operation, 0]);
         self.waiting.extend(at.to_le_bytes());
@@ -56,7 +56,7 @@ impl ConfigCycles {
     }
 }
 
-impl CrSpace for ConfigCycles {
+impl CrSpace for ConfigCycleDriver {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         self.frame(WRITE, ADDRESS, at.0);
         self.config_read(DATA)
@@ -80,7 +80,7 @@ impl CrSpace for ConfigCycles {
     }
 }
 
-impl Drop for ConfigCycles {
+impl Drop for ConfigCycleDriver {
     fn drop(&mut self) {
         let _ = self.push();
     }

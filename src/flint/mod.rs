@@ -63,7 +63,7 @@ pub(crate) struct Caller<'a> {
 }
 
 /// How a command ended.
-pub(crate) struct Ran {
+pub(crate) struct FlintCall {
     /// flint's exit code.
     pub(crate) exit: u8,
     /// The card, as named by the user.
@@ -78,7 +78,7 @@ pub(crate) struct Ran {
 ///
 /// # Errors
 /// The exit code, when no command was run: help, the version, or a wrong command line.
-pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<Ran, u8> {
+pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall, u8> {
     let stop_requested = std::mem::replace(&mut caller.stop_requested, Box::new(|| false));
     let mut console = Console::new(stop_requested);
     let mut line = match getopt::parse(words) {
@@ -102,7 +102,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<Ran, u8> {
     }
     let mut borrowed = None;
     let ended = execute(&line, &mut caller, &mut console, &mut borrowed);
-    Ok(Ran {
+    Ok(FlintCall {
         exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,
         borrowed,

@@ -151,7 +151,8 @@ pub enum Code {
     PsidDiffers,
     Declined,
     /// There is no terminal for the question and no `--yes`.
-    NobodyToAsk,
+    #[serde(rename = "nobody_to_ask")]
+    NoTerminal,
     Interrupted,
     /// Registers read all ones.
     CardGone,
@@ -350,7 +351,7 @@ impl Code {
                     "read it again (if the damage stays, the refused check names the next command): <card> verify",
                 ],
             ),
-            Self::NobodyToAsk => (Usage, &["<typed> --yes", "add --yes"]),
+            Self::NoTerminal => (Usage, &["<typed> --yes", "add --yes"]),
             Self::CardNotReady => (
                 NotReady,
                 &[

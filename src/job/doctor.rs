@@ -17,7 +17,7 @@ use std::path::Path;
 /// Answer of `doctor`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DoctorOutcome {
-    /// Findings in a fixed order. A real card's host first (see [`Host::findings`] and
+    /// DoctorFindings in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
     /// backup_space. Those that cannot be made are listed as not ok.
@@ -40,7 +40,7 @@ pub fn doctor(
     host: &Host,
     options: &BorrowOptions,
 ) -> Result<DoctorOutcome, JobError> {
-    let mut findings = Findings::default();
+    let mut findings = DoctorFindings::default();
     match selector {
         Some(selector) if selector.is_sim() => match open(selector, host, options) {
             Ok(mut device) => card(&mut device, &mut findings),
@@ -67,7 +67,7 @@ fn real(
     selector: &CardSelector,
     host: &Host,
     options: &BorrowOptions,
-    findings: &mut Findings,
+    findings: &mut DoctorFindings,
 ) -> Result<(), JobError> {
     let found = selector.find(host)?;
     findings.list.extend(host.findings(Some(&found)));
@@ -122,7 +122,7 @@ fn real(
     Ok(())
 }
 
-fn unopened(error: &JobError, findings: &mut Findings) {
+fn unopened(error: &JobError, findings: &mut DoctorFindings) {
     let fix = match error {
         JobError::Card(CardError::NotReady { .. }) => {
             "wait a minute; if that does not help, power the machine off and on"
@@ -135,7 +135,7 @@ fn unopened(error: &JobError, findings: &mut Findings) {
     }
 }
 
-fn journal(host: &Host, findings: &mut Findings) {
+fn journal(host: &Host, findings: &mut DoctorFindings) {
     match Lease::pending(host) {
         Ok(pending) if pending.is_empty() => {
             findings.good("journal", "no card waits to be given back")
@@ -169,12 +169,12 @@ const CARD: [&str; 9] = [
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
-struct Findings {
+struct DoctorFindings {
     list: Vec<HostFinding>,
     query: Option<QueryOutcome>,
 }
 
-impl Findings {
+impl DoctorFindings {
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
         self.list.push(HostFinding::good(id, detail));
     }
@@ -192,7 +192,7 @@ impl Findings {
     }
 }
 
-fn card(device: &mut Device, findings: &mut Findings) {
+fn card(device: &mut Device, findings: &mut DoctorFindings) {
     findings.good("card", format!("{} answers", device.name));
     let facts = match CardFacts::of(device) {
         Ok(facts) => facts,
@@ -235,7 +235,7 @@ fn card(device: &mut Device, findings: &mut Findings) {
     }
 }
 
-fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut Findings) {
+fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut DoctorFindings) {
     let id = "firmware";
     match (device.card.firmware(), facts.running) {
         (FirmwareState::Runs, Some(version)) => findings.good(id, format!("{version} runs")),
@@ -259,7 +259,7 @@ fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut Findings) {
     }
 }
 
-fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut Findings) {
+fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindings) {
     let chip = locked.chip().clone();
     findings.good(
         "flash",
@@ -337,7 +337,7 @@ fn chains(facts: &CardFacts, record: Option<&ChainRecord>) -> String {
     }
 }
 
-fn judge(query: &QueryOutcome, findings: &mut Findings) {
+fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
     let list: Vec<String> = query
         .images
         .iter()
@@ -385,7 +385,7 @@ fn judge(query: &QueryOutcome, findings: &mut Findings) {
     }
 }
 
-fn space(dir: &Path, findings: &mut Findings) {
+fn space(dir: &Path, findings: &mut DoctorFindings) {
     let id = "backup_space";
     let fix = "choose another directory with --backup-dir";
     // The nearest directory that exists: a backup makes those below it.
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn firmware_that_does_not_run_under_a_normal_id_is_not_sent_to_recover() {
-        let mut findings = Findings::default();
+        let mut findings = DoctorFindings::default();
         card(&mut device(|_| u32::MAX).unwrap(), &mut findings);
         let found = findings
             .list
@@ -503,7 +503,7 @@ mod tests {
         };
         let error = device(never_stable).map(drop).unwrap_err();
         assert_eq!(error.outcome().exit, crate::job::Exit::NotReady, "{error}");
-        let mut findings = Findings::default();
+        let mut findings = DoctorFindings::default();
         unopened(&error, &mut findings);
         let found = findings
             .list

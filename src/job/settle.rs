@@ -53,7 +53,7 @@ pub(super) fn settle<T: PartialEq>(
                 slow += u32::from(takes_long(&error));
                 failure = Some(error);
                 before = None;
-                // Somebody else may have reset the chip: its semaphores and BARs are lost then.
+                // Another program may have reset the chip: its semaphores and BARs are lost then.
                 if let Err(error) = device.card.wait_until_ready() {
                     slow += 1;
                     failure = Some(error.into());

@@ -1,6 +1,6 @@
 //! The plan of a burn.
 
-use super::decide::{Base, BurnRequest, decide};
+use super::decide::{Base, PlanRequest, decide};
 use super::{CardSnapshot, IdentityChange, Plan};
 use crate::image::Contents;
 use serde::Serialize;
@@ -48,7 +48,7 @@ pub fn plan_burn_as(
 ) -> Plan {
     decide(
         card,
-        &BurnRequest {
+        &PlanRequest {
             base: Base::File {
                 contents: image,
                 file_len,

@@ -7,7 +7,7 @@ mod ini;
 
 pub use ini::{IniChange, IniDiff};
 
-use super::decide::{Base, BurnRequest, decide_one};
+use super::decide::{Base, PlanRequest, decide_one};
 use super::rules::rom_text;
 use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
 use crate::image::{Contents, Ini, Layout};
@@ -79,7 +79,7 @@ pub struct CrossFlash {
 /// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
 pub(super) fn of(
     card: &CardSnapshot,
-    request: &BurnRequest<'_>,
+    request: &PlanRequest<'_>,
     plan: &Plan,
 ) -> Option<CrossFlash> {
     let Base::File { contents, .. } = request.base else {
@@ -106,7 +106,7 @@ pub(super) fn of(
         };
         obstacles = refuses(&decide_one(
             card,
-            &BurnRequest {
+            &PlanRequest {
                 base: request.base,
                 options: &options,
                 change: request.change.clone(),

@@ -25,7 +25,7 @@ pub(super) enum Base<'a> {
 }
 
 /// A burn, as requested.
-pub(super) struct BurnRequest<'a> {
+pub(super) struct PlanRequest<'a> {
     pub(super) base: Base<'a>,
     pub(super) options: &'a BurnOptions,
     /// Parts of the identity that the user specified.
@@ -34,14 +34,14 @@ pub(super) struct BurnRequest<'a> {
     pub(super) rom: Option<Vec<u8>>,
 }
 
-pub(super) fn decide(card: &CardSnapshot, request: &BurnRequest<'_>) -> Plan {
+pub(super) fn decide(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
     let mut plan = decide_one(card, request);
     plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
     plan
 }
 
 /// The decision without the comparison of two boards.
-pub(super) fn decide_one(card: &CardSnapshot, request: &BurnRequest<'_>) -> Plan {
+pub(super) fn decide_one(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -146,7 +146,7 @@ fn result(
     base: Option<&Contents>,
     active: Option<&ImageSlot>,
     identity: Option<&Identity>,
-    request: &BurnRequest<'_>,
+    request: &PlanRequest<'_>,
 ) -> Option<Contents> {
     let rom =
         base.map(|base| rules::rom(base, active, request.rom.as_deref(), request.options.rom));

@@ -1,7 +1,7 @@
 //! The identity of a card: what is kept, what may be changed (P4, docs/fs2.md#guid-section).
 
 use super::check::Verdict;
-use super::decide::{Base, BurnRequest, decide};
+use super::decide::{Base, PlanRequest, decide};
 use super::{BurnOptions, CardSnapshot, ImageSlot, Plan, RomChoice};
 use crate::image::{Contents, Guid, Identity, Image, Mac};
 
@@ -148,7 +148,7 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     decide(
         card,
-        &BurnRequest {
+        &PlanRequest {
             base: Base::Own,
             options: &BurnOptions::default(),
             change: change.clone(),
@@ -166,7 +166,7 @@ pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
     };
     decide(
         card,
-        &BurnRequest {
+        &PlanRequest {
             base: Base::Own,
             options: &options,
             change: IdentityChange::default(),

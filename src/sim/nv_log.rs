@@ -3,7 +3,7 @@
 //! Real firmware's format is not known to any public tool (docs/fs2.md#settings-on-flash); this one
 //! is our own, and only the areas are where the real ones are (docs/fs2.md#flash-map,
 //! docs/fs2.md#order-of-a-burn #13). Slots of 64 bytes: the first is the header (magic, generation,
-//! CRC), each other one a TLV (type, port, dwords, data, CRC); a TLV of no dwords says that it was
+//! CRC), each other one a TLV (type, port, dwords, data, CRC); a TLV of no dwords records that it was
 //! invalidated. The area with a good header of the highest generation counts, and in it the last
 //! good slot of each TLV. A slot is programmed once; a full area is copied to the other one, header
 //! last. So a cut at any moment leaves the TLVs of before or after.

@@ -19,7 +19,7 @@ const BOARDS: [DemoBoard; 2] = [
         name: "mcx311a",
         image: "mcx311a-2.42.5000",
         title: "An MCX311A-XCAT (ConnectX-3, one port), bought used, firmware 2.35.5100.\n\
-                Its flash holds one image only: a power cut during the burn leaves a card that does not boot, and the plan says so.",
+                Its flash holds one image only: a power cut during the burn leaves a card that does not boot, and the plan states that.",
     },
     DemoBoard {
         name: "mcx312b",

@@ -98,7 +98,7 @@ impl Ctx<'_> {
         let (code, message) = match reply {
             Reply::Interrupted => (Code::Interrupted, "interrupted; nothing was changed"),
             Reply::NoTerminal => (
-                Code::NobodyToAsk,
+                Code::NoTerminal,
                 "there is no terminal for the question; nothing was changed",
             ),
             Reply::Yes | Reply::No => (Code::Declined, "not confirmed; nothing was changed"),

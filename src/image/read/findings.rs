@@ -11,7 +11,7 @@ use crate::image::{
 use Severity::{Error, Warning};
 
 /// The results of one reading.
-pub(super) struct Evidence<'a> {
+pub(super) struct WalkFacts<'a> {
     pub(super) header: &'a Header,
     pub(super) form: Form,
     pub(super) walk: &'a Walk,
@@ -25,9 +25,9 @@ pub(super) struct Evidence<'a> {
 
 /// Collects findings; those of equal severity keep their order.
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct FindingList(Vec<Finding>);
 
-impl Findings {
+impl FindingList {
     fn error(&mut self, id: Id, at: impl Into<Option<u32>>, detail: String) {
         self.0.push(Finding::new(id, Error, at.into(), detail));
     }
@@ -37,10 +37,10 @@ impl Findings {
     }
 }
 
-impl Evidence<'_> {
+impl WalkFacts<'_> {
     /// Worst first; among equals in the order of the checks.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut found = Findings::default();
+        let mut found = FindingList::default();
         self.blocks(&mut found);
         self.order(&mut found);
         self.overlaps(&mut found);
@@ -60,7 +60,7 @@ impl Evidence<'_> {
     }
 
     /// Damaged blocks, and a chain without an end.
-    fn blocks(&self, found: &mut Findings) {
+    fn blocks(&self, found: &mut FindingList) {
         for section in &self.walk.sections {
             let name = section.kind.name();
             let detail = match &section.crc {
@@ -80,7 +80,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn order(&self, found: &mut Findings) {
+    fn order(&self, found: &mut FindingList) {
         for pair in self.walk.sections.windows(2) {
             let (end, next) = (pair[0].end().0, pair[1].at.0);
             // The hole behind the last intact block counts even if the next one is damaged.
@@ -95,7 +95,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn overlaps(&self, found: &mut Findings) {
+    fn overlaps(&self, found: &mut FindingList) {
         let mut spans = vec![(0, HEADER_LEN as u64, "header".to_owned())];
         spans.extend(self.walk.sections.iter().map(|s| {
             let start = u64::from(s.at.0);
@@ -116,7 +116,7 @@ impl Evidence<'_> {
     }
 
     /// The sizes that must agree: header, chain and file.
-    fn sizes(&self, found: &mut Findings) {
+    fn sizes(&self, found: &mut FindingList) {
         let (declared, len, capacity) = (self.header.declared_size, self.walk.len, self.capacity);
         let complete = self.walk_complete();
         if declared > capacity {
@@ -141,7 +141,7 @@ impl Evidence<'_> {
 
     fn pointer(
         &self,
-        found: &mut Findings,
+        found: &mut FindingList,
         at: u32,
         type_ok: bool,
         kind: SectionKind,
@@ -161,7 +161,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn guids(&self, found: &mut Findings) {
+    fn guids(&self, found: &mut FindingList) {
         let at = self.header.guid_body.0;
         let section = self.pointed.guids.as_ref();
         let type_ok = section.is_some_and(|g| g.type_ok);
@@ -187,7 +187,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn info(&self, found: &mut Findings) {
+    fn info(&self, found: &mut FindingList) {
         let (at, pointed) = (self.header.info_body.0, self.pointed);
         let kind = SectionKind::ImageInfo;
         self.pointer(found, at, pointed.info_type_ok, kind, pointed.info_fault);
@@ -221,7 +221,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn contents(&self, found: &mut Findings) {
+    fn contents(&self, found: &mut FindingList) {
         if let Some((error, at)) = self.ini {
             found.warn(Id::Ini, at.0, error.clone());
         }
@@ -241,7 +241,7 @@ impl Evidence<'_> {
 
     /// A warning only in images without tag 11, for which mstflint does not check the full image
     /// CRC (docs/fs2.md#full-image-crc): their makers may not have set it.
-    fn full_crc(&self, found: &mut Findings) {
+    fn full_crc(&self, found: &mut FindingList) {
         let stored = self.header.stored_full_crc;
         let Some(computed) = self.walk.full_crc else {
             return;

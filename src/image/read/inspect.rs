@@ -1,6 +1,6 @@
 //! One reading of one image.
 
-use super::findings::Evidence;
+use super::findings::WalkFacts;
 use super::header;
 use super::image::{Depth, Image, ImageError, WalkEnd};
 use super::pointers::follow;
@@ -63,7 +63,7 @@ pub fn read(
     let pointed = follow(&mut reader, walk.info.as_ref())?;
     let rom = rom::read(&mut reader, &walk.sections, depth)?;
     let ini = ini(&mut reader, &walk, depth)?;
-    let evidence = Evidence {
+    let evidence = WalkFacts {
         header: &image.header,
         form,
         walk: &walk,
@@ -85,13 +85,16 @@ pub fn read(
     Ok(image)
 }
 
+/// The ini, or what is wrong with the section at this offset.
+type InflatedIni = Result<Ini, (String, ImageOffset)>;
+
 /// The last FW Configuration section of the chain, which mstflint shows too; an error with the
 /// offset of the section.
 fn ini(
     reader: &mut Reader<'_>,
     walk: &Walk,
     depth: Depth,
-) -> Result<Option<Result<Ini, (String, ImageOffset)>>, SourceError> {
+) -> Result<Option<InflatedIni>, SourceError> {
     let section = walk.sections.iter().rev().find(|s| {
         depth == Depth::Full && s.kind == SectionKind::FwConfiguration && s.crc == CrcVerdict::Ok
     });

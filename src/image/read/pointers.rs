@@ -28,7 +28,7 @@ pub(super) struct Pointed {
 }
 
 /// Why a section that the header points at was not read.
-enum Failure {
+enum PointerFailure {
     Fault(PointerFault),
     /// The device failed; the reading ends.
     Source(SourceError),
@@ -50,7 +50,7 @@ pub(super) fn follow(
     Ok(pointed)
 }
 
-impl Failure {
+impl PointerFailure {
     fn fault(self) -> Result<PointerFault, SourceError> {
         match self {
             Self::Fault(fault) => Ok(fault),
@@ -73,7 +73,7 @@ fn framed(
     body_at: u32,
     body_len: u32,
     kind: SectionKind,
-) -> Result<(bool, bool), Failure> {
+) -> Result<(bool, bool), PointerFailure> {
     let (Some(at), Some(len)) = (body_at.checked_sub(GPH), body_len.checked_add(GPH + 4)) else {
         return Ok((false, false));
     };
@@ -85,27 +85,29 @@ fn framed(
             Ok((type_ok, crc_ok))
         }
         Err(ReadError::Range(_)) => Ok((false, false)),
-        Err(ReadError::Source(error)) => Err(Failure::Source(error)),
+        Err(ReadError::Source(error)) => Err(PointerFailure::Source(error)),
     }
 }
 
-fn guids(reader: &mut Reader<'_>) -> Result<GuidSection, Failure> {
+fn guids(reader: &mut Reader<'_>) -> Result<GuidSection, PointerFailure> {
     use PointedField::{Body, Crc, Pointer, Size};
     let pointer = reader.word(AT_GUID_POINTER as u32);
-    let body_at = pointer.map_err(Failure::of(Pointer))?;
+    let body_at = pointer.map_err(PointerFailure::of(Pointer))?;
     if body_at >= reader.source_size() {
-        return Err(Failure::Fault(PointerFault::Outside { at: body_at }));
+        return Err(PointerFailure::Fault(PointerFault::Outside { at: body_at }));
     }
     let size = reader.word(body_at.wrapping_sub(12));
-    let dwords = size.map_err(Failure::of(Size))?;
+    let dwords = size.map_err(PointerFailure::of(Size))?;
     let entries = dwords / 2;
     if entries > MAX_GUIDS {
-        return Err(Failure::Fault(PointerFault::TooManyGuids { entries }));
+        return Err(PointerFailure::Fault(PointerFault::TooManyGuids {
+            entries,
+        }));
     }
     // Entries and CRC dword in one piece, if both are there.
     let (type_ok, crc_ok) = framed(reader, body_at, dwords * 4, SectionKind::Guid)?;
     let body = reader.read(body_at, entries * 8);
-    let body = body.map_err(Failure::of(Body))?;
+    let body = body.map_err(PointerFailure::of(Body))?;
     let raw: Vec<u64> = body
         .as_chunks()
         .0
@@ -113,7 +115,7 @@ fn guids(reader: &mut Reader<'_>) -> Result<GuidSection, Failure> {
         .map(|e| u64::from_be_bytes(*e))
         .collect();
     let crc = reader.word(body_at.wrapping_add(entries * 8));
-    let crc = crc.map_err(Failure::of(Crc))?;
+    let crc = crc.map_err(PointerFailure::of(Crc))?;
     Ok(GuidSection {
         body_at: ImageOffset(body_at),
         guids: raw.iter().take(4).copied().map(Guid).collect(),
@@ -130,11 +132,11 @@ fn info(
     reader: &mut Reader<'_>,
     chain_info: Option<&Info>,
     pointed: &mut Pointed,
-) -> Result<(), Failure> {
+) -> Result<(), PointerFailure> {
     let word = reader.word(AT_INFO_POINTER as u32);
-    let pointer = word.map_err(Failure::of(PointedField::Pointer))?;
+    let pointer = word.map_err(PointerFailure::of(PointedField::Pointer))?;
     if byte_sum(pointer) != 0 {
-        return Err(Failure::Fault(PointerFault::CheckByte { pointer }));
+        return Err(PointerFailure::Fault(PointerFault::CheckByte { pointer }));
     }
     let at = pointer & 0xFF_FFFF;
     // A pointer of 0 means that there is no Image Info.
@@ -142,20 +144,20 @@ fn info(
         return Ok(());
     }
     if at >= reader.source_size() {
-        return Err(Failure::Fault(PointerFault::Outside { at }));
+        return Err(PointerFailure::Fault(PointerFault::Outside { at }));
     }
     let size = reader.word(at.wrapping_sub(12));
     let len = size
-        .map_err(Failure::of(PointedField::Size))?
+        .map_err(PointerFailure::of(PointedField::Size))?
         .wrapping_mul(4);
     let (type_ok, crc_ok) = framed(reader, at, len, SectionKind::ImageInfo)?;
     pointed.info_type_ok = type_ok;
     pointed.info_crc_ok = type_ok && crc_ok;
     let body = reader.read(at, len);
-    let body = body.map_err(Failure::of(PointedField::Body))?;
+    let body = body.map_err(PointerFailure::of(PointedField::Body))?;
     let mut own = Info::default();
     let tags = own.take_tags(body);
-    tags.map_err(|fault| Failure::Fault(PointerFault::Tags(fault)))?;
+    tags.map_err(|fault| PointerFailure::Fault(PointerFault::Tags(fault)))?;
     pointed.merged = chain_info.cloned().map(|mut merged| {
         // The same body, which was just taken without an error.
         let _ = merged.take_tags(body);

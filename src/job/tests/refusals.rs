@@ -1,4 +1,4 @@
-//! A refusal touches nothing, leaves nothing and says which check it was.
+//! A refusal changes nothing, leaves nothing and names its check.
 
 use super::bench::*;
 use crate::image::{Half, Recipe, SectionKind, build};

@@ -211,7 +211,7 @@ fn non_failsafe_cut_is_reported_and_recover_completes_it() {
     // In the middle of the writing.
     card.inject(Fault::PowerCut { op: 12, seed: 7 });
     let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
-    // It does not answer any more, so nobody knows what it would boot.
+    // It does not answer any more, so what it would boot is unknown.
     assert_eq!(error.outcome().exit, Exit::OutcomeUnknown, "{error}");
     let JobError::Stopped { backup, .. } = error else {
         panic!("{error}");

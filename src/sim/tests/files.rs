@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 const RAMP: [u8; 16] = *b"0123456789abcdef";
 
-fn room() -> (TempDir, PathBuf) {
-    let room = tempfile::tempdir().expect("temporary directory");
-    let path = room.path().join("card");
-    (room, path)
+fn temporary() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("card");
+    (dir, path)
 }
 
 fn create(path: &Path) -> SimCard {
@@ -35,7 +35,7 @@ fn killed(path: &Path) -> SimCard {
 
 #[test]
 fn a_reopened_card_is_in_its_last_state() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let board = CardSpec::named("mcx312b").expect("known");
     let card = SimCard::create(&path, board.clone(), &RAMP).expect("new file");
     let mut driver = TestDriver::with(&card);
@@ -60,7 +60,7 @@ fn a_reopened_card_is_in_its_last_state() {
 
 #[test]
 fn a_killed_process_leaves_flash_and_semaphores() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     let mut driver = TestDriver::with(&card);
     driver.read(0xf03a0);
@@ -82,7 +82,7 @@ fn a_killed_process_leaves_flash_and_semaphores() {
 
 #[test]
 fn a_card_dropped_without_release_keeps_its_semaphores() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     drop(TestDriver::with(&create(&path)));
     assert_eq!(open(&path).semaphores_held(), [63]);
     open(&path).power_cycle();
@@ -91,7 +91,7 @@ fn a_card_dropped_without_release_keeps_its_semaphores() {
 
 #[test]
 fn faults_wait_in_the_file_and_are_used_once() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     assert!(TestDriver::with(&card).program16(0x100, &RAMP));
     card.inject(Fault::LyingWrite { op: 2 });
@@ -133,7 +133,7 @@ fn faults_wait_in_the_file_and_are_used_once() {
 
 #[test]
 fn a_removed_or_stuck_card_stays_so() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     card.inject(Fault::Removed { after: 0 });
     TestDriver::idle(&card).raw_read(0xf0014);
@@ -153,7 +153,7 @@ fn a_removed_or_stuck_card_stays_so() {
 
 #[test]
 fn misuse_is_kept_for_the_next_process() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     TestDriver::idle(&card).read(0xf0010);
     drop(card);
@@ -163,7 +163,7 @@ fn misuse_is_kept_for_the_next_process() {
 
 #[test]
 fn a_second_process_on_a_card_file_is_refused() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     match SimCard::open(&path).map(drop) {
         Err(CardFileError::Busy { pid, .. }) => assert_eq!(pid, std::process::id()),
@@ -175,7 +175,7 @@ fn a_second_process_on_a_card_file_is_refused() {
 
 #[test]
 fn an_existing_file_is_never_overwritten() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     fs::write(&path, "precious").expect("write");
     let made = SimCard::create(&path, CardSpec::default(), &[]).map(drop);
     assert!(matches!(made, Err(CardFileError::Exists(_))), "{made:?}");
@@ -186,11 +186,11 @@ fn an_existing_file_is_never_overwritten() {
 
 #[test]
 fn a_file_that_is_no_card_is_refused_with_its_reason() {
-    let (room, path) = room();
+    let (dir, path) = temporary();
     drop(create(&path));
     let good = fs::read(&path).expect("read");
     let try_bytes = |bytes: &[u8]| {
-        let path = room.path().join("other");
+        let path = dir.path().join("other");
         fs::write(&path, bytes).expect("write");
         let error = SimCard::open(&path).map(drop).expect_err("no card");
         (format!("{error:?}"), error.to_string())
@@ -216,15 +216,15 @@ fn a_file_that_is_no_card_is_refused_with_its_reason() {
     let mut records = good;
     records[4096..65536].fill(0x20);
     assert!(try_bytes(&records).1.contains("neither record is valid"));
-    let missing = SimCard::open(&room.path().join("none")).map(drop);
+    let missing = SimCard::open(&dir.path().join("none")).map(drop);
     assert!(matches!(missing, Err(CardFileError::Io { .. })));
-    let folder = SimCard::open(room.path()).map(drop);
+    let folder = SimCard::open(dir.path()).map(drop);
     assert!(folder.is_err());
 }
 
 #[test]
 fn a_record_cut_short_by_a_crash_loses_one_step_only() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     let mut driver = TestDriver::with(&card);
     for i in 1..6 {
@@ -255,7 +255,7 @@ fn a_record_cut_short_by_a_crash_loses_one_step_only() {
 
 #[test]
 fn a_fork_of_a_card_file_does_not_write_to_it() {
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     let card = create(&path);
     let fork = card.fork();
     assert!(TestDriver::with(&fork).program16(0x100, &RAMP));
@@ -277,7 +277,7 @@ fn sigkill_during_an_erase_leaves_semaphores_taken_and_the_file_valid() {
         std::thread::sleep(std::time::Duration::from_secs(60));
         panic!("this process was not killed");
     }
-    let (_room, path) = room();
+    let (_dir, path) = temporary();
     drop(create(&path));
     let (_, module) = module_path!().split_once("::").expect("inside a crate");
     let name =

@@ -1,4 +1,4 @@
-//! Tests of the room.
+//! Tests of the simulated card.
 
 mod booting;
 mod boots;

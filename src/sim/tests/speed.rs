@@ -41,8 +41,8 @@ fn a_burn_at_register_level_takes_a_fraction_of_a_second() {
 
 #[test]
 fn a_card_file_is_fast_enough_for_a_demo() {
-    let room = tempfile::tempdir().expect("temporary directory");
-    let card = SimCard::create(&room.path().join("card"), CardSpec::default(), &[]).expect("new");
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let card = SimCard::create(&dir.path().join("card"), CardSpec::default(), &[]).expect("new");
     let mut driver = TestDriver::with(&card);
     let start = Instant::now();
     for i in 0..3200 {

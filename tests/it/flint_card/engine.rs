@@ -18,11 +18,11 @@ pub(crate) struct CardScript {
     /// Typed on stdin of every command.
     typed: &'static str,
     /// Where the last command differs on purpose.
-    differs: Option<Difference>,
+    differs: Option<ListedDifference>,
 }
 
 /// A difference on purpose, for the last command of a script.
-struct Difference {
+struct ListedDifference {
     /// Row of `docs/flint.md`.
     row: &'static str,
     /// Part of what ours prints.
@@ -100,7 +100,7 @@ impl CardScript {
         flash: FlashAfter,
     ) -> Self {
         Self {
-            differs: Some(Difference {
+            differs: Some(ListedDifference {
                 row,
                 text,
                 code,
@@ -126,7 +126,7 @@ struct CardRun {
 /// What counts of a flash: which image would boot, and every image in it byte for byte. Unused
 /// space may differ: the programs choose their erases differently.
 #[derive(Debug, PartialEq, Eq)]
-struct CardState {
+struct CardAfter {
     boots: BootOutcomes,
     images: Vec<(FlashAddr, Vec<u8>)>,
     /// Where the firmware keeps its settings (docs/fs2.md#flash-map), of both layouts.
@@ -136,7 +136,7 @@ struct CardState {
 /// The last sector of each half with chunks of 64 KiB; the last two of a card that is not failsafe.
 const AREAS: [std::ops::Range<usize>; 2] = [0xE_F000..0xF_0000, 0xF_E000..0x10_0000];
 
-impl CardState {
+impl CardAfter {
     fn bytes(&self) -> Vec<&[u8]> {
         self.images
             .iter()
@@ -166,11 +166,11 @@ impl CardBench {
         Self { dir, card }
     }
 
-    fn left(&self) -> CardState {
+    fn left(&self) -> CardAfter {
         let card = SimCard::open(&self.card).unwrap();
         let flash = card.flash();
         let magics = scan(&mut flash.as_slice()).unwrap().magics;
-        CardState {
+        CardAfter {
             boots: card.boot_outcomes(),
             images: magics
                 .into_iter()
@@ -298,8 +298,8 @@ fn one(mst: &Mst, script: &CardScript) -> Result<(), String> {
     Ok(())
 }
 
-fn flash_difference(theirs: &CardState, ours: &CardState) -> String {
-    let places = |left: &CardState| {
+fn flash_difference(theirs: &CardAfter, ours: &CardAfter) -> String {
+    let places = |left: &CardAfter| {
         let list: Vec<String> = left
             .images
             .iter()

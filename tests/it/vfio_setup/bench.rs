@@ -19,13 +19,13 @@ pub(super) fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vfio-setup")
 }
 
-pub(super) struct Ran {
+pub(super) struct SetupRun {
     pub(super) code: i32,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
-impl Ran {
+impl SetupRun {
     #[track_caller]
     pub(super) fn exits(self, code: i32) -> Self {
         assert_eq!(
@@ -57,9 +57,9 @@ impl Ran {
     }
 }
 
-pub(super) fn run(command: &mut Command) -> Ran {
+pub(super) fn run(command: &mut Command) -> SetupRun {
     let out = command.output().unwrap();
-    Ran {
+    SetupRun {
         code: out.status.code().unwrap_or(-1),
         stdout: String::from_utf8(out.stdout).unwrap(),
         stderr: String::from_utf8(out.stderr).unwrap(),
@@ -78,7 +78,7 @@ impl Bench {
         }
     }
 
-    pub(super) fn setup(&self, args: &[&str]) -> Ran {
+    pub(super) fn setup(&self, args: &[&str]) -> SetupRun {
         run(Command::new(here().join("setup"))
             .args(args)
             .arg("--root")

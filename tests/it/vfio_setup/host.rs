@@ -1,6 +1,6 @@
 //! What the script calls on a live host.
 
-use super::bench::{Bench, CI, RULES, Ran, here, run};
+use super::bench::{Bench, CI, RULES, SetupRun, here, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -61,7 +61,7 @@ impl Stage {
         stage
     }
 
-    fn setup_as(&self, uid: &str, args: &[&str]) -> Ran {
+    fn setup_as(&self, uid: &str, args: &[&str]) -> SetupRun {
         let path = format!("{}:/usr/bin:/bin", self.tools.path().display());
         run(Command::new(here().join("setup"))
             .args(args)
@@ -70,7 +70,7 @@ impl Stage {
             .env("CX3FLASH_SETUP_TEST_HOST", self.bench.dir.path()))
     }
 
-    fn setup(&self, args: &[&str]) -> Ran {
+    fn setup(&self, args: &[&str]) -> SetupRun {
         self.setup_as("0", args)
     }
 
@@ -176,9 +176,9 @@ fn an_unsuitable_host_is_not_changed() {
             .complains("must be root");
     }
     stage
-        .setup(&["--user", "nobody-here"])
+        .setup(&["--user", "no-such-user"])
         .exits(1)
-        .complains("there is no user 'nobody-here'");
+        .complains("there is no user 'no-such-user'");
     fs::remove_dir_all(stage.bench.path("run")).unwrap();
     stage
         .setup(&[])

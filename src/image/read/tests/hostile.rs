@@ -83,7 +83,7 @@ proptest! {
     ) {
         let mut bytes = images().swap_remove(which);
         for (at, value) in changes {
-            // Half of them in the header and the small sections, where they tell.
+            // Half of them in the header and the small sections, where they have an effect.
             let span = if value & 1 == 0 { bytes.len() } else { bytes.len().min(0x400) };
             bytes[at.index(span)] = value;
         }
