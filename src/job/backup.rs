@@ -229,7 +229,7 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
 }
 
 /// Removes a backup that is not known to be what the card held.
-fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
+pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     // The manifest first: without it a directory is no backup.
     let mut names =
         std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));

@@ -17,7 +17,7 @@ use std::path::Path;
 /// Answer of `doctor`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DoctorOutcome {
-    /// DoctorFindings in a fixed order. A real card's host first (see [`Host::findings`] and
+    /// Findings in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
     /// backup_space. Those that cannot be made are listed as not ok.

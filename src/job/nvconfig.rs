@@ -4,7 +4,7 @@
 //! before a command is sent, and afterwards everything is read back and compared. The flash's
 //! semaphores are free while it writes: they are the firmware's turn.
 
-use super::backup::{confirm as confirm_backup, remember, reserve, store};
+use super::backup::{confirm as confirm_backup, discard, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError, NvError};
@@ -115,6 +115,15 @@ pub fn nv_query(device: &mut Device) -> Result<NvQueryOutcome, JobError> {
     })
 }
 
+fn same_settings(device: &mut Device, before: &NvSettings) -> Result<(), JobError> {
+    if ask(device)?.1 == *before {
+        return Ok(());
+    }
+    Err(JobError::Changed {
+        what: "the firmware reports other settings".into(),
+    })
+}
+
 /// Have the firmware store other values.
 ///
 /// # Errors
@@ -145,18 +154,17 @@ pub fn nv_set(
     if !confirm(&changes, place.path()) {
         return Err(JobError::Declined);
     }
-    // The settings are on the flash, so the second reading notices what changes after this.
-    if ask(device)?.1 != settings {
-        return Err(JobError::Changed {
-            what: "the firmware reports other settings".into(),
-        });
-    }
     let mut backup = store(place, &facts, &card, unsteady)?;
     backup.announce(events);
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     // The firmware takes the semaphores itself when it writes.
     drop(locked);
     remember(chains, &facts, &card);
+    // Last before the first command: values that another tool stored meanwhile are not overwritten.
+    if let Err(error) = same_settings(device, &settings) {
+        discard(&backup, events);
+        return Err(error);
+    }
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
     let boots = settled_boot(device);
