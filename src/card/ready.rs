@@ -6,34 +6,14 @@
 //! for a while, see [`Seen::meaning`]. No source states how long a ConnectX-3 boots; mlx4_core waits one
 //! second after a reset and then up to two more (drivers/net/ethernet/mellanox/mlx4/reset.c).
 
-use super::session::{NO_FIRMWARE_ABOVE, RESET_SILENCE};
+use super::session::{NO_FIRMWARE_ABOVE, RESET_SILENCE, ReadyAfter};
 use super::wait::PolledTime;
-use super::{BAD_ACCESS, Card, CardError, Chip, Function, Patience, Reg, RunningVersion, wait_for};
-use serde::Serialize;
+use super::{
+    BAD_ACCESS, Card, CardError, Chip, FirmwareState, Function, Patience, Reg, RunningVersion,
+    wait_for,
+};
 use std::fmt;
 use std::time::Duration;
-
-/// Whether firmware runs on the chip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FirmwareState {
-    Runs,
-    /// The chip shows its recovery PCI id: its boot ROM found no image to start.
-    Recovery,
-    /// No firmware runs, and the PCI id is not the recovery id.
-    NotRunning,
-}
-
-/// The event after which the card becomes ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadyAfter {
-    /// VFIO opened it, which resets it (drivers/vfio/pci/vfio_pci_core.c).
-    Open,
-    /// Our own software reset. COMMAND and the BARs are empty.
-    SoftwareReset,
-    /// A possible reset by another program.
-    OtherReset,
-}
 
 const STEP: Duration = Duration::from_millis(20);
 const PATIENCE: Patience = Patience::every(Duration::from_secs(15), STEP);

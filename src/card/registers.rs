@@ -1,5 +1,7 @@
 //! Registers by name, with the public source of each.
 
+use serde::Serialize;
+
 /// Byte offset in CR-space, equal to the offset in BAR0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CrOffset(pub u32);
@@ -86,6 +88,43 @@ impl std::fmt::Display for Reg {
             Self::GatewayAddress => write!(f, "gateway address ({at:#x})"),
             Self::GatewayData(n) => write!(f, "gateway data {n} ({at:#x})"),
             Self::LinkDownReset => write!(f, "link-down reset ({at:#x})"),
+        }
+    }
+}
+
+/// Semaphores with a meaning for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Semaphore {
+    /// 32: write flush of external tools; harmless when left taken.
+    Flush,
+    /// 40: exclusive right of flash programming between tools.
+    FlashProgramming,
+    /// 47: tools command interface.
+    ToolsHcr,
+    /// 63: flash gateway, GPIO and software reset.
+    Flash,
+}
+
+impl Semaphore {
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Flush => 32,
+            Self::FlashProgramming => 40,
+            Self::ToolsHcr => 47,
+            Self::Flash => 63,
+        }
+    }
+
+    /// What it guards, in words.
+    #[must_use]
+    pub fn guards(self) -> &'static str {
+        match self {
+            Self::Flush => "write flush",
+            Self::FlashProgramming => "flash programming",
+            Self::ToolsHcr => "tools command interface",
+            Self::Flash => "flash gateway and reset",
         }
     }
 }

@@ -1,22 +1,8 @@
 //! The semaphore bank: a read of 0 takes, a write of 0 frees (illumos hermon.c, `hermon_sw_reset`).
 
-use super::{Card, CardError, Patience, Reg, wait_for};
+use super::{Card, CardError, Patience, Reg, Semaphore, wait_for};
 use serde::Serialize;
 use std::time::Duration;
-
-/// Semaphores with a meaning for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Semaphore {
-    /// 32: write flush of external tools; harmless when left taken.
-    Flush,
-    /// 40: exclusive right of flash programming between tools.
-    FlashProgramming,
-    /// 47: tools command interface.
-    ToolsHcr,
-    /// 63: flash gateway, GPIO and software reset.
-    Flash,
-}
 
 /// Outcome of one inspection, which takes a free semaphore and frees it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,27 +33,6 @@ pub enum Staleness {
 const WATCH_STEP: Duration = Duration::from_millis(20);
 
 impl Semaphore {
-    #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Flush => 32,
-            Self::FlashProgramming => 40,
-            Self::ToolsHcr => 47,
-            Self::Flash => 63,
-        }
-    }
-
-    /// What it guards, in words.
-    #[must_use]
-    pub fn guards(self) -> &'static str {
-        match self {
-            Self::Flush => "write flush",
-            Self::FlashProgramming => "flash programming",
-            Self::ToolsHcr => "tools command interface",
-            Self::Flash => "flash gateway and reset",
-        }
-    }
-
     /// mstflint waits 20 s for semaphore 40 (tools_res_mgmt.c); mlx4_core waits 10 s for 63
     /// (drivers/net/ethernet/mellanox/mlx4/reset.c).
     fn patience(self) -> Patience {

@@ -1,11 +1,10 @@
 //! An opened card: every access goes through here.
 
 use super::logged::Logged;
-use super::ready::ReadyAfter;
 use super::{
-    BAD_ACCESS, CardError, Chip, Clock, CrSpace, FirmwareState, Patience, Reg, RunningVersion,
-    Semaphore, wait_for,
+    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, Semaphore, wait_for,
 };
+use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +17,28 @@ pub(super) const NO_FIRMWARE_ABOVE: u32 = 0xFFF0_0000;
 
 /// A chip in reset must not be accessed for one second (drivers/net/ethernet/mellanox/mlx4/reset.c).
 pub(super) const RESET_SILENCE: Duration = Duration::from_secs(1);
+
+/// Whether firmware runs on the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirmwareState {
+    Runs,
+    /// The chip shows its recovery PCI id: its boot ROM found no image to start.
+    Recovery,
+    /// No firmware runs, and the PCI id is not the recovery id.
+    NotRunning,
+}
+
+/// The event after which the card becomes ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadyAfter {
+    /// VFIO opened it, which resets it (drivers/vfio/pci/vfio_pci_core.c).
+    Open,
+    /// Our own software reset. COMMAND and the BARs are empty.
+    SoftwareReset,
+    /// A possible reset by another program.
+    OtherReset,
+}
 
 /// A card of the family that was ready.
 pub struct Card {

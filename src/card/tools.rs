@@ -44,46 +44,23 @@ pub enum ToolsError {
     NoFirmware,
     /// Status 1, or an earlier command that never ends.
     #[error("the firmware is busy (command {opcode:#05x})")]
-    Busy {
-        /// ToolsCommand.
-        opcode: u16,
-    },
+    Busy { opcode: u16 },
     /// Status 2: firmware older than the interface (2.31.5000).
     #[error("the firmware does not know command {opcode:#05x}")]
-    UnknownOp {
-        /// ToolsCommand.
-        opcode: u16,
-    },
+    UnknownOp { opcode: u16 },
     #[error("the firmware does not know the TLV of command {opcode:#05x}")]
-    UnknownTlv {
-        /// ToolsCommand.
-        opcode: u16,
-    },
+    UnknownTlv { opcode: u16 },
     /// Status 4: the firmware is set up to work with a driver, and there is none.
     #[error("the firmware is not in a state for command {opcode:#05x}")]
-    BadSystemState {
-        /// ToolsCommand.
-        opcode: u16,
-    },
+    BadSystemState { opcode: u16 },
     #[error("the firmware lacks a resource for command {opcode:#05x}")]
-    BadResource {
-        /// ToolsCommand.
-        opcode: u16,
-    },
+    BadResource { opcode: u16 },
     /// Any other status.
     #[error("the firmware answers command {opcode:#05x} with status {status:#04x}")]
-    Other {
-        /// ToolsCommand.
-        opcode: u16,
-        status: u8,
-    },
+    Other { opcode: u16, status: u8 },
     /// The go bit stays set.
     #[error("the firmware does not answer command {opcode:#05x} within {ms} ms")]
-    Timeout {
-        /// ToolsCommand.
-        opcode: u16,
-        ms: u64,
-    },
+    Timeout { opcode: u16, ms: u64 },
     /// Register status 0x22.
     #[error("the firmware reports its stored configuration as corrupt (register {register:#06x})")]
     ConfigurationCorrupt { register: u16 },

@@ -1,19 +1,9 @@
 //! What is known of the flash chip with a JEDEC id. The families are in [`super::families`].
 
-use super::families::{self, Family};
+use super::families::{self, Family, TimesSource};
 use super::{FlashError, Geometry};
 use serde::Serialize;
 use std::time::Duration;
-
-/// Where the times of a chip come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimesSource {
-    /// In public material about the chip.
-    Confirmed,
-    /// UNCONFIRMED: from memory of data sheets, or of a similar chip.
-    Unconfirmed,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlashChip {
@@ -25,7 +15,7 @@ pub struct FlashChip {
     pub geometry: Geometry,
     /// Programs one byte at a time (SST25).
     pub byte_program: bool,
-    /// CommandBits of status register 1 that protect blocks on this family.
+    /// Bits of status register 1 that protect blocks on this family.
     pub protect_mask: u8,
     /// Powers up protected; a write session clears that (SST25 and Atmel only), with this value of
     /// status register 1 (mstflint mflash/mflash.c, `st_spi_fill_attr`).

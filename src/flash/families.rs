@@ -4,9 +4,19 @@
 //! the usual command set that flashrom (flashchips/) or Linux (drivers/mtd/spi-nor/) know; they were
 //! never seen on these boards.
 
-use super::TimesSource;
 use TimesSource::{Confirmed, Unconfirmed};
+use serde::Serialize;
 use std::ops::RangeInclusive;
+
+/// Where the times of a chip come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimesSource {
+    /// In public material about the chip.
+    Confirmed,
+    /// UNCONFIRMED: from memory of data sheets, or of a similar chip.
+    Unconfirmed,
+}
 
 /// Vendors with rules of their own.
 pub(super) const SST: u8 = 0xBF;

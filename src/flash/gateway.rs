@@ -4,9 +4,13 @@
 //! here knows what a sector is for; policy is in [`super::state`].
 
 use super::FlashError;
-use super::waits::until_gateway_idle;
-use crate::card::{Clock, FlashHold, Reg};
+use crate::card::{Card, Clock, FlashHold, Patience, Reg, wait_for};
 use bitflags::bitflags;
+use std::time::Duration;
+
+/// A gateway operation takes microseconds, so its busy bit is polled back to back, as mstflint does
+/// (mflash/mflash.c `gw_wait_ready`).
+const GATEWAY: Patience = Patience::back_to_back(Duration::from_secs(10));
 
 /// Data bytes of one read or program command, the most the gateway takes (DATA_SIZE 4).
 pub(super) const BLOCK: usize = 16;
@@ -19,7 +23,7 @@ const PAGE: usize = 256;
 pub(super) const MAX_CHAIN: usize = 4096;
 
 bitflags! {
-    /// CommandBits of the command register (mstflint mflash/mflash_pack_layer.h, `CntxCrConstants`).
+    /// Bits of the command register (mstflint mflash/mflash_pack_layer.h, `CntxCrConstants`).
     /// DATA_SIZE and OPCODE are values, see [`word`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct CommandBits: u32 {
@@ -295,6 +299,23 @@ impl<'c> FlashGateway<'c> {
         let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE | CommandBits::DATA_PHASE;
         self.start(word(Opcode::PageProgram as u8, bits, 0))
     }
+}
+
+/// Waits until the gateway's busy bit is clear.
+fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(), FlashError> {
+    let idle = wait_for(clock, GATEWAY, || {
+        let command = card.read(Reg::GatewayCommand)?;
+        Ok::<_, FlashError>((command & CommandBits::BUSY.bits() == 0).then_some(()))
+    })?;
+    if idle.is_none() {
+        // All ones would look busy for ever; `read` has excluded that, but the card may have come
+        // back from a reset in between.
+        card.check_present()?;
+        return Err(FlashError::GatewayTimeout(
+            GATEWAY.limit().as_millis() as u64
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,13 +21,14 @@ mod waits;
 mod work;
 
 pub use chains::{ChainProof, ChainVerdict};
-pub use chips::{FlashChip, TimesSource};
+pub use chips::FlashChip;
 pub use error::{Boots, FlashError, Stopped};
 pub use event::{Event, Events, Phase};
+pub use families::TimesSource;
 pub(crate) use layout::overlap;
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use protection::{ClearProtection, Protection, ProtectionControl, SetProtection};
 pub use sectors::plan_sectors;
 pub use source::FlashSource;
-pub use state::{Committed, Erased, Evidence, Flash, Locked, Verified, Written};
-pub use work::{BootProbe, Signature};
+pub use state::{Committed, Erased, Flash, Locked, Verified, Written};
+pub use work::{BootProbe, Evidence, Signature};

@@ -96,7 +96,7 @@ impl FlashChip {
         }
     }
 
-    /// CommandBits of status register 1 that protect exactly `range`; `None` when none do, or when that is
+    /// Bits of status register 1 that protect exactly `range`; `None` when none do, or when that is
     /// not known of this chip.
     #[must_use]
     pub fn protection_bits(&self, range: &Range<u32>) -> Option<u8> {

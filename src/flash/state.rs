@@ -3,7 +3,7 @@
 use super::chains;
 use super::session::FlashSession;
 use super::source::FlashSource;
-use super::work::{Core, PlanRun};
+use super::work::{Core, Evidence, PlanRun};
 use super::{
     BootProbe, ChainProof, ChainVerdict, ClearProtection, Events, FlashChip, FlashError, Phase,
     Protection, SectorPlan, SetProtection, Signature, Stopped,
@@ -135,16 +135,6 @@ pub struct Written<'c>(PlanRun<'c>);
 pub struct Verified<'c>(PlanRun<'c>, Evidence);
 /// The last act is done.
 pub struct Committed<'c>(Core<'c>, Evidence);
-
-/// What was proven before the commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Bytes read back and compared.
-    pub bytes: u64,
-    /// SHA-256 over what was read back, piece by piece in the plan's order. It equals the one
-    /// taken over the plan before the first erase.
-    pub digest: [u8; 32],
-}
 
 impl<'c> Locked<'c> {
     #[must_use]

@@ -4,22 +4,16 @@
 
 use super::FlashError;
 use super::gateway::FlashGateway;
-use crate::card::{Card, Clock, Patience, Reg, wait_for};
+use crate::card::{Patience, wait_for};
 use std::time::Duration;
-
-/// A gateway operation takes microseconds, so its busy bit is polled back to back, as mstflint does
-/// (mflash/mflash.c `gw_wait_ready`).
-const GATEWAY: Patience = Patience::back_to_back(Duration::from_secs(10));
 
 /// Limit of every wait for the chip, the one of Linux's SPI NOR layer
 /// (drivers/mtd/spi-nor/core.c, `DEFAULT_READY_WAIT_JIFFIES`).
 pub(super) const CHIP_LIMIT: Duration = Duration::from_secs(40);
 
-/// CommandBits of status register 1 that every family has in this place.
+/// Bits of status register 1 that every family has in this place.
 pub(super) const WIP: u8 = 1;
 pub(super) const WEL: u8 = 1 << 1;
-
-const BUSY: u32 = 1 << 30;
 
 /// One kind of work inside the chip.
 #[derive(Clone, Copy, Debug)]
@@ -53,23 +47,6 @@ impl ChipWork {
     };
     pub(super) const BEFORE_RESET: Self =
         Self::new("work before a reset", Duration::from_millis(1));
-}
-
-/// Waits until the gateway's busy bit is clear.
-pub(super) fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(), FlashError> {
-    let idle = wait_for(clock, GATEWAY, || {
-        let command = card.read(Reg::GatewayCommand)?;
-        Ok::<_, FlashError>((command & BUSY == 0).then_some(()))
-    })?;
-    if idle.is_none() {
-        // All ones would look busy for ever; `read` has excluded that, but the card may have come
-        // back from a reset in between.
-        card.check_present()?;
-        return Err(FlashError::GatewayTimeout(
-            GATEWAY.limit().as_millis() as u64
-        ));
-    }
-    Ok(())
 }
 
 /// Waits until the chip's work is done (WIP = 0).

@@ -5,10 +5,20 @@ use super::plan_check;
 use super::readings::agreed;
 use super::session::FlashSession;
 use super::source::{Cache, FlashSource};
-use super::{Boots, Event, Events, Evidence, FlashError, Phase, Protection, SectorPlan, Stopped};
+use super::{Boots, Event, Events, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::{FlashAddr, Source};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
+
+/// What was proven before the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Bytes read back and compared.
+    pub bytes: u64,
+    /// SHA-256 over what was read back, piece by piece in the plan's order. It equals the one
+    /// taken over the plan before the first erase.
+    pub digest: [u8; 32],
+}
 
 /// Bytes between two places where an erased sector is sampled, 16 bytes at both ends of each. The
 /// erase itself is proven by the chip (WEL seen set, WIP seen cleared); the samples catch an erase

@@ -1,7 +1,6 @@
 //! flint's flags: one table with the number of values and the effect of each (measured with mstflint
 //! 4.21).
 
-use super::commands::FlintCommand;
 use crate::image::{Guid, Mac};
 use crate::job::CardSelector;
 use std::path::PathBuf;
@@ -13,7 +12,8 @@ use std::path::PathBuf;
     reason = "they are flags of a command line"
 )]
 pub(super) struct Invocation {
-    pub(super) command: Option<&'static FlintCommand>,
+    /// Names of the command.
+    pub(super) command: Option<&'static [&'static str]>,
     pub(super) args: Vec<String>,
     pub(super) device: Option<CardSelector>,
     pub(super) image: Option<PathBuf>,
@@ -305,7 +305,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("apc", "allow_psid_change")];
 impl Invocation {
     /// Whether the command is the one with this name.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.command.is_some_and(|command| command.is(name))
+        self.command.is_some_and(|names| names.contains(&name))
     }
 
     pub(super) fn apply(&mut self, flag: &Flag, value: &str) -> Checked {

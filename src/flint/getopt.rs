@@ -19,7 +19,7 @@ pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
             ));
         }
         Some((name, args)) => {
-            line.command = commands::named(name);
+            line.command = commands::named(name).map(|command| command.names);
             line.args = args.to_vec();
         }
         None => no_command(words)?,
@@ -32,7 +32,7 @@ pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
             "-E- flags --use_fw and --override_cache_replacement/-ocr cannot be specified simultaneously"
         }
         (None, true) => {
-            line.command = commands::named("clear_semaphore");
+            line.command = commands::named("clear_semaphore").map(|command| command.names);
             return Ok(line);
         }
         (Some(_), false) => return Ok(line),
@@ -236,7 +236,7 @@ mod tests {
         ] {
             let line = line(typed).unwrap_or_else(|e| panic!("{typed}: {e:?}"));
             assert_eq!(line.image.as_deref(), Some("f".as_ref()), "{typed}");
-            assert_eq!(line.command.map(|c| c.names), Some(&["query", "q"][..]));
+            assert_eq!(line.command, Some(&["query", "q"][..]));
         }
         assert!(line("-nof -i f q").unwrap().nofs);
         assert!(line("-no -i f q").unwrap().no);

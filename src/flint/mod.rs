@@ -118,7 +118,8 @@ fn execute(
     console: &mut Console,
     borrowed: &mut Option<Borrowed>,
 ) -> FlintResult {
-    let command = line.command.ok_or(FAILED)?;
+    let name = line.command.and_then(|names| names.first());
+    let command = name.and_then(|name| commands::named(name)).ok_or(FAILED)?;
     if let Some(text) = command.complaint(line, || console.print(CACHE_WARNING)) {
         console.print(&text);
         if line.is("verify") {

@@ -1,30 +1,8 @@
-//! The plan of a burn.
+//! Plans that put an image on a card: a file, or the card's own with another identity or ROM.
 
-use super::decide::{Base, PlanRequest, decide};
-use super::{CardSnapshot, IdentityChange, Plan};
+use super::decide::{Base, BurnOptions, PlanRequest, RomChoice, decide_one};
+use super::{CardSnapshot, IdentityChange, Plan, crossflash};
 use crate::image::Contents;
-use serde::Serialize;
-
-/// Options of a burn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BurnOptions {
-    /// `--change-psid FROM:TO`. FROM is `none` for a card whose image states no PSID.
-    pub change_psid: Option<(String, String)>,
-    /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
-    pub rom: Option<RomChoice>,
-}
-
-/// Whose ROM will be on the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RomChoice {
-    /// The image's (none if it has none).
-    Image,
-    /// The card's (refused if it has none).
-    Device,
-    /// None.
-    None,
-}
 
 /// Decide what a burn of `image`, read from a file of `file_len` bytes, would do.
 #[must_use]
@@ -58,4 +36,49 @@ pub fn plan_burn_as(
             rom: None,
         },
     )
+}
+
+/// Plan to give a card another identity: its own image again, with the change.
+///
+/// Only sectors that differ are rewritten. On a non-failsafe card these are the header's, the GUID
+/// section's and the Image Info's, the signature invalidated first and written last. On a failsafe card
+/// the image goes into the other half, where sectors that are equal already stay. When that half
+/// holds another version this is a complete burn: patching the half that boots would need its
+/// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
+#[must_use]
+pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
+    decide(
+        card,
+        &PlanRequest {
+            base: Base::Own,
+            options: &BurnOptions::default(),
+            change: change.clone(),
+            rom: None,
+        },
+    )
+}
+
+/// Plan to give a card another ROM, or none: its own image again, with the change.
+#[must_use]
+pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
+    let options = BurnOptions {
+        change_psid: None,
+        rom: rom.is_none().then_some(RomChoice::None),
+    };
+    decide(
+        card,
+        &PlanRequest {
+            base: Base::Own,
+            options: &options,
+            change: IdentityChange::default(),
+            rom: rom.map(<[u8]>::to_vec),
+        },
+    )
+}
+
+/// The decision, with the comparison of two boards where the PSIDs differ.
+fn decide(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
+    let mut plan = decide_one(card, request);
+    plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
+    plan
 }

@@ -29,7 +29,7 @@ impl<T: PartialEq> Sides<T> {
     }
 }
 
-/// BoardPorts of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
+/// Ports of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BoardPorts {
     /// `num_of_ports`.

@@ -7,10 +7,31 @@ use super::identity::{fits as identity_fits, macs_are_derived, readable, usable,
 use super::placement::{Placement, is, other_start, target};
 use super::rules::RomAction;
 use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Plan,
-    crossflash, rules, rules_flash,
+    Action, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Plan, rules, rules_flash,
 };
 use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
+use serde::Serialize;
+
+/// Options of a burn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BurnOptions {
+    /// `--change-psid FROM:TO`. FROM is `none` for a card whose image states no PSID.
+    pub change_psid: Option<(String, String)>,
+    /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
+    pub rom: Option<RomChoice>,
+}
+
+/// Whose ROM will be on the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RomChoice {
+    /// The image's (none if it has none).
+    Image,
+    /// The card's (refused if it has none).
+    Device,
+    /// None.
+    None,
+}
 
 /// The image to write.
 #[derive(Clone, Copy)]
@@ -32,12 +53,6 @@ pub(super) struct PlanRequest<'a> {
     pub(super) change: IdentityChange,
     /// The ROM of a file.
     pub(super) rom: Option<Vec<u8>>,
-}
-
-pub(super) fn decide(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
-    let mut plan = decide_one(card, request);
-    plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
-    plan
 }
 
 /// The decision without the comparison of two boards.

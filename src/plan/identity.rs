@@ -1,8 +1,7 @@
 //! The identity of a card: what is kept, what may be changed (P4, docs/fs2.md#guid-section).
 
+use super::ImageSlot;
 use super::check::Verdict;
-use super::decide::{Base, PlanRequest, decide};
-use super::{BurnOptions, CardSnapshot, ImageSlot, Plan, RomChoice};
 use crate::image::{Contents, Guid, Identity, Image, Mac};
 
 /// Parts of an identity that the user specified; the others stay.
@@ -135,44 +134,6 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
         ));
     }
     Ok("six GUID entries and space for the VSD".into())
-}
-
-/// Plan to give a card another identity: its own image again, with the change.
-///
-/// Only sectors that differ are rewritten. On a non-failsafe card these are the header's, the GUID
-/// section's and the Image Info's, the signature invalidated first and written last. On a failsafe card
-/// the image goes into the other half, where sectors that are equal already stay. When that half
-/// holds another version this is a complete burn: patching the half that boots would need its
-/// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
-#[must_use]
-pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
-    decide(
-        card,
-        &PlanRequest {
-            base: Base::Own,
-            options: &BurnOptions::default(),
-            change: change.clone(),
-            rom: None,
-        },
-    )
-}
-
-/// Plan to give a card another ROM, or none: its own image again, with the change.
-#[must_use]
-pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
-    let options = BurnOptions {
-        change_psid: None,
-        rom: rom.is_none().then_some(RomChoice::None),
-    };
-    decide(
-        card,
-        &PlanRequest {
-            base: Base::Own,
-            options: &options,
-            change: IdentityChange::default(),
-            rom: rom.map(<[u8]>::to_vec),
-        },
-    )
 }
 
 /// Fields of an identity for people, in order.

@@ -28,11 +28,12 @@ pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
-pub use burn::{BurnOptions, RomChoice, plan_burn, plan_burn_as};
+pub use burn::{plan_burn, plan_burn_as, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
 pub use crossflash::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
-pub use identity::{IdentityChange, identity_of, plan_identity, plan_rom};
+pub use decide::{BurnOptions, RomChoice};
+pub use identity::{IdentityChange, identity_of};
 pub use nv::NvGeometry;
 pub use recover::plan_recover;
 pub use report::{ActionReport, EraseReport, PlanReport};

@@ -3,7 +3,7 @@
 
 use super::TlvId;
 
-/// BitField of one dword of an answer or a TLV.
+/// Bits of one dword of an answer or a TLV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BitField {
     pub(super) word: usize,

@@ -2,6 +2,7 @@
 
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
+use crate::image::SectionKind;
 use crate::image::{
     Contents, Guid, Half, Identity, Layout, Mac, Recipe, RomRecipe, Version, build, striped,
 };
@@ -176,4 +177,32 @@ pub(crate) fn apply(card: &CardSnapshot, plan: &Plan) -> Vec<u8> {
         }
     }
     flash
+}
+
+/// The owner's card and the image for it.
+pub(crate) fn owner() -> (CardSnapshot, Contents) {
+    let old = own(&cx3("2.35.5100"));
+    (snapshot(A1, &[(&old, Half::Even)]), file(&cx3("2.42.5000")))
+}
+
+/// A failsafe Pro card and the image for it.
+pub(crate) fn failsafe() -> (CardSnapshot, Contents) {
+    let old = own(&pro("2.36.5150"));
+    (
+        snapshot(PRO, &[(&old, Half::Even)]),
+        file(&pro("2.42.5000")),
+    )
+}
+
+/// The first byte of the body of the first section of `kind`, changed.
+pub(crate) fn damaged(contents: &Contents, kind: SectionKind) -> Vec<u8> {
+    let mut bytes = contents.bytes().to_vec();
+    let section = contents
+        .image()
+        .sections
+        .iter()
+        .find(|s| s.kind == kind)
+        .expect("a section of this kind");
+    bytes[section.body_at.0 as usize + 3] ^= 0x10;
+    bytes
 }

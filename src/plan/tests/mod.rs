@@ -6,4 +6,5 @@ mod decisions;
 mod parts;
 mod places;
 mod refusals;
+mod refusals_flash;
 mod restores;
