@@ -160,27 +160,6 @@ fn modules_do_only_what_they_may() {
 }
 
 #[test]
-fn files_have_one_subject() {
-    // About 400 lines; what counts is the code, so tests at the end of a file are left out.
-    let mut files = Vec::new();
-    sources(Path::new("src"), &mut files);
-    let long: Vec<_> = files
-        .iter()
-        .filter(|p| !is_test_file(p))
-        .map(|p| {
-            let text = fs::read_to_string(p).unwrap();
-            let lines = text
-                .lines()
-                .take_while(|l| !l.trim_start().starts_with("#[cfg(test)]"))
-                .count();
-            (p, lines)
-        })
-        .filter(|(_, lines)| *lines > 450)
-        .collect();
-    assert!(long.is_empty(), "{long:?}");
-}
-
-#[test]
 fn the_scan_sees_grouped_and_plain_paths() {
     let code = "use crate::{card::Card, image::{Image, crc16}};\nfn f() { crate::plan::x(); }";
     assert_eq!(named(code), ["card", "image", "plan"]);

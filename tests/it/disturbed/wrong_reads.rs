@@ -268,7 +268,7 @@ fn burn(layout: CardLayout, contact: Contact) {
 }
 
 /// Blocks between two that are read wrongly in one run. Coprime to the blocks of a sector.
-const APART: u32 = 7;
+const APART: u32 = 13;
 
 /// Every block that a burn reads, in every phase in which it is read, is read wrongly at first: one
 /// in [`APART`] of them in each run.
