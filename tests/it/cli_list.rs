@@ -85,3 +85,23 @@ fn a_flashed_version_that_does_not_run_yet_is_shown() {
         .exits(0)
         .prints("running 2.35.5100, flashed 2.42.5000");
 }
+
+#[test]
+fn names_of_mst_and_of_proc_select_a_card() {
+    let bench = Sandbox::owner();
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    device(&bench, "0000:41:00.0", "0x1003", false);
+    for (name, bdf) in [
+        ("mt4099_pci_cr1", "0000:41:00.0"),
+        ("/dev/mst/mt4099_pciconf0", "0000:05:00.0"),
+        ("/proc/bus/pci/05/00.0", "0000:05:00.0"),
+        ("/proc/bus/pci/0000:41/00.0", "0000:41:00.0"),
+    ] {
+        let json = bench.run(&["--json", "-d", name, "list"]).exits(0).json();
+        let cards = json["result"]["cards"].as_array().unwrap();
+        assert_eq!(cards.len(), 1, "{name}: {json}");
+        assert_eq!(cards[0]["bdf"], bdf, "{name}");
+        assert_eq!(cards[0]["device"], name);
+    }
+    bench.run(&["-d", "mt4099_pci_cr2", "list"]).exits(3);
+}
