@@ -59,3 +59,17 @@ fn the_licences_and_the_status_are_stated() {
         assert!(first.contains(command), "{command}");
     }
 }
+
+/// After a change of messages: `docs/burn.sh target/debug/cx3flash > docs/burn.svg`.
+#[test]
+fn the_picture_shows_what_a_burn_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let drawn = std::process::Command::new("sh")
+        .arg(root.join("docs/burn.sh"))
+        .arg(env!("CARGO_BIN_EXE_cx3flash"))
+        .output()
+        .unwrap();
+    assert!(drawn.status.success(), "{drawn:?}");
+    let picture = std::fs::read(root.join("docs/burn.svg")).unwrap();
+    assert!(drawn.stdout == picture, "docs/burn.svg is out of date");
+}
