@@ -354,7 +354,7 @@ fn recover_refuses_an_empty_identity() {
 
 #[test]
 fn every_check_can_refuse() {
-    // The ids this file and `restores` refuse by, each at least once.
+    // The ids by which these files refuse, each at least once.
     use CheckId::*;
     let here: BTreeSet<CheckId> = [
         ImageValid,
@@ -381,7 +381,11 @@ fn every_check_can_refuse() {
         Interruption,
     ]
     .into();
-    let text = concat!(include_str!("refusals.rs"), include_str!("restores.rs"));
+    let text = concat!(
+        include_str!("refusals.rs"),
+        include_str!("refusals_flash.rs"),
+        include_str!("restores.rs")
+    );
     for id in here.into_iter().chain([BackupValid]) {
         let refusal = text.matches(&format!("CheckId::{id:?}")).count();
         let direct = match id {
