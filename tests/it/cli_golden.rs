@@ -62,17 +62,7 @@ fn text_for_a_failsafe_card_is_stable() {
 #[test]
 fn text_of_a_refusal_is_stable() {
     let bench = Sandbox::owner();
-    bench
-        .run(&[
-            "sim",
-            "image",
-            "oem.bin",
-            "--like",
-            "mcx311a-2.42.5000",
-            "--psid",
-            "DEL_1",
-        ])
-        .exits(0);
+    bench.oem_image("DEL_1");
     bench
         .card(&["plan", "oem.bin"])
         .exits(4)

@@ -27,6 +27,13 @@ impl Sandbox {
         }
     }
 
+    /// An image for the owner's card under another PSID, `oem.bin`.
+    pub(crate) fn oem_image(&self, psid: &str) {
+        let like = "mcx311a-2.42.5000";
+        self.run(&["sim", "image", "oem.bin", "--like", like, "--psid", psid])
+            .exits(0);
+    }
+
     /// The owner's card (`card.cx3`, non-failsafe, 2.35.5100) and the image for it (`new.bin`).
     pub(crate) fn owner() -> Self {
         static MADE: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
