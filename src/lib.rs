@@ -1,6 +1,6 @@
 //! cx3flash flashes Mellanox ConnectX-3 and ConnectX-3 Pro cards from Linux userspace.
 //!
-//! Start at [`cli::main`] for the program and at [`job::burn`] for the path of a burn. A module uses only
+//! Start at [`cli::main`] for the program and at [`job::write`] for the path of a burn. A module uses only
 //! modules below it: [`cli`], [`flint`], [`job`], [`plan`], [`host`], [`sim`], [`flash`], [`card`],
 //! [`image`] (`tests/it/modules.rs` checks it).
 //!

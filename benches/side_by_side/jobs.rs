@@ -1,7 +1,7 @@
 //! The jobs of both programs.
 
 use crate::fixture::HalfState;
-use cx3flash::job::{self, BurnRequest, Device};
+use cx3flash::job::{self, Device, WriteRequest};
 use cx3flash::plan::BurnOptions;
 use std::path::Path;
 
@@ -98,12 +98,11 @@ impl BenchJob {
             }
             Self::BurnUsed | Self::BurnBlank => {
                 let image = job::read_image(&dir.join("new.bin")).unwrap();
-                let request = BurnRequest {
-                    options: BurnOptions::default(),
-                    backup_dir: dir.join("backups"),
-                    activate: false,
-                };
-                let outcome = job::burn(device, &image, &request, &mut |_| true, &mut ()).unwrap();
+                let options = BurnOptions::default();
+                let request = WriteRequest::Burn(&image, &options);
+                let backups = dir.join("backups");
+                let outcome =
+                    job::write(device, &request, &backups, false, &mut |_| true, &mut ()).unwrap();
                 assert!(!outcome.nothing_to_do);
             }
         }

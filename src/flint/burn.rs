@@ -9,7 +9,7 @@ use super::reading::{self, ReadDepth};
 use super::rules;
 use super::target::{CommandTarget, FlintResult};
 use crate::image::{Guid, Identity, Image, Layout, Mac};
-use crate::job::{self, BurnRequest, CardReport, ImageFile, RecoverRequest};
+use crate::job::{self, CardReport, ImageFile, WriteRequest};
 use crate::plan::{BurnOptions, CheckId, IdentityChange, PlanReport, RomChoice};
 use std::path::Path;
 
@@ -296,35 +296,30 @@ fn write(
     line: &Invocation,
     state: BurnState,
 ) -> FlintResult {
-    let backup_dir = target.backup_dir.clone();
+    let dir = target.backup_dir.clone();
     let lines = (!line.silent).then_some(ProgressLines::BURN);
     let (device, mut progress) = target.card(lines)?;
-    let request = BurnRequest {
-        options: BurnOptions {
-            change_psid: state.psid,
-            rom: line.use_image_rom.then_some(RomChoice::Image),
-        },
-        backup_dir: backup_dir.clone(),
-        activate: false,
+    let options = BurnOptions {
+        change_psid: state.psid,
+        rom: line.use_image_rom.then_some(RomChoice::Image),
+        identity: state.change,
     };
-    let change = state.change;
     let mut yes = |_: &PlanReport| true;
-    let mut done = job::burn_as(device, file, &request, &change, &mut yes, &mut progress);
+    let burn = WriteRequest::Burn(file, &options);
+    let mut done = job::write(device, &burn, &dir, false, &mut yes, &mut progress);
+    let change = options.identity.clone();
     if let Err(error) = &done
         && error.refused_by().contains(&CheckId::OldImage)
         && (change.guids.is_some() || change.macs.is_some())
     {
-        let request = RecoverRequest {
-            // What was given; the rest as flint writes it.
-            identity: Identity {
-                guids: change.guids.unwrap_or([Guid(0); 4]),
-                macs: change.macs.unwrap_or([Mac(0); 2]),
-                vsd: change.vsd.unwrap_or_default(),
-            },
-            backup_dir,
-            activate: false,
+        // What was given; the rest as flint writes it.
+        let identity = Identity {
+            guids: change.guids.unwrap_or([Guid(0); 4]),
+            macs: change.macs.unwrap_or([Mac(0); 2]),
+            vsd: change.vsd.unwrap_or_default(),
         };
-        done = job::recover(device, file, &request, &mut yes, &mut progress);
+        let recover = WriteRequest::Recover(file, &identity);
+        done = job::write(device, &recover, &dir, false, &mut yes, &mut progress);
     }
     let done = progress.end(done);
     target.finish(done, FAILS)

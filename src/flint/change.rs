@@ -16,7 +16,7 @@ use super::text;
 use crate::card::CardError;
 use crate::host::replace_file;
 use crate::image::{Contents, Identity, Image, ImageOffset, MAGIC, PatchError, Rom, Version};
-use crate::job::{self, JobError};
+use crate::job::{self, JobError, WriteRequest};
 use crate::plan::{IdentityChange, PlanReport};
 use std::path::Path;
 
@@ -108,7 +108,8 @@ fn set_identity(
 ) -> FlintResult {
     let dir = target.backup_dir.clone();
     let (device, mut progress) = target.card(Some(lines))?;
-    let done = job::identity_set(device, change, &dir, &mut yes, &mut progress);
+    let request = WriteRequest::IdentitySet(change);
+    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
     let done = progress.end(done);
     target.finish(done, lead)
 }
@@ -197,7 +198,8 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     };
     let dir = target.backup_dir.clone();
     let (device, mut progress) = target.card(Some(ProgressLines::ROM))?;
-    let done = job::rom_write(device, &rom, &dir, &mut yes, &mut progress);
+    let request = WriteRequest::RomWrite(&rom);
+    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
     let done = progress.end(done);
     target.finish(done, FAILS)?;
     target.print("\n");
@@ -222,7 +224,8 @@ pub(super) fn delete_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> F
     }
     let dir = target.backup_dir.clone();
     let (device, mut progress) = target.card(Some(ProgressLines::NO_ROM))?;
-    let done = job::rom_remove(device, &dir, &mut yes, &mut progress);
+    let request = WriteRequest::RomRemove;
+    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
     let done = progress.end(done);
     target.finish(done, FAILS)
 }
@@ -271,7 +274,8 @@ pub(super) fn reset_config(target: &mut CommandTarget<'_>, _: &Invocation) -> Fl
     }
     let dir = target.backup_dir.clone();
     let (device, mut progress) = target.card(None)?;
-    let done = job::config_reset(device, &dir, &mut yes, &mut progress);
+    let request = WriteRequest::ConfigReset;
+    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
     target.finish(done.map(|_| ()), FAILS)?;
     target.print(
         "SUCCESS!\n\n-I- Configuration were successfully reset. reboot or restart the driver is required.\n",

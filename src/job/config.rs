@@ -1,12 +1,8 @@
 //! `config`: the ini in the image, the NV configuration sectors.
 
-use super::run::{WriteSettings, run};
-use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
-use crate::flash::Events;
+use super::{Device, ImageFile, JobError};
 use crate::image::Contents;
-use crate::plan::plan_config_reset;
 use serde::Serialize;
-use std::path::Path;
 
 /// Answer of `config show`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,19 +41,4 @@ fn ini_of(contents: &Contents) -> Result<ConfigOutcome, JobError> {
         ini: String::from_utf8_lossy(&ini.bytes).into_owned(),
         bytes: ini.bytes.clone(),
     })
-}
-
-/// Erase the NV configuration sectors, where they are for this layout (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn #13).
-pub fn config_reset(
-    device: &mut Device,
-    backup_dir: &Path,
-    confirm: Confirm<'_>,
-    events: &mut dyn Events,
-) -> Result<WriteOutcome, JobError> {
-    let work = WriteSettings {
-        job: WriteJob::ConfigReset,
-        backup_dir,
-        activate: false,
-    };
-    run(device, &work, confirm, events, &mut plan_config_reset)
 }

@@ -3,13 +3,10 @@
 use super::file::read_bytes;
 use super::images::read_images;
 use super::query::outcome;
-use super::run::{WriteSettings, run};
 use super::session::CardFacts;
-use super::{Confirm, Device, ImageFile, JobError, WriteJob, WriteOutcome};
-use crate::flash::Events;
+use super::{Device, ImageFile, JobError};
 use crate::image::{Depth, Guid, Identity, Image, Mac};
 pub use crate::plan::IdentityChange;
-use crate::plan::plan_identity;
 use serde::Serialize;
 use std::path::Path;
 
@@ -87,23 +84,5 @@ pub fn read_identity(path: &Path) -> Result<Identity, JobError> {
     serde_json::from_slice(&bytes).map_err(|error| JobError::BadFile {
         path: path.to_owned(),
         why: format!("no identity: {error}"),
-    })
-}
-
-/// Give the card another identity: its own image is burned again with it.
-pub fn identity_set(
-    device: &mut Device,
-    change: &IdentityChange,
-    backup_dir: &Path,
-    confirm: Confirm<'_>,
-    events: &mut dyn Events,
-) -> Result<WriteOutcome, JobError> {
-    let work = WriteSettings {
-        job: WriteJob::IdentitySet,
-        backup_dir,
-        activate: false,
-    };
-    run(device, &work, confirm, events, &mut |card| {
-        plan_identity(card, change)
     })
 }

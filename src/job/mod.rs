@@ -10,7 +10,6 @@
 mod activate;
 mod backup;
 mod bug_report;
-mod burn;
 mod code;
 mod config;
 mod device;
@@ -30,7 +29,7 @@ mod proofs;
 mod protect;
 mod query;
 pub(crate) mod readings;
-mod recover;
+mod request;
 mod restore;
 mod rom;
 mod run;
@@ -48,9 +47,8 @@ pub use crate::plan::BootReport;
 pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, FinishedCommand};
-pub use burn::{BurnRequest, PlanOutcome, burn, burn_as, plan};
 pub use code::{Code, Exit};
-pub use config::{ConfigOutcome, config_reset, config_show, config_show_image};
+pub use config::{ConfigOutcome, config_show, config_show_image};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::{JobError, NvError};
@@ -60,8 +58,7 @@ pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
 pub use host::{host_restore, host_status};
 pub use host_report::HostReport;
 pub use identity::{
-    IdentityChange, IdentityOutcome, identity_set, identity_show, identity_show_image,
-    read_identity,
+    IdentityChange, IdentityOutcome, identity_show, identity_show_image, read_identity,
 };
 pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
@@ -72,12 +69,9 @@ pub use protect::{
 };
 pub use query::{QueryOutcome, query_card, query_image};
 pub use readings::UnsteadyRange;
-pub use recover::{RecoverRequest, plan_recover, recover};
-pub use restore::{RestoreRequest, plan_restore, restore};
-pub use rom::{
-    RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image, rom_remove, rom_write,
-};
-pub use run::{Confirm, WriteJob, WriteOutcome};
+pub use request::{WriteJob, WriteRequest};
+pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
+pub use run::{Confirm, PlanOutcome, WriteOutcome, plan, write};
 pub use selector::CardSelector;
 pub use session::CardReport;
 pub use store::{BackupFile, default_backup_dir};

@@ -1,65 +1,18 @@
-//! `restore`: put a backup back.
+//! The files of a backup, as `restore` reads them.
 
 use super::backup::{FLASH, MANIFEST, SCHEMA};
 use super::file::read_bytes;
-use super::run::{WriteSettings, plan_only, run};
 use super::store::digest;
-use super::{Confirm, Device, JobError, Manifest, WriteJob, WriteOutcome};
-use crate::flash::Events;
+use super::{JobError, Manifest};
 use crate::image::Mac;
-use crate::plan::{BackupFacts, PlanReport, plan_restore as decide};
-use std::path::{Path, PathBuf};
-
-/// What the user asked for.
-#[derive(Clone, Debug)]
-pub struct RestoreRequest {
-    /// A backup directory (manifest.json in it), or the `flash.bin` of one.
-    pub backup: PathBuf,
-    /// Directory in which a backup of the present state is made first.
-    pub backup_dir: PathBuf,
-    /// Load the restored firmware afterwards.
-    pub activate: bool,
-    /// The user spelled out that the identity changes: MAC of port 1 on the card, and in the backup.
-    pub change_mac: Option<(Mac, Mac)>,
-}
-
-/// Plans [`restore`] and carries nothing out.
-///
-/// # Errors
-/// [`JobError`] when the backup is damaged or the card cannot be read.
-pub fn plan_restore(
-    device: &mut Device,
-    request: &RestoreRequest,
-    events: &mut dyn Events,
-) -> Result<PlanReport, JobError> {
-    let backup = read_backup(&request.backup, request.change_mac)?;
-    let (_, plan) = plan_only(device, events, &mut |card| decide(card, &backup))?;
-    Ok(plan)
-}
-
-/// Put the whole flash of a backup back, NV configuration area included.
-///
-/// # Errors
-/// [`JobError::outcome`] reports what is left on the card.
-pub fn restore(
-    device: &mut Device,
-    request: &RestoreRequest,
-    confirm: Confirm<'_>,
-    events: &mut dyn Events,
-) -> Result<WriteOutcome, JobError> {
-    let backup = read_backup(&request.backup, request.change_mac)?;
-    let work = WriteSettings {
-        job: WriteJob::Restore,
-        backup_dir: &request.backup_dir,
-        activate: request.activate,
-    };
-    run(device, &work, confirm, events, &mut |card| {
-        decide(card, &backup)
-    })
-}
+use crate::plan::BackupFacts;
+use std::path::Path;
 
 /// A manifest and its files, every digest compared; or a bare dump of a flash.
-fn read_backup(path: &Path, change_mac: Option<(Mac, Mac)>) -> Result<BackupFacts, JobError> {
+pub(super) fn read_backup(
+    path: &Path,
+    change_mac: Option<(Mac, Mac)>,
+) -> Result<BackupFacts, JobError> {
     let (dir, bare) = if path.is_dir() {
         (Some(path), false)
     } else {

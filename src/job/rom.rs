@@ -1,12 +1,9 @@
 //! `rom`: the expansion ROM inside the image.
 
 use super::file::{read_bytes, read_image, read_rom};
-use super::run::{WriteSettings, run};
 use super::store::{digest, write_new};
-use super::{Confirm, Device, ImageFile, JobError, RomFile, WriteJob, WriteOutcome};
-use crate::flash::Events;
+use super::{Device, ImageFile, JobError};
 use crate::image::{Contents, Rom};
-use crate::plan::plan_rom;
 use serde::Serialize;
 use std::path::Path;
 
@@ -79,39 +76,4 @@ fn copy_out(outcome: RomOutcome, out: &Path) -> Result<RomOutcome, JobError> {
     }
     write_new(out, &outcome.bytes)?;
     Ok(outcome)
-}
-
-/// Put a ROM on the card: its own image is burned again with it.
-pub fn rom_write(
-    device: &mut Device,
-    rom: &RomFile,
-    backup_dir: &Path,
-    confirm: Confirm<'_>,
-    events: &mut dyn Events,
-) -> Result<WriteOutcome, JobError> {
-    let work = WriteSettings {
-        job: WriteJob::RomWrite,
-        backup_dir,
-        activate: false,
-    };
-    run(device, &work, confirm, events, &mut |card| {
-        plan_rom(card, Some(&rom.bytes))
-    })
-}
-
-/// Take the ROM off the card: its own image is burned again without it.
-pub fn rom_remove(
-    device: &mut Device,
-    backup_dir: &Path,
-    confirm: Confirm<'_>,
-    events: &mut dyn Events,
-) -> Result<WriteOutcome, JobError> {
-    let work = WriteSettings {
-        job: WriteJob::RomRemove,
-        backup_dir,
-        activate: false,
-    };
-    run(device, &work, confirm, events, &mut |card| {
-        plan_rom(card, None)
-    })
 }

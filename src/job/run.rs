@@ -6,33 +6,16 @@ use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settle, version_of, what_boots};
 use super::store::digest;
-use super::{Activation, BackupOutcome, BootReport, Device, JobError};
+use super::{
+    Activation, BackupOutcome, BootReport, CardReport, Device, ImageFile, JobError, WriteJob,
+    WriteRequest,
+};
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
-use crate::plan::{CardSnapshot, Pass, Plan, PlanReport, which_boots, would_boot};
+use crate::plan::{BurnOptions, Pass, Plan, PlanReport, plan_burn, which_boots, would_boot};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-
-/// Which writing job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WriteJob {
-    /// A new image.
-    Burn,
-    /// A backup put back.
-    Restore,
-    /// An image onto a card without one.
-    Recover,
-    /// Another identity.
-    IdentitySet,
-    /// Another expansion ROM.
-    RomWrite,
-    /// No expansion ROM.
-    RomRemove,
-    /// NV configuration sectors erased.
-    ConfigReset,
-}
 
 /// Asked once, with the plan that will be carried out; `false` ends the job with
 /// [`JobError::Declined`].
@@ -56,34 +39,51 @@ pub struct WriteOutcome {
     pub image_sha256: Option<String>,
 }
 
-/// What distinguishes the jobs beside their plan.
-pub(super) struct WriteSettings<'a> {
-    pub(super) job: WriteJob,
-    pub(super) backup_dir: &'a Path,
-    pub(super) activate: bool,
+/// Answer of `plan`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanOutcome {
+    pub card: CardReport,
+    /// Path of the image file.
+    pub image: PathBuf,
+    /// SHA-256 of the image file, lower-case hex.
+    pub image_sha256: String,
+    pub plan: PlanReport,
 }
 
-/// Reads the card and decides. Changes nothing.
-pub(super) fn plan_only(
+/// Reads the whole flash and plans a burn. Changes nothing; a refusal is no error but in the plan.
+pub fn plan(
     device: &mut Device,
+    image: &ImageFile,
+    options: &BurnOptions,
     events: &mut dyn Events,
-    decide: &mut dyn FnMut(&CardSnapshot) -> Plan,
-) -> Result<(super::CardReport, PlanReport), JobError> {
+) -> Result<PlanOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
-    Ok((facts.report(&locked), decide(&card).report()))
+    let plan = plan_burn(&card, &image.contents, image.len, options);
+    Ok(PlanOutcome {
+        card: facts.report(&locked),
+        image: image.path.clone(),
+        image_sha256: image.sha256.clone(),
+        plan: plan.report(),
+    })
 }
 
-/// Runs a writing job.
-pub(super) fn run(
+/// Runs a writing job (P1 to P5, P7). A backup is made in a new directory inside `backup_dir`; with
+/// `activate` the new firmware is loaded afterwards.
+///
+/// # Errors
+/// [`JobError::outcome`] reports what is left on the card.
+pub fn write(
     device: &mut Device,
-    work: &WriteSettings<'_>,
+    request: &WriteRequest<'_>,
+    backup_dir: &Path,
+    activate: bool,
     confirm: Confirm<'_>,
     events: &mut dyn Events,
-    decide: &mut dyn FnMut(&CardSnapshot) -> Plan,
 ) -> Result<WriteOutcome, JobError> {
-    let span = tracing::info_span!("write", job = ?work.job, device = %device.name);
+    let (job, decide) = request.planner()?;
+    let span = tracing::info_span!("write", ?job, device = %device.name);
     let _inside = span.enter();
     let facts = CardFacts::of(device)?;
     // The semaphores are free while a person thinks and while files are synced: mlx4_core gives up
@@ -99,7 +99,7 @@ pub(super) fn run(
     }
     let Some(action) = plan.action else {
         return Ok(WriteOutcome {
-            job: work.job,
+            job,
             plan: report,
             nothing_to_do: true,
             backup: None,
@@ -110,7 +110,7 @@ pub(super) fn run(
     };
     // The directory is made before the question: one that cannot be written is an error now, and the
     // question can name it.
-    let place = reserve(&card, work.backup_dir)?;
+    let place = reserve(&card, backup_dir)?;
     report
         .warnings
         .push(format!("The backup goes to {}.", place.path().display()));
@@ -146,13 +146,13 @@ pub(super) fn run(
     if !sure(&boots) {
         return Err(wrong_boot(&boots, &backup.dir));
     }
-    let activation = match (work.activate, boots.version) {
+    let activation = match (activate, boots.version) {
         (true, Some(version)) => activate_after(device, &facts, version, events)
             .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?,
         _ => None,
     };
     Ok(WriteOutcome {
-        job: work.job,
+        job,
         plan: report,
         nothing_to_do: false,
         backup: Some(backup),

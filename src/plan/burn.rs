@@ -12,27 +12,14 @@ pub fn plan_burn(
     file_len: u64,
     options: &BurnOptions,
 ) -> Plan {
-    plan_burn_as(card, image, file_len, options, &IdentityChange::default())
-}
-
-/// [`plan_burn`] with parts of the identity changed.
-#[must_use]
-pub fn plan_burn_as(
-    card: &CardSnapshot,
-    image: &Contents,
-    file_len: u64,
-    options: &BurnOptions,
-    change: &IdentityChange,
-) -> Plan {
     decide(
         card,
-        &PlanRequest {
+        PlanRequest {
             base: Base::File {
                 contents: image,
                 file_len,
             },
             options,
-            change: change.clone(),
             rom: None,
         },
     )
@@ -47,37 +34,31 @@ pub fn plan_burn_as(
 /// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
 #[must_use]
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
-    decide(
-        card,
-        &PlanRequest {
-            base: Base::Own,
-            options: &BurnOptions::default(),
-            change: change.clone(),
-            rom: None,
-        },
-    )
+    let identity = change.clone();
+    let options = BurnOptions {
+        identity,
+        ..BurnOptions::default()
+    };
+    decide_own(card, &options, None)
 }
 
 /// Plan to give a card another ROM, or none: its own image again, with the change.
 #[must_use]
 pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
     let options = BurnOptions {
-        change_psid: None,
         rom: rom.is_none().then_some(RomChoice::None),
+        ..BurnOptions::default()
     };
-    decide(
-        card,
-        &PlanRequest {
-            base: Base::Own,
-            options: &options,
-            change: IdentityChange::default(),
-            rom: rom.map(<[u8]>::to_vec),
-        },
-    )
+    decide_own(card, &options, rom)
+}
+
+fn decide_own(card: &CardSnapshot, options: &BurnOptions, rom: Option<&[u8]>) -> Plan {
+    let base = Base::Own;
+    decide(card, PlanRequest { base, options, rom })
 }
 
 /// The decision, with the comparison of two boards where the PSIDs differ.
-fn decide(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
+fn decide(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan {
     let mut plan = decide_one(card, request);
     plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
     plan

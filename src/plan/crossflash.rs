@@ -77,11 +77,7 @@ pub struct CrossFlash {
 }
 
 /// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
-pub(super) fn of(
-    card: &CardSnapshot,
-    request: &PlanRequest<'_>,
-    plan: &Plan,
-) -> Option<CrossFlash> {
+pub(super) fn of(card: &CardSnapshot, request: PlanRequest<'_>, plan: &Plan) -> Option<CrossFlash> {
     let Base::File { contents, .. } = request.base else {
         return None;
     };
@@ -106,11 +102,9 @@ pub(super) fn of(
         };
         obstacles = refuses(&decide_one(
             card,
-            &PlanRequest {
-                base: request.base,
+            PlanRequest {
                 options: &options,
-                change: request.change.clone(),
-                rom: request.rom.clone(),
+                ..request
             },
         ));
     }

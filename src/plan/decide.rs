@@ -19,6 +19,8 @@ pub struct BurnOptions {
     pub change_psid: Option<(String, String)>,
     /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
     pub rom: Option<RomChoice>,
+    /// Parts of the identity that change.
+    pub identity: IdentityChange,
 }
 
 /// Whose ROM will be on the card.
@@ -46,17 +48,16 @@ pub(super) enum Base<'a> {
 }
 
 /// A burn, as requested.
+#[derive(Clone, Copy)]
 pub(super) struct PlanRequest<'a> {
     pub(super) base: Base<'a>,
     pub(super) options: &'a BurnOptions,
-    /// Parts of the identity that the user specified.
-    pub(super) change: IdentityChange,
     /// The ROM of a file.
-    pub(super) rom: Option<Vec<u8>>,
+    pub(super) rom: Option<&'a [u8]>,
 }
 
 /// The decision without the comparison of two boards.
-pub(super) fn decide_one(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan {
+pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan {
     let mut checks = Checks::default();
     let active = card.active().map(|a| a.slot);
     let own = active.and_then(|f| f.contents.as_ref().ok());
@@ -83,7 +84,7 @@ pub(super) fn decide_one(card: &CardSnapshot, request: &PlanRequest<'_>) -> Plan
         },
     );
 
-    let identity = identity(&mut checks, active, &request.change);
+    let identity = identity(&mut checks, active, &request.options.identity);
     checks.add_if(
         CheckId::IdentityFits,
         base.zip(identity.as_ref())
@@ -161,10 +162,9 @@ fn result(
     base: Option<&Contents>,
     active: Option<&ImageSlot>,
     identity: Option<&Identity>,
-    request: &PlanRequest<'_>,
+    request: PlanRequest<'_>,
 ) -> Option<Contents> {
-    let rom =
-        base.map(|base| rules::rom(base, active, request.rom.as_deref(), request.options.rom));
+    let rom = base.map(|base| rules::rom(base, active, request.rom, request.options.rom));
     let (rom_action, rom_verdict): (Option<RomAction>, Option<Verdict>) = match rom {
         None => (None, None),
         Some(Ok((request, text))) => (Some(request), Some(Ok(text))),

@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan, Target};
 pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
-pub use burn::{plan_burn, plan_burn_as, plan_identity, plan_rom};
+pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
 pub use crossflash::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};

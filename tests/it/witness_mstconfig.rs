@@ -237,7 +237,8 @@ fn a_corrupt_configuration_is_repaired_by_our_reset() {
                 .contains("stored configuration as corrupt"),
             "{error}"
         );
-        job::config_reset(&mut device, bench.dir.path(), &mut |_| true, &mut ()).unwrap();
+        let (reset, dir) = (job::WriteRequest::ConfigReset, bench.dir.path());
+        job::write(&mut device, &reset, dir, false, &mut |_| true, &mut ()).unwrap();
     }
     assert_eq!(bench.ours(), fresh);
     assert_eq!(bench.theirs(), fresh);

@@ -7,14 +7,10 @@ use crate::cli::args::{
 };
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
-use crate::cli::progress::Progress;
 use crate::cli::terminal::{Reply, ask};
 use crate::cli::text;
 use crate::image::{Guid, Identity, Mac};
-use crate::job::{
-    self, BurnRequest, Code, Confirm, Device, IdentityChange, ImageFile, JobError, RecoverRequest,
-    RestoreRequest, WriteOutcome,
-};
+use crate::job::{self, Code, IdentityChange, JobError, WriteRequest};
 use crate::plan::{BurnOptions, PlanReport, RomChoice};
 use serde_json::json as value;
 
@@ -26,6 +22,7 @@ fn options(args: &BurnOptionArgs) -> BurnOptions {
             RomArg::Device => RomChoice::Device,
             RomArg::None => RomChoice::None,
         }),
+        ..BurnOptions::default()
     }
 }
 
@@ -55,60 +52,37 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<CommandResult, 
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<CommandResult, Failure> {
     let image = ctx.image(&args.image)?;
-    let request = BurnRequest {
-        options: options(&args.options),
-        backup_dir: backup_dir(&args.write.backup_dir),
-        activate: !args.activate.no_activate,
-    };
-    write(ctx, &args.write, Some(&image), |device, confirm, events| {
-        job::burn(device, &image, &request, confirm, events)
-    })
+    let options = options(&args.options);
+    let request = WriteRequest::Burn(&image, &options);
+    write(ctx, &args.write, !args.activate.no_activate, &request)
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: &RestoreArgs) -> Result<CommandResult, Failure> {
-    let request = RestoreRequest {
-        backup: args.backup.clone(),
-        backup_dir: backup_dir(&args.write.backup_dir),
-        activate: !args.activate.no_activate,
+    let request = WriteRequest::Restore {
+        backup: &args.backup,
         change_mac: args.change_mac,
     };
-    write(ctx, &args.write, None, |device, confirm, events| {
-        job::restore(device, &request, confirm, events)
-    })
+    write(ctx, &args.write, !args.activate.no_activate, &request)
 }
 
 pub(super) fn recover(ctx: &mut Ctx<'_>, args: &RecoverArgs) -> Result<CommandResult, Failure> {
     let image = ctx.image(&args.image)?;
-    let request = RecoverRequest {
-        identity: full_identity(ctx, &args.identity)?,
-        backup_dir: backup_dir(&args.write.backup_dir),
-        activate: !args.activate.no_activate,
-    };
-    write(ctx, &args.write, Some(&image), |device, confirm, events| {
-        job::recover(device, &image, &request, confirm, events)
-    })
+    let identity = full_identity(ctx, &args.identity)?;
+    let request = WriteRequest::Recover(&image, &identity);
+    write(ctx, &args.write, !args.activate.no_activate, &request)
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, args: &RomWriteArgs) -> Result<CommandResult, Failure> {
     let rom = job::read_rom(&args.rom).map_err(|e| ctx.failure(&e, None))?;
-    let dir = backup_dir(&args.write.backup_dir);
-    write(ctx, &args.write, None, |device, confirm, events| {
-        job::rom_write(device, &rom, &dir, confirm, events)
-    })
+    write(ctx, &args.write, false, &WriteRequest::RomWrite(&rom))
 }
 
 pub(super) fn rom_remove(ctx: &mut Ctx<'_>, args: &WriteArgs) -> Result<CommandResult, Failure> {
-    let dir = backup_dir(&args.backup_dir);
-    write(ctx, args, None, |device, confirm, events| {
-        job::rom_remove(device, &dir, confirm, events)
-    })
+    write(ctx, args, false, &WriteRequest::RomRemove)
 }
 
 pub(super) fn config_reset(ctx: &mut Ctx<'_>, args: &WriteArgs) -> Result<CommandResult, Failure> {
-    let dir = backup_dir(&args.backup_dir);
-    write(ctx, args, None, |device, confirm, events| {
-        job::config_reset(device, &dir, confirm, events)
-    })
+    write(ctx, args, false, &WriteRequest::ConfigReset)
 }
 
 /// A complete identity from a file, or the values given by options.
@@ -137,10 +111,7 @@ pub(super) fn identity_set(
             "give at least one of --identity, --guid, --guids, --blank-guids, --mac, --macs and --vsd",
         ));
     }
-    let dir = backup_dir(&args.write.backup_dir);
-    write(ctx, &args.write, None, |device, confirm, events| {
-        job::identity_set(device, &change, &dir, confirm, events)
-    })
+    write(ctx, &args.write, false, &WriteRequest::IdentitySet(&change))
 }
 
 fn usage(message: impl Into<String>) -> Failure {
@@ -203,10 +174,10 @@ fn full_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Failure
 fn write(
     ctx: &mut Ctx<'_>,
     args: &WriteArgs,
-    image: Option<&ImageFile>,
-    work: impl FnOnce(&mut Device, Confirm<'_>, &mut Progress) -> Result<WriteOutcome, JobError>,
+    activate: bool,
+    request: &WriteRequest<'_>,
 ) -> Result<CommandResult, Failure> {
-    let path = image.map(|i| i.path.as_path());
+    let dir = backup_dir(&args.backup_dir);
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
@@ -224,7 +195,14 @@ fn write(
             }
             reply == Reply::Yes
         };
-        work(&mut device, &mut confirm, &mut progress)
+        job::write(
+            &mut device,
+            request,
+            &dir,
+            activate,
+            &mut confirm,
+            &mut progress,
+        )
     };
     drop(progress);
     match ended {
@@ -250,7 +228,13 @@ fn write(
             if let JobError::Refused { report } = &error {
                 ctx.out.text(&text::plan(report, colours, false));
             }
-            Err(ctx.failure(&error, path))
+            let image = match request {
+                WriteRequest::Burn(image, _) | WriteRequest::Recover(image, _) => {
+                    Some(&*image.path)
+                }
+                _ => None,
+            };
+            Err(ctx.failure(&error, image))
         }
     }
 }

@@ -70,14 +70,9 @@ fn image_of_a_backup_can_be_burned() {
     let outcome = bench.backup(&card).unwrap();
     let image = read_image(&outcome.dir.join("image.bin")).unwrap();
     let mut device = opened(&card);
-    let done = burn(
-        &mut device,
-        &image,
-        &bench.request(),
-        &mut |_| true,
-        &mut (),
-    )
-    .unwrap();
+    let done = bench
+        .burn_asked(&mut device, &image, &mut |_| true, &mut ())
+        .unwrap();
     assert!(done.nothing_to_do);
 }
 
@@ -112,15 +107,13 @@ fn directory_that_cannot_be_written_is_reported_before_the_question() {
     let file = bench.file("a file", b"");
     let mut device = opened(&card);
     let image = bench.image(&cx3("2.42.5000"));
-    let request = BurnRequest {
-        backup_dir: file.join("below"),
-        ..bench.request()
-    };
+    let options = Default::default();
     let mut asked = false;
-    let error = burn(
+    let error = write(
         &mut device,
-        &image,
-        &request,
+        &WriteRequest::Burn(&image, &options),
+        &file.join("below"),
+        false,
         &mut |_| {
             asked = true;
             true
@@ -145,12 +138,10 @@ fn child_with_a_file_size_limit() {
     let mut device = opened(&card);
     let dir = std::path::Path::new(&dir);
     let image = read_image(&dir.join("new.bin")).unwrap();
-    let request = BurnRequest {
-        options: Default::default(),
-        backup_dir: dir.join("not/yet/there"),
-        activate: false,
-    };
-    let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
+    let options = Default::default();
+    let burn = WriteRequest::Burn(&image, &options);
+    let out = dir.join("not/yet/there");
+    let error = write(&mut device, &burn, &out, false, &mut |_| true, &mut ()).unwrap_err();
     assert!(matches!(error, JobError::WriteFile { .. }), "{error}");
     assert_eq!(error.outcome().exit, Exit::Failed);
     untouched(&card.counters());

@@ -53,12 +53,44 @@ impl Bench {
         }
     }
 
-    pub(super) fn request(&self) -> BurnRequest {
-        BurnRequest {
-            options: BurnOptions::default(),
-            backup_dir: self.backups(),
-            activate: false,
-        }
+    /// The job, confirmed, with a backup in [`Self::backups`].
+    pub(super) fn write(
+        &self,
+        device: &mut Device,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteOutcome, JobError> {
+        write(
+            device,
+            request,
+            &self.backups(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
+    }
+
+    pub(super) fn burn_and_activate(
+        &self,
+        device: &mut Device,
+        image: &ImageFile,
+    ) -> Result<WriteOutcome, JobError> {
+        let options = BurnOptions::default();
+        let request = WriteRequest::Burn(image, &options);
+        let dir = self.backups();
+        write(device, &request, &dir, true, &mut |_| true, &mut ())
+    }
+
+    /// A burn without options, with these answers and events.
+    pub(super) fn burn_asked(
+        &self,
+        device: &mut Device,
+        image: &ImageFile,
+        confirm: Confirm<'_>,
+        events: &mut dyn Events,
+    ) -> Result<WriteOutcome, JobError> {
+        let options = BurnOptions::default();
+        let request = WriteRequest::Burn(image, &options);
+        write(device, &request, &self.backups(), false, confirm, events)
     }
 
     pub(super) fn burn(&self, card: &SimCard, recipe: &Recipe) -> Result<WriteOutcome, JobError> {
@@ -73,18 +105,16 @@ impl Bench {
     ) -> Result<WriteOutcome, JobError> {
         let mut device = open_sim(card, "sim:test")?;
         let image = self.image(recipe);
-        burn(&mut device, &image, &self.request(), &mut |_| true, events)
+        self.burn_asked(&mut device, &image, &mut |_| true, events)
     }
 
     pub(super) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
         let mut device = open_sim(card, "sim:test")?;
-        let request = RestoreRequest {
-            backup: backup.to_owned(),
-            backup_dir: self.backups(),
-            activate: false,
+        let request = WriteRequest::Restore {
+            backup,
             change_mac: None,
         };
-        restore(&mut device, &request, &mut |_| true, &mut ())
+        self.write(&mut device, &request)
     }
 
     pub(super) fn recover(
@@ -94,12 +124,7 @@ impl Bench {
     ) -> Result<WriteOutcome, JobError> {
         let mut device = open_sim(card, "sim:test")?;
         let image = self.image(recipe);
-        let request = RecoverRequest {
-            identity: identity(),
-            backup_dir: self.backups(),
-            activate: false,
-        };
-        recover(&mut device, &image, &request, &mut |_| true, &mut ())
+        self.write(&mut device, &WriteRequest::Recover(&image, &identity()))
     }
 
     pub(super) fn backup(&self, card: &SimCard) -> Result<BackupOutcome, JobError> {

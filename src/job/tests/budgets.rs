@@ -51,14 +51,9 @@ fn burn_cost(used: bool) -> Counters {
     backup(&mut open(), &bench.backups(), &mut ()).unwrap();
     let image = bench.image(&Recipe::mcx312b_2_42_5000());
     let _ = card.take_counters();
-    burn(
-        &mut open(),
-        &image,
-        &bench.request(),
-        &mut |_| true,
-        &mut (),
-    )
-    .unwrap();
+    bench
+        .burn_asked(&mut open(), &image, &mut |_| true, &mut ())
+        .unwrap();
     clean(&card);
     card.take_counters()
 }

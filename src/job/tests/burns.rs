@@ -5,6 +5,7 @@ use crate::flash::{Event, Phase};
 use crate::host::{BorrowOptions, Host};
 use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC};
 use crate::job::*;
+use crate::plan::BurnOptions;
 use crate::sim::{BootOutcome, CardSpec, Op, SimCard, SimChip};
 
 #[track_caller]
@@ -211,11 +212,7 @@ fn activation_starts_the_new_firmware() {
     ] {
         let mut device = opened(&card);
         let image = bench.image(&recipe);
-        let request = BurnRequest {
-            activate: true,
-            ..bench.request()
-        };
-        let outcome = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap();
+        let outcome = bench.burn_and_activate(&mut device, &image).unwrap();
         let activation = outcome.activation.unwrap();
         assert_eq!(activation.before, Some(version(old)));
         assert_eq!(activation.after, Some(version("2.42.5000")));
@@ -252,17 +249,17 @@ fn a_no_changes_nothing() {
     let mut device = opened(&card);
     let image = bench.image(&cx3("2.42.5000"));
     let mut seen = None;
-    let error = burn(
-        &mut device,
-        &image,
-        &bench.request(),
-        &mut |report| {
-            seen = Some(report.clone());
-            false
-        },
-        &mut (),
-    )
-    .unwrap_err();
+    let error = bench
+        .burn_asked(
+            &mut device,
+            &image,
+            &mut |report| {
+                seen = Some(report.clone());
+                false
+            },
+            &mut (),
+        )
+        .unwrap_err();
     assert!(matches!(error, JobError::Declined));
     assert_eq!(error.outcome().exit, Exit::Failed);
     untouched(&card.counters());
@@ -285,17 +282,12 @@ fn burn_does_what_plan_lists() {
     ] {
         let image = bench.image(&recipe);
         let mut device = opened(&card);
-        let planned = plan(&mut device, &image, &bench.request().options, &mut ()).unwrap();
+        let planned = plan(&mut device, &image, &BurnOptions::default(), &mut ()).unwrap();
         untouched(&card.counters());
         let _ = card.take_counters();
-        let done = burn(
-            &mut device,
-            &image,
-            &bench.request(),
-            &mut |_| true,
-            &mut (),
-        )
-        .unwrap();
+        let done = bench
+            .burn_asked(&mut device, &image, &mut |_| true, &mut ())
+            .unwrap();
         assert_eq!(planned.plan.checks, done.plan.checks);
         assert_eq!(planned.plan.action, done.plan.action);
         let action = planned.plan.action.unwrap();
@@ -329,14 +321,9 @@ fn burn_tolerates_late_writes() {
     let image = bench.image(&pro("2.42.5000"));
     let mut device = opened(&card);
     card.inject(crate::sim::Fault::DelayedWrites { depth: 4 });
-    burn(
-        &mut device,
-        &image,
-        &bench.request(),
-        &mut |_| true,
-        &mut (),
-    )
-    .unwrap();
+    bench
+        .burn_asked(&mut device, &image, &mut |_| true, &mut ())
+        .unwrap();
     boots(&card, 0x1_0000, "2.42.5000");
     clean(&card);
 }
@@ -361,14 +348,9 @@ fn card_files_keep_a_burn() {
     {
         let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
         let image = bench.image(&cx3("2.42.5000"));
-        burn(
-            &mut device,
-            &image,
-            &bench.request(),
-            &mut |_| true,
-            &mut (),
-        )
-        .unwrap();
+        bench
+            .burn_asked(&mut device, &image, &mut |_| true, &mut ())
+            .unwrap();
     }
     let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
     let query = query_card(&mut device).unwrap();

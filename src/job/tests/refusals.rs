@@ -220,16 +220,13 @@ fn refused_burn_writes_nothing() {
         let bench = Bench::new();
         let file = read_image(&bench.file("image.bin", &image)).unwrap();
         let before = card.flash();
-        let request = BurnRequest {
-            options,
-            ..bench.request()
-        };
         let mut device = opened(&card);
         let mut asked = false;
-        let error = burn(
+        let error = write(
             &mut device,
-            &file,
-            &request,
+            &WriteRequest::Burn(&file, &options),
+            &bench.backups(),
+            false,
             &mut |_| {
                 asked = true;
                 true
@@ -329,7 +326,8 @@ fn truncated_image_is_refused() {
             continue;
         };
         let mut device = opened(&card);
-        let error = burn(&mut device, &file, &bench.request(), &mut |_| true, &mut ())
+        let error = bench
+            .burn_asked(&mut device, &file, &mut |_| true, &mut ())
             .expect_err("a truncated image");
         assert_eq!(error.outcome().exit, Exit::Refused, "{len:#x}: {error}");
     }
@@ -345,7 +343,9 @@ fn trailing_bytes_never_reach_the_card() {
     bytes.extend([0xA5; 0x400]);
     let file = read_image(&bench.file("long", &bytes)).unwrap();
     let mut device = opened(&card);
-    burn(&mut device, &file, &bench.request(), &mut |_| true, &mut ()).unwrap();
+    bench
+        .burn_asked(&mut device, &file, &mut |_| true, &mut ())
+        .unwrap();
     assert!(card.flash()[len..len + 0x400].iter().all(|b| *b == 0xFF));
     let verify = verify_card(&mut device, &mut ()).unwrap();
     assert!(

@@ -154,14 +154,9 @@ fn identity_set_changes_exactly_what_was_requested() {
             macs: Some(macs),
             vsd: None,
         };
-        let outcome = identity_set(
-            &mut device,
-            &change,
-            &bench.backups(),
-            &mut |_| true,
-            &mut (),
-        )
-        .unwrap();
+        let outcome = bench
+            .write(&mut device, &WriteRequest::IdentitySet(&change))
+            .unwrap();
         assert_eq!(outcome.job, WriteJob::IdentitySet);
         let after = active(&card);
         assert!(after.masked_equal(&before));
@@ -172,13 +167,7 @@ fn identity_set_changes_exactly_what_was_requested() {
         };
         assert_eq!(Identity::from_image(after.image()).unwrap(), want);
         assert_eq!(identity_show(&mut device).unwrap().identity, want);
-        let again = identity_set(
-            &mut device,
-            &change,
-            &bench.backups(),
-            &mut |_| true,
-            &mut (),
-        );
+        let again = bench.write(&mut device, &WriteRequest::IdentitySet(&change));
         assert!(again.unwrap().nothing_to_do);
         clean(&card);
     }
@@ -195,14 +184,9 @@ fn identity_of_a_non_failsafe_card_costs_less_than_a_burn() {
         vsd: Some(b"rack 8".to_vec()),
         ..IdentityChange::default()
     };
-    identity_set(
-        &mut device,
-        &change,
-        &bench.backups(),
-        &mut |_| true,
-        &mut (),
-    )
-    .unwrap();
+    bench
+        .write(&mut device, &WriteRequest::IdentitySet(&change))
+        .unwrap();
     let counters = card.take_counters();
     assert!(
         counters.erases_4k + counters.erases_64k <= 2,
@@ -222,7 +206,7 @@ fn rom_is_written_and_removed() {
         let mut device = opened(&card);
         let had = rom_info(&mut device).unwrap();
         assert_eq!(had.bytes, rom(752, device_id));
-        rom_remove(&mut device, &bench.backups(), &mut |_| true, &mut ()).unwrap();
+        bench.write(&mut device, &WriteRequest::RomRemove).unwrap();
         let found = active(&card);
         assert!(found.image().is_valid() && found.rom().is_none());
         assert_eq!(Identity::from_image(found.image()).unwrap(), identity());
@@ -231,12 +215,14 @@ fn rom_is_written_and_removed() {
             rom_read(&mut device, &bench.path("none.rom")),
             Err(JobError::NoPart(_))
         ));
-        let again = rom_remove(&mut device, &bench.backups(), &mut |_| true, &mut ());
+        let again = bench.write(&mut device, &WriteRequest::RomRemove);
         assert!(again.unwrap().nothing_to_do);
 
         let new = rom(760, device_id);
         let file = read_rom(&bench.file("new.rom", &new)).unwrap();
-        rom_write(&mut device, &file, &bench.backups(), &mut |_| true, &mut ()).unwrap();
+        bench
+            .write(&mut device, &WriteRequest::RomWrite(&file))
+            .unwrap();
         assert_eq!(active(&card).rom(), Some(new.as_slice()));
         let out = bench.path("out.rom");
         rom_read(&mut device, &out).unwrap();
@@ -249,8 +235,9 @@ fn rom_is_written_and_removed() {
 
         let foreign = rom(752, 0x2345);
         let file = read_rom(&bench.file("foreign.rom", &foreign)).unwrap();
-        let error =
-            rom_write(&mut device, &file, &bench.backups(), &mut |_| true, &mut ()).unwrap_err();
+        let error = bench
+            .write(&mut device, &WriteRequest::RomWrite(&file))
+            .unwrap_err();
         assert_eq!(error.refused_by(), [CheckId::RomDevice]);
         clean(&card);
     }
@@ -284,14 +271,17 @@ fn config_reset_keeps_the_firmware() {
         }
         let card = SimCard::new(spec, &flash);
         let mut device = opened(&card);
-        let outcome = config_reset(&mut device, &bench.backups(), &mut |_| true, &mut ()).unwrap();
+        let outcome = bench
+            .write(&mut device, &WriteRequest::ConfigReset)
+            .unwrap();
         assert_eq!(outcome.job, WriteJob::ConfigReset);
         for area in &areas {
             flash[area.clone()].fill(0xFF);
         }
         assert!(card.flash() == flash);
         assert!(
-            config_reset(&mut device, &bench.backups(), &mut |_| true, &mut ())
+            bench
+                .write(&mut device, &WriteRequest::ConfigReset)
                 .unwrap()
                 .nothing_to_do
         );

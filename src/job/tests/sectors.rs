@@ -10,14 +10,9 @@ const SECTOR: usize = 0x1000;
 
 fn set(bench: &Bench, card: &SimCard, change: &IdentityChange) {
     let mut device = opened(card);
-    let done = identity_set(
-        &mut device,
-        change,
-        &bench.backups(),
-        &mut |_| true,
-        &mut (),
-    )
-    .unwrap();
+    let done = bench
+        .write(&mut device, &WriteRequest::IdentitySet(change))
+        .unwrap();
     assert!(!done.nothing_to_do);
     clean(card);
 }

@@ -223,13 +223,17 @@ fn non_failsafe_cut_is_reported_and_recover_completes_it() {
     let other = card.fork();
     let mut device = opened(&card);
     assert!(device.card.in_recovery());
-    let request = RecoverRequest {
-        identity: read_identity(&backup.join("identity.json")).unwrap(),
-        backup_dir: bench.backups(),
-        activate: true,
-    };
+    let theirs = read_identity(&backup.join("identity.json")).unwrap();
     let image = bench.image(&cx3("2.42.5000"));
-    let outcome = recover(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap();
+    let outcome = write(
+        &mut device,
+        &WriteRequest::Recover(&image, &theirs),
+        &bench.backups(),
+        true,
+        &mut |_| true,
+        &mut (),
+    )
+    .unwrap();
     assert_eq!(
         outcome.activation.unwrap().after,
         Some(version("2.42.5000"))
@@ -276,14 +280,9 @@ fn semaphores_are_free_while_a_person_is_asked_and_files_are_synced() {
         // Another program, mlx4_core for one, gets them now.
         true
     };
-    burn(
-        &mut device,
-        &image,
-        &bench.request(),
-        &mut confirm,
-        &mut events,
-    )
-    .unwrap();
+    bench
+        .burn_asked(&mut device, &image, &mut confirm, &mut events)
+        .unwrap();
     assert!(asked.is_empty(), "{asked:?}");
     // The backup is reported right after it was synced.
     assert_eq!(events.held_in, []);
@@ -322,14 +321,9 @@ fn a_flash_that_changed_during_the_question_is_not_erased() {
             true
         };
         let mut recorded = RecordedEvents::default();
-        let error = burn(
-            &mut device,
-            &image,
-            &bench.request(),
-            &mut confirm,
-            &mut recorded,
-        )
-        .unwrap_err();
+        let error = bench
+            .burn_asked(&mut device, &image, &mut confirm, &mut recorded)
+            .unwrap_err();
         assert!(matches!(error, JobError::Changed { .. }), "{error}");
         assert_eq!(error.outcome().exit, Exit::Failed);
         untouched(&card.counters());
@@ -394,10 +388,6 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
     let bench = Bench::new();
     let original = pro_card(Half::Even);
     let image = bench.image(&pro("2.42.5000"));
-    let request = BurnRequest {
-        activate: true,
-        ..bench.request()
-    };
     let to_the_commit = accesses(&original, |card| {
         bench.burn(card, &pro("2.42.5000")).unwrap();
     });
@@ -408,7 +398,7 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
             after: to_the_commit + more,
         });
         let mut device = opened(&card);
-        let error = burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap_err();
+        let error = bench.burn_and_activate(&mut device, &image).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{text}");
         assert!(text.contains("the flash holds 2.42.5000"), "{text}");

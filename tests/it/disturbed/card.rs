@@ -6,8 +6,8 @@ use cx3flash::card::nv::Parameter;
 use cx3flash::flash::Events;
 use cx3flash::image::Half;
 use cx3flash::job::{
-    self, Activation, BackupOutcome, BurnRequest, JobError, NvSetOutcome, VerifyOutcome,
-    WriteOutcome,
+    self, Activation, BackupOutcome, JobError, NvSetOutcome, VerifyOutcome, WriteOutcome,
+    WriteRequest,
 };
 use cx3flash::plan::BurnOptions;
 use cx3flash::sim::SimCard;
@@ -123,14 +123,10 @@ impl Opened {
         backups: &Path,
     ) -> Result<WriteOutcome, JobError> {
         let mut device = self.device(card)?;
-        let request = BurnRequest {
-            options: BurnOptions::default(),
-            backup_dir: backups.to_owned(),
-            activate: false,
-        };
-        let image = bench.image();
-        let mut events = self.events();
-        job::burn(&mut device, &image, &request, &mut |_| true, &mut *events)
+        let (image, options) = (bench.image(), BurnOptions::default());
+        let request = WriteRequest::Burn(&image, &options);
+        let events = &mut *self.events();
+        job::write(&mut device, &request, backups, false, &mut |_| true, events)
     }
 
     pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<BackupOutcome, JobError> {

@@ -8,7 +8,7 @@
 use super::engine::{CutTally, Points, sweep};
 use super::world::{SweepSetup, identity, own, small_cx3, small_pro, version};
 use cx3flash::image::{Contents, FlashAddr, Half, Identity, Mac, Recipe, RomRecipe};
-use cx3flash::job::{self, Exit, IdentityChange, JobError, RestoreRequest, WriteOutcome};
+use cx3flash::job::{self, Exit, IdentityChange, JobError, WriteOutcome, WriteRequest};
 use cx3flash::sim::{BootOutcome, SimCard};
 use std::ops::Range;
 
@@ -29,7 +29,15 @@ fn identity_set(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobE
         vsd: Some(other().vsd),
         guids: None,
     };
-    job::identity_set(&mut device, &change, backups.path(), &mut |_| true, &mut ())
+    let request = WriteRequest::IdentitySet(&change);
+    job::write(
+        &mut device,
+        &request,
+        backups.path(),
+        false,
+        &mut |_| true,
+        &mut (),
+    )
 }
 
 fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
@@ -41,13 +49,29 @@ fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<Write
     std::fs::write(&path, rom).unwrap();
     let rom = job::read_rom(&path)?;
     let mut device = job::open_sim(card, "sim")?;
-    job::rom_write(&mut device, &rom, dir.path(), &mut |_| true, &mut ())
+    let request = WriteRequest::RomWrite(&rom);
+    job::write(
+        &mut device,
+        &request,
+        dir.path(),
+        false,
+        &mut |_| true,
+        &mut (),
+    )
 }
 
 fn config_reset(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
     let backups = bench.scratch();
     let mut device = job::open_sim(card, "sim")?;
-    job::config_reset(&mut device, backups.path(), &mut |_| true, &mut ())
+    let request = WriteRequest::ConfigReset;
+    job::write(
+        &mut device,
+        &request,
+        backups.path(),
+        false,
+        &mut |_| true,
+        &mut (),
+    )
 }
 
 /// The image that starts, which must be valid.
@@ -294,13 +318,18 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     let restore = |card: &SimCard| {
         let backups = bench.scratch();
         let mut device = job::open_sim(card, "sim")?;
-        let request = RestoreRequest {
-            backup: backup.clone(),
-            backup_dir: backups.path().to_owned(),
-            activate: false,
+        let request = WriteRequest::Restore {
+            backup: &backup,
             change_mac: None,
         };
-        job::restore(&mut device, &request, &mut |_| true, &mut ())
+        job::write(
+            &mut device,
+            &request,
+            backups.path(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
     };
     let (old, new) = (own(&old), own(&new));
     let ends = Ends {

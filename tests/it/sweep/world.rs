@@ -3,9 +3,7 @@
 use cx3flash::image::{
     Contents, FlashAddr, Guid, Half, Identity, Mac, Recipe, RomRecipe, Version, build, striped,
 };
-use cx3flash::job::{
-    self, BurnRequest, Exit, ImageFile, JobError, RecoverRequest, RestoreRequest, WriteOutcome,
-};
+use cx3flash::job::{self, Exit, ImageFile, JobError, WriteOutcome, WriteRequest};
 use cx3flash::plan::BurnOptions;
 use cx3flash::sim::{BootOutcome, CardSpec, SimCard, SimChip};
 use std::path::{Path, PathBuf};
@@ -201,18 +199,30 @@ impl SweepSetup {
         backups: &Path,
     ) -> Result<WriteOutcome, JobError> {
         let mut device = job::open_sim(card, "sim")?;
-        let request = BurnRequest {
-            options: options.clone(),
-            backup_dir: backups.to_owned(),
-            activate: false,
-        };
-        job::burn(&mut device, &self.image(), &request, &mut |_| true, &mut ())
+        let image = self.image();
+        let request = WriteRequest::Burn(&image, options);
+        job::write(
+            &mut device,
+            &request,
+            backups,
+            false,
+            &mut |_| true,
+            &mut (),
+        )
     }
 
     pub(crate) fn rom_remove(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
-        job::rom_remove(&mut device, backups.path(), &mut |_| true, &mut ())
+        let request = WriteRequest::RomRemove;
+        job::write(
+            &mut device,
+            &request,
+            backups.path(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
     }
 
     /// A backup of `card` that stays.
@@ -226,24 +236,33 @@ impl SweepSetup {
     pub(crate) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
-        let request = RestoreRequest {
-            backup: backup.to_owned(),
-            backup_dir: backups.path().to_owned(),
-            activate: false,
+        let request = WriteRequest::Restore {
+            backup,
             change_mac: None,
         };
-        job::restore(&mut device, &request, &mut |_| true, &mut ())
+        job::write(
+            &mut device,
+            &request,
+            backups.path(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
     }
 
     pub(crate) fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
         let backups = self.scratch();
         let mut device = job::open_sim(card, "sim")?;
-        let request = RecoverRequest {
-            identity: identity(),
-            backup_dir: backups.path().to_owned(),
-            activate: false,
-        };
-        job::recover(&mut device, &self.image(), &request, &mut |_| true, &mut ())
+        let (image, identity) = (self.image(), identity());
+        let request = WriteRequest::Recover(&image, &identity);
+        job::write(
+            &mut device,
+            &request,
+            backups.path(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
     }
 
     /// Version of the image that boots; its identity is checked.

@@ -5,7 +5,7 @@ use crate::support::flint::witness;
 use crate::support::flint_text::VerifyEnd;
 use crate::support::two_readers::TwoReaders;
 use cx3flash::image::{Contents, Form, Guid, Half, Identity, Mac, Recipe, build, striped};
-use cx3flash::job::{self, BurnRequest};
+use cx3flash::job::{self, WriteRequest};
 use cx3flash::plan::BurnOptions;
 use cx3flash::sim::{CardSpec, SimCard};
 
@@ -49,13 +49,18 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         std::fs::write(&file, build(new).unwrap()).unwrap();
         let card = card(old, half);
         let mut device = job::open_sim(&card, "sim").unwrap();
-        let request = BurnRequest {
-            options: BurnOptions::default(),
-            backup_dir: dir.path().to_owned(),
-            activate: false,
-        };
         let image = job::read_image(&file).unwrap();
-        job::burn(&mut device, &image, &request, &mut |_| true, &mut ()).unwrap();
+        let options = BurnOptions::default();
+        let request = WriteRequest::Burn(&image, &options);
+        job::write(
+            &mut device,
+            &request,
+            dir.path(),
+            false,
+            &mut |_| true,
+            &mut (),
+        )
+        .unwrap();
         drop(device);
 
         let dump = card.flash();

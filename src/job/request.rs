@@ -1,0 +1,83 @@
+//! What a writing job writes.
+
+use super::restore::read_backup;
+use super::{ImageFile, JobError, RomFile};
+use crate::image::{Identity, Mac};
+use crate::plan::{
+    BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset, plan_identity,
+    plan_recover, plan_restore, plan_rom,
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// What is to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum WriteRequest<'a> {
+    /// An image, on a card that has a valid one.
+    Burn(&'a ImageFile, &'a BurnOptions),
+    /// The whole flash of a backup, NV configuration areas included.
+    Restore {
+        /// A backup's directory, the `flash.bin` of one, or a bare dump.
+        backup: &'a Path,
+        /// The user specified that the identity changes: MAC of port 1 on the card, and in the backup.
+        change_mac: Option<(Mac, Mac)>,
+    },
+    /// An image, on a card in recovery mode or without a valid one. May be run again after an
+    /// interruption.
+    Recover(&'a ImageFile, &'a Identity),
+    /// The card's own image with another identity.
+    IdentitySet(&'a IdentityChange),
+    /// The card's own image with this ROM.
+    RomWrite(&'a RomFile),
+    /// The card's own image without a ROM.
+    RomRemove,
+    /// Erased NV configuration sectors, where they are for this layout (docs/fs2.md#flash-map).
+    ConfigReset,
+}
+
+/// Which writing job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteJob {
+    Burn,
+    Restore,
+    Recover,
+    IdentitySet,
+    RomWrite,
+    RomRemove,
+    ConfigReset,
+}
+
+/// Makes the plan of a job from what was read of the card.
+pub(super) type Planner<'a> = Box<dyn Fn(&CardSnapshot) -> Plan + 'a>;
+
+impl<'a> WriteRequest<'a> {
+    /// Reads the files of the job.
+    pub(super) fn planner(self) -> Result<(WriteJob, Planner<'a>), JobError> {
+        Ok(match self {
+            Self::Burn(image, options) => (
+                WriteJob::Burn,
+                Box::new(|card| plan_burn(card, &image.contents, image.len, options)),
+            ),
+            Self::Restore { backup, change_mac } => {
+                let backup = read_backup(backup, change_mac)?;
+                let planner = move |card: &_| plan_restore(card, &backup);
+                (WriteJob::Restore, Box::new(planner))
+            }
+            Self::Recover(image, identity) => (
+                WriteJob::Recover,
+                Box::new(|card| plan_recover(card, &image.contents, image.len, identity)),
+            ),
+            Self::IdentitySet(change) => (
+                WriteJob::IdentitySet,
+                Box::new(|card| plan_identity(card, change)),
+            ),
+            Self::RomWrite(rom) => (
+                WriteJob::RomWrite,
+                Box::new(|card| plan_rom(card, Some(&rom.bytes))),
+            ),
+            Self::RomRemove => (WriteJob::RomRemove, Box::new(|card| plan_rom(card, None))),
+            Self::ConfigReset => (WriteJob::ConfigReset, Box::new(plan_config_reset)),
+        })
+    }
+}
