@@ -1,7 +1,7 @@
 //! Arguments in, text and JSON out, exit codes. Decides nothing.
 //!
 //! [`main`] parses, runs one command through [`crate::job`], prints its outcome and returns an [`Exit`].
-//! Results go to stdout, messages and progress to stderr; [`json`] is the contract for scripts.
+//! Results go to stdout, messages and progress to stderr; `docs/json.md` is the contract for scripts.
 
 mod args;
 mod bug_report;

@@ -131,12 +131,12 @@ fn documented_fields_of_an_image_are_there() {
     let bench = Sandbox::owner();
     let document = document(&bench, &["verify", "new.bin"], 0);
     let image = &document["result"]["images"][0]["image"];
-    let source = include_str!("../../src/cli/json.rs");
+    let source = include_str!("../../docs/json.md");
     let mut documented = 0;
     // Rows of the table under "`image` (in": names in backquotes in the first column.
-    let table = source.split("//! `image` (in").nth(1).unwrap();
-    let table = table.split("//! `verify` adds").next().unwrap();
-    for row in table.lines().filter_map(|l| l.strip_prefix("//! | `")) {
+    let table = source.split("\n`image` (in").nth(1).unwrap();
+    let table = table.split("\n`verify` adds").next().unwrap();
+    for row in table.lines().filter_map(|l| l.strip_prefix("| `")) {
         let names = row.split(" | ").next().unwrap();
         for name in names.split(", ") {
             let name = name.trim_matches('`');
