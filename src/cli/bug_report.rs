@@ -12,8 +12,8 @@ pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
     let Some(dir) = &cli.report else {
         return Ok(None);
     };
-    let name = cli.command.name();
-    if !cli.command.opens_card() || matches!(cli.command, Command::Demo(_)) {
+    let name = &cli.name;
+    if !cli.command.opens_card() || matches!(cli.command, Command::Demo { .. }) {
         return Err(Failure::new(
             Code::Usage,
             format!("--report needs a command that opens a card; this `{name}` opens none"),

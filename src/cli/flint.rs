@@ -8,7 +8,6 @@ use super::{bug_report, commands, log};
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
-use clap::Parser;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
@@ -31,7 +30,8 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     let at = command_at(words)?;
     let (ours, theirs) = words.split_at(at + 1);
     // Errors in our own options are reported where those of every command are.
-    let cli = Cli::try_parse_from(std::iter::once(program).chain(ours)).ok()?;
+    let ours: Vec<OsString> = std::iter::once(program).chain(ours).cloned().collect();
+    let cli = Cli::of(&ours).ok()?;
     if cli.json {
         return None;
     }

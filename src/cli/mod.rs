@@ -15,17 +15,16 @@ mod terminal;
 mod text;
 mod usage;
 
-pub use args::Cli;
-pub use failure::Failure;
-
 use crate::host::{BorrowOptions, Host};
 use crate::job::{Code, Exit, quote};
-use clap::Parser;
+pub use args::Cli;
 use commands::Ctx;
+pub use failure::Failure;
+
 use serde_json::Value;
 use std::ffi::OsString;
 use std::process::ExitCode;
-use terminal::{Out, OutputMode, StopFlag};
+use terminal::{Out, OutputMode, Reply, StopFlag};
 
 #[must_use]
 pub fn main() -> ExitCode {
@@ -99,7 +98,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         .take_while(|a| *a != "--")
         .any(|a| a == "--json");
     let typed = typed(&argv);
-    let cli = match Cli::try_parse_from(&argv) {
+    let cli = match Cli::of(&argv) {
         Ok(cli) => cli,
         Err(error) => return usage::not_understood(&error, json, &argv),
     };
@@ -107,7 +106,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         json: cli.json,
         quiet: cli.quiet,
     });
-    let name = cli.command.name();
+    let name = cli.name.clone();
     let job = cli.command.opens_card().then(|| name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
@@ -121,11 +120,12 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     }
     let report = match bug_report::begin(&cli) {
         Ok(report) => report,
-        Err(failure) => return Executed::failed(Some(name), mode, failure),
+        Err(failure) => return Executed::failed(Some(&name), mode, failure),
     };
     let mut ctx = Ctx {
         out: &mut out,
         device: cli.device.clone(),
+        image: None,
         stop,
         typed: typed.clone(),
         host: host(),
@@ -135,6 +135,8 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         },
         borrowed: None,
         report,
+        reply: Reply::Yes,
+        asked: None,
     };
     let ran = commands::run(cli, &mut ctx);
     let borrowed = ctx.borrowed.take();
@@ -153,7 +155,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     }
     tracing::info!(exit = exit.code(), "ended");
     let log = log.and_then(|log| log.path());
-    let mut document = json::document(Some(name), result.as_ref(), failure.as_ref(), exit);
+    let mut document = json::document(Some(&name), result.as_ref(), failure.as_ref(), exit);
     let ended = crate::job::FinishedCommand {
         card: card.as_ref(),
         typed: &typed,

@@ -7,11 +7,12 @@ use crate::card::nv::Parameter;
 use crate::host::{BarAccess, UseId};
 use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
 };
 use sim::SimCommand;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Parser, Debug)]
@@ -61,6 +62,25 @@ pub struct Cli {
     pub report: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
+    /// The command as typed (`rom info`), for JSON and the names of logs
+    #[arg(skip)]
+    pub name: String,
+}
+
+impl Cli {
+    /// Parses a command line, the program's name first.
+    pub(super) fn of(argv: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(argv)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let mut words = Vec::new();
+        let mut inner = matches.subcommand();
+        while let Some((word, matches)) = inner {
+            words.push(word);
+            inner = matches.subcommand();
+        }
+        cli.name = words.join(" ");
+        Ok(cli)
+    }
 }
 
 fn exit_help() -> String {
@@ -75,13 +95,38 @@ pub enum Command {
     /// Check the host and the card; each finding comes with its fix
     Doctor,
     /// Show what is on the card, or in an image file
-    Query(QueryArgs),
+    Query {
+        /// Image file; without it the card is queried
+        image: Option<PathBuf>,
+        /// Every field
+        #[arg(long)]
+        full: bool,
+    },
     /// Check every section and CRC of the card's images, or of an image file
-    Verify(VerifyArgs),
+    Verify {
+        /// Image file; without it the card is verified
+        image: Option<PathBuf>,
+        /// Compare the card with this image file; the identity may differ
+        #[arg(long, value_name = "FILE", conflicts_with = "image")]
+        against: Option<PathBuf>,
+    },
     /// Save the flash, image, settings, ROM and identity into a new directory
-    Backup(BackupArgs),
+    Backup {
+        /// Directory in which the backup's own directory is created
+        /// [default: the state directory, see `cx3flash man`]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Show what `burn` would do; changes nothing
-    Plan(PlanArgs),
+    Plan {
+        /// Image file
+        image: PathBuf,
+        #[command(flatten)]
+        options: BurnOptionArgs,
+        /// List every ini key that differs when the image is for another board
+        #[arg(long)]
+        full: bool,
+    },
     /// Write an image to the card: backup, erase, write, verify, commit
     Burn(BurnArgs),
     /// Write a backup to the card
@@ -106,29 +151,40 @@ pub enum Command {
     Unlock(ConfirmArgs),
     /// flint's command line, for users and scripts that know it: `flint -d CARD query full`
     #[command(disable_help_flag = true)]
-    Flint(FlintArgs),
+    Flint {
+        /// flint's flags and commands; `flint -h` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Cards that were not returned to their driver
     #[command(subcommand, arg_required_else_help = true)]
     Host(HostCommand),
     /// Write one sysfs attribute (internal)
     #[command(name = "__host-write", hide = true)]
-    HostWrite(HostWriteArgs),
+    HostWrite {
+        /// Path below /sys; the value is read from stdin
+        attribute: PathBuf,
+    },
     /// Create and inspect simulated cards and test images
     #[command(subcommand, arg_required_else_help = true)]
     Sim(SimCommand),
     /// Run a complete update on new simulated cards
-    Demo(DemoArgs),
+    Demo {
+        /// Directory for card files, images and backups; if it exists, a new subdirectory is created
+        #[arg(long, value_name = "DIR", default_value = "cx3flash-demo")]
+        dir: PathBuf,
+    },
     /// Print completions for a shell
-    Completions(CompletionsArgs),
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Print the manual pages in roff
-    Man(ManArgs),
-}
-
-#[derive(Args, Debug)]
-pub struct FlintArgs {
-    /// flint's flags and commands; `flint -h` lists them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub words: Vec<String>,
+    Man {
+        /// Write one page per command into this directory instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -137,49 +193,6 @@ pub enum HostCommand {
     Status,
     /// Return the cards of processes that ended without doing so; can be repeated
     Restore,
-}
-
-#[derive(Args, Debug)]
-pub struct HostWriteArgs {
-    /// Path below /sys; the value is read from stdin
-    pub attribute: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub struct QueryArgs {
-    /// Image file; without it the card is queried
-    pub image: Option<PathBuf>,
-    /// Every field
-    #[arg(long)]
-    pub full: bool,
-}
-
-#[derive(Args, Debug)]
-pub struct VerifyArgs {
-    /// Image file; without it the card is verified
-    pub image: Option<PathBuf>,
-    /// Compare the card with this image file; the identity may differ
-    #[arg(long, value_name = "FILE", conflicts_with = "image")]
-    pub against: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub struct BackupArgs {
-    /// Directory in which the backup's own directory is created
-    /// [default: the state directory, see `cx3flash man`]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub struct PlanArgs {
-    /// Image file
-    pub image: PathBuf,
-    #[command(flatten)]
-    pub options: BurnOptionArgs,
-    /// List every ini key that differs when the image is for another board
-    #[arg(long)]
-    pub full: bool,
 }
 
 #[derive(Args, Debug)]
@@ -219,26 +232,6 @@ pub struct RecoverArgs {
     pub activate: ActivateArgs,
 }
 
-#[derive(Args, Debug)]
-pub struct DemoArgs {
-    /// Directory for card files, images and backups; if it exists, a new subdirectory is created
-    #[arg(long, value_name = "DIR", default_value = "cx3flash-demo")]
-    pub dir: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub struct CompletionsArgs {
-    /// Which shell
-    pub shell: clap_complete::Shell,
-}
-
-#[derive(Args, Debug)]
-pub struct ManArgs {
-    /// Write one page per command into this directory instead
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
 #[derive(Subcommand, Debug)]
 pub enum RomCommand {
     /// Show the versions in the card's ROM, in an image's, or in a ROM file
@@ -255,7 +248,12 @@ pub enum RomCommand {
         image: Option<PathBuf>,
     },
     /// Put a ROM on the card (rewrites the image with it)
-    Write(RomWriteArgs),
+    Write {
+        /// ROM file
+        rom: PathBuf,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Remove the ROM from the card (rewrites the image without it)
     Remove(WriteArgs),
 }
@@ -276,7 +274,13 @@ pub enum ConfigCommand {
     /// Show the settings that the running firmware stores: default, and value at its next start
     Query,
     /// Store settings in the running firmware; they take effect after a reset of the card
-    Set(ConfigSetArgs),
+    Set {
+        /// Setting and value, as `config query` shows them: SRIOV_EN=1 LINK_TYPE_P1=ETH
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+        settings: Vec<(Parameter, u32)>,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
     /// Erase the NV configuration sectors: the settings return to the defaults of the ini
     Reset(WriteArgs),
 }
@@ -294,7 +298,12 @@ pub enum IdentityCommand {
     /// image G+3; --mac M gives port 1 M and port 2 M+1 (as flint's -guid and -mac do). Nothing else is
     /// derived: MACs are not derived from GUIDs, nor GUIDs from MACs. A MAC must fit 48 bits, have the
     /// multicast bit clear and not be 0. Sectors that stay equal are neither erased nor written.
-    Set(IdentitySetArgs),
+    Set {
+        #[command(flatten)]
+        identity: IdentityArgs,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -334,89 +343,20 @@ pub struct ProtectArgs {
     pub confirm: ConfirmArgs,
 }
 
-#[derive(Args, Debug)]
-pub struct RomWriteArgs {
-    /// ROM file
-    pub rom: PathBuf,
-    #[command(flatten)]
-    pub write: WriteArgs,
-}
-
-#[derive(Args, Debug)]
-pub struct ConfigSetArgs {
-    /// Setting and value, as `config query` shows them: SRIOV_EN=1 LINK_TYPE_P1=ETH
-    #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
-    pub settings: Vec<(Parameter, u32)>,
-    #[command(flatten)]
-    pub write: WriteArgs,
-}
-
-#[derive(Args, Debug)]
-pub struct IdentitySetArgs {
-    #[command(flatten)]
-    pub identity: IdentityArgs,
-    #[command(flatten)]
-    pub write: WriteArgs,
-}
-
 impl Command {
-    /// The command as typed, for JSON and log names.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Doctor => "doctor",
-            Self::Query(_) => "query",
-            Self::Verify(_) => "verify",
-            Self::Backup(_) => "backup",
-            Self::Plan(_) => "plan",
-            Self::Burn(_) => "burn",
-            Self::Restore(_) => "restore",
-            Self::Recover(_) => "recover",
-            Self::Activate => "activate",
-            Self::Rom(RomCommand::Info { .. }) => "rom info",
-            Self::Rom(RomCommand::Read { .. }) => "rom read",
-            Self::Rom(RomCommand::Write(_)) => "rom write",
-            Self::Rom(RomCommand::Remove(_)) => "rom remove",
-            Self::Config(ConfigCommand::Show { .. }) => "config show",
-            Self::Config(ConfigCommand::Query) => "config query",
-            Self::Config(ConfigCommand::Set(_)) => "config set",
-            Self::Config(ConfigCommand::Reset(_)) => "config reset",
-            Self::Identity(IdentityCommand::Show { .. }) => "identity show",
-            Self::Identity(IdentityCommand::Set(_)) => "identity set",
-            Self::Flash(FlashCommand::Info) => "flash info",
-            Self::Flash(FlashCommand::Read { .. }) => "flash read",
-            Self::Flash(FlashCommand::Protect(_)) => "flash protect",
-            Self::Unlock(_) => "unlock",
-            Self::Flint(_) => "flint",
-            Self::Host(HostCommand::Status) => "host status",
-            Self::Host(HostCommand::Restore) => "host restore",
-            Self::HostWrite(_) => "__host-write",
-            Self::Sim(SimCommand::Create(_)) => "sim create",
-            Self::Sim(SimCommand::Info { .. }) => "sim info",
-            Self::Sim(SimCommand::Fault { .. }) => "sim fault",
-            Self::Sim(SimCommand::PowerCycle { .. }) => "sim power-cycle",
-            Self::Sim(SimCommand::Image(_)) => "sim image",
-            Self::Sim(SimCommand::Serve(_)) => "sim serve",
-            Self::Demo(_) => "demo",
-            Self::Completions(_) => "completions",
-            Self::Man(_) => "man",
-        }
-    }
-
     /// Whether the command opens a card; then it is a job and has a log.
     #[must_use]
     pub fn opens_card(&self) -> bool {
         match self {
-            Self::Query(QueryArgs { image, .. })
-            | Self::Verify(VerifyArgs { image, .. })
+            Self::Query { image, .. }
+            | Self::Verify { image, .. }
             | Self::Rom(RomCommand::Info { file: image } | RomCommand::Read { image, .. })
             | Self::Config(ConfigCommand::Show { image, .. })
             | Self::Identity(IdentityCommand::Show { image }) => image.is_none(),
-            Self::Completions(_)
-            | Self::Man(_)
+            Self::Completions { .. }
+            | Self::Man { .. }
             | Self::Sim(_)
-            | Self::HostWrite(_)
+            | Self::HostWrite { .. }
             | Self::Host(HostCommand::Status) => false,
             _ => true,
         }

@@ -1,12 +1,14 @@
 //! `list`, `doctor`, `query`, `verify`: commands that change nothing.
 
-use super::{CommandResult, Ctx, backup_dir};
-use crate::cli::args::{QueryArgs, VerifyArgs};
+use super::{Ctx, Ran, backup_dir};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::{json as documents, text};
 use crate::host::{Function, Host};
-use crate::job::{self, CardSelector, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
+use crate::image::{Image, Severity};
+use crate::job::{
+    self, CardSelector, Code, HintContext, ImageReport, ListEntry, QueryOutcome, VerifyOutcome,
+};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,19 +60,14 @@ pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
     }
 }
 
-pub(super) fn list(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let outcome = job::list(ctx.device.as_ref(), &cards_here(), &ctx.host, &ctx.options)
-        .map_err(|e| ctx.failure(&e, None))?;
+pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
+    let outcome = job::list(ctx.device.as_ref(), &cards_here(), &ctx.host, &ctx.options)?;
     if outcome.cards.is_empty() {
         ctx.out
             .remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
-    let mut table = String::new();
-    for card in &outcome.cards {
-        table.push_str(&list_line(card));
-    }
-    ctx.out.text(&table);
-    Ok(CommandResult::done(json(&outcome)))
+    let table: String = outcome.cards.iter().map(list_line).collect();
+    ctx.done(&table, &outcome)
 }
 
 fn list_line(card: &ListEntry) -> String {
@@ -128,20 +125,18 @@ fn list_line(card: &ListEntry) -> String {
     )
 }
 
-pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
+pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
     let card = match ctx.card() {
         Ok(card) => Some(card),
         // The host is checked without a card as well.
         Err(failure) if failure.code == Code::NoCardNamed => None,
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(failure.into()),
     };
     ctx.catch_signals();
-    let outcome = job::doctor(card.as_ref(), &backup_dir(&None), &ctx.host, &ctx.options)
-        .map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::doctor(card.as_ref(), &backup_dir(None), &ctx.host, &ctx.options)?;
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
         report.set_query(Ok(query_json(query)));
     }
-    let card = card.map_or_else(|| "this host".to_owned(), |card| card.to_string());
     let mut table = String::new();
     for check in &outcome.checks {
         let mark = if check.ok { "ok" } else { "NOT OK" };
@@ -150,123 +145,90 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
             let _ = writeln!(table, "{:23} fix: {fix}", "");
         }
     }
-    ctx.out.text(&table);
-    let result = json(&outcome);
+    let ran = ctx.done(&table, &outcome);
     if outcome.ok {
-        return Ok(CommandResult::done(result));
+        return ran;
     }
-    let wrong: Vec<&str> = outcome
-        .checks
-        .iter()
-        .filter(|c| !c.ok)
-        .map(|c| c.id)
-        .collect();
-    Err(Failure::new(
-        Code::Unhealthy,
-        format!("{card} is not ready: {}", wrong.join(", ")),
-    )
-    .with_result(result))
+    let card = card.map_or_else(|| "this host".to_owned(), |card| card.to_string());
+    let wrong = outcome.checks.iter().filter(|c| !c.ok).map(|c| c.id);
+    let wrong = wrong.collect::<Vec<_>>().join(", ");
+    let failure = Failure::new(Code::Unhealthy, format!("{card} is not ready: {wrong}"));
+    Err(failure.with_result(json(&outcome)).into())
 }
 
-pub(super) fn query(ctx: &mut Ctx<'_>, args: &QueryArgs) -> Result<CommandResult, Failure> {
-    let outcome = match &args.image {
+pub(super) fn query(ctx: &mut Ctx<'_>, image: Option<&Path>, full: bool) -> Ran {
+    let outcome = match image {
         Some(path) => job::query_image(&ctx.image(path)?),
-        None => {
-            let mut device = ctx.open()?;
-            job::query_card(&mut device).map_err(|e| ctx.failure(&e, None))?
-        }
+        None => job::query_card(&mut ctx.open()?)?,
     };
-    ctx.out.text(&text::query(&outcome, args.full));
-    Ok(CommandResult::done(query_json(&outcome)))
+    ctx.done(&text::query(&outcome, full), &query_json(&outcome))
 }
 
 /// The outcome, with images as [`documents::image`] writes them.
 pub(super) fn query_json(outcome: &QueryOutcome) -> Value {
-    let mut value = json(outcome);
-    for (number, report) in outcome.images.iter().enumerate() {
-        value["images"][number]["image"] =
-            report.image.as_ref().map_or(Value::Null, documents::image);
+    with_images(json(outcome), &outcome.images, documents::image)
+}
+
+fn with_images(mut value: Value, reports: &[ImageReport], image: fn(&Image) -> Value) -> Value {
+    for (number, report) in reports.iter().enumerate() {
+        value["images"][number]["image"] = report.image.as_ref().map_or(Value::Null, image);
     }
     value
 }
 
-pub(super) fn verify(ctx: &mut Ctx<'_>, args: &VerifyArgs) -> Result<CommandResult, Failure> {
-    if let Some(path) = &args.against {
-        return verify_against(ctx, path);
-    }
-    let outcome = match &args.image {
+pub(super) fn verify(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
+    let outcome = match image {
         Some(path) => job::verify_image(&ctx.image(path)?),
-        None => {
-            let mut device = ctx.open()?;
-            let mut progress = ctx.progress();
-            job::verify_card(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?
-        }
+        None => job::verify_card(&mut ctx.open()?, &mut ctx.progress())?,
     };
-    ctx.out.text(&text::verify(&outcome));
-    let mut result = json(&outcome);
-    for (number, report) in outcome.images.iter().enumerate() {
-        result["images"][number]["image"] = report
-            .image
-            .as_ref()
-            .map_or(Value::Null, documents::verified_image);
-    }
+    let result = with_images(json(&outcome), &outcome.images, documents::verified_image);
+    let ran = ctx.done(&text::verify(&outcome), &result);
     if outcome.ok {
-        return Ok(CommandResult::done(result));
+        return ran;
     }
-    Err(not_valid(ctx, &outcome).with_result(result))
+    Err(not_valid(ctx, &outcome).with_result(result).into())
 }
 
 /// The failure of a verify that found an error.
 fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
-    let first = outcome
-        .images
-        .iter()
-        .find_map(|r| match (&r.image, &r.error) {
-            (None, Some(error)) => Some(error.clone()),
-            (Some(image), _) => image
-                .findings
-                .iter()
-                .find(|f| f.severity == crate::image::Severity::Error)
-                .map(|f| f.detail.clone()),
-            (None, None) => None,
-        });
-    match (&outcome.file, &ctx.device) {
-        (Some(file), _) => {
-            let mut failure =
-                Failure::new(Code::Unsound, format!("{} is not valid", file.display()));
-            failure.causes.extend(first);
-            failure
-        }
+    let (code, message) = match (&outcome.file, &ctx.device) {
+        (Some(file), _) => (Code::Unsound, format!("{} is not valid", file.display())),
         (None, device) => {
             let name = device
                 .as_ref()
                 .map_or_else(|| "the card".to_owned(), ToString::to_string);
-            let (code, what) = if outcome.images.is_empty() {
-                (Code::NoImageOnCard, "holds no image")
+            if outcome.images.is_empty() {
+                (Code::NoImageOnCard, format!("{name} holds no image"))
             } else {
-                (Code::UnsoundCard, "holds an image that is not valid")
-            };
-            let mut failure = Failure::new(code, format!("{name} {what}"));
-            failure.causes.extend(first);
-            failure.with_hint(&HintContext {
-                card: device.as_ref(),
-                ..HintContext::default()
-            })
+                let message = format!("{name} holds an image that is not valid");
+                (Code::UnsoundCard, message)
+            }
         }
-    }
+    };
+    let first = outcome
+        .images
+        .iter()
+        .find_map(|report| match &report.image {
+            None => report.error.clone(),
+            Some(image) => {
+                let mut findings = image.findings.iter();
+                let error = findings.find(|f| f.severity == Severity::Error)?;
+                Some(error.detail.clone())
+            }
+        });
+    let mut failure = Failure::new(code, message).with_hint(&ctx.hint_context());
+    failure.causes.extend(first);
+    failure
 }
 
-fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
+pub(super) fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     let file = ctx.image(path)?;
-    let mut device = ctx.open()?;
-    let mut progress = ctx.progress();
-    let outcome = job::verify_against(&mut device, &file, &mut progress)
-        .map_err(|e| ctx.failure(&e, Some(path)))?;
-    ctx.out.text(&text::against(&outcome));
-    let result = json(&outcome);
+    let outcome = job::verify_against(&mut ctx.open()?, &file, &mut ctx.progress())?;
+    let ran = ctx.done(&text::against(&outcome), &outcome);
     if outcome.equal {
-        return Ok(CommandResult::done(result));
+        return ran;
     }
     let message = format!("the card does not hold the image in {}", path.display());
-    Err(Failure::new(Code::Differs, message).with_result(result))
+    let failure = Failure::new(Code::Differs, message);
+    Err(failure.with_result(json(&outcome)).into())
 }

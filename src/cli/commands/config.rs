@@ -1,10 +1,10 @@
 //! `config show`, `config query` and `config set`.
 
-use super::{CommandResult, Ctx, backup_dir};
-use crate::cli::args::ConfigSetArgs;
+use super::{Ctx, Ran, backup_dir};
+use crate::card::nv::Parameter;
+use crate::cli::args::shared::WriteArgs;
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
-use crate::cli::terminal::{Reply, ask};
 use crate::image::{Ini, IniSetting};
 use crate::job::{
     self, CardSelector, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome, one_line, quote,
@@ -19,38 +19,33 @@ const SUGGESTIONS: usize = 3;
 pub(super) fn show(
     ctx: &mut Ctx<'_>,
     image: Option<&Path>,
-    key: Option<&str>,
+    key: Option<String>,
     summary: bool,
-) -> Result<CommandResult, Failure> {
+) -> Ran {
     let outcome = match image {
         Some(path) => job::config_show_image(&ctx.image(path)?),
         None => job::config_show(&mut ctx.open()?),
-    }
-    .map_err(|e| ctx.failure(&e, image))?;
+    }?;
     let ini = Ini {
         bytes: outcome.bytes.clone(),
     };
-    if let Some(name) = key {
-        let Some(entry) = ini.lookup(name) else {
-            let error = JobError::NoKey {
-                key: name.to_owned(),
-                near: ini.near(name, SUGGESTIONS),
-            };
-            return Err(ctx.failure(&error, image));
+    if let Some(key) = key {
+        let Some(entry) = ini.lookup(&key) else {
+            let near = ini.near(&key, SUGGESTIONS);
+            return Err(JobError::NoKey { key, near }.into());
         };
-        ctx.out.text(&format!("{}\n", one_line(&entry.value)));
-        return Ok(CommandResult::done(json(&entry)));
+        return ctx.done(&format!("{}\n", one_line(&entry.value)), &entry);
     }
     if summary {
         let settings = ini.summary();
-        ctx.out.text(&summary_text(&settings));
-        return Ok(CommandResult::done(value!({ "summary": json(&settings) })));
+        let result = value!({ "summary": json(&settings) });
+        return ctx.done(&summary_text(&settings), &result);
     }
     if !ctx.out.mode.json {
         // Byte for byte, so that it can be stored and compared.
         ctx.out.raw(&outcome.bytes);
     }
-    Ok(CommandResult::done(json(&outcome)))
+    ctx.done("", &outcome)
 }
 
 fn summary_text(settings: &[IniSetting]) -> String {
@@ -88,11 +83,9 @@ fn summary_text(settings: &[IniSetting]) -> String {
     out
 }
 
-pub(super) fn query(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let mut device = ctx.open()?;
-    let outcome = job::nv_query(&mut device).map_err(|e| ctx.failure(&e, None))?;
-    ctx.out.text(&table(&outcome));
-    Ok(CommandResult::done(json(&outcome)))
+pub(super) fn query(ctx: &mut Ctx<'_>) -> Ran {
+    let outcome = job::nv_query(&mut ctx.open()?)?;
+    ctx.done(&table(&outcome), &outcome)
 }
 
 fn table(outcome: &NvQueryOutcome) -> String {
@@ -123,51 +116,28 @@ fn changes_text(changes: &[NvChange]) -> String {
     out
 }
 
-pub(super) fn set(ctx: &mut Ctx<'_>, args: &ConfigSetArgs) -> Result<CommandResult, Failure> {
-    for (n, (parameter, _)) in args.settings.iter().enumerate() {
-        if args.settings.iter().take(n).any(|(p, _)| p == parameter) {
+pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteArgs) -> Ran {
+    for (n, (parameter, _)) in settings.iter().enumerate() {
+        if settings.iter().take(n).any(|(p, _)| p == parameter) {
             let message = format!("{} is given twice", parameter.name());
-            return Err(Failure::new(Code::Usage, message));
+            return Err(Failure::new(Code::Usage, message).into());
         }
     }
-    let dir = backup_dir(&args.write.backup_dir);
+    let dir = backup_dir(args.backup_dir);
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
-    let mut reply = Reply::Yes;
-    let mut shown = None;
-    let ended = {
-        let out = &mut *ctx.out;
-        let stop = ctx.stop;
-        let mut confirm = |changes: &[NvChange], backup: &Path| {
-            out.text(&changes_text(changes));
-            out.text(&format!(
-                "\nThe firmware writes the flash. The backup goes to {}.\n",
-                backup.display()
-            ));
-            shown = Some(changes.to_vec());
-            if !args.write.confirm.yes {
-                reply = ask("Store these settings?", stop);
-            }
-            reply == Reply::Yes
-        };
-        let request = &args.settings;
-        job::nv_set(&mut device, request, &dir, &mut confirm, &mut progress)
+    let mut confirm = |changes: &[NvChange], backup: &Path| {
+        ctx.out.text(&changes_text(changes));
+        ctx.out.text(&format!(
+            "\nThe firmware writes the flash. The backup goes to {}.\n",
+            backup.display()
+        ));
+        ctx.asked = Some(value!({ "changes": changes }));
+        ctx.confirm(args.confirm.yes, "Store these settings?")
     };
-    drop(progress);
-    match ended {
-        Ok(outcome) => {
-            ctx.out.text(&stored_text(&outcome, ctx.device.as_ref()));
-            Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
-        }
-        Err(JobError::Declined) => {
-            let failure = ctx.declined(reply);
-            Err(match shown {
-                Some(changes) => failure.with_result(value!({ "changes": changes })),
-                None => failure,
-            })
-        }
-        Err(error) => Err(ctx.failure(&error, None)),
-    }
+    let outcome = job::nv_set(&mut device, settings, &dir, &mut confirm, &mut progress)?;
+    let text = stored_text(&outcome, ctx.device.as_ref());
+    ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }
 
 fn stored_text(outcome: &NvSetOutcome, device: Option<&CardSelector>) -> String {

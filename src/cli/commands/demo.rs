@@ -1,7 +1,6 @@
 //! `demo`: an update of two simulated cards, with the commands a user would type.
 
-use super::{CommandResult, Ctx};
-use crate::cli::args::DemoArgs;
+use super::{Ctx, Ran};
 use crate::cli::failure::Failure;
 use crate::job::{Code, Exit, quote};
 use serde_json::{Value, json};
@@ -29,50 +28,48 @@ const BOARDS: [DemoBoard; 2] = [
     },
 ];
 
-pub(super) fn run(ctx: &mut Ctx<'_>, args: &DemoArgs) -> Result<CommandResult, Failure> {
-    let dir = fresh_dir(&args.dir)?;
+/// What is typed for each board.
+const COMMANDS: [&str; 11] = [
+    "sim create FILE --board BOARD",
+    "sim image IMAGE --like LIKE",
+    "-d CARD list",
+    "-d CARD query --full",
+    "verify IMAGE",
+    "-d CARD plan IMAGE",
+    "-d CARD backup --out BACKUPS",
+    "-d CARD burn IMAGE --yes --no-activate --backup-dir BACKUPS",
+    "-d CARD query --full",
+    "-d CARD activate",
+    "-d CARD query --full",
+];
+
+pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
+    let dir = fresh_dir(dir)?;
     let mut steps = Vec::new();
     for board in &BOARDS {
         ctx.out.text(&format!("\n=== {}\n", board.title));
-        for words in commands(board, &dir) {
-            step(ctx, &words, &mut steps).map_err(|failure| {
+        for line in COMMANDS {
+            step(ctx, &words(line, board, &dir), &mut steps).map_err(|failure| {
                 failure.with_result(json!({ "dir": dir, "steps": steps.clone() }))
             })?;
         }
     }
-    ctx.out.text(&closing(&dir));
-    Ok(CommandResult::done(json!({ "dir": dir, "steps": steps })))
+    ctx.done(&closing(&dir), &json!({ "dir": dir, "steps": steps }))
 }
 
-fn commands(board: &DemoBoard, dir: &Path) -> Vec<Vec<String>> {
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let file = text(dir.join(format!("{}.cx3", board.name)));
-    let image = text(dir.join(format!("{}.bin", board.image)));
-    let backups = text(dir.join("backups"));
-    let card = format!("sim:{file}");
-    let words = |line: &[&str]| line.iter().map(|w| (*w).to_owned()).collect();
-    vec![
-        words(&["sim", "create", &file, "--board", board.name]),
-        words(&["sim", "image", &image, "--like", board.image]),
-        words(&["-d", &card, "list"]),
-        words(&["-d", &card, "query", "--full"]),
-        words(&["verify", &image]),
-        words(&["-d", &card, "plan", &image]),
-        words(&["-d", &card, "backup", "--out", &backups]),
-        words(&[
-            "-d",
-            &card,
-            "burn",
-            &image,
-            "--yes",
-            "--no-activate",
-            "--backup-dir",
-            &backups,
-        ]),
-        words(&["-d", &card, "query", "--full"]),
-        words(&["-d", &card, "activate"]),
-        words(&["-d", &card, "query", "--full"]),
-    ]
+fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<String> {
+    let in_dir = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let file = in_dir(&format!("{}.cx3", board.name));
+    let word = |word: &str| match word {
+        "FILE" => file.clone(),
+        "CARD" => format!("sim:{file}"),
+        "BOARD" => board.name.to_owned(),
+        "IMAGE" => in_dir(&format!("{}.bin", board.image)),
+        "LIKE" => board.image.to_owned(),
+        "BACKUPS" => in_dir("backups"),
+        word => word.to_owned(),
+    };
+    line.split(' ').map(word).collect()
 }
 
 fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(), Failure> {

@@ -1,55 +1,35 @@
 //! `host status`, `host restore`, and the return of a card to its driver after a command.
 
-use super::{CommandResult, Ctx};
-use crate::cli::args::HostWriteArgs;
+use super::{CommandResult, Ctx, Ran};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
-use crate::host::{self, Borrowed};
+use crate::host::{BadBdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
 use std::fmt::Write as _;
 
-pub(super) fn status(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let pending = job::host_status(&ctx.host).map_err(|e| ctx.failure(&e, None))?;
-    let mut text = String::new();
-    for card in &pending {
-        let _ = writeln!(text, "{card}");
-    }
+pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
+    let pending = job::host_status(&ctx.host)?;
+    let mut text: String = pending.iter().map(|card| format!("{card}\n")).collect();
     if pending.is_empty() {
         text.push_str("no card waits to be returned to its driver\n");
     }
-    ctx.out.text(&text);
-    Ok(CommandResult::done(value!({ "pending": json(&pending) })))
+    ctx.done(&text, &value!({ "pending": json(&pending) }))
 }
 
-pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let only = match &ctx.device {
-        None => None,
-        Some(named) => Some(
-            // A journal outlives its card: the address alone counts.
-            named
-                .to_string()
-                .parse()
-                .map_err(|error: host::BadBdf| Failure::from_error(Code::Usage, &error))?,
-        ),
-    };
+pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
+    // A journal outlives its card: the address alone counts.
+    let named = ctx.device.as_ref().map(|named| named.to_string().parse());
+    let only = named
+        .transpose()
+        .map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
     ctx.catch_signals();
-    let mut progress = ctx.progress();
-    let reports =
-        job::host_restore(&ctx.host, only, &mut progress).map_err(|e| ctx.failure(&e, None))?;
-    drop(progress);
-    let mut text = String::new();
-    for report in &reports {
-        text.push_str(&line(report));
-    }
+    let reports = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
+    let mut text: String = reports.iter().map(line).collect();
     if reports.is_empty() {
         text.push_str("nothing to restore\n");
     }
-    ctx.out.text(&text);
-    Ok(CommandResult::unless(
-        false,
-        value!({ "cards": json(&reports) }),
-    ))
+    ctx.done(&text, &value!({ "cards": json(&reports) }))
 }
 
 fn line(report: &HostReport) -> String {
@@ -67,11 +47,6 @@ fn line(report: &HostReport) -> String {
         let _ = writeln!(text, "  warning: {warning}");
     }
     text
-}
-
-/// The helper process of the lease: one sysfs write that cannot be cancelled.
-pub(super) fn write(args: &HostWriteArgs) -> Result<CommandResult, Failure> {
-    std::process::exit(host::write_attribute(&args.attribute));
 }
 
 /// Adds the host's state after a command that borrowed a card. A host that could not be restored is a

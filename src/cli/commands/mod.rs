@@ -16,12 +16,15 @@ use super::args::{
     Cli, Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand,
 };
 use super::failure::Failure;
+use super::json::outcome as json;
 use super::progress::Progress;
-use super::terminal::{Out, Reply, StopFlag};
+use super::terminal::{Out, Reply, StopFlag, ask};
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
 use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
+    WriteRequest,
 };
+use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +32,8 @@ pub(super) struct Ctx<'a> {
     pub(super) out: &'a mut Out,
     /// `-d`, or the only card once it is chosen.
     pub(super) device: Option<CardSelector>,
+    /// The image file of the command.
+    pub(super) image: Option<PathBuf>,
     pub(super) stop: &'a StopFlag,
     /// The command as typed, quoted for a shell.
     pub(super) typed: String,
@@ -39,6 +44,10 @@ pub(super) struct Ctx<'a> {
     pub(super) borrowed: Option<Borrowed>,
     /// `--report`.
     pub(super) report: Option<BugReport>,
+    /// The answer to the question of the command.
+    pub(super) reply: Reply,
+    /// What the question was about: the result when the answer is no.
+    pub(super) asked: Option<Value>,
 }
 
 impl Ctx<'_> {
@@ -67,11 +76,10 @@ impl Ctx<'_> {
     }
 
     /// Opens the card.
-    fn open(&mut self) -> Result<Device, Failure> {
+    fn open(&mut self) -> Result<Device, CommandError> {
         let name = self.card()?;
         self.catch_signals();
-        let mut device =
-            job::open(&name, &self.host, &self.options).map_err(|e| self.failure(&e, None))?;
+        let mut device = job::open(&name, &self.host, &self.options)?;
         self.borrowed = device.borrowed();
         if let Some(report) = &mut self.report {
             report_query(report, &self.host, &mut device);
@@ -79,23 +87,31 @@ impl Ctx<'_> {
         Ok(device)
     }
 
-    fn failure(&self, error: &JobError, image: Option<&Path>) -> Failure {
+    fn failure(&self, error: &JobError) -> Failure {
         tracing::error!(error = ?error, "failed");
-        Failure::of_job(error, &self.hint_context(image))
+        Failure::of_job(error, &self.hint_context())
     }
 
-    fn hint_context<'c>(&'c self, image: Option<&'c Path>) -> HintContext<'c> {
+    fn hint_context(&self) -> HintContext<'_> {
         HintContext {
             card: self.device.as_ref(),
-            image,
+            image: self.image.as_deref(),
             typed: Some(&self.typed),
             ..HintContext::default()
         }
     }
 
+    /// Asks, unless `--yes` was given.
+    fn confirm(&mut self, yes: bool, question: &str) -> bool {
+        if !yes {
+            self.reply = ask(question, self.stop);
+        }
+        self.reply == Reply::Yes
+    }
+
     /// The failure of a job whose question was not answered with yes.
-    fn declined(&self, reply: Reply) -> Failure {
-        let (code, message) = match reply {
+    fn declined(&mut self) -> Failure {
+        let (code, message) = match self.reply {
             Reply::Interrupted => (Code::Interrupted, "interrupted; nothing was changed"),
             Reply::NoTerminal => (
                 Code::NoTerminal,
@@ -103,20 +119,39 @@ impl Ctx<'_> {
             ),
             Reply::Yes | Reply::No => (Code::Declined, "not confirmed; nothing was changed"),
         };
-        Failure::new(code, message).with_hint(&self.hint_context(None))
+        let mut failure = Failure::new(code, message).with_hint(&self.hint_context());
+        failure.result = self.asked.take().map(Box::new);
+        failure
     }
 
-    fn image(&self, path: &Path) -> Result<ImageFile, Failure> {
-        job::read_image(path).map_err(|e| self.failure(&e, Some(path)))
+    fn image(&mut self, path: &Path) -> Result<ImageFile, JobError> {
+        self.image = Some(path.to_owned());
+        job::read_image(path)
     }
 
-    /// Writes a file that must not exist yet.
-    fn create_file(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-        create_file(path, bytes).map_err(|source| {
-            let path = path.to_owned();
-            self.failure(&JobError::WriteFile { path, source }, None)
+    /// Prints the text for people; the outcome is the result.
+    fn done<T: Serialize>(&mut self, text: &str, outcome: &T) -> Ran {
+        self.unless(false, text, outcome)
+    }
+
+    /// As [`Ctx::done`], with the exit code of a command that had something to do or not.
+    fn unless<T: Serialize>(&mut self, nothing_to_do: bool, text: &str, outcome: &T) -> Ran {
+        self.out.text(text);
+        Ok(CommandResult {
+            exit: if nothing_to_do {
+                Exit::NothingToDo
+            } else {
+                Exit::Done
+            },
+            result: json(outcome),
         })
     }
+}
+
+/// Writes a file that must not exist yet.
+fn create_new(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
+    let path = path.to_owned();
+    create_file(&path, bytes).map_err(|source| JobError::WriteFile { path, source })
 }
 
 /// Adds the query of a card that was just opened to the bug report.
@@ -129,37 +164,62 @@ pub(super) fn report_query(report: &mut BugReport, host: &Host, device: &mut Dev
     });
 }
 
-fn backup_dir(named: &Option<PathBuf>) -> PathBuf {
-    named.clone().unwrap_or_else(job::default_backup_dir)
+fn backup_dir(named: Option<PathBuf>) -> PathBuf {
+    named.unwrap_or_else(job::default_backup_dir)
 }
 
+/// Runs the command. What a job fails with gets its hint here, where its card and its image are known.
 pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    match cli.command {
+    dispatch(cli.command, ctx).map_err(|error| match error {
+        CommandError::Failure(failure) => failure,
+        CommandError::Job(JobError::Declined) => ctx.declined(),
+        CommandError::Job(error) => ctx.failure(&error),
+    })
+}
+
+fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
+    match command {
         Command::List => card::list(ctx),
         Command::Doctor => card::doctor(ctx),
-        Command::Query(args) => card::query(ctx, &args),
-        Command::Verify(args) => card::verify(ctx, &args),
-        Command::Backup(args) => parts::backup(ctx, &args),
-        Command::Plan(args) => write::plan(ctx, &args),
-        Command::Burn(args) => write::burn(ctx, &args),
-        Command::Restore(args) => write::restore(ctx, &args),
-        Command::Recover(args) => write::recover(ctx, &args),
+        Command::Query { image, full } => card::query(ctx, image.as_deref(), full),
+        Command::Verify {
+            against: Some(path),
+            ..
+        } => card::verify_against(ctx, &path),
+        Command::Verify { image, .. } => card::verify(ctx, image.as_deref()),
+        Command::Backup { out } => parts::backup(ctx, out),
+        Command::Plan {
+            image,
+            options,
+            full,
+        } => write::plan(ctx, &image, options, full),
+        Command::Burn(args) => write::burn(ctx, args),
+        Command::Restore(args) => write::restore(ctx, args),
+        Command::Recover(args) => write::recover(ctx, args),
         Command::Activate => parts::activate(ctx),
-        Command::Rom(RomCommand::Info { file }) => parts::rom_info(ctx, file.as_deref()),
+        Command::Rom(RomCommand::Info { file }) => parts::rom_info(ctx, file),
         Command::Rom(RomCommand::Read { out, image }) => {
             parts::rom_read(ctx, &out, image.as_deref())
         }
-        Command::Rom(RomCommand::Write(args)) => write::rom_write(ctx, &args),
-        Command::Rom(RomCommand::Remove(args)) => write::rom_remove(ctx, &args),
+        Command::Rom(RomCommand::Write { rom, write }) => write::rom_write(ctx, &rom, write),
+        Command::Rom(RomCommand::Remove(args)) => {
+            write::write(ctx, args, false, &WriteRequest::RomRemove)
+        }
         Command::Config(ConfigCommand::Show {
             image,
             key,
             summary,
-        }) => config::show(ctx, image.as_deref(), key.as_deref(), summary),
+        }) => config::show(ctx, image.as_deref(), key, summary),
         Command::Config(ConfigCommand::Query) => config::query(ctx),
-        Command::Config(ConfigCommand::Set(args)) => config::set(ctx, &args),
-        Command::Config(ConfigCommand::Reset(args)) => write::config_reset(ctx, &args),
-        Command::Identity(IdentityCommand::Set(args)) => write::identity_set(ctx, &args),
+        Command::Config(ConfigCommand::Set { settings, write }) => {
+            config::set(ctx, &settings, write)
+        }
+        Command::Config(ConfigCommand::Reset(args)) => {
+            write::write(ctx, args, false, &WriteRequest::ConfigReset)
+        }
+        Command::Identity(IdentityCommand::Set { identity, write }) => {
+            write::identity_set(ctx, &identity, write)
+        }
         Command::Identity(IdentityCommand::Show { image }) => {
             parts::identity_show(ctx, image.as_deref())
         }
@@ -170,17 +230,21 @@ pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure>
         Command::Flash(FlashCommand::Protect(args)) => parts::protect(ctx, &args),
         Command::Unlock(args) => parts::unlock(ctx, &args),
         // `cx3flash flint ...` does not come through this parser.
-        Command::Flint(_) => Err(Failure::new(
+        Command::Flint { .. } => Err(Failure::new(
             Code::Usage,
             "`flint` must be the first word of the command, after our own flags",
-        )),
+        )
+        .into()),
         Command::Host(HostCommand::Status) => host::status(ctx),
         Command::Host(HostCommand::Restore) => host::restore(ctx),
-        Command::HostWrite(args) => host::write(&args),
+        // The helper process of the lease: one sysfs write that cannot be cancelled.
+        Command::HostWrite { attribute } => {
+            std::process::exit(crate::host::write_attribute(&attribute))
+        }
         Command::Sim(args) => sim::run(ctx, &args),
-        Command::Demo(args) => demo::run(ctx, &args),
-        Command::Completions(args) => shell::completions(ctx, &args),
-        Command::Man(args) => shell::man(ctx, &args),
+        Command::Demo { dir } => demo::run(ctx, &dir),
+        Command::Completions { shell } => shell::completions(ctx, shell),
+        Command::Man { out } => shell::man(ctx, out.as_deref()),
     }
 }
 
@@ -191,22 +255,22 @@ pub(super) struct CommandResult {
     pub(super) result: Value,
 }
 
-impl CommandResult {
-    fn done(result: Value) -> Self {
-        Self {
-            exit: Exit::Done,
-            result,
-        }
-    }
+/// Why a command failed: a job, or the command itself.
+enum CommandError {
+    Job(JobError),
+    Failure(Failure),
+}
 
-    fn unless(nothing_to_do: bool, result: Value) -> Self {
-        Self {
-            exit: if nothing_to_do {
-                Exit::NothingToDo
-            } else {
-                Exit::Done
-            },
-            result,
-        }
+impl From<JobError> for CommandError {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
     }
 }
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+type Ran = Result<CommandResult, CommandError>;

@@ -1,74 +1,54 @@
 //! `backup`, `activate`, `unlock`, `flash`, and the commands of `rom` and `identity` that only read.
 
-use super::{CommandResult, Ctx, backup_dir};
+use super::{Ctx, Ran, backup_dir};
+use crate::cli::args::ProtectArgs;
 use crate::cli::args::shared::ConfirmArgs;
-use crate::cli::args::{BackupArgs, ProtectArgs};
-use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
-use crate::cli::terminal::{Reply, ask};
+use crate::cli::terminal::Reply;
 use crate::cli::text::{self, kib, name_of};
 use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
 use crate::job::{
-    self, IdentityOutcome, JobError, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
-    one_line,
+    self, IdentityOutcome, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome, one_line,
 };
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(super) fn backup(ctx: &mut Ctx<'_>, args: &BackupArgs) -> Result<CommandResult, Failure> {
+pub(super) fn backup(ctx: &mut Ctx<'_>, out: Option<PathBuf>) -> Ran {
     let mut device = ctx.open()?;
-    let mut progress = ctx.progress();
-    let outcome = job::backup(&mut device, &backup_dir(&args.out), &mut progress)
-        .map_err(|e| ctx.failure(&e, None))?;
+    let outcome = job::backup(&mut device, &backup_dir(out), &mut ctx.progress())?;
     let mut out = format!("{}\n", outcome.dir.display());
     for file in &outcome.manifest.files {
         let _ = writeln!(out, "  {:14} {:>9} {}", file.name, file.len, file.sha256);
     }
     text::unsteady(&mut out, &outcome.unsteady);
-    ctx.out.text(&out);
-    Ok(CommandResult::done(json(&outcome)))
+    ctx.done(&out, &outcome)
 }
 
-pub(super) fn activate(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let mut device = ctx.open()?;
-    let mut progress = ctx.progress();
-    let outcome = job::activate(&mut device, &mut progress).map_err(|e| ctx.failure(&e, None))?;
+pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
+    let outcome = job::activate(&mut ctx.open()?, &mut ctx.progress())?;
     let before = outcome
         .before
         .map_or_else(|| "nothing".to_owned(), |v| v.to_string());
-    ctx.out.text(&format!(
-        "before   {before}\nrunning  {}\n",
-        text::running(&outcome)
-    ));
-    Ok(CommandResult::done(json(&outcome)))
+    let running = text::running(&outcome);
+    ctx.done(
+        &format!("before   {before}\nrunning  {running}\n"),
+        &outcome,
+    )
 }
 
-pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<CommandResult, Failure> {
+pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
-    let mut reply = Reply::Yes;
-    let ended = {
-        let out = &mut *ctx.out;
-        let stop = ctx.stop;
-        let mut confirm = |proof: &[String]| {
-            for line in proof {
-                out.text(&format!("proof    {line}\n"));
-            }
-            if !args.yes {
-                reply = ask("Free the semaphores?", stop);
-            }
-            // The proof permits it. The question is for a person at a terminal, so a script needs no
-            // `--yes`.
-            matches!(reply, Reply::Yes | Reply::NoTerminal)
-        };
-        job::unlock(&mut device, &mut confirm, &mut progress)
+    let mut confirm = |proof: &[String]| {
+        for line in proof {
+            ctx.out.text(&format!("proof    {line}\n"));
+        }
+        // The proof permits it. The question is for a person at a terminal, so a script needs no
+        // `--yes`.
+        ctx.confirm(args.yes, "Free the semaphores?") || ctx.reply == Reply::NoTerminal
     };
-    let outcome = ended.map_err(|error| match error {
-        JobError::Declined => ctx.declined(reply),
-        error => ctx.failure(&error, None),
-    })?;
+    let outcome = job::unlock(&mut device, &mut confirm, &mut progress)?;
     let mut out = String::new();
     for semaphore in &outcome.semaphores {
         let _ = writeln!(
@@ -83,33 +63,27 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Result<CommandRes
     if outcome.nothing_to_do {
         out.push_str("nothing to do: both are free\n");
     }
-    ctx.out.text(&out);
-    Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
+    ctx.unless(outcome.nothing_to_do, &out, &outcome)
 }
 
-pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<&Path>) -> Result<CommandResult, Failure> {
-    let outcome = match file {
+pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<PathBuf>) -> Ran {
+    ctx.image = file;
+    let outcome = match &ctx.image {
         Some(path) => job::rom_info_file(path),
         None => job::rom_info(&mut ctx.open()?),
-    }
-    .map_err(|e| ctx.failure(&e, file))?;
+    }?;
     rom_result(ctx, &outcome)
 }
 
-pub(super) fn rom_read(
-    ctx: &mut Ctx<'_>,
-    out: &Path,
-    image: Option<&Path>,
-) -> Result<CommandResult, Failure> {
+pub(super) fn rom_read(ctx: &mut Ctx<'_>, out: &Path, image: Option<&Path>) -> Ran {
     let outcome = match image {
         Some(path) => job::rom_read_image(&ctx.image(path)?, out),
         None => job::rom_read(&mut ctx.open()?, out),
-    }
-    .map_err(|e| ctx.failure(&e, image))?;
+    }?;
     rom_result(ctx, &outcome)
 }
 
-fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<CommandResult, Failure> {
+fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Ran {
     const PREFIX: &str = "Rom Info: ";
     let mut out = String::new();
     match &outcome.rom {
@@ -122,21 +96,15 @@ fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Result<CommandResult, 
     if let Some(digest) = &outcome.sha256 {
         let _ = writeln!(out, "sha256   {digest}");
     }
-    ctx.out.text(&out);
-    Ok(CommandResult::done(json(outcome)))
+    ctx.done(&out, outcome)
 }
 
-pub(super) fn identity_show(
-    ctx: &mut Ctx<'_>,
-    image: Option<&Path>,
-) -> Result<CommandResult, Failure> {
+pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
     let outcome = match image {
         Some(path) => job::identity_show_image(&ctx.image(path)?),
         None => job::identity_show(&mut ctx.open()?),
-    }
-    .map_err(|e| ctx.failure(&e, image))?;
-    ctx.out.text(&identity_text(&outcome));
-    Ok(CommandResult::done(json(&outcome)))
+    }?;
+    ctx.done(&identity_text(&outcome), &outcome)
 }
 
 fn identity_text(outcome: &IdentityOutcome) -> String {
@@ -173,29 +141,16 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
     out
 }
 
-pub(super) fn flash_read(
-    ctx: &mut Ctx<'_>,
-    out: &Path,
-    from: u32,
-    len: Option<u32>,
-) -> Result<CommandResult, Failure> {
+pub(super) fn flash_read(ctx: &mut Ctx<'_>, out: &Path, from: u32, len: Option<u32>) -> Ran {
     let mut device = ctx.open()?;
-    let mut progress = ctx.progress();
-    let file = job::flash_read(&mut device, from, len, out, &mut progress)
-        .map_err(|e| ctx.failure(&e, None))?;
-    drop(progress);
-    ctx.out.text(&format!(
-        "{} bytes to {}, sha256 {}\n",
-        file.len,
-        out.display(),
-        file.sha256
-    ));
-    Ok(CommandResult::done(json(&file)))
+    let file = job::flash_read(&mut device, from, len, out, &mut ctx.progress())?;
+    let out = out.display();
+    let text = format!("{} bytes to {out}, sha256 {}\n", file.len, file.sha256);
+    ctx.done(&text, &file)
 }
 
-pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    let mut device = ctx.open()?;
-    let info = job::flash_info(&mut device).map_err(|e| ctx.failure(&e, None))?;
+pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Ran {
+    let info = job::flash_info(&mut ctx.open()?)?;
     let part = &info.card.flash;
     let geometry = part.geometry;
     let sure = match part.times {
@@ -238,49 +193,32 @@ pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
             "not proven on this card, not used"
         }
     );
-    ctx.out.text(&out);
-    Ok(CommandResult::done(json(&info)))
+    ctx.done(&out, &info)
 }
 
-pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Result<CommandResult, Failure> {
+pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Ran {
     let request = match (args.off, args.on, args.top, args.bottom) {
         (true, ..) => ProtectRequest::Off,
         (_, true, Some(blocks), _) => ProtectRequest::Top(blocks),
         (_, true, _, Some(blocks)) => ProtectRequest::Bottom(blocks),
         (_, true, ..) => ProtectRequest::Whole,
         _ => {
-            let mut device = ctx.open()?;
-            let outcome = job::flash_protection(&mut device).map_err(|e| ctx.failure(&e, None))?;
-            ctx.out.text(&protection_text(&outcome));
-            return Ok(CommandResult::done(json(&outcome)));
+            let outcome = job::flash_protection(&mut ctx.open()?)?;
+            return ctx.done(&protection_text(&outcome), &outcome);
         }
     };
     let mut device = ctx.open()?;
-    let mut reply = Reply::Yes;
-    let ended = {
-        let out = &mut *ctx.out;
-        let stop = ctx.stop;
-        let mut confirm = |question: &ProtectQuestion| {
-            out.text(&protect_question(question));
-            if !args.confirm.yes {
-                reply = ask("Write this to the chip's status register?", stop);
-            }
-            reply == Reply::Yes
-        };
-        job::flash_protect(&mut device, request, &mut confirm)
+    let mut confirm = |question: &ProtectQuestion| {
+        ctx.out.text(&protect_question(question));
+        let asked = "Write this to the chip's status register?";
+        ctx.confirm(args.confirm.yes, asked)
     };
-    match ended {
-        Ok(outcome) => {
-            ctx.out.text(&protection_text(&outcome));
-            if outcome.nothing_to_do {
-                ctx.out
-                    .text("nothing to do: the protection is as requested already\n");
-            }
-            Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
-        }
-        Err(JobError::Declined) => Err(ctx.declined(reply)),
-        Err(error) => Err(ctx.failure(&error, None)),
+    let outcome = job::flash_protect(&mut device, request, &mut confirm)?;
+    let mut text = protection_text(&outcome);
+    if outcome.nothing_to_do {
+        text.push_str("nothing to do: the protection is as requested already\n");
     }
+    ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }
 
 fn range(range: Option<&Range<u32>>) -> String {

@@ -1,56 +1,42 @@
 //! `completions` and `man`, generated from the definitions of the parser.
 
-use super::{CommandResult, Ctx};
-use crate::cli::args::{Cli, CompletionsArgs, ManArgs};
+use super::{Ctx, Ran, create_new};
+use crate::cli::args::Cli;
 use crate::cli::failure::Failure;
 use crate::job::Code;
 use clap::CommandFactory;
 use serde_json::json;
 use std::path::Path;
 
-pub(super) fn completions(
-    ctx: &mut Ctx<'_>,
-    args: &CompletionsArgs,
-) -> Result<CommandResult, Failure> {
+pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cx3flash", &mut script);
-    ctx.out.text(&String::from_utf8_lossy(&script));
-    Ok(CommandResult::done(json!({
-        "shell": args.shell.to_string(),
-        "script": String::from_utf8_lossy(&script),
-    })))
+    clap_complete::generate(shell, &mut Cli::command(), "cx3flash", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    ctx.done(
+        &script,
+        &json!({ "shell": shell.to_string(), "script": script }),
+    )
 }
 
-pub(super) fn man(ctx: &mut Ctx<'_>, args: &ManArgs) -> Result<CommandResult, Failure> {
+pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
     let mut pages = Vec::new();
     let mut root = Cli::command();
     root.build();
     collect(&root, &mut pages)?;
-    match &args.out {
-        None => {
-            for (_, roff) in &pages {
-                ctx.out.text(roff);
+    let mut text = String::new();
+    let mut list = Vec::new();
+    for (name, roff) in pages {
+        match dir {
+            None => text.push_str(&roff),
+            Some(dir) => {
+                let path = dir.join(format!("{name}.1"));
+                create_new(&path, roff.as_bytes())?;
+                text.push_str(&format!("{}\n", path.display()));
             }
         }
-        Some(dir) => {
-            for (name, roff) in &pages {
-                ctx.create_file(&dir.join(format!("{name}.1")), roff.as_bytes())?;
-            }
-            ctx.out.text(&list_written(dir, &pages));
-        }
+        list.push(json!({ "name": name, "roff": roff }));
     }
-    let list: Vec<_> = pages
-        .iter()
-        .map(|(name, roff)| json!({ "name": name, "roff": roff }))
-        .collect();
-    Ok(CommandResult::done(json!({ "pages": list })))
-}
-
-fn list_written(dir: &Path, pages: &[(String, String)]) -> String {
-    pages
-        .iter()
-        .map(|(name, _)| format!("{}\n", dir.join(format!("{name}.1")).display()))
-        .collect()
+    ctx.done(&text, &json!({ "pages": list }))
 }
 
 /// The page of a command, then those of its subcommands.

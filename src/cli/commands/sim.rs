@@ -1,6 +1,6 @@
 //! `sim …`: card files and test images.
 
-use super::{CommandResult, Ctx, write};
+use super::{CommandError, Ctx, Ran, create_new, write};
 use crate::cli::args::sim::{
     CreateArgs, GatewayReadback, ImageArgs, ImageShape, PaceArg, PciReset, ServeArgs, SimCommand,
 };
@@ -15,7 +15,7 @@ use serde_json::{Value, json as value};
 use std::fmt::Write as _;
 use std::path::Path;
 
-pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<CommandResult, Failure> {
+pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Ran {
     match command {
         SimCommand::Create(args) => create(ctx, args),
         SimCommand::Info { file } => info(ctx, file),
@@ -23,11 +23,8 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Result<CommandResu
         SimCommand::PowerCycle { file } => {
             let card = open(file)?;
             card.power_cycle();
-            ctx.out.text(&format!(
-                "power cycled; {}\n",
-                running_text(&card.running())
-            ));
-            Ok(CommandResult::done(info_json(file, &card)))
+            let text = format!("power cycled; {}\n", running_text(&card.running()));
+            ctx.done(&text, &info_json(file, &card))
         }
         SimCommand::Image(args) => image(ctx, args),
         SimCommand::Serve(args) => serve(ctx, args),
@@ -46,7 +43,7 @@ fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
     Failure::of_job(&JobError::CardFile(error), &context)
 }
 
-fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<CommandResult, Failure> {
+fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     let mut spec = CardSpec::named(&args.board).ok_or_else(|| {
         Failure::new(
             Code::Usage,
@@ -70,26 +67,29 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Result<CommandResult, Failure
     let card =
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
-    ctx.out.text(&format!(
+    let text = format!(
         "{}  {} at {}, {}; {}\n",
         CardSelector::Sim(args.file.clone()),
         spec.board,
         spec.bdf,
         name_of(&spec.chip),
         running_text(&card.running())
-    ));
-    Ok(CommandResult::done(info_json(&args.file, &card)))
+    );
+    ctx.done(&text, &info_json(&args.file, &card))
 }
 
 /// The flash of a new card: the image in the even half, with the requested identity.
-fn flash_of(ctx: &Ctx<'_>, args: &CreateArgs, spec: &CardSpec) -> Result<Vec<u8>, Failure> {
+fn flash_of(
+    ctx: &mut Ctx<'_>,
+    args: &CreateArgs,
+    spec: &CardSpec,
+) -> Result<Vec<u8>, CommandError> {
     let bytes = match &args.image {
         Some(path) => ctx.image(path)?.contents.bytes().to_vec(),
         None => built(&board_recipe(spec))?,
     };
-    let change = write::identity_change(ctx, &args.identity)?;
-    let bytes = stamped(bytes, &change)?;
-    striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))
+    let bytes = stamped(bytes, &write::identity_change(&args.identity)?)?;
+    Ok(striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))?)
 }
 
 /// The default image of a simulated board.
@@ -146,14 +146,14 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
     Ok(patched.bytes().to_vec())
 }
 
-fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Result<CommandResult, Failure> {
+fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Ran {
     let fault: Fault = serde_json::from_str(text).map_err(|e| {
         Failure::from_error(Code::Fault, &e).about(format!("{text} is not a fault"))
     })?;
     let card = open(path)?;
     card.inject(fault.clone());
-    ctx.out.text(&format!("armed: {}\n", json(&fault)));
-    Ok(CommandResult::done(info_json(path, &card)))
+    let text = format!("armed: {}\n", json(&fault));
+    ctx.done(&text, &info_json(path, &card))
 }
 
 fn running_text(outcome: &BootOutcome) -> String {
@@ -165,7 +165,7 @@ fn running_text(outcome: &BootOutcome) -> String {
     }
 }
 
-fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
+fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     let card = open(path)?;
     let spec = card.spec();
     let counters = card.counters();
@@ -224,8 +224,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Result<CommandResult, Failure> {
     for misuse in card.misuse() {
         let _ = writeln!(out, "misuse      access {}: {}", misuse.access, misuse.what);
     }
-    ctx.out.text(&out);
-    Ok(CommandResult::done(info_json(path, &card)))
+    ctx.done(&out, &info_json(path, &card))
 }
 
 fn info_json(path: &Path, card: &SimCard) -> Value {
@@ -247,7 +246,7 @@ fn info_json(path: &Path, card: &SimCard) -> Value {
     })
 }
 
-fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<CommandResult, Failure> {
+fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
     let mut recipe = match (&args.recipe, args.like) {
         (Some(path), _) => read_recipe(path)?,
         (None, None) => Recipe::default(),
@@ -263,28 +262,28 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Result<CommandResult, Failure> 
     recipe.size = args.size.unwrap_or(recipe.size);
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     if let Some(path) = &args.rom {
-        let rom = job::read_rom(path).map_err(|e| ctx.failure(&e, None))?;
-        recipe.rom = Some(rom.bytes);
+        recipe.rom = Some(job::read_rom(path)?.bytes);
     }
     if args.no_rom {
         recipe.rom = None;
     }
     let bytes = built(&recipe)?;
-    ctx.create_file(&args.out, &bytes)?;
-    ctx.out.text(&format!(
+    create_new(&args.out, &bytes)?;
+    let text = format!(
         "{}  {} {}, {} bytes\n",
         args.out.display(),
         recipe.psid,
         recipe.version,
         bytes.len()
-    ));
-    Ok(CommandResult::done(value!({
+    );
+    let result = value!({
         "file": args.out,
         "psid": recipe.psid,
         "version": recipe.version,
         "len": bytes.len(),
         "start": FlashAddr(0),
-    })))
+    });
+    ctx.done(&text, &result)
 }
 
 fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
@@ -298,7 +297,7 @@ fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     })
 }
 
-fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Result<CommandResult, Failure> {
+fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
     let card = open(&args.file)?;
     let pace = match args.time {
         PaceArg::Fast => ServePace::Fast,
@@ -313,7 +312,7 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Result<CommandResult, Failure> 
         running_text(&card.running())
     ));
     server.run().map_err(|e| serve_failure(&e))?;
-    Ok(CommandResult::done(info_json(&args.file, &card)))
+    ctx.done("", &info_json(&args.file, &card))
 }
 
 fn serve_failure(error: &ServeError) -> Failure {

@@ -1,22 +1,20 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
-use super::{CommandResult, Ctx, backup_dir};
+use super::{CommandError, Ctx, Ran, backup_dir};
 use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, RomArg, WriteArgs};
-use crate::cli::args::{
-    BurnArgs, IdentitySetArgs, PlanArgs, RecoverArgs, RestoreArgs, RomWriteArgs,
-};
+use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
-use crate::cli::terminal::{Reply, ask};
 use crate::cli::text;
 use crate::image::{Guid, Identity, Mac};
 use crate::job::{self, Code, IdentityChange, JobError, WriteRequest};
 use crate::plan::{BurnOptions, PlanReport, RomChoice};
 use serde_json::json as value;
+use std::path::Path;
 
-fn options(args: &BurnOptionArgs) -> BurnOptions {
+fn options(args: BurnOptionArgs) -> BurnOptions {
     BurnOptions {
-        change_psid: args.change_psid.clone(),
+        change_psid: args.change_psid,
         rom: args.rom.map(|rom| match rom {
             RomArg::Image => RomChoice::Image,
             RomArg::Device => RomChoice::Device,
@@ -26,74 +24,60 @@ fn options(args: &BurnOptionArgs) -> BurnOptions {
     }
 }
 
-pub(super) fn plan(ctx: &mut Ctx<'_>, args: &PlanArgs) -> Result<CommandResult, Failure> {
-    let image = ctx.image(&args.image)?;
+pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: bool) -> Ran {
+    let image = ctx.image(path)?;
     let mut device = ctx.open()?;
-    let mut progress = ctx.progress();
-    let planned = job::plan(&mut device, &image, &options(&args.options), &mut progress)
-        .map_err(|e| ctx.failure(&e, Some(&args.image)))?;
-    drop(progress);
-    ctx.out.text(&format!(
-        "{} onto {}\n\n",
-        args.image.display(),
-        text::card_line(&planned.card)
-    ));
-    let plan = text::plan(&planned.plan, ctx.out.colours(), args.full);
-    ctx.out.text(&plan);
-    let result = json(&planned);
-    if planned.plan.refused {
-        // The error a burn would end with.
-        let report = Box::new(planned.plan);
-        let error = JobError::Refused { report };
-        return Err(ctx.failure(&error, Some(&args.image)).with_result(result));
+    let planned = job::plan(&mut device, &image, &options(args), &mut ctx.progress())?;
+    let text = format!(
+        "{} onto {}\n\n{}",
+        path.display(),
+        text::card_line(&planned.card),
+        text::plan(&planned.plan, ctx.out.colours(), full)
+    );
+    let ran = ctx.unless(planned.plan.nothing_to_do, &text, &planned);
+    if !planned.plan.refused {
+        return ran;
     }
-    Ok(CommandResult::unless(planned.plan.nothing_to_do, result))
+    // The error a burn would end with.
+    let result = json(&planned);
+    let report = Box::new(planned.plan);
+    let failure = ctx.failure(&JobError::Refused { report });
+    Err(failure.with_result(result).into())
 }
 
-pub(super) fn burn(ctx: &mut Ctx<'_>, args: &BurnArgs) -> Result<CommandResult, Failure> {
+pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
     let image = ctx.image(&args.image)?;
-    let options = options(&args.options);
+    let options = options(args.options);
     let request = WriteRequest::Burn(&image, &options);
-    write(ctx, &args.write, !args.activate.no_activate, &request)
+    write(ctx, args.write, !args.activate.no_activate, &request)
 }
 
-pub(super) fn restore(ctx: &mut Ctx<'_>, args: &RestoreArgs) -> Result<CommandResult, Failure> {
+pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
     let request = WriteRequest::Restore {
         backup: &args.backup,
         change_mac: args.change_mac,
     };
-    write(ctx, &args.write, !args.activate.no_activate, &request)
+    write(ctx, args.write, !args.activate.no_activate, &request)
 }
 
-pub(super) fn recover(ctx: &mut Ctx<'_>, args: &RecoverArgs) -> Result<CommandResult, Failure> {
+pub(super) fn recover(ctx: &mut Ctx<'_>, args: RecoverArgs) -> Ran {
     let image = ctx.image(&args.image)?;
-    let identity = full_identity(ctx, &args.identity)?;
+    let identity = full_identity(&args.identity)?;
     let request = WriteRequest::Recover(&image, &identity);
-    write(ctx, &args.write, !args.activate.no_activate, &request)
+    write(ctx, args.write, !args.activate.no_activate, &request)
 }
 
-pub(super) fn rom_write(ctx: &mut Ctx<'_>, args: &RomWriteArgs) -> Result<CommandResult, Failure> {
-    let rom = job::read_rom(&args.rom).map_err(|e| ctx.failure(&e, None))?;
-    write(ctx, &args.write, false, &WriteRequest::RomWrite(&rom))
-}
-
-pub(super) fn rom_remove(ctx: &mut Ctx<'_>, args: &WriteArgs) -> Result<CommandResult, Failure> {
-    write(ctx, args, false, &WriteRequest::RomRemove)
-}
-
-pub(super) fn config_reset(ctx: &mut Ctx<'_>, args: &WriteArgs) -> Result<CommandResult, Failure> {
-    write(ctx, args, false, &WriteRequest::ConfigReset)
+pub(super) fn rom_write(ctx: &mut Ctx<'_>, rom: &Path, args: WriteArgs) -> Ran {
+    let rom = job::read_rom(rom)?;
+    write(ctx, args, false, &WriteRequest::RomWrite(&rom))
 }
 
 /// A complete identity from a file, or the values given by options.
-pub(super) fn identity_change(
-    ctx: &Ctx<'_>,
-    args: &IdentityArgs,
-) -> Result<IdentityChange, Failure> {
+pub(super) fn identity_change(args: &IdentityArgs) -> Result<IdentityChange, CommandError> {
     let Some(path) = &args.identity else {
-        return given_identity(args);
+        return Ok(given_identity(args)?);
     };
-    let identity = job::read_identity(path).map_err(|e| ctx.failure(&e, None))?;
+    let identity = job::read_identity(path)?;
     Ok(IdentityChange {
         guids: Some(identity.guids),
         macs: Some(identity.macs),
@@ -101,17 +85,15 @@ pub(super) fn identity_change(
     })
 }
 
-pub(super) fn identity_set(
-    ctx: &mut Ctx<'_>,
-    args: &IdentitySetArgs,
-) -> Result<CommandResult, Failure> {
-    let change = identity_change(ctx, &args.identity)?;
+pub(super) fn identity_set(ctx: &mut Ctx<'_>, identity: &IdentityArgs, args: WriteArgs) -> Ran {
+    let change = identity_change(identity)?;
     if change == IdentityChange::default() {
         return Err(usage(
             "give at least one of --identity, --guid, --guids, --blank-guids, --mac, --macs and --vsd",
-        ));
+        )
+        .into());
     }
-    write(ctx, &args.write, false, &WriteRequest::IdentitySet(&change))
+    write(ctx, args, false, &WriteRequest::IdentitySet(&change))
 }
 
 fn usage(message: impl Into<String>) -> Failure {
@@ -119,7 +101,7 @@ fn usage(message: impl Into<String>) -> Failure {
 }
 
 /// The values of an identity given by options (docs/fs2.md#guid-flags).
-pub(super) fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
+fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
     let next = |base: u64, n: u64, what: &str| {
         base.checked_add(n)
             .ok_or_else(|| usage(format!("{what} {base:x} has no successor")))
@@ -153,11 +135,8 @@ pub(super) fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Fail
 }
 
 /// A complete identity: nothing is invented, so GUIDs and MACs must both be given.
-fn full_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Failure> {
-    if let Some(path) = &args.identity {
-        return job::read_identity(path).map_err(|e| ctx.failure(&e, None));
-    }
-    let given = given_identity(args)?;
+fn full_identity(args: &IdentityArgs) -> Result<Identity, CommandError> {
+    let given = identity_change(args)?;
     match (given.guids, given.macs) {
         (Some(guids), Some(macs)) => Ok(Identity {
             guids,
@@ -166,75 +145,45 @@ fn full_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, Failure
         }),
         _ => Err(usage(
             "specify the card's identity: --identity FILE, or --guid G (or --blank-guids) and --mac M",
-        )),
+        )
+        .into()),
     }
 }
 
 /// Shows the plan, asks, runs the job and prints its outcome.
-fn write(
+pub(super) fn write(
     ctx: &mut Ctx<'_>,
-    args: &WriteArgs,
+    args: WriteArgs,
     activate: bool,
     request: &WriteRequest<'_>,
-) -> Result<CommandResult, Failure> {
-    let dir = backup_dir(&args.backup_dir);
+) -> Ran {
+    let dir = backup_dir(args.backup_dir);
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
-    let mut reply = Reply::Yes;
-    let mut shown = None;
-    let ended = {
-        let out = &mut *ctx.out;
-        let stop = ctx.stop;
-        let mut confirm = |plan: &PlanReport| {
-            out.text(&text::plan(plan, colours, false));
-            out.text("\n");
-            shown = Some(plan.clone());
-            if !args.confirm.yes {
-                reply = ask("Write this to the card?", stop);
-            }
-            reply == Reply::Yes
-        };
-        job::write(
-            &mut device,
-            request,
-            &dir,
-            activate,
-            &mut confirm,
-            &mut progress,
-        )
+    let mut confirm = |plan: &PlanReport| {
+        ctx.out.text(&text::plan(plan, colours, false));
+        ctx.out.text("\n");
+        ctx.asked = Some(value!({ "plan": plan }));
+        ctx.confirm(args.confirm.yes, "Write this to the card?")
     };
+    let ended = job::write(
+        &mut device,
+        request,
+        &dir,
+        activate,
+        &mut confirm,
+        &mut progress,
+    );
     drop(progress);
-    match ended {
-        Ok(outcome) => {
-            let name = ctx
-                .device
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string);
-            if shown.is_none() {
-                ctx.out.text(&text::plan(&outcome.plan, colours, false));
-            }
-            ctx.out.text(&text::written(&outcome, &name));
-            Ok(CommandResult::unless(outcome.nothing_to_do, json(&outcome)))
-        }
-        Err(JobError::Declined) => {
-            let failure = ctx.declined(reply);
-            Err(match shown {
-                Some(plan) => failure.with_result(value!({ "plan": plan })),
-                None => failure,
-            })
-        }
-        Err(error) => {
-            if let JobError::Refused { report } = &error {
-                ctx.out.text(&text::plan(report, colours, false));
-            }
-            let image = match request {
-                WriteRequest::Burn(image, _) | WriteRequest::Recover(image, _) => {
-                    Some(&*image.path)
-                }
-                _ => None,
-            };
-            Err(ctx.failure(&error, image))
-        }
+    if let Err(JobError::Refused { report }) = &ended {
+        ctx.out.text(&text::plan(report, colours, false));
     }
+    let outcome = ended?;
+    if ctx.asked.is_none() {
+        ctx.out.text(&text::plan(&outcome.plan, colours, false));
+    }
+    let card = ctx.device.as_ref().map(ToString::to_string);
+    let text = text::written(&outcome, &card.unwrap_or_default());
+    ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }
