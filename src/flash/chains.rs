@@ -5,8 +5,10 @@
 //! after this card has shown that they return what single reads return.
 
 use super::gateway::{BLOCK, MAX_CHAIN};
+use super::readings::difference;
 use super::session::FlashSession;
 use super::{Events, FlashError};
+use crate::image::FlashAddr;
 use serde::{Deserialize, Serialize};
 
 /// Bytes to compare before chains are trusted.
@@ -105,18 +107,20 @@ fn compare(
     at: u32,
     wanted: &[u8; MAX_CHAIN],
 ) -> Result<Option<ChainVerdict>, FlashError> {
-    let Some(n) = difference(session, at, wanted)? else {
+    let chained = |session: &mut FlashSession<'_>| {
+        let mut found = [0; MAX_CHAIN];
+        session.read_as(FlashAddr(at), &mut found, true)?;
+        Ok::<_, FlashError>(difference(at, &found, at, wanted))
+    };
+    let Some((first, ..)) = chained(session)? else {
         return Ok(None);
     };
-    let block = at + (n * BLOCK) as u32;
+    let block = first - first % BLOCK as u32;
     let agreed = session.agreed_block(block)?;
-    let known = wanted.iter().skip(n * BLOCK);
-    let mut pairs = (block..).zip(agreed.iter().zip(known));
-    if let Some((at, (found, wanted))) = pairs.find(|(_, (found, wanted))| found != wanted) {
-        let (found, wanted) = (*found, *wanted);
+    if let Some((at, found, wanted)) = difference(block, &agreed, at, wanted) {
         return Err(FlashError::Differs { at, found, wanted });
     }
-    if difference(session, at, wanted)?.is_none() {
+    if chained(session)?.is_none() {
         tracing::warn!(at = block, "one chained reading was wrong");
         return Ok(None);
     }
@@ -125,18 +129,6 @@ fn compare(
         "chained reads differ from single reads: not used"
     );
     Ok(Some(ChainVerdict::Contradicted { at: block }))
-}
-
-/// Number of the first block in which a chained reading of `wanted` differs.
-fn difference(
-    session: &mut FlashSession<'_>,
-    at: u32,
-    wanted: &[u8; MAX_CHAIN],
-) -> Result<Option<usize>, FlashError> {
-    let mut found = [0; MAX_CHAIN];
-    session.read_chained(at, &mut found)?;
-    let (found, wanted) = (found.as_chunks::<BLOCK>().0, wanted.as_chunks::<BLOCK>().0);
-    Ok(found.iter().zip(wanted).position(|(f, w)| f != w))
 }
 
 #[cfg(test)]

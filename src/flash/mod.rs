@@ -27,7 +27,7 @@ pub use event::{Event, Events, Phase};
 pub use families::TimesSource;
 pub(crate) use layout::overlap;
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
-pub use protection::{ClearProtection, Protection, ProtectionControl, SetProtection};
+pub use protection::{Protection, ProtectionControl};
 pub use sectors::plan_sectors;
 pub use source::FlashSource;
 pub use state::{Committed, Erased, Flash, Locked, Verified, Written};

@@ -21,48 +21,6 @@ pub struct Protection {
     pub complement: bool,
 }
 
-/// Permission to clear protection bits for good, made from the status the user was shown: other
-/// bits than those are not cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClearProtection {
-    status: u8,
-}
-
-impl ClearProtection {
-    /// For the bits of this value of status register 1.
-    #[must_use]
-    pub fn of(status: u8) -> Self {
-        Self { status }
-    }
-
-    pub(super) fn status(self) -> u8 {
-        self.status
-    }
-}
-
-/// Permission to set protection bits, made from the status the user was shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetProtection {
-    status: u8,
-    range: Range<u32>,
-}
-
-impl SetProtection {
-    /// Protect `range` on a chip that shows `status`.
-    #[must_use]
-    pub fn of(status: u8, range: Range<u32>) -> Self {
-        Self { status, range }
-    }
-
-    pub(super) fn status(&self) -> u8 {
-        self.status
-    }
-
-    pub(super) fn range(&self) -> &Range<u32> {
-        &self.range
-    }
-}
-
 /// What may be done to the protection bits of a chip, by what is known of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,20 +65,14 @@ impl FlashChip {
         (1..=0x1F_u8)
             .map(|n| n << 2)
             .filter(|bits| bits & !self.protect_mask == 0)
-            .find(|bits| Protection::decode(self, *bits).range.as_ref() == Some(range))
+            .find(|bits| Protection::decode(self, *bits, None).range.as_ref() == Some(range))
     }
 }
 
 impl Protection {
-    /// Decodes status register 1 of a chip whose CMP bit, if it has one, is clear.
-    #[must_use]
-    pub fn decode(chip: &FlashChip, status: u8) -> Self {
-        Self::decode_both(chip, status, None)
-    }
-
     /// Decodes status register 1, and 2 on chips that have one.
     #[must_use]
-    pub fn decode_both(chip: &FlashChip, status: u8, second: Option<u8>) -> Self {
+    pub fn decode(chip: &FlashChip, status: u8, second: Option<u8>) -> Self {
         let bits = status & chip.protect_mask;
         let size = chip.geometry.size;
         let complement = second.is_some_and(|second| second & CMP != 0);
@@ -193,7 +145,7 @@ mod tests {
     use super::*;
 
     fn of(jedec: u32, status: u8) -> Option<Range<u32>> {
-        Protection::decode(&FlashChip::detect(jedec).unwrap(), status).range
+        Protection::decode(&FlashChip::detect(jedec).unwrap(), status, None).range
     }
 
     #[test]
@@ -210,7 +162,7 @@ mod tests {
     fn cmp_protects_the_complement() {
         let both = |jedec, status, second| {
             let chip = FlashChip::detect(jedec).unwrap();
-            Protection::decode_both(&chip, status, Some(second)).range
+            Protection::decode(&chip, status, Some(second)).range
         };
         let cases = [
             (0x00, 0x00, None),
@@ -249,7 +201,10 @@ mod tests {
             (0..0x1_0000, 0x24),
         ] {
             let found = chip.protection_bits(&range).unwrap();
-            assert_eq!(Protection::decode(&chip, found).range, Some(range.clone()));
+            assert_eq!(
+                Protection::decode(&chip, found, None).range,
+                Some(range.clone())
+            );
             assert_eq!(found, bits, "{range:x?}");
         }
         assert_eq!(chip.protection_bits(&(0x1D_0000..0x20_0000)), None);

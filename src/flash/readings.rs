@@ -20,6 +20,20 @@ pub(super) fn agreed<T: PartialEq>(
     Ok(None)
 }
 
+/// The first place where `found`, read at `start`, differs from `wanted`, which belongs at `at`: address,
+/// byte found, byte wanted. Bytes beside `wanted` are not compared.
+pub(super) fn difference(
+    start: u32,
+    found: &[u8],
+    at: u32,
+    wanted: &[u8],
+) -> Option<(u32, u8, u8)> {
+    (start..).zip(found).find_map(|(place, &found)| {
+        let wanted = *wanted.get(place.checked_sub(at)? as usize)?;
+        (found != wanted).then_some((place, found, wanted))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,13 +2,13 @@
 
 use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces};
 use super::readings::agreed;
+use super::source::Cache;
 use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
-use super::{
-    ClearProtection, EraseSize, Event, Events, FlashChip, FlashError, Protection, SetProtection,
-};
+use super::{EraseSize, Event, Events, FlashChip, FlashError, Protection};
 use crate::card::{Card, Clock};
 use crate::image::FlashAddr;
 use std::io::Write;
+use std::ops::Range;
 
 /// Bit of status register 2 on Winbond and Spansion (mstflint mflash/mflash.c,
 /// `mf_set_quad_en_direct_access`).
@@ -18,6 +18,7 @@ const QUAD_ENABLE: u8 = 1 << 1;
 pub(super) struct FlashSession<'c> {
     pub(super) gateway: FlashGateway<'c>,
     pub(super) chip: FlashChip,
+    pub(super) cache: Cache,
     pub(super) protection: Protection,
     /// Reads may hold chip-select: proven on this card.
     pub(super) chained: bool,
@@ -32,7 +33,8 @@ impl<'c> FlashSession<'c> {
         let chip = FlashChip::detect(jedec)?;
         let mut session = Self {
             gateway,
-            protection: Protection::decode(&chip, 0),
+            protection: Protection::decode(&chip, 0, None),
+            cache: Cache::new(chip.geometry.size),
             chip,
             chained: false,
             working: false,
@@ -44,7 +46,7 @@ impl<'c> FlashSession<'c> {
     }
 
     /// [`FlashError::Outside`] unless the chip has these bytes.
-    fn check_inside(&self, at: FlashAddr, len: u64) -> Result<(), FlashError> {
+    pub(super) fn check_inside(&self, at: FlashAddr, len: u64) -> Result<(), FlashError> {
         let size = self.chip.geometry.size;
         if u64::from(at.0) + len > u64::from(size) {
             return Err(FlashError::Outside {
@@ -61,17 +63,14 @@ impl<'c> FlashSession<'c> {
         self.read_as(at, buf, self.chained)
     }
 
-    /// Reads any range block by block, each with opcode and address, as every known tool does.
-    pub(super) fn read_singly(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
-        self.read_as(at, buf, false)
-    }
-
-    /// Reads by chains, proven or not.
-    pub(super) fn read_chained(&mut self, at: u32, buf: &mut [u8]) -> Result<(), FlashError> {
-        self.read_as(FlashAddr(at), buf, true)
-    }
-
-    fn read_as(&mut self, at: FlashAddr, buf: &mut [u8], chained: bool) -> Result<(), FlashError> {
+    /// Reads any range by chains, proven or not, or else block by block, each with opcode and address, as
+    /// every known tool does.
+    pub(super) fn read_as(
+        &mut self,
+        at: FlashAddr,
+        buf: &mut [u8],
+        chained: bool,
+    ) -> Result<(), FlashError> {
         self.check_inside(at, buf.len() as u64)?;
         let lead = at.0 % BLOCK as u32;
         let len = (lead as usize + buf.len()).next_multiple_of(BLOCK);
@@ -176,7 +175,7 @@ impl<'c> FlashSession<'c> {
     pub(super) fn refresh_protection(&mut self) -> Result<(), FlashError> {
         let status = self.agreed_status()?;
         let second = self.agreed_status2()?;
-        self.protection = Protection::decode_both(&self.chip, status, second);
+        self.protection = Protection::decode(&self.chip, status, second);
         Ok(())
     }
 
@@ -198,12 +197,9 @@ impl<'c> FlashSession<'c> {
         self.write_status(value, None)
     }
 
-    /// Clears protection bits that power does not clear, as permitted.
-    pub(super) fn clear_protection(
-        &mut self,
-        permission: ClearProtection,
-    ) -> Result<(), FlashError> {
-        let (found, second) = self.writable_status(permission.status())?;
+    /// Clears protection bits that power does not clear, where they are those `shown`.
+    pub(super) fn clear_protection(&mut self, shown: u8) -> Result<(), FlashError> {
+        let (found, second) = self.writable_status(shown)?;
         tracing::warn!(status = found, "protection bits cleared on request");
         let mask = self.chip.protect_mask;
         self.write_status(found & !(mask | WIP | WEL), second)?;
@@ -214,10 +210,14 @@ impl<'c> FlashSession<'c> {
         Ok(())
     }
 
-    /// Sets protection bits, as permitted.
-    pub(super) fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
-        let (found, second) = self.writable_status(permission.status())?;
-        let Some(bits) = self.chip.protection_bits(permission.range()) else {
+    /// Sets the bits that protect `range`, where those before are those `shown`.
+    pub(super) fn set_protection(
+        &mut self,
+        shown: u8,
+        range: &Range<u32>,
+    ) -> Result<(), FlashError> {
+        let (found, second) = self.writable_status(shown)?;
+        let Some(bits) = self.chip.protection_bits(range) else {
             return Err(self.refuse_protection("no bits of this chip protect that range"));
         };
         if second.is_some_and(|second| second & !QUAD_ENABLE != 0) {
@@ -226,7 +226,7 @@ impl<'c> FlashSession<'c> {
         tracing::warn!(status = found, bits, "protection bits set on request");
         let mask = self.chip.protect_mask;
         self.write_status(found & !(mask | WIP | WEL) | bits, second)?;
-        if self.protection.range.as_ref() != Some(permission.range()) {
+        if self.protection.range.as_ref() != Some(range) {
             let what = "the chip does not keep the protection bits (write-protect pin?)";
             return Err(self.refuse_protection(what));
         }

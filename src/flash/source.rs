@@ -12,6 +12,7 @@ const STEP: usize = 0x1_0000;
 /// Bytes of the chip read so far in this session.
 pub(super) struct Cache {
     bytes: Vec<u8>,
+    /// By block of 16 bytes.
     known: Vec<bool>,
 }
 
@@ -27,6 +28,27 @@ impl Cache {
     pub(super) fn forget(&mut self) {
         self.known.fill(false);
     }
+
+    fn put(&mut self, at: u32, bytes: &[u8]) {
+        let range = at as usize..at as usize + bytes.len();
+        let blocks = range.start / BLOCK..range.end / BLOCK;
+        if let Some(place) = self.bytes.get_mut(range) {
+            place.copy_from_slice(bytes);
+        }
+        if let Some(known) = self.known.get_mut(blocks) {
+            known.fill(true);
+        }
+    }
+
+    /// The ranges of these blocks that are known, or that are not.
+    fn ranges(&self, blocks: Range<usize>, known: bool) -> Vec<Range<u32>> {
+        let mut ranges = Vec::new();
+        for block in blocks.filter(|n| self.known.get(*n) == Some(&known)) {
+            let at = (block * BLOCK) as u32;
+            join(&mut ranges, at..at + BLOCK as u32);
+        }
+        ranges
+    }
 }
 
 /// Adds a range to a rising list, joined with the last one where they meet.
@@ -37,37 +59,24 @@ fn join(ranges: &mut Vec<Range<u32>>, next: Range<u32>) {
     }
 }
 
-/// The flash of a session. A block of 16 bytes is read from the card once, unless
-/// [`FlashSource::reread`] asks for it again.
-pub struct FlashSource<'s, 'c> {
-    session: &'s mut FlashSession<'c>,
-    cache: &'s mut Cache,
+/// The blocks that hold a range of bytes.
+fn blocks(start: usize, end: usize) -> Range<usize> {
+    if start == end {
+        return 0..0;
+    }
+    start / BLOCK..end.div_ceil(BLOCK)
 }
 
-impl<'s, 'c> FlashSource<'s, 'c> {
-    pub(super) fn new(session: &'s mut FlashSession<'c>, cache: &'s mut Cache) -> Self {
-        Self { session, cache }
-    }
+/// The flash of a session. A block of 16 bytes is read from the card once, unless
+/// [`FlashSource::reread`] asks for it again.
+pub struct FlashSource<'s, 'c>(pub(super) &'s mut FlashSession<'c>);
 
-    fn fill(&mut self, first: usize, last: usize) -> Result<(), FlashError> {
-        let mut block = first;
-        while block <= last {
-            if self.cache.known.get(block) != Some(&false) {
-                block += 1;
-                continue;
-            }
-            let mut end = block;
-            while end <= last && self.cache.known.get(end) == Some(&false) {
-                end += 1;
-            }
-            let at = FlashAddr((block * BLOCK) as u32);
-            if let Some(bytes) = self.cache.bytes.get_mut(block * BLOCK..end * BLOCK) {
-                self.session.read(at, bytes)?;
-            }
-            if let Some(known) = self.cache.known.get_mut(block..end) {
-                known.fill(true);
-            }
-            block = end;
+impl FlashSource<'_, '_> {
+    fn fill(&mut self, blocks: Range<usize>) -> Result<(), FlashError> {
+        for range in self.0.cache.ranges(blocks, false) {
+            let mut bytes = vec![0; range.len()];
+            self.0.read(FlashAddr(range.start), &mut bytes)?;
+            self.0.cache.put(range.start, &bytes);
         }
         Ok(())
     }
@@ -75,11 +84,7 @@ impl<'s, 'c> FlashSource<'s, 'c> {
     /// What was read so far in this session.
     #[must_use]
     pub fn known(&self) -> Vec<Range<u32>> {
-        let mut ranges = Vec::new();
-        for (n, _) in self.cache.known.iter().enumerate().filter(|(_, k)| **k) {
-            join(&mut ranges, (n * BLOCK) as u32..((n + 1) * BLOCK) as u32);
-        }
-        ranges
+        self.0.cache.ranges(0..self.0.cache.known.len(), true)
     }
 
     /// Reads `range` once more, block by block with full addressing, and compares with what was read
@@ -89,39 +94,26 @@ impl<'s, 'c> FlashSource<'s, 'c> {
     /// # Errors
     /// [`FlashError::Unsteady`] when readings of a block never agree; [`FlashError::Outside`].
     pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
-        let size = self.session.chip.geometry.size;
-        if range.end > size {
-            return Err(FlashError::Outside {
-                at: range.start,
-                len: u64::from(range.end.saturating_sub(range.start)),
-                size,
-            });
-        }
+        self.0
+            .check_inside(FlashAddr(range.start), range.len() as u64)?;
         let mut differed = Vec::new();
-        if range.is_empty() {
-            return Ok(differed);
-        }
-        let (first, last) = (
-            range.start as usize / BLOCK,
-            (range.end as usize - 1) / BLOCK,
-        );
-        self.fill(first, last)?;
-        let (start, end) = (first * BLOCK, (last + 1) * BLOCK);
-        let Some(known) = self.cache.bytes.get_mut(start..end) else {
-            return Ok(differed);
-        };
-        let mut at = start as u32;
-        for known in known.chunks_mut(STEP) {
-            let mut again = vec![0; known.len()];
-            self.session.read_singly(FlashAddr(at), &mut again)?;
-            for (known, again) in known.chunks_mut(BLOCK).zip(again.chunks(BLOCK)) {
-                if known != again {
-                    tracing::warn!(at, "two readings of the flash differ");
-                    self.session.chained = false;
-                    known.copy_from_slice(&self.session.agreed_block(at)?);
-                    join(&mut differed, at..at + BLOCK as u32);
+        let blocks = blocks(range.start as usize, range.end as usize);
+        self.fill(blocks.clone())?;
+        let end = blocks.end * BLOCK;
+        for start in (blocks.start * BLOCK..end).step_by(STEP) {
+            let mut again = vec![0; STEP.min(end - start)];
+            let start = start as u32;
+            self.0.read_as(FlashAddr(start), &mut again, false)?;
+            for (at, again) in (start..).step_by(BLOCK).zip(again.chunks(BLOCK)) {
+                let place = at as usize..at as usize + BLOCK;
+                if self.0.cache.bytes.get(place) == Some(again) {
+                    continue;
                 }
-                at += BLOCK as u32;
+                tracing::warn!(at, "two readings of the flash differ");
+                self.0.chained = false;
+                let agreed = self.0.agreed_block(at)?;
+                self.0.cache.put(at, &agreed);
+                join(&mut differed, at..at + BLOCK as u32);
             }
         }
         Ok(differed)
@@ -133,54 +125,42 @@ impl<'s, 'c> FlashSource<'s, 'c> {
         phase: Phase,
         events: &mut dyn Events,
     ) -> Result<Vec<u8>, FlashError> {
-        let blocks = self.cache.known.len();
-        events.emit(Event::Started {
-            phase,
-            total: (blocks * BLOCK) as u64,
-        });
-        let mut block = 0;
-        while block < blocks {
+        let size = self.size() as usize;
+        let total = size as u64;
+        events.emit(Event::Started { phase, total });
+        for start in (0..size).step_by(STEP) {
             if events.stop_requested() {
                 return Err(FlashError::Interrupted);
             }
-            let end = (block + STEP / BLOCK).min(blocks);
-            self.fill(block, end - 1)?;
-            block = end;
-            events.emit(Event::Advanced {
-                phase,
-                done: (block * BLOCK) as u64,
-            });
+            let end = (start + STEP).min(size);
+            self.fill(blocks(start, end))?;
+            let done = end as u64;
+            events.emit(Event::Advanced { phase, done });
         }
         events.emit(Event::Finished { phase });
-        Ok(self.cache.bytes.clone())
+        Ok(self.0.cache.bytes.clone())
     }
 }
 
 impl Source for FlashSource<'_, '_> {
     fn size(&self) -> u32 {
-        self.session.chip.geometry.size
+        self.0.chip.geometry.size
     }
 
     fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError> {
-        let start = at.0 as usize;
-        let range = start..start.saturating_add(buf.len());
-        if range.end > self.size() as usize {
-            return Err(SourceError::Outside {
-                at: at.0,
-                len: buf.len(),
-                size: self.size(),
-            });
+        let (at, len) = (at.0, buf.len());
+        let range = at as usize..(at as usize).saturating_add(len);
+        let size = self.size();
+        if range.end > size as usize {
+            return Err(SourceError::Outside { at, len, size });
         }
-        if buf.is_empty() {
-            return Ok(());
-        }
-        self.fill(start / BLOCK, (range.end - 1) / BLOCK)
+        self.fill(blocks(range.start, range.end))
             .map_err(|source| SourceError::Failed {
-                at: at.0,
-                len: buf.len(),
+                at,
+                len,
                 source: Box::new(source),
             })?;
-        if let Some(bytes) = self.cache.bytes.get(range) {
+        if let Some(bytes) = self.0.cache.bytes.get(range) {
             buf.copy_from_slice(bytes);
         }
         Ok(())

@@ -3,10 +3,10 @@
 use super::chains;
 use super::session::FlashSession;
 use super::source::FlashSource;
-use super::work::{Core, Evidence, PlanRun};
+use super::work::{Evidence, PlanRun};
 use super::{
-    BootProbe, ChainProof, ChainVerdict, ClearProtection, Events, FlashChip, FlashError, Phase,
-    Protection, SectorPlan, SetProtection, Signature, Stopped,
+    BootProbe, ChainProof, ChainVerdict, Events, FlashChip, FlashError, Phase, Protection,
+    SectorPlan, Signature, Stopped,
 };
 use crate::card::{Card, Clock};
 use std::ops::Range;
@@ -121,12 +121,12 @@ impl Flash {
     /// # Errors
     /// [`FlashError`]: semaphore held, no or unknown chip, gateway stuck, card gone.
     pub fn lock<'c>(card: &'c mut Card, clock: &'c dyn Clock) -> Result<Locked<'c>, FlashError> {
-        Ok(Locked(Core::new(FlashSession::open(card, clock)?)))
+        Ok(Locked(FlashSession::open(card, clock)?))
     }
 }
 
 /// Semaphores held, nothing changed.
-pub struct Locked<'c>(Core<'c>);
+pub struct Locked<'c>(FlashSession<'c>);
 /// The region is erased and blank.
 pub struct Erased<'c>(PlanRun<'c>);
 /// The body is programmed; the signature's place is blank.
@@ -134,29 +134,29 @@ pub struct Written<'c>(PlanRun<'c>);
 /// The whole body was read back and is right.
 pub struct Verified<'c>(PlanRun<'c>, Evidence);
 /// The last act is done.
-pub struct Committed<'c>(Core<'c>, Evidence);
+pub struct Committed<'c>(FlashSession<'c>, Evidence);
 
 impl<'c> Locked<'c> {
     #[must_use]
     pub fn chip(&self) -> &FlashChip {
-        &self.0.session.chip
+        &self.0.chip
     }
 
     #[must_use]
     pub fn protection(&self) -> &Protection {
-        &self.0.session.protection
+        &self.0.protection
     }
 
     /// Reads hold chip-select in this session: proven on this card.
     #[must_use]
     pub fn chained_reads(&self) -> bool {
-        self.0.session.chained
+        self.0.chained
     }
 
     /// Switches chained reads on, by an earlier proof on this very card. A proof that does not hold
     /// changes nothing.
     pub fn trust_chains(&mut self, proof: &ChainProof) {
-        self.0.session.chained |= proof.holds();
+        self.0.chained |= proof.holds();
     }
 
     /// Reads the flash by chains and compares with `known`, the flash as read singly in this session.
@@ -171,7 +171,7 @@ impl<'c> Locked<'c> {
         known: &[u8],
         events: &mut dyn Events,
     ) -> Result<ChainVerdict, FlashError> {
-        let session = &mut self.0.session;
+        let session = &mut self.0;
         session.chained = false;
         let verdict = chains::prove(session, known, events)?;
         session.chained = matches!(verdict, ChainVerdict::Proven(_));
@@ -183,7 +183,7 @@ impl<'c> Locked<'c> {
     /// # Errors
     /// [`FlashError::Unsteady`] when readings of a block never agree.
     pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
-        self.0.source().reread(range)
+        self.source().reread(range)
     }
 
     /// Empties the cache: whatever is read next is read from the card.
@@ -193,7 +193,7 @@ impl<'c> Locked<'c> {
 
     /// The flash as a place to read images from; a block is read once in a session.
     pub fn source(&mut self) -> FlashSource<'_, 'c> {
-        self.0.source()
+        FlashSource(&mut self.0)
     }
 
     /// Every byte of the chip.
@@ -202,30 +202,30 @@ impl<'c> Locked<'c> {
         phase: Phase,
         events: &mut dyn Events,
     ) -> Result<Vec<u8>, FlashError> {
-        self.0.source().read_all(phase, events)
+        self.source().read_all(phase, events)
     }
 
     /// The chip does nothing at this moment (no erase or program runs).
     pub fn is_idle(&mut self) -> Result<bool, FlashError> {
-        self.0.session.is_idle()
+        self.0.is_idle()
     }
 
     /// Clear protection bits that power does not clear. They stay cleared after the session.
     ///
     /// # Errors
-    /// [`FlashError::Protected`] when other bits are set than those permitted to be cleared, or
-    /// when the chip keeps them.
-    pub fn clear_protection(&mut self, permission: ClearProtection) -> Result<(), FlashError> {
-        self.0.session.clear_protection(permission)
+    /// [`FlashError::Protected`] when the status is not the one that the user was shown, or when the chip
+    /// keeps the bits.
+    pub fn clear_protection(&mut self, shown: u8) -> Result<(), FlashError> {
+        self.0.clear_protection(shown)
     }
 
-    /// Set protection bits. They stay set after the session, through power-off.
+    /// Protect a range. The bits stay set after the session, through power-off.
     ///
     /// # Errors
-    /// [`FlashError::Protected`] when other bits are set than those that were shown, when no bits
+    /// [`FlashError::Protected`] when the status is not the one that the user was shown, when no bits
     /// protect that range, or when the chip does not keep them.
-    pub fn set_protection(&mut self, permission: &SetProtection) -> Result<(), FlashError> {
-        self.0.session.set_protection(permission)
+    pub fn set_protection(&mut self, shown: u8, range: &Range<u32>) -> Result<(), FlashError> {
+        self.0.set_protection(shown, range)
     }
 
     /// Reset the card, so that it loads what the flash holds. No erase or program runs then, and
@@ -234,7 +234,7 @@ impl<'c> Locked<'c> {
     /// # Errors
     /// [`FlashError`]; [`crate::card::CardError::ResetTimeout`] when the card does not come back.
     pub fn software_reset(mut self) -> Result<(), FlashError> {
-        self.0.session.software_reset()
+        self.0.software_reset()
     }
 
     /// Erases what the plan lists, after a check of the protection bits. When the plan asks for it, the
@@ -246,22 +246,17 @@ impl<'c> Locked<'c> {
         probe: &'c dyn BootProbe,
         events: &mut dyn Events,
     ) -> Result<Erased<'c>, Stopped> {
-        let mut work = PlanRun::new(self.0, plan, probe);
-        match work.erase(events) {
-            Ok(()) => Ok(Erased(work)),
-            Err((at, source)) => Err(work.stop(Phase::Erase, at, source, events)),
-        }
+        let run = PlanRun::new(self.0, plan, probe);
+        let (run, ()) = run.step(Phase::Erase, events, PlanRun::erase)?;
+        Ok(Erased(run))
     }
 }
 
 impl<'c> Erased<'c> {
     /// Program the body. The place of the signature stays blank.
     pub fn write(self, events: &mut dyn Events) -> Result<Written<'c>, Stopped> {
-        let mut work = self.0;
-        match work.write(events) {
-            Ok(()) => Ok(Written(work)),
-            Err((at, source)) => Err(work.stop(Phase::Write, at, source, events)),
-        }
+        let (run, ()) = self.0.step(Phase::Write, events, PlanRun::write)?;
+        Ok(Written(run))
     }
 }
 
@@ -271,11 +266,8 @@ impl<'c> Written<'c> {
     /// # Errors
     /// [`Stopped`] with [`FlashError::Differs`] at the first difference.
     pub fn verify(self, events: &mut dyn Events) -> Result<Verified<'c>, Stopped> {
-        let mut work = self.0;
-        match work.verify(events) {
-            Ok(evidence) => Ok(Verified(work, evidence)),
-            Err((at, source)) => Err(work.stop(Phase::Verify, at, source, events)),
-        }
+        let (run, evidence) = self.0.step(Phase::Verify, events, PlanRun::verify)?;
+        Ok(Verified(run, evidence))
     }
 }
 
@@ -292,11 +284,10 @@ impl<'c> Verified<'c> {
         signature: &Signature,
         events: &mut dyn Events,
     ) -> Result<Committed<'c>, Stopped> {
-        let Self(mut work, evidence) = self;
-        match work.commit(signature, events) {
-            Ok(()) => Ok(Committed(work.core, evidence)),
-            Err((at, source)) => Err(work.stop(Phase::Commit, at, source, events)),
-        }
+        let Self(run, evidence) = self;
+        let commit = |run: &mut PlanRun<'c>, events: &mut dyn Events| run.commit(signature, events);
+        let (run, ()) = run.step(Phase::Commit, events, commit)?;
+        Ok(Committed(run.session, evidence))
     }
 }
 
@@ -309,7 +300,7 @@ impl<'c> Committed<'c> {
 
     /// The flash as it is now.
     pub fn source(&mut self) -> FlashSource<'_, 'c> {
-        self.0.source()
+        FlashSource(&mut self.0)
     }
 
     /// The same session, for another job.

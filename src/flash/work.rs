@@ -2,9 +2,9 @@
 
 use super::gateway::BLOCK;
 use super::plan_check;
-use super::readings::agreed;
+use super::readings::{agreed, difference};
 use super::session::FlashSession;
-use super::source::{Cache, FlashSource};
+use super::source::FlashSource;
 use super::{Boots, Event, Events, FlashError, Phase, Protection, SectorPlan, Stopped};
 use crate::image::{FlashAddr, Source};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,12 @@ pub struct Evidence {
 /// that hit another place or nothing at all, and [`super::Written::verify`] reads every byte that
 /// counts.
 const BLANK_STEP: u32 = 0x1000;
+
+/// Bytes of a signature.
+const SIGNATURE: u64 = 16;
+
+/// First word of a signature that is invalidated.
+const INVALID: [u8; 4] = [0; 4];
 
 /// Bytes of the body verified between two events.
 const VERIFY_STEP: usize = 0x1_0000;
@@ -47,15 +53,9 @@ pub trait BootProbe {
     fn boots(&self, flash: &mut dyn Source) -> Boots;
 }
 
-/// What every state has.
-pub(super) struct Core<'c> {
-    pub(super) session: FlashSession<'c>,
-    pub(super) cache: Cache,
-}
-
 /// A job under way.
 pub(super) struct PlanRun<'c> {
-    pub(super) core: Core<'c>,
+    pub(super) session: FlashSession<'c>,
     plan: SectorPlan,
     probe: &'c dyn BootProbe,
     touched: bool,
@@ -64,23 +64,16 @@ pub(super) struct PlanRun<'c> {
 }
 
 /// Where a step failed, and why.
-pub(super) type StepError = (Option<FlashAddr>, FlashError);
-
-impl<'c> Core<'c> {
-    pub(super) fn new(session: FlashSession<'c>) -> Self {
-        let cache = Cache::new(session.chip.geometry.size);
-        Self { session, cache }
-    }
-
-    pub(super) fn source(&mut self) -> FlashSource<'_, 'c> {
-        FlashSource::new(&mut self.session, &mut self.cache)
-    }
-}
+type StepError = (Option<FlashAddr>, FlashError);
 
 impl<'c> PlanRun<'c> {
-    pub(super) fn new(core: Core<'c>, plan: SectorPlan, probe: &'c dyn BootProbe) -> Self {
+    pub(super) fn new(
+        session: FlashSession<'c>,
+        plan: SectorPlan,
+        probe: &'c dyn BootProbe,
+    ) -> Self {
         Self {
-            core,
+            session,
             plan,
             probe,
             touched: false,
@@ -88,33 +81,55 @@ impl<'c> PlanRun<'c> {
         }
     }
 
-    pub(super) fn stop(
+    /// Runs one step; where it fails, finds out what is left.
+    pub(super) fn step<T>(
         mut self,
         phase: Phase,
-        at: Option<FlashAddr>,
-        source: FlashError,
         events: &mut dyn Events,
-    ) -> Stopped {
-        self.core.cache.forget();
-        let boots = match self.core.session.settle(events) {
+        work: impl FnOnce(&mut Self, &mut dyn Events) -> Result<T, StepError>,
+    ) -> Result<(Self, T), Stopped> {
+        let total = self.bytes_of(phase);
+        events.emit(Event::Started { phase, total });
+        let (at, source) = match work(&mut self, events) {
+            Ok(done) => {
+                events.emit(Event::Finished { phase });
+                return Ok((self, done));
+            }
+            Err(error) => error,
+        };
+        let boots = match self.session.settle(events) {
             Ok(()) => self.what_boots(),
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
-        Stopped {
+        Err(Stopped {
             phase,
             at,
             boots,
             touched: self.touched,
             source,
+        })
+    }
+
+    fn bytes_of(&self, phase: Phase) -> u64 {
+        let sum =
+            |pieces: &[(FlashAddr, Vec<u8>)]| pieces.iter().map(|(_, b)| b.len()).sum::<usize>();
+        match phase {
+            Phase::Erase => {
+                let sizes = self.plan.erases.iter().map(|(_, size)| size.bytes());
+                sizes.map(u64::from).sum()
+            }
+            Phase::Write => sum(&self.plan.programs) as u64,
+            Phase::Verify => sum(&self.plan.expect) as u64,
+            _ => SIGNATURE,
         }
     }
 
     /// Judged from readings of the flash until two in a row lead to the same answer.
     fn what_boots(&mut self) -> Boots {
         let judged = agreed(|| {
-            self.core.cache.forget();
-            Ok(self.probe.boots(&mut self.core.source()))
+            self.session.cache.forget();
+            Ok(self.probe.boots(&mut FlashSource(&mut self.session)))
         });
         judged.ok().flatten().unwrap_or(Boots::Unknown)
     }
@@ -128,47 +143,33 @@ impl<'c> PlanRun<'c> {
     }
 
     pub(super) fn erase(&mut self, events: &mut dyn Events) -> Result<(), StepError> {
-        let erases = self.plan.erases.clone();
-        let total = erases.iter().map(|(_, size)| u64::from(size.bytes())).sum();
-        events.emit(Event::Started {
-            phase: Phase::Erase,
-            total,
-        });
         self.check_stop(events)?;
-        plan_check::check(&self.plan, &self.core.session.chip).map_err(|e| (None, e))?;
+        plan_check::check(&self.plan, &self.session.chip).map_err(|e| (None, e))?;
         self.promised = digest(&self.plan.expect);
         self.check_protection(events).map_err(|e| (None, e))?;
-        self.core.cache.forget();
-        if let Some(at) = self
-            .plan
-            .signature_at
-            .filter(|_| self.plan.invalidate_first)
-        {
-            self.invalidate(at)?;
+        self.session.cache.forget();
+        let signature = self.plan.signature_at;
+        if let Some(at) = signature.filter(|_| self.plan.invalidate_first) {
+            self.prove(at, &INVALID)?;
         }
+        let phase = Phase::Erase;
         let mut done = 0;
-        for (at, size) in erases {
+        for (at, size) in self.plan.erases.clone() {
             self.check_stop(events)?;
             self.touched = true;
             let fail = |e| (Some(at), e);
-            self.core.session.erase(at, size).map_err(fail)?;
+            self.session.erase(at, size).map_err(fail)?;
             self.check_blank(at, size.bytes(), events).map_err(fail)?;
             done += u64::from(size.bytes());
-            events.emit(Event::Advanced {
-                phase: Phase::Erase,
-                done,
-            });
+            events.emit(Event::Advanced { phase, done });
         }
-        events.emit(Event::Finished {
-            phase: Phase::Erase,
-        });
         Ok(())
     }
 
     /// Nothing that must change may be protected: a protected erase or program does nothing and
     /// reports nothing.
     fn check_protection(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
-        let session = &mut self.core.session;
+        let session = &mut self.session;
         session.refresh_protection()?;
         let changes = plan_check::changes(&self.plan);
         let hit = |p: &Protection| changes.iter().find(|range| p.touches(range)).cloned();
@@ -201,73 +202,48 @@ impl<'c> PlanRun<'c> {
         for offset in ends {
             let first = at.0 + offset;
             let mut sample = [0; BLOCK];
-            self.core.session.read(FlashAddr(first), &mut sample)?;
+            self.session.read(FlashAddr(first), &mut sample)?;
             if sample == [0xFF; BLOCK] {
                 continue;
             }
-            let sample = self.core.session.agreed_block(first)?;
-            if let Some((n, found)) = sample.iter().enumerate().find(|(_, b)| **b != 0xFF) {
-                return Err(FlashError::NotBlank {
-                    at: at.0,
-                    first: first + n as u32,
-                    found: *found,
-                });
+            let sample = self.session.agreed_block(first)?;
+            if let Some((first, found, _)) = difference(first, &sample, first, &[0xFF; BLOCK]) {
+                let at = at.0;
+                return Err(FlashError::NotBlank { at, first, found });
             }
-            self.core.session.chained = false;
+            self.session.chained = false;
             events.emit(wrong_reading(first));
         }
         Ok(())
     }
 
     pub(super) fn write(&mut self, events: &mut dyn Events) -> Result<(), StepError> {
-        let programs = std::mem::take(&mut self.plan.programs);
-        events.emit(Event::Started {
-            phase: Phase::Write,
-            total: programs.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
-        });
+        let phase = Phase::Write;
         let mut done = 0;
-        for (at, bytes) in programs {
+        for (at, bytes) in std::mem::take(&mut self.plan.programs) {
             self.check_stop(events)?;
             self.touched = true;
-            self.core
-                .session
-                .program(at, &bytes)
-                .map_err(|e| (Some(at), e))?;
+            let programmed = self.session.program(at, &bytes);
+            programmed.map_err(|e| (Some(at), e))?;
             done += bytes.len() as u64;
-            events.emit(Event::Advanced {
-                phase: Phase::Write,
-                done,
-            });
+            events.emit(Event::Advanced { phase, done });
         }
-        events.emit(Event::Finished {
-            phase: Phase::Write,
-        });
         Ok(())
     }
 
     pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<Evidence, StepError> {
-        let expect = std::mem::take(&mut self.plan.expect);
-        events.emit(Event::Started {
-            phase: Phase::Verify,
-            total: expect.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
-        });
+        let phase = Phase::Verify;
         let mut hash = Sha256::new();
         let mut done = 0;
-        for (at, bytes) in &expect {
+        for (at, bytes) in std::mem::take(&mut self.plan.expect) {
             for (n, wanted) in bytes.chunks(VERIFY_STEP).enumerate() {
                 self.check_stop(events)?;
                 let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
                 self.compare(at, wanted, &mut hash, events)?;
                 done += wanted.len() as u64;
-                events.emit(Event::Advanced {
-                    phase: Phase::Verify,
-                    done,
-                });
+                events.emit(Event::Advanced { phase, done });
             }
         }
-        events.emit(Event::Finished {
-            phase: Phase::Verify,
-        });
         let evidence = Evidence {
             bytes: done,
             digest: hash.finalize().into(),
@@ -288,34 +264,22 @@ impl<'c> PlanRun<'c> {
         hash: &mut Sha256,
         events: &mut dyn Events,
     ) -> Result<(), StepError> {
-        let session = &mut self.core.session;
+        let session = &mut self.session;
         let fail = |e| (Some(at), e);
-        let mut found = vec![0; wanted.len()];
-        session.read(at, &mut found).map_err(fail)?;
-        let mut from = 0;
-        while let Some(n) = differs(&found, wanted, from) {
-            let place = at.0 + n as u32;
-            let block = place - place % BLOCK as u32;
-            let again = session.agreed_block(block).map_err(fail)?;
-            let lead = at.0.saturating_sub(block) as usize;
-            let start = block.saturating_sub(at.0) as usize;
-            from = found.len().min(start + BLOCK - lead);
-            if let Some(place) = found.get_mut(start..from)
-                && let Some(again) = again.get(lead..lead + place.len())
-            {
-                place.copy_from_slice(again);
+        let lead = at.0 as usize % BLOCK;
+        let start = at.0 - lead as u32;
+        let mut found = vec![0; (lead + wanted.len()).next_multiple_of(BLOCK)];
+        session.read(FlashAddr(start), &mut found).map_err(fail)?;
+        for (block, found) in (start..).step_by(BLOCK).zip(found.chunks_mut(BLOCK)) {
+            if difference(block, found, at.0, wanted).is_none() {
+                continue;
             }
-            if let Some(n) = differs(&found, wanted, start).filter(|n| *n < from)
-                && let (Some(&found), Some(&wanted)) = (found.get(n), wanted.get(n))
-            {
-                let at = at.0 + n as u32;
-                let error = FlashError::Differs { at, found, wanted };
-                return Err((Some(FlashAddr(at)), error));
-            }
+            found.copy_from_slice(&session.agreed_block(block).map_err(fail)?);
+            check_equal(block, found, at, wanted)?;
             session.chained = false;
             events.emit(wrong_reading(block));
         }
-        hash.update(&found);
+        hash.update(found.get(lead..lead + wanted.len()).unwrap_or_default());
         Ok(())
     }
 
@@ -323,7 +287,6 @@ impl<'c> PlanRun<'c> {
     /// bytes already, so a reading that did not arrive would look right: two readings must agree.
     fn prove(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), StepError> {
         let fail = |e| (Some(at), e);
-        let session = &mut self.core.session;
         let lead = at.0 % BLOCK as u32;
         if lead as usize + bytes.len() > BLOCK {
             let what = "a signature is not inside one block of 16 bytes";
@@ -331,23 +294,11 @@ impl<'c> PlanRun<'c> {
         }
         if bytes.iter().any(|b| *b != 0xFF) {
             self.touched = true;
-            session.program(at, bytes).map_err(fail)?;
+            self.session.program(at, bytes).map_err(fail)?;
         }
-        let block = session.agreed_block(at.0 - lead).map_err(fail)?;
-        let found = block.iter().skip(lead as usize);
-        match found.zip(bytes).enumerate().find(|(_, (f, w))| f != w) {
-            None => Ok(()),
-            Some((n, (&found, &wanted))) => {
-                let at = at.0 + n as u32;
-                let error = FlashError::Differs { at, found, wanted };
-                Err((Some(FlashAddr(at)), error))
-            }
-        }
-    }
-
-    /// Programs the first word of a signature to 0.
-    fn invalidate(&mut self, at: FlashAddr) -> Result<(), StepError> {
-        self.prove(at, &[0; 4])
+        let block = at.0 - lead;
+        let found = self.session.agreed_block(block).map_err(fail)?;
+        check_equal(block, &found, at, bytes)
     }
 
     pub(super) fn commit(
@@ -355,11 +306,7 @@ impl<'c> PlanRun<'c> {
         signature: &Signature,
         events: &mut dyn Events,
     ) -> Result<(), StepError> {
-        events.emit(Event::Started {
-            phase: Phase::Commit,
-            total: 16,
-        });
-        self.core.cache.forget();
+        self.session.cache.forget();
         self.check_commit(signature)?;
         if let (Some(at), Some(bytes)) = (self.plan.signature_at, signature.bytes) {
             let (word0, rest) = bytes.split_at(4);
@@ -370,14 +317,11 @@ impl<'c> PlanRun<'c> {
             self.set_boot_address(value, events)?;
         }
         for at in &signature.invalidate {
-            self.invalidate(*at)?;
+            self.prove(*at, &INVALID)?;
         }
         events.emit(Event::Advanced {
             phase: Phase::Commit,
-            done: 16,
-        });
-        events.emit(Event::Finished {
-            phase: Phase::Commit,
+            done: SIGNATURE,
         });
         Ok(())
     }
@@ -388,7 +332,7 @@ impl<'c> PlanRun<'c> {
             let what = "the signature has no place in the plan";
             return Err((None, FlashError::Plan { at: 0, what }));
         }
-        let protection = &self.core.session.protection;
+        let protection = &self.session.protection;
         for at in &signature.invalidate {
             let range = at.0..at.0.saturating_add(4);
             if protection.touches(&range) {
@@ -401,11 +345,8 @@ impl<'c> PlanRun<'c> {
     /// Only a software reset reads this register (mstflint mflash/mflash.c, `mf_update_boot_addr`), so
     /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same.
     fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), StepError> {
-        let found = self
-            .core
-            .session
-            .gateway
-            .card
+        let card = &mut self.session.gateway.card;
+        let found = card
             .set_boot_address(wanted)
             .map_err(|e| (None, e.into()))?;
         if found != wanted {
@@ -418,10 +359,15 @@ impl<'c> PlanRun<'c> {
     }
 }
 
-/// First difference at or after `from`.
-fn differs(found: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
-    let pairs = found.iter().zip(wanted).enumerate().skip(from);
-    pairs.into_iter().find(|(_, (f, w))| f != w).map(|(n, _)| n)
+/// [`FlashError::Differs`] where a block read at `start` is not what is wanted at `at`.
+fn check_equal(start: u32, found: &[u8], at: FlashAddr, wanted: &[u8]) -> Result<(), StepError> {
+    match difference(start, found, at.0, wanted) {
+        None => Ok(()),
+        Some((at, found, wanted)) => {
+            let error = FlashError::Differs { at, found, wanted };
+            Err((Some(FlashAddr(at)), error))
+        }
+    }
 }
 
 /// Reported where a reading is corrected; single reads are used from then on, whatever was wrong.

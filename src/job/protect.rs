@@ -6,9 +6,7 @@
 use super::session::CardFacts;
 use super::settle::{after_change, settled_boot};
 use super::{CardReport, Device, JobError};
-use crate::flash::{
-    ClearProtection, FlashChip, Locked, Protection, ProtectionControl, SetProtection,
-};
+use crate::flash::{FlashChip, Locked, Protection, ProtectionControl};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -134,8 +132,8 @@ pub fn flash_protect(
         });
     }
     let done = match wanted {
-        None => locked.clear_protection(ClearProtection::of(before.status)),
-        Some(range) => locked.set_protection(&SetProtection::of(before.status, range)),
+        None => locked.clear_protection(before.status),
+        Some(range) => locked.set_protection(before.status, &range),
     };
     match done {
         Ok(()) => Ok(outcome(&facts, &locked, before, false)),

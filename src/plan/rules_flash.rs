@@ -187,7 +187,7 @@ mod tests {
 
     fn of(jedec: u32, status: u8, second: u8) -> Verdict {
         let part = FlashChip::detect(jedec).unwrap();
-        let found = Protection::decode_both(&part, status, Some(second));
+        let found = Protection::decode(&part, status, Some(second));
         protection(&part, &found, None)
     }
 

@@ -2,9 +2,7 @@
 
 use crate::support::flash::{NO_PROBE, NoteLog, START, execute, job, old_flash, signature, sim_of};
 use cx3flash::card::{Card, Clock, CrError, CrOffset, CrSpace, Reg, Semaphore};
-use cx3flash::flash::{
-    Boots, ClearProtection, Events, Flash, FlashError, Phase, SetProtection, Stopped, plan_sectors,
-};
+use cx3flash::flash::{Boots, Events, Flash, FlashError, Phase, Stopped, plan_sectors};
 use cx3flash::image::MAGIC;
 use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::Cell;
@@ -176,8 +174,8 @@ fn with_cmp_set_the_rest_of_the_chip_is_protected_and_no_bit_is_changed() {
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     assert_eq!(locked.protection().range, Some(0..0x1F_0000));
     let _ = sim.take_counters();
-    let cleared = locked.clear_protection(ClearProtection::of(0x04));
-    let set = locked.set_protection(&SetProtection::of(0x04, 0..0x20_0000));
+    let cleared = locked.clear_protection(0x04);
+    let set = locked.set_protection(0x04, &(0..0x20_0000));
     for refused in [cleared, set] {
         let error = refused.unwrap_err();
         assert!(error.to_string().contains("CMP"), "{error}");

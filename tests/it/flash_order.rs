@@ -4,9 +4,7 @@ use crate::support::flash::{
     NoteLog, START, SignatureProbe, card_of, execute, job, old_flash, signature,
 };
 use cx3flash::card::{Card, CardError, Reg, Semaphore};
-use cx3flash::flash::{
-    Boots, ClearProtection, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors,
-};
+use cx3flash::flash::{Boots, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors};
 use cx3flash::image::{Half, MAGIC, Recipe, build, striped};
 use cx3flash::sim::{BootOutcome, CardSpec, Fault, Op, SimCard, SimChip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -118,7 +116,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
         sim.inject(Fault::Protected { status });
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-        let other = locked.clear_protection(ClearProtection::of(0x04));
+        let other = locked.clear_protection(0x04);
         assert!(
             matches!(other, Err(FlashError::Protected { .. })),
             "{part}: {other:?}"
@@ -126,7 +124,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
         assert_eq!(sim.counters().status_writes, 0, "{part}");
 
         sim.start_trace();
-        let permission = ClearProtection::of(locked.protection().status);
+        let permission = locked.protection().status;
         locked.clear_protection(permission).unwrap();
         assert_eq!(locked.protection().range, None, "{part}");
         assert_eq!(locked.protection().status, left, "{part}");

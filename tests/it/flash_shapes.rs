@@ -2,9 +2,7 @@
 
 use crate::support::flash::{NO_PROBE, execute, job, signature, sim_of};
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
-use cx3flash::flash::{
-    ChainProof, ClearProtection, Flash, Job, Phase, SetProtection, plan_sectors,
-};
+use cx3flash::flash::{ChainProof, Flash, Job, Phase, plan_sectors};
 use cx3flash::image::MAGIC;
 use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::RefCell;
@@ -160,10 +158,10 @@ fn changes_of_protection_send_only_words_of_the_list() {
         sim.inject(Fault::Protected { status: 0x04 });
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-        locked.clear_protection(ClearProtection::of(0x04)).unwrap();
+        locked.clear_protection(0x04).unwrap();
         if part == SimChip::W25q16 {
-            let whole = SetProtection::of(0, 0..part.size());
-            locked.set_protection(&whole).unwrap();
+            let whole = 0..part.size();
+            locked.set_protection(0, &whole).unwrap();
         }
         drop(locked);
         let write = if part == SimChip::W25q16 {

@@ -101,7 +101,7 @@ pub(crate) fn snapshot_on(jedec: u32, chip: Chip, flash: &[u8], status: u8) -> C
     let part = FlashChip::detect(jedec).unwrap();
     let mut whole = flash.to_vec();
     whole.resize(part.geometry.size as usize, 0xFF);
-    let protection = Protection::decode(&part, status);
+    let protection = Protection::decode(&part, status, None);
     CardSnapshot::new(chip, false, None, part, protection, whole).unwrap()
 }
 
