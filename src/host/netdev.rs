@@ -138,11 +138,13 @@ pub struct DriverInfo {
 /// ENODEV when there is no such device, EOPNOTSUPP when its driver does not have any.
 pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
     let info = ethtool_driver_info(netdev)?;
+    let mut fields = info[4..].chunks(32).map(text);
+    let mut field = || fields.next().unwrap_or_default();
     Ok(DriverInfo {
-        driver: text(&info.driver),
-        version: text(&info.version),
-        fw_version: text(&info.fw_version),
-        bus_info: text(&info.bus_info),
+        driver: field(),
+        version: field(),
+        fw_version: field(),
+        bus_info: field(),
     })
 }
 

@@ -7,28 +7,26 @@ use super::VfioError;
 use super::errno::{crate_error, node_error};
 use crate::host::{Bdf, Host};
 use iommufd_ioctls::{IommuFd, IommufdError};
-use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use vfio_ioctls::{VfioDevice, VfioIommufd};
 
 /// Opens the card's character device and binds it to an iommufd of its own, which resets the card.
-/// The number is the iommufd's, which the device keeps.
 pub(super) fn open(
     host: &Host,
     bdf: Bdf,
     group: u32,
     node: &Path,
-) -> Result<(VfioDevice, RawFd), VfioError> {
+) -> Result<(VfioDevice, Arc<VfioIommufd>), VfioError> {
     let failed = |error| crate_error(host, bdf, group, error);
     let iommufd = IommuFd::new().map_err(|error| iommufd_error(host, group, error))?;
-    let number = iommufd.as_raw_fd();
     let iommufd = VfioIommufd::new(Arc::new(iommufd), None, None).map_err(failed)?;
+    let iommufd = Arc::new(iommufd);
     // Opened once before: the crate's error does not name the node.
     drop(super::session::open_node(node).map_err(|e| node_error(node, group, e))?);
     let file = VfioDevice::open_cdev(&host.device(bdf)).map_err(failed)?;
-    let device = VfioDevice::new_from_fd(file, Arc::new(iommufd), false).map_err(failed)?;
-    Ok((device, number))
+    let device = VfioDevice::new_from_fd(file, iommufd.clone(), false).map_err(failed)?;
+    Ok((device, iommufd))
 }
 
 fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {

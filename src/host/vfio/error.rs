@@ -80,13 +80,6 @@ pub enum VfioError {
         /// `None` when vfio-ioctls drops it.
         source: Option<io::Error>,
     },
-    /// The table of regions in vfio-ioctls is not the kernel's.
-    #[error("region {index}: offset {listed:#x} in vfio-ioctls, {reported:#x} in the kernel")]
-    Regions {
-        index: u32,
-        listed: u64,
-        reported: u64,
-    },
     /// Configuration space cannot be read and written.
     #[error("configuration space of {bdf} is not usable: {size} bytes, flags {flags:#x}")]
     NoConfig { bdf: Bdf, size: u64, flags: u32 },

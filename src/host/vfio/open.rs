@@ -17,7 +17,7 @@ use super::sys::{self, Region};
 use crate::card::{Patience, WallClock, wait_for};
 use crate::host::{Bdf, Host, PciCard, VFIO_PCI, sysfs};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use vfio_bindings::bindings::vfio::{
     VFIO_GROUP_FLAGS_VIABLE, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
     VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
 };
-use vfio_ioctls::{VfioContainer, VfioDevice, VfioError as CrateError, VfioRegionInfoCap};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioError as CrateError, VfioOps, VfioRegionInfoCap};
 
 /// While the device's lock is busy: another program's bus reset takes about a second.
 const LOCK_BUSY: Patience = Patience::every(Duration::from_secs(20), Duration::from_millis(100));
@@ -49,10 +49,7 @@ pub(in crate::host) fn open_viable_group(
 ) -> Result<File, VfioError> {
     let node = group_node(host, group);
     let file = open_node(&node).map_err(|source| node_error(&node, group, source))?;
-    let status = sys::group_status(&file).map_err(|source| VfioError::Ioctl {
-        call: "VFIO_GROUP_GET_STATUS",
-        source: Some(source),
-    })?;
+    let status = sys::group_status(&file).map_err(ioctl("VFIO_GROUP_GET_STATUS"))?;
     if is_viable(status) {
         return Ok(file);
     }
@@ -107,9 +104,7 @@ pub(super) fn open(
     #[cfg(feature = "cdev")]
     if let Some(cdev) = cdev {
         let (device, iommufd) = cdev::open(host, bdf, group, &cdev)?;
-        let inspected = inspect(&device, bdf);
-        let session = VfioSession::by_cdev(device, iommufd);
-        return finish(session, inspected, (host, bdf), request, clock);
+        return finish(host, bdf, (device, iommufd, None), request, clock);
     }
     let sysfs = host.device(bdf);
     let mut tries = 0;
@@ -123,9 +118,7 @@ pub(super) fn open(
         }
     })?;
     let (container, device) = opened.ok_or(VfioError::ResetBusy { bdf, tries })?;
-    let inspected = inspect(&device, bdf);
-    let session = VfioSession::by_group(device, &container, node);
-    finish(session, inspected, (host, bdf), request, clock)
+    finish(host, bdf, (device, container, Some(node)), request, clock)
 }
 
 fn attempt(
@@ -169,15 +162,20 @@ fn why_not_attached(host: &Host, group: u32) -> VfioError {
     }
 }
 
-/// Chooses the transport by what the kernel reports of the regions. On an early return `inspected`,
-/// which uses the device's file, is dropped before the session.
+/// Chooses the transport by what the kernel reports of the regions.
 fn finish(
-    session: VfioSession,
-    inspected: Result<(Regions, Bar), VfioError>,
-    (host, bdf): (&Host, Bdf),
+    host: &Host,
+    bdf: Bdf,
+    (device, ops, node): (VfioDevice, Arc<dyn VfioOps>, Option<PathBuf>),
     request: Option<BarAccess>,
     clock: WallClock,
 ) -> Result<Open, VfioError> {
+    let inspected = inspect(&device, bdf);
+    let session = VfioSession {
+        open: Some((device, ops)),
+        node,
+    };
+    // From here on the session closes the device, after what uses its file.
     let (io, bar) = inspected?;
     let mut open = Open::new(Box::new(io), bdf, bar, request, &clock)?;
     open.session = Some(session);
@@ -186,13 +184,21 @@ fn finish(
     Ok(open)
 }
 
-fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
-    let file = sys::duplicate(device.as_raw_fd()).map_err(|source| VfioError::Ioctl {
-        call: "F_DUPFD_CLOEXEC",
+fn ioctl(call: &'static str) -> impl Fn(io::Error) -> VfioError {
+    move |source| VfioError::Ioctl {
+        call,
         source: Some(source),
-    })?;
-    let bar0 = region_of(&file, device, VFIO_PCI_BAR0_REGION_INDEX)?;
-    let config = region_of(&file, device, VFIO_PCI_CONFIG_REGION_INDEX)?;
+    }
+}
+
+/// Regions by our own ioctl: in the table of vfio-ioctls, a region whose information cannot be read
+/// moves all later ones.
+fn inspect(device: &VfioDevice, bdf: Bdf) -> Result<(Regions, Bar), VfioError> {
+    let file = sys::duplicate(device).map_err(ioctl("F_DUPFD_CLOEXEC"))?;
+    let region =
+        |index| sys::region_info(&file, index).map_err(ioctl("VFIO_DEVICE_GET_REGION_INFO"));
+    let bar0 = region(VFIO_PCI_BAR0_REGION_INDEX)?;
+    let config = region(VFIO_PCI_CONFIG_REGION_INDEX)?;
     if !is_accessible(config) || config.size < CONFIG_SPACE {
         let (size, flags) = (config.size, config.flags);
         return Err(VfioError::NoConfig { bdf, size, flags });
@@ -223,23 +229,4 @@ pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
         usable,
         mappable: unbroken && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0,
     }
-}
-
-/// A region, read by our own ioctl and compared with the table of vfio-ioctls: a region whose
-/// information cannot be read moves all later ones of the table.
-fn region_of(file: &File, device: &VfioDevice, index: u32) -> Result<Region, VfioError> {
-    let reported = sys::region_info(file, index).map_err(|source| VfioError::Ioctl {
-        call: "VFIO_DEVICE_GET_REGION_INFO",
-        source: Some(source),
-    })?;
-    let listed = device.get_region_offset(index);
-    if listed != reported.offset || device.get_region_size(index) != reported.size {
-        let reported = reported.offset;
-        return Err(VfioError::Regions {
-            index,
-            listed,
-            reported,
-        });
-    }
-    Ok(reported)
 }

@@ -10,16 +10,18 @@
 )]
 
 use nix::libc::{self, c_int, c_void, siginfo_t};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
+use vfio_ioctls::{VfioDevice, VfioOps};
 
 /// VFIO's ioctls are `_IO(';', 100 + n)` (include/uapi/linux/vfio.h).
 mod raw {
-    use super::{EthtoolRequest, vfio_group_status, vfio_region_info};
+    use super::{vfio_group_status, vfio_region_info};
     use nix::libc::{self, c_int};
     use nix::{ioctl_readwrite_bad, ioctl_write_ptr_bad, request_code_none};
 
@@ -34,7 +36,7 @@ mod raw {
         request_code_none!(b';', 108),
         vfio_region_info
     );
-    ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, EthtoolRequest);
+    ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
 }
 
 /// `VFIO_GROUP_GET_STATUS`: the flags.
@@ -83,87 +85,59 @@ pub(super) fn region_info(device: &File, index: u32) -> io::Result<Region> {
     })
 }
 
-/// A second descriptor of an open file that some crate owns, closed on exec.
-///
-/// # Errors
-/// EBADF when `fd` is not open, EMFILE.
-pub(super) fn duplicate(fd: RawFd) -> io::Result<File> {
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
-    // SAFETY: not -1; borrowed for one `fcntl`, and the kernel refuses a number that is not open.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(File::from(borrowed.try_clone_to_owned()?))
+/// A second descriptor of the device file, closed on exec.
+pub(super) fn duplicate(device: &VfioDevice) -> io::Result<File> {
+    // SAFETY: the device keeps its file open for as long as it is borrowed.
+    let file = unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) };
+    Ok(File::from(file.try_clone_to_owned()?))
 }
 
-/// Closes a descriptor whose owner was forgotten (`mem::forget`).
-pub(super) fn close_forgotten(fd: RawFd) {
-    if fd >= 0 {
-        // SAFETY: the caller forgot the only owner: the number is still open and ours alone.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+/// Closes a device and the container or iommufd it was opened with, without the device's own
+/// `drop`, which may panic ([`super::session::VfioSession`]).
+pub(super) fn close_device(device: VfioDevice, ops: Arc<dyn VfioOps>) {
+    let file = device.as_raw_fd();
+    std::mem::forget(device);
+    // SAFETY: the forgotten device was the owner of its file and of one reference to `ops`.
+    unsafe {
+        drop(OwnedFd::from_raw_fd(file));
+        Arc::decrement_strong_count(Arc::as_ptr(&ops));
     }
 }
 
-/// `struct ethtool_drvinfo` of the kernel's uapi/linux/ethtool.h.
-#[repr(C)]
-pub(in crate::host) struct EthtoolDriverInfo {
-    command: u32,
-    pub(in crate::host) driver: [u8; 32],
-    pub(in crate::host) version: [u8; 32],
-    pub(in crate::host) fw_version: [u8; 32],
-    pub(in crate::host) bus_info: [u8; 32],
-    erom_version: [u8; 32],
-    reserved: [u8; 12],
-    counts: [u32; 5],
-}
+/// Length of `struct ethtool_drvinfo` (include/uapi/linux/ethtool.h).
+const DRIVER_INFO: usize = 196;
 
-const _: () = assert!(size_of::<EthtoolDriverInfo>() == 196);
-
-/// `struct ifreq` with the member `ifr_data`, padded to the kernel's size of 40 bytes.
-#[repr(C)]
-pub(super) struct EthtoolRequest {
-    name: [u8; libc::IFNAMSIZ],
-    data: *mut EthtoolDriverInfo,
-    padding: [usize; 2],
-}
-
-const _: () = assert!(size_of::<EthtoolRequest>() == size_of::<libc::ifreq>());
-
-/// `ETHTOOL_GDRVINFO` (include/uapi/linux/ethtool.h).
+/// `ETHTOOL_GDRVINFO`: the command (4 bytes), then driver, version, firmware version and bus address
+/// in 32 bytes each.
 ///
 /// # Errors
 /// ENODEV when there is no such network device; what `socket` reports.
-pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<EthtoolDriverInfo> {
+pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<[u8; DRIVER_INFO]> {
     const GET_DRIVER_INFO: u32 = 3;
-    let mut name = [0; libc::IFNAMSIZ];
+    let mut ifr_name = [0; libc::IFNAMSIZ];
     // The last byte stays 0.
-    if netdev.is_empty() || netdev.len() >= name.len() || netdev.contains('\0') {
+    if netdev.is_empty() || netdev.len() >= ifr_name.len() || netdev.contains('\0') {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
-    name[..netdev.len()].copy_from_slice(netdev.as_bytes());
+    for (to, from) in ifr_name.iter_mut().zip(netdev.bytes()) {
+        *to = from as libc::c_char;
+    }
     let socket = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Inet,
         nix::sys::socket::SockType::Datagram,
         nix::sys::socket::SockFlag::SOCK_CLOEXEC,
         None,
     )?;
-    let mut info = EthtoolDriverInfo {
-        command: GET_DRIVER_INFO,
-        driver: [0; 32],
-        version: [0; 32],
-        fw_version: [0; 32],
-        bus_info: [0; 32],
-        erom_version: [0; 32],
-        reserved: [0; 12],
-        counts: [0; 5],
+    let mut info = [0; DRIVER_INFO];
+    info[..4].copy_from_slice(&GET_DRIVER_INFO.to_ne_bytes());
+    let mut request = libc::ifreq {
+        ifr_name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_data: info.as_mut_ptr().cast(),
+        },
     };
-    let mut request = EthtoolRequest {
-        name,
-        data: &raw mut info,
-        padding: [0; 2],
-    };
-    // SAFETY: the kernel reads an `ifreq` of 40 bytes and writes one `ethtool_drvinfo` of 196 bytes
-    // behind `data`; both live until after the call, and all their bytes may hold any value.
+    // SAFETY: the kernel reads an `ifreq` and writes one `ethtool_drvinfo` of 196 bytes behind
+    // `ifru_data`; both live until after the call.
     unsafe { raw::ethtool(socket.as_raw_fd(), &raw mut request) }?;
     Ok(info)
 }
@@ -188,9 +162,8 @@ static WATCHED: [WatchSlot; SLOTS] = [const {
     }
 }; SLOTS];
 
-static PAGE: AtomicUsize = AtomicUsize::new(0);
-static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
-static INSTALLED: Mutex<bool> = Mutex::new(false);
+/// What SIGBUS did before; set once our handler is installed.
+static PREVIOUS: OnceLock<SigAction> = OnceLock::new();
 
 /// A mapping whose SIGBUS becomes a flag. Must be dropped before the mapping is removed: another
 /// mapping may get the same address.
@@ -203,19 +176,13 @@ impl BusWatch {
     /// ENOMEM when too many mappings are watched; what `sigaction` reports.
     pub(super) fn over(start: usize, length: usize) -> io::Result<Self> {
         install()?;
-        let page = PAGE.load(Ordering::Relaxed);
         let slot = WATCHED
             .iter()
-            .find(|slot| {
-                let claim = (Ordering::AcqRel, Ordering::Relaxed);
-                slot.taken
-                    .compare_exchange(false, true, claim.0, claim.1)
-                    .is_ok()
-            })
+            .find(|slot| !slot.taken.swap(true, Ordering::AcqRel))
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         slot.hit.store(false, Ordering::Relaxed);
-        let end = start.saturating_add(length).next_multiple_of(page);
-        slot.end.store(end, Ordering::Relaxed);
+        slot.end
+            .store(start.saturating_add(length), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Self(slot))
     }
@@ -238,47 +205,25 @@ impl Drop for BusWatch {
     }
 }
 
-/// Installs the handler once for the process. The previous one (Rust's own reports stack overflows)
-/// is called for every fault outside of our mappings. A thread that blocks SIGBUS is killed by the
-/// fault all the same, so this signal is never blocked.
+/// Installs the handler once for the process. A thread that blocks SIGBUS is killed by the fault
+/// all the same, so this signal is never blocked.
 fn install() -> io::Result<()> {
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-    if *installed {
-        return Ok(());
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if PREVIOUS.get().is_none() {
+        // SA_ONSTACK as in Rust's own handler, which reports stack overflows.
+        let handler = SigHandler::SigAction(on_bus_error);
+        let action = SigAction::new(handler, SaFlags::SA_ONSTACK, SigSet::empty());
+        // SAFETY: `on_bus_error` does only what a signal handler may do.
+        let previous = unsafe { sigaction(Signal::SIGBUS, &action) }?;
+        PREVIOUS.get_or_init(|| previous);
     }
-    // SAFETY: reads a number.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    let page = usize::try_from(page).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    PAGE.store(page, Ordering::Relaxed);
-    // SAFETY: all-zero is a valid sigaction (default action, empty mask), and a null pointer
-    // for the new action changes nothing.
-    let previous = unsafe {
-        let mut previous: libc::sigaction = std::mem::zeroed();
-        if libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut previous) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        previous
-    };
-    // Set before the handler can run, which reads it.
-    PREVIOUS.get_or_init(|| previous);
-    // SAFETY: `on_bus_error` has the signature that SA_SIGINFO requires and does only what a signal
-    // handler may do; SA_ONSTACK keeps Rust's stack overflow report working when it is chained.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_bus_error as extern "C" fn(_, _, _) as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        libc::sigemptyset(&raw mut action.sa_mask);
-        if libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    *installed = true;
     Ok(())
 }
 
-/// Maps an empty page over the page that faulted, if it is one of ours: the access then ends, and
-/// the flag marks its value as invalid. Uses only atomics and bare system calls.
-extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+/// Covers one of our mappings with empty memory: the access then ends, and the flag marks its value
+/// as invalid. Any other SIGBUS is the previous handler's. Uses only atomics and bare system calls.
+extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel hands a valid siginfo to an SA_SIGINFO handler; errno is this thread's,
     // and the interrupted code must find it as it was.
     let (address, by_kernel, errno) = unsafe {
@@ -289,31 +234,37 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_
         )
     };
     let ours = by_kernel && cover(address);
+    if !ours && let Some(previous) = PREVIOUS.get() {
+        // A fault happens again when this returns; a signal that was sent does not.
+        // SAFETY: the previous action was valid, and still is.
+        unsafe {
+            let _ = sigaction(Signal::SIGBUS, previous);
+            if !by_kernel {
+                libc::raise(signal);
+            }
+        }
+    }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
-    if !ours {
-        // SAFETY: same signal, same arguments.
-        unsafe { chain(signal, info, context) };
-    }
 }
 
-/// Covers the page of `address` if a watched mapping holds it.
+/// Covers the watched mapping that holds `address`, if there is one.
 fn cover(address: usize) -> bool {
-    let page = PAGE.load(Ordering::Relaxed);
-    let Some(slot) = WATCHED.iter().find(|slot| {
+    let Some((slot, start, end)) = WATCHED.iter().find_map(|slot| {
         let start = slot.start.load(Ordering::Acquire);
-        start != 0 && address >= start && address < slot.end.load(Ordering::Relaxed)
+        let end = slot.end.load(Ordering::Relaxed);
+        (start != 0 && (start..end).contains(&address)).then_some((slot, start, end))
     }) else {
         return false;
     };
     slot.hit.store(true, Ordering::Relaxed);
-    // SAFETY: the page lies inside a mapping that its owner registered as wholly its own and has
-    // not unmapped (the watch is dropped first); nothing refers to its old contents but volatile
-    // accesses through that owner. `mmap` is a bare system call here.
+    // SAFETY: the mapping's owner registered it as wholly its own and has not unmapped it (the
+    // watch is dropped first); nothing refers to its old contents but volatile accesses through
+    // that owner. `mmap` is a bare system call here.
     let covered = unsafe {
         libc::mmap(
-            (address & !(page - 1)) as *mut c_void,
-            page,
+            start as *mut c_void,
+            end - start,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
             -1,
@@ -321,36 +272,4 @@ fn cover(address: usize) -> bool {
         )
     };
     covered != libc::MAP_FAILED
-}
-
-/// Does what would have happened without our handler.
-///
-/// # Safety
-/// To be called from the handler of `signal`, with its arguments.
-unsafe fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    type Plain = extern "C" fn(c_int);
-    type Full = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-    let previous = PREVIOUS.get();
-    match previous.map_or(libc::SIG_DFL, |p| p.sa_sigaction) {
-        libc::SIG_DFL | libc::SIG_IGN => {
-            // A fault cannot be ignored: the access would fault again for ever.
-            // SAFETY: an all-zero action is the default one; the raised signal is blocked until
-            // the handler returns and then ends the process as SIGBUS does.
-            unsafe {
-                let default: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(signal, &raw const default, std::ptr::null_mut());
-                libc::raise(signal);
-            }
-        }
-        handler if previous.is_some_and(|p| p.sa_flags & libc::SA_SIGINFO != 0) => {
-            // SAFETY: with SA_SIGINFO the address is a function of this form.
-            let handler = unsafe { std::mem::transmute::<usize, Full>(handler) };
-            handler(signal, info, context);
-        }
-        handler => {
-            // SAFETY: without SA_SIGINFO and not default or ignore it is a function of this form.
-            let handler = unsafe { std::mem::transmute::<usize, Plain>(handler) };
-            handler(signal);
-        }
-    }
 }

@@ -1,15 +1,12 @@
 //! Mapping and `pread` on a memory file laid out like a VFIO device; SIGBUS for real.
 
 use super::super::regions::Regions;
-use super::super::session::{descriptor_of, open_node};
-use super::super::sys::{Region, close_forgotten, duplicate};
+use super::super::sys::Region;
 use super::*;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -164,20 +161,6 @@ fn more_mappings_than_can_be_watched_are_refused_not_unwatched() {
     // A place that is given back can be taken again.
     kept.pop();
     regions(&file).map().unwrap();
-}
-
-#[test]
-fn the_groups_descriptor_is_found_and_closed() {
-    // No other test opens it.
-    let node = Path::new("/dev/full");
-    assert_eq!(descriptor_of(node), None);
-    let file = open_node(node).unwrap();
-    let number = file.as_raw_fd();
-    assert_eq!(descriptor_of(node), Some(number));
-    std::mem::forget(file);
-    close_forgotten(number);
-    assert_eq!(descriptor_of(node), None);
-    assert!(duplicate(-1).is_err());
 }
 
 /// In a process of its own: it must die of it, as without our handler.
