@@ -18,23 +18,6 @@ pub enum Lockdown {
     Confidentiality,
 }
 
-impl Lockdown {
-    /// Transports and tools that are closed. VFIO is never among them.
-    pub fn closes(self) -> &'static [&'static str] {
-        const INTEGRITY: [&str; 5] = [
-            "/dev/mem",
-            "mapping sysfs resourceN",
-            "writing PCI config through sysfs and /proc/bus/pci",
-            "unsigned kernel modules",
-            "iopl and ioperm",
-        ];
-        match self {
-            Self::Absent | Self::None => &[],
-            Self::Integrity | Self::Confidentiality => &INTEGRITY,
-        }
-    }
-}
-
 impl fmt::Display for Lockdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,8 +1,9 @@
 //! Checks of one card.
 
+use super::{Check, fault};
 use crate::host::config_space::SysfsConfig;
 use crate::host::in_use::kernel_rdma;
-use crate::host::{Function, Host, HostFinding, PciCard, VFIO_PCI};
+use crate::host::{Function, Host, PciCard, VFIO_PCI};
 
 /// Registers reach to 0xf0xxx (docs/hardware.md#cr-space); the BAR is 1 MiB on every known card.
 const BAR0: u64 = 0x10_0000;
@@ -11,43 +12,31 @@ const BAR0: u64 = 0x10_0000;
 /// from the kernel (docs/linux.md#configuration-space).
 const CLASS: u16 = 8;
 
-pub(super) fn answers(host: &Host, card: &PciCard) -> HostFinding {
-    const ID: &str = "card_answers";
+pub(super) fn answers(host: &Host, card: &PciCard) -> Check {
     match SysfsConfig::open(&host.device(card.bdf)).and_then(|config| config.dword(CLASS)) {
-        Ok(u32::MAX) => HostFinding::bad(
-            ID,
+        Ok(u32::MAX) => fault(
             "configuration space reads all ones: the card is gone, or its link is down",
             reenumerate(card),
         ),
-        Ok(class) => HostFinding::good(ID, format!("revision {:#04x}", class as u8)),
-        Err(error) => HostFinding::bad(
-            ID,
+        Ok(class) => Ok(format!("revision {:#04x}", class as u8)),
+        Err(error) => fault(
             format!("configuration space cannot be read: {error}"),
             reenumerate(card),
         ),
     }
 }
 
-pub(super) fn bar0(card: &PciCard) -> HostFinding {
-    const ID: &str = "bar0";
+pub(super) fn bar0(card: &PciCard) -> Check {
     match card.bar0 {
-        Some(length) if length >= BAR0 => {
-            HostFinding::good(ID, format!("{length:#x} bytes of memory"))
-        }
-        Some(length) => HostFinding::bad(
-            ID,
+        Some(length) if length >= BAR0 => Ok(format!("{length:#x} bytes of memory")),
+        Some(length) => fault(
             format!("{length:#x} bytes of memory, the registers need {BAR0:#x}"),
             reenumerate(card),
         ),
-        None if card.function == Function::Recovery => HostFinding::good(
-            ID,
-            "none; in recovery mode the registers are reached through configuration space",
+        None if card.function == Function::Recovery => Ok(
+            "none; in recovery mode the registers are reached through configuration space".into(),
         ),
-        None => HostFinding::bad(
-            ID,
-            "the kernel has assigned no memory to it",
-            reenumerate(card),
-        ),
+        None => fault("the kernel has assigned no memory to it", reenumerate(card)),
     }
 }
 
@@ -59,36 +48,28 @@ fn reenumerate(card: &PciCard) -> String {
     )
 }
 
-pub(super) fn group_viable(host: &Host, card: &PciCard) -> HostFinding {
-    const ID: &str = "group_viable";
+pub(super) fn group_viable(host: &Host, card: &PciCard) -> Check {
     let Some(group) = card.iommu_group else {
-        return HostFinding::bad(
-            ID,
+        return fault(
             "the card is in no IOMMU group",
             "cx3flash doctor   # see iommu",
         );
     };
-    let blocking: Vec<_> = card.siblings.iter().filter(|s| s.blocks).collect();
-    if blocking.is_empty() {
-        let others = card.siblings.len();
-        return HostFinding::good(
-            ID,
-            format!("group {group}, {others} other functions, none blocks it"),
-        );
+    let (mut what, mut unbind) = (Vec::new(), Vec::new());
+    for sibling in card.siblings.iter().filter(|s| s.blocks) {
+        let bdf = sibling.bdf;
+        what.push(format!("{bdf} ({})", host.describe(bdf)));
+        unbind.push(format!(
+            "echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind"
+        ));
     }
-    let what: Vec<String> = blocking
-        .iter()
-        .map(|s| format!("{} ({})", s.bdf, host.describe(s.bdf)))
-        .collect();
-    let unbind: Vec<String> = blocking
-        .iter()
-        .map(|s| {
-            let bdf = s.bdf;
-            format!("echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind")
-        })
-        .collect();
-    HostFinding::bad(
-        ID,
+    if what.is_empty() {
+        let others = card.siblings.len();
+        return Ok(format!(
+            "group {group}, {others} other functions, none blocks it"
+        ));
+    }
+    fault(
         format!("group {group} also holds {}", what.join(", ")),
         format!(
             "{}   # if the host does not need it; else move the card to another slot",
@@ -97,88 +78,73 @@ pub(super) fn group_viable(host: &Host, card: &PciCard) -> HostFinding {
     )
 }
 
-pub(super) fn driver(card: &PciCard) -> HostFinding {
-    const ID: &str = "driver";
-    let forced = card
-        .driver_override
-        .as_ref()
-        .map_or_else(String::new, |o| format!("; driver_override is {o}"));
-    let detail = match (card.driver.as_deref(), card.function) {
+pub(super) fn driver(card: &PciCard) -> String {
+    let mut detail = match (card.driver.as_deref(), card.function) {
         (Some(VFIO_PCI), _) => "vfio-pci: stays there".to_owned(),
         (Some(other), _) => format!("{other}: borrowed from it and given back"),
         (None, Function::Recovery) => "none, as always in recovery mode".to_owned(),
         (None, _) => "none".to_owned(),
     };
-    HostFinding::good(ID, format!("{detail}{forced}"))
+    if let Some(forced) = &card.driver_override {
+        detail += &format!("; driver_override is {forced}");
+    }
+    detail
 }
 
-pub(super) fn holder(host: &Host, card: &PciCard) -> HostFinding {
-    const ID: &str = "holder";
+pub(super) fn holder(host: &Host, card: &PciCard) -> Check {
     if let Some(holder) = host.holder(card) {
         // A number alone is from Proxmox, `guest=` from libvirt
         // (docs/linux.md#cards-in-virtual-machines).
-        let id = holder.vm.as_deref().and_then(|vm| vm.split(' ').next());
-        let fix = match id {
-            Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
-            Some(_) => format!(
-                "virsh shutdown {}",
-                holder.vm.as_deref().unwrap_or_default()
-            ),
+        let fix = match &holder.vm {
+            Some(vm) => match vm.split(' ').next() {
+                Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
+                _ => format!("virsh shutdown {vm}"),
+            },
             None => format!("kill {}", holder.pid),
         };
-        return HostFinding::bad(ID, holder.to_string(), fix);
+        return fault(holder.to_string(), fix);
     }
     let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
     if on_vfio && host.group_busy(card) == Some(true) {
         let group = card.iommu_group.unwrap_or_default();
-        return HostFinding::bad(
-            ID,
+        return fault(
             "its group is open, by a process of another user",
             format!("fuser -v /dev/vfio/{group}   # as root; then end that process"),
         );
     }
-    HostFinding::good(ID, "no process has it open through VFIO")
+    Ok("no process has it open through VFIO".into())
 }
 
-pub(super) fn reset_methods(card: &PciCard) -> HostFinding {
-    const ID: &str = "reset_methods";
-    let detail = if card.reset_methods.is_empty() {
-        "none: VFIO opens and closes the card without a reset".to_owned()
-    } else {
-        card.reset_methods.join(", ")
-    };
-    HostFinding::good(ID, detail)
+pub(super) fn reset_methods(card: &PciCard) -> String {
+    if card.reset_methods.is_empty() {
+        return "none: VFIO opens and closes the card without a reset".into();
+    }
+    card.reset_methods.join(", ")
 }
 
 /// Kernel users of RDMA have no file open, so they are listed over netlink.
-pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<HostFinding> {
-    const ID: &str = "rdma_kernel";
+pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<String> {
     let listed = host
         .rdma_socket(card)?
         .and_then(|mut socket| kernel_rdma::users(&mut socket, &card.rdma));
-    Some(HostFinding::good(
-        ID,
-        match listed {
-            Ok(_) => "kernel users of its RDMA devices can be listed".to_owned(),
-            Err(error) => format!(
-                "kernel users of its RDMA devices cannot be listed ({error}): \
-                 check for NVMe, NFS, iSER, SRP, SMC and SMB over RDMA by hand"
-            ),
-        },
-    ))
+    Some(match listed {
+        Ok(_) => "kernel users of its RDMA devices can be listed".into(),
+        Err(error) => format!(
+            "kernel users of its RDMA devices cannot be listed ({error}): \
+             check for NVMe, NFS, iSER, SRP, SMC and SMB over RDMA by hand"
+        ),
+    })
 }
 
 /// Root may borrow. A user who may open the group can use a card that is on vfio-pci already
 /// (docs/linux.md#rights-and-limits).
-pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> HostFinding {
-    const ID: &str = "rights";
+pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Check {
     if root {
-        return HostFinding::good(ID, "root");
+        return Ok("root".into());
     }
     let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
     let Some(group) = card.iommu_group.filter(|_| on_vfio) else {
-        return HostFinding::bad(
-            ID,
+        return fault(
             "only root can take a card from its driver",
             format!("sudo cx3flash -d {} doctor", card.bdf),
         );
@@ -187,9 +153,8 @@ pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> HostFinding {
     let node = host.path(format!("dev/vfio/{group}"));
     let flags = nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::W_OK;
     match nix::unistd::access(&node, flags) {
-        Ok(()) => HostFinding::good(ID, format!("may open /dev/vfio/{group}")),
-        Err(errno) => HostFinding::bad(
-            ID,
+        Ok(()) => Ok(format!("may open /dev/vfio/{group}")),
+        Err(errno) => fault(
             format!("/dev/vfio/{group} may not be opened: {errno}"),
             "vfio-setup/setup   # as root; then join the group it names",
         ),

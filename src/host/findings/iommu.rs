@@ -1,133 +1,103 @@
 //! Whether there is an IOMMU, and how to switch it on.
 
-use crate::host::{Host, HostFinding, sysfs};
-
-const ID: &str = "iommu";
+use super::{Check, fault};
+use crate::host::{Host, sysfs};
 
 /// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
 /// (docs/linux.md#vfio-errors).
-pub(super) fn groups(host: &Host) -> HostFinding {
+pub(super) fn groups(host: &Host) -> Check {
     let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
     if !groups.is_empty() {
-        return HostFinding::good(ID, format!("on, {} groups", groups.len()));
+        return Ok(format!("on, {} groups", groups.len()));
     }
     let cmdline = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
     let off = cmdline
         .split_whitespace()
         .find(|w| matches!(*w, "intel_iommu=off" | "amd_iommu=off" | "iommu=off"));
     if let Some(word) = off {
-        return HostFinding::bad(
-            ID,
+        return fault(
             format!("off: the kernel was started with {word}"),
-            without(host, word),
+            change_command_line(host, false, word),
         );
     }
+    let with_vtd = || change_command_line(host, true, "intel_iommu=on");
     let cpu = sysfs::text(host.path("proc/cpuinfo")).unwrap_or_default();
+    let intel = cpu.contains("GenuineIntel");
+    let amd = cpu.contains("AuthenticAMD") || cpu.contains("HygonGenuine");
     // ACPI tables that describe the IOMMU: DMAR (Intel), IVRS (AMD).
-    let has_table = |table: &str| host.path("sys/firmware/acpi/tables").join(table).exists();
-    // The CPU flag `hypervisor`: a guest, whose firmware setup has no such switch.
-    if cpu.split_whitespace().any(|w| w == "hypervisor") && !has_table("DMAR") && !has_table("IVRS")
-    {
-        return HostFinding::bad(
-            ID,
+    let table = |name: &str| host.path("sys/firmware/acpi/tables").join(name).exists();
+    let (dmar, ivrs) = (table("DMAR"), table("IVRS"));
+    if host.is_guest() && !dmar && !ivrs {
+        // Its firmware setup has no such switch.
+        fault(
             "off: this is a virtual machine without an IOMMU of its own",
             "give it one, with the card behind it: QEMU -device intel-iommu,intremap=on,caching-mode=on; \
              libvirt <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>",
-        );
-    }
-    if cpu.contains("GenuineIntel") {
-        if has_table("DMAR") {
-            let requested = cmdline.split_whitespace().any(|w| w == "intel_iommu=on");
-            if requested {
-                return HostFinding::bad(
-                    ID,
-                    "off, though the kernel was started with intel_iommu=on",
-                    "journalctl -k -g DMAR   # shows the reason; then update the machine's firmware",
-                );
-            }
-            return HostFinding::bad(
-                ID,
-                "off: the machine has VT-d, the kernel does not use it",
-                with(host, "intel_iommu=on"),
-            );
-        }
-        return HostFinding::bad(
-            ID,
+        )
+    } else if intel && dmar && cmdline.split_whitespace().any(|w| w == "intel_iommu=on") {
+        fault(
+            "off, though the kernel was started with intel_iommu=on",
+            "journalctl -k -g DMAR   # shows the reason; then update the machine's firmware",
+        )
+    } else if intel && dmar {
+        fault(
+            "off: the machine has VT-d, the kernel does not use it",
+            with_vtd(),
+        )
+    } else if intel {
+        fault(
             "off: the firmware does not report VT-d (no ACPI table DMAR)",
             format!(
                 "systemctl reboot --firmware-setup   # enable VT-d there; then: {}",
-                with(host, "intel_iommu=on")
+                with_vtd()
             ),
-        );
-    }
-    if cpu.contains("AuthenticAMD") || cpu.contains("HygonGenuine") {
-        if has_table("IVRS") {
-            // The driver is on by default where the table exists (drivers/iommu/amd/init.c).
-            return HostFinding::bad(
-                ID,
-                "off: the machine has AMD-Vi, the kernel does not use it",
-                "journalctl -k -g AMD-Vi   # shows the reason; a cloud kernel lacks the driver: apt install linux-image-amd64",
-            );
-        }
-        return HostFinding::bad(
-            ID,
+        )
+    } else if amd && ivrs {
+        // The driver is on by default where the table exists (drivers/iommu/amd/init.c).
+        fault(
+            "off: the machine has AMD-Vi, the kernel does not use it",
+            "journalctl -k -g AMD-Vi   # shows the reason; a cloud kernel lacks the driver: apt install linux-image-amd64",
+        )
+    } else if amd {
+        fault(
             "off: the firmware does not report AMD-Vi (no ACPI table IVRS)",
             "systemctl reboot --firmware-setup   # enable IOMMU (AMD-Vi) there",
-        );
-    }
-    HostFinding::bad(
-        ID,
-        "off: there is no IOMMU group",
-        "systemctl reboot --firmware-setup   # enable the IOMMU or SMMU there",
-    )
-}
-
-/// How kernel parameters are set on this host.
-enum Loader {
-    /// Proxmox with systemd-boot.
-    Proxmox,
-    /// Fedora and relatives.
-    Grubby,
-    /// Debian and relatives.
-    Grub,
-    Unknown,
-}
-
-fn loader(host: &Host) -> Loader {
-    let has = |path: &str| host.path(path).exists();
-    if has("etc/kernel/proxmox-boot-uuids") && has("etc/kernel/cmdline") {
-        Loader::Proxmox
-    } else if has("usr/sbin/grubby") || has("usr/bin/grubby") || has("sbin/grubby") {
-        Loader::Grubby
-    } else if has("etc/default/grub") {
-        Loader::Grub
+        )
     } else {
-        Loader::Unknown
+        fault(
+            "off: there is no IOMMU group",
+            "systemctl reboot --firmware-setup   # enable the IOMMU or SMMU there",
+        )
     }
 }
 
-fn with(host: &Host, word: &str) -> String {
-    match loader(host) {
-        Loader::Proxmox => format!(
-            "sed -i '1s/$/ {word}/' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot"
-        ),
-        Loader::Grubby => format!("grubby --update-kernel=ALL --args={word} && reboot"),
-        Loader::Grub => format!(
-            "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{word} /' /etc/default/grub && update-grub && reboot"
-        ),
-        Loader::Unknown => format!("add {word} to the kernel command line and reboot"),
-    }
-}
-
-fn without(host: &Host, word: &str) -> String {
-    match loader(host) {
-        Loader::Proxmox => format!(
-            "sed -i 's/ *\\b{word}\\b//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot"
-        ),
-        Loader::Grubby => format!("grubby --update-kernel=ALL --remove-args={word} && reboot"),
-        Loader::Grub => {
-            format!("sed -i 's/\\b{word}\\b//' /etc/default/grub && update-grub && reboot")
-        }
-        Loader::Unknown => format!("remove {word} from the kernel command line and reboot"),
+/// How a kernel parameter is added or removed on this host.
+fn change_command_line(host: &Host, add: bool, word: &str) -> String {
+    let has = |path: &str| host.path(path).exists();
+    let remove = format!("s/ *\\b{word}\\b//");
+    // Proxmox with systemd-boot.
+    if has("etc/kernel/proxmox-boot-uuids") && has("etc/kernel/cmdline") {
+        let edit = if add {
+            format!("1s/$/ {word}/")
+        } else {
+            remove
+        };
+        format!("sed -i '{edit}' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot")
+    // Fedora and relatives.
+    } else if has("usr/sbin/grubby") || has("usr/bin/grubby") || has("sbin/grubby") {
+        let option = if add { "args" } else { "remove-args" };
+        format!("grubby --update-kernel=ALL --{option}={word} && reboot")
+    // Debian and relatives.
+    } else if has("etc/default/grub") {
+        let edit = if add {
+            format!("s/^GRUB_CMDLINE_LINUX=\"/&{word} /")
+        } else {
+            format!("s/\\b{word}\\b//")
+        };
+        format!("sed -i '{edit}' /etc/default/grub && update-grub && reboot")
+    } else if add {
+        format!("add {word} to the kernel command line and reboot")
+    } else {
+        format!("remove {word} from the kernel command line and reboot")
     }
 }

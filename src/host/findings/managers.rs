@@ -2,20 +2,18 @@
 //! (docs/linux.md#hosts-with-virtual-machines). None is a fault: they show which driver or machine
 //! gets the card at the next start.
 
-use crate::host::{Bdf, Host, HostFinding, PciCard, sysfs};
+use crate::host::{Bdf, Host, PciCard, sysfs};
 
-pub(super) fn check(host: &Host, card: &PciCard) -> HostFinding {
+pub(super) fn check(host: &Host, card: &PciCard) -> String {
     let mut notes = Vec::new();
     notes.extend(driverctl(host, card.bdf));
     notes.extend(modprobe(host, card.device_id));
     notes.extend(proxmox(host, card.bdf));
     notes.extend(libvirt(host, card.bdf));
-    let detail = if notes.is_empty() {
-        "no entry in driverctl, modprobe.d, Proxmox and libvirt".to_owned()
-    } else {
-        notes.join("; ")
-    };
-    HostFinding::good("managers", detail)
+    if notes.is_empty() {
+        return "no entry in driverctl, modprobe.d, Proxmox and libvirt".into();
+    }
+    notes.join("; ")
 }
 
 fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {

@@ -34,55 +34,69 @@ mod modules;
 
 use super::{Host, HostFinding, Lockdown, PciCard, port};
 
+/// Result of a check: a detail, or a fault and the command that fixes it.
+type Check = Result<String, (String, String)>;
+
+fn fault(detail: impl Into<String>, fix: impl Into<String>) -> Check {
+    Err((detail.into(), fix.into()))
+}
+
 impl Host {
     /// Checks the host, and `card` if there is one, in a fixed order.
     pub fn findings(&self, card: Option<&PciCard>) -> Vec<HostFinding> {
-        let mut findings = vec![
-            iommu::groups(self),
-            modules::vfio_pci(self),
-            modules::container(self),
-            lockdown(self.lockdown()),
-            secure_boot(self.secure_boot()),
+        let mut checks = vec![
+            ("iommu", iommu::groups(self)),
+            ("vfio_pci", modules::vfio_pci(self)),
+            ("vfio_container", modules::container(self)),
+            ("lockdown", Ok(lockdown(self.lockdown()))),
+            ("secure_boot", Ok(secure_boot(self.secure_boot()))),
         ];
         if let Some(card) = card {
-            findings.extend([
-                card::answers(self, card),
-                card::bar0(card),
-                card::group_viable(self, card),
-                card::driver(card),
-                card::holder(self, card),
-                managers::check(self, card),
-                card::reset_methods(card),
+            let [hotplug, containment, first] = port::findings(self, card);
+            checks.extend([
+                ("card_answers", card::answers(self, card)),
+                ("bar0", card::bar0(card)),
+                ("group_viable", card::group_viable(self, card)),
+                ("driver", Ok(card::driver(card))),
+                ("holder", card::holder(self, card)),
+                ("managers", Ok(managers::check(self, card))),
+                ("reset_methods", Ok(card::reset_methods(card))),
+                ("port_hotplug", Ok(hotplug)),
+                ("port_dpc", Ok(containment)),
+                ("firmware_first", Ok(first)),
             ]);
-            findings.extend(port::findings(self, card));
-            findings.extend(card::rdma_kernel(self, card));
+            checks.extend(card::rdma_kernel(self, card).map(|detail| ("rdma_kernel", Ok(detail))));
             if self.is_system() {
-                findings.push(card::rights(self, card, super::is_root()));
+                checks.push(("rights", card::rights(self, card, super::is_root())));
             }
         }
-        findings
+        let finding = |(id, check)| match check {
+            Ok(detail) => HostFinding::good(id, detail),
+            Err((detail, fix)) => HostFinding::bad(id, detail, fix),
+        };
+        checks.into_iter().map(finding).collect()
     }
 }
 
-fn lockdown(level: Lockdown) -> HostFinding {
-    let detail = match level {
-        Lockdown::Absent => "the kernel has no lockdown, or securityfs is not mounted".to_owned(),
-        Lockdown::None => "none".to_owned(),
+fn lockdown(level: Lockdown) -> String {
+    match level {
+        Lockdown::Absent => "the kernel has no lockdown, or securityfs is not mounted".into(),
+        Lockdown::None => "none".into(),
+        // VFIO is never closed.
         Lockdown::Integrity | Lockdown::Confidentiality => format!(
-            "{level}: closed are {}; VFIO is open",
-            level.closes().join(", ")
+            "{level}: closed are /dev/mem, mapping sysfs resourceN, writing PCI config through \
+             sysfs and /proc/bus/pci, unsigned kernel modules, iopl and ioperm; VFIO is open"
         ),
-    };
-    HostFinding::good("lockdown", detail)
+    }
 }
 
-fn secure_boot(on: Option<bool>) -> HostFinding {
-    let detail = match on {
+fn secure_boot(on: Option<bool>) -> String {
+    match on {
         Some(true) => "on: out-of-tree modules such as mstflint_access need an enrolled signature",
         Some(false) => "off",
         None => "unknown: the firmware's variables cannot be read",
-    };
-    HostFinding::good("secure_boot", detail)
+    }
+    .into()
 }
 
 #[cfg(test)]
@@ -94,17 +108,14 @@ mod tests {
     fn only_root_or_a_user_of_the_group_node_has_rights() {
         let fake = FakeHost::new();
         fake.ethernet_card();
-        assert!(rights(&fake.host(), &fake.card(), true).ok);
+        assert!(rights(&fake.host(), &fake.card(), true).is_ok());
         // On mlx4_core only root may, whatever the node's mode.
         fake.write("/dev/vfio/17", "");
-        let bound = rights(&fake.host(), &fake.card(), false);
-        assert_eq!(
-            bound.fix.as_deref(),
-            Some("sudo cx3flash -d 0000:05:00.0 doctor")
-        );
+        let (_, fix) = rights(&fake.host(), &fake.card(), false).unwrap_err();
+        assert_eq!(fix, "sudo cx3flash -d 0000:05:00.0 doctor");
         fake.driver(CARD, Some("vfio-pci"));
-        assert!(rights(&fake.host(), &fake.card(), false).ok);
+        assert!(rights(&fake.host(), &fake.card(), false).is_ok());
         fake.remove("/dev/vfio/17");
-        assert!(!rights(&fake.host(), &fake.card(), false).ok);
+        assert!(rights(&fake.host(), &fake.card(), false).is_err());
     }
 }

@@ -1,19 +1,14 @@
 //! The kernel modules of VFIO.
 
-use crate::host::{Host, HostFinding, sysfs};
+use super::{Check, fault};
+use crate::host::{Host, sysfs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Module {
+    /// Or built in.
     Loaded,
-    BuiltIn,
     Loadable,
     Missing,
-}
-
-impl Module {
-    fn ready(self) -> bool {
-        matches!(self, Self::Loaded | Self::BuiltIn)
-    }
 }
 
 /// Module names use `-` and `_` alike.
@@ -32,10 +27,7 @@ fn module(host: &Host, name: &str) -> Module {
             sysfs::is_name(&release) && sysfs::lines(file).iter().any(matches)
         })
     };
-    // A built-in module with parameters is below /sys/module too, so the list comes first.
-    if listed("modules.builtin") {
-        Module::BuiltIn
-    } else if host.path("sys/module").join(&plain).exists() {
+    if listed("modules.builtin") || host.path("sys/module").join(&plain).exists() {
         Module::Loaded
     } else if listed("modules.dep") {
         Module::Loadable
@@ -44,64 +36,53 @@ fn module(host: &Host, name: &str) -> Module {
     }
 }
 
-pub(super) fn vfio_pci(host: &Host) -> HostFinding {
-    const ID: &str = "vfio_pci";
+pub(super) fn vfio_pci(host: &Host) -> Check {
     if host.driver("vfio-pci").exists() {
-        return HostFinding::good(ID, "vfio-pci is loaded");
+        return Ok("vfio-pci is loaded".into());
     }
     match module(host, "vfio-pci") {
-        Module::Loaded | Module::BuiltIn => HostFinding::bad(
-            ID,
+        Module::Loaded => fault(
             "vfio_pci is loaded but has registered no PCI driver",
             "journalctl -k -g vfio",
         ),
         // The lease loads the driver it binds to.
-        Module::Loadable => HostFinding::good(
-            ID,
-            "vfio-pci is a module; it is loaded when a card is borrowed",
-        ),
-        Module::Missing => missing(host, ID, "vfio-pci", "CONFIG_VFIO_PCI"),
+        Module::Loadable => Ok("vfio-pci is a module; it is loaded when a card is borrowed".into()),
+        Module::Missing => missing(host, "vfio-pci", "CONFIG_VFIO_PCI"),
     }
 }
 
 /// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs
 /// (docs/linux.md#groups-and-containers).
-pub(super) fn container(host: &Host) -> HostFinding {
-    const ID: &str = "vfio_container";
+pub(super) fn container(host: &Host) -> Check {
     let node = host.path("dev/vfio/vfio").exists();
-    let type1 = module(host, "vfio_iommu_type1");
-    match (node, type1) {
-        (true, t) if t.ready() => HostFinding::good(ID, "/dev/vfio/vfio with vfio_iommu_type1"),
+    match module(host, "vfio_iommu_type1") {
+        Module::Loaded if node => Ok("/dev/vfio/vfio with vfio_iommu_type1".into()),
         // vfio-pci has a soft dependency on it (docs/linux.md#binding).
-        (_, Module::Loadable) if !host.driver("vfio-pci").exists() => HostFinding::good(
-            ID,
-            "vfio_iommu_type1 is a module; it is loaded with vfio-pci",
-        ),
-        (_, Module::Loadable) => HostFinding::bad(
-            ID,
+        Module::Loadable if !host.driver("vfio-pci").exists() => {
+            Ok("vfio_iommu_type1 is a module; it is loaded with vfio-pci".into())
+        }
+        Module::Loadable => fault(
             "vfio_iommu_type1 is not loaded; the module exists",
             "modprobe vfio_iommu_type1",
         ),
-        (_, Module::Missing) => missing(
+        Module::Missing => missing(
             host,
-            ID,
             "vfio_iommu_type1",
             "CONFIG_VFIO_CONTAINER and CONFIG_VFIO_IOMMU_TYPE1",
         ),
-        (false, _) if module(host, "vfio").ready() && host.path("dev/iommu").exists() => {
-            HostFinding::bad(
-                ID,
+        Module::Loaded
+            if module(host, "vfio") == Module::Loaded && host.path("dev/iommu").exists() =>
+        {
+            fault(
                 "no /dev/vfio/vfio: this kernel has iommufd only",
                 "boot a kernel with CONFIG_VFIO_CONTAINER, or build with --features cdev",
             )
         }
-        (false, _) => HostFinding::bad(ID, "no /dev/vfio/vfio", "modprobe vfio"),
-        // `ready` covers the rest.
-        (true, _) => HostFinding::good(ID, "/dev/vfio/vfio"),
+        Module::Loaded => fault("no /dev/vfio/vfio", "modprobe vfio"),
     }
 }
 
-fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> HostFinding {
+fn missing(host: &Host, name: &str, option: &str) -> Check {
     let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
     // Debian's and Ubuntu's cloud kernels lack drivers.
     let fix = if release.contains("-cloud") {
@@ -113,5 +94,5 @@ fn missing(host: &Host, id: &'static str, name: &str, option: &str) -> HostFindi
     } else {
         format!("boot a kernel with {option}")
     };
-    HostFinding::bad(id, format!("kernel {release} has no {name}"), fix)
+    fault(format!("kernel {release} has no {name}"), fix)
 }

@@ -1,8 +1,8 @@
 //! Who uses the card (docs/linux.md#use-of-a-card, docs/linux.md#cards-in-virtual-machines; promise
 //! P8).
 //!
-//! Everything is read below the host's root, so that a directory can stand for a host. What cannot
-//! be determined counts as a use if the card carries any IP traffic.
+//! Files are read below the host's root, so that a directory can stand for a host. What cannot be
+//! determined counts as a use if the card carries any IP traffic.
 //!
 //! | file | what it checks or reads |
 //! |---|---|
@@ -17,7 +17,7 @@
 pub(super) mod kernel_rdma;
 mod mounts;
 mod net;
-mod network;
+pub(super) mod network;
 mod session;
 mod storage;
 mod usage;
@@ -28,36 +28,50 @@ pub use use_id::{BadUseId, InUse, UseId};
 
 use super::netlink::{Netlink, RdmaSocket};
 use super::{Bdf, Host, PciCard, sysfs};
+use network::Address;
+use std::io;
 use usage::Usage;
 
 impl Host {
     /// Every use of `card` that would be interrupted if it were taken from its driver now. Only
     /// root sees what all processes have open.
     pub fn in_use(&self, card: &PciCard) -> Vec<InUse> {
-        match self.rdma_socket(card) {
-            Some(Ok(mut socket)) => self.in_use_over(card, Some(&mut socket)),
-            Some(Err(error)) => {
-                tracing::warn!(%error, "kernel users of RDMA cannot be listed");
-                self.in_use_over(card, None)
-            }
-            None => self.in_use_over(card, None),
-        }
+        let socket = self.rdma_socket(card).transpose();
+        let mut socket = socket.unwrap_or_else(|error| {
+            tracing::warn!(%error, "kernel users of RDMA cannot be listed");
+            None
+        });
+        let netlink = socket.as_mut().map(|socket| socket as &mut dyn Netlink);
+        let addresses = if self.is_system() {
+            network::addresses()
+        } else {
+            Ok(Vec::new())
+        };
+        self.in_use_with(card, addresses, netlink)
     }
 
     /// A socket to the kernel's RDMA subsystem. `None` for a card without an RDMA device: opening a
     /// socket loads ib_core.
-    pub(super) fn rdma_socket(&self, card: &PciCard) -> Option<std::io::Result<RdmaSocket>> {
+    pub(super) fn rdma_socket(&self, card: &PciCard) -> Option<io::Result<RdmaSocket>> {
         (self.is_system() && !card.rdma.is_empty()).then(RdmaSocket::open)
     }
 
-    /// As [`Host::in_use`], with `netlink` for the kernel's RDMA subsystem.
-    pub(super) fn in_use_over(
+    /// As [`Host::in_use`], with what a directory cannot show: the host's addresses and the
+    /// kernel's RDMA subsystem.
+    pub(super) fn in_use_with(
         &self,
         card: &PciCard,
+        addresses: io::Result<Vec<Address>>,
         netlink: Option<&mut dyn Netlink>,
     ) -> Vec<InUse> {
-        let usage = Usage::read(self, card);
-        let mut uses = net::check(&usage);
+        let mut uses = Vec::new();
+        let addresses = addresses.unwrap_or_else(|error| {
+            let detail = format!("the addresses of this host cannot be listed: {error}");
+            uses.push(InUse::new(UseId::Address, detail));
+            Vec::new()
+        });
+        let usage = Usage::read(self, card, addresses);
+        uses.extend(net::check(&usage));
         uses.extend(session::own_session(&usage));
         uses.extend(session::cluster(&usage));
         let storage = storage::check(&usage);

@@ -1,8 +1,9 @@
 //! The host's network from procfs: routes of the main tables (`/proc/net/route`,
-//! `/proc/net/ipv6_route`; policy tables and VRFs are not shown there), addresses, and TCP
-//! connections (`/proc/net/tcp`, `tcp6`).
+//! `/proc/net/ipv6_route`; policy tables and VRFs are not shown there) and TCP connections
+//! (`/proc/net/tcp`, `tcp6`). Addresses are the kernel's.
 
 use crate::host::{Host, sysfs};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 // Flags of both files (include/uapi/linux/route.h, ipv6_route.h).
@@ -77,16 +78,6 @@ impl Routes {
             .filter(|r| Some(rank(r)) == best && !r.reject)
             .collect()
     }
-
-    /// Netdevs whose own network holds `ip`.
-    pub(super) fn on_link(&self, ip: IpAddr) -> Vec<&str> {
-        let near = |r: &&Route| r.gateway.is_none() && !r.is_default() && r.covers(ip);
-        let longest = self.all().filter(near).map(|r| r.prefix).max();
-        let best = self.all().filter(near);
-        best.filter(|r| Some(r.prefix) == longest)
-            .map(|r| r.dev.as_str())
-            .collect()
-    }
 }
 
 /// An IPv4 address in the form of procfs: the number that a CPU reads from the four bytes.
@@ -96,7 +87,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(number.to_ne_bytes()))
 }
 
-/// An IPv6 address in the form of `if_inet6` and `ipv6_route`.
+/// An IPv6 address in the form of `ipv6_route`.
 fn ipv6(text: &str) -> Option<Ipv6Addr> {
     (text.len() == 32).then_some(())?;
     u128::from_str_radix(text, 16).ok().map(Ipv6Addr::from_bits)
@@ -142,9 +133,9 @@ fn route_v6(line: &str) -> Option<Route> {
 
 /// An address configured on a netdev.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) ip: IpAddr,
-    pub(super) dev: String,
+pub(in crate::host) struct Address {
+    pub(in crate::host) ip: IpAddr,
+    pub(in crate::host) dev: String,
 }
 
 impl Address {
@@ -154,22 +145,9 @@ impl Address {
     }
 }
 
-/// All addresses of the host: from the kernel on the machine itself; elsewhere, and if that fails,
-/// from procfs.
-pub(super) fn addresses(host: &Host, routes: &Routes) -> Vec<Address> {
-    let listed = host.is_system().then(addresses_from_kernel).flatten();
-    listed.unwrap_or_else(|| addresses_from_proc(host, routes))
-}
-
-fn addresses_from_proc(host: &Host, routes: &Routes) -> Vec<Address> {
-    let mut addresses = from_inet6(host);
-    addresses.extend(from_trie(host, routes));
-    addresses
-}
-
-fn addresses_from_kernel() -> Option<Vec<Address>> {
-    let all = nix::ifaddrs::getifaddrs().ok()?;
-    let addresses = all.filter_map(|entry| {
+/// All addresses of this machine.
+pub(super) fn addresses() -> io::Result<Vec<Address>> {
+    let addresses = nix::ifaddrs::getifaddrs()?.filter_map(|entry| {
         let address = entry.address?;
         let ip = if let Some(v4) = address.as_sockaddr_in() {
             IpAddr::V4(v4.ip())
@@ -180,45 +158,7 @@ fn addresses_from_kernel() -> Option<Vec<Address>> {
         let dev = entry.interface_name.split(':').next()?.to_owned();
         Some(Address { ip, dev })
     });
-    Some(addresses.collect())
-}
-
-/// `/proc/net/if_inet6`: address, index, prefix length, scope, flags, netdev.
-fn from_inet6(host: &Host) -> Vec<Address> {
-    let lines = sysfs::lines(host.path("proc/net/if_inet6"));
-    let addresses = lines.iter().filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [address, _, _, _, _, dev] = words.as_slice() else {
-            return None;
-        };
-        Some(Address {
-            ip: IpAddr::V6(ipv6(address)?),
-            dev: (*dev).to_owned(),
-        })
-    });
-    addresses.collect()
-}
-
-/// `/proc/net/fib_trie` lists local IPv4 addresses without their netdevs: the netdevs whose own
-/// network contains the address.
-fn from_trie(host: &Host, routes: &Routes) -> Vec<Address> {
-    let mut addresses: Vec<Address> = Vec::new();
-    let mut last: Option<Ipv4Addr> = None;
-    for line in sysfs::lines(host.path("proc/net/fib_trie")) {
-        if let Some((_, address)) = line.split_once("|-- ") {
-            last = address.trim().parse().ok();
-        } else if line.contains("/32 host LOCAL") {
-            let Some(ip) = last.map(IpAddr::V4) else {
-                continue;
-            };
-            let devs = routes.on_link(ip).into_iter().map(str::to_owned);
-            addresses.extend(devs.map(|dev| Address { ip, dev }));
-        }
-    }
-    // The main and the local table may be one, shown twice.
-    addresses.sort_by(|a, b| (a.ip, &a.dev).cmp(&(b.ip, &b.dev)));
-    addresses.dedup();
-    addresses
+    Ok(addresses.collect())
 }
 
 /// `TCP_ESTABLISHED` (include/net/tcp_states.h).

@@ -21,19 +21,18 @@ pub(super) struct Usage<'a> {
 }
 
 impl<'a> Usage<'a> {
-    pub(super) fn read(host: &'a Host, card: &'a PciCard) -> Self {
+    pub(super) fn read(host: &'a Host, card: &'a PciCard, addresses: Vec<Address>) -> Self {
         let blocking = card.siblings.iter().filter(|s| s.blocks).map(|s| s.bdf);
         let devices: Vec<Bdf> = std::iter::once(card.bdf)
             .chain(blocking)
             .chain(card.vfs.iter().copied())
             .collect();
-        let routes = Routes::read(host);
         Self {
             host,
             card,
             ports: CardPorts::read(host, &devices),
-            addresses: network::addresses(host, &routes),
-            routes,
+            routes: Routes::read(host),
+            addresses,
             sockets: network::sockets(host),
             files: host.open_files(),
             devices,

@@ -1,7 +1,9 @@
 //! A host made of files: sysfs and procfs trees in a temporary directory, laid out and linked as
 //! the kernel does it (relative links).
 
+use crate::host::in_use::network::Address;
 use crate::host::{Bdf, Host, PciCard};
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
@@ -10,6 +12,8 @@ use tempfile::TempDir;
 /// The host. Paths are given as on a real one (`/sys/…`).
 pub(in crate::host) struct FakeHost {
     dir: TempDir,
+    /// Addresses of the host, which the kernel lists.
+    pub(super) addresses: RefCell<Vec<Address>>,
 }
 
 /// Where the tests' card is, unless they put it elsewhere.
@@ -25,6 +29,7 @@ impl FakeHost {
             dir: tempfile::tempdir_in("/dev/shm")
                 .or_else(|_| tempfile::tempdir())
                 .unwrap(),
+            addresses: RefCell::default(),
         };
         for dir in [
             "/sys/bus/pci/devices",

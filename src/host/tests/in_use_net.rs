@@ -26,7 +26,8 @@ pub(super) fn quiet() -> FakeHost {
 
 /// Every use with its detail.
 pub(super) fn uses(fake: &FakeHost) -> Vec<(UseId, String)> {
-    let uses = fake.host().in_use(&fake.card());
+    let addresses = fake.addresses.borrow().clone();
+    let uses = fake.host().in_use_with(&fake.card(), Ok(addresses), None);
     uses.into_iter().map(|u| (u.id, u.detail)).collect()
 }
 
@@ -415,20 +416,12 @@ fn procfs_of_a_real_kernel_is_understood() {
          ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000003 00000000 00000001   enp5s0\n\
          00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n",
     );
-    fake.write(
-        "/proc/net/fib_trie",
-        "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
-         \x20    +-- 127.0.0.0/8 2 0 2\n           |-- 127.0.0.0\n              /8 host LOCAL\n\
-         \x20          |-- 127.0.0.1\n              /32 host LOCAL\n     +-- 192.0.2.0/24 2 0 2\n\
-         \x20          |-- 192.0.2.0\n              /24 link UNICAST\n           |-- 192.0.2.2\n\
-         \x20             /32 host LOCAL\n        |-- 192.0.2.255\n           /32 link BROADCAST\n",
-    );
-    fake.write(
-        "/proc/net/if_inet6",
-        "00000000000000000000000000000001 01 80 10 80       lo\n\
-         fd000000000000000000000000000002 04 40 00 82   enp5s0\n\
-         fe8000000000000000fc00fffe000001 04 40 20 80   enp5s0\n",
-    );
+    for ip in ["127.0.0.1", "::1"] {
+        fake.own_address(ip.parse().unwrap(), "lo");
+    }
+    for ip in ["192.0.2.2", "fd00::2", "fe80::fc:ff:fe00:1"] {
+        fake.own_address(ip.parse().unwrap(), "enp5s0");
+    }
     fake.write(
         "/proc/net/tcp6",
         "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \

@@ -1,6 +1,7 @@
 //! The network of a fake host: routes, addresses, connections as procfs writes them.
 
 use super::fake::FakeHost;
+use crate::host::in_use::network::Address;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// An IPv4 address as `/proc/net/route` and `/proc/net/tcp` write it.
@@ -57,20 +58,17 @@ impl FakeHost {
         let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
         let network = Ipv4Addr::from_bits(ip.to_bits() & mask);
         self.route(&format!("{network}/{prefix}"), "0.0.0.0", dev, 0);
-        self.append(
-            "/proc/net/fib_trie",
-            &format!("Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- {ip}\n        /32 host LOCAL"),
-        );
+        self.own_address(ip.into(), dev);
     }
 
     /// An IPv6 address.
     pub(super) fn address6(&self, ip: &str, dev: &str) {
-        let ip: std::net::Ipv6Addr = ip.parse().unwrap();
-        let scope = if ip.is_unicast_link_local() { 0x20 } else { 0 };
-        self.append(
-            "/proc/net/if_inet6",
-            &format!("{:032x} 02 40 {scope:02x} 80 {dev:>8}", ip.to_bits()),
-        );
+        self.own_address(ip.parse().unwrap(), dev);
+    }
+
+    pub(super) fn own_address(&self, ip: IpAddr, dev: &str) {
+        let dev = dev.to_owned();
+        self.addresses.borrow_mut().push(Address { ip, dev });
     }
 
     /// An IPv6 route; flags as the kernel has them.
