@@ -137,7 +137,7 @@ impl Chip {
     /// Decodes the value of the device id register (mstflint mtcr_ul_com.c, `mtcr_check_signature`, and
     /// mflash.c, `get_dev_info`).
     pub(super) fn decode(value: u32) -> Result<Self, CardError> {
-        let register = || super::Reg::DeviceId.to_string();
+        let register = super::Reg::DeviceId;
         // Bits 31:24 are 0 on this family; a low half of 0xffff is a broken read, not a chip.
         let chip = Self {
             hw_id: (value & 0xFFFF) as u16,
@@ -145,12 +145,8 @@ impl Chip {
         };
         match value {
             LOCKED => Err(CardError::Locked),
-            BAD_ACCESS => Err(CardError::BadAccess {
-                register: register(),
-            }),
-            _ if chip.hw_id == 0xFFFF => Err(CardError::Gone {
-                register: register(),
-            }),
+            BAD_ACCESS => Err(CardError::BadAccess { register }),
+            _ if chip.hw_id == 0xFFFF => Err(CardError::Gone { register }),
             _ if DeviceType::with_hw_id(chip.hw_id).is_some() => Ok(chip),
             _ => Err(CardError::NotOurs(value)),
         }

@@ -1,6 +1,6 @@
 //! Errors of the card module.
 
-use super::CrError;
+use super::{CrError, Reg};
 
 /// What can go wrong between this program and a card.
 #[derive(Debug, thiserror::Error)]
@@ -10,13 +10,13 @@ pub enum CardError {
     Transport(#[from] CrError),
     /// All ones where that cannot be (P7).
     #[error("the card is gone: {register} reads all ones")]
-    Gone { register: String },
+    Gone { register: Reg },
     /// 0xbad0cafe at the device id (secure host; mstflint mflash.c, `CR_LOCK_HW_ID`).
     #[error("the card's CR-space is locked (0xbad0cafe at 0xf0014)")]
     Locked,
     /// 0xbadacce5: filtered, or not BAR0 (mstflint mtcr_ul_com.c, `mtcr_check_signature`).
     #[error("{register} cannot be read through this access (0xbadacce5)")]
-    BadAccess { register: String },
+    BadAccess { register: Reg },
     /// Not a ConnectX-3.
     #[error("hardware id {0:#010x} is not a ConnectX-3 or ConnectX-3 Pro")]
     NotOurs(u32),

@@ -6,7 +6,6 @@
 //! random and is kept nowhere.
 
 use super::Reg;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
@@ -19,68 +18,32 @@ static KEY: LazyLock<Option<RandomState>> = LazyLock::new(|| {
     (!as_read).then(RandomState::new)
 });
 
-/// Shows the value of a register.
-pub(super) struct Logged {
-    reg: Reg,
-    value: u32,
+/// The value of a register as the log shows it.
+pub(super) fn logged(reg: Reg, value: u32) -> String {
+    shown(reg, value, KEY.as_ref())
 }
 
-impl Logged {
-    pub(super) fn new(reg: Reg, value: u32) -> Self {
-        Self { reg, value }
-    }
-}
-
-impl fmt::Display for Logged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show(f, self.reg, self.value, KEY.as_ref())
-    }
-}
-
-fn show(
-    f: &mut fmt::Formatter<'_>,
-    reg: Reg,
-    value: u32,
-    key: Option<&RandomState>,
-) -> fmt::Result {
+fn shown(reg: Reg, value: u32, key: Option<&RandomState>) -> String {
     match key {
         // 56 bits: never the length of a GUID or a MAC.
-        Some(key) if holds_data(reg) => write!(f, "digest:{:014x}", key.hash_one(value) >> 8),
-        _ => write!(f, "{value:#010x}"),
+        Some(key) if holds_data(reg) => format!("digest:{:014x}", key.hash_one(value) >> 8),
+        _ => format!("{value:#010x}"),
     }
 }
 
 /// Whether a register carries contents of the flash or of a mailbox. Words 0 and 1 of the tools
 /// command interface are its input, words 3 and 4 its output: mailbox dwords, when commands move it.
 fn holds_data(reg: Reg) -> bool {
-    match reg {
-        Reg::GatewayData(_) | Reg::ToolsMailbox(_) | Reg::ToolsHcr(0 | 1 | 3 | 4) => true,
-        Reg::RunningVersion(_)
-        | Reg::RecoveryTest
-        | Reg::ToolsHcr(_)
-        | Reg::BootAddress
-        | Reg::SoftwareReset
-        | Reg::DeviceId
-        | Reg::Semaphore(_)
-        | Reg::GatewayCommand
-        | Reg::GatewayAddress
-        | Reg::LinkDownReset => false,
-    }
+    matches!(
+        reg,
+        Reg::GatewayData(_) | Reg::ToolsMailbox(_) | Reg::ToolsHcr(0 | 1 | 3 | 4)
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reg, show};
-    use std::fmt;
+    use super::{Reg, shown};
     use std::hash::RandomState;
-
-    struct Shown<'a>(Reg, u32, Option<&'a RandomState>);
-
-    impl fmt::Display for Shown<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            show(f, self.0, self.1, self.2)
-        }
-    }
 
     const DATA: [Reg; 4] = [
         Reg::GatewayData(3),
@@ -93,7 +56,7 @@ mod tests {
     fn data_is_logged_as_a_digest() {
         let key = RandomState::new();
         for reg in DATA {
-            let shown = Shown(reg, 0xe41d_2ddd, Some(&key)).to_string();
+            let shown = shown(reg, 0xe41d_2ddd, Some(&key));
             assert!(shown.starts_with("digest:"), "{shown}");
             assert!(!shown.contains("e41d2ddd"), "{shown}");
         }
@@ -102,7 +65,7 @@ mod tests {
     #[test]
     fn equal_words_have_equal_digests_in_one_process_only() {
         let (key, other) = (RandomState::new(), RandomState::new());
-        let shown = |value, key| Shown(Reg::GatewayData(0), value, Some(key)).to_string();
+        let shown = |value, key| shown(Reg::GatewayData(0), value, Some(key));
         assert_eq!(shown(7, &key), shown(7, &key));
         assert_ne!(shown(7, &key), shown(8, &key));
         assert_ne!(shown(7, &key), shown(7, &other));
@@ -117,14 +80,14 @@ mod tests {
             Reg::DeviceId,
             Reg::ToolsHcr(6),
         ] {
-            assert_eq!(Shown(reg, 0x1f5, Some(&key)).to_string(), "0x000001f5");
+            assert_eq!(shown(reg, 0x1f5, Some(&key)), "0x000001f5");
         }
     }
 
     #[test]
     fn data_is_logged_as_read_on_request() {
         for reg in DATA {
-            assert_eq!(Shown(reg, 0xe41d_2ddd, None).to_string(), "0xe41d2ddd");
+            assert_eq!(shown(reg, 0xe41d_2ddd, None), "0xe41d2ddd");
         }
     }
 }

@@ -43,13 +43,17 @@ enum Seen {
     Silent,
     /// The hardware id is none of the family.
     NoChip(u32),
-    /// The family's registers. `pci_id` is none when configuration space cannot be read.
-    Chip {
-        chip: Chip,
-        pci_id: Option<u16>,
-        test: RecoveryTest,
-        version: [u32; 2],
-    },
+    /// The family's registers.
+    Chip(Registers),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Registers {
+    chip: Chip,
+    /// None when configuration space cannot be read.
+    pci_id: Option<u16>,
+    test: RecoveryTest,
+    version: [u32; 2],
 }
 
 /// When an observation counts.
@@ -65,11 +69,8 @@ type Meaning = Result<(Chip, FirmwareState), CardError>;
 impl Seen {
     fn meaning(self) -> (Meaning, Believed) {
         use Believed::{AtTheLimit, Stable};
-        let unreadable = |register: Reg| {
-            let register = register.to_string();
-            (Err(CardError::BadAccess { register }), AtTheLimit)
-        };
-        let (chip, pci_id, test, version) = match self {
+        let unreadable = |register| (Err(CardError::BadAccess { register }), AtTheLimit);
+        let seen = match self {
             Self::Silent => return (Err(gone()), AtTheLimit),
             Self::NoChip(value) => {
                 let finding = Chip::decode(value).err().unwrap_or_else(gone);
@@ -81,13 +82,9 @@ impl Seen {
                 };
                 return (Err(finding), when);
             }
-            Self::Chip {
-                chip,
-                pci_id,
-                test,
-                version,
-            } => (chip, pci_id, test, version),
+            Self::Chip(seen) => seen,
         };
+        let (pci_id, test, version) = (seen.pci_id, seen.test, seen.version);
         // In recovery mode registers may be filtered. `recover` needs none of them.
         let recovery_id = pci_id.and_then(Function::of) == Some(Function::Recovery);
         let filtered = version.contains(&BAD_ACCESS);
@@ -117,7 +114,7 @@ impl Seen {
             (true, ..) => (FirmwareState::Recovery, Stable(STABLE_SLOW)),
             (false, ..) => (FirmwareState::NotRunning, AtTheLimit),
         };
-        (Ok((chip, firmware)), when)
+        (Ok((seen.chip, firmware)), when)
     }
 
     fn not_ready(self) -> CardError {
@@ -129,34 +126,29 @@ impl Seen {
 }
 
 fn gone() -> CardError {
-    CardError::Gone {
-        register: Reg::DeviceId.to_string(),
-    }
+    let register = Reg::DeviceId;
+    CardError::Gone { register }
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (chip, pci_id, test, [first, second]) = match self {
+        let seen = match self {
             Self::Silent => return f.write_str("it does not answer"),
             Self::NoChip(value) => return write!(f, "hardware id {value:#010x}"),
-            Self::Chip {
-                chip,
-                pci_id,
-                test,
-                version,
-            } => (chip, pci_id, test, version),
+            Self::Chip(seen) => seen,
         };
-        write!(f, "{}, ", chip.name())?;
-        match pci_id {
+        write!(f, "{}, ", seen.chip.name())?;
+        match seen.pci_id {
             Some(id) => write!(f, "PCI id {id:04x}, ")?,
             None => f.write_str("PCI id unreadable, ")?,
         }
-        f.write_str(match test {
+        f.write_str(match seen.test {
             RecoveryTest::FirmwareRuns => "firmware runs by 0x41270, ",
             RecoveryTest::NoFirmware => "no firmware runs by 0x41270, ",
             RecoveryTest::Unreadable => "0x41270 unreadable, ",
         })?;
-        match RunningVersion::decode(*first, *second) {
+        let [first, second] = seen.version;
+        match RunningVersion::decode(first, second) {
             Some(v) => write!(f, "version {}.{}.{}", v.major, v.minor, v.subminor),
             None => write!(f, "no version ({first:#010x} {second:#010x})"),
         }
@@ -239,21 +231,13 @@ impl Card {
     /// One observation. A card that did not answer may have lost COMMAND and its BARs, so the next
     /// observation makes its registers reachable first.
     fn observe(&mut self, curve: &mut BootCurve) -> Seen {
-        let observed = self.read_state(curve.reachable);
-        curve.reachable = match &observed {
-            Ok(Seen::Chip { .. }) => true,
-            Ok(Seen::Silent | Seen::NoChip(_)) | Err(_) => false,
+        let (seen, error) = match self.read_state(curve.reachable) {
+            Ok(seen) => (seen, None),
+            Err(error) => (Seen::Silent, Some(error)),
         };
-        match observed {
-            Ok(seen) => {
-                curve.error = None;
-                seen
-            }
-            Err(error) => {
-                curve.error = Some(error);
-                Seen::Silent
-            }
-        }
+        curve.reachable = matches!(seen, Seen::Chip(_));
+        curve.error = error;
+        seen
     }
 
     fn read_state(&mut self, reachable: bool) -> Result<Seen, CardError> {
@@ -274,12 +258,12 @@ impl Card {
             self.raw_read(Reg::RunningVersion(1))?,
         ];
         let pci_id = self.space.pci_device_id().ok();
-        Ok(Seen::Chip {
+        Ok(Seen::Chip(Registers {
             chip,
             pci_id,
             test,
             version,
-        })
+        }))
     }
 }
 

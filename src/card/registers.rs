@@ -40,26 +40,30 @@ pub enum Reg {
 }
 
 impl Reg {
+    /// Offset, name, and number among registers of this name.
+    fn place(self) -> (u32, &'static str, Option<u8>) {
+        match self {
+            Self::RunningVersion(n) => (0x1_f064, "running version", Some(n)),
+            Self::RecoveryTest => (0x4_1270, "recovery test", None),
+            Self::ToolsHcr(n) => (0x8_0780, "tools command word", Some(n)),
+            Self::ToolsMailbox(n) => (0xe_0000, "tools mailbox", Some(n)),
+            Self::BootAddress => (0xf_0000, "boot address", None),
+            Self::SoftwareReset => (0xf_0010, "software reset", None),
+            Self::DeviceId => (0xf_0014, "device id", None),
+            Self::Semaphore(n) => (0xf_0300, "semaphore", Some(n)),
+            Self::GatewayCommand => (0xf_0400, "gateway command", None),
+            Self::GatewayAddress => (0xf_0404, "gateway address", None),
+            Self::GatewayData(n) => (0xf_0410, "gateway data", Some(n)),
+            Self::LinkDownReset => (0xf_3834, "link-down reset", None),
+        }
+    }
+
     #[must_use]
     pub fn offset(self) -> CrOffset {
-        CrOffset(match self {
-            Self::RunningVersion(n) => 0x1_f064 + 4 * u32::from(n),
-            Self::RecoveryTest => 0x4_1270,
-            Self::ToolsHcr(n) => 0x8_0780 + 4 * u32::from(n),
-            Self::ToolsMailbox(n) => 0xe_0000 + 4 * u32::from(n),
-            Self::BootAddress => 0xf_0000,
-            Self::SoftwareReset => 0xf_0010,
-            Self::DeviceId => 0xf_0014,
-            Self::Semaphore(n) => 0xf_0300 + 4 * u32::from(n),
-            Self::GatewayCommand => 0xf_0400,
-            Self::GatewayAddress => 0xf_0404,
-            Self::GatewayData(n) => 0xf_0410 + 4 * u32::from(n),
-            Self::LinkDownReset => 0xf_3834,
-        })
+        let (first, _, number) = self.place();
+        CrOffset(first + 4 * u32::from(number.unwrap_or(0)))
     }
-}
 
-impl Reg {
     /// All ones there means that the card does not answer, even when the device id can be read a moment
     /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0;
     /// so does the control word of the tools command interface: no status is 0xff with go still set.
@@ -74,20 +78,10 @@ impl Reg {
 
 impl std::fmt::Display for Reg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let at = self.offset().0;
-        match self {
-            Self::RunningVersion(n) => write!(f, "running version {n} ({at:#x})"),
-            Self::RecoveryTest => write!(f, "recovery test ({at:#x})"),
-            Self::ToolsHcr(n) => write!(f, "tools command word {n} ({at:#x})"),
-            Self::ToolsMailbox(n) => write!(f, "tools mailbox {n} ({at:#x})"),
-            Self::BootAddress => write!(f, "boot address ({at:#x})"),
-            Self::SoftwareReset => write!(f, "software reset ({at:#x})"),
-            Self::DeviceId => write!(f, "device id ({at:#x})"),
-            Self::Semaphore(n) => write!(f, "semaphore {n} ({at:#x})"),
-            Self::GatewayCommand => write!(f, "gateway command ({at:#x})"),
-            Self::GatewayAddress => write!(f, "gateway address ({at:#x})"),
-            Self::GatewayData(n) => write!(f, "gateway data {n} ({at:#x})"),
-            Self::LinkDownReset => write!(f, "link-down reset ({at:#x})"),
+        let (at, (_, name, number)) = (self.offset().0, self.place());
+        match number {
+            Some(n) => write!(f, "{name} {n} ({at:#x})"),
+            None => write!(f, "{name} ({at:#x})"),
         }
     }
 }
@@ -96,8 +90,6 @@ impl std::fmt::Display for Reg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Semaphore {
-    /// 32: write flush of external tools; harmless when left taken.
-    Flush,
     /// 40: exclusive right of flash programming between tools.
     FlashProgramming,
     /// 47: tools command interface.
@@ -110,7 +102,6 @@ impl Semaphore {
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
-            Self::Flush => 32,
             Self::FlashProgramming => 40,
             Self::ToolsHcr => 47,
             Self::Flash => 63,
@@ -121,7 +112,6 @@ impl Semaphore {
     #[must_use]
     pub fn guards(self) -> &'static str {
         match self {
-            Self::Flush => "write flush",
             Self::FlashProgramming => "flash programming",
             Self::ToolsHcr => "tools command interface",
             Self::Flash => "flash gateway and reset",

@@ -1,6 +1,6 @@
 //! An opened card: every access goes through here.
 
-use super::logged::Logged;
+use super::logged::logged;
 use super::{
     BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, Semaphore, wait_for,
 };
@@ -130,12 +130,12 @@ impl Card {
 
     pub(super) fn raw_read(&mut self, reg: Reg) -> Result<u32, CardError> {
         let value = self.space.read(reg.offset())?;
-        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "read");
+        tracing::trace!(register = %reg, value = %logged(reg, value), "read");
         Ok(value)
     }
 
     fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
-        tracing::trace!(register = %reg, value = %Logged::new(reg, value), "write");
+        tracing::trace!(register = %reg, value = %logged(reg, value), "write");
         Ok(self.space.write(reg.offset(), value)?)
     }
 
@@ -152,9 +152,7 @@ impl Card {
                 if !matches!(reg, Reg::GatewayData(_))
                     || self.raw_read(Reg::GatewayCommand)? == BAD_ACCESS =>
             {
-                Err(CardError::BadAccess {
-                    register: reg.to_string(),
-                })
+                Err(CardError::BadAccess { register: reg })
             }
             value => Ok(value),
         }
@@ -166,13 +164,11 @@ impl Card {
         if matches!(reg, Reg::GatewayData(_)) {
             return Ok(u32::MAX);
         }
-        let gone = || CardError::Gone {
-            register: reg.to_string(),
-        };
+        let gone = CardError::Gone { register: reg };
         match Chip::decode(self.raw_read(Reg::DeviceId)?) {
-            Err(CardError::Gone { .. }) => Err(gone()),
+            Err(CardError::Gone { .. }) => Err(gone),
             Err(other) => Err(other),
-            Ok(_) if reg.never_all_ones() => Err(gone()),
+            Ok(_) if reg.never_all_ones() => Err(gone),
             Ok(_) => Ok(u32::MAX),
         }
     }

@@ -47,7 +47,7 @@ const LEGACY: RangeInclusive<u8> = 0x14..=0x18;
 ///
 /// Times that no public source has are those of a similar chip.
 #[rustfmt::skip]
-const FAMILIES: [Family; 39] = [
+const FAMILIES: [Family; 40] = [
     // 64K: a chip erase takes 15 s (data sheet) for 32 sectors.
     family("M25PXxx",    0x20, 0x71, LEGACY,       (70_000, 500_000, 800),   0x7C, Unconfirmed),
     // M25P128 (18h) has sectors of 256 KiB: a row of its own below.
@@ -71,6 +71,7 @@ const FAMILIES: [Family; 39] = [
     family("IS25LPxxx",  0x9D, 0x60, LEGACY,       (45_000, 200_000, 400),   0x3C, Unconfirmed),
     family("IS25LPxxx",  0x9D, 0x70, 0x16..=0x16,  (45_000, 200_000, 400),   0x3C, Unconfirmed),
     family("GD25LBxxx",  0xC8, 0x40, 0x18..=0x18,  (45_000, 200_000, 400),   0x7C, Unconfirmed),
+    family("AT25DFxxx",  ATMEL, 0x40, LEGACY,      (50_000, 0, 1_000),       0x3C, Unconfirmed),
 
     family("W25QxxJV-M", 0xEF, 0x70, 0x15..=0x17,  (45_000, 150_000, 400),   0x7C, Unconfirmed).unseen(),
     family("GD25Qxx",    0xC8, 0x40, 0x14..=0x17,  (45_000, 200_000, 700),   0x7C, Unconfirmed).unseen(),
@@ -103,18 +104,6 @@ const FAMILIES: [Family; 39] = [
     family("M25P128",    0x20, 0x20, 0x18..=0x18,  (0, 0, 640),              0x7C, Unconfirmed)
         .unseen().read_only("its sectors have 256 KiB, an erase size that is not supported"),
 ];
-
-/// Atmel keeps its type in bits 7:5 of the second byte and the size below (mstflint mflash/mflash.c,
-/// `get_flash_info_for_atmel`).
-const AT25DF: Family = family(
-    "AT25DFxxx",
-    ATMEL,
-    0x40,
-    LEGACY,
-    (50_000, 0, 1_000),
-    0x3C,
-    Unconfirmed,
-);
 
 /// Families whose second status register a status write of one byte would clear: Winbond EF/40,
 /// Spansion 01/40 and 01/60 in mstflint (mflash/mflash.c, `mf_read_modify_status_winbond`), and the
@@ -182,10 +171,12 @@ impl Family {
 
 /// The family of an RDID answer, and log2 of the chip's size.
 pub(super) fn find(vendor: u8, kind: u8, capacity: u8) -> Option<(&'static Family, u8)> {
-    if vendor == ATMEL && kind & 0xE0 == AT25DF.kind {
-        let log2 = (kind & 0x1F) + 0x0F;
-        return LEGACY.contains(&log2).then_some((&AT25DF, log2));
-    }
+    // Atmel keeps its type in bits 7:5 of the second byte and the size below (mstflint mflash/mflash.c,
+    // `get_flash_info_for_atmel`).
+    let (kind, capacity) = match vendor {
+        ATMEL => (kind & 0xE0, (kind & 0x1F) + 0x0F),
+        _ => (kind, capacity),
+    };
     let family = FAMILIES
         .iter()
         .find(|f| f.vendor == vendor && f.kind == kind && f.sizes.contains(&capacity))?;

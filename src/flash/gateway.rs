@@ -68,6 +68,18 @@ const fn word(opcode: u8, bits: CommandBits, log2: u32) -> u32 {
         | CommandBits::BUSY.bits()
 }
 
+/// The command word of block `n` of a chain: the first sends opcode and address, all but the last hold
+/// chip-select.
+fn chain_word(opcode: Opcode, direction: CommandBits, n: usize, blocks: usize) -> u32 {
+    let mut bits = CommandBits::DATA_PHASE | direction;
+    bits.set(CommandBits::HOLD, n + 1 < blocks);
+    if n > 0 {
+        return word(0, bits, 4);
+    }
+    bits |= CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
+    word(opcode as u8, bits, 4)
+}
+
 /// What one program command sends: pieces of exactly 16 bytes at addresses that are multiples of 16,
 /// padded with FF, which changes no cell. It is the only shape that known tools send on this silicon
 /// (mstflint mflash/mflash.c `write_chunks`, mflash/mflash_gw.c `cntx_st_spi_block_write_ex`).
@@ -249,16 +261,7 @@ impl<'c> FlashGateway<'c> {
         let blocks = chain.len() / BLOCK;
         let mut last = 0;
         for (n, block) in chain.chunks_mut(BLOCK).enumerate() {
-            let mut bits = CommandBits::DATA_PHASE | CommandBits::READ;
-            let mut opcode = 0;
-            if n == 0 {
-                bits |= CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
-                opcode = Opcode::Read as u8;
-            }
-            if n + 1 < blocks {
-                bits |= CommandBits::HOLD;
-            }
-            self.start(word(opcode, bits, 4))?;
+            self.start(chain_word(Opcode::Read, CommandBits::READ, n, blocks))?;
             for (reg, bytes) in block.chunks_mut(4).enumerate() {
                 last = self.card.read(Reg::GatewayData(reg as u8))?;
                 bytes.copy_from_slice(&last.to_be_bytes());
@@ -275,19 +278,10 @@ impl<'c> FlashGateway<'c> {
     /// starts inside the chip when chip-select is released after the last one.
     pub(super) fn program(&mut self, pieces: &Pieces) -> Result<(), FlashError> {
         self.card.write(Reg::GatewayAddress, pieces.at)?;
-        let last = pieces.blocks.len().saturating_sub(1);
+        let (opcode, blocks) = (Opcode::PageProgram, pieces.blocks.len());
         for (n, block) in pieces.blocks.iter().enumerate() {
             self.load(block)?;
-            let mut bits = CommandBits::DATA_PHASE;
-            let mut opcode = 0;
-            if n == 0 {
-                bits |= CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
-                opcode = Opcode::PageProgram as u8;
-            }
-            if n < last {
-                bits |= CommandBits::HOLD;
-            }
-            self.start(word(opcode, bits, 4))?;
+            self.start(chain_word(opcode, CommandBits::empty(), n, blocks))?;
         }
         Ok(())
     }

@@ -37,6 +37,16 @@ pub struct Geometry {
     pub program_page: Duration,
 }
 
+impl Geometry {
+    /// Typical time of an erase, `None` when the chip has none of this size.
+    pub(super) fn erase_time(&self, size: EraseSize) -> Option<Duration> {
+        match size {
+            EraseSize::K4 => self.erase_4k,
+            EraseSize::K64 => self.erase_64k,
+        }
+    }
+}
+
 /// What the flash shall hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {

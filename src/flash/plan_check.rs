@@ -1,7 +1,7 @@
 //! A second check of a plan, independent of the planner: plans are plain values that any code can
 //! make, and P2 must not depend on their origin.
 
-use super::{EraseSize, FlashChip, FlashError, SectorPlan};
+use super::{FlashChip, FlashError, SectorPlan};
 use crate::image::FlashAddr;
 use std::ops::Range;
 
@@ -36,23 +36,30 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
         return Err(FlashError::ReadOnly { jedec, why });
     }
     for range in changes(plan) {
-        inside(&range, geometry.size)?;
+        if range.end > geometry.size {
+            return Err(FlashError::Outside {
+                at: range.start,
+                len: range.len() as u64,
+                size: geometry.size,
+            });
+        }
     }
     for (at, size) in &plan.erases {
-        let typical = match size {
-            EraseSize::K4 => geometry.erase_4k,
-            EraseSize::K64 => geometry.erase_64k,
-        };
-        if typical.is_none() {
+        if geometry.erase_time(*size).is_none() {
             return refuse(*at, "the chip has no erase of this size");
         }
         if !at.0.is_multiple_of(size.bytes()) {
             return refuse(*at, "an erase does not begin at a sector");
         }
     }
-    let wanted = Wanted::of(plan, geometry.size)?;
+    let wanted = wanted(plan, geometry.size)?;
+    let read_back = |at: FlashAddr, bytes: &[u8]| {
+        let start = at.0 as usize;
+        let here = wanted.get(start..start + bytes.len());
+        here.is_some_and(|here| here.iter().zip(bytes).all(|(w, b)| *w == Some(*b)))
+    };
     if let Some(at) = plan.signature_at
-        && !wanted.holds(at, &[0xFF; SIGNATURE])
+        && !read_back(at, &[0xFF; SIGNATURE])
     {
         return refuse(at, "the place of the signature is not left blank");
     }
@@ -60,71 +67,38 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
         if bytes.is_empty() || (at.0 % PAGE) as usize + bytes.len() > PAGE as usize {
             return refuse(*at, "a program is empty or crosses its page");
         }
-        if !wanted.covers(*at, bytes) {
+        // FF changes no cell and needs no read-back.
+        let mut programmed = (at.0..).map(FlashAddr).zip(bytes);
+        if !programmed.all(|(at, byte)| *byte == 0xFF || read_back(at, &[*byte])) {
             return refuse(*at, "a program outside the verified range");
         }
     }
     Ok(())
 }
 
-fn inside(range: &Range<u32>, size: u32) -> Result<(), FlashError> {
-    if range.end <= size {
-        return Ok(());
-    }
-    Err(FlashError::Outside {
-        at: range.start,
-        len: u64::from(range.end - range.start),
-        size,
-    })
-}
-
-/// What must read back, byte by byte; above 0xFF = not read back.
-struct Wanted(Vec<u16>);
-
-impl Wanted {
-    fn of(plan: &SectorPlan, size: u32) -> Result<Self, FlashError> {
-        let mut wanted = vec![u16::MAX; size as usize];
-        for (at, bytes) in &plan.expect {
-            let start = at.0 as usize;
-            let Some(place) = wanted.get_mut(start..start.saturating_add(bytes.len())) else {
-                return Err(FlashError::Outside {
-                    at: at.0,
-                    len: bytes.len() as u64,
-                    size,
-                });
-            };
-            for (place, byte) in place.iter_mut().zip(bytes) {
-                *place = (*byte).into();
-            }
-        }
-        Ok(Self(wanted))
-    }
-
-    fn at(&self, at: FlashAddr, len: usize) -> &[u16] {
+/// What must read back, byte by byte.
+fn wanted(plan: &SectorPlan, size: u32) -> Result<Vec<Option<u8>>, FlashError> {
+    let mut wanted = vec![None; size as usize];
+    for (at, bytes) in &plan.expect {
         let start = at.0 as usize;
-        self.0.get(start..start + len).unwrap_or_default()
+        let Some(place) = wanted.get_mut(start..start.saturating_add(bytes.len())) else {
+            return Err(FlashError::Outside {
+                at: at.0,
+                len: bytes.len() as u64,
+                size,
+            });
+        };
+        for (place, byte) in place.iter_mut().zip(bytes) {
+            *place = Some(*byte);
+        }
     }
-
-    fn holds(&self, at: FlashAddr, bytes: &[u8]) -> bool {
-        let here = self.at(at, bytes.len());
-        here.len() == bytes.len() && here.iter().zip(bytes).all(|(w, b)| *w == u16::from(*b))
-    }
-
-    /// FF changes no cell and needs no read-back.
-    fn covers(&self, at: FlashAddr, bytes: &[u8]) -> bool {
-        let here = self.at(at, bytes.len());
-        here.len() == bytes.len()
-            && here
-                .iter()
-                .zip(bytes)
-                .all(|(w, b)| *b == 0xFF || *w == u16::from(*b))
-    }
+    Ok(wanted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flash::{SectorAction, SectorMap};
+    use crate::flash::{EraseSize, SectorAction, SectorMap};
     use std::time::Duration;
 
     fn valid() -> SectorPlan {

@@ -169,14 +169,6 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    fn pages_after_erase(&self, range: &Range<u32>) -> u32 {
-        let bytes = self.after_erase(range);
-        bytes
-            .chunks(PAGE as usize)
-            .filter(|page| page.iter().any(|b| *b != 0xFF))
-            .count() as u32
-    }
-
     fn plan(self) -> Result<SectorPlan, LayoutError> {
         let cells: Vec<Range<u32>> = (0..self.geometry.size.div_ceil(self.cell))
             .map(|n| n * self.cell..(n + 1) * self.cell)
@@ -197,16 +189,11 @@ impl<'a> Planner<'a> {
         let mut map = Vec::with_capacity(cells.len());
         for (cell, need) in cells.iter().zip(&needs) {
             let wiped = erased(cell.start);
-            let before = programs.len();
+            let programmed = self.programs(cell, wiped);
             if wiped {
-                let bytes = self.after_erase(cell);
-                self.program_pages(cell.start, &bytes, &mut programs);
                 self.put_back(cell, &mut expect);
-            } else if *need == Need::Program {
-                let bytes = self.changes(cell);
-                self.program_pages(cell.start, &bytes, &mut programs);
             }
-            map.push(match (wiped, programs.len() > before, need) {
+            map.push(match (wiped, !programmed.is_empty(), need) {
                 (true, true, _) => SectorAction::EraseWrite,
                 (true, false, _) => SectorAction::Erase,
                 (false, true, _) => SectorAction::Write,
@@ -216,6 +203,7 @@ impl<'a> Planner<'a> {
                 (false, false, Need::None) => SectorAction::Outside,
                 (false, false, _) => SectorAction::Keep,
             });
+            programs.extend(programmed);
         }
         let mut erases = erases;
         let header = self.job.signature_at;
@@ -251,13 +239,10 @@ impl<'a> Planner<'a> {
     }
 
     fn cost(&self, erases: &[(FlashAddr, EraseSize)], programs: usize) -> Duration {
-        let erases: Duration = erases
+        let times = erases
             .iter()
-            .filter_map(|(_, size)| match size {
-                EraseSize::K4 => self.geometry.erase_4k,
-                EraseSize::K64 => self.geometry.erase_64k,
-            })
-            .sum();
+            .map(|(_, size)| self.geometry.erase_time(*size));
+        let erases: Duration = times.flatten().sum();
         erases + self.geometry.program_page * u32::try_from(programs).unwrap_or(u32::MAX)
     }
 
@@ -328,25 +313,16 @@ impl<'a> Planner<'a> {
 
     /// Programs that a 64K erase costs beyond those that its cells need anyway.
     fn put_back_cost(&self, cells: &[Range<u32>], needs: &[Need]) -> Duration {
-        let pages: u32 = cells
+        let pages: usize = cells
             .iter()
             .zip(needs)
             .filter(|(_, need)| **need != Need::Erase)
-            .map(|(cell, need)| {
-                let all = self.pages_after_erase(cell);
-                let anyway = if *need == Need::Program {
-                    let changes = self.changes(cell);
-                    changes
-                        .chunks(PAGE as usize)
-                        .filter(|page| page.iter().any(|b| *b != 0xFF))
-                        .count() as u32
-                } else {
-                    0
-                };
-                all.saturating_sub(anyway)
+            .map(|(cell, _)| {
+                let all = self.programs(cell, true).len();
+                all.saturating_sub(self.programs(cell, false).len())
             })
             .sum();
-        self.geometry.program_page * pages
+        self.geometry.program_page * pages as u32
     }
 
     /// Bytes to program into a cell that is not erased: FF where nothing changes, which changes no
@@ -361,8 +337,17 @@ impl<'a> Planner<'a> {
     }
 
     /// Programs of one cell, page by page, blank blocks at both ends of a page left out.
-    fn program_pages(&self, start: u32, bytes: &[u8], out: &mut Vec<(FlashAddr, Vec<u8>)>) {
-        for (n, page) in bytes.chunks(PAGE as usize).enumerate() {
+    fn programs(&self, cell: &Range<u32>, erased: bool) -> Vec<(FlashAddr, Vec<u8>)> {
+        let bytes = if erased {
+            self.after_erase(cell)
+        } else {
+            self.changes(cell)
+        };
+        let mut programs = Vec::new();
+        for (at, page) in (cell.start..)
+            .step_by(PAGE as usize)
+            .zip(bytes.chunks(PAGE as usize))
+        {
             let full = |block: &[u8]| block.iter().any(|b| *b != 0xFF);
             let mut blocks = page.chunks(BLOCK);
             let Some(first) = blocks.position(full) else {
@@ -370,30 +355,24 @@ impl<'a> Planner<'a> {
             };
             let last = page.chunks(BLOCK).rposition(full).unwrap_or(first);
             let span = first * BLOCK..((last + 1) * BLOCK).min(page.len());
-            if let Some(data) = page.get(span.clone()) {
-                let at = start + n as u32 * PAGE + span.start as u32;
-                out.push((FlashAddr(at), data.to_vec()));
-            }
+            let at = FlashAddr(at + span.start as u32);
+            programs.push((at, page.get(span).unwrap_or_default().to_vec()));
         }
+        programs
     }
 
     /// Bytes outside of the job that an erase took along must read back too.
     fn put_back(&self, cell: &Range<u32>, expect: &mut Vec<(FlashAddr, Vec<u8>)>) {
-        let mut run: Option<(usize, Vec<u8>)> = None;
+        let mut next = None;
         for n in clip(cell, self.flash.len()) {
-            match (self.role.get(n), self.flash.get(n)) {
-                (Some(Role::Other), Some(byte)) => {
-                    run.get_or_insert_with(|| (n, Vec::new())).1.push(*byte);
-                }
-                _ => {
-                    if let Some((at, bytes)) = run.take() {
-                        expect.push((FlashAddr(at as u32), bytes));
-                    }
-                }
+            let (Some(Role::Other), Some(byte)) = (self.role.get(n), self.flash.get(n)) else {
+                continue;
+            };
+            match expect.last_mut() {
+                Some((_, run)) if next == Some(n) => run.push(*byte),
+                _ => expect.push((FlashAddr(n as u32), vec![*byte])),
             }
-        }
-        if let Some((at, bytes)) = run {
-            expect.push((FlashAddr(at as u32), bytes));
+            next = Some(n + 1);
         }
     }
 }

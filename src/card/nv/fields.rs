@@ -12,10 +12,6 @@ pub(super) struct BitField {
 }
 
 impl BitField {
-    const fn new(word: usize, shift: u32, width: u32) -> Self {
-        Self { word, shift, width }
-    }
-
     fn mask(self) -> u32 {
         1_u32
             .checked_shl(self.width)
@@ -38,7 +34,7 @@ impl BitField {
 }
 
 /// How a card reports that it has the parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Support {
     /// Bit of the capability dword at 0xc0.
     Capability(u32),
@@ -53,7 +49,7 @@ pub(super) enum Support {
 }
 
 /// Where its default is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fallback {
     /// In the card's defaults.
     Card(BitField),
@@ -76,7 +72,7 @@ pub(super) enum Bound {
 }
 
 /// One kind of parameter, for the card or for each port.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Field {
     /// Name without the port, `LINK_TYPE`.
     pub base: &'static str,
@@ -105,7 +101,7 @@ const IP: &[(&str, u32)] = &[("IPv4", 0), ("IPv6", 1), ("IPv4_IPv6", 2), ("IPv6_
 const PHY_MODE: &[(&str, u32)] = &[("DEVICE_DEFAULT", 0), ("LEGACY", 1), ("ADVANCED", 2)];
 
 const fn bits(word: usize, shift: u32, width: u32) -> BitField {
-    BitField::new(word, shift, width)
+    BitField { word, shift, width }
 }
 
 const fn card(
@@ -208,20 +204,12 @@ pub static FIELDS: [Field; 19] = [
 ];
 
 /// A field and the port it is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub field: &'static Field,
     /// 1 or 2; 0 for the whole card.
     pub port: u8,
 }
-
-impl PartialEq for Parameter {
-    fn eq(&self, other: &Self) -> bool {
-        self.port == other.port && self.field.base == other.field.base
-    }
-}
-
-impl Eq for Parameter {}
 
 impl Parameter {
     /// Every parameter there is, those of port 2 behind those of port 1.

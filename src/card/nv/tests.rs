@@ -15,9 +15,15 @@ const VPI_P2: TlvId = TlvId {
     port: 2,
 };
 
+/// The mailbox as it lies in memory.
+fn bytes(id: TlvId, dwords: u16, data: Option<&[u32]>) -> Vec<u8> {
+    let words = encode(id, dwords, data);
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
 #[test]
 fn a_read_is_not_sent_as_a_write() {
-    let bytes = encode(VPI_P2, 1, None);
+    let bytes = bytes(VPI_P2, 1, None);
     #[rustfmt::skip]
     assert_eq!(bytes, [
         // Operation TLV: type 1, 4 dwords, status 0; register 9024, method 1 (get), class 1; id.
@@ -35,10 +41,10 @@ fn the_data_of_a_write_is_not_swapped_or_lost() {
         kind: 0x11,
         port: 0,
     };
-    let bytes = encode(sriov, 1, Some(&[0x8000_0010]));
-    assert_eq!(bytes[4..8], [0x90, 0x24, 0x02, 0x01]);
+    let first = bytes(sriov, 1, Some(&[0x8000_0010]));
+    assert_eq!(first[4..8], [0x90, 0x24, 0x02, 0x01]);
     assert_eq!(
-        bytes[20..],
+        first[20..],
         [0x00, 0x04, 0x00, 0x11, 0, 0, 0, 0, 0x80, 0x00, 0x00, 0x10]
     );
     // The longest one: eight dwords, so eleven in the register TLV.
@@ -46,28 +52,29 @@ fn the_data_of_a_write_is_not_swapped_or_lost() {
         kind: 0x14,
         port: 0,
     };
-    let bytes = encode(global, 8, Some(&[0xC000_0000, 0, 0, 0, 0, 0, 0, 0]));
+    let bytes = bytes(global, 8, Some(&[0xC000_0000, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(bytes.len(), 60);
     assert_eq!(bytes[16..22], [0x18, 0x0b, 0, 0, 0x00, 0x20]);
 }
 
 #[test]
 fn a_status_is_not_taken_for_data() {
-    let mut bytes = encode(VPI_P2, 1, Some(&[0x22]));
-    assert_eq!(decode(&bytes).unwrap(), Some(vec![0x22]));
-    bytes[2] = 8;
-    assert_eq!(decode(&bytes).unwrap(), None);
-    bytes[2] = 0x22;
+    let with_status = |status: u32| {
+        let mut words = encode(VPI_P2, 1, Some(&[0x22]));
+        words[0] |= status << 8;
+        decode(&words)
+    };
+    assert_eq!(with_status(0).unwrap(), Some(vec![0x22]));
+    assert_eq!(with_status(8).unwrap(), None);
     assert!(matches!(
-        decode(&bytes),
+        with_status(0x22),
         Err(ToolsError::ConfigurationCorrupt { register: 0x9024 })
     ));
-    bytes[2] = 0x21;
     assert!(matches!(
-        decode(&bytes),
+        with_status(0x21),
         Err(ToolsError::Register { status: 0x21, .. })
     ));
-    for junk in [&[][..], &[0; 4], &[0xff; 60], &[0x08, 0x04, 0, 0]] {
+    for junk in [&[][..], &[0], &[u32::MAX; 15], &[0x0804_0000]] {
         assert!(
             matches!(decode(junk), Err(ToolsError::Malformed { .. })),
             "{junk:x?}"
