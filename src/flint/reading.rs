@@ -4,8 +4,8 @@
 use super::verdict::{self, FlintVerdict};
 use crate::flash::{Events, FlashSource};
 use crate::image::{
-    Contents, Crc16State, Depth, Form, Image, ImageError, ImageOffset, SectionKind, Source,
-    SourceError, read, scan,
+    Contents, Depth, Form, Image, ImageError, ImageOffset, SectionKind, Source, SourceError, crc16,
+    read, scan,
 };
 use crate::job::readings::{UnsteadyRange, note, report, steady};
 use crate::job::session::{CardFacts, trust_chains};
@@ -109,9 +109,7 @@ fn rom_crc_is_right(source: &mut dyn Source, image: &Image) -> Result<bool, Sour
     };
     let section = bytes(source, image, (rom.at, rom.len))?;
     let (covered, stored) = section.split_at(section.len().saturating_sub(4));
-    let mut crc = Crc16State::default();
-    crc.update(covered);
-    Ok(stored == u32::from(crc.finish()).to_be_bytes())
+    Ok(stored == u32::from(crc16(covered)).to_be_bytes())
 }
 
 /// Bytes of a part of an image, read through its address map.

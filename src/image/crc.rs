@@ -18,6 +18,8 @@ const FS2: Algorithm<u16> = Algorithm {
     residue: 0,
 };
 
+static TABLE: Crc<u16> = Crc::<u16>::new(&FS2);
+
 /// CRC16 of `bytes` as stored in sections, BOOT2 blocks and the header.
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
@@ -25,27 +27,10 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// CRC16 over bytes that come in pieces.
-pub struct Crc16State(crc::Digest<'static, u16>);
+pub(super) type Crc16State = crc::Digest<'static, u16>;
 
-static TABLE: Crc<u16> = Crc::<u16>::new(&FS2);
-
-impl Default for Crc16State {
-    fn default() -> Self {
-        Self(TABLE.digest())
-    }
-}
-
-impl Crc16State {
-    /// Take the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The CRC of everything taken.
-    #[must_use]
-    pub fn finish(self) -> u16 {
-        self.0.finalize()
-    }
+pub(super) fn crc16_state() -> Crc16State {
+    TABLE.digest()
 }
 
 /// Appends the CRC dword of the bytes from `start` on.
@@ -115,10 +100,10 @@ mod tests {
         fn table_form_differs_from_the_description(bytes: Vec<u8>, cut: proptest::sample::Index) {
             proptest::prop_assert_eq!(crc16(&bytes), as_described(&bytes));
             let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
-            let mut running = super::Crc16State::default();
+            let mut running = super::crc16_state();
             running.update(head);
             running.update(tail);
-            proptest::prop_assert_eq!(running.finish(), crc16(&bytes));
+            proptest::prop_assert_eq!(running.finalize(), crc16(&bytes));
         }
     }
 }

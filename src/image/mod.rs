@@ -28,7 +28,7 @@ pub use addr::{AddressMap, FlashAddr, Form, Half, ImageOffset, Layout};
 pub use build::{
     BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
 };
-pub use crc::{Crc16State, crc16};
+pub use crc::crc16;
 pub use finding::{Finding, FindingId, Severity};
 pub use guid::{Guid, GuidSection, Mac};
 pub use identity::{Identity, IdentityError};

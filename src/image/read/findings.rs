@@ -1,67 +1,60 @@
 //! The findings of one reading: damage, and the rules a burn depends on
 //! (docs/fs2.md#order-of-a-burn).
 
-use super::image::{Header, PointerFault, WalkEnd};
-use super::pointers::Pointed;
-use super::walk::Walk;
+use super::image::{Image, PointerFault, WalkEnd};
 use crate::image::words::HEADER_LEN;
 use crate::image::{
-    CrcVerdict, Finding, FindingId as Id, Form, ImageOffset, Rom, Section, SectionKind, Severity,
+    CrcVerdict, Finding, FindingId as Id, Form, ImageOffset, SectionKind, Severity,
 };
 use Severity::{Error, Warning};
 
-/// The results of one reading.
-pub(super) struct WalkFacts<'a> {
-    pub(super) header: &'a Header,
-    pub(super) form: Form,
-    pub(super) walk: &'a Walk,
-    pub(super) pointed: &'a Pointed,
-    pub(super) rom: Option<&'a Rom>,
-    /// Why the ini could not be inflated, and where its section is.
-    pub(super) ini: Option<&'a (String, ImageOffset)>,
-    /// Bytes an image can have in the source.
-    pub(super) capacity: u32,
+/// The findings of one reading. `ini` is why the ini could not be inflated, and where its section is;
+/// `capacity` counts the bytes that an image can have in the source. Worst first; among equals in
+/// the order of the checks.
+pub(super) fn findings(
+    image: &Image,
+    form: Form,
+    capacity: u32,
+    ini: Option<(String, ImageOffset)>,
+) -> Vec<Finding> {
+    let mut checks = Checks {
+        image,
+        found: Vec::new(),
+    };
+    checks.blocks();
+    checks.order();
+    checks.overlaps();
+    checks.sizes(form, capacity);
+    checks.guids();
+    checks.info();
+    if let Some((why, at)) = ini {
+        checks.warn(Id::Ini, at.0, why);
+    }
+    checks.rom();
+    checks.full_crc();
+    let mut found = checks.found;
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
 }
 
-/// Collects findings; those of equal severity keep their order.
-#[derive(Default)]
-struct FindingList(Vec<Finding>);
+struct Checks<'a> {
+    image: &'a Image,
+    found: Vec<Finding>,
+}
 
-impl FindingList {
+impl Checks<'_> {
     fn error(&mut self, id: Id, at: impl Into<Option<u32>>, detail: String) {
-        self.0.push(Finding::new(id, Error, at.into(), detail));
+        self.found.push(Finding::new(id, Error, at.into(), detail));
     }
 
     fn warn(&mut self, id: Id, at: impl Into<Option<u32>>, detail: String) {
-        self.0.push(Finding::new(id, Warning, at.into(), detail));
-    }
-}
-
-impl WalkFacts<'_> {
-    /// Worst first; among equals in the order of the checks.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut found = FindingList::default();
-        self.blocks(&mut found);
-        self.order(&mut found);
-        self.overlaps(&mut found);
-        self.sizes(&mut found);
-        self.guids(&mut found);
-        self.info(&mut found);
-        self.contents(&mut found);
-        self.full_crc(&mut found);
-        found
-            .0
-            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        found.0
-    }
-
-    fn walk_complete(&self) -> bool {
-        self.walk.end == WalkEnd::Complete
+        self.found
+            .push(Finding::new(id, Warning, at.into(), detail));
     }
 
     /// Damaged blocks, and a chain without an end.
-    fn blocks(&self, found: &mut FindingList) {
-        for section in &self.walk.sections {
+    fn blocks(&mut self) {
+        for section in &self.image.sections {
             let name = section.kind.name();
             let detail = match &section.crc {
                 CrcVerdict::Ok | CrcVerdict::Blank | CrcVerdict::NotChecked => continue,
@@ -73,31 +66,31 @@ impl WalkFacts<'_> {
                 CrcVerdict::UnexpectedSize { size } => format!("{name} claims {size:#x} dwords"),
                 CrcVerdict::Unreadable { reason } => format!("{name} cannot be read: {reason}"),
             };
-            found.error(Id::SectionCrc, section.at.0, detail);
+            self.error(Id::SectionCrc, section.at.0, detail);
         }
-        if let WalkEnd::Loop { .. } | WalkEnd::TooLong { .. } = self.walk.end {
-            found.error(Id::Chain, None, self.walk.end.to_string());
+        if let WalkEnd::Loop { .. } | WalkEnd::TooLong { .. } = self.image.walk_end {
+            self.error(Id::Chain, None, self.image.walk_end.to_string());
         }
     }
 
-    fn order(&self, found: &mut FindingList) {
-        for pair in self.walk.sections.windows(2) {
+    fn order(&mut self) {
+        for pair in self.image.sections.windows(2) {
             let (end, next) = (pair[0].end().0, pair[1].at.0);
             // The hole behind the last intact block counts even if the next one is damaged.
             if next < end {
                 let start = pair[0].at.0;
                 let detail = format!("the block behind {start:#x} starts before its end");
-                found.error(Id::Chain, next, detail);
+                self.error(Id::Chain, next, detail);
             } else if next > end {
                 let detail = format!("{:#x} bytes belong to no block", next - end);
-                found.warn(Id::Chain, next, detail);
+                self.warn(Id::Chain, next, detail);
             }
         }
     }
 
-    fn overlaps(&self, found: &mut FindingList) {
+    fn overlaps(&mut self) {
         let mut spans = vec![(0, HEADER_LEN as u64, "header".to_owned())];
-        spans.extend(self.walk.sections.iter().map(|s| {
+        spans.extend(self.image.sections.iter().map(|s| {
             let start = u64::from(s.at.0);
             (start, start + u64::from(s.len), s.kind.name())
         }));
@@ -107,7 +100,7 @@ impl WalkFacts<'_> {
             if start < furthest.0 {
                 // Offsets of sections are u32.
                 let detail = format!("{name} overlaps {}", furthest.1);
-                found.error(Id::Overlap, start as u32, detail);
+                self.error(Id::Overlap, start as u32, detail);
             }
             if end > furthest.0 {
                 furthest = (end, name);
@@ -116,87 +109,71 @@ impl WalkFacts<'_> {
     }
 
     /// The sizes that must agree: header, chain and file.
-    fn sizes(&self, found: &mut FindingList) {
-        let (declared, len, capacity) = (self.header.declared_size, self.walk.len, self.capacity);
-        let complete = self.walk_complete();
+    fn sizes(&mut self, form: Form, capacity: u32) {
+        let (declared, len) = (self.image.header.declared_size, self.image.len);
+        let complete = self.image.walk_end == WalkEnd::Complete;
         if declared > capacity {
             let detail = format!("the header claims {declared:#x} bytes, there are {capacity:#x}");
-            found.error(Id::Size, None, detail);
+            self.error(Id::Size, None, detail);
         } else if complete && declared != len {
             let detail =
                 format!("the header claims {declared:#x} bytes, the chain ends at {len:#x}");
-            found.error(Id::Size, None, detail);
+            self.error(Id::Size, None, detail);
         }
-        if complete && self.form == Form::Contiguous && capacity > len {
+        if complete && form == Form::Contiguous && capacity > len {
             let detail = format!("{:#x} bytes follow the image", capacity - len);
-            found.warn(Id::TrailingBytes, len, detail);
+            self.warn(Id::TrailingBytes, len, detail);
         }
     }
 
-    /// The section of the chain whose body a pointer leads to.
-    fn in_chain(&self, body_at: u32, kind: SectionKind) -> Option<&Section> {
-        let mut all = self.walk.sections.iter();
-        all.find(|s| s.kind == kind && s.body_at.0 == body_at)
-    }
-
-    fn pointer(
-        &self,
-        found: &mut FindingList,
-        at: u32,
-        type_ok: bool,
-        kind: SectionKind,
-        fault: Option<PointerFault>,
-    ) {
+    /// Checks that a pointer of the header leads to a section of this kind in the chain.
+    fn pointer(&mut self, at: u32, type_ok: bool, kind: SectionKind, fault: Option<PointerFault>) {
+        let mut chain = self.image.sections.iter();
+        let in_chain = self.image.walk_end != WalkEnd::Complete
+            || chain.any(|s| s.kind == kind && s.body_at.0 == at);
         match fault {
-            Some(PointerFault::Tags(fault)) => found.error(Id::Info, at, fault.to_string()),
-            Some(fault) => found.error(Id::Pointer, at, fault.to_string()),
-            None if type_ok && (!self.walk_complete() || self.in_chain(at, kind).is_some()) => {}
+            Some(PointerFault::Tags(fault)) => self.error(Id::Info, at, fault.to_string()),
+            Some(fault) => self.error(Id::Pointer, at, fault.to_string()),
+            None if type_ok && in_chain => {}
             None => {
                 let name = kind.name();
                 let detail = format!(
                     "the header's pointer {at:#x} does not lead to a {name} section of the chain"
                 );
-                found.error(Id::Pointer, at, detail);
+                self.error(Id::Pointer, at, detail);
             }
         }
     }
 
-    fn guids(&self, found: &mut FindingList) {
-        let at = self.header.guid_body.0;
-        let section = self.pointed.guids.as_ref();
-        let type_ok = section.is_some_and(|g| g.type_ok);
-        self.pointer(
-            found,
-            at,
-            type_ok,
-            SectionKind::Guid,
-            self.pointed.guid_fault,
-        );
-        let Some(section) = section.filter(|g| g.type_ok) else {
-            return;
-        };
+    fn guids(&mut self) {
+        let at = self.image.header.guid_body.0;
+        let section = self.image.guids.as_ref().filter(|g| g.type_ok);
+        let fault = self.image.guid_fault;
+        self.pointer(at, section.is_some(), SectionKind::Guid, fault);
+        let Some(section) = section else { return };
         if section.blank {
             // Normal for an image that waits for a card's identity, so no reason not to burn it.
-            found.warn(Id::BlankGuids, at, "GUIDs and MACs are blank".into());
+            self.warn(Id::BlankGuids, at, "GUIDs and MACs are blank".into());
         } else if !section.crc_ok {
-            found.error(Id::IdentityCrc, at, "GUIDs and MACs fail their CRC".into());
+            self.error(Id::IdentityCrc, at, "GUIDs and MACs fail their CRC".into());
         }
         if !matches!(section.entries, 4 | 6) {
             let detail = format!("{} entries in the GUID section", section.entries);
-            found.error(Id::Pointer, at, detail);
+            self.error(Id::Pointer, at, detail);
         }
     }
 
-    fn info(&self, found: &mut FindingList) {
-        let (at, pointed) = (self.header.info_body.0, self.pointed);
+    fn info(&mut self) {
+        let image = self.image;
+        let at = image.header.info_body.0;
         let kind = SectionKind::ImageInfo;
-        self.pointer(found, at, pointed.info_type_ok, kind, pointed.info_fault);
-        if let (WalkEnd::Info(fault), None) = (self.walk.end, pointed.info_fault) {
-            found.error(Id::Info, None, fault.to_string());
+        self.pointer(at, image.info_type_ok, kind, image.info_fault);
+        if let (WalkEnd::Info(fault), None) = (image.walk_end, image.info_fault) {
+            self.error(Id::Info, None, fault.to_string());
         }
-        let Some(info) = &pointed.info else { return };
-        if pointed.info_type_ok && !pointed.info_crc_ok {
-            found.error(Id::Info, at, "the Image Info section fails its CRC".into());
+        let Some(info) = &image.info else { return };
+        if image.info_type_ok && !image.info_crc_ok {
+            self.error(Id::Info, at, "the Image Info section fails its CRC".into());
         }
         let no_psid = info.psid.as_deref().unwrap_or("").is_empty();
         let missing: Vec<_> = [
@@ -209,52 +186,49 @@ impl WalkFacts<'_> {
         .collect();
         if !missing.is_empty() {
             let detail = format!("the Image Info section has no {}", missing.join(", no "));
-            found.error(Id::MissingTag, at, detail);
+            self.error(Id::MissingTag, at, detail);
         }
         if info.vsd.is_none() {
             let detail = "no VSD tag: a card's VSD cannot be carried over";
-            found.warn(Id::NoVsdTag, at, detail.into());
+            self.warn(Id::NoVsdTag, at, detail.into());
         }
         if let Some((id, _, size)) = info.tags.iter().find(|(.., size)| size % 4 != 0) {
             let detail = format!("tag {id} has {size} bytes, no multiple of 4");
-            found.warn(Id::Info, at, detail);
+            self.warn(Id::Info, at, detail);
         }
     }
 
-    fn contents(&self, found: &mut FindingList) {
-        if let Some((error, at)) = self.ini {
-            found.warn(Id::Ini, at.0, error.clone());
-        }
-        let Some(rom) = self.rom else { return };
-        let at = super::rom::section(&self.walk.sections).map(|s| s.body_at.0);
+    fn rom(&mut self) {
+        let Some(rom) = &self.image.rom else { return };
+        let at = super::rom::section(&self.image.sections).map(|s| s.body_at.0);
         if let Some(fault) = rom.warning.or(rom.error) {
-            found.warn(Id::Rom, at, fault.to_string());
+            self.warn(Id::Rom, at, fault.to_string());
         }
-        let image = self.pointed.info.as_ref().and_then(|i| i.device_id);
+        let image = self.image.info.as_ref().and_then(|i| i.device_id);
         if let (Some(rom), Some(image)) = (rom.device_id(), image)
             && rom != image
         {
             let detail = format!("the ROM is for device {rom}, the firmware for {image}");
-            found.warn(Id::Rom, at, detail);
+            self.warn(Id::Rom, at, detail);
         }
     }
 
     /// A warning only in images without tag 11, for which mstflint does not check the full image
     /// CRC (docs/fs2.md#full-image-crc): their makers may not have set it.
-    fn full_crc(&self, found: &mut FindingList) {
-        let stored = self.header.stored_full_crc;
-        let Some(computed) = self.walk.full_crc else {
+    fn full_crc(&mut self) {
+        let stored = self.image.header.stored_full_crc;
+        let Some(computed) = self.image.computed_crc else {
             return;
         };
-        if computed == stored || self.walk.blank && stored == 0xFFFF {
+        if computed == stored || self.image.blank_in_chain && stored == 0xFFFF {
             return;
         }
-        let info = self.walk.info.as_ref();
-        let has_mic = info.is_some_and(|i| i.mic_version.is_some());
-        let severity = if has_mic { Error } else { Warning };
         let detail = format!("full image CRC is {stored:#06x}, the bytes give {computed:#06x}");
-        found
-            .0
-            .push(Finding::new(Id::FullImageCrc, severity, None, detail));
+        let info = self.image.chain_info.as_ref();
+        if info.is_some_and(|i| i.mic_version.is_some()) {
+            self.error(Id::FullImageCrc, None, detail);
+        } else {
+            self.warn(Id::FullImageCrc, None, detail);
+        }
     }
 }

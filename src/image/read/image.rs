@@ -21,16 +21,10 @@ pub enum Depth {
 pub struct Header {
     #[serde(skip)]
     pub raw: [u8; 0x38],
-    /// 0x20 bits 31:24.
-    pub device_revision: u8,
     /// 0x20 bits 15:0.
     pub stored_full_crc: u16,
-    /// 0x24 bits 31:24.
-    pub format_version: u8,
     /// 0x2C bits 23:0.
     pub info_body: ImageOffset,
-    /// The byte sum of the dword at 0x2C is 0 mod 256, as it must be.
-    pub info_pointer_ok: bool,
     /// 0x30.
     pub declared_size: u32,
     /// 0x34.
@@ -114,7 +108,9 @@ pub struct Image {
     /// Image Info, when the header's pointer leads to tags that can be read.
     pub info: Option<Info>,
     pub info_fault: Option<PointerFault>,
-    /// The header's pointer leads to a section of type 10 whose CRC is right.
+    /// The header's pointer leads to a section of type 10.
+    pub info_type_ok: bool,
+    /// And its CRC is right.
     pub info_crc_ok: bool,
     /// Tags of all Image Info sections of the chain, in chain order. Collected by a full reading
     /// only.

@@ -1,15 +1,17 @@
 //! One reading of one image.
 
-use super::findings::WalkFacts;
-use super::header;
-use super::image::{Depth, Image, ImageError, WalkEnd};
+use super::findings::findings;
+use super::image::{Depth, Header, Image, ImageError, WalkEnd};
 use super::pointers::follow;
 use super::reader::Reader;
 use super::rom;
-use super::walk::{Walk, walk};
+use super::walk::walk;
+use crate::image::words::{
+    AT_FAILSAFE, AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, HEADER_LEN, byte_sum,
+};
 use crate::image::{
-    AddressMap, CrcVerdict, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, SectionKind,
-    Severity, Source, SourceError,
+    AddressMap, CrcVerdict, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, Layout, MAGIC,
+    SectionKind, Severity, Source, SourceError, be32,
 };
 
 /// Reads the image whose signature is at `start`.
@@ -22,11 +24,9 @@ pub fn read(
     form: Form,
     depth: Depth,
 ) -> Result<Image, ImageError> {
-    let header = header::read(source, start)?;
-    let layout = header::layout(&header)?;
+    let header = header(source, start)?;
+    let layout = layout(&header)?;
     let map = AddressMap::new(layout, start, form);
-    // The address map of an image in the wrong place would mean nothing.
-    let walked = layout.may_start(start);
     let mut image = Image {
         start,
         map,
@@ -39,6 +39,7 @@ pub fn read(
         blank_in_chain: false,
         info: None,
         info_fault: None,
+        info_type_ok: false,
         info_crc_ok: false,
         chain_info: None,
         merged_info: None,
@@ -49,7 +50,8 @@ pub fn read(
         findings: Vec::new(),
         header,
     };
-    if !walked {
+    // The address map of an image in the wrong place would mean nothing.
+    if !layout.may_start(start) {
         let detail = format!("an image of this layout must not start at {:#x}", start.0);
         let finding = Finding::new(FindingId::StartAddress, Severity::Error, None, detail);
         image.findings.push(finding);
@@ -59,51 +61,80 @@ pub fn read(
     if map.to_flash(ImageOffset(0)) == Some(start) {
         reader.provide_header(&image.header.raw);
     }
-    let walk = walk(&mut reader, &image.header, depth)?;
-    let pointed = follow(&mut reader, walk.info.as_ref())?;
-    let rom = rom::read(&mut reader, &walk.sections, depth)?;
-    let ini = ini(&mut reader, &walk, depth)?;
-    let evidence = WalkFacts {
-        header: &image.header,
-        form,
-        walk: &walk,
-        pointed: &pointed,
-        rom: rom.as_ref(),
-        ini: ini.as_ref().and_then(|i| i.as_ref().err()),
-        capacity: reader.capacity(),
+    walk(&mut reader, &mut image, depth)?;
+    follow(&mut reader, &mut image)?;
+    image.rom = rom::read(&mut reader, &image.sections, depth)?;
+    let ini_fault = match depth {
+        Depth::Full => ini(&mut reader, &mut image)?,
+        Depth::Quick => None,
     };
-    image.findings = evidence.findings();
-    image.rom = rom;
-    image.ini = ini.and_then(Result::ok);
-    (image.info, image.merged_info, image.info_fault) =
-        (pointed.info, pointed.merged, pointed.info_fault);
-    (image.guids, image.guid_fault) = (pointed.guids, pointed.guid_fault);
-    image.info_crc_ok = pointed.info_crc_ok;
-    (image.sections, image.len, image.walk_end) = (walk.sections, walk.len, walk.end);
-    (image.unread_gph, image.computed_crc) = (walk.unread_gph, walk.full_crc);
-    (image.blank_in_chain, image.chain_info) = (walk.blank, walk.info);
+    image.findings = findings(&image, form, reader.capacity, ini_fault);
     Ok(image)
 }
 
-/// The ini, or what is wrong with the section at this offset.
-type InflatedIni = Result<Ini, (String, ImageOffset)>;
+/// Reads the header (docs/fs2.md#header, docs/fs2.md#image-start).
+fn header(source: &mut dyn Source, start: FlashAddr) -> Result<Header, ImageError> {
+    let left = source.size().saturating_sub(start.0);
+    if left < HEADER_LEN as u32 {
+        return Err(ImageError::TooShort(left));
+    }
+    let mut raw = [0; HEADER_LEN];
+    source.read_at(start, &mut raw)?;
+    if !raw.starts_with(&MAGIC) {
+        return Err(ImageError::NoMagic);
+    }
+    // Bits 31:24 of the word at 0x24: 3 is FS3; mstflint takes every other value for FS2
+    // (docs/fs2.md#header).
+    if raw[0x24] == 3 {
+        return Err(ImageError::OtherFormat(3));
+    }
+    let word = |at: usize| be32(&raw, at).unwrap_or(0);
+    Ok(Header {
+        stored_full_crc: word(AT_FULL_CRC) as u16,
+        info_body: ImageOffset(word(AT_INFO_POINTER) & 0xFF_FFFF),
+        declared_size: word(AT_SIZE),
+        guid_body: ImageOffset(word(AT_GUID_POINTER)),
+        raw,
+    })
+}
 
-/// The last FW Configuration section of the chain, which mstflint shows too; an error with the
-/// offset of the section.
+fn layout(header: &Header) -> Result<Layout, ImageError> {
+    let word = be32(&header.raw, AT_FAILSAFE).unwrap_or(0);
+    if byte_sum(word) != 0 {
+        return Err(ImageError::FailsafeWord(word));
+    }
+    Ok(if word & 8 == 0 {
+        Layout::NonFailsafe
+    } else {
+        Layout::Failsafe {
+            // Three bits, so 16 to 23.
+            chunk_log2: (word & 7) as u8 + 16,
+        }
+    })
+}
+
+/// Inflates the last FW Configuration section of the chain, which mstflint shows too. Returns what
+/// is wrong with it, and the offset of the section.
 fn ini(
     reader: &mut Reader<'_>,
-    walk: &Walk,
-    depth: Depth,
-) -> Result<Option<InflatedIni>, SourceError> {
-    let section = walk.sections.iter().rev().find(|s| {
-        depth == Depth::Full && s.kind == SectionKind::FwConfiguration && s.crc == CrcVerdict::Ok
-    });
-    let Some(section) = section else {
+    image: &mut Image,
+) -> Result<Option<(String, ImageOffset)>, SourceError> {
+    let mut last_first = image.sections.iter().rev();
+    let Some(section) =
+        last_first.find(|s| s.kind == SectionKind::FwConfiguration && s.crc == CrcVerdict::Ok)
+    else {
         return Ok(None);
     };
     let inflated = match reader.read(section.body_at.0, section.body_len) {
         Ok(body) => Ini::inflate(body).map_err(|e| e.to_string()),
-        Err(error) => Err(error.range()?.to_string()),
+        Err(error) => Err(error.fault()?.to_string()),
     };
-    Ok(Some(inflated.map_err(|error| (error, section.at))))
+    let fault = match inflated {
+        Ok(ini) => {
+            image.ini = Some(ini);
+            None
+        }
+        Err(why) => Some((why, section.at)),
+    };
+    Ok(fault)
 }

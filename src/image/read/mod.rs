@@ -4,7 +4,6 @@
 
 mod detect;
 mod findings;
-mod header;
 mod image;
 mod inspect;
 mod pointers;

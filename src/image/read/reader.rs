@@ -3,23 +3,27 @@
 use crate::image::words::HEADER_LEN;
 use crate::image::{AddressMap, FlashAddr, ImageOffset, RangeError, Source, SourceError, be32};
 
-pub(super) enum ReadError {
-    Range(RangeError),
+/// Why something was not read.
+pub(super) enum Failure<F> {
+    /// A finding about the image.
+    Fault(F),
     /// The device failed; the reading ends.
     Source(SourceError),
 }
 
-impl ReadError {
-    /// The range error; an error of the device is passed on.
-    pub(super) fn range(self) -> Result<RangeError, SourceError> {
+pub(super) type ReadError = Failure<RangeError>;
+
+impl<F> Failure<F> {
+    /// The fault; an error of the device is passed on.
+    pub(super) fn fault(self) -> Result<F, SourceError> {
         match self {
-            Self::Range(error) => Ok(error),
+            Self::Fault(fault) => Ok(fault),
             Self::Source(error) => Err(error),
         }
     }
 }
 
-impl From<SourceError> for ReadError {
+impl<F> From<SourceError> for Failure<F> {
     fn from(error: SourceError) -> Self {
         Self::Source(error)
     }
@@ -30,9 +34,10 @@ impl From<SourceError> for ReadError {
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     map: AddressMap,
-    size: u32,
+    /// Bytes of the source.
+    pub(super) size: u32,
     /// Bytes of an image the source can hold under the map.
-    capacity: u32,
+    pub(super) capacity: u32,
     /// The image as far as needed. Never longer than `capacity`, which is never more than the
     /// source's size.
     bytes: Vec<u8>,
@@ -51,16 +56,6 @@ impl<'a> Reader<'a> {
             bytes: Vec::new(),
             have: Vec::new(),
         }
-    }
-
-    /// Bytes of the source (not of the image).
-    pub(super) fn source_size(&self) -> u32 {
-        self.size
-    }
-
-    /// Bytes an image can have in this source.
-    pub(super) fn capacity(&self) -> u32 {
-        self.capacity
     }
 
     /// Takes the header, which was read already.
@@ -114,7 +109,7 @@ impl<'a> Reader<'a> {
 
     /// The bytes of a range.
     pub(super) fn read(&mut self, at: u32, len: u32) -> Result<&[u8], ReadError> {
-        self.check(at, len).map_err(ReadError::Range)?;
+        self.check(at, len).map_err(Failure::Fault)?;
         if len == 0 {
             return Ok(&[]);
         }

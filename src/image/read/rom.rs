@@ -37,7 +37,7 @@ pub(super) fn read(
     match reader.read(at, len) {
         Ok(body) => Ok(Some(Rom::parse(body))),
         // The walk has checked the range already.
-        Err(error) => error.range().map(|_| None),
+        Err(error) => error.fault().map(|_| None),
     }
 }
 
@@ -51,7 +51,7 @@ fn windows(reader: &mut Reader<'_>, at: u32, len: u32) -> Result<Rom, SourceErro
                 sparse[from as usize..to as usize].copy_from_slice(bytes);
                 Ok(pci_image(bytes))
             }
-            Err(error) => error.range().map(|_| None),
+            Err(error) => error.fault().map(|_| None),
         }
     };
     let mut image = 0;
