@@ -27,33 +27,25 @@ impl Ini {
     /// Upper bound of the inflated text in bytes; real ones are about 5 KiB. A longer stream is
     /// hostile.
     pub const MAX: usize = 1 << 20;
-    /// Output space given at a time, in bytes.
-    const STEP: usize = 16 << 10;
 
     /// From the body of a section: one zlib stream, padding behind it ignored.
     pub fn inflate(body: &[u8]) -> Result<Self, IniError> {
         let mut inflater = Decompress::new(true);
-        let mut bytes = Vec::new();
-        let mut rest = body;
+        let mut bytes = Vec::with_capacity(Self::MAX + 1);
         loop {
+            let before = (inflater.total_in(), bytes.len());
+            let rest = &body[before.0 as usize..];
+            let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None)?;
             if bytes.len() > Self::MAX {
                 return Err(IniError::TooLong);
             }
-            bytes.reserve_exact(Self::STEP);
-            let (before, filled) = (inflater.total_in(), bytes.len());
-            let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None)?;
-            // Not more than `rest` holds.
-            rest = &rest[(inflater.total_in() - before) as usize..];
             if status == Status::StreamEnd {
                 break;
             }
             // There is output space, so a round without progress lacks input.
-            if inflater.total_in() == before && bytes.len() == filled {
+            if (inflater.total_in(), bytes.len()) == before {
                 return Err(IniError::CutShort);
             }
-        }
-        if bytes.len() > Self::MAX {
-            return Err(IniError::TooLong);
         }
         if let Some(nul) = bytes.iter().position(|&b| b == 0) {
             bytes.truncate(nul);
@@ -71,36 +63,22 @@ impl Ini {
             .map(|e| e.value)
     }
 
-    /// Names of the sections in the order of the text, each once.
-    #[must_use]
-    pub fn sections(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        let text = String::from_utf8_lossy(&self.bytes);
-        for line in text.lines() {
-            if let IniLine::Section(name) = IniLine::of(line)
-                && !names.iter().any(|n| n == name)
-            {
-                names.push(name.to_owned());
-            }
-        }
-        names
-    }
-
     /// Every `key = value` in the order of the text.
     #[must_use]
     pub fn entries(&self) -> Vec<IniEntry> {
         let text = String::from_utf8_lossy(&self.bytes);
-        let mut section = String::new();
+        let mut section = "";
         let mut entries = Vec::new();
         for line in text.lines() {
-            match IniLine::of(line) {
-                IniLine::Section(name) => name.clone_into(&mut section),
-                IniLine::Entry(key, value) => entries.push(IniEntry {
-                    section: section.clone(),
-                    key: key.to_owned(),
-                    value: value.to_owned(),
-                }),
-                IniLine::Other => {}
+            let line = line.split(';').next().unwrap_or("").trim();
+            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                section = name.trim();
+            } else if let Some((key, value)) = line.split_once('=') {
+                entries.push(IniEntry {
+                    section: section.to_owned(),
+                    key: key.trim().to_owned(),
+                    value: value.trim().to_owned(),
+                });
             }
         }
         entries
@@ -126,25 +104,6 @@ pub struct IniEntry {
     pub value: String,
 }
 
-enum IniLine<'a> {
-    Section(&'a str),
-    Entry(&'a str, &'a str),
-    Other,
-}
-
-impl<'a> IniLine<'a> {
-    fn of(line: &'a str) -> Self {
-        let line = line.split(';').next().unwrap_or("").trim();
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            return Self::Section(name.trim());
-        }
-        match line.split_once('=') {
-            Some((key, value)) => Self::Entry(key.trim(), value.trim()),
-            None => Self::Other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +126,6 @@ mod tests {
         assert_eq!(ini.get("ADAPTER", "PSID").unwrap(), "MT_1170110023");
         assert_eq!(ini.get("PS_INFO", "PRS_name").unwrap(), "a=b");
         assert_eq!(ini.get("ADAPTER", "Name"), None);
-        assert_eq!(ini.sections(), ["PS_INFO", "ADAPTER"]);
         let keys: Vec<_> = ini.entries().into_iter().map(|e| e.key).collect();
         assert_eq!(keys, ["Name", "PSID", "PSID", "PRS_name"]);
     }

@@ -30,23 +30,27 @@ impl SectionKind {
     /// Longest section body in bytes (docs/fs2.md#section-header).
     pub const MAX_BODY: u32 = 0x40_0000;
 
+    /// The kinds with GPH types 1 to 12, with the names that mstflint prints
+    /// (docs/fs2.md#section-types).
+    const NAMED: [(Self, &str); 12] = [
+        (Self::Ddr, "DDR"),
+        (Self::Configuration, "Configuration"),
+        (Self::JumpAddresses, "Jump addresses"),
+        (Self::EmtService, "EMT Service"),
+        (Self::Rom, "ROM"),
+        (Self::Guid, "GUID"),
+        (Self::BoardId, "BOARD ID"),
+        (Self::UserData, "User Data"),
+        (Self::FwConfiguration, "FW Configuration"),
+        (Self::ImageInfo, "Image Info"),
+        (Self::Ddrz, "DDRZ"),
+        (Self::HashFile, "Hash File"),
+    ];
+
     #[must_use]
     pub fn from_gph(kind: u32) -> Self {
-        match kind {
-            1 => Self::Ddr,
-            2 => Self::Configuration,
-            3 => Self::JumpAddresses,
-            4 => Self::EmtService,
-            5 => Self::Rom,
-            6 => Self::Guid,
-            7 => Self::BoardId,
-            8 => Self::UserData,
-            9 => Self::FwConfiguration,
-            10 => Self::ImageInfo,
-            11 => Self::Ddrz,
-            12 => Self::HashFile,
-            other => Self::Unknown(other),
-        }
+        let named = Self::NAMED.get(kind.wrapping_sub(1) as usize);
+        named.map_or(Self::Unknown(kind), |(kind, _)| *kind)
     }
 
     /// Bytes of the body for a GPH size word: dwords, for type 4 bytes rounded up to a multiple of
@@ -59,24 +63,14 @@ impl SectionKind {
         }
     }
 
-    /// The name that mstflint prints (docs/fs2.md#section-types).
+    /// The name that mstflint prints.
     #[must_use]
     pub fn name(self) -> String {
-        match self {
-            Self::Boot2 => "BOOT2".into(),
-            Self::Ddr => "DDR".into(),
-            Self::Configuration => "Configuration".into(),
-            Self::JumpAddresses => "Jump addresses".into(),
-            Self::EmtService => "EMT Service".into(),
-            Self::Rom => "ROM".into(),
-            Self::Guid => "GUID".into(),
-            Self::BoardId => "BOARD ID".into(),
-            Self::UserData => "User Data".into(),
-            Self::FwConfiguration => "FW Configuration".into(),
-            Self::ImageInfo => "Image Info".into(),
-            Self::Ddrz => "DDRZ".into(),
-            Self::HashFile => "Hash File".into(),
-            Self::Unknown(kind) => format!("UNKNOWN ({})", kind.cast_signed()),
+        let mut named = Self::NAMED.iter();
+        match (self, named.find(|(kind, _)| *kind == self)) {
+            (Self::Unknown(kind), _) => format!("UNKNOWN ({})", kind.cast_signed()),
+            (_, Some((_, name))) => (*name).to_owned(),
+            (_, None) => "BOOT2".to_owned(),
         }
     }
 }

@@ -6,24 +6,8 @@ use serde::Serialize;
 /// Longest list of hardware ids that mstflint can hold (docs/fs2.md#image-info-section).
 const MAX_HW_IDS: usize = 200;
 
-/// The tags by their vendor's names.
-mod id {
-    pub(super) const FW_VERSION: u8 = 1;
-    pub(super) const BUILD_TIME: u8 = 2;
-    pub(super) const DEVICE_TYPE: u8 = 3;
-    pub(super) const PSID: u8 = 4;
-    pub(super) const VSD: u8 = 5;
-    pub(super) const PRODUCT_VERSION: u8 = 7;
-    pub(super) const VSD_VENDOR_ID: u8 = 8;
-    pub(super) const IS_GA: u8 = 9;
-    pub(super) const SUPPORTED_HW: u8 = 10;
-    pub(super) const MIC_VERSION: u8 = 11;
-    pub(super) const MIN_FIT_VERSION: u8 = 12;
-    pub(super) const HW_ACCESS_KEY: u8 = 13;
-    pub(super) const CONFIG_AREA: u8 = 19;
-    pub(super) const PRS_NAME: u8 = 20;
-    pub(super) const END: u8 = 0xFF;
-}
+/// The tag behind the last one.
+const END: u8 = 0xFF;
 
 /// The bytes of one tag and what follows it. mstflint copies fixed lengths whatever size a tag has;
 /// so do the accessors here, but what lies behind the section reads as zero.
@@ -111,7 +95,7 @@ impl Info {
             }
             let rest = body.get(cursor + 4..).unwrap_or_default();
             self.take(id, TagData { rest, size });
-            ended = id == id::END;
+            ended = id == END;
             if !ended {
                 self.tags.push((id, cursor as u32 + 4, size as u32));
             }
@@ -129,8 +113,8 @@ impl Info {
 
     fn take(&mut self, tag: u8, data: TagData<'_>) {
         match tag {
-            id::FW_VERSION => self.fw_version = Some(data.version()),
-            id::BUILD_TIME => {
+            1 => self.fw_version = Some(data.version()),
+            2 => {
                 let [y1, y0, month_bcd, day_bcd] = data.word(1).to_be_bytes();
                 self.release_date = Some(BuildDate {
                     year_bcd: u16::from_be_bytes([y1, y0]),
@@ -138,25 +122,25 @@ impl Info {
                     day_bcd,
                 });
             }
-            id::DEVICE_TYPE => self.device_id = Some(data.halves(0).1),
-            id::PSID => self.psid = data.text(16),
-            id::VSD => {
+            3 => self.device_id = Some(data.halves(0).1),
+            4 => self.psid = data.text(16),
+            5 => {
                 self.vsd = data.text(208);
                 self.vsd_raw = Some(data.own().to_vec());
             }
-            id::PRODUCT_VERSION => self.product_version = data.text(16),
-            id::VSD_VENDOR_ID => self.vsd_vendor_id = Some(data.halves(0).1),
-            id::IS_GA => self.is_ga = Some(data.word(0) != 0),
-            id::SUPPORTED_HW => self.supported_hw = Some(supported_hw(data)),
-            id::MIC_VERSION => self.mic_version = Some(data.version()),
-            id::MIN_FIT_VERSION => {
+            7 => self.product_version = data.text(16),
+            8 => self.vsd_vendor_id = Some(data.halves(0).1),
+            9 => self.is_ga = Some(data.word(0) != 0),
+            10 => self.supported_hw = Some(supported_hw(data)),
+            11 => self.mic_version = Some(data.version()),
+            12 => {
                 let ((a, b), (c, d)) = (data.halves(0), data.halves(1));
                 self.min_fit_version = Some([a, b, c, d]);
             }
-            id::HW_ACCESS_KEY => {
+            13 => {
                 self.hw_access_key = Some(data.word(0) != 0 || data.word(1) != 0);
             }
-            id::CONFIG_AREA => {
+            19 => {
                 self.config_sectors = Some(data.word(0));
                 self.config_pad = Some(data.word(1));
                 if data.size > 8 {
@@ -166,7 +150,7 @@ impl Info {
                     self.sector_size = self.sector_size.filter(|&size| size != 0);
                 }
             }
-            id::PRS_NAME => self.prs_name = data.text(99),
+            20 => self.prs_name = data.text(99),
             _ => {}
         }
     }
