@@ -14,6 +14,7 @@ mod guid;
 mod identity;
 mod info;
 mod ini;
+mod new_section;
 mod patch;
 mod read;
 mod rom;
@@ -39,7 +40,7 @@ pub use read::{
     Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd, guess_form, read, sniff,
 };
 pub use rom::{ExpRom, Rom, RomError, RomFault};
-pub use scan::{MAGIC, START_CANDIDATES, Scan, scan};
+pub use scan::{MAGIC, START_CANDIDATES, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
 pub use settings::IniSetting;
 pub use source::{RangeError, Source, SourceError};

@@ -14,20 +14,11 @@ pub const START_CANDIDATES: [u32; 11] = [
     0x100_0000, 0x200_0000,
 ];
 
-/// The image signatures of a source.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Scan {
-    /// Size of what was scanned, in bytes.
-    pub size: u32,
-    /// Candidates that carry the signature, lowest first.
-    pub magics: Vec<FlashAddr>,
-}
-
-/// Checks every candidate for the signature.
+/// The candidates that carry the signature, lowest first.
 ///
 /// # Errors
 /// When the source cannot be read.
-pub fn scan(source: &mut dyn Source) -> Result<Scan, SourceError> {
+pub fn scan(source: &mut dyn Source) -> Result<Vec<FlashAddr>, SourceError> {
     let size = source.size();
     let mut magics = Vec::new();
     for start in START_CANDIDATES {
@@ -46,7 +37,7 @@ pub fn scan(source: &mut dyn Source) -> Result<Scan, SourceError> {
             magics.push(FlashAddr(start));
         }
     }
-    Ok(Scan { size, magics })
+    Ok(magics)
 }
 
 #[cfg(test)]
@@ -64,15 +55,15 @@ mod tests {
     #[test]
     fn signatures_count_at_candidates_only() {
         let found = scan(&mut flash_with(&[0x8_0000, 0x9_0000]).as_slice()).unwrap();
-        assert_eq!(found.magics, [FlashAddr(0x8_0000)]);
+        assert_eq!(found, [FlashAddr(0x8_0000)]);
         let none = scan(&mut [0u8; 15].as_slice()).unwrap();
-        assert_eq!(none.magics, []);
+        assert_eq!(none, []);
     }
 
     #[test]
     fn half_a_signature_is_not_a_signature() {
         let mut flash = flash_with(&[0x1_0000]);
         flash[0x1_000F] ^= 1;
-        assert_eq!(scan(&mut flash.as_slice()).unwrap().magics, []);
+        assert_eq!(scan(&mut flash.as_slice()).unwrap(), []);
     }
 }

@@ -75,13 +75,3 @@ impl Source for &[u8] {
         }
     }
 }
-
-impl<S: Source + ?Sized> Source for &mut S {
-    fn size(&self) -> u32 {
-        (**self).size()
-    }
-
-    fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError> {
-        (**self).read_at(at, buf)
-    }
-}

@@ -56,14 +56,6 @@ pub(super) fn with_check_byte(value: u32) -> Option<u32> {
     (value >> 24 == 0).then(|| value | u32::from(byte_sum(value).wrapping_neg()) << 24)
 }
 
-/// The four words of a GPH as bytes.
-pub(super) fn gph(kind: u32, size: u32, param: u32, next: u32) -> Vec<u8> {
-    [kind, size, param, next]
-        .iter()
-        .flat_map(|word| word.to_be_bytes())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::with_check_byte;

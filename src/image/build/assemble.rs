@@ -3,11 +3,12 @@
 use super::filler::Filler;
 use super::{BuildError, Recipe, info, ini};
 use crate::image::crc::{push_crc, stamp_full_crc};
+use crate::image::new_section::NewSection;
 use crate::image::words::{
-    AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN, HEADER_LEN, gph,
-    put_be32, with_check_byte,
+    AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, CHAIN_END, GPH_LEN, HEADER_LEN, put_be32,
+    with_check_byte,
 };
-use crate::image::{Guid, MAGIC, SectionKind};
+use crate::image::{Guid, MAGIC};
 
 /// Load address and code dwords of the BOOT2 blocks of the real image (docs/fs2.md#test-vectors).
 const BOOT2: [(u32, usize); 2] = [(0x0010_0040, 0x185), (0x0010_0654, 0x8C5)];
@@ -41,36 +42,10 @@ const JUMPS: usize = 0x18;
 /// (docs/hardware.md#running-version).
 const CR_VERSION: u32 = 0x1_F064;
 
-/// A section before it has a place.
-struct NewSection {
-    kind: u32,
-    /// The GPH size word: dwords, bytes for EMT.
-    size: u32,
-    param: u32,
-    body: Vec<u8>,
-    crc_blank: bool,
-}
-
-impl NewSection {
-    fn new(kind: u32, param: u32, mut body: Vec<u8>) -> Result<Self, BuildError> {
-        let bytes = body.len();
-        body.resize(bytes.next_multiple_of(4), 0);
-        if body.len() > SectionKind::MAX_BODY as usize {
-            return Err(BuildError::out_of_range("section size", bytes as u64));
-        }
-        let size = if kind == 4 { bytes } else { body.len() / 4 };
-        Ok(Self {
-            kind,
-            size: size as u32,
-            param,
-            body,
-            crc_blank: false,
-        })
-    }
-
-    fn len(&self) -> usize {
-        GPH_LEN + self.body.len() + 4
-    }
+fn new_section(kind: u32, param: u32, body: Vec<u8>) -> Result<NewSection, BuildError> {
+    let bytes = body.len() as u64;
+    NewSection::new(kind, param, body)
+        .ok_or_else(|| BuildError::out_of_range("section size", bytes))
 }
 
 /// Makes the image, contiguous.
@@ -161,28 +136,28 @@ fn boot2_blocks(recipe: &Recipe) -> Vec<u8> {
 
 /// Sections in front of the DDR ones, and those behind them.
 fn fixed_sections(recipe: &Recipe) -> Result<(Vec<NewSection>, Vec<NewSection>), BuildError> {
-    let mut front = vec![NewSection::new(2, 0, configuration(recipe, 0)?)?];
+    let mut front = vec![new_section(2, 0, configuration(recipe, 0)?)?];
     if let Some(rom) = &recipe.rom {
         if rom.is_empty() {
             return Err(BuildError::out_of_range("size of the ROM", 0_u8));
         }
-        front.push(NewSection::new(5, 0, rom.clone())?);
+        front.push(new_section(5, 0, rom.clone())?);
     }
     front.push(guid_section(recipe)?);
-    front.push(NewSection::new(10, 0, info::body(recipe)?)?);
+    front.push(new_section(10, 0, info::body(recipe)?)?);
     let jumps = Filler::new(recipe.seed, 0x20).words(JUMPS);
     let mut back = vec![
-        NewSection::new(2, 0, configuration(recipe, 1)?)?,
-        NewSection::new(3, 0, jumps)?,
+        new_section(2, 0, configuration(recipe, 1)?)?,
+        new_section(3, 0, jumps)?,
     ];
     for (i, extra) in recipe.extra.iter().enumerate() {
         let mut filler = Filler::new(recipe.seed, 0x30 + i as u64);
         let mut body = filler.words(extra.len.div_ceil(4) as usize);
         body.truncate(extra.len as usize);
-        back.push(NewSection::new(extra.kind, 0, body)?);
+        back.push(new_section(extra.kind, 0, body)?);
     }
     if let Some(text) = &recipe.ini {
-        back.push(NewSection::new(9, 0, ini::compressed(text))?);
+        back.push(new_section(9, 0, ini::compressed(text))?);
     }
     Ok((front, back))
 }
@@ -198,7 +173,7 @@ fn guid_section(recipe: &Recipe) -> Result<NewSection, BuildError> {
     };
     entries.resize(recipe.guid_entries.into(), u64::MAX);
     let body = entries.into_iter().flat_map(u64::to_be_bytes).collect();
-    let mut section = NewSection::new(6, 0, body)?;
+    let mut section = new_section(6, 0, body)?;
     section.crc_blank = recipe.guids.is_none();
     Ok(section)
 }
@@ -233,7 +208,7 @@ fn ddr_section(recipe: &Recipe, index: usize, dwords: u32) -> Result<NewSection,
     // More sections than there are addresses share the last one.
     let (param, _) = DDR[index.min(DDR.len() - 1)];
     let mut filler = Filler::new(recipe.seed, 0x100 + index as u64);
-    NewSection::new(1, param, filler.code(dwords as usize))
+    new_section(1, param, filler.code(dwords as usize))
 }
 
 /// DDR sections of the sizes the recipe names, or such that fill the image up to its size; one
@@ -288,20 +263,7 @@ fn ddr_sections(recipe: &Recipe, fixed: usize) -> Result<Vec<NewSection>, BuildE
 
 /// Appends one section; the header gets the places of the GUID and Image Info bodies.
 fn place(image: &mut Vec<u8>, section: &NewSection, last: bool) -> Result<(), BuildError> {
-    let start = image.len();
-    let next = if last {
-        CHAIN_END
-    } else {
-        (start + section.len()) as u32
-    };
-    image.extend(gph(section.kind, section.size, section.param, next));
-    image.extend(&section.body);
-    if section.crc_blank {
-        image.extend(BLANK_CRC.to_be_bytes());
-    } else {
-        push_crc(image, start);
-    }
-    let body = (start + GPH_LEN) as u32;
+    let body = section.push(image, last.then_some(CHAIN_END));
     // The header is there from the start.
     let _ = match section.kind {
         6 => put_be32(image, AT_GUID_POINTER, body),

@@ -1,28 +1,18 @@
 //! Exchanging the expansion ROM: the image gets a new layout (docs/flint.md#rom-commands).
 
 use super::{Contents, PatchError};
-use crate::image::crc::push_crc;
+use crate::image::new_section::NewSection;
 use crate::image::words::{
-    AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, GPH_LEN,
-    HEADER_LEN, be32, gph, put_be32, with_check_byte,
+    AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, HEADER_LEN, be32,
+    put_be32, with_check_byte,
 };
 use crate::image::{Rom, Section, SectionKind};
 
 /// GPH type of a ROM section.
 const ROM_TYPE: u32 = 5;
 
-/// A section on its way into the new layout.
-struct MovedSection<'a> {
-    kind: u32,
-    size: u32,
-    param: u32,
-    body: &'a [u8],
-    /// Zeros behind `body` up to a dword.
-    padding: usize,
-    crc_blank: bool,
-    /// Where the body was, if it was there before.
-    from: Option<u32>,
-}
+/// A section on its way into the new layout, and where its body was, if it was there before.
+type MovedSection = (NewSection, Option<u32>);
 
 impl Contents {
     /// With this ROM section content, or without one. The new section takes the place of the old
@@ -39,23 +29,9 @@ impl Contents {
 
         let mut bytes = old.get(..self.chain_start()?).unwrap_or_default().to_vec();
         let mut moved_to = Vec::with_capacity(sections.len());
-        for (i, section) in sections.iter().enumerate() {
-            let start = bytes.len();
-            let len = GPH_LEN + section.body.len() + section.padding + 4;
-            let next = if i + 1 == sections.len() {
-                last_next
-            } else {
-                (start + len) as u32
-            };
-            bytes.extend(gph(section.kind, section.size, section.param, next));
-            bytes.extend_from_slice(section.body);
-            bytes.resize(bytes.len() + section.padding, 0);
-            if section.crc_blank {
-                bytes.extend(BLANK_CRC.to_be_bytes());
-            } else {
-                push_crc(&mut bytes, start);
-            }
-            moved_to.push((section.from, (start + GPH_LEN) as u32));
+        for (i, (section, from)) in sections.iter().enumerate() {
+            let last = (i + 1 == sections.len()).then_some(last_next);
+            moved_to.push((*from, section.push(&mut bytes, last)));
         }
         self.put_pointers(&mut bytes, &moved_to)?;
         let changed = Self::finish_change(bytes, self.is_blank())?;
@@ -91,47 +67,45 @@ impl Contents {
         }
     }
 
-    fn rearranged<'a>(
-        &'a self,
-        rom: Option<&'a [u8]>,
-    ) -> Result<Vec<MovedSection<'a>>, PatchError> {
+    fn rearranged(&self, rom: Option<&[u8]>) -> Result<Vec<MovedSection>, PatchError> {
         let chain = self.image().sections.iter();
         let chain: Vec<&Section> = chain.filter(|s| s.kind != SectionKind::Boot2).collect();
         let old = chain.iter().position(|s| s.kind == SectionKind::Rom);
         let place = old.unwrap_or(1).min(1);
+        // The size was checked.
+        let rom = || NewSection::new(ROM_TYPE, 0, rom?.to_vec()).map(|rom| (rom, None));
         let mut sections = Vec::with_capacity(chain.len() + 1);
         for (i, section) in chain.iter().enumerate() {
             if i == place {
-                sections.extend(rom.map(new_section));
+                sections.extend(rom());
             }
             if section.kind != SectionKind::Rom {
                 sections.push(self.moved(section)?);
             }
         }
         if place >= chain.len() {
-            sections.extend(rom.map(new_section));
+            sections.extend(rom());
         }
         Ok(sections)
     }
 
     /// A section as it is. Its size word is kept as stored: it counts bytes in EMT sections.
-    fn moved(&self, section: &Section) -> Result<MovedSection<'_>, PatchError> {
+    fn moved(&self, section: &Section) -> Result<MovedSection, PatchError> {
         let at = section.at.0 as usize;
         let lost = || PatchError::Gap { at: section.at.0 };
         let body = self.section_body(section).ok_or_else(lost)?;
         let stored_crc = be32(self.bytes(), section.body_at.0 as usize + body.len());
         let header = |offset| be32(self.bytes(), at + offset).ok_or_else(lost);
-        Ok(MovedSection {
+        let moved = NewSection {
             kind: header(0)?,
             size: header(4)?,
             param: header(8)?,
-            body,
-            padding: 0,
+            body: body.to_vec(),
             crc_blank: section.kind == SectionKind::Guid
                 && self.is_blank()
                 && stored_crc == Some(BLANK_CRC),
-            from: Some(section.body_at.0),
-        })
+        };
+        Ok((moved, Some(section.body_at.0)))
     }
 
     /// Pointers, size and the "CRC existing" field of the header.
@@ -188,17 +162,5 @@ impl Contents {
             let text = "something other than the ROM changed";
             Err(PatchError::SelfCheck(text.into()))
         }
-    }
-}
-
-fn new_section(rom: &[u8]) -> MovedSection<'_> {
-    MovedSection {
-        kind: ROM_TYPE,
-        size: rom.len().div_ceil(4) as u32,
-        param: 0,
-        body: rom,
-        padding: rom.len().next_multiple_of(4) - rom.len(),
-        crc_blank: false,
-        from: None,
     }
 }
