@@ -74,14 +74,11 @@ pub(super) fn lowest(
     form: Form,
     depth: ReadDepth,
 ) -> Result<Lowest, SourceError> {
-    let scan = scan(source)?;
-    let start = match (verdict::scan_error(&scan), scan.magics.first()) {
-        (None, Some(start)) => *start,
-        (text, _) => {
-            let text = text.unwrap_or_else(|| "No valid image found".into());
-            return Ok(Err(text.into()));
-        }
-    };
+    let magics = scan(source)?;
+    if let Some(text) = verdict::scan_error(&magics) {
+        return Ok(Err(text.into()));
+    }
+    let start = magics[0];
     let reading = match depth {
         ReadDepth::Full => Depth::Full,
         ReadDepth::Chain | ReadDepth::Query => Depth::Quick,

@@ -2,8 +2,8 @@
 //! (docs/flint.md#verdicts-of-verify).
 
 use crate::image::{
-    CrcVerdict, Finding, FindingId, Image, ImageError, Info, Layout, PointedField, PointerFault,
-    RangeError, Scan, Section, SectionKind, Severity, TagFault, WalkEnd,
+    CrcVerdict, Finding, FindingId, FlashAddr, Image, ImageError, Info, Layout, PointedField,
+    PointerFault, RangeError, Section, SectionKind, Severity, TagFault, WalkEnd,
 };
 use serde::Serialize;
 
@@ -94,8 +94,8 @@ pub fn query_error(image: &Image) -> Option<String> {
 /// flint's error when the signatures alone make `query` and `verify` fail
 /// (docs/fs2.md#image-start).
 #[must_use]
-pub fn scan_error(scan: &Scan) -> Option<String> {
-    match scan.magics.as_slice() {
+pub fn scan_error(magics: &[FlashAddr]) -> Option<String> {
+    match magics {
         [] => Some("No valid image found".to_owned()),
         [a, b, c, ..] => Some(format!(
             "More than 2 image start locations found at addresses {:#x}, {:#x} and {:#x}. \

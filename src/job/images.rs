@@ -53,9 +53,8 @@ pub(super) fn steady_images(
 }
 
 fn read_all(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, JobError> {
-    let magics = scan(flash)?.magics;
     let mut images = Vec::new();
-    for start in magics {
+    for start in scan(flash)? {
         let found = match read(flash, start, Form::Striped, depth) {
             Ok(image) => Ok(image),
             // The card failed: that is no answer about the image.

@@ -94,8 +94,7 @@ pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this reads
 /// what a boot ROM looks for: signatures, and what is behind the first one.
 pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
-    let magics = scan(flash)?.magics;
-    for start in magics {
+    for start in scan(flash)? {
         let image = match read(flash, start, Form::Striped, Depth::Quick) {
             Ok(image) => image,
             // The card failed: that is no answer about the image.

@@ -81,7 +81,7 @@ pub fn which_boots(flash: &[u8], new: Option<&[u8]>) -> Boots {
 }
 
 fn boot_image(flash: &[u8]) -> Option<(FlashAddr, Contents)> {
-    let magics = scan(&mut &*flash).map(|s| s.magics).unwrap_or_default();
+    let magics = scan(&mut &*flash).unwrap_or_default();
     let read = |start| Some((start, Contents::from_dump(flash, start).ok()?));
     let mut images: Vec<(FlashAddr, Contents)> = magics.into_iter().filter_map(read).collect();
     let (n, _) = boot_choice(images.iter().map(|(_, c)| Some(c.image())), None)?;

@@ -43,7 +43,6 @@ impl CardSnapshot {
         flash: Vec<u8>,
     ) -> Result<Self, SourceError> {
         let slots = scan(&mut flash.as_slice())?
-            .magics
             .into_iter()
             .map(|start| ImageSlot {
                 start,

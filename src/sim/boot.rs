@@ -125,7 +125,7 @@ impl Candidates {
     /// Judge all of them.
     pub(super) fn judge(flash: &[u8], spec: &CardSpec) -> Self {
         let mut source = flash;
-        let magics = scan(&mut source).map(|s| s.magics).unwrap_or_default();
+        let magics = scan(&mut source).unwrap_or_default();
         let judged = magics.into_iter().map(|start| {
             let runs = bootable(flash, spec, start).map(|image| started(image, spec));
             (start, runs)

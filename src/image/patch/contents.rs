@@ -31,8 +31,8 @@ impl Contents {
     pub fn from_file(bytes: &[u8]) -> Result<Self, ImageError> {
         sniff(bytes)?;
         let mut source = bytes;
-        let scan = scan(&mut source)?;
-        let start = *scan.magics.first().ok_or(ImageError::NoMagic)?;
+        let magics = scan(&mut source)?;
+        let start = *magics.first().ok_or(ImageError::NoMagic)?;
         if guess_form(&mut source, start)? == Form::Striped {
             return Err(ImageError::RawDump);
         }

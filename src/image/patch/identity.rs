@@ -13,24 +13,31 @@ impl Contents {
     /// An old image with 4 entries, which has no place for the MACs, is a
     /// [`PatchError::GuidSection`].
     pub fn with_identity(&self, identity: &Identity) -> Result<Self, PatchError> {
-        let mut bytes = self.start_change()?;
         let entries = entries(&identity.guids, &identity.macs);
-        self.put_entries(&mut bytes, 0, &entries)?;
-        self.put_vsd(&mut bytes, &identity.vsd)?;
-        self.finish_identity(bytes, false)
+        self.with_entries(0, &entries, Some(&identity.vsd))
     }
 
     /// With these GUIDs: node, port 1, port 2, system image. MACs and VSD stay.
     pub fn with_guids(&self, guids: &[Guid; 4]) -> Result<Self, PatchError> {
-        let mut bytes = self.start_change()?;
-        self.put_entries(&mut bytes, 0, &entries(guids, &[]))?;
-        self.finish_identity(bytes, false)
+        self.with_entries(0, &entries(guids, &[]), None)
     }
 
     /// With these MACs of port 1 and port 2. GUIDs and VSD stay.
     pub fn with_macs(&self, macs: &[Mac; 2]) -> Result<Self, PatchError> {
+        self.with_entries(4, &entries(&[], macs), None)
+    }
+
+    fn with_entries(
+        &self,
+        first: usize,
+        entries: &[u8],
+        vsd: Option<&[u8]>,
+    ) -> Result<Self, PatchError> {
         let mut bytes = self.start_change()?;
-        self.put_entries(&mut bytes, 4, &entries(&[], macs))?;
+        self.put_entries(&mut bytes, first, entries)?;
+        if let Some(vsd) = vsd {
+            self.put_vsd(&mut bytes, vsd)?;
+        }
         self.finish_identity(bytes, false)
     }
 
@@ -113,10 +120,8 @@ impl Contents {
         };
         let place = bytes.get_mut(field).ok_or(PatchError::NoVsdTag)?;
         place.fill(0);
-        place
-            .get_mut(..vsd.len())
-            .ok_or(too_long)?
-            .copy_from_slice(vsd);
+        let start = place.get_mut(..vsd.len()).ok_or(too_long)?;
+        start.copy_from_slice(vsd);
         stamp_section(bytes, section)
     }
 }

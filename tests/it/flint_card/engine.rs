@@ -169,7 +169,7 @@ impl CardBench {
     fn left(&self) -> CardAfter {
         let card = SimCard::open(&self.card).unwrap();
         let flash = card.flash();
-        let magics = scan(&mut flash.as_slice()).unwrap().magics;
+        let magics = scan(&mut flash.as_slice()).unwrap();
         CardAfter {
             boots: card.boot_outcomes(),
             images: magics

@@ -31,7 +31,7 @@ pub fn verify(bytes: &[u8], form: Form) -> Option<VerifyText> {
     if let Some(error) = verdict::scan_error(&scan) {
         return without_table(vec![], VerifyEnd::Failed(error));
     }
-    let image = match read(&mut &*bytes, scan.magics[0], form, Depth::Full) {
+    let image = match read(&mut &*bytes, scan[0], form, Depth::Full) {
         Ok(image) => image,
         Err(error) => {
             let text = verdict::error_text(&error).expect("an error that flint has");
@@ -64,7 +64,7 @@ pub fn query(bytes: &[u8], form: Form) -> Result<Vec<(String, String)>, String> 
     if let Some(error) = verdict::scan_error(&scan) {
         return Err(error);
     }
-    let image = read(&mut &*bytes, scan.magics[0], form, Depth::Full).map_err(|e| {
+    let image = read(&mut &*bytes, scan[0], form, Depth::Full).map_err(|e| {
         let text = verdict::error_text(&e).expect("an error that flint has");
         text.to_owned()
     })?;

@@ -80,7 +80,7 @@ fn a_quick_query_reads_less_than_three_and_a_half_kib() {
     let flash = striped(&real_shape(true).build(), Half::Odd, 2 << 20).unwrap();
     let mut source = Counting::new(&flash, false);
     let found = scan(&mut source).unwrap();
-    let image = read(&mut source, found.magics[0], Form::Striped, Depth::Quick).unwrap();
+    let image = read(&mut source, found[0], Form::Striped, Depth::Quick).unwrap();
     assert_eq!(image.findings, []);
     assert_eq!(image.sections.len(), 21);
     let rom = image.rom.unwrap();

@@ -29,7 +29,7 @@ fn both_halves_give_back_the_image() {
     let image = build(&recipe(0x9_0000, 18)).unwrap();
     for (half, start) in [(Half::Even, 0), (Half::Odd, 0x4_0000)] {
         let dump = striped(&image, half, 2 << 20).unwrap();
-        let magics = scan(&mut dump.as_slice()).unwrap().magics;
+        let magics = scan(&mut dump.as_slice()).unwrap();
         assert_eq!(magics, [FlashAddr(start)]);
         is_the_image(&dump, start, &image);
         let form = guess_form(&mut dump.as_slice(), FlashAddr(start)).unwrap();

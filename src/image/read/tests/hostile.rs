@@ -11,11 +11,7 @@ use proptest::sample::Index;
 fn read_all_ways(bytes: &[u8]) {
     let _ = sniff(bytes);
     let found = scan(&mut &*bytes).unwrap();
-    for start in found
-        .magics
-        .into_iter()
-        .chain([FlashAddr(4), FlashAddr(u32::MAX)])
-    {
+    for start in found.into_iter().chain([FlashAddr(4), FlashAddr(u32::MAX)]) {
         let _ = guess_form(&mut &*bytes, start);
         for form in [Form::Contiguous, Form::Striped] {
             for depth in [Depth::Quick, Depth::Full] {
