@@ -25,8 +25,8 @@ pub(super) fn hw(line: &Invocation) -> Complaint {
 }
 
 pub(super) fn compare(line: &Invocation) -> Complaint {
-    let allowed = if line.silent { 3 } else { 2 };
-    (line.count != allowed).then(|| {
+    let allowed = if line.has("silent") { 3 } else { 2 };
+    (line.count() != allowed).then(|| {
         "The binary comparison command doesn't accept any flags, except device, image and silent mode.\n"
             .into()
     })
@@ -74,7 +74,7 @@ pub(super) fn timestamp(line: &Invocation) -> Complaint {
 
 /// `-d` and `-striped_image`.
 pub(super) fn striped_card(line: &Invocation) -> Complaint {
-    (line.device.is_some() && line.striped).then(|| with("-device", "-striped_image"))
+    (line.device.is_some() && line.has("striped_image")).then(|| with("-device", "-striped_image"))
 }
 
 fn with(one: &str, other: &str) -> String {
@@ -86,9 +86,9 @@ fn specify(command: &str, what: &str) -> String {
 }
 
 fn same_ids_twice(line: &Invocation) -> Complaint {
-    if line.guid_given && line.guids_given {
+    if line.has("guid") && line.has("guids") {
         Some(with("-guids", "-guid"))
-    } else if line.mac_given && line.macs_given {
+    } else if line.has("mac") && line.has("macs") {
         Some(with("-macs", "-mac"))
     } else {
         None
@@ -105,15 +105,15 @@ pub(super) fn set_guids(line: &Invocation) -> Complaint {
             "{invalid}-E- The sg parameter should be \"nocrc\", \"guids_num=<num> step_size=<size>\" or nothing\n"
         ));
     }
-    let (guids, macs) = (line.guids.is_some(), line.macs.is_some());
+    let (guids, macs) = (line.ids.guids.is_some(), line.ids.macs.is_some());
     let what = match (guids, macs) {
-        (false, false) if !line.uid_given => {
+        (false, false) if !line.has("uid") => {
             "GUIDs / MACs / UID (using command line flags -guid(s) / -mac(s) / -uid)"
         }
-        (true, _) if line.uid_given => {
+        (true, _) if line.has("uid") => {
             "either GUIDs / UIDs (using command line flags -guid(s) / -uid)"
         }
-        (false, true) if line.uid_given => {
+        (false, true) if line.has("uid") => {
             "either MACs / UIDs (using command line flags -mac(s) / -uid)"
         }
         _ => return same_ids_twice(line),
@@ -123,17 +123,19 @@ pub(super) fn set_guids(line: &Invocation) -> Complaint {
 
 /// `burn` (docs/fs2.md#guid-flags).
 pub(super) fn burn(line: &Invocation) -> Complaint {
-    let (guids, macs) = (line.guids.is_some(), line.macs.is_some());
-    let ids = guids || macs || line.uid_given;
-    let what = if line.cable_selected {
+    let (guids, macs) = (line.ids.guids.is_some(), line.ids.macs.is_some());
+    let ids = guids || macs || line.has("uid");
+    let what = if line.has("downstream_device_id_start_index")
+        || line.has("num_of_downstream_devices")
+    {
         Some("Flags 'cable_device_size'/'cable_device_index' relevant only for cable components.")
-    } else if line.cable_action {
+    } else if line.cable_delay || line.has("activate") || line.has("download_transfer") {
         Some(
             "Flags 'activate'/'download_transfer'/'activate_delay_sec' relevant only for cable components.",
         )
-    } else if guids && line.uid_given {
+    } else if guids && line.has("uid") {
         Some("either GUIDs / UID (using command line flags -guid(s) / -uid )")
-    } else if macs && line.uid_given {
+    } else if macs && line.has("uid") {
         Some("either MACs / UID (using command line flags -mac(s) / -uid )")
     } else {
         None
@@ -141,27 +143,28 @@ pub(super) fn burn(line: &Invocation) -> Complaint {
     if let Some(what) = what {
         return Some(specify("burn", what));
     }
-    if ids && line.use_image_guids {
+    if ids && line.has("use_image_guids") {
         return Some(with("GUIDs/UIDs/MACs", "-use_image_guids"));
     }
-    if line.blank_guids && line.use_image_guids {
+    if line.has("blank_guids") && line.has("use_image_guids") {
         return Some(with("-use_image_guids", "-blank_guids"));
     }
-    if line.blank_guids && ids {
+    if line.has("blank_guids") && ids {
         return Some(with("GUIDs/UIDs/MACs", "-blank_guids"));
     }
     if let Some(text) = same_ids_twice(line) {
         return Some(text);
     }
-    if line.use_image_ps && line.vsd.is_some() {
+    if line.has("use_image_ps") && line.vsd.is_some() {
         return Some(with("-use_image_ps", "-vsd"));
     }
-    if line.ignore_dev_data && !line.nofs {
+    if line.has("ignore_dev_data") && !line.has("nofs") {
         return Some(
             "-E- \"-nofs\" flag must be specified with \"-ignore_dev_data\" flag.\n".into(),
         );
     }
-    (line.use_dev_rom && line.use_image_rom).then(|| with("--use_dev_rom", "--use_image_rom"))
+    (line.has("use_dev_rom") && line.has("use_image_rom"))
+        .then(|| with("--use_dev_rom", "--use_image_rom"))
 }
 
 /// The address argument of `rb` and `rw`.

@@ -17,13 +17,7 @@ use crate::card::CardError;
 use crate::host::replace_file;
 use crate::image::{Contents, Identity, Image, ImageOffset, MAGIC, PatchError, Rom, Version};
 use crate::job::{self, JobError, WriteRequest};
-use crate::plan::{IdentityChange, PlanReport};
 use std::path::Path;
-
-/// The answer to the question of our job: flint's questions were asked before.
-fn yes(_: &PlanReport) -> bool {
-    true
-}
 
 pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Cannot set GUIDs: ";
@@ -35,7 +29,7 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
     if card && !blank {
         target.print("-W- GUIDs are already set, re-burning image with the new GUIDs ...\n");
     }
-    let given = Ids::given(line);
+    let given = line.ids;
     if given.is_empty() {
         return target.fail("-E- -uid flag is applicable only for FS3/FS4 FW Only.\n");
     }
@@ -55,7 +49,11 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
         } else {
             ProgressLines::BURN
         };
-        return set_identity(target, &given.change(None), lines, FAILS);
+        return target.write(
+            Some(lines),
+            FAILS,
+            &WriteRequest::IdentitySet(&given.change(None)),
+        );
     }
     if blank {
         return target.fail(&format!("{FAILS}Image file is not supported.\n"));
@@ -91,27 +89,17 @@ pub(super) fn set_vsd(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
     }
     if target.is_card() {
         let change = Ids::default().change(Some(vsd.as_bytes().to_vec()));
-        return set_identity(target, &change, ProgressLines::VSD, FAILS);
+        return target.write(
+            Some(ProgressLines::VSD),
+            FAILS,
+            &WriteRequest::IdentitySet(&change),
+        );
     }
     change_file(target, &old, FAILS, |contents| {
         contents.with_vsd(vsd.as_bytes())
     })?;
     target.print("\rRestoring signature  - OK\n");
     Ok(())
-}
-
-fn set_identity(
-    target: &mut CommandTarget<'_>,
-    change: &IdentityChange,
-    lines: ProgressLines,
-    lead: &str,
-) -> FlintResult {
-    let dir = target.backup_dir.clone();
-    let (device, mut progress) = target.card(Some(lines))?;
-    let request = WriteRequest::IdentitySet(change);
-    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
-    let done = progress.end(done);
-    target.finish(done, lead)
 }
 
 /// Writes a file with the changed image; what else is in the file stays.
@@ -196,12 +184,11 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
         Ok(rom) => rom,
         Err(error) => return target.finish(Err(error), FAILS),
     };
-    let dir = target.backup_dir.clone();
-    let (device, mut progress) = target.card(Some(ProgressLines::ROM))?;
-    let request = WriteRequest::RomWrite(&rom);
-    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
-    let done = progress.end(done);
-    target.finish(done, FAILS)?;
+    target.write(
+        Some(ProgressLines::ROM),
+        FAILS,
+        &WriteRequest::RomWrite(&rom),
+    )?;
     target.print("\n");
     Ok(())
 }
@@ -222,17 +209,12 @@ pub(super) fn delete_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> F
     if let Some(why) = refused {
         return target.fail(&format!("{FAILS}{why}\n"));
     }
-    let dir = target.backup_dir.clone();
-    let (device, mut progress) = target.card(Some(ProgressLines::NO_ROM))?;
-    let request = WriteRequest::RomRemove;
-    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
-    let done = progress.end(done);
-    target.finish(done, FAILS)
+    target.write(Some(ProgressLines::NO_ROM), FAILS, &WriteRequest::RomRemove)
 }
 
 fn no_rom_change(old: &Image, line: &Invocation, how: &str) -> Option<String> {
     let product = old.info.as_ref()?.product_version.as_ref()?;
-    (!product.is_empty() && !line.allow_rom_change).then(|| {
+    (!product.is_empty() && !line.has("allow_rom_change")).then(|| {
         format!(
             "The device FW contains common FW/ROM Product Version - The ROM cannot be {how} separately."
         )
@@ -246,11 +228,11 @@ fn too_old_for_a_rom(old: &Image) -> Option<String> {
         minor: 6,
         subminor: 1410,
     };
-    let version = old.info.as_ref()?.fw_version?;
+    let version = old.fw_version()?;
     (old.rom.is_none() && version < SINCE).then(|| {
+        let fw = version.unpadded();
         format!(
-            "It is not allowed to burn ROM on device which has fw: {}.{}.{} that doesn't contain ROM.",
-            version.major, version.minor, version.subminor
+            "It is not allowed to burn ROM on device which has fw: {fw} that doesn't contain ROM."
         )
     })
 }
@@ -272,10 +254,8 @@ pub(super) fn reset_config(target: &mut CommandTarget<'_>, _: &Invocation) -> Fl
             "{FAILS}Firmware was generated with old MFT, please use MFT-3.6.0 or above\n"
         ));
     }
-    let dir = target.backup_dir.clone();
     let (device, mut progress) = target.card(None)?;
-    let request = WriteRequest::ConfigReset;
-    let done = job::write(device, &request, &dir, false, &mut yes, &mut progress);
+    let done = progress.write(device, &WriteRequest::ConfigReset);
     target.finish(done.map(|_| ()), FAILS)?;
     target.print(
         "SUCCESS!\n\n-I- Configuration were successfully reset. reboot or restart the driver is required.\n",

@@ -165,11 +165,6 @@ impl FlintCommand {
         self
     }
 
-    /// Whether this is the command with this name.
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.names.contains(&name)
-    }
-
     /// flint's complaint about a command line; `cache_warning` is called where flint prints its warning
     /// about `-ocr`.
     pub(super) fn complaint(
@@ -181,7 +176,7 @@ impl FlintCommand {
             .or_else(|| self.wrong_target(line.device.is_some(), line.image.is_some()))
             .or_else(|| arguments::striped_card(line))
             .or_else(|| {
-                if line.cache_override && self.needs != TargetKind::Nothing {
+                if line.cache_override() && self.needs != TargetKind::Nothing {
                     cache_warning();
                 }
                 (self.check)(line)

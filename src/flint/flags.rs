@@ -1,58 +1,26 @@
 //! flint's flags: one table with the number of values and the effect of each (measured with mstflint
 //! 4.21).
 
+use super::ids::Ids;
 use crate::image::{Guid, Mac};
 use crate::job::CardSelector;
 use std::path::PathBuf;
 
 /// A command line of flint.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "they are flags of a command line"
-)]
 pub(super) struct Invocation {
     /// Names of the command.
     pub(super) command: Option<&'static [&'static str]>,
     pub(super) args: Vec<String>,
+    /// Every flag, in order.
+    given: Vec<&'static Flag>,
     pub(super) device: Option<CardSelector>,
     pub(super) image: Option<PathBuf>,
     pub(super) log: Option<PathBuf>,
-    pub(super) yes: bool,
-    pub(super) no: bool,
-    pub(super) silent: bool,
-    pub(super) quick: bool,
-    pub(super) striped: bool,
-    pub(super) clear_semaphore: bool,
-    pub(super) only_version: bool,
-    pub(super) cache_override: bool,
-    pub(super) use_fw: bool,
-    pub(super) guids: Option<[Guid; 4]>,
-    pub(super) macs: Option<[Mac; 2]>,
+    pub(super) ids: Ids,
     pub(super) vsd: Option<String>,
-    /// Which flags for GUIDs and MACs were given.
-    pub(super) guid_given: bool,
-    pub(super) guids_given: bool,
-    pub(super) mac_given: bool,
-    pub(super) macs_given: bool,
-    pub(super) uid_given: bool,
-    pub(super) blank_guids: bool,
-    pub(super) nofs: bool,
-    pub(super) allow_psid_change: bool,
-    pub(super) allow_rom_change: bool,
-    pub(super) use_image_ps: bool,
-    pub(super) use_image_guids: bool,
-    pub(super) use_image_rom: bool,
-    pub(super) use_dev_rom: bool,
-    pub(super) ignore_dev_data: bool,
-    /// Flags that select cables, which only later generations have.
-    pub(super) cable_selected: bool,
-    /// Flags about the activation of cables.
-    pub(super) cable_action: bool,
-    /// How many flags there are, as flint counts them: `-qq` is two.
-    pub(super) count: usize,
-    /// Flags that some commands refuse.
-    pub(super) refused: Vec<RefusedFlag>,
+    /// `-activate_delay_sec` with another value than 1.
+    pub(super) cable_delay: bool,
 }
 
 /// Why no command runs.
@@ -74,16 +42,8 @@ use GrammarError::Text;
 
 pub(super) type Checked = Result<(), GrammarError>;
 
-/// A flag that flint accepts and we refuse.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RefusedFlag {
-    pub(super) name: &'static str,
-    pub(super) reason: &'static str,
-    /// The commands that refuse it; the others ignore it, as flint's do. Empty: every command.
-    pub(super) by: &'static [&'static str],
-}
-
 /// A row of the table of flags.
+#[derive(Debug)]
 pub(super) struct Flag {
     /// Long name.
     pub(super) name: &'static str,
@@ -93,20 +53,23 @@ pub(super) struct Flag {
 }
 
 /// How many values, separated by commas, flint accepts.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueCount {
     Exactly(usize),
     AtLeastOne,
     Uncounted,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum FlagEffect {
-    Set(fn(&mut Invocation) -> &mut bool),
+/// What a flag does beside being given.
+#[derive(Debug)]
+enum FlagEffect {
+    Nothing,
     Text(fn(&mut Invocation, &str)),
     /// A number in a range; the text for one outside of it.
-    Number(i64, i64, &'static str, fn(&mut Invocation, i64)),
+    Number(i64, i64, &'static str),
     Checked(fn(&mut Invocation, &str) -> Checked),
+    /// flint accepts it and we refuse it: the reason, and the commands that refuse it. The others
+    /// ignore it, as flint's do. No commands: all of them.
     Refused(&'static str, &'static [&'static str]),
 }
 
@@ -119,8 +82,10 @@ const fn flag(name: &'static str, values: ValueCount, effect: FlagEffect) -> Fla
     }
 }
 
-const fn on(name: &'static str, field: fn(&mut Invocation) -> &mut bool) -> Flag {
-    flag(name, ValueCount::Exactly(0), FlagEffect::Set(field))
+/// A flag that commands ask for with [`Invocation::has`]; or one without meaning for these cards, or
+/// for what is done anyway (`-no_flash_verify`: every byte is read back all the same).
+const fn plain(name: &'static str, count: usize) -> Flag {
+    flag(name, ValueCount::Exactly(count), FlagEffect::Nothing)
 }
 
 const fn checked(
@@ -131,21 +96,9 @@ const fn checked(
     flag(name, ValueCount::Exactly(count), FlagEffect::Checked(set))
 }
 
-const fn number(
-    name: &'static str,
-    (least, most): (i64, i64),
-    error: &'static str,
-    set: fn(&mut Invocation, i64),
-) -> Flag {
-    let effect = FlagEffect::Number(least, most, error, set);
+const fn number(name: &'static str, least: i64, most: i64, error: &'static str) -> Flag {
+    let effect = FlagEffect::Number(least, most, error);
     flag(name, ValueCount::Exactly(1), effect)
-}
-
-/// A flag without meaning for these cards, or for what is done anyway (`-no_flash_verify`: every byte
-/// is read back all the same).
-const fn ignored(name: &'static str, count: usize) -> Flag {
-    let ignore: fn(&mut Invocation, &str) = |_, _| ();
-    flag(name, ValueCount::Exactly(count), FlagEffect::Text(ignore))
 }
 
 impl Flag {
@@ -173,64 +126,59 @@ pub(super) const FLAGS: &[Flag] = {
     &[
         flag("device", Uncounted, Text(|i, v| i.device = v.parse().ok())).letter('d'),
         flag("image", Uncounted, Text(|i, v| i.image = Some(v.into()))).letter('i'),
-        ignored("latest_fw", 0),
+        plain("latest_fw", 0),
         flag("ir", Exactly(0), Refused(NOT_HERE, &["burn"])),
         checked("help", 0, |_, _| Err(GrammarError::Help)).letter('h'),
         checked("hh", 0, |_, _| Err(GrammarError::Help)),
-        on("yes", |i| &mut i.yes).letter('y'),
-        on("no", |i| &mut i.no),
+        plain("yes", 0).letter('y'),
+        plain("no", 0),
         checked("guid", 1, |i, v| {
             let [base] = id_numbers([v].into_iter())?;
-            i.guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n))));
-            i.guid_given = true;
+            i.ids.guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n))));
             Ok(())
         }),
         checked("guids", 4, |i, v| {
-            i.guids = Some(id_numbers(listed(v))?.map(Guid));
-            i.guids_given = true;
+            i.ids.guids = Some(id_numbers(listed(v))?.map(Guid));
             Ok(())
         }),
         checked("mac", 1, |i, v| {
             let [base] = id_numbers([v].into_iter())?;
-            i.macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n))));
-            i.mac_given = true;
+            i.ids.macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n))));
             Ok(())
         }),
         checked("macs", 2, |i, v| {
-            i.macs = Some(id_numbers(listed(v))?.map(Mac));
-            i.macs_given = true;
+            i.ids.macs = Some(id_numbers(listed(v))?.map(Mac));
             Ok(())
         }),
-        checked("uid", 1, |i, v| {
-            i.uid_given = true;
+        checked("uid", 1, |_, v| {
             id_numbers::<1>([v].into_iter()).map(|_| ())
         }),
-        on("blank_guids", |i| &mut i.blank_guids),
-        on("clear_semaphore", |i| &mut i.clear_semaphore),
-        on("qq", |i| &mut i.quick),
-        ignored("low_cpu", 0),
-        on("next_boot_fw_ver", |i| &mut i.only_version),
-        on("flashed_version", |i| &mut i.only_version),
-        on("nofs", |i| &mut i.nofs),
-        on("allow_psid_change", |i| &mut i.allow_psid_change),
-        on("allow_rom_change", |i| &mut i.allow_rom_change),
-        on("override_cache_replacement", |i| &mut i.cache_override),
-        ignored("no_flash_verify", 0),
-        on("use_fw", |i| &mut i.use_fw),
-        on("silent", |i| &mut i.silent).letter('s'),
+        plain("blank_guids", 0),
+        plain("clear_semaphore", 0),
+        plain("qq", 0),
+        plain("low_cpu", 0),
+        plain("next_boot_fw_ver", 0),
+        plain("flashed_version", 0),
+        plain("nofs", 0),
+        plain("allow_psid_change", 0),
+        plain("allow_rom_change", 0),
+        plain("override_cache_replacement", 0),
+        plain("no_flash_verify", 0),
+        plain("use_fw", 0),
+        plain("silent", 0).letter('s'),
         flag("vsd", Uncounted, Text(|i, v| i.vsd = Some(v.into()))),
-        on("use_image_ps", |i| &mut i.use_image_ps),
-        on("use_image_guids", |i| &mut i.use_image_guids),
-        on("use_image_rom", |i| &mut i.use_image_rom),
-        on("use_dev_rom", |i| &mut i.use_dev_rom),
-        on("ignore_dev_data", |i| &mut i.ignore_dev_data),
-        ignored("no_fw_ctrl", 0),
-        ignored("use_dev_img_info", 0),
+        plain("use_image_ps", 0),
+        plain("use_image_guids", 0),
+        plain("use_image_rom", 0),
+        plain("use_dev_rom", 0),
+        plain("ignore_dev_data", 0),
+        plain("no_fw_ctrl", 0),
+        plain("use_dev_img_info", 0),
         flag("ignore_crc_check", Exactly(0), Refused(DAMAGED, CHANGING)),
-        ignored("hexdump_format", 0),
-        ignored("dual_image", 0),
-        on("striped_image", |i| &mut i.striped),
-        number("banks", (i64::MIN, i64::MAX), "", |_, _| ()),
+        plain("hexdump_format", 0),
+        plain("dual_image", 0),
+        plain("striped_image", 0),
+        number("banks", i64::MIN, i64::MAX, ""),
         flag("log", Exactly(1), Text(|i, v| i.log = Some(v.into()))),
         checked("flash_params", 3, |_, v| {
             match listed(v).collect::<Vec<_>>()[..] {
@@ -240,47 +188,39 @@ pub(super) const FLAGS: &[Flag] = {
         }),
         checked("version", 0, |_, _| Err(GrammarError::Version)).letter('v'),
         flag("no_devid_check", Exactly(0), Refused(SILICON, CHANGING)),
-        ignored("skip_ci_req", 0),
-        on("ocr", |i| &mut i.cache_override),
-        ignored("hsm", 0),
-        ignored("private_key", 1),
-        ignored("public_key", 1),
-        ignored("key_uuid", 1),
-        ignored("private_key2", 1),
-        ignored("hmac_key", 1),
-        ignored("key_uuid2", 1),
-        ignored("psid", 1),
+        plain("skip_ci_req", 0),
+        plain("ocr", 0),
+        plain("hsm", 0),
+        plain("private_key", 1),
+        plain("public_key", 1),
+        plain("key_uuid", 1),
+        plain("private_key2", 1),
+        plain("hmac_key", 1),
+        plain("key_uuid2", 1),
+        plain("psid", 1),
         flag("cc", Exactly(1), Refused(NOT_HERE, &[])),
         flag("linkx", Exactly(0), Refused(NOT_HERE, &[])),
-        number(
-            "downstream_device_id_start_index",
-            (0, i64::MAX),
-            "",
-            |i, _| {
-                i.cable_selected = true;
-            },
-        ),
-        number("num_of_downstream_devices", (1, 255), CABLES, |i, _| {
-            i.cable_selected = true;
+        number("downstream_device_id_start_index", 0, i64::MAX, ""),
+        number("num_of_downstream_devices", 1, 255, CABLES),
+        plain("linkx_auto_update", 0),
+        plain("activate", 0),
+        checked("activate_delay_sec", 1, |i, v| {
+            i.cable_delay |= ranged(v, 0, 255, DELAY)? != 1;
+            Ok(())
         }),
-        ignored("linkx_auto_update", 0),
-        on("activate", |i| &mut i.cable_action),
-        number("activate_delay_sec", (0, 255), DELAY, |i, seconds| {
-            i.cable_action |= seconds != 1;
-        }),
-        on("download_transfer", |i| &mut i.cable_action),
+        plain("download_transfer", 0),
         flag(
             "downstream_device_ids",
             AtLeastOne,
             FlagEffect::Checked(cable_ids),
         ),
-        ignored("public_key_label", 1),
-        ignored("private_key_label", 1),
-        ignored("openssl_engine", 1),
-        ignored("openssl_key_id", 1),
+        plain("public_key_label", 1),
+        plain("private_key_label", 1),
+        plain("openssl_engine", 1),
+        plain("openssl_key_id", 1),
         flag("output_file", Uncounted, Text(|_, _| ())),
-        ignored("user_password", 1),
-        number("cert_chain_index", (0, 7), CERTIFICATE, |_, _| ()),
+        plain("user_password", 1),
+        number("cert_chain_index", 0, 7, CERTIFICATE),
     ]
 };
 
@@ -293,10 +233,17 @@ fn cable_ids(_: &mut Invocation, value: &str) -> Checked {
         return Ok(());
     }
     let mut ids = value.strip_suffix(',').unwrap_or(value).split(',');
-    ids.try_for_each(|id| match integer(id)? {
-        0..=255 => Ok(()),
-        _ => Err(Text("Index value should be between 0 and 255.\n".into())),
-    })
+    let error = "Index value should be between 0 and 255.\n";
+    ids.try_for_each(|id| ranged(id, 0, 255, error).map(|_| ()))
+}
+
+fn ranged(value: &str, least: i64, most: i64, error: &str) -> Result<i64, GrammarError> {
+    let number = integer(value)?;
+    if (least..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(Text(error.to_owned()))
+    }
 }
 
 /// Names that 4.21 does not know: one of flint's own messages uses it, newer versions have it.
@@ -308,31 +255,45 @@ impl Invocation {
         self.command.is_some_and(|names| names.contains(&name))
     }
 
-    pub(super) fn apply(&mut self, flag: &Flag, value: &str) -> Checked {
-        let done = check_count(flag.values, value).and_then(|()| match flag.effect {
-            FlagEffect::Set(field) => {
-                *field(self) = true;
-                Ok(())
+    /// Whether a flag was given; by its long name, which is in the table.
+    pub(super) fn has(&self, name: &str) -> bool {
+        debug_assert!(FLAGS.iter().any(|flag| flag.name == name), "{name}");
+        self.given.iter().any(|flag| flag.name == name)
+    }
+
+    pub(super) fn cache_override(&self) -> bool {
+        self.has("ocr") || self.has("override_cache_replacement")
+    }
+
+    /// How many flags there are, as flint counts them: `-qq` is two.
+    pub(super) fn count(&self) -> usize {
+        let double = self.given.iter().filter(|flag| flag.name == "qq");
+        self.given.len() + double.count()
+    }
+
+    /// The first flag that the command refuses, and why.
+    pub(super) fn refused_flag(&self) -> Option<(&'static str, &'static str)> {
+        self.given.iter().find_map(|flag| match flag.effect {
+            FlagEffect::Refused(reason, by)
+                if by.is_empty() || by.iter().any(|name| self.is(name)) =>
+            {
+                Some((flag.name, reason))
             }
+            _ => None,
+        })
+    }
+
+    pub(super) fn apply(&mut self, flag: &'static Flag, value: &str) -> Checked {
+        self.given.push(flag);
+        let done = check_count(flag.values, value).and_then(|()| match flag.effect {
+            FlagEffect::Nothing | FlagEffect::Refused(..) => Ok(()),
             FlagEffect::Text(set) => {
                 set(self, value);
                 Ok(())
             }
-            FlagEffect::Number(least, most, error, set) => match integer(value)? {
-                number if (least..=most).contains(&number) => {
-                    set(self, number);
-                    Ok(())
-                }
-                _ => Err(Text(error.to_owned())),
-            },
+            FlagEffect::Number(least, most, error) => ranged(value, least, most, error).map(|_| ()),
             FlagEffect::Checked(set) => set(self, value),
-            FlagEffect::Refused(reason, by) => {
-                let name = flag.name;
-                self.refused.push(RefusedFlag { name, reason, by });
-                Ok(())
-            }
         });
-        self.count += if flag.name == "qq" { 2 } else { 1 };
         done.map_err(|error| match error {
             Text(text) => Text(format!("{text}-E- Failed to handle option {}\n", flag.name)),
             other => other,

@@ -25,10 +25,10 @@ pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
         None => no_command(words)?,
     }
     read_flags(&join(flags), &mut line)?;
-    let text = match (line.command, line.clear_semaphore) {
+    let text = match (line.command, line.has("clear_semaphore")) {
         (None, false) => "No command found.\n",
         (Some(_), true) => "No command is allowed when -clear_semaphore flag is given.\n",
-        _ if line.use_fw && line.cache_override => {
+        _ if line.has("use_fw") && line.cache_override() => {
             "-E- flags --use_fw and --override_cache_replacement/-ocr cannot be specified simultaneously"
         }
         (None, true) => {
@@ -238,9 +238,9 @@ mod tests {
             assert_eq!(line.image.as_deref(), Some("f".as_ref()), "{typed}");
             assert_eq!(line.command, Some(&["query", "q"][..]));
         }
-        assert!(line("-nof -i f q").unwrap().nofs);
-        assert!(line("-no -i f q").unwrap().no);
-        assert!(line("-apc -i f q").unwrap().allow_psid_change);
+        assert!(line("-nof -i f q").unwrap().has("nofs"));
+        assert!(line("-no -i f q").unwrap().has("no"));
+        assert!(line("-apc -i f q").unwrap().has("allow_psid_change"));
     }
 
     #[test]
@@ -256,11 +256,11 @@ mod tests {
     #[test]
     fn guids_and_macs_are_read_as_hexadecimal() {
         let ids = line("-guid 0x10 -mac 20 sg").unwrap();
-        assert_eq!(ids.guids.unwrap().map(|g| g.0), [16, 17, 18, 19]);
-        assert_eq!(ids.macs.unwrap().map(|m| m.0), [32, 33]);
+        assert_eq!(ids.ids.guids.unwrap().map(|g| g.0), [16, 17, 18, 19]);
+        assert_eq!(ids.ids.macs.unwrap().map(|m| m.0), [32, 33]);
         let ids = line("-guids 1,2 3 4 -macs 5 6 sg").unwrap();
-        assert_eq!(ids.guids.unwrap().map(|g| g.0), [1, 2, 3, 4]);
-        assert_eq!(ids.macs.unwrap().map(|m| m.0), [5, 6]);
+        assert_eq!(ids.ids.guids.unwrap().map(|g| g.0), [1, 2, 3, 4]);
+        assert_eq!(ids.ids.macs.unwrap().map(|m| m.0), [5, 6]);
         assert!(complaint("-guids 1 2 q").contains("Too few arguments. Expected: 4 , Received: 2"));
         assert!(
             complaint("-macs 1 2 3 q").contains("Too many arguments. Expected: 2 , Received: 3")
@@ -269,7 +269,7 @@ mod tests {
         assert!(complaint("-mac 00:02:c9:00:00:01 q").contains("Invalid Guid/Mac/Uid"));
         assert!(complaint("-guid 123456789012345678 q").contains("out of range"));
         let both = line("-guid 1 -guids 1 2 3 4 sg").unwrap();
-        assert!(both.guid_given && both.guids_given && !both.mac_given);
+        assert!(both.has("guid") && both.has("guids") && !both.has("mac"));
     }
 
     #[test]
@@ -281,6 +281,10 @@ mod tests {
         assert!(complaint("-qq full q").contains("non-option ARGV-elements full"));
         assert!(matches!(line("-h"), Err(GrammarError::Help)));
         assert!(matches!(line("-i f -v q"), Err(GrammarError::Version)));
-        assert!(line("-d x -clear_semaphore").unwrap().clear_semaphore);
+        assert!(
+            line("-d x -clear_semaphore")
+                .unwrap()
+                .has("clear_semaphore")
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! The GUIDs and MACs of a burn: where they come from, flint's table of the change, flint's check of the
 //! MACs (docs/fs2.md#guid-flags, docs/flint.md#guids-of-a-burn, docs/flint.md#table-of-guid-changes).
 
-use super::flags::Invocation;
 use crate::image::{Guid, Identity, Image, Mac};
 use crate::plan::IdentityChange;
 use std::fmt::Write as _;
@@ -14,14 +13,6 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Those of `-guid(s)` and `-mac(s)`.
-    pub(super) fn given(line: &Invocation) -> Self {
-        Self {
-            guids: line.guids,
-            macs: line.macs,
-        }
-    }
-
     /// Those an image holds, whatever its CRC; flint does not check it (docs/flint.md#guids-of-a-burn).
     pub(super) fn of(image: &Image) -> Self {
         let Some(section) = &image.guids else {

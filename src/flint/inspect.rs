@@ -9,7 +9,7 @@ use super::flags::Invocation;
 use super::reading::{self, ReadDepth};
 use super::target::{CommandTarget, FlintResult, Medium};
 use super::text::{self, QueryText};
-use super::verdict::{FlintVerdict, prints_heading};
+use super::verdict::{BAD_FAILSAFE_WORD, FlintVerdict, prints_heading};
 use crate::card::DeviceType;
 use crate::flash::{FlashChip, FlashError};
 use crate::image::{Contents, Form, Image, Rom, be32, be32s};
@@ -37,12 +37,12 @@ pub(super) fn query(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintR
         full: !line.args.is_empty(),
         running: card.and_then(|card| card.running),
     };
-    let mut text = if line.quick && (target.is_card() || image.rom.is_none()) {
+    let mut text = if target.quick && (target.is_card() || image.rom.is_none()) {
         without_rom(image, show)
     } else {
         text::query(&image, show)
     };
-    if line.only_version {
+    if line.has("flashed_version") || line.has("next_boot_fw_ver") {
         // Type and version (measured).
         text = text
             .lines()
@@ -70,11 +70,10 @@ pub(super) fn verify(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintRes
     let image = match target.lowest(ReadDepth::Full)?.0 {
         Ok(image) => image,
         Err(error) => {
-            if error.failsafe_word {
-                let text = format!("\n    Can not read failsafe info word: {}\n", error.text);
-                target.print(&text);
+            if error == BAD_FAILSAFE_WORD {
+                target.print(&format!("\n    Can not read failsafe info word: {error}\n"));
             }
-            let verdict = FlintVerdict::Failed { text: error.text };
+            let verdict = FlintVerdict::Failed { text: error };
             return target.fail(&text::verdict(&verdict));
         }
     };
@@ -293,8 +292,7 @@ pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
     target
         .console
         .remark("`cx3flash verify --against FILE` compares a card with a file");
-    let version = |image: &Image| image.info.as_ref().and_then(|i| i.fw_version);
-    if version(&image) == version(file.contents.image()) {
+    if image.fw_version() == file.contents.image().fw_version() {
         target.fail("-E- Failed to read image. Operation not supported\n")
     } else {
         target.fail("\u{1b}[2K\r-E- Binary comparison failed - versions mismatch.\n")

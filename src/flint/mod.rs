@@ -88,7 +88,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
     if line.device.is_none() && line.image.is_none() {
         line.device = caller.device.take();
     }
-    console.answer(line.yes, line.no);
+    console.answer(line.has("yes"), line.has("no"));
     if line.device.is_some()
         && let Err(error) = (caller.catch_signals)()
     {
@@ -127,14 +127,10 @@ fn execute(
         }
         return Err(FAILED);
     }
-    let flag = line
-        .refused
-        .iter()
-        .filter(|_| !line.clear_semaphore)
-        .find(|flag| flag.by.is_empty() || flag.by.iter().any(|name| command.is(name)));
+    let flag = line.refused_flag().filter(|_| !line.has("clear_semaphore"));
     let refused = match (&command.action, flag) {
         (CommandAction::Refused(reason), _) => Some((format!("\"{}\"", command.names[0]), *reason)),
-        (CommandAction::Run(_), Some(flag)) => Some((format!("-{}", flag.name), flag.reason)),
+        (CommandAction::Run(_), Some((name, reason))) => Some((format!("-{name}"), reason)),
         (CommandAction::Run(_), None) => None,
     };
     if let Some((what, reason)) = refused {

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use crate::flash::{Event, Events, Phase};
-use crate::job::{JobError, WriteOutcome};
+use crate::job::{self, Device, JobError, WriteOutcome, WriteRequest};
 
 /// The two lines of a command that writes.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,16 @@ impl<'a> FlintProgress<'a> {
 
     fn work(&self) -> Option<&'static str> {
         self.lines?.work
+    }
+
+    /// Runs a job that writes the card: flint's questions were asked before.
+    pub(super) fn write(
+        &mut self,
+        device: &mut Device,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteOutcome, JobError> {
+        let dir = job::default_backup_dir();
+        job::write(device, request, &dir, false, &mut |_| true, self)
     }
 
     /// Prints how a job ended that writes.

@@ -23,33 +23,15 @@ pub(super) enum ReadDepth {
     Full,
 }
 
-/// The image at the lowest signature.
-pub(super) type Lowest = Result<Image, NoImage>;
+/// The image at the lowest signature, or flint's text for why there is none.
+pub(super) type Lowest = Result<Image, String>;
 
 /// Offset and length of a part of an image.
 pub(super) type Part = (ImageOffset, u32);
 
-/// Why there is no image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoImage {
-    /// flint's text.
-    pub(super) text: String,
-    /// The failsafe word is wrong: `verify` prints the text twice.
-    pub(super) failsafe_word: bool,
-}
-
-impl From<String> for NoImage {
-    fn from(text: String) -> Self {
-        Self {
-            text,
-            failsafe_word: false,
-        }
-    }
-}
-
 /// The image, when it passes flint's query; else flint's text.
-pub(super) fn queried(image: Lowest) -> Result<Image, String> {
-    let image = image.map_err(|error| error.text)?;
+pub(super) fn queried(image: Lowest) -> Lowest {
+    let image = image?;
     match verdict::query_error(&image) {
         Some(text) => Err(text),
         None => Ok(image),
@@ -57,8 +39,8 @@ pub(super) fn queried(image: Lowest) -> Result<Image, String> {
 }
 
 /// The image, when flint can follow its chain; else flint's text.
-pub(super) fn walked(image: Lowest) -> Result<Image, String> {
-    let image = image.map_err(|error| error.text)?;
+pub(super) fn walked(image: Lowest) -> Lowest {
+    let image = image?;
     match FlintVerdict::of(&image) {
         FlintVerdict::Failed { text } => Err(text),
         _ => Ok(image),
@@ -76,7 +58,7 @@ pub(super) fn lowest(
 ) -> Result<Lowest, SourceError> {
     let magics = scan(source)?;
     if let Some(text) = verdict::scan_error(&magics) {
-        return Ok(Err(text.into()));
+        return Ok(Err(text));
     }
     let start = magics[0];
     let reading = match depth {
@@ -87,14 +69,12 @@ pub(super) fn lowest(
         Ok(image) => image,
         Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error),
         Err(error) => {
-            return Ok(Err(NoImage {
-                text: verdict::error_text(&error).map_or(error.to_string(), str::to_owned),
-                failsafe_word: matches!(error, ImageError::FailsafeWord(_)),
-            }));
+            let text = verdict::error_text(&error).map(str::to_owned);
+            return Ok(Err(text.unwrap_or_else(|| error.to_string())));
         }
     };
     if depth == ReadDepth::Query && !rom_crc_is_right(source, &image)? {
-        return Ok(Err("Bad CRC.".to_owned().into()));
+        return Ok(Err("Bad CRC.".to_owned()));
     }
     Ok(Ok(image))
 }

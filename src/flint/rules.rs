@@ -17,11 +17,6 @@ pub(super) fn other_device(rom: &Rom, device: Option<u16>) -> Option<u16> {
     ids.find(|id| *id != 0 && Some(*id) != device)
 }
 
-pub(super) fn psid_of(image: &Image) -> Option<String> {
-    let psid = image.info.as_ref()?.psid.clone()?;
-    Some(psid).filter(|p| !p.is_empty())
-}
-
 pub(super) fn pad(image: &Image) -> u32 {
     image.info.as_ref().and_then(|i| i.config_pad).unwrap_or(0)
 }
@@ -51,8 +46,8 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
 
 /// Step 16: the PSIDs once more, where one of them is empty.
 pub(super) fn no_psid(old: Option<&Image>, image: &Image, allowed: bool) -> Option<String> {
-    let from = psid_of(old?).unwrap_or_default();
-    let to = psid_of(image).unwrap_or_default();
+    let from = old?.psid().unwrap_or_default();
+    let to = image.psid().unwrap_or_default();
     (from != to && !allowed).then(|| {
         format!("Image PSID is {to}, it cannot be burnt into current device (PSID: {from})")
     })

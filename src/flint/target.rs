@@ -9,7 +9,7 @@ use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
 use crate::host::Borrowed;
 use crate::image::{Contents, Form, Image, SectionKind};
-use crate::job::{self, CardReport, CardSelector, Device, Exit, JobError, MAX_FILE};
+use crate::job::{self, CardReport, CardSelector, Device, Exit, JobError, MAX_FILE, WriteRequest};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,6 @@ pub(super) struct CommandTarget<'a> {
     pub(super) console: &'a mut Console,
     /// `-qq`: the ROM of a card is not read.
     pub(super) quick: bool,
-    /// Directory for backups.
-    pub(super) backup_dir: PathBuf,
 }
 
 pub(super) enum Medium {
@@ -77,8 +75,7 @@ impl<'a> CommandTarget<'a> {
             medium,
             name,
             console,
-            quick: line.quick,
-            backup_dir: job::default_backup_dir(),
+            quick: line.has("qq"),
         })
     }
 
@@ -99,6 +96,20 @@ impl<'a> CommandTarget<'a> {
     /// Asks whether to continue, and fails on a no.
     pub(super) fn ask(&mut self) -> FlintResult {
         ask(self.console)
+    }
+
+    /// Runs a job that writes the card. `lines` are flint's progress, `lead` begins the text of an
+    /// error.
+    pub(super) fn write(
+        &mut self,
+        lines: Option<ProgressLines>,
+        lead: &str,
+        request: &WriteRequest<'_>,
+    ) -> FlintResult {
+        let (device, mut progress) = self.card(lines)?;
+        let done = progress.write(device, request);
+        let done = progress.end(done);
+        self.finish(done, lead)
     }
 
     /// The end of a command that ran a job.
@@ -205,7 +216,7 @@ impl ImageBytes {
     /// The image at the lowest signature.
     fn lowest(&self) -> Lowest {
         reading::lowest(&mut self.bytes.as_slice(), self.form, ReadDepth::Full)
-            .unwrap_or_else(|error| Err(error.to_string().into()))
+            .unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// A part of the image that passes flint's query, or only its walk.
@@ -278,7 +289,7 @@ fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String>
         let why = "Invalid Firmware Format (found FS Gen 1)";
         return Err(cannot_open_image(path, why));
     }
-    let form = if line.striped {
+    let form = if line.has("striped_image") {
         Form::Striped
     } else {
         Form::Contiguous

@@ -3,9 +3,12 @@
 
 use crate::image::{
     CrcVerdict, Finding, FindingId, FlashAddr, Image, ImageError, Info, Layout, PointedField,
-    PointerFault, RangeError, Section, SectionKind, Severity, TagFault, WalkEnd,
+    PointerFault, RangeError, SectionKind, Severity, TagFault, WalkEnd,
 };
 use serde::Serialize;
+
+/// flint's text for a failsafe word with a wrong byte sum.
+pub(super) const BAD_FAILSAFE_WORD: &str = "Corrupted chunk size checksum";
 
 /// The conclusion of flint's `verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,20 +36,13 @@ impl FlintVerdict {
     /// [`scan_error`].
     #[must_use]
     pub fn of(image: &Image) -> Self {
+        let failed = |text| Self::Failed { text };
         match image.walk_end {
-            WalkEnd::WrongStart => {
-                return Self::Failed {
-                    text: wrong_start(image),
-                };
-            }
-            WalkEnd::Block => {
-                return Self::Failed {
-                    text: damaged_block(image),
-                };
-            }
+            WalkEnd::WrongStart => return failed(wrong_start(image)),
+            WalkEnd::Block => return failed(damaged_block(image)),
             WalkEnd::Info(fault) => {
-                let text = format!("Failed to read the info sector: {}\n", tag_text(fault));
-                return Self::Failed { text };
+                let fault = tag_text(fault);
+                return failed(format!("Failed to read the info sector: {fault}\n"));
             }
             WalkEnd::Loop { .. } | WalkEnd::TooLong { .. } => {
                 let reason = image.walk_end.to_string();
@@ -55,14 +51,12 @@ impl FlintVerdict {
             WalkEnd::Complete => {}
         }
         if let Some(fault) = image.guid_fault {
-            return Self::NoGuidStatus {
-                text: guid_text(fault),
-            };
+            let text = pointer_text(fault, SectionKind::Guid);
+            return Self::NoGuidStatus { text };
         }
         if let Some(fault) = image.info_fault {
-            return Self::NoGuidStatus {
-                text: info_text(fault),
-            };
+            let text = pointer_text(fault, SectionKind::ImageInfo);
+            return Self::NoGuidStatus { text };
         }
         if image.computed_crc.is_none() {
             let reason = "the image was not read fully".to_owned();
@@ -73,22 +67,16 @@ impl FlintVerdict {
         }
         Self::Bootable
     }
-
-    /// The text after `-E- Failed to query image: F. ` when flint's `query` of the same file fails;
-    /// `None` when it prints its lines.
-    #[must_use]
-    pub fn query_error(self) -> Option<String> {
-        match self {
-            Self::Failed { text } | Self::NoGuidStatus { text } => Some(text),
-            Self::Bootable | Self::BlankGuids | Self::Undecided { .. } => None,
-        }
-    }
 }
 
-/// The error of flint's `query` of this image, if it fails.
+/// The text after `-E- Failed to query image: F. ` when flint's `query` of this image fails; `None`
+/// when it prints its lines.
 #[must_use]
 pub fn query_error(image: &Image) -> Option<String> {
-    FlintVerdict::of(image).query_error()
+    match FlintVerdict::of(image) {
+        FlintVerdict::Failed { text } | FlintVerdict::NoGuidStatus { text } => Some(text),
+        _ => None,
+    }
 }
 
 /// flint's error when the signatures alone make `query` and `verify` fail
@@ -113,7 +101,7 @@ pub fn scan_error(magics: &[FlashAddr]) -> Option<String> {
 pub fn error_text(error: &ImageError) -> Option<&'static str> {
     match error {
         ImageError::NoMagic => Some("No valid image found"),
-        ImageError::FailsafeWord(_) => Some("Corrupted chunk size checksum"),
+        ImageError::FailsafeWord(_) => Some(BAD_FAILSAFE_WORD),
         _ => None,
     }
 }
@@ -199,30 +187,24 @@ fn wrong_start(image: &Image) -> String {
 /// The text for the last block. For an impossible size flint sets none: it prints the text of an
 /// earlier GPH that it could not read, or a null pointer.
 fn damaged_block(image: &Image) -> String {
-    match image.sections.last() {
-        Some(Section {
-            crc: CrcVerdict::Unreadable { reason },
-            ..
-        }) => {
-            let block = &image.sections[image.sections.len() - 1];
-            // The size word of a BOOT2 block could not be read, so the block has no end.
-            let label = if block.kind == SectionKind::Boot2 && block.len == 8 {
-                format!("     /0x{:08x}/ (BOOT2)", block.at.0)
-            } else {
-                block_label(block.at.0, block.len, &block.kind.name())
-            };
-            read_error(&label, *reason)
-        }
-        Some(Section {
-            crc: CrcVerdict::Wrong { .. },
-            ..
-        }) => "Bad CRC.".to_owned(),
-        _ => match image.unread_gph {
-            Some((at, error)) => {
-                read_error(&format!("     /0x{:08x}/ (GeneralHeader)", at.0), error)
+    if let Some(block) = image.sections.last() {
+        match block.crc {
+            CrcVerdict::Unreadable { reason } => {
+                // The size word of a BOOT2 block could not be read, so the block has no end.
+                let label = if block.kind == SectionKind::Boot2 && block.len == 8 {
+                    format!("     /0x{:08x}/ (BOOT2)", block.at.0)
+                } else {
+                    block_label(block.at.0, block.len, &block.kind.name())
+                };
+                return read_error(&label, reason);
             }
-            None => "(null)".to_owned(),
-        },
+            CrcVerdict::Wrong { .. } => return "Bad CRC.".to_owned(),
+            _ => {}
+        }
+    }
+    match image.unread_gph {
+        Some((at, error)) => read_error(&format!("     /0x{:08x}/ (GeneralHeader)", at.0), error),
+        None => "(null)".to_owned(),
     }
 }
 
@@ -252,49 +234,37 @@ fn read_error(label: &str, error: RangeError) -> String {
     format!("{label} - read error ({reason})\n")
 }
 
-fn guid_text(fault: PointerFault) -> String {
+/// The text for a fault of the header's pointer to a GUID or Image Info section.
+fn pointer_text(fault: PointerFault, to: SectionKind) -> String {
+    let info = to == SectionKind::ImageInfo;
     match fault {
         PointerFault::Unreadable { field, error } => {
-            let label = match field {
-                PointedField::Pointer => "GUID PTR",
-                PointedField::Size => "Number of GUIDs",
-                PointedField::Body => "GUIDS",
-                PointedField::Crc => "GUIDS CRC",
+            let label = match (field, info) {
+                (PointedField::Pointer, false) => "GUID PTR",
+                (PointedField::Size, false) => "Number of GUIDs",
+                (PointedField::Body, false) => "GUIDS",
+                (PointedField::Crc, false) => "GUIDS CRC",
+                (PointedField::Pointer, true) => "INFO PTR",
+                (PointedField::Size, true) => "Info section size",
+                (PointedField::Body | PointedField::Crc, true) => "Info Section",
             };
             read_error(label, error)
         }
+        PointerFault::Outside { at } if info => format!(
+            "Failed to read Info Section - Info section pointer ({at:08x}) too large. Probably the \
+             image is corrupted."
+        ),
         PointerFault::Outside { at } => format!(
             "Failed to read GUIDs - Illegal GUID pointer ({at:08x}). Probably image is corrupted"
         ),
         PointerFault::TooManyGuids { entries } => {
             format!("Failed to read GUIDs - Illegal Number of GUIDs ({entries})")
         }
-        // Faults of the Image Info pointer only.
-        PointerFault::CheckByte { .. } | PointerFault::Tags(_) => info_text(fault),
-    }
-}
-
-fn info_text(fault: PointerFault) -> String {
-    match fault {
-        PointerFault::Unreadable { field, error } => {
-            let label = match field {
-                PointedField::Pointer => "INFO PTR",
-                PointedField::Size => "Info section size",
-                PointedField::Body | PointedField::Crc => "Info Section",
-            };
-            read_error(label, error)
-        }
         PointerFault::CheckByte { pointer } => format!(
             "Failed to read Info Section - Bad checksum for Info section pointer ({pointer:08x}). \
              Probably the image is corrupted."
         ),
-        PointerFault::Outside { at } => format!(
-            "Failed to read Info Section - Info section pointer ({at:08x}) too large. Probably the \
-             image is corrupted."
-        ),
         PointerFault::Tags(fault) => tag_text(fault),
-        // A fault of the GUID pointer only.
-        PointerFault::TooManyGuids { .. } => guid_text(fault),
     }
 }
 
