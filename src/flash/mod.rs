@@ -3,6 +3,7 @@
 //!
 //! Facts about the hardware: `docs/hardware.md`.
 
+mod cache;
 mod chains;
 mod chips;
 mod error;
@@ -30,5 +31,5 @@ pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap,
 pub use protection::{Protection, ProtectionControl};
 pub use sectors::plan_sectors;
 pub use source::FlashSource;
-pub use state::{Committed, Erased, Flash, Locked, Verified, Written};
-pub use work::{BootProbe, Evidence, Signature};
+pub use state::{Erased, Flash, Locked, Verified, Written};
+pub use work::{BootProbe, Signature};

@@ -21,7 +21,7 @@ pub fn plan_sectors(
     geometry: &Geometry,
     job: &Job,
 ) -> Result<SectorPlan, LayoutError> {
-    Planner::new(flash, geometry, job)?.plan()
+    SectorPlanner::new(flash, geometry, job)?.plan()
 }
 
 /// What one byte of the flash is to the job.
@@ -35,7 +35,7 @@ enum Role {
     Wanted,
 }
 
-struct Planner<'a> {
+struct SectorPlanner<'a> {
     flash: &'a [u8],
     geometry: &'a Geometry,
     job: &'a Job,
@@ -58,7 +58,7 @@ enum Need {
     Erase,
 }
 
-impl<'a> Planner<'a> {
+impl<'a> SectorPlanner<'a> {
     fn new(flash: &'a [u8], geometry: &'a Geometry, job: &'a Job) -> Result<Self, LayoutError> {
         let mut planner = Self {
             flash,

@@ -1,8 +1,8 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
+use super::cache::Cache;
 use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces};
 use super::readings::agreed;
-use super::source::Cache;
 use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
 use super::{EraseSize, Event, Events, FlashChip, FlashError, Protection};
 use crate::card::{Card, Clock};

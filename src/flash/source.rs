@@ -1,5 +1,6 @@
 //! The flash as a place to read images from. Nothing is read twice unless asked for.
 
+use super::cache::join;
 use super::gateway::BLOCK;
 use super::session::FlashSession;
 use super::{Event, Events, FlashError, Phase};
@@ -8,56 +9,6 @@ use std::ops::Range;
 
 /// Bytes read between two checks for a request to stop, and between two progress events.
 const STEP: usize = 0x1_0000;
-
-/// Bytes of the chip read so far in this session.
-pub(super) struct Cache {
-    bytes: Vec<u8>,
-    /// By block of 16 bytes.
-    known: Vec<bool>,
-}
-
-impl Cache {
-    pub(super) fn new(size: u32) -> Self {
-        Self {
-            bytes: vec![0xFF; size as usize],
-            known: vec![false; size as usize / BLOCK],
-        }
-    }
-
-    /// Empties it. Called before the flash changes, never after.
-    pub(super) fn forget(&mut self) {
-        self.known.fill(false);
-    }
-
-    fn put(&mut self, at: u32, bytes: &[u8]) {
-        let range = at as usize..at as usize + bytes.len();
-        let blocks = range.start / BLOCK..range.end / BLOCK;
-        if let Some(place) = self.bytes.get_mut(range) {
-            place.copy_from_slice(bytes);
-        }
-        if let Some(known) = self.known.get_mut(blocks) {
-            known.fill(true);
-        }
-    }
-
-    /// The ranges of these blocks that are known, or that are not.
-    fn ranges(&self, blocks: Range<usize>, known: bool) -> Vec<Range<u32>> {
-        let mut ranges = Vec::new();
-        for block in blocks.filter(|n| self.known.get(*n) == Some(&known)) {
-            let at = (block * BLOCK) as u32;
-            join(&mut ranges, at..at + BLOCK as u32);
-        }
-        ranges
-    }
-}
-
-/// Adds a range to a rising list, joined with the last one where they meet.
-fn join(ranges: &mut Vec<Range<u32>>, next: Range<u32>) {
-    match ranges.last_mut() {
-        Some(last) if last.end == next.start => last.end = next.end,
-        _ => ranges.push(next),
-    }
-}
 
 /// The blocks that hold a range of bytes.
 fn blocks(start: usize, end: usize) -> Range<usize> {
@@ -84,7 +35,7 @@ impl FlashSource<'_, '_> {
     /// What was read so far in this session.
     #[must_use]
     pub fn known(&self) -> Vec<Range<u32>> {
-        self.0.cache.ranges(0..self.0.cache.known.len(), true)
+        self.0.cache.ranges(blocks(0, self.size() as usize), true)
     }
 
     /// Reads `range` once more, block by block with full addressing, and compares with what was read

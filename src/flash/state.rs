@@ -3,7 +3,7 @@
 use super::chains;
 use super::session::FlashSession;
 use super::source::FlashSource;
-use super::work::{Evidence, PlanRun};
+use super::work::PlanRun;
 use super::{
     BootProbe, ChainProof, ChainVerdict, Events, FlashChip, FlashError, Phase, Protection,
     SectorPlan, Signature, Stopped,
@@ -19,7 +19,7 @@ use std::ops::Range;
 ///
 /// ```no_run
 /// use cx3flash::card::{Card, Clock};
-/// use cx3flash::flash::{BootProbe, Committed, Flash, SectorPlan, Signature};
+/// use cx3flash::flash::{BootProbe, Flash, Locked, SectorPlan, Signature};
 ///
 /// fn burn<'c>(
 ///     card: &'c mut Card,
@@ -27,7 +27,7 @@ use std::ops::Range;
 ///     plan: SectorPlan,
 ///     probe: &'c dyn BootProbe,
 ///     signature: &Signature,
-/// ) -> Result<Committed<'c>, Box<dyn std::error::Error>> {
+/// ) -> Result<Locked<'c>, Box<dyn std::error::Error>> {
 ///     let events = &mut ();
 ///     let locked = Flash::lock(card, clock)?; // semaphores 40 and 63
 ///     let erased = locked.erase(plan, probe, events)?; // blank-checked
@@ -87,9 +87,9 @@ use std::ops::Range;
 /// Making a verified state without the verification:
 ///
 /// ```compile_fail,E0423
-/// # use cx3flash::flash::{Evidence, Verified};
-/// fn forge(evidence: Evidence) -> Verified<'static> {
-///     Verified(todo!(), evidence)
+/// # use cx3flash::flash::Verified;
+/// fn forge() -> Verified<'static> {
+///     Verified(todo!())
 /// }
 /// ```
 ///
@@ -132,9 +132,7 @@ pub struct Erased<'c>(PlanRun<'c>);
 /// The body is programmed; the signature's place is blank.
 pub struct Written<'c>(PlanRun<'c>);
 /// The whole body was read back and is right.
-pub struct Verified<'c>(PlanRun<'c>, Evidence);
-/// The last act is done.
-pub struct Committed<'c>(FlashSession<'c>, Evidence);
+pub struct Verified<'c>(PlanRun<'c>);
 
 impl<'c> Locked<'c> {
     #[must_use]
@@ -247,16 +245,18 @@ impl<'c> Locked<'c> {
         events: &mut dyn Events,
     ) -> Result<Erased<'c>, Stopped> {
         let run = PlanRun::new(self.0, plan, probe);
-        let (run, ()) = run.step(Phase::Erase, events, PlanRun::erase)?;
-        Ok(Erased(run))
+        Ok(Erased(run.step(Phase::Erase, events, PlanRun::erase)?))
     }
 }
 
 impl<'c> Erased<'c> {
     /// Program the body. The place of the signature stays blank.
     pub fn write(self, events: &mut dyn Events) -> Result<Written<'c>, Stopped> {
-        let (run, ()) = self.0.step(Phase::Write, events, PlanRun::write)?;
-        Ok(Written(run))
+        Ok(Written(self.0.step(
+            Phase::Write,
+            events,
+            PlanRun::write,
+        )?))
     }
 }
 
@@ -266,46 +266,21 @@ impl<'c> Written<'c> {
     /// # Errors
     /// [`Stopped`] with [`FlashError::Differs`] at the first difference.
     pub fn verify(self, events: &mut dyn Events) -> Result<Verified<'c>, Stopped> {
-        let (run, evidence) = self.0.step(Phase::Verify, events, PlanRun::verify)?;
-        Ok(Verified(run, evidence))
+        let run = self.0.step(Phase::Verify, events, PlanRun::verify)?;
+        Ok(Verified(run))
     }
 }
 
 impl<'c> Verified<'c> {
-    #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        self.1
-    }
-
     /// Words 1 to 3 of the signature, read back; word 0, read back; the boot address; and only then
-    /// the old signatures are invalidated. A torn program of word 0 is no signature.
+    /// the old signatures are invalidated. A torn program of word 0 is no signature. The session is free for
+    /// another job.
     pub fn commit(
         self,
         signature: &Signature,
         events: &mut dyn Events,
-    ) -> Result<Committed<'c>, Stopped> {
-        let Self(run, evidence) = self;
+    ) -> Result<Locked<'c>, Stopped> {
         let commit = |run: &mut PlanRun<'c>, events: &mut dyn Events| run.commit(signature, events);
-        let (run, ()) = run.step(Phase::Commit, events, commit)?;
-        Ok(Committed(run.session, evidence))
-    }
-}
-
-impl<'c> Committed<'c> {
-    /// What was proven before the commit.
-    #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        self.1
-    }
-
-    /// The flash as it is now.
-    pub fn source(&mut self) -> FlashSource<'_, 'c> {
-        FlashSource(&mut self.0)
-    }
-
-    /// The same session, for another job.
-    #[must_use]
-    pub fn relock(self) -> Locked<'c> {
-        Locked(self.0)
+        Ok(Locked(self.0.step(Phase::Commit, events, commit)?.session))
     }
 }

@@ -10,16 +10,6 @@ use crate::image::{FlashAddr, Source};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
-/// What was proven before the commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Bytes read back and compared.
-    pub bytes: u64,
-    /// SHA-256 over what was read back, piece by piece in the plan's order. It equals the one
-    /// taken over the plan before the first erase.
-    pub digest: [u8; 32],
-}
-
 /// Bytes between two places where an erased sector is sampled, 16 bytes at both ends of each. The
 /// erase itself is proven by the chip (WEL seen set, WIP seen cleared); the samples catch an erase
 /// that hit another place or nothing at all, and [`super::Written::verify`] reads every byte that
@@ -35,7 +25,7 @@ const INVALID: [u8; 4] = [0; 4];
 /// Bytes of the body verified between two events.
 const VERIFY_STEP: usize = 0x1_0000;
 
-/// The commit: what makes the new image bootable and the old one not.
+/// What makes the new image bootable and the old one not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// The 16 bytes, or `None` when the job has none to write (equal already, or a job that leaves
@@ -82,20 +72,17 @@ impl<'c> PlanRun<'c> {
     }
 
     /// Runs one step; where it fails, finds out what is left.
-    pub(super) fn step<T>(
+    pub(super) fn step(
         mut self,
         phase: Phase,
         events: &mut dyn Events,
-        work: impl FnOnce(&mut Self, &mut dyn Events) -> Result<T, StepError>,
-    ) -> Result<(Self, T), Stopped> {
+        work: impl FnOnce(&mut Self, &mut dyn Events) -> Result<(), StepError>,
+    ) -> Result<Self, Stopped> {
         let total = self.bytes_of(phase);
         events.emit(Event::Started { phase, total });
-        let (at, source) = match work(&mut self, events) {
-            Ok(done) => {
-                events.emit(Event::Finished { phase });
-                return Ok((self, done));
-            }
-            Err(error) => error,
+        let Err((at, source)) = work(&mut self, events) else {
+            events.emit(Event::Finished { phase });
+            return Ok(self);
         };
         let boots = match self.session.settle(events) {
             Ok(()) => self.what_boots(),
@@ -231,7 +218,7 @@ impl<'c> PlanRun<'c> {
         Ok(())
     }
 
-    pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<Evidence, StepError> {
+    pub(super) fn verify(&mut self, events: &mut dyn Events) -> Result<(), StepError> {
         let phase = Phase::Verify;
         let mut hash = Sha256::new();
         let mut done = 0;
@@ -244,15 +231,12 @@ impl<'c> PlanRun<'c> {
                 events.emit(Event::Advanced { phase, done });
             }
         }
-        let evidence = Evidence {
-            bytes: done,
-            digest: hash.finalize().into(),
-        };
-        if evidence.digest != self.promised {
+        if <[u8; 32]>::from(hash.finalize()) != self.promised {
             let what = "what was verified is not what the job began with";
             return Err((None, FlashError::Plan { at: 0, what }));
         }
-        Ok(evidence)
+        tracing::info!(bytes = done, "verified");
+        Ok(())
     }
 
     /// Reads bytes back and compares them. Blocks that differ are read again, singly, until two

@@ -206,14 +206,11 @@ fn one_pass<'c>(
     probe: &'c Probe,
     events: &mut dyn Events,
 ) -> Result<Locked<'c>, Stopped> {
-    let done = locked
+    locked
         .erase(pass.sectors, probe, events)?
         .write(events)?
         .verify(events)?
-        .commit(&pass.signature, events)?;
-    let evidence = done.evidence();
-    tracing::info!(bytes = evidence.bytes, "verified and committed");
-    Ok(done.relock())
+        .commit(&pass.signature, events)
 }
 
 /// Reports to the flash module what would boot.
