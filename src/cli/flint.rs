@@ -72,7 +72,7 @@ fn run(
     device: Option<CardSelector>,
     options: &BorrowOptions,
     mut report: Option<BugReport>,
-    log: Option<log::Log>,
+    log: Option<log::SharedLog>,
 ) -> u8 {
     let host = super::host();
     let stop = StopFlag::default();

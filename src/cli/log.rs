@@ -7,6 +7,8 @@
 
 mod file;
 
+pub(super) use file::SharedLog;
+
 use crate::host::{Host, UserDirs};
 use std::path::PathBuf;
 use time::macros::format_description;
@@ -15,25 +17,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// The log of this process.
-#[derive(Debug)]
-pub(super) struct Log(file::SharedLog);
-
-impl Log {
-    /// The file, if it could be created.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        self.0.path()
-    }
-
-    /// Writes what is still in memory.
-    pub(super) fn flush(&self) {
-        self.0.flush();
-    }
-}
-
 /// Starts logging for this process: into a file when `command` names a job, on stderr with `-v`.
 /// Later calls in the same process (the demo runs many commands) change nothing.
-pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
+pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<SharedLog> {
     let level = match verbose {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
@@ -43,7 +29,7 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
         .with_default(LevelFilter::WARN);
     let file = command
         .and_then(path)
-        .map(|path| file::SharedLog::new(path, file::BOUNDS));
+        .map(|path| SharedLog::new(path, file::BOUNDS));
     let file_layer = file.clone().map(|file| {
         tracing_subscriber::fmt::layer()
             .json()
@@ -71,7 +57,7 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<Log> {
         log::set_max_level(log::LevelFilter::Warn);
     }
     note_panics();
-    file.map(Log)
+    file
 }
 
 /// Forwards what other crates report through the `log` crate, without the source paths of the build
@@ -143,7 +129,7 @@ fn path(command: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OtherCrates, file, in_crate};
+    use super::{OtherCrates, SharedLog, file, in_crate};
     use log::Log as _;
 
     #[test]
@@ -167,7 +153,7 @@ mod tests {
     fn other_crates_are_logged_from_warning_on_and_without_source_paths() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jsonl");
-        let writer = file::SharedLog::new(path.clone(), file::BOUNDS);
+        let writer = SharedLog::new(path.clone(), file::BOUNDS);
         let subscriber = tracing_subscriber::fmt()
             .json()
             .with_writer(writer)

@@ -113,7 +113,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     let mut out = Out::new(mode);
     if let Some(path) = log
         .as_ref()
-        .and_then(log::Log::path)
+        .and_then(log::SharedLog::path)
         .filter(|_| cli.verbose > 0)
     {
         out.remark(&format!("log: {}", path.display()));

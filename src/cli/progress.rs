@@ -1,6 +1,7 @@
 //! Progress of a job: a bar on a terminal, one line per phase elsewhere, nothing with `-q`.
 
 use super::terminal::{OutputMode, StopFlag};
+use super::text::{kib, name_of};
 use crate::flash::{Event, Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
@@ -38,6 +39,7 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// The bar of a job that stopped stays on the screen.
     fn close(&mut self) {
         if let Drawing::Bar(bar) = &mut self.drawing
             && let Some(bar) = bar.take()
@@ -49,7 +51,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        // The bar of a job that stopped stays on the screen.
         self.close();
     }
 }
@@ -92,26 +93,12 @@ impl Events for Progress {
     }
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Backup => "backup",
-        Phase::Erase => "erase",
-        Phase::Write => "write",
-        Phase::Verify => "verify",
-        Phase::Commit => "commit",
-        Phase::Read => "read",
-    }
-}
-
 fn finished(phase: Phase, total: u64) -> String {
+    let name = name_of(&phase);
     if total == 0 {
-        format!("{:7} done", phase_name(phase))
+        format!("{name:7} done")
     } else {
-        format!(
-            "{:7} {:>9} done",
-            phase_name(phase),
-            super::text::kib(total)
-        )
+        format!("{name:7} {:>9} done", kib(total))
     }
 }
 
@@ -125,6 +112,6 @@ fn new_bar(phase: Phase, total: u64) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_prefix(phase_name(phase));
+    bar.set_prefix(name_of(&phase));
     bar
 }

@@ -64,36 +64,31 @@ pub(in crate::cli) fn afterwards(
         out.remark(&format!("warning: {warning}"));
     }
     let host = json(&report);
-    let problem = report.failure.clone();
-    match (ran, problem) {
-        (Ok(mut answer), None) => {
+    let mut failure = match ran {
+        Ok(mut answer) => {
             answer.result["host"] = host;
-            Ok(answer)
-        }
-        (Ok(mut answer), Some(problem)) => {
-            answer.result["host"] = host;
+            let Some(problem) = report.failure else {
+                return Ok(answer);
+            };
             let mut failure = not_put_back(&report.bdf);
             failure.causes.push(problem);
-            Err(failure.with_result(answer.result))
+            return Err(failure.with_result(answer.result));
         }
-        (Err(mut failure), problem) => {
-            let mut result = failure.result.take().map_or_else(|| value!({}), |r| *r);
-            result["host"] = host;
-            failure.result = Some(Box::new(result));
-            if let Some(problem) = problem.filter(|_| failure.code != Code::NotPutBack) {
-                failure
-                    .causes
-                    .push(format!("the host could not be restored: {problem}"));
-                // A card that needs `recover` stays borrowed on purpose; every other failure must not
-                // hide that the card's network is down.
-                if !matches!(failure.exit, Exit::NeedsRecover | Exit::OutcomeUnknown) {
-                    failure.exit = Exit::HostNotRestored;
-                    failure.hint = not_put_back(&report.bdf).hint;
-                }
-            }
-            Err(failure)
+        Err(failure) => failure,
+    };
+    let result = failure.result.get_or_insert_with(|| Box::new(value!({})));
+    result["host"] = host;
+    if let Some(problem) = report.failure.filter(|_| failure.code != Code::NotPutBack) {
+        let cause = format!("the host could not be restored: {problem}");
+        failure.causes.push(cause);
+        // A card that needs `recover` stays borrowed on purpose; every other failure must not
+        // hide that the card's network is down.
+        if !matches!(failure.exit, Exit::NeedsRecover | Exit::OutcomeUnknown) {
+            failure.exit = Exit::HostNotRestored;
+            failure.hint = not_put_back(&report.bdf).hint;
         }
     }
+    Err(failure)
 }
 
 fn not_put_back(bdf: &str) -> Failure {

@@ -3,12 +3,13 @@
 //! Nothing here returns an error: a log that cannot be written must not stop a job that is in the
 //! middle of a flash.
 
+use regex::Regex;
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{Level, Metadata};
@@ -40,9 +41,6 @@ pub(super) const BOUNDS: Bounds = Bounds {
 /// Space for the line that ends a log at its bound.
 const LAST_LINE: u64 = 256;
 
-/// End of the name of every log.
-const SUFFIX: &str = ".jsonl";
-
 #[derive(Debug)]
 enum FileState {
     /// No line yet.
@@ -66,7 +64,7 @@ struct LogFile {
 
 /// A log, shared by the subscriber that writes it and the command that names it.
 #[derive(Clone, Debug)]
-pub(super) struct SharedLog(Arc<Mutex<LogFile>>);
+pub(in crate::cli) struct SharedLog(Arc<Mutex<LogFile>>);
 
 impl SharedLog {
     /// A log at `path`; no file is created yet.
@@ -84,13 +82,13 @@ impl SharedLog {
     }
 
     /// The path, once the file exists.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub(in crate::cli) fn path(&self) -> Option<PathBuf> {
         let log = self.lock();
         log.created.then(|| log.path.clone())
     }
 
     /// Writes the register accesses that are still in memory.
-    pub(super) fn flush(&self) {
+    pub(in crate::cli) fn flush(&self) {
         self.lock().write_recent();
     }
 
@@ -118,7 +116,7 @@ impl<'a> MakeWriter<'a> for SharedLog {
 }
 
 /// Writes one event, which arrives in one call.
-pub(super) struct EventWriter<'a> {
+pub(in crate::cli) struct EventWriter<'a> {
     log: &'a SharedLog,
     level: Level,
 }
@@ -262,27 +260,14 @@ fn remove_old(dir: &Path, bounds: &Bounds) {
 
 /// Name of the log of `command`, run by `process` at `stamp` (`20261126T043850Z`).
 pub(super) fn name(stamp: &str, process: u32, command: &str) -> String {
-    format!("{stamp}-{process}-{command}{SUFFIX}")
+    format!("{stamp}-{process}-{command}.jsonl")
 }
 
 /// Whether this is a name that [`name`] returns.
 fn is_log(name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let Some((stamp, process, command)) = name.strip_suffix(SUFFIX).and_then(|name| {
-        let (stamp, rest) = name.split_once('-')?;
-        let (process, command) = rest.split_once('-')?;
-        Some((stamp, process, command))
-    }) else {
-        return false;
-    };
-    let stamped = stamp
-        .strip_suffix('Z')
-        .and_then(|stamp| stamp.split_once('T'))
-        .is_some_and(|(day, time)| {
-            day.len() == 8 && time.len() == 6 && digits(day) && digits(time)
-        });
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-    stamped && digits(process) && !command.is_empty() && command.bytes().all(plain)
+    static NAME: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^[0-9]{8}T[0-9]{6}Z-[0-9]+-[a-z0-9_-]+\.jsonl$").ok());
+    NAME.as_ref().is_some_and(|pattern| pattern.is_match(name))
 }
 
 #[cfg(test)]

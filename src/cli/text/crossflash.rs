@@ -9,64 +9,51 @@ const KEYS: usize = 20;
 /// Columns of the card's side; a longer value shifts the arrow.
 const SIDE: usize = 28;
 
-pub(super) fn section(comparison: &CrossFlash, full: bool) -> String {
-    let mut out = String::from("\nAnother board (card -> image)\n");
-    let text = |value: &String| short(value);
-    row(&mut out, "PSID", &comparison.psid, text);
-    row(&mut out, "part", &comparison.part, text);
-    row(&mut out, "PCI device id", &comparison.device_id, |id| {
-        id.to_string()
-    });
-    row(&mut out, "ports", &comparison.ports, ports);
-    row(&mut out, "ROM", &comparison.rom, text);
-    row(&mut out, "VSD (stays)", &comparison.vsd, text);
-    row(&mut out, "failsafe chunks", &comparison.chunk_size, |n| {
-        kib(*n)
-    });
+pub(super) fn section(boards: &CrossFlash, full: bool) -> String {
+    let mut text = String::from("\nAnother board (card -> image)\n");
+    let out = &mut text;
+    let plain = |value: &String| short(value);
+    row(out, "PSID", &boards.psid, plain);
+    row(out, "part", &boards.part, plain);
+    row(out, "PCI device id", &boards.device_id, ToString::to_string);
+    row(out, "ports", &boards.ports, ports);
+    row(out, "ROM", &boards.rom, plain);
+    row(out, "VSD (stays)", &boards.vsd, plain);
+    row(out, "failsafe chunks", &boards.chunk_size, |n| kib(*n));
     row(
-        &mut out,
-        "config sectors",
-        &comparison.config_sectors,
-        ToString::to_string,
-    );
-    row(
-        &mut out,
-        "config pad",
-        &comparison.config_pad,
-        ToString::to_string,
-    );
-    row(&mut out, "sector size", &comparison.sector_size, |n| {
-        kib((*n).into())
-    });
-    row(&mut out, "UAR BAR", &comparison.uar_bar_mib, |n| {
-        format!("{n} MiB")
-    });
-    row(&mut out, "flash in the ini", &comparison.flash_size, |n| {
-        kib(*n)
-    });
-    let _ = writeln!(
         out,
-        "  {:20} {}",
-        "flash on the card",
-        kib(comparison.chip_size.into())
+        "config sectors",
+        &boards.config_sectors,
+        u32::to_string,
     );
-    match &comparison.ini {
-        Some(diff) => ini(&mut out, diff, full),
+    row(out, "config pad", &boards.config_pad, u32::to_string);
+    row(
+        out,
+        "sector size",
+        &boards.sector_size,
+        |n| kib((*n).into()),
+    );
+    row(out, "UAR BAR", &boards.uar_bar_mib, |n| format!("{n} MiB"));
+    row(out, "flash in the ini", &boards.flash_size, |n| kib(*n));
+    let size = kib(boards.chip_size.into());
+    let _ = writeln!(out, "  {:20} {size}", "flash on the card");
+    match &boards.ini {
+        Some(diff) => ini(out, diff, full),
         None => out.push_str("  One of the images has no ini; the settings cannot be compared.\n"),
     }
-    for note in &comparison.notes {
+    for note in &boards.notes {
         out.push_str(&wrapped(note, "  ! "));
     }
-    if comparison.possible {
+    if boards.possible {
         out.push_str("  Only the change of PSID is refused; --change-psid allows it.\n");
     } else {
         out.push_str("  Refused even with --change-psid:\n");
-        for check in &comparison.obstacles {
+        for check in &boards.obstacles {
             let text = format!("{}: {}", name_of(&check.id), check.detail);
             out.push_str(&wrapped(&text, "    "));
         }
     }
-    out
+    text
 }
 
 fn row<T: PartialEq>(out: &mut String, label: &str, sides: &Sides<T>, text: impl Fn(&T) -> String) {

@@ -1,6 +1,6 @@
 //! Names, sizes, times and lines for people.
 
-use crate::image::{Finding, Half, Severity};
+use crate::image::{Finding, Half};
 use crate::job::one_line;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -71,11 +71,7 @@ pub(super) fn shown(value: &str) -> String {
 /// One line per finding.
 pub(super) fn findings(out: &mut String, findings: &[Finding]) {
     for finding in findings {
-        let severity = match finding.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
+        let severity = name_of(&finding.severity);
         let place = finding
             .at
             .map(|at| format!(" at 0x{:08x}", at.0))

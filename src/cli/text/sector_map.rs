@@ -5,25 +5,19 @@ use std::fmt::Write as _;
 
 const ROW: usize = 64;
 
-/// (glyph, SGR colour) of a cell.
-fn glyph(action: SectorAction) -> (char, &'static str) {
-    match action {
-        SectorAction::Outside => ('.', "90"),
-        SectorAction::Keep => ('=', "32"),
-        SectorAction::Write => ('w', "33"),
-        SectorAction::Erase => ('e', "35"),
-        SectorAction::EraseWrite => ('W', "31"),
-        SectorAction::Protected => ('#', "36"),
-    }
-}
-
-const LEGEND: [(SectorAction, &str); 6] = [
-    (SectorAction::Keep, "kept (already equal)"),
-    (SectorAction::Write, "blank, written"),
-    (SectorAction::EraseWrite, "erased and written"),
-    (SectorAction::Erase, "erased"),
-    (SectorAction::Outside, "not part of the job"),
-    (SectorAction::Protected, "protected, never written"),
+/// Action of a cell, its glyph, its SGR colour, and what it means.
+const LEGEND: [(SectorAction, char, &str, &str); 6] = [
+    (SectorAction::Keep, '=', "32", "kept (already equal)"),
+    (SectorAction::Write, 'w', "33", "blank, written"),
+    (SectorAction::EraseWrite, 'W', "31", "erased and written"),
+    (SectorAction::Erase, 'e', "35", "erased"),
+    (SectorAction::Outside, '.', "90", "not part of the job"),
+    (
+        SectorAction::Protected,
+        '#',
+        "36",
+        "protected, never written",
+    ),
 ];
 
 /// Equal rows are drawn as well: a flash of 4 MiB has 16 rows.
@@ -34,22 +28,23 @@ pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
         let at = (number * ROW) as u64 * u64::from(map.cell);
         let _ = write!(out, "  0x{at:06x}  ");
         let mut last = "";
-        for cell in row {
-            let (c, colour) = glyph(*cell);
-            if colours && colour != last {
+        let entries = row
+            .iter()
+            .filter_map(|cell| LEGEND.iter().find(|(action, ..)| action == cell));
+        for (_, c, colour, _) in entries {
+            if colours && *colour != last {
                 let _ = write!(out, "\x1b[{colour}m");
                 last = colour;
             }
-            out.push(c);
+            out.push(*c);
         }
         out.push_str(if colours { "\x1b[0m\n" } else { "\n" });
     }
-    for (action, meaning) in LEGEND {
+    for (action, c, colour, meaning) in LEGEND {
         let count = map.cells.iter().filter(|c| **c == action).count();
         if count == 0 {
             continue;
         }
-        let (c, colour) = glyph(action);
         let size = super::figures::kib(count as u64 * u64::from(map.cell));
         if colours {
             let _ = writeln!(out, "  \x1b[{colour}m{c}\x1b[0m {meaning}: {size}");
