@@ -5,23 +5,11 @@ use super::flags::{Invocation, base_zero};
 
 type Complaint = Option<String>;
 
-fn unknown(line: &Invocation, name: &str, known: &str) -> Complaint {
+pub(super) fn unknown(line: &Invocation, name: &str, known: &str) -> Complaint {
     let word = line.args.first().filter(|word| *word != known)?;
     Some(format!(
         "-E- Unknown option \"{word}\" for the \"{name}\" command. you can use {known}.\n"
     ))
-}
-
-pub(super) fn query(line: &Invocation) -> Complaint {
-    unknown(line, "query", "full")
-}
-
-pub(super) fn verify(line: &Invocation) -> Complaint {
-    unknown(line, "verify", "showitoc")
-}
-
-pub(super) fn hw(line: &Invocation) -> Complaint {
-    unknown(line, "Hw", "query")
 }
 
 pub(super) fn compare(line: &Invocation) -> Complaint {
@@ -34,14 +22,6 @@ pub(super) fn compare(line: &Invocation) -> Complaint {
 
 pub(super) fn set_vsd(line: &Invocation) -> Complaint {
     line.vsd.is_none().then(|| specify("sv", "\"-vsd\""))
-}
-
-pub(super) fn read_word(line: &Invocation) -> Complaint {
-    address(line).err()
-}
-
-pub(super) fn read_block(line: &Invocation) -> Complaint {
-    address(line).err().or_else(|| size(line).err())
 }
 
 /// No FS2 image has a time stamp; flint checks the value to set all the same.

@@ -1,15 +1,15 @@
 //! `burn`: flint's checks and questions in flint's order (docs/flint.md#checks-before-the-first-erase),
 //! then our burn.
 
-use super::errors::image_error;
 use super::flags::Invocation;
 use super::ids::{self, Ids};
 use super::progress::ProgressLines;
 use super::reading::{self, ReadDepth};
 use super::rules;
 use super::target::{CommandTarget, FlintResult};
+use super::verdict::query_error;
 use crate::image::{Guid, Identity, Image, Layout, Mac};
-use crate::job::{self, CardReport, ImageFile, WriteRequest};
+use crate::job::{CardReport, ImageFile, WriteRequest};
 use crate::plan::{BurnOptions, CheckId, IdentityChange, RomChoice};
 use std::path::Path;
 
@@ -34,11 +34,7 @@ struct Burn<'b, 'a> {
 }
 
 pub(super) fn burn(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    let path = line.image.as_deref().unwrap_or(Path::new(""));
-    let file = match job::read_image(path) {
-        Ok(file) => file,
-        Err(error) => return target.fail(&image_error(&error, &path.display().to_string())),
-    };
+    let file = target.image_file(line)?;
     let image = file.contents.image();
     // The ROM of the card counts, whatever `-qq`.
     let (old, Some(card)) = target.lowest(ReadDepth::Query)? else {
@@ -48,10 +44,9 @@ pub(super) fn burn(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintRe
         Ok(old) => (Some(old), None),
         Err(why) => (None, Some(why)),
     };
-    if let Err(why) = reading::queried(Ok(image.clone())) {
-        let name = path.display();
-        return target.fail(&format!("-E- Failed to query image: {name}. {why}\n"));
-    }
+    let path = line.image.as_deref().unwrap_or(Path::new("")).display();
+    let lead = format!("-E- Failed to query image: {path}. ");
+    target.refuse(query_error(image), &lead)?;
     if let Some((fw, rom)) = rules::rom_mismatch(image) {
         target.print(&format!(
             "Image file ROM: FW is for device {fw}, but Exp-ROM is for device {rom}\n"
@@ -294,9 +289,7 @@ impl Burn<'_, '_> {
             .or_else(|| self.bad_macs())
             .or_else(|| rules::chunks(old, image))
             .or_else(|| rules::size(old, image, self.card.flash.geometry.size));
-        if let Some(why) = refused {
-            return self.target.fail(&format!("{FAILS}{why}\n"));
-        }
+        self.target.refuse(refused, FAILS)?;
         if self.line.has("blank_guids") {
             return self.target.fail(
                 "-E- Burning FS2 image failed: a card keeps its GUIDs and MACs; give others with -guid and \

@@ -40,9 +40,8 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
         target.print(&ids::table(new, Some(current), medium));
         target.ask()?;
     }
-    if let Some(why) = given.macs.and_then(|macs| ids::bad_mac(macs, true)) {
-        return target.fail(&format!("{FAILS}{why}\n"));
-    }
+    let bad = given.macs.and_then(|macs| ids::bad_mac(macs, true));
+    target.refuse(bad, FAILS)?;
     if card {
         let lines = if blank {
             ProgressLines::SIGNATURE
@@ -132,7 +131,7 @@ fn change_file(
             format!("Can not open file \"{name}\" - {why}")
         })
     });
-    written.or_else(|why| target.fail(&format!("{lead}{why}\n")))
+    target.or_fail(written, lead)
 }
 
 /// `brom FILE`. Of a file flint shows both ROMs, and refuses.
@@ -145,10 +144,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     let name = if target.is_card() { &target.name } else { "" };
     let lead = format!("-E- Failed to query Device: {name}. ");
     let old = target.queried(target.query_depth(), &lead)?;
-    let bytes = match bytes_of(path) {
-        Ok(bytes) => bytes,
-        Err(why) => return target.fail(&format!("{FAILS}{why}\n")),
-    };
+    let bytes = target.or_fail(bytes_of(path), FAILS)?;
     let new = Rom::parse(&bytes);
     let device = old.info.as_ref().and_then(|info| info.device_id);
     let other = match target.medium {
@@ -177,9 +173,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     } else {
         no_rom_change(&old, line, "updated").or_else(|| too_old_for_a_rom(&old))
     };
-    if let Some(why) = refused {
-        return target.fail(&format!("{FAILS}{why}\n"));
-    }
+    target.refuse(refused, FAILS)?;
     let rom = match job::read_rom(path) {
         Ok(rom) => rom,
         Err(error) => return target.finish(Err(error), FAILS),
@@ -206,9 +200,7 @@ pub(super) fn delete_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> F
         // With a line feed of its own, unlike the same of `brom` (measured).
         no_rom_change(&old, line, "removed").map(|why| format!("{why}\n"))
     };
-    if let Some(why) = refused {
-        return target.fail(&format!("{FAILS}{why}\n"));
-    }
+    target.refuse(refused, FAILS)?;
     target.write(Some(ProgressLines::NO_ROM), FAILS, &WriteRequest::RomRemove)
 }
 

@@ -54,8 +54,10 @@ const TABLE: &[FlintCommand] = {
     use TargetKind::{Both, Device, Either, Image, Nothing};
     &[
         row(&["burn", "b"], (0, 1), Both, Run(burn::burn)).check(arguments::burn),
-        row(&["query", "q"], (0, 1), Either, Run(inspect::query)).check(arguments::query),
-        row(&["verify", "v"], (0, 1), Either, Run(inspect::verify)).check(arguments::verify),
+        row(&["query", "q"], (0, 1), Either, Run(inspect::query))
+            .check(|line| arguments::unknown(line, "query", "full")),
+        row(&["verify", "v"], (0, 1), Either, Run(inspect::verify))
+            .check(|line| arguments::unknown(line, "verify", "showitoc")),
         row(&["swreset"], (0, 0), Device, Run(inspect::no_swreset)),
         row(&["brom"], (1, 1), Either, Run(change::burn_rom)),
         row(&["drom"], (0, 0), Either, Run(change::delete_rom)),
@@ -70,14 +72,16 @@ const TABLE: &[FlintCommand] = {
         row(&["hw_access"], (0, 2), Device, Refused(KEY)),
         row(&["hw"], (1, 2), Device, Run(inspect::hw_query))
             .title("Hw")
-            .check(arguments::hw),
+            .check(|line| arguments::unknown(line, "Hw", "query")),
         row(&["erase", "e"], (1, 1), Device, Refused(RAW)),
-        row(&["rw"], (1, 1), Either, Run(inspect::read_word)).check(arguments::read_word),
+        row(&["rw"], (1, 1), Either, Run(inspect::read_word))
+            .check(|line| arguments::address(line).err()),
         row(&["ww"], (2, 2), Either, Refused(RAW)),
         row(&["wwne"], (2, 2), Device, Refused(RAW)),
         row(&["wbne"], (3, MANY), Device, Refused(RAW)),
         row(&["wb"], (2, 2), Device, Refused(RAW)),
-        row(&["rb"], (2, 3), Either, Run(inspect::read_block)).check(arguments::read_block),
+        row(&["rb"], (2, 3), Either, Run(inspect::read_block))
+            .check(|line| arguments::address(line).and(arguments::size(line)).err()),
         row(
             &["clear_semaphore"],
             (0, 0),

@@ -5,17 +5,20 @@
     reason = "this is the one place of flint that owns the streams"
 )]
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// The streams, the answers given by flags, the log of a burn.
 pub(super) struct Console {
-    yes: bool,
-    no: bool,
-    stop_requested: Box<dyn Fn() -> bool>,
-    log: Option<File>,
-    error: RefCell<Option<io::Error>>,
+    /// `-y`.
+    pub(super) yes: bool,
+    /// `-no`.
+    pub(super) no: bool,
+    pub(super) stop_requested: Box<dyn Fn() -> bool>,
+    /// What is printed goes there too (`-log`).
+    pub(super) log: Option<File>,
+    /// Why stdout could not be written; a reader that went away does not count.
+    pub(super) error: Option<io::Error>,
 }
 
 impl Console {
@@ -25,24 +28,8 @@ impl Console {
             no: false,
             stop_requested,
             log: None,
-            error: RefCell::new(None),
+            error: None,
         }
-    }
-
-    /// Answers every question as `-y` and `-no` do.
-    pub(super) fn answer(&mut self, yes: bool, no: bool) {
-        self.yes = yes;
-        self.no = no;
-    }
-
-    /// Copies what is printed from now on to this file (`-log`).
-    pub(super) fn copy_to(&mut self, log: File) {
-        self.log = Some(log);
-    }
-
-    /// Why stdout could not be written; a reader that went away does not count.
-    pub(super) fn take_error(&self) -> Option<io::Error> {
-        self.error.borrow_mut().take()
     }
 
     /// Prints flint's text on stdout.
@@ -54,7 +41,7 @@ impl Console {
         if let Err(error) = wrote
             && error.kind() != io::ErrorKind::BrokenPipe
         {
-            self.error.borrow_mut().get_or_insert(error);
+            self.error.get_or_insert(error);
         }
         if let Some(log) = &mut self.log
             && let Err(error) = log.write_all(text.as_bytes())
@@ -98,9 +85,5 @@ impl Console {
             self.print_error(&format!("{text}\n"));
         }
         tracing::info!("{text}");
-    }
-
-    pub(super) fn stop_requested(&self) -> bool {
-        (self.stop_requested)()
     }
 }

@@ -25,15 +25,12 @@ pub(super) fn read_image(target: &mut CommandTarget<'_>, line: &Invocation) -> F
         Ok(file) => file,
         Err(error) => return target.fail(&cannot_open("-E- Can not open", out, &error)),
     };
-    let read = target.all_bytes();
-    if !existed && !matches!(read, Ok(Ok(_))) {
+    let read = target.all_bytes("-E- Failed to read image. ");
+    if !existed && read.is_err() {
         // Created above, and empty.
         let _ = std::fs::remove_file(out);
     }
-    match read? {
-        Ok(bytes) => put(target, file, out, &bytes),
-        Err(why) => target.fail(&format!("-E- Failed to read image. {why}\n")),
-    }
+    put(target, file, out, &read?)
 }
 
 /// `dc [FILE]`: the ini.
@@ -58,12 +55,10 @@ fn dump(
     (dumped, inflated): (&str, &str),
     line: &Invocation,
 ) -> FlintResult {
-    let failed = |why: &str| format!("-E- Failed dumping {dumped} : {why}\n");
-    let body = match target.section(kind)? {
-        Ok(Some(body)) => body,
-        Ok(None) => return target.fail(&failed("FW section not found in the given image.")),
-        Err(why) => return target.fail(&failed(&why)),
-    };
+    let lead = format!("-E- Failed dumping {dumped} : ");
+    let body = target.section(kind, &lead)?;
+    let body = body.ok_or_else(|| "FW section not found in the given image.".to_owned());
+    let body = target.or_fail(body, &lead)?;
     let Ok(ini) = Ini::inflate(&body) else {
         // Z_DATA_ERROR, the one a damaged stream gives.
         let text = format!("-E- Failed uncompressing {inflated} section. uncompress returns -3");
@@ -93,12 +88,12 @@ pub(super) fn ask_to_overwrite(line: &Invocation, console: &mut Console) -> Flin
 
 /// `rrom FILE`: the expansion ROM (docs/flint.md#rom-commands).
 pub(super) fn read_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
+    const FAILS: &str = "-E- Read ROM failed. ";
     let out = line.args.first().ok_or(FAILED)?;
-    match target.section(SectionKind::Rom)? {
-        Ok(Some(body)) => write_file(target, Path::new(out), &body),
-        Ok(None) => target.fail("-E- Read ROM failed. The FW does not contain a ROM section\n"),
-        Err(why) => target.fail(&format!("-E- Read ROM failed. {why}\n")),
-    }
+    let body = target.section(SectionKind::Rom, FAILS)?;
+    let body = body.ok_or_else(|| "The FW does not contain a ROM section".to_owned());
+    let body = target.or_fail(body, FAILS)?;
+    write_file(target, Path::new(out), &body)
 }
 
 /// Writes a file of `rrom` or `rb`.

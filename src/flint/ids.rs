@@ -1,7 +1,7 @@
 //! The GUIDs and MACs of a burn: where they come from, flint's table of the change, flint's check of the
 //! MACs (docs/fs2.md#guid-flags, docs/flint.md#guids-of-a-burn, docs/flint.md#table-of-guid-changes).
 
-use crate::image::{Guid, Identity, Image, Mac};
+use crate::image::{Guid, Identity, Image, Mac, trim_zeros};
 use crate::plan::IdentityChange;
 use std::fmt::Write as _;
 
@@ -73,21 +73,26 @@ pub(super) fn table(new: Ids, current: Option<Ids>, medium: &str) -> String {
     out
 }
 
+/// What flint finds wrong with a MAC.
+pub(super) fn mac_fault(mac: Mac) -> Option<&'static str> {
+    if mac.0 & 1 << 40 != 0 {
+        Some("Multicast bit (bit 40) is set")
+    } else if mac.0 >> 48 != 0 {
+        Some("More than 48 bits are used")
+    } else {
+        None
+    }
+}
+
 /// flint's error for invalid MACs (docs/flint.md#guids-of-a-burn step 4).
 pub(super) fn bad_mac(macs: [Mac; 2], given: bool) -> Option<String> {
     let origin = if given { "given" } else { "found on flash" };
-    macs.iter().find_map(|mac| {
-        let why = if mac.0 & 1 << 40 != 0 {
-            "Multicast bit (bit 40) is set"
-        } else if mac.0 >> 48 != 0 {
-            "More than 48 bits are used"
-        } else {
-            return None;
-        };
-        Some(format!(
-            "Bad mac ({mac}) {origin}: {why}. Please re-burn with a valid -mac flag value."
-        ))
-    })
+    let (mac, why) = macs
+        .into_iter()
+        .find_map(|mac| Some((mac, mac_fault(mac)?)))?;
+    Some(format!(
+        "Bad mac ({mac}) {origin}: {why}. Please re-burn with a valid -mac flag value."
+    ))
 }
 
 /// MACs that a burn takes from the flash: an old section without any, or with blank ones, gets them from
@@ -106,11 +111,6 @@ pub(super) fn carried_macs(image: &Image) -> Option<[Mac; 2]> {
 
 /// The VSD of an image, without the zeros behind it.
 pub(super) fn vsd(image: &Image) -> Vec<u8> {
-    let mut vsd = image
-        .info
-        .as_ref()
-        .and_then(|info| info.vsd_raw.clone())
-        .unwrap_or_default();
-    vsd.truncate(vsd.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1));
-    vsd
+    let raw = image.info.as_ref().and_then(|info| info.vsd_raw.as_deref());
+    trim_zeros(raw.unwrap_or_default()).to_vec()
 }

@@ -4,7 +4,7 @@
 use super::FAILED;
 use super::arguments::{address, size};
 use super::copy;
-use super::errors::{hardware_error, image_error};
+use super::errors::hardware_error;
 use super::flags::Invocation;
 use super::reading::{self, ReadDepth};
 use super::target::{CommandTarget, FlintResult, Medium};
@@ -26,13 +26,8 @@ type=NVMe version=skipped devid=skipped cpu=skipped\n";
 /// without one that it was skipped (measured).
 pub(super) fn query(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     let (image, card) = target.lowest(target.query_depth())?;
-    let image = match reading::queried(image) {
-        Ok(image) => image,
-        Err(why) => {
-            let lead = query_failed(target, "image");
-            return target.fail(&format!("{lead}{why}\n"));
-        }
-    };
+    let lead = query_failed(target, "image");
+    let image = target.or_fail(reading::queried(image), &lead)?;
     let show = QueryText {
         full: !line.args.is_empty(),
         running: card.and_then(|card| card.running),
@@ -171,18 +166,11 @@ pub(super) fn checksum(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintR
     }
     let failed = format!("-E- Failed to calculate checksum on {place}: ");
     target.queried(target.query_depth(), &failed)?;
-    let sum = target.all_bytes()?.and_then(|bytes| {
-        Contents::from_file(&bytes)
-            .map(|contents| contents.checksum())
-            .map_err(|error| error.to_string())
-    });
-    match sum {
-        Ok(sum) => {
-            target.print(&format!("Checksum: {sum}\n"));
-            Ok(())
-        }
-        Err(why) => target.fail(&format!("{failed}{why}\n")),
-    }
+    let bytes = target.all_bytes(&failed)?;
+    let sum = Contents::from_file(&bytes).map(|contents| contents.checksum());
+    let sum = target.or_fail(sum.map_err(|error| error.to_string()), &failed)?;
+    target.print(&format!("Checksum: {sum}\n"));
+    Ok(())
 }
 
 /// Raw bytes of the flash or the file; the inner error is its size in bytes.
@@ -268,11 +256,8 @@ pub(super) fn query_rom(target: &mut CommandTarget<'_>, _: &Invocation) -> Flint
     } else {
         rom.error.map(text::rom_fault)
     };
-    if let Some(why) = why {
-        let name = &target.name;
-        let text = format!("-E- Image file rom ({name}) query failed. {why}\n");
-        return target.fail(&text);
-    }
+    let lead = format!("-E- Image file rom ({}) query failed. ", target.name);
+    target.refuse(why, &lead)?;
     target.print(&format!("{PREFIX}{}\n", text::rom(&rom, PREFIX.len())));
     Ok(())
 }
@@ -280,13 +265,7 @@ pub(super) fn query_rom(target: &mut CommandTarget<'_>, _: &Invocation) -> Flint
 /// `bc`, the binary comparison of 4.21: gives no answer for this generation, and prints so after it
 /// compared the versions (measured).
 pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    let file = match job::read_image(line.image.as_deref().unwrap_or(Path::new(""))) {
-        Ok(file) => file,
-        Err(error) => {
-            let name = line.image.as_deref().unwrap_or(Path::new(""));
-            return target.fail(&image_error(&error, &name.display().to_string()));
-        }
-    };
+    let file = target.image_file(line)?;
     let failed = query_failed(target, "image");
     let image = target.queried(target.query_depth(), &failed)?;
     target

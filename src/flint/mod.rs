@@ -88,7 +88,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
     if line.device.is_none() && line.image.is_none() {
         line.device = caller.device.take();
     }
-    console.answer(line.has("yes"), line.has("no"));
+    (console.yes, console.no) = (line.has("yes"), line.has("no"));
     if line.device.is_some()
         && let Err(error) = (caller.catch_signals)()
     {
@@ -98,7 +98,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
     if let Some(path) = line.log.as_ref().filter(|_| line.is("burn"))
         && let Ok(log) = OpenOptions::new().append(true).create(true).open(path)
     {
-        console.copy_to(log);
+        console.log = Some(log);
     }
     let mut borrowed = None;
     let ended = execute(&line, &mut caller, &mut console, &mut borrowed);
@@ -106,7 +106,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
         exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,
         borrowed,
-        stdout_error: console.take_error(),
+        stdout_error: console.error,
     })
 }
 

@@ -115,6 +115,6 @@ impl Events for FlintProgress<'_> {
     }
 
     fn stop_requested(&self) -> bool {
-        self.console.stop_requested()
+        (self.console.stop_requested)()
     }
 }

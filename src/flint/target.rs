@@ -2,14 +2,16 @@
 //! flint makes a difference, [`Medium`] is matched.
 
 use super::console::Console;
-use super::errors::{card_error, describe, hardware_error, system_error};
+use super::errors::{card_error, describe, hardware_error, image_error, system_error};
 use super::flags::Invocation;
 use super::progress::{FlintProgress, ProgressLines};
 use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
 use crate::host::Borrowed;
 use crate::image::{Contents, Form, Image, SectionKind};
-use crate::job::{self, CardReport, CardSelector, Device, Exit, JobError, MAX_FILE, WriteRequest};
+use crate::job::{
+    self, CardReport, CardSelector, Device, Exit, ImageFile, JobError, MAX_FILE, WriteRequest,
+};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -93,6 +95,16 @@ impl<'a> CommandTarget<'a> {
         Err(FAILED)
     }
 
+    /// The value; or flint's reason, printed after `lead`.
+    pub(super) fn or_fail<T>(&mut self, result: Result<T, String>, lead: &str) -> FlintResult<T> {
+        result.or_else(|why| self.fail(&format!("{lead}{why}\n")))
+    }
+
+    /// Prints why flint refuses, if it does, after `lead`.
+    pub(super) fn refuse(&mut self, why: Option<String>, lead: &str) -> FlintResult {
+        self.or_fail(why.map_or(Ok(()), Err), lead)
+    }
+
     /// Asks whether to continue, and fails on a no.
     pub(super) fn ask(&mut self) -> FlintResult {
         ask(self.console)
@@ -165,19 +177,24 @@ impl<'a> CommandTarget<'a> {
     /// The image, when it passes flint's query; else the error, printed after `lead`.
     pub(super) fn queried(&mut self, depth: ReadDepth, lead: &str) -> FlintResult<Image> {
         let (image, _) = self.lowest(depth)?;
-        match reading::queried(image) {
-            Ok(image) => Ok(image),
-            Err(why) => self.fail(&format!("{lead}{why}\n")),
-        }
+        self.or_fail(reading::queried(image), lead)
     }
 
-    /// Body of a section of the image, or flint's error. Of several sections the first ROM counts, and
+    /// The image file of a command that has a card too.
+    pub(super) fn image_file(&mut self, line: &Invocation) -> FlintResult<ImageFile> {
+        let path = line.image.as_deref().unwrap_or(Path::new(""));
+        job::read_image(path)
+            .or_else(|error| self.fail(&image_error(&error, &path.display().to_string())))
+    }
+
+    /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the first ROM counts, and
     /// the last of everything else (docs/fs2.md#fw-configuration-and-hash-file,
     /// docs/fs2.md#rom-content). Of a file flint requires a valid query for the ROM only (measured).
     pub(super) fn section(
         &mut self,
         kind: SectionKind,
-    ) -> FlintResult<Result<Option<Vec<u8>>, String>> {
+        lead: &str,
+    ) -> FlintResult<Option<Vec<u8>>> {
         let body = |image: &Image| {
             let mut all = image.sections.iter().filter(|s| s.kind == kind);
             let section = match kind {
@@ -186,7 +203,7 @@ impl<'a> CommandTarget<'a> {
             };
             section.map(|s| (s.body_at, s.body_len))
         };
-        match &mut self.medium {
+        let part = match &mut self.medium {
             Medium::File(file) => Ok(file.part(kind == SectionKind::Rom, body)),
             Medium::Card(device) => {
                 let depth = match kind {
@@ -195,20 +212,24 @@ impl<'a> CommandTarget<'a> {
                 };
                 let mut events = FlintProgress::new(self.console, None);
                 reading::part_of_card(device, depth, &mut events, body, |_| false)
-                    .or_else(|error| self.broken(&error))
             }
-        }
+        };
+        let part = part.or_else(|error| self.broken(&error))?;
+        self.or_fail(part, lead)
     }
 
-    /// The image of a card from its start to the end of its chain, or flint's error; all bytes of a file.
-    pub(super) fn all_bytes(&mut self) -> FlintResult<Result<Vec<u8>, String>> {
-        match &mut self.medium {
-            Medium::File(file) => Ok(Ok(file.bytes.clone())),
+    /// The image of a card from its start to the end of its chain, or all bytes of a file; flint's error
+    /// is printed after `lead`.
+    pub(super) fn all_bytes(&mut self, lead: &str) -> FlintResult<Vec<u8>> {
+        let bytes = match &mut self.medium {
+            Medium::File(file) => return Ok(file.bytes.clone()),
             Medium::Card(device) => {
                 let mut events = FlintProgress::new(self.console, None);
-                reading::image_of_card(device, &mut events).or_else(|error| self.broken(&error))
+                reading::image_of_card(device, &mut events)
             }
-        }
+        };
+        let bytes = bytes.or_else(|error| self.broken(&error))?;
+        self.or_fail(bytes, lead)
     }
 }
 

@@ -2,8 +2,11 @@
 //! (docs/flint.md#text-of-verify, docs/flint.md#rom-lines, docs/flint.md#query-lines). Pure
 //! functions from [`Image`] to text.
 
+use super::ids::mac_fault;
 use super::verdict::{FlintVerdict, block_label, full_crc, query_info};
-use crate::image::{CrcVerdict, ExpRom, GuidSection, Image, Info, Layout, Rom, RomFault, Version};
+use crate::image::{
+    BuildDate, CrcVerdict, ExpRom, GuidSection, Image, Info, Layout, Rom, RomFault, Version,
+};
 use std::fmt::Write as _;
 
 /// Column at which values start.
@@ -28,34 +31,69 @@ fn line(out: &mut String, label: &str, value: &str) {
 /// `query` / `query full` (docs/flint.md#query-lines).
 #[must_use]
 pub fn query(image: &Image, show: QueryText) -> String {
-    let mut out = String::new();
-    line(&mut out, "Image type:", "FS2");
     let none = Info::default();
     let info = query_info(image).unwrap_or(&none);
-    versions(&mut out, info, show);
-    if show.full {
-        full_lines(&mut out, info);
+    let set = |version: &Version| *version != Version::default();
+    let dated = |d: &BuildDate| *d != BuildDate::default();
+    let running = show.running.filter(|v| Some(*v) != info.fw_version);
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let number = |n: Option<u32>| Some(n?.cast_signed()).filter(|n| *n != 0);
+    let flashed = [
+        ("Image type:", Some("FS2".to_owned())),
+        (
+            "FW Version:",
+            info.fw_version.filter(set).map(|v| v.to_string()),
+        ),
+        (
+            "FW Version(Running):",
+            running.filter(set).map(|v| v.to_string()),
+        ),
+        (
+            "FW Release Date:",
+            info.release_date.filter(dated).map(|d| d.to_string()),
+        ),
+    ];
+    let fit = info.min_fit_version.filter(|v| *v != [0; 4]);
+    let full = [
+        (
+            "Min FIT Version:",
+            fit.map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}")),
+        ),
+        (
+            "MIC Version:",
+            info.mic_version.filter(set).map(Version::unpadded),
+        ),
+        (
+            "Config Sectors:",
+            number(info.config_sectors).map(|n| n.to_string()),
+        ),
+        (
+            "Config Pad:",
+            number(info.config_pad).map(|n| n.to_string()),
+        ),
+        ("PRS Name:", text(&info.prs_name)),
+    ];
+    let key = info
+        .hw_access_key
+        .map(|set| if set { "Enabled" } else { "Disabled" });
+    let columns = "Node             Port1            Port2            Sys image";
+    let rest = [
+        ("Product Version:", text(&info.product_version)),
+        (
+            "Rom Info:",
+            image.rom.as_ref().map(|section| rom(section, COLUMN)),
+        ),
+        ("Device ID:", Some(info.device_id.unwrap_or(0).to_string())),
+        ("HW Access Key:", key.map(str::to_owned)),
+        ("Description:", Some(columns.to_owned())),
+    ];
+    let mut out = String::new();
+    let full = full.into_iter().filter(|_| show.full);
+    for (label, value) in flashed.into_iter().chain(full).chain(rest) {
+        if let Some(value) = value {
+            line(&mut out, label, &value);
+        }
     }
-    if let Some(product) = info.product_version.as_ref().filter(|p| !p.is_empty()) {
-        line(&mut out, "Product Version:", product);
-    }
-    if let Some(section) = &image.rom {
-        line(&mut out, "Rom Info:", &rom(section, COLUMN));
-    }
-    line(
-        &mut out,
-        "Device ID:",
-        &info.device_id.unwrap_or(0).to_string(),
-    );
-    if let Some(set) = info.hw_access_key {
-        let text = if set { "Enabled" } else { "Disabled" };
-        line(&mut out, "HW Access Key:", text);
-    }
-    line(
-        &mut out,
-        "Description:",
-        "Node             Port1            Port2            Sys image",
-    );
     uids(&mut out, image.guids.as_ref());
     match info.vsd_vendor_id {
         None | Some(0 | MELLANOX) => {
@@ -73,44 +111,6 @@ pub fn query(image: &Image, show: QueryText) -> String {
         out.push_str("-W- GUIDs/MACs values and their CRC are not set.\n");
     }
     out
-}
-
-fn versions(out: &mut String, info: &Info, show: QueryText) {
-    let flashed = info.fw_version.filter(|v| *v != Version::default());
-    if let Some(version) = flashed {
-        line(out, "FW Version:", &version.to_string());
-    }
-    if let Some(running) = show.running.filter(|v| *v != Version::default())
-        && Some(running) != info.fw_version
-    {
-        line(out, "FW Version(Running):", &running.to_string());
-    }
-    if let Some(date) = info
-        .release_date
-        .filter(|d| (d.year_bcd, d.month_bcd, d.day_bcd) != (0, 0, 0))
-    {
-        line(out, "FW Release Date:", &date.to_string());
-    }
-}
-
-/// The lines that only `query full` shows.
-fn full_lines(out: &mut String, info: &Info) {
-    if let Some([a, b, c, d]) = info.min_fit_version.filter(|v| *v != [0; 4]) {
-        line(out, "Min FIT Version:", &format!("{a}.{b}.{c}.{d}"));
-    }
-    if let Some(mic) = info.mic_version.filter(|v| *v != Version::default()) {
-        let text = mic.unpadded();
-        line(out, "MIC Version:", &text);
-    }
-    if let Some(sectors) = info.config_sectors.filter(|s| *s != 0) {
-        line(out, "Config Sectors:", &sectors.cast_signed().to_string());
-    }
-    if let Some(pad) = info.config_pad.filter(|p| *p != 0) {
-        line(out, "Config Pad:", &pad.cast_signed().to_string());
-    }
-    if let Some(prs) = info.prs_name.as_ref().filter(|p| !p.is_empty()) {
-        line(out, "PRS Name:", prs);
-    }
 }
 
 fn uids(out: &mut String, section: Option<&GuidSection>) {
@@ -149,17 +149,11 @@ fn uids(out: &mut String, section: Option<&GuidSection>) {
 /// 4.21; docs/flint.md#query-lines has them a little differently).
 fn bad_macs(out: &mut String, section: &GuidSection) {
     for (port, mac) in section.macs.iter().enumerate() {
-        let why = if mac.0 & (1 << 40) != 0 {
-            "Multicast bit (bit 40) is set."
-        } else if mac.0 >> 48 != 0 {
-            "More than 48 bits are used."
-        } else {
-            continue;
-        };
+        let Some(why) = mac_fault(*mac) else { continue };
         if port == 0 {
             out.push_str("\n\n");
         }
-        let _ = writeln!(out, "\n-W- Bad mac address ( {mac} ): {why}");
+        let _ = writeln!(out, "\n-W- Bad mac address ( {mac} ): {why}.");
     }
 }
 
@@ -329,7 +323,7 @@ fn block(at: u32, len: u32, name: &str, crc: &CrcVerdict) -> String {
 mod tests {
     use super::rom as rom_text;
     use crate::image::Rom;
-    use crate::image::fixture::{rom, rom_block as block};
+    use crate::image::tests::fixture::{rom, rom_block as block};
 
     fn text(bytes: &[u8]) -> String {
         rom_text(&Rom::parse(bytes), 10)

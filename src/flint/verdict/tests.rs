@@ -1,7 +1,7 @@
 //! The table of docs/flint.md#verdicts-of-verify, and the findings beside each row.
 
 use super::*;
-use crate::image::fixture::*;
+use crate::image::tests::fixture::*;
 use crate::image::{
     Depth, FlashAddr, Form, Half, MAGIC, Recipe, build, crc16, read, scan, striped,
 };
