@@ -1,6 +1,6 @@
 //! The identity of a card, which a burn keeps: GUIDs, MACs, VSD (P4).
 
-use super::{Guid, Image, Mac};
+use super::{Guid, Image, Mac, trim_zeros};
 use serde::{Deserialize, Serialize};
 
 /// Identity to be carried over a burn, byte for byte (P4).
@@ -68,12 +68,10 @@ impl Identity {
         let info = image.info.as_ref().filter(|_| image.info_crc_ok);
         let raw = info.ok_or(IdentityError::Info)?.vsd_raw.as_deref();
         let raw = raw.unwrap_or_default();
-        let raw = &raw[..raw.len().min(Self::VSD_MAX)];
-        let used = raw.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
         Ok(Self {
             guids,
             macs,
-            vsd: raw[..used].to_vec(),
+            vsd: trim_zeros(&raw[..raw.len().min(Self::VSD_MAX)]).to_vec(),
         })
     }
 

@@ -47,17 +47,14 @@ impl std::str::FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} is not a version like 2.42.5000");
-        let mut parts = text.split('.').map(|p| p.parse::<u16>().map_err(|_| bad()));
-        let mut next = || parts.next().unwrap_or_else(|| Err(bad()));
-        let version = Self {
-            major: next()?,
-            minor: next()?,
-            subminor: next()?,
-        };
-        if parts.next().is_some() {
-            Err(bad())
-        } else {
-            Ok(version)
+        let parts: Result<Vec<u16>, _> = text.split('.').map(str::parse).collect();
+        match parts.map_err(|_| bad())?[..] {
+            [major, minor, subminor] => Ok(Self {
+                major,
+                minor,
+                subminor,
+            }),
+            _ => Err(bad()),
         }
     }
 }

@@ -45,7 +45,7 @@ pub use section::{CrcVerdict, Section, SectionKind};
 pub use settings::IniSetting;
 pub use source::{RangeError, Source, SourceError};
 pub use tags::TagFault;
-pub use words::{be32, be32s};
+pub use words::{be32, be32s, trim_zeros};
 
 #[cfg(test)]
-pub(crate) mod fixture;
+pub(crate) mod tests;

@@ -321,21 +321,24 @@ fn product_name(product_id: u16) -> Option<&'static str> {
 
 /// The number that `sscanf("%d")` reads from the text, stored in 16 bits: blanks, a sign, digits.
 fn leading_number(text: &[u8]) -> Option<u16> {
-    let is_blank = |b: &u8| b.is_ascii_whitespace() || *b == 0x0B;
-    let start = text.iter().position(|b| !is_blank(b))?;
-    let (negative, digits) = match &text[start..] {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
-    // glibc saturates at 64 bits before it cuts to an int; only the low 16 bits are kept here.
-    let limit = if negative { 1i128 << 63 } else { (1 << 63) - 1 };
-    let mut value = None;
-    for digit in digits.iter().take_while(|b| b.is_ascii_digit()) {
-        value = Some((value.unwrap_or(0i128) * 10 + i128::from(digit - b'0')).min(limit));
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0B');
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let digits = unsigned.len()
+        - unsigned
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .len();
+    if digits == 0 {
+        return None;
     }
-    let value = if negative { -value? } else { value? };
-    Some((value & 0xFFFF) as u16)
+    // glibc saturates at 64 bits before it cuts to an int; only the low 16 bits are kept here.
+    let number = text[..text.len() - unsigned.len() + digits].parse::<i64>();
+    let limit = if text.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    Some(number.unwrap_or(limit) as u16)
 }
 
 /// The head of one image in the chain of images of a ROM.

@@ -36,6 +36,16 @@ pub fn be32s(bytes: &[u8]) -> impl Iterator<Item = u32> {
         .map(|word| u32::from_be_bytes(*word))
 }
 
+/// `bytes` without the zeros at their end.
+#[must_use]
+pub fn trim_zeros(bytes: &[u8]) -> &[u8] {
+    let used = bytes
+        .iter()
+        .rposition(|b| *b != 0)
+        .map_or(0, |last| last + 1);
+    &bytes[..used]
+}
+
 /// Writes a big-endian dword at `at`. Returns false when it does not fit.
 #[must_use]
 pub(super) fn put_be32(bytes: &mut [u8], at: usize, value: u32) -> bool {

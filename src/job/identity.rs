@@ -5,7 +5,7 @@ use super::images::read_images;
 use super::query::outcome;
 use super::session::CardFacts;
 use super::{Device, ImageFile, JobError};
-use crate::image::{Depth, Guid, Identity, Image, Mac};
+use crate::image::{Depth, Guid, Identity, Image, Mac, trim_zeros};
 pub use crate::plan::IdentityChange;
 use serde::Serialize;
 use std::path::Path;
@@ -59,7 +59,6 @@ fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let guids = [0, 1, 2, 3].map(|i| Guid(entry(i)));
     let info = image.info.as_ref();
     let raw = info.and_then(|i| i.vsd_raw.as_deref()).unwrap_or_default();
-    let used = raw.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     Ok(IdentityOutcome {
         identity: Identity {
             guids,
@@ -68,7 +67,7 @@ fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
             } else {
                 [4, 5].map(|i| Mac(entry(i)))
             },
-            vsd: raw.get(..used).unwrap_or_default().to_vec(),
+            vsd: trim_zeros(raw).to_vec(),
         },
         valid: Identity::from_image(image).is_ok(),
         psid: info.and_then(|i| i.psid.clone()),

@@ -2,7 +2,7 @@
 
 use super::ImageSlot;
 use super::check::Verdict;
-use crate::image::{Contents, Guid, Identity, Image, Mac};
+use crate::image::{Contents, Guid, Identity, Image, Mac, trim_zeros};
 
 /// Parts of an identity that the user specified; the others stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,11 +107,10 @@ pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Iden
         return None;
     }
     let vsd = image.info.as_ref()?.vsd_raw.as_deref().unwrap_or_default();
-    let used = vsd.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     Some(Identity {
         guids: [Guid(u64::MAX); 4],
         macs: [Mac(u64::MAX); 2],
-        vsd: vsd.get(..used).unwrap_or_default().to_vec(),
+        vsd: trim_zeros(vsd).to_vec(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::cli::args::sim::{
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::text::{kib, name_of, time};
-use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped};
+use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped, trim_zeros};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
@@ -133,9 +133,8 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
         ));
     };
     let vsd = change.vsd.clone().or_else(|| {
-        let raw = info.and_then(|i| i.vsd_raw.clone())?;
-        let end = raw.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
-        Some(raw.get(..end)?.to_vec())
+        let raw = info.and_then(|i| i.vsd_raw.as_deref())?;
+        Some(trim_zeros(raw).to_vec())
     });
     let identity = Identity {
         guids,

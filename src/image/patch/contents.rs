@@ -84,18 +84,6 @@ impl Contents {
         &self.image
     }
 
-    /// The first 16 bytes.
-    #[must_use]
-    pub fn signature(&self) -> &[u8] {
-        self.bytes.get(..MAGIC.len()).unwrap_or(&self.bytes)
-    }
-
-    /// Everything behind the signature.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        self.bytes.get(MAGIC.len()..).unwrap_or_default()
-    }
-
     /// Body of a section or BOOT2 block of this image.
     #[must_use]
     pub fn section_body(&self, section: &Section) -> Option<&[u8]> {
@@ -108,12 +96,6 @@ impl Contents {
     #[must_use]
     pub fn rom(&self) -> Option<&[u8]> {
         self.section_body(self.first(SectionKind::Rom)?)
-    }
-
-    /// The inflated ini text.
-    #[must_use]
-    pub fn ini(&self) -> Option<&[u8]> {
-        self.image.ini.as_ref().map(|ini| ini.bytes.as_slice())
     }
 
     /// First section of a kind in the chain.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::image::fixture::{rom, rom_block as block};
+use crate::image::tests::fixture::{rom, rom_block as block};
 use proptest::prelude::*;
 
 #[test]

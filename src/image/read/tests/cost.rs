@@ -1,6 +1,6 @@
 //! The bytes a reading requests from its source: on a card every byte costs time.
 
-use crate::image::fixture::*;
+use crate::image::tests::fixture::*;
 use crate::image::{
     Depth, FlashAddr, Form, Half, Recipe, Rom, Source, SourceError, build, read, scan, striped,
 };

@@ -1,6 +1,6 @@
 //! Raw dumps: interleaved, either half.
 
-use crate::image::fixture::*;
+use crate::image::tests::fixture::*;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, Depth, FlashAddr, Form, Half, ImageOffset, RangeError,
     Recipe, WalkEnd, build, guess_form, read, scan, striped,

@@ -1,6 +1,6 @@
 //! Any bytes are read in bounded time and without a panic.
 
-use crate::image::fixture::*;
+use crate::image::tests::fixture::*;
 use crate::image::{
     Depth, FlashAddr, Form, Identity, Recipe, build, crc16, guess_form, read, scan, sniff,
 };

@@ -1,6 +1,6 @@
 //! Rules beyond the CRCs of the chain (docs/fs2.md#order-of-a-burn).
 
-use crate::image::fixture::*;
+use crate::image::tests::fixture::*;
 use crate::image::{Depth, FindingId, FlashAddr, Form, Image, Severity, WalkEnd, crc16, read};
 use FindingId::{
     Chain, IdentityCrc, Ini, MissingTag, NoVsdTag, Overlap, Pointer, Rom, Size, TrailingBytes,

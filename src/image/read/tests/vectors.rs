@@ -1,6 +1,6 @@
 //! The dumps of the real image, docs/fs2.md#test-vectors, verbatim.
 
-use crate::image::fixture::bytes;
+use crate::image::tests::fixture::bytes;
 use crate::image::{
     BuildDate, CrcVerdict, Depth, FlashAddr, Form, Guid, ImageOffset, Layout, Mac, Version,
     WalkEnd, crc16, read,
