@@ -33,58 +33,35 @@ fn line(out: &mut String, label: &str, value: &str) {
 pub fn query(image: &Image, show: QueryText) -> String {
     let none = Info::default();
     let info = query_info(image).unwrap_or(&none);
-    let set = |version: &Version| *version != Version::default();
-    let dated = |d: &BuildDate| *d != BuildDate::default();
-    let running = show.running.filter(|v| Some(*v) != info.fw_version);
+    let set = |v: Option<Version>| v.filter(|v| *v != Version::default());
+    let version = |v: Option<Version>| set(v).map(|v| v.to_string());
+    let number = |n: Option<u32>| Some(n.filter(|n| *n != 0)?.cast_signed().to_string());
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let number = |n: Option<u32>| Some(n?.cast_signed()).filter(|n| *n != 0);
+    let running = show.running.filter(|v| Some(*v) != info.fw_version);
+    let date = info.release_date.filter(|d| *d != BuildDate::default());
     let flashed = [
         ("Image type:", Some("FS2".to_owned())),
-        (
-            "FW Version:",
-            info.fw_version.filter(set).map(|v| v.to_string()),
-        ),
-        (
-            "FW Version(Running):",
-            running.filter(set).map(|v| v.to_string()),
-        ),
-        (
-            "FW Release Date:",
-            info.release_date.filter(dated).map(|d| d.to_string()),
-        ),
+        ("FW Version:", version(info.fw_version)),
+        ("FW Version(Running):", version(running)),
+        ("FW Release Date:", date.map(|d| d.to_string())),
     ];
     let fit = info.min_fit_version.filter(|v| *v != [0; 4]);
+    let fit = fit.map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}"));
     let full = [
-        (
-            "Min FIT Version:",
-            fit.map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}")),
-        ),
-        (
-            "MIC Version:",
-            info.mic_version.filter(set).map(Version::unpadded),
-        ),
-        (
-            "Config Sectors:",
-            number(info.config_sectors).map(|n| n.to_string()),
-        ),
-        (
-            "Config Pad:",
-            number(info.config_pad).map(|n| n.to_string()),
-        ),
+        ("Min FIT Version:", fit),
+        ("MIC Version:", set(info.mic_version).map(Version::unpadded)),
+        ("Config Sectors:", number(info.config_sectors)),
+        ("Config Pad:", number(info.config_pad)),
         ("PRS Name:", text(&info.prs_name)),
     ];
-    let key = info
-        .hw_access_key
-        .map(|set| if set { "Enabled" } else { "Disabled" });
+    let rom = image.rom.as_ref().map(|section| rom(section, COLUMN));
+    let key = |set| if set { "Enabled" } else { "Disabled" }.to_owned();
     let columns = "Node             Port1            Port2            Sys image";
     let rest = [
         ("Product Version:", text(&info.product_version)),
-        (
-            "Rom Info:",
-            image.rom.as_ref().map(|section| rom(section, COLUMN)),
-        ),
+        ("Rom Info:", rom),
         ("Device ID:", Some(info.device_id.unwrap_or(0).to_string())),
-        ("HW Access Key:", key.map(str::to_owned)),
+        ("HW Access Key:", info.hw_access_key.map(key)),
         ("Description:", Some(columns.to_owned())),
     ];
     let mut out = String::new();
