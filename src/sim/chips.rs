@@ -26,29 +26,17 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SimChip {
-    /// 2 MiB, 4K and 64K.
     M25px16,
-    /// 2 MiB, 4K and 64K.
     W25q16,
-    /// 1 MiB, 4K and 64K.
     W25q80,
-    /// 4 MiB, 4K and 64K.
     W25q32,
-    /// 2 MiB, 4K and 64K.
     Mx25l1606,
-    /// 2 MiB, byte program, powers up protected.
     Sst25vf016b,
-    /// 4 MiB, Micron.
     N25q032,
-    /// 2 MiB, 64K only.
     M25p16,
-    /// 4 MiB, 64K only. The A chip's answers and those of the P chip, but for its 4K sectors.
     S25fl032p,
-    /// 2 MiB, 4K and 64K; protection as on the W25Q16.
     Gd25q16,
-    /// 2 MiB, 4K and 64K; protection bits say what is left open.
     En25q16,
-    /// 2 MiB, 4K and 64K; a short status write keeps its second register.
     W25q16jvim,
 }
 
@@ -58,6 +46,8 @@ const US: u64 = 1_000;
 /// Everything the NOR model needs to know of a chip.
 #[derive(Debug)]
 pub(super) struct ChipData {
+    /// As on the command line and in card files.
+    name: &'static str,
     /// RDID bytes.
     pub(super) jedec: [u8; 3],
     /// RDID bytes behind those.
@@ -82,7 +72,8 @@ pub(super) struct ChipData {
     pub(super) keeps_second: bool,
 }
 
-static M25PX16: ChipData = ChipData {
+const M25PX16: ChipData = ChipData {
+    name: "m25px16",
     jedec: [0x20, 0x71, 0x15],
     extended: &[],
     size: 0x20_0000,
@@ -95,19 +86,10 @@ static M25PX16: ChipData = ChipData {
     status: StatusLayout::M25px,
     keeps_second: false,
 };
-static M25P16: ChipData = ChipData {
-    jedec: [0x20, 0x20, 0x15],
-    erases: &[(0xD8, 0x1_0000, 600 * MS)],
-    chip_erase: 13_000 * MS,
-    program: 640 * US,
-    signature: Some(0x14),
-    status: StatusLayout::M25p,
-    ..M25PX16
-};
-static W25Q16: ChipData = ChipData {
+
+const W25Q16: ChipData = ChipData {
+    name: "w25q16",
     jedec: [0xEF, 0x40, 0x15],
-    extended: &[],
-    size: 0x20_0000,
     erases: &[
         (0x20, 0x1000, 30 * MS),
         (0x52, 0x8000, 120 * MS),
@@ -116,109 +98,9 @@ static W25Q16: ChipData = ChipData {
     chip_erase: 3_000 * MS,
     program: 700 * US,
     write_status: 10 * MS,
-    byte_program: false,
     signature: Some(0x14),
     status: StatusLayout::Winbond,
-    keeps_second: false,
-};
-// Times of the W25Q80 and W25Q32: those of the W25Q16BV, UNCONFIRMED.
-static W25Q80: ChipData = ChipData {
-    jedec: [0xEF, 0x40, 0x14],
-    size: 0x10_0000,
-    chip_erase: 2_000 * MS,
-    signature: Some(0x13),
-    ..W25Q16
-};
-static W25Q32: ChipData = ChipData {
-    jedec: [0xEF, 0x40, 0x16],
-    size: 0x40_0000,
-    chip_erase: 7_000 * MS,
-    signature: Some(0x15),
-    ..W25Q16
-};
-static MX25L1606: ChipData = ChipData {
-    jedec: [0xC2, 0x20, 0x15],
-    erases: &[
-        (0x20, 0x1000, 40 * MS),
-        (0x52, 0x1_0000, 400 * MS), // a second 64K opcode on this family, UNCONFIRMED
-        (0xD8, 0x1_0000, 400 * MS),
-    ],
-    chip_erase: 6_000 * MS,
-    program: 600 * US,
-    write_status: 5 * MS,
-    signature: Some(0x14),
-    status: StatusLayout::Macronix,
-    ..W25Q16
-};
-static SST25VF016B: ChipData = ChipData {
-    jedec: [0xBF, 0x25, 0x41],
-    erases: &[
-        (0x20, 0x1000, 18 * MS),
-        (0x52, 0x8000, 18 * MS),
-        (0xD8, 0x1_0000, 18 * MS),
-    ],
-    chip_erase: 35 * MS,
-    program: 7 * US,
-    write_status: 0,
-    byte_program: true,
-    signature: None,
-    status: StatusLayout::Sst,
-    ..W25Q16
-};
-static N25Q032: ChipData = ChipData {
-    jedec: [0x20, 0xBA, 0x16],
-    extended: &[],
-    size: 0x40_0000,
-    erases: &[(0x20, 0x1000, 250 * MS), (0xD8, 0x1_0000, 700 * MS)],
-    chip_erase: 30_000 * MS,
-    program: 500 * US,
-    write_status: 1_300 * US,
-    byte_program: false,
-    signature: None,
-    status: StatusLayout::Micron,
-    keeps_second: false,
-};
-// Ids, sizes and erase opcodes of the next four: flashrom's flashchips.c and flashchips.h; of the
-// S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D 00, 64 sectors of 64 KiB).
-// Their times are typical ones of the data sheets from memory, UNCONFIRMED.
-static S25FL032P: ChipData = ChipData {
-    jedec: [0x01, 0x02, 0x15],
-    extended: &[0x4D, 0x00],
-    size: 0x40_0000,
-    erases: &[(0xD8, 0x1_0000, 500 * MS)],
-    chip_erase: 32_000 * MS,
-    program: 1_500 * US,
-    write_status: 50 * MS,
-    signature: Some(0x15),
-    // BP 4:2 in 64ths of the chip, and E_ERR, P_ERR where others have TB.
-    status: StatusLayout::M25p,
     ..M25PX16
-};
-static GD25Q16: ChipData = ChipData {
-    jedec: [0xC8, 0x40, 0x15],
-    erases: &[
-        (0x20, 0x1000, 60 * MS),
-        (0x52, 0x8000, 200 * MS),
-        (0xD8, 0x1_0000, 300 * MS),
-    ],
-    chip_erase: 10_000 * MS,
-    ..W25Q16
-};
-static EN25Q16: ChipData = ChipData {
-    jedec: [0x1C, 0x30, 0x15],
-    erases: &[(0x20, 0x1000, 90 * MS), (0xD8, 0x1_0000, 400 * MS)],
-    chip_erase: 10_000 * MS,
-    program: 1_300 * US,
-    signature: Some(0x14),
-    status: StatusLayout::Eon,
-    ..W25Q16
-};
-// The data sheet of the JV series: 01h with one byte changes status register 1 only, where earlier
-// generations clear CMP and QE.
-static W25Q16JVIM: ChipData = ChipData {
-    jedec: [0xEF, 0x70, 0x15],
-    keeps_second: true,
-    ..W25Q16
 };
 
 impl SimChip {
@@ -241,17 +123,121 @@ impl SimChip {
     pub(super) fn data(self) -> &'static ChipData {
         match self {
             Self::M25px16 => &M25PX16,
+            Self::M25p16 => &ChipData {
+                name: "m25p16",
+                jedec: [0x20, 0x20, 0x15],
+                erases: &[(0xD8, 0x1_0000, 600 * MS)],
+                chip_erase: 13_000 * MS,
+                program: 640 * US,
+                signature: Some(0x14),
+                status: StatusLayout::M25p,
+                ..M25PX16
+            },
+            Self::N25q032 => &ChipData {
+                name: "n25q032",
+                jedec: [0x20, 0xBA, 0x16],
+                size: 0x40_0000,
+                erases: &[(0x20, 0x1000, 250 * MS), (0xD8, 0x1_0000, 700 * MS)],
+                chip_erase: 30_000 * MS,
+                program: 500 * US,
+                status: StatusLayout::Micron,
+                ..M25PX16
+            },
             Self::W25q16 => &W25Q16,
-            Self::W25q80 => &W25Q80,
-            Self::W25q32 => &W25Q32,
-            Self::Mx25l1606 => &MX25L1606,
-            Self::Sst25vf016b => &SST25VF016B,
-            Self::N25q032 => &N25Q032,
-            Self::M25p16 => &M25P16,
-            Self::S25fl032p => &S25FL032P,
-            Self::Gd25q16 => &GD25Q16,
-            Self::En25q16 => &EN25Q16,
-            Self::W25q16jvim => &W25Q16JVIM,
+            // Times of the W25Q80 and W25Q32: those of the W25Q16BV, UNCONFIRMED.
+            Self::W25q80 => &ChipData {
+                name: "w25q80",
+                jedec: [0xEF, 0x40, 0x14],
+                size: 0x10_0000,
+                chip_erase: 2_000 * MS,
+                signature: Some(0x13),
+                ..W25Q16
+            },
+            Self::W25q32 => &ChipData {
+                name: "w25q32",
+                jedec: [0xEF, 0x40, 0x16],
+                size: 0x40_0000,
+                chip_erase: 7_000 * MS,
+                signature: Some(0x15),
+                ..W25Q16
+            },
+            Self::Mx25l1606 => &ChipData {
+                name: "mx25l1606",
+                jedec: [0xC2, 0x20, 0x15],
+                erases: &[
+                    (0x20, 0x1000, 40 * MS),
+                    (0x52, 0x1_0000, 400 * MS), // a second 64K opcode on this family, UNCONFIRMED
+                    (0xD8, 0x1_0000, 400 * MS),
+                ],
+                chip_erase: 6_000 * MS,
+                program: 600 * US,
+                write_status: 5 * MS,
+                status: StatusLayout::Macronix,
+                ..W25Q16
+            },
+            Self::Sst25vf016b => &ChipData {
+                name: "sst25vf016b",
+                jedec: [0xBF, 0x25, 0x41],
+                erases: &[
+                    (0x20, 0x1000, 18 * MS),
+                    (0x52, 0x8000, 18 * MS),
+                    (0xD8, 0x1_0000, 18 * MS),
+                ],
+                chip_erase: 35 * MS,
+                program: 7 * US,
+                write_status: 0,
+                byte_program: true,
+                signature: None,
+                status: StatusLayout::Sst,
+                ..W25Q16
+            },
+            // Ids, sizes and erase opcodes of the next three: flashrom's flashchips.c and
+            // flashchips.h; of the S25FL032P also Linux, drivers/mtd/spi-nor/spansion.c (01 02 15 4D
+            // 00, 64 sectors of 64 KiB). Their times are typical ones of the data sheets from
+            // memory, UNCONFIRMED.
+            Self::S25fl032p => &ChipData {
+                name: "s25fl032p",
+                jedec: [0x01, 0x02, 0x15],
+                extended: &[0x4D, 0x00],
+                size: 0x40_0000,
+                // The A chip's answers and those of the P chip, but for its 4K sectors.
+                erases: &[(0xD8, 0x1_0000, 500 * MS)],
+                chip_erase: 32_000 * MS,
+                program: 1_500 * US,
+                write_status: 50 * MS,
+                signature: Some(0x15),
+                // BP 4:2 in 64ths of the chip, and E_ERR, P_ERR where others have TB.
+                status: StatusLayout::M25p,
+                ..M25PX16
+            },
+            Self::Gd25q16 => &ChipData {
+                name: "gd25q16",
+                jedec: [0xC8, 0x40, 0x15],
+                erases: &[
+                    (0x20, 0x1000, 60 * MS),
+                    (0x52, 0x8000, 200 * MS),
+                    (0xD8, 0x1_0000, 300 * MS),
+                ],
+                chip_erase: 10_000 * MS,
+                ..W25Q16
+            },
+            Self::En25q16 => &ChipData {
+                name: "en25q16",
+                jedec: [0x1C, 0x30, 0x15],
+                erases: &[(0x20, 0x1000, 90 * MS), (0xD8, 0x1_0000, 400 * MS)],
+                chip_erase: 10_000 * MS,
+                program: 1_300 * US,
+                status: StatusLayout::Eon,
+                ..W25Q16
+            },
+            // Id as in flashrom. The data sheet of the JV series: 01h with one byte changes status
+            // register 1 only, where earlier generations clear CMP and QE.
+            Self::W25q16jvim => &ChipData {
+                name: "w25q16jvim",
+                jedec: [0xEF, 0x70, 0x15],
+                keeps_second: true,
+                ..W25Q16
+            },
         }
     }
 
@@ -267,20 +253,7 @@ impl SimChip {
 
     /// Name as on the command line and in card files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::M25px16 => "m25px16",
-            Self::W25q16 => "w25q16",
-            Self::W25q80 => "w25q80",
-            Self::W25q32 => "w25q32",
-            Self::Mx25l1606 => "mx25l1606",
-            Self::Sst25vf016b => "sst25vf016b",
-            Self::N25q032 => "n25q032",
-            Self::M25p16 => "m25p16",
-            Self::S25fl032p => "s25fl032p",
-            Self::Gd25q16 => "gd25q16",
-            Self::En25q16 => "en25q16",
-            Self::W25q16jvim => "w25q16jvim",
-        }
+        self.data().name
     }
 }
 

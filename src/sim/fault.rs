@@ -6,95 +6,56 @@ use std::ops::Range;
 /// One thing that goes wrong. Several can wait at a time; each is used up when it has happened,
 /// and [`super::SimCard::power_cycle`] takes them all away.
 ///
-/// Operation numbers count mutating flash operations (each sector erase, each page or byte
-/// program, each status write) of this power-on, from 1. `after` counts from the moment the fault
-/// is added, or from the opening of the card file it waits in; 0 = the very next one. Gateway data
-/// reads are all commands that bring data in: flash contents, but also RDID and RDSR.
+/// `op` is the number of a mutating flash operation (each sector erase, each page or byte program,
+/// each status write) of this power-on, from 1. `after` counts what comes before the fault, from the
+/// moment it is added, or from the opening of the card file it waits in; 0 = the very next one.
+/// Gateway data reads are all commands that bring data in: flash contents, but also RDID and RDSR.
+/// `bit` is a number inside what is programmed, erased or transferred (modulo its length): byte
+/// `bit / 8`, counted from the least significant bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
-    /// Power fails during operation `op`: the page or sector is left torn (a seeded part of the
-    /// bits done), and nothing answers until [`super::SimCard::power_cycle`].
-    PowerCut {
-        /// Operation number. 0 = before the next one, whatever its number: nothing of it is done.
-        op: u64,
-        /// Seed of the tear. Some leave nothing done, some everything.
-        seed: u64,
-    },
+    /// Power fails during operation `op`: the page or sector is left torn, and nothing answers until
+    /// [`super::SimCard::power_cycle`]. `seed` decides which bits are done; some seeds leave nothing
+    /// done, some everything. Operation 0: before the next one, nothing of which is done.
+    PowerCut { op: u64, seed: u64 },
     /// One bit of operation `op` stays wrong.
-    FlippedBit {
-        /// Operation number.
-        op: u64,
-        /// Bit number inside what is programmed or erased (modulo its length): byte `bit / 8`,
-        /// counted from the least significant bit.
-        bit: u32,
-    },
+    FlippedBit { op: u64, bit: u32 },
     /// Operation `op` reports success and does nothing.
-    LyingWrite {
-        /// Operation number.
-        op: u64,
-    },
-    /// One gateway read delivers only the first half of its bytes; the data registers keep what
+    LyingWrite { op: u64 },
+    /// One gateway data read delivers only the first half of its bytes; the data registers keep what
     /// they held for the rest.
-    ShortRead {
-        /// Gateway data reads before it happens.
-        after: u64,
-    },
-    /// One gateway read delivers something else than what came from the chip. Only the data
-    /// registers are wrong; the flash is right, and the next read is.
+    ShortRead { after: u64 },
+    /// One gateway data read delivers something else than what came from the chip. Only the data
+    /// registers are wrong; the flash is right, and the next read is. With `at` it is the first read
+    /// behind `after` that covers this flash address.
     WrongRead {
-        /// Gateway data reads before it happens.
         after: u64,
-        /// What is delivered.
         kind: WrongRead,
-        /// Only a read that covers this flash address: the first such one behind `after`.
         at: Option<u32>,
     },
-    /// The gateway's busy bit stays set from one command on, which does nothing any more.
-    StuckBusy {
-        /// Commands before it happens.
-        after: u64,
-    },
+    /// The gateway's busy bit stays set from one gateway command on, which does nothing any more.
+    StuckBusy { after: u64 },
     /// WIP stays set from operation `op` on.
-    StuckWip {
-        /// Operation number.
-        op: u64,
-    },
+    StuckWip { op: u64 },
     /// Semaphore `number` answers taken for `reads` reads (`None` = until 0 is written to
     /// it, and then taken once more at once when `owner_alive`).
     SemaphoreHeld {
-        /// Index in the bank.
         number: u8,
-        /// Reads until it is free.
         reads: Option<u64>,
-        /// A live owner takes it back.
         owner_alive: bool,
     },
-    /// Erases and programs in the range these bits protect do nothing, as the status register
-    /// shows. The bits are non-volatile (but on SST): power does not clear them, a status write
-    /// does.
-    Protected {
-        /// Value of the protection bits in status register 1.
-        status: u8,
-    },
+    /// Erases and programs in the range that these bits of status register 1 protect do nothing, as
+    /// the status register shows. The bits are non-volatile (but on SST): power does not clear them,
+    /// a status write does.
+    Protected { status: u8 },
     /// After so many more register accesses everything reads all ones, until power is cycled.
-    Removed {
-        /// Accesses before it happens.
-        after: u64,
-    },
+    Removed { after: u64 },
     /// Another driver resets the chip after so many more register accesses.
-    Reset {
-        /// Accesses before it happens.
-        after: u64,
-    },
-    /// The process that drives the card loses the processor for `ms` behind one register access:
-    /// the access answers as it would have, then time goes on, and so do chip and boot.
-    Away {
-        /// Accesses before it happens.
-        after: u64,
-        /// Milliseconds.
-        ms: u64,
-    },
+    Reset { after: u64 },
+    /// The process that drives the card loses the processor for `ms` milliseconds behind one register
+    /// access: the access answers as it would have, then time goes on, and so do chip and boot.
+    Away { after: u64, ms: u64 },
     /// The configuration sectors hold what the running firmware calls corrupt
     /// (docs/hardware.md#settings-in-the-firmware). They are in the flash: power does not repair
     /// them, an erase does.
@@ -103,11 +64,9 @@ pub enum Fault {
     /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,
     /// Writes arrive late: a read without the flush of docs/hardware.md#write-flush overtakes them.
-    /// Each read lets one arrive behind it, and none is on its way for more than 20 µs.
-    DelayedWrites {
-        /// How many register writes may be outstanding.
-        depth: u32,
-    },
+    /// At most `depth` are outstanding. Each read lets one arrive behind it, and none is on its way
+    /// for more than 20 µs.
+    DelayedWrites { depth: u32 },
 }
 
 /// What [`Fault::WrongRead`] delivers.
@@ -119,16 +78,13 @@ pub enum WrongRead {
     /// Every byte is FF.
     AllOnes,
     /// One bit is wrong.
-    Flipped {
-        /// Bit number inside what is transferred (modulo its length): byte `bit / 8`, counted from
-        /// the least significant bit.
-        bit: u32,
-    },
+    Flipped { bit: u32 },
 }
 
 /// The faults of one card. Most accesses only compare one number with [`ArmedFaults::trip`].
 #[derive(Clone)]
 pub(super) struct ArmedFaults {
+    /// Each with the count behind which it is due.
     list: Vec<(Fault, u64)>,
     /// Number of the register access at which something happens.
     pub(super) trip: u64,
@@ -172,13 +128,17 @@ impl Default for ArmedFaults {
 
 impl ArmedFaults {
     pub(super) fn add(&mut self, fault: Fault, now: FaultCounts) {
-        let base = match fault {
-            Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. } => now.accesses,
-            Fault::StuckBusy { .. } => now.commands,
-            Fault::ShortRead { .. } | Fault::WrongRead { .. } => now.reads,
+        let due = match fault {
+            Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
+                now.accesses.saturating_add(after)
+            }
+            Fault::StuckBusy { after } => now.commands.saturating_add(after),
+            Fault::ShortRead { after } | Fault::WrongRead { after, .. } => {
+                now.reads.saturating_add(after)
+            }
             _ => 0,
         };
-        self.list.push((fault, base));
+        self.list.push((fault, due));
         self.refresh();
     }
 
@@ -193,14 +153,12 @@ impl ArmedFaults {
     }
 
     fn refresh(&mut self) {
-        self.trip = u64::MAX;
-        self.delay = 0;
-        self.broken_chain = false;
-        self.semaphores = false;
-        for (fault, base) in &self.list {
+        let list = std::mem::take(&mut self.list);
+        *self = Self::default();
+        for (fault, due) in &list {
             match fault {
-                Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
-                    self.trip = self.trip.min(base.saturating_add(*after).saturating_add(1));
+                Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. } => {
+                    self.trip = self.trip.min(due.saturating_add(1));
                 }
                 Fault::DelayedWrites { depth } => self.delay = *depth,
                 Fault::BrokenChainedRead => self.broken_chain = true,
@@ -208,14 +166,13 @@ impl ArmedFaults {
                 _ => {}
             }
         }
+        self.list = list;
     }
 
-    /// Takes one fault out for which `due` is true.
-    fn take(&mut self, due: impl Fn(&Fault, u64) -> bool) -> Option<Fault> {
-        let at = self
-            .list
-            .iter()
-            .position(|(fault, base)| due(fault, *base))?;
+    /// Takes out the first fault of a kind that is due when its count is `count`.
+    fn take(&mut self, count: u64, kind: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let mut list = self.list.iter();
+        let at = list.position(|(fault, due)| count > *due && kind(fault))?;
         let (fault, _) = self.list.remove(at);
         self.refresh();
         Some(fault)
@@ -223,43 +180,30 @@ impl ArmedFaults {
 
     /// The removal, reset or pause due at this access.
     pub(super) fn at_access(&mut self, access: u64) -> Option<Fault> {
-        self.take(|fault, base| match fault {
-            Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
-                access > base.saturating_add(*after)
-            }
-            _ => false,
+        self.take(access, |fault| {
+            matches!(
+                fault,
+                Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. }
+            )
         })
     }
 
     /// The gateway sticks at this command.
     pub(super) fn sticks_at_command(&mut self, command: u64) -> bool {
-        !self.list.is_empty()
-            && self
-                .take(|fault, base| {
-                    matches!(fault, Fault::StuckBusy { after } if command > base.saturating_add(*after))
-                })
-                .is_some()
+        self.take(command, |fault| matches!(fault, Fault::StuckBusy { .. }))
+            .is_some()
     }
 
     /// This gateway read delivers only its first bytes.
     pub(super) fn shortens_read(&mut self, read: u64) -> bool {
-        !self.list.is_empty()
-            && self
-                .take(|fault, base| {
-                    matches!(fault, Fault::ShortRead { after } if read > base.saturating_add(*after))
-                })
-                .is_some()
+        self.take(read, |fault| matches!(fault, Fault::ShortRead { .. }))
+            .is_some()
     }
 
     /// This gateway read delivers something wrong; `covers` are the flash addresses it reads.
     pub(super) fn spoils_read(&mut self, read: u64, covers: &Range<u32>) -> Option<WrongRead> {
-        if self.list.is_empty() {
-            return None;
-        }
-        let fault = self.take(|fault, base| match fault {
-            Fault::WrongRead { after, at, .. } => {
-                read > base.saturating_add(*after) && at.is_none_or(|at| covers.contains(&at))
-            }
+        let fault = self.take(read, |fault| match fault {
+            Fault::WrongRead { at, .. } => at.is_none_or(|at| covers.contains(&at)),
             _ => false,
         })?;
         match fault {
@@ -270,10 +214,7 @@ impl ArmedFaults {
 
     /// Takes the next fault of mutating operation `op`.
     pub(super) fn at_op(&mut self, now: u64) -> Option<OpFault> {
-        if self.list.is_empty() {
-            return None;
-        }
-        let fault = self.take(|fault, _| match fault {
+        let fault = self.take(now, |fault| match fault {
             Fault::PowerCut { op, .. } => *op == now || *op == 0,
             Fault::FlippedBit { op, .. } | Fault::LyingWrite { op } => *op == now,
             Fault::StuckWip { op } => now >= *op,
@@ -294,15 +235,10 @@ impl ArmedFaults {
         for (fault, _) in &mut self.list {
             if let Fault::SemaphoreHeld { number, reads, .. } = fault
                 && *number == n
+                && *reads != Some(0)
             {
-                match reads {
-                    None => return true,
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        return true;
-                    }
-                    Some(_) => {}
-                }
+                *reads = reads.map(|left| left - 1);
+                return true;
             }
         }
         self.drop_where(|fault| {

@@ -78,45 +78,17 @@ pub struct Counters {
 #[serde(rename_all = "snake_case", tag = "op")]
 pub enum Op {
     /// Flash bytes were read; consecutive reads of adjacent bytes are one.
-    Read {
-        /// First flash address.
-        at: u32,
-        /// Bytes.
-        len: u32,
-    },
+    Read { at: u32, len: u32 },
     /// A sector (or the chip) was erased.
-    Erase {
-        /// First flash address.
-        at: u32,
-        /// Bytes.
-        len: u32,
-    },
-    /// Bytes were programmed by one command.
-    Program {
-        /// First flash address.
-        at: u32,
-        /// The bytes sent.
-        bytes: Vec<u8>,
-    },
-    /// The status register was written.
-    WriteStatus {
-        /// Status register 1.
-        first: u8,
-        /// Second register, if the command had two bytes.
-        second: Option<u8>,
-    },
+    Erase { at: u32, len: u32 },
+    /// Bytes were programmed by one command, which sent these.
+    Program { at: u32, bytes: Vec<u8> },
+    /// The status register was written, and the second one if the command had two bytes.
+    WriteStatus { first: u8, second: Option<u8> },
     /// A register other than the gateway's and the flush semaphore was written.
-    Register {
-        /// CR offset.
-        at: u32,
-        /// Value.
-        value: u32,
-    },
-    /// A semaphore was taken.
-    Acquire {
-        /// Index in the bank.
-        number: u8,
-    },
+    Register { at: u32, value: u32 },
+    /// A semaphore of the bank was taken.
+    Acquire { number: u8 },
     /// The card was reset, by this driver or another one.
     Reset,
     /// Power went off (fault) or was switched off and on.
