@@ -13,14 +13,10 @@ use std::time::Duration;
 /// Handle on one simulated card; clones are handles on the same card.
 #[derive(Clone)]
 pub struct SimCard {
-    state: Rc<RefCell<CardState>>,
+    pub(super) state: Rc<RefCell<CardState>>,
 }
 
 impl SimCard {
-    pub(super) fn state(&self) -> &Rc<RefCell<CardState>> {
-        &self.state
-    }
-
     fn of(state: CardState) -> Self {
         Self {
             state: Rc::new(RefCell::new(state)),
@@ -90,22 +86,6 @@ impl SimCard {
     pub fn set_boot_time(&self, time: Duration) {
         let mut state = self.state.borrow_mut();
         state.spec.boot_ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        state.save();
-    }
-
-    /// Whether the PCI device id is the recovery id in the first half of a boot; true by
-    /// default.
-    pub fn set_boot_shows_recovery_id(&self, yes: bool) {
-        let mut state = self.state.borrow_mut();
-        state.spec.boot_shows_recovery_id = yes;
-        state.save();
-    }
-
-    /// Whether [`SimCard::pci_reset`] restarts a chip with a boot time; true by
-    /// default.
-    pub fn set_pci_reset_boots(&self, yes: bool) {
-        let mut state = self.state.borrow_mut();
-        state.spec.pci_reset_boots = yes;
         state.save();
     }
 
@@ -237,7 +217,6 @@ impl SimCard {
             .collect()
     }
 
-    /// Counters so far.
     pub fn counters(&self) -> Counters {
         self.state.borrow().counters()
     }

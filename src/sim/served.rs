@@ -1,11 +1,9 @@
 //! What a server needs of a card beyond register access: [`super::serve`] and [`super::firmware`]
 //! are on the card's side of the bus.
 
-use super::SimCard;
-use super::boot::RunningFirmware;
 use super::state::{CardState, Posted};
-use crate::image::{Depth, Form, Guid, Image, Mac, read};
-use crate::sim::BootOutcome;
+use super::{BootOutcome, SimCard};
+use crate::image::{Depth, Form, Guid, Mac, read};
 
 /// The identity that the running image reports to the network driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,62 +16,31 @@ pub(super) struct ImageIdentity {
 }
 
 impl SimCard {
-    /// Advances the time without an access.
-    pub(super) fn advance(&self, ns: u64) {
-        self.state().borrow().time.add(ns);
-    }
-
-    /// Each poll of a status register ends a third of the remaining busy time
-    /// (docs/lab.md#emulated-card).
-    pub(super) fn set_hurry(&self, yes: bool) {
-        self.state().borrow_mut().hurry = yes;
-    }
-
-    /// Removes the card, or puts it back.
-    pub(super) fn set_silent(&self, yes: bool) {
-        let mut state = self.state().borrow_mut();
-        state.gone = yes;
-        state.save();
-    }
-
-    /// Bus mastering is on: the accesses that follow are a network driver's. It does not flush
-    /// through 0xf0380, and 0x8069c is its semaphore.
-    pub(super) fn set_network_driver(&self, yes: bool) {
-        self.state().borrow_mut().network_driver = yes;
-    }
-
     /// Records misuse.
     pub(super) fn note(&self, what: impl Into<String>) {
-        self.state().borrow_mut().note(what);
-    }
-
-    /// Sets the recorded misuse to none.
-    pub(super) fn forget_misuse(&self) {
-        let mut state = self.state().borrow_mut();
-        state.misuse.clear();
-        state.misuse_count = 0;
+        self.state.borrow_mut().note(what);
     }
 
     /// A register without behaviour as the firmware sees it: no access, nothing counted.
     pub(super) fn peek(&self, at: u32) -> u32 {
-        self.state().borrow().plain.get(&at).copied().unwrap_or(0)
+        self.state.borrow().plain.get(&at).copied().unwrap_or(0)
     }
 
     /// The firmware writes a register without behaviour.
     pub(super) fn poke(&self, at: u32, value: u32) {
-        self.state().borrow_mut().plain.insert(at, value);
+        self.state.borrow_mut().plain.insert(at, value);
     }
 
     /// A configuration register as it is: no access, no side effect.
     pub(super) fn config_peek(&self, at: u16) -> u32 {
-        let state = self.state().borrow();
+        let state = self.state.borrow();
         state.config.read(at, &state.spec, &state.shown())
     }
 
     /// CR-space by way of a capability: no BAR, so memory decode does not matter. Counted by the
     /// configuration accesses around it. A read answers; a write answers 0.
     pub(super) fn cr_access(&self, at: u32, write: Option<u32>) -> u32 {
-        let mut state = self.state().borrow_mut();
+        let mut state = self.state.borrow_mut();
         if state.check_offset(at).is_err() {
             return u32::MAX;
         }
@@ -88,32 +55,21 @@ impl SimCard {
 
     /// Answers on BAR0: powered, present, not in reset, memory decode on.
     pub(super) fn answers(&self) -> bool {
-        let state = self.state().borrow();
+        let state = self.state.borrow();
         !state.is_silent() && state.config.memory_enabled()
     }
 
     /// Configuration registers to their defaults, and nothing else.
     pub(super) fn reset_config(&self) {
-        let mut state = self.state().borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.config.reset();
         // A configuration write does not overtake posted writes: what a driver wrote has arrived.
         state.posted = Posted::Clean;
     }
 
-    /// How often the boot ROM has run since the card was opened.
-    pub(super) fn boots(&self) -> u64 {
-        self.state().borrow().boots
-    }
-
-    /// 0x1f064 and 0x1f068: major, minor, subminor.
-    pub(super) fn version_block(&self) -> [u32; 2] {
-        let RunningFirmware { block, .. } = self.state().borrow().running;
-        [block[0], block[1]]
-    }
-
     /// Identity of the running image; empty in recovery mode.
     pub(super) fn named(&self) -> ImageIdentity {
-        self.state().borrow().named()
+        self.state.borrow().named()
     }
 }
 
@@ -123,23 +79,20 @@ impl CardState {
             return ImageIdentity::default();
         };
         let mut flash = self.nor.mem();
-        read(&mut flash, start, Form::Striped, Depth::Quick)
-            .map(named_in)
-            .unwrap_or_default()
+        let Ok(image) = read(&mut flash, start, Form::Striped, Depth::Quick) else {
+            return ImageIdentity::default();
+        };
+        let (guids, macs) = image.guids.map(|g| (g.guids, g.macs)).unwrap_or_default();
+        ImageIdentity {
+            guids,
+            macs,
+            psid: image.info.and_then(|i| i.psid).unwrap_or_default(),
+        }
     }
 
     /// The node GUID of the running image as a serial number.
     pub(super) fn running_serial(&self) -> Option<String> {
         let node = self.named().guids.first()?.0;
         (node != 0 && node != u64::MAX).then(|| format!("{node:016x}"))
-    }
-}
-
-fn named_in(image: Image) -> ImageIdentity {
-    let guids = image.guids;
-    ImageIdentity {
-        psid: image.info.and_then(|i| i.psid).unwrap_or_default(),
-        macs: guids.as_ref().map(|g| g.macs.clone()).unwrap_or_default(),
-        guids: guids.map(|g| g.guids).unwrap_or_default(),
     }
 }

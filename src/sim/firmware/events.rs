@@ -1,7 +1,8 @@
-//! Event queues: how the end of a command with the event bit is reported.
+//! Event queues: how the end of a command with the event bit is reported; the context memory, through
+//! which the card finds them.
 
-use super::answers::u32_at;
-use super::host_memory::{HostBus, Icm};
+use super::answers::u64_at;
+use crate::sim::serve::dma::DeviceBus;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -16,7 +17,7 @@ const OWNER: u8 = 0x80;
 const UNMAP: u32 = 1 << 31;
 
 #[derive(Debug)]
-struct Queue {
+pub(super) struct Queue {
     /// Entries.
     len: u64,
     vector: u32,
@@ -28,7 +29,7 @@ struct Queue {
 
 #[derive(Debug, Default)]
 pub(super) struct EventQueues {
-    queues: BTreeMap<u32, Queue>,
+    pub(super) queues: BTreeMap<u32, Queue>,
     /// The queue for the ends of commands.
     commands: Option<u32>,
 }
@@ -38,23 +39,19 @@ fn number(modifier: u32) -> u32 {
 }
 
 impl EventQueues {
-    pub(super) fn len(&self) -> usize {
-        self.queues.len()
-    }
-
     /// `SW2HW_EQ`. In the context: 0c log2 of entries, 17 vector, 1b and 1c byte offset of the
     /// translations (the driver's `struct mlx4_eq_context`). Every entry becomes the card's.
     pub(super) fn add(
         &mut self,
         modifier: u32,
-        context: &[u8; 0x40],
+        context: &[u8],
         icm: &Icm,
-        host: &dyn HostBus,
+        host: &DeviceBus<'_>,
     ) -> io::Result<()> {
         let queue = Queue {
             len: 1 << (context[0x0c] & 0x1f),
             vector: u32::from(context[0x17]),
-            mtt: u64::from(context[0x1b]) << 32 | u64::from(u32_at(context, 0x1c)),
+            mtt: u64_at(context, 0x18) & 0xff_ffff_ffff,
             produced: 0,
         };
         for n in 0..queue.len {
@@ -88,7 +85,7 @@ impl EventQueues {
         &mut self,
         (token, status, output): (u16, u8, u64),
         icm: &Icm,
-        host: &mut dyn HostBus,
+        host: &mut DeviceBus<'_>,
     ) -> io::Result<()> {
         let queue = self
             .commands
@@ -113,8 +110,55 @@ impl EventQueues {
 
 impl Queue {
     /// Host address of entry `n`.
-    fn entry(&self, n: u64, icm: &Icm, host: &dyn HostBus) -> io::Result<u64> {
+    fn entry(&self, n: u64, icm: &Icm, host: &DeviceBus<'_>) -> io::Result<u64> {
         let at = n * ENTRY;
         Ok(icm.page(self.mtt, at / PAGE, host)? + at % PAGE)
+    }
+}
+
+/// The context memory: pages that the driver lends for the card's tables, of which only the
+/// translations of event queues are read.
+#[derive(Debug, Default)]
+pub(super) struct Icm {
+    /// Card address to (host address, bytes).
+    pub(super) ranges: BTreeMap<u64, (u64, u64)>,
+    /// Card address of the translation table.
+    pub(super) mtt_base: u64,
+}
+
+impl Icm {
+    /// 16 bytes a run of pages: card address, host address with log2 of pages in its low bits.
+    pub(super) fn map(&mut self, entries: &[u8]) {
+        for entry in entries.chunks_exact(16) {
+            let host = u64_at(entry, 8);
+            let len = PAGE << (host & 0x1f);
+            self.ranges
+                .insert(u64_at(entry, 0), (host & !(PAGE - 1), len));
+        }
+    }
+
+    /// Runs that begin in so many pages from `at` on.
+    pub(super) fn unmap(&mut self, at: u64, pages: u32) {
+        let end = at.saturating_add(u64::from(pages).saturating_mul(PAGE));
+        self.ranges.retain(|start, _| *start < at || *start >= end);
+    }
+
+    /// Host address of page `n` of a buffer whose translations begin at byte `at` of the table.
+    fn page(&self, at: u64, n: u64, host: &DeviceBus<'_>) -> io::Result<u64> {
+        let here = self.mtt_base.wrapping_add(at).wrapping_add(8 * n);
+        let range = self.ranges.range(..=here).next_back();
+        let (start, (base, _)) = range
+            .filter(|(start, (_, len))| here - **start < *len)
+            .ok_or_else(|| io::Error::other(format!("no context memory at {here:#x}")))?;
+        let mut entry = [0; 8];
+        host.read(base + (here - start), &mut entry)?;
+        let entry = u64::from_be_bytes(entry);
+        // Bit 0: present.
+        if entry & 1 == 0 {
+            return Err(io::Error::other(format!(
+                "translation {here:#x} is not present"
+            )));
+        }
+        Ok(entry & !(PAGE - 1))
     }
 }

@@ -9,15 +9,13 @@
 
 mod answers;
 mod events;
-mod host_memory;
 mod opcode;
 
 use super::SimCard;
+use super::serve::dma::DeviceBus;
 use super::served::ImageIdentity;
 use crate::card::CrOffset;
-use events::EventQueues;
-pub(in crate::sim) use host_memory::HostBus;
-use host_memory::{GROUP_ENTRY, Groups, HCA, Icm};
+use events::{EventQueues, Icm};
 use opcode as op;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -43,6 +41,12 @@ const BAD_PARAM: u8 = 3;
 
 /// Bytes of a mailbox.
 const MAILBOX: usize = 4096;
+/// Bytes of `INIT_HCA`, which `QUERY_HCA` returns.
+const HCA: usize = 0x200;
+/// Where `INIT_HCA` has log2 of the entries of the multicast groups' hash table.
+const LOG_HASH: usize = 0xd7;
+/// Bytes of a multicast group's entry the driver uses (its default, 2^10).
+const GROUP_ENTRY: usize = 1024;
 
 /// One command as it was posted.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +84,13 @@ pub(super) struct NetworkFirmware {
     /// An image was started.
     runs: bool,
     /// Never answers.
-    dead: bool,
+    pub(super) dead: bool,
     icm: Icm,
     queues: EventQueues,
-    groups: Groups,
-    hca: Option<Box<[u8; HCA]>>,
+    /// Addresses and their queue pairs. The driver keeps the table through us, entry by entry, and
+    /// reads back what it wrote.
+    groups: BTreeMap<u32, Vec<u8>>,
+    hca: Option<Vec<u8>>,
     counts: BTreeMap<u16, u64>,
     failures: Vec<String>,
 }
@@ -99,7 +105,7 @@ impl NetworkFirmware {
             dead: false,
             icm: Icm::default(),
             queues: EventQueues::default(),
-            groups: Groups::default(),
+            groups: BTreeMap::new(),
             hca: None,
             counts: BTreeMap::new(),
             failures: Vec::new(),
@@ -112,7 +118,8 @@ impl NetworkFirmware {
     pub(super) fn boot(&mut self, card: &SimCard) {
         self.forget_host();
         self.named = card.named();
-        self.version = card.version_block();
+        let [major, minors, ..] = card.state.borrow().running.block;
+        self.version = [major, minors];
         self.runs = self.version != [0; 2];
     }
 
@@ -120,13 +127,8 @@ impl NetworkFirmware {
     pub(super) fn forget_host(&mut self) {
         self.icm = Icm::default();
         self.queues = EventQueues::default();
-        self.groups = Groups::default();
+        self.groups.clear();
         self.hca = None;
-    }
-
-    /// Stops answering commands, or answers them.
-    pub(super) fn set_dead(&mut self, yes: bool) {
-        self.dead = yes;
     }
 
     /// For the control channel.
@@ -141,14 +143,14 @@ impl NetworkFirmware {
             "dead": self.dead,
             "commands": counts,
             "failures": self.failures,
-            "event_queues": self.queues.len(),
-            "icm_ranges": self.icm.len(),
+            "event_queues": self.queues.queues.len(),
+            "icm_ranges": self.icm.ranges.len(),
             "initialised": self.hca.is_some(),
         })
     }
 
     /// A register was written: executes the command if it is the command word with the go bit.
-    pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut dyn HostBus) {
+    pub(super) fn written(&mut self, card: &SimCard, at: CrOffset, host: &mut DeviceBus<'_>) {
         if at.0 != GO_WORD || !self.runs || self.dead {
             return;
         }
@@ -189,12 +191,13 @@ impl NetworkFirmware {
         }
     }
 
-    fn execute(&mut self, c: &mut FirmwareCommand, host: &mut dyn HostBus) -> io::Result<u8> {
+    fn execute(&mut self, c: &mut FirmwareCommand, host: &DeviceBus<'_>) -> io::Result<u8> {
+        let input = |len: usize| {
+            let mut bytes = vec![0; len];
+            host.read(c.input, &mut bytes).map(|()| bytes)
+        };
         match c.opcode {
-            op::QUERY_FW => {
-                let out = answers::firmware(self.version);
-                host.write(c.output, &out)?;
-            }
+            op::QUERY_FW => host.write(c.output, &answers::firmware(self.version))?,
             op::QUERY_DEV_CAP => host.write(c.output, &answers::capabilities(self.ports))?,
             op::QUERY_ADAPTER => host.write(c.output, &answers::adapter(&self.named.psid))?,
             op::QUERY_PORT => {
@@ -216,43 +219,39 @@ impl NetworkFirmware {
                 if entries > MAILBOX / 16 {
                     return Ok(BAD_PARAM);
                 }
-                let mut pages = vec![0; entries * 16];
-                host.read(c.input, &mut pages)?;
-                self.icm.map(&pages);
+                self.icm.map(&input(entries * 16)?);
             }
             op::UNMAP_ICM => self.icm.unmap(c.input, c.modifier),
             op::INIT_HCA => {
-                let mut hca = Box::new([0; HCA]);
-                host.read(c.input, &mut hca[..])?;
-                self.icm.set_mtt_base(answers::u64_at(&hca[..], 0x100));
+                let hca = input(HCA)?;
+                self.icm.mtt_base = answers::u64_at(&hca, 0x100);
                 self.hca = Some(hca);
             }
-            op::QUERY_HCA => {
-                let hca = self.hca.as_deref().unwrap_or(&[0; HCA]);
-                host.write(c.output, hca)?;
-            }
+            op::QUERY_HCA => host.write(c.output, self.hca.as_deref().unwrap_or(&[0; HCA]))?,
             op::CLOSE_HCA => {
                 self.queues = EventQueues::default();
-                self.groups = Groups::default();
+                self.groups.clear();
                 self.hca = None;
             }
             op::SW2HW_EQ => {
-                let mut context = [0; 0x40];
-                host.read(c.input, &mut context)?;
+                let context = input(0x40)?;
                 self.queues.add(c.modifier, &context, &self.icm, host)?;
             }
             op::HW2SW_EQ => self.queues.remove(c.modifier),
+            // Where an address begins its chain. Any hash will do: the driver reads it each time.
             op::MGID_HASH => {
-                let mut address = [0; 16];
-                host.read(c.input, &mut address)?;
-                c.output = self.groups.hash(&address, self.hca.as_deref()).into();
+                let log = self.hca.as_ref().map_or(0, |hca| hca[LOG_HASH].min(15));
+                let address = input(16)?.into_iter();
+                let sum = address.fold(0_u16, |sum, byte| sum.rotate_left(5) ^ u16::from(byte));
+                c.output = (sum & ((1 << log) - 1)).into();
             }
-            op::READ_MCG => host.write(c.output, self.groups.get(c.modifier))?,
+            op::READ_MCG => {
+                let entry = self.groups.get(&c.modifier).map(Vec::as_slice);
+                host.write(c.output, entry.unwrap_or(&[0; GROUP_ENTRY]))?;
+            }
             // Operation 1 sets promiscuous queue pairs, which are never read.
             op::WRITE_MCG if c.op_modifier == 0 => {
-                let mut entry = [0; GROUP_ENTRY];
-                host.read(c.input, &mut entry)?;
-                self.groups.set(c.modifier, entry);
+                self.groups.insert(c.modifier, input(GROUP_ENTRY)?);
             }
             op::WRITE_MCG => {}
             op::MAP_EQ => self.queues.map(c.input, c.modifier),

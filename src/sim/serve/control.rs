@@ -1,10 +1,9 @@
 //! The control channel: orders of a test harness, one a line; [`super`] lists them.
 
 use super::device::ServedDevice;
-use crate::sim::Fault;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -31,7 +30,7 @@ pub(super) struct Control {
 }
 
 struct Peer {
-    stream: UnixStream,
+    stream: BufReader<UnixStream>,
     line: Vec<u8>,
 }
 
@@ -47,7 +46,7 @@ impl Control {
 
     /// Everything to poll for input.
     pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        let peers = self.peers.iter().map(|p| p.stream.as_fd());
+        let peers = self.peers.iter().map(|p| p.stream.get_ref().as_fd());
         std::iter::once(self.listener.as_fd())
             .chain(peers)
             .collect()
@@ -59,7 +58,7 @@ impl Control {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
-                    let line = Vec::new();
+                    let (stream, line) = (BufReader::new(stream), Vec::new());
                     self.peers.push(Peer { stream, line });
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
@@ -68,16 +67,21 @@ impl Control {
         }
         let mut after = ServerAction::Nothing;
         for mut peer in std::mem::take(&mut self.peers) {
-            let alive = peer.fill();
-            while let Some(line) = peer.next_line() {
-                let (answer, what) = self.execute(device, &line);
-                let _ = peer.send(&answer);
-                if what != ServerAction::Nothing {
-                    after = what;
+            loop {
+                match peer.next_line() {
+                    Ok(Some(line)) => {
+                        let (answer, what) = self.execute(device, &line);
+                        let _ = peer.send(&answer);
+                        if what != ServerAction::Nothing {
+                            after = what;
+                        }
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock && peer.line.len() < LINE => {
+                        self.peers.push(peer);
+                        break;
+                    }
+                    Ok(None) | Err(_) => break,
                 }
-            }
-            if alive {
-                self.peers.push(peer);
             }
         }
         Ok(after)
@@ -89,106 +93,89 @@ impl Control {
     }
 
     fn execute(&mut self, device: &mut ServedDevice, line: &str) -> (String, ServerAction) {
+        let after = match line {
+            "release" => ServerAction::Release,
+            "quit" => ServerAction::Quit,
+            _ => match self.order(device, line) {
+                Ok(None) => ServerAction::Nothing,
+                Ok(Some(json)) => return (format!("ok {json}"), ServerAction::Nothing),
+                Err(why) => return (format!("error {why}"), ServerAction::Nothing),
+            },
+        };
+        ("ok".into(), after)
+    }
+
+    /// Does an order for the card; what it answers beyond `ok`, or what is wrong with it.
+    fn order(&mut self, device: &mut ServedDevice, line: &str) -> Result<Option<Value>, String> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
-        let done = match (word, rest) {
-            ("fault", _) => fault(device, rest),
+        let number = || {
+            rest.parse::<u64>()
+                .map_err(|_| format!("{rest:?} is no number"))
+        };
+        let card = device.card.clone();
+        match (word, rest) {
+            ("fault", _) => {
+                let fault = serde_json::from_str(rest)
+                    .map_err(|e| format!("no fault is called {rest}: {e}"))?;
+                card.inject(fault);
+            }
             ("power-cycle", "") => {
-                device.card.power_cycle();
-                device.card.reset_config();
+                card.power_cycle();
+                card.reset_config();
                 device.settle();
-                Ok(String::new())
             }
-            ("info", "") => Ok(info(device, self.hold_at).to_string()),
+            ("info", "") => return Ok(Some(info(device, self.hold_at))),
             ("silent", "on" | "off") => {
-                device.card.set_silent(rest == "on");
-                Ok(String::new())
+                let mut state = card.state.borrow_mut();
+                state.gone = rest == "on";
+                state.save();
             }
-            ("firmware", "dead" | "alive") => {
-                device.firmware.set_dead(rest == "dead");
-                Ok(String::new())
-            }
-            ("boot-ms", _) => match rest.parse() {
-                Ok(ms) => {
-                    device.card.set_boot_time(Duration::from_millis(ms));
-                    Ok(String::new())
-                }
-                Err(_) => Err(format!("{rest:?} is no number")),
-            },
+            ("firmware", "dead" | "alive") => device.firmware.dead = rest == "dead",
+            ("boot-ms", _) => card.set_boot_time(Duration::from_millis(number()?)),
             ("pci-reset-boots", "on" | "off") => {
-                device.card.set_pci_reset_boots(rest == "on");
-                Ok(String::new())
+                let mut state = card.state.borrow_mut();
+                state.spec.pci_reset_boots = rest == "on";
+                state.save();
             }
-            ("hold-at-mutation", _) => match rest.parse() {
-                Ok(0) => {
-                    self.hold_at = None;
-                    Ok(String::new())
+            ("hold-at-mutation", _) => {
+                let (at, done) = (number()?, card.mutations());
+                if at != 0 && at <= done {
+                    return Err(format!("{at} is past: {done} are done"));
                 }
-                Ok(n) if n > device.card.mutations() => {
-                    self.hold_at = Some(n);
-                    Ok(String::new())
-                }
-                Ok(n) => Err(format!("{n} is past: {} are done", device.card.mutations())),
-                Err(_) => Err(format!("{rest:?} is no number")),
-            },
-            ("release", "") => return ("ok".into(), ServerAction::Release),
+                self.hold_at = (at != 0).then_some(at);
+            }
             ("forget", "") => {
-                let counters = device.card.take_counters();
+                let counters = card.take_counters();
                 device.forget_counts();
-                Ok(json!({ "counters": counters }).to_string())
+                return Ok(Some(json!({ "counters": counters })));
             }
-            ("quit", "") => return ("ok".into(), ServerAction::Quit),
-            _ => Err(format!("no order is called {line:?}")),
-        };
-        let answer = match done {
-            Ok(text) if text.is_empty() => "ok".into(),
-            Ok(text) => format!("ok {text}"),
-            Err(why) => format!("error {why}"),
-        };
-        (answer, ServerAction::Nothing)
+            _ => return Err(format!("no order is called {line:?}")),
+        }
+        Ok(None)
     }
 }
 
 impl Peer {
-    /// Read what there is; false when the peer has gone.
-    fn fill(&mut self) -> bool {
-        let mut bytes = [0; 4096];
-        loop {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return false,
-                Ok(n) => self.line.extend_from_slice(&bytes[..n]),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    return self.line.len() < LINE;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-    }
-
-    fn next_line(&mut self) -> Option<String> {
-        let end = self.line.iter().position(|b| *b == b'\n')?;
-        let line: Vec<u8> = self.line.drain(..=end).collect();
-        Some(String::from_utf8_lossy(&line).trim().to_owned())
+    /// The next line; `None` when the peer has gone.
+    fn next_line(&mut self) -> io::Result<Option<String>> {
+        self.stream.read_until(b'\n', &mut self.line)?;
+        let line = std::mem::take(&mut self.line);
+        let complete = line.ends_with(b"\n");
+        Ok(complete.then(|| String::from_utf8_lossy(&line).trim().to_owned()))
     }
 
     fn send(&mut self, line: &str) -> io::Result<()> {
-        self.stream.set_nonblocking(false)?;
-        self.stream.set_write_timeout(Some(WRITE_LIMIT))?;
-        let wrote = self.stream.write_all(format!("{line}\n").as_bytes());
-        self.stream.set_nonblocking(true)?;
+        let stream = self.stream.get_mut();
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(WRITE_LIMIT))?;
+        let wrote = stream.write_all(format!("{line}\n").as_bytes());
+        stream.set_nonblocking(true)?;
         wrote
     }
 }
 
-fn fault(device: &mut ServedDevice, text: &str) -> Result<String, String> {
-    let fault: Fault =
-        serde_json::from_str(text).map_err(|e| format!("no fault is called {text}: {e}"))?;
-    device.card.inject(fault);
-    Ok(String::new())
-}
-
-fn info(device: &ServedDevice, hold_at: Option<u64>) -> serde_json::Value {
+fn info(device: &ServedDevice, hold_at: Option<u64>) -> Value {
     let card = &device.card;
     let digest = card.with_flash(|flash| {
         let hash = Sha256::digest(flash);
@@ -201,7 +188,7 @@ fn info(device: &ServedDevice, hold_at: Option<u64>) -> serde_json::Value {
         "power_on": card.boot_outcome(),
         "power_on_either_order": card.boot_outcomes(),
         "reset": card.reset_outcome(),
-        "boots": card.boots(),
+        "boots": card.state.borrow().boots,
         "booting": card.is_booting(),
         "boot_ms": card.spec().boot_ms,
         "pci_reset_boots": card.spec().pci_reset_boots,
@@ -220,7 +207,7 @@ fn info(device: &ServedDevice, hold_at: Option<u64>) -> serde_json::Value {
         "misuse_count": card.misuse_count(),
         "bus_master": device.config.masters(),
         "memory_decode": card.config_peek(4) & 2 != 0,
-        "dma_ranges": device.memory.len(),
+        "dma_ranges": device.memory.ranges.len(),
         "msix_vectors": device.irqs.vectors(),
         "interrupts_sent": device.irqs.sent,
         "firmware": device.firmware.report(),

@@ -1,7 +1,7 @@
 //! The card with everything around it that a virtual machine sees: accesses of every width, time,
 //! resets, interrupts, guest memory, firmware.
 
-use super::dma::{DeviceBus, GuestMemory, Lines};
+use super::dma::{DeviceBus, GuestMemory};
 use super::irq::Irqs;
 use super::pci::ServedConfigSpace;
 use crate::card::{CrError, CrOffset, CrSpace};
@@ -9,9 +9,8 @@ use crate::sim::SimCard;
 use crate::sim::firmware::NetworkFirmware;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Bytes of BAR0.
@@ -46,7 +45,7 @@ pub(super) struct ServedDevice {
     bar0: Box<dyn CrSpace>,
     pub(super) config: ServedConfigSpace,
     /// BAR2, doorbells: memory without behaviour, mapped by the client.
-    bar2: std::fs::File,
+    pub(super) bar2: File,
     pub(super) irqs: Irqs,
     pub(super) memory: GuestMemory,
     pub(super) firmware: NetworkFirmware,
@@ -60,11 +59,12 @@ impl ServedDevice {
     pub(super) fn new(card: SimCard, pace: ServePace) -> io::Result<Self> {
         card.set_host_restores_config(false);
         card.set_reset_time(pace.reset_time());
-        card.set_hurry(pace == ServePace::Fast);
+        card.state.borrow_mut().hurry = pace == ServePace::Fast;
         card.reset_config();
         let bar2 = memfd_create("cx3flash-bar2", MFdFlags::MFD_CLOEXEC)?;
-        let bar2 = std::fs::File::from(bar2);
+        let bar2 = File::from(bar2);
         bar2.set_len(BAR2_SIZE)?;
+        let boots = card.state.borrow().boots;
         Ok(Self {
             bar0: card.bar0(),
             config: ServedConfigSpace::new(&card),
@@ -72,15 +72,11 @@ impl ServedDevice {
             irqs: Irqs::default(),
             memory: GuestMemory::default(),
             firmware: NetworkFirmware::new(&card),
-            boots: card.boots(),
+            boots,
             last: Instant::now(),
             touched: HashMap::new(),
             card,
         })
-    }
-
-    pub(super) fn bar2(&self) -> BorrowedFd<'_> {
-        self.bar2.as_fd()
     }
 
     /// Advances the card's time to the wall clock.
@@ -88,19 +84,20 @@ impl ServedDevice {
         let now = Instant::now();
         let gone = now.duration_since(self.last);
         self.last = now;
-        self.card
-            .advance(u64::try_from(gone.as_nanos()).unwrap_or(u64::MAX));
+        self.card.clock().sleep(gone);
     }
 
     /// After anything that may have reset the chip.
     pub(super) fn settle(&mut self) {
-        if self.boots != self.card.boots() {
-            self.boots = self.card.boots();
+        let boots = self.card.state.borrow().boots;
+        if self.boots != boots {
+            self.boots = boots;
             self.config.chip_reset();
             self.firmware.boot(&self.card);
             tracing::info!(runs = ?self.card.running(), "the chip has restarted");
         }
-        self.card.set_network_driver(self.config.masters());
+        // The accesses that follow are a network driver's.
+        self.card.state.borrow_mut().network_driver = self.config.masters();
     }
 
     /// Function-level reset, or `DEVICE_RESET`.
@@ -117,12 +114,8 @@ impl ServedDevice {
     /// Drops the memory and interrupts of the client.
     pub(super) fn disconnect(&mut self) {
         self.irqs = Irqs::default();
-        self.memory.clear();
+        self.memory = GuestMemory::default();
         self.pci_reset();
-    }
-
-    pub(super) fn map(&mut self, address: u64, len: u64, at: u64, fd: OwnedFd) -> io::Result<()> {
-        self.memory.map(address, len, at, fd)
     }
 
     pub(super) fn config_read(&mut self, at: u64, bytes: &mut [u8]) {
@@ -157,7 +150,7 @@ impl ServedDevice {
             *byte = word.1[(here & 3) as usize];
         }
         // A fault may reset the chip at any access.
-        if self.boots != self.card.boots() {
+        if self.boots != self.card.state.borrow().boots {
             self.settle();
         }
         Ok(())
@@ -190,14 +183,13 @@ impl ServedDevice {
         if !self.card.answers() {
             return;
         }
-        let mut lines = Lines::default();
         let mut bus = DeviceBus {
             masters: self.config.masters(),
             memory: &self.memory,
-            lines: &mut lines,
+            raised: Vec::new(),
         };
         self.firmware.written(&self.card, at, &mut bus);
-        for vector in lines.0 {
+        for vector in bus.raised {
             self.irqs.send(super::irq::MSIX, vector);
         }
     }
@@ -218,7 +210,9 @@ impl ServedDevice {
     /// Sets the counts and the misuse to zero.
     pub(super) fn forget_counts(&mut self) {
         self.touched.clear();
-        self.card.forget_misuse();
+        let mut state = self.card.state.borrow_mut();
+        state.misuse.clear();
+        state.misuse_count = 0;
     }
 
     fn check_width(&mut self, at: u64, len: usize) {
@@ -226,14 +220,6 @@ impl ServedDevice {
             self.card
                 .note(format!("an access of {len} bytes to BAR0 at {at:#x}"));
         }
-    }
-
-    pub(super) fn bar2_read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.bar2.read_exact_at(bytes, at)
-    }
-
-    pub(super) fn bar2_write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.bar2.write_all_at(bytes, at)
     }
 }
 

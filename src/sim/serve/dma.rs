@@ -6,7 +6,6 @@
 //! `pread`/`pwrite`: no mapping, no `unsafe`, and memory that shrinks under us is an error instead
 //! of a signal.
 
-use crate::sim::firmware::HostBus;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -14,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 #[derive(Clone, Copy, Debug)]
-struct Range {
+pub(super) struct Range {
     len: u64,
     /// Index into `files`.
     file: usize,
@@ -26,7 +25,7 @@ struct Range {
 pub(super) struct GuestMemory {
     files: Vec<((u64, u64), File)>,
     /// By bus address.
-    ranges: BTreeMap<u64, Range>,
+    pub(super) ranges: BTreeMap<u64, Range>,
 }
 
 /// Nothing is mapped there.
@@ -68,15 +67,6 @@ impl GuestMemory {
         for start in inside {
             self.ranges.remove(&start);
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Number of ranges, for `info`.
-    pub(super) fn len(&self) -> usize {
-        self.ranges.len()
     }
 
     fn each(
@@ -121,15 +111,13 @@ impl GuestMemory {
     }
 }
 
-/// MSI-X vectors raised during one access, sent once it is through.
-#[derive(Debug, Default)]
-pub(super) struct Lines(pub(super) Vec<u32>);
-
-pub(super) struct DeviceBus<'a> {
+/// The card's side of the bus during one access.
+pub(in crate::sim) struct DeviceBus<'a> {
     /// Bus mastering is on.
     pub(super) masters: bool,
     pub(super) memory: &'a GuestMemory,
-    pub(super) lines: &'a mut Lines,
+    /// MSI-X vectors raised, sent once the access is through.
+    pub(super) raised: Vec<u32>,
 }
 
 impl DeviceBus<'_> {
@@ -140,23 +128,23 @@ impl DeviceBus<'_> {
             Err(io::Error::other("bus mastering is off"))
         }
     }
-}
 
-impl HostBus for DeviceBus<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+    /// Reads host memory.
+    pub(in crate::sim) fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.check()?;
         self.memory.read(address, bytes)
     }
 
-    fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Writes host memory.
+    pub(in crate::sim) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         self.memory.write(address, bytes)
     }
 
-    fn interrupt(&mut self, vector: u32) {
-        // A message is a write on the bus.
+    /// Raises an MSI-X vector. A message is a write on the bus.
+    pub(in crate::sim) fn interrupt(&mut self, vector: u32) {
         if self.masters {
-            self.lines.0.push(vector);
+            self.raised.push(vector);
         }
     }
 }
@@ -174,7 +162,7 @@ mod tests {
             let fd = file.try_clone().expect("clone").into();
             memory.map(address, 0x1000, at, fd).expect("map");
         }
-        assert_eq!((memory.files.len(), memory.len()), (1, 2));
+        assert_eq!((memory.files.len(), memory.ranges.len()), (1, 2));
         memory.write(0x1ffe, &[1, 2, 3, 4]).expect("write");
         let mut back = [0; 4];
         memory.read(0x1ffe, &mut back).expect("read");

@@ -4,27 +4,23 @@ use nix::libc;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+pub(super) use vfio_bindings::bindings::vfio::VFIO_PCI_MSIX_IRQ_INDEX as MSIX;
+use vfio_bindings::bindings::vfio::{
+    VFIO_IRQ_INFO_AUTOMASKED as AUTOMASKED, VFIO_IRQ_INFO_EVENTFD as EVENTFD,
+    VFIO_IRQ_INFO_MASKABLE as MASKABLE, VFIO_IRQ_INFO_NORESIZE as NORESIZE,
+    VFIO_IRQ_SET_ACTION_MASK as MASK, VFIO_IRQ_SET_ACTION_TRIGGER as TRIGGER,
+    VFIO_IRQ_SET_ACTION_UNMASK as UNMASK, VFIO_IRQ_SET_DATA_EVENTFD as DATA_EVENTFD,
+    VFIO_IRQ_SET_DATA_NONE as DATA_NONE, VFIO_PCI_INTX_IRQ_INDEX as INTX,
+};
 
-/// Interrupt indices of vfio-pci.
-pub(super) const INTX: u32 = 0;
-pub(super) const MSIX: u32 = 2;
-/// Types there are: INTx, MSI, MSI-X, error, request.
-pub(super) const TYPES: u32 = 5;
 /// Vectors of the card's MSI-X capability (docs/lab.md#emulated-card).
-pub(super) const VECTORS: u32 = 128;
-
-const DATA_NONE: u32 = 1;
-const DATA_EVENTFD: u32 = 4;
-const ACTION_MASKS: u32 = 8 | 16;
-const ACTION_TRIGGER: u32 = 32;
+const VECTORS: u32 = 128;
 
 /// Flags and count of `GET_IRQ_INFO`.
 pub(super) fn info(index: u32) -> (u32, u32) {
     match index {
-        // eventfd, maskable, automasked
-        INTX => (7, 1),
-        // eventfd, no resize
-        MSIX => (9, VECTORS),
+        INTX => (EVENTFD | MASKABLE | AUTOMASKED, 1),
+        MSIX => (EVENTFD | NORESIZE, VECTORS),
         _ => (0, 0),
     }
 }
@@ -51,10 +47,10 @@ impl Irqs {
             // Nothing to switch off where there is nothing.
             return if count == 0 { Ok(()) } else { Err(invalid()) };
         }
-        if flags & ACTION_MASKS != 0 {
+        if flags & (MASK | UNMASK) != 0 {
             return Ok(());
         }
-        if flags & ACTION_TRIGGER == 0 {
+        if flags & TRIGGER == 0 {
             return Err(invalid());
         }
         match flags & (DATA_NONE | DATA_EVENTFD) {

@@ -32,7 +32,7 @@
 
 mod control;
 mod device;
-mod dma;
+pub(super) mod dma;
 mod irq;
 mod layout;
 mod pci;
@@ -215,20 +215,22 @@ impl Server {
             self.client = Some(stream);
             return Ok(());
         };
-        let message = match wire::receive(stream) {
+        let mut message = match wire::receive(stream) {
             Ok(Some(message)) => message,
             Ok(None) => {
                 tracing::info!("the client has disconnected");
-                return self.hang_up();
+                self.hang_up();
+                return Ok(());
             }
             Err(error) => {
                 tracing::warn!(%error, "the connection is broken");
-                return self.hang_up();
+                self.hang_up();
+                return Ok(());
             }
         };
         self.device.tick();
         let before = self.device.card.mutations();
-        let result = session::act(&mut self.device, message);
+        let result = session::command(&mut self.device, &mut message);
         let after = self.device.card.mutations();
         if before != after {
             self.hold(after)?;
@@ -236,9 +238,9 @@ impl Server {
         let Some(stream) = &mut self.client else {
             return Ok(());
         };
-        if let Err(error) = session::answer(&self.device, stream, result) {
+        if let Err(error) = session::answer(&self.device, stream, &message, result) {
             tracing::warn!(%error, "the connection is broken");
-            return self.hang_up();
+            self.hang_up();
         }
         Ok(())
     }
@@ -267,10 +269,9 @@ impl Server {
         Ok(())
     }
 
-    fn hang_up(&mut self) -> Result<(), ServeError> {
+    fn hang_up(&mut self) {
         self.client = None;
         self.device.disconnect();
-        Ok(())
     }
 }
 

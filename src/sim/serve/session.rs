@@ -1,23 +1,24 @@
 //! One connection: commands in, answers out (docs/lab.md#vfio-user-client-of-qemu).
 
 use super::device::{BAR0_SIZE, BAR2_SIZE, ServedDevice};
+use super::dma::GuestMemory;
 use super::irq;
 use super::layout;
 use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
 use crate::card::CrError;
 use nix::libc;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use vfio_bindings::bindings::vfio::{
+    VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX as BAR0,
+    VFIO_PCI_BAR2_REGION_INDEX as BAR2, VFIO_PCI_CONFIG_REGION_INDEX as CONFIG,
+    VFIO_PCI_NUM_IRQS as IRQS, VFIO_PCI_NUM_REGIONS as REGIONS,
+    VFIO_REGION_INFO_FLAG_MMAP as MAPPABLE, VFIO_REGION_INFO_FLAG_READ as READ,
+    VFIO_REGION_INFO_FLAG_WRITE as WRITE,
+};
 
-const BAR0: u32 = 0;
-const BAR2: u32 = 2;
-const CONFIG: u32 = 7;
-/// Regions of vfio-pci: six BARs, ROM, configuration space, VGA.
-const REGIONS: u32 = 9;
-const READ_WRITE: u32 = 1 | 2;
-const MAPPABLE: u32 = 4;
-/// `GET_INFO`: can be reset, is a PCI device.
-const RESET_PCI: u32 = 1 | 2;
 const UNMAP_ALL: u32 = 1 << 1;
 
 /// What `VERSION` is answered with; no key QEMU 11 does not know, no limit above its own.
@@ -39,9 +40,9 @@ fn words(words: &[u32]) -> Vec<u8> {
 /// What is where and how large; 0 = not there.
 fn region(index: u32) -> (u32, u64) {
     match index {
-        BAR0 => (READ_WRITE, BAR0_SIZE),
-        BAR2 => (READ_WRITE | MAPPABLE, BAR2_SIZE),
-        CONFIG => (READ_WRITE, layout::SIZE as u64),
+        BAR0 => (READ | WRITE, BAR0_SIZE),
+        BAR2 => (READ | WRITE | MAPPABLE, BAR2_SIZE),
+        CONFIG => (READ | WRITE, layout::SIZE as u64),
         _ => (0, 0),
     }
 }
@@ -57,34 +58,16 @@ fn failed(error: CrError) -> io::Error {
     }
 }
 
-/// What is to be answered, kept until it is.
-pub(super) struct Processed {
-    message: Message,
-    result: io::Result<ReplyBody>,
-}
-
-enum ReplyBody {
-    Body(Vec<u8>),
-    /// The body, with the descriptor of BAR2.
-    WithBar2(Vec<u8>),
-}
-
-/// Do one command.
-pub(super) fn act(device: &mut ServedDevice, mut message: Message) -> Processed {
-    let result = command(device, &mut message);
-    Processed { message, result }
-}
-
-/// Answers a command.
+/// Answers a command with its result.
 ///
 /// # Errors
 /// Only what ends the connection; what is wrong with one command is answered.
 pub(super) fn answer(
     device: &ServedDevice,
     stream: &mut UnixStream,
-    done: Processed,
+    message: &Message,
+    result: io::Result<Vec<u8>>,
 ) -> io::Result<()> {
-    let Processed { message, result } = done;
     if let Err(error) = &result {
         tracing::warn!(command = message.command, %error, "refused");
     }
@@ -92,17 +75,21 @@ pub(super) fn answer(
         return Ok(());
     }
     match result {
-        Ok(ReplyBody::Body(body)) => reply(stream, &message, &body, None),
-        Ok(ReplyBody::WithBar2(body)) => reply(stream, &message, &body, Some(device.bar2())),
+        Ok(body) => {
+            let bar2 = message.command == wire::GET_REGION_INFO && message.u32(8)? == BAR2;
+            let fd = bar2.then(|| device.bar2.as_fd());
+            reply(stream, message, &body, fd)
+        }
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            refuse(stream, &message, errno)
+            refuse(stream, message, errno)
         }
     }
 }
 
-fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<ReplyBody> {
-    let body = match m.command {
+/// Does one command; the body of its answer.
+pub(super) fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<Vec<u8>> {
+    Ok(match m.command {
         wire::VERSION => {
             if m.body.get(..2) != Some(&[0, 0]) {
                 return Err(invalid());
@@ -116,20 +103,23 @@ fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<ReplyBody> 
             let (at, address, len) = (m.u64(8)?, m.u64(16)?, m.u64(24)?);
             // Ranges without a descriptor are ROM and other devices' BARs: no memory for us.
             if let Some(fd) = m.fds.pop() {
-                device.map(address, len, at, fd)?;
+                device.memory.map(address, len, at, fd)?;
             }
             Vec::new()
         }
         wire::DMA_UNMAP => {
             let (flags, address, len) = (m.u32(4)?, m.u64(8)?, m.u64(16)?);
             if flags & UNMAP_ALL != 0 {
-                device.memory.clear();
+                device.memory = GuestMemory::default();
             } else {
                 device.memory.unmap(address, len);
             }
             m.body.get(..24).ok_or_else(invalid)?.to_vec()
         }
-        wire::GET_INFO => words(&[16, RESET_PCI, REGIONS, irq::TYPES]),
+        wire::GET_INFO => {
+            let flags = VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI;
+            words(&[16, flags, REGIONS, IRQS])
+        }
         wire::GET_REGION_INFO => {
             let index = m.u32(8)?;
             if index >= REGIONS {
@@ -139,14 +129,11 @@ fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<ReplyBody> 
             let mut body = words(&[32, flags, index, 0]);
             body.extend_from_slice(&size.to_ne_bytes());
             body.extend_from_slice(&0_u64.to_ne_bytes());
-            if index == BAR2 {
-                return Ok(ReplyBody::WithBar2(body));
-            }
             body
         }
         wire::GET_IRQ_INFO => {
             let index = m.u32(8)?;
-            if index >= irq::TYPES {
+            if index >= IRQS {
                 return Err(invalid());
             }
             let (flags, count) = irq::info(index);
@@ -160,14 +147,13 @@ fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<ReplyBody> 
                 .set((index, flags), span, std::mem::take(&mut m.fds))?;
             Vec::new()
         }
-        wire::REGION_READ | wire::REGION_WRITE => return access(device, m).map(ReplyBody::Body),
+        wire::REGION_READ | wire::REGION_WRITE => access(device, m)?,
         wire::DEVICE_RESET => {
             device.pci_reset();
             Vec::new()
         }
         _ => return Err(io::Error::from_raw_os_error(libc::ENOTTY)),
-    };
-    Ok(ReplyBody::Body(body))
+    })
 }
 
 /// `REGION_READ` and `REGION_WRITE`.
@@ -184,14 +170,14 @@ fn access(device: &mut ServedDevice, m: &Message) -> io::Result<Vec<u8>> {
         let bytes = &mut body[16..];
         match index {
             BAR0 => device.bar0_read(at, bytes).map_err(failed)?,
-            BAR2 => device.bar2_read(at, bytes)?,
+            BAR2 => device.bar2.read_exact_at(bytes, at)?,
             _ => device.config_read(at, bytes),
         }
     } else {
         let bytes = m.body.get(16..16 + count).ok_or_else(invalid)?;
         match index {
             BAR0 => device.bar0_write(at, bytes).map_err(failed)?,
-            BAR2 => device.bar2_write(at, bytes)?,
+            BAR2 => device.bar2.write_all_at(bytes, at)?,
             _ => device.config_write(at, bytes),
         }
     }

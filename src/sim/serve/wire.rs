@@ -58,18 +58,17 @@ impl Message {
 
     /// u32 at byte `at` of the body, host byte order.
     pub(super) fn u32(&self, at: usize) -> io::Result<u32> {
-        let bytes = self.body.get(at..at + 4).and_then(|b| b.try_into().ok());
-        bytes
-            .map(u32::from_ne_bytes)
-            .ok_or_else(|| broken(format!("command {} is too short", self.command)))
+        self.field(at).map(u32::from_ne_bytes)
     }
 
     /// u64 at byte `at` of the body, host byte order.
     pub(super) fn u64(&self, at: usize) -> io::Result<u64> {
-        let bytes = self.body.get(at..at + 8).and_then(|b| b.try_into().ok());
-        bytes
-            .map(u64::from_ne_bytes)
-            .ok_or_else(|| broken(format!("command {} is too short", self.command)))
+        self.field(at).map(u64::from_ne_bytes)
+    }
+
+    fn field<const N: usize>(&self, at: usize) -> io::Result<[u8; N]> {
+        let bytes = self.body.get(at..at + N).and_then(|b| b.try_into().ok());
+        bytes.ok_or_else(|| broken(format!("command {} is too short", self.command)))
     }
 }
 

@@ -81,7 +81,7 @@ fn registers_become_valid_one_after_the_other() {
 #[test]
 fn the_recovery_id_in_a_boot_can_be_switched_off() {
     let card = slow();
-    card.set_boot_shows_recovery_id(false);
+    card.state.borrow_mut().spec.boot_shows_recovery_id = false;
     reset(&card);
     assert!(card.is_booting());
     assert_eq!(card.pci_device_id(), 0x1003);
@@ -241,7 +241,7 @@ fn a_pci_reset_can_leave_firmware_and_semaphores_alone() {
     for (boot, boots) in [(0, true), (1000, false)] {
         let card = slow();
         card.set_boot_time(Duration::from_millis(boot));
-        card.set_pci_reset_boots(boots);
+        card.state.borrow_mut().spec.pci_reset_boots = boots;
         TestDriver::with(&card);
         card.pci_reset();
         assert!(!card.is_booting());
