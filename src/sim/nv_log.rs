@@ -38,10 +38,6 @@ pub(super) enum NvStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NvAreas([Range<u32>; 2]);
 
-/// The log cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NvCorrupt;
-
 struct NewestArea {
     area: usize,
     generation: u32,
@@ -91,13 +87,11 @@ impl NvAreas {
         self.0.iter().map(|a| (a.start, zeros.clone())).collect()
     }
 
-    /// The TLVs stored.
-    pub(super) fn read(&self, flash: &[u8]) -> Result<Tlvs, NvCorrupt> {
+    /// The TLVs stored; `None` when the log is corrupt.
+    pub(super) fn read(&self, flash: &[u8]) -> Option<Tlvs> {
         let spoilt = |area: &Range<u32>| slot(flash, area.start).iter().all(|b| *b == 0);
-        if self.0.iter().all(spoilt) {
-            return Err(NvCorrupt);
-        }
-        Ok(self.newest(flash).map(|f| f.tlvs).unwrap_or_default())
+        let good = !self.0.iter().all(spoilt);
+        good.then(|| self.newest(flash).map(|f| f.tlvs).unwrap_or_default())
     }
 
     /// Steps that store one TLV, or invalidate it.
@@ -201,14 +195,9 @@ fn record((kind, port): (u16, u8), data: &[u32]) -> Vec<u8> {
 
 fn parse(bytes: &[u8]) -> Option<((u16, u8), Vec<u32>)> {
     let (&[high, low, port, dwords], rest) = bytes.split_first_chunk()?;
-    let data = rest.get(..usize::from(dwords) * 4)?;
-    let words = data.chunks_exact(4);
-    Some((
-        (u16::from_be_bytes([high, low]), port),
-        words
-            .map(|b| b.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
-            .collect(),
-    ))
+    let (words, _) = rest.get(..usize::from(dwords) * 4)?.as_chunks();
+    let data = words.iter().map(|word| u32::from_be_bytes(*word)).collect();
+    Some(((u16::from_be_bytes([high, low]), port), data))
 }
 
 /// A slot: filled up, with its CRC at the end.

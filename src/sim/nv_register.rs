@@ -28,34 +28,15 @@ const SET: u32 = 2;
 const AT: usize = 5;
 const DATA: usize = 7;
 
-/// A request.
+/// A request; TLVs by type and port.
 pub(super) enum NvRequest {
-    Get { id: (u16, u8) },
-    Set { id: (u16, u8), data: Vec<u32> },
+    Get((u16, u8)),
+    Set((u16, u8), Vec<u32>),
     Invalidate((u16, u8)),
     InvalidateAll,
 }
 
-/// An answer.
-pub(super) struct NvAnswer {
-    status: u8,
-    data: Vec<u32>,
-}
-
-impl NvAnswer {
-    pub(super) fn status(status: u8) -> Self {
-        Self {
-            status,
-            data: Vec::new(),
-        }
-    }
-
-    pub(super) fn data(data: Vec<u32>) -> Self {
-        Self { status: 0, data }
-    }
-}
-
-/// Parses the request in the mailbox.
+/// Parses the request in the mailbox; the status of what is none.
 pub(super) fn parse(words: &[u32; 72]) -> Result<NvRequest, u8> {
     let [operation, what, _, _, envelope, head, modifier, ..] = *words;
     if operation >> 27 != 1 || operation >> 16 & 0x7ff != 4 || envelope >> 27 != 3 {
@@ -63,48 +44,39 @@ pub(super) fn parse(words: &[u32; 72]) -> Result<NvRequest, u8> {
     }
     let dwords = (head >> 18 & 0xfff) as usize;
     let id = ((head & 0xffff) as u16, (modifier >> 16 & 0xff) as u8);
-    let get = match what >> 8 & 0x7f {
-        GET => true,
-        SET => false,
-        _ => return Err(BAD_METHOD),
-    };
-    let register = what >> 16;
-    // The envelope counts itself, the header, and the data of MNVA.
-    let counted = (envelope >> 16 & 0x7ff) as usize;
-    let fits = match register {
-        MNVA => counted == 3 + dwords,
-        _ => counted == 3,
-    };
-    if matches!(register, MNVA | MNVI | MNVIA) && !fits {
-        return Err(BAD_PARAMETER);
+    let (register, method) = (what >> 16, what >> 8 & 0x7f);
+    if !matches!(method, GET | SET) {
+        return Err(BAD_METHOD);
     }
-    match (register, get) {
-        (MNVA, true) => Ok(NvRequest::Get { id }),
-        (MNVA, false) => {
-            let data = words.get(DATA..DATA + dwords).ok_or(BAD_PARAMETER)?;
-            if data.is_empty() {
-                return Err(BAD_PARAMETER);
-            }
-            Ok(NvRequest::Set {
-                id,
-                data: data.to_vec(),
-            })
-        }
-        (MNVI, false) => Ok(NvRequest::Invalidate(id)),
-        (MNVIA, false) => Ok(NvRequest::InvalidateAll),
-        (MNVI | MNVIA, true) => Err(BAD_METHOD),
+    // The envelope counts itself, the header, and the data of MNVA.
+    let data = if register == MNVA { dwords } else { 0 };
+    let fits = (envelope >> 16 & 0x7ff) as usize == 3 + data;
+    match (register, method) {
+        (MNVA | MNVI | MNVIA, _) if !fits => Err(BAD_PARAMETER),
+        (MNVA, GET) => Ok(NvRequest::Get(id)),
+        (MNVA, _) => match words.get(DATA..DATA + dwords) {
+            Some(data) if !data.is_empty() => Ok(NvRequest::Set(id, data.to_vec())),
+            _ => Err(BAD_PARAMETER),
+        },
+        (MNVI, SET) => Ok(NvRequest::Invalidate(id)),
+        (MNVIA, SET) => Ok(NvRequest::InvalidateAll),
+        (MNVI | MNVIA, _) => Err(BAD_METHOD),
         _ => Err(UNKNOWN_REGISTER),
     }
 }
 
-/// Writes the answer into the mailbox.
-pub(super) fn answer(words: &mut [u32; 72], reply: &NvAnswer) {
-    words[0] = words[0] & !(0x7f << 8) | u32::from(reply.status) << 8;
-    if reply.data.is_empty() {
+/// Writes the answer into the mailbox: data, or a status.
+pub(super) fn answer(words: &mut [u32; 72], reply: Result<Vec<u32>, u8>) {
+    let (status, data) = match reply {
+        Ok(data) => (0, data),
+        Err(status) => (status, Vec::new()),
+    };
+    words[0] = words[0] & !(0x7f << 8) | u32::from(status) << 8;
+    if data.is_empty() {
         return;
     }
-    words[AT] = words[AT] & !(0xfff << 18) | (reply.data.len() as u32) << 18;
-    for (place, word) in words.iter_mut().skip(DATA).zip(&reply.data) {
-        *place = *word;
+    words[AT] = words[AT] & !(0xfff << 18) | (data.len() as u32) << 18;
+    for (place, word) in words.iter_mut().skip(DATA).zip(data) {
+        *place = word;
     }
 }

@@ -65,8 +65,7 @@ impl ImageSettings {
     pub(super) fn knows(&self, (kind, port): (u16, u8)) -> bool {
         match kind {
             0x11 | 0x13 | 0x14 => port == 0,
-            0x10 | 0x2001 | 0x2021 => self.has_port(port),
-            0x12 => self.has_port(port),
+            0x10 | 0x12 | 0x2001 | 0x2021 => self.has_port(port),
             0x2022 => self.vpi && self.has_port(port),
             _ => false,
         }
@@ -107,7 +106,7 @@ impl ImageSettings {
         if !self.has_port(port) {
             return None;
         }
-        let phy = if port == 1 { self.phy[0] } else { self.phy[1] };
+        let phy = self.phy[usize::from(port != 1)];
         let force = phy != 0;
         let link = if self.vpi { 3 } else { 2 };
         Some([

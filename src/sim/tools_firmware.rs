@@ -8,7 +8,7 @@
 use super::boot::BootOutcome;
 use super::nor::{Mutation, PAGE};
 use super::nv_log::{MOST_DWORDS, NvAreas, NvStep};
-use super::nv_register::{self as register, NvAnswer, NvRequest};
+use super::nv_register::{self as register, NvRequest};
 use super::state::{CardState, MAILBOX_DWORDS, SemaphoreHolder};
 use super::tools_defaults::ImageSettings;
 use std::rc::Rc;
@@ -97,9 +97,8 @@ impl CardState {
                 self.plain.insert(HCR + 0xc, high);
             }
             QUERY_DEV_CAP => {
-                let facts = self.tools_facts();
-                for (at, value) in facts.capabilities() {
-                    self.put(at / 4, value);
+                for (at, value) in self.tools_facts().capabilities() {
+                    self.tools.mailbox[at / 4] = value;
                 }
             }
             QUERY_DEF_PARAMS => {
@@ -107,20 +106,12 @@ impl CardState {
                 let Some(words) = self.tools_facts().defaults(port) else {
                     return BAD_RESOURCE;
                 };
-                for (n, value) in words.into_iter().enumerate() {
-                    self.put(n, value);
-                }
+                self.tools.mailbox[..words.len()].copy_from_slice(&words);
             }
             ACCESS_REGISTER => self.access_register(modifier & 1 == 1),
             _ => return BAD_OP,
         }
         OK
-    }
-
-    fn put(&mut self, dword: usize, value: u32) {
-        if let Some(place) = self.tools.mailbox.get_mut(dword) {
-            *place = value;
-        }
     }
 
     /// The settings of the running image.
@@ -150,11 +141,8 @@ impl CardState {
         } else {
             self.tools.mailbox
         };
-        let reply = match register::parse(&words) {
-            Ok(request) => self.registered(request),
-            Err(status) => NvAnswer::status(status),
-        };
-        register::answer(&mut words, &reply);
+        let reply = register::parse(&words).and_then(|request| self.registered(request));
+        register::answer(&mut words, reply);
         if mapped {
             for (n, word) in words.into_iter().enumerate() {
                 self.plain.insert(place(n), word);
@@ -164,40 +152,30 @@ impl CardState {
         }
     }
 
-    fn registered(&mut self, request: NvRequest) -> NvAnswer {
+    fn registered(&mut self, request: NvRequest) -> Result<Vec<u32>, u8> {
         let facts = self.tools_facts();
-        let Some(areas) = &facts.areas else {
-            return NvAnswer::status(register::NOT_AVAILABLE);
-        };
-        let Ok(tlvs) = areas.read(self.nor.mem()) else {
-            return NvAnswer::status(register::CORRUPT);
-        };
+        let areas = facts.areas.as_ref().ok_or(register::NOT_AVAILABLE)?;
+        let flash = self.nor.mem();
+        let tlvs = areas.read(flash).ok_or(register::CORRUPT)?;
         let steps = match request {
             // mstconfig reads a TLV of port 2 on one-port cards and fails when the answer is an
             // error, so real firmware answers that nothing is stored (INFERRED).
-            NvRequest::Get { id } => {
-                return match tlvs.get(&id) {
-                    Some(data) => NvAnswer::data(data.clone()),
-                    None => NvAnswer::status(register::NOT_AVAILABLE),
-                };
+            NvRequest::Get(id) => return tlvs.get(&id).cloned().ok_or(register::NOT_AVAILABLE),
+            NvRequest::Set(id, data) if facts.knows(id) && data.len() <= MOST_DWORDS => {
+                areas.store(flash, id, Some(&data))
             }
-            NvRequest::Set { id, data } => {
-                if !facts.knows(id) || data.len() > MOST_DWORDS {
-                    return NvAnswer::status(register::UNKNOWN_TLV);
-                }
-                areas.store(self.nor.mem(), id, Some(&data))
-            }
-            NvRequest::Invalidate(id) => areas.store(self.nor.mem(), id, None),
-            NvRequest::InvalidateAll => areas.clear(self.nor.mem()),
+            NvRequest::Set(..) => return Err(register::UNKNOWN_TLV),
+            NvRequest::Invalidate(id) => areas.store(flash, id, None),
+            NvRequest::InvalidateAll => areas.clear(flash),
         };
         // The flash is the host's while it holds the gateway.
         if self.nor.is_busy(self.time.now()) || self.semaphores[63] != SemaphoreHolder::Free {
-            return NvAnswer::status(register::BUSY);
+            return Err(register::BUSY);
         }
         if self.carry_out(&steps) {
-            NvAnswer::status(0)
+            Ok(Vec::new())
         } else {
-            NvAnswer::status(register::INTERNAL)
+            Err(register::INTERNAL)
         }
     }
 

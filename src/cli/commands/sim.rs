@@ -317,7 +317,7 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
 fn serve_failure(error: &ServeError) -> Failure {
     let code = match error {
         ServeError::InUse { .. } => Code::Exists,
-        ServeError::Listen { .. } | ServeError::Io { .. } => Code::FileUnwritable,
+        ServeError::Io { .. } => Code::FileUnwritable,
     };
     Failure::from_error(code, error)
 }

@@ -3,7 +3,7 @@
 
 use super::dma::{DeviceBus, GuestMemory};
 use super::irq::Irqs;
-use super::pci::ServedConfigSpace;
+use super::pci::{ServedConfigSpace, words_of};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
 use crate::sim::firmware::NetworkFirmware;
@@ -119,14 +119,12 @@ impl ServedDevice {
     }
 
     pub(super) fn config_read(&mut self, at: u64, bytes: &mut [u8]) {
-        let at = usize::try_from(at).unwrap_or(usize::MAX / 2);
         self.config.read(at, bytes);
         // Reading 0x5c reads registers, and the semaphores among them are taken by it.
         self.settle();
     }
 
     pub(super) fn config_write(&mut self, at: u64, bytes: &[u8]) {
-        let at = usize::try_from(at).unwrap_or(usize::MAX / 2);
         if self.config.write(at, bytes) {
             self.pci_reset();
         } else {
@@ -138,16 +136,11 @@ impl ServedDevice {
     /// out of the word around them and recorded, since what a real card does is unknown.
     pub(super) fn bar0_read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), CrError> {
         self.check_width(at, bytes.len());
-        let mut word = (u64::MAX, [0; 4]);
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            let here = at + i as u64;
-            if word.0 != here & !3 {
-                let from = offset(here & !3);
-                self.count(from, 0);
-                let value = self.bar0.read(from)?;
-                word = (here & !3, value.to_be_bytes());
-            }
-            *byte = word.1[(here & 3) as usize];
+        for (word, inside, part) in words_of(at, bytes.len()) {
+            let from = CrOffset(word as u32);
+            self.count(from, 0);
+            let value = self.bar0.read(from)?.to_be_bytes();
+            bytes[part.clone()].copy_from_slice(&value[inside..inside + part.len()]);
         }
         // A fault may reset the chip at any access.
         if self.boots != self.card.state.borrow().boots {
@@ -158,20 +151,12 @@ impl ServedDevice {
 
     pub(super) fn bar0_write(&mut self, at: u64, bytes: &[u8]) -> Result<(), CrError> {
         self.check_width(at, bytes.len());
-        let mut done = 0;
-        while done < bytes.len() {
-            let here = at + done as u64;
-            let inside = (here & 3) as usize;
-            let len = (4 - inside).min(bytes.len() - done);
-            let to = offset(here & !3);
-            let mut word = [0; 4];
-            if len < 4 {
-                word = self.card.peek(to.0).to_be_bytes();
-            }
-            word[inside..inside + len].copy_from_slice(&bytes[done..done + len]);
+        for (word, inside, part) in words_of(at, bytes.len()) {
+            let to = CrOffset(word as u32);
+            let mut value = self.card.peek(to.0).to_be_bytes();
+            value[inside..inside + part.len()].copy_from_slice(&bytes[part]);
             self.count(to, 1);
-            self.bar0.write(to, u32::from_be_bytes(word))?;
-            done += len;
+            self.bar0.write(to, u32::from_be_bytes(value))?;
             self.settle();
             self.post(to);
         }
@@ -221,8 +206,4 @@ impl ServedDevice {
                 .note(format!("an access of {len} bytes to BAR0 at {at:#x}"));
         }
     }
-}
-
-fn offset(at: u64) -> CrOffset {
-    CrOffset(u32::try_from(at).unwrap_or(u32::MAX))
 }

@@ -16,7 +16,7 @@ pub(super) struct Capabilities {
 
 /// (offset, value, bits that can be written). First the list 40, 48, 9c, 60, c0, then the extended
 /// one 100, 148, 154, 18c.
-const FIELDS: [(usize, u32, u32); 31] = [
+const FIELDS: [(u16, u32, u32); 31] = [
     (0x34, 0x0000_0040, 0),
     // Power management 3; PMCSR: NoSoftRst, power state.
     (0x40, 0x0003_4801, 0),
@@ -69,27 +69,29 @@ impl Capabilities {
         };
         for (at, value, mask) in FIELDS {
             caps.set_dword(at, value);
-            caps.mask[at..at + 4].copy_from_slice(&mask.to_le_bytes());
+            caps.mask[usize::from(at)..][..4].copy_from_slice(&mask.to_le_bytes());
         }
         // In recovery mode nothing has read the GUIDs: 0, INFERRED.
         if let Some(node) = card.named().guids.first() {
-            let [a, b, c, d, e, f, g, h] = node.0.to_le_bytes();
-            caps.bytes[0x14c..0x154].copy_from_slice(&[a, b, c, d, e, f, g, h]);
+            caps.bytes[0x14c..0x154].copy_from_slice(&node.0.to_le_bytes());
         }
         caps
     }
 
-    pub(super) fn dword(&self, at: usize) -> u32 {
+    pub(super) fn dword(&self, at: u16) -> u32 {
+        let at = usize::from(at);
         let bytes = self.bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
         bytes.map_or(0, u32::from_le_bytes)
     }
 
-    pub(super) fn set_dword(&mut self, at: usize, value: u32) {
+    pub(super) fn set_dword(&mut self, at: u16, value: u32) {
+        let at = usize::from(at);
         self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
 
     /// The bits that can be written take their new values.
-    pub(super) fn write(&mut self, at: usize, part: &[u8]) {
+    pub(super) fn write(&mut self, at: u16, shift: usize, part: &[u8]) {
+        let at = usize::from(at) + shift;
         for (i, new) in part.iter().enumerate() {
             let mask = self.mask[at + i];
             let byte = &mut self.bytes[at + i];

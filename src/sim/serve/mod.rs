@@ -64,30 +64,25 @@ pub enum ServeError {
     /// The path is no socket, or a server answers on it.
     #[error("{path} is in use")]
     InUse { path: PathBuf },
-    #[error("cannot listen on {path}")]
-    Listen {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
     #[error("cannot {what}")]
     Io {
-        what: &'static str,
+        what: String,
         #[source]
         source: io::Error,
     },
 }
 
-fn cannot(what: &'static str) -> impl Fn(io::Error) -> ServeError {
-    move |source| ServeError::Io { what, source }
+fn cannot(what: &str) -> impl Fn(io::Error) -> ServeError {
+    move |source| ServeError::Io {
+        what: what.into(),
+        source,
+    }
 }
 
 /// Listens on a socket. The file of a killed server is removed, one that answers is not.
 fn listen(path: &Path) -> Result<UnixListener, ServeError> {
-    let error = |source| ServeError::Listen {
-        path: path.to_owned(),
-        source,
-    };
+    let what = format!("listen on {}", path.display());
+    let error = cannot(&what);
     match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(error(e)),
@@ -100,7 +95,7 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
                     path: path.to_owned(),
                 });
             }
-            std::fs::remove_file(path).map_err(error)?;
+            std::fs::remove_file(path).map_err(&error)?;
         }
     }
     UnixListener::bind(path).map_err(error)

@@ -4,21 +4,23 @@
 //! 0x58/0x5c. This module adds the capabilities with their write masks, accesses of every width,
 //! function-level reset, VPD and the vendor-specific capability.
 
-use super::layout::{self, Capabilities, SIZE};
+use super::layout::{self, Capabilities};
 use crate::sim::SimCard;
+use std::ops::Range;
 
 const COMMAND: u16 = 0x04;
 const BUS_MASTER: u32 = 1 << 2;
-const DEVICE_CONTROL: usize = 0x68;
+const DEVICE_CONTROL: u16 = 0x68;
 const FLR: u8 = 1 << 7;
-const VPD_ADDRESS: usize = 0x4a;
-const VPD_DATA: usize = 0x4c;
-const VPD_FLAG: u16 = 1 << 15;
-const SPACE: usize = 0xc4;
-const COUNTER: usize = 0xc8;
-const SEMAPHORE: usize = 0xcc;
-const ADDRESS: usize = 0xd0;
-const DATA: usize = 0xd4;
+/// The address is in its upper half.
+const VPD: u16 = 0x48;
+const VPD_DATA: u16 = 0x4c;
+const VPD_FLAG: u32 = 1 << 31;
+const SPACE: u16 = 0xc4;
+const COUNTER: u16 = 0xc8;
+const SEMAPHORE: u16 = 0xcc;
+const ADDRESS: u16 = 0xd0;
+const DATA: u16 = 0xd4;
 const ADDRESS_FLAG: u32 = 1 << 31;
 /// Capability space of CR-space; the other two, commands (1) and semaphores (10), are not there:
 /// with them mstflint 4.31 does not crash, and on real cards it does
@@ -32,6 +34,18 @@ fn is_cards(dword: u16) -> bool {
         dword,
         0x00 | 0x04 | 0x08 | 0x10..=0x1c | 0x2c | 0x3c | 0x58 | 0x5c
     )
+}
+
+/// The words an access touches: address of the word, first byte in it, bytes of the access.
+pub(super) fn words_of(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let here = at + done as u64;
+        let inside = (here & 3) as usize;
+        let part = done..len.min(done + 4 - inside);
+        done = part.end;
+        (!part.is_empty()).then_some((here & !3, inside, part))
+    })
 }
 
 pub(super) struct ServedConfigSpace {
@@ -86,44 +100,26 @@ impl ServedConfigSpace {
         out
     }
 
-    /// Read `bytes.len()` bytes at `at`.
-    pub(super) fn read(&mut self, at: usize, bytes: &mut [u8]) {
+    /// Reads at `at`, inside of configuration space.
+    pub(super) fn read(&mut self, at: u64, bytes: &mut [u8]) {
         if bytes.len() > 4 {
-            let image = self.image();
-            for (i, byte) in bytes.iter_mut().enumerate() {
-                *byte = image.get(at + i).copied().unwrap_or(0);
-            }
+            let at = at as usize;
+            bytes.copy_from_slice(&self.image()[at..at + bytes.len()]);
             return;
         }
-        let mut seen: Option<(usize, [u8; 4])> = None;
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            let dword = (at + i) & !3;
-            let value = match seen {
-                Some((d, value)) if d == dword => value,
-                _ => self.dword(dword).to_le_bytes(),
-            };
-            seen = Some((dword, value));
-            *byte = value[(at + i) & 3];
+        for (dword, inside, part) in words_of(at, bytes.len()) {
+            let value = self.dword(dword as u16).to_le_bytes();
+            bytes[part.clone()].copy_from_slice(&value[inside..inside + part.len()]);
         }
     }
 
     /// One dword, with its side effects.
-    fn dword(&mut self, at: usize) -> u32 {
-        let Ok(short) = u16::try_from(at) else {
-            return 0;
-        };
-        if is_cards(short) {
-            let value = self.card.config_read(short);
-            return if short == COMMAND && !self.card.is_silent() {
-                value | layout::STATUS << 16
-            } else {
-                value
-            };
-        }
-        if self.card.is_silent() {
-            return u32::MAX;
-        }
+    fn dword(&mut self, at: u16) -> u32 {
+        let silent = self.card.is_silent();
         match at {
+            COMMAND if !silent => self.card.config_read(at) | layout::STATUS << 16,
+            _ if is_cards(at) => self.card.config_read(at),
+            _ if silent => u32::MAX,
             COUNTER => {
                 self.ticket = self.ticket.wrapping_add(1).max(1);
                 self.ticket
@@ -133,61 +129,46 @@ impl ServedConfigSpace {
         }
     }
 
-    /// Writes `bytes` at `at`; true when that was a function-level reset.
-    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> bool {
+    /// Writes at `at`, inside of configuration space; true when that was a function-level reset.
+    pub(super) fn write(&mut self, at: u64, bytes: &[u8]) -> bool {
         let mut reset = false;
-        let mut done = 0;
-        while done < bytes.len() {
-            let here = at + done;
-            let dword = here & !3;
-            let len = (4 - (here & 3)).min(bytes.len() - done);
-            let part = &bytes[done..done + len];
-            done += len;
-            if dword >= SIZE {
-                break;
-            }
-            reset |= self.write_part(dword, here & 3, part);
+        for (dword, inside, part) in words_of(at, bytes.len()) {
+            reset |= self.write_part(dword as u16, inside, &bytes[part]);
         }
         reset
     }
 
     /// Bytes of one dword.
-    fn write_part(&mut self, dword: usize, shift: usize, part: &[u8]) -> bool {
-        let short = u16::try_from(dword).unwrap_or(u16::MAX);
-        if is_cards(short) {
-            let mut value = self.card.config_peek(short).to_le_bytes();
-            if matches!(short, 0x58 | 0x5c) && part.len() != 4 {
+    fn write_part(&mut self, dword: u16, shift: usize, part: &[u8]) -> bool {
+        if is_cards(dword) {
+            if matches!(dword, 0x58 | 0x5c) && part.len() != 4 {
                 self.card
                     .note(format!("{} bytes written to {dword:#04x}", part.len()));
                 return false;
             }
+            let mut value = self.card.config_peek(dword).to_le_bytes();
             value[shift..shift + part.len()].copy_from_slice(part);
-            self.card.config_write(short, u32::from_le_bytes(value));
+            self.card.config_write(dword, u32::from_le_bytes(value));
             return false;
         }
         if self.card.is_silent() {
             return false;
         }
-        self.caps.write(dword + shift, part);
+        self.caps.write(dword, shift, part);
         match dword {
+            // The bit of the reset reads 0, so what counts is the byte that is written.
             DEVICE_CONTROL => {
-                let high = DEVICE_CONTROL + 1;
-                let reset = (shift..shift + part.len()).contains(&1) && part[1 - shift] & FLR != 0;
-                self.caps.bytes[high] &= !FLR;
-                return reset;
+                let high = 1_usize.checked_sub(shift).and_then(|n| part.get(n));
+                return high.is_some_and(|byte| byte & FLR != 0);
             }
-            0x48 if shift + part.len() > 2 => {
-                self.fetch_vpd();
-            }
+            VPD if shift + part.len() > 2 => self.fetch_vpd(),
             SEMAPHORE => {
                 let value = self.caps.dword(SEMAPHORE);
                 if value == 0 || self.semaphore == 0 {
                     self.semaphore = value;
                 }
             }
-            ADDRESS => {
-                self.vendor_access();
-            }
+            ADDRESS => self.vendor_access(),
             SPACE => {
                 let space = self.caps.dword(SPACE) & 0xffff;
                 let supported = if space == CR_SPACE { SUPPORTED } else { 0 };
@@ -201,20 +182,13 @@ impl ServedConfigSpace {
     /// The VPD address was written: with flag 0 a read, done when the flag is set; with flag 1 a
     /// write, which a read-only area acknowledges and discards.
     fn fetch_vpd(&mut self) {
-        let low = [
-            self.caps.bytes[VPD_ADDRESS],
-            self.caps.bytes[VPD_ADDRESS + 1],
-        ];
-        let word = u16::from_le_bytes(low);
+        let word = self.caps.dword(VPD);
         if word & VPD_FLAG == 0 {
-            let at = usize::from(word);
-            let data: Vec<u8> = (at..at + 4)
-                .map(|i| self.vpd.get(i).copied().unwrap_or(0))
-                .collect();
-            self.caps.bytes[VPD_DATA..VPD_DATA + 4].copy_from_slice(&data);
+            let at = (word >> 16) as usize;
+            let data = [0, 1, 2, 3].map(|i| self.vpd.get(at + i).copied().unwrap_or(0));
+            self.caps.set_dword(VPD_DATA, u32::from_le_bytes(data));
         }
-        let answer = (word ^ VPD_FLAG).to_le_bytes();
-        self.caps.bytes[VPD_ADDRESS..VPD_ADDRESS + 2].copy_from_slice(&answer);
+        self.caps.set_dword(VPD, word ^ VPD_FLAG);
     }
 
     /// The address of the vendor-specific capability was written: with the flag clear a read, which

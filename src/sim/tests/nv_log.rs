@@ -2,7 +2,7 @@
 
 use crate::image::{Info, Layout};
 use crate::sim::mutate::SplitMix64;
-use crate::sim::nv_log::{NvAreas, NvCorrupt, NvStep, Tlvs};
+use crate::sim::nv_log::{NvAreas, NvStep, Tlvs};
 
 const SIZE: u32 = 0x10_0000;
 
@@ -88,7 +88,7 @@ fn history(layout: Layout, seed: u64) {
         for step in steps(&flash) {
             carry_out(&mut flash, &step, None);
         }
-        assert_eq!(areas.read(&flash), Ok(after.clone()), "seed {seed}, {n}");
+        assert_eq!(areas.read(&flash), Some(after.clone()), "seed {seed}, {n}");
         known = after;
     }
 }
@@ -132,9 +132,9 @@ fn the_areas_are_at_the_documented_addresses() {
 fn zeroed_areas_are_read_as_corrupt() {
     let areas = areas(Layout::NonFailsafe);
     let mut flash = vec![0xFF; SIZE as usize];
-    assert_eq!(areas.read(&flash), Ok(Tlvs::new()));
+    assert_eq!(areas.read(&flash), Some(Tlvs::new()));
     for (at, bytes) in areas.spoiling() {
         flash[at as usize..at as usize + bytes.len()].copy_from_slice(&bytes);
     }
-    assert_eq!(areas.read(&flash), Err(NvCorrupt));
+    assert_eq!(areas.read(&flash), None);
 }
