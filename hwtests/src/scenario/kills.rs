@@ -21,21 +21,20 @@ const CALLS: &str = "openat,write,pwrite64,rename,renameat,renameat2,unlink,unli
 
 /// The versions that the served card would boot, with a boot ROM that prefers either half.
 fn bootable(host: &mut dyn TestHost) -> Result<Vec<String>> {
-    let info = host.card()?.info()?;
-    let mut versions = Vec::new();
-    let outcomes = [&info["power_on"], &info["reset"]];
-    let either = info["power_on_either_order"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    for outcome in outcomes.into_iter().chain(&either) {
-        ensure!(
-            outcome["boots"] == "image",
-            "the card does not boot: {info}"
-        );
-        versions.push(outcome["version"].as_str().unwrap_or_default().to_owned());
-    }
-    Ok(versions)
+    booted_versions(&host.card()?.info()?)
+}
+
+fn booted_versions(info: &Value) -> Result<Vec<String>> {
+    let either = info["power_on_either_order"].as_object();
+    let either = either.context("no order of search in the server's info")?;
+    [&info["power_on"], &info["reset"]]
+        .into_iter()
+        .chain(either.values())
+        .map(|outcome| {
+            let version = outcome["version"].as_str().map(str::to_owned);
+            version.with_context(|| format!("the card does not boot: {info}"))
+        })
+        .collect()
 }
 
 /// Path and version of the small image to burn next: never the one that the half to be written
@@ -237,6 +236,19 @@ pub(super) fn host_restore_without_a_journal_changes_nothing(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_boots_only_if_both_orders_of_search_find_an_image() {
+        let image = serde_json::json!({"boots": "image", "start": 0, "version": "2.42.5000"});
+        let mut info = serde_json::json!({
+            "power_on": image,
+            "reset": image,
+            "power_on_either_order": {"lowest_first": image, "highest_first": image},
+        });
+        assert_eq!(booted_versions(&info).unwrap(), ["2.42.5000"; 4]);
+        info["power_on_either_order"]["highest_first"] = serde_json::json!({"boots": "recovery"});
+        assert!(booted_versions(&info).is_err());
+    }
 
     #[test]
     fn calls_that_change_the_host_are_kill_points() {
