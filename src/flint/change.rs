@@ -139,7 +139,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     const FAILS: &str = "-E- Burn ROM failed: ";
     // Both values begin at this column.
     const COLUMN: usize = 31;
-    let path = Path::new(line.args.first().map_or("", String::as_str));
+    let path = Path::new(line.arg(0));
     // Of a file flint prints a device without a name (measured).
     let name = if target.is_card() { &target.name } else { "" };
     let lead = format!("-E- Failed to query Device: {name}. ");

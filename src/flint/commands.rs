@@ -152,12 +152,6 @@ pub(super) fn named(word: &str) -> Option<&'static FlintCommand> {
     TABLE.iter().find(|row| row.names.contains(&word))
 }
 
-impl std::fmt::Debug for FlintCommand {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.title)
-    }
-}
-
 impl FlintCommand {
     const fn title(mut self, title: &'static str) -> Self {
         self.title = title;

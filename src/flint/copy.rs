@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// `ri FILE`: the image, contiguous (docs/flint.md#read-image).
 pub(super) fn read_image(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    let out = Path::new(line.args.first().map_or("", String::as_str));
+    let out = Path::new(line.arg(0));
     // A file that cannot be written is an error before the card is read, as with flint. Unlike with flint
     // the file keeps what it holds until the image has been read.
     let existed = out.exists();
@@ -41,12 +41,8 @@ pub(super) fn dump_config(target: &mut CommandTarget<'_>, line: &Invocation) -> 
 
 /// `dh [FILE]`: the hash file.
 pub(super) fn dump_hash(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    dump(
-        target,
-        SectionKind::HashFile,
-        ("Hash file", "Hash file"),
-        line,
-    )
+    let names = ("Hash file", "Hash file");
+    dump(target, SectionKind::HashFile, names, line)
 }
 
 fn dump(

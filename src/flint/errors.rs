@@ -9,20 +9,20 @@ use crate::job::{self, CardSelector, Exit, HintContext, JobError};
 /// flint's text for a card that cannot be opened or read.
 pub(super) fn card_error(error: &JobError, name: &str) -> String {
     let why = match error {
-        JobError::Card(error) | JobError::Flash(FlashError::Card(error)) => match error {
-            CardError::Locked => Some(locked(name)),
-            CardError::SemaphoreHeld { .. } => {
-                return format!(
-                    "-E- Can not obtain Flash semaphore-E- Cannot open Device: {name}. Can not obtain Flash \
-                     semaphore. You can run \"flint -clear_semaphore -d <device>\" to force semaphore unlock. \
-                     See help for details.\n"
-                );
-            }
-            _ => None,
-        },
+        JobError::Card(cause) | JobError::Flash(FlashError::Card(cause)) => Some(cause),
         _ => None,
     };
-    let why = why.unwrap_or_else(|| format!("{}\n", describe(error, name)));
+    let why = match why {
+        Some(CardError::Locked) => locked(name),
+        Some(CardError::SemaphoreHeld { .. }) => {
+            return format!(
+                "-E- Can not obtain Flash semaphore-E- Cannot open Device: {name}. Can not obtain Flash \
+                 semaphore. You can run \"flint -clear_semaphore -d <device>\" to force semaphore unlock. \
+                 See help for details.\n"
+            );
+        }
+        _ => format!("{}\n", describe(error, name)),
+    };
     format!("-E- Cannot open Device: {name}. {why}")
 }
 

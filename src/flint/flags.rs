@@ -255,6 +255,11 @@ impl Invocation {
         self.command.is_some_and(|names| names.contains(&name))
     }
 
+    /// Argument number `index`; empty when there is none.
+    pub(super) fn arg(&self, index: usize) -> &str {
+        self.args.get(index).map_or("", String::as_str)
+    }
+
     /// Whether a flag was given; by its long name, which is in the table.
     pub(super) fn has(&self, name: &str) -> bool {
         debug_assert!(FLAGS.iter().any(|flag| flag.name == name), "{name}");

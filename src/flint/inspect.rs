@@ -295,7 +295,7 @@ pub(super) fn timestamp(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
     const NONE: &str = "Time stamping not supported by FW.";
     let failed = query_failed(target, "Image");
     target.queried(target.query_depth(), &failed)?;
-    target.fail(&match line.args.first().map_or("", String::as_str) {
+    target.fail(&match line.arg(0) {
         "query" => format!(
             "Current timestamp : N/A. Failed to query timestamp. {NONE}\nNext timestamp :    N/A. Failed to query \
              timestamp. {NONE}\n"

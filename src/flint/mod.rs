@@ -128,21 +128,19 @@ fn execute(
         return Err(FAILED);
     }
     let flag = line.refused_flag().filter(|_| !line.has("clear_semaphore"));
-    let refused = match (&command.action, flag) {
-        (CommandAction::Refused(reason), _) => Some((format!("\"{}\"", command.names[0]), *reason)),
-        (CommandAction::Run(_), Some((name, reason))) => Some((format!("-{name}"), reason)),
-        (CommandAction::Run(_), None) => None,
+    let (what, reason) = match (&command.action, flag) {
+        (CommandAction::Run(action), None) => {
+            copy::ask_to_overwrite(line, console)?;
+            return action(
+                &mut CommandTarget::open(line, caller, console, borrowed)?,
+                line,
+            );
+        }
+        (CommandAction::Run(_), Some((name, reason))) => (format!("-{name}"), reason),
+        (CommandAction::Refused(reason), _) => (format!("\"{}\"", command.names[0]), *reason),
     };
-    if let Some((what, reason)) = refused {
-        console.print(&format!("-E- {what} is not done: {reason}\n"));
-        return Err(FAILED);
-    }
-    let CommandAction::Run(action) = command.action else {
-        return Err(FAILED);
-    };
-    copy::ask_to_overwrite(line, console)?;
-    let mut target = CommandTarget::open(line, caller, console, borrowed)?;
-    action(&mut target, line)
+    console.print(&format!("-E- {what} is not done: {reason}\n"));
+    Err(FAILED)
 }
 
 /// Prints help, the version, or what is wrong with a command line.
