@@ -110,15 +110,6 @@ impl AddressMap {
         }
     }
 
-    /// The map for an image of this layout whose magic is at `start` of a source of this form.
-    #[must_use]
-    pub fn new(layout: Layout, start: FlashAddr, form: Form) -> Self {
-        match form {
-            Form::Contiguous => Self::Contiguous,
-            Form::Striped => Self::on_flash(layout, start),
-        }
-    }
-
     /// Chunk size in bytes; `None` when nothing is interleaved.
     #[must_use]
     pub fn chunk(self) -> Option<u32> {

@@ -85,6 +85,7 @@ impl Identity {
 
 mod vsd_text {
     //! VSD as `{"text": …}` when it survives the round trip, else `{"hex": …}`.
+    use crate::image::words::from_hex;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     #[derive(Serialize, Deserialize)]
@@ -105,14 +106,9 @@ mod vsd_text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
         match VsdText::deserialize(d)? {
             VsdText::Text(text) => Ok(text.into_bytes()),
-            VsdText::Hex(hex) => (0..hex.len())
-                .step_by(2)
-                .map(|i| {
-                    hex.get(i..i + 2)
-                        .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                        .ok_or_else(|| D::Error::custom("VSD is not hexadecimal"))
-                })
-                .collect(),
+            VsdText::Hex(hex) => {
+                from_hex(&hex).ok_or_else(|| D::Error::custom("VSD is not hexadecimal"))
+            }
         }
     }
 }

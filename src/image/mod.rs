@@ -26,9 +26,7 @@ mod tags;
 mod words;
 
 pub use addr::{AddressMap, FlashAddr, Form, Half, ImageOffset, Layout};
-pub use build::{
-    BlockPlace, BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped,
-};
+pub use build::{BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped};
 pub use crc::crc16;
 pub use finding::{Finding, FindingId, Severity};
 pub use guid::{Guid, GuidSection, Mac};

@@ -92,28 +92,18 @@ impl Ini {
         let mut out = Vec::new();
         for (id, key, confirmed, meaning) in KNOWN_KEYS {
             let entry = entries.iter().find(|e| e.key.eq_ignore_ascii_case(key));
-            out.push(IniSetting {
-                id,
-                key: entry.map(full),
-                value: entry.map(|e| e.value.clone()),
-                meaning: entry.and_then(|e| meaning(&e.value)),
-                confirmed,
-            });
+            out.push(setting(id, entry, meaning, confirmed));
             if id == "ports" {
-                out.extend(entries.iter().filter(|e| is_port_type(&e.key)).map(port));
+                let ports = entries.iter().filter(|e| is_port_type(&e.key));
+                out.extend(ports.map(|e| setting("port_type", Some(e), port_type, true)));
             }
         }
         let rom = |e: &&IniEntry| {
             let key = e.key.to_ascii_lowercase();
             ROM_WORDS.iter().any(|word| key.contains(word))
         };
-        out.extend(entries.iter().filter(rom).map(|e| IniSetting {
-            id: "boot_rom",
-            key: Some(full(e)),
-            value: Some(e.value.clone()),
-            meaning: switch(&e.value),
-            confirmed: false,
-        }));
+        let roms = entries.iter().filter(rom);
+        out.extend(roms.map(|e| setting("boot_rom", Some(e), switch, false)));
         out
     }
 
@@ -173,20 +163,28 @@ fn is_port_type(key: &str) -> bool {
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn port(entry: &IniEntry) -> IniSetting {
-    let value = &entry.value;
+fn port_type(value: &str) -> Option<String> {
     let kind = match value.to_ascii_uppercase().as_str() {
-        "XFI" => Some("Ethernet 10G (XFI)"),
-        "SGMII" => Some("Ethernet 1G (SGMII)"),
-        "XAUI" => Some("Ethernet 10G (XAUI)"),
-        _ => None,
+        "XFI" => "Ethernet 10G (XFI)",
+        "SGMII" => "Ethernet 1G (SGMII)",
+        "XAUI" => "Ethernet 10G (XAUI)",
+        _ => return None,
     };
+    Some(kind.to_owned())
+}
+
+fn setting(
+    id: &'static str,
+    entry: Option<&IniEntry>,
+    meaning: fn(&str) -> Option<String>,
+    confirmed: bool,
+) -> IniSetting {
     IniSetting {
-        id: "port_type",
-        key: Some(full(entry)),
-        value: Some(value.clone()),
-        meaning: kind.map(str::to_owned),
-        confirmed: true,
+        id,
+        key: entry.map(full),
+        value: entry.map(|e| e.value.clone()),
+        meaning: entry.and_then(|e| meaning(&e.value)),
+        confirmed,
     }
 }
 

@@ -46,6 +46,12 @@ pub fn trim_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[..used]
 }
 
+/// The bytes of a text of hexadecimal digits.
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
 /// Writes a big-endian dword at `at`. Returns false when it does not fit.
 #[must_use]
 pub(super) fn put_be32(bytes: &mut [u8], at: usize, value: u32) -> bool {

@@ -14,7 +14,7 @@ mod rom;
 
 pub use assemble::build;
 pub use recipe::{ExtraSection, Recipe};
-pub use rom::{BlockPlace, RomBlock, RomRecipe};
+pub use rom::{RomBlock, RomRecipe};
 
 use super::words::AT_FAILSAFE;
 use super::{AddressMap, Half, ImageOffset, be32};

@@ -222,6 +222,7 @@ impl Recipe {
 
 /// Bytes as hexadecimal text.
 mod hex {
+    use crate::image::words::from_hex;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     #[expect(clippy::ref_option, reason = "the shape serde requires")]
@@ -233,12 +234,8 @@ mod hex {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         d: D,
     ) -> Result<Option<Vec<u8>>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(d)? else {
-            return Ok(None);
-        };
-        let byte = |i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok();
-        let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-        let bytes = bytes.ok_or_else(|| D::Error::custom("the ROM is not hexadecimal"))?;
-        Ok(Some(bytes))
+        let text = Option::<String>::deserialize(d)?;
+        let rom = |text: String| from_hex(&text).ok_or("the ROM is not hexadecimal");
+        text.map(rom).transpose().map_err(D::Error::custom)
     }
 }

@@ -4,10 +4,9 @@
 use super::BuildError;
 use super::filler::Filler;
 use crate::image::SectionKind;
-use serde::{Deserialize, Serialize};
 
 /// One version block (`mlxsign:`) of a ROM to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RomBlock {
     /// Product id: 0x10 PXE, 0x11 UEFI, 0x12 CLP, 0xF the text form …
     pub product: u16,
@@ -25,20 +24,8 @@ pub struct RomBlock {
     pub text: Option<String>,
 }
 
-/// Where the version blocks lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BlockPlace {
-    /// Behind the PCI images, outside of their checksum, as in the real FlexBoot
-    /// (docs/fs2.md#rom-content).
-    Tail,
-    /// At this offset inside the first PCI image, where its checksum covers them.
-    Inside(u32),
-}
-
 /// A small description of an expansion ROM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RomRecipe {
     /// Version blocks, in order.
     pub blocks: Vec<RomBlock>,
@@ -46,8 +33,9 @@ pub struct RomRecipe {
     pub size: u32,
     /// Number of PCI images that share them, 1..=4.
     pub images: u8,
-    /// Where the version blocks lie.
-    pub place: BlockPlace,
+    /// Where in the first PCI image the version blocks lie, so that its checksum covers them; `None` =
+    /// behind the PCI images, as in the real FlexBoot (docs/fs2.md#rom-content).
+    pub place: Option<u32>,
     /// PCI vendor id in the PCIR structures.
     pub vendor_id: u16,
     /// PCI device id in the PCIR structures.
@@ -77,7 +65,7 @@ impl RomRecipe {
             blocks: vec![RomBlock::new(0x10, version, device_id)],
             size,
             images: 1,
-            place: BlockPlace::Tail,
+            place: None,
             vendor_id: 0x15B3,
             device_id,
             seed: u64::from(version.2),
@@ -92,14 +80,9 @@ impl RomRecipe {
             let field = "PCI images in the ROM";
             return Err(BuildError::out_of_range(field, self.images));
         }
-        let mut blocks = Vec::new();
-        for block in &self.blocks {
-            blocks.extend(block.bytes()?);
-        }
-        let tail = match self.place {
-            BlockPlace::Tail => blocks.len() as u32,
-            BlockPlace::Inside(_) => 0,
-        };
+        let blocks: Result<Vec<_>, _> = self.blocks.iter().map(RomBlock::bytes).collect();
+        let blocks = blocks?.concat();
+        let tail = self.place.map_or(blocks.len() as u32, |_| 0);
         let images = u32::from(self.images);
         let code = self.size.saturating_sub(tail);
         let units = (code / UNIT / images).min(MAX_UNITS);
@@ -115,16 +98,15 @@ impl RomRecipe {
         }
         // Behind the PCI images the ROM is blank, as in the real one.
         rom.resize(code as usize, 0xFF);
-        match self.place {
-            BlockPlace::Tail => rom.extend(blocks),
-            BlockPlace::Inside(at) => {
-                let end = u64::from(at) + blocks.len() as u64;
-                // The last byte of the image is its checksum.
-                if at < 0x40 || end >= u64::from(units * UNIT) {
-                    return Err(BuildError::out_of_range("place of the version blocks", at));
-                }
-                rom[at as usize..end as usize].copy_from_slice(&blocks);
+        if let Some(at) = self.place {
+            let end = u64::from(at) + blocks.len() as u64;
+            // The last byte of the image is its checksum.
+            if at < 0x40 || end >= u64::from(units * UNIT) {
+                return Err(BuildError::out_of_range("place of the version blocks", at));
             }
+            rom[at as usize..end as usize].copy_from_slice(&blocks);
+        } else {
+            rom.extend(blocks);
         }
         let len = (units * UNIT) as usize;
         for image in rom.chunks_exact_mut(len).take(images as usize) {
@@ -141,23 +123,25 @@ impl RomRecipe {
             .get(usize::from(index))
             .is_some_and(|b| b.product == 0x11);
         let mut image = vec![0; 0x38];
-        image[0] = 0x55;
-        image[1] = 0xAA;
-        image[2] = units as u8;
-        // Entry point: a short jump behind the structures.
-        image[3..5].copy_from_slice(&[0xEB, 0x36]);
-        image[0x18..0x1A].copy_from_slice(&PCIR_AT.to_le_bytes());
         let pcir = usize::from(PCIR_AT);
-        image[pcir..pcir + 4].copy_from_slice(b"PCIR");
-        image[pcir + 4..pcir + 6].copy_from_slice(&self.vendor_id.to_le_bytes());
-        image[pcir + 6..pcir + 8].copy_from_slice(&self.device_id.to_le_bytes());
-        image[pcir + 0x0A..pcir + 0x0C].copy_from_slice(&0x18_u16.to_le_bytes());
-        // Class code: network controller, Ethernet.
-        image[pcir + 0x0F] = 0x02;
-        image[pcir + 0x10..pcir + 0x12].copy_from_slice(&(units as u16).to_le_bytes());
-        image[pcir + 0x12..pcir + 0x14].copy_from_slice(&1_u16.to_le_bytes());
-        image[pcir + 0x14] = if uefi { 3 } else { 0 };
-        image[pcir + 0x15] = if index + 1 == self.images { 0x80 } else { 0 };
+        let image_type = if uefi { 3 } else { 0 };
+        let last = if index + 1 == self.images { 0x80 } else { 0 };
+        for (at, field) in [
+            // Entry point: a short jump behind the structures.
+            (0, &[0x55, 0xAA, units as u8, 0xEB, 0x36][..]),
+            (0x18, &PCIR_AT.to_le_bytes()),
+            (pcir, b"PCIR"),
+            (pcir + 4, &self.vendor_id.to_le_bytes()),
+            (pcir + 6, &self.device_id.to_le_bytes()),
+            (pcir + 0x0A, &0x18_u16.to_le_bytes()),
+            // Class code: network controller, Ethernet.
+            (pcir + 0x0F, &[0x02]),
+            (pcir + 0x10, &(units as u16).to_le_bytes()),
+            (pcir + 0x12, &1_u16.to_le_bytes()),
+            (pcir + 0x14, &[image_type, last]),
+        ] {
+            image[at..at + field.len()].copy_from_slice(field);
+        }
         // Nine tenths code, the rest blank.
         let code = (len - image.len()) / 4 * 9 / 10;
         image.extend(Filler::new(self.seed, 0x2000 + u64::from(index)).words(code));

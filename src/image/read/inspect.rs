@@ -26,7 +26,10 @@ pub fn read(
 ) -> Result<Image, ImageError> {
     let header = header(source, start)?;
     let layout = layout(&header)?;
-    let map = AddressMap::new(layout, start, form);
+    let map = match form {
+        Form::Contiguous => AddressMap::Contiguous,
+        Form::Striped => AddressMap::on_flash(layout, start),
+    };
     let mut image = Image {
         start,
         map,

@@ -1,7 +1,7 @@
 //! Variants of the expansion ROM: every form of flint's "Rom Info".
 
 use super::variants::{Variant, small};
-use cx3flash::image::{BlockPlace, Recipe, RomBlock, RomRecipe};
+use cx3flash::image::{Recipe, RomBlock, RomRecipe};
 
 fn with_rom(rom: RomRecipe) -> Recipe {
     Recipe {
@@ -102,7 +102,7 @@ pub fn all() -> Vec<Variant> {
             "ROM: inside, three images",
             with_rom(RomRecipe {
                 images: 3,
-                place: BlockPlace::Inside(0x100),
+                place: Some(0x100),
                 ..RomRecipe::default()
             }),
         ),

@@ -27,7 +27,7 @@ fn a_real_sized_rom_ends_in_the_real_version_block() {
 fn every_pci_image_of_a_chain_is_complete() {
     let recipe = RomRecipe {
         images: 3,
-        place: BlockPlace::Inside(0x80),
+        place: Some(0x80),
         size: 0x3004,
         ..RomRecipe::default()
     };
@@ -53,7 +53,7 @@ fn every_pci_image_of_a_chain_is_complete() {
 fn rom_recipes_out_of_range_are_refused() {
     let d = RomRecipe::default;
     let inside = |at| RomRecipe {
-        place: BlockPlace::Inside(at),
+        place: Some(at),
         ..d()
     };
     let recipes = [
