@@ -1,6 +1,6 @@
 //! What is known of the flash chip with a JEDEC id. The families are in [`super::families`].
 
-use super::families::{self, Family, TimesSource};
+use super::families::{self, TimesSource};
 use super::{FlashError, Geometry};
 use serde::Serialize;
 use std::time::Duration;
@@ -44,16 +44,12 @@ impl FlashChip {
         let [_, vendor, kind, capacity] = jedec.to_be_bytes();
         let (family, log2) =
             families::find(vendor, kind, capacity).ok_or(FlashError::UnknownChip(jedec))?;
-        Ok(Self::of(jedec, family, log2))
-    }
-
-    fn of(jedec: u32, family: &Family, log2: u8) -> Self {
         let time = |us: u32| (us != 0).then(|| Duration::from_micros(us.into()));
         let (k4, k64, program) = family.times;
         let byte_program = family.vendor == families::SST;
         // A page is 256 byte programs there.
         let programs = if byte_program { 256 } else { 1 };
-        Self {
+        Ok(Self {
             name: family.name,
             jedec,
             geometry: Geometry {
@@ -73,7 +69,7 @@ impl FlashChip {
             times: family.source,
             seen: family.seen,
             read_only: family.read_only,
-        }
+        })
     }
 
     /// It has a second status register that 35h reads, with CMP in bit 6.

@@ -70,8 +70,13 @@ impl FlashSource<'_, '_> {
         Ok(differed)
     }
 
-    /// Everything, with events about the progress of `phase`.
-    pub(super) fn read_all(
+    /// Empties the cache: whatever is read next is read from the card.
+    pub fn forget(&mut self) {
+        self.0.cache.forget();
+    }
+
+    /// Every byte of the chip, with events about the progress of `phase`.
+    pub fn read_all(
         &mut self,
         phase: Phase,
         events: &mut dyn Events,

@@ -176,31 +176,9 @@ impl<'c> Locked<'c> {
         Ok(verdict)
     }
 
-    /// Reads a range once more and compares: [`FlashSource::reread`].
-    ///
-    /// # Errors
-    /// [`FlashError::Unsteady`] when readings of a block never agree.
-    pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
-        self.source().reread(range)
-    }
-
-    /// Empties the cache: whatever is read next is read from the card.
-    pub fn forget(&mut self) {
-        self.0.cache.forget();
-    }
-
     /// The flash as a place to read images from; a block is read once in a session.
     pub fn source(&mut self) -> FlashSource<'_, 'c> {
         FlashSource(&mut self.0)
-    }
-
-    /// Every byte of the chip.
-    pub fn read_all(
-        &mut self,
-        phase: Phase,
-        events: &mut dyn Events,
-    ) -> Result<Vec<u8>, FlashError> {
-        self.source().read_all(phase, events)
     }
 
     /// The chip does nothing at this moment (no erase or program runs).

@@ -106,7 +106,7 @@ fn read_range(
         let at = from + done;
         // At most PIECE bytes.
         done += piece.len() as u32;
-        note(&mut unsteady, locked.reread(at..from + done)?);
+        note(&mut unsteady, locked.source().reread(at..from + done)?);
         locked.source().read_at(FlashAddr(at), piece)?;
         events.emit(Event::Advanced {
             phase,

@@ -9,11 +9,12 @@ use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError, NvError};
 use crate::card::ToolsError;
-use crate::card::nv::{Limits, Missing, NvSettings, Parameter, TlvWrite};
+use crate::card::nv::{Limits, NvSettings, Parameter, TlvId};
 use crate::flash::{Boots, Events, Phase};
 use crate::host::Mark;
 use crate::image::Version;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One setting of a card.
@@ -248,7 +249,7 @@ fn unanswered(error: ToolsError) -> JobError {
 fn decide(
     settings: &NvSettings,
     wanted: &[(Parameter, u32)],
-) -> Result<(Vec<NvChange>, Vec<TlvWrite>), NvError> {
+) -> Result<(Vec<NvChange>, BTreeMap<TlvId, Vec<u32>>), NvError> {
     let mut changes = Vec::new();
     for (parameter, value) in wanted {
         let name = parameter.name();
@@ -278,17 +279,20 @@ fn decide(
     }
     let writes = settings
         .writes(wanted)
-        .map_err(|Missing { parameter }| NvError::Missing { parameter })?;
+        .map_err(|parameter| NvError::Missing {
+            parameter: parameter.name(),
+        })?;
     Ok((changes, writes))
 }
 
 /// One TLV after the other; how many were stored when it fails.
-fn write(device: &mut Device, writes: &[TlvWrite]) -> Result<(), (usize, ToolsError)> {
+fn write(
+    device: &mut Device,
+    writes: &BTreeMap<TlvId, Vec<u32>>,
+) -> Result<(), (usize, ToolsError)> {
     let mut tools = device.card.tools().map_err(|error| (0, error))?;
-    for (n, tlv) in writes.iter().enumerate() {
-        tools
-            .write_tlv(tlv.id, &tlv.data)
-            .map_err(|error| (n, error))?;
+    for (n, (id, data)) in writes.iter().enumerate() {
+        tools.write_tlv(*id, data).map_err(|error| (n, error))?;
     }
     Ok(())
 }

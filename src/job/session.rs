@@ -97,7 +97,7 @@ pub(super) fn snapshot(
     events: &mut dyn Events,
 ) -> Result<(CardSnapshot, Vec<UnsteadyRange>), JobError> {
     let trusted = trust_chains(facts, locked)?;
-    locked.read_all(phase, events)?;
+    locked.source().read_all(phase, events)?;
     let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
     let mut parse = |source: &mut FlashSource<'_, '_>| {

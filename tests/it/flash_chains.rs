@@ -17,7 +17,7 @@ fn reads_are_single_until_chains_are_proven() {
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     assert!(!locked.chained_reads());
-    assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == flash);
+    assert!(locked.source().read_all(Phase::Read, &mut ()).unwrap() == flash);
     drop(locked);
     assert_eq!(sim.misuse(), []);
 }
@@ -28,16 +28,16 @@ fn chains_that_agree_over_a_mebibyte_are_proven_and_used() {
     let (sim, mut card) = card_of(SimChip::M25px16, &flash);
     let clock = sim.clock();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    let known = locked.read_all(Phase::Read, &mut ()).unwrap();
+    let known = locked.source().read_all(Phase::Read, &mut ()).unwrap();
     let verdict = locked.prove_chains(&known, &mut ()).unwrap();
     let ChainVerdict::Proven(proof) = verdict else {
         panic!("{verdict:?}");
     };
     assert!(proof.holds(), "{proof:?}");
     assert!(locked.chained_reads());
-    locked.forget();
+    locked.source().forget();
     let _ = sim.take_counters();
-    assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == flash);
+    assert!(locked.source().read_all(Phase::Read, &mut ()).unwrap() == flash);
     // Opcode and address once per 4 KiB instead of once per 16 bytes.
     assert_eq!(sim.counters().spi_bytes, 0x20_0000 + 0x20_0000 / 4096 * 4);
     drop(locked);

@@ -17,7 +17,7 @@ fn backup_burn_verify(flash: &[u8], body: &[u8]) -> Counters {
     // Waiting until the card is ready is no part of the job.
     let _ = sim.take_counters();
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
+    let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
     let after_backup = sim.counters();
     let job = Job {
         protected: vec![0..HALF, 0x1F_0000..0x20_0000],

@@ -18,7 +18,7 @@ fn old_card(chip: SimChip) -> (SimCard, Card) {
 fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), Stopped> {
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
-    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
+    let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
     let job = Job {
         protected: std::iter::once(0..START).collect(),
         ..job(START, vec![0x42; 700])
@@ -172,7 +172,7 @@ fn a_chain_left_open_by_a_dead_program_is_ended_without_an_opcode() {
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
         assert_eq!(locked.chip().jedec, 0x20_7115);
-        assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == sim.flash());
+        assert!(locked.source().read_all(Phase::Read, &mut ()).unwrap() == sim.flash());
         drop(locked);
         assert_eq!(sim.misuse(), [], "{word:#010x}");
         let page = &sim.flash()[START as usize..][..32];
@@ -215,7 +215,7 @@ fn a_card_reset_by_another_program_ends_the_session() {
         sim.inject(Fault::Reset { after });
         let clock = sim.clock();
         let found = Flash::lock(&mut card, clock.as_ref())
-            .and_then(|mut locked| locked.read_all(Phase::Read, &mut ()));
+            .and_then(|mut locked| locked.source().read_all(Phase::Read, &mut ()));
         assert!(
             matches!(found, Err(FlashError::Card(CardError::Gone { .. }))),
             "after {after}: {:?}",

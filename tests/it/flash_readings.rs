@@ -298,19 +298,22 @@ fn a_range_read_again_takes_what_two_readings_agree_on() {
     assert_ne!(first, bench.flash[0x1000..0x1100]);
     assert_eq!(locked.source().known(), [0x1000..0x1100]);
 
-    assert_eq!(locked.reread(0x1000..0x1100).unwrap(), [0x1040..0x1060]);
+    assert_eq!(
+        locked.source().reread(0x1000..0x1100).unwrap(),
+        [0x1040..0x1060]
+    );
     let mut now = [0; 0x100];
     locked
         .source()
         .read_at(FlashAddr(0x1000), &mut now)
         .unwrap();
     assert_eq!(now, bench.flash[0x1000..0x1100]);
-    assert_eq!(locked.reread(0x1004..0x10F3).unwrap(), []);
+    assert_eq!(locked.source().reread(0x1004..0x10F3).unwrap(), []);
 
-    locked.forget();
+    locked.source().forget();
     assert_eq!(locked.source().known(), []);
     assert!(matches!(
-        locked.reread(0x1F_FFF0..0x20_0010),
+        locked.source().reread(0x1F_FFF0..0x20_0010),
         Err(FlashError::Outside { .. })
     ));
     assert_eq!(bench.sim.misuse(), []);

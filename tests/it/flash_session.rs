@@ -33,7 +33,7 @@ fn run(
 ) -> Result<(), cx3flash::flash::Stopped> {
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
-    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
+    let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
     let sectors = plan(locked.chip(), &now, job);
     let start = job.signature_at.unwrap().0;
     execute(
@@ -141,7 +141,7 @@ fn a_vanished_card_is_gone_and_never_data() {
         sim.inject(Fault::Removed { after });
         let clock = sim.clock();
         let found = Flash::lock(&mut card, clock.as_ref())
-            .and_then(|mut locked| locked.read_all(Phase::Read, &mut ()));
+            .and_then(|mut locked| locked.source().read_all(Phase::Read, &mut ()));
         assert!(
             matches!(found, Err(FlashError::Card(CardError::Gone { .. }))),
             "after {after}: {:?}",

@@ -82,8 +82,8 @@ fn burn(card: &mut Card, sim: &SimCard, in_place: bool, proof: Option<&ChainProo
     if let Some(proof) = proof {
         locked.trust_chains(proof);
     }
-    let now = locked.read_all(Phase::Backup, &mut ()).unwrap();
-    locked.reread(0x1000..0x1800).unwrap();
+    let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
+    locked.source().reread(0x1000..0x1800).unwrap();
     // Odd lengths at odd places, pieces in the middle of a page, blank ones between them.
     let mut body: Vec<u8> = (0..9_001_u32).map(|n| (n * 7) as u8 | 1).collect();
     body[300..420].fill(0xFF);

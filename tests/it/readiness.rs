@@ -22,7 +22,7 @@ fn works(sim: &SimCard, card: &mut Card) {
     assert_eq!((version.minor, version.subminor), (42, 5000));
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
-    assert!(locked.read_all(Phase::Read, &mut ()).unwrap() == sim.flash());
+    assert!(locked.source().read_all(Phase::Read, &mut ()).unwrap() == sim.flash());
     drop(locked);
     assert_eq!(sim.misuse(), []);
 }

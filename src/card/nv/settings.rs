@@ -47,19 +47,6 @@ pub struct NvSettings {
     pub(super) stored: BTreeMap<TlvId, Vec<u32>>,
 }
 
-/// A TLV to store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlvWrite {
-    pub id: TlvId,
-    pub data: Vec<u32>,
-}
-
-/// A TLV holds several parameters, and one of the others has no value yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    pub parameter: String,
-}
-
 /// Statuses that mean "not supported here": an answer, not a failure.
 fn if_known<T>(answer: Result<T, ToolsError>) -> Result<Option<T>, ToolsError> {
     match answer {
@@ -190,8 +177,11 @@ impl NvSettings {
     /// for a TLV that holds it all already.
     ///
     /// # Errors
-    /// [`Missing`] when a new TLV would need an unknown value.
-    pub fn writes(&self, wanted: &[(Parameter, u32)]) -> Result<Vec<TlvWrite>, Missing> {
+    /// A parameter that a new TLV holds too, and that has no value yet.
+    pub fn writes(
+        &self,
+        wanted: &[(Parameter, u32)],
+    ) -> Result<BTreeMap<TlvId, Vec<u32>>, Parameter> {
         let mut writes: BTreeMap<TlvId, Vec<u32>> = BTreeMap::new();
         for (parameter, value) in wanted {
             let differs = self.of(*parameter).and_then(|s| s.next_boot) != Some(*value);
@@ -204,14 +194,15 @@ impl NvSettings {
                 parameter.field.bits.set(data, *value);
             }
         }
-        Ok(writes
-            .into_iter()
-            .map(|(id, data)| TlvWrite { id, data })
-            .collect())
+        Ok(writes)
     }
 
     /// What a TLV is written over: the stored one, or the defaults of all it holds.
-    fn base(&self, parameter: Parameter, wanted: &[(Parameter, u32)]) -> Result<Vec<u32>, Missing> {
+    fn base(
+        &self,
+        parameter: Parameter,
+        wanted: &[(Parameter, u32)],
+    ) -> Result<Vec<u32>, Parameter> {
         let id = parameter.tlv();
         if let Some(stored) = self.stored.get(&id) {
             return Ok(stored.clone());
@@ -221,11 +212,7 @@ impl NvSettings {
             match setting.next_boot {
                 Some(value) => setting.parameter.field.bits.set(&mut data, value),
                 None if wanted.iter().any(|(p, _)| *p == setting.parameter) => {}
-                None => {
-                    return Err(Missing {
-                        parameter: setting.parameter.name(),
-                    });
-                }
+                None => return Err(setting.parameter),
             }
         }
         Ok(data)

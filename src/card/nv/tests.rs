@@ -187,13 +187,12 @@ fn what_was_not_asked_for_keeps_its_bits() {
     let mut card = settings(&[("SRIOV_EN", Some(1)), ("NUM_OF_VFS", Some(8))]);
     // Nothing stored: the other parameter of the TLV goes in with its default.
     let writes = card.writes(&wanted(&[("NUM_OF_VFS", 16)])).unwrap();
-    assert_eq!(writes[0].data, [0x8000_0010]);
+    let (id, data) = writes.into_iter().next().unwrap();
+    assert_eq!(data, [0x8000_0010]);
     // Stored, with an unknown bit: it stays.
-    let id = writes[0].id;
     card.stored.insert(id, vec![0x8040_0008]);
     let writes = card.writes(&wanted(&[("SRIOV_EN", 0)])).unwrap();
-    assert_eq!(writes[0].data, [0x0040_0008]);
-    assert_eq!(writes.len(), 1);
+    assert_eq!(writes.into_values().collect::<Vec<_>>(), [[0x0040_0008]]);
 }
 
 #[test]
@@ -215,19 +214,18 @@ fn a_value_that_holds_already_is_not_written() {
             ("BOOT_VLAN_P1", 7),
         ]))
         .unwrap();
-    let data: Vec<_> = both.iter().map(|w| w.data.clone()).collect();
-    assert_eq!(data, [vec![8], vec![7]]);
+    assert_eq!(both.into_values().collect::<Vec<_>>(), [[8], [7]]);
 }
 
 #[test]
 fn an_unknown_value_is_not_invented() {
     let card = settings(&[("LINK_TYPE_P1", None), ("PHY_TYPE_P1", Some(2))]);
     let missing = card.writes(&wanted(&[("PHY_TYPE_P1", 1)])).unwrap_err();
-    assert_eq!(missing.parameter, "LINK_TYPE_P1");
+    assert_eq!(missing.name(), "LINK_TYPE_P1");
     let writes = card
         .writes(&wanted(&[("PHY_TYPE_P1", 1), ("LINK_TYPE_P1", 2)]))
         .unwrap();
-    assert_eq!(writes[0].data, [0x12]);
+    assert_eq!(writes.into_values().collect::<Vec<_>>(), [[0x12]]);
 }
 
 #[test]
