@@ -106,11 +106,10 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         json: cli.json,
         quiet: cli.quiet,
     });
-    let name = cli.name.clone();
-    let job = cli.command.opens_card().then(|| name.replace(' ', "-"));
+    let job = cli.command.opens_card().then(|| cli.name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
-    let mut out = Out::new(mode);
+    let out = Out::new(mode);
     if let Some(path) = log
         .as_ref()
         .and_then(log::SharedLog::path)
@@ -120,17 +119,17 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     }
     let report = match bug_report::begin(&cli) {
         Ok(report) => report,
-        Err(failure) => return Executed::failed(Some(&name), mode, failure),
+        Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
     let mut ctx = Ctx {
-        out: &mut out,
-        device: cli.device.clone(),
+        out,
+        device: cli.device,
         image: None,
         stop,
-        typed: typed.clone(),
+        typed,
         host: host(),
         options: BorrowOptions {
-            allow: cli.allow.clone(),
+            allow: cli.allow,
             access: cli.bar_access,
         },
         borrowed: None,
@@ -138,10 +137,8 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         reply: Reply::Yes,
         asked: None,
     };
-    let ran = commands::run(cli, &mut ctx);
-    let borrowed = ctx.borrowed.take();
-    let (host, card, report) = (ctx.host.clone(), ctx.device.take(), ctx.report.take());
-    let ran = commands::afterwards(ran, borrowed, &mut out);
+    let ran = commands::run(cli.command, &mut ctx);
+    let ran = commands::afterwards(ran, ctx.borrowed.take(), &ctx.out);
     let (exit, result, failure) = match ran {
         Ok(answer) => (answer.exit, Some(answer.result), None),
         Err(mut failure) => (
@@ -155,15 +152,15 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     }
     tracing::info!(exit = exit.code(), "ended");
     let log = log.and_then(|log| log.path());
-    let mut document = json::document(Some(&name), result.as_ref(), failure.as_ref(), exit);
+    let mut document = json::document(Some(&cli.name), result.as_ref(), failure.as_ref(), exit);
     let ended = crate::job::FinishedCommand {
-        card: card.as_ref(),
-        typed: &typed,
+        card: ctx.device.as_ref(),
+        typed: &ctx.typed,
         document: &document,
         exit: exit.code(),
         log: log.as_deref(),
     };
-    if let Some(report) = bug_report::finish(report, &host, &ended, &out) {
+    if let Some(report) = bug_report::finish(ctx.report.take(), &ctx.host, &ended, &ctx.out) {
         document["report"] = report;
     }
     Executed {
@@ -172,7 +169,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         document,
         failure,
         help: false,
-        stdout_problem: out.take_problem(),
+        stdout_problem: ctx.out.take_problem(),
     }
 }
 

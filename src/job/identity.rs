@@ -50,7 +50,7 @@ pub fn identity_show_image(file: &ImageFile) -> Result<IdentityOutcome, JobError
 }
 
 /// What the sections hold, damaged or not: it is shown, not written.
-fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
+pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let section = image
         .guids
         .as_ref()

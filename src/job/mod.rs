@@ -58,7 +58,7 @@ pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
 pub use host::{host_restore, host_status};
 pub use host_report::HostReport;
 pub use identity::{
-    IdentityChange, IdentityOutcome, identity_show, identity_show_image, read_identity,
+    IdentityChange, IdentityOutcome, identity_in, identity_show, identity_show_image, read_identity,
 };
 pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};

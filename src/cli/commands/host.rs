@@ -3,6 +3,7 @@
 use super::{CommandResult, Ctx, Ran};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::terminal::Out;
 use crate::host::{BadBdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
@@ -54,7 +55,7 @@ fn line(report: &HostReport) -> String {
 pub(in crate::cli) fn afterwards(
     ran: Result<CommandResult, Failure>,
     borrowed: Option<Borrowed>,
-    out: &mut crate::cli::terminal::Out,
+    out: &Out,
 ) -> Result<CommandResult, Failure> {
     let Some(borrowed) = borrowed else {
         return ran;

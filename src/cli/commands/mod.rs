@@ -12,9 +12,7 @@ mod write;
 pub(super) use card::cards_here;
 pub(super) use host::afterwards;
 
-use super::args::{
-    Cli, Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand,
-};
+use super::args::{Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand};
 use super::failure::Failure;
 use super::json::outcome as json;
 use super::progress::Progress;
@@ -29,7 +27,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Ctx<'a> {
-    pub(super) out: &'a mut Out,
+    pub(super) out: Out,
     /// `-d`, or the only card once it is chosen.
     pub(super) device: Option<CardSelector>,
     /// The image file of the command.
@@ -169,8 +167,8 @@ fn backup_dir(named: Option<PathBuf>) -> PathBuf {
 }
 
 /// Runs the command. What a job fails with gets its hint here, where its card and its image are known.
-pub(super) fn run(cli: Cli, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
-    dispatch(cli.command, ctx).map_err(|error| match error {
+pub(super) fn run(command: Command, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
+    dispatch(command, ctx).map_err(|error| match error {
         CommandError::Failure(failure) => failure,
         CommandError::Job(JobError::Declined) => ctx.declined(),
         CommandError::Job(error) => ctx.failure(&error),

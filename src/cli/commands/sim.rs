@@ -7,7 +7,7 @@ use crate::cli::args::sim::{
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::text::{kib, name_of, time};
-use crate::image::{Contents, FlashAddr, Half, Identity, Recipe, build, striped, trim_zeros};
+use crate::image::{Contents, FlashAddr, Half, Recipe, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
@@ -122,25 +122,8 @@ fn stamped(bytes: Vec<u8>, change: &IdentityChange) -> Result<Vec<u8>, Failure> 
         Failure::from_error(Code::Patch, e).about("the identity cannot be written")
     };
     let contents = Contents::from_file(&bytes).map_err(|e| patch(&e))?;
-    let old = contents.image().guids.as_ref();
-    let info = contents.image().info.as_ref();
-    let keep_guids = old.and_then(|g| g.guids.as_slice().try_into().ok());
-    let keep_macs = old.and_then(|g| g.macs.as_slice().try_into().ok());
-    let (Some(guids), Some(macs)) = (change.guids.or(keep_guids), change.macs.or(keep_macs)) else {
-        return Err(Failure::new(
-            Code::Patch,
-            "the image has no GUID section of 6 entries",
-        ));
-    };
-    let vsd = change.vsd.clone().or_else(|| {
-        let raw = info.and_then(|i| i.vsd_raw.as_deref())?;
-        Some(trim_zeros(raw).to_vec())
-    });
-    let identity = Identity {
-        guids,
-        macs,
-        vsd: vsd.unwrap_or_default(),
-    };
+    let old = job::identity_in(contents.image()).map_err(|e| patch(&e))?;
+    let identity = change.apply(&old.identity);
     let patched = contents.with_identity(&identity).map_err(|e| patch(&e))?;
     Ok(patched.bytes().to_vec())
 }
