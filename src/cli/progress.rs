@@ -3,55 +3,34 @@
 use super::terminal::{OutputMode, StopFlag};
 use super::text::{kib, name_of};
 use crate::flash::{Event, Events, Phase};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 
-enum Drawing {
-    Silent,
-    Lines,
-    Bar(Option<ProgressBar>),
-}
-
 pub(super) struct Progress {
-    drawing: Drawing,
+    quiet: bool,
+    terminal: bool,
     stop: StopFlag,
     total: u64,
+    /// The bar of the phase on a terminal. One that is dropped before its end stays on the screen.
+    bar: Option<ProgressBar>,
 }
 
 impl Progress {
     #[must_use]
     pub(super) fn new(mode: OutputMode, stop: StopFlag) -> Self {
-        let drawing = if mode.quiet {
-            Drawing::Silent
-        } else if io::stderr().is_terminal() {
-            Drawing::Bar(None)
-        } else {
-            Drawing::Lines
-        };
         Self {
-            drawing,
+            quiet: mode.quiet,
+            terminal: io::stderr().is_terminal(),
             stop,
             total: 0,
+            bar: None,
         }
     }
 
-    fn line(text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
-    }
-
-    /// The bar of a job that stopped stays on the screen.
-    fn close(&mut self) {
-        if let Drawing::Bar(bar) = &mut self.drawing
-            && let Some(bar) = bar.take()
-        {
-            bar.abandon();
+    fn line(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
         }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 
@@ -60,30 +39,21 @@ impl Events for Progress {
         tracing::info!(event = ?event, "progress");
         match event {
             Event::Started { phase, total } => {
-                self.close();
                 self.total = total;
-                if let Drawing::Bar(bar) = &mut self.drawing {
-                    *bar = Some(new_bar(phase, total));
-                }
+                self.bar = (self.terminal && !self.quiet).then(|| new_bar(phase, total));
             }
             Event::Advanced { done, .. } => {
-                if let Drawing::Bar(Some(bar)) = &self.drawing {
+                if let Some(bar) = &self.bar {
                     bar.set_position(done);
                 }
             }
-            Event::Finished { phase } => match &mut self.drawing {
-                Drawing::Silent => {}
-                Drawing::Lines => Self::line(&finished(phase, self.total)),
-                Drawing::Bar(bar) => {
-                    if let Some(bar) = bar.take() {
-                        bar.finish();
-                    }
-                }
+            Event::Finished { phase } => match self.bar.take() {
+                Some(bar) => bar.finish(),
+                None => self.line(&finished(phase, self.total)),
             },
-            Event::Note { text } => match &self.drawing {
-                Drawing::Silent => {}
-                Drawing::Bar(Some(bar)) => bar.println(text),
-                Drawing::Bar(None) | Drawing::Lines => Self::line(&text),
+            Event::Note { text } => match &self.bar {
+                Some(bar) => bar.println(text),
+                None => self.line(&text),
             },
         }
     }
@@ -103,7 +73,8 @@ fn finished(phase: Phase, total: u64) -> String {
 }
 
 fn new_bar(phase: Phase, total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+        .with_finish(ProgressFinish::Abandon);
     let template = if total == 0 {
         "{prefix:7} {spinner}"
     } else {

@@ -254,13 +254,6 @@ impl<'a> SectorPlanner<'a> {
         needs: &[Need],
     ) -> Result<Vec<(FlashAddr, EraseSize)>, LayoutError> {
         let block = EraseSize::K64.bytes();
-        if self.geometry.erase_4k.is_none() && self.geometry.erase_64k.is_none() {
-            let needed = cells.iter().zip(needs).find(|(_, n)| **n == Need::Erase);
-            return match needed {
-                Some((cell, _)) => Err(LayoutError::NoErase { at: cell.start }),
-                None => Ok(Vec::new()),
-            };
-        }
         let per_block = (block / self.cell) as usize;
         let mut erases = Vec::new();
         for (cells, needs) in cells.chunks(per_block).zip(needs.chunks(per_block)) {
@@ -292,6 +285,11 @@ impl<'a> SectorPlanner<'a> {
                 (Some(_), None) => erases.push((FlashAddr(start), EraseSize::K64)),
                 (_, Some(_)) => {
                     erases.extend(wanted.iter().map(|c| (FlashAddr(c.start), EraseSize::K4)));
+                }
+                (None, None)
+                    if self.geometry.erase_4k.is_none() && self.geometry.erase_64k.is_none() =>
+                {
+                    return Err(LayoutError::NoErase { at: first.start });
                 }
                 (None, None) => {
                     let hit = wanted
