@@ -4,7 +4,7 @@ use super::file::read_bytes;
 use super::images::read_images;
 use super::query::outcome;
 use super::session::CardFacts;
-use super::{Device, ImageFile, JobError};
+use super::{Device, JobError};
 use crate::image::{Depth, Guid, Identity, Image, Mac, trim_zeros};
 pub use crate::plan::IdentityChange;
 use serde::Serialize;
@@ -41,15 +41,10 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     identity_in(image)
 }
 
-/// Identity in an image file.
+/// What the sections of an image hold, damaged or not.
 ///
 /// # Errors
 /// When the image has none.
-pub fn identity_show_image(file: &ImageFile) -> Result<IdentityOutcome, JobError> {
-    identity_in(file.contents.image())
-}
-
-/// What the sections hold, damaged or not: it is shown, not written.
 pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let section = image
         .guids

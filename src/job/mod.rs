@@ -57,9 +57,7 @@ pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
 pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
 pub use host::{host_restore, host_status};
 pub use host_report::HostReport;
-pub use identity::{
-    IdentityChange, IdentityOutcome, identity_in, identity_show, identity_show_image, read_identity,
-};
+pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
 pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set};

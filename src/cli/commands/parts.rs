@@ -101,7 +101,7 @@ fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Ran {
 
 pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
     let outcome = match image {
-        Some(path) => job::identity_show_image(&ctx.image(path)?),
+        Some(path) => job::identity_in(ctx.image(path)?.contents.image()),
         None => job::identity_show(&mut ctx.open()?),
     }?;
     ctx.done(&identity_text(&outcome), &outcome)
