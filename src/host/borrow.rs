@@ -63,7 +63,7 @@ pub enum Ending {
 struct Inner {
     host: Host,
     card: PciCard,
-    lease: Option<Lease>,
+    lease: Lease,
     vfio: VfioCard,
     ending: Option<Ending>,
     /// Messages for the user, whatever the ending.
@@ -85,17 +85,9 @@ pub fn objections(host: &Host, card: &PciCard, allow: &[UseId]) -> Vec<InUse> {
 
 impl Borrowed {
     /// Checks who uses the card, takes it from its driver and opens it through VFIO. If that fails,
-    /// the host is restored before this returns.
-    ///
-    /// # Errors
-    /// If the host is not as it was, [`LeaseError::host_changed`] is true.
-    pub fn take(host: &Host, card: PciCard, options: &BorrowOptions) -> Result<Self, HostError> {
-        Self::take_with(host, card, options, &mut |_| {})
-    }
-
-    /// As [`Borrowed::take`], and calls `bound` between binding and opening, when the group is
-    /// still free.
-    pub fn take_with(
+    /// the host is restored before this returns, unless [`LeaseError::host_changed`]. `bound` is
+    /// called between binding and opening, when the group is still free.
+    pub fn take(
         host: &Host,
         card: PciCard,
         options: &BorrowOptions,
@@ -137,7 +129,7 @@ impl Borrowed {
         Self(Rc::new(RefCell::new(Inner {
             host: host.clone(),
             card,
-            lease: Some(lease),
+            lease,
             vfio,
             ending: None,
             warnings: Vec::new(),
@@ -148,10 +140,6 @@ impl Borrowed {
     /// The card as it was after binding.
     pub fn card(&self) -> PciCard {
         self.0.borrow().card.clone()
-    }
-
-    pub fn access(&self) -> BarAccess {
-        self.0.borrow().vfio.access()
     }
 
     pub fn port_above(&self) -> Option<PortReport> {
@@ -167,31 +155,20 @@ impl Borrowed {
     /// Driver it was taken from and goes back to; `None` when there was none, or when it was on
     /// vfio-pci already.
     pub fn original_driver(&self) -> Option<String> {
-        let inner = self.0.borrow();
-        let lease = inner.lease.as_ref()?;
-        lease
-            .original()
-            .driver
-            .clone()
-            .filter(|driver| driver != VFIO_PCI)
+        let driver = self.0.borrow().lease.original().driver.clone();
+        driver.filter(|driver| driver != VFIO_PCI)
     }
 
     /// Whether it was on vfio-pci already, as on a passthrough host.
     pub fn was_on_vfio(&self) -> bool {
-        let inner = self.0.borrow();
-        inner
-            .lease
-            .as_ref()
-            .is_some_and(|lease| lease.original().driver.as_deref() == Some(VFIO_PCI))
+        self.0.borrow().lease.original().driver.as_deref() == Some(VFIO_PCI)
     }
 
     /// Adds a fact about the card to the journal, synced.
-    ///
-    /// # Errors
-    /// The journal cannot be written.
     pub fn mark(&self, mark: Mark) -> Result<(), HostError> {
-        if let Some(lease) = &mut self.0.borrow_mut().lease {
-            lease.mark(mark)?;
+        let mut inner = self.0.borrow_mut();
+        if inner.ending.is_none() {
+            inner.lease.mark(mark)?;
         }
         Ok(())
     }
@@ -243,25 +220,25 @@ impl Borrowed {
 impl Inner {
     fn finish(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
         self.vfio.close()?;
-        let Some(mut lease) = self.lease.take() else {
-            return Ok(Ending::Untouched);
-        };
-        lease.mark(Mark::SemaphoresHeld(false))?;
+        let ending = self.restore(reenumerate);
+        self.lease.unlock();
+        ending
+    }
+
+    fn restore(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
+        self.lease.mark(Mark::SemaphoresHeld(false))?;
         let ending = if reenumerate {
-            Ending::Reenumerated(Box::new(lease.reenumerate()?))
+            Ending::Reenumerated(Box::new(self.lease.reenumerate()?))
         } else {
-            give_back(lease)?
+            give_back(&mut self.lease)?
         };
         self.card = self.host.card(self.card.bdf)?;
         Ok(ending)
     }
 }
 
-/// Gives back a card that is not open.
-///
-/// # Errors
-/// The journal is kept.
-pub fn give_back(mut lease: Lease) -> Result<Ending, LeaseError> {
+/// Gives back a card that is not open. On an error the journal is kept.
+pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
     let driver = lease.original().driver.as_deref();
     if lease.marks().boots == Some(false) && driver.is_some_and(|d| d != VFIO_PCI) {
         // A driver that meets dead firmware fails after a minute and may crash the kernel

@@ -47,7 +47,7 @@ pub fn open(
         return Ok(device);
     }
     let card = selector.find(host)?;
-    let borrowed = Borrowed::take(host, card, options)?;
+    let borrowed = Borrowed::take(host, card, options, &mut |_| {})?;
     open_borrowed(host, borrowed, &selector.to_string())
 }
 

@@ -95,7 +95,7 @@ fn real(
     }
     // Between binding and opening: afterwards the group is ours alone.
     let mut ready = Vec::new();
-    let taken = Borrowed::take_with(host, found, options, &mut |card| {
+    let taken = Borrowed::take(host, found, options, &mut |card| {
         ready = kvm_findings(host, Some(card));
     });
     findings.list.append(&mut ready);

@@ -56,7 +56,7 @@ pub fn host_restore(
 
 /// One card; `None` when its journal is gone already.
 fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
-    let Some(lease) = Lease::adopt(host, bdf)? else {
+    let Some(mut lease) = Lease::adopt(host, bdf)? else {
         return Ok(None);
     };
     let marks = lease.marks();
@@ -65,7 +65,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         .is_ok_and(|card| card.driver.as_deref() == Some(VFIO_PCI));
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
         // The card's registers were never reached, or cannot be.
-        let ending = give_back(lease)?;
+        let ending = give_back(&mut lease)?;
         return Ok(Some(HostReport::new(host.card(bdf)?, Some(&ending))));
     }
     let borrowed = Borrowed::resume(host, lease, None)?;

@@ -92,9 +92,14 @@ impl Lease {
     }
 
     /// Leaves journal and card as they are; another process can continue from here.
-    pub fn leave(self) {
+    pub fn leave(&mut self) {
         tracing::warn!(bdf = %self.bdf(), "left borrowed; the journal is kept");
-        drop(self.lock);
+        self.unlock();
+    }
+
+    /// Lets other processes have the card.
+    pub fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// Writes to the journal that `step` comes next.

@@ -49,14 +49,10 @@ use super::{Host, PciCard};
 use crate::card::CrSpace;
 use space::{SharedCard, Space};
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 
 /// A card open through VFIO. Closed when dropped; [`VfioCard::close`] also returns the error.
-pub struct VfioCard {
-    open: SharedCard,
-    access: BarAccess,
-}
+pub struct VfioCard(SharedCard);
 
 impl VfioCard {
     /// Opens a card that is bound to vfio-pci. This resets the card.
@@ -66,51 +62,27 @@ impl VfioCard {
     /// not answer while they do (recovery mode). The log has the reason.
     ///
     /// The group is used where it exists, else (feature `cdev`) the character device.
-    ///
-    /// # Errors
-    /// [`VfioError`], by name for every errno of VFIO.
     pub fn open(host: &Host, card: &PciCard, access: Option<BarAccess>) -> Result<Self, VfioError> {
         open::open(host, card, access).map(Self::from_open)
     }
 
     fn from_open(open: space::Open) -> Self {
-        let access = open.access();
-        Self {
-            open: Rc::new(RefCell::new(Some(open))),
-            access,
-        }
-    }
-
-    /// The transport that was chosen.
-    pub fn access(&self) -> BarAccess {
-        self.access
+        Self(Rc::new(RefCell::new(Some(open))))
     }
 
     /// The card's registers. Any number of them share the device; after [`VfioCard::close`] every
     /// access is [`crate::card::CrError::Io`] with ENODEV.
     pub fn space(&self) -> Box<dyn CrSpace> {
-        Box::new(Space(Rc::clone(&self.open)))
+        Box::new(Space(Rc::clone(&self.0)))
     }
 
     /// Unmaps, closes device and container, in this order, and waits (40 s at most) until the group
     /// can be opened again, so that an unbind that follows does not block. The card is reset.
-    /// Again: nothing.
-    ///
-    /// # Errors
-    /// [`VfioError::StillBusy`], or [`VfioError::Config`] when the gateway's address register could
-    /// not be put back. Everything is closed all the same.
+    /// Again: nothing. Everything is closed, whatever the error.
     pub fn close(&self) -> Result<(), VfioError> {
         // Accesses borrow for their own time only, and none is under way here.
-        let open = self.open.try_borrow_mut().ok().and_then(|mut o| o.take());
+        let open = self.0.try_borrow_mut().ok().and_then(|mut o| o.take());
         open.map_or(Ok(()), space::Open::close)
-    }
-}
-
-impl fmt::Debug for VfioCard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VfioCard")
-            .field("access", &self.access)
-            .finish_non_exhaustive()
     }
 }
 

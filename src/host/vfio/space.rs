@@ -83,7 +83,7 @@ impl FromStr for BarAccess {
 pub(super) struct Open {
     // Before `session`: mapping and duplicated descriptor keep the device open.
     io: Box<dyn Raw>,
-    access: BarAccess,
+    pub(super) access: BarAccess,
     /// Set while the transport is [`BarAccess::Config`].
     gateway: Option<ConfigCycles>,
     pub(super) session: Option<VfioSession>,
@@ -247,10 +247,6 @@ impl Open {
                 at: super::gateway::ADDRESS,
                 source,
             })
-    }
-
-    pub(super) fn access(&self) -> BarAccess {
-        self.access
     }
 
     fn read(&mut self, at: u32) -> io::Result<u32> {

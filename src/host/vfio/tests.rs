@@ -175,3 +175,7 @@ impl Clock for SteppedClock {
 fn read(card: &VfioCard, at: u32) -> Result<u32, CrError> {
     card.space().read(CrOffset(at))
 }
+
+fn access(card: &VfioCard) -> BarAccess {
+    card.0.borrow().as_ref().unwrap().access
+}

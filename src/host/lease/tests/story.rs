@@ -93,7 +93,7 @@ fn a_card_on_vfio_pci_is_left_there() {
 #[test]
 fn two_processes_cannot_hold_one_card() {
     let kernel = Kernel::new();
-    let lease = kernel.take().unwrap();
+    let mut lease = kernel.take().unwrap();
     for second in [kernel.take().err(), kernel.adopt().err()] {
         match second {
             Some(LeaseError::Held { bdf: held, holder }) => {

@@ -26,7 +26,7 @@ fn host_with(driver: Option<&str>) -> (FakeHost, Host, PciCard) {
 }
 
 fn refused(host: &Host, card: &PciCard) -> VfioError {
-    VfioCard::open(host, card, None).unwrap_err()
+    VfioCard::open(host, card, None).err().unwrap()
 }
 
 #[test]

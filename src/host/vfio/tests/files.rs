@@ -131,7 +131,7 @@ fn a_bus_error_reaches_cr_space_and_a_reset_makes_a_new_mapping() {
     )
     .unwrap();
     let card = VfioCard::from_open(open);
-    assert_eq!(card.access(), BarAccess::Mmap);
+    assert_eq!(access(&card), BarAccess::Mmap);
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
     file.set_len(2 * MIB).unwrap();
     assert!(matches!(
