@@ -103,9 +103,6 @@ impl PciCard {
 impl Host {
     /// Every card, virtual functions included, sorted by address. Cards that vanish while they are
     /// read are left out.
-    ///
-    /// # Errors
-    /// [`DiscoverError::Sysfs`] when PCI devices cannot be listed.
     pub fn cards(&self) -> Result<Vec<PciCard>, DiscoverError> {
         let path = self.path("sys/bus/pci/devices");
         let entries = match fs::read_dir(&path) {
@@ -132,9 +129,6 @@ impl Host {
     }
 
     /// Reads one card, or one virtual function.
-    ///
-    /// # Errors
-    /// There is no device, or another kind of device.
     pub fn card(&self, bdf: Bdf) -> Result<PciCard, DiscoverError> {
         self.read_card(bdf).map_err(|other| match other {
             NotACard::Gone => DiscoverError::NoDevice {

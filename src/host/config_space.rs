@@ -11,13 +11,11 @@ use std::path::Path;
 
 /// First extended capability (PCIe).
 const EXTENDED: u16 = 0x100;
-/// Extended capabilities that fit; ends a list that forms a circle.
-const EXTENDED_STEPS: usize = (0x1000 - 0x100) / 8;
 /// Status register, upper half of the dword at 4: there is a list of capabilities
 /// (include/uapi/linux/pci_regs.h, `PCI_STATUS_CAP_LIST`).
 const STATUS_CAPABILITIES: u32 = 0x10 << 16;
-/// Capabilities that fit between 0x40 and 0x100.
-const STEPS: usize = (0x100 - 0x40) / 4;
+/// More capabilities than fit; ends a list that forms a circle.
+const STEPS: usize = 0x1000 / 4;
 
 /// An open `config` file.
 pub(super) struct SysfsConfig(File);
@@ -35,54 +33,39 @@ impl SysfsConfig {
     }
 
     /// Offset of a capability, if the function has it.
-    ///
-    /// # Errors
-    /// The list cannot be read to its end, or reads all ones.
     pub(super) fn capability(&self, id: u8) -> io::Result<Option<u16>> {
         if self.dword(4)? & STATUS_CAPABILITIES == 0 {
             return Ok(None);
         }
-        let mut at = (self.dword(0x34)? & 0xfc) as u16;
-        for _ in 0..STEPS {
-            if at < 0x40 {
-                return Ok(None);
-            }
-            let header = self.present(at)?;
-            if header as u8 == id {
-                return Ok(Some(at));
-            }
-            at = (header >> 8 & 0xfc) as u16;
-        }
-        Ok(None)
+        let first = (self.dword(0x34)? & 0xfc) as u16;
+        let next = |header: u32| (header >> 8 & 0xfc) as u16;
+        self.search(first, 0x40, |header| header as u8 == id, next)
     }
 
     /// Offset of an extended capability, if the function has it.
-    ///
-    /// # Errors
-    /// As for [`capability`](Self::capability).
     pub(super) fn extended(&self, id: u16) -> io::Result<Option<u16>> {
-        let mut at = EXTENDED;
-        for _ in 0..EXTENDED_STEPS {
-            let header = self.present(at)?;
-            if header == 0 {
+        let next = |header: u32| (header >> 20) as u16 & !3;
+        self.search(EXTENDED, EXTENDED, |header| header as u16 == id, next)
+    }
+
+    /// Follows a list of capabilities from `at`. An address below `lowest` ends it.
+    fn search(
+        &self,
+        mut at: u16,
+        lowest: u16,
+        is_it: impl Fn(u32) -> bool,
+        next: impl Fn(u32) -> u16,
+    ) -> io::Result<Option<u16>> {
+        for _ in 0..STEPS {
+            if at < lowest {
                 return Ok(None);
             }
-            if header as u16 == id {
-                return Ok(Some(at));
-            }
-            at = (header >> 20) as u16 & !3;
-            if at < EXTENDED {
-                return Ok(None);
+            match self.dword(at)? {
+                u32::MAX => return Err(io::Error::other("configuration space reads all ones")),
+                header if is_it(header) => return Ok(Some(at)),
+                header => at = next(header),
             }
         }
         Ok(None)
-    }
-
-    /// A header of a capability; all ones is a device that does not answer.
-    fn present(&self, at: u16) -> io::Result<u32> {
-        match self.dword(at)? {
-            u32::MAX => Err(io::Error::other("configuration space reads all ones")),
-            header => Ok(header),
-        }
     }
 }

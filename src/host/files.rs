@@ -85,9 +85,6 @@ impl UserDirs {
 }
 
 /// Writes a file that must not exist yet. A failure leaves no file.
-///
-/// # Errors
-/// `AlreadyExists`, and what the file system reports.
 pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Also where the directory may not be written.
     if fs::symlink_metadata(path).is_ok() {
@@ -99,10 +96,7 @@ pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes a file, in the place of one that exists: a reader sees the old content or the new one,
 /// also after a crash. Through a symbolic link the file changes and the link stays. Permissions
-/// stay.
-///
-/// # Errors
-/// What the file system reports; the old file is as it was.
+/// stay. On an error the old file is as it was.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -118,9 +112,6 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Waits until names that were added to a directory, or removed, are on the disk.
-///
-/// # Errors
-/// What the file system reports.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

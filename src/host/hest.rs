@@ -16,29 +16,19 @@ const FIRMWARE_FIRST: u8 = 1;
 /// Whether the firmware handles the errors of any PCIe error source (AER) first. What cannot be
 /// parsed ends the table.
 pub(super) fn firmware_first(table: &[u8]) -> bool {
-    if table.get(..4) != Some(b"HEST") {
-        return false;
-    }
-    let Some(count) = u32_at(table, COUNT) else {
-        return false;
-    };
-    let mut at = FIRST;
-    for _ in 0..count {
-        let Some(source) = table.get(at..) else {
-            return false;
-        };
-        let (Some(kind), Some(flags)) = (u16_at(source, 0), source.get(6)) else {
-            return false;
-        };
-        if AER.contains(&kind) && flags & FIRMWARE_FIRST != 0 {
-            return true;
+    any_firmware_first(table).unwrap_or(false)
+}
+
+fn any_firmware_first(table: &[u8]) -> Option<bool> {
+    let mut source = table.starts_with(b"HEST").then_some(table)?.get(FIRST..)?;
+    for _ in 0..u32::from_le_bytes(*table.get(COUNT..)?.first_chunk()?) {
+        let kind = u16::from_le_bytes(*source.first_chunk()?);
+        if AER.contains(&kind) && source.get(6)? & FIRMWARE_FIRST != 0 {
+            return Some(true);
         }
-        let Some(length) = length(kind, source) else {
-            return false;
-        };
-        at += length;
+        source = source.get(length(kind, source)?..)?;
     }
-    false
+    Some(false)
 }
 
 /// Length of a source; `None` for an unknown kind.
@@ -58,14 +48,6 @@ fn length(kind: u16, source: &[u8]) -> Option<usize> {
         10 => 92,
         _ => return None,
     })
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]

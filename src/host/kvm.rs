@@ -13,6 +13,7 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, DeviceFd, Kvm};
 use nix::libc;
 use std::ffi::CString;
+use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -22,79 +23,72 @@ const ID: &str = "kvm_passthrough";
 /// The finding `kvm_passthrough` of `doctor`. No fault, with `not checked` and the reason, without
 /// KVM, without a card, or when the card is not on vfio-pci and free.
 pub fn kvm_findings(host: &Host, card: Option<&PciCard>) -> Vec<HostFinding> {
-    vec![match probe(host, card) {
-        Ok(detail) => HostFinding::good(ID, detail),
-        Err(ProbeEnd::NotChecked(why)) => HostFinding::good(ID, format!("not checked: {why}")),
-        Err(ProbeEnd::NotReady { why, fix }) => HostFinding::bad(ID, why, fix),
-    }]
+    vec![probe(host, card).unwrap_or_else(|ended_early| ended_early)]
 }
 
-/// Why the probe ended early.
-enum ProbeEnd {
-    NotChecked(String),
-    NotReady { why: String, fix: String },
+fn not_checked(why: impl Display) -> HostFinding {
+    HostFinding::good(ID, format!("not checked: {why}"))
 }
 
-fn probe(host: &Host, card: Option<&PciCard>) -> Result<String, ProbeEnd> {
+fn probe(host: &Host, card: Option<&PciCard>) -> Result<HostFinding, HostFinding> {
     let node = host.path("dev/kvm");
     if !node.exists() {
-        return Err(ProbeEnd::NotChecked("there is no /dev/kvm".into()));
+        return Err(not_checked("there is no /dev/kvm"));
     }
-    let card = card.ok_or_else(|| ProbeEnd::NotChecked("no card is selected".into()))?;
+    let card = card.ok_or_else(|| not_checked("no card is selected"))?;
     let bdf = card.bdf;
     let Some(group) = card.iommu_group else {
-        return Err(ProbeEnd::NotChecked(format!("{bdf} has no IOMMU group")));
+        return Err(not_checked(format!("{bdf} has no IOMMU group")));
     };
     // The group first: without it no machine is needed.
     let group_file = open_group(host, card, group)?;
     let path = CString::new(node.as_os_str().as_bytes())
-        .map_err(|_| ProbeEnd::NotChecked("/dev/kvm has an invalid path".into()))?;
+        .map_err(|_| not_checked("/dev/kvm has an invalid path"))?;
     let kvm = Kvm::new_with_path(path)
-        .map_err(|error| ProbeEnd::NotChecked(format!("/dev/kvm cannot be opened: {error}")))?;
-    match kvm.get_api_version() {
-        version if i64::from(version) == i64::from(KVM_API_VERSION) => {}
-        version => {
-            let why = format!("/dev/kvm has API version {version}, not {KVM_API_VERSION}");
-            return Err(ProbeEnd::NotChecked(why));
-        }
+        .map_err(|error| not_checked(format!("/dev/kvm cannot be opened: {error}")))?;
+    let version = kvm.get_api_version();
+    if i64::from(version) != i64::from(KVM_API_VERSION) {
+        let why = format!("/dev/kvm has API version {version}, not {KVM_API_VERSION}");
+        return Err(not_checked(why));
     }
     let device = vfio_device(&kvm)?;
     add_and_remove(&device, &group_file)?;
-    Ok(format!(
+    let detail = format!(
         "a KVM machine accepts IOMMU group {group} of {bdf} (container, interrupts and DMA not tried)"
-    ))
+    );
+    Ok(HostFinding::good(ID, detail))
 }
 
-fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, ProbeEnd> {
+fn open_group(host: &Host, card: &PciCard, group: u32) -> Result<File, HostFinding> {
     let bdf = card.bdf;
-    match open_viable_group(host, bdf, group) {
-        Ok(file) => Ok(file),
-        Err(error @ VfioError::NotViable { .. }) => Err(ProbeEnd::NotReady {
-            why: error.to_string(),
-            fix: format!(
+    open_viable_group(host, bdf, group).map_err(|error| match error {
+        VfioError::NotViable { .. } => HostFinding::bad(
+            ID,
+            error.to_string(),
+            format!(
                 "unbind the siblings that /sys/bus/pci/devices/{bdf}/iommu_group/devices lists, or bind them to vfio-pci too"
             ),
-        }),
-        Err(VfioError::NoGroupNode { .. }) => Err(ProbeEnd::NotChecked(format!(
+        ),
+        VfioError::NoGroupNode { .. } => not_checked(format!(
             "{bdf} is bound to {}, not to vfio-pci",
             card.driver.as_deref().unwrap_or("no driver")
-        ))),
-        Err(error) => Err(ProbeEnd::NotChecked(error.to_string())),
-    }
+        )),
+        error => not_checked(error),
+    })
 }
 
 /// The VFIO device of a new machine, which it keeps alive.
 ///
 /// Without KVM_CREATE_DEVICE_TEST: kvm-ioctls would return descriptor 0 and close it, which is our
 /// stdin (docs/linux.md#kvm-probe).
-fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
-    let machine = kvm.create_vm().map_err(|error| ProbeEnd::NotReady {
-        why: format!("KVM cannot create a machine: {error}"),
-        fix: "journalctl -k -g kvm".into(),
+fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, HostFinding> {
+    let machine = kvm.create_vm().map_err(|error| {
+        let why = format!("KVM cannot create a machine: {error}");
+        HostFinding::bad(ID, why, "journalctl -k -g kvm")
     })?;
-    let lacking = |what: String| ProbeEnd::NotReady {
-        why: what,
-        fix: "modprobe vfio; grep KVM_VFIO /boot/config-$(uname -r)".into(),
+    let lacking = |what: String| {
+        let fix = "modprobe vfio; grep KVM_VFIO /boot/config-$(uname -r)";
+        HostFinding::bad(ID, what, fix)
     };
     if !machine.check_extension(Cap::DeviceCtrl) {
         return Err(lacking("this KVM has no device control".into()));
@@ -110,7 +104,7 @@ fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, ProbeEnd> {
 }
 
 /// Adds the group, adds it again (EEXIST proves that it was added), removes it.
-fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
+fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), HostFinding> {
     let refused = |what: &str, errno: i32| {
         let why = match errno {
             libc::EBADF => "the descriptor is bad".to_owned(),
@@ -119,10 +113,8 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
             }
             other => std::io::Error::from_raw_os_error(other).to_string(),
         };
-        ProbeEnd::NotReady {
-            why: format!("KVM cannot {what} the card's group: {why}"),
-            fix: "modprobe vfio-pci".into(),
-        }
+        let why = format!("KVM cannot {what} the card's group: {why}");
+        HostFinding::bad(ID, why, "modprobe vfio-pci")
     };
     let fd: i32 = group.as_raw_fd();
     let set = |attr: u32| {
@@ -140,8 +132,7 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), ProbeEnd> {
     set(KVM_DEV_VFIO_FILE_ADD).map_err(|errno| refused("add", errno))?;
     match set(KVM_DEV_VFIO_FILE_ADD) {
         Err(libc::EEXIST) => {}
-        Ok(()) => return Err(refused("keep", 0)),
-        Err(errno) => return Err(refused("keep", errno)),
+        other => return Err(refused("keep", other.err().unwrap_or(0))),
     }
     set(KVM_DEV_VFIO_FILE_DEL).map_err(|errno| refused("remove", errno))
 }

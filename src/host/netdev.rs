@@ -51,24 +51,17 @@ impl Host {
     /// Kind of a netdev, in the kernel's word where it has one.
     pub(super) fn netdev_kind(&self, name: &str) -> String {
         let dir = self.netdev(name);
-        let word = if dir.join("bonding").is_dir() {
-            "bond"
-        } else if dir.join("bridge").is_dir() {
-            "bridge"
-        } else if dir.join("tun_flags").exists() {
-            "tap"
-        } else if dir.join("macvtap").is_dir() {
-            "macvtap"
-        } else if self.path("proc/net/vlan").join(name).exists() {
-            "VLAN"
-        } else if name == OPEN_VSWITCH {
-            "Open vSwitch"
-        } else if name == "lo" {
-            "loopback"
-        } else {
-            ""
-        };
-        if !word.is_empty() {
+        let has = |file: &str| dir.join(file).exists();
+        let known = [
+            (has("bonding"), "bond"),
+            (has("bridge"), "bridge"),
+            (has("tun_flags"), "tap"),
+            (has("macvtap"), "macvtap"),
+            (self.path("proc/net/vlan").join(name).exists(), "VLAN"),
+            (name == OPEN_VSWITCH, "Open vSwitch"),
+            (name == "lo", "loopback"),
+        ];
+        if let Some((_, word)) = known.into_iter().find(|(is_it, _)| *is_it) {
             return word.to_owned();
         }
         // The driver's `device_type`. Seen in the modules of Debian's 6.12.107: bond, bridge, vlan,
@@ -132,10 +125,7 @@ pub struct DriverInfo {
     pub bus_info: String,
 }
 
-/// Reads the information of a netdev's driver.
-///
-/// # Errors
-/// ENODEV when there is no such device, EOPNOTSUPP when its driver does not have any.
+/// ENODEV when there is no such device, EOPNOTSUPP when its driver has no information.
 pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
     let info = ethtool_driver_info(netdev)?;
     let mut fields = info[4..].chunks(32).map(text);

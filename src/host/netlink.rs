@@ -76,6 +76,7 @@ fn request(command: u16, sequence: u32, attributes: &[u8]) -> Vec<u8> {
 }
 
 /// The messages of one dump that have arrived.
+#[derive(Default)]
 struct Dump {
     sequence: u32,
     messages: Vec<Vec<u8>>,
@@ -86,8 +87,7 @@ impl Dump {
     fn new(sequence: u32) -> Self {
         Self {
             sequence,
-            messages: Vec::new(),
-            done: false,
+            ..Self::default()
         }
     }
 
@@ -146,13 +146,11 @@ fn aligned(length: usize) -> usize {
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let two = bytes.get(at..at.checked_add(2)?)?;
-    Some(u16::from_ne_bytes(two.try_into().ok()?))
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_ne_bytes(four.try_into().ok()?))
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

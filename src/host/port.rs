@@ -59,13 +59,10 @@ pub struct PortReport {
 }
 
 impl PortReport {
-    /// In [`Self::unknown`]: whether a lost link is taken as removal.
+    // Names in `unknown`.
     pub const HOTPLUG: &str = "hot-plug";
-    /// In [`Self::unknown`]: whether containment is on.
     pub const CONTAINMENT: &str = "containment";
-    /// In [`Self::unknown`]: whether a lost link is reported.
     pub const LINK_ERRORS: &str = "errors of the link";
-    /// In [`Self::unknown`]: who handles errors first.
     pub const FIRST: &str = "who handles errors first";
 
     /// Why the card must not be reset while it is borrowed; `None` when it may be.

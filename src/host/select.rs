@@ -5,9 +5,6 @@ use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 impl Host {
     /// The card with this PCI address (`0000:05:00.0`, `05:00.0`), netdev (`enp5s0`) or RDMA device
     /// (`mlx4_0`). An address without a domain matches every domain, if only one card has it.
-    ///
-    /// # Errors
-    /// No such card; the error names the cards there are.
     pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
         let selector = selector.trim();
         let bdf = match selector.parse::<Bdf>() {

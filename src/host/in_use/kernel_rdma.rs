@@ -35,10 +35,8 @@ const KINDS: [(u16, u16, u16, &str); 4] = [
 /// not counted: rds_rdma and ib_srp allocate one of every device.
 const ALWAYS: [&str; 3] = ["ib_core", "mlx4_ib", "ib_ipoib"];
 
-/// Kernel modules that use one of the RDMA devices `names`.
-///
-/// # Errors
-/// The kernel does not list resources of RDMA devices.
+/// Kernel modules that use one of the RDMA devices `names`. An error when the kernel does not list
+/// resources of RDMA devices.
 pub(in crate::host) fn users(
     netlink: &mut dyn Netlink,
     names: &[String],

@@ -21,7 +21,7 @@ pub(super) mod network;
 mod session;
 mod storage;
 mod usage;
-mod use_id;
+pub(super) mod use_id;
 mod users;
 
 pub use use_id::{BadUseId, InUse, UseId};

@@ -44,7 +44,7 @@ pub enum UseId {
 }
 
 /// Every kind with its stable name.
-const NAMES: [(UseId, &str); 17] = [
+pub(in crate::host) const NAMES: [(UseId, &str); 17] = [
     (UseId::DefaultRoute, "default-route"),
     (UseId::OwnSession, "own-session"),
     (UseId::LastSlave, "last-slave"),
@@ -65,11 +65,6 @@ const NAMES: [(UseId, &str); 17] = [
 ];
 
 impl UseId {
-    /// Every kind.
-    pub fn all() -> impl Iterator<Item = Self> {
-        NAMES.into_iter().map(|(id, _)| id)
-    }
-
     /// The stable name.
     pub fn name(self) -> &'static str {
         NAMES
@@ -105,9 +100,8 @@ impl FromStr for UseId {
     type Err = BadUseId;
 
     fn from_str(text: &str) -> Result<Self, BadUseId> {
-        Self::all()
-            .find(|id| id.name() == text)
-            .ok_or_else(|| BadUseId(text.to_owned()))
+        let found = NAMES.iter().find(|(_, name)| *name == text);
+        found.map_or_else(|| Err(BadUseId(text.to_owned())), |(id, _)| Ok(*id))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::usage::Usage;
 use super::use_id::{InUse, UseId};
 use crate::host::process::OpenFile;
-use crate::host::{Bdf, Host, sysfs};
+use crate::host::{Bdf, Host, PciCard, sysfs};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -78,36 +78,27 @@ fn vfs(usage: &Usage<'_>) -> Option<InUse> {
 
 /// The card or one of its virtual functions in a virtual machine.
 fn machines(usage: &Usage<'_>) -> Vec<InUse> {
-    let mut uses = Vec::new();
-    let functions = std::iter::once(usage.card.bdf).chain(usage.card.vfs.iter().copied());
-    for bdf in functions {
-        let fresh;
-        let card = if bdf == usage.card.bdf {
-            usage.card
-        } else if let Ok(vf) = usage.host.card(bdf) {
-            fresh = vf;
-            &fresh
-        } else {
-            continue;
-        };
+    let vfs = usage.card.vfs.iter();
+    let vfs = vfs.filter_map(|vf| usage.host.card(*vf).ok());
+    let detail = |card: PciCard| {
+        let bdf = card.bdf;
         let on_vfio = card
             .driver
             .as_deref()
             .is_some_and(|d| d.replace('-', "_").ends_with("vfio_pci"));
-        let detail = if let Some(holder) = usage.host.holder_among(card, &usage.files) {
-            Some(format!("{bdf}: {holder}"))
-        } else if let Some(reserved) = reserved(usage.host, bdf) {
-            Some(reserved)
-        } else if on_vfio && usage.host.group_busy(card) == Some(true) {
-            Some(format!(
-                "{bdf}: its group is open in a process of another user"
-            ))
-        } else {
-            None
-        };
-        uses.extend(detail.map(|d| InUse::new(UseId::HeldByVm, d)));
-    }
-    uses
+        let busy = || on_vfio && usage.host.group_busy(&card) == Some(true);
+        let holder = usage.host.holder_among(&card, &usage.files);
+        holder
+            .map(|holder| format!("{bdf}: {holder}"))
+            .or_else(|| reserved(usage.host, bdf))
+            .or_else(|| {
+                busy().then(|| format!("{bdf}: its group is open in a process of another user"))
+            })
+    };
+    let details = std::iter::once(usage.card.clone())
+        .chain(vfs)
+        .filter_map(detail);
+    details.map(|d| InUse::new(UseId::HeldByVm, d)).collect()
 }
 
 /// Proxmox records which machine has which function: `BDF VMID pid:N`, or `BDF VMID time:EPOCH`

@@ -70,9 +70,6 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens a card's journal and returns its newest valid record.
-    ///
-    /// # Errors
-    /// Damaged beyond use, or not readable.
     pub(super) fn open(
         host: &Host,
         bdf: Bdf,
@@ -166,9 +163,6 @@ impl Journal {
 }
 
 /// Cards that have a journal file, valid or not.
-///
-/// # Errors
-/// The directory exists and cannot be read.
 pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
     let dir = host.journal_dir();
     let entries = match fs::read_dir(&dir) {

@@ -24,10 +24,7 @@ pub struct GivenBack {
 }
 
 impl Lease {
-    /// Gives back a card that is closed. The second time does nothing.
-    ///
-    /// # Errors
-    /// [`LeaseError::NotBootable`], [`LeaseError::Stuck`], [`LeaseError::NotBack`]; the journal is
+    /// Gives back a card that is closed. The second time does nothing. On an error the journal is
     /// kept.
     pub fn give_back(&mut self) -> Result<GivenBack, LeaseError> {
         let mut warnings = Vec::new();

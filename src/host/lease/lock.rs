@@ -16,9 +16,6 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<Fil
 
 /// Takes the lock of a card. `None` when this user may not make lock files here: then the kernel's
 /// single open of the VFIO group is all that keeps two processes apart.
-///
-/// # Errors
-/// [`LeaseError::Held`] with the holder, [`LeaseError::Lock`].
 pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
     let path = host.lock_dir().join(format!("{bdf}.lock"));
     let failed = |source| LeaseError::Lock {

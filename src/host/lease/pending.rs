@@ -27,9 +27,6 @@ pub struct Pending {
 
 impl Lease {
     /// Every journal, usable or not.
-    ///
-    /// # Errors
-    /// [`LeaseError::Journal`] when their directory cannot be read.
     pub fn pending(host: &Host) -> Result<Vec<Pending>, LeaseError> {
         let boot = host.boot_id();
         let mut list = Vec::new();
@@ -64,17 +61,11 @@ impl Lease {
 
     /// Cards with a journal file, including one without a record yet: its process was killed before
     /// the first change of the host.
-    ///
-    /// # Errors
-    /// [`LeaseError::Journal`] when their directory cannot be read.
     pub fn journals(host: &Host) -> Result<Vec<Bdf>, LeaseError> {
         Ok(journal::cards(host)?)
     }
 
     /// A card's newest valid record as JSON, for bug reports.
-    ///
-    /// # Errors
-    /// [`LeaseError::Journal`].
     pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
         let record = Journal::read(host, bdf)?;
         // Plain data with string keys always serialises.

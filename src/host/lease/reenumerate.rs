@@ -14,10 +14,7 @@ const APPEARS: Patience = Patience::every(Duration::from_secs(60), Duration::fro
 
 impl Lease {
     /// Removes the function, rescans the bus above it, and binds a driver: the original one, or
-    /// mlx4_core for a card that had none in recovery mode.
-    ///
-    /// # Errors
-    /// [`LeaseError::Stuck`], [`LeaseError::NotBack`]; the journal is kept.
+    /// mlx4_core for a card that had none in recovery mode. On an error the journal is kept.
     pub fn reenumerate(&mut self) -> Result<PciCard, LeaseError> {
         self.remove_and_rescan().map_err(LeaseError::not_back)
     }

@@ -74,9 +74,6 @@ impl Lease {
     }
 
     /// Adds a fact about the card to the journal; it is on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`LeaseError::Journal`].
     pub fn mark(&mut self, mark: Mark) -> Result<(), LeaseError> {
         let marks = &mut self.record.marks;
         match mark {

@@ -15,19 +15,14 @@ use std::rc::Rc;
 impl Lease {
     /// Takes a card: lock, journal, siblings, override, unbind, bind. If a dead process left the
     /// card borrowed, the original state comes from its journal. Siblings that block the group are
-    /// unbound only when `allow` has [`UseId::Siblings`].
-    ///
-    /// # Errors
-    /// The host is as it was unless [`LeaseError::host_changed`].
+    /// unbound only when `allow` has [`UseId::Siblings`]. On an error the host is as it was unless
+    /// [`LeaseError::host_changed`].
     pub fn take(host: &Host, card: &PciCard, allow: &[UseId]) -> Result<Self, LeaseError> {
         let siblings = allow.contains(&UseId::Siblings);
         Self::take_by(host, card, siblings, Rc::new(SystemActions::default()))
     }
 
     /// A lease from the journal of a card alone; `None` when it has none.
-    ///
-    /// # Errors
-    /// [`LeaseError::Held`], [`LeaseError::Journal`], [`LeaseError::OtherCard`].
     pub fn adopt(host: &Host, bdf: Bdf) -> Result<Option<Self>, LeaseError> {
         Self::adopt_by(host, bdf, Rc::new(SystemActions::default()))
     }

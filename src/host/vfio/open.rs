@@ -39,9 +39,6 @@ pub(super) fn is_viable(status: u32) -> bool {
 }
 
 /// Opens the group's node and checks that the group is viable. That alone does not touch the card.
-///
-/// # Errors
-/// What [`node_error`] makes of the open, and [`VfioError::NotViable`].
 pub(in crate::host) fn open_viable_group(
     host: &Host,
     bdf: Bdf,

@@ -49,19 +49,15 @@ pub enum BarAccess {
 
 impl BarAccess {
     pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mmap => "mmap",
-            Self::Pread => "pread",
-            Self::Config => "config",
-        }
-    }
 }
 
 impl fmt::Display for BarAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Mmap => "mmap",
+            Self::Pread => "pread",
+            Self::Config => "config",
+        })
     }
 }
 
@@ -74,7 +70,9 @@ impl FromStr for BarAccess {
     type Err = BadBarAccess;
 
     fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL.into_iter().find(|access| access.name() == text);
+        let found = Self::ALL
+            .into_iter()
+            .find(|access| access.to_string() == text);
         found.ok_or_else(|| BadBarAccess(text.to_owned()))
     }
 }
@@ -123,10 +121,6 @@ impl Open {
     /// one load instead of a system call around one (a burn makes a million of them), and a SIGBUS
     /// is caught; `pread` elsewhere and where BAR0 cannot be mapped; configuration cycles where
     /// BAR0 is missing, too small or does not answer while they do.
-    ///
-    /// # Errors
-    /// [`VfioError::Bar`] and [`VfioError::Map`] when the request cannot be met;
-    /// [`VfioError::Config`].
     pub(super) fn new(
         mut io: Box<dyn Raw>,
         bdf: Bdf,

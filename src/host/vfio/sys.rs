@@ -109,9 +109,6 @@ const DRIVER_INFO: usize = 196;
 
 /// `ETHTOOL_GDRVINFO`: the command (4 bytes), then driver, version, firmware version and bus address
 /// in 32 bytes each.
-///
-/// # Errors
-/// ENODEV when there is no such network device; what `socket` reports.
 pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<[u8; DRIVER_INFO]> {
     const GET_DRIVER_INFO: u32 = 3;
     let mut ifr_name = [0; libc::IFNAMSIZ];
@@ -171,9 +168,6 @@ pub(super) struct BusWatch(&'static WatchSlot);
 
 impl BusWatch {
     /// Watches the live mapping of `length` bytes at `start`, all of which is the caller's.
-    ///
-    /// # Errors
-    /// ENOMEM when too many mappings are watched; what `sigaction` reports.
     pub(super) fn over(start: usize, length: usize) -> io::Result<Self> {
         install()?;
         let slot = WATCHED
