@@ -130,17 +130,16 @@ impl Host {
 
     /// Reads one card, or one virtual function.
     pub fn card(&self, bdf: Bdf) -> Result<PciCard, DiscoverError> {
-        self.read_card(bdf).map_err(|other| match other {
-            NotACard::Gone => DiscoverError::NoDevice {
-                bdf,
-                present: self.present(),
-            },
-            NotACard::OtherDevice => DiscoverError::OtherDevice {
-                bdf,
-                what: self.describe(bdf),
-                present: self.present(),
-            },
-            NotACard::Odd { file, text } => DiscoverError::Odd { bdf, file, text },
+        self.read_card(bdf).map_err(|other| {
+            DiscoverError::NoCard(match other {
+                NotACard::Gone => {
+                    format!("there is no PCI device at {bdf}; {}", self.present())
+                }
+                NotACard::OtherDevice => {
+                    format!("{bdf} is {}; {}", self.describe(bdf), self.present())
+                }
+                NotACard::Odd { file, text } => format!("{bdf}: {file} reads {text:?}"),
+            })
         })
     }
 
@@ -153,10 +152,14 @@ impl Host {
     }
 
     /// The cards of this host, for error messages.
-    pub(super) fn present(&self) -> Vec<String> {
-        let cards = self.cards().unwrap_or_default();
-        let real = cards.iter().filter(|c| c.function != Function::Virtual);
-        real.map(PciCard::short).collect()
+    pub(super) fn present(&self) -> String {
+        let mut cards = self.cards().unwrap_or_default();
+        cards.retain(|c| c.function != Function::Virtual);
+        if cards.is_empty() {
+            return "no ConnectX-3 card found".to_owned();
+        }
+        let cards: Vec<_> = cards.iter().map(PciCard::short).collect();
+        format!("cards found: {}", cards.join(", "))
     }
 
     /// Class, ids and driver of a device.
@@ -174,7 +177,7 @@ impl Host {
         )
     }
 
-    fn read_card(&self, bdf: Bdf) -> Result<PciCard, NotACard> {
+    pub(super) fn read_card(&self, bdf: Bdf) -> Result<PciCard, NotACard> {
         let dir = self.device(bdf);
         if id(&dir, "vendor")? != VENDOR {
             return Err(NotACard::OtherDevice);
@@ -273,10 +276,15 @@ fn blocks_group(driver: &str, registered: bool) -> bool {
 }
 
 /// Why a device is not a card.
-enum NotACard {
+pub(super) enum NotACard {
+    /// Nothing there, or removed while it was read.
     Gone,
     OtherDevice,
-    Odd { file: &'static str, text: String },
+    /// A file that must hold an id holds something else.
+    Odd {
+        file: &'static str,
+        text: String,
+    },
 }
 
 /// A file that must hold a number.

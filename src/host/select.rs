@@ -1,5 +1,6 @@
 //! Selecting a card by PCI address with or without domain, netdev or RDMA device.
 
+use super::card::NotACard;
 use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 
 impl Host {
@@ -30,17 +31,19 @@ impl Host {
         match cards.as_slice() {
             [] => Ok(bdf),
             [one] => Ok(one.bdf),
-            several => Err(DiscoverError::Ambiguous {
-                selector: selector.to_owned(),
-                matches: several.iter().map(PciCard::short).collect(),
-            }),
+            several => Err(ambiguous(
+                selector,
+                several.iter().map(PciCard::short).collect(),
+            )),
         }
     }
 
     fn by_name(&self, selector: &str) -> Result<Bdf, DiscoverError> {
-        let unknown = || DiscoverError::Unknown {
-            selector: selector.to_owned(),
-            present: self.present(),
+        let unknown = || {
+            DiscoverError::NoCard(format!(
+                "there is no PCI device, netdev or RDMA device {selector:?}; {}",
+                self.present()
+            ))
         };
         if !sysfs::is_name(selector) {
             return Err(unknown());
@@ -54,10 +57,10 @@ impl Host {
             (true, true) => {
                 let (net, rdma) = (self.by_netdev(selector), self.by_rdma(selector));
                 match (net, rdma) {
-                    (Ok(net), Ok(rdma)) if net != rdma => Err(DiscoverError::Ambiguous {
-                        selector: selector.to_owned(),
-                        matches: vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
-                    }),
+                    (Ok(net), Ok(rdma)) if net != rdma => Err(ambiguous(
+                        selector,
+                        vec![format!("netdev of {net}"), format!("RDMA device of {rdma}")],
+                    )),
                     (Ok(bdf), _) | (_, Ok(bdf)) => Ok(bdf),
                     (net, _) => net,
                 }
@@ -69,42 +72,45 @@ impl Host {
         if let Some(bdf) = sysfs::owner(self.netdev(name)) {
             return self.card_of(name, bdf);
         }
-        let ports = self
-            .lowest(name)
-            .into_iter()
-            .filter_map(|port| {
-                let bdf = sysfs::owner(self.netdev(&port))?;
-                self.card(bdf).ok().map(|card| (port, card.bdf))
-            })
-            .collect();
-        Err(DiscoverError::VirtualNetdev {
-            name: name.to_owned(),
-            kind: self.netdev_kind(name),
-            ports,
-        })
+        let ports = self.lowest(name).into_iter().filter_map(|port| {
+            let bdf = self.card(sysfs::owner(self.netdev(&port))?).ok()?.bdf;
+            Some(format!("{port} of card {bdf}"))
+        });
+        let ports: Vec<String> = ports.collect();
+        let below = if ports.is_empty() {
+            "no ConnectX-3 port is below it".to_owned()
+        } else {
+            format!("below it: {}", ports.join(", "))
+        };
+        let kind = self.netdev_kind(name);
+        Err(DiscoverError::NoCard(format!(
+            "{name} is a {kind}, not a port of a card; {below}"
+        )))
     }
 
     fn by_rdma(&self, name: &str) -> Result<Bdf, DiscoverError> {
         match sysfs::owner(self.path("sys/class/infiniband").join(name)) {
             Some(bdf) => self.card_of(name, bdf),
             // Soft RoCE and soft iWARP have no PCI function.
-            None => Err(DiscoverError::NotOurs {
-                name: name.to_owned(),
-                owner: "a software RDMA device".to_owned(),
-                present: self.present(),
-            }),
+            None => Err(self.not_ours(name, "a software RDMA device")),
         }
     }
 
     /// The card at `bdf`, to which `name` belongs.
     fn card_of(&self, name: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
-        match self.card(bdf) {
-            Err(DiscoverError::OtherDevice { what, present, .. }) => Err(DiscoverError::NotOurs {
-                name: name.to_owned(),
-                owner: format!("{bdf}, {what}"),
-                present,
-            }),
-            other => other.map(|card| card.bdf),
+        if let Err(NotACard::OtherDevice) = self.read_card(bdf) {
+            let owner = format!("{bdf}, {}", self.describe(bdf));
+            return Err(self.not_ours(name, &owner));
         }
+        Ok(self.card(bdf)?.bdf)
     }
+
+    fn not_ours(&self, name: &str, owner: &str) -> DiscoverError {
+        DiscoverError::NoCard(format!("{name} belongs to {owner}; {}", self.present()))
+    }
+}
+
+fn ambiguous(selector: &str, matches: Vec<String>) -> DiscoverError {
+    let matches = matches.join(", ");
+    DiscoverError::NoCard(format!("{selector:?} matches several cards: {matches}"))
 }

@@ -1,7 +1,7 @@
 //! `Host::cards` and `Host::card`, also with malformed files in sysfs.
 
 use super::fake::{CARD, FakeHost, SERIAL, bdf, config_space};
-use crate::host::{DiscoverError, Function, Host};
+use crate::host::{Function, Host};
 use std::os::unix::ffi::OsStrExt as _;
 
 #[test]
@@ -212,15 +212,12 @@ fn a_card_with_unreadable_ids_is_an_error_and_left_out_of_the_list() {
         fake.write(&device, odd);
         assert_eq!(fake.host().cards().unwrap().len(), 1, "{odd:?}");
         let error = fake.host().card(bdf(CARD)).unwrap_err();
-        assert!(
-            matches!(error, DiscoverError::Odd { file: "device", .. }),
-            "{error}"
-        );
+        assert!(error.to_string().contains(": device reads "), "{error}");
     }
     fake.write(&device, "0x11003\n");
     let error = fake.host().card(bdf(CARD)).unwrap_err();
     assert!(
-        matches!(error, DiscoverError::OtherDevice { .. }),
+        error.to_string().contains(" is an Ethernet controller"),
         "{error}"
     );
 }
@@ -233,7 +230,10 @@ fn a_removed_card_is_no_device() {
     fake.remove("/sys/devices/pci0000:05/0000:05:00.0");
     assert!(fake.host().cards().unwrap().is_empty());
     let error = fake.host().card(bdf(CARD)).unwrap_err();
-    assert!(matches!(error, DiscoverError::NoDevice { .. }), "{error}");
+    assert!(
+        error.to_string().starts_with("there is no PCI device at"),
+        "{error}"
+    );
 }
 
 #[test]
