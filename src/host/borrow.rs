@@ -161,7 +161,7 @@ impl Borrowed {
 
     /// Whether it was on vfio-pci already, as on a passthrough host.
     pub fn was_on_vfio(&self) -> bool {
-        self.0.borrow().lease.original().driver.as_deref() == Some(VFIO_PCI)
+        self.0.borrow().lease.original().on_vfio()
     }
 
     /// Adds a fact about the card to the journal, synced.
@@ -239,8 +239,9 @@ impl Inner {
 
 /// Gives back a card that is not open. On an error the journal is kept.
 pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
-    let driver = lease.original().driver.as_deref();
-    if lease.marks().boots == Some(false) && driver.is_some_and(|d| d != VFIO_PCI) {
+    let original = lease.original();
+    let home = original.driver.is_some() && !original.on_vfio();
+    if lease.marks().boots == Some(false) && home {
         // A driver that meets dead firmware fails after a minute and may crash the kernel
         // (docs/linux.md#failures-of-a-rebind).
         lease.leave();

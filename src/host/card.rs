@@ -2,7 +2,7 @@
 //! (docs/linux.md#kernel-lockdown), and reading changes nothing on the card or the host.
 
 use super::config_space::SysfsConfig;
-use super::{Bdf, DiscoverError, Host, sysfs};
+use super::{Bdf, DiscoverError, Host, VFIO_PCI, sysfs};
 use crate::card::Function;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -88,6 +88,10 @@ impl PciCard {
         Some(bytes.map(|byte| format!("{byte:02x}")).join("-"))
     }
 
+    pub fn on_vfio(&self) -> bool {
+        self.driver.as_deref() == Some(VFIO_PCI)
+    }
+
     /// Address and names of its ports, for lists of cards.
     pub(super) fn short(&self) -> String {
         let mut names: Vec<&str> = self.netdevs.iter().map(|n| n.name.as_str()).collect();
@@ -167,7 +171,8 @@ impl Host {
         let dir = self.device(bdf);
         let id = |file| number(&dir, file).unwrap_or(0xffff);
         let class = number(&dir, "class").unwrap_or(0);
-        let driver = sysfs::link(dir.join("driver"))
+        let driver = self
+            .driver_of(bdf)
             .map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
         format!(
             "{} [{:04x}:{:04x}], {driver}",
@@ -206,7 +211,7 @@ impl Host {
                 u16::try_from(small("subsystem_device")).unwrap_or(0),
             ),
             serial: serial(&dir),
-            driver: sysfs::link(dir.join("driver")),
+            driver: self.driver_of(bdf),
             driver_override: sysfs::driver_override(&dir),
             iommu_group,
             siblings: self.siblings(bdf),
@@ -240,9 +245,8 @@ impl Host {
             .filter_map(|name| name.parse::<Bdf>().ok())
             .filter(|sibling| *sibling != bdf)
             .map(|sibling| {
-                let dir = self.device(sibling);
-                let driver = sysfs::link(dir.join("driver"));
-                let registered = dir.join("vfio-dev").is_dir();
+                let driver = self.driver_of(sibling);
+                let registered = self.device(sibling).join("vfio-dev").is_dir();
                 Sibling {
                     bdf: sibling,
                     blocks: driver

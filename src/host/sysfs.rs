@@ -45,6 +45,11 @@ impl Host {
         self.path("sys/bus/pci/devices").join(bdf.to_string())
     }
 
+    /// Driver a PCI function is bound to now.
+    pub(super) fn driver_of(&self, bdf: Bdf) -> Option<String> {
+        link(self.device(bdf).join("driver"))
+    }
+
     /// Directory of a PCI driver in sysfs.
     pub(super) fn driver(&self, name: &str) -> PathBuf {
         self.path("sys/bus/pci/drivers").join(name)

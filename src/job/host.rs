@@ -5,7 +5,7 @@ use super::device::{WATCH, open_borrowed};
 use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness};
 use crate::flash::{Event, Events};
-use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, VFIO_PCI, give_back};
+use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, give_back};
 
 /// Every journal there is: cards that some process took and did not give back.
 ///
@@ -60,9 +60,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         return Ok(None);
     };
     let marks = lease.marks();
-    let on_vfio = host
-        .card(bdf)
-        .is_ok_and(|card| card.driver.as_deref() == Some(VFIO_PCI));
+    let on_vfio = host.card(bdf).is_ok_and(|card| card.on_vfio());
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
         // The card's registers were never reached, or cannot be.
         let ending = give_back(&mut lease)?;

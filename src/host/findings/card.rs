@@ -1,6 +1,6 @@
 //! Checks of one card.
 
-use super::{Check, fault};
+use super::{CheckResult, fault};
 use crate::host::config_space::SysfsConfig;
 use crate::host::in_use::kernel_rdma;
 use crate::host::{Function, Host, PciCard, VFIO_PCI};
@@ -12,7 +12,7 @@ const BAR0: u64 = 0x10_0000;
 /// from the kernel (docs/linux.md#configuration-space).
 const CLASS: u16 = 8;
 
-pub(super) fn answers(host: &Host, card: &PciCard) -> Check {
+pub(super) fn answers(host: &Host, card: &PciCard) -> CheckResult {
     match SysfsConfig::open(&host.device(card.bdf)).and_then(|config| config.dword(CLASS)) {
         Ok(u32::MAX) => fault(
             "configuration space reads all ones: the card is gone, or its link is down",
@@ -26,7 +26,7 @@ pub(super) fn answers(host: &Host, card: &PciCard) -> Check {
     }
 }
 
-pub(super) fn bar0(card: &PciCard) -> Check {
+pub(super) fn bar0(card: &PciCard) -> CheckResult {
     match card.bar0 {
         Some(length) if length >= BAR0 => Ok(format!("{length:#x} bytes of memory")),
         Some(length) => fault(
@@ -48,7 +48,7 @@ fn reenumerate(card: &PciCard) -> String {
     )
 }
 
-pub(super) fn group_viable(host: &Host, card: &PciCard) -> Check {
+pub(super) fn group_viable(host: &Host, card: &PciCard) -> CheckResult {
     let Some(group) = card.iommu_group else {
         return fault(
             "the card is in no IOMMU group",
@@ -91,7 +91,7 @@ pub(super) fn driver(card: &PciCard) -> String {
     detail
 }
 
-pub(super) fn holder(host: &Host, card: &PciCard) -> Check {
+pub(super) fn holder(host: &Host, card: &PciCard) -> CheckResult {
     if let Some(holder) = host.holder(card) {
         // A number alone is from Proxmox, `guest=` from libvirt
         // (docs/linux.md#cards-in-virtual-machines).
@@ -104,8 +104,7 @@ pub(super) fn holder(host: &Host, card: &PciCard) -> Check {
         };
         return fault(holder.to_string(), fix);
     }
-    let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
-    if on_vfio && host.group_busy(card) == Some(true) {
+    if card.on_vfio() && host.group_busy(card) == Some(true) {
         let group = card.iommu_group.unwrap_or_default();
         return fault(
             "its group is open, by a process of another user",
@@ -138,12 +137,11 @@ pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<String> {
 
 /// Root may borrow. A user who may open the group can use a card that is on vfio-pci already
 /// (docs/linux.md#rights-and-limits).
-pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> Check {
+pub(super) fn rights(host: &Host, card: &PciCard, root: bool) -> CheckResult {
     if root {
         return Ok("root".into());
     }
-    let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
-    let Some(group) = card.iommu_group.filter(|_| on_vfio) else {
+    let Some(group) = card.iommu_group.filter(|_| card.on_vfio()) else {
         return fault(
             "only root can take a card from its driver",
             format!("sudo cx3flash -d {} doctor", card.bdf),

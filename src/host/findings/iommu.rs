@@ -1,11 +1,11 @@
 //! Whether there is an IOMMU, and how to switch it on.
 
-use super::{Check, fault};
+use super::{CheckResult, fault};
 use crate::host::{Host, sysfs};
 
 /// `/sys/kernel/iommu_groups` is empty when the IOMMU is off in the firmware or in the kernel
 /// (docs/linux.md#vfio-errors).
-pub(super) fn groups(host: &Host) -> Check {
+pub(super) fn groups(host: &Host) -> CheckResult {
     let groups = sysfs::names(host.path("sys/kernel/iommu_groups"));
     if !groups.is_empty() {
         return Ok(format!("on, {} groups", groups.len()));

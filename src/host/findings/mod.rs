@@ -1,31 +1,4 @@
-//! The host checks of `doctor`. They change nothing.
-//!
-//! Always:
-//!
-//! | id | what |
-//! |---|---|
-//! | `iommu` | the kernel has IOMMU groups |
-//! | `vfio_pci` | the driver is there |
-//! | `vfio_container` | so is the IOMMU backend of VFIO's group interface |
-//! | `lockdown` | its level and what it closes; never a fault: VFIO stays open |
-//! | `secure_boot` | on, off, or unknown; never a fault |
-//!
-//! With a card:
-//!
-//! | id | what |
-//! |---|---|
-//! | `card_answers` | configuration space is not all ones |
-//! | `bar0` | memory BAR of the registers |
-//! | `group_viable` | no other function of its IOMMU group blocks it |
-//! | `driver` | its driver now |
-//! | `holder` | the process that has it open through VFIO |
-//! | `managers` | entries about this card in the host's configuration |
-//! | `reset_methods` | how the kernel can reset it; never a fault |
-//! | `port_hotplug` | whether the port above takes a lost link as removal; never a fault |
-//! | `port_dpc` | whether that port keeps the link down after an error; never a fault |
-//! | `firmware_first` | whether the firmware handles PCIe errors before the kernel; never a fault |
-//! | `rdma_kernel` | whether kernel users of its RDMA devices can be listed (only on the machine itself, and with such devices); never a fault |
-//! | `rights` | whether this user may borrow or open it (only on the machine itself) |
+//! The host checks of `doctor`. They change nothing. A check that returns text is never a fault.
 
 mod card;
 mod iommu;
@@ -35,9 +8,9 @@ mod modules;
 use super::{Host, HostFinding, Lockdown, PciCard, port};
 
 /// Result of a check: a detail, or a fault and the command that fixes it.
-type Check = Result<String, (String, String)>;
+type CheckResult = Result<String, (String, String)>;
 
-fn fault(detail: impl Into<String>, fix: impl Into<String>) -> Check {
+fn fault(detail: impl Into<String>, fix: impl Into<String>) -> CheckResult {
     Err((detail.into(), fix.into()))
 }
 

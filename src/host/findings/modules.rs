@@ -1,6 +1,6 @@
 //! The kernel modules of VFIO.
 
-use super::{Check, fault};
+use super::{CheckResult, fault};
 use crate::host::{Host, sysfs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ fn module(host: &Host, name: &str) -> Module {
     }
 }
 
-pub(super) fn vfio_pci(host: &Host) -> Check {
+pub(super) fn vfio_pci(host: &Host) -> CheckResult {
     if host.driver("vfio-pci").exists() {
         return Ok("vfio-pci is loaded".into());
     }
@@ -53,7 +53,7 @@ pub(super) fn vfio_pci(host: &Host) -> Check {
 
 /// `/dev/vfio/vfio` with the TYPE1 backend: what the group interface needs
 /// (docs/linux.md#groups-and-containers).
-pub(super) fn container(host: &Host) -> Check {
+pub(super) fn container(host: &Host) -> CheckResult {
     let node = host.path("dev/vfio/vfio").exists();
     match module(host, "vfio_iommu_type1") {
         Module::Loaded if node => Ok("/dev/vfio/vfio with vfio_iommu_type1".into()),
@@ -82,7 +82,7 @@ pub(super) fn container(host: &Host) -> Check {
     }
 }
 
-fn missing(host: &Host, name: &str, option: &str) -> Check {
+fn missing(host: &Host, name: &str, option: &str) -> CheckResult {
     let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
     // Debian's and Ubuntu's cloud kernels lack drivers.
     let fix = if release.contains("-cloud") {

@@ -3,16 +3,6 @@
 //!
 //! Files are read below the host's root, so that a directory can stand for a host. What cannot be
 //! determined counts as a use if the card carries any IP traffic.
-//!
-//! | file | what it checks or reads |
-//! |---|---|
-//! | `use_id` | the kinds of use |
-//! | `usage`, `network` | the host, read once: netdevs, routes, addresses, connections |
-//! | `net` | default route, bonds, bridges, uppers, addresses, other namespaces |
-//! | `session` | the own login session, cluster heartbeat |
-//! | `storage`, `mounts` | network storage, root on the network |
-//! | `users` | RDMA programs, virtual functions, virtual machines, siblings |
-//! | `kernel_rdma` | kernel modules that use RDMA |
 
 pub(super) mod kernel_rdma;
 mod mounts;

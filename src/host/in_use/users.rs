@@ -66,7 +66,7 @@ fn vfs(usage: &Usage<'_>) -> Option<InUse> {
     let list: Vec<String> = vfs
         .iter()
         .map(|vf| {
-            let driver = sysfs::link(usage.host.device(*vf).join("driver"));
+            let driver = usage.host.driver_of(*vf);
             format!("{vf} ({})", driver.as_deref().unwrap_or("no driver"))
         })
         .collect();

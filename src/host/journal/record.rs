@@ -1,6 +1,6 @@
 //! One record of the journal.
 
-use crate::host::{Bdf, NetDev};
+use crate::host::{Bdf, NetDev, VFIO_PCI};
 use serde::{Deserialize, Serialize};
 
 /// Everything that is needed to restore the host.
@@ -41,6 +41,13 @@ pub struct OriginalState {
     pub siblings: Vec<MovedSibling>,
     /// Module parameter `internal_err_reset` of mlx4_core; `None` when the module is not loaded.
     pub internal_err_reset: Option<String>,
+}
+
+impl OriginalState {
+    /// Whether the card was on vfio-pci already, as on a passthrough host.
+    pub fn on_vfio(&self) -> bool {
+        self.driver.as_deref() == Some(VFIO_PCI)
+    }
 }
 
 /// A function of the group that had to leave its driver.

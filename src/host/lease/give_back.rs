@@ -91,7 +91,7 @@ impl Lease {
         let mut first = Ok(());
         for sibling in &self.record.original.siblings {
             // One that has a driver again, even another one, stays there.
-            if self.driver_of(sibling.bdf).is_some() {
+            if self.host.driver_of(sibling.bdf).is_some() {
                 continue;
             }
             let back = self
@@ -110,7 +110,7 @@ impl Lease {
                 warnings.push(format!("virtual function {} did not come back", vf.bdf));
                 continue;
             }
-            if self.driver_of(vf.bdf) != vf.driver {
+            if self.host.driver_of(vf.bdf) != vf.driver {
                 if let Some(driver) = &vf.driver {
                     self.need_driver(driver)?;
                     self.set_override(vf.bdf, Some(driver))?;
@@ -156,7 +156,7 @@ impl Lease {
     /// Waits until the network devices are back. Their configuration is not restored.
     fn await_netdevs(&self, warnings: &mut Vec<String>) {
         let was = &self.record.original.netdevs;
-        if was.is_empty() || self.record.original.driver.as_deref() == Some(VFIO_PCI) {
+        if was.is_empty() || self.record.original.on_vfio() {
             return;
         }
         let netdevs = || {

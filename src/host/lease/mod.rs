@@ -1,16 +1,6 @@
 //! A card taken from its driver and given back (promise P6; docs/linux.md#sequence-of-a-job,
 //! docs/linux.md#binding, docs/linux.md#mlx4_core, docs/linux.md#journal-and-restore).
 //!
-//! | file | what |
-//! |---|---|
-//! | `take` | lock, journal, siblings, override, unbind, bind |
-//! | `give_back` | the same backwards, from the journal alone |
-//! | `reenumerate` | remove and rescan, after recovery mode |
-//! | `steps` | the single changes, each in the journal first |
-//! | `pending` | reads the journals |
-//! | `lock` | one process a card |
-//! | `actions`, `helper` | writes to sysfs with a time limit |
-//!
 //! Every change is in the journal, synced, before it is made. Giving back compares the host with
 //! its original state and changes only what differs, so it can be repeated.
 

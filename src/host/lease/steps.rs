@@ -66,7 +66,7 @@ impl Lease {
 
     /// Whether there is anything to restore. Not for a card that was on vfio-pci already.
     pub fn changed_host(&self) -> bool {
-        !self.rebooted && self.record.original.driver.as_deref() != Some(VFIO_PCI)
+        !self.rebooted && !self.record.original.on_vfio()
     }
 
     pub fn marks(&self) -> Marks {
@@ -122,13 +122,9 @@ impl Lease {
         Ok(())
     }
 
-    pub(super) fn driver_of(&self, bdf: Bdf) -> Option<String> {
-        sysfs::link(self.host.device(bdf).join("driver"))
-    }
-
     /// Driver of the card now.
     pub(super) fn driver_now(&self) -> Option<String> {
-        self.driver_of(self.bdf())
+        self.host.driver_of(self.bdf())
     }
 
     /// Loads a driver unless it is there.
@@ -163,7 +159,7 @@ impl Lease {
         let path = self.host.driver(driver).join("bind");
         let doing = format!("binding {bdf} to {driver}");
         let bound = self.slow_write(&path, &bdf.to_string(), BIND_LIMIT, &doing);
-        match (self.driver_of(bdf), bound) {
+        match (self.host.driver_of(bdf), bound) {
             // Something else may have bound it to this driver in between (udev).
             (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
             (_, Err(LeaseError::Refused { source, .. })) => {
@@ -181,7 +177,7 @@ impl Lease {
 
     /// Unbinds a function from its driver, if it has one.
     pub(super) fn unbind(&self, bdf: Bdf) -> Result<(), LeaseError> {
-        let Some(driver) = self.driver_of(bdf) else {
+        let Some(driver) = self.host.driver_of(bdf) else {
             return Ok(());
         };
         let path = self.host.driver(&driver).join("unbind");

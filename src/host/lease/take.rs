@@ -90,13 +90,12 @@ impl Lease {
                 original.netdevs = old.original.netdevs;
             }
         }
-        let on_vfio = card.driver.as_deref() == Some(VFIO_PCI);
         match lease.step(HostStep::Begin) {
             Ok(()) => {}
             Err(LeaseError::Journal(JournalError::Io { source, .. }))
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
-                if !on_vfio {
+                if !card.on_vfio() {
                     return Err(LeaseError::NotRoot {
                         bdf: card.bdf,
                         driver: card.driver.clone(),
@@ -109,7 +108,7 @@ impl Lease {
             Err(error) => return Err(error),
         }
         exempt_from_oom_killer(host);
-        if on_vfio {
+        if card.on_vfio() {
             lease.step(HostStep::Borrowed)?;
             return Ok(lease);
         }
@@ -208,7 +207,7 @@ fn original_state(
 ) -> OriginalState {
     let vf = |bdf: &Bdf| OriginalFunction {
         bdf: *bdf,
-        driver: sysfs::link(host.device(*bdf).join("driver")),
+        driver: host.driver_of(*bdf),
         driver_override: sysfs::driver_override(host.device(*bdf)),
     };
     OriginalState {

@@ -1,16 +1,5 @@
 //! A card opened through `vfio-pci`: BAR0 and configuration space, and nothing else of it.
 //!
-//! | file | what |
-//! |---|---|
-//! | `open` | group, container, device |
-//! | `errno`, `error` | what each errno means |
-//! | `cdev` | character device and iommufd (feature `cdev`); run by hand, see below |
-//! | `regions` | BAR0 by mapping or `pread`, configuration space |
-//! | `gateway` | CR-space by configuration cycles |
-//! | `space` | which of them is used, as [`CrSpace`] |
-//! | `session` | closing in the right order |
-//! | `sys` | ioctls and the SIGBUS handler: the crate's only `unsafe` |
-//!
 //! Debian's kernels have no IOMMUFD, so the lab cannot run `cdev`. It was run by hand on
 //! 2026-11-23: Linux 6.12.107 built with IOMMUFD and VFIO_DEVICE_CDEV and without VFIO_GROUP, the
 //! simulated card served over vfio-user; `query` by mapping, `pread` and configuration cycles.

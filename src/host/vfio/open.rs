@@ -56,10 +56,10 @@ pub(in crate::host) fn open_viable_group(
 
 /// The IOMMU group of a card that is bound to vfio-pci.
 fn group_on_vfio(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
-    let dir = host.device(bdf);
-    let group = sysfs::link(dir.join("iommu_group")).and_then(|name| name.parse().ok());
+    let group =
+        sysfs::link(host.device(bdf).join("iommu_group")).and_then(|name| name.parse().ok());
     let group = group.ok_or(VfioError::NoIommu { bdf })?;
-    let driver = sysfs::link(dir.join("driver"));
+    let driver = host.driver_of(bdf);
     if driver.as_deref() != Some(VFIO_PCI) {
         return Err(VfioError::WrongDriver { bdf, driver });
     }
