@@ -120,11 +120,8 @@ fn path(command: &str) -> Option<PathBuf> {
             "[year][month][day]T[hour][minute][second]Z"
         ))
         .ok()?;
-    let dirs = UserDirs::new(&Host::system());
-    Some(
-        dirs.log()?
-            .join(file::name(&stamp, std::process::id(), command)),
-    )
+    let dir = UserDirs::new(&Host::system()).log?;
+    Some(dir.join(file::name(&stamp, std::process::id(), command)))
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Host {
     /// Class, ids and driver of a device.
     pub(super) fn describe(&self, bdf: Bdf) -> String {
         let dir = self.device(bdf);
-        let id = |file| number(&dir, file).unwrap_or(0xffff);
+        let id = |file| number(&dir, file).unwrap_or(0xffff_u64);
         let class = number(&dir, "class").unwrap_or(0);
         let driver = self
             .driver_of(bdf)
@@ -194,7 +194,6 @@ impl Host {
         else {
             return Err(NotACard::OtherDevice);
         };
-        let small = |file| number(&dir, file).unwrap_or(0);
         let rdma = sysfs::names(dir.join("infiniband"));
         let of_rdma = |file| {
             let dir = dir.join("infiniband").join(rdma.first()?);
@@ -205,10 +204,10 @@ impl Host {
             bdf,
             device_id,
             function,
-            revision: u8::try_from(small("revision")).unwrap_or(0),
+            revision: number(&dir, "revision").unwrap_or(0),
             subsystem: (
-                u16::try_from(small("subsystem_vendor")).unwrap_or(0),
-                u16::try_from(small("subsystem_device")).unwrap_or(0),
+                number(&dir, "subsystem_vendor").unwrap_or(0),
+                number(&dir, "subsystem_device").unwrap_or(0),
             ),
             serial: serial(&dir),
             driver: self.driver_of(bdf),
@@ -297,8 +296,8 @@ fn id(dir: &Path, file: &'static str) -> Result<u64, NotACard> {
     sysfs::hex(&text).ok_or(NotACard::Odd { file, text })
 }
 
-fn number(dir: &Path, file: &str) -> Option<u64> {
-    sysfs::hex(&sysfs::text(dir.join(file))?)
+fn number<T: TryFrom<u64>>(dir: &Path, file: &str) -> Option<T> {
+    T::try_from(sysfs::hex(&sysfs::text(dir.join(file))?)?).ok()
 }
 
 /// First line of `resource`: start, end, flags. Start and length.
@@ -321,10 +320,9 @@ fn vfs(dir: &Path) -> Vec<Bdf> {
 }
 
 fn netdevs(dir: &Path) -> Vec<NetDev> {
-    let mut netdevs: Vec<NetDev> = sysfs::names(dir.join("net"))
+    let mut netdevs: Vec<NetDev> = sysfs::entries(dir.join("net"))
         .into_iter()
-        .map(|name| {
-            let at = dir.join("net").join(&name);
+        .map(|(name, at)| {
             let text = |file| sysfs::text(at.join(file));
             NetDev {
                 mac: text("address").unwrap_or_default(),

@@ -25,9 +25,12 @@ pub fn is_root() -> bool {
 /// Journals and locks are the machine's, not a user's: [`Host::journal_dir`], [`Host::lock_dir`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserDirs {
-    state: Option<PathBuf>,
-    log: Option<PathBuf>,
-    backups: Option<PathBuf>,
+    /// What is kept between jobs; below the working directory without a home directory.
+    pub state: PathBuf,
+    /// `None` without a home directory.
+    pub log: Option<PathBuf>,
+    /// `CX3FLASH_BACKUP_DIR`, or `backups` in the state directory.
+    pub backups: PathBuf,
 }
 
 impl UserDirs {
@@ -37,12 +40,9 @@ impl UserDirs {
     }
 
     fn of(host: &Host, root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let path = |name: &str| variable(name).map(PathBuf::from);
         // Relative paths are to be ignored (XDG base directory specification).
-        let absolute = |name: &str| {
-            variable(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
         let home = || absolute("HOME").map(|home| home.join(".local/state"));
         let (state, log) = match absolute("XDG_STATE_HOME") {
             None if root => (
@@ -55,32 +55,13 @@ impl UserDirs {
                 (state, log)
             }
         };
-        let backups = variable("CX3FLASH_BACKUP_DIR")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
+        let state = state.unwrap_or_else(|| "cx3flash".into());
+        let backups = path("CX3FLASH_BACKUP_DIR").filter(|dir| !dir.as_os_str().is_empty());
         Self {
+            backups: backups.unwrap_or_else(|| state.join("backups")),
             state,
             log,
-            backups,
         }
-    }
-
-    /// Directory for logs; `None` without a home directory.
-    pub fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
-    }
-
-    /// Directory for what is kept between jobs; below the working directory without a home
-    /// directory.
-    pub fn state(&self) -> PathBuf {
-        self.state.clone().unwrap_or_else(|| "cx3flash".into())
-    }
-
-    /// Directory for backups: `CX3FLASH_BACKUP_DIR`, or `backups` in [`UserDirs::state`].
-    pub fn backups(&self) -> PathBuf {
-        self.backups
-            .clone()
-            .unwrap_or_else(|| self.state().join("backups"))
     }
 }
 
@@ -147,12 +128,9 @@ mod tests {
     }
 
     fn shown(dirs: &UserDirs) -> [String; 3] {
-        let log = dirs.log().map_or("", |path| path.to_str().unwrap());
-        [
-            log.to_owned(),
-            dirs.backups().display().to_string(),
-            dirs.state().display().to_string(),
-        ]
+        let shown = |path: &PathBuf| path.display().to_string();
+        let log = dirs.log.as_ref().map_or_else(String::new, shown);
+        [log, shown(&dirs.backups), shown(&dirs.state)]
     }
 
     #[test]

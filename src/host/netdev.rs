@@ -128,7 +128,7 @@ pub struct DriverInfo {
 /// ENODEV when there is no such device, EOPNOTSUPP when its driver has no information.
 pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
     let info = ethtool_driver_info(netdev)?;
-    let mut fields = info[4..].chunks(32).map(text);
+    let mut fields = info[4..].chunks(32).map(sysfs::zero_terminated);
     let mut field = || fields.next().unwrap_or_default();
     Ok(DriverInfo {
         driver: field(),
@@ -138,19 +138,15 @@ pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
     })
 }
 
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{driver_info, text};
+    use super::driver_info;
+    use crate::host::sysfs::zero_terminated;
 
     #[test]
     fn a_field_ends_at_its_first_zero() {
-        assert_eq!(text(b"2.42.5000\0junk"), "2.42.5000");
-        assert_eq!(text(b"full"), "full");
+        assert_eq!(zero_terminated(b"2.42.5000\0junk"), "2.42.5000");
+        assert_eq!(zero_terminated(b"full"), "full");
     }
 
     #[test]

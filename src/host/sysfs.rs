@@ -77,6 +77,13 @@ pub(super) fn text(path: impl AsRef<Path>) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
+/// A zero-terminated text of the kernel, without control characters and white space around it.
+pub(super) fn zero_terminated(bytes: &[u8]) -> String {
+    let text = bytes.split(|b| *b == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
+    text.trim().chars().filter(|c| !c.is_control()).collect()
+}
+
 pub(super) fn lines(path: impl AsRef<Path>) -> Vec<String> {
     let text = text(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -93,6 +100,15 @@ pub(super) fn names(path: impl AsRef<Path>) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Names in a directory, sorted, with their paths.
+pub(super) fn entries(path: impl AsRef<Path>) -> Vec<(String, PathBuf)> {
+    let entry = |name: String| {
+        let at = path.as_ref().join(&name);
+        (name, at)
+    };
+    names(&path).into_iter().map(entry).collect()
 }
 
 /// Last component of a link's target: the driver, the group, the master.

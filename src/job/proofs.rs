@@ -58,7 +58,7 @@ pub(super) struct ChainRecord {
 impl ProofStore {
     /// The store of a card with this serial number.
     pub(super) fn of(host: &Host, serial: String) -> Self {
-        Self::at(&UserDirs::new(host).state().join("cards"), serial)
+        Self::at(&UserDirs::new(host).state.join("cards"), serial)
     }
 
     /// A store in `dir`.

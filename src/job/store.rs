@@ -22,7 +22,7 @@ pub struct BackupFile {
 /// Directory for backups when none is named.
 #[must_use]
 pub fn default_backup_dir() -> PathBuf {
-    UserDirs::new(&Host::system()).backups()
+    UserDirs::new(&Host::system()).backups
 }
 
 pub(super) fn digest(bytes: &[u8]) -> String {

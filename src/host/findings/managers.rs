@@ -26,12 +26,11 @@ fn modprobe(host: &Host, device_id: u16) -> Vec<String> {
     let id = format!("15b3:{device_id:04x}");
     let mut notes = Vec::new();
     for dir in ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"] {
-        let dir = host.path(dir);
-        for name in sysfs::names(&dir) {
+        for (name, file) in sysfs::entries(host.path(dir)) {
             if !name.ends_with(".conf") {
                 continue;
             }
-            let takes = sysfs::lines(dir.join(&name)).iter().any(|line| {
+            let takes = sysfs::lines(file).iter().any(|line| {
                 let mut words = line.split_whitespace();
                 words.next() == Some("options")
                     && words
@@ -57,14 +56,13 @@ fn modprobe(host: &Host, device_id: u16) -> Vec<String> {
 /// `hostpci0: 0000:05:00.0,pcie=1` or `hostpci0: mapping=NAME`, resolved in `mapping/pci.cfg`.
 fn proxmox(host: &Host, bdf: Bdf) -> Vec<String> {
     let mappings = mappings(host, bdf);
-    let dir = host.path("etc/pve/qemu-server");
     let mut notes = Vec::new();
-    for name in sysfs::names(&dir) {
+    for (name, file) in sysfs::entries(host.path("etc/pve/qemu-server")) {
         let Some(vm) = name.strip_suffix(".conf") else {
             continue;
         };
         // Sections in brackets are snapshots.
-        let lines = sysfs::lines(dir.join(&name));
+        let lines = sysfs::lines(file);
         let now = lines.iter().take_while(|l| !l.starts_with('['));
         let takes = now.filter(|l| l.starts_with("hostpci")).any(|line| {
             let value = line.split_once(':').map_or("", |(_, v)| v.trim());
@@ -117,13 +115,12 @@ fn names(text: &str, bdf: Bdf) -> bool {
 /// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its
 /// source.
 fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
-    let dir = host.path("etc/libvirt/qemu");
     let mut notes = Vec::new();
-    for file in sysfs::names(&dir) {
-        let Some(vm) = file.strip_suffix(".xml") else {
+    for (name, file) in sysfs::entries(host.path("etc/libvirt/qemu")) {
+        let Some(vm) = name.strip_suffix(".xml") else {
             continue;
         };
-        let text = sysfs::text(dir.join(&file)).unwrap_or_default();
+        let text = sysfs::text(file).unwrap_or_default();
         // The address of the device inside of the machine is outside of `<source>`.
         let mut rest = text.as_str();
         let mut takes = false;

@@ -7,6 +7,7 @@
 
 use super::use_id::{InUse, UseId};
 use crate::host::netlink::{self, Netlink};
+use crate::host::sysfs::zero_terminated;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -71,7 +72,10 @@ fn devices(netlink: &mut dyn Netlink) -> io::Result<Vec<(u32, String)>> {
         let attribute = |id| netlink::attributes(message).find(|(kind, _)| *kind == id);
         let (_, index) = attribute(DEV_INDEX)?;
         let (_, name) = attribute(DEV_NAME)?;
-        Some((u32::from_ne_bytes(index.try_into().ok()?), text(name)))
+        Some((
+            u32::from_ne_bytes(index.try_into().ok()?),
+            zero_terminated(name),
+        ))
     });
     Ok(devices.collect())
 }
@@ -116,15 +120,8 @@ fn owners(message: &[u8], table: u16, entry: u16) -> Vec<String> {
     of_kind(message, table)
         .flat_map(|rows| of_kind(rows, entry))
         .flat_map(|row| of_kind(row, KERN_NAME))
-        .map(text)
+        .map(zero_terminated)
         .collect()
-}
-
-/// A zero-terminated string without control characters.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -66,12 +66,8 @@ fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
             }
             let kind = usage.host.netdev_kind(&upper);
             if kind == "bridge" || kind == "Open vSwitch" {
-                let others: Vec<String> = usage
-                    .host
-                    .lowers(&upper)
-                    .into_iter()
-                    .filter(|l| l != name)
-                    .collect();
+                let mut others = usage.host.lowers(&upper);
+                others.retain(|l| l != name);
                 let beside = if others.is_empty() {
                     String::new()
                 } else {

@@ -59,17 +59,16 @@ impl Storage<'_> {
     }
 
     fn iscsi(&mut self) {
-        let dir = self.usage.host.path("sys/class/iscsi_connection");
-        for name in sysfs::names(&dir) {
-            let address = sysfs::text(dir.join(&name).join("address"))
-                .or_else(|| sysfs::text(dir.join(&name).join("persistent_address")));
+        let host = self.usage.host;
+        for (name, dir) in sysfs::entries(host.path("sys/class/iscsi_connection")) {
+            let address = sysfs::text(dir.join("address"))
+                .or_else(|| sysfs::text(dir.join("persistent_address")));
             if let Some(server) = address.and_then(|a| a.parse().ok()) {
                 self.reached(&format!("iSCSI {name}: disks"), server);
             }
         }
-        let dir = self.usage.host.path("sys/class/iscsi_host");
-        for name in sysfs::names(&dir) {
-            let netdev = sysfs::text(dir.join(&name).join("netdev")).unwrap_or_default();
+        for (name, dir) in sysfs::entries(host.path("sys/class/iscsi_host")) {
+            let netdev = sysfs::text(dir.join("netdev")).unwrap_or_default();
             if self.usage.ports.carries(&netdev) {
                 let label = self.usage.ports.label(&netdev);
                 self.add(format!("iSCSI host {name} uses {label}"));
@@ -78,9 +77,8 @@ impl Storage<'_> {
     }
 
     fn nvme(&mut self) {
-        let dir = self.usage.host.path("sys/class/nvme");
-        for name in sysfs::names(&dir) {
-            let text = |file| sysfs::text(dir.join(&name).join(file)).unwrap_or_default();
+        for (name, dir) in sysfs::entries(self.usage.host.path("sys/class/nvme")) {
+            let text = |file| sysfs::text(dir.join(file)).unwrap_or_default();
             let transport = text("transport");
             if !matches!(transport.as_str(), "tcp" | "rdma") {
                 continue;
@@ -95,10 +93,9 @@ impl Storage<'_> {
     }
 
     fn rbd(&mut self) {
-        let dir = self.usage.host.path("sys/bus/rbd/devices");
-        for name in sysfs::names(&dir) {
+        for (name, dir) in sysfs::entries(self.usage.host.path("sys/bus/rbd/devices")) {
             // `10.0.0.5:0/1234567`, our own address.
-            let address = sysfs::text(dir.join(&name).join("client_addr")).unwrap_or_default();
+            let address = sysfs::text(dir.join("client_addr")).unwrap_or_default();
             let own = address.rsplit_once(':').map_or("", |(ip, _)| ip);
             let own = own.trim_matches(['[', ']']).parse::<IpAddr>().ok();
             if let Some(label) = own.and_then(|ip| self.usage.address_on(ip)) {
@@ -108,9 +105,8 @@ impl Storage<'_> {
     }
 
     fn srp(&mut self) {
-        let dir = self.usage.host.path("sys/class/scsi_host");
-        for name in sysfs::names(&dir) {
-            let device = sysfs::text(dir.join(&name).join("local_ib_device")).unwrap_or_default();
+        for (name, dir) in sysfs::entries(self.usage.host.path("sys/class/scsi_host")) {
+            let device = sysfs::text(dir.join("local_ib_device")).unwrap_or_default();
             if self.usage.card.rdma.contains(&device) {
                 self.add(format!("SCSI {name} reaches SRP disks through {device}"));
             }
@@ -123,8 +119,8 @@ impl Storage<'_> {
         if !host.path("proc/drbd").exists() {
             return;
         }
-        let dir = host.path("etc/drbd.d");
-        let files = sysfs::names(&dir).into_iter().map(|n| dir.join(n));
+        let files = sysfs::entries(host.path("etc/drbd.d")).into_iter();
+        let files = files.map(|(_, file)| file);
         for file in files.chain([host.path("etc/drbd.conf")]) {
             let text = sysfs::text(&file).unwrap_or_default();
             let mut words = text.split_whitespace();

@@ -154,21 +154,14 @@ fn disks_in_use(host: &Host, device: &Path) -> Vec<String> {
     let Ok(device) = std::fs::canonicalize(device) else {
         return Vec::new();
     };
-    let class = host.path("sys/class/block");
-    let mut used = Vec::new();
-    for name in sysfs::names(&class) {
-        let dir = class.join(&name);
-        let Ok(real) = std::fs::canonicalize(&dir) else {
-            continue;
-        };
-        if !real.starts_with(&device) {
-            continue;
-        }
-        if let Some(how) = disk_use(host, &name, &dir) {
-            used.push(format!("{name} ({how})"));
-        }
-    }
-    used
+    let disks = sysfs::entries(host.path("sys/class/block")).into_iter();
+    let behind = disks
+        .filter(|(_, dir)| std::fs::canonicalize(dir).is_ok_and(|real| real.starts_with(&device)));
+    let used = behind.filter_map(|(name, dir)| {
+        let how = disk_use(host, &name, &dir)?;
+        Some(format!("{name} ({how})"))
+    });
+    used.collect()
 }
 
 fn disk_use(host: &Host, name: &str, dir: &Path) -> Option<String> {

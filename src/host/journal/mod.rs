@@ -130,7 +130,6 @@ impl Journal {
         fs::create_dir_all(&self.dir).map_err(JournalError::io(&self.dir))?;
         let path = self.path(extension(counter));
         encode(counter, record)
-            .map_err(io::Error::from)
             .and_then(|bytes| {
                 let mut file = File::create(&path)?;
                 file.write_all(&bytes)?;
@@ -190,7 +189,7 @@ fn extension(counter: u64) -> &'static str {
     if counter % 2 == 1 { odd } else { even }
 }
 
-fn encode(counter: u64, record: &JournalRecord) -> Result<Vec<u8>, serde_json::Error> {
+fn encode(counter: u64, record: &JournalRecord) -> io::Result<Vec<u8>> {
     let text = serde_json::to_vec(record)?;
     let mut bytes = Vec::with_capacity(HEAD + text.len() + 4);
     bytes.extend(MAGIC);

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The lock; it ends with the process.
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub(super) type Lock = Flock<File>;
 
 /// Takes the lock of a card. `None` when this user may not make lock files here: then the kernel's
 /// single open of the VFIO group is all that keeps two processes apart.
@@ -36,7 +36,7 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
             if let Err(error) = named {
                 tracing::debug!(%error, "the lock file does not name this process");
             }
-            Ok(Some(Lock(locked)))
+            Ok(Some(locked))
         }
         Err((mut file, Errno::EWOULDBLOCK)) => {
             let mut holder = String::new();
@@ -63,7 +63,7 @@ pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
         Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
     });
     match locked {
-        Ok(lock) => (true, Some(Lock(lock))),
+        Ok(lock) => (true, Some(lock)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => (false, None),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "not locked");
@@ -73,29 +73,21 @@ pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let opened = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o664)
-                // The directory belongs to a group: a member could have put a link there.
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(path)
-        });
-    // Another user's file: a lock needs no more than an open file.
-    opened.or_else(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(|_| error),
-        _ => Err(error),
-    })
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let mut options = OpenOptions::new();
+    // The directory belongs to a group: a member could have put a link there.
+    options.read(true).custom_flags(libc::O_NOFOLLOW);
+    let mut creating = options.clone();
+    creating.write(true).create(true).mode(0o664);
+    match creating.open(path) {
+        // Another user's file: a lock needs no more than an open file.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            options.open(path).map_err(|_| error)
+        }
+        other => other,
+    }
 }
 
 /// `pid 4711 (cx3flash burn new.bin)`.

@@ -103,7 +103,7 @@ impl Lease {
                 }
                 // The host will not be changed, so no journal is needed.
                 lease.journal = None;
-                lease.record.original = original_state(host, card, None);
+                lease.record.original = first_record(host, card).original;
             }
             Err(error) => return Err(error),
         }
@@ -185,7 +185,12 @@ impl Lease {
 }
 
 fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
-    let reset = sysfs::text(error_reset(host)).filter(|_| card.driver.as_deref() == Some(MLX4));
+    let vf = |bdf: &Bdf| OriginalFunction {
+        bdf: *bdf,
+        driver: host.driver_of(*bdf),
+        driver_override: sysfs::driver_override(host.device(*bdf)),
+    };
+    let on_mlx4 = card.driver.as_deref() == Some(MLX4);
     JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
@@ -193,31 +198,18 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
         serial: card.serial,
         boot_id: host.boot_id(),
         pid: std::process::id(),
-        original: original_state(host, card, reset),
+        original: OriginalState {
+            driver: card.driver.clone(),
+            driver_override: card.driver_override.clone(),
+            netdevs: card.netdevs.clone(),
+            port_types: card.port_types.clone(),
+            vfs: card.vfs.iter().map(vf).collect(),
+            siblings: Vec::new(),
+            internal_err_reset: sysfs::text(error_reset(host)).filter(|_| on_mlx4),
+        },
         step: HostStep::Begin,
         bridge: None,
         marks: Marks::default(),
-    }
-}
-
-fn original_state(
-    host: &Host,
-    card: &PciCard,
-    internal_err_reset: Option<String>,
-) -> OriginalState {
-    let vf = |bdf: &Bdf| OriginalFunction {
-        bdf: *bdf,
-        driver: host.driver_of(*bdf),
-        driver_override: sysfs::driver_override(host.device(*bdf)),
-    };
-    OriginalState {
-        driver: card.driver.clone(),
-        driver_override: card.driver_override.clone(),
-        netdevs: card.netdevs.clone(),
-        port_types: card.port_types.clone(),
-        vfs: card.vfs.iter().map(vf).collect(),
-        siblings: Vec::new(),
-        internal_err_reset,
     }
 }
 

@@ -54,8 +54,7 @@ pub(super) fn crate_error(host: &Host, bdf: Bdf, group: u32, error: CrateError) 
             let path = host.path(CONTAINER);
             match source.raw_os_error() {
                 Some(libc::ENOENT | libc::ENODEV) => VfioError::NotLoaded { path, source },
-                Some(libc::EACCES | libc::EPERM) => VfioError::NoRights { path, source },
-                _ => VfioError::Node { path, source },
+                _ => node_error(&path, group, source),
             }
         }
         CrateError::VfioApiVersion => unfit("its interface version is not 0"),

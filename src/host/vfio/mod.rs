@@ -70,7 +70,7 @@ impl VfioCard {
     /// Again: nothing. Everything is closed, whatever the error.
     pub fn close(&self) -> Result<(), VfioError> {
         // Accesses borrow for their own time only, and none is under way here.
-        let open = self.0.try_borrow_mut().ok().and_then(|mut o| o.take());
+        let open = self.0.borrow_mut().take();
         open.map_or(Ok(()), space::Open::close)
     }
 }

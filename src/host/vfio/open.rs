@@ -18,7 +18,7 @@ use crate::card::{Patience, WallClock, wait_for};
 use crate::host::{Bdf, Host, PciCard, VFIO_PCI, sysfs};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use vfio_bindings::bindings::vfio::{
@@ -103,13 +103,12 @@ pub(super) fn open(
         let (device, iommufd) = cdev::open(host, bdf, group, &cdev)?;
         return finish(host, bdf, (device, iommufd, None), request, clock);
     }
-    let sysfs = host.device(bdf);
     let mut tries = 0;
     let opened = wait_for(&clock, LOCK_BUSY, || {
         tries += 1;
         // A device that fails leaves its group open in the container (vfio-ioctls `get_group`), so
         // each attempt has a new container.
-        match attempt(host, bdf, group, &sysfs) {
+        match attempt(host, bdf, group) {
             Err(VfioError::ResetBusy { .. }) => Ok(None),
             other => other.map(Some),
         }
@@ -122,12 +121,11 @@ fn attempt(
     host: &Host,
     bdf: Bdf,
     group: u32,
-    sysfs: &Path,
 ) -> Result<(Arc<VfioContainer>, VfioDevice), VfioError> {
     let container = VfioContainer::new(None)
         .map(Arc::new)
         .map_err(|error| crate_error(host, bdf, group, error))?;
-    match VfioDevice::new(sysfs, container.clone(), false) {
+    match VfioDevice::new(&host.device(bdf), container.clone(), false) {
         Ok(device) => Ok((container, device)),
         Err(CrateError::GroupSetContainer) => {
             // vfio-ioctls drops the errno. The same call once more, on nodes that are free again.
@@ -140,23 +138,16 @@ fn attempt(
 
 /// Repeats a failed `VFIO_GROUP_SET_CONTAINER` for its errno.
 fn why_not_attached(host: &Host, group: u32) -> VfioError {
-    let node = group_node(host, group);
-    let path = host.path(CONTAINER);
-    let again = open_node(&node)
-        .map_err(|source| node_error(&node, group, source))
-        .and_then(|file| {
-            let container =
-                open_node(&path).map_err(|source| VfioError::NotLoaded { path, source })?;
-            Ok(sys::group_set_container(&file, &container))
-        });
-    match again {
-        Err(other) => other,
-        Ok(Err(source)) => attach_error(group, source),
-        Ok(Ok(())) => VfioError::Ioctl {
-            call: "VFIO_GROUP_SET_CONTAINER (the first time)",
-            source: None,
-        },
-    }
+    let again = || {
+        let (node, path) = (group_node(host, group), host.path(CONTAINER));
+        let file = open_node(&node).map_err(|source| node_error(&node, group, source))?;
+        let container = open_node(&path).map_err(|source| VfioError::NotLoaded { path, source })?;
+        sys::group_set_container(&file, &container).map_err(|source| attach_error(group, source))
+    };
+    again().err().unwrap_or(VfioError::Ioctl {
+        call: "VFIO_GROUP_SET_CONTAINER (the first time)",
+        source: None,
+    })
 }
 
 /// Chooses the transport by what the kernel reports of the regions.

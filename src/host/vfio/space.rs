@@ -1,7 +1,7 @@
 //! An open device as CR-space.
 
 use super::error::{BarFault, VfioError};
-use super::gateway::ConfigCycles;
+use super::gateway::{ADDRESS, ConfigCycles};
 use super::regions::{COMMAND, Raw};
 use super::session::VfioSession;
 use crate::card::{
@@ -102,6 +102,10 @@ pub(super) struct Bar {
     pub(super) mappable: bool,
 }
 
+fn config_error(bdf: Bdf, at: u16) -> impl Fn(io::Error) -> VfioError {
+    move |source| VfioError::Config { bdf, at, source }
+}
+
 fn answers(value: u32) -> bool {
     value != u32::MAX && value != BAD_ACCESS
 }
@@ -128,13 +132,14 @@ impl Open {
         request: Option<BarAccess>,
         clock: &dyn Clock,
     ) -> Result<Self, VfioError> {
-        let config = |source, at| VfioError::Config { bdf, at, source };
-        let command = io.config_read(COMMAND).map_err(|e| config(e, COMMAND))? as u16;
+        let command = io
+            .config_read(COMMAND)
+            .map_err(config_error(bdf, COMMAND))? as u16;
         if command != u16::MAX && command & MASTER != 0 {
             // VFIO switches it off at open (drivers/vfio/pci/vfio_pci_core.c).
             tracing::warn!(%bdf, "bus mastering was on; switched off");
             io.command_write(command & !MASTER)
-                .map_err(|e| config(e, COMMAND))?;
+                .map_err(config_error(bdf, COMMAND))?;
         }
         let mut open = Self {
             io,
@@ -181,13 +186,8 @@ impl Open {
     }
 
     fn use_gateway(&mut self) -> Result<(), VfioError> {
-        let bdf = self.bdf;
-        let gateway = ConfigCycles::open(self.io.as_mut()).map_err(|source| VfioError::Config {
-            bdf,
-            at: super::gateway::ADDRESS,
-            source,
-        })?;
-        self.gateway = Some(gateway);
+        let gateway = ConfigCycles::open(self.io.as_mut());
+        self.gateway = Some(gateway.map_err(config_error(self.bdf, ADDRESS))?);
         self.access = BarAccess::Config;
         Ok(())
     }
@@ -236,11 +236,7 @@ impl Open {
         };
         gateway
             .leave(self.io.as_mut())
-            .map_err(|source| VfioError::Config {
-                bdf: self.bdf,
-                at: super::gateway::ADDRESS,
-                source,
-            })
+            .map_err(config_error(self.bdf, ADDRESS))
     }
 
     fn read(&mut self, at: u32) -> io::Result<u32> {
@@ -321,13 +317,9 @@ impl Space {
         if !at.is_multiple_of(4) || at >= CR_SPACE {
             return Err(CrError::BadOffset { at });
         }
-        let closed = || io::Error::from_raw_os_error(libc::ENODEV);
-        let mut open = self.0.try_borrow_mut().map_err(|_| CrError::Io {
-            at,
-            source: closed(),
-        })?;
+        let mut open = self.0.borrow_mut();
         open.as_mut()
-            .ok_or_else(closed)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
             .and_then(access)
             .map_err(|source| CrError::Io { at, source })
     }
@@ -344,9 +336,8 @@ impl CrSpace for Space {
 
     fn posts_writes(&self) -> bool {
         // A closed card has nothing to flush, and the next access is an error.
-        self.0
-            .try_borrow()
-            .is_ok_and(|open| open.as_ref().is_some_and(|o| o.gateway.is_none()))
+        let open = self.0.borrow();
+        open.as_ref().is_some_and(|open| open.gateway.is_none())
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {
@@ -358,8 +349,8 @@ impl CrSpace for Space {
     }
 
     fn since_reset(&self) -> Duration {
-        let open = self.0.try_borrow().ok();
-        open.and_then(|open| open.as_ref().map(|open| open.opening.now()))
-            .unwrap_or_default()
+        let open = self.0.borrow();
+        open.as_ref()
+            .map_or(Duration::ZERO, |open| open.opening.now())
     }
 }
