@@ -2,8 +2,8 @@
 //! (docs/linux.md#sequence-of-a-job).
 
 use super::{
-    BarAccess, Bdf, DiscoverError, GivenBack, Host, InUse, Lease, LeaseError, Mark, PciCard,
-    PortReport, UseId, VFIO_PCI, VfioCard, VfioError,
+    BarAccess, Bdf, DiscoverError, Host, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
+    UseId, VFIO_PCI, VfioCard, VfioError,
 };
 use crate::card::CrSpace;
 use std::cell::RefCell;
@@ -48,12 +48,8 @@ pub struct BorrowOptions {
 /// How a borrowing ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// The card was on vfio-pci already and still is: there was nothing to restore.
-    Untouched,
-    /// The host is restored.
-    GivenBack(GivenBack),
-    /// The card left recovery mode and was enumerated again.
-    Reenumerated(Box<PciCard>),
+    /// The host is as it was, but for what these messages name.
+    Restored(Vec<String>),
     /// Left on vfio-pci because nothing on its flash boots; the journal is kept.
     Left,
     /// Not restored; the journal is kept.
@@ -228,7 +224,8 @@ impl Inner {
     fn restore(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
         self.lease.mark(Mark::SemaphoresHeld(false))?;
         let ending = if reenumerate {
-            Ending::Reenumerated(Box::new(self.lease.reenumerate()?))
+            self.lease.reenumerate()?;
+            Ending::Restored(Vec::new())
         } else {
             give_back(&mut self.lease)?
         };
@@ -248,10 +245,10 @@ pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
         return Ok(Ending::Left);
     }
     let changed = lease.changed_host();
-    let back = lease.give_back()?;
-    Ok(if changed {
-        Ending::GivenBack(back)
+    let warnings = lease.give_back()?;
+    Ok(Ending::Restored(if changed {
+        warnings
     } else {
-        Ending::Untouched
-    })
+        Vec::new()
+    }))
 }

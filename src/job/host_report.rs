@@ -43,8 +43,7 @@ impl HostReport {
             freed_semaphores: Vec::new(),
         };
         match ending {
-            Some(Ending::Untouched | Ending::Reenumerated(_)) => {}
-            Some(Ending::GivenBack(back)) => report.warnings.clone_from(&back.warnings),
+            Some(Ending::Restored(warnings)) => report.warnings.clone_from(warnings),
             Some(Ending::Left) => report.fail(
                 "no image that boots was read from the card's flash, so it stays on vfio-pci until it is repaired",
             ),

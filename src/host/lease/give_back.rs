@@ -12,43 +12,26 @@ use std::time::Duration;
 /// udev renames network devices after the driver has made them.
 const NETDEVS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
-/// Result of giving back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenBack {
-    /// Driver of the card now.
-    pub driver: Option<String>,
-    /// Its network devices now.
-    pub netdevs: Vec<String>,
-    /// What differs from the original state and cannot be restored here.
-    pub warnings: Vec<String>,
-}
-
 impl Lease {
     /// Gives back a card that is closed. The second time does nothing. On an error the journal is
-    /// kept.
-    pub fn give_back(&mut self) -> Result<GivenBack, LeaseError> {
+    /// kept. Returns what differs from the original state and cannot be restored here.
+    pub fn give_back(&mut self) -> Result<Vec<String>, LeaseError> {
         let mut warnings = Vec::new();
-        if !self.done {
-            let driver = self.record.original.driver.as_deref();
-            if self.record.marks.boots == Some(false) && driver == Some(MLX4) {
-                // Also after a reboot: the journal's knowledge of the flash is still valid.
-                return Err(LeaseError::NotBootable { bdf: self.bdf() });
-            }
-            if self.changed_host() {
-                self.restore(&mut warnings).map_err(LeaseError::not_back)?;
-            } else if self.rebooted {
-                warnings.push("the machine was rebooted since: bindings are the boot's own".into());
-            }
-            self.forget()?;
+        if self.done {
+            return Ok(warnings);
         }
-        let now = self.host.card(self.bdf()).ok();
-        Ok(GivenBack {
-            driver: now.as_ref().and_then(|card| card.driver.clone()),
-            netdevs: now
-                .map(|card| card.netdevs.into_iter().map(|net| net.name).collect())
-                .unwrap_or_default(),
-            warnings,
-        })
+        let driver = self.record.original.driver.as_deref();
+        if self.record.marks.boots == Some(false) && driver == Some(MLX4) {
+            // Also after a reboot: the journal's knowledge of the flash is still valid.
+            return Err(LeaseError::NotBootable { bdf: self.bdf() });
+        }
+        if self.changed_host() {
+            self.restore(&mut warnings).map_err(LeaseError::not_back)?;
+        } else if self.rebooted {
+            warnings.push("the machine was rebooted since: bindings are the boot's own".into());
+        }
+        self.forget()?;
+        Ok(warnings)
     }
 
     fn restore(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {

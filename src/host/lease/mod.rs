@@ -17,7 +17,6 @@ mod take;
 mod tests;
 
 pub use error::LeaseError;
-pub use give_back::GivenBack;
 pub use helper::{HELPER_COMMAND, write_attribute};
 pub use pending::Pending;
 pub use steps::{Lease, Mark};

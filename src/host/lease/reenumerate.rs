@@ -15,11 +15,11 @@ const APPEARS: Patience = Patience::every(Duration::from_secs(60), Duration::fro
 impl Lease {
     /// Removes the function, rescans the bus above it, and binds a driver: the original one, or
     /// mlx4_core for a card that had none in recovery mode. On an error the journal is kept.
-    pub fn reenumerate(&mut self) -> Result<PciCard, LeaseError> {
+    pub fn reenumerate(&mut self) -> Result<(), LeaseError> {
         self.remove_and_rescan().map_err(LeaseError::not_back)
     }
 
-    fn remove_and_rescan(&mut self) -> Result<PciCard, LeaseError> {
+    fn remove_and_rescan(&mut self) -> Result<(), LeaseError> {
         let bdf = self.bdf();
         let device = self.host.device(bdf);
         // A rescan of the bridge above it disturbs no other device.
@@ -42,8 +42,7 @@ impl Lease {
         if let Some(original) = self.record.original.driver_override.clone() {
             self.set_override(bdf, Some(&original))?;
         }
-        self.forget()?;
-        Ok(self.host.card(bdf)?)
+        self.forget()
     }
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {

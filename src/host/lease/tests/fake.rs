@@ -3,11 +3,11 @@
 //! docs/linux.md#mlx4_core), and can fail, hang, or die with the process at any action.
 
 use crate::card::Clock;
+use crate::host::PciCard;
 use crate::host::journal::{Journal, JournalError, JournalRecord};
 use crate::host::lease::actions::Actions;
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
-use crate::host::{GivenBack, PciCard};
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ impl Kernel {
     }
 
     /// `host restore` in a new process.
-    pub(super) fn restore(self: &Rc<Self>) -> Result<Option<GivenBack>, LeaseError> {
+    pub(super) fn restore(self: &Rc<Self>) -> Result<Option<Vec<String>>, LeaseError> {
         self.revive();
         match self.adopt()? {
             Some(mut lease) => lease.give_back().map(Some),

@@ -21,7 +21,8 @@ fn a_card_out_of_recovery_mode_gets_its_driver() {
     let kernel = recovery();
     let mut lease = kernel.take().unwrap();
     lease.mark(Mark::Boots(true)).unwrap();
-    let card = lease.reenumerate().unwrap();
+    lease.reenumerate().unwrap();
+    let card = kernel.card();
     assert_eq!(card.device_id, 0x1003);
     assert_eq!(card.function, Function::Physical);
     assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
@@ -38,7 +39,8 @@ fn a_card_out_of_recovery_mode_gets_its_driver() {
 fn an_override_of_the_administrator_is_restored() {
     let kernel = recovery();
     kernel.set_override(CARD, "mlx4_core");
-    let card = kernel.take().unwrap().reenumerate().unwrap();
+    kernel.take().unwrap().reenumerate().unwrap();
+    let card = kernel.card();
     assert_eq!(card.driver_override.as_deref(), Some("mlx4_core"));
     assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
 }
@@ -48,7 +50,8 @@ fn without_the_driver_the_card_is_still_reenumerated() {
     let kernel = recovery();
     let mut lease = kernel.take().unwrap();
     kernel.absent("mlx4_core");
-    let card = lease.reenumerate().unwrap();
+    lease.reenumerate().unwrap();
+    let card = kernel.card();
     assert_eq!((card.device_id, card.driver), (0x1003, None));
     assert_eq!(kernel.journals(), 0);
 }
