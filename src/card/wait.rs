@@ -96,9 +96,16 @@ pub fn wait_for<T, E>(
     patience: Patience,
     mut poll: impl FnMut() -> Result<Option<T>, E>,
 ) -> Result<Option<T>, E> {
+    // Most conditions hold at the first poll.
+    if let Some(found) = poll()? {
+        return Ok(Some(found));
+    }
     let mut pause = patience.pause;
     let mut time = PolledTime::start(clock);
     loop {
+        if !pause.is_zero() {
+            clock.sleep(pause);
+        }
         if let Some(found) = poll()? {
             return Ok(Some(found));
         }
@@ -106,10 +113,7 @@ pub fn wait_for<T, E>(
         if time.reached(patience.limit) {
             return poll();
         }
-        if !pause.is_zero() {
-            clock.sleep(pause);
-            pause = (pause * 2).min(patience.longest);
-        }
+        pause = (pause * 2).min(patience.longest);
     }
 }
 

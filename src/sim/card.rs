@@ -79,6 +79,13 @@ impl SimCard {
         self.state.borrow_mut().reset_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     }
 
+    /// A poll of a busy register makes time pass: of a status register of the chip a third of what is
+    /// left, of the gateway's command register all of it. Jobs need fewer accesses then
+    /// (docs/lab.md#emulated-card).
+    pub fn set_hurry(&self, yes: bool) {
+        self.state.borrow_mut().hurry = yes;
+    }
+
     /// How long the chip boots from the next reset or power-on on; 0 unless the card was made
     /// otherwise. Counted from the reset: a boot that is no longer than [`SimCard::set_reset_time`]
     /// is over when the card answers again. What registers read meanwhile is in

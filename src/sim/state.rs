@@ -124,7 +124,7 @@ pub(super) struct CardState {
     pub(super) quiet_until: u64,
     pub(super) reset_ns: u64,
     pub(super) host_restores_config: bool,
-    /// Polls of a status register make time pass ([`super::SimCard::set_hurry`]).
+    /// Polls of a busy register make time pass ([`super::SimCard::set_hurry`]).
     pub(super) hurry: bool,
     /// A network driver uses the card ([`super::SimCard::set_network_driver`]).
     pub(super) network_driver: bool,

@@ -18,9 +18,9 @@ static PARTED: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A word; a MAC or GUID in one piece, as mstflint and we write it, has 12 or 16 digits. Names of backups
 /// hold one between underscores. Digests have other lengths. mstflint's command line takes one without
-/// leading zeros behind `0x`.
+/// leading zeros behind `0x`: 9 digits or more, so shorter words need no closer look.
 static WORD: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("[0-9A-Za-z]+").expect("a constant pattern"));
+    LazyLock::new(|| Regex::new("[0-9A-Za-z]{11,}").expect("a constant pattern"));
 
 /// `lspci` of vital product data: `[SN] Serial number: MT1234X56789`.
 static SERIAL: LazyLock<Regex> =

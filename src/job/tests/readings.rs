@@ -58,6 +58,7 @@ fn one_wrong_read_never_makes_a_wrong_backup() {
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
     ] {
+        original.set_hurry(true);
         let before = original.flash();
         for at in places(&original.fork()) {
             for kind in KINDS {

@@ -349,6 +349,7 @@ fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
         (owner_card(), cx3("2.42.5000")),
         (pro_card(Half::Even), pro("2.42.5000")),
     ] {
+        original.set_hurry(true);
         let wanted = Some(version(&recipe.version.to_string()));
         let total = accesses(&original, |card| {
             bench.burn(card, &recipe).unwrap();

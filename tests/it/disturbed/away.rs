@@ -1,7 +1,8 @@
 //! The process is away for 500 ms at every register access: every job succeeds.
 
-use super::card::{CardLayout, CaseTally, Opened, every_case};
+use super::card::{CardLayout, CaseTally, Opened};
 use super::tap::Pauses;
+use crate::support::every_case;
 use crate::sweep::world::SweepSetup;
 use cx3flash::sim::{Fault, SimCard};
 use std::time::Duration;

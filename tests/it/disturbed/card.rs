@@ -161,11 +161,6 @@ impl Opened {
     }
 }
 
-/// Whether the environment requests every case.
-pub(crate) fn every_case() -> bool {
-    std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
-}
-
 /// How the cases of a sweep ended.
 #[derive(Default)]
 pub(crate) struct CaseTally(BTreeMap<String, u64>);

@@ -168,12 +168,12 @@ impl Tap {
 
 impl CrSpace for Tap {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        let answer = self.space.read(at).map(|value| match at.0 {
+        let value = self.space.read(at)?;
+        self.pause();
+        Ok(match at.0 {
             DATA..=DATA_END => self.delivered((at.0 - DATA) as usize / 4, value),
             _ => value,
-        });
-        self.pause();
-        answer
+        })
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
@@ -183,9 +183,9 @@ impl CrSpace for Tap {
             DATA..=DATA_END => self.held[(at.0 - DATA) as usize / 4] = value,
             _ => {}
         }
-        let answer = self.space.write(at, value);
+        self.space.write(at, value)?;
         self.pause();
-        answer
+        Ok(())
     }
 
     fn posts_writes(&self) -> bool {

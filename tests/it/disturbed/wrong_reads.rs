@@ -4,8 +4,9 @@
 //! Whatever the read, a job never leaves a wrong backup, never decides on what was misread, and
 //! reports what is on the card as it is.
 
-use super::card::{CardLayout, CaseTally, Contact, Opened, every_case};
+use super::card::{CardLayout, CaseTally, Contact, Opened};
 use super::tap::{DataRead, ReadNotes, Spoil};
+use crate::support::every_case;
 use crate::sweep::world::SweepSetup;
 use cx3flash::flash::Phase;
 use cx3flash::job::{Exit, JobError, WriteOutcome};
@@ -14,9 +15,8 @@ use cx3flash::sim::{BootOutcome, BootOutcomes, Fault, SimCard, WrongRead};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Reads tried at each end of a stratum, and spread between its ends.
-const ENDS: usize = 2;
-const BETWEEN: usize = 6;
+/// Reads of a stratum that are tried beside its last one, evenly spread.
+const BETWEEN: usize = 4;
 
 const OPCODE_READ: u8 = 0x03;
 
@@ -69,9 +69,7 @@ fn chosen(start: &SimCard, reads: &[DataRead]) -> Vec<DataRead> {
     let mut chosen = Vec::new();
     for stratum in strata.values() {
         let last = stratum.len() - 1;
-        let spread = (0..BETWEEN).map(|n| n * last / BETWEEN);
-        let ends = (0..ENDS).flat_map(|n| [n, last.saturating_sub(n)]);
-        let places: BTreeSet<usize> = spread.chain(ends).filter(|n| *n <= last).collect();
+        let places: BTreeSet<usize> = (0..=BETWEEN).map(|n| n * last / BETWEEN).collect();
         chosen.extend(places.into_iter().map(|n| stratum[n]));
     }
     chosen

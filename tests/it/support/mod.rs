@@ -16,6 +16,11 @@ pub fn mst() -> Option<&'static mst::Mst> {
     mst::mst(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
+/// Whether the environment requests every case of the sweeps.
+pub fn every_case() -> bool {
+    std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
+}
+
 /// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.
 pub struct SeededRng(pub u64);
 

@@ -49,7 +49,9 @@ fn card(failsafe: bool, chip: SimChip) -> SimCard {
         chip,
         ..CardSpec::default()
     };
-    SimCard::new(spec, &flash)
+    let card = SimCard::new(spec, &flash);
+    card.set_hurry(true);
+    card
 }
 
 fn set(card: &SimCard, wanted: &[(Parameter, u32)]) -> Result<NvSetOutcome, JobError> {
@@ -91,7 +93,7 @@ fn swept(name: &str, start: &SimCard) -> CutTally {
         start,
         Points::Every,
         &|card| set(card, &wanted()).is_ok(),
-        &|card, op| {
+        &|card, op, _| {
             assert_eq!(card.boot_outcomes(), boots, "op {op}: P1 broken");
             let found = values(card);
             let mut new = 0;

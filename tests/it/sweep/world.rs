@@ -98,6 +98,7 @@ impl SweepSetup {
         .unwrap();
         let file = dir.path().join("new.bin");
         std::fs::write(&file, build(new).unwrap()).unwrap();
+        card.set_hurry(true);
         Self {
             card,
             file,
@@ -334,11 +335,14 @@ impl SweepSetup {
     }
 
     /// Non-failsafe: the card boots its own image, or recover and restore both work.
-    pub(crate) fn repaired(&self, card: &SimCard, op: u64) -> String {
+    pub(crate) fn repaired(&self, card: &SimCard, op: u64, repeat: bool) -> String {
         let outcome = card.boot_outcome();
         if self.own_version(card, &outcome, op).is_some() {
             self.completes(card, op, &BurnOptions::default());
             return "boots".into();
+        }
+        if !repeat {
+            return "boots nothing".into();
         }
         // A repeated burn is refused and writes nothing.
         let again = card.fork();
