@@ -1,7 +1,8 @@
 //! What the card sees of a session, in order: the commit, permissions, what dead programs left.
 
 use crate::support::flash::{
-    NoteLog, START, SignatureProbe, card_of, execute, job, old_flash, signature,
+    NoteLog, START, SignatureProbe, card_of, execute, job, old_flash,
+    reading_ends_with_a_card_that_is_gone, signature,
 };
 use cx3flash::card::{Card, CardError, Reg, Semaphore};
 use cx3flash::flash::{Boots, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors};
@@ -213,14 +214,7 @@ fn a_card_reset_by_another_program_ends_the_session() {
     for after in [20, 300, 5_000, 200_000] {
         let (sim, mut card) = old_card(SimChip::M25px16);
         sim.inject(Fault::Reset { after });
-        let clock = sim.clock();
-        let found = Flash::lock(&mut card, clock.as_ref())
-            .and_then(|mut locked| locked.source().read_all(Phase::Read, &mut ()));
-        assert!(
-            matches!(found, Err(FlashError::Card(CardError::Gone { .. }))),
-            "after {after}: {:?}",
-            found.map(|b| b.len())
-        );
+        reading_ends_with_a_card_that_is_gone(&sim, &mut card, after);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The flash machine against the strict simulated card: order, proof, faults, cost.
 
-use crate::support::flash::{SignatureProbe, card_of, execute, job, noise, signature};
+use crate::support::flash::{
+    SignatureProbe, card_of, execute, job, noise, reading_ends_with_a_card_that_is_gone, signature,
+};
 use cx3flash::card::{Card, CardError, Semaphore, SemaphoreState, Staleness};
 use cx3flash::flash::{EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC};
@@ -139,14 +141,7 @@ fn a_vanished_card_is_gone_and_never_data() {
     for after in [0, 40, 100, 1_000, 50_000] {
         let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
         sim.inject(Fault::Removed { after });
-        let clock = sim.clock();
-        let found = Flash::lock(&mut card, clock.as_ref())
-            .and_then(|mut locked| locked.source().read_all(Phase::Read, &mut ()));
-        assert!(
-            matches!(found, Err(FlashError::Card(CardError::Gone { .. }))),
-            "after {after}: {:?}",
-            found.map(|b| b.len())
-        );
+        reading_ends_with_a_card_that_is_gone(&sim, &mut card, after);
     }
 }
 

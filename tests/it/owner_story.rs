@@ -4,9 +4,8 @@
 //! The record has no blanks at line ends (flint pads its labels), so those are not compared.
 
 use cx3flash::image::{Recipe, build};
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// `query full` of the card before the update.
 const BEFORE: &str = "\
@@ -143,20 +142,15 @@ impl OwnersCard {
     }
 
     fn run(&self, args: &[&str], typed: &str) -> String {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cx3flash"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cx3flash"));
+        command
             .args(args)
             .current_dir(self.dir.path())
             .env_clear()
             .env("CX3FLASH_BACKUP_DIR", self.dir.path().join("backups"))
             .env("XDG_STATE_HOME", self.dir.path().join("state"))
-            .env("CX3FLASH_ROOT", self.dir.path().join("host"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
-        let output = child.wait_with_output().unwrap();
+            .env("CX3FLASH_ROOT", self.dir.path().join("host"));
+        let output = mst::output_of(&mut command, typed);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success(),

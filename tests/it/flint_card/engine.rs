@@ -5,9 +5,8 @@ use super::world;
 use cx3flash::image::{Contents, FlashAddr, scan};
 use cx3flash::sim::{BootOutcomes, SimCard};
 use mst::Mst;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// One transcript.
 pub(crate) struct CardScript {
@@ -326,7 +325,8 @@ fn flash_difference(theirs: &CardAfter, ours: &CardAfter) -> String {
 
 fn run_ours(side: &CardBench, words: &[&str], typed: &str) -> (CardRun, String) {
     let card = format!("sim:{}", Path::new("card.cx3").display());
-    let mut child = Command::new(env!("CARGO_BIN_EXE_cx3flash"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cx3flash"));
+    command
         .arg("flint")
         .args(words.iter().map(|w| if *w == "CARD" { &card } else { *w }))
         .current_dir(side.dir.path())
@@ -334,14 +334,8 @@ fn run_ours(side: &CardBench, words: &[&str], typed: &str) -> (CardRun, String) 
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("XDG_STATE_HOME", side.dir.path().join("state"))
         .env("CX3FLASH_BACKUP_DIR", side.dir.path().join("backups"))
-        .env("CX3FLASH_ROOT", side.dir.path().join("host"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
-    let output = child.wait_with_output().unwrap();
+        .env("CX3FLASH_ROOT", side.dir.path().join("host"));
+    let output = mst::output_of(&mut command, typed);
     let text = String::from_utf8_lossy(&output.stdout).replace(&card, "CARD");
     let end = CardRun {
         code: output.status.code().unwrap_or(-1),

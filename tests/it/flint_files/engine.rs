@@ -4,10 +4,9 @@ use crate::flint_card::world;
 use crate::support::flint::witness;
 use cx3flash::image::{Half, Recipe, build, striped};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Command lines, run one after the other in one directory.
 pub(crate) struct FileScript {
@@ -140,7 +139,8 @@ fn directory(script: &FileScript) -> tempfile::TempDir {
 }
 
 fn run(program: &Path, dir: &Path, line: &str, typed: &str) -> (FileRun, String) {
-    let mut child = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .arg("20")
         .arg(program)
         .args(line.split(' ').filter(|w| !w.is_empty()))
@@ -148,15 +148,8 @@ fn run(program: &Path, dir: &Path, line: &str, typed: &str) -> (FileRun, String)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("XDG_STATE_HOME", dir.join("state"))
-        .env("CX3FLASH_ROOT", dir.join("host"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("timeout of coreutils runs");
-    // It may end without having read everything.
-    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
-    let output = child.wait_with_output().unwrap();
+        .env("CX3FLASH_ROOT", dir.join("host"));
+    let output = mst::output_of(&mut command, typed);
     let end = FileRun {
         code: output.status.code().unwrap_or(-1),
         text: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,8 +1,9 @@
 //! What the tests of the flash module share: contents, a probe of what boots, a listener, a burn.
 
-use cx3flash::card::Card;
+use cx3flash::card::{Card, CardError};
 use cx3flash::flash::{
-    BootProbe, Boots, Event, Events, Job, Locked, SectorPlan, Signature, Stopped,
+    BootProbe, Boots, Event, Events, Flash, FlashError, Job, Locked, Phase, SectorPlan, Signature,
+    Stopped,
 };
 use cx3flash::image::{FlashAddr, MAGIC, Source};
 use cx3flash::sim::{CardSpec, SimCard, SimChip};
@@ -42,6 +43,18 @@ pub fn card_of(chip: SimChip, flash: &[u8]) -> (SimCard, Card) {
     let sim = sim_of(chip, flash);
     let card = Card::open(sim.bar0(), sim.clock()).unwrap();
     (sim, card)
+}
+
+/// Reading the flash ends with [`CardError::Gone`], whatever the card answers; `after` names the case.
+pub fn reading_ends_with_a_card_that_is_gone(sim: &SimCard, card: &mut Card, after: u64) {
+    let clock = sim.clock();
+    let read = Flash::lock(card, clock.as_ref())
+        .and_then(|mut locked| locked.source().read_all(Phase::Read, &mut ()));
+    assert!(
+        matches!(read, Err(FlashError::Card(CardError::Gone { .. }))),
+        "after {after}: {:?}",
+        read.map(|bytes| bytes.len())
+    );
 }
 
 /// Judges what boots by the signatures at these addresses; without any, it is unknown.

@@ -7,6 +7,7 @@
 use super::engine::{CutTally, Points, sweep};
 use super::world::{SweepSetup, small_cx3, small_pro, version, wide_pro};
 use cx3flash::image::{Half, Recipe};
+use cx3flash::job::WriteRequest;
 use cx3flash::plan::{BurnOptions, RomChoice};
 
 /// Old and new image on a failsafe card; the other half as `other` leaves it.
@@ -134,12 +135,12 @@ fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
         "rom remove",
         &bench.card,
         Points::Every,
-        &|card| bench.rom_remove(card).is_ok(),
+        &|card| bench.write(card, &WriteRequest::RomRemove).is_ok(),
         &|card, op, repeat| {
             let left = bench.boots_version(card, op, version("2.42.5000"));
             if repeat {
                 bench
-                    .rom_remove(card)
+                    .write(card, &WriteRequest::RomRemove)
                     .unwrap_or_else(|e| panic!("op {op}: rom remove again: {e}"));
             }
             left

@@ -22,22 +22,12 @@ fn other() -> Identity {
 }
 
 fn identity_set(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
-    let backups = bench.scratch();
-    let mut device = job::open_sim(card, "sim")?;
     let change = IdentityChange {
         macs: Some(other().macs),
         vsd: Some(other().vsd),
         guids: None,
     };
-    let request = WriteRequest::IdentitySet(&change);
-    job::write(
-        &mut device,
-        &request,
-        backups.path(),
-        false,
-        &mut |_| true,
-        &mut (),
-    )
+    bench.write(card, &WriteRequest::IdentitySet(&change))
 }
 
 fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
@@ -47,31 +37,11 @@ fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<Write
         .build()
         .unwrap();
     std::fs::write(&path, rom).unwrap();
-    let rom = job::read_rom(&path)?;
-    let mut device = job::open_sim(card, "sim")?;
-    let request = WriteRequest::RomWrite(&rom);
-    job::write(
-        &mut device,
-        &request,
-        dir.path(),
-        false,
-        &mut |_| true,
-        &mut (),
-    )
+    bench.write(card, &WriteRequest::RomWrite(&job::read_rom(&path)?))
 }
 
 fn config_reset(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
-    let backups = bench.scratch();
-    let mut device = job::open_sim(card, "sim")?;
-    let request = WriteRequest::ConfigReset;
-    job::write(
-        &mut device,
-        &request,
-        backups.path(),
-        false,
-        &mut |_| true,
-        &mut (),
-    )
+    bench.write(card, &WriteRequest::ConfigReset)
 }
 
 /// The image that starts, which must be valid.
@@ -245,7 +215,7 @@ fn a_cut_rom_write_on_a_non_failsafe_card_is_repaired() {
 fn a_cut_rom_removal_on_a_non_failsafe_card_is_repaired() {
     let bench = cx3_bench();
     cut_everywhere("rom remove, non-failsafe", &bench, false, &|card| {
-        bench.rom_remove(card)
+        bench.write(card, &WriteRequest::RomRemove)
     });
 }
 
@@ -322,22 +292,6 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     let newer = bench.card.fork();
     newer.load_flash(0, own(&new).bytes());
     newer.power_cycle();
-    let restore = |card: &SimCard| {
-        let backups = bench.scratch();
-        let mut device = job::open_sim(card, "sim")?;
-        let request = WriteRequest::Restore {
-            backup: &backup,
-            change_mac: None,
-        };
-        job::write(
-            &mut device,
-            &request,
-            backups.path(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
-    };
     let (old, new) = (own(&old), own(&new));
     let ends = Ends {
         before: &new,
@@ -347,11 +301,13 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
         "restore, non-failsafe",
         &newer,
         Points::Sampled(5),
-        &|card| restore(card).is_ok(),
+        &|card| bench.restore(card, &backup).is_ok(),
         &|card, op, repeat| {
             let left = ends.left(card, op);
             if repeat {
-                restore(card).unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
+                bench
+                    .restore(card, &backup)
+                    .unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
                 assert!(card.flash() == want, "op {op}: not byte for byte");
             }
             left.unwrap_or_else(|| if repeat { "repaired" } else { "boots nothing" }.into())

@@ -184,46 +184,24 @@ impl SweepSetup {
         tempfile::tempdir_in(self.dir.path()).unwrap()
     }
 
+    /// The job, confirmed, on a card that is opened for it.
+    pub(crate) fn write(
+        &self,
+        card: &SimCard,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteOutcome, JobError> {
+        let backups = self.scratch();
+        let mut device = job::open_sim(card, "sim")?;
+        let backups = backups.path();
+        job::write(&mut device, request, backups, false, &mut |_| true, &mut ())
+    }
+
     pub(crate) fn burn(
         &self,
         card: &SimCard,
         options: &BurnOptions,
     ) -> Result<WriteOutcome, JobError> {
-        let backups = self.scratch();
-        self.burn_into(card, options, backups.path())
-    }
-
-    fn burn_into(
-        &self,
-        card: &SimCard,
-        options: &BurnOptions,
-        backups: &Path,
-    ) -> Result<WriteOutcome, JobError> {
-        let mut device = job::open_sim(card, "sim")?;
-        let image = self.image();
-        let request = WriteRequest::Burn(&image, options);
-        job::write(
-            &mut device,
-            &request,
-            backups,
-            false,
-            &mut |_| true,
-            &mut (),
-        )
-    }
-
-    pub(crate) fn rom_remove(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
-        let backups = self.scratch();
-        let mut device = job::open_sim(card, "sim")?;
-        let request = WriteRequest::RomRemove;
-        job::write(
-            &mut device,
-            &request,
-            backups.path(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
+        self.write(card, &WriteRequest::Burn(&self.image(), options))
     }
 
     /// A backup of `card` that stays.
@@ -235,35 +213,12 @@ impl SweepSetup {
     }
 
     pub(crate) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
-        let backups = self.scratch();
-        let mut device = job::open_sim(card, "sim")?;
-        let request = WriteRequest::Restore {
-            backup,
-            change_mac: None,
-        };
-        job::write(
-            &mut device,
-            &request,
-            backups.path(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
+        let change_mac = None;
+        self.write(card, &WriteRequest::Restore { backup, change_mac })
     }
 
     pub(crate) fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {
-        let backups = self.scratch();
-        let mut device = job::open_sim(card, "sim")?;
-        let (image, identity) = (self.image(), identity());
-        let request = WriteRequest::Recover(&image, &identity);
-        job::write(
-            &mut device,
-            &request,
-            backups.path(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
+        self.write(card, &WriteRequest::Recover(&self.image(), &identity()))
     }
 
     /// Version of the image that boots; its identity is checked.

@@ -19,7 +19,7 @@ use serve::{Server, TimePace, Transport};
 use cx3flash::sim::SimCard;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// Address of the card in every run.
@@ -94,6 +94,22 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// Runs a program that is typed to, to its end.
+///
+/// # Panics
+/// When it does not start.
+pub fn output_of(command: &mut Command, typed: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // It may end without having read everything.
+    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
 impl Mst {
     /// MstRun one of the tools on the card in the file `card`, in the directory `at`, with `typed` on
     /// its stdin. `args` as typed, `CARD` standing for the card's address.
@@ -107,17 +123,8 @@ impl Mst {
             TimePace::Simulated,
             Transport::ConfigCycles,
         );
-        let mut child = self
-            .command(&server, TimePace::Simulated, program, args)
-            .current_dir(at)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("timeout of coreutils runs");
-        // It may end without having read everything.
-        let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
-        let output = child.wait_with_output().unwrap();
+        let mut command = self.command(&server, TimePace::Simulated, program, args);
+        let output = output_of(command.current_dir(at), typed);
         server.end();
         MstRun {
             code: output.status.code().unwrap_or(-1),
