@@ -65,21 +65,11 @@ fn specify(command: &str, what: &str) -> String {
     format!("-E- For {command} command, Please specify {what}.\n")
 }
 
-/// The text of the first row whose condition holds.
-fn first(rows: impl IntoIterator<Item = (bool, String)>) -> Complaint {
-    rows.into_iter()
-        .find_map(|(wrong, text)| wrong.then_some(text))
-}
-
-/// `-guid` and `-guids`, `-mac` and `-macs`.
-fn same_ids_twice(line: &Invocation) -> [(bool, String); 2] {
-    [
-        (
-            line.has("guid") && line.has("guids"),
-            with("-guids", "-guid"),
-        ),
-        (line.has("mac") && line.has("macs"), with("-macs", "-mac")),
-    ]
+/// `-guid` and `-guids`, or `-mac` and `-macs`.
+fn same_ids_twice(line: &Invocation) -> Complaint {
+    let mut pairs = [("guids", "guid"), ("macs", "mac")].into_iter();
+    let (many, one) = pairs.find(|(many, one)| line.has(many) && line.has(one))?;
+    Some(with(&format!("-{many}"), &format!("-{one}")))
 }
 
 pub(super) fn set_guids(line: &Invocation) -> Complaint {
@@ -92,89 +82,66 @@ pub(super) fn set_guids(line: &Invocation) -> Complaint {
             "{invalid}-E- The sg parameter should be \"nocrc\", \"guids_num=<num> step_size=<size>\" or nothing\n"
         ));
     }
-    let (guids, macs, uid) = (
-        line.ids.guids.is_some(),
-        line.ids.macs.is_some(),
-        line.has("uid"),
-    );
-    let rows = [
-        (
-            !guids && !macs && !uid,
-            "GUIDs / MACs / UID (using command line flags -guid(s) / -mac(s) / -uid)",
-        ),
-        (
-            guids && uid,
-            "either GUIDs / UIDs (using command line flags -guid(s) / -uid)",
-        ),
-        (
-            macs && uid,
-            "either MACs / UIDs (using command line flags -mac(s) / -uid)",
-        ),
-    ];
-    let rows = rows.map(|(wrong, what)| (wrong, specify("sg", what)));
-    first(rows.into_iter().chain(same_ids_twice(line)))
+    let (guids, macs) = (line.ids.guids.is_some(), line.ids.macs.is_some());
+    let what = match (guids, macs) {
+        (false, false) if !line.has("uid") => {
+            "GUIDs / MACs / UID (using command line flags -guid(s) / -mac(s) / -uid)"
+        }
+        (true, _) if line.has("uid") => {
+            "either GUIDs / UIDs (using command line flags -guid(s) / -uid)"
+        }
+        (false, true) if line.has("uid") => {
+            "either MACs / UIDs (using command line flags -mac(s) / -uid)"
+        }
+        _ => return same_ids_twice(line),
+    };
+    Some(specify("sg", what))
 }
 
 /// `burn` (docs/fs2.md#guid-flags).
 pub(super) fn burn(line: &Invocation) -> Complaint {
-    let (guids, macs, uid) = (
-        line.ids.guids.is_some(),
-        line.ids.macs.is_some(),
-        line.has("uid"),
-    );
-    let ids = guids || macs || uid;
-    let use_image_guids = line.has("use_image_guids");
-    let cable =
-        line.has("downstream_device_id_start_index") || line.has("num_of_downstream_devices");
-    let action = line.cable_delay || line.has("activate") || line.has("download_transfer");
-    let values = [
-        (
-            cable,
-            "Flags 'cable_device_size'/'cable_device_index' relevant only for cable components.",
-        ),
-        (
-            action,
+    let (guids, macs) = (line.ids.guids.is_some(), line.ids.macs.is_some());
+    let ids = guids || macs || line.has("uid");
+    let what = if line.has("downstream_device_id_start_index")
+        || line.has("num_of_downstream_devices")
+    {
+        Some("Flags 'cable_device_size'/'cable_device_index' relevant only for cable components.")
+    } else if line.cable_delay || line.has("activate") || line.has("download_transfer") {
+        Some(
             "Flags 'activate'/'download_transfer'/'activate_delay_sec' relevant only for cable components.",
-        ),
-        (
-            guids && uid,
-            "either GUIDs / UID (using command line flags -guid(s) / -uid )",
-        ),
-        (
-            macs && uid,
-            "either MACs / UID (using command line flags -mac(s) / -uid )",
-        ),
-    ];
-    let blank_guids = line.has("blank_guids");
-    let sources = [
-        (
-            ids && use_image_guids,
-            with("GUIDs/UIDs/MACs", "-use_image_guids"),
-        ),
-        (
-            blank_guids && use_image_guids,
-            with("-use_image_guids", "-blank_guids"),
-        ),
-        (blank_guids && ids, with("GUIDs/UIDs/MACs", "-blank_guids")),
-    ];
-    let without_nofs = "-E- \"-nofs\" flag must be specified with \"-ignore_dev_data\" flag.\n";
-    let rest = [
-        (
-            line.has("use_image_ps") && line.vsd.is_some(),
-            with("-use_image_ps", "-vsd"),
-        ),
-        (
-            line.has("ignore_dev_data") && !line.has("nofs"),
-            without_nofs.to_owned(),
-        ),
-        (
-            line.has("use_dev_rom") && line.has("use_image_rom"),
-            with("--use_dev_rom", "--use_image_rom"),
-        ),
-    ];
-    let values = values.map(|(wrong, what)| (wrong, specify("burn", what)));
-    let rows = values.into_iter().chain(sources);
-    first(rows.chain(same_ids_twice(line)).chain(rest))
+        )
+    } else if guids && line.has("uid") {
+        Some("either GUIDs / UID (using command line flags -guid(s) / -uid )")
+    } else if macs && line.has("uid") {
+        Some("either MACs / UID (using command line flags -mac(s) / -uid )")
+    } else {
+        None
+    };
+    if let Some(what) = what {
+        return Some(specify("burn", what));
+    }
+    if ids && line.has("use_image_guids") {
+        return Some(with("GUIDs/UIDs/MACs", "-use_image_guids"));
+    }
+    if line.has("blank_guids") && line.has("use_image_guids") {
+        return Some(with("-use_image_guids", "-blank_guids"));
+    }
+    if line.has("blank_guids") && ids {
+        return Some(with("GUIDs/UIDs/MACs", "-blank_guids"));
+    }
+    if let Some(text) = same_ids_twice(line) {
+        return Some(text);
+    }
+    if line.has("use_image_ps") && line.vsd.is_some() {
+        return Some(with("-use_image_ps", "-vsd"));
+    }
+    if line.has("ignore_dev_data") && !line.has("nofs") {
+        return Some(
+            "-E- \"-nofs\" flag must be specified with \"-ignore_dev_data\" flag.\n".into(),
+        );
+    }
+    (line.has("use_dev_rom") && line.has("use_image_rom"))
+        .then(|| with("--use_dev_rom", "--use_image_rom"))
 }
 
 /// The address argument of `rb` and `rw`.

@@ -187,7 +187,7 @@ fn rom_block(block: &ExpRom) -> String {
     if let Some(version) = &block.version_text {
         return format!("version_id={version} type=CLP ");
     }
-    let Some(name) = &block.type_name else {
+    let Some(name) = block.type_name else {
         return format!("0x{:x} - Unknown ROM product ID\n", block.product_id);
     };
     let (a, b, c) = block.version;

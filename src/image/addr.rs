@@ -92,11 +92,8 @@ impl Layout {
     /// The half of an image at `start`; `None` where the layout is not failsafe.
     #[must_use]
     pub fn half_at(self, start: FlashAddr) -> Option<Half> {
-        match self {
-            Self::NonFailsafe => None,
-            Self::Failsafe { .. } if start.0 == 0 => Some(Half::Even),
-            Self::Failsafe { .. } => Some(Half::Odd),
-        }
+        let half = if start.0 == 0 { Half::Even } else { Half::Odd };
+        (self != Self::NonFailsafe).then_some(half)
     }
 }
 

@@ -31,12 +31,12 @@ pub(super) const HEAD: u32 = 128;
 pub(super) const TAIL: u32 = 256;
 
 /// One version block (`mlxsign:`, docs/fs2.md#rom-content).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExpRom {
     /// Product id as stored (0x10 = PXE …).
     pub product_id: u16,
     /// Name for the product id, if there is one.
-    pub type_name: Option<String>,
+    pub type_name: Option<&'static str>,
     /// Version numbers (a, b, c). For product id 0xF only the first counts.
     pub version: (u16, u16, u16),
     /// The leading number of the version text of product id 0xF.
@@ -229,13 +229,9 @@ impl Rom {
         let product_id = (word >> 16) as u16;
         let mut block = ExpRom {
             product_id,
-            type_name: product_name(product_id).map(str::to_owned),
+            type_name: product_name(product_id),
             version: (word as u16 & 0xFF, 0, 0),
-            version_text: None,
-            device_id: 0,
-            port: 0,
-            protocol: 0,
-            cpu: 0,
+            ..ExpRom::default()
         };
         if product_id == TEXT_VERSION {
             self.text_version(rom, at, &mut block)?;

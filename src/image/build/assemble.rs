@@ -78,24 +78,21 @@ pub fn build(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
 
 fn check_numbers(recipe: &Recipe) -> Result<(), BuildError> {
     let chunk_log2 = recipe.chunk_log2.unwrap_or(16);
+    let (entries, blocks, size) = (recipe.guid_entries, recipe.boot2_blocks, recipe.size);
     // A larger image could not be pointed into (24 bits), nor fit half of any supported flash.
-    let size_ok = recipe.size.is_multiple_of(4) && recipe.size <= 0x80_0000;
-    let (entries, blocks) = (recipe.guid_entries, recipe.boot2_blocks);
-    for (field, value, good) in [
-        (
-            "chunk_log2",
-            chunk_log2.into(),
-            (16..=23).contains(&chunk_log2),
-        ),
+    let size_ok = size.is_multiple_of(4) && size <= 0x80_0000;
+    let chunk_ok = (16..=23).contains(&chunk_log2);
+    let mut rows = [
+        ("chunk_log2", chunk_log2.into(), chunk_ok),
         ("guid_entries", entries.into(), matches!(entries, 4 | 6)),
         ("boot2_blocks", blocks.into(), matches!(blocks, 1 | 2)),
-        ("size", recipe.size, size_ok),
-    ] {
-        if !good {
-            return Err(BuildError::out_of_range(field, value));
-        }
+        ("size", size, size_ok),
+    ]
+    .into_iter();
+    match rows.find(|(.., good)| !good) {
+        Some((field, value, _)) => Err(BuildError::out_of_range(field, value)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The header without sizes, pointers and CRC.
