@@ -319,7 +319,7 @@ pub(super) fn rom_text(rom: &Rom) -> String {
         .iter()
         .map(|block| {
             let (a, b, c) = block.version;
-            let name = block.type_name.as_deref().unwrap_or("type unknown");
+            let name = block.type_name.unwrap_or("type unknown");
             match &block.version_text {
                 Some(text) => format!("{name} {text}"),
                 None => format!("{name} {a}.{b}.{c}"),
