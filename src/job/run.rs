@@ -65,7 +65,7 @@ pub fn plan(
         card: facts.report(&locked),
         image: image.path.clone(),
         image_sha256: image.sha256.clone(),
-        plan: plan.report(),
+        plan: plan.report,
     })
 }
 
@@ -91,7 +91,7 @@ pub fn write(
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let plan = decide(&card);
     log_plan(&plan);
-    let mut report = plan.report();
+    let mut report = plan.report;
     if report.refused {
         return Err(JobError::Refused {
             report: Box::new(report),
@@ -163,7 +163,7 @@ pub fn write(
 }
 
 fn log_plan(plan: &Plan) {
-    for check in &plan.checks {
+    for check in &plan.report.checks {
         tracing::info!(id = %check.id.name(), ok = check.ok, skipped = check.skipped, detail = %check.detail, "check");
     }
     if let Some(action) = &plan.action {

@@ -2,14 +2,12 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, Change, Check, CrossFlash, EraseReport, Kept, PlanReport};
+use super::{ActionReport, EraseReport, PlanReport};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
 };
-use crate::image::{
-    AddressMap, Contents, FlashAddr, Half, ImageOffset, MAGIC, START_CANDIDATES, Version,
-};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, ImageOffset, MAGIC, START_CANDIDATES};
 use serde::Serialize;
 use std::ops::Range;
 use std::time::Duration;
@@ -33,22 +31,8 @@ pub enum Target {
 /// What a job would do, complete before the first write to anything.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Every check, passed or not, in a fixed order.
-    pub checks: Vec<Check>,
-    /// What will be different.
-    pub changes: Vec<Change>,
-    /// What stays.
-    pub kept: Vec<Kept>,
-    /// Sentences to read before the confirmation.
-    pub warnings: Vec<String>,
-    /// The card already holds exactly this: exit 2.
-    pub nothing_to_do: bool,
-    /// Version of the image that boots now.
-    pub from_version: Option<Version>,
-    /// Version afterwards.
-    pub to_version: Option<Version>,
-    /// The card's image beside the new one, where their PSIDs differ, refused or not.
-    pub crossflash: Option<Box<CrossFlash>>,
+    /// The plan without its bytes.
+    pub report: PlanReport,
     /// What to do; `None` when a check refuses or there is nothing to do.
     pub action: Option<Action>,
 }
@@ -82,84 +66,42 @@ pub(super) struct PassContext<'a> {
 }
 
 impl PassContext<'_> {
-    /// The pass that writes `body`, and the magic at `start` last.
-    pub(super) fn image_pass(
-        &self,
+    /// The pass that writes `body`, and last `signature`, if there is one, at its address.
+    pub(super) fn pass(
+        self,
         body: Vec<(FlashAddr, Vec<u8>)>,
-        start: FlashAddr,
+        signature: Option<(FlashAddr, [u8; 16])>,
         boot_address: Option<u32>,
         invalidate: Vec<FlashAddr>,
     ) -> Result<Pass, LayoutError> {
-        self.signed_pass(body, start, MAGIC, boot_address, invalidate)
-    }
-
-    /// The pass that writes `body`, and these 16 bytes at `start` last.
-    pub(super) fn signed_pass(
-        &self,
-        body: Vec<(FlashAddr, Vec<u8>)>,
-        start: FlashAddr,
-        signature: [u8; 16],
-        boot_address: Option<u32>,
-        invalidate: Vec<FlashAddr>,
-    ) -> Result<Pass, LayoutError> {
-        let live = self.has(start, &MAGIC);
-        let equal =
-            self.has(start, &signature) && body.iter().all(|(at, bytes)| self.has(*at, bytes));
-        let sectors = plan_sectors(
-            self.flash,
-            self.geometry,
-            &Job {
-                body,
-                signature_at: (!equal).then_some(start),
-                protected: self.protected.clone(),
-                disposable: self.disposable.clone(),
-                // A live signature is invalidated before the body under it changes: a boot ROM must
-                // never find it in front of a half-written image.
-                in_place: live && !equal,
-            },
-        )?;
+        let has = |at: FlashAddr, bytes: &[u8]| {
+            let at = at.0 as usize;
+            let end = at.checked_add(bytes.len());
+            end.and_then(|end| self.flash.get(at..end)) == Some(bytes)
+        };
+        // An image that is there already is not written again.
+        let signature = signature.filter(|(start, signature)| {
+            !has(*start, signature) || body.iter().any(|(at, bytes)| !has(*at, bytes))
+        });
+        let (at, bytes) = signature.unzip();
+        // A live signature is invalidated before the body under it changes: a boot ROM must
+        // never find it in front of a half-written image.
+        let in_place = at.is_some_and(|start| has(start, &MAGIC));
+        let job = Job {
+            body,
+            signature_at: at,
+            protected: self.protected,
+            disposable: self.disposable,
+            in_place,
+        };
         Ok(Pass {
-            sectors,
+            sectors: plan_sectors(self.flash, self.geometry, &job)?,
             signature: Signature {
-                bytes: (!equal).then_some(signature),
+                bytes,
                 boot_address,
                 invalidate,
             },
         })
-    }
-
-    /// The pass that writes `body` and no signature.
-    pub(super) fn plain_pass(
-        &self,
-        body: Vec<(FlashAddr, Vec<u8>)>,
-        invalidate: Vec<FlashAddr>,
-    ) -> Result<Pass, LayoutError> {
-        let sectors = plan_sectors(
-            self.flash,
-            self.geometry,
-            &Job {
-                body,
-                signature_at: None,
-                protected: self.protected.clone(),
-                disposable: self.disposable.clone(),
-                in_place: false,
-            },
-        )?;
-        Ok(Pass {
-            sectors,
-            signature: Signature {
-                bytes: None,
-                boot_address: None,
-                invalidate,
-            },
-        })
-    }
-
-    fn has(&self, at: FlashAddr, bytes: &[u8]) -> bool {
-        let at = at.0 as usize;
-        at.checked_add(bytes.len())
-            .and_then(|end| self.flash.get(at..end))
-            == Some(bytes)
     }
 }
 
@@ -253,38 +195,24 @@ impl Plan {
         to: Option<&Contents>,
         action: Option<Action>,
     ) -> Self {
-        let ok = checks.all_ok();
+        let refused = !checks.all_ok();
         let idle = |action: &Action| action.passes.iter().all(Pass::is_idle);
         let idle = action.as_ref().is_some_and(idle);
         let version = |contents: Option<&Contents>| contents.and_then(|c| c.image().fw_version());
-        Self {
+        let action = action.filter(|_| !refused && !idle);
+        let report = PlanReport {
             checks: checks.finish(),
+            refused,
+            nothing_to_do: !refused && idle,
+            from_version: version(from),
+            to_version: version(to),
             changes: Vec::new(),
             kept: Vec::new(),
             warnings: Vec::new(),
-            nothing_to_do: ok && idle,
-            from_version: version(from),
-            to_version: version(to),
             crossflash: None,
-            action: action.filter(|_| ok && !idle),
-        }
-    }
-
-    /// Without its bytes.
-    #[must_use]
-    pub fn report(&self) -> PlanReport {
-        PlanReport {
-            refused: self.checks.iter().any(|c| !c.ok),
-            checks: self.checks.clone(),
-            nothing_to_do: self.nothing_to_do,
-            from_version: self.from_version,
-            to_version: self.to_version,
-            changes: self.changes.clone(),
-            kept: self.kept.clone(),
-            warnings: self.warnings.clone(),
-            crossflash: self.crossflash.clone(),
-            action: self.action.as_ref().and_then(Action::report),
-        }
+            action: action.as_ref().and_then(Action::report),
+        };
+        Self { report, action }
     }
 }
 

@@ -60,6 +60,6 @@ fn decide_own(card: &CardSnapshot, options: &BurnOptions, rom: Option<&[u8]>) ->
 /// The decision, with the comparison of two boards where the PSIDs differ.
 fn decide(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan {
     let mut plan = decide_one(card, request);
-    plan.crossflash = crossflash::of(card, request, &plan).map(Box::new);
+    plan.report.crossflash = crossflash::of(card, request, &plan.report).map(Box::new);
     plan
 }

@@ -14,6 +14,12 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    pub(super) fn refuses(&self) -> bool {
+        !self.ok && !self.skipped
+    }
+}
+
 /// Stable names of checks; the numbers are the rows of docs/flint.md#checks-before-the-first-erase, docs/fs2.md#order-of-a-burn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,15 +38,13 @@ pub enum CheckId {
     NoValidImage,
     /// At most one of the signatures found can be the one that boots.
     Signatures,
-    /// The card holds an image to take the identity from; damage of its ROM or code is a note
-    ///.
+    /// The card holds an image to take the identity from; damage of its ROM or code is a note.
     OldImage,
     /// Firmware that runs has an image that can be read, or none that a job would overwrite.
     RunningImage,
     /// The card's identity can be read and is valid (P4).
     Identity,
-    /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept)
-    ///.
+    /// The image can hold the identity (6 GUID entries, a VSD tag when one is to be kept).
     IdentityFits,
     /// Failsafe onto failsafe, non-failsafe onto non-failsafe.
     Layout,
@@ -106,39 +110,39 @@ pub(super) type Verdict = Result<String, String>;
 pub(super) struct Checks(Vec<Check>);
 
 impl Checks {
-    /// Adds an outcome.
-    pub(super) fn add(&mut self, id: CheckId, verdict: Verdict) {
-        let (ok, detail) = match verdict {
-            Ok(detail) => (true, detail),
-            Err(detail) => (false, detail),
+    /// Adds an outcome; `None` = it depends on one that is missing.
+    pub(super) fn add(&mut self, id: CheckId, verdict: impl Into<Option<Verdict>>) {
+        let (ok, skipped, detail) = match verdict.into() {
+            Some(Ok(detail)) => (true, false, detail),
+            Some(Err(detail)) => (false, false, detail),
+            None => {
+                let refusing = self.0.iter().filter(|c| c.refuses());
+                let because: Vec<String> = refusing.map(|c| c.id.name()).collect();
+                let detail = format!("not judged: {} refuses", because.join(", "));
+                (false, true, detail)
+            }
         };
         self.0.push(Check {
             id,
             ok,
-            skipped: false,
+            skipped,
             detail,
         });
     }
 
-    /// Adds an outcome, or that it depends on one that is missing.
-    pub(super) fn add_if(&mut self, id: CheckId, verdict: Option<Verdict>) {
-        match verdict {
-            Some(verdict) => self.add(id, verdict),
-            None => {
-                let because: Vec<String> = self
-                    .0
-                    .iter()
-                    .filter(|c| !c.ok && !c.skipped)
-                    .map(|c| c.id.name())
-                    .collect();
-                self.0.push(Check {
-                    id,
-                    ok: false,
-                    skipped: true,
-                    detail: format!("not judged: {} refuses", because.join(", ")),
-                });
-            }
-        }
+    /// Adds the outcome of a step; its result, for the checks that depend on it.
+    pub(super) fn step<T>(
+        &mut self,
+        id: CheckId,
+        outcome: Option<Result<(T, String), String>>,
+    ) -> Option<T> {
+        let (result, verdict) = match outcome {
+            Some(Ok((result, detail))) => (Some(result), Some(Ok(detail))),
+            Some(Err(detail)) => (None, Some(Err(detail))),
+            None => (None, None),
+        };
+        self.add(id, verdict);
+        result
     }
 
     /// Nothing refuses so far.

@@ -9,7 +9,7 @@ pub use ini::{IniChange, IniDiff};
 
 use super::decide::{Base, PlanRequest, decide_one};
 use super::rules::rom_text;
-use super::{BurnOptions, CardSnapshot, Check, CheckId, Plan};
+use super::{BurnOptions, CardSnapshot, Check, CheckId, PlanReport};
 use crate::image::{Contents, Ini, Layout};
 use serde::Serialize;
 
@@ -77,7 +77,11 @@ pub struct CrossFlash {
 }
 
 /// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
-pub(super) fn of(card: &CardSnapshot, request: PlanRequest<'_>, plan: &Plan) -> Option<CrossFlash> {
+pub(super) fn of(
+    card: &CardSnapshot,
+    request: PlanRequest<'_>,
+    plan: &PlanReport,
+) -> Option<CrossFlash> {
     let Base::File { contents, .. } = request.base else {
         return None;
     };
@@ -86,11 +90,7 @@ pub(super) fn of(card: &CardSnapshot, request: PlanRequest<'_>, plan: &Plan) -> 
     if !own.image().info_crc_ok || from == to {
         return None;
     }
-    let refuses = |plan: &Plan| -> Vec<Check> {
-        let refusing = plan.checks.iter().filter(|c| !c.ok && !c.skipped);
-        refusing.cloned().collect()
-    };
-    let mut obstacles = refuses(plan);
+    let mut obstacles: Vec<Check> = plan.refusing().cloned().collect();
     if let Some(to) = to
         && obstacles.iter().any(|c| c.id == CheckId::Psid)
     {
@@ -100,13 +100,12 @@ pub(super) fn of(card: &CardSnapshot, request: PlanRequest<'_>, plan: &Plan) -> 
             change_psid: Some((change.0.to_owned(), change.1.to_owned())),
             ..request.options.clone()
         };
-        obstacles = refuses(&decide_one(
-            card,
-            PlanRequest {
-                options: &options,
-                ..request
-            },
-        ));
+        let request = PlanRequest {
+            options: &options,
+            ..request
+        };
+        let plan = decide_one(card, request).report;
+        obstacles = plan.refusing().cloned().collect();
     }
     let size = card.flash_chip.geometry.size;
     Some(compare(own, contents, size, obstacles))

@@ -7,9 +7,9 @@ use super::identity::{fits as identity_fits, macs_are_derived, readable, usable,
 use super::placement::{Placement, is, other_start, target};
 use super::rules::RomAction;
 use super::{
-    Action, CardSnapshot, CheckId, IdentityChange, ImageSlot, NvGeometry, Plan, rules, rules_flash,
+    Action, CardSnapshot, CheckId, IdentityChange, ImageSlot, Plan, PlanReport, rules, rules_flash,
 };
-use crate::image::{AddressMap, Contents, Identity, Layout, PatchError};
+use crate::image::{Contents, Identity, Layout, PatchError};
 use serde::Serialize;
 
 /// Options of a burn.
@@ -69,14 +69,14 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
         Base::File { contents, .. } => Some(contents),
         Base::Own => own,
     };
-    checks.add_if(
+    checks.add(
         CheckId::ImageValid,
         match request.base {
             Base::File { contents, .. } => Some(rules::image_valid(contents.image())),
             Base::Own => own.map(|c| rules::own_image_valid(c.image())),
         },
     );
-    checks.add_if(
+    checks.add(
         CheckId::ImageSize,
         match request.base {
             Base::File { contents, file_len } => rules::image_size(contents.image(), file_len),
@@ -84,41 +84,29 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
         },
     );
 
-    let identity = identity(&mut checks, active, &request.options.identity);
-    checks.add_if(
+    let identity = identity(active, &request.options.identity);
+    let identity = checks.step(CheckId::Identity, identity);
+    checks.add(
         CheckId::IdentityFits,
         base.zip(identity.as_ref())
             .map(|(base, identity)| identity_fits(base.image(), identity)),
     );
     pair_checks(&mut checks, card, own, base, request.options);
     let result = result(&mut checks, base, active, identity.as_ref(), request);
-    match result {
-        Some(result) => place(checks, card, active, result),
-        None => unfinished(checks, card, own, base),
-    }
+    place(checks, card, active, base, result)
 }
 
-/// The card's identity with the requested change.
+/// The card's identity with the requested change, in words too.
 fn identity(
-    checks: &mut Checks,
     active: Option<&ImageSlot>,
     change: &IdentityChange,
-) -> Option<Identity> {
-    let Some(found) = active else {
-        checks.add_if(CheckId::Identity, None);
-        return None;
-    };
+) -> Option<Result<(Identity, String), String>> {
+    let found = active?;
     let old = readable(found).or_else(|why| waiting(found, change).ok_or(why));
-    let (verdict, identity) = match old {
-        Err(why) => (Err(why), None),
-        Ok(old) => {
-            let new = change.apply(&old);
-            (usable(&new), Some(new))
-        }
-    };
-    let identity = identity.filter(|_| verdict.is_ok());
-    checks.add(CheckId::Identity, verdict);
-    identity
+    Some(old.and_then(|old| {
+        let new = change.apply(&old);
+        usable(&new).map(|text| (new, text))
+    }))
 }
 
 /// Checks that compare the card's image with the new one.
@@ -131,26 +119,26 @@ fn pair_checks(
 ) {
     let pair = own.zip(base).map(|(own, base)| (own.image(), base.image()));
     let layouts = pair.map(|(own, base)| (own.layout, base.layout));
-    checks.add_if(CheckId::Layout, layouts.map(|(a, b)| rules::layout(a, b)));
-    checks.add_if(
+    checks.add(CheckId::Layout, layouts.map(|(a, b)| rules::layout(a, b)));
+    checks.add(
         CheckId::ChunkSize,
         layouts.map(|(a, b)| rules::chunk_size(a, b)),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Version,
         base.map(|base| rules::version(own.map(Contents::image), base.image())),
     );
     // A PSID out of a damaged section is none; the identity check refuses then.
-    checks.add_if(
+    checks.add(
         CheckId::Psid,
         pair.filter(|(own, _)| own.info_crc_ok)
             .map(|(own, base)| rules::psid(own, base, options)),
     );
-    checks.add_if(
+    checks.add(
         CheckId::ConfigPad,
         pair.map(|(own, base)| rules::config_pad(own, base, options)),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Silicon,
         base.map(|base| rules::silicon(card.chip, base.image())),
     );
@@ -165,27 +153,17 @@ fn result(
     request: PlanRequest<'_>,
 ) -> Option<Contents> {
     let rom = base.map(|base| rules::rom(base, active, request.rom, request.options.rom));
-    let (rom_action, rom_verdict): (Option<RomAction>, Option<Verdict>) = match rom {
-        None => (None, None),
-        Some(Ok((request, text))) => (Some(request), Some(Ok(text))),
-        Some(Err(why)) => (None, Some(Err(why))),
-    };
-    checks.add_if(CheckId::Rom, rom_verdict);
-    let patched = match (base, identity, rom_action) {
+    let rom = checks.step(CheckId::Rom, rom);
+    let patched = match (base, identity, rom) {
         (Some(base), Some(identity), Some(rom)) if checks.all_ok() => {
-            Some(patched(base, identity, &rom))
+            let text = "identity and ROM are in, the result verifies in memory".to_owned();
+            let patched = patched(base, identity, &rom);
+            Some(patched.map(|p| (p, text)).map_err(|e| e.to_string()))
         }
         _ => None,
     };
-    checks.add_if(
-        CheckId::PatchedImage,
-        patched.as_ref().map(|p| match p {
-            Ok(_) => Ok("identity and ROM are in, the result verifies in memory".into()),
-            Err(error) => Err(error.to_string()),
-        }),
-    );
-    let result = patched.and_then(Result::ok);
-    checks.add_if(
+    let result = checks.step(CheckId::PatchedImage, patched);
+    checks.add(
         CheckId::RomDevice,
         result.as_ref().map(|r| {
             let verdict = rules::rom_device(r.image());
@@ -216,84 +194,38 @@ pub(super) fn patched(
     Ok(result)
 }
 
-/// The plan without a patched image: checks that need one are listed as not judged.
-fn unfinished(
-    mut checks: Checks,
-    card: &CardSnapshot,
-    own: Option<&Contents>,
-    base: Option<&Contents>,
-) -> Plan {
-    let size = card.flash_chip.geometry.size;
-    let nv = NvGeometry::of(&[
-        base.and_then(|c| c.image().info.as_ref()),
-        own.and_then(|c| c.image().info.as_ref()),
-    ]);
-    checks.add_if(
-        CheckId::Fits,
-        base.map(|b| rules_flash::fits(b.image(), b.image().layout, None, nv, size)),
-    );
-    checks.add_if(
-        CheckId::FlashSize,
-        base.map(|b| rules_flash::flash_size(b, own, size)),
-    );
-    checks.add_if(CheckId::NvArea, None);
-    checks.add(
-        CheckId::Protection,
-        rules_flash::protection(&card.flash_chip, &card.protection, None),
-    );
-    checks.add_if(CheckId::Interruption, None);
-    Plan::of(checks, own, base, None)
-}
-
-/// The plan for the patched image: where it goes, and whether it may.
+/// Where the image goes, and whether it may; `result` is the patched image, if there is one.
 fn place(
     mut checks: Checks,
     card: &CardSnapshot,
     active: Option<&ImageSlot>,
-    result: Contents,
+    base: Option<&Contents>,
+    result: Option<Contents>,
 ) -> Plan {
     let own = active.and_then(|f| f.contents.as_ref().ok());
-    let size = card.flash_chip.geometry.size;
-    let layout = result.image().layout;
-    let nv = NvGeometry::of(&[
-        result.image().info.as_ref(),
-        own.and_then(|c| c.image().info.as_ref()),
-    ]);
-    let present = card.bootable().find(|f| is(f, &result));
-    let start = match present {
-        Some(found) => found.start,
-        None => other_start(layout, active),
+    let Some(image) = result.as_ref().or(base) else {
+        for id in [CheckId::Fits, CheckId::FlashSize, CheckId::NvArea] {
+            checks.add(id, None::<Verdict>);
+        }
+        checks.add(
+            CheckId::Protection,
+            rules_flash::protection(&card.flash_chip, &card.protection, None),
+        );
+        checks.add(CheckId::Interruption, None::<Verdict>);
+        return Plan::of(checks, own, None, None);
     };
-    let map = AddressMap::on_flash(layout, start);
-    checks.add(
-        CheckId::Fits,
-        rules_flash::fits(result.image(), layout, Some(map), nv, size),
-    );
-    checks.add(
-        CheckId::FlashSize,
-        rules_flash::flash_size(&result, own, size),
-    );
-    let guarded = nv.guarded(layout, size);
-    let placement = Placement {
-        start,
-        map,
-        layout,
-        nv,
-    };
-    let passes = placement.passes(card, active, present.is_some(), &result, guarded.as_deref());
-    checks.add(
-        CheckId::NvArea,
-        rules_flash::nv_area(&passes, guarded.as_deref()),
-    );
-    let passes = passes.ok();
-    checks.add(
-        CheckId::Protection,
-        rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
-    );
+    let layout = image.image().layout;
+    let present = card
+        .bootable()
+        .find(|f| result.is_some() && is(f, image))
+        .map(|f| f.start);
+    let start = present.unwrap_or_else(|| other_start(layout, active));
+    let placement = Placement::new(card, own, image, start);
+    let passes = placement.plan(&mut checks, result.is_some(), active, present.is_some());
     let failsafe = layout != Layout::NonFailsafe;
     let keeps = active.filter(|f| failsafe && f.start != start);
     let in_use = keeps.map(ImageSlot::ranges).or(failsafe.then(Vec::new));
-    checks.add_if(
+    checks.add(
         CheckId::Interruption,
         passes
             .as_ref()
@@ -301,21 +233,27 @@ fn place(
     );
 
     let survives = failsafe && (present.is_some() || active.is_some_and(ImageSlot::boots));
-    let present = present.is_some();
-    let action = passes.map(|passes| {
+    let action = result.clone().zip(passes).map(|(result, passes)| {
         let target = Some(target(layout, start));
-        Action::new(target, Some(result.clone()), passes, survives)
+        Action::new(target, Some(result), passes, survives)
     });
-    let mut plan = Plan::of(checks, own, Some(&result), action);
-    if let Some(own) = own {
-        plan.changes = changes(own, &result);
-        plan.kept = kept(own, &result);
+    let mut plan = Plan::of(checks, own, Some(image), action);
+    if let Some((own, result)) = own.zip(result.as_ref()) {
+        plan.report.changes = changes(own, result);
+        plan.report.kept = kept(own, result);
     }
-    plan.warnings = warnings(active, failsafe, present, &plan);
+    if result.is_some() {
+        plan.report.warnings = warnings(active, failsafe, present.is_some(), &plan.report);
+    }
     plan
 }
 
-fn warnings(active: Option<&ImageSlot>, failsafe: bool, present: bool, plan: &Plan) -> Vec<String> {
+fn warnings(
+    active: Option<&ImageSlot>,
+    failsafe: bool,
+    present: bool,
+    plan: &PlanReport,
+) -> Vec<String> {
     let mut out = Vec::new();
     if plan.nothing_to_do {
         return out;

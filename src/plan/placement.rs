@@ -3,10 +3,11 @@
 use super::action::{
     PassContext, behind_signature, body_of, boot_address, signatures_to_invalidate,
 };
+use super::check::Checks;
 use super::slot::ranges;
-use super::{CardSnapshot, ImageSlot, NvGeometry, Pass, Target};
+use super::{CardSnapshot, CheckId, ImageSlot, NvGeometry, Pass, Target, rules_flash};
 use crate::flash::LayoutError;
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC};
 use std::ops::Range;
 
 /// The slot holds exactly this image.
@@ -33,57 +34,107 @@ pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
 }
 
 /// Where an image goes.
-pub(super) struct Placement {
-    pub(super) start: FlashAddr,
-    pub(super) map: AddressMap,
-    pub(super) layout: Layout,
-    pub(super) nv: NvGeometry,
+pub(super) struct Placement<'a> {
+    card: &'a CardSnapshot,
+    /// The card's own image, as far as it can be read.
+    own: Option<&'a Contents>,
+    image: &'a Contents,
+    start: FlashAddr,
+    map: AddressMap,
+    nv: NvGeometry,
+    /// The configuration areas; `None` when they have no place on this flash.
+    guarded: Option<Vec<Range<u32>>>,
 }
 
-impl Placement {
-    /// The pass that writes `result` here; when it is `present` already, what is left to do.
-    pub(super) fn passes(
+impl<'a> Placement<'a> {
+    pub(super) fn new(
+        card: &'a CardSnapshot,
+        own: Option<&'a Contents>,
+        image: &'a Contents,
+        start: FlashAddr,
+    ) -> Self {
+        let layout = image.image().layout;
+        let nv = NvGeometry::of(&[
+            image.image().info.as_ref(),
+            own.and_then(|own| own.image().info.as_ref()),
+        ]);
+        Self {
+            card,
+            own,
+            image,
+            start,
+            map: AddressMap::on_flash(layout, start),
+            nv,
+            guarded: nv.guarded(layout, card.flash_chip.geometry.size),
+        }
+    }
+
+    /// Checks that the image may go here, and makes the pass that writes it when it is `ready`.
+    /// `kept` is an image that stays; with `present` this one is on the card already.
+    pub(super) fn plan(
         &self,
-        card: &CardSnapshot,
-        active: Option<&ImageSlot>,
+        checks: &mut Checks,
+        ready: bool,
+        kept: Option<&ImageSlot>,
         present: bool,
-        result: &Contents,
-        guarded: Option<&[Range<u32>]>,
-    ) -> Result<Vec<Pass>, LayoutError> {
-        let context = self.context(card, guarded);
-        let mut untouchable = ranges(self.map, 0, result.image().len);
-        untouchable.extend(guarded.unwrap_or_default().iter().cloned());
+    ) -> Option<Vec<Pass>> {
+        let chip = &self.card.flash_chip;
+        let size = chip.geometry.size;
+        checks.add(
+            CheckId::Fits,
+            rules_flash::fits(self.image.image(), self.map, self.nv, size),
+        );
+        checks.add(
+            CheckId::FlashSize,
+            rules_flash::flash_size(self.image, self.own, size),
+        );
+        let passes = ready.then(|| Ok(vec![self.pass(kept, present)?]));
+        checks.add(
+            CheckId::NvArea,
+            passes
+                .as_ref()
+                .map(|passes| rules_flash::nv_area(passes, self.guarded.as_deref())),
+        );
+        let passes = passes.and_then(Result::ok);
+        checks.add(
+            CheckId::Protection,
+            rules_flash::protection(chip, &self.card.protection, passes.as_deref()),
+        );
+        passes
+    }
+
+    fn pass(&self, kept: Option<&ImageSlot>, present: bool) -> Result<Pass, LayoutError> {
+        let mut untouchable = ranges(self.map, 0, self.image.image().len);
+        untouchable.extend(self.guarded.iter().flatten().cloned());
         let invalidate = if present {
             // The image is there already. Another bootable one beside it is what an interruption
             // between the two halves' signatures leaves: finish that. Leave all else alone.
-            card.bootable()
-                .filter(|f| f.start != self.start && !is(f, result))
+            self.card
+                .bootable()
+                .filter(|f| f.start != self.start && !is(f, self.image))
                 .map(|f| f.start)
                 .collect()
         } else {
-            let kept = active.and_then(|f| Some((f.map()?, f.len())));
+            let kept = kept.and_then(|f| Some((f.map()?, f.len())));
             if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
                 untouchable.extend(behind_signature(map, len));
             }
-            signatures_to_invalidate(card.signatures(), self.start, &untouchable)
+            signatures_to_invalidate(self.card.signatures(), self.start, &untouchable)
         };
-        let body = body_of(result.bytes(), self.map);
-        let address = Some(boot_address(self.start));
-        Ok(vec![
-            context.image_pass(body, self.start, address, invalidate)?,
-        ])
+        self.context().pass(
+            body_of(self.image.bytes(), self.map),
+            Some((self.start, MAGIC)),
+            Some(boot_address(self.start)),
+            invalidate,
+        )
     }
 
     /// The context of a pass: the other half and the configuration area are protected.
-    pub(super) fn context<'a>(
-        &self,
-        card: &'a CardSnapshot,
-        guarded: Option<&[Range<u32>]>,
-    ) -> PassContext<'a> {
-        let size = card.flash_chip.geometry.size;
-        let mut protected = guarded.unwrap_or_default().to_vec();
+    fn context(&self) -> PassContext<'a> {
+        let size = self.card.flash_chip.geometry.size;
+        let mut protected = self.guarded.clone().unwrap_or_default();
         let mut disposable = Vec::new();
-        if let Some(max) = self.nv.max_image(self.layout, size) {
+        if let Some(max) = self.nv.max_image(self.image.image().layout, size) {
             disposable = ranges(self.map, 0, max.min(self.map.capacity(size)));
         }
         if let AddressMap::Striped { chunk_log2, half } = self.map {
@@ -95,8 +146,8 @@ impl Placement {
         }
         protected.sort_by_key(|r| r.start);
         PassContext {
-            flash: &card.flash,
-            geometry: &card.flash_chip.geometry,
+            flash: &self.card.flash,
+            geometry: &self.card.flash_chip.geometry,
             protected,
             disposable,
         }

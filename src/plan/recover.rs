@@ -1,17 +1,13 @@
 //! The plan of a recovery: an image onto a card that has no valid one.
 
-use super::action::{body_of, boot_address, signatures_to_invalidate};
 use super::check::Checks;
 use super::compare::changes;
 use super::decide::{NOT_FAILSAFE, patched};
 use super::identity::{fits as identity_fits, usable};
 use super::placement::{Placement, other_start, target};
 use super::rules::RomAction;
-use super::slot::ranges;
-use super::{
-    Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, NvGeometry, Plan, rules, rules_flash,
-};
-use crate::image::{AddressMap, Contents, FlashAddr, Identity, Layout};
+use super::{Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Plan, rules};
+use crate::image::{Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
 /// identity is the one specified; nothing is invented (P4).
@@ -22,12 +18,12 @@ pub fn plan_recover(
     file_len: u64,
     identity: &Identity,
 ) -> Plan {
-    let size = card.flash_chip.geometry.size;
     let layout = image.image().layout;
     let mut checks = Checks::default();
     let left = card.active().map(|a| a.slot);
+    let old = left.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::ImageValid, rules::image_valid(image.image()));
-    checks.add_if(
+    checks.add(
         CheckId::ImageSize,
         rules::image_size(image.image(), file_len),
     );
@@ -42,92 +38,36 @@ pub fn plan_recover(
     checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
     let rom = rules::rom(image, None, None, None);
     checks.add(CheckId::Rom, rom.map(|(_, text)| text));
-    let result = checks
-        .all_ok()
-        .then(|| patched(image, identity, &RomAction::Leave));
-    checks.add_if(
-        CheckId::PatchedImage,
-        result.as_ref().map(|r| match r {
-            Ok(_) => Ok("the identity is in, the result verifies in memory".into()),
-            Err(error) => Err(error.to_string()),
-        }),
-    );
-    let result = result.and_then(Result::ok);
-    checks.add_if(
+    let result = checks.all_ok().then(|| {
+        let text = "the identity is in, the result verifies in memory".to_owned();
+        let patched = patched(image, identity, &RomAction::Leave);
+        patched.map(|p| (p, text)).map_err(|e| e.to_string())
+    });
+    let result = checks.step(CheckId::PatchedImage, result);
+    checks.add(
         CheckId::RomDevice,
         result.as_ref().map(|r| rules::rom_device(r.image())),
     );
-
-    let nv = NvGeometry::of(&[
-        image.image().info.as_ref(),
-        left.and_then(|f| f.image()?.info.as_ref()),
-    ]);
     let start = start_for(layout, left);
-    let map = AddressMap::on_flash(layout, start);
-    let placement = Placement {
-        start,
-        map,
-        layout,
-        nv,
-    };
-    checks.add(
-        CheckId::Fits,
-        rules_flash::fits(
-            result.as_ref().unwrap_or(image).image(),
-            layout,
-            Some(map),
-            nv,
-            size,
-        ),
-    );
-    checks.add(
-        CheckId::FlashSize,
-        rules_flash::flash_size(image, left.and_then(|f| f.contents.as_ref().ok()), size),
-    );
-    let guarded = nv.guarded(layout, size);
-    let passes = result.as_ref().map(|result| {
-        let mut untouchable = ranges(map, 0, result.image().len);
-        untouchable.extend(guarded.iter().flatten().cloned());
-        let invalidate = signatures_to_invalidate(card.signatures(), start, &untouchable);
-        placement
-            .context(card, guarded.as_deref())
-            .image_pass(
-                body_of(result.bytes(), map),
-                start,
-                Some(boot_address(start)),
-                invalidate,
-            )
-            .map(|pass| vec![pass])
-    });
-    checks.add_if(
-        CheckId::NvArea,
-        passes
-            .as_ref()
-            .map(|p| rules_flash::nv_area(p, guarded.as_deref())),
-    );
-    let passes = passes.and_then(Result::ok);
-    checks.add(
-        CheckId::Protection,
-        rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
-    );
+    let placement = Placement::new(card, old, result.as_ref().unwrap_or(image), start);
+    let passes = placement.plan(&mut checks, result.is_some(), None, false);
     checks.add(
         CheckId::Interruption,
         Ok("the card has no valid image to lose; `recover` can be run again".into()),
     );
-    let old = left.and_then(|f| f.contents.as_ref().ok());
     let action = result.clone().zip(passes).map(|(contents, passes)| {
         Action::new(Some(target(layout, start)), Some(contents), passes, false)
     });
     let mut plan = Plan::of(checks, old, result.as_ref(), action);
     if let Some((old, new)) = old.zip(result.as_ref()) {
-        plan.changes = changes(old, new);
+        plan.report.changes = changes(old, new);
     }
     if layout == Layout::NonFailsafe {
-        plan.warnings.push(NOT_FAILSAFE.to_owned());
+        plan.report.warnings.push(NOT_FAILSAFE.to_owned());
     }
     if !card.recovery {
         let text = "Firmware still runs on this card; it will be used until the next reset.";
-        plan.warnings.push(text.into());
+        plan.report.warnings.push(text.into());
     }
     plan
 }

@@ -65,6 +65,6 @@ pub struct PlanReport {
 impl PlanReport {
     /// The checks that refuse, without those that could not be judged because of them.
     pub fn refusing(&self) -> impl Iterator<Item = &Check> + Clone {
-        self.checks.iter().filter(|c| !c.ok && !c.skipped)
+        self.checks.iter().filter(|c| c.refuses())
     }
 }

@@ -25,23 +25,17 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         }
         NvGeometry::of(&[info])
             .areas(own.image().layout, size)
-            .ok_or_else(|| "the configuration area has no place on this flash".to_owned())
-    });
-    checks.add_if(
-        CheckId::NvArea,
-        places.as_ref().map(|p| match p {
-            Ok(areas) => Ok(format!(
-                "erases {}",
-                areas
+            .map(|areas| {
+                let list: Vec<String> = areas
                     .iter()
                     .map(|a| format!("{:#x}..{:#x}", a.start, a.end))
-                    .collect::<Vec<_>>()
-                    .join(" and ")
-            )),
-            Err(why) => Err(why.clone()),
-        }),
-    );
-    let areas = places.and_then(Result::ok);
+                    .collect();
+                let text = format!("erases {}", list.join(" and "));
+                (areas, text)
+            })
+            .ok_or_else(|| "the configuration area has no place on this flash".to_owned())
+    });
+    let areas = checks.step(CheckId::NvArea, places);
     let passes = areas.map(|areas| {
         let images = || card.slots.iter().flat_map(|f| f.ranges());
         let pass = |protected: Vec<Range<u32>>| {
@@ -55,7 +49,8 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
                 .iter()
                 .map(|a| (FlashAddr(a.start), vec![0xFF; (a.end - a.start) as usize]))
                 .collect();
-            context.plain_pass(body, Vec::new()).map(|pass| vec![pass])
+            let pass = context.pass(body, None, None, Vec::new());
+            pass.map(|pass| vec![pass])
         };
         // Nothing but the areas, where the chip's erases are small enough for that; else what
         // shares a sector with them is written again.
@@ -64,15 +59,12 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         pass(strict).or_else(|_| pass(images().collect()))
     });
     let kept: Vec<_> = card.slots.iter().flat_map(|f| f.ranges()).collect();
-    checks.add_if(
-        CheckId::Interruption,
-        passes.as_ref().map(|p| match p {
-            Ok(passes) => rules_flash::interruption(Some(&kept), passes)
-                .map(|_| "the areas lie outside of every image".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }),
-    );
-    let passes = passes.and_then(Result::ok);
+    let passes = passes.map(|passes| {
+        let passes = passes.map_err(|error| error.to_string())?;
+        rules_flash::interruption(Some(&kept), &passes)?;
+        Ok((passes, "the areas lie outside of every image".to_owned()))
+    });
+    let passes = checks.step(CheckId::Interruption, passes);
     checks.add(
         CheckId::Protection,
         rules_flash::protection(&card.flash_chip, &card.protection, passes.as_deref()),
@@ -81,7 +73,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let mut plan = Plan::of(checks, own, own, action);
     if plan.action.is_some() {
         let text = "The card's settings fall back to those of the ini in its image.";
-        plan.warnings.push(text.into());
+        plan.report.warnings.push(text.into());
     }
     plan
 }

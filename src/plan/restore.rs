@@ -59,11 +59,11 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     );
     let known = card.slots.iter().find(|f| f.validity().identity);
     let now = known.and_then(|f| f.contents.as_ref().ok());
-    checks.add_if(
+    checks.add(
         CheckId::Identity,
         old.map(|old| same_card(known, old, backup.change_mac)),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Psid,
         old_image.map(|old| match now {
             Some(now) => {
@@ -74,31 +74,28 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             None => Ok("the card states none to compare with".into()),
         }),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Silicon,
         old_image.map(|old| silicon(card, backup, old)),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Version,
         old_image.map(|old| rules::version(now.map(Contents::image), old.image())),
     );
 
     let wanted = checks.all_ok().then_some(old.zip(then.as_ref())).flatten();
-    let passes = wanted.map(|(old, then)| passes(card, then, old));
-    checks.add_if(
-        CheckId::NvArea,
-        passes.as_ref().map(|p| match p {
-            Ok(_) => Ok("the configuration area is restored with the rest".into()),
-            Err(error) => Err(error.to_string()),
-        }),
-    );
-    let order = passes.and_then(Result::ok);
+    let order = wanted.map(|(old, then)| {
+        let text = "the configuration area is restored with the rest".to_owned();
+        let order = restore_order(card, then, old);
+        order.map(|o| (o, text)).map_err(|error| error.to_string())
+    });
+    let order = checks.step(CheckId::NvArea, order);
     let passes = order.as_ref().map(|o| o.passes.as_slice());
     checks.add(
         CheckId::Protection,
         rules_flash::protection(&card.flash_chip, &card.protection, passes),
     );
-    checks.add_if(
+    checks.add(
         CheckId::Interruption,
         order.as_ref().map(|o| {
             Ok(if o.survives {
@@ -114,15 +111,15 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     });
     let mut plan = Plan::of(checks, now, old_image, action);
     if let Some((now, old)) = now.zip(old_image) {
-        plan.changes = changes(now, old);
-        plan.kept = kept(now, old);
+        plan.report.changes = changes(now, old);
+        plan.report.kept = kept(now, old);
     }
     if plan
         .action
         .as_ref()
         .is_some_and(|a| !a.survives_interruption)
     {
-        plan.warnings.push(NOT_FAILSAFE.to_owned());
+        plan.report.warnings.push(NOT_FAILSAFE.to_owned());
     }
     plan
 }
@@ -194,7 +191,7 @@ struct Area {
     ranges: Vec<Range<u32>>,
 }
 
-fn passes(
+fn restore_order(
     card: &CardSnapshot,
     then: &CardSnapshot,
     old: &ImageSlot,
@@ -320,6 +317,7 @@ fn put_back(
         disposable: Vec::new(),
     };
     let address = boots.then(|| boot_address(area.start));
-    let pass = context.signed_pass(body, area.start, bytes, address, invalidate.to_vec())?;
+    let signature = Some((area.start, bytes));
+    let pass = context.pass(body, signature, address, invalidate.to_vec())?;
     Ok((!pass.is_idle()).then_some(pass))
 }

@@ -6,24 +6,18 @@ use crate::flash::{FlashChip, LayoutError, Protection, overlap};
 use crate::image::{AddressMap, Contents, Image, Layout};
 use std::ops::Range;
 
-/// `map` is where the image goes; `None` when that is not known.
-pub(super) fn fits(
-    image: &Image,
-    layout: Layout,
-    map: Option<AddressMap>,
-    nv: NvGeometry,
-    size: u32,
-) -> Verdict {
-    let of = match layout {
+/// `map` is where the image goes.
+pub(super) fn fits(image: &Image, map: AddressMap, nv: NvGeometry, size: u32) -> Verdict {
+    let of = match image.layout {
         Layout::Failsafe { .. } => "half of the flash",
         Layout::NonFailsafe => "the flash",
     };
-    let Some(max) = nv.max_image(layout, size) else {
+    let Some(max) = nv.max_image(image.layout, size) else {
         return Err(format!(
             "the configuration area leaves no space in {of} ({size:#x} bytes)"
         ));
     };
-    let limit = map.map_or(max, |map| max.min(map.capacity(size)));
+    let limit = max.min(map.capacity(size));
     if image.len > limit {
         return Err(format!(
             "the image has {:#x} bytes, {of} less the configuration area holds {limit:#x}",

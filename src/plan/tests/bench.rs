@@ -119,7 +119,8 @@ pub(crate) fn burn_with(card: &CardSnapshot, image: &Contents, options: &BurnOpt
 
 /// Checks that refuse, those only skipped left out.
 pub(crate) fn refused(plan: &Plan) -> Vec<CheckId> {
-    plan.checks
+    plan.report
+        .checks
         .iter()
         .filter(|c| !c.ok && !c.skipped)
         .map(|c| c.id)
@@ -128,17 +129,18 @@ pub(crate) fn refused(plan: &Plan) -> Vec<CheckId> {
 
 #[track_caller]
 pub(crate) fn accepted(plan: &Plan) {
-    let refusals: Vec<_> = plan.checks.iter().filter(|c| !c.ok).collect();
+    let refusals: Vec<_> = plan.report.checks.iter().filter(|c| !c.ok).collect();
     assert!(refusals.is_empty(), "{refusals:#?}");
 }
 
 /// Refused by exactly this check, and with no writes to carry out.
 #[track_caller]
 pub(crate) fn refused_by(plan: &Plan, id: CheckId) -> String {
-    assert_eq!(refused(plan), [id], "{:#?}", plan.checks);
+    assert_eq!(refused(plan), [id], "{:#?}", plan.report.checks);
     assert!(plan.action.is_none(), "a refused plan has writes");
-    assert!(!plan.nothing_to_do);
-    plan.checks
+    assert!(!plan.report.nothing_to_do);
+    plan.report
+        .checks
         .iter()
         .find(|c| c.id == id)
         .map(|c| c.detail.clone())

@@ -31,7 +31,7 @@ fn spelled_out() -> BurnOptions {
 }
 
 fn compared(plan: &Plan) -> &CrossFlash {
-    plan.crossflash.as_ref().expect("no comparison")
+    plan.report.crossflash.as_ref().expect("no comparison")
 }
 
 fn keys(found: &CrossFlash) -> Vec<String> {
@@ -47,12 +47,15 @@ fn keys(found: &CrossFlash) -> Vec<String> {
 fn the_same_board_is_not_compared() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
-    assert_eq!(burn(&card, &file(&cx3("2.42.5000"))).crossflash, None);
+    assert_eq!(
+        burn(&card, &file(&cx3("2.42.5000"))).report.crossflash,
+        None
+    );
     let change = IdentityChange {
         vsd: Some(b"new".to_vec()),
         ..IdentityChange::default()
     };
-    assert_eq!(plan_identity(&card, &change).crossflash, None);
+    assert_eq!(plan_identity(&card, &change).report.crossflash, None);
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn a_pad_that_the_change_of_psid_waives_is_no_obstacle() {
 #[test]
 fn what_cannot_work_is_not_possible() {
     let by = |image: &Contents, card: &CardSnapshot| {
-        let found = burn(card, image).crossflash.unwrap();
+        let found = burn(card, image).report.crossflash.unwrap();
         assert!(!found.possible);
         found.obstacles.iter().map(|c| c.id).collect::<Vec<_>>()
     };
@@ -210,7 +213,7 @@ fn what_cannot_work_is_not_possible() {
         ..pro("2.42.5000")
     });
     assert_eq!(by(&chunks, &card), [CheckId::ChunkSize]);
-    let found = burn(&card, &chunks).crossflash.unwrap();
+    let found = burn(&card, &chunks).report.crossflash.unwrap();
     assert_eq!(
         (found.chunk_size.card, found.chunk_size.image),
         (Some(0x1_0000), Some(0x2_0000))
@@ -225,6 +228,6 @@ fn a_damaged_psid_is_not_compared() {
     flash[at + 5] ^= 1;
     let card = snapshot_on(M25PX16, A1, &flash, 0);
     let plan = burn(&card, &other("[A]\nb = 1\n"));
-    assert_eq!(plan.crossflash, None);
+    assert_eq!(plan.report.crossflash, None);
     assert!(refused(&plan).contains(&CheckId::Identity));
 }

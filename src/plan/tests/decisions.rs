@@ -10,7 +10,7 @@ fn field<'a>(changes: &'a [Change], name: &str) -> Option<(&'a str, &'a str)> {
 }
 
 fn is_kept(plan: &Plan, name: &str) -> bool {
-    plan.kept.iter().any(|k| k.field == name)
+    plan.report.kept.iter().any(|k| k.field == name)
 }
 
 #[test]
@@ -23,10 +23,10 @@ fn blank_guids_stay_blank() {
     assert_eq!(Identity::from_image(result.image()).unwrap(), identity());
     for name in ["guids", "macs", "vsd", "psid"] {
         assert!(is_kept(&plan, name), "{name}");
-        assert!(field(&plan.changes, name).is_none(), "{name}");
+        assert!(field(&plan.report.changes, name).is_none(), "{name}");
     }
     assert_eq!(
-        field(&plan.changes, "fw_version"),
+        field(&plan.report.changes, "fw_version"),
         Some(("2.35.5100", "2.42.5000"))
     );
 }
@@ -37,18 +37,18 @@ fn the_same_image_is_nothing_to_do() {
     let card = snapshot(A1, &[(&own(&cx3("2.42.5000")), Half::Even)]);
     let plan = burn(&card, &image);
     accepted(&plan);
-    assert!(plan.nothing_to_do);
+    assert!(plan.report.nothing_to_do);
     assert!(plan.action.is_none());
-    assert!(plan.warnings.is_empty());
+    assert!(plan.report.warnings.is_empty());
     for half in [Half::Even, Half::Odd] {
         let image = file(&pro("2.42.5000"));
         let card = snapshot(PRO, &[(&own(&pro("2.42.5000")), half)]);
-        assert!(burn(&card, &image).nothing_to_do);
+        assert!(burn(&card, &image).report.nothing_to_do);
     }
     // Both halves hold it, as some makers burn cards.
     let both = own(&pro("2.42.5000"));
     let card = snapshot(PRO, &[(&both, Half::Even), (&both, Half::Odd)]);
-    assert!(burn(&card, &file(&pro("2.42.5000"))).nothing_to_do);
+    assert!(burn(&card, &file(&pro("2.42.5000"))).report.nothing_to_do);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn the_same_version_with_other_bytes_is_written() {
     let card = snapshot(A1, &[(&own(&cx3("2.42.5000")), Half::Even)]);
     let plan = burn(&card, &image);
     accepted(&plan);
-    assert!(!plan.nothing_to_do);
+    assert!(!plan.report.nothing_to_do);
 }
 
 #[test]
@@ -84,7 +84,8 @@ fn the_rom_of_the_result_is_reported() {
         contents.rom().map(<[u8]>::to_vec)
     };
     let detail = |plan: &Plan| {
-        plan.checks
+        plan.report
+            .checks
             .iter()
             .find(|c| c.id == CheckId::Rom)
             .unwrap()
@@ -112,7 +113,7 @@ fn the_rom_of_the_result_is_reported() {
 fn a_non_failsafe_burn_warns_about_interruption() {
     let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
     let plan = burn(&card, &file(&cx3("2.42.5000")));
-    let words = plan.warnings.join(" ");
+    let words = plan.report.warnings.join(" ");
     for word in ["recovery mode", "recover", "restore", "backup"] {
         assert!(words.contains(word), "{word}: {words}");
     }
@@ -123,7 +124,11 @@ fn a_non_failsafe_burn_warns_about_interruption() {
 
     let card = snapshot(PRO, &[(&own(&pro("2.36.5150")), Half::Even)]);
     let plan = burn(&card, &file(&pro("2.42.5000")));
-    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    assert!(
+        plan.report.warnings.is_empty(),
+        "{:?}",
+        plan.report.warnings
+    );
     let action = plan.action.unwrap();
     assert!(action.survives_interruption);
     assert!(action.passes.iter().all(|p| p.sectors.interruptible));
@@ -138,7 +143,12 @@ fn an_identity_change_touches_nothing_else() {
     };
     let plan = plan_identity(&card, &change);
     accepted(&plan);
-    let names: Vec<&str> = plan.changes.iter().map(|c| c.field.as_str()).collect();
+    let names: Vec<&str> = plan
+        .report
+        .changes
+        .iter()
+        .map(|c| c.field.as_str())
+        .collect();
     assert_eq!(names, ["macs"]);
     let after = apply(&card, &plan);
     let found = Contents::from_dump(&after, FlashAddr(0x1_0000)).unwrap();
@@ -152,7 +162,7 @@ fn an_identity_change_touches_nothing_else() {
     );
     // The same again: nothing to do.
     let card = snapshot_on(M25PX16, PRO, &after, 0);
-    assert!(plan_identity(&card, &change).nothing_to_do);
+    assert!(plan_identity(&card, &change).report.nothing_to_do);
 }
 
 #[test]
@@ -188,7 +198,12 @@ fn an_old_section_of_four_entries_keeps_its_macs() {
         identity.macs,
         [Mac(0xE41D_2DDD_7851), Mac(0xE41D_2DDD_7852)]
     );
-    assert!(plan.warnings.iter().any(|w| w.contains("without MACs")));
+    assert!(
+        plan.report
+            .warnings
+            .iter()
+            .any(|w| w.contains("without MACs"))
+    );
 }
 
 #[test]
@@ -229,7 +244,7 @@ fn config_reset_erases_only_the_areas() {
     assert!(same(0..0x17_D000) && same(0x17_F000..0x1F_D000) && same(0x1F_F000..0x20_0000));
     // Once more: nothing is there to erase.
     let card = snapshot_on(M25PX16, PRO, &after, 0);
-    assert!(plan_config_reset(&card).nothing_to_do);
+    assert!(plan_config_reset(&card).report.nothing_to_do);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_mac_change_writes_only_its_sectors_on_a_non_failsafe_card() {
         let erased: u32 = pass.sectors.erases.iter().map(|(_, s)| s.bytes()).sum();
         assert_eq!(erased as usize, touched.len() * SECTOR as usize);
         let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);
-        assert!(plan_identity(&again, &change).nothing_to_do);
+        assert!(plan_identity(&again, &change).report.nothing_to_do);
     }
 }
 
@@ -122,7 +122,7 @@ fn sectors_that_are_equal_in_the_other_half_are_kept() {
     let pass = &plan.action.as_ref().unwrap().passes[0];
     assert!(pass.sectors.erases.len() < allowed.len());
     let again = snapshot_on(M25PX16, PRO, &apply(&card, &plan), 0);
-    assert!(plan_identity(&again, &change).nothing_to_do);
+    assert!(plan_identity(&again, &change).report.nothing_to_do);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_rom_of_the_same_size_writes_only_its_sectors() {
     assert!(found.is_subset(&allowed), "{found:?} {allowed:?}");
     assert_eq!(found, needed(&card, &plan));
     let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);
-    assert!(plan_rom(&again, Some(&new)).nothing_to_do);
+    assert!(plan_rom(&again, Some(&new)).report.nothing_to_do);
     // Without it all behind it moves.
     let plan = plan_rom(&card, None);
     accepted(&plan);
@@ -145,7 +145,7 @@ fn a_rom_of_the_same_size_writes_only_its_sectors() {
     let blocks = |sectors: &BTreeSet<u32>| sectors.iter().map(|s| s / 16).collect::<BTreeSet<_>>();
     assert_eq!(blocks(&touched(&plan)), blocks(&needed(&card, &plan)));
     let again = snapshot_on(M25PX16, A1, &apply(&card, &plan), 0);
-    assert!(plan_rom(&again, None).nothing_to_do);
+    assert!(plan_rom(&again, None).report.nothing_to_do);
 }
 
 #[test]
@@ -155,7 +155,11 @@ fn a_rom_without_a_device_is_accepted_and_a_foreign_one_refused() {
     for id in [0, 0xFFFF] {
         let plan = plan_rom(&card, Some(&rom(760, id)));
         accepted(&plan);
-        let check = plan.checks.iter().find(|c| c.id == CheckId::RomDevice);
+        let check = plan
+            .report
+            .checks
+            .iter()
+            .find(|c| c.id == CheckId::RomDevice);
         assert!(check.unwrap().detail.contains("names no device"));
     }
     let detail = refused_by(
@@ -224,5 +228,5 @@ fn a_foreign_rom_on_the_card_does_not_prevent_an_identity_change() {
     accepted(&plan_rom(&card, None));
     // Putting it there is another matter.
     let rom = pro.build().unwrap();
-    assert!(plan_rom(&card, Some(&rom)).report().refused);
+    assert!(plan_rom(&card, Some(&rom)).report.refused);
 }

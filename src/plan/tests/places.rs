@@ -107,7 +107,7 @@ fn a_card_whose_only_image_has_damaged_code_can_be_burned() {
     assert!(card.bootable().next().is_none(), "BOOT2 must be damaged");
     let plan = burn(&card, &file(&pro("2.42.5000")));
     lands(&card, &plan, ODD, "2.42.5000");
-    assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
+    assert!(plan.report.warnings.iter().any(|w| w.contains("damaged")));
     assert!(!plan.action.unwrap().survives_interruption);
 }
 
@@ -180,7 +180,7 @@ fn an_interrupted_commit_is_finished_by_the_same_burn() {
             let mut card = snapshot(PRO, &[(&old, old_half), (&new, new_half)]);
             card.running = Some(version(running));
             let plan = burn(&card, &image);
-            assert!(!plan.nothing_to_do);
+            assert!(!plan.report.nothing_to_do);
             let pass = &plan.action.as_ref().unwrap().passes[0];
             assert!(pass.sectors.erases.is_empty() && pass.sectors.programs.is_empty());
             lands(&card, &plan, at, "2.42.5000");

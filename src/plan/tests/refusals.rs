@@ -44,9 +44,9 @@ fn every_check_is_listed_in_order() {
     let (card, image) = owner();
     let blank = snapshot(A1, &[]);
     for plan in [burn(&card, &image), burn(&blank, &image)] {
-        let ids: Vec<_> = plan.checks.iter().map(|c| c.id).collect();
+        let ids: Vec<_> = plan.report.checks.iter().map(|c| c.id).collect();
         assert_eq!(ids, burn_checks);
-        assert!(plan.checks.iter().all(|c| !c.detail.is_empty()));
+        assert!(plan.report.checks.iter().all(|c| !c.detail.is_empty()));
     }
 }
 
@@ -225,7 +225,7 @@ fn an_older_version_is_accepted() {
     let (card, _) = owner();
     let plan = burn(&card, &file(&cx3("2.30.8000")));
     accepted(&plan);
-    assert!(plan.warnings.iter().any(|w| w.contains("older")));
+    assert!(plan.report.warnings.iter().any(|w| w.contains("older")));
 }
 
 #[test]
@@ -440,6 +440,7 @@ fn a_running_image_that_reads_as_damaged_is_not_overwritten() {
     let plan = burn(&card, &image);
     refused_by(&plan, CheckId::RunningImage);
     let detail = &plan
+        .report
         .checks
         .iter()
         .find(|c| c.id == CheckId::RunningImage)
@@ -468,7 +469,11 @@ fn a_running_image_that_reads_as_damaged_is_not_overwritten() {
         (&silent, "no running version is known"),
     ] {
         let plan = burn(card, &image);
-        let check = plan.checks.iter().find(|c| c.id == CheckId::RunningImage);
+        let check = plan
+            .report
+            .checks
+            .iter()
+            .find(|c| c.id == CheckId::RunningImage);
         let check = check.unwrap();
         assert!(check.ok);
         assert_eq!(check.detail, detail);

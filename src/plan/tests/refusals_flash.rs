@@ -29,7 +29,7 @@ fn a_damaged_rom_of_the_card_is_not_kept() {
     // The image brings its own: the damage is a note.
     let plan = burn(&card, &file(&cx3("2.42.5000")));
     accepted(&plan);
-    assert!(plan.warnings.iter().any(|w| w.contains("damaged")));
+    assert!(plan.report.warnings.iter().any(|w| w.contains("damaged")));
     // It brings none: the damaged one must not be built in, and leaving it out is not our choice.
     let bare = file(&Recipe {
         rom: None,

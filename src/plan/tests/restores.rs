@@ -51,7 +51,7 @@ fn a_restore_is_byte_for_byte() {
             let plan = plan_restore(&card, &backup(then.clone()));
             accepted(&plan);
             if i == j {
-                assert!(plan.nothing_to_do, "{i}");
+                assert!(plan.report.nothing_to_do, "{i}");
             } else {
                 assert!(apply(&card, &plan) == *then, "{i} to {j}");
             }
@@ -73,7 +73,7 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
                 let boots = |flash: &[u8]| would_boot(flash).start;
                 assert_eq!(boots(now), boots(then), "{i} to {j}");
                 assert_eq!(card.bootable().count(), 1, "{i} to {j}");
-                assert!(!plan.warnings.is_empty());
+                assert!(!plan.report.warnings.is_empty());
                 continue;
             }
             // Before each pass, with that pass's half wiped, something must boot.
@@ -93,18 +93,11 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
                     ..card.clone()
                 };
                 let step = Plan {
-                    crossflash: None,
+                    report: plan.report.clone(),
                     action: Some(Action {
                         passes: vec![pass.clone()],
                         ..action.clone()
                     }),
-                    checks: Vec::new(),
-                    changes: Vec::new(),
-                    kept: Vec::new(),
-                    warnings: Vec::new(),
-                    nothing_to_do: false,
-                    from_version: None,
-                    to_version: None,
                 };
                 flash = apply(&one, &step);
                 assert!(would_boot(&flash).start.is_some(), "{i} to {j}");
@@ -121,7 +114,7 @@ fn a_non_failsafe_flash_is_restored_byte_for_byte() {
     let card = snapshot(A1, &[(&new, Half::Even)]);
     let plan = plan_restore(&card, &backup(then.clone()));
     accepted(&plan);
-    assert!(!plan.warnings.is_empty());
+    assert!(!plan.report.warnings.is_empty());
     assert!(apply(&card, &plan) == then);
     // And onto a card whose burn was cut.
     let card = snapshot_on(M25PX16, A1, &[0; 0x4_0000], 0);
@@ -174,7 +167,11 @@ fn a_backup_from_before_an_identity_change_needs_change_mac() {
     let old = own(&cx3("2.35.5100"));
     let then = backup(flash(2 << 20, &[(&old, Half::Even)]));
     let check = |plan: &Plan| {
-        let found = plan.checks.iter().find(|c| c.id == CheckId::Identity);
+        let found = plan
+            .report
+            .checks
+            .iter()
+            .find(|c| c.id == CheckId::Identity);
         found.map(|c| c.ok).unwrap()
     };
     let vsd = old.with_vsd(b"another shelf").unwrap();
