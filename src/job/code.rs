@@ -216,243 +216,167 @@ pub enum Code {
 /// Templates of an advice. The first one whose `<names>` are all known is used.
 pub(super) type Advice = &'static [&'static str];
 
-/// No advice.
-const NONE: Advice = &[];
-const LIST_CHECKS: Advice = &[
-    "list every check: <card> plan <image>",
-    "list every check: <card> plan IMAGE",
-];
+const LIST_CHECKS: &str = "list every check: <card> plan <image|IMAGE>";
 pub(super) const RECOVER: Advice = &[
-    "identity from a backup (or from the label: --guid G --mac M): <card> recover <image> --identity BACKUP/identity.json",
-    "identity from a backup (or from the label: --guid G --mac M): <card> recover IMAGE --identity BACKUP/identity.json",
+    "identity from a backup (or from the label: --guid G --mac M): <card> recover <image|IMAGE> --identity BACKUP/identity.json",
 ];
 pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run the command again"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
 
 impl Code {
-    /// Exit code where the flash was not changed, and what to type next.
-    pub(super) const fn row(self) -> (Exit, Advice) {
-        use Exit::{Failed, HostNotRestored, Interrupted, NoCard, NotReady, Refused, Usage};
-        match self {
-            Self::Usage => (Usage, &["cx3flash --help"]),
-            Self::NoCardNamed => (
-                NoCard,
-                &[
-                    "try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
-                ],
-            ),
-            Self::Ambiguous => (NoCard, &["choose one, for example: <card> query"]),
-            Self::NoSuchCard => (NoCard, &["list the cards: cx3flash list"]),
-            Self::VirtualFunction => (
-                Refused,
-                &["name the physical function; list the cards: cx3flash list"],
-            ),
-            Self::CardInUse => (
-                Refused,
-                &["end that use, or allow it by its id: <typed> --allow ID"],
-            ),
-            Self::NoIommu => (
-                NotReady,
-                &[
-                    "enable VT-d or AMD-Vi in the firmware setup and boot with intel_iommu=on (Intel); \
-                   then check: <card> doctor",
-                ],
-            ),
-            Self::HostNotReady => (
-                NotReady,
-                &["see what is missing and how to fix it: <card> doctor"],
-            ),
-            Self::NotPutBack => (HostNotRestored, &["cx3flash host restore"]),
-            Self::JournalDamaged => (
-                HostNotRestored,
-                &[
-                    "check that the card is bound to its driver (if not: echo BDF > \
-                   /sys/bus/pci/drivers/mlx4_core/bind), then remove the journal's two files: cx3flash list",
-                ],
-            ),
-            Self::CardFileMissing => (
-                NoCard,
-                &[
-                    "create one: cx3flash sim create <file>",
-                    "create one: cx3flash sim create FILE",
-                ],
-            ),
-            Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
-                (NoCard, &["create a new one: cx3flash sim create NEWFILE"])
-            }
-            Self::CardFileIo | Self::NotOurs => (NoCard, NONE),
-            Self::CardBusy | Self::InUse => (
-                NotReady,
-                &[
-                    "wait until the other process ends, then: <typed>",
-                    "wait until the other process ends, then run the command again",
-                ],
-            ),
-            Self::Exists => (
-                Failed,
-                &["name a file that does not exist; existing files are never overwritten"],
-            ),
-            Self::ImageZip => (
-                Failed,
-                &["unpack it and name the .bin file inside: unzip <image>"],
-            ),
-            Self::ImageGeneration => (
-                Failed,
-                &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"],
-            ),
-            Self::ImageArchive => (
-                Failed,
-                &["name the .bin for this card's PSID instead of the archive"],
-            ),
-            Self::ImageIsRom => (Failed, &["write it as a ROM: <card> rom write <image>"]),
-            Self::ImageIsDump => (
-                Failed,
-                &["name image.bin of a backup, or restore a backup: cx3flash restore BACKUP"],
-            ),
-            Self::ImageDamaged => (
-                Failed,
-                &["download the file again; to see the damage: cx3flash verify <image>"],
-            ),
-            Self::NoImage => (Failed, &["name a ConnectX-3 firmware image (.bin)"]),
-            Self::NotABackup => (Failed, &["name the directory that holds manifest.json"]),
-            Self::FileUnwritable => (
-                Failed,
-                &[
-                    "name a writable directory with free space (--backup-dir DIR, for backup --out DIR)",
-                ],
-            ),
-            Self::UnknownKey => (
-                Failed,
-                &[
-                    "list every key: cx3flash config show <image>",
-                    "list every key: <card> config show",
-                ],
-            ),
-            Self::Refused => (Refused, LIST_CHECKS),
-            Self::RomForOther => (
-                Refused,
-                &[
-                    "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
-                    "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",
-                ],
-            ),
-            Self::NotNeeded => (Refused, &["<card> burn <image>"]),
-            Self::PsidDiffers => (
-                Refused,
-                &[
-                    "if this board is really to become a <psid>: <card> burn <image> --change-psid <psids>",
-                    "list every check: <card> plan <image>",
-                    "list every check: <card> plan IMAGE",
-                ],
-            ),
-            Self::RunningImageDamaged => (
-                Refused,
-                &[
-                    "read it again (if the damage stays, the refused check names the next command): <card> verify",
-                ],
-            ),
-            Self::NoTerminal => (Usage, &["<typed> --yes", "add --yes"]),
-            Self::CardNotReady => (
-                NotReady,
-                &[
-                    "wait a minute, then run the command again; if that does not help, power the machine off and on",
-                ],
-            ),
-            Self::CardGone => (Failed, POWER_CYCLE),
-            // Nothing shows whether the holder still runs (the gateway stands still either way), so
-            // `unlock` has no proof for it; a reset frees every semaphore.
-            Self::ToolsSemaphoreHeld => {
-                (NotReady, &["if no other tool is running: <card> activate"])
-            }
-            Self::SemaphoreHeld => (NotReady, &["if no other tool is running: <card> unlock"]),
-            Self::NoImageOnCard => (Failed, RECOVER),
-            Self::FlashFailed | Self::CardFailed => (Failed, &["<card> restore <backup>"]),
-            Self::Protected => (
-                Failed,
-                &["see what is protected (--off clears it): <card> flash protect"],
-            ),
-            Self::FlashChip => (Failed, &["<card> flash info"]),
-            Self::NvOldFirmware => (
-                Failed,
-                &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"],
-            ),
-            Self::NvNoFirmware => (
-                Failed,
-                &[
-                    "settings need running firmware; write an image, then reset the card: <card> recover IMAGE",
-                ],
-            ),
-            // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
-            // (docs/hardware.md#settings-in-the-firmware).
-            Self::NvCorrupt => (
-                Failed,
-                &[
-                    "erase what is stored (if that does not help, see nv_cfg_en in: <card> config show): <card> config reset",
-                ],
-            ),
-            // The cause is known only from mstconfig's message ("Driver might be down").
-            Self::NvNoDriver => (
-                Failed,
-                &["reset the card, then run the command again: <card> activate"],
-            ),
-            Self::NvRefused => (Refused, &["list the card's settings: <card> config query"]),
-            Self::NvFailed => (Failed, &["see what is stored: <card> config query"]),
-            Self::OutcomeUnknown => (
-                Exit::OutcomeUnknown,
-                &[
-                    "power the machine off and on if the card does not answer, then: <card> verify; if no image \
-                     is valid: <card> restore <backup>",
-                    "power the machine off and on if the card does not answer, then: <card> verify; if no image \
-                     is valid: <card> restore BACKUP",
-                ],
-            ),
-            Self::CardChanged => (Failed, RUN_AGAIN),
-            Self::ReadingsDiffer => (
-                Failed,
-                &[
-                    "read it by the slowest and simplest register access: <card> --bar-access config verify",
-                ],
-            ),
-            Self::PortRemovesCard => (
-                Refused,
-                &[
-                    "power the machine off and on, or bind the card to mlx4_core once (its probe resets the card): \
-                   the firmware on the flash starts then",
-                ],
-            ),
-            Self::ActivateFailed => (
-                Exit::StillBoots,
-                &["power the machine off and on; the new firmware is on the flash"],
-            ),
-            Self::UnsoundCard => (Failed, &["write a valid image: <card> burn IMAGE"]),
-            Self::Fault => (
-                Usage,
-                &[
-                    r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,
-                ],
-            ),
-            Self::Unhealthy => (NotReady, NONE),
-            Self::Interrupted => (Interrupted, NONE),
-            Self::CardLocked
-            | Self::Declined
-            | Self::Demo
-            | Self::Differs
-            | Self::FileTooLarge
-            | Self::FileUnreadable
-            | Self::ImageEmpty
-            | Self::Internal
-            | Self::NoPart
-            | Self::Patch
-            | Self::Recipe
-            | Self::RomUnusable
-            | Self::Stdout
-            | Self::Unsound => (Failed, NONE),
-        }
-    }
-
     /// Exit code where the flash was not changed.
     #[must_use]
     pub fn exit(self) -> Exit {
-        self.row().0
+        match self {
+            Self::Usage | Self::NoTerminal | Self::Fault => Exit::Usage,
+            Self::NoCardNamed
+            | Self::Ambiguous
+            | Self::NoSuchCard
+            | Self::NotOurs
+            | Self::CardFileMissing
+            | Self::CardFileForeign
+            | Self::CardFileVersion
+            | Self::CardFileDamaged
+            | Self::CardFileIo => Exit::NoCard,
+            Self::VirtualFunction
+            | Self::CardInUse
+            | Self::Refused
+            | Self::RomForOther
+            | Self::NotNeeded
+            | Self::PsidDiffers
+            | Self::RunningImageDamaged
+            | Self::NvRefused
+            | Self::PortRemovesCard => Exit::Refused,
+            Self::NoIommu
+            | Self::HostNotReady
+            | Self::CardBusy
+            | Self::InUse
+            | Self::CardNotReady
+            | Self::SemaphoreHeld
+            | Self::ToolsSemaphoreHeld
+            | Self::Unhealthy => Exit::NotReady,
+            Self::NotPutBack | Self::JournalDamaged => Exit::HostNotRestored,
+            Self::OutcomeUnknown => Exit::OutcomeUnknown,
+            Self::ActivateFailed => Exit::StillBoots,
+            Self::Interrupted => Exit::Interrupted,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// What to type next where the flash was not changed.
+    pub(super) const fn advice(self) -> Advice {
+        match self {
+            Self::Usage => &["cx3flash --help"],
+            Self::NoCardNamed => &[
+                "try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
+            ],
+            Self::Ambiguous => &["choose one, for example: <card> query"],
+            Self::NoSuchCard => &["list the cards: cx3flash list"],
+            Self::VirtualFunction => &["name the physical function; list the cards: cx3flash list"],
+            Self::CardInUse => &["end that use, or allow it by its id: <typed> --allow ID"],
+            Self::NoIommu => &[
+                "enable VT-d or AMD-Vi in the firmware setup and boot with intel_iommu=on (Intel); \
+                 then check: <card> doctor",
+            ],
+            Self::HostNotReady => &["see what is missing and how to fix it: <card> doctor"],
+            Self::NotPutBack => &["cx3flash host restore"],
+            Self::JournalDamaged => &[
+                "remove the journal's two files once the card is bound to its driver (if it is not: \
+                 echo BDF > /sys/bus/pci/drivers/mlx4_core/bind); to see its driver: cx3flash list",
+            ],
+            Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
+            Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
+                &["create a new one: cx3flash sim create NEWFILE"]
+            }
+            Self::CardBusy | Self::InUse => &[
+                "wait until the other process ends, then: <typed>",
+                "wait until the other process ends, then run the command again",
+            ],
+            Self::Exists => {
+                &["name a file that does not exist; existing files are never overwritten"]
+            }
+            Self::ImageZip => &["unpack it and name the .bin file inside: unzip <image>"],
+            Self::ImageGeneration => {
+                &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"]
+            }
+            Self::ImageArchive => &["name the .bin for this card's PSID instead of the archive"],
+            Self::ImageIsRom => &["write it as a ROM: <card> rom write <image>"],
+            Self::ImageIsDump => {
+                &["name image.bin of a backup, or restore a backup: cx3flash restore BACKUP"]
+            }
+            Self::ImageDamaged => {
+                &["download the file again; to see the damage: cx3flash verify <image>"]
+            }
+            Self::NoImage => &["name a ConnectX-3 firmware image (.bin)"],
+            Self::NotABackup => &["name the directory that holds manifest.json"],
+            Self::FileUnwritable => &[
+                "name a writable directory with free space (--backup-dir DIR, for backup --out DIR)",
+            ],
+            Self::UnknownKey => &[
+                "list every key: cx3flash config show <image>",
+                "list every key: <card> config show",
+            ],
+            Self::Refused => &[LIST_CHECKS],
+            Self::RomForOther => &[
+                "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
+                "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",
+            ],
+            Self::NotNeeded => &["<card> burn <image>"],
+            Self::PsidDiffers => &[
+                "if this board is really to become a <psid>: <card> burn <image> --change-psid <psids>",
+                LIST_CHECKS,
+            ],
+            Self::RunningImageDamaged => &[
+                "read it again (if the damage stays, the refused check names the next command): <card> verify",
+            ],
+            Self::NoTerminal => &["<typed> --yes", "add --yes"],
+            Self::CardNotReady => &[
+                "wait a minute, then run the command again; if that does not help, power the machine off and on",
+            ],
+            Self::CardGone => POWER_CYCLE,
+            // Nothing shows whether the holder still runs (the gateway stands still either way), so
+            // `unlock` has no proof for it; a reset frees every semaphore.
+            Self::ToolsSemaphoreHeld => &["if no other tool is running: <card> activate"],
+            Self::SemaphoreHeld => &["if no other tool is running: <card> unlock"],
+            Self::NoImageOnCard => RECOVER,
+            Self::FlashFailed | Self::CardFailed => &["<card> restore <backup>"],
+            Self::Protected => &["see what is protected (--off clears it): <card> flash protect"],
+            Self::FlashChip => &["<card> flash info"],
+            Self::NvOldFirmware => {
+                &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"]
+            }
+            Self::NvNoFirmware => &[
+                "settings need running firmware; write an image, then reset the card: <card> recover IMAGE",
+            ],
+            // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
+            // (docs/hardware.md#settings-in-the-firmware).
+            Self::NvCorrupt => &[
+                "erase what is stored (if that does not help, see nv_cfg_en in: <card> config show): <card> config reset",
+            ],
+            // The cause is known only from mstconfig's message ("Driver might be down").
+            Self::NvNoDriver => &["reset the card, then run the command again: <card> activate"],
+            Self::NvRefused => &["list the card's settings: <card> config query"],
+            Self::NvFailed => &["see what is stored: <card> config query"],
+            Self::OutcomeUnknown => &[
+                "power the machine off and on if the card does not answer, then: <card> verify; if no image \
+                 is valid: <card> restore <backup|BACKUP>",
+            ],
+            Self::CardChanged => RUN_AGAIN,
+            Self::ReadingsDiffer => &[
+                "read it by the slowest and simplest register access: <card> --bar-access config verify",
+            ],
+            Self::PortRemovesCard => &[
+                "power the machine off and on, or bind the card to mlx4_core once (its probe resets the card): \
+                 the firmware on the flash starts then",
+            ],
+            Self::ActivateFailed => {
+                &["power the machine off and on; the new firmware is on the flash"]
+            }
+            Self::UnsoundCard => &["write a valid image: <card> burn IMAGE"],
+            Self::Fault => &[
+                r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,
+            ],
+            _ => &[],
+        }
     }
 }

@@ -72,8 +72,13 @@ impl HintContext<'_> {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('<') {
             let (name, after) = after.split_once('>')?;
+            // `<image|IMAGE>` has a word for an image that is not known.
+            let (name, default) = match name.split_once('|') {
+                Some((name, default)) => (name, Some(default.to_owned())),
+                None => (name, None),
+            };
             text.push_str(before);
-            text.push_str(&self.word(name)?);
+            text.push_str(&self.word(name).or(default)?);
             rest = after;
         }
         text.push_str(rest);
@@ -86,14 +91,14 @@ impl Outcome {
     #[must_use]
     pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
         let advice = match (self.exit, self.code) {
-            (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.row().1,
+            (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
             // A silent card shows nothing of its flash.
             (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
-            | (Exit::StillBoots, Code::ActivateFailed) => self.code.row().1,
+            | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
             (Exit::StillBoots, _) => RUN_AGAIN,
-            (Exit::NeedsRecover, _) if context.backup.is_some() => Code::FlashFailed.row().1,
+            (Exit::NeedsRecover, _) if context.backup.is_some() => Code::FlashFailed.advice(),
             (Exit::NeedsRecover, _) => RECOVER,
-            _ => self.code.row().1,
+            _ => self.code.advice(),
         };
         advice.iter().find_map(|template| context.fill(template))
     }
