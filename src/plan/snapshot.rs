@@ -31,9 +31,7 @@ pub struct Active<'a> {
 
 impl CardSnapshot {
     /// Reads the image at every signature of `flash`.
-    ///
-    /// # Errors
-    /// When `flash` is longer than addresses reach; a chip never is.
+    /// Fails when `flash` is longer than addresses reach; a chip never is.
     pub fn new(
         chip: Chip,
         recovery: bool,

@@ -1,6 +1,6 @@
 //! Comparison of two inis, key by key.
 
-use crate::image::{Ini, ini_number};
+use crate::image::{Ini, IniEntry, ini_number};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
@@ -61,60 +61,53 @@ impl IniDiff {
     /// equal when their values are.
     #[must_use]
     pub fn of(card: &Ini, image: &Ini) -> Self {
-        let (old, new) = (keys(card), keys(image));
-        let before: HashMap<(&str, &str), &str> = old.iter().map(as_entry).collect();
-        let after: HashMap<(&str, &str), &str> = new.iter().map(as_entry).collect();
-        let mut diff = Self::default();
-        for (section, key, to) in &new {
-            let from = before.get(&(section.as_str(), key.as_str()));
-            match from {
-                Some(from) if equal(from, to) => continue,
-                Some(_) => diff.changed += 1,
-                None => diff.added += 1,
-            }
-            diff.changes.push(IniChange {
-                section: section.clone(),
-                key: key.clone(),
-                from: from.map(|from| (*from).to_owned()),
-                to: Some(to.clone()),
-            });
-        }
-        for (section, key, from) in &old {
-            if !after.contains_key(&(section.as_str(), key.as_str())) {
-                diff.removed += 1;
-                diff.changes.push(IniChange {
-                    section: section.clone(),
-                    key: key.clone(),
-                    from: Some(from.clone()),
-                    to: None,
-                });
-            }
-        }
+        let (old, new) = (first_values(card), first_values(image));
+        let value = |list: &[IniEntry], entry: &IniEntry| {
+            let same = list.iter().find(|e| same_key(e, entry));
+            same.map(|e| e.value.clone())
+        };
+        let change = |entry: &IniEntry| IniChange {
+            section: entry.section.clone(),
+            key: entry.key.clone(),
+            from: value(&old, entry),
+            to: value(&new, entry),
+        };
+        let only_old = old.iter().filter(|e| !new.iter().any(|n| same_key(n, e)));
+        let mut changes: Vec<IniChange> = new.iter().chain(only_old).map(change).collect();
+        changes.retain(|change| match (&change.from, &change.to) {
+            (Some(from), Some(to)) => !equal(from, to),
+            _ => true,
+        });
         let mut shapes: HashMap<String, usize> = HashMap::new();
-        for change in &diff.changes {
+        for change in &changes {
             *shapes.entry(shape(&change.key)).or_default() += 1;
         }
-        diff.changes.sort_by_cached_key(|change| {
+        changes.sort_by_cached_key(|change| {
             let known = FIRST_KEYS.iter().position(|key| *key == change.key);
             let table = shapes.get(&shape(&change.key)).is_some_and(|n| *n > TABLE);
             (known.unwrap_or(FIRST_KEYS.len()), table)
         });
-        diff
+        let added = changes.iter().filter(|c| c.from.is_none()).count();
+        let removed = changes.iter().filter(|c| c.to.is_none()).count();
+        Self {
+            added,
+            removed,
+            changed: changes.len() - added - removed,
+            changes,
+        }
     }
 }
 
 /// Every key once, with its first value.
-fn keys(ini: &Ini) -> Vec<(String, String, String)> {
+fn first_values(ini: &Ini) -> Vec<IniEntry> {
     let mut seen = HashSet::new();
-    ini.entries()
-        .into_iter()
-        .filter(|e| seen.insert((e.section.clone(), e.key.clone())))
-        .map(|e| (e.section, e.key, e.value))
-        .collect()
+    let mut entries = ini.entries();
+    entries.retain(|e| seen.insert((e.section.clone(), e.key.clone())));
+    entries
 }
 
-fn as_entry(entry: &(String, String, String)) -> ((&str, &str), &str) {
-    ((&entry.0, &entry.1), &entry.2)
+fn same_key(a: &IniEntry, b: &IniEntry) -> bool {
+    (&a.section, &a.key) == (&b.section, &b.key)
 }
 
 fn shape(key: &str) -> String {
