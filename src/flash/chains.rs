@@ -32,7 +32,7 @@ impl ChainProof {
 }
 
 /// Outcome of a comparison of chained with single reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum ChainVerdict {
     /// They agree; chained reads are used from now on.

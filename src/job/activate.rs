@@ -47,10 +47,7 @@ pub struct Activation {
 
 /// Reset the card and wait until the flashed firmware runs. A card taken from a driver is given back
 /// by it: `device` cannot be used afterwards.
-///
-/// # Errors
-/// [`JobError::NotActivated`] when another version runs, or none; [`JobError::NotPutBack`];
-/// [`JobError::PortRemovesCard`].
+/// It is an error when another version runs afterwards, or none.
 pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activation, JobError> {
     may_reset(device)?;
     let facts = CardFacts::of(device)?;

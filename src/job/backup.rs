@@ -69,9 +69,7 @@ pub struct BackupOutcome {
 
 /// Reads the whole flash, writes it and what is in it to a new directory inside `out`, and reads again
 /// what no valid CRC covers.
-///
-/// # Errors
-/// [`JobError`]; nothing is left behind in `out`.
+/// On an error nothing is left behind in `out`.
 pub fn backup(
     device: &mut Device,
     out: &Path,

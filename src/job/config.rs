@@ -15,18 +15,12 @@ pub struct ConfigOutcome {
 }
 
 /// The ini of the image that would boot.
-///
-/// # Errors
-/// When the card cannot be read or its image has no ini.
 pub fn config_show(device: &mut Device) -> Result<ConfigOutcome, JobError> {
     let contents = device.active_contents()?;
     ini_of(&contents)
 }
 
 /// The ini of an image file.
-///
-/// # Errors
-/// [`JobError::NoPart`].
 pub fn config_show_image(file: &ImageFile) -> Result<ConfigOutcome, JobError> {
     ini_of(&file.contents)
 }

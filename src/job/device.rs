@@ -32,9 +32,6 @@ pub struct Device {
 }
 
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
-///
-/// # Errors
-/// [`JobError::Host`] when the host or the card's users refuse; else errors of the card.
 pub fn open(
     selector: &CardSelector,
     host: &Host,
@@ -83,9 +80,6 @@ pub(super) fn open_borrowed(
 }
 
 /// Open a simulated card through its BAR0.
-///
-/// # Errors
-/// Errors of the card.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
     let clock = sim.clock();
     let mut device = Device::new(Card::open(sim.bar0(), Rc::clone(&clock))?, clock, name);

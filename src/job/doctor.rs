@@ -3,12 +3,12 @@
 use super::device::open_borrowed;
 use super::error_text::error_chain;
 use super::images::read_images;
-use super::proofs::{ChainRecord, StoredVerdict};
+use super::proofs::ChainRecord;
 use super::query::outcome;
 use super::session::{CardFacts, shown};
 use super::{CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
-use crate::flash::{FlashError, Locked};
+use crate::flash::{ChainVerdict, FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Host, HostFinding, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
 use serde::Serialize;
@@ -31,9 +31,7 @@ pub struct DoctorOutcome {
 
 /// Checks everything a burn needs. Changes nothing. A real card is borrowed for it when it is not in
 /// use; without `selector` only the host is checked.
-///
-/// # Errors
-/// When the card cannot be found. What is wrong with a card or the host is in the outcome.
+/// What is wrong with a card or the host is in the outcome, not an error.
 pub fn doctor(
     selector: Option<&CardSelector>,
     backup_dir: &Path,
@@ -88,9 +86,7 @@ fn real(
     }
     if !uses.is_empty() || found.iommu_group.is_none() {
         findings.list.extend(kvm_findings(host, Some(&found)));
-        for id in CARD {
-            findings.unchecked(id, "the card cannot be borrowed");
-        }
+        findings.leave_rest("the card cannot be borrowed");
         return Ok(());
     }
     // Between binding and opening: afterwards the group is ours alone.
@@ -130,9 +126,7 @@ fn unopened(error: &JobError, findings: &mut DoctorFindings) {
         _ => "check that the card is present and no other program holds it",
     };
     findings.bad("card", error_chain(error), fix);
-    for id in CARD.iter().skip(1) {
-        findings.unchecked(id, "the card cannot be opened");
-    }
+    findings.leave_rest("the card cannot be opened");
 }
 
 fn journal(host: &Host, findings: &mut DoctorFindings) {
@@ -183,6 +177,15 @@ impl DoctorFindings {
         self.list.push(HostFinding::bad(id, detail, fix));
     }
 
+    /// Lists the checks of the card that were not made.
+    fn leave_rest(&mut self, why: &str) {
+        for id in CARD {
+            if self.list.iter().all(|finding| finding.id != id) {
+                self.unchecked(id, why);
+            }
+        }
+    }
+
     fn unchecked(&mut self, id: &'static str, why: &str) {
         self.bad(
             id,
@@ -202,10 +205,7 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
                 error_chain(&error),
                 "check that the card is still present",
             );
-            for id in CARD.iter().skip(2) {
-                findings.unchecked(id, "the card does not answer");
-            }
-            return;
+            return findings.leave_rest("the card does not answer");
         }
     };
     findings.good("chip", facts.chip.name());
@@ -228,9 +228,7 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
                 }
             };
             findings.bad(id, error_chain(&error), fix);
-            for unchecked in CARD.iter().skip_while(|name| **name != id).skip(1) {
-                findings.unchecked(unchecked, "the flash could not be reached");
-            }
+            findings.leave_rest("the flash could not be reached");
         }
     }
 }
@@ -289,7 +287,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
     // Single reads are slower, not worse: no reason to report the card as faulty.
     match shown(facts, locked) {
         Ok(record) => {
-            if let Some(StoredVerdict::Proven(proof)) = record.as_ref().map(|r| r.shown) {
+            if let Some(ChainVerdict::Proven(proof)) = record.as_ref().map(|r| r.shown) {
                 locked.trust_chains(&proof);
             }
             findings.good("chained_reads", chains(facts, record.as_ref()));
@@ -309,31 +307,29 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
                 error_chain(&error),
                 "check that the card is still present",
             );
-            findings.unchecked("identity", "the images could not be read");
+            findings.leave_rest("the images could not be read");
         }
     }
 }
 
 /// What this card has shown about chained reads, in words.
 fn chains(facts: &CardFacts, record: Option<&ChainRecord>) -> String {
-    match (&facts.proofs, record) {
+    let shown = record.map(|record| (record.shown, &record.time));
+    match (&facts.proofs, shown) {
         (None, _) => {
             "not used: this card shows no serial number under which a proof could be kept".into()
         }
-        (_, None) => {
+        (_, Some((ChainVerdict::Proven(proof), time))) => {
+            let bytes = proof.bytes;
+            format!("proven on this card over {bytes} bytes on {time}; used")
+        }
+        (_, Some((ChainVerdict::Contradicted { at }, time))) => {
+            format!("contradicted on this card at {at:#x} on {time}; single reads are used")
+        }
+        (_, None | Some((ChainVerdict::TooLittle { .. }, _))) => {
             "not proven on this card yet; single reads are used, `backup` or a burn proves them"
                 .into()
         }
-        (_, Some(record)) => match &record.shown {
-            StoredVerdict::Proven(proof) => format!(
-                "proven on this card over {} bytes on {}; used",
-                proof.bytes, record.time
-            ),
-            StoredVerdict::Contradicted { at } => format!(
-                "contradicted on this card at {at:#x} on {}; single reads are used",
-                record.time
-            ),
-        },
     }
 }
 

@@ -54,10 +54,6 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, JobError> {
 }
 
 /// Read an image file. Damage inside is no error: see [`crate::image::Image::findings`].
-///
-/// # Errors
-/// [`JobError::ReadFile`], [`JobError::FileTooLarge`], [`JobError::ImageFile`],
-/// [`JobError::RawDump`].
 pub fn read_image(path: &Path) -> Result<ImageFile, JobError> {
     let bytes = read_bytes(path)?;
     let contents = Contents::from_file(&bytes).map_err(|source| match source {
@@ -78,9 +74,6 @@ pub fn read_image(path: &Path) -> Result<ImageFile, JobError> {
 }
 
 /// Read an expansion ROM file.
-///
-/// # Errors
-/// [`JobError::ReadFile`], [`JobError::FileTooLarge`], [`JobError::RomFile`].
 pub fn read_rom(path: &Path) -> Result<RomFile, JobError> {
     let bytes = read_bytes(path)?;
     let rom = Rom::for_writing(&bytes).map_err(|source| JobError::RomFile {

@@ -19,9 +19,6 @@ pub struct FlashInfo {
 }
 
 /// Which chip, how large, how protected.
-///
-/// # Errors
-/// When the card cannot be read.
 pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
@@ -34,9 +31,6 @@ pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
 
 /// Copies `len` raw bytes from `from` (to the end without `len`) to a new file. Every byte is read
 /// twice; what differs is reported as a note.
-///
-/// # Errors
-/// When the range is outside of the chip, the card cannot be read or the file not written.
 pub fn flash_read(
     device: &mut Device,
     from: u32,
@@ -61,9 +55,6 @@ pub fn flash_read(
 }
 
 /// `len` raw bytes of the flash from `from`, as [`flash_read`] reads them.
-///
-/// # Errors
-/// When the range is outside of the chip or the card cannot be read.
 pub fn flash_bytes(
     device: &mut Device,
     from: u32,

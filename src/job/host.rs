@@ -8,18 +8,13 @@ use crate::flash::{Event, Events};
 use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, give_back};
 
 /// Every journal there is: cards that some process took and did not give back.
-///
-/// # Errors
-/// When the directory of journals cannot be read.
 pub fn host_status(host: &Host) -> Result<Vec<Pending>, JobError> {
     Ok(Lease::pending(host)?)
 }
 
 /// Put the host back from the journals alone: free what a killed process left taken, see that the
 /// card boots, give it to its driver. May be run any number of times.
-///
-/// # Errors
-/// [`JobError::NotPutBack`] for the first card that could not be given back; every card is tried.
+/// Every card is tried; the error is that of the first one that could not be given back.
 pub fn host_restore(
     host: &Host,
     only: Option<Bdf>,

@@ -23,9 +23,6 @@ pub struct IdentityOutcome {
 }
 
 /// Identity of the image that would boot.
-///
-/// # Errors
-/// When the card cannot be read or its image has none.
 pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
@@ -41,10 +38,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     identity_in(image)
 }
 
-/// What the sections of an image hold, damaged or not.
-///
-/// # Errors
-/// When the image has none.
+/// What the sections of an image hold, damaged or not: it is shown, not written.
 pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let section = image
         .guids
@@ -70,9 +64,6 @@ pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
 }
 
 /// Read `identity.json` of a backup.
-///
-/// # Errors
-/// [`JobError::ReadFile`], [`JobError::BadFile`].
 pub fn read_identity(path: &Path) -> Result<Identity, JobError> {
     let bytes = read_bytes(path)?;
     serde_json::from_slice(&bytes).map_err(|error| JobError::BadFile {

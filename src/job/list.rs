@@ -58,9 +58,6 @@ pub struct ListOutcome {
 
 /// Lists the named card, or every card: the real ones and those in `simulated`. A card that cannot be
 /// inspected is listed with its problem.
-///
-/// # Errors
-/// When sysfs cannot be read.
 pub fn list(
     named: Option<&CardSelector>,
     simulated: &[PathBuf],

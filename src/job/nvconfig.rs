@@ -86,9 +86,6 @@ pub struct NvSetOutcome {
 pub type NvConfirm<'a> = &'a mut dyn FnMut(&[NvChange], &Path) -> bool;
 
 /// Every setting of the card, as it will be at the next start of the firmware.
-///
-/// # Errors
-/// [`JobError::Nv`] when the firmware does not answer, and errors of the card.
 pub fn nv_query(device: &mut Device) -> Result<NvQueryOutcome, JobError> {
     let (running, settings) = ask(device)?;
     Ok(NvQueryOutcome {
@@ -126,9 +123,6 @@ fn same_settings(device: &mut Device, before: &NvSettings) -> Result<(), JobErro
 }
 
 /// Have the firmware store other values.
-///
-/// # Errors
-/// [`JobError::Nv`], [`JobError::Declined`], [`JobError::Interrupted`]; those of a backup.
 pub fn nv_set(
     device: &mut Device,
     wanted: &[(Parameter, u32)],

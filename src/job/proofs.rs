@@ -4,7 +4,7 @@
 //! means that the card proves it again.
 
 use super::store::digest;
-use crate::flash::{ChainProof, ChainVerdict};
+use crate::flash::ChainVerdict;
 use crate::host::{Host, UserDirs, replace_file};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -30,19 +30,6 @@ pub(super) struct BoardKey<'a> {
     pub(super) psid: &'a str,
 }
 
-/// A verdict that was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "verdict")]
-pub(super) enum StoredVerdict {
-    /// Chained reads return what single reads return.
-    Proven(ChainProof),
-    /// They do not.
-    Contradicted {
-        /// First block that differed.
-        at: u32,
-    },
-}
-
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChainRecord {
@@ -52,7 +39,7 @@ pub(super) struct ChainRecord {
     board: String,
     /// UTC, RFC 3339.
     pub(super) time: String,
-    pub(super) shown: StoredVerdict,
+    pub(super) shown: ChainVerdict,
 }
 
 impl ProofStore {
@@ -92,19 +79,18 @@ impl ProofStore {
             && record.jedec == format!("{:06x}", board.jedec)
             && record.board == board.psid;
         let holds = match &record.shown {
-            StoredVerdict::Proven(proof) => proof.holds(),
-            StoredVerdict::Contradicted { .. } => true,
+            ChainVerdict::Proven(proof) => proof.holds(),
+            ChainVerdict::Contradicted { .. } => true,
+            ChainVerdict::TooLittle { .. } => false,
         };
         (ours && holds).then_some(record)
     }
 
     /// Stores a verdict; one that settles nothing is not stored.
     pub(super) fn save(&self, board: BoardKey<'_>, verdict: &ChainVerdict) {
-        let shown = match verdict {
-            ChainVerdict::Proven(proof) => StoredVerdict::Proven(*proof),
-            ChainVerdict::Contradicted { at } => StoredVerdict::Contradicted { at: *at },
-            ChainVerdict::TooLittle { .. } => return,
-        };
+        if matches!(verdict, ChainVerdict::TooLittle { .. }) {
+            return;
+        }
         let record = ChainRecord {
             schema: SCHEMA,
             serial: self.serial.clone(),
@@ -115,7 +101,7 @@ impl ProofStore {
                 .ok()
                 .and_then(|t| t.format(&Rfc3339).ok())
                 .unwrap_or_default(),
-            shown,
+            shown: *verdict,
         };
         let path = self.path(board);
         match self.replace(&path, &record) {
@@ -143,6 +129,7 @@ impl ProofStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flash::ChainProof;
 
     const PROOF: ChainProof = ChainProof {
         chain: 4096,
@@ -163,10 +150,7 @@ mod tests {
         let ours = store(dir.path());
         assert_eq!(ours.load(BOARD), None);
         ours.save(BOARD, &ChainVerdict::Proven(PROOF));
-        assert_eq!(
-            ours.load(BOARD).unwrap().shown,
-            StoredVerdict::Proven(PROOF)
-        );
+        assert_eq!(ours.load(BOARD).unwrap().shown, ChainVerdict::Proven(PROOF));
         let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
         assert_eq!(other.load(BOARD), None);
         let jedec = 0xC2_2015;
@@ -184,7 +168,7 @@ mod tests {
         ours.save(BOARD, &ChainVerdict::Contradicted { at: 0x40 });
         assert_eq!(
             ours.load(BOARD).unwrap().shown,
-            StoredVerdict::Contradicted { at: 0x40 }
+            ChainVerdict::Contradicted { at: 0x40 }
         );
     }
 

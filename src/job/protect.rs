@@ -66,9 +66,6 @@ fn known(control: ProtectionControl) -> &'static str {
 }
 
 /// How the flash is protected.
-///
-/// # Errors
-/// When the card cannot be read.
 pub fn flash_protection(device: &mut Device) -> Result<ProtectOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let locked = device.lock()?;
@@ -92,10 +89,6 @@ fn outcome(
 }
 
 /// Change the protection, after a question, and read it back.
-///
-/// # Errors
-/// [`JobError::Protection`] when this chip's bits are not known that far, [`JobError::Declined`],
-/// [`crate::flash::FlashError::Protected`] when the chip keeps its bits.
 pub fn flash_protect(
     device: &mut Device,
     request: ProtectRequest,

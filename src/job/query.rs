@@ -26,9 +26,6 @@ pub struct QueryOutcome {
 
 /// Query a card with as few reads as its answer needs. Every field mstflint's `query full` shows lies
 /// in the few KiB that are read; CRCs of the code are for [`super::verify_card`].
-///
-/// # Errors
-/// When the card or its flash cannot be read.
 pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;

@@ -21,9 +21,6 @@ pub struct UnsteadyRange {
 /// Calls `reading`. When its result is `damaged`, everything it was read from is read again, and
 /// `reading` is called again if a reading differed. Signatures are always read twice:
 /// without one no image is searched for.
-///
-/// # Errors
-/// [`JobError::ReadingsDiffer`], [`FlashError::Unsteady`], and those of `reading`.
 pub(crate) fn steady<T>(
     source: &mut FlashSource<'_, '_>,
     unsteady: &mut Vec<UnsteadyRange>,

@@ -19,18 +19,12 @@ pub struct RomOutcome {
 }
 
 /// The ROM of the image that would boot.
-///
-/// # Errors
-/// When the card cannot be read.
 pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
     let contents = device.active_contents()?;
     Ok(rom_of(&contents))
 }
 
 /// The ROM in an image file or of a ROM file.
-///
-/// # Errors
-/// When the file is neither.
 pub fn rom_info_file(path: &Path) -> Result<RomOutcome, JobError> {
     let starts_as_rom = read_bytes(path)?.starts_with(&[0x55, 0xAA]);
     if starts_as_rom {
@@ -45,18 +39,12 @@ pub fn rom_info_file(path: &Path) -> Result<RomOutcome, JobError> {
 }
 
 /// Copy the card's ROM to a new file.
-///
-/// # Errors
-/// [`JobError::NoPart`] when there is none, [`JobError::WriteFile`].
 pub fn rom_read(device: &mut Device, out: &Path) -> Result<RomOutcome, JobError> {
     let outcome = rom_info(device)?;
     copy_out(outcome, out)
 }
 
 /// Copy an image file's ROM to a new file.
-///
-/// # Errors
-/// As [`rom_read`].
 pub fn rom_read_image(file: &ImageFile, out: &Path) -> Result<RomOutcome, JobError> {
     copy_out(rom_of(&file.contents), out)
 }

@@ -71,8 +71,6 @@ pub fn plan(
 
 /// Runs a writing job (P1 to P5, P7). A backup is made in a new directory inside `backup_dir`; with
 /// `activate` the new firmware is loaded afterwards.
-///
-/// # Errors
 /// [`JobError::outcome`] reports what is left on the card.
 pub fn write(
     device: &mut Device,

@@ -1,7 +1,7 @@
 //! The second reading: the card is still what it was when the plan was made and the backup was
 //! stored. Made under the semaphores, before the first erase.
 
-use super::proofs::{BoardKey, StoredVerdict};
+use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, note};
 use super::session::{CardFacts, psid_of};
 use super::{Device, JobError};
@@ -28,9 +28,6 @@ pub(super) struct SecondReading {
 
 /// The card has the same silicon, firmware and mode as before, and its flash the same chip, protection
 /// and bytes. Returns the session in which that was compared.
-///
-/// # Errors
-/// [`JobError::Changed`], and what the card reports.
 pub(super) fn second_reading<'c>(
     device: &'c mut Device,
     facts: &CardFacts,
@@ -75,11 +72,11 @@ fn compare_flash(
             psid,
         };
         match store.load(board).map(|record| record.shown) {
-            Some(StoredVerdict::Proven(proof)) => {
+            Some(ChainVerdict::Proven(proof)) => {
                 locked.trust_chains(&proof);
                 trusted = Some((store, board));
             }
-            Some(StoredVerdict::Contradicted { .. }) => {}
+            Some(_) => {}
             None => {
                 let total = before.flash.len() as u64;
                 events.emit(Event::Started { phase, total });

@@ -36,9 +36,7 @@ impl CardSelector {
     }
 
     /// The real card of this name.
-    ///
-    /// # Errors
-    /// No such card; the error names the cards there are.
+    /// The error names the cards there are.
     pub(crate) fn find(&self, host: &Host) -> Result<PciCard, DiscoverError> {
         match self {
             Self::Mst {

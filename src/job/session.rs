@@ -1,11 +1,13 @@
 //! One session at a card: facts, semaphores, reading.
 
 use super::images::{mark_active, read_images};
-use super::proofs::{BoardKey, ChainRecord, ProofStore, StoredVerdict};
+use super::proofs::{BoardKey, ChainRecord, ProofStore};
 use super::readings::{UnsteadyRange, report, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
-use crate::flash::{Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection};
+use crate::flash::{
+    ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
+};
 use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
 use crate::plan::CardSnapshot;
 use serde::Serialize;
@@ -145,8 +147,7 @@ pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
 pub(crate) fn trust_chains(facts: &CardFacts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
-    let Some(StoredVerdict::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown)
-    else {
+    let Some(ChainVerdict::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) else {
         return Ok(false);
     };
     locked.trust_chains(&proof);

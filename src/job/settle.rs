@@ -23,9 +23,7 @@ pub(super) type Reading<'a, T> = &'a mut dyn FnMut(&mut dyn Source) -> Result<T,
 
 /// Reads in sessions of its own until `sure` accepts a reading or two consecutive readings agree;
 /// `before` is the reading made already.
-///
-/// # Errors
-/// The last failure, when the card cannot be read or the readings never agree.
+/// The error is the last failure, or that the readings never agree.
 pub(super) fn settle<T: PartialEq>(
     device: &mut Device,
     mut before: Option<T>,
@@ -82,9 +80,6 @@ fn takes_long(error: &JobError) -> bool {
 }
 
 /// What would boot, as [`settle`] finds out: an image at all.
-///
-/// # Errors
-/// As [`settle`].
 pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
     settle(device, None, &mut what_boots, &|found| {
         found.start.is_some()

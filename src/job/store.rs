@@ -32,7 +32,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
+pub(super) fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
     let path = path.to_owned();
     move |source| JobError::WriteFile {
         path: path.clone(),

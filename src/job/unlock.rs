@@ -35,9 +35,6 @@ pub struct UnlockOutcome {
 
 /// Frees semaphores 40 and 63 when no program uses them (docs/hardware.md#clearing-a-semaphore). `confirm` is asked with
 /// the proof.
-///
-/// # Errors
-/// [`JobError::InUse`] when a program does.
 pub fn unlock(
     device: &mut Device,
     confirm: &mut dyn FnMut(&[String]) -> bool,

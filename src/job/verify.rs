@@ -63,9 +63,7 @@ pub struct AgainstOutcome {
 }
 
 /// Verify every image on the card.
-///
-/// # Errors
-/// When the card or its flash cannot be read. Damage is no error but in the answer.
+/// Damage is no error but in the answer.
 pub fn verify_card(
     device: &mut Device,
     events: &mut dyn Events,
@@ -116,9 +114,6 @@ pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
 }
 
 /// Compare the image that would boot with a file, identity aside.
-///
-/// # Errors
-/// When the card cannot be read or holds no image that can.
 pub fn verify_against(
     device: &mut Device,
     file: &ImageFile,

@@ -17,7 +17,7 @@
 mod lspci;
 mod mask;
 
-use super::store::{digest, make_parents};
+use super::store::{cannot_write, digest, make_parents};
 use super::{CardSelector, JobError, host_status};
 use crate::host::{Bdf, Host, Lease};
 use flate2::Compression;
@@ -71,9 +71,7 @@ struct Absent {
 
 impl BugReport {
     /// Take a name in `dir`, which is made when it is missing.
-    ///
-    /// # Errors
-    /// [`JobError::WriteFile`]; nothing is left behind.
+    /// On an error nothing is left behind.
     pub fn begin(dir: &Path, command: &str) -> Result<Self, JobError> {
         make_parents(dir)?;
         let now = OffsetDateTime::now_utc();
@@ -115,9 +113,7 @@ impl BugReport {
     }
 
     /// Write it. Answers where it is.
-    ///
-    /// # Errors
-    /// [`JobError::WriteFile`]; nothing is left behind.
+    /// On an error nothing is left behind.
     pub fn finish(mut self, host: &Host, ended: &FinishedCommand<'_>) -> Result<PathBuf, JobError> {
         let (files, absent) = self.collect(host, ended);
         let file = self.file.take();
@@ -235,11 +231,6 @@ impl Drop for BugReport {
             _ => {}
         }
     }
-}
-
-fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> JobError {
-    let path = path.to_owned();
-    move |source| JobError::WriteFile { path, source }
 }
 
 /// As text of a file.
