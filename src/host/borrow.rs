@@ -244,11 +244,5 @@ pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
         lease.leave();
         return Ok(Ending::Left);
     }
-    let changed = lease.changed_host();
-    let warnings = lease.give_back()?;
-    Ok(Ending::Restored(if changed {
-        warnings
-    } else {
-        Vec::new()
-    }))
+    Ok(Ending::Restored(lease.give_back()?))
 }

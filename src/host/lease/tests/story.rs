@@ -3,6 +3,7 @@
 use super::fake::{GUARD, Kernel, SIBLING, VF, differences};
 use crate::host::lease::{Lease, LeaseError, Mark};
 use crate::host::tests::fake::{CARD, bdf};
+use crate::host::{Ending, give_back};
 
 /// Position of the one entry that contains these words.
 fn place(log: &[String], words: &str) -> usize {
@@ -152,6 +153,18 @@ fn after_a_reboot_the_bindings_are_the_boots_own() {
     assert!(back[0].contains("rebooted"), "{back:?}");
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
     assert_eq!(kernel.journals(), 0);
+}
+
+#[test]
+fn a_reboot_since_is_reported_when_a_card_is_given_back() {
+    let kernel = Kernel::new();
+    drop(kernel.take().unwrap());
+    kernel.reboot(Some("mlx4_core"));
+    let mut lease = kernel.adopt().unwrap().unwrap();
+    match give_back(&mut lease) {
+        Ok(Ending::Restored(warnings)) => assert!(warnings[0].contains("rebooted")),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
