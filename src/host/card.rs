@@ -169,8 +169,8 @@ impl Host {
     /// Class, ids and driver of a device.
     pub(super) fn describe(&self, bdf: Bdf) -> String {
         let dir = self.device(bdf);
-        let id = |file| number(&dir, file).unwrap_or(0xffff_u64);
-        let class = number(&dir, "class").unwrap_or(0);
+        let id = |file| sysfs::number(dir.join(file)).unwrap_or(0xffff_u64);
+        let class = sysfs::number(dir.join("class")).unwrap_or(0);
         let driver = self
             .driver_of(bdf)
             .map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
@@ -204,10 +204,10 @@ impl Host {
             bdf,
             device_id,
             function,
-            revision: number(&dir, "revision").unwrap_or(0),
+            revision: sysfs::number(dir.join("revision")).unwrap_or(0),
             subsystem: (
-                number(&dir, "subsystem_vendor").unwrap_or(0),
-                number(&dir, "subsystem_device").unwrap_or(0),
+                sysfs::number(dir.join("subsystem_vendor")).unwrap_or(0),
+                sysfs::number(dir.join("subsystem_device")).unwrap_or(0),
             ),
             serial: serial(&dir),
             driver: self.driver_of(bdf),
@@ -294,10 +294,6 @@ pub(super) enum NotACard {
 fn id(dir: &Path, file: &'static str) -> Result<u64, NotACard> {
     let text = sysfs::text(dir.join(file)).ok_or(NotACard::Gone)?;
     sysfs::hex(&text).ok_or(NotACard::Odd { file, text })
-}
-
-fn number<T: TryFrom<u64>>(dir: &Path, file: &str) -> Option<T> {
-    T::try_from(sysfs::hex(&sysfs::text(dir.join(file))?)?).ok()
 }
 
 /// First line of `resource`: start, end, flags. Start and length.

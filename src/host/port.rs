@@ -145,9 +145,7 @@ impl Host {
             unknown: Vec::new(),
         };
         let dir = self.device(bdf);
-        if self.is_guest()
-            || sysfs::text(dir.join("vendor")).and_then(|t| sysfs::hex(&t)) == Some(QEMU)
-        {
+        if self.is_guest() || sysfs::number(dir.join("vendor")) == Some(QEMU) {
             report.emulated = true;
             return Some(report);
         }

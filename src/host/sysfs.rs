@@ -128,6 +128,11 @@ pub(super) fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// A file that holds such a number.
+pub(super) fn number<T: TryFrom<u64>>(path: impl AsRef<Path>) -> Option<T> {
+    T::try_from(hex(&text(path)?)?).ok()
+}
+
 /// `driver_override` of the function with this sysfs directory; `None` when it reads `(null)`.
 pub(super) fn driver_override(device: impl AsRef<Path>) -> Option<String> {
     let text = text(device.as_ref().join("driver_override"))?;

@@ -3,6 +3,7 @@
 //! gets the card at the next start.
 
 use crate::host::{Bdf, Host, PciCard, sysfs};
+use regex::Regex;
 
 pub(super) fn check(host: &Host, card: &PciCard) -> String {
     let mut notes = Vec::new();
@@ -21,36 +22,22 @@ fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {
     Some(format!("driverctl binds it to {driver} at every boot"))
 }
 
-/// `options vfio-pci ids=15b3:1003,…`
+/// `options vfio-pci ids=15b3:1003,…`; subsystem ids and class may follow an id.
 fn modprobe(host: &Host, device_id: u16) -> Vec<String> {
     let id = format!("15b3:{device_id:04x}");
-    let mut notes = Vec::new();
-    for dir in ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"] {
-        for (name, file) in sysfs::entries(host.path(dir)) {
-            if !name.ends_with(".conf") {
-                continue;
-            }
-            let takes = sysfs::lines(file).iter().any(|line| {
-                let mut words = line.split_whitespace();
-                words.next() == Some("options")
-                    && words
-                        .next()
-                        .is_some_and(|m| m.replace('-', "_") == "vfio_pci")
-                    && words
-                        .filter_map(|w| w.strip_prefix("ids="))
-                        .flat_map(|ids| ids.split(','))
-                        // Subsystem ids and class may follow.
-                        .any(|one| {
-                            let one = one.trim_matches('"').to_ascii_lowercase();
-                            one == id || one.starts_with(&format!("{id}:"))
-                        })
-            });
-            if takes {
-                notes.push(format!("{name} gives every {id} to vfio-pci at boot"));
-            }
-        }
-    }
-    notes
+    let option = Regex::new(&format!(
+        r#"(?m)^[ \t]*options[ \t]+vfio[-_]pci[ \t](?:.*[ \t])?ids=(?:\S*[,"])?(?i:{id})(?:[:,"\s]|$)"#
+    ))
+    .expect("an id has no special characters");
+    let dirs = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"];
+    let files = dirs.iter().flat_map(|dir| sysfs::entries(host.path(dir)));
+    files
+        .filter(|(name, file)| {
+            let text = || sysfs::text(file).unwrap_or_default();
+            name.ends_with(".conf") && option.is_match(&text())
+        })
+        .map(|(name, _)| format!("{name} gives every {id} to vfio-pci at boot"))
+        .collect()
 }
 
 /// `hostpci0: 0000:05:00.0,pcie=1` or `hostpci0: mapping=NAME`, resolved in `mapping/pci.cfg`.
@@ -115,6 +102,7 @@ fn names(text: &str, bdf: Bdf) -> bool {
 /// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its
 /// source.
 fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
+    let source = Regex::new(r"(?s)<source>.*?(?:</source>|\z)").expect("a constant pattern");
     let mut notes = Vec::new();
     for (name, file) in sysfs::entries(host.path("etc/libvirt/qemu")) {
         let Some(vm) = name.strip_suffix(".xml") else {
@@ -122,16 +110,10 @@ fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
         };
         let text = sysfs::text(file).unwrap_or_default();
         // The address of the device inside of the machine is outside of `<source>`.
-        let mut rest = text.as_str();
-        let mut takes = false;
-        while let Some((_, after)) = rest.split_once("<source>") {
-            let (source, after) = after.split_once("</source>").unwrap_or((after, ""));
-            takes |= source
-                .split("<address")
-                .skip(1)
-                .any(|a| address(a) == Some(bdf));
-            rest = after;
-        }
+        let takes = source.find_iter(&text).any(|source| {
+            let mut addresses = source.as_str().split("<address").skip(1);
+            addresses.any(|element| address(element) == Some(bdf))
+        });
         if takes {
             notes.push(format!("libvirt machine {vm} takes it when it starts"));
         }
@@ -144,17 +126,13 @@ fn address(element: &str) -> Option<Bdf> {
     let number = |name: &str| {
         let (_, value) = element.split_once(&format!(" {name}="))?;
         let value = value.trim_start_matches(['\'', '"']);
-        let value = value.split(['\'', '"']).next()?;
-        u8::try_from(sysfs::hex(value)?).ok()
+        sysfs::hex(value.split(['\'', '"']).next()?)
     };
-    let domain = element
-        .split_once(" domain=")
-        .and_then(|(_, v)| sysfs::hex(v.get(1..)?.split(['\'', '"']).next()?))
-        .unwrap_or(0);
+    let byte = |name| u8::try_from(number(name)?).ok();
     Some(Bdf {
-        domain: u32::try_from(domain).ok()?,
-        bus: number("bus")?,
-        device: number("slot")?,
-        function: number("function")?,
+        domain: u32::try_from(number("domain").unwrap_or(0)).ok()?,
+        bus: byte("bus")?,
+        device: byte("slot")?,
+        function: byte("function")?,
     })
 }
