@@ -53,13 +53,14 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
         }
     }
     let wanted = wanted(plan, geometry.size)?;
-    let read_back = |at: FlashAddr, bytes: &[u8]| {
+    let read_back = |at: FlashAddr, bytes: &[u8], free: Option<u8>| {
         let start = at.0 as usize;
-        let here = wanted.get(start..start + bytes.len());
-        here.is_some_and(|here| here.iter().zip(bytes).all(|(w, b)| *w == Some(*b)))
+        let here = wanted.get(start..start + bytes.len()).unwrap_or_default();
+        let good = |(w, b): (&Option<u8>, &u8)| *w == Some(*b) || free == Some(*b);
+        here.len() == bytes.len() && here.iter().zip(bytes).all(good)
     };
     if let Some(at) = plan.signature_at
-        && !read_back(at, &[0xFF; SIGNATURE])
+        && !read_back(at, &[0xFF; SIGNATURE], None)
     {
         return refuse(at, "the place of the signature is not left blank");
     }
@@ -68,8 +69,7 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
             return refuse(*at, "a program is empty or crosses its page");
         }
         // FF changes no cell and needs no read-back.
-        let mut programmed = (at.0..).map(FlashAddr).zip(bytes);
-        if !programmed.all(|(at, byte)| *byte == 0xFF || read_back(at, &[*byte])) {
+        if !read_back(*at, bytes, Some(0xFF)) {
             return refuse(*at, "a program outside the verified range");
         }
     }
