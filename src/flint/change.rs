@@ -48,11 +48,8 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
         } else {
             ProgressLines::BURN
         };
-        return target.write(
-            Some(lines),
-            FAILS,
-            &WriteRequest::IdentitySet(&given.change(None)),
-        );
+        let change = given.change(None);
+        return target.write(lines, FAILS, &WriteRequest::IdentitySet(&change));
     }
     if blank {
         return target.fail(&format!("{FAILS}Image file is not supported.\n"));
@@ -88,11 +85,8 @@ pub(super) fn set_vsd(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
     }
     if target.is_card() {
         let change = Ids::default().change(Some(vsd.as_bytes().to_vec()));
-        return target.write(
-            Some(ProgressLines::VSD),
-            FAILS,
-            &WriteRequest::IdentitySet(&change),
-        );
+        let request = WriteRequest::IdentitySet(&change);
+        return target.write(ProgressLines::VSD, FAILS, &request);
     }
     change_file(target, &old, FAILS, |contents| {
         contents.with_vsd(vsd.as_bytes())
@@ -178,11 +172,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
         Ok(rom) => rom,
         Err(error) => return target.finish(Err(error), FAILS),
     };
-    target.write(
-        Some(ProgressLines::ROM),
-        FAILS,
-        &WriteRequest::RomWrite(&rom),
-    )?;
+    target.write(ProgressLines::ROM, FAILS, &WriteRequest::RomWrite(&rom))?;
     target.print("\n");
     Ok(())
 }
@@ -201,7 +191,7 @@ pub(super) fn delete_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> F
         no_rom_change(&old, line, "removed").map(|why| format!("{why}\n"))
     };
     target.refuse(refused, FAILS)?;
-    target.write(Some(ProgressLines::NO_ROM), FAILS, &WriteRequest::RomRemove)
+    target.write(ProgressLines::NO_ROM, FAILS, &WriteRequest::RomRemove)
 }
 
 fn no_rom_change(old: &Image, line: &Invocation, how: &str) -> Option<String> {

@@ -114,11 +114,11 @@ impl<'a> CommandTarget<'a> {
     /// error.
     pub(super) fn write(
         &mut self,
-        lines: Option<ProgressLines>,
+        lines: ProgressLines,
         lead: &str,
         request: &WriteRequest<'_>,
     ) -> FlintResult {
-        let (device, mut progress) = self.card(lines)?;
+        let (device, mut progress) = self.card(Some(lines))?;
         let done = progress.write(device, request);
         let done = progress.end(done);
         self.finish(done, lead)

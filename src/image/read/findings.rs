@@ -17,7 +17,7 @@ pub(super) fn findings(
     capacity: u32,
     ini: Option<(String, ImageOffset)>,
 ) -> Vec<Finding> {
-    let mut checks = Checks {
+    let mut checks = ImageChecks {
         image,
         found: Vec::new(),
     };
@@ -37,12 +37,12 @@ pub(super) fn findings(
     found
 }
 
-struct Checks<'a> {
+struct ImageChecks<'a> {
     image: &'a Image,
     found: Vec<Finding>,
 }
 
-impl Checks<'_> {
+impl ImageChecks<'_> {
     fn error(&mut self, id: Id, at: impl Into<Option<u32>>, detail: String) {
         self.found.push(Finding::new(id, Error, at.into(), detail));
     }
@@ -126,7 +126,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Checks that a pointer of the header leads to a section of this kind in the chain.
+    /// ImageChecks that a pointer of the header leads to a section of this kind in the chain.
     fn pointer(&mut self, at: u32, type_ok: bool, kind: SectionKind, fault: Option<PointerFault>) {
         let mut chain = self.image.sections.iter();
         let in_chain = self.image.walk_end != WalkEnd::Complete

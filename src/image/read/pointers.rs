@@ -2,7 +2,7 @@
 //! (docs/flint.md#order-of-verify), and the checks it does not make: their types and CRCs.
 
 use super::image::{Image, PointedField, PointerFault};
-use super::reader::{Failure, ReadError, Reader};
+use super::reader::{ReadError, ReadFailure, Reader};
 use crate::image::words::{AT_GUID_POINTER, AT_INFO_POINTER, GPH_LEN, byte_sum};
 use crate::image::{
     Guid, GuidSection, ImageOffset, Info, Mac, SectionKind, SourceError, be32, crc16,
@@ -11,7 +11,7 @@ use crate::image::{
 /// mstflint can hold this many entries.
 const MAX_GUIDS: u32 = 32;
 
-type PointerFailure = Failure<PointerFault>;
+type PointerFailure = ReadFailure<PointerFault>;
 
 /// Follows both pointers, after the walk.
 pub(super) fn follow(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), SourceError> {
@@ -28,8 +28,8 @@ pub(super) fn follow(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), S
 /// The failure to read this field.
 fn unreadable(field: PointedField) -> impl FnOnce(ReadError) -> PointerFailure {
     move |error| match error {
-        Failure::Fault(error) => Failure::Fault(PointerFault::Unreadable { field, error }),
-        Failure::Source(error) => Failure::Source(error),
+        ReadFailure::Fault(error) => ReadFailure::Fault(PointerFault::Unreadable { field, error }),
+        ReadFailure::Source(error) => ReadFailure::Source(error),
     }
 }
 
@@ -61,13 +61,13 @@ fn guids(reader: &mut Reader<'_>) -> Result<GuidSection, PointerFailure> {
     let pointer = reader.word(AT_GUID_POINTER as u32);
     let body_at = pointer.map_err(unreadable(Pointer))?;
     if body_at >= reader.size {
-        return Err(Failure::Fault(PointerFault::Outside { at: body_at }));
+        return Err(ReadFailure::Fault(PointerFault::Outside { at: body_at }));
     }
     let size = reader.word(body_at.wrapping_sub(12));
     let dwords = size.map_err(unreadable(Size))?;
     let entries = dwords / 2;
     if entries > MAX_GUIDS {
-        return Err(Failure::Fault(PointerFault::TooManyGuids { entries }));
+        return Err(ReadFailure::Fault(PointerFault::TooManyGuids { entries }));
     }
     // Entries and CRC dword in one piece, if both are there.
     let (type_ok, crc_ok) = framed(reader, body_at, dwords * 4, SectionKind::Guid)?;
@@ -93,7 +93,7 @@ fn info(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), PointerFailure
     let word = reader.word(AT_INFO_POINTER as u32);
     let pointer = word.map_err(unreadable(Pointer))?;
     if byte_sum(pointer) != 0 {
-        return Err(Failure::Fault(PointerFault::CheckByte { pointer }));
+        return Err(ReadFailure::Fault(PointerFault::CheckByte { pointer }));
     }
     let at = pointer & 0xFF_FFFF;
     // A pointer of 0 means that there is no Image Info.
@@ -101,7 +101,7 @@ fn info(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), PointerFailure
         return Ok(());
     }
     if at >= reader.size {
-        return Err(Failure::Fault(PointerFault::Outside { at }));
+        return Err(ReadFailure::Fault(PointerFault::Outside { at }));
     }
     let size = reader.word(at.wrapping_sub(12));
     let len = size.map_err(unreadable(Size))?.wrapping_mul(4);
@@ -111,7 +111,7 @@ fn info(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), PointerFailure
     let body = reader.read(at, len).map_err(unreadable(Body))?;
     let mut own = Info::default();
     let tags = own.take_tags(body);
-    tags.map_err(|fault| Failure::Fault(PointerFault::Tags(fault)))?;
+    tags.map_err(|fault| ReadFailure::Fault(PointerFault::Tags(fault)))?;
     image.merged_info = image.chain_info.clone().map(|mut merged| {
         // The same body, which was just taken without an error.
         let _ = merged.take_tags(body);

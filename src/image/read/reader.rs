@@ -4,16 +4,16 @@ use crate::image::words::HEADER_LEN;
 use crate::image::{AddressMap, FlashAddr, ImageOffset, RangeError, Source, SourceError, be32};
 
 /// Why something was not read.
-pub(super) enum Failure<F> {
+pub(super) enum ReadFailure<F> {
     /// A finding about the image.
     Fault(F),
     /// The device failed; the reading ends.
     Source(SourceError),
 }
 
-pub(super) type ReadError = Failure<RangeError>;
+pub(super) type ReadError = ReadFailure<RangeError>;
 
-impl<F> Failure<F> {
+impl<F> ReadFailure<F> {
     /// The fault; an error of the device is passed on.
     pub(super) fn fault(self) -> Result<F, SourceError> {
         match self {
@@ -23,7 +23,7 @@ impl<F> Failure<F> {
     }
 }
 
-impl<F> From<SourceError> for Failure<F> {
+impl<F> From<SourceError> for ReadFailure<F> {
     fn from(error: SourceError) -> Self {
         Self::Source(error)
     }
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
 
     /// The bytes of a range.
     pub(super) fn read(&mut self, at: u32, len: u32) -> Result<&[u8], ReadError> {
-        self.check(at, len).map_err(Failure::Fault)?;
+        self.check(at, len).map_err(ReadFailure::Fault)?;
         if len == 0 {
             return Ok(&[]);
         }

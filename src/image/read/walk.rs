@@ -3,7 +3,7 @@
 //! the walk ends.
 
 use super::image::{Depth, Image, WalkEnd};
-use super::reader::{Failure, ReadError, Reader};
+use super::reader::{ReadError, ReadFailure, Reader};
 use crate::image::crc::{Crc16State, crc16_state};
 use crate::image::words::{CHAIN_END, GPH_LEN, HEADER_LEN};
 use crate::image::{
@@ -24,7 +24,7 @@ const CODE_DWORDS: std::ops::RangeInclusive<u32> = 4..=1_048_576;
 const OTHER_DWORDS: u32 = 4;
 
 /// What ends a walk early.
-type Stopped = Failure<WalkEnd>;
+type WalkStop = ReadFailure<WalkEnd>;
 
 struct Walker<'r, 's> {
     reader: &'r mut Reader<'s>,
@@ -63,7 +63,7 @@ pub(super) fn walk(
 }
 
 impl Walker<'_, '_> {
-    fn run(&mut self) -> Result<(), Stopped> {
+    fn run(&mut self) -> Result<(), WalkStop> {
         let mut next = self.boot2(HEADER_LEN as u32)?;
         let mut visited = BTreeSet::new();
         let mut budget = MAX_PASSES * u64::from(self.reader.size);
@@ -78,7 +78,7 @@ impl Walker<'_, '_> {
             } else if visited.insert(at) {
                 self.section(at, gph)?
             } else {
-                return Err(Failure::Fault(WalkEnd::Loop { at }));
+                return Err(ReadFailure::Fault(WalkEnd::Loop { at }));
             };
             first = false;
             let cost = self.image.sections.last().map_or(0, |s| s.len);
@@ -86,7 +86,7 @@ impl Walker<'_, '_> {
                 Some(left) if visited.len() < MAX_SECTIONS => budget = left,
                 _ => {
                     let sections = visited.len() as u32;
-                    return Err(Failure::Fault(WalkEnd::TooLong { at: next, sections }));
+                    return Err(ReadFailure::Fault(WalkEnd::TooLong { at: next, sections }));
                 }
             }
         }
@@ -98,7 +98,7 @@ impl Walker<'_, '_> {
         &mut self,
         mut block: Section,
         crc: Result<CrcVerdict, ReadError>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), WalkStop> {
         block.crc = match crc {
             Ok(crc) => crc,
             Err(error) => CrcVerdict::Unreadable {
@@ -108,12 +108,12 @@ impl Walker<'_, '_> {
         self.image.sections.push(block);
         match block.crc {
             CrcVerdict::Ok | CrcVerdict::Blank | CrcVerdict::NotChecked => Ok(()),
-            _ => Err(Failure::Fault(WalkEnd::Block)),
+            _ => Err(ReadFailure::Fault(WalkEnd::Block)),
         }
     }
 
     /// Reads the BOOT2 block at `at` and returns what follows it.
-    fn boot2(&mut self, at: u32) -> Result<u32, Stopped> {
+    fn boot2(&mut self, at: u32) -> Result<u32, WalkStop> {
         let mut block = Section {
             kind: SectionKind::Boot2,
             at: ImageOffset(at),
@@ -139,7 +139,9 @@ impl Walker<'_, '_> {
         block.len = (code + OTHER_DWORDS) * 4;
         block.body_len = block.len - 4;
         if self.depth == Depth::Quick {
-            self.reader.check(at, block.len).map_err(Failure::Fault)?;
+            self.reader
+                .check(at, block.len)
+                .map_err(ReadFailure::Fault)?;
             return Ok(CrcVerdict::NotChecked);
         }
         let bytes = self.reader.read(at, block.len)?;
@@ -177,7 +179,7 @@ impl Walker<'_, '_> {
     }
 
     /// Reads the section at `at` and returns the `next` of its GPH.
-    fn section(&mut self, at: u32, gph: [u32; 4]) -> Result<u32, Stopped> {
+    fn section(&mut self, at: u32, gph: [u32; 4]) -> Result<u32, WalkStop> {
         let [kind, size, param, next] = gph;
         let kind = SectionKind::from_gph(kind);
         let body_len = kind.body_len(size);
@@ -198,7 +200,7 @@ impl Walker<'_, '_> {
             if let Ok(body) = self.reader.read(section.body_at.0, body_len) {
                 let info = self.image.chain_info.get_or_insert_default();
                 let tags = info.take_tags(body);
-                tags.map_err(|fault| Failure::Fault(WalkEnd::Info(fault)))?;
+                tags.map_err(|fault| ReadFailure::Fault(WalkEnd::Info(fault)))?;
             }
         }
         self.image.len = section.end().0;
@@ -212,7 +214,7 @@ impl Walker<'_, '_> {
         }
         let all = self.reader.check(at, len + 4);
         if self.depth == Depth::Quick {
-            all.map_err(Failure::Fault)?;
+            all.map_err(ReadFailure::Fault)?;
             return Ok(CrcVerdict::NotChecked);
         }
         let gph = gph.map(u32::to_be_bytes);
