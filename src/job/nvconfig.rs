@@ -9,12 +9,11 @@ use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, mark_boots, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError, NvError};
 use crate::card::ToolsError;
-use crate::card::nv::{Limits, NvSettings, Parameter, TlvId};
+use crate::card::nv::{Limits, NvSettings, Parameter, TlvWrites};
 use crate::flash::{Boots, Events, Phase};
 use crate::host::Mark;
 use crate::image::Version;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One setting of a card.
@@ -243,7 +242,7 @@ fn unanswered(error: ToolsError) -> JobError {
 fn decide(
     settings: &NvSettings,
     wanted: &[(Parameter, u32)],
-) -> Result<(Vec<NvChange>, BTreeMap<TlvId, Vec<u32>>), NvError> {
+) -> Result<(Vec<NvChange>, TlvWrites), NvError> {
     let mut changes = Vec::new();
     for (parameter, value) in wanted {
         let name = parameter.name();
@@ -280,10 +279,7 @@ fn decide(
 }
 
 /// One TLV after the other; how many were stored when it fails.
-fn write(
-    device: &mut Device,
-    writes: &BTreeMap<TlvId, Vec<u32>>,
-) -> Result<(), (usize, ToolsError)> {
+fn write(device: &mut Device, writes: &TlvWrites) -> Result<(), (usize, ToolsError)> {
     let mut tools = device.card.tools().map_err(|error| (0, error))?;
     for (n, (id, data)) in writes.iter().enumerate() {
         tools.write_tlv(*id, data).map_err(|error| (n, error))?;

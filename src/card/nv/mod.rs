@@ -13,4 +13,4 @@ mod tests;
 
 pub use fields::{FIELDS, Field, Parameter};
 pub use register::TlvId;
-pub use settings::{Limits, NvSetting, NvSettings};
+pub use settings::{Limits, NvSetting, NvSettings, TlvWrites};

@@ -47,6 +47,9 @@ pub struct NvSettings {
     pub(super) stored: BTreeMap<TlvId, Vec<u32>>,
 }
 
+/// TLVs to store, with their data.
+pub type TlvWrites = BTreeMap<TlvId, Vec<u32>>;
+
 /// Statuses that mean "not supported here": an answer, not a failure.
 fn if_known<T>(answer: Result<T, ToolsError>) -> Result<Option<T>, ToolsError> {
     match answer {
@@ -178,11 +181,8 @@ impl NvSettings {
     ///
     /// # Errors
     /// A parameter that a new TLV holds too, and that has no value yet.
-    pub fn writes(
-        &self,
-        wanted: &[(Parameter, u32)],
-    ) -> Result<BTreeMap<TlvId, Vec<u32>>, Parameter> {
-        let mut writes: BTreeMap<TlvId, Vec<u32>> = BTreeMap::new();
+    pub fn writes(&self, wanted: &[(Parameter, u32)]) -> Result<TlvWrites, Parameter> {
+        let mut writes: TlvWrites = BTreeMap::new();
         for (parameter, value) in wanted {
             let differs = self.of(*parameter).and_then(|s| s.next_boot) != Some(*value);
             if differs && !writes.contains_key(&parameter.tlv()) {
