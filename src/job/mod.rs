@@ -11,7 +11,6 @@ mod activate;
 mod backup;
 mod bug_report;
 mod code;
-mod config;
 mod device;
 mod doctor;
 mod error;
@@ -48,7 +47,6 @@ pub use activate::{ActivatedBy, Activation, activate};
 pub use backup::{BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, FinishedCommand};
 pub use code::{Code, Exit};
-pub use config::{ConfigOutcome, config_show, config_show_image};
 pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::{JobError, NvError};
@@ -65,7 +63,9 @@ pub use outcome::{HintContext, Outcome, quote};
 pub use protect::{
     ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection,
 };
-pub use query::{QueryOutcome, query_card, query_image};
+pub use query::{
+    ConfigOutcome, QueryOutcome, config_show, config_show_image, query_card, query_image,
+};
 pub use readings::UnsteadyRange;
 pub use request::{WriteJob, WriteRequest};
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
