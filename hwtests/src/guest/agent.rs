@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -22,6 +22,17 @@ impl CommandOutput {
     /// The time limit ended it.
     pub fn timed_out(&self) -> bool {
         self.code == 137
+    }
+
+    /// The output itself, if the exit code is `code`.
+    pub fn exits(self, code: i32) -> Result<CommandOutput> {
+        ensure!(
+            self.code == code,
+            "exit {}, not {code}: {}",
+            self.code,
+            self.all()
+        );
+        Ok(self)
     }
 
     /// Standard output and error in one text, for reports.

@@ -12,7 +12,7 @@ pub mod snapshot;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::guest::agent::CommandOutput;
@@ -147,6 +147,17 @@ impl ToolReport {
             .with_context(|| format!("{pointer} is no text"))
     }
 
+    /// The texts of a list.
+    pub fn texts(&self, pointer: &str) -> Result<Vec<String>> {
+        let list = self.at(pointer)?.as_array().into_iter().flatten();
+        Ok(list.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// Fails unless the document has these words somewhere.
+    pub fn names(&self, words: &str) -> Result<()> {
+        shows(&self.json.to_string(), words)
+    }
+
     /// The report itself, if the exit code is `code`.
     pub fn exits(self, code: i32) -> Result<ToolReport> {
         if self.code != code {
@@ -159,6 +170,12 @@ impl ToolReport {
         }
         Ok(self)
     }
+}
+
+/// Fails unless `text` has these words.
+pub fn shows(text: &str, words: &str) -> Result<()> {
+    ensure!(text.contains(words), "{words:?} is not in:\n{text}");
+    Ok(())
 }
 
 /// Commands that scenarios need on every host.
@@ -227,6 +244,11 @@ impl dyn TestHost + '_ {
         self.tool_json(arguments)?
             .exits(code)
             .with_context(|| format!("`{arguments}`"))
+    }
+
+    /// The command line of the tool on the host's card with `--json`.
+    pub fn tool_line(&self, arguments: &str) -> String {
+        format!("{} -d {} --json {arguments}", self.tool(), self.bdf())
     }
 
     /// The first served card.

@@ -1,14 +1,14 @@
 //! Access to the card: register access, users without rights, passthrough hosts, the KVM probe,
 //! lockdown.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::steps::{
-    DoctorCheck, burn, flashed, no_misuse, on_vfio, other_image, reset_records, version,
-    with_driver, without_driver,
+    DoctorCheck, burn, flashed, no_misuse, on_vfio, other_image, rebound, reset_records,
+    same_version, with_driver,
 };
-use crate::host::TestHost;
 use crate::host::snapshot::HostSnapshot;
+use crate::host::{TestHost, shows};
 
 /// `query` and `verify` give the same by `mmap`, `pread` and `config`, and restore the host.
 pub(super) fn three_register_accesses_agree(host: &mut dyn TestHost) -> Result<()> {
@@ -40,21 +40,15 @@ pub(super) fn a_user_of_the_vfio_group_may_query(host: &mut dyn TestHost) -> Res
         "chown root:cx3flash /dev/vfio/{group} && chmod 660 /dev/vfio/{group}"
     ))?;
     host.must("mkdir -p /tmp/user && chown 1000:1000 /tmp/user")?;
-    let query = format!("{} -d {} --json query", host.tool(), host.bdf());
+    let query = host.tool_line("query");
     for (groups, code) in [("--groups 2000", 0), ("--clear-groups", 5)] {
         let output = host.sh(&format!(
             "setpriv --reuid 1000 --regid 1000 {groups} env HOME=/tmp/user XDG_STATE_HOME=/tmp/user {query}"
         ))?;
-        ensure!(
-            output.code == code,
-            "exit {} with {groups}: {}",
-            output.code,
-            output.all()
-        );
+        output.exits(code).context(groups)?;
         bound.assert_unchanged(host)?;
     }
-    without_driver(host)?;
-    with_driver(host)?;
+    rebound(host)?;
     before.assert_unchanged(host)
 }
 
@@ -68,12 +62,10 @@ pub(super) fn a_card_on_vfio_pci_stays_there(host: &mut dyn TestHost) -> Result<
     bound.assert_unchanged(host)?;
     host.expect("activate", 0)?;
     bound.assert_unchanged(host)?;
-    ensure!(version(&flashed(host)?) == version(&new));
+    same_version(&flashed(host)?, &new)?;
     let report = host.expect("query", 0)?;
-    ensure!(version(report.text("/result/card/running")?) == version(&new));
-    without_driver(host)?;
-    with_driver(host)?;
-    Ok(())
+    same_version(report.text("/result/card/running")?, &new)?;
+    rebound(host).map(drop)
 }
 
 /// The KVM probe is skipped with its reason without `/dev/kvm`, and runs with it.
@@ -81,10 +73,7 @@ pub(super) fn kvm_probe_runs_with_dev_kvm_only(host: &mut dyn TestHost) -> Resul
     let before = with_driver(host)?;
     host.must("rmmod kvm_amd 2>/dev/null; [ ! -e /dev/kvm ] || rm /dev/kvm")?;
     let skipped = DoctorCheck::of(&host.tool_json("doctor")?, "kvm_passthrough")?.detail;
-    ensure!(
-        skipped.contains("/dev/kvm"),
-        "the reason is not named: {skipped}"
-    );
+    shows(&skipped, "/dev/kvm")?;
     before.assert_unchanged(host)?;
     // The CPU of the emulator has SVM.
     host.must("rmmod kvm 2>/dev/null; modprobe kvm-amd && [ -c /dev/kvm ]")?;
@@ -103,10 +92,6 @@ pub(super) fn doctor_reports_lockdown(host: &mut dyn TestHost) -> Result<()> {
     let level = host.must("sed 's/.*\\[\\(.*\\)\\].*/\\1/' /sys/kernel/security/lockdown")?;
     let check = DoctorCheck::of(&host.tool_json("doctor")?, "lockdown")?;
     ensure!(check.ok, "lockdown is an obstacle: {}", check.detail);
-    ensure!(
-        check.detail.contains(level.trim()),
-        "{level:?} is not named: {}",
-        check.detail
-    );
+    shows(&check.detail, level.trim())?;
     before.assert_unchanged(host)
 }

@@ -4,10 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::steps::{
-    burn, ethtool_version, mstflint, no_misuse, other_image, reset_records, version, with_driver,
-    without_driver,
+    burn, ethtool_version, mstflint, no_misuse, other_image, reset_records, same_version,
+    with_driver, without_driver,
 };
-use crate::host::TestHost;
+use crate::host::{TestHost, shows};
 
 /// Burns with the netdevs up: `ethtool -i` shows the new firmware; names, MACs, driver and override
 /// are as before.
@@ -22,17 +22,9 @@ fn burn_with(host: &mut dyn TestHost, access: &str) -> Result<()> {
     let report = burn(host, &image, access)?;
     no_misuse(host)?;
     before.assert_unchanged(host)?;
-    let running = ethtool_version(host, &netdevs[0])?;
-    ensure!(
-        version(&running) == version(&new),
-        "{running} runs, {new} was burnt"
-    );
+    same_version(&ethtool_version(host, &netdevs[0])?, &new)?;
     let after = &report["result"]["activation"]["after"];
-    ensure!(
-        version(after.as_str().unwrap_or_default()) == version(&new),
-        "{after} runs, by the report"
-    );
-    Ok(())
+    same_version(after.as_str().unwrap_or_default(), &new).context("by the report")
 }
 
 /// By the default register access, a mapped BAR0.
@@ -101,11 +93,7 @@ pub(super) fn mstflint_agrees_with_the_burnt_image(host: &mut dyn TestHost) -> R
         .into_iter()
         .chain(macs)
     {
-        let value = value.as_str().context("a text")?;
-        ensure!(
-            query.contains(value),
-            "mstflint does not show {value}:\n{query}"
-        );
+        shows(&query, value.as_str().context("a text")?)?;
     }
     mstflint(host, "verify")?;
     with_driver(host)?;
@@ -167,20 +155,13 @@ pub(super) fn a_bug_report_holds_lspci_and_no_macs(host: &mut dyn TestHost) -> R
         ))
     };
     let lspci = read(host, "lspci.txt")?;
-    ensure!(
-        lspci.contains("[15b3:100") && lspci.contains("Kernel driver in use: mlx4_core"),
-        "not the restored card:\n{lspci}"
-    );
-    let journal = read(host, "journal.json")?;
-    ensure!(
-        journal.contains("\"driver\": \"mlx4_core\""),
-        "the journal of the borrowed card is not in it:\n{journal}"
-    );
-    let macs = report.at("/result/images/0/image/macs")?.clone();
+    shows(&lspci, "[15b3:100")?;
+    shows(&lspci, "Kernel driver in use: mlx4_core")?;
+    shows(&read(host, "journal.json")?, "\"driver\": \"mlx4_core\"")?;
+    let macs = report.texts("/result/images/0/image/macs")?;
     for name in ["document.json", "query.json", "card.json", "log.jsonl"] {
         let text = read(host, name)?;
-        for mac in macs.as_array().into_iter().flatten() {
-            let mac = mac.as_str().unwrap_or("?");
+        for mac in &macs {
             ensure!(!text.contains(mac), "{name} shows {mac}");
         }
     }

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::steps::{DoctorCheck, other_image, short_bdf, with_driver, without_driver};
+use super::steps::{
+    DoctorCheck, other_image, pending, rebound, short_bdf, with_driver, without_driver,
+};
 use crate::host::{LONG, TestHost};
 
 /// A killed mstflint leaves semaphores taken: `doctor` reports it, `unlock` frees them, and the
@@ -59,11 +61,7 @@ pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
         report.code,
         report.json
     );
-    ensure!(
-        report.json.to_string().contains("gone"),
-        "the card is not reported as gone: {}",
-        report.json
-    );
+    report.names("gone")?;
     host.must("[ -z \"$(pidof cx3flash)\" ]")?;
     // With the card back, the journal restores the host.
     host.bare_json("host restore")?.exits(0)?;
@@ -76,15 +74,12 @@ pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
 /// lists what is left to do, and `host restore` does it once the firmware answers.
 pub(super) fn a_failed_rebind_is_left_to_host_restore(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
-    without_driver(host)?;
-    with_driver(host)?;
+    rebound(host)?;
     host.card()?.order("firmware dead")?;
     let report = host.tool_json("query")?;
     host.card()?.order("firmware alive")?;
     report.exits(8)?;
-    let status = host.bare_json("host status")?;
-    let pending = status.at("/result/pending")?.as_array().map(Vec::len);
-    ensure!(pending == Some(1), "host status: {}", status.json);
+    pending(host, 1)?;
     host.bare_json("host restore")?.exits(0)?;
     with_driver(host)?;
     before.assert_unchanged(host)

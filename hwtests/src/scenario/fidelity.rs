@@ -4,10 +4,10 @@
 use anyhow::{Result, ensure};
 
 use super::steps::{
-    ethtool_version, flashed, mstflint, on_vfio, other_image, short_bdf, version, with_driver,
-    without_driver,
+    ethtool_version, flashed, mstflint, on_vfio, other_image, rebound, same_version, short_bdf,
+    with_driver, without_driver,
 };
-use crate::host::TestHost;
+use crate::host::{TestHost, shows};
 
 /// `lspci -vvv` shows the capabilities of real cards (docs/linux.md#reset,
 /// docs/lab.md#emulated-card).
@@ -23,10 +23,7 @@ pub(super) fn lspci_lists_the_capabilities(host: &mut dyn TestHost) -> Result<()
         "Capabilities: [60] Express (v2) Endpoint",
         "Capabilities: [148",
     ] {
-        ensure!(
-            text.contains(wanted),
-            "lspci does not show {wanted:?}:\n{text}"
-        );
+        shows(&text, wanted)?;
     }
     for odd in ["!!!", "<chain broken>", "<access denied>", "Unknown header"] {
         ensure!(!text.contains(odd), "lspci shows {odd:?}:\n{text}");
@@ -41,13 +38,7 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     let netdevs = state.netdevs();
     ensure!(!netdevs.is_empty(), "no netdevs");
     let report = host.expect("query", 0)?;
-    let macs: Vec<String> = report
-        .at("/result/images/0/image/macs")?
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|mac| Some(mac.as_str()?.to_owned()))
-        .collect();
+    let macs = report.texts("/result/images/0/image/macs")?;
     let later = with_driver(host)?;
     for netdev in &netdevs {
         let value = later.get(&format!("netdev.{netdev}"));
@@ -67,10 +58,7 @@ pub(super) fn mlx4_interrupt_test_passes(host: &mut dyn TestHost) -> Result<()> 
     host.must("dmesg -c >/dev/null")?;
     with_driver(host)?;
     let log = host.must("dmesg")?;
-    ensure!(
-        log.contains("NOP command IRQ test passed"),
-        "the driver does not report its interrupt test as passed:\n{log}"
-    );
+    shows(&log, "NOP command IRQ test passed")?;
     // "Failed to map blue flame area" is no failure: the served card has no BlueFlame.
     for bad in [
         "NOP command failed",
@@ -88,26 +76,18 @@ pub(super) fn ethtool_reports_the_version_of_query(host: &mut dyn TestHost) -> R
     let state = with_driver(host)?;
     let netdev = state.netdevs().remove(0);
     let text = host.must(&format!("ethtool -i {netdev}"))?;
-    ensure!(text.contains("driver: mlx4_en"), "{text}");
-    ensure!(
-        text.contains(&format!("bus-info: {}", host.bdf())),
-        "{text}"
-    );
+    shows(&text, "driver: mlx4_en")?;
+    shows(&text, &format!("bus-info: {}", host.bdf()))?;
     let running = ethtool_version(host, &netdev)?;
     let report = host.expect("query", 0)?;
-    let reported = report.text("/result/card/running")?;
-    ensure!(
-        version(reported) == version(&running),
-        "{reported} and {running}"
-    );
+    same_version(report.text("/result/card/running")?, &running)?;
     state.assert_unchanged(host)
 }
 
 pub(super) fn repeated_rebinding_restores_the_host(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     for _ in 0..3 {
-        without_driver(host)?;
-        with_driver(host)?;
+        rebound(host)?;
         before.assert_unchanged(host)?;
     }
     Ok(())
@@ -116,8 +96,7 @@ pub(super) fn repeated_rebinding_restores_the_host(host: &mut dyn TestHost) -> R
 pub(super) fn vfio_pci_binds_by_hand(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     on_vfio(host)?;
-    without_driver(host)?;
-    with_driver(host)?;
+    rebound(host)?;
     before.assert_unchanged(host)
 }
 
@@ -126,10 +105,8 @@ pub(super) fn mstflint_queries_reads_and_verifies(host: &mut dyn TestHost) -> Re
     let version = flashed(host)?;
     without_driver(host)?;
     let hw = mstflint(host, "hw query")?;
-    ensure!(
-        hw.contains("HwDevId                 503") && hw.contains("JEDEC_ID"),
-        "{hw}"
-    );
+    shows(&hw, "HwDevId                 503")?;
+    shows(&hw, "JEDEC_ID")?;
     let query = mstflint(host, "query full")?;
     ensure!(
         query
@@ -139,10 +116,8 @@ pub(super) fn mstflint_queries_reads_and_verifies(host: &mut dyn TestHost) -> Re
     );
     mstflint(host, "ri /tmp/read.bin")?;
     host.must("mstflint -i /tmp/read.bin verify && cmp /tmp/read.bin /images/card.bin && rm /tmp/read.bin")?;
-    let verify = mstflint(host, "verify")?;
-    ensure!(verify.contains("verification succeeded"), "{verify}");
-    with_driver(host)?;
-    Ok(())
+    shows(&mstflint(host, "verify")?, "verification succeeded")?;
+    with_driver(host).map(drop)
 }
 
 pub(super) fn mstflint_burns_and_the_tool_verifies(host: &mut dyn TestHost) -> Result<()> {
@@ -151,14 +126,9 @@ pub(super) fn mstflint_burns_and_the_tool_verifies(host: &mut dyn TestHost) -> R
     mstflint(host, &format!("-i {image} -y burn"))?;
     let report = host.expect("verify", 0)?;
     ensure!(report.at("/result")?.is_object(), "{}", report.json);
-    ensure!(version(&flashed(host)?) == version(&new));
+    same_version(&flashed(host)?, &new)?;
     let netdev = with_driver(host)?.netdevs().remove(0);
-    let running = ethtool_version(host, &netdev)?;
-    ensure!(
-        version(&running) == version(&new),
-        "{running} runs, {new} was burnt"
-    );
-    Ok(())
+    same_version(&ethtool_version(host, &netdev)?, &new)
 }
 
 /// Under lockdown mstflint fails, with messages known from real cards
@@ -178,9 +148,5 @@ pub(super) fn mstflint_fails_under_lockdown(host: &mut dyn TestHost) -> Result<(
             output.all()
         );
     }
-    ensure!(
-        log.contains("mstflint"),
-        "the kernel does not name it: {log}"
-    );
-    Ok(())
+    shows(&log, "mstflint")
 }

@@ -5,9 +5,9 @@
 use anyhow::{Result, bail, ensure};
 
 use super::steps::{
-    flashed, no_misuse, other_image, reset_records, version, with_driver, without_driver,
+    flashed, no_misuse, other_image, reset_records, same_version, with_driver, without_driver,
 };
-use crate::host::{LONG, TestHost};
+use crate::host::{LONG, TestHost, shows};
 
 /// Exit code and standard output without the lines of progress in percent.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,11 +98,8 @@ pub(super) fn flint_burns_as_mstflint_does(host: &mut dyn TestHost) -> Result<()
         );
     }
     let query = same(host, "-d CARD query full")?;
-    ensure!(
-        query.contains(&format!("FW Version:            {new}")),
-        "{query}"
-    );
-    ensure!(version(&flashed(host)?) == version(&new));
+    shows(&query, &format!("FW Version:            {new}"))?;
+    same_version(&flashed(host)?, &new)?;
     with_driver(host)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::steps::{burn, ethtool_version, flashed, version, with_driver};
+use super::steps::{burn, ethtool_version, flashed, pending, same_version, version, with_driver};
 use crate::host::TestHost;
 use crate::host::lab::SMALL_IMAGES;
 use crate::host::snapshot::HostSnapshot;
@@ -76,11 +76,8 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
         let (image, new) = next_image(host)?;
         // From the first mutation to the last but one.
         let at = host.card()?.mutations()? + 1 + point * (length - 2) / (POINTS - 1);
-        let command = format!(
-            "{} -d {} --json burn {image} --yes --backup-dir /tmp/backups",
-            host.tool(),
-            host.bdf()
-        );
+        let burn = format!("burn {image} --yes --backup-dir /tmp/backups");
+        let command = host.tool_line(&burn);
         let killed = host.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
         host.must("rm -rf /tmp/backups")?;
         ensure!(
@@ -96,7 +93,7 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
         ));
         restore(host, &before)?;
         bootable(host)?;
-        let report = host.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
+        let report = host.tool_json(&burn)?;
         host.must("rm -rf /tmp/backups")?;
         // 2 when the kill came after the last write.
         ensure!(
@@ -107,9 +104,11 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
             report.stderr
         );
         before.assert_unchanged(host)?;
-        ensure!(bootable(host)?.iter().all(|v| version(v) == version(new)));
+        for version in bootable(host)? {
+            same_version(&version, new)?;
+        }
         let netdev = before.netdevs().remove(0);
-        ensure!(version(&ethtool_version(host, &netdev)?) == version(new));
+        same_version(&ethtool_version(host, &netdev)?, new)?;
     }
     Ok(())
 }
@@ -121,13 +120,12 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
 ) -> Result<()> {
     let before = with_driver(host)?;
     // A query borrows the card and restores the host as a burn does.
-    let command = format!("{} -d {} --json query", host.tool(), host.bdf());
+    let command = host.tool_line("query");
     // The first run makes directories; all later ones make the same calls.
     host.expect("query", 0)?;
-    let traced = host.sh(&format!(
+    host.must(&format!(
         "strace -o /tmp/steps -e trace={CALLS} {command} >/dev/null; code=$?; cat /tmp/steps >/tmp/all; exit $code"
     ))?;
-    ensure!(traced.code == 0, "{}", traced.all());
     before.assert_unchanged(host)?;
     let trace = host.must("cat /tmp/all")?;
     let points = points_of(&trace);
@@ -139,11 +137,10 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     host.transcript()
         .note(&format!("{} host steps", points.len()));
     for point in &points {
-        let output = host.sh(&format!(
+        host.must(&format!(
             "strace -o /dev/null -e trace={} -e inject={}:signal=KILL:when={} {command} >/dev/null 2>&1; sleep 0.2; while pidof cx3flash >/dev/null; do sleep 0.1; done",
             point.call, point.call, point.number
         ))?;
-        ensure!(output.code == 0, "the kill script failed: {}", output.all());
         let left = HostSnapshot::of(host)?;
         let changed = before.differences(&left).lines().count();
         host.transcript().note(&format!(
@@ -227,10 +224,7 @@ pub(super) fn host_restore_without_a_journal_changes_nothing(
 ) -> Result<()> {
     let before = with_driver(host)?;
     restore(host, &before)?;
-    let status = host.bare_json("host status")?;
-    let pending = status.at("/result/pending")?.as_array().map(Vec::len);
-    ensure!(pending == Some(0), "host status: {}", status.json);
-    Ok(())
+    pending(host, 0)
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::steps::{
-    DoctorCheck, on_vfio, other_image, sysfs, wait_for, with_driver, without_driver,
-};
+use super::steps::{DoctorCheck, on_vfio, other_image, rebound, sysfs, wait_for, with_driver};
 use crate::host::snapshot::HostSnapshot;
-use crate::host::{LONG, TestHost, ToolReport};
+use crate::host::{LONG, TestHost, ToolReport, shows};
 
 /// A burn that must be refused with `code` and a message with `words`, while host and flash do not
 /// change.
@@ -20,11 +18,7 @@ fn refused(host: &mut dyn TestHost, code: i32, words: &str) -> Result<ToolReport
         &format!("burn {image} --yes --backup-dir /tmp/backups"),
         code,
     )?;
-    ensure!(
-        report.json.to_string().contains(words),
-        "{words:?} is not in the refusal: {}",
-        report.json
-    );
+    report.names(words)?;
     before.assert_unchanged(host)?;
     ensure!(flash == flash_digest(host)?, "the flash has changed");
     host.must("[ ! -e /tmp/backups ] || rm -rf /tmp/backups")?;
@@ -82,12 +76,7 @@ pub(super) fn card_in_use_is_refused_and_waived_by_name(host: &mut dyn TestHost)
         refused(host, 4, id)?;
         let allowed = host.tool_json(&format!("--allow {waived} query"))?;
         host.must(&format!("{undo}; sleep 0.2"))?;
-        ensure!(
-            allowed.code == 0,
-            "--allow {waived}: exit {}: {}",
-            allowed.code,
-            allowed.json
-        );
+        allowed.exits(0).context(waived)?;
         // The use is over; names, MACs and driver must be as before.
         with_driver(host)?;
         before.assert_unchanged(host)?;
@@ -98,13 +87,7 @@ pub(super) fn card_in_use_is_refused_and_waived_by_name(host: &mut dyn TestHost)
 pub(super) fn an_unknown_waiver_is_refused(host: &mut dyn TestHost) -> Result<()> {
     with_driver(host)?;
     let output = host.sh(&format!("{} --allow everything query", host.tool()))?;
-    ensure!(output.code == 64, "exit {}: {}", output.code, output.all());
-    ensure!(
-        output.stderr.contains("default-route"),
-        "the ids are not listed: {}",
-        output.stderr
-    );
-    Ok(())
+    shows(&output.exits(64)?.stderr, "default-route")
 }
 
 /// Another process has the group open, as a virtual machine does.
@@ -116,30 +99,21 @@ pub(super) fn a_group_held_by_another_process_is_refused(host: &mut dyn TestHost
     ))?;
     let report = refused(host, 5, "sleep")?;
     let pid = host.must("cat /tmp/holder")?;
-    ensure!(
-        report.json.to_string().contains(pid.trim()),
-        "the holder {pid:?} is not named: {}",
-        report.json
-    );
+    report.names(pid.trim())?;
     let waived = host.tool_json("--allow held-by-vm query")?;
     host.must("kill $(cat /tmp/holder); sleep 0.3")?;
-    ensure!(
-        waived.code == 5,
-        "held-by-vm could be waived: exit {}",
-        waived.code
-    );
+    waived.exits(5).context("held-by-vm cannot be waived")?;
     host.expect("query", 0)?;
-    without_driver(host)?;
-    with_driver(host)?;
+    rebound(host)?;
     before.assert_unchanged(host)
 }
 
 /// The second instance on one card reports the process id of the first.
 pub(super) fn a_second_instance_is_refused(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
-    let (tool, bdf, d) = (host.tool().to_owned(), host.bdf().to_owned(), sysfs(host));
+    let (backup, d) = (host.tool_line("backup --out /tmp/first"), sysfs(host));
     host.must(&format!(
-        "{tool} -d {bdf} --json backup --out /tmp/first >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"
+        "{backup} >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"
     ))?;
     wait_for(
         host,
@@ -148,12 +122,7 @@ pub(super) fn a_second_instance_is_refused(host: &mut dyn TestHost) -> Result<()
     )?;
     let report = host.tool_json("query")?;
     let pid = host.must("cat /tmp/first.pid")?;
-    let report = report.exits(5)?;
-    ensure!(
-        report.json.to_string().contains(pid.trim()),
-        "the other instance {pid:?} is not named: {}",
-        report.json
-    );
+    report.exits(5)?.names(pid.trim())?;
     wait_for(host, "[ ! -d /proc/$(cat /tmp/first.pid) ]", LONG)?;
     host.must("grep -q '\"exit\": *0' /tmp/first.json; code=$?; rm -rf /tmp/first; exit $code")?;
     before.assert_unchanged(host)
@@ -176,13 +145,7 @@ pub(super) fn a_missing_vfio_pci_is_reported(host: &mut dyn TestHost) -> Result<
 pub(super) fn without_iommu_the_host_is_unchanged(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     refused(host, 5, "IOMMU")?;
-    let list = host.bare_json("list")?;
-    ensure!(
-        list.code == 0 && list.json.to_string().contains(host.bdf()),
-        "list: exit {}: {}",
-        list.code,
-        list.json
-    );
+    host.bare_json("list")?.exits(0)?.names(host.bdf())?;
     let doctor = host.tool_json("doctor")?;
     let check = DoctorCheck::of(&doctor, "iommu")?;
     ensure!(
@@ -207,10 +170,9 @@ pub(super) fn an_image_for_another_card_is_refused(host: &mut dyn TestHost) -> R
 pub(super) fn an_interrupted_burn_restores_the_host(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     let (image, _) = other_image(host)?;
-    let (tool, bdf) = (host.tool().to_owned(), host.bdf().to_owned());
     // The shortest burn, of an image that the other half held before, has some twenty mutations.
     let at = host.card()?.mutations()? + 4;
-    let command = format!("{tool} -d {bdf} --json burn {image} --yes --backup-dir /tmp/stopped");
+    let command = host.tool_line(&format!("burn {image} --yes --backup-dir /tmp/stopped"));
     let stopped = host.signalled_at(&command, "INT", at, LONG)?;
     host.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
     ensure!(
@@ -218,12 +180,7 @@ pub(super) fn an_interrupted_burn_restores_the_host(host: &mut dyn TestHost) -> 
         "the burn ended before: {}",
         stopped.output.all()
     );
-    ensure!(
-        stopped.output.code == 6,
-        "exit {}, not 6: {}",
-        stopped.output.code,
-        stopped.output.all()
-    );
+    stopped.output.exits(6)?;
     before.assert_unchanged(host)?;
     host.expect("query", 0)?;
     Ok(())

@@ -89,6 +89,27 @@ pub(super) fn version(text: &str) -> Vec<u32> {
     })
 }
 
+/// Fails unless both are the same version.
+pub(super) fn same_version(shown: &str, wanted: &str) -> Result<()> {
+    let same = version(shown) == version(wanted);
+    ensure!(same, "version {shown}, not {wanted}");
+    Ok(())
+}
+
+/// Unbinds the card from its driver and binds it to `mlx4_core`.
+pub(super) fn rebound(host: &mut dyn TestHost) -> Result<HostSnapshot> {
+    without_driver(host)?;
+    with_driver(host)
+}
+
+/// Fails unless so many journals are left to restore.
+pub(super) fn pending(host: &mut dyn TestHost, count: usize) -> Result<()> {
+    let status = host.bare_json("host status")?;
+    let pending = status.at("/result/pending")?.as_array().map(Vec::len);
+    ensure!(pending == Some(count), "host status: {}", status.json);
+    Ok(())
+}
+
 /// The version on the card's flash that would boot, by the served card's boot ROM or by the tool's
 /// query.
 pub(super) fn flashed(host: &mut dyn TestHost) -> Result<String> {
