@@ -22,8 +22,9 @@ const BARS: [(u32, u32); 4] = [
     (u32::MAX, 0),
 ];
 
-/// The writable part of configuration space.
-#[derive(Clone)]
+/// The writable part of configuration space; by default as a reset leaves it
+/// (docs/hardware.md#software-reset).
+#[derive(Clone, Default)]
 pub(super) struct ConfigRegisters {
     command: u16,
     bars: [u32; 4],
@@ -40,20 +41,8 @@ impl ConfigRegisters {
             command: MEMORY,
             bars: [0xf000_0000, 0, 0xf100_0000, 0],
             interrupt_line: 0xff,
-            gateway_address: 0,
-            gateway_data: 0,
+            ..Self::default()
         }
-    }
-
-    /// As a reset leaves it (docs/hardware.md#software-reset).
-    pub(super) fn reset(&mut self) {
-        *self = Self {
-            command: 0,
-            bars: [0; 4],
-            interrupt_line: 0,
-            gateway_address: 0,
-            gateway_data: 0,
-        };
     }
 
     pub(super) fn memory_enabled(&self) -> bool {

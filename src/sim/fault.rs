@@ -104,16 +104,6 @@ pub(super) struct FaultCounts {
     pub(super) reads: u64,
 }
 
-/// What a fault makes of a mutating operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OpFault {
-    PowerCutBefore,
-    PowerCut(u64),
-    Flip(u32),
-    Lie,
-    StickWip,
-}
-
 impl Default for ArmedFaults {
     fn default() -> Self {
         Self {
@@ -212,22 +202,14 @@ impl ArmedFaults {
         }
     }
 
-    /// Takes the next fault of mutating operation `op`.
-    pub(super) fn at_op(&mut self, now: u64) -> Option<OpFault> {
-        let fault = self.take(now, |fault| match fault {
+    /// Takes the next fault of mutating operation `now`.
+    pub(super) fn at_op(&mut self, now: u64) -> Option<Fault> {
+        self.take(now, |fault| match fault {
             Fault::PowerCut { op, .. } => *op == now || *op == 0,
             Fault::FlippedBit { op, .. } | Fault::LyingWrite { op } => *op == now,
             Fault::StuckWip { op } => now >= *op,
             _ => false,
-        })?;
-        match fault {
-            Fault::PowerCut { op: 0, .. } => Some(OpFault::PowerCutBefore),
-            Fault::PowerCut { seed, .. } => Some(OpFault::PowerCut(seed)),
-            Fault::FlippedBit { bit, .. } => Some(OpFault::Flip(bit)),
-            Fault::LyingWrite { .. } => Some(OpFault::Lie),
-            Fault::StuckWip { .. } => Some(OpFault::StickWip),
-            _ => None,
-        }
+        })
     }
 
     /// A read of semaphore `n`: true = it answers taken. Counts down.

@@ -449,15 +449,7 @@ impl Nor {
             return None;
         }
         let command = self.check_program(command);
-        let (at, len) = match command {
-            Mutation::Program { at, .. } => (at & !(PAGE - 1), PAGE),
-            Mutation::Erase { at, len, .. } => (at, len),
-            Mutation::Status { .. } => return Some(command),
-        };
-        let guarded = self
-            .layout()
-            .protected(self.status, self.second, self.data.size);
-        if guarded.start < at + len && at < guarded.end {
+        if self.protects(&command.range(self.data.size)) {
             self.wel = false;
             return None;
         }

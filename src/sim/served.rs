@@ -1,7 +1,7 @@
 //! What a server needs of a card beyond register access: [`super::serve`] and [`super::firmware`]
 //! are on the card's side of the bus.
 
-use super::state::{CardState, Posted};
+use super::state::CardState;
 use super::{BootOutcome, SimCard};
 use crate::image::{Depth, Form, Guid, Mac, read};
 
@@ -57,14 +57,6 @@ impl SimCard {
     pub(super) fn answers(&self) -> bool {
         let state = self.state.borrow();
         !state.is_silent() && state.config.memory_enabled()
-    }
-
-    /// Configuration registers to their defaults, and nothing else.
-    pub(super) fn reset_config(&self) {
-        let mut state = self.state.borrow_mut();
-        state.config.reset();
-        // A configuration write does not overtake posted writes: what a driver wrote has arrived.
-        state.posted = Posted::Clean;
     }
 
     /// Identity of the running image; empty in recovery mode.

@@ -2,7 +2,7 @@
 
 use super::boot::{Candidates, RunningFirmware};
 use super::config::ConfigRegisters;
-use super::fault::{ArmedFaults, FaultCounts, OpFault};
+use super::fault::{ArmedFaults, FaultCounts};
 use super::file::CardFile;
 use super::mutate::{MutationEffect, apply};
 use super::nor::{Mutation, Nor, PAGE};
@@ -124,9 +124,10 @@ pub(super) struct CardState {
     pub(super) quiet_until: u64,
     pub(super) reset_ns: u64,
     pub(super) host_restores_config: bool,
-    /// Polls of a busy register make time pass ([`super::SimCard::set_hurry`]).
+    /// Polls of a busy register make time pass (docs/lab.md#emulated-card).
     pub(super) hurry: bool,
-    /// A network driver uses the card ([`super::SimCard::set_network_driver`]).
+    /// A network driver uses the card (bus mastering is on). It does not flush through 0xf0380, and
+    /// 0x8069c is its semaphore.
     pub(super) network_driver: bool,
     /// A boot goes on.
     pub(super) booting: Option<Booting>,
@@ -377,14 +378,19 @@ impl CardState {
         if self.spec.boot_ms > 0 && self.spec.pci_reset_boots {
             self.restart(0);
         } else {
-            self.config.reset();
-            if self.host_restores_config {
-                self.config = ConfigRegisters::enumerated();
-            }
-            // A configuration write does not overtake posted writes: what a driver wrote has
-            // arrived.
-            self.posted = Posted::Clean;
+            self.reset_config();
         }
+    }
+
+    /// Configuration registers to their defaults, or to those that the host restores.
+    pub(super) fn reset_config(&mut self) {
+        self.config = if self.host_restores_config {
+            ConfigRegisters::enumerated()
+        } else {
+            ConfigRegisters::default()
+        };
+        // A configuration write does not overtake posted writes: what a driver wrote has arrived.
+        self.posted = Posted::Clean;
     }
 
     fn restart(&mut self, silent: u64) {
@@ -406,12 +412,8 @@ impl CardState {
         self.tools = SimToolsInterface::default();
         self.gateway = GatewayState::default();
         self.nor.abandon();
-        self.posted = Posted::Clean;
         self.outstanding.clear();
-        self.config.reset();
-        if self.host_restores_config {
-            self.config = ConfigRegisters::enumerated();
-        }
+        self.reset_config();
     }
 
     pub(super) fn power_cycle(&mut self) {
@@ -439,14 +441,14 @@ impl CardState {
         let mut stuck = false;
         while let Some(fault) = self.armed.at_op(op) {
             match fault {
-                OpFault::PowerCutBefore => {
+                Fault::PowerCut { op: 0, .. } => {
                     self.cut_power();
                     return;
                 }
-                OpFault::PowerCut(seed) => effect = MutationEffect::Torn(seed),
-                OpFault::Flip(bit) => effect = MutationEffect::FlippedBit(bit),
-                OpFault::Lie => effect = MutationEffect::Nothing,
-                OpFault::StickWip => stuck = true,
+                Fault::PowerCut { seed, .. } => effect = MutationEffect::Torn(seed),
+                Fault::FlippedBit { bit, .. } => effect = MutationEffect::FlippedBit(bit),
+                Fault::LyingWrite { .. } => effect = MutationEffect::Nothing,
+                _ => stuck = true,
             }
             if matches!(effect, MutationEffect::Torn(_)) {
                 break;

@@ -1,9 +1,9 @@
 //! The guest's file system: archives made once and joined for each guest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -184,45 +184,40 @@ pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Res
 }
 
 fn programs(archive: &mut Archive, trixie: &Tree) -> Result<()> {
-    let mut libraries = BTreeSet::new();
     for program in PROGRAMS {
-        let file = trixie.path(program);
-        archive.copy(program, &file)?;
-        collect(trixie, &fs::read(&file)?, &mut libraries)?;
+        archive.copy(program, &trixie.path(program))?;
     }
     for applet in KMOD {
         archive.link(&format!("usr/sbin/{applet}"), "../bin/kmod");
     }
     archive.link("usr/bin/sh", "dash");
     archive.copy("usr/lib64/ld-linux-x86-64.so.2", &trixie.loader()?)?;
-    for name in libraries {
-        let file = trixie.library(&name).context("collect has seen it")?;
-        archive.copy(&format!("usr/lib/x86_64-linux-gnu/{name}"), &file)?;
-    }
-    Ok(())
+    libraries(archive, trixie, &PROGRAMS, "usr/lib/x86_64-linux-gnu")
 }
 
-/// mstflint is of another release: it has a directory and a loader of its own.
+/// mstflint is of another release: it has a directory and a loader of its own. The kernel names a
+/// process after the file it executes, which is the loader, so the loader has the program's name.
 fn mstflint(archive: &mut Archive, bookworm: &Tree) -> Result<()> {
-    let file = bookworm.path("usr/bin/mstflint");
-    let mut libraries = BTreeSet::new();
-    collect(bookworm, &fs::read(&file)?, &mut libraries)?;
-    archive.copy("opt/mstflint/mstflint", &file)?;
+    let program = "usr/bin/mstflint";
+    archive.copy("opt/mstflint/mstflint", &bookworm.path(program))?;
     archive.copy("opt/mstflint/bin/mstflint", &bookworm.loader()?)?;
-    for name in libraries {
-        let file = bookworm.library(&name).context("collect has seen it")?;
-        archive.copy(&format!("opt/mstflint/lib/{name}"), &file)?;
-    }
-    archive.file("usr/bin/mstflint", 0o755, wrapper("mstflint").as_bytes());
+    libraries(archive, bookworm, &[program], "opt/mstflint/lib")?;
+    let script = b"#!/bin/sh\nexec /opt/mstflint/bin/mstflint --library-path /opt/mstflint/lib \
+        /opt/mstflint/mstflint \"$@\"\n";
+    archive.file(program, 0o755, script);
     Ok(())
 }
 
-/// A script that runs the program with its own loader. The kernel names a process after the file it
-/// executes, which is the loader, so the loader has the program's name.
-fn wrapper(name: &str) -> String {
-    format!(
-        "#!/bin/sh\nexec /opt/{name}/bin/{name} --library-path /opt/{name}/lib /opt/{name}/{name} \"$@\"\n"
-    )
+/// Copies the libraries that programs need into a directory, with those that they need.
+fn libraries(archive: &mut Archive, tree: &Tree, programs: &[&str], to: &str) -> Result<()> {
+    let mut needed = BTreeMap::new();
+    for program in programs {
+        collect(tree, &tree.path(program), &mut needed)?;
+    }
+    for (name, file) in needed {
+        archive.copy(&format!("{to}/{name}"), &file)?;
+    }
+    Ok(())
 }
 
 /// Links every applet of busybox for which there is no real program.
@@ -243,16 +238,17 @@ fn busybox(archive: &mut Archive, trixie: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// The names of the libraries a program needs, and those they need.
-fn collect(tree: &Tree, elf: &[u8], into: &mut BTreeSet<String>) -> Result<()> {
-    for name in goblin::elf::Elf::parse(elf)?.libraries {
-        if name.starts_with("ld-linux") || !into.insert(name.to_owned()) {
+/// The libraries a program needs, by name, and those they need.
+fn collect(tree: &Tree, program: &Path, into: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    for name in goblin::elf::Elf::parse(&fs::read(program)?)?.libraries {
+        if name.starts_with("ld-linux") || into.contains_key(name) {
             continue;
         }
         let file = tree
             .library(name)
             .with_context(|| format!("no library {name} in the tree"))?;
-        collect(tree, &fs::read(file)?, into)?;
+        into.insert(name.to_owned(), file.clone());
+        collect(tree, &file, into)?;
     }
     Ok(())
 }

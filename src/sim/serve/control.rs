@@ -122,7 +122,7 @@ impl Control {
             }
             ("power-cycle", "") => {
                 card.power_cycle();
-                card.reset_config();
+                card.state.borrow_mut().reset_config();
                 device.settle();
             }
             ("info", "") => return Ok(Some(info(device, self.hold_at))),

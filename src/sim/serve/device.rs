@@ -60,7 +60,7 @@ impl ServedDevice {
         card.set_host_restores_config(false);
         card.set_reset_time(pace.reset_time());
         card.state.borrow_mut().hurry = pace == ServePace::Fast;
-        card.reset_config();
+        card.state.borrow_mut().reset_config();
         let bar2 = memfd_create("cx3flash-bar2", MFdFlags::MFD_CLOEXEC)?;
         let bar2 = File::from(bar2);
         bar2.set_len(BAR2_SIZE)?;
