@@ -89,17 +89,6 @@ struct CaseResult {
 }
 
 impl CaseResult {
-    /// The result of a scenario that was not started.
-    fn not_run(class: String, scenario: &Scenario, status: CaseStatus) -> CaseResult {
-        CaseResult {
-            class,
-            name: scenario.name.to_owned(),
-            time: Duration::ZERO,
-            status,
-            output: String::new(),
-        }
-    }
-
     fn junit(&self) -> TestCase {
         let status = match &self.status {
             CaseStatus::Passed => TestCaseStatus::success(),
@@ -142,17 +131,23 @@ impl Results {
         self.added.notify_all();
     }
 
+    /// Adds a scenario that was not started.
+    fn skip(&self, class: String, scenario: &Scenario, status: CaseStatus) {
+        self.add(CaseResult {
+            class,
+            name: scenario.name.to_owned(),
+            time: Duration::ZERO,
+            status,
+            output: String::new(),
+        });
+    }
+
     fn wait(&self, name: &str) -> CaseStatus {
-        let mut cases = self.lock();
-        loop {
-            if let Some(case) = cases.get(name) {
-                return case.status.clone();
-            }
-            cases = self
-                .added
-                .wait(cases)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        let missing = |cases: &mut BTreeMap<String, CaseResult>| !cases.contains_key(name);
+        let cases = self.added.wait_while(self.lock(), missing);
+        cases.unwrap_or_else(PoisonError::into_inner)[name]
+            .status
+            .clone()
     }
 
     fn junit(&self) -> Report {
@@ -242,8 +237,7 @@ fn run_in_lab(target: &Path, require: bool, chosen: &[Scenario], results: &Resul
                 _ => CaseStatus::Failed(format!("the lab could not be made: {e:#}")),
             };
             for scenario in chosen {
-                let class = lab_class(scenario);
-                results.add(CaseResult::not_run(class, scenario, status.clone()));
+                results.skip(lab_class(scenario), scenario, status.clone());
             }
             return;
         }
@@ -294,7 +288,7 @@ fn run_in_guest<'a>(
             Err(e) => {
                 eprintln!("{class}: no guest: {e:#}");
                 let status = CaseStatus::Failed(format!("no guest: {e:#}"));
-                results.add(CaseResult::not_run(class, scenario, status));
+                results.skip(class, scenario, status);
                 continue;
             }
         };
@@ -366,8 +360,7 @@ fn run_on_card(target: &Path, config: RealCardConfig, chosen: &[Scenario], resul
         Ok(opened) => opened,
         Err(e) => {
             for scenario in chosen {
-                let status = CaseStatus::Failed(format!("{e:#}"));
-                results.add(CaseResult::not_run(class(), scenario, status));
+                results.skip(class(), scenario, CaseStatus::Failed(format!("{e:#}")));
             }
             return;
         }
@@ -375,7 +368,7 @@ fn run_on_card(target: &Path, config: RealCardConfig, chosen: &[Scenario], resul
     for scenario in chosen {
         if scenario.requires == Requires::Writes && !host.may_write {
             let status = CaseStatus::Skipped("the file does not call the card expendable".into());
-            results.add(CaseResult::not_run(class(), scenario, status));
+            results.skip(class(), scenario, status);
             continue;
         }
         let mut case = run_one(scenario, class(), &mut host, Instant::now());

@@ -78,35 +78,31 @@ impl GuestKind {
 
     /// Its name in reports and on the command line of the tests.
     pub fn name(self) -> &'static str {
-        match self {
-            GuestKind::Plain => "plain",
-            GuestKind::Kills => "kills",
-            GuestKind::Integrity => "integrity",
-            GuestKind::Confidentiality => "confidentiality",
-            GuestKind::NoIommu => "no_iommu",
-            GuestKind::SeveralCards => "several_cards",
-        }
+        self.row().0
     }
 
     /// Added to the kernel's command line.
     pub fn append(self) -> &'static str {
-        match self {
-            GuestKind::Integrity => "lockdown=integrity",
-            GuestKind::Confidentiality => "lockdown=confidentiality",
-            _ => "",
-        }
+        self.row().1
+    }
+
+    /// The cards, in the order of their buses.
+    pub fn cards(self) -> &'static [CardSetup] {
+        self.row().2
     }
 
     pub fn has_iommu(self) -> bool {
         self != GuestKind::NoIommu
     }
 
-    /// The cards, in the order of their buses.
-    pub fn cards(self) -> &'static [CardSetup] {
+    fn row(self) -> (&'static str, &'static str, &'static [CardSetup]) {
         match self {
-            GuestKind::SeveralCards => SEVERAL,
-            GuestKind::Kills => KILLED,
-            _ => &[PRO],
+            GuestKind::Plain => ("plain", "", &[PRO]),
+            GuestKind::Kills => ("kills", "", KILLED),
+            GuestKind::Integrity => ("integrity", "lockdown=integrity", &[PRO]),
+            GuestKind::Confidentiality => ("confidentiality", "lockdown=confidentiality", &[PRO]),
+            GuestKind::NoIommu => ("no_iommu", "", &[PRO]),
+            GuestKind::SeveralCards => ("several_cards", "", SEVERAL),
         }
     }
 }

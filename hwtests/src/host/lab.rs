@@ -163,18 +163,15 @@ fn create(
     small: &Path,
 ) -> Result<PathBuf> {
     let file = dir.join(format!("card{n}.cx3"));
-    let mut command = Command::new(&provisions.tool);
-    command
-        .args(["sim", "create"])
-        .arg(&file)
-        .args(setup.create);
+    let mut command = sim(provisions, "create", &file);
+    command.args(setup.create);
     if setup.small {
         command.arg("--image").arg(small);
     }
     // The cards of a guest need MACs of their own.
     if !setup.create.contains(&"--blank") {
-        command.args([format!("--mac=0002c900{:02x}10", 0x10 + n)]);
-        command.args([format!("--guid=0002c903000{n:x}1010")]);
+        command.arg(format!("--mac=0002c900{:02x}10", 0x10 + n));
+        command.arg(format!("--guid=0002c903000{n:x}1010"));
     }
     succeed(&mut command)?;
     Ok(file)
@@ -183,14 +180,12 @@ fn create(
 /// The image on the first card, read before the card is served.
 fn image_of(provisions: &Provisions, dir: &Path, card: &Path) -> Result<Vec<u8>> {
     let out = dir.join("backup");
-    let mut command = Command::new(&provisions.tool);
-    command
-        .arg("-d")
-        .arg(format!("sim:{}", card.display()))
-        .args(["backup", "--out"])
-        .arg(&out)
-        .env("XDG_STATE_HOME", dir);
-    succeed(&mut command)?;
+    succeed(
+        Command::new(&provisions.tool)
+            .args(["-d", &format!("sim:{}", card.display()), "backup", "--out"])
+            .arg(&out)
+            .env("XDG_STATE_HOME", dir),
+    )?;
     let image = std::fs::read_dir(&out)?
         .flatten()
         .map(|entry| entry.path().join("image.bin"))
@@ -204,15 +199,10 @@ fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
     for (path, model) in MODELS {
         let file = provisions.dir.join(format!("{model}.bin"));
-        let part = provisions
-            .dir
-            .join(format!(".{model}.{:?}.part", std::thread::current().id()));
+        let part = format!(".{model}.{:?}.part", std::thread::current().id());
+        let part = provisions.dir.join(part);
         let _ = std::fs::remove_file(&part);
-        succeed(
-            Command::new(&provisions.tool)
-                .args(["sim", "image", "--like", model])
-                .arg(&part),
-        )?;
+        succeed(sim(provisions, "image", &part).args(["--like", model]))?;
         std::fs::rename(&part, &file)?;
         out.push((path.to_owned(), std::fs::read(file)?));
     }
@@ -223,10 +213,8 @@ fn images(provisions: &Provisions) -> Result<Vec<(String, Vec<u8>)>> {
 fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for (n, (_, version)) in SMALL_IMAGES.iter().enumerate() {
-        let (recipe, file) = (
-            dir.join(format!("small{n}.json")),
-            dir.join(format!("small{n}.bin")),
-        );
+        let recipe = dir.join(format!("small{n}.json"));
+        let file = dir.join(format!("small{n}.bin"));
         // Its ini has no flash size, so it fits any chip; two halves of 512 KiB.
         std::fs::write(
             &recipe,
@@ -234,16 +222,19 @@ fn small_images(provisions: &Provisions, dir: &Path) -> Result<Vec<PathBuf>> {
                 r#"{{"psid":"MT_1200111023","device_id":4103,"supported_hw":[[503,0]],"chunk_log2":19,"rom":null,"ini":"[ADAPTER]\nPSID = MT_1200111023\n","size":98304,"seed":{n}}}"#
             ),
         )?;
-        let mut command = Command::new(&provisions.tool);
-        command
-            .args(["sim", "image"])
-            .arg(&file)
-            .arg("--recipe")
-            .arg(&recipe);
+        let mut command = sim(provisions, "image", &file);
+        command.arg("--recipe").arg(&recipe);
         succeed(command.args(["--fw-version", version]))?;
         out.push(file);
     }
     Ok(out)
+}
+
+/// A `sim` command of the tool that makes `file`.
+fn sim(provisions: &Provisions, what: &str, file: &Path) -> Command {
+    let mut command = Command::new(&provisions.tool);
+    command.args(["sim", what]).arg(file);
+    command
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

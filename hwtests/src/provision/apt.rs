@@ -115,35 +115,41 @@ impl HostApt {
             config,
         };
         suite
-            .apt("apt-get", ["-qq", "update"])
+            .apt("apt-get", &["-qq", "update"])
             .map_err(|e| LabUnavailable(format!("the Debian mirror cannot be reached: {e:#}")))?;
         Ok(suite)
     }
 
     fn config(&self, dir: &Path) -> String {
-        let at = |part: &str| dir.join(part).display().to_string();
-        let mut text = format!(
-            "Dir \"{root}\";\nDir::Etc \"{etc}\";\nDir::Etc::main \"-\";\nDir::Etc::parts \"{none}\";\n\
-             Dir::Etc::sourcelist \"{etc}/sources.list\";\nDir::Etc::sourceparts \"{none}\";\n\
-             Dir::Etc::preferences \"-\";\nDir::Etc::preferencesparts \"{none}\";\n\
-             Dir::Etc::netrc \"/etc/apt/auth.conf\";\nDir::Etc::netrcparts \"/etc/apt/auth.conf.d\";\n\
-             Dir::State \"{state}\";\nDir::State::status \"{state}/status\";\nDir::State::lists \"{lists}\";\n\
-             Dir::Cache \"{cache}\";\nDir::Log \"{root}\";\n",
+        // The sandbox user of apt may not write into a directory of ours, so it is root.
+        format!(
+            r#"Dir "{root}";
+Dir::Etc "{root}/etc";
+Dir::Etc::main "-";
+Dir::Etc::parts "{root}/none";
+Dir::Etc::sourcelist "{root}/etc/sources.list";
+Dir::Etc::sourceparts "{root}/none";
+Dir::Etc::preferences "-";
+Dir::Etc::preferencesparts "{root}/none";
+Dir::Etc::netrc "/etc/apt/auth.conf";
+Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
+Dir::State "{root}/state";
+Dir::State::status "{root}/state/status";
+Dir::State::lists "{root}/lists";
+Dir::Cache "{root}/cache";
+Dir::Log "{root}";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Sandbox::User "root";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+Acquire::Retries "3";
+Acquire::http::Timeout "30";
+{carried}"#,
             root = dir.display(),
-            etc = at("etc"),
-            none = at("none"),
-            state = at("state"),
-            lists = at("lists"),
-            cache = at("cache"),
-        );
-        // The sandbox user of apt may not write into a directory of ours.
-        text.push_str(
-            "APT::Architecture \"amd64\";\nAPT::Architectures { \"amd64\"; };\nAPT::Sandbox::User \"root\";\n\
-             APT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\nAcquire::PDiffs \"false\";\n\
-             Acquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n",
-        );
-        text.push_str(&self.carried);
-        text
+            carried = self.carried,
+        )
     }
 }
 
@@ -154,22 +160,18 @@ impl PrivateApt {
         args.extend(release.iter().flat_map(|name| ["-t", name]));
         args.push("install");
         args.extend(packages);
-        self.apt("apt-get", args).map(drop)
+        self.apt("apt-get", &args).map(drop)
     }
 
     /// Fetches one package without what it depends on.
     pub(super) fn fetch_alone(&self, package: &str) -> Result<()> {
-        let mut command = Command::new("apt-get");
-        command
-            .current_dir(self.archives())
-            .env("APT_CONFIG", &self.config)
-            .args(["-qq", "download", package]);
-        run(&mut command).map(drop)
+        // apt downloads into its working directory.
+        self.apt("apt-get", &["-qq", "download", package]).map(drop)
     }
 
     /// The package that a metapackage of a release depends on.
     pub(super) fn depends_on(&self, package: &str, release: &str, prefix: &str) -> Result<String> {
-        let text = self.apt("apt-cache", ["depends", &format!("{package}/{release}")])?;
+        let text = self.apt("apt-cache", &["depends", &format!("{package}/{release}")])?;
         text.lines()
             .filter_map(|line| line.trim().strip_prefix("Depends: "))
             .find(|name| name.starts_with(prefix))
@@ -206,14 +208,10 @@ impl PrivateApt {
         self.dir.join(".apt/cache/archives")
     }
 
-    fn apt<I, S>(&self, program: &str, args: I) -> Result<String>
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
+    fn apt(&self, program: &str, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
-        command.env("APT_CONFIG", &self.config).args(args);
-        run(&mut command)
+        command.current_dir(self.archives());
+        run(command.env("APT_CONFIG", &self.config).args(args))
     }
 }
 
