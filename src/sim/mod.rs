@@ -12,6 +12,7 @@ mod bus;
 mod card;
 mod chips;
 mod config;
+mod dma;
 mod fault;
 mod file;
 mod firmware;

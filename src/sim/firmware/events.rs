@@ -2,7 +2,7 @@
 //! which the card finds them.
 
 use super::answers::u64_at;
-use crate::sim::serve::dma::DeviceBus;
+use crate::sim::dma::DeviceBus;
 use std::collections::BTreeMap;
 use std::io;
 

@@ -12,7 +12,7 @@ mod events;
 mod opcode;
 
 use super::SimCard;
-use super::serve::dma::DeviceBus;
+use super::dma::DeviceBus;
 use super::served::ImageIdentity;
 use crate::card::CrOffset;
 use events::{EventQueues, Icm};

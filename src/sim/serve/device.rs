@@ -1,11 +1,11 @@
 //! The card with everything around it that a virtual machine sees: accesses of every width, time,
 //! resets, interrupts, guest memory, firmware.
 
-use super::dma::{DeviceBus, GuestMemory};
 use super::irq::Irqs;
 use super::pci::{ServedConfigSpace, words_of};
 use crate::card::{CrError, CrOffset, CrSpace};
 use crate::sim::SimCard;
+use crate::sim::dma::{DeviceBus, GuestMemory};
 use crate::sim::firmware::NetworkFirmware;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;

@@ -32,7 +32,7 @@
 
 mod control;
 mod device;
-pub(super) mod dma;
+
 mod irq;
 mod layout;
 mod pci;

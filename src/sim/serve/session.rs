@@ -1,11 +1,11 @@
 //! One connection: commands in, answers out (docs/lab.md#vfio-user-client-of-qemu).
 
 use super::device::{BAR0_SIZE, BAR2_SIZE, ServedDevice};
-use super::dma::GuestMemory;
 use super::irq;
 use super::layout;
 use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
 use crate::card::CrError;
+use crate::sim::dma::GuestMemory;
 use nix::libc;
 use std::io;
 use std::os::fd::AsFd;

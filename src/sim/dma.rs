@@ -112,7 +112,7 @@ impl GuestMemory {
 }
 
 /// The card's side of the bus during one access.
-pub(in crate::sim) struct DeviceBus<'a> {
+pub(super) struct DeviceBus<'a> {
     /// Bus mastering is on.
     pub(super) masters: bool,
     pub(super) memory: &'a GuestMemory,
@@ -130,19 +130,19 @@ impl DeviceBus<'_> {
     }
 
     /// Reads host memory.
-    pub(in crate::sim) fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.check()?;
         self.memory.read(address, bytes)
     }
 
     /// Writes host memory.
-    pub(in crate::sim) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         self.memory.write(address, bytes)
     }
 
     /// Raises an MSI-X vector. A message is a write on the bus.
-    pub(in crate::sim) fn interrupt(&mut self, vector: u32) {
+    pub(super) fn interrupt(&mut self, vector: u32) {
         if self.masters {
             self.raised.push(vector);
         }
