@@ -33,11 +33,21 @@ fn shown(reg: Reg, value: u32, key: Option<&RandomState>) -> String {
 
 /// Whether a register carries contents of the flash or of a mailbox. Words 0 and 1 of the tools
 /// command interface are its input, words 3 and 4 its output: mailbox dwords, when commands move it.
+/// Every register is named, so that a new one has to be classed here.
 fn holds_data(reg: Reg) -> bool {
-    matches!(
-        reg,
-        Reg::GatewayData(_) | Reg::ToolsMailbox(_) | Reg::ToolsHcr(0 | 1 | 3 | 4)
-    )
+    match reg {
+        Reg::GatewayData(_) | Reg::ToolsMailbox(_) | Reg::ToolsHcr(0 | 1 | 3 | 4) => true,
+        Reg::RunningVersion(_)
+        | Reg::RecoveryTest
+        | Reg::ToolsHcr(_)
+        | Reg::BootAddress
+        | Reg::SoftwareReset
+        | Reg::DeviceId
+        | Reg::Semaphore(_)
+        | Reg::GatewayCommand
+        | Reg::GatewayAddress
+        | Reg::LinkDownReset => false,
+    }
 }
 
 #[cfg(test)]

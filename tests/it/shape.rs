@@ -1,6 +1,6 @@
 //! The shape of the source tree: names of types, sizes of files, and which files of a module use each other.
 //!
-//! The checks are textual: code is what stands outside comments and before `#[cfg(test)]`.
+//! The checks are textual: code is what stands outside comments and tests.
 
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +14,23 @@ struct SourceFile {
 }
 
 impl SourceFile {
-    /// Without comments and tests.
+    /// Without comments and tests: what a `#[cfg(test)]` stands before, to the end of that item or, for a
+    /// module with a body, of the file.
     fn code(&self) -> String {
-        self.text
-            .lines()
-            .take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"))
-            .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
-            .collect()
+        let mut code = String::new();
+        let mut lines = self.text.lines();
+        while let Some(line) = lines.next() {
+            if line.trim_start().starts_with("#[cfg(test)]") {
+                let item = lines.next().unwrap_or("");
+                if !item.ends_with(';') {
+                    break;
+                }
+                continue;
+            }
+            code += line.split("//").next().unwrap_or("");
+            code.push('\n');
+        }
+        code
     }
 
     fn is_test(&self) -> bool {

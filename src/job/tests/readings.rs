@@ -53,44 +53,6 @@ fn places(card: &SimCard) -> Vec<u32> {
 }
 
 #[test]
-fn one_wrong_read_never_makes_a_wrong_backup() {
-    for (original, recipe) in [
-        (owner_card(), cx3("2.42.5000")),
-        (pro_card(Half::Even), pro("2.42.5000")),
-    ] {
-        original.set_hurry(true);
-        let before = original.flash();
-        for at in places(&original.fork()) {
-            for kind in KINDS {
-                // The first reading of this place, and a later one.
-                for after in [0, 400] {
-                    let bench = Bench::new();
-                    let card = original.fork();
-                    card.inject(Fault::WrongRead {
-                        after,
-                        kind,
-                        at: Some(at),
-                    });
-                    let context = format!("{kind:?} at {at:#x} behind {after}");
-                    let ended = bench.burn(&card, &recipe);
-                    let stored = backups_hold(&bench, &before, &context);
-                    match ended {
-                        Ok(_) => assert_eq!(stored, 1, "{context}"),
-                        Err(error) => {
-                            assert_eq!(error.outcome().exit, Exit::Failed, "{context}: {error}");
-                            assert!(card.flash() == before, "{context}");
-                            assert_eq!(stored, 0, "{context}: {error}");
-                        }
-                    }
-                    card.power_cycle();
-                    assert!(boots(&card), "{context}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn a_short_read_in_the_backup_is_read_again() {
     let bench = Bench::new();
     let original = owner_card();

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Reads of a stratum that are tried beside its last one, evenly spread.
-const BETWEEN: usize = 4;
+const BETWEEN: usize = 2;
 
 const OPCODE_READ: u8 = 0x03;
 
