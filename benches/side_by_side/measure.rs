@@ -5,7 +5,7 @@ use crate::jobs::BenchJob;
 use cx3flash::job;
 use cx3flash::sim::Counters;
 use mst::Mst;
-use mst::serve::{ServedRun, Server, TimePace, Transport};
+use mst::serve::{MstServer, ServedRun, TimePace, Transport};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -115,10 +115,10 @@ impl Programs<'_> {
         &self,
         job: BenchJob,
         pace: TimePace,
-        command: &dyn Fn(&Server, &Path) -> Command,
+        command: &dyn Fn(&MstServer, &Path) -> Command,
     ) -> (Times, ServedRun) {
         let flash = self.fixture.flash(job.target());
-        let server = Server::start(move || Fixture::card(&flash), pace, Transport::Bar0);
+        let server = MstServer::start(move || Fixture::card(&flash), pace, Transport::Bar0);
         let dir = self.fixture.scratch();
         let mut command = command(&server, dir.path());
         let cpu = children_cpu();
@@ -138,7 +138,7 @@ impl Programs<'_> {
     }
 }
 
-fn mstflint(mst: &Mst, server: &Server, pace: TimePace, job: BenchJob, dir: &Path) -> Command {
+fn mstflint(mst: &Mst, server: &MstServer, pace: TimePace, job: BenchJob, dir: &Path) -> Command {
     let mut command = mst.command(server, pace, "mstflint", job.mstflint());
     command.current_dir(dir);
     command

@@ -2,31 +2,14 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, EraseReport, PlanReport};
+use super::{ActionReport, EraseReport, PlanReport, Target};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
 };
-use crate::image::{AddressMap, Contents, FlashAddr, Half, ImageOffset, MAGIC, START_CANDIDATES};
-use serde::Serialize;
+use crate::image::{AddressMap, Contents, FlashAddr, ImageOffset, MAGIC, START_CANDIDATES};
 use std::ops::Range;
 use std::time::Duration;
-
-/// Where the image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Target {
-    /// The other half; the card boots the old image until the commit.
-    Half {
-        half: Half,
-        /// log2 of the chunk size.
-        chunk_log2: u8,
-    },
-    /// Over the only image there is.
-    InPlace,
-    /// The whole flash (restore).
-    WholeFlash,
-}
 
 /// What a job would do, complete before the first write to anything.
 #[derive(Clone, Debug)]

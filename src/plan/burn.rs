@@ -1,7 +1,12 @@
 //! Plans that put an image on a card: a file, or the card's own with another identity or ROM.
 
-use super::decide::{Base, BurnOptions, PlanRequest, RomChoice, decide_one};
-use super::{CardSnapshot, IdentityChange, Plan, crossflash};
+use super::decide::decide_one;
+use super::request::{Base, PlanRequest};
+use super::rules::NO_PSID;
+use super::{
+    BurnOptions, CardSnapshot, Check, CheckId, CrossFlash, IdentityChange, Plan, PlanReport,
+    RomChoice, crossflash,
+};
 use crate::image::Contents;
 
 /// Decide what a burn of `image`, read from a file of `file_len` bytes, would do.
@@ -60,6 +65,41 @@ fn decide_own(card: &CardSnapshot, options: &BurnOptions, rom: Option<&[u8]>) ->
 /// The decision, with the comparison of two boards where the PSIDs differ.
 fn decide(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan {
     let mut plan = decide_one(card, request);
-    plan.report.crossflash = crossflash::of(card, request, &plan.report).map(Box::new);
+    plan.report.crossflash = compared(card, request, &plan.report).map(Box::new);
     plan
+}
+
+/// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
+fn compared(
+    card: &CardSnapshot,
+    request: PlanRequest<'_>,
+    plan: &PlanReport,
+) -> Option<CrossFlash> {
+    let Base::File { contents, .. } = request.base else {
+        return None;
+    };
+    let own = card.active()?.slot.contents.as_ref().ok()?;
+    let (from, to) = (own.image().psid(), contents.image().psid());
+    if !own.image().info_crc_ok || from == to {
+        return None;
+    }
+    let mut obstacles: Vec<Check> = plan.refusing().cloned().collect();
+    if let Some(to) = to
+        && obstacles.iter().any(|c| c.id == CheckId::Psid)
+    {
+        // Checks that depend on this one were not judged: judge them as with `--change-psid`.
+        let change = (from.unwrap_or(NO_PSID), to);
+        let options = BurnOptions {
+            change_psid: Some((change.0.to_owned(), change.1.to_owned())),
+            ..request.options.clone()
+        };
+        let request = PlanRequest {
+            options: &options,
+            ..request
+        };
+        let plan = decide_one(card, request).report;
+        obstacles = plan.refusing().cloned().collect();
+    }
+    let size = card.flash_chip.geometry.size;
+    Some(crossflash::compare(own, contents, size, obstacles))
 }

@@ -7,9 +7,8 @@ mod ini;
 
 pub use ini::{IniChange, IniDiff};
 
-use super::decide::{Base, PlanRequest, decide_one};
+use super::Check;
 use super::rules::rom_text;
-use super::{BurnOptions, CardSnapshot, Check, CheckId, PlanReport};
 use crate::image::{Contents, Ini, Layout};
 use serde::Serialize;
 
@@ -76,42 +75,13 @@ pub struct CrossFlash {
     pub possible: bool,
 }
 
-/// The comparison when the PSIDs differ. A PSID out of a damaged section is none.
-pub(super) fn of(
-    card: &CardSnapshot,
-    request: PlanRequest<'_>,
-    plan: &PlanReport,
-) -> Option<CrossFlash> {
-    let Base::File { contents, .. } = request.base else {
-        return None;
-    };
-    let own = card.active()?.slot.contents.as_ref().ok()?;
-    let (from, to) = (own.image().psid(), contents.image().psid());
-    if !own.image().info_crc_ok || from == to {
-        return None;
-    }
-    let mut obstacles: Vec<Check> = plan.refusing().cloned().collect();
-    if let Some(to) = to
-        && obstacles.iter().any(|c| c.id == CheckId::Psid)
-    {
-        // Checks that depend on this one were not judged: judge them as with `--change-psid`.
-        let change = (from.unwrap_or(super::rules::NO_PSID), to);
-        let options = BurnOptions {
-            change_psid: Some((change.0.to_owned(), change.1.to_owned())),
-            ..request.options.clone()
-        };
-        let request = PlanRequest {
-            options: &options,
-            ..request
-        };
-        let plan = decide_one(card, request).report;
-        obstacles = plan.refusing().cloned().collect();
-    }
-    let size = card.flash_chip.geometry.size;
-    Some(compare(own, contents, size, obstacles))
-}
-
-fn compare(own: &Contents, new: &Contents, chip_size: u32, obstacles: Vec<Check>) -> CrossFlash {
+/// The comparison; `obstacles` are the checks that refuse even with `--change-psid`.
+pub(super) fn compare(
+    own: &Contents,
+    new: &Contents,
+    chip_size: u32,
+    obstacles: Vec<Check>,
+) -> CrossFlash {
     let mut found = CrossFlash {
         psid: sides(own, new, |c| c.image().psid().map(str::to_owned)),
         part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),

@@ -5,56 +5,13 @@ use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
 use super::placement::{Placement, is, other_start, target};
+use super::request::{Base, PlanRequest};
 use super::rules::RomAction;
 use super::{
-    Action, CardSnapshot, CheckId, IdentityChange, ImageSlot, Plan, PlanReport, rules, rules_flash,
+    Action, BurnOptions, CardSnapshot, CheckId, IdentityChange, ImageSlot, Plan, PlanReport, rules,
+    rules_flash,
 };
 use crate::image::{Contents, Identity, Layout, PatchError};
-use serde::Serialize;
-
-/// Options of a burn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BurnOptions {
-    /// `--change-psid FROM:TO`. FROM is `none` for a card whose image states no PSID.
-    pub change_psid: Option<(String, String)>,
-    /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
-    pub rom: Option<RomChoice>,
-    /// Parts of the identity that change.
-    pub identity: IdentityChange,
-}
-
-/// Whose ROM will be on the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RomChoice {
-    /// The image's (none if it has none).
-    Image,
-    /// The card's (refused if it has none).
-    Device,
-    /// None.
-    None,
-}
-
-/// The image to write.
-#[derive(Clone, Copy)]
-pub(super) enum Base<'a> {
-    /// The image of a file.
-    File {
-        contents: &'a Contents,
-        file_len: u64,
-    },
-    /// The card's own image.
-    Own,
-}
-
-/// A burn, as requested.
-#[derive(Clone, Copy)]
-pub(super) struct PlanRequest<'a> {
-    pub(super) base: Base<'a>,
-    pub(super) options: &'a BurnOptions,
-    /// The ROM of a file.
-    pub(super) rom: Option<&'a [u8]>,
-}
 
 /// The decision without the comparison of two boards.
 pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan {

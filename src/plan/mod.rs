@@ -17,6 +17,7 @@ mod nv;
 mod placement;
 mod recover;
 mod report;
+mod request;
 mod reset;
 mod restore;
 mod rules;
@@ -26,17 +27,17 @@ mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use action::{Action, Pass, Plan, Target};
+pub use action::{Action, Pass, Plan};
 pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
 pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
 pub use crossflash::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
-pub use decide::{BurnOptions, RomChoice};
 pub use identity::{IdentityChange, identity_of};
 pub use nv::NvGeometry;
 pub use recover::plan_recover;
-pub use report::{ActionReport, EraseReport, PlanReport};
+pub use report::{ActionReport, EraseReport, PlanReport, Target};
+pub use request::{BurnOptions, RomChoice};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
 pub use slot::{ImageSlot, Validity};

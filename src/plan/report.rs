@@ -1,9 +1,25 @@
 //! A plan without its bytes, for output.
 
-use super::{Change, Check, CrossFlash, Kept, Target};
+use super::{Change, Check, CrossFlash, Kept};
 use crate::flash::{EraseSize, SectorMap};
-use crate::image::{FlashAddr, Version};
+use crate::image::{FlashAddr, Half, Version};
 use serde::Serialize;
+
+/// Where the image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Target {
+    /// The other half; the card boots the old image until the commit.
+    Half {
+        half: Half,
+        /// log2 of the chunk size.
+        chunk_log2: u8,
+    },
+    /// Over the only image there is.
+    InPlace,
+    /// The whole flash (restore).
+    WholeFlash,
+}
 
 /// One erase of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

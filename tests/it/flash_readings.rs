@@ -178,7 +178,7 @@ fn no_single_wrong_reading_fails_a_burn_or_spoils_it() {
         let reads = dry.spoiler.reads();
         for wrong in WRONG_READINGS {
             // Every read but the polls of the long erase in the middle of it, which are all alike.
-            for n in (0..reads).filter(|n| *n < 30 || n % 11 == 0 || reads - n < 150) {
+            for n in (0..reads).filter(|n| *n < 30 || n % 31 == 0 || reads - n < 150) {
                 let mut bench = bench(part);
                 bench.spoiler.spoil(n, 1, wrong);
                 burn(&mut bench, &mut ()).unwrap_or_else(|stopped| {

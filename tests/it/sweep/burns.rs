@@ -95,7 +95,10 @@ fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
     sweep(
         "real size, sampled",
         &bench.card,
-        Points::Sampled(397),
+        Points::Sampled {
+            ends: 24,
+            every: 397,
+        },
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
         &|card, op, repeat| {
             let left = bench.boots_old_or_new(card, op);

@@ -124,7 +124,7 @@ fn cut_everywhere(
         if failsafe {
             Points::Every
         } else {
-            Points::Sampled(5)
+            Points::Sampled { ends: 24, every: 5 }
         },
         &|card| job(card).is_ok(),
         &|card, op, repeat| {
@@ -300,7 +300,7 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     let tally = sweep(
         "restore, non-failsafe",
         &newer,
-        Points::Sampled(5),
+        Points::Sampled { ends: 24, every: 5 },
         &|card| bench.restore(card, &backup).is_ok(),
         &|card, op, repeat| {
             let left = ends.left(card, op);

@@ -27,20 +27,22 @@ const REALLY_CUT: usize = 8;
 pub(crate) enum Points {
     /// Every operation.
     Every,
-    /// Every operation near the ends (where erases and the commit are), every `n`th between.
-    Sampled(u64),
+    /// So many operations at each end (where erases and the commit are), every `n`th between.
+    Sampled { ends: u64, every: u64 },
 }
 
 /// Cuts after which the job is repeated: the repetition takes far longer than looking at what boots, and
 /// between the ends one cut leaves what the next one leaves, but for a page. Coprime to the 17 operations
 /// that write a sector. With `CX3FLASH_SWEEP=all` it is repeated after each.
-const REPEATED: Points = Points::Sampled(8);
+const REPEATED: Points = Points::Sampled { ends: 8, every: 12 };
 
 impl Points {
     fn include(self, op: u64, total: u64) -> bool {
         match self {
             Self::Every => true,
-            Self::Sampled(n) => op <= 24 || op + 24 > total || op.is_multiple_of(n),
+            Self::Sampled { ends, every } => {
+                op <= ends || op + ends > total || op.is_multiple_of(every)
+            }
         }
     }
 }

@@ -14,7 +14,7 @@
 
 pub mod serve;
 
-use serve::{Server, TimePace, Transport};
+use serve::{MstServer, TimePace, Transport};
 
 use cx3flash::sim::SimCard;
 use std::io::Write;
@@ -111,15 +111,19 @@ pub fn output_of(command: &mut Command, typed: &str) -> Output {
 }
 
 impl Mst {
-    /// MstRun one of the tools on the card in the file `card`, in the directory `at`, with `typed` on
+    /// Runs one of the tools on the card in the file `card`, in the directory `at`, with `typed` on
     /// its stdin. `args` as typed, `CARD` standing for the card's address.
     ///
     /// # Panics
     /// When the card file or the bench itself fails.
     pub fn run(&self, card: &Path, at: &Path, program: &str, args: &[&str], typed: &str) -> MstRun {
         let card = card.to_owned();
-        let server = Server::start(
-            move || SimCard::open(&card).expect("the card file opens"),
+        let server = MstServer::start(
+            move || {
+                let card = SimCard::open(&card).expect("the card file opens");
+                card.set_hurry(true);
+                card
+            },
             TimePace::Simulated,
             Transport::ConfigCycles,
         );
@@ -136,7 +140,7 @@ impl Mst {
     /// One of the tools at a served card, ready to be run; `CARD` stands for the card's address.
     pub fn command(
         &self,
-        server: &Server,
+        server: &MstServer,
         pace: TimePace,
         program: &str,
         args: &[&str],

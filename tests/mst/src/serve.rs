@@ -47,12 +47,12 @@ pub struct ServedRun {
 }
 
 /// A card that is served by a thread of this process.
-pub struct Server {
+pub struct MstServer {
     home: tempfile::TempDir,
     thread: JoinHandle<ServedRun>,
 }
 
-impl Server {
+impl MstServer {
     /// Serves the card that `make` returns.
     ///
     /// # Panics
