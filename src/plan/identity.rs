@@ -28,7 +28,7 @@ impl IdentityChange {
 }
 
 /// The identity an image holds, byte for byte; an error as in [`Identity::from_image`].
-pub fn identity_of(image: &Image) -> Result<Identity, String> {
+fn identity_of(image: &Image) -> Result<Identity, String> {
     Identity::from_image(image).map_err(|why| why.to_string())
 }
 

@@ -33,7 +33,7 @@ pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
 pub use crossflash::{BoardPorts, CrossFlash, IniChange, IniDiff, Sides};
-pub use identity::{IdentityChange, identity_of};
+pub use identity::IdentityChange;
 pub use nv::NvGeometry;
 pub use recover::plan_recover;
 pub use report::{ActionReport, EraseReport, PlanReport, Target};

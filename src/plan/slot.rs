@@ -1,6 +1,5 @@
 //! The image at one signature of a flash, and which parts of it are valid.
 
-use super::identity_of;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
     SectionKind, Severity,
@@ -46,7 +45,7 @@ impl ImageSlot {
         if !self.validity().identity {
             return None;
         }
-        identity_of(self.image()?).ok()
+        Identity::from_image(self.image()?).ok()
     }
 
     /// How its offsets become flash addresses.

@@ -45,14 +45,16 @@ fn reads(start: &SimCard, contact: Contact, job: &dyn Fn(&Opened, &SimCard)) -> 
     reads
 }
 
-/// Those to try.
-fn chosen(start: &SimCard, reads: &[DataRead]) -> Vec<DataRead> {
+/// Those to try. The flash of a card without a serial number is left to
+/// [`burn_with_every_block_wrong_once`], which spoils every block of it.
+fn chosen(start: &SimCard, contact: Contact, reads: &[DataRead]) -> Vec<DataRead> {
     if every_case() {
         return reads.to_vec();
     }
+    let left_out = |read: &DataRead| contact == Contact::NoSerial && read.at.is_some();
     let flash = start.flash();
     let mut strata: BTreeMap<(Option<Phase>, Content), Vec<DataRead>> = BTreeMap::new();
-    for read in reads {
+    for read in reads.iter().filter(|read| !left_out(read)) {
         let content = match (read.opcode, read.at) {
             (OPCODE_READ, Some(at)) => {
                 let block = &flash[at as usize..at as usize + 16];
@@ -89,7 +91,7 @@ fn sweep(
     let known_dir = tempfile::tempdir().unwrap();
     let mut known = contact.opened(known_dir.path(), start);
     let mut tally = CaseTally::default();
-    for read in chosen(start, &reads) {
+    for read in chosen(start, contact, &reads) {
         let bit = (read.number.wrapping_mul(37) % 128) as u32;
         let kinds = [
             WrongRead::Stale,
@@ -412,5 +414,5 @@ fn verify(layout: CardLayout, contact: Contact) {
 #[test]
 fn verify_of_a_valid_image_survives_any_wrong_read() {
     verify(CardLayout::Failsafe, Contact::Known);
-    verify(CardLayout::NonFailsafe, Contact::NoSerial);
+    verify(CardLayout::NonFailsafe, Contact::First);
 }
