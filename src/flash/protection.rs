@@ -25,7 +25,7 @@ pub struct Protection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtectionControl {
-    /// CommandBits and ranges are known from what mstflint does with them: cleared and set.
+    /// Bits and ranges are known from what mstflint does with them: cleared and set.
     Full,
     /// Which bits protect is known; how they count is not, or no tool sets them: cleared only.
     ClearOnly,

@@ -20,7 +20,8 @@ impl Check {
     }
 }
 
-/// Stable names of checks; the numbers are the rows of docs/flint.md#checks-before-the-first-erase, docs/fs2.md#order-of-a-burn.
+/// Stable names of checks, in the order in which a plan shows them. What mstflint checks:
+/// docs/flint.md#checks-before-the-first-erase; what it does not: docs/fs2.md#order-of-a-burn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
