@@ -50,7 +50,10 @@ impl Exit {
             Self::OutcomeUnknown,
             "the flash was changed, and what would boot could not be read",
         ),
-        (Self::Usage, "wrong arguments"),
+        (
+            Self::Usage,
+            "wrong arguments, or a question without a terminal and without `--yes`",
+        ),
         (
             Self::Stdout,
             "done, and the result could not be written to stdout",
