@@ -12,12 +12,7 @@ const LEGEND: [(SectorAction, char, &str, &str); 6] = [
     (SectorAction::EraseWrite, 'W', "31", "erased and written"),
     (SectorAction::Erase, 'e', "35", "erased"),
     (SectorAction::Outside, '.', "90", "not part of the job"),
-    (
-        SectorAction::Protected,
-        '#',
-        "36",
-        "protected, never written",
-    ),
+    (SectorAction::Protected, '#', "36", "in use, never erased"),
 ];
 
 /// Equal rows are drawn as well: a flash of 4 MiB has 16 rows.
