@@ -54,10 +54,10 @@ fn known(control: ProtectionControl) -> &'static str {
     match control {
         ProtectionControl::Full => "--off clears it, --on sets it",
         ProtectionControl::ClearOnly => {
-            "--off clears it; it is not set here: how this chip's bits count is not described well enough"
+            "--off clears it; --on is refused: which range this chip's bits protect is not documented well enough"
         }
         ProtectionControl::PowerOn => {
-            "this chip comes up protected at every power-on, and every session that writes takes that back: there is nothing to switch"
+            "this chip is write protected after every power-on, and every session that writes clears that; there is nothing to set"
         }
         ProtectionControl::Unknown => {
             "what this chip's protection bits mean is not known, so they are not changed"

@@ -154,7 +154,7 @@ fn notes(found: &CrossFlash) -> Vec<String> {
         && card != image
     {
         out.push(format!(
-            "The image drives {image} port(s), the one on the card {card}: the board must have the ports the image is for."
+            "Number of ports: {card} on the card, {image} in the image. The board must have the ports that the image is for."
         ));
     }
     if let (Some(card), Some(image)) = (&found.uar_bar_mib.card, &found.uar_bar_mib.image)
@@ -166,13 +166,13 @@ fn notes(found: &CrossFlash) -> Vec<String> {
     }
     if !found.device_id.same() {
         out.push(
-            "The PCI device id changes: update what depends on it (drivers, pass-through).".into(),
+            "The PCI device id changes: update what depends on it (drivers, passthrough).".into(),
         );
     }
     let area = [&found.config_sectors, &found.config_pad, &found.sector_size];
     if area.iter().any(|sides| !sides.same()) {
         out.push(
-            "The configuration area lies elsewhere or has another size: settings made with mlxconfig are lost."
+            "The configuration area has another address or size: settings made with mlxconfig are lost."
                 .into(),
         );
     }

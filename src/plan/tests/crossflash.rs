@@ -117,7 +117,7 @@ fn ports_and_bar_are_compared() {
     assert_eq!(found.chip_size, 2 << 20);
     assert_eq!(found.vsd.card.as_deref(), Some("rack 7"));
     assert!(found.notes.iter().any(|n| n.contains("from 8 to 32 MiB")));
-    assert!(found.notes.iter().any(|n| n.contains("2 port(s)")));
+    assert!(found.notes.iter().any(|n| n.contains("2 in the image")));
     // Values that are no numbers, or no sizes, are nothing.
     let odd = other("[HCA]\nlog2_uar_bar_megabytes = 64\n[FW]\nlog_flashdev_size = x\n");
     let plan = burn(&card, &odd);
