@@ -76,6 +76,9 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
             out.error(&rendered);
         }
         "name a command".to_owned()
+    } else if error.kind() == ErrorKind::MissingSubcommand {
+        // clap's text lists every command, hidden ones too.
+        "name a command".to_owned()
     } else {
         let message = rendered
             .lines()

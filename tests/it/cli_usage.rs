@@ -110,6 +110,13 @@ fn a_failure_keeps_its_exit_code_when_stdout_is_full() {
 }
 
 #[test]
+fn options_without_a_command_are_refused_in_one_line() {
+    let bench = Sandbox::new();
+    let ran = bench.run(&["-d", "sim:card.cx3"]).exits(64);
+    assert_eq!(ran.stderr, "error: name a command\nhint: cx3flash --help\n");
+}
+
+#[test]
 fn completions_and_man_pages_have_every_command() {
     let bench = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
