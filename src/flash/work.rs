@@ -108,7 +108,8 @@ impl<'c> PlanRun<'c> {
             }
             Phase::Write => sum(&self.plan.programs) as u64,
             Phase::Verify => sum(&self.plan.expect) as u64,
-            _ => SIGNATURE,
+            _ if self.plan.signature_at.is_some() => SIGNATURE,
+            _ => 0,
         }
     }
 
@@ -305,7 +306,7 @@ impl<'c> PlanRun<'c> {
         }
         events.emit(Event::Advanced {
             phase: Phase::Commit,
-            done: SIGNATURE,
+            done: self.bytes_of(Phase::Commit),
         });
         Ok(())
     }

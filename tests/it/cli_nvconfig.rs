@@ -141,6 +141,16 @@ fn firmware_that_cannot_answer_is_reported() {
 }
 
 #[test]
+fn a_reset_of_settings_reports_no_byte_of_a_signature() {
+    let bench = Sandbox::owner();
+    std::fs::create_dir(bench.path("backups")).unwrap();
+    let ran = bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]);
+    let ran = ran.exits(0);
+    assert!(ran.stderr.contains("commit"), "{ran}");
+    assert!(!ran.stderr.contains("16 bytes"), "{ran}");
+}
+
+#[test]
 fn a_corrupt_configuration_can_be_reset() {
     let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
