@@ -126,7 +126,7 @@ impl ImageChecks<'_> {
         }
     }
 
-    /// ImageChecks that a pointer of the header leads to a section of this kind in the chain.
+    /// Checks that a pointer of the header leads to a section of this kind in the chain.
     fn pointer(&mut self, at: u32, type_ok: bool, kind: SectionKind, fault: Option<PointerFault>) {
         let mut chain = self.image.sections.iter();
         let in_chain = self.image.walk_end != WalkEnd::Complete

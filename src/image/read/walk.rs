@@ -196,11 +196,16 @@ impl Walker<'_, '_> {
         let crc = self.section_crc(&section, gph);
         self.add(section, crc)?;
         if kind == SectionKind::ImageInfo && self.depth == Depth::Full {
-            // The bytes were read for the CRC, so this is no range error.
-            if let Ok(body) = self.reader.read(section.body_at.0, body_len) {
-                let info = self.image.chain_info.get_or_insert_default();
-                let tags = info.take_tags(body);
-                tags.map_err(|fault| ReadFailure::Fault(WalkEnd::Info(fault)))?;
+            match self.reader.read(section.body_at.0, body_len) {
+                Ok(body) => {
+                    let info = self.image.chain_info.get_or_insert_default();
+                    let tags = info.take_tags(body);
+                    tags.map_err(|fault| ReadFailure::Fault(WalkEnd::Info(fault)))?;
+                }
+                // The bytes were read for the CRC, so this is no range error.
+                Err(error) => {
+                    error.fault()?;
+                }
             }
         }
         self.image.len = section.end().0;
