@@ -266,6 +266,20 @@ impl SweepSetup {
         "boots".into()
     }
 
+    /// Under either preference of the boot ROM the new image starts, with its identity, or nothing does.
+    pub(crate) fn boots_new_or_nothing(&self, card: &SimCard, op: u64) -> String {
+        let outcomes = card.boot_outcomes();
+        let found = [&outcomes.lowest_first, &outcomes.highest_first]
+            .map(|outcome| self.own_version(card, outcome, op));
+        let new = |version: &Option<Version>| version.is_none_or(|version| version == self.new);
+        assert!(found.iter().all(new), "op {op}: the card boots {found:?}");
+        let left = match found {
+            [None, None] => "boots nothing",
+            _ => "boots",
+        };
+        left.into()
+    }
+
     /// A repeated `burn` completes.
     pub(crate) fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
         self.burn(card, options)
