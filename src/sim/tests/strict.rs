@@ -55,6 +55,23 @@ fn data_read_too_early_is_old_data() {
 }
 
 #[test]
+fn in_a_hurry_the_gateway_is_busy_until_it_was_polled() {
+    let mut unpolled = TestDriver::on(SimChip::M25px16, &RAMP);
+    unpolled.card.set_hurry(true);
+    unpolled.write(COMMAND, 0x4003_241D);
+    assert_eq!(unpolled.read(DATA), 0);
+    unpolled.assert_misuse("data read while the gateway is busy");
+
+    let mut polled = TestDriver::on(SimChip::M25px16, &RAMP);
+    polled.card.set_hurry(true);
+    polled.write(COMMAND, 0x4003_241D);
+    assert_ne!(polled.read(COMMAND) & 0x4000_0000, 0);
+    assert_eq!(polled.read(COMMAND) & 0x4000_0000, 0);
+    assert_eq!(polled.read(DATA), 0x3031_3233);
+    polled.assert_clean();
+}
+
+#[test]
 fn opcode_in_a_held_chain_goes_out_as_data() {
     let mut driver = blank();
     driver.run(0x4006_2004);
