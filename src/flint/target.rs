@@ -187,9 +187,10 @@ impl<'a> CommandTarget<'a> {
             .or_else(|error| self.fail(&image_error(&error, &path.display().to_string())))
     }
 
-    /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the first ROM counts, and
-    /// the last of everything else (docs/fs2.md#fw-configuration-and-hash-file,
-    /// docs/fs2.md#rom-content). Of a file flint requires a valid query for the ROM only (measured).
+    /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the
+    /// first ROM counts, and the last of everything else
+    /// (docs/fs2.md#fw-configuration-and-hash-file, docs/fs2.md#rom-content). Of a file flint requires a
+    /// valid query for the ROM only (measured).
     pub(super) fn section(
         &mut self,
         kind: SectionKind,

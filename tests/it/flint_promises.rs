@@ -3,7 +3,7 @@
 use crate::support::cli::Sandbox;
 use std::fs;
 
-/// Which rows are shown here; `flint_card.rs` looks for all of them.
+/// Which rows are shown here; `flint_card` looks for all of them.
 const ROWS: [&str; 3] = ["backup", "ri-file", "in-place"];
 
 fn flint(words: &[&'static str]) -> Vec<&'static str> {

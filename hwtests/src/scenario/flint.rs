@@ -1,6 +1,6 @@
 //! `flint` through VFIO and mstflint 4.21 through BAR0 on the same card: the kernel's part changes
 //! no text, exit code or file. The transcripts of all commands are compared without a guest in
-//! `tests/it/flint_card.rs`.
+//! `tests/it/flint_card`.
 
 use anyhow::{Result, bail, ensure};
 

@@ -32,7 +32,6 @@
 
 mod control;
 mod device;
-
 mod irq;
 mod layout;
 mod pci;
