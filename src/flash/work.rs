@@ -308,6 +308,7 @@ impl<'c> PlanRun<'c> {
             phase: Phase::Commit,
             done: self.bytes_of(Phase::Commit),
         });
+        tracing::info!("committed");
         Ok(())
     }
 

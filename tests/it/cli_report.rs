@@ -115,6 +115,10 @@ fn a_burn_leaves_a_complete_report() {
     let document = parsed(&files, "document.json");
     assert_eq!(document["result"]["boots"]["version"], "2.42.5000");
     assert!(files["log.jsonl"].contains("\"burn\"") || files["log.jsonl"].contains("Burn"));
+    for step in ["verified", "committed"] {
+        let line = format!("\"message\":\"{step}\"");
+        assert!(files["log.jsonl"].contains(&line), "{step}");
+    }
     assert_eq!(parsed(&files, "host.json")["machine"], "x86_64");
     assert_eq!(
         parsed(&files, "journal.json")["after"]["pending"],
