@@ -86,7 +86,6 @@ impl Ctx<'_> {
     }
 
     fn failure(&self, error: &JobError) -> Failure {
-        tracing::error!(error = ?error, "failed");
         Failure::of_job(error, &self.hint_context())
     }
 
@@ -260,7 +259,11 @@ enum CommandError {
 }
 
 impl From<JobError> for CommandError {
+    /// `?` logs the error here, before the card is given back: that takes up to minutes and may not end.
     fn from(error: JobError) -> Self {
+        if !matches!(error, JobError::Declined) {
+            log_failure(&error);
+        }
         Self::Job(error)
     }
 }
@@ -272,3 +275,48 @@ impl From<Failure> for CommandError {
 }
 
 type Ran = Result<CommandResult, CommandError>;
+
+fn log_failure(error: &JobError) {
+    tracing::error!(error = ?error, "failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, read_to_string};
+
+    /// Stands for a card that is given back when it is dropped.
+    struct OpenCard;
+
+    impl Drop for OpenCard {
+        fn drop(&mut self) {
+            tracing::info!("given back");
+        }
+    }
+
+    fn fails_with(error: JobError) -> Ran {
+        let _card = OpenCard;
+        let ended: Result<CommandResult, JobError> = Err(error);
+        Ok(ended?)
+    }
+
+    #[test]
+    fn a_failure_is_logged_before_the_card_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(File::create(&path).unwrap())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(fails_with(JobError::NoPart("ROM")).is_err());
+            assert!(fails_with(JobError::Declined).is_err());
+        });
+        let log = read_to_string(path).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines[0].contains("NoPart"), "{log}");
+        assert!(lines[1].contains("given back"), "{log}");
+        assert!(lines[2].contains("given back"), "{log}");
+    }
+}

@@ -1,6 +1,6 @@
 //! `plan`, `burn` and every other command that writes to the card.
 
-use super::{CommandError, Ctx, Ran, backup_dir};
+use super::{CommandError, Ctx, Ran, backup_dir, log_failure};
 use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, RomArg, WriteArgs};
 use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
@@ -41,8 +41,9 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
     // The error a burn would end with.
     let result = json(&planned);
     let report = Box::new(planned.plan);
-    let failure = ctx.failure(&JobError::Refused { report });
-    Err(failure.with_result(result).into())
+    let error = JobError::Refused { report };
+    log_failure(&error);
+    Err(ctx.failure(&error).with_result(result).into())
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
