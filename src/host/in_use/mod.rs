@@ -54,14 +54,17 @@ impl Host {
         addresses: io::Result<Vec<Address>>,
         netlink: Option<&mut dyn Netlink>,
     ) -> Vec<InUse> {
-        let mut uses = Vec::new();
-        let addresses = addresses.unwrap_or_else(|error| {
+        let (addresses, unlisted) = match addresses {
+            Ok(addresses) => (addresses, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let usage = Usage::read(self, card, addresses);
+        let mut uses = net::check(&usage);
+        // A netdev of the card may have one; without netdevs there is none to lose.
+        if let Some(error) = unlisted.filter(|_| usage.ports.all().next().is_some()) {
             let detail = format!("the addresses of this host cannot be listed: {error}");
             uses.push(InUse::new(UseId::Address, detail));
-            Vec::new()
-        });
-        let usage = Usage::read(self, card, addresses);
-        uses.extend(net::check(&usage));
+        }
         uses.extend(session::own_session(&usage));
         uses.extend(session::cluster(&usage));
         let storage = storage::check(&usage);

@@ -3,6 +3,8 @@
 use super::fake::{CARD, FakeHost};
 use crate::host::UseId;
 use crate::host::in_use::use_id::NAMES;
+use nix::libc;
+use std::io;
 
 /// The card with both ports up and nothing on them, and an Intel NIC that carries the host's
 /// traffic.
@@ -54,6 +56,21 @@ fn a_card_with_links_up_and_nothing_on_them_is_free() {
 
 #[test]
 fn a_card_without_driver_is_free() {
+    let fake = FakeHost::new();
+    fake.pci(CARD, 0x15b3, 0x01f6, 0x05_80_00);
+    assert_eq!(uses(&fake), []);
+}
+
+#[test]
+fn unknown_addresses_count_as_a_use_of_a_card_with_netdevs() {
+    let uses = |fake: &FakeHost| {
+        let refused = Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+        fake.host().in_use_with(&fake.card(), refused, None)
+    };
+    let found = uses(&quiet());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].id, UseId::Address);
+    assert!(found[0].detail.contains("cannot be listed"), "{found:?}");
     let fake = FakeHost::new();
     fake.pci(CARD, 0x15b3, 0x01f6, 0x05_80_00);
     assert_eq!(uses(&fake), []);
