@@ -57,8 +57,8 @@ impl Mapping {
         Ok(Self { watch, region })
     }
 
-    /// A page that faulted was replaced by empty memory: nothing read through the mapping from then
-    /// on comes from the card.
+    /// After a fault empty memory is in the mapping's place: nothing read through it from then on comes
+    /// from the card.
     fn intact(&self) -> io::Result<()> {
         if self.watch.hit() {
             return Err(bus_error());

@@ -288,7 +288,7 @@ impl Open {
             }
         }
         if self.access == BarAccess::Mmap {
-            // A page that faulted meanwhile no longer belongs to the card.
+            // A mapping that faulted meanwhile no longer belongs to the card.
             self.io.map()?;
         }
         Ok(true)
