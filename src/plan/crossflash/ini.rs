@@ -62,17 +62,17 @@ impl IniDiff {
     #[must_use]
     pub fn of(card: &Ini, image: &Ini) -> Self {
         let (old, new) = (first_values(card), first_values(image));
-        let value = |list: &[IniEntry], entry: &IniEntry| {
-            let same = list.iter().find(|e| same_key(e, entry));
-            same.map(|e| e.value.clone())
-        };
+        // An image may hold a hundred thousand keys: a search for each one would take minutes.
+        let (before, after) = (by_key(&old), by_key(&new));
+        let value =
+            |map: &KeyMap<'_>, entry: &IniEntry| map.get(&name(entry)).map(|v| (*v).to_owned());
         let change = |entry: &IniEntry| IniChange {
             section: entry.section.clone(),
             key: entry.key.clone(),
-            from: value(&old, entry),
-            to: value(&new, entry),
+            from: value(&before, entry),
+            to: value(&after, entry),
         };
-        let only_old = old.iter().filter(|e| !new.iter().any(|n| same_key(n, e)));
+        let only_old = old.iter().filter(|e| !after.contains_key(&name(e)));
         let mut changes: Vec<IniChange> = new.iter().chain(only_old).map(change).collect();
         changes.retain(|change| match (&change.from, &change.to) {
             (Some(from), Some(to)) => !equal(from, to),
@@ -106,8 +106,18 @@ fn first_values(ini: &Ini) -> Vec<IniEntry> {
     entries
 }
 
-fn same_key(a: &IniEntry, b: &IniEntry) -> bool {
-    (&a.section, &a.key) == (&b.section, &b.key)
+/// Value of each section and key.
+type KeyMap<'a> = HashMap<(&'a str, &'a str), &'a str>;
+
+fn name(entry: &IniEntry) -> (&str, &str) {
+    (&entry.section, &entry.key)
+}
+
+fn by_key(entries: &[IniEntry]) -> KeyMap<'_> {
+    entries
+        .iter()
+        .map(|e| (name(e), e.value.as_str()))
+        .collect()
 }
 
 fn shape(key: &str) -> String {

@@ -1,7 +1,7 @@
 //! Two boards side by side.
 
 use super::bench::*;
-use crate::image::{Contents, Half, Recipe};
+use crate::image::{Contents, Half, Ini, Recipe};
 use crate::plan::*;
 
 const OTHER: &str = "MT_1020110019";
@@ -230,4 +230,17 @@ fn a_damaged_psid_is_not_compared() {
     let plan = burn(&card, &other("[A]\nb = 1\n"));
     assert_eq!(plan.report.crossflash, None);
     assert!(refused(&plan).contains(&CheckId::Identity));
+}
+
+#[test]
+fn an_ini_of_a_hundred_thousand_keys_is_compared_in_seconds() {
+    let ini = |value: u32| Ini {
+        bytes: (0..100_000)
+            .flat_map(|n| format!("{n:x}={value}\n").into_bytes())
+            .collect(),
+    };
+    let begin = std::time::Instant::now();
+    let diff = IniDiff::of(&ini(1), &ini(2));
+    assert_eq!((diff.changed, diff.added, diff.removed), (100_000, 0, 0));
+    assert!(begin.elapsed().as_secs() < 30);
 }
