@@ -54,13 +54,11 @@ const VIRTUAL_PCI_IDS: [u16; 2] = [0x1002, 0x1004];
 
 impl DeviceType {
     /// The device with this hardware id.
-    #[must_use]
     pub fn with_hw_id(hw_id: u16) -> Option<&'static Self> {
         DEVICE_TYPES.iter().find(|device| device.hw_id == hw_id)
     }
 
     /// The device that an image with this device id runs on.
-    #[must_use]
     pub fn of_image(device_id: u16) -> Option<&'static Self> {
         let is_listed =
             |device: &&Self| device.image_ids.iter().any(|ids| ids.contains(&device_id));
@@ -68,7 +66,6 @@ impl DeviceType {
     }
 
     /// The device with this PCI id, with firmware or in recovery mode.
-    #[must_use]
     pub fn with_pci_id(pci_id: u16) -> Option<&'static Self> {
         match Function::of(pci_id)? {
             Function::Physical => Self::of_image(pci_id),
@@ -92,7 +89,6 @@ pub enum Function {
 
 impl Function {
     /// The function with this PCI device id; `None` for other vendors' and other families' ids.
-    #[must_use]
     pub fn of(pci_id: u16) -> Option<Self> {
         if VIRTUAL_PCI_IDS.contains(&pci_id) {
             Some(Self::Virtual)
@@ -115,7 +111,6 @@ pub struct Chip {
 
 impl Chip {
     /// `ConnectX-3 A0`, `ConnectX-3 A1`, `ConnectX-3Pro`, or mstflint's `MT501-02` form for others.
-    #[must_use]
     pub fn name(self) -> String {
         let revisions = DeviceType::with_hw_id(self.hw_id).map_or(&[][..], |d| d.revisions);
         match revisions
@@ -128,7 +123,6 @@ impl Chip {
     }
 
     /// Names of the chips that an image lists as supported.
-    #[must_use]
     pub fn names(list: &[(u16, u8)]) -> String {
         let name = |&(hw_id, revision): &(u16, u8)| Self { hw_id, revision }.name();
         list.iter().map(name).collect::<Vec<_>>().join(", ")

@@ -58,7 +58,6 @@ impl Reg {
         }
     }
 
-    #[must_use]
     pub fn offset(self) -> CrOffset {
         let (first, _, number) = self.place();
         CrOffset(first + 4 * u32::from(number.unwrap_or(0)))
@@ -99,7 +98,6 @@ pub enum Semaphore {
 }
 
 impl Semaphore {
-    #[must_use]
     pub fn number(self) -> u8 {
         match self {
             Self::FlashProgramming => 40,
@@ -109,7 +107,6 @@ impl Semaphore {
     }
 
     /// What it guards, in words.
-    #[must_use]
     pub fn guards(self) -> &'static str {
         match self {
             Self::FlashProgramming => "flash programming",

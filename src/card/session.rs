@@ -100,19 +100,16 @@ impl Card {
     }
 
     /// Which silicon.
-    #[must_use]
     pub fn chip(&self) -> Chip {
         self.chip
     }
 
     /// Whether firmware runs, as seen at open or after the last software reset.
-    #[must_use]
     pub fn firmware(&self) -> FirmwareState {
         self.firmware
     }
 
     /// The card shows its recovery id: its boot ROM found no image to start.
-    #[must_use]
     pub fn in_recovery(&self) -> bool {
         self.firmware == FirmwareState::Recovery
     }
@@ -123,7 +120,6 @@ impl Card {
     }
 
     /// The clock waits are measured on.
-    #[must_use]
     pub fn clock(&self) -> Rc<dyn Clock> {
         Rc::clone(&self.clock)
     }

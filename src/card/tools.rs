@@ -79,7 +79,6 @@ impl ToolsError {
     /// Whether a register access that ends so has not reached the firmware: no firmware runs, the
     /// semaphore is held, or the firmware is busy when the access is sent. A firmware that is busy
     /// when the answer is read may have executed it.
-    #[must_use]
     pub fn nothing_sent(&self) -> bool {
         match self {
             Self::NoFirmware | Self::Card(CardError::SemaphoreHeld { .. }) => true,

@@ -29,13 +29,11 @@ pub struct Patience {
 
 impl Patience {
     /// Polls without a pause.
-    #[must_use]
     pub const fn back_to_back(limit: Duration) -> Self {
         Self::every(limit, Duration::ZERO)
     }
 
     /// Pauses for the same time between two polls.
-    #[must_use]
     pub const fn every(limit: Duration, pause: Duration) -> Self {
         Self {
             limit,
@@ -45,13 +43,11 @@ impl Patience {
     }
 
     /// Doubles the pause after each poll, up to `longest`.
-    #[must_use]
     pub const fn growing_to(self, longest: Duration) -> Self {
         Self { longest, ..self }
     }
 
     /// The limit, for messages.
-    #[must_use]
     pub const fn limit(self) -> Duration {
         self.limit
     }

@@ -45,7 +45,6 @@ impl Failure {
     }
 
     /// The failure of a job.
-    #[must_use]
     pub fn of_job(error: &JobError, context: &HintContext<'_>) -> Self {
         let Outcome { exit, code } = error.outcome();
         let mut failure = Self {
@@ -99,7 +98,6 @@ impl Failure {
     }
 
     /// Puts the file's or step's name in front; the message becomes the first cause.
-    #[must_use]
     pub fn about(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, one_line(&message.into()));
         self.causes.insert(0, inner);
@@ -107,21 +105,18 @@ impl Failure {
     }
 
     /// Replaces the general advice by one that names the card and the command.
-    #[must_use]
     pub fn with_hint(mut self, context: &HintContext<'_>) -> Self {
         let (exit, code) = (self.exit, self.code);
         self.hint = Outcome { exit, code }.hint(context);
         self
     }
 
-    #[must_use]
     pub fn with_result(mut self, result: Value) -> Self {
         self.result = Some(Box::new(result));
         self
     }
 
     /// For stderr: one line with its causes, then the hint.
-    #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("error: {}", self.message);
         for cause in &self.causes {
@@ -135,7 +130,6 @@ impl Failure {
     }
 
     /// The `error` of the JSON document.
-    #[must_use]
     pub fn json(&self) -> Value {
         json!({
             "code": self.code,

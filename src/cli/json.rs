@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 /// Version of the documents.
 pub const SCHEMA: u32 = 1;
 
-#[must_use]
 pub fn document(
     command: Option<&str>,
     result: Option<&Value>,
@@ -32,7 +31,6 @@ pub fn document(
 }
 
 /// An outcome as JSON, with durations in microseconds.
-#[must_use]
 pub fn outcome<T: Serialize>(outcome: &T) -> Value {
     // Outcomes are plain data with string keys; nothing in them can fail to serialise.
     let mut value = serde_json::to_value(outcome).unwrap_or_default();
@@ -57,7 +55,6 @@ fn plain_durations(value: &mut Value) {
 }
 
 /// An image without its section table.
-#[must_use]
 pub fn image(image: &Image) -> Value {
     let info = image.info.as_ref();
     let guids = image.guids.as_ref();
@@ -113,7 +110,6 @@ pub fn image(image: &Image) -> Value {
 }
 
 /// An image with its section table and flint's verdict.
-#[must_use]
 pub fn verified_image(from: &Image) -> Value {
     let mut value = image(from);
     value["sections"] = from.sections.iter().map(section).collect();

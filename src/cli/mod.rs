@@ -26,7 +26,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use terminal::{Out, OutputMode, Reply, StopFlag};
 
-#[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = flint::called(&argv) {

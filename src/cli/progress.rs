@@ -16,7 +16,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    #[must_use]
     pub(super) fn new(mode: OutputMode, stop: StopFlag) -> Self {
         Self {
             quiet: mode.quiet,

@@ -29,7 +29,6 @@ pub(super) struct Out {
 }
 
 impl Out {
-    #[must_use]
     pub(super) fn new(mode: OutputMode) -> Self {
         Self {
             mode,
@@ -79,7 +78,6 @@ impl Out {
     }
 
     /// Whether stdout takes colours: a terminal, and `NO_COLOR` unset or empty (no-color.org).
-    #[must_use]
     pub(super) fn colours(&self) -> bool {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
@@ -102,7 +100,6 @@ impl StopFlag {
         Ok(())
     }
 
-    #[must_use]
     pub(super) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

@@ -25,7 +25,6 @@ pub struct ChainProof {
 
 impl ChainProof {
     /// Whether it covers the chains that this program reads, over enough bytes.
-    #[must_use]
     pub fn holds(&self) -> bool {
         self.chain == MAX_CHAIN as u32 && self.bytes >= LEAST_BYTES
     }

@@ -96,7 +96,6 @@ pub enum Boots {
 
 impl Boots {
     /// An image boots, the old or the new one.
-    #[must_use]
     pub fn is_image(self) -> bool {
         matches!(self, Self::OldImage | Self::NewImage)
     }

@@ -16,7 +16,6 @@ pub enum EraseSize {
 }
 
 impl EraseSize {
-    #[must_use]
     pub fn bytes(self) -> u32 {
         match self {
             Self::K4 => 0x1000,

@@ -37,7 +37,6 @@ pub enum ProtectionControl {
 
 impl FlashChip {
     /// How far this chip's protection bits are known.
-    #[must_use]
     pub fn protection_control(&self) -> ProtectionControl {
         if self.unprotect_with.is_some() {
             return ProtectionControl::PowerOn;
@@ -56,7 +55,6 @@ impl FlashChip {
 
     /// Bits of status register 1 that protect exactly `range`; `None` when none do, or when that is
     /// not known of this chip.
-    #[must_use]
     pub fn protection_bits(&self, range: &Range<u32>) -> Option<u8> {
         if self.protection_control() != ProtectionControl::Full {
             return None;
@@ -71,7 +69,6 @@ impl FlashChip {
 
 impl Protection {
     /// Decodes status register 1, and 2 on chips that have one.
-    #[must_use]
     pub fn decode(chip: &FlashChip, status: u8, second: Option<u8>) -> Self {
         let bits = status & chip.protect_mask;
         let size = chip.geometry.size;
@@ -134,7 +131,6 @@ impl Protection {
     }
 
     /// Whether any byte of `range` is protected.
-    #[must_use]
     pub fn touches(&self, range: &Range<u32>) -> bool {
         self.range.as_ref().is_some_and(|p| overlap(p, range))
     }

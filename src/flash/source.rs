@@ -33,7 +33,6 @@ impl FlashSource<'_, '_> {
     }
 
     /// What was read so far in this session.
-    #[must_use]
     pub fn known(&self) -> Vec<Range<u32>> {
         self.0.cache.ranges(blocks(0, self.size() as usize), true)
     }

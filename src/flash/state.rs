@@ -135,18 +135,15 @@ pub struct Written<'c>(PlanRun<'c>);
 pub struct Verified<'c>(PlanRun<'c>);
 
 impl<'c> Locked<'c> {
-    #[must_use]
     pub fn chip(&self) -> &FlashChip {
         &self.0.chip
     }
 
-    #[must_use]
     pub fn protection(&self) -> &Protection {
         &self.0.protection
     }
 
     /// Reads hold chip-select in this session: proven on this card.
-    #[must_use]
     pub fn chained_reads(&self) -> bool {
         self.0.chained
     }

@@ -29,7 +29,6 @@ fn line(out: &mut String, label: &str, value: &str) {
 }
 
 /// `query` / `query full` (docs/flint.md#query-lines).
-#[must_use]
 pub fn query(image: &Image, show: QueryText) -> String {
     let none = Info::default();
     let info = query_info(image).unwrap_or(&none);
@@ -135,7 +134,6 @@ fn bad_macs(out: &mut String, section: &GuidSection) {
 }
 
 /// The value of `Rom Info:`, further blocks indented by `prefix` blanks (docs/flint.md#rom-lines).
-#[must_use]
 pub fn rom(rom: &Rom, prefix: usize) -> String {
     if rom.blocks.is_empty() {
         let fault = rom.error.unwrap_or(RomFault::NoBlock);
@@ -150,7 +148,6 @@ pub fn rom(rom: &Rom, prefix: usize) -> String {
 }
 
 /// flint's text for what is wrong with a ROM.
-#[must_use]
 pub fn rom_fault(fault: RomFault) -> String {
     match fault {
         RomFault::TooSmall(len) => format!("ROM size ({len:#x}) is too small"),
@@ -220,7 +217,6 @@ fn rom_block(block: &ExpRom) -> String {
 }
 
 /// `verify`: heading, section table, verdict line (docs/flint.md#verify).
-#[must_use]
 pub fn verify(image: &Image) -> String {
     let mut out = heading(image);
     for section in &image.sections {
@@ -239,7 +235,6 @@ pub fn verify(image: &Image) -> String {
 }
 
 /// flint's closing line.
-#[must_use]
 pub fn verdict(verdict: &FlintVerdict) -> String {
     const CANNOT: &str = "AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE.";
     match verdict {
@@ -260,7 +255,6 @@ pub fn verdict(verdict: &FlintVerdict) -> String {
 }
 
 /// The lines above the table (docs/flint.md#text-of-verify).
-#[must_use]
 pub fn heading(image: &Image) -> String {
     match image.layout {
         Layout::NonFailsafe => "\n     FS2 non failsafe image:\n\n".into(),

@@ -34,7 +34,6 @@ pub enum FlintVerdict {
 impl FlintVerdict {
     /// The verdict on these facts. flint also counts the signatures of the whole source: see
     /// [`scan_error`].
-    #[must_use]
     pub fn of(image: &Image) -> Self {
         let failed = |text| Self::Failed { text };
         match image.walk_end {
@@ -71,7 +70,6 @@ impl FlintVerdict {
 
 /// The text after `-E- Failed to query image: F. ` when flint's `query` of this image fails; `None`
 /// when it prints its lines.
-#[must_use]
 pub fn query_error(image: &Image) -> Option<String> {
     match FlintVerdict::of(image) {
         FlintVerdict::Failed { text } | FlintVerdict::NoGuidStatus { text } => Some(text),
@@ -81,7 +79,6 @@ pub fn query_error(image: &Image) -> Option<String> {
 
 /// flint's error when the signatures alone make `query` and `verify` fail
 /// (docs/fs2.md#image-start).
-#[must_use]
 pub fn scan_error(magics: &[FlashAddr]) -> Option<String> {
     match magics {
         [] => Some("No valid image found".to_owned()),
@@ -97,7 +94,6 @@ pub fn scan_error(magics: &[FlashAddr]) -> Option<String> {
 /// flint's error where it fails for the same reason (docs/flint.md#verify): the text after `failed: `.
 /// Before the one for a failsafe word it prints `\n    Can not read failsafe info word: ` and
 /// the text.
-#[must_use]
 pub fn error_text(error: &ImageError) -> Option<&'static str> {
     match error {
         ImageError::NoMagic => Some("No valid image found"),
@@ -108,7 +104,6 @@ pub fn error_text(error: &ImageError) -> Option<&'static str> {
 
 /// The Full Image line: only with tag 11 in the chain and after a complete walk
 /// (docs/fs2.md#full-image-crc).
-#[must_use]
 pub fn full_crc(image: &Image) -> Option<CrcVerdict> {
     let computed = u32::from(image.computed_crc?);
     image.chain_info.as_ref()?.mic_version?;
@@ -124,7 +119,6 @@ pub fn full_crc(image: &Image) -> Option<CrcVerdict> {
 
 /// The tags flint's query shows: those of every Image Info section of the chain, also of those the
 /// header does not point at, then those of the section it points at.
-#[must_use]
 pub fn query_info(image: &Image) -> Option<&Info> {
     let merged = image.merged_info.as_ref();
     merged.or(image.info.as_ref()).or(image.chain_info.as_ref())
@@ -132,13 +126,11 @@ pub fn query_info(image: &Image) -> Option<&Info> {
 
 /// flint prints the heading of its table: it does so before it refuses the start address of a
 /// failsafe image, but not before that of a non-failsafe one (docs/flint.md#order-of-verify).
-#[must_use]
 pub fn prints_heading(image: &Image) -> bool {
     image.layout != Layout::NonFailsafe || image.start.0 == 0
 }
 
 /// flint's `verify` or `query` of the image fails because of this finding too.
-#[must_use]
 pub fn fails_for(image: &Image, finding: &Finding) -> bool {
     // The section a pointer leads to is checked when the chain comes to it.
     let chain_fails_at_it = |kind| {
@@ -165,7 +157,6 @@ pub fn fails_for(image: &Image, finding: &Finding) -> bool {
 
 /// What flint prints before the result of a block:
 /// `     /0x00000038-0x0000065b (0x000624)/ (BOOT2)` (docs/flint.md#text-of-verify).
-#[must_use]
 pub fn block_label(at: u32, len: u32, name: &str) -> String {
     let last = at.wrapping_add(len).wrapping_sub(1);
     format!("     /0x{at:08x}-0x{last:08x} (0x{len:06x})/ ({name})")

@@ -61,7 +61,6 @@ pub enum AddressMap {
 }
 
 impl Half {
-    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Even => Self::Odd,
@@ -73,7 +72,6 @@ impl Half {
 impl Layout {
     /// Where the image in `half` starts (docs/fs2.md#image-start); the half does not matter where
     /// the layout is not failsafe.
-    #[must_use]
     pub fn start_of(self, half: Half) -> FlashAddr {
         match (self, half) {
             (Self::Failsafe { chunk_log2 }, Half::Odd) => {
@@ -84,13 +82,11 @@ impl Layout {
     }
 
     /// Whether an image of this layout may start at `start`.
-    #[must_use]
     pub fn may_start(self, start: FlashAddr) -> bool {
         start == self.start_of(Half::Even) || start == self.start_of(Half::Odd)
     }
 
     /// The half of an image at `start`; `None` where the layout is not failsafe.
-    #[must_use]
     pub fn half_at(self, start: FlashAddr) -> Option<Half> {
         let half = if start.0 == 0 { Half::Even } else { Half::Odd };
         (self != Self::NonFailsafe).then_some(half)
@@ -99,7 +95,6 @@ impl Layout {
 
 impl AddressMap {
     /// The map for an image of this layout whose magic is at `start` of a flash chip or raw dump.
-    #[must_use]
     pub fn on_flash(layout: Layout, start: FlashAddr) -> Self {
         match (layout, layout.half_at(start)) {
             (Layout::Failsafe { chunk_log2 }, Some(half)) => Self::Striped { chunk_log2, half },
@@ -108,7 +103,6 @@ impl AddressMap {
     }
 
     /// Chunk size in bytes; `None` when nothing is interleaved.
-    #[must_use]
     pub fn chunk(self) -> Option<u32> {
         match self {
             Self::Contiguous => None,
@@ -121,7 +115,6 @@ impl AddressMap {
     /// `physical(a) = (a & (C-1)) | (odd ? C : 0) | ((a << 1) & ~(2C-1))`
     /// (docs/fs2.md#chunk-interleaving). Offsets from 2 GiB up have no address; mstflint lets the
     /// shift wrap and gives them the address of a lower offset.
-    #[must_use]
     pub fn to_flash(self, at: ImageOffset) -> Option<FlashAddr> {
         let Self::Striped { half, .. } = self else {
             return Some(FlashAddr(at.0));
@@ -134,7 +127,6 @@ impl AddressMap {
     }
 
     /// The image offset of flash address `at`. `None` when the address belongs to the other half.
-    #[must_use]
     pub fn to_image(self, at: FlashAddr) -> Option<ImageOffset> {
         let Self::Striped { half, .. } = self else {
             return Some(ImageOffset(at.0));
@@ -165,7 +157,6 @@ impl AddressMap {
     }
 
     /// Bytes of the image that a source of `size` bytes can hold under this map.
-    #[must_use]
     pub fn capacity(self, size: u32) -> u32 {
         let Self::Striped { half, .. } = self else {
             return size;

@@ -21,7 +21,6 @@ const FS2: Algorithm<u16> = Algorithm {
 static TABLE: Crc<u16> = Crc::<u16>::new(&FS2);
 
 /// CRC16 of `bytes` as stored in sections, BOOT2 blocks and the header.
-#[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     TABLE.checksum(bytes)
 }
@@ -42,7 +41,6 @@ pub(super) fn push_crc(image: &mut Vec<u8>, start: usize) {
 /// Writes the full image CRC over all of `image`, or the blank one (docs/fs2.md#full-image-crc,
 /// docs/fs2.md#blank-guids). Bits 31:16 of the word are kept. Returns false when there is no
 /// header.
-#[must_use]
 pub(super) fn stamp_full_crc(image: &mut [u8], blank: bool) -> bool {
     let Some(old) = be32(image, AT_FULL_CRC) else {
         return false;

@@ -13,7 +13,6 @@ pub struct Guid(pub u64);
 pub struct Mac(pub u64);
 
 impl Guid {
-    #[must_use]
     pub fn is_blank(self) -> bool {
         self.0 == u64::MAX
     }
@@ -21,14 +20,12 @@ impl Guid {
 
 impl Mac {
     /// Low 48 bits all ones.
-    #[must_use]
     pub fn is_blank(self) -> bool {
         self.0 & 0xFFFF_FFFF_FFFF == 0xFFFF_FFFF_FFFF
     }
 
     /// Fits 48 bits, is no multicast address (bit 40 clear) and not zero
     /// (docs/flint.md#guids-of-a-burn).
-    #[must_use]
     pub fn is_valid(self) -> bool {
         self.0 >> 48 == 0 && self.0 & (1 << 40) == 0 && self.0 != 0
     }

@@ -77,7 +77,6 @@ impl Identity {
 
     /// The MACs of a card whose section has none: each port GUID without its middle 16 bits, as
     /// mstflint derives them (docs/flint.md#guids-of-a-burn).
-    #[must_use]
     pub fn macs_of(guids: &[Guid; 4]) -> [Mac; 2] {
         [guids[1], guids[2]].map(|g| Mac(g.0 >> 40 << 24 | g.0 & 0xFF_FFFF))
     }

@@ -13,7 +13,6 @@ pub struct Version {
 
 impl Version {
     /// Without padding, for the MIC version: `2.0.0`.
-    #[must_use]
     pub fn unpadded(self) -> String {
         format!("{}.{}.{}", self.major, self.minor, self.subminor)
     }
@@ -135,7 +134,6 @@ pub struct Info {
 impl Info {
     /// Place of the last tag with this id: (offset of its data inside the body, data size), in
     /// bytes.
-    #[must_use]
     pub fn tag(&self, id: u8) -> Option<(u32, u32)> {
         let found = self.tags.iter().rev().find(|(tag, ..)| *tag == id);
         found.map(|&(_, at, size)| (at, size))

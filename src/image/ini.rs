@@ -55,7 +55,6 @@ impl Ini {
 
     /// Value of `key` in `[section]`, case-sensitive, comments and blanks stripped. The first one,
     /// when a key is given twice.
-    #[must_use]
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
         self.entries()
             .into_iter()
@@ -64,7 +63,6 @@ impl Ini {
     }
 
     /// Every `key = value` in the order of the text.
-    #[must_use]
     pub fn entries(&self) -> Vec<IniEntry> {
         let text = String::from_utf8_lossy(&self.bytes);
         let mut section = "";
@@ -86,7 +84,6 @@ impl Ini {
 }
 
 /// A number as inis write them: decimal, or hexadecimal after `0x`.
-#[must_use]
 pub fn ini_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),

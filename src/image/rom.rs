@@ -120,7 +120,6 @@ impl Rom {
 
     /// Reads the bytes of a ROM (section body or bare file). Faults are in [`Rom::warning`] and
     /// [`Rom::error`].
-    #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         Self::parse_read(bytes, true)
     }
@@ -163,7 +162,6 @@ impl Rom {
     }
 
     /// PCI device id its blocks are for; `None` when they name none, or different ones.
-    #[must_use]
     pub fn device_id(&self) -> Option<u16> {
         let mut ids = self
             .blocks

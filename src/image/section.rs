@@ -47,7 +47,6 @@ impl SectionKind {
         (Self::HashFile, "Hash File"),
     ];
 
-    #[must_use]
     pub fn from_gph(kind: u32) -> Self {
         let named = Self::NAMED.get(kind.wrapping_sub(1) as usize);
         named.map_or(Self::Unknown(kind), |(kind, _)| *kind)
@@ -55,7 +54,6 @@ impl SectionKind {
 
     /// Bytes of the body for a GPH size word: dwords, for type 4 bytes rounded up to a multiple of
     /// 4. Computed in 32 bits like mstflint does, so a huge size may wrap to a small one.
-    #[must_use]
     pub fn body_len(self, size: u32) -> u32 {
         match self {
             Self::EmtService => size.wrapping_add(3) / 4 * 4,
@@ -64,7 +62,6 @@ impl SectionKind {
     }
 
     /// The name that mstflint prints.
-    #[must_use]
     pub fn name(self) -> String {
         let mut named = Self::NAMED.iter();
         match (self, named.find(|(kind, _)| *kind == self)) {
@@ -128,7 +125,6 @@ pub struct Section {
 
 impl Section {
     /// First offset behind it, in 32 bits.
-    #[must_use]
     pub fn end(&self) -> ImageOffset {
         ImageOffset(self.at.0.wrapping_add(self.len))
     }

@@ -86,7 +86,6 @@ fn full(entry: &IniEntry) -> String {
 impl Ini {
     /// SR-IOV, functions, ports, BAR size, flash size and boot ROM, in a fixed order. Settings the
     /// ini does not have are listed without a key, except ports and ROM options.
-    #[must_use]
     pub fn summary(&self) -> Vec<IniSetting> {
         let entries = self.entries();
         let mut out = Vec::new();
@@ -108,7 +107,6 @@ impl Ini {
     }
 
     /// Value of `SECTION.key`, or of `key` alone where only one section has it. Exact case.
-    #[must_use]
     pub fn lookup(&self, name: &str) -> Option<IniEntry> {
         let entries = self.entries();
         if let Some((section, key)) = name.split_once('.') {
@@ -122,7 +120,6 @@ impl Ini {
     }
 
     /// At most `most` names of keys similar to `name`, the most similar first.
-    #[must_use]
     pub fn near(&self, name: &str, most: usize) -> Vec<String> {
         // The key behind the dot decides; the section counts less.
         let key_of = |name: &str| {

@@ -21,7 +21,6 @@ pub(super) const AT_SIZE: usize = 0x30;
 pub(super) const AT_GUID_POINTER: usize = 0x34;
 
 /// The big-endian dword at `at`, if it lies inside `bytes`.
-#[must_use]
 pub fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..)?.first_chunk()?;
     Some(u32::from_be_bytes(*word))
@@ -37,7 +36,6 @@ pub fn be32s(bytes: &[u8]) -> impl Iterator<Item = u32> {
 }
 
 /// `bytes` without the zeros at their end.
-#[must_use]
 pub fn trim_zeros(bytes: &[u8]) -> &[u8] {
     let used = bytes
         .iter()
@@ -53,7 +51,6 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Writes a big-endian dword at `at`. Returns false when it does not fit.
-#[must_use]
 pub(super) fn put_be32(bytes: &mut [u8], at: usize, value: u32) -> bool {
     let place = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
     place.map(|place| *place = value.to_be_bytes()).is_some()

@@ -62,12 +62,10 @@ impl Exit {
     ];
 
     /// The number the shell sees.
-    #[must_use]
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    #[must_use]
     pub fn meaning(self) -> &'static str {
         let row = Self::TABLE.iter().find(|(exit, _)| *exit == self);
         row.map_or("", |(_, meaning)| meaning)
@@ -228,7 +226,6 @@ const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list
 
 impl Code {
     /// Exit code where the flash was not changed.
-    #[must_use]
     pub fn exit(self) -> Exit {
         match self {
             Self::Usage | Self::NoTerminal | Self::Fault => Exit::Usage,

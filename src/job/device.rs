@@ -90,7 +90,6 @@ pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
 
 impl Device {
     /// An opened card that no host has to be asked about.
-    #[must_use]
     pub fn new(card: Card, clock: Rc<dyn Clock>, name: &str) -> Self {
         Self {
             card,
@@ -106,14 +105,12 @@ impl Device {
 
     /// Keeps in `dir`, under this serial number, what the card shows about chained reads. Without
     /// it nothing is kept, and every job meets the card for the first time.
-    #[must_use]
     pub fn keeping_proofs(mut self, dir: &Path, serial: String) -> Self {
         self.proofs = Some(ProofStore::at(dir, serial));
         self
     }
 
     /// Handle on the host's side; outlives the device, to ask how the borrowing ended.
-    #[must_use]
     pub fn borrowed(&self) -> Option<Borrowed> {
         self.borrowed.clone()
     }

@@ -164,7 +164,6 @@ fn refusals(report: &PlanReport) -> String {
 impl JobError {
     /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
     /// because of them; empty for other errors.
-    #[must_use]
     pub fn refused_by(&self) -> Vec<CheckId> {
         match self {
             Self::Refused { report } => report.refusing().map(|c| c.id).collect(),
@@ -246,7 +245,6 @@ pub enum NvError {
 
 impl NvError {
     /// The card's own failure inside, if that is what it is.
-    #[must_use]
     pub fn card(&self) -> Option<&CardError> {
         match self {
             Self::Tools(ToolsError::Card(error))
@@ -259,7 +257,6 @@ impl NvError {
     }
 
     /// What would boot, and the backup, once something was written.
-    #[must_use]
     pub fn left(&self) -> Option<(Boots, &Path)> {
         match self {
             Self::Stopped { boots, backup, .. } | Self::NotStored { boots, backup, .. } => {

@@ -24,7 +24,6 @@ pub struct HostReport {
 
 impl HostReport {
     /// Of a borrowing that has ended.
-    #[must_use]
     pub fn of(borrowed: &Borrowed) -> Self {
         let mut report = borrowed.with_ending(|ending| Self::new(borrowed.card(), ending));
         report.warnings.splice(0..0, borrowed.warnings());

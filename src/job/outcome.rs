@@ -88,7 +88,6 @@ impl HintContext<'_> {
 
 impl Outcome {
     /// What to type next. What is left on the card counts more than the cause.
-    #[must_use]
     pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
         let advice = match (self.exit, self.code) {
             (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
@@ -105,7 +104,6 @@ impl Outcome {
 }
 
 /// `word` as a POSIX shell needs it.
-#[must_use]
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -117,7 +115,6 @@ pub fn quote(word: &str) -> String {
 
 impl JobError {
     /// Exit code and stable name.
-    #[must_use]
     pub fn outcome(&self) -> Outcome {
         let code = self.code();
         let exit = match self {
@@ -144,7 +141,6 @@ impl JobError {
     }
 
     /// What to type next. The backup and the PSIDs of the context come from the error.
-    #[must_use]
     pub fn hint(&self, context: &HintContext<'_>) -> Option<String> {
         let mut context = *context;
         context.backup = self.backup();
@@ -165,7 +161,6 @@ impl JobError {
     }
 
     /// The backup made before the failure.
-    #[must_use]
     pub fn backup(&self) -> Option<&Path> {
         match self {
             Self::Stopped { backup, .. }

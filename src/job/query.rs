@@ -68,7 +68,6 @@ pub(super) fn outcome(
 }
 
 /// Query an image file.
-#[must_use]
 pub fn query_image(file: &ImageFile) -> QueryOutcome {
     let image = file.contents.image();
     let report = ImageReport {

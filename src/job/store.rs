@@ -20,7 +20,6 @@ pub struct BackupFile {
 }
 
 /// Directory for backups when none is named.
-#[must_use]
 pub fn default_backup_dir() -> PathBuf {
     UserDirs::new(&Host::system()).backups
 }

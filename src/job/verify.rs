@@ -100,7 +100,6 @@ pub fn verify_card(
 }
 
 /// Verify an image file.
-#[must_use]
 pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
     let query = query_image(file);
     VerifyOutcome {

@@ -133,7 +133,6 @@ pub(super) fn behind_signature(map: AddressMap, len: u32) -> Vec<Range<u32>> {
 
 impl Pass {
     /// Flash ranges this run erases or programs.
-    #[must_use]
     pub fn touched(&self) -> Vec<Range<u32>> {
         let erases = self
             .sectors
@@ -163,7 +162,6 @@ impl Pass {
     }
 
     /// Neither erases nor programs anything.
-    #[must_use]
     pub fn is_idle(&self) -> bool {
         self.touched().is_empty()
     }

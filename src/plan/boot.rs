@@ -52,7 +52,6 @@ pub struct BootReport {
 
 impl BootReport {
     /// Describes the image at `start`, which would boot.
-    #[must_use]
     pub fn of(start: FlashAddr, image: &Image) -> Self {
         Self {
             start: Some(start),
@@ -64,14 +63,12 @@ impl BootReport {
 }
 
 /// What would start from this flash, judged from its bytes alone.
-#[must_use]
 pub fn would_boot(flash: &[u8]) -> BootReport {
     let report = |(start, contents): (_, Contents)| BootReport::of(start, contents.image());
     boot_image(flash).map_or_else(BootReport::default, report)
 }
 
 /// Whether `new`, the image that a job writes, is the one that would start.
-#[must_use]
 pub fn which_boots(flash: &[u8], new: Option<&[u8]>) -> Boots {
     match boot_image(flash) {
         None => Boots::Nothing,

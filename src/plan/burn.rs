@@ -10,7 +10,6 @@ use super::{
 use crate::image::Contents;
 
 /// Decide what a burn of `image`, read from a file of `file_len` bytes, would do.
-#[must_use]
 pub fn plan_burn(
     card: &CardSnapshot,
     image: &Contents,
@@ -37,7 +36,6 @@ pub fn plan_burn(
 /// the image goes into the other half, where sectors that are equal already stay. When that half
 /// holds another version this is a complete burn: patching the half that boots would need its
 /// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
-#[must_use]
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     let identity = change.clone();
     let options = BurnOptions {
@@ -48,7 +46,6 @@ pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
 }
 
 /// Plan to give a card another ROM, or none: its own image again, with the change.
-#[must_use]
 pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
     let options = BurnOptions {
         rom: rom.is_none().then_some(RomChoice::None),

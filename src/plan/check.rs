@@ -78,7 +78,6 @@ pub enum CheckId {
 
 impl CheckId {
     /// Its name in JSON.
-    #[must_use]
     pub fn name(self) -> String {
         serde_json::to_value(self)
             .ok()

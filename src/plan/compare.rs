@@ -84,7 +84,6 @@ pub(super) fn kept(old: &Contents, new: &Contents) -> Vec<Kept> {
 
 /// First differing byte of two images and the number of differing bytes (bytes that only one of
 /// them has count too). `None` = equal.
-#[must_use]
 pub fn difference(first: &Contents, second: &Contents) -> Option<(ImageOffset, u64)> {
     let (a, b) = (first.bytes(), second.bytes());
     let differs = |(_, (x, y)): &(usize, (&u8, &u8))| x != y;

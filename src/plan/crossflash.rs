@@ -22,7 +22,6 @@ pub struct Sides<T> {
 }
 
 impl<T: PartialEq> Sides<T> {
-    #[must_use]
     pub fn same(&self) -> bool {
         self.card == self.image
     }

@@ -17,7 +17,6 @@ pub struct IdentityChange {
 
 impl IdentityChange {
     /// The identity after the change.
-    #[must_use]
     pub fn apply(&self, old: &Identity) -> Identity {
         Identity {
             guids: self.guids.unwrap_or(old.guids),

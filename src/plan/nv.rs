@@ -22,7 +22,6 @@ pub struct NvGeometry {
 
 impl NvGeometry {
     /// Covers the areas of both images: the larger of each figure.
-    #[must_use]
     pub fn of(infos: &[Option<&Info>]) -> Self {
         let largest = |pick: fn(&Info) -> Option<u32>| {
             infos.iter().filter_map(|info| info.and_then(pick)).max()
@@ -35,7 +34,6 @@ impl NvGeometry {
     }
 
     /// Bytes of one area.
-    #[must_use]
     pub fn reserve(self) -> u32 {
         let bytes = u64::from(self.sectors) * u64::from(self.sector_size);
         u32::try_from(bytes.min(MAX_RESERVE)).unwrap_or(u32::MAX)
@@ -47,7 +45,6 @@ impl NvGeometry {
     }
 
     /// Most bytes an image may have on a flash of `size` bytes; `None` when the area leaves none.
-    #[must_use]
     pub fn max_image(self, layout: Layout, size: u32) -> Option<u32> {
         let pad = self.pad_bytes()?;
         match layout {
@@ -60,7 +57,6 @@ impl NvGeometry {
 
     /// Flash ranges from the end of what an image may take to the end of its half or of the
     /// flash: areas and pad. `None` as for [`NvGeometry::max_image`].
-    #[must_use]
     pub fn guarded(self, layout: Layout, size: u32) -> Option<Vec<Range<u32>>> {
         let from = self.max_image(layout, size)?;
         Some(self.tail(layout, size, from, 0))
@@ -68,7 +64,6 @@ impl NvGeometry {
 
     /// Flash ranges of the areas alone, as the firmware uses them: what a reset erases. The
     /// non-failsafe place is the end of the flash, not of its first half.
-    #[must_use]
     pub fn areas(self, layout: Layout, size: u32) -> Option<Vec<Range<u32>>> {
         let from = self.max_image(layout, size)?;
         Some(self.tail(layout, size, from, self.pad_bytes()?))

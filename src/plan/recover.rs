@@ -11,7 +11,6 @@ use crate::image::{Contents, FlashAddr, Identity, Layout};
 
 /// Decide what a recovery with `image`, read from a file of `file_len` bytes, would do. The
 /// identity is the one specified; nothing is invented (P4).
-#[must_use]
 pub fn plan_recover(
     card: &CardSnapshot,
     image: &Contents,

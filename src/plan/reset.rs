@@ -8,7 +8,6 @@ use crate::image::FlashAddr;
 use std::ops::Range;
 
 /// Decide what a reset of the NV configuration would erase (docs/fs2.md#flash-map, docs/fs2.md#order-of-a-burn, docs/flint.md#other-commands).
-#[must_use]
 pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
     let size = card.flash_chip.geometry.size;
     let mut checks = Checks::default();

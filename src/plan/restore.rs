@@ -30,7 +30,6 @@ pub struct BackupFacts {
 }
 
 /// Decides what a restore of `backup` would do.
-#[must_use]
 pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     let size = card.flash_chip.geometry.size;
     let then = CardSnapshot::new(

@@ -16,12 +16,10 @@ pub struct ImageSlot {
 }
 
 impl ImageSlot {
-    #[must_use]
     pub fn image(&self) -> Option<&Image> {
         self.contents.as_ref().ok().map(Contents::image)
     }
 
-    #[must_use]
     pub fn validity(&self) -> Validity {
         match &self.contents {
             Ok(contents) => Validity::of(contents.image()),
@@ -34,13 +32,11 @@ impl ImageSlot {
         }
     }
 
-    #[must_use]
     pub fn boots(&self) -> bool {
         self.validity().boots()
     }
 
     /// Identity in it, when both sections that hold it are valid.
-    #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         if !self.validity().identity {
             return None;
@@ -49,13 +45,11 @@ impl ImageSlot {
     }
 
     /// How its offsets become flash addresses.
-    #[must_use]
     pub fn map(&self) -> Option<AddressMap> {
         Some(AddressMap::on_flash(self.image()?.layout, self.start))
     }
 
     /// Flash ranges its bytes lie in.
-    #[must_use]
     pub fn ranges(&self) -> Vec<Range<u32>> {
         self.map()
             .map_or_else(Vec::new, |map| ranges(map, 0, self.len()))
@@ -99,14 +93,12 @@ pub struct Validity {
 
 impl Validity {
     /// The boot ROM is expected to start it: everything but the option ROM is valid.
-    #[must_use]
     pub fn boots(&self) -> bool {
         self.code && self.identity
     }
 
     /// Judges an image of a card. A wrong full image CRC alone is a note: mstflint leaves one behind on
     /// good cards when the file had trailing bytes (docs/fs2.md#order-of-a-burn).
-    #[must_use]
     pub fn of(image: &Image) -> Self {
         let guids = image.guids.as_ref();
         let mut validity = Self {

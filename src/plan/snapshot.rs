@@ -70,7 +70,6 @@ impl CardSnapshot {
 
     /// The image that boots, as far as is known. Without one, the best of the damaged: one whose
     /// identity can be kept, then any that can be read.
-    #[must_use]
     pub fn active(&self) -> Option<Active<'_>> {
         if let Some((n, choice)) = self.boot_choice() {
             let slot = self.slots.get(n)?;
@@ -88,7 +87,6 @@ impl CardSnapshot {
     }
 
     /// Bootable images have different layouts, and the running version does not decide which boots.
-    #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         let mut layouts = self
             .bootable()

@@ -221,13 +221,11 @@ impl Parameter {
     }
 
     /// The parameter with this name, upper or lower case.
-    #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|p| p.name().eq_ignore_ascii_case(name))
     }
 
     /// `LINK_TYPE_P1`.
-    #[must_use]
     pub fn name(self) -> String {
         match self.port {
             0 => self.field.base.to_owned(),
@@ -236,7 +234,6 @@ impl Parameter {
     }
 
     /// The TLV it is in.
-    #[must_use]
     pub fn tlv(self) -> TlvId {
         TlvId {
             kind: self.field.tlv,
@@ -245,7 +242,6 @@ impl Parameter {
     }
 
     /// A value as it is typed: a name of the table, decimal, or hexadecimal with 0x.
-    #[must_use]
     pub fn parse(self, text: &str) -> Option<u32> {
         let mut named = self.field.names.iter();
         if let Some((_, value)) = named.find(|n| n.0.eq_ignore_ascii_case(text)) {
@@ -261,7 +257,6 @@ impl Parameter {
     }
 
     /// `ETH(2)`, or the bare number where values have no names: mstconfig's form.
-    #[must_use]
     pub fn show(self, value: u32) -> String {
         match self.field.names.iter().find(|n| n.1 == value) {
             Some((name, _)) => format!("{name}({value})"),
@@ -270,7 +265,6 @@ impl Parameter {
     }
 
     /// What may be typed: `False, True or 0..1`.
-    #[must_use]
     pub fn range(self) -> String {
         let names: Vec<&str> = self.field.names.iter().map(|n| n.0).collect();
         let numbers = format!("{}..{}", self.field.min, self.field.max);

@@ -160,13 +160,11 @@ impl ToolsInterface<'_> {
 
 impl NvSettings {
     /// The setting of a parameter; `None` when the card has none.
-    #[must_use]
     pub fn of(&self, parameter: Parameter) -> Option<&NvSetting> {
         self.settings.iter().find(|s| s.parameter == parameter)
     }
 
     /// What a parameter can be at most on this card.
-    #[must_use]
     pub fn max(&self, parameter: Parameter) -> u32 {
         let field = parameter.field;
         match field.bound {
@@ -220,7 +218,6 @@ impl NvSettings {
 
     /// MiB that the UAR BARs of all functions take once `wanted` is stored, when that is more than
     /// a host is sure to boot with (mstconfig refuses it too).
-    #[must_use]
     pub fn too_much_bar(&self, wanted: &[(Parameter, u32)]) -> Option<u64> {
         let value = |name: &str| {
             let parameter = Parameter::named(name)?;

@@ -345,7 +345,6 @@ pub struct ProtectArgs {
 
 impl Command {
     /// Whether the command opens a card; then it is a job and has a log.
-    #[must_use]
     pub fn opens_card(&self) -> bool {
         match self {
             Self::Query { image, .. }

@@ -22,7 +22,6 @@ pub(in crate::cli) fn name_of<T: Serialize>(value: &T) -> String {
 }
 
 /// `832 KiB`, `1.5 KiB`, `2 MiB`, `1234 bytes`.
-#[must_use]
 pub(in crate::cli) fn kib(bytes: u64) -> String {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * 1024;
@@ -41,7 +40,6 @@ pub(in crate::cli) fn kib(bytes: u64) -> String {
 }
 
 /// `0.8 s`, `12 s`, `1 min 5 s`.
-#[must_use]
 pub(in crate::cli) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds >= 60 {

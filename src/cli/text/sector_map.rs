@@ -16,7 +16,6 @@ const LEGEND: [(SectorAction, char, &str, &str); 6] = [
 ];
 
 /// Equal rows are drawn as well: a flash of 4 MiB has 16 rows.
-#[must_use]
 pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
     let mut out = String::new();
     for (number, row) in map.cells.chunks(ROW).enumerate() {

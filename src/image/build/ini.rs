@@ -8,7 +8,6 @@ use std::io::Write as _;
 
 impl Recipe {
     /// The same with an ini text that agrees with the other fields.
-    #[must_use]
     pub fn matching_ini(mut self) -> Self {
         self.ini = Some(text(&self));
         self

@@ -151,7 +151,6 @@ impl Recipe {
 
     /// MCX311A-XCAT (ConnectX-3 A1, one SFP+ port), firmware 2.42.5000: non-failsafe, 0xC250C
     /// bytes.
-    #[must_use]
     pub fn mcx311a_2_42_5000() -> Self {
         Self {
             rom: flexboot(752, 0x1003),
@@ -163,7 +162,6 @@ impl Recipe {
 
     /// MCX311A-XCAT as a real card was before its update: 2.35.5100, no PRS name, VSD empty, GUIDs
     /// blank (normal on an Ethernet card) beside valid MACs.
-    #[must_use]
     pub fn mcx311a_2_35_5100() -> Self {
         Self {
             version: version(2, 35, 5100),
@@ -185,7 +183,6 @@ impl Recipe {
 
     /// MCX312B (ConnectX-3 Pro, two SFP+ ports), firmware 2.42.5000: failsafe with chunks of
     /// 512 KiB, 0xC405C bytes.
-    #[must_use]
     pub fn mcx312b_2_42_5000() -> Self {
         Self {
             psid: "MT_1200111023".into(),
@@ -203,7 +200,6 @@ impl Recipe {
     }
 
     /// MCX312B with an older firmware, 2.36.5150, for updates from and to it.
-    #[must_use]
     pub fn mcx312b_2_36_5150() -> Self {
         Self {
             version: version(2, 36, 5150),

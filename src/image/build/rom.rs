@@ -59,7 +59,6 @@ impl Default for RomRecipe {
 
 impl RomRecipe {
     /// A FlexBoot-like ROM: one PCI image with blank fill at its end, one PXE block behind it.
-    #[must_use]
     pub fn pxe(version: (u8, u8, u16), device_id: u16, size: u32) -> Self {
         Self {
             blocks: vec![RomBlock::new(0x10, version, device_id)],
@@ -152,7 +151,6 @@ impl RomRecipe {
 
 impl RomBlock {
     /// A block of this product and version, the other fields not given.
-    #[must_use]
     pub fn new(product: u16, version: (u8, u8, u16), device_id: u16) -> Self {
         Self {
             product,

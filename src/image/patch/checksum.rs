@@ -11,7 +11,6 @@ const GUID_MASK: usize = 0x44;
 impl Contents {
     /// The `checksum` of mstflint: an MD5 that is equal for two cards with the same firmware and
     /// different identities, printed byte-reversed (docs/flint.md#checksum).
-    #[must_use]
     pub fn checksum(&self) -> String {
         let mut bytes = self.bytes().to_vec();
         let header = &self.image().header;
@@ -41,7 +40,6 @@ impl Contents {
     /// The same firmware, ROM included, in the same layout: equal in every byte but those that a
     /// change of identity may change. These are the GUID entries, the VSD field, the CRCs of
     /// their sections and the full CRC.
-    #[must_use]
     pub fn masked_equal(&self, other: &Self) -> bool {
         self.masked() == other.masked()
     }

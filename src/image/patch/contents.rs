@@ -74,18 +74,15 @@ impl Contents {
     }
 
     /// The bytes of the image, contiguous, nothing behind them.
-    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    #[must_use]
     pub fn image(&self) -> &Image {
         &self.image
     }
 
     /// Body of a section or BOOT2 block of this image.
-    #[must_use]
     pub fn section_body(&self, section: &Section) -> Option<&[u8]> {
         let start = section.body_at.0 as usize;
         self.bytes
@@ -93,7 +90,6 @@ impl Contents {
     }
 
     /// Body of the first ROM section.
-    #[must_use]
     pub fn rom(&self) -> Option<&[u8]> {
         self.section_body(self.first(SectionKind::Rom)?)
     }

@@ -133,18 +133,15 @@ pub struct Image {
 
 impl Image {
     /// No finding of severity error: the image may be burned and is expected to boot.
-    #[must_use]
     pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|f| f.severity != Severity::Error)
     }
 
-    #[must_use]
     pub fn fw_version(&self) -> Option<Version> {
         self.info.as_ref()?.fw_version
     }
 
     /// The PSID; an empty one is none.
-    #[must_use]
     pub fn psid(&self) -> Option<&str> {
         let psid = self.info.as_ref()?.psid.as_deref()?;
         Some(psid).filter(|psid| !psid.is_empty())

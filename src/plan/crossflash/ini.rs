@@ -59,7 +59,6 @@ const TABLE: usize = 4;
 impl IniDiff {
     /// Of a key that is given twice the first one counts, as in [`Ini::get`]; numbers are
     /// equal when their values are.
-    #[must_use]
     pub fn of(card: &Ini, image: &Ini) -> Self {
         let (old, new) = (first_values(card), first_values(image));
         // An image may hold a hundred thousand keys: a search for each one would take minutes.
