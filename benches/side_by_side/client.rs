@@ -18,10 +18,8 @@ const DATA: u16 = 0x5c;
 
 /// Runs one job and ends.
 pub(crate) fn run(socket: &Path, job: BenchJob, dir: &Path, proofs: &Path) {
-    let space = ConfigCycleDriver {
-        stream: UnixStream::connect(socket).unwrap(),
-        waiting: Vec::new(),
-    };
+    let space =
+        ConfigCycleDriver { stream: UnixStream::connect(socket).unwrap(), waiting: Vec::new() };
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
     let card = Card::open(Box::new(space), Rc::clone(&clock)).unwrap();
     let device = Device::new(card, clock, "served");
@@ -59,8 +57,7 @@ impl ConfigCycleDriver {
 impl CrSpace for ConfigCycleDriver {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         self.frame(WRITE, ADDRESS, at.0);
-        self.config_read(DATA)
-            .map_err(|source| CrError::Io { at: at.0, source })
+        self.config_read(DATA).map_err(|source| CrError::Io { at: at.0, source })
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {

@@ -47,11 +47,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let new = Recipe::mcx312b_2_42_5000();
         let old = Recipe::mcx312b_2_36_5150();
-        let older = Recipe {
-            version: "2.30.3000".parse().unwrap(),
-            seed: 99,
-            ..new.clone()
-        };
+        let older = Recipe { version: "2.30.3000".parse().unwrap(), seed: 99, ..new.clone() };
         let fixture = Self {
             dir: tempfile::tempdir().unwrap(),
             old: half(&old, Half::Even),
@@ -93,12 +89,8 @@ impl Fixture {
 
     /// The card that `flash` makes.
     pub(crate) fn card(flash: &[u8]) -> SimCard {
-        let spec = CardSpec {
-            hw_id: 0x1f7,
-            revision: 0,
-            chip: SimChip::M25px16,
-            ..CardSpec::default()
-        };
+        let spec =
+            CardSpec { hw_id: 0x1f7, revision: 0, chip: SimChip::M25px16, ..CardSpec::default() };
         SimCard::new(spec, flash)
     }
 

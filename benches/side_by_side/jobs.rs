@@ -88,9 +88,7 @@ impl BenchJob {
             }
             Self::Verify => assert!(job::verify_card(device, &mut ()).unwrap().ok),
             Self::ReadImage => {
-                let image = cx3flash::flint::image_of_card(device, &mut ())
-                    .unwrap()
-                    .unwrap();
+                let image = cx3flash::flint::image_of_card(device, &mut ()).unwrap().unwrap();
                 std::fs::write(dir.join(OUT), image).unwrap();
             }
             Self::ReadFlash => {

@@ -32,12 +32,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if let ["--client", socket, job, dir, proofs] = args.as_slice() {
-        client::run(
-            socket.as_ref(),
-            BenchJob::named(job),
-            dir.as_ref(),
-            proofs.as_ref(),
-        );
+        client::run(socket.as_ref(), BenchJob::named(job), dir.as_ref(), proofs.as_ref());
         return;
     }
     let mut runs = RUNS;
@@ -62,11 +57,6 @@ fn main() {
     report::model(&BenchJob::ALL.map(|job| (job, programs.model(job))));
     report::first_contact(&first_contact);
     if wall {
-        report::wall(
-            runs,
-            BenchJob::ALL
-                .into_iter()
-                .map(|job| (job, programs.wall(job, runs))),
-        );
+        report::wall(runs, BenchJob::ALL.into_iter().map(|job| (job, programs.wall(job, runs))));
     }
 }

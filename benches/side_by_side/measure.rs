@@ -54,10 +54,7 @@ impl Programs<'_> {
             });
             served.counters
         });
-        Pair {
-            mstflint,
-            ours: self.ours(job),
-        }
+        Pair { mstflint, ours: self.ours(job) }
     }
 
     /// The first backup of a card: it compares chained reads with single ones, and keeps the proof for
@@ -105,10 +102,7 @@ impl Programs<'_> {
             });
             ours.push(took);
         }
-        Pair {
-            mstflint: (!theirs.is_empty()).then(|| median(&theirs)),
-            ours: median(&ours),
-        }
+        Pair { mstflint: (!theirs.is_empty()).then(|| median(&theirs)), ours: median(&ours) }
     }
 
     fn at_served(
@@ -129,11 +123,7 @@ impl Programs<'_> {
         assert!(output.status.success(), "{}: {output:?}", job.name());
         let served = server.end();
         assert!(!job.burns() || self.fixture.boots_new(&served.flash));
-        let took = Times {
-            wall,
-            cpu,
-            server: served.cpu,
-        };
+        let took = Times { wall, cpu, server: served.cpu };
         (took, served)
     }
 }
@@ -160,9 +150,5 @@ fn median(runs: &[Times]) -> Times {
         all.sort();
         all[all.len() / 2]
     };
-    Times {
-        wall: middle(&|t| t.wall),
-        cpu: middle(&|t| t.cpu),
-        server: middle(&|t| t.server),
-    }
+    Times { wall: middle(&|t| t.wall), cpu: middle(&|t| t.cpu), server: middle(&|t| t.server) }
 }

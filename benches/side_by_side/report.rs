@@ -55,22 +55,14 @@ pub(crate) fn model(rows: &[(BenchJob, Pair<Counters>)]) {
             job.title(),
             theirs.map_or_else(|| format!("{:45}", "-"), counts),
             counts(&pair.ours),
-            ratio(
-                pair.ours.card_time_ns as f64,
-                theirs.map(|c| c.card_time_ns as f64)
-            ),
+            ratio(pair.ours.card_time_ns as f64, theirs.map(|c| c.card_time_ns as f64)),
         );
     }
 }
 
 /// The first backup of a card.
 pub(crate) fn first_contact(ours: &Counters) {
-    println!(
-        "{:21} {:45} | {} |",
-        "backup, first contact",
-        "",
-        counts(ours)
-    );
+    println!("{:21} {:45} | {} |", "backup, first contact", "", counts(ours));
 }
 
 fn counts(c: &Counters) -> String {
@@ -91,9 +83,7 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (BenchJob, Pair<Times
         "Wall and processor time, median of {runs} runs in turns. Both reach the card over the same socket, one\n\
          round trip a register read; the card's time is the wall clock. \"with rb and verify\": mstflint's burn\n\
          and the two jobs that a burn of cx3flash contains. load {}",
-        std::fs::read_to_string("/proc/loadavg")
-            .unwrap_or_default()
-            .trim()
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
     );
     println!(
         "{:21} {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>5}",
@@ -104,10 +94,7 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (BenchJob, Pair<Times
             "{title:21} {} | {} | {}",
             theirs.map_or_else(|| format!("{:29}", "-"), times),
             times(ours),
-            ratio(
-                ours.wall.as_secs_f64(),
-                theirs.map(|t| t.wall.as_secs_f64())
-            ),
+            ratio(ours.wall.as_secs_f64(), theirs.map(|t| t.wall.as_secs_f64())),
         );
     };
     let mut around = Times::default();
@@ -127,12 +114,7 @@ pub(crate) fn wall(runs: usize, rows: impl Iterator<Item = (BenchJob, Pair<Times
 }
 
 fn times(t: &Times) -> String {
-    format!(
-        "{:>9} {:>9} {:>9}",
-        seconds(t.wall),
-        seconds(t.cpu),
-        seconds(t.server)
-    )
+    format!("{:>9} {:>9} {:>9}", seconds(t.wall), seconds(t.cpu), seconds(t.server))
 }
 
 fn seconds(time: Duration) -> String {

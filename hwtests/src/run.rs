@@ -126,8 +126,7 @@ impl Results {
     }
 
     fn add(&self, case: CaseResult) {
-        self.lock()
-            .insert(format!("{}::{}", case.class, case.name), case);
+        self.lock().insert(format!("{}::{}", case.class, case.name), case);
         self.added.notify_all();
     }
 
@@ -145,9 +144,7 @@ impl Results {
     fn wait(&self, name: &str) -> CaseStatus {
         let missing = |cases: &mut BTreeMap<String, CaseResult>| !cases.contains_key(name);
         let cases = self.added.wait_while(self.lock(), missing);
-        cases.unwrap_or_else(PoisonError::into_inner)[name]
-            .status
-            .clone()
+        cases.unwrap_or_else(PoisonError::into_inner)[name].status.clone()
     }
 
     fn junit(&self) -> Report {
@@ -169,11 +166,7 @@ pub fn main(target: &Path) -> Result<Conclusion> {
     let mut arguments = Arguments::from_iter(rest);
     // Trials only wait for results; one after the other they print in order.
     arguments.test_threads = Some(1);
-    let config = options
-        .bench
-        .as_deref()
-        .map(RealCardConfig::read)
-        .transpose()?;
+    let config = options.bench.as_deref().map(RealCardConfig::read).transpose()?;
     let results = Arc::new(Results::default());
     let mut scenarios = scenario::all();
     if config.is_some() {
@@ -242,17 +235,9 @@ fn run_in_lab(target: &Path, require: bool, chosen: &[Scenario], results: &Resul
             return;
         }
     };
-    eprintln!(
-        "the lab was provisioned in {:.1} s",
-        started.elapsed().as_secs_f64()
-    );
+    eprintln!("the lab was provisioned in {:.1} s", started.elapsed().as_secs_f64());
     let queue: Mutex<VecDeque<GuestKind>> = Mutex::new(GuestKind::ALL.into_iter().collect());
-    let next = || {
-        queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    };
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let cores = thread::available_parallelism().map_or(1, |n| n.get().min(2));
     thread::scope(|scope| {
         for core in 0..cores {
@@ -335,13 +320,7 @@ fn run_one(
             last_lines(&host.console(), 15)
         ))
     });
-    CaseResult {
-        class,
-        name: scenario.name.to_owned(),
-        time: started.elapsed(),
-        status,
-        output,
-    }
+    CaseResult { class, name: scenario.name.to_owned(), time: started.elapsed(), status, output }
 }
 
 fn last_lines(text: &str, count: usize) -> String {
@@ -386,26 +365,15 @@ mod tests {
 
     fn take(arguments: &[&str], env: &[(&str, &str)]) -> (Options, Vec<String>) {
         let env = |name: &str| {
-            env.iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
         Options::take(arguments.iter().map(|a| (*a).to_owned()).collect(), env)
     }
 
     #[test]
     fn own_options_are_taken_and_others_passed_on() {
-        let (options, rest) = take(
-            &[
-                "lab",
-                "--bench",
-                "card.toml",
-                "--junit=out.xml",
-                "--list",
-                "plain",
-            ],
-            &[],
-        );
+        let (options, rest) =
+            take(&["lab", "--bench", "card.toml", "--junit=out.xml", "--list", "plain"], &[]);
         assert_eq!(options.bench, Some("card.toml".into()));
         assert_eq!(options.junit, Some("out.xml".into()));
         assert!(!options.require);
@@ -414,11 +382,8 @@ mod tests {
 
     #[test]
     fn an_option_overrides_the_environment() {
-        let env = [
-            ("CX3FLASH_JUNIT", "a.xml"),
-            ("CX3FLASH_LAB", "require"),
-            ("CX3FLASH_BENCH", ""),
-        ];
+        let env =
+            [("CX3FLASH_JUNIT", "a.xml"), ("CX3FLASH_LAB", "require"), ("CX3FLASH_BENCH", "")];
         let (options, rest) = take(&["lab", "--bench"], &env);
         assert_eq!(options.junit, Some("a.xml".into()));
         assert!(options.require && options.bench.is_none());

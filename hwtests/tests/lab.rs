@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-#[allow(
-    clippy::print_stderr,
-    reason = "the report of a run that could not start"
-)]
+#[allow(clippy::print_stderr, reason = "the report of a run that could not start")]
 fn main() -> ExitCode {
     // Cargo gives integration tests a scratch directory right below the target directory.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));

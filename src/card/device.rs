@@ -113,10 +113,7 @@ impl Chip {
     /// `ConnectX-3 A0`, `ConnectX-3 A1`, `ConnectX-3Pro`, or mstflint's `MT501-02` form for others.
     pub fn name(self) -> String {
         let revisions = DeviceType::with_hw_id(self.hw_id).map_or(&[][..], |d| d.revisions);
-        match revisions
-            .iter()
-            .find(|(number, _)| *number == self.revision)
-        {
+        match revisions.iter().find(|(number, _)| *number == self.revision) {
             Some((_, name)) => (*name).to_owned(),
             None => format!("MT{}-{:02X}", self.hw_id, self.revision),
         }
@@ -133,10 +130,7 @@ impl Chip {
     pub(super) fn decode(value: u32) -> Result<Self, CardError> {
         let register = super::Reg::DeviceId;
         // Bits 31:24 are 0 on this family; a low half of 0xffff is a broken read, not a chip.
-        let chip = Self {
-            hw_id: (value & 0xFFFF) as u16,
-            revision: (value >> 16 & 0xFF) as u8,
-        };
+        let chip = Self { hw_id: (value & 0xFFFF) as u16, revision: (value >> 16 & 0xFF) as u8 };
         match value {
             LOCKED => Err(CardError::Locked),
             BAD_ACCESS => Err(CardError::BadAccess { register }),
@@ -178,14 +172,8 @@ mod tests {
             assert!(matches!(Chip::decode(value), Err(CardError::Gone { .. })));
         }
         assert!(matches!(Chip::decode(LOCKED), Err(CardError::Locked)));
-        assert!(matches!(
-            Chip::decode(BAD_ACCESS),
-            Err(CardError::BadAccess { .. })
-        ));
-        assert!(matches!(
-            Chip::decode(0x00A0_0190),
-            Err(CardError::NotOurs(0x00A0_0190))
-        ));
+        assert!(matches!(Chip::decode(BAD_ACCESS), Err(CardError::BadAccess { .. })));
+        assert!(matches!(Chip::decode(0x00A0_0190), Err(CardError::NotOurs(0x00A0_0190))));
     }
 
     #[test]
@@ -224,10 +212,7 @@ mod tests {
     #[test]
     fn a_version_block_is_decoded() {
         let version = RunningVersion::decode(0x0002_0000, 0x002A_1388).unwrap();
-        assert_eq!(
-            (version.major, version.minor, version.subminor),
-            (2, 42, 5000)
-        );
+        assert_eq!((version.major, version.minor, version.subminor), (2, 42, 5000));
         assert_eq!(RunningVersion::decode(0, 0), None);
         assert_eq!(RunningVersion::decode(u32::MAX, u32::MAX), None);
     }

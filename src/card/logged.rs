@@ -55,12 +55,8 @@ mod tests {
     use super::{Reg, shown};
     use std::hash::RandomState;
 
-    const DATA: [Reg; 4] = [
-        Reg::GatewayData(3),
-        Reg::ToolsMailbox(9),
-        Reg::ToolsHcr(0),
-        Reg::ToolsHcr(4),
-    ];
+    const DATA: [Reg; 4] =
+        [Reg::GatewayData(3), Reg::ToolsMailbox(9), Reg::ToolsHcr(0), Reg::ToolsHcr(4)];
 
     #[test]
     fn data_is_logged_as_a_digest() {
@@ -84,12 +80,7 @@ mod tests {
     #[test]
     fn commands_addresses_and_state_are_logged_as_they_are() {
         let key = RandomState::new();
-        for reg in [
-            Reg::GatewayCommand,
-            Reg::GatewayAddress,
-            Reg::DeviceId,
-            Reg::ToolsHcr(6),
-        ] {
+        for reg in [Reg::GatewayCommand, Reg::GatewayAddress, Reg::DeviceId, Reg::ToolsHcr(6)] {
             assert_eq!(shown(reg, 0x1f5, Some(&key)), "0x000001f5");
         }
     }

@@ -253,17 +253,10 @@ impl Card {
             value if value > NO_FIRMWARE_ABOVE => RecoveryTest::NoFirmware,
             _ => RecoveryTest::FirmwareRuns,
         };
-        let version = [
-            self.raw_read(Reg::RunningVersion(0))?,
-            self.raw_read(Reg::RunningVersion(1))?,
-        ];
+        let version =
+            [self.raw_read(Reg::RunningVersion(0))?, self.raw_read(Reg::RunningVersion(1))?];
         let pci_id = self.space.pci_device_id().ok();
-        Ok(Seen::Chip(Registers {
-            chip,
-            pci_id,
-            test,
-            version,
-        }))
+        Ok(Seen::Chip(Registers { chip, pci_id, test, version }))
     }
 }
 

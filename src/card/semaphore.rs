@@ -60,10 +60,7 @@ impl Card {
             let free = self.read(semaphore.reg())? == 0;
             Ok::<_, CardError>(free.then_some(()))
         })?
-        .ok_or(CardError::SemaphoreHeld {
-            number: semaphore.number(),
-            name: semaphore.guards(),
-        })
+        .ok_or(CardError::SemaphoreHeld { number: semaphore.number(), name: semaphore.guards() })
     }
 
     /// Frees a semaphore, even one that another program holds: it stores no owner.
@@ -92,9 +89,7 @@ impl Card {
         let moved = wait_for(&*clock, Patience::every(time, WATCH_STEP), || {
             self.movement(semaphore, &mut first)
         })?;
-        Ok(moved.unwrap_or(Staleness::Stale {
-            watched_ms: time.as_millis() as u64,
-        }))
+        Ok(moved.unwrap_or(Staleness::Stale { watched_ms: time.as_millis() as u64 }))
     }
 
     /// One poll of [`Card::watch`]; `first` is the gateway's command word at the first one.
@@ -117,9 +112,7 @@ impl Card {
             return in_use("the flash gateway is busy".into());
         }
         if *first.get_or_insert(now) != now {
-            return in_use(format!(
-                "the flash gateway got another command ({now:#010x})"
-            ));
+            return in_use(format!("the flash gateway got another command ({now:#010x})"));
         }
         Ok(None)
     }
@@ -135,10 +128,7 @@ impl Card {
             let _ = self.release(Semaphore::FlashProgramming);
             return Err(error);
         }
-        Ok(FlashHold {
-            card: self,
-            held: true,
-        })
+        Ok(FlashHold { card: self, held: true })
     }
 }
 

@@ -59,10 +59,7 @@ impl Card {
         let mut card = Self {
             space,
             clock,
-            chip: Chip {
-                hw_id: 0,
-                revision: 0,
-            },
+            chip: Chip { hw_id: 0, revision: 0 },
             firmware: FirmwareState::NotRunning,
             wrote: false,
         };

@@ -101,13 +101,7 @@ struct ToolsCommand {
 
 impl ToolsCommand {
     fn new(opcode: u16, op_modifier: u8, modifier: u32) -> Self {
-        Self {
-            opcode,
-            op_modifier,
-            modifier,
-            low: 0,
-            high: 0,
-        }
+        Self { opcode, op_modifier, modifier, low: 0, high: 0 }
     }
 }
 
@@ -127,10 +121,7 @@ impl Card {
         if self.firmware() != FirmwareState::Runs {
             return Err(ToolsError::NoFirmware);
         }
-        Ok(ToolsInterface {
-            card: self,
-            mapped: None,
-        })
+        Ok(ToolsInterface { card: self, mapped: None })
     }
 }
 
@@ -219,31 +210,16 @@ impl ToolsInterface<'_> {
             return Err(ToolsError::Busy { opcode });
         }
         let control = u32::from(opcode & 0xfff) | u32::from(command.op_modifier & 0xf) << 12;
-        let words = [
-            command.high,
-            command.low,
-            command.modifier,
-            0,
-            0,
-            0,
-            control,
-        ];
+        let words = [command.high, command.low, command.modifier, 0, 0, 0, control];
         for (n, word) in (0_u8..).zip(words) {
             self.card.write(Reg::ToolsHcr(n), word)?;
         }
         self.card.write(CONTROL, control | GO)?;
         let Some(control) = self.until_idle()? else {
-            return Err(ToolsError::Timeout {
-                opcode,
-                ms: PATIENCE.limit().as_millis() as u64,
-            });
+            return Err(ToolsError::Timeout { opcode, ms: PATIENCE.limit().as_millis() as u64 });
         };
         let status = (control >> 24) as u8;
-        tracing::debug!(
-            opcode = format_args!("{opcode:#05x}"),
-            status,
-            "tools command"
-        );
+        tracing::debug!(opcode = format_args!("{opcode:#05x}"), status, "tools command");
         match status {
             0 => {
                 let high = self.card.read(Reg::ToolsHcr(3))?;
@@ -266,11 +242,7 @@ impl ToolsInterface<'_> {
     fn write_by_command(&mut self, mailbox: &[u32; MAILBOX]) -> Result<(), ToolsError> {
         let (pairs, _) = mailbox.as_chunks();
         for (n, &[low, high]) in (0_u32..).step_by(2).zip(pairs) {
-            self.execute(ToolsCommand {
-                low,
-                high,
-                ..ToolsCommand::new(MAILBOX_WRITE, 0, n)
-            })?;
+            self.execute(ToolsCommand { low, high, ..ToolsCommand::new(MAILBOX_WRITE, 0, n) })?;
         }
         Ok(())
     }

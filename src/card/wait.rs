@@ -35,11 +35,7 @@ impl Patience {
 
     /// Pauses for the same time between two polls.
     pub const fn every(limit: Duration, pause: Duration) -> Self {
-        Self {
-            limit,
-            pause,
-            longest: pause,
-        }
+        Self { limit, pause, longest: pause }
     }
 
     /// Doubles the pause after each poll, up to `longest`.
@@ -62,11 +58,7 @@ pub(super) struct PolledTime {
 
 impl PolledTime {
     pub(super) fn start(clock: &dyn Clock) -> Self {
-        Self {
-            before: clock.now(),
-            counted: Duration::ZERO,
-            polls: 0,
-        }
+        Self { before: clock.now(), counted: Duration::ZERO, polls: 0 }
     }
 
     /// A poll was made; `pause` was asked for between it and the one before.
@@ -146,10 +138,7 @@ mod tests {
     }
 
     fn jumping(jump: Duration) -> Jumping {
-        Jumping {
-            now: Cell::new(Duration::ZERO),
-            jump,
-        }
+        Jumping { now: Cell::new(Duration::ZERO), jump }
     }
 
     fn polls_until_expiry(clock: &Jumping, patience: Patience) -> u32 {

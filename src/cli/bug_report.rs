@@ -41,10 +41,7 @@ pub(super) fn finish(
         }
         Err(error) => {
             let failure = Failure::of_job(&error, &HintContext::default());
-            out.remark(&format!(
-                "warning: no report: {}",
-                failure.text().trim_end()
-            ));
+            out.remark(&format!("warning: no report: {}", failure.text().trim_end()));
             Some(json!({ "path": null, "problem": failure.json() }))
         }
     }

@@ -38,20 +38,13 @@ impl Failure {
 
     /// A failure with the causes of `error`.
     pub fn from_error(code: Code, error: &dyn std::error::Error) -> Self {
-        Self {
-            causes: causes(error),
-            ..Self::new(code, error.to_string())
-        }
+        Self { causes: causes(error), ..Self::new(code, error.to_string()) }
     }
 
     /// The failure of a job.
     pub fn of_job(error: &JobError, context: &HintContext<'_>) -> Self {
         let Outcome { exit, code } = error.outcome();
-        let mut failure = Self {
-            exit,
-            hint: error.hint(context),
-            ..Self::from_error(code, error)
-        };
+        let mut failure = Self { exit, hint: error.hint(context), ..Self::from_error(code, error) };
         let with_causes = |error: &dyn std::error::Error| {
             let mut list = causes(error);
             list.insert(0, one_line(&error.to_string()));
@@ -68,12 +61,7 @@ impl Failure {
                     "touched": stopped.touched,
                 }, "backup": backup })
             }
-            JobError::AfterChange {
-                written,
-                boots,
-                backup,
-                source,
-            } => {
+            JobError::AfterChange { written, boots, backup, source } => {
                 failure.causes = with_causes(source);
                 json!({ "flash": { "written": written, "boots": boots }, "backup": backup })
             }
@@ -150,10 +138,7 @@ fn stopped_where(stopped: &Stopped) -> String {
         Phase::Commit => "while making the new image bootable",
         Phase::Read => "while reading",
     };
-    let place = stopped
-        .at
-        .map(|at| format!(" at 0x{:06x}", at.0))
-        .unwrap_or_default();
+    let place = stopped.at.map(|at| format!(" at 0x{:06x}", at.0)).unwrap_or_default();
     let left = match (stopped.touched, stopped.boots) {
         (false, _) => "nothing was changed",
         (true, Boots::OldImage) => "the card still boots the old image",

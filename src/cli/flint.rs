@@ -43,10 +43,7 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
             return Some(failure.exit.code());
         }
     };
-    let options = BorrowOptions {
-        allow: cli.allow,
-        access: cli.bar_access,
-    };
+    let options = BorrowOptions { allow: cli.allow, access: cli.bar_access };
     Some(run(theirs, COMMAND, cli.device, &options, report, log))
 }
 
@@ -77,10 +74,7 @@ fn run(
     let host = super::host();
     let stop = StopFlag::default();
     let out = Out::default();
-    let words: Vec<String> = words
-        .iter()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
+    let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
     let ran = flint::run(
         &words,
         Caller {
@@ -133,11 +127,7 @@ fn run(
     out.error(&format!(
         "-E- stdout cannot be written: {error}; the command itself ended with {code}\n"
     ));
-    if code == Exit::Done.code() {
-        Exit::Stdout.code()
-    } else {
-        code
-    }
+    if code == Exit::Done.code() { Exit::Stdout.code() } else { code }
 }
 
 /// The exit code once the card is given back to the host. Failures are reported on stderr, where flint
@@ -154,9 +144,5 @@ fn restored(report: &HostReport, code: u8, out: &Out) -> u8 {
         report.bdf
     ));
     // A card that is kept because its outcome is unknown: that counts more.
-    if code == Exit::OutcomeUnknown.code() {
-        code
-    } else {
-        Exit::HostNotRestored.code()
-    }
+    if code == Exit::OutcomeUnknown.code() { code } else { Exit::HostNotRestored.code() }
 }

@@ -72,11 +72,9 @@ pub fn image(image: &Image) -> Value {
     let date = info
         .and_then(|i| i.release_date)
         .map(|d| format!("{:04x}-{:02x}-{:02x}", d.year_bcd, d.month_bcd, d.day_bcd));
-    let supported: Option<Vec<Value>> = info.and_then(|i| i.supported_hw.as_ref()).map(|list| {
-        list.iter()
-            .map(|(id, rev)| json!({ "hw_id": id, "revision": rev }))
-            .collect()
-    });
+    let supported: Option<Vec<Value>> = info
+        .and_then(|i| i.supported_hw.as_ref())
+        .map(|list| list.iter().map(|(id, rev)| json!({ "hw_id": id, "revision": rev })).collect());
     json!({
         "format": "FS2",
         "layout": layout,

@@ -24,12 +24,9 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<SharedLog> {
         0 | 1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let targets = Targets::new()
-        .with_target(env!("CARGO_CRATE_NAME"), level)
-        .with_default(LevelFilter::WARN);
-    let file = command
-        .and_then(path)
-        .map(|path| SharedLog::new(path, file::BOUNDS));
+    let targets =
+        Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_default(LevelFilter::WARN);
+    let file = command.and_then(path).map(|path| SharedLog::new(path, file::BOUNDS));
     let file_layer = file.clone().map(|file| {
         tracing_subscriber::fmt::layer()
             .json()
@@ -48,9 +45,7 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<SharedLog> {
             .with_writer(std::io::stderr)
             .with_filter(targets)
     });
-    let subscriber = tracing_subscriber::registry()
-        .with(file_layer)
-        .with(screen_layer);
+    let subscriber = tracing_subscriber::registry().with(file_layer).with(screen_layer);
     tracing::subscriber::set_global_default(subscriber).ok()?;
     // Fails only when another logger is set; this process has set none.
     if log::set_logger(&OtherCrates).is_ok() {
@@ -116,9 +111,7 @@ fn in_crate(file: &str) -> &str {
 
 fn path(command: &str) -> Option<PathBuf> {
     let stamp = time::OffsetDateTime::now_utc()
-        .format(format_description!(
-            "[year][month][day]T[hour][minute][second]Z"
-        ))
+        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
         .ok()?;
     let dir = UserDirs::new(&Host::system()).log?;
     Some(dir.join(file::name(&stamp, std::process::id(), command)))
@@ -136,10 +129,7 @@ mod tests {
                 "/home/me/.cargo/registry/src/index.crates.io-0a1b/log-0.4.35/src/lib.rs",
                 "log-0.4.35/src/lib.rs",
             ),
-            (
-                "/rustc/0a1b/library/core/src/option.rs",
-                "core/src/option.rs",
-            ),
+            ("/rustc/0a1b/library/core/src/option.rs", "core/src/option.rs"),
             ("src/cli/log.rs", "src/cli/log.rs"),
         ] {
             assert_eq!(in_crate(file), shown);
@@ -151,10 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jsonl");
         let writer = SharedLog::new(path.clone(), file::BOUNDS);
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(writer)
-            .finish();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(writer).finish();
         tracing::subscriber::with_default(subscriber, || {
             for level in log::Level::iter() {
                 let record = log::Record::builder()

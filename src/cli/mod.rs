@@ -92,28 +92,18 @@ impl Executed {
 
 /// Parses and runs one command line. `mode` overrides `--json` and `-q` for the steps of the demo.
 fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Executed {
-    let json = argv
-        .iter()
-        .take_while(|a| *a != "--")
-        .any(|a| a == "--json");
+    let json = argv.iter().take_while(|a| *a != "--").any(|a| a == "--json");
     let typed = typed(&argv);
     let cli = match Cli::of(&argv) {
         Ok(cli) => cli,
         Err(error) => return usage::not_understood(&error, json, &argv),
     };
-    let mode = mode.unwrap_or(OutputMode {
-        json: cli.json,
-        quiet: cli.quiet,
-    });
+    let mode = mode.unwrap_or(OutputMode { json: cli.json, quiet: cli.quiet });
     let job = cli.command.opens_card().then(|| cli.name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
     let out = Out::new(mode);
-    if let Some(path) = log
-        .as_ref()
-        .and_then(log::SharedLog::path)
-        .filter(|_| cli.verbose > 0)
-    {
+    if let Some(path) = log.as_ref().and_then(log::SharedLog::path).filter(|_| cli.verbose > 0) {
         out.remark(&format!("log: {}", path.display()));
     }
     let report = match bug_report::begin(&cli) {
@@ -127,10 +117,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         stop,
         typed,
         host: host(),
-        options: BorrowOptions {
-            allow: cli.allow,
-            access: cli.bar_access,
-        },
+        options: BorrowOptions { allow: cli.allow, access: cli.bar_access },
         borrowed: None,
         report,
         reply: Reply::Yes,
@@ -140,11 +127,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     let ran = commands::afterwards(ran, ctx.borrowed.take(), &ctx.out);
     let (exit, result, failure) = match ran {
         Ok(answer) => (answer.exit, Some(answer.result), None),
-        Err(mut failure) => (
-            failure.exit,
-            failure.result.take().map(|r| *r),
-            Some(failure),
-        ),
+        Err(mut failure) => (failure.exit, failure.result.take().map(|r| *r), Some(failure)),
     };
     if let Some(log) = &log {
         log.flush();
@@ -162,14 +145,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     if let Some(report) = bug_report::finish(ctx.report.take(), &ctx.host, &ended, &ctx.out) {
         document["report"] = report;
     }
-    Executed {
-        exit,
-        mode,
-        document,
-        failure,
-        help: false,
-        stdout_problem: ctx.out.take_problem(),
-    }
+    Executed { exit, mode, document, failure, help: false, stdout_problem: ctx.out.take_problem() }
 }
 
 /// The host. Tests name another root, so that no test meets a real card of the machine it runs on.
@@ -180,8 +156,5 @@ fn host() -> Host {
 /// The command line as a shell needs it, without the path of the program.
 fn typed(argv: &[OsString]) -> String {
     let words = argv.iter().skip(1).map(|a| quote(&a.to_string_lossy()));
-    std::iter::once("cx3flash".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once("cx3flash".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

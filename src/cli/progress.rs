@@ -17,13 +17,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(mode: OutputMode, stop: StopFlag) -> Self {
-        Self {
-            quiet: mode.quiet,
-            terminal: io::stderr().is_terminal(),
-            stop,
-            total: 0,
-            bar: None,
-        }
+        Self { quiet: mode.quiet, terminal: io::stderr().is_terminal(), stop, total: 0, bar: None }
     }
 
     fn line(&self, text: &str) {
@@ -64,11 +58,7 @@ impl Events for Progress {
 
 fn finished(phase: Phase, total: u64) -> String {
     let name = name_of(&phase);
-    if total == 0 {
-        format!("{name:7} done")
-    } else {
-        format!("{name:7} {:>9} done", kib(total))
-    }
+    if total == 0 { format!("{name:7} done") } else { format!("{name:7} {:>9} done", kib(total)) }
 }
 
 fn new_bar(phase: Phase, total: u64) -> ProgressBar {

@@ -1,9 +1,6 @@
 //! stdout for results, stderr for messages, and the one question this program asks.
 
-#![allow(
-    clippy::print_stderr,
-    reason = "this is the one place that owns the streams"
-)]
+#![allow(clippy::print_stderr, reason = "this is the one place that owns the streams")]
 
 use serde_json::Value;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -30,10 +27,7 @@ pub(super) struct Out {
 
 impl Out {
     pub(super) fn new(mode: OutputMode) -> Self {
-        Self {
-            mode,
-            problem: None,
-        }
+        Self { mode, problem: None }
     }
 
     /// Prints a result for people; nothing with `--json`.

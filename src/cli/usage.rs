@@ -86,10 +86,7 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
             .take_while(|l| !l.is_empty() && !l.starts_with("Usage:"))
             .collect::<Vec<_>>()
             .join(" ");
-        message
-            .strip_prefix("error: ")
-            .unwrap_or(&message)
-            .to_owned()
+        message.strip_prefix("error: ").unwrap_or(&message).to_owned()
     };
     let mut failure = Failure::new(Code::Usage, message);
     failure.hint = hint(error, argv).or(failure.hint);

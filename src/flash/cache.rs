@@ -12,10 +12,7 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(size: u32) -> Self {
-        Self {
-            bytes: vec![0xFF; size as usize],
-            known: vec![false; size as usize / BLOCK],
-        }
+        Self { bytes: vec![0xFF; size as usize], known: vec![false; size as usize / BLOCK] }
     }
 
     /// Empties it. Called before the flash changes, never after.

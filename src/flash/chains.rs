@@ -57,10 +57,7 @@ pub(super) fn prove(
     events: &mut dyn Events,
 ) -> Result<ChainVerdict, FlashError> {
     let (chains, _) = known.as_chunks::<MAX_CHAIN>();
-    let counts: Vec<u64> = chains
-        .iter()
-        .map(|chain| significant_bytes(chain))
-        .collect();
+    let counts: Vec<u64> = chains.iter().map(|chain| significant_bytes(chain)).collect();
     let one_pass: u64 = counts.iter().sum();
     let mut bytes = 0;
     let mut first_pass = true;
@@ -123,10 +120,7 @@ fn compare(
         tracing::warn!(at = block, "one chained reading was wrong");
         return Ok(None);
     }
-    tracing::warn!(
-        at = block,
-        "chained reads differ from single reads: not used"
-    );
+    tracing::warn!(at = block, "chained reads differ from single reads: not used");
     Ok(Some(ChainVerdict::Contradicted { at: block }))
 }
 
@@ -149,10 +143,6 @@ mod tests {
         chain.fill(0x5A);
         assert_eq!(significant_bytes(&chain), 0);
         chain[16] = 1;
-        assert_eq!(
-            significant_bytes(&chain),
-            32,
-            "the changed one and the next"
-        );
+        assert_eq!(significant_bytes(&chain), 32, "the changed one and the next");
     }
 }

@@ -139,10 +139,7 @@ mod tests {
     #[test]
     fn no_chip_and_unknown_chips_are_different_errors() {
         assert!(matches!(FlashChip::detect(0), Err(FlashError::NoChip(0))));
-        assert!(matches!(
-            FlashChip::detect(0xFF_FFFF),
-            Err(FlashError::NoChip(_))
-        ));
+        assert!(matches!(FlashChip::detect(0xFF_FFFF), Err(FlashError::NoChip(_))));
         for jedec in [
             0xEF_4013, 0xEF_4019, 0x12_3456, 0xBF_2500, 0xBF_258D, 0x1F_4102,
             // Sizes that exist with 4-byte addresses only, or not at all.

@@ -109,14 +109,8 @@ const FAMILIES: [Family; 40] = [
 /// Spansion 01/40 and 01/60 in mstflint (mflash/mflash.c, `mf_read_modify_status_winbond`), and the
 /// other Winbond quad chips like them. Macronix is not among them: its second register holds a
 /// one-time bit, and what answers the read of it on chips without that register is UNCONFIRMED.
-pub(super) const TWO_STATUS_BYTES: [(u8, u8); 6] = [
-    (0xEF, 0x40),
-    (0xEF, 0x60),
-    (0xEF, 0x70),
-    (0xEF, 0x80),
-    (SPANSION, 0x40),
-    (SPANSION, 0x60),
-];
+pub(super) const TWO_STATUS_BYTES: [(u8, u8); 6] =
+    [(0xEF, 0x40), (0xEF, 0x60), (0xEF, 0x70), (0xEF, 0x80), (SPANSION, 0x40), (SPANSION, 0x60)];
 
 /// Others with CMP in bit 6 of a second status register that 35h reads (flashrom
 /// flashchips/gigadevice.c).
@@ -131,17 +125,7 @@ const fn family(
     protect_mask: u8,
     source: TimesSource,
 ) -> Family {
-    Family {
-        name,
-        vendor,
-        kind,
-        sizes,
-        times,
-        protect_mask,
-        source,
-        seen: true,
-        read_only: None,
-    }
+    Family { name, vendor, kind, sizes, times, protect_mask, source, seen: true, read_only: None }
 }
 
 impl Family {

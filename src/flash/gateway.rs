@@ -94,10 +94,7 @@ impl Pieces {
     /// nothing is left.
     pub(super) fn of(at: u32, data: &[u8]) -> Result<Option<Self>, FlashError> {
         if data.len() > PAGE - at as usize % PAGE {
-            return Err(FlashError::Plan {
-                at,
-                what: "a program crosses its page",
-            });
+            return Err(FlashError::Plan { at, what: "a program crosses its page" });
         }
         let lead = at as usize % BLOCK;
         let mut padded = vec![0xFF; (lead + data.len()).next_multiple_of(BLOCK)];
@@ -135,11 +132,7 @@ impl<'c> FlashGateway<'c> {
     /// now would be taken for data. That the command register still shows the dead program's word is
     /// INFERRED.
     pub(super) fn take_over(card: FlashHold<'c>, clock: &'c dyn Clock) -> Result<Self, FlashError> {
-        let mut gateway = Self {
-            card,
-            clock,
-            open_chain: None,
-        };
+        let mut gateway = Self { card, clock, open_chain: None };
         until_gateway_idle(&mut gateway.card, clock)?;
         let left = CommandBits::from_bits_truncate(gateway.card.read(Reg::GatewayCommand)?);
         if left.contains(CommandBits::HOLD | CommandBits::ENABLE) {
@@ -168,9 +161,8 @@ impl<'c> FlashGateway<'c> {
     fn start(&mut self, command: u32) -> Result<(), FlashError> {
         self.card.write(Reg::GatewayCommand, command)?;
         let bits = CommandBits::from_bits_truncate(command);
-        self.open_chain = bits
-            .contains(CommandBits::HOLD)
-            .then_some(bits.contains(CommandBits::READ));
+        self.open_chain =
+            bits.contains(CommandBits::HOLD).then_some(bits.contains(CommandBits::READ));
         until_gateway_idle(&mut self.card, self.clock)
     }
 
@@ -181,8 +173,7 @@ impl<'c> FlashGateway<'c> {
             for (place, byte) in value.iter_mut().zip(bytes) {
                 *place = *byte;
             }
-            self.card
-                .write(Reg::GatewayData(reg as u8), u32::from_be_bytes(value))?;
+            self.card.write(Reg::GatewayData(reg as u8), u32::from_be_bytes(value))?;
         }
         Ok(())
     }
@@ -305,9 +296,7 @@ fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(), FlashErr
         // All ones would look busy for ever; `read` has excluded that, but the card may have come
         // back from a reset in between.
         card.check_present()?;
-        return Err(FlashError::GatewayTimeout(
-            GATEWAY.limit().as_millis() as u64
-        ));
+        return Err(FlashError::GatewayTimeout(GATEWAY.limit().as_millis() as u64));
     }
     Ok(())
 }

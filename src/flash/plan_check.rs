@@ -11,14 +11,8 @@ const SIGNATURE: usize = 16;
 /// Everything a plan changes before and at the commit, except old signatures.
 pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
     let range = |at: FlashAddr, len: usize| at.0..at.0.saturating_add(len as u32);
-    let erases = plan
-        .erases
-        .iter()
-        .map(|(at, size)| range(*at, size.bytes() as usize));
-    let programs = plan
-        .programs
-        .iter()
-        .map(|(at, bytes)| range(*at, bytes.len()));
+    let erases = plan.erases.iter().map(|(at, size)| range(*at, size.bytes() as usize));
+    let programs = plan.programs.iter().map(|(at, bytes)| range(*at, bytes.len()));
     let signature = plan.signature_at.map(|at| range(at, SIGNATURE));
     erases.chain(programs).chain(signature).collect()
 }
@@ -82,11 +76,7 @@ fn wanted(plan: &SectorPlan, size: u32) -> Result<Vec<Option<u8>>, FlashError> {
     for (at, bytes) in &plan.expect {
         let start = at.0 as usize;
         let Some(place) = wanted.get_mut(start..start.saturating_add(bytes.len())) else {
-            return Err(FlashError::Outside {
-                at: at.0,
-                len: bytes.len() as u64,
-                size,
-            });
+            return Err(FlashError::Outside { at: at.0, len: bytes.len() as u64, size });
         };
         for (place, byte) in place.iter_mut().zip(bytes) {
             *place = Some(*byte);
@@ -112,10 +102,7 @@ mod tests {
             signature_at: Some(FlashAddr(0x1_0000)),
             invalidate_first: false,
             interruptible: true,
-            map: SectorMap {
-                cell: 0x1000,
-                cells: vec![SectorAction::Outside; 512],
-            },
+            map: SectorMap { cell: 0x1000, cells: vec![SectorAction::Outside; 512] },
             estimate: Duration::ZERO,
         }
     }
@@ -144,10 +131,7 @@ mod tests {
             |p| p.programs.push((FlashAddr(0x1_0000), vec![0x4D; 4])),
             "outside the verified range",
         );
-        refused(
-            |p| p.expect[0].1 = b"MTFW____________".to_vec(),
-            "not left blank",
-        );
+        refused(|p| p.expect[0].1 = b"MTFW____________".to_vec(), "not left blank");
         refused(
             |p| {
                 p.expect.remove(0);
@@ -167,32 +151,14 @@ mod tests {
 
     #[test]
     fn erases_and_programs_the_chip_does_not_have_are_refused() {
-        refused(
-            |p| p.erases.push((FlashAddr(0x1_1000), EraseSize::K64)),
-            "begin at a sector",
-        );
-        refused(
-            |p| p.erases.push((FlashAddr(0x20_0000), EraseSize::K4)),
-            "outside",
-        );
-        refused(
-            |p| p.programs.push((FlashAddr(0x1_00F0), vec![0x5A; 0x20])),
-            "crosses its page",
-        );
-        refused(
-            |p| p.programs.push((FlashAddr(0x1_0010), Vec::new())),
-            "is empty",
-        );
-        refused(
-            |p| p.expect.push((FlashAddr(0x1F_FFFF), vec![0; 2])),
-            "outside",
-        );
+        refused(|p| p.erases.push((FlashAddr(0x1_1000), EraseSize::K64)), "begin at a sector");
+        refused(|p| p.erases.push((FlashAddr(0x20_0000), EraseSize::K4)), "outside");
+        refused(|p| p.programs.push((FlashAddr(0x1_00F0), vec![0x5A; 0x20])), "crosses its page");
+        refused(|p| p.programs.push((FlashAddr(0x1_0010), Vec::new())), "is empty");
+        refused(|p| p.expect.push((FlashAddr(0x1F_FFFF), vec![0; 2])), "outside");
         let mut plan = valid();
         plan.erases = vec![(FlashAddr(0x1_0000), EraseSize::K4)];
         let m25p16 = check_on(0x20_2015, &plan).unwrap_err();
-        assert!(
-            m25p16.to_string().contains("no erase of this size"),
-            "{m25p16}"
-        );
+        assert!(m25p16.to_string().contains("no erase of this size"), "{m25p16}");
     }
 }

@@ -77,10 +77,7 @@ impl Protection {
         // their bits are coded otherwise; N25Q has BP3 in bit 6, Macronix and ISSI four BP bits and
         // TB elsewhere: for those any bit counts as the whole chip, which is the safe reading.
         let generic = chip.unprotect_with.is_none()
-            && matches!(
-                chip.jedec >> 8,
-                0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_70 | 0xEF_30 | 0x01_40
-            );
+            && matches!(chip.jedec >> 8, 0x20_71 | 0x20_20 | 0xEF_40 | 0xEF_70 | 0xEF_30 | 0x01_40);
         let covered = if bits == 0 {
             None
         } else if !generic {
@@ -98,11 +95,7 @@ impl Protection {
             }
             (true, Some(covered)) => Some(0..covered.start),
         };
-        Self {
-            status,
-            range,
-            complement,
-        }
+        Self { status, range, complement }
     }
 
     /// BP0-2 in bits 4:2 = 2^(BP-1) sectors, TB in bit 5 (1 = from the bottom), SEC in bit 6 (4K
@@ -123,11 +116,7 @@ impl Protection {
             (bp, true) => (0x1000 << (bp - 1)).min(0x8000),
             (bp, false) => (0x1_0000 << (bp - 1)).min(size),
         };
-        Some(if bits & 1 << 5 != 0 {
-            0..len
-        } else {
-            size - len..size
-        })
+        Some(if bits & 1 << 5 != 0 { 0..len } else { size - len..size })
     }
 
     /// Whether any byte of `range` is protected.
@@ -197,10 +186,7 @@ mod tests {
             (0..0x1_0000, 0x24),
         ] {
             let found = chip.protection_bits(&range).unwrap();
-            assert_eq!(
-                Protection::decode(&chip, found, None).range,
-                Some(range.clone())
-            );
+            assert_eq!(Protection::decode(&chip, found, None).range, Some(range.clone()));
             assert_eq!(found, bits, "{range:x?}");
         }
         assert_eq!(chip.protection_bits(&(0x1D_0000..0x20_0000)), None);

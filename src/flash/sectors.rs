@@ -91,16 +91,9 @@ impl<'a> SectorPlanner<'a> {
     /// No program may touch a protected byte, whether it needs an erase or not; wanting what stands
     /// there already is no touch. The signature is always a program.
     fn check_guarded(&self) -> Result<(), LayoutError> {
-        let signature = self
-            .job
-            .signature_at
-            .map(|at| at.0..at.0.saturating_add(SIGNATURE));
+        let signature = self.job.signature_at.map(|at| at.0..at.0.saturating_add(SIGNATURE));
         for guarded in &self.job.protected {
-            let refuse = |at| LayoutError::Guarded {
-                at,
-                start: guarded.start,
-                end: guarded.end,
-            };
+            let refuse = |at| LayoutError::Guarded { at, start: guarded.start, end: guarded.end };
             if let Some(hit) = signature.as_ref().filter(|s| overlap(s, guarded)) {
                 return Err(refuse(hit.start));
             }
@@ -118,14 +111,10 @@ impl<'a> SectorPlanner<'a> {
     fn put(&mut self, at: FlashAddr, bytes: &[u8]) -> Result<(), LayoutError> {
         let start = at.0 as usize;
         let range = start..start.saturating_add(bytes.len());
-        let (Some(want), Some(role)) = (
-            self.want.get_mut(range.clone()),
-            self.role.get_mut(range.clone()),
-        ) else {
-            return Err(LayoutError::TooLarge {
-                end: range.end as u64,
-                size: self.geometry.size,
-            });
+        let (Some(want), Some(role)) =
+            (self.want.get_mut(range.clone()), self.role.get_mut(range.clone()))
+        else {
+            return Err(LayoutError::TooLarge { end: range.end as u64, size: self.geometry.size });
         };
         want.copy_from_slice(bytes);
         role.fill(Role::Wanted);
@@ -176,9 +165,7 @@ impl<'a> SectorPlanner<'a> {
         let needs: Vec<Need> = cells.iter().map(|c| self.need(c)).collect();
         let erases = self.erases(&cells, &needs)?;
         let erased = |at: u32| {
-            erases
-                .iter()
-                .any(|(start, size)| at >= start.0 && at - start.0 < size.bytes())
+            erases.iter().any(|(start, size)| at >= start.0 && at - start.0 < size.bytes())
         };
 
         let mut programs = Vec::new();
@@ -218,9 +205,7 @@ impl<'a> SectorPlanner<'a> {
         }
         let invalidate_first = self.job.in_place
             && header.is_some_and(|at| {
-                self.now(&(at.0..at.0.saturating_add(4)))
-                    .iter()
-                    .any(|b| *b != 0)
+                self.now(&(at.0..at.0.saturating_add(4))).iter().any(|b| *b != 0)
                     && self.now(&(at.0..at.0.saturating_add(SIGNATURE))) != [0xFF; 16]
             });
         Ok(SectorPlan {
@@ -231,17 +216,12 @@ impl<'a> SectorPlanner<'a> {
             signature_at: header,
             invalidate_first,
             interruptible: !self.job.in_place,
-            map: SectorMap {
-                cell: self.cell,
-                cells: map,
-            },
+            map: SectorMap { cell: self.cell, cells: map },
         })
     }
 
     fn cost(&self, erases: &[(FlashAddr, EraseSize)], programs: usize) -> Duration {
-        let times = erases
-            .iter()
-            .map(|(_, size)| self.geometry.erase_time(*size));
+        let times = erases.iter().map(|(_, size)| self.geometry.erase_time(*size));
         let erases: Duration = times.flatten().sum();
         erases + self.geometry.program_page * u32::try_from(programs).unwrap_or(u32::MAX)
     }
@@ -336,16 +316,9 @@ impl<'a> SectorPlanner<'a> {
 
     /// Programs of one cell, page by page, blank blocks at both ends of a page left out.
     fn programs(&self, cell: &Range<u32>, erased: bool) -> Vec<(FlashAddr, Vec<u8>)> {
-        let bytes = if erased {
-            self.after_erase(cell)
-        } else {
-            self.changes(cell)
-        };
+        let bytes = if erased { self.after_erase(cell) } else { self.changes(cell) };
         let mut programs = Vec::new();
-        for (at, page) in (cell.start..)
-            .step_by(PAGE as usize)
-            .zip(bytes.chunks(PAGE as usize))
-        {
+        for (at, page) in (cell.start..).step_by(PAGE as usize).zip(bytes.chunks(PAGE as usize)) {
             let full = |block: &[u8]| block.iter().any(|b| *b != 0xFF);
             let mut blocks = page.chunks(BLOCK);
             let Some(first) = blocks.position(full) else {

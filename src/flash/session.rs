@@ -49,11 +49,7 @@ impl<'c> FlashSession<'c> {
     pub(super) fn check_inside(&self, at: FlashAddr, len: u64) -> Result<(), FlashError> {
         let size = self.chip.geometry.size;
         if u64::from(at.0) + len > u64::from(size) {
-            return Err(FlashError::Outside {
-                at: at.0,
-                len,
-                size,
-            });
+            return Err(FlashError::Outside { at: at.0, len, size });
         }
         Ok(())
     }
@@ -190,10 +186,7 @@ impl<'c> FlashSession<'c> {
     /// SST25 and Atmel power up with every block protected; clearing that is part of writing to them
     /// (mstflint mflash/mflash.c `st_spi_fill_attr`). It returns with the next power-on.
     pub(super) fn unprotect(&mut self, value: u8) -> Result<(), FlashError> {
-        tracing::warn!(
-            status = self.protection.status,
-            "power-up protection cleared"
-        );
+        tracing::warn!(status = self.protection.status, "power-up protection cleared");
         self.write_status(value, None)
     }
 
@@ -245,19 +238,12 @@ impl<'c> FlashSession<'c> {
         if self.protection.complement {
             return Err(self.refuse_protection("CMP is set (status register 2, bit 6)"));
         }
-        let second = if self.chip.two_status_bytes {
-            self.agreed_status2()?
-        } else {
-            None
-        };
+        let second = if self.chip.two_status_bytes { self.agreed_status2()? } else { None };
         Ok((found, second))
     }
 
     fn refuse_protection(&self, what: &str) -> FlashError {
-        FlashError::Protected {
-            status: self.protection.status,
-            what: what.into(),
-        }
+        FlashError::Protected { status: self.protection.status, what: what.into() }
     }
 
     /// Waits for whatever still runs: until then the transport must stay open and the chip unreset.

@@ -44,8 +44,7 @@ impl FlashSource<'_, '_> {
     /// # Errors
     /// [`FlashError::Unsteady`] when readings of a block never agree; [`FlashError::Outside`].
     pub fn reread(&mut self, range: Range<u32>) -> Result<Vec<Range<u32>>, FlashError> {
-        self.0
-            .check_inside(FlashAddr(range.start), range.len() as u64)?;
+        self.0.check_inside(FlashAddr(range.start), range.len() as u64)?;
         let mut differed = Vec::new();
         let blocks = blocks(range.start as usize, range.end as usize);
         self.fill(blocks.clone())?;
@@ -109,12 +108,11 @@ impl Source for FlashSource<'_, '_> {
         if range.end > size as usize {
             return Err(SourceError::Outside { at, len, size });
         }
-        self.fill(blocks(range.start, range.end))
-            .map_err(|source| SourceError::Failed {
-                at,
-                len,
-                source: Box::new(source),
-            })?;
+        self.fill(blocks(range.start, range.end)).map_err(|source| SourceError::Failed {
+            at,
+            len,
+            source: Box::new(source),
+        })?;
         if let Some(bytes) = self.0.cache.bytes.get(range) {
             buf.copy_from_slice(bytes);
         }

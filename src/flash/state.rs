@@ -227,11 +227,7 @@ impl<'c> Locked<'c> {
 impl<'c> Erased<'c> {
     /// Program the body. The place of the signature stays blank.
     pub fn write(self, events: &mut dyn Events) -> Result<Written<'c>, Stopped> {
-        Ok(Written(self.0.step(
-            Phase::Write,
-            events,
-            PlanRun::write,
-        )?))
+        Ok(Written(self.0.step(Phase::Write, events, PlanRun::write)?))
     }
 }
 

@@ -41,10 +41,8 @@ impl ChipWork {
         Self::new("work of an earlier program", Duration::from_millis(1));
     pub(super) const INTERRUPTED: Self = Self::new("interrupted work", Duration::from_millis(1));
     /// A first wait for interrupted work, short enough to need no message.
-    pub(super) const NEARLY_DONE: Self = Self {
-        limit: Duration::from_secs(1),
-        ..Self::INTERRUPTED
-    };
+    pub(super) const NEARLY_DONE: Self =
+        Self { limit: Duration::from_secs(1), ..Self::INTERRUPTED };
     pub(super) const BEFORE_RESET: Self =
         Self::new("work before a reset", Duration::from_millis(1));
 }

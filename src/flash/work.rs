@@ -62,13 +62,7 @@ impl<'c> PlanRun<'c> {
         plan: SectorPlan,
         probe: &'c dyn BootProbe,
     ) -> Self {
-        Self {
-            session,
-            plan,
-            probe,
-            touched: false,
-            promised: [0; 32],
-        }
+        Self { session, plan, probe, touched: false, promised: [0; 32] }
     }
 
     /// Runs one step; where it fails, finds out what is left.
@@ -89,13 +83,7 @@ impl<'c> PlanRun<'c> {
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
-        Err(Stopped {
-            phase,
-            at,
-            boots,
-            touched: self.touched,
-            source,
-        })
+        Err(Stopped { phase, at, boots, touched: self.touched, source })
     }
 
     fn bytes_of(&self, phase: Phase) -> u64 {
@@ -184,9 +172,8 @@ impl<'c> PlanRun<'c> {
         len: u32,
         events: &mut dyn Events,
     ) -> Result<(), FlashError> {
-        let ends = (0..len)
-            .step_by(BLANK_STEP as usize)
-            .flat_map(|n| [n, n + BLANK_STEP - BLOCK as u32]);
+        let ends =
+            (0..len).step_by(BLANK_STEP as usize).flat_map(|n| [n, n + BLANK_STEP - BLOCK as u32]);
         for offset in ends {
             let first = at.0 + offset;
             let mut sample = [0; BLOCK];
@@ -304,10 +291,7 @@ impl<'c> PlanRun<'c> {
         for at in &signature.invalidate {
             self.prove(*at, &INVALID)?;
         }
-        events.emit(Event::Advanced {
-            phase: Phase::Commit,
-            done: self.bytes_of(Phase::Commit),
-        });
+        events.emit(Event::Advanced { phase: Phase::Commit, done: self.bytes_of(Phase::Commit) });
         tracing::info!("committed");
         Ok(())
     }
@@ -332,9 +316,7 @@ impl<'c> PlanRun<'c> {
     /// a refusal of it is reported, not fatal: a power cycle starts the new image all the same.
     fn set_boot_address(&mut self, wanted: u32, events: &mut dyn Events) -> Result<(), StepError> {
         let card = &mut self.session.gateway.card;
-        let found = card
-            .set_boot_address(wanted)
-            .map_err(|e| (None, e.into()))?;
+        let found = card.set_boot_address(wanted).map_err(|e| (None, e.into()))?;
         if found != wanted {
             let error = FlashError::BootAddress { found, wanted };
             events.emit(Event::Note {
@@ -358,9 +340,7 @@ fn check_equal(start: u32, found: &[u8], at: FlashAddr, wanted: &[u8]) -> Result
 
 /// Reported where a reading is corrected; single reads are used from then on, whatever was wrong.
 fn wrong_reading(at: u32) -> Event {
-    Event::Note {
-        text: format!("one reading at {at:#010x} was wrong; read again"),
-    }
+    Event::Note { text: format!("one reading at {at:#010x} was wrong; read again") }
 }
 
 fn protected(protection: &Protection, range: &Range<u32>) -> FlashError {

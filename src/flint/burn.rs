@@ -75,11 +75,8 @@ pub(super) fn burn(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintRe
 impl Burn<'_, '_> {
     /// Steps 6 and 7: GUIDs and MACs.
     fn guids(&mut self, error: Option<&str>) -> FlintResult {
-        let wanted = if self.line.has("use_image_guids") {
-            Ids::of(self.image)
-        } else {
-            self.line.ids
-        };
+        let wanted =
+            if self.line.has("use_image_guids") { Ids::of(self.image) } else { self.line.ids };
         if let Some(why) = error
             && wanted.is_empty()
             && !self.line.has("blank_guids")
@@ -90,9 +87,9 @@ impl Burn<'_, '_> {
                 "\n    Can not burn in a failsafe mode.\n    If you want to burn in non failsafe mode, use the \
                  \"-nofs\" switch.\n"
             };
-            return self.target.fail(&format!(
-                "-E- Can not extract GUIDs/MACs info from flash, {why}{rest}"
-            ));
+            return self
+                .target
+                .fail(&format!("-E- Can not extract GUIDs/MACs info from flash, {why}{rest}"));
         }
         if wanted.is_empty() {
             return Ok(());
@@ -117,11 +114,7 @@ impl Burn<'_, '_> {
             self.nofs = true;
             return Ok(());
         }
-        let (place, a, b) = if old {
-            ("given file", " non", "")
-        } else {
-            ("flash", "", " non")
-        };
+        let (place, a, b) = if old { ("given file", " non", "") } else { ("flash", "", " non") };
         self.target.fail(&format!(
             "-E- Failsafe burn failed: FW image in the {place} is non failsafe.\n    you cannot burn a{a} failsafe \
              image over a{b} failsafe image in a failsafe mode.\n    If you want to burn in non failsafe mode, use \
@@ -132,11 +125,7 @@ impl Burn<'_, '_> {
     /// Step 9: VSD and PSID of the flash.
     fn vsd(&mut self) -> FlintResult {
         // Longer ones are ignored without a message (measured).
-        let given = self
-            .line
-            .vsd
-            .as_deref()
-            .filter(|v| v.len() <= Identity::VSD_MAX);
+        let given = self.line.vsd.as_deref().filter(|v| v.len() <= Identity::VSD_MAX);
         self.change.vsd = if self.line.has("use_image_ps") {
             Some(ids::vsd(self.image))
         } else {
@@ -175,11 +164,7 @@ impl Burn<'_, '_> {
         if let (Some(old), Some(new)) = (old, new)
             && new <= old
         {
-            let how = if new == old {
-                "the same as"
-            } else {
-                "older than"
-            };
+            let how = if new == old { "the same as" } else { "older than" };
             self.target.print(&format!(
                 "\n    Note: The new FW version is {how} the current FW version on flash.\n"
             ));
@@ -298,8 +283,7 @@ impl Burn<'_, '_> {
         }
         let no_rom = |image: Option<&Image>| image.is_some_and(|i| i.rom.is_none());
         if no_rom(Some(image)) && no_rom(old) && !self.line.has("use_image_rom") {
-            self.target
-                .print("-W- Skipping ROM section handling (ROM section is empty)\n");
+            self.target.print("-W- Skipping ROM section handling (ROM section is empty)\n");
         }
         Ok(())
     }

@@ -22,10 +22,7 @@ use std::path::Path;
 pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
     const FAILS: &str = "-E- Cannot set GUIDs: ";
     let old = target.queried(ReadDepth::Query, FAILS)?;
-    let (blank, card) = (
-        old.guids.as_ref().is_some_and(|g| g.blank),
-        target.is_card(),
-    );
+    let (blank, card) = (old.guids.as_ref().is_some_and(|g| g.blank), target.is_card());
     if card && !blank {
         target.print("-W- GUIDs are already set, re-burning image with the new GUIDs ...\n");
     }
@@ -43,11 +40,7 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
     let bad = given.macs.and_then(|macs| ids::bad_mac(macs, true));
     target.refuse(bad, FAILS)?;
     if card {
-        let lines = if blank {
-            ProgressLines::SIGNATURE
-        } else {
-            ProgressLines::BURN
-        };
+        let lines = if blank { ProgressLines::SIGNATURE } else { ProgressLines::BURN };
         let change = given.change(None);
         return target.write(lines, FAILS, &WriteRequest::IdentitySet(&change));
     }
@@ -88,9 +81,7 @@ pub(super) fn set_vsd(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
         let request = WriteRequest::IdentitySet(&change);
         return target.write(ProgressLines::VSD, FAILS, &request);
     }
-    change_file(target, &old, FAILS, |contents| {
-        contents.with_vsd(vsd.as_bytes())
-    })?;
+    change_file(target, &old, FAILS, |contents| contents.with_vsd(vsd.as_bytes()))?;
     target.print("\rRestoring signature  - OK\n");
     Ok(())
 }
@@ -151,10 +142,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
         ));
         target.ask()?;
     }
-    let now = old
-        .rom
-        .as_ref()
-        .map_or_else(|| "N/A".to_owned(), |rom| text::rom(rom, COLUMN));
+    let now = old.rom.as_ref().map_or_else(|| "N/A".to_owned(), |rom| text::rom(rom, COLUMN));
     target.print(&format!(
         "\n    Current ROM info on flash: {now}\n    New ROM info:              {}\n\n-I- Preparing to burn \
          ROM ...\n",
@@ -205,11 +193,7 @@ fn no_rom_change(old: &Image, line: &Invocation, how: &str) -> Option<String> {
 
 /// From 2.6.1410 on a ROM may be added (docs/flint.md#rom-commands).
 fn too_old_for_a_rom(old: &Image) -> Option<String> {
-    const SINCE: Version = Version {
-        major: 2,
-        minor: 6,
-        subminor: 1410,
-    };
+    const SINCE: Version = Version { major: 2, minor: 6, subminor: 1410 };
     let version = old.fw_version()?;
     (old.rom.is_none() && version < SINCE).then(|| {
         let fw = version.unpadded();

@@ -82,49 +82,24 @@ const TABLE: &[FlintCommand] = {
         row(&["wb"], (2, 2), Device, Refused(RAW)),
         row(&["rb"], (2, 3), Either, Run(inspect::read_block))
             .check(|line| arguments::address(line).and(arguments::size(line)).err()),
-        row(
-            &["clear_semaphore"],
-            (0, 0),
-            Device,
-            Run(change::clear_semaphore),
-        ),
+        row(&["clear_semaphore"], (0, 0), Device, Run(change::clear_semaphore)),
         row(&["qrom"], (0, 0), Image, Run(inspect::query_rom)),
         row(&["checksum", "cs"], (0, 0), Either, Run(inspect::checksum)),
-        row(
-            &["timestamp", "ts"],
-            (1, 3),
-            Either,
-            Run(inspect::timestamp),
-        )
-        .title("time stamp")
-        .check(arguments::timestamp),
-        row(
-            &["binary_compare", "bc"],
-            (0, 1),
-            Both,
-            Run(inspect::compare),
-        )
-        .title("Binary compare")
-        .check(arguments::compare),
+        row(&["timestamp", "ts"], (1, 3), Either, Run(inspect::timestamp))
+            .title("time stamp")
+            .check(arguments::timestamp),
+        row(&["binary_compare", "bc"], (0, 1), Both, Run(inspect::compare))
+            .title("Binary compare")
+            .check(arguments::compare),
         row(&["reset_cfg"], (0, 0), Device, Run(change::reset_config)),
         row(&["cache_image", "ci"], (0, MANY), Nothing, Refused(CACHE)).title("cache image"),
         row(&["sign"], (0, 0), Image, Refused(UNSIGNED)),
         row(&["sign_with_hmac"], (0, 0), Image, Refused(UNSIGNED)),
         row(&["rsa_sign"], (0, 0), Image, Refused(UNSIGNED)),
         row(&["set_public_keys"], (1, 1), Image, Refused(UNSIGNED)).title("set public keys"),
-        row(
-            &["set_forbidden_versions"],
-            (1, 1),
-            Image,
-            Refused(UNSIGNED),
-        )
-        .title("set forbidden versions"),
-        row(
-            &["image_reactivation", "ir"],
-            (0, 0),
-            Device,
-            Refused(NO_SUCH),
-        ),
+        row(&["set_forbidden_versions"], (1, 1), Image, Refused(UNSIGNED))
+            .title("set forbidden versions"),
+        row(&["image_reactivation", "ir"], (0, 0), Device, Refused(NO_SUCH)),
         row(&["export_public_key"], (0, 0), Nothing, Refused(UNSIGNED)),
         row(&["import_hsm_key"], (0, MANY), Nothing, Refused(UNSIGNED)),
         row(&["fi"], (0, MANY), Nothing, Refused(NO_SUCH)),
@@ -137,14 +112,7 @@ const fn row(
     needs: TargetKind,
     action: CommandAction,
 ) -> FlintCommand {
-    FlintCommand {
-        names,
-        title: names[0],
-        arguments,
-        needs,
-        check: |_| None,
-        action,
-    }
+    FlintCommand { names, title: names[0], arguments, needs, check: |_| None, action }
 }
 
 /// The command that a word names.
@@ -187,9 +155,7 @@ impl FlintCommand {
             return None;
         }
         let what = if most == 0 {
-            return Some(format!(
-                "-E- Command \"{title}\" does not require arguments\n"
-            ));
+            return Some(format!("-E- Command \"{title}\" does not require arguments\n"));
         } else if least == most {
             format!("{least}")
         } else if given < least {

@@ -1,9 +1,6 @@
 //! flint's terminal: everything on stdout, errors included; questions with their answers.
 
-#![allow(
-    clippy::print_stderr,
-    reason = "this is the one place of flint that owns the streams"
-)]
+#![allow(clippy::print_stderr, reason = "this is the one place of flint that owns the streams")]
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -23,21 +20,13 @@ pub(super) struct Console {
 
 impl Console {
     pub(super) fn new(stop_requested: Box<dyn Fn() -> bool>) -> Self {
-        Self {
-            yes: false,
-            no: false,
-            stop_requested,
-            log: None,
-            error: None,
-        }
+        Self { yes: false, no: false, stop_requested, log: None, error: None }
     }
 
     /// Prints flint's text on stdout.
     pub(super) fn print(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
-        let wrote = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
+        let wrote = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = wrote
             && error.kind() != io::ErrorKind::BrokenPipe
         {

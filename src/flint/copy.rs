@@ -16,11 +16,7 @@ pub(super) fn read_image(target: &mut CommandTarget<'_>, line: &Invocation) -> F
     // A file that cannot be written is an error before the card is read, as with flint. Unlike with flint
     // the file keeps what it holds until the image has been read.
     let existed = out.exists();
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(out);
+    let opened = File::options().write(true).create(true).truncate(false).open(out);
     let file = match opened {
         Ok(file) => file,
         Err(error) => return target.fail(&cannot_open("-E- Can not open", out, &error)),
@@ -105,10 +101,7 @@ fn cannot_open(lead: &str, path: &Path, error: &io::Error) -> String {
 }
 
 fn put(target: &mut CommandTarget<'_>, mut file: File, out: &Path, bytes: &[u8]) -> FlintResult {
-    let wrote = file
-        .set_len(0)
-        .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all());
+    let wrote = file.set_len(0).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     match wrote {
         Ok(()) => Ok(()),
         Err(error) => target.fail(&cannot_open("-E- Failed to write to", out, &error)),

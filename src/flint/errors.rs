@@ -89,14 +89,9 @@ pub(super) fn describe(error: &JobError, card: &str) -> String {
         Exit::OutcomeUnknown => Some("what the card boots could not be read".to_owned()),
         _ => None,
     };
-    let backup = error
-        .backup()
-        .map(|dir| format!("the backup is in {}", dir.display()));
+    let backup = error.backup().map(|dir| format!("the backup is in {}", dir.display()));
     let card: Option<CardSelector> = card.parse().ok();
-    let hint = error.hint(&HintContext {
-        card: card.as_ref(),
-        ..HintContext::default()
-    });
+    let hint = error.hint(&HintContext { card: card.as_ref(), ..HintContext::default() });
     for more in [left, backup, hint].into_iter().flatten() {
         text.push_str("; ");
         text.push_str(&more);

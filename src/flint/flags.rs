@@ -74,12 +74,7 @@ enum FlagEffect {
 }
 
 const fn flag(name: &'static str, values: ValueCount, effect: FlagEffect) -> Flag {
-    Flag {
-        name,
-        letter: None,
-        values,
-        effect,
-    }
+    Flag { name, letter: None, values, effect }
 }
 
 /// A flag that commands ask for with [`Invocation::has`]; or one without meaning for these cards, or
@@ -150,9 +145,7 @@ pub(super) const FLAGS: &[Flag] = {
             i.ids.macs = Some(id_numbers(listed(v))?.map(Mac));
             Ok(())
         }),
-        checked("uid", 1, |_, v| {
-            id_numbers::<1>([v].into_iter()).map(|_| ())
-        }),
+        checked("uid", 1, |_, v| id_numbers::<1>([v].into_iter()).map(|_| ())),
         plain("blank_guids", 0),
         plain("clear_semaphore", 0),
         plain("qq", 0),
@@ -180,11 +173,9 @@ pub(super) const FLAGS: &[Flag] = {
         plain("striped_image", 0),
         number("banks", i64::MIN, i64::MAX, ""),
         flag("log", Exactly(1), Text(|i, v| i.log = Some(v.into()))),
-        checked("flash_params", 3, |_, v| {
-            match listed(v).collect::<Vec<_>>()[..] {
-                [_, log2, count] => integer(log2).and(integer(count)).map(|_| ()),
-                _ => Err(wrong_value()),
-            }
+        checked("flash_params", 3, |_, v| match listed(v).collect::<Vec<_>>()[..] {
+            [_, log2, count] => integer(log2).and(integer(count)).map(|_| ()),
+            _ => Err(wrong_value()),
         }),
         checked("version", 0, |_, _| Err(GrammarError::Version)).letter('v'),
         flag("no_devid_check", Exactly(0), Refused(SILICON, CHANGING)),
@@ -209,11 +200,7 @@ pub(super) const FLAGS: &[Flag] = {
             Ok(())
         }),
         plain("download_transfer", 0),
-        flag(
-            "downstream_device_ids",
-            AtLeastOne,
-            FlagEffect::Checked(cable_ids),
-        ),
+        flag("downstream_device_ids", AtLeastOne, FlagEffect::Checked(cable_ids)),
         plain("public_key_label", 1),
         plain("private_key_label", 1),
         plain("openssl_engine", 1),
@@ -239,11 +226,7 @@ fn cable_ids(_: &mut Invocation, value: &str) -> Checked {
 
 fn ranged(value: &str, least: i64, most: i64, error: &str) -> Result<i64, GrammarError> {
     let number = integer(value)?;
-    if (least..=most).contains(&number) {
-        Ok(number)
-    } else {
-        Err(Text(error.to_owned()))
-    }
+    if (least..=most).contains(&number) { Ok(number) } else { Err(Text(error.to_owned())) }
 }
 
 /// Names that 4.21 does not know: one of flint's own messages uses it, newer versions have it.
@@ -307,11 +290,7 @@ impl Invocation {
 }
 
 fn check_count(values: ValueCount, value: &str) -> Checked {
-    let given = if value.is_empty() {
-        0
-    } else {
-        value.matches(',').count() + 1
-    };
+    let given = if value.is_empty() { 0 } else { value.matches(',').count() + 1 };
     let (expected, least) = match values {
         ValueCount::Uncounted => return Ok(()),
         ValueCount::AtLeastOne if given >= 1 => return Ok(()),
@@ -320,9 +299,7 @@ fn check_count(values: ValueCount, value: &str) -> Checked {
         ValueCount::Exactly(expected) => (expected, ""),
     };
     let how = if given < expected { "few" } else { "many" };
-    Err(Text(format!(
-        "Too {how} arguments. Expected{least}: {expected} , Received: {given}\n"
-    )))
+    Err(Text(format!("Too {how} arguments. Expected{least}: {expected} , Received: {given}\n")))
 }
 
 /// The error for a value about which flint prints nothing.
@@ -350,19 +327,13 @@ fn id_numbers<'a, const N: usize>(
 /// Hexadecimal with or without `0x` and sign, as `strtoull` accepts it; the error is the text flint prints.
 fn hexadecimal(text: &str) -> Result<u64, &'static str> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let digits = unsigned
-        .strip_prefix("0x")
-        .or_else(|| unsigned.strip_prefix("0X"))
-        .unwrap_or(unsigned);
+    let digits =
+        unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")).unwrap_or(unsigned);
     if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err("");
     }
     let number = u64::from_str_radix(digits, 16).map_err(|_| "Numerical result out of range")?;
-    Ok(if text.starts_with('-') {
-        number.wrapping_neg()
-    } else {
-        number
-    })
+    Ok(if text.starts_with('-') { number.wrapping_neg() } else { number })
 }
 
 /// Decimal, octal after `0`, hexadecimal after `0x`, as `strtol` with base 0.

@@ -14,9 +14,7 @@ pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
     let mut line = Invocation::default();
     match rest.split_first() {
         Some((_, args)) if args.iter().any(|word| is_flag(word)) => {
-            return Err(usage(
-                "Specifying options flags after command is not allowed.\n\n".into(),
-            ));
+            return Err(usage("Specifying options flags after command is not allowed.\n\n".into()));
         }
         Some((name, args)) => {
             line.command = commands::named(name).map(|command| command.names);
@@ -41,11 +39,7 @@ pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
 }
 
 fn usage(stdout: String) -> GrammarError {
-    GrammarError::Usage {
-        stdout,
-        stderr: String::new(),
-        after: "",
-    }
+    GrammarError::Usage { stdout, stderr: String::new(), after: "" }
 }
 
 /// What getopt prints on stderr.
@@ -127,9 +121,7 @@ fn read_flags(words: &[String], line: &mut Invocation) -> Checked {
     if stray.is_empty() {
         return Ok(());
     }
-    Err(Text(format!(
-        "-E- Found some non-option ARGV-elements {stray}\n"
-    )))
+    Err(Text(format!("-E- Found some non-option ARGV-elements {stray}\n")))
 }
 
 /// `-name`, `--name`, `-y`, `-iFILE`; and `-sy`, where what follows the first letter may be the
@@ -143,9 +135,7 @@ fn read_word<'a>(
     let mut rest = &word[if two_dashes { 2 } else { 1 }..];
     loop {
         let letter = rest.chars().next();
-        let short = FLAGS
-            .iter()
-            .find(|f| f.letter.is_some() && f.letter == letter);
+        let short = FLAGS.iter().find(|f| f.letter.is_some() && f.letter == letter);
         if (two_dashes || word.len() > 2 || short.is_none())
             && let Some((flag, value)) = long(word, rest, more)?
         {
@@ -193,14 +183,12 @@ fn long<'a>(
         (false, None) => "",
         (false, Some(_)) => {
             let (dashes, name) = (if word.starts_with("--") { "--" } else { "-" }, flag.name);
-            return Err(bad_flag(&format!(
-                "option `{dashes}{name}' doesn't allow an argument"
-            )));
+            return Err(bad_flag(&format!("option `{dashes}{name}' doesn't allow an argument")));
         }
         (true, Some(value)) => value,
-        (true, None) => more
-            .next()
-            .ok_or_else(|| bad_flag(&format!("option `{word}' requires an argument")))?,
+        (true, None) => {
+            more.next().ok_or_else(|| bad_flag(&format!("option `{word}' requires an argument")))?
+        }
     };
     Ok(Some((flag, value)))
 }
@@ -281,10 +269,6 @@ mod tests {
         assert!(complaint("-qq full q").contains("non-option ARGV-elements full"));
         assert!(matches!(line("-h"), Err(GrammarError::Help)));
         assert!(matches!(line("-i f -v q"), Err(GrammarError::Version)));
-        assert!(
-            line("-d x -clear_semaphore")
-                .unwrap()
-                .has("clear_semaphore")
-        );
+        assert!(line("-d x -clear_semaphore").unwrap().has("clear_semaphore"));
     }
 }

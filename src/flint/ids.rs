@@ -26,10 +26,7 @@ impl Ids {
     }
 
     pub(super) fn or(self, other: Self) -> Self {
-        Self {
-            guids: self.guids.or(other.guids),
-            macs: self.macs.or(other.macs),
-        }
+        Self { guids: self.guids.or(other.guids), macs: self.macs.or(other.macs) }
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -38,11 +35,7 @@ impl Ids {
 
     /// The change of an identity to these, and to this VSD.
     pub(super) fn change(self, vsd: Option<Vec<u8>>) -> IdentityChange {
-        IdentityChange {
-            guids: self.guids,
-            macs: self.macs,
-            vsd,
-        }
+        IdentityChange { guids: self.guids, macs: self.macs, vsd }
     }
 }
 
@@ -54,12 +47,7 @@ pub(super) fn table(new: Ids, current: Option<Ids>, medium: &str) -> String {
     );
     let guids = new.guids.unwrap_or([Guid(0); 4]);
     let old = current.and_then(|c| c.guids);
-    let labels = [
-        "Node  GUID:",
-        "Port1 GUID:",
-        "Port2 GUID:",
-        "Sys.Image GUID:",
-    ];
+    let labels = ["Node  GUID:", "Port1 GUID:", "Port2 GUID:", "Sys.Image GUID:"];
     for (n, (label, guid)) in labels.iter().zip(guids).enumerate() {
         let was = old.map_or_else(|| "      N/A".to_owned(), |old| old[n].to_string());
         let _ = writeln!(out, "        {label:16}{guid}        {was}");
@@ -87,12 +75,8 @@ pub(super) fn mac_fault(mac: Mac) -> Option<&'static str> {
 /// flint's error for invalid MACs (docs/flint.md#guids-of-a-burn step 4).
 pub(super) fn bad_mac(macs: [Mac; 2], given: bool) -> Option<String> {
     let origin = if given { "given" } else { "found on flash" };
-    let (mac, why) = macs
-        .into_iter()
-        .find_map(|mac| Some((mac, mac_fault(mac)?)))?;
-    Some(format!(
-        "Bad mac ({mac}) {origin}: {why}. Please re-burn with a valid -mac flag value."
-    ))
+    let (mac, why) = macs.into_iter().find_map(|mac| Some((mac, mac_fault(mac)?)))?;
+    Some(format!("Bad mac ({mac}) {origin}: {why}. Please re-burn with a valid -mac flag value."))
 }
 
 /// MACs that a burn takes from the flash: an old section without any, or with blank ones, gets them from
@@ -102,11 +86,7 @@ pub(super) fn carried_macs(image: &Image) -> Option<[Mac; 2]> {
     let (guids, macs) = (guids?, macs?);
     let entries = image.guids.as_ref().map_or(0, |g| g.entries);
     let blank = macs.iter().all(|m| m.is_blank());
-    Some(if entries == 4 || blank {
-        Identity::macs_of(&guids)
-    } else {
-        macs
-    })
+    Some(if entries == 4 || blank { Identity::macs_of(&guids) } else { macs })
 }
 
 /// The VSD of an image, without the zeros behind it.

@@ -28,10 +28,8 @@ pub(super) fn query(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintR
     let (image, card) = target.lowest(target.query_depth())?;
     let lead = query_failed(target, "image");
     let image = target.or_fail(reading::queried(image), &lead)?;
-    let show = QueryText {
-        full: !line.args.is_empty(),
-        running: card.and_then(|card| card.running),
-    };
+    let show =
+        QueryText { full: !line.args.is_empty(), running: card.and_then(|card| card.running) };
     let mut text = if target.quick && (target.is_card() || image.rom.is_none()) {
         without_rom(image, show)
     } else {
@@ -127,14 +125,8 @@ fn hw_lines(card: &CardReport) -> String {
 }
 
 /// Families whose protection flint reads.
-const READS_PROTECTION: [&str; 6] = [
-    "W25QxxBV",
-    "W25Qxxx",
-    "N25Q0XX",
-    "MX25L16xxx",
-    "S25FL11xx",
-    "S25FLxxx",
-];
+const READS_PROTECTION: [&str; 6] =
+    ["W25QxxBV", "W25Qxxx", "N25Q0XX", "MX25L16xxx", "S25FL11xx", "S25FLxxx"];
 
 /// `Disabled`, or which sectors, as measured: 2^(BP-1) of the 64K ones, or of the 4K ones with SEC.
 fn protection(chip: &FlashChip, status: u8) -> Option<String> {
@@ -195,10 +187,7 @@ fn raw_bytes(
 
 /// `rb ADDR SIZE [FILE]`: raw bytes, as words on the screen or into a file.
 pub(super) fn read_block(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    let (at, len) = (
-        address(line).unwrap_or_default(),
-        size(line).unwrap_or_default(),
-    );
+    let (at, len) = (address(line).unwrap_or_default(), size(line).unwrap_or_default());
     if !at.is_multiple_of(4) {
         return target.fail("-E- Failed to read image. Address should be 4-bytes aligned.\n");
     }
@@ -268,9 +257,7 @@ pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
     let file = target.image_file(line)?;
     let failed = query_failed(target, "image");
     let image = target.queried(target.query_depth(), &failed)?;
-    target
-        .console
-        .remark("`cx3flash verify --against FILE` compares a card with a file");
+    target.console.remark("`cx3flash verify --against FILE` compares a card with a file");
     if image.fw_version() == file.contents.image().fw_version() {
         target.fail("-E- Failed to read image. Operation not supported\n")
     } else {
@@ -282,12 +269,8 @@ pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
 pub(super) fn no_swreset(target: &mut CommandTarget<'_>, _: &Invocation) -> FlintResult {
     let (device, _) = target.card(None)?;
     let device = DeviceType::with_hw_id(device.card.chip().hw_id);
-    let name = device.map_or(String::new(), |device| {
-        device.mstflint_name.replace('-', "")
-    });
-    target.fail(&format!(
-        "-E- Device {name} doesn't support swreset command.\n"
-    ))
+    let name = device.map_or(String::new(), |device| device.mstflint_name.replace('-', ""));
+    target.fail(&format!("-E- Device {name} doesn't support swreset command.\n"))
 }
 
 /// `ts query|set|reset`: FS2 has no time stamps (docs/flint.md#other-commands).

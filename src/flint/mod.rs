@@ -131,10 +131,7 @@ fn execute(
     let (what, reason) = match (&command.action, flag) {
         (CommandAction::Run(action), None) => {
             copy::ask_to_overwrite(line, console)?;
-            return action(
-                &mut CommandTarget::open(line, caller, console, borrowed)?,
-                line,
-            );
+            return action(&mut CommandTarget::open(line, caller, console, borrowed)?, line);
         }
         (CommandAction::Run(_), Some((name, reason))) => (format!("-{name}"), reason),
         (CommandAction::Refused(reason), _) => (format!("\"{}\"", command.names[0]), *reason),
@@ -149,15 +146,9 @@ fn no_command(error: GrammarError, program: &str, console: &mut Console) -> u8 {
         GrammarError::Help => console.print(HELP),
         GrammarError::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            console.print(&format!(
-                "{program}, cx3flash {version}, imitates mstflint 4.21.0\n"
-            ));
+            console.print(&format!("{program}, cx3flash {version}, imitates mstflint 4.21.0\n"));
         }
-        GrammarError::Usage {
-            stdout,
-            stderr,
-            after,
-        } => {
+        GrammarError::Usage { stdout, stderr, after } => {
             if !stderr.is_empty() {
                 console.print_error(&format!("{program}: {stderr}"));
             }

@@ -19,19 +19,13 @@ impl ProgressLines {
         end: "Restoring signature                     - ",
     };
     /// Where the GUIDs of a card with blank ones are set.
-    pub(super) const SIGNATURE: Self = Self {
-        work: None,
-        ..Self::BURN
-    };
+    pub(super) const SIGNATURE: Self = Self { work: None, ..Self::BURN };
     pub(super) const VSD: Self = Self::short("Setting the VSD      - ");
     pub(super) const ROM: Self = Self::short("Burning ROM image    - ");
     pub(super) const NO_ROM: Self = Self::short("Removing ROM image    - ");
 
     const fn short(work: &'static str) -> Self {
-        Self {
-            work: Some(work),
-            end: "Restoring signature  - ",
-        }
+        Self { work: Some(work), end: "Restoring signature  - " }
     }
 }
 
@@ -46,12 +40,7 @@ pub(super) struct FlintProgress<'a> {
 impl<'a> FlintProgress<'a> {
     /// Without lines nothing is printed (`-s`).
     pub(super) fn new(console: &'a mut Console, lines: Option<ProgressLines>) -> Self {
-        Self {
-            console,
-            lines,
-            total: 0,
-            percent: None,
-        }
+        Self { console, lines, total: 0, percent: None }
     }
 
     fn work(&self) -> Option<&'static str> {
@@ -95,10 +84,7 @@ impl Events for FlintProgress<'_> {
         tracing::info!(event = ?event, "progress");
         match event {
             Event::Started { total, .. } => self.total = total,
-            Event::Advanced {
-                phase: Phase::Write,
-                done,
-            } if self.total > 0 => {
+            Event::Advanced { phase: Phase::Write, done } if self.total > 0 => {
                 let percent = done.saturating_mul(100) / self.total;
                 // flint prints OK instead of 100 %.
                 if let Some(work) = self.work()

@@ -220,18 +220,10 @@ mod tests {
         ];
         for read in reads {
             let right = read(&mut open(&card), &mut NoteCount::default());
-            for kind in [
-                WrongRead::Stale,
-                WrongRead::AllOnes,
-                WrongRead::Flipped { bit: 13 },
-            ] {
+            for kind in [WrongRead::Stale, WrongRead::AllOnes, WrongRead::Flipped { bit: 13 }] {
                 let card = card.fork();
                 let mut device = open(&card);
-                card.inject(Fault::WrongRead {
-                    after: 0,
-                    kind,
-                    at: Some(at.0),
-                });
+                card.inject(Fault::WrongRead { after: 0, kind, at: Some(at.0) });
                 let mut notes = NoteCount::default();
                 assert!(read(&mut device, &mut notes) == right, "{kind:?}");
                 assert_eq!(card.faults(), [], "{kind:?}");

@@ -73,10 +73,7 @@ pub(super) fn chunks(old: Option<&Image>, image: &Image) -> Option<String> {
 /// docs/flint.md#size-check.
 pub(super) fn size(old: Option<&Image>, image: &Image, flash: u32) -> Option<String> {
     let infos = [image.info.as_ref(), old.and_then(|i| i.info.as_ref())];
-    let nv = NvGeometry {
-        pad: old.map_or(0, pad),
-        ..NvGeometry::of(&infos)
-    };
+    let nv = NvGeometry { pad: old.map_or(0, pad), ..NvGeometry::of(&infos) };
     let max = nv.max_image(image.layout, flash)?;
     let size = image.header.declared_size;
     let (kind, of) = match image.layout {

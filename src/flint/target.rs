@@ -73,12 +73,7 @@ impl<'a> CommandTarget<'a> {
         if let Medium::Card(device) = &medium {
             *borrowed = device.borrowed();
         }
-        Ok(Self {
-            medium,
-            name,
-            console,
-            quick: line.has("qq"),
-        })
+        Ok(Self { medium, name, console, quick: line.has("qq") })
     }
 
     pub(super) fn is_card(&self) -> bool {
@@ -167,11 +162,7 @@ impl<'a> CommandTarget<'a> {
 
     /// How deep flint's query reads.
     pub(super) fn query_depth(&self) -> ReadDepth {
-        if self.quick {
-            ReadDepth::Chain
-        } else {
-            ReadDepth::Query
-        }
+        if self.quick { ReadDepth::Chain } else { ReadDepth::Query }
     }
 
     /// The image, when it passes flint's query; else the error, printed after `lead`.
@@ -248,11 +239,7 @@ impl ImageBytes {
         which: impl Fn(&Image) -> Option<reading::Part>,
     ) -> Result<Option<Vec<u8>>, String> {
         let image = self.lowest();
-        let image = if query {
-            reading::queried(image)?
-        } else {
-            reading::walked(image)?
-        };
+        let image = if query { reading::queried(image)? } else { reading::walked(image)? };
         which(&image)
             .map(|part| reading::bytes(&mut self.bytes.as_slice(), &image, part))
             .transpose()
@@ -271,11 +258,7 @@ impl ImageBytes {
 
 /// Asks whether to continue, and fails on a no.
 pub(super) fn ask(console: &mut Console) -> FlintResult {
-    if console.ask("Do you want to continue") {
-        Ok(())
-    } else {
-        Err(FAILED)
-    }
+    if console.ask("Do you want to continue") { Ok(()) } else { Err(FAILED) }
 }
 
 /// Bytes of a file whose length is a multiple of 4, or flint's reason.
@@ -311,11 +294,7 @@ fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String>
         let why = "Invalid Firmware Format (found FS Gen 1)";
         return Err(cannot_open_image(path, why));
     }
-    let form = if line.has("striped_image") {
-        Form::Striped
-    } else {
-        Form::Contiguous
-    };
+    let form = if line.has("striped_image") { Form::Striped } else { Form::Contiguous };
     let path = path.to_owned();
     let name = path.display().to_string();
     Ok((Medium::File(ImageBytes { path, bytes, form }), name))
@@ -347,16 +326,10 @@ fn open_card(
 /// The card that a name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with PCI
 /// device id 4099, by address; simulated cards of the current directory come after the real ones.
 fn mst_card(selector: &CardSelector, caller: &Caller<'_>) -> Option<CardSelector> {
-    let CardSelector::Mst {
-        device_id, number, ..
-    } = selector
-    else {
+    let CardSelector::Mst { device_id, number, .. } = selector else {
         return None;
     };
     let list = job::list(None, &caller.simulated, caller.host, caller.options).ok()?;
-    let mut fits = list
-        .cards
-        .into_iter()
-        .filter(|card| card.device_id == Some(*device_id));
+    let mut fits = list.cards.into_iter().filter(|card| card.device_id == Some(*device_id));
     fits.nth(*number).map(|card| card.device)
 }

@@ -220,12 +220,7 @@ fn rom_block(block: &ExpRom) -> String {
 pub fn verify(image: &Image) -> String {
     let mut out = heading(image);
     for section in &image.sections {
-        out.push_str(&block(
-            section.at.0,
-            section.len,
-            &section.kind.name(),
-            &section.crc,
-        ));
+        out.push_str(&block(section.at.0, section.len, &section.kind.name(), &section.crc));
     }
     if let Some(crc) = &full_crc(image) {
         out.push_str(&block(0, image.len, "Full Image", crc));
@@ -304,22 +299,10 @@ mod tests {
     fn a_rom_line_has_the_form_of_its_product() {
         let cases = [
             (0x10, 0x1003_1000, "type=PXE version=1.2.3 port=1 proto=IB"),
-            (
-                0x11,
-                0x1003_0302,
-                "type=UEFI version=1.2.3 proto=VPI cpu=AMD64,AARCH64",
-            ),
+            (0x11, 0x1003_0302, "type=UEFI version=1.2.3 proto=VPI cpu=AMD64,AARCH64"),
             (0x12, 0x1003_F101, "type=CLP version=1.2.3 cpu=AMD64"),
-            (
-                0x13,
-                0x1003_0501,
-                "type=NVMe version=1.2.3 proto=ETH cpu=N/A",
-            ),
-            (
-                0x14,
-                0x1003_0407,
-                "type=UEFI Virtio net version=1.2.3 proto=N/A cpu=IA32",
-            ),
+            (0x13, 0x1003_0501, "type=NVMe version=1.2.3 proto=ETH cpu=N/A"),
+            (0x14, 0x1003_0407, "type=UEFI Virtio net version=1.2.3 proto=N/A cpu=IA32"),
             (0x02, 0x1003_F101, "type=CLP2 version=1.2.3"),
             (0x77, 0x1003_F101, "0x77 - Unknown ROM product ID\n"),
         ];
@@ -331,10 +314,8 @@ mod tests {
 
     #[test]
     fn further_version_blocks_stand_below_the_first() {
-        let blocks = [
-            block(0x10, (3, 4, 752), 0x1003_00FF),
-            block(0x11, (14, 10, 17), 0x1003_01FF),
-        ];
+        let blocks =
+            [block(0x10, (3, 4, 752), 0x1003_00FF), block(0x11, (14, 10, 17), 0x1003_01FF)];
         assert_eq!(
             text(&rom(&blocks)),
             "type=PXE version=3.4.752\n          type=UEFI version=14.10.17 cpu=AMD64"
@@ -343,10 +324,7 @@ mod tests {
 
     #[test]
     fn a_rom_without_a_version_block_shows_its_fault() {
-        assert_eq!(
-            text(&rom(&[])),
-            "N/A (-E- Cannot get ROM version. Signature not found.)"
-        );
+        assert_eq!(text(&rom(&[])), "N/A (-E- Cannot get ROM version. Signature not found.)");
         assert_eq!(text(&[0x55, 0xAA]), "N/A (-E- ROM size (0x2) is too small)");
     }
 
@@ -356,14 +334,8 @@ mod tests {
         let (signature, text) = (4, 3);
         for (fault, want) in [
             (F::DeviceIds, "The device IDs of the ROMs mismatched."),
-            (
-                F::ManyBlocks,
-                "Number of exp ROMs exceeds the maximum allowed number (5)",
-            ),
-            (
-                F::Checksum(1),
-                "Bad ROM Checksum (0x01), ROM info may not be displayed correctly.",
-            ),
+            (F::ManyBlocks, "Number of exp ROMs exceeds the maximum allowed number (5)"),
+            (F::Checksum(1), "Bad ROM Checksum (0x01), ROM info may not be displayed correctly."),
             (
                 F::Vendor(0x15B4),
                 "The Exp-ROM PCI vendor ID: 0x15b4 does not match the expected value: 0x15b3.",
@@ -373,10 +345,7 @@ mod tests {
                 "The Signature length (4) and the ROM version string length (3) are not coordinated",
             ),
             (
-                F::DeviceIdOffset {
-                    at: 0x1_0003,
-                    len: 0x200,
-                },
+                F::DeviceIdOffset { at: 0x1_0003, len: 0x200 },
                 "The device ID offset 0x10003 is out of range. ROM size: 0x200",
             ),
         ] {

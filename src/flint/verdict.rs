@@ -203,12 +203,7 @@ fn read_error(label: &str, error: RangeError) -> String {
     let reason = match error {
         RangeError::UnalignedOffset => "Address should be 4-bytes aligned.".to_owned(),
         RangeError::UnalignedLength => "Length should be 4-bytes aligned.".to_owned(),
-        RangeError::Outside {
-            at,
-            len,
-            size,
-            striped,
-        } => {
+        RangeError::Outside { at, len, size, striped } => {
             let space = if striped { "physical " } else { "" };
             format!(
                 "Reading {len:#x} bytes from {space} address {at:#x} is out of image limits ({size:#x} bytes)"
@@ -261,12 +256,7 @@ fn pointer_text(fault: PointerFault, to: SectionKind) -> String {
 
 fn tag_text(fault: TagFault) -> String {
     match fault {
-        TagFault::TooLong {
-            number,
-            id,
-            size,
-            section,
-        } => format!(
+        TagFault::TooLong { number, id, size, section } => format!(
             "Info section corrupted: Tag {number} (TagId {id}, size {size}) exceeds \
              Info section size ({section} bytes) "
         ),

@@ -30,10 +30,8 @@ pub enum HostError {
 }
 
 fn list(uses: &[InUse]) -> String {
-    let lines: Vec<String> = uses
-        .iter()
-        .map(|used| format!("{}: {}", used.id.name(), used.detail))
-        .collect();
+    let lines: Vec<String> =
+        uses.iter().map(|used| format!("{}: {}", used.id.name(), used.detail)).collect();
     lines.join("; ")
 }
 

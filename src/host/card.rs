@@ -150,9 +150,7 @@ impl Host {
     /// Bus address of BAR0, as `mst status -v` and lspci show it; `None` when it has none, or when
     /// the kernel hides addresses from this user (they read 0 then).
     pub fn bar0_address(&self, bdf: Bdf) -> Option<u64> {
-        bar0_range(&self.device(bdf))
-            .map(|(start, _)| start)
-            .filter(|start| *start != 0)
+        bar0_range(&self.device(bdf)).map(|(start, _)| start).filter(|start| *start != 0)
     }
 
     /// The cards of this host, for error messages.
@@ -171,15 +169,9 @@ impl Host {
         let dir = self.device(bdf);
         let id = |file| sysfs::number(dir.join(file)).unwrap_or(0xffff_u64);
         let class = sysfs::number(dir.join("class")).unwrap_or(0);
-        let driver = self
-            .driver_of(bdf)
-            .map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
-        format!(
-            "{} [{:04x}:{:04x}], {driver}",
-            class_name(class),
-            id("vendor"),
-            id("device")
-        )
+        let driver =
+            self.driver_of(bdf).map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
+        format!("{} [{:04x}:{:04x}], {driver}", class_name(class), id("vendor"), id("device"))
     }
 
     pub(super) fn read_card(&self, bdf: Bdf) -> Result<PciCard, NotACard> {
@@ -188,9 +180,8 @@ impl Host {
             return Err(NotACard::OtherDevice);
         }
         let device_id = id(&dir, "device")?;
-        let Some((device_id, function)) = u16::try_from(device_id)
-            .ok()
-            .and_then(|id| Some((id, Function::of(id)?)))
+        let Some((device_id, function)) =
+            u16::try_from(device_id).ok().and_then(|id| Some((id, Function::of(id)?)))
         else {
             return Err(NotACard::OtherDevice);
         };
@@ -230,11 +221,7 @@ impl Host {
                 .collect(),
         };
         // If the device was removed meanwhile, what was read cannot be trusted.
-        if dir.join("vendor").exists() {
-            Ok(card)
-        } else {
-            Err(NotACard::Gone)
-        }
+        if dir.join("vendor").exists() { Ok(card) } else { Err(NotACard::Gone) }
     }
 
     /// Other functions in the IOMMU group of a function, sorted by address.
@@ -248,9 +235,7 @@ impl Host {
                 let registered = self.device(sibling).join("vfio-dev").is_dir();
                 Sibling {
                     bdf: sibling,
-                    blocks: driver
-                        .as_deref()
-                        .is_some_and(|d| blocks_group(d, registered)),
+                    blocks: driver.as_deref().is_some_and(|d| blocks_group(d, registered)),
                     driver,
                 }
             })

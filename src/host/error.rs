@@ -8,10 +8,7 @@ use std::path::PathBuf;
 pub enum DiscoverError {
     /// PCI devices cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
-    Sysfs {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Sysfs { path: PathBuf, source: std::io::Error },
     /// A virtual function. Its physical function `pf` is the card; a guest may not see it.
     #[error("{bdf} is a virtual function of {}", physical(*pf))]
     VirtualFunction { bdf: Bdf, pf: Option<Bdf> },

@@ -45,10 +45,9 @@ impl UserDirs {
         let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
         let home = || absolute("HOME").map(|home| home.join(".local/state"));
         let (state, log) = match absolute("XDG_STATE_HOME") {
-            None if root => (
-                Some(host.path("var/lib/cx3flash")),
-                Some(host.path("var/log/cx3flash")),
-            ),
+            None if root => {
+                (Some(host.path("var/lib/cx3flash")), Some(host.path("var/log/cx3flash")))
+            }
             xdg => {
                 let state = xdg.or_else(home).map(|dir| dir.join("cx3flash"));
                 let log = state.as_ref().map(|dir| dir.join("log"));
@@ -57,11 +56,7 @@ impl UserDirs {
         };
         let state = state.unwrap_or_else(|| "cx3flash".into());
         let backups = path("CX3FLASH_BACKUP_DIR").filter(|dir| !dir.as_os_str().is_empty());
-        Self {
-            backups: backups.unwrap_or_else(|| state.join("backups")),
-            state,
-            log,
-        }
+        Self { backups: backups.unwrap_or_else(|| state.join("backups")), state, log }
     }
 }
 
@@ -137,10 +132,7 @@ mod tests {
     fn log_and_backups_follow_the_state_home_for_root_too() {
         for root in [false, true] {
             let dirs = dirs(root, &[("XDG_STATE_HOME", "/s"), ("HOME", "/home/me")]);
-            assert_eq!(
-                shown(&dirs),
-                ["/s/cx3flash/log", "/s/cx3flash/backups", "/s/cx3flash"]
-            );
+            assert_eq!(shown(&dirs), ["/s/cx3flash/log", "/s/cx3flash/backups", "/s/cx3flash"]);
         }
     }
 
@@ -150,11 +142,7 @@ mod tests {
         let variables = [("XDG_STATE_HOME", "s"), ("HOME", "/home/me")];
         assert_eq!(
             shown(&dirs(true, &variables)),
-            [
-                "/var/log/cx3flash",
-                "/var/lib/cx3flash/backups",
-                "/var/lib/cx3flash"
-            ]
+            ["/var/log/cx3flash", "/var/lib/cx3flash/backups", "/var/lib/cx3flash"]
         );
         assert_eq!(
             shown(&dirs(false, &variables)),

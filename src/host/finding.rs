@@ -20,21 +20,11 @@ pub struct HostFinding {
 impl HostFinding {
     /// A check without a fault.
     pub fn good(id: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            id,
-            ok: true,
-            detail: detail.into(),
-            fix: None,
-        }
+        Self { id, ok: true, detail: detail.into(), fix: None }
     }
 
     /// A fault, with the command that fixes it.
     pub fn bad(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            id,
-            ok: false,
-            detail: detail.into(),
-            fix: Some(fix.into()),
-        }
+        Self { id, ok: false, detail: detail.into(), fix: Some(fix.into()) }
     }
 }

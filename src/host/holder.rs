@@ -34,28 +34,22 @@ impl Host {
     }
 
     pub(super) fn holder_among(&self, card: &PciCard, files: &[OpenFile]) -> Option<Holder> {
-        let functions: Vec<Bdf> = std::iter::once(card.bdf)
-            .chain(card.siblings.iter().map(|s| s.bdf))
-            .collect();
+        let functions: Vec<Bdf> =
+            std::iter::once(card.bdf).chain(card.siblings.iter().map(|s| s.bdf)).collect();
         let nodes = self.vfio_nodes(card.iommu_group, &functions);
         files.iter().find_map(|file| {
             let node = if nodes.contains(&file.target) {
                 file.target.clone()
             } else if file.target.starts_with("anon_inode:[vfio-device") {
                 let function = self.vfio_function(file)?;
-                functions
-                    .iter()
-                    .find(|b| b.to_string() == function)?
-                    .to_string()
+                functions.iter().find(|b| b.to_string() == function)?.to_string()
             } else {
                 return None;
             };
             let arguments = self.arguments(file.pid);
             Some(Holder {
                 pid: file.pid,
-                name: self
-                    .process_name(file.pid)
-                    .unwrap_or_else(|| "a process".to_owned()),
+                name: self.process_name(file.pid).unwrap_or_else(|| "a process".to_owned()),
                 vm: vm_name(&arguments),
                 node,
             })
@@ -72,10 +66,7 @@ impl Host {
             return Some(false);
         }
         let node = self.path(&name);
-        let opened = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(node);
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(node);
         match opened {
             Ok(_) => Some(false),
             Err(e) if e.raw_os_error() == Some(nix::libc::EBUSY) => Some(true),

@@ -93,11 +93,8 @@ fn vfio_device(kvm: &Kvm) -> Result<DeviceFd, HostFinding> {
     if !machine.check_extension(Cap::DeviceCtrl) {
         return Err(lacking("this KVM has no device control".into()));
     }
-    let mut device = kvm_create_device {
-        type_: kvm_device_type_KVM_DEV_TYPE_VFIO,
-        fd: 0,
-        flags: 0,
-    };
+    let mut device =
+        kvm_create_device { type_: kvm_device_type_KVM_DEV_TYPE_VFIO, fd: 0, flags: 0 };
     machine
         .create_device(&mut device)
         .map_err(|error| lacking(format!("KVM cannot create its VFIO device: {error}")))
@@ -125,9 +122,7 @@ fn add_and_remove(device: &DeviceFd, group: &File) -> Result<(), HostFinding> {
             // KVM reads an i32 there; `fd` lives until the end of this function.
             addr: &raw const fd as u64,
         };
-        device
-            .set_device_attr(&request)
-            .map_err(|error| error.errno())
+        device.set_device_attr(&request).map_err(|error| error.errno())
     };
     set(KVM_DEV_VFIO_FILE_ADD).map_err(|errno| refused("add", errno))?;
     match set(KVM_DEV_VFIO_FILE_ADD) {
@@ -146,10 +141,7 @@ mod tests {
     /// The card on this driver, in group 17 or in none.
     fn card(fake: &FakeHost, driver: &str, group: Option<u32>) -> PciCard {
         fake.driver(CARD, Some(driver));
-        PciCard {
-            iommu_group: group,
-            ..fake.card()
-        }
+        PciCard { iommu_group: group, ..fake.card() }
     }
 
     /// The reason for `not checked`.
@@ -174,10 +166,7 @@ mod tests {
         fake.write("/dev/kvm", "");
         assert_eq!(skipped(&host, None), "no card is selected");
         let without = card(&fake, "mlx4_core", None);
-        assert_eq!(
-            skipped(&host, Some(&without)),
-            "0000:05:00.0 has no IOMMU group"
-        );
+        assert_eq!(skipped(&host, Some(&without)), "0000:05:00.0 has no IOMMU group");
         let bound = card(&fake, "mlx4_core", Some(17));
         assert_eq!(
             skipped(&host, Some(&bound)),

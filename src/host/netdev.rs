@@ -130,12 +130,7 @@ pub fn driver_info(netdev: &str) -> std::io::Result<DriverInfo> {
     let info = ethtool_driver_info(netdev)?;
     let mut fields = info[4..].chunks(32).map(sysfs::zero_terminated);
     let mut field = || fields.next().unwrap_or_default();
-    Ok(DriverInfo {
-        driver: field(),
-        version: field(),
-        fw_version: field(),
-        bus_info: field(),
-    })
+    Ok(DriverInfo { driver: field(), version: field(), fw_version: field(), bus_info: field() })
 }
 
 #[cfg(test)]

@@ -40,10 +40,7 @@ impl RdmaSocket {
             SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkRDMA,
         )?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-        })
+        Ok(Self { socket, sequence: 0 })
     }
 }
 
@@ -85,10 +82,7 @@ struct Dump {
 
 impl Dump {
     fn new(sequence: u32) -> Self {
-        Self {
-            sequence,
-            ..Self::default()
-        }
+        Self { sequence, ..Self::default() }
     }
 
     /// Reads one datagram, which holds several messages.
@@ -168,10 +162,7 @@ mod tests {
     #[test]
     fn a_dump_ends_with_its_done_message() {
         let mut dump = Dump::new(3);
-        let first = [
-            message(NLDEV | 10, 3, b"one"),
-            message(NLDEV | 10, 3, b"two"),
-        ];
+        let first = [message(NLDEV | 10, 3, b"one"), message(NLDEV | 10, 3, b"two")];
         dump.add(&first.concat()).unwrap();
         assert!(!dump.done);
         // Of an earlier request: not ours.
@@ -198,10 +189,8 @@ mod tests {
     #[test]
     fn a_request_is_a_dump_of_the_device_interface() {
         let bytes = request(10, 5, &attribute(1, &7_u32.to_ne_bytes()));
-        let words: Vec<u16> = bytes
-            .chunks_exact(2)
-            .map(|two| u16::from_ne_bytes([two[0], two[1]]))
-            .collect();
+        let words: Vec<u16> =
+            bytes.chunks_exact(2).map(|two| u16::from_ne_bytes([two[0], two[1]])).collect();
         let low_first = |value: u32| {
             let bytes = value.to_ne_bytes();
             [0, 2].map(|at| u16::from_ne_bytes([bytes[at], bytes[at + 1]]))

@@ -75,14 +75,8 @@ impl PortReport {
         let port = self.bdf;
         let object = |condition: bool, text| condition.then(|| format!("port {port} {text}"));
         [
-            object(
-                self.hotplug_surprise,
-                "takes a lost link as removal of the card (hot-plug)",
-            ),
-            object(
-                self.dpc,
-                "keeps the link down after an error (downstream port containment)",
-            ),
+            object(self.hotplug_surprise, "takes a lost link as removal of the card (hot-plug)"),
+            object(self.dpc, "keeps the link down after an error (downstream port containment)"),
             object(
                 self.firmware_first && self.surprise_down,
                 "reports a lost link as an error, and the firmware handles errors first",
@@ -103,11 +97,8 @@ impl PortReport {
         } else {
             format!("port {port} does not remove the card when the link goes down")
         };
-        let containment = if unknown(Self::CONTAINMENT) {
-            unread()
-        } else {
-            format!("off at port {port}")
-        };
+        let containment =
+            if unknown(Self::CONTAINMENT) { unread() } else { format!("off at port {port}") };
         let first = match self.firmware_first {
             true if unknown(Self::LINK_ERRORS) => format!(
                 "yes; only root may read whether port {port} reports a lost link as an error"
@@ -131,10 +122,7 @@ impl Host {
     pub fn port_above(&self, card: &PciCard) -> Option<PortReport> {
         let real = std::fs::canonicalize(self.device(card.bdf)).ok()?;
         let bdf = sysfs::owner(real.parent()?)?;
-        let root = real
-            .iter()
-            .find_map(|part| part.to_str()?.parse::<Bdf>().ok())
-            .unwrap_or(bdf);
+        let root = real.iter().find_map(|part| part.to_str()?.parse::<Bdf>().ok()).unwrap_or(bdf);
         let mut report = PortReport {
             bdf,
             emulated: false,
@@ -159,11 +147,8 @@ impl Host {
         };
         let config = SysfsConfig::open(&dir).ok();
         let read = |what: fn(&SysfsConfig) -> io::Result<bool>| what(config.as_ref()?).ok();
-        report.hotplug_surprise = known(
-            PortReport::HOTPLUG,
-            read(removes_on_link_loss),
-            driven("pciehp"),
-        );
+        report.hotplug_surprise =
+            known(PortReport::HOTPLUG, read(removes_on_link_loss), driven("pciehp"));
         report.dpc = known(PortReport::CONTAINMENT, read(contains), driven("dpc"));
         report.surprise_down = known(PortReport::LINK_ERRORS, read(reports_link_loss), false);
         report.firmware_first = known(

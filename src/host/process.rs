@@ -68,9 +68,7 @@ impl Host {
     /// A variable of the environment with which the process was started.
     pub(super) fn variable(&self, pid: u32, name: &str) -> Option<String> {
         let environment = self.zero_separated(pid, "environ");
-        let mut values = environment
-            .iter()
-            .filter_map(|v| v.strip_prefix(name)?.strip_prefix('='));
+        let mut values = environment.iter().filter_map(|v| v.strip_prefix(name)?.strip_prefix('='));
         values.next().map(str::to_owned)
     }
 
@@ -101,9 +99,7 @@ impl Host {
     pub(super) fn vfio_function(&self, file: &OpenFile) -> Option<String> {
         let info = self.process(file.pid).join(format!("fdinfo/{}", file.fd));
         let lines = sysfs::lines(info);
-        let path = lines
-            .iter()
-            .find_map(|l| l.strip_prefix("vfio-device-syspath:"))?;
+        let path = lines.iter().find_map(|l| l.strip_prefix("vfio-device-syspath:"))?;
         path.trim().rsplit('/').next().map(str::to_owned)
     }
 }

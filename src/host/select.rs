@@ -31,10 +31,7 @@ impl Host {
         match cards.as_slice() {
             [] => Ok(bdf),
             [one] => Ok(one.bdf),
-            several => Err(ambiguous(
-                selector,
-                several.iter().map(PciCard::short).collect(),
-            )),
+            several => Err(ambiguous(selector, several.iter().map(PciCard::short).collect())),
         }
     }
 
@@ -83,9 +80,7 @@ impl Host {
             format!("below it: {}", ports.join(", "))
         };
         let kind = self.netdev_kind(name);
-        Err(DiscoverError::NoCard(format!(
-            "{name} is a {kind}, not a port of a card; {below}"
-        )))
+        Err(DiscoverError::NoCard(format!("{name} is a {kind}, not a port of a card; {below}")))
     }
 
     fn by_rdma(&self, name: &str) -> Result<Bdf, DiscoverError> {

@@ -94,10 +94,8 @@ pub(super) fn names(path: impl AsRef<Path>) -> Vec<String> {
     let Ok(entries) = fs::read_dir(path) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -121,10 +119,7 @@ pub(super) fn link(path: impl AsRef<Path>) -> Option<String> {
 pub(super) fn hex(text: &str) -> Option<u64> {
     let digits = text.trim().strip_prefix("0x")?;
     // `from_str_radix` alone would accept a sign.
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_hexdigit())
-        .then_some(())?;
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
     u64::from_str_radix(digits, 16).ok()
 }
 

@@ -192,36 +192,19 @@ mod tests {
         // docs/fs2.md#chunk-interleaving: 0xC405C bytes in the odd slot occupy 0x80000-0xFFFFF and
         // 0x180000-0x1C405B.
         let odd: Vec<_> = map(19, Half::Odd).runs(ImageOffset(0), 0xC405C).collect();
-        assert_eq!(
-            odd,
-            [
-                (FlashAddr(0x8_0000), 0x8_0000),
-                (FlashAddr(0x18_0000), 0x4_405C)
-            ]
-        );
+        assert_eq!(odd, [(FlashAddr(0x8_0000), 0x8_0000), (FlashAddr(0x18_0000), 0x4_405C)]);
         let even: Vec<_> = map(19, Half::Even).runs(ImageOffset(0), 0xC405C).collect();
-        assert_eq!(
-            even,
-            [(FlashAddr(0), 0x8_0000), (FlashAddr(0x10_0000), 0x4_405C)]
-        );
+        assert_eq!(even, [(FlashAddr(0), 0x8_0000), (FlashAddr(0x10_0000), 0x4_405C)]);
         // docs/fs2.md#flash-map: the configuration area of each half.
-        assert_eq!(
-            map(19, Half::Even).to_flash(ImageOffset(0xF_E000)),
-            Some(FlashAddr(0x17_E000))
-        );
-        assert_eq!(
-            map(19, Half::Odd).to_flash(ImageOffset(0xF_E000)),
-            Some(FlashAddr(0x1F_E000))
-        );
+        assert_eq!(map(19, Half::Even).to_flash(ImageOffset(0xF_E000)), Some(FlashAddr(0x17_E000)));
+        assert_eq!(map(19, Half::Odd).to_flash(ImageOffset(0xF_E000)), Some(FlashAddr(0x1F_E000)));
     }
 
     #[test]
     fn offsets_beyond_the_address_space_do_not_alias() {
         assert_eq!(map(19, Half::Even).to_flash(ImageOffset(0x8000_0000)), None);
         assert_eq!(map(19, Half::Odd).runs(ImageOffset(u32::MAX), 4).count(), 0);
-        let last: Vec<_> = AddressMap::Contiguous
-            .runs(ImageOffset(u32::MAX), 4)
-            .collect();
+        let last: Vec<_> = AddressMap::Contiguous.runs(ImageOffset(u32::MAX), 4).collect();
         assert_eq!(last, [(FlashAddr(u32::MAX), 1)]);
     }
 

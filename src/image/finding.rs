@@ -61,11 +61,6 @@ pub struct Finding {
 impl Finding {
     pub(super) fn new(id: FindingId, severity: Severity, at: Option<u32>, detail: String) -> Self {
         let at = at.map(ImageOffset);
-        Self {
-            id,
-            severity,
-            at,
-            detail,
-        }
+        Self { id, severity, at, detail }
     }
 }

@@ -52,9 +52,7 @@ fn parse_hex(text: &str, what: &str, octets: usize) -> Result<u64, String> {
         return Err(format!("{text:?} is no {what}: {octets} octets"));
     }
     if digits.is_empty() || digits.len() > 16 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
-        return Err(format!(
-            "{text:?} is not a {what} of at most 16 hexadecimal digits"
-        ));
+        return Err(format!("{text:?} is not a {what} of at most 16 hexadecimal digits"));
     }
     u64::from_str_radix(&digits, 16).map_err(|e| format!("{text:?} is not a {what}: {e}"))
 }

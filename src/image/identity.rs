@@ -68,11 +68,7 @@ impl Identity {
         let info = image.info.as_ref().filter(|_| image.info_crc_ok);
         let raw = info.ok_or(IdentityError::Info)?.vsd_raw.as_deref();
         let raw = raw.unwrap_or_default();
-        Ok(Self {
-            guids,
-            macs,
-            vsd: trim_zeros(&raw[..raw.len().min(Self::VSD_MAX)]).to_vec(),
-        })
+        Ok(Self { guids, macs, vsd: trim_zeros(&raw[..raw.len().min(Self::VSD_MAX)]).to_vec() })
     }
 
     /// The MACs of a card whose section has none: each port GUID without its middle 16 bits, as
@@ -152,11 +148,8 @@ mod tests {
 
     #[test]
     fn blank_guids_beside_valid_macs_are_carried() {
-        let recipe = Recipe {
-            guids: Some([Guid(u64::MAX); 4]),
-            vsd: Some(String::new()),
-            ..recipe()
-        };
+        let recipe =
+            Recipe { guids: Some([Guid(u64::MAX); 4]), vsd: Some(String::new()), ..recipe() };
         let identity = Identity::from_image(&image(&recipe)).unwrap();
         assert!(identity.guids.iter().all(|g| g.is_blank()));
         assert_eq!(identity.macs, MACS);
@@ -165,19 +158,12 @@ mod tests {
 
     #[test]
     fn an_identity_without_valid_guids_or_macs_is_refused() {
-        let all_blank = Recipe {
-            guids: None,
-            ..recipe()
-        };
+        let all_blank = Recipe { guids: None, ..recipe() };
         let refused = Identity::from_image(&image(&all_blank));
         assert_eq!(refused, Err(IdentityError::Blank));
         // Blank entries under a right CRC, and multicast MACs.
         for macs in [[Mac(u64::MAX); 2], [Mac(0x0100_0000_0001); 2], [Mac(0); 2]] {
-            let recipe = Recipe {
-                guids: Some([Guid(u64::MAX); 4]),
-                macs,
-                ..recipe()
-            };
+            let recipe = Recipe { guids: Some([Guid(u64::MAX); 4]), macs, ..recipe() };
             let refused = Identity::from_image(&image(&recipe));
             assert_eq!(refused, Err(IdentityError::Blank), "{macs:?}");
         }
@@ -185,15 +171,9 @@ mod tests {
 
     #[test]
     fn macs_of_a_section_with_4_entries_come_from_its_guids() {
-        let old = Recipe {
-            guid_entries: 4,
-            ..recipe()
-        };
+        let old = Recipe { guid_entries: 4, ..recipe() };
         let identity = Identity::from_image(&image(&old)).unwrap();
-        assert_eq!(
-            identity.macs,
-            [Mac(0xF452_14AA_BBC1), Mac(0xF452_14AA_BBC2)]
-        );
+        assert_eq!(identity.macs, [Mac(0xF452_14AA_BBC1), Mac(0xF452_14AA_BBC2)]);
     }
 
     #[test]
@@ -203,31 +183,19 @@ mod tests {
         let (guids, info) = (header.guid_body.0, header.info_body.0);
         let mut bytes = good.clone();
         bytes[guids as usize + 3] ^= 1;
-        assert_eq!(
-            Identity::from_image(&parse(&bytes)),
-            Err(IdentityError::Crc)
-        );
+        assert_eq!(Identity::from_image(&parse(&bytes)), Err(IdentityError::Crc));
         let mut bytes = good.clone();
         bytes[info as usize + 5] ^= 1;
-        assert_eq!(
-            Identity::from_image(&parse(&bytes)),
-            Err(IdentityError::Info)
-        );
+        assert_eq!(Identity::from_image(&parse(&bytes)), Err(IdentityError::Info));
         // The pointer to some other section that has 12 dwords and a right CRC.
         let mut bytes = good.clone();
         let gph = guids as usize - 16;
         bytes[gph + 3] = 7;
         let crc = crc16(&bytes[gph..gph + 64]);
         bytes[gph + 64..gph + 68].copy_from_slice(&u32::from(crc).to_be_bytes());
-        assert_eq!(
-            Identity::from_image(&parse(&bytes)),
-            Err(IdentityError::NotGuids(guids))
-        );
+        assert_eq!(Identity::from_image(&parse(&bytes)), Err(IdentityError::NotGuids(guids)));
         let mut bytes = good;
         bytes[0x34] = 0x7F;
-        assert_eq!(
-            Identity::from_image(&parse(&bytes)),
-            Err(IdentityError::NoSection)
-        );
+        assert_eq!(Identity::from_image(&parse(&bytes)), Err(IdentityError::NoSection));
     }
 }

@@ -22,11 +22,7 @@ impl fmt::Display for Version {
     /// `2.42.5000`: subminor padded to four digits, minor too when ≥ 100
     /// (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            major,
-            minor,
-            subminor,
-        } = self;
+        let Self { major, minor, subminor } = self;
         if *minor >= 100 {
             write!(f, "{major}.{minor:04}.{subminor:04}")
         } else {
@@ -48,11 +44,7 @@ impl std::str::FromStr for Version {
         let bad = || format!("{text:?} is not a version like 2.42.5000");
         let parts: Result<Vec<u16>, _> = text.split('.').map(str::parse).collect();
         match parts.map_err(|_| bad())?[..] {
-            [major, minor, subminor] => Ok(Self {
-                major,
-                minor,
-                subminor,
-            }),
+            [major, minor, subminor] => Ok(Self { major, minor, subminor }),
             _ => Err(bad()),
         }
     }
@@ -60,9 +52,7 @@ impl std::str::FromStr for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -80,11 +70,7 @@ pub struct BuildDate {
 impl fmt::Display for BuildDate {
     /// `5.9.2017` (docs/flint.md#query-lines).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:x}.{:x}.{:x}",
-            self.day_bcd, self.month_bcd, self.year_bcd
-        )
+        write!(f, "{:x}.{:x}.{:x}", self.day_bcd, self.month_bcd, self.year_bcd)
     }
 }
 

@@ -56,10 +56,7 @@ impl Ini {
     /// Value of `key` in `[section]`, case-sensitive, comments and blanks stripped. The first one,
     /// when a key is given twice.
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
-        self.entries()
-            .into_iter()
-            .find(|e| e.section == section && e.key == key)
-            .map(|e| e.value)
+        self.entries().into_iter().find(|e| e.section == section && e.key == key).map(|e| e.value)
     }
 
     /// Every `key = value` in the order of the text.
@@ -151,9 +148,6 @@ mod tests {
             let got = Ini::inflate(&stream[..cut]);
             assert!(matches!(got, Err(IniError::CutShort)), "{cut}");
         }
-        assert!(matches!(
-            Ini::inflate(&[0xFF; 64]),
-            Err(IniError::Stream(_))
-        ));
+        assert!(matches!(Ini::inflate(&[0xFF; 64]), Err(IniError::Stream(_))));
     }
 }

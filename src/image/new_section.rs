@@ -25,13 +25,7 @@ impl NewSection {
             return None;
         }
         let size = if kind == 4 { bytes } else { body.len() / 4 };
-        Some(Self {
-            kind,
-            size: size as u32,
-            param,
-            body,
-            crc_blank: false,
-        })
+        Some(Self { kind, size: size as u32, param, body, crc_blank: false })
     }
 
     /// Bytes with GPH and CRC.

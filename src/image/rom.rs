@@ -163,11 +163,7 @@ impl Rom {
 
     /// PCI device id its blocks are for; `None` when they name none, or different ones.
     pub fn device_id(&self) -> Option<u16> {
-        let mut ids = self
-            .blocks
-            .iter()
-            .map(|b| b.device_id)
-            .filter(|&id| id != 0);
+        let mut ids = self.blocks.iter().map(|b| b.device_id).filter(|&id| id != 0);
         let first = ids.next()?;
         (first != MISMATCHED && ids.all(|id| id == first)).then_some(first)
     }
@@ -318,20 +314,13 @@ fn leading_number(text: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(text);
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0B');
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let digits = unsigned.len()
-        - unsigned
-            .trim_start_matches(|c: char| c.is_ascii_digit())
-            .len();
+    let digits = unsigned.len() - unsigned.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     if digits == 0 {
         return None;
     }
     // glibc saturates at 64 bits before it cuts to an int; only the low 16 bits are kept here.
     let number = text[..text.len() - unsigned.len() + digits].parse::<i64>();
-    let limit = if text.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    };
+    let limit = if text.starts_with('-') { i64::MIN } else { i64::MAX };
     Some(number.unwrap_or(limit) as u16)
 }
 
@@ -358,10 +347,7 @@ pub(super) fn pci_image(head: &[u8]) -> Option<PciImage> {
     }
     let units = u16::from_le_bytes(*pcir.get(0x10..)?.first_chunk()?);
     let indicator = *pcir.get(0x15)?;
-    (units != 0).then_some(PciImage {
-        len: u32::from(units) * 512,
-        last: indicator & 0x80 != 0,
-    })
+    (units != 0).then_some(PciImage { len: u32::from(units) * 512, last: indicator & 0x80 != 0 })
 }
 
 #[cfg(test)]

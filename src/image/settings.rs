@@ -30,18 +30,12 @@ type KnownKey = (&'static str, &'static str, bool, fn(&str) -> Option<String>);
 
 const KNOWN_KEYS: [KnownKey; 8] = [
     ("sriov", "sriov_en", false, switch),
-    ("vfs", "total_vfs", false, |v| {
-        counted(v, "virtual function")
-    }),
+    ("vfs", "total_vfs", false, |v| counted(v, "virtual function")),
     ("pfs", "num_pfs", false, |v| counted(v, "physical function")),
     ("ports", "num_of_ports", true, |v| counted(v, "port")),
-    ("bar_size", "log2_uar_bar_megabytes", false, |v| {
-        power(v, 20)
-    }),
+    ("bar_size", "log2_uar_bar_megabytes", false, |v| power(v, 20)),
     ("flash_size", "log_flashdev_size", true, |v| power(v, 0)),
-    ("sector_size", "log_flash_sector_size", true, |v| {
-        power(v, 10)
-    }),
+    ("sector_size", "log_flash_sector_size", true, |v| power(v, 10)),
     ("nv_config", "nv_cfg_en", true, switch),
 ];
 
@@ -110,9 +104,7 @@ impl Ini {
     pub fn lookup(&self, name: &str) -> Option<IniEntry> {
         let entries = self.entries();
         if let Some((section, key)) = name.split_once('.') {
-            return entries
-                .into_iter()
-                .find(|e| e.section == section && e.key == key);
+            return entries.into_iter().find(|e| e.section == section && e.key == key);
         }
         let mut matches = entries.into_iter().filter(|e| e.key == name);
         let first = matches.next()?;
@@ -122,11 +114,8 @@ impl Ini {
     /// At most `most` names of keys similar to `name`, the most similar first.
     pub fn near(&self, name: &str, most: usize) -> Vec<String> {
         // The key behind the dot decides; the section counts less.
-        let key_of = |name: &str| {
-            name.rsplit_once('.')
-                .map_or(name, |(_, key)| key)
-                .to_ascii_lowercase()
-        };
+        let key_of =
+            |name: &str| name.rsplit_once('.').map_or(name, |(_, key)| key).to_ascii_lowercase();
         let wanted = key_of(name);
         let full_name = name.to_ascii_lowercase();
         let limit = (wanted.chars().count() / 3).max(2);
@@ -137,11 +126,7 @@ impl Ini {
                 let key = key_of(&entry.key);
                 let contains =
                     wanted.len() >= 3 && (key.contains(&wanted) || wanted.contains(&key));
-                let far = if contains {
-                    1
-                } else {
-                    levenshtein(&wanted, &key)
-                };
+                let far = if contains { 1 } else { levenshtein(&wanted, &key) };
                 let name = full(entry);
                 let weight = far * 64 + levenshtein(&full_name, &name.to_ascii_lowercase()).min(63);
                 (far <= limit).then_some((weight, name))
@@ -190,9 +175,7 @@ mod tests {
     use super::*;
 
     fn ini(text: &str) -> Ini {
-        Ini {
-            bytes: text.as_bytes().to_vec(),
-        }
+        Ini { bytes: text.as_bytes().to_vec() }
     }
 
     const TEXT: &str = "[HCA]\nnum_pfs = 1\ntotal_vfs = 0x10\nsriov_en = true\n\
@@ -216,10 +199,7 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert_eq!(ports[1].meaning, None, "an unknown type has no meaning");
         // A setting that the ini does not have is listed without a key.
-        assert_eq!(
-            (&of("nv_config").key, &of("nv_config").value),
-            (&None, &None)
-        );
+        assert_eq!((&of("nv_config").key, &of("nv_config").value), (&None, &None));
     }
 
     #[test]

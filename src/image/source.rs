@@ -67,11 +67,7 @@ impl Source for &[u8] {
                 buf.copy_from_slice(bytes);
                 Ok(())
             }
-            None => Err(SourceError::Outside {
-                at: at.0,
-                len: buf.len(),
-                size: self.size(),
-            }),
+            None => Err(SourceError::Outside { at: at.0, len: buf.len(), size: self.size() }),
         }
     }
 }

@@ -41,11 +41,7 @@ impl<'a> TagData<'a> {
 
     fn version(self) -> Version {
         let (minor, subminor) = self.halves(1);
-        Version {
-            major: self.halves(0).0,
-            minor,
-            subminor,
-        }
+        Version { major: self.halves(0).0, minor, subminor }
     }
 }
 
@@ -56,12 +52,7 @@ pub enum TagFault {
     #[error(
         "tag {number} (id {id}, {size} bytes) exceeds the Image Info section of {section} bytes"
     )]
-    TooLong {
-        number: u32,
-        id: u8,
-        size: u32,
-        section: u32,
-    },
+    TooLong { number: u32, id: u8, size: u32, section: u32 },
     /// The end tag is missing, or ends here instead of at the end of the section.
     #[error("the end tag of the Image Info section is not at its end ({section:#x} bytes)")]
     EndTag { section: u32, end: Option<u32> },
@@ -86,12 +77,7 @@ impl Info {
             let [id, ..] = head.to_be_bytes();
             let size = (head & 0xFF_FFFF) as usize;
             if offset + size > body.len() {
-                return Err(TagFault::TooLong {
-                    number,
-                    id,
-                    size: size as u32,
-                    section,
-                });
+                return Err(TagFault::TooLong { number, id, size: size as u32, section });
             }
             let rest = body.get(cursor + 4..).unwrap_or_default();
             self.take(id, TagData { rest, size });
@@ -105,10 +91,7 @@ impl Info {
         if offset == body.len() {
             return Ok(());
         }
-        Err(TagFault::EndTag {
-            section,
-            end: ended.then_some(offset as u32),
-        })
+        Err(TagFault::EndTag { section, end: ended.then_some(offset as u32) })
     }
 
     fn take(&mut self, tag: u8, data: TagData<'_>) {
@@ -116,11 +99,8 @@ impl Info {
             1 => self.fw_version = Some(data.version()),
             2 => {
                 let [y1, y0, month_bcd, day_bcd] = data.word(1).to_be_bytes();
-                self.release_date = Some(BuildDate {
-                    year_bcd: u16::from_be_bytes([y1, y0]),
-                    month_bcd,
-                    day_bcd,
-                });
+                self.release_date =
+                    Some(BuildDate { year_bcd: u16::from_be_bytes([y1, y0]), month_bcd, day_bcd });
             }
             3 => self.device_id = Some(data.halves(0).1),
             4 => self.psid = data.text(16),
@@ -187,10 +167,7 @@ mod tests {
         let mut body = words(&[0x0400_0010]);
         body.extend(b"ABCDEFGHIJKLMNOP");
         body.extend(words(&[0xFF00_0000]));
-        assert_eq!(
-            parse(&body).unwrap().psid.as_deref(),
-            Some("ABCDEFGHIJKLMNOP")
-        );
+        assert_eq!(parse(&body).unwrap().psid.as_deref(), Some("ABCDEFGHIJKLMNOP"));
     }
 
     #[test]
@@ -219,12 +196,7 @@ mod tests {
         let (number, id, size, section) = (1, 4, 16, 12);
         assert_eq!(
             parse(&words(&[0x0300_0004, 4099, 0x0400_0010])).unwrap_err(),
-            TagFault::TooLong {
-                number,
-                id,
-                size,
-                section
-            }
+            TagFault::TooLong { number, id, size, section }
         );
         let (section, end) = (16, Some(12));
         assert_eq!(
@@ -246,20 +218,12 @@ mod tests {
         let mut body = words(&[0x0A00_0FA0]);
         body.extend(words(&[501; 1000]));
         body.extend(words(&[0xFF00_0000]));
-        assert_eq!(
-            parse(&body).unwrap().supported_hw.unwrap().len(),
-            MAX_HW_IDS
-        );
+        assert_eq!(parse(&body).unwrap().supported_hw.unwrap().len(), MAX_HW_IDS);
     }
 
     #[test]
     fn impossible_sector_sizes_are_none() {
-        for (log2, want) in [
-            (2, Some(4096)),
-            (21, Some(1 << 31)),
-            (22, None),
-            (u32::MAX, None),
-        ] {
+        for (log2, want) in [(2, Some(4096)), (21, Some(1 << 31)), (22, None), (u32::MAX, None)] {
             let body = words(&[0x1300_000C, 2, 0, log2, 0xFF00_0000]);
             assert_eq!(parse(&body).unwrap().sector_size, want, "{log2}");
         }

@@ -28,19 +28,12 @@ pub fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// The big-endian dwords of `bytes`; a rest of fewer than 4 bytes is left out.
 pub fn be32s(bytes: &[u8]) -> impl Iterator<Item = u32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|word| u32::from_be_bytes(*word))
+    bytes.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word))
 }
 
 /// `bytes` without the zeros at their end.
 pub fn trim_zeros(bytes: &[u8]) -> &[u8] {
-    let used = bytes
-        .iter()
-        .rposition(|b| *b != 0)
-        .map_or(0, |last| last + 1);
+    let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     &bytes[..used]
 }
 
@@ -58,9 +51,7 @@ pub(super) fn put_be32(bytes: &mut [u8], at: usize, value: u32) -> bool {
 
 /// Sum of the four bytes, mod 256.
 pub(super) fn byte_sum(word: u32) -> u8 {
-    word.to_be_bytes()
-        .iter()
-        .fold(0, |sum, &b| sum.wrapping_add(b))
+    word.to_be_bytes().iter().fold(0, |sum, &b| sum.wrapping_add(b))
 }
 
 /// `value` with bits 31:24 chosen so that its four bytes sum to 0 mod 256, as the header words 0x28

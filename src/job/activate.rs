@@ -134,9 +134,7 @@ fn activate_as(
             (ActivatedBy::Driver, by_driver(device)?)
         }
         None => {
-            events.emit(Event::Note {
-                text: "resetting the card".into(),
-            });
+            events.emit(Event::Note { text: "resetting the card".into() });
             let after = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
             (ActivatedBy::SoftwareReset, after)
         }

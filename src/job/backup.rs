@@ -137,9 +137,7 @@ pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &C
 /// Take a directory for the backup of `card`, before anything is asked or done.
 pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobError> {
     let stamp = OffsetDateTime::now_utc()
-        .format(format_description!(
-            "[year][month][day]T[hour][minute][second]Z"
-        ))
+        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
         .unwrap_or_else(|_| "unknown-time".into());
     let image = card.active().and_then(|a| a.slot.image());
     let psid = image
@@ -153,13 +151,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
     // A PSID comes from the card: it must not lead out of the directory.
     let psid: String = psid
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '_' || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
         .collect();
     NewDir::create(out, &format!("{psid}_{mac}_{stamp}"))
 }
@@ -210,18 +202,12 @@ pub(super) fn store(
     place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = place.finish()?;
     tracing::info!(dir = %dir.display(), "backup on disk, read back and compared");
-    Ok(BackupOutcome {
-        dir,
-        manifest,
-        unsteady,
-    })
+    Ok(BackupOutcome { dir, manifest, unsteady })
 }
 
 fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| JobError::BadFile {
-        path: name.into(),
-        why: error.to_string(),
-    })?;
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| JobError::BadFile { path: name.into(), why: error.to_string() })?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -27,37 +27,16 @@ impl Exit {
     pub const TABLE: [(Self, &'static str); 13] = [
         (Self::Done, "done"),
         (Self::Failed, "failed; nothing changed on the card"),
-        (
-            Self::NothingToDo,
-            "nothing to do: the card already holds exactly this",
-        ),
+        (Self::NothingToDo, "nothing to do: the card already holds exactly this"),
         (Self::NoCard, "no such card, or ambiguous"),
         (Self::Refused, "refused by a check"),
-        (
-            Self::NotReady,
-            "host not ready, or the card is held by another program",
-        ),
-        (
-            Self::StillBoots,
-            "failed after erase began; the card still boots",
-        ),
+        (Self::NotReady, "host not ready, or the card is held by another program"),
+        (Self::StillBoots, "failed after erase began; the card still boots"),
         (Self::NeedsRecover, "failed; the card needs `recover`"),
-        (
-            Self::HostNotRestored,
-            "the host could not be restored: run `cx3flash host restore`",
-        ),
-        (
-            Self::OutcomeUnknown,
-            "the flash was changed, and what would boot could not be read",
-        ),
-        (
-            Self::Usage,
-            "wrong arguments, or a question without a terminal and without `--yes`",
-        ),
-        (
-            Self::Stdout,
-            "done, and the result could not be written to stdout",
-        ),
+        (Self::HostNotRestored, "the host could not be restored: run `cx3flash host restore`"),
+        (Self::OutcomeUnknown, "the flash was changed, and what would boot could not be read"),
+        (Self::Usage, "wrong arguments, or a question without a terminal and without `--yes`"),
+        (Self::Stdout, "done, and the result could not be written to stdout"),
         (Self::Interrupted, "interrupted before the first erase"),
     ];
 

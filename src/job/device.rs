@@ -72,9 +72,7 @@ pub(super) fn open_borrowed(
     let mut device = Device::new(card, clock, name);
     let found = borrowed.card();
     device.bdf = Some(found.bdf.to_string());
-    device.proofs = found
-        .serial_number()
-        .map(|serial| ProofStore::of(host, serial));
+    device.proofs = found.serial_number().map(|serial| ProofStore::of(host, serial));
     device.borrowed = Some(borrowed);
     Ok(device)
 }

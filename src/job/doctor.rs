@@ -74,10 +74,8 @@ fn real(
     if uses.is_empty() {
         findings.good("in_use", "the card is not in use");
     } else {
-        let reasons: Vec<String> = uses
-            .iter()
-            .map(|used| format!("{}: {}", used.id.name(), used.detail))
-            .collect();
+        let reasons: Vec<String> =
+            uses.iter().map(|used| format!("{}: {}", used.id.name(), used.detail)).collect();
         findings.bad(
             "in_use",
             reasons.join("; "),
@@ -109,11 +107,7 @@ fn real(
     device.end();
     match device.not_put_back() {
         None => findings.good("host_restored", "driver and network devices are as found"),
-        Some(error) => findings.bad(
-            "host_restored",
-            error_chain(&error),
-            "cx3flash host restore",
-        ),
+        Some(error) => findings.bad("host_restored", error_chain(&error), "cx3flash host restore"),
     }
     Ok(())
 }
@@ -187,11 +181,7 @@ impl DoctorFindings {
     }
 
     fn unchecked(&mut self, id: &'static str, why: &str) {
-        self.bad(
-            id,
-            format!("not checked: {why}"),
-            "fix the earlier findings first",
-        );
+        self.bad(id, format!("not checked: {why}"), "fix the earlier findings first");
     }
 }
 
@@ -200,11 +190,7 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
     let facts = match CardFacts::of(device) {
         Ok(facts) => facts,
         Err(error) => {
-            findings.bad(
-                "chip",
-                error_chain(&error),
-                "check that the card is still present",
-            );
+            findings.bad("chip", error_chain(&error), "check that the card is still present");
             return findings.leave_rest("the card does not answer");
         }
     };
@@ -261,26 +247,15 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
     let chip = locked.chip().clone();
     findings.good(
         "flash",
-        format!(
-            "{}, JEDEC {:06x}, {} KiB",
-            chip.name,
-            chip.jedec,
-            chip.geometry.size / 1024
-        ),
+        format!("{}, JEDEC {:06x}, {} KiB", chip.name, chip.jedec, chip.geometry.size / 1024),
     );
     let protection = locked.protection().clone();
     if protection.status & chip.protect_mask == 0 && protection.range.is_none() {
-        findings.good(
-            "protection",
-            format!("status {:#04x}, none", protection.status),
-        );
+        findings.good("protection", format!("status {:#04x}, none", protection.status));
     } else {
         findings.bad(
             "protection",
-            format!(
-                "status {:#04x}: blocks are write protected",
-                protection.status
-            ),
+            format!("status {:#04x}: blocks are write protected", protection.status),
             "a jumper on the board or another tool set it; clear it before a burn",
         );
     }
@@ -302,11 +277,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
             findings.query = Some(query);
         }
         Err(error) => {
-            findings.bad(
-                "images",
-                error_chain(&error),
-                "check that the card is still present",
-            );
+            findings.bad("images", error_chain(&error), "check that the card is still present");
             findings.leave_rest("the images could not be read");
         }
     }
@@ -343,11 +314,7 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
                 .as_ref()
                 .and_then(|i| i.info.as_ref()?.fw_version)
                 .map_or_else(|| "unreadable".into(), |v| v.to_string());
-            let state = if report.valid == Some(true) {
-                "valid"
-            } else {
-                "damaged"
-            };
+            let state = if report.valid == Some(true) { "valid" } else { "damaged" };
             format!("{version} at {:#x} {state}", report.start.0)
         })
         .collect();
@@ -356,22 +323,15 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
         Some(_) => findings.good("images", list.join(", ")),
         None => findings.bad(
             "images",
-            if list.is_empty() {
-                "none".to_owned()
-            } else {
-                list.join(", ")
-            },
+            if list.is_empty() { "none".to_owned() } else { list.join(", ") },
             "put an image on the card with `cx3flash recover`",
         ),
     }
-    let identity = boots
-        .and_then(|r| r.image.as_ref())
-        .map(Identity::from_image);
+    let identity = boots.and_then(|r| r.image.as_ref()).map(Identity::from_image);
     match identity {
-        Some(Ok(identity)) => findings.good(
-            "identity",
-            format!("MACs {} {}", identity.macs[0], identity.macs[1]),
-        ),
+        Some(Ok(identity)) => {
+            findings.good("identity", format!("MACs {} {}", identity.macs[0], identity.macs[1]))
+        }
         Some(Err(error)) => findings.bad(
             "identity",
             error.to_string(),
@@ -387,24 +347,14 @@ fn space(dir: &Path, findings: &mut DoctorFindings) {
     // The nearest directory that exists: a backup makes those below it.
     let Some(base) = dir
         .ancestors()
-        .map(|path| {
-            if path.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                path
-            }
-        })
+        .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
         .find(|path| path.is_dir())
     else {
         findings.bad(id, format!("{} has no existing parent", dir.display()), fix);
         return;
     };
     if let Err(error) = nix::unistd::access(base, nix::unistd::AccessFlags::W_OK) {
-        findings.bad(
-            id,
-            format!("{} cannot be written: {error}", base.display()),
-            fix,
-        );
+        findings.bad(id, format!("{} cannot be written: {error}", base.display()), fix);
         return;
     }
     match nix::sys::statvfs::statvfs(base) {
@@ -417,11 +367,9 @@ fn space(dir: &Path, findings: &mut DoctorFindings) {
                 findings.bad(id, text, fix);
             }
         }
-        Err(error) => findings.bad(
-            id,
-            format!("free space in {} is not known: {error}", base.display()),
-            fix,
-        ),
+        Err(error) => {
+            findings.bad(id, format!("free space in {} is not known: {error}", base.display()), fix)
+        }
     }
 }
 
@@ -472,22 +420,14 @@ mod tests {
     fn firmware_that_does_not_run_under_a_normal_id_is_not_sent_to_recover() {
         let mut findings = DoctorFindings::default();
         card(&mut device(|_| u32::MAX).unwrap(), &mut findings);
-        let found = findings
-            .list
-            .iter()
-            .find(|finding| finding.id == "firmware");
+        let found = findings.list.iter().find(|finding| finding.id == "firmware");
         let found = found.unwrap();
         assert!(!found.ok);
         assert!(found.detail.contains("0x41270 = 0xffffffff"), "{found:?}");
         let fix = found.fix.clone().unwrap_or_default();
         assert!(fix.contains("power") && !fix.contains("recover"), "{fix}");
         // The rest of the card is inspected all the same.
-        assert!(
-            findings
-                .list
-                .iter()
-                .any(|finding| finding.id == "images" && finding.ok)
-        );
+        assert!(findings.list.iter().any(|finding| finding.id == "images" && finding.ok));
     }
 
     #[test]
@@ -501,11 +441,7 @@ mod tests {
         assert_eq!(error.outcome().exit, crate::job::Exit::NotReady, "{error}");
         let mut findings = DoctorFindings::default();
         unopened(&error, &mut findings);
-        let found = findings
-            .list
-            .iter()
-            .find(|finding| finding.id == "card")
-            .unwrap();
+        let found = findings.list.iter().find(|finding| finding.id == "card").unwrap();
         assert!(found.detail.contains("not ready"), "{found:?}");
     }
 }

@@ -93,11 +93,7 @@ pub enum JobError {
     },
     /// Written and committed, but what the card would boot is not what was written.
     #[error("the card would not boot the new image: {would_boot}")]
-    WrongBoot {
-        would_boot: String,
-        boots: Boots,
-        backup: Option<PathBuf>,
-    },
+    WrongBoot { would_boot: String, boots: Boots, backup: Option<PathBuf> },
     /// A step after the change of the flash failed. What the flash holds counts more than the step.
     #[error("{}", after_change(.written.as_ref(), .boots.as_ref()))]
     AfterChange {
@@ -149,11 +145,7 @@ fn after_change(written: Option<&Version>, boots: Option<&BootReport>) -> String
 }
 
 fn near_names(near: &[String]) -> String {
-    if near.is_empty() {
-        String::new()
-    } else {
-        format!("; similar names: {}", near.join(", "))
-    }
+    if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) }
 }
 
 fn refusals(report: &PlanReport) -> String {
@@ -248,10 +240,7 @@ impl NvError {
     pub fn card(&self) -> Option<&CardError> {
         match self {
             Self::Tools(ToolsError::Card(error))
-            | Self::Stopped {
-                source: ToolsError::Card(error),
-                ..
-            } => Some(error),
+            | Self::Stopped { source: ToolsError::Card(error), .. } => Some(error),
             _ => None,
         }
     }

@@ -19,23 +19,14 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
 
 /// An error and its causes on one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    causes(error)
-        .into_iter()
-        .fold(one_line(&error.to_string()), |text, cause| {
-            if text.contains(&cause) {
-                text
-            } else {
-                format!("{text}: {cause}")
-            }
-        })
+    causes(error).into_iter().fold(one_line(&error.to_string()), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// `text` without control characters: a file name or a damaged image must not draw on the terminal.
 pub(crate) fn one_line(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -45,10 +36,8 @@ mod tests {
 
     #[test]
     fn each_cause_is_printed_once() {
-        let error = JobError::ReadFile {
-            path: "x.bin".into(),
-            source: std::io::Error::other("inner"),
-        };
+        let error =
+            JobError::ReadFile { path: "x.bin".into(), source: std::io::Error::other("inner") };
         assert_eq!(causes(&error), ["inner"]);
         assert_eq!(error_chain(&error), "cannot read x.bin: inner");
         let transparent = JobError::from(crate::card::CardError::Locked);

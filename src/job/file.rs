@@ -33,16 +33,11 @@ pub struct RomFile {
 
 /// The bytes of a file of at most [`MAX_FILE`] bytes.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, JobError> {
-    let failed = |source| JobError::ReadFile {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| JobError::ReadFile { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     // One byte more than allowed: a file that grows, or a device without an end, is noticed.
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(JobError::FileTooLarge {
             path: path.to_owned(),
@@ -57,13 +52,8 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, JobError> {
 pub fn read_image(path: &Path) -> Result<ImageFile, JobError> {
     let bytes = read_bytes(path)?;
     let contents = Contents::from_file(&bytes).map_err(|source| match source {
-        ImageError::RawDump => JobError::RawDump {
-            path: path.to_owned(),
-        },
-        source => JobError::ImageFile {
-            path: path.to_owned(),
-            source,
-        },
+        ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
+        source => JobError::ImageFile { path: path.to_owned(), source },
     })?;
     Ok(ImageFile {
         path: path.to_owned(),
@@ -76,13 +66,7 @@ pub fn read_image(path: &Path) -> Result<ImageFile, JobError> {
 /// Read an expansion ROM file.
 pub fn read_rom(path: &Path) -> Result<RomFile, JobError> {
     let bytes = read_bytes(path)?;
-    let rom = Rom::for_writing(&bytes).map_err(|source| JobError::RomFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(RomFile {
-        path: path.to_owned(),
-        bytes,
-        rom,
-    })
+    let rom = Rom::for_writing(&bytes)
+        .map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
+    Ok(RomFile { path: path.to_owned(), bytes, rom })
 }

@@ -23,10 +23,7 @@ pub fn flash_info(device: &mut Device) -> Result<FlashInfo, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     trust_chains(&facts, &mut locked)?;
-    Ok(FlashInfo {
-        card: facts.report(&locked),
-        chained_reads: locked.chained_reads(),
-    })
+    Ok(FlashInfo { card: facts.report(&locked), chained_reads: locked.chained_reads() })
 }
 
 /// Copies `len` raw bytes from `from` (to the end without `len`) to a new file. Every byte is read
@@ -42,12 +39,7 @@ pub fn flash_read(
     let size = locked.chip().geometry.size;
     let len = len.unwrap_or(size.saturating_sub(from));
     if len == 0 {
-        return Err(FlashError::Outside {
-            at: from,
-            len: 0,
-            size,
-        }
-        .into());
+        return Err(FlashError::Outside { at: from, len: 0, size }.into());
     }
     let bytes = read_range(&mut locked, from, len, events)?;
     drop(locked);
@@ -75,19 +67,11 @@ fn read_range(
 ) -> Result<Vec<u8>, JobError> {
     let size = locked.chip().geometry.size;
     if from.checked_add(len).is_none_or(|end| end > size) {
-        return Err(FlashError::Outside {
-            at: from,
-            len: u64::from(len),
-            size,
-        }
-        .into());
+        return Err(FlashError::Outside { at: from, len: u64::from(len), size }.into());
     }
     let phase = Phase::Read;
     let mut bytes = vec![0; len as usize];
-    events.emit(Event::Started {
-        phase,
-        total: u64::from(len),
-    });
+    events.emit(Event::Started { phase, total: u64::from(len) });
     let mut unsteady = Vec::new();
     let mut done = 0_u32;
     for piece in bytes.chunks_mut(PIECE) {
@@ -99,10 +83,7 @@ fn read_range(
         done += piece.len() as u32;
         note(&mut unsteady, locked.source().reread(at..from + done)?);
         locked.source().read_at(FlashAddr(at), piece)?;
-        events.emit(Event::Advanced {
-            phase,
-            done: u64::from(done),
-        });
+        events.emit(Event::Advanced { phase, done: u64::from(done) });
     }
     events.emit(Event::Finished { phase });
     report(&unsteady, events);

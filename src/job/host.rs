@@ -30,9 +30,7 @@ pub fn host_restore(
         // A journal without a record is removed; nothing is owed to its card.
         let owed = pending.iter().any(|pending| pending.bdf == bdf);
         if owed {
-            events.emit(Event::Note {
-                text: format!("putting {bdf} back"),
-            });
+            events.emit(Event::Note { text: format!("putting {bdf} back") });
         }
         match put_back(host, bdf) {
             Ok(Some(report)) => reports.push(report),

@@ -40,10 +40,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
 
 /// What the sections of an image hold, damaged or not: it is shown, not written.
 pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
-    let section = image
-        .guids
-        .as_ref()
-        .ok_or(JobError::NoPart("GUID section that can be read"))?;
+    let section = image.guids.as_ref().ok_or(JobError::NoPart("GUID section that can be read"))?;
     let entry = |index: usize| section.raw.get(index).copied().unwrap_or(u64::MAX);
     let guids = [0, 1, 2, 3].map(|i| Guid(entry(i)));
     let info = image.info.as_ref();

@@ -133,10 +133,7 @@ fn simulation(path: &Path) -> ListEntry {
             ready: true,
             ..empty(selector)
         },
-        Err(error) => ListEntry {
-            problem: Some(error.to_string()),
-            ..empty(selector)
-        },
+        Err(error) => ListEntry { problem: Some(error.to_string()), ..empty(selector) },
     }
 }
 
@@ -157,8 +154,7 @@ fn real(
         Some("no IOMMU group".to_owned())
     } else {
         let uses = objections(host, card, &options.allow);
-        uses.first()
-            .map(|used| format!("{}: {}", used.id.name(), used.detail))
+        uses.first().map(|used| format!("{}: {}", used.id.name(), used.detail))
     };
     ListEntry {
         bdf: Some(card.bdf.to_string()),
@@ -185,10 +181,8 @@ fn real(
 /// MST numbers the devices of a kind in the order it meets them on the bus.
 fn mst_name(card: &PciCard, host: &Host) -> Option<String> {
     let same = host.cards().ok()?;
-    let number = same
-        .iter()
-        .filter(|c| c.device_id == card.device_id)
-        .position(|c| c.bdf == card.bdf)?;
+    let number =
+        same.iter().filter(|c| c.device_id == card.device_id).position(|c| c.bdf == card.bdf)?;
     Some(format!("mt{}_pci_cr{number}", card.device_id))
 }
 

@@ -116,9 +116,7 @@ fn same_settings(device: &mut Device, before: &NvSettings) -> Result<(), JobErro
     if ask(device)?.1 == *before {
         return Ok(());
     }
-    Err(JobError::Changed {
-        what: "the firmware reports other settings".into(),
-    })
+    Err(JobError::Changed { what: "the firmware reports other settings".into() })
 }
 
 /// Have the firmware store other values.
@@ -185,12 +183,9 @@ pub fn nv_set(
     let wrong = not_stored(wanted, &mut || ask(device).map(|(_, settings)| settings))
         .map_err(|error| after_change(None, Some(&boots), Some(&backup.dir), error))?;
     if !wrong.is_empty() {
-        return Err(NvError::NotStored {
-            parameters: wrong,
-            boots: left,
-            backup: backup.dir,
-        }
-        .into());
+        return Err(
+            NvError::NotStored { parameters: wrong, boots: left, backup: backup.dir }.into()
+        );
     }
     Ok(NvSetOutcome {
         changes,
@@ -251,11 +246,7 @@ fn decide(
         };
         let max = settings.max(*parameter);
         if *value > max {
-            return Err(NvError::TooLarge {
-                parameter: name,
-                value: *value,
-                max,
-            });
+            return Err(NvError::TooLarge { parameter: name, value: *value, max });
         }
         if setting.next_boot != Some(*value) {
             changes.push(NvChange {
@@ -272,9 +263,7 @@ fn decide(
     }
     let writes = settings
         .writes(wanted)
-        .map_err(|parameter| NvError::Missing {
-            parameter: parameter.name(),
-        })?;
+        .map_err(|parameter| NvError::Missing { parameter: parameter.name() })?;
     Ok((changes, writes))
 }
 

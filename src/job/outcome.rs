@@ -23,10 +23,7 @@ pub struct Outcome {
 
 impl From<Code> for Outcome {
     fn from(code: Code) -> Self {
-        Self {
-            exit: code.exit(),
-            code,
-        }
+        Self { exit: code.exit(), code }
     }
 }
 
@@ -124,9 +121,7 @@ impl JobError {
             Self::Host(HostError::Lease(LeaseError::NotBootable { .. })) => Exit::NeedsRecover,
             Self::Stopped { stopped, .. } if stopped.touched => Exit::changed(stopped.boots),
             Self::WrongBoot { boots, .. } => Exit::changed(*boots),
-            Self::Nv(error) => error
-                .left()
-                .map_or(code.exit(), |(boots, _)| Exit::changed(boots)),
+            Self::Nv(error) => error.left().map_or(code.exit(), |(boots, _)| Exit::changed(boots)),
             Self::AfterChange { boots, source, .. } => match boots.as_ref().map(|b| b.start) {
                 None => Exit::OutcomeUnknown,
                 Some(None) => Exit::NeedsRecover,
@@ -357,9 +352,7 @@ mod tests {
 
     #[test]
     fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
-        let error = JobError::PortRemovesCard {
-            why: "port 0000:00:01.0 removes it".into(),
-        };
+        let error = JobError::PortRemovesCard { why: "port 0000:00:01.0 removes it".into() };
         assert_eq!(error.outcome().exit, Exit::Refused);
         let hint = error.hint(&HintContext::default());
         assert!(hint.is_some_and(|h| h.contains("power the machine")));

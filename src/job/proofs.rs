@@ -50,10 +50,7 @@ impl ProofStore {
 
     /// A store in `dir`.
     pub(super) fn at(dir: &Path, serial: String) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            serial,
-        }
+        Self { dir: dir.to_owned(), serial }
     }
 
     fn path(&self, board: BoardKey<'_>) -> PathBuf {
@@ -131,14 +128,8 @@ mod tests {
     use super::*;
     use crate::flash::ChainProof;
 
-    const PROOF: ChainProof = ChainProof {
-        chain: 4096,
-        bytes: 1 << 20,
-    };
-    const BOARD: BoardKey<'static> = BoardKey {
-        jedec: 0x20_7115,
-        psid: "MT_1200111023",
-    };
+    const PROOF: ChainProof = ChainProof { chain: 4096, bytes: 1 << 20 };
+    const BOARD: BoardKey<'static> = BoardKey { jedec: 0x20_7115, psid: "MT_1200111023" };
 
     fn store(dir: &Path) -> ProofStore {
         ProofStore::at(&dir.join("cards"), "e4-1d-2d-03-00-ab-cd-ef".into())
@@ -166,10 +157,7 @@ mod tests {
         ours.save(BOARD, &ChainVerdict::TooLittle { bytes: 16 });
         assert_eq!(ours.load(BOARD), None);
         ours.save(BOARD, &ChainVerdict::Contradicted { at: 0x40 });
-        assert_eq!(
-            ours.load(BOARD).unwrap().shown,
-            ChainVerdict::Contradicted { at: 0x40 }
-        );
+        assert_eq!(ours.load(BOARD).unwrap().shown, ChainVerdict::Contradicted { at: 0x40 });
     }
 
     #[test]

@@ -110,19 +110,14 @@ pub fn flash_protect(
     }
     // The semaphores are free while a person thinks.
     drop(locked);
-    let question = ProtectQuestion {
-        before: before.clone(),
-        wanted: wanted.clone(),
-    };
+    let question = ProtectQuestion { before: before.clone(), wanted: wanted.clone() };
     if !confirm(&question) {
         return Err(JobError::Declined);
     }
     tracing::info!(bits, ?wanted, "protection");
     let mut locked = device.lock()?;
     if *locked.protection() != before {
-        return Err(JobError::Changed {
-            what: "the flash's write protection has changed".into(),
-        });
+        return Err(JobError::Changed { what: "the flash's write protection has changed".into() });
     }
     let done = match wanted {
         None => locked.clear_protection(before.status),
@@ -169,25 +164,18 @@ fn requested_range(
         )));
     }
     let size = chip.geometry.size;
-    let bytes = |blocks: u32| {
-        blocks
-            .checked_mul(BLOCK)
-            .filter(|bytes| (1..=size).contains(bytes))
-    };
+    let bytes = |blocks: u32| blocks.checked_mul(BLOCK).filter(|bytes| (1..=size).contains(bytes));
     let range = match request {
         ProtectRequest::Off => return Ok(None),
         ProtectRequest::Whole => Some(0..size),
         ProtectRequest::Top(blocks) => bytes(blocks).map(|bytes| size - bytes..size),
         ProtectRequest::Bottom(blocks) => bytes(blocks).map(|bytes| 0..bytes),
     };
-    range
-        .filter(|range| chip.protection_bits(range).is_some())
-        .map(Some)
-        .ok_or_else(|| {
-            JobError::Protection(format!(
-                "{} protects 1, 2, 4 … blocks of 64 KiB, all {} at most",
-                chip.name,
-                size / BLOCK
-            ))
-        })
+    range.filter(|range| chip.protection_bits(range).is_some()).map(Some).ok_or_else(|| {
+        JobError::Protection(format!(
+            "{} protects 1, 2, 4 … blocks of 64 KiB, all {} at most",
+            chip.name,
+            size / BLOCK
+        ))
+    })
 }

@@ -53,11 +53,7 @@ pub(super) fn outcome(
         reset_pending: running.is_some() && flashed.is_some() && running != flashed,
         stale: images
             .iter()
-            .filter(|r| {
-                r.image
-                    .as_ref()
-                    .is_none_or(|i| !i.layout.may_start(i.start))
-            })
+            .filter(|r| r.image.as_ref().is_none_or(|i| !i.layout.may_start(i.start)))
             .map(|r| r.start)
             .collect(),
         active: shown,

@@ -56,10 +56,12 @@ fn read_again(
 
 /// Adds ranges to the list.
 pub(crate) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Range<u32>>) {
-    unsteady.extend(ranges.into_iter().map(|range| UnsteadyRange {
-        at: FlashAddr(range.start),
-        len: range.end - range.start,
-    }));
+    unsteady.extend(
+        ranges.into_iter().map(|range| UnsteadyRange {
+            at: FlashAddr(range.start),
+            len: range.end - range.start,
+        }),
+    );
 }
 
 /// Reports that readings differed.

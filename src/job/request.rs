@@ -68,14 +68,12 @@ impl<'a> WriteRequest<'a> {
                 WriteJob::Recover,
                 Box::new(|card| plan_recover(card, &image.contents, image.len, identity)),
             ),
-            Self::IdentitySet(change) => (
-                WriteJob::IdentitySet,
-                Box::new(|card| plan_identity(card, change)),
-            ),
-            Self::RomWrite(rom) => (
-                WriteJob::RomWrite,
-                Box::new(|card| plan_rom(card, Some(&rom.bytes))),
-            ),
+            Self::IdentitySet(change) => {
+                (WriteJob::IdentitySet, Box::new(|card| plan_identity(card, change)))
+            }
+            Self::RomWrite(rom) => {
+                (WriteJob::RomWrite, Box::new(|card| plan_rom(card, Some(&rom.bytes))))
+            }
             Self::RomRemove => (WriteJob::RomRemove, Box::new(|card| plan_rom(card, None))),
             Self::ConfigReset => (WriteJob::ConfigReset, Box::new(plan_config_reset)),
         })

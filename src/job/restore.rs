@@ -33,26 +33,17 @@ pub(super) fn read_backup(
         });
     };
     let manifest_path = dir.join(MANIFEST);
-    let bad = |path: &Path, why: String| JobError::BadFile {
-        path: path.to_owned(),
-        why,
-    };
+    let bad = |path: &Path, why: String| JobError::BadFile { path: path.to_owned(), why };
     let manifest: Manifest = serde_json::from_slice(&read_bytes(&manifest_path)?)
         .map_err(|error| bad(&manifest_path, error.to_string()))?;
     if manifest.schema != SCHEMA {
-        return Err(bad(
-            &manifest_path,
-            format!("schema {} is not {SCHEMA}", manifest.schema),
-        ));
+        return Err(bad(&manifest_path, format!("schema {} is not {SCHEMA}", manifest.schema)));
     }
     let mut flash = None;
     for file in &manifest.files {
         // A manifest names files beside it and nothing else.
         if Path::new(&file.name).components().count() != 1 || file.name.starts_with('.') {
-            return Err(bad(
-                &manifest_path,
-                format!("{:?} is no file of a backup", file.name),
-            ));
+            return Err(bad(&manifest_path, format!("{:?} is no file of a backup", file.name)));
         }
         let path = dir.join(&file.name);
         let bytes = read_bytes(&path)?;

@@ -51,11 +51,7 @@ pub fn rom_read_image(file: &ImageFile, out: &Path) -> Result<RomOutcome, JobErr
 
 fn rom_of(contents: &Contents) -> RomOutcome {
     let bytes = contents.rom().unwrap_or_default().to_vec();
-    RomOutcome {
-        rom: contents.image().rom.clone(),
-        sha256: contents.rom().map(digest),
-        bytes,
-    }
+    RomOutcome { rom: contents.image().rom.clone(), sha256: contents.rom().map(digest), bytes }
 }
 
 fn copy_out(outcome: RomOutcome, out: &Path) -> Result<RomOutcome, JobError> {

@@ -91,9 +91,7 @@ pub fn write(
     log_plan(&plan);
     let mut report = plan.report;
     if report.refused {
-        return Err(JobError::Refused {
-            report: Box::new(report),
-        });
+        return Err(JobError::Refused { report: Box::new(report) });
     }
     let Some(action) = plan.action else {
         return Ok(WriteOutcome {
@@ -109,15 +107,11 @@ pub fn write(
     // The directory is made before the question: one that cannot be written is an error now, and the
     // question can name it.
     let place = reserve(&card, backup_dir)?;
-    report
-        .warnings
-        .push(format!("The backup goes to {}.", place.path().display()));
+    report.warnings.push(format!("The backup goes to {}.", place.path().display()));
     if !confirm(&report) {
         return Err(JobError::Declined);
     }
-    let probe = Probe {
-        new: action.contents.as_ref().map(|c| c.bytes().to_vec()),
-    };
+    let probe = Probe { new: action.contents.as_ref().map(|c| c.bytes().to_vec()) };
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -246,11 +240,7 @@ fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
             (Some(start), None) => format!("the image at {:#x}", start.0),
             (None, _) => "nothing".into(),
         },
-        boots: if found.start.is_some() {
-            Boots::OldImage
-        } else {
-            Boots::Nothing
-        },
+        boots: if found.start.is_some() { Boots::OldImage } else { Boots::Nothing },
         backup: Some(PathBuf::from(backup)),
     }
 }
@@ -274,8 +264,5 @@ fn left_behind(
     if stopped.touched {
         mark_boots(device, stopped.boots.is_image(), events);
     }
-    JobError::Stopped {
-        stopped,
-        backup: Some(backup.to_owned()),
-    }
+    JobError::Stopped { stopped, backup: Some(backup.to_owned()) }
 }

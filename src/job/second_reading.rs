@@ -36,9 +36,7 @@ pub(super) fn second_reading<'c>(
 ) -> Result<(Locked<'c>, SecondReading), JobError> {
     let now = CardFacts::of(device)?;
     if (now.chip, now.recovery, now.running) != (facts.chip, facts.recovery, facts.running) {
-        return Err(JobError::Changed {
-            what: "another firmware version runs".into(),
-        });
+        return Err(JobError::Changed { what: "another firmware version runs".into() });
     }
     let mut locked = device.lock()?;
     let second = compare_flash(&mut locked, facts, card, events)?;
@@ -67,10 +65,7 @@ fn compare_flash(
     if let Some(store) = &facts.proofs
         && let Some(psid) = psid_of(before)
     {
-        let board = BoardKey {
-            jedec: before.flash_chip.jedec,
-            psid,
-        };
+        let board = BoardKey { jedec: before.flash_chip.jedec, psid };
         match store.load(board).map(|record| record.shown) {
             Some(ChainVerdict::Proven(proof)) => {
                 locked.trust_chains(&proof);
@@ -114,10 +109,7 @@ fn compare(
 ) -> Result<(), JobError> {
     let phase = Phase::Read;
     let ranges = to_compare(before);
-    events.emit(Event::Started {
-        phase,
-        total: ranges.iter().map(|r| r.len() as u64).sum(),
-    });
+    events.emit(Event::Started { phase, total: ranges.iter().map(|r| r.len() as u64).sum() });
     let mut source = locked.source();
     let mut done = 0;
     for range in ranges {
@@ -136,9 +128,7 @@ fn compare(
             let mut agreed = [0; BLOCK];
             source.read_at(FlashAddr(at), &mut agreed)?;
             if agreed != *known {
-                return Err(JobError::Changed {
-                    what: other_bytes(at),
-                });
+                return Err(JobError::Changed { what: other_bytes(at) });
             }
         }
         done += range.len() as u64;
@@ -186,11 +176,7 @@ fn skip_covered(found: &ImageSlot, needed: &mut [bool]) {
             .collect();
         // Both ends stay.
         inner.pop();
-        for block in inner
-            .into_iter()
-            .skip(1)
-            .filter(|block| block % SAMPLE != 0)
-        {
+        for block in inner.into_iter().skip(1).filter(|block| block % SAMPLE != 0) {
             if let Some(needed) = needed.get_mut(block) {
                 *needed = false;
             }

@@ -20,11 +20,7 @@ pub enum CardSelector {
     Sim(PathBuf),
     /// `mt4099_pci_cr0`: among the cards with this PCI device id, the one with this number, in the
     /// order of addresses.
-    Mst {
-        typed: String,
-        device_id: u16,
-        number: usize,
-    },
+    Mst { typed: String, device_id: u16, number: usize },
     /// A PCI address with or without domain, a network device or an RDMA device: only the host
     /// shows which.
     Host(String),
@@ -39,11 +35,7 @@ impl CardSelector {
     /// The error names the cards there are.
     pub(crate) fn find(&self, host: &Host) -> Result<PciCard, DiscoverError> {
         match self {
-            Self::Mst {
-                typed,
-                device_id,
-                number,
-            } => {
+            Self::Mst { typed, device_id, number } => {
                 let mut cards = host.cards()?;
                 cards.retain(|card| card.device_id == *device_id);
                 match cards.get(*number) {
@@ -67,11 +59,7 @@ impl FromStr for CardSelector {
         Ok(if let Some(path) = typed.strip_prefix(SIM) {
             Self::Sim(path.into())
         } else if let Some((device_id, number)) = mst(typed) {
-            Self::Mst {
-                typed: typed.to_owned(),
-                device_id,
-                number,
-            }
+            Self::Mst { typed: typed.to_owned(), device_id, number }
         } else {
             Self::Host(typed.to_owned())
         })
@@ -97,9 +85,7 @@ impl Serialize for CardSelector {
 fn mst(name: &str) -> Option<(u16, usize)> {
     let name = name.strip_prefix(MST).unwrap_or(name);
     let (id, access) = name.strip_prefix("mt")?.split_once('_')?;
-    let number = access
-        .strip_prefix("pci_cr")
-        .or_else(|| access.strip_prefix("pciconf"))?;
+    let number = access.strip_prefix("pci_cr").or_else(|| access.strip_prefix("pciconf"))?;
     Some((id.parse().ok()?, number.parse().ok()?))
 }
 

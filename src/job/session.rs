@@ -69,11 +69,7 @@ impl CardFacts {
 
 /// As the image module's type.
 pub(super) fn version(running: RunningVersion) -> Version {
-    Version {
-        major: running.major,
-        minor: running.minor,
-        subminor: running.subminor,
-    }
+    Version { major: running.major, minor: running.minor, subminor: running.subminor }
 }
 
 impl Device {
@@ -116,10 +112,7 @@ pub(super) fn snapshot(
     };
     let damaged = |card: &CardSnapshot| {
         card.slots.is_empty()
-            || !card
-                .slots
-                .iter()
-                .all(|found| found.image().is_some_and(Image::is_valid))
+            || !card.slots.iter().all(|found| found.image().is_some_and(Image::is_valid))
     };
     let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
     report(&unsteady, events);
@@ -137,12 +130,7 @@ pub(super) fn snapshot(
 /// PSID of the image that boots.
 pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
     let image = card.active()?.slot.image()?;
-    image
-        .info
-        .as_ref()?
-        .psid
-        .as_deref()
-        .filter(|p| !p.is_empty())
+    image.info.as_ref()?.psid.as_deref().filter(|p| !p.is_empty())
 }
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
@@ -164,16 +152,7 @@ pub(super) fn shown(
     };
     let mut images = read_images(&mut locked.source(), Depth::Quick)?;
     let psid = mark_active(&mut images, facts.running)
-        .and_then(|index| {
-            images
-                .get(index)?
-                .image
-                .as_ref()?
-                .info
-                .as_ref()?
-                .psid
-                .clone()
-        })
+        .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
     Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: &psid })))

@@ -36,12 +36,9 @@ pub(super) fn settle<T: PartialEq>(
     for _ in 0..READINGS {
         let found = device.lock().and_then(|mut locked| {
             // An answer that is not sure counts when everything it was read from reads the same again.
-            steady(
-                &mut locked.source(),
-                &mut Vec::new(),
-                &mut |source| reading(source),
-                &|found| !sure(found),
-            )
+            steady(&mut locked.source(), &mut Vec::new(), &mut |source| reading(source), &|found| {
+                !sure(found)
+            })
         });
         match found {
             Ok(found) if sure(&found) || before.as_ref() == Some(&found) => return Ok(found),
@@ -71,19 +68,16 @@ fn takes_long(error: &JobError) -> bool {
         JobError::Flash(FlashError::Card(error)) | JobError::Card(error) => {
             matches!(error, CardError::SemaphoreHeld { .. })
         }
-        JobError::Flash(error) => matches!(
-            error,
-            FlashError::GatewayTimeout(_) | FlashError::FlashTimeout { .. }
-        ),
+        JobError::Flash(error) => {
+            matches!(error, FlashError::GatewayTimeout(_) | FlashError::FlashTimeout { .. })
+        }
         _ => false,
     }
 }
 
 /// What would boot, as [`settle`] finds out: an image at all.
 pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
-    settle(device, None, &mut what_boots, &|found| {
-        found.start.is_some()
-    })
+    settle(device, None, &mut what_boots, &|found| found.start.is_some())
 }
 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this reads

@@ -25,28 +25,19 @@ pub fn default_backup_dir() -> PathBuf {
 }
 
 pub(super) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
     let path = path.to_owned();
-    move |source| JobError::WriteFile {
-        path: path.clone(),
-        source,
-    }
+    move |source| JobError::WriteFile { path: path.clone(), source }
 }
 
 /// Write a file that must not exist yet, sync it, read it back from the disk and compare. Nothing
 /// is left behind when that fails.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(cannot_write(path))?;
+    let file =
+        OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot_write(path))?;
     let written = fill(path, file, bytes);
     if written.is_err() {
         // It was made above, so it is ours to take away.
@@ -58,9 +49,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobErro
 }
 
 fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobError> {
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(cannot_write(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot_write(path))?;
     // Let go of the cached pages, so that what is read back comes from the disk. Some file systems
     // keep everything in memory; then this has no effect.
     if let Err(error) = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED) {
@@ -70,20 +59,12 @@ fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobErro
     let mut found = Vec::with_capacity(bytes.len());
     File::open(path)
         .and_then(|mut file| file.read_to_end(&mut found))
-        .map_err(|source| JobError::ReadFile {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| JobError::ReadFile { path: path.to_owned(), source })?;
     if found != bytes {
-        return Err(JobError::NotWritten {
-            path: path.to_owned(),
-        });
+        return Err(JobError::NotWritten { path: path.to_owned() });
     }
     Ok(BackupFile {
-        name: path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default(),
+        name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         len: bytes.len() as u64,
         sha256: digest(&found),
     })
@@ -110,11 +91,7 @@ impl NewDir {
             finished: false,
         };
         for number in 1_u32.. {
-            let tail = if number == 1 {
-                String::new()
-            } else {
-                format!("-{number}")
-            };
+            let tail = if number == 1 { String::new() } else { format!("-{number}") };
             let dir = out.join(format!("{name}{tail}"));
             match fs::create_dir(&dir) {
                 Ok(()) => {
@@ -149,9 +126,7 @@ impl NewDir {
         // The empty directory that holds the name is replaced in one step.
         fs::rename(&self.temp, &self.dir).map_err(cannot_write(&self.dir))?;
         let mut parents = self.made.iter().map(PathBuf::as_path).rev();
-        let synced = parents
-            .try_for_each(sync_dir)
-            .and_then(|()| sync_dir(parent_of(&self.dir)));
+        let synced = parents.try_for_each(sync_dir).and_then(|()| sync_dir(parent_of(&self.dir)));
         self.finished = synced.is_ok();
         if !self.finished
             && let Err(error) = fs::remove_dir_all(&self.dir)

@@ -46,12 +46,7 @@ pub fn unlock(
     for semaphore in [Semaphore::FlashProgramming, Semaphore::Flash] {
         let number = semaphore.number();
         let before = device.card.probe_semaphore(semaphore)?;
-        reports.push(SemaphoreReport {
-            semaphore,
-            number,
-            before,
-            after: before,
-        });
+        reports.push(SemaphoreReport { semaphore, number, before, after: before });
         if before == SemaphoreState::Free {
             continue;
         }
@@ -75,11 +70,7 @@ pub fn unlock(
         }
     }
     if held.is_empty() {
-        return Ok(UnlockOutcome {
-            semaphores: reports,
-            nothing_to_do: true,
-            proof,
-        });
+        return Ok(UnlockOutcome { semaphores: reports, nothing_to_do: true, proof });
     }
     let asked = device.clock.now();
     if !confirm(&proof) {
@@ -117,9 +108,5 @@ pub fn unlock(
     if !device.lock()?.is_idle()? {
         proof.push("the flash chip is still busy".into());
     }
-    Ok(UnlockOutcome {
-        semaphores: reports,
-        nothing_to_do: false,
-        proof,
-    })
+    Ok(UnlockOutcome { semaphores: reports, nothing_to_do: false, proof })
 }

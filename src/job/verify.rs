@@ -81,9 +81,8 @@ pub fn verify_card(
     for found in &mut images {
         if let Some(image) = &found.image {
             // One that cannot be put together has no digest; the findings list why.
-            found.checksum = contents_of(&mut source, image)
-                .ok()
-                .map(|contents| contents.checksum());
+            found.checksum =
+                contents_of(&mut source, image).ok().map(|contents| contents.checksum());
         }
     }
     events.emit(Event::Finished { phase });
@@ -134,9 +133,7 @@ pub fn verify_against(
     report(&unsteady, events);
     let equal = ours.masked_equal(theirs);
     let identity = Identity::from_image(ours.image()).ok();
-    let dressed = identity
-        .as_ref()
-        .and_then(|identity| theirs.with_identity(identity).ok());
+    let dressed = identity.as_ref().and_then(|identity| theirs.with_identity(identity).ok());
     Ok(AgainstOutcome {
         card,
         file: file.path.clone(),

@@ -79,11 +79,7 @@ impl PassContext<'_> {
         };
         Ok(Pass {
             sectors: plan_sectors(self.flash, self.geometry, &job)?,
-            signature: Signature {
-                bytes,
-                boot_address,
-                invalidate,
-            },
+            signature: Signature { bytes, boot_address, invalidate },
         })
     }
 }
@@ -134,11 +130,8 @@ pub(super) fn behind_signature(map: AddressMap, len: u32) -> Vec<Range<u32>> {
 impl Pass {
     /// Flash ranges this run erases or programs.
     pub fn touched(&self) -> Vec<Range<u32>> {
-        let erases = self
-            .sectors
-            .erases
-            .iter()
-            .map(|(at, size)| at.0..at.0.saturating_add(size.bytes()));
+        let erases =
+            self.sectors.erases.iter().map(|(at, size)| at.0..at.0.saturating_add(size.bytes()));
         let programs = self.sectors.programs.iter().map(|(at, bytes)| {
             let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             at.0..at.0.saturating_add(len)
@@ -149,16 +142,8 @@ impl Pass {
             .filter(|bytes| *bytes != [0xFF; 16])
             .and(self.sectors.signature_at)
             .map(|at| at.0..at.0.saturating_add(16));
-        let invalidated = self
-            .signature
-            .invalidate
-            .iter()
-            .map(|at| at.0..at.0.saturating_add(4));
-        erases
-            .chain(programs)
-            .chain(signature)
-            .chain(invalidated)
-            .collect()
+        let invalidated = self.signature.invalidate.iter().map(|at| at.0..at.0.saturating_add(4));
+        erases.chain(programs).chain(signature).chain(invalidated).collect()
     }
 
     /// Neither erases nor programs anything.
@@ -208,12 +193,7 @@ impl Action {
         for pass in &mut passes {
             pass.sectors.interruptible = survives_interruption;
         }
-        Self {
-            target,
-            contents,
-            passes,
-            survives_interruption,
-        }
+        Self { target, contents, passes, survives_interruption }
     }
 
     fn report(&self) -> Option<ActionReport> {
@@ -226,18 +206,11 @@ impl Action {
         Some(ActionReport {
             target: self.target,
             signature_at: sectors().find_map(|s| s.signature_at),
-            invalidate: self
-                .passes
-                .iter()
-                .flat_map(|p| p.signature.invalidate.clone())
-                .collect(),
+            invalidate: self.passes.iter().flat_map(|p| p.signature.invalidate.clone()).collect(),
             survives_interruption: self.survives_interruption,
             erases: sectors()
                 .flat_map(|s| &s.erases)
-                .map(|(at, size)| EraseReport {
-                    at: *at,
-                    size: *size,
-                })
+                .map(|(at, size)| EraseReport { at: *at, size: *size })
                 .collect(),
             programs: sectors().map(|s| s.programs.len()).sum(),
             program_bytes: sectors()

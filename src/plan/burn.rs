@@ -16,17 +16,7 @@ pub fn plan_burn(
     file_len: u64,
     options: &BurnOptions,
 ) -> Plan {
-    decide(
-        card,
-        PlanRequest {
-            base: Base::File {
-                contents: image,
-                file_len,
-            },
-            options,
-            rom: None,
-        },
-    )
+    decide(card, PlanRequest { base: Base::File { contents: image, file_len }, options, rom: None })
 }
 
 /// Plan to give a card another identity: its own image again, with the change.
@@ -38,19 +28,14 @@ pub fn plan_burn(
 /// signature invalidated, and meanwhile the stale half (another version) would boot, or none.
 pub fn plan_identity(card: &CardSnapshot, change: &IdentityChange) -> Plan {
     let identity = change.clone();
-    let options = BurnOptions {
-        identity,
-        ..BurnOptions::default()
-    };
+    let options = BurnOptions { identity, ..BurnOptions::default() };
     decide_own(card, &options, None)
 }
 
 /// Plan to give a card another ROM, or none: its own image again, with the change.
 pub fn plan_rom(card: &CardSnapshot, rom: Option<&[u8]>) -> Plan {
-    let options = BurnOptions {
-        rom: rom.is_none().then_some(RomChoice::None),
-        ..BurnOptions::default()
-    };
+    let options =
+        BurnOptions { rom: rom.is_none().then_some(RomChoice::None), ..BurnOptions::default() };
     decide_own(card, &options, rom)
 }
 
@@ -90,10 +75,7 @@ fn compared(
             change_psid: Some((change.0.to_owned(), change.1.to_owned())),
             ..request.options.clone()
         };
-        let request = PlanRequest {
-            options: &options,
-            ..request
-        };
+        let request = PlanRequest { options: &options, ..request };
         let plan = decide_one(card, request).report;
         obstacles = plan.refusing().cloned().collect();
     }

@@ -122,12 +122,7 @@ impl Checks {
                 (false, true, detail)
             }
         };
-        self.0.push(Check {
-            id,
-            ok,
-            skipped,
-            detail,
-        });
+        self.0.push(Check { id, ok, skipped, detail });
     }
 
     /// Adds the outcome of a step; its result, for the checks that depend on it.

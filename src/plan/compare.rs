@@ -10,28 +10,13 @@ fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
     let image = contents.image();
     let info = image.info.as_ref();
     let mut out = vec![
-        (
-            "fw_version",
-            info.and_then(|i| i.fw_version).map(|v| v.to_string()),
-        ),
-        (
-            "fw_release_date",
-            info.and_then(|i| i.release_date).map(|d| d.to_string()),
-        ),
-        (
-            "product_version",
-            info.and_then(|i| i.product_version.clone()),
-        ),
-        (
-            "mic_version",
-            info.and_then(|i| i.mic_version).map(Version::unpadded),
-        ),
+        ("fw_version", info.and_then(|i| i.fw_version).map(|v| v.to_string())),
+        ("fw_release_date", info.and_then(|i| i.release_date).map(|d| d.to_string())),
+        ("product_version", info.and_then(|i| i.product_version.clone())),
+        ("mic_version", info.and_then(|i| i.mic_version).map(Version::unpadded)),
         ("prs_name", info.and_then(|i| i.prs_name.clone())),
         ("rom", image.rom.as_ref().map(rom_text)),
-        (
-            "device_id",
-            info.and_then(|i| i.device_id).map(|d| d.to_string()),
-        ),
+        ("device_id", info.and_then(|i| i.device_id).map(|d| d.to_string())),
         ("psid", info.and_then(|i| i.psid.clone())),
         ("image_size", Some(image.len.to_string())),
     ];
@@ -45,24 +30,11 @@ pub(super) fn changes(old: &Contents, new: &Contents) -> Vec<Change> {
         .into_iter()
         .zip(fields(new))
         .filter(|((_, from), (_, to))| from != to)
-        .map(|((field, from), (_, to))| Change {
-            field: field.to_owned(),
-            from,
-            to,
-        })
+        .map(|((field, from), (_, to))| Change { field: field.to_owned(), from, to })
         .collect();
-    let ini = |c: &Contents| {
-        c.image()
-            .ini
-            .as_ref()
-            .map(|ini| format!("{} bytes", ini.bytes.len()))
-    };
+    let ini = |c: &Contents| c.image().ini.as_ref().map(|ini| format!("{} bytes", ini.bytes.len()));
     if old.image().ini != new.image().ini {
-        out.push(Change {
-            field: "ini".into(),
-            from: ini(old),
-            to: ini(new),
-        });
+        out.push(Change { field: "ini".into(), from: ini(old), to: ini(new) });
     }
     out
 }
@@ -73,12 +45,7 @@ pub(super) fn kept(old: &Contents, new: &Contents) -> Vec<Kept> {
         .into_iter()
         .zip(fields(new))
         .filter(|((_, from), (_, to))| from == to)
-        .filter_map(|((field, value), _)| {
-            Some(Kept {
-                field: field.to_owned(),
-                value: value?,
-            })
-        })
+        .filter_map(|((field, value), _)| Some(Kept { field: field.to_owned(), value: value? }))
         .collect()
 }
 
@@ -89,10 +56,8 @@ pub fn difference(first: &Contents, second: &Contents) -> Option<(ImageOffset, u
     let differs = |(_, (x, y)): &(usize, (&u8, &u8))| x != y;
     let common = || a.iter().zip(b).enumerate();
     let beyond = a.len().abs_diff(b.len()) as u64;
-    let at = common()
-        .find(differs)
-        .map(|(at, _)| at)
-        .or((beyond > 0).then_some(a.len().min(b.len())))?;
+    let at =
+        common().find(differs).map(|(at, _)| at).or((beyond > 0).then_some(a.len().min(b.len())))?;
     let count = common().filter(differs).count() as u64 + beyond;
     Some((ImageOffset(u32::try_from(at).unwrap_or(u32::MAX)), count))
 }

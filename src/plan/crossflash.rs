@@ -96,9 +96,7 @@ pub(super) fn compare(
         config_pad: sides(own, new, |c| c.image().info.as_ref()?.config_pad),
         sector_size: sides(own, new, |c| c.image().info.as_ref()?.sector_size),
         uar_bar_mib: sides(own, new, |c| power(&anywhere(ini(c)?, UAR_BAR)?)),
-        flash_size: sides(own, new, |c| {
-            power(&ini(c)?.get("FW", "log_flashdev_size")?)
-        }),
+        flash_size: sides(own, new, |c| power(&ini(c)?.get("FW", "log_flashdev_size")?)),
         chip_size,
         ini: ini(own).zip(ini(new)).map(|(a, b)| IniDiff::of(a, b)),
         notes: Vec::new(),
@@ -110,10 +108,7 @@ pub(super) fn compare(
 }
 
 fn sides<T>(own: &Contents, new: &Contents, pick: impl Fn(&Contents) -> Option<T>) -> Sides<T> {
-    Sides {
-        card: pick(own),
-        image: pick(new),
-    }
+    Sides { card: pick(own), image: pick(new) }
 }
 
 fn ini(contents: &Contents) -> Option<&Ini> {
@@ -135,12 +130,9 @@ fn power(text: &str) -> Option<u64> {
 }
 
 fn ports(ini: &Ini) -> Option<BoardPorts> {
-    let number = ini
-        .get("IB", "num_of_ports")
-        .and_then(|n| crate::image::ini_number(&n));
-    let kinds: Vec<String> = (1..=2)
-        .map_while(|port| ini.get("IB", &format!("phy_type_port{port}")))
-        .collect();
+    let number = ini.get("IB", "num_of_ports").and_then(|n| crate::image::ini_number(&n));
+    let kinds: Vec<String> =
+        (1..=2).map_while(|port| ini.get("IB", &format!("phy_type_port{port}"))).collect();
     (number.is_some() || !kinds.is_empty()).then_some(BoardPorts { number, kinds })
 }
 

@@ -45,8 +45,7 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
     let identity = checks.step(CheckId::Identity, identity);
     checks.add(
         CheckId::IdentityFits,
-        base.zip(identity.as_ref())
-            .map(|(base, identity)| identity_fits(base.image(), identity)),
+        base.zip(identity.as_ref()).map(|(base, identity)| identity_fits(base.image(), identity)),
     );
     pair_checks(&mut checks, card, own, base, request.options);
     let result = result(&mut checks, base, active, identity.as_ref(), request);
@@ -77,10 +76,7 @@ fn pair_checks(
     let pair = own.zip(base).map(|(own, base)| (own.image(), base.image()));
     let layouts = pair.map(|(own, base)| (own.layout, base.layout));
     checks.add(CheckId::Layout, layouts.map(|(a, b)| rules::layout(a, b)));
-    checks.add(
-        CheckId::ChunkSize,
-        layouts.map(|(a, b)| rules::chunk_size(a, b)),
-    );
+    checks.add(CheckId::ChunkSize, layouts.map(|(a, b)| rules::chunk_size(a, b)));
     checks.add(
         CheckId::Version,
         base.map(|base| rules::version(own.map(Contents::image), base.image())),
@@ -88,17 +84,10 @@ fn pair_checks(
     // A PSID out of a damaged section is none; the identity check refuses then.
     checks.add(
         CheckId::Psid,
-        pair.filter(|(own, _)| own.info_crc_ok)
-            .map(|(own, base)| rules::psid(own, base, options)),
+        pair.filter(|(own, _)| own.info_crc_ok).map(|(own, base)| rules::psid(own, base, options)),
     );
-    checks.add(
-        CheckId::ConfigPad,
-        pair.map(|(own, base)| rules::config_pad(own, base, options)),
-    );
-    checks.add(
-        CheckId::Silicon,
-        base.map(|base| rules::silicon(card.chip, base.image())),
-    );
+    checks.add(CheckId::ConfigPad, pair.map(|(own, base)| rules::config_pad(own, base, options)));
+    checks.add(CheckId::Silicon, base.map(|base| rules::silicon(card.chip, base.image())));
 }
 
 /// The image with identity and ROM put in, and the checks of that.
@@ -172,10 +161,7 @@ fn place(
         return Plan::of(checks, own, None, None);
     };
     let layout = image.image().layout;
-    let present = card
-        .bootable()
-        .find(|f| result.is_some() && is(f, image))
-        .map(|f| f.start);
+    let present = card.bootable().find(|f| result.is_some() && is(f, image)).map(|f| f.start);
     let start = present.unwrap_or_else(|| other_start(layout, active));
     let placement = Placement::new(card, own, image, start);
     let passes = placement.plan(&mut checks, result.is_some(), active, present.is_some());
@@ -184,9 +170,7 @@ fn place(
     let in_use = keeps.map(ImageSlot::ranges).or(failsafe.then(Vec::new));
     checks.add(
         CheckId::Interruption,
-        passes
-            .as_ref()
-            .map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
+        passes.as_ref().map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
     );
 
     let survives = failsafe && (present.is_some() || active.is_some_and(ImageSlot::boots));
@@ -228,10 +212,7 @@ fn warnings(
                 .into(),
         );
     }
-    if active
-        .and_then(ImageSlot::image)
-        .is_some_and(macs_are_derived)
-    {
+    if active.and_then(ImageSlot::image).is_some_and(macs_are_derived) {
         out.push(
             "The card's GUID section is an old one without MACs; they are derived from the port GUIDs, as its firmware does."
                 .into(),
@@ -240,10 +221,7 @@ fn warnings(
     if let Some(found) = active {
         let validity = found.validity();
         if !validity.notes.is_empty() {
-            out.push(format!(
-                "The image on the card is damaged: {}.",
-                validity.notes.join("; ")
-            ));
+            out.push(format!("The image on the card is damaged: {}.", validity.notes.join("; ")));
         }
     }
     if plan.from_version > plan.to_version && plan.to_version.is_some() {

@@ -46,10 +46,7 @@ pub(super) fn usable(identity: &Identity) -> Verdict {
         }
     }
     let macs = identity.macs.iter().any(|m| m.is_valid());
-    let guids = identity
-        .guids
-        .iter()
-        .any(|g| !g.is_blank() && *g != Guid(0));
+    let guids = identity.guids.iter().any(|g| !g.is_blank() && *g != Guid(0));
     if !macs && !guids {
         return Err("neither GUIDs nor MACs are set".into());
     }
@@ -68,13 +65,10 @@ pub(super) fn usable(identity: &Identity) -> Verdict {
 /// Can the card's identity be carried over?
 pub(super) fn readable(found: &ImageSlot) -> Result<Identity, String> {
     const WAY_OUT: &str = "use `recover --identity FILE`";
-    let image = found
-        .image()
-        .ok_or_else(|| format!("the card's image cannot be read; {WAY_OUT}"))?;
+    let image =
+        found.image().ok_or_else(|| format!("the card's image cannot be read; {WAY_OUT}"))?;
     if image.guids.as_ref().is_some_and(|g| !g.crc_ok && !g.blank) {
-        return Err(format!(
-            "the GUID section on the card fails its CRC; {WAY_OUT}"
-        ));
+        return Err(format!("the GUID section on the card fails its CRC; {WAY_OUT}"));
     }
     if !image.info_crc_ok {
         return Err(format!(
@@ -82,9 +76,7 @@ pub(super) fn readable(found: &ImageSlot) -> Result<Identity, String> {
         ));
     }
     if !found.validity().identity {
-        return Err(format!(
-            "the card's identity sections are damaged; {WAY_OUT}"
-        ));
+        return Err(format!("the card's identity sections are damaged; {WAY_OUT}"));
     }
     let identity = identity_of(image).map_err(|why| format!("{why}; {WAY_OUT}"))?;
     usable(&identity).map_err(|why| format!("{why} on the card; {WAY_OUT}"))?;
@@ -117,19 +109,14 @@ pub(super) fn waiting(found: &ImageSlot, change: &IdentityChange) -> Option<Iden
 pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
     let entries = image.guids.as_ref().map_or(0, |g| g.entries);
     if entries != 6 {
-        return Err(format!(
-            "the image's GUID section has {entries} entries; six are needed"
-        ));
+        return Err(format!("the image's GUID section has {entries} entries; six are needed"));
     }
     let tag = image.info.as_ref().is_some_and(|i| i.vsd_raw.is_some());
     if !tag && !identity.vsd.is_empty() {
         return Err("the image has no VSD tag to carry the card's VSD".into());
     }
     if identity.vsd.len() > 208 {
-        return Err(format!(
-            "a VSD of {} bytes does not fit 208",
-            identity.vsd.len()
-        ));
+        return Err(format!("a VSD of {} bytes does not fit 208", identity.vsd.len()));
     }
     Ok("six GUID entries and space for the VSD".into())
 }
@@ -141,9 +128,6 @@ pub(super) fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)>
     vec![
         ("guids", text(&|i| i.guids.map(|g| g.to_string()).join(" "))),
         ("macs", text(&|i| i.macs.map(|m| m.to_string()).join(" "))),
-        (
-            "vsd",
-            text(&|i| String::from_utf8_lossy(&i.vsd).into_owned()),
-        ),
+        ("vsd", text(&|i| String::from_utf8_lossy(&i.vsd).into_owned())),
     ]
 }

@@ -81,9 +81,6 @@ impl NvGeometry {
                 })
                 .collect(),
         };
-        ranges
-            .into_iter()
-            .filter(|r| r.start < r.end && r.end <= size)
-            .collect()
+        ranges.into_iter().filter(|r| r.start < r.end && r.end <= size).collect()
     }
 }

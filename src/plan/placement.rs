@@ -12,10 +12,7 @@ use std::ops::Range;
 
 /// The slot holds exactly this image.
 pub(super) fn is(found: &ImageSlot, wanted: &Contents) -> bool {
-    found
-        .contents
-        .as_ref()
-        .is_ok_and(|c| c.bytes() == wanted.bytes())
+    found.contents.as_ref().is_ok_and(|c| c.bytes() == wanted.bytes())
 }
 
 /// Start of the half that is not in use.
@@ -80,20 +77,12 @@ impl<'a> Placement<'a> {
     ) -> Option<Vec<Pass>> {
         let chip = &self.card.flash_chip;
         let size = chip.geometry.size;
-        checks.add(
-            CheckId::Fits,
-            rules_flash::fits(self.image.image(), self.map, self.nv, size),
-        );
-        checks.add(
-            CheckId::FlashSize,
-            rules_flash::flash_size(self.image, self.own, size),
-        );
+        checks.add(CheckId::Fits, rules_flash::fits(self.image.image(), self.map, self.nv, size));
+        checks.add(CheckId::FlashSize, rules_flash::flash_size(self.image, self.own, size));
         let passes = ready.then(|| Ok(vec![self.pass(kept, present)?]));
         checks.add(
             CheckId::NvArea,
-            passes
-                .as_ref()
-                .map(|passes| rules_flash::nv_area(passes, self.guarded.as_deref())),
+            passes.as_ref().map(|passes| rules_flash::nv_area(passes, self.guarded.as_deref())),
         );
         let passes = passes.and_then(Result::ok);
         checks.add(
@@ -138,10 +127,7 @@ impl<'a> Placement<'a> {
             disposable = ranges(self.map, 0, max.min(self.map.capacity(size)));
         }
         if let AddressMap::Striped { chunk_log2, half } = self.map {
-            let other = AddressMap::Striped {
-                chunk_log2,
-                half: half.other(),
-            };
+            let other = AddressMap::Striped { chunk_log2, half: half.other() };
             protected.extend(ranges(other, 0, other.capacity(size)));
         }
         protected.sort_by_key(|r| r.start);

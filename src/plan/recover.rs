@@ -22,16 +22,10 @@ pub fn plan_recover(
     let left = card.active().map(|a| a.slot);
     let old = left.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::ImageValid, rules::image_valid(image.image()));
-    checks.add(
-        CheckId::ImageSize,
-        rules::image_size(image.image(), file_len),
-    );
+    checks.add(CheckId::ImageSize, rules::image_size(image.image(), file_len));
     checks.add(CheckId::NoValidImage, no_valid_image(card));
     checks.add(CheckId::Identity, usable(identity));
-    checks.add(
-        CheckId::IdentityFits,
-        identity_fits(image.image(), identity),
-    );
+    checks.add(CheckId::IdentityFits, identity_fits(image.image(), identity));
     checks.add(CheckId::Version, rules::version(None, image.image()));
     checks.add(CheckId::Psid, psid(left, image));
     checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
@@ -43,10 +37,7 @@ pub fn plan_recover(
         patched.map(|p| (p, text)).map_err(|e| e.to_string())
     });
     let result = checks.step(CheckId::PatchedImage, result);
-    checks.add(
-        CheckId::RomDevice,
-        result.as_ref().map(|r| rules::rom_device(r.image())),
-    );
+    checks.add(CheckId::RomDevice, result.as_ref().map(|r| rules::rom_device(r.image())));
     let start = start_for(layout, left);
     let placement = Placement::new(card, old, result.as_ref().unwrap_or(image), start);
     let passes = placement.plan(&mut checks, result.is_some(), None, false);
@@ -88,9 +79,7 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
 
 /// P5 as far as there is something to compare with.
 fn psid(left: Option<&ImageSlot>, image: &Contents) -> Result<String, String> {
-    let readable = left
-        .and_then(ImageSlot::image)
-        .filter(|old| old.info_crc_ok);
+    let readable = left.and_then(ImageSlot::image).filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
         None => match image.image().psid() {

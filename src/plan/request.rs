@@ -31,10 +31,7 @@ pub enum RomChoice {
 #[derive(Clone, Copy)]
 pub(super) enum Base<'a> {
     /// The image of a file.
-    File {
-        contents: &'a Contents,
-        file_len: u64,
-    },
+    File { contents: &'a Contents, file_len: u64 },
     /// The card's own image.
     Own,
 }

@@ -25,10 +25,8 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
         NvGeometry::of(&[info])
             .areas(own.image().layout, size)
             .map(|areas| {
-                let list: Vec<String> = areas
-                    .iter()
-                    .map(|a| format!("{:#x}..{:#x}", a.start, a.end))
-                    .collect();
+                let list: Vec<String> =
+                    areas.iter().map(|a| format!("{:#x}..{:#x}", a.start, a.end)).collect();
                 let text = format!("erases {}", list.join(" and "));
                 (areas, text)
             })

@@ -50,18 +50,12 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         if backup.flash.len() == size as usize {
             Ok(format!("both have {size:#x} bytes"))
         } else {
-            Err(format!(
-                "the backup has {:#x} bytes, the flash {size:#x}",
-                backup.flash.len()
-            ))
+            Err(format!("the backup has {:#x} bytes, the flash {size:#x}", backup.flash.len()))
         },
     );
     let known = card.slots.iter().find(|f| f.validity().identity);
     let now = known.and_then(|f| f.contents.as_ref().ok());
-    checks.add(
-        CheckId::Identity,
-        old.map(|old| same_card(known, old, backup.change_mac)),
-    );
+    checks.add(CheckId::Identity, old.map(|old| same_card(known, old, backup.change_mac)));
     checks.add(
         CheckId::Psid,
         old_image.map(|old| match now {
@@ -73,10 +67,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             None => Ok("the card states none to compare with".into()),
         }),
     );
-    checks.add(
-        CheckId::Silicon,
-        old_image.map(|old| silicon(card, backup, old)),
-    );
+    checks.add(CheckId::Silicon, old_image.map(|old| silicon(card, backup, old)));
     checks.add(
         CheckId::Version,
         old_image.map(|old| rules::version(now.map(Contents::image), old.image())),
@@ -113,11 +104,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         plan.report.changes = changes(now, old);
         plan.report.kept = kept(now, old);
     }
-    if plan
-        .action
-        .as_ref()
-        .is_some_and(|a| !a.survives_interruption)
-    {
+    if plan.action.as_ref().is_some_and(|a| !a.survives_interruption) {
         plan.report.warnings.push(NOT_FAILSAFE.to_owned());
     }
     plan
@@ -125,10 +112,9 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
 
 fn backup_valid(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
     match old {
-        Some(found) => Ok(format!(
-            "{}; the image at {:#x} in it is valid",
-            backup.provenance, found.start.0
-        )),
+        Some(found) => {
+            Ok(format!("{}; the image at {:#x} in it is valid", backup.provenance, found.start.0))
+        }
         None => Err("the backup holds no image that would boot".into()),
     }
 }
@@ -199,25 +185,14 @@ fn restore_order(
     let layout = old.image().map_or(Layout::NonFailsafe, |i| i.layout);
     let mut flash = card.flash.clone();
     let Layout::Failsafe { chunk_log2 } = layout else {
-        let whole = Area {
-            start: FlashAddr(0),
-            ranges: vec![Range {
-                start: 0,
-                end: size,
-            }],
-        };
+        let whole = Area { start: FlashAddr(0), ranges: vec![Range { start: 0, end: size }] };
         let pass = put_back(card, &flash, then, &whole, &[], true)?;
-        return Ok(RestoreOrder {
-            survives: false,
-            passes: pass.into_iter().collect(),
-        });
+        return Ok(RestoreOrder { survives: false, passes: pass.into_iter().collect() });
     };
     let area = |half: Half| {
         let map = AddressMap::Striped { chunk_log2, half };
         Area {
-            start: map
-                .to_flash(crate::image::ImageOffset(0))
-                .unwrap_or(FlashAddr(0)),
+            start: map.to_flash(crate::image::ImageOffset(0)).unwrap_or(FlashAddr(0)),
             ranges: ranges(map, 0, map.capacity(size)),
         }
     };
@@ -231,35 +206,17 @@ fn restore_order(
             .bootable()
             .any(|f| f.start == area.start && f.image().is_some_and(|i| i.layout == layout))
     };
-    let equal = |area: &Area| {
-        area.ranges
-            .iter()
-            .all(|r| slice(&card.flash, r) == slice(&then.flash, r))
-    };
+    let equal =
+        |area: &Area| area.ranges.iter().all(|r| slice(&card.flash, r) == slice(&then.flash, r));
     let boots_already = equal(&boot);
     let other_boots = stands(card, &other);
     let other_first = !boots_already && !other_boots && stands(then, &other);
-    let (first, second) = if other_first {
-        (&other, &boot)
-    } else {
-        (&boot, &other)
-    };
+    let (first, second) = if other_first { (&other, &boot) } else { (&boot, &other) };
     let mut passes = Vec::new();
     // The signature of the second area is invalidated before anything of that area changes.
     let live = slice(&card.flash, &(second.start.0..second.start.0 + 16)) == MAGIC;
-    let invalidate: &[FlashAddr] = if live && !equal(second) {
-        &[second.start]
-    } else {
-        &[]
-    };
-    passes.extend(put_back(
-        card,
-        &flash,
-        then,
-        first,
-        invalidate,
-        !other_first,
-    )?);
+    let invalidate: &[FlashAddr] = if live && !equal(second) { &[second.start] } else { &[] };
+    passes.extend(put_back(card, &flash, then, first, invalidate, !other_first)?);
     for range in &first.ranges {
         let bytes = slice(&then.flash, range).to_vec();
         if let Some(place) = flash.get_mut(range.start as usize..range.end as usize) {
@@ -272,16 +229,11 @@ fn restore_order(
         }
     }
     passes.extend(put_back(card, &flash, then, second, &[], other_first)?);
-    Ok(RestoreOrder {
-        passes,
-        survives: boots_already || other_boots || other_first,
-    })
+    Ok(RestoreOrder { passes, survives: boots_already || other_boots || other_first })
 }
 
 fn slice<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
-    bytes
-        .get(range.start as usize..range.end as usize)
-        .unwrap_or_default()
+    bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
 }
 
 /// The pass that restores one area, its signature (or what was in its place) last. `None` when
@@ -298,15 +250,8 @@ fn put_back(
     let signature = area.start.0..area.start.0 + 16;
     let mut body = Vec::new();
     for range in &area.ranges {
-        let from = if range.contains(&signature.start) {
-            signature.end
-        } else {
-            range.start
-        };
-        body.push((
-            FlashAddr(from),
-            slice(&then.flash, &(from..range.end)).to_vec(),
-        ));
+        let from = if range.contains(&signature.start) { signature.end } else { range.start };
+        body.push((FlashAddr(from), slice(&then.flash, &(from..range.end)).to_vec()));
     }
     let bytes = <[u8; 16]>::try_from(slice(&then.flash, &signature)).unwrap_or(MAGIC);
     let context = PassContext {

@@ -30,10 +30,7 @@ pub(super) fn own_image_valid(image: &Image) -> Verdict {
     if validity.code {
         Ok("the card's own image; its code verifies".into())
     } else {
-        Err(format!(
-            "the card's own image does not verify: {}",
-            validity.notes.join("; ")
-        ))
+        Err(format!("the card's own image does not verify: {}", validity.notes.join("; ")))
     }
 }
 
@@ -49,14 +46,10 @@ pub(super) fn image_size(image: &Image, file_len: u64) -> Option<Verdict> {
 fn sizes(image: &Image, file_len: u64) -> Verdict {
     let (declared, chain) = (image.header.declared_size, image.len);
     if declared != chain {
-        return Err(format!(
-            "the header has {declared:#x} bytes, the sections end at {chain:#x}"
-        ));
+        return Err(format!("the header has {declared:#x} bytes, the sections end at {chain:#x}"));
     }
     if u64::from(chain) > file_len {
-        return Err(format!(
-            "the image has {chain:#x} bytes, the file only {file_len:#x}"
-        ));
+        return Err(format!("the image has {chain:#x} bytes, the file only {file_len:#x}"));
     }
     Ok(match file_len - u64::from(chain) {
         0 => format!("{chain:#x} bytes, as in the header"),
@@ -159,10 +152,7 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     let Some(running) = card.running else {
         return Ok("no running version is known".into());
     };
-    if card
-        .bootable()
-        .any(|found| found.image().and_then(Image::fw_version) == Some(running))
-    {
+    if card.bootable().any(|found| found.image().and_then(Image::fw_version) == Some(running)) {
         return Ok(format!("{running} runs, and its image is valid"));
     }
     let other = card.bootable().next();
@@ -213,9 +203,7 @@ pub(super) fn chunk_size(card: Layout, image: Layout) -> Verdict {
         (Layout::Failsafe { chunk_log2: card }, Layout::Failsafe { chunk_log2: image })
             if card != image =>
         {
-            Err(format!(
-                "failsafe chunks on the card have 2^{card} bytes, in the image 2^{image}"
-            ))
+            Err(format!("failsafe chunks on the card have 2^{card} bytes, in the image 2^{image}"))
         }
         (_, Layout::Failsafe { chunk_log2 }) => Ok(format!("chunks of 2^{chunk_log2} bytes")),
         (_, Layout::NonFailsafe) => Ok("no chunks".into()),
@@ -263,9 +251,7 @@ pub(super) fn config_pad(card: &Image, image: &Image, options: &BurnOptions) -> 
             "{old} sectors behind the configuration area on the card, {new} in the image; accepted with the change of PSID, the card's settings will be lost"
         ))
     } else {
-        Err(format!(
-            "{old} sectors behind the configuration area on the card, {new} in the image"
-        ))
+        Err(format!("{old} sectors behind the configuration area on the card, {new} in the image"))
     }
 }
 
@@ -280,9 +266,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
             [] => "nothing".into(),
             list => Chip::names(list),
         };
-        return Err(format!(
-            "the card is a {card}, the image is for {names} only"
-        ));
+        return Err(format!("the card is a {card}, the image is for {names} only"));
     }
     let Some(device_id) = info.and_then(|i| i.device_id) else {
         return Err("the image does not name the device it is for".into());
@@ -295,9 +279,7 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Verdict {
             "the card is a {card}, the image's device {device_id} runs on {}",
             device.mstflint_name
         )),
-        None => Err(format!(
-            "the image's device {device_id} is not of this family"
-        )),
+        None => Err(format!("the image's device {device_id} is not of this family")),
     }
 }
 
@@ -326,11 +308,7 @@ pub(super) fn rom_text(rom: &Rom) -> String {
             }
         })
         .collect();
-    if list.is_empty() {
-        format!("without a version, {} bytes", rom.size)
-    } else {
-        list.join(", ")
-    }
+    if list.is_empty() { format!("without a version, {} bytes", rom.size) } else { list.join(", ") }
 }
 
 /// Which ROM will be on the card, in words.
@@ -345,48 +323,34 @@ pub(super) fn rom(
         return Ok((RomAction::Put(bytes.to_vec()), text));
     }
     let text = |image: Option<&Image>| {
-        image
-            .and_then(|i| i.rom.as_ref())
-            .map_or_else(String::new, rom_text)
+        image.and_then(|i| i.rom.as_ref()).map_or_else(String::new, rom_text)
     };
     let image_has = image.rom().is_some();
-    let card_rom = card
-        .and_then(|f| f.contents.as_ref().ok())
-        .and_then(Contents::rom);
+    let card_rom = card.and_then(|f| f.contents.as_ref().ok()).and_then(Contents::rom);
     let of_card = || match card_rom {
         Some(bytes) if card.is_some_and(|f| f.validity().rom) => Ok((
             RomAction::Put(bytes.to_vec()),
-            format!(
-                "the card's ROM stays: {}",
-                text(card.and_then(ImageSlot::image))
-            ),
+            format!("the card's ROM stays: {}", text(card.and_then(ImageSlot::image))),
         )),
-        Some(_) => Err(
-            "the card's ROM is damaged and cannot be carried over; choose `--rom none`".to_owned(),
-        ),
+        Some(_) => {
+            Err("the card's ROM is damaged and cannot be carried over; choose `--rom none`"
+                .to_owned())
+        }
         None => Err("the card has no ROM to keep".to_owned()),
     };
     match choice {
         Some(RomChoice::None) => Ok((
-            if image_has {
-                RomAction::Remove
-            } else {
-                RomAction::Leave
-            },
+            if image_has { RomAction::Remove } else { RomAction::Leave },
             "no ROM, as requested".into(),
         )),
         Some(RomChoice::Device) => of_card(),
         Some(RomChoice::Image) if !image_has => {
             Ok((RomAction::Leave, "no ROM: the image has none".into()))
         }
-        Some(RomChoice::Image) | None if image_has => Ok((
-            RomAction::Leave,
-            format!("the image's ROM: {}", text(Some(image.image()))),
-        )),
+        Some(RomChoice::Image) | None if image_has => {
+            Ok((RomAction::Leave, format!("the image's ROM: {}", text(Some(image.image())))))
+        }
         _ if card_rom.is_some() => of_card(),
-        _ => Ok((
-            RomAction::Leave,
-            "no ROM: neither the image nor the card has one".into(),
-        )),
+        _ => Ok((RomAction::Leave, "no ROM: neither the image nor the card has one".into())),
     }
 }

@@ -13,9 +13,7 @@ pub(super) fn fits(image: &Image, map: AddressMap, nv: NvGeometry, size: u32) ->
         Layout::NonFailsafe => "the flash",
     };
     let Some(max) = nv.max_image(image.layout, size) else {
-        return Err(format!(
-            "the configuration area leaves no space in {of} ({size:#x} bytes)"
-        ));
+        return Err(format!("the configuration area leaves no space in {of} ({size:#x} bytes)"));
     };
     let limit = max.min(map.capacity(size));
     if image.len > limit {
@@ -29,11 +27,7 @@ pub(super) fn fits(image: &Image, map: AddressMap, nv: NvGeometry, size: u32) ->
 
 /// `[FW] log_flashdev_size` of an image's ini.
 fn stated(contents: &Contents) -> Option<Result<u32, String>> {
-    let text = contents
-        .image()
-        .ini
-        .as_ref()?
-        .get("FW", "log_flashdev_size")?;
+    let text = contents.image().ini.as_ref()?.get("FW", "log_flashdev_size")?;
     Some(text.parse().map_err(|_| text))
 }
 
@@ -43,9 +37,7 @@ pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -
     let log2 = match stated(image) {
         None => return Ok("the image does not state a flash size".into()),
         Some(Err(text)) => {
-            return Err(format!(
-                "log_flashdev_size = {text:?} in the ini is no size"
-            ));
+            return Err(format!("log_flashdev_size = {text:?} in the ini is no size"));
         }
         Some(Ok(log2)) => log2,
     };
@@ -56,13 +48,9 @@ pub(super) fn flash_size(image: &Contents, card: Option<&Contents>, size: u32) -
     if wanted == size {
         Ok(format!("made for {wanted:#x} bytes, as the chip has"))
     } else if wanted < size && own == Some(Ok(log2)) {
-        Ok(format!(
-            "made for {wanted:#x} bytes on a chip of {size:#x}, as the card's own image is"
-        ))
+        Ok(format!("made for {wanted:#x} bytes on a chip of {size:#x}, as the card's own image is"))
     } else {
-        Err(format!(
-            "made for a flash of {wanted:#x} bytes, the chip has {size:#x}"
-        ))
+        Err(format!("made for a flash of {wanted:#x} bytes, the chip has {size:#x}"))
     }
 }
 
@@ -83,10 +71,8 @@ pub(super) fn nv_area(
             ));
         }
     }
-    let list: Vec<String> = guarded
-        .iter()
-        .map(|r| format!("{:#x}..{:#x}", r.start, r.end))
-        .collect();
+    let list: Vec<String> =
+        guarded.iter().map(|r| format!("{:#x}..{:#x}", r.start, r.end)).collect();
     Ok(if list.is_empty() {
         "there is no configuration area".into()
     } else {
@@ -115,16 +101,10 @@ pub(super) fn protection(
 fn not_protected(part: &FlashChip, protection: &Protection, passes: Option<&[Pass]>) -> Verdict {
     let bits = protection.status & part.protect_mask;
     if bits == 0 && protection.range.is_none() {
-        return Ok(format!(
-            "status {:#04x}: nothing is write protected",
-            protection.status
-        ));
+        return Ok(format!("status {:#04x}: nothing is write protected", protection.status));
     }
     let Some(range) = &protection.range else {
-        return Ok(format!(
-            "status {:#04x}: the bits set protect no block",
-            protection.status
-        ));
+        return Ok(format!("status {:#04x}: the bits set protect no block", protection.status));
     };
     if part.unprotect_with.is_some() {
         // SST25 and Atmel power up protected.
@@ -134,21 +114,16 @@ fn not_protected(part: &FlashChip, protection: &Protection, passes: Option<&[Pas
         ));
     }
     let hit = match passes {
-        Some(passes) => passes
-            .iter()
-            .flat_map(Pass::touched)
-            .any(|touched| overlap(range, &touched)),
+        Some(passes) => {
+            passes.iter().flat_map(Pass::touched).any(|touched| overlap(range, &touched))
+        }
         None => true,
     };
     let text = format!(
         "status {:#04x}: {:#x}..{:#x} is write protected",
         protection.status, range.start, range.end
     );
-    if hit {
-        Err(text)
-    } else {
-        Ok(format!("{text}, nothing there changes"))
-    }
+    if hit { Err(text) } else { Ok(format!("{text}, nothing there changes")) }
 }
 
 /// P1: with another image to boot from, nothing of it may be touched before the commit. A second

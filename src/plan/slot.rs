@@ -23,12 +23,9 @@ impl ImageSlot {
     pub fn validity(&self) -> Validity {
         match &self.contents {
             Ok(contents) => Validity::of(contents.image()),
-            Err(why) => Validity {
-                code: false,
-                rom: true,
-                identity: false,
-                notes: vec![why.clone()],
-            },
+            Err(why) => {
+                Validity { code: false, rom: true, identity: false, notes: vec![why.clone()] }
+            }
         }
     }
 
@@ -51,8 +48,7 @@ impl ImageSlot {
 
     /// Flash ranges its bytes lie in.
     pub fn ranges(&self) -> Vec<Range<u32>> {
-        self.map()
-            .map_or_else(Vec::new, |map| ranges(map, 0, self.len()))
+        self.map().map_or_else(Vec::new, |map| ranges(map, 0, self.len()))
     }
 
     /// Bytes of the image: to the end of its chain, or all that its header claims when the chain
@@ -65,9 +61,7 @@ impl ImageSlot {
 
 /// Flash ranges of `len` bytes of an image from its offset `from`.
 pub(super) fn ranges(map: AddressMap, from: u32, len: u32) -> Vec<Range<u32>> {
-    map.runs(ImageOffset(from), len)
-        .map(|(at, n)| at.0..at.0.saturating_add(n))
-        .collect()
+    map.runs(ImageOffset(from), len).map(|(at, n)| at.0..at.0.saturating_add(n)).collect()
 }
 
 /// Everything of a flash of `size` bytes outside of `ranges`, which are in order.
@@ -110,10 +104,7 @@ impl Validity {
             notes: Vec::new(),
         };
         for section in &image.sections {
-            if matches!(
-                section.crc,
-                CrcVerdict::Ok | CrcVerdict::Blank | CrcVerdict::NotChecked
-            ) {
+            if matches!(section.crc, CrcVerdict::Ok | CrcVerdict::Blank | CrcVerdict::NotChecked) {
                 continue;
             }
             match section.kind {

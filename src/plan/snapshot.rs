@@ -47,15 +47,7 @@ impl CardSnapshot {
                 contents: Contents::from_dump(&flash, start).map_err(|e| e.to_string()),
             })
             .collect();
-        Ok(Self {
-            chip,
-            recovery,
-            running,
-            flash_chip,
-            protection,
-            flash,
-            slots,
-        })
+        Ok(Self { chip, recovery, running, flash_chip, protection, flash, slots })
     }
 
     /// Addresses of the signatures.
@@ -88,9 +80,7 @@ impl CardSnapshot {
 
     /// Bootable images have different layouts, and the running version does not decide which boots.
     pub fn is_ambiguous(&self) -> bool {
-        let mut layouts = self
-            .bootable()
-            .filter_map(|slot| Some(slot.image()?.layout));
+        let mut layouts = self.bootable().filter_map(|slot| Some(slot.image()?.layout));
         let first = layouts.next();
         let differ = layouts.any(|layout| Some(layout) != first);
         differ && matches!(self.boot_choice(), Some((_, SlotChoice::Lowest)))

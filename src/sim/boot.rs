@@ -49,11 +49,7 @@ pub(super) struct RunningFirmware {
 impl RunningFirmware {
     /// No firmware.
     pub(super) fn recovery(spec: &CardSpec) -> Self {
-        Self {
-            outcome: BootOutcome::Recovery,
-            device_id: spec.recovery_id(),
-            block: [0; 4],
-        }
+        Self { outcome: BootOutcome::Recovery, device_id: spec.recovery_id(), block: [0; 4] }
     }
 
     pub(super) fn is_recovery(&self) -> bool {
@@ -100,10 +96,7 @@ fn started(image: Image, spec: &CardSpec) -> RunningFirmware {
     let version = info.fw_version.unwrap_or_default();
     let date = info.release_date.unwrap_or_default();
     RunningFirmware {
-        outcome: BootOutcome::Image {
-            start: image.start,
-            version,
-        },
+        outcome: BootOutcome::Image { start: image.start, version },
         device_id: info.device_id.unwrap_or(spec.usual_id()),
         block: [
             u32::from(version.major) << 16,
@@ -144,9 +137,7 @@ impl Candidates {
     pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
         let wanted = FlashAddr(boot_address >> 8);
         let chosen = self.0.iter().find(|(start, _)| *start == wanted);
-        chosen
-            .and_then(|(_, runs)| runs.clone())
-            .unwrap_or_else(|| self.power_on(spec))
+        chosen.and_then(|(_, runs)| runs.clone()).unwrap_or_else(|| self.power_on(spec))
     }
 
     /// Power-on under both orders.
@@ -154,9 +145,7 @@ impl Candidates {
         let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone());
         BootOutcomes {
             lowest_first: self.power_on(spec).outcome,
-            highest_first: last
-                .unwrap_or_else(|| RunningFirmware::recovery(spec))
-                .outcome,
+            highest_first: last.unwrap_or_else(|| RunningFirmware::recovery(spec)).outcome,
         }
     }
 }

@@ -42,11 +42,7 @@ impl CardState {
         let now = self.time.now();
         let from = now.saturating_add(silent);
         let until = now.saturating_add(u64::from(self.spec.boot_ms) * 1_000_000);
-        self.booting = (from < until).then_some(Booting {
-            from,
-            until,
-            before,
-        });
+        self.booting = (from < until).then_some(Booting { from, until, before });
     }
 
     /// The part of the boot that is over, in thousandths; `None` when none goes on.

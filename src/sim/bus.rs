@@ -51,11 +51,7 @@ pub(super) const DATA_END: u32 = 0xf_041c;
 pub(super) const KEPT_SEMAPHORES: [u8; 3] = [40, 47, 63];
 
 fn check(at: u32) -> Result<(), CrError> {
-    if at < SIZE && at.is_multiple_of(4) {
-        Ok(())
-    } else {
-        Err(CrError::BadOffset { at })
-    }
+    if at < SIZE && at.is_multiple_of(4) { Ok(()) } else { Err(CrError::BadOffset { at }) }
 }
 
 impl CardState {
@@ -109,11 +105,8 @@ impl CardState {
         self.counters.bar_writes += 1;
         self.count_access();
         if !self.is_silent() && self.config.memory_enabled() {
-            self.posted = if at == FLUSH && value == 0 {
-                Posted::FlushStarted
-            } else {
-                Posted::Dirty
-            };
+            self.posted =
+                if at == FLUSH && value == 0 { Posted::FlushStarted } else { Posted::Dirty };
             if self.armed.delay == 0 {
                 self.cr_write(at, value);
             } else {
@@ -135,10 +128,9 @@ impl CardState {
     pub(super) fn answer<T>(&self, at: u32, value: T) -> Result<T, CrError> {
         match self.file_error {
             None => Ok(value),
-            Some(errno) => Err(CrError::Io {
-                at,
-                source: std::io::Error::from_raw_os_error(errno),
-            }),
+            Some(errno) => {
+                Err(CrError::Io { at, source: std::io::Error::from_raw_os_error(errno) })
+            }
         }
     }
 

@@ -18,9 +18,7 @@ pub struct SimCard {
 
 impl SimCard {
     fn of(state: CardState) -> Self {
-        Self {
-            state: Rc::new(RefCell::new(state)),
-        }
+        Self { state: Rc::new(RefCell::new(state)) }
     }
 
     /// A card in memory, flash as given (chip-sized; shorter is filled with FF), powered on.
@@ -158,10 +156,7 @@ impl SimCard {
     /// Which image would start at the next software reset, boot address register included.
     pub fn reset_outcome(&self) -> BootOutcome {
         let state = self.state.borrow();
-        state
-            .candidates()
-            .reset(&state.spec, state.boot_address)
-            .outcome
+        state.candidates().reset(&state.spec, state.boot_address).outcome
     }
 
     /// What runs now; in a boot, what is being started.
@@ -182,11 +177,7 @@ impl SimCard {
     /// leave it, torn as [`Fault::PowerCut`] with the seed `seed(op)` tears. The card itself goes
     /// on.
     pub fn record_cuts(&self, ops: BTreeSet<u64>, seed: fn(u64) -> u64) {
-        self.state.borrow_mut().cuts = Some(Cuts {
-            ops,
-            seed,
-            cards: Vec::new(),
-        });
+        self.state.borrow_mut().cuts = Some(Cuts { ops, seed, cards: Vec::new() });
     }
 
     /// The cards recorded, in the order of their operations. Ends the recording.

@@ -90,11 +90,7 @@ const M25PX16: ChipData = ChipData {
 const W25Q16: ChipData = ChipData {
     name: "w25q16",
     jedec: [0xEF, 0x40, 0x15],
-    erases: &[
-        (0x20, 0x1000, 30 * MS),
-        (0x52, 0x8000, 120 * MS),
-        (0xD8, 0x1_0000, 150 * MS),
-    ],
+    erases: &[(0x20, 0x1000, 30 * MS), (0x52, 0x8000, 120 * MS), (0xD8, 0x1_0000, 150 * MS)],
     chip_erase: 3_000 * MS,
     program: 700 * US,
     write_status: 10 * MS,
@@ -267,13 +263,10 @@ impl std::str::FromStr for SimChip {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|chip| chip.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| {
-                let names: Vec<_> = Self::ALL.iter().map(|p| p.name()).collect();
-                format!("{text:?} is no known chip; known are {}", names.join(", "))
-            })
+        Self::ALL.into_iter().find(|chip| chip.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|p| p.name()).collect();
+            format!("{text:?} is no known chip; known are {}", names.join(", "))
+        })
     }
 }
 
@@ -295,10 +288,7 @@ mod tests {
             assert_eq!(chip.size(), 1 << log2, "{chip}");
             assert_eq!(chip.name().parse(), Ok(chip));
             assert!(
-                chip.data()
-                    .erases
-                    .iter()
-                    .any(|e| (e.0, e.1) == (0xD8, 0x1_0000)),
+                chip.data().erases.iter().any(|e| (e.0, e.1) == (0xD8, 0x1_0000)),
                 "{chip} has no D8h"
             );
         }

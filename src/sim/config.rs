@@ -15,12 +15,8 @@ const MEMORY: u16 = 1 << 1;
 /// COMMAND bits that can be written: memory, bus master, parity, SERR, INTx off.
 const COMMAND_MASK: u16 = 0x0546;
 /// BAR0: 64-bit memory of 1 MiB. BAR2: 64-bit prefetchable, 8 MiB (size UNCONFIRMED).
-const BARS: [(u32, u32); 4] = [
-    (0xfff0_0000, 0x4),
-    (u32::MAX, 0),
-    (0xff80_0000, 0xc),
-    (u32::MAX, 0),
-];
+const BARS: [(u32, u32); 4] =
+    [(0xfff0_0000, 0x4), (u32::MAX, 0), (0xff80_0000, 0xc), (u32::MAX, 0)];
 
 /// The writable part of configuration space; by default as a reset leaves it
 /// (docs/hardware.md#software-reset).

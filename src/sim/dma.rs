@@ -77,9 +77,7 @@ impl GuestMemory {
     ) -> io::Result<()> {
         let mut done = 0;
         while done < len {
-            let here = address
-                .checked_add(done as u64)
-                .ok_or_else(|| unmapped(address))?;
+            let here = address.checked_add(done as u64).ok_or_else(|| unmapped(address))?;
             let (start, range) = self
                 .ranges
                 .range(..=here)
@@ -98,16 +96,12 @@ impl GuestMemory {
 
     /// Fill `bytes` from guest memory.
     pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.each(address, bytes.len(), |file, at, part| {
-            file.read_exact_at(&mut bytes[part], at)
-        })
+        self.each(address, bytes.len(), |file, at, part| file.read_exact_at(&mut bytes[part], at))
     }
 
     /// Put `bytes` into guest memory.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
-        self.each(address, bytes.len(), |file, at, part| {
-            file.write_all_at(&bytes[part], at)
-        })
+        self.each(address, bytes.len(), |file, at, part| file.write_all_at(&bytes[part], at))
     }
 }
 
@@ -122,11 +116,7 @@ pub(super) struct DeviceBus<'a> {
 
 impl DeviceBus<'_> {
     fn check(&self) -> io::Result<()> {
-        if self.masters {
-            Ok(())
-        } else {
-            Err(io::Error::other("bus mastering is off"))
-        }
+        if self.masters { Ok(()) } else { Err(io::Error::other("bus mastering is off")) }
     }
 
     /// Reads host memory.

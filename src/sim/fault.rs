@@ -29,22 +29,14 @@ pub enum Fault {
     /// One gateway data read delivers something else than what came from the chip. Only the data
     /// registers are wrong; the flash is right, and the next read is. With `at` it is the first read
     /// behind `after` that covers this flash address.
-    WrongRead {
-        after: u64,
-        kind: WrongRead,
-        at: Option<u32>,
-    },
+    WrongRead { after: u64, kind: WrongRead, at: Option<u32> },
     /// The gateway's busy bit stays set from one gateway command on, which does nothing any more.
     StuckBusy { after: u64 },
     /// WIP stays set from operation `op` on.
     StuckWip { op: u64 },
     /// Semaphore `number` answers taken for `reads` reads (`None` = until 0 is written to
     /// it, and then taken once more at once when `owner_alive`).
-    SemaphoreHeld {
-        number: u8,
-        reads: Option<u64>,
-        owner_alive: bool,
-    },
+    SemaphoreHeld { number: u8, reads: Option<u64>, owner_alive: bool },
     /// Erases and programs in the range that these bits of status register 1 protect do nothing, as
     /// the status register shows. The bits are non-volatile (but on SST): power does not clear them,
     /// a status write does.
@@ -106,13 +98,7 @@ pub(super) struct FaultCounts {
 
 impl Default for ArmedFaults {
     fn default() -> Self {
-        Self {
-            list: Vec::new(),
-            trip: u64::MAX,
-            delay: 0,
-            broken_chain: false,
-            semaphores: false,
-        }
+        Self { list: Vec::new(), trip: u64::MAX, delay: 0, broken_chain: false, semaphores: false }
     }
 }
 
@@ -171,23 +157,18 @@ impl ArmedFaults {
     /// The removal, reset or pause due at this access.
     pub(super) fn at_access(&mut self, access: u64) -> Option<Fault> {
         self.take(access, |fault| {
-            matches!(
-                fault,
-                Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. }
-            )
+            matches!(fault, Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. })
         })
     }
 
     /// The gateway sticks at this command.
     pub(super) fn sticks_at_command(&mut self, command: u64) -> bool {
-        self.take(command, |fault| matches!(fault, Fault::StuckBusy { .. }))
-            .is_some()
+        self.take(command, |fault| matches!(fault, Fault::StuckBusy { .. })).is_some()
     }
 
     /// This gateway read delivers only its first bytes.
     pub(super) fn shortens_read(&mut self, read: u64) -> bool {
-        self.take(read, |fault| matches!(fault, Fault::ShortRead { .. }))
-            .is_some()
+        self.take(read, |fault| matches!(fault, Fault::ShortRead { .. })).is_some()
     }
 
     /// This gateway read delivers something wrong; `covers` are the flash addresses it reads.

@@ -40,11 +40,7 @@ pub enum CardFileError {
     #[error("{0} is not a card file")]
     NotOne(String),
     #[error("{path} is a card file of version {found}, this program reads {known}")]
-    Version {
-        path: String,
-        found: u32,
-        known: u32,
-    },
+    Version { path: String, found: u32, known: u32 },
     #[error("{0} is damaged: {1}")]
     Damaged(String, String),
     /// Another process has it open.
@@ -59,10 +55,7 @@ pub enum CardFileError {
 }
 
 pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> CardFileError + '_ {
-    |source| CardFileError::Io {
-        path: path.display().to_string(),
-        source,
-    }
+    |source| CardFileError::Io { path: path.display().to_string(), source }
 }
 
 /// An open card file, locked until it is dropped.
@@ -75,15 +68,12 @@ pub(super) struct CardFile {
 impl CardFile {
     /// Makes a file with these flash contents. It is no card file until [`CardFile::write_head`].
     pub(super) fn create(path: &Path, flash: &[u8]) -> Result<Self, CardFileError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|source| match source.kind() {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(
+            |source| match source.kind() {
                 io::ErrorKind::AlreadyExists => CardFileError::Exists(path.display().to_string()),
                 _ => io_error(path)(source),
-            })?;
+            },
+        )?;
         file.set_len(FLASH_AT + flash.len() as u64)
             .and_then(|()| file.write_all_at(flash, FLASH_AT))
             .map_err(io_error(path))?;
@@ -99,11 +89,7 @@ impl CardFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>, Vec<u8>), CardFileError> {
         let name = path.display().to_string();
         let damaged = |why: &str| CardFileError::Damaged(name.clone(), why.into());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(io_error(path))?;
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
         let about = file.metadata().map_err(io_error(path))?;
         if !about.is_file() {
             return Err(CardFileError::NotOne(name));
@@ -127,8 +113,7 @@ impl CardFile {
         }
         let (counter, json) = newest.ok_or_else(|| damaged("neither record is valid"))?;
         let mut flash = vec![0; size as usize];
-        file.read_exact_at(&mut flash, FLASH_AT)
-            .map_err(io_error(path))?;
+        file.read_exact_at(&mut flash, FLASH_AT).map_err(io_error(path))?;
         Ok((Self { file, counter }, json, flash))
     }
 
@@ -139,8 +124,7 @@ impl CardFile {
     pub(super) fn write_record(&mut self, json: &[u8]) -> io::Result<()> {
         let counter = self.counter + 1;
         let bytes = record(counter, json).ok_or_else(|| io::Error::from(Errno::EFBIG))?;
-        self.file
-            .write_all_at(&bytes, SLOTS_AT[(counter % 2) as usize])?;
+        self.file.write_all_at(&bytes, SLOTS_AT[(counter % 2) as usize])?;
         self.counter = counter;
         Ok(())
     }
@@ -150,18 +134,13 @@ fn lock(file: File, path: &Path) -> Result<Flock<File>, CardFileError> {
     let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
     let locked = locked.map_err(|(file, errno)| {
         if errno == Errno::EWOULDBLOCK {
-            CardFileError::Busy {
-                path: path.display().to_string(),
-                pid: read_pid(&file),
-            }
+            CardFileError::Busy { path: path.display().to_string(), pid: read_pid(&file) }
         } else {
             io_error(path)(errno.into())
         }
     })?;
     let pid = format!("{:<12}", std::process::id());
-    locked
-        .write_all_at(pid.as_bytes(), PID_AT)
-        .map_err(io_error(path))?;
+    locked.write_all_at(pid.as_bytes(), PID_AT).map_err(io_error(path))?;
     Ok(locked)
 }
 
@@ -184,10 +163,7 @@ fn head(size: u32) -> [u8; HEAD_LEN] {
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..at + 4)
-        .and_then(|b| b.try_into().ok())
-        .map_or(0, u32::from_le_bytes)
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 /// The flash size in a head, which may be cut short.
@@ -202,11 +178,7 @@ fn parse_head(head: &[u8], path: &str) -> Result<u32, CardFileError> {
     // Later versions may change everything but magic and version.
     let found = word(head, 16);
     if found != VERSION {
-        return Err(CardFileError::Version {
-            path: path.into(),
-            found,
-            known: VERSION,
-        });
+        return Err(CardFileError::Version { path: path.into(), found, known: VERSION });
     }
     if word(head, 24) != CRC.checksum(&head[..24]) {
         return Err(damaged("the checksum of its head is wrong"));

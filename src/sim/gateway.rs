@@ -57,9 +57,7 @@ impl CardState {
     pub(super) fn write_address(&mut self, value: u32) {
         self.check_quiet_gateway("address");
         if value > 0xFF_FFFF {
-            self.note(format!(
-                "gateway address {value:#010x} has more than 24 bits"
-            ));
+            self.note(format!("gateway address {value:#010x} has more than 24 bits"));
         }
         self.gateway.address = value;
     }
@@ -74,9 +72,7 @@ impl CardState {
 
     fn check_quiet_gateway(&mut self, what: &str) {
         if !self.holds_flash_semaphore() {
-            self.note(format!(
-                "gateway {what} written without holding semaphore 63"
-            ));
+            self.note(format!("gateway {what} written without holding semaphore 63"));
         }
         if self.gateway.is_busy(self.time.now()) {
             self.note(format!("gateway {what} written while the gateway is busy"));
@@ -210,11 +206,7 @@ impl CardState {
             bytes.iter_mut().for_each(|b| *b = !*b);
         }
         let covers = start.map_or(0..0, |at| at..at + len as u32);
-        let mut delivered = if self.armed.shortens_read(self.reads) {
-            len / 2
-        } else {
-            len
-        };
+        let mut delivered = if self.armed.shortens_read(self.reads) { len / 2 } else { len };
         match self.armed.spoils_read(self.reads, &covers) {
             Some(WrongRead::Stale) => delivered = 0,
             Some(WrongRead::AllOnes) => bytes = [0xFF; 16],
@@ -236,10 +228,7 @@ impl CardState {
         };
         match trace.last_mut() {
             Some(Op::Read { at, len }) if *at + *len == start => *len += bytes,
-            _ => trace.push(Op::Read {
-                at: start,
-                len: bytes,
-            }),
+            _ => trace.push(Op::Read { at: start, len: bytes }),
         }
     }
 }

@@ -179,9 +179,7 @@ impl Nor {
 
     /// The status register keeps some of this range from being changed.
     pub(super) fn protects(&self, range: &Range<usize>) -> bool {
-        let kept = self
-            .layout()
-            .protected(self.status, self.second, self.data.size);
+        let kept = self.layout().protected(self.status, self.second, self.data.size);
         (kept.start as usize) < range.end && range.start < kept.end as usize
     }
 
@@ -337,8 +335,7 @@ impl Nor {
             | WireState::WriteEnable
             | WireState::WriteDisable
             | WireState::ChipErase => {
-                self.notes
-                    .push("bytes after the end of a command: it is not executed".into());
+                self.notes.push("bytes after the end of a command: it is not executed".into());
                 self.wire = WireState::Ignored;
             }
         }
@@ -346,17 +343,12 @@ impl Nor {
     }
 
     fn opcode(&mut self, opcode: u8, now: u64) -> WireState {
-        let address = |after| WireState::Address {
-            got: 0,
-            at: 0,
-            after,
-        };
+        let address = |after| WireState::Address { got: 0, at: 0, after };
         let allowed = matches!(opcode, 0x05 | 0x35 | 0x70 | 0xAB);
         if self.is_busy(now) && !allowed {
             // RDID is ignored and does no harm; mstflint sends it first at every open.
             if opcode != 0x9F {
-                self.notes
-                    .push(format!("opcode {opcode:02x} while WIP is set"));
+                self.notes.push(format!("opcode {opcode:02x} while WIP is set"));
             }
             return WireState::Ignored;
         }
@@ -375,10 +367,7 @@ impl Nor {
             0x06 => WireState::WriteEnable,
             0x50 if layout == StatusLayout::Sst => WireState::WriteEnable,
             0x04 => WireState::WriteDisable,
-            0x01 => WireState::WriteStatus {
-                bytes: [0; 2],
-                got: 0,
-            },
+            0x01 => WireState::WriteStatus { bytes: [0; 2], got: 0 },
             0x70 if layout == StatusLayout::Micron => WireState::Flags,
             0xB5 if layout == StatusLayout::Micron => WireState::Ones,
             0x60 | 0xC7 => WireState::ChipErase,
@@ -386,8 +375,7 @@ impl Nor {
             _ => match self.data.erases.iter().find(|e| e.0 == opcode) {
                 Some(&(_, len, ns)) => address(AfterAddress::Erase { len, ns }),
                 None => {
-                    self.notes
-                        .push(format!("the chip does not know opcode {opcode:02x}"));
+                    self.notes.push(format!("the chip does not know opcode {opcode:02x}"));
                     WireState::Ignored
                 }
             },
@@ -396,19 +384,16 @@ impl Nor {
 
     fn addressed(&mut self, at: u32, after: AfterAddress) -> WireState {
         if at >= self.data.size {
-            self.notes
-                .push(format!("address {at:#08x} is beyond the flash"));
+            self.notes.push(format!("address {at:#08x} is beyond the flash"));
         }
         let at = at % self.data.size;
         match after {
             AfterAddress::Read => WireState::Read { at },
             AfterAddress::FastRead => WireState::Dummy { at },
             AfterAddress::Program => WireState::Program { at, count: 0 },
-            AfterAddress::Erase { len, ns } => WireState::EraseReady {
-                at: at & !(len - 1),
-                len,
-                ns,
-            },
+            AfterAddress::Erase { len, ns } => {
+                WireState::EraseReady { at: at & !(len - 1), len, ns }
+            }
         }
     }
 
@@ -425,27 +410,22 @@ impl Nor {
             }
             WireState::Program { at, count } if count > 0 => Mutation::Program { at, len: count },
             WireState::EraseReady { at, len, ns } => Mutation::Erase { at, len, ns },
-            WireState::ChipErase => Mutation::Erase {
-                at: 0,
-                len: self.data.size,
-                ns: self.data.chip_erase,
-            },
-            WireState::WriteStatus { bytes, got } if got > 0 => Mutation::Status {
-                first: bytes[0],
-                second: (got > 1).then_some(bytes[1]),
-            },
+            WireState::ChipErase => {
+                Mutation::Erase { at: 0, len: self.data.size, ns: self.data.chip_erase }
+            }
+            WireState::WriteStatus { bytes, got } if got > 0 => {
+                Mutation::Status { first: bytes[0], second: (got > 1).then_some(bytes[1]) }
+            }
             WireState::Address { .. }
             | WireState::Program { .. }
             | WireState::WriteStatus { .. } => {
-                self.notes
-                    .push("chip-select released in the middle of a command".into());
+                self.notes.push("chip-select released in the middle of a command".into());
                 return None;
             }
             _ => return None,
         };
         if !self.wel {
-            self.notes
-                .push(format!("{command:x?} without write enable"));
+            self.notes.push(format!("{command:x?} without write enable"));
             return None;
         }
         let command = self.check_program(command);
@@ -462,14 +442,11 @@ impl Nor {
             return command;
         };
         if self.data.byte_program && len > 1 {
-            self.notes
-                .push("more than one byte programmed on a byte-program chip".into());
+            self.notes.push("more than one byte programmed on a byte-program chip".into());
             len = 1;
         }
         if at % PAGE + len > PAGE {
-            self.notes.push(format!(
-                "program at {at:#08x} runs over the end of its page"
-            ));
+            self.notes.push(format!("program at {at:#08x} runs over the end of its page"));
             len = len.min(PAGE);
         }
         let base = (at & !(PAGE - 1)) as usize;
@@ -481,8 +458,7 @@ impl Nor {
             new != 0xFF && new & !old != 0
         });
         if rises {
-            self.notes
-                .push(format!("program at {at:#08x} without erase: bits 0 to 1"));
+            self.notes.push(format!("program at {at:#08x} without erase: bits 0 to 1"));
         }
         Mutation::Program { at, len }
     }

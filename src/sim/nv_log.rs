@@ -74,10 +74,7 @@ impl NvAreas {
                 [at(Half::Even)?, at(Half::Odd)?]
             }
         };
-        areas
-            .iter()
-            .all(|a| a.end <= size && a.start % SLOT == 0)
-            .then_some(Self(areas))
+        areas.iter().all(|a| a.end <= size && a.start % SLOT == 0).then_some(Self(areas))
     }
 
     /// What makes the log corrupt: zeros over both headers. No cut of this log's own writes leaves
@@ -102,10 +99,7 @@ impl NvAreas {
         };
         let fits = self.0.get(newest.area).is_some_and(|a| newest.next < a.end);
         if fits {
-            return vec![NvStep::Program(
-                newest.next,
-                record(id, data.unwrap_or(&[])),
-            )];
+            return vec![NvStep::Program(newest.next, record(id, data.unwrap_or(&[])))];
         }
         let mut tlvs = newest.tlvs;
         match data {
@@ -155,12 +149,8 @@ impl NvAreas {
             .enumerate()
             .filter_map(|(n, range)| Some((n, range, generation(range)?)))
             .max_by_key(|(.., generation)| *generation)?;
-        let mut newest = NewestArea {
-            area,
-            generation,
-            next: range.start + SLOT,
-            tlvs: Tlvs::new(),
-        };
+        let mut newest =
+            NewestArea { area, generation, next: range.start + SLOT, tlvs: Tlvs::new() };
         for at in (range.start + SLOT..range.end).step_by(SLOT as usize) {
             let bytes = slot(flash, at);
             if bytes.iter().all(|b| *b == 0xFF) {
@@ -181,9 +171,7 @@ impl NvAreas {
 }
 
 fn slot(flash: &[u8], at: u32) -> &[u8] {
-    flash
-        .get(at as usize..(at + SLOT) as usize)
-        .unwrap_or_default()
+    flash.get(at as usize..(at + SLOT) as usize).unwrap_or_default()
 }
 
 fn record((kind, port): (u16, u8), data: &[u32]) -> Vec<u8> {

@@ -75,11 +75,7 @@ impl CardState {
             return ImageIdentity::default();
         };
         let (guids, macs) = image.guids.map(|g| (g.guids, g.macs)).unwrap_or_default();
-        ImageIdentity {
-            guids,
-            macs,
-            psid: image.info.and_then(|i| i.psid).unwrap_or_default(),
-        }
+        ImageIdentity { guids, macs, psid: image.info.and_then(|i| i.psid).unwrap_or_default() }
     }
 
     /// The node GUID of the running image as a serial number.

@@ -70,13 +70,7 @@ const BOARDS: [(&str, &str, u16, u8, SimChip); 8] = [
     ("mcx353a", "MCX353A-FCBT", 0x1f5, 1, SimChip::M25p16),
     ("mcx354a", "MCX354A-FCBT", 0x1f5, 1, SimChip::Mx25l1606),
     ("mcx354a-pro", "MCX354A-FCCT", 0x1f7, 0, SimChip::N25q032),
-    (
-        "mcx314a-pro",
-        "MCX314A-BCCT",
-        0x1f7,
-        0,
-        SimChip::Sst25vf016b,
-    ),
+    ("mcx314a-pro", "MCX314A-BCCT", 0x1f7, 0, SimChip::Sst25vf016b),
 ];
 
 impl CardSpec {
@@ -87,16 +81,9 @@ impl CardSpec {
 
     /// The card called `name` (`mcx311a`, `mcx312b` …); upper or lower case.
     pub fn named(name: &str) -> Option<Self> {
-        let (_, board, hw_id, revision, chip) = BOARDS
-            .into_iter()
-            .find(|b| b.0.eq_ignore_ascii_case(name))?;
-        Some(Self {
-            board: board.into(),
-            hw_id,
-            revision,
-            chip,
-            ..Self::default()
-        })
+        let (_, board, hw_id, revision, chip) =
+            BOARDS.into_iter().find(|b| b.0.eq_ignore_ascii_case(name))?;
+        Some(Self { board: board.into(), hw_id, revision, chip, ..Self::default() })
     }
 
     /// PCI device id when no firmware runs: HW id + 1 (docs/hardware.md#recovery-mode).

@@ -92,11 +92,7 @@ pub(super) struct SimToolsInterface {
 
 impl Default for SimToolsInterface {
     fn default() -> Self {
-        Self {
-            mailbox: [0; MAILBOX_DWORDS],
-            done_at: 0,
-            facts: None,
-        }
+        Self { mailbox: [0; MAILBOX_DWORDS], done_at: 0, facts: None }
     }
 }
 
@@ -265,10 +261,7 @@ impl CardState {
     pub(super) fn note(&mut self, what: impl Into<String>) {
         self.misuse_count += 1;
         if self.misuse.len() < MISUSE_KEPT {
-            self.misuse.push(Misuse {
-                access: self.accesses,
-                what: what.into(),
-            });
+            self.misuse.push(Misuse { access: self.accesses, what: what.into() });
         }
     }
 
@@ -322,10 +315,7 @@ impl CardState {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        Counters {
-            time_ns: self.time.now() - self.counted_from,
-            ..self.counters
-        }
+        Counters { time_ns: self.time.now() - self.counted_from, ..self.counters }
     }
 
     pub(super) fn inject(&mut self, fault: Fault) {
@@ -355,11 +345,8 @@ impl CardState {
 
     /// [`CardState::inject`] without touching anything else.
     pub(super) fn arm(&mut self, fault: Fault) {
-        let now = FaultCounts {
-            accesses: self.accesses,
-            commands: self.commands,
-            reads: self.reads,
-        };
+        let now =
+            FaultCounts { accesses: self.accesses, commands: self.commands, reads: self.reads };
         self.armed.add(fault, now);
     }
 
@@ -406,8 +393,7 @@ impl CardState {
         self.boots += 1;
         self.semaphores = [SemaphoreHolder::Free; 64];
         self.driver_semaphore = false;
-        self.armed
-            .drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
+        self.armed.drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
         self.plain.clear();
         self.tools = SimToolsInterface::default();
         self.gateway = GatewayState::default();
@@ -509,9 +495,7 @@ impl CardState {
         trace.push(match mutation {
             Mutation::Program { at, len } => Op::Program {
                 at,
-                bytes: (0..len)
-                    .map(|i| self.nor.page()[((at + i) % PAGE) as usize])
-                    .collect(),
+                bytes: (0..len).map(|i| self.nor.page()[((at + i) % PAGE) as usize]).collect(),
             },
             Mutation::Erase { at, len, .. } => Op::Erase { at, len },
             Mutation::Status { first, second } => Op::WriteStatus { first, second },

@@ -107,9 +107,7 @@ impl CardState {
         self.save();
         let head = self.answer(0, ()).map_err(io::Error::other).and_then(|()| {
             // The head comes last: without it the file is no card file.
-            self.file
-                .as_ref()
-                .map_or(Ok(()), |file| file.write_head(self.nor.size()))
+            self.file.as_ref().map_or(Ok(()), |file| file.write_head(self.nor.size()))
         });
         if let Err(error) = head {
             // The file is ours and unfinished.
@@ -138,9 +136,7 @@ impl CardState {
         }
         let record = serde_json::to_vec(&CardRecord::of(self));
         if let Some(file) = &mut self.file {
-            let written = record
-                .map_err(io::Error::from)
-                .and_then(|json| file.write_record(&json));
+            let written = record.map_err(io::Error::from).and_then(|json| file.write_record(&json));
             self.check_written(written);
         }
     }

@@ -81,12 +81,7 @@ impl ImageSettings {
         if self.vpi {
             bits |= 1 << 3 | u32::from(two) << 4;
         }
-        [
-            (0x38, MAX_FUNCTIONS),
-            (0x48, (LOG_BAR - 1) << 16),
-            (0xc0, bits),
-            (0xc8, MAX_LOG_BAR << 3),
-        ]
+        [(0x38, MAX_FUNCTIONS), (0x48, (LOG_BAR - 1) << 16), (0xc0, bits), (0xc8, MAX_LOG_BAR << 3)]
     }
 
     /// `QUERY_DEF_PARAMS` of the card (0) or of a port.

@@ -54,11 +54,7 @@ impl CardState {
 
     /// The control word, as it reads now.
     pub(super) fn read_tools_control(&self) -> u32 {
-        let busy = if self.time.now() < self.tools.done_at {
-            GO
-        } else {
-            0
-        };
+        let busy = if self.time.now() < self.tools.done_at { GO } else { 0 };
         self.word(CONTROL) | busy
     }
 
@@ -70,8 +66,7 @@ impl CardState {
         }
         self.tools.done_at = self.time.now() + COMMAND_NS;
         let status = self.execute_tool(word);
-        self.plain
-            .insert(CONTROL, u32::from(status) << 24 | word & KEPT & !GO);
+        self.plain.insert(CONTROL, u32::from(status) << 24 | word & KEPT & !GO);
     }
 
     fn execute_tool(&mut self, word: u32) -> u8 {
@@ -136,11 +131,8 @@ impl CardState {
     /// Register access, in whichever mailbox the request is.
     fn access_register(&mut self, mapped: bool) {
         let place = |n: usize| MAILBOX + 4 * n as u32;
-        let mut words = if mapped {
-            std::array::from_fn(|n| self.word(place(n)))
-        } else {
-            self.tools.mailbox
-        };
+        let mut words =
+            if mapped { std::array::from_fn(|n| self.word(place(n))) } else { self.tools.mailbox };
         let reply = register::parse(&words).and_then(|request| self.registered(request));
         register::answer(&mut words, reply);
         if mapped {
@@ -172,11 +164,7 @@ impl CardState {
         if self.nor.is_busy(self.time.now()) || self.semaphores[63] != SemaphoreHolder::Free {
             return Err(register::BUSY);
         }
-        if self.carry_out(&steps) {
-            Ok(Vec::new())
-        } else {
-            Err(register::INTERNAL)
-        }
+        if self.carry_out(&steps) { Ok(Vec::new()) } else { Err(register::INTERNAL) }
     }
 
     /// Executes the firmware's steps on the flash. False when a step has not taken effect.
@@ -193,21 +181,14 @@ impl CardState {
                         return false;
                     }
                     for at in range.clone().step_by(sector as usize) {
-                        self.own_mutation(Mutation::Erase {
-                            at,
-                            len: sector,
-                            ns: erase_ns,
-                        });
+                        self.own_mutation(Mutation::Erase { at, len: sector, ns: erase_ns });
                     }
                 }
                 NvStep::Program(at, bytes) => {
                     for (n, chunk) in bytes.chunks(piece).enumerate() {
                         let at = at + (n * piece) as u32;
                         self.nor.fill_page(at, chunk);
-                        self.own_mutation(Mutation::Program {
-                            at,
-                            len: chunk.len() as u32,
-                        });
+                        self.own_mutation(Mutation::Program { at, len: chunk.len() as u32 });
                     }
                     let at = *at as usize;
                     if self.nor.mem().get(at..at + bytes.len()) != Some(bytes) {

@@ -22,9 +22,8 @@ fn a_file_that_is_no_image_is_refused() {
     let mut fs3 = build(&Recipe::default()).unwrap();
     fs3[0x24] = 3;
     let mut fs4 = fs3.clone();
-    fs4[4..16].copy_from_slice(&[
-        0xAB, 0xCD, 0xEF, 0x00, 0xFA, 0xDE, 0x12, 0x34, 0x56, 0x78, 0xDE, 0xAD,
-    ]);
+    fs4[4..16]
+        .copy_from_slice(&[0xAB, 0xCD, 0xEF, 0x00, 0xFA, 0xDE, 0x12, 0x34, 0x56, 0x78, 0xDE, 0xAD]);
     std::fs::create_dir(bench.path("dir.bin")).unwrap();
     bench.write("empty.bin", b"");
     bench.write("notes.txt", &b"not firmware at all\n".repeat(400));
@@ -65,46 +64,34 @@ fn a_zip_is_refused() {
 #[test]
 fn a_rom_file_is_refused_as_an_image() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["rom", "read", "rom.bin", "--image", "new.bin"])
-        .exits(0);
+    bench.run(&["rom", "read", "rom.bin", "--image", "new.bin"]).exits(0);
     no_image(&bench, "rom.bin", "ROM");
-    bench
-        .card(&["burn", "rom.bin", "--yes"])
-        .reports("rom write rom.bin");
+    bench.card(&["burn", "rom.bin", "--yes"]).reports("rom write rom.bin");
 }
 
 #[test]
 fn an_image_is_refused_as_a_rom_file() {
     let bench = Sandbox::owner();
-    bench
-        .refuses(&["rom", "write", "new.bin", "--yes"], 1)
-        .reports("new.bin");
+    bench.refuses(&["rom", "write", "new.bin", "--yes"], 1).reports("new.bin");
 }
 
 #[test]
 fn an_image_for_another_chip_is_refused() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
-        .exits(0);
+    bench.run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"]).exits(0);
     bench.run(&["query", "pro.bin"]).exits(0);
     for args in [vec!["plan", "pro.bin"], vec!["burn", "pro.bin", "--yes"]] {
         bench.refuses(&args, 4).reports("silicon");
     }
     // Spelling out the PSIDs is no way around the chip.
     let change = "MT_1170110023:MT_1200111023";
-    bench
-        .refuses(&["burn", "pro.bin", "--yes", "--change-psid", change], 4)
-        .reports("silicon");
+    bench.refuses(&["burn", "pro.bin", "--yes", "--change-psid", change], 4).reports("silicon");
 }
 
 #[test]
 fn an_image_for_another_revision_is_refused() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "create", "a0.cx3", "--board", "mcx311a-a0"])
-        .exits(0);
+    bench.run(&["sim", "create", "a0.cx3", "--board", "mcx311a-a0"]).exits(0);
     let before = bench.flash("a0.cx3");
     bench
         .run(&["-d", "sim:a0.cx3", "burn", "new.bin", "--yes"])
@@ -120,13 +107,9 @@ fn another_psid_is_refused_without_change_psid() {
     bench.oem_image("DEL_9990000001");
     let hint = "--change-psid MT_1170110023:DEL_9990000001";
     bench.refuses(&["plan", "oem.bin"], 4).reports(hint);
-    bench
-        .refuses(&["burn", "oem.bin", "--yes"], 4)
-        .reports(hint);
+    bench.refuses(&["burn", "oem.bin", "--yes"], 4).reports(hint);
     for wrong in ["MT_1170110023:OTHER", "OTHER:DEL_9990000001"] {
-        bench
-            .refuses(&["burn", "oem.bin", "--yes", "--change-psid", wrong], 4)
-            .reports("psid");
+        bench.refuses(&["burn", "oem.bin", "--yes", "--change-psid", wrong], 4).reports("psid");
     }
 }
 
@@ -135,17 +118,12 @@ fn a_raw_dump_is_refused_as_an_image() {
     let bench = Sandbox::pro();
     bench.write("dump.bin", &bench.flash("card.cx3"));
     no_image(&bench, "dump.bin", "raw dump");
-    bench
-        .card(&["burn", "dump.bin", "--yes"])
-        .reports("hint: name image.bin of a backup");
+    bench.card(&["burn", "dump.bin", "--yes"]).reports("hint: name image.bin of a backup");
     // Of a non-failsafe card the dump begins with the image as a file has it; the rest of the chip
     // is a finding.
     let bench = Sandbox::owner();
     bench.write("dump.bin", &bench.flash("card.cx3"));
-    bench
-        .run(&["verify", "dump.bin"])
-        .exits(0)
-        .prints("trailing_bytes");
+    bench.run(&["verify", "dump.bin"]).exits(0).prints("trailing_bytes");
 }
 
 #[test]
@@ -158,10 +136,7 @@ fn a_truncated_image_is_refused() {
         let ran: CliRun = bench.card(&["burn", "short.bin", "--yes"]);
         assert!(matches!(ran.code, 1 | 4), "{ran}");
         let ran = ran.one_clear_line();
-        assert!(
-            ran.stderr.contains("short.bin") || ran.stderr.contains("image_s"),
-            "{ran}"
-        );
+        assert!(ran.stderr.contains("short.bin") || ran.stderr.contains("image_s"), "{ran}");
     }
     bench.write("odd.bin", &whole[..whole.len() - 2]);
     no_image(&bench, "odd.bin", "multiple of 4");
@@ -208,9 +183,7 @@ fn a_looping_chain_is_refused() {
     patched_next(&mut bytes, at(4), back);
     bench.write("loop.bin", &bytes);
     bench.refuses(&["verify", "loop.bin"], 1);
-    bench
-        .refuses(&["burn", "loop.bin", "--yes"], 4)
-        .reports("image_sound");
+    bench.refuses(&["burn", "loop.bin", "--yes"], 4).reports("image_sound");
 }
 
 #[test]
@@ -258,9 +231,7 @@ fn an_unwritable_backup_directory_is_refused() {
     bench.write("file", b"");
     let args = ["burn", "new.bin", "--yes", "--backup-dir", "file/backups"];
     bench.refuses(&args, 1).reports("file/backups");
-    bench
-        .refuses(&["backup", "--out", "file/backups"], 1)
-        .reports("file/backups");
+    bench.refuses(&["backup", "--out", "file/backups"], 1).reports("file/backups");
 }
 
 #[test]
@@ -270,10 +241,7 @@ fn a_full_backup_directory_is_refused() {
     let before = bench.flash("card.cx3");
     // No file may grow beyond 1 MiB; the card file (2 MiB) is only written near its front.
     let limit = "trap '' XFSZ; ulimit -f 2048; exec";
-    for what in [
-        "burn new.bin --yes --backup-dir backups",
-        "backup --out backups",
-    ] {
+    for what in ["burn new.bin --yes --backup-dir backups", "backup --out backups"] {
         bench
             .shell(&format!("{limit} cx3flash -d sim:card.cx3 {what}"))
             .exits(1)
@@ -305,26 +273,16 @@ fn a_file_that_is_no_card_is_refused() {
         .exits(3)
         .one_clear_line()
         .reports("hint: create one: cx3flash sim create nowhere.cx3");
-    bench
-        .run(&["-d", "sim:new.bin", "query"])
-        .exits(3)
-        .one_clear_line();
+    bench.run(&["-d", "sim:new.bin", "query"]).exits(3).one_clear_line();
     let whole = bench.read("card.cx3");
     bench.write("half.cx3", &whole[..whole.len() / 2]);
-    bench
-        .run(&["-d", "sim:half.cx3", "query"])
-        .exits(3)
-        .one_clear_line();
+    bench.run(&["-d", "sim:half.cx3", "query"]).exits(3).one_clear_line();
 }
 
 #[test]
 fn a_card_that_is_not_there_is_reported() {
     for card in ["0000:01:00.0", "01:00.0", "enp1s0", "mlx4_0"] {
-        Sandbox::new()
-            .run(&["-d", card, "query"])
-            .exits(3)
-            .one_clear_line()
-            .reports(card);
+        Sandbox::new().run(&["-d", card, "query"]).exits(3).one_clear_line().reports(card);
     }
 }
 
@@ -335,11 +293,7 @@ fn no_card_and_several_cards_are_reported() {
     bench.run(&["sim", "create", "a.cx3"]).exits(0);
     bench.run(&["query"]).exits(0).reports("using sim:a.cx3");
     bench.run(&["sim", "create", "b.cx3"]).exits(0);
-    bench
-        .run(&["query"])
-        .exits(3)
-        .one_clear_line()
-        .reports("sim:a.cx3, sim:b.cx3");
+    bench.run(&["query"]).exits(3).one_clear_line().reports("sim:a.cx3, sim:b.cx3");
     let mut command = bench.command(&["query"]);
     command.env("CX3FLASH_DEVICE", "sim:b.cx3");
     assert!(command.status().unwrap().success());

@@ -70,17 +70,10 @@ fn a_rom_for_another_device_is_refused() {
 #[test]
 fn reading_a_rom_that_is_not_there_is_refused() {
     let bench = Sandbox::owner();
-    let none = Recipe {
-        rom: None,
-        ..Recipe::default()
-    };
+    let none = Recipe { rom: None, ..Recipe::default() };
     bench.write("bare.bin", &build(&none).unwrap());
-    refuses(
-        &bench,
-        &["rom", "read", "out.rom", "--image", "bare.bin"],
-        1,
-    )
-    .reports("no expansion ROM");
+    refuses(&bench, &["rom", "read", "out.rom", "--image", "bare.bin"], 1)
+        .reports("no expansion ROM");
     refuses(&bench, &["rom", "read", "new.bin"], 1).reports("new.bin");
 }
 
@@ -123,23 +116,16 @@ fn a_vsd_that_is_too_long_is_refused() {
     let long = "x".repeat(209);
     refuses(&bench, &["identity", "set", "--vsd", &long, "--yes"], 4).reports("208");
     let fits = "x".repeat(208);
-    bench
-        .card(&["identity", "set", "--vsd", &fits, "--yes"])
-        .exits(0);
+    bench.card(&["identity", "set", "--vsd", &fits, "--yes"]).exits(0);
 }
 
 #[test]
 fn a_vsd_is_refused_where_the_image_has_no_tag_for_it() {
     let bench = Sandbox::owner();
-    let bare = Recipe {
-        vsd: None,
-        ..Recipe::mcx311a_2_42_5000()
-    };
+    let bare = Recipe { vsd: None, ..Recipe::mcx311a_2_42_5000() };
     bench.write("bare.bin", &build(&bare).unwrap());
     // The owner's card has a VSD; the image could not keep it.
-    bench
-        .card(&["identity", "set", "--vsd", "mine", "--yes"])
-        .exits(0);
+    bench.card(&["identity", "set", "--vsd", "mine", "--yes"]).exits(0);
     refuses(&bench, &["burn", "bare.bin", "--yes"], 4).reports("VSD tag");
 }
 
@@ -155,32 +141,17 @@ fn an_unknown_key_is_refused_with_its_neighbours() {
             .reports(&format!("no key {key}; similar names: {near}"));
         refuses(&bench, &["config", "show", "new.bin", "--key", key], 1).reports(near);
     }
-    let far = refuses(
-        &bench,
-        &["config", "show", "--key", "nothing.like_it_at_all"],
-        1,
-    );
+    let far = refuses(&bench, &["config", "show", "--key", "nothing.like_it_at_all"], 1);
     assert!(!far.stderr.contains("near it"), "{far}");
-    refuses(
-        &bench,
-        &["config", "show", "--key", "HCA.num_pfs", "--summary"],
-        64,
-    );
-    bench
-        .card(&["config", "show", "--key", "HCA.num_pfs"])
-        .exits(0)
-        .prints("1\n");
+    refuses(&bench, &["config", "show", "--key", "HCA.num_pfs", "--summary"], 64);
+    bench.card(&["config", "show", "--key", "HCA.num_pfs"]).exits(0).prints("1\n");
 }
 
 #[test]
 fn a_dump_of_a_card_of_another_size_is_refused() {
     let bench = Sandbox::pro();
-    bench
-        .run(&["sim", "create", "big.cx3", "--board", "mcx354a-pro"])
-        .exits(0);
-    bench
-        .run(&["-d", "sim:big.cx3", "backup", "--out", "kept"])
-        .exits(0);
+    bench.run(&["sim", "create", "big.cx3", "--board", "mcx354a-pro"]).exits(0);
+    bench.run(&["-d", "sim:big.cx3", "backup", "--out", "kept"]).exits(0);
     let dir = std::fs::read_dir(bench.path("kept")).unwrap().next();
     let dir = dir.unwrap().unwrap().path();
     let backup = dir.to_string_lossy().into_owned();
@@ -196,45 +167,26 @@ fn protection_of_an_undescribed_chip_is_refused() {
     refuses(&bench, &["flash", "protect", "--on", "--yes"], 4).reports("M25PX");
     refuses(&bench, &["flash", "protect", "--off", "--on"], 64);
     refuses(&bench, &["flash", "protect", "--top", "4"], 64);
-    bench
-        .card(&["flash", "protect", "--off", "--yes"])
-        .exits(2)
-        .prints("protected    nothing");
+    bench.card(&["flash", "protect", "--off", "--yes"]).exits(2).prints("protected    nothing");
 }
 
 #[test]
 fn protection_is_switched_after_a_question_and_kept() {
     let bench = Sandbox::pro();
     refuses(&bench, &["flash", "protect", "--on"], 64).reports("no terminal");
-    refuses(
-        &bench,
-        &["flash", "protect", "--on", "--top", "3", "--yes"],
-        4,
-    )
-    .reports("1, 2, 4");
+    refuses(&bench, &["flash", "protect", "--on", "--top", "3", "--yes"], 4).reports("1, 2, 4");
     bench
         .card(&["flash", "protect", "--on", "--top", "4", "--yes"])
         .exits(0)
         .prints("0x1c0000..0x200000");
-    bench
-        .card(&["flash", "protect"])
-        .exits(0)
-        .prints("0x1c0000..0x200000 (status register 0x0c)");
+    bench.card(&["flash", "protect"]).exits(0).prints("0x1c0000..0x200000 (status register 0x0c)");
     bench
         .card(&["flash", "protect", "--on", "--yes"])
         .exits(0)
         .prints("protected    0x0..0x200000");
     let before = bench.flash("card.cx3");
-    bench
-        .card(&["burn", "new.bin", "--yes"])
-        .exits(4)
-        .reports("write protected");
+    bench.card(&["burn", "new.bin", "--yes"]).exits(4).reports("write protected");
     assert!(before == bench.flash("card.cx3"));
-    bench
-        .card(&["flash", "protect", "--off", "--yes"])
-        .exits(0)
-        .prints("protected    nothing");
-    bench
-        .card(&["burn", "new.bin", "--yes", "--no-activate"])
-        .exits(0);
+    bench.card(&["flash", "protect", "--off", "--yes"]).exits(0).prints("protected    nothing");
+    bench.card(&["burn", "new.bin", "--yes", "--no-activate"]).exits(0);
 }

@@ -35,9 +35,7 @@ fn boards_are_compared_before_the_change_is_confirmed() {
 fn the_command_of_the_hint_crossflashes() {
     let bench = oem();
     let typed = HINT.split("cx3flash ").nth(1).unwrap();
-    let ran = bench
-        .shell(&format!("cx3flash {typed} --yes --backup-dir b"))
-        .exits(0);
+    let ran = bench.shell(&format!("cx3flash {typed} --yes --backup-dir b")).exits(0);
     ran.prints("Another board");
     bench.card(&["query"]).exits(0).prints("DEL_9990000001");
     // And it is no other board any more.
@@ -48,9 +46,7 @@ fn the_command_of_the_hint_crossflashes() {
 #[test]
 fn no_hint_is_given_where_crossflashing_cannot_work() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
-        .exits(0);
+    bench.run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"]).exits(0);
     let ran = bench
         .refuses(&["plan", "pro.bin"], 4)
         .prints("ports                1 XFI")

@@ -22,44 +22,27 @@ fn the_demo_shows_the_main_job() {
             format!("{card}activate"),
             format!("{card}query"),
         ] {
-            let at = rest
-                .find(&step)
-                .unwrap_or_else(|| panic!("no {step:?} here:\n{rest}"));
+            let at = rest.find(&step).unwrap_or_else(|| panic!("no {step:?} here:\n{rest}"));
             rest = &rest[at + step.len()..];
         }
     }
     for card in ["mcx311a", "mcx312b"] {
         let info = bench
-            .run(&[
-                "sim",
-                "info",
-                &format!("cx3flash-demo/{card}.cx3"),
-                "--json",
-            ])
+            .run(&["sim", "info", &format!("cx3flash-demo/{card}.cx3"), "--json"])
             .exits(0)
             .json();
         assert_eq!(info["result"]["running"]["version"], "2.42.5000");
         assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
     }
     // The commands that it suggests work.
-    let advice: Vec<&str> = rest
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix("cx3flash "))
-        .collect();
+    let advice: Vec<&str> =
+        rest.lines().filter_map(|l| l.trim().strip_prefix("cx3flash ")).collect();
     assert_eq!(advice.len(), 7, "{rest}");
-    let codes: Vec<i32> = advice
-        .iter()
-        .map(|line| bench.shell(&format!("cx3flash {line}")).code)
-        .collect();
-    assert!(
-        matches!(codes[..], [2, 0, 0, 0, 9, 0, 0]),
-        "{codes:?} {advice:?}"
-    );
+    let codes: Vec<i32> =
+        advice.iter().map(|line| bench.shell(&format!("cx3flash {line}")).code).collect();
+    assert!(matches!(codes[..], [2, 0, 0, 0, 9, 0, 0]), "{codes:?} {advice:?}");
     // And it never writes over an earlier one.
-    bench
-        .run(&["-q", "demo"])
-        .exits(0)
-        .prints("cx3flash-demo/2");
+    bench.run(&["-q", "demo"]).exits(0).prints("cx3flash-demo/2");
 }
 
 #[test]
@@ -76,9 +59,7 @@ fn the_demo_in_json_is_one_document() {
 
 /// On a terminal made by script(1), which comes with every Linux; `keys` is a line of shell.
 fn at_a_terminal(bench: &Sandbox, keys: &str, command: &str) -> CliRun {
-    bench.shell(&format!(
-        "({keys}) | script -qec 'cx3flash {command}' /dev/null"
-    ))
+    bench.shell(&format!("({keys}) | script -qec 'cx3flash {command}' /dev/null"))
 }
 
 #[test]
@@ -116,8 +97,7 @@ fn colours_appear_only_at_a_terminal() {
     let colour = "\u{1b}[33mw";
     let ran = at_a_terminal(&bench, "sleep 1", plan).exits(0);
     assert!(ran.stdout.contains(colour), "{ran}");
-    let ran = bench.shell(&format!(
-        "NO_COLOR=1 script -qec 'cx3flash {plan}' /dev/null </dev/null"
-    ));
+    let ran =
+        bench.shell(&format!("NO_COLOR=1 script -qec 'cx3flash {plan}' /dev/null </dev/null"));
     assert!(!ran.exits(0).stdout.contains(colour));
 }

@@ -9,11 +9,7 @@ use std::process::Command;
 
 /// stdout of `mstflint -i FILE ARGS`; `None` when there is no mstflint.
 fn flint(file: &Path, args: &[&str]) -> Option<String> {
-    let ran = Command::new("mstflint")
-        .arg("-i")
-        .arg(file)
-        .args(args)
-        .output();
+    let ran = Command::new("mstflint").arg("-i").arg(file).args(args).output();
     match ran {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(_) => {
@@ -24,11 +20,7 @@ fn flint(file: &Path, args: &[&str]) -> Option<String> {
 }
 
 fn rom(blocks: Vec<RomBlock>) -> Option<Vec<u8>> {
-    let recipe = RomRecipe {
-        blocks,
-        size: 0x1000,
-        ..RomRecipe::pxe((3, 4, 1), 0x1003, 0x1000)
-    };
+    let recipe = RomRecipe { blocks, size: 0x1000, ..RomRecipe::pxe((3, 4, 1), 0x1003, 0x1000) };
     Some(recipe.build().unwrap())
 }
 
@@ -46,10 +38,7 @@ fn block(product: u16) -> RomBlock {
 
 /// (name, recipe): every line of `query full` in every form it has.
 fn variants() -> Vec<(&'static str, Recipe)> {
-    let base = Recipe {
-        size: 0,
-        ..Recipe::default()
-    };
+    let base = Recipe { size: 0, ..Recipe::default() };
     let with = |change: &dyn Fn(&mut Recipe)| {
         let mut recipe = base.clone();
         change(&mut recipe);
@@ -63,10 +52,7 @@ fn variants() -> Vec<(&'static str, Recipe)> {
         ("no rom", with(&|r| r.rom = None)),
         ("no ini", with(&|r| r.ini = None)),
         ("blank", with(&|r| r.guids = None)),
-        (
-            "blank guids, macs set",
-            with(&|r| r.guids = Some([Guid(u64::MAX); 4])),
-        ),
+        ("blank guids, macs set", with(&|r| r.guids = Some([Guid(u64::MAX); 4]))),
         ("4 entries", with(&|r| r.guid_entries = 4)),
         ("multicast", with(&|r| r.macs[0].0 |= 1 << 40)),
         ("second bad", with(&|r| r.macs[1].0 |= 1 << 50)),
@@ -93,36 +79,15 @@ fn variants() -> Vec<(&'static str, Recipe)> {
                 r.product_version = None;
             }),
         ),
-        (
-            "minor 100",
-            with(&|r| {
-                r.version = Version {
-                    major: 2,
-                    minor: 100,
-                    subminor: 7,
-                }
-            }),
-        ),
+        ("minor 100", with(&|r| r.version = Version { major: 2, minor: 100, subminor: 7 })),
         ("version 0", with(&|r| r.version = Version::default())),
-        (
-            "uefi",
-            with(&|r| r.rom = rom(vec![block(0x10), block(0x11)])),
-        ),
+        ("uefi", with(&|r| r.rom = rom(vec![block(0x10), block(0x11)]))),
         (
             "port cpu proto",
             with(&|r| {
                 r.rom = rom(vec![
-                    RomBlock {
-                        port: 1,
-                        protocol: 2,
-                        cpu: 3,
-                        ..block(0x10)
-                    },
-                    RomBlock {
-                        protocol: 1,
-                        cpu: 1,
-                        ..block(0x11)
-                    },
+                    RomBlock { port: 1, protocol: 2, cpu: 3, ..block(0x10) },
+                    RomBlock { protocol: 1, cpu: 1, ..block(0x11) },
                 ]);
             }),
         ),
@@ -133,22 +98,13 @@ fn variants() -> Vec<(&'static str, Recipe)> {
         (
             "mismatch",
             with(&|r| {
-                r.rom = rom(vec![
-                    block(0x10),
-                    RomBlock {
-                        device_id: 0x1007,
-                        ..block(0x11)
-                    },
-                ])
+                r.rom = rom(vec![block(0x10), RomBlock { device_id: 0x1007, ..block(0x11) }])
             }),
         ),
         (
             "rom text",
             with(&|r| {
-                r.rom = rom(vec![RomBlock {
-                    text: Some("8.7.6".into()),
-                    ..block(0xF)
-                }]);
+                r.rom = rom(vec![RomBlock { text: Some("8.7.6".into()), ..block(0xF) }]);
             }),
         ),
         ("one boot2", with(&|r| r.boot2_blocks = 1)),
@@ -171,13 +127,7 @@ fn query_and_verify_of_a_valid_image_are_those_of_flint() {
             let Some(theirs) = flint(&path, args) else {
                 return;
             };
-            let ours = flint_text::query(
-                contents.image(),
-                QueryText {
-                    full,
-                    running: None,
-                },
-            );
+            let ours = flint_text::query(contents.image(), QueryText { full, running: None });
             compared += 1;
             if ours != theirs {
                 wrong.push(format!("{name} {args:?}:\n{ours}\n--- flint:\n{theirs}"));
@@ -190,22 +140,14 @@ fn query_and_verify_of_a_valid_image_are_those_of_flint() {
             wrong.push(format!("{name} verify:\n{ours}\n--- flint:\n{theirs}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {compared}\n{}",
-        wrong.len(),
-        wrong.join("\n=====\n")
-    );
+    assert!(wrong.is_empty(), "{} of {compared}\n{}", wrong.len(), wrong.join("\n=====\n"));
 }
 
 #[test]
 fn verify_of_a_damaged_image_is_that_of_flint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i.bin");
-    let recipe = Recipe {
-        size: 0,
-        ..Recipe::default()
-    };
+    let recipe = Recipe { size: 0, ..Recipe::default() };
     let good = build(&recipe).unwrap();
     let end = good.len();
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
@@ -250,10 +192,5 @@ fn verify_of_a_damaged_image_is_that_of_flint() {
             wrong.push(format!("{name}:\n{ours}\n--- flint:\n{theirs}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{}\n{}",
-        wrong.len(),
-        wrong.join("\n=====\n")
-    );
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n=====\n"));
 }

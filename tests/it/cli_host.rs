@@ -18,11 +18,7 @@ fn host() -> Sandbox {
     let group = bench.path("host/sys/kernel/iommu_groups/7/devices");
     fs::create_dir_all(&group).unwrap();
     symlink(devices.join(CARD), group.join(CARD)).unwrap();
-    symlink(
-        "../../../../kernel/iommu_groups/7",
-        devices.join(CARD).join("iommu_group"),
-    )
-    .unwrap();
+    symlink("../../../../kernel/iommu_groups/7", devices.join(CARD).join("iommu_group")).unwrap();
     bench
 }
 
@@ -38,10 +34,7 @@ fn device(bench: &Sandbox, bdf: &str, id: &str) {
         ("subsystem_device", "0x0055"),
         ("driver_override", "(null)"),
         ("reset_method", "flr bus"),
-        (
-            "resource",
-            "0x00000000f7a00000 0x00000000f7afffff 0x0000000000140204",
-        ),
+        ("resource", "0x00000000f7a00000 0x00000000f7afffff 0x0000000000140204"),
     ] {
         fs::write(dir.join(file), format!("{text}\n")).unwrap();
     }
@@ -63,24 +56,13 @@ fn a_card_of_the_machine_is_listed() {
 
 #[test]
 fn a_real_and_a_simulated_card_need_a_choice() {
-    host()
-        .run(&["query"])
-        .exits(3)
-        .one_clear_line()
-        .reports(CARD)
-        .reports("sim:card.cx3");
+    host().run(&["query"]).exits(3).one_clear_line().reports(CARD).reports("sim:card.cx3");
 }
 
 #[test]
 fn without_an_iommu_a_card_is_refused() {
     let bench = host();
-    fs::remove_file(
-        bench
-            .path("host/sys/bus/pci/devices")
-            .join(CARD)
-            .join("iommu_group"),
-    )
-    .unwrap();
+    fs::remove_file(bench.path("host/sys/bus/pci/devices").join(CARD).join("iommu_group")).unwrap();
     bench
         .run(&["-d", CARD, "burn", "new.bin", "--yes"])
         .exits(5)
@@ -94,14 +76,8 @@ fn without_an_iommu_a_card_is_refused() {
 fn a_virtual_function_is_refused() {
     let bench = host();
     device(&bench, VF, "0x1004");
-    symlink(
-        format!("../{CARD}"),
-        bench
-            .path("host/sys/bus/pci/devices")
-            .join(VF)
-            .join("physfn"),
-    )
-    .unwrap();
+    symlink(format!("../{CARD}"), bench.path("host/sys/bus/pci/devices").join(VF).join("physfn"))
+        .unwrap();
     bench
         .run(&["-d", VF, "query"])
         .exits(4)
@@ -114,10 +90,7 @@ fn a_virtual_function_is_refused() {
 fn a_card_with_virtual_functions_is_refused_unless_allowed() {
     let bench = host();
     device(&bench, VF, "0x1004");
-    let link = bench
-        .path("host/sys/bus/pci/devices")
-        .join(CARD)
-        .join("virtfn0");
+    let link = bench.path("host/sys/bus/pci/devices").join(CARD).join("virtfn0");
     symlink(format!("../{VF}"), link).unwrap();
     let ran = bench
         .run(&["-d", CARD, "burn", "new.bin", "--yes"])
@@ -125,10 +98,7 @@ fn a_card_with_virtual_functions_is_refused_unless_allowed() {
         .one_clear_line()
         .reports("vfs")
         .reports("--allow");
-    assert!(
-        !bench.path("host/var").exists(),
-        "a journal was begun\n{ran}"
-    );
+    assert!(!bench.path("host/var").exists(), "a journal was begun\n{ran}");
 }
 
 #[test]
@@ -158,14 +128,8 @@ fn doctor_reports_a_host_without_a_card() {
 #[test]
 fn nothing_pending_is_success() {
     let bench = host();
-    bench
-        .run(&["host", "status"])
-        .exits(0)
-        .prints("no card waits to be returned to its driver\n");
-    bench
-        .run(&["host", "restore"])
-        .exits(0)
-        .prints("nothing to restore\n");
+    bench.run(&["host", "status"]).exits(0).prints("no card waits to be returned to its driver\n");
+    bench.run(&["host", "restore"]).exits(0).prints("nothing to restore\n");
 }
 
 #[test]

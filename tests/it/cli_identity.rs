@@ -2,16 +2,8 @@
 
 use crate::support::cli::{CliRun, Sandbox};
 
-const SET: [&str; 8] = [
-    "identity",
-    "set",
-    "--mac",
-    "0002c9000010",
-    "--guid",
-    "0x0002c90300000010",
-    "--vsd",
-    "rack 9",
-];
+const SET: [&str; 8] =
+    ["identity", "set", "--mac", "0002c9000010", "--guid", "0x0002c90300000010", "--vsd", "rack 9"];
 
 fn set(bench: &Sandbox, code: i32) -> CliRun {
     let mut args = SET.to_vec();
@@ -39,15 +31,7 @@ fn before_and_after_are_shown_side_by_side() {
     set(&bench, 2).prints("Nothing to do");
     // What stays is in the table, without a mark.
     bench
-        .card(&[
-            "identity",
-            "set",
-            "--vsd",
-            "x",
-            "--yes",
-            "--backup-dir",
-            "b",
-        ])
+        .card(&["identity", "set", "--vsd", "x", "--yes", "--backup-dir", "b"])
         .exits(0)
         .prints("  MAC port 2         0002c9000011         0002c9000011\n")
         .prints("* VSD                rack 9               x\n");
@@ -65,12 +49,8 @@ fn setting_the_same_identity_twice_writes_once() {
 #[test]
 fn a_rom_for_another_device_comes_with_a_hint() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "create", "pro.cx3", "--board", "mcx312b"])
-        .exits(0);
-    bench
-        .run(&["-d", "sim:pro.cx3", "rom", "read", "pro.rom"])
-        .exits(0);
+    bench.run(&["sim", "create", "pro.cx3", "--board", "mcx312b"]).exits(0);
+    bench.run(&["-d", "sim:pro.cx3", "rom", "read", "pro.rom"]).exits(0);
     bench
         .refuses(&["rom", "write", "pro.rom", "--yes"], 4)
         .reports("the firmware is for device 4099 (0x1003), the ROM for device 4103 (0x1007)")

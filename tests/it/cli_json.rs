@@ -54,14 +54,8 @@ fn every_command_has_a_json_document() {
         (&["config", "show"], &["ini"]),
         (&["identity", "show"], &["identity", "sound", "psid"]),
         (&["flash", "info"], &["card", "chained_reads"]),
-        (
-            &["flash", "read", "raw.bin", "--len", "0x1000"],
-            &["len", "sha256"],
-        ),
-        (
-            &["sim", "info", "card.cx3"],
-            &["spec", "counters", "faults", "misuse"],
-        ),
+        (&["flash", "read", "raw.bin", "--len", "0x1000"], &["len", "sha256"]),
+        (&["sim", "info", "card.cx3"], &["spec", "counters", "faults", "misuse"]),
         (&["sim", "image", "x.bin"], &["file", "len"]),
         (&["completions", "bash"], &["shell", "script"]),
         (&["man"], &["pages"]),
@@ -78,15 +72,7 @@ fn every_command_has_a_json_document() {
     assert_eq!(bench.read("raw.bin").len(), 0x1000);
     document(&bench, &["unlock", "--yes"], 2);
     let burned = document(&bench, &with(&["burn", "new.bin", "--no-activate"]), 0);
-    for field in [
-        "job",
-        "plan",
-        "nothing_to_do",
-        "backup",
-        "boots",
-        "activation",
-        "image_sha256",
-    ] {
+    for field in ["job", "plan", "nothing_to_do", "backup", "boots", "activation", "image_sha256"] {
         assert!(burned["result"].get(field).is_some(), "{field}: {burned:#}");
     }
     let query = document(&bench, &["query"], 0);
@@ -94,34 +80,15 @@ fn every_command_has_a_json_document() {
     document(&bench, &["activate"], 0);
     document(&bench, &["verify", "--against", "new.bin"], 0);
     document(&bench, &with(&["burn", "new.bin"]), 2);
-    let dir = burned["result"]["backup"]["dir"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let dir = burned["result"]["backup"]["dir"].as_str().unwrap().to_owned();
     let restore = ["restore", &dir, "--yes", "--backup-dir", "backups"];
     document(&bench, &restore, 0);
     document(&bench, &with(&["rom", "remove"]), 0);
     document(&bench, &with(&["rom", "write", "rom.bin"]), 0);
     document(&bench, &with(&["identity", "set", "--vsd", "mine"]), 0);
-    let recover = [
-        "recover",
-        "new.bin",
-        "--guid",
-        "2c90300112230",
-        "--mac",
-        "2c9112230",
-    ];
+    let recover = ["recover", "new.bin", "--guid", "2c90300112230", "--mac", "2c9112230"];
     document(&bench, &with(&recover), 4);
-    document(
-        &bench,
-        &[
-            "sim",
-            "fault",
-            "card.cx3",
-            r#"{"fault":"stuck_busy","after":9}"#,
-        ],
-        0,
-    );
+    document(&bench, &["sim", "fault", "card.cx3", r#"{"fault":"stuck_busy","after":9}"#], 0);
     document(&bench, &["sim", "power-cycle", "card.cx3"], 0);
     document(&bench, &["sim", "create", "other.cx3"], 0);
 }
@@ -140,10 +107,7 @@ fn documented_fields_of_an_image_are_there() {
         let names = row.split(" | ").next().unwrap();
         for name in names.split(", ") {
             let name = name.trim_matches('`');
-            assert!(
-                image.get(name).is_some(),
-                "{name} is documented and missing"
-            );
+            assert!(image.get(name).is_some(), "{name} is documented and missing");
             documented += 1;
         }
     }
@@ -162,22 +126,11 @@ fn documented_fields_of_an_image_are_there() {
 #[test]
 fn every_error_has_a_code_and_a_hint() {
     let bench = Sandbox::owner();
-    bench.write(
-        "fw.zip",
-        b"PK\x03\x04xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-    );
+    bench.write("fw.zip", b"PK\x03\x04xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     let document = document(&bench, &["burn", "fw.zip", "--yes"], 1);
     assert_eq!(document["error"]["code"], "image_zip");
-    assert_eq!(
-        document["error"]["hint"],
-        "unpack it and name the .bin file inside: unzip fw.zip"
-    );
-    assert!(
-        document["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("fw.zip")
-    );
+    assert_eq!(document["error"]["hint"], "unpack it and name the .bin file inside: unzip fw.zip");
+    assert!(document["error"]["message"].as_str().unwrap().contains("fw.zip"));
 }
 
 #[test]

@@ -7,19 +7,12 @@ use std::fs;
 fn device(bench: &Sandbox, bdf: &str, id: &str, group: bool) {
     let dir = bench.path("host/sys/bus/pci/devices").join(bdf);
     fs::create_dir_all(&dir).unwrap();
-    let start = if bdf.starts_with("0000:05") {
-        0xf7a0
-    } else {
-        0xf6a0
-    };
+    let start = if bdf.starts_with("0000:05") { 0xf7a0 } else { 0xf6a0 };
     for (file, text) in [
         ("vendor", "0x15b3".to_owned()),
         ("device", id.to_owned()),
         ("revision", "0x00".to_owned()),
-        (
-            "resource",
-            format!("0x{start:x}0000 0x{start:x}ffff 0x0000000000140204"),
-        ),
+        ("resource", format!("0x{start:x}0000 0x{start:x}ffff 0x0000000000140204")),
     ] {
         fs::write(dir.join(file), format!("{text}\n")).unwrap();
     }
@@ -42,10 +35,8 @@ fn a_card_is_listed_with_what_mst_status_shows() {
     let ran = bench.run(&["--json", "list"]).exits(0);
     let json = ran.json();
     let cards = json["result"]["cards"].as_array().unwrap().clone();
-    let names: Vec<_> = cards
-        .iter()
-        .map(|c| (c["device"].as_str().unwrap(), c["mst_name"].as_str()))
-        .collect();
+    let names: Vec<_> =
+        cards.iter().map(|c| (c["device"].as_str().unwrap(), c["mst_name"].as_str())).collect();
     assert_eq!(
         names,
         [
@@ -58,10 +49,7 @@ fn a_card_is_listed_with_what_mst_status_shows() {
     assert_eq!(cards[0]["bar0_address"], 0xf7a0_0000_u64, "{ran}");
     assert_eq!(cards[0]["bar0"], 0x1_0000);
     assert_eq!(cards[0]["pci_revision"], 0);
-    assert_eq!(
-        cards[0]["access"],
-        serde_json::json!(["vfio mmap", "vfio pread", "vfio config"])
-    );
+    assert_eq!(cards[0]["access"], serde_json::json!(["vfio mmap", "vfio pread", "vfio config"]));
     // Without an IOMMU there is no way.
     assert_eq!(cards[2]["access"], serde_json::json!([]));
     // What would take a borrowing to know is not known.
@@ -77,13 +65,8 @@ fn a_card_is_listed_with_what_mst_status_shows() {
 #[test]
 fn a_flashed_version_that_does_not_run_yet_is_shown() {
     let bench = Sandbox::owner();
-    bench
-        .card(&["burn", "new.bin", "--yes", "--no-activate"])
-        .exits(0);
-    bench
-        .run(&["list"])
-        .exits(0)
-        .prints("running 2.35.5100, flashed 2.42.5000");
+    bench.card(&["burn", "new.bin", "--yes", "--no-activate"]).exits(0);
+    bench.run(&["list"]).exits(0).prints("running 2.35.5100, flashed 2.42.5000");
 }
 
 #[test]

@@ -43,10 +43,7 @@ fn a_stored_setting_is_kept_and_shown() {
     assert_eq!(value(&bench, "NUM_OF_VFS"), 16);
     let now = bench.flash("card.cx3");
     let changed: Vec<usize> = (0..now.len()).filter(|at| now[*at] != flash[*at]).collect();
-    assert!(
-        changed.iter().all(|at| *at >= now.len() - 0x2000),
-        "{changed:x?}"
-    );
+    assert!(changed.iter().all(|at| *at >= now.len() - 0x2000), "{changed:x?}");
     // The backup is the flash of before.
     let backup = std::fs::read_dir(bench.path("backups"))
         .unwrap()
@@ -70,9 +67,7 @@ fn a_reset_of_the_sectors_clears_every_setting() {
     std::fs::create_dir(bench.path("backups")).unwrap();
     set(&bench, &["BOOT_VLAN_P2=99"]).exits(0);
     assert_eq!(value(&bench, "BOOT_VLAN_P2"), 99);
-    bench
-        .card(&["config", "reset", "--yes", "--backup-dir", "backups"])
-        .exits(0);
+    bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]).exits(0);
     assert_eq!(value(&bench, "BOOT_VLAN_P2"), 1);
 }
 
@@ -87,37 +82,24 @@ fn bad_settings_change_nothing() {
         ("BOOT_VLAN_P1=4096", "BOOT_VLAN_P1 takes 0..4095"),
         ("BOOT_VLAN_P1=", "BOOT_VLAN_P1 takes 0..4095"),
     ] {
-        bench
-            .refuses(&["config", "set", typed, "--yes"], 64)
-            .reports(message);
+        bench.refuses(&["config", "set", typed, "--yes"], 64).reports(message);
     }
     bench.refuses(&["config", "set", "--yes"], 64);
     bench
         .refuses(&["config", "set", "SRIOV_EN=1", "SRIOV_EN=0", "--yes"], 64)
         .reports("SRIOV_EN is given twice");
     // A setting this card has not, and a value it cannot.
-    bench
-        .refuses(&["config", "set", "LINK_TYPE_P1=ETH", "--yes"], 4)
-        .reports("no LINK_TYPE_P1");
-    bench
-        .refuses(&["config", "set", "NUM_OF_VFS=64", "--yes"], 4)
-        .reports("at most 63");
+    bench.refuses(&["config", "set", "LINK_TYPE_P1=ETH", "--yes"], 4).reports("no LINK_TYPE_P1");
+    bench.refuses(&["config", "set", "NUM_OF_VFS=64", "--yes"], 4).reports("at most 63");
     // No terminal to ask at.
-    bench
-        .refuses(&["config", "set", "SRIOV_EN=0"], 64)
-        .reports("--yes");
+    bench.refuses(&["config", "set", "SRIOV_EN=0"], 64).reports("--yes");
 }
 
 #[test]
 fn firmware_that_cannot_answer_is_reported() {
     let bench = Sandbox::new();
-    bench
-        .run(&["sim", "create", "card.cx3", "--blank"])
-        .exits(0);
-    for args in [
-        &["config", "query"][..],
-        &["config", "set", "SRIOV_EN=0", "--yes"],
-    ] {
+    bench.run(&["sim", "create", "card.cx3", "--blank"]).exits(0);
+    for args in [&["config", "query"][..], &["config", "set", "SRIOV_EN=0", "--yes"]] {
         bench.refuses(args, 1).reports("no firmware runs");
     }
     let old = Sandbox::new();
@@ -131,13 +113,9 @@ fn firmware_that_cannot_answer_is_reported() {
         "2.30.8000",
     ])
     .exits(0);
-    old.run(&["sim", "create", "card.cx3", "--image", "old.bin"])
-        .exits(0);
+    old.run(&["sim", "create", "card.cx3", "--image", "old.bin"]).exits(0);
     let ran = old.refuses(&["config", "query"], 1);
-    assert!(
-        ran.stderr.contains("2.30.8000") && ran.stderr.contains("2.31.5000 or newer"),
-        "{ran}"
-    );
+    assert!(ran.stderr.contains("2.30.8000") && ran.stderr.contains("2.31.5000 or newer"), "{ran}");
 }
 
 #[test]
@@ -154,26 +132,14 @@ fn a_reset_of_settings_reports_no_byte_of_a_signature() {
 fn a_corrupt_configuration_can_be_reset() {
     let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
-    bench
-        .run(&[
-            "sim",
-            "fault",
-            "card.cx3",
-            r#"{"fault":"corrupt_configuration"}"#,
-        ])
-        .exits(0);
+    bench.run(&["sim", "fault", "card.cx3", r#"{"fault":"corrupt_configuration"}"#]).exits(0);
     // A power cycle does not repair it.
     bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
     let ran = bench.refuses(&["config", "query"], 1);
-    assert!(
-        ran.stderr.contains("corrupt") && ran.stderr.contains("config reset"),
-        "{ran}"
-    );
+    assert!(ran.stderr.contains("corrupt") && ran.stderr.contains("config reset"), "{ran}");
     let json = bench.card(&["--json", "config", "query"]).exits(1).json();
     assert_eq!(json["error"]["code"], "nv_corrupt");
-    bench
-        .card(&["config", "reset", "--yes", "--backup-dir", "backups"])
-        .exits(0);
+    bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]).exits(0);
     set(&bench, &["SRIOV_EN=0"]).exits(0);
 }
 
@@ -188,29 +154,16 @@ fn a_held_semaphore_is_waited_for_and_reported() {
             r#"{"fault":"semaphore_held","number":47,"reads":null,"owner_alive":true}"#,
         ])
         .exits(0);
-    bench
-        .refuses(&["config", "query"], 5)
-        .reports("tools command interface")
-        .reports("activate");
+    bench.refuses(&["config", "query"], 5).reports("tools command interface").reports("activate");
 }
 
 #[test]
 fn a_cut_while_the_firmware_writes_is_reported() {
     let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
-    bench
-        .run(&[
-            "sim",
-            "fault",
-            "card.cx3",
-            r#"{"fault":"power_cut","op":2,"seed":3}"#,
-        ])
-        .exits(0);
+    bench.run(&["sim", "fault", "card.cx3", r#"{"fault":"power_cut","op":2,"seed":3}"#]).exits(0);
     let ran = set(&bench, &["SRIOV_EN=0", "BOOT_VLAN_P1=5"]).exits(9);
-    assert!(
-        ran.stderr.contains("0xf0300") || ran.stderr.contains("all ones"),
-        "{ran}"
-    );
+    assert!(ran.stderr.contains("0xf0300") || ran.stderr.contains("all ones"), "{ran}");
     bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
     set(&bench, &["SRIOV_EN=0", "BOOT_VLAN_P1=5"]).exits(0);
     assert_eq!(value(&bench, "SRIOV_EN"), 0);

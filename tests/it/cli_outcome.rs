@@ -14,16 +14,7 @@ fn accesses(bench: &Sandbox) -> u64 {
         of("bar_reads") + of("bar_writes")
     };
     let before = count();
-    bench
-        .run(&[
-            "-d",
-            "sim:other.cx3",
-            "burn",
-            "new.bin",
-            "--yes",
-            "--no-activate",
-        ])
-        .exits(0);
+    bench.run(&["-d", "sim:other.cx3", "burn", "new.bin", "--yes", "--no-activate"]).exits(0);
     count() - before
 }
 
@@ -38,9 +29,7 @@ fn a_card_that_vanishes_behind_the_commit_ends_with_9() {
     let total = accesses(&bench);
     let before = bench.flash("card.cx3");
     inject(&bench, total - 40);
-    let ran = bench
-        .card(&["--json", "burn", "new.bin", "--yes", "--no-activate"])
-        .exits(9);
+    let ran = bench.card(&["--json", "burn", "new.bin", "--yes", "--no-activate"]).exits(9);
     let document = ran.json();
     let hint = document["error"]["hint"].as_str().unwrap();
     assert!(hint.contains("verify") && hint.contains("restore"), "{ran}");

@@ -13,19 +13,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// What a report must not contain.
-const SECRETS: [&str; 4] = [
-    "e41d2ddd7850",
-    "e41d2ddd7851",
-    "e4:1d:2d:dd:78:50",
-    "MT1234X56789",
-];
+const SECRETS: [&str; 4] = ["e41d2ddd7850", "e41d2ddd7851", "e4:1d:2d:dd:78:50", "MT1234X56789"];
 
 /// The files of the one archive in `reports`.
 fn archive(bench: &Sandbox) -> BTreeMap<String, String> {
-    let names: Vec<PathBuf> = fs::read_dir(bench.path("reports"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let names: Vec<PathBuf> =
+        fs::read_dir(bench.path("reports")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(names.len(), 1, "{names:?}");
     let mut tar = tar::Archive::new(GzDecoder::new(fs::File::open(&names[0]).unwrap()));
     tar.entries()
@@ -43,9 +36,7 @@ fn archive(bench: &Sandbox) -> BTreeMap<String, String> {
 }
 
 fn parsed(files: &BTreeMap<String, String>, name: &str) -> Value {
-    let text = files
-        .get(name)
-        .unwrap_or_else(|| panic!("no {name} in {:?}", files.keys()));
+    let text = files.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", files.keys()));
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"))
 }
 
@@ -68,18 +59,13 @@ fn assert_complete(files: &BTreeMap<String, String>, ran: &CliRun) {
     assert_eq!(listed.len() + 1, files.len());
     for file in listed {
         let text = &files[file["name"].as_str().unwrap()];
-        let digest: String = Sha256::digest(text)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest: String =
+            Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(file["sha256"], digest, "{file}");
     }
     for (name, text) in files {
         for secret in SECRETS {
-            assert!(
-                !text.to_lowercase().contains(&secret.to_lowercase()),
-                "{secret} is in {name}"
-            );
+            assert!(!text.to_lowercase().contains(&secret.to_lowercase()), "{secret} is in {name}");
         }
     }
     for line in files.get("log.jsonl").map_or("", String::as_str).lines() {
@@ -120,10 +106,7 @@ fn a_burn_leaves_a_complete_report() {
         assert!(files["log.jsonl"].contains(&line), "{step}");
     }
     assert_eq!(parsed(&files, "host.json")["machine"], "x86_64");
-    assert_eq!(
-        parsed(&files, "journal.json")["after"]["pending"],
-        Value::Array(Vec::new())
-    );
+    assert_eq!(parsed(&files, "journal.json")["after"]["pending"], Value::Array(Vec::new()));
     assert!(absent(&files, "lspci.txt").contains("simulated"));
     // The answer names it, unmasked itself.
     let path = ran.json()["report"]["path"].as_str().unwrap().to_owned();
@@ -137,18 +120,12 @@ fn a_burn_leaves_a_complete_report() {
 /// Spellings of a MAC or GUID that are long enough to be looked for anywhere.
 fn texts(bytes: &[u8]) -> Vec<String> {
     let joined = |separator: &str, prefix: &str, pieces: &[Vec<u8>]| {
-        let pieces: Vec<String> = pieces
-            .iter()
-            .map(|p| format!("{prefix}{}", hex(p)))
-            .collect();
+        let pieces: Vec<String> = pieces.iter().map(|p| format!("{prefix}{}", hex(p))).collect();
         pieces.join(separator)
     };
     let pairs: Vec<Vec<u8>> = bytes.chunks(1).map(<[u8]>::to_vec).collect();
     let halves: Vec<Vec<u8>> = bytes.chunks(2).map(<[u8]>::to_vec).collect();
-    let swapped: Vec<Vec<u8>> = halves
-        .iter()
-        .map(|h| h.iter().rev().copied().collect())
-        .collect();
+    let swapped: Vec<Vec<u8>> = halves.iter().map(|h| h.iter().rev().copied().collect()).collect();
     let mut all = vec![hex(bytes), joined(":", "", &pairs), joined("-", "", &pairs)];
     for pieces in [&pairs, &halves, &swapped] {
         for separator in [" ", ",", ", ", ":"] {
@@ -275,37 +252,22 @@ fn a_report_masks_flash_data_that_was_logged_on_request() {
 #[test]
 fn a_log_of_every_register_access_is_bounded_and_ends_with_the_end_of_the_job() {
     let bench = Sandbox::owner();
-    bench
-        .shell("cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null")
-        .exits(0);
+    bench.shell("cx3flash -vv -d sim:card.cx3 plan new.bin 2>/dev/null").exits(0);
     let logs: Vec<PathBuf> = fs::read_dir(bench.path("state/cx3flash/log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    let [log] = logs.as_slice() else {
-        panic!("{logs:?}")
-    };
-    assert_eq!(
-        fs::metadata(log).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let [log] = logs.as_slice() else { panic!("{logs:?}") };
+    assert_eq!(fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(log).unwrap();
-    assert!(
-        text.len() > 8 << 20 && text.len() <= 16 << 20,
-        "{}",
-        text.len()
-    );
+    assert!(text.len() > 8 << 20 && text.len() <= 16 << 20, "{}", text.len());
     let lines: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect();
     assert_eq!(lines.last().unwrap()["fields"]["message"], "ended");
     assert_eq!(lines[lines.len() - 2]["level"], "TRACE");
-    assert!(
-        lines
-            .iter()
-            .all(|line| { line["target"].as_str().unwrap().starts_with("cx3flash") })
-    );
+    assert!(lines.iter().all(|line| { line["target"].as_str().unwrap().starts_with("cx3flash") }));
 }
 
 #[test]
@@ -323,11 +285,7 @@ fn a_disk_that_is_full_of_log_does_not_stop_the_job() {
         .unwrap();
     let text = fs::read_to_string(log).unwrap();
     let limit = 4608 * 512;
-    assert!(
-        text.len() > limit - 1000 && text.len() <= limit,
-        "{}",
-        text.len()
-    );
+    assert!(text.len() > limit - 1000 && text.len() <= limit, "{}", text.len());
     assert!(text.ends_with("}\n"), "half a line stays behind");
 }
 
@@ -344,9 +302,7 @@ fn a_demo_leaves_no_empty_log() {
 #[test]
 fn a_refused_burn_leaves_a_report() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"])
-        .exits(0);
+    bench.run(&["sim", "image", "pro.bin", "--like", "mcx312b-2.42.5000"]).exits(0);
     let plain = bench.refuses(&["burn", "pro.bin", "--yes"], 4);
     let ran = bench.refuses(&["burn", "pro.bin", "--yes", "--report", "reports"], 4);
     assert_eq!(
@@ -374,18 +330,10 @@ fn an_unwritable_report_is_refused_before_the_burn() {
 #[test]
 fn a_report_needs_a_card() {
     let bench = Sandbox::owner();
-    for words in [
-        vec!["query", "new.bin"],
-        vec!["completions", "bash"],
-        vec!["demo"],
-    ] {
+    for words in [vec!["query", "new.bin"], vec!["completions", "bash"], vec!["demo"]] {
         let mut all = vec!["--report", "reports"];
         all.extend(words);
-        bench
-            .run(&all)
-            .exits(64)
-            .one_clear_line()
-            .reports("--report");
+        bench.run(&all).exits(64).one_clear_line().reports("--report");
     }
     assert!(!bench.path("reports").exists());
 }
@@ -396,10 +344,7 @@ fn doctor_reports_what_it_saw() {
     let ran = bench.card(&["doctor", "--report", "reports"]);
     let files = archive(&bench);
     assert_complete(&files, &ran);
-    assert_eq!(
-        parsed(&files, "query.json")["images"][0]["image"]["psid"],
-        "MT_1170110023"
-    );
+    assert_eq!(parsed(&files, "query.json")["images"][0]["image"]["psid"], "MT_1170110023");
     assert!(absent(&files, "plan.json").contains("no plan"));
 }
 

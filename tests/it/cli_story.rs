@@ -34,14 +34,7 @@ fn the_job_of_an_owner_works_from_query_to_restore() {
     bench.run(&["list"]).exits(0).prints("sim:card.cx3");
     bench.card(&["doctor"]).exits(0);
     bench
-        .card(&[
-            "burn",
-            "new.bin",
-            "--yes",
-            "--no-activate",
-            "--backup-dir",
-            "backups",
-        ])
+        .card(&["burn", "new.bin", "--yes", "--no-activate", "--backup-dir", "backups"])
         .exits(0)
         .prints("2.35.5100 -> 2.42.5000");
     let query = bench.card(&["query", "--full"]).exits(0);
@@ -82,10 +75,7 @@ fn a_failsafe_card_boots_after_a_power_cut() {
     fault(&bench, r#"{"fault":"power_cut","op":40,"seed":7}"#);
     // It does not answer any more: what it would boot is not known.
     burn(&bench).exits(9).one_clear_line();
-    bench
-        .run(&["sim", "power-cycle", "card.cx3"])
-        .exits(0)
-        .prints("runs 2.36.5150");
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0).prints("runs 2.36.5150");
     bench.card(&["verify"]).exits(0);
     burn(&bench).exits(0);
 }
@@ -99,10 +89,7 @@ fn a_wrong_bit_on_a_failsafe_card_is_never_committed() {
         .one_clear_line()
         .reports("the card still boots the old image")
         .reports("hint: run the command again: cx3flash -d sim:card.cx3 burn new.bin --yes");
-    bench
-        .run(&["sim", "power-cycle", "card.cx3"])
-        .exits(0)
-        .prints("runs 2.36.5150");
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0).prints("runs 2.36.5150");
     burn(&bench).exits(0);
 }
 
@@ -115,14 +102,9 @@ fn a_wrong_bit_on_a_non_failsafe_card_can_be_restored() {
     let backup = the_backup(&bench);
     let ran = ran.reports(&format!("hint: cx3flash -d sim:card.cx3 restore {backup}"));
     assert_eq!(ran.code, 7);
-    bench
-        .run(&["sim", "power-cycle", "card.cx3"])
-        .exits(0)
-        .prints("recovery");
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0).prints("recovery");
     bench.card(&["query"]);
-    bench
-        .card(&["restore", &backup, "--yes", "--backup-dir", "backups"])
-        .exits(0);
+    bench.card(&["restore", &backup, "--yes", "--backup-dir", "backups"]).exits(0);
     assert!(before == bench.flash("card.cx3"), "not the old flash");
     burn(&bench).exits(0);
 }
@@ -130,9 +112,7 @@ fn a_wrong_bit_on_a_non_failsafe_card_can_be_restored() {
 #[test]
 fn a_blank_card_needs_an_identity_from_its_owner() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "create", "blank.cx3", "--blank"])
-        .exits(0);
+    bench.run(&["sim", "create", "blank.cx3", "--blank"]).exits(0);
     let blank = |args: &[&str]| {
         let mut all = vec!["-d", "sim:blank.cx3"];
         all.extend(args);
@@ -143,21 +123,11 @@ fn a_blank_card_needs_an_identity_from_its_owner() {
         vec!["recover", "new.bin", "--yes"],
         vec!["recover", "new.bin", "--yes", "--mac", "e41d2ddd7850"],
         vec!["recover", "new.bin", "--yes", "--guid", "e41d2d0300dd7850"],
-        vec![
-            "recover",
-            "new.bin",
-            "--yes",
-            "--blank-guids",
-            "--mac",
-            "01005e000001",
-        ],
+        vec!["recover", "new.bin", "--yes", "--blank-guids", "--mac", "01005e000001"],
     ] {
         blank(&half).exits(64).one_clear_line();
     }
-    blank(&["burn", "new.bin", "--yes"])
-        .exits(4)
-        .one_clear_line()
-        .reports("recover");
+    blank(&["burn", "new.bin", "--yes"]).exits(4).one_clear_line().reports("recover");
     let recover = [
         "recover",
         "new.bin",
@@ -172,19 +142,13 @@ fn a_blank_card_needs_an_identity_from_its_owner() {
     blank(&["identity", "show"]).exits(0).prints("e41d2ddd7851");
     blank(&["query"]).exits(0).prints("2.42.5000");
     // A card that has an image is no case for recover.
-    blank(&recover)
-        .exits(4)
-        .one_clear_line()
-        .reports("burn new.bin");
+    blank(&recover).exits(4).one_clear_line().reports("burn new.bin");
 }
 
 #[test]
 fn a_held_semaphore_is_respected() {
     let bench = Sandbox::pro();
-    fault(
-        &bench,
-        r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#,
-    );
+    fault(&bench, r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":true}"#);
     bench
         .refuses(&["burn", "new.bin", "--yes"], 5)
         .reports("hint: if no other tool is running: cx3flash -d sim:card.cx3 unlock");
@@ -194,10 +158,7 @@ fn a_held_semaphore_is_respected() {
 #[test]
 fn a_stale_semaphore_can_be_cleared() {
     let bench = Sandbox::pro();
-    fault(
-        &bench,
-        r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":false}"#,
-    );
+    fault(&bench, r#"{"fault":"semaphore_held","number":63,"reads":null,"owner_alive":false}"#);
     bench.refuses(&["query"], 5);
     bench.card(&["unlock"]).exits(0);
     bench.card(&["query"]).exits(0);
@@ -209,22 +170,14 @@ fn all_ones_are_reported_as_a_card_that_is_gone() {
     let bench = Sandbox::pro();
     fault(&bench, r#"{"fault":"removed","after":0}"#);
     bench.refuses(&["query"], 1).reports("gone");
-    bench
-        .refuses(&["burn", "new.bin", "--yes"], 1)
-        .reports("gone");
+    bench.refuses(&["burn", "new.bin", "--yes"], 1).reports("gone");
 }
 
 #[test]
 fn a_locked_card_is_reported() {
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "create", "locked.cx3", "--secure-host"])
-        .exits(0);
-    bench
-        .run(&["-d", "sim:locked.cx3", "query"])
-        .exits(1)
-        .one_clear_line()
-        .reports("locked");
+    bench.run(&["sim", "create", "locked.cx3", "--secure-host"]).exits(0);
+    bench.run(&["-d", "sim:locked.cx3", "query"]).exits(1).one_clear_line().reports("locked");
     let doctor = bench.run(&["-d", "sim:locked.cx3", "doctor"]).exits(5);
     doctor.one_clear_line();
 }
@@ -249,18 +202,13 @@ fn rom_identity_and_settings_survive_their_commands() {
     bench.card(&["rom", "read", "rom.bin"]).exits(0);
     write(&["rom", "remove"], 0);
     bench.card(&["rom", "info"]).exits(0).prints("no ROM");
-    bench
-        .refuses(&["rom", "read", "none.bin"], 1)
-        .reports("ROM");
+    bench.refuses(&["rom", "read", "none.bin"], 1).reports("ROM");
     write(&["rom", "write", "rom.bin"], 0);
     bench.card(&["rom", "read", "again.bin"]).exits(0);
     assert!(bench.read("rom.bin") == bench.read("again.bin"));
     write(&["rom", "write", "rom.bin"], 2);
     write(&["identity", "set", "--mac", "e41d2d123456"], 0);
-    bench
-        .card(&["identity", "show"])
-        .exits(0)
-        .prints("e41d2d123457");
+    bench.card(&["identity", "show"]).exits(0).prints("e41d2d123457");
     write(&["identity", "set", "--mac", "e41d2d123456"], 2);
     bench.card(&["config", "show"]).exits(0).prints("[ADAPTER]");
     let ran = bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]);
@@ -280,9 +228,8 @@ fn a_backup_that_was_changed_is_refused() {
     std::fs::remove_file(bench.path(&name)).unwrap();
     bench.write(&name, &bytes);
     let before = bench.flash("card.cx3");
-    let ran = bench
-        .card(&["restore", &backup, "--yes", "--backup-dir", "backups"])
-        .one_clear_line();
+    let ran =
+        bench.card(&["restore", &backup, "--yes", "--backup-dir", "backups"]).one_clear_line();
     assert!(matches!(ran.code, 1 | 4), "{ran}");
     assert!(before == bench.flash("card.cx3"));
     let empty = bench.path("empty");
@@ -302,9 +249,7 @@ fn a_card_in_use_is_refused() {
 fn a_log_that_cannot_be_written_does_not_fail_the_job() {
     let bench = Sandbox::pro();
     bench.write("state", b"a file where the log's directory should be");
-    bench
-        .card(&["burn", "new.bin", "--yes", "--backup-dir", "backups"])
-        .exits(0);
+    bench.card(&["burn", "new.bin", "--yes", "--backup-dir", "backups"]).exits(0);
 }
 
 #[test]
@@ -320,10 +265,7 @@ fn every_job_leaves_a_log() {
     assert!(text.lines().count() > 5, "{text}");
     for line in text.lines() {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(
-            entry["timestamp"].is_string() && entry["level"].is_string(),
-            "{line}"
-        );
+        assert!(entry["timestamp"].is_string() && entry["level"].is_string(), "{line}");
     }
 }
 
@@ -332,10 +274,7 @@ fn quiet_is_quiet_and_progress_is_shown_otherwise() {
     let bench = Sandbox::pro();
     let ran = burn(&bench).exits(0);
     for phase in ["backup", "write", "verify"] {
-        assert!(
-            ran.stderr.lines().any(|l| l.starts_with(phase)),
-            "no {phase}\n{ran}"
-        );
+        assert!(ran.stderr.lines().any(|l| l.starts_with(phase)), "no {phase}\n{ran}");
     }
     let bench = Sandbox::pro();
     let ran = bench.card(&["-q", "burn", "new.bin", "--yes", "--backup-dir", "backups"]);

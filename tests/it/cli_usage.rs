@@ -47,10 +47,7 @@ fn words_of_flint_lead_to_our_commands() {
         ("qery", "query"),
         ("dc", "config show"),
     ] {
-        bench
-            .run(&[theirs])
-            .exits(64)
-            .reports(&format!("hint: cx3flash {ours}\n"));
+        bench.run(&[theirs]).exits(64).reports(&format!("hint: cx3flash {ours}\n"));
     }
 }
 
@@ -67,18 +64,13 @@ fn help_goes_to_stdout_with_the_exit_codes() {
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let bench = Sandbox::new();
-    bench
-        .shell("(cx3flash man; echo $? >&2) | true")
-        .exits(0)
-        .reports("0\n");
+    bench.shell("(cx3flash man; echo $? >&2) | true").exits(0).reports("0\n");
 }
 
 #[test]
 fn a_result_that_cannot_be_written_ends_with_74() {
     let ran = Sandbox::new().shell("cx3flash man >/dev/full");
-    ran.exits(74)
-        .one_clear_line()
-        .reports("stdout; the command itself ended with 0 (done)");
+    ran.exits(74).one_clear_line().reports("stdout; the command itself ended with 0 (done)");
 }
 
 #[test]
@@ -139,8 +131,5 @@ fn completions_and_man_pages_have_every_command() {
 fn flint_is_offered_and_internal_helpers_are_hidden() {
     let ran = Sandbox::new().run(&["--help"]).exits(0);
     assert!(ran.stdout.contains("\n  flint"), "{ran}");
-    assert!(
-        !ran.stdout.contains("__"),
-        "a helper of our own is offered: {ran}"
-    );
+    assert!(!ran.stdout.contains("__"), "a helper of our own is offered: {ran}");
 }

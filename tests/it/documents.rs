@@ -63,10 +63,8 @@ const WORDS: [&str; 38] = [
 ];
 
 /// Lines in which such a word has its everyday meaning, or in which another program chose it.
-const ALLOWED: [&str; 2] = [
-    r#"#[serde(rename = "nobody_to_ask")]"#,
-    r#"#[serde(rename = "retire")]"#,
-];
+const ALLOWED: [&str; 2] =
+    [r#"#[serde(rename = "nobody_to_ask")]"#, r#"#[serde(rename = "retire")]"#];
 
 /// Every text file below the paths of [`READ`], by its path from the top.
 fn texts() -> BTreeMap<PathBuf, String> {
@@ -205,9 +203,7 @@ fn every_file_and_test_named_by_a_page_exists() {
                     if !top.join(word).exists() {
                         problems.push(format!("{}: no file {word}", path.display()));
                     }
-                    source = texts
-                        .get(Path::new(word))
-                        .filter(|_| word.contains("tests/"));
+                    source = texts.get(Path::new(word)).filter(|_| word.contains("tests/"));
                 } else if let Some(source) = source
                     && word.contains('_')
                     && word
@@ -293,10 +289,7 @@ fn words(line: &str) -> Vec<String> {
             words.push(String::new());
         }
         if c.is_alphabetic() {
-            words
-                .last_mut()
-                .expect("never empty")
-                .extend(c.to_lowercase());
+            words.last_mut().expect("never empty").extend(c.to_lowercase());
         }
         lower = c.is_lowercase();
     }
@@ -312,20 +305,14 @@ fn every_text_uses_the_words_of_the_field() {
             continue;
         }
         for (n, line) in text.lines().enumerate() {
-            let Some(word) = words(line)
-                .into_iter()
-                .find(|w| WORDS.contains(&w.as_str()))
-            else {
+            let Some(word) = words(line).into_iter().find(|w| WORDS.contains(&w.as_str())) else {
                 continue;
             };
             match ALLOWED.iter().find(|allowed| **allowed == line.trim()) {
                 Some(allowed) => drop(used.insert(allowed)),
-                None => problems.push(format!(
-                    "{}:{}: {word}: {}",
-                    path.display(),
-                    n + 1,
-                    line.trim()
-                )),
+                None => {
+                    problems.push(format!("{}:{}: {word}: {}", path.display(), n + 1, line.trim()))
+                }
             }
         }
     }
@@ -337,10 +324,7 @@ fn every_text_uses_the_words_of_the_field() {
 #[test]
 fn words_are_found_inside_identifiers() {
     assert_eq!(
-        words("fn tells(RoadSaid)")
-            .join(" ")
-            .split_whitespace()
-            .collect::<Vec<_>>(),
+        words("fn tells(RoadSaid)").join(" ").split_whitespace().collect::<Vec<_>>(),
         ["fn", "tells", "road", "said"]
     );
     assert_eq!(slug(" The `ROM` of a card: 2.9"), "the-rom-of-a-card-29");

@@ -4,10 +4,7 @@ use crate::support::flash::{card_of, noise};
 use cx3flash::flash::{ChainProof, ChainVerdict, Events, Flash, FlashError, Phase};
 use cx3flash::sim::{Fault, SimChip};
 
-const HOLDS: ChainProof = ChainProof {
-    chain: 4096,
-    bytes: 1 << 20,
-};
+const HOLDS: ChainProof = ChainProof { chain: 4096, bytes: 1 << 20 };
 
 #[test]
 fn reads_are_single_until_chains_are_proven() {
@@ -53,10 +50,7 @@ fn a_small_image_is_compared_again_and_again_until_it_is_enough() {
     let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
     let _ = sim.take_counters();
     let verdict = locked.prove_chains(&flash, &mut ()).unwrap();
-    assert!(
-        matches!(verdict, ChainVerdict::Proven(proof) if proof.holds()),
-        "{verdict:?}"
-    );
+    assert!(matches!(verdict, ChainVerdict::Proven(proof) if proof.holds()), "{verdict:?}");
     // One pass over everything, and not many more bytes than a mebibyte over the image.
     assert!(sim.counters().spi_bytes < 0x20_0000 + 0x12_0000);
 }

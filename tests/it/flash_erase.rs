@@ -13,10 +13,7 @@ fn used_flash() -> Vec<u8> {
 }
 
 fn job(in_place: bool) -> Job {
-    Job {
-        in_place,
-        ..flash::job(START, vec![0x42; 0x3000])
-    }
+    Job { in_place, ..flash::job(START, vec![0x42; 0x3000]) }
 }
 
 /// Plan `job` from the flash itself, let `change` at the plan, and go as far as the erase.
@@ -50,10 +47,7 @@ fn in_place_the_old_signature_is_invalidated_before_anything_is_erased() {
     assert_eq!(changes[0], Op::Program { at: START, bytes });
     // The sector of the signature is the last to be erased.
     let last = changes.last().unwrap();
-    assert!(
-        matches!(last, Op::Erase { at: START, .. }) && changes.len() > 3,
-        "{changes:?}"
-    );
+    assert!(matches!(last, Op::Erase { at: START, .. }) && changes.len() > 3, "{changes:?}");
     assert_eq!(sim.misuse(), []);
 }
 
@@ -69,10 +63,7 @@ fn a_plan_that_is_not_valid_changes_nothing() {
     for change in changes {
         let sim = SimCard::new(CardSpec::default(), &used_flash());
         let stopped = erase(&sim, sim.bar0(), &job(false), change).unwrap_err();
-        assert!(
-            matches!(stopped.source, FlashError::Plan { .. }),
-            "{stopped:?}"
-        );
+        assert!(matches!(stopped.source, FlashError::Plan { .. }), "{stopped:?}");
         assert!(!stopped.touched);
         assert_eq!(sim.mutations(), 0);
     }
@@ -84,10 +75,7 @@ fn an_erase_that_did_nothing_is_found_at_once() {
     sim.inject(Fault::LyingWrite { op: 2 });
     let stopped = erase(&sim, sim.bar0(), &job(false), |_| ()).unwrap_err();
     assert_eq!(stopped.phase, Phase::Erase);
-    assert!(
-        matches!(stopped.source, FlashError::NotBlank { .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::NotBlank { .. }), "{stopped:?}");
     assert!(stopped.touched);
     assert_eq!(sim.mutations(), 2, "went on after an erase that failed");
 }
@@ -101,11 +89,7 @@ impl CrSpace for Deaf {
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
-        let value = if value == 0x4006_2004 {
-            0x4004_2004
-        } else {
-            value
-        };
+        let value = if value == 0x4006_2004 { 0x4004_2004 } else { value };
         self.0.write(at, value)
     }
 
@@ -122,10 +106,7 @@ impl CrSpace for Deaf {
 fn no_erase_is_sent_to_a_chip_that_does_not_take_write_enable() {
     let sim = SimCard::new(CardSpec::default(), &used_flash());
     let stopped = erase(&sim, Box::new(Deaf(sim.bar0())), &job(false), |_| ()).unwrap_err();
-    assert!(
-        matches!(stopped.source, FlashError::WriteEnable(0)),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::WriteEnable(0)), "{stopped:?}");
     // An erase without write enable would be misuse.
     assert_eq!(sim.misuse(), []);
     assert!(sim.semaphores_held().is_empty());

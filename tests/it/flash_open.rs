@@ -16,11 +16,7 @@ impl<F: FnMut(u8, u32) -> u32> CrSpace for Answers<F> {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         let value = self.0.read(at)?;
         let is_data = (0xF_0410..0xF_0420).contains(&at.0);
-        Ok(if is_data {
-            (self.2)(self.1, value)
-        } else {
-            value
-        })
+        Ok(if is_data { (self.2)(self.1, value) } else { value })
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
@@ -132,10 +128,7 @@ fn a_process_that_loses_the_processor_all_the_time_burns_all_the_same() {
     for part in [SimChip::M25px16, SimChip::Sst25vf016b] {
         let sim = sim_of(part, &old_flash(part));
         let mut card = Card::open(sim.bar0(), sim.clock()).unwrap();
-        let clock = Losing {
-            inner: sim.clock(),
-            lost: Cell::default(),
-        };
+        let clock = Losing { inner: sim.clock(), lost: Cell::default() };
         burn(&mut card, &sim, &clock, &mut ())
             .unwrap_or_else(|stopped| panic!("{part}: {}", stopped.source));
         assert_eq!(sim.flash()[START as usize..][..16], MAGIC, "{part}");

@@ -20,22 +20,10 @@ fn burn(card: &mut Card, sim: &SimCard, events: &mut dyn Events) -> Result<(), S
     let clock = sim.clock();
     let mut locked = Flash::lock(card, clock.as_ref()).unwrap();
     let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
-    let job = Job {
-        protected: std::iter::once(0..START).collect(),
-        ..job(START, vec![0x42; 700])
-    };
+    let job = Job { protected: std::iter::once(0..START).collect(), ..job(START, vec![0x42; 700]) };
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
-    let probe = SignatureProbe {
-        new: Some(START),
-        old: Some(0),
-    };
-    execute(
-        locked,
-        plan,
-        &probe,
-        &signature(Some(START << 8), &[0]),
-        events,
-    )
+    let probe = SignatureProbe { new: Some(START), old: Some(0) };
+    execute(locked, plan, &probe, &signature(Some(START << 8), &[0]), events)
 }
 
 #[test]
@@ -44,10 +32,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
     sim.start_trace();
     burn(&mut card, &sim, &mut ()).unwrap();
     let read = |at| Op::Read { at, len: 16 };
-    let program = |at, bytes: &[u8]| Op::Program {
-        at,
-        bytes: bytes.to_vec(),
-    };
+    let program = |at, bytes: &[u8]| Op::Program { at, bytes: bytes.to_vec() };
     let (mut words_1_to_3, mut word_0) = (MAGIC, MAGIC);
     words_1_to_3[..4].fill(0xFF);
     word_0[4..].fill(0xFF);
@@ -60,10 +45,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
         program(START, &word_0),
         read(START),
         read(START),
-        Op::Register {
-            at: 0xF_0000,
-            value: START << 8,
-        },
+        Op::Register { at: 0xF_0000, value: START << 8 },
         program(0, &nothing),
         read(0),
         read(0),
@@ -72,10 +54,7 @@ fn the_commit_is_words_1_to_3_then_word_0_then_the_boot_address_then_the_old_sig
     let first = trace.iter().position(|op| *op == wanted[0]).unwrap();
     assert_eq!(trace[first..][..wanted.len()], wanted);
     // The whole body was read after its last program and before the signature.
-    let last_body = trace[..first]
-        .iter()
-        .rposition(|op| matches!(op, Op::Program { .. }))
-        .unwrap();
+    let last_body = trace[..first].iter().rposition(|op| matches!(op, Op::Program { .. })).unwrap();
     let read_back: u32 = trace[last_body..first]
         .iter()
         .filter_map(|op| match op {
@@ -94,10 +73,7 @@ fn an_old_signature_that_cannot_be_invalidated_is_found_before_the_new_one() {
     // The lowest 64 KiB.
     sim.inject(Fault::Protected { status: 0x24 });
     let stopped = burn(&mut card, &sim, &mut ()).unwrap_err();
-    assert!(
-        matches!(stopped.source, FlashError::Protected { status: 0x24, .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::Protected { status: 0x24, .. }), "{stopped:?}");
     assert_eq!(stopped.phase, Phase::Commit);
     assert_eq!(stopped.boots, Boots::OldImage);
     assert_eq!(sim.flash()[START as usize..][..16], [0xFF; 16]);
@@ -118,10 +94,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
         let clock = sim.clock();
         let mut locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
         let other = locked.clear_protection(0x04);
-        assert!(
-            matches!(other, Err(FlashError::Protected { .. })),
-            "{part}: {other:?}"
-        );
+        assert!(matches!(other, Err(FlashError::Protected { .. })), "{part}: {other:?}");
         assert_eq!(sim.counters().status_writes, 0, "{part}");
 
         sim.start_trace();
@@ -130,10 +103,7 @@ fn protection_bits_are_cleared_only_as_permitted() {
         assert_eq!(locked.protection().range, None, "{part}");
         assert_eq!(locked.protection().status, left, "{part}");
         drop(locked);
-        let written = Op::WriteStatus {
-            first: left,
-            second,
-        };
+        let written = Op::WriteStatus { first: left, second };
         assert!(sim.trace().contains(&written), "{part}: {:?}", sim.trace());
         burn(&mut card, &sim, &mut ()).unwrap();
         assert_eq!(sim.misuse(), [], "{part}");

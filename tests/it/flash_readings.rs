@@ -10,10 +10,7 @@ use cx3flash::sim::{Fault, SimCard, SimChip};
 use std::cell::Cell;
 use std::rc::Rc;
 
-const PROBE: SignatureProbe = SignatureProbe {
-    new: Some(START),
-    old: None,
-};
+const PROBE: SignatureProbe = SignatureProbe { new: Some(START), old: None };
 
 /// What is wrong with a reading.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +23,8 @@ enum WrongReading {
     Flipped,
 }
 
-const WRONG_READINGS: [WrongReading; 3] = [
-    WrongReading::Stale,
-    WrongReading::Ones,
-    WrongReading::Flipped,
-];
+const WRONG_READINGS: [WrongReading; 3] =
+    [WrongReading::Stale, WrongReading::Ones, WrongReading::Flipped];
 
 /// Counts gateway commands that read, and spoils some of them.
 #[derive(Clone, Default)]
@@ -58,10 +52,7 @@ impl Spoiler {
     }
 
     fn wraps(&self, sim: &SimCard) -> Box<dyn CrSpace> {
-        Box::new(Spoiled {
-            inner: sim.bar0(),
-            spoiler: self.clone(),
-        })
+        Box::new(Spoiled { inner: sim.bar0(), spoiler: self.clone() })
     }
 }
 
@@ -132,12 +123,7 @@ fn bench(chip: SimChip) -> SpoiledCard {
     let sim = sim_of(chip, &flash);
     let spoiler = Spoiler::default();
     let card = Card::open(spoiler.wraps(&sim), sim.clock()).unwrap();
-    SpoiledCard {
-        sim,
-        spoiler,
-        card,
-        flash,
-    }
+    SpoiledCard { sim, spoiler, card, flash }
 }
 
 fn body() -> Vec<u8> {
@@ -154,10 +140,7 @@ fn burn(bench: &mut SpoiledCard, events: &mut dyn Events) -> Result<(), Stopped>
         touched: false,
         source,
     })?;
-    let job = Job {
-        disposable: vec![START + 716..START + 0x1_0000],
-        ..job(START, body())
-    };
+    let job = Job { disposable: vec![START + 716..START + 0x1_0000], ..job(START, body()) };
     let plan = plan_sectors(&bench.flash, &locked.chip().geometry, &job).unwrap();
     execute(locked, plan, &PROBE, &signature(None, &[]), events)
 }
@@ -211,18 +194,11 @@ fn readings_that_never_agree_end_the_burn_and_say_so() {
     let from = dry.spoiler.reads() - 60;
     // Stale readings differ from each other only where something else was read in between.
     let mut bench = bench(SimChip::M25px16);
-    let toggling = Toggling {
-        inner: bench.spoiler.wraps(&bench.sim),
-        from,
-        reads: 0,
-        spoils: false,
-    };
+    let toggling =
+        Toggling { inner: bench.spoiler.wraps(&bench.sim), from, reads: 0, spoils: false };
     bench.card = Card::open(Box::new(toggling), bench.sim.clock()).unwrap();
     let stopped = burn(&mut bench, &mut ()).unwrap_err();
-    assert!(
-        matches!(stopped.source, FlashError::Unsteady { .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::Unsteady { .. }), "{stopped:?}");
     let text = stopped.source.to_string();
     assert!(text.contains("differ; they never agree"), "{text}");
     assert_ne!(bench.sim.flash()[START as usize..][..16], MAGIC);
@@ -291,22 +267,13 @@ fn a_range_read_again_takes_what_two_readings_agree_on() {
     // Blocks 4 and 5 are read wrong the first time.
     bench.spoiler.spoil(4, 2, WrongReading::Ones);
     let mut first = [0; 0x100];
-    locked
-        .source()
-        .read_at(FlashAddr(0x1000), &mut first)
-        .unwrap();
+    locked.source().read_at(FlashAddr(0x1000), &mut first).unwrap();
     assert_ne!(first, bench.flash[0x1000..0x1100]);
     assert_eq!(locked.source().known(), [0x1000..0x1100]);
 
-    assert_eq!(
-        locked.source().reread(0x1000..0x1100).unwrap(),
-        [0x1040..0x1060]
-    );
+    assert_eq!(locked.source().reread(0x1000..0x1100).unwrap(), [0x1040..0x1060]);
     let mut now = [0; 0x100];
-    locked
-        .source()
-        .read_at(FlashAddr(0x1000), &mut now)
-        .unwrap();
+    locked.source().read_at(FlashAddr(0x1000), &mut now).unwrap();
     assert_eq!(now, bench.flash[0x1000..0x1100]);
     assert_eq!(locked.source().reread(0x1004..0x10F3).unwrap(), []);
 

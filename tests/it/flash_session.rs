@@ -9,17 +9,11 @@ use cx3flash::image::{FlashAddr, MAGIC};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
 use std::time::Duration;
 
-const PROBE: SignatureProbe = SignatureProbe {
-    new: None,
-    old: Some(0),
-};
+const PROBE: SignatureProbe = SignatureProbe { new: None, old: Some(0) };
 
 /// 100,000 bytes behind a signature at 0x80000 of a chip whose other bytes are `flash`.
 fn job_at(start: u32, body: &[u8]) -> Job {
-    Job {
-        protected: vec![0x17_E000..0x18_0000, 0x1F_E000..0x20_0000],
-        ..job(start, body.to_vec())
-    }
+    Job { protected: vec![0x17_E000..0x18_0000, 0x1F_E000..0x20_0000], ..job(start, body.to_vec()) }
 }
 
 fn plan(part: &cx3flash::flash::FlashChip, flash: &[u8], job: &Job) -> SectorPlan {
@@ -38,13 +32,7 @@ fn run(
     let now = locked.source().read_all(Phase::Backup, &mut ()).unwrap();
     let sectors = plan(locked.chip(), &now, job);
     let start = job.signature_at.unwrap().0;
-    execute(
-        locked,
-        sectors,
-        &PROBE,
-        &signature(Some(start << 8), &[]),
-        events,
-    )
+    execute(locked, sectors, &PROBE, &signature(Some(start << 8), &[]), events)
 }
 
 #[test]
@@ -62,10 +50,7 @@ fn every_chip_takes_a_complete_job() {
         let old = noise(part.size() as usize, 5);
         let (sim, mut card) = card_of(part, &old);
         let body = noise(20_000, 9);
-        let job = Job {
-            protected: Vec::new(),
-            ..job_at(0x8_0000, &body)
-        };
+        let job = Job { protected: Vec::new(), ..job_at(0x8_0000, &body) };
         run(&mut card, &sim, &job, &mut ())
             .unwrap_or_else(|e| panic!("{part:?}: {e}: {}", e.source));
         assert_eq!(sim.misuse(), [], "{part:?}");
@@ -87,10 +72,7 @@ fn a_protected_chip_is_refused_before_anything_changes() {
     let (sim, mut card) = card_of(SimChip::W25q16, &old);
     sim.inject(Fault::Protected { status: 0x1C });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
-    assert!(
-        matches!(stopped.source, FlashError::Protected { status: 0x1C, .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::Protected { status: 0x1C, .. }), "{stopped:?}");
     assert!(!stopped.touched);
     assert_eq!(sim.mutations(), 0);
     assert!(sim.flash() == old);
@@ -103,10 +85,7 @@ fn a_lying_write_is_found_before_the_signature() {
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(9000, 1)), &mut ()).unwrap_err();
     assert_eq!(stopped.phase, Phase::Verify);
     assert!(stopped.touched);
-    assert!(
-        matches!(stopped.source, FlashError::Differs { .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::Differs { .. }), "{stopped:?}");
     assert_eq!(sim.flash()[0x8_0000..0x8_0010], [0xFF; 16]);
 }
 
@@ -124,10 +103,7 @@ fn stuck_wip_and_stuck_busy_end_with_their_names() {
     let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
     sim.inject(Fault::StuckWip { op: 1 });
     let stopped = run(&mut card, &sim, &job_at(0x8_0000, &noise(100, 1)), &mut ()).unwrap_err();
-    assert!(
-        matches!(stopped.source, FlashError::FlashTimeout { .. }),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped.source, FlashError::FlashTimeout { .. }), "{stopped:?}");
 
     let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     sim.inject(Fault::StuckBusy { after: 0 });
@@ -148,33 +124,18 @@ fn a_vanished_card_is_gone_and_never_data() {
 #[test]
 fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
     let (sim, mut card) = card_of(SimChip::M25px16, &[]);
-    sim.inject(Fault::SemaphoreHeld {
-        number: 63,
-        reads: Some(5),
-        owner_alive: false,
-    });
+    sim.inject(Fault::SemaphoreHeld { number: 63, reads: Some(5), owner_alive: false });
     let clock = sim.clock();
     assert!(Flash::lock(&mut card, clock.as_ref()).is_ok());
     assert!(sim.semaphores_held().is_empty());
 
-    sim.inject(Fault::SemaphoreHeld {
-        number: 63,
-        reads: None,
-        owner_alive: false,
-    });
+    sim.inject(Fault::SemaphoreHeld { number: 63, reads: None, owner_alive: false });
     let error = Flash::lock(&mut card, clock.as_ref()).err().unwrap();
     assert!(
-        matches!(
-            error,
-            FlashError::Card(CardError::SemaphoreHeld { number: 63, .. })
-        ),
+        matches!(error, FlashError::Card(CardError::SemaphoreHeld { number: 63, .. })),
         "{error:?}"
     );
-    assert_eq!(
-        sim.semaphores_held(),
-        [63],
-        "40 must be free again, 63 is not ours to free"
-    );
+    assert_eq!(sim.semaphores_held(), [63], "40 must be free again, 63 is not ours to free");
 }
 
 #[test]
@@ -182,29 +143,12 @@ fn a_stale_semaphore_differs_from_one_in_use() {
     let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     let time = Duration::from_secs(2);
     assert_eq!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::Free);
-    sim.inject(Fault::SemaphoreHeld {
-        number: 63,
-        reads: Some(20),
-        owner_alive: false,
-    });
-    assert!(matches!(
-        card.watch(Semaphore::Flash, time).unwrap(),
-        Staleness::InUse { .. }
-    ));
-    sim.inject(Fault::SemaphoreHeld {
-        number: 63,
-        reads: None,
-        owner_alive: false,
-    });
-    assert!(matches!(
-        card.watch(Semaphore::Flash, time).unwrap(),
-        Staleness::Stale { .. }
-    ));
+    sim.inject(Fault::SemaphoreHeld { number: 63, reads: Some(20), owner_alive: false });
+    assert!(matches!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::InUse { .. }));
+    sim.inject(Fault::SemaphoreHeld { number: 63, reads: None, owner_alive: false });
+    assert!(matches!(card.watch(Semaphore::Flash, time).unwrap(), Staleness::Stale { .. }));
     card.release(Semaphore::Flash).unwrap();
-    assert_eq!(
-        card.probe_semaphore(Semaphore::Flash).unwrap(),
-        SemaphoreState::Free
-    );
+    assert_eq!(card.probe_semaphore(Semaphore::Flash).unwrap(), SemaphoreState::Free);
     assert!(sim.semaphores_held().is_empty());
 }
 
@@ -217,10 +161,7 @@ fn special_values_at_the_device_id_are_named_at_open() {
         }
         Card::open(sim.bar0(), sim.clock()).map(|_| ())
     };
-    let locked = CardSpec {
-        secure_host: true,
-        ..CardSpec::default()
-    };
+    let locked = CardSpec { secure_host: true, ..CardSpec::default() };
     assert!(matches!(open(locked, None), Err(CardError::Locked)));
     let gone = open(CardSpec::default(), Some(Fault::Removed { after: 0 }));
     assert!(matches!(gone, Err(CardError::Gone { .. })), "{gone:?}");
@@ -249,13 +190,8 @@ impl Events for StopAfter {
 #[test]
 fn a_request_to_stop_before_the_first_erase_changes_nothing() {
     let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
-    let stopped = run(
-        &mut card,
-        &sim,
-        &job_at(0x8_0000, &noise(5000, 1)),
-        &mut StopAfter(0),
-    )
-    .unwrap_err();
+    let stopped =
+        run(&mut card, &sim, &job_at(0x8_0000, &noise(5000, 1)), &mut StopAfter(0)).unwrap_err();
     assert!(matches!(stopped.source, FlashError::Interrupted));
     assert!(!stopped.touched);
     assert_eq!(sim.mutations(), 0);
@@ -264,10 +200,7 @@ fn a_request_to_stop_before_the_first_erase_changes_nothing() {
 #[test]
 fn a_request_to_stop_is_ignored_where_nothing_else_boots() {
     let (sim, mut card) = card_of(SimChip::M25px16, &noise(0x20_0000, 4));
-    let job = Job {
-        in_place: true,
-        ..job_at(0, &noise(5000, 1))
-    };
+    let job = Job { in_place: true, ..job_at(0, &noise(5000, 1)) };
     run(&mut card, &sim, &job, &mut StopAfter(3)).unwrap();
     assert_eq!(sim.flash()[..16], MAGIC);
 }
@@ -279,11 +212,7 @@ fn in_place_invalidates_the_old_signature_first_and_does_its_sector_last() {
     let (sim, mut card) = card_of(SimChip::M25px16, &old);
     let clock = sim.clock();
     let locked = Flash::lock(&mut card, clock.as_ref()).unwrap();
-    let job = Job {
-        in_place: true,
-        protected: Vec::new(),
-        ..job_at(0, &noise(0x2_8000, 1))
-    };
+    let job = Job { in_place: true, protected: Vec::new(), ..job_at(0, &noise(0x2_8000, 1)) };
     let plan = plan(locked.chip(), &old, &job);
     assert!(plan.invalidate_first);
     assert!(!plan.interruptible);

@@ -56,9 +56,7 @@ impl CrSpace for Recorder {
 }
 
 fn old(size: u32) -> Vec<u8> {
-    let mut flash: Vec<u8> = (0..size)
-        .map(|n| (n.wrapping_mul(0x9E37_79B1) >> 24) as u8)
-        .collect();
+    let mut flash: Vec<u8> = (0..size).map(|n| (n.wrapping_mul(0x9E37_79B1) >> 24) as u8).collect();
     flash[..16].copy_from_slice(&MAGIC);
     flash
 }
@@ -66,10 +64,7 @@ fn old(size: u32) -> Vec<u8> {
 fn opened(chip: SimChip) -> (SimCard, Card, Words) {
     let sim = sim_of(chip, &old(chip.size()));
     let words = Words::default();
-    let space = Recorder {
-        inner: sim.bar0(),
-        words: Rc::clone(&words),
-    };
+    let space = Recorder { inner: sim.bar0(), words: Rc::clone(&words) };
     let card = Card::open(Box::new(space), sim.clock()).unwrap();
     (sim, card, words)
 }
@@ -88,10 +83,7 @@ fn burn(card: &mut Card, sim: &SimCard, in_place: bool, proof: Option<&ChainProo
     let mut body: Vec<u8> = (0..9_001_u32).map(|n| (n * 7) as u8 | 1).collect();
     body[300..420].fill(0xFF);
     body[512..700].fill(0xFF);
-    let job = Job {
-        in_place,
-        ..job(start, body)
-    };
+    let job = Job { in_place, ..job(start, body) };
     let plan = plan_sectors(&now, &locked.chip().geometry, &job).unwrap();
     let old: &[u32] = if in_place { &[] } else { &[0] };
     let signature = signature(Some(start << 8), old);
@@ -118,13 +110,7 @@ fn every_gateway_word_of_a_burn_is_in_the_list_and_none_is_a_chained_read() {
         }
     }
     // The list is of use only while it is no longer than what is sent.
-    for word in [
-        0x4002_243C,
-        0x4000_2430,
-        0x4000_2410,
-        0x4002_241C,
-        0x4002_201C,
-    ] {
+    for word in [0x4002_243C, 0x4000_2430, 0x4000_2410, 0x4002_241C, 0x4002_201C] {
         assert!(sent.contains(&word), "{word:#010x} was never sent");
     }
 }
@@ -133,19 +119,13 @@ fn every_gateway_word_of_a_burn_is_in_the_list_and_none_is_a_chained_read() {
 fn chained_reads_are_sent_once_a_proof_is_at_hand_and_only_those_of_the_list() {
     let listed = listed();
     let (sim, mut card, words) = opened(SimChip::M25px16);
-    let proof = ChainProof {
-        chain: 4096,
-        bytes: 1 << 20,
-    };
+    let proof = ChainProof { chain: 4096, bytes: 1 << 20 };
     burn(&mut card, &sim, false, Some(&proof));
     for (word, _) in listed.iter().filter(|(_, chained)| *chained) {
         assert!(words.borrow().contains(word), "{word:#010x} was never sent");
     }
     for word in words.borrow().iter() {
-        assert!(
-            listed.iter().any(|(known, _)| known == word),
-            "{word:#010x}"
-        );
+        assert!(listed.iter().any(|(known, _)| known == word), "{word:#010x}");
     }
     assert_eq!(sim.misuse(), []);
 }
@@ -164,17 +144,10 @@ fn changes_of_protection_send_only_words_of_the_list() {
             locked.set_protection(0, &whole).unwrap();
         }
         drop(locked);
-        let write = if part == SimChip::W25q16 {
-            0x4001_2114
-        } else {
-            0x4001_2014
-        };
+        let write = if part == SimChip::W25q16 { 0x4001_2114 } else { 0x4001_2014 };
         assert!(words.borrow().contains(&write), "{part}");
         for word in words.borrow().iter() {
-            assert!(
-                listed.iter().any(|(known, _)| known == word),
-                "{word:#010x}"
-            );
+            assert!(listed.iter().any(|(known, _)| known == word), "{word:#010x}");
         }
     }
 }

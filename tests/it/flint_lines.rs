@@ -103,9 +103,7 @@ const COMMANDS: [&str; 22] = [
     "smg",
 ];
 /// What may stand behind a command.
-const ARGUMENTS: [&str; 9] = [
-    "full", "0", "16", "-5", "query", "out.raw", "-y", "showitoc", "q",
-];
+const ARGUMENTS: [&str; 9] = ["full", "0", "16", "-5", "query", "out.raw", "-y", "showitoc", "q"];
 
 fn pick<'a>(rng: &mut SeededRng, words: &[&'a str]) -> &'a str {
     words[rng.below(words.len())]
@@ -117,11 +115,7 @@ fn flag(rng: &mut SeededRng) -> String {
     match rng.below(20) {
         0..3 => name.truncate(1 + rng.below(name.len())),
         3 => {
-            name = pick(
-                rng,
-                &["y", "s", "i", "x", "ys", "sy", "ysx", "yno", "ss", "q", "n"],
-            )
-            .into()
+            name = pick(rng, &["y", "s", "i", "x", "ys", "sy", "ysx", "yno", "ss", "q", "n"]).into()
         }
         _ => {}
     }
@@ -179,23 +173,8 @@ fn clash(rng: &mut SeededRng) -> FileScript {
     let card = ["-d nosuch ", ""][rng.below(2)];
     let mut flags: Vec<&str> = (0..2 + rng.below(2)).map(|_| pick(rng, &PAIRS)).collect();
     flags.dedup();
-    let command = pick(
-        rng,
-        &[
-            "b",
-            "b",
-            "sg",
-            "bc",
-            "sv",
-            "ts set",
-            "ts set x",
-            "ts reset 1",
-        ],
-    );
-    script(&[&format!(
-        "{card}-i fs_new.bin {} {command}",
-        flags.join(" ")
-    )])
+    let command = pick(rng, &["b", "b", "sg", "bc", "sv", "ts set", "ts set x", "ts reset 1"]);
+    script(&[&format!("{card}-i fs_new.bin {} {command}", flags.join(" "))])
 }
 
 /// Help is our own (row `help`), and so is why a card cannot be opened.
@@ -227,10 +206,8 @@ fn run(lines: impl Iterator<Item = FileScript>) {
         return;
     };
     let scripts: Vec<FileScript> = lines.filter(|s| comparable(s.first())).collect();
-    let problems: Vec<String> = scripts
-        .iter()
-        .filter_map(|script| differs(flint.path(), script, seen))
-        .collect();
+    let problems: Vec<String> =
+        scripts.iter().filter_map(|script| differs(flint.path(), script, seen)).collect();
     assert!(
         problems.is_empty(),
         "{} of {} lines\n{}",

@@ -21,10 +21,8 @@ fn a_burn_makes_a_backup_first() {
         .shell("CX3FLASH_BACKUP_DIR=backups cx3flash flint -d sim:card.cx3 -i new.bin -y b")
         .exits(0)
         .prints("Restoring signature                     - OK");
-    let backups: Vec<_> = fs::read_dir(bench.path("backups"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let backups: Vec<_> =
+        fs::read_dir(bench.path("backups")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(backups.len(), 1, "{backups:?}");
     assert!(fs::read(backups[0].join("flash.bin")).unwrap() == before);
 }
@@ -33,9 +31,7 @@ fn a_burn_makes_a_backup_first() {
 fn a_failed_ri_leaves_the_file_as_it_was() {
     assert_eq!(ROWS[1], "ri-file");
     let bench = Sandbox::owner();
-    bench
-        .run(&["sim", "create", "empty.cx3", "--blank"])
-        .exits(0);
+    bench.run(&["sim", "create", "empty.cx3", "--blank"]).exits(0);
     bench.write("out.mlx", b"an older image");
     bench
         .run(&flint(&["-d", "sim:empty.cx3", "ri", "out.mlx"]))
@@ -51,16 +47,7 @@ fn sg_of_a_file_replaces_it_in_one_step() {
     let before = bench.read("new.bin");
     // Another name for the same file keeps what was there: the new one is another file.
     fs::hard_link(bench.path("new.bin"), bench.path("old.bin")).unwrap();
-    bench
-        .run(&flint(&[
-            "-y",
-            "-i",
-            "new.bin",
-            "-mac",
-            "e41d2d000001",
-            "sg",
-        ]))
-        .exits(0);
+    bench.run(&flint(&["-y", "-i", "new.bin", "-mac", "e41d2d000001", "sg"])).exits(0);
     assert!(bench.read("old.bin") == before);
     assert!(bench.read("new.bin") != before);
     let left: Vec<_> = fs::read_dir(bench.path("."))
@@ -79,20 +66,11 @@ fn our_own_flags_and_mst_names_work_with_flint() {
         .exits(0)
         .prints("PSID:                  MT_1170110023");
     bench
-        .run(&[
-            "--report",
-            "reports",
-            "flint",
-            "-d",
-            "sim:card.cx3",
-            "verify",
-        ])
+        .run(&["--report", "reports", "flint", "-d", "sim:card.cx3", "verify"])
         .exits(0)
         .reports("report: reports/cx3flash-report-");
     assert_eq!(fs::read_dir(bench.path("reports")).unwrap().count(), 1);
-    bench
-        .run(&["--json", "flint", "-d", "sim:card.cx3", "q"])
-        .exits(64);
+    bench.run(&["--json", "flint", "-d", "sim:card.cx3", "q"]).exits(64);
     // The name mst would give to the only card here.
     bench
         .run(&flint(&["-d", "/dev/mst/mt4099_pci_cr0", "q"]))

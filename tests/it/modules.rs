@@ -7,9 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom; a module may name only modules after it.
-const MODULES: [&str; 9] = [
-    "cli", "flint", "job", "plan", "host", "sim", "flash", "card", "image",
-];
+const MODULES: [&str; 9] = ["cli", "flint", "job", "plan", "host", "sim", "flash", "card", "image"];
 
 /// Pairs that the order allows and that are forbidden all the same.
 const FORBIDDEN: [(&str, &str); 4] = [
@@ -24,10 +22,7 @@ const FORBIDDEN: [(&str, &str); 4] = [
 /// Words that must not appear in a module.
 const BANNED: [(&str, &[&str]); 4] = [
     ("image", &["std::fs", "std::net", "println!"]),
-    (
-        "plan",
-        &["std::fs", "std::net", "crate::card::Card;", "println!"],
-    ),
+    ("plan", &["std::fs", "std::net", "crate::card::Card;", "println!"]),
     ("flash", &["std::fs", "Layout::Failsafe", "println!"]),
     ("card", &["std::fs", "println!"]),
 ];
@@ -85,11 +80,7 @@ fn named(code: &str) -> Vec<String> {
             }
             found.push(word);
         } else {
-            found.push(
-                rest.chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect(),
-            );
+            found.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
         }
     }
     found.retain(|name| MODULES.contains(&name.as_str()));
@@ -97,10 +88,7 @@ fn named(code: &str) -> Vec<String> {
 }
 
 fn rank(module: &str) -> usize {
-    MODULES
-        .iter()
-        .position(|m| *m == module)
-        .expect("only modules are ranked")
+    MODULES.iter().position(|m| *m == module).expect("only modules are ranked")
 }
 
 fn module_of(path: &Path) -> Option<String> {
@@ -110,8 +98,7 @@ fn module_of(path: &Path) -> Option<String> {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.components()
-        .any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "tests.rs")))
+    path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "tests.rs")))
 }
 
 #[test]
@@ -133,10 +120,7 @@ fn calls_go_downward() {
             }
         }
     }
-    assert!(
-        arrows > 20,
-        "the scan found only {arrows} arrows: it is blind"
-    );
+    assert!(arrows > 20, "the scan found only {arrows} arrows: it is blind");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -163,8 +147,5 @@ fn modules_do_only_what_they_may() {
 fn the_scan_sees_grouped_and_plain_paths() {
     let code = "use crate::{card::Card, image::{Image, crc16}};\nfn f() { crate::plan::x(); }";
     assert_eq!(named(code), ["card", "image", "plan"]);
-    assert_eq!(
-        named(&code_of("// crate::cli\n#[cfg(test)]\nuse crate::cli;")),
-        [""; 0]
-    );
+    assert_eq!(named(&code_of("// crate::cli\n#[cfg(test)]\nuse crate::cli;")), [""; 0]);
 }

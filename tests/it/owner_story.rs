@@ -103,19 +103,14 @@ const AROUND: u32 = 20;
 /// An image with the sections and sizes of the vendor's. The ini is made longer
 /// by a comment until it has the size of the real one.
 fn image() -> Vec<u8> {
-    let recipe = Recipe {
-        ddr: DDR.map(|len| len - AROUND).to_vec(),
-        ..Recipe::mcx311a_2_42_5000()
-    };
+    let recipe =
+        Recipe { ddr: DDR.map(|len| len - AROUND).to_vec(), ..Recipe::mcx311a_2_42_5000() };
     let ini = recipe.ini.clone().unwrap();
     let rest = SIZE - CONFIGURATION;
     let mut noise = 0x9E37_79B9_u32;
     let mut comment = String::from(";; ");
     loop {
-        let recipe = Recipe {
-            ini: Some(format!("{ini}{comment}\n")),
-            ..recipe.clone()
-        };
+        let recipe = Recipe { ini: Some(format!("{ini}{comment}\n")), ..recipe.clone() };
         let bytes = build(&recipe).unwrap();
         assert!(bytes.len() <= SIZE, "no comment makes it {SIZE:#x} bytes");
         if bytes.len() == SIZE {
@@ -202,16 +197,10 @@ fn every_step_of_an_update_has_its_documented_result() {
     let saved = owner.run(&["flint", "-i", "old.mlx", "query", "full"], "");
     assert_eq!(as_recorded(&saved), BEFORE);
     let rom = owner.run(&["flint", "-i", "old.dump", "qrom"], "");
-    assert_eq!(
-        as_recorded(&rom).trim(),
-        "Rom Info: type=PXE version=3.4.648"
-    );
+    assert_eq!(as_recorded(&rom).trim(), "Rom Info: type=PXE version=3.4.648");
 
     // 2. The burn, answered with y.
-    let burn = owner.run(
-        &["flint", "-d", "sim:card.cx3", "-i", "new.bin", "burn"],
-        "y\n",
-    );
+    let burn = owner.run(&["flint", "-d", "sim:card.cx3", "-i", "new.bin", "burn"], "y\n");
     // Typed on a terminal the answer ends the line; from a pipe it does not.
     let burn = burn.replace("[n] : \r", "[n] :\n\r");
     assert_eq!(as_recorded(&burn), BURN);
@@ -226,10 +215,7 @@ fn every_step_of_an_update_has_its_documented_result() {
             "0002c9000100d050 0002c9000100d051 0002c9000100d052 0002c9000100d050",
             "ffffffffffffffff ffffffffffffffff ffffffffffffffff ffffffffffffffff",
         )
-        .replace(
-            "0002c9000001     0002c9000002",
-            "e41d2ddd7850     e41d2ddd7851",
-        )
+        .replace("0002c9000001     0002c9000002", "e41d2ddd7850     e41d2ddd7851")
         .replace("VSD:                   n/a", "VSD:");
     assert_eq!(as_recorded(&owner.card(&["query", "full"])), now);
     assert_eq!(as_recorded(&owner.card(&["verify"])), TABLE);
@@ -243,17 +229,11 @@ fn every_step_of_an_update_has_its_documented_result() {
 #[test]
 fn activation_starts_the_new_firmware() {
     let owner = OwnersCard::new();
-    owner.run(
-        &["flint", "-y", "-d", "sim:card.cx3", "-i", "new.bin", "burn"],
-        "",
-    );
+    owner.run(&["flint", "-y", "-d", "sim:card.cx3", "-i", "new.bin", "burn"], "");
     let pending = "FW Version(Running):   2.35.5100\n";
     assert!(owner.card(&["query"]).contains(pending));
     owner.run(&["-d", "sim:card.cx3", "activate"], "");
     let after = owner.card(&["query"]);
-    assert!(
-        after.contains("FW Version:            2.42.5000\n"),
-        "{after}"
-    );
+    assert!(after.contains("FW Version:            2.42.5000\n"), "{after}");
     assert!(!after.contains(pending), "{after}");
 }

@@ -28,10 +28,7 @@ fn flash() -> impl Strategy<Value = Vec<u8>> {
                 (0..SIZE as usize / 128).map(move |i| match kind {
                     0 | 1 => 0xFF,
                     2 => 0,
-                    _ => (i as u8)
-                        .wrapping_mul(31)
-                        .wrapping_add(seed)
-                        .wrapping_add(n as u8),
+                    _ => (i as u8).wrapping_mul(31).wrapping_add(seed).wrapping_add(n as u8),
                 })
             })
             .collect()
@@ -61,30 +58,24 @@ fn case() -> impl Strategy<Value = SectorCase> {
             Just((Some(70), None)),
         ],
     )
-        .prop_map(
-            |(flash, source, page, len, signed, in_place, disposable, (k4, k64))| {
-                let start = page * 256;
-                let len = len.min(SIZE - start).max(1);
-                let skip = if signed && len > 16 { 16 } else { 0 };
-                let body = source[(start + skip) as usize..(start + len) as usize].to_vec();
-                let job = Job {
-                    body: vec![(FlashAddr(start + skip), body)],
-                    signature_at: (skip == 16).then_some(FlashAddr(start)),
-                    protected: Vec::from([SIZE - 0x2000..SIZE]),
-                    disposable: if disposable {
-                        Vec::from([start + len..SIZE - 0x2000])
-                    } else {
-                        Vec::new()
-                    },
-                    in_place,
-                };
-                SectorCase {
-                    flash,
-                    job,
-                    geometry: geometry(k4, k64),
-                }
-            },
-        )
+        .prop_map(|(flash, source, page, len, signed, in_place, disposable, (k4, k64))| {
+            let start = page * 256;
+            let len = len.min(SIZE - start).max(1);
+            let skip = if signed && len > 16 { 16 } else { 0 };
+            let body = source[(start + skip) as usize..(start + len) as usize].to_vec();
+            let job = Job {
+                body: vec![(FlashAddr(start + skip), body)],
+                signature_at: (skip == 16).then_some(FlashAddr(start)),
+                protected: Vec::from([SIZE - 0x2000..SIZE]),
+                disposable: if disposable {
+                    Vec::from([start + len..SIZE - 0x2000])
+                } else {
+                    Vec::new()
+                },
+                in_place,
+            };
+            SectorCase { flash, job, geometry: geometry(k4, k64) }
+        })
 }
 
 fn apply(flash: &[u8], plan: &cx3flash::flash::SectorPlan) -> Vec<u8> {
@@ -95,15 +86,9 @@ fn apply(flash: &[u8], plan: &cx3flash::flash::SectorPlan) -> Vec<u8> {
     }
     for (at, bytes) in &plan.programs {
         assert!(!bytes.iter().all(|b| *b == 0xFF), "an empty program");
-        assert!(
-            at.0 % 256 + bytes.len() as u32 <= 256,
-            "a program crosses a page"
-        );
+        assert!(at.0 % 256 + bytes.len() as u32 <= 256, "a program crosses a page");
         for (cell, byte) in now[at.0 as usize..].iter_mut().zip(bytes) {
-            assert!(
-                *byte == 0xFF || *cell == 0xFF || *cell == *byte,
-                "a program over old bits"
-            );
+            assert!(*byte == 0xFF || *cell == 0xFF || *cell == *byte, "a program over old bits");
             *cell &= byte;
         }
     }
@@ -189,12 +174,9 @@ fn job(at: u32, body: Vec<u8>) -> Job {
 #[test]
 fn equal_bytes_cost_nothing() {
     let flash = vec![0x5A; SIZE as usize];
-    let plan = plan_sectors(
-        &flash,
-        &geometry(Some(70), Some(500)),
-        &job(0x1_0000, vec![0x5A; 0x1_8000]),
-    )
-    .unwrap();
+    let plan =
+        plan_sectors(&flash, &geometry(Some(70), Some(500)), &job(0x1_0000, vec![0x5A; 0x1_8000]))
+            .unwrap();
     assert!(plan.erases.is_empty() && plan.programs.is_empty());
     assert_eq!(plan.map.cells[0x10], SectorAction::Keep);
     assert_eq!(plan.map.cells[0], SectorAction::Outside);
@@ -204,12 +186,9 @@ fn equal_bytes_cost_nothing() {
 #[test]
 fn a_blank_sector_is_not_erased() {
     let flash = vec![0xFF; SIZE as usize];
-    let plan = plan_sectors(
-        &flash,
-        &geometry(Some(70), Some(500)),
-        &job(0x1_0000, vec![0x5A; 0x1_0000]),
-    )
-    .unwrap();
+    let plan =
+        plan_sectors(&flash, &geometry(Some(70), Some(500)), &job(0x1_0000, vec![0x5A; 0x1_0000]))
+            .unwrap();
     assert!(plan.erases.is_empty());
     assert_eq!(plan.programs.len(), 256);
 }
@@ -221,10 +200,7 @@ fn a_complete_block_is_erased_at_once_and_one_sector_alone() {
     let plan = plan_sectors(&flash, &g, &job(0x1_0000, vec![0x5A; 0x1_1000])).unwrap();
     assert_eq!(
         plan.erases,
-        [
-            (FlashAddr(0x1_0000), EraseSize::K64),
-            (FlashAddr(0x2_0000), EraseSize::K4),
-        ]
+        [(FlashAddr(0x1_0000), EraseSize::K64), (FlashAddr(0x2_0000), EraseSize::K4),]
     );
 }
 
@@ -233,12 +209,8 @@ fn neighbours_in_a_large_sector_are_put_back() {
     let mut flash = vec![0xFF; SIZE as usize];
     flash[0x1_0000..0x1_0100].fill(0x11);
     flash[0x1_F000..0x1_F010].fill(0x22);
-    let plan = plan_sectors(
-        &flash,
-        &geometry(None, Some(500)),
-        &job(0x1_0000, vec![0x5A; 0x100]),
-    )
-    .unwrap();
+    let plan = plan_sectors(&flash, &geometry(None, Some(500)), &job(0x1_0000, vec![0x5A; 0x100]))
+        .unwrap();
     let now = apply(&flash, &plan);
     assert_eq!(now[0x1_F000..0x1_F010], [0x22; 16]);
     assert!(
@@ -250,21 +222,10 @@ fn neighbours_in_a_large_sector_are_put_back() {
 #[test]
 fn an_erase_that_would_reach_guarded_bytes_is_refused() {
     let flash = vec![0; SIZE as usize];
-    let guarded = Job {
-        protected: Vec::from([0x1_F000..0x2_0000]),
-        ..job(0x1_0000, vec![0x5A; 0x1000])
-    };
+    let guarded =
+        Job { protected: Vec::from([0x1_F000..0x2_0000]), ..job(0x1_0000, vec![0x5A; 0x1000]) };
     let error = plan_sectors(&flash, &geometry(None, Some(500)), &guarded).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LayoutError::HitsProtected {
-                start: 0x1_F000,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LayoutError::HitsProtected { start: 0x1_F000, .. }), "{error}");
     let plan = plan_sectors(&flash, &geometry(Some(70), Some(10)), &guarded).unwrap();
     assert_eq!(plan.erases, [(FlashAddr(0x1_0000), EraseSize::K4)]);
 }
@@ -279,10 +240,7 @@ fn guarded_bytes_are_not_programmed_even_where_that_needs_no_erase() {
         ..job(at, vec![0x5A; 0x1000])
     };
     let error = plan_sectors(&flash, &g, &guarded(0x1_7800, None)).unwrap_err();
-    assert!(
-        matches!(error, LayoutError::Guarded { at: 0x1_8000, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LayoutError::Guarded { at: 0x1_8000, .. }), "{error}");
     let signature = Some(FlashAddr(0x1_9FF8));
     let error = plan_sectors(&flash, &g, &guarded(0x1_A008, signature)).unwrap_err();
     assert!(matches!(error, LayoutError::Guarded { .. }), "{error}");

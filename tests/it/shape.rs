@@ -85,10 +85,7 @@ fn every_type_has_a_name_of_its_own() {
         Regex::new(r"(?m)^(?: *(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|union)|(?:pub(?:\([^)]*\))? )?type) ([A-Z]\w*)")
             .unwrap();
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for source in everywhere()
-        .iter()
-        .filter(|s| !s.path.starts_with("src") || !s.is_test())
-    {
+    for source in everywhere().iter().filter(|s| !s.path.starts_with("src") || !s.is_test()) {
         for found in definition.captures_iter(&source.code()) {
             let at = source.path.display().to_string();
             names.entry(found[1].to_owned()).or_default().push(at);
@@ -96,9 +93,8 @@ fn every_type_has_a_name_of_its_own() {
     }
     assert!(names.len() > 300, "the scan is blind");
     let twice = names.iter().filter(|(_, at)| at.len() > 1);
-    let problems: Vec<String> = twice
-        .map(|(name, at)| format!("{name}: {}", at.join(", ")))
-        .collect();
+    let problems: Vec<String> =
+        twice.map(|(name, at)| format!("{name}: {}", at.join(", "))).collect();
     assert_none(&problems);
 }
 
@@ -167,9 +163,7 @@ fn take_apart<'a>(
             }
         }
     }
-    let end = text
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     if end > 0 {
         prefix.push(text[..end].to_owned());
     }
@@ -198,10 +192,7 @@ fn absolute(at: &[String], path: &[String]) -> Vec<String> {
 
 /// For each module that has files or directories below it: which of them use which.
 fn uses() -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> {
-    let sources: Vec<SourceFile> = sources(&["src"])
-        .into_iter()
-        .filter(|s| !s.is_test())
-        .collect();
+    let sources: Vec<SourceFile> = sources(&["src"]).into_iter().filter(|s| !s.is_test()).collect();
     let modules: BTreeSet<Vec<String>> = sources.iter().map(SourceFile::module).collect();
     // What a module passes on: the child from which `super::Name` comes.
     let again = Regex::new(r"(?s)pub(?:\([^)]*\))? use (?:self::)?([a-z_0-9]+::[^;]*);").unwrap();
@@ -220,18 +211,13 @@ fn uses() -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> {
     let mut uses: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for source in &sources {
         let module = source.module();
-        let named: Vec<Vec<String>> = paths(&source.code())
-            .iter()
-            .map(|path| absolute(&module, path))
-            .collect();
+        let named: Vec<Vec<String>> =
+            paths(&source.code()).iter().map(|path| absolute(&module, path)).collect();
         for depth in 1..module.len() {
             let (parent, child) = (&module[..depth], &module[depth]);
             let children = uses.entry(parent.to_vec()).or_default();
             let used = children.entry(child.clone()).or_default();
-            for path in named
-                .iter()
-                .filter(|p| p.len() > depth && p.starts_with(parent))
-            {
+            for path in named.iter().filter(|p| p.len() > depth && p.starts_with(parent)) {
                 let sibling = if modules.contains(&path[..=depth]) {
                     &path[depth]
                 } else if let Some(from) = passed.get(&path[..=depth]) {
@@ -273,16 +259,9 @@ fn files_of_a_module_use_each_other_one_way() {
             }
         }
         for (name, used) in &uses {
-            let used: Vec<&str> = used
-                .iter()
-                .filter(|u| uses.contains_key(*u))
-                .map(|u| &**u)
-                .collect();
-            problems.push(format!(
-                "{}: {name} uses {}",
-                module.join("/"),
-                used.join(", ")
-            ));
+            let used: Vec<&str> =
+                used.iter().filter(|u| uses.contains_key(*u)).map(|u| &**u).collect();
+            problems.push(format!("{}: {name} uses {}", module.join("/"), used.join(", ")));
         }
     }
     assert!(arrows > 200, "the scan is blind: {arrows} uses");

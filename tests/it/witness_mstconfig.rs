@@ -27,18 +27,14 @@ impl TwoTools {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("card.cx3");
         let spec = CardSpec::named(board).unwrap();
-        let recipe = Recipe {
-            supported_hw: vec![(spec.hw_id, spec.revision)],
-            ..recipe.clone()
-        };
+        let recipe = Recipe { supported_hw: vec![(spec.hw_id, spec.revision)], ..recipe.clone() };
         let flash = striped(&build(&recipe).unwrap(), Half::Even, spec.chip.size()).unwrap();
         drop(SimCard::create(&file, spec, &flash).unwrap());
         Some(Self { mst, dir, file })
     }
 
     fn run(&self, args: &[&str]) -> MstRun {
-        self.mst
-            .run(&self.file, self.dir.path(), "mstconfig", args, "")
+        self.mst.run(&self.file, self.dir.path(), "mstconfig", args, "")
     }
 
     /// What mstconfig shows.
@@ -80,11 +76,7 @@ impl TwoTools {
         let mut device = job::open_sim(&card, "sim").unwrap();
         let outcome = job::nv_query(&mut device).unwrap();
         assert_eq!(card.misuse(), []);
-        outcome
-            .parameters
-            .into_iter()
-            .map(|p| (p.name, (p.default, p.next_boot)))
-            .collect()
+        outcome.parameters.into_iter().map(|p| (p.name, (p.default, p.next_boot))).collect()
     }
 
     fn set(&self, wanted: &[(Parameter, u32)]) -> Result<job::NvSetOutcome, JobError> {
@@ -131,16 +123,11 @@ fn both_ways(board: &str, recipe: &Recipe, ports: usize) {
     };
     let fresh = bench.theirs();
     assert_eq!(fresh, bench.ours(), "a fresh {board}");
-    assert!(
-        fresh.keys().filter(|n| n.contains("BOOT_VLAN_P")).count() == ports,
-        "{fresh:?}"
-    );
+    assert!(fresh.keys().filter(|n| n.contains("BOOT_VLAN_P")).count() == ports, "{fresh:?}");
 
     let wanted = others(&fresh);
-    let typed: Vec<String> = wanted
-        .iter()
-        .map(|(p, value)| format!("{}={value}", p.name()))
-        .collect();
+    let typed: Vec<String> =
+        wanted.iter().map(|(p, value)| format!("{}={value}", p.name())).collect();
     let mut args = vec!["-d", "CARD", "-y", "set"];
     args.extend(typed.iter().map(String::as_str));
     let run = bench.run(&args);
@@ -183,26 +170,19 @@ fn mstconfig_and_ours_agree_about_a_two_port_vpi_card() {
 /// Old enough that the mailbox is not in CR-space: commands 0x70 and 0x71 carry everything.
 #[test]
 fn mstconfig_and_ours_agree_where_the_mailbox_is_not_mapped() {
-    let recipe = Recipe {
-        version: "2.32.5100".parse().unwrap(),
-        ..Recipe::mcx311a_2_35_5100()
-    };
+    let recipe = Recipe { version: "2.32.5100".parse().unwrap(), ..Recipe::mcx311a_2_35_5100() };
     both_ways("mcx311a", &recipe, 1);
 }
 
 #[test]
 fn mstconfig_and_ours_recognize_old_firmware() {
-    let recipe = Recipe {
-        version: "2.30.8000".parse().unwrap(),
-        ..Recipe::mcx311a_2_35_5100()
-    };
+    let recipe = Recipe { version: "2.30.8000".parse().unwrap(), ..Recipe::mcx311a_2_35_5100() };
     let Some(bench) = TwoTools::new("mcx311a", &recipe) else {
         return;
     };
     let run = bench.run(&["-d", "CARD", "query"]);
     assert!(
-        run.stdout
-            .contains("Unsupported FW (version 2.31.5000 or above required for CX3/PRO)"),
+        run.stdout.contains("Unsupported FW (version 2.31.5000 or above required for CX3/PRO)"),
         "{run:?}"
     );
     let card = bench.card();
@@ -222,21 +202,12 @@ fn a_corrupt_configuration_is_repaired_by_our_reset() {
     let fresh = bench.ours();
     bench.card().inject(Fault::CorruptConfiguration);
     let run = bench.run(&["-d", "CARD", "query"]);
-    assert!(
-        run.stdout
-            .contains("Failed to query device current configuration"),
-        "{run:?}"
-    );
+    assert!(run.stdout.contains("Failed to query device current configuration"), "{run:?}");
     {
         let card = bench.card();
         let mut device = job::open_sim(&card, "sim").unwrap();
         let error = job::nv_query(&mut device).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("stored configuration as corrupt"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("stored configuration as corrupt"), "{error}");
         let (reset, dir) = (job::WriteRequest::ConfigReset, bench.dir.path());
         job::write(&mut device, &reset, dir, false, &mut |_| true, &mut ()).unwrap();
     }
@@ -257,10 +228,7 @@ fn more_vfs_than_a_host_boots_with_are_refused_by_both() {
     let error = bench.set(&[(vfs, 64)]).unwrap_err();
     assert!(error.to_string().contains("at most 63"), "{error}");
     let error = bench.set(&[(vfs, 63), (bar, 5)]).unwrap_err();
-    assert!(
-        matches!(error, JobError::Nv(NvError::TooMuchBar { mib: 2048 })),
-        "{error:?}"
-    );
+    assert!(matches!(error, JobError::Nv(NvError::TooMuchBar { mib: 2048 })), "{error:?}");
     let run = bench.run(&["-d", "CARD", "-y", "set", "NUM_OF_VFS=63", "LOG_BAR_SIZE=5"]);
     assert_ne!(run.code, 0, "{run:?}");
 }
@@ -275,10 +243,7 @@ fn mstflint_and_mstconfig_reach_the_simulated_card() {
 
     let run = mst.run(&file, dir.path(), "mstflint", &["-d", "CARD", "query"], "");
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
-    assert!(
-        run.stdout.contains("PSID:                  MT_1170110023"),
-        "{run:?}"
-    );
+    assert!(run.stdout.contains("PSID:                  MT_1170110023"), "{run:?}");
 
     let run = mst.run(&file, dir.path(), "mstconfig", &["-d", "CARD", "query"], "");
     // It gets as far as asking the firmware.

@@ -21,12 +21,7 @@ pub struct CommandOutput {
 impl CommandOutput {
     /// The output itself, if the exit code is `code`.
     pub fn exits(self, code: i32) -> Result<CommandOutput> {
-        ensure!(
-            self.code == code,
-            "exit {}, not {code}: {}",
-            self.code,
-            self.all()
-        );
+        ensure!(self.code == code, "exit {}, not {code}: {}", self.code, self.all());
         Ok(self)
     }
 
@@ -54,9 +49,7 @@ fn answer(line: &str) -> Result<CommandOutput> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(CommandOutput {
-        code: code
-            .parse()
-            .with_context(|| format!("exit code {code:?}"))?,
+        code: code.parse().with_context(|| format!("exit code {code:?}"))?,
         stdout: text(stdout)?,
         stderr: text(stderr)?,
     })
@@ -70,9 +63,7 @@ pub struct Agent {
 
 impl Agent {
     pub fn new(stream: UnixStream) -> Agent {
-        Agent {
-            stream: BufReader::new(stream),
-        }
+        Agent { stream: BufReader::new(stream) }
     }
 
     pub fn stream(&self) -> &UnixStream {
@@ -125,13 +116,8 @@ mod tests {
         });
         let mut agent = Agent::new(host);
         agent.ready().unwrap();
-        let output = agent
-            .run("echo out; exit 3", Duration::from_secs(5))
-            .unwrap();
-        assert_eq!(
-            (output.code, output.stdout.as_str(), output.stderr.as_str()),
-            (3, "out\n", "")
-        );
+        let output = agent.run("echo out; exit 3", Duration::from_secs(5)).unwrap();
+        assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", ""));
         assert_eq!(other.join().unwrap(), "5 ZWNobyBvdXQ7IGV4aXQgMw==\n");
     }
 
@@ -146,8 +132,7 @@ mod tests {
     #[test]
     fn silence_and_a_closed_port_are_errors() {
         let (host, guest) = UnixStream::pair().unwrap();
-        host.set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+        host.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let mut agent = Agent::new(host);
         assert!(agent.ready().unwrap_err().to_string().contains("in time"));
         drop(guest);

@@ -61,22 +61,14 @@ impl Guest {
         let mut command = pinned(&program, core);
         command
             .args(machine.arguments(provisions, dir, &initrd))
-            .env(
-                "QEMU_MODULE_DIR",
-                provisions.trixie.path("usr/lib/x86_64-linux-gnu/qemu"),
-            )
+            .env("QEMU_MODULE_DIR", provisions.trixie.path("usr/lib/x86_64-linux-gnu/qemu"))
             .stdin(Stdio::null())
             .stdout(File::create(dir.join("qemu.out"))?)
             .stderr(File::create(dir.join("qemu.err"))?);
         let mut qemu = OwnedChild(command.spawn().context("starting QEMU")?);
         let agent = connect(&mut qemu.0, dir)?;
         let _ = fs::remove_file(&initrd);
-        Ok(Guest {
-            dir: dir.to_owned(),
-            _qemu: qemu,
-            agent,
-            hung: false,
-        })
+        Ok(Guest { dir: dir.to_owned(), _qemu: qemu, agent, hung: false })
     }
 
     /// Runs a shell command, killed after `limit`. A guest that does not answer is not used again.
@@ -119,9 +111,7 @@ fn connect(qemu: &mut Child, dir: &Path) -> Result<Agent> {
     };
     stream.set_read_timeout(Some(BOOT))?;
     let mut agent = Agent::new(stream);
-    agent
-        .ready()
-        .with_context(|| format!("the guest did not boot\n{}", tail(dir)))?;
+    agent.ready().with_context(|| format!("the guest did not boot\n{}", tail(dir)))?;
     Ok(agent)
 }
 

@@ -88,20 +88,11 @@ impl GuestMachine {
         }
         for (id, path) in [("lab", "port"), ("when", "when")] {
             let path = at(path);
-            push(
-                "-chardev",
-                format!("socket,id={id},path={path},server=on,wait=off"),
-            );
+            push("-chardev", format!("socket,id={id},path={path},server=on,wait=off"));
         }
-        push(
-            "-chardev",
-            format!("file,id=con,path={}", at("console.log")),
-        );
+        push("-chardev", format!("file,id=con,path={}", at("console.log")));
         push("-serial", "chardev:con".into());
-        push(
-            "-monitor",
-            format!("unix:{},server=on,wait=off", at("monitor")),
-        );
+        push("-monitor", format!("unix:{},server=on,wait=off", at("monitor")));
         push("-L", share("usr/share/qemu"));
         push("-L", share("usr/share/seabios"));
         push("-kernel", provisions.vmlinux.display().to_string());

@@ -94,10 +94,7 @@ mod tests {
             ("serial", "seriall"),
             ("[\"a\", \"b\"]", "[\"a\"]"),
         ] {
-            assert!(
-                RealCardConfig::parse(&GOOD.replace(from, to)).is_err(),
-                "{to}"
-            );
+            assert!(RealCardConfig::parse(&GOOD.replace(from, to)).is_err(), "{to}");
         }
         assert!(RealCardConfig::parse(&format!("{GOOD}expandable = \"MT1\"\n")).is_err());
     }

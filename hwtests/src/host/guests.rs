@@ -41,22 +41,13 @@ const PRO: CardSetup = CardSetup {
 };
 
 /// The small chip keeps twenty burns short: a backup reads all of it.
-const KILLED: &[CardSetup] = &[CardSetup {
-    create: &["--board", "mcx312b", "--part", "w25q80"],
-    small: true,
-    ..PRO
-}];
+const KILLED: &[CardSetup] =
+    &[CardSetup { create: &["--board", "mcx312b", "--part", "w25q80"], small: true, ..PRO }];
 
 const SEVERAL: &[CardSetup] = &[
     PRO,
-    CardSetup {
-        slot: CardSlot::WithSibling,
-        ..PRO
-    },
-    CardSetup {
-        create: &["--board", "mcx311a", "--blank"],
-        ..PRO
-    },
+    CardSetup { slot: CardSlot::WithSibling, ..PRO },
+    CardSetup { create: &["--board", "mcx311a", "--blank"], ..PRO },
     CardSetup {
         // The VF of a ConnectX-3 Pro has the id of that of a ConnectX-3
         // (docs/linux.md#probe-of-mlx4_core).

@@ -71,17 +71,9 @@ impl LabHost {
         for (file, (path, _)) in small.iter().zip(SMALL_IMAGES) {
             files.push((path.to_owned(), std::fs::read(file)?));
         }
-        let machine = GuestMachine {
-            append: kind.append(),
-            iommu: kind.has_iommu(),
-            cards,
-        };
+        let machine = GuestMachine { append: kind.append(), iommu: kind.has_iommu(), cards };
         let guest = Guest::boot(provisions, &dir, &machine, &files, core)?;
-        Ok(LabHost {
-            guest,
-            servers,
-            transcript: Transcript::default(),
-        })
+        Ok(LabHost { guest, servers, transcript: Transcript::default() })
     }
 }
 
@@ -139,10 +131,7 @@ impl TestHost for LabHost {
             (output, watcher.join())
         });
         let reached = reached.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
-        Ok(Signalled {
-            reached,
-            output: output?,
-        })
+        Ok(Signalled { reached, output: output? })
     }
 
     fn console(&self) -> String {
@@ -240,10 +229,7 @@ fn sim(provisions: &Provisions, what: &str, file: &Path) -> Command {
 fn succeed(command: &mut Command) -> Result<()> {
     let out = command.output()?;
     if !out.status.success() {
-        bail!(
-            "{command:?}: {}",
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        bail!("{command:?}: {}", String::from_utf8_lossy(&out.stderr).trim());
     }
     Ok(())
 }

@@ -115,12 +115,7 @@ fn clipped(text: &str) -> String {
     }
     let boundary = |at: usize| (at..).find(|&n| text.is_char_boundary(n)).unwrap_or(at);
     let (head, tail) = (boundary(KEPT / 2), boundary(text.len() - KEPT / 2));
-    format!(
-        "{}\n[… {} bytes …]\n{}",
-        &text[..head],
-        tail - head,
-        &text[tail..]
-    )
+    format!("{}\n[… {} bytes …]\n{}", &text[..head], tail - head, &text[tail..])
 }
 
 /// The tool's answer to a command with `--json`.
@@ -135,16 +130,12 @@ pub struct ToolReport {
 impl ToolReport {
     /// A field of the document by its JSON pointer.
     pub fn at(&self, pointer: &str) -> Result<&Value> {
-        self.json
-            .pointer(pointer)
-            .with_context(|| format!("no {pointer} in {}", self.json))
+        self.json.pointer(pointer).with_context(|| format!("no {pointer} in {}", self.json))
     }
 
     /// A text field.
     pub fn text(&self, pointer: &str) -> Result<&str> {
-        self.at(pointer)?
-            .as_str()
-            .with_context(|| format!("{pointer} is no text"))
+        self.at(pointer)?.as_str().with_context(|| format!("{pointer} is no text"))
     }
 
     /// The texts of a list.
@@ -218,32 +209,18 @@ impl dyn TestHost + '_ {
         let command = format!("{} --json {arguments}", self.tool());
         let output = self.sh_within(&command, LONG)?;
         let json: Value = serde_json::from_str(&output.stdout).with_context(|| {
-            format!(
-                "exit {}, no JSON from: {command}\n{}",
-                output.code,
-                output.all()
-            )
+            format!("exit {}, no JSON from: {command}\n{}", output.code, output.all())
         })?;
-        let report = ToolReport {
-            code: output.code,
-            json,
-            stderr: output.stderr,
-        };
+        let report = ToolReport { code: output.code, json, stderr: output.stderr };
         if report.at("/exit")?.as_i64() != Some(i64::from(report.code)) {
-            bail!(
-                "exit {} but the document has {}",
-                report.code,
-                report.json["exit"]
-            );
+            bail!("exit {} but the document has {}", report.code, report.json["exit"]);
         }
         Ok(report)
     }
 
     /// Runs the tool on the card; it must end with `code`.
     pub fn expect(&mut self, arguments: &str, code: i32) -> Result<ToolReport> {
-        self.tool_json(arguments)?
-            .exits(code)
-            .with_context(|| format!("`{arguments}`"))
+        self.tool_json(arguments)?.exits(code).with_context(|| format!("`{arguments}`"))
     }
 
     /// The command line of the tool on the host's card with `--json`.

@@ -45,10 +45,7 @@ impl RealHost {
         let report = (&mut host as &mut dyn TestHost).expect("query", 0)?;
         let psid = report.text("/result/images/0/image/psid")?;
         if psid != host.config.psid {
-            bail!(
-                "the card holds {psid}, not {} as in the file",
-                host.config.psid
-            );
+            bail!("the card holds {psid}, not {} as in the file", host.config.psid);
         }
         Ok(host)
     }
@@ -63,9 +60,7 @@ impl RealHost {
     /// Restores the host from a journal, if one is left, and compares it with `before`.
     pub fn finish(&mut self, before: &HostSnapshot) -> Result<()> {
         let host: &mut dyn TestHost = self;
-        host.bare_json("host restore")?
-            .exits(0)
-            .context("host restore")?;
+        host.bare_json("host restore")?.exits(0).context("host restore")?;
         before.assert_unchanged(host)
     }
 }
@@ -117,8 +112,7 @@ impl TestHost for RealHost {
 
     fn console(&self) -> String {
         let out = Command::new("dmesg").output();
-        out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned())
-            .unwrap_or_default()
+        out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
     }
 
     fn transcript(&mut self) -> &mut Transcript {

@@ -58,11 +58,7 @@ impl CardServer {
             .stdout(File::create(dir.join(format!("card{n}.log")))?)
             .stderr(File::create(&errors)?)
             .spawn()?;
-        let mut card = CardServer {
-            server: OwnedChild(server),
-            socket,
-            control,
-        };
+        let mut card = CardServer { server: OwnedChild(server), socket, control };
         let deadline = Instant::now() + START;
         // The control socket is the last thing the server makes.
         while !card.socket.exists() || UnixStream::connect(&card.control).is_err() {
@@ -97,9 +93,7 @@ impl CardServer {
     /// Erases, programs and status writes since power-on.
     pub fn mutations(&self) -> Result<u64> {
         let info = self.info()?;
-        info["mutations"]
-            .as_u64()
-            .context("the server counts no mutations")
+        info["mutations"].as_u64().context("the server counts no mutations")
     }
 
     /// Makes the server stop answering at mutation `number`, which must not be done yet.
@@ -139,9 +133,7 @@ impl MutationHold {
 
 /// Sends one order and reads its answer; announcements that come before it are skipped.
 fn answer_to(control: &mut BufReader<UnixStream>, order: &str) -> Result<Value> {
-    control
-        .get_mut()
-        .write_all(format!("{order}\n").as_bytes())?;
+    control.get_mut().write_all(format!("{order}\n").as_bytes())?;
     loop {
         let mut line = String::new();
         if control.read_line(&mut line)? == 0 {
@@ -173,9 +165,7 @@ mod tests {
         assert_eq!(parse_answer("ok").unwrap().unwrap(), Value::Null);
         assert_eq!(parse_answer("ok {\"a\":1}").unwrap().unwrap()["a"], 1);
         assert!(parse_answer("ok {").unwrap().is_err());
-        let error = parse_answer("error no order is called x")
-            .unwrap()
-            .unwrap_err();
+        let error = parse_answer("error no order is called x").unwrap().unwrap_err();
         assert!(error.to_string().contains("no order is called x"));
     }
 }

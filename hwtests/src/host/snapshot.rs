@@ -37,11 +37,7 @@ impl HostSnapshot {
         let script = format!("BDF={}\n{SCRIPT}", host.bdf());
         let output = host.run(&script, super::LIMIT)?;
         if output.code != 0 || !output.stdout.contains("ids=0x15b3") {
-            bail!(
-                "reading the state of the host: exit {}: {}",
-                output.code,
-                output.all()
-            );
+            bail!("reading the state of the host: exit {}: {}", output.code, output.all());
         }
         Ok(HostSnapshot::parse(&output.stdout))
     }
@@ -62,11 +58,7 @@ impl HostSnapshot {
 
     /// Names of the card's netdevs.
     pub fn netdevs(&self) -> Vec<String> {
-        self.0
-            .keys()
-            .filter_map(|key| key.strip_prefix("netdev."))
-            .map(str::to_owned)
-            .collect()
+        self.0.keys().filter_map(|key| key.strip_prefix("netdev.")).map(str::to_owned).collect()
     }
 
     /// What differs, one line each; empty when nothing does.

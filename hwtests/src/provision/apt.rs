@@ -24,13 +24,8 @@ const KEYRINGS: [&str; 2] = [
 ];
 
 /// Settings that a private apt needs to reach the same mirror.
-const CARRIED: [&str; 5] = [
-    "Acquire::http",
-    "Acquire::https",
-    "Acquire::Retries",
-    "Acquire::ForceIPv",
-    "Acquire::Proxy",
-];
+const CARRIED: [&str; 5] =
+    ["Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIPv", "Acquire::Proxy"];
 
 /// The machine's own apt.
 #[derive(Debug)]
@@ -69,11 +64,7 @@ impl HostApt {
             .find(|file| file.exists())
             .ok_or_else(|| LabUnavailable("debian-archive-keyring is not installed".into()))?;
         let dump = run(Command::new("apt-config").arg("dump"))?;
-        Ok(HostApt {
-            mirror,
-            keyring,
-            carried: carried(&dump),
-        })
+        Ok(HostApt { mirror, keyring, carried: carried(&dump) })
     }
 
     /// The same with another keyring, if it exists.
@@ -87,13 +78,7 @@ impl HostApt {
     /// Makes a private apt below `new` for the named suites and fetches their lists.
     pub(super) fn suite(&self, new: &Path, suites: &[&str]) -> Result<PrivateApt> {
         let dir = new.join(".apt");
-        for part in [
-            "etc",
-            "none",
-            "state",
-            "lists/partial",
-            "cache/archives/partial",
-        ] {
+        for part in ["etc", "none", "state", "lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(part))?;
         }
         let sources: String = suites
@@ -110,10 +95,7 @@ impl HostApt {
         fs::write(dir.join("state/status"), "")?;
         let config = dir.join("apt.conf");
         fs::write(&config, self.config(&dir))?;
-        let suite = PrivateApt {
-            dir: new.to_owned(),
-            config,
-        };
+        let suite = PrivateApt { dir: new.to_owned(), config };
         suite
             .apt("apt-get", &["-qq", "update"])
             .map_err(|e| LabUnavailable(format!("the Debian mirror cannot be reached: {e:#}")))?;
@@ -190,15 +172,10 @@ impl PrivateApt {
             bail!("apt fetched nothing");
         }
         for package in &packages {
-            run(Command::new("dpkg-deb")
-                .arg("-x")
-                .arg(package)
-                .arg(&self.dir))?;
+            run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&self.dir))?;
         }
-        let names: Vec<String> = packages
-            .iter()
-            .filter_map(|p| Some(p.file_stem()?.to_str()?.to_owned()))
-            .collect();
+        let names: Vec<String> =
+            packages.iter().filter_map(|p| Some(p.file_stem()?.to_str()?.to_owned())).collect();
         fs::write(self.dir.join(".packages"), names.join("\n") + "\n")?;
         fs::remove_dir_all(self.dir.join(".apt"))?;
         Ok(())
@@ -225,11 +202,7 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("starting {name}"))?;
     if !out.status.success() {
-        bail!(
-            "{name} ended with {}: {}",
-            out.status,
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        bail!("{name} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
@@ -272,14 +245,8 @@ mod tests {
                        https://containers.example/linux/debian/ bookworm stable\n\
                        https://mirror.example/debian/ bookworm-updates main\n\
                        https://mirror.example/debian/ bookworm main\n";
-        assert_eq!(
-            mirror_of(targets).as_deref(),
-            Some("https://mirror.example/debian")
-        );
-        assert_eq!(
-            mirror_of("https://m.example/d/ bookworm-security main\n"),
-            None
-        );
+        assert_eq!(mirror_of(targets).as_deref(), Some("https://mirror.example/debian"));
+        assert_eq!(mirror_of("https://m.example/d/ bookworm-security main\n"), None);
         assert_eq!(
             mirror_of("https://m.example/d/ stable main\n").as_deref(),
             Some("https://m.example/d")
@@ -291,9 +258,6 @@ mod tests {
     fn proxies_are_carried_and_hooks_are_not() {
         let dump = "Acquire \"\";\nAcquire::http \"\";\nAcquire::http::Proxy \"http://proxy.example:3128\";\n\
                     APT::Update::Post-Invoke:: \"rm -f x\";\nAcquire::Languages \"de\";\n";
-        assert_eq!(
-            carried(dump),
-            "Acquire::http::Proxy \"http://proxy.example:3128\";\n"
-        );
+        assert_eq!(carried(dump), "Acquire::http::Proxy \"http://proxy.example:3128\";\n");
     }
 }

@@ -82,13 +82,10 @@ impl Archive {
         let length = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
         // inode, mode, uid, gid, links, mtime, size, device of the file system (2), device of the
         // node (2), length of the name with its NUL, checksum (unused in this format).
-        let fields = [
-            self.inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, length, 0,
-        ];
+        let fields = [self.inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, length, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);

@@ -50,9 +50,7 @@ const INIT: &str = include_str!("../guest/init.sh");
 /// to the decompressed file, so they load under lockdown, too (docs/lab.md#pieces).
 pub(super) fn modules(archives: &Path, trixie: &Tree, release: &str) -> Result<()> {
     let file = module_archive(release);
-    once(archives, &file, |part| {
-        Ok(fs::write(part, archive_of(archives, trixie, release)?)?)
-    })?;
+    once(archives, &file, |part| Ok(fs::write(part, archive_of(archives, trixie, release)?)?))?;
     Ok(())
 }
 
@@ -69,11 +67,7 @@ fn archive_of(archives: &Path, trixie: &Tree, release: &str) -> Result<Vec<u8>> 
     fs::create_dir_all(&to)?;
     fs::create_dir_all(stage.join("usr/lib"))?;
     std::os::unix::fs::symlink("usr/lib", stage.join("lib"))?;
-    for list in [
-        "modules.builtin",
-        "modules.builtin.modinfo",
-        "modules.order",
-    ] {
+    for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
         fs::copy(from.join(list), to.join(list))?;
     }
     let depends = dependencies(trixie, release)?;
@@ -116,10 +110,7 @@ fn dependencies(trixie: &Tree, release: &str) -> Result<Vec<Vec<String>>> {
     Ok(text
         .lines()
         .map(|line| {
-            line.split([':', ' '])
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect()
+            line.split([':', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
         })
         .collect())
 }
@@ -156,9 +147,7 @@ pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Res
     ] {
         archive.link(link, target);
     }
-    for dir in [
-        "proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log", "etc",
-    ] {
+    for dir in ["proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log", "etc"] {
         archive.directory(dir);
     }
     archive.character("dev/console", 0o600, 5, 1);
@@ -168,15 +157,8 @@ pub(super) fn user_space(archives: &Path, trixie: &Tree, bookworm: &Tree) -> Res
         0o644,
         b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n",
     );
-    archive.file(
-        "etc/group",
-        0o644,
-        b"root:x:0:\nuser:x:1000:\ncx3flash:x:2000:\n",
-    );
-    archive.copy(
-        "usr/share/misc/pci.ids",
-        &trixie.path("usr/share/misc/pci.ids"),
-    )?;
+    archive.file("etc/group", 0o644, b"root:x:0:\nuser:x:1000:\ncx3flash:x:2000:\n");
+    archive.copy("usr/share/misc/pci.ids", &trixie.path("usr/share/misc/pci.ids"))?;
     programs(&mut archive, trixie)?;
     mstflint(&mut archive, bookworm)?;
     busybox(&mut archive, trixie)?;
@@ -244,9 +226,7 @@ fn collect(tree: &Tree, program: &Path, into: &mut BTreeMap<String, PathBuf>) ->
         if name.starts_with("ld-linux") || into.contains_key(name) {
             continue;
         }
-        let file = tree
-            .library(name)
-            .with_context(|| format!("no library {name} in the tree"))?;
+        let file = tree.library(name).with_context(|| format!("no library {name} in the tree"))?;
         into.insert(name.to_owned(), file.clone());
         collect(tree, &file, into)?;
     }

@@ -103,14 +103,7 @@ impl Provisions {
         initramfs::user_space(&archives, &trixie, &bookworm)?;
         let tool = build_tool(target)?;
         initramfs::tool(&archives, &tool)?;
-        Ok(Provisions {
-            dir,
-            trixie,
-            vmlinux,
-            release,
-            tool,
-            archives,
-        })
+        Ok(Provisions { dir, trixie, vmlinux, release, tool, archives })
     }
 
     /// Writes the archive a guest boots from, with further files (path and contents).
@@ -124,14 +117,7 @@ fn check_machine(target: &Path) -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         bail!(LabUnavailable("the lab runs on x86-64 Linux only".into()));
     }
-    for program in [
-        "apt-get",
-        "apt-config",
-        "apt-cache",
-        "dpkg-deb",
-        "setpriv",
-        "taskset",
-    ] {
+    for program in ["apt-get", "apt-config", "apt-cache", "dpkg-deb", "setpriv", "taskset"] {
         if !is_installed(program) {
             bail!(LabUnavailable(format!(
                 "{program} is not installed: the lab is made from Debian's packages"
@@ -155,9 +141,7 @@ fn check_machine(target: &Path) -> Result<()> {
 fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(sbin)
-        .any(|dir| dir.join(program).is_file())
+    env::split_paths(&path).chain(sbin).any(|dir| dir.join(program).is_file())
 }
 
 /// Checks that QEMU has the device for served cards.
@@ -205,9 +189,7 @@ pub fn build_tool(target: &Path) -> Result<PathBuf> {
 /// Whether the standard library for [`MUSL`] is installed.
 fn has_musl() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let out = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", MUSL])
-        .output();
+    let out = Command::new(rustc).args(["--print", "target-libdir", "--target", MUSL]).output();
     out.is_ok_and(|out| {
         out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir()
     })

@@ -72,19 +72,13 @@ impl Tree {
     }
 
     pub fn library(&self, name: &str) -> Option<PathBuf> {
-        LIBRARIES
-            .iter()
-            .map(|dir| self.root.join(dir).join(name))
-            .find(|file| file.is_file())
+        LIBRARIES.iter().map(|dir| self.root.join(dir).join(name)).find(|file| file.is_file())
     }
 
     pub(super) fn library_path(&self) -> String {
         let dirs = LIBRARIES.map(|dir| self.root.join(dir));
-        let there: Vec<String> = dirs
-            .iter()
-            .filter(|dir| dir.is_dir())
-            .map(|dir| dir.display().to_string())
-            .collect();
+        let there: Vec<String> =
+            dirs.iter().filter(|dir| dir.is_dir()).map(|dir| dir.display().to_string()).collect();
         there.join(":")
     }
 }

@@ -20,10 +20,7 @@ pub(super) fn three_register_accesses_agree(host: &mut dyn TestHost) -> Result<(
         results.push(report.at("/result/images")?.clone());
         before.assert_unchanged(host)?;
     }
-    ensure!(
-        results.windows(2).all(|w| w[0] == w[1]),
-        "the results differ: {results:?}"
-    );
+    ensure!(results.windows(2).all(|w| w[0] == w[1]), "the results differ: {results:?}");
     host.expect("--bar-access config verify", 0)?;
     before.assert_unchanged(host)?;
     no_misuse(host)
@@ -36,9 +33,7 @@ pub(super) fn a_user_of_the_vfio_group_may_query(host: &mut dyn TestHost) -> Res
     let group = on_vfio(host)?;
     let bound = HostSnapshot::of(host)?;
     // What the udev rule of vfio-setup does.
-    host.must(&format!(
-        "chown root:cx3flash /dev/vfio/{group} && chmod 660 /dev/vfio/{group}"
-    ))?;
+    host.must(&format!("chown root:cx3flash /dev/vfio/{group} && chmod 660 /dev/vfio/{group}"))?;
     host.must("mkdir -p /tmp/user && chown 1000:1000 /tmp/user")?;
     let query = host.tool_line("query");
     for (groups, code) in [("--groups 2000", 0), ("--clear-groups", 5)] {
@@ -78,11 +73,7 @@ pub(super) fn kvm_probe_runs_with_dev_kvm_only(host: &mut dyn TestHost) -> Resul
     // The CPU of the emulator has SVM.
     host.must("rmmod kvm 2>/dev/null; modprobe kvm-amd && [ -c /dev/kvm ]")?;
     let check = DoctorCheck::of(&host.tool_json("doctor")?, "kvm_passthrough")?;
-    ensure!(
-        check.ok && check.detail != skipped,
-        "the probe did not run: {}",
-        check.detail
-    );
+    ensure!(check.ok && check.detail != skipped, "the probe did not run: {}", check.detail);
     before.assert_unchanged(host)
 }
 

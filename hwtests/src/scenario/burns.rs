@@ -70,10 +70,7 @@ pub(super) fn a_chip_that_boots_slowly_gives_the_same_results(
     host.card()?.order("boot-ms 900")?;
     let start = boots(host)?;
     let slow = reported(host)?;
-    ensure!(
-        boots(host)? >= start + 4,
-        "VFIO's resets at open and close did not restart the chip"
-    );
+    ensure!(boots(host)? >= start + 4, "VFIO's resets at open and close did not restart the chip");
     no_misuse(host)?;
     ensure!(quick == slow, "at once: {quick:?}\nslowly: {slow:?}");
     before.assert_unchanged(host)?;
@@ -89,10 +86,7 @@ pub(super) fn mstflint_agrees_with_the_burnt_image(host: &mut dyn TestHost) -> R
     without_driver(host)?;
     let query = mstflint(host, "query full")?;
     let macs = image["macs"].as_array().into_iter().flatten();
-    for value in [&image["fw_version"], &image["psid"]]
-        .into_iter()
-        .chain(macs)
-    {
+    for value in [&image["fw_version"], &image["psid"]].into_iter().chain(macs) {
         shows(&query, value.as_str().context("a text")?)?;
     }
     mstflint(host, "verify")?;
@@ -150,9 +144,7 @@ pub(super) fn a_bug_report_holds_lspci_and_no_macs(host: &mut dyn TestHost) -> R
     before.assert_unchanged(host)?;
     let archive = report.text("/report/path")?.to_owned();
     let read = |host: &mut dyn TestHost, name: &str| {
-        host.must(&format!(
-            "gunzip -c {archive} | tar -xOf - cx3flash-report/{name}"
-        ))
+        host.must(&format!("gunzip -c {archive} | tar -xOf - cx3flash-report/{name}"))
     };
     let lspci = read(host, "lspci.txt")?;
     shows(&lspci, "[15b3:100")?;

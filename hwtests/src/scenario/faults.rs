@@ -17,18 +17,13 @@ pub(super) fn unlock_frees_semaphores_of_a_killed_mstflint(host: &mut dyn TestHo
     let start = host.card()?.mutations()?;
     let command = format!("mstflint -d {} -i {image} -y burn", short_bdf(host));
     let killed = host.signalled_at(&command, "KILL", start + 30, LONG)?;
-    ensure!(
-        killed.reached && killed.output.code == 137,
-        "mstflint: {:?}",
-        killed.output
-    );
+    ensure!(killed.reached && killed.output.code == 137, "mstflint: {:?}", killed.output);
     let held = host.card()?.info()?["semaphores_held"].clone();
     ensure!(
         held.as_array().is_some_and(|list| !list.is_empty()),
         "mstflint left no semaphore taken: {held}"
     );
-    host.transcript()
-        .note(&format!("mstflint was killed; held: {held}"));
+    host.transcript().note(&format!("mstflint was killed; held: {held}"));
     let check = DoctorCheck::of(&host.tool_json("doctor")?, "semaphores")?;
     ensure!(
         !check.ok && check.fix.contains("unlock"),
@@ -51,16 +46,10 @@ pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
 ) -> Result<()> {
     with_driver(host)?;
     let (image, _) = other_image(host)?;
-    host.card()?
-        .order(r#"fault {"fault":"removed","after":150000}"#)?;
+    host.card()?.order(r#"fault {"fault":"removed","after":150000}"#)?;
     let report = host.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
     host.card()?.order("power-cycle")?;
-    ensure!(
-        [1, 5, 6, 7, 8].contains(&report.code),
-        "exit {}: {}",
-        report.code,
-        report.json
-    );
+    ensure!([1, 5, 6, 7, 8].contains(&report.code), "exit {}: {}", report.code, report.json);
     report.names("gone")?;
     host.must("[ -z \"$(pidof cx3flash)\" ]")?;
     // With the card back, the journal restores the host.

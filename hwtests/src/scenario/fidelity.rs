@@ -43,10 +43,7 @@ pub(super) fn mlx4_brings_up_netdevs_with_the_macs_of_the_flash(
     for netdev in &netdevs {
         let value = later.get(&format!("netdev.{netdev}"));
         let mac: String = value.chars().take(17).filter(|c| *c != ':').collect();
-        ensure!(
-            macs.contains(&mac),
-            "{netdev} has {value}, the flash {macs:?}"
-        );
+        ensure!(macs.contains(&mac), "{netdev} has {value}, the flash {macs:?}");
     }
     ensure!(state == later, "{}", state.differences(&later));
     Ok(())
@@ -60,12 +57,7 @@ pub(super) fn mlx4_interrupt_test_passes(host: &mut dyn TestHost) -> Result<()> 
     let log = host.must("dmesg")?;
     shows(&log, "NOP command IRQ test passed")?;
     // "Failed to map blue flame area" is no failure: the served card has no BlueFlame.
-    for bad in [
-        "NOP command failed",
-        "Failed to init",
-        "timed out",
-        "aborting",
-    ] {
+    for bad in ["NOP command failed", "Failed to init", "timed out", "aborting"] {
         ensure!(!log.contains(bad), "the driver logs {bad:?}:\n{log}");
     }
     Ok(())
@@ -108,12 +100,7 @@ pub(super) fn mstflint_queries_reads_and_verifies(host: &mut dyn TestHost) -> Re
     shows(&hw, "HwDevId                 503")?;
     shows(&hw, "JEDEC_ID")?;
     let query = mstflint(host, "query full")?;
-    ensure!(
-        query
-            .lines()
-            .any(|l| l.starts_with("FW Version") && l.contains(&version)),
-        "{query}"
-    );
+    ensure!(query.lines().any(|l| l.starts_with("FW Version") && l.contains(&version)), "{query}");
     mstflint(host, "ri /tmp/read.bin")?;
     host.must("mstflint -i /tmp/read.bin verify && cmp /tmp/read.bin /images/card.bin && rm /tmp/read.bin")?;
     shows(&mstflint(host, "verify")?, "verification succeeded")?;
@@ -142,11 +129,7 @@ pub(super) fn mstflint_fails_under_lockdown(host: &mut dyn TestHost) -> Result<(
     let log = host.must("dmesg | grep -i lockdown | tail -3")?;
     with_driver(host)?;
     for output in [&bound, &unbound] {
-        ensure!(
-            output.code != 0,
-            "mstflint works under lockdown: {}",
-            output.all()
-        );
+        ensure!(output.code != 0, "mstflint works under lockdown: {}", output.all());
     }
     shows(&log, "mstflint")
 }

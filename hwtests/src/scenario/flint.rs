@@ -20,15 +20,9 @@ struct FlintOutput {
 fn flint(host: &mut dyn TestHost, program: &str, arguments: &str) -> Result<FlintOutput> {
     let command = format!("{program} {}", arguments.replace("CARD", host.bdf()));
     let output = host.sh_within(&command, LONG)?;
-    let lines: Vec<&str> = output
-        .stdout
-        .split(['\r', '\n'])
-        .filter(|line| !line.ends_with('%'))
-        .collect();
-    Ok(FlintOutput {
-        code: output.code,
-        text: lines.join("\n"),
-    })
+    let lines: Vec<&str> =
+        output.stdout.split(['\r', '\n']).filter(|line| !line.ends_with('%')).collect();
+    Ok(FlintOutput { code: output.code, text: lines.join("\n") })
 }
 
 /// The output of both programs for the same arguments, which must be equal.
@@ -36,10 +30,7 @@ fn same(host: &mut dyn TestHost, arguments: &str) -> Result<String> {
     let theirs = flint(host, "mstflint", arguments)?;
     let tool = host.tool().to_owned();
     let ours = flint(host, &format!("{tool} flint"), arguments)?;
-    ensure!(
-        theirs == ours,
-        "{arguments}: mstflint\n{theirs:#?}\nours\n{ours:#?}"
-    );
+    ensure!(theirs == ours, "{arguments}: mstflint\n{theirs:#?}\nours\n{ours:#?}");
     Ok(ours.text)
 }
 
@@ -91,11 +82,7 @@ pub(super) fn flint_burns_as_mstflint_does(host: &mut dyn TestHost) -> Result<()
         "Burning FS2 FW image without signatures - OK  ",
         "Restoring signature                     - OK",
     ] {
-        ensure!(
-            burnt.text.lines().any(|l| l == line),
-            "{line:?}: {}",
-            burnt.text
-        );
+        ensure!(burnt.text.lines().any(|l| l == line), "{line:?}: {}", burnt.text);
     }
     let query = same(host, "-d CARD query full")?;
     shows(&query, &format!("FW Version:            {new}"))?;

@@ -68,10 +68,7 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
     let (image, _) = next_image(host)?;
     burn(host, image, "")?;
     let length = host.card()?.mutations()? - start;
-    ensure!(
-        length > POINTS * 2,
-        "a burn of {length} mutations is too short for {POINTS} points"
-    );
+    ensure!(length > POINTS * 2, "a burn of {length} mutations is too short for {POINTS} points");
     for point in 0..POINTS {
         let (image, new) = next_image(host)?;
         // From the first mutation to the last but one.
@@ -80,11 +77,7 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
         let command = host.tool_line(&burn);
         let killed = host.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
         host.must("rm -rf /tmp/backups")?;
-        ensure!(
-            killed.reached,
-            "the burn ended before its mutation {at}: {}",
-            killed.output.all()
-        );
+        ensure!(killed.reached, "the burn ended before its mutation {at}: {}", killed.output.all());
         let done = host.card()?.mutations()?;
         let boots = bootable(host)?;
         host.transcript().note(&format!(
@@ -129,13 +122,8 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     before.assert_unchanged(host)?;
     let trace = host.must("cat /tmp/all")?;
     let points = points_of(&trace);
-    ensure!(
-        points.len() >= 20,
-        "only {} host steps in the trace:\n{trace}",
-        points.len()
-    );
-    host.transcript()
-        .note(&format!("{} host steps", points.len()));
+    ensure!(points.len() >= 20, "only {} host steps in the trace:\n{trace}", points.len());
+    host.transcript().note(&format!("{} host steps", points.len()));
     for point in &points {
         host.must(&format!(
             "strace -o /dev/null -e trace={} -e inject={}:signal=KILL:when={} {command} >/dev/null 2>&1; sleep 0.2; while pidof cx3flash >/dev/null; do sleep 0.1; done",
@@ -153,10 +141,7 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     host.expect("query", 0)?;
     before.assert_unchanged(host)?;
     let info: Value = host.card()?.info()?;
-    ensure!(
-        info["semaphores_held"] == Value::Array(Vec::new()),
-        "{info}"
-    );
+    ensure!(info["semaphores_held"] == Value::Array(Vec::new()), "{info}");
     Ok(())
 }
 
@@ -259,10 +244,8 @@ mod tests {
             wait4(77, 0x7ffe, WNOHANG, NULL) = 77\n\
             ioctl(5, VFIO_GROUP_GET_STATUS, 0x7ffd) = 0\n\
             ioctl(0, TCGETS, 0x7ffd) = -1 ENOTTY\n";
-        let points: Vec<(String, usize)> = points_of(trace)
-            .into_iter()
-            .map(|p| (p.call, p.number))
-            .collect();
+        let points: Vec<(String, usize)> =
+            points_of(trace).into_iter().map(|p| (p.call, p.number)).collect();
         let wanted = [
             ("openat", 2),
             ("write", 2),

@@ -14,10 +14,7 @@ fn refused(host: &mut dyn TestHost, code: i32, words: &str) -> Result<ToolReport
     let before = HostSnapshot::of(host)?;
     let flash = flash_digest(host)?;
     let image = host.images()[1].to_owned();
-    let report = host.expect(
-        &format!("burn {image} --yes --backup-dir /tmp/backups"),
-        code,
-    )?;
+    let report = host.expect(&format!("burn {image} --yes --backup-dir /tmp/backups"), code)?;
     report.names(words)?;
     before.assert_unchanged(host)?;
     ensure!(flash == flash_digest(host)?, "the flash has changed");
@@ -112,14 +109,8 @@ pub(super) fn a_group_held_by_another_process_is_refused(host: &mut dyn TestHost
 pub(super) fn a_second_instance_is_refused(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     let (backup, d) = (host.tool_line("backup --out /tmp/first"), sysfs(host));
-    host.must(&format!(
-        "{backup} >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"
-    ))?;
-    wait_for(
-        host,
-        &format!("readlink {d}/driver | grep -q vfio-pci"),
-        Duration::from_secs(30),
-    )?;
+    host.must(&format!("{backup} >/tmp/first.json 2>/tmp/first.err & echo $! >/tmp/first.pid"))?;
+    wait_for(host, &format!("readlink {d}/driver | grep -q vfio-pci"), Duration::from_secs(30))?;
     let report = host.tool_json("query")?;
     let pid = host.must("cat /tmp/first.pid")?;
     report.exits(5)?.names(pid.trim())?;
@@ -148,11 +139,7 @@ pub(super) fn without_iommu_the_host_is_unchanged(host: &mut dyn TestHost) -> Re
     host.bare_json("list")?.exits(0)?.names(host.bdf())?;
     let doctor = host.tool_json("doctor")?;
     let check = DoctorCheck::of(&doctor, "iommu")?;
-    ensure!(
-        !check.ok && check.fix.contains("iommu"),
-        "no fix: {:?}",
-        check.fix
-    );
+    ensure!(!check.ok && check.fix.contains("iommu"), "no fix: {:?}", check.fix);
     before.assert_unchanged(host)
 }
 
@@ -175,11 +162,7 @@ pub(super) fn an_interrupted_burn_restores_the_host(host: &mut dyn TestHost) -> 
     let command = host.tool_line(&format!("burn {image} --yes --backup-dir /tmp/stopped"));
     let stopped = host.signalled_at(&command, "INT", at, LONG)?;
     host.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
-    ensure!(
-        stopped.reached,
-        "the burn ended before: {}",
-        stopped.output.all()
-    );
+    ensure!(stopped.reached, "the burn ended before: {}", stopped.output.all());
     stopped.output.exits(6)?;
     before.assert_unchanged(host)?;
     host.expect("query", 0)?;

@@ -125,17 +125,9 @@ pub(super) fn recover_brings_back_a_card_in_recovery_mode(host: &mut dyn TestHos
     ensure!(query.at("/result/card/recovery")? == true, "{}", query.json);
     let identity = r#"{"guids":["0002c90300a1b2c0","0002c90300a1b2c1","0002c90300a1b2c2","0002c90300a1b2c3"],"macs":["0002c9a1b2c0","0002c9a1b2c1"],"vsd":{"text":"lab"}}"#;
     host.must(&format!("echo '{identity}' >/tmp/identity.json"))?;
-    on(
-        host,
-        RECOVERY,
-        &format!("recover {RECOVERY_IMAGE} --identity /tmp/identity.json --yes"),
-    )?
-    .exits(0)?;
-    wait_for(
-        host,
-        &format!("grep -q 0x1003 {sysfs}/device"),
-        Duration::from_secs(20),
-    )?;
+    on(host, RECOVERY, &format!("recover {RECOVERY_IMAGE} --identity /tmp/identity.json --yes"))?
+        .exits(0)?;
+    wait_for(host, &format!("grep -q 0x1003 {sysfs}/device"), Duration::from_secs(20))?;
     on(host, RECOVERY, "verify")?.exits(0)?;
     // It is a network card: the driver binds, with the MACs of the identity.
     host.must(&format!(

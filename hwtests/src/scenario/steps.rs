@@ -37,8 +37,7 @@ pub(super) fn with_driver(host: &mut dyn TestHost) -> Result<HostSnapshot> {
          n=0; until [ \"$(ls $d/net 2>/dev/null | wc -l)\" -ge 1 ]; do\n\
          n=$((n+1)); [ $n -gt 200 ] && exit 1; sleep 0.1; done; sleep 0.3"
     );
-    host.must(&script)
-        .context("bringing the card up under mlx4_core")?;
+    host.must(&script).context("bringing the card up under mlx4_core")?;
     bound_to(host, "mlx4_core")
 }
 
@@ -84,9 +83,9 @@ pub(super) fn ethtool_version(host: &mut dyn TestHost, netdev: &str) -> Result<S
 
 /// The numbers of `2.36.5150` or `02.36.5150 (MT_...)`.
 pub(super) fn version(text: &str) -> Vec<u32> {
-    text.split([' ', '(']).next().map_or(Vec::new(), |first| {
-        first.split('.').filter_map(|n| n.parse().ok()).collect()
-    })
+    text.split([' ', '('])
+        .next()
+        .map_or(Vec::new(), |first| first.split('.').filter_map(|n| n.parse().ok()).collect())
 }
 
 /// Fails unless both are the same version.
@@ -141,11 +140,8 @@ pub(super) fn other_image(host: &mut dyn TestHost) -> Result<(String, String)> {
     let images = host.images().map(str::to_owned);
     for path in images {
         let report = host.bare_json(&format!("query {path}"))?;
-        let image = booting(report.at("/result/images")?).or_else(|_| {
-            report
-                .text("/result/images/0/image/fw_version")
-                .map(str::to_owned)
-        })?;
+        let image = booting(report.at("/result/images")?)
+            .or_else(|_| report.text("/result/images/0/image/fw_version").map(str::to_owned))?;
         if version(&image) != now {
             return Ok((path, image));
         }
@@ -169,20 +165,13 @@ impl DoctorCheck {
             .find(|check| check["id"] == id)
             .with_context(|| format!("doctor has no check {id:?}"))?;
         let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
-        Ok(DoctorCheck {
-            ok: check["ok"] == true,
-            detail: text("detail"),
-            fix: text("fix"),
-        })
+        Ok(DoctorCheck { ok: check["ok"] == true, detail: text("detail"), fix: text("fix") })
     }
 }
 
 /// Burns an image with the tool and returns its report.
 pub(super) fn burn(host: &mut dyn TestHost, image: &str, more: &str) -> Result<Value> {
-    let report = host.expect(
-        &format!("burn {image} --yes --backup-dir /tmp/backups {more}"),
-        0,
-    )?;
+    let report = host.expect(&format!("burn {image} --yes --backup-dir /tmp/backups {more}"), 0)?;
     host.must("rm -rf /tmp/backups")?;
     Ok(report.json)
 }
@@ -194,11 +183,7 @@ pub(super) fn no_misuse(host: &mut dyn TestHost) -> Result<()> {
         return Ok(());
     };
     let info = server.info()?;
-    ensure!(
-        info["misuse_count"] == 0,
-        "the card was misused: {}",
-        info["misuse"]
-    );
+    ensure!(info["misuse_count"] == 0, "the card was misused: {}", info["misuse"]);
     Ok(())
 }
 

@@ -13,16 +13,12 @@ pub(super) struct BitField {
 
 impl BitField {
     fn mask(self) -> u32 {
-        1_u32
-            .checked_shl(self.width)
-            .map_or(u32::MAX, |high| high - 1)
+        1_u32.checked_shl(self.width).map_or(u32::MAX, |high| high - 1)
     }
 
     /// Their value; 0 when the dword is missing.
     pub(super) fn of(self, words: &[u32]) -> u32 {
-        words
-            .get(self.word)
-            .map_or(0, |word| word >> self.shift & self.mask())
+        words.get(self.word).map_or(0, |word| word >> self.shift & self.mask())
     }
 
     /// Stores a value; does nothing when the dword is missing.
@@ -235,10 +231,7 @@ impl Parameter {
 
     /// The TLV it is in.
     pub fn tlv(self) -> TlvId {
-        TlvId {
-            kind: self.field.tlv,
-            port: self.port,
-        }
+        TlvId { kind: self.field.tlv, port: self.port }
     }
 
     /// A value as it is typed: a name of the table, decimal, or hexadecimal with 0x.
@@ -251,9 +244,7 @@ impl Parameter {
             Some(hex) => u32::from_str_radix(hex, 16).ok()?,
             None => text.parse().ok()?,
         };
-        (self.field.min..=self.field.max)
-            .contains(&value)
-            .then_some(value)
+        (self.field.min..=self.field.max).contains(&value).then_some(value)
     }
 
     /// `ETH(2)`, or the bare number where values have no names: mstconfig's form.

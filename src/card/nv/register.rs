@@ -63,10 +63,7 @@ pub(super) fn decode(mailbox: &[u32]) -> Result<Option<Vec<u32>>, ToolsError> {
         }
         NOT_AVAILABLE => Ok(None),
         CORRUPT => Err(ToolsError::ConfigurationCorrupt { register: MNVA }),
-        status => Err(ToolsError::Register {
-            register: MNVA,
-            status,
-        }),
+        status => Err(ToolsError::Register { register: MNVA, status }),
     }
 }
 
@@ -87,10 +84,7 @@ impl ToolsInterface<'_> {
         let answer = self.access(&encode(id, dwords, Some(data)), ENVELOPE + HEADER)?;
         match decode(&answer)? {
             Some(_) => Ok(()),
-            None => Err(ToolsError::Register {
-                register: MNVA,
-                status: NOT_AVAILABLE,
-            }),
+            None => Err(ToolsError::Register { register: MNVA, status: NOT_AVAILABLE }),
         }
     }
 }

@@ -139,10 +139,7 @@ impl ToolsInterface<'_> {
             let default = abilities.default_of(parameter);
             settings.push(NvSetting {
                 parameter,
-                next_boot: stored
-                    .as_ref()
-                    .map(|words| parameter.field.bits.of(words))
-                    .or(default),
+                next_boot: stored.as_ref().map(|words| parameter.field.bits.of(words)).or(default),
                 default,
                 stored: stored.is_some(),
             });
@@ -150,10 +147,7 @@ impl ToolsInterface<'_> {
         Ok(NvSettings {
             settings,
             limits,
-            stored: known
-                .into_iter()
-                .filter_map(|(id, data)| Some((id, data?)))
-                .collect(),
+            stored: known.into_iter().filter_map(|(id, data)| Some((id, data?))).collect(),
         })
     }
 }
@@ -222,9 +216,7 @@ impl NvSettings {
         let value = |name: &str| {
             let parameter = Parameter::named(name)?;
             let asked = wanted.iter().find(|(p, _)| *p == parameter);
-            asked
-                .map(|(_, value)| *value)
-                .or_else(|| self.of(parameter)?.next_boot)
+            asked.map(|(_, value)| *value).or_else(|| self.of(parameter)?.next_boot)
         };
         let concerned = wanted
             .iter()

@@ -10,10 +10,7 @@ use super::{FIELDS, Limits, NvSetting, NvSettings, Parameter, TlvId};
 use crate::card::ToolsError;
 use std::collections::BTreeMap;
 
-const VPI_P2: TlvId = TlvId {
-    kind: 0x12,
-    port: 2,
-};
+const VPI_P2: TlvId = TlvId { kind: 0x12, port: 2 };
 
 /// The mailbox as it lies in memory.
 fn bytes(id: TlvId, dwords: u16, data: Option<&[u32]>) -> Vec<u8> {
@@ -37,21 +34,12 @@ fn a_read_is_not_sent_as_a_write() {
 
 #[test]
 fn the_data_of_a_write_is_not_swapped_or_lost() {
-    let sriov = TlvId {
-        kind: 0x11,
-        port: 0,
-    };
+    let sriov = TlvId { kind: 0x11, port: 0 };
     let first = bytes(sriov, 1, Some(&[0x8000_0010]));
     assert_eq!(first[4..8], [0x90, 0x24, 0x02, 0x01]);
-    assert_eq!(
-        first[20..],
-        [0x00, 0x04, 0x00, 0x11, 0, 0, 0, 0, 0x80, 0x00, 0x00, 0x10]
-    );
+    assert_eq!(first[20..], [0x00, 0x04, 0x00, 0x11, 0, 0, 0, 0, 0x80, 0x00, 0x00, 0x10]);
     // The longest one: eight dwords, so eleven in the register TLV.
-    let global = TlvId {
-        kind: 0x14,
-        port: 0,
-    };
+    let global = TlvId { kind: 0x14, port: 0 };
     let bytes = bytes(global, 8, Some(&[0xC000_0000, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(bytes.len(), 60);
     assert_eq!(bytes[16..22], [0x18, 0x0b, 0, 0, 0x00, 0x20]);
@@ -70,15 +58,9 @@ fn a_status_is_not_taken_for_data() {
         with_status(0x22),
         Err(ToolsError::ConfigurationCorrupt { register: 0x9024 })
     ));
-    assert!(matches!(
-        with_status(0x21),
-        Err(ToolsError::Register { status: 0x21, .. })
-    ));
+    assert!(matches!(with_status(0x21), Err(ToolsError::Register { status: 0x21, .. })));
     for junk in [&[][..], &[0], &[u32::MAX; 15], &[0x0804_0000]] {
-        assert!(
-            matches!(decode(junk), Err(ToolsError::Malformed { .. })),
-            "{junk:x?}"
-        );
+        assert!(matches!(decode(junk), Err(ToolsError::Malformed { .. })), "{junk:x?}");
     }
 }
 
@@ -91,11 +73,7 @@ fn no_two_parameters_share_a_bit() {
         bits.set(&mut words, u32::MAX);
         let mask = words[bits.word];
         assert_eq!(bits.of(&words), mask >> bits.shift);
-        assert!(
-            parameter.field.max <= bits.of(&words),
-            "{}",
-            parameter.name()
-        );
+        assert!(parameter.field.max <= bits.of(&words), "{}", parameter.name());
         assert!(bits.word < usize::from(parameter.field.dwords));
         let taken = used.entry((parameter.tlv(), bits.word)).or_default();
         assert_eq!(*taken & mask, 0, "{}", parameter.name());
@@ -168,18 +146,13 @@ fn setting(name: &str, next_boot: Option<u32>) -> NvSetting {
 fn settings(list: &[(&str, Option<u32>)]) -> NvSettings {
     NvSettings {
         settings: list.iter().map(|(n, v)| setting(n, *v)).collect(),
-        limits: Limits {
-            max_vfs: 63,
-            max_log_bar: 5,
-        },
+        limits: Limits { max_vfs: 63, max_log_bar: 5 },
         stored: BTreeMap::new(),
     }
 }
 
 fn wanted(list: &[(&str, u32)]) -> Vec<(Parameter, u32)> {
-    list.iter()
-        .map(|(n, v)| (Parameter::named(n).unwrap(), *v))
-        .collect()
+    list.iter().map(|(n, v)| (Parameter::named(n).unwrap(), *v)).collect()
 }
 
 #[test]
@@ -197,23 +170,11 @@ fn what_was_not_asked_for_keeps_its_bits() {
 
 #[test]
 fn a_value_that_holds_already_is_not_written() {
-    let card = settings(&[
-        ("SRIOV_EN", Some(1)),
-        ("NUM_OF_VFS", Some(8)),
-        ("BOOT_VLAN_P1", Some(0)),
-    ]);
-    assert!(
-        card.writes(&wanted(&[("SRIOV_EN", 1), ("BOOT_VLAN_P1", 0)]))
-            .unwrap()
-            .is_empty()
-    );
-    let both = card
-        .writes(&wanted(&[
-            ("NUM_OF_VFS", 8),
-            ("SRIOV_EN", 0),
-            ("BOOT_VLAN_P1", 7),
-        ]))
-        .unwrap();
+    let card =
+        settings(&[("SRIOV_EN", Some(1)), ("NUM_OF_VFS", Some(8)), ("BOOT_VLAN_P1", Some(0))]);
+    assert!(card.writes(&wanted(&[("SRIOV_EN", 1), ("BOOT_VLAN_P1", 0)])).unwrap().is_empty());
+    let both =
+        card.writes(&wanted(&[("NUM_OF_VFS", 8), ("SRIOV_EN", 0), ("BOOT_VLAN_P1", 7)])).unwrap();
     assert_eq!(both.into_values().collect::<Vec<_>>(), [[8], [7]]);
 }
 
@@ -222,19 +183,14 @@ fn an_unknown_value_is_not_invented() {
     let card = settings(&[("LINK_TYPE_P1", None), ("PHY_TYPE_P1", Some(2))]);
     let missing = card.writes(&wanted(&[("PHY_TYPE_P1", 1)])).unwrap_err();
     assert_eq!(missing.name(), "LINK_TYPE_P1");
-    let writes = card
-        .writes(&wanted(&[("PHY_TYPE_P1", 1), ("LINK_TYPE_P1", 2)]))
-        .unwrap();
+    let writes = card.writes(&wanted(&[("PHY_TYPE_P1", 1), ("LINK_TYPE_P1", 2)])).unwrap();
     assert_eq!(writes.into_values().collect::<Vec<_>>(), [[0x12]]);
 }
 
 #[test]
 fn more_bars_than_a_host_boots_with_do_not_pass() {
-    let card = settings(&[
-        ("SRIOV_EN", Some(0)),
-        ("NUM_OF_VFS", Some(63)),
-        ("LOG_BAR_SIZE", Some(3)),
-    ]);
+    let card =
+        settings(&[("SRIOV_EN", Some(0)), ("NUM_OF_VFS", Some(63)), ("LOG_BAR_SIZE", Some(3))]);
     assert_eq!(card.too_much_bar(&wanted(&[("SRIOV_EN", 1)])), None);
     let asked = wanted(&[("SRIOV_EN", 1), ("LOG_BAR_SIZE", 4)]);
     assert_eq!(card.too_much_bar(&asked), Some(1024));

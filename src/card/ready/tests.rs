@@ -1,8 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a panic in a test is the report"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic in a test is the report")]
 
 use super::*;
 use crate::card::{Clock, CrError, CrOffset, CrSpace};
@@ -20,39 +16,14 @@ struct Phase {
 
 const GOOD_VERSION: [u32; 2] = [0x0002_0000, 0x002A_1388];
 
-const RUNS: Phase = Phase {
-    device: 0x0001_01F5,
-    test: 0,
-    version: GOOD_VERSION,
-    pci_id: 0x1003,
-};
-const SILENT: Phase = Phase {
-    device: u32::MAX,
-    test: u32::MAX,
-    version: [u32::MAX; 2],
-    pci_id: 0xFFFF,
-};
-const NO_FIRMWARE: Phase = Phase {
-    test: u32::MAX,
-    version: [0; 2],
-    ..RUNS
-};
-const RECOVERY: Phase = Phase {
-    pci_id: 0x1F6,
-    ..NO_FIRMWARE
-};
-const NO_VERSION: Phase = Phase {
-    version: [0; 2],
-    ..RUNS
-};
-const HALF_A_VERSION: Phase = Phase {
-    version: [0x0002_0000, 0x002A_0000],
-    ..RUNS
-};
-const OLD: Phase = Phase {
-    version: [0x0002_0000, 0x0023_13EC],
-    ..RUNS
-};
+const RUNS: Phase = Phase { device: 0x0001_01F5, test: 0, version: GOOD_VERSION, pci_id: 0x1003 };
+const SILENT: Phase =
+    Phase { device: u32::MAX, test: u32::MAX, version: [u32::MAX; 2], pci_id: 0xFFFF };
+const NO_FIRMWARE: Phase = Phase { test: u32::MAX, version: [0; 2], ..RUNS };
+const RECOVERY: Phase = Phase { pci_id: 0x1F6, ..NO_FIRMWARE };
+const NO_VERSION: Phase = Phase { version: [0; 2], ..RUNS };
+const HALF_A_VERSION: Phase = Phase { version: [0x0002_0000, 0x002A_0000], ..RUNS };
+const OLD: Phase = Phase { version: [0x0002_0000, 0x0023_13EC], ..RUNS };
 
 /// An access that is more than reading: a write, or a read that takes a semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,11 +187,7 @@ fn a_boot_of_ten_seconds_is_neither_recovery_mode_nor_believed_early() {
             (end - 3500, HALF_A_VERSION),
             (end, RUNS),
         ]);
-        assert_eq!(
-            card.open().unwrap().firmware(),
-            FirmwareState::Runs,
-            "{end}"
-        );
+        assert_eq!(card.open().unwrap().firmware(), FirmwareState::Runs, "{end}");
         assert!(card.first_touch() >= end + 500, "{:?}", card.touches);
         let touches = card.touches.borrow();
         assert!(!touches.iter().any(|touch| touch.at == 0xF_3834));
@@ -260,10 +227,7 @@ fn a_card_that_stays_with_its_recovery_id_is_in_recovery_mode() {
 
 #[test]
 fn the_reset_on_link_down_is_left_alone_where_the_recovery_register_shows_firmware() {
-    let odd = Phase {
-        test: 0,
-        ..RECOVERY
-    };
+    let odd = Phase { test: 0, ..RECOVERY };
     let card = Scripted::new(&[(0, odd)]);
     assert_eq!(card.open().unwrap().firmware(), FirmwareState::Recovery);
     let touches = card.touches.borrow();
@@ -272,10 +236,7 @@ fn the_reset_on_link_down_is_left_alone_where_the_recovery_register_shows_firmwa
 
 #[test]
 fn a_card_in_recovery_mode_whose_registers_are_filtered_is_in_recovery_mode() {
-    let filtered = Phase {
-        version: [BAD_ACCESS; 2],
-        ..RECOVERY
-    };
+    let filtered = Phase { version: [BAD_ACCESS; 2], ..RECOVERY };
     for test in [BAD_ACCESS, u32::MAX] {
         let card = Scripted::new(&[(0, Phase { test, ..filtered })]);
         let opened = card.open().unwrap();
@@ -314,16 +275,7 @@ fn a_card_that_is_never_stable_is_not_ready_and_is_not_touched() {
         .collect();
     let card = Scripted::new(&curve);
     let error = card.open().map(drop).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CardError::NotReady {
-                waited_ms: 15_000,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, CardError::NotReady { waited_ms: 15_000, .. }), "{error:?}");
     assert!(error.to_string().contains("PCI id 1003"), "{error}");
     assert_eq!(*card.touches.borrow(), []);
 }
@@ -373,10 +325,7 @@ fn a_register_that_stays_unreadable_is_named() {
 
 #[test]
 fn after_a_software_reset_the_card_is_read_after_a_second_and_touched_when_it_is_ready() {
-    let card = Scripted {
-        after_reset: boot_of(4000),
-        ..Scripted::new(&[(0, OLD)])
-    };
+    let card = Scripted { after_reset: boot_of(4000), ..Scripted::new(&[(0, OLD)]) };
     let mut opened = card.open().unwrap();
     card.touches.borrow_mut().clear();
     opened.software_reset().unwrap();
@@ -389,10 +338,7 @@ fn after_a_software_reset_the_card_is_read_after_a_second_and_touched_when_it_is
 
 #[test]
 fn a_card_that_stays_silent_after_a_reset_is_a_reset_timeout() {
-    let card = Scripted {
-        after_reset: vec![(0, SILENT)],
-        ..Scripted::new(&[(0, RUNS)])
-    };
+    let card = Scripted { after_reset: vec![(0, SILENT)], ..Scripted::new(&[(0, RUNS)]) };
     let error = card.open().unwrap().software_reset().unwrap_err();
     assert!(matches!(error, CardError::ResetTimeout(_)), "{error:?}");
 }
@@ -412,10 +358,7 @@ fn firmware_started_out_of_recovery_runs_where_only_the_old_id_can_be_read() {
 
 #[test]
 fn after_our_own_reset_no_semaphore_is_freed() {
-    let card = Scripted {
-        after_reset: vec![(0, RUNS)],
-        ..Scripted::new(&[(0, RUNS)])
-    };
+    let card = Scripted { after_reset: vec![(0, RUNS)], ..Scripted::new(&[(0, RUNS)]) };
     let mut opened = card.open().unwrap();
     let mut hold = opened.hold_flash().unwrap();
     hold.software_reset().unwrap();
@@ -472,9 +415,6 @@ fn watching_a_semaphore_needs_many_polls_however_long_they_take() {
     card.semaphores.borrow_mut()[63] = true;
     let before = reads.get();
     let watched = opened.watch(crate::card::Semaphore::Flash, Duration::from_secs(7));
-    assert!(matches!(
-        watched.unwrap(),
-        crate::card::Staleness::Stale { watched_ms: 7000 }
-    ));
+    assert!(matches!(watched.unwrap(), crate::card::Staleness::Stale { watched_ms: 7000 }));
     assert!(reads.get() - before > 100, "{}", reads.get() - before);
 }

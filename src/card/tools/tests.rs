@@ -39,12 +39,7 @@ const SEMAPHORE: u32 = 0xf_03bc;
 
 impl Bench {
     fn new(firmware: Firmware) -> Self {
-        Self {
-            firmware,
-            registers: Rc::default(),
-            gone: Rc::default(),
-            now: Rc::default(),
-        }
+        Self { firmware, registers: Rc::default(), gone: Rc::default(), now: Rc::default() }
     }
 
     fn ask(&self) -> Result<[u32; 2], ToolsError> {
@@ -123,9 +118,7 @@ fn each_status_is_an_error_of_its_own() {
         (4, |e| matches!(e, ToolsError::BadSystemState { .. })),
         (9, |e| matches!(e, ToolsError::BadResource { .. })),
         (5, |e| matches!(e, ToolsError::Other { status: 5, .. })),
-        (0xff, |e| {
-            matches!(e, ToolsError::Other { status: 0xff, .. })
-        }),
+        (0xff, |e| matches!(e, ToolsError::Other { status: 0xff, .. })),
     ];
     for (status, is) in cases {
         let error = Bench::new(Firmware::Status(status)).fails();
@@ -151,10 +144,7 @@ fn waiting_for_firmware_that_never_answers_ends() {
 #[test]
 fn a_card_that_goes_away_is_gone_and_gives_no_answer() {
     let error = Bench::new(Firmware::Pulled).ask().unwrap_err();
-    assert!(
-        matches!(error, ToolsError::Card(CardError::Gone { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, ToolsError::Card(CardError::Gone { .. })), "{error:?}");
 }
 
 #[test]
@@ -172,10 +162,7 @@ fn a_held_semaphore_is_left_to_its_owner() {
     bench.registers.borrow_mut().insert(SEMAPHORE, 1);
     let error = bench.ask().unwrap_err();
     assert!(
-        matches!(
-            error,
-            ToolsError::Card(CardError::SemaphoreHeld { number: 47, .. })
-        ),
+        matches!(error, ToolsError::Card(CardError::SemaphoreHeld { number: 47, .. })),
         "{error:?}"
     );
     assert_eq!(bench.registers.borrow()[&SEMAPHORE], 1);
@@ -189,10 +176,7 @@ fn only_an_access_that_did_not_reach_the_firmware_counts_as_not_sent() {
     for error in [busy(0x03b), busy(0x070), ToolsError::NoFirmware] {
         assert!(error.nothing_sent(), "{error:?}");
     }
-    let timeout = ToolsError::Timeout {
-        opcode: 0x03b,
-        ms: 1,
-    };
+    let timeout = ToolsError::Timeout { opcode: 0x03b, ms: 1 };
     // 0x71 reads the answer to an access that was executed.
     for error in [busy(0x071), timeout, ToolsError::Malformed { register: 1 }] {
         assert!(!error.nothing_sent(), "{error:?}");

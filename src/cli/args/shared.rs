@@ -97,10 +97,7 @@ pub(super) fn number(text: &str) -> Result<u32, String> {
 fn list<T: std::str::FromStr<Err = String>, const N: usize>(text: &str) -> Result<[T; N], String> {
     let parsed: Result<Vec<T>, String> = text.split(',').map(str::parse).collect();
     parsed?.try_into().map_err(|values: Vec<T>| {
-        format!(
-            "{N} values with commas between them expected, not {}",
-            values.len()
-        )
+        format!("{N} values with commas between them expected, not {}", values.len())
     })
 }
 
@@ -135,10 +132,7 @@ pub(super) fn setting(text: &str) -> Result<(Parameter, u32), String> {
     let Some(parameter) = Parameter::named(key) else {
         return Err(match suggestions(key).as_slice() {
             [] => "no setting has this name".into(),
-            names => format!(
-                "no setting has this name; similar names: {}",
-                names.join(", ")
-            ),
+            names => format!("no setting has this name; similar names: {}", names.join(", ")),
         });
     };
     let value = parameter
@@ -155,11 +149,7 @@ fn suggestions(typed: &str) -> Vec<String> {
         .map(|name| {
             // LINK_TYPE means LINK_TYPE_P1.
             let start = !typed.is_empty() && name.starts_with(&typed);
-            let distance = if start {
-                0
-            } else {
-                strsim::levenshtein(&typed, &name)
-            };
+            let distance = if start { 0 } else { strsim::levenshtein(&typed, &name) };
             (distance, name)
         })
         .filter(|(distance, name)| {
@@ -167,11 +157,7 @@ fn suggestions(typed: &str) -> Vec<String> {
         })
         .collect();
     names.sort();
-    names
-        .into_iter()
-        .take(SUGGESTIONS)
-        .map(|(_, name)| name)
-        .collect()
+    names.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]
@@ -180,14 +166,9 @@ mod tests {
 
     #[test]
     fn a_mac_change_needs_two_macs() {
-        for text in [
-            "",
-            ":",
-            "e41d2ddd7850",
-            "e41d2ddd7850:",
-            "e4:1d:2d:dd:78:50",
-            "ffffffffffff:1",
-        ] {
+        for text in
+            ["", ":", "e41d2ddd7850", "e41d2ddd7850:", "e4:1d:2d:dd:78:50", "ffffffffffff:1"]
+        {
             assert!(mac_change(text).is_err(), "{text:?}");
         }
         let (from, to) = mac_change("e41d2ddd7850:e41d2ddd7852").unwrap();
@@ -225,11 +206,7 @@ mod tests {
         let (parameter, value) = setting("boot_vlan_p1=0x11").unwrap();
         assert_eq!((parameter.name().as_str(), value), ("BOOT_VLAN_P1", 17));
         for bad in ["BOOT_VLAN_P1=4096", "BOOT_VLAN_P1=", "BOOT_VLAN_P1=x"] {
-            assert_eq!(
-                setting(bad).unwrap_err(),
-                "BOOT_VLAN_P1 takes 0..4095",
-                "{bad}"
-            );
+            assert_eq!(setting(bad).unwrap_err(), "BOOT_VLAN_P1 takes 0..4095", "{bad}");
         }
         for bad in ["", "SRIOV_EN", "=1"] {
             assert!(setting(bad).is_err(), "{bad:?}");

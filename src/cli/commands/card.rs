@@ -49,22 +49,17 @@ pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
             Code::NoCardNamed,
             "no ConnectX-3 card found, and no card file (*.cx3) in the current directory",
         )),
-        (Some(last), _) => Err(Failure::new(
-            Code::Ambiguous,
-            format!("several cards found: {}", names.join(", ")),
-        )
-        .with_hint(&HintContext {
-            card: Some(&last),
-            ..HintContext::default()
-        })),
+        (Some(last), _) => {
+            Err(Failure::new(Code::Ambiguous, format!("several cards found: {}", names.join(", ")))
+                .with_hint(&HintContext { card: Some(&last), ..HintContext::default() }))
+        }
     }
 }
 
 pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
     let outcome = job::list(ctx.device.as_ref(), &cards_here(), &ctx.host, &ctx.options)?;
     if outcome.cards.is_empty() {
-        ctx.out
-            .remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
+        ctx.out.remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
     let table: String = outcome.cards.iter().map(list_line).collect();
     ctx.done(&table, &outcome)
@@ -87,25 +82,18 @@ fn list_line(card: &ListEntry) -> String {
     };
     let mut words = Vec::new();
     // A real card is named by its address already.
-    words.extend(
-        card.bdf
-            .clone()
-            .filter(|bdf| *bdf != card.device.to_string()),
-    );
+    words.extend(card.bdf.clone().filter(|bdf| *bdf != card.device.to_string()));
     words.extend(card.board.clone());
     words.push(card.chip_name.clone().unwrap_or_else(|| "-".into()));
     words.extend(card.psid.clone());
     if card.device.is_sim() {
         words.push("driver none (simulated)".into());
     } else {
-        words.push(format!(
-            "driver {}",
-            card.driver.as_deref().unwrap_or("none")
-        ));
-        words.push(card.iommu_group.map_or_else(
-            || "no IOMMU group".into(),
-            |group| format!("IOMMU group {group}"),
-        ));
+        words.push(format!("driver {}", card.driver.as_deref().unwrap_or("none")));
+        words.push(
+            card.iommu_group
+                .map_or_else(|| "no IOMMU group".into(), |group| format!("IOMMU group {group}")),
+        );
         words.push(match (card.bar0, card.bar0_address) {
             (Some(len), Some(at)) => format!("BAR0 0x{at:x}, {} KiB", len / 1024),
             (Some(len), None) => format!("BAR0 {} KiB", len / 1024),
@@ -118,11 +106,7 @@ fn list_line(card: &ListEntry) -> String {
         }
         words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
     }
-    format!(
-        "{}  {}  {running}  {state}\n",
-        card.device,
-        words.join("  ")
-    )
+    format!("{}  {}  {running}  {state}\n", card.device, words.join("  "))
 }
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
@@ -194,9 +178,7 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     let (code, message) = match (&outcome.file, &ctx.device) {
         (Some(file), _) => (Code::Unsound, format!("{} is not valid", file.display())),
         (None, device) => {
-            let name = device
-                .as_ref()
-                .map_or_else(|| "the card".to_owned(), ToString::to_string);
+            let name = device.as_ref().map_or_else(|| "the card".to_owned(), ToString::to_string);
             if outcome.images.is_empty() {
                 (Code::NoImageOnCard, format!("{name} holds no image"))
             } else {
@@ -205,17 +187,14 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             }
         }
     };
-    let first = outcome
-        .images
-        .iter()
-        .find_map(|report| match &report.image {
-            None => report.error.clone(),
-            Some(image) => {
-                let mut findings = image.findings.iter();
-                let error = findings.find(|f| f.severity == Severity::Error)?;
-                Some(error.detail.clone())
-            }
-        });
+    let first = outcome.images.iter().find_map(|report| match &report.image {
+        None => report.error.clone(),
+        Some(image) => {
+            let mut findings = image.findings.iter();
+            let error = findings.find(|f| f.severity == Severity::Error)?;
+            Some(error.detail.clone())
+        }
+    });
     let mut failure = Failure::new(code, message).with_hint(&ctx.hint_context());
     failure.causes.extend(first);
     failure

@@ -26,9 +26,7 @@ pub(super) fn show(
         Some(path) => job::config_show_image(&ctx.image(path)?),
         None => job::config_show(&mut ctx.open()?),
     }?;
-    let ini = Ini {
-        bytes: outcome.bytes.clone(),
-    };
+    let ini = Ini { bytes: outcome.bytes.clone() };
     if let Some(key) = key {
         let Some(entry) = ini.lookup(&key) else {
             let near = ini.near(&key, SUGGESTIONS);
@@ -68,11 +66,7 @@ fn summary_text(settings: &[IniSetting]) -> String {
             let _ = writeln!(out, "{label:19} not in the ini");
             continue;
         };
-        let sure = if setting.confirmed {
-            ""
-        } else {
-            "  (unconfirmed)"
-        };
+        let sure = if setting.confirmed { "" } else { "  (unconfirmed)" };
         let (key, value) = (one_line(key), one_line(value));
         let meaning = setting.meaning.as_deref().unwrap_or(&value);
         let _ = writeln!(out, "{label:19} {meaning:24} {key} = {value}{sure}");
@@ -148,18 +142,12 @@ fn stored_text(outcome: &NvSetOutcome, device: Option<&CardSelector>) -> String 
     if let Some(backup) = &outcome.backup {
         let _ = writeln!(out, "backup   {}", backup.dir.display());
     }
-    let _ = writeln!(
-        out,
-        "stored   {} of {0}, read back and compared",
-        outcome.changes.len()
-    );
+    let _ = writeln!(out, "stored   {} of {0}, read back and compared", outcome.changes.len());
     let card = device.map_or_else(
         || "cx3flash".to_owned(),
         |d| format!("cx3flash -d {}", quote(&d.to_string())),
     );
-    let _ = writeln!(
-        out,
-        "They take effect when the firmware restarts: reboot, or {card} activate"
-    );
+    let _ =
+        writeln!(out, "They take effect when the firmware restarts: reboot, or {card} activate");
     out
 }

@@ -86,10 +86,7 @@ fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(
         None if ended.exit == Exit::Done => Ok(()),
         None => {
             let message = format!("`{typed}` ended with exit code {}", ended.exit.code());
-            Err(Failure {
-                exit: ended.exit,
-                ..Failure::new(Code::Demo, message)
-            })
+            Err(Failure { exit: ended.exit, ..Failure::new(Code::Demo, message) })
         }
         Some(failure) => Err(failure.about(format!("`{typed}` failed"))),
     }
@@ -109,10 +106,7 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
             Err(e) => return Err(failed(&path, &e)),
         }
     }
-    Err(Failure::new(
-        Code::Exists,
-        format!("{} holds a thousand demos", dir.display()),
-    ))
+    Err(Failure::new(Code::Exists, format!("{} holds a thousand demos", dir.display())))
 }
 
 /// Path of the program, when it was not started as `cx3flash`.

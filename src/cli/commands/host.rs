@@ -21,9 +21,8 @@ pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
     // A journal outlives its card: the address alone counts.
     let named = ctx.device.as_ref().map(|named| named.to_string().parse());
-    let only = named
-        .transpose()
-        .map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
+    let only =
+        named.transpose().map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
     ctx.catch_signals();
     let reports = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
     let mut text: String = reports.iter().map(line).collect();
@@ -93,8 +92,5 @@ pub(in crate::cli) fn afterwards(
 }
 
 fn not_put_back(bdf: &str) -> Failure {
-    Failure::new(
-        Code::NotPutBack,
-        format!("{bdf} could not be returned to its driver"),
-    )
+    Failure::new(Code::NotPutBack, format!("{bdf} could not be returned to its driver"))
 }

@@ -59,8 +59,7 @@ impl Ctx<'_> {
             return Ok(named.clone());
         }
         let chosen = card::only_card(&self.host)?;
-        self.out
-            .remark(&format!("using {chosen}, the only card here"));
+        self.out.remark(&format!("using {chosen}, the only card here"));
         self.device = Some(chosen.clone());
         Ok(chosen)
     }
@@ -68,8 +67,7 @@ impl Ctx<'_> {
     /// From here on a signal requests a stop instead of ending the process.
     fn catch_signals(&self) {
         if let Err(error) = self.stop.catch() {
-            self.out
-                .remark(&format!("signals cannot be caught: {error}"));
+            self.out.remark(&format!("signals cannot be caught: {error}"));
         }
     }
 
@@ -110,10 +108,9 @@ impl Ctx<'_> {
     fn declined(&mut self) -> Failure {
         let (code, message) = match self.reply {
             Reply::Interrupted => (Code::Interrupted, "interrupted; nothing was changed"),
-            Reply::NoTerminal => (
-                Code::NoTerminal,
-                "there is no terminal for the question; nothing was changed",
-            ),
+            Reply::NoTerminal => {
+                (Code::NoTerminal, "there is no terminal for the question; nothing was changed")
+            }
             Reply::Yes | Reply::No => (Code::Declined, "not confirmed; nothing was changed"),
         };
         let mut failure = Failure::new(code, message).with_hint(&self.hint_context());
@@ -135,11 +132,7 @@ impl Ctx<'_> {
     fn unless<T: Serialize>(&mut self, nothing_to_do: bool, text: &str, outcome: &T) -> Ran {
         self.out.text(text);
         Ok(CommandResult {
-            exit: if nothing_to_do {
-                Exit::NothingToDo
-            } else {
-                Exit::Done
-            },
+            exit: if nothing_to_do { Exit::NothingToDo } else { Exit::Done },
             result: json(outcome),
         })
     }
@@ -179,17 +172,10 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::List => card::list(ctx),
         Command::Doctor => card::doctor(ctx),
         Command::Query { image, full } => card::query(ctx, image.as_deref(), full),
-        Command::Verify {
-            against: Some(path),
-            ..
-        } => card::verify_against(ctx, &path),
+        Command::Verify { against: Some(path), .. } => card::verify_against(ctx, &path),
         Command::Verify { image, .. } => card::verify(ctx, image.as_deref()),
         Command::Backup { out } => parts::backup(ctx, out),
-        Command::Plan {
-            image,
-            options,
-            full,
-        } => write::plan(ctx, &image, options, full),
+        Command::Plan { image, options, full } => write::plan(ctx, &image, options, full),
         Command::Burn(args) => write::burn(ctx, args),
         Command::Restore(args) => write::restore(ctx, args),
         Command::Recover(args) => write::recover(ctx, args),
@@ -202,11 +188,9 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::Rom(RomCommand::Remove(args)) => {
             write::write(ctx, args, false, &WriteRequest::RomRemove)
         }
-        Command::Config(ConfigCommand::Show {
-            image,
-            key,
-            summary,
-        }) => config::show(ctx, image.as_deref(), key, summary),
+        Command::Config(ConfigCommand::Show { image, key, summary }) => {
+            config::show(ctx, image.as_deref(), key, summary)
+        }
         Command::Config(ConfigCommand::Query) => config::query(ctx),
         Command::Config(ConfigCommand::Set { settings, write }) => {
             config::set(ctx, &settings, write)
@@ -304,10 +288,8 @@ mod tests {
     fn a_failure_is_logged_before_the_card_is_given_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(File::create(&path).unwrap())
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().json().with_writer(File::create(&path).unwrap()).finish();
         tracing::subscriber::with_default(subscriber, || {
             assert!(fails_with(JobError::NoPart("ROM")).is_err());
             assert!(fails_with(JobError::Declined).is_err());

@@ -27,14 +27,9 @@ pub(super) fn backup(ctx: &mut Ctx<'_>, out: Option<PathBuf>) -> Ran {
 
 pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
     let outcome = job::activate(&mut ctx.open()?, &mut ctx.progress())?;
-    let before = outcome
-        .before
-        .map_or_else(|| "nothing".to_owned(), |v| v.to_string());
+    let before = outcome.before.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
     let running = text::running(&outcome);
-    ctx.done(
-        &format!("before   {before}\nrunning  {running}\n"),
-        &outcome,
-    )
+    ctx.done(&format!("before   {before}\nrunning  {running}\n"), &outcome)
 }
 
 pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
@@ -110,9 +105,8 @@ pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
 fn identity_text(outcome: &IdentityOutcome) -> String {
     let identity = &outcome.identity;
     let mut out = String::new();
-    for (label, guid) in ["Node GUID", "Port1 GUID", "Port2 GUID", "Sys.Image GUID"]
-        .iter()
-        .zip(identity.guids)
+    for (label, guid) in
+        ["Node GUID", "Port1 GUID", "Port2 GUID", "Sys.Image GUID"].iter().zip(identity.guids)
     {
         let note = if guid.is_blank() { " (blank)" } else { "" };
         let _ = writeln!(out, "{label:23}{guid}{note}");
@@ -129,12 +123,7 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
     }
     let vsd = one_line(&String::from_utf8_lossy(&identity.vsd));
     let _ = writeln!(out, "{:23}{vsd}", "VSD");
-    let _ = writeln!(
-        out,
-        "{:23}{}",
-        "PSID",
-        outcome.psid.as_deref().unwrap_or("(none)")
-    );
+    let _ = writeln!(out, "{:23}{}", "PSID", outcome.psid.as_deref().unwrap_or("(none)"));
     if !outcome.valid {
         out.push_str("a CRC over these values is wrong: they cannot be trusted\n");
     }
@@ -164,10 +153,7 @@ pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Ran {
     let _ = writeln!(out, "card         {}", text::card_line(&info.card));
     let _ = writeln!(out, "chip         {}", text::flash_line(&info.card));
     if !part.seen {
-        let _ = writeln!(
-            out,
-            "known from   flashrom or Linux, not seen on these boards"
-        );
+        let _ = writeln!(out, "known from   flashrom or Linux, not seen on these boards");
     }
     if let Some(why) = part.read_only {
         let _ = writeln!(out, "read only    {why}");
@@ -178,11 +164,7 @@ pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Ran {
     let _ = writeln!(
         out,
         "program      {}",
-        if part.byte_program {
-            "byte by byte"
-        } else {
-            "pages of 256 bytes"
-        }
+        if part.byte_program { "byte by byte" } else { "pages of 256 bytes" }
     );
     let _ = writeln!(
         out,
@@ -222,18 +204,11 @@ pub(super) fn protect(ctx: &mut Ctx<'_>, args: &ProtectArgs) -> Ran {
 }
 
 fn range(range: Option<&Range<u32>>) -> String {
-    range.map_or_else(
-        || "nothing".to_owned(),
-        |r| format!("0x{:x}..0x{:x}", r.start, r.end),
-    )
+    range.map_or_else(|| "nothing".to_owned(), |r| format!("0x{:x}..0x{:x}", r.start, r.end))
 }
 
 fn protected(protection: &Protection) -> String {
-    format!(
-        "{} (status register 0x{:02x})",
-        range(protection.range.as_ref()),
-        protection.status
-    )
+    format!("{} (status register 0x{:02x})", range(protection.range.as_ref()), protection.status)
 }
 
 fn protect_question(question: &ProtectQuestion) -> String {

@@ -12,10 +12,7 @@ pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cx3flash", &mut script);
     let script = String::from_utf8_lossy(&script);
-    ctx.done(
-        &script,
-        &json!({ "shell": shell.to_string(), "script": script }),
-    )
+    ctx.done(&script, &json!({ "shell": shell.to_string(), "script": script }))
 }
 
 pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
@@ -44,12 +41,9 @@ fn collect(command: &clap::Command, pages: &mut Vec<(String, String)>) -> Result
     let name = command.get_display_name().unwrap_or(command.get_name());
     let name = name.to_owned();
     let mut roff = Vec::new();
-    clap_mangen::Man::new(command.clone())
-        .title(name.clone())
-        .render(&mut roff)
-        .map_err(|e| {
-            Failure::from_error(Code::Internal, &e).about("the manual page cannot be made")
-        })?;
+    clap_mangen::Man::new(command.clone()).title(name.clone()).render(&mut roff).map_err(|e| {
+        Failure::from_error(Code::Internal, &e).about("the manual page cannot be made")
+    })?;
     pages.push((name, String::from_utf8_lossy(&roff).into_owned()));
     for sub in command.get_subcommands() {
         collect(sub, pages)?;

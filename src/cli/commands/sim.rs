@@ -36,19 +36,14 @@ fn open(path: &Path) -> Result<SimCard, Failure> {
 }
 
 fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
-    let context = HintContext {
-        card: Some(&CardSelector::Sim(path.to_owned())),
-        ..HintContext::default()
-    };
+    let context =
+        HintContext { card: Some(&CardSelector::Sim(path.to_owned())), ..HintContext::default() };
     Failure::of_job(&JobError::CardFile(error), &context)
 }
 
 fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     let mut spec = CardSpec::named(&args.board).ok_or_else(|| {
-        Failure::new(
-            Code::Usage,
-            format!("board {} cannot be simulated", args.board),
-        )
+        Failure::new(Code::Usage, format!("board {} cannot be simulated", args.board))
     })?;
     spec.chip = args.part.unwrap_or(spec.chip);
     spec.revision = args.revision.unwrap_or(spec.revision);
@@ -59,11 +54,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     if let Some(bdf) = &args.bdf {
         spec.bdf.clone_from(bdf);
     }
-    let flash = if args.blank {
-        Vec::new()
-    } else {
-        flash_of(ctx, args, &spec)?
-    };
+    let flash = if args.blank { Vec::new() } else { flash_of(ctx, args, &spec)? };
     let card =
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
@@ -94,15 +85,9 @@ fn flash_of(
 
 /// The default image of a simulated board.
 fn board_recipe(spec: &CardSpec) -> Recipe {
-    let shape = if spec.hw_id == 0x1F7 {
-        Recipe::mcx312b_2_36_5150()
-    } else {
-        Recipe::mcx311a_2_35_5100()
-    };
-    Recipe {
-        supported_hw: vec![(spec.hw_id, spec.revision)],
-        ..shape
-    }
+    let shape =
+        if spec.hw_id == 0x1F7 { Recipe::mcx312b_2_36_5150() } else { Recipe::mcx311a_2_35_5100() };
+    Recipe { supported_hw: vec![(spec.hw_id, spec.revision)], ..shape }
 }
 
 fn built(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
@@ -161,12 +146,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
         spec.revision,
         card.pci_device_id()
     );
-    let _ = writeln!(
-        out,
-        "flash       {}, {}",
-        name_of(&spec.chip),
-        kib(spec.chip.size().into())
-    );
+    let _ = writeln!(out, "flash       {}, {}", name_of(&spec.chip), kib(spec.chip.size().into()));
     if spec.secure_host {
         out.push_str("CR-space    locked (secure host)\n");
     }
@@ -175,11 +155,7 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
             out,
             "boot        {} ms; a PCI reset {}",
             spec.boot_ms,
-            if spec.pci_reset_boots {
-                "restarts the chip"
-            } else {
-                "does not restart the chip"
-            }
+            if spec.pci_reset_boots { "restarts the chip" } else { "does not restart the chip" }
         );
     }
     let _ = writeln!(out, "now         {}", running_text(&card.running()));

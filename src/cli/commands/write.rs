@@ -54,10 +54,7 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
-    let request = WriteRequest::Restore {
-        backup: &args.backup,
-        change_mac: args.change_mac,
-    };
+    let request = WriteRequest::Restore { backup: &args.backup, change_mac: args.change_mac };
     write(ctx, args.write, !args.activate.no_activate, &request)
 }
 
@@ -104,8 +101,7 @@ fn usage(message: impl Into<String>) -> Failure {
 /// The values of an identity given by options (docs/fs2.md#guid-flags).
 fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
     let next = |base: u64, n: u64, what: &str| {
-        base.checked_add(n)
-            .ok_or_else(|| usage(format!("{what} {base:x} has no successor")))
+        base.checked_add(n).ok_or_else(|| usage(format!("{what} {base:x} has no successor")))
     };
     let guids = match (args.guids, args.guid) {
         (Some(four), _) => Some(four),
@@ -128,11 +124,7 @@ fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
             "{bad} is not a valid port MAC: it must fit 48 bits, have bit 40 (multicast) clear and not be 0"
         )));
     }
-    Ok(IdentityChange {
-        guids,
-        macs,
-        vsd: args.vsd.clone().map(String::into_bytes),
-    })
+    Ok(IdentityChange { guids, macs, vsd: args.vsd.clone().map(String::into_bytes) })
 }
 
 /// A complete identity: nothing is invented, so GUIDs and MACs must both be given.
@@ -168,14 +160,7 @@ pub(super) fn write(
         ctx.asked = Some(value!({ "plan": plan }));
         ctx.confirm(args.confirm.yes, "Write this to the card?")
     };
-    let ended = job::write(
-        &mut device,
-        request,
-        &dir,
-        activate,
-        &mut confirm,
-        &mut progress,
-    );
+    let ended = job::write(&mut device, request, &dir, activate, &mut confirm, &mut progress);
     drop(progress);
     if let Err(JobError::Refused { report }) = &ended {
         ctx.out.text(&text::plan(report, colours, false));

@@ -30,13 +30,8 @@ pub(super) struct Bounds {
     pub(super) total: u64,
 }
 
-pub(super) const BOUNDS: Bounds = Bounds {
-    file: 16 << 20,
-    registers: 8 << 20,
-    recent: 2000,
-    files: 100,
-    total: 64 << 20,
-};
+pub(super) const BOUNDS: Bounds =
+    Bounds { file: 16 << 20, registers: 8 << 20, recent: 2000, files: 100, total: 64 << 20 };
 
 /// Space for the line that ends a log at its bound.
 const LAST_LINE: u64 = 256;
@@ -101,17 +96,11 @@ impl<'a> MakeWriter<'a> for SharedLog {
     type Writer = EventWriter<'a>;
 
     fn make_writer(&'a self) -> EventWriter<'a> {
-        EventWriter {
-            log: self,
-            level: Level::INFO,
-        }
+        EventWriter { log: self, level: Level::INFO }
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> EventWriter<'a> {
-        EventWriter {
-            log: self,
-            level: *event.level(),
-        }
+        EventWriter { log: self, level: *event.level() }
     }
 }
 
@@ -202,9 +191,7 @@ impl LogFile {
 
 /// A log line about the log itself.
 fn note(text: &str) -> Vec<u8> {
-    let now = OffsetDateTime::now_utc()
-        .format(&Rfc3339)
-        .unwrap_or_default();
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
     let line = serde_json::json!({
         "timestamp": now,
         "level": "INFO",
@@ -217,18 +204,9 @@ fn note(text: &str) -> Vec<u8> {
 /// Creates the file, readable by its owner only, and removes old logs beside it.
 fn create(path: &Path, bounds: &Bounds) -> Option<File> {
     let dir = path.parent()?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .ok()?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
     remove_old(dir, bounds);
-    OpenOptions::new()
-        .create_new(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .ok()
+    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path).ok()
 }
 
 /// Removes the oldest logs until a new one of the greatest size fits the bounds of the directory.

@@ -20,19 +20,9 @@ pub(super) fn section(boards: &CrossFlash, full: bool) -> String {
     row(out, "ROM", &boards.rom, plain);
     row(out, "VSD (stays)", &boards.vsd, plain);
     row(out, "failsafe chunks", &boards.chunk_size, |n| kib(*n));
-    row(
-        out,
-        "config sectors",
-        &boards.config_sectors,
-        u32::to_string,
-    );
+    row(out, "config sectors", &boards.config_sectors, u32::to_string);
     row(out, "config pad", &boards.config_pad, u32::to_string);
-    row(
-        out,
-        "sector size",
-        &boards.sector_size,
-        |n| kib((*n).into()),
-    );
+    row(out, "sector size", &boards.sector_size, |n| kib((*n).into()));
     row(out, "UAR BAR", &boards.uar_bar_mib, |n| format!("{n} MiB"));
     row(out, "flash in the ini", &boards.flash_size, |n| kib(*n));
     let size = kib(boards.chip_size.into());

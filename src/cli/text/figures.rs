@@ -59,21 +59,14 @@ pub(super) fn half_name(half: Half) -> &'static str {
 }
 
 pub(super) fn shown(value: &str) -> String {
-    if value.is_empty() {
-        "(empty)".into()
-    } else {
-        one_line(value)
-    }
+    if value.is_empty() { "(empty)".into() } else { one_line(value) }
 }
 
 /// One line per finding.
 pub(super) fn findings(out: &mut String, findings: &[Finding]) {
     for finding in findings {
         let severity = name_of(&finding.severity);
-        let place = finding
-            .at
-            .map(|at| format!(" at 0x{:08x}", at.0))
-            .unwrap_or_default();
+        let place = finding.at.map(|at| format!(" at 0x{:08x}", at.0)).unwrap_or_default();
         let _ = writeln!(
             out,
             "  {severity:8} {}{place}: {}",

@@ -92,10 +92,7 @@ fn figures(action: &ActionReport) -> String {
 
 /// Fields of a plan that make up an identity, and labels of their values.
 const IDENTITY: [(&str, &[&str]); 3] = [
-    (
-        "guids",
-        &["GUID node", "GUID port 1", "GUID port 2", "GUID system"],
-    ),
+    ("guids", &["GUID node", "GUID port 1", "GUID port 2", "GUID system"]),
     ("macs", &["MAC port 1", "MAC port 2"]),
     ("vsd", &["VSD"]),
 ];

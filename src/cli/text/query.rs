@@ -26,11 +26,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
         _ => line(&mut out, "Image:", "none that boots"),
     }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
-        line(
-            &mut out,
-            "Checksum:",
-            &format!("{checksum}, identity masked (flint's `checksum`)"),
-        );
+        line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
     }
     for (number, other) in outcome.images.iter().enumerate() {
         if Some(number) != outcome.active {
@@ -54,11 +50,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
 }
 
 pub(in crate::cli) fn card_line(card: &CardReport) -> String {
-    let bdf = card
-        .bdf
-        .as_ref()
-        .map(|b| format!(" ({b})"))
-        .unwrap_or_default();
+    let bdf = card.bdf.as_ref().map(|b| format!(" ({b})")).unwrap_or_default();
     let mode = if card.recovery { ", recovery mode" } else { "" };
     format!("{}{bdf}, {}{mode}", card.device, card.chip_name)
 }
@@ -69,12 +61,7 @@ pub(in crate::cli) fn flash_line(card: &CardReport) -> String {
         Some(range) => format!("write protected 0x{:x}..0x{:x}", range.start, range.end),
         None => "not write protected".into(),
     };
-    format!(
-        "{} (JEDEC {:06x}), {}, {guard}",
-        part.name,
-        part.jedec,
-        kib(part.geometry.size.into())
-    )
+    format!("{} (JEDEC {:06x}), {}, {guard}", part.name, part.jedec, kib(part.geometry.size.into()))
 }
 
 fn layout(report: &ImageReport, image: &Image) -> String {
@@ -102,9 +89,8 @@ fn other_image(report: &ImageReport) -> String {
         return format!("{place}: {why}");
     };
     let info = image.info.as_ref();
-    let version = info
-        .and_then(|i| i.fw_version)
-        .map_or_else(|| "no version".into(), |v| v.to_string());
+    let version =
+        info.and_then(|i| i.fw_version).map_or_else(|| "no version".into(), |v| v.to_string());
     let psid = info.and_then(|i| i.psid.as_deref()).unwrap_or("no PSID");
     format!("{place}: {version} {psid}")
 }

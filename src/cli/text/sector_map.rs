@@ -22,9 +22,8 @@ pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
         let at = (number * ROW) as u64 * u64::from(map.cell);
         let _ = write!(out, "  0x{at:06x}  ");
         let mut last = "";
-        let entries = row
-            .iter()
-            .filter_map(|cell| LEGEND.iter().find(|(action, ..)| action == cell));
+        let entries =
+            row.iter().filter_map(|cell| LEGEND.iter().find(|(action, ..)| action == cell));
         for (_, c, colour, _) in entries {
             if colours && *colour != last {
                 let _ = write!(out, "\x1b[{colour}m");
@@ -59,10 +58,7 @@ mod tests {
         cells[0] = SectorAction::EraseWrite;
         cells[1] = SectorAction::Keep;
         cells[129] = SectorAction::Protected;
-        SectorMap {
-            cell: 0x1000,
-            cells,
-        }
+        SectorMap { cell: 0x1000, cells }
     }
 
     #[test]

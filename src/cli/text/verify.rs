@@ -25,11 +25,7 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> String {
     }
     unsteady(&mut out, &outcome.unsteady);
     for place in &outcome.stale {
-        let _ = writeln!(
-            out,
-            "a stale signature at 0x{:x}, where no image can start",
-            place.0
-        );
+        let _ = writeln!(out, "a stale signature at 0x{:x}, where no image can start", place.0);
     }
     out
 }
@@ -57,10 +53,7 @@ fn image(out: &mut String, report: &ImageReport) {
     }
     findings(out, &image.findings);
     if let Some(checksum) = &report.checksum {
-        let _ = writeln!(
-            out,
-            "checksum without identity: {checksum} (as flint's `checksum`)"
-        );
+        let _ = writeln!(out, "checksum without identity: {checksum} (as flint's `checksum`)");
     }
     out.push_str(if image.is_valid() {
         match FlintVerdict::of(image) {
@@ -89,11 +82,8 @@ pub(in crate::cli) fn against(outcome: &AgainstOutcome) -> String {
     } else if outcome.equal {
         out.push_str("equal except for the identity (GUIDs, MACs, VSD)\n");
     } else if let Some(found) = outcome.difference {
-        let _ = writeln!(
-            out,
-            "different: {} bytes, the first at 0x{:08x}",
-            found.count, found.at.0
-        );
+        let _ =
+            writeln!(out, "different: {} bytes, the first at 0x{:08x}", found.count, found.at.0);
     } else {
         out.push_str("different\n");
     }

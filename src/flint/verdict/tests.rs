@@ -37,12 +37,7 @@ fn every_section_type_is_walked() {
     }
     let image = full(&made.build());
     assert_eq!(image.findings, []);
-    let names: Vec<_> = image
-        .sections
-        .iter()
-        .skip(6)
-        .map(|s| s.kind.name())
-        .collect();
+    let names: Vec<_> = image.sections.iter().skip(6).map(|s| s.kind.name()).collect();
     let want = [
         "Jump addresses",
         "EMT Service",
@@ -85,10 +80,8 @@ fn damage_of_the_header_is_an_error_that_flint_only_prints() {
 
 #[test]
 fn full_crc_without_a_mic_version_is_a_warning() {
-    let plain = MadeImage::default().replace(
-        10,
-        [info()[..info().len() - 16].to_vec(), tag(0xFF, &[])].concat(),
-    );
+    let plain = MadeImage::default()
+        .replace(10, [info()[..info().len() - 16].to_vec(), tag(0xFF, &[])].concat());
     let mut bytes = plain.build();
     assert_eq!(full(&bytes).findings, []);
     assert_eq!(full_crc(&full(&bytes)), None);
@@ -114,10 +107,7 @@ fn a_damaged_signature_and_other_formats_are_no_image() {
     let mut bytes = good.clone();
     bytes[0x24] = 3;
     assert!(matches!(try_full(&bytes), Err(ImageError::OtherFormat(3))));
-    assert!(matches!(
-        try_full(&good[..0x34]),
-        Err(ImageError::TooShort(0x34))
-    ));
+    assert!(matches!(try_full(&good[..0x34]), Err(ImageError::TooShort(0x34))));
 }
 
 #[test]
@@ -125,13 +115,9 @@ fn damage_in_any_block_stops_the_walk_there() {
     let (places, good) = MadeImage::default().build_with_places();
     // BOOT2 code, second BOOT2, bodies, CRC dword (upper half counts too), `next`.
     let last = good.len();
-    for (at, blocks) in [
-        (0x48, 1),
-        (0x60, 2),
-        (places[0] + 16, 3),
-        (last - 4, 6),
-        (places[1] + 12, 4),
-    ] {
+    for (at, blocks) in
+        [(0x48, 1), (0x60, 2), (places[0] + 16, 3), (last - 4, 6), (places[1] + 12, 4)]
+    {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;
         let image = full(&bytes);
@@ -139,10 +125,7 @@ fn damage_in_any_block_stops_the_walk_there() {
         assert_eq!(image.sections.len(), blocks, "{at:#x}");
         let wrong = &image.sections[blocks - 1].crc;
         assert!(matches!(wrong, CrcVerdict::Wrong { .. }), "{at:#x}");
-        assert!(fails_for(
-            &image,
-            finding(&image, FindingId::SectionCrc).unwrap()
-        ));
+        assert!(fails_for(&image, finding(&image, FindingId::SectionCrc).unwrap()));
     }
 }
 
@@ -160,10 +143,7 @@ fn impossible_sizes_have_no_error_text() {
         put(&mut bytes, 0x3C, code);
         let image = full(&bytes);
         assert_eq!(FlintVerdict::of(&image), failed("(null)"));
-        assert_eq!(
-            image.sections[0].crc,
-            CrcVerdict::UnexpectedSize { size: code }
-        );
+        assert_eq!(image.sections[0].crc, CrcVerdict::UnexpectedSize { size: code });
     }
 }
 
@@ -288,9 +268,7 @@ fn inconsistent_tags_stop_the_walk() {
 
 #[test]
 fn blank_guids_and_a_wrong_crc_are_different_verdicts() {
-    let (places, mut bytes) = MadeImage::default()
-        .replace(6, vec![0xFF; 48])
-        .build_with_places();
+    let (places, mut bytes) = MadeImage::default().replace(6, vec![0xFF; 48]).build_with_places();
     let crc_at = places[1] + 64;
     put(&mut bytes, crc_at, 0xFFFF);
     put(&mut bytes, 0x20, 0xFFFF);
@@ -298,20 +276,13 @@ fn blank_guids_and_a_wrong_crc_are_different_verdicts() {
     assert_eq!(FlintVerdict::of(&image), FlintVerdict::BlankGuids);
     assert_eq!(full_crc(&image), Some(CrcVerdict::Blank));
     assert_eq!(image.sections[3].crc, CrcVerdict::Blank);
-    assert!(
-        image.is_valid(),
-        "a blank image waits for an identity: {:?}",
-        image.findings
-    );
+    assert!(image.is_valid(), "a blank image waits for an identity: {:?}", image.findings);
     assert!(image.guids.as_ref().unwrap().blank);
     // A first entry that is set makes 0xFFFF a CRC like others.
     bytes[places[1] + 16] = 0;
     let image = full(&bytes);
     assert_eq!(FlintVerdict::of(&image), failed("Bad CRC."));
-    assert!(fails_for(
-        &image,
-        finding(&image, FindingId::IdentityCrc).unwrap()
-    ));
+    assert!(fails_for(&image, finding(&image, FindingId::IdentityCrc).unwrap()));
 }
 
 #[test]
@@ -354,31 +325,19 @@ fn a_dump_read_as_a_contiguous_file_fails_at_its_start() {
     dump.resize(0x10_0000, 0xFF);
     let at = FlashAddr(0x8_0000);
     let found = read(&mut dump.as_slice(), at, Form::Contiguous, Depth::Full).unwrap();
-    assert_eq!(
-        found.sections[0].crc,
-        CrcVerdict::UnexpectedSize { size: u32::MAX }
-    );
+    assert_eq!(found.sections[0].crc, CrcVerdict::UnexpectedSize { size: u32::MAX });
     assert_eq!(FlintVerdict::of(&found), failed("(null)"));
     assert_eq!(found.header.raw[..16], MAGIC);
 }
 
 #[test]
 fn an_info_pointer_into_blank_flash_fails_at_its_first_piece() {
-    let recipe = Recipe {
-        chunk_log2: Some(16),
-        size: 100 << 10,
-        ..Recipe::default()
-    };
+    let recipe = Recipe { chunk_log2: Some(16), size: 100 << 10, ..Recipe::default() };
     let mut image = build(&recipe).unwrap();
     // 0x30328 with the check byte that makes the byte sum 0.
     image[0x2C..0x30].copy_from_slice(&[0xD2, 0x03, 0x03, 0x28]);
     let dump = striped(&image, Half::Even, 0x8_0000).unwrap();
-    let found = read(
-        &mut dump.as_slice(),
-        FlashAddr(0),
-        Form::Striped,
-        Depth::Full,
-    );
+    let found = read(&mut dump.as_slice(), FlashAddr(0), Form::Striped, Depth::Full);
     // The section size read there is all ones, so the range wraps; mstflint 4.21 prints this.
     let text =
         "Info Section - read error (Failed to read from FW file, offset: 0x60328 - Success)\n";
@@ -415,11 +374,7 @@ fn findings_that_flint_does_not_have_are_marked() {
     };
     let (places, good) = MadeImage::default().build_with_places();
     // The size of the header, a pointer onto another section, no Image Info pointer.
-    for (at, value) in [
-        (0x30, good.len() as u32 + 4),
-        (0x34, places[0] as u32 + 16),
-        (0x2C, 0),
-    ] {
+    for (at, value) in [(0x30, good.len() as u32 + 4), (0x34, places[0] as u32 + 16), (0x2C, 0)] {
         let mut bytes = good.clone();
         put(&mut bytes, at, value);
         seal(&mut bytes);
@@ -438,12 +393,6 @@ fn a_looping_chain_has_no_verdict() {
     let (places, _) = made.build_with_places();
     made.sections[3].next = Some(places[0] as u32);
     let image = full(&made.build());
-    assert!(matches!(
-        FlintVerdict::of(&image),
-        FlintVerdict::Undecided { .. }
-    ));
-    assert!(!fails_for(
-        &image,
-        finding(&image, FindingId::Chain).unwrap()
-    ));
+    assert!(matches!(FlintVerdict::of(&image), FlintVerdict::Undecided { .. }));
+    assert!(!fails_for(&image, finding(&image, FindingId::Chain).unwrap()));
 }

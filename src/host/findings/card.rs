@@ -19,10 +19,9 @@ pub(super) fn answers(host: &Host, card: &PciCard) -> CheckResult {
             reenumerate(card),
         ),
         Ok(class) => Ok(format!("revision {:#04x}", class as u8)),
-        Err(error) => fault(
-            format!("configuration space cannot be read: {error}"),
-            reenumerate(card),
-        ),
+        Err(error) => {
+            fault(format!("configuration space cannot be read: {error}"), reenumerate(card))
+        }
     }
 }
 
@@ -33,41 +32,32 @@ pub(super) fn bar0(card: &PciCard) -> CheckResult {
             format!("{length:#x} bytes of memory, the registers need {BAR0:#x}"),
             reenumerate(card),
         ),
-        None if card.function == Function::Recovery => Ok(
-            "none; in recovery mode the registers are reached through configuration space".into(),
-        ),
+        None if card.function == Function::Recovery => {
+            Ok("none; in recovery mode the registers are reached through configuration space"
+                .into())
+        }
         None => fault("the kernel has assigned no memory to it", reenumerate(card)),
     }
 }
 
 /// Removes the device and rescans: the kernel assigns new BARs.
 fn reenumerate(card: &PciCard) -> String {
-    format!(
-        "echo 1 > /sys/bus/pci/devices/{}/remove; echo 1 > /sys/bus/pci/rescan",
-        card.bdf
-    )
+    format!("echo 1 > /sys/bus/pci/devices/{}/remove; echo 1 > /sys/bus/pci/rescan", card.bdf)
 }
 
 pub(super) fn group_viable(host: &Host, card: &PciCard) -> CheckResult {
     let Some(group) = card.iommu_group else {
-        return fault(
-            "the card is in no IOMMU group",
-            "cx3flash doctor   # see iommu",
-        );
+        return fault("the card is in no IOMMU group", "cx3flash doctor   # see iommu");
     };
     let (mut what, mut unbind) = (Vec::new(), Vec::new());
     for sibling in card.siblings.iter().filter(|s| s.blocks) {
         let bdf = sibling.bdf;
         what.push(format!("{bdf} ({})", host.describe(bdf)));
-        unbind.push(format!(
-            "echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind"
-        ));
+        unbind.push(format!("echo {bdf} > /sys/bus/pci/devices/{bdf}/driver/unbind"));
     }
     if what.is_empty() {
         let others = card.siblings.len();
-        return Ok(format!(
-            "group {group}, {others} other functions, none blocks it"
-        ));
+        return Ok(format!("group {group}, {others} other functions, none blocks it"));
     }
     fault(
         format!("group {group} also holds {}", what.join(", ")),
@@ -123,9 +113,8 @@ pub(super) fn reset_methods(card: &PciCard) -> String {
 
 /// Kernel users of RDMA have no file open, so they are listed over netlink.
 pub(super) fn rdma_kernel(host: &Host, card: &PciCard) -> Option<String> {
-    let listed = host
-        .rdma_socket(card)?
-        .and_then(|mut socket| kernel_rdma::users(&mut socket, &card.rdma));
+    let listed =
+        host.rdma_socket(card)?.and_then(|mut socket| kernel_rdma::users(&mut socket, &card.rdma));
     Some(match listed {
         Ok(_) => "kernel users of its RDMA devices can be listed".into(),
         Err(error) => format!(

@@ -40,10 +40,7 @@ pub(super) fn groups(host: &Host) -> CheckResult {
             "journalctl -k -g DMAR   # shows the reason; then update the machine's firmware",
         )
     } else if intel && dmar {
-        fault(
-            "off: the machine has VT-d, the kernel does not use it",
-            with_vtd(),
-        )
+        fault("off: the machine has VT-d, the kernel does not use it", with_vtd())
     } else if intel {
         fault(
             "off: the firmware does not report VT-d (no ACPI table DMAR)",
@@ -77,11 +74,7 @@ fn change_command_line(host: &Host, add: bool, word: &str) -> String {
     let remove = format!("s/ *\\b{word}\\b//");
     // Proxmox with systemd-boot.
     if has("etc/kernel/proxmox-boot-uuids") && has("etc/kernel/cmdline") {
-        let edit = if add {
-            format!("1s/$/ {word}/")
-        } else {
-            remove
-        };
+        let edit = if add { format!("1s/$/ {word}/") } else { remove };
         format!("sed -i '{edit}' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot")
     // Fedora and relatives.
     } else if has("usr/sbin/grubby") || has("usr/bin/grubby") || has("sbin/grubby") {

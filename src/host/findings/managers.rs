@@ -80,8 +80,7 @@ fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
         }
         let mut paths = line.split([',', ' ', '\t']);
         if paths.any(|part| {
-            part.strip_prefix("path=")
-                .is_some_and(|p| p.split(';').any(|a| names(a, bdf)))
+            part.strip_prefix("path=").is_some_and(|p| p.split(';').any(|a| names(a, bdf)))
         }) {
             mappings.push(name.clone());
         }
@@ -91,11 +90,8 @@ fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
 
 /// Proxmox may leave out the domain, and the function for all functions.
 fn names(text: &str, bdf: Bdf) -> bool {
-    let address = if text.contains('.') {
-        text.to_owned()
-    } else {
-        format!("{text}.{:x}", bdf.function)
-    };
+    let address =
+        if text.contains('.') { text.to_owned() } else { format!("{text}.{:x}", bdf.function) };
     address.parse::<Bdf>() == Ok(bdf)
 }
 

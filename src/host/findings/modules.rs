@@ -41,10 +41,9 @@ pub(super) fn vfio_pci(host: &Host) -> CheckResult {
         return Ok("vfio-pci is loaded".into());
     }
     match module(host, "vfio-pci") {
-        Module::Loaded => fault(
-            "vfio_pci is loaded but has registered no PCI driver",
-            "journalctl -k -g vfio",
-        ),
+        Module::Loaded => {
+            fault("vfio_pci is loaded but has registered no PCI driver", "journalctl -k -g vfio")
+        }
         // The lease loads the driver it binds to.
         Module::Loadable => Ok("vfio-pci is a module; it is loaded when a card is borrowed".into()),
         Module::Missing => missing(host, "vfio-pci", "CONFIG_VFIO_PCI"),
@@ -61,15 +60,12 @@ pub(super) fn container(host: &Host) -> CheckResult {
         Module::Loadable if !host.driver("vfio-pci").exists() => {
             Ok("vfio_iommu_type1 is a module; it is loaded with vfio-pci".into())
         }
-        Module::Loadable => fault(
-            "vfio_iommu_type1 is not loaded; the module exists",
-            "modprobe vfio_iommu_type1",
-        ),
-        Module::Missing => missing(
-            host,
-            "vfio_iommu_type1",
-            "CONFIG_VFIO_CONTAINER and CONFIG_VFIO_IOMMU_TYPE1",
-        ),
+        Module::Loadable => {
+            fault("vfio_iommu_type1 is not loaded; the module exists", "modprobe vfio_iommu_type1")
+        }
+        Module::Missing => {
+            missing(host, "vfio_iommu_type1", "CONFIG_VFIO_CONTAINER and CONFIG_VFIO_IOMMU_TYPE1")
+        }
         Module::Loaded
             if module(host, "vfio") == Module::Loaded && host.path("dev/iommu").exists() =>
         {

@@ -72,10 +72,7 @@ fn devices(netlink: &mut dyn Netlink) -> io::Result<Vec<(u32, String)>> {
         let attribute = |id| netlink::attributes(message).find(|(kind, _)| *kind == id);
         let (_, index) = attribute(DEV_INDEX)?;
         let (_, name) = attribute(DEV_NAME)?;
-        Some((
-            u32::from_ne_bytes(index.try_into().ok()?),
-            zero_terminated(name),
-        ))
+        Some((u32::from_ne_bytes(index.try_into().ok()?), zero_terminated(name)))
     });
     Ok(devices.collect())
 }
@@ -152,8 +149,7 @@ pub(in crate::host) mod tests {
         pub(in crate::host) fn kernel_user(&mut self, device: &str, module: &'static str) {
             let (index, _) = self.devices.iter().find(|d| d.1 == device).unwrap();
             for command in [QP_GET, CM_ID_GET] {
-                self.resources
-                    .push((*index, command, ResourceOwner::Module(module)));
+                self.resources.push((*index, command, ResourceOwner::Module(module)));
             }
         }
 
@@ -206,21 +202,15 @@ pub(in crate::host) mod tests {
 
     /// The card's `mlx4_0` with what every device has, and another card with a busy NVMe host.
     pub(in crate::host) fn idle() -> FakeRdma {
-        let mut rdma = FakeRdma {
-            devices: vec![(7, "mlx4_0"), (8, "mlx5_0")],
-            ..FakeRdma::default()
-        };
+        let mut rdma =
+            FakeRdma { devices: vec![(7, "mlx4_0"), (8, "mlx5_0")], ..FakeRdma::default() };
         for module in ALWAYS {
-            rdma.resources
-                .push((7, QP_GET, ResourceOwner::Module(module)));
-            rdma.resources
-                .push((7, CQ_GET, ResourceOwner::Module(module)));
+            rdma.resources.push((7, QP_GET, ResourceOwner::Module(module)));
+            rdma.resources.push((7, CQ_GET, ResourceOwner::Module(module)));
         }
-        rdma.resources
-            .push((8, QP_GET, ResourceOwner::Module("nvme_rdma")));
+        rdma.resources.push((8, QP_GET, ResourceOwner::Module("nvme_rdma")));
         // A process is detected by its open file.
-        rdma.resources
-            .push((7, QP_GET, ResourceOwner::Process(4711)));
+        rdma.resources.push((7, QP_GET, ResourceOwner::Process(4711)));
         rdma
     }
 
@@ -246,8 +236,7 @@ pub(in crate::host) mod tests {
             (QP_GET, "rpcrdma"),
             (CQ_GET, "smc"),
         ] {
-            rdma.resources
-                .push((7, command, ResourceOwner::Module(module)));
+            rdma.resources.push((7, command, ResourceOwner::Module(module)));
         }
         assert_eq!(
             details(&mut rdma),
@@ -277,13 +266,9 @@ pub(in crate::host) mod tests {
     #[test]
     fn a_kind_that_an_older_kernel_cannot_list_hides_no_other() {
         let mut rdma = idle();
-        rdma.resources
-            .push((7, QP_GET, ResourceOwner::Module("nvme_rdma")));
+        rdma.resources.push((7, QP_GET, ResourceOwner::Module("nvme_rdma")));
         rdma.lacks = Some(CM_ID_GET);
-        assert_eq!(
-            details(&mut rdma),
-            ["kernel module nvme_rdma uses mlx4_0: 1 QP"]
-        );
+        assert_eq!(details(&mut rdma), ["kernel module nvme_rdma uses mlx4_0: 1 QP"]);
     }
 
     #[test]

@@ -32,11 +32,7 @@ impl Host {
             None
         });
         let netlink = socket.as_mut().map(|socket| socket as &mut dyn Netlink);
-        let addresses = if self.is_system() {
-            network::addresses()
-        } else {
-            Ok(Vec::new())
-        };
+        let addresses = if self.is_system() { network::addresses() } else { Ok(Vec::new()) };
         self.in_use_with(card, addresses, netlink)
     }
 

@@ -40,11 +40,7 @@ pub(super) fn read(usage: &Usage<'_>) -> Vec<Mount> {
 
 /// Names or addresses of the servers; `None` for a local file system.
 fn servers(source: &str, kind: &str, options: &[&str]) -> Option<Vec<String>> {
-    let option = |name: &str| {
-        options
-            .iter()
-            .find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
-    };
+    let option = |name: &str| options.iter().find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
     let host_of = |text: &str| {
         // `[fe80::1]:/path`, `host:/path`, `user@host:path`, `//host/share`.
         let text = text.trim_start_matches('/');
@@ -75,9 +71,7 @@ fn servers(source: &str, kind: &str, options: &[&str]) -> Option<Vec<String>> {
         "lustre" => {
             let nodes = source.split(":/").next().unwrap_or_default();
             let nodes = nodes.split([',', ':']);
-            nodes
-                .map(|n| n.split('@').next().unwrap_or_default().to_owned())
-                .collect()
+            nodes.map(|n| n.split('@').next().unwrap_or_default().to_owned()).collect()
         }
         "glusterfs" | "fuse.glusterfs" | "fuse.sshfs" => vec![host_of(source)],
         // Their servers are not in the mount table.
@@ -89,10 +83,7 @@ fn servers(source: &str, kind: &str, options: &[&str]) -> Option<Vec<String>> {
 
 /// `10.0.0.1:6789`, `[v2:10.0.0.1:3300/0`, `[fd00::1]:6789`.
 fn without_port(text: &str) -> String {
-    let text = text
-        .trim_start_matches('[')
-        .trim_start_matches("v1:")
-        .trim_start_matches("v2:");
+    let text = text.trim_start_matches('[').trim_start_matches("v1:").trim_start_matches("v2:");
     let text = text.split('/').next().unwrap_or_default();
     if let Some((address, _)) = text.split_once(']') {
         return address.to_owned();
@@ -126,10 +117,7 @@ pub(super) fn network_root(usage: &Usage<'_>, storage: &[InUse]) -> Option<InUse
     }
     let cmdline = sysfs::text(usage.host.path("proc/cmdline")).unwrap_or_default();
     // `ip=` alone proves nothing: it is also used to unlock local disks over ssh.
-    let words: Vec<&str> = cmdline
-        .split_whitespace()
-        .filter(|w| is_network_root(w))
-        .collect();
+    let words: Vec<&str> = cmdline.split_whitespace().filter(|w| is_network_root(w)).collect();
     let word = words.first()?;
     let servers: Vec<IpAddr> = words
         .iter()
@@ -147,10 +135,7 @@ pub(super) fn network_root(usage: &Usage<'_>, storage: &[InUse]) -> Option<InUse
             Some(format!("{server} is reached through {label}"))
         })
     };
-    Some(InUse::new(
-        UseId::BootRoot,
-        format!("the kernel was started with {word}; {}", through?),
-    ))
+    Some(InUse::new(UseId::BootRoot, format!("the kernel was started with {word}; {}", through?)))
 }
 
 /// Parameters of the kernel, dracut and initramfs-tools that mean a root over the network.
@@ -200,15 +185,9 @@ mod tests {
             ("//nas/share cifs rw", "nas"),
             ("10.0.0.1:6789,10.0.0.2:6789:/ ceph rw", "10.0.0.1 10.0.0.2"),
             ("[fd00::1]:6789:/ ceph rw", "fd00::1"),
-            (
-                "admin@0-1.fs=/ ceph rw,mon_addr=10.0.0.1:6789/10.0.0.2:3300",
-                "10.0.0.1 10.0.0.2",
-            ),
+            ("admin@0-1.fs=/ ceph rw,mon_addr=10.0.0.1:6789/10.0.0.2:3300", "10.0.0.1 10.0.0.2"),
             ("10.0.0.7 9p rw,trans=tcp", "10.0.0.7"),
-            (
-                "10.0.0.3@tcp:10.0.0.4@o2ib:/fs lustre rw",
-                "10.0.0.3 10.0.0.4",
-            ),
+            ("10.0.0.3@tcp:10.0.0.4@o2ib:/fs lustre rw", "10.0.0.3 10.0.0.4"),
             ("gl1:/vol fuse.glusterfs rw", "gl1"),
             ("me@box:/home fuse.sshfs rw", "box"),
             ("AFS afs rw", ""),

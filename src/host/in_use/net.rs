@@ -43,10 +43,7 @@ fn memberships(usage: &Usage<'_>) -> Vec<InUse> {
             )
         } else {
             let others = m.others.join(", ");
-            InUse::new(
-                UseId::Bond,
-                format!("{member} is in {kind} {master}, beside {others}"),
-            )
+            InUse::new(UseId::Bond, format!("{member} is in {kind} {master}, beside {others}"))
         }
     });
     uses.collect()
@@ -78,10 +75,7 @@ fn bridges_and_uppers(usage: &Usage<'_>) -> Vec<InUse> {
                     format!("{port} is a port of {kind} {upper}{beside}"),
                 ));
             } else {
-                uses.push(InUse::new(
-                    UseId::Uppers,
-                    format!("{kind} {upper} is above {port}"),
-                ));
+                uses.push(InUse::new(UseId::Uppers, format!("{kind} {upper} is above {port}")));
             }
         }
     }
@@ -114,9 +108,7 @@ fn netns(usage: &Usage<'_>) -> Option<InUse> {
     let dir = usage.host.device(card.bdf);
     // Where the driver made no Ethernet device, its ports have no netdev either
     // (docs/linux.md#probe-of-mlx4_core).
-    let attached = sysfs::names(dir)
-        .iter()
-        .any(|n| n.starts_with("mlx4_core.eth."));
+    let attached = sysfs::names(dir).iter().any(|n| n.starts_with("mlx4_core.eth."));
     (attached && ports > here).then(|| {
         InUse::new(
             UseId::Netns,

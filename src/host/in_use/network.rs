@@ -74,9 +74,7 @@ impl Routes {
         let rank = |r: &Route| (u32::MAX - r.prefix, r.metric);
         let covering = || self.0.iter().filter(|r| r.covers(ip));
         let best = covering().map(rank).min();
-        covering()
-            .filter(|r| Some(rank(r)) == best && !r.reject)
-            .collect()
+        covering().filter(|r| Some(rank(r)) == best && !r.reject).collect()
     }
 }
 

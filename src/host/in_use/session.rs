@@ -14,8 +14,7 @@ pub(super) fn own_session(usage: &Usage<'_>) -> Vec<InUse> {
     // By peer, so that both sources give one result.
     let mut uses: BTreeMap<String, InUse> = BTreeMap::new();
     let mut add = |peer: SocketAddr, detail: String| {
-        uses.entry(peer.to_string())
-            .or_insert_with(|| InUse::new(UseId::OwnSession, detail));
+        uses.entry(peer.to_string()).or_insert_with(|| InUse::new(UseId::OwnSession, detail));
     };
     for pid in &ancestors {
         let files = usage.host.open_files_of(*pid);
@@ -53,10 +52,7 @@ pub(super) fn own_session(usage: &Usage<'_>) -> Vec<InUse> {
         };
         if let (Some(label), Ok(port)) = (label, port.parse()) {
             let peer = SocketAddr::new(peer, port);
-            add(
-                peer,
-                format!("this login session comes from {peer} through {label}"),
-            );
+            add(peer, format!("this login session comes from {peer} through {label}"));
         }
     }
     uses.into_values().collect()
@@ -118,9 +114,7 @@ pub(super) fn cluster(usage: &Usage<'_>) -> Option<InUse> {
 fn ring(line: &str) -> Option<&str> {
     let (key, value) = line.trim().split_once(':')?;
     let key = key.trim();
-    let number = key
-        .strip_prefix("ring")
-        .and_then(|k| k.strip_suffix("_addr"));
+    let number = key.strip_prefix("ring").and_then(|k| k.strip_suffix("_addr"));
     let is_ring = number.is_some_and(|n| n.parse::<u8>().is_ok()) || key == "bindnetaddr";
     is_ring.then(|| value.trim())
 }

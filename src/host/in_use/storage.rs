@@ -8,11 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) fn check(usage: &Usage<'_>) -> Vec<InUse> {
-    let mut storage = Storage {
-        usage,
-        uses: Vec::new(),
-        servers: BTreeSet::new(),
-    };
+    let mut storage = Storage { usage, uses: Vec::new(), servers: BTreeSet::new() };
     storage.mounts();
     storage.iscsi();
     storage.nvme();
@@ -156,9 +152,8 @@ impl Storage<'_> {
             if self.servers.contains(&peer.ip()) {
                 continue;
             }
-            let entry = counts
-                .entry((service, label))
-                .or_insert_with(|| (0, format!("{own} and {peer}")));
+            let entry =
+                counts.entry((service, label)).or_insert_with(|| (0, format!("{own} and {peer}")));
             entry.0 += 1;
         }
         for ((service, label), (count, first)) in counts {

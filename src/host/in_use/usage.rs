@@ -23,10 +23,8 @@ pub(super) struct Usage<'a> {
 impl<'a> Usage<'a> {
     pub(super) fn read(host: &'a Host, card: &'a PciCard, addresses: Vec<Address>) -> Self {
         let blocking = card.siblings.iter().filter(|s| s.blocks).map(|s| s.bdf);
-        let devices: Vec<Bdf> = std::iter::once(card.bdf)
-            .chain(blocking)
-            .chain(card.vfs.iter().copied())
-            .collect();
+        let devices: Vec<Bdf> =
+            std::iter::once(card.bdf).chain(blocking).chain(card.vfs.iter().copied()).collect();
         Self {
             host,
             card,
@@ -74,9 +72,7 @@ impl<'a> Usage<'a> {
             let line = line.split('#').next().unwrap_or_default();
             let mut words = line.split_whitespace();
             let ip: IpAddr = words.next()?.parse().ok()?;
-            words
-                .any(|w| w.eq_ignore_ascii_case(name))
-                .then(|| ip.to_canonical())
+            words.any(|w| w.eq_ignore_ascii_case(name)).then(|| ip.to_canonical())
         });
         entries.collect()
     }
@@ -102,14 +98,9 @@ pub(super) struct CardPorts {
 
 impl CardPorts {
     fn read(host: &Host, devices: &[Bdf]) -> Self {
-        let own: BTreeSet<String> = devices
-            .iter()
-            .flat_map(|bdf| sysfs::names(host.device(*bdf).join("net")))
-            .collect();
-        let mut ports = Self {
-            carried: BTreeMap::new(),
-            memberships: Vec::new(),
-        };
+        let own: BTreeSet<String> =
+            devices.iter().flat_map(|bdf| sysfs::names(host.device(*bdf).join("net"))).collect();
+        let mut ports = Self { carried: BTreeMap::new(), memberships: Vec::new() };
         let mut ahead: Vec<(String, String)> = own.iter().map(|n| (n.clone(), n.clone())).collect();
         while let Some((name, port)) = ahead.pop() {
             if ports.carried.contains_key(&name) {

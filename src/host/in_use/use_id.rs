@@ -67,10 +67,7 @@ pub(in crate::host) const NAMES: [(UseId, &str); 17] = [
 impl UseId {
     /// The stable name.
     pub fn name(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(id, _)| *id == self)
-            .map_or("", |(_, name)| name)
+        NAMES.iter().find(|(id, _)| *id == self).map_or("", |(_, name)| name)
     }
 
     /// Whether the user may waive it. Not where the unbind would block (a virtual machine has the
@@ -115,9 +112,6 @@ pub struct InUse {
 
 impl InUse {
     pub(super) fn new(id: UseId, detail: impl Into<String>) -> Self {
-        Self {
-            id,
-            detail: detail.into(),
-        }
+        Self { id, detail: detail.into() }
     }
 }

@@ -50,10 +50,7 @@ fn rdma(usage: &Usage<'_>) -> Vec<InUse> {
         .into_iter()
         .map(|(pid, nodes)| {
             let name = usage.host.process_name(pid).unwrap_or_default();
-            InUse::new(
-                UseId::Rdma,
-                format!("{name} (pid {pid}) has {} open", nodes.join(", ")),
-            )
+            InUse::new(UseId::Rdma, format!("{name} (pid {pid}) has {} open", nodes.join(", ")))
         })
         .collect()
 }
@@ -70,10 +67,7 @@ fn vfs(usage: &Usage<'_>) -> Option<InUse> {
             format!("{vf} ({})", driver.as_deref().unwrap_or("no driver"))
         })
         .collect();
-    Some(InUse::new(
-        UseId::Vfs,
-        format!("{} virtual functions: {}", vfs.len(), list.join(", ")),
-    ))
+    Some(InUse::new(UseId::Vfs, format!("{} virtual functions: {}", vfs.len(), list.join(", "))))
 }
 
 /// The card or one of its virtual functions in a virtual machine.
@@ -82,10 +76,8 @@ fn machines(usage: &Usage<'_>) -> Vec<InUse> {
     let vfs = vfs.filter_map(|vf| usage.host.card(*vf).ok());
     let detail = |card: PciCard| {
         let bdf = card.bdf;
-        let on_vfio = card
-            .driver
-            .as_deref()
-            .is_some_and(|d| d.replace('-', "_").ends_with("vfio_pci"));
+        let on_vfio =
+            card.driver.as_deref().is_some_and(|d| d.replace('-', "_").ends_with("vfio_pci"));
         let busy = || on_vfio && usage.host.group_busy(&card) == Some(true);
         let holder = usage.host.holder_among(&card, &usage.files);
         holder
@@ -95,9 +87,7 @@ fn machines(usage: &Usage<'_>) -> Vec<InUse> {
                 busy().then(|| format!("{bdf}: its group is open in a process of another user"))
             })
     };
-    let details = std::iter::once(usage.card.clone())
-        .chain(vfs)
-        .filter_map(detail);
+    let details = std::iter::once(usage.card.clone()).chain(vfs).filter_map(detail);
     details.map(|d| InUse::new(UseId::HeldByVm, d)).collect()
 }
 

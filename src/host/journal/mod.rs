@@ -52,10 +52,7 @@ pub enum JournalError {
 
 impl JournalError {
     fn io(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
@@ -94,11 +91,7 @@ impl Journal {
     }
 
     fn load(host: &Host, bdf: Bdf) -> Result<(Self, Option<JournalRecord>), JournalError> {
-        let mut journal = Self {
-            dir: host.journal_dir(),
-            bdf,
-            counter: 0,
-        };
+        let mut journal = Self { dir: host.journal_dir(), bdf, counter: 0 };
         let mut newest = None;
         let mut damaged = Vec::new();
         for extension in EXTENSIONS {
@@ -114,10 +107,9 @@ impl Journal {
             }
         }
         match newest {
-            Some((path, record)) if record.bdf != bdf => Err(JournalError::Damaged {
-                path,
-                why: format!("it belongs to {}", record.bdf),
-            }),
+            Some((path, record)) if record.bdf != bdf => {
+                Err(JournalError::Damaged { path, why: format!("it belongs to {}", record.bdf) })
+            }
             Some((_, record)) => Ok((journal, Some(record))),
             None if damaged.len() == EXTENSIONS.len() => Err(damaged.swap_remove(0)),
             None => Ok((journal, None)),
@@ -222,9 +214,7 @@ fn decode(bytes: &[u8]) -> Result<(u64, JournalRecord), String> {
         return Err("its checksum is wrong".into());
     }
     if version != VERSION {
-        return Err(format!(
-            "it has version {version}, this program writes {VERSION}"
-        ));
+        return Err(format!("it has version {version}, this program writes {VERSION}"));
     }
     let record = serde_json::from_slice(&bytes[HEAD..end]).map_err(|error| error.to_string())?;
     Ok((u64::from(high) << 32 | u64::from(low), record))
@@ -232,10 +222,7 @@ fn decode(bytes: &[u8]) -> Result<(u64, JournalRecord), String> {
 
 /// Reads one file; `None` when it does not exist.
 fn read_file(path: &Path) -> Result<Option<(u64, JournalRecord)>, JournalError> {
-    let damaged = |why| JournalError::Damaged {
-        path: path.to_owned(),
-        why,
-    };
+    let damaged = |why| JournalError::Damaged { path: path.to_owned(), why };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Ok(meta) if meta.len() > LONGEST => return Err(damaged("it is too long".into())),

@@ -32,9 +32,7 @@ fn record(step: HostStep) -> JournalRecord {
 }
 
 fn empty_host() -> (TempDir, Host) {
-    let dir = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let host = Host::at(dir.path());
     (dir, host)
 }
@@ -52,12 +50,7 @@ fn the_newest_record_is_used() {
     let (_dir, host) = empty_host();
     let (mut journal, none) = Journal::open(&host, bdf()).unwrap();
     assert_eq!(none, None);
-    for step in [
-        HostStep::Begin,
-        HostStep::Override,
-        HostStep::Unbind,
-        HostStep::Bind,
-    ] {
+    for step in [HostStep::Begin, HostStep::Override, HostStep::Unbind, HostStep::Bind] {
         journal.write(&record(step)).unwrap();
         assert_eq!(Journal::read(&host, bdf()).unwrap(), Some(record(step)));
     }
@@ -135,14 +128,8 @@ fn two_damaged_records_are_an_error() {
         bytes.truncate(60);
         fs::write(file(&host, slot), bytes).unwrap();
     }
-    for result in [
-        Journal::read(&host, bdf()).map(drop),
-        Journal::open(&host, bdf()).map(drop),
-    ] {
-        assert!(
-            matches!(result, Err(JournalError::Damaged { .. })),
-            "{result:?}"
-        );
+    for result in [Journal::read(&host, bdf()).map(drop), Journal::open(&host, bdf()).map(drop)] {
+        assert!(matches!(result, Err(JournalError::Damaged { .. })), "{result:?}");
     }
     assert_eq!(cards(&host).unwrap(), [bdf()], "and still listed");
 }

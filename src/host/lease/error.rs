@@ -28,31 +28,16 @@ pub enum LeaseError {
     Siblings(String),
     /// The kernel has been busy with a step for too long. The step continues; it cannot be stopped.
     #[error("{bdf}: {doing} has not ended after {seconds} s")]
-    Stuck {
-        bdf: Bdf,
-        doing: String,
-        seconds: u64,
-    },
+    Stuck { bdf: Bdf, doing: String, seconds: u64 },
     /// The kernel refused a step of taking the card; the host was restored.
     #[error("{bdf}: {doing} failed")]
-    Refused {
-        bdf: Bdf,
-        doing: String,
-        source: io::Error,
-    },
+    Refused { bdf: Bdf, doing: String, source: io::Error },
     /// A step of giving back failed.
     #[error("{bdf} could not be given back: {doing}")]
-    NotBack {
-        bdf: Bdf,
-        doing: String,
-        source: io::Error,
-    },
+    NotBack { bdf: Bdf, doing: String, source: io::Error },
     /// Taking failed, and then restoring the host failed too; the journal is kept.
     #[error("{first}; then restoring the host failed: {back}")]
-    NotUndone {
-        first: Box<LeaseError>,
-        back: Box<LeaseError>,
-    },
+    NotUndone { first: Box<LeaseError>, back: Box<LeaseError> },
     /// Nothing on the flash boots, so its driver must not bind it.
     #[error("nothing on the flash of {bdf} boots, so its driver must not bind it")]
     NotBootable { bdf: Bdf },

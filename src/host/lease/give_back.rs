@@ -112,10 +112,7 @@ impl Lease {
     /// (docs/linux.md#state-to-keep). The kernel compares the newline too.
     fn restore_port_types(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         for (number, was) in (1..).zip(&self.record.original.port_types) {
-            let path = self
-                .host
-                .device(self.bdf())
-                .join(format!("mlx4_port{number}"));
+            let path = self.host.device(self.bdf()).join(format!("mlx4_port{number}"));
             let Some(now) = sysfs::text(&path) else {
                 continue;
             };
@@ -159,12 +156,10 @@ impl Lease {
         }
         let now = netdevs();
         let missing = was.iter().filter(|net| !is_back(net, &now));
-        warnings.extend(
-            missing.map(|net| match now.iter().find(|n| n.mac == net.mac) {
-                Some(other) => format!("{} is called {} now", net.name, other.name),
-                None => format!("{} ({}) did not come back", net.name, net.mac),
-            }),
-        );
+        warnings.extend(missing.map(|net| match now.iter().find(|n| n.mac == net.mac) {
+            Some(other) => format!("{} is called {} now", net.name, other.name),
+            None => format!("{} ({}) did not come back", net.name, net.mac),
+        }));
     }
 
     /// Rescans the bus below the bridge the card was on, or all buses.

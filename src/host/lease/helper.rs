@@ -73,9 +73,7 @@ fn write_by(
 /// Runs the helper: reads the value from stdin and writes it to `attribute`, which must be below
 /// `/sys`. Returns the exit code.
 pub fn write_attribute(attribute: &Path) -> i32 {
-    let plain = attribute
-        .components()
-        .all(|part| !matches!(part, Component::ParentDir));
+    let plain = attribute.components().all(|part| !matches!(part, Component::ParentDir));
     if !attribute.starts_with("/sys") || !plain {
         return libc::EPERM;
     }
@@ -199,10 +197,7 @@ mod tests {
     fn a_paused_process_still_waits_for_its_helper() {
         let dir = tempfile::tempdir().unwrap();
         let program = helper(&dir, "cat > /dev/null; sleep 0.1");
-        let clock = JumpingClock {
-            now: Cell::default(),
-            after: Path::new("/"),
-        };
+        let clock = JumpingClock { now: Cell::default(), after: Path::new("/") };
         run_on(&clock, &program, Path::new("x"), LIMIT).unwrap();
     }
 
@@ -210,14 +205,8 @@ mod tests {
     fn a_helper_that_hangs_is_ended_at_the_limit() {
         let dir = tempfile::tempdir().unwrap();
         let pid = dir.path().join("pid");
-        let program = helper(
-            &dir,
-            "echo $$ > \"$2.new\"; mv \"$2.new\" \"$2\"; exec sleep 3000",
-        );
-        let clock = JumpingClock {
-            now: Cell::default(),
-            after: &pid,
-        };
+        let program = helper(&dir, "echo $$ > \"$2.new\"; mv \"$2.new\" \"$2\"; exec sleep 3000");
+        let clock = JumpingClock { now: Cell::default(), after: &pid };
         // The clock jumps at each poll, and a jump counts as little: some forty polls.
         let error = run_on(&clock, &program, &pid, Duration::from_secs(5)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -18,10 +18,7 @@ pub(super) type Lock = Flock<File>;
 /// single open of the VFIO group is all that keeps two processes apart.
 pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
     let path = host.lock_dir().join(format!("{bdf}.lock"));
-    let failed = |source| LeaseError::Lock {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| LeaseError::Lock { path: path.clone(), source };
     let file = match open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
@@ -30,9 +27,7 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut locked) => {
             // The name is for messages only, so a failure is no reason to stop.
-            let named = locked
-                .set_len(0)
-                .and_then(|()| locked.write_all(own_name().as_bytes()));
+            let named = locked.set_len(0).and_then(|()| locked.write_all(own_name().as_bytes()));
             if let Err(error) = named {
                 tracing::debug!(%error, "the lock file does not name this process");
             }
@@ -40,9 +35,7 @@ pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
         }
         Err((mut file, Errno::EWOULDBLOCK)) => {
             let mut holder = String::new();
-            let read = file
-                .rewind()
-                .and_then(|()| file.take(512).read_to_string(&mut holder));
+            let read = file.rewind().and_then(|()| file.take(512).read_to_string(&mut holder));
             if read.is_err() || holder.trim().is_empty() {
                 holder = "another process".into();
             }
@@ -92,8 +85,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// `pid 4711 (cx3flash burn new.bin)`.
 fn own_name() -> String {
-    let command: Vec<String> = std::env::args_os()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let command: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     format!("pid {} ({})\n", std::process::id(), command.join(" "))
 }

@@ -147,10 +147,7 @@ impl Lease {
     pub(super) fn load(&self, module: &str) -> Result<(), LeaseError> {
         self.actions
             .modprobe(module)
-            .map_err(|source| LeaseError::NoDriver {
-                driver: module.to_owned(),
-                source,
-            })
+            .map_err(|source| LeaseError::NoDriver { driver: module.to_owned(), source })
     }
 
     /// Binds a function through `drivers/NAME/bind`, which reports the probe's errno
@@ -296,11 +293,7 @@ impl Lease {
     }
 
     pub(super) fn refused(&self, doing: &str, source: io::Error) -> LeaseError {
-        LeaseError::Refused {
-            bdf: self.bdf(),
-            doing: doing.to_owned(),
-            source,
-        }
+        LeaseError::Refused { bdf: self.bdf(), doing: doing.to_owned(), source }
     }
 }
 

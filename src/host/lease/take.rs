@@ -96,10 +96,7 @@ impl Lease {
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 if !card.on_vfio() {
-                    return Err(LeaseError::NotRoot {
-                        bdf: card.bdf,
-                        driver: card.driver.clone(),
-                    });
+                    return Err(LeaseError::NotRoot { bdf: card.bdf, driver: card.driver.clone() });
                 }
                 // The host will not be changed, so no journal is needed.
                 lease.journal = None;
@@ -122,10 +119,9 @@ impl Lease {
                 tracing::warn!(%error, "the card cannot be taken: restoring the host");
                 match lease.give_back() {
                     Ok(_) => Err(error),
-                    Err(back) => Err(LeaseError::NotUndone {
-                        first: Box::new(error),
-                        back: Box::new(back),
-                    }),
+                    Err(back) => {
+                        Err(LeaseError::NotUndone { first: Box::new(error), back: Box::new(back) })
+                    }
                 }
             }
         }
@@ -152,10 +148,7 @@ impl Lease {
             let Some(driver) = sibling.driver.clone() else {
                 continue;
             };
-            let moved = MovedSibling {
-                bdf: sibling.bdf,
-                driver,
-            };
+            let moved = MovedSibling { bdf: sibling.bdf, driver };
             if !self.record.original.siblings.contains(&moved) {
                 self.record.original.siblings.push(moved);
             }
@@ -229,10 +222,7 @@ fn check_same_card(record: &JournalRecord, card: &PciCard) -> Result<(), LeaseEr
     }
     let describe = |id: u16, subsystem: (u16, u16), serial: Option<u64>| {
         let serial = serial.map_or_else(String::new, |s| format!(", serial {s:016x}"));
-        format!(
-            "15b3:{id:04x}, subsystem {:04x}:{:04x}{serial}",
-            subsystem.0, subsystem.1
-        )
+        format!("15b3:{id:04x}, subsystem {:04x}:{:04x}{serial}", subsystem.0, subsystem.1)
     };
     Err(LeaseError::OtherCard {
         bdf: card.bdf,

@@ -13,10 +13,7 @@ fn every_field_of_a_card_is_read() {
     assert_eq!(card.function, Function::Physical);
     assert_eq!(card.subsystem, (0x15b3, 0x0055));
     assert_eq!(card.serial, Some(SERIAL));
-    assert_eq!(
-        card.serial_number().as_deref(),
-        Some("00-02-c9-03-00-ab-cd-ef")
-    );
+    assert_eq!(card.serial_number().as_deref(), Some("00-02-c9-03-00-ab-cd-ef"));
     assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
     assert_eq!(card.driver_override, None);
     assert_eq!(card.iommu_group, Some(17));
@@ -34,10 +31,7 @@ fn every_field_of_a_card_is_read() {
         .collect();
     assert_eq!(
         ports,
-        [
-            (0, "enp5s0", "02:00:00:00:00:00", "up"),
-            (1, "enp5s0d1", "02:00:00:00:00:01", "up")
-        ]
+        [(0, "enp5s0", "02:00:00:00:00:00", "up"), (1, "enp5s0d1", "02:00:00:00:00:01", "up")]
     );
 }
 
@@ -60,10 +54,7 @@ fn only_these_cards_are_listed_by_address() {
         fake.pci(at, vendor, device, 0x02_00_00);
     }
     let seen: Vec<_> = fake.host().cards().unwrap();
-    let seen: Vec<_> = seen
-        .iter()
-        .map(|c| (c.bdf.to_string(), c.function))
-        .collect();
+    let seen: Vec<_> = seen.iter().map(|c| (c.bdf.to_string(), c.function)).collect();
     assert_eq!(
         seen,
         [
@@ -99,12 +90,8 @@ fn siblings_block_the_group_when_bound_to_an_ordinary_driver() {
     }
     fake.group(17, &group);
     fake.mkdir(&format!("{}/vfio-dev/vfio0", fake.device("0000:03:00.6")));
-    let seen: Vec<_> = fake
-        .card()
-        .siblings
-        .into_iter()
-        .map(|s| (s.bdf, s.driver, s.blocks))
-        .collect();
+    let seen: Vec<_> =
+        fake.card().siblings.into_iter().map(|s| (s.bdf, s.driver, s.blocks)).collect();
     let wanted: Vec<_> = members
         .iter()
         .map(|(at, driver, blocks)| (bdf(at), driver.map(str::to_owned), *blocks))
@@ -117,14 +104,9 @@ fn a_bare_card_has_empty_fields() {
     let fake = FakeHost::new();
     fake.pci(CARD, 0x15b3, 0x01f6, 0x05_80_00);
     let dir = fake.device(CARD);
-    for file in [
-        "revision",
-        "subsystem_vendor",
-        "driver_override",
-        "reset_method",
-        "resource",
-        "config",
-    ] {
+    for file in
+        ["revision", "subsystem_vendor", "driver_override", "reset_method", "resource", "config"]
+    {
         fake.remove(&format!("{dir}/{file}"));
     }
     let card = fake.card();
@@ -155,10 +137,7 @@ fn bar0_is_what_the_kernel_reports() {
     for (line, length) in [
         ("0x0 0x0 0x0", None),
         // Not placed yet: the size is there (IORESOURCE_UNSET).
-        (
-            "0x0000000000000000 0x00000000000fffff 0x0000000020140204",
-            Some(0x10_0000),
-        ),
+        ("0x0000000000000000 0x00000000000fffff 0x0000000020140204", Some(0x10_0000)),
         // Ports, not memory.
         ("0x3000 0x30ff 0x0000000000040101", None),
         ("0x5000 0x4000 0x200", None),
@@ -216,10 +195,7 @@ fn a_card_with_unreadable_ids_is_an_error_and_left_out_of_the_list() {
     }
     fake.write(&device, "0x11003\n");
     let error = fake.host().card(bdf(CARD)).unwrap_err();
-    assert!(
-        error.to_string().contains(" is an Ethernet controller"),
-        "{error}"
-    );
+    assert!(error.to_string().contains(" is an Ethernet controller"), "{error}");
 }
 
 #[test]
@@ -230,10 +206,7 @@ fn a_removed_card_is_no_device() {
     fake.remove("/sys/devices/pci0000:05/0000:05:00.0");
     assert!(fake.host().cards().unwrap().is_empty());
     let error = fake.host().card(bdf(CARD)).unwrap_err();
-    assert!(
-        error.to_string().starts_with("there is no PCI device at"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("there is no PCI device at"), "{error}");
 }
 
 #[test]
@@ -247,10 +220,7 @@ fn other_entries_on_the_bus_are_ignored() {
     // A netdev without a single file, a link in place of a directory, a group that is no number.
     fake.mkdir(&format!("{}/net/eth9", fake.device(CARD)));
     fake.mkdir("/sys/kernel/iommu_groups/x");
-    fake.link(
-        &format!("{}/iommu_group", fake.device(CARD)),
-        "/sys/kernel/iommu_groups/x",
-    );
+    fake.link(&format!("{}/iommu_group", fake.device(CARD)), "/sys/kernel/iommu_groups/x");
     let cards = fake.host().cards().unwrap();
     assert_eq!(cards.len(), 1);
     assert_eq!(cards[0].iommu_group, None);

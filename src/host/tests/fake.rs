@@ -26,9 +26,7 @@ impl FakeHost {
         let host = Self {
             // In memory where that can be had: the lease syncs to the disk, and its sweeps do so
             // thousands of times.
-            dir: tempfile::tempdir_in("/dev/shm")
-                .or_else(|_| tempfile::tempdir())
-                .unwrap(),
+            dir: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
             addresses: RefCell::default(),
         };
         for dir in [
@@ -217,19 +215,13 @@ impl FakeHost {
         let dir = format!("/sys/devices/virtual/net/{name}");
         self.netdev_files(&dir, 0);
         if !kind.is_empty() {
-            self.write(
-                &format!("{dir}/uevent"),
-                format!("DEVTYPE={kind}\nINTERFACE={name}\n"),
-            );
+            self.write(&format!("{dir}/uevent"), format!("DEVTYPE={kind}\nINTERFACE={name}\n"));
         }
         self.link(&format!("/sys/class/net/{name}"), &dir);
     }
 
     fn netdev_files(&self, dir: &str, port: u32) {
-        self.write(
-            &format!("{dir}/address"),
-            format!("02:00:00:00:00:{port:02x}\n"),
-        );
+        self.write(&format!("{dir}/address"), format!("02:00:00:00:00:{port:02x}\n"));
         self.write(&format!("{dir}/operstate"), "up\n");
         self.write(&format!("{dir}/dev_port"), format!("{port}\n"));
         self.write(&format!("{dir}/uevent"), "IFINDEX=2\n");
@@ -246,10 +238,7 @@ impl FakeHost {
     pub(in crate::host) fn enslave(&self, master: &str, lower: &str) {
         self.stack(master, lower);
         let net = format!("/sys/class/net/{lower}");
-        self.link(
-            &format!("{net}/master"),
-            &format!("/sys/class/net/{master}"),
-        );
+        self.link(&format!("{net}/master"), &format!("/sys/class/net/{master}"));
     }
 
     /// A bond of these netdevs.
@@ -259,10 +248,7 @@ impl FakeHost {
         self.write(&format!("{dir}/slaves"), slaves.join(" "));
         for slave in slaves {
             self.enslave(name, slave);
-            self.write(
-                &format!("/sys/class/net/{slave}/bonding_slave/mii_status"),
-                "up\n",
-            );
+            self.write(&format!("/sys/class/net/{slave}/bonding_slave/mii_status"), "up\n");
         }
     }
 
@@ -274,10 +260,7 @@ impl FakeHost {
             self.enslave(name, port);
             let brport = format!("/sys/class/net/{port}/brport");
             self.mkdir(&brport);
-            self.link(
-                &format!("{brport}/bridge"),
-                &format!("/sys/class/net/{name}"),
-            );
+            self.link(&format!("{brport}/bridge"), &format!("/sys/class/net/{name}"));
             self.link(&format!("/sys/class/net/{name}/brif/{port}"), &brport);
         }
     }
@@ -289,10 +272,7 @@ impl FakeHost {
         self.write(&format!("{dir}/board_id"), "MT_1090120019\n");
         self.link(&format!("/sys/class/infiniband/{name}"), &dir);
         let number = name.rsplit('_').next().unwrap();
-        self.mkdir(&format!(
-            "{}/infiniband_verbs/uverbs{number}",
-            self.device(bdf)
-        ));
+        self.mkdir(&format!("{}/infiniband_verbs/uverbs{number}", self.device(bdf)));
         self.mkdir(&format!("{}/infiniband_mad/umad{number}", self.device(bdf)));
         self.mkdir(&format!("{}/infiniband_mad/issm{number}", self.device(bdf)));
     }
@@ -302,10 +282,7 @@ impl FakeHost {
         self.pci(vf, 0x15b3, 0x1004, 0x02_00_00);
         self.driver(vf, driver);
         self.link(&format!("{}/physfn", self.device(vf)), &self.device(pf));
-        self.link(
-            &format!("{}/virtfn{index}", self.device(pf)),
-            &self.device(vf),
-        );
+        self.link(&format!("{}/virtfn{index}", self.device(pf)), &self.device(vf));
     }
 
     /// A process without open files.

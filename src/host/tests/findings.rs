@@ -86,27 +86,9 @@ fn no_iommu(cpu: &str, table: &str, cmdline: &str) -> FakeHost {
 #[test]
 fn the_fix_for_the_iommu_fits_the_cause() {
     for (cpu, table, cmdline, detail, fix) in [
-        (
-            "GenuineIntel",
-            "DMAR",
-            "quiet",
-            "does not use it",
-            "intel_iommu=on",
-        ),
-        (
-            "GenuineIntel",
-            "",
-            "quiet",
-            "no ACPI table DMAR",
-            "--firmware-setup",
-        ),
-        (
-            "GenuineIntel",
-            "DMAR",
-            "intel_iommu=on",
-            "though",
-            "journalctl",
-        ),
+        ("GenuineIntel", "DMAR", "quiet", "does not use it", "intel_iommu=on"),
+        ("GenuineIntel", "", "quiet", "no ACPI table DMAR", "--firmware-setup"),
+        ("GenuineIntel", "DMAR", "intel_iommu=on", "though", "journalctl"),
         (
             "GenuineIntel",
             "DMAR",
@@ -114,21 +96,9 @@ fn the_fix_for_the_iommu_fits_the_cause() {
             "started with intel_iommu=off",
             "intel_iommu=off",
         ),
-        (
-            "AuthenticAMD",
-            "",
-            "quiet",
-            "no ACPI table IVRS",
-            "--firmware-setup",
-        ),
+        ("AuthenticAMD", "", "quiet", "no ACPI table IVRS", "--firmware-setup"),
         ("AuthenticAMD", "IVRS", "quiet", "has AMD-Vi", "AMD-Vi"),
-        (
-            "AuthenticAMD",
-            "IVRS",
-            "iommu=off",
-            "started with iommu=off",
-            "iommu=off",
-        ),
+        ("AuthenticAMD", "IVRS", "iommu=off", "started with iommu=off", "iommu=off"),
         ("ARM", "", "quiet", "no IOMMU group", "SMMU"),
     ] {
         let (reported, command) = fault(&no_iommu(cpu, table, cmdline), "iommu");
@@ -137,16 +107,8 @@ fn the_fix_for_the_iommu_fits_the_cause() {
     }
     // In a guest the fix is another.
     let flags = "GenuineIntel\nflags\t: fpu vme hypervisor lahf_lm";
-    assert!(
-        fault(&no_iommu(flags, "", ""), "iommu")
-            .1
-            .contains("intel-iommu")
-    );
-    assert!(
-        fault(&no_iommu(flags, "DMAR", ""), "iommu")
-            .1
-            .contains("intel_iommu=on")
-    );
+    assert!(fault(&no_iommu(flags, "", ""), "iommu").1.contains("intel-iommu"));
+    assert!(fault(&no_iommu(flags, "DMAR", ""), "iommu").1.contains("intel_iommu=on"));
     let fake = no_iommu("GenuineIntel", "DMAR", "");
     assert!(!finding(&fake, "group_viable").ok);
 }
@@ -187,10 +149,7 @@ fn vfio_pci_loadable_built_in_missing() {
     let fake = ready();
     fake.remove("/sys/bus/pci/drivers/vfio-pci");
     let dir = "/lib/modules/6.12.107-amd64";
-    fake.write(
-        &format!("{dir}/modules.builtin"),
-        "kernel/fs/ext4/ext4.ko\n",
-    );
+    fake.write(&format!("{dir}/modules.builtin"), "kernel/fs/ext4/ext4.ko\n");
     // Similar names.
     fake.write(
         &format!("{dir}/modules.dep"),
@@ -198,10 +157,7 @@ fn vfio_pci_loadable_built_in_missing() {
          kernel/x/y.ko: kernel/drivers/vfio/pci/vfio-pci.ko\n",
     );
     let (detail, fix) = fault(&fake, "vfio_pci");
-    assert!(
-        detail.contains("6.12.107-amd64 has no vfio-pci"),
-        "{detail}"
-    );
+    assert!(detail.contains("6.12.107-amd64 has no vfio-pci"), "{detail}");
     assert!(fix.contains("CONFIG_VFIO_PCI"), "{fix}");
     fake.append(
         &format!("{dir}/modules.dep"),
@@ -219,19 +175,12 @@ fn vfio_pci_loadable_built_in_missing() {
 fn the_container_needs_node_and_backend() {
     let fake = ready();
     fake.remove("/sys/module/vfio_iommu_type1");
-    assert!(
-        fault(&fake, "vfio_container")
-            .0
-            .contains("has no vfio_iommu_type1")
-    );
+    assert!(fault(&fake, "vfio_container").0.contains("has no vfio_iommu_type1"));
     fake.write(
         "/lib/modules/6.12.107-amd64/modules.dep",
         "kernel/drivers/vfio/vfio_iommu_type1.ko.zst:\n",
     );
-    assert_eq!(
-        fault(&fake, "vfio_container").1,
-        "modprobe vfio_iommu_type1"
-    );
+    assert_eq!(fault(&fake, "vfio_container").1, "modprobe vfio_iommu_type1");
     // Before vfio-pci is loaded that is how it should be.
     fake.remove("/sys/bus/pci/drivers/vfio-pci");
     assert!(finding(&fake, "vfio_container").ok);
@@ -256,10 +205,7 @@ fn lockdown_is_the_word_in_brackets() {
     for (text, level) in [
         ("[none] integrity confidentiality\n", Lockdown::None),
         ("none [integrity] confidentiality\n", Lockdown::Integrity),
-        (
-            "none integrity [confidentiality]\n",
-            Lockdown::Confidentiality,
-        ),
+        ("none integrity [confidentiality]\n", Lockdown::Confidentiality),
         ("none integrity\n", Lockdown::Absent),
         ("][", Lockdown::Absent),
     ] {
@@ -312,10 +258,7 @@ fn bar0_may_be_missing_only_in_recovery_mode() {
     assert!(fault(&fake, "bar0").1.contains("rescan"));
     fake.write(&format!("{}/device", fake.device(CARD)), "0x01f6\n");
     assert!(finding(&fake, "bar0").ok);
-    fake.write(
-        &format!("{}/resource", fake.device(CARD)),
-        "0x0 0xffff 0x200\n",
-    );
+    fake.write(&format!("{}/resource", fake.device(CARD)), "0x0 0xffff 0x200\n");
     assert!(!finding(&fake, "bar0").ok);
 }
 
@@ -327,10 +270,7 @@ fn a_group_with_a_blocking_sibling_is_a_fault() {
     assert!(finding(&fake, "group_viable").detail.contains("1 other"));
     fake.driver("0000:03:00.0", Some("igb"));
     let (detail, fix) = fault(&fake, "group_viable");
-    assert!(
-        detail.contains("an Ethernet controller [8086:1533]"),
-        "{detail}"
-    );
+    assert!(detail.contains("an Ethernet controller [8086:1533]"), "{detail}");
     assert!(
         fix.starts_with("echo 0000:03:00.0 > /sys/bus/pci/devices/0000:03:00.0/driver/unbind"),
         "{fix}"
@@ -383,10 +323,7 @@ fn entries_of_managers_about_the_card_are_reported() {
         "/etc/modprobe.d/vfio.conf",
         "#options vfio-pci ids=15b3:1003\noptions vfio-pci ids=15b3:1007,10de:1003\noptions kvm ids=15b3:1003\n",
     );
-    fake.write(
-        "/etc/modprobe.d/vfio.conf.bak",
-        "options vfio-pci ids=15b3:1003\n",
-    );
+    fake.write("/etc/modprobe.d/vfio.conf.bak", "options vfio-pci ids=15b3:1003\n");
     fake.write(
         "/etc/pve/qemu-server/101.conf",
         "hostpci0: 0000:06:00.0,pcie=1\nhostpci1: mapping=other\n[snap]\nhostpci0: 0000:05:00.0\n",
@@ -404,19 +341,13 @@ fn entries_of_managers_about_the_card_are_reported() {
     assert!(managers(&fake).contains("no entry"), "{}", managers(&fake));
 
     fake.write("/etc/driverctl.d/pci-0000:05:00.0", "vfio-pci\n");
-    assert_eq!(
-        managers(&fake),
-        "driverctl binds it to vfio-pci at every boot"
-    );
+    assert_eq!(managers(&fake), "driverctl binds it to vfio-pci at every boot");
     fake.remove("/etc/driverctl.d/pci-0000:05:00.0");
     fake.write(
         "/etc/modprobe.d/vfio.conf",
         "options vfio_pci disable_idle_d3=1 ids=10de:1234,15B3:1003:15b3:0055\n",
     );
-    assert_eq!(
-        managers(&fake),
-        "vfio.conf gives every 15b3:1003 to vfio-pci at boot"
-    );
+    assert_eq!(managers(&fake), "vfio.conf gives every 15b3:1003 to vfio-pci at boot");
     fake.remove("/etc/modprobe.d/vfio.conf");
     for line in [
         "hostpci0: 0000:05:00.0,pcie=1",
@@ -426,18 +357,11 @@ fn entries_of_managers_about_the_card_are_reported() {
         "hostpci2: mapping=ours,pcie=1",
     ] {
         fake.write("/etc/pve/qemu-server/101.conf", line);
-        assert_eq!(
-            managers(&fake),
-            "Proxmox VM 101 takes it when it starts",
-            "{line}"
-        );
+        assert_eq!(managers(&fake), "Proxmox VM 101 takes it when it starts", "{line}");
     }
     fake.remove("/etc/pve/qemu-server/101.conf");
     fake.write("/etc/libvirt/qemu/web.xml", xml("0x05", "0x06"));
-    assert_eq!(
-        managers(&fake),
-        "libvirt machine web takes it when it starts"
-    );
+    assert_eq!(managers(&fake), "libvirt machine web takes it when it starts");
 }
 
 #[test]
@@ -457,8 +381,5 @@ fn in_use_works_on_this_machine() {
     let _ = host.holder(&card);
     // Nothing here lies on that card, whatever this host's network is.
     let uses = host.in_use(&card);
-    assert!(
-        host.device(card.bdf).exists() || uses.is_empty(),
-        "{uses:?}"
-    );
+    assert!(host.device(card.bdf).exists() || uses.is_empty(), "{uses:?}");
 }

@@ -44,9 +44,7 @@ pub(super) fn ids(fake: &FakeHost) -> Vec<UseId> {
 pub(super) fn detail(fake: &FakeHost, id: UseId) -> String {
     let all = uses(fake);
     let one = all.iter().find(|u| u.0 == id);
-    one.unwrap_or_else(|| panic!("no {id} in {all:?}"))
-        .1
-        .clone()
+    one.unwrap_or_else(|| panic!("no {id} in {all:?}")).1.clone()
 }
 
 #[test]
@@ -80,22 +78,12 @@ fn unknown_addresses_count_as_a_use_of_a_card_with_netdevs() {
 fn every_use_id_parses_from_its_name() {
     for id in NAMES.map(|(id, _)| id) {
         assert_eq!(id.name().parse(), Ok(id));
-        assert_eq!(
-            serde_json::to_string(&id).unwrap(),
-            format!("\"{}\"", id.name())
-        );
+        assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{}\"", id.name()));
     }
     let error = "default_route".parse::<UseId>().unwrap_err().to_string();
     assert!(error.contains("default-route"), "{error}");
-    let never: Vec<_> = NAMES
-        .map(|(id, _)| id)
-        .into_iter()
-        .filter(|id| !id.waivable())
-        .collect();
-    assert_eq!(
-        never,
-        [UseId::SiblingDisk, UseId::HeldByVm, UseId::BootRoot]
-    );
+    let never: Vec<_> = NAMES.map(|(id, _)| id).into_iter().filter(|id| !id.waivable()).collect();
+    assert_eq!(never, [UseId::SiblingDisk, UseId::HeldByVm, UseId::BootRoot]);
 }
 
 #[test]
@@ -111,10 +99,7 @@ fn a_default_route_through_the_card_is_a_use() {
     let fake = quiet();
     fake.route("10.0.0.0/8", "10.0.0.1", "enp5s0", 0);
     fake.reject("0.0.0.0/0");
-    fake.append(
-        "/proc/net/route",
-        "enp5s0\t00000000\t0100000A\t0002\t0\t0\t0\t00000000\t0\t0\t0",
-    );
+    fake.append("/proc/net/route", "enp5s0\t00000000\t0100000A\t0002\t0\t0\t0\t00000000\t0\t0\t0");
     assert_eq!(uses(&fake), []);
 }
 
@@ -141,15 +126,7 @@ fn a_default_route_through_bridge_bond_or_vlan_is_a_use() {
     fake.bridge("vmbr0", &["bond0.7"]);
     fake.route("0.0.0.0/0", "10.0.0.1", "vmbr0", 0);
     // Both members are ports of the card: the bond goes down.
-    assert_eq!(
-        ids(&fake),
-        [
-            UseId::DefaultRoute,
-            UseId::LastSlave,
-            UseId::Bridge,
-            UseId::Uppers
-        ]
-    );
+    assert_eq!(ids(&fake), [UseId::DefaultRoute, UseId::LastSlave, UseId::Bridge, UseId::Uppers]);
     let text = detail(&fake, UseId::DefaultRoute);
     assert!(text.contains("vmbr0 on enp5s0"), "{text}");
 }
@@ -162,21 +139,10 @@ fn a_bond_with_another_member_up_keeps_the_netdevs_above_it() {
     fake.route("0.0.0.0/0", "10.0.0.1", "vmbr0", 0);
     fake.address("10.0.0.2/24", "vmbr0");
     assert_eq!(ids(&fake), [UseId::Bond]);
-    assert_eq!(
-        detail(&fake, UseId::Bond),
-        "enp5s0 is in bond bond0, beside eno1"
-    );
+    assert_eq!(detail(&fake, UseId::Bond), "enp5s0 is in bond bond0, beside eno1");
     // The other member loses its link.
     fake.write("/sys/class/net/eno1/bonding_slave/mii_status", "down\n");
-    assert_eq!(
-        ids(&fake),
-        [
-            UseId::DefaultRoute,
-            UseId::LastSlave,
-            UseId::Bridge,
-            UseId::Address
-        ]
-    );
+    assert_eq!(ids(&fake), [UseId::DefaultRoute, UseId::LastSlave, UseId::Bridge, UseId::Address]);
     assert_eq!(
         detail(&fake, UseId::LastSlave),
         "enp5s0 is in bond bond0, which has no other member up"
@@ -214,10 +180,7 @@ fn bridges_and_open_vswitch_are_a_use() {
     fake.bridge("vmbr1", &["enp5s0", "tap100i0"]);
     assert_eq!(
         uses(&fake),
-        [(
-            UseId::Bridge,
-            "enp5s0 is a port of bridge vmbr1, beside tap100i0".to_owned()
-        )]
+        [(UseId::Bridge, "enp5s0 is a port of bridge vmbr1, beside tap100i0".to_owned())]
     );
     let fake = quiet();
     // The bridge's own netdev is a member of the datapath, and carries the host's traffic.
@@ -256,10 +219,7 @@ fn uppers_of_uppers_are_a_use() {
         uses(&fake),
         [
             (UseId::Uppers, "VLAN enp5s0.10 is above enp5s0".to_owned()),
-            (
-                UseId::Uppers,
-                "macvtap macvtap0 is above enp5s0.10 on enp5s0".to_owned()
-            )
+            (UseId::Uppers, "macvtap macvtap0 is above enp5s0.10 on enp5s0".to_owned())
         ]
     );
 }
@@ -268,13 +228,7 @@ fn uppers_of_uppers_are_a_use() {
 fn configured_addresses_count_automatic_ones_do_not() {
     let fake = quiet();
     fake.address("10.0.0.5/24", "enp5s0d1");
-    assert_eq!(
-        uses(&fake),
-        [(
-            UseId::Address,
-            "10.0.0.5 is configured on enp5s0d1".to_owned()
-        )]
-    );
+    assert_eq!(uses(&fake), [(UseId::Address, "10.0.0.5 is configured on enp5s0d1".to_owned())]);
     let fake = quiet();
     fake.address6("fd00::5", "enp5s0");
     assert_eq!(ids(&fake), [UseId::Address]);
@@ -352,10 +306,7 @@ fn the_own_session_is_found_on_ipv6_and_over_a_bridge() {
     fake.tcp("[fd00::5]:22", "[fd00::9]:50000", 1, 77);
     fake.open_file(900, 3, "socket:[77]");
     let text = detail(&fake, UseId::OwnSession);
-    assert!(
-        text.ends_with("[fd00::9]:50000 through vmbr0 on enp5s0"),
-        "{text}"
-    );
+    assert!(text.ends_with("[fd00::9]:50000 through vmbr0 on enp5s0"), "{text}");
     // IPv4 on an IPv6 socket.
     let fake = quiet();
     fake.address("10.0.0.5/24", "enp5s0");
@@ -367,10 +318,7 @@ fn the_own_session_is_found_on_ipv6_and_over_a_bridge() {
 #[test]
 fn the_own_session_is_found_in_the_environment() {
     let set = |fake: &FakeHost, pid: u32, value: &str| {
-        fake.write(
-            &format!("/proc/{pid}/environ"),
-            format!("A=1\0SSH_CONNECTION={value}\0B=2\0"),
-        );
+        fake.write(&format!("/proc/{pid}/environ"), format!("A=1\0SSH_CONNECTION={value}\0B=2\0"));
     };
     // sudo removed it from this process; the shell above still has it.
     let fake = quiet();

@@ -21,48 +21,28 @@ fn mount(fake: &FakeHost, line: &str) {
 fn kernel_users_of_rdma_are_found_without_an_open_file() {
     let fake = quiet();
     let card = fake.card();
-    assert_eq!(
-        fake.host()
-            .in_use_with(&card, Ok(Vec::new()), Some(&mut idle())),
-        []
-    );
+    assert_eq!(fake.host().in_use_with(&card, Ok(Vec::new()), Some(&mut idle())), []);
     let mut rdma = idle();
     rdma.kernel_user("mlx4_0", "nvme_rdma");
-    let uses = fake
-        .host()
-        .in_use_with(&card, Ok(Vec::new()), Some(&mut rdma));
+    let uses = fake.host().in_use_with(&card, Ok(Vec::new()), Some(&mut rdma));
     assert_eq!(uses.len(), 1, "{uses:?}");
     assert_eq!(uses[0].id, UseId::RdmaKernel);
     assert!(uses[0].id.waivable());
-    assert_eq!(
-        uses[0].detail,
-        "kernel module nvme_rdma uses mlx4_0: 1 CM id, 1 QP"
-    );
+    assert_eq!(uses[0].detail, "kernel module nvme_rdma uses mlx4_0: 1 CM id, 1 QP");
     // Of another card, and a kernel that does not list them.
     let mut rdma = idle();
     rdma.kernel_user("mlx5_0", "rpcrdma");
-    assert_eq!(
-        fake.host()
-            .in_use_with(&card, Ok(Vec::new()), Some(&mut rdma)),
-        []
-    );
+    assert_eq!(fake.host().in_use_with(&card, Ok(Vec::new()), Some(&mut rdma)), []);
     let mut rdma = idle();
     rdma.kernel_user("mlx4_0", "nvme_rdma");
     rdma.refuse(libc::EOPNOTSUPP);
-    assert_eq!(
-        fake.host()
-            .in_use_with(&card, Ok(Vec::new()), Some(&mut rdma)),
-        []
-    );
+    assert_eq!(fake.host().in_use_with(&card, Ok(Vec::new()), Some(&mut rdma)), []);
 }
 
 #[test]
 fn mounted_storage_through_the_card_is_a_use() {
     let fake = addressed();
-    mount(
-        &fake,
-        "nas:/data /mnt/my\\040data nfs4 rw,proto=tcp,addr=10.0.0.9 0 0",
-    );
+    mount(&fake, "nas:/data /mnt/my\\040data nfs4 rw,proto=tcp,addr=10.0.0.9 0 0");
     assert_eq!(ids(&fake), [UseId::Address, UseId::Storage]);
     assert_eq!(
         detail(&fake, UseId::Storage),
@@ -103,10 +83,7 @@ fn storage_is_routed_by_metric_and_over_a_bridge() {
     assert_eq!(ids(&fake), [UseId::Bridge]);
     fake.route("10.5.0.0/16", "10.0.0.1", "vmbr1", 5);
     let text = detail(&fake, UseId::Storage);
-    assert!(
-        text.ends_with("10.5.0.1 through vmbr1 on enp5s0d1"),
-        "{text}"
-    );
+    assert!(text.ends_with("10.5.0.1 through vmbr1 on enp5s0d1"), "{text}");
 }
 
 #[test]
@@ -119,10 +96,7 @@ fn storage_over_ipv6_is_a_use() {
     let fake = quiet();
     fake.route6("fd00:5::/64", "::", "enp5s0", 0x1);
     fake.route6("fd00:5:0:0:1::/80", "fe80::1", "eno1", 0x3);
-    mount(
-        &fake,
-        "[fd00:5::1:0:0:9]:/d /mnt nfs4 rw,addr=fd00:5::1:0:0:9 0 0",
-    );
+    mount(&fake, "[fd00:5::1:0:0:9]:/d /mnt nfs4 rw,addr=fd00:5::1:0:0:9 0 0");
     assert_eq!(uses(&fake), []);
     // A rejecting route on the card's netdev leads nowhere.
     let fake = quiet();
@@ -149,18 +123,12 @@ fn a_server_of_unknown_address_counts_when_the_card_carries_traffic() {
 #[test]
 fn iscsi_nvme_rbd_and_srp_through_the_card_are_a_use() {
     let near = |fake: &FakeHost| {
-        fake.write(
-            "/sys/class/iscsi_connection/connection1:0/address",
-            "192.168.1.9\n",
-        );
+        fake.write("/sys/class/iscsi_connection/connection1:0/address", "192.168.1.9\n");
         fake.write("/sys/class/iscsi_host/host3/netdev", "eno1\n");
         fake.write("/sys/class/nvme/nvme0/transport", "pcie\n");
         fake.write("/sys/class/nvme/nvme0/address", "0000:04:00.0\n");
         fake.write("/sys/class/nvme/nvme1/transport", "tcp\n");
-        fake.write(
-            "/sys/class/nvme/nvme1/address",
-            "traddr=192.168.1.9,trsvcid=4420\n",
-        );
+        fake.write("/sys/class/nvme/nvme1/address", "traddr=192.168.1.9,trsvcid=4420\n");
         fake.write("/sys/bus/rbd/devices/0/client_addr", "192.168.1.2:0/77\n");
         fake.write("/sys/class/scsi_host/host4/local_ib_device", "mlx5_0\n");
     };
@@ -178,16 +146,8 @@ fn iscsi_nvme_rbd_and_srp_through_the_card_are_a_use() {
             "10.0.0.9\n",
             "iSCSI connection3:0",
         ),
-        (
-            "/sys/class/iscsi_host/host5/netdev",
-            "enp5s0d1\n",
-            "iSCSI host host5 uses enp5s0d1",
-        ),
-        (
-            "/sys/bus/rbd/devices/1/client_addr",
-            "10.0.0.5:0/1234\n",
-            "RBD device 1",
-        ),
+        ("/sys/class/iscsi_host/host5/netdev", "enp5s0d1\n", "iSCSI host host5 uses enp5s0d1"),
+        ("/sys/bus/rbd/devices/1/client_addr", "10.0.0.5:0/1234\n", "RBD device 1"),
         (
             "/sys/class/scsi_host/host6/local_ib_device",
             "mlx4_0\n",
@@ -208,10 +168,7 @@ fn iscsi_nvme_rbd_and_srp_through_the_card_are_a_use() {
             "traddr=10.0.0.9,trsvcid=4420,src_addr=10.0.0.5\n",
         );
         let text = detail(&fake, UseId::Storage);
-        assert!(
-            text.contains(&format!("NVMe over {transport} nvme2")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("NVMe over {transport} nvme2")), "{text}");
     }
 }
 
@@ -251,10 +208,7 @@ fn cluster_heartbeat_on_the_card_is_a_use() {
     assert_eq!(ids(&fake), [UseId::Address]);
     fake.process(600, "corosync", 1);
     assert_eq!(ids(&fake), [UseId::Address, UseId::Cluster]);
-    assert_eq!(
-        detail(&fake, UseId::Cluster),
-        "corosync uses 10.0.0.5 on enp5s0"
-    );
+    assert_eq!(detail(&fake, UseId::Cluster), "corosync uses 10.0.0.5 on enp5s0");
     // Rings elsewhere only.
     fake.write("/etc/pve/corosync.conf", "ring0_addr: 192.168.1.2\n");
     assert_eq!(ids(&fake), [UseId::Address]);
@@ -279,31 +233,19 @@ fn cluster_heartbeat_on_the_card_is_a_use() {
 #[test]
 fn a_root_on_the_network_through_the_card_is_a_use() {
     let fake = addressed();
-    fake.write(
-        "/proc/mounts",
-        "10.0.0.9:/root / nfs rw,addr=10.0.0.9 0 0\n",
-    );
+    fake.write("/proc/mounts", "10.0.0.9:/root / nfs rw,addr=10.0.0.9 0 0\n");
     assert!(ids(&fake).contains(&UseId::BootRoot));
     assert!(!UseId::BootRoot.waivable());
     for (cmdline, found) in [
         ("root=/dev/nfs nfsroot=10.0.0.9:/root ip=dhcp", true),
         ("root=/dev/nfs nfsroot=192.168.1.9:/root ip=dhcp", false),
-        (
-            "netroot=iscsi:@10.0.0.9::3260::iqn.2004-01.com:d rd.iscsi.initiator=x",
-            true,
-        ),
-        (
-            "rd.iscsi.initiator=x netroot=iscsi:me:pw@192.168.1.9::3260::d",
-            false,
-        ),
+        ("netroot=iscsi:@10.0.0.9::3260::iqn.2004-01.com:d rd.iscsi.initiator=x", true),
+        ("rd.iscsi.initiator=x netroot=iscsi:me:pw@192.168.1.9::3260::d", false),
         ("root=nfs4:[fd00::9]:/root", false),
         // The server is unknown, and the card carries traffic.
         ("rd.iscsi.firmware=1", true),
         // Local root, network for unlocking it.
-        (
-            "root=/dev/mapper/root ip=10.0.0.5::10.0.0.1:255.255.255.0::enp5s0",
-            false,
-        ),
+        ("root=/dev/mapper/root ip=10.0.0.5::10.0.0.1:255.255.255.0::enp5s0", false),
     ] {
         let fake = addressed();
         fake.write("/proc/cmdline", cmdline);
@@ -328,10 +270,7 @@ fn rdma_programs_with_the_card_open_are_a_use() {
         fake.process(500, "opensm", 1);
         fake.open_file(500, 3, node);
         fake.open_file(500, 4, node);
-        assert_eq!(
-            uses(&fake),
-            [(UseId::Rdma, format!("opensm (pid 500) has {node} open"))]
-        );
+        assert_eq!(uses(&fake), [(UseId::Rdma, format!("opensm (pid 500) has {node} open"))]);
     }
     // The clock.
     let fake = quiet();
@@ -372,10 +311,7 @@ fn a_card_in_a_virtual_machine_is_a_use() {
     let fake = quiet();
     fake.driver(CARD, Some("vfio-pci"));
     fake.process(3000, "qemu-system-x86", 1);
-    fake.arguments(
-        3000,
-        "qemu-system-x86_64 -name guest=web,debug-threads=on -m size=4G",
-    );
+    fake.arguments(3000, "qemu-system-x86_64 -name guest=web,debug-threads=on -m size=4G");
     fake.open_file(3000, 20, "/dev/vfio/vfio");
     // The container alone is of no card; nor is a group with a longer number.
     fake.open_file(3000, 22, "/dev/vfio/170");
@@ -385,10 +321,7 @@ fn a_card_in_a_virtual_machine_is_a_use() {
     assert_eq!(ids(&fake), [UseId::HeldByVm]);
     let holder = fake.host().holder(&fake.card()).unwrap();
     assert_eq!((holder.pid, holder.vm.as_deref()), (3000, Some("web")));
-    assert_eq!(
-        holder.to_string(),
-        "VM web: qemu-system-x86 (pid 3000) has /dev/vfio/17 open"
-    );
+    assert_eq!(holder.to_string(), "VM web: qemu-system-x86 (pid 3000) has /dev/vfio/17 open");
 }
 
 #[test]
@@ -449,10 +382,7 @@ fn a_reservation_by_proxmox_is_a_use() {
     fake.process(3000, "kvm", 1);
     assert_eq!(
         uses(&fake),
-        [(
-            UseId::HeldByVm,
-            "0000:05:00.0: Proxmox VM 100 (pid 3000) has reserved it".to_owned()
-        )]
+        [(UseId::HeldByVm, "0000:05:00.0: Proxmox VM 100 (pid 3000) has reserved it".to_owned())]
     );
     // While a machine starts there is no process yet; an old line of that kind is stale.
     fake.write(file, "0000:05:00.0 100 time:1700000000\n");

@@ -44,11 +44,7 @@ impl FakeHost {
         let mask = Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - prefix).unwrap_or(0));
         self.append(
             "/proc/net/route",
-            &format!(
-                "*\t{}\t00000000\t0201\t0\t0\t0\t{}\t0\t0\t0",
-                v4(ip),
-                v4(mask)
-            ),
+            &format!("*\t{}\t00000000\t0201\t0\t0\t0\t{}\t0\t0\t0", v4(ip), v4(mask)),
         );
     }
 

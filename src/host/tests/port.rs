@@ -133,10 +133,7 @@ fn error_reporting_kept_from_the_kernel_is_firmware_first() {
     assert!(report(&kept()).firmware_first);
     let fake = kept();
     service(&fake, "pcie002", "aer");
-    assert!(
-        !report(&fake).firmware_first,
-        "the kernel's driver is there"
-    );
+    assert!(!report(&fake).firmware_first, "the kernel's driver is there");
     let fake = kept();
     fake.write("/proc/cmdline", "ro pci=nomsi,noaer\n");
     assert!(!report(&fake).firmware_first, "switched off by hand");

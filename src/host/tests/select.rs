@@ -18,15 +18,9 @@ fn two_nics() -> FakeHost {
 #[test]
 fn a_card_is_selected_by_address_netdev_or_rdma_name() {
     let fake = two_nics();
-    for selector in [
-        "0000:05:00.0",
-        "05:00.0",
-        "00000:05:00.0",
-        " 05:00.0\n",
-        "enp5s0",
-        "enp5s0d1",
-        "mlx4_0",
-    ] {
+    for selector in
+        ["0000:05:00.0", "05:00.0", "00000:05:00.0", " 05:00.0\n", "enp5s0", "enp5s0d1", "mlx4_0"]
+    {
         let card = fake.host().find(selector).unwrap();
         assert_eq!(card.bdf, bdf(CARD), "{selector:?}");
     }
@@ -36,22 +30,13 @@ fn a_card_is_selected_by_address_netdev_or_rdma_name() {
 fn an_address_without_a_domain_matches_one_card_in_any_domain() {
     let fake = FakeHost::new();
     fake.pci("10000:e1:00.0", 0x15b3, 0x1003, 0x02_00_00);
-    assert_eq!(
-        fake.host().find("e1:00.0").unwrap().bdf,
-        bdf("10000:e1:00.0")
-    );
+    assert_eq!(fake.host().find("e1:00.0").unwrap().bdf, bdf("10000:e1:00.0"));
     let error = fake.host().find("0000:e1:00.0").unwrap_err().to_string();
     assert!(error.starts_with("there is no PCI device at 0000:e1:00.0"));
     fake.pci("0001:e1:00.0", 0x15b3, 0x1007, 0x02_00_00);
     let error = fake.host().find("e1:00.0").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "\"e1:00.0\" matches several cards: 0001:e1:00.0, 10000:e1:00.0"
-    );
-    assert_eq!(
-        fake.host().find("0001:e1:00.0").unwrap().bdf,
-        bdf("0001:e1:00.0")
-    );
+    assert_eq!(error.to_string(), "\"e1:00.0\" matches several cards: 0001:e1:00.0, 10000:e1:00.0");
+    assert_eq!(fake.host().find("0001:e1:00.0").unwrap().bdf, bdf("0001:e1:00.0"));
 }
 
 #[test]
@@ -59,10 +44,7 @@ fn an_unknown_selector_lists_the_cards() {
     let fake = two_nics();
     for selector in ["07:00.0", "eth7", "mlx4_9"] {
         let text = fake.host().find(selector).unwrap_err().to_string();
-        assert!(
-            text.contains("0000:05:00.0 (enp5s0, enp5s0d1, mlx4_0)"),
-            "{text}"
-        );
+        assert!(text.contains("0000:05:00.0 (enp5s0, enp5s0d1, mlx4_0)"), "{text}");
     }
     let text = FakeHost::new().host().find("07:00.0").unwrap_err();
     assert!(text.to_string().contains("no ConnectX-3"), "{text}");
@@ -94,10 +76,7 @@ fn a_virtual_function_names_its_card() {
     // In a guest only the virtual function is seen.
     fake.remove(&format!("{}/physfn", fake.device("0000:05:00.1")));
     let error = fake.host().find("05:00.1").unwrap_err();
-    assert!(matches!(
-        error,
-        DiscoverError::VirtualFunction { pf: None, .. }
-    ));
+    assert!(matches!(error, DiscoverError::VirtualFunction { pf: None, .. }));
 }
 
 #[test]
@@ -109,10 +88,7 @@ fn netdevs_of_other_or_no_hardware_are_refused() {
     fake.virtual_netdev("enp5s0.10", "vlan");
     fake.stack("enp5s0.10", "enp5s0");
     let text = fake.host().find("enp5s0.10").unwrap_err().to_string();
-    assert!(
-        text.contains("a VLAN") && text.contains("enp5s0 of card 0000:05:00.0"),
-        "{text}"
-    );
+    assert!(text.contains("a VLAN") && text.contains("enp5s0 of card 0000:05:00.0"), "{text}");
 
     // Bridge over a bond over one of our ports and one of theirs.
     fake.bond("bond0", &["enp5s0d1", "eno1"]);
@@ -141,10 +117,7 @@ fn rdma_devices_of_other_cards_are_no_use() {
     let text = fake.host().find("mlx5_0").unwrap_err().to_string();
     assert!(text.contains("mlx5_0 belongs to 0000:03:00.0"), "{text}");
     fake.mkdir("/sys/devices/virtual/infiniband/rxe0");
-    fake.link(
-        "/sys/class/infiniband/rxe0",
-        "/sys/devices/virtual/infiniband/rxe0",
-    );
+    fake.link("/sys/class/infiniband/rxe0", "/sys/devices/virtual/infiniband/rxe0");
     let text = fake.host().find("rxe0").unwrap_err().to_string();
     assert!(text.contains("software RDMA"), "{text}");
 }

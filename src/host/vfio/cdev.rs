@@ -32,9 +32,6 @@ pub(super) fn open(
 fn iommufd_error(host: &Host, group: u32, error: IommufdError) -> VfioError {
     match error {
         IommufdError::OpenIommufd(source) => node_error(&host.path("dev/iommu"), group, source),
-        _ => VfioError::Ioctl {
-            call: "iommufd",
-            source: None,
-        },
+        _ => VfioError::Ioctl { call: "iommufd", source: None },
     }
 }

@@ -64,24 +64,17 @@ pub(super) fn crate_error(host: &Host, bdf: Bdf, group: u32, error: CrateError) 
         CrateError::OpenGroup(source, _) => node_error(&group_node(host, group), group, source),
         CrateError::GetGroupStatus => ioctl("VFIO_GROUP_GET_STATUS", None),
         // It was viable a moment ago: a driver was bound since.
-        CrateError::GroupViable => VfioError::NotViable {
-            group,
-            siblings: blocking_siblings(host, bdf),
-        },
+        CrateError::GroupViable => {
+            VfioError::NotViable { group, siblings: blocking_siblings(host, bdf) }
+        }
         CrateError::ContainerSetIOMMU(errno) => match errno.errno() {
             libc::EPERM => VfioError::NoInterruptRemapping { group },
-            other => VfioError::SetIommu {
-                group,
-                source: io::Error::from_raw_os_error(other),
-            },
+            other => VfioError::SetIommu { group, source: io::Error::from_raw_os_error(other) },
         },
         CrateError::GroupGetDeviceFD(errno) => match errno.errno() {
             libc::EAGAIN => VfioError::ResetBusy { bdf, tries: 1 },
             libc::ENODEV => VfioError::Left { bdf, group },
-            other => VfioError::Enable {
-                bdf,
-                source: io::Error::from_raw_os_error(other),
-            },
+            other => VfioError::Enable { bdf, source: io::Error::from_raw_os_error(other) },
         },
         CrateError::VfioDeviceGetInfo(errno) => ioctl("VFIO_DEVICE_GET_INFO", Some(errno.errno())),
         CrateError::VfioDeviceGetRegionInfo(errno) => {
@@ -96,12 +89,9 @@ pub(super) fn crate_error(host: &Host, bdf: Bdf, group: u32, error: CrateError) 
         #[cfg(feature = "cdev")]
         CrateError::OpenDeviceCdev(source) => node_error(&host.path("dev/vfio"), group, source),
         #[cfg(feature = "cdev")]
-        CrateError::VfioDeviceBindIommufd(errno) => bind_error(
-            host,
-            bdf,
-            group,
-            io::Error::from_raw_os_error(errno.errno()),
-        ),
+        CrateError::VfioDeviceBindIommufd(errno) => {
+            bind_error(host, bdf, group, io::Error::from_raw_os_error(errno.errno()))
+        }
         _ => ioctl("a call of vfio-ioctls", None),
     }
 }

@@ -88,11 +88,7 @@ pub enum VfioError {
     #[error("BAR0 of {bdf} cannot be mapped")]
     Map { bdf: Bdf, source: io::Error },
     #[error("configuration space of {bdf} at {at:#x}")]
-    Config {
-        bdf: Bdf,
-        at: u16,
-        source: io::Error,
-    },
+    Config { bdf: Bdf, at: u16, source: io::Error },
     /// This process has closed everything, and the group is still busy.
     #[error("{} is still busy {waited_ms} ms after it was closed", path.display())]
     StillBusy { path: PathBuf, waited_ms: u64 },

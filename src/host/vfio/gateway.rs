@@ -32,10 +32,7 @@ impl ConfigCycles {
         let before = io.config_read(ADDRESS)?;
         let write_only = Self::probe(io)?;
         let known = !write_only && before != BAD_ACCESS && before != u32::MAX;
-        Ok(Self {
-            write_only,
-            original: known.then_some(before),
-        })
+        Ok(Self { write_only, original: known.then_some(before) })
     }
 
     fn probe(io: &mut dyn Raw) -> io::Result<bool> {
@@ -66,11 +63,7 @@ impl ConfigCycles {
     }
 
     fn for_reading(&self, at: u32) -> u32 {
-        if self.write_only {
-            at | FOR_READING
-        } else {
-            at
-        }
+        if self.write_only { at | FOR_READING } else { at }
     }
 
     /// Restores the address register, or leaves it at the device id.

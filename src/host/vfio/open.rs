@@ -69,9 +69,7 @@ fn group_on_vfio(host: &Host, bdf: Bdf) -> Result<u32, VfioError> {
 /// The character device of a card. The sysfs directory also exists where the kernel does not offer
 /// the device.
 fn cdev_node(host: &Host, bdf: Bdf) -> Option<PathBuf> {
-    let name = sysfs::names(host.device(bdf).join("vfio-dev"))
-        .into_iter()
-        .next()?;
+    let name = sysfs::names(host.device(bdf).join("vfio-dev")).into_iter().next()?;
     let node = host.path("dev/vfio/devices").join(name);
     (node.exists() && host.path("dev/iommu").exists()).then_some(node)
 }
@@ -159,10 +157,7 @@ fn finish(
     clock: WallClock,
 ) -> Result<Open, VfioError> {
     let inspected = inspect(&device, bdf);
-    let session = VfioSession {
-        open: Some((device, ops)),
-        node,
-    };
+    let session = VfioSession { open: Some((device, ops)), node };
     // From here on the session closes the device, after what uses its file.
     let (io, bar) = inspected?;
     let mut open = Open::new(Box::new(io), bdf, bar, request, &clock)?;
@@ -173,10 +168,7 @@ fn finish(
 }
 
 fn ioctl(call: &'static str) -> impl Fn(io::Error) -> VfioError {
-    move |source| VfioError::Ioctl {
-        call,
-        source: Some(source),
-    }
+    move |source| VfioError::Ioctl { call, source: Some(source) }
 }
 
 /// Regions by our own ioctl: in the table of vfio-ioctls, a region whose information cannot be read
@@ -213,8 +205,5 @@ pub(super) fn judge_bar(bar0: Region, unbroken: bool) -> Bar {
         _ if !is_accessible(bar0) => Err(BarFault::Flags(bar0.flags)),
         _ => Ok(()),
     };
-    Bar {
-        usable,
-        mappable: unbroken && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0,
-    }
+    Bar { usable, mappable: unbroken && bar0.flags & VFIO_REGION_INFO_FLAG_MMAP != 0 }
 }

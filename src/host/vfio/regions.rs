@@ -96,12 +96,7 @@ pub(super) struct Regions {
 
 impl Regions {
     pub(super) fn new(file: File, bar0: Region, config: Region) -> Self {
-        Self {
-            mapping: None,
-            file: Arc::new(file),
-            bar0,
-            config,
-        }
+        Self { mapping: None, file: Arc::new(file), bar0, config }
     }
 
     /// One system call; anything but all bytes is an error.
@@ -125,9 +120,7 @@ impl Raw for Regions {
     fn bar_read(&mut self, at: u32) -> io::Result<u32> {
         match &self.mapping {
             Some(mapping) => mapping.read(at),
-            None => self
-                .read_bytes(self.bar0.offset + u64::from(at))
-                .map(u32::from_be_bytes),
+            None => self.read_bytes(self.bar0.offset + u64::from(at)).map(u32::from_be_bytes),
         }
     }
 
@@ -145,8 +138,7 @@ impl Raw for Regions {
     }
 
     fn config_read(&mut self, at: u16) -> io::Result<u32> {
-        self.read_bytes(self.config.offset + u64::from(at))
-            .map(u32::from_le_bytes)
+        self.read_bytes(self.config.offset + u64::from(at)).map(u32::from_le_bytes)
     }
 
     fn config_write(&mut self, at: u16, value: u32) -> io::Result<()> {
@@ -154,9 +146,6 @@ impl Raw for Regions {
     }
 
     fn command_write(&mut self, value: u16) -> io::Result<()> {
-        self.write_bytes(
-            self.config.offset + u64::from(COMMAND),
-            &value.to_le_bytes(),
-        )
+        self.write_bytes(self.config.offset + u64::from(COMMAND), &value.to_le_bytes())
     }
 }

@@ -70,9 +70,7 @@ impl FromStr for BarAccess {
     type Err = BadBarAccess;
 
     fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|access| access.to_string() == text);
+        let found = Self::ALL.into_iter().find(|access| access.to_string() == text);
         found.ok_or_else(|| BadBarAccess(text.to_owned()))
     }
 }
@@ -132,14 +130,11 @@ impl Open {
         request: Option<BarAccess>,
         clock: &dyn Clock,
     ) -> Result<Self, VfioError> {
-        let command = io
-            .config_read(COMMAND)
-            .map_err(config_error(bdf, COMMAND))? as u16;
+        let command = io.config_read(COMMAND).map_err(config_error(bdf, COMMAND))? as u16;
         if command != u16::MAX && command & MASTER != 0 {
             // VFIO switches it off at open (drivers/vfio/pci/vfio_pci_core.c).
             tracing::warn!(%bdf, "bus mastering was on; switched off");
-            io.command_write(command & !MASTER)
-                .map_err(config_error(bdf, COMMAND))?;
+            io.command_write(command & !MASTER).map_err(config_error(bdf, COMMAND))?;
         }
         let mut open = Self {
             io,
@@ -178,9 +173,7 @@ impl Open {
 
     fn use_mapping(&mut self) -> Result<(), VfioError> {
         let bdf = self.bdf;
-        self.io
-            .map()
-            .map_err(|source| VfioError::Map { bdf, source })?;
+        self.io.map().map_err(|source| VfioError::Map { bdf, source })?;
         self.access = BarAccess::Mmap;
         Ok(())
     }
@@ -234,9 +227,7 @@ impl Open {
         let Some(gateway) = self.gateway.take() else {
             return Ok(());
         };
-        gateway
-            .leave(self.io.as_mut())
-            .map_err(config_error(self.bdf, ADDRESS))
+        gateway.leave(self.io.as_mut()).map_err(config_error(self.bdf, ADDRESS))
     }
 
     fn read(&mut self, at: u32) -> io::Result<u32> {
@@ -257,10 +248,7 @@ impl Open {
     /// (drivers/vfio/pci/vfio_pci_config.c), so sysfs is read, which is allowed under lockdown too;
     /// VFIO only where sysfs cannot be read.
     fn pci_device_id(&mut self) -> io::Result<u16> {
-        let live = self
-            .sysfs
-            .as_deref()
-            .map(|dir| SysfsConfig::open(dir)?.dword(IDS));
+        let live = self.sysfs.as_deref().map(|dir| SysfsConfig::open(dir)?.dword(IDS));
         let ids = match live {
             Some(Ok(ids)) => ids,
             _ => self.io.config_read(IDS)?,
@@ -350,7 +338,6 @@ impl CrSpace for Space {
 
     fn since_reset(&self) -> Duration {
         let open = self.0.borrow();
-        open.as_ref()
-            .map_or(Duration::ZERO, |open| open.opening.now())
+        open.as_ref().map_or(Duration::ZERO, |open| open.opening.now())
     }
 }

@@ -25,26 +25,15 @@ mod raw {
     use nix::libc::{self, c_int};
     use nix::{ioctl_readwrite_bad, ioctl_write_ptr_bad, request_code_none};
 
-    ioctl_readwrite_bad!(
-        group_get_status,
-        request_code_none!(b';', 103),
-        vfio_group_status
-    );
+    ioctl_readwrite_bad!(group_get_status, request_code_none!(b';', 103), vfio_group_status);
     ioctl_write_ptr_bad!(group_set_container, request_code_none!(b';', 104), c_int);
-    ioctl_readwrite_bad!(
-        device_get_region_info,
-        request_code_none!(b';', 108),
-        vfio_region_info
-    );
+    ioctl_readwrite_bad!(device_get_region_info, request_code_none!(b';', 108), vfio_region_info);
     ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
 }
 
 /// `VFIO_GROUP_GET_STATUS`: the flags.
 pub(super) fn group_status(group: &File) -> io::Result<u32> {
-    let mut status = vfio_group_status {
-        argsz: size_of::<vfio_group_status>() as u32,
-        flags: 0,
-    };
+    let mut status = vfio_group_status { argsz: size_of::<vfio_group_status>() as u32, flags: 0 };
     // SAFETY: the kernel writes at most `argsz` bytes into a struct that outlives the call.
     unsafe { raw::group_get_status(group.as_raw_fd(), &raw mut status) }?;
     Ok(status.flags)
@@ -78,11 +67,7 @@ pub(super) fn region_info(device: &File, index: u32) -> io::Result<Region> {
     };
     // SAFETY: the kernel writes at most `argsz` bytes into a struct that outlives the call.
     unsafe { raw::device_get_region_info(device.as_raw_fd(), &raw mut info) }?;
-    Ok(Region {
-        flags: info.flags,
-        size: info.size,
-        offset: info.offset,
-    })
+    Ok(Region { flags: info.flags, size: info.size, offset: info.offset })
 }
 
 /// A second descriptor of the device file, closed on exec.
@@ -129,9 +114,7 @@ pub(in crate::host) fn ethtool_driver_info(netdev: &str) -> io::Result<[u8; DRIV
     info[..4].copy_from_slice(&GET_DRIVER_INFO.to_ne_bytes());
     let mut request = libc::ifreq {
         ifr_name,
-        ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_data: info.as_mut_ptr().cast(),
-        },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: info.as_mut_ptr().cast() },
     };
     // SAFETY: the kernel reads an `ifreq` and writes one `ethtool_drvinfo` of 196 bytes behind
     // `ifru_data`; both live until after the call.
@@ -175,8 +158,7 @@ impl BusWatch {
             .find(|slot| !slot.taken.swap(true, Ordering::AcqRel))
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         slot.hit.store(false, Ordering::Relaxed);
-        slot.end
-            .store(start.saturating_add(length), Ordering::Relaxed);
+        slot.end.store(start.saturating_add(length), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Self(slot))
     }
@@ -220,13 +202,8 @@ fn install() -> io::Result<()> {
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel hands a valid siginfo to an SA_SIGINFO handler; errno is this thread's,
     // and the interrupted code must find it as it was.
-    let (address, by_kernel, errno) = unsafe {
-        (
-            (*info).si_addr() as usize,
-            (*info).si_code > 0,
-            *libc::__errno_location(),
-        )
-    };
+    let (address, by_kernel, errno) =
+        unsafe { ((*info).si_addr() as usize, (*info).si_code > 0, *libc::__errno_location()) };
     let ours = by_kernel && cover(address);
     if !ours && let Some(previous) = PREVIOUS.get() {
         // A fault happens again when this returns; a signal that was sent does not.

@@ -18,12 +18,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-const BDF: Bdf = Bdf {
-    domain: 0,
-    bus: 5,
-    device: 0,
-    function: 0,
-};
+const BDF: Bdf = Bdf { domain: 0, bus: 5, device: 0, function: 0 };
 const DEVICE_ID: u32 = 0xf_0014;
 const GOOD: u32 = 0x0001_01f5;
 
@@ -149,10 +144,7 @@ impl Raw for FakeRegions {
     }
 }
 
-const USABLE: Bar = Bar {
-    usable: Ok(()),
-    mappable: true,
-};
+const USABLE: Bar = Bar { usable: Ok(()), mappable: true };
 
 fn open(fake: &FakeRegions, bar: Bar, request: Option<BarAccess>) -> Result<VfioCard, VfioError> {
     let clock = SteppedClock::default();

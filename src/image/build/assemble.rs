@@ -53,11 +53,7 @@ pub fn build(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
     check_numbers(recipe)?;
     let boot2 = boot2_blocks(recipe);
     let (front, back) = fixed_sections(recipe)?;
-    let fixed = front
-        .iter()
-        .chain(&back)
-        .map(NewSection::len)
-        .sum::<usize>();
+    let fixed = front.iter().chain(&back).map(NewSection::len).sum::<usize>();
     let ddr = ddr_sections(recipe, HEADER_LEN + boot2.len() + fixed)?;
 
     let mut image = header(recipe)?;
@@ -101,18 +97,8 @@ fn header(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
     let failsafe = with_check_byte(failsafe)
         .ok_or_else(|| BuildError::out_of_range("chunk_log2", failsafe))?;
     // 0x10..0x20: opaque words of the real image (docs/fs2.md#header); 0x24: format version 0.
-    let words = [
-        0x8034_3811,
-        0x80C0_0000,
-        0xBDC8_0807,
-        0x0000_0002,
-        0,
-        0x0000_0004,
-        failsafe,
-        0,
-        0,
-        0,
-    ];
+    let words =
+        [0x8034_3811, 0x80C0_0000, 0xBDC8_0807, 0x0000_0002, 0, 0x0000_0004, failsafe, 0, 0, 0];
     let words = words.into_iter().flat_map(u32::to_be_bytes);
     Ok(MAGIC.into_iter().chain(words).collect())
 }
@@ -143,10 +129,7 @@ fn fixed_sections(recipe: &Recipe) -> Result<(Vec<NewSection>, Vec<NewSection>),
     front.push(guid_section(recipe)?);
     front.push(new_section(10, 0, info::body(recipe)?)?);
     let jumps = Filler::new(recipe.seed, 0x20).words(JUMPS);
-    let mut back = vec![
-        new_section(2, 0, configuration(recipe, 1)?)?,
-        new_section(3, 0, jumps)?,
-    ];
+    let mut back = vec![new_section(2, 0, configuration(recipe, 1)?)?, new_section(3, 0, jumps)?];
     for (i, extra) in recipe.extra.iter().enumerate() {
         let mut filler = Filler::new(recipe.seed, 0x30 + i as u64);
         let mut body = filler.words(extra.len.div_ceil(4) as usize);
@@ -161,11 +144,9 @@ fn fixed_sections(recipe: &Recipe) -> Result<(Vec<NewSection>, Vec<NewSection>),
 
 fn guid_section(recipe: &Recipe) -> Result<NewSection, BuildError> {
     let mut entries: Vec<u64> = match recipe.guids {
-        Some(guids) => guids
-            .map(|Guid(guid)| guid)
-            .into_iter()
-            .chain(recipe.macs.map(|mac| mac.0))
-            .collect(),
+        Some(guids) => {
+            guids.map(|Guid(guid)| guid).into_iter().chain(recipe.macs.map(|mac| mac.0)).collect()
+        }
         None => Vec::new(),
     };
     entries.resize(recipe.guid_entries.into(), u64::MAX);
@@ -216,27 +197,18 @@ fn ddr_sections(recipe: &Recipe, fixed: usize) -> Result<Vec<NewSection>, BuildE
     }
     if !recipe.ddr.is_empty() {
         let sections = recipe.ddr.iter().enumerate();
-        return sections
-            .map(|(i, len)| ddr_section(recipe, i, len / 4))
-            .collect();
+        return sections.map(|(i, len)| ddr_section(recipe, i, len / 4)).collect();
     }
     let overhead = (GPH_LEN + 4) as u32;
     let each = overhead + MIN_DDR * 4;
     let needed = fixed as u32 + each;
-    let wanted = if recipe.size == 0 {
-        needed
-    } else {
-        recipe.size
-    };
+    let wanted = if recipe.size == 0 { needed } else { recipe.size };
     let spare = wanted.checked_sub(needed);
     let spare = spare.ok_or(BuildError::TooSmall { needed, wanted })?;
     // As many sections as leave each at least its minimum, the largest among them.
     let count = DDR.len().min(1 + (spare / each) as usize);
     let others = count - usize::from(count <= LARGEST_DDR);
-    let chosen = DDR
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| *i == LARGEST_DDR || *i < others);
+    let chosen = DDR.iter().enumerate().filter(|(i, _)| *i == LARGEST_DDR || *i < others);
     let mut sizes: Vec<(usize, u32)> = chosen.map(|(i, (_, size))| (i, *size)).collect();
     let dwords = (wanted - fixed as u32 - overhead * sizes.len() as u32) / 4;
     let weight: u64 = sizes.iter().map(|(_, size)| u64::from(*size)).sum();
@@ -277,9 +249,5 @@ fn place(image: &mut Vec<u8>, section: &NewSection, last: bool) -> Result<(), Bu
 /// A signature anywhere but at 0. Candidates are 64 KiB apart, but a chunk or a later patch may
 /// move bytes there, so none is let in at all.
 fn stray_signature(image: &[u8]) -> Option<usize> {
-    image
-        .windows(MAGIC.len())
-        .skip(1)
-        .position(|window| window == MAGIC)
-        .map(|at| at + 1)
+    image.windows(MAGIC.len()).skip(1).position(|window| window == MAGIC).map(|at| at + 1)
 }

@@ -48,10 +48,7 @@ fn pair(high: u16, low: u16) -> u32 {
 }
 
 fn version_words(version: Version) -> [u32; 2] {
-    [
-        pair(version.major, 0),
-        pair(version.minor, version.subminor),
-    ]
+    [pair(version.major, 0), pair(version.minor, version.subminor)]
 }
 
 /// A two-digit decimal number as BCD.
@@ -92,9 +89,7 @@ pub(super) fn body(recipe: &Recipe) -> Result<Vec<u8>, BuildError> {
         return Err(BuildError::out_of_range(field, hw.len() as u64));
     }
     if !hw.is_empty() {
-        let words = hw
-            .iter()
-            .map(|(id, revision)| pair((*revision).into(), *id));
+        let words = hw.iter().map(|(id, revision)| pair((*revision).into(), *id));
         tags.words(10, &words.chain([0]).collect::<Vec<_>>());
     }
     if let Some(id) = recipe.vsd_vendor_id {

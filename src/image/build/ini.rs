@@ -39,9 +39,7 @@ fn text(recipe: &Recipe) -> String {
     let nv = recipe.config_area.map_or(String::new(), |(sectors, ..)| {
         format!("nv_cfg_en = true\nnv_config_sectors = {sectors}\n")
     });
-    let of_ports: String = (1..=ports)
-        .map(|port| port_text(seed, port, ports))
-        .collect();
+    let of_ports: String = (1..=ports).map(|port| port_text(seed, port, ports)).collect();
     let log_flash = if recipe.size > 0x10_0000 { 22 } else { 21 };
     let sector = recipe.config_area.and_then(|area| area.2).unwrap_or(6);
     format!(

@@ -45,15 +45,10 @@ impl BuildError {
 /// (docs/fs2.md#chunk-interleaving). The chunk size is that of the failsafe word of `image`; a
 /// non-failsafe image has only the even form, at address 0.
 pub fn striped(image: &[u8], half: Half, flash_size: u32) -> Result<Vec<u8>, BuildError> {
-    let failsafe = be32(image, AT_FAILSAFE).ok_or(BuildError::TooSmall {
-        needed: 0x38,
-        wanted: image.len() as u32,
-    })?;
+    let failsafe = be32(image, AT_FAILSAFE)
+        .ok_or(BuildError::TooSmall { needed: 0x38, wanted: image.len() as u32 })?;
     let map = match (failsafe & 8 != 0, half) {
-        (true, half) => AddressMap::Striped {
-            chunk_log2: 16 + (failsafe & 7) as u8,
-            half,
-        },
+        (true, half) => AddressMap::Striped { chunk_log2: 16 + (failsafe & 7) as u8, half },
         (false, Half::Even) => AddressMap::Contiguous,
         (false, Half::Odd) => {
             let field = "half of a non-failsafe image";

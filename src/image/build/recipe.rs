@@ -78,13 +78,7 @@ pub struct ExtraSection {
 impl Default for Recipe {
     fn default() -> Self {
         let rom = RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000).build().ok();
-        Self {
-            size: 0x4_0000,
-            rom,
-            seed: 1,
-            ..Self::mcx311a()
-        }
-        .matching_ini()
+        Self { size: 0x4_0000, rom, seed: 1, ..Self::mcx311a() }.matching_ini()
     }
 }
 
@@ -102,18 +96,12 @@ const DEFAULT_MACS: [Mac; 2] = [Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)];
 const REAL_ROM: u32 = 0x1_9814;
 
 const fn version(major: u16, minor: u16, subminor: u16) -> Version {
-    Version {
-        major,
-        minor,
-        subminor,
-    }
+    Version { major, minor, subminor }
 }
 
 /// A ROM like FlexBoot's. The sizes here are in range, so there always is one.
 fn flexboot(subminor: u16, device_id: u16) -> Option<Vec<u8>> {
-    RomRecipe::pxe((3, 4, subminor), device_id, REAL_ROM)
-        .build()
-        .ok()
+    RomRecipe::pxe((3, 4, subminor), device_id, REAL_ROM).build().ok()
 }
 
 impl Recipe {
@@ -152,12 +140,7 @@ impl Recipe {
     /// MCX311A-XCAT (ConnectX-3 A1, one SFP+ port), firmware 2.42.5000: non-failsafe, 0xC250C
     /// bytes.
     pub fn mcx311a_2_42_5000() -> Self {
-        Self {
-            rom: flexboot(752, 0x1003),
-            size: 0xC_250C,
-            ..Self::mcx311a()
-        }
-        .matching_ini()
+        Self { rom: flexboot(752, 0x1003), size: 0xC_250C, ..Self::mcx311a() }.matching_ini()
     }
 
     /// MCX311A-XCAT as a real card was before its update: 2.35.5100, no PRS name, VSD empty, GUIDs

@@ -86,10 +86,7 @@ impl RomRecipe {
         let code = self.size.saturating_sub(tail);
         let units = (code / UNIT / images).min(MAX_UNITS);
         if units == 0 {
-            return Err(BuildError::TooSmall {
-                needed: images * UNIT + tail,
-                wanted: self.size,
-            });
+            return Err(BuildError::TooSmall { needed: images * UNIT + tail, wanted: self.size });
         }
         let mut rom = Vec::with_capacity(self.size as usize);
         for index in 0..self.images {
@@ -117,10 +114,7 @@ impl RomRecipe {
     /// One PCI image without its checksum.
     fn pci_image(&self, units: u32, index: u8) -> Vec<u8> {
         let len = (units * UNIT) as usize;
-        let uefi = self
-            .blocks
-            .get(usize::from(index))
-            .is_some_and(|b| b.product == 0x11);
+        let uefi = self.blocks.get(usize::from(index)).is_some_and(|b| b.product == 0x11);
         let mut image = vec![0; 0x38];
         let pcir = usize::from(PCIR_AT);
         let image_type = if uefi { 3 } else { 0 };
@@ -152,23 +146,13 @@ impl RomRecipe {
 impl RomBlock {
     /// A block of this product and version, the other fields not given.
     pub fn new(product: u16, version: (u8, u8, u16), device_id: u16) -> Self {
-        Self {
-            product,
-            version,
-            device_id,
-            port: 0,
-            protocol: 0xFF,
-            cpu: 0,
-            text: None,
-        }
+        Self { product, version, device_id, port: 0, protocol: 0xFF, cpu: 0, text: None }
     }
 
     /// The block as stored: the mark, then little-endian dwords (docs/fs2.md#rom-content).
     fn bytes(&self) -> Result<Vec<u8>, BuildError> {
-        for (field, value) in [
-            ("port of a ROM block", self.port),
-            ("cpu of a ROM block", self.cpu),
-        ] {
+        for (field, value) in [("port of a ROM block", self.port), ("cpu of a ROM block", self.cpu)]
+        {
             if value > 15 {
                 return Err(BuildError::out_of_range(field, value));
             }
@@ -186,10 +170,7 @@ impl RomBlock {
         if self.product == 0xF {
             // w3: string length, and a signature length that covers the string.
             if text.len() > 255 {
-                return Err(BuildError::TextTooLong {
-                    field: "ROM version text",
-                    max: 255,
-                });
+                return Err(BuildError::TextTooLong { field: "ROM version text", max: 255 });
             }
             let signature = text.len().div_ceil(4) + 4;
             words.push((text.len() as u32) << 8 | signature as u32);

@@ -31,13 +31,7 @@ fn the_header_of_the_pro_recipe_is_the_real_one() {
     ];
     assert_eq!(header[..8], real);
     assert_eq!(header[8] >> 16, 0);
-    let behind = [
-        0x0000_0004,
-        0xF500_000B,
-        0x8E01_D1A0,
-        0x000C_405C,
-        0x0001_D15C,
-    ];
+    let behind = [0x0000_0004, 0xF500_000B, 0x8E01_D1A0, 0x000C_405C, 0x0001_D15C];
     assert_eq!(header[9..], behind);
     // BOOT2 blocks of the real sizes.
     assert_eq!(words(&image, 0x38, 2), [0x0010_0040, 0x185]);
@@ -145,10 +139,7 @@ fn first_configuration_shows_version_and_time_as_the_real_one() {
     assert_eq!(words(&image, 0x2990, triplets.len()), triplets);
     // No other triplet writes where a running version is looked for.
     let rest = words(&image, 0x2990, 0x3E4);
-    let other = rest
-        .chunks(3)
-        .skip(4)
-        .any(|t| (0x1_F064..0x1_F074).contains(&t[0]));
+    let other = rest.chunks(3).skip(4).any(|t| (0x1_F064..0x1_F074).contains(&t[0]));
     assert!(!other);
 }
 
@@ -169,10 +160,7 @@ fn built_images_do_not_change() {
         hw_access_key: Some(5),
         min_fit_version: Some([1, 2, 3, 4]),
         guid_entries: 4,
-        extra: vec![
-            ExtraSection { kind: 4, len: 5 },
-            ExtraSection { kind: 13, len: 9 },
-        ],
+        extra: vec![ExtraSection { kind: 4, len: 5 }, ExtraSection { kind: 13, len: 9 }],
         boot2_blocks: 1,
         chunk_log2: Some(16),
         config_area: Some((1, 2, None)),
@@ -180,11 +168,7 @@ fn built_images_do_not_change() {
         seed: 7,
         ..Recipe::default()
     };
-    let ddr = Recipe {
-        ddr: vec![16, 4096, 400_000],
-        seed: 9,
-        ..Recipe::default()
-    };
+    let ddr = Recipe { ddr: vec![16, 4096, 400_000], seed: 9, ..Recipe::default() };
     for (recipe, want) in [
         (Recipe::default(), 0xB91C),
         (Recipe::mcx311a_2_35_5100(), 0x94F7),
@@ -197,19 +181,8 @@ fn built_images_do_not_change() {
         assert_eq!(crc(&recipe), want, "{}", recipe.psid);
     }
     // As small as possible, and with so little space that DDR sections have their minimum.
-    for (size, want) in [
-        (0, 0x3E44),
-        (21776, 0x4AB0),
-        (21796, 0xCF25),
-        (22576, 0xA12D),
-    ] {
-        let recipe = Recipe {
-            size,
-            ini: None,
-            rom: None,
-            seed: 9,
-            ..Recipe::default()
-        };
+    for (size, want) in [(0, 0x3E44), (21776, 0x4AB0), (21796, 0xCF25), (22576, 0xA12D)] {
+        let recipe = Recipe { size, ini: None, rom: None, seed: 9, ..Recipe::default() };
         assert_eq!(crc(&recipe), want, "{size}");
     }
 }
@@ -224,11 +197,7 @@ fn full_crc_covers_the_whole_image() {
 
 #[test]
 fn blank_images_have_blank_crcs() {
-    let image = build(&Recipe {
-        guids: None,
-        ..Recipe::default()
-    })
-    .unwrap();
+    let image = build(&Recipe { guids: None, ..Recipe::default() }).unwrap();
     assert_eq!(image[0x22..0x24], [0xFF; 2]);
     let guid = words(&image, 0x34, 1)[0] as usize;
     assert_eq!(image[guid..guid + 48], [0xFF; 48]);
@@ -239,11 +208,7 @@ fn blank_images_have_blank_crcs() {
 fn a_seed_always_makes_the_same_image() {
     let recipe = Recipe::default();
     assert_eq!(build(&recipe).unwrap(), build(&recipe).unwrap());
-    let other = build(&Recipe {
-        seed: 99,
-        ..recipe.clone()
-    })
-    .unwrap();
+    let other = build(&Recipe { seed: 99, ..recipe.clone() }).unwrap();
     assert_ne!(build(&recipe).unwrap(), other);
 }
 
@@ -252,121 +217,50 @@ fn recipes_out_of_range_are_refused() {
     let long = |n: usize| "x".repeat(n);
     let s = Recipe::default;
     let texts = [
-        Recipe {
-            psid: long(17),
-            ..s()
-        },
-        Recipe {
-            vsd: Some(long(209)),
-            ..s()
-        },
-        Recipe {
-            product_version: Some(long(17)),
-            ..s()
-        },
-        Recipe {
-            prs_name: Some(long(100)),
-            ..s()
-        },
+        Recipe { psid: long(17), ..s() },
+        Recipe { vsd: Some(long(209)), ..s() },
+        Recipe { product_version: Some(long(17)), ..s() },
+        Recipe { prs_name: Some(long(100)), ..s() },
     ];
     for recipe in texts {
-        assert!(matches!(
-            build(&recipe),
-            Err(BuildError::TextTooLong { .. })
-        ));
+        assert!(matches!(build(&recipe), Err(BuildError::TextTooLong { .. })));
     }
     let numbers = [
-        Recipe {
-            chunk_log2: Some(15),
-            ..s()
-        },
-        Recipe {
-            chunk_log2: Some(24),
-            ..s()
-        },
-        Recipe {
-            guid_entries: 5,
-            ..s()
-        },
-        Recipe {
-            boot2_blocks: 0,
-            ..s()
-        },
-        Recipe {
-            boot2_blocks: 3,
-            ..s()
-        },
-        Recipe {
-            size: 0x4_0002,
-            ..s()
-        },
-        Recipe {
-            size: 0x900_0000,
-            ..s()
-        },
-        Recipe {
-            date: (10_000, 1, 1),
-            ..s()
-        },
-        Recipe {
-            date: (2017, 100, 1),
-            ..s()
-        },
-        Recipe {
-            time: (1, 2, 100),
-            ..s()
-        },
-        Recipe {
-            rom: Some(vec![]),
-            ..s()
-        },
-        Recipe {
-            rom: Some(vec![0; 0x40_0001]),
-            ..s()
-        },
-        Recipe {
-            supported_hw: vec![(0x1F5, 0); 200],
-            ..s()
-        },
+        Recipe { chunk_log2: Some(15), ..s() },
+        Recipe { chunk_log2: Some(24), ..s() },
+        Recipe { guid_entries: 5, ..s() },
+        Recipe { boot2_blocks: 0, ..s() },
+        Recipe { boot2_blocks: 3, ..s() },
+        Recipe { size: 0x4_0002, ..s() },
+        Recipe { size: 0x900_0000, ..s() },
+        Recipe { date: (10_000, 1, 1), ..s() },
+        Recipe { date: (2017, 100, 1), ..s() },
+        Recipe { time: (1, 2, 100), ..s() },
+        Recipe { rom: Some(vec![]), ..s() },
+        Recipe { rom: Some(vec![0; 0x40_0001]), ..s() },
+        Recipe { supported_hw: vec![(0x1F5, 0); 200], ..s() },
     ];
     for recipe in numbers {
         let outcome = build(&recipe);
-        assert!(
-            matches!(outcome, Err(BuildError::OutOfRange { .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(BuildError::OutOfRange { .. })), "{outcome:?}");
     }
-    let small = build(&Recipe {
-        size: 0x1000,
-        ..s()
-    });
-    assert!(matches!(
-        small,
-        Err(BuildError::TooSmall { wanted: 0x1000, .. })
-    ));
+    let small = build(&Recipe { size: 0x1000, ..s() });
+    assert!(matches!(small, Err(BuildError::TooSmall { wanted: 0x1000, .. })));
 }
 
 #[test]
 fn a_signature_in_the_rom_is_refused() {
     let mut rom = RomRecipe::default().build().unwrap();
     rom[0x103..0x113].copy_from_slice(&MAGIC);
-    let outcome = build(&Recipe {
-        rom: Some(rom),
-        ..Recipe::default()
-    });
+    let outcome = build(&Recipe { rom: Some(rom), ..Recipe::default() });
     // Configuration ends at 0x3924, then the GPH.
-    assert_eq!(
-        outcome,
-        Err(BuildError::StraySignature { at: 0x3934 + 0x103 })
-    );
+    assert_eq!(outcome, Err(BuildError::StraySignature { at: 0x3934 + 0x103 }));
 }
 
 #[test]
 fn a_recipe_survives_json() {
-    let recipe = Recipe {
-        extra: vec![ExtraSection { kind: 4, len: 5 }],
-        ..Recipe::mcx312b_2_36_5150()
-    };
+    let recipe =
+        Recipe { extra: vec![ExtraSection { kind: 4, len: 5 }], ..Recipe::mcx312b_2_36_5150() };
     let text = serde_json::to_string(&recipe).unwrap();
     assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
     let no_rom: Recipe = serde_json::from_str(r#"{"rom":null,"psid":"X"}"#).unwrap();
@@ -383,22 +277,14 @@ fn a_dump_interleaves_the_chunks() {
     assert_eq!(odd[0x8_0000..0x10_0000], image[..0x8_0000]);
     // docs/fs2.md#chunk-interleaving: the odd slot's second chunk ends at 0x1C405B.
     assert_eq!(odd[0x18_0000..0x1C_405C], image[0x8_0000..]);
-    assert!(
-        odd[..0x8_0000]
-            .iter()
-            .chain(&odd[0x10_0000..0x18_0000])
-            .all(|b| *b == 0xFF)
-    );
+    assert!(odd[..0x8_0000].iter().chain(&odd[0x10_0000..0x18_0000]).all(|b| *b == 0xFF));
     assert!(odd[0x1C_405C..].iter().all(|b| *b == 0xFF));
     let even = striped(&image, Half::Even, 0x20_0000).unwrap();
     assert_eq!(even[..0x8_0000], image[..0x8_0000]);
     assert_eq!(even[0x10_0000..0x14_405C], image[0x8_0000..]);
     assert!(striped(&image, Half::Odd, 0x10_0000).is_err());
     let plain = build(&Recipe::default()).unwrap();
-    assert_eq!(
-        striped(&plain, Half::Even, 0x10_0000).unwrap()[..0x4_0000],
-        plain
-    );
+    assert_eq!(striped(&plain, Half::Even, 0x10_0000).unwrap()[..0x4_0000], plain);
     assert!(striped(&plain, Half::Odd, 0x10_0000).is_err());
     assert!(striped(&plain[..4], Half::Even, 0x10_0000).is_err());
 }

@@ -19,9 +19,7 @@ impl Contents {
         mask(&mut bytes, guid..guid.saturating_add(GUID_MASK));
         // Without tag 5 the mask starts at the Image Info body (measured with mstflint 4.21), and
         // has the length of the VSD field.
-        let vsd = self
-            .vsd_field()
-            .map_or(header.info_body.0 as usize, |field| field.start);
+        let vsd = self.vsd_field().map_or(header.info_body.0 as usize, |field| field.start);
         mask(&mut bytes, vsd..vsd.saturating_add(Identity::VSD_MAX));
         // The size of the Image Info section is read after the masking. The mask of a GUID section
         // with 4 entries covers that GPH, and in 32-bit arithmetic the dword in front of the body
@@ -30,11 +28,7 @@ impl Contents {
         let size = be32(&bytes, info.wrapping_sub(12) as usize).unwrap_or(0);
         let crc = info.wrapping_add(size.wrapping_mul(4)) as usize;
         mask(&mut bytes, crc..crc.saturating_add(4));
-        Md5::digest(&bytes)
-            .iter()
-            .rev()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Md5::digest(&bytes).iter().rev().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The same firmware, ROM included, in the same layout: equal in every byte but those that a

@@ -43,10 +43,7 @@ impl Contents {
         } else {
             bytes
         };
-        Ok(Self {
-            bytes: keep.to_vec(),
-            image,
-        })
+        Ok(Self { bytes: keep.to_vec(), image })
     }
 
     /// The image at `start` of a raw dump, contiguous: exactly the bytes of the image when the
@@ -85,8 +82,7 @@ impl Contents {
     /// Body of a section or BOOT2 block of this image.
     pub fn section_body(&self, section: &Section) -> Option<&[u8]> {
         let start = section.body_at.0 as usize;
-        self.bytes
-            .get(start..start.checked_add(section.body_len as usize)?)
+        self.bytes.get(start..start.checked_add(section.body_len as usize)?)
     }
 
     /// Body of the first ROM section.
@@ -101,20 +97,14 @@ impl Contents {
 
     /// The section of this kind whose body the header points at.
     pub(super) fn pointed_at(&self, kind: SectionKind, body: ImageOffset) -> Option<&Section> {
-        self.image
-            .sections
-            .iter()
-            .find(|s| s.kind == kind && s.body_at == body)
+        self.image.sections.iter().find(|s| s.kind == kind && s.body_at == body)
     }
 
     /// The bytes as a change starts from them. Only a valid image is changed: new CRCs over damage
     /// would hide it. Blank GUIDs are what some changes fill, and what was behind the image is
     /// gone.
     pub(super) fn start_change(&self) -> Result<Vec<u8>, PatchError> {
-        match first_error(
-            &self.image,
-            &[FindingId::BlankGuids, FindingId::TrailingBytes],
-        ) {
+        match first_error(&self.image, &[FindingId::BlankGuids, FindingId::TrailingBytes]) {
             None => Ok(self.bytes.clone()),
             Some(detail) => Err(PatchError::Invalid(detail)),
         }
@@ -125,10 +115,8 @@ impl Contents {
         if !stamp_full_crc(&mut bytes, blank) {
             return Err(PatchError::SelfCheck("there is no header".into()));
         }
-        let stray = bytes
-            .chunks_exact(CANDIDATE_STEP)
-            .skip(1)
-            .position(|piece| piece.starts_with(&MAGIC));
+        let stray =
+            bytes.chunks_exact(CANDIDATE_STEP).skip(1).position(|piece| piece.starts_with(&MAGIC));
         if let Some(index) = stray {
             let at = (index + 1) * CANDIDATE_STEP;
             return Err(PatchError::StraySignature(at as u32));

@@ -108,16 +108,9 @@ impl Contents {
         let section = self.pointed_at(SectionKind::ImageInfo, self.image().header.info_body);
         let (Some(section), Some(field)) = (section, self.vsd_field()) else {
             // mstflint overwrites the start of the section in this case (docs/fs2.md#vsd).
-            return if vsd.is_empty() {
-                Ok(())
-            } else {
-                Err(PatchError::NoVsdTag)
-            };
+            return if vsd.is_empty() { Ok(()) } else { Err(PatchError::NoVsdTag) };
         };
-        let too_long = PatchError::VsdTooLong {
-            len: vsd.len(),
-            max: field.len(),
-        };
+        let too_long = PatchError::VsdTooLong { len: vsd.len(), max: field.len() };
         let place = bytes.get_mut(field).ok_or(PatchError::NoVsdTag)?;
         place.fill(0);
         let start = place.get_mut(..vsd.len()).ok_or(too_long)?;

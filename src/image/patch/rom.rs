@@ -54,17 +54,11 @@ impl Contents {
         let mut end = HEADER_LEN as u32;
         for section in &self.image().sections {
             if section.at.0 != end {
-                return Err(PatchError::Gap {
-                    at: end.min(section.at.0),
-                });
+                return Err(PatchError::Gap { at: end.min(section.at.0) });
             }
             end = section.at.0.saturating_add(section.len);
         }
-        if end as usize == self.bytes().len() {
-            Ok(())
-        } else {
-            Err(PatchError::Gap { at: end })
-        }
+        if end as usize == self.bytes().len() { Ok(()) } else { Err(PatchError::Gap { at: end }) }
     }
 
     fn rearranged(&self, rom: Option<&[u8]>) -> Result<Vec<MovedSection>, PatchError> {

@@ -35,10 +35,7 @@ fn is_blank(contents: &Contents) -> bool {
 
 fn boots(contents: &Contents) {
     let image = contents.image();
-    assert_eq!(
-        (image.walk_end, &image.findings),
-        (WalkEnd::Complete, &vec![])
-    );
+    assert_eq!((image.walk_end, &image.findings), (WalkEnd::Complete, &vec![]));
 }
 
 fn holds(contents: &Contents, identity: &Identity) {
@@ -57,9 +54,7 @@ fn holds(contents: &Contents, identity: &Identity) {
 fn an_identity_is_written_and_nothing_else_changes() {
     for recipe in [Recipe::mcx311a_2_42_5000(), Recipe::mcx312b_2_42_5000()] {
         let before = contents(&recipe);
-        let after = before
-            .with_identity(&identity(0xF452_1403_0011_2230))
-            .unwrap();
+        let after = before.with_identity(&identity(0xF452_1403_0011_2230)).unwrap();
         holds(&after, &identity(0xF452_1403_0011_2230));
         assert!(after.masked_equal(&before));
         assert_eq!(after.checksum(), before.checksum());
@@ -76,9 +71,7 @@ fn an_identity_of_blank_guids_and_an_empty_vsd_is_carried() {
         macs: [Mac(0xE41D_2DDD_7850), Mac(0xE41D_2DDD_7851)],
         vsd: Vec::new(),
     };
-    let new = contents(&Recipe::mcx311a_2_42_5000())
-        .with_identity(&kept)
-        .unwrap();
+    let new = contents(&Recipe::mcx311a_2_42_5000()).with_identity(&kept).unwrap();
     holds(&new, &kept);
     holds(&card, &kept);
     boots(&new);
@@ -86,10 +79,7 @@ fn an_identity_of_blank_guids_and_an_empty_vsd_is_carried() {
 
 #[test]
 fn a_shorter_vsd_overwrites_a_longer_one_completely() {
-    let recipe = Recipe {
-        vsd: Some("long ".repeat(40)),
-        ..Recipe::default()
-    };
+    let recipe = Recipe { vsd: Some("long ".repeat(40)), ..Recipe::default() };
     let after = contents(&recipe).with_vsd(b"s").unwrap();
     let raw = after.image().info.clone().unwrap().vsd_raw.unwrap();
     assert_eq!(raw[..2], *b"s\0");
@@ -98,34 +88,20 @@ fn a_shorter_vsd_overwrites_a_longer_one_completely() {
 
 #[test]
 fn raw_vsd_bytes_are_carried_unchanged() {
-    let raw: Vec<u8> = (0..208)
-        .map(|i| (i as u8).wrapping_mul(37) | 0x80)
-        .collect();
+    let raw: Vec<u8> = (0..208).map(|i| (i as u8).wrapping_mul(37) | 0x80).collect();
     let after = contents(&Recipe::default()).with_vsd(&raw).unwrap();
     assert_eq!(after.image().info.clone().unwrap().vsd_raw.unwrap(), raw);
     let too_long = contents(&Recipe::default()).with_vsd(&[b'x'; 209]);
-    assert!(matches!(
-        too_long,
-        Err(PatchError::VsdTooLong { len: 209, max: 208 })
-    ));
+    assert!(matches!(too_long, Err(PatchError::VsdTooLong { len: 209, max: 208 })));
 }
 
 #[test]
 fn a_vsd_without_a_vsd_tag_is_refused() {
-    let bare = contents(&Recipe {
-        vsd: None,
-        ..Recipe::default()
-    });
+    let bare = contents(&Recipe { vsd: None, ..Recipe::default() });
     let full = identity(0x10);
-    assert!(matches!(
-        bare.with_identity(&full),
-        Err(PatchError::NoVsdTag)
-    ));
+    assert!(matches!(bare.with_identity(&full), Err(PatchError::NoVsdTag)));
     assert!(matches!(bare.with_vsd(b"x"), Err(PatchError::NoVsdTag)));
-    let empty = Identity {
-        vsd: Vec::new(),
-        ..full
-    };
+    let empty = Identity { vsd: Vec::new(), ..full };
     let after = bare.with_identity(&empty).unwrap();
     assert_eq!(after.image().guids.as_ref().unwrap().guids, empty.guids);
     assert!(after.masked_equal(&bare));
@@ -133,38 +109,19 @@ fn a_vsd_without_a_vsd_tag_is_refused() {
 
 #[test]
 fn old_sections_of_four_entries_take_guids_but_no_macs() {
-    let old = contents(&Recipe {
-        guid_entries: 4,
-        ..Recipe::default()
-    });
-    assert!(matches!(
-        old.with_identity(&identity(1)),
-        Err(PatchError::GuidSection(4))
-    ));
-    assert!(matches!(
-        old.with_macs(&identity(1).macs),
-        Err(PatchError::GuidSection(4))
-    ));
+    let old = contents(&Recipe { guid_entries: 4, ..Recipe::default() });
+    assert!(matches!(old.with_identity(&identity(1)), Err(PatchError::GuidSection(4))));
+    assert!(matches!(old.with_macs(&identity(1).macs), Err(PatchError::GuidSection(4))));
     let after = old.with_guids(&identity(7).guids).unwrap();
-    assert_eq!(
-        after.image().guids.as_ref().unwrap().guids,
-        identity(7).guids
-    );
+    assert_eq!(after.image().guids.as_ref().unwrap().guids, identity(7).guids);
     assert!(after.masked_equal(&old));
 }
 
 #[test]
 fn a_blank_image_stays_blank_until_it_has_an_identity() {
-    let blank = contents(&Recipe {
-        guids: None,
-        ..Recipe::default()
-    });
+    let blank = contents(&Recipe { guids: None, ..Recipe::default() });
     assert!(is_blank(&blank));
-    let still = blank
-        .with_vsd(b"x")
-        .unwrap()
-        .with_rom(Some(&rom(0x1014)))
-        .unwrap();
+    let still = blank.with_vsd(b"x").unwrap().with_rom(Some(&rom(0x1014))).unwrap();
     assert!(is_blank(&still));
     assert_eq!(still.bytes()[0x22..0x24], [0xFF; 2]);
     let after = still.with_identity(&identity(5)).unwrap();
@@ -179,10 +136,7 @@ fn a_blank_image_stays_blank_until_it_has_an_identity() {
 fn a_new_rom_takes_the_second_place_of_the_chain() {
     let kinds =
         |c: &Contents| -> Vec<SectionKind> { c.image().sections.iter().map(|s| s.kind).collect() };
-    let without = contents(&Recipe {
-        rom: None,
-        ..Recipe::default()
-    });
+    let without = contents(&Recipe { rom: None, ..Recipe::default() });
     assert!(!kinds(&without).contains(&SectionKind::Rom));
     let with = without.with_rom(Some(&rom(0x2000))).unwrap();
     // Two BOOT2 blocks, Configuration, ROM (docs/flint.md#rom-commands).
@@ -197,10 +151,8 @@ fn a_new_rom_takes_the_second_place_of_the_chain() {
 
 #[test]
 fn every_rom_section_is_replaced() {
-    let two = contents(&Recipe {
-        extra: vec![ExtraSection { kind: 5, len: 64 }],
-        ..Recipe::default()
-    });
+    let two =
+        contents(&Recipe { extra: vec![ExtraSection { kind: 5, len: 64 }], ..Recipe::default() });
     let roms = |c: &Contents| {
         let sections = c.image().sections.iter();
         sections.filter(|s| s.kind == SectionKind::Rom).count()
@@ -224,10 +176,7 @@ fn header_bits_23_to_16_are_cleared_by_a_rom_change_only() {
 
 #[test]
 fn sizes_of_emt_sections_stay_bytes() {
-    let recipe = Recipe {
-        extra: vec![ExtraSection { kind: 4, len: 101 }],
-        ..Recipe::default()
-    };
+    let recipe = Recipe { extra: vec![ExtraSection { kind: 4, len: 101 }], ..Recipe::default() };
     let after = contents(&recipe).with_rom(Some(&rom(0x4000))).unwrap();
     let emt = after.first(SectionKind::EmtService).unwrap();
     assert_eq!(be32(after.bytes(), emt.at.0 as usize + 4), Some(101));
@@ -272,18 +221,11 @@ fn with_a_gap(bytes: &mut [u8]) {
 
 #[test]
 fn a_rom_change_is_refused_when_bytes_belong_to_no_section() {
-    let mut bytes = build(&Recipe {
-        mic_version: None,
-        ..Recipe::default()
-    })
-    .unwrap();
+    let mut bytes = build(&Recipe { mic_version: None, ..Recipe::default() }).unwrap();
     with_a_gap(&mut bytes);
     let gapped = Contents::from_file(&bytes).unwrap();
     assert!(gapped.rom().is_none());
-    assert!(matches!(
-        gapped.with_rom(None),
-        Err(PatchError::Gap { at: 0x3924 })
-    ));
+    assert!(matches!(gapped.with_rom(None), Err(PatchError::Gap { at: 0x3924 })));
 }
 
 #[test]
@@ -291,14 +233,8 @@ fn a_damaged_image_is_not_changed() {
     let mut bytes = build(&Recipe::default()).unwrap();
     bytes[0x8000] ^= 1;
     let damaged = Contents::from_file(&bytes).unwrap();
-    assert!(matches!(
-        damaged.with_identity(&identity(1)),
-        Err(PatchError::Invalid(_))
-    ));
-    assert!(matches!(
-        damaged.with_rom(None),
-        Err(PatchError::Invalid(_))
-    ));
+    assert!(matches!(damaged.with_identity(&identity(1)), Err(PatchError::Invalid(_))));
+    assert!(matches!(damaged.with_rom(None), Err(PatchError::Invalid(_))));
     // The full CRC alone, which mstflint corrects silently.
     let mut bytes = build(&Recipe::default()).unwrap();
     bytes[0x10] ^= 1;

@@ -33,9 +33,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(), ImageError> {
     if !bytes.len().is_multiple_of(4) {
         return Err(ImageError::Unaligned(bytes.len() as u64));
     }
-    let starts = START_CANDIDATES
-        .iter()
-        .filter_map(|&start| bytes.get(start as usize..));
+    let starts = START_CANDIDATES.iter().filter_map(|&start| bytes.get(start as usize..));
     for image in starts {
         if image.starts_with(&FS4_MAGIC) {
             return Err(ImageError::OtherFormat(4));
@@ -64,11 +62,7 @@ pub fn guess_form(source: &mut dyn Source, start: FlashAddr) -> Result<Form, Ima
         return Ok(Form::Contiguous);
     }
     let striped = read(source, start, Form::Striped, Depth::Quick)?;
-    Ok(if chain_is_intact(&striped) {
-        Form::Striped
-    } else {
-        Form::Contiguous
-    })
+    Ok(if chain_is_intact(&striped) { Form::Striped } else { Form::Contiguous })
 }
 
 /// The chain ends where the header declares the end of the image. Other damage does not matter
@@ -94,20 +88,11 @@ mod tests {
     #[test]
     fn files_of_other_formats_are_named() {
         assert!(matches!(sniff(&[]), Err(ImageError::Empty)));
-        assert!(matches!(
-            sniff(&padded(b"PK\x03\x04")),
-            Err(ImageError::Zip)
-        ));
+        assert!(matches!(sniff(&padded(b"PK\x03\x04")), Err(ImageError::Zip)));
         assert!(matches!(sniff(&padded(b"MFAR")), Err(ImageError::Mfa)));
         assert!(matches!(sniff(b"MLNX.MFA2.XZ.00!"), Err(ImageError::Mfa)));
-        assert!(matches!(
-            sniff(&padded(&[0x55, 0xAA])),
-            Err(ImageError::RomFile)
-        ));
-        assert!(matches!(
-            sniff(&padded(&FS4_MAGIC)),
-            Err(ImageError::OtherFormat(4))
-        ));
+        assert!(matches!(sniff(&padded(&[0x55, 0xAA])), Err(ImageError::RomFile)));
+        assert!(matches!(sniff(&padded(&FS4_MAGIC)), Err(ImageError::OtherFormat(4))));
         assert!(matches!(sniff(&MAGIC), Err(ImageError::TooShort(16))));
         assert!(matches!(sniff(&padded(b"text")), Err(ImageError::NoMagic)));
         let mut fs3 = padded(&MAGIC);

@@ -17,10 +17,7 @@ pub(super) fn findings(
     capacity: u32,
     ini: Option<(String, ImageOffset)>,
 ) -> Vec<Finding> {
-    let mut checks = ImageChecks {
-        image,
-        found: Vec::new(),
-    };
+    let mut checks = ImageChecks { image, found: Vec::new() };
     checks.blocks();
     checks.order();
     checks.overlaps();
@@ -48,8 +45,7 @@ impl ImageChecks<'_> {
     }
 
     fn warn(&mut self, id: Id, at: impl Into<Option<u32>>, detail: String) {
-        self.found
-            .push(Finding::new(id, Warning, at.into(), detail));
+        self.found.push(Finding::new(id, Warning, at.into(), detail));
     }
 
     /// Damaged blocks, and a chain without an end.

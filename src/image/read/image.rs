@@ -69,10 +69,7 @@ pub enum PointedField {
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum PointerFault {
     #[error("the section that the header points at cannot be read: {error}")]
-    Unreadable {
-        field: PointedField,
-        error: RangeError,
-    },
+    Unreadable { field: PointedField, error: RangeError },
     #[error("the pointer {at:#010x} of the header leads out of the source")]
     Outside { at: u32 },
     /// The byte sum of the Image Info pointer is not 0.

@@ -140,9 +140,7 @@ impl<'a> Reader<'a> {
                 next += 4;
                 continue;
             }
-            let mut known = (next..end)
-                .step_by(4)
-                .filter(|at| self.have[*at as usize / 4]);
+            let mut known = (next..end).step_by(4).filter(|at| self.have[*at as usize / 4]);
             let gap_end = known.next().unwrap_or(end);
             let mut from = next;
             for (address, run) in self.map.runs(ImageOffset(next), gap_end - next) {

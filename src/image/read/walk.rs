@@ -45,12 +45,7 @@ pub(super) fn walk(
     // Bits 15:0 of the word at 0x20 count as ones (docs/fs2.md#full-image-crc).
     masked[0x22..0x24].fill(0xFF);
     full_crc.update(&masked);
-    let mut walker = Walker {
-        reader,
-        depth,
-        image,
-        full_crc,
-    };
+    let mut walker = Walker { reader, depth, image, full_crc };
     let end = match walker.run() {
         Ok(()) => WalkEnd::Complete,
         Err(stopped) => stopped.fault()?,
@@ -101,9 +96,7 @@ impl Walker<'_, '_> {
     ) -> Result<(), WalkStop> {
         block.crc = match crc {
             Ok(crc) => crc,
-            Err(error) => CrcVerdict::Unreadable {
-                reason: error.fault()?,
-            },
+            Err(error) => CrcVerdict::Unreadable { reason: error.fault()? },
         };
         self.image.sections.push(block);
         match block.crc {
@@ -139,9 +132,7 @@ impl Walker<'_, '_> {
         block.len = (code + OTHER_DWORDS) * 4;
         block.body_len = block.len - 4;
         if self.depth == Depth::Quick {
-            self.reader
-                .check(at, block.len)
-                .map_err(ReadFailure::Fault)?;
+            self.reader.check(at, block.len).map_err(ReadFailure::Fault)?;
             return Ok(CrcVerdict::NotChecked);
         }
         let bytes = self.reader.read(at, block.len)?;

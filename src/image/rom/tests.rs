@@ -36,10 +36,7 @@ fn different_device_ids_are_a_warning_unless_the_checksum_is_wrong() {
 
 #[test]
 fn a_device_id_of_all_ones_suppresses_the_warning() {
-    let blocks = [
-        block(0x10, (1, 1, 1), 0xFFFF_00FF),
-        block(0x10, (1, 1, 1), 0x1007_00FF),
-    ];
+    let blocks = [block(0x10, (1, 1, 1), 0xFFFF_00FF), block(0x10, (1, 1, 1), 0x1007_00FF)];
     let found = Rom::parse(&rom(&blocks));
     assert_eq!((found.warning, found.device_id()), (None, None));
     let found = Rom::parse(&rom(&[blocks[1].clone(), blocks[0].clone()]));
@@ -121,21 +118,9 @@ fn the_head_of_a_pci_image_gives_its_length_and_whether_it_is_the_last() {
     head[0x18] = 0x40;
     head[0x40..0x44].copy_from_slice(b"PCIR");
     head[0x50] = 3;
-    assert_eq!(
-        pci_image(&head),
-        Some(PciImage {
-            len: 1536,
-            last: false
-        })
-    );
+    assert_eq!(pci_image(&head), Some(PciImage { len: 1536, last: false }));
     head[0x55] = 0x80;
-    assert_eq!(
-        pci_image(&head),
-        Some(PciImage {
-            len: 1536,
-            last: true
-        })
-    );
+    assert_eq!(pci_image(&head), Some(PciImage { len: 1536, last: true }));
     head[0x50] = 0;
     assert_eq!(pci_image(&head), None);
     head[0x19] = 0xFF;

@@ -70,11 +70,7 @@ pub(crate) struct MadeSection {
 }
 
 pub(crate) fn section(kind: u32, body: Vec<u8>) -> MadeSection {
-    MadeSection {
-        kind,
-        body,
-        next: None,
-    }
+    MadeSection { kind, body, next: None }
 }
 
 #[derive(Clone)]
@@ -99,10 +95,7 @@ impl Default for MadeImage {
 
 impl MadeImage {
     pub(crate) fn failsafe() -> Self {
-        Self {
-            failsafe: 0xF500_000B,
-            ..Self::default()
-        }
+        Self { failsafe: 0xF500_000B, ..Self::default() }
     }
 
     pub(crate) fn with(mut self, kind: u32, body: Vec<u8>) -> Self {
@@ -131,14 +124,8 @@ impl MadeImage {
             let at = image.len();
             let end = at + 20 + section.body.len();
             let last = index + 1 == self.sections.len();
-            let next = section
-                .next
-                .unwrap_or(if last { 0xFF00_0000 } else { end as u32 });
-            let size = if section.kind == 4 {
-                section.body.len()
-            } else {
-                section.body.len() / 4
-            };
+            let next = section.next.unwrap_or(if last { 0xFF00_0000 } else { end as u32 });
+            let size = if section.kind == 4 { section.body.len() } else { section.body.len() / 4 };
             image.extend(bytes(&[section.kind, size as u32, 0, next]));
             image.extend(&section.body);
             let crc = crc16(&image[at..]);

@@ -73,11 +73,7 @@ mod tests {
     use std::time::Duration;
 
     fn shell(script: &str) -> Child {
-        Command::new("sh")
-            .args(["-c", script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
+        Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     #[test]

@@ -63,11 +63,7 @@ fn word(found: &str) -> String {
         ("", _) => false,
         (_, digits) => (9..16).contains(&digits),
     };
-    if hex && is_address {
-        format!("{prefix}{}", address(body))
-    } else {
-        found.to_owned()
-    }
+    if hex && is_address { format!("{prefix}{}", address(body)) } else { found.to_owned() }
 }
 
 /// One MAC or GUID.
@@ -85,11 +81,7 @@ fn address(found: &str) -> String {
                 return c;
             }
             seen += 1;
-            if seen <= VENDOR || seen == digits.len() {
-                c
-            } else {
-                'x'
-            }
+            if seen <= VENDOR || seen == digits.len() { c } else { 'x' }
         })
         .collect()
 }
@@ -153,19 +145,13 @@ mod tests {
     #[test]
     fn addresses_are_masked() {
         for (plain, masked) in [
-            (
-                "MACs e41d2ddd7850 e41d2ddd7851",
-                "MACs e41d2dxxxxx0 e41d2dxxxxx1",
-            ),
+            ("MACs e41d2ddd7850 e41d2ddd7851", "MACs e41d2dxxxxx0 e41d2dxxxxx1"),
             ("e4:1d:2d:dd:78:50", "e4:1d:2d:xx:xx:x0"),
             ("-mac 0x2c9abcdef1", "-mac 0x2c9abcxxx1"),
             ("E4-1D-2D-DD-78-51", "E4-1D-2D-xx-xx-x1"),
             ("0002c9000100d053", "0002c9xxxxxxxxx3"),
             ("0x0002c9000100d053,", "0x0002c9xxxxxxxxx3,"),
-            (
-                "MT_1170110023_e41d2ddd7850_2.35.5100",
-                "MT_1170110023_e41d2dxxxxx0_2.35.5100",
-            ),
+            ("MT_1170110023_e41d2ddd7850_2.35.5100", "MT_1170110023_e41d2dxxxxx0_2.35.5100"),
             ("guid 0002:c900:0100:d053", "guid 0002:c9xx:xxxx:xxx3"),
             (
                 "Device Serial Number e4-1d-2d-03-00-dd-78-50",
@@ -245,9 +231,6 @@ mod tests {
     #[test]
     fn a_masked_log_stays_json() {
         let masked = lines("{\"mac\":\"e41d2ddd7850\"}\nhalf a line e41d2ddd7850\n");
-        assert_eq!(
-            masked,
-            "{\"mac\":\"e41d2dxxxxx0\"}\nhalf a line e41d2dxxxxx0\n"
-        );
+        assert_eq!(masked, "{\"mac\":\"e41d2dxxxxx0\"}\nhalf a line e41d2dxxxxx0\n");
     }
 }

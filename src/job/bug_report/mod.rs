@@ -76,9 +76,7 @@ impl BugReport {
         make_parents(dir)?;
         let now = OffsetDateTime::now_utc();
         let stamp = now
-            .format(format_description!(
-                "[year][month][day]T[hour][minute][second]Z"
-            ))
+            .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
             .unwrap_or_else(|_| now.unix_timestamp().to_string());
         let name = format!(
             "cx3flash-report-{stamp}-{}-{}.tar.gz",
@@ -139,10 +137,7 @@ impl BugReport {
             Err(why) => absent.push(Absent { name, why }),
         };
         put("document.json", Ok(masked(ended.document.clone())));
-        put(
-            "query.json",
-            std::mem::replace(&mut self.query, Err(String::new())).map(masked),
-        );
+        put("query.json", std::mem::replace(&mut self.query, Err(String::new())).map(masked));
         put(
             "plan.json",
             ended
@@ -167,10 +162,7 @@ impl BugReport {
                     .map_err(|error| error.to_string())
                     .and_then(|card| serde_json::to_value(card).map_err(|e| e.to_string()));
                 put("card.json", card.map(masked));
-                put(
-                    "lspci.txt",
-                    lspci::of(host, bdf).map(|text| mask::text(&text)),
-                );
+                put("lspci.txt", lspci::of(host, bdf).map(|text| mask::text(&text)));
             }
             other => {
                 let why = match other {
@@ -279,18 +271,13 @@ fn function(host: &Host, card: &CardSelector) -> Result<Bdf, String> {
     if card.is_sim() {
         return Err("a simulated card has no PCI function on this host".into());
     }
-    card.find(host)
-        .map(|card| card.bdf)
-        .map_err(|error| error.to_string())
+    card.find(host).map(|card| card.bdf).map_err(|error| error.to_string())
 }
 
 /// The machine it happened on.
 fn about(host: &Host) -> Value {
-    let text = |path: &str| {
-        fs::read_to_string(host.path(path))
-            .map(|text| text.trim().to_owned())
-            .ok()
-    };
+    let text =
+        |path: &str| fs::read_to_string(host.path(path)).map(|text| text.trim().to_owned()).ok();
     let system = text("etc/os-release").and_then(|text| {
         let line = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
         Some(line.trim_matches('"').to_owned())

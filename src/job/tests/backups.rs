@@ -17,15 +17,9 @@ fn backup_holds_what_its_manifest_lists() {
     assert!(read("flash.bin") == card.flash());
     let image = Contents::from_dump(&card.flash(), FlashAddr(0x1_0000)).unwrap();
     assert!(read("image.bin") == image.bytes());
-    assert_eq!(
-        read("config.ini"),
-        image.image().ini.as_ref().unwrap().bytes
-    );
+    assert_eq!(read("config.ini"), image.image().ini.as_ref().unwrap().bytes);
     assert_eq!(read("rom.bin"), image.rom().unwrap());
-    assert_eq!(
-        read_identity(&outcome.dir.join("identity.json")).unwrap(),
-        identity()
-    );
+    assert_eq!(read_identity(&outcome.dir.join("identity.json")).unwrap(), identity());
     let manifest: Manifest = serde_json::from_slice(&read("manifest.json")).unwrap();
     assert_eq!(manifest, outcome.manifest);
     assert_eq!(manifest.schema, 1);
@@ -42,22 +36,12 @@ fn backup_holds_what_its_manifest_lists() {
     names.sort();
     assert_eq!(
         names,
-        [
-            "config.ini",
-            "flash.bin",
-            "identity.json",
-            "image.bin",
-            "manifest.json",
-            "rom.bin"
-        ]
+        ["config.ini", "flash.bin", "identity.json", "image.bin", "manifest.json", "rom.bin"]
     );
     for file in &manifest.files {
         let bytes = read(&file.name);
         assert_eq!(bytes.len() as u64, file.len);
-        let sum: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let sum: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(sum, file.sha256, "{}", file.name);
     }
     assert_eq!(manifest.files.len(), 5);
@@ -70,9 +54,7 @@ fn image_of_a_backup_can_be_burned() {
     let outcome = bench.backup(&card).unwrap();
     let image = read_image(&outcome.dir.join("image.bin")).unwrap();
     let mut device = opened(&card);
-    let done = bench
-        .burn_asked(&mut device, &image, &mut |_| true, &mut ())
-        .unwrap();
+    let done = bench.burn_asked(&mut device, &image, &mut |_| true, &mut ()).unwrap();
     assert!(done.nothing_to_do);
 }
 
@@ -171,20 +153,15 @@ fn full_disk_leaves_no_backup() {
         "{text}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let left: Vec<_> = fs::read_dir(bench.dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        fs::read_dir(bench.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["new.bin"], "something stays behind");
 }
 
 #[test]
 fn psid_never_leads_out_of_the_directory() {
     let bench = Bench::new();
-    let old = own(&crate::image::Recipe {
-        psid: "../../../etc".into(),
-        ..cx3("2.35.5100")
-    });
+    let old = own(&crate::image::Recipe { psid: "../../../etc".into(), ..cx3("2.35.5100") });
     let card = SimCard::new(CardSpec::default(), old.bytes());
     let dir = bench.backup(&card).unwrap().dir;
     assert_eq!(dir.parent(), Some(bench.backups().as_path()));

@@ -18,11 +18,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Self {
         let shm = Path::new("/dev/shm");
-        let dir = if shm.is_dir() {
-            tempfile::tempdir_in(shm)
-        } else {
-            tempfile::tempdir()
-        };
+        let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
         Self { dir: dir.unwrap() }
     }
 
@@ -59,14 +55,7 @@ impl Bench {
         device: &mut Device,
         request: &WriteRequest<'_>,
     ) -> Result<WriteOutcome, JobError> {
-        write(
-            device,
-            request,
-            &self.backups(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
+        write(device, request, &self.backups(), false, &mut |_| true, &mut ())
     }
 
     pub(super) fn burn_and_activate(
@@ -110,10 +99,7 @@ impl Bench {
 
     pub(super) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
         let mut device = open_sim(card, "sim:test")?;
-        let request = WriteRequest::Restore {
-            backup,
-            change_mac: None,
-        };
+        let request = WriteRequest::Restore { backup, change_mac: None };
         self.write(&mut device, &request)
     }
 
@@ -145,18 +131,11 @@ pub(super) fn card_of(spec: CardSpec, images: &[(&Contents, Half)]) -> SimCard {
 
 /// An MCX311A with a small non-failsafe image.
 pub(crate) fn owner_card() -> SimCard {
-    card_of(
-        CardSpec::default(),
-        &[(&own(&cx3("2.35.5100")), Half::Even)],
-    )
+    card_of(CardSpec::default(), &[(&own(&cx3("2.35.5100")), Half::Even)])
 }
 
 pub(super) fn pro_spec() -> CardSpec {
-    CardSpec {
-        hw_id: 0x1F7,
-        revision: 0,
-        ..CardSpec::default()
-    }
+    CardSpec { hw_id: 0x1F7, revision: 0, ..CardSpec::default() }
 }
 
 /// A Pro card with a small failsafe image in this half; the other one is blank.
@@ -165,13 +144,7 @@ pub(super) fn pro_card(half: Half) -> SimCard {
 }
 
 pub(super) fn on(chip: SimChip, flash: &[u8]) -> SimCard {
-    SimCard::new(
-        CardSpec {
-            chip,
-            ..CardSpec::default()
-        },
-        flash,
-    )
+    SimCard::new(CardSpec { chip, ..CardSpec::default() }, flash)
 }
 
 /// Nothing was erased, programmed or set.
@@ -202,10 +175,7 @@ pub(super) struct RecordedEvents {
 
 impl RecordedEvents {
     pub(super) fn stopping_at(phase: Phase) -> Self {
-        Self {
-            stop_at: Some(phase),
-            ..Self::default()
-        }
+        Self { stop_at: Some(phase), ..Self::default() }
     }
 
     pub(super) fn started(&self) -> Vec<Phase> {
@@ -225,7 +195,6 @@ impl Events for RecordedEvents {
     }
 
     fn stop_requested(&self) -> bool {
-        self.stop_at
-            .is_some_and(|phase| self.started().contains(&phase))
+        self.stop_at.is_some_and(|phase| self.started().contains(&phase))
     }
 }

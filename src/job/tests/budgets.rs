@@ -12,10 +12,7 @@ const MSTFLINT_QUERY_READS: u64 = 59_566;
 const MSTFLINT_BURN_NS: u64 = 10_300_000_000;
 
 fn real(recipe: &Recipe) -> Contents {
-    Contents::from_file(&build(recipe).unwrap())
-        .unwrap()
-        .with_identity(&identity())
-        .unwrap()
+    Contents::from_file(&build(recipe).unwrap()).unwrap().with_identity(&identity()).unwrap()
 }
 
 /// The 2 MiB MCX312B with 2.36.5150 in the even half; the other half blank, or used by an image of
@@ -25,11 +22,8 @@ fn card(used: bool) -> SimCard {
     let old = Recipe::mcx312b_2_36_5150();
     let mut flash = striped(real(&old).bytes(), Half::Even, size).unwrap();
     if used {
-        let third = Recipe {
-            version: version("2.30.3000"),
-            seed: 99,
-            ..Recipe::mcx312b_2_42_5000()
-        };
+        let third =
+            Recipe { version: version("2.30.3000"), seed: 99, ..Recipe::mcx312b_2_42_5000() };
         let other = striped(real(&third).bytes(), Half::Odd, size).unwrap();
         for (byte, more) in flash.iter_mut().zip(other) {
             *byte &= more;
@@ -51,19 +45,14 @@ fn burn_cost(used: bool) -> Counters {
     backup(&mut open(), &bench.backups(), &mut ()).unwrap();
     let image = bench.image(&Recipe::mcx312b_2_42_5000());
     let _ = card.take_counters();
-    bench
-        .burn_asked(&mut open(), &image, &mut |_| true, &mut ())
-        .unwrap();
+    bench.burn_asked(&mut open(), &image, &mut |_| true, &mut ()).unwrap();
     clean(&card);
     card.take_counters()
 }
 
 #[test]
 fn query_reads_at_most_a_twentieth_of_mstflint() {
-    let owner = SimCard::new(
-        CardSpec::default(),
-        &build(&Recipe::mcx311a_2_35_5100()).unwrap(),
-    );
+    let owner = SimCard::new(CardSpec::default(), &build(&Recipe::mcx311a_2_35_5100()).unwrap());
     let two = {
         let half = |recipe: &Recipe, half| striped(real(recipe).bytes(), half, 2 << 20).unwrap();
         let even = half(&Recipe::mcx312b_2_36_5150(), Half::Even);
@@ -84,10 +73,7 @@ fn query_reads_at_most_a_twentieth_of_mstflint() {
         drop(device);
         let counters = card.take_counters();
         println!("query, {name}: {} BAR reads", counters.bar_reads);
-        assert!(
-            counters.bar_reads <= MSTFLINT_QUERY_READS / 20,
-            "{name}: {counters:?}"
-        );
+        assert!(counters.bar_reads <= MSTFLINT_QUERY_READS / 20, "{name}: {counters:?}");
         untouched(&counters);
     }
 }
@@ -96,10 +82,7 @@ fn query_reads_at_most_a_twentieth_of_mstflint() {
 fn burn_into_a_used_half_takes_at_most_1_3_times_mstflint() {
     let counters = burn_cost(true);
     println!("backup, burn, verify into a used half: {counters:?}");
-    assert!(
-        counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 13,
-        "{counters:?}"
-    );
+    assert!(counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 13, "{counters:?}");
 }
 
 #[test]
@@ -107,10 +90,7 @@ fn burn_into_a_blank_half_takes_at_most_0_7_times_mstflint() {
     let counters = burn_cost(false);
     println!("backup, burn, verify into a blank half: {counters:?}");
     assert_eq!(counters.erases_4k + counters.erases_64k, 0);
-    assert!(
-        counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 7,
-        "{counters:?}"
-    );
+    assert!(counters.card_time_ns * 10 <= MSTFLINT_BURN_NS * 7, "{counters:?}");
 }
 
 #[test]

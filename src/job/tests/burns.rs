@@ -10,10 +10,7 @@ use crate::sim::{BootOutcome, CardSpec, Op, SimCard, SimChip};
 
 #[track_caller]
 fn boots(card: &SimCard, at: u32, text: &str) {
-    let want = BootOutcome::Image {
-        start: FlashAddr(at),
-        version: version(text),
-    };
+    let want = BootOutcome::Image { start: FlashAddr(at), version: version(text) };
     let outcomes = card.boot_outcomes();
     assert_eq!(outcomes.lowest_first, want);
     assert_eq!(outcomes.highest_first, want);
@@ -55,9 +52,7 @@ fn burn_works_on_every_chip() {
     ] {
         let flash = own(&cx3("2.35.5100")).bytes().to_vec();
         let card = on(chip, &flash);
-        bench
-            .burn(&card, &cx3("2.42.5000"))
-            .unwrap_or_else(|e| panic!("{chip:?}: {e}"));
+        bench.burn(&card, &cx3("2.42.5000")).unwrap_or_else(|e| panic!("{chip:?}: {e}"));
         boots(&card, 0, "2.42.5000");
         clean(&card);
     }
@@ -67,11 +62,7 @@ fn burn_works_on_every_chip() {
 fn same_image_costs_no_erase() {
     let bench = Bench::new();
     for card in [owner_card(), pro_card(Half::Odd)] {
-        let recipe = if card.spec().hw_id == 0x1F7 {
-            pro("2.42.5000")
-        } else {
-            cx3("2.42.5000")
-        };
+        let recipe = if card.spec().hw_id == 0x1F7 { pro("2.42.5000") } else { cx3("2.42.5000") };
         bench.burn(&card, &recipe).unwrap();
         let backups = bench.backup_names().len();
         let before = card.flash();
@@ -98,13 +89,7 @@ fn backup_is_on_disk_before_the_first_erase() {
     }
     impl crate::flash::Events for Watch<'_> {
         fn emit(&mut self, event: Event) {
-            if matches!(
-                event,
-                Event::Started {
-                    phase: Phase::Erase,
-                    ..
-                }
-            ) {
+            if matches!(event, Event::Started { phase: Phase::Erase, .. }) {
                 let names = self.bench.backup_names();
                 let there = names.len() == 1 && names[0].join("manifest.json").is_file();
                 self.manifest_at_erase.get_or_insert(there);
@@ -112,45 +97,30 @@ fn backup_is_on_disk_before_the_first_erase() {
             self.recorded.emit(event);
         }
     }
-    for (card, recipe) in [
-        (owner_card(), cx3("2.42.5000")),
-        (pro_card(Half::Even), pro("2.42.5000")),
-    ] {
+    for (card, recipe) in
+        [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
+    {
         let bench = Bench::new();
         card.start_trace();
         let before = card.flash();
-        let mut watch = Watch {
-            bench: &bench,
-            recorded: RecordedEvents::default(),
-            manifest_at_erase: None,
-        };
+        let mut watch =
+            Watch { bench: &bench, recorded: RecordedEvents::default(), manifest_at_erase: None };
         let outcome = bench.burn_with(&card, &recipe, &mut watch).unwrap();
         assert_eq!(watch.manifest_at_erase, Some(true));
         assert_eq!(
             watch.recorded.started(),
-            [
-                Phase::Backup,
-                Phase::Read,
-                Phase::Erase,
-                Phase::Write,
-                Phase::Verify,
-                Phase::Commit
-            ]
+            [Phase::Backup, Phase::Read, Phase::Erase, Phase::Write, Phase::Verify, Phase::Commit]
         );
         let noted = watch
             .recorded
             .events
             .iter()
             .position(|e| matches!(e, Event::Note { text } if text.contains("backup in")));
-        let erased = watch.recorded.events.iter().position(|e| {
-            matches!(
-                e,
-                Event::Started {
-                    phase: Phase::Erase,
-                    ..
-                }
-            )
-        });
+        let erased = watch
+            .recorded
+            .events
+            .iter()
+            .position(|e| matches!(e, Event::Started { phase: Phase::Erase, .. }));
         assert!(noted.unwrap() < erased.unwrap());
         // The backup is the flash as it was, read before anything changed.
         let dir = outcome.backup.unwrap().dir;
@@ -231,10 +201,7 @@ fn flashed_and_running_versions_are_distinguished() {
     bench.burn(&card, &cx3("2.42.5000")).unwrap();
     let mut device = opened(&card);
     let query = query_card(&mut device).unwrap();
-    assert_eq!(
-        query.card.as_ref().unwrap().running,
-        Some(version("2.35.5100"))
-    );
+    assert_eq!(query.card.as_ref().unwrap().running, Some(version("2.35.5100")));
     assert!(query.reset_pending);
     let activation = activate(&mut device, &mut ()).unwrap();
     assert_eq!(activation.after, Some(version("2.42.5000")));
@@ -266,36 +233,26 @@ fn a_no_changes_nothing() {
     assert!(bench.backup_names().is_empty(), "a name was left behind");
     let seen = seen.unwrap();
     assert!(seen.action.is_some());
-    assert!(
-        seen.warnings.iter().any(|w| w.contains("backups")),
-        "{:?}",
-        seen.warnings
-    );
+    assert!(seen.warnings.iter().any(|w| w.contains("backups")), "{:?}", seen.warnings);
 }
 
 #[test]
 fn burn_does_what_plan_lists() {
     let bench = Bench::new();
-    for (card, recipe) in [
-        (owner_card(), cx3("2.42.5000")),
-        (pro_card(Half::Even), pro("2.42.5000")),
-    ] {
+    for (card, recipe) in
+        [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
+    {
         let image = bench.image(&recipe);
         let mut device = opened(&card);
         let planned = plan(&mut device, &image, &BurnOptions::default(), &mut ()).unwrap();
         untouched(&card.counters());
         let _ = card.take_counters();
-        let done = bench
-            .burn_asked(&mut device, &image, &mut |_| true, &mut ())
-            .unwrap();
+        let done = bench.burn_asked(&mut device, &image, &mut |_| true, &mut ()).unwrap();
         assert_eq!(planned.plan.checks, done.plan.checks);
         assert_eq!(planned.plan.action, done.plan.action);
         let action = planned.plan.action.unwrap();
         let counters = card.take_counters();
-        assert_eq!(
-            action.erases.len() as u64,
-            counters.erases_4k + counters.erases_64k
-        );
+        assert_eq!(action.erases.len() as u64, counters.erases_4k + counters.erases_64k);
         // Two for the signature, one for each signature invalidated, one for invalidating first.
         let more = counters.programs - action.programs as u64;
         assert!((2..=3).contains(&more), "{more}");
@@ -321,9 +278,7 @@ fn burn_tolerates_late_writes() {
     let image = bench.image(&pro("2.42.5000"));
     let mut device = opened(&card);
     card.inject(crate::sim::Fault::DelayedWrites { depth: 4 });
-    bench
-        .burn_asked(&mut device, &image, &mut |_| true, &mut ())
-        .unwrap();
+    bench.burn_asked(&mut device, &image, &mut |_| true, &mut ()).unwrap();
     boots(&card, 0x1_0000, "2.42.5000");
     clean(&card);
 }
@@ -348,16 +303,11 @@ fn card_files_keep_a_burn() {
     {
         let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
         let image = bench.image(&cx3("2.42.5000"));
-        bench
-            .burn_asked(&mut device, &image, &mut |_| true, &mut ())
-            .unwrap();
+        bench.burn_asked(&mut device, &image, &mut |_| true, &mut ()).unwrap();
     }
     let mut device = open(&selector, &Host::system(), &BorrowOptions::default()).unwrap();
     let query = query_card(&mut device).unwrap();
     let image = query.images[query.active.unwrap()].image.as_ref().unwrap();
-    assert_eq!(
-        image.info.as_ref().unwrap().fw_version,
-        Some(version("2.42.5000"))
-    );
+    assert_eq!(image.info.as_ref().unwrap().fw_version, Some(version("2.42.5000")));
     assert_eq!(query.card.unwrap().running, Some(version("2.35.5100")));
 }

@@ -74,12 +74,7 @@ fn identity_is_no_difference() {
 
     // One byte of code, its CRC left wrong.
     let contents = own(&cx3("2.35.5100"));
-    let ddr = contents
-        .image()
-        .sections
-        .iter()
-        .find(|s| s.kind == SectionKind::Ddr)
-        .unwrap();
+    let ddr = contents.image().sections.iter().find(|s| s.kind == SectionKind::Ddr).unwrap();
     let mut bytes = contents.bytes().to_vec();
     let at = ddr.body_at.0 + 9;
     bytes[at as usize] ^= 1;
@@ -96,14 +91,8 @@ fn settings_are_the_ones_of_the_image() {
     let mut device = opened(&card);
     let shown = config_show(&mut device).unwrap();
     assert!(shown.ini.contains("[PS_INFO]"), "{}", shown.ini);
-    assert_eq!(
-        config_show_image(&bench.image(&cx3("2.35.5100"))).unwrap(),
-        shown
-    );
-    let bare = bench.image(&crate::image::Recipe {
-        ini: None,
-        ..cx3("2.35.5100")
-    });
+    assert_eq!(config_show_image(&bench.image(&cx3("2.35.5100"))).unwrap(), shown);
+    let bare = bench.image(&crate::image::Recipe { ini: None, ..cx3("2.35.5100") });
     assert!(matches!(config_show_image(&bare), Err(JobError::NoPart(_))));
 }
 
@@ -116,12 +105,8 @@ fn raw_read_stays_inside_the_chip() {
     let file = flash_read(&mut device, 0x1003, Some(0x2_0005), &out, &mut ()).unwrap();
     assert_eq!(file.len, 0x2_0005);
     assert!(std::fs::read(&out).unwrap() == card.flash()[0x1003..0x2_1008]);
-    for (from, len) in [
-        (0x20_0000, None),
-        (0x1F_FFFF, Some(2)),
-        (5, Some(u32::MAX)),
-        (0, Some(0)),
-    ] {
+    for (from, len) in [(0x20_0000, None), (0x1F_FFFF, Some(2)), (5, Some(u32::MAX)), (0, Some(0))]
+    {
         let error = flash_read(&mut device, from, len, &bench.path("no"), &mut ()).unwrap_err();
         assert_eq!(error.outcome().exit, Exit::Failed);
         assert!(!bench.path("no").exists());
@@ -147,13 +132,8 @@ fn a_card_that_does_not_exist_is_exit_3() {
     let bench = Bench::new();
     let (host, options) = (bare_host(&bench), BorrowOptions::default());
     for selector in ["0000:01:00.0", "enp1s0", "mlx4_0", ""] {
-        let error = open(&selector.parse().unwrap(), &host, &options)
-            .err()
-            .unwrap();
-        assert!(
-            matches!(error, JobError::Host(HostError::Discover(_))),
-            "{error}"
-        );
+        let error = open(&selector.parse().unwrap(), &host, &options).err().unwrap();
+        assert!(matches!(error, JobError::Host(HostError::Discover(_))), "{error}");
         assert_eq!(error.outcome().exit, Exit::NoCard);
     }
     let error = open(&absent(), &host, &options).err().unwrap();
@@ -187,11 +167,7 @@ fn stale_semaphore_is_freed_and_a_live_one_stays() {
     let held = |owner_alive| {
         let card = owner_card();
         for number in [40, 63] {
-            card.inject(Fault::SemaphoreHeld {
-                number,
-                reads: None,
-                owner_alive,
-            });
+            card.inject(Fault::SemaphoreHeld { number, reads: None, owner_alive });
         }
         card
     };
@@ -268,18 +244,11 @@ fn doctor_reports_what_is_wrong_with_a_card() {
     assert!(doctor(Some(&real), &bench.backups(), &host, &options).is_err());
     let file = bench.file("file", b"");
     let answer = doctor(Some(&well), &file.join("x"), &host, &options).unwrap();
-    assert_eq!(
-        answer.checks.last().map(|c| c.ok),
-        Some(true),
-        "an ancestor is a directory"
-    );
+    assert_eq!(answer.checks.last().map(|c| c.ok), Some(true), "an ancestor is a directory");
 }
 
 #[test]
 fn default_directory_is_absolute() {
     let dir = default_backup_dir();
-    assert!(
-        dir.is_absolute() && dir.ends_with("cx3flash/backups"),
-        "{dir:?}"
-    );
+    assert!(dir.is_absolute() && dir.ends_with("cx3flash/backups"), "{dir:?}");
 }

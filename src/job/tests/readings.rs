@@ -8,11 +8,8 @@ use crate::job::*;
 use crate::plan::CheckId;
 use crate::sim::{BootOutcome, Fault, SimCard, WrongRead};
 
-const KINDS: [WrongRead; 3] = [
-    WrongRead::Stale,
-    WrongRead::AllOnes,
-    WrongRead::Flipped { bit: 13 },
-];
+const KINDS: [WrongRead; 3] =
+    [WrongRead::Stale, WrongRead::AllOnes, WrongRead::Flipped { bit: 13 }];
 
 fn boots(card: &SimCard) -> bool {
     matches!(card.boot_outcome(), BootOutcome::Image { .. })
@@ -85,10 +82,7 @@ fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
         assert!(verify.ok, "{at:#x}");
         let block = at & !15;
         assert!(
-            verify
-                .unsteady
-                .iter()
-                .any(|r| r.at.0 == block && r.len == 16),
+            verify.unsteady.iter().any(|r| r.at.0 == block && r.len == 16),
             "{at:#x}: {:?}",
             verify.unsteady
         );
@@ -101,11 +95,7 @@ fn verify_reports_readings_that_differ_and_judges_what_they_agree_on() {
 fn a_signature_that_was_misread_once_hides_no_image() {
     let card = owner_card();
     let mut device = opened(&card);
-    card.inject(Fault::WrongRead {
-        after: 0,
-        kind: WrongRead::AllOnes,
-        at: Some(0),
-    });
+    card.inject(Fault::WrongRead { after: 0, kind: WrongRead::AllOnes, at: Some(0) });
     let query = query_card(&mut device).unwrap();
     assert_eq!(query.images.len(), 1);
     assert!(query.images[0].boots);
@@ -187,10 +177,7 @@ struct AtSecondReading<'a>(&'a dyn Fn());
 
 impl Events for AtSecondReading<'_> {
     fn emit(&mut self, event: Event) {
-        if let Event::Started {
-            phase: Phase::Read, ..
-        } = event
-        {
+        if let Event::Started { phase: Phase::Read, .. } = event {
             self.0();
         }
     }

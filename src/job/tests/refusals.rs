@@ -16,12 +16,7 @@ struct Case {
 }
 
 fn case(id: CheckId, card: SimCard, recipe: &Recipe) -> Case {
-    Case {
-        id,
-        card,
-        image: build(recipe).unwrap(),
-        options: BurnOptions::default(),
-    }
+    Case { id, card, image: build(recipe).unwrap(), options: BurnOptions::default() }
 }
 
 fn spoiled(recipe: &Recipe, kind: SectionKind) -> Vec<u8> {
@@ -37,10 +32,7 @@ fn cases() -> Vec<Case> {
     let new = || cx3("2.42.5000");
     let protected = owner_card();
     protected.inject(Fault::Protected { status: 0x1C });
-    let a0 = CardSpec {
-        revision: 0,
-        ..CardSpec::default()
-    };
+    let a0 = CardSpec { revision: 0, ..CardSpec::default() };
     let mixed = own(&Recipe {
         device_id: 4103,
         supported_hw: vec![(0x1F7, 0)],
@@ -68,14 +60,7 @@ fn cases() -> Vec<Case> {
             image: spoiled(&new(), SectionKind::Ddr),
             ..case(CheckId::ImageValid, owner_card(), &new())
         },
-        case(
-            CheckId::RomDevice,
-            owner_card(),
-            &Recipe {
-                rom: Some(rom(752, 0x1007)),
-                ..new()
-            },
-        ),
+        case(CheckId::RomDevice, owner_card(), &Recipe { rom: Some(rom(752, 0x1007)), ..new() }),
         // Whole images of two layouts; the firmware that runs is of neither version.
         case(
             CheckId::Signatures,
@@ -89,89 +74,40 @@ fn cases() -> Vec<Case> {
             },
             &pro("2.42.5000"),
         ),
-        case(
-            CheckId::OldImage,
-            SimCard::new(CardSpec::default(), &[]),
-            &new(),
-        ),
+        case(CheckId::OldImage, SimCard::new(CardSpec::default(), &[]), &new()),
         case(
             CheckId::Identity,
-            SimCard::new(
-                CardSpec::default(),
-                &spoiled(&cx3("2.35.5100"), SectionKind::Guid),
-            ),
+            SimCard::new(CardSpec::default(), &spoiled(&cx3("2.35.5100"), SectionKind::Guid)),
             &new(),
         ),
-        case(
-            CheckId::IdentityFits,
-            owner_card(),
-            &Recipe { vsd: None, ..new() },
-        ),
-        case(
-            CheckId::Layout,
-            owner_card(),
-            &Recipe {
-                chunk_log2: Some(19),
-                ..new()
-            },
-        ),
+        case(CheckId::IdentityFits, owner_card(), &Recipe { vsd: None, ..new() }),
+        case(CheckId::Layout, owner_card(), &Recipe { chunk_log2: Some(19), ..new() }),
         case(
             CheckId::ChunkSize,
             pro_card(Half::Even),
-            &Recipe {
-                chunk_log2: Some(17),
-                ..pro("2.42.5000")
-            },
+            &Recipe { chunk_log2: Some(17), ..pro("2.42.5000") },
         ),
-        case(
-            CheckId::Psid,
-            owner_card(),
-            &Recipe {
-                psid: "MT_1170110099".into(),
-                ..new()
-            },
-        ),
+        case(CheckId::Psid, owner_card(), &Recipe { psid: "MT_1170110099".into(), ..new() }),
         Case {
             options: BurnOptions {
                 change_psid: Some(("MT_1170110023".into(), "MT_117011009".into())),
                 ..BurnOptions::default()
             },
-            ..case(
-                CheckId::Psid,
-                owner_card(),
-                &Recipe {
-                    psid: "MT_1170110099".into(),
-                    ..new()
-                },
-            )
+            ..case(CheckId::Psid, owner_card(), &Recipe { psid: "MT_1170110099".into(), ..new() })
         },
         case(
             CheckId::ConfigPad,
             owner_card(),
-            &Recipe {
-                config_area: Some((1, 2, Some(2))),
-                ..new()
-            },
+            &Recipe { config_area: Some((1, 2, Some(2))), ..new() },
         ),
-        case(
-            CheckId::Silicon,
-            SimCard::new(a0, own(&cx3("2.35.5100")).bytes()),
-            &new(),
-        ),
+        case(CheckId::Silicon, SimCard::new(a0, own(&cx3("2.35.5100")).bytes()), &new()),
         Case {
-            options: BurnOptions {
-                rom: Some(RomChoice::Device),
-                ..BurnOptions::default()
-            },
+            options: BurnOptions { rom: Some(RomChoice::Device), ..BurnOptions::default() },
             ..case(
                 CheckId::Rom,
                 SimCard::new(
                     CardSpec::default(),
-                    own(&Recipe {
-                        rom: None,
-                        ..cx3("2.35.5100")
-                    })
-                    .bytes(),
+                    own(&Recipe { rom: None, ..cx3("2.35.5100") }).bytes(),
                 ),
                 &new(),
             )
@@ -179,30 +115,13 @@ fn cases() -> Vec<Case> {
         case(
             CheckId::Fits,
             pro_card(Half::Even),
-            &Recipe {
-                size: (1 << 20) - 0x1000,
-                ..pro("2.42.5000")
-            },
+            &Recipe { size: (1 << 20) - 0x1000, ..pro("2.42.5000") },
         ),
-        case(
-            CheckId::FlashSize,
-            on(SimChip::W25q80, own(&cx3("2.35.5100")).bytes()),
-            &new(),
-        ),
+        case(CheckId::FlashSize, on(SimChip::W25q80, own(&cx3("2.35.5100")).bytes()), &new()),
         case(
             CheckId::NvArea,
-            SimCard::new(
-                CardSpec {
-                    chip: SimChip::M25p16,
-                    ..pro_spec()
-                },
-                &full,
-            ),
-            &Recipe {
-                version: version("2.42.5000"),
-                seed: 5,
-                ..tight
-            },
+            SimCard::new(CardSpec { chip: SimChip::M25p16, ..pro_spec() }, &full),
+            &Recipe { version: version("2.42.5000"), seed: 5, ..tight },
         ),
         case(CheckId::Protection, protected, &new()),
     ]
@@ -210,13 +129,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn refused_burn_writes_nothing() {
-    for Case {
-        id,
-        card,
-        image,
-        options,
-    } in cases()
-    {
+    for Case { id, card, image, options } in cases() {
         let bench = Bench::new();
         let file = read_image(&bench.file("image.bin", &image)).unwrap();
         let before = card.flash();
@@ -248,24 +161,13 @@ fn refused_burn_writes_nothing() {
 #[test]
 fn refusals_name_the_cause_and_no_consequence() {
     // One cause, one id, except where two rows of the reference overlap.
-    for Case {
-        id,
-        card,
-        image,
-        options,
-    } in cases()
-    {
+    for Case { id, card, image, options } in cases() {
         let bench = Bench::new();
         let file = read_image(&bench.file("image.bin", &image)).unwrap();
         let mut device = opened(&card);
         let planned = super::super::plan(&mut device, &file, &options, &mut ()).unwrap();
-        let refusing: Vec<CheckId> = planned
-            .plan
-            .checks
-            .iter()
-            .filter(|c| !c.ok && !c.skipped)
-            .map(|c| c.id)
-            .collect();
+        let refusing: Vec<CheckId> =
+            planned.plan.checks.iter().filter(|c| !c.ok && !c.skipped).map(|c| c.id).collect();
         let also: &[CheckId] = match id {
             CheckId::Fits => &[CheckId::NvArea, CheckId::Fits],
             CheckId::Signatures => &[CheckId::Signatures, CheckId::Layout],
@@ -288,10 +190,7 @@ fn foreign_files_are_refused() {
     for (name, bytes) in [
         ("empty", Vec::new()),
         ("zip", zip),
-        (
-            "text",
-            b"not an image at all, only words and more words".repeat(4),
-        ),
+        ("text", b"not an image at all, only words and more words".repeat(4)),
         ("odd", good[..good.len() - 1].to_vec()),
         ("dump", dump),
     ] {
@@ -310,10 +209,7 @@ fn foreign_files_are_refused() {
 #[test]
 fn file_without_an_end_is_refused() {
     let error = read_image(std::path::Path::new("/dev/zero")).unwrap_err();
-    assert!(matches!(
-        error,
-        JobError::FileTooLarge { max: MAX_FILE, .. }
-    ));
+    assert!(matches!(error, JobError::FileTooLarge { max: MAX_FILE, .. }));
 }
 
 #[test]
@@ -343,14 +239,8 @@ fn trailing_bytes_never_reach_the_card() {
     bytes.extend([0xA5; 0x400]);
     let file = read_image(&bench.file("long", &bytes)).unwrap();
     let mut device = opened(&card);
-    bench
-        .burn_asked(&mut device, &file, &mut |_| true, &mut ())
-        .unwrap();
+    bench.burn_asked(&mut device, &file, &mut |_| true, &mut ()).unwrap();
     assert!(card.flash()[len..len + 0x400].iter().all(|b| *b == 0xFF));
     let verify = verify_card(&mut device, &mut ()).unwrap();
-    assert!(
-        verify.ok,
-        "{:?}",
-        verify.images[0].image.as_ref().unwrap().findings
-    );
+    assert!(verify.ok, "{:?}", verify.images[0].image.as_ref().unwrap().findings);
 }

@@ -10,9 +10,7 @@ const SECTOR: usize = 0x1000;
 
 fn set(bench: &Bench, card: &SimCard, change: &IdentityChange) {
     let mut device = opened(card);
-    let done = bench
-        .write(&mut device, &WriteRequest::IdentitySet(change))
-        .unwrap();
+    let done = bench.write(&mut device, &WriteRequest::IdentitySet(change)).unwrap();
     assert!(!done.nothing_to_do);
     clean(card);
 }
@@ -63,10 +61,8 @@ fn one_mac_costs_a_non_failsafe_card_only_the_sectors_it_is_in() {
     assert_eq!(erased, changed, "erased {erased:x?}");
     assert_eq!(programmed, changed, "programmed {programmed:x?}");
     // Crash-safe order: the old signature is invalidated before anything else, the new one comes last.
-    let changes: Vec<&Op> = trace
-        .iter()
-        .filter(|op| matches!(op, Op::Erase { .. } | Op::Program { .. }))
-        .collect();
+    let changes: Vec<&Op> =
+        trace.iter().filter(|op| matches!(op, Op::Erase { .. } | Op::Program { .. })).collect();
     match changes.first() {
         Some(Op::Program { at: 0, bytes }) => {
             assert_eq!(bytes[..4], [0; 4]);
@@ -89,19 +85,13 @@ fn going_back_to_an_identity_rewrites_only_what_differs() {
     set(&bench, &card, &second_mac());
     let before = card.flash();
     card.start_trace();
-    let back = IdentityChange {
-        macs: Some(identity().macs),
-        ..IdentityChange::default()
-    };
+    let back = IdentityChange { macs: Some(identity().macs), ..IdentityChange::default() };
     set(&bench, &card, &back);
     let trace = card.trace();
     let changed = differing(&before, &card.flash());
     let (erased, programmed) = touched(&trace);
     // The header's sector, the identity's, and the old half's signature, which a program operation invalidates.
     assert!(changed.len() <= 4, "{changed:x?}");
-    assert!(
-        erased.is_subset(&changed),
-        "erased {erased:x?} for {changed:x?}"
-    );
+    assert!(erased.is_subset(&changed), "erased {erased:x?} for {changed:x?}");
     assert_eq!(programmed, changed, "programmed {programmed:x?}");
 }

@@ -59,11 +59,7 @@ impl Events for HoldsAfterBackup<'_> {
         if let Event::Note { text } = event
             && text.starts_with("backup in")
         {
-            self.0.inject(Fault::SemaphoreHeld {
-                number: 47,
-                reads: None,
-                owner_alive: true,
-            });
+            self.0.inject(Fault::SemaphoreHeld { number: 47, reads: None, owner_alive: true });
         }
     }
 }

@@ -16,18 +16,13 @@ fn running_after(card: &SimCard) -> Option<crate::image::Version> {
 #[test]
 fn a_stop_before_the_first_erase_is_interrupted_and_leaves_no_unconfirmed_backup() {
     for phase in [Phase::Backup, Phase::Read, Phase::Erase] {
-        for (card, recipe) in [
-            (owner_card(), cx3("2.42.5000")),
-            (pro_card(Half::Even), pro("2.42.5000")),
-        ] {
+        for (card, recipe) in
+            [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
+        {
             let bench = Bench::new();
             let mut recorded = RecordedEvents::stopping_at(phase);
             let error = bench.burn_with(&card, &recipe, &mut recorded).unwrap_err();
-            assert_eq!(
-                error.outcome().exit,
-                Exit::Interrupted,
-                "{phase:?}: {error}"
-            );
+            assert_eq!(error.outcome().exit, Exit::Interrupted, "{phase:?}: {error}");
             untouched(&card.counters());
             // At the erase the second reading has confirmed it.
             let backups = usize::from(phase == Phase::Erase);
@@ -43,14 +38,10 @@ fn stop_after_an_erase_leaves_a_card_that_boots() {
     let third = own(&pro("2.30.3000"));
     for phase in [Phase::Write, Phase::Verify] {
         let bench = Bench::new();
-        let card = card_of(
-            pro_spec(),
-            &[(&own(&pro("2.36.5150")), Half::Even), (&third, Half::Odd)],
-        );
+        let card =
+            card_of(pro_spec(), &[(&own(&pro("2.36.5150")), Half::Even), (&third, Half::Odd)]);
         let mut recorded = RecordedEvents::stopping_at(phase);
-        let error = bench
-            .burn_with(&card, &pro("2.42.5000"), &mut recorded)
-            .unwrap_err();
+        let error = bench.burn_with(&card, &pro("2.42.5000"), &mut recorded).unwrap_err();
         assert_eq!(error.outcome().exit, Exit::StillBoots, "{phase:?}: {error}");
         let JobError::Stopped { stopped, backup } = &error else {
             panic!("{error}");
@@ -71,9 +62,7 @@ fn stop_never_interrupts_a_non_failsafe_burn_or_a_commit() {
     let bench = Bench::new();
     let card = owner_card();
     let mut recorded = RecordedEvents::stopping_at(Phase::Write);
-    bench
-        .burn_with(&card, &cx3("2.42.5000"), &mut recorded)
-        .expect("it goes on to its end");
+    bench.burn_with(&card, &cx3("2.42.5000"), &mut recorded).expect("it goes on to its end");
     assert_eq!(running_after(&card), Some(version("2.42.5000")));
     let card = pro_card(Half::Even);
     let mut recorded = RecordedEvents::stopping_at(Phase::Commit);
@@ -97,17 +86,12 @@ fn a_card_that_vanished_leaves_an_unknown_outcome() {
     };
     for n in 0..24 {
         let card = original.fork();
-        card.inject(Fault::Removed {
-            after: 3 + total * n / 24,
-        });
+        card.inject(Fault::Removed { after: 3 + total * n / 24 });
         let before = card.flash();
         let error = bench.burn(&card, &pro("2.42.5000")).unwrap_err();
         let class = error.outcome().exit;
         if card.flash() == before {
-            assert!(
-                matches!(class, Exit::Failed | Exit::OutcomeUnknown),
-                "{n}: {class:?}"
-            );
+            assert!(matches!(class, Exit::Failed | Exit::OutcomeUnknown), "{n}: {class:?}");
         } else {
             assert_eq!(class, Exit::OutcomeUnknown, "{n}: {error}");
         }
@@ -117,10 +101,7 @@ fn a_card_that_vanished_leaves_an_unknown_outcome() {
             text.push_str(&cause.to_string());
             source = cause.source();
         }
-        assert!(
-            text.contains("gone") || text.contains("could not be read"),
-            "{n}: {text}"
-        );
+        assert!(text.contains("gone") || text.contains("could not be read"), "{n}: {text}");
         assert_eq!(card.misuse(), [], "{n}");
     }
 }
@@ -130,11 +111,7 @@ fn held_semaphores_are_respected() {
     for number in [40, 63] {
         let bench = Bench::new();
         let card = owner_card();
-        card.inject(Fault::SemaphoreHeld {
-            number,
-            reads: None,
-            owner_alive: true,
-        });
+        card.inject(Fault::SemaphoreHeld { number, reads: None, owner_alive: true });
         let error = bench.burn(&card, &cx3("2.42.5000")).unwrap_err();
         assert_eq!(error.outcome().exit, Exit::NotReady, "{error}");
         untouched(&card.counters());
@@ -144,10 +121,7 @@ fn held_semaphores_are_respected() {
 
 #[test]
 fn locked_card_is_refused() {
-    let spec = crate::sim::CardSpec {
-        secure_host: true,
-        ..Default::default()
-    };
+    let spec = crate::sim::CardSpec { secure_host: true, ..Default::default() };
     let card = SimCard::new(spec, own(&cx3("2.35.5100")).bytes());
     let error = open_sim(&card, "sim:test").err().unwrap();
     assert!(error.to_string().contains("locked"), "{error}");
@@ -161,10 +135,7 @@ fn flash_faults_are_reported() {
     let bench = Bench::new();
     let original = card_of(
         pro_spec(),
-        &[
-            (&own(&pro("2.36.5150")), Half::Even),
-            (&own(&pro("2.30.3000")), Half::Odd),
-        ],
+        &[(&own(&pro("2.36.5150")), Half::Even), (&own(&pro("2.30.3000")), Half::Odd)],
     );
     let total = {
         let card = original.fork();
@@ -173,11 +144,9 @@ fn flash_faults_are_reported() {
         card.mutations() - before
     };
     for op in [2, 3, 5, total / 2, total - 4] {
-        for fault in [
-            Fault::LyingWrite { op },
-            Fault::FlippedBit { op, bit: 13 },
-            Fault::StuckWip { op },
-        ] {
+        for fault in
+            [Fault::LyingWrite { op }, Fault::FlippedBit { op, bit: 13 }, Fault::StuckWip { op }]
+        {
             let card = original.fork();
             card.inject(fault.clone());
             let Err(error) = bench.burn(&card, &pro("2.42.5000")) else {
@@ -187,10 +156,7 @@ fn flash_faults_are_reported() {
                 continue;
             };
             assert!(
-                matches!(
-                    error.outcome().exit,
-                    Exit::StillBoots | Exit::OutcomeUnknown
-                ),
+                matches!(error.outcome().exit, Exit::StillBoots | Exit::OutcomeUnknown),
                 "{fault:?}: {error}"
             );
             card.power_cycle();
@@ -234,10 +200,7 @@ fn non_failsafe_cut_is_reported_and_recover_completes_it() {
         &mut (),
     )
     .unwrap();
-    assert_eq!(
-        outcome.activation.unwrap().after,
-        Some(version("2.42.5000"))
-    );
+    assert_eq!(outcome.activation.unwrap().after, Some(version("2.42.5000")));
     let shown = identity_show(&mut device).unwrap();
     assert_eq!(shown.identity, identity());
     bench.restore(&other, &backup).unwrap();
@@ -270,19 +233,13 @@ fn semaphores_are_free_while_a_person_is_asked_and_files_are_synced() {
     let image = bench.image(&pro("2.42.5000"));
     let mut device = opened(&card);
     let mut asked = Vec::new();
-    let mut events = Holding {
-        card: &card,
-        held_in: Vec::new(),
-        phase: None,
-    };
+    let mut events = Holding { card: &card, held_in: Vec::new(), phase: None };
     let mut confirm = |_: &crate::plan::PlanReport| {
         asked = card.semaphores_held();
         // Another program, mlx4_core for one, gets them now.
         true
     };
-    bench
-        .burn_asked(&mut device, &image, &mut confirm, &mut events)
-        .unwrap();
+    bench.burn_asked(&mut device, &image, &mut confirm, &mut events).unwrap();
     assert!(asked.is_empty(), "{asked:?}");
     // The backup is reported right after it was synced.
     assert_eq!(events.held_in, []);
@@ -321,9 +278,7 @@ fn a_flash_that_changed_during_the_question_is_not_erased() {
             true
         };
         let mut recorded = RecordedEvents::default();
-        let error = bench
-            .burn_asked(&mut device, &image, &mut confirm, &mut recorded)
-            .unwrap_err();
+        let error = bench.burn_asked(&mut device, &image, &mut confirm, &mut recorded).unwrap_err();
         assert!(matches!(error, JobError::Changed { .. }), "{error}");
         assert_eq!(error.outcome().exit, Exit::Failed);
         untouched(&card.counters());
@@ -345,10 +300,9 @@ fn accesses(card: &SimCard, burn: impl FnOnce(&SimCard)) -> u64 {
 fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
     // A reset or a removal near the end of a burn, where the commit and the last reading are.
     let bench = Bench::new();
-    for (original, recipe) in [
-        (owner_card(), cx3("2.42.5000")),
-        (pro_card(Half::Even), pro("2.42.5000")),
-    ] {
+    for (original, recipe) in
+        [(owner_card(), cx3("2.42.5000")), (pro_card(Half::Even), pro("2.42.5000"))]
+    {
         original.set_hurry(true);
         let wanted = Some(version(&recipe.version.to_string()));
         let total = accesses(&original, |card| {
@@ -359,19 +313,13 @@ fn a_change_is_never_reported_as_none_nor_a_new_image_as_no_image() {
             for reset in [true, false] {
                 let card = original.fork();
                 let after = total - back;
-                card.inject(if reset {
-                    Fault::Reset { after }
-                } else {
-                    Fault::Removed { after }
-                });
+                card.inject(if reset { Fault::Reset { after } } else { Fault::Removed { after } });
                 let ended = bench.burn(&card, &recipe);
                 let changed = card.flash() != before;
                 card.power_cycle();
                 let boots = running_after(&card);
-                let context = format!(
-                    "{back} before the end, reset {reset}: {:?}",
-                    ended.as_ref().err()
-                );
+                let context =
+                    format!("{back} before the end, reset {reset}: {:?}", ended.as_ref().err());
                 match ended.as_ref().map_err(|error| error.outcome().exit) {
                     Ok(_) => assert_eq!(boots, wanted, "{context}"),
                     Err(Exit::StillBoots) => assert!(boots.is_some(), "{context}"),
@@ -395,9 +343,7 @@ fn an_activation_that_fails_reports_what_the_flash_holds() {
     // Removed from the end of the writing on, through the reset.
     for more in [0, 1, 5] {
         let card = original.fork();
-        card.inject(Fault::Removed {
-            after: to_the_commit + more,
-        });
+        card.inject(Fault::Removed { after: to_the_commit + more });
         let mut device = opened(&card);
         let error = bench.burn_and_activate(&mut device, &image).unwrap_err();
         let text = error.to_string();

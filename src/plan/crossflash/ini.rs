@@ -88,12 +88,7 @@ impl IniDiff {
         });
         let added = changes.iter().filter(|c| c.from.is_none()).count();
         let removed = changes.iter().filter(|c| c.to.is_none()).count();
-        Self {
-            added,
-            removed,
-            changed: changes.len() - added - removed,
-            changes,
-        }
+        Self { added, removed, changed: changes.len() - added - removed, changes }
     }
 }
 
@@ -113,10 +108,7 @@ fn name(entry: &IniEntry) -> (&str, &str) {
 }
 
 fn by_key(entries: &[IniEntry]) -> KeyMap<'_> {
-    entries
-        .iter()
-        .map(|e| (name(e), e.value.as_str()))
-        .collect()
+    entries.iter().map(|e| (name(e), e.value.as_str())).collect()
 }
 
 fn shape(key: &str) -> String {

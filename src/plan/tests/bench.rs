@@ -14,18 +14,9 @@ pub(crate) const M25P16: u32 = 0x20_2015;
 /// Powers up protected.
 pub(crate) const SST25VF016B: u32 = 0xBF_2541;
 
-pub(crate) const A0: Chip = Chip {
-    hw_id: 0x1F5,
-    revision: 0,
-};
-pub(crate) const A1: Chip = Chip {
-    hw_id: 0x1F5,
-    revision: 1,
-};
-pub(crate) const PRO: Chip = Chip {
-    hw_id: 0x1F7,
-    revision: 0,
-};
+pub(crate) const A0: Chip = Chip { hw_id: 0x1F5, revision: 0 };
+pub(crate) const A1: Chip = Chip { hw_id: 0x1F5, revision: 1 };
+pub(crate) const PRO: Chip = Chip { hw_id: 0x1F7, revision: 0 };
 
 pub(crate) fn version(text: &str) -> Version {
     text.parse().unwrap()
@@ -41,9 +32,7 @@ pub(crate) fn identity() -> Identity {
 }
 
 pub(crate) fn rom(version: u16, device: u16) -> Vec<u8> {
-    RomRecipe::pxe((3, 4, version), device, 0x1000)
-        .build()
-        .unwrap()
+    RomRecipe::pxe((3, 4, version), device, 0x1000).build().unwrap()
 }
 
 /// A small non-failsafe image.
@@ -119,12 +108,7 @@ pub(crate) fn burn_with(card: &CardSnapshot, image: &Contents, options: &BurnOpt
 
 /// Checks that refuse, those only skipped left out.
 pub(crate) fn refused(plan: &Plan) -> Vec<CheckId> {
-    plan.report
-        .checks
-        .iter()
-        .filter(|c| !c.ok && !c.skipped)
-        .map(|c| c.id)
-        .collect()
+    plan.report.checks.iter().filter(|c| !c.ok && !c.skipped).map(|c| c.id).collect()
 }
 
 #[track_caller]
@@ -139,12 +123,7 @@ pub(crate) fn refused_by(plan: &Plan, id: CheckId) -> String {
     assert_eq!(refused(plan), [id], "{:#?}", plan.report.checks);
     assert!(plan.action.is_none(), "a refused plan has writes");
     assert!(!plan.report.nothing_to_do);
-    plan.report
-        .checks
-        .iter()
-        .find(|c| c.id == id)
-        .map(|c| c.detail.clone())
-        .unwrap()
+    plan.report.checks.iter().find(|c| c.id == id).map(|c| c.detail.clone()).unwrap()
 }
 
 /// Apply the writes of a plan to a flash, as the machine would: erases to FF, programs clear bits.
@@ -190,21 +169,14 @@ pub(crate) fn owner() -> (CardSnapshot, Contents) {
 /// A failsafe Pro card and the image for it.
 pub(crate) fn failsafe() -> (CardSnapshot, Contents) {
     let old = own(&pro("2.36.5150"));
-    (
-        snapshot(PRO, &[(&old, Half::Even)]),
-        file(&pro("2.42.5000")),
-    )
+    (snapshot(PRO, &[(&old, Half::Even)]), file(&pro("2.42.5000")))
 }
 
 /// The first byte of the body of the first section of `kind`, changed.
 pub(crate) fn damaged(contents: &Contents, kind: SectionKind) -> Vec<u8> {
     let mut bytes = contents.bytes().to_vec();
-    let section = contents
-        .image()
-        .sections
-        .iter()
-        .find(|s| s.kind == kind)
-        .expect("a section of this kind");
+    let section =
+        contents.image().sections.iter().find(|s| s.kind == kind).expect("a section of this kind");
     bytes[section.body_at.0 as usize + 3] ^= 0x10;
     bytes
 }

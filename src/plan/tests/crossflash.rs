@@ -8,19 +8,12 @@ const OTHER: &str = "MT_1020110019";
 
 /// A card whose ini is known to the letter.
 fn card(ini: &str) -> CardSnapshot {
-    let recipe = Recipe {
-        ini: Some(ini.into()),
-        ..cx3("2.35.5100")
-    };
+    let recipe = Recipe { ini: Some(ini.into()), ..cx3("2.35.5100") };
     snapshot(A1, &[(&own(&recipe), Half::Even)])
 }
 
 fn other(ini: &str) -> Contents {
-    file(&Recipe {
-        psid: OTHER.into(),
-        ini: Some(ini.into()),
-        ..cx3("2.42.5000")
-    })
+    file(&Recipe { psid: OTHER.into(), ini: Some(ini.into()), ..cx3("2.42.5000") })
 }
 
 fn spelled_out() -> BurnOptions {
@@ -47,14 +40,8 @@ fn keys(found: &CrossFlash) -> Vec<String> {
 fn the_same_board_is_not_compared() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
-    assert_eq!(
-        burn(&card, &file(&cx3("2.42.5000"))).report.crossflash,
-        None
-    );
-    let change = IdentityChange {
-        vsd: Some(b"new".to_vec()),
-        ..IdentityChange::default()
-    };
+    assert_eq!(burn(&card, &file(&cx3("2.42.5000"))).report.crossflash, None);
+    let change = IdentityChange { vsd: Some(b"new".to_vec()), ..IdentityChange::default() };
     assert_eq!(plan_identity(&card, &change).report.crossflash, None);
 }
 
@@ -105,14 +92,8 @@ fn ports_and_bar_are_compared() {
     assert_eq!(found.psid.image.as_deref(), Some(OTHER));
     let ports = |side: &Option<BoardPorts>| side.clone().map(|p| (p.number, p.kinds.join(" ")));
     assert_eq!(ports(&found.ports.card), Some((Some(1), "XFI".into())));
-    assert_eq!(
-        ports(&found.ports.image),
-        Some((Some(2), "QSFP QSFP".into()))
-    );
-    assert_eq!(
-        (found.uar_bar_mib.card, found.uar_bar_mib.image),
-        (Some(8), Some(32))
-    );
+    assert_eq!(ports(&found.ports.image), Some((Some(2), "QSFP QSFP".into())));
+    assert_eq!((found.uar_bar_mib.card, found.uar_bar_mib.image), (Some(8), Some(32)));
     assert_eq!(found.flash_size.image, Some(2 << 20));
     assert_eq!(found.chip_size, 2 << 20);
     assert_eq!(found.vsd.card.as_deref(), Some("rack 7"));
@@ -131,11 +112,8 @@ fn later_refusals_are_listed_before_the_psid_is_specified() {
     let own = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     // Only judged once the identity and the ROM are in the image.
-    let foreign_rom = file(&Recipe {
-        psid: OTHER.into(),
-        rom: Some(rom(752, 0x1007)),
-        ..cx3("2.42.5000")
-    });
+    let foreign_rom =
+        file(&Recipe { psid: OTHER.into(), rom: Some(rom(752, 0x1007)), ..cx3("2.42.5000") });
     let plan = burn(&card, &foreign_rom);
     assert_eq!(refused(&plan), [CheckId::Psid]);
     let found = compared(&plan);
@@ -145,10 +123,7 @@ fn later_refusals_are_listed_before_the_psid_is_specified() {
     // And it is what refuses then.
     let plan = burn_with(&card, &foreign_rom, &spelled_out());
     assert_eq!(refused(&plan), ids);
-    assert_eq!(
-        compared(&plan).obstacles[0].detail,
-        found.obstacles[0].detail
-    );
+    assert_eq!(compared(&plan).obstacles[0].detail, found.obstacles[0].detail);
 }
 
 #[test]
@@ -164,10 +139,7 @@ fn a_pad_that_the_change_of_psid_waives_is_no_obstacle() {
     assert_eq!(refused(&plan), [CheckId::Psid, CheckId::ConfigPad]);
     let found = compared(&plan);
     assert!(found.possible, "{:?}", found.obstacles);
-    assert_eq!(
-        (found.config_pad.card, found.config_pad.image),
-        (Some(0), Some(3))
-    );
+    assert_eq!((found.config_pad.card, found.config_pad.image), (Some(0), Some(3)));
     assert!(found.notes.iter().any(|n| n.contains("settings")));
     let plan = burn_with(&card, &image, &spelled_out());
     accepted(&plan);
@@ -183,41 +155,22 @@ fn what_cannot_work_is_not_possible() {
     };
     let old = own(&cx3("2.35.5100"));
     let card = snapshot(A1, &[(&old, Half::Even)]);
-    let recipe = Recipe {
-        psid: OTHER.into(),
-        ..cx3("2.42.5000")
-    };
+    let recipe = Recipe { psid: OTHER.into(), ..cx3("2.42.5000") };
     // Other silicon; a revision that is not listed.
-    assert_eq!(
-        by(&file(&recipe), &snapshot(PRO, &[(&old, Half::Even)])),
-        [CheckId::Silicon]
-    );
-    assert_eq!(
-        by(&file(&recipe), &snapshot(A0, &[(&old, Half::Even)])),
-        [CheckId::Silicon]
-    );
+    assert_eq!(by(&file(&recipe), &snapshot(PRO, &[(&old, Half::Even)])), [CheckId::Silicon]);
+    assert_eq!(by(&file(&recipe), &snapshot(A0, &[(&old, Half::Even)])), [CheckId::Silicon]);
     // Another size of flash in the ini; an image that is too large.
     let wide = other("[FW]\nlog_flashdev_size = 22\n");
     assert_eq!(by(&wide, &card), [CheckId::FlashSize]);
-    let large = file(&Recipe {
-        size: 0x20_1000,
-        ..recipe
-    });
+    let large = file(&Recipe { size: 0x20_1000, ..recipe });
     assert!(by(&large, &card).contains(&CheckId::Fits));
     // Chunks of another size.
     let failsafe = own(&pro("2.36.5150"));
     let card = snapshot(PRO, &[(&failsafe, Half::Even)]);
-    let chunks = file(&Recipe {
-        psid: OTHER.into(),
-        chunk_log2: Some(17),
-        ..pro("2.42.5000")
-    });
+    let chunks = file(&Recipe { psid: OTHER.into(), chunk_log2: Some(17), ..pro("2.42.5000") });
     assert_eq!(by(&chunks, &card), [CheckId::ChunkSize]);
     let found = burn(&card, &chunks).report.crossflash.unwrap();
-    assert_eq!(
-        (found.chunk_size.card, found.chunk_size.image),
-        (Some(0x1_0000), Some(0x2_0000))
-    );
+    assert_eq!((found.chunk_size.card, found.chunk_size.image), (Some(0x1_0000), Some(0x2_0000)));
 }
 
 #[test]
@@ -235,9 +188,7 @@ fn a_damaged_psid_is_not_compared() {
 #[test]
 fn every_key_of_an_ini_of_a_hundred_thousand_is_compared() {
     let ini = |value: u32| Ini {
-        bytes: (0..100_000)
-            .flat_map(|n| format!("{n:x}={value}\n").into_bytes())
-            .collect(),
+        bytes: (0..100_000).flat_map(|n| format!("{n:x}={value}\n").into_bytes()).collect(),
     };
     let diff = IniDiff::of(&ini(1), &ini(2));
     assert_eq!((diff.changed, diff.added, diff.removed), (100_000, 0, 0));

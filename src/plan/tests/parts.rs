@@ -11,19 +11,14 @@ const SECTOR: u32 = 0x1000;
 const W25Q80: u32 = 0xEF_4014;
 
 fn sectors(ranges: impl IntoIterator<Item = Range<u32>>) -> BTreeSet<u32> {
-    ranges
-        .into_iter()
-        .flat_map(|r| r.start / SECTOR..r.end.div_ceil(SECTOR))
-        .collect()
+    ranges.into_iter().flat_map(|r| r.start / SECTOR..r.end.div_ceil(SECTOR)).collect()
 }
 
 /// Sectors of these kinds of section, and of the header, of the image at `start`.
 fn places(image: &Contents, start: u32, kinds: &[SectionKind]) -> BTreeSet<u32> {
     let map = crate::image::AddressMap::on_flash(image.image().layout, FlashAddr(start));
     let parts = image.image().sections.iter();
-    let parts = parts
-        .filter(|s| kinds.contains(&s.kind))
-        .map(|s| (s.at.0, s.len));
+    let parts = parts.filter(|s| kinds.contains(&s.kind)).map(|s| (s.at.0, s.len));
     let mut out = sectors(std::iter::once(start..start + 0x38));
     for (at, len) in parts {
         // From the header of the section to its CRC, whichever of them `at` names.
@@ -67,14 +62,8 @@ fn macs(last: u64) -> IdentityChange {
 fn a_mac_change_writes_only_its_sectors_on_a_non_failsafe_card() {
     let own = own(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
-    let vsd = IdentityChange {
-        vsd: Some(b"rack 8".to_vec()),
-        ..IdentityChange::default()
-    };
-    for (change, kind) in [
-        (macs(0x10), SectionKind::Guid),
-        (vsd, SectionKind::ImageInfo),
-    ] {
+    let vsd = IdentityChange { vsd: Some(b"rack 8".to_vec()), ..IdentityChange::default() };
+    for (change, kind) in [(macs(0x10), SectionKind::Guid), (vsd, SectionKind::ImageInfo)] {
         let plan = plan_identity(&card, &change);
         accepted(&plan);
         let allowed = places(&own, 0, &[kind]);
@@ -101,12 +90,7 @@ fn sectors_that_are_equal_in_the_other_half_are_kept() {
     accepted(&plan);
     assert!(plan.action.as_ref().unwrap().survives_interruption);
     // Into a blank half: nothing is erased.
-    assert!(
-        plan.action.as_ref().unwrap().passes[0]
-            .sectors
-            .erases
-            .is_empty()
-    );
+    assert!(plan.action.as_ref().unwrap().passes[0].sectors.erases.is_empty());
     // Back into the first half, where the image is still present with an invalidated signature.
     let card = snapshot_on(M25PX16, PRO, &apply(&card, &plan), 0);
     let change = macs(0x20);
@@ -155,17 +139,10 @@ fn a_rom_without_a_device_is_accepted_and_a_foreign_one_refused() {
     for id in [0, 0xFFFF] {
         let plan = plan_rom(&card, Some(&rom(760, id)));
         accepted(&plan);
-        let check = plan
-            .report
-            .checks
-            .iter()
-            .find(|c| c.id == CheckId::RomDevice);
+        let check = plan.report.checks.iter().find(|c| c.id == CheckId::RomDevice);
         assert!(check.unwrap().detail.contains("names no device"));
     }
-    let detail = refused_by(
-        &plan_rom(&card, Some(&rom(760, 0x1007))),
-        CheckId::RomDevice,
-    );
+    let detail = refused_by(&plan_rom(&card, Some(&rom(760, 0x1007))), CheckId::RomDevice);
     assert!(detail.contains("4099 (0x1003)"), "{detail}");
     assert!(detail.contains("4103 (0x1007)"), "{detail}");
 }
@@ -180,11 +157,8 @@ fn config_reset_erases_the_end_of_a_non_failsafe_flash() {
         (M25PX16, 2 << 20, 0x11_0000, 2, 0),
         (M25PX16, 2 << 20, 0x10_0000, 4, 1),
     ] {
-        let own = own(&Recipe {
-            size: len,
-            config_area: Some((area, pad, Some(2))),
-            ..cx3("2.42.5000")
-        });
+        let own =
+            own(&Recipe { size: len, config_area: Some((area, pad, Some(2))), ..cx3("2.42.5000") });
         let len = own.image().len;
         let (reserve, pad) = (area * SECTOR, pad * SECTOR);
         let mstflints = size / 2 - (reserve + pad)..size / 2 - pad;
@@ -205,11 +179,8 @@ fn config_reset_erases_the_end_of_a_non_failsafe_flash() {
 
 #[test]
 fn config_reset_refuses_an_image_that_reaches_into_the_area() {
-    let own = own(&Recipe {
-        size: 0xF_F000,
-        config_area: Some((2, 0, Some(2))),
-        ..cx3("2.42.5000")
-    });
+    let own =
+        own(&Recipe { size: 0xF_F000, config_area: Some((2, 0, Some(2))), ..cx3("2.42.5000") });
     let flash = flash(1 << 20, &[(&own, Half::Even)]);
     let plan = plan_config_reset(&snapshot_on(W25Q80, A1, &flash, 0));
     assert!(!refused(&plan).is_empty());
@@ -219,10 +190,7 @@ fn config_reset_refuses_an_image_that_reaches_into_the_area() {
 #[test]
 fn a_foreign_rom_on_the_card_does_not_prevent_an_identity_change() {
     let pro = crate::image::RomRecipe::pxe((3, 4, 752), 0x1007, 0x800);
-    let recipe = Recipe {
-        rom: Some(pro.build().unwrap()),
-        ..cx3("2.42.5000")
-    };
+    let recipe = Recipe { rom: Some(pro.build().unwrap()), ..cx3("2.42.5000") };
     let card = snapshot(A1, &[(&own(&recipe), Half::Even)]);
     accepted(&plan_identity(&card, &macs(0x10)));
     accepted(&plan_rom(&card, None));

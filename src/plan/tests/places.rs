@@ -69,10 +69,7 @@ fn a_live_signature_is_invalidated_before_its_body_changes() {
     card.running = Some(version("2.36.5150"));
     let plan = burn(&card, &file(&pro("2.42.5000")));
     let pass = &plan.action.as_ref().unwrap().passes[0];
-    assert!(
-        pass.sectors.invalidate_first,
-        "the third image's signature is still live"
-    );
+    assert!(pass.sectors.invalidate_first, "the third image's signature is still live");
     assert!(pass.sectors.interruptible, "the other half boots");
 }
 
@@ -83,12 +80,7 @@ fn the_damaged_half_is_overwritten_and_the_bootable_one_kept() {
     let image = file(&pro("2.42.5000"));
     let mut used = flash(2 << 20, &[(&a, Half::Even), (&b, Half::Odd)]);
     // A byte of code in the even half.
-    let ddr = a
-        .image()
-        .sections
-        .iter()
-        .find(|s| s.kind == SectionKind::Ddr)
-        .unwrap();
+    let ddr = a.image().sections.iter().find(|s| s.kind == SectionKind::Ddr).unwrap();
     assert!(ddr.body_at.0 < 0x1_0000, "must lie in the first chunk");
     used[ddr.body_at.0 as usize] ^= 1;
     let card = snapshot_on(M25PX16, PRO, &used, 0);
@@ -130,23 +122,11 @@ fn stale_signatures_do_not_prevent_a_burn() {
 #[test]
 fn data_of_the_kept_image_that_looks_like_a_signature_is_untouched() {
     // An image in chunks of 128 KiB: its flash address 0x10000 lies in its own first chunk.
-    let recipe = crate::image::Recipe {
-        chunk_log2: Some(17),
-        ..pro("2.36.5150")
-    };
+    let recipe = crate::image::Recipe { chunk_log2: Some(17), ..pro("2.36.5150") };
     let mut rom = rom(752, 0x1007);
     rom.resize(0x1_4000, 0x77);
-    let old = own(&crate::image::Recipe {
-        rom: Some(rom),
-        size: 0x2_8000,
-        ..recipe.clone()
-    });
-    let rom = old
-        .image()
-        .sections
-        .iter()
-        .find(|s| s.kind == SectionKind::Rom)
-        .unwrap();
+    let old = own(&crate::image::Recipe { rom: Some(rom), size: 0x2_8000, ..recipe.clone() });
+    let rom = old.image().sections.iter().find(|s| s.kind == SectionKind::Rom).unwrap();
     // The builder would not put a signature there; the section's CRC is done again by hand.
     let mut bytes = old.bytes().to_vec();
     let crc_at = rom.end().0 as usize - 4;
@@ -159,10 +139,7 @@ fn data_of_the_kept_image_that_looks_like_a_signature_is_untouched() {
     let card = snapshot_on(M25PX16, PRO, &flash, 0);
     assert_eq!(card.signatures(), [FlashAddr(0), FlashAddr(0x1_0000)]);
     assert_eq!(card.bootable().count(), 1);
-    let image = file(&crate::image::Recipe {
-        version: version("2.42.5000"),
-        ..recipe
-    });
+    let image = file(&crate::image::Recipe { version: version("2.42.5000"), ..recipe });
     let plan = burn(&card, &image);
     let pass = &plan.action.as_ref().unwrap().passes[0];
     assert_eq!(pass.signature.invalidate, [FlashAddr(0)]);
@@ -233,10 +210,7 @@ fn recovery_keeps_the_psid_of_a_card_that_states_one() {
     let mut used = old.bytes().to_vec();
     used[0x60] ^= 1;
     let card = snapshot_on(M25PX16, A1, &used, 0);
-    let image = file(&crate::image::Recipe {
-        psid: "MT_0000000001".into(),
-        ..cx3("2.42.5000")
-    });
+    let image = file(&crate::image::Recipe { psid: "MT_0000000001".into(), ..cx3("2.42.5000") });
     let len = image.bytes().len() as u64;
     let plan = plan_recover(&card, &image, len, &identity());
     refused_by(&plan, CheckId::Psid);

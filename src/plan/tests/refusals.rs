@@ -83,16 +83,10 @@ fn an_image_longer_than_its_file_is_refused() {
 #[test]
 fn a_rom_of_another_device_is_refused() {
     let (card, _) = owner();
-    let image = file(&Recipe {
-        rom: Some(rom(752, 0x1007)),
-        ..cx3("2.42.5000")
-    });
+    let image = file(&Recipe { rom: Some(rom(752, 0x1007)), ..cx3("2.42.5000") });
     refused_by(&burn(&card, &image), CheckId::RomDevice);
     // Without that ROM nothing is wrong.
-    let options = BurnOptions {
-        rom: Some(RomChoice::None),
-        ..BurnOptions::default()
-    };
+    let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
     accepted(&burn_with(&card, &image, &options));
 }
 
@@ -113,10 +107,7 @@ fn two_images_of_different_layout_are_refused_unless_the_running_version_decides
         size: 0,
         ..cx3("2.35.5100")
     });
-    assert!(
-        even.bytes().len() < 0x1_0000,
-        "must end before the odd half"
-    );
+    assert!(even.bytes().len() < 0x1_0000, "must end before the odd half");
     let odd = own(&pro("2.36.5150"));
     let mut card = snapshot(PRO, &[(&even, Half::Even), (&odd, Half::Odd)]);
     let image = file(&pro("2.42.5000"));
@@ -142,10 +133,7 @@ fn a_damaged_identity_is_refused() {
 #[test]
 fn a_card_without_an_identity_is_refused() {
     let image = file(&cx3("2.42.5000"));
-    let blank = file(&Recipe {
-        guids: None,
-        ..cx3("2.35.5100")
-    });
+    let blank = file(&Recipe { guids: None, ..cx3("2.35.5100") });
     let card = snapshot(A1, &[(&blank, Half::Even)]);
     assert!(refused(&burn(&card, &image)).contains(&CheckId::Identity));
 
@@ -174,41 +162,26 @@ fn multicast_mac_is_refused() {
 #[test]
 fn an_image_that_cannot_hold_the_identity_is_refused() {
     let (card, _) = owner();
-    let no_vsd = file(&Recipe {
-        vsd: None,
-        ..cx3("2.42.5000")
-    });
+    let no_vsd = file(&Recipe { vsd: None, ..cx3("2.42.5000") });
     refused_by(&burn(&card, &no_vsd), CheckId::IdentityFits);
-    let four = file(&Recipe {
-        guid_entries: 4,
-        ..cx3("2.42.5000")
-    });
+    let four = file(&Recipe { guid_entries: 4, ..cx3("2.42.5000") });
     refused_by(&burn(&card, &four), CheckId::IdentityFits);
 }
 
 #[test]
 fn another_layout_is_refused() {
     let (card, _) = owner();
-    let image = file(&Recipe {
-        chunk_log2: Some(19),
-        ..cx3("2.42.5000")
-    });
+    let image = file(&Recipe { chunk_log2: Some(19), ..cx3("2.42.5000") });
     assert!(refused(&burn(&card, &image)).contains(&CheckId::Layout));
     let (card, _) = failsafe();
-    let image = file(&Recipe {
-        chunk_log2: None,
-        ..pro("2.42.5000")
-    });
+    let image = file(&Recipe { chunk_log2: None, ..pro("2.42.5000") });
     assert!(refused(&burn(&card, &image)).contains(&CheckId::Layout));
 }
 
 #[test]
 fn another_chunk_size_is_refused() {
     let (card, _) = failsafe();
-    let image = file(&Recipe {
-        chunk_log2: Some(17),
-        ..pro("2.42.5000")
-    });
+    let image = file(&Recipe { chunk_log2: Some(17), ..pro("2.42.5000") });
     refused_by(&burn(&card, &image), CheckId::ChunkSize);
 }
 
@@ -231,21 +204,14 @@ fn an_older_version_is_accepted() {
 #[test]
 fn another_psid_is_refused_unless_specified() {
     let (card, _) = owner();
-    let image = file(&Recipe {
-        psid: "MT_1170110099".into(),
-        ..cx3("2.42.5000")
-    });
+    let image = file(&Recipe { psid: "MT_1170110099".into(), ..cx3("2.42.5000") });
     let detail = refused_by(&burn(&card, &image), CheckId::Psid);
     assert!(detail.contains("MT_1170110023") && detail.contains("MT_1170110099"));
     let change = |from: &str, to: &str| BurnOptions {
         change_psid: Some((from.into(), to.into())),
         ..BurnOptions::default()
     };
-    accepted(&burn_with(
-        &card,
-        &image,
-        &change("MT_1170110023", "MT_1170110099"),
-    ));
+    accepted(&burn_with(&card, &image, &change("MT_1170110023", "MT_1170110099")));
     for (from, to) in [
         ("MT_1170110099", "MT_1170110023"),
         ("MT_1170110023", "MT_117011009"),
@@ -258,19 +224,13 @@ fn another_psid_is_refused_unless_specified() {
     }
     // A change specified where there is none is a mistake, too.
     let same = file(&cx3("2.42.5000"));
-    refused_by(
-        &burn_with(&card, &same, &change("MT_1170110023", "MT_1170110099")),
-        CheckId::Psid,
-    );
+    refused_by(&burn_with(&card, &same, &change("MT_1170110023", "MT_1170110099")), CheckId::Psid);
 }
 
 #[test]
 fn a_moved_configuration_area_is_refused() {
     let (card, _) = owner();
-    let image = file(&Recipe {
-        config_area: Some((1, 3, Some(2))),
-        ..cx3("2.42.5000")
-    });
+    let image = file(&Recipe { config_area: Some((1, 3, Some(2))), ..cx3("2.42.5000") });
     refused_by(&burn(&card, &image), CheckId::ConfigPad);
 }
 
@@ -279,30 +239,14 @@ fn an_image_for_other_silicon_is_refused() {
     let old = own(&cx3("2.35.5100"));
     let image = file(&cx3("2.42.5000"));
     // The public report: a late release on an early card.
-    let detail = refused_by(
-        &burn(&snapshot(A0, &[(&old, Half::Even)]), &image),
-        CheckId::Silicon,
-    );
-    assert!(
-        detail.contains("ConnectX-3 A0") && detail.contains("ConnectX-3 A1 only"),
-        "{detail}"
-    );
-    refused_by(
-        &burn(&snapshot(PRO, &[(&old, Half::Even)]), &image),
-        CheckId::Silicon,
-    );
+    let detail = refused_by(&burn(&snapshot(A0, &[(&old, Half::Even)]), &image), CheckId::Silicon);
+    assert!(detail.contains("ConnectX-3 A0") && detail.contains("ConnectX-3 A1 only"), "{detail}");
+    refused_by(&burn(&snapshot(PRO, &[(&old, Half::Even)]), &image), CheckId::Silicon);
     // Without the list of tag 10 the device id decides.
     for device_id in [4103, 4113, 4098] {
-        let image = file(&Recipe {
-            supported_hw: Vec::new(),
-            rom: None,
-            device_id,
-            ..cx3("2.42.5000")
-        });
-        let options = BurnOptions {
-            rom: Some(RomChoice::None),
-            ..BurnOptions::default()
-        };
+        let image =
+            file(&Recipe { supported_hw: Vec::new(), rom: None, device_id, ..cx3("2.42.5000") });
+        let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
         refused_by(
             &burn_with(&snapshot(A1, &[(&old, Half::Even)]), &image, &options),
             CheckId::Silicon,
@@ -319,10 +263,7 @@ fn an_image_for_other_silicon_is_refused() {
     let plan = burn_with(
         &card,
         &liar,
-        &BurnOptions {
-            rom: Some(RomChoice::None),
-            ..BurnOptions::default()
-        },
+        &BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() },
     );
     refused_by(&plan, CheckId::Silicon);
 }
@@ -331,10 +272,7 @@ fn an_image_for_other_silicon_is_refused() {
 fn recover_refuses_a_card_that_works() {
     let (card, image) = owner();
     let len = image.bytes().len() as u64;
-    refused_by(
-        &plan_recover(&card, &image, len, &identity()),
-        CheckId::NoValidImage,
-    );
+    refused_by(&plan_recover(&card, &image, len, &identity()), CheckId::NoValidImage);
 }
 
 #[test]
@@ -346,10 +284,7 @@ fn recover_refuses_an_empty_identity() {
         vsd: Vec::new(),
     };
     let len = image.bytes().len() as u64;
-    refused_by(
-        &plan_recover(&snapshot(A1, &[]), &image, len, &empty),
-        CheckId::Identity,
-    );
+    refused_by(&plan_recover(&snapshot(A1, &[]), &image, len, &empty), CheckId::Identity);
 }
 
 #[test]
@@ -389,9 +324,7 @@ fn every_check_can_refuse() {
     for id in here.into_iter().chain([BackupValid]) {
         let refusal = text.matches(&format!("CheckId::{id:?}")).count();
         let direct = match id {
-            Version => text
-                .matches("rules::version(None, &image).is_err()")
-                .count(),
+            Version => text.matches("rules::version(None, &image).is_err()").count(),
             Interruption => text.matches("interruption(Some(").count(),
             _ => 0,
         };
@@ -413,12 +346,7 @@ fn fixtures_are_damaged_where_their_names_state() {
 fn running_on_damage() -> CardSnapshot {
     let (card, _) = owner();
     let contents = card.slots[0].contents.as_ref().unwrap();
-    let section = contents
-        .image()
-        .sections
-        .iter()
-        .find(|s| s.kind == SectionKind::Ddr)
-        .unwrap();
+    let section = contents.image().sections.iter().find(|s| s.kind == SectionKind::Ddr).unwrap();
     let mut flash = card.flash.clone();
     flash[section.body_at.0 as usize + 8] ^= 1;
     let running = Some(card.running.unwrap_or(version("2.35.5100")));
@@ -439,41 +367,19 @@ fn a_running_image_that_reads_as_damaged_is_not_overwritten() {
     let card = running_on_damage();
     let plan = burn(&card, &image);
     refused_by(&plan, CheckId::RunningImage);
-    let detail = &plan
-        .report
-        .checks
-        .iter()
-        .find(|c| c.id == CheckId::RunningImage)
-        .unwrap()
-        .detail;
+    let detail = &plan.report.checks.iter().find(|c| c.id == CheckId::RunningImage).unwrap().detail;
     for word in ["cx3flash verify", "cx3flash recover", "cx3flash restore"] {
         assert!(detail.contains(word), "{detail}");
     }
-    refused_by(
-        &crate::plan::plan_config_reset(&card),
-        CheckId::RunningImage,
-    );
+    refused_by(&crate::plan::plan_config_reset(&card), CheckId::RunningImage);
     // In recovery mode nothing runs that could contradict the reading.
-    let stopped = CardSnapshot {
-        running: None,
-        recovery: true,
-        ..card
-    };
+    let stopped = CardSnapshot { running: None, recovery: true, ..card };
     // Firmware that runs without a known version contradicts nothing either.
-    let silent = CardSnapshot {
-        recovery: false,
-        ..stopped.clone()
-    };
-    for (card, detail) in [
-        (&stopped, "no firmware runs"),
-        (&silent, "no running version is known"),
-    ] {
+    let silent = CardSnapshot { recovery: false, ..stopped.clone() };
+    for (card, detail) in [(&stopped, "no firmware runs"), (&silent, "no running version is known")]
+    {
         let plan = burn(card, &image);
-        let check = plan
-            .report
-            .checks
-            .iter()
-            .find(|c| c.id == CheckId::RunningImage);
+        let check = plan.report.checks.iter().find(|c| c.id == CheckId::RunningImage);
         let check = check.unwrap();
         assert!(check.ok);
         assert_eq!(check.detail, detail);

@@ -9,15 +9,9 @@ use std::time::Duration;
 
 #[test]
 fn a_card_without_a_rom_has_none_to_keep() {
-    let old = own(&Recipe {
-        rom: None,
-        ..cx3("2.35.5100")
-    });
+    let old = own(&Recipe { rom: None, ..cx3("2.35.5100") });
     let card = snapshot(A1, &[(&old, Half::Even)]);
-    let options = BurnOptions {
-        rom: Some(RomChoice::Device),
-        ..BurnOptions::default()
-    };
+    let options = BurnOptions { rom: Some(RomChoice::Device), ..BurnOptions::default() };
     let image = file(&cx3("2.42.5000"));
     refused_by(&burn_with(&card, &image, &options), CheckId::Rom);
 }
@@ -31,34 +25,22 @@ fn a_damaged_rom_of_the_card_is_not_kept() {
     accepted(&plan);
     assert!(plan.report.warnings.iter().any(|w| w.contains("damaged")));
     // It brings none: the damaged one must not be built in, and leaving it out is not our choice.
-    let bare = file(&Recipe {
-        rom: None,
-        ..cx3("2.42.5000")
-    });
+    let bare = file(&Recipe { rom: None, ..cx3("2.42.5000") });
     refused_by(&burn(&card, &bare), CheckId::Rom);
-    let options = BurnOptions {
-        rom: Some(RomChoice::None),
-        ..BurnOptions::default()
-    };
+    let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
     accepted(&burn_with(&card, &bare, &options));
 }
 
 #[test]
 fn bytes_that_are_no_rom_are_refused() {
     let (card, _) = owner();
-    refused_by(
-        &plan_rom(&card, Some(b"\x7fELF no option ROM at all")),
-        CheckId::PatchedImage,
-    );
+    refused_by(&plan_rom(&card, Some(b"\x7fELF no option ROM at all")), CheckId::PatchedImage);
 }
 
 #[test]
 fn an_image_larger_than_half_the_flash_is_refused() {
     let (card, _) = failsafe();
-    let image = file(&Recipe {
-        size: (1 << 20) - 0x1000,
-        ..pro("2.42.5000")
-    });
+    let image = file(&Recipe { size: (1 << 20) - 0x1000, ..pro("2.42.5000") });
     let plan = burn(&card, &image);
     assert!(refused(&plan).contains(&CheckId::Fits), "{plan:?}");
     assert!(plan.action.is_none());
@@ -67,16 +49,10 @@ fn an_image_larger_than_half_the_flash_is_refused() {
 #[test]
 fn a_failsafe_image_whose_second_half_is_beyond_the_chip_is_refused() {
     // Chunks of 2 MiB on a 2 MiB chip: the odd half would start behind its end.
-    let recipe = Recipe {
-        chunk_log2: Some(21),
-        ..pro("2.36.5150")
-    };
+    let recipe = Recipe { chunk_log2: Some(21), ..pro("2.36.5150") };
     let old = own(&recipe);
     let card = snapshot_on(M25PX16, PRO, old.bytes(), 0);
-    let image = file(&Recipe {
-        version: version("2.42.5000"),
-        ..recipe
-    });
+    let image = file(&Recipe { version: version("2.42.5000"), ..recipe });
     let plan = burn(&card, &image);
     assert!(refused(&plan).contains(&CheckId::Fits), "{plan:?}");
     assert!(plan.action.is_none());
@@ -86,13 +62,7 @@ fn a_failsafe_image_whose_second_half_is_beyond_the_chip_is_refused() {
 fn an_image_for_another_flash_size_is_refused() {
     let (card, image) = owner();
     assert!(
-        image
-            .image()
-            .ini
-            .as_ref()
-            .unwrap()
-            .get("FW", "log_flashdev_size")
-            == Some("21".into()),
+        image.image().ini.as_ref().unwrap().get("FW", "log_flashdev_size") == Some("21".into()),
         "the fixture must state a size"
     );
     // One MiB: the same family, one step smaller.
@@ -102,10 +72,7 @@ fn an_image_for_another_flash_size_is_refused() {
     let large = snapshot_on(0x20_7116, A1, &card.flash, 0);
     accepted(&burn(&large, &image));
     // Four MiB, and the card's own image does not say so.
-    let old = own(&Recipe {
-        ini: None,
-        ..cx3("2.35.5100")
-    });
+    let old = own(&Recipe { ini: None, ..cx3("2.35.5100") });
     let large = snapshot_on(0x20_7116, A1, old.bytes(), 0);
     refused_by(&burn(&large, &image), CheckId::FlashSize);
 }
@@ -120,11 +87,7 @@ fn an_erase_that_reaches_the_configuration_area_is_refused() {
         ..pro("2.36.5150")
     };
     let old = own(&recipe);
-    let image = file(&Recipe {
-        version: version("2.42.5000"),
-        seed: 77,
-        ..recipe
-    });
+    let image = file(&Recipe { version: version("2.42.5000"), seed: 77, ..recipe });
     let mut used = flash(2 << 20, &[(&old, Half::Even)]);
     // The other half is in use up to its end, so that it must be erased.
     used[0x8_0000..0x10_0000].fill(0);
@@ -150,10 +113,7 @@ fn protected_sectors_are_refused() {
     // The last 64 KiB: the image is far away.
     accepted(&burn(&bp(0x04), &image));
     // SST25 comes up so; the session clears it.
-    accepted(&burn(
-        &snapshot_on(SST25VF016B, A1, &card.flash, 0x1C),
-        &image,
-    ));
+    accepted(&burn(&snapshot_on(SST25VF016B, A1, &card.flash, 0x1C), &image));
 }
 
 #[test]
@@ -166,10 +126,7 @@ fn a_pass_that_touches_the_image_that_boots_is_refused() {
             signature_at: None,
             invalidate_first: false,
             interruptible: true,
-            map: SectorMap {
-                cell: 0x1000,
-                cells: Vec::new(),
-            },
+            map: SectorMap { cell: 0x1000, cells: Vec::new() },
             estimate: Duration::ZERO,
         },
         signature: Signature {

@@ -5,12 +5,7 @@ use crate::image::{Contents, Half, Mac, Recipe};
 use crate::plan::*;
 
 fn backup(flash: Vec<u8>) -> BackupFacts {
-    BackupFacts {
-        flash,
-        chip: None,
-        provenance: "a test".into(),
-        change_mac: None,
-    }
+    BackupFacts { flash, chip: None, provenance: "a test".into(), change_mac: None }
 }
 
 /// Every state two halves can be in.
@@ -88,16 +83,10 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
                     torn[at.0 as usize..at.0 as usize + bytes.len()].fill(0);
                 }
                 assert!(would_boot(&torn).start.is_some(), "{i} to {j}");
-                let one = CardSnapshot {
-                    flash: flash.clone(),
-                    ..card.clone()
-                };
+                let one = CardSnapshot { flash: flash.clone(), ..card.clone() };
                 let step = Plan {
                     report: plan.report.clone(),
-                    action: Some(Action {
-                        passes: vec![pass.clone()],
-                        ..action.clone()
-                    }),
+                    action: Some(Action { passes: vec![pass.clone()], ..action.clone() }),
                 };
                 flash = apply(&one, &step);
                 assert!(would_boot(&flash).start.is_some(), "{i} to {j}");
@@ -125,9 +114,8 @@ fn a_non_failsafe_flash_is_restored_byte_for_byte() {
 
 #[test]
 fn a_backup_of_another_card_is_refused() {
-    let theirs = own(&cx3("2.35.5100"))
-        .with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)])
-        .unwrap();
+    let theirs =
+        own(&cx3("2.35.5100")).with_macs(&[Mac(0x0002_C900_0001), Mac(0x0002_C900_0002)]).unwrap();
     let card = snapshot(A1, &[(&own(&cx3("2.35.5100")), Half::Even)]);
     let plan = plan_restore(&card, &backup(flash(2 << 20, &[(&theirs, Half::Even)])));
     assert_eq!(refused(&plan), [CheckId::Identity]);
@@ -149,15 +137,9 @@ fn an_unfit_backup_is_refused() {
     assert_eq!(refusal(&backup(damaged)), [CheckId::BackupValid]);
     assert_eq!(refusal(&backup(Vec::new()))[0], CheckId::BackupValid);
     assert_eq!(refusal(&backup(good[..1 << 20].to_vec())), [CheckId::Fits]);
-    let other_chip = BackupFacts {
-        chip: Some((0x1F5, 0)),
-        ..backup(good)
-    };
+    let other_chip = BackupFacts { chip: Some((0x1F5, 0)), ..backup(good) };
     assert_eq!(refusal(&other_chip), [CheckId::Silicon]);
-    let other_psid = own(&Recipe {
-        psid: "MT_0000000001".into(),
-        ..cx3("2.35.5100")
-    });
+    let other_psid = own(&Recipe { psid: "MT_0000000001".into(), ..cx3("2.35.5100") });
     let facts = backup(flash(2 << 20, &[(&other_psid, Half::Even)]));
     assert_eq!(refusal(&facts), [CheckId::Psid]);
 }
@@ -167,35 +149,19 @@ fn a_backup_from_before_an_identity_change_needs_change_mac() {
     let old = own(&cx3("2.35.5100"));
     let then = backup(flash(2 << 20, &[(&old, Half::Even)]));
     let check = |plan: &Plan| {
-        let found = plan
-            .report
-            .checks
-            .iter()
-            .find(|c| c.id == CheckId::Identity);
+        let found = plan.report.checks.iter().find(|c| c.id == CheckId::Identity);
         found.map(|c| c.ok).unwrap()
     };
     let vsd = old.with_vsd(b"another shelf").unwrap();
-    assert!(check(&plan_restore(
-        &snapshot(A1, &[(&vsd, Half::Even)]),
-        &then
-    )));
+    assert!(check(&plan_restore(&snapshot(A1, &[(&vsd, Half::Even)]), &then)));
 
     let here = Mac(0xE41D_2D00_0010);
     let other = old.with_macs(&[here, Mac(0xE41D_2D00_0011)]).unwrap();
     let card = snapshot(A1, &[(&other, Half::Even)]);
     assert!(!check(&plan_restore(&card, &then)));
     let identity = crate::image::Identity::from_image(old.image()).unwrap();
-    let spelled = |from, to| BackupFacts {
-        change_mac: Some((from, to)),
-        ..then.clone()
-    };
-    assert!(check(&plan_restore(
-        &card,
-        &spelled(here, identity.macs[0])
-    )));
-    assert!(!check(&plan_restore(
-        &card,
-        &spelled(identity.macs[0], here)
-    )));
+    let spelled = |from, to| BackupFacts { change_mac: Some((from, to)), ..then.clone() };
+    assert!(check(&plan_restore(&card, &spelled(here, identity.macs[0]))));
+    assert!(!check(&plan_restore(&card, &spelled(identity.macs[0], here))));
     assert!(!check(&plan_restore(&card, &spelled(here, here))));
 }

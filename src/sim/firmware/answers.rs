@@ -83,12 +83,7 @@ pub(super) fn capabilities(ports: u8) -> [u8; LEN] {
         (0x64, &[0x40, 15, 0, 16]),
         // Bytes of one context entry: RDMA reads, queue pairs, auxiliary, alternate path, event
         // queues, completion queues, shared receive queues, cMPT, MTT, dMPT.
-        (
-            0x80,
-            &[
-                0, 32, 1, 0, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 8, 0, 64,
-            ],
-        ),
+        (0x80, &[0, 32, 1, 0, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 8, 0, 64]),
         // 2^40 bytes of context memory.
         (0xa2, &[1]),
     ])
@@ -118,8 +113,5 @@ pub(super) fn adapter(psid: &str) -> [u8; LEN] {
 
 /// `MOD_STAT_CFG`, operation 2: the GUID of a port, in two halves.
 pub(super) fn port_guid(guid: u64) -> [u8; LEN] {
-    filled(&[
-        (0x14, &((guid >> 32) as u32).to_be_bytes()),
-        (0x1c, &(guid as u32).to_be_bytes()),
-    ])
+    filled(&[(0x14, &((guid >> 32) as u32).to_be_bytes()), (0x1c, &(guid as u32).to_be_bytes())])
 }

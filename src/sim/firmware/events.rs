@@ -132,8 +132,7 @@ impl Icm {
         for entry in entries.chunks_exact(16) {
             let host = u64_at(entry, 8);
             let len = PAGE << (host & 0x1f);
-            self.ranges
-                .insert(u64_at(entry, 0), (host & !(PAGE - 1), len));
+            self.ranges.insert(u64_at(entry, 0), (host & !(PAGE - 1), len));
         }
     }
 
@@ -155,9 +154,7 @@ impl Icm {
         let entry = u64::from_be_bytes(entry);
         // Bit 0: present.
         if entry & 1 == 0 {
-            return Err(io::Error::other(format!(
-                "translation {here:#x} is not present"
-            )));
+            return Err(io::Error::other(format!("translation {here:#x} is not present")));
         }
         Ok(entry & !(PAGE - 1))
     }

@@ -133,11 +133,8 @@ impl NetworkFirmware {
 
     /// For the control channel.
     pub(super) fn report(&self) -> Value {
-        let counts: BTreeMap<String, u64> = self
-            .counts
-            .iter()
-            .map(|(op, n)| (format!("{op:#05x}"), *n))
-            .collect();
+        let counts: BTreeMap<String, u64> =
+            self.counts.iter().map(|(op, n)| (format!("{op:#05x}"), *n)).collect();
         json!({
             "runs": self.runs,
             "dead": self.dead,
@@ -176,8 +173,7 @@ impl NetworkFirmware {
         card.poke(GO_WORD, u32::from(status) << 24 | word & KEPT & !GO);
         if command.event
             && let Err(error) =
-                self.queues
-                    .completed((command.token, status, command.output), &self.icm, host)
+                self.queues.completed((command.token, status, command.output), &self.icm, host)
         {
             self.fail(&command, &error.to_string());
         }
@@ -186,8 +182,7 @@ impl NetworkFirmware {
     fn fail(&mut self, command: &FirmwareCommand, why: &str) {
         tracing::warn!(?command, why, "firmware command");
         if self.failures.len() < 100 {
-            self.failures
-                .push(format!("command {:#05x}: {why}", command.opcode));
+            self.failures.push(format!("command {:#05x}: {why}", command.opcode));
         }
     }
 

@@ -37,19 +37,13 @@ struct Peer {
 impl Control {
     pub(super) fn new(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
-            peers: Vec::new(),
-            hold_at: None,
-        })
+        Ok(Self { listener, peers: Vec::new(), hold_at: None })
     }
 
     /// Everything to poll for input.
     pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let peers = self.peers.iter().map(|p| p.stream.get_ref().as_fd());
-        std::iter::once(self.listener.as_fd())
-            .chain(peers)
-            .collect()
+        std::iter::once(self.listener.as_fd()).chain(peers).collect()
     }
 
     /// Take what has come: new connections, and orders, each of which is acknowledged.
@@ -109,10 +103,7 @@ impl Control {
     fn order(&mut self, device: &mut ServedDevice, line: &str) -> Result<Option<Value>, String> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
-        let number = || {
-            rest.parse::<u64>()
-                .map_err(|_| format!("{rest:?} is no number"))
-        };
+        let number = || rest.parse::<u64>().map_err(|_| format!("{rest:?} is no number"));
         let card = device.card.clone();
         match (word, rest) {
             ("fault", _) => {

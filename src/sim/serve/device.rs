@@ -168,11 +168,8 @@ impl ServedDevice {
         if !self.card.answers() {
             return;
         }
-        let mut bus = DeviceBus {
-            masters: self.config.masters(),
-            memory: &self.memory,
-            raised: Vec::new(),
-        };
+        let mut bus =
+            DeviceBus { masters: self.config.masters(), memory: &self.memory, raised: Vec::new() };
         self.firmware.written(&self.card, at, &mut bus);
         for vector in bus.raised {
             self.irqs.send(super::irq::MSIX, vector);
@@ -202,8 +199,7 @@ impl ServedDevice {
 
     fn check_width(&mut self, at: u64, len: usize) {
         if !matches!(len, 4 | 8) || !at.is_multiple_of(4) {
-            self.card
-                .note(format!("an access of {len} bytes to BAR0 at {at:#x}"));
+            self.card.note(format!("an access of {len} bytes to BAR0 at {at:#x}"));
         }
     }
 }

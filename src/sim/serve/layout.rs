@@ -63,10 +63,7 @@ const FIELDS: [(u16, u32, u32); 31] = [
 impl Capabilities {
     /// As after a reset.
     pub(super) fn of(card: &SimCard) -> Self {
-        let mut caps = Self {
-            bytes: Box::new([0; SIZE]),
-            mask: Box::new([0; SIZE]),
-        };
+        let mut caps = Self { bytes: Box::new([0; SIZE]), mask: Box::new([0; SIZE]) };
         for (at, value, mask) in FIELDS {
             caps.set_dword(at, value);
             caps.mask[usize::from(at)..][..4].copy_from_slice(&mask.to_le_bytes());
@@ -102,11 +99,7 @@ impl Capabilities {
 
 /// Vital product data: name, part number, serial number, checksum (PCI specification, appendix I).
 pub(super) fn vpd(spec: &CardSpec) -> Vec<u8> {
-    let chip = if spec.hw_id == 0x1f7 {
-        "ConnectX-3 Pro"
-    } else {
-        "ConnectX-3"
-    };
+    let chip = if spec.hw_id == 0x1f7 { "ConnectX-3 Pro" } else { "ConnectX-3" };
     let name = format!("{chip} simulated {}", spec.board);
     let mut out = vec![0x82, name.len() as u8, 0];
     out.extend_from_slice(name.as_bytes());

@@ -72,10 +72,7 @@ pub enum ServeError {
 }
 
 fn cannot(what: &str) -> impl Fn(io::Error) -> ServeError {
-    move |source| ServeError::Io {
-        what: what.into(),
-        source,
-    }
+    move |source| ServeError::Io { what: what.into(), source }
 }
 
 /// Listens on a socket. The file of a killed server is removed, one that answers is not.
@@ -90,9 +87,7 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
             let stale = meta.file_type().is_socket()
                 && UnixStream::connect(path).err().is_some_and(refused);
             if !stale {
-                return Err(ServeError::InUse {
-                    path: path.to_owned(),
-                });
+                return Err(ServeError::InUse { path: path.to_owned() });
             }
             std::fs::remove_file(path).map_err(&error)?;
         }
@@ -130,14 +125,7 @@ impl Server {
                 Some(control.map_err(cannot("listen on the control socket"))?)
             }
         };
-        Ok(Self {
-            device,
-            listener,
-            client: None,
-            control,
-            sockets,
-            quit: false,
-        })
+        Ok(Self { device, listener, client: None, control, sockets, quit: false })
     }
 
     /// Answers until the order `quit` comes.
@@ -164,11 +152,7 @@ impl Server {
         };
         // Held: only orders count.
         let held = limit.is_some();
-        let events = if held {
-            PollFlags::empty()
-        } else {
-            PollFlags::POLLIN
-        };
+        let events = if held { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(first, events)];
         if let Some(control) = &self.control {
             let orders = control.fds().into_iter();
@@ -183,10 +167,7 @@ impl Server {
             Err(errno) => return Err(errno.into()),
         }
         let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
-        Ok((
-            fds.first().is_some_and(ready),
-            fds.iter().skip(1).any(ready),
-        ))
+        Ok((fds.first().is_some_and(ready), fds.iter().skip(1).any(ready)))
     }
 
     fn orders(&mut self) -> Result<ServerAction, ServeError> {
@@ -194,9 +175,7 @@ impl Server {
         let Some(control) = &mut self.control else {
             return Ok(ServerAction::Nothing);
         };
-        let after = control
-            .serve(&mut self.device)
-            .map_err(cannot("read an order"))?;
+        let after = control.serve(&mut self.device).map_err(cannot("read an order"))?;
         self.quit |= after == ServerAction::Quit;
         Ok(after)
     }

@@ -30,10 +30,7 @@ const SUPPORTED: u32 = 1 << 29;
 
 /// Dwords that [`SimCard`] keeps.
 fn is_cards(dword: u16) -> bool {
-    matches!(
-        dword,
-        0x00 | 0x04 | 0x08 | 0x10..=0x1c | 0x2c | 0x3c | 0x58 | 0x5c
-    )
+    matches!(dword, 0x00 | 0x04 | 0x08 | 0x10..=0x1c | 0x2c | 0x3c | 0x58 | 0x5c)
 }
 
 /// The words an access touches: address of the word, first byte in it, bytes of the access.
@@ -142,8 +139,7 @@ impl ServedConfigSpace {
     fn write_part(&mut self, dword: u16, shift: usize, part: &[u8]) -> bool {
         if is_cards(dword) {
             if matches!(dword, 0x58 | 0x5c) && part.len() != 4 {
-                self.card
-                    .note(format!("{} bytes written to {dword:#04x}", part.len()));
+                self.card.note(format!("{} bytes written to {dword:#04x}", part.len()));
                 return false;
             }
             let mut value = self.card.config_peek(dword).to_le_bytes();

@@ -142,9 +142,7 @@ pub(super) fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<
         wire::SET_IRQS => {
             let (flags, index) = (m.u32(4)?, m.u32(8)?);
             let span = (m.u32(12)?, m.u32(16)?);
-            device
-                .irqs
-                .set((index, flags), span, std::mem::take(&mut m.fds))?;
+            device.irqs.set((index, flags), span, std::mem::take(&mut m.fds))?;
             Vec::new()
         }
         wire::REGION_READ | wire::REGION_WRITE => access(device, m)?,

@@ -81,12 +81,7 @@ pub(super) fn receive(stream: &mut UnixStream) -> io::Result<Option<Message>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(&mut header[got..])];
-        let result = recvmsg(
-            stream.as_fd(),
-            &mut into,
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        );
+        let result = recvmsg(stream.as_fd(), &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
         let result = match result {
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
@@ -113,13 +108,7 @@ pub(super) fn receive(stream: &mut UnixStream) -> io::Result<Option<Message>> {
         .ok_or_else(|| broken(format!("a message of {size} bytes")))?;
     let mut body = vec![0; len];
     stream.read_exact(&mut body)?;
-    Ok(Some(Message {
-        id: half(0),
-        command: half(2),
-        flags: word(8),
-        body,
-        fds,
-    }))
+    Ok(Some(Message { id: half(0), command: half(2), flags: word(8), body, fds }))
 }
 
 fn header(to: &Message, len: usize, error: Option<i32>) -> io::Result<[u8; HEADER]> {
@@ -152,12 +141,8 @@ pub(super) fn reply(
     if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(broken("the descriptor does not fit"));
     }
-    let sent = sendmsg(
-        stream.as_fd(),
-        &[IoSlice::new(&bytes)],
-        &mut ancillary,
-        SendFlags::empty(),
-    )?;
+    let sent =
+        sendmsg(stream.as_fd(), &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::empty())?;
     stream.write_all(&bytes[sent..])
 }
 

@@ -11,11 +11,7 @@ const BOUND: u32 = 0xfff0_0000;
 
 fn image(subminor: u16) -> Vec<u8> {
     build(&Recipe {
-        version: Version {
-            major: 2,
-            minor: 42,
-            subminor,
-        },
+        version: Version { major: 2, minor: 42, subminor },
         chunk_log2: None,
         size: 0x3_0000,
         ..Recipe::default()
@@ -265,11 +261,7 @@ fn a_fork_boots_on_its_own_time() {
 fn a_card_file_keeps_boot_time_and_serial() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = dir.path().join("card");
-    let spec = CardSpec {
-        boot_ms: 900,
-        pci_reset_boots: false,
-        ..CardSpec::default()
-    };
+    let spec = CardSpec { boot_ms: 900, pci_reset_boots: false, ..CardSpec::default() };
     let flash = striped(&image(1), Half::Even, 0x20_0000).expect("fits");
     let card = SimCard::create(&path, spec.clone(), &flash).expect("new file");
     let serial = card.serial().expect("it has a node GUID");
@@ -307,11 +299,7 @@ fn card_files_of_earlier_versions_still_open() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = dir.path().join("card");
     drop(SimCard::create(&path, CardSpec::default(), &image(1)).expect("new file"));
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .expect("open");
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).expect("open");
     for at in SLOTS_AT {
         let mut slot = vec![0; SLOT_LEN];
         file.read_exact_at(&mut slot, at).expect("slot");

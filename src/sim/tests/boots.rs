@@ -7,11 +7,7 @@ use crate::sim::{BootOutcome, CardSpec, SimCard};
 const CHUNK: u32 = 0x8_0000;
 
 fn version(subminor: u16) -> Version {
-    Version {
-        major: 2,
-        minor: 42,
-        subminor,
-    }
+    Version { major: 2, minor: 42, subminor }
 }
 
 fn image(subminor: u16, chunk_log2: Option<u8>) -> Vec<u8> {
@@ -19,11 +15,7 @@ fn image(subminor: u16, chunk_log2: Option<u8>) -> Vec<u8> {
         version: version(subminor),
         chunk_log2,
         // More than one chunk, so that striping matters.
-        size: if chunk_log2.is_some() {
-            0xA_0000
-        } else {
-            0x3_0000
-        },
+        size: if chunk_log2.is_some() { 0xA_0000 } else { 0x3_0000 },
         ..Recipe::default()
     };
     build(&recipe).expect("valid recipe")
@@ -41,10 +33,7 @@ fn halves(even: Option<u16>, odd: Option<u16>) -> Vec<u8> {
 }
 
 fn starts(start: u32, subminor: u16) -> BootOutcome {
-    BootOutcome::Image {
-        start: FlashAddr(start),
-        version: version(subminor),
-    }
+    BootOutcome::Image { start: FlashAddr(start), version: version(subminor) }
 }
 
 fn card(flash: &[u8]) -> SimCard {
@@ -92,10 +81,7 @@ fn an_image_for_other_silicon_does_not_start() {
 fn one_wrong_bit_anywhere_keeps_an_image_from_starting() {
     let good = image(5000, None);
     let base = card(&good);
-    for at in (0..good.len())
-        .step_by(0x1_0001)
-        .chain([0, 4, 0x22, 0x28, 0x38, 0x100])
-    {
+    for at in (0..good.len()).step_by(0x1_0001).chain([0, 4, 0x22, 0x28, 0x38, 0x100]) {
         let card = base.fork();
         card.load_flash(at as u32, &[good[at] ^ 0x10]);
         assert_eq!(card.boot_outcome(), BootOutcome::Recovery, "byte {at:#x}");
@@ -196,9 +182,6 @@ fn a_torn_signature_does_not_start() {
 #[test]
 fn an_empty_or_odd_sized_flash_ends_in_recovery_mode() {
     for len in [0, 1, 15, 16, 17, 0x37, 0x38, 0x39] {
-        assert_eq!(
-            card(&image(1, None)[..len]).running(),
-            BootOutcome::Recovery
-        );
+        assert_eq!(card(&image(1, None)[..len]).running(), BootOutcome::Recovery);
     }
 }

@@ -19,10 +19,7 @@ pub(super) struct TestDriver {
 }
 
 pub(super) fn spec(chip: SimChip) -> CardSpec {
-    CardSpec {
-        chip,
-        ..CardSpec::default()
-    }
+    CardSpec { chip, ..CardSpec::default() }
 }
 
 impl TestDriver {
@@ -39,19 +36,11 @@ impl TestDriver {
 
     /// Without semaphore.
     pub(super) fn idle(card: &SimCard) -> Self {
-        Self {
-            access: card.bar0(),
-            clock: card.clock(),
-            card: card.clone(),
-            dirty: false,
-        }
+        Self { access: card.bar0(), clock: card.clock(), card: card.clone(), dirty: false }
     }
 
     pub(super) fn over_config(card: &SimCard) -> Self {
-        let mut driver = Self {
-            access: card.config_gateway(),
-            ..Self::idle(card)
-        };
+        let mut driver = Self { access: card.config_gateway(), ..Self::idle(card) };
         assert_eq!(driver.read(SEMAPHORE), 0, "semaphore 63 is free");
         driver
     }
@@ -71,9 +60,7 @@ impl TestDriver {
     }
 
     pub(super) fn write(&mut self, at: u32, value: u32) {
-        self.access
-            .write(CrOffset(at), value)
-            .expect("memory cannot fail");
+        self.access.write(CrOffset(at), value).expect("memory cannot fail");
         self.dirty = self.access.posts_writes();
     }
 

@@ -41,12 +41,7 @@ fn a_power_cut_tears_a_program_somewhere_between_nothing_and_all() {
     }
     let kinds: BTreeSet<_> = pages.iter().collect();
     assert!(kinds.len() > 30, "{} kinds of tear", kinds.len());
-    assert!(
-        pages
-            .iter()
-            .any(|p| p.iter().any(|b| *b != 0xFF && *b != 0xA5)),
-        "bytes half done"
-    );
+    assert!(pages.iter().any(|p| p.iter().any(|b| *b != 0xFF && *b != 0xA5)), "bytes half done");
 }
 
 #[test]
@@ -63,10 +58,7 @@ fn a_power_cut_tears_an_erase_into_old_blank_and_garbage() {
         seen[0] |= kept == 0x1000;
         seen[1] |= blank == 0x1000;
         seen[2] |= kept > 0x200 && blank > 0x200;
-        seen[3] |= new
-            .iter()
-            .zip(&old)
-            .any(|(new, old)| *new != 0xFF && new != old);
+        seen[3] |= new.iter().zip(&old).any(|(new, old)| *new != 0xFF && new != old);
     }
     assert_eq!(seen, [true; 4], "old, blank, mixed, garbage");
 }
@@ -121,11 +113,7 @@ fn a_short_read_leaves_old_bytes() {
 }
 
 fn wrong(after: u64, kind: WrongRead) -> Fault {
-    Fault::WrongRead {
-        after,
-        kind,
-        at: None,
-    }
+    Fault::WrongRead { after, kind, at: None }
 }
 
 #[test]
@@ -152,11 +140,7 @@ fn a_wrong_read_is_wrong_once_and_keeps_the_flash() {
 #[test]
 fn a_wrong_read_waits_for_its_address() {
     let mut driver = TestDriver::on(SimChip::M25px16, &[7; 64]);
-    driver.card.inject(Fault::WrongRead {
-        after: 1,
-        kind: WrongRead::AllOnes,
-        at: Some(0x2f),
-    });
+    driver.card.inject(Fault::WrongRead { after: 1, kind: WrongRead::AllOnes, at: Some(0x2f) });
     assert_eq!(driver.read16(0x20), [7; 16], "behind `after` only");
     assert_eq!(driver.read16(0x10), [7; 16]);
     assert_eq!(driver.read16(0x30), [7; 16]);
@@ -249,11 +233,7 @@ fn stuck_wip_stays() {
 #[test]
 fn a_held_semaphore_is_free_after_its_reads() {
     let card = SimCard::new(spec(SimChip::M25px16), &[]);
-    let held = |reads, owner_alive| Fault::SemaphoreHeld {
-        number: 63,
-        reads,
-        owner_alive,
-    };
+    let held = |reads, owner_alive| Fault::SemaphoreHeld { number: 63, reads, owner_alive };
     card.inject(held(Some(3), false));
     assert_eq!(card.semaphores_held(), [63]);
     let mut driver = TestDriver::idle(&card);
@@ -304,9 +284,7 @@ fn a_foreign_reset_frees_the_semaphores() {
 #[test]
 fn an_erase_outlives_a_foreign_reset() {
     let mut driver = TestDriver::on(SimChip::M25px16, &RAMP);
-    driver
-        .card
-        .set_reset_time(std::time::Duration::from_micros(10));
+    driver.card.set_reset_time(std::time::Duration::from_micros(10));
     driver.run(0x4006_2004);
     driver.at(0, 0x40D8_200C);
     driver.card.inject(Fault::Reset { after: 0 });

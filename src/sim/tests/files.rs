@@ -239,14 +239,8 @@ fn a_record_cut_short_by_a_crash_loses_one_step_only() {
         file.read_exact_at(&mut bytes, slot).expect("slot");
         u64::from_le_bytes(bytes)
     };
-    let newest = [4096, 34816]
-        .into_iter()
-        .max_by_key(|slot| counter(*slot))
-        .expect("two");
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .expect("open");
+    let newest = [4096, 34816].into_iter().max_by_key(|slot| counter(*slot)).expect("two");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
     file.write_all_at(&[0; 64], newest + 40).expect("spoil");
     let card = open(&path);
     assert!(card.mutations() >= 4, "{}", card.mutations());

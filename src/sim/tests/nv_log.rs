@@ -109,13 +109,8 @@ fn the_areas_are_at_the_documented_addresses() {
         Layout::Failsafe { chunk_log2: 16 },
         Layout::Failsafe { chunk_log2: 18 },
     ] {
-        let erased = NvGeometry {
-            sectors: 1,
-            pad: 0,
-            sector_size: 0x1000,
-        }
-        .areas(layout, SIZE)
-        .unwrap();
+        let erased =
+            NvGeometry { sectors: 1, pad: 0, sector_size: 0x1000 }.areas(layout, SIZE).unwrap();
         let ours = areas(layout).spoiling();
         assert_eq!(ours.len(), 2);
         for (at, bytes) in ours {

@@ -79,10 +79,7 @@ fn opcode_in_a_held_chain_goes_out_as_data() {
     driver.run(0x4005_2215);
     driver.assert_misuse("CMD_PHASE while chip-select is held");
     // 16 zeros of the first chunk, then the opcode and what was clocked.
-    assert_eq!(
-        driver.card.flash()[..17],
-        [[0; 16].as_slice(), &[5]].concat()
-    );
+    assert_eq!(driver.card.flash()[..17], [[0; 16].as_slice(), &[5]].concat());
 }
 
 #[test]
@@ -145,10 +142,7 @@ fn program_without_erase_clears_bits_only() {
     let mut driver = TestDriver::on(SimChip::M25px16, &[0x0F; 16]);
     assert!(driver.program16(0, &[0x55; 16]));
     driver.assert_misuse("without erase");
-    assert_eq!(
-        driver.card.flash()[..17],
-        [[5; 16].as_slice(), &[0xFF]].concat()
-    );
+    assert_eq!(driver.card.flash()[..17], [[5; 16].as_slice(), &[0xFF]].concat());
 }
 
 #[test]
@@ -222,18 +216,9 @@ fn programs_go_out_in_pieces_that_a_known_tool_sends() {
         (&[0x4002_221C], ""),
         (&[0x4002_201C], "a program of 1 bytes"),
         (&[0x4002_231C], "a program of 8 bytes"),
-        (
-            &[0x4002_233C, 0x4000_2410],
-            "a program of 8 bytes with HOLD",
-        ),
-        (
-            &[0x4002_223C, 0x4000_2410],
-            "a program of 4 bytes with HOLD",
-        ),
-        (
-            &[0x4002_243C, 0x4000_2210],
-            "a program of 4 bytes after HOLD",
-        ),
+        (&[0x4002_233C, 0x4000_2410], "a program of 8 bytes with HOLD"),
+        (&[0x4002_223C, 0x4000_2410], "a program of 4 bytes with HOLD"),
+        (&[0x4002_243C, 0x4000_2210], "a program of 4 bytes after HOLD"),
     ];
     for (words, noted) in cases {
         let mut driver = blank();
@@ -320,11 +305,7 @@ fn unknown_registers_keep_what_is_written_until_reset() {
     driver.write(0xf0010, 1);
     driver.sleep(1_000_001);
     assert_eq!(driver.read(0xf3834), 0);
-    assert_eq!(
-        driver.read(0xf0000),
-        0xf0003,
-        "boot address survives a reset"
-    );
+    assert_eq!(driver.read(0xf0000), 0xf0003, "boot address survives a reset");
     driver.card.power_cycle();
     assert_eq!(driver.read(0xf0000), 0, "but not the power");
     driver.assert_clean();
@@ -383,10 +364,7 @@ fn after_a_reset_a_raw_host_must_restore_config_space() {
 #[test]
 fn both_variants_of_the_config_gateway_reach_the_same_card() {
     for write_only_address in [false, true] {
-        let spec = CardSpec {
-            write_only_address,
-            ..CardSpec::default()
-        };
+        let spec = CardSpec { write_only_address, ..CardSpec::default() };
         let card = SimCard::new(spec, &RAMP);
         let mut driver = TestDriver::over_config(&card);
         assert_eq!(driver.read(0xf0014), 0x0001_01f5);
@@ -413,10 +391,7 @@ fn a_dump_of_config_space_takes_the_semaphore_it_points_at() {
 
 #[test]
 fn a_locked_card_reads_one_word_everywhere() {
-    let spec = CardSpec {
-        secure_host: true,
-        ..CardSpec::default()
-    };
+    let spec = CardSpec { secure_host: true, ..CardSpec::default() };
     let card = SimCard::new(spec, &[]);
     let mut access = card.bar0();
     for at in [0xf0014, 0xf03fc, COMMAND, 0] {

@@ -32,9 +32,8 @@ impl TracedBus {
 
 #[test]
 fn the_worked_trace_of_the_documents_runs() {
-    let header = [
-        0x80, 0x34, 0x38, 0x11, 0x80, 0xC0, 0x00, 0x00, 0xBD, 0xC8, 0x08, 0x07, 0, 0, 0, 2,
-    ];
+    let header =
+        [0x80, 0x34, 0x38, 0x11, 0x80, 0xC0, 0x00, 0x00, 0xBD, 0xC8, 0x08, 0x07, 0, 0, 0, 2];
     let mut flash = vec![0x55; 0x20_0000];
     flash[0x10..0x20].copy_from_slice(&header);
     let card = SimCard::new(spec(SimChip::M25px16), &flash);
@@ -129,11 +128,7 @@ fn the_worked_trace_of_the_documents_runs() {
             },
         );
         let begun = card.mutations() - 2;
-        assert_eq!(
-            begun,
-            u64::from(chunk == 15),
-            "starts when chip-select rises"
-        );
+        assert_eq!(begun, u64::from(chunk == 15), "starts when chip-select rises");
         bus.f_poll();
     }
     bus.1.sleep(Duration::from_millis(1));
@@ -146,9 +141,7 @@ fn the_worked_trace_of_the_documents_runs() {
     let ramp: Vec<u8> = (0..16).collect();
     assert_eq!(flash[0x1_0000..0x1_0010], ramp);
     assert_eq!(flash[0x1_01f0..0x1_0200], {
-        let words: Vec<u8> = (0..4_u32)
-            .flat_map(|n| (15 << 24 | n).to_be_bytes())
-            .collect();
+        let words: Vec<u8> = (0..4_u32).flat_map(|n| (15 << 24 | n).to_be_bytes()).collect();
         words
     });
     assert!(flash[0x1_0200..0x2_0000].iter().all(|b| *b == 0xFF));

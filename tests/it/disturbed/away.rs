@@ -32,20 +32,13 @@ fn sweep(name: &str, start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) {
         tally.count("done");
     };
 
-    let often = |every, from| Opened {
-        pauses: Some(Pauses { every, from }),
-        ..Opened::default()
-    };
+    let often = |every, from| Opened { pauses: Some(Pauses { every, from }), ..Opened::default() };
     run("at every access", &start.fork(), &often(1, 0));
     for from in 0..STRIDE {
         let what = format!("at each access {from} modulo {STRIDE}");
         run(&what, &start.fork(), &often(STRIDE, from));
     }
-    let step = if every_case() {
-        1
-    } else {
-        accesses / SINGLES + 1
-    };
+    let step = if every_case() { 1 } else { accesses / SINGLES + 1 };
     for after in (0..accesses).step_by(usize::try_from(step).unwrap()) {
         let card = start.fork();
         card.inject(Fault::Away { after, ms: 500 });
@@ -57,15 +50,11 @@ fn sweep(name: &str, start: &SimCard, job: &dyn Fn(&Opened, &SimCard)) {
 
 fn burn(layout: CardLayout) {
     let bench = layout.bench();
-    sweep(
-        &format!("burn, {}", layout.name()),
-        &bench.card,
-        &|opened, card| {
-            let backups = bench.scratch();
-            let outcome = opened.burn(&bench, card, backups.path()).unwrap();
-            assert!(!outcome.nothing_to_do);
-        },
-    );
+    sweep(&format!("burn, {}", layout.name()), &bench.card, &|opened, card| {
+        let backups = bench.scratch();
+        let outcome = opened.burn(&bench, card, backups.path()).unwrap();
+        assert!(!outcome.nothing_to_do);
+    });
 }
 
 #[test]
@@ -81,22 +70,14 @@ fn a_burn_of_a_non_failsafe_card_succeeds_wherever_its_process_is_away() {
 fn verify_and_backup(layout: CardLayout) {
     let bench = layout.bench();
     let card = &bench.card;
-    sweep(
-        &format!("verify, {}", layout.name()),
-        card,
-        &|opened, card| {
-            assert!(opened.verify(card).unwrap().ok);
-        },
-    );
-    sweep(
-        &format!("backup, {}", layout.name()),
-        card,
-        &|opened, card| {
-            let out = bench.scratch();
-            let backup = opened.backup(card, out.path()).unwrap();
-            assert!(std::fs::read(backup.dir.join("flash.bin")).unwrap() == card.flash());
-        },
-    );
+    sweep(&format!("verify, {}", layout.name()), card, &|opened, card| {
+        assert!(opened.verify(card).unwrap().ok);
+    });
+    sweep(&format!("backup, {}", layout.name()), card, &|opened, card| {
+        let out = bench.scratch();
+        let backup = opened.backup(card, out.path()).unwrap();
+        assert!(std::fs::read(backup.dir.join("flash.bin")).unwrap() == card.flash());
+    });
 }
 
 #[test]
@@ -113,9 +94,7 @@ fn verify_and_backup_of_a_non_failsafe_card_succeed_wherever_their_process_is_aw
 fn burned(bench: &SweepSetup) -> SimCard {
     let card = bench.card.fork();
     let backups = bench.scratch();
-    Opened::default()
-        .burn(bench, &card, backups.path())
-        .unwrap();
+    Opened::default().burn(bench, &card, backups.path()).unwrap();
     card
 }
 
@@ -123,26 +102,18 @@ fn settings_and_activation(layout: CardLayout) {
     let bench = layout.bench();
     let burned = burned(&bench);
     burned.set_boot_time(BOOT);
-    sweep(
-        &format!("activation, {}", layout.name()),
-        &burned,
-        &|opened, card| {
-            let activation = opened.activate(card).unwrap();
-            assert_eq!(activation.after, activation.flashed);
-            assert_ne!(activation.after, activation.before);
-        },
-    );
+    sweep(&format!("activation, {}", layout.name()), &burned, &|opened, card| {
+        let activation = opened.activate(card).unwrap();
+        assert_eq!(activation.after, activation.flashed);
+        assert_ne!(activation.after, activation.before);
+    });
     burned.set_boot_time(Duration::ZERO);
     burned.power_cycle();
-    sweep(
-        &format!("config set, {}", layout.name()),
-        &burned,
-        &|opened, card| {
-            let backups = bench.scratch();
-            let outcome = opened.config_set(card, backups.path()).unwrap();
-            assert!(!outcome.nothing_to_do);
-        },
-    );
+    sweep(&format!("config set, {}", layout.name()), &burned, &|opened, card| {
+        let backups = bench.scratch();
+        let outcome = opened.config_set(card, backups.path()).unwrap();
+        assert!(!outcome.nothing_to_do);
+    });
 }
 
 #[test]

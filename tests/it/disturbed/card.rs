@@ -151,13 +151,7 @@ impl Opened {
         let wanted = wanted.map(|(name, value)| (Parameter::named(name).unwrap(), value));
         let mut device = self.device(card)?;
         let mut events = self.events();
-        job::nv_set(
-            &mut device,
-            &wanted,
-            backups,
-            &mut |_, _| true,
-            &mut *events,
-        )
+        job::nv_set(&mut device, &wanted, backups, &mut |_, _| true, &mut *events)
     }
 }
 

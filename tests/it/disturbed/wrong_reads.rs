@@ -33,10 +33,7 @@ enum Content {
 fn reads(start: &SimCard, contact: Contact, job: &dyn Fn(&Opened, &SimCard)) -> Vec<DataRead> {
     let notes = ReadNotes::default();
     let dir = tempfile::tempdir().unwrap();
-    let opened = Opened {
-        notes: Some(notes.clone()),
-        ..contact.opened(dir.path(), start)
-    };
+    let opened = Opened { notes: Some(notes.clone()), ..contact.opened(dir.path(), start) };
     let card = start.fork();
     let before = card.data_reads();
     job(&opened, &card);
@@ -56,11 +53,7 @@ fn chosen(start: &SimCard, reads: &[DataRead]) -> Vec<DataRead> {
         let content = match (read.opcode, read.at) {
             (OPCODE_READ, Some(at)) => {
                 let block = &flash[at as usize..at as usize + 16];
-                if block.iter().all(|b| *b == 0xFF) {
-                    Content::Blank
-                } else {
-                    Content::Data
-                }
+                if block.iter().all(|b| *b == 0xFF) { Content::Blank } else { Content::Data }
             }
             (opcode, _) => Content::Register(opcode),
         };
@@ -93,11 +86,7 @@ fn sweep(
     let mut tally = CaseTally::default();
     for read in chosen(start, &tried) {
         let bit = (read.number.wrapping_mul(37) % 128) as u32;
-        let kinds = [
-            WrongRead::Stale,
-            WrongRead::AllOnes,
-            WrongRead::Flipped { bit },
-        ];
+        let kinds = [WrongRead::Stale, WrongRead::AllOnes, WrongRead::Flipped { bit }];
         for kind in kinds {
             let what = format!("{name}, {kind:?}, {read:x?}");
             let card = start.fork();
@@ -147,11 +136,7 @@ fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
     let backups = backups_in(dir);
     for backup in &backups {
         let held = std::fs::read(backup.join("flash.bin")).unwrap();
-        assert!(
-            held == flash,
-            "{what}: a wrong backup in {}",
-            backup.display()
-        );
+        assert!(held == flash, "{what}: a wrong backup in {}", backup.display());
     }
     backups.len()
 }
@@ -173,10 +158,7 @@ fn each(outcomes: &BootOutcomes) -> [&BootOutcome; 2] {
 
 /// The parts of a plan that do not name a directory.
 fn decided(plan: &PlanReport) -> PlanReport {
-    PlanReport {
-        warnings: Vec::new(),
-        ..plan.clone()
-    }
+    PlanReport { warnings: Vec::new(), ..plan.clone() }
 }
 
 struct Burned {
@@ -190,10 +172,7 @@ impl Burned {
         let card = bench.card.fork();
         let backups = bench.scratch();
         let outcome = Opened::default().burn(bench, &card, backups.path());
-        Self {
-            plan: outcome.unwrap().plan,
-            flash: card.flash(),
-        }
+        Self { plan: outcome.unwrap().plan, flash: card.flash() }
     }
 }
 
@@ -231,16 +210,10 @@ fn judge_burn(
         && each(&now).iter().all(|o| starts(o));
     match class {
         Exit::StillBoots => {
-            assert!(
-                each(&now).iter().all(|o| starts(o)),
-                "{what}: nothing boots"
-            );
+            assert!(each(&now).iter().all(|o| starts(o)), "{what}: nothing boots");
         }
         Exit::NeedsRecover => {
-            assert!(
-                !each(&now).iter().any(|o| starts(o)),
-                "{what}: the card boots"
-            );
+            assert!(!each(&now).iter().any(|o| starts(o)), "{what}: the card boots");
         }
         Exit::OutcomeUnknown => assert!(after != before, "{what}: nothing was changed"),
         _ => {
@@ -290,23 +263,14 @@ fn burn_with_every_block_wrong_once(layout: CardLayout) {
     let mut tally = CaseTally::default();
     let mut total = 0;
     for (phase, blocks) in &blocks {
-        let kinds = [
-            WrongRead::Stale,
-            WrongRead::AllOnes,
-            WrongRead::Flipped { bit: 77 },
-        ];
+        let kinds = [WrongRead::Stale, WrongRead::AllOnes, WrongRead::Flipped { bit: 77 }];
         for kind in kinds {
             let mut spoiled = BTreeSet::new();
             for from in 0..APART {
                 let notes = ReadNotes::default();
                 let opened = Opened {
                     notes: Some(notes.clone()),
-                    spoil: Some(Spoil {
-                        phase: *phase,
-                        every: APART,
-                        from,
-                        kind,
-                    }),
+                    spoil: Some(Spoil { phase: *phase, every: APART, from, kind }),
                     ..Opened::default()
                 };
                 let card = bench.card.fork();
@@ -319,10 +283,7 @@ fn burn_with_every_block_wrong_once(layout: CardLayout) {
                 spoiled.append(&mut notes.spoiled.borrow_mut());
             }
             let missed = blocks.difference(&spoiled).count();
-            assert_eq!(
-                missed, 0,
-                "{kind:?} in {phase:?}: blocks never read wrongly"
-            );
+            assert_eq!(missed, 0, "{kind:?} in {phase:?}: blocks never read wrongly");
             total += blocks.len();
         }
     }

@@ -4,17 +4,10 @@ use super::engine::{CardScript, script};
 
 pub(crate) fn burns() -> Vec<CardScript> {
     vec![
-        script(
-            "fs",
-            "-d CARD -i fs_new.bin burn; -d CARD q; -d CARD verify",
-        ),
+        script("fs", "-d CARD -i fs_new.bin burn; -d CARD q; -d CARD verify"),
         script("odd", "-d CARD -i fs_new.bin b; -d CARD q full"),
         script("both", "-d CARD -i fs_new.bin -y burn"),
-        script(
-            "owner",
-            "-d CARD -i new.bin burn; -d CARD q; -d CARD verify",
-        )
-        .typed("y\n"),
+        script("owner", "-d CARD -i new.bin burn; -d CARD q; -d CARD verify").typed("y\n"),
         script("owner", "-d CARD -y -s -i new.bin burn"),
         script("owner", "-d CARD -i new.bin burn"),
         script("owner", "-d CARD -no -i new.bin burn"),
@@ -40,26 +33,17 @@ pub(crate) fn refusals() -> Vec<CardScript> {
         script("fs", "-d CARD -i rom_of_pro.bin burn"),
         script("fs", "-d CARD -i rom_of_pro.bin -no burn"),
         // 6
-        script(
-            "empty",
-            "-d CARD -i new.bin -y burn; -d CARD -i fs_new.bin -nofs -y burn",
-        ),
+        script("empty", "-d CARD -i new.bin -y burn; -d CARD -i fs_new.bin -nofs -y burn"),
         script("three", "-d CARD -i fs_new.bin -y burn"),
         script("bad_rom", "-d CARD -i fs_new.bin -y burn"),
         // 7
         script("fs", "-d CARD -i fs_new.bin -mac e41d2ddd7850 burn").typed("n\n"),
         script("fs", "-d CARD -i fs_new.bin -use_image_guids burn"),
-        script(
-            "empty",
-            "-d CARD -nofs -i fs_new.bin -guid 0002c90300112230 burn",
-        ),
+        script("empty", "-d CARD -nofs -i fs_new.bin -guid 0002c90300112230 burn"),
         // 8
         script("fs", "-d CARD -i new.bin -y burn"),
         script("nf", "-d CARD -i fs_new.bin -y burn"),
-        script(
-            "empty",
-            "-d CARD -y -i fs_new.bin -guid 0002c90300112230 -mac e41d2ddd7850 burn",
-        ),
+        script("empty", "-d CARD -y -i fs_new.bin -guid 0002c90300112230 -mac e41d2ddd7850 burn"),
         // 9
         script("no_psid", "-d CARD -i fs_new.bin -y burn"),
         script("empty", "-d CARD -nofs -i fs_new.bin -use_image_guids burn").typed("y\nn\n"),
@@ -96,38 +80,18 @@ pub(crate) fn refusals() -> Vec<CardScript> {
 /// What goes on after the questions.
 pub(crate) fn answered() -> Vec<CardScript> {
     vec![
-        script(
-            "fs",
-            "-d CARD -i fs_old.bin -mac e41d2ddd7850 burn; -d CARD q",
-        )
-        .typed("y\ny\n"),
+        script("fs", "-d CARD -i fs_old.bin -mac e41d2ddd7850 burn; -d CARD q").typed("y\ny\n"),
         script("fs_new", "-d CARD -y -i fs_old.bin burn; -d CARD q"),
-        script(
-            "fs",
-            "-d CARD -i other_psid.bin -allow_psid_change burn; -d CARD q",
-        )
-        .typed("y\n"),
-        script(
-            "fs",
-            "-d CARD -i pad.bin -allow_psid_change -y burn; -d CARD q full",
-        ),
-        script(
-            "fs",
-            "-d CARD -i fs_new.bin -guid 0002c90300112230 -y burn; -d CARD q",
-        ),
+        script("fs", "-d CARD -i other_psid.bin -allow_psid_change burn; -d CARD q").typed("y\n"),
+        script("fs", "-d CARD -i pad.bin -allow_psid_change -y burn; -d CARD q full"),
+        script("fs", "-d CARD -i fs_new.bin -guid 0002c90300112230 -y burn; -d CARD q"),
         script(
             "fs",
             "-d CARD -i fs_new.bin -y -guids 1,2,3,4 -macs e41d2ddd7850,e41d2ddd7860 burn; -d CARD q",
         ),
-        script(
-            "fs",
-            "-d CARD -i fs_new.bin -use_image_guids -use_image_ps -y burn; -d CARD q",
-        ),
+        script("fs", "-d CARD -i fs_new.bin -use_image_guids -use_image_ps -y burn; -d CARD q"),
         script("fs", "-d CARD -i fs_new.bin -vsd rack7 burn; -d CARD q"),
-        script(
-            "blank",
-            "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q",
-        ),
+        script("blank", "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q"),
         script(
             "empty",
             "-d CARD -i new.bin -nofs -guid 0002c90300112230 -mac e41d2ddd7850 burn; -d CARD q",
@@ -142,10 +106,7 @@ pub(crate) fn answered() -> Vec<CardScript> {
             "-d CARD -y -nofs -i fs_new.bin -guid 0002c90300112230 -mac e41d2ddd7850 -use_image_ps burn; -d CARD q",
         ),
         script("no_psid", "-d CARD -i fs_new.bin -nofs -y burn; -d CARD q"),
-        script(
-            "no_psid",
-            "-d CARD -i fs_new.bin -use_image_ps -y burn; -d CARD q",
-        ),
+        script("no_psid", "-d CARD -i fs_new.bin -use_image_ps -y burn; -d CARD q"),
     ]
 }
 
@@ -154,22 +115,10 @@ pub(crate) fn corners() -> Vec<CardScript> {
     vec![
         script("all_tags", "-d CARD q; -d CARD query full; -d CARD verify"),
         script("no_mic", "-d CARD q full; -d CARD verify"),
-        script(
-            "four",
-            "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q",
-        ),
-        script(
-            "no_macs",
-            "-d CARD q; -d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q",
-        ),
-        script(
-            "nf",
-            "-d CARD -s -y -mac e41d2ddd7850 sg; -d CARD -s -vsd x sv; -d CARD q",
-        ),
-        script(
-            "no_product",
-            "-d CARD -s drom; -d CARD -s brom pxe.rom; -d CARD q",
-        ),
+        script("four", "-d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q"),
+        script("no_macs", "-d CARD q; -d CARD -i fs_new.bin -y -mac e41d2ddd7850 burn; -d CARD q"),
+        script("nf", "-d CARD -s -y -mac e41d2ddd7850 sg; -d CARD -s -vsd x sv; -d CARD q"),
+        script("no_product", "-d CARD -s drom; -d CARD -s brom pxe.rom; -d CARD q"),
         script("owner", "-d CARD -y -vsd x -i new.bin burn; -d CARD q"),
         script(
             "bad_rom",
@@ -181,10 +130,7 @@ pub(crate) fn corners() -> Vec<CardScript> {
         ),
         script("fs", "-d CARD -i no_mic.bin burn; -d CARD verify"),
         script("fs", "-d CARD -i near_end.bin burn; -d CARD verify"),
-        script(
-            "fs",
-            "-d CARD -i fs_new.bin -y burn; -d CARD -i fs_old.bin -y burn; -d CARD q",
-        ),
+        script("fs", "-d CARD -i fs_new.bin -y burn; -d CARD -i fs_old.bin -y burn; -d CARD q"),
         script(
             "three",
             "-d CARD -mac e41d2ddd7850 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD -y reset_cfg",

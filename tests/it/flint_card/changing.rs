@@ -8,14 +8,8 @@ pub(crate) fn changes() -> Vec<CardScript> {
         script("fs", "-d CARD -mac e41d2ddd7850 sg; -d CARD q").typed("y\n"),
         script("fs", "-d CARD -mac e41d2ddd7850 sg"),
         script("nf", "-d CARD -y -guid 0002c90300112230 sg; -d CARD q"),
-        script(
-            "nf_blank",
-            "-d CARD -mac e41d2ddd7850 -guid 0002c90300112230 sg; -d CARD q",
-        ),
-        script(
-            "empty",
-            "-d CARD -mac 2 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom",
-        ),
+        script("nf_blank", "-d CARD -mac e41d2ddd7850 -guid 0002c90300112230 sg; -d CARD q"),
+        script("empty", "-d CARD -mac 2 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom"),
         script("fs", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("nf", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("no_vsd", "-d CARD -vsd x sv"),
@@ -53,24 +47,18 @@ pub(crate) fn ours() -> Vec<CardScript> {
             "layout",
             "-E- Burning FS2 image failed: the card's layout is non-failsafe, the image's failsafe",
         ),
-        script("fs", "-d CARD -i new.bin -nofs -y burn").refused(
-            "layout",
-            "the card's layout is failsafe, the image's non-failsafe",
-        ),
+        script("fs", "-d CARD -i new.bin -nofs -y burn")
+            .refused("layout", "the card's layout is failsafe, the image's non-failsafe"),
         script("fs", "-d CARD -y -i fs_new.bin -blank_guids burn").refused(
             "blank-guids",
             "-E- Burning FS2 image failed: a card keeps its GUIDs and MACs",
         ),
         script("bad_guid", "-d CARD -i fs_new.bin -y burn")
             .refused("identity-crc", "the GUID section on the card fails its CRC"),
-        script("fs", "-d CARD -i four_new.bin -y burn").refused(
-            "four-entries",
-            "the image's GUID section has 4 entries; six are needed",
-        ),
-        script("fs", "-d CARD -i no_vsd.bin -y burn").refused(
-            "no-vsd-tag",
-            "the image has no VSD tag to carry the card's VSD",
-        ),
+        script("fs", "-d CARD -i four_new.bin -y burn")
+            .refused("four-entries", "the image's GUID section has 4 entries; six are needed"),
+        script("fs", "-d CARD -i no_vsd.bin -y burn")
+            .refused("no-vsd-tag", "the image has no VSD tag to carry the card's VSD"),
         script("fs", "-d CARD -i multicast.bin -use_image_guids -y burn")
             .refused("image-macs", "the MAC 0102c9000001 of port 1 is not valid"),
         script("fs", "-d CARD -i rom_of_pro.bin -y burn").refused(
@@ -83,15 +71,10 @@ pub(crate) fn ours() -> Vec<CardScript> {
             .refused("not-a-rom", "-E- Burn ROM failed: zeros.rom: "),
         script("fs", "-d CARD -i no_psid.bin -allow_psid_change -y burn")
             .refused("no-psid", "the image states no PSID"),
-        script("fs", "-d CARD -i two_mib.bin -y burn").refused(
-            "flash-size",
-            "made for a flash of 0x200000 bytes, the chip has 0x100000",
-        ),
-        script(
-            "no_psid",
-            "-d CARD -i fs_new.bin -allow_psid_change -use_image_ps -y burn",
-        )
-        .refused("no-psid", "the card's identity sections are damaged"),
+        script("fs", "-d CARD -i two_mib.bin -y burn")
+            .refused("flash-size", "made for a flash of 0x200000 bytes, the chip has 0x100000"),
+        script("no_psid", "-d CARD -i fs_new.bin -allow_psid_change -use_image_ps -y burn")
+            .refused("no-psid", "the card's identity sections are damaged"),
         script("blank", "-d CARD -mac e41d2ddd7850 sg").moves("sg-place"),
         script("blank", "-d CARD -mac e41d2ddd7850 sg nocrc").leaves_another("nocrc"),
         script(
@@ -101,18 +84,13 @@ pub(crate) fn ours() -> Vec<CardScript> {
         .moves("first-half"),
         script("fs", "-d CARD -i trailing.bin burn").leaves_another("trailing-bytes"),
         script("no_macs", "-d CARD -i fs_new.bin burn").leaves_another("derived-macs"),
-        script(
-            "four",
-            "-d CARD -i fs_new.bin -y -guid 0002c90300112230 burn",
-        )
-        .leaves_another("old-section"),
+        script("four", "-d CARD -i fs_new.bin -y -guid 0002c90300112230 burn")
+            .leaves_another("old-section"),
         script("settings", "-d CARD -i near_end.bin burn").leaves_another("settings-kept"),
         script("nf_settings", "-d CARD -y reset_cfg").leaves_another("reset-cfg"),
         script("held", "-d CARD -clear_semaphore").prints("clear-semaphore", ""),
-        script("empty", "-d CARD ri pxe.rom").refused(
-            "ri-file",
-            "-E- Failed to read image. No valid image found\n",
-        ),
+        script("empty", "-d CARD ri pxe.rom")
+            .refused("ri-file", "-E- Failed to read image. No valid image found\n"),
         script("fs", "-d CARD -apc -i other_psid.bin -no burn")
             .refused("apc", "You are about to replace current PSID on flash"),
         script("fs", "-d CARD -y -linkx -i fs_new.bin burn").refused("cables", "-E- "),
@@ -120,11 +98,7 @@ pub(crate) fn ours() -> Vec<CardScript> {
             .fails("broken-flash", "the card still boots; the backup is in "),
         script("protected", "-d CARD -i fs_new.bin -y burn")
             .refused("protected", "-E- Burning FS2 image failed: "),
-        script(
-            "fs",
-            "-d CARD -y -i fs_new.bin burn; -d CARD -y -i fs_new.bin burn",
-        )
-        .keeps(
+        script("fs", "-d CARD -y -i fs_new.bin burn; -d CARD -y -i fs_new.bin burn").keeps(
             "nothing-to-do",
             "-I- The card holds exactly this already. Nothing was written.\n",
         ),

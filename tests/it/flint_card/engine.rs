@@ -47,12 +47,7 @@ enum FlashAfter {
 
 /// A script of several command lines, with `; ` between them.
 pub(crate) fn script(card: &'static str, lines: &'static str) -> CardScript {
-    CardScript {
-        card,
-        lines: lines.split("; ").collect(),
-        typed: "",
-        differs: None,
-    }
+    CardScript { card, lines: lines.split("; ").collect(), typed: "", differs: None }
 }
 
 impl CardScript {
@@ -98,15 +93,7 @@ impl CardScript {
         code: i32,
         flash: FlashAfter,
     ) -> Self {
-        Self {
-            differs: Some(ListedDifference {
-                row,
-                text,
-                code,
-                flash,
-            }),
-            ..self
-        }
+        Self { differs: Some(ListedDifference { row, text, code, flash }), ..self }
     }
 
     /// Row of the table of differences it shows.
@@ -137,10 +124,7 @@ const AREAS: [std::ops::Range<usize>; 2] = [0xE_F000..0xF_0000, 0xF_E000..0x10_0
 
 impl CardAfter {
     fn bytes(&self) -> Vec<&[u8]> {
-        self.images
-            .iter()
-            .map(|(_, bytes)| bytes.as_slice())
-            .collect()
+        self.images.iter().map(|(_, bytes)| bytes.as_slice()).collect()
     }
 }
 
@@ -224,17 +208,8 @@ fn one(mst: &Mst, script: &CardScript) -> Result<(), String> {
         typed = format!("{typed}\n$ flint {line}   < {:?}", script.typed);
         let words: Vec<&str> = line.split_whitespace().collect();
         let before = ours.flash();
-        let run = mst.run(
-            &theirs.card,
-            theirs.dir.path(),
-            "mstflint",
-            &words,
-            script.typed,
-        );
-        let their = CardRun {
-            code: run.code,
-            text: plain(&run.stdout.replace(mst::BDF, "CARD")),
-        };
+        let run = mst.run(&theirs.card, theirs.dir.path(), "mstflint", &words, script.typed);
+        let their = CardRun { code: run.code, text: plain(&run.stdout.replace(mst::BDF, "CARD")) };
         let (our, stderr) = run_ours(&ours, &words, script.typed);
         let differs = script.differs.as_ref().filter(|_| n == last);
         let Some(differs) = differs else {
@@ -282,17 +257,11 @@ fn one(mst: &Mst, script: &CardScript) -> Result<(), String> {
     let (a, b) = (theirs.written(), ours.written());
     if a != b {
         let names = |list: &[(String, Vec<u8>)]| {
-            let list: Vec<String> = list
-                .iter()
-                .map(|(n, bytes)| format!("{n} ({} bytes)", bytes.len()))
-                .collect();
+            let list: Vec<String> =
+                list.iter().map(|(n, bytes)| format!("{n} ({} bytes)", bytes.len())).collect();
             list.join(", ")
         };
-        return Err(format!(
-            "{typed}\n--- the files differ: {} and {}",
-            names(&a),
-            names(&b)
-        ));
+        return Err(format!("{typed}\n--- the files differ: {} and {}", names(&a), names(&b)));
     }
     Ok(())
 }
@@ -311,11 +280,7 @@ fn flash_difference(theirs: &CardAfter, ours: &CardAfter) -> String {
         .iter()
         .zip(&ours.images)
         .find_map(|((_, a), (_, b))| a.iter().zip(b).position(|(a, b)| a != b));
-    let areas = if theirs.areas == ours.areas {
-        "equal"
-    } else {
-        "others"
-    };
+    let areas = if theirs.areas == ours.areas { "equal" } else { "others" };
     format!(
         "the flash differs (settings areas {areas}), first at {first:#x?}\nmstflint {}\nours {}",
         places(theirs),
@@ -337,10 +302,7 @@ fn run_ours(side: &CardBench, words: &[&str], typed: &str) -> (CardRun, String) 
         .env("CX3FLASH_ROOT", side.dir.path().join("host"));
     let output = mst::output_of(&mut command, typed);
     let text = String::from_utf8_lossy(&output.stdout).replace(&card, "CARD");
-    let end = CardRun {
-        code: output.status.code().unwrap_or(-1),
-        text: plain(&text),
-    };
+    let end = CardRun { code: output.status.code().unwrap_or(-1), text: plain(&text) };
     (end, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -348,10 +310,7 @@ fn run_ours(side: &CardBench, words: &[&str], typed: &str) -> (CardRun, String) 
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
-        let kept: Vec<&str> = line
-            .split('\r')
-            .filter(|piece| !piece.ends_with('%'))
-            .collect();
+        let kept: Vec<&str> = line.split('\r').filter(|piece| !piece.ends_with('%')).collect();
         out.push_str(&kept.join("\r"));
     }
     out

@@ -67,10 +67,7 @@ fn every_difference_has_a_row() {
     let all = [reading(), ours()];
     for script in all.iter().flatten() {
         if let Some(row) = script.row() {
-            assert!(
-                table_of_differences().contains(&row),
-                "no row {row} in docs/flint.md"
-            );
+            assert!(table_of_differences().contains(&row), "no row {row} in docs/flint.md");
         }
     }
 }
@@ -95,25 +92,13 @@ fn every_row_is_shown_by_a_transcript() {
     sources(&tests, &mut all);
     assert!(table_of_differences().len() > 20, "the table is not found");
     for row in table_of_differences() {
-        assert!(
-            all.contains(&format!("\"{row}\"")),
-            "no transcript shows the difference {row}"
-        );
+        assert!(all.contains(&format!("\"{row}\"")), "no transcript shows the difference {row}");
     }
 }
 
 #[test]
 fn enough_scripts_are_compared() {
-    let all = [
-        reading(),
-        copies(),
-        burns(),
-        refusals(),
-        answered(),
-        changes(),
-        corners(),
-        ours(),
-    ];
+    let all = [reading(), copies(), burns(), refusals(), answered(), changes(), corners(), ours()];
     assert!(all.iter().map(Vec::len).sum::<usize>() >= 140);
 }
 
@@ -142,10 +127,7 @@ fn flint(dir: &std::path::Path, args: &[&str]) -> std::process::Command {
 #[test]
 fn a_query_that_cannot_be_printed_ends_with_74() {
     let dir = bench();
-    let full = std::fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = flint(dir.path(), &["query"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(74), "{output:?}");
 }
@@ -155,11 +137,7 @@ fn a_query_that_cannot_be_printed_ends_with_74() {
 fn a_burn_whose_card_vanishes_ends_with_9() {
     let dir = bench();
     let fault = cx3flash::sim::Fault::PowerCut { op: 5, seed: 3 };
-    cx3flash::sim::SimCard::open(&dir.path().join("card.cx3"))
-        .unwrap()
-        .inject(fault);
-    let output = flint(dir.path(), &["-i", "fs_new.bin", "burn"])
-        .output()
-        .unwrap();
+    cx3flash::sim::SimCard::open(&dir.path().join("card.cx3")).unwrap().inject(fault);
+    let output = flint(dir.path(), &["-i", "fs_new.bin", "burn"]).output().unwrap();
     assert_eq!(output.status.code(), Some(9), "{output:?}");
 }

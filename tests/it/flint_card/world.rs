@@ -6,44 +6,30 @@ use std::path::Path;
 
 /// What the vendor's images carry.
 fn rom(subminor: u16, device: u16) -> Vec<u8> {
-    RomRecipe::pxe((3, 4, subminor), device, 0x800)
-        .build()
-        .unwrap()
+    RomRecipe::pxe((3, 4, subminor), device, 0x800).build().unwrap()
 }
 
 /// Make the ini say what the small chip is.
 fn fitting(recipe: Recipe) -> Recipe {
     let mut recipe = recipe.matching_ini();
-    recipe.ini = recipe
-        .ini
-        .map(|ini| ini.replace("log_flashdev_size = 21", "log_flashdev_size = 20"));
+    recipe.ini =
+        recipe.ini.map(|ini| ini.replace("log_flashdev_size = 21", "log_flashdev_size = 20"));
     recipe
 }
 
 /// 2.35.5100, not failsafe, with the owner's MACs.
 fn old() -> Recipe {
-    fitting(Recipe {
-        size: 0,
-        rom: Some(rom(648, 0x1003)),
-        ..Recipe::mcx311a_2_35_5100()
-    })
+    fitting(Recipe { size: 0, rom: Some(rom(648, 0x1003)), ..Recipe::mcx311a_2_35_5100() })
 }
 
 /// 2.42.5000, not failsafe.
 fn new() -> Recipe {
-    fitting(Recipe {
-        size: 0,
-        rom: Some(rom(752, 0x1003)),
-        ..Recipe::mcx311a_2_42_5000()
-    })
+    fitting(Recipe { size: 0, rom: Some(rom(752, 0x1003)), ..Recipe::mcx311a_2_42_5000() })
 }
 
 /// In chunks of 64 KiB.
 fn failsafe(recipe: Recipe) -> Recipe {
-    Recipe {
-        chunk_log2: Some(16),
-        ..recipe
-    }
+    Recipe { chunk_log2: Some(16), ..recipe }
 }
 
 fn identity(recipe: Recipe) -> Recipe {
@@ -72,22 +58,10 @@ fn recipe(name: &str) -> Option<Recipe> {
         "new" => new(),
         "fs_old" => fs_old(),
         "fs_new" => fs_new(),
-        "other_psid" => fitting(Recipe {
-            psid: "MT_1060110018".into(),
-            ..fs_new()
-        }),
-        "no_psid" => fitting(Recipe {
-            psid: String::new(),
-            ..fs_new()
-        }),
-        "pad" => Recipe {
-            config_area: Some((1, 1, Some(2))),
-            ..fs_new()
-        },
-        "chunk128" => Recipe {
-            chunk_log2: Some(17),
-            ..fs_new()
-        },
+        "other_psid" => fitting(Recipe { psid: "MT_1060110018".into(), ..fs_new() }),
+        "no_psid" => fitting(Recipe { psid: String::new(), ..fs_new() }),
+        "pad" => Recipe { config_area: Some((1, 1, Some(2))), ..fs_new() },
+        "chunk128" => Recipe { chunk_log2: Some(17), ..fs_new() },
         "pro" => fitting(Recipe {
             device_id: 4103,
             supported_hw: vec![(0x1F7, 0)],
@@ -100,80 +74,30 @@ fn recipe(name: &str) -> Option<Recipe> {
             rom: Some(rom(752, 0x1007)),
             ..fs_new()
         }),
-        "rom_of_pro" => Recipe {
-            rom: Some(rom(752, 0x1007)),
-            ..fs_new()
-        },
-        "no_rom" => Recipe {
-            rom: None,
-            ..fs_new()
-        },
-        "no_product" => Recipe {
-            product_version: None,
-            ..fs_old()
-        },
-        "nf_no_product" => Recipe {
-            product_version: None,
-            ..old()
-        },
-        "no_product_no_rom" => Recipe {
-            product_version: None,
-            rom: None,
-            ..fs_old()
-        },
+        "rom_of_pro" => Recipe { rom: Some(rom(752, 0x1007)), ..fs_new() },
+        "no_rom" => Recipe { rom: None, ..fs_new() },
+        "no_product" => Recipe { product_version: None, ..fs_old() },
+        "nf_no_product" => Recipe { product_version: None, ..old() },
+        "no_product_no_rom" => Recipe { product_version: None, rom: None, ..fs_old() },
         "ancient_no_rom" => Recipe {
             product_version: None,
             rom: None,
-            version: Version {
-                major: 2,
-                minor: 5,
-                subminor: 900,
-            },
+            version: Version { major: 2, minor: 5, subminor: 900 },
             ..fs_old()
         },
-        "four" => Recipe {
-            guid_entries: 4,
-            ..fs_old()
-        },
-        "four_new" => Recipe {
-            guid_entries: 4,
-            ..fs_new()
-        },
-        "no_vsd" => Recipe {
-            vsd: None,
-            ..fs_new()
-        },
-        "blank" => Recipe {
-            guids: None,
-            ..fs_old()
-        },
-        "nf_blank" => Recipe {
-            guids: None,
-            ..old()
-        },
-        "multicast" => Recipe {
-            macs: [Mac(0x0102_C900_0001), Mac(0x0002_C900_0002)],
-            ..fs_new()
-        },
-        "big" => Recipe {
-            size: 0x7_F800,
-            ..fs_new()
-        },
-        "nf_big" => Recipe {
-            size: 0xF_F004,
-            ..new()
-        },
+        "four" => Recipe { guid_entries: 4, ..fs_old() },
+        "four_new" => Recipe { guid_entries: 4, ..fs_new() },
+        "no_vsd" => Recipe { vsd: None, ..fs_new() },
+        "blank" => Recipe { guids: None, ..fs_old() },
+        "nf_blank" => Recipe { guids: None, ..old() },
+        "multicast" => Recipe { macs: [Mac(0x0102_C900_0001), Mac(0x0002_C900_0002)], ..fs_new() },
+        "big" => Recipe { size: 0x7_F800, ..fs_new() },
+        "nf_big" => Recipe { size: 0xF_F004, ..new() },
         "two_mib" => fs_new().matching_ini(),
         // Its last 64 KiB are shared with the settings area.
-        "near_end" => Recipe {
-            size: 0x7_E800,
-            ..fs_new()
-        },
+        "near_end" => Recipe { size: 0x7_E800, ..fs_new() },
         // An InfiniBand card: GUIDs and no MACs.
-        "no_macs" => Recipe {
-            macs: [Mac(u64::MAX); 2],
-            ..fs_old()
-        },
+        "no_macs" => Recipe { macs: [Mac(u64::MAX); 2], ..fs_old() },
         "all_tags" => Recipe {
             vsd_vendor_id: Some(0x119F),
             min_fit_version: Some([1, 2, 3, 4]),
@@ -181,10 +105,7 @@ fn recipe(name: &str) -> Option<Recipe> {
             config_area: Some((2, 1, Some(2))),
             ..fs_old()
         },
-        "no_mic" => Recipe {
-            mic_version: None,
-            ..fs_new()
-        },
+        "no_mic" => Recipe { mic_version: None, ..fs_new() },
         _ => return None,
     })
 }
@@ -216,10 +137,7 @@ pub(crate) fn file(name: &str) -> Vec<u8> {
 
 /// Put the card called `name` into a new file.
 pub(crate) fn card(name: &str, at: &Path) {
-    let mut spec = CardSpec {
-        chip: SimChip::W25q80,
-        ..CardSpec::default()
-    };
+    let mut spec = CardSpec { chip: SimChip::W25q80, ..CardSpec::default() };
     let size = spec.chip.size();
     let even = |recipe: &Recipe| striped(&build(recipe).unwrap(), Half::Even, size).unwrap();
     let mut faults = Vec::new();
@@ -252,17 +170,10 @@ pub(crate) fn card(name: &str, at: &Path) {
         "bad_boot2" => damaged(even(&fs_old()), 0x100),
         "a0" => {
             spec.revision = 0;
-            even(&Recipe {
-                supported_hw: vec![(0x1F5, 0)],
-                ..fs_old()
-            })
+            even(&Recipe { supported_hw: vec![(0x1F5, 0)], ..fs_old() })
         }
         "held" => {
-            faults.push(Fault::SemaphoreHeld {
-                number: 63,
-                reads: None,
-                owner_alive: false,
-            });
+            faults.push(Fault::SemaphoreHeld { number: 63, reads: None, owner_alive: false });
             even(&fs_old())
         }
         "secure" => {

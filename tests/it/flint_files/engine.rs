@@ -17,11 +17,7 @@ pub(crate) struct FileScript {
 
 /// A script of several command lines.
 pub(crate) fn script(lines: &[&str]) -> FileScript {
-    FileScript {
-        lines: lines.iter().map(|l| (*l).to_owned()).collect(),
-        typed: "",
-        differs: None,
-    }
+    FileScript { lines: lines.iter().map(|l| (*l).to_owned()).collect(), typed: "", differs: None }
 }
 
 impl FileScript {
@@ -32,10 +28,7 @@ impl FileScript {
 
     /// The last command differs for the reason in this row of the table: ours prints this and ends with this code.
     pub(crate) fn prints(self, row: &'static str, text: &'static str, code: i32) -> Self {
-        Self {
-            differs: Some((row, text, code)),
-            ..self
-        }
+        Self { differs: Some((row, text, code)), ..self }
     }
 
     pub(crate) fn first(&self) -> &str {
@@ -50,27 +43,15 @@ impl FileScript {
 /// The bytes of a file a script names.
 fn bytes(name: &str) -> Option<Vec<u8>> {
     let built = |recipe: &Recipe| build(recipe).unwrap();
-    let base = Recipe {
-        size: 0,
-        ..Recipe::default()
-    };
+    let base = Recipe { size: 0, ..Recipe::default() };
     let new = || world::file("new.bin");
     let dump = |half| striped(&world::file("fs_new.bin"), half, 1 << 20).unwrap();
     Some(match name {
-        "blank.bin" => built(&Recipe {
-            guids: None,
-            ..base
-        }),
-        "four.bin" => built(&Recipe {
-            guid_entries: 4,
-            ..base
-        }),
+        "blank.bin" => built(&Recipe { guids: None, ..base }),
+        "four.bin" => built(&Recipe { guid_entries: 4, ..base }),
         "no_ini.bin" => built(&Recipe { ini: None, ..base }),
         "no_tag.bin" => built(&Recipe { vsd: None, ..base }),
-        "foreign.bin" => built(&Recipe {
-            vsd_vendor_id: Some(0x1234),
-            ..base
-        }),
+        "foreign.bin" => built(&Recipe { vsd_vendor_id: Some(0x1234), ..base }),
         "multicast.bin" => {
             let mut recipe = base;
             recipe.macs[0].0 |= 1 << 40;
@@ -119,16 +100,9 @@ struct FileRun {
 fn directory(script: &FileScript) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("bin")).unwrap();
-    symlink(
-        env!("CARGO_BIN_EXE_cx3flash"),
-        dir.path().join("bin/mstflint"),
-    )
-    .unwrap();
+    symlink(env!("CARGO_BIN_EXE_cx3flash"), dir.path().join("bin/mstflint")).unwrap();
     for word in script.lines.iter().flat_map(|l| l.split([' ', '='])) {
-        let word = word
-            .strip_prefix("-i")
-            .filter(|w| w.contains('.'))
-            .unwrap_or(word);
+        let word = word.strip_prefix("-i").filter(|w| w.contains('.')).unwrap_or(word);
         if word == "nowhere" {
             std::fs::create_dir_all(dir.path().join(word)).unwrap();
         } else if let Some(bytes) = bytes(word) {
@@ -176,10 +150,8 @@ pub(crate) fn compare(scripts: &[FileScript]) {
     let Some(flint) = witness() else {
         return;
     };
-    let problems: Vec<String> = scripts
-        .iter()
-        .filter_map(|script| one(flint.path(), script).err())
-        .collect();
+    let problems: Vec<String> =
+        scripts.iter().filter_map(|script| one(flint.path(), script).err()).collect();
     assert!(
         problems.is_empty(),
         "{} of {} scripts\n{}",
@@ -220,9 +192,7 @@ fn one(flint: &Path, script: &FileScript) -> Result<(), String> {
             return Err(format!("{typed}\n--- row {row}: there is no difference"));
         }
         if code != 0 && before != after {
-            return Err(format!(
-                "{typed}\n--- row {row}: refused, and a file changed"
-            ));
+            return Err(format!("{typed}\n--- row {row}: refused, and a file changed"));
         }
         return Ok(());
     }

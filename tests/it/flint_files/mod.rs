@@ -65,48 +65,27 @@ fn reading() -> Vec<FileScript> {
 
 fn dumps() -> Vec<FileScript> {
     vec![
-        script(&[
-            "-striped_image -i even.dump q",
-            "-striped_image -i even.dump v",
-        ]),
+        script(&["-striped_image -i even.dump q", "-striped_image -i even.dump v"]),
         script(&["-striped_image -i odd_half.dump query full"]),
         script(&["-striped_image -i odd_half.dump verify"]),
         script(&["-i even.dump q", "-i even.dump v", "-i even.dump cs"]),
-        script(&[
-            "-striped_image -i even.dump dc out.ini",
-            "-striped_image -i even.dump cs",
-        ]),
+        script(&["-striped_image -i even.dump dc out.ini", "-striped_image -i even.dump cs"]),
         script(&["-striped_image -i fs_new.bin v"]),
     ]
 }
 
 fn roms_and_raw() -> Vec<FileScript> {
     vec![
-        script(&[
-            "-i good.rom qrom",
-            "-i new.bin qrom",
-            "-i junk.bin qrom",
-            "-i empty.bin qrom",
-        ]),
+        script(&["-i good.rom qrom", "-i new.bin qrom", "-i junk.bin qrom", "-i empty.bin qrom"]),
         script(&["-i new.bin rrom out.rom", "-i out.rom qrom"]),
         script(&["-i new.bin rrom out.rom", "-i new.bin rrom out.rom"]).typed("y\n"),
         script(&["-i new.bin rrom out.rom", "-i no_rom.bin rrom out.rom"]).typed("n\n"),
         script(&["-i new.bin rrom out.rom", "-y -i fs_new.bin rrom out.rom"]),
         script(&["-i new.bin rrom out.rom", "-no -i fs_new.bin rrom out.rom"]),
         script(&["-i new.bin rrom out.rom", "-d nosuch rrom out.rom"]),
-        script(&[
-            "-i new.bin rrom nowhere/out.rom",
-            "-i new.bin dc nowhere/out.ini",
-        ]),
-        script(&[
-            "-i new.bin rb 0 16 nowhere/out.raw",
-            "-i new.bin rb 0 16 out.raw",
-        ]),
-        script(&[
-            "-i new.bin rb 0 16",
-            "-i new.bin rb 16 0x20",
-            "-i new.bin rb 010 8",
-        ]),
+        script(&["-i new.bin rrom nowhere/out.rom", "-i new.bin dc nowhere/out.ini"]),
+        script(&["-i new.bin rb 0 16 nowhere/out.raw", "-i new.bin rb 0 16 out.raw"]),
+        script(&["-i new.bin rb 0 16", "-i new.bin rb 16 0x20", "-i new.bin rb 010 8"]),
         script(&[
             "-i new.bin rb 2 8",
             "-i new.bin rb 0 7",
@@ -114,12 +93,7 @@ fn roms_and_raw() -> Vec<FileScript> {
             "-i new.bin rb zz 4",
         ]),
         script(&["-i new.bin rb 0xfffff000 16", "-i new.bin rw 0xfffffff0"]),
-        script(&[
-            "-i new.bin rw 4",
-            "-i new.bin rw 100",
-            "-i new.bin rw 2",
-            "-i new.bin rw zz",
-        ]),
+        script(&["-i new.bin rw 4", "-i new.bin rw 100", "-i new.bin rw 2", "-i new.bin rw zz"]),
         script(&["-i empty.bin rw 0", "-i odd.bin rw 0"]),
         script(&["-i new.bin brom good.rom", "-y -i new.bin brom junk.bin"]),
         script(&[
@@ -143,45 +117,20 @@ fn identities() -> Vec<FileScript> {
         script(&["-i new.bin -guid 1 sg", "-i new.bin q"]).typed("n\n"),
         script(&["-i new.bin -guid 1 sg"]),
         script(&["-no -i new.bin -mac 0002c9aabbcc sg"]),
-        script(&[
-            "-y -i new.bin -mac 0002c9aabbcc sg",
-            "-i new.bin query full",
-            "-i new.bin v",
-        ]),
-        script(&[
-            "-y -i fs_new.bin -guids 1 2 3 4 -macs 5 6 sg",
-            "-i fs_new.bin v",
-        ]),
+        script(&["-y -i new.bin -mac 0002c9aabbcc sg", "-i new.bin query full", "-i new.bin v"]),
+        script(&["-y -i fs_new.bin -guids 1 2 3 4 -macs 5 6 sg", "-i fs_new.bin v"]),
         script(&["-y -i new.bin -guids 1,2,3,4 sg", "-i new.bin cs"]),
-        script(&[
-            "-y -i new.bin -mac 0102c9aabbcc sg",
-            "-y -i new.bin -mac 10002c9aabbcc sg",
-        ]),
-        script(&[
-            "-y -i blank.bin -guid 1 -mac 2 sg",
-            "-i blank.bin v",
-            "-i blank.bin q",
-        ]),
-        script(&[
-            "-i damaged.bin -guid 1 sg",
-            "-i cut.bin -guid 1 sg",
-            "-i junk.bin -guid 1 sg",
-        ])
-        .typed("y\n"),
+        script(&["-y -i new.bin -mac 0102c9aabbcc sg", "-y -i new.bin -mac 10002c9aabbcc sg"]),
+        script(&["-y -i blank.bin -guid 1 -mac 2 sg", "-i blank.bin v", "-i blank.bin q"]),
+        script(&["-i damaged.bin -guid 1 sg", "-i cut.bin -guid 1 sg", "-i junk.bin -guid 1 sg"])
+            .typed("y\n"),
         script(&["-i none.bin -guid 1 sg", "-i odd.bin -guid 1 sg"]),
-        script(&[
-            "-i new.bin sg",
-            "-i new.bin -uid 1 sg",
-            "-i new.bin -guid 1 -uid 1 sg",
-        ]),
+        script(&["-i new.bin sg", "-i new.bin -uid 1 sg", "-i new.bin -guid 1 -uid 1 sg"]),
         script(&["-i new.bin -guid 1 sg x", "-i new.bin sg x y"]),
         script(&["-i new.bin -vsd shelf sv", "-i new.bin q", "-i new.bin v"]),
         script(&["-s -i fs_new.bin -vsd shelf sv", "-i fs_new.bin q"]),
         script(&["-i new.bin sv", "-i none.bin sv"]),
-        script(&[
-            &format!("-i new.bin -vsd {} sv", "x".repeat(208)),
-            "-i new.bin q",
-        ]),
+        script(&[&format!("-i new.bin -vsd {} sv", "x".repeat(208)), "-i new.bin q"]),
         script(&[&format!("-i new.bin -vsd {} sv", "x".repeat(209))]),
         script(&["-i damaged.bin -vsd x sv", "-i junk.bin -vsd x sv"]),
         script(&["-y -i tail.bin -mac 0002c9aabbcc sg", "-i tail.bin v"]),
@@ -333,13 +282,6 @@ fn every_difference_has_a_row_of_the_table() {
 
 #[test]
 fn enough_scripts_are_compared() {
-    let all = [
-        reading(),
-        dumps(),
-        roms_and_raw(),
-        identities(),
-        grammar(),
-        differences(),
-    ];
+    let all = [reading(), dumps(), roms_and_raw(), identities(), grammar(), differences()];
     assert!(all.iter().map(Vec::len).sum::<usize>() >= 60);
 }

@@ -22,16 +22,13 @@ pub(crate) struct CliRun {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// An image for the owner's card under another PSID, `oem.bin`.
     pub(crate) fn oem_image(&self, psid: &str) {
         let like = "mcx311a-2.42.5000";
-        self.run(&["sim", "image", "oem.bin", "--like", like, "--psid", psid])
-            .exits(0);
+        self.run(&["sim", "image", "oem.bin", "--like", like, "--psid", psid]).exits(0);
     }
 
     /// The owner's card (`card.cx3`, non-failsafe, 2.35.5100) and the image for it (`new.bin`).
@@ -52,12 +49,8 @@ impl Sandbox {
         let files = ["card.cx3", "new.bin"];
         let [card, image] = made.get_or_init(|| {
             let model = format!("{board}-2.42.5000");
-            sandbox
-                .run(&["sim", "create", "card.cx3", "--board", board])
-                .exits(0);
-            sandbox
-                .run(&["sim", "image", "new.bin", "--like", &model])
-                .exits(0);
+            sandbox.run(&["sim", "create", "card.cx3", "--board", board]).exits(0);
+            sandbox.run(&["sim", "image", "new.bin", "--like", &model]).exits(0);
             files.map(|file| sandbox.read(file))
         });
         sandbox.write("card.cx3", card);
@@ -170,16 +163,8 @@ impl CliRun {
     /// characters.
     #[track_caller]
     pub(crate) fn one_clear_line(self) -> Self {
-        let errors = self
-            .stderr
-            .lines()
-            .filter(|l| l.starts_with("error: "))
-            .count();
-        let hints = self
-            .stderr
-            .lines()
-            .filter(|l| l.starts_with("hint: "))
-            .count();
+        let errors = self.stderr.lines().filter(|l| l.starts_with("error: ")).count();
+        let hints = self.stderr.lines().filter(|l| l.starts_with("hint: ")).count();
         assert!(errors == 1 && hints <= 1, "not one clear line\n{self}");
         assert!(!self.stderr.contains("panicked"), "{self}");
         assert!(!self.stderr.contains('\u{1b}'), "{self}");
@@ -201,9 +186,8 @@ impl CliRun {
     /// stdout is as in `tests/golden/NAME.txt`. `CX3FLASH_BLESS=1` writes it there instead.
     #[track_caller]
     pub(crate) fn golden(self, name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(format!("{name}.txt"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
         if std::env::var_os("CX3FLASH_BLESS").is_some_and(|v| v == "1") {
             std::fs::write(&path, &self.stdout).unwrap();
         }

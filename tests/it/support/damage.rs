@@ -52,11 +52,7 @@ fn first_gph(bytes: &[u8]) -> usize {
 /// Bytes of the body of the section at `gph`, as its size word has it.
 fn body_len(bytes: &[u8], gph: usize) -> usize {
     let size = word(bytes, gph + 4).unwrap_or(0) as usize;
-    if word(bytes, gph) == Some(4) {
-        size.next_multiple_of(4)
-    } else {
-        size * 4
-    }
+    if word(bytes, gph) == Some(4) { size.next_multiple_of(4) } else { size * 4 }
 }
 
 /// Recomputes the CRCs of the BOOT2 blocks, of every section reached, and of the full image.
@@ -100,10 +96,7 @@ pub fn hangs_flint(bytes: &[u8]) -> bool {
     };
     let infos = places.iter().filter(|at| word(bytes, **at) == Some(10));
     let pointer = (word(bytes, 0x2C).unwrap_or(0) & 0xFF_FFFF) as usize;
-    infos
-        .copied()
-        .chain(pointer.checked_sub(16))
-        .any(|gph| odd_tag(bytes, gph))
+    infos.copied().chain(pointer.checked_sub(16)).any(|gph| odd_tag(bytes, gph))
 }
 
 /// A tag whose size is no multiple of 4 is met before the walk over the tags stops.
@@ -299,10 +292,7 @@ fn repaired_rom_or_header(rng: &mut SeededRng, bytes: &mut [u8], places: &[usize
                 1 => places[rng.below(places.len())] as u32 + 16,
                 _ => (rng.below(bytes.len() * 2) & !3) as u32,
             };
-            let sum = target
-                .to_be_bytes()
-                .iter()
-                .fold(0_u8, |s, b| s.wrapping_add(*b));
+            let sum = target.to_be_bytes().iter().fold(0_u8, |s, b| s.wrapping_add(*b));
             put(bytes, 0x2C, target | u32::from(sum.wrapping_neg()) << 24);
             format!("Image Info pointer {target:#x}")
         }

@@ -32,10 +32,7 @@ pub fn old_flash(chip: SimChip) -> Vec<u8> {
 }
 
 pub fn sim_of(chip: SimChip, flash: &[u8]) -> SimCard {
-    let spec = CardSpec {
-        chip,
-        ..CardSpec::default()
-    };
+    let spec = CardSpec { chip, ..CardSpec::default() };
     SimCard::new(spec, flash)
 }
 
@@ -65,10 +62,7 @@ pub struct SignatureProbe {
 }
 
 /// For tests whose subject is not what boots.
-pub const NO_PROBE: SignatureProbe = SignatureProbe {
-    new: None,
-    old: None,
-};
+pub const NO_PROBE: SignatureProbe = SignatureProbe { new: None, old: None };
 
 impl BootProbe for SignatureProbe {
     fn boots(&self, flash: &mut dyn Source) -> Boots {
@@ -133,10 +127,6 @@ pub fn execute<'c>(
     signature: &Signature,
     events: &mut dyn Events,
 ) -> Result<(), Stopped> {
-    locked
-        .erase(plan, probe, events)?
-        .write(events)?
-        .verify(events)?
-        .commit(signature, events)?;
+    locked.erase(plan, probe, events)?.write(events)?.verify(events)?.commit(signature, events)?;
     Ok(())
 }

@@ -64,10 +64,7 @@ fn find_or_install() -> Result<Flint, String> {
     }
     let tried = std::fs::read_to_string(&marker).unwrap_or_default();
     if !tried.is_empty() {
-        return Err(format!(
-            "{tried} (delete {} to try again)",
-            marker.display()
-        ));
+        return Err(format!("{tried} (delete {} to try again)", marker.display()));
     }
     let outcome = Command::new("apt-get")
         .args(["install", "-y", "mstflint"])

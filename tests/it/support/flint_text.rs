@@ -50,10 +50,8 @@ pub fn verify(text: &str, code: i32) -> Result<VerifyText, String> {
     let mut notes = Vec::new();
     for line in table.lines().map(str::trim).filter(|l| !l.is_empty()) {
         if let Some(rest) = line.strip_prefix("FS2 failsafe image. Start address: ") {
-            let (start, chunk) = rest
-                .strip_suffix(':')
-                .and_then(|r| r.split_once(". Chunk size "))
-                .ok_or(line)?;
+            let (start, chunk) =
+                rest.strip_suffix(':').and_then(|r| r.split_once(". Chunk size ")).ok_or(line)?;
             heading = Some(Some((hex(start)?, hex(chunk)?)));
         } else if line == "FS2 non failsafe image:" {
             heading = Some(None);
@@ -67,13 +65,7 @@ pub fn verify(text: &str, code: i32) -> Result<VerifyText, String> {
             notes.push(line.to_owned());
         }
     }
-    Ok(VerifyText {
-        heading,
-        lines,
-        notes,
-        end,
-        code,
-    })
+    Ok(VerifyText { heading, lines, notes, end, code })
 }
 
 /// What comes before the verdict, and the verdict. Its text may hold line ends and blanks of its
@@ -118,11 +110,7 @@ fn table_line(line: &str) -> Option<VerifyLine> {
             (name, format!("/{verdict}"))
         }
     };
-    Some(VerifyLine {
-        range: range.to_owned(),
-        name: name.to_owned(),
-        verdict,
-    })
+    Some(VerifyLine { range: range.to_owned(), name: name.to_owned(), verdict })
 }
 
 /// The lines of `query full` as (label, value); texts that are no field have an empty label.

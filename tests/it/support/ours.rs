@@ -13,13 +13,7 @@ pub const TOO_SHORT: &str = "Invalid Firmware Format (found FS Gen 1)";
 /// The output of `verify`; `None` where mstflint does not end.
 pub fn verify(bytes: &[u8], form: Form) -> Option<VerifyText> {
     let without_table = |notes: Vec<String>, end| {
-        Some(VerifyText {
-            heading: None,
-            lines: Vec::new(),
-            notes,
-            end,
-            code: 1,
-        })
+        Some(VerifyText { heading: None, lines: Vec::new(), notes, end, code: 1 })
     };
     if !bytes.len().is_multiple_of(4) {
         return without_table(vec![], VerifyEnd::CannotOpen(UNALIGNED.into()));
@@ -71,9 +65,6 @@ pub fn query(bytes: &[u8], form: Form) -> Result<Vec<(String, String)>, String> 
     if let Some(text) = verdict::query_error(&image) {
         return Err(text);
     }
-    let show = QueryText {
-        full: true,
-        running: None,
-    };
+    let show = QueryText { full: true, running: None };
     Ok(flint_text::query(&text::query(&image, show)))
 }

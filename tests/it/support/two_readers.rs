@@ -74,10 +74,7 @@ impl TwoReaders {
             a.retain(|f| !same.contains(f));
             b.retain(|f| !same.contains(f));
         }
-        Err(format!(
-            "query: mstflint ({}): {theirs:?}\nours: {ours:?}",
-            run.code
-        ))
+        Err(format!("query: mstflint ({}): {theirs:?}\nours: {ours:?}", run.code))
     }
 
     /// The file that its `command` writes.

@@ -64,16 +64,9 @@ fn a_cut_first_burn_from_odd_to_even_leaves_a_card_that_boots() {
 
 #[test]
 fn a_cut_burn_that_removes_the_rom_leaves_a_card_that_boots() {
-    let bench = SweepSetup::failsafe(
-        &small_pro("2.36.5150"),
-        Half::Even,
-        true,
-        &small_pro("2.42.5000"),
-    );
-    let options = BurnOptions {
-        rom: Some(RomChoice::None),
-        ..BurnOptions::default()
-    };
+    let bench =
+        SweepSetup::failsafe(&small_pro("2.36.5150"), Half::Even, true, &small_pro("2.42.5000"));
+    let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
     sweep(
         "burn without ROM",
         &bench.card,
@@ -95,10 +88,7 @@ fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
     sweep(
         "real size, sampled",
         &bench.card,
-        Points::Sampled {
-            ends: 24,
-            every: 397,
-        },
+        Points::Sampled { ends: 24, every: 397 },
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
         &|card, op, repeat| {
             let left = bench.boots_old_or_new(card, op);
@@ -120,20 +110,13 @@ fn a_cut_non_failsafe_burn_is_repaired_by_recover_and_by_restore() {
         &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
         &|card, op, repeat| bench.repaired(card, op, repeat),
     );
-    assert!(
-        tally.outcomes.contains_key("repaired"),
-        "no cut left the card without an image"
-    );
+    assert!(tally.outcomes.contains_key("repaired"), "no cut left the card without an image");
 }
 
 #[test]
 fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
-    let bench = SweepSetup::failsafe(
-        &small_pro("2.42.5000"),
-        Half::Even,
-        true,
-        &small_pro("2.42.5000"),
-    );
+    let bench =
+        SweepSetup::failsafe(&small_pro("2.42.5000"), Half::Even, true, &small_pro("2.42.5000"));
     sweep(
         "rom remove",
         &bench.card,
@@ -153,18 +136,12 @@ fn a_cut_rom_removal_leaves_a_failsafe_card_that_boots() {
 
 #[test]
 fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
-    let bench = SweepSetup::failsafe(
-        &small_pro("2.36.5150"),
-        Half::Even,
-        true,
-        &small_pro("2.42.5000"),
-    );
+    let bench =
+        SweepSetup::failsafe(&small_pro("2.36.5150"), Half::Even, true, &small_pro("2.42.5000"));
     let backup = bench.backup(&bench.card.fork());
     // The card to be restored holds the newer image.
     let newer = bench.card.fork();
-    bench
-        .burn(&newer, &BurnOptions::default())
-        .expect("an undisturbed burn");
+    bench.burn(&newer, &BurnOptions::default()).expect("an undisturbed burn");
     // Operations are counted from power-on.
     newer.power_cycle();
     let want = bench.card.flash();
@@ -179,10 +156,7 @@ fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
                 bench
                     .restore(card, &backup)
                     .unwrap_or_else(|e| panic!("op {op}: restore again: {e}"));
-                assert!(
-                    card.flash() == want,
-                    "op {op}: restore is not byte for byte"
-                );
+                assert!(card.flash() == want, "op {op}: restore is not byte for byte");
             }
             left
         },

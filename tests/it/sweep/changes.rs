@@ -22,20 +22,14 @@ fn other() -> Identity {
 }
 
 fn identity_set(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
-    let change = IdentityChange {
-        macs: Some(other().macs),
-        vsd: Some(other().vsd),
-        guids: None,
-    };
+    let change = IdentityChange { macs: Some(other().macs), vsd: Some(other().vsd), guids: None };
     bench.write(card, &WriteRequest::IdentitySet(&change))
 }
 
 fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<WriteOutcome, JobError> {
     let dir = bench.scratch();
     let path = dir.path().join("rom.bin");
-    let rom = RomRecipe::pxe((3, 4, 999), device_id, 0x1800)
-        .build()
-        .unwrap();
+    let rom = RomRecipe::pxe((3, 4, 999), device_id, 0x1800).build().unwrap();
     std::fs::write(&path, rom).unwrap();
     bench.write(card, &WriteRequest::RomWrite(&job::read_rom(&path)?))
 }
@@ -103,17 +97,10 @@ fn cut_everywhere(
 ) -> CutTally {
     let [before, after] = ends(&bench.card, job);
     assert!(before.bytes() != after.bytes(), "{name} changes nothing");
-    let ends = Ends {
-        before: &before,
-        after: &after,
-    };
+    let ends = Ends { before: &before, after: &after };
     let backup = bench.backup_once();
     let completed = |card: &SimCard, op| {
-        assert_eq!(
-            ends.left(card, op).as_deref(),
-            Some("new"),
-            "{name} op {op}"
-        );
+        assert_eq!(ends.left(card, op).as_deref(), Some("new"), "{name} op {op}");
         assert_eq!(card.misuse(), [], "{name} op {op}");
         assert!(card.semaphores_held().is_empty(), "{name} op {op}");
     };
@@ -121,11 +108,7 @@ fn cut_everywhere(
         name,
         &bench.card,
         // Failsafe: every point. In place the middle is one long window without an image.
-        if failsafe {
-            Points::Every
-        } else {
-            Points::Sampled { ends: 24, every: 5 }
-        },
+        if failsafe { Points::Every } else { Points::Sampled { ends: 24, every: 5 } },
         &|card| job(card).is_ok(),
         &|card, op, repeat| {
             let Some(left) = ends.left(card, op) else {
@@ -161,10 +144,7 @@ fn cut_everywhere(
         assert!(met("new"), "{name}: the commit was never crossed");
     } else {
         // In place the first step invalidates the signature, so the old image does not boot.
-        assert!(
-            met("repaired"),
-            "{name}: no cut left the card without an image"
-        );
+        assert!(met("repaired"), "{name}: no cut left the card without an image");
     }
     tally
 }
@@ -182,25 +162,19 @@ fn cx3_bench() -> SweepSetup {
 #[test]
 fn a_cut_identity_set_leaves_a_failsafe_card_that_boots_one_identity() {
     let bench = pro_bench();
-    cut_everywhere("identity set, failsafe", &bench, true, &|card| {
-        identity_set(&bench, card)
-    });
+    cut_everywhere("identity set, failsafe", &bench, true, &|card| identity_set(&bench, card));
 }
 
 #[test]
 fn a_cut_identity_set_on_a_non_failsafe_card_is_repaired() {
     let bench = cx3_bench();
-    cut_everywhere("identity set, non-failsafe", &bench, false, &|card| {
-        identity_set(&bench, card)
-    });
+    cut_everywhere("identity set, non-failsafe", &bench, false, &|card| identity_set(&bench, card));
 }
 
 #[test]
 fn a_cut_rom_write_leaves_a_failsafe_card_that_boots_one_rom() {
     let bench = pro_bench();
-    cut_everywhere("rom write, failsafe", &bench, true, &|card| {
-        rom_write(&bench, card, 0x1007)
-    });
+    cut_everywhere("rom write, failsafe", &bench, true, &|card| rom_write(&bench, card, 0x1007));
 }
 
 #[test]
@@ -242,17 +216,11 @@ fn reset_everywhere(name: &str, bench: &SweepSetup, areas: &[Range<u32>]) {
         Points::Every,
         &|card| config_reset(bench, card).is_ok(),
         &|card, op, repeat| {
-            assert!(
-                outside(&card.flash()) == kept,
-                "{name} op {op}: firmware touched"
-            );
+            assert!(outside(&card.flash()) == kept, "{name} op {op}: firmware touched");
             let left = bench.boots_version(card, op, version("2.42.5000"));
             if repeat {
                 config_reset(bench, card).unwrap_or_else(|e| panic!("{name} op {op}: again: {e}"));
-                assert!(
-                    card.flash() == want,
-                    "{name} op {op}: not as after an undisturbed reset"
-                );
+                assert!(card.flash() == want, "{name} op {op}: not as after an undisturbed reset");
             }
             left
         },
@@ -260,10 +228,7 @@ fn reset_everywhere(name: &str, bench: &SweepSetup, areas: &[Range<u32>]) {
 }
 
 fn with_area(recipe: Recipe) -> Recipe {
-    Recipe {
-        config_area: Some((2, 0, Some(2))),
-        ..recipe
-    }
+    Recipe { config_area: Some((2, 0, Some(2))), ..recipe }
 }
 
 #[test]
@@ -293,10 +258,7 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
     newer.load_flash(0, own(&new).bytes());
     newer.power_cycle();
     let (old, new) = (own(&old), own(&new));
-    let ends = Ends {
-        before: &new,
-        after: &old,
-    };
+    let ends = Ends { before: &new, after: &old };
     let tally = sweep(
         "restore, non-failsafe",
         &newer,
@@ -313,8 +275,5 @@ fn a_cut_restore_of_a_non_failsafe_card_is_repaired() {
             left.unwrap_or_else(|| if repeat { "repaired" } else { "boots nothing" }.into())
         },
     );
-    assert!(
-        tally.outcomes.contains_key("repaired"),
-        "no cut left the card without an image"
-    );
+    assert!(tally.outcomes.contains_key("repaired"), "no cut left the card without an image");
 }

@@ -21,20 +21,13 @@ const WANTED: [(&str, u32); 5] = [
 ];
 
 fn wanted() -> Vec<(Parameter, u32)> {
-    WANTED
-        .iter()
-        .map(|(name, value)| (Parameter::named(name).unwrap(), *value))
-        .collect()
+    WANTED.iter().map(|(name, value)| (Parameter::named(name).unwrap(), *value)).collect()
 }
 
 /// A card of 1 MiB with a small image.
 fn card(failsafe: bool, chip: SimChip) -> SimCard {
     let (hw_id, revision) = if failsafe { (0x1f7, 0) } else { (0x1f5, 1) };
-    let shape = if failsafe {
-        Recipe::mcx312b_2_42_5000()
-    } else {
-        Recipe::mcx311a_2_42_5000()
-    };
+    let shape = if failsafe { Recipe::mcx312b_2_42_5000() } else { Recipe::mcx311a_2_42_5000() };
     let recipe = Recipe {
         chunk_log2: failsafe.then_some(16),
         rom: Some(RomRecipe::pxe((3, 4, 752), 0x1003, 0x2000).build().unwrap()),
@@ -43,12 +36,7 @@ fn card(failsafe: bool, chip: SimChip) -> SimCard {
         ..shape
     };
     let flash = striped(&build(&recipe).unwrap(), Half::Even, chip.size()).unwrap();
-    let spec = CardSpec {
-        hw_id,
-        revision,
-        chip,
-        ..CardSpec::default()
-    };
+    let spec = CardSpec { hw_id, revision, chip, ..CardSpec::default() };
     let card = SimCard::new(spec, &flash);
     card.set_hurry(true);
     card
@@ -56,30 +44,16 @@ fn card(failsafe: bool, chip: SimChip) -> SimCard {
 
 fn set(card: &SimCard, wanted: &[(Parameter, u32)]) -> Result<NvSetOutcome, JobError> {
     let shm = Path::new("/dev/shm");
-    let backups = if shm.is_dir() {
-        tempfile::tempdir_in(shm)
-    } else {
-        tempfile::tempdir()
-    }
-    .unwrap();
+    let backups =
+        if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let mut device = job::open_sim(card, "sim")?;
-    job::nv_set(
-        &mut device,
-        wanted,
-        backups.path(),
-        &mut |_: &[NvChange], _: &Path| true,
-        &mut (),
-    )
+    job::nv_set(&mut device, wanted, backups.path(), &mut |_: &[NvChange], _: &Path| true, &mut ())
 }
 
 fn values(card: &SimCard) -> BTreeMap<String, Option<u32>> {
     let mut device = job::open_sim(card, "sim").unwrap();
     let outcome = job::nv_query(&mut device).unwrap();
-    outcome
-        .parameters
-        .into_iter()
-        .map(|p| (p.name, p.next_boot))
-        .collect()
+    outcome.parameters.into_iter().map(|p| (p.name, p.next_boot)).collect()
 }
 
 fn swept(name: &str, start: &SimCard) -> CutTally {
@@ -88,43 +62,34 @@ fn swept(name: &str, start: &SimCard) -> CutTally {
     let old = values(start);
     let boots = start.boot_outcomes();
     assert!(WANTED.iter().all(|(n, v)| old[*n] != Some(*v)), "{old:?}");
-    sweep(
-        name,
-        start,
-        Points::Every,
-        &|card| set(card, &wanted()).is_ok(),
-        &|card, op, _| {
-            assert_eq!(card.boot_outcomes(), boots, "op {op}: P1 broken");
-            let found = values(card);
-            let mut new = 0;
-            for (name, value) in &found {
-                let wanted = WANTED.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
-                if wanted.is_some() && *value == wanted {
-                    new += 1;
-                } else {
-                    assert_eq!(*value, old[name], "op {op}: {name} is neither old nor new");
-                }
+    sweep(name, start, Points::Every, &|card| set(card, &wanted()).is_ok(), &|card, op, _| {
+        assert_eq!(card.boot_outcomes(), boots, "op {op}: P1 broken");
+        let found = values(card);
+        let mut new = 0;
+        for (name, value) in &found {
+            let wanted = WANTED.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+            if wanted.is_some() && *value == wanted {
+                new += 1;
+            } else {
+                assert_eq!(*value, old[name], "op {op}: {name} is neither old nor new");
             }
-            let together = |n: &str, v: u32| found[n] == Some(v);
-            assert_eq!(
-                together("NUM_OF_VFS", 3),
-                together("SRIOV_EN", 1),
-                "op {op}: settings stored together differ"
-            );
-            match set(card, &wanted()) {
-                Ok(outcome) => assert_eq!(outcome.nothing_to_do, new == WANTED.len(), "op {op}"),
-                Err(error) => panic!("op {op}: set again: {error}"),
-            }
-            let after = values(card);
-            assert!(
-                WANTED.iter().all(|(n, v)| after[*n] == Some(*v)),
-                "op {op}: {after:?}"
-            );
-            assert_eq!(card.misuse(), [], "op {op}");
-            assert!(card.semaphores_held().is_empty(), "op {op}");
-            format!("{new} new")
-        },
-    )
+        }
+        let together = |n: &str, v: u32| found[n] == Some(v);
+        assert_eq!(
+            together("NUM_OF_VFS", 3),
+            together("SRIOV_EN", 1),
+            "op {op}: settings stored together differ"
+        );
+        match set(card, &wanted()) {
+            Ok(outcome) => assert_eq!(outcome.nothing_to_do, new == WANTED.len(), "op {op}"),
+            Err(error) => panic!("op {op}: set again: {error}"),
+        }
+        let after = values(card);
+        assert!(WANTED.iter().all(|(n, v)| after[*n] == Some(*v)), "op {op}: {after:?}");
+        assert_eq!(card.misuse(), [], "op {op}");
+        assert!(card.semaphores_held().is_empty(), "op {op}");
+        format!("{new} new")
+    })
 }
 
 /// Fills the log until only one more TLV fits.
@@ -133,19 +98,14 @@ fn fill(card: &SimCard, slots: u32) {
     for n in 0..slots {
         let mut device = job::open_sim(card, "sim").unwrap();
         let mut tools = device.card.tools().unwrap();
-        tools
-            .write_tlv(vlan.tlv(), &[0x2001_0001 | (n % 7) << 24])
-            .unwrap();
+        tools.write_tlv(vlan.tlv(), &[0x2001_0001 | (n % 7) << 24]).unwrap();
     }
 }
 
 #[test]
 fn a_cut_config_set_leaves_each_setting_of_a_fresh_card_old_or_new() {
     let tally = swept("config set, fresh", &card(false, SimChip::W25q80));
-    assert!(
-        tally.outcomes.contains_key("0 new"),
-        "no cut before the end"
-    );
+    assert!(tally.outcomes.contains_key("0 new"), "no cut before the end");
     assert!(tally.outcomes.len() > 2, "the settings came all at once");
 }
 
@@ -161,10 +121,7 @@ fn a_cut_config_set_in_a_full_area_leaves_each_setting_old_or_new() {
 #[test]
 fn a_cut_config_set_leaves_each_setting_of_a_failsafe_card_old_or_new() {
     let tally = swept("config set, failsafe", &card(true, SimChip::W25q80));
-    assert!(
-        tally.outcomes.contains_key("0 new"),
-        "no cut before the end"
-    );
+    assert!(tally.outcomes.contains_key("0 new"), "no cut before the end");
 }
 
 #[test]

@@ -57,11 +57,8 @@ pub(crate) struct CutTally {
 
 impl CutTally {
     fn print(&self, name: &str) {
-        let outcomes: Vec<String> = self
-            .outcomes
-            .iter()
-            .map(|(what, n)| format!("{what} {n}"))
-            .collect();
+        let outcomes: Vec<String> =
+            self.outcomes.iter().map(|(what, n)| format!("{what} {n}")).collect();
         // Straight to the handle: the test harness captures the print macros, and these figures are
         // to be seen in every run.
         let (points, repeated) = (self.points, self.repeated);
@@ -123,17 +120,11 @@ pub(crate) fn sweep(
     job: &dyn Fn(&SimCard) -> bool,
     judge: &dyn Fn(&SimCard, u64, bool) -> String,
 ) -> CutTally {
-    assert_eq!(
-        card.mutations(),
-        0,
-        "{name}: cuts are counted from power-on"
-    );
+    assert_eq!(card.mutations(), 0, "{name}: cuts are counted from power-on");
     let total = operations(card, job);
     assert!(total > 0, "{name}: the job writes nothing");
     let mut tally = CutTally::default();
-    let ops: Vec<u64> = (1..=total)
-        .filter(|op| points.include(*op, total))
-        .collect();
+    let ops: Vec<u64> = (1..=total).filter(|op| points.include(*op, total)).collect();
     let sample = ops.len().div_ceil(REALLY_CUT);
     for (round, ops) in ops.chunks(KEPT).enumerate() {
         let recording = card.fork();

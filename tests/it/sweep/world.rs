@@ -38,10 +38,7 @@ pub(crate) fn small_pro(text: &str) -> Recipe {
 
 /// A failsafe Pro image in two chunks.
 pub(crate) fn wide_pro(text: &str) -> Recipe {
-    Recipe {
-        size: WIDE_SIZE,
-        ..small_pro(text)
-    }
+    Recipe { size: WIDE_SIZE, ..small_pro(text) }
 }
 
 /// A small non-failsafe ConnectX-3 image.
@@ -71,10 +68,7 @@ pub(crate) fn identity() -> Identity {
 
 /// The image of `recipe` as it stands on the card: with the card's identity.
 pub(crate) fn own(recipe: &Recipe) -> Contents {
-    Contents::from_file(&build(recipe).unwrap())
-        .unwrap()
-        .with_identity(&identity())
-        .unwrap()
+    Contents::from_file(&build(recipe).unwrap()).unwrap().with_identity(&identity()).unwrap()
 }
 
 /// A card, the image to burn, and a directory for backups.
@@ -90,22 +84,12 @@ impl SweepSetup {
     fn new(card: SimCard, old: Option<Version>, new: &Recipe) -> Self {
         // Thousands of backups: in memory where there is a file system for that.
         let shm = Path::new("/dev/shm");
-        let dir = if shm.is_dir() {
-            tempfile::tempdir_in(shm)
-        } else {
-            tempfile::tempdir()
-        }
-        .unwrap();
+        let dir =
+            if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
         let file = dir.path().join("new.bin");
         std::fs::write(&file, build(new).unwrap()).unwrap();
         card.set_hurry(true);
-        Self {
-            card,
-            file,
-            old,
-            new: new.version,
-            dir,
-        }
+        Self { card, file, old, new: new.version, dir }
     }
 
     /// A Pro card that boots `old` from the half `from`; the other half is blank or holds the
@@ -118,11 +102,7 @@ impl SweepSetup {
                 Half::Even => Half::Odd,
                 Half::Odd => Half::Even,
             };
-            let third = Recipe {
-                version: version("2.30.3000"),
-                seed: 99,
-                ..old.clone()
-            };
+            let third = Recipe { version: version("2.30.3000"), seed: 99, ..old.clone() };
             let mut remains = striped(own(&third).bytes(), other, chip.size()).unwrap();
             let start = match other {
                 Half::Even => 0,
@@ -133,24 +113,15 @@ impl SweepSetup {
                 *byte &= remain;
             }
         }
-        let spec = CardSpec {
-            hw_id: 0x1f7,
-            revision: 0,
-            chip,
-            ..CardSpec::default()
-        };
+        let spec = CardSpec { hw_id: 0x1f7, revision: 0, chip, ..CardSpec::default() };
         let card = SimCard::new(spec, &flash);
         Self::new(card, Some(old.version), new)
     }
 
     /// The 2 MiB MCX312B with images of real size.
     pub(crate) fn real_sized() -> Self {
-        let spec = CardSpec {
-            hw_id: 0x1f7,
-            revision: 0,
-            chip: SimChip::M25px16,
-            ..CardSpec::default()
-        };
+        let spec =
+            CardSpec { hw_id: 0x1f7, revision: 0, chip: SimChip::M25px16, ..CardSpec::default() };
         let old = Recipe::mcx312b_2_36_5150();
         let flash = striped(own(&old).bytes(), Half::Even, spec.chip.size()).unwrap();
         let card = SimCard::new(spec, &flash);
@@ -158,20 +129,14 @@ impl SweepSetup {
     }
 
     pub(crate) fn non_failsafe(old: &Recipe, new: &Recipe) -> Self {
-        let spec = CardSpec {
-            chip: SimChip::W25q80,
-            ..CardSpec::default()
-        };
+        let spec = CardSpec { chip: SimChip::W25q80, ..CardSpec::default() };
         let card = SimCard::new(spec, own(old).bytes());
         Self::new(card, Some(old.version), new)
     }
 
     /// A ConnectX-3 whose flash is blank.
     pub(crate) fn empty(new: &Recipe) -> Self {
-        let spec = CardSpec {
-            chip: SimChip::W25q80,
-            ..CardSpec::default()
-        };
+        let spec = CardSpec { chip: SimChip::W25q80, ..CardSpec::default() };
         Self::new(SimCard::new(spec, &[]), None, new)
     }
 
@@ -227,11 +192,7 @@ impl SweepSetup {
             return None;
         };
         let found = Contents::from_dump(&card.flash(), FlashAddr(start.0)).unwrap();
-        assert!(
-            found.image().is_valid(),
-            "op {op}: {:?}",
-            found.image().findings
-        );
+        assert!(found.image().is_valid(), "op {op}: {:?}", found.image().findings);
         let kept = Identity::from_image(found.image()).unwrap();
         assert_eq!(kept, identity(), "op {op}: another card's identity");
         Some(*version)
@@ -246,22 +207,14 @@ impl SweepSetup {
             other => panic!("op {op}: P1 broken, the card boots {other:?}"),
         };
         let (low, high) = (name(&outcomes.lowest_first), name(&outcomes.highest_first));
-        if low == high {
-            low.into()
-        } else {
-            "old and new".into()
-        }
+        if low == high { low.into() } else { "old and new".into() }
     }
 
     /// P1 for jobs that keep the version.
     pub(crate) fn boots_version(&self, card: &SimCard, op: u64, want: Version) -> String {
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
-            assert_eq!(
-                self.own_version(card, outcome, op),
-                Some(want),
-                "op {op}: P1 broken"
-            );
+            assert_eq!(self.own_version(card, outcome, op), Some(want), "op {op}: P1 broken");
         }
         "boots".into()
     }
@@ -282,8 +235,7 @@ impl SweepSetup {
 
     /// A repeated `burn` completes.
     pub(crate) fn completes(&self, card: &SimCard, op: u64, options: &BurnOptions) {
-        self.burn(card, options)
-            .unwrap_or_else(|e| panic!("op {op}: burn again: {e}"));
+        self.burn(card, options).unwrap_or_else(|e| panic!("op {op}: burn again: {e}"));
         self.is_complete(card, op);
     }
 
@@ -291,16 +243,9 @@ impl SweepSetup {
         assert_eq!(card.misuse(), [], "op {op}");
         let outcomes = card.boot_outcomes();
         for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
-            assert_eq!(
-                self.own_version(card, outcome, op),
-                Some(self.new),
-                "op {op}"
-            );
+            assert_eq!(self.own_version(card, outcome, op), Some(self.new), "op {op}");
         }
-        assert!(
-            card.semaphores_held().is_empty(),
-            "op {op}: a semaphore stays taken"
-        );
+        assert!(card.semaphores_held().is_empty(), "op {op}: a semaphore stays taken");
     }
 
     /// Non-failsafe: the card boots its own image, or recover and restore both work.
@@ -319,25 +264,16 @@ impl SweepSetup {
             .burn(&again, &BurnOptions::default())
             .expect_err("there is no identity to burn with");
         assert_ne!(refused.outcome().exit, Exit::Done);
-        assert_eq!(
-            again.mutations(),
-            card.mutations(),
-            "op {op}: a refusal wrote"
-        );
+        assert_eq!(again.mutations(), card.mutations(), "op {op}: a refusal wrote");
 
         let recovered = card.fork();
-        self.recover(&recovered)
-            .unwrap_or_else(|e| panic!("op {op}: recover: {e}"));
+        self.recover(&recovered).unwrap_or_else(|e| panic!("op {op}: recover: {e}"));
         self.is_complete(&recovered, op);
 
         let backup = self.backup_once();
         let restored = card.fork();
-        self.restore(&restored, &backup)
-            .unwrap_or_else(|e| panic!("op {op}: restore: {e}"));
-        assert!(
-            restored.flash() == self.card.flash(),
-            "op {op}: restore is not byte for byte"
-        );
+        self.restore(&restored, &backup).unwrap_or_else(|e| panic!("op {op}: restore: {e}"));
+        assert!(restored.flash() == self.card.flash(), "op {op}: restore is not byte for byte");
         "repaired".into()
     }
 

@@ -28,31 +28,19 @@ pub(super) struct SetupRun {
 impl SetupRun {
     #[track_caller]
     pub(super) fn exits(self, code: i32) -> Self {
-        assert_eq!(
-            self.code, code,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
     pub(super) fn complains(self, of: &str) -> Self {
-        assert!(
-            self.stderr.contains(of),
-            "no {of:?} in stderr:\n{}",
-            self.stderr
-        );
+        assert!(self.stderr.contains(of), "no {of:?} in stderr:\n{}", self.stderr);
         self
     }
 
     #[track_caller]
     pub(super) fn reports(self, what: &str) -> Self {
-        assert!(
-            self.stdout.contains(what),
-            "no {what:?} in stdout:\n{}",
-            self.stdout
-        );
+        assert!(self.stdout.contains(what), "no {what:?} in stdout:\n{}", self.stdout);
         self
     }
 }
@@ -73,16 +61,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self {
-            dir: TempDir::new().unwrap(),
-        }
+        Self { dir: TempDir::new().unwrap() }
     }
 
     pub(super) fn setup(&self, args: &[&str]) -> SetupRun {
-        run(Command::new(here().join("setup"))
-            .args(args)
-            .arg("--root")
-            .arg(self.dir.path()))
+        run(Command::new(here().join("setup")).args(args).arg("--root").arg(self.dir.path()))
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -112,17 +95,11 @@ impl Bench {
                 }
                 let name = path.strip_prefix(self.dir.path()).unwrap();
                 let content = if meta.is_symlink() {
-                    fs::read_link(&path)
-                        .unwrap()
-                        .into_os_string()
-                        .into_encoded_bytes()
+                    fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
                 } else {
                     fs::read(&path).unwrap()
                 };
-                all.insert(
-                    name.to_str().unwrap().to_owned(),
-                    (content, meta.mode(), meta.ino()),
-                );
+                all.insert(name.to_str().unwrap().to_owned(), (content, meta.mode(), meta.ino()));
             }
         }
         all

@@ -21,18 +21,12 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
     let host = Host::system();
     let (journals, locks) = (host.journal_dir(), host.lock_dir());
     let unit = bench.read(UNIT);
-    assert_eq!(
-        values(&unit, "ConditionDirectoryNotEmpty"),
-        [journals.to_str().unwrap()]
-    );
+    assert_eq!(values(&unit, "ConditionDirectoryNotEmpty"), [journals.to_str().unwrap()]);
     assert!(values(&unit, "Before").contains(&"network-pre.target"));
     assert!(values(&unit, "Before").contains(&"networking.service"));
     assert!(values(&unit, "Wants").contains(&"network-pre.target"));
-    for first in [
-        "local-fs.target",
-        "systemd-modules-load.service",
-        "systemd-udev-trigger.service",
-    ] {
+    for first in ["local-fs.target", "systemd-modules-load.service", "systemd-udev-trigger.service"]
+    {
         assert!(values(&unit, "After").contains(&first), "{first}");
     }
     assert!(values(&unit, "Requires").is_empty());
@@ -72,18 +66,12 @@ fn hands_over(functions: &[&str]) -> bool {
         bench.write(&function, &format!("{modalias}\n"));
     }
     let rules = fs::read_to_string(here().join("60-cx3flash-vfio.rules")).unwrap();
-    let rule = rules
-        .lines()
-        .find(|l| l.starts_with("SUBSYSTEM==\"vfio\","))
-        .unwrap();
+    let rule = rules.lines().find(|l| l.starts_with("SUBSYSTEM==\"vfio\",")).unwrap();
     let (_, program) = rule.split_once("PROGRAM==\"").unwrap();
     let (program, _) = program.split_once('"').unwrap();
     // udev builds the command in a buffer of 1024 bytes.
     assert!(program.len() < 1000, "{}", program.len());
-    let line = program
-        .strip_prefix("/bin/sh -c '")
-        .and_then(|p| p.strip_suffix('\''))
-        .unwrap();
+    let line = program.strip_prefix("/bin/sh -c '").and_then(|p| p.strip_suffix('\'')).unwrap();
     assert!(!line.contains('\''));
     // As udev does: %k is the kernel's name of the node, $$ a dollar; no other substitution.
     let line = line.replace("%k", "17");
@@ -119,7 +107,5 @@ fn the_udev_rule_matches_these_cards_only() {
     assert!(!hands_over(&[]));
     assert!(!hands_over(&["", &card("1003")]));
     // Another vendor's device with our numbers in the subsystem ids.
-    assert!(!hands_over(&[
-        "pci:v00008086d00001003sv000015B3sd00001003bc02sc00i00"
-    ]));
+    assert!(!hands_over(&["pci:v00008086d00001003sv000015B3sd00001003bc02sc00i00"]));
 }

@@ -7,10 +7,7 @@ use std::process::Command;
 
 /// Whether a program accepts these arguments; reports when it does not.
 fn present(program: &str, probe: &[&str]) -> bool {
-    let there = Command::new(program)
-        .args(probe)
-        .output()
-        .is_ok_and(|out| out.status.success());
+    let there = Command::new(program).args(probe).output().is_ok_and(|out| out.status.success());
     if !there {
         eprintln!("skipped: no {program} that takes {probe:?}");
     }
@@ -20,9 +17,8 @@ fn present(program: &str, probe: &[&str]) -> bool {
 #[test]
 fn shellcheck_reports_nothing() {
     if present("shellcheck", &["--version"]) {
-        let ran = run(Command::new("shellcheck")
-            .args(["--shell=sh", "--"])
-            .arg(here().join("setup")));
+        let ran =
+            run(Command::new("shellcheck").args(["--shell=sh", "--"]).arg(here().join("setup")));
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     }
 }
@@ -38,15 +34,11 @@ fn systemd_reads_the_unit() {
     fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
     let prefix = bench.dir.path().to_str().unwrap();
     bench.setup(&["--prefix", prefix]).exits(0);
-    let ran = run(Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .arg(bench.path(UNIT)));
+    let ran =
+        run(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(bench.path(UNIT)));
     // Other units of the machine may be reported; ours may not.
-    let reports: Vec<&str> = ran
-        .stderr
-        .lines()
-        .filter(|l| l.contains("cx3flash-restore"))
-        .collect();
+    let reports: Vec<&str> =
+        ran.stderr.lines().filter(|l| l.contains("cx3flash-restore")).collect();
     assert!(reports.is_empty(), "{}", ran.stderr);
     // The check can fail.
     let broken = bench.read(UNIT).replace("Type=oneshot", "Type=onesht");

@@ -19,10 +19,8 @@ fn identity() -> Identity {
 
 /// A card that holds `old`, in `half` when it is failsafe.
 fn card(old: &Recipe, half: Half) -> SimCard {
-    let own = Contents::from_file(&build(old).unwrap())
-        .unwrap()
-        .with_identity(&identity())
-        .unwrap();
+    let own =
+        Contents::from_file(&build(old).unwrap()).unwrap().with_identity(&identity()).unwrap();
     if old.chunk_log2.is_none() {
         return SimCard::new(CardSpec::default(), own.bytes());
     }
@@ -52,39 +50,18 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         let image = job::read_image(&file).unwrap();
         let options = BurnOptions::default();
         let request = WriteRequest::Burn(&image, &options);
-        job::write(
-            &mut device,
-            &request,
-            dir.path(),
-            false,
-            &mut |_| true,
-            &mut (),
-        )
-        .unwrap();
+        job::write(&mut device, &request, dir.path(), false, &mut |_| true, &mut ()).unwrap();
         drop(device);
 
         let dump = card.flash();
         bench.put(&dump);
         let at = format!("{:?} {half:?}", new.device_id);
-        let end = bench
-            .same_verify(&dump, flags, form)
-            .unwrap_or_else(|e| panic!("{at}: {e}"));
+        let end = bench.same_verify(&dump, flags, form).unwrap_or_else(|e| panic!("{at}: {e}"));
         assert_eq!(end, VerifyEnd::Bootable, "{at}");
-        bench
-            .same_query(&dump, flags, form)
-            .unwrap_or_else(|e| panic!("{at}: {e}"));
+        bench.same_query(&dump, flags, form).unwrap_or_else(|e| panic!("{at}: {e}"));
         let report = flint.run(&bench.image(), flags, &["query", "full"]).text;
-        for word in [
-            "2.42.5000",
-            "e41d2ddd7850",
-            "e41d2ddd7851",
-            "ffffffffffffffff",
-            "shelf 3",
-        ] {
-            assert!(
-                report.contains(word),
-                "{at}: mstflint does not see {word}: {report}"
-            );
+        for word in ["2.42.5000", "e41d2ddd7850", "e41d2ddd7851", "ffffffffffffffff", "shelf 3"] {
+            assert!(report.contains(word), "{at}: mstflint does not see {word}: {report}");
         }
     }
 }

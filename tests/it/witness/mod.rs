@@ -118,13 +118,7 @@ fn raw_dumps_read_the_same_from_both_halves() {
 fn changes_of_identity_are_the_bytes_mstflint_writes() {
     let Some(flint) = witness() else { return };
     let bench = TwoReaders::new(flint);
-    let guids = [
-        0xF452_1403_00AA_BBC0,
-        1,
-        u64::MAX - 1,
-        0x0123_4567_89AB_CDEF,
-    ]
-    .map(Guid);
+    let guids = [0xF452_1403_00AA_BBC0, 1, u64::MAX - 1, 0x0123_4567_89AB_CDEF].map(Guid);
     let macs = [Mac(0xF452_14AA_BBC0), Mac(0x0200_0000_0001)];
     let (mut written, mut sets) = (Vec::new(), 0);
     for Variant { name, recipe } in variants::all() {
@@ -162,10 +156,7 @@ fn changes_of_identity_are_the_bytes_mstflint_writes() {
         }
         written.push(name);
     }
-    say!(
-        "witness: {sets} changes of identity equal, on {} images",
-        written.len()
-    );
+    say!("witness: {sets} changes of identity equal, on {} images", written.len());
     assert!(sets >= 100);
 }
 
@@ -173,9 +164,7 @@ fn changes_of_identity_are_the_bytes_mstflint_writes() {
 fn changed_images_read_the_same() {
     let Some(flint) = witness() else { return };
     let bench = TwoReaders::new(flint);
-    let rom = RomRecipe::pxe((3, 5, 1000), 0x1003, 0x1234)
-        .build()
-        .unwrap();
+    let rom = RomRecipe::pxe((3, 5, 1000), 0x1003, 0x1234).build().unwrap();
     let mut changed = 0;
     for Variant { name, recipe } in variants::all() {
         let bytes = build(&recipe).unwrap();
@@ -188,11 +177,7 @@ fn changed_images_read_the_same() {
         let blank = contents.with_blank_guids().unwrap();
         let both = with_rom.with_blank_guids().unwrap().with_rom(None).unwrap();
         let end = |guids: bool| {
-            if guids {
-                VerifyEnd::Bootable
-            } else {
-                VerifyEnd::BlankGuids
-            }
+            if guids { VerifyEnd::Bootable } else { VerifyEnd::BlankGuids }
         };
         let has = recipe.guids.is_some();
         for (what, image, want) in [
@@ -210,11 +195,7 @@ fn changed_images_read_the_same() {
             bench
                 .same_query(bytes, &[], Form::Contiguous)
                 .unwrap_or_else(|e| panic!("{name}, {what}: {e}"));
-            assert_eq!(
-                bench.written(&[], "rrom").as_deref(),
-                image.rom(),
-                "{name}, {what}"
-            );
+            assert_eq!(bench.written(&[], "rrom").as_deref(), image.rom(), "{name}, {what}");
             changed += 1;
         }
     }
@@ -238,20 +219,9 @@ fn damaged_images_get_the_same_verdict() {
         variants::small(),
         variants::small_failsafe(),
         variants::small_pro(),
-        Recipe {
-            guids: None,
-            ..variants::small()
-        },
-        Recipe {
-            guid_entries: 4,
-            boot2_blocks: 1,
-            ..variants::small_failsafe()
-        },
-        Recipe {
-            mic_version: None,
-            vsd: None,
-            ..variants::small()
-        },
+        Recipe { guids: None, ..variants::small() },
+        Recipe { guid_entries: 4, boot2_blocks: 1, ..variants::small_failsafe() },
+        Recipe { mic_version: None, vsd: None, ..variants::small() },
     ];
     let images: Vec<Vec<u8>> = recipes.iter().map(|r| build(r).unwrap()).collect();
     let next = AtomicUsize::new(0);
@@ -287,13 +257,7 @@ fn damaged_images_get_the_same_verdict() {
         total.different[..total.different.len().min(60)].join("\n\n")
     );
     // Every kind of verdict was met, so agreement means something.
-    let met = [
-        total.bootable,
-        total.failed,
-        total.no_guid_status,
-        total.blank,
-        total.not_opened,
-    ];
+    let met = [total.bootable, total.failed, total.no_guid_status, total.blank, total.not_opened];
     assert!(met.iter().all(|n| *n > 10), "{met:?}");
 }
 

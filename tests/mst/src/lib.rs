@@ -163,9 +163,7 @@ impl Mst {
 fn show(root: &Path, card: &SimCard) {
     let device = card.pci_device_id();
     // Read once by its head alone, through stdio; 0x5c must not be read in passing.
-    let head = (0..0x40)
-        .step_by(4)
-        .flat_map(|at| card.config_read(at).to_le_bytes());
+    let head = (0..0x40).step_by(4).flat_map(|at| card.config_read(at).to_le_bytes());
     let head: Vec<u8> = head.collect();
     let card = root.join("sys/bus/pci/devices").join(BDF);
     std::fs::create_dir_all(&card).unwrap();

@@ -138,12 +138,7 @@ impl ServerSession {
             wrote: true,
         });
         let _ = card.take_counters();
-        Self {
-            card,
-            pace,
-            start: Instant::now(),
-            bar0,
-        }
+        Self { card, pace, start: Instant::now(), bar0 }
     }
 
     /// Answers one program until it hangs up; true for the caller that ends the server.

@@ -4,13 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-const SMALL: Bounds = Bounds {
-    file: 64 << 10,
-    registers: 1000,
-    recent: 3,
-    files: 4,
-    total: 256 << 10,
-};
+const SMALL: Bounds =
+    Bounds { file: 64 << 10, registers: 1000, recent: 3, files: 4, total: 256 << 10 };
 
 fn line(log: &SharedLog, level: Level, text: &str) {
     let mut writer = EventWriter { log, level };
@@ -59,10 +54,7 @@ fn a_log_is_private() {
 fn a_log_ends_at_its_bound_with_a_line_about_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
-    let bounds = Bounds {
-        file: 1 << 20,
-        ..SMALL
-    };
+    let bounds = Bounds { file: 1 << 20, ..SMALL };
     let log = SharedLog::new(path.clone(), bounds);
     let long = "x".repeat(999);
     for _ in 0..2000 {
@@ -122,11 +114,7 @@ fn only_the_newest_logs_are_kept() {
         fs::write(dir.path().join(name(&stamp, 7, "burn")), "old\n").unwrap();
     }
     let new = name("20261126T100000Z", 7, "query");
-    line(
-        &SharedLog::new(dir.path().join(&new), SMALL),
-        Level::INFO,
-        "new",
-    );
+    line(&SharedLog::new(dir.path().join(&new), SMALL), Level::INFO, "new");
     assert_eq!(
         names(dir.path()),
         [
@@ -151,10 +139,7 @@ fn all_logs_together_are_bounded() {
     // 64 KiB are for the new one: one old log of 100 KiB fits beside it.
     assert_eq!(
         names(dir.path()),
-        [
-            "20261126T020000Z-7-burn.jsonl",
-            "20261126T100000Z-7-query.jsonl"
-        ]
+        ["20261126T020000Z-7-burn.jsonl", "20261126T100000Z-7-query.jsonl"]
     );
 }
 
@@ -167,11 +152,7 @@ fn only_our_own_regular_files_are_removed() {
     fs::create_dir(&logs).unwrap();
     symlink(&outside, logs.join("20200101T000000Z-1-burn.jsonl")).unwrap();
     fs::create_dir(logs.join("20200101T000001Z-1-burn.jsonl")).unwrap();
-    for other in [
-        "notes.jsonl",
-        "20200101T000000Z-1-burn.json",
-        "2020-report.jsonl",
-    ] {
+    for other in ["notes.jsonl", "20200101T000000Z-1-burn.json", "2020-report.jsonl"] {
         fs::write(logs.join(other), "mine\n").unwrap();
     }
     for n in 0..9 {
@@ -200,10 +181,9 @@ fn a_file_that_is_already_there_is_not_touched() {
 
 #[test]
 fn names_of_logs_are_recognised() {
-    for ours in [
-        name("20261126T043850Z", 18446, "burn"),
-        name("20261126T043850Z", 1, "host-restore"),
-    ] {
+    for ours in
+        [name("20261126T043850Z", 18446, "burn"), name("20261126T043850Z", 1, "host-restore")]
+    {
         assert!(is_log(&ours), "{ours}");
     }
     for other in [

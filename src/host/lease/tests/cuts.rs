@@ -23,9 +23,7 @@ fn cuts(new: fn() -> Rc<Kernel>) -> Vec<(usize, Cut)> {
     let places = (1..).zip(&log).flat_map(|(at, what)| {
         let torn = what.starts_with("record") || what == "forget";
         let within = torn.then_some((at, Cut::Within));
-        [(at, Cut::Before), (at, Cut::After)]
-            .into_iter()
-            .chain(within)
+        [(at, Cut::Before), (at, Cut::After)].into_iter().chain(within)
     });
     let places: Vec<_> = places.collect();
     assert!(places.len() > 30, "the sweep is blind: {log:?}");

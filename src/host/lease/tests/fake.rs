@@ -95,10 +95,7 @@ impl Kernel {
         files.driver(SIBLING, Some("ahci"));
         files.group(17, &[CARD, SIBLING]);
         kernel.make_vf();
-        files.write(
-            &format!("{}/driver_override", files.device(VF)),
-            "vfio-pci\n",
-        );
+        files.write(&format!("{}/driver_override", files.device(VF)), "vfio-pci\n");
         files.driver(VF, Some("vfio-pci"));
         kernel
     }
@@ -213,8 +210,7 @@ impl Kernel {
 
     /// Reboots the machine: the kernel binds drivers by itself.
     pub(super) fn reboot(&self, driver: Option<&str>) {
-        self.files
-            .write("/proc/sys/kernel/random/boot_id", "second\n");
+        self.files.write("/proc/sys/kernel/random/boot_id", "second\n");
         self.files.write(GUARD, "1\n");
         self.set_override(CARD, "(null)");
         if self.driver_of(CARD).is_some() {
@@ -302,22 +298,11 @@ impl Kernel {
                     self.files.write(path, format!("{text}\n"));
                 }
             }
-            [
-                "sys",
-                "bus",
-                "pci",
-                "devices",
-                _,
-                "mlx4_port1" | "mlx4_port2",
-            ] => {
+            ["sys", "bus", "pci", "devices", _, "mlx4_port1" | "mlx4_port2"] => {
                 if !["ib\n", "eth\n", "auto\n"].contains(&value) {
                     return refused(libc::EINVAL);
                 }
-                let text = if value == "auto\n" {
-                    "auto (eth)\n"
-                } else {
-                    value
-                };
+                let text = if value == "auto\n" { "auto (eth)\n" } else { value };
                 self.files.write(path, text);
             }
             ["sys", "module", _, "parameters", _] => self.files.write(path, value),
@@ -357,10 +342,8 @@ impl Kernel {
 
     fn detach(&self, bdf: &str) {
         let driver = self.driver_of(bdf).unwrap();
-        self.files
-            .remove(&format!("/sys/bus/pci/drivers/{driver}/{bdf}"));
-        self.files
-            .remove(&format!("{}/driver", self.files.device(bdf)));
+        self.files.remove(&format!("/sys/bus/pci/drivers/{driver}/{bdf}"));
+        self.files.remove(&format!("{}/driver", self.files.device(bdf)));
         if bdf != CARD || driver != "mlx4_core" {
             return;
         }
@@ -371,14 +354,9 @@ impl Kernel {
             self.files.remove(&format!("/sys/class/net/{name}"));
         }
         self.files.remove("/sys/class/infiniband/mlx4_0");
-        for gone in [
-            "net",
-            "infiniband",
-            "infiniband_verbs",
-            "infiniband_mad",
-            "mlx4_port1",
-            "mlx4_port2",
-        ] {
+        for gone in
+            ["net", "infiniband", "infiniband_verbs", "infiniband_mad", "mlx4_port1", "mlx4_port2"]
+        {
             self.files.remove(&format!("{dir}/{gone}"));
         }
         if self.files.at(&self.files.device(VF)).exists() {
@@ -388,8 +366,7 @@ impl Kernel {
             let real = fs::canonicalize(self.files.at(&self.files.device(VF))).unwrap();
             self.files.remove(&self.files.device(VF));
             self.files.remove(&format!("{dir}/virtfn0"));
-            self.files
-                .remove(&format!("/sys/kernel/iommu_groups/18/devices/{VF}"));
+            self.files.remove(&format!("/sys/kernel/iommu_groups/18/devices/{VF}"));
             fs::remove_dir_all(real).unwrap();
         }
     }
@@ -406,10 +383,8 @@ impl Kernel {
         self.files.rdma(CARD, "mlx4_0");
         // Without a module option both ports choose for themselves (docs/linux.md#state-to-keep).
         let dir = self.files.device(CARD);
-        self.files
-            .write(&format!("{dir}/mlx4_port1"), "auto (eth)\n");
-        self.files
-            .write(&format!("{dir}/mlx4_port2"), "auto (eth)\n");
+        self.files.write(&format!("{dir}/mlx4_port1"), "auto (eth)\n");
+        self.files.write(&format!("{dir}/mlx4_port2"), "auto (eth)\n");
         if had_vf {
             // By the module option num_vfs, on the driver that claims its id.
             self.make_vf();
@@ -485,18 +460,14 @@ impl Actions for Kernel {
             format!("record {:?}", record.step),
             || {
                 torn.write(record).unwrap();
-                let changed = slots(&dir)
-                    .into_iter()
-                    .find(|(path, bytes)| before.get(path) != Some(bytes));
+                let changed =
+                    slots(&dir).into_iter().find(|(path, bytes)| before.get(path) != Some(bytes));
                 let (path, bytes) = changed.expect("a record changes one of the two files");
                 fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
             },
             || journal.write(record).map_err(io::Error::other),
         )
-        .map_err(|source| JournalError::Io {
-            path: dir.clone(),
-            source,
-        })
+        .map_err(|source| JournalError::Io { path: dir.clone(), source })
     }
 
     fn forget(&self, journal: &mut Journal) -> Result<(), JournalError> {
@@ -517,10 +488,7 @@ impl Actions for Kernel {
             },
             || journal.remove().map_err(io::Error::other),
         )
-        .map_err(|source| JournalError::Io {
-            path: dir.clone(),
-            source,
-        })
+        .map_err(|source| JournalError::Io { path: dir.clone(), source })
     }
 }
 
@@ -528,10 +496,7 @@ fn slots(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let Ok(entries) = fs::read_dir(dir) else {
         return BTreeMap::new();
     };
-    entries
-        .map(|e| e.unwrap().path())
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .collect()
+    entries.map(|e| e.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 fn walk(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {

@@ -26,9 +26,7 @@ fn a_refused_step_of_giving_back_is_reported_and_can_be_repeated() {
             Err(error @ LeaseError::NotBack { .. }) => {
                 assert!(error.host_changed());
                 assert!(error.to_string().contains(meaning), "{error}");
-                let LeaseError::NotBack { source, .. } = error else {
-                    unreachable!()
-                };
+                let LeaseError::NotBack { source, .. } = error else { unreachable!() };
                 assert_eq!(source.raw_os_error(), Some(errno));
             }
             other => panic!("{other:?}"),
@@ -51,9 +49,7 @@ fn a_refusal_of_vfio_pci_is_reported_and_undone() {
     ] {
         let kernel = Kernel::crowded();
         // Its virtual function could not go back to vfio-pci either.
-        kernel
-            .files
-            .remove(&format!("/sys/bus/pci/drivers/vfio-pci/{VF}"));
+        kernel.files.remove(&format!("/sys/bus/pci/drivers/vfio-pci/{VF}"));
         kernel.files.driver(VF, None);
         let was = kernel.sys();
         kernel.fail("vfio-pci/bind", errno);
@@ -76,10 +72,7 @@ fn every_refused_step_of_taking_is_undone() {
         let was = kernel.sys();
         kernel.fail(path, libc::EACCES);
         let error = kernel.take().err();
-        assert!(
-            matches!(error, Some(LeaseError::Refused { .. })),
-            "{path}: {error:?}"
-        );
+        assert!(matches!(error, Some(LeaseError::Refused { .. })), "{path}: {error:?}");
         kernel.heal();
         assert_eq!(differences(&was, &kernel.sys()), [""; 0], "{path}");
         assert_eq!(kernel.journals(), 0, "{path}");
@@ -95,10 +88,7 @@ fn both_errors_are_reported_when_restoring_fails_too() {
     let error = kernel.take().err().unwrap();
     assert!(error.host_changed());
     let text = error.to_string();
-    assert!(
-        text.contains("no IOMMU group") && text.contains("does not answer"),
-        "{text}"
-    );
+    assert!(text.contains("no IOMMU group") && text.contains("does not answer"), "{text}");
     kernel.heal();
     kernel.restore().unwrap();
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
@@ -107,20 +97,11 @@ fn both_errors_are_reported_when_restoring_fails_too() {
 #[test]
 fn without_an_iommu_group_nothing_is_touched() {
     let kernel = Kernel::new();
-    kernel
-        .files
-        .remove(&format!("{}/iommu_group", kernel.files.device(CARD)));
+    kernel.files.remove(&format!("{}/iommu_group", kernel.files.device(CARD)));
     let was = kernel.sys();
-    assert!(matches!(
-        kernel.take().err(),
-        Some(LeaseError::Refused { .. })
-    ));
+    assert!(matches!(kernel.take().err(), Some(LeaseError::Refused { .. })));
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
-    assert!(
-        !kernel.log().iter().any(|l| l.contains("> /")),
-        "{:?}",
-        kernel.log()
-    );
+    assert!(!kernel.log().iter().any(|l| l.contains("> /")), "{:?}", kernel.log());
 }
 
 #[test]
@@ -133,11 +114,7 @@ fn without_vfio_pci_nothing_is_touched() {
         other => panic!("{other:?}"),
     }
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
-    assert!(
-        !kernel.log().iter().any(|l| l.contains("> /")),
-        "{:?}",
-        kernel.log()
-    );
+    assert!(!kernel.log().iter().any(|l| l.contains("> /")), "{:?}", kernel.log());
     assert_eq!(kernel.journals(), 0);
 }
 
@@ -186,10 +163,7 @@ fn an_unbind_that_never_returns_keeps_the_journal() {
         other => panic!("{other:?}"),
     }
     let log = kernel.log();
-    assert!(
-        log.last().unwrap().contains("mlx4_core/unbind"),
-        "nothing after it: {log:#?}"
-    );
+    assert!(log.last().unwrap().contains("mlx4_core/unbind"), "nothing after it: {log:#?}");
     assert_eq!(kernel.journals(), 2);
     kernel.heal();
     kernel.restore().unwrap();

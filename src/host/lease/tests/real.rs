@@ -9,13 +9,7 @@ use std::path::Path;
 
 #[test]
 fn the_helper_writes_below_sys_only() {
-    for path in [
-        "/etc/hostname",
-        "sys/x",
-        "/sys/../etc/hostname",
-        "/sysx/y",
-        "",
-    ] {
+    for path in ["/etc/hostname", "sys/x", "/sys/../etc/hostname", "/sysx/y", ""] {
         assert_eq!(write_attribute(Path::new(path)), libc::EPERM, "{path}");
     }
 }
@@ -25,17 +19,11 @@ fn a_lock_file_of_a_dead_process_does_not_lock() {
     let kernel = Kernel::new();
     let dir = kernel.host().lock_dir();
     fs::create_dir_all(&dir).unwrap();
-    fs::write(
-        dir.join(format!("{CARD}.lock")),
-        "pid 1 (cx3flash burn something very long)\n",
-    )
-    .unwrap();
+    fs::write(dir.join(format!("{CARD}.lock")), "pid 1 (cx3flash burn something very long)\n")
+        .unwrap();
     let lease = kernel.take().unwrap();
     let holder = fs::read_to_string(dir.join(format!("{CARD}.lock"))).unwrap();
-    assert!(
-        holder.starts_with(&format!("pid {} (", std::process::id())),
-        "{holder}"
-    );
+    assert!(holder.starts_with(&format!("pid {} (", std::process::id())), "{holder}");
     assert!(!holder.contains("very long"), "{holder}");
     drop(lease);
 }

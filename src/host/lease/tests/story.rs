@@ -60,11 +60,7 @@ fn each_change_is_in_the_journal_first_and_the_probe_is_guarded() {
     ];
     let places: Vec<usize> = taken.iter().map(|words| place(&log, words)).collect();
     assert!(places.is_sorted(), "{log:#?}");
-    assert_eq!(
-        *places.last().unwrap(),
-        log.len() - 1,
-        "the journal goes last"
-    );
+    assert_eq!(*places.last().unwrap(), log.len() - 1, "the journal goes last");
     // The one port whose type was not what the driver chose.
     place(&log, "\"eth\\n\" >");
     assert!(!log.iter().any(|l| l.contains("mlx4_port2")));
@@ -83,11 +79,7 @@ fn a_card_on_vfio_pci_is_left_there() {
     lease.mark(Mark::Boots(false)).unwrap();
     lease.give_back().unwrap();
     assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
-    assert!(
-        !kernel.log().iter().any(|l| l.contains("> /")),
-        "{:?}",
-        kernel.log()
-    );
+    assert!(!kernel.log().iter().any(|l| l.contains("> /")), "{:?}", kernel.log());
     assert_eq!(kernel.journals(), 0);
 }
 
@@ -121,15 +113,9 @@ fn dead_firmware_is_not_bound_to_its_driver() {
     lease.mark(Mark::FlashTouched).unwrap();
     assert_eq!(lease.marks().boots, None);
     lease.mark(Mark::Boots(false)).unwrap();
-    assert!(matches!(
-        lease.give_back(),
-        Err(LeaseError::NotBootable { .. })
-    ));
+    assert!(matches!(lease.give_back(), Err(LeaseError::NotBootable { .. })));
     drop(lease);
-    assert!(matches!(
-        kernel.restore(),
-        Err(LeaseError::NotBootable { .. })
-    ));
+    assert!(matches!(kernel.restore(), Err(LeaseError::NotBootable { .. })));
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("vfio-pci"));
     let pending = Lease::pending(&kernel.host()).unwrap();
     assert_eq!(pending[0].marks.boots, Some(false));
@@ -177,10 +163,7 @@ fn a_flash_that_does_not_boot_is_remembered_after_a_reboot() {
     drop(lease);
     // The driver's probe fails at boot.
     kernel.reboot(None);
-    assert!(matches!(
-        kernel.restore(),
-        Err(LeaseError::NotBootable { .. })
-    ));
+    assert!(matches!(kernel.restore(), Err(LeaseError::NotBootable { .. })));
     let mut lease = kernel.take().unwrap();
     assert_eq!(lease.marks().boots, Some(false));
     lease.mark(Mark::Boots(true)).unwrap();
@@ -227,9 +210,7 @@ fn a_driver_bound_by_others_in_between_stays() {
     drop(kernel.take().unwrap());
     kernel.set_override(CARD, "(null)");
     kernel.files.driver(CARD, None);
-    kernel
-        .files
-        .remove(&format!("/sys/bus/pci/drivers/vfio-pci/{CARD}"));
+    kernel.files.remove(&format!("/sys/bus/pci/drivers/vfio-pci/{CARD}"));
     kernel.files.driver(CARD, Some("mlx4_core"));
     kernel.restore().unwrap();
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));

@@ -37,24 +37,15 @@ fn errors_visible_in_sysfs_come_before_anything_is_opened() {
         VfioError::WrongDriver { driver: Some(d), .. } if d == "mlx4_core"
     ));
     let (_fake, host, card) = host_with(None);
-    assert!(matches!(
-        refused(&host, &card),
-        VfioError::WrongDriver { driver: None, .. }
-    ));
+    assert!(matches!(refused(&host, &card), VfioError::WrongDriver { driver: None, .. }));
     fs::remove_file(host.device(BDF).join("iommu_group")).unwrap();
-    assert!(matches!(
-        refused(&host, &card),
-        VfioError::NoIommu { bdf: BDF }
-    ));
+    assert!(matches!(refused(&host, &card), VfioError::NoIommu { bdf: BDF }));
 }
 
 #[test]
 fn a_missing_group_node_and_a_plain_file_are_errors() {
     let (_fake, host, card) = host_with(Some("vfio-pci"));
-    assert!(matches!(
-        refused(&host, &card),
-        VfioError::NoGroupNode { group: 17, .. }
-    ));
+    assert!(matches!(refused(&host, &card), VfioError::NoGroupNode { group: 17, .. }));
     fs::write(host.path("dev/vfio/17"), "").unwrap();
     // A plain file has no ioctl: the status is read first.
     let error = refused(&host, &card);
@@ -70,19 +61,13 @@ fn a_card_with_only_a_character_device_needs_the_feature_cdev() {
     let (_fake, host, card) = host_with(Some("vfio-pci"));
     // The sysfs directory is there even where the kernel offers no character device.
     fs::create_dir_all(host.device(BDF).join("vfio-dev/vfio0")).unwrap();
-    assert!(matches!(
-        refused(&host, &card),
-        VfioError::NoGroupNode { .. }
-    ));
+    assert!(matches!(refused(&host, &card), VfioError::NoGroupNode { .. }));
     fs::create_dir_all(host.path("dev/vfio/devices")).unwrap();
     fs::write(host.path("dev/vfio/devices/vfio0"), "").unwrap();
     fs::write(host.path("dev/iommu"), "").unwrap();
     let error = refused(&host, &card);
     if cfg!(feature = "cdev") {
-        assert!(
-            matches!(error, VfioError::NotThisMachine { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, VfioError::NotThisMachine { .. }), "{error:?}");
     } else {
         assert!(
             matches!(&error, VfioError::OnlyCdev { path } if path.ends_with("devices/vfio0")),
@@ -93,13 +78,7 @@ fn a_card_with_only_a_character_device_needs_the_feature_cdev() {
 
 #[test]
 fn each_errno_at_a_node_has_its_error() {
-    let at = |errno| {
-        node_error(
-            Path::new("/dev/vfio/17"),
-            17,
-            io::Error::from_raw_os_error(errno),
-        )
-    };
+    let at = |errno| node_error(Path::new("/dev/vfio/17"), 17, io::Error::from_raw_os_error(errno));
     assert!(matches!(at(libc::EBUSY), VfioError::Busy { group: 17, .. }));
     assert!(matches!(at(libc::EACCES), VfioError::NoRights { .. }));
     assert!(matches!(at(libc::EPERM), VfioError::NoRights { .. }));
@@ -111,10 +90,7 @@ fn each_errno_at_a_node_has_its_error() {
 fn each_errno_at_set_container_has_its_error() {
     let of = |errno| attach_error(17, io::Error::from_raw_os_error(errno));
     assert!(matches!(of(libc::EPERM), VfioError::NoDmaOwnership { .. }));
-    assert!(matches!(
-        of(libc::EINVAL),
-        VfioError::FirmwareMapping { .. }
-    ));
+    assert!(matches!(of(libc::EINVAL), VfioError::FirmwareMapping { .. }));
     assert!(matches!(of(libc::ENOMEM), VfioError::Attach { .. }));
 }
 
@@ -126,47 +102,20 @@ fn each_error_of_vfio_ioctls_has_its_error() {
     // The crate's errno type is the one kvm-ioctls shows.
     let sys = kvm_ioctls::Error::new;
     use CrateError as E;
-    assert!(matches!(
-        of(E::OpenContainer(io(libc::ENOENT))),
-        VfioError::NotLoaded { .. }
-    ));
-    assert!(matches!(
-        of(E::OpenContainer(io(libc::ENODEV))),
-        VfioError::NotLoaded { .. }
-    ));
-    assert!(matches!(
-        of(E::OpenContainer(io(libc::EACCES))),
-        VfioError::NoRights { .. }
-    ));
-    assert!(matches!(
-        of(E::OpenContainer(io(libc::EMFILE))),
-        VfioError::Node { .. }
-    ));
-    assert!(matches!(
-        of(E::OpenGroup(io(libc::EBUSY), "17".into())),
-        VfioError::Busy { .. }
-    ));
+    assert!(matches!(of(E::OpenContainer(io(libc::ENOENT))), VfioError::NotLoaded { .. }));
+    assert!(matches!(of(E::OpenContainer(io(libc::ENODEV))), VfioError::NotLoaded { .. }));
+    assert!(matches!(of(E::OpenContainer(io(libc::EACCES))), VfioError::NoRights { .. }));
+    assert!(matches!(of(E::OpenContainer(io(libc::EMFILE))), VfioError::Node { .. }));
+    assert!(matches!(of(E::OpenGroup(io(libc::EBUSY), "17".into())), VfioError::Busy { .. }));
     assert!(matches!(of(E::VfioExtension), VfioError::Unfit { .. }));
     assert!(matches!(
         of(E::ContainerSetIOMMU(sys(libc::EPERM))),
         VfioError::NoInterruptRemapping { group: 17 }
     ));
-    assert!(matches!(
-        of(E::ContainerSetIOMMU(sys(libc::ENOMEM))),
-        VfioError::SetIommu { .. }
-    ));
-    assert!(matches!(
-        of(E::GroupGetDeviceFD(sys(libc::EAGAIN))),
-        VfioError::ResetBusy { .. }
-    ));
-    assert!(matches!(
-        of(E::GroupGetDeviceFD(sys(libc::ENODEV))),
-        VfioError::Left { .. }
-    ));
-    assert!(matches!(
-        of(E::GroupGetDeviceFD(sys(libc::EIO))),
-        VfioError::Enable { .. }
-    ));
+    assert!(matches!(of(E::ContainerSetIOMMU(sys(libc::ENOMEM))), VfioError::SetIommu { .. }));
+    assert!(matches!(of(E::GroupGetDeviceFD(sys(libc::EAGAIN))), VfioError::ResetBusy { .. }));
+    assert!(matches!(of(E::GroupGetDeviceFD(sys(libc::ENODEV))), VfioError::Left { .. }));
+    assert!(matches!(of(E::GroupGetDeviceFD(sys(libc::EIO))), VfioError::Enable { .. }));
     match of(E::VfioDeviceGetInfo(sys(libc::EINVAL))) {
         VfioError::Ioctl { call, source } => {
             assert_eq!(call, "VFIO_DEVICE_GET_INFO");
@@ -192,10 +141,7 @@ fn blocking_siblings_are_named() {
     match crate_error(&host, BDF, 17, CrateError::GroupViable) {
         VfioError::NotViable { group, siblings } => {
             assert_eq!(group, 17);
-            let named: Vec<_> = siblings
-                .iter()
-                .map(|s| (s.bdf, s.driver.as_deref()))
-                .collect();
+            let named: Vec<_> = siblings.iter().map(|s| (s.bdf, s.driver.as_deref())).collect();
             assert_eq!(named, [("0000:05:00.1".parse().unwrap(), Some("ahci"))]);
         }
         other => panic!("{other:?}"),
@@ -212,11 +158,7 @@ fn a_viable_group_with_a_container_is_viable() {
 #[test]
 fn bar0_is_usable_by_what_the_kernel_reports() {
     let judge = |size, flags| {
-        let region = Region {
-            flags,
-            size,
-            offset: 0,
-        };
+        let region = Region { flags, size, offset: 0 };
         judge_bar(region, true)
     };
     let full = u64::from(CR_SPACE);
@@ -226,11 +168,7 @@ fn bar0_is_usable_by_what_the_kernel_reports() {
     let fine = judge(full, 3);
     assert!(fine.usable.is_ok() && !fine.mappable);
     assert!(judge(2 * full, 0xf).mappable);
-    let sparse = Region {
-        flags: 0xf,
-        size: full,
-        offset: 0,
-    };
+    let sparse = Region { flags: 0xf, size: full, offset: 0 };
     assert!(!judge_bar(sparse, false).mappable);
 }
 

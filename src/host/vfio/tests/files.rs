@@ -28,16 +28,8 @@ fn device_file() -> File {
 }
 
 fn regions(file: &File) -> Regions {
-    let region = |offset, size| Region {
-        flags: 7,
-        size,
-        offset,
-    };
-    Regions::new(
-        file.try_clone().unwrap(),
-        region(2 * MIB, MIB),
-        region(CONFIG, 0x1000),
-    )
+    let region = |offset, size| Region { flags: 7, size, offset };
+    Regions::new(file.try_clone().unwrap(), region(2 * MIB, MIB), region(CONFIG, 0x1000))
 }
 
 #[test]
@@ -49,16 +41,14 @@ fn bar0_is_big_endian_and_configuration_space_little() {
         if mapped {
             io.map().unwrap();
         }
-        file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014)
-            .unwrap();
+        file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014).unwrap();
         assert_eq!(io.bar_read(DEVICE_ID).unwrap(), GOOD);
         io.bar_write(0xf_fffc, 0x1122_3344).unwrap();
         let mut bytes = [0; 4];
         file.read_exact_at(&mut bytes, 3 * MIB - 4).unwrap();
         assert_eq!(bytes, [0x11, 0x22, 0x33, 0x44], "mapped: {mapped}");
 
-        file.write_all_at(&[0xb3, 0x15, 0x03, 0x10], CONFIG)
-            .unwrap();
+        file.write_all_at(&[0xb3, 0x15, 0x03, 0x10], CONFIG).unwrap();
         assert_eq!(io.config_read(0).unwrap(), 0x1003_15b3);
         io.config_write(ADDRESS, 0x000f_0014).unwrap();
         file.read_exact_at(&mut bytes, CONFIG + 0x58).unwrap();
@@ -119,25 +109,14 @@ fn a_bus_error_is_an_error_and_other_mappings_still_work() {
 fn a_bus_error_reaches_cr_space_and_a_reset_makes_a_new_mapping() {
     let _turn = in_turn();
     let file = device_file();
-    file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014)
-        .unwrap();
+    file.write_all_at(&[0x00, 0x01, 0x01, 0xf5], 2 * MIB + 0xf_0014).unwrap();
     let io = Box::new(regions(&file));
-    let open = Open::new(
-        io,
-        BDF,
-        USABLE,
-        Some(BarAccess::Mmap),
-        &SteppedClock::default(),
-    )
-    .unwrap();
+    let open = Open::new(io, BDF, USABLE, Some(BarAccess::Mmap), &SteppedClock::default()).unwrap();
     let card = VfioCard::from_open(open);
     assert_eq!(access(&card), BarAccess::Mmap);
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
     file.set_len(2 * MIB).unwrap();
-    assert!(matches!(
-        read(&card, DEVICE_ID),
-        Err(CrError::Io { at: DEVICE_ID, .. })
-    ));
+    assert!(matches!(read(&card, DEVICE_ID), Err(CrError::Io { at: DEVICE_ID, .. })));
     file.set_len(CONFIG + 0x1000).unwrap();
     assert!(card.space().back_after_reset().unwrap());
     assert_eq!(read(&card, DEVICE_ID).unwrap(), 0);
@@ -174,9 +153,7 @@ fn a_bus_error_outside_of_bar0_still_ends_the_process() {
         file.set_len(0).unwrap();
         let place = FileOffset::new(file, 0);
         let outside = MmapRegion::<()>::from_file(place, 0x1000).unwrap();
-        let value = outside
-            .as_volatile_slice()
-            .load::<u32>(0, Ordering::Relaxed);
+        let value = outside.as_volatile_slice().load::<u32>(0, Ordering::Relaxed);
         panic!("the fault was swallowed: {value:?}");
     }
     let child = Command::new(std::env::current_exe().unwrap())

@@ -7,11 +7,7 @@ use std::path::Path;
 
 /// The transport of a card whose BAR0 can be mapped.
 fn default_access() -> BarAccess {
-    if maps_by_default(std::env::consts::ARCH) {
-        BarAccess::Mmap
-    } else {
-        BarAccess::Pread
-    }
+    if maps_by_default(std::env::consts::ARCH) { BarAccess::Mmap } else { BarAccess::Pread }
 }
 
 #[test]
@@ -75,24 +71,15 @@ fn pread_is_used_where_it_is_requested() {
 
 #[test]
 fn pread_is_used_when_bar0_cannot_be_mapped() {
-    let unmapped = Bar {
-        mappable: false,
-        ..USABLE
-    };
+    let unmapped = Bar { mappable: false, ..USABLE };
     let fake = FakeRegions::of(FakeDevice::live());
-    assert_eq!(
-        access(&open(&fake, unmapped, None).unwrap()),
-        BarAccess::Pread
-    );
+    assert_eq!(access(&open(&fake, unmapped, None).unwrap()), BarAccess::Pread);
     let refused = open(&fake, unmapped, Some(BarAccess::Mmap)).err().unwrap();
     let fault = BarFault::NotMappable;
     assert!(matches!(refused, VfioError::Bar { fault: f, .. } if f == fault));
 
     fake.0.borrow_mut().map_fails = Some(libc::ENOMEM);
-    assert_eq!(
-        access(&open(&fake, USABLE, None).unwrap()),
-        BarAccess::Pread
-    );
+    assert_eq!(access(&open(&fake, USABLE, None).unwrap()), BarAccess::Pread);
     let refused = open(&fake, USABLE, Some(BarAccess::Mmap)).err().unwrap();
     assert!(matches!(refused, VfioError::Map { .. }), "{refused}");
 }
@@ -101,10 +88,7 @@ fn pread_is_used_when_bar0_cannot_be_mapped() {
 fn configuration_cycles_are_used_when_bar0_is_unusable() {
     for fault in [BarFault::Missing, BarFault::Small(0x1000)] {
         let fake = FakeRegions::of(FakeDevice::live());
-        let bar = Bar {
-            usable: Err(fault),
-            mappable: true,
-        };
+        let bar = Bar { usable: Err(fault), mappable: true };
         let card = open(&fake, bar, None).unwrap();
         assert_eq!(access(&card), BarAccess::Config);
         assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
@@ -190,11 +174,9 @@ fn the_gateway_reads_and_writes_in_both_variants() {
 
 #[test]
 fn the_address_register_is_restored_or_left_harmless() {
-    for (write_only, before, after) in [
-        (false, 0x1_f064, 0x1_f064),
-        (true, 0x1_f064, HARMLESS | 1),
-        (false, u32::MAX, HARMLESS),
-    ] {
+    for (write_only, before, after) in
+        [(false, 0x1_f064, 0x1_f064), (true, 0x1_f064, HARMLESS | 1), (false, u32::MAX, HARMLESS)]
+    {
         let mut device = FakeDevice::live();
         device.write_only = write_only;
         device.config.insert(ADDRESS, before);
@@ -262,11 +244,7 @@ fn after_a_reset_the_gateway_is_probed_again() {
     assert_eq!(read(&card, DEVICE_ID).unwrap(), GOOD);
     let commands = |fake: &FakeRegions| {
         let device = fake.0.borrow();
-        device
-            .config_writes
-            .iter()
-            .filter(|w| w.0 == COMMAND)
-            .count()
+        device.config_writes.iter().filter(|w| w.0 == COMMAND).count()
     };
     assert_eq!(commands(&fake), 0);
 }
@@ -284,10 +262,7 @@ fn every_access_to_a_closed_card_is_an_error() {
         other => panic!("{other:?}"),
     };
     let gone = Some(libc::ENODEV);
-    assert_eq!(
-        enodev(space.read(CrOffset(DEVICE_ID)).map(drop)),
-        (DEVICE_ID, gone)
-    );
+    assert_eq!(enodev(space.read(CrOffset(DEVICE_ID)).map(drop)), (DEVICE_ID, gone));
     assert_eq!(enodev(other.write(CrOffset(4), 1)), (4, gone));
     assert_eq!(enodev(other.back_after_reset().map(drop)), (0xf_0010, gone));
     assert!(!space.posts_writes());
@@ -320,10 +295,7 @@ fn an_error_of_an_access_names_its_register() {
 fn only_aligned_offsets_inside_of_cr_space_are_accessed() {
     let card = open(&FakeRegions::of(FakeDevice::live()), USABLE, None).unwrap();
     for at in [1, 2, 0xf_0015, 0x10_0000, u32::MAX - 3] {
-        assert!(
-            matches!(read(&card, at), Err(CrError::BadOffset { at: a }) if a == at),
-            "{at:#x}"
-        );
+        assert!(matches!(read(&card, at), Err(CrError::BadOffset { at: a }) if a == at), "{at:#x}");
     }
     assert_eq!(read(&card, 0xf_fffc).unwrap(), 0);
 }

@@ -52,11 +52,7 @@ pub(in crate::image) fn recipes() -> impl Strategy<Value = Recipe> {
             size,
             seed,
             product_version,
-            mic_version: mic.map(|[major, minor, subminor]| Version {
-                major,
-                minor,
-                subminor,
-            }),
+            mic_version: mic.map(|[major, minor, subminor]| Version { major, minor, subminor }),
             min_fit_version,
             hw_access_key,
             config_area,
@@ -68,11 +64,7 @@ pub(in crate::image) fn recipes() -> impl Strategy<Value = Recipe> {
             extra: extra
                 .into_iter()
                 .map(|(kind, len)| ExtraSection {
-                    kind: if matches!(kind, 5 | 6 | 9 | 10) {
-                        1
-                    } else {
-                        kind
-                    },
+                    kind: if matches!(kind, 5 | 6 | 9 | 10) { 1 } else { kind },
                     len,
                 })
                 .collect(),

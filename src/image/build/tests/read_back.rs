@@ -4,10 +4,7 @@ use super::*;
 use crate::image::{Contents, CrcVerdict, Image, Layout, SectionKind, Severity, WalkEnd};
 
 fn read_back(recipe: &Recipe) -> Image {
-    Contents::from_file(&build(recipe).unwrap())
-        .unwrap()
-        .image()
-        .clone()
+    Contents::from_file(&build(recipe).unwrap()).unwrap().image().clone()
 }
 
 fn same(recipe: &Recipe, image: &Image) {
@@ -18,10 +15,7 @@ fn same(recipe: &Recipe, image: &Image) {
     assert_eq!(image.layout, layout);
     let good = |crc: &CrcVerdict| matches!(crc, CrcVerdict::Ok | CrcVerdict::Blank);
     assert!(image.sections.iter().all(|s| good(&s.crc)));
-    let boot2 = image
-        .sections
-        .iter()
-        .filter(|s| s.kind == SectionKind::Boot2);
+    let boot2 = image.sections.iter().filter(|s| s.kind == SectionKind::Boot2);
     assert_eq!(boot2.count(), usize::from(recipe.boot2_blocks));
     let info = image.info.as_ref().unwrap();
     assert_eq!(info.fw_version, Some(recipe.version));

@@ -12,9 +12,7 @@ fn u16_at(bytes: &[u8], at: usize) -> usize {
 
 #[test]
 fn a_real_sized_rom_ends_in_the_real_version_block() {
-    let rom = RomRecipe::pxe((3, 4, 752), 0x1007, 0x1_9814)
-        .build()
-        .unwrap();
+    let rom = RomRecipe::pxe((3, 4, 752), 0x1007, 0x1_9814).build().unwrap();
     assert_eq!(rom.len(), 0x1_9814);
     // docs/fs2.md#rom-content: the last 20 bytes of the real one, after FF fill.
     let block = b"mlxsign:\x03\x00\x10\x00\xF0\x02\x04\x00\xFF\x00\x07\x10";
@@ -25,12 +23,7 @@ fn a_real_sized_rom_ends_in_the_real_version_block() {
 
 #[test]
 fn every_pci_image_of_a_chain_is_complete() {
-    let recipe = RomRecipe {
-        images: 3,
-        place: Some(0x80),
-        size: 0x3004,
-        ..RomRecipe::default()
-    };
+    let recipe = RomRecipe { images: 3, place: Some(0x80), size: 0x3004, ..RomRecipe::default() };
     let rom = recipe.build().unwrap();
     let mut at = 0;
     for index in 0..3 {
@@ -52,30 +45,18 @@ fn every_pci_image_of_a_chain_is_complete() {
 #[test]
 fn rom_recipes_out_of_range_are_refused() {
     let d = RomRecipe::default;
-    let inside = |at| RomRecipe {
-        place: Some(at),
-        ..d()
-    };
+    let inside = |at| RomRecipe { place: Some(at), ..d() };
     let recipes = [
-        RomRecipe {
-            size: 0x2002,
-            ..d()
-        },
+        RomRecipe { size: 0x2002, ..d() },
         RomRecipe { size: 0x200, ..d() },
-        RomRecipe {
-            size: 0x40_0004,
-            ..d()
-        },
+        RomRecipe { size: 0x40_0004, ..d() },
         RomRecipe { images: 0, ..d() },
         RomRecipe { images: 5, ..d() },
         inside(0x20),
         inside(0x1FF0),
         inside(u32::MAX),
         RomRecipe {
-            blocks: vec![RomBlock {
-                port: 16,
-                ..RomBlock::new(0x10, (0, 0, 0), 0)
-            }],
+            blocks: vec![RomBlock { port: 16, ..RomBlock::new(0x10, (0, 0, 0), 0) }],
             ..d()
         },
         RomRecipe {

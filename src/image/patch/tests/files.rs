@@ -10,12 +10,8 @@ fn bytes_behind_the_image_are_cut_off_and_reported() {
     file.extend([0x5A; 64]);
     let contents = Contents::from_file(&file).unwrap();
     assert!(contents.bytes() == image);
-    let reported = |c: &Contents| {
-        c.image()
-            .findings
-            .iter()
-            .any(|f| f.id == FindingId::TrailingBytes)
-    };
+    let reported =
+        |c: &Contents| c.image().findings.iter().any(|f| f.id == FindingId::TrailingBytes);
     assert!(reported(&contents));
     let after = contents.with_vsd(b"x").unwrap();
     assert_eq!(after.bytes().len(), image.len());
@@ -60,9 +56,7 @@ fn a_dump_gives_back_exactly_the_image() {
         assert!(contents.image().is_valid());
         // Cut anywhere: an image with findings or an error, never more bytes than there are.
         let end = dump.iter().rposition(|b| *b != 0xFF).unwrap();
-        let cuts = [
-            0x10, 0x38, 0x3000, 0x8_0000, 0x8_0040, 0x9_0000, 0x14_0000, 0x18_0100,
-        ];
+        let cuts = [0x10, 0x38, 0x3000, 0x8_0000, 0x8_0040, 0x9_0000, 0x14_0000, 0x18_0100];
         for cut in cuts.into_iter().filter(|cut| *cut <= end) {
             if let Ok(found) = Contents::from_dump(&dump[..cut], FlashAddr(start)) {
                 assert!(!found.image().is_valid() && found.bytes().len() <= cut);

@@ -14,11 +14,7 @@ struct Counting<'a> {
 
 impl<'a> Counting<'a> {
     fn new(bytes: &'a [u8], once: bool) -> Self {
-        Self {
-            bytes,
-            read: 0,
-            seen: once.then(|| vec![false; bytes.len()]),
-        }
+        Self { bytes, read: 0, seen: once.then(|| vec![false; bytes.len()]) }
     }
 }
 
@@ -53,9 +49,7 @@ fn real_shape(block_at_end: bool) -> MadeImage {
     let at = if block_at_end { rom.len() - 20 } else { 0x9000 };
     rom[at..at + 8].copy_from_slice(b"mlxsign:");
     rom[at + 8..at + 20].copy_from_slice(&[3, 0, 0x10, 0, 0xF0, 2, 4, 0, 0xFF, 0, 3, 0x10]);
-    let sum = rom[..0x80 * 512]
-        .iter()
-        .fold(0u8, |s, &b| s.wrapping_add(b));
+    let sum = rom[..0x80 * 512].iter().fold(0u8, |s, &b| s.wrapping_add(b));
     rom[0x50] = sum.wrapping_neg();
 
     let mut made = MadeImage::failsafe();
@@ -63,16 +57,12 @@ fn real_shape(block_at_end: bool) -> MadeImage {
     for _ in 0..11 {
         made.sections.push(section(1, vec![0x5A; 0xA000]));
     }
-    made.with(2, vec![1; 0x1000])
-        .with(3, vec![2; 0x60])
-        .with(9, vec![3; 0x5E4])
+    made.with(2, vec![1; 0x1000]).with(3, vec![2; 0x60]).with(9, vec![3; 0x5E4])
 }
 
 fn versions(rom: &Rom) -> Vec<(&str, (u16, u16, u16))> {
     let blocks = rom.blocks.iter();
-    blocks
-        .map(|b| (b.type_name.as_deref().unwrap(), b.version))
-        .collect()
+    blocks.map(|b| (b.type_name.as_deref().unwrap(), b.version)).collect()
 }
 
 #[test]
@@ -123,21 +113,14 @@ fn blocks_at_the_tail_of_every_image_are_found() {
     let mut source = Counting::new(&flash, true);
     let image = read(&mut source, FlashAddr(0), Form::Striped, Depth::Quick).unwrap();
     let rom = image.rom.unwrap();
-    assert_eq!(
-        versions(&rom),
-        [("PXE", (3, 4, 752)), ("UEFI", (3, 4, 752))]
-    );
+    assert_eq!(versions(&rom), [("PXE", (3, 4, 752)), ("UEFI", (3, 4, 752))]);
     assert!(!rom.whole && source.read < 0x1000);
 }
 
 #[test]
 fn a_full_reading_reads_each_byte_once() {
     let made = real_shape(true).build();
-    let built = build(&Recipe {
-        chunk_log2: Some(16),
-        ..Recipe::default()
-    })
-    .unwrap();
+    let built = build(&Recipe { chunk_log2: Some(16), ..Recipe::default() }).unwrap();
     for image in [made, built] {
         let mut source = Counting::new(&image, true);
         let found = read(&mut source, FlashAddr(0), Form::Contiguous, Depth::Full).unwrap();
@@ -156,11 +139,7 @@ impl Source for Vanishing<'_> {
 
     fn read_at(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), SourceError> {
         let Some(left) = self.1.checked_sub(1) else {
-            return Err(SourceError::Failed {
-                at: at.0,
-                len: buf.len(),
-                source: "gone".into(),
-            });
+            return Err(SourceError::Failed { at: at.0, len: buf.len(), source: "gone".into() });
         };
         self.1 = left;
         self.0.read_at(at, buf)
@@ -172,14 +151,7 @@ fn a_card_that_vanishes_is_an_error_and_not_a_damaged_image() {
     let flash = real_shape(true).build();
     for depth in [Depth::Quick, Depth::Full] {
         let mut reads = 0;
-        while read(
-            &mut Vanishing(&flash, reads),
-            FlashAddr(0),
-            Form::Striped,
-            depth,
-        )
-        .is_err()
-        {
+        while read(&mut Vanishing(&flash, reads), FlashAddr(0), Form::Striped, depth).is_err() {
             reads += 1;
         }
         // It fails at each of the reads that a complete reading needs.

@@ -8,11 +8,7 @@ use crate::image::{
 use proptest::prelude::*;
 
 fn recipe(size: u32, chunk_log2: u8) -> Recipe {
-    Recipe {
-        chunk_log2: Some(chunk_log2),
-        size,
-        ..Recipe::default()
-    }
+    Recipe { chunk_log2: Some(chunk_log2), size, ..Recipe::default() }
 }
 
 /// A reading of the dump finds `image` without a finding, and takes all of its bytes out.
@@ -59,10 +55,7 @@ fn a_striped_image_cut_short_reports_the_limits_of_the_dump() {
     let CrcVerdict::Unreadable { reason } = found.sections.last().unwrap().crc else {
         panic!("{found:?}");
     };
-    let RangeError::Outside {
-        len, size, striped, ..
-    } = reason
-    else {
+    let RangeError::Outside { len, size, striped, .. } = reason else {
         panic!("{reason:?}");
     };
     assert_eq!((len, size, striped), (4, 0x4_8000, true));
@@ -73,14 +66,8 @@ fn short_images_are_the_same_in_both_forms() {
     let image = MadeImage::failsafe().build();
     let form = guess_form(&mut image.as_slice(), FlashAddr(0)).unwrap();
     assert_eq!(form, Form::Contiguous);
-    let map = AddressMap::Striped {
-        chunk_log2: 19,
-        half: Half::Even,
-    };
-    assert_eq!(
-        map.to_flash(ImageOffset(0x7_FFFF)),
-        Some(FlashAddr(0x7_FFFF))
-    );
+    let map = AddressMap::Striped { chunk_log2: 19, half: Half::Even };
+    assert_eq!(map.to_flash(ImageOffset(0x7_FFFF)), Some(FlashAddr(0x7_FFFF)));
 }
 
 proptest! {

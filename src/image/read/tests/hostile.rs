@@ -27,19 +27,12 @@ fn read_all_ways(bytes: &[u8]) {
 
 fn images() -> Vec<Vec<u8>> {
     let built = |chunk_log2| {
-        let recipe = Recipe {
-            chunk_log2,
-            size: 0,
-            ..Recipe::default()
-        };
+        let recipe = Recipe { chunk_log2, size: 0, ..Recipe::default() };
         build(&recipe).unwrap()
     };
     vec![
         MadeImage::default().build(),
-        MadeImage::failsafe()
-            .with(9, vec![0x78; 64])
-            .with(5, vec![0x55; 2048])
-            .build(),
+        MadeImage::failsafe().with(9, vec![0x78; 64]).with(5, vec![0x55; 2048]).build(),
         built(None),
         built(Some(16)),
     ]
@@ -55,9 +48,7 @@ fn restore_crcs(bytes: &mut [u8]) {
             1..=12 => size.checked_mul(4).map(|s| s + 16),
             _ => size.checked_mul(4).map(|s| s + 12),
         };
-        let Some(end) = covered
-            .and_then(|c| at.checked_add(c))
-            .filter(|e| e + 4 <= bytes.len())
+        let Some(end) = covered.and_then(|c| at.checked_add(c)).filter(|e| e + 4 <= bytes.len())
         else {
             break;
         };

@@ -24,13 +24,7 @@ fn trailing_bytes_are_a_warning_for_files_only() {
     let found = finding(&image, TrailingBytes).unwrap();
     assert_eq!(found.at.unwrap().0, len);
     assert!(image.is_valid() && image.len == len);
-    let card = read(
-        &mut bytes.as_slice(),
-        FlashAddr(0),
-        Form::Striped,
-        Depth::Full,
-    )
-    .unwrap();
+    let card = read(&mut bytes.as_slice(), FlashAddr(0), Form::Striped, Depth::Full).unwrap();
     assert_eq!(card.findings, []);
 }
 
@@ -88,23 +82,12 @@ fn an_image_without_info_pointer_has_no_info() {
 
 #[test]
 fn tags_of_other_info_sections_do_not_count() {
-    let other = [
-        tag(4, b"OTHER_PSID\0\0\0\0\0\0"),
-        tag(20, b"prs\0"),
-        tag(0xFF, &[]),
-    ]
-    .concat();
+    let other = [tag(4, b"OTHER_PSID\0\0\0\0\0\0"), tag(20, b"prs\0"), tag(0xFF, &[])].concat();
     let mut made = MadeImage::default();
     made.sections.insert(0, section(10, other));
     let image = full(&made.build());
-    let (own, shown) = (
-        image.info.as_ref().unwrap(),
-        image.merged_info.as_ref().unwrap(),
-    );
-    assert_eq!(
-        (own.prs_name.as_deref(), shown.prs_name.as_deref()),
-        (None, Some("prs"))
-    );
+    let (own, shown) = (image.info.as_ref().unwrap(), image.merged_info.as_ref().unwrap());
+    assert_eq!((own.prs_name.as_deref(), shown.prs_name.as_deref()), (None, Some("prs")));
     assert_eq!(own.psid, shown.psid);
 }
 
@@ -112,13 +95,7 @@ fn tags_of_other_info_sections_do_not_count() {
 fn damaged_identity_is_an_error_even_where_the_chain_is_not_checked() {
     let (places, mut bytes) = MadeImage::default().build_with_places();
     bytes[places[1] + 20] ^= 1;
-    let image = read(
-        &mut bytes.as_slice(),
-        FlashAddr(0),
-        Form::Contiguous,
-        Depth::Quick,
-    )
-    .unwrap();
+    let image = read(&mut bytes.as_slice(), FlashAddr(0), Form::Contiguous, Depth::Quick).unwrap();
     let found = finding(&image, IdentityCrc).unwrap();
     assert_eq!(found.severity, Severity::Error);
     assert!(!image.guids.unwrap().crc_ok);
@@ -129,16 +106,8 @@ fn missing_tags_are_named() {
     let made = MadeImage::default().replace(10, [tag(3, &bytes(&[4099])), tag(0xFF, &[])].concat());
     let image = full(&made.build());
     only_error(&image, MissingTag);
-    assert!(
-        finding(&image, MissingTag)
-            .unwrap()
-            .detail
-            .ends_with("no version, no PSID")
-    );
-    assert_eq!(
-        finding(&image, NoVsdTag).unwrap().severity,
-        Severity::Warning
-    );
+    assert!(finding(&image, MissingTag).unwrap().detail.ends_with("no version, no PSID"));
+    assert_eq!(finding(&image, NoVsdTag).unwrap().severity, Severity::Warning);
 }
 
 #[test]
@@ -174,12 +143,8 @@ fn chains_that_overlap_run_backwards_or_leave_holes_are_reported() {
     bytes = made.build();
     let image = full(&bytes);
     assert_eq!(image.walk_end, WalkEnd::Complete);
-    let severities: Vec<_> = image
-        .findings
-        .iter()
-        .filter(|f| f.id == Chain)
-        .map(|f| f.severity)
-        .collect();
+    let severities: Vec<_> =
+        image.findings.iter().filter(|f| f.id == Chain).map(|f| f.severity).collect();
     assert_eq!(severities, [Severity::Error, Severity::Warning]);
     assert!(finding(&image, Overlap).is_none());
 
@@ -221,19 +186,9 @@ fn a_rom_for_another_device_is_a_finding() {
     rom[..3].copy_from_slice(&[0x55, 0xAA, 1]);
     rom.extend(b"mlxsign:");
     rom.extend([3, 0, 0x10, 0, 0xF0, 2, 4, 0, 0xFF, 0, 7, 0x10]);
-    rom[3] = rom
-        .iter()
-        .fold(0u8, |s, &b| s.wrapping_add(b))
-        .wrapping_neg();
+    rom[3] = rom.iter().fold(0u8, |s, &b| s.wrapping_add(b)).wrapping_neg();
     let image = full(&MadeImage::default().with(5, rom).build());
-    let found: Vec<_> = image
-        .findings
-        .iter()
-        .map(|f| (f.id, f.detail.as_str()))
-        .collect();
-    assert_eq!(
-        found,
-        [(Rom, "the ROM is for device 4103, the firmware for 4099")]
-    );
+    let found: Vec<_> = image.findings.iter().map(|f| (f.id, f.detail.as_str())).collect();
+    assert_eq!(found, [(Rom, "the ROM is for device 4103, the firmware for 4099")]);
     assert!(image.rom.unwrap().whole);
 }

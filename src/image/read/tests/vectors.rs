@@ -55,13 +55,7 @@ fn section_crcs_of_the_real_image_hold() {
 #[test]
 fn header_guids_and_info_of_the_real_image_are_read() {
     let file = pieces();
-    let image = read(
-        &mut file.as_slice(),
-        FlashAddr(0),
-        Form::Contiguous,
-        Depth::Full,
-    )
-    .unwrap();
+    let image = read(&mut file.as_slice(), FlashAddr(0), Form::Contiguous, Depth::Full).unwrap();
 
     let header = &image.header;
     assert_eq!(image.layout, Layout::Failsafe { chunk_log2: 19 });
@@ -80,17 +74,9 @@ fn header_guids_and_info_of_the_real_image_are_read() {
 
     let info = image.info.as_ref().unwrap();
     assert!(image.info_crc_ok);
-    let version = |major, minor, subminor| Version {
-        major,
-        minor,
-        subminor,
-    };
+    let version = |major, minor, subminor| Version { major, minor, subminor };
     assert_eq!(info.fw_version, Some(version(2, 42, 5000)));
-    let date = BuildDate {
-        year_bcd: 0x2017,
-        month_bcd: 9,
-        day_bcd: 5,
-    };
+    let date = BuildDate { year_bcd: 0x2017, month_bcd: 9, day_bcd: 5 };
     assert_eq!(info.release_date, Some(date));
     assert_eq!(info.device_id, Some(4103));
     assert_eq!(info.psid.as_deref(), Some("MT_1200111023"));
@@ -105,16 +91,10 @@ fn header_guids_and_info_of_the_real_image_are_read() {
     assert_eq!(info.prs_name.as_deref(), Some("cx3pro_MCX312B_2mb.prs"));
     let order: Vec<_> = info.tags.iter().map(|t| t.0).collect();
     assert_eq!(order, [0, 1, 2, 3, 10, 8, 4, 5, 7, 11, 19, 20]);
-    assert_eq!(
-        (info.is_ga, info.hw_access_key, info.min_fit_version),
-        (None, None, None)
-    );
+    assert_eq!((info.is_ga, info.hw_access_key, info.min_fit_version), (None, None, None));
 
     // BOOT2 is not among the known pieces: it reads as a block without code.
     assert_eq!(image.sections.len(), 1);
-    assert_eq!(
-        image.sections[0].crc,
-        CrcVerdict::UnexpectedSize { size: 0 }
-    );
+    assert_eq!(image.sections[0].crc, CrcVerdict::UnexpectedSize { size: 0 });
     assert_eq!(image.walk_end, WalkEnd::Block);
 }

@@ -7,10 +7,7 @@ use crate::sim::CardSpec;
 fn only_writable_bits_change() {
     let served = ServedCard::new("mcx311a");
     let mut client = served.client();
-    let before: Vec<u32> = (0x60..0x1c0_u64)
-        .step_by(4)
-        .map(|at| dword(&mut client, at))
-        .collect();
+    let before: Vec<u32> = (0x60..0x1c0_u64).step_by(4).map(|at| dword(&mut client, at)).collect();
     // Ones everywhere but the FLR bit, in bytes.
     for at in 0x60..0x1c0_u64 {
         let byte = if at == 0x69 { 0x7f } else { 0xff };
@@ -58,9 +55,7 @@ fn bars_size_and_ids_do_not_change() {
     assert_eq!(dword(&mut client, 0x2c), 0x0080_15b3);
     assert_eq!(dword(&mut client, 0x30), 0, "no expansion ROM BAR");
     // Words and bytes of one register.
-    client
-        .region_write(CONFIG, 0x12, &[0x50, 0xfe])
-        .expect("word");
+    client.region_write(CONFIG, 0x12, &[0x50, 0xfe]).expect("word");
     client.region_write(CONFIG, 0x3c, &[11]).expect("byte");
     assert_eq!(dword(&mut client, 0x10), 0xfe50_0004);
     assert_eq!(dword(&mut client, 0x3c), 0x010b);
@@ -90,10 +85,7 @@ fn the_serial_number_is_the_node_guid() {
 #[test]
 fn the_gateway_reaches_registers_in_both_variants() {
     for write_only_address in [false, true] {
-        let spec = CardSpec {
-            write_only_address,
-            ..CardSpec::default()
-        };
+        let spec = CardSpec { write_only_address, ..CardSpec::default() };
         let flash = super::flash_of(&spec);
         let served = ServedCard::with(spec, &flash);
         let mut client = served.client();
@@ -162,9 +154,7 @@ fn resets_of_the_function_clear_the_command_and_keep_semaphores() {
         if by_message {
             client.reset().expect("reset");
         } else {
-            client
-                .region_write(CONFIG, 0x68, &[0x10, 0xa8])
-                .expect("FLR");
+            client.region_write(CONFIG, 0x68, &[0x10, 0xa8]).expect("FLR");
             assert_eq!(dword(&mut client, 0x68) >> 15 & 1, 0, "FLR reads 0");
         }
         assert_eq!(dword(&mut client, 4) & 0xffff, 0);

@@ -48,11 +48,7 @@ fn a_fault_reaches_the_card_and_a_power_cycle_takes_it_away() {
     assert_eq!(served.order(&format!("fault {fault}")), "ok");
     assert_eq!(bar0.read(CrOffset(0xf_03fc)).expect("BAR0"), 1);
     assert_eq!(served.order("power-cycle"), "ok");
-    assert_eq!(
-        bar0.read(CrOffset(0xf_03fc)).expect("BAR0"),
-        u32::MAX,
-        "COMMAND is lost"
-    );
+    assert_eq!(bar0.read(CrOffset(0xf_03fc)).expect("BAR0"), u32::MAX, "COMMAND is lost");
     assert!(bar0.back_after_reset().expect("config"));
     assert_eq!(bar0.read(CrOffset(0xf_03fc)).expect("BAR0"), 0);
     let info = served.info();
@@ -124,9 +120,7 @@ fn a_network_driver_makes_no_misuse_in_a_boot() {
     for (command, noted) in [(6, 0), (2, 2)] {
         let mut bar0 = ClientBar0::new(served.client());
         let mut client = bar0.0.borrow_mut();
-        client
-            .region_write(super::CONFIG, 4, &[command, 0])
-            .expect("COMMAND");
+        client.region_write(super::CONFIG, 4, &[command, 0]).expect("COMMAND");
         drop(client);
         bar0.read(CrOffset(0xf_03fc)).expect("BAR0");
         bar0.write(CrOffset(0xf_03fc), 0).expect("BAR0");

@@ -35,11 +35,7 @@ impl MlxDriver {
         let raw = memory.as_raw_fd();
         client.dma_map(0x4000, BASE, 0x4000, raw).expect("map");
         client.dma_map(0, BASE + 0x4000, 0x4000, raw).expect("map");
-        Self {
-            client,
-            memory,
-            toggle: false,
-        }
+        Self { client, memory, toggle: false }
     }
 
     /// Place in the file of a bus address.
@@ -60,9 +56,7 @@ impl MlxDriver {
     }
 
     fn word(&mut self, n: u64, value: u32) {
-        let wrote = self
-            .client
-            .region_write(0, 0x8_0680 + 4 * n, &value.to_be_bytes());
+        let wrote = self.client.region_write(0, 0x8_0680 + 4 * n, &value.to_be_bytes());
         wrote.expect("BAR0");
     }
 
@@ -146,13 +140,10 @@ fn queries_report_the_running_image() {
 fn a_command_with_the_event_bit_raises_an_interrupt() {
     let served = ServedCard::new("mcx311a");
     let mut driver = MlxDriver::new(&served);
-    let vectors: Vec<EventFd> = (0..8)
-        .map(|_| EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("eventfd"))
-        .collect();
+    let vectors: Vec<EventFd> =
+        (0..8).map(|_| EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("eventfd")).collect();
     for (n, fd) in vectors.iter().enumerate() {
-        let set = driver
-            .client
-            .set_irqs(2, 4 | 32, n as u32, 1, &[fd.as_raw_fd()]);
+        let set = driver.client.set_irqs(2, 4 | 32, n as u32, 1, &[fd.as_raw_fd()]);
         set.expect("SET_IRQS");
     }
     driver.event_queue();

@@ -33,15 +33,9 @@ struct ServedCard {
 
 /// Flash of a card of this kind.
 fn flash_of(spec: &CardSpec) -> Vec<u8> {
-    let recipe = if spec.hw_id == 0x1f7 {
-        Recipe::mcx312b_2_36_5150()
-    } else {
-        Recipe::mcx311a_2_35_5100()
-    };
-    let recipe = Recipe {
-        supported_hw: vec![(spec.hw_id, spec.revision)],
-        ..recipe
-    };
+    let recipe =
+        if spec.hw_id == 0x1f7 { Recipe::mcx312b_2_36_5150() } else { Recipe::mcx311a_2_35_5100() };
+    let recipe = Recipe { supported_hw: vec![(spec.hw_id, spec.revision)], ..recipe };
     let image = build(&recipe).expect("recipe");
     striped(&image, Half::Even, spec.chip.size()).expect("fits")
 }
@@ -71,10 +65,7 @@ impl ServedCard {
             server.run().expect("runs");
         });
         wait.recv_timeout(LIMIT).expect("the server starts");
-        Self {
-            dir,
-            thread: Some(thread),
-        }
+        Self { dir, thread: Some(thread) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -130,9 +121,7 @@ struct Orders(BufReader<UnixStream>);
 impl Orders {
     fn order(&mut self, line: &str) -> String {
         let stream = self.0.get_mut();
-        stream
-            .write_all(format!("{line}\n").as_bytes())
-            .expect("order");
+        stream.write_all(format!("{line}\n").as_bytes()).expect("order");
         self.line()
     }
 
@@ -157,20 +146,14 @@ impl CrSpace for ClientBar0 {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
         let mut bytes = [0; 4];
         let read = self.0.borrow_mut().region_read(0, at.0.into(), &mut bytes);
-        read.map_err(|e| CrError::Io {
-            at: at.0,
-            source: std::io::Error::other(e.to_string()),
-        })?;
+        read.map_err(|e| CrError::Io { at: at.0, source: std::io::Error::other(e.to_string()) })?;
         Ok(u32::from_be_bytes(bytes))
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
         let mut client = self.0.borrow_mut();
         let wrote = client.region_write(0, at.0.into(), &value.to_be_bytes());
-        wrote.map_err(|e| CrError::Io {
-            at: at.0,
-            source: std::io::Error::other(e.to_string()),
-        })
+        wrote.map_err(|e| CrError::Io { at: at.0, source: std::io::Error::other(e.to_string()) })
     }
 
     fn posts_writes(&self) -> bool {

@@ -49,10 +49,7 @@ fn the_device_is_described_as_the_card_is() {
     for absent in [1, 3, 4, 5, 6, 8] {
         assert_eq!(size(absent), Some((0, 0)), "region {absent}");
     }
-    assert!(
-        client.region(2).expect("BAR2").file_offset.is_some(),
-        "BAR2 comes with its memory"
-    );
+    assert!(client.region(2).expect("BAR2").file_offset.is_some(), "BAR2 comes with its memory");
     let mut irq = |n| {
         let info = client.get_irq_info(n).expect("irq");
         (info.flags, info.count)
@@ -77,10 +74,7 @@ fn one_read_of_all_configuration_space_takes_no_semaphore() {
         list.push((at, all[at]));
         at = usize::from(all[at + 1]);
     }
-    assert_eq!(
-        list,
-        [(0x40, 1), (0x48, 3), (0x9c, 0x11), (0x60, 0x10), (0xc0, 9)]
-    );
+    assert_eq!(list, [(0x40, 1), (0x48, 3), (0x9c, 0x11), (0x60, 0x10), (0xc0, 9)]);
     let mut extended = Vec::new();
     let mut at = 0x100;
     while at != 0 {
@@ -88,10 +82,7 @@ fn one_read_of_all_configuration_space_takes_no_semaphore() {
         extended.push((at, head & 0xffff));
         at = (head >> 20) as usize;
     }
-    assert_eq!(
-        extended,
-        [(0x100, 0xe), (0x148, 3), (0x154, 1), (0x18c, 0x19)]
-    );
+    assert_eq!(extended, [(0x100, 0xe), (0x148, 3), (0x154, 1), (0x18c, 0x19)]);
 }
 
 #[test]

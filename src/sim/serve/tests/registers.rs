@@ -78,11 +78,7 @@ fn a_chip_reset_silences_the_card_and_clears_the_bars() {
     let gone = start.elapsed().as_millis();
     assert!((290..5000).contains(&gone), "silent for {gone} ms");
     assert_eq!(dword(&mut bar0.0.borrow_mut(), 4) & 0xffff, 0);
-    assert_eq!(
-        bar0.read(CrOffset(0xf_0014)).expect("BAR0"),
-        u32::MAX,
-        "no memory decode"
-    );
+    assert_eq!(bar0.read(CrOffset(0xf_0014)).expect("BAR0"), u32::MAX, "no memory decode");
     assert!(bar0.back_after_reset().expect("config"));
     assert_eq!(bar0.read(CrOffset(0xf_0014)).expect("BAR0"), 0x0001_01f5);
     let info = served.info();
