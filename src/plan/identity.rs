@@ -26,11 +26,6 @@ impl IdentityChange {
     }
 }
 
-/// The identity an image holds, byte for byte; an error as in [`Identity::from_image`].
-fn identity_of(image: &Image) -> Result<Identity, String> {
-    Identity::from_image(image).map_err(|why| why.to_string())
-}
-
 /// Old sections of four entries hold no MACs; what comes along is what mstflint and the card's own
 /// firmware make of the GUIDs (docs/flint.md#guids-of-a-burn).
 pub(super) fn macs_are_derived(image: &Image) -> bool {
@@ -78,7 +73,7 @@ pub(super) fn readable(found: &ImageSlot) -> Result<Identity, String> {
     if !found.validity().identity {
         return Err(format!("the card's identity sections are damaged; {WAY_OUT}"));
     }
-    let identity = identity_of(image).map_err(|why| format!("{why}; {WAY_OUT}"))?;
+    let identity = Identity::from_image(image).map_err(|why| format!("{why}; {WAY_OUT}"))?;
     usable(&identity).map_err(|why| format!("{why} on the card; {WAY_OUT}"))?;
     Ok(identity)
 }
@@ -123,7 +118,7 @@ pub(super) fn fits(image: &Image, identity: &Identity) -> Verdict {
 
 /// Fields of an identity for people, in order.
 pub(super) fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
-    let identity = identity_of(contents.image()).ok();
+    let identity = Identity::from_image(contents.image()).ok();
     let text = |pick: &dyn Fn(&Identity) -> String| identity.as_ref().map(pick);
     vec![
         ("guids", text(&|i| i.guids.map(|g| g.to_string()).join(" "))),
