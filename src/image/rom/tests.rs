@@ -11,7 +11,7 @@ fn block_of_the_real_image() {
     let rom = Rom::parse(&bytes);
     assert_eq!(rom.device_id(), Some(0x1007));
     let block = &rom.blocks[0];
-    assert_eq!(block.type_name.as_deref(), Some("PXE"));
+    assert_eq!(block.type_name, Some("PXE"));
     assert_eq!(block.version, (3, 4, 752));
     assert_eq!((block.port, block.protocol), (0, 0xFF));
     assert!(rom.whole && rom.warning.is_none() && rom.error.is_none());

@@ -62,7 +62,7 @@ fn real_shape(block_at_end: bool) -> MadeImage {
 
 fn versions(rom: &Rom) -> Vec<(&str, (u16, u16, u16))> {
     let blocks = rom.blocks.iter();
-    blocks.map(|b| (b.type_name.as_deref().unwrap(), b.version)).collect()
+    blocks.map(|b| (b.type_name.unwrap(), b.version)).collect()
 }
 
 #[test]
