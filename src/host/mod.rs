@@ -22,7 +22,6 @@ mod card;
 mod config_space;
 mod error;
 mod files;
-mod finding;
 mod findings;
 mod hest;
 mod holder;
@@ -47,7 +46,7 @@ pub use borrow::{BorrowOptions, Borrowed, Ending, HostError, give_back, objectio
 pub use card::{NetDev, PciCard, Sibling};
 pub use error::DiscoverError;
 pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
-pub use finding::HostFinding;
+pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};

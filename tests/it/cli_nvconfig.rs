@@ -122,8 +122,8 @@ fn firmware_that_cannot_answer_is_reported() {
 fn a_reset_of_settings_reports_no_byte_of_a_signature() {
     let bench = Sandbox::owner();
     std::fs::create_dir(bench.path("backups")).unwrap();
-    let ran = bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]);
-    let ran = ran.exits(0);
+    set(&bench, &["BOOT_VLAN_P1=5"]).exits(0);
+    let ran = bench.card(&["config", "reset", "--yes", "--backup-dir", "backups"]).exits(0);
     assert!(ran.stderr.contains("commit"), "{ran}");
     assert!(!ran.stderr.contains("16 bytes"), "{ran}");
 }

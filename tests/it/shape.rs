@@ -116,7 +116,7 @@ fn a_file_holds_one_subject() {
         let name = source.path.file_name().unwrap().to_string_lossy();
         // Roots of modules and programs, and the errors of a module, are subjects at any length.
         let root = ["mod.rs", "main.rs", "lib.rs", "lab.rs", "error.rs"].contains(&&*name);
-        if (lines < 40 && !root) || code > 600 {
+        if (lines < 35 && !root) || code > 600 {
             problems.push(format!("{}: {lines} lines", source.path.display()));
         }
     }
