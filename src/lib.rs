@@ -10,6 +10,8 @@ pub mod card;
 pub mod cli;
 pub mod flash;
 pub mod flint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod host;
 pub mod image;
 pub mod job;
