@@ -1,5 +1,5 @@
-//! SIGKILL at every step on the host and at points of a burn: the card boots after each, and `host
-//! restore` restores the host.
+//! SIGKILL and failing system calls at every step on the host, and SIGKILL at points of a burn: the
+//! card boots after each, and `host restore` restores the host.
 
 use std::time::Duration;
 
@@ -112,19 +112,8 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     host: &mut dyn TestHost,
 ) -> Result<()> {
     let before = with_driver(host)?;
-    // A query borrows the card and restores the host as a burn does.
     let command = host.tool_line("query");
-    // The first run makes directories; all later ones make the same calls.
-    host.expect("query", 0)?;
-    host.must(&format!(
-        "strace -o /tmp/steps -e trace={CALLS} {command} >/dev/null; code=$?; cat /tmp/steps >/tmp/all; exit $code"
-    ))?;
-    before.assert_unchanged(host)?;
-    let trace = host.must("cat /tmp/all")?;
-    let points = points_of(&trace);
-    ensure!(points.len() >= 20, "only {} host steps in the trace:\n{trace}", points.len());
-    host.transcript().note(&format!("{} host steps", points.len()));
-    for point in &points {
+    for point in &host_steps(host, &before)? {
         host.must(&format!(
             "strace -o /dev/null -e trace={} -e inject={}:signal=KILL:when={} {command} >/dev/null 2>&1; sleep 0.2; while pidof cx3flash >/dev/null; do sleep 0.1; done",
             point.call, point.call, point.number
@@ -143,6 +132,76 @@ pub(super) fn host_restore_follows_a_kill_at_every_host_step(
     let info: Value = host.card()?.info()?;
     ensure!(info["semaphores_held"] == Value::Array(Vec::new()), "{info}");
     Ok(())
+}
+
+/// Each of those calls fails once, and those that only the disk answers fail from there on. The
+/// host is as it was, or the command ends with 8 and `host restore` restores it.
+pub(super) fn the_host_comes_back_after_a_failure_of_any_host_step(
+    host: &mut dyn TestHost,
+) -> Result<()> {
+    let before = with_driver(host)?;
+    let command = host.tool_line("query");
+    let mut ended = std::collections::BTreeMap::<i32, usize>::new();
+    for point in &host_steps(host, &before)? {
+        let ways: &[(&str, &str)] = match point.call.as_str() {
+            "fsync" | "fdatasync" => &[("EIO", ""), ("EIO", "+")],
+            "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "ftruncate" => {
+                &[("EROFS", ""), ("EROFS", "+")]
+            }
+            "openat" => &[("EMFILE", ""), ("EROFS", "")],
+            "write" | "pwrite64" | "mkdir" | "mkdirat" => &[("ENOSPC", "")],
+            "flock" | "ioctl" => &[("EIO", "")],
+            "clone" | "clone3" | "fork" | "vfork" => &[("EAGAIN", "")],
+            // The kernel has no error for these that a program could meet.
+            _ => &[],
+        };
+        for (errno, further) in ways {
+            let failing = format!("{errno} {further} at {}", point.line);
+            let output = host.sh_within(
+                &format!(
+                    "strace -o /dev/null -e trace={} -e inject={}:error={errno}:when={}{further} {command} >/tmp/failing 2>&1",
+                    point.call, point.call, point.number
+                ),
+                Duration::from_secs(120),
+            )?;
+            *ended.entry(output.code).or_default() += 1;
+            let left = HostSnapshot::of(host)?;
+            let differences = before.differences(&left);
+            // A journal that could not be removed stays until `host restore`.
+            let changed: Vec<&str> =
+                differences.lines().filter(|line| !line.starts_with("left.")).collect();
+            host.transcript().note(&format!(
+                "{failing}: exit {}, {} properties differ",
+                output.code,
+                changed.len()
+            ));
+            ensure!(
+                changed.is_empty() || output.code == 8,
+                "{failing}: exit {}\n{differences}",
+                output.code
+            );
+            restore(host, &before).with_context(|| failing)?;
+        }
+    }
+    host.transcript().note(&format!("exit codes: {ended:?}"));
+    host.expect("query", 0)?;
+    before.assert_unchanged(host)
+}
+
+/// The steps of a query, which borrows the card and restores the host as a burn does.
+fn host_steps(host: &mut dyn TestHost, before: &HostSnapshot) -> Result<Vec<KillPoint>> {
+    let command = host.tool_line("query");
+    // The first run makes directories; all later ones make the same calls.
+    host.expect("query", 0)?;
+    host.must(&format!(
+        "strace -o /tmp/steps -e trace={CALLS} {command} >/dev/null; code=$?; cat /tmp/steps >/tmp/all; exit $code"
+    ))?;
+    before.assert_unchanged(host)?;
+    let trace = host.must("cat /tmp/all")?;
+    let points = points_of(&trace);
+    ensure!(points.len() >= 20, "only {} host steps in the trace:\n{trace}", points.len());
+    host.transcript().note(&format!("{} host steps", points.len()));
+    Ok(points)
 }
 
 /// The `number`th call of a name.
