@@ -2,7 +2,7 @@
 
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
-    SectionKind, Severity,
+    SectionKind, Severity, WalkEnd,
 };
 use std::ops::Range;
 
@@ -95,8 +95,10 @@ impl Validity {
     /// good cards when the file had trailing bytes (docs/fs2.md#order-of-a-burn).
     pub fn of(image: &Image) -> Self {
         let guids = image.guids.as_ref();
+        // A walk that stopped anywhere else has not seen all of the code.
+        let walked = image.walk_end == WalkEnd::Complete || image.valid_behind_rom;
         let mut validity = Self {
-            code: image.layout.may_start(image.start),
+            code: image.layout.may_start(image.start) && walked,
             rom: true,
             identity: image.info_crc_ok
                 && image.info.is_some()

@@ -7,9 +7,8 @@
 //! docs/fs2.md#flash-map): tests that must hold for either order use [`BootOutcomes`].
 
 use super::CardSpec;
-use crate::image::{
-    Depth, FindingId, FlashAddr, Form, Image, Layout, Severity, Version, read, scan,
-};
+use super::fs2::{BootRefusal, LoadedImage, signatures};
+use crate::image::{FlashAddr, Version};
 use serde::{Deserialize, Serialize};
 
 /// The result of a boot.
@@ -57,78 +56,47 @@ impl RunningFirmware {
     }
 }
 
-/// Faults that a loader which follows the chain and checks CRCs does not notice (INFERRED: it does
-/// not use what they are about). Everything else stops the boot.
-const BEYOND_BOOT: [FindingId; 5] = [
-    FindingId::BlankGuids,
-    FindingId::TrailingBytes,
-    FindingId::NoVsdTag,
-    FindingId::Ini,
-    FindingId::Rom,
-];
-
-/// The image at `start`, if the boot ROM would take it.
-fn bootable(flash: &[u8], spec: &CardSpec, start: FlashAddr) -> Option<Image> {
-    let mut source = flash;
-    let image = read(&mut source, start, Form::Striped, Depth::Full).ok()?;
-    let placed = match image.layout {
-        Layout::NonFailsafe => start.0 == 0,
-        Layout::Failsafe { chunk_log2 } => {
-            start.0 == 0 || 1_u32.checked_shl(chunk_log2.into()) == Some(start.0)
-        }
-    };
-    let here = (spec.hw_id, spec.revision);
-    let made_for_us = image
-        .info
-        .as_ref()
-        .and_then(|info| info.supported_hw.as_ref())
-        .is_none_or(|list| list.contains(&here));
-    let valid = !image
-        .findings
-        .iter()
-        .any(|f| f.severity == Severity::Error && !BEYOND_BOOT.contains(&f.id));
-    (placed && made_for_us && valid).then_some(image)
-}
-
-/// What runs when this image is started.
-fn started(image: Image, spec: &CardSpec) -> RunningFirmware {
-    let info = image.info.unwrap_or_default();
-    let version = info.fw_version.unwrap_or_default();
-    let date = info.release_date.unwrap_or_default();
-    RunningFirmware {
-        outcome: BootOutcome::Image { start: image.start, version },
-        device_id: info.device_id.unwrap_or(spec.usual_id()),
-        block: [
-            u32::from(version.major) << 16,
-            u32::from(version.minor) << 16 | u32::from(version.subminor),
-            0,
-            u32::from(date.year_bcd) << 16
-                | u32::from(date.month_bcd) << 8
-                | u32::from(date.day_bcd),
-        ],
+/// What runs when the image at `start` is started, or why the boot ROM does not take it.
+fn started(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware, BootRefusal> {
+    let image = LoadedImage::at(flash, start)?;
+    if !image.runs_on(spec.hw_id, spec.revision) {
+        return Err(BootRefusal::Silicon);
     }
+    let [major, minor, subminor] = image.version();
+    let version = Version { major, minor, subminor };
+    let device_id = image.tag_word(3, 0).map_or(spec.usual_id(), |id| id as u16);
+    let date = image.tag_word(2, 1).unwrap_or(0);
+    Ok(RunningFirmware {
+        outcome: BootOutcome::Image { start: FlashAddr(start), version },
+        device_id,
+        block: [u32::from(major) << 16, u32::from(minor) << 16 | u32::from(subminor), 0, date],
+    })
 }
 
 /// Every candidate that carries the magic, lowest first, and what would run if it were taken.
 /// Judging one means a CRC over all of it, so the list is kept as long as the flash stays as it is.
 #[derive(Clone, Debug)]
-pub(super) struct Candidates(Vec<(FlashAddr, Option<RunningFirmware>)>);
+pub(super) struct Candidates(Vec<(FlashAddr, Result<RunningFirmware, BootRefusal>)>);
 
 impl Candidates {
     /// Judge all of them.
     pub(super) fn judge(flash: &[u8], spec: &CardSpec) -> Self {
-        let mut source = flash;
-        let magics = scan(&mut source).unwrap_or_default();
-        let judged = magics.into_iter().map(|start| {
-            let runs = bootable(flash, spec, start).map(|image| started(image, spec));
-            (start, runs)
-        });
+        let judged = signatures(flash)
+            .into_iter()
+            .map(|start| (FlashAddr(start), started(flash, spec, start)));
         Self(judged.collect())
+    }
+
+    /// The candidates that do not start.
+    pub(super) fn refused(&self) -> Vec<(FlashAddr, BootRefusal)> {
+        let refused =
+            self.0.iter().filter_map(|(start, runs)| Some((*start, *runs.as_ref().err()?)));
+        refused.collect()
     }
 
     /// Power-on.
     pub(super) fn power_on(&self, spec: &CardSpec) -> RunningFirmware {
-        let first = self.0.iter().find_map(|(_, runs)| runs.clone());
+        let first = self.0.iter().find_map(|(_, runs)| runs.clone().ok());
         first.unwrap_or_else(|| RunningFirmware::recovery(spec))
     }
 
@@ -137,12 +105,12 @@ impl Candidates {
     pub(super) fn reset(&self, spec: &CardSpec, boot_address: u32) -> RunningFirmware {
         let wanted = FlashAddr(boot_address >> 8);
         let chosen = self.0.iter().find(|(start, _)| *start == wanted);
-        chosen.and_then(|(_, runs)| runs.clone()).unwrap_or_else(|| self.power_on(spec))
+        chosen.and_then(|(_, runs)| runs.clone().ok()).unwrap_or_else(|| self.power_on(spec))
     }
 
     /// Power-on under both orders.
     pub(super) fn outcomes(&self, spec: &CardSpec) -> BootOutcomes {
-        let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone());
+        let last = self.0.iter().rev().find_map(|(_, runs)| runs.clone().ok());
         BootOutcomes {
             lowest_first: self.power_on(spec).outcome,
             highest_first: last.unwrap_or_else(|| RunningFirmware::recovery(spec)).outcome,

@@ -2,8 +2,11 @@
 
 use super::config;
 use super::state::{CardState, Cuts, SemaphoreHolder};
-use super::{BootOutcome, BootOutcomes, CardFileError, CardSpec, Counters, Fault, Misuse, Op};
+use super::{
+    BootOutcome, BootOutcomes, BootRefusal, CardFileError, CardSpec, Counters, Fault, Misuse, Op,
+};
 use crate::card::{Clock, CrError, CrOffset, CrSpace};
+use crate::image::FlashAddr;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -151,6 +154,11 @@ impl SimCard {
     pub fn boot_outcomes(&self) -> BootOutcomes {
         let state = self.state.borrow();
         state.candidates().outcomes(&state.spec)
+    }
+
+    /// Where a signature is that the boot ROM does not start an image from, and why.
+    pub fn boot_refusals(&self) -> Vec<(FlashAddr, BootRefusal)> {
+        self.state.borrow().candidates().refused()
     }
 
     /// Which image would start at the next software reset, boot address register included.

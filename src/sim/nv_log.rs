@@ -8,7 +8,6 @@
 //! good slot of each TLV. A slot is programmed once; a full area is copied to the other one, header
 //! last. So a cut at any moment leaves the TLVs of before or after.
 
-use crate::image::{AddressMap, Half, ImageOffset, Info, Layout};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -46,32 +45,34 @@ struct NewestArea {
 }
 
 impl NvAreas {
-    /// Where an image of this layout has them on a flash of `size` bytes; `None` when its info is
-    /// incomplete or they do not fit.
-    pub(super) fn of(info: &Info, layout: Layout, size: u32) -> Option<Self> {
-        let sector = info.sector_size?;
-        let bytes = u64::from(info.config_sectors?).checked_mul(sector.into())?;
+    /// Where an image with this tag 19 has them on a flash of `size` bytes; `chunk` is `None` where it
+    /// is not failsafe. `None` when they do not fit.
+    pub(super) fn of(
+        [sectors, pad, log2]: [u32; 3],
+        chunk: Option<u32>,
+        size: u32,
+    ) -> Option<Self> {
+        let sector = 1024_u32.checked_mul(1_u32.checked_shl(log2)?)?;
+        let bytes = u64::from(sectors).checked_mul(sector.into())?;
         let len = u32::try_from(bytes.min(MOST)).ok()?;
-        let pad = info.config_pad.unwrap_or(0).checked_mul(sector)?;
+        let pad = pad.checked_mul(sector)?;
         if len < 4 * SLOT || sector < SLOT {
             return None;
         }
-        let areas = match layout {
-            Layout::NonFailsafe => {
+        let areas = match chunk {
+            None => {
                 let end = size.checked_sub(pad)?;
                 let second = end.checked_sub(len)?;
                 [second.checked_sub(len)?..second, second..end]
             }
-            Layout::Failsafe { chunk_log2 } => {
+            Some(chunk) => {
                 let from = (size / 2).checked_sub(pad)?.checked_sub(len)?;
-                let at = |half| {
-                    let map = AddressMap::Striped { chunk_log2, half };
-                    let start = map.to_flash(ImageOffset(from))?.0;
-                    let last = map.to_flash(ImageOffset(from + len - 1))?.0;
-                    // Never across chunks: both are powers of two, the area the smaller one.
-                    (last.checked_sub(start)? + 1 == len).then_some(start..start + len)
-                };
-                [at(Half::Even)?, at(Half::Odd)?]
+                // Never across chunks: both are powers of two, the area the smaller one.
+                if from % chunk + len > chunk {
+                    return None;
+                }
+                let even = from & (chunk - 1) | (from << 1) & !(2 * chunk - 1);
+                [even, even | chunk].map(|start| start..start + len)
             }
         };
         areas.iter().all(|a| a.end <= size && a.start % SLOT == 0).then_some(Self(areas))

@@ -1,9 +1,10 @@
 //! What a server needs of a card beyond register access: [`super::serve`] and [`super::firmware`]
 //! are on the card's side of the bus.
 
+use super::fs2::LoadedImage;
 use super::state::CardState;
 use super::{BootOutcome, SimCard};
-use crate::image::{Depth, Form, Guid, Mac, read};
+use crate::image::{Guid, Mac};
 
 /// The identity that the running image reports to the network driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,12 +71,15 @@ impl CardState {
         let BootOutcome::Image { start, .. } = self.running.outcome else {
             return ImageIdentity::default();
         };
-        let mut flash = self.nor.mem();
-        let Ok(image) = read(&mut flash, start, Form::Striped, Depth::Quick) else {
+        let Ok(image) = LoadedImage::at(self.nor.mem(), start.0) else {
             return ImageIdentity::default();
         };
-        let (guids, macs) = image.guids.map(|g| (g.guids, g.macs)).unwrap_or_default();
-        ImageIdentity { guids, macs, psid: image.info.and_then(|i| i.psid).unwrap_or_default() }
+        let entries = image.guids();
+        ImageIdentity {
+            guids: entries.iter().take(4).copied().map(Guid).collect(),
+            macs: entries.iter().skip(4).take(2).copied().map(Mac).collect(),
+            psid: image.psid(),
+        }
     }
 
     /// The node GUID of the running image as a serial number.

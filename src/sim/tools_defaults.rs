@@ -7,8 +7,9 @@
 //! one by one.
 
 use super::CardSpec;
+use super::fs2::LoadedImage;
 use super::nv_log::NvAreas;
-use crate::image::{Depth, FlashAddr, Form, Ini, read};
+use crate::image::FlashAddr;
 
 /// Functions a card can have, the physical one included.
 const MAX_FUNCTIONS: u32 = 64;
@@ -30,11 +31,10 @@ pub(super) struct ImageSettings {
 }
 
 impl ImageSettings {
-    pub(super) fn of(spec: &CardSpec, mut flash: &[u8], start: Option<FlashAddr>) -> Self {
+    pub(super) fn of(spec: &CardSpec, flash: &[u8], start: Option<FlashAddr>) -> Self {
         let size = flash.len() as u32;
-        let image = start.and_then(|at| read(&mut flash, at, Form::Striped, Depth::Full).ok());
-        let ini = image.as_ref().and_then(|i| i.ini.as_ref());
-        let get = |section: &str, key: &str| ini.and_then(|i: &Ini| i.get(section, key));
+        let image = start.and_then(|at| LoadedImage::at(flash, at.0).ok());
+        let get = |section: &str, key: &str| image.as_ref()?.ini(section, key);
         let phy = |port: u8| match get("IB", &format!("phy_type_port{port}")).as_deref() {
             Some("XAUI") => 1,
             Some("XFI") => 2,
@@ -43,8 +43,8 @@ impl ImageSettings {
         };
         Self {
             areas: image.as_ref().and_then(|image| {
-                let info = image.info.as_ref()?;
-                NvAreas::of(info, image.layout, size)
+                let [sectors, pad, log2] = [0, 1, 2].map(|n| image.tag_word(19, n));
+                NvAreas::of([sectors?, pad?, log2?], image.chunk, size)
             }),
             ports: spec.ports(),
             vpi: spec.board.get(..5) == Some("MCX35"),

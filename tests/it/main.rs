@@ -47,6 +47,7 @@ mod sectors;
 mod shape;
 mod support;
 mod sweep;
+mod two_boot_roms;
 mod vfio_setup;
 mod witness;
 mod witness_mstconfig;

@@ -51,18 +51,41 @@ pub(super) fn walk(
         Err(stopped) => stopped.fault()?,
     };
     walker.image.walk_end = end;
-    if depth == Depth::Full && end == WalkEnd::Complete {
-        walker.image.computed_crc = Some(walker.full_crc.finalize());
+    match end {
+        WalkEnd::Complete if depth == Depth::Full => {
+            walker.image.computed_crc = Some(walker.full_crc.finalize());
+        }
+        WalkEnd::Block => walker.image.valid_behind_rom = walker.valid_behind_rom()?,
+        _ => {}
     }
     Ok(())
 }
 
 impl Walker<'_, '_> {
     fn run(&mut self) -> Result<(), WalkStop> {
-        let mut next = self.boot2(HEADER_LEN as u32)?;
-        let mut visited = BTreeSet::new();
+        let behind = self.boot2(HEADER_LEN as u32)?;
+        self.chain(behind, true)
+    }
+
+    /// The rest of a chain that stopped at a ROM section with a wrong CRC: nothing else is wrong with it.
+    /// What the walk found so far stays what mstflint would have found.
+    fn valid_behind_rom(&mut self) -> Result<bool, SourceError> {
+        let rom = self.image.sections.last().filter(|section| {
+            section.kind == SectionKind::Rom && matches!(section.crc, CrcVerdict::Wrong { .. })
+        });
+        let Some(next) = rom.map(|section| section.next) else {
+            return Ok(false);
+        };
+        let found = self.image.clone();
+        let rest = self.chain(next, false);
+        *self.image = found;
+        rest.map_or_else(|stopped| stopped.fault().map(|_| false), |()| Ok(true))
+    }
+
+    fn chain(&mut self, mut next: u32, mut first: bool) -> Result<(), WalkStop> {
+        let sections = self.image.sections.iter().filter(|s| s.kind != SectionKind::Boot2);
+        let mut visited: BTreeSet<u32> = sections.map(|s| s.at.0).collect();
         let mut budget = MAX_PASSES * u64::from(self.reader.size);
-        let mut first = true;
         while next != 0 && next != CHAIN_END {
             let at = next;
             let gph = self.gph(at)?;

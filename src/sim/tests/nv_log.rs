@@ -1,19 +1,18 @@
 //! The log of TLVs, cut everywhere with many tears.
 
-use crate::image::{Info, Layout};
+use crate::image::Layout;
 use crate::sim::mutate::SplitMix64;
 use crate::sim::nv_log::{NvAreas, NvStep, Tlvs};
 
 const SIZE: u32 = 0x10_0000;
 
 fn areas(layout: Layout) -> NvAreas {
-    let info = Info {
-        config_sectors: Some(1),
-        config_pad: Some(0),
-        sector_size: Some(0x1000),
-        ..Info::default()
+    let chunk = match layout {
+        Layout::NonFailsafe => None,
+        Layout::Failsafe { chunk_log2 } => Some(1 << chunk_log2),
     };
-    NvAreas::of(&info, layout, SIZE).unwrap()
+    // One sector of 4 KiB.
+    NvAreas::of([1, 0, 2], chunk, SIZE).unwrap()
 }
 
 /// Do a step; `tear` = power goes in the middle of it.

@@ -129,7 +129,8 @@ pub fn damage(rng: &mut SeededRng, valid: &[u8]) -> Damaged {
     }
 }
 
-fn one(rng: &mut SeededRng, bytes: &mut Vec<u8>) -> String {
+/// One seeded piece of damage, whatever mstflint makes of it.
+pub fn one(rng: &mut SeededRng, bytes: &mut Vec<u8>) -> String {
     let len = bytes.len();
     let places = chain(bytes).unwrap_or_default();
     match rng.below(16) {
