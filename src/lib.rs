@@ -2,12 +2,13 @@
 //!
 //! Start at [`cli::main`] for the program and at [`job::write`] for the path of a burn. A module uses only
 //! modules below it: [`cli`], [`flint`], [`job`], [`plan`], [`host`], [`sim`], [`flash`], [`card`],
-//! [`image`] (`tests/it/modules.rs` checks it).
+//! [`image`], [`escape`] (`tests/it/modules.rs` checks it).
 //!
 #![doc = include_str!("../docs/architecture.md")]
 
 pub mod card;
 pub mod cli;
+pub mod escape;
 pub mod flash;
 pub mod flint;
 #[cfg(any(test, fuzzing))]

@@ -2,7 +2,9 @@
 
 use super::args::{Cli, Command};
 use super::failure::Failure;
+use super::page::Page;
 use super::terminal::Out;
+use crate::escape;
 use crate::host::Host;
 use crate::job::{BugReport, Code, FinishedCommand, HintContext};
 use serde_json::{Value, json};
@@ -33,15 +35,19 @@ pub(super) fn finish(
 ) -> Option<Value> {
     match report?.finish(host, ended) {
         Ok(path) => {
-            out.remark(&format!(
+            out.remark(format_args!(
                 "report: {} (addresses and serial numbers are masked; read it before you post it)",
-                path.display()
+                escape::path(&path)
             ));
-            Some(json!({ "path": path }))
+            Some(json!({ "path": escape::file_name(&path) }))
         }
         Err(error) => {
             let failure = Failure::of_job(&error, &HintContext::default());
-            out.remark(&format!("warning: no report: {}", failure.text().trim_end()));
+            let text = failure.text();
+            let mut page = Page::default();
+            page.part("warning: no report: ");
+            page.append(&text);
+            out.remarks(&page);
             Some(json!({ "path": null, "problem": failure.json() }))
         }
     }

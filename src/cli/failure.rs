@@ -1,10 +1,10 @@
 //! A failed command, for people (text) and for scripts (JSON).
 
+use super::page::Page;
 use super::text::name_of;
 use crate::flash::{Boots, Phase, Stopped};
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -105,14 +105,15 @@ impl Failure {
     }
 
     /// For stderr: one line with its causes, then the hint.
-    pub fn text(&self) -> String {
-        let mut text = format!("error: {}", self.message);
+    pub(super) fn text(&self) -> Page {
+        let mut text = Page::default();
+        text.part(format_args!("error: {}", self.message));
         for cause in &self.causes {
-            let _ = write!(text, ": {cause}");
+            text.part(format_args!(": {cause}"));
         }
-        text.push('\n');
+        text.push_str("\n");
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "hint: {hint}");
+            text.line(format_args!("hint: {hint}"));
         }
         text
     }
@@ -162,8 +163,8 @@ mod tests {
     fn each_cause_is_printed_once_behind_the_message() {
         let error = Outer(std::io::Error::other("inner"));
         let failure = Failure::from_error(Code::FileUnreadable, &error);
-        assert_eq!(failure.text(), "error: outer: inner\n");
+        assert_eq!(failure.text().as_str(), "error: outer: inner\n");
         let failure = failure.about("x.bin");
-        assert_eq!(failure.text(), "error: x.bin: outer: inner\n");
+        assert_eq!(failure.text().as_str(), "error: x.bin: outer: inner\n");
     }
 }

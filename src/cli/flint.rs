@@ -3,8 +3,10 @@
 
 use super::args::Cli;
 use super::json::SCHEMA;
+use super::page::Page;
 use super::terminal::{Out, StopFlag};
 use super::{bug_report, commands, log};
+use crate::escape;
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
@@ -74,7 +76,14 @@ fn run(
     let host = super::host();
     let stop = StopFlag::default();
     let out = Out::default();
-    let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    let unreadable = words.iter().find(|word| word.to_str().is_none());
+    if let Some(word) = unreadable {
+        // flint's grammar works on text; another file than the one named must not be used.
+        let word = escape::path(word);
+        out.error(&Page::of(format_args!("-E- {word} is not valid UTF-8; rename the file")));
+        return Exit::Failed.code();
+    }
+    let words: Vec<String> = words.iter().filter_map(|w| w.to_str().map(str::to_owned)).collect();
     let ran = flint::run(
         &words,
         Caller {
@@ -117,16 +126,16 @@ fn run(
             log: log.as_deref(),
         };
         out.error(&match report.finish(&host, &ended) {
-            Ok(path) => format!("report: {}\n", path.display()),
-            Err(error) => format!("-W- no report: {error}\n"),
+            Ok(path) => Page::of(format_args!("report: {}", escape::path(path))),
+            Err(error) => Page::of(format_args!("-W- no report: {error}")),
         });
     }
     let Some(error) = ran.stdout_error else {
         return code;
     };
-    out.error(&format!(
-        "-E- stdout cannot be written: {error}; the command itself ended with {code}\n"
-    ));
+    out.error(&Page::of(format_args!(
+        "-E- stdout cannot be written: {error}; the command itself ended with {code}"
+    )));
     if code == Exit::Done.code() { Exit::Stdout.code() } else { code }
 }
 
@@ -134,15 +143,15 @@ fn run(
 /// prints nothing.
 fn restored(report: &HostReport, code: u8, out: &Out) -> u8 {
     for warning in &report.warnings {
-        out.error(&format!("-W- {warning}\n"));
+        out.error(&Page::of(format_args!("-W- {warning}")));
     }
     let Some(why) = &report.failure else {
         return code;
     };
-    out.error(&format!(
-        "-E- {} could not be given back to the host: {why}. Run: cx3flash host restore\n",
+    out.error(&Page::of(format_args!(
+        "-E- {} could not be given back to the host: {why}. Run: cx3flash host restore",
         report.bdf
-    ));
+    )));
     // A card that is kept because its outcome is unknown: that counts more.
     if code == Exit::OutcomeUnknown.code() { code } else { Exit::HostNotRestored.code() }
 }

@@ -9,6 +9,7 @@ mod file;
 
 pub(super) use file::SharedLog;
 
+use super::page::Page;
 use crate::host::{Host, UserDirs};
 use std::path::PathBuf;
 use time::macros::format_description;
@@ -42,7 +43,7 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<SharedLog> {
             .without_time()
             .with_target(false)
             .with_ansi(false)
-            .with_writer(std::io::stderr)
+            .with_writer(|| super::terminal::LogLines)
             .with_filter(targets)
     });
     let subscriber = tracing_subscriber::registry().with(file_layer).with(screen_layer);
@@ -90,12 +91,11 @@ fn note_panics() {
             .unwrap_or("no message");
         tracing::error!(at, text, "panicked");
         let backtrace = std::backtrace::Backtrace::capture();
-        let backtrace = match backtrace.status() {
-            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
-            _ => String::new(),
-        };
-        super::terminal::Out::default()
-            .error(&format!("cx3flash panicked at {at}: {text}{backtrace}\n"));
+        let mut page = Page::of(format_args!("cx3flash panicked at {at}: {text}"));
+        if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+            page.lines(&format!("{backtrace}\n"));
+        }
+        super::terminal::Out::default().error(&page);
     }));
 }
 

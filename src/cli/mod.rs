@@ -10,16 +10,19 @@ mod failure;
 mod flint;
 pub mod json;
 mod log;
+mod page;
 mod progress;
 mod terminal;
 mod text;
 mod usage;
 
+use crate::escape;
 use crate::host::{BorrowOptions, Host};
-use crate::job::{Code, Exit, quote};
+use crate::job::{Code, Exit};
 pub use args::Cli;
 use commands::Ctx;
 pub use failure::Failure;
+use page::Page;
 
 use serde_json::Value;
 use std::ffi::OsString;
@@ -52,7 +55,7 @@ pub fn main() -> ExitCode {
 
 /// Exit code and message when stdout could not be written. An exit code that reports a failure stays:
 /// the outcome of the job counts more.
-fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, String) {
+fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, Page) {
     let ended = match exit {
         Exit::Done | Exit::NothingToDo => Exit::Stdout,
         other => other,
@@ -104,7 +107,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
     let out = Out::new(mode);
     if let Some(path) = log.as_ref().and_then(log::SharedLog::path).filter(|_| cli.verbose > 0) {
-        out.remark(&format!("log: {}", path.display()));
+        out.remark(format_args!("log: {}", escape::path(path)));
     }
     let report = match bug_report::begin(&cli) {
         Ok(report) => report,
@@ -155,6 +158,6 @@ fn host() -> Host {
 
 /// The command line as a shell needs it, without the path of the program.
 fn typed(argv: &[OsString]) -> String {
-    let words = argv.iter().skip(1).map(|a| quote(&a.to_string_lossy()));
+    let words = argv.iter().skip(1).map(escape::shell_word);
     std::iter::once("cx3flash".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

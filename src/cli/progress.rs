@@ -1,10 +1,11 @@
 //! Progress of a job: a bar on a terminal, one line per phase elsewhere, nothing with `-q`.
 
-use super::terminal::{OutputMode, StopFlag};
+use super::terminal::{Out, OutputMode, StopFlag};
 use super::text::{kib, name_of};
+use crate::escape;
 use crate::flash::{Event, Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 pub(super) struct Progress {
     quiet: bool,
@@ -21,9 +22,7 @@ impl Progress {
     }
 
     fn line(&self, text: &str) {
-        if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
-        }
+        Out::new(OutputMode { json: false, quiet: self.quiet }).remark(text);
     }
 }
 
@@ -45,7 +44,7 @@ impl Events for Progress {
                 None => self.line(&finished(phase, self.total)),
             },
             Event::Note { text } => match &self.bar {
-                Some(bar) => bar.println(text),
+                Some(bar) => bar.println(escape::line(&text)),
                 None => self.line(&text),
             },
         }

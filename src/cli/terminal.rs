@@ -1,8 +1,12 @@
-//! stdout for results, stderr for messages, and the one question this program asks.
+//! stdout for results, stderr for messages, and the one question this program asks. Nothing reaches a
+//! stream unescaped: text comes as a [`Page`], everything else is escaped here.
 
 #![allow(clippy::print_stderr, reason = "this is the one place that owns the streams")]
 
+use super::page::Page;
+use crate::escape;
 use serde_json::Value;
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,16 +35,16 @@ impl Out {
     }
 
     /// Prints a result for people; nothing with `--json`.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &Page) {
         if !self.mode.json {
-            self.raw(text.as_bytes());
+            self.write(text.as_str());
         }
     }
 
-    /// Writes bytes to stdout in every mode.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    /// Writes to stdout.
+    fn write(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
-        let wrote = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        let wrote = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = wrote
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -50,20 +54,25 @@ impl Out {
 
     /// Prints the JSON document.
     pub(super) fn json(&mut self, document: &Value) {
-        self.raw(format!("{document:#}\n").as_bytes());
+        self.write(&escape::json(&format!("{document:#}\n")));
     }
 
-    /// Prints a remark on stderr; nothing with `-q`.
-    pub(super) fn remark(&self, text: &str) {
+    /// Prints a remark of one line on stderr; nothing with `-q`.
+    pub(super) fn remark(&self, text: impl fmt::Display) {
+        self.remarks(&Page::of(text));
+    }
+
+    /// Prints remarks on stderr; nothing with `-q`.
+    pub(super) fn remarks(&self, text: &Page) {
         if !self.mode.quiet {
-            self.error(&format!("{text}\n"));
+            self.error(text);
         }
     }
 
     /// Writes text to stderr in every mode.
-    pub(super) fn error(&self, text: &str) {
+    pub(super) fn error(&self, text: &Page) {
         // A closed stderr cannot be reported anywhere.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = io::stderr().lock().write_all(text.as_str().as_bytes());
     }
 
     /// The first error of stdout other than a closed pipe.
@@ -76,6 +85,22 @@ impl Out {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
         !self.mode.json && !refused && !dumb && io::stdout().is_terminal()
+    }
+}
+
+/// stderr for a log: each call writes one event, which stays on its line.
+pub(super) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = Page::of(text.trim_end_matches('\n'));
+        io::stderr().lock().write_all(line.as_str().as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -111,13 +136,19 @@ pub(super) enum Reply {
     NoTerminal,
 }
 
+/// Attributes and colours as they are without a setting, and the beginning of a line. What a terminal
+/// shows before a question must neither hide it nor stand in its line.
+const RESET: &str = "\x1b[0m\n";
+
 /// Asks `[y/N]` on stderr.
 pub(super) fn ask(question: &str, stop: &StopFlag) -> Reply {
     if !io::stdin().is_terminal() {
         return Reply::NoTerminal;
     }
     let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let reset = if stderr.is_terminal() { RESET } else { "" };
+    let _ =
+        write!(stderr, "{reset}{} [y/N] ", escape::line(question)).and_then(|()| stderr.flush());
     drop(stderr);
     // The signal handlers restart a blocked read, so a thread of its own reads and the flag is checked
     // here. After an interruption the process ends and the thread with it.

@@ -2,6 +2,7 @@
 
 use super::Executed;
 use super::failure::Failure;
+use super::page::Page;
 use super::terminal::{Out, OutputMode};
 use crate::job::{Code, Exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -58,10 +59,16 @@ fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
 /// The end of a command line that clap did not turn into a command.
 pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString]) -> Executed {
     let mode = OutputMode { json, quiet: false };
-    let mut out = Out::new(mode);
+    // Help is text with `--json` too.
+    let mut out = Out::default();
+    let shown = |text: &str| {
+        let mut page = Page::default();
+        page.lines(text);
+        page
+    };
     let rendered = error.render().to_string();
     if !error.use_stderr() {
-        out.raw(rendered.as_bytes());
+        out.text(&shown(&rendered));
         return Executed {
             exit: Exit::Done,
             mode,
@@ -73,7 +80,7 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
     }
     let message = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         if !json {
-            out.error(&rendered);
+            out.error(&shown(&rendered));
         }
         "name a command".to_owned()
     } else if error.kind() == ErrorKind::MissingSubcommand {

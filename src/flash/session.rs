@@ -6,6 +6,7 @@ use super::readings::agreed;
 use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
 use super::{EraseSize, Event, Events, FlashChip, FlashError, Protection};
 use crate::card::{Card, Clock};
+use crate::escape;
 use crate::image::FlashAddr;
 use std::io::Write;
 use std::ops::Range;
@@ -306,7 +307,7 @@ impl Events for ToStderr {
     fn emit(&mut self, event: Event) {
         if let Event::Note { text } = event {
             // A closed stderr must not end the wait.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", escape::line(&text));
         }
     }
 }

@@ -2,11 +2,13 @@
 //! it opens anything; in flint's words and order (measured with 4.21).
 
 use super::flags::{Invocation, base_zero};
+use crate::escape;
 
 type Complaint = Option<String>;
 
 pub(super) fn unknown(line: &Invocation, name: &str, known: &str) -> Complaint {
     let word = line.args.first().filter(|word| *word != known)?;
+    let word = escape::line(word);
     Some(format!(
         "-E- Unknown option \"{word}\" for the \"{name}\" command. you can use {known}.\n"
     ))
@@ -76,7 +78,7 @@ pub(super) fn set_guids(line: &Invocation) -> Complaint {
     if let Some(word) = line.args.first().filter(|word| *word != "nocrc") {
         let invalid = match line.args.len() {
             1 => String::new(),
-            _ => format!("-E- Invalid argument \"{word}\"\n"),
+            _ => format!("-E- Invalid argument \"{}\"\n", escape::line(word)),
         };
         return Some(format!(
             "{invalid}-E- The sg parameter should be \"nocrc\", \"guids_num=<num> step_size=<size>\" or nothing\n"
@@ -147,15 +149,16 @@ pub(super) fn burn(line: &Invocation) -> Complaint {
 /// The address argument of `rb` and `rw`.
 pub(super) fn address(line: &Invocation) -> Result<u32, String> {
     let word = line.arg(0);
-    number(word).ok_or_else(|| format!("-E- Invalid address \"{word}\"\n"))
+    number(word).ok_or_else(|| format!("-E- Invalid address \"{}\"\n", escape::line(word)))
 }
 
 /// The size argument of `rb`.
 pub(super) fn size(line: &Invocation) -> Result<u32, String> {
     let word = line.arg(1);
-    number(word)
-        .filter(|n| n % 4 == 0)
-        .ok_or_else(|| format!("-E- Invalid size \"{word}\", Length should be 4-bytes aligned.\n"))
+    number(word).filter(|n| n % 4 == 0).ok_or_else(|| {
+        let word = escape::line(word);
+        format!("-E- Invalid size \"{word}\", Length should be 4-bytes aligned.\n")
+    })
 }
 
 fn number(word: &str) -> Option<u32> {

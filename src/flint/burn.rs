@@ -8,6 +8,7 @@ use super::reading::{self, ReadDepth};
 use super::rules;
 use super::target::{CommandTarget, FlintResult};
 use super::verdict::query_error;
+use crate::escape::{self, ForeignText};
 use crate::image::{Guid, Identity, Image, Layout, Mac};
 use crate::job::{CardReport, ImageFile, WriteRequest};
 use crate::plan::{BurnOptions, CheckId, IdentityChange, RomChoice};
@@ -44,7 +45,7 @@ pub(super) fn burn(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintRe
         Ok(old) => (Some(old), None),
         Err(why) => (None, Some(why)),
     };
-    let path = line.image.as_deref().unwrap_or(Path::new("")).display();
+    let path = escape::path(line.image.as_deref().unwrap_or(Path::new("")));
     let lead = format!("-E- Failed to query image: {path}. ");
     target.refuse(query_error(image), &lead)?;
     if let Some((fw, rom)) = rules::rom_mismatch(image) {
@@ -212,7 +213,8 @@ impl Burn<'_, '_> {
         }
         // Both are named in the question above; a card that states none was asked about in step 9.
         if from != to || pads.0 != pads.1 {
-            self.psid = to.map(|to| (from.unwrap_or("none").to_owned(), to.to_owned()));
+            let from = from.map_or("none", ForeignText::as_str);
+            self.psid = to.map(|to| (from.to_owned(), to.as_str().to_owned()));
         }
         Ok(())
     }

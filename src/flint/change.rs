@@ -14,6 +14,7 @@ use super::reading::ReadDepth;
 use super::target::{CommandTarget, FlintResult, Medium, bytes_of};
 use super::text;
 use crate::card::CardError;
+use crate::escape;
 use crate::host::replace_file;
 use crate::image::{Contents, Identity, Image, ImageOffset, MAGIC, PatchError, Rom, Version};
 use crate::job::{self, JobError, WriteRequest};
@@ -58,7 +59,7 @@ pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> Fl
         }
         Ok(changed)
     })?;
-    target.print("\rRestoring signature                     - OK\n");
+    target.console.print_over("Restoring signature                     - OK\n");
     Ok(())
 }
 
@@ -82,7 +83,7 @@ pub(super) fn set_vsd(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
         return target.write(ProgressLines::VSD, FAILS, &request);
     }
     change_file(target, &old, FAILS, |contents| contents.with_vsd(vsd.as_bytes()))?;
-    target.print("\rRestoring signature  - OK\n");
+    target.console.print_over("Restoring signature  - OK\n");
     Ok(())
 }
 
@@ -112,7 +113,7 @@ fn change_file(
             rest = after;
         }
         replace_file(&file.path, &bytes).map_err(|error| {
-            let (name, why) = (file.path.display(), system_error(&error));
+            let (name, why) = (escape::path(&file.path), system_error(&error));
             format!("Can not open file \"{name}\" - {why}")
         })
     });
@@ -126,7 +127,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     const COLUMN: usize = 31;
     let path = Path::new(line.arg(0));
     // Of a file flint prints a device without a name (measured).
-    let name = if target.is_card() { &target.name } else { "" };
+    let name = if target.is_card() { target.name.to_string() } else { String::new() };
     let lead = format!("-E- Failed to query Device: {name}. ");
     let old = target.queried(target.query_depth(), &lead)?;
     let bytes = target.or_fail(bytes_of(path), FAILS)?;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "this is the one place of flint that owns the streams")]
 
+use crate::escape;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -23,8 +24,23 @@ impl Console {
         Self { yes: false, no: false, stop_requested, log: None, error: None }
     }
 
-    /// Prints flint's text on stdout.
+    /// Prints flint's text on stdout. Values are escaped where they are put into it: here line ends are
+    /// flint's own.
     pub(super) fn print(&mut self, text: &str) {
+        self.write(&escape::lines(text));
+    }
+
+    /// Prints over the line that the cursor is in, as flint's progress does.
+    pub(super) fn print_over(&mut self, text: &str) {
+        self.write(&format!("\r{}", escape::lines(text)));
+    }
+
+    /// Prints in place of the line that the cursor is in.
+    pub(super) fn replace_line(&mut self, text: &str) {
+        self.write(&format!("\x1b[2K\r{}", escape::lines(text)));
+    }
+
+    fn write(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
         let wrote = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = wrote
@@ -42,11 +58,15 @@ impl Console {
 
     /// Prints a text on stderr, as getopt does.
     pub(super) fn print_error(&self, text: &str) {
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = io::stderr().lock().write_all(escape::lines(text).as_bytes());
     }
 
     /// Asks flint's question; prints what flint prints of the answer.
     pub(super) fn ask(&mut self, question: &str) -> bool {
+        if io::stdout().is_terminal() {
+            // What was printed before must not hide the question.
+            let _ = io::stdout().lock().write_all(b"\x1b[0m");
+        }
         self.print(&format!("\n {question} ? (y/n) [n] : "));
         if self.yes {
             self.print("y\n");
@@ -71,7 +91,7 @@ impl Console {
     /// that reads both streams as one must not see it.
     pub(super) fn remark(&self, text: &str) {
         if io::stderr().is_terminal() {
-            self.print_error(&format!("{text}\n"));
+            self.print_error(&format!("{}\n", escape::line(text)));
         }
         tracing::info!("{text}");
     }

@@ -5,6 +5,7 @@ use super::console::Console;
 use super::errors::system_error;
 use super::flags::Invocation;
 use super::target::{CommandTarget, FlintResult, ask};
+use crate::escape;
 use crate::image::{Ini, SectionKind};
 use std::fs::File;
 use std::io::{self, Write};
@@ -57,13 +58,13 @@ fn dump(
         return target.fail(&text);
     };
     let Some(path) = line.args.first().map(Path::new) else {
-        target.print(&String::from_utf8_lossy(&ini.bytes));
+        target.print(&ini.text());
         return Ok(());
     };
     match File::create(path) {
         Ok(file) => put(target, file, path, &ini.bytes),
         Err(error) => {
-            let (path, why) = (path.display(), system_error(&error));
+            let (path, why) = (escape::path(path), system_error(&error));
             target.fail(&format!("-E- Can not open file {path} for write: {why}."))
         }
     }
@@ -97,7 +98,7 @@ pub(super) fn write_file(target: &mut CommandTarget<'_>, out: &Path, bytes: &[u8
 }
 
 fn cannot_open(lead: &str, path: &Path, error: &io::Error) -> String {
-    format!("{lead} {}: {}\n", path.display(), system_error(error))
+    format!("{lead} {}: {}\n", escape::path(path), system_error(error))
 }
 
 fn put(target: &mut CommandTarget<'_>, mut file: File, out: &Path, bytes: &[u8]) -> FlintResult {

@@ -2,12 +2,13 @@
 
 use super::verdict::error_text;
 use crate::card::CardError;
+use crate::escape::{self, ForeignText};
 use crate::flash::FlashError;
 use crate::image::ImageError;
 use crate::job::{self, CardSelector, Exit, HintContext, JobError};
 
 /// flint's text for a card that cannot be opened or read.
-pub(super) fn card_error(error: &JobError, name: &str) -> String {
+pub(super) fn card_error(error: &JobError, name: &ForeignText) -> String {
     let why = match error {
         JobError::Card(cause) | JobError::Flash(FlashError::Card(cause)) => Some(cause),
         _ => None,
@@ -27,7 +28,7 @@ pub(super) fn card_error(error: &JobError, name: &str) -> String {
 }
 
 /// flint's text when `hw query` cannot open the card.
-pub(super) fn hardware_error(error: &JobError, name: &str) -> String {
+pub(super) fn hardware_error(error: &JobError, name: &ForeignText) -> String {
     match error {
         JobError::Card(CardError::Locked) => format!("-E- Failed to open Device: {}", locked(name)),
         other => card_error(other, name),
@@ -35,7 +36,7 @@ pub(super) fn hardware_error(error: &JobError, name: &str) -> String {
 }
 
 /// flint's text for a card of a secure host.
-fn locked(name: &str) -> String {
+fn locked(name: &ForeignText) -> String {
     format!(
         "HW access is disabled on the device. \n-E- Run \"flint -d {name} hw_access enable [key]\" in \
          order to enable HW access.\n"
@@ -43,7 +44,7 @@ fn locked(name: &str) -> String {
 }
 
 /// flint's text for an image file that cannot be read.
-pub(super) fn image_error(error: &JobError, name: &str) -> String {
+pub(super) fn image_error(error: &JobError, name: &ForeignText) -> String {
     let why = match error {
         JobError::ReadFile { source, .. } => {
             format!("Can not open file \"{name}\" - {}", system_error(source))
@@ -75,7 +76,7 @@ pub(super) fn system_error(error: &std::io::Error) -> String {
 
 /// An error and its causes on one line, or the failed checks of a refusal; then what is left on the card, the
 /// backup, and what to do next.
-pub(super) fn describe(error: &JobError, card: &str) -> String {
+pub(super) fn describe(error: &JobError, card: &ForeignText) -> String {
     let mut text = match error {
         JobError::Refused { report } => {
             let list: Vec<&str> = report.refusing().map(|c| c.detail.as_str()).collect();
@@ -89,12 +90,12 @@ pub(super) fn describe(error: &JobError, card: &str) -> String {
         Exit::OutcomeUnknown => Some("what the card boots could not be read".to_owned()),
         _ => None,
     };
-    let backup = error.backup().map(|dir| format!("the backup is in {}", dir.display()));
-    let card: Option<CardSelector> = card.parse().ok();
+    let backup = error.backup().map(|dir| format!("the backup is in {}", escape::path(dir)));
+    let card: Option<CardSelector> = card.as_str().parse().ok();
     let hint = error.hint(&HintContext { card: card.as_ref(), ..HintContext::default() });
     for more in [left, backup, hint].into_iter().flatten() {
         text.push_str("; ");
         text.push_str(&more);
     }
-    text.replace('\n', " ")
+    escape::line(&text).into_owned()
 }

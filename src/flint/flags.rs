@@ -2,6 +2,7 @@
 //! 4.21).
 
 use super::ids::Ids;
+use crate::escape;
 use crate::image::{Guid, Mac};
 use crate::job::CardSelector;
 use std::path::PathBuf;
@@ -318,8 +319,9 @@ fn id_numbers<'a, const N: usize>(
     let texts: [&str; N] = texts.try_into().map_err(|_| wrong_value())?;
     let mut numbers = [0; N];
     for (number, text) in numbers.iter_mut().zip(texts) {
-        *number = hexadecimal(text)
-            .map_err(|why| Text(format!("-E- Invalid Guid/Mac/Uid syntax ({text}) {why} \n")))?;
+        *number = hexadecimal(text).map_err(|why| {
+            Text(format!("-E- Invalid Guid/Mac/Uid syntax ({}) {why} \n", escape::line(text)))
+        })?;
     }
     Ok(numbers)
 }

@@ -6,6 +6,7 @@
 use super::commands;
 use super::flags::GrammarError::{self, Text};
 use super::flags::{ALIASES, Checked, FLAGS, Flag, Invocation, ValueCount};
+use crate::escape;
 
 /// Reads a command line.
 pub(super) fn parse(words: &[String]) -> Result<Invocation, GrammarError> {
@@ -46,7 +47,7 @@ fn usage(stdout: String) -> GrammarError {
 fn bad_flag(why: &str) -> GrammarError {
     GrammarError::Usage {
         stdout: String::new(),
-        stderr: format!("{why}\n"),
+        stderr: format!("{}\n", escape::line(why)),
         after: "-E- Bad input parameter\n",
     }
 }
@@ -81,7 +82,7 @@ fn no_command(words: &[String]) -> Checked {
     };
     match words.last() {
         Some(last) if takes.is_none_or(|takes| following.len() > takes) => {
-            Err(usage(format!("Invalid command: {last}\n")))
+            Err(usage(format!("Invalid command: {}\n", escape::line(last))))
         }
         _ => Ok(()),
     }
@@ -121,6 +122,7 @@ fn read_flags(words: &[String], line: &mut Invocation) -> Checked {
     if stray.is_empty() {
         return Ok(());
     }
+    let stray = escape::line(&stray);
     Err(Text(format!("-E- Found some non-option ARGV-elements {stray}\n")))
 }
 

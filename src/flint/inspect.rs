@@ -261,7 +261,8 @@ pub(super) fn compare(target: &mut CommandTarget<'_>, line: &Invocation) -> Flin
     if image.fw_version() == file.contents.image().fw_version() {
         target.fail("-E- Failed to read image. Operation not supported\n")
     } else {
-        target.fail("\u{1b}[2K\r-E- Binary comparison failed - versions mismatch.\n")
+        target.console.replace_line("-E- Binary comparison failed - versions mismatch.\n");
+        Err(FAILED)
     }
 }
 

@@ -65,10 +65,10 @@ impl<'a> FlintProgress<'a> {
                 .print("-I- The card holds exactly this already. Nothing was written.\n"),
             Ok(_) => {
                 if let Some(work) = self.work() {
-                    self.console.print(&format!("\r{work}OK  \n"));
+                    self.console.print_over(&format!("{work}OK  \n"));
                 }
                 if let Some(lines) = self.lines {
-                    self.console.print(&format!("\r{}OK\n", lines.end));
+                    self.console.print_over(&format!("{}OK\n", lines.end));
                 }
             }
             // The error does not go into the line of the percentage.
@@ -92,7 +92,7 @@ impl Events for FlintProgress<'_> {
                     && self.percent != Some(percent)
                 {
                     self.percent = Some(percent);
-                    self.console.print(&format!("\r{work}{percent:3}%"));
+                    self.console.print_over(&format!("{work}{percent:3}%"));
                 }
             }
             Event::Note { text } => self.console.remark(&text),

@@ -46,8 +46,8 @@ pub(super) fn silicon(chip: Chip, image: &Image) -> Option<String> {
 
 /// Step 16: the PSIDs once more, where one of them is empty.
 pub(super) fn no_psid(old: Option<&Image>, image: &Image, allowed: bool) -> Option<String> {
-    let from = old?.psid().unwrap_or_default();
-    let to = image.psid().unwrap_or_default();
+    let from = old?.psid().cloned().unwrap_or_default();
+    let to = image.psid().cloned().unwrap_or_default();
     (from != to && !allowed).then(|| {
         format!("Image PSID is {to}, it cannot be burnt into current device (PSID: {from})")
     })

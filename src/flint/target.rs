@@ -7,6 +7,7 @@ use super::flags::Invocation;
 use super::progress::{FlintProgress, ProgressLines};
 use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
+use crate::escape::{self, ForeignText};
 use crate::host::Borrowed;
 use crate::image::{Contents, Form, Image, SectionKind};
 use crate::job::{
@@ -28,7 +29,7 @@ pub(super) const NO_VERIFY: &str = "-E- FW image verification failed: No valid F
 pub(super) struct CommandTarget<'a> {
     pub(super) medium: Medium,
     /// The card or file, as named by the user.
-    pub(super) name: String,
+    pub(super) name: ForeignText,
     pub(super) console: &'a mut Console,
     /// `-qq`: the ROM of a card is not read.
     pub(super) quick: bool,
@@ -175,7 +176,7 @@ impl<'a> CommandTarget<'a> {
     pub(super) fn image_file(&mut self, line: &Invocation) -> FlintResult<ImageFile> {
         let path = line.image.as_deref().unwrap_or(Path::new(""));
         job::read_image(path)
-            .or_else(|error| self.fail(&image_error(&error, &path.display().to_string())))
+            .or_else(|error| self.fail(&image_error(&error, &escape::file_name(path).into())))
     }
 
     /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the
@@ -263,7 +264,7 @@ pub(super) fn ask(console: &mut Console) -> FlintResult {
 
 /// Bytes of a file whose length is a multiple of 4, or flint's reason.
 pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
-    let name = path.display();
+    let name = escape::path(path);
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
@@ -280,10 +281,10 @@ pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn cannot_open_image(path: &Path, why: &str) -> String {
-    format!("-E- Cannot open Image: {}. {why}\n", path.display())
+    format!("-E- Cannot open Image: {}. {why}\n", escape::path(path))
 }
 
-fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String> {
+fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, ForeignText), String> {
     // These two accept any file.
     let any = line.is("qrom") || line.is("rw");
     let bytes = bytes_of(path).map_err(|why| match any {
@@ -296,7 +297,7 @@ fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, String), String>
     }
     let form = if line.has("striped_image") { Form::Striped } else { Form::Contiguous };
     let path = path.to_owned();
-    let name = path.display().to_string();
+    let name = escape::file_name(&path).into();
     Ok((Medium::File(ImageBytes { path, bytes, form }), name))
 }
 
@@ -305,13 +306,13 @@ fn open_card(
     image: Option<&Path>,
     line: &Invocation,
     caller: &mut Caller<'_>,
-) -> Result<(Medium, String), String> {
+) -> Result<(Medium, ForeignText), String> {
     // flint complains of the file first; and no card is borrowed for a file that does not exist.
     if let Some(path) = image {
         bytes_of(path).map_err(|why| cannot_open_image(path, &why))?;
     }
     // An mst name without a card is an unknown name like any other: its error lists the cards.
-    let name = selector.to_string();
+    let name = ForeignText::from(selector.to_string());
     let selector = mst_card(selector, caller).unwrap_or_else(|| selector.clone());
     match job::open(&selector, caller.host, caller.options) {
         Ok(mut device) => {

@@ -4,10 +4,11 @@
 
 use super::ids::mac_fault;
 use super::verdict::{FlintVerdict, block_label, full_crc, query_info};
+use crate::escape::ForeignText;
 use crate::image::{
     BuildDate, CrcVerdict, ExpRom, GuidSection, Image, Info, Layout, Rom, RomFault, Version,
 };
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Column at which values start.
 const COLUMN: usize = 23;
@@ -24,7 +25,7 @@ pub struct QueryText {
     pub running: Option<Version>,
 }
 
-fn line(out: &mut String, label: &str, value: &str) {
+fn line(out: &mut String, label: &str, value: impl fmt::Display) {
     let _ = writeln!(out, "{label:COLUMN$}{value}");
 }
 
@@ -35,7 +36,8 @@ pub fn query(image: &Image, show: QueryText) -> String {
     let set = |v: Option<Version>| v.filter(|v| *v != Version::default());
     let version = |v: Option<Version>| set(v).map(|v| v.to_string());
     let number = |n: Option<u32>| Some(n.filter(|n| *n != 0)?.cast_signed().to_string());
-    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let text =
+        |text: &Option<ForeignText>| Some(text.as_ref().filter(|t| !t.is_empty())?.to_string());
     let running = show.running.filter(|v| Some(*v) != info.fw_version);
     let date = info.release_date.filter(|d| *d != BuildDate::default());
     let flashed = [
@@ -67,14 +69,14 @@ pub fn query(image: &Image, show: QueryText) -> String {
     let full = full.into_iter().filter(|_| show.full);
     for (label, value) in flashed.into_iter().chain(full).chain(rest) {
         if let Some(value) = value {
-            line(&mut out, label, &value);
+            line(&mut out, label, value);
         }
     }
     uids(&mut out, image.guids.as_ref());
     match info.vsd_vendor_id {
         None | Some(0 | MELLANOX) => {
-            line(&mut out, "VSD:", info.vsd.as_deref().unwrap_or(""));
-            line(&mut out, "PSID:", info.psid.as_deref().unwrap_or(""));
+            line(&mut out, "VSD:", info.vsd.clone().unwrap_or_default());
+            line(&mut out, "PSID:", info.psid.clone().unwrap_or_default());
         }
         Some(other) => {
             let _ = writeln!(

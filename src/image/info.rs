@@ -1,5 +1,6 @@
 //! The Image Info section (docs/fs2.md#image-info-section).
 
+use crate::escape::ForeignText;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -84,14 +85,14 @@ pub struct Info {
     /// Tag 3, PCI device id the firmware presents.
     pub device_id: Option<u16>,
     /// Tag 4.
-    pub psid: Option<String>,
+    pub psid: Option<ForeignText>,
     /// Tag 5, text up to the first NUL (lossy); the raw 208 bytes are in [`Info::vsd_raw`].
-    pub vsd: Option<String>,
+    pub vsd: Option<ForeignText>,
     /// Tag 5 as stored, byte for byte (P4).
     #[serde(skip)]
     pub vsd_raw: Option<Vec<u8>>,
     /// Tag 7.
-    pub product_version: Option<String>,
+    pub product_version: Option<ForeignText>,
     /// Tag 8.
     pub vsd_vendor_id: Option<u16>,
     /// Tag 9.
@@ -111,7 +112,7 @@ pub struct Info {
     /// Tag 19 third word, in bytes (1024 << v).
     pub sector_size: Option<u32>,
     /// Tag 20.
-    pub prs_name: Option<String>,
+    pub prs_name: Option<ForeignText>,
     /// Every tag in order as (id, offset of its data inside the body, data size), all in bytes.
     #[serde(skip)]
     pub tags: Vec<(u8, u32, u32)>,

@@ -1,6 +1,7 @@
 //! The board description inside the image (docs/fs2.md#fw-configuration-and-hash-file).
 
 use flate2::{Decompress, FlushDecompress, Status};
+use std::borrow::Cow;
 
 /// The inflated text of section type 9.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,11 @@ impl Ini {
         Ok(Self { bytes })
     }
 
+    /// The text; bytes that are no UTF-8 are replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+
     /// Value of `key` in `[section]`, case-sensitive, comments and blanks stripped. The first one,
     /// when a key is given twice.
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
@@ -61,7 +67,7 @@ impl Ini {
 
     /// Every `key = value` in the order of the text.
     pub fn entries(&self) -> Vec<IniEntry> {
-        let text = String::from_utf8_lossy(&self.bytes);
+        let text = self.text();
         let mut section = "";
         let mut entries = Vec::new();
         for line in text.lines() {

@@ -1,6 +1,7 @@
 //! The tags of an Image Info body (docs/fs2.md#image-info-section).
 
 use super::{BuildDate, Info, Version, be32};
+use crate::escape::ForeignText;
 use serde::Serialize;
 
 /// Longest list of hardware ids that mstflint can hold (docs/fs2.md#image-info-section).
@@ -33,10 +34,10 @@ impl<'a> TagData<'a> {
     }
 
     /// Text of at most `max` bytes, ended by a NUL or the section.
-    fn text(self, max: usize) -> Option<String> {
+    fn text(self, max: usize) -> Option<ForeignText> {
         let field = &self.rest[..max.min(self.rest.len())];
         let text = field.split(|&b| b == 0).next().unwrap_or_default();
-        Some(String::from_utf8_lossy(text).into_owned())
+        Some(String::from_utf8_lossy(text).into_owned().into())
     }
 
     fn version(self) -> Version {

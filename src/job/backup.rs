@@ -6,6 +6,7 @@ use super::second_reading::second_reading;
 use super::session::{CardFacts, psid_of, snapshot};
 use super::store::{BackupFile, NewDir};
 use super::{Device, JobError};
+use crate::escape::ForeignText;
 use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, ImageSlot};
@@ -50,7 +51,7 @@ pub struct Manifest {
     /// Bytes of the flash chip.
     pub flash_size: u32,
     /// PSID of the image that would boot, if there is one.
-    pub psid: Option<String>,
+    pub psid: Option<ForeignText>,
     pub version: Option<Version>,
     /// Firmware running at that time.
     pub running: Option<Version>,
@@ -141,7 +142,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
         .unwrap_or_else(|_| "unknown-time".into());
     let image = card.active().and_then(|a| a.slot.image());
     let psid = image
-        .and_then(|i| i.info.as_ref()?.psid.as_deref())
+        .and_then(|i| Some(i.info.as_ref()?.psid.as_ref()?.as_str()))
         .filter(|p| !p.is_empty())
         .unwrap_or("no-psid");
     let mac = image

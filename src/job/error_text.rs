@@ -1,5 +1,7 @@
 //! How an error and its causes are printed.
 
+use crate::escape;
+
 /// The causes of an error, outermost first, each on one line. A cause that the error around it
 /// already quotes is left out.
 pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
@@ -24,9 +26,9 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     })
 }
 
-/// `text` without control characters: a file name or a damaged image must not draw on the terminal.
+/// `text` on one line.
 pub(crate) fn one_line(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    escape::line(text.trim_end()).into_owned()
 }
 
 #[cfg(test)]
@@ -45,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced() {
-        assert_eq!(one_line("a\u{1b}[2Jb\nc\n"), "a [2Jb c");
+    fn an_error_is_one_line_whatever_it_names() {
+        assert_eq!(one_line("a\u{1b}[2Jb\nc\n"), r"a\x1b[2Jb\nc");
     }
 }

@@ -5,6 +5,7 @@ use super::images::read_images;
 use super::query::outcome;
 use super::session::CardFacts;
 use super::{Device, JobError};
+use crate::escape::ForeignText;
 use crate::image::{Depth, Guid, Identity, Image, Mac, trim_zeros};
 pub use crate::plan::IdentityChange;
 use serde::Serialize;
@@ -19,7 +20,7 @@ pub struct IdentityOutcome {
     #[serde(rename = "sound")]
     pub valid: bool,
     /// PSID beside it.
-    pub psid: Option<String>,
+    pub psid: Option<ForeignText>,
 }
 
 /// Identity of the image that would boot.

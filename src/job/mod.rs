@@ -59,7 +59,7 @@ pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, 
 pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set};
-pub use outcome::{HintContext, Outcome, quote};
+pub use outcome::{HintContext, Outcome};
 pub use protect::{
     ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection,
 };

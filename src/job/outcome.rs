@@ -6,6 +6,7 @@
 use super::code::{Code, Exit, RECOVER, RUN_AGAIN};
 use super::{CardSelector, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
+use crate::escape::{self, ForeignText};
 use crate::flash::FlashError;
 use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
 use crate::image::{ImageError, PatchError};
@@ -45,11 +46,11 @@ pub struct HintContext<'a> {
 impl HintContext<'_> {
     /// The shell word for a `<name>` of a template.
     fn word(&self, name: &str) -> Option<String> {
-        let path = |path: Option<&Path>| path.map(|p| quote(&p.to_string_lossy()));
+        let path = |path: Option<&Path>| path.map(escape::shell_path);
         match name {
             "card" => Some(self.card.map_or_else(
                 || "cx3flash".to_owned(),
-                |card| format!("cx3flash -d {}", quote(&card.to_string())),
+                |card| format!("cx3flash -d {}", card.shell_word()),
             )),
             "file" => match self.card? {
                 CardSelector::Sim(file) => path(Some(file)),
@@ -58,8 +59,8 @@ impl HintContext<'_> {
             "image" => path(self.image),
             "backup" => path(self.backup),
             "typed" => self.typed.map(str::to_owned),
-            "psid" => self.psids.map(|(_, to)| to.to_owned()),
-            "psids" => self.psids.map(|(from, to)| quote(&format!("{from}:{to}"))),
+            "psid" => self.psids.map(|(_, to)| escape::line(to).into_owned()),
+            "psids" => self.psids.map(|(from, to)| escape::shell_word(format!("{from}:{to}"))),
             _ => None,
         }
     }
@@ -100,16 +101,6 @@ impl Outcome {
     }
 }
 
-/// `word` as a POSIX shell needs it.
-pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 impl JobError {
     /// Exit code and stable name.
     pub fn outcome(&self) -> Outcome {
@@ -146,8 +137,8 @@ impl JobError {
             Self::Refused { report } => {
                 let psid = report.crossflash.as_ref().map(|c| &c.psid);
                 context.psids = psid.and_then(|psid| {
-                    let from = psid.card.as_deref().unwrap_or("none");
-                    Some((from, psid.image.as_deref()?))
+                    let from = psid.card.as_ref().map_or("none", ForeignText::as_str);
+                    Some((from, psid.image.as_ref()?.as_str()))
                 });
             }
             _ => {}
@@ -320,7 +311,7 @@ fn image(error: &ImageError) -> Code {
 
 #[cfg(test)]
 mod tests {
-    use super::{CardSelector, Code, Exit, HintContext, JobError, Outcome, quote};
+    use super::{CardSelector, Code, Exit, HintContext, JobError, Outcome};
     use std::io::ErrorKind;
     use std::path::Path;
 
@@ -335,7 +326,6 @@ mod tests {
             Outcome::from(Code::Refused).hint(&context).as_deref(),
             Some(r"list every check: cx3flash -d 'sim:my card.cx3' plan 'it'\''s.bin'")
         );
-        assert_eq!(quote(""), "''");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Which card a user means: the argument of `-d`, parsed once.
 
+use crate::escape;
 use crate::host::{DiscoverError, Host, PciCard};
 use serde::{Serialize, Serializer};
 use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,6 +32,18 @@ pub enum CardSelector {
 impl CardSelector {
     pub fn is_sim(&self) -> bool {
         matches!(self, Self::Sim(_))
+    }
+
+    /// The name as a shell needs it.
+    pub fn shell_word(&self) -> String {
+        match self {
+            Self::Sim(path) => {
+                let mut word = OsString::from(SIM);
+                word.push(path);
+                escape::shell_word(word)
+            }
+            Self::Mst { typed, .. } | Self::Host(typed) => escape::shell_word(typed),
+        }
     }
 
     /// The real card of this name.
@@ -66,10 +81,20 @@ impl FromStr for CardSelector {
     }
 }
 
+impl From<&OsStr> for CardSelector {
+    /// The file of a simulated card may have any name.
+    fn from(typed: &OsStr) -> Self {
+        match typed.as_bytes().strip_prefix(SIM.as_bytes()) {
+            Some(path) => Self::Sim(OsStr::from_bytes(path).into()),
+            None => escape::file_name(typed).parse().unwrap_or_else(|never| match never {}),
+        }
+    }
+}
+
 impl fmt::Display for CardSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sim(path) => write!(f, "{SIM}{}", path.display()),
+            Self::Sim(path) => write!(f, "{SIM}{}", escape::file_name(path)),
             Self::Mst { typed, .. } | Self::Host(typed) => f.write_str(typed),
         }
     }

@@ -5,6 +5,7 @@ use super::proofs::{BoardKey, ChainRecord, ProofStore};
 use super::readings::{UnsteadyRange, report, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
+use crate::escape::ForeignText;
 use crate::flash::{
     ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
 };
@@ -130,7 +131,7 @@ pub(super) fn snapshot(
 /// PSID of the image that boots.
 pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
     let image = card.active()?.slot.image()?;
-    image.info.as_ref()?.psid.as_deref().filter(|p| !p.is_empty())
+    image.psid().map(ForeignText::as_str)
 }
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
@@ -155,7 +156,7 @@ pub(super) fn shown(
         .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
-    Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: &psid })))
+    Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: psid.as_str() })))
 }
 
 /// The image that boots, complete, with no more of the flash read than it takes.

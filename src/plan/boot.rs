@@ -1,6 +1,7 @@
 //! Which image boots: the one answer to this question.
 
 use super::Validity;
+use crate::escape::ForeignText;
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
 use serde::Serialize;
@@ -47,7 +48,7 @@ pub struct BootReport {
     /// `None` where the layout is not failsafe.
     pub half: Option<Half>,
     pub version: Option<Version>,
-    pub psid: Option<String>,
+    pub psid: Option<ForeignText>,
 }
 
 impl BootReport {

@@ -7,6 +7,7 @@ use super::{
     BurnOptions, CardSnapshot, Check, CheckId, CrossFlash, IdentityChange, Plan, PlanReport,
     RomChoice, crossflash,
 };
+use crate::escape::ForeignText;
 use crate::image::Contents;
 
 /// Decide what a burn of `image`, read from a file of `file_len` bytes, would do.
@@ -70,9 +71,9 @@ fn compared(
         && obstacles.iter().any(|c| c.id == CheckId::Psid)
     {
         // Checks that depend on this one were not judged: judge them as with `--change-psid`.
-        let change = (from.unwrap_or(NO_PSID), to);
+        let from = from.map_or(NO_PSID, ForeignText::as_str);
         let options = BurnOptions {
-            change_psid: Some((change.0.to_owned(), change.1.to_owned())),
+            change_psid: Some((from.to_owned(), to.as_str().to_owned())),
             ..request.options.clone()
         };
         let request = PlanRequest { options: &options, ..request };

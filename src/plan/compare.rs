@@ -3,6 +3,7 @@
 use super::identity::fields as identity_fields;
 use super::rules::rom_text;
 use super::{Change, Kept};
+use crate::escape::ForeignText;
 use crate::image::{Contents, ImageOffset, Version};
 
 /// Fields of an image a person cares about, in order.
@@ -12,16 +13,20 @@ fn fields(contents: &Contents) -> Vec<(&'static str, Option<String>)> {
     let mut out = vec![
         ("fw_version", info.and_then(|i| i.fw_version).map(|v| v.to_string())),
         ("fw_release_date", info.and_then(|i| i.release_date).map(|d| d.to_string())),
-        ("product_version", info.and_then(|i| i.product_version.clone())),
+        ("product_version", text(info.and_then(|i| i.product_version.as_ref()))),
         ("mic_version", info.and_then(|i| i.mic_version).map(Version::unpadded)),
-        ("prs_name", info.and_then(|i| i.prs_name.clone())),
+        ("prs_name", text(info.and_then(|i| i.prs_name.as_ref()))),
         ("rom", image.rom.as_ref().map(rom_text)),
         ("device_id", info.and_then(|i| i.device_id).map(|d| d.to_string())),
-        ("psid", info.and_then(|i| i.psid.clone())),
+        ("psid", text(info.and_then(|i| i.psid.as_ref()))),
         ("image_size", Some(image.len.to_string())),
     ];
     out.extend(identity_fields(contents));
     out
+}
+
+fn text(text: Option<&ForeignText>) -> Option<String> {
+    text.cloned().map(String::from)
 }
 
 /// Fields that differ. Settings in the ini are one field: whether it differs.

@@ -9,6 +9,7 @@ pub use ini::{IniChange, IniDiff};
 
 use super::Check;
 use super::rules::rom_text;
+use crate::escape::ForeignText;
 use crate::image::{Contents, Ini, Layout};
 use serde::Serialize;
 
@@ -39,7 +40,7 @@ pub struct BoardPorts {
 /// A comparison of two boards' images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CrossFlash {
-    pub psid: Sides<String>,
+    pub psid: Sides<ForeignText>,
     /// `[PS_INFO] Name`: the part number for orders.
     pub part: Sides<String>,
     /// PCI device id the firmware presents.
@@ -49,7 +50,7 @@ pub struct CrossFlash {
     /// ROM types and versions; the check `rom` reports which one will be on the card.
     pub rom: Sides<String>,
     /// VSD. The card's stays on the card, that of the file goes.
-    pub vsd: Sides<String>,
+    pub vsd: Sides<ForeignText>,
     /// Failsafe chunk size in bytes; `None` = not failsafe.
     pub chunk_size: Sides<u64>,
     /// Sectors of the configuration area.
@@ -82,7 +83,7 @@ pub(super) fn compare(
     obstacles: Vec<Check>,
 ) -> CrossFlash {
     let mut found = CrossFlash {
-        psid: sides(own, new, |c| c.image().psid().map(str::to_owned)),
+        psid: sides(own, new, |c| c.image().psid().cloned()),
         part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),
         device_id: sides(own, new, |c| c.image().info.as_ref()?.device_id),
         ports: sides(own, new, |c| ini(c).and_then(ports)),

@@ -229,11 +229,13 @@ pub(super) fn psid(card: &Image, image: &Image, options: &BurnOptions) -> Verdic
     let Some(to) = image.psid() else {
         return Err("the image states no PSID".into());
     };
-    let from = card.psid().unwrap_or(NO_PSID);
+    let from = card.psid().cloned().unwrap_or_else(|| NO_PSID.into());
     match &options.change_psid {
-        None if from == to => Ok(format!("{to} on the card and in the image")),
+        None if from == *to => Ok(format!("{to} on the card and in the image")),
         None => Err(format!("the PSID on the card is {from}, in the image {to}")),
-        Some((f, t)) if f == from && t == to => Ok(format!("{from} becomes {to}, as specified")),
+        Some((f, t)) if f == from.as_str() && t == to.as_str() => {
+            Ok(format!("{from} becomes {to}, as specified"))
+        }
         Some((f, t)) => Err(format!(
             "the change specified is {f} to {t}, but the card has {from} and the image {to}"
         )),

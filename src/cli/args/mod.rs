@@ -7,6 +7,7 @@ use crate::card::nv::Parameter;
 use crate::host::{BarAccess, UseId};
 use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
@@ -38,7 +39,8 @@ pub struct Cli {
         long = "device",
         value_name = "CARD",
         env = "CX3FLASH_DEVICE",
-        global = true
+        global = true,
+        value_parser = OsStringValueParser::new().map(|typed| CardSelector::from(typed.as_os_str()))
     )]
     pub device: Option<CardSelector>,
     /// Print one JSON document on stdout instead of text
@@ -366,6 +368,7 @@ impl Command {
 mod tests {
     use super::Cli;
     use clap::CommandFactory;
+    use clap::builder::{OsStringValueParser, TypedValueParser};
 
     #[test]
     fn the_definitions_agree_with_each_other() {

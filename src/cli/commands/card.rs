@@ -3,14 +3,15 @@
 use super::{Ctx, Ran, backup_dir};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::page::Page;
 use crate::cli::{json as documents, text};
+use crate::escape;
 use crate::host::{Function, Host};
 use crate::image::{Image, Severity};
 use crate::job::{
     self, CardSelector, Code, HintContext, ImageReport, ListEntry, QueryOutcome, VerifyOutcome,
 };
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Extension of card files that `list` shows without `-d`.
@@ -24,8 +25,7 @@ pub(crate) fn cards_here() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries
         .flatten()
         .filter(|e| e.file_type().is_ok_and(|t| t.is_file()))
-        .filter_map(|e| e.file_name().into_string().ok())
-        .map(PathBuf::from)
+        .map(|e| PathBuf::from(e.file_name()))
         .filter(|path| path.extension().is_some_and(|x| x == CARD_FILE))
         .collect();
     paths.sort();
@@ -61,7 +61,7 @@ pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
     if outcome.cards.is_empty() {
         ctx.out.remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
-    let table: String = outcome.cards.iter().map(list_line).collect();
+    let table = outcome.cards.iter().map(list_line).collect();
     ctx.done(&table, &outcome)
 }
 
@@ -106,7 +106,7 @@ fn list_line(card: &ListEntry) -> String {
         }
         words.extend(card.netdevs.iter().chain(&card.rdma).cloned());
     }
-    format!("{}  {}  {running}  {state}\n", card.device, words.join("  "))
+    format!("{}  {}  {running}  {state}", card.device, words.join("  "))
 }
 
 pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
@@ -121,12 +121,12 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
         report.set_query(Ok(query_json(query)));
     }
-    let mut table = String::new();
+    let mut table = Page::default();
     for check in &outcome.checks {
         let mark = if check.ok { "ok" } else { "NOT OK" };
-        let _ = writeln!(table, "{mark:7} {:15} {}", check.id, check.detail);
+        table.line(format_args!("{mark:7} {:15} {}", check.id, check.detail));
         if let Some(fix) = check.fix.as_ref().filter(|_| !check.ok) {
-            let _ = writeln!(table, "{:23} fix: {fix}", "");
+            table.line(format_args!("{:23} fix: {fix}", ""));
         }
     }
     let ran = ctx.done(&table, &outcome);
@@ -176,7 +176,7 @@ pub(super) fn verify(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
 /// The failure of a verify that found an error.
 fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     let (code, message) = match (&outcome.file, &ctx.device) {
-        (Some(file), _) => (Code::Unsound, format!("{} is not valid", file.display())),
+        (Some(file), _) => (Code::Unsound, format!("{} is not valid", escape::path(file))),
         (None, device) => {
             let name = device.as_ref().map_or_else(|| "the card".to_owned(), ToString::to_string);
             if outcome.images.is_empty() {
@@ -207,7 +207,7 @@ pub(super) fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     if outcome.equal {
         return ran;
     }
-    let message = format!("the card does not hold the image in {}", path.display());
+    let message = format!("the card does not hold the image in {}", escape::path(path));
     let failure = Failure::new(Code::Differs, message);
     Err(failure.with_result(json(&outcome)).into())
 }

@@ -5,12 +5,12 @@ use crate::card::nv::Parameter;
 use crate::cli::args::shared::WriteArgs;
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::page::Page;
+use crate::cli::text;
+use crate::escape;
 use crate::image::{Ini, IniSetting};
-use crate::job::{
-    self, CardSelector, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome, one_line, quote,
-};
+use crate::job::{self, CardSelector, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome};
 use serde_json::json as value;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// Similar names in the message about an unknown key.
@@ -32,22 +32,21 @@ pub(super) fn show(
             let near = ini.near(&key, SUGGESTIONS);
             return Err(JobError::NoKey { key, near }.into());
         };
-        return ctx.done(&format!("{}\n", one_line(&entry.value)), &entry);
+        return ctx.done(&Page::of(&entry.value), &entry);
     }
     if summary {
         let settings = ini.summary();
         let result = value!({ "summary": json(&settings) });
         return ctx.done(&summary_text(&settings), &result);
     }
-    if !ctx.out.mode.json {
-        // Byte for byte, so that it can be stored and compared.
-        ctx.out.raw(&outcome.bytes);
-    }
-    ctx.done("", &outcome)
+    // Its lines as they are, so that it can be stored and compared.
+    let mut text = Page::default();
+    text.lines(&ini.text());
+    ctx.done(&text, &outcome)
 }
 
-fn summary_text(settings: &[IniSetting]) -> String {
-    let mut out = String::new();
+fn summary_text(settings: &[IniSetting]) -> Page {
+    let mut out = Page::default();
     for setting in settings {
         let label = match setting.id {
             "sriov" => "SR-IOV",
@@ -63,13 +62,12 @@ fn summary_text(settings: &[IniSetting]) -> String {
             other => other,
         };
         let (Some(key), Some(value)) = (&setting.key, &setting.value) else {
-            let _ = writeln!(out, "{label:19} not in the ini");
+            out.line(format_args!("{label:19} not in the ini"));
             continue;
         };
         let sure = if setting.confirmed { "" } else { "  (unconfirmed)" };
-        let (key, value) = (one_line(key), one_line(value));
-        let meaning = setting.meaning.as_deref().unwrap_or(&value);
-        let _ = writeln!(out, "{label:19} {meaning:24} {key} = {value}{sure}");
+        let meaning = setting.meaning.as_deref().unwrap_or(value);
+        out.line(format_args!("{label:19} {meaning:24} {key} = {value}{sure}"));
     }
     if settings.iter().any(|s| s.key.is_some() && !s.confirmed) {
         out.push_str("unconfirmed: the meaning is inferred from the key's name\n");
@@ -82,18 +80,17 @@ pub(super) fn query(ctx: &mut Ctx<'_>) -> Ran {
     ctx.done(&table(&outcome), &outcome)
 }
 
-fn table(outcome: &NvQueryOutcome) -> String {
-    let mut out = format!("{:24}{:20}next boot\n", "setting", "default");
+fn table(outcome: &NvQueryOutcome) -> Page {
+    let mut out = Page::of(format_args!("{:24}{:20}next boot", "setting", "default"));
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
     for entry in &outcome.parameters {
-        let _ = writeln!(
-            out,
+        out.line(format_args!(
             "{:24}{:20}{}{}",
             entry.name,
             shown(&entry.default_text),
             shown(&entry.next_boot_text),
             if entry.stored { "  (stored)" } else { "" }
-        );
+        ));
     }
     if outcome.parameters.is_empty() {
         out.push_str("this card's firmware stores no settings\n");
@@ -101,11 +98,11 @@ fn table(outcome: &NvQueryOutcome) -> String {
     out
 }
 
-fn changes_text(changes: &[NvChange]) -> String {
-    let mut out = format!("{:24}{:20}after\n", "setting", "before");
+fn changes_text(changes: &[NvChange]) -> Page {
+    let mut out = Page::of(format_args!("{:24}{:20}after", "setting", "before"));
     for change in changes {
         let from = change.from_text.as_deref().unwrap_or("unknown");
-        let _ = writeln!(out, "{:24}{from:20}{}", change.name, change.to_text);
+        out.line(format_args!("{:24}{from:20}{}", change.name, change.to_text));
     }
     out
 }
@@ -121,11 +118,11 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let mut confirm = |changes: &[NvChange], backup: &Path| {
-        ctx.out.text(&changes_text(changes));
-        ctx.out.text(&format!(
-            "\nThe firmware writes the flash. The backup goes to {}.\n",
-            backup.display()
-        ));
+        let mut text = changes_text(changes);
+        text.push_str("\n");
+        let backup = escape::path(backup);
+        text.line(format_args!("The firmware writes the flash. The backup goes to {backup}."));
+        ctx.out.text(&text);
         ctx.asked = Some(value!({ "changes": changes }));
         ctx.confirm(args.confirm.yes, "Store these settings?")
     };
@@ -134,20 +131,18 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
     ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }
 
-fn stored_text(outcome: &NvSetOutcome, device: Option<&CardSelector>) -> String {
+fn stored_text(outcome: &NvSetOutcome, device: Option<&CardSelector>) -> Page {
     if outcome.nothing_to_do {
-        return "nothing to do: the card has these settings already\n".into();
+        return Page::of("nothing to do: the card has these settings already");
     }
-    let mut out = String::new();
+    let mut out = Page::default();
     if let Some(backup) = &outcome.backup {
-        let _ = writeln!(out, "backup   {}", backup.dir.display());
+        out.line(format_args!("backup   {}", escape::path(&backup.dir)));
     }
-    let _ = writeln!(out, "stored   {} of {0}, read back and compared", outcome.changes.len());
-    let card = device.map_or_else(
-        || "cx3flash".to_owned(),
-        |d| format!("cx3flash -d {}", quote(&d.to_string())),
-    );
-    let _ =
-        writeln!(out, "They take effect when the firmware restarts: reboot, or {card} activate");
+    out.line(format_args!("stored   {} of {0}, read back and compared", outcome.changes.len()));
+    let card = text::command_for(device);
+    out.line(format_args!(
+        "They take effect when the firmware restarts: reboot, or {card} activate"
+    ));
     out
 }

@@ -2,8 +2,11 @@
 
 use super::{Ctx, Ran};
 use crate::cli::failure::Failure;
-use crate::job::{Code, Exit, quote};
+use crate::cli::page::Page;
+use crate::escape;
+use crate::job::{Code, Exit};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A board, the image it gets, and the text before.
@@ -47,39 +50,48 @@ pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
     let dir = fresh_dir(dir)?;
     let mut steps = Vec::new();
     for board in &BOARDS {
-        ctx.out.text(&format!("\n=== {}\n", board.title));
+        let mut text = Page::default();
+        text.push_str("\n=== ");
+        text.push_str(board.title);
+        text.push_str("\n");
+        ctx.out.text(&text);
         for line in COMMANDS {
             step(ctx, &words(line, board, &dir), &mut steps).map_err(|failure| {
-                failure.with_result(json!({ "dir": dir, "steps": steps.clone() }))
+                failure
+                    .with_result(json!({ "dir": escape::file_name(&dir), "steps": steps.clone() }))
             })?;
         }
     }
-    ctx.done(&closing(&dir), &json!({ "dir": dir, "steps": steps }))
+    ctx.done(&closing(&dir), &json!({ "dir": escape::file_name(&dir), "steps": steps }))
 }
 
-fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<String> {
-    let in_dir = |name: &str| dir.join(name).to_string_lossy().into_owned();
+fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<OsString> {
+    let in_dir = |name: &str| dir.join(name).into_os_string();
     let file = in_dir(&format!("{}.cx3", board.name));
     let word = |word: &str| match word {
         "FILE" => file.clone(),
-        "CARD" => format!("sim:{file}"),
-        "BOARD" => board.name.to_owned(),
+        "CARD" => {
+            let mut card = OsString::from("sim:");
+            card.push(&file);
+            card
+        }
+        "BOARD" => board.name.into(),
         "IMAGE" => in_dir(&format!("{}.bin", board.image)),
-        "LIKE" => board.image.to_owned(),
+        "LIKE" => board.image.into(),
         "BACKUPS" => in_dir("backups"),
-        word => word.to_owned(),
+        word => word.into(),
     };
     line.split(' ').map(word).collect()
 }
 
-fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(), Failure> {
-    let typed: Vec<String> = words.iter().map(|w| quote(w)).collect();
+fn step(ctx: &mut Ctx<'_>, words: &[OsString], steps: &mut Vec<Value>) -> Result<(), Failure> {
+    let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
     let typed = format!("cx3flash {}", typed.join(" "));
-    ctx.out.text(&format!("\n$ {typed}\n"));
-    let argv = std::iter::once("cx3flash".to_owned())
-        .chain(words.iter().cloned())
-        .map(Into::into)
-        .collect();
+    let mut text = Page::default();
+    text.push_str("\n");
+    text.line(format_args!("$ {typed}"));
+    ctx.out.text(&text);
+    let argv = std::iter::once(OsString::from("cx3flash")).chain(words.iter().cloned()).collect();
     let ended = crate::cli::execute(argv, Some(ctx.out.mode), ctx.stop);
     steps.push(json!({ "command": typed, "document": ended.document }));
     match ended.failure {
@@ -96,7 +108,7 @@ fn step(ctx: &mut Ctx<'_>, words: &[String], steps: &mut Vec<Value>) -> Result<(
 fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
     let failed = |path: &Path, e: &std::io::Error| {
         Failure::from_error(Code::FileUnwritable, e)
-            .about(format!("cannot create {}", path.display()))
+            .about(format!("cannot create {}", escape::path(path)))
     };
     let tries = std::iter::once(dir.to_owned()).chain((2..1000).map(|n| dir.join(n.to_string())));
     for path in tries {
@@ -106,7 +118,7 @@ fn fresh_dir(dir: &Path) -> Result<PathBuf, Failure> {
             Err(e) => return Err(failed(&path, &e)),
         }
     }
-    Err(Failure::new(Code::Exists, format!("{} holds a thousand demos", dir.display())))
+    Err(Failure::new(Code::Exists, format!("{} holds a thousand demos", escape::path(dir))))
 }
 
 /// Path of the program, when it was not started as `cx3flash`.
@@ -115,15 +127,16 @@ fn program() -> String {
     if name.is_empty() || name == "cx3flash" {
         String::new()
     } else {
-        format!(" (here cx3flash is {})", quote(&name))
+        format!(" (here cx3flash is {})", escape::shell_word(&name))
     }
 }
 
-fn closing(dir: &Path) -> String {
-    let at = |name: &str| quote(&dir.join(name).to_string_lossy());
+fn closing(dir: &Path) -> Page {
+    let at = |name: &str| escape::shell_path(&dir.join(name));
     let card = at("mcx312b.cx3");
     let image = at("mcx312b-2.42.5000.bin");
-    format!(
+    let mut page = Page::default();
+    page.lines(&format!(
         "\n=== The cards are in {dir}\n\
          Try more commands, for example{program}\n  \
          cx3flash -d sim:{card} burn {image}        # nothing to do: exit code 2\n  \
@@ -133,7 +146,8 @@ fn closing(dir: &Path) -> String {
          cx3flash -d sim:{card} burn other.bin --yes    # the power fails during the burn\n  \
          cx3flash sim power-cycle {card}\n  \
          cx3flash -d sim:{card} query                   # the card still boots\n",
-        dir = dir.display(),
+        dir = escape::path(dir),
         program = program(),
-    )
+    ));
+    page
 }

@@ -3,15 +3,15 @@
 use super::{CommandResult, Ctx, Ran};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::page::Page;
 use crate::cli::terminal::Out;
 use crate::host::{BadBdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
-use std::fmt::Write as _;
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
     let pending = job::host_status(&ctx.host)?;
-    let mut text: String = pending.iter().map(|card| format!("{card}\n")).collect();
+    let mut text: Page = pending.iter().collect();
     if pending.is_empty() {
         text.push_str("no card waits to be returned to its driver\n");
     }
@@ -25,16 +25,19 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
         named.transpose().map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
     ctx.catch_signals();
     let reports = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
-    let mut text: String = reports.iter().map(line).collect();
+    let mut text = Page::default();
+    for report in &reports {
+        lines(&mut text, report);
+    }
     if reports.is_empty() {
         text.push_str("nothing to restore\n");
     }
     ctx.done(&text, &value!({ "cards": json(&reports) }))
 }
 
-fn line(report: &HostReport) -> String {
-    let mut text = format!(
-        "{}  driver {}  {}\n",
+fn lines(text: &mut Page, report: &HostReport) {
+    text.line(format_args!(
+        "{}  driver {}  {}",
         report.bdf,
         report.driver.as_deref().unwrap_or("none"),
         if report.netdevs.is_empty() {
@@ -42,11 +45,10 @@ fn line(report: &HostReport) -> String {
         } else {
             report.netdevs.join(", ")
         }
-    );
+    ));
     for warning in &report.warnings {
-        let _ = writeln!(text, "  warning: {warning}");
+        text.line(format_args!("  warning: {warning}"));
     }
-    text
 }
 
 /// Adds the host's state after a command that borrowed a card. A host that could not be restored is a
@@ -61,7 +63,7 @@ pub(in crate::cli) fn afterwards(
     };
     let report = HostReport::of(&borrowed);
     for warning in &report.warnings {
-        out.remark(&format!("warning: {warning}"));
+        out.remark(format_args!("warning: {warning}"));
     }
     let host = json(&report);
     let mut failure = match ran {

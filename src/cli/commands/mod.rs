@@ -15,6 +15,7 @@ pub(super) use host::afterwards;
 use super::args::{Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand};
 use super::failure::Failure;
 use super::json::outcome as json;
+use super::page::Page;
 use super::progress::Progress;
 use super::terminal::{Out, Reply, StopFlag, ask};
 use crate::host::{BorrowOptions, Borrowed, Host, create_file};
@@ -59,7 +60,7 @@ impl Ctx<'_> {
             return Ok(named.clone());
         }
         let chosen = card::only_card(&self.host)?;
-        self.out.remark(&format!("using {chosen}, the only card here"));
+        self.out.remark(format_args!("using {chosen}, the only card here"));
         self.device = Some(chosen.clone());
         Ok(chosen)
     }
@@ -67,7 +68,7 @@ impl Ctx<'_> {
     /// From here on a signal requests a stop instead of ending the process.
     fn catch_signals(&self) {
         if let Err(error) = self.stop.catch() {
-            self.out.remark(&format!("signals cannot be caught: {error}"));
+            self.out.remark(format_args!("signals cannot be caught: {error}"));
         }
     }
 
@@ -124,12 +125,12 @@ impl Ctx<'_> {
     }
 
     /// Prints the text for people; the outcome is the result.
-    fn done<T: Serialize>(&mut self, text: &str, outcome: &T) -> Ran {
+    fn done<T: Serialize>(&mut self, text: &Page, outcome: &T) -> Ran {
         self.unless(false, text, outcome)
     }
 
     /// As [`Ctx::done`], with the exit code of a command that had something to do or not.
-    fn unless<T: Serialize>(&mut self, nothing_to_do: bool, text: &str, outcome: &T) -> Ran {
+    fn unless<T: Serialize>(&mut self, nothing_to_do: bool, text: &Page, outcome: &T) -> Ran {
         self.out.text(text);
         Ok(CommandResult {
             exit: if nothing_to_do { Exit::NothingToDo } else { Exit::Done },

@@ -3,23 +3,24 @@
 use super::{Ctx, Ran, backup_dir};
 use crate::cli::args::ProtectArgs;
 use crate::cli::args::shared::ConfirmArgs;
+use crate::cli::page::Page;
 use crate::cli::terminal::Reply;
 use crate::cli::text::{self, kib, name_of};
+use crate::escape;
 use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
 use crate::job::{
-    self, IdentityOutcome, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome, one_line,
+    self, IdentityOutcome, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
 };
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub(super) fn backup(ctx: &mut Ctx<'_>, out: Option<PathBuf>) -> Ran {
     let mut device = ctx.open()?;
     let outcome = job::backup(&mut device, &backup_dir(out), &mut ctx.progress())?;
-    let mut out = format!("{}\n", outcome.dir.display());
+    let mut out = Page::of(escape::path(&outcome.dir));
     for file in &outcome.manifest.files {
-        let _ = writeln!(out, "  {:14} {:>9} {}", file.name, file.len, file.sha256);
+        out.line(format_args!("  {:14} {:>9} {}", file.name, file.len, file.sha256));
     }
     text::unsteady(&mut out, &outcome.unsteady);
     ctx.done(&out, &outcome)
@@ -29,7 +30,8 @@ pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
     let outcome = job::activate(&mut ctx.open()?, &mut ctx.progress())?;
     let before = outcome.before.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
     let running = text::running(&outcome);
-    ctx.done(&format!("before   {before}\nrunning  {running}\n"), &outcome)
+    let text = [format!("before   {before}"), format!("running  {running}")];
+    ctx.done(&text.iter().collect(), &outcome)
 }
 
 pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
@@ -37,23 +39,22 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
     let mut progress = ctx.progress();
     let mut confirm = |proof: &[String]| {
         for line in proof {
-            ctx.out.text(&format!("proof    {line}\n"));
+            ctx.out.text(&Page::of(format_args!("proof    {line}")));
         }
         // The proof permits it. The question is for a person at a terminal, so a script needs no
         // `--yes`.
         ctx.confirm(args.yes, "Free the semaphores?") || ctx.reply == Reply::NoTerminal
     };
     let outcome = job::unlock(&mut device, &mut confirm, &mut progress)?;
-    let mut out = String::new();
+    let mut out = Page::default();
     for semaphore in &outcome.semaphores {
-        let _ = writeln!(
-            out,
+        out.line(format_args!(
             "{:2} {:18} {} -> {}",
             semaphore.number,
             name_of(&semaphore.semaphore),
             name_of(&semaphore.before),
             name_of(&semaphore.after)
-        );
+        ));
     }
     if outcome.nothing_to_do {
         out.push_str("nothing to do: both are free\n");
@@ -80,16 +81,16 @@ pub(super) fn rom_read(ctx: &mut Ctx<'_>, out: &Path, image: Option<&Path>) -> R
 
 fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Ran {
     const PREFIX: &str = "Rom Info: ";
-    let mut out = String::new();
+    let mut out = Page::default();
     match &outcome.rom {
         Some(rom) => {
-            let _ = writeln!(out, "{PREFIX}{}", flint_text::rom(rom, PREFIX.len()));
-            let _ = writeln!(out, "size     {}", kib(rom.size.into()));
+            out.lines(&format!("{PREFIX}{}\n", flint_text::rom(rom, PREFIX.len())));
+            out.line(format_args!("size     {}", kib(rom.size.into())));
         }
         None => out.push_str("no ROM\n"),
     }
     if let Some(digest) = &outcome.sha256 {
-        let _ = writeln!(out, "sha256   {digest}");
+        out.line(format_args!("sha256   {digest}"));
     }
     ctx.done(&out, outcome)
 }
@@ -102,14 +103,14 @@ pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
     ctx.done(&identity_text(&outcome), &outcome)
 }
 
-fn identity_text(outcome: &IdentityOutcome) -> String {
+fn identity_text(outcome: &IdentityOutcome) -> Page {
     let identity = &outcome.identity;
-    let mut out = String::new();
+    let mut out = Page::default();
     for (label, guid) in
         ["Node GUID", "Port1 GUID", "Port2 GUID", "Sys.Image GUID"].iter().zip(identity.guids)
     {
         let note = if guid.is_blank() { " (blank)" } else { "" };
-        let _ = writeln!(out, "{label:23}{guid}{note}");
+        out.line(format_args!("{label:23}{guid}{note}"));
     }
     for (label, mac) in ["Port1 MAC", "Port2 MAC"].iter().zip(identity.macs) {
         let note = if mac.is_blank() {
@@ -119,11 +120,12 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
         } else {
             " (not a valid MAC)"
         };
-        let _ = writeln!(out, "{label:23}{mac}{note}");
+        out.line(format_args!("{label:23}{mac}{note}"));
     }
-    let vsd = one_line(&String::from_utf8_lossy(&identity.vsd));
-    let _ = writeln!(out, "{:23}{vsd}", "VSD");
-    let _ = writeln!(out, "{:23}{}", "PSID", outcome.psid.as_deref().unwrap_or("(none)"));
+    let vsd = String::from_utf8_lossy(&identity.vsd);
+    out.line(format_args!("{:23}{vsd}", "VSD"));
+    let psid = outcome.psid.clone().unwrap_or_else(|| "(none)".into());
+    out.line(format_args!("{:23}{psid}", "PSID"));
     if !outcome.valid {
         out.push_str("a CRC over these values is wrong: they cannot be trusted\n");
     }
@@ -133,8 +135,8 @@ fn identity_text(outcome: &IdentityOutcome) -> String {
 pub(super) fn flash_read(ctx: &mut Ctx<'_>, out: &Path, from: u32, len: Option<u32>) -> Ran {
     let mut device = ctx.open()?;
     let file = job::flash_read(&mut device, from, len, out, &mut ctx.progress())?;
-    let out = out.display();
-    let text = format!("{} bytes to {out}, sha256 {}\n", file.len, file.sha256);
+    let out = escape::path(out);
+    let text = Page::of(format_args!("{} bytes to {out}, sha256 {}", file.len, file.sha256));
     ctx.done(&text, &file)
 }
 
@@ -149,32 +151,30 @@ pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Ran {
     let time = |t: Option<std::time::Duration>| {
         t.map_or_else(|| "none".to_owned(), |t| format!("{} ms", t.as_millis()))
     };
-    let mut out = String::new();
-    let _ = writeln!(out, "card         {}", text::card_line(&info.card));
-    let _ = writeln!(out, "chip         {}", text::flash_line(&info.card));
+    let mut out = Page::default();
+    out.line(format_args!("card         {}", text::card_line(&info.card)));
+    out.line(format_args!("chip         {}", text::flash_line(&info.card)));
     if !part.seen {
-        let _ = writeln!(out, "known from   flashrom or Linux, not seen on these boards");
+        out.line(format_args!("known from   flashrom or Linux, not seen on these boards"));
     }
     if let Some(why) = part.read_only {
-        let _ = writeln!(out, "read only    {why}");
+        out.line(format_args!("read only    {why}"));
     }
-    let _ = writeln!(out, "status       0x{:02x}", info.card.protection.status);
-    let _ = writeln!(out, "4K erase     {}{sure}", time(geometry.erase_4k));
-    let _ = writeln!(out, "64K erase    {}{sure}", time(geometry.erase_64k));
-    let _ = writeln!(
-        out,
+    out.line(format_args!("status       0x{:02x}", info.card.protection.status));
+    out.line(format_args!("4K erase     {}{sure}", time(geometry.erase_4k)));
+    out.line(format_args!("64K erase    {}{sure}", time(geometry.erase_64k)));
+    out.line(format_args!(
         "program      {}",
         if part.byte_program { "byte by byte" } else { "pages of 256 bytes" }
-    );
-    let _ = writeln!(
-        out,
+    ));
+    out.line(format_args!(
         "chained read {}",
         if info.chained_reads {
             "proven on this card"
         } else {
             "not proven on this card, not used"
         }
-    );
+    ));
     ctx.done(&out, &info)
 }
 
@@ -211,20 +211,20 @@ fn protected(protection: &Protection) -> String {
     format!("{} (status register 0x{:02x})", range(protection.range.as_ref()), protection.status)
 }
 
-fn protect_question(question: &ProtectQuestion) -> String {
-    let mut out = format!("protected now    {}\n", protected(&question.before));
-    let _ = writeln!(out, "after the write  {}", range(question.wanted.as_ref()));
+fn protect_question(question: &ProtectQuestion) -> Page {
+    let mut out = Page::of(format_args!("protected now    {}", protected(&question.before)));
+    out.line(format_args!("after the write  {}", range(question.wanted.as_ref())));
     if question.wanted.is_some() {
         out.push_str("  ! Burns into that range are refused until protection is cleared. It survives power-off.\n");
     }
     out
 }
 
-fn protection_text(outcome: &ProtectOutcome) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "card         {}", text::card_line(&outcome.card));
-    let _ = writeln!(out, "chip         {}", text::flash_line(&outcome.card));
-    let _ = writeln!(out, "protected    {}", protected(&outcome.card.protection));
-    let _ = writeln!(out, "known        {}", outcome.known);
+fn protection_text(outcome: &ProtectOutcome) -> Page {
+    let mut out = Page::default();
+    out.line(format_args!("card         {}", text::card_line(&outcome.card)));
+    out.line(format_args!("chip         {}", text::flash_line(&outcome.card)));
+    out.line(format_args!("protected    {}", protected(&outcome.card.protection)));
+    out.line(format_args!("known        {}", outcome.known));
     out
 }

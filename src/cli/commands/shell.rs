@@ -3,6 +3,8 @@
 use super::{Ctx, Ran, create_new};
 use crate::cli::args::Cli;
 use crate::cli::failure::Failure;
+use crate::cli::page::Page;
+use crate::escape;
 use crate::job::Code;
 use clap::CommandFactory;
 use serde_json::json;
@@ -12,7 +14,9 @@ pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cx3flash", &mut script);
     let script = String::from_utf8_lossy(&script);
-    ctx.done(&script, &json!({ "shell": shell.to_string(), "script": script }))
+    let mut text = Page::default();
+    text.lines(&script);
+    ctx.done(&text, &json!({ "shell": shell.to_string(), "script": script }))
 }
 
 pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
@@ -20,15 +24,15 @@ pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
     let mut root = Cli::command();
     root.build();
     collect(&root, &mut pages)?;
-    let mut text = String::new();
+    let mut text = Page::default();
     let mut list = Vec::new();
     for (name, roff) in pages {
         match dir {
-            None => text.push_str(&roff),
+            None => text.lines(&roff),
             Some(dir) => {
                 let path = dir.join(format!("{name}.1"));
                 create_new(&path, roff.as_bytes())?;
-                text.push_str(&format!("{}\n", path.display()));
+                text.line(escape::path(&path));
             }
         }
         list.push(json!({ "name": name, "roff": roff }));

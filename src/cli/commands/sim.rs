@@ -6,13 +6,14 @@ use crate::cli::args::sim::{
 };
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::page::Page;
 use crate::cli::text::{kib, name_of, time};
+use crate::escape;
 use crate::image::{Contents, FlashAddr, Half, Recipe, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
-use std::fmt::Write as _;
 use std::path::Path;
 
 pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Ran {
@@ -23,7 +24,7 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Ran {
         SimCommand::PowerCycle { file } => {
             let card = open(file)?;
             card.power_cycle();
-            let text = format!("power cycled; {}\n", running_text(&card.running()));
+            let text = Page::of(format_args!("power cycled; {}", running_text(&card.running())));
             ctx.done(&text, &info_json(file, &card))
         }
         SimCommand::Image(args) => image(ctx, args),
@@ -58,14 +59,14 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     let card =
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
-    let text = format!(
-        "{}  {} at {}, {}; {}\n",
+    let text = Page::of(format_args!(
+        "{}  {} at {}, {}; {}",
         CardSelector::Sim(args.file.clone()),
         spec.board,
         spec.bdf,
         name_of(&spec.chip),
         running_text(&card.running())
-    );
+    ));
     ctx.done(&text, &info_json(&args.file, &card))
 }
 
@@ -119,7 +120,7 @@ fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Ran {
     })?;
     let card = open(path)?;
     card.inject(fault.clone());
-    let text = format!("armed: {}\n", json(&fault));
+    let text = Page::of(format_args!("armed: {}", json(&fault)));
     ctx.done(&text, &info_json(path, &card))
 }
 
@@ -136,51 +137,47 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     let card = open(path)?;
     let spec = card.spec();
     let counters = card.counters();
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
+    let mut out = Page::default();
+    out.line(format_args!(
         "board       {} at {}, hardware id 0x{:x} revision {}, PCI id 15b3:{:04x}",
         spec.board,
         spec.bdf,
         spec.hw_id,
         spec.revision,
         card.pci_device_id()
-    );
-    let _ = writeln!(out, "flash       {}, {}", name_of(&spec.chip), kib(spec.chip.size().into()));
+    ));
+    out.line(format_args!("flash       {}, {}", name_of(&spec.chip), kib(spec.chip.size().into())));
     if spec.secure_host {
         out.push_str("CR-space    locked (secure host)\n");
     }
     if spec.boot_ms > 0 {
-        let _ = writeln!(
-            out,
+        out.line(format_args!(
             "boot        {} ms; a PCI reset {}",
             spec.boot_ms,
             if spec.pci_reset_boots { "restarts the chip" } else { "does not restart the chip" }
-        );
+        ));
     }
-    let _ = writeln!(out, "now         {}", running_text(&card.running()));
-    let _ = writeln!(out, "power-on    {}", running_text(&card.boot_outcome()));
-    let _ = writeln!(out, "reset       {}", running_text(&card.reset_outcome()));
-    let _ = writeln!(out, "semaphores  held: {:?}", card.semaphores_held());
-    let _ = writeln!(
-        out,
-        "counters    {} BAR reads, {} BAR writes, {} gateway commands, {} SPI bytes,\n            \
-         {} + {} erases (4K + 64K), {} programs, {} polls, {} card time",
-        counters.bar_reads,
-        counters.bar_writes,
-        counters.gateway_commands,
-        counters.spi_bytes,
+    out.line(format_args!("now         {}", running_text(&card.running())));
+    out.line(format_args!("power-on    {}", running_text(&card.boot_outcome())));
+    out.line(format_args!("reset       {}", running_text(&card.reset_outcome())));
+    out.line(format_args!("semaphores  held: {:?}", card.semaphores_held()));
+    out.line(format_args!(
+        "counters    {} BAR reads, {} BAR writes, {} gateway commands, {} SPI bytes,",
+        counters.bar_reads, counters.bar_writes, counters.gateway_commands, counters.spi_bytes,
+    ));
+    out.line(format_args!(
+        "            {} + {} erases (4K + 64K), {} programs, {} polls, {} card time",
         counters.erases_4k,
         counters.erases_64k,
         counters.programs,
         counters.polls,
         time(std::time::Duration::from_nanos(counters.time_ns))
-    );
+    ));
     for fault in card.faults() {
-        let _ = writeln!(out, "fault       {}", json(&fault));
+        out.line(format_args!("fault       {}", json(&fault)));
     }
     for misuse in card.misuse() {
-        let _ = writeln!(out, "misuse      access {}: {}", misuse.access, misuse.what);
+        out.line(format_args!("misuse      access {}: {}", misuse.access, misuse.what));
     }
     ctx.done(&out, &info_json(path, &card))
 }
@@ -227,15 +224,15 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
     }
     let bytes = built(&recipe)?;
     create_new(&args.out, &bytes)?;
-    let text = format!(
-        "{}  {} {}, {} bytes\n",
-        args.out.display(),
+    let text = Page::of(format_args!(
+        "{}  {} {}, {} bytes",
+        escape::path(&args.out),
         recipe.psid,
         recipe.version,
         bytes.len()
-    );
+    ));
     let result = value!({
-        "file": args.out,
+        "file": escape::file_name(&args.out),
         "psid": recipe.psid,
         "version": recipe.version,
         "len": bytes.len(),
@@ -247,11 +244,11 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
 fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         Failure::from_error(Code::FileUnreadable, &e)
-            .about(format!("cannot read {}", path.display()))
+            .about(format!("cannot read {}", escape::path(path)))
     })?;
     serde_json::from_str(&text).map_err(|e| {
         Failure::from_error(Code::Recipe, &e)
-            .about(format!("{} is not an image description", path.display()))
+            .about(format!("{} is not an image description", escape::path(path)))
     })
 }
 
@@ -263,14 +260,14 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
     };
     let mut server = Server::bind(card.clone(), pace, &args.socket, args.control.as_deref())
         .map_err(|e| serve_failure(&e))?;
-    ctx.out.text(&format!(
-        "serving sim:{} on {}; {}\n",
-        args.file.display(),
-        args.socket.display(),
+    ctx.out.text(&Page::of(format_args!(
+        "serving sim:{} on {}; {}",
+        escape::path(&args.file),
+        escape::path(&args.socket),
         running_text(&card.running())
-    ));
+    )));
     server.run().map_err(|e| serve_failure(&e))?;
-    ctx.done("", &info_json(&args.file, &card))
+    ctx.done(&Page::default(), &info_json(&args.file, &card))
 }
 
 fn serve_failure(error: &ServeError) -> Failure {

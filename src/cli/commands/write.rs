@@ -5,7 +5,9 @@ use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, RomArg, WriteArgs};
 use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
+use crate::cli::page::Page;
 use crate::cli::text;
+use crate::escape;
 use crate::image::{Guid, Identity, Mac};
 use crate::job::{self, Code, IdentityChange, JobError, WriteRequest};
 use crate::plan::{BurnOptions, PlanReport, RomChoice};
@@ -28,12 +30,10 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
     let image = ctx.image(path)?;
     let mut device = ctx.open()?;
     let planned = job::plan(&mut device, &image, &options(args), &mut ctx.progress())?;
-    let text = format!(
-        "{} onto {}\n\n{}",
-        path.display(),
-        text::card_line(&planned.card),
-        text::plan(&planned.plan, ctx.out.colours(), full)
-    );
+    let mut text =
+        Page::of(format_args!("{} onto {}", escape::path(path), text::card_line(&planned.card)));
+    text.push_str("\n");
+    text.append(&text::plan(&planned.plan, ctx.out.colours(), full));
     let ran = ctx.unless(planned.plan.nothing_to_do, &text, &planned);
     if !planned.plan.refused {
         return ran;
@@ -155,8 +155,9 @@ pub(super) fn write(
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
     let mut confirm = |plan: &PlanReport| {
-        ctx.out.text(&text::plan(plan, colours, false));
-        ctx.out.text("\n");
+        let mut text = text::plan(plan, colours, false);
+        text.push_str("\n");
+        ctx.out.text(&text);
         ctx.asked = Some(value!({ "plan": plan }));
         ctx.confirm(args.confirm.yes, "Write this to the card?")
     };
@@ -169,7 +170,6 @@ pub(super) fn write(
     if ctx.asked.is_none() {
         ctx.out.text(&text::plan(&outcome.plan, colours, false));
     }
-    let card = ctx.device.as_ref().map(ToString::to_string);
-    let text = text::written(&outcome, &card.unwrap_or_default());
+    let text = text::written(&outcome, ctx.device.as_ref());
     ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }

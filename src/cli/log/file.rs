@@ -3,6 +3,7 @@
 //! Nothing here returns an error: a log that cannot be written must not stop a job that is in the
 //! middle of a flash.
 
+use crate::escape;
 use regex::Regex;
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -112,7 +113,8 @@ pub(in crate::cli) struct EventWriter<'a> {
 
 impl Write for EventWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.log.lock().event(self.level, line);
+        let line_text = String::from_utf8_lossy(line);
+        self.log.lock().event(self.level, escape::json(&line_text).as_bytes());
         Ok(line.len())
     }
 

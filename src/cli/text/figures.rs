@@ -1,16 +1,16 @@
 //! Names, sizes, times and lines for people.
 
+use crate::cli::page::Page;
+use crate::escape;
 use crate::image::{Finding, Half};
-use crate::job::one_line;
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Column at which values start, as in flint.
 const COLUMN: usize = 23;
 
-pub(super) fn line(out: &mut String, label: &str, value: &str) {
-    let _ = writeln!(out, "{label:COLUMN$}{value}");
+pub(super) fn line(out: &mut Page, label: &str, value: &str) {
+    out.line(format_args!("{label:COLUMN$}{value}"));
 }
 
 /// The name of a unit variant as in the JSON (snake_case); empty for anything else.
@@ -59,40 +59,35 @@ pub(super) fn half_name(half: Half) -> &'static str {
 }
 
 pub(super) fn shown(value: &str) -> String {
-    if value.is_empty() { "(empty)".into() } else { one_line(value) }
+    if value.is_empty() { "(empty)".into() } else { escape::line(value).into_owned() }
 }
 
 /// One line per finding.
-pub(super) fn findings(out: &mut String, findings: &[Finding]) {
+pub(super) fn findings(out: &mut Page, findings: &[Finding]) {
     for finding in findings {
         let severity = name_of(&finding.severity);
         let place = finding.at.map(|at| format!(" at 0x{:08x}", at.0)).unwrap_or_default();
-        let _ = writeln!(
-            out,
+        out.line(format_args!(
             "  {severity:8} {}{place}: {}",
             name_of(&finding.id),
-            one_line(&finding.detail),
-        );
+            finding.detail,
+        ));
     }
 }
 
 /// Words in lines of at most 100 columns, indented as far as the first line's prefix.
-pub(super) fn wrapped(text: &str, prefix: &str) -> String {
+pub(super) fn wrapped(out: &mut Page, text: &str, prefix: &str) {
     const WIDTH: usize = 100;
-    let mut out = String::new();
     let mut line = prefix.to_owned();
     for word in text.split_whitespace() {
         if line.len() > prefix.len() && line.chars().count() + word.chars().count() >= WIDTH {
-            out.push_str(line.trim_end());
-            out.push('\n');
+            out.line(line.trim_end());
             line = " ".repeat(prefix.len());
         }
         line.push_str(word);
         line.push(' ');
     }
-    out.push_str(line.trim_end());
-    out.push('\n');
-    out
+    out.line(line.trim_end());
 }
 
 #[cfg(test)]

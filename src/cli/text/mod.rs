@@ -12,4 +12,4 @@ pub(super) use figures::{kib, name_of, time};
 pub(super) use plan::plan;
 pub(super) use query::{card_line, flash_line, query};
 pub(super) use verify::{against, unsteady, verify};
-pub(super) use write::{running, written};
+pub(super) use write::{command_for, running, written};

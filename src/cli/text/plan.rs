@@ -2,14 +2,14 @@
 
 use super::figures::{kib, name_of, shown, time, wrapped};
 use super::{crossflash, sector_map};
+use crate::cli::page::Page;
 use crate::image::Half;
 use crate::plan::{ActionReport, Change, PlanReport, Target};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The plan. With `full`, every ini key in which two boards differ, else the first ones.
-pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> String {
-    let mut out = String::new();
+pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> Page {
+    let mut out = Page::default();
     out.push_str("Checks\n");
     for check in &plan.checks {
         let mark = match (check.ok, check.skipped) {
@@ -18,38 +18,38 @@ pub(in crate::cli) fn plan(plan: &PlanReport, colours: bool, full: bool) -> Stri
             (false, false) => "REFUSED",
         };
         let name = name_of(&check.id);
-        let _ = writeln!(out, "  {mark:8} {name:15} {}", check.detail);
+        out.line(format_args!("  {mark:8} {name:15} {}", check.detail));
     }
     if let Some(comparison) = &plan.crossflash {
-        out.push_str(&crossflash::section(comparison, full));
+        out.append(&crossflash::section(comparison, full));
     }
     let table = identity_table(plan);
     let listed = |field: &str| table.is_none() || !is_identity(field);
     let changes: Vec<&Change> = plan.changes.iter().filter(|c| listed(&c.field)).collect();
     if let Some(table) = &table {
-        out.push_str(table);
+        out.append(table);
     }
     if !changes.is_empty() {
         out.push_str("\nChanges\n");
         for change in changes {
-            let _ = writeln!(out, "  {:20} {}", change.field, from_to(change));
+            out.line(format_args!("  {:20} {}", change.field, from_to(change)));
         }
     }
     if !plan.kept.is_empty() {
         out.push_str("\nKept\n");
         for kept in plan.kept.iter().filter(|k| listed(&k.field)) {
-            let _ = writeln!(out, "  {:20} {}", kept.field, shown(&kept.value));
+            out.line(format_args!("  {:20} {}", kept.field, shown(&kept.value)));
         }
     }
     if let Some(action) = &plan.action {
         out.push_str("\nFlash\n");
-        out.push_str(&sector_map::draw(&action.map, colours));
-        out.push_str(&figures(action));
+        out.append(&sector_map::draw(&action.map, colours));
+        figures(&mut out, action);
     }
     if !plan.warnings.is_empty() {
         out.push_str("\nWarnings\n");
         for warning in &plan.warnings {
-            out.push_str(&wrapped(warning, "  ! "));
+            wrapped(&mut out, warning, "  ! ");
         }
     }
     if plan.refused {
@@ -65,7 +65,7 @@ fn from_to(change: &Change) -> String {
     format!("{} -> {}", side(&change.from), side(&change.to))
 }
 
-fn figures(action: &ActionReport) -> String {
+fn figures(out: &mut Page, action: &ActionReport) {
     let target = match action.target {
         Some(Target::Half { half, .. }) => match half {
             Half::Even => "into the even half, the odd half is unchanged until the commit; ",
@@ -87,7 +87,7 @@ fn figures(action: &ActionReport) -> String {
         kib(action.program_bytes),
         time(Duration::from_millis(action.estimate_ms)),
     );
-    wrapped(&text, "  ")
+    wrapped(out, &text, "  ");
 }
 
 /// Fields of a plan that make up an identity, and labels of their values.
@@ -102,11 +102,13 @@ fn is_identity(field: &str) -> bool {
 }
 
 /// The identity before and after, when any of it changes.
-fn identity_table(plan: &PlanReport) -> Option<String> {
+fn identity_table(plan: &PlanReport) -> Option<Page> {
     if !plan.changes.iter().any(|c| is_identity(&c.field)) {
         return None;
     }
-    let mut out = format!("\n{:20} {:20} {}\n", "Identity", "before", "after");
+    let mut out = Page::default();
+    out.push_str("\n");
+    out.line(format_args!("{:20} {:20} after", "Identity", "before"));
     for (field, labels) in IDENTITY {
         let change = plan.changes.iter().find(|c| c.field == field);
         let kept = plan.kept.iter().find(|k| k.field == field);
@@ -124,7 +126,7 @@ fn identity_table(plan: &PlanReport) -> Option<String> {
             };
             let (from, to) = (value(from), value(to));
             let mark = if from == to { ' ' } else { '*' };
-            let _ = writeln!(out, "{mark} {label:18} {from:20} {to}");
+            out.line(format_args!("{mark} {label:18} {from:20} {to}"));
         }
     }
     Some(out)

@@ -1,25 +1,27 @@
 //! `query`: flint's lines, an empty line, then ours.
 
 use super::figures::{findings, half_name, kib, line};
+use crate::cli::page::Page;
+use crate::escape;
 use crate::flint::text::{self as flint_text, QueryText};
 use crate::image::{Image, Layout};
-use crate::job::{CardReport, ImageReport, QueryOutcome, quote};
+use crate::job::{CardReport, ImageReport, QueryOutcome};
 
-pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
-    let mut out = String::new();
+pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
+    let mut out = Page::default();
     let active = outcome.active.and_then(|i| outcome.images.get(i));
     let image = active.and_then(|a| a.image.as_ref());
     if let Some(image) = image {
         let running = outcome.card.as_ref().and_then(|c| c.running);
-        out.push_str(&flint_text::query(image, QueryText { full, running }));
-        out.push('\n');
+        out.lines(&flint_text::query(image, QueryText { full, running }));
+        out.push_str("\n");
     }
     if let Some(card) = &outcome.card {
         line(&mut out, "Card:", &card_line(card));
         line(&mut out, "Flash:", &flash_line(card));
     }
     if let Some(file) = &outcome.file {
-        line(&mut out, "File:", &file.display().to_string());
+        line(&mut out, "File:", &escape::path(file));
     }
     match (active, image) {
         (Some(active), Some(image)) => line(&mut out, "Layout:", &layout(active, image)),
@@ -38,7 +40,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> String {
         line(&mut out, "Stale signature:", &text);
     }
     if let Some(card) = outcome.card.as_ref().filter(|_| outcome.reset_pending) {
-        let command = format!("cx3flash -d {} activate", quote(&card.device));
+        let command = format!("cx3flash -d {} activate", escape::shell_word(&card.device));
         let text = format!("the flashed version starts at the next power-on, or now: {command}");
         line(&mut out, "Pending:", &text);
     }
@@ -91,6 +93,6 @@ fn other_image(report: &ImageReport) -> String {
     let info = image.info.as_ref();
     let version =
         info.and_then(|i| i.fw_version).map_or_else(|| "no version".into(), |v| v.to_string());
-    let psid = info.and_then(|i| i.psid.as_deref()).unwrap_or("no PSID");
+    let psid = info.and_then(|i| i.psid.clone()).unwrap_or_else(|| "no PSID".into());
     format!("{place}: {version} {psid}")
 }

@@ -1,37 +1,34 @@
 //! A map of the flash: one glyph per cell, 64 cells a row, each row with its address.
 
+use crate::cli::page::{Colour, Page};
 use crate::flash::{SectorAction, SectorMap};
-use std::fmt::Write as _;
 
 const ROW: usize = 64;
 
-/// Action of a cell, its glyph, its SGR colour, and what it means.
-const LEGEND: [(SectorAction, char, &str, &str); 6] = [
-    (SectorAction::Keep, '=', "32", "kept (already equal)"),
-    (SectorAction::Write, 'w', "33", "blank, written"),
-    (SectorAction::EraseWrite, 'W', "31", "erased and written"),
-    (SectorAction::Erase, 'e', "35", "erased"),
-    (SectorAction::Outside, '.', "90", "not part of the job"),
-    (SectorAction::Protected, '#', "36", "in use, never erased"),
+/// Action of a cell, its glyph, its colour, and what it means.
+const LEGEND: [(SectorAction, char, Colour, &str); 6] = [
+    (SectorAction::Keep, '=', Colour::Green, "kept (already equal)"),
+    (SectorAction::Write, 'w', Colour::Yellow, "blank, written"),
+    (SectorAction::EraseWrite, 'W', Colour::Red, "erased and written"),
+    (SectorAction::Erase, 'e', Colour::Magenta, "erased"),
+    (SectorAction::Outside, '.', Colour::Grey, "not part of the job"),
+    (SectorAction::Protected, '#', Colour::Cyan, "in use, never erased"),
 ];
 
 /// Equal rows are drawn as well: a flash of 4 MiB has 16 rows.
-pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
-    let mut out = String::new();
+pub(super) fn draw(map: &SectorMap, colours: bool) -> Page {
+    let mut out = Page::default();
     for (number, row) in map.cells.chunks(ROW).enumerate() {
         let at = (number * ROW) as u64 * u64::from(map.cell);
-        let _ = write!(out, "  0x{at:06x}  ");
-        let mut last = "";
+        out.part(format_args!("  0x{at:06x}  "));
         let entries =
             row.iter().filter_map(|cell| LEGEND.iter().find(|(action, ..)| action == cell));
-        for (_, c, colour, _) in entries {
-            if colours && *colour != last {
-                let _ = write!(out, "\x1b[{colour}m");
-                last = colour;
-            }
-            out.push(*c);
+        let entries: Vec<_> = entries.collect();
+        for run in entries.chunk_by(|a, b| a.2 == b.2) {
+            let glyphs: String = run.iter().map(|(_, c, ..)| *c).collect();
+            out.coloured(run.first().map(|(.., colour, _)| *colour).filter(|_| colours), &glyphs);
         }
-        out.push_str(if colours { "\x1b[0m\n" } else { "\n" });
+        out.push_str("\n");
     }
     for (action, c, colour, meaning) in LEGEND {
         let count = map.cells.iter().filter(|c| **c == action).count();
@@ -39,11 +36,9 @@ pub(super) fn draw(map: &SectorMap, colours: bool) -> String {
             continue;
         }
         let size = super::figures::kib(count as u64 * u64::from(map.cell));
-        if colours {
-            let _ = writeln!(out, "  \x1b[{colour}m{c}\x1b[0m {meaning}: {size}");
-        } else {
-            let _ = writeln!(out, "  {c} {meaning}: {size}");
-        }
+        out.part("  ");
+        out.coloured(colours.then_some(colour), &c.to_string());
+        out.line(format_args!(" {meaning}: {size}"));
     }
     out
 }
@@ -63,7 +58,8 @@ mod tests {
 
     #[test]
     fn each_cell_is_drawn_at_its_address() {
-        let text = draw(&map(), false);
+        let page = draw(&map(), false);
+        let text = page.as_str();
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows[0], format!("  0x000000  W={}", ".".repeat(62)));
         assert_eq!(rows[1], format!("  0x040000  {}", ".".repeat(64)));
@@ -74,8 +70,8 @@ mod tests {
 
     #[test]
     fn colours_are_used_only_on_request() {
-        assert!(!draw(&map(), false).contains('\x1b'));
+        assert!(!draw(&map(), false).as_str().contains('\x1b'));
         let coloured = draw(&map(), true);
-        assert_eq!(coloured.matches("\x1b[0m\n").count(), 3);
+        assert_eq!(coloured.as_str().matches("\x1b[0m\n").count(), 3);
     }
 }

@@ -1,10 +1,11 @@
 //! The outcome of a command that writes to the card.
 
-use crate::job::{Activation, WriteJob, WriteOutcome, quote};
-use std::fmt::Write as _;
+use crate::cli::page::Page;
+use crate::escape;
+use crate::job::{Activation, CardSelector, WriteJob, WriteOutcome};
 
-pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
-    let mut out = String::new();
+pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector>) -> Page {
+    let mut out = Page::default();
     if outcome.nothing_to_do {
         out.push_str(match outcome.job {
             WriteJob::Burn | WriteJob::Recover => {
@@ -15,7 +16,7 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
         return out;
     }
     if let Some(backup) = &outcome.backup {
-        let _ = writeln!(out, "backup   {}", backup.dir.display());
+        out.line(format_args!("backup   {}", escape::path(&backup.dir)));
     }
     out.push_str(match outcome.job {
         WriteJob::Burn => "burned   verified byte for byte before it became bootable\n",
@@ -26,30 +27,36 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: &str) -> String {
         WriteJob::RomRemove => "ROM removed\n",
         WriteJob::ConfigReset => "NV configuration sectors erased\n",
     });
-    let _ = match (outcome.boots.start, outcome.boots.version) {
-        (Some(start), Some(version)) => writeln!(
-            out,
+    match (outcome.boots.start, outcome.boots.version) {
+        (Some(start), Some(version)) => out.line(format_args!(
             "boots    {version} {} at 0x{:x}",
-            outcome.boots.psid.as_deref().unwrap_or("(no PSID)"),
+            outcome.boots.psid.clone().unwrap_or_else(|| "(no PSID)".into()),
             start.0
-        ),
-        (Some(start), None) => writeln!(out, "boots    the image at 0x{:x}", start.0),
-        (None, _) => writeln!(out, "boots    nothing: the card is in recovery mode"),
+        )),
+        (Some(start), None) => out.line(format_args!("boots    the image at 0x{:x}", start.0)),
+        (None, _) => out.line(format_args!("boots    nothing: the card is in recovery mode")),
     };
     match &outcome.activation {
         Some(activation) => {
-            let _ = writeln!(out, "running  {}", running(activation));
+            out.line(format_args!("running  {}", running(activation)));
         }
         None if outcome.job != WriteJob::ConfigReset => {
-            let _ = writeln!(
-                out,
-                "not yet running; starts at the next power-on, or now: cx3flash -d {} activate",
-                quote(card)
-            );
+            out.line(format_args!(
+                "not yet running; starts at the next power-on, or now: {} activate",
+                command_for(card)
+            ));
         }
         None => {}
     }
     out
+}
+
+/// The command that names this card.
+pub(in crate::cli) fn command_for(card: Option<&CardSelector>) -> String {
+    match card {
+        Some(card) => format!("cx3flash -d {}", card.shell_word()),
+        None => "cx3flash".to_owned(),
+    }
 }
 
 /// The firmware that runs after a reset, or why it is unknown.

@@ -2,6 +2,7 @@
 //! (docs/fs2.md#order-of-a-burn).
 
 use super::image::{Image, PointerFault, WalkEnd};
+use crate::escape::ForeignText;
 use crate::image::words::HEADER_LEN;
 use crate::image::{
     CrcVerdict, Finding, FindingId as Id, Form, ImageOffset, SectionKind, Severity,
@@ -171,7 +172,7 @@ impl ImageChecks<'_> {
         if image.info_type_ok && !image.info_crc_ok {
             self.error(Id::Info, at, "the Image Info section fails its CRC".into());
         }
-        let no_psid = info.psid.as_deref().unwrap_or("").is_empty();
+        let no_psid = info.psid.as_ref().is_none_or(ForeignText::is_empty);
         let missing: Vec<_> = [
             info.fw_version.is_none().then_some("version"),
             no_psid.then_some("PSID"),

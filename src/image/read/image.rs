@@ -1,5 +1,6 @@
 //! The facts about one image.
 
+use crate::escape::ForeignText;
 use crate::image::{
     AddressMap, Finding, FlashAddr, GuidSection, ImageOffset, Info, Ini, Layout, RangeError, Rom,
     Section, Severity, SourceError, TagFault, Version,
@@ -142,8 +143,8 @@ impl Image {
     }
 
     /// The PSID; an empty one is none.
-    pub fn psid(&self) -> Option<&str> {
-        let psid = self.info.as_ref()?.psid.as_deref()?;
+    pub fn psid(&self) -> Option<&ForeignText> {
+        let psid = self.info.as_ref()?.psid.as_ref()?;
         Some(psid).filter(|psid| !psid.is_empty())
     }
 }
