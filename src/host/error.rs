@@ -1,13 +1,14 @@
 //! Errors of selecting a card.
 
 use super::Bdf;
+use crate::escape;
 use std::path::PathBuf;
 
 /// No card was selected.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// PCI devices cannot be listed.
-    #[error("cannot list {}: {source}", path.display())]
+    #[error("cannot list {}: {source}", escape::path(path))]
     Sysfs { path: PathBuf, source: std::io::Error },
     /// A virtual function. Its physical function `pf` is the card; a guest may not see it.
     #[error("{bdf} is a virtual function of {}", physical(*pf))]

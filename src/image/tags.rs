@@ -168,7 +168,7 @@ mod tests {
         let mut body = words(&[0x0400_0010]);
         body.extend(b"ABCDEFGHIJKLMNOP");
         body.extend(words(&[0xFF00_0000]));
-        assert_eq!(parse(&body).unwrap().psid.as_deref(), Some("ABCDEFGHIJKLMNOP"));
+        assert_eq!(parse(&body).unwrap().psid, Some("ABCDEFGHIJKLMNOP".into()));
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         body.extend(b"abcd");
         body.extend(words(&[0x0300_0004, 4099, 0xFF00_0000]));
         let info = parse(&body).unwrap();
-        assert_eq!(info.vsd.as_deref(), Some("abcd\x03"));
+        assert_eq!(info.vsd, Some("abcd\x03".into()));
         assert_eq!(info.vsd_raw.as_deref(), Some(&b"abcd"[..]));
         assert_eq!(info.device_id, Some(4099));
     }

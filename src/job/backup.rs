@@ -6,7 +6,7 @@ use super::second_reading::second_reading;
 use super::session::{CardFacts, psid_of, snapshot};
 use super::store::{BackupFile, NewDir};
 use super::{Device, JobError};
-use crate::escape::ForeignText;
+use crate::escape::{self, ForeignText};
 use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, ImageSlot};
@@ -91,7 +91,7 @@ impl BackupOutcome {
         events.emit(Event::Note {
             text: format!(
                 "backup in {}: {} files, read back and compared",
-                self.dir.display(),
+                escape::path(&self.dir),
                 self.manifest.files.len() + 1
             ),
         });
@@ -202,7 +202,7 @@ pub(super) fn store(
     // Last: a directory without a manifest is no backup.
     place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = place.finish()?;
-    tracing::info!(dir = %dir.display(), "backup on disk, read back and compared");
+    tracing::info!(dir = %escape::path(&dir), "backup on disk, read back and compared");
     Ok(BackupOutcome { dir, manifest, unsteady })
 }
 
@@ -221,7 +221,7 @@ pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     let removed = names
         .try_for_each(|name| std::fs::remove_file(backup.dir.join(name)))
         .and_then(|()| std::fs::remove_dir(&backup.dir));
-    let dir = backup.dir.display();
+    let dir = escape::path(&backup.dir);
     events.emit(Event::Note {
         text: match removed {
             Ok(()) => format!("the backup in {dir} was removed: a second reading did not confirm it"),

@@ -8,6 +8,7 @@ use super::query::outcome;
 use super::session::{CardFacts, shown};
 use super::{CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
+use crate::escape;
 use crate::flash::{ChainVerdict, FlashError, Locked};
 use crate::host::{BorrowOptions, Borrowed, Host, HostFinding, Lease, kvm_findings, objections};
 use crate::image::{Depth, Identity};
@@ -350,26 +351,28 @@ fn space(dir: &Path, findings: &mut DoctorFindings) {
         .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
         .find(|path| path.is_dir())
     else {
-        findings.bad(id, format!("{} has no existing parent", dir.display()), fix);
+        findings.bad(id, format!("{} has no existing parent", escape::path(dir)), fix);
         return;
     };
     if let Err(error) = nix::unistd::access(base, nix::unistd::AccessFlags::W_OK) {
-        findings.bad(id, format!("{} cannot be written: {error}", base.display()), fix);
+        findings.bad(id, format!("{} cannot be written: {error}", escape::path(base)), fix);
         return;
     }
     match nix::sys::statvfs::statvfs(base) {
         Ok(stat) => {
             let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-            let text = format!("{} MiB free in {}", free >> 20, base.display());
+            let text = format!("{} MiB free in {}", free >> 20, escape::path(base));
             if free >= BACKUP_BYTES {
                 findings.good(id, text);
             } else {
                 findings.bad(id, text, fix);
             }
         }
-        Err(error) => {
-            findings.bad(id, format!("free space in {} is not known: {error}", base.display()), fix)
-        }
+        Err(error) => findings.bad(
+            id,
+            format!("free space in {} is not known: {error}", escape::path(base)),
+            fix,
+        ),
     }
 }
 

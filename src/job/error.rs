@@ -2,6 +2,7 @@
 
 use super::{BootReport, HostReport};
 use crate::card::{CardError, ToolsError};
+use crate::escape;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
 use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
@@ -30,31 +31,31 @@ pub enum JobError {
     Flash(#[from] FlashError),
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", escape::path(path))]
     ReadFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot write {path}")]
+    #[error("cannot write {}", escape::path(path))]
     WriteFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     /// A file reads back with other bytes after it was written and synced.
-    #[error("{path} does not read back as it was written")]
+    #[error("{} does not read back as it was written", escape::path(path))]
     NotWritten { path: PathBuf },
-    #[error("{path} has {len} bytes, more than the maximum of {max}")]
+    #[error("{} has {len} bytes, more than the maximum of {max}", escape::path(path))]
     FileTooLarge { path: PathBuf, len: u64, max: u64 },
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", escape::path(path))]
     ImageFile { path: PathBuf, source: ImageError },
-    #[error("{path} is a raw dump of a flash chip, not an image")]
+    #[error("{} is a raw dump of a flash chip, not an image", escape::path(path))]
     RawDump { path: PathBuf },
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", escape::path(path))]
     RomFile { path: PathBuf, source: RomError },
     /// A JSON file of a backup is not valid.
-    #[error("{path}: {why}")]
+    #[error("{}: {why}", escape::path(path))]
     BadFile { path: PathBuf, why: String },
     /// An image could not be changed as requested.
     #[error(transparent)]

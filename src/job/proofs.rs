@@ -4,6 +4,7 @@
 //! means that the card proves it again.
 
 use super::store::digest;
+use crate::escape;
 use crate::flash::ChainVerdict;
 use crate::host::{Host, UserDirs, replace_file};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ impl ProofStore {
         let record: ChainRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "not used");
+                tracing::warn!(path = %escape::path(path), %error, "not used");
                 return None;
             }
         };
@@ -102,8 +103,8 @@ impl ProofStore {
         };
         let path = self.path(board);
         match self.replace(&path, &record) {
-            Ok(()) => tracing::info!(path = %path.display(), ?verdict, "stored"),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "not stored"),
+            Ok(()) => tracing::info!(path = %escape::path(path), ?verdict, "stored"),
+            Err(error) => tracing::warn!(path = %escape::path(path), %error, "not stored"),
         }
     }
 
@@ -111,9 +112,11 @@ impl ProofStore {
     pub(super) fn forget(&self, board: BoardKey<'_>) {
         let path = self.path(board);
         match std::fs::remove_file(&path) {
-            Ok(()) => tracing::warn!(path = %path.display(), "verdict on chained reads withdrawn"),
+            Ok(()) => {
+                tracing::warn!(path = %escape::path(path), "verdict on chained reads withdrawn")
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(path = %path.display(), %error, "not withdrawn"),
+            Err(error) => tracing::warn!(path = %escape::path(path), %error, "not withdrawn"),
         }
     }
 

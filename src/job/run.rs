@@ -10,6 +10,7 @@ use super::{
     Activation, BackupOutcome, BootReport, CardReport, Device, ImageFile, JobError, WriteJob,
     WriteRequest,
 };
+use crate::escape;
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
@@ -107,7 +108,7 @@ pub fn write(
     // The directory is made before the question: one that cannot be written is an error now, and the
     // question can name it.
     let place = reserve(&card, backup_dir)?;
-    report.warnings.push(format!("The backup goes to {}.", place.path().display()));
+    report.warnings.push(format!("The backup goes to {}.", escape::path(place.path())));
     if !confirm(&report) {
         return Err(JobError::Declined);
     }

@@ -2,6 +2,7 @@
 //! backup's directory appears complete or not at all.
 
 use super::JobError;
+use crate::escape;
 use crate::host::{Host, UserDirs};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobErro
     if written.is_err() {
         // It was made above, so it is ours to take away.
         if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(path = %path.display(), %error, "an incomplete file stays behind");
+            tracing::warn!(path = %escape::path(path), %error, "an incomplete file stays behind");
         }
     }
     written
@@ -53,7 +54,7 @@ fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobErro
     // Let go of the cached pages, so that what is read back comes from the disk. Some file systems
     // keep everything in memory; then this has no effect.
     if let Err(error) = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED) {
-        tracing::debug!(path = %path.display(), %error, "pages stay cached");
+        tracing::debug!(path = %escape::path(path), %error, "pages stay cached");
     }
     drop(file);
     let mut found = Vec::with_capacity(bytes.len());
@@ -131,7 +132,7 @@ impl NewDir {
         if !self.finished
             && let Err(error) = fs::remove_dir_all(&self.dir)
         {
-            tracing::warn!(dir = %self.dir.display(), %error, "a backup that is not synced stays behind");
+            tracing::warn!(dir = %escape::path(&self.dir), %error, "a backup that is not synced stays behind");
         }
         synced.map(|()| self.dir.clone())
     }
@@ -146,7 +147,7 @@ impl Drop for NewDir {
             if let Err(error) = result
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(path = %path.display(), %error, "cannot be taken away");
+                tracing::warn!(path = %escape::path(path), %error, "cannot be taken away");
             }
         };
         if !self.temp.as_os_str().is_empty() {
@@ -158,7 +159,7 @@ impl Drop for NewDir {
         for parent in self.made.iter().rev() {
             // Another program may have put something there meanwhile; then it stays.
             if let Err(error) = fs::remove_dir(parent) {
-                tracing::debug!(path = %parent.display(), %error, "stays");
+                tracing::debug!(path = %escape::path(parent), %error, "stays");
                 break;
             }
         }

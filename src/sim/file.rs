@@ -8,6 +8,7 @@
 //!
 //! Numbers are little-endian. CRC is CRC-32/ISO-HDLC.
 
+use crate::escape;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -55,7 +56,7 @@ pub enum CardFileError {
 }
 
 pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> CardFileError + '_ {
-    |source| CardFileError::Io { path: path.display().to_string(), source }
+    move |source| CardFileError::Io { path: escape::path(path), source }
 }
 
 /// An open card file, locked until it is dropped.
@@ -70,7 +71,7 @@ impl CardFile {
     pub(super) fn create(path: &Path, flash: &[u8]) -> Result<Self, CardFileError> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(
             |source| match source.kind() {
-                io::ErrorKind::AlreadyExists => CardFileError::Exists(path.display().to_string()),
+                io::ErrorKind::AlreadyExists => CardFileError::Exists(escape::path(path)),
                 _ => io_error(path)(source),
             },
         )?;
@@ -87,7 +88,7 @@ impl CardFile {
 
     /// Opens a file; its newest record in JSON and its flash contents.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>, Vec<u8>), CardFileError> {
-        let name = path.display().to_string();
+        let name = escape::path(path);
         let damaged = |why: &str| CardFileError::Damaged(name.clone(), why.into());
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
         let about = file.metadata().map_err(io_error(path))?;
@@ -134,7 +135,7 @@ fn lock(file: File, path: &Path) -> Result<Flock<File>, CardFileError> {
     let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
     let locked = locked.map_err(|(file, errno)| {
         if errno == Errno::EWOULDBLOCK {
-            CardFileError::Busy { path: path.display().to_string(), pid: read_pid(&file) }
+            CardFileError::Busy { path: escape::path(path), pid: read_pid(&file) }
         } else {
             io_error(path)(errno.into())
         }

@@ -5,6 +5,7 @@ use super::bus::KEPT_SEMAPHORES;
 use super::file::{CardFile, io_error};
 use super::state::{CardState, SemaphoreHolder};
 use super::{CardFileError, CardSpec, Counters, Fault, Misuse};
+use crate::escape;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -119,7 +120,7 @@ impl CardState {
 
     /// The card in an existing file.
     pub(super) fn open_file(path: &Path) -> Result<Self, CardFileError> {
-        let damaged = |why: &str| CardFileError::Damaged(path.display().to_string(), why.into());
+        let damaged = |why: &str| CardFileError::Damaged(escape::path(path), why.into());
         let (file, json, flash) = CardFile::open(path)?;
         let record: CardRecord =
             serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;

@@ -368,7 +368,6 @@ impl Command {
 mod tests {
     use super::Cli;
     use clap::CommandFactory;
-    use clap::builder::{OsStringValueParser, TypedValueParser};
 
     #[test]
     fn the_definitions_agree_with_each_other() {

@@ -25,6 +25,7 @@ pub(super) use record::JournalRecord;
 pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
 
 use super::{Bdf, Host, sync_dir};
+use crate::escape;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -43,10 +44,10 @@ const EXTENSIONS: [&str; 2] = ["a", "b"];
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A file or the directory cannot be read or written.
-    #[error("journal {}", path.display())]
+    #[error("journal {}", escape::path(path))]
     Io { path: PathBuf, source: io::Error },
     /// No valid record, and the host may have been changed.
-    #[error("journal {} is damaged: {why}", path.display())]
+    #[error("journal {} is damaged: {why}", escape::path(path))]
     Damaged { path: PathBuf, why: String },
 }
 

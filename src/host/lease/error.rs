@@ -1,5 +1,6 @@
 //! Errors of taking and giving back a card.
 
+use crate::escape;
 use crate::host::journal::JournalError;
 use crate::host::{Bdf, DiscoverError};
 use std::io;
@@ -10,7 +11,7 @@ pub enum LeaseError {
     /// Another process of this program has the card.
     #[error("{bdf} is held by {holder}")]
     Held { bdf: Bdf, holder: String },
-    #[error("lock file {}", path.display())]
+    #[error("lock file {}", escape::path(path))]
     Lock { path: PathBuf, source: io::Error },
     /// The journal cannot be read or written. Nothing was changed after it failed.
     #[error(transparent)]

@@ -2,6 +2,7 @@
 //! lives.
 
 use super::LeaseError;
+use crate::escape;
 use crate::host::{Bdf, Host};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -59,7 +60,7 @@ pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
         Ok(lock) => (true, Some(lock)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => (false, None),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "not locked");
+            tracing::warn!(path = %escape::path(path), %error, "not locked");
             (true, None)
         }
     }

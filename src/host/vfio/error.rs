@@ -1,6 +1,7 @@
 //! Why a card cannot be opened or closed: one variant for each errno of VFIO (drivers/vfio/group.c,
 //! drivers/vfio/container.c, drivers/vfio/vfio_iommu_type1.c).
 
+use crate::escape;
 use crate::host::{Bdf, Sibling};
 use std::io;
 use std::path::PathBuf;
@@ -17,22 +18,28 @@ pub enum VfioError {
     #[error("{bdf} is bound to {}, not to vfio-pci", driver.as_deref().unwrap_or("no driver"))]
     WrongDriver { bdf: Bdf, driver: Option<String> },
     /// ENOENT or ENODEV at the container node: the module vfio is not loaded.
-    #[error("{} cannot be opened: VFIO is not loaded", path.display())]
+    #[error("{} cannot be opened: VFIO is not loaded", escape::path(path))]
     NotLoaded { path: PathBuf, source: io::Error },
     /// The kernel's VFIO has another interface version or no TYPE1v2 IOMMU.
     #[error("the kernel's VFIO is not usable: {what}")]
     Unfit { what: &'static str },
     /// EACCES or EPERM at a node: file mode.
-    #[error("no right to open {}", path.display())]
+    #[error("no right to open {}", escape::path(path))]
     NoRights { path: PathBuf, source: io::Error },
     /// ENOENT: nothing in the group is bound to a VFIO driver.
-    #[error("{} does not exist: no device of IOMMU group {group} is on a VFIO driver", path.display())]
+    #[error(
+        "{} does not exist: no device of IOMMU group {group} is on a VFIO driver",
+        escape::path(path)
+    )]
     NoGroupNode { group: u32, path: PathBuf },
     /// The kernel offers only the character device, which this build does not support.
-    #[error("the kernel offers the card as {} only, and cx3flash was built without `cdev`", path.display())]
+    #[error(
+        "the kernel offers the card as {} only, and cx3flash was built without `cdev`",
+        escape::path(path)
+    )]
     OnlyCdev { path: PathBuf },
     /// EBUSY: another program, maybe a virtual machine, has the group or its character device open.
-    #[error("{} is held by another program", path.display())]
+    #[error("{} is held by another program", escape::path(path))]
     Busy { group: u32, path: PathBuf },
     /// A sibling in the group is bound to an ordinary driver.
     #[error(
@@ -72,7 +79,7 @@ pub enum VfioError {
     #[error("{bdf} cannot be enabled")]
     Enable { bdf: Bdf, source: io::Error },
     /// Another errno at a node.
-    #[error("{} cannot be opened", path.display())]
+    #[error("{} cannot be opened", escape::path(path))]
     Node { path: PathBuf, source: io::Error },
     #[error("{call} failed")]
     Ioctl {
@@ -90,7 +97,7 @@ pub enum VfioError {
     #[error("configuration space of {bdf} at {at:#x}")]
     Config { bdf: Bdf, at: u16, source: io::Error },
     /// This process has closed everything, and the group is still busy.
-    #[error("{} is still busy {waited_ms} ms after it was closed", path.display())]
+    #[error("{} is still busy {waited_ms} ms after it was closed", escape::path(path))]
     StillBusy { path: PathBuf, waited_ms: u64 },
 }
 

@@ -19,6 +19,7 @@ mod mask;
 
 use super::store::{cannot_write, digest, make_parents};
 use super::{CardSelector, JobError, host_status};
+use crate::escape;
 use crate::host::{Bdf, Host, Lease};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -218,7 +219,7 @@ impl Drop for BugReport {
     fn drop(&mut self) {
         match fs::remove_file(&self.part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.part.display(), %error, "an incomplete report stays behind");
+                tracing::warn!(path = %escape::path(&self.part), %error, "an incomplete report stays behind");
             }
             _ => {}
         }
@@ -246,7 +247,7 @@ fn log(path: Option<&Path>) -> Result<String, String> {
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MOST as u64).read_to_end(&mut text))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+        .map_err(|error| format!("{}: {error}", escape::path(path)))?;
     Ok(mask::lines(&String::from_utf8_lossy(&text)))
 }
 

@@ -25,7 +25,7 @@ fn backup_holds_what_its_manifest_lists() {
     assert_eq!(manifest.schema, 1);
     assert_eq!((manifest.hw_id, manifest.revision), (0x1F7, 0));
     assert_eq!(manifest.jedec, "207115");
-    assert_eq!(manifest.psid.as_deref(), Some("MT_1200111023"));
+    assert_eq!(manifest.psid, Some("MT_1200111023".into()));
     assert_eq!(manifest.version, Some(version("2.36.5150")));
     assert_eq!(manifest.running, Some(version("2.36.5150")));
     assert_eq!(manifest.device, "sim:test");

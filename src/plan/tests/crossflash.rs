@@ -88,15 +88,15 @@ fn ports_and_bar_are_compared() {
     );
     let plan = burn(&card, &image);
     let found = compared(&plan);
-    assert_eq!(found.psid.card.as_deref(), Some("MT_1170110023"));
-    assert_eq!(found.psid.image.as_deref(), Some(OTHER));
+    assert_eq!(found.psid.card, Some("MT_1170110023".into()));
+    assert_eq!(found.psid.image, Some(OTHER.into()));
     let ports = |side: &Option<BoardPorts>| side.clone().map(|p| (p.number, p.kinds.join(" ")));
     assert_eq!(ports(&found.ports.card), Some((Some(1), "XFI".into())));
     assert_eq!(ports(&found.ports.image), Some((Some(2), "QSFP QSFP".into())));
     assert_eq!((found.uar_bar_mib.card, found.uar_bar_mib.image), (Some(8), Some(32)));
     assert_eq!(found.flash_size.image, Some(2 << 20));
     assert_eq!(found.chip_size, 2 << 20);
-    assert_eq!(found.vsd.card.as_deref(), Some("rack 7"));
+    assert_eq!(found.vsd.card, Some("rack 7".into()));
     assert!(found.notes.iter().any(|n| n.contains("from 8 to 32 MiB")));
     assert!(found.notes.iter().any(|n| n.contains("2 in the image")));
     // Values that are no numbers, or no sizes, are nothing.

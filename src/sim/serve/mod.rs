@@ -40,6 +40,7 @@ mod session;
 mod tests;
 mod wire;
 
+use crate::escape;
 use crate::sim::SimCard;
 use control::{Control, ServerAction};
 pub use device::ServePace;
@@ -77,7 +78,7 @@ fn cannot(what: &str) -> impl Fn(io::Error) -> ServeError {
 
 /// Listens on a socket. The file of a killed server is removed, one that answers is not.
 fn listen(path: &Path) -> Result<UnixListener, ServeError> {
-    let what = format!("listen on {}", path.display());
+    let what = format!("listen on {}", escape::path(path));
     let error = cannot(&what);
     match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}

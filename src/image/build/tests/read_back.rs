@@ -23,14 +23,14 @@ fn same(recipe: &Recipe, image: &Image) {
     let (year, month, day) = recipe.date;
     assert_eq!(format!("{date}"), format!("{day}.{month}.{year}"));
     assert_eq!(info.device_id, Some(recipe.device_id));
-    assert_eq!(info.psid.as_deref(), Some(recipe.psid.as_str()));
-    assert_eq!(info.vsd, recipe.vsd);
-    assert_eq!(info.product_version, recipe.product_version);
+    assert_eq!(info.psid, Some(recipe.psid.as_str().into()));
+    assert_eq!(info.vsd, recipe.vsd.clone().map(Into::into));
+    assert_eq!(info.product_version, recipe.product_version.clone().map(Into::into));
     assert_eq!(info.vsd_vendor_id, recipe.vsd_vendor_id);
     assert_eq!(info.mic_version, recipe.mic_version);
     assert_eq!(info.min_fit_version, recipe.min_fit_version);
     assert_eq!(info.hw_access_key, recipe.hw_access_key.map(|key| key != 0));
-    assert_eq!(info.prs_name, recipe.prs_name);
+    assert_eq!(info.prs_name, recipe.prs_name.clone().map(Into::into));
     assert_eq!(info.config_sectors, recipe.config_area.map(|a| a.0));
     assert_eq!(info.config_pad, recipe.config_area.map(|a| a.1));
     let sector = recipe.config_area.and_then(|a| a.2).map(|v| 1024 << v);

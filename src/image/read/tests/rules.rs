@@ -77,7 +77,7 @@ fn an_image_without_info_pointer_has_no_info() {
     only_error(&image, Pointer);
     assert_eq!(image.info, None);
     let shown = image.chain_info.unwrap();
-    assert_eq!(shown.psid.as_deref(), Some("MT_1170110023"));
+    assert_eq!(shown.psid, Some("MT_1170110023".into()));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn tags_of_other_info_sections_do_not_count() {
     made.sections.insert(0, section(10, other));
     let image = full(&made.build());
     let (own, shown) = (image.info.as_ref().unwrap(), image.merged_info.as_ref().unwrap());
-    assert_eq!((own.prs_name.as_deref(), shown.prs_name.as_deref()), (None, Some("prs")));
+    assert_eq!((&own.prs_name, &shown.prs_name), (&None, &Some("prs".into())));
     assert_eq!(own.psid, shown.psid);
 }
 
