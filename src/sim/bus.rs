@@ -18,7 +18,7 @@
 
 use super::state::{CardState, Posted, SemaphoreHolder};
 use super::tools_firmware::{CONTROL, MAILBOX, MAILBOX_END};
-use super::{Op, config};
+use super::{Fault, Op, WrongRegister, config};
 use crate::card::CrError;
 
 /// Bytes of CR-space (docs/hardware.md#bar0).
@@ -78,7 +78,8 @@ impl CardState {
                 "read of {at:#07x} after writes that were not flushed through 0xf0380"
             ));
         }
-        let value = self.cr_read(at);
+        self.repeat_write();
+        let value = self.faulty_read(at);
         if at == FLUSH && value == 0 {
             match self.posted {
                 Posted::FlushStarted => self.posted = Posted::Clean,
@@ -107,6 +108,10 @@ impl CardState {
         if !self.is_silent() && self.config.memory_enabled() {
             self.posted =
                 if at == FLUSH && value == 0 { Posted::FlushStarted } else { Posted::Dirty };
+            self.repeat_write();
+            if self.write_is_lost(at, value) {
+                return self.answer(at, ());
+            }
             if self.armed.delay == 0 {
                 self.cr_write(at, value);
             } else {
@@ -146,6 +151,48 @@ impl CardState {
             && now.saturating_sub(since) >= ARRIVAL_NS
         {
             self.deliver_first();
+        }
+    }
+
+    /// [`CardState::cr_read`], unless a fault is due.
+    fn faulty_read(&mut self, at: u32) -> u32 {
+        let wrong = if self.accesses >= self.armed.read_trip {
+            self.armed.spoils_register(self.accesses, at)
+        } else {
+            None
+        };
+        match wrong {
+            None => self.cr_read(at),
+            Some(WrongRegister::RequestLost) => ALL_ONES,
+            Some(WrongRegister::Locked) => LOCKED,
+            Some(WrongRegister::Filtered) => config::NOT_READABLE,
+            Some(WrongRegister::AnswerLost) => {
+                self.cr_read(at);
+                ALL_ONES
+            }
+            Some(WrongRegister::Flipped { bit }) => self.cr_read(at) ^ 1 << (bit % 32),
+        }
+    }
+
+    /// A fault is due that loses this write, or that lets it arrive once more.
+    fn write_is_lost(&mut self, at: u32, value: u32) -> bool {
+        if self.accesses < self.armed.write_trip {
+            return false;
+        }
+        match self.armed.spoils_write(self.accesses, at) {
+            Some(Fault::LostWrite { .. }) => return true,
+            Some(_) => self.repeated = Some((at, value)),
+            None => {}
+        }
+        false
+    }
+
+    /// Lets a write arrive once more ([`Fault::DoubledWrite`]).
+    fn repeat_write(&mut self) {
+        let Some((at, value)) = self.repeated else { return };
+        if at != COMMAND || !self.gateway.is_busy(self.time.now()) {
+            self.repeated = None;
+            self.cr_write(at, value);
         }
     }
 
@@ -259,6 +306,9 @@ impl CardState {
         if self.armed.semaphores && self.armed.retakes(n) {
             return;
         }
+        if self.semaphores[usize::from(n)] == SemaphoreHolder::Other {
+            self.note(format!("semaphore {n} of another program was freed"));
+        }
         self.semaphores[usize::from(n)] = SemaphoreHolder::Free;
         if KEPT_SEMAPHORES.contains(&n) {
             self.save();
@@ -303,7 +353,8 @@ impl CardState {
         if self.check_offset(at).is_err() {
             return config::NOT_READABLE;
         }
-        self.cr_read(at)
+        self.repeat_write();
+        self.faulty_read(at)
     }
 
     /// One configuration write; not posted, so it costs what a read costs (INFERRED).
@@ -326,17 +377,24 @@ impl CardState {
                 // The probe of docs/hardware.md#configuration-cycle-gateway writes the device id's
                 // offset with bit 0 clear.
                 if value & 1 == 0 && value != DEVICE_ID && self.check_offset(value).is_ok() {
-                    self.cr_write(value, self.config.gateway_data);
+                    self.config_cr_write(value, self.config.gateway_data);
                 }
             }
             (config::DATA, true) => self.config.gateway_data = value,
             (config::DATA, false) => {
                 let to = self.config.gateway_address;
                 if self.check_offset(to).is_ok() {
-                    self.cr_write(to, value);
+                    self.config_cr_write(to, value);
                 }
             }
             _ => self.config.write(at, value),
+        }
+    }
+
+    fn config_cr_write(&mut self, at: u32, value: u32) {
+        self.repeat_write();
+        if !self.write_is_lost(at, value) {
+            self.cr_write(at, value);
         }
     }
 }

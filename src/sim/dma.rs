@@ -38,8 +38,11 @@ fn unmapped(address: u64) -> io::Error {
 
 impl GuestMemory {
     /// `len` bytes at bus address `address` are those at `at` of the file. What was mapped at the
-    /// same address before is replaced.
+    /// same address before is replaced. Bytes behind the end of either address space are refused.
     pub(super) fn map(&mut self, address: u64, len: u64, at: u64, fd: OwnedFd) -> io::Result<()> {
+        if address.checked_add(len).is_none() || at.checked_add(len).is_none() {
+            return Err(nix::errno::Errno::EINVAL.into());
+        }
         let file = File::from(fd);
         let meta = file.metadata()?;
         let key = (meta.dev(), meta.ino());
@@ -164,5 +167,24 @@ mod tests {
         memory.unmap(0, 0x2000);
         assert!(memory.read(0x1000, &mut back).is_err());
         assert!(memory.read(0x2000, &mut back).is_ok());
+    }
+
+    #[test]
+    fn a_range_that_wraps_is_refused_and_no_access_overflows() {
+        let file = tempfile::tempfile().expect("temp file");
+        file.set_len(0x1000).expect("size");
+        let mut memory = GuestMemory::default();
+        for (address, len, at) in
+            [(u64::MAX - 1, 4, 0), (0, 0x1000, u64::MAX - 1), (1, u64::MAX, 0)]
+        {
+            let fd = file.try_clone().expect("clone").into();
+            assert!(memory.map(address, len, at, fd).is_err(), "{address:#x} {len:#x} {at:#x}");
+        }
+        let fd = file.try_clone().expect("clone").into();
+        memory.map(u64::MAX - 0x1000, 0x1000, u64::MAX - 0x1000, fd).expect("map");
+        let mut bytes = [0; 0x20];
+        assert!(memory.read(u64::MAX - 0x10, &mut bytes).is_err());
+        assert!(memory.write(u64::MAX - 0x10, &bytes).is_err());
+        assert!(memory.read(u64::MAX - 0x1000, &mut bytes).is_err());
     }
 }

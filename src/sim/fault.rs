@@ -10,6 +10,8 @@ use std::ops::Range;
 /// each status write) of this power-on, from 1. `after` counts what comes before the fault, from the
 /// moment it is added, or from the opening of the card file it waits in; 0 = the very next one.
 /// Gateway data reads are all commands that bring data in: flash contents, but also RDID and RDSR.
+/// A fault of a register access counts accesses, and with `at` is the first one behind `after` to this
+/// register.
 /// `bit` is a number inside what is programmed, erased or transferred (modulo its length): byte
 /// `bit / 8`, counted from the least significant bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,28 @@ pub enum Fault {
     /// registers are wrong; the flash is right, and the next read is. With `at` it is the first read
     /// behind `after` that covers this flash address.
     WrongRead { after: u64, kind: WrongRead, at: Option<u32> },
+    /// One gateway data read with this opcode, the first one behind `after` (counted as above),
+    /// delivers its first four bytes with the bits of `flip` inverted: RDID, RDSR.
+    WrongAnswer { opcode: u8, after: u64, flip: u32 },
+    /// `reads` register reads in a row answer something else.
+    WrongRegister { after: u64, at: Option<u32>, reads: u32, kind: WrongRegister },
+    /// One register write never arrives.
+    LostWrite { after: u64, at: Option<u32> },
+    /// One register write arrives once more, before the next access; one of the gateway's command
+    /// register once the gateway is idle.
+    DoubledWrite { after: u64, at: Option<u32> },
+    /// One gateway command keeps the busy bit set for `ms` longer.
+    SlowGateway { after: u64, ms: u64 },
+    /// Operation `op` takes `ms` longer, and ends.
+    SlowOp { op: u64, ms: u64 },
+    /// The host sleeps for `ms` milliseconds behind one register access, and the card has no power
+    /// meanwhile: an operation that runs is torn as by [`Fault::PowerCut`] with this seed. When
+    /// `comes_back`, configuration space is restored, and the registers show a card that has just
+    /// started. Otherwise nothing answers until power is cycled.
+    Suspend { after: u64, ms: u64, seed: u64, comes_back: bool },
+    /// Another program resets the chip and takes semaphores 40 and 63 at once, so quickly that no
+    /// access is left unanswered.
+    Usurped { after: u64 },
     /// The gateway's busy bit stays set from one gateway command on, which does nothing any more.
     StuckBusy { after: u64 },
     /// WIP stays set from operation `op` on.
@@ -73,6 +97,22 @@ pub enum WrongRead {
     Flipped { bit: u32 },
 }
 
+/// What [`Fault::WrongRegister`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WrongRegister {
+    /// All ones; the read did not arrive.
+    RequestLost,
+    /// All ones; the register was read, a semaphore is taken.
+    AnswerLost,
+    /// 0xbad0cafe, as of a locked card; the register was not read.
+    Locked,
+    /// 0xbadacce5, as of a filtered register; the register was not read.
+    Filtered,
+    /// One bit is wrong.
+    Flipped { bit: u32 },
+}
+
 /// The faults of one card. Most accesses only compare one number with [`ArmedFaults::trip`].
 #[derive(Clone)]
 pub(super) struct ArmedFaults {
@@ -80,12 +120,17 @@ pub(super) struct ArmedFaults {
     list: Vec<(Fault, u64)>,
     /// Number of the register access at which something happens.
     pub(super) trip: u64,
+    /// The same for reads, and for writes, that go wrong.
+    pub(super) read_trip: u64,
+    pub(super) write_trip: u64,
     /// [`Fault::DelayedWrites`], 0 = none.
     pub(super) delay: u32,
     /// [`Fault::BrokenChainedRead`].
     pub(super) broken_chain: bool,
     /// Some semaphore is held by a fault.
     pub(super) semaphores: bool,
+    /// [`Fault::Suspend`] waits.
+    pub(super) suspends: bool,
 }
 
 /// What one count is at the moment a fault is armed; `after` counts from there.
@@ -98,20 +143,48 @@ pub(super) struct FaultCounts {
 
 impl Default for ArmedFaults {
     fn default() -> Self {
-        Self { list: Vec::new(), trip: u64::MAX, delay: 0, broken_chain: false, semaphores: false }
+        Self {
+            list: Vec::new(),
+            trip: u64::MAX,
+            read_trip: u64::MAX,
+            write_trip: u64::MAX,
+            delay: 0,
+            broken_chain: false,
+            semaphores: false,
+            suspends: false,
+        }
     }
+}
+
+/// Faults of the next access of either kind.
+fn hits_any_access(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Removed { .. }
+            | Fault::Reset { .. }
+            | Fault::Away { .. }
+            | Fault::Suspend { .. }
+            | Fault::Usurped { .. }
+    )
 }
 
 impl ArmedFaults {
     pub(super) fn add(&mut self, fault: Fault, now: FaultCounts) {
         let due = match fault {
-            Fault::Removed { after } | Fault::Reset { after } | Fault::Away { after, .. } => {
-                now.accesses.saturating_add(after)
+            Fault::Removed { after }
+            | Fault::Reset { after }
+            | Fault::Away { after, .. }
+            | Fault::Suspend { after, .. }
+            | Fault::Usurped { after }
+            | Fault::WrongRegister { after, .. }
+            | Fault::LostWrite { after, .. }
+            | Fault::DoubledWrite { after, .. } => now.accesses.saturating_add(after),
+            Fault::StuckBusy { after } | Fault::SlowGateway { after, .. } => {
+                now.commands.saturating_add(after)
             }
-            Fault::StuckBusy { after } => now.commands.saturating_add(after),
-            Fault::ShortRead { after } | Fault::WrongRead { after, .. } => {
-                now.reads.saturating_add(after)
-            }
+            Fault::ShortRead { after }
+            | Fault::WrongRead { after, .. }
+            | Fault::WrongAnswer { after, .. } => now.reads.saturating_add(after),
             _ => 0,
         };
         self.list.push((fault, due));
@@ -132,9 +205,13 @@ impl ArmedFaults {
         let list = std::mem::take(&mut self.list);
         *self = Self::default();
         for (fault, due) in &list {
+            let first = due.saturating_add(1);
+            self.suspends |= matches!(fault, Fault::Suspend { .. });
             match fault {
-                Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. } => {
-                    self.trip = self.trip.min(due.saturating_add(1));
+                fault if hits_any_access(fault) => self.trip = self.trip.min(first),
+                Fault::WrongRegister { .. } => self.read_trip = self.read_trip.min(first),
+                Fault::LostWrite { .. } | Fault::DoubledWrite { .. } => {
+                    self.write_trip = self.write_trip.min(first);
                 }
                 Fault::DelayedWrites { depth } => self.delay = *depth,
                 Fault::BrokenChainedRead => self.broken_chain = true,
@@ -154,16 +231,57 @@ impl ArmedFaults {
         Some(fault)
     }
 
-    /// The removal, reset or pause due at this access.
+    /// The removal, reset, pause or sleep due at this access.
     pub(super) fn at_access(&mut self, access: u64) -> Option<Fault> {
-        self.take(access, |fault| {
-            matches!(fault, Fault::Removed { .. } | Fault::Reset { .. } | Fault::Away { .. })
+        self.take(access, hits_any_access)
+    }
+
+    /// How this read of register `at` goes wrong. Counts down.
+    pub(super) fn spoils_register(&mut self, access: u64, at: u32) -> Option<WrongRegister> {
+        let fault = self.take(access, |fault| {
+            matches!(fault, Fault::WrongRegister { at: place, .. } if place.is_none_or(|p| p == at))
+        })?;
+        let Fault::WrongRegister { at, reads, kind, .. } = fault else {
+            return None;
+        };
+        if reads > 1 {
+            self.list.push((Fault::WrongRegister { after: 0, at, reads: reads - 1, kind }, access));
+            self.refresh();
+        }
+        (reads > 0).then_some(kind)
+    }
+
+    /// The loss or doubling of this write to register `at`.
+    pub(super) fn spoils_write(&mut self, access: u64, at: u32) -> Option<Fault> {
+        self.take(access, |fault| match fault {
+            Fault::LostWrite { at: place, .. } | Fault::DoubledWrite { at: place, .. } => {
+                place.is_none_or(|p| p == at)
+            }
+            _ => false,
         })
     }
 
     /// The gateway sticks at this command.
     pub(super) fn sticks_at_command(&mut self, command: u64) -> bool {
         self.take(command, |fault| matches!(fault, Fault::StuckBusy { .. })).is_some()
+    }
+
+    /// ns that this command takes longer.
+    pub(super) fn slows_command(&mut self, command: u64) -> u64 {
+        match self.take(command, |fault| matches!(fault, Fault::SlowGateway { .. })) {
+            Some(Fault::SlowGateway { ms, .. }) => ms.saturating_mul(1_000_000),
+            _ => 0,
+        }
+    }
+
+    /// Bits inverted in the answer to this opcode.
+    pub(super) fn spoils_answer(&mut self, read: u64, opcode: u8) -> u32 {
+        let hit =
+            |fault: &Fault| matches!(fault, Fault::WrongAnswer { opcode: o, .. } if *o == opcode);
+        match self.take(read, hit) {
+            Some(Fault::WrongAnswer { flip, .. }) => flip,
+            _ => 0,
+        }
     }
 
     /// This gateway read delivers only its first bytes.
@@ -187,7 +305,9 @@ impl ArmedFaults {
     pub(super) fn at_op(&mut self, now: u64) -> Option<Fault> {
         self.take(now, |fault| match fault {
             Fault::PowerCut { op, .. } => *op == now || *op == 0,
-            Fault::FlippedBit { op, .. } | Fault::LyingWrite { op } => *op == now,
+            Fault::FlippedBit { op, .. } | Fault::LyingWrite { op } | Fault::SlowOp { op, .. } => {
+                *op == now
+            }
             Fault::StuckWip { op } => now >= *op,
             _ => false,
         })

@@ -147,7 +147,7 @@ impl CardState {
         }
         if word & DATA_PHASE != 0 {
             let len = 1 << size_code(word);
-            let at_data = now + sent * BYTE_NS;
+            let at_data = now.saturating_add(sent * BYTE_NS);
             sent += len as u64;
             if word & READ_OP == 0 {
                 let bytes = self.gateway.data;
@@ -158,15 +158,16 @@ impl CardState {
                     self.nor.put(&bytes[..len], at_data);
                 }
             } else {
-                self.receive(len, present, chained && word & CMD_PHASE == 0, at_data);
+                let opcode = (word & CMD_PHASE != 0).then_some(opcode);
+                self.receive(len, present, chained, opcode, at_data);
             }
         }
         self.counters.spi_bytes += sent;
         // The clock advances when the driver polls; the sum of the card's time has the bytes at
         // once.
         self.counters.card_time_ns += sent * BYTE_NS;
-        let end = now + sent * BYTE_NS;
-        self.gateway.busy_until = end;
+        let end = now.saturating_add(sent * BYTE_NS);
+        self.gateway.busy_until = end.saturating_add(self.armed.slows_command(self.commands));
         self.gateway.held = word & CS_HOLD != 0;
         if present
             && !self.gateway.held
@@ -191,7 +192,8 @@ impl CardState {
         }
     }
 
-    fn receive(&mut self, len: usize, present: bool, continued: bool, now: u64) {
+    fn receive(&mut self, len: usize, present: bool, chained: bool, opcode: Option<u8>, now: u64) {
+        let continued = chained && opcode.is_none();
         self.reads += 1;
         self.chained_reads += u64::from(continued);
         let start = self.nor.reading();
@@ -216,6 +218,8 @@ impl CardState {
             }
             None => {}
         }
+        let flip = opcode.map_or(0, |opcode| self.armed.spoils_answer(self.reads, opcode));
+        bytes.iter_mut().zip(flip.to_be_bytes()).for_each(|(byte, flip)| *byte ^= flip);
         // Only the transferred bytes change (docs/hardware.md#requirements-for-an-emulator item 7).
         let mut data = self.gateway.data;
         data[..delivered].copy_from_slice(&bytes[..delivered]);

@@ -38,7 +38,7 @@ mod tests;
 pub use boot::{BootOutcome, BootOutcomes};
 pub use card::SimCard;
 pub use chips::SimChip;
-pub use fault::{Fault, WrongRead};
+pub use fault::{Fault, WrongRead, WrongRegister};
 pub use file::CardFileError;
 pub use fs2::BootRefusal;
 pub use records::{Counters, Misuse, Op};

@@ -25,6 +25,8 @@ pub(super) enum SemaphoreHolder {
     Ours,
     /// Left taken by a process that is gone.
     Dead,
+    /// Taken by a program that lives ([`Fault::Usurped`]).
+    Other,
 }
 
 /// Where a driver is in the flush rule of docs/hardware.md#write-flush.
@@ -148,6 +150,12 @@ pub(super) struct CardState {
     pub(super) words: BTreeSet<u32>,
     /// ns the process is away once the running access is answered ([`Fault::Away`]).
     pub(super) away: u64,
+    /// The sleep that begins once the running access is answered ([`Fault::Suspend`]).
+    asleep: Option<Fault>,
+    /// What the last operation changed, as it was before; kept while a sleep may tear it.
+    before: Option<(Mutation, Vec<u8>, [u8; PAGE as usize])>,
+    /// The write that arrives once more ([`Fault::DoubledWrite`]).
+    pub(super) repeated: Option<(u32, u32)>,
     pub(super) mutations: u64,
     /// Cuts to record ([`super::SimCard::record_cuts`]).
     pub(super) cuts: Option<Cuts>,
@@ -206,6 +214,9 @@ impl CardState {
             chained_reads: 0,
             words: BTreeSet::new(),
             away: 0,
+            asleep: None,
+            before: None,
+            repeated: None,
             mutations: 0,
             cuts: None,
             misuse: Vec::new(),
@@ -235,6 +246,8 @@ impl CardState {
             outstanding: self.outstanding.clone(),
             armed: self.armed.clone(),
             words: self.words.clone(),
+            asleep: self.asleep.clone(),
+            before: self.before.clone(),
             cuts: None,
             misuse: self.misuse.clone(),
             trace: self.trace.clone(),
@@ -289,16 +302,42 @@ impl CardState {
                 Some(Fault::Away { ms, .. }) => {
                     self.away = self.away.saturating_add(ms.saturating_mul(1_000_000));
                 }
+                Some(fault @ Fault::Suspend { .. }) => self.asleep = Some(fault),
+                Some(Fault::Usurped { .. }) => {
+                    self.restart(0);
+                    for n in [40, 63] {
+                        self.semaphores[n] = SemaphoreHolder::Other;
+                    }
+                }
                 _ => break,
             }
         }
     }
 
-    /// The access is answered: a pause that was due at it begins, and ends.
+    /// The access is answered: a pause or sleep that was due at it begins, and ends.
     pub(super) fn pause(&mut self) {
         if self.away != 0 {
             self.time.add(std::mem::take(&mut self.away));
         }
+        if let Some(Fault::Suspend { ms, seed, comes_back, .. }) = self.asleep.take() {
+            if self.nor.is_busy(self.time.now()) {
+                self.tear_last(seed);
+            }
+            self.time.add(ms.saturating_mul(1_000_000));
+            self.gone = !comes_back;
+            self.log(|| Op::PowerLost);
+            self.power_up();
+        }
+    }
+
+    /// The last operation was under way when power went.
+    fn tear_last(&mut self, seed: u64) {
+        let Some((mutation, bytes, page)) = self.before.take() else { return };
+        let range = mutation.range(self.nor.size());
+        self.nor.mem_mut()[range.clone()].copy_from_slice(&bytes);
+        self.nor.fill_page(0, &page);
+        apply(&mut self.nor, mutation, MutationEffect::Torn(seed));
+        self.save_flash(range);
     }
 
     /// Nothing answers, neither registers nor configuration space.
@@ -399,21 +438,27 @@ impl CardState {
         self.gateway = GatewayState::default();
         self.nor.abandon();
         self.outstanding.clear();
+        self.repeated = None;
         self.reset_config();
     }
 
     pub(super) fn power_cycle(&mut self) {
         self.log(|| Op::PowerLost);
         self.armed.drop_where(|_| true);
+        self.off = false;
+        self.gone = false;
+        self.mutations = 0;
+        self.words.clear();
+        self.power_up();
+    }
+
+    /// Power is there again: the boot ROM runs.
+    fn power_up(&mut self) {
         self.set_defaults();
         self.config = ConfigRegisters::enumerated();
         self.nor.power_up();
-        self.off = false;
-        self.gone = false;
         self.quiet_until = 0;
         self.boot_address = 0;
-        self.mutations = 0;
-        self.words.clear();
         self.running = self.candidates().power_on(&self.spec);
         self.begin_boot(0, [0; 4]);
         self.save();
@@ -425,6 +470,11 @@ impl CardState {
         self.record_cut(op, mutation, now);
         let mut effect = MutationEffect::Complete;
         let mut stuck = false;
+        let mut longer = 0_u64;
+        if self.armed.suspends {
+            let bytes = self.nor.mem()[mutation.range(self.nor.size())].to_vec();
+            self.before = Some((mutation, bytes, *self.nor.page()));
+        }
         while let Some(fault) = self.armed.at_op(op) {
             match fault {
                 Fault::PowerCut { op: 0, .. } => {
@@ -434,6 +484,7 @@ impl CardState {
                 Fault::PowerCut { seed, .. } => effect = MutationEffect::Torn(seed),
                 Fault::FlippedBit { bit, .. } => effect = MutationEffect::FlippedBit(bit),
                 Fault::LyingWrite { .. } => effect = MutationEffect::Nothing,
+                Fault::SlowOp { ms, .. } => longer = ms.saturating_mul(1_000_000),
                 _ => stuck = true,
             }
             if matches!(effect, MutationEffect::Torn(_)) {
@@ -445,7 +496,7 @@ impl CardState {
         self.count_mutation(mutation, ns);
         self.log_mutation(mutation);
         apply(&mut self.nor, mutation, effect);
-        self.nor.start(now, ns);
+        self.nor.start(now, ns.saturating_add(longer));
         if stuck {
             self.nor.stick();
         }

@@ -150,7 +150,9 @@ impl Icm {
             .filter(|(start, (_, len))| here - **start < *len)
             .ok_or_else(|| io::Error::other(format!("no context memory at {here:#x}")))?;
         let mut entry = [0; 8];
-        host.read(base + (here - start), &mut entry)?;
+        let from = base.checked_add(here - start);
+        let from = from.ok_or_else(|| io::Error::other("context memory wraps"))?;
+        host.read(from, &mut entry)?;
         let entry = u64::from_be_bytes(entry);
         // Bit 0: present.
         if entry & 1 == 0 {

@@ -7,6 +7,7 @@ mod driver;
 mod faults;
 mod files;
 mod nv_log;
+mod register_faults;
 mod speed;
 mod strict;
 mod trace;
