@@ -119,14 +119,15 @@ impl Borrowed {
         Ok(Self::of(host, card, lease, vfio))
     }
 
-    fn of(host: &Host, card: PciCard, lease: Lease, vfio: VfioCard) -> Self {
+    fn of(host: &Host, card: PciCard, mut lease: Lease, vfio: VfioCard) -> Self {
+        let warnings = lease.take_warnings();
         Self(Rc::new(RefCell::new(Inner {
             host: host.clone(),
             card,
             lease,
             vfio,
             ending: None,
-            warnings: Vec::new(),
+            warnings,
             freed: Vec::new(),
         })))
     }

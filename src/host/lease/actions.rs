@@ -1,9 +1,12 @@
 //! The changes of the host, behind a trait: a directory cannot play `bind`
 //! (docs/linux.md#test-seams).
 
-use super::helper;
+use super::lock::{self, Lock};
+use super::{guard, helper};
 use crate::card::{Clock, WallClock};
 use crate::host::journal::{Journal, JournalError, JournalRecord};
+use nix::fcntl::FlockArg;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -14,13 +17,30 @@ pub(super) trait Actions {
     /// no signal reaches it: `bind`, `unbind`, `remove`, `rescan`
     /// (docs/linux.md#unbinding-mlx4_core), and every write that takes the device's lock behind one
     /// of those (`driver_override` does, drivers/base/driver.c, `driver_set_override`). `TimedOut`
-    /// when it has not returned within `limit`; it continues.
-    fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()>;
+    /// when it has not returned within `limit`; it continues, and keeps `held` open.
+    fn write_within(
+        &self,
+        attribute: &Path,
+        value: &str,
+        limit: Duration,
+        held: Option<&File>,
+    ) -> io::Result<()>;
 
     /// Loads a module and its dependencies.
     fn modprobe(&self, module: &str) -> io::Result<()>;
 
     fn clock(&self) -> &dyn Clock;
+
+    /// Locks a file, which is made with `mode` if there is none; `None` when another process has a
+    /// lock that excludes this one.
+    fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+        lock::acquire(path, arg, mode)
+    }
+
+    /// Writes the note of [`guard`] to its lock file.
+    fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {
+        guard::write_note(lock, text)
+    }
 
     /// Writes a record; it is on the disk when this returns.
     fn record(&self, journal: &mut Journal, record: &JournalRecord) -> Result<(), JournalError> {
@@ -38,8 +58,14 @@ pub(super) trait Actions {
 pub(super) struct SystemActions(WallClock);
 
 impl Actions for SystemActions {
-    fn write_within(&self, attribute: &Path, value: &str, limit: Duration) -> io::Result<()> {
-        helper::write(&self.0, attribute, value, limit)
+    fn write_within(
+        &self,
+        attribute: &Path,
+        value: &str,
+        limit: Duration,
+        held: Option<&File>,
+    ) -> io::Result<()> {
+        helper::write(&self.0, attribute, value, limit, held)
     }
 
     fn modprobe(&self, module: &str) -> io::Result<()> {

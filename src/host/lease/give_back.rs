@@ -31,6 +31,7 @@ impl Lease {
             warnings.push("the machine was rebooted since: bindings are the boot's own".into());
         }
         self.forget()?;
+        warnings.append(&mut self.take_warnings());
         Ok(warnings)
     }
 
@@ -50,7 +51,7 @@ impl Lease {
                     // Keeps other drivers away until this one is bound.
                     self.set_override(bdf, Some(&driver))?;
                     self.unbind(bdf)?;
-                    self.bind_guarded(&driver)?;
+                    self.bind(bdf, &driver)?;
                 }
                 // A driver that was bound by others since stays.
                 None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf)?,
@@ -162,13 +163,16 @@ impl Lease {
         }));
     }
 
-    /// Rescans the bus below the bridge the card was on, or all buses.
+    /// Rescans the bus below the bridge the card was on, or all buses. The kernel binds what it finds.
     pub(super) fn rescan(&self) -> Result<(), LeaseError> {
         let bridge = self.record.bridge;
         let path = bridge
             .map(|bdf| self.host.device(bdf).join("rescan"))
             .filter(|path| path.exists())
             .unwrap_or_else(|| self.host.path("sys/bus/pci/rescan"));
-        self.slow_write(&path, "1", UNBIND_LIMIT, "rescanning the bus")
+        let guard = self.guard()?;
+        let rescanned = self.slow_write(&path, "1", UNBIND_LIMIT, "rescanning the bus");
+        let restored = self.unguard(guard);
+        rescanned.and(restored)
     }
 }

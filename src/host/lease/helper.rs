@@ -7,7 +7,7 @@
 
 use crate::card::{Clock, Patience, wait_for};
 use nix::libc;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Component, Path};
@@ -29,8 +29,9 @@ pub(super) fn write(
     attribute: &Path,
     value: &str,
     limit: Duration,
+    held: Option<&File>,
 ) -> io::Result<()> {
-    write_by(Path::new("/proc/self/exe"), clock, attribute, value, limit)
+    write_by(Path::new("/proc/self/exe"), clock, attribute, value, limit, held)
 }
 
 fn write_by(
@@ -39,12 +40,18 @@ fn write_by(
     attribute: &Path,
     value: &str,
     limit: Duration,
+    held: Option<&File>,
 ) -> io::Result<()> {
+    // It writes nothing there: this is how it inherits the open file, and with it the lock.
+    let stdout = match held {
+        Some(file) => Stdio::from(file.try_clone()?),
+        None => Stdio::null(),
+    };
     let mut child = Command::new(program)
         .arg(HELPER_COMMAND)
         .arg(attribute)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(Stdio::null())
         // Ctrl-C must not end the helper, which reports how its write ended.
         .process_group(0)
@@ -140,7 +147,7 @@ mod tests {
         limit: Duration,
     ) -> io::Result<()> {
         loop {
-            match write_by(program, clock, attribute, "0000:05:00.0", limit) {
+            match write_by(program, clock, attribute, "0000:05:00.0", limit, None) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
                 other => return other,
             }

@@ -1,86 +1,127 @@
-//! One process at a time holds a card: a lock file, held by the kernel as long as the process
-//! lives.
+//! Lock files, held by the kernel as long as a process has them open. One process at a time holds
+//! a card.
 
 use super::LeaseError;
+use super::actions::Actions;
 use crate::escape;
-use crate::host::{Bdf, Host};
+use crate::host::{Bdf, Host, is_root};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The lock; it ends with the process.
+/// A lock; it ends with the process, or with the last one that inherited the open file.
 pub(super) type Lock = Flock<File>;
 
-/// Takes the lock of a card. `None` when this user may not make lock files here: then the kernel's
-/// single open of the VFIO group is all that keeps two processes apart.
-pub(super) fn take(host: &Host, bdf: Bdf) -> Result<Option<Lock>, LeaseError> {
+/// How often a lock file may be replaced while it is being locked.
+const REPLACED: usize = 100;
+
+/// Takes the lock of a card. `None` when there can be no lock file: this user may not make one, or
+/// the file system takes none. Then the kernel's single open of the VFIO group is all that keeps
+/// two processes apart.
+pub(super) fn take(
+    host: &Host,
+    bdf: Bdf,
+    actions: &dyn Actions,
+) -> Result<Option<Lock>, LeaseError> {
     let path = host.lock_dir().join(format!("{bdf}.lock"));
-    let failed = |source| LeaseError::Lock { path: path.clone(), source };
-    let file = match open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut locked) => {
+    match actions.lock(&path, FlockArg::LockExclusiveNonblock, 0o664) {
+        Ok(Some(mut lock)) => {
             // The name is for messages only, so a failure is no reason to stop.
-            let named = locked.set_len(0).and_then(|()| locked.write_all(own_name().as_bytes()));
+            let named = lock.set_len(0).and_then(|()| lock.write_all(own_name().as_bytes()));
             if let Err(error) = named {
                 tracing::debug!(%error, "the lock file does not name this process");
             }
-            Ok(Some(locked))
+            Ok(Some(lock))
         }
-        Err((mut file, Errno::EWOULDBLOCK)) => {
-            let mut holder = String::new();
-            let read = file.rewind().and_then(|()| file.take(512).read_to_string(&mut holder));
-            if read.is_err() || holder.trim().is_empty() {
-                holder = "another process".into();
-            }
-            Err(LeaseError::Held {
-                bdf,
-                holder: holder.trim().chars().filter(|c| !c.is_control()).collect(),
-            })
+        Ok(None) => Err(LeaseError::Held { bdf, holder: holder(&path) }),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_root() => Ok(None),
+        Err(error) if no_lock_files(&error) => {
+            tracing::warn!(path = %escape::path(&path), %error, "no lock: do not run two jobs at once");
+            Ok(None)
         }
-        Err((_, errno)) => Err(failed(errno.into())),
+        Err(source) => Err(LeaseError::Lock { path, source }),
     }
 }
 
-/// Tries to take the lock of a module parameter that all cards share. `false`: another process has
-/// it now. `None`: no lock can be made here, which does not prevent the change.
-pub(super) fn try_shared(host: &Host, name: &str) -> (bool, Option<Lock>) {
-    let path = host.lock_dir().join(format!("{name}.lock"));
-    let locked = open(&path).and_then(|file| {
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
-    });
-    match locked {
-        Ok(lock) => (true, Some(lock)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => (false, None),
-        Err(error) => {
-            tracing::warn!(path = %escape::path(path), %error, "not locked");
-            (true, None)
-        }
-    }
+/// Whether the file system takes no lock file, although this user may write there.
+fn no_lock_files(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Locks the file at `path`, which is made with `mode` if there is none. `None`: another process
+/// has a lock that excludes this one.
+pub(super) fn acquire(path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+    for _ in 0..REPLACED {
+        let file = open(path, mode)?;
+        let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+        let opened = id(&file.metadata()?);
+        let locked = match Flock::lock(file, arg) {
+            Ok(lock) => Some(lock),
+            Err((_, Errno::EWOULDBLOCK)) => None,
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        // A lock of a file that was unlinked or replaced excludes nobody.
+        match fs::symlink_metadata(path) {
+            Ok(meta) if id(&meta) == opened => return Ok(locked),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Err(io::Error::other("another program keeps replacing it"))
+}
+
+/// Opens a lock file, or makes one. The directory belongs to a group, and a member could have put
+/// something else there: links are not followed, and nothing but a regular file is accepted.
+fn open(path: &Path, mode: u32) -> io::Result<File> {
+    use io::ErrorKind::{AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem};
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
+        DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     }
     let mut options = OpenOptions::new();
-    // The directory belongs to a group: a member could have put a link there.
-    options.read(true).custom_flags(libc::O_NOFOLLOW);
-    let mut creating = options.clone();
-    creating.write(true).create(true).mode(0o664);
-    match creating.open(path) {
-        // Another user's file: a lock needs no more than an open file.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    // Without O_CREAT: fs.protected_regular refuses that to root for another user's file.
+    let existing = || match options.clone().write(true).open(path) {
+        // A lock needs no more than an open file.
+        Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
             options.open(path).map_err(|_| error)
         }
         other => other,
+    };
+    let file = match existing() {
+        Err(error) if error.kind() == NotFound => {
+            let created = options.clone().write(true).create_new(true).mode(mode).open(path);
+            match created {
+                // Made by another process in between.
+                Err(error) if error.kind() == AlreadyExists => existing(),
+                other => other,
+            }
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            Err(io::Error::other("it is a symbolic link"))
+        }
+        other => other,
+    }?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is not a regular file"))
+}
+
+/// The process that holds the lock, as it names itself.
+fn holder(path: &Path) -> String {
+    let mut name = Vec::new();
+    let read = open(path, 0o664).and_then(|file| file.take(512).read_to_end(&mut name));
+    let name = String::from_utf8_lossy(&name);
+    match read {
+        Ok(_) if !name.trim().is_empty() => {
+            name.trim().chars().filter(|c| !c.is_control()).collect()
+        }
+        _ => "another process".into(),
     }
 }
 

@@ -7,6 +7,7 @@
 mod actions;
 mod error;
 mod give_back;
+mod guard;
 mod helper;
 mod lock;
 mod pending;

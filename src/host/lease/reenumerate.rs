@@ -73,6 +73,6 @@ impl Lease {
         if driver != MLX4 {
             self.set_override(self.bdf(), Some(driver))?;
         }
-        self.bind_guarded(driver)
+        self.bind(self.bdf(), driver)
     }
 }

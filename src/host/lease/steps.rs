@@ -2,12 +2,14 @@
 
 use super::LeaseError;
 use super::actions::Actions;
-use super::lock::{self, Lock};
-use crate::card::{Patience, wait_until};
+use super::guard::Guard;
+use super::lock::Lock;
 use crate::host::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
 use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,12 +22,9 @@ pub(super) const MLX4: &str = "mlx4_core";
 /// (docs/linux.md#unbinding-mlx4_core).
 pub(super) const UNBIND_LIMIT: Duration = Duration::from_secs(240);
 /// For writes that need no more than a lock, which a blocked step may hold.
-const QUICK_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const QUICK_LIMIT: Duration = Duration::from_secs(60);
 /// A probe that meets dead firmware gives up after 62 s (docs/linux.md#failures-of-a-rebind).
 const BIND_LIMIT: Duration = Duration::from_secs(240);
-/// Longer than another process's probe may take ([`BIND_LIMIT`]).
-const PARAMETER_FREE: Patience =
-    Patience::every(Duration::from_secs(300), Duration::from_millis(100));
 
 /// A fact about the card that goes into the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +51,8 @@ pub struct Lease {
     pub(super) rebooted: bool,
     /// The card was given back.
     pub(super) done: bool,
+    /// Messages for the user that no error carries.
+    pub(super) warnings: RefCell<Vec<String>>,
 }
 
 impl Lease {
@@ -86,6 +87,20 @@ impl Lease {
         }
         // A card that was given back has no journal.
         if self.done { Ok(()) } else { self.write() }
+    }
+
+    /// Adds a message for the user, once.
+    pub(super) fn warn(&self, text: String) {
+        tracing::warn!(bdf = %self.bdf(), "{text}");
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// The messages since the last call.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// Leaves journal and card as they are; another process can continue from here.
@@ -151,11 +166,18 @@ impl Lease {
     }
 
     /// Binds a function through `drivers/NAME/bind`, which reports the probe's errno
-    /// (docs/linux.md#binding).
+    /// (docs/linux.md#binding); mlx4_core with `internal_err_reset` off.
     pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
+        let guard = if driver == MLX4 { self.guard()? } else { None };
+        let bound = self.probe(bdf, driver, guard.as_ref().and_then(Guard::held));
+        let restored = self.unguard(guard);
+        bound.and(restored)
+    }
+
+    fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
         let path = self.host.driver(driver).join("bind");
         let doing = format!("binding {bdf} to {driver}");
-        let bound = self.slow_write(&path, &bdf.to_string(), BIND_LIMIT, &doing);
+        let bound = self.slow_write_holding(&path, &bdf.to_string(), BIND_LIMIT, &doing, held);
         match (self.host.driver_of(bdf), bound) {
             // Something else may have bound it to this driver in between (udev).
             (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
@@ -204,76 +226,6 @@ impl Lease {
         Err(self.refused(&doing, io::Error::other(detail)))
     }
 
-    /// Binds; mlx4_core with `internal_err_reset` off during the probe. All cards share the
-    /// parameter: of two processes that give back, the second would save the first one's temporary
-    /// value. So one waits for the other.
-    pub(super) fn bind_guarded(&mut self, driver: &str) -> Result<(), LeaseError> {
-        let bdf = self.bdf();
-        if driver != MLX4 {
-            return self.bind(bdf, driver);
-        }
-        let _parameter = self.lock_parameter();
-        let guarded = self.switch_error_reset_off()?;
-        let bound = self.bind(bdf, driver);
-        if guarded {
-            self.restore_error_reset()?;
-        }
-        bound
-    }
-
-    /// Waits until no other process has changed the parameter for a probe. A process that hangs in
-    /// its probe must not keep this card from its driver for good.
-    fn lock_parameter(&self) -> Option<Lock> {
-        let lock = wait_until(self.actions.clock(), PARAMETER_FREE, || {
-            let (done, lock) = lock::try_shared(&self.host, "internal_err_reset");
-            done.then_some(lock)
-        });
-        lock.unwrap_or_else(|| {
-            tracing::warn!("another process has held internal_err_reset for minutes; continuing");
-            None
-        })
-    }
-
-    /// The error path of mlx4_core's probe can crash the kernel; this parameter disables it
-    /// (docs/linux.md#failures-of-a-rebind). The journal has the old value. Returns whether the
-    /// parameter must be restored.
-    fn switch_error_reset_off(&mut self) -> Result<bool, LeaseError> {
-        let path = error_reset(&self.host);
-        let Some(now) = sysfs::text(&path) else {
-            return Ok(false);
-        };
-        if self.record.original.internal_err_reset.is_none() {
-            self.record.original.internal_err_reset = Some(now.clone());
-            self.write()?;
-        }
-        if now == "N" || now == "0" {
-            return Ok(true);
-        }
-        let doing = "switching internal_err_reset off";
-        match self.slow_write(&path, "0\n", QUICK_LIMIT, doing) {
-            // Without the guard the card can still go back.
-            Err(LeaseError::Refused { source, .. }) => {
-                tracing::warn!(error = %source, "internal_err_reset stays on during the probe");
-            }
-            other => other?,
-        }
-        Ok(true)
-    }
-
-    pub(super) fn restore_error_reset(&self) -> Result<(), LeaseError> {
-        let path = error_reset(&self.host);
-        let (Some(was), Some(now)) = (&self.record.original.internal_err_reset, sysfs::text(&path))
-        else {
-            return Ok(());
-        };
-        if now == *was {
-            return Ok(());
-        }
-        let doing = "restoring internal_err_reset";
-        self.slow_write(&path, &format!("{was}\n"), QUICK_LIMIT, doing)
-            .map_err(LeaseError::not_back)
-    }
-
     pub(super) fn slow_write(
         &self,
         path: &Path,
@@ -281,7 +233,19 @@ impl Lease {
         limit: Duration,
         doing: &str,
     ) -> Result<(), LeaseError> {
-        match self.actions.write_within(path, value, limit) {
+        self.slow_write_holding(path, value, limit, doing, None)
+    }
+
+    /// A write that keeps `held` open until it has returned, also when this process dies.
+    fn slow_write_holding(
+        &self,
+        path: &Path,
+        value: &str,
+        limit: Duration,
+        doing: &str,
+        held: Option<&File>,
+    ) -> Result<(), LeaseError> {
+        match self.actions.write_within(path, value, limit, held) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(LeaseError::Stuck {
                 bdf: self.bdf(),
@@ -295,11 +259,6 @@ impl Lease {
     pub(super) fn refused(&self, doing: &str, source: io::Error) -> LeaseError {
         LeaseError::Refused { bdf: self.bdf(), doing: doing.to_owned(), source }
     }
-}
-
-/// Module parameter of mlx4_core: whether it resets cards whose firmware died.
-pub(super) fn error_reset(host: &Host) -> PathBuf {
-    host.path("sys/module/mlx4_core/parameters/internal_err_reset")
 }
 
 /// What a probe's errno means (docs/linux.md#binding, docs/linux.md#vfio-errors,

@@ -1,14 +1,15 @@
 //! Taking a card from its driver.
 
 use super::actions::{Actions, SystemActions};
-use super::steps::{Lease, MLX4, error_reset};
+use super::steps::{Lease, MLX4};
 use super::{LeaseError, lock};
 use crate::host::Bdf;
 use crate::host::journal::{
     HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
     OriginalState,
 };
-use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, sysfs};
+use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, is_root, sysfs};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
@@ -32,7 +33,7 @@ impl Lease {
         bdf: Bdf,
         actions: Rc<dyn Actions>,
     ) -> Result<Option<Self>, LeaseError> {
-        let lock = lock::take(host, bdf)?;
+        let lock = lock::take(host, bdf, &*actions)?;
         let (journal, record) = Journal::open(host, bdf)?;
         let Some(record) = record else {
             return Ok(None);
@@ -41,7 +42,7 @@ impl Lease {
         if let Some(card) = &card {
             check_same_card(&record, card)?;
         }
-        if lock.is_none() {
+        if lock.is_none() && !is_root() {
             let driver = card.and_then(|card| card.driver);
             return Err(LeaseError::NotRoot { bdf, driver });
         }
@@ -54,6 +55,7 @@ impl Lease {
             record,
             rebooted,
             done: false,
+            warnings: RefCell::default(),
         }))
     }
 
@@ -63,7 +65,7 @@ impl Lease {
         move_siblings: bool,
         actions: Rc<dyn Actions>,
     ) -> Result<Self, LeaseError> {
-        let lock = lock::take(host, card.bdf)?;
+        let lock = lock::take(host, card.bdf, &*actions)?;
         // The last holder of the lock may have moved the card since the caller read its state.
         let card = &host.card(card.bdf)?;
         let (journal, pending) = Journal::open(host, card.bdf)?;
@@ -75,7 +77,9 @@ impl Lease {
             record: first_record(host, card),
             rebooted: false,
             done: false,
+            warnings: RefCell::default(),
         };
+        lease.record.original.internal_err_reset = lease.original_error_reset();
         if let Some(old) = pending {
             check_same_card(&old, card)?;
             lease.record.marks = old.marks;
@@ -183,7 +187,6 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
         driver: host.driver_of(*bdf),
         driver_override: sysfs::driver_override(host.device(*bdf)),
     };
-    let on_mlx4 = card.driver.as_deref() == Some(MLX4);
     JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
@@ -198,7 +201,7 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
             port_types: card.port_types.clone(),
             vfs: card.vfs.iter().map(vf).collect(),
             siblings: Vec::new(),
-            internal_err_reset: sysfs::text(error_reset(host)).filter(|_| on_mlx4),
+            internal_err_reset: None,
         },
         step: HostStep::Begin,
         bridge: None,

@@ -11,7 +11,7 @@ use crate::host::tests::fake::{CARD, FakeHost, bdf};
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -409,7 +409,13 @@ impl Clock for Kernel {
 }
 
 impl Actions for Kernel {
-    fn write_within(&self, attribute: &Path, value: &str, _: Duration) -> io::Result<()> {
+    fn write_within(
+        &self,
+        attribute: &Path,
+        value: &str,
+        _: Duration,
+        _: Option<&File>,
+    ) -> io::Result<()> {
         // An address of the tree, as on a real host.
         let root = self.files.at("/");
         let path = format!("/{}", attribute.strip_prefix(root).unwrap().display());

@@ -1,10 +1,13 @@
 //! Tests without the fake kernel: the helper's refusals, the lock file, messages.
 
 use super::fake::Kernel;
+use crate::host::lease::lock::acquire;
 use crate::host::lease::{Lease, Mark, write_attribute};
 use crate::host::tests::fake::{CARD, bdf};
+use nix::fcntl::FlockArg;
 use nix::libc;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 #[test]
@@ -50,4 +53,52 @@ fn pending_reports_what_is_to_be_restored() {
     let pending = Lease::pending(&kernel.host()).unwrap();
     assert!(pending[0].problem.is_some());
     assert!(kernel.take().is_err() && kernel.adopt().is_err());
+}
+
+#[test]
+fn a_lock_file_that_was_unlinked_or_replaced_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.lock");
+    let exclusive = FlockArg::LockExclusiveNonblock;
+    let first = acquire(&path, exclusive, 0o600).unwrap().unwrap();
+    assert!(acquire(&path, exclusive, 0o600).unwrap().is_none(), "it is held");
+    // The holder's loss: nothing can be done about it. The next two see each other.
+    fs::remove_file(&path).unwrap();
+    let second = acquire(&path, exclusive, 0o600).unwrap().unwrap();
+    drop(first);
+    assert!(acquire(&path, exclusive, 0o600).unwrap().is_none(), "the new file is held");
+    drop(second);
+    // Replaced while it is being locked: the lock is one of the file that is there.
+    let lock = acquire(&path, exclusive, 0o600).unwrap().unwrap();
+    assert_eq!(lock.metadata().unwrap().ino(), fs::metadata(&path).unwrap().ino());
+}
+
+#[test]
+fn anything_but_a_regular_file_in_the_place_of_a_lock_is_an_error_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.lock");
+    let refused = |words: &str| {
+        let error = acquire(&path, FlockArg::LockExclusiveNonblock, 0o600).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("not a regular file");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused("directory");
+    fs::remove_dir(&path).unwrap();
+    let target = dir.path().join("target");
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    refused("symbolic link");
+    assert!(!target.exists());
+}
+
+#[test]
+fn lock_files_are_made_for_their_users_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/x.lock");
+    acquire(&path, FlockArg::LockExclusiveNonblock, 0o600).unwrap().unwrap();
+    let beyond = |path: &Path, allowed| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
+    assert_eq!(beyond(&path, 0o600), 0);
+    assert_eq!(beyond(path.parent().unwrap(), 0o755), 0);
 }

@@ -1,0 +1,213 @@
+//! `internal_err_reset` of mlx4_core, off while the driver probes a card: the error path of the
+//! probe can crash the kernel (docs/linux.md#failures-of-a-rebind).
+//!
+//! All cards share the parameter, and several processes may give back cards at once. Two files in
+//! [`crate::host::Host::lock_dir`] keep them apart:
+//!
+//! | file | what |
+//! |---|---|
+//! | `internal_err_reset.lock` | locked while the parameter changes; holds its original value while it is off |
+//! | `internal_err_reset.users` | share-locked by everyone who needs it off; the kernel counts them, and releases the lock of a process that dies |
+//!
+//! The first user notes the value, the last one restores it. After a kill the note stays, and the
+//! next user or `host restore` restores the value. A reboot removes both the files and the change.
+
+use super::LeaseError;
+use super::lock::Lock;
+use super::steps::{Lease, QUICK_LIMIT};
+use crate::card::{Patience, wait_until};
+use crate::host::sysfs;
+use nix::fcntl::FlockArg;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const PARAMETER: &str = "/sys/module/mlx4_core/parameters/internal_err_reset";
+/// Longer than another process may take for its change ([`QUICK_LIMIT`]).
+const CHANGED: Patience = Patience::every(Duration::from_secs(150), Duration::from_millis(20));
+
+/// One use of the switched-off parameter; given back by [`Lease::unguard`].
+pub(super) struct Guard {
+    /// `None`: lock files cannot be used.
+    users: Option<Lock>,
+    /// Value before.
+    was: String,
+}
+
+impl Guard {
+    /// The lock that a process must keep open that may outlive this one in its probe.
+    pub(super) fn held(&self) -> Option<&File> {
+        self.users.as_deref()
+    }
+}
+
+impl Lease {
+    /// Switches the parameter off for a probe. `None`: the driver has no such parameter.
+    pub(super) fn guard(&self) -> Result<Option<Guard>, LeaseError> {
+        if self.error_reset().is_none() {
+            return Ok(None);
+        }
+        let lock = self.lock_parameter();
+        let Some(now) = self.error_reset() else {
+            return Ok(None);
+        };
+        let was = self.value_before(lock.as_ref(), &now);
+        let users = lock.as_ref().and_then(|lock| {
+            let users = self
+                .actions
+                .note(lock, &was)
+                .and_then(|()| self.lock_file("users", FlockArg::LockSharedNonblock));
+            users.unwrap_or_else(|error| {
+                self.warn(format!("internal_err_reset is not shared with other jobs: {error}"));
+                None
+            })
+        });
+        if !is_off(&now) {
+            let doing = "switching internal_err_reset off";
+            match self.slow_write(&self.parameter(), "0\n", QUICK_LIMIT, doing) {
+                // Without the guard the card can still go back.
+                Err(LeaseError::Refused { source, .. }) => {
+                    self.warn(format!("internal_err_reset stays on during the probe: {source}"));
+                }
+                other => other?,
+            }
+        }
+        Ok(Some(Guard { users, was }))
+    }
+
+    /// Ends one use; the last one restores the parameter.
+    pub(super) fn unguard(&self, guard: Option<Guard>) -> Result<(), LeaseError> {
+        match guard {
+            Some(guard) => self.end_use(guard.users, Some(guard.was)),
+            None => Ok(()),
+        }
+    }
+
+    /// Restores the parameter after a process that died and left it off.
+    pub(super) fn restore_error_reset(&self) -> Result<(), LeaseError> {
+        self.end_use(None, None)
+    }
+
+    fn end_use(&self, own: Option<Lock>, was: Option<String>) -> Result<(), LeaseError> {
+        // Also not when somebody has switched it on since.
+        let off = || self.error_reset().filter(|now| is_off(now));
+        if off().is_none() {
+            return Ok(());
+        }
+        let lock = self.lock_parameter();
+        drop(own);
+        // Held to the end: no use begins before the parameter is restored.
+        let _alone = match &lock {
+            None => None,
+            Some(_) => match self.lock_file("users", FlockArg::LockExclusiveNonblock) {
+                Ok(None) => return Ok(()),
+                Ok(alone) => alone,
+                Err(error) => {
+                    self.warn(format!(
+                        "internal_err_reset is restored regardless of other jobs: {error}"
+                    ));
+                    None
+                }
+            },
+        };
+        let Some(now) = off() else {
+            return Ok(());
+        };
+        let noted = lock.as_ref().and_then(noted);
+        let was = noted.or(was).unwrap_or_else(|| self.value_before(None, &now));
+        if !is_off(&was) {
+            let doing = "restoring internal_err_reset";
+            self.slow_write(&self.parameter(), &format!("{was}\n"), QUICK_LIMIT, doing)
+                .map_err(LeaseError::not_back)?;
+        }
+        if let Some(lock) = &lock
+            && let Err(error) = self.actions.note(lock, "")
+        {
+            tracing::debug!(%error, "the note of internal_err_reset stays");
+        }
+        Ok(())
+    }
+
+    /// The parameter as it was before any user switched it off; `None` without the driver.
+    pub(super) fn original_error_reset(&self) -> Option<String> {
+        let now = self.error_reset()?;
+        if !is_off(&now) {
+            return Some(now);
+        }
+        let lock = self.lock_parameter();
+        Some(self.value_before(lock.as_ref(), &self.error_reset()?))
+    }
+
+    fn value_before(&self, lock: Option<&Lock>, now: &str) -> String {
+        if !is_off(now) {
+            return now.to_owned();
+        }
+        let journal = || self.record.original.internal_err_reset.clone();
+        lock.and_then(noted).or_else(journal).unwrap_or_else(|| now.to_owned())
+    }
+
+    fn parameter(&self) -> PathBuf {
+        self.host.path(PARAMETER)
+    }
+
+    fn error_reset(&self) -> Option<String> {
+        sysfs::text(self.parameter())
+    }
+
+    /// Locks one of the two files. One of another user is not believed: only root writes the
+    /// parameter.
+    fn lock_file(&self, extension: &str, arg: FlockArg) -> io::Result<Option<Lock>> {
+        let path = self.host.lock_dir().join(format!("internal_err_reset.{extension}"));
+        let Some(lock) = self.actions.lock(&path, arg, 0o600)? else {
+            return Ok(None);
+        };
+        let owner = lock.metadata()?.uid();
+        if owner == nix::unistd::geteuid().as_raw() {
+            return Ok(Some(lock));
+        }
+        Err(io::Error::other(format!("{} belongs to the user {owner}", path.display())))
+    }
+
+    /// The lock under which the parameter changes. Without it the parameter is still restored, but
+    /// another process may have switched it off.
+    fn lock_parameter(&self) -> Option<Lock> {
+        let locked = wait_until(self.actions.clock(), CHANGED, || {
+            self.lock_file("lock", FlockArg::LockExclusiveNonblock).transpose()
+        });
+        let why = match locked {
+            Some(Ok(lock)) => return Some(lock),
+            Some(Err(error)) => error.to_string(),
+            None => "another process has held it for minutes".to_owned(),
+        };
+        self.warn(format!(
+            "internal_err_reset.lock in {}: {why}; run no other job until this one ends",
+            self.host.lock_dir().display()
+        ));
+        None
+    }
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value, "0" | "N")
+}
+
+/// The original value in the lock file; `None` where there is none.
+fn noted(lock: &Lock) -> Option<String> {
+    let mut bytes = [0; 4];
+    let len = lock.read_at(&mut bytes, 0).ok()?;
+    let text = std::str::from_utf8(&bytes[..len]).ok()?.trim();
+    let plausible = matches!(text, "Y" | "N")
+        || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    plausible.then(|| text.to_owned())
+}
+
+/// Writes the note; nothing where it is right already.
+pub(super) fn write_note(lock: &Lock, text: &str) -> io::Result<()> {
+    if noted(lock).as_deref().unwrap_or_default() == text {
+        return Ok(());
+    }
+    lock.set_len(0)?;
+    lock.write_all_at(text.as_bytes(), 0)
+}
