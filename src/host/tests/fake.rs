@@ -7,11 +7,12 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The host. Paths are given as on a real one (`/sys/…`).
 pub(in crate::host) struct FakeHost {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     /// Addresses of the host, which the kernel lists.
     pub(super) addresses: RefCell<Vec<Address>>,
 }
@@ -26,7 +27,9 @@ impl FakeHost {
         let host = Self {
             // In memory where that can be had: the lease syncs to the disk, and its sweeps do so
             // thousands of times.
-            dir: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
+            dir: Arc::new(
+                tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
+            ),
             addresses: RefCell::default(),
         };
         for dir in [
@@ -49,6 +52,11 @@ impl FakeHost {
         host.process(1000, "cx3flash", 900);
         symlink("1000", host.at("/proc/self")).unwrap();
         host
+    }
+
+    /// The same files, for another process.
+    pub(in crate::host) fn share(&self) -> Self {
+        Self { dir: Arc::clone(&self.dir), addresses: RefCell::default() }
     }
 
     pub(in crate::host) fn host(&self) -> Host {
@@ -186,13 +194,24 @@ impl FakeHost {
     /// A two-port Ethernet card on mlx4_core: netdevs `enp5s0` and `enp5s0d1`, RDMA `mlx4_0`, alone
     /// in group 17.
     pub(in crate::host) fn ethernet_card(&self) {
-        self.pci(CARD, 0x15b3, 0x1003, 0x02_00_00);
-        self.driver(CARD, Some("mlx4_core"));
-        self.group(17, &[CARD]);
-        self.port(CARD, "enp5s0", 0);
-        self.port(CARD, "enp5s0d1", 1);
-        self.rdma(CARD, "mlx4_0");
-        let dir = self.device(CARD);
+        self.ethernet_card_at(CARD, 17, ["enp5s0", "enp5s0d1"], "mlx4_0");
+    }
+
+    /// Another card like it.
+    pub(in crate::host) fn ethernet_card_at(
+        &self,
+        bdf: &str,
+        group: u32,
+        names: [&str; 2],
+        rdma: &str,
+    ) {
+        self.pci(bdf, 0x15b3, 0x1003, 0x02_00_00);
+        self.driver(bdf, Some("mlx4_core"));
+        self.group(group, &[bdf]);
+        self.port(bdf, names[0], 0);
+        self.port(bdf, names[1], 1);
+        self.rdma(bdf, rdma);
+        let dir = self.device(bdf);
         self.write(&format!("{dir}/mlx4_port1"), "eth\n");
         self.write(&format!("{dir}/mlx4_port2"), "auto (eth)\n");
     }

@@ -6,7 +6,7 @@ use crate::host::lease::{LeaseError, Mark};
 use std::rc::Rc;
 
 /// Takes a card and gives it back; a killed process sees errors.
-fn borrow(kernel: &Rc<Kernel>) -> Result<(), LeaseError> {
+pub(super) fn borrow(kernel: &Rc<Kernel>) -> Result<(), LeaseError> {
     let mut lease = kernel.take()?;
     lease.mark(Mark::SemaphoresHeld(true))?;
     lease.mark(Mark::FlashTouched)?;

@@ -6,8 +6,10 @@ use crate::card::Clock;
 use crate::host::PciCard;
 use crate::host::journal::{Journal, JournalError, JournalRecord};
 use crate::host::lease::actions::Actions;
-use crate::host::lease::{Lease, LeaseError};
+use crate::host::lease::lock::{self, Lock};
+use crate::host::lease::{Lease, LeaseError, guard};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
+use nix::fcntl::FlockArg;
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -57,10 +59,17 @@ struct FakeState {
     waited: Duration,
     /// A lock that another process holds until the first pause.
     others: Option<Box<dyn std::any::Any>>,
+    /// Called before each step with its name; true kills the process there.
+    pause: Option<Rc<dyn Fn(&str) -> bool>>,
+    /// A probe that outlives its process, with the lock its helper has inherited.
+    orphan: Option<Option<Lock>>,
 }
 
 pub(super) struct Kernel {
     pub(super) files: FakeHost,
+    /// The card of the process, and its RDMA device.
+    card: &'static str,
+    rdma: &'static str,
     state: RefCell<FakeState>,
 }
 
@@ -78,12 +87,41 @@ impl Kernel {
         }
         Rc::new(Self {
             files,
+            card: CARD,
+            rdma: "mlx4_0",
             state: RefCell::new(FakeState {
                 names: ["enp5s0", "enp5s0d1"],
                 rescanned_as: 0x1003,
                 ..FakeState::default()
             }),
         })
+    }
+
+    /// What a process with one of two cards of a host sees. `pause` is called before each step.
+    pub(super) fn shared(
+        files: FakeHost,
+        card: &'static str,
+        pause: impl Fn(&str) -> bool + 'static,
+    ) -> Rc<Self> {
+        let (names, rdma) = Self::ports(card);
+        Rc::new(Self {
+            files,
+            card,
+            rdma,
+            state: RefCell::new(FakeState {
+                names,
+                pause: Some(Rc::new(pause)),
+                ..FakeState::default()
+            }),
+        })
+    }
+
+    /// Network and RDMA devices of a card.
+    pub(super) fn ports(card: &str) -> ([&'static str; 2], &'static str) {
+        match card {
+            CARD => (["enp5s0", "enp5s0d1"], "mlx4_0"),
+            _ => (["enp6s0", "enp6s0d1"], "mlx4_1"),
+        }
     }
 
     /// The same with a SATA controller in the card's group, and a virtual function on a driver of
@@ -110,7 +148,7 @@ impl Kernel {
     }
 
     pub(super) fn card(&self) -> PciCard {
-        self.files.card()
+        self.host().card(bdf(self.card)).unwrap()
     }
 
     pub(super) fn take(self: &Rc<Self>) -> Result<Lease, LeaseError> {
@@ -118,7 +156,7 @@ impl Kernel {
     }
 
     pub(super) fn adopt(self: &Rc<Self>) -> Result<Option<Lease>, LeaseError> {
-        Lease::adopt_by(&self.host(), bdf(CARD), self.clone())
+        Lease::adopt_by(&self.host(), bdf(self.card), self.clone())
     }
 
     /// `host restore` in a new process.
@@ -240,11 +278,11 @@ impl Kernel {
         half: impl FnOnce(),
         act: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
+        if self.is_dead() || self.pause(&what) {
+            return Err(io::Error::other("the process is dead"));
+        }
         let cut = {
             let mut state = self.state.borrow_mut();
-            if state.dead {
-                return Err(io::Error::other("the process is dead"));
-            }
             state.count += 1;
             state.log.push(what);
             let cut = state.kill.filter(|(at, _)| *at == state.count);
@@ -262,7 +300,46 @@ impl Kernel {
         Err(io::Error::other("killed"))
     }
 
-    fn store(&self, path: &str, value: &str) -> io::Result<()> {
+    /// Whether the process is killed here.
+    fn pause(&self, what: &str) -> bool {
+        let pause = self.state.borrow().pause.clone();
+        let killed = pause.is_some_and(|pause| pause(what));
+        self.state.borrow_mut().dead |= killed;
+        killed
+    }
+
+    /// A probe of mlx4_core takes time: other processes go on, and this one may be killed.
+    fn probe(&self, helper: Option<Lock>) -> io::Result<()> {
+        let mark = format!("/run/probing/{}", self.card);
+        assert_eq!(self.text(GUARD), "0\n", "at the begin of a probe");
+        self.files.write(&mark, "");
+        if self.pause("probe") {
+            self.state.borrow_mut().orphan = Some(helper);
+            return Err(io::Error::other("killed"));
+        }
+        self.end_of_probe();
+        Ok(())
+    }
+
+    fn end_of_probe(&self) {
+        assert_eq!(self.text(GUARD), "0\n", "at the end of a probe");
+        self.files.remove(&format!("/run/probing/{}", self.card));
+        self.attach(self.card, "mlx4_core");
+    }
+
+    /// Ends a probe whose process was killed.
+    pub(super) fn end_orphan(&self) {
+        let orphan = self.state.borrow_mut().orphan.take();
+        if let Some(helper) = orphan {
+            self.revive();
+            if !self.pause("probe of a dead process") {
+                self.end_of_probe();
+            }
+            drop(helper);
+        }
+    }
+
+    fn store(&self, path: &str, value: &str, held: Option<&File>) -> io::Result<()> {
         let refused = |errno| Err(io::Error::from_raw_os_error(errno));
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts[..] {
@@ -288,6 +365,13 @@ impl Kernel {
                         return refused(libc::EBUSY);
                     }
                 }
+                if driver == "mlx4_core" && self.state.borrow().pause.is_some() {
+                    // A file of its own stands for the one the helper inherits.
+                    let users = self.host().lock_dir().join("internal_err_reset.users");
+                    let shared = FlockArg::LockSharedNonblock;
+                    let helper = held.and_then(|_| lock::acquire(&users, shared, 0o600).unwrap());
+                    return self.probe(helper);
+                }
                 self.attach(value, driver);
             }
             ["sys", "bus", "pci", "devices", _, "driver_override"] => {
@@ -305,7 +389,12 @@ impl Kernel {
                 let text = if value == "auto\n" { "auto (eth)\n" } else { value };
                 self.files.write(path, text);
             }
-            ["sys", "module", _, "parameters", _] => self.files.write(path, value),
+            ["sys", "module", _, "parameters", _] => {
+                let probing =
+                    fs::read_dir(self.files.at("/run/probing")).map_or(0, Iterator::count);
+                assert!(value == "0\n" || probing == 0, "switched on in a probe");
+                self.files.write(path, value);
+            }
             ["sys", "bus", "pci", "devices", device, "remove"] => {
                 if self.driver_of(device).is_some() {
                     self.detach(device);
@@ -344,16 +433,16 @@ impl Kernel {
         let driver = self.driver_of(bdf).unwrap();
         self.files.remove(&format!("/sys/bus/pci/drivers/{driver}/{bdf}"));
         self.files.remove(&format!("{}/driver", self.files.device(bdf)));
-        if bdf != CARD || driver != "mlx4_core" {
+        if bdf != self.card || driver != "mlx4_core" {
             return;
         }
-        let dir = self.files.device(CARD);
+        let dir = self.files.device(self.card);
         for net in fs::read_dir(self.files.at(&format!("{dir}/net"))).unwrap() {
             let name = net.unwrap().file_name();
             let name = name.to_str().unwrap();
             self.files.remove(&format!("/sys/class/net/{name}"));
         }
-        self.files.remove("/sys/class/infiniband/mlx4_0");
+        self.files.remove(&format!("/sys/class/infiniband/{}", self.rdma));
         for gone in
             ["net", "infiniband", "infiniband_verbs", "infiniband_mad", "mlx4_port1", "mlx4_port2"]
         {
@@ -374,15 +463,15 @@ impl Kernel {
     fn attach(&self, bdf: &str, driver: &str) {
         let had_vf = self.files.at("/sys/kernel/iommu_groups/18").exists();
         self.files.driver(bdf, Some(driver));
-        if bdf != CARD || driver != "mlx4_core" {
+        if bdf != self.card || driver != "mlx4_core" {
             return;
         }
         let names = self.state.borrow().names;
-        self.files.port(CARD, names[0], 0);
-        self.files.port(CARD, names[1], 1);
-        self.files.rdma(CARD, "mlx4_0");
+        self.files.port(self.card, names[0], 0);
+        self.files.port(self.card, names[1], 1);
+        self.files.rdma(self.card, self.rdma);
         // Without a module option both ports choose for themselves (docs/linux.md#state-to-keep).
-        let dir = self.files.device(CARD);
+        let dir = self.files.device(self.card);
         self.files.write(&format!("{dir}/mlx4_port1"), "auto (eth)\n");
         self.files.write(&format!("{dir}/mlx4_port2"), "auto (eth)\n");
         if had_vf {
@@ -400,6 +489,7 @@ impl Clock for Kernel {
     }
 
     fn sleep(&self, time: Duration) {
+        self.pause("sleep");
         let mut state = self.state.borrow_mut();
         state.waited += time;
         if state.others.take().is_some() {
@@ -414,7 +504,7 @@ impl Actions for Kernel {
         attribute: &Path,
         value: &str,
         _: Duration,
-        _: Option<&File>,
+        held: Option<&File>,
     ) -> io::Result<()> {
         // An address of the tree, as on a real host.
         let root = self.files.at("/");
@@ -433,7 +523,7 @@ impl Actions for Kernel {
                     return Err(io::Error::from_raw_os_error(*errno));
                 }
                 drop(state);
-                self.store(&path, value)
+                self.store(&path, value, held)
             },
         )
     }
@@ -456,6 +546,15 @@ impl Actions for Kernel {
 
     fn clock(&self) -> &dyn Clock {
         self
+    }
+
+    fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+        let name = path.file_name().unwrap().to_string_lossy();
+        self.action(format!("lock {name}"), || {}, || lock::acquire(path, arg, mode))
+    }
+
+    fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {
+        self.action(format!("note {text:?}"), || {}, || guard::write_note(lock, text))
     }
 
     fn record(&self, journal: &mut Journal, record: &JournalRecord) -> Result<(), JournalError> {
@@ -505,7 +604,7 @@ fn slots(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     entries.map(|e| e.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-fn walk(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
+pub(super) fn walk(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_symlink() {

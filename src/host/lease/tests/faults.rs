@@ -220,7 +220,7 @@ fn two_cards_given_back_at_once_restore_the_parameter() {
     lease.give_back().unwrap();
     let log = kernel.log();
     let at = |word: &str| log.iter().position(|line| line.contains(word));
-    let (done, guarded) = (at("another process"), at("internal_err_reset"));
+    let (done, guarded) = (at("another process"), at("parameters/internal_err_reset"));
     assert!(done.is_some() && done < guarded, "{log:#?}");
     assert_eq!(kernel.text(GUARD), was);
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));

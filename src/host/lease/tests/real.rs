@@ -98,7 +98,7 @@ fn lock_files_are_made_for_their_users_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new/x.lock");
     acquire(&path, FlockArg::LockExclusiveNonblock, 0o600).unwrap().unwrap();
-    let beyond = |path: &Path, allowed| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
+    let beyond = |path: &Path, allowed: u32| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
     assert_eq!(beyond(&path, 0o600), 0);
     assert_eq!(beyond(path.parent().unwrap(), 0o755), 0);
 }

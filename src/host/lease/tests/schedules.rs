@@ -1,0 +1,231 @@
+//! Two processes at once: every order of their steps, with a kill of one of them at every step, and
+//! `host restore` after it. The kernel of the tests asserts that `internal_err_reset` is 0 during
+//! every probe of mlx4_core.
+//!
+//! A schedule runs the two in threads, one step at a time. Steps that only one of the two can see
+//! commute with the other's: they come first. A state that was reached before is not continued.
+
+use super::cuts::borrow;
+use super::fake::{GUARD, Kernel, differences, walk};
+use crate::host::tests::fake::{CARD, FakeHost};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+const OTHER: &str = "0000:06:00.0";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Move {
+    /// The process takes its next step.
+    Step(usize),
+    /// It is killed before it; `host restore` follows in its place.
+    Kill(usize),
+}
+
+/// A process of the schedule, or the `host restore` after its death.
+struct Process {
+    card: &'static str,
+    /// True kills.
+    orders: Option<Sender<bool>>,
+    /// Names of the steps that come next; closed at the end.
+    steps: Receiver<String>,
+    thread: Option<JoinHandle<()>>,
+    next: Option<String>,
+    /// What it has done, so far as it matters for what follows.
+    past: Vec<String>,
+}
+
+impl Process {
+    fn start(files: FakeHost, card: &'static str) -> Self {
+        let (orders, order) = channel();
+        let (send, steps) = channel();
+        let thread = std::thread::spawn(move || {
+            let pause = move |what: &str| {
+                // Nobody listens to a schedule that is abandoned: then the process ends.
+                send.send(what.to_owned()).is_err() || order.recv().unwrap_or(true)
+            };
+            let kernel = Kernel::shared(files, card, pause);
+            // The second one of two on one card is refused.
+            let _ = borrow(&kernel);
+            if kernel.is_dead() {
+                kernel.end_orphan();
+                kernel.revive();
+                let _ = kernel.adopt().map(|lease| lease.map(|mut lease| lease.give_back()));
+            }
+        });
+        let mut process = Self {
+            card,
+            orders: Some(orders),
+            steps,
+            thread: Some(thread),
+            next: None,
+            past: Vec::new(),
+        };
+        process.arrive();
+        process
+    }
+
+    /// Waits until it stands before its next step, or has ended.
+    fn arrive(&mut self) {
+        self.next = self.steps.recv().ok();
+    }
+
+    fn go(&mut self, kill: bool) {
+        let step = self.next.take().unwrap();
+        // A wait for a lock changes nothing.
+        if step != "sleep" && self.past.last() != Some(&step) {
+            self.past.push(step);
+        }
+        self.orders.as_ref().unwrap().send(kill).unwrap();
+        self.arrive();
+    }
+
+    /// Whether the other one cannot see the next step.
+    fn is_private(&self) -> bool {
+        let shared = ["lock ", "note ", "internal_err_reset", "mlx4_core/bind", "probe", "sleep"];
+        self.next.as_ref().is_some_and(|next| !shared.iter().any(|word| next.contains(word)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.orders = None;
+        // What is left of the steps is refused.
+        while self.steps.recv().is_ok() {}
+        let ended = self.thread.take().map(JoinHandle::join);
+        if let Some(Err(panic)) = ended
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+struct Schedule {
+    files: FakeHost,
+    was: BTreeMap<std::path::PathBuf, String>,
+    processes: [Process; 2],
+    killed: bool,
+    moves: Vec<Move>,
+}
+
+impl Schedule {
+    fn new(cards: [&'static str; 2]) -> Self {
+        let files = two_cards();
+        let was = sys(&files);
+        let processes = cards.map(|card| Process::start(files.share(), card));
+        Self { files, was, processes, killed: false, moves: Vec::new() }
+    }
+
+    fn choices(&self) -> Vec<Move> {
+        let running = |i: &usize| self.processes[*i].next.is_some();
+        let private = (0..2).find(|i| self.processes[*i].is_private());
+        let next: Vec<usize> = match private {
+            Some(one) => vec![one],
+            None => (0..2).filter(running).collect(),
+        };
+        let kills = next.iter().filter(|_| !self.killed).map(|i| Move::Kill(*i));
+        next.iter().map(|i| Move::Step(*i)).chain(kills).collect()
+    }
+
+    fn apply(&mut self, step: Move) {
+        self.moves.push(step);
+        match step {
+            Move::Step(i) => self.processes[i].go(false),
+            Move::Kill(i) => {
+                self.killed = true;
+                self.processes[i].go(true);
+                // What it leaves decides, not how it came to it.
+                let mut left = BTreeMap::new();
+                let card = self.processes[i].card;
+                walk(&self.files.at(&format!("/sys/devices/pci{}", &card[..7])), &mut left);
+                let journal = self.files.host().journal_dir();
+                if journal.exists() {
+                    walk(&journal, &mut left);
+                    left.retain(|path, _| {
+                        !path.starts_with(&journal) || path.to_string_lossy().contains(card)
+                    });
+                }
+                let root = self.files.at("/");
+                self.processes[i].past = left
+                    .iter()
+                    .map(|(path, text)| format!("{:?} {text}", path.strip_prefix(&root)))
+                    .collect();
+            }
+        }
+    }
+
+    /// Everything that the rest of the schedule depends on.
+    fn state(&self) -> String {
+        let read = |path: &str| fs::read_to_string(self.files.at(path)).unwrap_or_default();
+        let mut state = read(GUARD) + &read("/run/cx3flash/internal_err_reset.lock");
+        for process in &self.processes {
+            state += &format!("{:?} {:?} {}\n", process.past, process.next, self.killed);
+        }
+        state
+    }
+
+    /// All have ended.
+    fn check(&self) {
+        let changed = differences(&self.was, &sys(&self.files));
+        assert!(changed.is_empty(), "{changed:#?}\n{:?}", self.moves);
+        let journals = fs::read_dir(self.files.host().journal_dir()).map_or(0, Iterator::count);
+        assert_eq!(journals, 0, "{:?}", self.moves);
+    }
+}
+
+fn two_cards() -> FakeHost {
+    let files = Kernel::new().files.share();
+    let (names, rdma) = Kernel::ports(OTHER);
+    files.ethernet_card_at(OTHER, 19, names, rdma);
+    files
+}
+
+fn sys(files: &FakeHost) -> BTreeMap<std::path::PathBuf, String> {
+    let mut tree = BTreeMap::new();
+    walk(&files.at("/sys"), &mut tree);
+    tree
+}
+
+/// Runs every schedule; returns how many ended, and how many states there were.
+fn every_schedule(cards: [&'static str; 2]) -> (usize, usize) {
+    let mut seen = HashSet::new();
+    let mut ends = 0;
+    let mut todo = vec![Vec::new()];
+    while let Some(begin) = todo.pop() {
+        let mut schedule = Schedule::new(cards);
+        for step in begin {
+            schedule.apply(step);
+        }
+        while seen.insert(schedule.state()) {
+            let choices = schedule.choices();
+            let Some((first, others)) = choices.split_first() else {
+                schedule.check();
+                ends += 1;
+                break;
+            };
+            for other in others {
+                let mut begin = schedule.moves.clone();
+                begin.push(*other);
+                todo.push(begin);
+            }
+            schedule.apply(*first);
+        }
+    }
+    (ends, seen.len())
+}
+
+#[test]
+fn two_cards_at_once_are_given_back_in_every_order_and_after_a_kill_anywhere() {
+    let (ends, states) = every_schedule([CARD, OTHER]);
+    println!("{ends} ends, {states} states");
+    assert!(ends > 100 && states > 1000, "the sweep is blind: {ends} ends, {states} states");
+}
+
+#[test]
+fn one_card_is_taken_by_one_of_two_in_every_order_and_after_a_kill_anywhere() {
+    let (ends, states) = every_schedule([CARD, CARD]);
+    println!("{ends} ends, {states} states");
+    assert!(ends > 100 && states > 1000, "the sweep is blind: {ends} ends, {states} states");
+}
