@@ -16,6 +16,7 @@ use super::LeaseError;
 use super::lock::Lock;
 use super::steps::{Lease, QUICK_LIMIT};
 use crate::card::{Patience, wait_until};
+use crate::escape;
 use crate::host::sysfs;
 use nix::fcntl::FlockArg;
 use std::fs::File;
@@ -183,7 +184,7 @@ impl Lease {
         };
         self.warn(format!(
             "internal_err_reset.lock in {}: {why}; run no other job until this one ends",
-            self.host.lock_dir().display()
+            escape::path(&self.host.lock_dir())
         ));
         None
     }
