@@ -95,7 +95,7 @@ impl BenchJob {
                 job::backup(device, dir, &mut ()).unwrap();
             }
             Self::BurnUsed | Self::BurnBlank => {
-                let image = job::read_image(&dir.join("new.bin")).unwrap();
+                let image = job::read_image(&dir.join("new.bin"), &()).unwrap();
                 let options = BurnOptions::default();
                 let request = WriteRequest::Burn(&image, &options);
                 let backups = dir.join("backups");

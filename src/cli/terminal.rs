@@ -5,13 +5,12 @@
 
 use super::page::Page;
 use crate::escape;
+use crate::host::unless_stopped;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OutputMode {
@@ -150,21 +149,14 @@ pub(super) fn ask(question: &str, stop: &StopFlag) -> Reply {
     let _ =
         write!(stderr, "{reset}{} [y/N] ", escape::line(question)).and_then(|()| stderr.flush());
     drop(stderr);
-    // The signal handlers restart a blocked read, so a thread of its own reads and the flag is checked
-    // here. After an interruption the process ends and the thread with it.
-    let (send, receive) = channel();
-    std::thread::spawn(move || {
+    let read = || {
         let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        let _ = send.send(read.map(|_| line));
-    });
-    loop {
-        match receive.recv_timeout(Duration::from_millis(50)) {
-            Ok(Ok(line)) => return reply(&line),
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Reply::No,
-            Err(RecvTimeoutError::Timeout) if stop.raised() => return Reply::Interrupted,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    };
+    match unless_stopped(&|| stop.raised(), read) {
+        Ok(Some(Ok(line))) => reply(&line),
+        Ok(None) => Reply::Interrupted,
+        Ok(Some(Err(_))) | Err(_) => Reply::No,
     }
 }
 

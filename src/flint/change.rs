@@ -11,13 +11,13 @@ use super::flags::Invocation;
 use super::ids::{self, Ids};
 use super::progress::ProgressLines;
 use super::reading::ReadDepth;
-use super::target::{CommandTarget, FlintResult, Medium, bytes_of};
+use super::target::{BROM_FAILS, CommandTarget, FlintResult, Medium};
 use super::text;
 use crate::card::CardError;
 use crate::escape;
 use crate::host::replace_file;
 use crate::image::{Contents, Identity, Image, ImageOffset, MAGIC, PatchError, Rom, Version};
-use crate::job::{self, JobError, WriteRequest};
+use crate::job::{self, JobError, RomFile, WriteRequest};
 use std::path::Path;
 
 pub(super) fn set_guids(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
@@ -122,7 +122,7 @@ fn change_file(
 
 /// `brom FILE`. Of a file flint shows both ROMs, and refuses.
 pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> FlintResult {
-    const FAILS: &str = "-E- Burn ROM failed: ";
+    const FAILS: &str = BROM_FAILS;
     // Both values begin at this column.
     const COLUMN: usize = 31;
     let path = Path::new(line.arg(0));
@@ -130,7 +130,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
     let name = if target.is_card() { target.name.to_string() } else { String::new() };
     let lead = format!("-E- Failed to query Device: {name}. ");
     let old = target.queried(target.query_depth(), &lead)?;
-    let bytes = target.or_fail(bytes_of(path), FAILS)?;
+    let bytes = target.rom_file(path)?;
     let new = Rom::parse(&bytes);
     let device = old.info.as_ref().and_then(|info| info.device_id);
     let other = match target.medium {
@@ -157,7 +157,7 @@ pub(super) fn burn_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
         no_rom_change(&old, line, "updated").or_else(|| too_old_for_a_rom(&old))
     };
     target.refuse(refused, FAILS)?;
-    let rom = match job::read_rom(path) {
+    let rom = match RomFile::parse(path, bytes) {
         Ok(rom) => rom,
         Err(error) => return target.finish(Err(error), FAILS),
     };

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "this is the one place of flint that owns the streams")]
 
 use crate::escape;
+use crate::host::unless_stopped;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -76,10 +77,18 @@ impl Console {
             self.print("n\n");
             return false;
         }
-        let mut answer = String::new();
-        if let Err(error) = io::stdin().lock().read_line(&mut answer) {
-            tracing::warn!(%error, "no answer");
-        }
+        let read = || {
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line).map(|_| line)
+        };
+        let answer = match unless_stopped(&*self.stop_requested, read) {
+            Ok(Some(Ok(line))) => line,
+            Ok(Some(Err(error))) | Err(error) => {
+                tracing::warn!(%error, "no answer");
+                String::new()
+            }
+            Ok(None) => String::new(),
+        };
         if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return true;
         }

@@ -46,9 +46,6 @@ fn locked(name: &ForeignText) -> String {
 /// flint's text for an image file that cannot be read.
 pub(super) fn image_error(error: &JobError, name: &ForeignText) -> String {
     let why = match error {
-        JobError::ReadFile { source, .. } => {
-            format!("Can not open file \"{name}\" - {}", system_error(source))
-        }
         JobError::ImageFile { source, .. } => match (source, error_text(source)) {
             (_, Some(why)) => return format!("-E- Failed to query image: {name}. {why}\n"),
             (ImageError::Unaligned(_), _) => format!(

@@ -89,7 +89,8 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
         line.device = caller.device.take();
     }
     (console.yes, console.no) = (line.has("yes"), line.has("no"));
-    if line.device.is_some()
+    // Also while a file is read: it may be a pipe.
+    if (line.device.is_some() || line.image.is_some())
         && let Err(error) = (caller.catch_signals)()
     {
         console.remark(&format!("signals cannot be caught: {error}"));

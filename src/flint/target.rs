@@ -11,10 +11,8 @@ use crate::escape::{self, ForeignText};
 use crate::host::Borrowed;
 use crate::image::{Contents, Form, Image, SectionKind};
 use crate::job::{
-    self, CardReport, CardSelector, Device, Exit, ImageFile, JobError, MAX_FILE, WriteRequest,
+    self, CardReport, CardSelector, Device, Exit, ImageFile, JobError, WriteRequest, error_chain,
 };
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The end of a command; the error is flint's exit code, its text is printed already.
@@ -22,6 +20,8 @@ pub(super) type FlintResult<T = ()> = Result<T, u8>;
 
 /// The shortest file that flint takes for an image (docs/fs2.md#image-files).
 const SHORTEST: usize = 0x28;
+/// Before flint's reason why `brom` fails.
+pub(super) const BROM_FAILS: &str = "-E- Burn ROM failed: ";
 /// flint's second line when `verify` cannot begin (measured; it has no line end).
 pub(super) const NO_VERIFY: &str = "-E- FW image verification failed: No valid FS4 image found.Check the flash parameters, if \
                          specified..AN HCA DEVICE CAN NOT BOOT FROM THIS IMAGE";
@@ -30,6 +30,9 @@ pub(super) struct CommandTarget<'a> {
     pub(super) medium: Medium,
     /// The card or file, as named by the user.
     pub(super) name: ForeignText,
+    /// The file of a command that has a card too, read before the card was taken: the image, or the ROM of
+    /// `brom`.
+    file: Option<Vec<u8>>,
     pub(super) console: &'a mut Console,
     /// `-qq`: the ROM of a card is not read.
     pub(super) quick: bool,
@@ -57,13 +60,14 @@ impl<'a> CommandTarget<'a> {
         borrowed: &mut Option<Borrowed>,
     ) -> FlintResult<Self> {
         let opened = match (&line.device, &line.image) {
-            (Some(card), image) => open_card(card, image.as_deref(), line, caller),
-            (None, Some(path)) => open_file(path, line),
+            (Some(card), image) => open_card(card, image.as_deref(), line, caller, console),
+            (None, Some(path)) => open_file(path, line, console).map(|(m, n)| (m, n, None)),
             (None, None) => return Err(FAILED),
         };
-        let (medium, name) = match opened {
+        let (medium, name, file) = match opened {
             Ok(opened) => opened,
-            Err(text) => {
+            Err(OpenFailure::Stopped) => return Err(Exit::Interrupted.code()),
+            Err(OpenFailure::Text(text)) => {
                 console.print(&text);
                 if line.is("verify") {
                     console.print(NO_VERIFY);
@@ -74,7 +78,7 @@ impl<'a> CommandTarget<'a> {
         if let Medium::Card(device) = &medium {
             *borrowed = device.borrowed();
         }
-        Ok(Self { medium, name, console, quick: line.has("qq") })
+        Ok(Self { medium, name, file, console, quick: line.has("qq") })
     }
 
     pub(super) fn is_card(&self) -> bool {
@@ -175,8 +179,21 @@ impl<'a> CommandTarget<'a> {
     /// The image file of a command that has a card too.
     pub(super) fn image_file(&mut self, line: &Invocation) -> FlintResult<ImageFile> {
         let path = line.image.as_deref().unwrap_or(Path::new(""));
-        job::read_image(path)
+        let bytes = self.file.as_deref().unwrap_or_default();
+        ImageFile::parse(path, bytes)
             .or_else(|error| self.fail(&image_error(&error, &escape::file_name(path).into())))
+    }
+
+    /// The file of `brom`. With a card it was read before the card was taken.
+    pub(super) fn rom_file(&mut self, path: &Path) -> FlintResult<Vec<u8>> {
+        match self.file.take() {
+            Some(bytes) => Ok(bytes),
+            None => match rom_bytes(path, self.console) {
+                Ok(bytes) => Ok(bytes),
+                Err(OpenFailure::Text(text)) => self.fail(&text),
+                Err(OpenFailure::Stopped) => Err(Exit::Interrupted.code()),
+            },
+        }
     }
 
     /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the
@@ -262,20 +279,41 @@ pub(super) fn ask(console: &mut Console) -> FlintResult {
     if console.ask("Do you want to continue") { Ok(()) } else { Err(FAILED) }
 }
 
-/// Bytes of a file whose length is a multiple of 4, or flint's reason.
-pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
-    let name = escape::path(path);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("Can not open file \"{name}\" - {}", system_error(&error)))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("File \"{name}\" is longer than any image"));
+/// Why a target was not opened.
+pub(super) enum OpenFailure {
+    /// What flint prints.
+    Text(String),
+    /// A signal ended the wait for a file.
+    Stopped,
+}
+
+impl OpenFailure {
+    fn map(self, text: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Text(why) => Self::Text(text(why)),
+            Self::Stopped => Self::Stopped,
+        }
     }
+}
+
+/// Bytes of a file whose length is a multiple of 4, or flint's reason.
+fn bytes_of(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> {
+    let name = escape::path(path);
+    let cannot_open = |why: &str| format!("Can not open file \"{name}\" - {why}");
+    let bytes = job::read_bytes(path, &FlintProgress::new(console, None)).map_err(|error| {
+        OpenFailure::Text(match &error {
+            JobError::Interrupted => return OpenFailure::Stopped,
+            JobError::ReadFile { source, .. } => cannot_open(&system_error(source)),
+            JobError::NotAFile { what: "a directory", .. } => cannot_open("Is a directory"),
+            JobError::NotAFile { what, .. } => cannot_open(&format!("It is {what}")),
+            JobError::FileTooLarge { .. } => format!("File \"{name}\" is longer than any image"),
+            error => error_chain(error),
+        })
+    })?;
     if bytes.len() % 4 != 0 {
-        return Err(format!(
+        return Err(OpenFailure::Text(format!(
             "Image size should be 4-bytes aligned. Make sure file {name} is in the right format (binary image)"
-        ));
+        )));
     }
     Ok(bytes)
 }
@@ -284,16 +322,22 @@ fn cannot_open_image(path: &Path, why: &str) -> String {
     format!("-E- Cannot open Image: {}. {why}\n", escape::path(path))
 }
 
-fn open_file(path: &Path, line: &Invocation) -> Result<(Medium, ForeignText), String> {
+fn open_file(
+    path: &Path,
+    line: &Invocation,
+    console: &mut Console,
+) -> Result<(Medium, ForeignText), OpenFailure> {
     // These two accept any file.
     let any = line.is("qrom") || line.is("rw");
-    let bytes = bytes_of(path).map_err(|why| match any {
-        true => format!("-E- Failed to open Image: {why}\n"),
-        false => cannot_open_image(path, &why),
+    let bytes = bytes_of(path, console).map_err(|failure| {
+        failure.map(|why| match any {
+            true => format!("-E- Failed to open Image: {why}\n"),
+            false => cannot_open_image(path, &why),
+        })
     })?;
     if bytes.len() < SHORTEST && !any {
         let why = "Invalid Firmware Format (found FS Gen 1)";
-        return Err(cannot_open_image(path, why));
+        return Err(OpenFailure::Text(cannot_open_image(path, why)));
     }
     let form = if line.has("striped_image") { Form::Striped } else { Form::Contiguous };
     let path = path.to_owned();
@@ -306,10 +350,19 @@ fn open_card(
     image: Option<&Path>,
     line: &Invocation,
     caller: &mut Caller<'_>,
-) -> Result<(Medium, ForeignText), String> {
-    // flint complains of the file first; and no card is borrowed for a file that does not exist.
-    if let Some(path) = image {
-        bytes_of(path).map_err(|why| cannot_open_image(path, &why))?;
+    console: &mut Console,
+) -> Result<(Medium, ForeignText, Option<Vec<u8>>), OpenFailure> {
+    // flint complains of the image first; and no card is borrowed for a file that cannot be read.
+    let file = match (image, line.args.first()) {
+        (Some(path), _) => {
+            let bytes = bytes_of(path, console);
+            Some(bytes.map_err(|failure| failure.map(|why| cannot_open_image(path, &why)))?)
+        }
+        (None, Some(path)) if line.is("brom") => Some(rom_bytes(Path::new(path), console)?),
+        _ => None,
+    };
+    if (console.stop_requested)() {
+        return Err(OpenFailure::Stopped);
     }
     // An mst name without a card is an unknown name like any other: its error lists the cards.
     let name = ForeignText::from(selector.to_string());
@@ -317,11 +370,16 @@ fn open_card(
     match job::open(&selector, caller.host, caller.options) {
         Ok(mut device) => {
             (caller.opened)(&mut device);
-            Ok((Medium::Card(Box::new(device)), name))
+            Ok((Medium::Card(Box::new(device)), name, file))
         }
-        Err(error) if line.is("hw") => Err(hardware_error(&error, &name)),
-        Err(error) => Err(card_error(&error, &name)),
+        Err(error) if line.is("hw") => Err(OpenFailure::Text(hardware_error(&error, &name))),
+        Err(error) => Err(OpenFailure::Text(card_error(&error, &name))),
     }
+}
+
+/// The ROM file of `brom`, or flint's text.
+fn rom_bytes(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> {
+    bytes_of(path, console).map_err(|failure| failure.map(|why| format!("{BROM_FAILS}{why}\n")))
 }
 
 /// The card that a name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with PCI

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sysfs` | [`Host`]: where sysfs, procfs and our directories are; readers |
 //! | `files` | [`UserDirs`], atomic writes |
+//! | `input` | files that a user names |
 //! | `bdf` | PCI addresses |
 //! | `card`, `select` | the cards of this host, and the one that is meant |
 //! | `config_space`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, the ACPI table HEST, netdevs, RDMA devices, processes |
@@ -26,6 +27,7 @@ mod findings;
 mod hest;
 mod holder;
 mod in_use;
+mod input;
 mod journal;
 mod kvm;
 mod lease;
@@ -49,6 +51,7 @@ pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
 pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
+pub use input::{InputDir, InputError, read_input, unless_stopped};
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use kvm::kvm_findings;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};

@@ -37,7 +37,10 @@ pub enum JobError {
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot write {}", escape::path(path))]
+    /// Neither a regular file nor a pipe.
+    #[error("{} is {what}, not a file", escape::path(path))]
+    NotAFile { path: PathBuf, what: &'static str },
+        #[error("cannot write {}", escape::path(path))]
     WriteFile {
         path: PathBuf,
         #[source]
@@ -57,6 +60,8 @@ pub enum JobError {
     /// A JSON file of a backup is not valid.
     #[error("{}: {why}", escape::path(path))]
     BadFile { path: PathBuf, why: String },
+    #[error("{} is not the identity of a card: {why}", escape::path(path))]
+    BadIdentity { path: PathBuf, why: String },
     /// An image could not be changed as requested.
     #[error(transparent)]
     Patch(#[from] PatchError),

@@ -2,13 +2,15 @@
 
 use super::JobError;
 use super::store::digest;
+use crate::flash::Events;
+use crate::host::{InputError, read_input};
 use crate::image::{Contents, ImageError, Rom};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Larger files than this (bytes) are refused: twice the largest flash an image can start in.
-pub const MAX_FILE: u64 = 64 << 20;
+pub(super) const MAX_FILE: u64 = 64 << 20;
+/// Bytes of a JSON file of a backup; the longest has a few KiB.
+pub(super) const MAX_JSON: u64 = 1 << 20;
 
 /// An image file, read and understood.
 #[derive(Clone, Debug)]
@@ -31,42 +33,54 @@ pub struct RomFile {
     pub rom: Rom,
 }
 
-/// The bytes of a file of at most [`MAX_FILE`] bytes.
-pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, JobError> {
-    let failed = |source| JobError::ReadFile { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed: a file that grows, or a device without an end, is noticed.
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(JobError::FileTooLarge {
+/// Reads a file of at most [`MAX_FILE`] bytes, once; a stop that `events` reports ends the wait for a pipe.
+pub(crate) fn read_bytes(path: &Path, events: &dyn Events) -> Result<Vec<u8>, JobError> {
+    read_input(path, MAX_FILE, &|| events.stop_requested())
+        .map_err(|error| not_read(path, MAX_FILE, error))
+}
+
+/// The error of a job for a file that was not read.
+pub(super) fn not_read(path: &Path, max: u64, error: InputError) -> JobError {
+    let path = path.to_owned();
+    match error {
+        InputError::NotAFile(what) => JobError::NotAFile { path, what },
+        InputError::TooLarge(len) => JobError::FileTooLarge { path, len, max },
+        InputError::Stopped => JobError::Interrupted,
+        InputError::Io(source) => JobError::ReadFile { path, source },
+    }
+}
+
+/// Reads an image file. Damage inside is no error: see [`crate::image::Image::findings`].
+pub fn read_image(path: &Path, events: &dyn Events) -> Result<ImageFile, JobError> {
+    ImageFile::parse(path, &read_bytes(path, events)?)
+}
+
+/// Reads an expansion ROM file.
+pub fn read_rom(path: &Path, events: &dyn Events) -> Result<RomFile, JobError> {
+    RomFile::parse(path, read_bytes(path, events)?)
+}
+
+impl ImageFile {
+    /// The image in the bytes of the file at `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, JobError> {
+        let contents = Contents::from_file(bytes).map_err(|source| match source {
+            ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
+            source => JobError::ImageFile { path: path.to_owned(), source },
+        })?;
+        Ok(Self {
             path: path.to_owned(),
             len: bytes.len() as u64,
-            max: MAX_FILE,
-        });
+            sha256: digest(bytes),
+            contents,
+        })
     }
-    Ok(bytes)
 }
 
-/// Read an image file. Damage inside is no error: see [`crate::image::Image::findings`].
-pub fn read_image(path: &Path) -> Result<ImageFile, JobError> {
-    let bytes = read_bytes(path)?;
-    let contents = Contents::from_file(&bytes).map_err(|source| match source {
-        ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
-        source => JobError::ImageFile { path: path.to_owned(), source },
-    })?;
-    Ok(ImageFile {
-        path: path.to_owned(),
-        len: bytes.len() as u64,
-        sha256: digest(&bytes),
-        contents,
-    })
-}
-
-/// Read an expansion ROM file.
-pub fn read_rom(path: &Path) -> Result<RomFile, JobError> {
-    let bytes = read_bytes(path)?;
-    let rom = Rom::for_writing(&bytes)
-        .map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
-    Ok(RomFile { path: path.to_owned(), bytes, rom })
+impl RomFile {
+    /// The ROM in the bytes of the file at `path`.
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, JobError> {
+        let rom = Rom::for_writing(&bytes)
+            .map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), bytes, rom })
+    }
 }

@@ -1,11 +1,13 @@
 //! `identity`: GUIDs, MACs and VSD.
 
-use super::file::read_bytes;
+use super::file::{MAX_JSON, not_read};
 use super::images::read_images;
 use super::query::outcome;
 use super::session::CardFacts;
 use super::{Device, JobError};
 use crate::escape::ForeignText;
+use crate::flash::Events;
+use crate::host::{InputError, read_input};
 use crate::image::{Depth, Guid, Identity, Image, Mac, trim_zeros};
 pub use crate::plan::IdentityChange;
 use serde::Serialize;
@@ -61,11 +63,13 @@ pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     })
 }
 
-/// Read `identity.json` of a backup.
-pub fn read_identity(path: &Path) -> Result<Identity, JobError> {
-    let bytes = read_bytes(path)?;
-    serde_json::from_slice(&bytes).map_err(|error| JobError::BadFile {
-        path: path.to_owned(),
-        why: format!("no identity: {error}"),
-    })
+/// Reads `identity.json` of a backup.
+pub fn read_identity(path: &Path, events: &dyn Events) -> Result<Identity, JobError> {
+    let bad = |why: String| JobError::BadIdentity { path: path.to_owned(), why };
+    let bytes =
+        read_input(path, MAX_JSON, &|| events.stop_requested()).map_err(|error| match error {
+            InputError::NotAFile(what) => bad(format!("it is {what}")),
+            error => not_read(path, MAX_JSON, error),
+        })?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))
 }

@@ -51,7 +51,8 @@ pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::{JobError, NvError};
 pub(crate) use error_text::{causes, error_chain, one_line};
-pub use file::{ImageFile, MAX_FILE, RomFile, read_image, read_rom};
+pub(crate) use file::read_bytes;
+pub use file::{ImageFile, RomFile, read_image, read_rom};
 pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
 pub use host::{host_restore, host_status};
 pub use host_report::HostReport;
@@ -68,6 +69,7 @@ pub use query::{
 };
 pub use readings::UnsteadyRange;
 pub use request::{WriteJob, WriteRequest};
+pub use restore::read_backup;
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, WriteOutcome, plan, write};
 pub use selector::CardSelector;

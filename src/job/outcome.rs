@@ -131,6 +131,11 @@ impl JobError {
         let mut context = *context;
         context.backup = self.backup();
         match self {
+            Self::BadIdentity { .. } => {
+                return Some(
+                    "name identity.json of a backup, or give the values: --guid G --mac M".into(),
+                );
+            }
             Self::ImageFile { path, .. } | Self::RawDump { path } => {
                 context.image.get_or_insert(path.as_path());
             }
@@ -165,7 +170,7 @@ impl JobError {
             Self::Card(error) => card(error),
             Self::Flash(error) => flash(error),
             Self::Source(_) => Code::CardFailed,
-            Self::ReadFile { .. } => Code::FileUnreadable,
+            Self::ReadFile { .. } | Self::NotAFile { .. } => Code::FileUnreadable,
             Self::WriteFile { source, .. } if source.kind() == ErrorKind::AlreadyExists => {
                 Code::Exists
             }
@@ -174,7 +179,7 @@ impl JobError {
             Self::ImageFile { source, .. } => image(source),
             Self::RawDump { .. } => Code::ImageIsDump,
             Self::RomFile { .. } => Code::RomUnusable,
-            Self::BadFile { .. } => Code::NotABackup,
+            Self::BadFile { .. } | Self::BadIdentity { .. } => Code::NotABackup,
             Self::Patch(PatchError::SelfCheck(_)) => Code::Internal,
             Self::Patch(_) => Code::Patch,
             Self::Protection(_) => Code::Protected,

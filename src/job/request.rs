@@ -1,14 +1,12 @@
 //! What a writing job writes.
 
-use super::restore::read_backup;
-use super::{ImageFile, JobError, RomFile};
-use crate::image::{Identity, Mac};
+use super::{ImageFile, RomFile};
+use crate::image::Identity;
 use crate::plan::{
-    BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset, plan_identity,
+    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset, plan_identity,
     plan_recover, plan_restore, plan_rom,
 };
 use serde::Serialize;
-use std::path::Path;
 
 /// What is to be written.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +14,7 @@ pub enum WriteRequest<'a> {
     /// An image, on a card that has a valid one.
     Burn(&'a ImageFile, &'a BurnOptions),
     /// The whole flash of a backup, NV configuration areas included.
-    Restore {
-        /// A backup's directory, the `flash.bin` of one, or a bare dump.
-        backup: &'a Path,
-        /// The user specified that the identity changes: MAC of port 1 on the card, and in the backup.
-        change_mac: Option<(Mac, Mac)>,
-    },
+    Restore(&'a BackupFacts),
     /// An image, on a card in recovery mode or without a valid one. May be run again after an
     /// interruption.
     Recover(&'a ImageFile, &'a Identity),
@@ -52,17 +45,14 @@ pub enum WriteJob {
 pub(super) type Planner<'a> = Box<dyn Fn(&CardSnapshot) -> Plan + 'a>;
 
 impl<'a> WriteRequest<'a> {
-    /// Reads the files of the job.
-    pub(super) fn planner(self) -> Result<(WriteJob, Planner<'a>), JobError> {
-        Ok(match self {
+    pub(super) fn planner(self) -> (WriteJob, Planner<'a>) {
+        match self {
             Self::Burn(image, options) => (
                 WriteJob::Burn,
                 Box::new(|card| plan_burn(card, &image.contents, image.len, options)),
             ),
-            Self::Restore { backup, change_mac } => {
-                let backup = read_backup(backup, change_mac)?;
-                let planner = move |card: &_| plan_restore(card, &backup);
-                (WriteJob::Restore, Box::new(planner))
+            Self::Restore(backup) => {
+                (WriteJob::Restore, Box::new(|card| plan_restore(card, backup)))
             }
             Self::Recover(image, identity) => (
                 WriteJob::Recover,
@@ -76,6 +66,6 @@ impl<'a> WriteRequest<'a> {
             }
             Self::RomRemove => (WriteJob::RomRemove, Box::new(|card| plan_rom(card, None))),
             Self::ConfigReset => (WriteJob::ConfigReset, Box::new(plan_config_reset)),
-        })
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! `rom`: the expansion ROM inside the image.
 
-use super::file::{read_bytes, read_image, read_rom};
+use super::file::read_bytes;
 use super::store::{digest, write_new};
-use super::{Device, ImageFile, JobError};
+use super::{Device, ImageFile, JobError, RomFile};
+use crate::flash::Events;
 use crate::image::{Contents, Rom};
 use serde::Serialize;
 use std::path::Path;
@@ -25,17 +26,17 @@ pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
 }
 
 /// The ROM in an image file or of a ROM file.
-pub fn rom_info_file(path: &Path) -> Result<RomOutcome, JobError> {
-    let starts_as_rom = read_bytes(path)?.starts_with(&[0x55, 0xAA]);
-    if starts_as_rom {
-        let file = read_rom(path)?;
+pub fn rom_info_file(path: &Path, events: &dyn Events) -> Result<RomOutcome, JobError> {
+    let bytes = read_bytes(path, events)?;
+    if bytes.starts_with(&[0x55, 0xAA]) {
+        let file = RomFile::parse(path, bytes)?;
         return Ok(RomOutcome {
             rom: Some(file.rom),
             sha256: Some(digest(&file.bytes)),
             bytes: file.bytes,
         });
     }
-    Ok(rom_of(&read_image(path)?.contents))
+    Ok(rom_of(&ImageFile::parse(path, &bytes)?.contents))
 }
 
 /// Copy the card's ROM to a new file.

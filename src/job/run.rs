@@ -81,7 +81,7 @@ pub fn write(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
-    let (job, decide) = request.planner()?;
+    let (job, decide) = request.planner();
     let span = tracing::info_span!("write", ?job, device = %device.name);
     let _inside = span.enter();
     let facts = CardFacts::of(device)?;

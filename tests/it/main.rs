@@ -14,6 +14,7 @@ mod cli_bad_input;
 mod cli_bad_parts;
 mod cli_crossflash;
 mod cli_demo;
+mod cli_files;
 mod cli_flint_text;
 mod cli_golden;
 mod cli_host;

@@ -72,10 +72,19 @@ impl Ctx<'_> {
         }
     }
 
+    /// For reading a file before the card is opened: waiting for it ends with a signal.
+    fn reading(&self) -> Progress {
+        self.catch_signals();
+        self.progress()
+    }
+
     /// Opens the card.
     fn open(&mut self) -> Result<Device, CommandError> {
         let name = self.card()?;
         self.catch_signals();
+        if self.stop.raised() {
+            return Err(JobError::Interrupted.into());
+        }
         let mut device = job::open(&name, &self.host, &self.options)?;
         self.borrowed = device.borrowed();
         if let Some(report) = &mut self.report {
@@ -121,7 +130,7 @@ impl Ctx<'_> {
 
     fn image(&mut self, path: &Path) -> Result<ImageFile, JobError> {
         self.image = Some(path.to_owned());
-        job::read_image(path)
+        job::read_image(path, &self.reading())
     }
 
     /// Prints the text for people; the outcome is the result.

@@ -65,7 +65,7 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
 pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<PathBuf>) -> Ran {
     ctx.image = file;
     let outcome = match &ctx.image {
-        Some(path) => job::rom_info_file(path),
+        Some(path) => job::rom_info_file(path, &ctx.reading()),
         None => job::rom_info(&mut ctx.open()?),
     }?;
     rom_result(ctx, &outcome)

@@ -80,7 +80,7 @@ fn flash_of(
         Some(path) => ctx.image(path)?.contents.bytes().to_vec(),
         None => built(&board_recipe(spec))?,
     };
-    let bytes = stamped(bytes, &write::identity_change(&args.identity)?)?;
+    let bytes = stamped(bytes, &write::identity_change(ctx, &args.identity)?)?;
     Ok(striped(&bytes, Half::Even, spec.chip.size()).map_err(|e| build_failure(&e))?)
 }
 
@@ -203,7 +203,7 @@ fn info_json(path: &Path, card: &SimCard) -> Value {
 
 fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
     let mut recipe = match (&args.recipe, args.like) {
-        (Some(path), _) => read_recipe(path)?,
+        (Some(path), _) => read_recipe(ctx, path)?,
         (None, None) => Recipe::default(),
         (None, Some(ImageShape::Mcx311aOld)) => Recipe::mcx311a_2_35_5100(),
         (None, Some(ImageShape::Mcx311aNew)) => Recipe::mcx311a_2_42_5000(),
@@ -217,7 +217,7 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
     recipe.size = args.size.unwrap_or(recipe.size);
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     if let Some(path) = &args.rom {
-        recipe.rom = Some(job::read_rom(path)?.bytes);
+        recipe.rom = Some(job::read_rom(path, &ctx.reading())?.bytes);
     }
     if args.no_rom {
         recipe.rom = None;
@@ -241,15 +241,13 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
     ctx.done(&text, &result)
 }
 
-fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        Failure::from_error(Code::FileUnreadable, &e)
-            .about(format!("cannot read {}", escape::path(path)))
-    })?;
-    serde_json::from_str(&text).map_err(|e| {
+fn read_recipe(ctx: &Ctx<'_>, path: &Path) -> Result<Recipe, CommandError> {
+    let bytes = job::read_bytes(path, &ctx.reading())?;
+    let recipe = serde_json::from_slice(&bytes).map_err(|e| {
         Failure::from_error(Code::Recipe, &e)
             .about(format!("{} is not an image description", escape::path(path)))
-    })
+    });
+    Ok(recipe?)
 }
 
 fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {

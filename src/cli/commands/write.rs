@@ -54,28 +54,31 @@ pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>, args: RestoreArgs) -> Ran {
-    let request = WriteRequest::Restore { backup: &args.backup, change_mac: args.change_mac };
-    write(ctx, args.write, !args.activate.no_activate, &request)
+    let backup = job::read_backup(&args.backup, args.change_mac, &ctx.reading())?;
+    write(ctx, args.write, !args.activate.no_activate, &WriteRequest::Restore(&backup))
 }
 
 pub(super) fn recover(ctx: &mut Ctx<'_>, args: RecoverArgs) -> Ran {
     let image = ctx.image(&args.image)?;
-    let identity = full_identity(&args.identity)?;
+    let identity = full_identity(ctx, &args.identity)?;
     let request = WriteRequest::Recover(&image, &identity);
     write(ctx, args.write, !args.activate.no_activate, &request)
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, rom: &Path, args: WriteArgs) -> Ran {
-    let rom = job::read_rom(rom)?;
+    let rom = job::read_rom(rom, &ctx.reading())?;
     write(ctx, args, false, &WriteRequest::RomWrite(&rom))
 }
 
 /// A complete identity from a file, or the values given by options.
-pub(super) fn identity_change(args: &IdentityArgs) -> Result<IdentityChange, CommandError> {
+pub(super) fn identity_change(
+    ctx: &Ctx<'_>,
+    args: &IdentityArgs,
+) -> Result<IdentityChange, CommandError> {
     let Some(path) = &args.identity else {
         return Ok(given_identity(args)?);
     };
-    let identity = job::read_identity(path)?;
+    let identity = job::read_identity(path, &ctx.reading())?;
     Ok(IdentityChange {
         guids: Some(identity.guids),
         macs: Some(identity.macs),
@@ -84,7 +87,7 @@ pub(super) fn identity_change(args: &IdentityArgs) -> Result<IdentityChange, Com
 }
 
 pub(super) fn identity_set(ctx: &mut Ctx<'_>, identity: &IdentityArgs, args: WriteArgs) -> Ran {
-    let change = identity_change(identity)?;
+    let change = identity_change(ctx, identity)?;
     if change == IdentityChange::default() {
         return Err(usage(
             "give at least one of --identity, --guid, --guids, --blank-guids, --mac, --macs and --vsd",
@@ -128,8 +131,8 @@ fn given_identity(args: &IdentityArgs) -> Result<IdentityChange, Failure> {
 }
 
 /// A complete identity: nothing is invented, so GUIDs and MACs must both be given.
-fn full_identity(args: &IdentityArgs) -> Result<Identity, CommandError> {
-    let given = identity_change(args)?;
+fn full_identity(ctx: &Ctx<'_>, args: &IdentityArgs) -> Result<Identity, CommandError> {
+    let given = identity_change(ctx, args)?;
     match (given.guids, given.macs) {
         (Some(guids), Some(macs)) => Ok(Identity {
             guids,

@@ -19,7 +19,7 @@ fn backup_holds_what_its_manifest_lists() {
     assert!(read("image.bin") == image.bytes());
     assert_eq!(read("config.ini"), image.image().ini.as_ref().unwrap().bytes);
     assert_eq!(read("rom.bin"), image.rom().unwrap());
-    assert_eq!(read_identity(&outcome.dir.join("identity.json")).unwrap(), identity());
+    assert_eq!(read_identity(&outcome.dir.join("identity.json"), &()).unwrap(), identity());
     let manifest: Manifest = serde_json::from_slice(&read("manifest.json")).unwrap();
     assert_eq!(manifest, outcome.manifest);
     assert_eq!(manifest.schema, 1);
@@ -52,7 +52,7 @@ fn image_of_a_backup_can_be_burned() {
     let bench = Bench::new();
     let card = pro_card(Half::Odd);
     let outcome = bench.backup(&card).unwrap();
-    let image = read_image(&outcome.dir.join("image.bin")).unwrap();
+    let image = read_image(&outcome.dir.join("image.bin"), &()).unwrap();
     let mut device = opened(&card);
     let done = bench.burn_asked(&mut device, &image, &mut |_| true, &mut ()).unwrap();
     assert!(done.nothing_to_do);
@@ -119,7 +119,7 @@ fn child_with_a_file_size_limit() {
     let before = card.flash();
     let mut device = opened(&card);
     let dir = std::path::Path::new(&dir);
-    let image = read_image(&dir.join("new.bin")).unwrap();
+    let image = read_image(&dir.join("new.bin"), &()).unwrap();
     let options = Default::default();
     let burn = WriteRequest::Burn(&image, &options);
     let out = dir.join("not/yet/there");

@@ -34,7 +34,7 @@ impl Bench {
 
     pub(super) fn image(&self, recipe: &Recipe) -> ImageFile {
         let name = format!("{}-{}.bin", recipe.version, recipe.seed);
-        read_image(&self.file(&name, &build(recipe).unwrap())).unwrap()
+        read_image(&self.file(&name, &build(recipe).unwrap()), &()).unwrap()
     }
 
     pub(super) fn backups(&self) -> PathBuf {
@@ -99,8 +99,8 @@ impl Bench {
 
     pub(super) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
         let mut device = open_sim(card, "sim:test")?;
-        let request = WriteRequest::Restore { backup, change_mac: None };
-        self.write(&mut device, &request)
+        let backup = read_backup(backup, None, &())?;
+        self.write(&mut device, &WriteRequest::Restore(&backup))
     }
 
     pub(super) fn recover(

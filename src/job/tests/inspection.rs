@@ -47,7 +47,7 @@ fn verify_reports_damage() {
         let mut device = opened(&card);
         let verify = verify_card(&mut device, &mut ()).unwrap();
         assert!(!verify.ok, "{:?}", section.kind);
-        let file = read_image(&bench.file("bad", &bytes)).unwrap();
+        let file = read_image(&bench.file("bad", &bytes), &()).unwrap();
         assert!(!verify_image(&file).ok, "{:?}", section.kind);
     }
     // No image at all is not verified either.
@@ -78,7 +78,7 @@ fn identity_is_no_difference() {
     let mut bytes = contents.bytes().to_vec();
     let at = ddr.body_at.0 + 9;
     bytes[at as usize] ^= 1;
-    let file = read_image(&bench.file("one", &bytes)).unwrap();
+    let file = read_image(&bench.file("one", &bytes), &()).unwrap();
     let answer = verify_against(&mut device, &file, &mut ()).unwrap();
     let difference = answer.difference.unwrap();
     assert_eq!((difference.at.0, difference.count), (at, 1));

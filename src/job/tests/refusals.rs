@@ -131,7 +131,7 @@ fn cases() -> Vec<Case> {
 fn refused_burn_writes_nothing() {
     for Case { id, card, image, options } in cases() {
         let bench = Bench::new();
-        let file = read_image(&bench.file("image.bin", &image)).unwrap();
+        let file = read_image(&bench.file("image.bin", &image), &()).unwrap();
         let before = card.flash();
         let mut device = opened(&card);
         let mut asked = false;
@@ -163,7 +163,7 @@ fn refusals_name_the_cause_and_no_consequence() {
     // One cause, one id, except where two rows of the reference overlap.
     for Case { id, card, image, options } in cases() {
         let bench = Bench::new();
-        let file = read_image(&bench.file("image.bin", &image)).unwrap();
+        let file = read_image(&bench.file("image.bin", &image), &()).unwrap();
         let mut device = opened(&card);
         let planned = super::super::plan(&mut device, &file, &options, &mut ()).unwrap();
         let refusing: Vec<CheckId> =
@@ -195,21 +195,21 @@ fn foreign_files_are_refused() {
         ("dump", dump),
     ] {
         let path = bench.file(name, &bytes);
-        let error = read_image(&path).expect_err(name);
+        let error = read_image(&path, &()).expect_err(name);
         assert_eq!(error.outcome().exit, Exit::Failed, "{name}");
         assert!(error.to_string().contains(name), "{error}");
         assert!(!error.to_string().contains('\n'));
     }
-    let missing = read_image(&bench.path("missing")).unwrap_err();
+    let missing = read_image(&bench.path("missing"), &()).unwrap_err();
     assert!(matches!(missing, JobError::ReadFile { .. }));
-    let directory = read_image(bench.dir.path()).unwrap_err();
-    assert!(matches!(directory, JobError::ReadFile { .. }));
+    let directory = read_image(bench.dir.path(), &()).unwrap_err();
+    assert!(matches!(directory, JobError::NotAFile { .. }));
 }
 
 #[test]
-fn file_without_an_end_is_refused() {
-    let error = read_image(std::path::Path::new("/dev/zero")).unwrap_err();
-    assert!(matches!(error, JobError::FileTooLarge { max: MAX_FILE, .. }));
+fn a_device_is_refused_as_a_file() {
+    let error = read_image(std::path::Path::new("/dev/zero"), &()).unwrap_err();
+    assert!(matches!(error, JobError::NotAFile { what: "a character device", .. }));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn truncated_image_is_refused() {
     let card = owner_card();
     let good = build(&cx3("2.42.5000")).unwrap();
     for len in [0x40, 0x1000, good.len() / 2, good.len() - 4] {
-        let Ok(file) = read_image(&bench.file("short", &good[..len])) else {
+        let Ok(file) = read_image(&bench.file("short", &good[..len]), &()) else {
             continue;
         };
         let mut device = opened(&card);
@@ -237,7 +237,7 @@ fn trailing_bytes_never_reach_the_card() {
     let mut bytes = build(&cx3("2.42.5000")).unwrap();
     let len = bytes.len();
     bytes.extend([0xA5; 0x400]);
-    let file = read_image(&bench.file("long", &bytes)).unwrap();
+    let file = read_image(&bench.file("long", &bytes), &()).unwrap();
     let mut device = opened(&card);
     bench.burn_asked(&mut device, &file, &mut |_| true, &mut ()).unwrap();
     assert!(card.flash()[len..len + 0x400].iter().all(|b| *b == 0xFF));

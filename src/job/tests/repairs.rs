@@ -178,7 +178,7 @@ fn rom_is_written_and_removed() {
         assert!(again.unwrap().nothing_to_do);
 
         let new = rom(760, device_id);
-        let file = read_rom(&bench.file("new.rom", &new)).unwrap();
+        let file = read_rom(&bench.file("new.rom", &new), &()).unwrap();
         bench.write(&mut device, &WriteRequest::RomWrite(&file)).unwrap();
         assert_eq!(active(&card).rom(), Some(new.as_slice()));
         let out = bench.path("out.rom");
@@ -188,7 +188,7 @@ fn rom_is_written_and_removed() {
         assert!(matches!(rom_read(&mut device, &out), Err(JobError::WriteFile { .. })));
 
         let foreign = rom(752, 0x2345);
-        let file = read_rom(&bench.file("foreign.rom", &foreign)).unwrap();
+        let file = read_rom(&bench.file("foreign.rom", &foreign), &()).unwrap();
         let error = bench.write(&mut device, &WriteRequest::RomWrite(&file)).unwrap_err();
         assert_eq!(error.refused_by(), [CheckId::RomDevice]);
         clean(&card);

@@ -189,7 +189,7 @@ fn non_failsafe_cut_is_reported_and_recover_completes_it() {
     let other = card.fork();
     let mut device = opened(&card);
     assert!(device.card.in_recovery());
-    let theirs = read_identity(&backup.join("identity.json")).unwrap();
+    let theirs = read_identity(&backup.join("identity.json"), &()).unwrap();
     let image = bench.image(&cx3("2.42.5000"));
     let outcome = write(
         &mut device,

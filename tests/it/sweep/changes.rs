@@ -31,7 +31,7 @@ fn rom_write(bench: &SweepSetup, card: &SimCard, device_id: u16) -> Result<Write
     let path = dir.path().join("rom.bin");
     let rom = RomRecipe::pxe((3, 4, 999), device_id, 0x1800).build().unwrap();
     std::fs::write(&path, rom).unwrap();
-    bench.write(card, &WriteRequest::RomWrite(&job::read_rom(&path)?))
+    bench.write(card, &WriteRequest::RomWrite(&job::read_rom(&path, &())?))
 }
 
 fn config_reset(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {

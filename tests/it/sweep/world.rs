@@ -141,7 +141,7 @@ impl SweepSetup {
     }
 
     pub(crate) fn image(&self) -> ImageFile {
-        job::read_image(&self.file).unwrap()
+        job::read_image(&self.file, &()).unwrap()
     }
 
     /// A new directory; the caller removes it.
@@ -178,8 +178,8 @@ impl SweepSetup {
     }
 
     pub(crate) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {
-        let change_mac = None;
-        self.write(card, &WriteRequest::Restore { backup, change_mac })
+        let backup = job::read_backup(backup, None, &())?;
+        self.write(card, &WriteRequest::Restore(&backup))
     }
 
     pub(crate) fn recover(&self, card: &SimCard) -> Result<WriteOutcome, JobError> {

@@ -47,7 +47,7 @@ fn flash_after_our_burns_is_accepted_by_mstflint() {
         std::fs::write(&file, build(new).unwrap()).unwrap();
         let card = card(old, half);
         let mut device = job::open_sim(&card, "sim").unwrap();
-        let image = job::read_image(&file).unwrap();
+        let image = job::read_image(&file, &()).unwrap();
         let options = BurnOptions::default();
         let request = WriteRequest::Burn(&image, &options);
         job::write(&mut device, &request, dir.path(), false, &mut |_| true, &mut ()).unwrap();

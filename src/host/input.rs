@@ -1,0 +1,258 @@
+//! Files that a user names: opened once, bounded, and abandoned when a stop is requested.
+//!
+//! A path may lead to anything: a FIFO without a writer, `/dev/zero`, a name that another process
+//! exchanges. It is resolved once, to a descriptor that opens neither device nor FIFO (`O_PATH`). What it
+//! is, and its bytes, come from that descriptor.
+
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use std::fs::{File, FileType};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum InputError {
+    /// Neither a regular file nor a pipe; holds what it is, as `a directory`.
+    NotAFile(&'static str),
+    /// It has at least this many bytes.
+    TooLarge(u64),
+    /// A stop was requested.
+    Stopped,
+    Io(io::Error),
+}
+
+impl From<io::Error> for InputError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads a regular file or a pipe of at most `max` bytes. Symbolic links are followed.
+pub fn read_input(
+    path: &Path,
+    max: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<u8>, InputError> {
+    let path = path.to_owned();
+    unless_stopped(stop, move || read(&resolve(&path)?, true, max))?.ok_or(InputError::Stopped)?
+}
+
+/// A directory of files that belong together.
+#[derive(Debug)]
+pub struct InputDir(File);
+
+impl InputDir {
+    /// Opens the directory; `None` when `path` is something else. Symbolic links are followed.
+    pub fn open(path: &Path, stop: &dyn Fn() -> bool) -> Result<Option<Self>, InputError> {
+        let path = path.to_owned();
+        let opened = unless_stopped(stop, move || resolve(&path))?;
+        let dir = opened.ok_or(InputError::Stopped)??;
+        Ok(dir.metadata()?.is_dir().then_some(Self(dir)))
+    }
+
+    /// Reads the regular file of this name, which is not a path, in the directory. Symbolic links are not followed.
+    pub fn read(
+        &self,
+        name: &str,
+        max: u64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<u8>, InputError> {
+        let dir = self.0.try_clone()?;
+        let name = PathBuf::from(name);
+        let work = move || {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let file = openat(&dir, &name, flags, Mode::empty()).map_err(io::Error::from)?;
+            read(&file.into(), false, max)
+        };
+        unless_stopped(stop, work)?.ok_or(InputError::Stopped)?
+    }
+}
+
+/// The result of `work`; `None` when a stop is requested before it is there.
+///
+/// `work` has a thread of its own, because waiting for a FIFO, a terminal or a file server does not end
+/// with a signal that is handled. After a stop the thread ends with the process.
+pub fn unless_stopped<T: Send + 'static>(
+    stop: &dyn Fn() -> bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    const INTERVAL: Duration = Duration::from_millis(50);
+    let (send, receive) = channel();
+    std::thread::Builder::new().spawn(move || {
+        // Nobody receives after a stop.
+        let _ = send.send(work());
+    })?;
+    loop {
+        match receive.recv_timeout(INTERVAL) {
+            Ok(result) => return Ok(Some(result)),
+            Err(RecvTimeoutError::Timeout) if stop() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the thread that waits has ended"));
+            }
+        }
+    }
+}
+
+fn resolve(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+/// Reads what the descriptor refers to.
+fn read(resolved: &File, pipe_allowed: bool, max: u64) -> Result<Vec<u8>, InputError> {
+    let about = resolved.metadata()?;
+    let kind = about.file_type();
+    if !(kind.is_file() || (pipe_allowed && kind.is_fifo())) {
+        return Err(InputError::NotAFile(name_of(kind)));
+    }
+    if about.len() > max {
+        return Err(InputError::TooLarge(about.len()));
+    }
+    // The same file, whatever its name leads to by now.
+    let file = File::open(format!("/proc/self/fd/{}", resolved.as_raw_fd()))?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed, to notice a pipe without an end and a file that grows.
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let len = bytes.len() as u64;
+    if len > max { Err(InputError::TooLarge(len)) } else { Ok(bytes) }
+}
+
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_block_device() {
+        "a block device"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else {
+        "no regular file"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InputDir, InputError, read_input};
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use std::cell::Cell;
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    const MAX: u64 = 1 << 20;
+
+    fn read(path: &Path) -> Result<Vec<u8>, InputError> {
+        read_input(path, MAX, &|| false)
+    }
+
+    #[track_caller]
+    fn is_no_file(result: Result<Vec<u8>, InputError>, kind: &str) {
+        assert!(matches!(result, Err(InputError::NotAFile(what)) if what == kind), "{result:?}");
+    }
+
+    #[test]
+    fn what_is_neither_file_nor_pipe_is_refused_by_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        is_no_file(read(dir.path()), "a directory");
+        is_no_file(read(&socket), "a socket");
+        for device in ["/dev/zero", "/dev/random", "/dev/null", "/dev/tty"] {
+            is_no_file(read(Path::new(device)), "a character device");
+        }
+    }
+
+    #[test]
+    fn a_file_larger_than_the_bound_is_refused_unread() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        File::create(&path).unwrap().set_len(10 << 30).unwrap();
+        assert!(matches!(read(&path), Err(InputError::TooLarge(len)) if len == 10 << 30));
+        fs::write(&path, vec![1; MAX as usize]).unwrap();
+        assert_eq!(read(&path).unwrap().len() as u64, MAX);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_or_to_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        for (len, fits) in [(100_000, true), (MAX as usize + 1, false)] {
+            let path = path.clone();
+            let writer = std::thread::spawn({
+                let path = path.clone();
+                move || {
+                    // The reader leaves at the bound.
+                    let _ = File::options().write(true).open(path).unwrap().write_all(&vec![7; len]);
+                }
+            });
+            match read(&path) {
+                Ok(bytes) => assert!(fits && bytes == vec![7; len]),
+                Err(error) => assert!(!fits && matches!(error, InputError::TooLarge(_))),
+            }
+            writer.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_a_writer_and_for_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let stopped = |path: &Path| {
+            let asked = Cell::new(0);
+            let stop = || asked.replace(asked.get() + 1) > 1;
+            matches!(read_input(path, MAX, &stop), Err(InputError::Stopped))
+        };
+        assert!(stopped(&path), "no writer");
+        let _silent = File::options().read(true).write(true).open(&path).unwrap();
+        assert!(stopped(&path), "a silent writer");
+    }
+
+    #[test]
+    fn a_link_is_followed_as_an_argument_and_refused_inside_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), b"x").unwrap();
+        symlink(at("file"), at("link")).unwrap();
+        symlink("circle", at("circle")).unwrap();
+        mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&at("link")).unwrap(), b"x");
+        assert!(matches!(read(&at("circle")), Err(InputError::Io(_))));
+        let never = || false;
+        let inside = InputDir::open(dir.path(), &never).unwrap().unwrap();
+        assert_eq!(inside.read("file", MAX, &never).unwrap(), b"x");
+        is_no_file(inside.read("link", MAX, &never), "a symbolic link");
+        is_no_file(inside.read("circle", MAX, &never), "a symbolic link");
+        is_no_file(inside.read("fifo", MAX, &never), "a pipe");
+        assert!(InputDir::open(&at("file"), &never).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_keeps_its_files_when_its_name_leads_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("a")).unwrap();
+        fs::write(at("a/file"), b"a").unwrap();
+        fs::create_dir(at("b")).unwrap();
+        fs::write(at("b/file"), b"b").unwrap();
+        let inside = InputDir::open(&at("a"), &|| false).unwrap().unwrap();
+        fs::rename(at("a"), at("c")).unwrap();
+        symlink("b", at("a")).unwrap();
+        assert_eq!(inside.read("file", MAX, &|| false).unwrap(), b"a");
+    }
+}
