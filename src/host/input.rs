@@ -33,11 +33,7 @@ impl From<io::Error> for InputError {
 }
 
 /// Reads a regular file or a pipe of at most `max` bytes. Symbolic links are followed.
-pub fn read_input(
-    path: &Path,
-    max: u64,
-    stop: &dyn Fn() -> bool,
-) -> Result<Vec<u8>, InputError> {
+pub fn read_input(path: &Path, max: u64, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, InputError> {
     let path = path.to_owned();
     unless_stopped(stop, move || read(&resolve(&path)?, true, max))?.ok_or(InputError::Stopped)?
 }
@@ -197,7 +193,8 @@ mod tests {
                 let path = path.clone();
                 move || {
                     // The reader leaves at the bound.
-                    let _ = File::options().write(true).open(path).unwrap().write_all(&vec![7; len]);
+                    let _ =
+                        File::options().write(true).open(path).unwrap().write_all(&vec![7; len]);
                 }
             });
             match read(&path) {

@@ -40,7 +40,7 @@ pub enum JobError {
     /// Neither a regular file nor a pipe.
     #[error("{} is {what}, not a file", escape::path(path))]
     NotAFile { path: PathBuf, what: &'static str },
-        #[error("cannot write {}", escape::path(path))]
+    #[error("cannot write {}", escape::path(path))]
     WriteFile {
         path: PathBuf,
         #[source]

@@ -67,12 +67,7 @@ impl ImageFile {
             ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
             source => JobError::ImageFile { path: path.to_owned(), source },
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            len: bytes.len() as u64,
-            sha256: digest(bytes),
-            contents,
-        })
+        Ok(Self { path: path.to_owned(), len: bytes.len() as u64, sha256: digest(bytes), contents })
     }
 }
 

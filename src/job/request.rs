@@ -3,8 +3,8 @@
 use super::{ImageFile, RomFile};
 use crate::image::Identity;
 use crate::plan::{
-    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset, plan_identity,
-    plan_recover, plan_restore, plan_rom,
+    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset,
+    plan_identity, plan_recover, plan_restore, plan_rom,
 };
 use serde::Serialize;
 

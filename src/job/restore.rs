@@ -23,9 +23,8 @@ pub fn read_backup(
     events: &dyn Events,
 ) -> Result<BackupFacts, JobError> {
     let stop = || events.stop_requested();
-    let open = |dir: &Path| {
-        InputDir::open(dir, &stop).map_err(|error| not_read(dir, MAX_JSON, error))
-    };
+    let open =
+        |dir: &Path| InputDir::open(dir, &stop).map_err(|error| not_read(dir, MAX_JSON, error));
     if let Some(dir) = open(path)? {
         let manifest = read_file(&dir, path, MANIFEST, MAX_JSON, events)?;
         return with_manifest(&dir, path, &manifest, change_mac, events);
