@@ -96,19 +96,9 @@ impl Borrowed {
             return Err(HostError::NoIommu { bdf });
         }
         let mut lease = Lease::take(host, &card, &options.allow)?;
-        // A process that is killed from here on leaves its semaphores taken.
-        lease.mark(Mark::SemaphoresHeld(true))?;
-        let card = host.card(bdf)?;
-        bound(&card);
-        match VfioCard::open(host, &card, options.access) {
-            Ok(vfio) => Ok(Self::of(host, card, lease, vfio)),
-            Err(error) => {
-                if let Err(back) = lease.give_back() {
-                    tracing::error!(%bdf, %error, "VFIO refused");
-                    return Err(back.into());
-                }
-                Err(error.into())
-            }
+        match open(host, &mut lease, options.access, bound) {
+            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio)),
+            Err(error) => Err(lease.undo(error)),
         }
     }
 
@@ -159,13 +149,21 @@ impl Borrowed {
         self.0.borrow().lease.original().on_vfio()
     }
 
-    /// Adds a fact about the card to the journal, synced.
+    /// Adds a fact about the card to the journal before it becomes true; synced.
     pub fn mark(&self, mark: Mark) -> Result<(), HostError> {
         let mut inner = self.0.borrow_mut();
         if inner.ending.is_none() {
             inner.lease.mark(mark)?;
         }
         Ok(())
+    }
+
+    /// Adds a fact about the card that is true already; a failing disk does not change it.
+    pub fn note(&self, mark: Mark) {
+        let mut inner = self.0.borrow_mut();
+        if inner.ending.is_none() {
+            inner.lease.note(mark);
+        }
     }
 
     /// Adds a message for the user, whatever the ending.
@@ -221,16 +219,31 @@ impl Inner {
     }
 
     fn restore(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
-        self.lease.mark(Mark::SemaphoresHeld(false))?;
+        self.lease.note(Mark::SemaphoresHeld(false));
         let ending = if reenumerate {
-            self.lease.reenumerate()?;
-            Ending::Restored(Vec::new())
+            self.lease.reenumerate().map(Ending::Restored)
         } else {
-            give_back(&mut self.lease)?
+            give_back(&mut self.lease)
         };
+        self.warnings.append(&mut self.lease.take_warnings());
+        let ending = ending?;
         self.card = self.host.card(self.card.bdf)?;
         Ok(ending)
     }
+}
+
+fn open(
+    host: &Host,
+    lease: &mut Lease,
+    access: Option<BarAccess>,
+    bound: &mut dyn FnMut(&PciCard),
+) -> Result<(PciCard, VfioCard), HostError> {
+    // A process that is killed from here on leaves its semaphores taken.
+    lease.mark(Mark::SemaphoresHeld(true))?;
+    let card = host.card(lease.bdf())?;
+    bound(&card);
+    let vfio = VfioCard::open(host, &card, access)?;
+    Ok((card, vfio))
 }
 
 /// Gives back a card that is not open. On an error the journal is kept.

@@ -259,10 +259,10 @@ impl Code {
             ],
             Self::HostNotReady => &["see what is missing and how to fix it: <card> doctor"],
             Self::NotPutBack => &["cx3flash host restore"],
-            Self::JournalDamaged => &[
-                "remove the journal's two files once the card is bound to its driver (if it is not: \
-                 echo BDF > /sys/bus/pci/drivers/mlx4_core/bind); to see its driver: cx3flash list",
-            ],
+            Self::JournalDamaged => {
+                &["remove the journal once the card is bound to its driver (if it is not: \
+                 echo BDF > /sys/bus/pci/drivers/mlx4_core/bind); to see its driver: cx3flash list"]
+            }
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
                 &["create a new one: cx3flash sim create NEWFILE"]

@@ -121,6 +121,13 @@ impl Device {
         }
     }
 
+    /// Write down what is true of the flash now: a disk that fails does not change it.
+    pub(super) fn note(&self, mark: Mark) {
+        if let Some(borrowed) = &self.borrowed {
+            borrowed.note(mark);
+        }
+    }
+
     /// Give a borrowed card back. Nothing may run on its flash: every session has ended, and a
     /// session waits for the chip before it frees the semaphores.
     pub fn end(&mut self) {

@@ -94,7 +94,7 @@ fn release_and_probe(device: &mut Device, ours: bool, touched: bool) -> Result<(
     if touched {
         // Opening the session waits for an erase that still runs.
         let boots = super::settle::settled_boot(device)?;
-        device.mark(Mark::Boots(boots.start.is_some()))?;
+        device.note(Mark::Boots(boots.start.is_some()));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use super::backup::{confirm as confirm_backup, discard, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
-use super::settle::{after_change, mark_boots, settled_boot};
+use super::settle::{after_change, settled_boot};
 use super::{BackupOutcome, BootReport, Device, JobError, NvError};
 use crate::card::ToolsError;
 use crate::card::nv::{Limits, NvSettings, Parameter, TlvWrites};
@@ -165,7 +165,7 @@ pub fn nv_set(
         Ok(_) => Boots::Nothing,
         Err(_) => Boots::Unknown,
     };
-    mark_boots(device, left == Boots::OldImage, events);
+    device.note(Mark::Boots(left == Boots::OldImage));
     if let Some((stored, source)) = stopped {
         if stored == 0 && source.nothing_sent() {
             return Err(unanswered(source));

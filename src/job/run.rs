@@ -4,7 +4,7 @@
 use super::activate::activate_after;
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
-use super::settle::{after_change, mark_boots, settle, version_of, what_boots};
+use super::settle::{after_change, settle, version_of, what_boots};
 use super::store::digest;
 use super::{
     Activation, BackupOutcome, BootReport, CardReport, Device, ImageFile, JobError, WriteJob,
@@ -126,7 +126,7 @@ pub fn write(
     drop(card);
     let first = match ended {
         Ok(first) => first,
-        Err(stopped) => return Err(left_behind(device, stopped, &probe, &backup.dir, events)),
+        Err(stopped) => return Err(left_behind(device, stopped, &probe, &backup.dir)),
     };
     let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
     let boots = match first {
@@ -134,7 +134,7 @@ pub fn write(
         other => settle(device, other.ok(), &mut what_boots, &sure),
     };
     let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
-    mark_boots(device, starts, events);
+    device.note(Mark::Boots(starts));
     let boots = boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
     if !sure(&boots) {
         return Err(wrong_boot(&boots, &backup.dir));
@@ -253,7 +253,6 @@ fn left_behind(
     mut stopped: Stopped,
     probe: &Probe,
     backup: &Path,
-    events: &mut dyn Events,
 ) -> JobError {
     if stopped.touched && !stopped.boots.is_image() {
         let mut reading = |flash: &mut dyn Source| probe.read(flash);
@@ -263,7 +262,7 @@ fn left_behind(
     }
     // Whoever gives the card back must not start a driver on a card without firmware.
     if stopped.touched {
-        mark_boots(device, stopped.boots.is_image(), events);
+        device.note(Mark::Boots(stopped.boots.is_image()));
     }
     JobError::Stopped { stopped, backup: Some(backup.to_owned()) }
 }

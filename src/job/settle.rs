@@ -3,8 +3,7 @@
 use super::readings::steady;
 use super::{BootReport, Device, JobError};
 use crate::card::CardError;
-use crate::flash::{Event, Events, FlashError};
-use crate::host::Mark;
+use crate::flash::FlashError;
 use crate::image::{Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan};
 use crate::plan::Validity;
 use std::path::Path;
@@ -114,20 +113,5 @@ pub(super) fn after_change(
         boots: boots.cloned(),
         backup: backup.map(Path::to_path_buf),
         source: Box::new(source),
-    }
-}
-
-/// Writes a mark that comes too late to stop the job: a failure is reported, not fatal.
-pub(super) fn mark_boots(device: &Device, boots: bool, events: &mut dyn Events) {
-    if let Err(error) = device.mark(Mark::Boots(boots)) {
-        let text = format!(
-            "the journal could not be written ({}): after a crash `cx3flash host restore` reads the flash again",
-            super::error_text::error_chain(&error)
-        );
-        tracing::error!(error = ?error, "mark not written");
-        match &device.borrowed {
-            Some(borrowed) => borrowed.warn(text),
-            None => events.emit(Event::Note { text }),
-        }
     }
 }

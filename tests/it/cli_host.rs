@@ -133,34 +133,19 @@ fn nothing_pending_is_success() {
 }
 
 #[test]
-fn a_journal_whose_process_was_killed_before_its_first_record_is_removed() {
-    let bench = host();
-    let dir = bench.path("host/var/lib/cx3flash/journal");
-    fs::create_dir_all(&dir).unwrap();
-    let file = dir.join(format!("{CARD}.a"));
-    fs::write(&file, b"").unwrap();
-    for _ in 0..2 {
-        bench.run(&["host", "restore"]).exits(0);
-        assert!(!file.exists());
-    }
-}
-
-#[test]
 fn a_damaged_journal_is_reported() {
     let bench = host();
     let dir = bench.path("host/var/lib/cx3flash/journal");
     fs::create_dir_all(&dir).unwrap();
-    for slot in ["a", "b"] {
-        fs::write(dir.join(format!("{CARD}.{slot}")), b"CX3Jrubbish").unwrap();
-    }
+    fs::write(dir.join(format!("{CARD}.json")), b"{\"version\": 7}").unwrap();
     bench.run(&["host", "status"]).exits(0).prints(CARD);
     bench
         .run(&["host", "restore"])
         .exits(8)
         .one_clear_line()
-        .reports("damaged")
+        .reports("cannot be used")
         .reports("mlx4_core/bind");
-    assert!(dir.join(format!("{CARD}.a")).exists(), "it was removed");
+    assert!(dir.join(format!("{CARD}.json")).exists(), "it was removed");
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! The journal of a borrowed card: what another process needs to restore the host when this one
 //! cannot. Written and synced before each change.
 //!
-//! Each card has two files, `0000:01:00.0.a` and `.b`, in [`Host::journal_dir`]. They are written
-//! in turn, and each holds one record:
+//! Each card has one file, `0000:01:00.0.json` in [`Host::journal_dir`], that an administrator can
+//! read:
 //!
-//! | bytes | what |
-//! |---|---|
-//! | 4 | `CX3J` |
-//! | 4 | version, little-endian: 1 |
-//! | 8 | counter, little-endian: the record with the larger counter is the newer one |
-//! | 4 | length of the text |
-//! | … | JSON of [`JournalRecord`] |
-//! | 4 | CRC-32 (ISO-HDLC) of everything before |
+//! ```json
+//! {
+//!   "version": 2,
+//!   "sha256": "9f86d081…",
+//!   "record": { "bdf": "0000:01:00.0", … }
+//! }
+//! ```
 //!
-//! A torn or damaged record does not count. The other file was complete before this one was begun,
-//! so its record counts then. The directory is empty when no card is borrowed: the boot unit checks
-//! that.
+//! `sha256` is that of the record without white space: `jq -cj .record FILE | sha256sum`. A record
+//! is written to a hidden file, synced, and renamed to that name, so a record that is cut short or
+//! damaged is not ours, and is refused. The directory has no visible file when no card is borrowed:
+//! the boot unit checks that.
 
 mod record;
 #[cfg(test)]
@@ -24,211 +24,309 @@ mod tests;
 pub(super) use record::JournalRecord;
 pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
 
-use super::{Bdf, Host, sync_dir};
+use super::{Bdf, Host, is_root};
 use crate::escape;
-use crc::{CRC_32_ISO_HDLC, Crc};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use nix::libc;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-const MAGIC: [u8; 4] = *b"CX3J";
-const VERSION: u32 = 1;
-/// Magic, version, counter, length.
-const HEAD: usize = 20;
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+/// Version 1 had two binary files a card, `.a` and `.b`.
+const VERSION: u64 = 2;
+const OLD_EXTENSIONS: [&str; 2] = ["a", "b"];
 /// A record has a few KiB, so a larger file is not a journal.
 const LONGEST: u64 = 1 << 20;
-/// Extensions of the two files: odd counters, even counters.
-const EXTENSIONS: [&str; 2] = ["a", "b"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// A file or the directory cannot be read or written.
-    #[error("journal {}", escape::path(path))]
-    Io { path: PathBuf, source: io::Error },
+    /// An operation on a file or the directory failed.
+    #[error("journal {}: cannot {doing}", escape::path(path))]
+    Io { path: PathBuf, doing: &'static str, source: io::Error },
+    /// Journals are root's.
+    #[error("only root can read and write journals ({})", escape::path(path))]
+    NotRoot { path: PathBuf },
     /// No valid record, and the host may have been changed.
-    #[error("journal {} is damaged: {why}", escape::path(path))]
+    #[error("journal {} cannot be used: {why}", escape::path(path))]
     Damaged { path: PathBuf, why: String },
 }
 
 impl JournalError {
-    fn io(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
+    fn io(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| {
+            let path = path.to_owned();
+            if source.kind() == io::ErrorKind::PermissionDenied && !is_root() {
+                Self::NotRoot { path }
+            } else {
+                Self::Io { path, doing, source }
+            }
+        }
     }
 }
+
+/// Called with the name of each operation on the disk, before it. An error is that operation's.
+pub(super) type BeforeDisk<'a> = &'a dyn Fn(&'static str) -> io::Result<()>;
 
 /// The journal of one card.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
-    dir: PathBuf,
     bdf: Bdf,
-    /// Counter of the newest record; 0 without one.
-    counter: u64,
+    path: PathBuf,
+    /// The hidden file of a record that is not complete. A killed process may leave it.
+    unfinished: PathBuf,
 }
 
 impl Journal {
-    /// Opens a card's journal and returns its newest valid record.
-    pub(super) fn open(
-        host: &Host,
-        bdf: Bdf,
-    ) -> Result<(Self, Option<JournalRecord>), JournalError> {
-        let (mut journal, record) = Self::load(host, bdf)?;
-        if record.is_none() {
-            // There may be one torn record. Then it is the first one, which is written and synced
-            // before the first change of the host, so nothing was changed.
-            match journal.remove() {
-                // Another user's file stays.
-                Err(JournalError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::PermissionDenied => {}
-                other => other?,
-            }
-        }
-        Ok((journal, record))
-    }
-
-    /// Returns a card's newest valid record and changes nothing.
-    pub(super) fn read(host: &Host, bdf: Bdf) -> Result<Option<JournalRecord>, JournalError> {
-        Self::load(host, bdf).map(|(_, record)| record)
-    }
-
-    fn load(host: &Host, bdf: Bdf) -> Result<(Self, Option<JournalRecord>), JournalError> {
-        let mut journal = Self { dir: host.journal_dir(), bdf, counter: 0 };
-        let mut newest = None;
-        let mut damaged = Vec::new();
-        for extension in EXTENSIONS {
-            let path = journal.path(extension);
-            match read_file(&path) {
-                Ok(Some((counter, record))) if counter > journal.counter || newest.is_none() => {
-                    journal.counter = counter;
-                    newest = Some((path, record));
-                }
-                Ok(_) => {}
-                Err(error @ JournalError::Damaged { .. }) => damaged.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        match newest {
-            Some((path, record)) if record.bdf != bdf => {
-                Err(JournalError::Damaged { path, why: format!("it belongs to {}", record.bdf) })
-            }
-            Some((_, record)) => Ok((journal, Some(record))),
-            None if damaged.len() == EXTENSIONS.len() => Err(damaged.swap_remove(0)),
-            None => Ok((journal, None)),
+    pub(super) fn of(host: &Host, bdf: Bdf) -> Self {
+        let dir = host.journal_dir();
+        Self {
+            bdf,
+            path: dir.join(format!("{bdf}.json")),
+            unfinished: dir.join(format!(".{bdf}.json.new")),
         }
     }
 
-    /// Writes a record over the older one; it is on the disk when this returns.
-    pub(super) fn write(&mut self, record: &JournalRecord) -> Result<(), JournalError> {
-        let counter = self.counter + 1;
-        fs::create_dir_all(&self.dir).map_err(JournalError::io(&self.dir))?;
-        let path = self.path(extension(counter));
-        encode(counter, record)
-            .and_then(|bytes| {
-                let mut file = File::create(&path)?;
-                file.write_all(&bytes)?;
-                file.sync_all()
-            })
-            .map_err(JournalError::io(&path))?;
-        sync_dir(&self.dir).map_err(JournalError::io(&self.dir))?;
-        self.counter = counter;
-        Ok(())
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Removes the journal. The older record goes first, so that it never becomes the newest.
-    pub(super) fn remove(&mut self) -> Result<(), JournalError> {
-        let gone = |result: io::Result<()>, path: &Path| match result {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(JournalError::io(path)(error))
-            }
-            _ => Ok(()),
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// The record; `None` when there is no journal. Returns at once whatever is in its place.
+    pub(super) fn read(&self) -> Result<Option<JournalRecord>, JournalError> {
+        self.read_after(&|_| Ok(()))
+    }
+
+    pub(super) fn read_after(
+        &self,
+        before: BeforeDisk<'_>,
+    ) -> Result<Option<JournalRecord>, JournalError> {
+        let damaged = |path: &Path, why| JournalError::Damaged { path: path.to_owned(), why };
+        let meta = self.does(before, "look for it", || match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        })?;
+        let Some(meta) = meta else {
+            let old = OLD_EXTENSIONS.map(|extension| self.path.with_extension(extension));
+            return match old.iter().find(|path| path.exists()) {
+                Some(path) => Err(damaged(path, other_version(1))),
+                None => Ok(None),
+            };
         };
-        for counter in [self.counter + 1, self.counter] {
-            let path = self.path(extension(counter));
-            gone(fs::remove_file(&path), &path)?;
+        // Before it is opened, too: opening a device may do something.
+        if let Some(why) = not_a_file(&meta) {
+            return Err(damaged(&self.path, why));
         }
-        gone(sync_dir(&self.dir), &self.dir)
+        let (meta, file) = self.does(before, "open it", || {
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+            Ok((file.metadata()?, file))
+        })?;
+        if let Some(why) = not_a_file(&meta).or_else(|| not_ours(&meta)) {
+            return Err(damaged(&self.path, why));
+        }
+        let mut bytes = Vec::new();
+        self.does(before, "read it", || file.take(LONGEST + 1).read_to_end(&mut bytes))?;
+        let record = decode(&bytes).map_err(|why| damaged(&self.path, why))?;
+        if record.bdf != self.bdf {
+            return Err(damaged(&self.path, format!("it belongs to {}", record.bdf)));
+        }
+        Ok(Some(record))
     }
 
-    fn path(&self, extension: &str) -> PathBuf {
-        self.dir.join(format!("{}.{extension}", self.bdf))
+    /// Writes a record in the place of the older one; it is on the disk when this returns. After an
+    /// error the file holds the one or the other.
+    pub(super) fn write(
+        &self,
+        record: &JournalRecord,
+        before: BeforeDisk<'_>,
+    ) -> Result<(), JournalError> {
+        self.does(before, "make its directory", || make_directory(self.dir()))?;
+        let renamed = self.write_unfinished(record, before).and_then(|()| {
+            self.does(before, "rename it", || fs::rename(&self.unfinished, &self.path))
+        });
+        if let Err(error) = renamed {
+            let removed = self.does(before, "remove an unfinished one", || gone(&self.unfinished));
+            if removed.is_err() {
+                tracing::debug!("an unfinished record is left: the next write removes it");
+            }
+            return Err(error);
+        }
+        self.sync_directory(before)
+    }
+
+    fn write_unfinished(
+        &self,
+        record: &JournalRecord,
+        before: BeforeDisk<'_>,
+    ) -> Result<(), JournalError> {
+        let path = &self.unfinished;
+        self.does(before, "remove an unfinished one", || gone(path))?;
+        let mut file = self.does(before, "create it", || {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            // Whatever the umask.
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(file)
+        })?;
+        self.does(before, "write it", || file.write_all(&encode(record)?))?;
+        self.does(before, "sync it", || file.sync_all())
+    }
+
+    /// Removes the journal.
+    pub(super) fn remove(&self, before: BeforeDisk<'_>) -> Result<(), JournalError> {
+        self.does(before, "remove an unfinished one", || gone(&self.unfinished))?;
+        self.does(before, "remove it", || gone(&self.path))?;
+        self.sync_directory(before)
+    }
+
+    fn sync_directory(&self, before: BeforeDisk<'_>) -> Result<(), JournalError> {
+        self.does(before, "sync its directory", || match open_directory(self.dir()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            dir => dir?.sync_all(),
+        })
+    }
+
+    fn does<T>(
+        &self,
+        before: BeforeDisk<'_>,
+        doing: &'static str,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, JournalError> {
+        before(doing).and_then(|()| act()).map_err(JournalError::io(&self.path, doing))
     }
 }
 
-/// Cards that have a journal file, valid or not.
+/// Cards that have a journal, valid or not.
 pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
     let dir = host.journal_dir();
+    let failed = JournalError::io(&dir, "list");
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(JournalError::io(&dir)(error)),
+        Err(error) => return Err(failed(error)),
     };
-    let mut cards: Vec<Bdf> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let (bdf, extension) = name.to_str()?.rsplit_once('.')?;
-            EXTENSIONS.contains(&extension).then_some(())?;
-            bdf.parse().ok()
-        })
-        .collect();
+    let mut cards = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(&failed)?.file_name();
+        if let Some((bdf, extension)) = name.to_str().and_then(|name| name.rsplit_once('.'))
+            && (extension == "json" || OLD_EXTENSIONS.contains(&extension))
+            && let Ok(bdf) = bdf.parse()
+        {
+            cards.push(bdf);
+        }
+    }
     cards.sort();
     cards.dedup();
     Ok(cards)
 }
 
-/// Extension of the file that holds the record with this counter.
-fn extension(counter: u64) -> &'static str {
-    let [odd, even] = EXTENSIONS;
-    if counter % 2 == 1 { odd } else { even }
+/// Makes the directory, for its owner alone whatever the umask, and syncs its name.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    match open_directory(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = dir.parent().unwrap_or(Path::new("/"));
+            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+            DirBuilder::new().mode(0o700).create(dir)?;
+            for above in parent.ancestors().take(2) {
+                File::open(above)?.sync_all()?;
+            }
+        }
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    let dir = open_directory(dir)?;
+    let meta = dir.metadata()?;
+    if meta.mode() & 0o777 != 0o700 && meta.uid() == own_id() {
+        dir.set_permissions(Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
-fn encode(counter: u64, record: &JournalRecord) -> io::Result<Vec<u8>> {
-    let text = serde_json::to_vec(record)?;
-    let mut bytes = Vec::with_capacity(HEAD + text.len() + 4);
-    bytes.extend(MAGIC);
-    bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(counter.to_le_bytes());
-    bytes.extend((text.len() as u32).to_le_bytes());
-    bytes.extend(text);
-    bytes.extend(CRC.checksum(&bytes).to_le_bytes());
+/// Not through a link: its target's mode would be changed.
+fn open_directory(dir: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    OpenOptions::new().read(true).custom_flags(flags).open(dir)
+}
+
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn own_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+fn not_a_file(meta: &fs::Metadata) -> Option<String> {
+    let kind = meta.file_type();
+    let what = match () {
+        () if kind.is_file() => return None,
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Some(format!("it is {what}"))
+}
+
+/// Root carries out what a journal contains, so nobody else may have written it.
+fn not_ours(meta: &fs::Metadata) -> Option<String> {
+    let (owner, mode) = (meta.uid(), meta.mode() & 0o777);
+    if owner != 0 && owner != own_id() {
+        return Some(format!("it belongs to user {owner}"));
+    }
+    (mode & 0o022 != 0).then(|| format!("others may write it (mode {mode:03o})"))
+}
+
+fn other_version(version: u64) -> String {
+    format!("it has version {version}, this program reads version {VERSION}")
+}
+
+fn digest(record: &Value) -> String {
+    Sha256::digest(record.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn encode(record: &JournalRecord) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct JournalFile {
+        version: u64,
+        sha256: String,
+        record: Value,
+    }
+    let record = serde_json::to_value(record)?;
+    let file = JournalFile { version: VERSION, sha256: digest(&record), record };
+    let mut bytes = serde_json::to_vec_pretty(&file)?;
+    bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// The record in these bytes, or why there is none.
-fn decode(bytes: &[u8]) -> Result<(u64, JournalRecord), String> {
-    let word = |at: usize| -> Option<u32> {
-        let four = bytes.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_le_bytes(four))
-    };
-    if bytes.get(..4) != Some(&MAGIC) {
-        return Err("it does not start with CX3J".into());
+fn decode(bytes: &[u8]) -> Result<JournalRecord, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".into());
     }
-    let (Some(version), Some(low), Some(high), Some(len)) = (word(4), word(8), word(12), word(16))
-    else {
-        return Err("it is cut short".into());
+    if bytes.len() as u64 > LONGEST {
+        return Err(format!("it is longer than {LONGEST} bytes"));
+    }
+    let file: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("bad JSON: {error}"))?;
+    let (Some(version), Some(sha256)) = (file["version"].as_u64(), file.get("sha256")) else {
+        return Err("it is not a journal".into());
     };
-    let end = HEAD.saturating_add(len as usize);
-    let Some(crc) = word(end).filter(|_| bytes.len() == end + 4) else {
-        return Err("it is cut short".into());
-    };
-    if CRC.checksum(&bytes[..end]) != crc {
+    if version != VERSION {
+        return Err(other_version(version));
+    }
+    let record = &file["record"];
+    if *sha256 != digest(record) {
         return Err("its checksum is wrong".into());
     }
-    if version != VERSION {
-        return Err(format!("it has version {version}, this program writes {VERSION}"));
-    }
-    let record = serde_json::from_slice(&bytes[HEAD..end]).map_err(|error| error.to_string())?;
-    Ok((u64::from(high) << 32 | u64::from(low), record))
-}
-
-/// Reads one file; `None` when it does not exist.
-fn read_file(path: &Path) -> Result<Option<(u64, JournalRecord)>, JournalError> {
-    let damaged = |why| JournalError::Damaged { path: path.to_owned(), why };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Ok(meta) if meta.len() > LONGEST => return Err(damaged("it is too long".into())),
-        other => other.map_err(JournalError::io(path))?,
-    };
-    let bytes = fs::read(path).map_err(JournalError::io(path))?;
-    decode(&bytes).map(Some).map_err(damaged)
+    JournalRecord::deserialize(record).map_err(|error| error.to_string())
 }

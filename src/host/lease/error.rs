@@ -3,6 +3,7 @@
 use crate::escape;
 use crate::host::journal::JournalError;
 use crate::host::{Bdf, DiscoverError};
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ pub enum LeaseError {
     Held { bdf: Bdf, holder: String },
     #[error("lock file {}", escape::path(path))]
     Lock { path: PathBuf, source: io::Error },
-    /// The journal cannot be read or written. Nothing was changed after it failed.
+    /// The journal cannot be read or written. The host is as it was before.
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("{bdf} is on {}: only root may take it from there", driver.as_deref().unwrap_or("no driver"))]
@@ -36,9 +37,15 @@ pub enum LeaseError {
     /// A step of giving back failed.
     #[error("{bdf} could not be given back: {doing}")]
     NotBack { bdf: Bdf, doing: String, source: io::Error },
+    /// Several steps of giving back failed.
+    #[error("{}", failures.iter().map(|failure| in_full(failure)).collect::<Vec<_>>().join("; "))]
+    Several { failures: Vec<LeaseError> },
+    /// Taking failed, and the host was restored but for what the warnings name.
+    #[error("{first}; then the host was restored, but: {}", warnings.join("; "))]
+    Undone { first: String, warnings: Vec<String> },
     /// Taking failed, and then restoring the host failed too; the journal is kept.
-    #[error("{first}; then restoring the host failed: {back}")]
-    NotUndone { first: Box<LeaseError>, back: Box<LeaseError> },
+    #[error("{first}; then restoring the host failed: {}", in_full(&**back))]
+    NotUndone { first: String, back: Box<LeaseError> },
     /// Nothing on the flash boots, so its driver must not bind it.
     #[error("nothing on the flash of {bdf} boots, so its driver must not bind it")]
     NotBootable { bdf: Bdf },
@@ -53,16 +60,31 @@ impl LeaseError {
             self,
             Self::Stuck { .. }
                 | Self::NotBack { .. }
+                | Self::Several { .. }
                 | Self::NotUndone { .. }
                 | Self::NotBootable { .. }
         )
     }
 
-    /// While giving back, a refused step leaves the host changed.
-    pub(super) fn not_back(self) -> Self {
+    /// While giving back, a refused step and a missing driver leave the host changed.
+    pub(super) fn not_back(self, bdf: Bdf) -> Self {
         match self {
             Self::Refused { bdf, doing, source } => Self::NotBack { bdf, doing, source },
+            Self::NoDriver { driver, source } => {
+                Self::NotBack { bdf, doing: format!("loading the driver {driver}"), source }
+            }
             other => other,
         }
     }
+}
+
+/// An error with its causes, on one line.
+pub(in crate::host) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }

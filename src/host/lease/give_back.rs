@@ -5,7 +5,7 @@
 use super::LeaseError;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
 use crate::card::{Patience, wait_until};
-use crate::host::journal::HostStep;
+use crate::host::journal::{HostStep, OriginalFunction};
 use crate::host::{NetDev, VFIO_PCI, sysfs};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use std::time::Duration;
 const NETDEVS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
 impl Lease {
-    /// Gives back a card that is closed. The second time does nothing. On an error the journal is
-    /// kept. Returns what differs from the original state and cannot be restored here.
+    /// Gives back a card that is closed. The second time does nothing. Every step is tried, also
+    /// after one that failed; on an error the journal is kept. Returns what differs from the
+    /// original state and cannot be restored here, and what is wrong with the journal.
     pub fn give_back(&mut self) -> Result<Vec<String>, LeaseError> {
         let mut warnings = Vec::new();
         if self.done {
@@ -26,53 +27,85 @@ impl Lease {
             return Err(LeaseError::NotBootable { bdf: self.bdf() });
         }
         if self.changed_host() {
-            self.restore(&mut warnings).map_err(LeaseError::not_back)?;
+            self.restore(&mut warnings)?;
         } else if self.rebooted {
             warnings.push("the machine was rebooted since: bindings are the boot's own".into());
         }
-        self.forget()?;
+        self.forget();
         warnings.append(&mut self.take_warnings());
         Ok(warnings)
     }
 
-    fn restore(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
+    pub(super) fn restore(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
+        let mut failures = Vec::new();
         let bdf = self.bdf();
         if !self.host.device(bdf).exists() && self.record.step == HostStep::Reenumerate {
             // Killed between remove and rescan.
-            self.rescan()?;
+            failures.extend(self.rescan().err());
         }
-        self.step(HostStep::GiveBack)?;
         if self.host.device(bdf).exists() {
-            match self.record.original.driver.clone() {
-                Some(driver) if self.driver_now().as_ref() != Some(&driver) => {
-                    // Loaded while the override still names vfio-pci: a module probes every device
-                    // it matches when it is loaded, and this probe must be guarded.
-                    self.need_driver(&driver)?;
-                    // Keeps other drivers away until this one is bound.
-                    self.set_override(bdf, Some(&driver))?;
-                    self.unbind(bdf)?;
-                    self.bind(bdf, &driver)?;
-                }
-                // A driver that was bound by others since stays.
-                None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf)?,
-                _ => {}
-            }
-            let original = self.record.original.driver_override.clone();
-            self.set_override(bdf, original.as_deref())?;
+            self.step_back(HostStep::GiveBack);
+            self.restore_driver(&mut failures);
         } else {
             warnings.push(format!("{bdf} is gone"));
         }
-        self.restore_siblings()?;
-        self.restore_error_reset()?;
-        self.restore_port_types(warnings)?;
-        self.restore_virtual_functions(warnings)?;
-        self.await_netdevs(warnings);
-        Ok(())
+        self.restore_siblings(&mut failures);
+        failures.extend(self.restore_error_reset().err());
+        // A write to the card waits behind the one that has not returned.
+        if !failures.iter().any(|failure| matches!(failure, LeaseError::Stuck { .. })) {
+            failures.extend(self.restore_port_types(warnings).err());
+            self.restore_virtual_functions(warnings, &mut failures);
+        }
+        if failures.is_empty() {
+            self.await_netdevs(warnings);
+        }
+        self.all_done(failures)
     }
 
-    /// Tries every sibling; the first one that fails is the error.
-    fn restore_siblings(&self) -> Result<(), LeaseError> {
-        let mut first = Ok(());
+    /// The error of these failures, if there are any.
+    pub(super) fn all_done(&self, failures: Vec<LeaseError>) -> Result<(), LeaseError> {
+        let not_back = |failure: LeaseError| failure.not_back(self.bdf());
+        let mut failures: Vec<LeaseError> = failures.into_iter().map(not_back).collect();
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.swap_remove(0)),
+            _ => Err(LeaseError::Several { failures }),
+        }
+    }
+
+    /// Driver and override.
+    fn restore_driver(&mut self, failures: &mut Vec<LeaseError>) {
+        let bdf = self.bdf();
+        match self.rebind() {
+            Err(stuck @ LeaseError::Stuck { .. }) => {
+                failures.push(stuck);
+                return;
+            }
+            bound => failures.extend(bound.err()),
+        }
+        let original = self.record.original.driver_override.clone();
+        failures.extend(self.set_override(bdf, original.as_deref()).err());
+    }
+
+    fn rebind(&mut self) -> Result<(), LeaseError> {
+        let bdf = self.bdf();
+        match self.record.original.driver.clone() {
+            Some(driver) if self.driver_now().as_ref() != Some(&driver) => {
+                // Loaded while the override still names vfio-pci: a module probes every device it
+                // matches when it is loaded, and this probe must be guarded.
+                self.need_driver(&driver)?;
+                // Keeps other drivers away until this one is bound.
+                self.set_override(bdf, Some(&driver))?;
+                self.unbind(bdf)?;
+                self.bind(bdf, &driver)
+            }
+            // A driver that was bound by others since stays.
+            None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn restore_siblings(&self, failures: &mut Vec<LeaseError>) {
         for sibling in &self.record.original.siblings {
             // One that has a driver again, even another one, stays there.
             if self.host.driver_of(sibling.bdf).is_some() {
@@ -81,32 +114,37 @@ impl Lease {
             let back = self
                 .need_driver(&sibling.driver)
                 .and_then(|()| self.bind(sibling.bdf, &sibling.driver));
-            first = first.and(back);
+            failures.extend(back.err());
         }
-        first
     }
 
     /// Virtual functions come with the driver, by its module option. Binds each to its original
     /// driver.
-    fn restore_virtual_functions(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
+    fn restore_virtual_functions(
+        &self,
+        warnings: &mut Vec<String>,
+        failures: &mut Vec<LeaseError>,
+    ) {
         for vf in &self.record.original.vfs {
-            if !self.host.device(vf.bdf).exists() {
+            if self.host.device(vf.bdf).exists() {
+                failures.extend(self.rebind_function(vf).err());
+                failures.extend(self.set_override(vf.bdf, vf.driver_override.as_deref()).err());
+            } else {
                 warnings.push(format!("virtual function {} did not come back", vf.bdf));
-                continue;
             }
-            if self.host.driver_of(vf.bdf) != vf.driver {
-                if let Some(driver) = &vf.driver {
-                    self.need_driver(driver)?;
-                    self.set_override(vf.bdf, Some(driver))?;
-                }
-                self.unbind(vf.bdf)?;
-                if let Some(driver) = &vf.driver {
-                    self.bind(vf.bdf, driver)?;
-                }
-            }
-            self.set_override(vf.bdf, vf.driver_override.as_deref())?;
         }
-        Ok(())
+    }
+
+    fn rebind_function(&self, vf: &OriginalFunction) -> Result<(), LeaseError> {
+        if self.host.driver_of(vf.bdf) == vf.driver {
+            return Ok(());
+        }
+        if let Some(driver) = &vf.driver {
+            self.need_driver(driver)?;
+            self.set_override(vf.bdf, Some(driver))?;
+        }
+        self.unbind(vf.bdf)?;
+        vf.driver.as_ref().map_or(Ok(()), |driver| self.bind(vf.bdf, driver))
     }
 
     /// Port types are lost with the driver unless a module option sets them

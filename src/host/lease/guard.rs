@@ -121,7 +121,7 @@ impl Lease {
         if !is_off(&was) {
             let doing = "restoring internal_err_reset";
             self.slow_write(&self.parameter(), &format!("{was}\n"), QUICK_LIMIT, doing)
-                .map_err(LeaseError::not_back)?;
+                .map_err(|error| error.not_back(self.bdf()))?;
         }
         if let Some(lock) = &lock
             && let Err(error) = self.actions.note(lock, "")

@@ -1,8 +1,9 @@
 //! A card taken from its driver and given back (promise P6; docs/linux.md#sequence-of-a-job,
 //! docs/linux.md#binding, docs/linux.md#mlx4_core, docs/linux.md#journal-and-restore).
 //!
-//! Every change is in the journal, synced, before it is made. Giving back compares the host with
-//! its original state and changes only what differs, so it can be repeated.
+//! Taking: every change is in the journal, synced, before it is made. Giving back: the record in
+//! memory counts, and a disk that fails stops nothing. It compares the host with its original state
+//! and changes only what differs, so it can be repeated.
 
 mod actions;
 mod error;

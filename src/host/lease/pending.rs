@@ -41,7 +41,7 @@ impl Lease {
                 pid: None,
                 problem: None,
             };
-            match Journal::read(host, bdf) {
+            match Journal::of(host, bdf).read() {
                 Ok(Some(record)) => {
                     let original = record.original;
                     pending.driver = original.driver;
@@ -59,15 +59,14 @@ impl Lease {
         Ok(list)
     }
 
-    /// Cards with a journal file, including one without a record yet: its process was killed before
-    /// the first change of the host.
+    /// Cards with a journal, usable or not.
     pub fn journals(host: &Host) -> Result<Vec<Bdf>, LeaseError> {
         Ok(journal::cards(host)?)
     }
 
-    /// A card's newest valid record as JSON, for bug reports.
+    /// A card's record as JSON, for bug reports.
     pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
-        let record = Journal::read(host, bdf)?;
+        let record = Journal::of(host, bdf).read()?;
         // Plain data with string keys always serialises.
         Ok(record.map(|record| serde_json::to_value(record).unwrap_or_default()))
     }

@@ -14,9 +14,26 @@ const APPEARS: Patience = Patience::every(Duration::from_secs(60), Duration::fro
 
 impl Lease {
     /// Removes the function, rescans the bus above it, and binds a driver: the original one, or
-    /// mlx4_core for a card that had none in recovery mode. On an error the journal is kept.
-    pub fn reenumerate(&mut self) -> Result<(), LeaseError> {
-        self.remove_and_rescan().map_err(LeaseError::not_back)
+    /// mlx4_core for a card that had none in recovery mode. Then gives back the rest. On an error
+    /// the journal is kept. Returns warnings as [`Lease::give_back`] does.
+    pub fn reenumerate(&mut self) -> Result<Vec<String>, LeaseError> {
+        let mut warnings = Vec::new();
+        let mut failures = Vec::new();
+        match self.remove_and_rescan() {
+            Ok(()) => {
+                self.restore_siblings(&mut failures);
+                failures.extend(self.restore_error_reset().err());
+            }
+            Err(stuck @ LeaseError::Stuck { .. }) => return Err(stuck),
+            Err(error) => {
+                failures.push(error);
+                failures.extend(self.restore(&mut warnings).err());
+            }
+        }
+        self.all_done(failures)?;
+        self.forget();
+        warnings.append(&mut self.take_warnings());
+        Ok(warnings)
     }
 
     fn remove_and_rescan(&mut self) -> Result<(), LeaseError> {
@@ -26,7 +43,7 @@ impl Lease {
         self.record.bridge = std::fs::canonicalize(&device)
             .ok()
             .and_then(|real| real.parent()?.file_name()?.to_str()?.parse().ok());
-        self.step(HostStep::Reenumerate)?;
+        self.step_back(HostStep::Reenumerate);
         if device.exists() {
             let doing = "removing the function";
             self.slow_write(&device.join("remove"), "1", UNBIND_LIMIT, doing)?;
@@ -42,7 +59,7 @@ impl Lease {
         if let Some(original) = self.record.original.driver_override.clone() {
             self.set_override(bdf, Some(&original))?;
         }
-        self.forget()
+        Ok(())
     }
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {

@@ -2,8 +2,10 @@
 
 use super::LeaseError;
 use super::actions::Actions;
+use super::error::in_full;
 use super::guard::Guard;
 use super::lock::Lock;
+use crate::escape;
 use crate::host::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
 use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
 use std::cell::RefCell;
@@ -53,6 +55,8 @@ pub struct Lease {
     pub(super) done: bool,
     /// Messages for the user that no error carries.
     pub(super) warnings: RefCell<Vec<String>>,
+    /// Why the journal on the disk is not what it should be. The record here is.
+    pub(super) complaint: Option<String>,
 }
 
 impl Lease {
@@ -74,8 +78,27 @@ impl Lease {
         self.record.marks
     }
 
-    /// Adds a fact about the card to the journal; it is on the disk when this returns.
+    /// Adds a fact about the card to the journal before it becomes true. It is on the disk when
+    /// this returns; on an error it is not in the record.
     pub fn mark(&mut self, mark: Mark) -> Result<(), LeaseError> {
+        // A card that was given back has no journal.
+        if self.done {
+            return Ok(());
+        }
+        let before = self.record.marks;
+        self.add(mark);
+        self.write().inspect_err(|_| self.record.marks = before)
+    }
+
+    /// Adds a fact that is true already. A journal that cannot be written does not change it.
+    pub fn note(&mut self, mark: Mark) {
+        if !self.done {
+            self.add(mark);
+            self.update();
+        }
+    }
+
+    fn add(&mut self, mark: Mark) {
         let marks = &mut self.record.marks;
         match mark {
             Mark::SemaphoresHeld(held) => marks.semaphores_held = held,
@@ -85,8 +108,6 @@ impl Lease {
             }
             Mark::Boots(boots) => marks.boots = Some(boots),
         }
-        // A card that was given back has no journal.
-        if self.done { Ok(()) } else { self.write() }
     }
 
     /// Adds a message for the user, once.
@@ -100,7 +121,9 @@ impl Lease {
 
     /// The messages since the last call.
     pub fn take_warnings(&mut self) -> Vec<String> {
-        self.warnings.take()
+        let mut warnings = self.warnings.take();
+        warnings.extend(self.complaint.take());
+        warnings
     }
 
     /// Leaves journal and card as they are; another process can continue from here.
@@ -114,27 +137,57 @@ impl Lease {
         self.lock = None;
     }
 
-    /// Writes to the journal that `step` comes next.
+    /// Writes to the journal that `step` comes next; it is on the disk when this returns.
     pub(super) fn step(&mut self, step: HostStep) -> Result<(), LeaseError> {
         tracing::info!(bdf = %self.bdf(), ?step, "host step");
         self.record.step = step;
         self.write()
     }
 
+    /// Writes that `step` of giving back comes next, as far as the disk permits.
+    pub(super) fn step_back(&mut self, step: HostStep) {
+        tracing::info!(bdf = %self.bdf(), ?step, "host step");
+        self.record.step = step;
+        self.update();
+    }
+
     fn write(&mut self) -> Result<(), LeaseError> {
-        match &mut self.journal {
-            Some(journal) => Ok(self.actions.record(journal, &self.record)?),
-            None => Ok(()),
+        if let Some(journal) = &self.journal {
+            journal.write(&self.record, &|operation| self.actions.before_disk(operation))?;
+        }
+        self.complaint = None;
+        Ok(())
+    }
+
+    /// Writes the record as far as the disk permits. Giving back needs no disk: what is in memory
+    /// counts.
+    pub(super) fn update(&mut self) {
+        if let Err(error) = self.write() {
+            self.complain("updated", &error);
         }
     }
 
-    /// Removes the journal: the card is given back.
-    pub(super) fn forget(&mut self) -> Result<(), LeaseError> {
-        if let Some(journal) = &mut self.journal {
-            self.actions.forget(journal)?;
-        }
+    /// Removes the journal, as far as the disk permits: the card is given back.
+    pub(super) fn forget(&mut self) {
         self.done = true;
-        Ok(())
+        self.complaint = None;
+        if let Some(journal) = &self.journal
+            && let Err(error) = journal.remove(&|operation| self.actions.before_disk(operation))
+        {
+            self.complain("removed", &error.into());
+        }
+    }
+
+    fn complain(&mut self, what: &str, error: &LeaseError) {
+        let path = self.journal.as_ref().map(|journal| escape::path(journal.path()));
+        let text = format!(
+            "the journal {} could not be {what} ({}); once its disk can be written: \
+             cx3flash host restore",
+            path.unwrap_or_default(),
+            in_full(error)
+        );
+        tracing::error!("{text}");
+        self.complaint = Some(text);
     }
 
     /// Driver of the card now.

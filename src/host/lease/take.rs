@@ -1,6 +1,7 @@
 //! Taking a card from its driver.
 
 use super::actions::{Actions, SystemActions};
+use super::error::in_full;
 use super::steps::{Lease, MLX4};
 use super::{LeaseError, lock};
 use crate::host::Bdf;
@@ -10,6 +11,7 @@ use crate::host::journal::{
 };
 use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, is_root, sysfs};
 use std::cell::RefCell;
+use std::error::Error;
 use std::io;
 use std::rc::Rc;
 
@@ -34,8 +36,8 @@ impl Lease {
         actions: Rc<dyn Actions>,
     ) -> Result<Option<Self>, LeaseError> {
         let lock = lock::take(host, bdf, &*actions)?;
-        let (journal, record) = Journal::open(host, bdf)?;
-        let Some(record) = record else {
+        let journal = Journal::of(host, bdf);
+        let Some(record) = journal.read_after(&|operation| actions.before_disk(operation))? else {
             return Ok(None);
         };
         let card = host.card(bdf).ok();
@@ -56,6 +58,7 @@ impl Lease {
             rebooted,
             done: false,
             warnings: RefCell::default(),
+            complaint: None,
         }))
     }
 
@@ -68,7 +71,13 @@ impl Lease {
         let lock = lock::take(host, card.bdf, &*actions)?;
         // The last holder of the lock may have moved the card since the caller read its state.
         let card = &host.card(card.bdf)?;
-        let (journal, pending) = Journal::open(host, card.bdf)?;
+        let journal = Journal::of(host, card.bdf);
+        let pending = match journal.read_after(&|operation| actions.before_disk(operation)) {
+            // The first write decides.
+            Err(JournalError::NotRoot { .. }) => None,
+            read => read?,
+        };
+        let new = pending.is_none();
         let mut lease = Self {
             host: host.clone(),
             actions,
@@ -78,6 +87,7 @@ impl Lease {
             rebooted: false,
             done: false,
             warnings: RefCell::default(),
+            complaint: None,
         };
         lease.record.original.internal_err_reset = lease.original_error_reset();
         if let Some(old) = pending {
@@ -94,11 +104,9 @@ impl Lease {
                 original.netdevs = old.original.netdevs;
             }
         }
-        match lease.step(HostStep::Begin) {
+        match lease.step(if card.on_vfio() { HostStep::Borrowed } else { HostStep::Begin }) {
             Ok(()) => {}
-            Err(LeaseError::Journal(JournalError::Io { source, .. }))
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
+            Err(LeaseError::Journal(JournalError::NotRoot { .. })) => {
                 if !card.on_vfio() {
                     return Err(LeaseError::NotRoot { bdf: card.bdf, driver: card.driver.clone() });
                 }
@@ -106,11 +114,20 @@ impl Lease {
                 lease.journal = None;
                 lease.record.original = first_record(host, card).original;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if new {
+                    // The record may have been written, and its directory not synced.
+                    lease.forget();
+                }
+                let warnings = lease.take_warnings();
+                if warnings.is_empty() {
+                    return Err(error);
+                }
+                return Err(LeaseError::Undone { first: in_full(&error), warnings });
+            }
         }
         exempt_from_oom_killer(host);
         if card.on_vfio() {
-            lease.step(HostStep::Borrowed)?;
             return Ok(lease);
         }
         match lease.move_to_vfio(card, move_siblings) {
@@ -119,14 +136,21 @@ impl Lease {
                 lease.leave();
                 Err(error)
             }
-            Err(error) => {
-                tracing::warn!(%error, "the card cannot be taken: restoring the host");
-                match lease.give_back() {
-                    Ok(_) => Err(error),
-                    Err(back) => {
-                        Err(LeaseError::NotUndone { first: Box::new(error), back: Box::new(back) })
-                    }
-                }
+            Err(error) => Err(lease.undo(error)),
+        }
+    }
+
+    /// Restores the host after `error`, and returns the error to report.
+    pub(in crate::host) fn undo<E>(&mut self, error: E) -> E
+    where
+        E: Error + From<LeaseError> + 'static,
+    {
+        tracing::warn!(%error, "the card cannot be used: restoring the host");
+        match self.give_back() {
+            Ok(warnings) if warnings.is_empty() => error,
+            Ok(warnings) => LeaseError::Undone { first: in_full(&error), warnings }.into(),
+            Err(back) => {
+                LeaseError::NotUndone { first: in_full(&error), back: Box::new(back) }.into()
             }
         }
     }

@@ -50,7 +50,7 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
         (row.1.as_str(), row.2.as_str(), row.3.as_str())
     };
     // Only root may write what root executes.
-    assert_eq!(find(&journals), ("0755", "root", "root"));
+    assert_eq!(find(&journals), ("0700", "root", "root"));
     assert_eq!(find(&locks), ("2775", "root", "cx3flash"));
     assert!(bench.read(SYSUSERS).lines().any(|l| l == "g cx3flash -"));
     let modules = bench.read(MODULES);

@@ -4,7 +4,6 @@
 
 use crate::card::Clock;
 use crate::host::PciCard;
-use crate::host::journal::{Journal, JournalError, JournalRecord};
 use crate::host::lease::actions::Actions;
 use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError, guard};
@@ -30,8 +29,6 @@ pub(super) const GUARD: &str = "/sys/module/mlx4_core/parameters/internal_err_re
 pub(super) enum Cut {
     /// Before the action had any effect.
     Before,
-    /// Half of a record is on the disk, or the old one is removed; atomic actions are not done.
-    Within,
     /// After it took effect.
     After,
 }
@@ -266,18 +263,28 @@ impl Kernel {
         tree
     }
 
-    /// No journal of any card.
+    /// Number of journals.
     pub(super) fn journals(&self) -> usize {
-        fs::read_dir(self.host().journal_dir()).map_or(0, Iterator::count)
+        self.names_of_journals().iter().filter(|name| !name.starts_with('.')).count()
     }
 
-    /// One action of the process; what it does happens in `act`, or half of it in `half`.
-    fn action<T>(
-        &self,
-        what: String,
-        half: impl FnOnce(),
-        act: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T> {
+    /// Files in the directory of journals, hidden ones too.
+    pub(super) fn names_of_journals(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.host().journal_dir()) else {
+            return Vec::new();
+        };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Step of the record that is about to be renamed.
+    fn unfinished_step(&self) -> String {
+        let path = self.host().journal_dir().join(format!(".{CARD}.json.new"));
+        let file: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        file["record"]["step"].as_str().unwrap().to_owned()
+    }
+
+    /// One action of the process; what it does happens in `act`.
+    fn action<T>(&self, what: String, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if self.is_dead() || self.pause(&what) {
             return Err(io::Error::other("the process is dead"));
         }
@@ -292,7 +299,6 @@ impl Kernel {
         match cut {
             None => return act(),
             Some(Cut::Before) => {}
-            Some(Cut::Within) => half(),
             Some(Cut::After) => {
                 let _ = act();
             }
@@ -510,38 +516,30 @@ impl Actions for Kernel {
         let root = self.files.at("/");
         let path = format!("/{}", attribute.strip_prefix(root).unwrap().display());
         let entry = format!("{value:?} > {path}");
-        self.action(
-            entry,
-            || {},
-            || {
-                let fits = |end: &&str| path.ends_with(*end);
-                let state = self.state.borrow();
-                if state.hangs.iter().any(&fits) {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
-                    return Err(io::Error::from_raw_os_error(*errno));
-                }
-                drop(state);
-                self.store(&path, value, held)
-            },
-        )
+        self.action(entry, || {
+            let fits = |end: &&str| path.ends_with(*end);
+            let state = self.state.borrow();
+            if state.hangs.iter().any(&fits) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
+                return Err(io::Error::from_raw_os_error(*errno));
+            }
+            drop(state);
+            self.store(&path, value, held)
+        })
     }
 
     fn modprobe(&self, module: &str) -> io::Result<()> {
-        self.action(
-            format!("modprobe {module}"),
-            || {},
-            || {
-                if self.state.borrow().absent.contains(&module) {
-                    return Err(io::Error::other("FATAL: Module not found"));
-                }
-                if ["mlx4_core", "vfio-pci", "ahci"].contains(&module) {
-                    self.files.mkdir(&format!("/sys/bus/pci/drivers/{module}"));
-                }
-                Ok(())
-            },
-        )
+        self.action(format!("modprobe {module}"), || {
+            if self.state.borrow().absent.contains(&module) {
+                return Err(io::Error::other("FATAL: Module not found"));
+            }
+            if ["mlx4_core", "vfio-pci", "ahci"].contains(&module) {
+                self.files.mkdir(&format!("/sys/bus/pci/drivers/{module}"));
+            }
+            Ok(())
+        })
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -550,58 +548,21 @@ impl Actions for Kernel {
 
     fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
         let name = path.file_name().unwrap().to_string_lossy();
-        self.action(format!("lock {name}"), || {}, || lock::acquire(path, arg, mode))
+        self.action(format!("lock {name}"), || lock::acquire(path, arg, mode))
     }
 
     fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {
-        self.action(format!("note {text:?}"), || {}, || guard::write_note(lock, text))
+        self.action(format!("note {text:?}"), || guard::write_note(lock, text))
     }
 
-    fn record(&self, journal: &mut Journal, record: &JournalRecord) -> Result<(), JournalError> {
-        let dir = self.host().journal_dir();
-        let mut torn = journal.clone();
-        let before = slots(&dir);
-        self.action(
-            format!("record {:?}", record.step),
-            || {
-                torn.write(record).unwrap();
-                let changed =
-                    slots(&dir).into_iter().find(|(path, bytes)| before.get(path) != Some(bytes));
-                let (path, bytes) = changed.expect("a record changes one of the two files");
-                fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-            },
-            || journal.write(record).map_err(io::Error::other),
-        )
-        .map_err(|source| JournalError::Io { path: dir.clone(), source })
+    fn before_disk(&self, operation: &'static str) -> io::Result<()> {
+        let what = match operation {
+            "rename it" => format!("record {}", self.unfinished_step()),
+            "remove it" => "forget".to_owned(),
+            other => format!("journal: {other}"),
+        };
+        self.action(what, || Ok(()))
     }
-
-    fn forget(&self, journal: &mut Journal) -> Result<(), JournalError> {
-        let dir = self.host().journal_dir();
-        let mut half = journal.clone();
-        self.action(
-            "forget".into(),
-            || {
-                let before = slots(&dir);
-                half.remove().unwrap();
-                // The older one goes first: the newest is still there.
-                let newest = before.iter().max_by_key(|(_, bytes)| {
-                    bytes[8..16].iter().rev().copied().collect::<Vec<_>>()
-                });
-                if let Some((path, bytes)) = newest {
-                    fs::write(path, bytes).unwrap();
-                }
-            },
-            || journal.remove().map_err(io::Error::other),
-        )
-        .map_err(|source| JournalError::Io { path: dir.clone(), source })
-    }
-}
-
-fn slots(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return BTreeMap::new();
-    };
-    entries.map(|e| e.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 pub(super) fn walk(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {

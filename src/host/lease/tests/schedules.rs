@@ -7,6 +7,7 @@
 
 use super::cuts::borrow;
 use super::fake::{GUARD, Kernel, differences, walk};
+use crate::host::lease::Lease;
 use crate::host::tests::fake::{CARD, FakeHost};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -42,6 +43,10 @@ impl Process {
         let (send, steps) = channel();
         let thread = std::thread::spawn(move || {
             let pause = move |what: &str| {
+                // Killed within the writing of a record: `cuts`.
+                if what.starts_with("journal: ") {
+                    return false;
+                }
                 // Nobody listens to a schedule that is abandoned: then the process ends.
                 send.send(what.to_owned()).is_err() || order.recv().unwrap_or(true)
             };
@@ -170,8 +175,8 @@ impl Schedule {
     fn check(&self) {
         let changed = differences(&self.was, &sys(&self.files));
         assert!(changed.is_empty(), "{changed:#?}\n{:?}", self.moves);
-        let journals = fs::read_dir(self.files.host().journal_dir()).map_or(0, Iterator::count);
-        assert_eq!(journals, 0, "{:?}", self.moves);
+        let left = Lease::pending(&self.files.host()).unwrap();
+        assert!(left.is_empty(), "{left:?}\n{:?}", self.moves);
     }
 }
 
