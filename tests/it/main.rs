@@ -45,6 +45,7 @@ mod modules;
 mod owner_story;
 mod readiness;
 mod sectors;
+mod serve;
 mod shape;
 mod support;
 mod sweep;

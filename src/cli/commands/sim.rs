@@ -14,6 +14,8 @@ use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError
 use crate::sim::serve::{ServeError, ServePace, Server};
 use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use serde_json::{Value, json as value};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Ran {
@@ -256,8 +258,13 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
         PaceArg::Fast => ServePace::Fast,
         PaceArg::Wall => ServePace::Wall,
     };
+    // Before there are sockets: a signal must not leave them behind.
+    let stop = stop_signals().map_err(|e| {
+        Failure::from_error(Code::FileUnwritable, &e).about("signals cannot be caught")
+    })?;
     let mut server = Server::bind(card.clone(), pace, &args.socket, args.control.as_deref())
         .map_err(|e| serve_failure(&e))?;
+    server.stop_on(stop);
     ctx.out.text(&Page::of(format_args!(
         "serving sim:{} on {}; {}",
         escape::path(&args.file),
@@ -268,9 +275,18 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
     ctx.done(&Page::default(), &info_json(&args.file, &card))
 }
 
+/// Something can be read from it once SIGINT, SIGTERM or SIGHUP has come.
+fn stop_signals() -> std::io::Result<UnixStream> {
+    let (stop, signalled) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
+    }
+    Ok(stop)
+}
+
 fn serve_failure(error: &ServeError) -> Failure {
     let code = match error {
-        ServeError::InUse { .. } => Code::Exists,
+        ServeError::InUse { .. } | ServeError::NoSocket { .. } => Code::Exists,
         ServeError::Io { .. } => Code::FileUnwritable,
     };
     Failure::from_error(code, error)

@@ -1,17 +1,19 @@
 //! The control channel: orders of a test harness, one a line; [`super`] lists them.
 
 use super::device::ServedDevice;
+use super::socket::ServerSocket;
+use nix::poll::PollFlags;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Longest line.
 const LINE: usize = 64 * 1024;
-/// How long a write to a harness that does not read may take.
-const WRITE_LIMIT: Duration = Duration::from_secs(1);
+/// Most bytes kept for a harness that does not read them.
+const ANSWERS: usize = 1 << 20;
 
 /// What the server itself does after an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,59 +25,53 @@ pub(super) enum ServerAction {
 
 /// Listener and connections.
 pub(super) struct Control {
-    listener: UnixListener,
+    socket: ServerSocket,
     peers: Vec<Peer>,
     /// Stop answering when so many mutations are done.
     pub(super) hold_at: Option<u64>,
 }
 
+/// One connection. It never waits, and no order is read before the answer to the last one has gone.
 struct Peer {
-    stream: BufReader<UnixStream>,
-    line: Vec<u8>,
+    stream: UnixStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// It sends nothing any more.
+    ended: bool,
 }
 
 impl Control {
-    pub(super) fn new(listener: UnixListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, peers: Vec::new(), hold_at: None })
+    pub(super) fn new(socket: ServerSocket) -> Self {
+        Self { socket, peers: Vec::new(), hold_at: None }
     }
 
-    /// Everything to poll for input.
-    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        let peers = self.peers.iter().map(|p| p.stream.get_ref().as_fd());
-        std::iter::once(self.listener.as_fd()).chain(peers).collect()
+    /// Everything to poll.
+    pub(super) fn waits_for(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let listener = (self.socket.fd(), PollFlags::POLLIN);
+        std::iter::once(listener).chain(self.peers.iter().map(Peer::waits_for))
     }
 
-    /// Take what has come: new connections, and orders, each of which is acknowledged.
+    /// Orders have come that are not executed yet.
+    pub(super) fn has_orders(&self) -> bool {
+        self.peers.iter().any(|peer| peer.output.is_empty() && peer.input.contains(&b'\n'))
+    }
+
+    /// Take what has come: new connections, and one order of each, which is acknowledged.
     pub(super) fn serve(&mut self, device: &mut ServedDevice) -> io::Result<ServerAction> {
-        loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(true)?;
-                    let (stream, line) = (BufReader::new(stream), Vec::new());
-                    self.peers.push(Peer { stream, line });
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e),
-            }
+        while let Some(stream) = self.socket.accept()? {
+            self.peers.push(Peer { stream, input: Vec::new(), output: Vec::new(), ended: false });
         }
         let mut after = ServerAction::Nothing;
         for mut peer in std::mem::take(&mut self.peers) {
-            loop {
-                match peer.next_line() {
-                    Ok(Some(line)) => {
-                        let (answer, what) = self.execute(device, &line);
-                        let _ = peer.send(&answer);
-                        if what != ServerAction::Nothing {
-                            after = what;
-                        }
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock && peer.line.len() < LINE => {
-                        self.peers.push(peer);
-                        break;
-                    }
-                    Ok(None) | Err(_) => break,
+            if let Some(line) = peer.next_order() {
+                let (answer, what) = self.execute(device, &line);
+                peer.send(&answer);
+                if what != ServerAction::Nothing {
+                    after = what;
                 }
+            }
+            if peer.stays() {
+                self.peers.push(peer);
             }
         }
         Ok(after)
@@ -83,7 +79,7 @@ impl Control {
 
     /// Sends a line to every connection.
     pub(super) fn announce(&mut self, line: &str) {
-        self.peers.retain_mut(|peer| peer.send(line).is_ok());
+        self.peers.iter_mut().for_each(|peer| peer.send(line));
     }
 
     fn execute(&mut self, device: &mut ServedDevice, line: &str) -> (String, ServerAction) {
@@ -148,21 +144,58 @@ impl Control {
 }
 
 impl Peer {
-    /// The next line; `None` when the peer has gone.
-    fn next_line(&mut self) -> io::Result<Option<String>> {
-        self.stream.read_until(b'\n', &mut self.line)?;
-        let line = std::mem::take(&mut self.line);
-        let complete = line.ends_with(b"\n");
-        Ok(complete.then(|| String::from_utf8_lossy(&line).trim().to_owned()))
+    fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
+        let idle = self.output.is_empty() && !self.ended;
+        let events = if idle { PollFlags::POLLIN } else { PollFlags::POLLOUT };
+        (self.stream.as_fd(), events)
     }
 
-    fn send(&mut self, line: &str) -> io::Result<()> {
-        let stream = self.stream.get_mut();
-        stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(WRITE_LIMIT))?;
-        let wrote = stream.write_all(format!("{line}\n").as_bytes());
-        stream.set_nonblocking(true)?;
-        wrote
+    /// The next line, once the last answer has gone.
+    fn next_order(&mut self) -> Option<String> {
+        self.flush();
+        if !self.output.is_empty() {
+            return None;
+        }
+        if !self.ended && !self.input.contains(&b'\n') {
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(n) => self.input.extend_from_slice(&bytes[..n]),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => self.ended = true,
+            }
+        }
+        let end = self.input.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.input.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim().to_owned())
+    }
+
+    fn send(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.push(b'\n');
+        self.flush();
+    }
+
+    /// Sends as much as the socket takes.
+    fn flush(&mut self) {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(n) => drop(self.output.drain(..n)),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.ended = true;
+                    self.input.clear();
+                    self.output.clear();
+                }
+            }
+        }
+    }
+
+    /// It has more to send or to read, and keeps the limits.
+    fn stays(&self) -> bool {
+        let left = !self.output.is_empty() || self.input.contains(&b'\n');
+        (!self.ended || left) && self.input.len() < LINE && self.output.len() < ANSWERS
     }
 }
 
@@ -202,5 +235,6 @@ fn info(device: &ServedDevice, hold_at: Option<u64>) -> Value {
         "msix_vectors": device.irqs.vectors(),
         "interrupts_sent": device.irqs.sent,
         "firmware": device.firmware.report(),
+        "clients_refused": device.clients_refused,
     })
 }

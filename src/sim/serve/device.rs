@@ -11,6 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Bytes of BAR0.
@@ -45,10 +46,12 @@ pub(super) struct ServedDevice {
     bar0: Box<dyn CrSpace>,
     pub(super) config: ServedConfigSpace,
     /// BAR2, doorbells: memory without behaviour, mapped by the client.
-    pub(super) bar2: File,
+    pub(super) bar2: Rc<File>,
     pub(super) irqs: Irqs,
     pub(super) memory: GuestMemory,
     pub(super) firmware: NetworkFirmware,
+    /// Connections closed because there was a client.
+    pub(super) clients_refused: u64,
     boots: u64,
     last: Instant,
     /// Reads and writes of words of BAR0, by address: shows where a tool spins.
@@ -62,7 +65,7 @@ impl ServedDevice {
         card.state.borrow_mut().hurry = pace == ServePace::Fast;
         card.state.borrow_mut().reset_config();
         let bar2 = memfd_create("cx3flash-bar2", MFdFlags::MFD_CLOEXEC)?;
-        let bar2 = File::from(bar2);
+        let bar2 = Rc::new(File::from(bar2));
         bar2.set_len(BAR2_SIZE)?;
         let boots = card.state.borrow().boots;
         Ok(Self {
@@ -72,6 +75,7 @@ impl ServedDevice {
             irqs: Irqs::default(),
             memory: GuestMemory::default(),
             firmware: NetworkFirmware::new(&card),
+            clients_refused: 0,
             boots,
             last: Instant::now(),
             touched: HashMap::new(),

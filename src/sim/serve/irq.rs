@@ -1,9 +1,10 @@
 //! Interrupts: event descriptors by index and vector (`SET_IRQS`).
 
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 pub(super) use vfio_bindings::bindings::vfio::VFIO_PCI_MSIX_IRQ_INDEX as MSIX;
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_AUTOMASKED as AUTOMASKED, VFIO_IRQ_INFO_EVENTFD as EVENTFD,
@@ -93,6 +94,13 @@ impl Irqs {
             tracing::debug!(index, vector, "interrupt without eventfd");
             return;
         };
+        // A write to a full eventfd would wait for the client to read it; it is raised already.
+        let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+        let takes = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        if !takes {
+            tracing::debug!(index, vector, "the eventfd is full");
+            return;
+        }
         match file.write_all(&1_u64.to_ne_bytes()) {
             Ok(()) => self.sent += 1,
             Err(error) => tracing::warn!(index, vector, %error, "interrupt not delivered"),

@@ -7,9 +7,12 @@
 //! panics on a version string that does not end in NUL and loses the frame after an unknown
 //! command. The tests connect with the crate's `Client`, an independent reading of the protocol.
 //!
-//! One client at a time; after it another one may connect (a guest that reboots). The end of a
-//! client is no power cut: flash, semaphores and running firmware stay; descriptors, interrupts and
-//! the command register do not.
+//! One client at a time; a second one finds its connection closed. After the client another one may
+//! connect (a guest that reboots). The end of a client is no power cut: flash, semaphores and running
+//! firmware stay; descriptors, interrupts and the command register do not.
+//!
+//! Nothing waits for a client: half a message stays in its buffer, an answer that it does not read
+//! too. SIGINT, SIGTERM and SIGHUP end the server as `quit` does; its sockets go with it.
 //!
 //! # Control channel
 //!
@@ -30,29 +33,32 @@
 //! | `forget` | counters and misuse start at zero; answers the counters so far |
 //! | `quit` | the server ends |
 
+mod client;
 mod control;
 mod device;
 mod irq;
 mod layout;
 mod pci;
 mod session;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use crate::escape;
 use crate::sim::SimCard;
+use client::ClientConnection;
 use control::{Control, ServerAction};
 pub use device::ServePace;
 use device::ServedDevice;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket::ServerSocket;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use wire::Received;
 
 /// QEMU gives up an access after 5 s, and 3 s passed unnoticed
 /// (docs/lab.md#vfio-user-client-of-qemu).
@@ -61,9 +67,11 @@ const HOLD: Duration = Duration::from_millis(3500);
 /// Why a card cannot be served (any longer).
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The path is no socket, or a server answers on it.
-    #[error("{path} is in use")]
+    /// A server answers on it.
+    #[error("another server listens on {path}")]
     InUse { path: PathBuf },
+    #[error("{path} exists and is not a socket")]
+    NoSocket { path: PathBuf },
     #[error("cannot {what}")]
     Io {
         what: String,
@@ -76,34 +84,23 @@ fn cannot(what: &str) -> impl Fn(io::Error) -> ServeError {
     move |source| ServeError::Io { what: what.into(), source }
 }
 
-/// Listens on a socket. The file of a killed server is removed, one that answers is not.
-fn listen(path: &Path) -> Result<UnixListener, ServeError> {
-    let what = format!("listen on {}", escape::path(path));
-    let error = cannot(&what);
-    match path.symlink_metadata() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(error(e)),
-        Ok(meta) => {
-            let refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
-            let stale = meta.file_type().is_socket()
-                && UnixStream::connect(path).err().is_some_and(refused);
-            if !stale {
-                return Err(ServeError::InUse { path: path.to_owned() });
-            }
-            std::fs::remove_file(path).map_err(&error)?;
-        }
-    }
-    UnixListener::bind(path).map_err(error)
-}
-
 /// A served card.
 pub struct Server {
     device: ServedDevice,
-    listener: UnixListener,
-    client: Option<UnixStream>,
+    socket: ServerSocket,
+    client: Option<ClientConnection>,
     control: Option<Control>,
-    sockets: Vec<PathBuf>,
+    stop: Option<UnixStream>,
     quit: bool,
+}
+
+/// What can be done without waiting.
+#[derive(Clone, Copy, Debug, Default)]
+struct ServerWork {
+    client: bool,
+    newcomer: bool,
+    orders: bool,
+    stop: bool,
 }
 
 impl Server {
@@ -116,59 +113,83 @@ impl Server {
         control: Option<&Path>,
     ) -> Result<Self, ServeError> {
         let device = ServedDevice::new(card, pace).map_err(cannot("make the memory of BAR2"))?;
-        let listener = listen(socket)?;
-        let mut sockets = vec![socket.to_owned()];
-        let control = match control {
-            None => None,
-            Some(path) => {
-                let control = Control::new(listen(path)?);
-                sockets.push(path.to_owned());
-                Some(control.map_err(cannot("listen on the control socket"))?)
-            }
-        };
-        Ok(Self { device, listener, client: None, control, sockets, quit: false })
+        let socket = ServerSocket::bind(socket)?;
+        let control = control.map(ServerSocket::bind).transpose()?.map(Control::new);
+        Ok(Self { device, socket, client: None, control, stop: None, quit: false })
     }
 
-    /// Answers until the order `quit` comes.
+    /// Ends [`Server::run`] when something can be read from `stop`.
+    pub fn stop_on(&mut self, stop: UnixStream) {
+        self.stop = Some(stop);
+    }
+
+    /// Answers until the order `quit` comes, or the stream of [`Server::stop_on`] is written to.
     pub fn run(&mut self) -> Result<(), ServeError> {
-        loop {
-            let (client, control) = self.wait(None).map_err(cannot("wait for a message"))?;
-            if control {
-                self.orders()?;
-            }
-            if client && !self.quit {
-                self.step()?;
-            }
-            if self.quit {
+        while !self.quit {
+            let work = self.wait(None).map_err(cannot("wait for a message"))?;
+            if work.stop {
+                tracing::info!("stopped by a signal");
                 return Ok(());
             }
+            if work.orders {
+                self.orders()?;
+            }
+            if work.client && !self.quit {
+                self.step()?;
+            }
+            if work.newcomer && !self.quit {
+                self.welcome()?;
+            }
         }
+        Ok(())
     }
 
-    /// Wait until the client's side (or a new client) and the control channel have something.
-    fn wait(&self, limit: Option<Duration>) -> io::Result<(bool, bool)> {
-        let first = match &self.client {
-            Some(stream) => stream.as_fd(),
-            None => self.listener.as_fd(),
+    /// Wait until there is something to do; while an access is held, only orders are. A client that
+    /// has gone always is.
+    fn wait(&self, held: Option<Duration>) -> io::Result<ServerWork> {
+        let mut fds = Vec::new();
+        let mut whose = Vec::new();
+        let mut add = |(fd, events), work| {
+            fds.push(PollFd::new(fd, events));
+            whose.push(work);
         };
-        // Held: only orders count.
-        let held = limit.is_some();
-        let events = if held { PollFlags::empty() } else { PollFlags::POLLIN };
-        let mut fds = vec![PollFd::new(first, events)];
-        if let Some(control) = &self.control {
-            let orders = control.fds().into_iter();
-            fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        if let Some(stop) = &self.stop {
+            let work = ServerWork { stop: true, ..ServerWork::default() };
+            add((stop.as_fd(), PollFlags::POLLIN), work);
         }
-        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-            PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)
-        });
+        if let Some(client) = &self.client {
+            let (fd, events) = client.waits_for();
+            let events = if held.is_some() { PollFlags::empty() } else { events };
+            add((fd, events), ServerWork { client: true, ..ServerWork::default() });
+        }
+        if held.is_none() {
+            let work = ServerWork { newcomer: true, ..ServerWork::default() };
+            add((self.socket.fd(), PollFlags::POLLIN), work);
+        }
+        let orders = ServerWork { orders: true, ..ServerWork::default() };
+        let control = self.control.iter();
+        control.flat_map(Control::waits_for).for_each(|waits| add(waits, orders));
+        let waiting = self.control.as_ref().is_some_and(Control::has_orders);
+        let timeout = match held {
+            _ if waiting => PollTimeout::ZERO,
+            Some(limit) => PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
         match poll(&mut fds, timeout) {
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok((false, false)),
+            Err(Errno::EINTR) => return Ok(ServerWork::default()),
             Err(errno) => return Err(errno.into()),
         }
-        let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
-        Ok((fds.first().is_some_and(ready), fds.iter().skip(1).any(ready)))
+        let mut all = ServerWork { orders: waiting, ..ServerWork::default() };
+        for (fd, work) in fds.iter().zip(whose) {
+            if fd.revents().is_some_and(|r| !r.is_empty()) {
+                all.client |= work.client;
+                all.newcomer |= work.newcomer;
+                all.orders |= work.orders;
+                all.stop |= work.stop;
+            }
+        }
+        Ok(all)
     }
 
     fn orders(&mut self) -> Result<ServerAction, ServeError> {
@@ -181,25 +202,40 @@ impl Server {
         Ok(after)
     }
 
-    /// One message, or a new client.
-    fn step(&mut self) -> Result<(), ServeError> {
-        let Some(stream) = &mut self.client else {
-            let (stream, _) = self.listener.accept().map_err(cannot("accept a client"))?;
-            tracing::info!("a client has connected");
-            self.client = Some(stream);
+    /// A connection. While there is a client, others are closed at once.
+    fn welcome(&mut self) -> Result<(), ServeError> {
+        let Some(stream) = self.socket.accept().map_err(cannot("accept a client"))? else {
             return Ok(());
         };
-        let mut message = match wire::receive(stream) {
-            Ok(Some(message)) => message,
-            Ok(None) => {
+        // The client before may have gone: its end comes behind its last messages.
+        while self.client.is_some() && self.step()? {}
+        if self.client.is_some() {
+            tracing::warn!("a second client is refused");
+            self.device.clients_refused += 1;
+            return Ok(());
+        }
+        tracing::info!("a client has connected");
+        self.client = Some(ClientConnection::new(stream));
+        Ok(())
+    }
+
+    /// One message of the client; false when there is none.
+    fn step(&mut self) -> Result<bool, ServeError> {
+        let Some(client) = &mut self.client else {
+            return Ok(false);
+        };
+        let mut message = match client.receive() {
+            Ok(Received::Message(message)) => message,
+            Ok(Received::Nothing) => return Ok(false),
+            Ok(Received::End) => {
                 tracing::info!("the client has disconnected");
                 self.hang_up();
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => {
                 tracing::warn!(%error, "the connection is broken");
                 self.hang_up();
-                return Ok(());
+                return Ok(false);
             }
         };
         self.device.tick();
@@ -209,14 +245,13 @@ impl Server {
         if before != after {
             self.hold(after)?;
         }
-        let Some(stream) = &mut self.client else {
-            return Ok(());
-        };
-        if let Err(error) = session::answer(&self.device, stream, &message, result) {
+        if let Some(client) = &mut self.client
+            && let Err(error) = client.answer(&self.device, &message, result)
+        {
             tracing::warn!(%error, "the connection is broken");
             self.hang_up();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Leave the access that made mutation `done` unanswered for a while.
@@ -235,24 +270,18 @@ impl Server {
         {
             // poll counts in milliseconds.
             let left = left.max(Duration::from_millis(1));
-            let (gone, orders) = self.wait(Some(left)).map_err(cannot("wait for an order"))?;
-            if gone || orders && self.orders()? != ServerAction::Nothing {
+            let work = self.wait(Some(left)).map_err(cannot("wait for an order"))?;
+            if work.client || work.stop || work.orders && self.orders()? != ServerAction::Nothing {
                 break;
             }
         }
         Ok(())
     }
 
+    /// Ends the connection. The card takes notice of a client that has sent something.
     fn hang_up(&mut self) {
-        self.client = None;
-        self.device.disconnect();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for path in &self.sockets {
-            let _ = std::fs::remove_file(path);
+        if self.client.take().is_some_and(|client| client.spoke) {
+            self.device.disconnect();
         }
     }
 }

@@ -3,14 +3,12 @@
 use super::device::{BAR0_SIZE, BAR2_SIZE, ServedDevice};
 use super::irq;
 use super::layout;
-use super::wire::{self, MAX_DATA, MAX_FDS, Message, refuse, reply};
+use super::wire::{self, MAX_DATA, MAX_FDS, Message};
 use crate::card::CrError;
 use crate::sim::dma::GuestMemory;
 use nix::libc;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX as BAR0,
     VFIO_PCI_BAR2_REGION_INDEX as BAR2, VFIO_PCI_CONFIG_REGION_INDEX as CONFIG,
@@ -58,37 +56,11 @@ fn failed(error: CrError) -> io::Error {
     }
 }
 
-/// Answers a command with its result.
-///
-/// # Errors
-/// Only what ends the connection; what is wrong with one command is answered.
-pub(super) fn answer(
-    device: &ServedDevice,
-    stream: &mut UnixStream,
-    message: &Message,
-    result: io::Result<Vec<u8>>,
-) -> io::Result<()> {
-    if let Err(error) = &result {
-        tracing::warn!(command = message.command, %error, "refused");
-    }
-    if message.wants_no_reply() {
-        return Ok(());
-    }
-    match result {
-        Ok(body) => {
-            let bar2 = message.command == wire::GET_REGION_INFO && message.u32(8)? == BAR2;
-            let fd = bar2.then(|| device.bar2.as_fd());
-            reply(stream, message, &body, fd)
-        }
-        Err(error) => {
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            refuse(stream, message, errno)
-        }
-    }
-}
-
 /// Does one command; the body of its answer.
 pub(super) fn command(device: &mut ServedDevice, m: &mut Message) -> io::Result<Vec<u8>> {
+    if m.fds_lost {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
     Ok(match m.command {
         wire::VERSION => {
             if m.body.get(..2) != Some(&[0, 0]) {

@@ -2,16 +2,19 @@
 //! (docs/lab.md#vfio-user-client-of-qemu).
 //!
 //! A message is read in two steps, 16 bytes of header and then its body: descriptors arrive with
-//! the first byte of the message they belong to, so each stays with its own.
+//! the first byte of the message they belong to, so each stays with its own. Nothing here waits.
 
+use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 /// Bytes of a header.
 pub(super) const HEADER: usize = 16;
@@ -44,6 +47,8 @@ pub(super) struct Message {
     /// Without the header.
     pub(super) body: Vec<u8>,
     pub(super) fds: Vec<OwnedFd>,
+    /// Descriptors were sent that did not arrive.
+    pub(super) fds_lost: bool,
 }
 
 fn broken(what: impl Into<String>) -> io::Error {
@@ -72,43 +77,92 @@ impl Message {
     }
 }
 
-/// The next message; `None` when the client has gone.
-pub(super) fn receive(stream: &mut UnixStream) -> io::Result<Option<Message>> {
-    let mut header = [0; HEADER];
-    let mut fds = Vec::new();
-    let mut got = 0;
-    while got < HEADER {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut into = [IoSliceMut::new(&mut header[got..])];
-        let result = recvmsg(stream.as_fd(), &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
-        let result = match result {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other?,
-        };
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(list) = message {
-                fds.extend(list);
+/// What a client has sent.
+#[derive(Debug)]
+pub(super) enum Received {
+    Message(Message),
+    /// Not all of a message yet.
+    Nothing,
+    /// The client has gone.
+    End,
+}
+
+/// The message that is coming.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// The header, or all of the message once its size is known.
+    bytes: Vec<u8>,
+    /// So many have come.
+    got: usize,
+    fds: Vec<OwnedFd>,
+    fds_lost: bool,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { bytes: vec![0; HEADER], got: 0, fds: Vec::new(), fds_lost: false }
+    }
+}
+
+impl Inbox {
+    /// Reads what has come, and never beyond the end of the message: the descriptors of the next one
+    /// would come with it.
+    pub(super) fn receive(&mut self, stream: &UnixStream) -> io::Result<Received> {
+        loop {
+            if self.got == self.bytes.len() {
+                let size = u32_at(&self.bytes, 4) as usize;
+                if !(HEADER..=HEADER + MAX_DATA + 64).contains(&size) {
+                    return Err(broken(format!("a message of {size} bytes")));
+                }
+                if self.got == size {
+                    return Ok(Received::Message(std::mem::take(self).message()));
+                }
+                self.bytes.resize(size, 0);
+            }
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let mut into = [IoSliceMut::new(&mut self.bytes[self.got..])];
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            let result = match recvmsg(stream.as_fd(), &mut into, &mut ancillary, flags) {
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Ok(Received::Nothing),
+                other => other?,
+            };
+            for message in ancillary.drain() {
+                if let RecvAncillaryMessage::ScmRights(list) = message {
+                    self.fds.extend(list);
+                }
+            }
+            // More than there is space for, or than this process may open. The kernel has closed them.
+            self.fds_lost |= result.flags.contains(ReturnFlags::CTRUNC);
+            if self.fds.len() > MAX_FDS {
+                self.fds.truncate(MAX_FDS);
+                self.fds_lost = true;
+            }
+            match result.bytes {
+                0 if self.got == 0 => return Ok(Received::End),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => self.got += n,
             }
         }
-        match result.bytes {
-            0 if got == 0 => return Ok(None),
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => got += n,
+    }
+
+    /// The message, complete.
+    fn message(mut self) -> Message {
+        let half = |at: usize| u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]]);
+        Message {
+            id: half(0),
+            command: half(2),
+            flags: u32_at(&self.bytes, 8),
+            fds: self.fds,
+            fds_lost: self.fds_lost,
+            body: self.bytes.split_off(HEADER),
         }
     }
-    let half = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-    let word = |at: usize| {
-        u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    let size = word(4) as usize;
-    let len = size
-        .checked_sub(HEADER)
-        .filter(|len| *len <= MAX_DATA + 64)
-        .ok_or_else(|| broken(format!("a message of {size} bytes")))?;
-    let mut body = vec![0; len];
-    stream.read_exact(&mut body)?;
-    Ok(Some(Message { id: half(0), command: half(2), flags: word(8), body, fds }))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn header(to: &Message, len: usize, error: Option<i32>) -> io::Result<[u8; HEADER]> {
@@ -123,30 +177,61 @@ fn header(to: &Message, len: usize, error: Option<i32>) -> io::Result<[u8; HEADE
     Ok(out)
 }
 
-/// Answers with `body` and at most one descriptor.
-pub(super) fn reply(
-    stream: &mut UnixStream,
-    to: &Message,
-    body: &[u8],
-    fd: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let mut bytes = header(to, body.len(), None)?.to_vec();
-    bytes.extend_from_slice(body);
-    let Some(fd) = fd else {
-        return stream.write_all(&bytes);
-    };
-    let fds = [fd];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(broken("the descriptor does not fit"));
-    }
-    let sent =
-        sendmsg(stream.as_fd(), &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::empty())?;
-    stream.write_all(&bytes[sent..])
+/// The answer that is going.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Goes with the first byte.
+    file: Option<Rc<File>>,
 }
 
-/// Refuse: the header alone, with an errno.
-pub(super) fn refuse(stream: &mut UnixStream, to: &Message, errno: i32) -> io::Result<()> {
-    stream.write_all(&header(to, 0, Some(errno))?)
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Answers with `body` and at most one descriptor.
+    pub(super) fn reply(
+        &mut self,
+        to: &Message,
+        body: &[u8],
+        file: Option<Rc<File>>,
+    ) -> io::Result<()> {
+        let mut bytes = header(to, body.len(), None)?.to_vec();
+        bytes.extend_from_slice(body);
+        *self = Self { bytes, sent: 0, file };
+        Ok(())
+    }
+
+    /// Refuse: the header alone, with an errno.
+    pub(super) fn refuse(&mut self, to: &Message, errno: i32) -> io::Result<()> {
+        *self = Self { bytes: header(to, 0, Some(errno))?.to_vec(), sent: 0, file: None };
+        Ok(())
+    }
+
+    /// Sends as much as the socket takes.
+    pub(super) fn flush(&mut self, stream: &UnixStream) -> io::Result<()> {
+        while !self.is_empty() {
+            let fds: Vec<BorrowedFd<'_>> = self.file.iter().map(|file| file.as_fd()).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+                return Err(broken("the descriptor does not fit"));
+            }
+            let rest = [IoSlice::new(&self.bytes[self.sent..])];
+            // A client that has gone is an error, not a signal.
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(stream.as_fd(), &rest, &mut ancillary, flags) {
+                Ok(sent) => {
+                    self.sent += sent;
+                    self.file = None;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,10 +1,12 @@
 //! A served card and the client of the crate `vfio_user`.
 
+mod clients;
 mod config;
 mod control;
 mod firmware;
 mod protocol;
 mod registers;
+mod sockets;
 
 use super::{ServePace, Server};
 use crate::card::{CrError, CrOffset, CrSpace};

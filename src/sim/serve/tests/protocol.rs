@@ -1,14 +1,12 @@
 //! The protocol itself.
 
 use super::{CONFIG, LIMIT, ServedCard, dword};
-use crate::sim::serve::{ServeError, ServePace, Server};
-use crate::sim::{CardSpec, SimCard};
 use nix::libc;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 /// One message: id, command, flags, body.
-fn message(id: u16, command: u16, flags: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(id: u16, command: u16, flags: u32, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&id.to_ne_bytes());
     out.extend_from_slice(&command.to_ne_bytes());
@@ -20,7 +18,7 @@ fn message(id: u16, command: u16, flags: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// Id, flags, errno, body of the next answer.
-fn answer(stream: &mut UnixStream) -> (u16, u32, u32, Vec<u8>) {
+pub(super) fn answer(stream: &mut UnixStream) -> (u16, u32, u32, Vec<u8>) {
     let mut header = [0; 16];
     stream.read_exact(&mut header).expect("header");
     let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().expect("4 bytes"));
@@ -30,7 +28,7 @@ fn answer(stream: &mut UnixStream) -> (u16, u32, u32, Vec<u8>) {
     (id, word(8), word(12), body)
 }
 
-fn region(offset: u64, index: u32, count: u32, data: &[u8]) -> Vec<u8> {
+pub(super) fn region(offset: u64, index: u32, count: u32, data: &[u8]) -> Vec<u8> {
     let mut body = offset.to_ne_bytes().to_vec();
     body.extend_from_slice(&index.to_ne_bytes());
     body.extend_from_slice(&count.to_ne_bytes());
@@ -134,21 +132,4 @@ fn the_next_client_gets_the_card_in_its_last_state() {
     client.region_read(0, 0xf_03fc, &mut word).expect("BAR0");
     assert_eq!(word, [0, 0, 0, 1], "still taken");
     assert_eq!(served.info()["dma_ranges"], 0);
-}
-
-#[test]
-fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
-    let served = ServedCard::new("mcx311a");
-    let card = || SimCard::new(CardSpec::default(), &[]);
-    let in_use = Server::bind(card(), ServePace::Fast, &served.path("socket"), None);
-    assert!(matches!(in_use, Err(ServeError::InUse { .. })));
-    let file = served.path("file");
-    std::fs::write(&file, b"not a socket").expect("file");
-    let foreign = Server::bind(card(), ServePace::Fast, &file, None);
-    assert!(matches!(foreign, Err(ServeError::InUse { .. })));
-    assert_eq!(std::fs::read(&file).expect("file"), b"not a socket");
-    let stale = served.path("stale");
-    drop(std::os::unix::net::UnixListener::bind(&stale).expect("socket"));
-    assert!(stale.exists());
-    assert!(Server::bind(card(), ServePace::Fast, &stale, None).is_ok());
 }
