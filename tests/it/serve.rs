@@ -21,9 +21,8 @@ impl CardServerProcess {
     fn start(before: &str) -> Self {
         let sandbox = Sandbox::owner();
         let program = env!("CARGO_BIN_EXE_cx3flash");
-        let line = format!(
-            "{before} exec {program} sim serve card.cx3 --socket socket --control control"
-        );
+        let line =
+            format!("{before} exec {program} sim serve card.cx3 --socket socket --control control");
         let mut command = Command::new("sh");
         sandbox.prepare(&mut command);
         command.args(["-c", &line]).stdout(Stdio::piped());

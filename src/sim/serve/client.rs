@@ -27,8 +27,7 @@ impl ClientConnection {
 
     /// What to poll for. A client that does not read its answers is not read from.
     pub(super) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
-        let events =
-            if self.outbox.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
+        let events = if self.outbox.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
         (self.stream.as_fd(), events)
     }
 

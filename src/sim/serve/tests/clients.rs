@@ -39,8 +39,7 @@ fn send_with(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
 
 /// The server has closed the connection.
 fn is_closed(stream: &mut UnixStream) -> bool {
-    matches!(stream.read(&mut [0; 1]), Ok(0))
-        || stream.write_all(&[0; 16]).is_err()
+    matches!(stream.read(&mut [0; 1]), Ok(0)) || stream.write_all(&[0; 16]).is_err()
 }
 
 #[test]
