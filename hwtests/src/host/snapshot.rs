@@ -26,7 +26,7 @@ for s in $d/iommu_group/devices/*; do echo "group.${s##*/}=$(link $s/driver) $(c
 p=/sys/module/mlx4_core/parameters/internal_err_reset
 [ -e $p ] && echo "internal_err_reset=$(cat $p)"
 for f in /run/cx3flash /var/lib/cx3flash; do
-    find $f -type f 2>/dev/null | grep -v -e /backups/ -e /log/ -e /cards/ -e '\.lock$' -e '/lock$' | while read -r x; do echo "left.$x=yes"; done
+    find $f -type f 2>/dev/null | grep -v -e /backups/ -e /log/ -e /cards/ -e '\.lock$' -e '\.users$' | while read -r x; do echo "left.$x=yes"; done
 done
 exit 0
 "#;

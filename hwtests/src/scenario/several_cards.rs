@@ -21,7 +21,7 @@ fn on(host: &mut dyn TestHost, card: &str, arguments: &str) -> Result<ToolReport
 /// Driver, override and netdevs of every PCI function, and the journals.
 fn all_functions(host: &mut dyn TestHost) -> Result<String> {
     host.must(
-        "for d in /sys/bus/pci/devices/*; do echo \"${d##*/} $(readlink $d/driver) $(cat $d/driver_override) $(ls $d/net 2>/dev/null)\"; done; find /run/cx3flash /var/lib/cx3flash -name '*journal*' -type f 2>/dev/null; true",
+        "for d in /sys/bus/pci/devices/*; do echo \"${d##*/} $(readlink $d/driver) $(cat $d/driver_override) $(ls $d/net 2>/dev/null)\"; done; find /run/cx3flash /var/lib/cx3flash -path '*/journal*' -type f 2>/dev/null; true",
     )
 }
 
