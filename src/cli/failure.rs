@@ -2,9 +2,11 @@
 
 use super::page::Page;
 use super::text::name_of;
+use crate::escape;
 use crate::flash::{Boots, Phase, Stopped};
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl Failure {
             list.insert(0, one_line(&error.to_string()));
             list
         };
+        let name = |path: &Option<PathBuf>| path.as_ref().map(escape::file_name);
         let result = match error {
             JobError::Stopped { stopped, backup } => {
                 failure.message = stopped_where(stopped);
@@ -59,17 +62,19 @@ impl Failure {
                     "at": stopped.at,
                     "boots": stopped.boots,
                     "touched": stopped.touched,
-                }, "backup": backup })
+                }, "backup": name(backup) })
             }
             JobError::AfterChange { written, boots, backup, source } => {
                 failure.causes = with_causes(source);
-                json!({ "flash": { "written": written, "boots": boots }, "backup": backup })
+                json!({ "flash": { "written": written, "boots": boots }, "backup": name(backup) })
             }
             JobError::WrongBoot { boots, backup, .. } => {
-                json!({ "boots": boots, "backup": backup })
+                json!({ "boots": boots, "backup": name(backup) })
             }
             JobError::Nv(error) => match error.left() {
-                Some((boots, backup)) => json!({ "boots": boots, "backup": backup }),
+                Some((boots, backup)) => {
+                    json!({ "boots": boots, "backup": escape::file_name(backup) })
+                }
                 None => return failure,
             },
             JobError::Refused { report } => {

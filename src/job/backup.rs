@@ -62,6 +62,7 @@ pub struct Manifest {
 /// A backup that is on disk: synced, read back, digests compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackupOutcome {
+    #[serde(serialize_with = "crate::escape::serialize_path")]
     pub dir: PathBuf,
     pub manifest: Manifest,
     /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.

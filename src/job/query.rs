@@ -13,6 +13,7 @@ pub struct QueryOutcome {
     /// The card; `None` for a file.
     pub card: Option<CardReport>,
     /// Path of the file; `None` for a card.
+    #[serde(serialize_with = "crate::escape::serialize_path_option")]
     pub file: Option<PathBuf>,
     /// Every image found, lowest first. One for a file.
     pub images: Vec<ImageReport>,

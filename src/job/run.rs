@@ -45,6 +45,7 @@ pub struct WriteOutcome {
 pub struct PlanOutcome {
     pub card: CardReport,
     /// Path of the image file.
+    #[serde(serialize_with = "crate::escape::serialize_path")]
     pub image: PathBuf,
     /// SHA-256 of the image file, lower-case hex.
     pub image_sha256: String,

@@ -18,6 +18,7 @@ pub struct VerifyOutcome {
     /// The card; `None` for a file.
     pub card: Option<CardReport>,
     /// Path of the file; `None` for a card.
+    #[serde(serialize_with = "crate::escape::serialize_path_option")]
     pub file: Option<PathBuf>,
     /// Every image found, fully read, lowest first.
     pub images: Vec<ImageReport>,
@@ -44,6 +45,7 @@ pub struct Difference {
 pub struct AgainstOutcome {
     pub card: CardReport,
     /// Path of the file.
+    #[serde(serialize_with = "crate::escape::serialize_path")]
     pub file: PathBuf,
     /// Which image of the card was compared.
     pub start: FlashAddr,
