@@ -240,6 +240,7 @@ impl Burn<'_, '_> {
             change_psid: self.psid,
             rom: self.line.has("use_image_rom").then_some(RomChoice::Image),
             identity: self.change,
+            expect: None,
         };
         let (device, mut progress) = self.target.card(lines)?;
         let mut done = progress.write(device, &WriteRequest::Burn(file, &options));

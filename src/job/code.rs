@@ -126,6 +126,8 @@ pub enum Code {
     NotABackup,
     /// A check of the plan refuses.
     Refused,
+    /// The file is not the one of `--expect`.
+    OtherFile,
     /// `recover`, and the card has a valid image.
     NotNeeded,
     PsidDiffers,
@@ -220,6 +222,7 @@ impl Code {
             Self::VirtualFunction
             | Self::CardInUse
             | Self::Refused
+            | Self::OtherFile
             | Self::RomForOther
             | Self::NotNeeded
             | Self::PsidDiffers
@@ -296,6 +299,9 @@ impl Code {
                 "list every key: <card> config show",
             ],
             Self::Refused => &[LIST_CHECKS],
+            Self::OtherFile => &[
+                "if this is the right file, read its plan, then burn it by the digest shown there: <card> plan <image>",
+            ],
             Self::RomForOther => &[
                 "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
                 "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",

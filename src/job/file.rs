@@ -5,6 +5,7 @@ use super::store::digest;
 use crate::flash::Events;
 use crate::host::{InputError, read_input};
 use crate::image::{Contents, ImageError, Rom};
+use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
 use std::path::{Path, PathBuf};
 
 /// Larger files than this (bytes) are refused: twice the largest flash an image can start in.
@@ -22,6 +23,37 @@ pub struct ImageFile {
     pub sha256: String,
     /// The image in it.
     pub contents: Contents,
+}
+
+impl ImageFile {
+    /// The check of `--expect`.
+    fn check(&self, options: &BurnOptions) -> Option<Check> {
+        let expected = options.expect.as_ref()?;
+        Some(Check::expected_file(&self.sha256, expected))
+    }
+
+    /// Refuses another file than the one of `--expect`: no card is needed to know.
+    pub fn expected(&self, options: &BurnOptions) -> Result<(), JobError> {
+        match self.check(options) {
+            Some(check) if !check.ok => {
+                Err(JobError::Refused { report: Box::new(PlanReport::refused_by(check)) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The plan of a burn of this file.
+    pub(super) fn plan(&self, card: &CardSnapshot, options: &BurnOptions) -> Plan {
+        let mut plan = plan_burn(card, &self.contents, self.len, options);
+        if let Some(check) = self.check(options) {
+            if !check.ok {
+                plan.report.refused = true;
+                plan.action = None;
+            }
+            plan.report.checks.insert(0, check);
+        }
+        plan
+    }
 }
 
 /// An expansion ROM file.

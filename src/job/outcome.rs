@@ -213,6 +213,7 @@ fn refused(report: &PlanReport) -> Code {
     match (ids.next(), ids.next()) {
         _ if psid_only => Code::PsidDiffers,
         (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
+        (Some(CheckId::ExpectedFile), _) => Code::OtherFile,
         (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
         (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,

@@ -3,7 +3,7 @@
 use super::{ImageFile, RomFile};
 use crate::image::Identity;
 use crate::plan::{
-    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_burn, plan_config_reset,
+    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_config_reset,
     plan_identity, plan_recover, plan_restore, plan_rom,
 };
 use serde::Serialize;
@@ -49,7 +49,7 @@ impl<'a> WriteRequest<'a> {
         match self {
             Self::Burn(image, options) => (
                 WriteJob::Burn,
-                Box::new(|card| plan_burn(card, &image.contents, image.len, options)),
+                Box::new(|card| image.plan(card, options)),
             ),
             Self::Restore(backup) => {
                 (WriteJob::Restore, Box::new(|card| plan_restore(card, backup)))

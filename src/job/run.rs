@@ -14,7 +14,7 @@ use crate::escape;
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
-use crate::plan::{BurnOptions, Pass, Plan, PlanReport, plan_burn, which_boots, would_boot};
+use crate::plan::{BurnOptions, Pass, Plan, PlanReport, which_boots, would_boot};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ pub fn plan(
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
-    let plan = plan_burn(&card, &image.contents, image.len, options);
+    let plan = image.plan(&card, options);
     Ok(PlanOutcome {
         card: facts.report(&locked),
         image: image.path.clone(),

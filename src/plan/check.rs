@@ -15,6 +15,17 @@ pub struct Check {
 }
 
 impl Check {
+    /// Whether a file has the SHA-256 that was specified for it.
+    pub fn expected_file(found: &str, expected: &str) -> Self {
+        let ok = found == expected;
+        let detail = if ok {
+            format!("the file has the SHA-256 specified: {found}")
+        } else {
+            format!("the SHA-256 of the file is {found}, specified is {expected}")
+        };
+        Self { id: CheckId::ExpectedFile, ok, skipped: false, detail }
+    }
+
     pub(super) fn refuses(&self) -> bool {
         !self.ok && !self.skipped
     }
@@ -25,6 +36,8 @@ impl Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
+    /// The file is the one whose SHA-256 was specified (`--expect`); judged before the card is opened.
+    ExpectedFile,
     /// The image verifies, stricter rules included.
     #[serde(rename = "image_sound")]
     ImageValid,

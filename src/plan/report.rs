@@ -53,7 +53,7 @@ pub struct ActionReport {
 }
 
 /// A plan without its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PlanReport {
     /// Every check, passed or not, in a fixed order.
     pub checks: Vec<Check>,
@@ -79,6 +79,11 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
+    /// A plan that ended at its first check.
+    pub fn refused_by(check: Check) -> Self {
+        Self { checks: vec![check], refused: true, ..Self::default() }
+    }
+
     /// The checks that refuse, without those that could not be judged because of them.
     pub fn refusing(&self) -> impl Iterator<Item = &Check> + Clone {
         self.checks.iter().filter(|c| c.refuses())

@@ -18,6 +18,9 @@ pub struct BurnOptionArgs {
     /// Expansion ROM on the card afterwards [default: the image's, or the card's if the image has none]
     #[arg(long, value_name = "SOURCE")]
     pub rom: Option<RomArg>,
+    /// Refuse every file but the one with this SHA-256, which `plan` shows
+    #[arg(long, value_name = "SHA256", value_parser = sha256)]
+    pub expect: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,15 @@ fn list<T: std::str::FromStr<Err = String>, const N: usize>(text: &str) -> Resul
     })
 }
 
+/// A digest in lower case, as it is compared.
+fn sha256(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a SHA-256 has 64 hexadecimal digits".into())
+    }
+}
+
 fn psid_change(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() && !to.contains(':') => {
@@ -162,7 +174,7 @@ fn suggestions(typed: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{mac_change, number, psid_change, setting, suggestions};
+    use super::{mac_change, number, psid_change, setting, sha256, suggestions};
 
     #[test]
     fn a_mac_change_needs_two_macs() {
@@ -173,6 +185,15 @@ mod tests {
         }
         let (from, to) = mac_change("e41d2ddd7850:e41d2ddd7852").unwrap();
         assert_eq!((from.0, to.0), (0xE41D_2DDD_7850, 0xE41D_2DDD_7852));
+    }
+
+    #[test]
+    fn a_digest_has_64_digits_in_any_case() {
+        let digits = "0123456789abcdefABCDEF0123456789".repeat(2);
+        assert_eq!(sha256(&digits), Ok(digits.to_ascii_lowercase()));
+        for text in ["", &digits[1..], &format!("0{digits}"), &format!("{}g", &digits[1..])] {
+            assert!(sha256(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -22,16 +22,20 @@ fn options(args: BurnOptionArgs) -> BurnOptions {
             RomArg::Device => RomChoice::Device,
             RomArg::None => RomChoice::None,
         }),
+        expect: args.expect,
         ..BurnOptions::default()
     }
 }
 
 pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: bool) -> Ran {
     let image = ctx.image(path)?;
+    let options = options(args);
+    image.expected(&options)?;
     let mut device = ctx.open()?;
-    let planned = job::plan(&mut device, &image, &options(args), &mut ctx.progress())?;
+    let planned = job::plan(&mut device, &image, &options, &mut ctx.progress())?;
     let mut text =
         Page::of(format_args!("{} onto {}", escape::path(path), text::card_line(&planned.card)));
+    text.line(format_args!("SHA-256 {} (burn --expect)", planned.image_sha256));
     text.push_str("\n");
     text.append(&text::plan(&planned.plan, ctx.out.colours(), full));
     let ran = ctx.unless(planned.plan.nothing_to_do, &text, &planned);
@@ -49,6 +53,7 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
     let image = ctx.image(&args.image)?;
     let options = options(args.options);
+    image.expected(&options)?;
     let request = WriteRequest::Burn(&image, &options);
     write(ctx, args.write, !args.activate.no_activate, &request)
 }
