@@ -117,10 +117,11 @@ fn run(
     }
     tracing::info!(exit = code, "ended");
     if let Some(report) = report {
+        let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
         let log = log.and_then(|log| log.path());
         let ended = FinishedCommand {
             card: ran.card.as_ref(),
-            typed: &format!("cx3flash {COMMAND} {}", words.join(" ")),
+            typed: &format!("cx3flash {COMMAND} {}", typed.join(" ")),
             document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
             exit: code,
             log: log.as_deref(),

@@ -18,6 +18,7 @@ mod cli_files;
 mod cli_flint_text;
 mod cli_golden;
 mod cli_host;
+mod cli_hostile_text;
 mod cli_identity;
 mod cli_json;
 mod cli_list;

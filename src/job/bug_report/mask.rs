@@ -3,8 +3,10 @@
 //! A MAC or GUID keeps its vendor part and its last digit, so that a reader still sees which of them
 //! belong together; serial numbers are masked completely.
 
+use super::secrets::{CHANGE_VALUES, SecretField, Secrets, VSD_OPTION};
 use regex::{Captures, Regex};
 use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 /// A MAC or GUID with separators, as sysfs, drivers and `lspci` write it: pairs with `:` or `-` between
@@ -29,12 +31,13 @@ static SERIAL: LazyLock<Regex> =
 /// Hexadecimal digits of the vendor part of a MAC or GUID (24 bits).
 const VENDOR: usize = 6;
 
-/// JSON fields that hold a serial number as a number.
-const SERIAL_FIELDS: [&str; 1] = ["serial"];
+/// What may be an IP address: `fe80::1%eth0`, `10.0.0.1:443`.
+static TOKEN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("[0-9A-Za-z_:.%]{3,}").expect("a constant pattern"));
 
-/// End of the names of JSON fields that hold a digest of what is on the card. With the image known to
-/// everybody, the few digits of a MAC that are masked can be tried until the digest fits.
-const DIGEST_FIELDS: &str = "sha256";
+/// A home directory, whoever's.
+static HOME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"/home/[^/\s"':;,]+"#).expect("a constant pattern"));
 
 /// Registers with contents of the flash, as [`crate::card::Reg`] shows them. The log holds digests of
 /// them unless the user asked for the data.
@@ -44,11 +47,95 @@ const AS_READ: &str = "0x";
 
 const MASKED: &str = "(masked)";
 
-/// A text without what points at one card.
-pub(super) fn text(plain: &str) -> String {
-    let masked = PARTED.replace_all(plain, |found: &Captures<'_>| address(&found[0]));
-    let masked = WORD.replace_all(&masked, |found: &Captures<'_>| word(&found[0]));
-    SERIAL.replace_all(&masked, "${1}(masked)").into_owned()
+/// Masks what the run has seen, and what has the form of an address.
+#[derive(Debug, Default)]
+pub(super) struct Mask {
+    known: Option<Regex>,
+}
+
+impl Mask {
+    pub(super) fn new(secrets: &Secrets) -> Self {
+        Self { known: secrets.pattern() }
+    }
+
+    /// A text without what points at one card or its owner.
+    pub(super) fn text(&self, plain: &str) -> String {
+        let text = VSD_OPTION.replace_all(plain, "${1}(masked)");
+        let text = match &self.known {
+            Some(known) => known.replace_all(&text, |found: &Captures<'_>| known_one(&found[0])),
+            None => text,
+        };
+        let text = PARTED.replace_all(&text, |found: &Captures<'_>| address(&found[0]));
+        let text = WORD.replace_all(&text, |found: &Captures<'_>| word(&found[0]));
+        let text = SERIAL.replace_all(&text, "${1}(masked)");
+        let text = TOKEN.replace_all(&text, |found: &Captures<'_>| ip(&found[0]));
+        HOME.replace_all(&text, "/home/(masked)").into_owned()
+    }
+
+    /// A JSON value without what points at one card or its owner; it stays JSON.
+    pub(super) fn json(&self, value: &mut Value) {
+        match value {
+            Value::String(plain) => *plain = self.text(plain),
+            Value::Array(list) => list.iter_mut().for_each(|inner| self.json(inner)),
+            Value::Object(map) => {
+                let change = SecretField::of_change(map);
+                for (key, inner) in map.iter_mut() {
+                    let of_change = change.filter(|_| CHANGE_VALUES.contains(&key.as_str()));
+                    match SecretField::named(key).or(of_change) {
+                        None | Some(SecretField::Address) => self.json(inner),
+                        Some(_) => leaves(inner),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// JSON lines; a line that is none is masked as text.
+    pub(super) fn lines(&self, plain: &str) -> String {
+        plain
+            .lines()
+            .map(|line| match serde_json::from_str::<Value>(line) {
+                Ok(mut value) => {
+                    register(&mut value);
+                    self.json(&mut value);
+                    format!("{value}\n")
+                }
+                Err(_) => format!("{}\n", self.text(line)),
+            })
+            .collect()
+    }
+}
+
+/// Masks every value; that there is none matters.
+fn leaves(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(leaves),
+        Value::Object(map) => map.values_mut().for_each(leaves),
+        Value::String(text) if text.is_empty() => {}
+        Value::String(_) | Value::Number(_) => *value = Value::String(MASKED.into()),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// A value the run has seen.
+fn known_one(found: &str) -> String {
+    let hex = found.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex && matches!(found.len(), 12 | 16) { address(found) } else { MASKED.to_owned() }
+}
+
+/// A token, masked if it is an IP address with or without zone or port. Those that every host has stay.
+fn ip(token: &str) -> String {
+    let body = token.trim_end_matches([':', '.']);
+    let bare = body.split('%').next().unwrap_or(body);
+    let address =
+        bare.parse::<IpAddr>().or_else(|_| bare.parse::<SocketAddr>().map(|socket| socket.ip()));
+    match address {
+        Ok(address) if !address.is_loopback() && !address.is_unspecified() => {
+            format!("(IP address){}", &token[body.len()..])
+        }
+        _ => token.to_owned(),
+    }
 }
 
 /// A word, masked if it is an address.
@@ -86,41 +173,6 @@ fn address(found: &str) -> String {
         .collect()
 }
 
-/// A JSON value without what points at one card; it stays JSON.
-pub(super) fn json(value: &mut Value) {
-    match value {
-        Value::String(plain) => *plain = text(plain),
-        Value::Array(list) => list.iter_mut().for_each(json),
-        Value::Object(map) => {
-            for (key, inner) in map.iter_mut() {
-                let mask_all =
-                    SERIAL_FIELDS.contains(&key.as_str()) || key.ends_with(DIGEST_FIELDS);
-                if mask_all && !inner.is_null() {
-                    *inner = Value::String(MASKED.into());
-                } else {
-                    json(inner);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// JSON lines; a line that is none is masked as text.
-pub(super) fn lines(plain: &str) -> String {
-    plain
-        .lines()
-        .map(|line| match serde_json::from_str::<Value>(line) {
-            Ok(mut value) => {
-                register(&mut value);
-                json(&mut value);
-                format!("{value}\n")
-            }
-            Err(_) => format!("{}\n", text(line)),
-        })
-        .collect()
-}
-
 /// A register access of the log, without data.
 fn register(line: &mut Value) {
     let Some(fields) = line.get_mut("fields") else {
@@ -139,8 +191,20 @@ fn register(line: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::{json, lines, text};
-    use serde_json::json as value;
+    use super::{Mask, Secrets};
+    use serde_json::{Value, json as value};
+
+    fn text(plain: &str) -> String {
+        Mask::default().text(plain)
+    }
+
+    fn json(value: &mut Value) {
+        Mask::default().json(value);
+    }
+
+    fn lines(plain: &str) -> String {
+        Mask::default().lines(plain)
+    }
 
     #[test]
     fn addresses_are_masked() {
@@ -175,6 +239,72 @@ mod tests {
         ] {
             assert_eq!(text(plain), plain);
         }
+    }
+
+    #[test]
+    fn ip_addresses_are_masked() {
+        for (plain, masked) in [
+            (
+                "src=10.1.2.3 dst=[fe80::e61d:2dff:fedd:7850]:22",
+                "src=(IP address) dst=[(IP address)]:22",
+            ),
+            ("192.168.7.1:2049: refused", "(IP address): refused"),
+            ("2001:db8::7/64 on fe80::1%eth0.", "(IP address)/64 on (IP address)."),
+        ] {
+            assert_eq!(text(plain), masked);
+        }
+        for plain in ["127.0.0.1 ::1 0.0.0.0", "2.42.5000", "cx3flash::cli::log", "05:07:00", "a.b"]
+        {
+            assert_eq!(text(plain), plain);
+        }
+    }
+
+    #[test]
+    fn what_the_run_has_seen_is_masked_in_every_spelling() {
+        let mut secrets = Secrets::default();
+        secrets.learn(&value!({
+            "image": { "vsd": "rack\n7", "macs": ["e41d2ddd7850"] },
+            "kept": [{ "field": "vsd", "value": "it's Bob's" }],
+            "nodename": "lab-7",
+            "serial": 123_456_789_u64,
+        }));
+        secrets.learn_command("cx3flash identity set --vsd 'shelf 9' --yes");
+        let mask = Mask::new(&secrets);
+        let bytes = format!("vsd: Some({:?})", b"rack\n7");
+        for (plain, masked) in [
+            ("VSD rack\\n7 stays", "VSD (masked) stays"),
+            (r#"from: Some("rack\n7")"#, r#"from: Some("(masked)")"#),
+            (bytes.as_str(), "vsd: Some([(masked)])"),
+            ("of it's Bob's card", "of (masked) card"),
+            ("at shelf 9", "at (masked)"),
+            ("flint -vsd 'a b' sv", "flint -vsd (masked) sv"),
+            ("fwE41D2DDD7850x", "fwE41D2Dxxxxx0x"),
+            ("on lab-7, lab-70", "on (masked), lab-70"),
+            ("0x75bcd15 123456789", "(masked) (masked)"),
+            ("/home/bob/fw.bin", "/home/(masked)/fw.bin"),
+        ] {
+            assert_eq!(mask.text(plain), masked);
+        }
+    }
+
+    #[test]
+    fn fields_are_masked_by_name_and_not_by_their_look() {
+        let mut document = value!({
+            "vsd": { "card": "x", "image": "" },
+            "device_serial": 7, "serial": null,
+            "changes": [{ "field": "vsd", "from": "y", "to": null }, { "field": "psid", "from": "y", "to": "z" }],
+            "bar0_address": 4_160_749_568_u64,
+        });
+        json(&mut document);
+        assert_eq!(
+            document,
+            value!({
+                "vsd": { "card": "(masked)", "image": "" },
+                "device_serial": "(masked)", "serial": null,
+                "changes": [{ "field": "vsd", "from": "(masked)", "to": null }, { "field": "psid", "from": "y", "to": "z" }],
+                "bar0_address": 4_160_749_568_u64,
+            })
+        );
     }
 
     #[test]

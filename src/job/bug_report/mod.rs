@@ -11,11 +11,14 @@
 //! | `host.json` | kernel, lockdown, what `doctor` finds out about the host |
 //! | `card.json`, `lspci.txt` | the PCI function as sysfs and `lspci` show it |
 //!
-//! MACs, GUIDs and serial numbers are masked ([`mask`]). The archive's name is taken before the card
+//! MACs, GUIDs, VSD, serial numbers, IP addresses and the names of the host and its user are masked
+//! ([`mask`]): by the names of fields, by their form, and wherever a value occurs that the run has seen
+//! ([`secrets`]). The archive's name is taken before the card
 //! is opened, so that a directory that cannot be written stops a command that has done nothing yet.
 
 mod lspci;
 mod mask;
+mod secrets;
 
 use super::store::{cannot_write, digest, make_parents};
 use super::{CardSelector, JobError, host_status};
@@ -23,7 +26,8 @@ use crate::escape;
 use crate::host::{Bdf, Host, Lease};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde::Serialize;
+use mask::Mask;
+use secrets::Secrets;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -64,7 +68,7 @@ pub struct BugReport {
 }
 
 /// One file that is not in the archive.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Absent {
     name: &'static str,
     why: String,
@@ -114,10 +118,20 @@ impl BugReport {
     /// Write it. Answers where it is.
     /// On an error nothing is left behind.
     pub fn finish(mut self, host: &Host, ended: &FinishedCommand<'_>) -> Result<PathBuf, JobError> {
-        let (files, absent) = self.collect(host, ended);
+        let (documents, absent) = self.collect(host, ended);
+        let mut secrets = Secrets::of_host(host);
+        secrets.learn_command(ended.typed);
+        for document in &documents {
+            if let (_, Contents::Json(value)) = document {
+                secrets.learn(value);
+            }
+        }
+        let mask = Mask::new(&secrets);
+        let files: Vec<_> =
+            documents.into_iter().map(|(name, contents)| (name, contents.masked(&mask))).collect();
         let file = self.file.take();
         let wrote = match file {
-            Some(file) => self.archive(file, ended, &files, &absent),
+            Some(file) => self.archive(file, ended, &files, &absent, &mask),
             None => Ok(()),
         };
         wrote
@@ -130,22 +144,25 @@ impl BugReport {
         &mut self,
         host: &Host,
         ended: &FinishedCommand<'_>,
-    ) -> (Vec<(&'static str, String)>, Vec<Absent>) {
+    ) -> (Vec<(&'static str, Contents)>, Vec<Absent>) {
         let mut files = Vec::new();
         let mut absent = Vec::new();
-        let mut put = |name, found: Result<String, String>| match found {
-            Ok(text) => files.push((name, bounded(text))),
+        let mut put = |name, found: Result<Contents, String>| match found {
+            Ok(contents) => files.push((name, contents)),
             Err(why) => absent.push(Absent { name, why }),
         };
-        put("document.json", Ok(masked(ended.document.clone())));
-        put("query.json", std::mem::replace(&mut self.query, Err(String::new())).map(masked));
+        put("document.json", Ok(Contents::Json(ended.document.clone())));
+        put(
+            "query.json",
+            std::mem::replace(&mut self.query, Err(String::new())).map(Contents::Json),
+        );
         put(
             "plan.json",
             ended
                 .document
                 .pointer("/result/plan")
                 .cloned()
-                .map(masked)
+                .map(Contents::Json)
                 .ok_or_else(|| "the command made no plan".into()),
         );
         let open = std::mem::replace(&mut self.journal, Err(String::new()));
@@ -153,17 +170,17 @@ impl BugReport {
             "while_open": open.unwrap_or_else(Value::String),
             "after": journals(host),
         });
-        put("journal.json", Ok(masked(journal)));
-        put("log.jsonl", log(ended.log));
-        put("host.json", Ok(masked(about(host))));
+        put("journal.json", Ok(Contents::Json(journal)));
+        put("log.jsonl", log(ended.log).map(Contents::Lines));
+        put("host.json", Ok(Contents::Json(about(host))));
         match ended.card.map(|card| function(host, card)) {
             Some(Ok(bdf)) => {
                 let card = host
                     .card(bdf)
                     .map_err(|error| error.to_string())
                     .and_then(|card| serde_json::to_value(card).map_err(|e| e.to_string()));
-                put("card.json", card.map(masked));
-                put("lspci.txt", lspci::of(host, bdf).map(|text| mask::text(&text)));
+                put("card.json", card.map(Contents::Json));
+                put("lspci.txt", lspci::of(host, bdf).map(Contents::Text));
             }
             other => {
                 let why = match other {
@@ -183,20 +200,23 @@ impl BugReport {
         ended: &FinishedCommand<'_>,
         files: &[(&'static str, String)],
         absent: &[Absent],
+        mask: &Mask,
     ) -> io::Result<()> {
         let list: Vec<Value> = files
             .iter()
             .map(|(name, text)| json!({ "name": name, "len": text.len(), "sha256": digest(text.as_bytes()) }))
             .collect();
+        let absent: Vec<Value> =
+            absent.iter().map(|a| json!({ "name": a.name, "why": mask.text(&a.why) })).collect();
         let manifest = json!({
             "schema": 1,
             "cx3flash": env!("CARGO_PKG_VERSION"),
             "made": self.made,
-            "typed": mask::text(ended.typed),
+            "typed": mask.text(ended.typed),
             "exit": ended.exit,
             "files": list,
             "absent": absent,
-            "masked": "MACs and GUIDs between their vendor part and last digit, serial numbers, flash data in the log, digests of what is on the card; read the rest before you post it",
+            "masked": "MACs and GUIDs between their vendor part and last digit, VSD, serial numbers, IP addresses, names of the host and its user, flash data in the log, digests of what is on the card; read the rest before you post it",
         });
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
         let top = Path::new("cx3flash-report");
@@ -226,10 +246,26 @@ impl Drop for BugReport {
     }
 }
 
-/// As text of a file.
-fn masked(mut value: Value) -> String {
-    mask::json(&mut value);
-    format!("{value:#}\n")
+/// A file of the archive before it is masked.
+enum Contents {
+    Json(Value),
+    /// JSON lines.
+    Lines(String),
+    Text(String),
+}
+
+impl Contents {
+    /// The text of the file.
+    fn masked(self, mask: &Mask) -> String {
+        bounded(match self {
+            Self::Json(mut value) => {
+                mask.json(&mut value);
+                format!("{value:#}\n")
+            }
+            Self::Lines(lines) => mask.lines(&lines),
+            Self::Text(text) => mask.text(&text),
+        })
+    }
 }
 
 /// Cuts a text that is too long to be sent around.
@@ -248,7 +284,7 @@ fn log(path: Option<&Path>) -> Result<String, String> {
     File::open(path)
         .and_then(|file| file.take(MOST as u64).read_to_end(&mut text))
         .map_err(|error| format!("{}: {error}", escape::path(path)))?;
-    Ok(mask::lines(&String::from_utf8_lossy(&text)))
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Every journal in full, and what `host status` reports of it.

@@ -129,7 +129,7 @@ impl Sandbox {
 }
 
 impl CliRun {
-    fn of(mut command: Command, typed: String) -> Self {
+    pub(crate) fn of(mut command: Command, typed: String) -> Self {
         let output = command.output().unwrap();
         Self {
             typed,

@@ -1,0 +1,191 @@
+//! What a report must not contain, as far as the run has seen it: values by the names of their fields in
+//! JSON, the names of the host and of its user, and what the command line gives as a VSD.
+
+use crate::escape;
+use crate::host::Host;
+use regex::Regex;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// What a JSON field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecretField {
+    /// MACs or GUIDs.
+    Address,
+    /// A text that names the card's owner.
+    Text,
+    Serial,
+    /// A digest of what is on the card. With the image known to everybody, the few digits of a MAC that
+    /// are masked can be tried until the digest fits.
+    Digest,
+}
+
+impl SecretField {
+    /// By the field's name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let last = name.rsplit('_').next().unwrap_or(name);
+        Some(match last {
+            "guid" | "guids" | "mac" | "macs" => Self::Address,
+            "vsd" | "hostname" | "nodename" | "user" | "home" => Self::Text,
+            "serial" => Self::Serial,
+            _ if name.ends_with("sha256") => Self::Digest,
+            _ => return None,
+        })
+    }
+
+    /// By `{ "field": NAME, ... }`, as plans write what changes and what stays.
+    pub(super) fn of_change(map: &serde_json::Map<String, Value>) -> Option<Self> {
+        Self::named(map.get("field")?.as_str()?)
+    }
+}
+
+/// Fields of a change with its values.
+pub(super) const CHANGE_VALUES: [&str; 3] = ["from", "to", "value"];
+
+/// A VSD on a command line of ours or of flint, as a word of a shell.
+pub(super) static VSD_OPTION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?s)(--?vsd[ =])((?:'[^']*'|\\'|\$'(?:\\.|[^'\\])*'|[^\s'])+)")
+        .expect("a constant pattern")
+});
+
+/// Shorter ones are masked in their fields only: they would be found everywhere.
+const SHORTEST: usize = 3;
+/// Names that are everybody's.
+const COMMON: [&str; 4] = ["localhost", "(none)", "root", "unknown"];
+
+/// The values found.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    /// Found anywhere in a text.
+    values: BTreeSet<String>,
+    /// Found as words.
+    words: BTreeSet<String>,
+}
+
+impl Secrets {
+    /// The names of the host and of the user.
+    pub(super) fn of_host(host: &Host) -> Self {
+        let mut secrets = Self::default();
+        let name = std::fs::read_to_string(host.path("proc/sys/kernel/hostname"));
+        let name = name.unwrap_or_default();
+        let name = name.trim();
+        // `rack7` of `rack7.example.org` too.
+        secrets.word(name);
+        secrets.word(name.split('.').next().unwrap_or_default());
+        for variable in ["USER", "LOGNAME", "SUDO_USER"] {
+            secrets.word(&std::env::var(variable).unwrap_or_default());
+        }
+        let home = std::env::var("HOME").unwrap_or_default();
+        if home.matches('/').count() > 1 {
+            secrets.value(&home);
+            secrets.word(home.rsplit('/').next().unwrap_or_default());
+        }
+        secrets
+    }
+
+    fn word(&mut self, word: &str) {
+        if word.len() >= SHORTEST && !COMMON.contains(&word) {
+            self.words.insert(word.to_owned());
+        }
+    }
+
+    fn value(&mut self, value: &str) {
+        if value.len() >= SHORTEST {
+            self.values.insert(value.to_owned());
+        }
+    }
+
+    /// A text, in every spelling in which messages and logs show it.
+    fn text(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let debug = format!("{text:?}");
+        for spelling in [
+            text.to_owned(),
+            escape::line(text).into_owned(),
+            debug.trim_matches('"').to_owned(),
+            escape::shell_word(text),
+        ] {
+            self.value(&spelling);
+        }
+        if bytes.len() >= SHORTEST {
+            let list = format!("{bytes:?}");
+            self.value(list.trim_matches(['[', ']']));
+            self.value(&hex(bytes));
+        }
+    }
+
+    /// A MAC or GUID of the card, in the spellings that a pattern does not find inside a longer word.
+    fn address(&mut self, digits: &str) {
+        let blank = digits.bytes().all(|b| Some(&b) == digits.as_bytes().first());
+        let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        if hex && !blank && matches!(digits.len(), 12 | 16) {
+            self.value(digits);
+        }
+    }
+
+    /// Everything in a document that its field names as one.
+    pub(super) fn learn(&mut self, document: &Value) {
+        match document {
+            Value::Array(list) => list.iter().for_each(|inner| self.learn(inner)),
+            Value::Object(map) => {
+                let change = SecretField::of_change(map);
+                for (key, inner) in map {
+                    let of_change = change.filter(|_| CHANGE_VALUES.contains(&key.as_str()));
+                    match SecretField::named(key).or(of_change) {
+                        Some(field) => self.learn_field(field, inner),
+                        None => self.learn(inner),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_field(&mut self, field: SecretField, value: &Value) {
+        match (field, value) {
+            (_, Value::Array(list)) => list.iter().for_each(|inner| self.learn_field(field, inner)),
+            (_, Value::Object(map)) => {
+                map.values().for_each(|inner| self.learn_field(field, inner))
+            }
+            (SecretField::Address, Value::String(text)) => {
+                text.split_whitespace().for_each(|address| self.address(address));
+            }
+            (SecretField::Text | SecretField::Serial, Value::String(text)) => self.text(text),
+            (SecretField::Serial, Value::Number(number)) => {
+                let number = number.as_u64().unwrap_or(0);
+                if number > u64::from(u16::MAX) {
+                    self.word(&number.to_string());
+                    self.word(&format!("{number:x}"));
+                    self.word(&format!("0x{number:x}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A VSD given on the command line.
+    pub(super) fn learn_command(&mut self, typed: &str) {
+        for found in VSD_OPTION.captures_iter(typed) {
+            let quoted = &found[2];
+            self.value(quoted);
+            self.text(&quoted.replace(r"'\''", "\0").replace('\'', "").replace('\0', "'"));
+        }
+    }
+
+    /// A pattern of all of them; `None` when there is none.
+    pub(super) fn pattern(&self) -> Option<Regex> {
+        let mut all: Vec<String> = self.values.iter().map(|value| regex::escape(value)).collect();
+        all.extend(self.words.iter().map(|word| format!(r"\b{}\b", regex::escape(word))));
+        // The first alternative that fits is taken.
+        all.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
+        if all.is_empty() {
+            return None;
+        }
+        Regex::new(&format!("(?i){}", all.join("|"))).ok()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
