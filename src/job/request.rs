@@ -3,8 +3,8 @@
 use super::{ImageFile, RomFile};
 use crate::image::Identity;
 use crate::plan::{
-    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_config_reset,
-    plan_identity, plan_recover, plan_restore, plan_rom,
+    BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_config_reset, plan_identity,
+    plan_recover, plan_restore, plan_rom,
 };
 use serde::Serialize;
 
@@ -47,10 +47,9 @@ pub(super) type Planner<'a> = Box<dyn Fn(&CardSnapshot) -> Plan + 'a>;
 impl<'a> WriteRequest<'a> {
     pub(super) fn planner(self) -> (WriteJob, Planner<'a>) {
         match self {
-            Self::Burn(image, options) => (
-                WriteJob::Burn,
-                Box::new(|card| image.plan(card, options)),
-            ),
+            Self::Burn(image, options) => {
+                (WriteJob::Burn, Box::new(|card| image.plan(card, options)))
+            }
             Self::Restore(backup) => {
                 (WriteJob::Restore, Box::new(|card| plan_restore(card, backup)))
             }
