@@ -73,9 +73,15 @@ fn run(
     mut report: Option<BugReport>,
     log: Option<log::SharedLog>,
 ) -> u8 {
-    let host = super::host();
     let stop = StopFlag::default();
     let out = Out::default();
+    let host = match super::host() {
+        Ok(host) => host,
+        Err(failure) => {
+            out.error(&failure.text());
+            return failure.exit.code();
+        }
+    };
     let unreadable = words.iter().find(|word| word.to_str().is_none());
     if let Some(word) = unreadable {
         // flint's grammar works on text; another file than the one named must not be used.
@@ -104,10 +110,6 @@ fn run(
             },
         },
     );
-    let ran = match ran {
-        Ok(ran) => ran,
-        Err(code) => return code,
-    };
     let code = match &ran.borrowed {
         Some(borrowed) => restored(&HostReport::of(borrowed), ran.exit, &out),
         None => ran.exit,

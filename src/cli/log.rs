@@ -43,6 +43,8 @@ pub(super) fn start(command: Option<&str>, verbose: u8) -> Option<SharedLog> {
             .without_time()
             .with_target(false)
             .with_ansi(false)
+            // Such an error is printed by a macro that panics when stderr cannot be written.
+            .log_internal_errors(false)
             .with_writer(|| super::terminal::LogLines)
             .with_filter(targets)
     });

@@ -102,6 +102,10 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Err(error) => return usage::not_understood(&error, json, &argv),
     };
     let mode = mode.unwrap_or(OutputMode { json: cli.json, quiet: cli.quiet });
+    let host = match host() {
+        Ok(host) => host,
+        Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
+    };
     let job = cli.command.opens_card().then(|| cli.name.replace(' ', "-"));
     let log = log::start(job.as_deref(), cli.verbose);
     tracing::info!(command = %typed, version = env!("CARGO_PKG_VERSION"), "started");
@@ -119,7 +123,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         image: None,
         stop,
         typed,
-        host: host(),
+        host,
         options: BorrowOptions { allow: cli.allow, access: cli.bar_access },
         borrowed: None,
         report,
@@ -151,13 +155,51 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     Executed { exit, mode, document, failure, help: false, stdout_problem: ctx.out.take_problem() }
 }
 
-/// The host. Tests name another root, so that no test meets a real card of the machine it runs on.
-fn host() -> Host {
-    std::env::var_os("CX3FLASH_ROOT").map_or_else(Host::system, Host::at)
+/// Names another root than `/`, so that no test meets a real card of the machine it runs on.
+const ROOT: &str = "CX3FLASH_ROOT";
+
+/// The host of this process.
+fn host() -> Result<Host, Failure> {
+    host_at(std::env::var_os(ROOT), cfg!(debug_assertions))
+}
+
+/// The host at `root`. A program that is no test build would use the real one, so it refuses.
+fn host_at(root: Option<OsString>, test_build: bool) -> Result<Host, Failure> {
+    match root {
+        None => Ok(Host::system()),
+        Some(root) if test_build => Ok(Host::at(root)),
+        Some(_) => {
+            let message =
+                format!("{ROOT} is set, and this is a release build, which would use the real host");
+            let mut failure = Failure::new(Code::Usage, message);
+            failure.hint =
+                Some(format!("unset {ROOT}, or use a build with debug assertions: cargo build"));
+            Err(failure)
+        }
+    }
 }
 
 /// The command line as a shell needs it, without the path of the program.
 fn typed(argv: &[OsString]) -> String {
     let words = argv.iter().skip(1).map(escape::shell_word);
     std::iter::once("cx3flash".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, host_at};
+    use crate::job::Exit;
+
+    #[test]
+    fn another_root_is_for_test_builds_and_refused_by_others() {
+        for test_build in [false, true] {
+            let host = host_at(None, test_build).unwrap();
+            assert_eq!(host.path("sys"), Host::system().path("sys"));
+        }
+        let root = || Some("/tmp/elsewhere".into());
+        assert_eq!(host_at(root(), true).unwrap().path("sys"), Host::at("/tmp/elsewhere").path("sys"));
+        let failure = host_at(root(), false).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("CX3FLASH_ROOT"), "{}", failure.message);
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::page::Page;
 use crate::escape;
-use crate::host::unless_stopped;
+use crate::host::{unless_stopped, write_stdout};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -42,9 +42,7 @@ impl Out {
 
     /// Writes to stdout.
     fn write(&mut self, text: &str) {
-        let mut stdout = io::stdout().lock();
-        let wrote = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        if let Err(error) = wrote
+        if let Err(error) = write_stdout(text)
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.problem.get_or_insert(error);

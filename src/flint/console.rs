@@ -3,7 +3,7 @@
 #![allow(clippy::print_stderr, reason = "this is the one place of flint that owns the streams")]
 
 use crate::escape;
-use crate::host::unless_stopped;
+use crate::host::{unless_stopped, write_stdout};
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -42,9 +42,7 @@ impl Console {
     }
 
     fn write(&mut self, text: &str) {
-        let mut stdout = io::stdout().lock();
-        let wrote = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        if let Err(error) = wrote
+        if let Err(error) = write_stdout(text)
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.error.get_or_insert(error);

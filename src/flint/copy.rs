@@ -7,8 +7,10 @@ use super::flags::Invocation;
 use super::target::{CommandTarget, FlintResult, ask};
 use crate::escape;
 use crate::image::{Ini, SectionKind};
-use std::fs::File;
+use nix::fcntl::OFlag;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// `ri FILE`: the image, contiguous (docs/flint.md#read-image).
@@ -17,7 +19,7 @@ pub(super) fn read_image(target: &mut CommandTarget<'_>, line: &Invocation) -> F
     // A file that cannot be written is an error before the card is read, as with flint. Unlike with flint
     // the file keeps what it holds until the image has been read.
     let existed = out.exists();
-    let opened = File::options().write(true).create(true).truncate(false).open(out);
+    let opened = without_waiting().write(true).create(true).truncate(false).open(out);
     let file = match opened {
         Ok(file) => file,
         Err(error) => return target.fail(&cannot_open("-E- Can not open", out, &error)),
@@ -61,7 +63,7 @@ fn dump(
         target.print(&ini.text());
         return Ok(());
     };
-    match File::create(path) {
+    match create(path) {
         Ok(file) => put(target, file, path, &ini.bytes),
         Err(error) => {
             let (path, why) = (escape::path(path), system_error(&error));
@@ -91,10 +93,21 @@ pub(super) fn read_rom(target: &mut CommandTarget<'_>, line: &Invocation) -> Fli
 
 /// Writes a file of `rrom` or `rb`.
 pub(super) fn write_file(target: &mut CommandTarget<'_>, out: &Path, bytes: &[u8]) -> FlintResult {
-    match File::create(out) {
+    match create(out) {
         Ok(file) => put(target, file, out, bytes),
         Err(error) => target.fail(&cannot_open("-E- Cannot open", out, &error)),
     }
+}
+
+/// The card is borrowed: opening a FIFO that nobody reads is an error, and no wait.
+pub(super) fn without_waiting() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    options
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    without_waiting().write(true).create(true).truncate(true).open(path)
 }
 
 fn cannot_open(lead: &str, path: &Path, error: &io::Error) -> String {

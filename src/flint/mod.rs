@@ -36,7 +36,6 @@ use commands::CommandAction;
 use console::Console;
 use flags::{GrammarError, Invocation};
 pub use reading::image_of_card;
-use std::fs::OpenOptions;
 use std::io;
 use std::path::PathBuf;
 use target::{CommandTarget, FlintResult};
@@ -75,15 +74,15 @@ pub(crate) struct FlintCall {
 }
 
 /// Runs one command line of flint.
-///
-/// # Errors
-/// The exit code, when no command was run: help, the version, or a wrong command line.
-pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall, u8> {
+pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> FlintCall {
     let stop_requested = std::mem::replace(&mut caller.stop_requested, Box::new(|| false));
     let mut console = Console::new(stop_requested);
     let mut line = match getopt::parse(words) {
         Ok(line) => line,
-        Err(error) => return Err(no_command(error, caller.program, &mut console)),
+        Err(error) => {
+            let exit = no_command(error, caller.program, &mut console);
+            return FlintCall { exit, card: None, borrowed: None, stdout_error: console.error };
+        }
     };
     if line.device.is_none() && line.image.is_none() {
         line.device = caller.device.take();
@@ -97,18 +96,18 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> Result<FlintCall,
     }
     // flint opens its log for a burn only (measured), and continues without one.
     if let Some(path) = line.log.as_ref().filter(|_| line.is("burn"))
-        && let Ok(log) = OpenOptions::new().append(true).create(true).open(path)
+        && let Ok(log) = copy::without_waiting().append(true).create(true).open(path)
     {
         console.log = Some(log);
     }
     let mut borrowed = None;
     let ended = execute(&line, &mut caller, &mut console, &mut borrowed);
-    Ok(FlintCall {
+    FlintCall {
         exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,
         borrowed,
         stdout_error: console.error,
-    })
+    }
 }
 
 /// Complains in flint's order: number of arguments, target, arguments, what is refused, opening; then runs

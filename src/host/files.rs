@@ -78,8 +78,12 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         other => other?,
     };
+    let old = fs::metadata(&path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "Not a regular file"));
+    }
     let file = temporary(&path, bytes)?;
-    if let Ok(old) = fs::metadata(&path) {
+    if let Some(old) = old {
         file.as_file().set_permissions(old.permissions())?;
         file.as_file().sync_all()?;
     }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `sysfs` | [`Host`]: where sysfs, procfs and our directories are; readers |
 //! | `files` | [`UserDirs`], atomic writes |
-//! | `input` | files that a user names |
+//! | `input`, `output` | files that a user names; new files and directories |
 //! | `bdf` | PCI addresses |
 //! | `card`, `select` | the cards of this host, and the one that is meant |
 //! | `config_space`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, the ACPI table HEST, netdevs, RDMA devices, processes |
@@ -34,6 +34,7 @@ mod lease;
 mod lockdown;
 mod netdev;
 mod netlink;
+mod output;
 mod port;
 mod process;
 mod select;
@@ -57,6 +58,9 @@ pub use kvm::kvm_findings;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
+pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
+#[cfg(test)]
+pub(crate) use output::failing_at;
 pub use port::PortReport;
 pub use sysfs::{Host, VFIO_PCI};
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};

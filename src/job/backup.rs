@@ -4,7 +4,7 @@ use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, report};
 use super::second_reading::second_reading;
 use super::session::{CardFacts, psid_of, snapshot};
-use super::store::{BackupFile, NewDir};
+use super::store::{BackupFile, NewDir, remove_backup};
 use super::{Device, JobError};
 use crate::escape::{self, ForeignText};
 use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
@@ -160,7 +160,7 @@ pub(super) fn reserve(card: &CardSnapshot, out: &Path) -> Result<NewDir, JobErro
 
 /// Write what was read of a card into its directory.
 pub(super) fn store(
-    place: NewDir,
+    mut place: NewDir,
     facts: &CardFacts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
@@ -217,11 +217,10 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
 /// Removes a backup that is not known to be what the card held.
 pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
     // The manifest first: without it a directory is no backup.
-    let mut names =
-        std::iter::once(MANIFEST).chain(backup.manifest.files.iter().map(|f| f.name.as_str()));
-    let removed = names
-        .try_for_each(|name| std::fs::remove_file(backup.dir.join(name)))
-        .and_then(|()| std::fs::remove_dir(&backup.dir));
+    let names = std::iter::once(MANIFEST);
+    let names: Vec<&str> =
+        names.chain(backup.manifest.files.iter().map(|f| f.name.as_str())).collect();
+    let removed = remove_backup(&backup.dir, &names);
     let dir = escape::path(&backup.dir);
     events.emit(Event::Note {
         text: match removed {

@@ -292,7 +292,7 @@ impl Code {
             Self::NoImage => &["name a ConnectX-3 firmware image (.bin)"],
             Self::NotABackup => &["name the directory that holds manifest.json"],
             Self::FileUnwritable => &[
-                "name a writable directory with free space (--backup-dir DIR, for backup --out DIR)",
+                "name a place that exists, can be written and has free space; of backups: --backup-dir DIR (`backup`: --out DIR)",
             ],
             Self::UnknownKey => &[
                 "list every key: cx3flash config show <image>",

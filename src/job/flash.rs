@@ -2,12 +2,11 @@
 
 use super::readings::{note, report};
 use super::session::{CardFacts, trust_chains};
-use super::store::write_new;
+use super::store::OutputFile;
 use super::{BackupFile, CardReport, Device, JobError};
 use crate::flash::{Event, Events, FlashError, Locked, Phase};
 use crate::image::{FlashAddr, Source};
 use serde::Serialize;
-use std::path::Path;
 
 /// Answer of `flash info`.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +31,7 @@ pub fn flash_read(
     device: &mut Device,
     from: u32,
     len: Option<u32>,
-    out: &Path,
+    out: OutputFile,
     events: &mut dyn Events,
 ) -> Result<BackupFile, JobError> {
     let mut locked = device.lock()?;
@@ -43,7 +42,7 @@ pub fn flash_read(
     }
     let bytes = read_range(&mut locked, from, len, events)?;
     drop(locked);
-    write_new(out, &bytes)
+    out.write(&bytes)
 }
 
 /// `len` raw bytes of the flash from `from`, as [`flash_read`] reads them.

@@ -74,7 +74,7 @@ pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, WriteOutcome, plan, write};
 pub use selector::CardSelector;
 pub use session::CardReport;
-pub use store::{BackupFile, default_backup_dir};
+pub use store::{BackupFile, OutputFile, default_backup_dir};
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{
     AgainstOutcome, Difference, VerifyOutcome, verify_against, verify_card, verify_image,

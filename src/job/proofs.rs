@@ -6,7 +6,7 @@
 use super::store::digest;
 use crate::escape;
 use crate::flash::ChainVerdict;
-use crate::host::{Host, UserDirs, replace_file};
+use crate::host::{Host, InputDir, MadeDir, NewFile, UserDirs};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -15,6 +15,8 @@ use time::format_description::well_known::Rfc3339;
 const SCHEMA: u32 = 1;
 /// Hex digits of the file's name.
 const NAME_DIGITS: usize = 16;
+/// Bytes of the file; it has some hundred.
+const MAX_LEN: u64 = 64 << 10;
 
 /// Where the proofs of one card are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,9 @@ impl ProofStore {
     /// The stored verdict about this board; `None` also for a file that is not exactly ours.
     pub(super) fn load(&self, board: BoardKey<'_>) -> Option<ChainRecord> {
         let path = self.path(board);
-        let bytes = std::fs::read(&path).ok()?;
+        let never = || false;
+        let name = path.file_name()?.to_str()?;
+        let bytes = InputDir::open(&self.dir, &never).ok()??.read(name, MAX_LEN, &never).ok()?;
         let record: ChainRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => {
@@ -121,8 +125,18 @@ impl ProofStore {
     }
 
     fn replace(&self, path: &Path, record: &ChainRecord) -> std::io::Result<()> {
-        std::fs::create_dir_all(&self.dir)?;
-        replace_file(path, &serde_json::to_vec_pretty(record)?)
+        let mut made = MadeDir::create(&self.dir)?;
+        made.keep();
+        let name = path.file_name().unwrap_or_default();
+        let mut temp = name.to_owned();
+        temp.push(".part");
+        // Of a process that died.
+        let _ = made.dir().remove_file(&temp);
+        if !NewFile::private(made.dir(), &temp)?.write(&serde_json::to_vec_pretty(record)?)? {
+            return Err(std::io::Error::other("it does not read back as it was written"));
+        }
+        made.dir().rename(&temp, name)?;
+        made.dir().sync()
     }
 }
 

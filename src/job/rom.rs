@@ -1,7 +1,7 @@
 //! `rom`: the expansion ROM inside the image.
 
 use super::file::read_bytes;
-use super::store::{digest, write_new};
+use super::store::{OutputFile, digest};
 use super::{Device, ImageFile, JobError, RomFile};
 use crate::flash::Events;
 use crate::image::{Contents, Rom};
@@ -40,13 +40,13 @@ pub fn rom_info_file(path: &Path, events: &dyn Events) -> Result<RomOutcome, Job
 }
 
 /// Copy the card's ROM to a new file.
-pub fn rom_read(device: &mut Device, out: &Path) -> Result<RomOutcome, JobError> {
+pub fn rom_read(device: &mut Device, out: OutputFile) -> Result<RomOutcome, JobError> {
     let outcome = rom_info(device)?;
     copy_out(outcome, out)
 }
 
 /// Copy an image file's ROM to a new file.
-pub fn rom_read_image(file: &ImageFile, out: &Path) -> Result<RomOutcome, JobError> {
+pub fn rom_read_image(file: &ImageFile, out: OutputFile) -> Result<RomOutcome, JobError> {
     copy_out(rom_of(&file.contents), out)
 }
 
@@ -55,10 +55,10 @@ fn rom_of(contents: &Contents) -> RomOutcome {
     RomOutcome { rom: contents.image().rom.clone(), sha256: contents.rom().map(digest), bytes }
 }
 
-fn copy_out(outcome: RomOutcome, out: &Path) -> Result<RomOutcome, JobError> {
+fn copy_out(outcome: RomOutcome, out: OutputFile) -> Result<RomOutcome, JobError> {
     if outcome.sha256.is_none() {
         return Err(JobError::NoPart("expansion ROM"));
     }
-    write_new(out, &outcome.bytes)?;
+    out.write(&outcome.bytes)?;
     Ok(outcome)
 }

@@ -3,12 +3,11 @@
 
 use super::JobError;
 use crate::escape;
-use crate::host::{Host, UserDirs};
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use crate::host::{HeldDir, Host, MadeDir, NewFile, UserDirs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One file of a backup.
@@ -34,107 +33,112 @@ pub(super) fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
     move |source| JobError::WriteFile { path: path.clone(), source }
 }
 
-/// Write a file that must not exist yet, sync it, read it back from the disk and compare. Nothing
-/// is left behind when that fails.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<BackupFile, JobError> {
-    let file =
-        OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot_write(path))?;
-    let written = fill(path, file, bytes);
-    if written.is_err() {
-        // It was made above, so it is ours to take away.
-        if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(path = %escape::path(path), %error, "an incomplete file stays behind");
-        }
-    }
-    written
+/// A file that a user names for the result of a command. Created before the card is opened; dropped before
+/// [`OutputFile::write`] it is removed.
+#[derive(Debug)]
+pub struct OutputFile {
+    path: PathBuf,
+    file: NewFile,
 }
 
-fn fill(path: &Path, mut file: File, bytes: &[u8]) -> Result<BackupFile, JobError> {
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot_write(path))?;
-    // Let go of the cached pages, so that what is read back comes from the disk. Some file systems
-    // keep everything in memory; then this has no effect.
-    if let Err(error) = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED) {
-        tracing::debug!(path = %escape::path(path), %error, "pages stay cached");
+impl OutputFile {
+    /// Creates a file that must not exist yet.
+    pub fn create(path: &Path) -> Result<Self, JobError> {
+        let file = NewFile::create(path).map_err(cannot_write(path))?;
+        Ok(Self { path: path.to_owned(), file })
     }
-    drop(file);
-    let mut found = Vec::with_capacity(bytes.len());
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut found))
-        .map_err(|source| JobError::ReadFile { path: path.to_owned(), source })?;
-    if found != bytes {
+
+    /// Writes, syncs, reads back and compares.
+    pub(super) fn write(self, bytes: &[u8]) -> Result<BackupFile, JobError> {
+        fill(self.file, &self.path, bytes)
+    }
+}
+
+fn fill(file: NewFile, path: &Path, bytes: &[u8]) -> Result<BackupFile, JobError> {
+    if !file.write(bytes).map_err(cannot_write(path))? {
         return Err(JobError::NotWritten { path: path.to_owned() });
     }
     Ok(BackupFile {
         name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         len: bytes.len() as u64,
-        sha256: digest(&found),
+        sha256: digest(bytes),
     })
 }
 
 /// A backup's directory in the making. Dropped before [`NewDir::finish`] it leaves nothing behind.
 pub(super) struct NewDir {
     /// Where it will be; an empty directory holds the name.
-    dir: PathBuf,
-    /// Where the files are until then.
-    temp: PathBuf,
-    /// Parents that were made on the way, outermost first.
-    made: Vec<PathBuf>,
+    path: PathBuf,
+    /// The directory it is in.
+    parent: MadeDir,
+    name: OsString,
+    /// The name of `files` until then.
+    temp: OsString,
+    files: HeldDir,
+    names: Vec<OsString>,
     finished: bool,
 }
 
 impl NewDir {
     /// Takes an unused name inside `out`: `name`, or `name-2` and so on.
     pub(super) fn create(out: &Path, name: &str) -> Result<Self, JobError> {
-        let mut new = Self {
-            dir: PathBuf::new(),
-            temp: PathBuf::new(),
-            made: make_parents(out)?,
-            finished: false,
-        };
+        let parent = MadeDir::create(out).map_err(cannot_write(out))?;
         for number in 1_u32.. {
             let tail = if number == 1 { String::new() } else { format!("-{number}") };
-            let dir = out.join(format!("{name}{tail}"));
-            match fs::create_dir(&dir) {
-                Ok(()) => {
-                    new.dir = dir;
-                    break;
-                }
+            let name = OsString::from(format!("{name}{tail}"));
+            let path = out.join(&name);
+            match parent.dir().create_dir(&name) {
+                Ok(_) => return Self::in_place_of(parent, path, name),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(cannot_write(&dir)(error)),
+                Err(error) => return Err(cannot_write(&path)(error)),
             }
         }
-        let mut temp = new.dir.clone().into_os_string();
+        Err(cannot_write(out)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    fn in_place_of(parent: MadeDir, path: PathBuf, name: OsString) -> Result<Self, JobError> {
+        let mut temp = name.clone();
         temp.push(".part");
-        let temp = PathBuf::from(temp);
-        fs::create_dir(&temp).map_err(cannot_write(&temp))?;
-        new.temp = temp;
-        Ok(new)
+        match parent.dir().create_dir(&temp) {
+            Ok(files) => {
+                let names = Vec::new();
+                Ok(Self { path, parent, name, temp, files, names, finished: false })
+            }
+            Err(error) => {
+                gone(parent.dir().remove_dir(&name), &path);
+                Err(cannot_write(&path)(error))
+            }
+        }
     }
 
     /// Where it will be.
     pub(super) fn path(&self) -> &Path {
-        &self.dir
+        &self.path
     }
 
     /// Write one file into it.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<BackupFile, JobError> {
-        write_new(&self.temp.join(name), bytes)
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<BackupFile, JobError> {
+        let path = self.path.join(name);
+        let name = OsString::from(name);
+        let file = NewFile::private(&self.files, &name).map_err(cannot_write(&path))?;
+        let written = fill(file, &path, bytes)?;
+        self.names.push(name);
+        Ok(written)
     }
 
     /// All files are there: make the directory appear.
     pub(super) fn finish(mut self) -> Result<PathBuf, JobError> {
-        sync_dir(&self.temp)?;
-        // The empty directory that holds the name is replaced in one step.
-        fs::rename(&self.temp, &self.dir).map_err(cannot_write(&self.dir))?;
-        let mut parents = self.made.iter().map(PathBuf::as_path).rev();
-        let synced = parents.try_for_each(sync_dir).and_then(|()| sync_dir(parent_of(&self.dir)));
-        self.finished = synced.is_ok();
-        if !self.finished
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            tracing::warn!(dir = %escape::path(&self.dir), %error, "a backup that is not synced stays behind");
-        }
-        synced.map(|()| self.dir.clone())
+        let parent = self.parent.dir();
+        self.files
+            .sync()
+            // The empty directory that holds the name is replaced in one step.
+            .and_then(|()| parent.rename(&self.temp, &self.name))
+            .and_then(|()| parent.sync())
+            .and_then(|()| self.parent.sync())
+            .map_err(cannot_write(&self.path))?;
+        self.finished = true;
+        self.parent.keep();
+        Ok(std::mem::take(&mut self.path))
     }
 }
 
@@ -143,48 +147,28 @@ impl Drop for NewDir {
         if self.finished {
             return;
         }
-        let gone = |result: io::Result<()>, path: &Path| {
-            if let Err(error) = result
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %escape::path(path), %error, "cannot be taken away");
-            }
-        };
-        if !self.temp.as_os_str().is_empty() {
-            gone(fs::remove_dir_all(&self.temp), &self.temp);
+        for name in &self.names {
+            gone(self.files.remove_file(name), &self.path.join(name));
         }
-        if !self.dir.as_os_str().is_empty() {
-            gone(fs::remove_dir(&self.dir), &self.dir);
-        }
-        for parent in self.made.iter().rev() {
-            // Another program may have put something there meanwhile; then it stays.
-            if let Err(error) = fs::remove_dir(parent) {
-                tracing::debug!(path = %escape::path(parent), %error, "stays");
-                break;
-            }
-        }
+        gone(self.parent.dir().remove_dir(&self.temp), &self.path);
+        gone(self.parent.dir().remove_dir(&self.name), &self.path);
     }
 }
 
-/// Make `dir` and what is missing above it; what was made is given back, outermost first.
-pub(super) fn make_parents(dir: &Path) -> Result<Vec<PathBuf>, JobError> {
-    let mut missing: Vec<PathBuf> = dir
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-        .map(Path::to_path_buf)
-        .collect();
-    missing.reverse();
-    fs::create_dir_all(dir).map_err(cannot_write(dir))?;
-    Ok(missing)
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+fn gone(result: io::Result<()>, path: &Path) {
+    if let Err(error) = result
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %escape::path(path), %error, "cannot be taken away");
     }
 }
 
-fn sync_dir(path: &Path) -> Result<(), JobError> {
-    crate::host::sync_dir(path).map_err(cannot_write(path))
+/// Removes the directory of a backup, with these files.
+pub(super) fn remove_backup(path: &Path, files: &[&str]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = HeldDir::open(parent.unwrap_or(Path::new(".")))?;
+    let dir = parent.enter(name)?;
+    files.iter().try_for_each(|file| dir.remove_file(file.as_ref()))?;
+    parent.remove_dir(name)
 }

@@ -11,10 +11,10 @@
 use crate::escape;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The version of card files that this program reads and writes.
@@ -26,6 +26,8 @@ pub(super) const SLOT_LEN: usize = 30720;
 const FLASH_AT: u64 = 65536;
 const MAGIC: &[u8; 16] = b"CX3FLASH SIMCARD";
 const RECORD_HEAD: usize = 16;
+/// Bytes of the largest flash that a file may hold; a card addresses 16 MiB.
+const LARGEST_FLASH: u32 = 16 << 20;
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
@@ -90,7 +92,11 @@ impl CardFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>, Vec<u8>), CardFileError> {
         let name = escape::path(path);
         let damaged = |why: &str| CardFileError::Damaged(name.clone(), why.into());
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
+        // Opening a device waits for nothing and makes no terminal ours; it is refused below.
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(flags);
+        let file = options.open(path).map_err(io_error(path))?;
         let about = file.metadata().map_err(io_error(path))?;
         if !about.is_file() {
             return Err(CardFileError::NotOne(name));
@@ -98,6 +104,9 @@ impl CardFile {
         let mut start = vec![0; about.len().min(HEAD_LEN as u64) as usize];
         file.read_exact_at(&mut start, 0).map_err(io_error(path))?;
         let size = parse_head(&start, &name)?;
+        if size > LARGEST_FLASH {
+            return Err(damaged("no chip has a flash of that size"));
+        }
         if about.len() != FLASH_AT + u64::from(size) {
             return Err(damaged("it is cut short, or something was added"));
         }

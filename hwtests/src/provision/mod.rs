@@ -161,7 +161,8 @@ fn has_vfio_user(trixie: &Tree) -> Result<()> {
 const MUSL: &str = "x86_64-unknown-linux-musl";
 const GLIBC: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `cx3flash` in release mode into the workspace's target directory, as a static program:
+/// Builds `cx3flash` as a release with debug assertions, without which it knows no other host than the real
+/// one, into the workspace's target directory, as a static program:
 /// behind a loader of the host, `/proc/self/exe`, by which the tool starts itself for writes to
 /// sysfs, would be that loader.
 pub fn build_tool(target: &Path) -> Result<PathBuf> {
@@ -169,7 +170,7 @@ pub fn build_tool(target: &Path) -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--release", "--package", "cx3flash"])
+        .args(["build", "--quiet", "--profile", "lab", "--package", "cx3flash"])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
@@ -183,7 +184,7 @@ pub fn build_tool(target: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("building cx3flash ended with {status}");
     }
-    Ok(target.join(triple).join("release/cx3flash"))
+    Ok(target.join(triple).join("lab/cx3flash"))
 }
 
 /// Whether the standard library for [`MUSL`] is installed.

@@ -10,7 +10,7 @@ use crate::escape;
 use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
 use crate::job::{
-    self, IdentityOutcome, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
+    self, IdentityOutcome, OutputFile, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -73,8 +73,11 @@ pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<PathBuf>) -> Ran {
 
 pub(super) fn rom_read(ctx: &mut Ctx<'_>, out: &Path, image: Option<&Path>) -> Ran {
     let outcome = match image {
-        Some(path) => job::rom_read_image(&ctx.image(path)?, out),
-        None => job::rom_read(&mut ctx.open()?, out),
+        Some(path) => job::rom_read_image(&ctx.image(path)?, OutputFile::create(out)?),
+        None => {
+            let out = OutputFile::create(out)?;
+            job::rom_read(&mut ctx.open()?, out)
+        }
     }?;
     rom_result(ctx, &outcome)
 }
@@ -133,8 +136,10 @@ fn identity_text(outcome: &IdentityOutcome) -> Page {
 }
 
 pub(super) fn flash_read(ctx: &mut Ctx<'_>, out: &Path, from: u32, len: Option<u32>) -> Ran {
+    // A file that exists, or cannot be created, is an error before the card is taken.
+    let file = OutputFile::create(out)?;
     let mut device = ctx.open()?;
-    let file = job::flash_read(&mut device, from, len, out, &mut ctx.progress())?;
+    let file = job::flash_read(&mut device, from, len, file, &mut ctx.progress())?;
     let out = escape::path(out);
     let text = Page::of(format_args!("{} bytes to {out}, sha256 {}", file.len, file.sha256));
     ctx.done(&text, &file)

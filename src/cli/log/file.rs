@@ -4,11 +4,11 @@
 //! middle of a flash.
 
 use crate::escape;
+use crate::host::{FileMode, MadeDir};
 use regex::Regex;
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
@@ -206,9 +206,10 @@ fn note(text: &str) -> Vec<u8> {
 /// Creates the file, readable by its owner only, and removes old logs beside it.
 fn create(path: &Path, bounds: &Bounds) -> Option<File> {
     let dir = path.parent()?;
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+    let mut made = MadeDir::create(dir).ok()?;
+    made.keep();
     remove_old(dir, bounds);
-    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path).ok()
+    made.dir().create_file(path.file_name()?, FileMode::Private).ok()
 }
 
 /// Removes the oldest logs until a new one of the greatest size fits the bounds of the directory.

@@ -32,7 +32,7 @@ mod tests;
 pub use error::{BarFault, VfioError};
 pub(super) use open::open_viable_group;
 pub use space::{BadBarAccess, BarAccess};
-pub(super) use sys::ethtool_driver_info;
+pub(super) use sys::{ethtool_driver_info, stdout_was_closed};
 
 use super::{Host, PciCard};
 use crate::card::CrSpace;

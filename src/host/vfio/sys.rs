@@ -1,5 +1,5 @@
 //! The only file with `unsafe`: ioctls that no crate offers with their errno, and the handler that
-//! turns SIGBUS on a mapped BAR into an error.
+//! turns SIGBUS on a mapped BAR into an error; and what only code before `main` can see.
 //!
 //! vfio-ioctls drops the errno of several ioctls. A mapped BAR faults when memory decode is off
 //! (drivers/vfio/pci/vfio_pci_core.c).
@@ -14,7 +14,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
 use vfio_ioctls::{VfioDevice, VfioOps};
@@ -29,6 +29,29 @@ mod raw {
     ioctl_write_ptr_bad!(group_set_container, request_code_none!(b';', 104), c_int);
     ioctl_readwrite_bad!(device_get_region_info, request_code_none!(b';', 108), vfio_region_info);
     ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
+}
+
+/// Bit 0 to 2: that descriptor was closed when the process started.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+// SAFETY: the section holds functions that the C library calls once, before `main`.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = note_closed;
+
+extern "C" fn note_closed() {
+    for fd in 0..3 {
+        // SAFETY: F_GETFD has no argument, and every number is allowed.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+            CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether stdout was closed when the process started. Rust's runtime opens `/dev/null` in its place before
+/// `main`, so that no other file gets its number, and writing it succeeds.
+pub(in crate::host) fn stdout_was_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed) & 1 << 1 != 0
 }
 
 /// `VFIO_GROUP_GET_STATUS`: the flags.

@@ -20,16 +20,17 @@ mod lspci;
 mod mask;
 mod secrets;
 
-use super::store::{cannot_write, digest, make_parents};
+use super::store::{cannot_write, digest};
 use super::{CardSelector, JobError, host_status};
 use crate::escape;
-use crate::host::{Bdf, Host, Lease};
+use crate::host::{Bdf, FileMode, Host, Lease, MadeDir};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mask::Mask;
 use secrets::Secrets;
 use serde_json::{Value, json};
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -59,7 +60,10 @@ pub struct BugReport {
     /// Where it will be.
     path: PathBuf,
     /// Where it is until then.
-    part: PathBuf,
+    part: OsString,
+    /// The directory, and the name in it.
+    dir: MadeDir,
+    name: OsString,
     file: Option<File>,
     made: String,
     /// What was seen while the card was open.
@@ -78,7 +82,6 @@ impl BugReport {
     /// Take a name in `dir`, which is made when it is missing.
     /// On an error nothing is left behind.
     pub fn begin(dir: &Path, command: &str) -> Result<Self, JobError> {
-        make_parents(dir)?;
         let now = OffsetDateTime::now_utc();
         let stamp = now
             .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
@@ -88,15 +91,17 @@ impl BugReport {
             std::process::id(),
             command.replace(' ', "-")
         );
-        let part = dir.join(format!("{name}.part"));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&part)
-            .map_err(cannot_write(&part))?;
+        let part = OsString::from(format!("{name}.part"));
+        let path = dir.join(&name);
+        let mut dir = MadeDir::create(dir).map_err(cannot_write(&path))?;
+        let file =
+            dir.dir().create_file(&part, FileMode::Private).map_err(cannot_write(&path))?;
+        dir.keep();
         let not_opened = || Err("no card was opened".to_owned());
         Ok(Self {
-            path: dir.join(name),
+            path,
+            dir,
+            name: name.into(),
             part,
             file: Some(file),
             made: stamp,
@@ -135,7 +140,7 @@ impl BugReport {
             None => Ok(()),
         };
         wrote
-            .and_then(|()| fs::rename(&self.part, &self.path))
+            .and_then(|()| self.dir.dir().rename(&self.part, &self.name))
             .map_err(cannot_write(&self.path))?;
         Ok(self.path.clone())
     }
@@ -237,9 +242,9 @@ impl BugReport {
 
 impl Drop for BugReport {
     fn drop(&mut self) {
-        match fs::remove_file(&self.part) {
+        match self.dir.dir().remove_file(&self.part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %escape::path(&self.part), %error, "an incomplete report stays behind");
+                tracing::warn!(path = %escape::path(&self.path), %error, "an incomplete report stays behind");
             }
             _ => {}
         }

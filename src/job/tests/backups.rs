@@ -1,11 +1,15 @@
 //! Backups: complete, synced, unique, or absent.
 
 use super::bench::*;
+use crate::host::failing_at;
 use crate::image::{Contents, FlashAddr, Half};
 use crate::job::*;
+use crate::job::store::NewDir;
 use crate::sim::{CardSpec, SimCard};
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 #[test]
@@ -165,4 +169,112 @@ fn psid_never_leads_out_of_the_directory() {
     let card = SimCard::new(CardSpec::default(), old.bytes());
     let dir = bench.backup(&card).unwrap().dir;
     assert_eq!(dir.parent(), Some(bench.backups().as_path()));
+}
+
+const ERRNOS: [Errno; 4] = [Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EMFILE];
+
+#[test]
+fn a_backup_that_fails_at_any_step_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let card = owner_card();
+    let out = bench.path("not/yet/there");
+    for at in 0.. {
+        let mut device = opened(&card);
+        let errno = ERRNOS[at % ERRNOS.len()];
+        let (ended, reached) = failing_at(at, errno, || backup(&mut device, &out, &mut ()));
+        if !reached {
+            assert!(at > 30, "{at} steps: the sweep is blind");
+            ended.unwrap();
+            break;
+        }
+        let error = ended.expect_err("a step failed");
+        let JobError::WriteFile { path, source } = &error else { panic!("step {at}: {error:?}") };
+        assert_eq!(source.raw_os_error(), Some(errno as i32), "step {at}");
+        assert!(path.starts_with(&out), "step {at}: {}", path.display());
+        assert_eq!(error.outcome().exit, Exit::Failed, "step {at}");
+        let left: Vec<_> = fs::read_dir(bench.dir.path()).unwrap().flatten().collect();
+        assert!(left.is_empty(), "step {at}: {left:?}");
+    }
+    clean(&card);
+}
+
+#[test]
+fn a_burn_whose_backup_fails_at_any_step_changes_nothing() {
+    let bench = Bench::new();
+    let card = owner_card();
+    let image = bench.image(&cx3("2.42.5000"));
+    let before = card.flash();
+    for at in 0.. {
+        let errno = ERRNOS[at % ERRNOS.len()];
+        let (ended, reached) = failing_at(at, errno, || {
+            bench.burn_asked(&mut opened(&card), &image, &mut |_| true, &mut ())
+        });
+        if !reached {
+            ended.unwrap();
+            break;
+        }
+        let error = ended.expect_err("a step failed");
+        assert!(matches!(error, JobError::WriteFile { .. }), "step {at}: {error:?}");
+        assert!(card.flash() == before && bench.backup_names().is_empty(), "step {at}");
+    }
+    assert!(card.flash() != before);
+    clean(&card);
+}
+
+#[test]
+fn every_error_at_every_step_of_a_backup_directory_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let out = bench.path("a/b");
+    let make = || {
+        let mut new = NewDir::create(&out, "name")?;
+        new.write("one", b"1")?;
+        new.write("two", b"2")?;
+        new.finish()
+    };
+    for errno in ERRNOS {
+        for at in 0.. {
+            let (ended, reached) = failing_at(at, errno, make);
+            if !reached {
+                assert_eq!(ended.unwrap(), out.join("name"));
+                fs::remove_dir_all(bench.path("a")).unwrap();
+                break;
+            }
+            assert!(ended.is_err(), "{errno}, step {at}");
+            let left: Vec<_> = fs::read_dir(bench.dir.path()).unwrap().flatten().collect();
+            assert!(left.is_empty(), "{errno}, step {at}: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_exchanged_for_a_link_redirects_nothing() {
+    let bench = Bench::new();
+    let (out, moved, trap) = (bench.path("out"), bench.path("moved"), bench.path("trap"));
+    fs::create_dir(&trap).unwrap();
+    let mut new = NewDir::create(&out, "name").unwrap();
+    new.write("one", b"1").unwrap();
+    fs::rename(&out, &moved).unwrap();
+    symlink(&trap, &out).unwrap();
+    new.write("two", b"2").unwrap();
+    new.finish().unwrap();
+    assert_eq!(fs::read_dir(&trap).unwrap().count(), 0, "written through the link");
+    assert_eq!(fs::read(moved.join("name/one")).unwrap(), b"1");
+    assert_eq!(fs::read(moved.join("name/two")).unwrap(), b"2");
+    // And one file of it.
+    let mut new = NewDir::create(&moved, "name").unwrap();
+    symlink(trap.join("file"), moved.join("name-2.part/one")).unwrap();
+    let error = new.write("one", b"1").unwrap_err();
+    assert_eq!(error.outcome().code, Code::Exists);
+    assert_eq!(fs::read_dir(&trap).unwrap().count(), 0, "written through the link");
+}
+
+#[test]
+fn a_file_of_the_user_is_created_and_no_link_is_followed() {
+    let bench = Bench::new();
+    symlink(bench.path("absent"), bench.path("link")).unwrap();
+    let error = OutputFile::create(&bench.path("link")).unwrap_err();
+    assert_eq!(error.outcome().code, Code::Exists);
+    drop(OutputFile::create(&bench.path("file")).unwrap());
+    let left: Vec<_> = fs::read_dir(bench.dir.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }

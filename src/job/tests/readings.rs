@@ -246,7 +246,7 @@ fn raw_bytes_are_what_two_readings_agree_on() {
     let reads: [(&str, Read<'_>); 2] = [
         ("flash_read", &|device, recorded| {
             let _ = std::fs::remove_file(&out);
-            flash_read(device, at, Some(64), &out, recorded).unwrap();
+            flash_read(device, at, Some(64), OutputFile::create(&out).unwrap(), recorded).unwrap();
             std::fs::read(&out).unwrap() == range(at)
         }),
         ("flash_bytes", &|device, recorded| {

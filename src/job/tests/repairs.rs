@@ -173,7 +173,7 @@ fn rom_is_written_and_removed() {
         assert!(found.image().is_valid() && found.rom().is_none());
         assert_eq!(Identity::from_image(found.image()).unwrap(), identity());
         assert!(rom_info(&mut device).unwrap().rom.is_none());
-        assert!(matches!(rom_read(&mut device, &bench.path("none.rom")), Err(JobError::NoPart(_))));
+        assert!(matches!(rom_read(&mut device, OutputFile::create(&bench.path("none.rom")).unwrap()), Err(JobError::NoPart(_))));
         let again = bench.write(&mut device, &WriteRequest::RomRemove);
         assert!(again.unwrap().nothing_to_do);
 
@@ -182,10 +182,10 @@ fn rom_is_written_and_removed() {
         bench.write(&mut device, &WriteRequest::RomWrite(&file)).unwrap();
         assert_eq!(active(&card).rom(), Some(new.as_slice()));
         let out = bench.path("out.rom");
-        rom_read(&mut device, &out).unwrap();
+        rom_read(&mut device, OutputFile::create(&out).unwrap()).unwrap();
         assert_eq!(std::fs::read(&out).unwrap(), new);
         // Never over a file that is there.
-        assert!(matches!(rom_read(&mut device, &out), Err(JobError::WriteFile { .. })));
+        assert!(matches!(OutputFile::create(&out), Err(JobError::WriteFile { .. })));
 
         let foreign = rom(752, 0x2345);
         let file = read_rom(&bench.file("foreign.rom", &foreign), &()).unwrap();
