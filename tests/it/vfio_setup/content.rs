@@ -58,6 +58,55 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
     assert_eq!(modules, ["vfio-pci"]);
 }
 
+#[test]
+fn the_sandbox_of_the_unit_permits_what_restore_does() {
+    let unit = fs::read_to_string(here().join("cx3flash-restore.service")).unwrap();
+    // Each would break a step (docs/linux.md#the-units-sandbox).
+    for (breaks, why) in [
+        ("ProtectKernelModules", "modprobe"),
+        ("ProtectKernelTunables", "writes to sysfs"),
+        ("PrivateDevices", "VFIO"),
+        ("ProtectClock", "VFIO: it implies a DeviceAllow"),
+        ("PrivateNetwork", "netdevs"),
+        ("PrivateUsers", "writes to sysfs"),
+        ("ProtectProc", "whether the process in a journal lives"),
+        ("ProcSubset", "/proc/sys, /proc/cmdline"),
+        ("DynamicUser", "root"),
+        ("User", "root"),
+        ("RootDirectory", "sysfs"),
+        ("InaccessiblePaths", "sysfs"),
+        ("ReadOnlyPaths", "sysfs"),
+        ("StateDirectory", "a read-only /var"),
+        ("LogsDirectory", "a read-only /var"),
+        ("RuntimeDirectory", "owner and mode of the lock directory"),
+    ] {
+        assert!(values(&unit, breaks).is_empty(), "{breaks} breaks: {why}");
+    }
+    let host = Host::system();
+    for dir in [host.journal_dir().parent().unwrap().to_owned(), host.lock_dir()] {
+        let optional = format!("-{}", dir.display());
+        assert!(values(&unit, "ReadWritePaths").contains(&optional.as_str()), "{optional}");
+    }
+    for (key, needed) in [
+        ("CapabilityBoundingSet", &["CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN", "CAP_SYS_MODULE"][..]),
+        ("SystemCallFilter", &["@system-service", "@module"]),
+        ("RestrictAddressFamilies", &["AF_UNIX", "AF_NETLINK"]),
+        ("DeviceAllow", &["/dev/vfio/vfio", "char-vfio"]),
+        ("ProtectSystem", &["strict"]),
+        ("ProtectHome", &["read-only"]),
+        ("NoNewPrivileges", &["yes"]),
+        ("DevicePolicy", &["closed"]),
+        ("UMask", &["0077"]),
+        ("SystemCallArchitectures", &["native"]),
+        ("RestrictNamespaces", &["yes"]),
+        ("RestrictSUIDSGID", &["yes"]),
+        ("MemoryDenyWriteExecute", &["yes"]),
+    ] {
+        let given = values(&unit, key);
+        assert!(needed.iter().all(|word| given.contains(word)), "{key}: {given:?}");
+    }
+}
+
 /// Whether the rule's line of shell accepts a group of functions with these modaliases.
 fn hands_over(functions: &[&str]) -> bool {
     let bench = Bench::new();
