@@ -169,8 +169,9 @@ fn host_at(root: Option<OsString>, test_build: bool) -> Result<Host, Failure> {
         None => Ok(Host::system()),
         Some(root) if test_build => Ok(Host::at(root)),
         Some(_) => {
-            let message =
-                format!("{ROOT} is set, and this is a release build, which would use the real host");
+            let message = format!(
+                "{ROOT} is set, and this is a release build, which would use the real host"
+            );
             let mut failure = Failure::new(Code::Usage, message);
             failure.hint =
                 Some(format!("unset {ROOT}, or use a build with debug assertions: cargo build"));
@@ -197,7 +198,10 @@ mod tests {
             assert_eq!(host.path("sys"), Host::system().path("sys"));
         }
         let root = || Some("/tmp/elsewhere".into());
-        assert_eq!(host_at(root(), true).unwrap().path("sys"), Host::at("/tmp/elsewhere").path("sys"));
+        assert_eq!(
+            host_at(root(), true).unwrap().path("sys"),
+            Host::at("/tmp/elsewhere").path("sys")
+        );
         let failure = host_at(root(), false).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.contains("CX3FLASH_ROOT"), "{}", failure.message);

@@ -58,9 +58,9 @@ pub use kvm::kvm_findings;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
-pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 #[cfg(test)]
 pub(crate) use output::failing_at;
+pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 pub use port::PortReport;
 pub use sysfs::{Host, VFIO_PCI};
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};

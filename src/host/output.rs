@@ -71,16 +71,13 @@ impl HeldDir {
     /// Creates a file that must not exist yet.
     pub fn create_file(&self, name: &OsStr, mode: FileMode) -> io::Result<File> {
         failure()?;
-        let flags = OFlag::O_RDWR
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let bits = if mode == FileMode::Private { PRIVATE_FILE } else { 0o666 };
         let file = File::from(openat(&self.0, name, flags, Mode::from_bits_truncate(bits))?);
         if mode == FileMode::Private {
-            let set = failure()
-                .and_then(|()| file.set_permissions(Permissions::from_mode(PRIVATE_FILE)));
+            let set =
+                failure().and_then(|()| file.set_permissions(Permissions::from_mode(PRIVATE_FILE)));
             set.inspect_err(|_| {
                 let _ = self.remove_file(name);
             })?;
@@ -221,8 +218,7 @@ impl NewFile {
         self.file.sync_all()?;
         // Drops the cached pages, so that what is read comes from the disk. Some file systems keep everything in
         // memory; then this has no effect.
-        if let Err(error) =
-            posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+        if let Err(error) = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
         {
             tracing::debug!(name = ?self.name, %error, "pages stay cached");
         }

@@ -50,9 +50,8 @@ fn what_holds_an_identity_is_private_whatever_the_umask() {
 fn what_the_user_names_follows_the_umask_and_no_link() {
     for (umask, mode) in [("000", 0o666), ("027", 0o640), ("077", 0o600)] {
         let bench = Sandbox::owner();
-        let shell = |args: &str| {
-            bench.shell(&format!("umask {umask}; cx3flash -d sim:card.cx3 {args}"))
-        };
+        let shell =
+            |args: &str| bench.shell(&format!("umask {umask}; cx3flash -d sim:card.cx3 {args}"));
         shell("flash read flash.bin").exits(0);
         shell("rom read rom.bin").exits(0);
         shell("sim image other.bin").exits(0);

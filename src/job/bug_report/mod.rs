@@ -94,8 +94,7 @@ impl BugReport {
         let part = OsString::from(format!("{name}.part"));
         let path = dir.join(&name);
         let mut dir = MadeDir::create(dir).map_err(cannot_write(&path))?;
-        let file =
-            dir.dir().create_file(&part, FileMode::Private).map_err(cannot_write(&path))?;
+        let file = dir.dir().create_file(&part, FileMode::Private).map_err(cannot_write(&path))?;
         dir.keep();
         let not_opened = || Err("no card was opened".to_owned());
         Ok(Self {

@@ -3,8 +3,8 @@
 use super::bench::*;
 use crate::host::failing_at;
 use crate::image::{Contents, FlashAddr, Half};
-use crate::job::*;
 use crate::job::store::NewDir;
+use crate::job::*;
 use crate::sim::{CardSpec, SimCard};
 use nix::errno::Errno;
 use sha2::{Digest, Sha256};

@@ -102,16 +102,32 @@ fn raw_read_stays_inside_the_chip() {
     let card = owner_card();
     let mut device = opened(&card);
     let out = bench.path("raw");
-    let file = flash_read(&mut device, 0x1003, Some(0x2_0005), OutputFile::create(&out).unwrap(), &mut ()).unwrap();
+    let file =
+        flash_read(&mut device, 0x1003, Some(0x2_0005), OutputFile::create(&out).unwrap(), &mut ())
+            .unwrap();
     assert_eq!(file.len, 0x2_0005);
     assert!(std::fs::read(&out).unwrap() == card.flash()[0x1003..0x2_1008]);
     for (from, len) in [(0x20_0000, None), (0x1F_FFFF, Some(2)), (5, Some(u32::MAX)), (0, Some(0))]
     {
-        let error = flash_read(&mut device, from, len, OutputFile::create(&bench.path("no")).unwrap(), &mut ()).unwrap_err();
+        let error = flash_read(
+            &mut device,
+            from,
+            len,
+            OutputFile::create(&bench.path("no")).unwrap(),
+            &mut (),
+        )
+        .unwrap_err();
         assert_eq!(error.outcome().exit, Exit::Failed);
         assert!(!bench.path("no").exists());
     }
-    let tail = flash_read(&mut device, 0x1F_FFF0, None, OutputFile::create(&bench.path("tail")).unwrap(), &mut ()).unwrap();
+    let tail = flash_read(
+        &mut device,
+        0x1F_FFF0,
+        None,
+        OutputFile::create(&bench.path("tail")).unwrap(),
+        &mut (),
+    )
+    .unwrap();
     assert_eq!(tail.len, 16);
 }
 

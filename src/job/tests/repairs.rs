@@ -173,7 +173,10 @@ fn rom_is_written_and_removed() {
         assert!(found.image().is_valid() && found.rom().is_none());
         assert_eq!(Identity::from_image(found.image()).unwrap(), identity());
         assert!(rom_info(&mut device).unwrap().rom.is_none());
-        assert!(matches!(rom_read(&mut device, OutputFile::create(&bench.path("none.rom")).unwrap()), Err(JobError::NoPart(_))));
+        assert!(matches!(
+            rom_read(&mut device, OutputFile::create(&bench.path("none.rom")).unwrap()),
+            Err(JobError::NoPart(_))
+        ));
         let again = bench.write(&mut device, &WriteRequest::RomRemove);
         assert!(again.unwrap().nothing_to_do);
 
