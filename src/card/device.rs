@@ -14,6 +14,12 @@ pub const BAD_ACCESS: u32 = 0xBADA_CCE5;
 /// The hardware id of a locked card (mstflint mflash.c, `CR_LOCK_HW_ID`).
 const LOCKED: u32 = 0xBAD0_CAFE;
 
+/// Values that a failed read returns: a timeout or a card that is gone, a locked card, a filtered
+/// register. One such read is no finding (docs/hardware.md#failed-reads).
+pub(super) fn is_doubtful(value: u32) -> bool {
+    matches!(value, u32::MAX | LOCKED | BAD_ACCESS)
+}
+
 /// One device of the family.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeviceType {

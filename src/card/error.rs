@@ -33,6 +33,16 @@ pub enum CardError {
     /// The chip does not answer after a software reset (drivers/net/ethernet/mellanox/mlx4/reset.c).
     #[error("the card does not answer {0} ms after its reset")]
     ResetTimeout(u64),
+    /// A semaphore that was ours is free.
+    #[error(
+        "semaphore {number} ({name}) was lost: the card was reset, or another program freed it"
+    )]
+    SemaphoreLost { number: u8, name: &'static str },
+    /// A register does not hold what was written to it last.
+    #[error(
+        "{register} reads {found:#010x} instead of {wanted:#010x}: the card was reset, or another program uses it"
+    )]
+    WasReset { register: Reg, found: u32, wanted: u32 },
     /// A semaphore stayed taken.
     #[error("semaphore {number} ({name}) is held by another program")]
     SemaphoreHeld { number: u8, name: &'static str },

@@ -23,7 +23,7 @@ pub use clock::{Clock, WallClock};
 pub use device::{BAD_ACCESS, Chip, DeviceType, Function, RunningVersion};
 pub use error::CardError;
 pub use registers::{CrOffset, Reg, Semaphore};
-pub use semaphore::{FlashHold, SemaphoreState, Staleness};
+pub use semaphore::{FlashHold, SemaphoreState, Staleness, WATCH};
 pub use session::{Card, FirmwareState};
 pub use space::{CrError, CrSpace};
 pub use tools::{ToolsError, ToolsInterface};

@@ -63,8 +63,8 @@ impl Reg {
         CrOffset(first + 4 * u32::from(number.unwrap_or(0)))
     }
 
-    /// All ones there means that the card does not answer, even when the device id can be read a moment
-    /// later: semaphores hold 0 or 1, and the command register's upper bits are written 0;
+    /// All ones there again and again mean that the card does not answer, even when the device id can be
+    /// read: semaphores hold 0 or 1, and the command register's upper bits are written 0;
     /// so does the control word of the tools command interface: no status is 0xff with go still set.
     /// The others may hold all ones: 0x41270 does without firmware, and flash bytes may be anything.
     pub(super) fn never_all_ones(self) -> bool {

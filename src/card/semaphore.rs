@@ -1,5 +1,7 @@
 //! The semaphore bank: a read of 0 takes, a write of 0 frees (illumos hermon.c, `hermon_sw_reset`).
 
+use super::device::is_doubtful;
+use super::session::MOST_UNANSWERED;
 use super::{Card, CardError, Patience, Reg, Semaphore, wait_for};
 use serde::Serialize;
 use std::time::Duration;
@@ -29,6 +31,10 @@ pub enum Staleness {
     },
 }
 
+/// How long a taken semaphore is watched before it is stale: longer than the longest erase
+/// (docs/hardware.md#chip-timings), during which a live owner may show nothing.
+pub const WATCH: Duration = Duration::from_secs(7);
+
 /// Time between two polls while watching.
 const WATCH_STEP: Duration = Duration::from_millis(20);
 
@@ -47,20 +53,61 @@ impl Semaphore {
     fn reg(self) -> Reg {
         Reg::Semaphore(self.number())
     }
+
+    fn held(self) -> CardError {
+        CardError::SemaphoreHeld { number: self.number(), name: self.guards() }
+    }
 }
 
 impl Card {
-    /// Takes a semaphore; waits as long as other tools do.
+    /// Reads a semaphore, which takes it when it is free. `None`: the card answers, but this read was
+    /// not answered, and may have taken it.
+    fn take(&mut self, semaphore: Semaphore) -> Result<Option<SemaphoreState>, CardError> {
+        self.confirm_writes()?;
+        match self.raw_read(semaphore.reg())? {
+            0 => Ok(Some(SemaphoreState::Free)),
+            value if is_doubtful(value) => self.until_present(semaphore.reg()).map(|()| None),
+            _ => Ok(Some(SemaphoreState::Held)),
+        }
+    }
+
+    /// Takes a semaphore; waits as long as other tools do. Where one of the reads was not answered, the
+    /// semaphore may be ours: that is proven as for any that a program left taken.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`] when it stays taken.
     pub fn acquire(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
+        self.acquire_or_prove(semaphore, false)
+    }
+
+    fn acquire_or_prove(
+        &mut self,
+        semaphore: Semaphore,
+        may_be_ours: bool,
+    ) -> Result<(), CardError> {
         let clock = self.clock();
-        wait_for(&*clock, semaphore.patience(), || {
-            let free = self.read(semaphore.reg())? == 0;
-            Ok::<_, CardError>(free.then_some(()))
-        })?
-        .ok_or(CardError::SemaphoreHeld { number: semaphore.number(), name: semaphore.guards() })
+        let mut unanswered = 0;
+        let ours = wait_for(&*clock, semaphore.patience(), || match self.take(semaphore)? {
+            Some(SemaphoreState::Free) => Ok(Some(())),
+            Some(SemaphoreState::Held) => Ok(None),
+            None => {
+                unanswered += 1;
+                if unanswered > MOST_UNANSWERED {
+                    return Err(CardError::Gone { register: semaphore.reg() });
+                }
+                Ok(None)
+            }
+        })?;
+        if ours.is_some() {
+            return Ok(());
+        }
+        if (may_be_ours || unanswered > 0)
+            && matches!(self.watch(semaphore, WATCH)?, Staleness::Stale { .. })
+        {
+            tracing::warn!(semaphore = semaphore.number(), "it was taken by this program");
+            return Ok(());
+        }
+        Err(semaphore.held())
     }
 
     /// Frees a semaphore, even one that another program holds: it stores no owner.
@@ -70,12 +117,15 @@ impl Card {
 
     /// Reads whether a semaphore is taken and leaves it as it was.
     pub fn probe_semaphore(&mut self, semaphore: Semaphore) -> Result<SemaphoreState, CardError> {
-        if self.read(semaphore.reg())? == 0 {
+        let state = match self.take(semaphore)? {
+            Some(state) => Some(state),
+            None => self.take(semaphore)?,
+        };
+        let state = state.ok_or(CardError::Gone { register: semaphore.reg() })?;
+        if state == SemaphoreState::Free {
             self.release(semaphore)?;
-            Ok(SemaphoreState::Free)
-        } else {
-            Ok(SemaphoreState::Held)
         }
+        Ok(state)
     }
 
     /// Watches a taken semaphore for `time`: stale when it stays taken and the gateway's command word
@@ -122,13 +172,16 @@ impl Card {
     /// # Errors
     /// [`CardError::SemaphoreHeld`]; nothing stays taken then.
     pub fn hold_flash(&mut self) -> Result<FlashHold<'_>, CardError> {
-        self.acquire(Semaphore::FlashProgramming)?;
-        if let Err(error) = self.acquire(Semaphore::Flash) {
+        self.acquire_flash(false)?;
+        Ok(FlashHold { card: self, held: true })
+    }
+
+    fn acquire_flash(&mut self, may_be_ours: bool) -> Result<(), CardError> {
+        self.acquire_or_prove(Semaphore::FlashProgramming, may_be_ours)?;
+        self.acquire_or_prove(Semaphore::Flash, may_be_ours).inspect_err(|_| {
             // Best effort: the first error is the one that matters.
             let _ = self.release(Semaphore::FlashProgramming);
-            return Err(error);
-        }
-        Ok(FlashHold { card: self, held: true })
+        })
     }
 }
 
@@ -140,6 +193,45 @@ pub struct FlashHold<'c> {
 }
 
 impl FlashHold<'_> {
+    /// The semaphores are ours, as far as it is known.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Checks that semaphore 63 is still taken: a reset frees it. Whose it is cannot be read.
+    ///
+    /// # Errors
+    /// [`CardError::SemaphoreLost`]; neither semaphore is ours then.
+    pub fn check_held(&mut self) -> Result<(), CardError> {
+        let semaphore = Semaphore::Flash;
+        let state = match self.card.take(semaphore)? {
+            None => self.card.take(semaphore)?,
+            state => state,
+        };
+        if state != Some(SemaphoreState::Free) {
+            return Ok(());
+        }
+        self.held = false;
+        self.card.release(semaphore)?;
+        Err(CardError::SemaphoreLost { number: semaphore.number(), name: semaphore.guards() })
+    }
+
+    /// The card was reset: the semaphores are free, or another program's.
+    pub fn give_up(&mut self) {
+        self.held = false;
+    }
+
+    /// Takes the semaphores again after they were lost. Where they are taken, they may be ours still.
+    ///
+    /// # Errors
+    /// As [`Card::wait_until_ready`] and [`Card::hold_flash`].
+    pub fn regain(&mut self) -> Result<(), CardError> {
+        self.card.wait_until_ready()?;
+        self.card.acquire_flash(true)?;
+        self.held = true;
+        Ok(())
+    }
+
     /// Software reset under the semaphores already held, which it clears. The caller has seen WIP
     /// clear: a reset in the middle of an erase may end in a card without an image.
     ///
@@ -170,8 +262,11 @@ impl Drop for FlashHold<'_> {
         if !self.held {
             return;
         }
+        // Each write is sent twice: one that is lost would leave the semaphore taken, and a read that
+        // looks would take it again. While 40 is ours no other tool waits for 63.
         for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
-            if let Err(error) = self.card.release(semaphore) {
+            let freed = self.card.release(semaphore).and_then(|()| self.card.release(semaphore));
+            if let Err(error) = freed {
                 tracing::warn!(%error, semaphore = semaphore.number(), "semaphore not freed");
             }
         }

@@ -1,5 +1,6 @@
 //! An opened card: every access goes through here.
 
+use super::device::is_doubtful;
 use super::logged::logged;
 use super::{
     BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, Semaphore, wait_for,
@@ -10,6 +11,20 @@ use std::time::Duration;
 
 /// A vanished card never confirms, and then nothing else would end the poll.
 const FLUSH: Patience = Patience::back_to_back(Duration::from_secs(10));
+
+/// Polls of the flush semaphore before its write is sent again, each of them a microsecond on the bus:
+/// a write that has not arrived by then was lost.
+const RESEND: u32 = 1000;
+
+/// How long a card may answer nothing before it is gone. A reset by another program takes longer.
+const HICCUP: Patience = Patience::every(Duration::from_millis(100), Duration::from_millis(1))
+    .growing_to(Duration::from_millis(20));
+
+/// Unanswered reads of one semaphore before the card is gone.
+pub(super) const MOST_UNANSWERED: u32 = 8;
+
+/// Readings of the running version before it is unknown.
+const MOST_READINGS: u32 = 8;
 
 /// Above this at 0x41270 the chip runs without firmware (mstflint mflash.c,
 /// `cntx_flash_init_direct_access`).
@@ -74,7 +89,7 @@ impl Card {
         // 0 can come from our own write of 0 alone. With a free semaphore the first flush would be
         // answered 0 while its write is still on the way, and so would every later one. illumos reads
         // it once at the start too (hermon_ioctl.c).
-        if self.space.posts_writes() {
+        if self.space.posts_writes() && is_doubtful(self.raw_read(Reg::Semaphore(32))?) {
             self.raw_read(Reg::Semaphore(32))?;
         }
         // Another program may have written before us.
@@ -132,38 +147,62 @@ impl Card {
         Ok(self.space.write(reg.offset(), value)?)
     }
 
-    /// Read one register, after the flush that earlier writes need.
+    /// Read one register that has no side effect, after the flush that earlier writes need.
     ///
     /// # Errors
     /// [`CardError::Gone`] when all ones cannot be meant, [`CardError::BadAccess`] for 0xbadacce5.
     pub fn read(&mut self, reg: Reg) -> Result<u32, CardError> {
         self.confirm_writes()?;
         match self.raw_read(reg)? {
-            u32::MAX => self.judge_all_ones(reg),
-            // Flash bytes may look like anything, so for data the command register decides.
-            BAD_ACCESS
-                if !matches!(reg, Reg::GatewayData(_))
-                    || self.raw_read(Reg::GatewayCommand)? == BAD_ACCESS =>
-            {
-                Err(CardError::BadAccess { register: reg })
-            }
+            // Flash data is blank most of the time, so its readers call [`Card::check_present`] once per
+            // transfer.
+            u32::MAX if matches!(reg, Reg::GatewayData(_)) => Ok(u32::MAX),
+            value if is_doubtful(value) => self.second_look(reg, value),
             value => Ok(value),
         }
     }
 
-    /// All ones: the device id decides whether the card is gone (P7). Flash data is blank most of the
-    /// time, so its readers call [`Card::check_present`] once per transfer instead.
-    fn judge_all_ones(&mut self, reg: Reg) -> Result<u32, CardError> {
-        if matches!(reg, Reg::GatewayData(_)) {
-            return Ok(u32::MAX);
-        }
-        let gone = CardError::Gone { register: reg };
-        match Chip::decode(self.raw_read(Reg::DeviceId)?) {
-            Err(CardError::Gone { .. }) => Err(gone),
-            Err(other) => Err(other),
-            Ok(_) if reg.never_all_ones() => Err(gone),
-            Ok(_) => Ok(u32::MAX),
-        }
+    /// Reads on after a value that a failed read returns. One failed read is no finding: the device id
+    /// decides whether the card answers, and what the register holds counts (P7, P10).
+    fn second_look(&mut self, reg: Reg, first: u32) -> Result<u32, CardError> {
+        tracing::warn!(register = %reg, value = format_args!("{first:#010x}"), "a doubtful answer: read again");
+        let clock = self.clock();
+        let data = matches!(reg, Reg::GatewayData(_));
+        let mut before = first;
+        let mut finding = CardError::Gone { register: reg };
+        let found = wait_for(&*clock, HICCUP, || {
+            let chip = Chip::decode(self.raw_read(Reg::DeviceId)?);
+            let value = self.raw_read(reg)?;
+            let steady = value == std::mem::replace(&mut before, value);
+            finding = match (chip, value) {
+                (Err(CardError::Gone { .. }), _) => CardError::Gone { register: reg },
+                (Err(error), _) => error,
+                (_, u32::MAX) if reg.never_all_ones() => CardError::Gone { register: reg },
+                // Flash bytes may look like anything, so for data the command register decides.
+                (_, BAD_ACCESS) if !data || self.raw_read(Reg::GatewayCommand)? == BAD_ACCESS => {
+                    CardError::BadAccess { register: reg }
+                }
+                (Ok(_), value) if !is_doubtful(value) || steady => return Ok(Some(value)),
+                _ => return Ok::<_, CardError>(None),
+            };
+            Ok(None)
+        })?;
+        found.ok_or(finding)
+    }
+
+    /// The device id can be read, at once or soon.
+    pub(super) fn until_present(&mut self, register: Reg) -> Result<(), CardError> {
+        let clock = self.clock();
+        let mut finding = CardError::Gone { register };
+        let found = wait_for(&*clock, HICCUP, || {
+            match Chip::decode(self.raw_read(Reg::DeviceId)?) {
+                Ok(_) => return Ok(Some(())),
+                Err(CardError::Gone { .. }) => finding = CardError::Gone { register },
+                Err(error) => finding = error,
+            }
+            Ok::<_, CardError>(None)
+        })?;
+        found.ok_or(finding)
     }
 
     /// Write one register. Posted where the transport is memory: the next read flushes.
@@ -187,10 +226,27 @@ impl Card {
         let semaphore = Reg::Semaphore(32);
         self.raw_write(semaphore, 0)?;
         let clock = self.clock();
-        wait_for(&*clock, FLUSH, || match self.raw_read(semaphore)? {
-            0 => Ok(Some(())),
-            u32::MAX => self.judge_all_ones(semaphore).map(|_| None),
-            _ => Ok::<_, CardError>(None),
+        let (mut unanswered, mut polls) = (0, 0_u32);
+        wait_for(&*clock, FLUSH, || {
+            match self.raw_read(semaphore)? {
+                0 => return Ok(Some(())),
+                // The read that was not answered may have taken it.
+                value if is_doubtful(value) => {
+                    unanswered += 1;
+                    if unanswered > MOST_UNANSWERED {
+                        return Err(CardError::Gone { register: semaphore });
+                    }
+                    self.until_present(semaphore)?;
+                }
+                _ => {
+                    polls += 1;
+                    if !polls.is_multiple_of(RESEND) {
+                        return Ok(None);
+                    }
+                }
+            }
+            self.raw_write(semaphore, 0)?;
+            Ok::<_, CardError>(None)
         })?
         .ok_or(CardError::FlushTimeout(FLUSH.limit().as_millis() as u64))?;
         self.wrote = false;
@@ -203,7 +259,7 @@ impl Card {
     /// [`CardError::Gone`] and the other findings of the device id.
     pub fn check_present(&mut self) -> Result<(), CardError> {
         self.confirm_writes()?;
-        Chip::decode(self.raw_read(Reg::DeviceId)?).map(|_| ())
+        self.until_present(Reg::DeviceId)
     }
 
     /// Version of the running firmware; `None` when none runs and when the registers hold none.
@@ -211,9 +267,14 @@ impl Card {
         if self.firmware != FirmwareState::Runs {
             return Ok(None);
         }
-        let first = self.read(Reg::RunningVersion(0))?;
-        let second = self.read(Reg::RunningVersion(1))?;
-        Ok(RunningVersion::decode(first, second))
+        let mut before = None;
+        for _ in 0..MOST_READINGS {
+            let words = [self.read(Reg::RunningVersion(0))?, self.read(Reg::RunningVersion(1))?];
+            if before.replace(words) == Some(words) {
+                return Ok(RunningVersion::decode(words[0], words[1]));
+            }
+        }
+        Ok(None)
     }
 
     /// The boot address register: image start << 8.
@@ -221,10 +282,18 @@ impl Card {
         self.read(Reg::BootAddress)
     }
 
-    /// Set the boot address register and read it back; the answer is what it holds now.
+    /// Set the boot address register and read it back; the answer is what it holds now. One lost write
+    /// is sent again.
     pub fn set_boot_address(&mut self, value: u32) -> Result<u32, CardError> {
-        self.write(Reg::BootAddress, value)?;
-        self.read(Reg::BootAddress)
+        let mut found = 0;
+        for _ in 0..2 {
+            self.write(Reg::BootAddress, value)?;
+            found = self.read(Reg::BootAddress)?;
+            if found == value {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Software reset: takes semaphore 63 as the kernel driver does, writes the register and waits

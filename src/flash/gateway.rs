@@ -4,7 +4,7 @@
 //! here knows what a sector is for; policy is in [`super::state`].
 
 use super::FlashError;
-use crate::card::{Card, Clock, FlashHold, Patience, Reg, wait_for};
+use crate::card::{Card, CardError, Clock, FlashHold, Patience, Reg, wait_for};
 use bitflags::bitflags;
 use std::time::Duration;
 
@@ -121,8 +121,16 @@ pub(super) struct FlashGateway<'c> {
     pub(super) card: FlashHold<'c>,
     /// What waits are measured on.
     pub(super) clock: &'c dyn Clock,
+    /// An erase or program was sent.
+    pub(super) changed: bool,
     /// The last command kept chip-select; true = a read, false = a program.
     open_chain: Option<bool>,
+    /// The command register without BUSY, as it was written last.
+    word: u32,
+    /// This card has shown that its command register holds the last word, and its address register the
+    /// last address. Both are INFERRED, so nothing is concluded from them before.
+    shows_words: bool,
+    shows_address: bool,
 }
 
 impl<'c> FlashGateway<'c> {
@@ -132,14 +140,34 @@ impl<'c> FlashGateway<'c> {
     /// now would be taken for data. That the command register still shows the dead program's word is
     /// INFERRED.
     pub(super) fn take_over(card: FlashHold<'c>, clock: &'c dyn Clock) -> Result<Self, FlashError> {
-        let mut gateway = Self { card, clock, open_chain: None };
-        until_gateway_idle(&mut gateway.card, clock)?;
-        let left = CommandBits::from_bits_truncate(gateway.card.read(Reg::GatewayCommand)?);
-        if left.contains(CommandBits::HOLD | CommandBits::ENABLE) {
-            gateway.open_chain = Some(left.contains(CommandBits::READ));
-        }
-        gateway.end_open_chain()?;
+        let (shows_words, shows_address) = (false, false);
+        let mut gateway = Self {
+            card,
+            clock,
+            changed: false,
+            open_chain: None,
+            word: 0,
+            shows_words,
+            shows_address,
+        };
+        gateway.begin()?;
         Ok(gateway)
+    }
+
+    fn begin(&mut self) -> Result<(), FlashError> {
+        until_gateway_idle(&mut self.card, self.clock)?;
+        self.word = self.card.read(Reg::GatewayCommand)?;
+        let left = CommandBits::from_bits_truncate(self.word);
+        self.open_chain = left
+            .contains(CommandBits::HOLD | CommandBits::ENABLE)
+            .then_some(left.contains(CommandBits::READ));
+        self.end_open_chain()
+    }
+
+    /// Takes it over once more, after the semaphores were lost.
+    pub(super) fn regain(&mut self) -> Result<(), FlashError> {
+        self.card.regain()?;
+        self.begin()
     }
 
     /// Releases chip-select. A read clocks out one more block, which is discarded. A program gets one
@@ -159,11 +187,73 @@ impl<'c> FlashGateway<'c> {
     }
 
     fn start(&mut self, command: u32) -> Result<(), FlashError> {
-        self.card.write(Reg::GatewayCommand, command)?;
-        let bits = CommandBits::from_bits_truncate(command);
-        self.open_chain =
-            bits.contains(CommandBits::HOLD).then_some(bits.contains(CommandBits::READ));
-        until_gateway_idle(&mut self.card, self.clock)
+        let wanted = command & !CommandBits::BUSY.bits();
+        let before = std::mem::replace(&mut self.word, wanted);
+        let mut found = 0;
+        for _ in 0..2 {
+            self.card.write(Reg::GatewayCommand, command)?;
+            let bits = CommandBits::from_bits_truncate(command);
+            self.open_chain =
+                bits.contains(CommandBits::HOLD).then_some(bits.contains(CommandBits::READ));
+            found = until_gateway_idle(&mut self.card, self.clock)?;
+            if found != wanted && self.shows_words {
+                // One reading decides nothing.
+                found = self.card.read(Reg::GatewayCommand)?;
+            }
+            if found == wanted {
+                self.shows_words |= found != before;
+                return Ok(());
+            }
+            if !self.shows_words {
+                return Ok(());
+            }
+            if found != before {
+                break;
+            }
+            tracing::warn!(
+                command = format_args!("{command:#010x}"),
+                "a command did not arrive: sent again"
+            );
+        }
+        // What write enable did is read from the chip, or shows in what follows it.
+        if found == before
+            && command == word(Opcode::WriteEnable as u8, CommandBits::OPCODE_PHASE, 0)
+        {
+            return Ok(());
+        }
+        Err(self.was_reset(Reg::GatewayCommand, found, wanted))
+    }
+
+    fn was_reset(&mut self, register: Reg, found: u32, wanted: u32) -> FlashError {
+        if let Err(error) = self.card.check_held() {
+            return error.into();
+        }
+        // Taken, and whose it is cannot be read.
+        self.card.give_up();
+        CardError::WasReset { register, found, wanted }.into()
+    }
+
+    /// Before a command that changes the flash: the address has arrived, and semaphore 63 is still
+    /// taken. One lost write is sent again.
+    fn aim(&mut self, at: u32) -> Result<(), FlashError> {
+        let register = Reg::GatewayAddress;
+        // The reading of the address comes last: behind it there is only the command.
+        self.card.check_held()?;
+        let mut found = 0;
+        for _ in 0..3 {
+            self.card.write(register, at)?;
+            found = self.card.read(register)?;
+            if found == at {
+                break;
+            }
+        }
+        // Silicon on which it never did holds it otherwise.
+        if found != at && self.shows_address {
+            return Err(self.was_reset(register, found, at));
+        }
+        self.shows_address |= found == at;
+        self.changed = true;
+        Ok(())
     }
 
     /// Writes up to 16 bytes to the data registers, as many registers as they need.
@@ -174,6 +264,23 @@ impl<'c> FlashGateway<'c> {
                 *place = *byte;
             }
             self.card.write(Reg::GatewayData(reg as u8), u32::from_be_bytes(value))?;
+        }
+        Ok(())
+    }
+
+    /// [`FlashGateway::load`], each register read back: for the few bytes that count most. Where a card
+    /// does not show what was written, the reading after the program decides.
+    fn load_surely(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
+        for _ in 0..2 {
+            self.load(bytes)?;
+            let mut arrived = true;
+            for (reg, bytes) in bytes.chunks(4).enumerate() {
+                let value = self.card.read(Reg::GatewayData(reg as u8))?.to_be_bytes();
+                arrived &= value.starts_with(bytes);
+            }
+            if arrived {
+                break;
+            }
         }
         Ok(())
     }
@@ -216,7 +323,8 @@ impl<'c> FlashGateway<'c> {
     /// Writes status register 1, and the second one where its value is given; the latch must be set.
     /// The write goes on inside the chip.
     pub(super) fn write_status(&mut self, value: u8, second: Option<u8>) -> Result<(), FlashError> {
-        self.load(&[value, second.unwrap_or(0xFF)])?;
+        self.load_surely(&[value, second.unwrap_or(0xFF)])?;
+        self.card.check_held()?;
         let bits = CommandBits::OPCODE_PHASE | CommandBits::DATA_PHASE;
         let log2 = u32::from(second.is_some());
         self.start(word(Opcode::WriteStatus as u8, bits, log2))
@@ -224,7 +332,7 @@ impl<'c> FlashGateway<'c> {
 
     /// Starts an erase; the latch must be set. The erase goes on inside the chip.
     pub(super) fn erase(&mut self, opcode: Opcode, at: u32) -> Result<(), FlashError> {
-        self.card.write(Reg::GatewayAddress, at)?;
+        self.aim(at)?;
         let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE;
         self.start(word(opcode as u8, bits, 0))
     }
@@ -268,10 +376,17 @@ impl<'c> FlashGateway<'c> {
     /// Programs pieces of one page; the latch must be set. More than one piece is one program: it
     /// starts inside the chip when chip-select is released after the last one.
     pub(super) fn program(&mut self, pieces: &Pieces) -> Result<(), FlashError> {
-        self.card.write(Reg::GatewayAddress, pieces.at)?;
         let (opcode, blocks) = (Opcode::PageProgram, pieces.blocks.len());
         for (n, block) in pieces.blocks.iter().enumerate() {
-            self.load(block)?;
+            // A single piece may be a signature, which nothing erases when it goes wrong.
+            if blocks == 1 {
+                self.load_surely(block)?;
+            } else {
+                self.load(block)?;
+            }
+            if n == 0 {
+                self.aim(pieces.at)?;
+            }
             self.start(chain_word(opcode, CommandBits::empty(), n, blocks))?;
         }
         Ok(())
@@ -280,25 +395,27 @@ impl<'c> FlashGateway<'c> {
     /// Programs one byte (SST25 has no page program).
     pub(super) fn program_byte(&mut self, at: u32, value: u8) -> Result<(), FlashError> {
         self.load(&[value])?;
-        self.card.write(Reg::GatewayAddress, at)?;
+        self.aim(at)?;
         let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE | CommandBits::DATA_PHASE;
         self.start(word(Opcode::PageProgram as u8, bits, 0))
     }
 }
 
-/// Waits until the gateway's busy bit is clear.
-fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<(), FlashError> {
+/// Waits until the gateway's busy bit is clear; what the command register holds then.
+fn until_gateway_idle(card: &mut Card, clock: &dyn Clock) -> Result<u32, FlashError> {
     let idle = wait_for(clock, GATEWAY, || {
         let command = card.read(Reg::GatewayCommand)?;
-        Ok::<_, FlashError>((command & CommandBits::BUSY.bits() == 0).then_some(()))
+        Ok::<_, FlashError>((command & CommandBits::BUSY.bits() == 0).then_some(command))
     })?;
-    if idle.is_none() {
-        // All ones would look busy for ever; `read` has excluded that, but the card may have come
-        // back from a reset in between.
-        card.check_present()?;
-        return Err(FlashError::GatewayTimeout(GATEWAY.limit().as_millis() as u64));
+    match idle {
+        Some(command) => Ok(command),
+        None => {
+            // All ones would look busy for ever; `read` has excluded that, but the card may have come
+            // back from a reset in between.
+            card.check_present()?;
+            Err(FlashError::GatewayTimeout(GATEWAY.limit().as_millis() as u64))
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

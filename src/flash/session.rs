@@ -126,23 +126,33 @@ impl<'c> FlashSession<'c> {
         Err(FlashError::WriteEnable(status))
     }
 
-    /// Waits for the work that was just started.
-    fn finish(&mut self, at: u32, work: ChipWork) -> Result<(), FlashError> {
-        until_chip_idle(&mut self.gateway, at, work)?;
+    /// Waits for the work that was just started. True = it was done: the end of an erase or program
+    /// clears the latch, and a command that did not arrive leaves it set.
+    fn finish(&mut self, at: u32, work: ChipWork) -> Result<bool, FlashError> {
+        let status = until_chip_idle(&mut self.gateway, at, work)?;
         self.working = false;
-        Ok(())
+        if status & WEL != 0 {
+            tracing::warn!(at, status, "the write-enable latch is still set");
+        }
+        Ok(status & WEL == 0)
     }
 
     pub(super) fn erase(&mut self, at: FlashAddr, size: EraseSize) -> Result<(), FlashError> {
         self.check_inside(at, u64::from(size.bytes()))?;
-        self.write_enable()?;
         let (opcode, work) = match size {
             EraseSize::K4 => (Opcode::Erase4K, ChipWork::ERASE_4K),
             EraseSize::K64 => (Opcode::Erase64K, ChipWork::ERASE_64K),
         };
-        self.working = true;
-        self.gateway.erase(opcode, at.0)?;
-        self.finish(at.0, work)
+        // A command that is not executed twice is found by the blank check.
+        for _ in 0..2 {
+            self.write_enable()?;
+            self.working = true;
+            self.gateway.erase(opcode, at.0)?;
+            if self.finish(at.0, work)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Programs bytes inside one page. The latch is not read back: 3,000 pages would pay for it, and
@@ -162,10 +172,15 @@ impl<'c> FlashSession<'c> {
         let Some(pieces) = Pieces::of(at.0, data)? else {
             return Ok(());
         };
-        self.gateway.write_enable()?;
-        self.working = true;
-        self.gateway.program(&pieces)?;
-        self.finish(at.0, ChipWork::PAGE_PROGRAM)
+        for _ in 0..2 {
+            self.gateway.write_enable()?;
+            self.working = true;
+            self.gateway.program(&pieces)?;
+            if self.finish(at.0, ChipWork::PAGE_PROGRAM)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the status registers again and decodes what they protect.
@@ -251,13 +266,17 @@ impl<'c> FlashSession<'c> {
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
         // Whatever comes of it, there is no second wait.
         let working = std::mem::take(&mut self.working);
+        // Without the semaphores the gateway is not ours.
+        if !self.gateway.card.is_held() {
+            return Ok(());
+        }
         self.gateway.end_open_chain()?;
         if !working {
             return Ok(());
         }
         let soon = until_chip_idle(&mut self.gateway, 0, ChipWork::NEARLY_DONE);
         if !matches!(soon, Err(FlashError::FlashTimeout { .. })) {
-            return soon;
+            return soon.map(|_| ());
         }
         events.emit(Event::Note {
             text: format!(
@@ -265,7 +284,15 @@ impl<'c> FlashSession<'c> {
                 CHIP_LIMIT.as_secs()
             ),
         });
-        until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED)
+        until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED).map(|_| ())
+    }
+
+    /// The card was reset: takes the semaphores again, and the gateway as whoever had it left it.
+    pub(super) fn regain(&mut self) -> Result<(), FlashError> {
+        self.gateway.regain()?;
+        until_chip_idle(&mut self.gateway, 0, ChipWork::EARLIER)?;
+        self.working = false;
+        Ok(())
     }
 
     /// The chip does nothing at this moment.

@@ -47,18 +47,21 @@ impl ChipWork {
         Self::new("work before a reset", Duration::from_millis(1));
 }
 
-/// Waits until the chip's work is done (WIP = 0).
+/// Waits until the chip's work is done (WIP = 0); the status then.
 pub(super) fn until_chip_idle(
     gateway: &mut FlashGateway<'_>,
     at: u32,
     work: ChipWork,
-) -> Result<(), FlashError> {
+) -> Result<u8, FlashError> {
     let clock = gateway.clock;
     let patience = Patience::every(work.limit, work.pause);
     let idle = wait_for(clock, patience, || {
         // WIP = 0 is confirmed: one wrong reading must not start the next command early.
-        let idle = gateway.read_status()? & WIP == 0 && gateway.read_status()? & WIP == 0;
-        Ok::<_, FlashError>(idle.then_some(()))
+        let mut status = gateway.read_status()?;
+        if status & WIP == 0 {
+            status = gateway.read_status()?;
+        }
+        Ok::<_, FlashError>((status & WIP == 0).then_some(status))
     })?;
     idle.ok_or(FlashError::FlashTimeout {
         what: work.what,

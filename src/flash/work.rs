@@ -48,7 +48,6 @@ pub(super) struct PlanRun<'c> {
     pub(super) session: FlashSession<'c>,
     plan: SectorPlan,
     probe: &'c dyn BootProbe,
-    touched: bool,
     /// Digest of everything that shall read back, taken before anything changes.
     promised: [u8; 32],
 }
@@ -58,11 +57,12 @@ type StepError = (Option<FlashAddr>, FlashError);
 
 impl<'c> PlanRun<'c> {
     pub(super) fn new(
-        session: FlashSession<'c>,
+        mut session: FlashSession<'c>,
         plan: SectorPlan,
         probe: &'c dyn BootProbe,
     ) -> Self {
-        Self { session, plan, probe, touched: false, promised: [0; 32] }
+        session.gateway.changed = false;
+        Self { session, plan, probe, promised: [0; 32] }
     }
 
     /// Runs one step; where it fails, finds out what is left.
@@ -78,12 +78,16 @@ impl<'c> PlanRun<'c> {
             events.emit(Event::Finished { phase });
             return Ok(self);
         };
-        let boots = match self.session.settle(events) {
+        let ours = match self.session.gateway.card.is_held() {
+            true => self.session.settle(events),
+            false => self.session.regain(),
+        };
+        let boots = match ours {
             Ok(()) => self.what_boots(),
             Err(_) => Boots::Unknown,
         };
         tracing::error!(?phase, ?at, ?boots, error = %source, "stopped");
-        Err(Stopped { phase, at, boots, touched: self.touched, source })
+        Err(Stopped { phase, at, boots, touched: self.touched(), source })
     }
 
     fn bytes_of(&self, phase: Phase) -> u64 {
@@ -110,9 +114,14 @@ impl<'c> PlanRun<'c> {
         judged.ok().flatten().unwrap_or(Boots::Unknown)
     }
 
+    /// An erase or program was sent.
+    fn touched(&self) -> bool {
+        self.session.gateway.changed
+    }
+
     /// A request to stop counts before the first change always, later only where another image boots.
     fn check_stop(&self, events: &dyn Events) -> Result<(), StepError> {
-        if events.stop_requested() && (!self.touched || self.plan.interruptible) {
+        if events.stop_requested() && (!self.touched() || self.plan.interruptible) {
             return Err((None, FlashError::Interrupted));
         }
         Ok(())
@@ -132,7 +141,6 @@ impl<'c> PlanRun<'c> {
         let mut done = 0;
         for (at, size) in self.plan.erases.clone() {
             self.check_stop(events)?;
-            self.touched = true;
             let fail = |e| (Some(at), e);
             self.session.erase(at, size).map_err(fail)?;
             self.check_blank(at, size.bytes(), events).map_err(fail)?;
@@ -197,7 +205,6 @@ impl<'c> PlanRun<'c> {
         let mut done = 0;
         for (at, bytes) in std::mem::take(&mut self.plan.programs) {
             self.check_stop(events)?;
-            self.touched = true;
             let programmed = self.session.program(at, &bytes);
             programmed.map_err(|e| (Some(at), e))?;
             done += bytes.len() as u64;
@@ -265,7 +272,6 @@ impl<'c> PlanRun<'c> {
             return Err(fail(FlashError::Plan { at: at.0, what }));
         }
         if bytes.iter().any(|b| *b != 0xFF) {
-            self.touched = true;
             self.session.program(at, bytes).map_err(fail)?;
         }
         let block = at.0 - lead;

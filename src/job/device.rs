@@ -2,15 +2,11 @@
 
 use super::proofs::ProofStore;
 use super::{CardSelector, HostReport, JobError};
-use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WallClock};
+use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WATCH, WallClock};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// Longer than the longest erase (docs/hardware.md#chip-timings), during which a live owner may show nothing.
-pub(super) const WATCH: Duration = Duration::from_secs(7);
 
 /// An opened card with its clock and the name the user gave it. A borrowed card is given back when
 /// this is dropped.

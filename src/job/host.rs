@@ -1,9 +1,9 @@
 //! `host status` and `host restore`: the journals, and putting the host back after a
 //! process that could not do it itself.
 
-use super::device::{WATCH, open_borrowed};
+use super::device::open_borrowed;
 use super::{Device, HostReport, JobError};
-use crate::card::{Semaphore, SemaphoreState, Staleness};
+use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, give_back};
 

@@ -265,6 +265,8 @@ fn card(error: &CardError) -> Code {
         CardError::Transport(_)
         | CardError::BadAccess { .. }
         | CardError::FlushTimeout(_)
+        | CardError::SemaphoreLost { .. }
+        | CardError::WasReset { .. }
         | CardError::ResetTimeout(_) => Code::CardFailed,
     }
 }

@@ -1,8 +1,7 @@
 //! `unlock`: free a stale semaphore, after proof that no program uses it.
 
-use super::device::WATCH;
 use super::{Device, JobError};
-use crate::card::{Semaphore, SemaphoreState, Staleness};
+use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use serde::Serialize;
 use std::time::Duration;

@@ -471,7 +471,7 @@ impl CardState {
         let mut effect = MutationEffect::Complete;
         let mut stuck = false;
         let mut longer = 0_u64;
-        if self.armed.suspends {
+        if self.armed.suspends || self.asleep.is_some() {
             let bytes = self.nor.mem()[mutation.range(self.nor.size())].to_vec();
             self.before = Some((mutation, bytes, *self.nor.page()));
         }

@@ -1,7 +1,6 @@
 //! Faults of register accesses, of answers of the chip, and of time.
 
 use super::driver::{ADDRESS, COMMAND, DATA, SEMAPHORE, TestDriver};
-use crate::card::Clock;
 use crate::sim::{Fault, Op, SimCard, SimChip, WrongRegister};
 
 const ID: u32 = 0xf_0014;

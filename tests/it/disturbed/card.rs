@@ -122,11 +122,27 @@ impl Opened {
         card: &SimCard,
         backups: &Path,
     ) -> Result<WriteOutcome, JobError> {
-        let mut device = self.device(card)?;
+        Self::burn_with(&mut self.device(card)?, bench, backups, &mut *self.events())
+    }
+
+    /// The same on a card that is open.
+    pub(crate) fn burn_on(
+        device: &mut job::Device,
+        bench: &SweepSetup,
+        backups: &Path,
+    ) -> Result<WriteOutcome, JobError> {
+        Self::burn_with(device, bench, backups, &mut ())
+    }
+
+    fn burn_with(
+        device: &mut job::Device,
+        bench: &SweepSetup,
+        backups: &Path,
+        events: &mut dyn Events,
+    ) -> Result<WriteOutcome, JobError> {
         let (image, options) = (bench.image(), BurnOptions::default());
         let request = WriteRequest::Burn(&image, &options);
-        let events = &mut *self.events();
-        job::write(&mut device, &request, backups, false, &mut |_| true, events)
+        job::write(device, &request, backups, false, &mut |_| true, events)
     }
 
     pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<BackupOutcome, JobError> {

@@ -10,5 +10,6 @@
 
 mod away;
 mod card;
+mod registers;
 mod tap;
 mod wrong_reads;

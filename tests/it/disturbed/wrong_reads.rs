@@ -132,7 +132,7 @@ fn backups_in(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
+pub(super) fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
     let backups = backups_in(dir);
     for backup in &backups {
         let held = std::fs::read(backup.join("flash.bin")).unwrap();
@@ -142,7 +142,7 @@ fn assert_backups_hold(flash: &[u8], dir: &Path, what: &str) -> usize {
 }
 
 /// Class and text of an error, without the places it names.
-fn ended(error: &JobError) -> String {
+pub(super) fn ended(error: &JobError) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split(' ').filter(|w| !w.starts_with("0x")).collect();
     format!("{:?} ({})", error.outcome().exit, words.join(" "))
@@ -188,7 +188,7 @@ fn judge_burn(
     let before = bench.card.flash();
     let after = card.flash();
     let backed_up = assert_backups_hold(&before, backups, what);
-    let class = match result {
+    match result {
         Ok(outcome) => {
             assert_eq!(
                 decided(&outcome.plan),
@@ -198,13 +198,21 @@ fn judge_burn(
             assert!(!outcome.nothing_to_do, "{what}");
             assert!(after == undisturbed.flash, "{what}: another flash");
             assert_eq!(backed_up, 1, "{what}: no backup");
-            return "done".to_owned();
+            "done".to_owned()
         }
-        Err(error) => error.outcome().exit,
-    };
-    let error = result.as_ref().unwrap_err();
+        Err(error) => {
+            assert_true_outcome(&bench.card, card, error, what);
+            ended(error)
+        }
+    }
+}
+
+/// The exit code of a job that failed is what is on the card; `start` is the card before.
+pub(super) fn assert_true_outcome(start: &SimCard, card: &SimCard, error: &JobError, what: &str) {
+    let (before, after) = (start.flash(), card.flash());
+    let class = error.outcome().exit;
     let what = format!("{what}: {error}");
-    let old = bench.card.boot_outcomes();
+    let old = start.boot_outcomes();
     let now = card.boot_outcomes();
     let boots_new = each(&now).iter().zip(each(&old)).any(|(a, b)| *a != b)
         && each(&now).iter().all(|o| starts(o));
@@ -221,7 +229,6 @@ fn judge_burn(
             assert!(!boots_new, "{what}: exit class {class:?}");
         }
     }
-    ended(error)
 }
 
 fn burn(layout: CardLayout, contact: Contact) {
