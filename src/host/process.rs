@@ -2,6 +2,7 @@
 //! seen is left out.
 
 use super::{Host, sysfs};
+use crate::escape;
 use std::path::PathBuf;
 
 /// An open file of a process.
@@ -78,11 +79,7 @@ impl Host {
             .into_iter()
             .filter_map(|name| {
                 let target = std::fs::read_link(dir.join(&name)).ok()?;
-                Some(OpenFile {
-                    pid,
-                    fd: name.parse().ok()?,
-                    target: target.to_string_lossy().into_owned(),
-                })
+                Some(OpenFile { pid, fd: name.parse().ok()?, target: escape::file_name(target) })
             })
             .collect()
     }

@@ -59,7 +59,7 @@ fn fill(file: NewFile, path: &Path, bytes: &[u8]) -> Result<BackupFile, JobError
         return Err(JobError::NotWritten { path: path.to_owned() });
     }
     Ok(BackupFile {
-        name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        name: path.file_name().map(escape::file_name).unwrap_or_default(),
         len: bytes.len() as u64,
         sha256: digest(bytes),
     })

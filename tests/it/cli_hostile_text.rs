@@ -278,7 +278,7 @@ fn at_a_terminal(bench: &Sandbox, line: &str, typed: &str) -> String {
 fn a_question_begins_its_own_line_with_attributes_reset() {
     let bench = bench();
     let shown = at_a_terminal(&bench, "cx3flash -d sim:card.cx3 burn new.bin", "n\\n");
-    let question = "\u{1b}[0m\r\nWrite this to the card? [y/N] ";
+    let question = "\u{1b}[0m\r\nsim:card.cx3: Write this to the card? [y/N] ";
     assert!(shown.contains(question), "{shown:?}");
     let shown = at_a_terminal(
         &bench,

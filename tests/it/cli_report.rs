@@ -2,7 +2,7 @@
 
 use crate::support::cli::{CliRun, Sandbox};
 use crate::sweep::world::{own, small_pro};
-use cx3flash::image::build;
+use cx3flash::image::{Recipe, build};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -348,6 +348,62 @@ fn doctor_reports_what_it_saw() {
     assert!(absent(&files, "plan.json").contains("no plan"));
 }
 
+/// What is planted in the test below, in lower case.
+const PLANTED: [&str; 12] = [
+    "rack 7, bay b",
+    "rack\\x207",
+    "shelf 9",
+    "lab-gw-7",
+    "alice",
+    "192.168.7.9",
+    "10.20.30.40",
+    "2001:db8:7::9",
+    "fe80::e61d",
+    "e41d2ddd7850",
+    "e41d2ddd7851",
+    "mt1234x56789",
+];
+
+#[test]
+fn no_secret_of_the_card_the_host_or_its_user_is_in_any_file_of_a_report() {
+    let bench = Sandbox::owner();
+    let old = Recipe { vsd: Some("Rack 7, bay b".into()), ..Recipe::mcx311a_2_35_5100() };
+    bench.write("old.bin", &build(&old).unwrap());
+    bench.run(&["sim", "create", "rack.cx3", "--board", "mcx311a", "--image", "old.bin"]).exits(0);
+    let kernel = bench.path("host/proc/sys/kernel");
+    fs::create_dir_all(&kernel).unwrap();
+    fs::write(kernel.join("hostname"), "lab-gw-7.example.org\n").unwrap();
+    // Names of files hold them too.
+    let image = "fw-192.168.7.9-alice-E41D2DDD7850.bin";
+    bench.write(image, &bench.read("new.bin"));
+    for command in [
+        format!("burn {image} --yes --backup-dir bk-lab-gw-7/2001:db8:7::9/home/alice"),
+        "query --full".to_owned(),
+        format!("plan {image} --full"),
+        "identity set --vsd 'shelf 9' --yes --backup-dir bk".to_owned(),
+        "identity set --mac e41d2ddd7851 --vsd=shelf\\ 9 --yes --backup-dir bk".to_owned(),
+        "identity show".to_owned(),
+        format!("restore nowhere/{image} --yes"),
+        "flint sv -vsd x".to_owned(),
+        "flint -y -vsd 'shelf 9' sv".to_owned(),
+        "flint q".to_owned(),
+    ] {
+        let _ = fs::remove_dir_all(bench.path("reports"));
+        bench.shell(&format!(
+            "HOME=/home/alice USER=alice cx3flash -v --report reports -d sim:rack.cx3 {command} 2>/dev/null"
+        ));
+        let files = archive(&bench);
+        assert!(files.contains_key("log.jsonl"), "{command}");
+        for (name, text) in &files {
+            let text = text.to_lowercase();
+            for secret in PLANTED {
+                assert!(!text.contains(secret), "{command}: {secret} is in {name}: {text}");
+            }
+        }
+        assert!(files["manifest.json"].contains("cx3flash"));
+    }
+}
+
 /// A real card, as far as files can be one, and an `lspci` that shows what it was asked.
 #[test]
 fn the_function_of_a_real_card_is_masked() {
@@ -364,13 +420,17 @@ fn the_function_of_a_real_card_is_masked() {
     ] {
         fs::write(dir.join(file), format!("{text}\n")).unwrap();
     }
+    let kernel = bench.path("host/proc/sys/kernel");
+    fs::create_dir_all(&kernel).unwrap();
+    fs::write(kernel.join("hostname"), "lab-gw-7\n").unwrap();
     let bin = bench.path("bin");
     fs::create_dir(&bin).unwrap();
     let fake = bin.join("lspci");
     fs::write(
         &fake,
         "#!/bin/sh\necho \"asked: $*\"\necho '\t\t[SN] Serial number: MT1234X56789'\n\
-         echo '\tCapabilities: [148 v1] Device Serial Number e4-1d-2d-03-00-dd-78-50'\n",
+         echo '\tCapabilities: [148 v1] Device Serial Number e4-1d-2d-03-00-dd-78-50'\n\
+         echo 'nfs: server 10.20.30.40 not responding; fe80::e61d:2dff:fedd:7850%enp5s0 of lab-gw-7'\n",
     )
     .unwrap();
     fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
@@ -383,6 +443,10 @@ fn the_function_of_a_real_card_is_masked() {
     assert!(lspci.contains("host/sys/bus/pci"), "{lspci}");
     assert!(lspci.contains("[SN] Serial number: (masked)"), "{lspci}");
     assert!(lspci.contains("e4-1d-2d-xx-xx-xx-xx-x0"), "{lspci}");
+    assert!(
+        lspci.contains("nfs: server (IP address) not responding; (IP address) of (masked)"),
+        "{lspci}"
+    );
     assert_eq!(parsed(&files, "card.json")["device_id"], 0x1003);
     assert_eq!(parsed(&files, "document.json")["error"]["code"], "no_iommu");
     assert!(absent(&files, "query.json").contains("no card was opened"));

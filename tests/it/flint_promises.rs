@@ -1,10 +1,11 @@
 //! Rows of `docs/flint.md` that no text shows: what our dialect does underneath.
 
 use crate::support::cli::Sandbox;
+use cx3flash::image::{Recipe, build};
 use std::fs;
 
 /// Which rows are shown here; `flint_card` looks for all of them.
-const ROWS: [&str; 3] = ["backup", "ri-file", "in-place"];
+const ROWS: [&str; 4] = ["backup", "ri-file", "in-place", "escaped"];
 
 fn flint(words: &[&'static str]) -> Vec<&'static str> {
     let mut all = vec!["flint"];
@@ -56,6 +57,18 @@ fn sg_of_a_file_replaces_it_in_one_step() {
         .filter(|name| name.ends_with(".part"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_text_of_an_image_is_printed_escaped() {
+    assert_eq!(ROWS[3], "escaped");
+    let bench = Sandbox::owner();
+    let hostile = Recipe { psid: "A\u{1b}[8m\nB".into(), ..Recipe::mcx311a_2_42_5000() };
+    bench.write("esc.bin", &build(&hostile).unwrap());
+    bench
+        .run(&flint(&["-i", "esc.bin", "q"]))
+        .exits(0)
+        .prints("PSID:                  A\\x1b[8m\\nB\n");
 }
 
 #[test]

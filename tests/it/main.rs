@@ -25,6 +25,8 @@ mod cli_crossflash;
 #[cfg(debug_assertions)]
 mod cli_demo;
 #[cfg(debug_assertions)]
+mod cli_expect;
+#[cfg(debug_assertions)]
 mod cli_files;
 mod cli_flint_text;
 #[cfg(debug_assertions)]

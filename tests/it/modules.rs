@@ -179,6 +179,38 @@ fn the_simulated_card_reads_images_with_code_of_its_own() {
     assert!(users > 3, "the scan found only {users} names: it is blind");
 }
 
+/// Words by which text could reach a terminal past `escape`, and the files that may use them.
+const PAST_ESCAPE: [(&str, &[&str]); 3] = [
+    (".display()", &[]),
+    ("stdout()", &["src/cli/terminal.rs", "src/flint/console.rs"]),
+    (
+        "stderr()",
+        &[
+            "src/cli/terminal.rs",
+            "src/cli/progress.rs",
+            "src/flint/console.rs",
+            "src/flash/session.rs",
+        ],
+    ),
+];
+
+#[test]
+fn text_reaches_a_terminal_through_one_door() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let mut wrong = Vec::new();
+    for path in files.iter().filter(|p| !is_test_file(p)) {
+        let code = code_of(&fs::read_to_string(path).unwrap());
+        let name = path.to_string_lossy();
+        for (word, allowed) in PAST_ESCAPE {
+            if code.contains(word) && !allowed.iter().any(|a| name.starts_with(a)) {
+                wrong.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_scan_sees_grouped_and_plain_paths() {
     let code = "use crate::{card::Card, image::{Image, crc16}};\nfn f() { crate::plan::x(); }";

@@ -106,10 +106,11 @@ impl Ctx<'_> {
         }
     }
 
-    /// Asks, unless `--yes` was given.
+    /// Asks about the card, unless `--yes` was given.
     fn confirm(&mut self, yes: bool, question: &str) -> bool {
         if !yes {
-            self.reply = ask(question, self.stop);
+            let about = self.device.as_ref().map_or_else(String::new, |card| format!("{card}: "));
+            self.reply = ask(&format!("{about}{question}"), self.stop);
         }
         self.reply == Reply::Yes
     }

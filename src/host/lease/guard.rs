@@ -168,7 +168,7 @@ impl Lease {
         if owner == nix::unistd::geteuid().as_raw() {
             return Ok(Some(lock));
         }
-        Err(io::Error::other(format!("{} belongs to the user {owner}", path.display())))
+        Err(io::Error::other(format!("{} belongs to the user {owner}", escape::path(path))))
     }
 
     /// The lock under which the parameter changes. Without it the parameter is still restored, but

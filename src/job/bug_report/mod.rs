@@ -126,7 +126,7 @@ impl BugReport {
         let mut secrets = Secrets::of_host(host);
         secrets.learn_command(ended.typed);
         for document in &documents {
-            if let (_, Contents::Json(value)) = document {
+            if let (_, ReportText::Json(value)) = document {
                 secrets.learn(value);
             }
         }
@@ -148,17 +148,17 @@ impl BugReport {
         &mut self,
         host: &Host,
         ended: &FinishedCommand<'_>,
-    ) -> (Vec<(&'static str, Contents)>, Vec<Absent>) {
+    ) -> (Vec<(&'static str, ReportText)>, Vec<Absent>) {
         let mut files = Vec::new();
         let mut absent = Vec::new();
-        let mut put = |name, found: Result<Contents, String>| match found {
+        let mut put = |name, found: Result<ReportText, String>| match found {
             Ok(contents) => files.push((name, contents)),
             Err(why) => absent.push(Absent { name, why }),
         };
-        put("document.json", Ok(Contents::Json(ended.document.clone())));
+        put("document.json", Ok(ReportText::Json(ended.document.clone())));
         put(
             "query.json",
-            std::mem::replace(&mut self.query, Err(String::new())).map(Contents::Json),
+            std::mem::replace(&mut self.query, Err(String::new())).map(ReportText::Json),
         );
         put(
             "plan.json",
@@ -166,7 +166,7 @@ impl BugReport {
                 .document
                 .pointer("/result/plan")
                 .cloned()
-                .map(Contents::Json)
+                .map(ReportText::Json)
                 .ok_or_else(|| "the command made no plan".into()),
         );
         let open = std::mem::replace(&mut self.journal, Err(String::new()));
@@ -174,17 +174,17 @@ impl BugReport {
             "while_open": open.unwrap_or_else(Value::String),
             "after": journals(host),
         });
-        put("journal.json", Ok(Contents::Json(journal)));
-        put("log.jsonl", log(ended.log).map(Contents::Lines));
-        put("host.json", Ok(Contents::Json(about(host))));
+        put("journal.json", Ok(ReportText::Json(journal)));
+        put("log.jsonl", log(ended.log).map(ReportText::Lines));
+        put("host.json", Ok(ReportText::Json(about(host))));
         match ended.card.map(|card| function(host, card)) {
             Some(Ok(bdf)) => {
                 let card = host
                     .card(bdf)
                     .map_err(|error| error.to_string())
                     .and_then(|card| serde_json::to_value(card).map_err(|e| e.to_string()));
-                put("card.json", card.map(Contents::Json));
-                put("lspci.txt", lspci::of(host, bdf).map(Contents::Text));
+                put("card.json", card.map(ReportText::Json));
+                put("lspci.txt", lspci::of(host, bdf).map(ReportText::Text));
             }
             other => {
                 let why = match other {
@@ -251,14 +251,14 @@ impl Drop for BugReport {
 }
 
 /// A file of the archive before it is masked.
-enum Contents {
+enum ReportText {
     Json(Value),
     /// JSON lines.
     Lines(String),
     Text(String),
 }
 
-impl Contents {
+impl ReportText {
     /// The text of the file.
     fn masked(self, mask: &Mask) -> String {
         bounded(match self {
