@@ -227,7 +227,14 @@ impl Inner {
         };
         self.warnings.append(&mut self.lease.take_warnings());
         let ending = ending?;
-        self.card = self.host.card(self.card.bdf)?;
+        match self.host.card(self.card.bdf) {
+            Ok(card) => self.card = card,
+            // It was removed; what is not its own is restored.
+            Err(_) => {
+                self.card.driver = None;
+                self.card.netdevs.clear();
+            }
+        }
         Ok(ending)
     }
 }
@@ -248,9 +255,7 @@ fn open(
 
 /// Gives back a card that is not open. On an error the journal is kept.
 pub fn give_back(lease: &mut Lease) -> Result<Ending, LeaseError> {
-    let original = lease.original();
-    let home = original.driver.is_some() && !original.on_vfio();
-    if lease.marks().boots == Some(false) && home {
+    if lease.card_is_here() && lease.must_stay() {
         // A driver that meets dead firmware fails after a minute and may crash the kernel
         // (docs/linux.md#failures-of-a-rebind).
         lease.leave();

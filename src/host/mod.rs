@@ -62,5 +62,5 @@ pub use netdev::{DriverInfo, driver_info};
 pub(crate) use output::failing_at;
 pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 pub use port::PortReport;
-pub use sysfs::{Host, VFIO_PCI};
+pub use sysfs::{Host, PciIds, VFIO_PCI};
 pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};

@@ -6,11 +6,32 @@
 //! anything: what cannot be read is `None` or empty, never a panic.
 
 use super::Bdf;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The driver that gives a PCI function to userspace.
 pub const VFIO_PCI: &str = "vfio-pci";
+
+/// What a PCI function is, as sysfs shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PciIds {
+    pub vendor: u16,
+    pub device: u16,
+    pub subsystem_vendor: u16,
+    pub subsystem_device: u16,
+}
+
+impl fmt::Display for PciIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:04x}:{:04x}, subsystem {:04x}:{:04x}",
+            self.vendor, self.device, self.subsystem_vendor, self.subsystem_device
+        )
+    }
+}
 
 /// The Linux host we run on, or a directory that stands for one in a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +81,33 @@ impl Host {
         self.path("var/lib/cx3flash/journal")
     }
 
+    /// Where journals are kept that nothing can be restored from: their card is gone.
+    pub fn journal_aside_dir(&self) -> PathBuf {
+        self.path("var/lib/cx3flash/journal-aside")
+    }
+
     /// Where lock files are; gone after a reboot, as the locks are.
     pub fn lock_dir(&self) -> PathBuf {
         self.path("run/cx3flash")
+    }
+
+    /// Ids of any PCI function; `None` when it is gone.
+    pub(super) fn ids(&self, bdf: Bdf) -> Option<PciIds> {
+        let dir = self.device(bdf);
+        let id = |file| number(dir.join(file));
+        Some(PciIds {
+            vendor: id("vendor")?,
+            device: id("device")?,
+            subsystem_vendor: id("subsystem_vendor")?,
+            subsystem_device: id("subsystem_device")?,
+        })
+    }
+
+    /// The bridges above a function and its address, which stand for the slot it is in.
+    pub(super) fn slot(&self, bdf: Bdf) -> Option<String> {
+        let devices = fs::canonicalize(self.path("sys/devices")).ok()?;
+        let real = fs::canonicalize(self.device(bdf)).ok()?;
+        Some(real.strip_prefix(devices).ok()?.to_str()?.to_owned())
     }
 
     /// The kernel's id of this boot.

@@ -88,6 +88,8 @@ pub enum Code {
     /// The card was borrowed and could not be returned to its driver.
     NotPutBack,
     JournalDamaged,
+    /// `host forget`: the card still waits to be given back.
+    JournalOwed,
     CardFileMissing,
     /// The file is not a card file.
     CardFileForeign,
@@ -228,6 +230,7 @@ impl Code {
             | Self::PsidDiffers
             | Self::RunningImageDamaged
             | Self::NvRefused
+            | Self::JournalOwed
             | Self::PortRemovesCard => Exit::Refused,
             Self::NoIommu
             | Self::HostNotReady
@@ -261,10 +264,10 @@ impl Code {
                  then check: <card> doctor",
             ],
             Self::HostNotReady => &["see what is missing and how to fix it: <card> doctor"],
-            Self::NotPutBack => &["cx3flash host restore"],
+            Self::NotPutBack | Self::JournalOwed => &["cx3flash host restore"],
             Self::JournalDamaged => {
-                &["remove the journal once the card is bound to its driver (if it is not: \
-                 echo BDF > /sys/bus/pci/drivers/mlx4_core/bind); to see its driver: cx3flash list"]
+                &["once the card is bound to its driver (if it is not: echo <bdf|BDF> > \
+                 /sys/bus/pci/drivers/mlx4_core/bind), drop the journal: cx3flash host forget <bdf|BDF>"]
             }
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {

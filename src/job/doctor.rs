@@ -125,19 +125,24 @@ fn unopened(error: &JobError, findings: &mut DoctorFindings) {
 }
 
 fn journal(host: &Host, findings: &mut DoctorFindings) {
-    match Lease::pending(host) {
-        Ok(pending) if pending.is_empty() => {
-            findings.good("journal", "no card waits to be given back")
-        }
-        Ok(pending) => {
-            let cards: Vec<String> = pending.iter().map(|p| p.bdf.to_string()).collect();
-            findings.bad(
-                "journal",
-                format!("not given back yet: {}", cards.join(", ")),
-                "cx3flash host restore",
-            );
-        }
-        Err(error) => findings.bad("journal", error_chain(&error), "cx3flash host status"),
+    let pending = match Lease::pending(host) {
+        Ok(pending) => pending,
+        Err(error) => return findings.bad("journal", error_chain(&error), "cx3flash host status"),
+    };
+    let lines: Vec<String> = pending.iter().map(ToString::to_string).collect();
+    // A journal that no restore can use comes first: its hint is the one that helps.
+    match pending.iter().find(|p| p.other_card.is_some() || p.problem.is_some()) {
+        None if pending.is_empty() => findings.good("journal", "no card waits to be given back"),
+        None => findings.bad(
+            "journal",
+            format!("not given back yet: {}", lines.join("; ")),
+            "cx3flash host restore",
+        ),
+        Some(first) => findings.bad(
+            "journal",
+            lines.join("; "),
+            &format!("cx3flash host forget {}", first.bdf),
+        ),
     }
 }
 

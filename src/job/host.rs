@@ -1,50 +1,122 @@
-//! `host status` and `host restore`: the journals, and putting the host back after a
-//! process that could not do it itself.
+//! `host status`, `host restore` and `host forget`: the journals, and putting the host back after
+//! a process that could not do it itself.
 
+use super::code::Exit;
 use super::device::open_borrowed;
+use super::error_text::error_chain;
 use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
-use crate::host::{Bdf, Borrowed, Host, Lease, Mark, Pending, give_back};
+use crate::host::{
+    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark, Pending,
+    give_back,
+};
+use serde::Serialize;
+use std::path::PathBuf;
 
-/// Every journal there is: cards that some process took and did not give back.
-pub fn host_status(host: &Host) -> Result<Vec<Pending>, JobError> {
-    Ok(Lease::pending(host)?)
+/// Outcome of `host status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostStatusOutcome {
+    /// Every journal there is: cards that some process took and did not give back.
+    pub pending: Vec<Pending>,
+    /// Journals whose card was gone, or another one was in its place: nothing is owed to them.
+    pub aside: Vec<PathBuf>,
+}
+
+/// Outcome of `host restore`.
+#[derive(Debug, Serialize)]
+pub struct HostRestoreOutcome {
+    /// Every card that had a journal.
+    pub cards: Vec<HostReport>,
+    /// The worst reason why one of them is not restored.
+    #[serde(skip)]
+    pub failed: Option<JobError>,
+}
+
+/// Outcome of `host forget`.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostForgetOutcome {
+    pub bdf: Bdf,
+    /// The files that were dropped.
+    pub dropped: Vec<PathBuf>,
+}
+
+pub fn host_status(host: &Host) -> Result<HostStatusOutcome, JobError> {
+    Ok(HostStatusOutcome { pending: Lease::pending(host)?, aside: Lease::kept_aside(host)? })
+}
+
+/// Drops the journals of a card after `confirm`, which is given the files.
+pub fn host_forget(
+    host: &Host,
+    bdf: Bdf,
+    confirm: &mut dyn FnMut(&[PathBuf]) -> bool,
+) -> Result<HostForgetOutcome, JobError> {
+    match Lease::forget_journals(host, bdf, confirm)? {
+        Some(dropped) => Ok(HostForgetOutcome { bdf, dropped }),
+        None => Err(JobError::Declined),
+    }
 }
 
 /// Put the host back from the journals alone: free what a killed process left taken, see that the
-/// card boots, give it to its driver. May be run any number of times.
-/// Every card is tried; the error is that of the first one that could not be given back.
+/// card boots, give it to its driver. May be run any number of times. Every card is tried and
+/// reported.
 pub fn host_restore(
     host: &Host,
     only: Option<Bdf>,
     events: &mut dyn Events,
-) -> Result<Vec<HostReport>, JobError> {
-    let mut reports = Vec::new();
-    let mut first = None;
-    let pending = Lease::pending(host)?;
-    for bdf in Lease::journals(host)? {
+) -> Result<HostRestoreOutcome, JobError> {
+    let mut outcome = HostRestoreOutcome { cards: Vec::new(), failed: None };
+    for bdf in Lease::pending(host)?.into_iter().map(|pending| pending.bdf) {
         if only.is_some_and(|only| only != bdf) {
             continue;
         }
-        // A journal without a record is removed; nothing is owed to its card.
-        let owed = pending.iter().any(|pending| pending.bdf == bdf);
-        if owed {
-            events.emit(Event::Note { text: format!("putting {bdf} back") });
-        }
-        match put_back(host, bdf) {
-            Ok(Some(report)) => reports.push(report),
-            Ok(None) => {}
+        events.emit(Event::Note { text: format!("putting {bdf} back") });
+        let (report, error) = match put_back(host, bdf) {
+            Ok(None) => continue,
+            Ok(Some(report)) => {
+                let error = (!report.restored).then(|| unrestored(bdf, &report));
+                (report, error)
+            }
             Err(error) => {
-                tracing::error!(%bdf, error = ?error, "not put back");
-                first = first.or(Some(error).filter(|_| owed));
+                let report = HostReport::unrestored(host, bdf, &error);
+                let keeps_code =
+                    matches!(error.outcome().exit, Exit::NeedsRecover | Exit::HostNotRestored)
+                        || matches!(
+                            error,
+                            JobError::Host(HostError::Lease(LeaseError::Held { .. }))
+                        );
+                let error = if keeps_code { error } else { unrestored(bdf, &report) };
+                (report, Some(error))
+            }
+        };
+        outcome.cards.push(report);
+        if let Some(error) = error {
+            tracing::error!(%bdf, error = ?error, "not put back");
+            let worst = outcome.failed.as_ref().map_or(0, severity);
+            if severity(&error) > worst {
+                outcome.failed = Some(error);
             }
         }
     }
-    match first {
-        None => Ok(reports),
-        Some(error) => Err(error),
+    Ok(outcome)
+}
+
+/// A card that needs `recover` comes before one that is only not restored, and that one before one
+/// that another process holds.
+fn severity(error: &JobError) -> u8 {
+    match error.outcome().exit {
+        Exit::NeedsRecover => 3,
+        Exit::HostNotRestored => 2,
+        _ => 1,
     }
+}
+
+fn unrestored(bdf: Bdf, report: &HostReport) -> JobError {
+    if report.needs_recover {
+        return JobError::Host(LeaseError::NotBootable { bdf }.into());
+    }
+    let problem = report.failure.clone().unwrap_or_default();
+    JobError::NotPutBack { problem: format!("{bdf}: {problem}"), host: Box::new(report.clone()) }
 }
 
 /// One card; `None` when its journal is gone already.
@@ -53,20 +125,47 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         return Ok(None);
     };
     let marks = lease.marks();
-    let on_vfio = host.card(bdf).is_ok_and(|card| card.on_vfio());
+    if lease.is_unknown_since_reboot() {
+        // Its driver did not bind it, and only its flash shows why.
+        drop(lease);
+        let card = host.card(bdf)?;
+        let borrowed = Borrowed::take(host, card, &BorrowOptions::default(), &mut |_| {})?;
+        return Ok(Some(probe_and_end(host, &borrowed, bdf, false, true)));
+    }
+    let on_vfio = lease.card_is_here() && host.card(bdf).is_ok_and(|card| card.on_vfio());
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
         // The card's registers were never reached, or cannot be.
-        let ending = give_back(&mut lease)?;
-        return Ok(Some(HostReport::new(host.card(bdf)?, Some(&ending))));
+        let ending =
+            give_back(&mut lease).unwrap_or_else(|error| Ending::Failed(HostError::Lease(error)));
+        let mut report = HostReport::new(bdf, host.card(bdf).ok(), Some(&ending));
+        report.warnings.append(&mut lease.take_warnings());
+        return Ok(Some(report));
     }
     let borrowed = Borrowed::resume(host, lease, None)?;
-    let mut device = open_borrowed(host, borrowed, &bdf.to_string())?;
-    release_and_probe(&mut device, marks.semaphores_held, marks.flash_touched)?;
-    device.end();
-    match device.not_put_back() {
-        Some(error) => Err(error),
-        None => Ok(device.borrowed.as_ref().map(HostReport::of)),
+    Ok(Some(probe_and_end(host, &borrowed, bdf, marks.semaphores_held, marks.flash_touched)))
+}
+
+/// Gives back an open card. What the card answered does not keep it from its driver, unless that is
+/// that nothing boots.
+fn probe_and_end(
+    host: &Host,
+    borrowed: &Borrowed,
+    bdf: Bdf,
+    ours: bool,
+    touched: bool,
+) -> HostReport {
+    let probed = open_borrowed(host, borrowed.clone(), &bdf.to_string()).and_then(|mut device| {
+        let probed = release_and_probe(&mut device, ours, touched);
+        device.end();
+        probed
+    });
+    let mut report = HostReport::of(borrowed);
+    match probed {
+        // The report has it.
+        Ok(()) | Err(JobError::NotPutBack { .. }) => {}
+        Err(error) => report.warnings.push(error_chain(&error)),
     }
+    report
 }
 
 /// Free what the dead process held, and find out whether the card boots.

@@ -1,7 +1,9 @@
 //! What became of the host at the end of a borrowing.
 
+use super::JobError;
+use super::code::Exit;
 use super::error_text::error_chain;
-use crate::host::{Borrowed, Ending, PciCard};
+use crate::host::{Bdf, Borrowed, Ending, Host, HostError, LeaseError, PciCard};
 use serde::Serialize;
 
 /// How the host was put back, or why not.
@@ -18,6 +20,8 @@ pub struct HostReport {
     pub warnings: Vec<String>,
     /// Why it is not restored.
     pub failure: Option<String>,
+    /// Nothing on its flash boots: it stays without its driver until `recover` or `restore`.
+    pub needs_recover: bool,
     /// Semaphores that others had left taken and that were freed, by number.
     pub freed_semaphores: Vec<u8>,
 }
@@ -25,30 +29,51 @@ pub struct HostReport {
 impl HostReport {
     /// Of a borrowing that has ended.
     pub fn of(borrowed: &Borrowed) -> Self {
-        let mut report = borrowed.with_ending(|ending| Self::new(borrowed.card(), ending));
+        let card = borrowed.card();
+        let mut report =
+            borrowed.with_ending(|ending| Self::new(card.bdf, Some(card.clone()), ending));
         report.warnings.splice(0..0, borrowed.warnings());
         report.freed_semaphores = borrowed.freed_semaphores();
         report
     }
 
-    pub(super) fn new(card: PciCard, ending: Option<&Ending>) -> Self {
+    /// `card` is `None` when it is gone.
+    pub(super) fn new(bdf: Bdf, card: Option<PciCard>, ending: Option<&Ending>) -> Self {
+        let netdevs = card.iter().flat_map(|card| &card.netdevs).map(|net| net.name.clone());
         let mut report = Self {
-            bdf: card.bdf.to_string(),
+            bdf: bdf.to_string(),
             restored: true,
-            driver: card.driver,
-            netdevs: card.netdevs.into_iter().map(|n| n.name).collect(),
+            netdevs: netdevs.collect(),
+            driver: card.and_then(|card| card.driver),
             warnings: Vec::new(),
             failure: None,
+            needs_recover: false,
             freed_semaphores: Vec::new(),
         };
         match ending {
             Some(Ending::Restored(warnings)) => report.warnings.clone_from(warnings),
-            Some(Ending::Left) => report.fail(
-                "no image that boots was read from the card's flash, so it stays on vfio-pci until it is repaired",
-            ),
-            Some(Ending::Failed(error)) => report.fail(error_chain(error)),
+            Some(Ending::Left) => {
+                report.needs_recover = true;
+                report.fail(
+                    "no image that boots was read from the card's flash, so its driver does not get it \
+                     until it is repaired",
+                );
+            }
+            Some(Ending::Failed(error)) => {
+                report.needs_recover =
+                    matches!(error, HostError::Lease(LeaseError::NotBootable { .. }));
+                report.fail(error_chain(error));
+            }
             None => report.fail("the card is still borrowed"),
         }
+        report
+    }
+
+    /// Of a card that could not be given back at all.
+    pub(super) fn unrestored(host: &Host, bdf: Bdf, error: &JobError) -> Self {
+        let mut report = Self::new(bdf, host.card(bdf).ok(), None);
+        report.needs_recover = error.outcome().exit == Exit::NeedsRecover;
+        report.fail(error_chain(error));
         report
     }
 

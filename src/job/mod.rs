@@ -54,7 +54,10 @@ pub(crate) use error_text::{causes, error_chain, one_line};
 pub(crate) use file::read_bytes;
 pub use file::{ImageFile, RomFile, read_image, read_rom};
 pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
-pub use host::{host_restore, host_status};
+pub use host::{
+    HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, host_forget, host_restore,
+    host_status,
+};
 pub use host_report::HostReport;
 pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
 pub use images::ImageReport;

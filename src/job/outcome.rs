@@ -8,7 +8,7 @@ use super::{CardSelector, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::escape::{self, ForeignText};
 use crate::flash::FlashError;
-use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
+use crate::host::{Bdf, DiscoverError, HostError, JournalError, LeaseError};
 use crate::image::{ImageError, PatchError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -41,6 +41,8 @@ pub struct HintContext<'a> {
     pub backup: Option<&'a Path>,
     /// PSID on the card (`none` where it has none) and in the image.
     pub psids: Option<(&'a str, &'a str)>,
+    /// Address of a card that may be gone.
+    pub bdf: Option<Bdf>,
 }
 
 impl HintContext<'_> {
@@ -56,6 +58,7 @@ impl HintContext<'_> {
                 CardSelector::Sim(file) => path(Some(file)),
                 _ => None,
             },
+            "bdf" => self.bdf.map(|bdf| bdf.to_string()),
             "image" => path(self.image),
             "backup" => path(self.backup),
             "typed" => self.typed.map(str::to_owned),
@@ -130,7 +133,16 @@ impl JobError {
     pub fn hint(&self, context: &HintContext<'_>) -> Option<String> {
         let mut context = *context;
         context.backup = self.backup();
+        context.bdf = self.bdf();
+        let named = context.bdf.map(|bdf| CardSelector::Host(bdf.to_string()));
+        context.card = context.card.or(named.as_ref());
         match self {
+            Self::Host(HostError::Lease(LeaseError::Journal(JournalError::NotRoot { .. }))) => {
+                return Some(match context.typed {
+                    Some(typed) => format!("run it as root: sudo {typed}"),
+                    None => "run it as root".to_owned(),
+                });
+            }
             Self::BadIdentity { .. } => {
                 return Some(
                     "name identity.json of a backup, or give the values: --guid G --mac M".into(),
@@ -158,6 +170,20 @@ impl JobError {
             | Self::AfterChange { backup, .. }
             | Self::WrongBoot { backup, .. } => backup.as_deref(),
             Self::Nv(error) => error.left().map(|(_, backup)| backup),
+            _ => None,
+        }
+    }
+
+    /// The card whose journal the error is about.
+    fn bdf(&self) -> Option<Bdf> {
+        match self {
+            Self::Host(HostError::Lease(error)) => match error {
+                LeaseError::NotBootable { bdf } | LeaseError::Owed { bdf, .. } => Some(*bdf),
+                LeaseError::Journal(JournalError::Damaged { path, .. }) => {
+                    path.file_stem()?.to_str()?.parse().ok()
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -231,6 +257,7 @@ fn host(error: &HostError) -> Code {
         HostError::InUse { .. } => Code::HostNotReady,
         HostError::NoIommu { .. } => Code::NoIommu,
         HostError::Lease(LeaseError::NotBootable { .. }) => Code::NoImageOnCard,
+        HostError::Lease(LeaseError::Owed { .. }) => Code::JournalOwed,
         // The record of the host is lost, so whether the host is restored is unknown.
         HostError::Lease(LeaseError::Journal(JournalError::Damaged { .. })) => Code::JournalDamaged,
         HostError::Lease(error) if error.host_changed() => Code::NotPutBack,
@@ -319,7 +346,9 @@ fn image(error: &ImageError) -> Code {
 
 #[cfg(test)]
 mod tests {
-    use super::{CardSelector, Code, Exit, HintContext, JobError, Outcome};
+    use super::{
+        CardSelector, Code, Exit, HintContext, JobError, JournalError, LeaseError, Outcome,
+    };
     use std::io::ErrorKind;
     use std::path::Path;
 
@@ -354,5 +383,16 @@ mod tests {
         assert_eq!(error.outcome().exit, Exit::Refused);
         let hint = error.hint(&HintContext::default());
         assert!(hint.is_some_and(|h| h.contains("power the machine")));
+    }
+
+    #[test]
+    fn journals_that_only_root_reads_are_a_clear_message_with_the_way_on() {
+        let path = "/var/lib/cx3flash/journal".into();
+        let error = JobError::from(LeaseError::Journal(JournalError::NotRoot { path }));
+        assert_eq!(error.outcome().exit, Exit::NotReady);
+        assert!(error.to_string().contains("only root"), "{error}");
+        let typed = Some("cx3flash host status");
+        let hint = error.hint(&HintContext { typed, ..HintContext::default() });
+        assert_eq!(hint.as_deref(), Some("run it as root: sudo cx3flash host status"));
     }
 }

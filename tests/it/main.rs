@@ -38,6 +38,8 @@ mod cli_hostile_text;
 #[cfg(debug_assertions)]
 mod cli_identity;
 #[cfg(debug_assertions)]
+mod cli_journal;
+#[cfg(debug_assertions)]
 mod cli_json;
 #[cfg(debug_assertions)]
 mod cli_list;

@@ -4,7 +4,7 @@ pub(super) mod shared;
 pub(super) mod sim;
 
 use crate::card::nv::Parameter;
-use crate::host::{BarAccess, UseId};
+use crate::host::{BarAccess, Bdf, UseId};
 use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -195,6 +195,14 @@ pub enum HostCommand {
     Status,
     /// Return the cards of processes that ended without doing so; can be repeated
     Restore,
+    /// Drop the journals of a card that cannot be returned: another card is at its address, or its
+    /// journal cannot be used
+    Forget {
+        /// The address, as `host status` shows it
+        card: Bdf,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -358,7 +366,7 @@ impl Command {
             | Self::Man { .. }
             | Self::Sim(_)
             | Self::HostWrite { .. }
-            | Self::Host(HostCommand::Status) => false,
+            | Self::Host(HostCommand::Status | HostCommand::Forget { .. }) => false,
             _ => true,
         }
     }

@@ -1,21 +1,25 @@
-//! `host status`, `host restore`, and the return of a card to its driver after a command.
+//! `host status`, `host restore`, `host forget`, and the return of a card to its driver after a command.
 
 use super::{CommandResult, Ctx, Ran};
 use crate::cli::failure::Failure;
 use crate::cli::json::outcome as json;
 use crate::cli::page::Page;
 use crate::cli::terminal::Out;
-use crate::host::{BadBdf, Borrowed};
+use crate::escape;
+use crate::host::{BadBdf, Bdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
 use serde_json::json as value;
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
-    let pending = job::host_status(&ctx.host)?;
-    let mut text: Page = pending.iter().collect();
-    if pending.is_empty() {
+    let status = job::host_status(&ctx.host)?;
+    let mut text: Page = status.pending.iter().collect();
+    if status.pending.is_empty() {
         text.push_str("no card waits to be returned to its driver\n");
     }
-    ctx.done(&text, &value!({ "pending": json(&pending) }))
+    for path in &status.aside {
+        text.line(format_args!("kept aside: {}", escape::path(path)));
+    }
+    ctx.done(&text, &status)
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
@@ -24,21 +28,50 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
     let only =
         named.transpose().map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
     ctx.catch_signals();
-    let reports = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
+    let outcome = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
     let mut text = Page::default();
-    for report in &reports {
+    for report in &outcome.cards {
         lines(&mut text, report);
     }
-    if reports.is_empty() {
+    if outcome.cards.is_empty() {
         text.push_str("nothing to restore\n");
     }
-    ctx.done(&text, &value!({ "cards": json(&reports) }))
+    match &outcome.failed {
+        None => ctx.done(&text, &outcome),
+        Some(error) => {
+            ctx.out.text(&text);
+            Err(ctx.failure(error).with_result(json(&outcome)).into())
+        }
+    }
+}
+
+pub(super) fn forget(ctx: &mut Ctx<'_>, bdf: Bdf, yes: bool) -> Ran {
+    ctx.catch_signals();
+    let host = ctx.host.clone();
+    let outcome = job::host_forget(&host, bdf, &mut |files| {
+        let files: Vec<String> = files.iter().map(escape::path).collect();
+        let question = format!(
+            "Drop {}? The host cannot be restored from a journal that is dropped.",
+            files.join(", ")
+        );
+        ctx.confirm(yes, &question)
+    })?;
+    let mut text = Page::default();
+    for path in &outcome.dropped {
+        text.line(format_args!("dropped {}", escape::path(path)));
+    }
+    let nothing = outcome.dropped.is_empty();
+    if nothing {
+        text.line(format_args!("{bdf} has no journal"));
+    }
+    ctx.unless(nothing, &text, &outcome)
 }
 
 fn lines(text: &mut Page, report: &HostReport) {
     text.line(format_args!(
-        "{}  driver {}  {}",
+        "{}  {}  driver {}  {}",
         report.bdf,
+        if report.restored { "restored" } else { "NOT restored" },
         report.driver.as_deref().unwrap_or("none"),
         if report.netdevs.is_empty() {
             "no network devices".to_owned()
@@ -46,6 +79,9 @@ fn lines(text: &mut Page, report: &HostReport) {
             report.netdevs.join(", ")
         }
     ));
+    if let Some(failure) = &report.failure {
+        text.line(format_args!("  reason: {failure}"));
+    }
     for warning in &report.warnings {
         text.line(format_args!("  warning: {warning}"));
     }

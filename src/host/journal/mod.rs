@@ -17,10 +17,12 @@
 //! damaged is not ours, and is refused. The directory has no visible file when no card is borrowed:
 //! the boot unit checks that.
 
+mod aside;
 mod record;
 #[cfg(test)]
 mod tests;
 
+pub(super) use aside::{all_of, drop_all, kept_aside};
 pub(super) use record::JournalRecord;
 pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
 

@@ -1,6 +1,6 @@
 //! One record of the journal.
 
-use crate::host::{Bdf, NetDev, VFIO_PCI};
+use crate::host::{Bdf, NetDev, PciIds, VFIO_PCI};
 use serde::{Deserialize, Serialize};
 
 /// Everything that is needed to restore the host.
@@ -13,6 +13,8 @@ pub(in crate::host) struct JournalRecord {
     /// Subsystem vendor and device.
     pub(in crate::host) subsystem: (u16, u16),
     pub(in crate::host) serial: Option<u64>,
+    /// Bridges above the card and its address, as sysfs has them.
+    pub(in crate::host) slot: Option<String>,
     /// Boot in which this was written; driver bindings do not survive a reboot.
     pub(in crate::host) boot_id: String,
     /// Process that wrote it.
@@ -54,6 +56,8 @@ impl OriginalState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedSibling {
     pub bdf: Bdf,
+    /// Another device at this address does not get its driver.
+    pub ids: Option<PciIds>,
     pub driver: String,
 }
 
@@ -61,6 +65,7 @@ pub struct MovedSibling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalFunction {
     pub bdf: Bdf,
+    pub ids: Option<PciIds>,
     pub driver: Option<String>,
     pub driver_override: Option<String>,
 }

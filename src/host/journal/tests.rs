@@ -26,6 +26,7 @@ fn record(step: HostStep) -> JournalRecord {
         device_id: 0x1003,
         subsystem: (0x15b3, 0x0055),
         serial: Some(0xf452_1403_00ab_cdef),
+        slot: Some("pci0000:00/0000:00:01.0/0000:05:00.0".into()),
         boot_id: "first".into(),
         pid: 1000,
         original: OriginalState {

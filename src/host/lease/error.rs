@@ -19,9 +19,9 @@ pub enum LeaseError {
     Journal(#[from] JournalError),
     #[error("{bdf} is on {}: only root may take it from there", driver.as_deref().unwrap_or("no driver"))]
     NotRoot { bdf: Bdf, driver: Option<String> },
-    /// The journal belongs to another card than the one at this address now.
-    #[error("the journal of {bdf} belongs to another card ({was}; now there is {is})")]
-    OtherCard { bdf: Bdf, was: String, is: String },
+    /// `host forget` of a card that is borrowed still.
+    #[error("{bdf} is on vfio-pci, and its journal says where it belongs: {}", driver.as_deref().unwrap_or("without a driver"))]
+    Owed { bdf: Bdf, driver: Option<String> },
     /// A driver that is needed is not there and cannot be loaded; `source` is modprobe's message.
     #[error("the driver {driver} is missing and cannot be loaded")]
     NoDriver { driver: String, source: io::Error },

@@ -3,10 +3,12 @@
 //! docs/linux.md#journal-and-restore).
 
 use super::LeaseError;
+use super::presence::Presence;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
 use crate::card::{Patience, wait_until};
+use crate::escape;
 use crate::host::journal::{HostStep, OriginalFunction};
-use crate::host::{NetDev, VFIO_PCI, sysfs};
+use crate::host::{Bdf, NetDev, PciIds, VFIO_PCI, sysfs};
 use std::time::Duration;
 
 /// udev renames network devices after the driver has made them.
@@ -21,13 +23,25 @@ impl Lease {
         if self.done {
             return Ok(warnings);
         }
-        let driver = self.record.original.driver.as_deref();
-        if self.record.marks.boots == Some(false) && driver == Some(MLX4) {
-            // Also after a reboot: the journal's knowledge of the flash is still valid.
+        let mut failures = Vec::new();
+        if self.changed_host() && self.is_removed() {
+            failures.extend(self.rescan().err());
+        }
+        let presence = self.presence()?;
+        if presence != Presence::Card {
+            return self.give_back_rest(&presence, failures);
+        }
+        if self.must_stay() {
             return Err(LeaseError::NotBootable { bdf: self.bdf() });
         }
         if self.changed_host() {
-            self.restore(&mut warnings)?;
+            if let Err(error) = self.restore(&mut warnings) {
+                // A card that was pulled refuses every step.
+                return match self.presence() {
+                    Ok(gone) if gone != Presence::Card => self.give_back_rest(&gone, Vec::new()),
+                    _ => Err(error),
+                };
+            }
         } else if self.rebooted {
             warnings.push("the machine was rebooted since: bindings are the boot's own".into());
         }
@@ -36,11 +50,74 @@ impl Lease {
         Ok(warnings)
     }
 
+    /// Whether its driver must not get the card: nothing on its flash boots. The journal's knowledge
+    /// of the flash is still valid after a reboot, but a driver that has bound the card shows more.
+    pub fn must_stay(&self) -> bool {
+        self.record.marks.boots == Some(false)
+            && self.record.original.driver.as_deref() == Some(MLX4)
+            && self.driver_now().as_deref() != Some(MLX4)
+    }
+
+    /// Whether the machine was rebooted in a change of the flash, and the driver did not bind the
+    /// card since: only the flash shows whether it boots.
+    pub fn is_unknown_since_reboot(&self) -> bool {
+        let marks = self.record.marks;
+        self.rebooted
+            && marks.flash_touched
+            && marks.boots.is_none()
+            && self.record.original.driver.as_deref() == Some(MLX4)
+            && self.card_is_here()
+            && self.driver_now().is_none()
+    }
+
+    /// Whether we made the kernel forget the card, and were killed before the rescan.
+    fn is_removed(&self) -> bool {
+        self.record.step == HostStep::Reenumerate && !self.host.device(self.bdf()).exists()
+    }
+
+    /// Gives back what is not the card's own, and keeps the journal beside: nothing else can be
+    /// restored from it.
+    fn give_back_rest(
+        &mut self,
+        presence: &Presence,
+        mut failures: Vec<LeaseError>,
+    ) -> Result<Vec<String>, LeaseError> {
+        self.restore_rest(&mut failures);
+        self.all_done(failures)?;
+        self.done = true;
+        match self.set_aside(presence) {
+            Ok(kept) => self.warn(kept),
+            Err(error) => self.complain("kept aside", &error),
+        }
+        Ok(self.take_warnings())
+    }
+
+    /// Siblings and the parameter of the driver.
+    pub(super) fn restore_rest(&self, failures: &mut Vec<LeaseError>) {
+        if self.changed_host() {
+            self.restore_siblings(failures);
+            failures.extend(self.restore_error_reset().err());
+        }
+    }
+
+    /// Keeps the journal of a card that is not there beside; returns what to tell the user.
+    pub(super) fn set_aside(&self, presence: &Presence) -> Result<String, LeaseError> {
+        let bdf = self.bdf();
+        let Some(journal) = &self.journal else {
+            return Ok(format!("{bdf}: {presence}"));
+        };
+        let kept =
+            journal.set_aside(&self.host, &|operation| self.actions.before_disk(operation))?;
+        Ok(format!(
+            "{bdf}: {presence}; the journal is kept in {} (to drop it: cx3flash host forget {bdf})",
+            escape::path(&kept)
+        ))
+    }
+
     pub(super) fn restore(&mut self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         let mut failures = Vec::new();
         let bdf = self.bdf();
-        if !self.host.device(bdf).exists() && self.record.step == HostStep::Reenumerate {
-            // Killed between remove and rescan.
+        if self.is_removed() {
             failures.extend(self.rescan().err());
         }
         if self.host.device(bdf).exists() {
@@ -108,7 +185,9 @@ impl Lease {
     pub(super) fn restore_siblings(&self, failures: &mut Vec<LeaseError>) {
         for sibling in &self.record.original.siblings {
             // One that has a driver again, even another one, stays there.
-            if self.host.driver_of(sibling.bdf).is_some() {
+            if self.host.driver_of(sibling.bdf).is_some()
+                || !self.is_still(sibling.bdf, sibling.ids)
+            {
                 continue;
             }
             let back = self
@@ -116,6 +195,21 @@ impl Lease {
                 .and_then(|()| self.bind(sibling.bdf, &sibling.driver));
             failures.extend(back.err());
         }
+    }
+
+    /// Whether the function at this address is the one that was there; a warning when it is not.
+    fn is_still(&self, bdf: Bdf, was: Option<PciIds>) -> bool {
+        let is = self.host.ids(bdf);
+        match (was, is) {
+            (_, None) => self.warn(format!("{bdf} is gone")),
+            (Some(was), Some(is)) if was != is => {
+                self.warn(format!(
+                    "{bdf} is another device now ({is}; it was {was}): it stays as it is"
+                ));
+            }
+            _ => return true,
+        }
+        false
     }
 
     /// Virtual functions come with the driver, by its module option. Binds each to its original
@@ -126,11 +220,11 @@ impl Lease {
         failures: &mut Vec<LeaseError>,
     ) {
         for vf in &self.record.original.vfs {
-            if self.host.device(vf.bdf).exists() {
+            if !self.host.device(vf.bdf).exists() {
+                warnings.push(format!("virtual function {} did not come back", vf.bdf));
+            } else if self.is_still(vf.bdf, vf.ids) {
                 failures.extend(self.rebind_function(vf).err());
                 failures.extend(self.set_override(vf.bdf, vf.driver_override.as_deref()).err());
-            } else {
-                warnings.push(format!("virtual function {} did not come back", vf.bdf));
             }
         }
     }

@@ -118,7 +118,7 @@ mod tests {
     use super::{code, libc, put, write_by};
     use crate::card::{Clock, WallClock};
     use std::cell::Cell;
-    use std::fs::{self, Permissions};
+    use std::fs::{self, File, Permissions};
     use std::io;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
@@ -146,8 +146,18 @@ mod tests {
         attribute: &Path,
         limit: Duration,
     ) -> io::Result<()> {
+        run_holding(clock, program, attribute, limit, None)
+    }
+
+    fn run_holding(
+        clock: &dyn Clock,
+        program: &Path,
+        attribute: &Path,
+        limit: Duration,
+        held: Option<&File>,
+    ) -> io::Result<()> {
         loop {
-            match write_by(program, clock, attribute, "0000:05:00.0", limit, None) {
+            match write_by(program, clock, attribute, "0000:05:00.0", limit, held) {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
                 other => return other,
             }
@@ -162,6 +172,17 @@ mod tests {
         run(&program, &output).unwrap();
         let written = fs::read_to_string(&output).unwrap();
         assert_eq!(written, "__host-write\n0000:05:00.0");
+    }
+
+    #[test]
+    fn the_helper_keeps_the_lock_of_its_process_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("output");
+        let lock = dir.path().join("lock");
+        let held = File::create(&lock).unwrap();
+        let program = helper(&dir, "cat > /dev/null; readlink /proc/$$/fd/1 > \"$2\"");
+        run_holding(&WallClock::default(), &program, &output, LIMIT, Some(&held)).unwrap();
+        assert_eq!(fs::read_to_string(&output).unwrap().trim(), lock.to_str().unwrap());
     }
 
     #[test]

@@ -7,11 +7,13 @@
 
 mod actions;
 mod error;
+mod forget;
 mod give_back;
 mod guard;
 mod helper;
 mod lock;
 mod pending;
+mod presence;
 mod reenumerate;
 mod steps;
 mod take;

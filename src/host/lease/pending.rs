@@ -1,5 +1,6 @@
 //! Cards that were borrowed and not given back.
 
+use super::presence::Presence;
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};
@@ -23,6 +24,10 @@ pub struct Pending {
     pub pid: Option<u32>,
     /// Why the journal cannot be used.
     pub problem: Option<String>,
+    /// The card is not at its address.
+    pub gone: bool,
+    /// What is at its address instead.
+    pub other_card: Option<String>,
 }
 
 impl Lease {
@@ -40,9 +45,19 @@ impl Lease {
                 this_boot: false,
                 pid: None,
                 problem: None,
+                gone: false,
+                other_card: None,
             };
             match Journal::of(host, bdf).read() {
                 Ok(Some(record)) => {
+                    match Presence::of(host, &record) {
+                        Ok(Presence::Card) => {}
+                        Ok(Presence::Gone) => pending.gone = true,
+                        Ok(other @ Presence::Other { .. }) => {
+                            pending.other_card = Some(other.to_string());
+                        }
+                        Err(error) => pending.problem = Some(error.to_string()),
+                    }
                     let original = record.original;
                     pending.driver = original.driver;
                     pending.netdevs = original.netdevs.into_iter().map(|n| n.name).collect();
@@ -59,11 +74,6 @@ impl Lease {
         Ok(list)
     }
 
-    /// Cards with a journal, usable or not.
-    pub fn journals(host: &Host) -> Result<Vec<Bdf>, LeaseError> {
-        Ok(journal::cards(host)?)
-    }
-
     /// A card's record as JSON, for bug reports.
     pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
         let record = Journal::of(host, bdf).read()?;
@@ -76,7 +86,7 @@ impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bdf)?;
         if let Some(problem) = &self.problem {
-            return write!(f, "  {problem}");
+            return write!(f, "  {problem}; to drop it: cx3flash host forget {}", self.bdf);
         }
         match &self.driver {
             Some(driver) => write!(f, "  goes back to {driver}")?,
@@ -94,6 +104,12 @@ impl fmt::Display for Pending {
         }
         if !self.this_boot {
             f.write_str("  from before the last boot")?;
+        }
+        if self.gone {
+            f.write_str("  the card is gone")?;
+        }
+        if let Some(other) = &self.other_card {
+            write!(f, "  {other}; to drop the journal: cx3flash host forget {}", self.bdf)?;
         }
         Ok(())
     }

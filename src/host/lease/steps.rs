@@ -178,7 +178,7 @@ impl Lease {
         }
     }
 
-    fn complain(&mut self, what: &str, error: &LeaseError) {
+    pub(super) fn complain(&mut self, what: &str, error: &LeaseError) {
         let path = self.journal.as_ref().map(|journal| escape::path(journal.path()));
         let text = format!(
             "the journal {} could not be {what} ({}); once its disk can be written: \
@@ -223,6 +223,12 @@ impl Lease {
     pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
         let guard = if driver == MLX4 { self.guard()? } else { None };
         let bound = self.probe(bdf, driver, guard.as_ref().and_then(Guard::held));
+        if matches!(bound, Err(LeaseError::Stuck { .. })) {
+            // The probe continues, so the use does too: closing the lock would end it for the helper
+            // as well. The last user or `host restore` restores the parameter.
+            std::mem::forget(guard);
+            return bound;
+        }
         let restored = self.unguard(guard);
         bound.and(restored)
     }

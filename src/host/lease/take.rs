@@ -2,6 +2,7 @@
 
 use super::actions::{Actions, SystemActions};
 use super::error::in_full;
+use super::presence::Presence;
 use super::steps::{Lease, MLX4};
 use super::{LeaseError, lock};
 use crate::host::Bdf;
@@ -9,7 +10,7 @@ use crate::host::journal::{
     HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
     OriginalState,
 };
-use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, is_root, sysfs};
+use crate::host::{Host, PciCard, Sibling, UseId, VFIO_PCI, is_root, sysfs};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
@@ -40,12 +41,8 @@ impl Lease {
         let Some(record) = journal.read_after(&|operation| actions.before_disk(operation))? else {
             return Ok(None);
         };
-        let card = host.card(bdf).ok();
-        if let Some(card) = &card {
-            check_same_card(&record, card)?;
-        }
         if lock.is_none() && !is_root() {
-            let driver = card.and_then(|card| card.driver);
+            let driver = host.driver_of(bdf);
             return Err(LeaseError::NotRoot { bdf, driver });
         }
         let rebooted = record.boot_id != host.boot_id();
@@ -77,7 +74,6 @@ impl Lease {
             Err(JournalError::NotRoot { .. }) => None,
             read => read?,
         };
-        let new = pending.is_none();
         let mut lease = Self {
             host: host.clone(),
             actions,
@@ -90,8 +86,12 @@ impl Lease {
             complaint: None,
         };
         lease.record.original.internal_err_reset = lease.original_error_reset();
+        let pending = match pending {
+            Some(old) => lease.own_record(old)?,
+            None => None,
+        };
+        let new = pending.is_none();
         if let Some(old) = pending {
-            check_same_card(&old, card)?;
             lease.record.marks = old.marks;
             if old.boot_id == lease.record.boot_id {
                 lease.record.original = old.original;
@@ -140,6 +140,37 @@ impl Lease {
         }
     }
 
+    /// The record, if it is this card's. That of another card is kept beside, after what is not the
+    /// card's own was restored from it.
+    fn own_record(&self, old: JournalRecord) -> Result<Option<JournalRecord>, LeaseError> {
+        let presence = Presence::of(&self.host, &old)?;
+        if presence == Presence::Card {
+            return Ok(Some(old));
+        }
+        let mut theirs = Self {
+            host: self.host.clone(),
+            actions: Rc::clone(&self.actions),
+            lock: None,
+            journal: self.journal.clone(),
+            rebooted: old.boot_id != self.record.boot_id,
+            record: old,
+            done: false,
+            warnings: RefCell::default(),
+            complaint: None,
+        };
+        let mut failures = Vec::new();
+        theirs.restore_rest(&mut failures);
+        let kept = theirs.set_aside(&presence)?;
+        for text in theirs.take_warnings() {
+            self.warn(text);
+        }
+        for failure in &failures {
+            self.warn(in_full(failure));
+        }
+        self.warn(kept);
+        Ok(None)
+    }
+
     /// Restores the host after `error`, and returns the error to report.
     pub(in crate::host) fn undo<E>(&mut self, error: E) -> E
     where
@@ -176,7 +207,7 @@ impl Lease {
             let Some(driver) = sibling.driver.clone() else {
                 continue;
             };
-            let moved = MovedSibling { bdf: sibling.bdf, driver };
+            let moved = MovedSibling { bdf: sibling.bdf, ids: self.host.ids(sibling.bdf), driver };
             if !self.record.original.siblings.contains(&moved) {
                 self.record.original.siblings.push(moved);
             }
@@ -208,6 +239,7 @@ impl Lease {
 fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
     let vf = |bdf: &Bdf| OriginalFunction {
         bdf: *bdf,
+        ids: host.ids(*bdf),
         driver: host.driver_of(*bdf),
         driver_override: sysfs::driver_override(host.device(*bdf)),
     };
@@ -216,6 +248,7 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
         device_id: card.device_id,
         subsystem: card.subsystem,
         serial: card.serial,
+        slot: host.slot(card.bdf),
         boot_id: host.boot_id(),
         pid: std::process::id(),
         original: OriginalState {
@@ -231,31 +264,6 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
         bridge: None,
         marks: Marks::default(),
     }
-}
-
-/// Checks that the record is about this card. Leaving recovery mode changes the ids; another serial
-/// number is another card.
-fn check_same_card(record: &JournalRecord, card: &PciCard) -> Result<(), LeaseError> {
-    let recovery = |id| Function::of(id) == Some(Function::Recovery);
-    let ids_fit = recovery(record.device_id)
-        || recovery(card.device_id)
-        || record.device_id == card.device_id && record.subsystem == card.subsystem;
-    let serial_fits = match (record.serial, card.serial) {
-        (Some(was), Some(is)) => was == is,
-        _ => true,
-    };
-    if ids_fit && serial_fits {
-        return Ok(());
-    }
-    let describe = |id: u16, subsystem: (u16, u16), serial: Option<u64>| {
-        let serial = serial.map_or_else(String::new, |s| format!(", serial {s:016x}"));
-        format!("15b3:{id:04x}, subsystem {:04x}:{:04x}{serial}", subsystem.0, subsystem.1)
-    };
-    Err(LeaseError::OtherCard {
-        bdf: card.bdf,
-        was: describe(record.device_id, record.subsystem, record.serial),
-        is: describe(card.device_id, card.subsystem, card.serial),
-    })
 }
 
 /// Exempts this process from the OOM killer: being killed resets the card

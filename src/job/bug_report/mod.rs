@@ -294,7 +294,7 @@ fn log(path: Option<&Path>) -> Result<String, String> {
 /// Every journal in full, and what `host status` reports of it.
 fn journals(host: &Host) -> Value {
     let pending = match host_status(host) {
-        Ok(pending) => pending,
+        Ok(status) => status.pending,
         Err(error) => return json!({ "problem": error.to_string() }),
     };
     let records: Vec<Value> = pending

@@ -51,7 +51,7 @@ fn the_unit_waits_for_the_journal_the_tool_writes() {
     };
     // Only root may write what root executes.
     assert_eq!(find(&journals), ("0700", "root", "root"));
-    assert_eq!(find(&locks), ("2775", "root", "cx3flash"));
+    assert_eq!(find(&locks), ("3775", "root", "cx3flash"));
     assert!(bench.read(SYSUSERS).lines().any(|l| l == "g cx3flash -"));
     let modules = bench.read(MODULES);
     let modules: Vec<&str> = modules.lines().filter(|l| !l.starts_with('#')).collect();

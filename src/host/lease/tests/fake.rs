@@ -56,8 +56,12 @@ struct FakeState {
     waited: Duration,
     /// A lock that another process holds until the first pause.
     others: Option<Box<dyn std::any::Any>>,
+    /// Every lock file fails with this errno.
+    no_locks: Option<i32>,
     /// Called before each step with its name; true kills the process there.
     pause: Option<Rc<dyn Fn(&str) -> bool>>,
+    /// Before each operation on the journal's files, too.
+    each_operation: bool,
     /// A probe that outlives its process, with the lock its helper has inherited.
     orphan: Option<Option<Lock>>,
 }
@@ -188,6 +192,10 @@ impl Kernel {
         self.state.borrow_mut().errnos.push((path, errno));
     }
 
+    pub(super) fn no_lock_files(&self, errno: i32) {
+        self.state.borrow_mut().no_locks = Some(errno);
+    }
+
     pub(super) fn heal(&self) {
         let mut state = self.state.borrow_mut();
         state.errnos.clear();
@@ -278,7 +286,7 @@ impl Kernel {
 
     /// Step of the record that is about to be renamed.
     fn unfinished_step(&self) -> String {
-        let path = self.host().journal_dir().join(format!(".{CARD}.json.new"));
+        let path = self.host().journal_dir().join(format!(".{}.json.new", self.card));
         let file: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         file["record"]["step"].as_str().unwrap().to_owned()
     }
@@ -308,6 +316,10 @@ impl Kernel {
 
     /// Whether the process is killed here.
     fn pause(&self, what: &str) -> bool {
+        // Between the operations of one record nothing else can be seen.
+        if what.starts_with("journal: ") && !self.state.borrow().each_operation {
+            return false;
+        }
         let pause = self.state.borrow().pause.clone();
         let killed = pause.is_some_and(|pause| pause(what));
         self.state.borrow_mut().dead |= killed;
@@ -333,6 +345,21 @@ impl Kernel {
         self.attach(self.card, "mlx4_core");
     }
 
+    /// Does something once, before the first step whose name ends so.
+    pub(super) fn at_step(&self, end: &'static str, act: impl FnOnce() + 'static) {
+        let act = RefCell::new(Some(act));
+        let mut state = self.state.borrow_mut();
+        state.each_operation = true;
+        state.pause = Some(Rc::new(move |what| {
+            if what.ends_with(end)
+                && let Some(act) = act.borrow_mut().take()
+            {
+                act();
+            }
+            false
+        }));
+    }
+
     /// Ends a probe whose process was killed.
     pub(super) fn end_orphan(&self) {
         let orphan = self.state.borrow_mut().orphan.take();
@@ -348,6 +375,17 @@ impl Kernel {
     fn store(&self, path: &str, value: &str, held: Option<&File>) -> io::Result<()> {
         let refused = |errno| Err(io::Error::from_raw_os_error(errno));
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let device = if let ["sys", "bus", "pci", "devices", device, ..] = parts[..] {
+            device
+        } else {
+            value
+        };
+        // A probe has the device's lock.
+        while self.files.at(&format!("/run/probing/{device}")).exists() {
+            if self.pause("device lock") {
+                return Err(io::Error::other("killed"));
+            }
+        }
         match parts[..] {
             ["sys", "bus", "pci", "drivers", driver, "unbind"] => {
                 if self.driver_of(value).as_deref() != Some(driver) {
@@ -379,6 +417,11 @@ impl Kernel {
                     return self.probe(helper);
                 }
                 self.attach(value, driver);
+            }
+            ["sys", "bus", "pci", "devices", gone, _]
+                if !self.files.at(&self.files.device(gone)).exists() =>
+            {
+                return refused(libc::ENOENT);
             }
             ["sys", "bus", "pci", "devices", _, "driver_override"] => {
                 // Nothing at all is no write (docs/linux.md#binding).
@@ -548,7 +591,11 @@ impl Actions for Kernel {
 
     fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
         let name = path.file_name().unwrap().to_string_lossy();
-        self.action(format!("lock {name}"), || lock::acquire(path, arg, mode))
+        let errno = self.state.borrow().no_locks;
+        self.action(format!("lock {name}"), || match errno {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => lock::acquire(path, arg, mode),
+        })
     }
 
     fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {

@@ -222,3 +222,63 @@ fn two_cards_given_back_at_once_restore_the_parameter() {
     assert_eq!(kernel.text(GUARD), was);
     assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
 }
+
+#[test]
+fn a_probe_that_never_returns_stays_guarded() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.hang("mlx4_core/bind");
+    assert!(matches!(lease.give_back(), Err(LeaseError::Stuck { .. })));
+    assert_eq!(kernel.text(GUARD), "0\n");
+    drop(lease);
+    // Another card's process does not end it.
+    let users = kernel.host().lock_dir().join("internal_err_reset.users");
+    let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
+    assert!(crate::host::lease::lock::acquire(&users, exclusive, 0o600).unwrap().is_none());
+}
+
+#[test]
+fn without_lock_files_one_process_still_restores_the_parameter() {
+    for errno in [libc::EROFS, libc::ENOSPC] {
+        let kernel = Kernel::new();
+        let was = kernel.sys();
+        kernel.no_lock_files(errno);
+        let mut lease = kernel.take().unwrap();
+        let warnings = lease.give_back().unwrap();
+        let warned = warnings.iter().any(|w| w.contains("internal_err_reset.lock"));
+        assert!(warned, "{warnings:?}");
+        let log = kernel.log();
+        assert!(log.iter().any(|line| line.starts_with("\"0\\n\" >")), "unguarded: {log:#?}");
+        assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_foreign_file_in_the_place_of_a_lock_of_the_parameter_does_not_keep_the_card() {
+    for name in ["lock", "users"] {
+        let kernel = Kernel::new();
+        let was = kernel.sys();
+        let path = kernel.host().lock_dir().join(format!("internal_err_reset.{name}"));
+        std::fs::create_dir_all(&path).unwrap();
+        let warnings = kernel.take().unwrap().give_back().unwrap();
+        assert!(!warnings.is_empty(), "{name}");
+        assert_eq!(differences(&was, &kernel.sys()), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_parameter_left_off_by_a_dead_process_is_restored_by_the_next_user() {
+    // What a process leaves that is killed in its probe: the note, and the parameter at 0.
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let dir = kernel.host().lock_dir();
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("internal_err_reset.lock"), "1").unwrap();
+    kernel.files.write(GUARD, "0\n");
+    kernel.take().unwrap().give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    // A parameter that is off by the administrator's choice stays off.
+    kernel.files.write(GUARD, "0\n");
+    kernel.take().unwrap().give_back().unwrap();
+    assert_eq!(kernel.text(GUARD), "0\n");
+}

@@ -78,8 +78,10 @@ impl Process {
 
     fn go(&mut self, kill: bool) {
         let step = self.next.take().unwrap();
-        // A wait for a lock changes nothing.
-        if step != "sleep" && self.past.last() != Some(&step) {
+        if step == "sleep" {
+            // It waits for a lock: the attempt did nothing.
+            self.past.pop();
+        } else if step != "device lock" {
             self.past.push(step);
         }
         self.orders.as_ref().unwrap().send(kill).unwrap();
@@ -88,7 +90,15 @@ impl Process {
 
     /// Whether the other one cannot see the next step.
     fn is_private(&self) -> bool {
-        let shared = ["lock ", "note ", "internal_err_reset", "mlx4_core/bind", "probe", "sleep"];
+        let shared = [
+            "lock ",
+            "note ",
+            "internal_err_reset",
+            "mlx4_core/bind",
+            "probe",
+            "sleep",
+            "device lock",
+        ];
         self.next.as_ref().is_some_and(|next| !shared.iter().any(|word| next.contains(word)))
     }
 }

@@ -1,0 +1,42 @@
+//! Dropping the journals of a card, whatever is in them.
+
+use super::actions::SystemActions;
+use super::presence::Presence;
+use super::{Lease, LeaseError, lock};
+use crate::host::journal::{self, Journal};
+use crate::host::{Bdf, Host};
+use std::path::PathBuf;
+
+impl Lease {
+    /// Journals that were set aside because their card was gone, or another was in its place.
+    pub fn kept_aside(host: &Host) -> Result<Vec<PathBuf>, LeaseError> {
+        Ok(journal::kept_aside(host, None)?)
+    }
+
+    /// Drops every journal of a card after `confirm`, which is given the files. Returns them; `None`
+    /// when `confirm` refused. A card that waits to be given back is not dropped.
+    pub fn forget_journals(
+        host: &Host,
+        bdf: Bdf,
+        confirm: &mut dyn FnMut(&[PathBuf]) -> bool,
+    ) -> Result<Option<Vec<PathBuf>>, LeaseError> {
+        let _lock = lock::take(host, bdf, &SystemActions::default())?;
+        let files = journal::all_of(host, bdf)?;
+        if let Ok(Some(record)) = Journal::of(host, bdf).read() {
+            let borrowed = record.boot_id == host.boot_id() && !record.original.on_vfio();
+            let here = matches!(Presence::of(host, &record), Ok(Presence::Card));
+            if borrowed && here && host.card(bdf).is_ok_and(|card| card.on_vfio()) {
+                let driver = record.original.driver;
+                return Err(LeaseError::Owed { bdf, driver });
+            }
+        }
+        if files.is_empty() {
+            return Ok(Some(files));
+        }
+        if !confirm(&files) {
+            return Ok(None);
+        }
+        journal::drop_all(host, bdf, &files)?;
+        Ok(Some(files))
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the card of a journal is the one at its address.
+
+use super::LeaseError;
+use super::steps::Lease;
+use crate::host::card::NotACard;
+use crate::host::journal::JournalRecord;
+use crate::host::{Function, Host, PciCard};
+use std::fmt;
+
+/// What is at the address of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// The card itself.
+    Card,
+    Gone,
+    /// Another device, or another card.
+    Other {
+        was: String,
+        is: String,
+    },
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Card => f.write_str("the card is there"),
+            Self::Gone => f.write_str("the card is gone"),
+            Self::Other { was, is } => {
+                write!(f, "another card is there now ({is}; the journal's is {was})")
+            }
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn presence(&self) -> Result<Presence, LeaseError> {
+        Presence::of(&self.host, &self.record)
+    }
+
+    /// Whether the card that was borrowed is at its address.
+    pub fn card_is_here(&self) -> bool {
+        matches!(self.presence(), Ok(Presence::Card))
+    }
+}
+
+impl Presence {
+    /// An error when the device cannot be identified.
+    pub(super) fn of(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
+        let bdf = record.bdf;
+        let other = |is| Self::Other {
+            was: describe(record.device_id, record.subsystem, record.serial, record.slot.as_ref()),
+            is,
+        };
+        let slot = host.slot(bdf);
+        match host.read_card(bdf) {
+            Ok(card) if is_same(record, &card, &slot) => Ok(Self::Card),
+            Ok(card) => {
+                Ok(other(describe(card.device_id, card.subsystem, card.serial, slot.as_ref())))
+            }
+            Err(NotACard::Gone) => Ok(Self::Gone),
+            Err(NotACard::OtherDevice) => Ok(other(host.describe(bdf))),
+            Err(NotACard::Odd { .. }) => match host.card(bdf) {
+                Ok(_) => Ok(Self::Card),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// Leaving recovery mode changes the ids. A serial number or a slot that is not known fits.
+fn is_same(record: &JournalRecord, card: &PciCard, slot: &Option<String>) -> bool {
+    let recovery = |id| Function::of(id) == Some(Function::Recovery);
+    let ids_fit = recovery(record.device_id)
+        || recovery(card.device_id)
+        || record.device_id == card.device_id && record.subsystem == card.subsystem;
+    fits(&record.serial, &card.serial) && fits(&record.slot, slot) && ids_fit
+}
+
+fn fits<T: PartialEq>(was: &Option<T>, is: &Option<T>) -> bool {
+    was.is_none() || is.is_none() || was == is
+}
+
+fn describe(id: u16, subsystem: (u16, u16), serial: Option<u64>, slot: Option<&String>) -> String {
+    let serial = serial.map_or_else(String::new, |s| format!(", serial {s:016x}"));
+    let slot = slot.map_or_else(String::new, |slot| format!(", at {slot}"));
+    format!("15b3:{id:04x}, subsystem {:04x}:{:04x}{serial}{slot}", subsystem.0, subsystem.1)
+}
