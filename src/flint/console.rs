@@ -9,6 +9,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 /// The streams, the answers given by flags, the log of a burn.
 pub(super) struct Console {
+    /// Standard output.
+    pub(super) out: Box<dyn FnMut(&str) -> io::Result<()>>,
     /// `-y`.
     pub(super) yes: bool,
     /// `-no`.
@@ -22,7 +24,8 @@ pub(super) struct Console {
 
 impl Console {
     pub(super) fn new(stop_requested: Box<dyn Fn() -> bool>) -> Self {
-        Self { yes: false, no: false, stop_requested, log: None, error: None }
+        let out = Box::new(write_stdout);
+        Self { out, yes: false, no: false, stop_requested, log: None, error: None }
     }
 
     /// Prints flint's text on stdout. Values are escaped where they are put into it: here line ends are
@@ -42,7 +45,7 @@ impl Console {
     }
 
     fn write(&mut self, text: &str) {
-        if let Err(error) = write_stdout(text)
+        if let Err(error) = (self.out)(text)
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.error.get_or_insert(error);

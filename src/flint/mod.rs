@@ -20,6 +20,8 @@ mod console;
 mod copy;
 mod errors;
 mod flags;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod getopt;
 mod ids;
 mod inspect;
@@ -35,6 +37,8 @@ use crate::job::{CardSelector, Device};
 use commands::CommandAction;
 use console::Console;
 use flags::{GrammarError, Invocation};
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::run_words as fuzz_words;
 pub use reading::image_of_card;
 use std::io;
 use std::path::PathBuf;
@@ -77,13 +81,17 @@ pub(crate) struct FlintCall {
 pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> FlintCall {
     let stop_requested = std::mem::replace(&mut caller.stop_requested, Box::new(|| false));
     let mut console = Console::new(stop_requested);
-    let mut line = match getopt::parse(words) {
-        Ok(line) => line,
+    match getopt::parse(words) {
+        Ok(line) => run_line(line, &mut caller, console),
         Err(error) => {
             let exit = no_command(error, caller.program, &mut console);
-            return FlintCall { exit, card: None, borrowed: None, stdout_error: console.error };
+            FlintCall { exit, card: None, borrowed: None, stdout_error: console.error }
         }
-    };
+    }
+}
+
+/// Runs one command line that has been parsed.
+fn run_line(mut line: Invocation, caller: &mut Caller<'_>, mut console: Console) -> FlintCall {
     if line.device.is_none() && line.image.is_none() {
         line.device = caller.device.take();
     }
@@ -101,7 +109,7 @@ pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> FlintCall {
         console.log = Some(log);
     }
     let mut borrowed = None;
-    let ended = execute(&line, &mut caller, &mut console, &mut borrowed);
+    let ended = execute(&line, caller, &mut console, &mut borrowed);
     FlintCall {
         exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,

@@ -10,19 +10,37 @@
     reason = "a panic is the finding of a fuzzer"
 )]
 
+mod files;
 mod images;
+mod job;
+mod lines;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod tests;
 
+pub use files::{arguments_json, card_file, journal, manifest};
 pub use images::{dump, image, ini, rom};
+pub use job::job;
+pub use lines::{flint_line, vfio_user};
 
 /// A target and its name, which is that of its directory below `fuzz/corpus`.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[FuzzTarget] = &[("image", image), ("dump", dump), ("ini", ini), ("rom", rom)];
+pub const TARGETS: &[FuzzTarget] = &[
+    ("image", image),
+    ("dump", dump),
+    ("ini", ini),
+    ("rom", rom),
+    ("card_file", card_file),
+    ("journal", journal),
+    ("manifest", manifest),
+    ("arguments_json", arguments_json),
+    ("flint_line", flint_line),
+    ("vfio_user", vfio_user),
+    ("job", job),
+];
 
 /// A flash of `size` bytes out of few: records of an address in units of 64 bytes (u16, big-endian), a
 /// length (u16, big-endian) and so many bytes, on FF. The last record may be cut short.

@@ -1,10 +1,12 @@
 //! The seeds of the corpus, made by our own builder: `cargo test --lib fuzz::seeds -- --ignored`
 //! writes `fuzz/corpus/TARGET/seed-NAME`. Findings lie beside them under other names.
 
+use super::files::{FLASH, ROM, in_dir};
 use super::records_of;
 use crate::image::{
-    Contents, ExtraSection, Guid, Half, Recipe, RomBlock, RomRecipe, build, striped,
+    Contents, ExtraSection, Guid, Half, Identity, Recipe, RomBlock, RomRecipe, build, striped,
 };
+use crate::sim::{CardSpec, Fault, SimCard, WrongRead};
 use flate2::{Compression, write::ZlibEncoder};
 use std::fs;
 use std::io::Write;
@@ -110,11 +112,296 @@ fn roms(seeds: &mut Vec<Seed>) {
     }
 }
 
+fn card_files(seeds: &mut Vec<Seed>) {
+    let spec = CardSpec { boot_ms: 900, ..CardSpec::default() };
+    let faults = [Fault::Protected { status: 4 }, Fault::DelayedWrites { depth: 3 }];
+    for (name, faults) in [("plain", &faults[..0]), ("faults", &faults)] {
+        in_dir(|dir| {
+            let path = dir.join("card");
+            let card = SimCard::create(&path, spec.clone(), b"flash").unwrap();
+            faults.iter().for_each(|fault| card.inject(fault.clone()));
+            drop(card);
+            let file = fs::read(&path).unwrap();
+            let (mut raw, mut json) = (file[..28].to_vec(), file[..28].to_vec());
+            for at in [4096, 34816] {
+                let len = u32::from_le_bytes(file[at + 8..at + 12].try_into().unwrap()) as u16;
+                let end = at + 16 + usize::from(len);
+                raw.extend((16 + len).to_le_bytes());
+                raw.extend(&file[at..end]);
+                json.extend(len.to_le_bytes());
+                json.extend(&file[at + 16..end]);
+            }
+            raw.push(0);
+            json.push(3);
+            seeds.push(("card_file", format!("{name}-raw"), raw));
+            seeds.push(("card_file", format!("{name}-json"), json));
+        });
+    }
+    seeds.push(("card_file", "cut".into(), b"CX3FLASH SIMCARD".to_vec()));
+}
+
+fn journals(seeds: &mut Vec<Seed>) {
+    let text = r#"{"version":1,"record":{"bdf":"0000:05:00.0","device_id":4099,"subsystem":[5555,85],
+"serial":17600000000000000000,"boot_id":"first","pid":1000,"found":{"driver":"mlx4_core",
+"driver_override":null,"netdevs":[],"port_types":["eth","auto (ib)"],
+"vfs":[{"bdf":"0000:05:00.1","driver":"vfio-pci","driver_override":"vfio-pci"}],
+"siblings":[{"bdf":"0000:05:01.0","driver":"ahci"}],"internal_err_reset":"1"},"step":"borrowed",
+"bridge":"0000:00:01.0","marks":{"semaphores_held":true,"flash_touched":true,"boots":false}},"sha256":""}"#;
+    seeds.push(("journal", "borrowed".into(), text.into()));
+    seeds.push(("journal", "foreign".into(), b"{\"version\":9}".to_vec()));
+    seeds.push(("journal", "old".into(), b"CX3J\x01\0\0\0".to_vec()));
+}
+
+fn manifests(seeds: &mut Vec<Seed>) {
+    let file = |name: &str, bytes: &[u8]| {
+        format!(
+            r#"{{"name":"{name}","len":{},"sha256":"{}"}}"#,
+            bytes.len(),
+            crate::job::digest(bytes)
+        )
+    };
+    let (flash, rom) = (file("flash.bin", FLASH), file("rom.bin", ROM));
+    let outside = file("../flash.bin", b"another flash");
+    for (name, files) in [
+        ("complete", format!("{flash},{rom}")),
+        ("outside", outside),
+        ("twice", format!("{flash},{flash}")),
+        ("none", String::new()),
+    ] {
+        let text = format!(
+            r#"{{"schema":1,"time":"2026-01-02T03:04:05Z","made_by":"cx3flash 0.1.0","device":"sim:c",
+"bdf":"0000:01:00.0","hw_id":501,"revision":1,"jedec":"207115","flash_size":2097152,
+"psid":"MT_1170110023","version":"2.42.5000","running":null,"files":[{files}]}}"#
+        );
+        seeds.push(("manifest", name.into(), text.into()));
+    }
+}
+
+fn arguments(seeds: &mut Vec<Seed>) {
+    let mut add = |name: &str, json: String| {
+        seeds.push(("arguments_json", name.to_owned(), json.into_bytes()));
+    };
+    let json = |value: serde_json::Result<String>| value.unwrap();
+    let image = Contents::from_file(&build(&small()).unwrap()).unwrap();
+    let identity = Identity::from_image(image.image()).unwrap();
+    add("identity", json(serde_json::to_string(&identity)));
+    add("identity-hex", json(serde_json::to_string(&Identity { vsd: vec![0xFF; 4], ..identity })));
+    add("card", json(serde_json::to_string(&CardSpec::default())));
+    add("recipe", r#"{"psid":"X","rom":"55aa0100","size":0}"#.into());
+    for (name, recipe) in recipes().into_iter().filter(|(n, _)| ["tags", "old"].contains(n)) {
+        add(&format!("recipe-{name}"), json(serde_json::to_string(&recipe)));
+    }
+    add("version", "\"2.42.5000\"".into());
+    for (n, fault) in [
+        Fault::PowerCut { op: 0, seed: 1 },
+        Fault::WrongRead { after: 3, kind: WrongRead::Flipped { bit: 9 }, at: Some(0x100) },
+        Fault::SemaphoreHeld { number: 63, reads: Some(2), owner_alive: true },
+        Fault::Protected { status: 0x1C },
+        Fault::Away { after: 0, ms: u64::MAX },
+        Fault::CorruptConfiguration,
+    ]
+    .iter()
+    .enumerate()
+    {
+        add(&format!("fault-{n}"), json(serde_json::to_string(fault)));
+    }
+}
+
+fn flint_lines(seeds: &mut Vec<Seed>) {
+    for (n, line) in [
+        "-h",
+        "-v",
+        "-i i q full",
+        "-d sim:c q",
+        "-d sim:c -qq q",
+        "-i i v showitoc",
+        "-d sim:c verify",
+        "-i i checksum",
+        "-d sim:c ri out",
+        "-i i dc",
+        "-i i dc out",
+        "-i i dh out",
+        "-i i -y rrom r",
+        "-i i qrom",
+        "-i i -y brom r",
+        "-i i -y drom",
+        "-i i -guid 0x2c90300123456 -mac 0x2c9123456 -y sg",
+        "-i i -guids 1 2 3 4 -macs 5 6 sg nocrc",
+        "-i i -vsd text sv",
+        "-d sim:c hw query",
+        "-i i rb 0 64",
+        "-d sim:c rb 0x100 0x40 out",
+        "-i i rw 0x24",
+        "-i i -d sim:c bc",
+        "-i i ts query",
+        "-i i ts set 2020-01-01T00:00:00Z",
+        "-d sim:c -clear_semaphore",
+        "-i i -striped_image q",
+        "-d sim:c -i i -log out b",
+        "-d /dev/mst/mt4099_pci_cr0 q",
+        "--image=i --qq query",
+        "-activate_delay_sec 2 -i i b",
+        "-banks -1 -flash_params a,1,2 -i i q",
+        "fi",
+        "nonsense",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let bytes = line.replace(' ', "\n").into_bytes();
+        seeds.push(("flint_line", format!("{n:02}"), bytes));
+    }
+}
+
+/// A message in a piece of its own, with so many descriptors of a kind.
+fn piece(head: u8, command: u16, body: &[u8]) -> Vec<u8> {
+    let size = 16 + body.len() as u32;
+    let mut piece = vec![head];
+    piece.extend((size as u16).to_le_bytes());
+    piece.extend([1_u16.to_ne_bytes(), command.to_ne_bytes()].concat());
+    piece.extend([size, 0, 0].map(u32::to_ne_bytes).concat());
+    piece.extend(body);
+    piece
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+}
+
+fn dma_map(offset: u64, address: u64, len: u64) -> Vec<u8> {
+    let mut body = words(&[32, 3]);
+    body.extend([offset, address, len].map(u64::to_ne_bytes).concat());
+    piece(1, 2, &body)
+}
+
+/// A region access; without data a read of `count` bytes.
+fn access(region: u32, at: u64, count: u32, data: &[u8]) -> Vec<u8> {
+    let mut body = at.to_ne_bytes().to_vec();
+    body.extend(words(&[region, count]));
+    body.extend(data);
+    piece(0, if data.is_empty() { 9 } else { 10 }, &body)
+}
+
+fn register(at: u64, value: u32) -> Vec<u8> {
+    access(0, at, 4, &value.to_be_bytes())
+}
+
+/// A command of the firmware with mailboxes in guest memory.
+fn firmware(opcode: u32, modifier: u32) -> Vec<u8> {
+    let parameters = [0, 0x4000_1000, modifier, 0, 0x4000_2000, 0x1234_0000, 1 << 23 | opcode];
+    let words = parameters.iter().zip(0..);
+    words.flat_map(|(word, n)| register(0x8_0680 + 4 * n, *word)).collect()
+}
+
+fn fault_piece(fault: &Fault) -> Vec<u8> {
+    let json = serde_json::to_vec(fault).unwrap();
+    let mut piece = vec![0x80];
+    piece.extend((json.len() as u16).to_le_bytes());
+    piece.extend(json);
+    piece
+}
+
+fn sessions(seeds: &mut Vec<Seed>) {
+    let version = piece(0, 1, b"\0\0\0\0{\"capabilities\":{\"max_msg_fds\":8}}\0");
+    // Memory decode and bus mastering.
+    let command = access(7, 4, 2, &[6, 0]);
+    let mut begin = version.clone();
+    begin.extend(dma_map(0, 0x4000_0000, 0x8000));
+    begin.extend(piece(0, 4, &words(&[16, 0, 0, 0])));
+    (0..9).for_each(|n| begin.extend(piece(0, 5, &words(&[32, 0, n, 0, 0, 0, 0, 0]))));
+    (0..5).for_each(|n| begin.extend(piece(0, 7, &words(&[16, 0, n, 0]))));
+    begin.extend(access(7, 0, 4096, &[]));
+    begin.extend(piece(0x11, 8, &words(&[20, 0x24, 2, 0, 1])));
+    begin.extend(piece(0x23, 8, &words(&[20, 0x24, 2, 1, 3])));
+    begin.extend(piece(0, 8, &words(&[20, 0x21, 2, 0, 4])));
+    begin.extend(piece(0, 8, &words(&[20, 0x21, 2, 0, 0])));
+    begin.extend(piece(0, 13, &[]));
+    begin.extend(piece(0, 3, &words(&[24, 2, 0, 0, 0, 0])));
+    seeds.push(("vfio_user", "begin".into(), begin));
+    let mut flash = command.clone();
+    flash.extend(access(0, 0xF_03FC, 4, &[]));
+    for (address, word) in
+        [(0, 0x409F_A104), (0, 0x4006_2004), (0x1_0000, 0x40D8_200C), (0, 0x4005_2014), (0, 0x4003_241D)]
+    {
+        flash.extend(register(0xF_0404, address));
+        flash.extend(register(0xF_0400, word));
+        flash.extend(access(0, 0xF_0400, 4, &[]));
+        flash.extend(access(0, 0xF_0410, 8, &[]));
+    }
+    flash.extend(access(0, 0, 64, &[]));
+    flash.extend(access(2, 0, 64, &[1; 64]));
+    seeds.push(("vfio_user", "flash".into(), flash.clone()));
+    let mut driver = command.clone();
+    driver.extend(dma_map(0, 0x4000_0000, 0x8000));
+    for (opcode, modifier) in
+        [(4, 0), (3, 0), (0xffa, 1), (7, 0), (0x13, 1), (0x12, 1), (0x43, 1), (0x26, 5), (0x25, 5), (8, 0)]
+    {
+        driver.extend(firmware(opcode, modifier));
+    }
+    seeds.push(("vfio_user", "firmware".into(), driver));
+    let mut config = command.clone();
+    for (at, value) in [(0x48, 0x8000_u32), (0xC4, 2), (0xD0, 0xF_0014), (0xD4, 1), (0x58, 0xF_0014)] {
+        config.extend(access(7, at, 4, &value.to_le_bytes()));
+    }
+    config.extend(access(7, 0x5C, 4, &[]));
+    config.extend(access(7, 0x68, 2, &[0x10, 0x80]));
+    seeds.push(("vfio_user", "config".into(), config));
+    // Arithmetic on values of a guest, and of an order: both overflowed.
+    let mut offset = command.clone();
+    offset.extend(dma_map(u64::MAX - 0xFFF, 0x4000_0000, 0x8000));
+    offset.extend(dma_map(0, u64::MAX - 0xFFF, 0x8000));
+    offset.extend(firmware(0xffa, 1));
+    seeds.push(("vfio_user", "dma-overflow".into(), offset));
+    let mut time = fault_piece(&Fault::Away { after: 0, ms: u64::MAX });
+    time.extend(flash);
+    seeds.push(("vfio_user", "time-overflow".into(), time));
+    let mut odd = piece(15, 1, b"\0\0\0\0{}\0");
+    odd.extend(piece(0, 77, &[0; 24]));
+    odd.extend([0, 20, 0]);
+    odd.extend(&version[3..13]);
+    seeds.push(("vfio_user", "odd".into(), odd));
+}
+
+fn jobs(seeds: &mut Vec<Seed>) {
+    let none = [0, 0];
+    for (name, input) in [
+        ("burn", vec![0, 1, 0, 0, 0, 0]),
+        ("burn-pro", vec![1, 1, 0, 0, 0, 0]),
+        ("burn-pro-odd", vec![1, 2, 0, 0, 0, 0]),
+        ("recover", vec![0, 0, 2, 0, 0, 0]),
+        ("identity", vec![1, 1, 3, 0, 0, 0]),
+        ("rom", vec![0, 1, 4, 0, 0, 0]),
+        ("no-rom", vec![1, 2, 5, 0, 0, 0]),
+        ("damaged", vec![0, 1, 0, 1, 0x40, 0x02, 0xFF, 0, 0]),
+        ("cut", vec![1, 1, 0, 0, 1, 0, 9, 0, 7, 0]),
+        ("lying", vec![0, 1, 0, 0, 1, 2, 12, 0, 0, 0]),
+        ("stuck", vec![1, 2, 0, 0, 1, 7, 20, 0, 0, 0]),
+        ("removed", vec![1, 1, 0, 0, 1, 10, 0, 0xF0, 0, 0]),
+        ("wrong-read", vec![0, 1, 2, 0, 1, 4, 0, 0x80, 3, 1, 12, 0, 1, 9]),
+    ] {
+        seeds.push(("job", name.into(), input));
+    }
+    // Another image in the other half.
+    let recipe = Recipe { chunk_log2: Some(16), supported_hw: vec![(0x1F7, 0)], ..small() };
+    let flash = striped(&build(&recipe).unwrap(), Half::Odd, 1 << 20).unwrap();
+    let mut both = vec![1, 1, 0, 0];
+    both.extend(none);
+    both.extend(records_of(&flash));
+    seeds.push(("job", "both".into(), both));
+}
+
 fn all() -> Vec<Seed> {
     let mut seeds = Vec::new();
     images(&mut seeds);
     inis(&mut seeds);
     roms(&mut seeds);
+    card_files(&mut seeds);
+    journals(&mut seeds);
+    manifests(&mut seeds);
+    arguments(&mut seeds);
+    flint_lines(&mut seeds);
+    sessions(&mut seeds);
+    jobs(&mut seeds);
     seeds
 }
 

@@ -47,6 +47,41 @@ fn the_corpus_of_rom_passes() {
     replay("rom");
 }
 
+#[test]
+fn the_corpus_of_card_file_passes() {
+    replay("card_file");
+}
+
+#[test]
+fn the_corpus_of_journal_passes() {
+    replay("journal");
+}
+
+#[test]
+fn the_corpus_of_manifest_passes() {
+    replay("manifest");
+}
+
+#[test]
+fn the_corpus_of_arguments_json_passes() {
+    replay("arguments_json");
+}
+
+#[test]
+fn the_corpus_of_flint_line_passes() {
+    replay("flint_line");
+}
+
+#[test]
+fn the_corpus_of_vfio_user_passes() {
+    replay("vfio_user");
+}
+
+#[test]
+fn the_corpus_of_job_passes() {
+    replay("job");
+}
+
 /// A target without program, program without target, or corpus without target would never run.
 #[test]
 fn every_target_has_its_program_its_corpus_and_its_replay() {

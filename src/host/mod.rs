@@ -53,6 +53,8 @@ pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
 pub use input::{InputDir, InputError, read_input, unless_stopped};
+#[cfg(any(test, fuzzing))]
+pub(crate) use journal::decode_and_encode as fuzz_journal;
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use kvm::kvm_findings;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};

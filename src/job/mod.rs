@@ -77,6 +77,8 @@ pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, WriteOutcome, plan, write};
 pub use selector::CardSelector;
 pub use session::CardReport;
+#[cfg(any(test, fuzzing))]
+pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{

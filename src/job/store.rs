@@ -24,7 +24,7 @@ pub fn default_backup_dir() -> PathBuf {
     UserDirs::new(&Host::system()).backups
 }
 
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -162,7 +162,7 @@ fn read_pid(file: &File) -> u32 {
         .unwrap_or(0)
 }
 
-fn head(size: u32) -> [u8; HEAD_LEN] {
+pub(super) fn head(size: u32) -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..16].copy_from_slice(MAGIC);
     head[16..20].copy_from_slice(&VERSION.to_le_bytes());

@@ -16,6 +16,8 @@ mod dma;
 mod fault;
 mod file;
 mod firmware;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod fs2;
 mod gateway;
 mod mutate;
@@ -40,6 +42,8 @@ pub use card::SimCard;
 pub use chips::SimChip;
 pub use fault::{Fault, WrongRead, WrongRegister};
 pub use file::CardFileError;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::open as fuzz_card_file;
 pub use fs2::BootRefusal;
 pub use records::{Counters, Misuse, Op};
 pub use spec::CardSpec;

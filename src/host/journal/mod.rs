@@ -332,3 +332,24 @@ fn decode(bytes: &[u8]) -> Result<JournalRecord, String> {
     }
     JournalRecord::deserialize(record).map_err(|error| error.to_string())
 }
+
+/// For the fuzz target `journal`: what is decoded is a record that is encoded to an equal one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn decode_and_encode(bytes: &[u8]) {
+    // The digest is that of the record, so that what lies behind it is reached as well.
+    let mut signed = bytes.to_vec();
+    if let Ok(mut file) = serde_json::from_slice::<Value>(bytes)
+        && file.is_object()
+    {
+        file["sha256"] = digest(&file["record"]).into();
+        file["version"] = VERSION.into();
+        signed = file.to_string().into_bytes();
+    }
+    for bytes in [bytes, &signed] {
+        if let Ok(record) = decode(bytes) {
+            let again = encode(&record).expect("what was decoded can be encoded");
+            assert!(again.len() as u64 <= LONGEST + 0x1000, "{} bytes", again.len());
+            assert_eq!(decode(&again).as_ref(), Ok(&record));
+        }
+    }
+}

@@ -36,6 +36,8 @@
 mod client;
 mod control;
 mod device;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod irq;
 mod layout;
 mod pci;
@@ -50,6 +52,8 @@ use client::ClientConnection;
 use control::{Control, ServerAction};
 pub use device::ServePace;
 use device::ServedDevice;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::{card as fuzz_card, converse as fuzz_converse};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket::ServerSocket;
