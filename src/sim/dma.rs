@@ -6,24 +6,33 @@
 //! `pread`/`pwrite`: no mapping, no `unsafe`, and memory that shrinks under us is an error instead
 //! of a signal.
 
+use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+/// Ranges of one client; what `VERSION` announces.
+pub(super) const MAX_RANGES: usize = 65535;
+
+/// Device and inode.
+type FileKey = (u64, u64);
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     len: u64,
-    /// Index into `files`.
-    file: usize,
+    /// Key in `files`.
+    file: FileKey,
     at: u64,
 }
 
 /// What a card can reach.
 #[derive(Debug, Default)]
 pub(super) struct GuestMemory {
-    files: Vec<((u64, u64), File)>,
+    /// Each with the number of its ranges.
+    files: BTreeMap<FileKey, (File, usize)>,
     /// By bus address.
     pub(super) ranges: BTreeMap<u64, Range>,
 }
@@ -38,23 +47,34 @@ fn unmapped(address: u64) -> io::Error {
 
 impl GuestMemory {
     /// `len` bytes at bus address `address` are those at `at` of the file. What was mapped at the
-    /// same address before is replaced. Bytes behind the end of either address space are refused.
+    /// same address before is replaced.
     pub(super) fn map(&mut self, address: u64, len: u64, at: u64, fd: OwnedFd) -> io::Result<()> {
-        if address.checked_add(len).is_none() || at.checked_add(len).is_none() {
-            return Err(nix::errno::Errno::EINVAL.into());
+        // A file has no bytes beyond the largest signed offset.
+        let in_file = at.checked_add(len).is_some_and(|end| end <= i64::MAX as u64);
+        if !in_file || address.checked_add(len).is_none() {
+            return Err(Errno::EINVAL.into());
+        }
+        if self.ranges.len() >= MAX_RANGES && !self.ranges.contains_key(&address) {
+            return Err(Errno::ENOSPC.into());
         }
         let file = File::from(fd);
         let meta = file.metadata()?;
         let key = (meta.dev(), meta.ino());
-        let file = match self.files.iter().position(|(k, _)| *k == key) {
-            Some(n) => n,
-            None => {
-                self.files.push((key, file));
-                self.files.len() - 1
-            }
-        };
-        self.ranges.insert(address, Range { len, file, at });
+        self.files.entry(key).or_insert((file, 0)).1 += 1;
+        if let Some(replaced) = self.ranges.insert(address, Range { len, file: key, at }) {
+            self.release(replaced.file);
+        }
         Ok(())
+    }
+
+    /// One range fewer in this file, which is closed with its last one.
+    fn release(&mut self, key: FileKey) {
+        if let Entry::Occupied(mut file) = self.files.entry(key) {
+            file.get_mut().1 -= 1;
+            if file.get().1 == 0 {
+                file.remove();
+            }
+        }
     }
 
     /// Removes the ranges inside; QEMU also unmaps ranges that were never mapped
@@ -68,7 +88,9 @@ impl GuestMemory {
             .map(|(start, _)| *start)
             .collect();
         for start in inside {
-            self.ranges.remove(&start);
+            if let Some(range) = self.ranges.remove(&start) {
+                self.release(range.file);
+            }
         }
     }
 
@@ -90,7 +112,7 @@ impl GuestMemory {
             let inside = here - start;
             let left = usize::try_from(range.len - inside).unwrap_or(usize::MAX);
             let part = left.min(len - done);
-            let (_, file) = &self.files[range.file];
+            let (file, _) = self.files.get(&range.file).ok_or_else(|| unmapped(here))?;
             act(file, range.at + inside, done..done + part)?;
             done += part;
         }
@@ -145,6 +167,7 @@ impl DeviceBus<'_> {
 #[cfg(test)]
 mod tests {
     use super::GuestMemory;
+    use std::os::fd::OwnedFd;
 
     #[test]
     fn ranges_of_one_file_share_a_descriptor_and_reads_cross_them() {
@@ -186,5 +209,35 @@ mod tests {
         assert!(memory.read(u64::MAX - 0x10, &mut bytes).is_err());
         assert!(memory.write(u64::MAX - 0x10, &bytes).is_err());
         assert!(memory.read(u64::MAX - 0x1000, &mut bytes).is_err());
+    }
+
+    fn file() -> OwnedFd {
+        tempfile::tempfile().expect("temp file").into()
+    }
+
+    #[test]
+    fn a_range_beyond_the_last_address_or_offset_is_refused() {
+        let mut memory = GuestMemory::default();
+        for (address, len, at) in [
+            (u64::MAX - 0xfff, 0x8000, 0),
+            (0, 0x8000, u64::MAX - 0xfff),
+            (0, 1, i64::MAX as u64),
+            (0, u64::MAX, 1),
+        ] {
+            let mapped = memory.map(address, len, at, file());
+            assert_eq!(mapped.expect_err("refused").raw_os_error(), Some(22), "{address:#x}");
+        }
+        assert!(memory.ranges.is_empty() && memory.files.is_empty());
+    }
+
+    #[test]
+    fn a_file_is_closed_with_its_last_range() {
+        let mut memory = GuestMemory::default();
+        for round in 0..3 {
+            memory.map(0x1000, 0x1000, 0, file()).expect("mapped");
+            assert_eq!(memory.files.len(), 1, "replaced, round {round}");
+        }
+        memory.unmap(0, 0x10000);
+        assert!(memory.files.is_empty());
     }
 }

@@ -9,6 +9,7 @@
 //! Numbers are little-endian. CRC is CRC-32/ISO-HDLC.
 
 use crate::escape;
+use super::records::LARGEST;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -221,7 +222,8 @@ fn record_crc(counter: u64, json: &[u8]) -> u32 {
 pub(super) fn parse_record(slot: &[u8]) -> Option<(u64, &[u8])> {
     let counter = u64::from(word(slot, 0)) | u64::from(word(slot, 4)) << 32;
     let json = slot.get(RECORD_HEAD..)?.get(..word(slot, 8) as usize)?;
-    (counter != 0 && word(slot, 12) == record_crc(counter, json)).then_some((counter, json))
+    let counts = (1..=LARGEST).contains(&counter);
+    (counts && word(slot, 12) == record_crc(counter, json)).then_some((counter, json))
 }
 
 #[cfg(test)]

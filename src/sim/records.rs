@@ -6,6 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Largest time and largest count of a card: another one can be added to it.
+pub(super) const LARGEST: u64 = u64::MAX / 2;
+
 /// Simulated nanoseconds since the card was made; shared between a card and its clocks.
 #[derive(Clone, Default)]
 pub(super) struct SimTime(Rc<Cell<u64>>);
@@ -15,8 +18,9 @@ impl SimTime {
         self.0.get()
     }
 
+    /// Time ends after 292 years, so that a moment ahead of now is a number, too.
     pub(super) fn add(&self, ns: u64) {
-        self.0.set(self.0.get().saturating_add(ns));
+        self.0.set(self.0.get().saturating_add(ns).min(LARGEST));
     }
 
     /// An independent clock with the same time.
@@ -71,6 +75,18 @@ pub struct Counters {
     pub card_time_ns: u64,
     /// Simulated time gone by, in ns.
     pub time_ns: u64,
+}
+
+impl Counters {
+    pub(super) fn largest(&self) -> u64 {
+        let Self { bar_reads, bar_writes, gateway_commands, spi_bytes, .. } = *self;
+        let Self { erases_4k, erases_64k, erases_other, programs, status_writes, .. } = *self;
+        let Self { polls, chip_time_ns, card_time_ns, time_ns, .. } = *self;
+        let accesses = bar_reads.max(bar_writes).max(gateway_commands).max(spi_bytes).max(polls);
+        let erases = erases_4k.max(erases_64k).max(erases_other);
+        let times = chip_time_ns.max(card_time_ns).max(time_ns);
+        accesses.max(erases).max(programs).max(status_writes).max(times)
+    }
 }
 
 /// One operation on the card.

@@ -3,6 +3,7 @@
 use super::boot::RunningFirmware;
 use super::bus::KEPT_SEMAPHORES;
 use super::file::{CardFile, io_error};
+use super::records::LARGEST;
 use super::state::{CardState, SemaphoreHolder};
 use super::{CardFileError, CardSpec, Counters, Fault, Misuse};
 use crate::escape;
@@ -126,6 +127,10 @@ impl CardState {
             serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
         if record.spec.chip.size() as usize != flash.len() {
             return Err(damaged("its flash is not the size of its chip"));
+        }
+        let counts = [record.counters.largest(), record.mutations, record.misuse_count];
+        if counts.into_iter().any(|count| count > LARGEST) {
+            return Err(damaged("a count is beyond its limit"));
         }
         Ok(record.restore(&flash, file))
     }

@@ -5,7 +5,7 @@ use super::irq;
 use super::layout;
 use super::wire::{self, MAX_DATA, MAX_FDS, Message};
 use crate::card::CrError;
-use crate::sim::dma::GuestMemory;
+use crate::sim::dma::{GuestMemory, MAX_RANGES};
 use nix::libc;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -25,7 +25,7 @@ fn capabilities() -> String {
         "max_msg_fds": MAX_FDS,
         "max_data_xfer_size": MAX_DATA,
         "pgsizes": 4096,
-        "max_dma_maps": 65535,
+        "max_dma_maps": MAX_RANGES,
         "write_multiple": false,
     }})
     .to_string()
