@@ -320,9 +320,13 @@ fn sessions(seeds: &mut Vec<Seed>) {
     seeds.push(("vfio_user", "begin".into(), begin));
     let mut flash = command.clone();
     flash.extend(access(0, 0xF_03FC, 4, &[]));
-    for (address, word) in
-        [(0, 0x409F_A104), (0, 0x4006_2004), (0x1_0000, 0x40D8_200C), (0, 0x4005_2014), (0, 0x4003_241D)]
-    {
+    for (address, word) in [
+        (0, 0x409F_A104),
+        (0, 0x4006_2004),
+        (0x1_0000, 0x40D8_200C),
+        (0, 0x4005_2014),
+        (0, 0x4003_241D),
+    ] {
         flash.extend(register(0xF_0404, address));
         flash.extend(register(0xF_0400, word));
         flash.extend(access(0, 0xF_0400, 4, &[]));
@@ -333,14 +337,25 @@ fn sessions(seeds: &mut Vec<Seed>) {
     seeds.push(("vfio_user", "flash".into(), flash.clone()));
     let mut driver = command.clone();
     driver.extend(dma_map(0, 0x4000_0000, 0x8000));
-    for (opcode, modifier) in
-        [(4, 0), (3, 0), (0xffa, 1), (7, 0), (0x13, 1), (0x12, 1), (0x43, 1), (0x26, 5), (0x25, 5), (8, 0)]
-    {
+    for (opcode, modifier) in [
+        (4, 0),
+        (3, 0),
+        (0xffa, 1),
+        (7, 0),
+        (0x13, 1),
+        (0x12, 1),
+        (0x43, 1),
+        (0x26, 5),
+        (0x25, 5),
+        (8, 0),
+    ] {
         driver.extend(firmware(opcode, modifier));
     }
     seeds.push(("vfio_user", "firmware".into(), driver));
     let mut config = command.clone();
-    for (at, value) in [(0x48, 0x8000_u32), (0xC4, 2), (0xD0, 0xF_0014), (0xD4, 1), (0x58, 0xF_0014)] {
+    for (at, value) in
+        [(0x48, 0x8000_u32), (0xC4, 2), (0xD0, 0xF_0014), (0xD4, 1), (0x58, 0xF_0014)]
+    {
         config.extend(access(7, at, 4, &value.to_le_bytes()));
     }
     config.extend(access(7, 0x5C, 4, &[]));

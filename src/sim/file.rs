@@ -8,8 +8,8 @@
 //!
 //! Numbers are little-endian. CRC is CRC-32/ISO-HDLC.
 
-use crate::escape;
 use super::records::LARGEST;
+use crate::escape;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};

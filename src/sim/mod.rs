@@ -16,9 +16,9 @@ mod dma;
 mod fault;
 mod file;
 mod firmware;
+mod fs2;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
-mod fs2;
 mod gateway;
 mod mutate;
 mod nor;
@@ -42,8 +42,8 @@ pub use card::SimCard;
 pub use chips::SimChip;
 pub use fault::{Fault, WrongRead, WrongRegister};
 pub use file::CardFileError;
+pub use fs2::BootRefusal;
 #[cfg(any(test, fuzzing))]
 pub(crate) use fuzz::open as fuzz_card_file;
-pub use fs2::BootRefusal;
 pub use records::{Counters, Misuse, Op};
 pub use spec::CardSpec;

@@ -58,8 +58,7 @@ fn descriptor(kind: u8) -> OwnedFd {
 
 /// Sends a piece; false when the socket takes no more.
 fn send(stream: &UnixStream, piece: &Piece<'_>) -> bool {
-    let fds: Vec<OwnedFd> =
-        (0..piece.head & 15).map(|_| descriptor(piece.head >> 4)).collect();
+    let fds: Vec<OwnedFd> = (0..piece.head & 15).map(|_| descriptor(piece.head >> 4)).collect();
     let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(15))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
