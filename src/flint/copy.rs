@@ -99,7 +99,7 @@ pub(super) fn write_file(target: &mut CommandTarget<'_>, out: &Path, bytes: &[u8
     }
 }
 
-/// The card is borrowed: opening a FIFO that nobody reads is an error, and no wait.
+/// The card is borrowed: opening a FIFO without a reader is an error, and no wait.
 pub(super) fn without_waiting() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());

@@ -204,7 +204,8 @@ RETURN VALUES
     0 done, 1 failed or refused, 7 burn of a version that is not newer was declined,
     8 the card could not be given back: run `cx3flash host restore`,
     9 the flash was changed, and what would boot could not be read,
-    74 done, and the result could not be written to stdout
+    74 done, and the result could not be written to stdout,
+    130 a signal ended the wait for a file
 
 `cx3flash --help` lists what goes beyond flint.
 ";

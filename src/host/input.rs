@@ -80,7 +80,7 @@ pub fn unless_stopped<T: Send + 'static>(
     const INTERVAL: Duration = Duration::from_millis(50);
     let (send, receive) = channel();
     std::thread::Builder::new().spawn(move || {
-        // Nobody receives after a stop.
+        // After a stop there is no receiver.
         let _ = send.send(work());
     })?;
     loop {
@@ -111,7 +111,11 @@ fn read(resolved: &File, pipe_allowed: bool, max: u64) -> Result<Vec<u8>, InputE
         return Err(InputError::TooLarge(about.len()));
     }
     // The same file, whatever its name leads to by now.
-    let file = File::open(format!("/proc/self/fd/{}", resolved.as_raw_fd()))?;
+    let this = format!("/proc/self/fd/{}", resolved.as_raw_fd());
+    let file = File::open(this).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::other("/proc is not mounted"),
+        _ => error,
+    })?;
     let mut bytes = Vec::new();
     // One byte more than allowed, to notice a pipe without an end and a file that grows.
     file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -20,7 +20,7 @@ use std::path::{Component, Path};
 pub enum FileMode {
     /// Its owner only, whatever the umask.
     Private,
-    /// Whom the umask permits.
+    /// Everyone the umask permits.
     Ordinary,
 }
 
