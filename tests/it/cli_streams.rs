@@ -130,6 +130,8 @@ fn stdin_that_is_closed_answers_no_question() {
     let bench = Sandbox::owner();
     let before = bench.flash("card.cx3");
     on_card(&bench, "burn new.bin", "<&-").exits(64).reports("there is no terminal");
-    on_card(&bench, "flint -d sim:card.cx3 -i new.bin burn", "<&-").exits(1).prints("Aborted by user");
+    on_card(&bench, "flint -d sim:card.cx3 -i new.bin burn", "<&-")
+        .exits(1)
+        .prints("Aborted by user");
     assert!(bench.flash("card.cx3") == before);
 }
