@@ -67,7 +67,7 @@ impl Console {
     pub(super) fn ask(&mut self, question: &str) -> bool {
         if io::stdout().is_terminal() {
             // What was printed before must not hide the question.
-            let _ = io::stdout().lock().write_all(b"\x1b[0m");
+            let _ = write_stdout("\x1b[0m");
         }
         self.print(&format!("\n {question} ? (y/n) [n] : "));
         if self.yes {

@@ -1,6 +1,7 @@
 //! Checks of one card.
 
 use super::{CheckResult, fault};
+use crate::escape;
 use crate::host::config_space::SysfsConfig;
 use crate::host::in_use::kernel_rdma;
 use crate::host::{Function, Host, PciCard, VFIO_PCI};
@@ -88,7 +89,7 @@ pub(super) fn holder(host: &Host, card: &PciCard) -> CheckResult {
         let fix = match &holder.vm {
             Some(vm) => match vm.split(' ').next() {
                 Some(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!("qm shutdown {id}"),
-                _ => format!("virsh shutdown {vm}"),
+                _ => format!("virsh shutdown {}", escape::shell_word(vm)),
             },
             None => format!("kill {}", holder.pid),
         };

@@ -298,6 +298,7 @@ fn the_holder_is_ended_by_its_manager() {
     for (arguments, fix) in [
         ("kvm -id 100 -name db", "qm shutdown 100"),
         ("qemu -name guest=web,x=y", "virsh shutdown web"),
+        ("qemu -name guest=$(id);x,y=z", "virsh shutdown '$(id);x'"),
         ("dpdk-testpmd -a 05:00.0", "kill 3000"),
     ] {
         let fake = ready();
