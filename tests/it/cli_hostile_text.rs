@@ -228,6 +228,59 @@ fn flint_prints_text_of_others_escaped() {
     only_text(&foreign.exits(1).reports(r"\xff"), false);
 }
 
+/// Names that udev, a driver, a process and a virtual machine gave.
+#[test]
+fn names_of_a_host_reach_the_terminal_as_text() {
+    let bench = Sandbox::new();
+    let hostile = LONG.replace('/', "");
+    let device = bench.path("host/sys/bus/pci/devices/0000:05:00.0");
+    std::fs::create_dir_all(&device).unwrap();
+    for (file, text) in [
+        ("vendor", "0x15b3"),
+        ("device", "0x1003"),
+        ("class", "0x020000"),
+        ("subsystem_vendor", "0x15b3"),
+        ("subsystem_device", "0x0055"),
+        ("driver_override", hostile.as_str()),
+    ] {
+        std::fs::write(device.join(file), format!("{text}\n")).unwrap();
+    }
+    for dir in ["net", "infiniband"] {
+        std::fs::create_dir_all(device.join(dir).join(&hostile)).unwrap();
+    }
+    let driver = bench.path("host/sys/bus/pci/drivers").join(&hostile);
+    std::fs::create_dir_all(&driver).unwrap();
+    std::os::unix::fs::symlink(&driver, device.join("driver")).unwrap();
+    let group = bench.path("host/sys/kernel/iommu_groups/17");
+    std::fs::create_dir_all(group.join("devices/0000:05:00.0")).unwrap();
+    std::os::unix::fs::symlink(&group, device.join("iommu_group")).unwrap();
+    let process = bench.path("host/proc/3000");
+    std::fs::create_dir_all(process.join("fd")).unwrap();
+    std::fs::write(process.join("comm"), format!("{hostile}\n")).unwrap();
+    std::fs::write(process.join("cmdline"), format!("qemu\0-name\0guest={hostile}\0")).unwrap();
+    std::os::unix::fs::symlink("/dev/vfio/17", process.join("fd/5")).unwrap();
+    std::fs::write(bench.path("host/proc/mounts"), format!("{hostile} /mnt ext4 rw 0 0\n"))
+        .unwrap();
+    for line in [
+        "list",
+        "doctor",
+        "-d 05:00.0 doctor",
+        "-d 05:00.0 query",
+        "-d 05:00.0 query -v",
+        "flint -d 05:00.0 q",
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        only_text(&bench.run(&args), false);
+        if !line.starts_with("flint") {
+            let mut all = vec!["--json"];
+            all.extend(args);
+            only_text(&bench.run(&all), false);
+        }
+    }
+    let shown = bench.run(&["list"]);
+    assert!(shown.stdout.contains(r"\x1b[8m"), "{shown}");
+}
+
 #[test]
 fn hints_can_be_pasted_and_name_the_same_file() {
     let bench = bench();
