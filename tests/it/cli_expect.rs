@@ -24,7 +24,7 @@ fn another_file_is_refused_before_the_card_is_opened() {
     let bench = Sandbox::owner();
     let digest = digest(&bench);
     let mut other = bench.read("new.bin");
-    other.push(0);
+    other.extend([0; 4]);
     bench.write("new.bin", &other);
     for command in ["plan", "burn"] {
         let args = [command, "new.bin", "--expect", &digest];

@@ -182,10 +182,10 @@ fn the_simulated_card_reads_images_with_code_of_its_own() {
 /// Words by which text could reach a terminal past `escape`, and the files that may use them.
 const PAST_ESCAPE: [(&str, &[&str]); 4] = [
     (".display()", &[]),
-    ("stdout()", &["src/cli/terminal.rs", "src/flint/console.rs", "src/host/output.rs"]),
+    ("io::stdout()", &["src/cli/terminal.rs", "src/flint/console.rs", "src/host/output.rs"]),
     ("write_stdout(", &["src/cli/terminal.rs", "src/flint/console.rs", "src/host/output.rs"]),
     (
-        "stderr()",
+        "io::stderr()",
         &[
             "src/cli/terminal.rs",
             "src/cli/progress.rs",
