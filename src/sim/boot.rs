@@ -10,6 +10,7 @@ use super::CardSpec;
 use super::fs2::{BootRefusal, LoadedImage, signatures};
 use crate::image::{FlashAddr, Version};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The result of a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +80,28 @@ fn started(flash: &[u8], spec: &CardSpec, start: u32) -> Result<RunningFirmware,
 pub(super) struct Candidates(Vec<(FlashAddr, Result<RunningFirmware, BootRefusal>)>);
 
 impl Candidates {
-    /// Judge all of them.
-    pub(super) fn judge(flash: &[u8], spec: &CardSpec) -> Self {
+    /// Judge all of them. One that depends on what `marginal` bits read this time does not count as one
+    /// that starts.
+    pub(super) fn judge(flash: &[u8], marginal: &BTreeMap<u32, u8>, spec: &CardSpec) -> Self {
+        let one = Self::judge_once(flash, spec);
+        if marginal.is_empty() {
+            return one;
+        }
+        let mut other = flash.to_vec();
+        for (at, bits) in marginal {
+            if let Some(byte) = other.get_mut(*at as usize) {
+                *byte ^= bits;
+            }
+        }
+        let other = Self::judge_once(&other, spec);
+        let both = one.0.into_iter().map(|(start, runs)| {
+            let same = other.0.iter().any(|(at, other)| *at == start && *other == runs);
+            (start, runs.and_then(|runs| same.then_some(runs).ok_or(BootRefusal::Marginal)))
+        });
+        Self(both.collect())
+    }
+
+    fn judge_once(flash: &[u8], spec: &CardSpec) -> Self {
         let judged = signatures(flash)
             .into_iter()
             .map(|start| (FlashAddr(start), started(flash, spec, start)));

@@ -137,6 +137,12 @@ impl SimCard {
         read(self.state.borrow().nor.mem())
     }
 
+    /// Bytes with bits that read differently each time, and those bits.
+    pub fn marginal_cells(&self) -> Vec<(u32, u8)> {
+        let state = self.state.borrow();
+        state.nor.marginal().iter().map(|(at, bits)| (*at, *bits)).collect()
+    }
+
     /// Writes the flash from outside, as with a clip on the chip: no register is touched,
     /// nothing is counted. What lies beyond the chip is dropped.
     pub fn load_flash(&self, at: u32, bytes: &[u8]) {

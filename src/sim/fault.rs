@@ -21,6 +21,19 @@ pub enum Fault {
     /// [`super::SimCard::power_cycle`]. `seed` decides which bits are done; some seeds leave nothing
     /// done, some everything. Operation 0: before the next one, nothing of which is done.
     PowerCut { op: u64, seed: u64 },
+    /// As [`Fault::PowerCut`], and some cells are left between two states: each time they are read
+    /// they may read differently, until they are erased or programmed completely. An image with such a cell does
+    /// not count as one that boots.
+    MarginalCut { op: u64, seed: u64 },
+    /// The flash chip loses its supply during operation `op`, which is left as by
+    /// [`Fault::MarginalCut`]. For `commands` gateway commands it executes nothing and what is read is
+    /// noise, while card and host run on; then it is as after power-up.
+    BrownOut { op: u64, commands: u64, seed: u64 },
+    /// Operation `op` goes to the page or sector at `to` instead of its own.
+    Misdirected { op: u64, to: u32 },
+    /// The running firmware stores a setting in its configuration area, `after` register accesses from
+    /// now or when semaphore 63 is free after them.
+    FirmwareWrites { after: u64 },
     /// One bit of operation `op` stays wrong.
     FlippedBit { op: u64, bit: u32 },
     /// Operation `op` reports success and does nothing.
@@ -163,6 +176,7 @@ fn hits_any_access(fault: &Fault) -> bool {
         Fault::Removed { .. }
             | Fault::Reset { .. }
             | Fault::Away { .. }
+            | Fault::FirmwareWrites { .. }
             | Fault::Suspend { .. }
             | Fault::Usurped { .. }
     )
@@ -173,6 +187,7 @@ impl ArmedFaults {
         let due = match fault {
             Fault::Removed { after }
             | Fault::Reset { after }
+            | Fault::FirmwareWrites { after }
             | Fault::Away { after, .. }
             | Fault::Suspend { after, .. }
             | Fault::Usurped { after }
@@ -231,7 +246,7 @@ impl ArmedFaults {
         Some(fault)
     }
 
-    /// The removal, reset, pause or sleep due at this access.
+    /// The removal, reset, pause, sleep or write of the firmware due at this access.
     pub(super) fn at_access(&mut self, access: u64) -> Option<Fault> {
         self.take(access, hits_any_access)
     }
@@ -305,9 +320,12 @@ impl ArmedFaults {
     pub(super) fn at_op(&mut self, now: u64) -> Option<Fault> {
         self.take(now, |fault| match fault {
             Fault::PowerCut { op, .. } => *op == now || *op == 0,
-            Fault::FlippedBit { op, .. } | Fault::LyingWrite { op } | Fault::SlowOp { op, .. } => {
-                *op == now
-            }
+            Fault::FlippedBit { op, .. }
+            | Fault::LyingWrite { op }
+            | Fault::SlowOp { op, .. }
+            | Fault::MarginalCut { op, .. }
+            | Fault::BrownOut { op, .. }
+            | Fault::Misdirected { op, .. } => *op == now,
             Fault::StuckWip { op } => now >= *op,
             _ => false,
         })

@@ -63,6 +63,8 @@ pub enum BootRefusal {
     FullCrc,
     /// The image is for other silicon.
     Silicon,
+    /// A cell of it reads differently each time.
+    Marginal,
 }
 
 /// The addresses that carry the signature, lowest first.

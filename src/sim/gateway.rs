@@ -117,7 +117,8 @@ impl CardState {
 
     /// The SPI bytes of one command.
     fn transfer(&mut self, word: u32, now: u64) {
-        let present = (word >> 11) & 3 == 0;
+        let selected = (word >> 11) & 3 == 0;
+        let present = selected && self.nor.without_supply == 0;
         let [_, opcode, ..] = word.to_be_bytes();
         let [_, a, b, c] = self.gateway.address.to_be_bytes();
         let chained = self.gateway.held;
@@ -159,7 +160,7 @@ impl CardState {
                 }
             } else {
                 let opcode = (word & CMD_PHASE != 0).then_some(opcode);
-                self.receive(len, present, chained, opcode, at_data);
+                self.receive(len, selected, chained, opcode, at_data);
             }
         }
         self.counters.spi_bytes += sent;
@@ -169,7 +170,13 @@ impl CardState {
         let end = now.saturating_add(sent * BYTE_NS);
         self.gateway.busy_until = end.saturating_add(self.armed.slows_command(self.commands));
         self.gateway.held = word & CS_HOLD != 0;
-        if present
+        if selected && !present {
+            self.nor.without_supply -= 1;
+            if self.nor.without_supply == 0 {
+                self.nor.power_up();
+                self.save();
+            }
+        } else if present
             && !self.gateway.held
             && let Some(mutation) = self.nor.deselect()
         {
@@ -198,7 +205,9 @@ impl CardState {
         self.chained_reads += u64::from(continued);
         let start = self.nor.reading();
         let mut bytes = [0xFF; 16];
-        if present {
+        if present && self.nor.without_supply > 0 {
+            self.nor.noise(&mut bytes[..len]);
+        } else if present {
             if self.trace.is_some() {
                 self.log_read(len as u32);
             }

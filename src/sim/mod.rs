@@ -24,6 +24,7 @@ mod mutate;
 mod nor;
 mod nv_log;
 mod nv_register;
+mod random;
 mod records;
 pub mod serve;
 mod served;

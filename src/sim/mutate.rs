@@ -1,6 +1,7 @@
 //! Applies the change of a command: complete, torn, wrong, or not at all.
 
 use super::nor::{Mutation, Nor, PAGE};
+use super::random::SplitMix64;
 use super::status::StatusLayout;
 
 /// How much of a mutation happens.
@@ -13,13 +14,21 @@ pub(super) enum MutationEffect {
     FlippedBit(u32),
     /// What was done when power went.
     Torn(u64),
+    /// The same, with cells left between two states.
+    Marginal(u64),
 }
+
+/// Most bytes with such cells that one operation leaves.
+const MOST_MARGINAL: usize = 48;
 
 /// Applies a mutation as far as `effect` allows.
 pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: MutationEffect) {
-    if effect == MutationEffect::Nothing {
-        return;
+    match effect {
+        MutationEffect::Nothing => return,
+        MutationEffect::Marginal(seed) => return marginal(nor, mutation, seed),
+        _ => {}
     }
+    nor.steady(mutation);
     match mutation {
         Mutation::Program { at, len } => program(nor, at, len, effect),
         Mutation::Erase { at, len, .. } => {
@@ -35,6 +44,26 @@ pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: MutationEffect) {
             }
         }
         Mutation::Status { first, second } => status(nor, first, second, effect),
+    }
+}
+
+/// Tears a mutation and leaves some of the bits it changes between two states: a few of an erase that
+/// otherwise reads complete, or some of what is torn.
+fn marginal(nor: &mut Nor, mutation: Mutation, seed: u64) {
+    let mut rng = SplitMix64::new(seed ^ 0x6d61_7267_696e_616c);
+    let range = mutation.range(nor.size());
+    let before = nor.mem()[range.clone()].to_vec();
+    apply(nor, mutation, MutationEffect::Complete);
+    let after = nor.mem()[range.clone()].to_vec();
+    let changing: Vec<usize> = (0..range.len()).filter(|n| before[*n] != after[*n]).collect();
+    if rng.below(2) == 0 {
+        nor.mem_mut()[range.clone()].copy_from_slice(&before);
+        apply(nor, mutation, MutationEffect::Torn(seed));
+    }
+    for _ in 0..rng.below(MOST_MARGINAL + 1).min(changing.len()) {
+        let n = changing[rng.below(changing.len())];
+        let bits = (before[n] ^ after[n]) & (rng.mask(4) | 1 << rng.below(8));
+        nor.waver((range.start + n) as u32, bits);
     }
 }
 
@@ -119,53 +148,5 @@ fn status(nor: &mut Nor, first: u8, second: Option<u8>, effect: MutationEffect) 
     }
     if let MutationEffect::FlippedBit(bit) = effect {
         nor.status ^= (1_u8 << (bit % 8)) & layout.writable();
-    }
-}
-
-/// splitmix64 (Steele, Lea, Flood 2014): 64 bits of state, every seed is good.
-pub(super) struct SplitMix64(u64);
-
-impl SplitMix64 {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Below `n`, which is not 0. The bias of the remainder does not matter here.
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    /// A byte whose bits are set with a chance of `eighths`/8.
-    pub(super) fn mask(&mut self, eighths: u8) -> u8 {
-        let [a, b, c, ..] = self.next().to_le_bytes();
-        let mut out = 0;
-        for bit in 0..8 {
-            let roll = (a >> bit & 1) << 2 | (b >> bit & 1) << 1 | (c >> bit & 1);
-            out |= u8::from(roll < eighths) << bit;
-        }
-        out
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SplitMix64;
-
-    #[test]
-    fn first_numbers_are_those_of_the_published_generator() {
-        let mut rng = SplitMix64::new(1_234_567);
-        let got: Vec<u64> = (0..3).map(|_| rng.next()).collect();
-        assert_eq!(
-            got,
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
-        );
     }
 }

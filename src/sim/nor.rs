@@ -7,7 +7,9 @@
 
 use super::SimChip;
 use super::chips::ChipData;
+use super::random::SplitMix64;
 use super::status::StatusLayout;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// WIP, bit 0 of every status register 1.
@@ -38,6 +40,16 @@ impl Mutation {
             Self::Status { .. } => (0, 0),
         };
         at as usize..(at + len).min(size) as usize
+    }
+
+    /// The same on another page or sector.
+    pub(super) fn moved(self, to: u32, size: u32) -> Self {
+        let to = to % size;
+        match self {
+            Self::Program { at, len } => Self::Program { at: to & !(PAGE - 1) | at % PAGE, len },
+            Self::Erase { len, ns, .. } => Self::Erase { at: to & !(len - 1), len, ns },
+            status @ Self::Status { .. } => status,
+        }
     }
 
     /// Typical time in ns.
@@ -119,6 +131,11 @@ pub(super) struct Nor {
     mem: Vec<u8>,
     /// Counts what may have changed `mem`.
     changes: u64,
+    /// Bits that read differently each time, by address.
+    marginal: BTreeMap<u32, u8>,
+    noise: SplitMix64,
+    /// Gateway commands until the supply is back; 0 = it is there.
+    pub(super) without_supply: u64,
     page: [u8; PAGE as usize],
     wire: WireState,
     wel: bool,
@@ -141,6 +158,9 @@ impl Nor {
             data,
             mem,
             changes: 0,
+            marginal: BTreeMap::new(),
+            noise: SplitMix64::new(0),
+            without_supply: 0,
             page: [0xFF; PAGE as usize],
             wire: WireState::Idle,
             wel: false,
@@ -163,6 +183,57 @@ impl Nor {
     pub(super) fn mem_mut(&mut self) -> &mut [u8] {
         self.changes += 1;
         &mut self.mem
+    }
+
+    /// Bits of the byte at `at` read differently each time from now on.
+    pub(super) fn waver(&mut self, at: u32, bits: u8) {
+        if bits != 0 && at < self.data.size {
+            *self.marginal.entry(at).or_default() |= bits;
+            self.changes += 1;
+        }
+    }
+
+    /// Cells that a complete mutation leaves in one state: all that are erased, and those that are
+    /// programmed to 0.
+    pub(super) fn steady(&mut self, mutation: Mutation) {
+        if self.marginal.is_empty() {
+            return;
+        }
+        let range = mutation.range(self.data.size);
+        let page = self.page;
+        self.marginal.retain(|at, bits| {
+            if range.contains(&(*at as usize)) {
+                *bits &= match mutation {
+                    Mutation::Program { .. } => page[(*at % PAGE) as usize],
+                    _ => 0,
+                };
+            }
+            *bits != 0
+        });
+    }
+
+    /// Replaced from outside.
+    pub(super) fn forget_marginal(&mut self, range: &Range<usize>) {
+        self.marginal.retain(|at, _| !range.contains(&(*at as usize)));
+    }
+
+    pub(super) fn marginal(&self) -> &BTreeMap<u32, u8> {
+        &self.marginal
+    }
+
+    /// Bytes read from `start` on, with what marginal cells make of them this time.
+    fn disturb(&mut self, start: u32, out: &mut [u8]) {
+        let end = start + out.len() as u32;
+        for (at, bits) in self.marginal.range(start..end) {
+            if let Some(byte) = out.get_mut((*at - start) as usize) {
+                *byte ^= bits & self.noise.mask(4);
+            }
+        }
+    }
+
+    /// What is read without a supply.
+    pub(super) fn noise(&mut self, out: &mut [u8]) {
+        out.iter_mut().for_each(|byte| *byte = self.noise.mask(4));
     }
 
     /// The bytes of the last program command, at their places in the page.
@@ -274,6 +345,7 @@ impl Nor {
             if let Some(bytes) = self.mem.get(start..start + out.len()) {
                 out.copy_from_slice(bytes);
                 *at = (*at + out.len() as u32) % self.data.size;
+                self.disturb(start as u32, out);
                 return;
             }
         }
@@ -296,9 +368,11 @@ impl Nor {
             }
             WireState::Dummy { at } => self.wire = WireState::Read { at: *at },
             WireState::Read { at } => {
-                let value = self.mem[*at as usize];
-                *at = (*at + 1) % self.data.size;
-                return value;
+                let start = *at;
+                let mut value = [self.mem[start as usize]];
+                *at = (start + 1) % self.data.size;
+                self.disturb(start, &mut value);
+                return value[0];
             }
             WireState::Program { at, count } => {
                 self.page[((*at + *count) % PAGE) as usize] = byte;

@@ -264,7 +264,8 @@ impl CardState {
         match judged.as_ref() {
             Some((then, list)) if *then == changes => Rc::clone(list),
             _ => {
-                let list = Rc::new(Candidates::judge(self.nor.mem(), &self.spec));
+                let list = Candidates::judge(self.nor.mem(), self.nor.marginal(), &self.spec);
+                let list = Rc::new(list);
                 *judged = Some((changes, Rc::clone(&list)));
                 list
             }
@@ -299,6 +300,7 @@ impl CardState {
                     self.save();
                 }
                 Some(Fault::Reset { .. }) => self.reset(),
+                Some(Fault::FirmwareWrites { .. }) => self.firmware_writes(),
                 Some(Fault::Away { ms, .. }) => {
                     self.away = self.away.saturating_add(ms.saturating_mul(1_000_000));
                 }
@@ -456,6 +458,7 @@ impl CardState {
     fn power_up(&mut self) {
         self.set_defaults();
         self.config = ConfigRegisters::enumerated();
+        self.nor.without_supply = 0;
         self.nor.power_up();
         self.quiet_until = 0;
         self.boot_address = 0;
@@ -469,6 +472,8 @@ impl CardState {
         let op = self.mutations + 1;
         self.record_cut(op, mutation, now);
         let mut effect = MutationEffect::Complete;
+        let mut mutation = mutation;
+        let mut without_supply = 0;
         let mut stuck = false;
         let mut longer = 0_u64;
         if self.armed.suspends || self.asleep.is_some() {
@@ -482,12 +487,18 @@ impl CardState {
                     return;
                 }
                 Fault::PowerCut { seed, .. } => effect = MutationEffect::Torn(seed),
+                Fault::MarginalCut { seed, .. } => effect = MutationEffect::Marginal(seed),
+                Fault::BrownOut { seed, commands, .. } => {
+                    effect = MutationEffect::Marginal(seed);
+                    without_supply = commands.max(1);
+                }
+                Fault::Misdirected { to, .. } => mutation = mutation.moved(to, self.nor.size()),
                 Fault::FlippedBit { bit, .. } => effect = MutationEffect::FlippedBit(bit),
                 Fault::LyingWrite { .. } => effect = MutationEffect::Nothing,
                 Fault::SlowOp { ms, .. } => longer = ms.saturating_mul(1_000_000),
                 _ => stuck = true,
             }
-            if matches!(effect, MutationEffect::Torn(_)) {
+            if matches!(effect, MutationEffect::Torn(_) | MutationEffect::Marginal(_)) {
                 break;
             }
         }
@@ -496,12 +507,18 @@ impl CardState {
         self.count_mutation(mutation, ns);
         self.log_mutation(mutation);
         apply(&mut self.nor, mutation, effect);
-        self.nor.start(now, ns.saturating_add(longer));
+        if without_supply > 0 {
+            self.nor.without_supply = without_supply;
+        } else {
+            self.nor.start(now, ns.saturating_add(longer));
+        }
         if stuck {
             self.nor.stick();
         }
         self.save_flash(mutation.range(self.nor.size()));
-        if matches!(effect, MutationEffect::Torn(_)) {
+        if matches!(effect, MutationEffect::Torn(_) | MutationEffect::Marginal(_))
+            && without_supply == 0
+        {
             self.cut_power();
         } else {
             self.save();

@@ -38,7 +38,13 @@ struct CardRecord {
     /// Not in files of earlier versions.
     #[serde(default)]
     serial: Option<String>,
+    /// Cells that read differently each time; the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    marginal: Vec<(u32, u8)>,
 }
+
+/// Marginal bytes kept in a file: its head has 64 KiB.
+const MARGINAL_KEPT: usize = 1000;
 
 impl CardRecord {
     fn of(card: &CardState) -> Self {
@@ -66,6 +72,10 @@ impl CardRecord {
             misuse_count: card.misuse_count,
             misuse: card.misuse.iter().take(MISUSE_KEPT).cloned().collect(),
             serial: card.serial.clone(),
+            marginal: {
+                let cells = card.nor.marginal().iter().take(MARGINAL_KEPT);
+                cells.map(|(at, bits)| (*at, *bits)).collect()
+            },
         }
     }
 
@@ -96,6 +106,9 @@ impl CardRecord {
         card.misuse_count = self.misuse_count;
         card.misuse = self.misuse;
         card.serial = self.serial;
+        for (at, bits) in self.marginal {
+            card.nor.waver(at, bits);
+        }
         card.file = Some(file);
         card
     }
@@ -171,6 +184,7 @@ impl CardState {
         let start = at.min(size);
         let len = bytes.len().min(size - start);
         self.nor.mem_mut()[start..start + len].copy_from_slice(&bytes[..len]);
+        self.nor.forget_marginal(&(start..start + len));
         self.save_flash(start..start + len);
     }
 }

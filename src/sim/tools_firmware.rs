@@ -5,6 +5,7 @@
 //! takes is not known (a few microseconds, and what the flash needs). TLVs are stored and have no
 //! effect here.
 
+use super::Fault;
 use super::boot::BootOutcome;
 use super::nor::{Mutation, PAGE};
 use super::nv_log::{MOST_DWORDS, NvAreas, NvStep};
@@ -35,6 +36,10 @@ const MAPPED_SINCE: u32 = 33;
 const OK: u8 = 0;
 const BAD_OP: u8 = 2;
 const BAD_RESOURCE: u8 = 9;
+/// A setting that no tool asks for, and its port.
+const OWN_TLV: (u16, u8) = (0x7f0, 0);
+/// Register accesses until the firmware tries again to get semaphore 63.
+const LATER: u64 = 64;
 
 const QUERY_DEV_CAP: u32 = 0x003;
 const ACCESS_REGISTER: u32 = 0x03b;
@@ -165,6 +170,22 @@ impl CardState {
             return Err(register::BUSY);
         }
         if self.carry_out(&steps) { Ok(Vec::new()) } else { Err(register::INTERNAL) }
+    }
+
+    /// The firmware stores a setting without being asked: bytes of its own in its configuration area,
+    /// when it gets semaphore 63 ([`Fault::FirmwareWrites`]).
+    pub(super) fn firmware_writes(&mut self) {
+        if self.running.is_recovery() || self.off {
+            return;
+        }
+        if self.semaphores[63] != SemaphoreHolder::Free || self.nor.is_busy(self.time.now()) {
+            self.arm(Fault::FirmwareWrites { after: LATER });
+            return;
+        }
+        if let Some(areas) = self.nv_areas() {
+            let steps = areas.store(self.nor.mem(), OWN_TLV, Some(&[self.accesses as u32]));
+            self.carry_out(&steps);
+        }
     }
 
     /// Executes the firmware's steps on the flash. False when a step has not taken effect.

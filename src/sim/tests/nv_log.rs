@@ -1,8 +1,8 @@
 //! The log of TLVs, cut everywhere with many tears.
 
 use crate::image::Layout;
-use crate::sim::mutate::SplitMix64;
 use crate::sim::nv_log::{NvAreas, NvStep, Tlvs};
+use crate::sim::random::SplitMix64;
 
 const SIZE: u32 = 0x10_0000;
 

@@ -1,0 +1,273 @@
+//! Compares what a job reports with what the simulated card holds.
+
+use super::make::{CHUNK, CampaignJob, Scenario};
+use crate::support::flint::witness;
+use cx3flash::image::Contents;
+use cx3flash::job::{Exit, JobError, WriteOutcome};
+use cx3flash::sim::{BootOutcome, BootOutcomes, Fault, SimCard};
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// What a job reported.
+pub(super) struct Report {
+    pub(super) exit: Exit,
+    pub(super) text: String,
+    pub(super) wrote: Option<WriteOutcome>,
+    pub(super) backup: Option<PathBuf>,
+    /// `verify` called the card's images valid.
+    pub(super) valid: Option<bool>,
+}
+
+impl Report {
+    pub(super) fn new(exit: Exit, text: String) -> Self {
+        Self { exit, text, wrote: None, backup: None, valid: None }
+    }
+
+    pub(super) fn failed(error: &JobError) -> Self {
+        let mut text = error.to_string();
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            text = format!("{text}: {source}");
+            cause = source;
+        }
+        Self::new(error.outcome().exit, text)
+    }
+}
+
+/// The card before a job.
+pub(super) struct Before {
+    flash: Vec<u8>,
+    marginal: Vec<(u32, u8)>,
+    outcomes: BootOutcomes,
+    mutations: u64,
+}
+
+impl Before {
+    pub(super) fn of(card: &SimCard) -> Self {
+        Self {
+            flash: card.flash(),
+            marginal: card.marginal_cells(),
+            outcomes: card.boot_outcomes(),
+            mutations: card.mutations(),
+        }
+    }
+}
+
+fn boots(outcomes: &BootOutcomes) -> [bool; 2] {
+    [&outcomes.lowest_first, &outcomes.highest_first].map(|o| *o != BootOutcome::Recovery)
+}
+
+/// What a reading shows as bootable, whether or not it is steady.
+pub(super) fn seems_to_boot(card: &SimCard) -> bool {
+    let steady = SimCard::new(card.spec(), &card.flash());
+    steady.boot_outcome() != BootOutcome::Recovery
+}
+
+/// The configuration areas of the images of a campaign: two sectors of 4 KiB each.
+fn nv_areas(failsafe: bool, size: u32) -> Vec<Range<usize>> {
+    let (size, chunk) = (size as usize, CHUNK as usize);
+    let len = 0x2000;
+    if failsafe {
+        vec![size - chunk - len..size - chunk, size - len..size]
+    } else {
+        vec![size - 2 * len..size - len, size - len..size]
+    }
+}
+
+/// Differs outside of what the firmware may have written, and of cells that read differently each time.
+fn differs(before: &Before, flash: &[u8], ignored: &[Range<usize>]) -> Option<usize> {
+    (0..flash.len()).find(|at| {
+        before.flash[*at] != flash[*at]
+            && !ignored.iter().any(|range| range.contains(at))
+            && !before.marginal.iter().any(|(cell, _)| *cell as usize == *at)
+    })
+}
+
+/// A backup holds what the card held.
+fn backup_is_right(dir: &Path, before: &Before, nv: &[Range<usize>]) -> Result<(), String> {
+    let held = std::fs::read(dir.join("flash.bin")).map_err(|e| format!("no backup: {e}"))?;
+    match differs(before, &held, nv) {
+        Some(at) => Err(format!("the backup is wrong at {at:#x}")),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn judge(
+    scenario: &Scenario,
+    before: &Before,
+    card: &SimCard,
+    job: &CampaignJob,
+    faults: &[Fault],
+    report: &Report,
+    backups: &Path,
+) -> Result<(), String> {
+    let any = |test: fn(&Fault) -> bool| faults.iter().any(test);
+    let firmware = any(|f| matches!(f, Fault::FirmwareWrites { .. }));
+    let resets = any(|f| matches!(f, Fault::Reset { .. }));
+    let nv = match (firmware, job) {
+        (true, _) | (_, CampaignJob::ConfigSet) => {
+            nv_areas(scenario.failsafe, card.spec().chip.size())
+        }
+        _ => Vec::new(),
+    };
+    let flash = card.flash();
+    let changed = differs(before, &flash, &nv);
+    let now = card.boot_outcomes();
+    let boots_now = boots(&now);
+    match report.exit {
+        Exit::Done => done(before, card, job, report, &nv)?,
+        Exit::NothingToDo => {
+            unchanged(changed)?;
+            if report.wrote.is_some() && boots_now != [true; 2] && *job != CampaignJob::ConfigReset
+            {
+                return Err(format!("nothing to do, and {now:?} boots"));
+            }
+        }
+        Exit::Failed | Exit::Refused | Exit::NotReady | Exit::NoCard => unchanged(changed)?,
+        Exit::StillBoots => {
+            if boots_now != [true; 2] {
+                return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
+            }
+        }
+        Exit::NeedsRecover => {
+            if boots_now.contains(&true) {
+                return Err(format!("{now:?} boots"));
+            }
+        }
+        Exit::OutcomeUnknown => {
+            if card.mutations() == before.mutations {
+                return Err("nothing was sent to the flash".into());
+            }
+        }
+        other => return Err(format!("{other:?} cannot be")),
+    }
+    // P1: power cuts alone never take the last image of a failsafe card.
+    let cuts = |f: &Fault| matches!(f, Fault::PowerCut { .. } | Fault::MarginalCut { .. });
+    let alone = faults.iter().all(cuts) && !matches!(job, CampaignJob::Restore(_));
+    if scenario.failsafe && alone && boots(&before.outcomes) == [true; 2] && boots_now != [true; 2]
+    {
+        return Err(format!("P1: {now:?} boots: {:?}", card.boot_refusals()));
+    }
+    // Every backup is what the card held when it was made; this round's are the newest.
+    if let Some(dir) = report.backup.as_deref() {
+        backup_is_right(dir, before, &nv)?;
+    }
+    if let Some(made) = report.wrote.as_ref().and_then(|w| w.backup.as_ref()) {
+        backup_is_right(&made.dir, before, &nv)?;
+    }
+    let unsure = backups_in(backups).into_iter().filter(|d| !d.join("seen").is_file());
+    for dir in unsure {
+        backup_is_right(&dir, before, &nv)?;
+        let _ = std::fs::write(dir.join("seen"), b"");
+    }
+    if let Some(valid) = report.valid
+        && before.marginal.is_empty()
+        && valid != boots_now.contains(&true)
+        && valid
+    {
+        return Err(format!("verify calls it valid, and {now:?} boots"));
+    }
+    let held = any(|f| matches!(f, Fault::SemaphoreHeld { .. } | Fault::StuckBusy { .. }));
+    if !card.is_silent() && !held && !resets && !card.semaphores_held().is_empty() {
+        return Err(format!("semaphores {:?} stay taken", card.semaphores_held()));
+    }
+    if !resets && !card.misuse().is_empty() {
+        return Err(format!("misuse: {:?}", card.misuse().first()));
+    }
+    if changed.is_some() {
+        ask_mstflint(scenario, card, report.exit)?;
+    }
+    Ok(())
+}
+
+fn unchanged(changed: Option<usize>) -> Result<(), String> {
+    match changed {
+        Some(at) => Err(format!("the flash changed at {at:#x}")),
+        None => Ok(()),
+    }
+}
+
+fn backups_in(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let dirs = entries.filter_map(|e| Some(e.ok()?.path()));
+    dirs.filter(|d| d.join("manifest.json").is_file())
+        .filter(|d| d.extension().is_none_or(|x| x != "unverified"))
+        .collect()
+}
+
+/// A job that reports success.
+fn done(
+    before: &Before,
+    card: &SimCard,
+    job: &CampaignJob,
+    report: &Report,
+    nv: &[Range<usize>],
+) -> Result<(), String> {
+    let flash = card.flash();
+    let Some(wrote) = &report.wrote else {
+        // It writes nothing, or settings.
+        return unchanged(differs(before, &flash, nv));
+    };
+    let now = card.boot_outcomes();
+    if *job == CampaignJob::ConfigReset {
+        let booted = boots(&before.outcomes) != [true; 2] || boots(&now) == [true; 2];
+        return if booted { Ok(()) } else { Err(format!("{now:?} boots")) };
+    }
+    for outcome in [&now.lowest_first, &now.highest_first] {
+        let BootOutcome::Image { start, version } = outcome else {
+            return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
+        };
+        if wrote.boots.version != Some(*version) || wrote.boots.start != Some(*start) {
+            return Err(format!("{:?} is reported, {outcome:?} boots", wrote.boots));
+        }
+        let image = Contents::from_dump(&flash, *start).map_err(|e| e.to_string())?;
+        let digest: String =
+            Sha256::digest(image.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        if wrote.image_sha256.as_ref().is_some_and(|wanted| *wanted != digest) {
+            return Err(format!("another image than the reported one boots at {:#x}", start.0));
+        }
+    }
+    if let CampaignJob::Restore(path) = job {
+        let file = if path.is_dir() { path.join("flash.bin") } else { path.clone() };
+        let wanted = std::fs::read(file).map_err(|e| e.to_string())?;
+        let differ = (0..flash.len())
+            .find(|at| flash[*at] != wanted[*at] && !nv.iter().any(|range| range.contains(at)));
+        if let Some(at) = differ {
+            return Err(format!("the restored flash differs from the backup at {at:#x}"));
+        }
+    }
+    if let Some((at, _)) = card
+        .marginal_cells()
+        .iter()
+        .find(|(at, _)| !before.marginal.iter().any(|(old, _)| old == at))
+    {
+        return Err(format!("a cell at {at:#x} is left between two states"));
+    }
+    Ok(())
+}
+
+/// mstflint takes the lowest image; where it is installed, its verdict on the flash must be ours.
+fn ask_mstflint(scenario: &Scenario, card: &SimCard, exit: Exit) -> Result<(), String> {
+    let wanted = match exit {
+        Exit::Done | Exit::StillBoots => true,
+        Exit::NeedsRecover => false,
+        _ => return Ok(()),
+    };
+    let (Some(flint), true) = (witness(), card.marginal_cells().is_empty()) else {
+        return Ok(());
+    };
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = dir.path().join("flash.bin");
+    std::fs::write(&file, card.flash()).map_err(|e| e.to_string())?;
+    let flags: &[&str] = if scenario.failsafe { &["-striped_image"] } else { &[] };
+    let run = flint.run(&file, flags, &["verify"]);
+    // With a damaged image below a valid one it stops at the damaged one.
+    let lowest = card.boot_refusals().is_empty();
+    if (run.code == 0) != wanted && (lowest || !wanted) {
+        return Err(format!("mstflint's verdict on the flash: {} {}", run.code, run.text));
+    }
+    Ok(())
+}

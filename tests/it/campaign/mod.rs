@@ -1,0 +1,75 @@
+//! Seeded campaigns: a card, its contents, an image, a command and a fault schedule are drawn from a
+//! seed; the job runs on the simulated card; what it reports is compared with what the card holds.
+//!
+//! After a job that left something to repair, power is cycled and a repair runs under faults of its own;
+//! last, one without faults. A contradiction prints its seed. `CX3FLASH_CAMPAIGN=N` runs N seeds,
+//! `CX3FLASH_CAMPAIGN=1:SEED` replays one.
+
+mod judge;
+mod make;
+mod run;
+
+use make::Scenario;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Seeds of the ordinary run.
+const SEEDS: u64 = 240;
+/// The first of them.
+const FIRST: u64 = 1;
+
+/// Seeds to run: how many, from which.
+fn wanted() -> (u64, u64) {
+    let Ok(text) = std::env::var("CX3FLASH_CAMPAIGN") else {
+        return (SEEDS, FIRST);
+    };
+    let (count, first) = text.split_once(':').unwrap_or((&text, "1"));
+    let number = |text: &str| text.parse().expect("CX3FLASH_CAMPAIGN is N or N:SEED");
+    (number(count), number(first))
+}
+
+#[test]
+fn what_a_job_reports_is_what_the_card_holds() {
+    let (count, first) = wanted();
+    let bench = make::CampaignFiles::new();
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    let mut faults: BTreeMap<String, u64> = BTreeMap::new();
+    let mut contradictions = Vec::new();
+    let mut jobs = 0;
+    for seed in first..first + count {
+        let scenario = Scenario::draw(seed, &bench);
+        let verdict = run::play(&scenario, &bench);
+        for (end, used) in &verdict.ends {
+            jobs += 1;
+            *ends.entry(end.clone()).or_default() += 1;
+            for fault in used {
+                *faults.entry(fault.clone()).or_default() += 1;
+            }
+        }
+        if count == 1 {
+            say(&format!("{scenario}\n{}", verdict.log.join("\n")));
+        }
+        if let Err(why) = verdict.judged {
+            let log = verdict.log.join("\n");
+            contradictions.push(format!(
+                "seed {seed}: {why}\n{scenario}\n{log}\nreplay: CX3FLASH_CAMPAIGN=1:{seed} cargo test --test it -- campaign"
+            ));
+        }
+    }
+    let list = |counts: &BTreeMap<String, u64>| {
+        let parts: Vec<String> = counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
+        parts.join(", ")
+    };
+    say(&format!(
+        "campaign: {count} seeds, {jobs} jobs: {}; faults that happened: {}; contradictions {}",
+        list(&ends),
+        list(&faults),
+        contradictions.len()
+    ));
+    assert!(contradictions.is_empty(), "{}", contradictions.join("\n\n"));
+}
+
+/// Past the test harness, so that the figures are seen in every run.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,192 @@
+//! Runs the jobs of a scenario.
+
+use super::judge::{self, Before, Report};
+use super::make::{CampaignFiles, CampaignJob, Scenario};
+use crate::sweep::world::identity;
+use cx3flash::card::nv::Parameter;
+use cx3flash::image::Mac;
+use cx3flash::job::{self, Exit, JobError, WriteOutcome, WriteRequest};
+use cx3flash::plan::{BurnOptions, IdentityChange};
+use cx3flash::sim::{BootOutcome, Fault, SimCard};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// How a scenario went.
+pub(super) struct Played {
+    /// Command and exit code of each job, with the faults that happened in it.
+    pub(super) ends: Vec<(String, Vec<String>)>,
+    pub(super) log: Vec<String>,
+    pub(super) judged: Result<(), String>,
+}
+
+pub(super) fn play(scenario: &Scenario, files: &CampaignFiles) -> Played {
+    let mut played = Played { ends: Vec::new(), log: Vec::new(), judged: Ok(()) };
+    played.judged = rounds(scenario, files, &mut played);
+    played
+}
+
+fn rounds(scenario: &Scenario, files: &CampaignFiles, played: &mut Played) -> Result<(), String> {
+    let card = scenario.card.fork();
+    let dir = tempfile::tempdir_in(files.dir.path()).unwrap();
+    let first = round(scenario, &card, &scenario.job, &scenario.faults, dir.path(), played)?;
+    let broken = matches!(first, Exit::StillBoots | Exit::NeedsRecover | Exit::OutcomeUnknown);
+    card.power_cycle();
+    if broken || card.is_silent() {
+        let job = repair(scenario, &card, dir.path());
+        round(scenario, &card, &job, &scenario.later, dir.path(), played)?;
+        card.power_cycle();
+    }
+    // Without faults whatever was left can be repaired.
+    let job = repair(scenario, &card, dir.path());
+    let end = round(scenario, &card, &job, &[], dir.path(), played)?;
+    if !matches!(end, Exit::Done | Exit::NothingToDo) {
+        return Err(format!("the repair {job:?} without faults ends with {end:?}"));
+    }
+    let outcomes = card.boot_outcomes();
+    if [outcomes.lowest_first, outcomes.highest_first].contains(&BootOutcome::Recovery) {
+        return Err(format!("the card does not boot after the repair {job:?}"));
+    }
+    Ok(())
+}
+
+/// What an owner does next: restore where a backup was made of a card that booted, else an image.
+fn repair(scenario: &Scenario, card: &SimCard, backups: &Path) -> CampaignJob {
+    let boots = card.boot_outcome() != BootOutcome::Recovery;
+    let good = scenario.good.clone();
+    // What the card seems to hold decides, as for an owner: `recover` refuses where an image is valid.
+    let seems = judge::seems_to_boot(card);
+    match (boots || seems, newest(backups)) {
+        (true, _) => CampaignJob::Burn(good),
+        (false, Some(backup)) if scenario.seed % 2 == 0 => CampaignJob::Restore(backup),
+        (false, _) => CampaignJob::Recover(good),
+    }
+}
+
+/// A backup that holds an image.
+fn newest(dir: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    let dirs = entries.filter_map(|e| Some(e.ok()?.path()));
+    dirs.filter(|d| d.join("manifest.json").is_file() && d.join("image.bin").is_file()).max()
+}
+
+fn round(
+    scenario: &Scenario,
+    card: &SimCard,
+    job: &CampaignJob,
+    faults: &[Fault],
+    backups: &Path,
+    played: &mut Played,
+) -> Result<Exit, String> {
+    let before = Before::of(card);
+    for fault in faults {
+        card.inject(fault.clone());
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| command(card, job, backups)));
+    let Ok(report) = ran else {
+        return Err(format!("{job:?} panics"));
+    };
+    let left = card.faults();
+    let mut used: Vec<String> = Vec::new();
+    for fault in faults.iter().filter(|fault| !left.contains(fault)) {
+        let name = serde_json::to_value(fault).unwrap()["fault"].as_str().unwrap().to_owned();
+        used.push(name);
+    }
+    played.log.push(format!(
+        "  {job:?}: {:?} ({}), faults that happened: {used:?}, {} operations",
+        report.exit,
+        report.text,
+        card.mutations()
+    ));
+    let name = format!("{job:?}");
+    let name = name.split(['(', ' ']).next().unwrap_or_default().to_lowercase();
+    played.ends.push((format!("{name} {}", report.exit.code()), used));
+    let exit = report.exit;
+    judge::judge(scenario, &before, card, job, faults, &report, backups)
+        .map_err(|why| format!("{job:?} ends with {exit:?} ({}): {why}", report.text))?;
+    Ok(exit)
+}
+
+fn write(
+    card: &SimCard,
+    request: &WriteRequest<'_>,
+    backups: &Path,
+) -> Result<WriteOutcome, JobError> {
+    let mut device = job::open_sim(card, "sim")?;
+    job::write(&mut device, request, backups, false, &mut |_| true, &mut ())
+}
+
+/// The job as the command line runs it.
+fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
+    let written = |result: Result<WriteOutcome, JobError>| match result {
+        Ok(outcome) => {
+            let exit = if outcome.nothing_to_do { Exit::NothingToDo } else { Exit::Done };
+            let text = format!("boots {:?}", outcome.boots.version);
+            Report { wrote: Some(outcome), ..Report::new(exit, text) }
+        }
+        Err(error) => Report::failed(&error),
+    };
+    match job {
+        CampaignJob::Burn(path) => written(job::read_image(path).and_then(|image| {
+            write(card, &WriteRequest::Burn(&image, &BurnOptions::default()), backups)
+        })),
+        CampaignJob::Recover(path) => {
+            written(job::read_image(path).and_then(|image| {
+                write(card, &WriteRequest::Recover(&image, &identity()), backups)
+            }))
+        }
+        CampaignJob::Restore(backup) => {
+            written(write(card, &WriteRequest::Restore { backup, change_mac: None }, backups))
+        }
+        CampaignJob::RomWrite(path) => written(
+            job::read_rom(path).and_then(|rom| write(card, &WriteRequest::RomWrite(&rom), backups)),
+        ),
+        CampaignJob::RomRemove => written(write(card, &WriteRequest::RomRemove, backups)),
+        CampaignJob::IdentitySet => {
+            let macs = Some([Mac(0xF452_14AA_0010), Mac(0xF452_14AA_0011)]);
+            let change = IdentityChange { macs, ..IdentityChange::default() };
+            written(write(card, &WriteRequest::IdentitySet(&change), backups))
+        }
+        CampaignJob::ConfigReset => written(write(card, &WriteRequest::ConfigReset, backups)),
+        CampaignJob::ConfigSet => {
+            let wanted = [("NUM_OF_VFS", 3), ("SRIOV_EN", 1)];
+            let wanted = wanted.map(|(name, value)| (Parameter::named(name).unwrap(), value));
+            let set = job::open_sim(card, "sim").and_then(|mut device| {
+                job::nv_set(&mut device, &wanted, backups, &mut |_, _| true, &mut ())
+            });
+            match set {
+                Ok(_) => Report::new(Exit::Done, "set".into()),
+                Err(error) => Report::failed(&error),
+            }
+        }
+        CampaignJob::Verify => {
+            let verified = job::open_sim(card, "sim")
+                .and_then(|mut device| job::verify_card(&mut device, &mut ()));
+            match verified {
+                Ok(outcome) => Report {
+                    valid: Some(outcome.ok),
+                    ..Report::new(Exit::Done, format!("ok {}", outcome.ok))
+                },
+                Err(error) => Report::failed(&error),
+            }
+        }
+        CampaignJob::Query => {
+            let found =
+                job::open_sim(card, "sim").and_then(|mut device| job::query_card(&mut device));
+            match found {
+                Ok(_) => Report::new(Exit::Done, "queried".into()),
+                Err(error) => Report::failed(&error),
+            }
+        }
+        CampaignJob::Backup => {
+            let made = job::open_sim(card, "sim")
+                .and_then(|mut device| job::backup(&mut device, backups, &mut ()));
+            match made {
+                Ok(backup) => Report {
+                    backup: Some(backup.dir),
+                    ..Report::new(Exit::Done, "backed up".into())
+                },
+                Err(error) => Report::failed(&error),
+            }
+        }
+    }
+}
