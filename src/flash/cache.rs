@@ -1,6 +1,7 @@
 //! What a session has read of the flash.
 
 use super::gateway::BLOCK;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Bytes of the chip read so far in this session.
@@ -8,16 +9,26 @@ pub(super) struct Cache {
     pub(super) bytes: Vec<u8>,
     /// By block of 16 bytes.
     known: Vec<bool>,
+    /// Blocks of which readings never agree, where that is tolerated; their bytes are the last reading.
+    pub(super) wavering: BTreeSet<u32>,
+    /// Readings that never agree are no error.
+    pub(super) tolerant: bool,
 }
 
 impl Cache {
     pub(super) fn new(size: u32) -> Self {
-        Self { bytes: vec![0xFF; size as usize], known: vec![false; size as usize / BLOCK] }
+        Self {
+            bytes: vec![0xFF; size as usize],
+            known: vec![false; size as usize / BLOCK],
+            wavering: BTreeSet::new(),
+            tolerant: false,
+        }
     }
 
     /// Empties it. Called before the flash changes, never after.
     pub(super) fn forget(&mut self) {
         self.known.fill(false);
+        self.wavering.clear();
     }
 
     pub(super) fn put(&mut self, at: u32, bytes: &[u8]) {

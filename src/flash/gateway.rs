@@ -18,6 +18,10 @@ pub(super) const BLOCK: usize = 16;
 /// Page of every chip in the table, in bytes.
 const PAGE: usize = 256;
 
+/// Bits of status register 1 that every family has in this place.
+pub(super) const WIP: u8 = 1;
+pub(super) const WEL: u8 = 1 << 1;
+
 /// Length of a read with chip-select held. The chip streams on for as long as it is clocked; the
 /// bound keeps the time short in which a chain is open.
 pub(super) const MAX_CHAIN: usize = 4096;
@@ -131,6 +135,10 @@ pub(super) struct FlashGateway<'c> {
     /// last address. Both are INFERRED, so nothing is concluded from them before.
     shows_words: bool,
     shows_address: bool,
+    /// Status register 1 without WIP and WEL, when it is known.
+    pub(super) expected_status: Option<u8>,
+    /// A reading of this session was wrong: cells may not stay as they read.
+    pub(super) disturbed: bool,
 }
 
 impl<'c> FlashGateway<'c> {
@@ -149,6 +157,8 @@ impl<'c> FlashGateway<'c> {
             word: 0,
             shows_words,
             shows_address,
+            expected_status: None,
+            disturbed: false,
         };
         gateway.begin()?;
         Ok(gateway)
@@ -307,7 +317,12 @@ impl<'c> FlashGateway<'c> {
     }
 
     pub(super) fn read_status(&mut self) -> Result<u8, FlashError> {
-        Ok((self.short_read(Opcode::ReadStatus)? >> 24) as u8)
+        let status = (self.short_read(Opcode::ReadStatus)? >> 24) as u8;
+        if self.expected_status.is_some_and(|expected| status & !(WIP | WEL) != expected) {
+            tracing::warn!(status, "the flash chip's status is not what it was");
+            self.disturbed = true;
+        }
+        Ok(status)
     }
 
     /// Status register 2, on families that have one.

@@ -1,9 +1,9 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
 use super::cache::Cache;
-use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces};
+use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces, WEL, WIP};
 use super::readings::agreed;
-use super::waits::{CHIP_LIMIT, ChipWork, WEL, WIP, until_chip_idle};
+use super::waits::{CHIP_LIMIT, ChipWork, until_chip_idle};
 use super::{EraseSize, Event, Events, FlashChip, FlashError, Protection};
 use crate::card::{Card, Clock};
 use crate::escape;
@@ -14,6 +14,9 @@ use std::ops::Range;
 /// Bit of status register 2 on Winbond and Spansion (mstflint mflash/mflash.c,
 /// `mf_set_quad_en_direct_access`).
 const QUAD_ENABLE: u8 = 1 << 1;
+
+/// Readings after two that agree, where cells between two states are looked for.
+pub(super) const MORE_READINGS: u32 = 6;
 
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
 pub(super) struct FlashSession<'c> {
@@ -91,6 +94,20 @@ impl<'c> FlashSession<'c> {
             Ok(block)
         })?
         .ok_or(FlashError::Unsteady { at })
+    }
+
+    /// [`FlashSession::agreed_block`], and once something was misread in this session, more readings that
+    /// agree: a cell that an interrupted program left between two states may read right twice.
+    pub(super) fn steady_block(&mut self, at: u32) -> Result<[u8; BLOCK], FlashError> {
+        let agreed = self.agreed_block(at)?;
+        for _ in 0..if self.gateway.disturbed { MORE_READINGS } else { 0 } {
+            let mut again = [0; BLOCK];
+            self.gateway.read(at, &mut again, false)?;
+            if again != agreed {
+                return Err(FlashError::Unsteady { at });
+            }
+        }
+        Ok(agreed)
     }
 
     /// Status register 1, read until two consecutive readings agree.
@@ -185,8 +202,10 @@ impl<'c> FlashSession<'c> {
 
     /// Reads the status registers again and decodes what they protect.
     pub(super) fn refresh_protection(&mut self) -> Result<(), FlashError> {
+        self.gateway.expected_status = None;
         let status = self.agreed_status()?;
         let second = self.agreed_status2()?;
+        self.gateway.expected_status = Some(status & !(WIP | WEL));
         self.protection = Protection::decode(&self.chip, status, second);
         Ok(())
     }
@@ -194,6 +213,7 @@ impl<'c> FlashSession<'c> {
     fn write_status(&mut self, value: u8, second: Option<u8>) -> Result<(), FlashError> {
         self.write_enable()?;
         self.working = true;
+        self.gateway.expected_status = None;
         self.gateway.write_status(value, second)?;
         self.finish(0, ChipWork::STATUS_WRITE)?;
         self.refresh_protection()

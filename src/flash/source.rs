@@ -2,7 +2,7 @@
 
 use super::cache::join;
 use super::gateway::BLOCK;
-use super::session::FlashSession;
+use super::session::{FlashSession, MORE_READINGS};
 use super::{Event, Events, FlashError, Phase};
 use crate::image::{FlashAddr, Source, SourceError};
 use std::ops::Range;
@@ -55,17 +55,64 @@ impl FlashSource<'_, '_> {
             self.0.read_as(FlashAddr(start), &mut again, false)?;
             for (at, again) in (start..).step_by(BLOCK).zip(again.chunks(BLOCK)) {
                 let place = at as usize..at as usize + BLOCK;
-                if self.0.cache.bytes.get(place) == Some(again) {
+                if self.0.cache.bytes.get(place) == Some(again)
+                    || self.0.cache.wavering.contains(&at)
+                {
                     continue;
                 }
                 tracing::warn!(at, "two readings of the flash differ");
                 self.0.chained = false;
-                let agreed = self.0.agreed_block(at)?;
-                self.0.cache.put(at, &agreed);
+                self.reconsider(at)?;
                 join(&mut differed, at..at + BLOCK as u32);
             }
         }
         Ok(differed)
+    }
+
+    /// Reads the block at `at` until it is known what it holds, or that its readings do not agree.
+    ///
+    /// # Errors
+    /// [`FlashError::Unsteady`] for the latter, unless that is tolerated.
+    pub fn reconsider(&mut self, at: u32) -> Result<(), FlashError> {
+        match self.weigh(at)? {
+            Some(agreed) => self.0.cache.put(at, &agreed),
+            None => {
+                self.0.cache.wavering.insert(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the block at `at` holds; `None` where readings of it do not agree and that is tolerated. Two
+    /// readings of a cell between two states may agree by chance, so more have to.
+    fn weigh(&mut self, at: u32) -> Result<Option<[u8; BLOCK]>, FlashError> {
+        let agreed = match self.0.agreed_block(at) {
+            Err(FlashError::Unsteady { .. }) if self.0.cache.tolerant => return Ok(None),
+            agreed => agreed?,
+        };
+        for _ in 0..if self.0.cache.tolerant { MORE_READINGS } else { 0 } {
+            let mut again = [0; BLOCK];
+            self.0.read_as(FlashAddr(at), &mut again, false)?;
+            if again != agreed {
+                return Ok(None);
+            }
+        }
+        Ok(Some(agreed))
+    }
+
+    /// From now on, blocks of which readings never agree are listed instead of an error: an interrupted
+    /// erase or program leaves such cells, and only an erase ends that.
+    pub fn tolerate_wavering(&mut self) {
+        self.0.cache.tolerant = true;
+    }
+
+    /// Blocks of which readings never agreed.
+    pub fn wavering(&self) -> Vec<Range<u32>> {
+        let mut ranges = Vec::new();
+        for at in &self.0.cache.wavering {
+            join(&mut ranges, *at..at + BLOCK as u32);
+        }
+        ranges
     }
 
     /// Empties the cache: whatever is read next is read from the card.

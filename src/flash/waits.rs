@@ -3,17 +3,13 @@
 //! A limit ends what would otherwise hang; it is no performance figure (see `card::wait_for`).
 
 use super::FlashError;
-use super::gateway::FlashGateway;
+use super::gateway::{FlashGateway, WIP};
 use crate::card::{Patience, wait_for};
 use std::time::Duration;
 
 /// Limit of every wait for the chip, the one of Linux's SPI NOR layer
 /// (drivers/mtd/spi-nor/core.c, `DEFAULT_READY_WAIT_JIFFIES`).
 pub(super) const CHIP_LIMIT: Duration = Duration::from_secs(40);
-
-/// Bits of status register 1 that every family has in this place.
-pub(super) const WIP: u8 = 1;
-pub(super) const WEL: u8 = 1 << 1;
 
 /// One kind of work inside the chip.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +56,7 @@ pub(super) fn until_chip_idle(
         let mut status = gateway.read_status()?;
         if status & WIP == 0 {
             status = gateway.read_status()?;
+            gateway.disturbed |= status & WIP != 0;
         }
         Ok::<_, FlashError>((status & WIP == 0).then_some(status))
     })?;

@@ -25,6 +25,9 @@ const INVALID: [u8; 4] = [0; 4];
 /// Bytes of the body verified between two events.
 const VERIFY_STEP: usize = 0x1_0000;
 
+/// Readings of all that was written, beyond the first, once something was misread.
+const STEADY_READINGS: u32 = 3;
+
 /// What makes the new image bootable and the old one not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -195,6 +198,7 @@ impl<'c> PlanRun<'c> {
                 return Err(FlashError::NotBlank { at, first, found });
             }
             self.session.chained = false;
+            self.session.gateway.disturbed = true;
             events.emit(wrong_reading(first));
         }
         Ok(())
@@ -217,7 +221,8 @@ impl<'c> PlanRun<'c> {
         let phase = Phase::Verify;
         let mut hash = Sha256::new();
         let mut done = 0;
-        for (at, bytes) in std::mem::take(&mut self.plan.expect) {
+        let expect = std::mem::take(&mut self.plan.expect);
+        for (at, bytes) in &expect {
             for (n, wanted) in bytes.chunks(VERIFY_STEP).enumerate() {
                 self.check_stop(events)?;
                 let at = FlashAddr(at.0 + (n * VERIFY_STEP) as u32);
@@ -230,7 +235,34 @@ impl<'c> PlanRun<'c> {
             let what = "what was verified is not what the job began with";
             return Err((None, FlashError::Plan { at: 0, what }));
         }
+        if self.session.gateway.disturbed {
+            let text = "something was misread in this job: what was written is read again".into();
+            events.emit(Event::Note { text });
+            for _ in 0..STEADY_READINGS {
+                for (at, bytes) in &expect {
+                    self.check_stop(events)?;
+                    self.check_steady(*at, bytes)?;
+                }
+            }
+        }
         tracing::info!(bytes = done, "verified");
+        Ok(())
+    }
+
+    /// The bytes read right once more, block by block. One wrong reading is none of the cells; a block that
+    /// differs has to read right many times.
+    fn check_steady(&mut self, at: FlashAddr, wanted: &[u8]) -> Result<(), StepError> {
+        let session = &mut self.session;
+        let fail = |e| (Some(at), e);
+        let start = at.0 - at.0 % BLOCK as u32;
+        let mut found = vec![0; ((at.0 - start) as usize + wanted.len()).next_multiple_of(BLOCK)];
+        session.read_as(FlashAddr(start), &mut found, false).map_err(fail)?;
+        for (block, found) in (start..).step_by(BLOCK).zip(found.chunks(BLOCK)) {
+            if difference(block, found, at.0, wanted).is_some() {
+                let steady = session.steady_block(block).map_err(fail)?;
+                check_equal(block, &steady, at, wanted)?;
+            }
+        }
         Ok(())
     }
 
@@ -256,6 +288,7 @@ impl<'c> PlanRun<'c> {
             found.copy_from_slice(&session.agreed_block(block).map_err(fail)?);
             check_equal(block, found, at, wanted)?;
             session.chained = false;
+            session.gateway.disturbed = true;
             events.emit(wrong_reading(block));
         }
         hash.update(found.get(lead..lead + wanted.len()).unwrap_or_default());
@@ -275,7 +308,7 @@ impl<'c> PlanRun<'c> {
             self.session.program(at, bytes).map_err(fail)?;
         }
         let block = at.0 - lead;
-        let found = self.session.agreed_block(block).map_err(fail)?;
+        let found = self.session.steady_block(block).map_err(fail)?;
         check_equal(block, &found, at, bytes)
     }
 

@@ -64,6 +64,19 @@ pub(crate) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Rang
     );
 }
 
+/// Reports bytes of which readings never agree.
+pub(crate) fn report_wavering(ranges: &[std::ops::Range<u32>], events: &mut dyn Events) {
+    for range in ranges {
+        events.emit(Event::Note {
+            text: format!(
+                "the flash reads differently each time at {:#x} ({} bytes), as an interrupted erase or write leaves it; a backup holds the last reading",
+                range.start,
+                range.len()
+            ),
+        });
+    }
+}
+
 /// Reports that readings differed.
 pub(crate) fn report(unsteady: &[UnsteadyRange], events: &mut dyn Events) {
     for range in unsteady {

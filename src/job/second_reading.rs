@@ -5,7 +5,7 @@ use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, note};
 use super::session::{CardFacts, psid_of};
 use super::{Device, JobError};
-use crate::flash::{ChainVerdict, Event, Events, FlashError, Locked, Phase};
+use crate::flash::{ChainVerdict, Event, Events, FlashError, FlashSource, Locked, Phase, overlap};
 use crate::image::{CrcVerdict, FlashAddr, SectionKind, Source};
 use crate::plan::{CardSnapshot, ImageSlot};
 use std::ops::Range;
@@ -76,13 +76,18 @@ fn compare_flash(
                 let total = before.flash.len() as u64;
                 events.emit(Event::Started { phase, total });
                 let verdict = match locked.prove_chains(&before.flash, events) {
-                    Ok(verdict) => verdict,
-                    Err(FlashError::Differs { at, .. }) => return changed(other_bytes(at)),
+                    Ok(verdict) => Some(verdict),
+                    Err(FlashError::Differs { at, .. }) => {
+                        // Cells between two states differ without a change; they prove nothing.
+                        let at = at - at % BLOCK as u32;
+                        same_block(&mut locked.source(), before, at, &mut second.unsteady)?;
+                        None
+                    }
                     Err(error) => return Err(error.into()),
                 };
                 events.emit(Event::Finished { phase });
-                second.chains = Some(verdict);
-                if !matches!(verdict, ChainVerdict::Contradicted { .. }) {
+                second.chains = verdict;
+                if verdict.is_some_and(|v| !matches!(v, ChainVerdict::Contradicted { .. })) {
                     return Ok(second);
                 }
             }
@@ -123,18 +128,39 @@ fn compare(
             if now == known {
                 continue;
             }
-            let at = (range.start + n * BLOCK) as u32;
-            note(unsteady, source.reread(at..at + BLOCK as u32)?);
-            let mut agreed = [0; BLOCK];
-            source.read_at(FlashAddr(at), &mut agreed)?;
-            if agreed != *known {
-                return Err(JobError::Changed { what: other_bytes(at) });
-            }
+            same_block(&mut source, before, (range.start + n * BLOCK) as u32, unsteady)?;
         }
         done += range.len() as u64;
         events.emit(Event::Advanced { phase, done });
     }
     events.emit(Event::Finished { phase });
+    Ok(())
+}
+
+/// The block at `at` is what it was, or reads differently each time and belongs to no image that boots.
+fn same_block(
+    source: &mut FlashSource<'_, '_>,
+    before: &CardSnapshot,
+    at: u32,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<(), JobError> {
+    let block = at..at + BLOCK as u32;
+    let within = |ranges: &[Range<u32>]| ranges.iter().any(|range| overlap(range, &block));
+    if within(&before.wavering) {
+        return Ok(());
+    }
+    source.tolerate_wavering();
+    source.reconsider(at)?;
+    note(unsteady, vec![block.clone()]);
+    if within(&source.wavering()) {
+        let needed = before.bootable().any(|slot| within(&slot.ranges()));
+        return if needed { Err(FlashError::Unsteady { at }.into()) } else { Ok(()) };
+    }
+    let mut agreed = [0; BLOCK];
+    source.read_at(FlashAddr(at), &mut agreed)?;
+    if before.flash.get(at as usize..at as usize + BLOCK) != Some(&agreed) {
+        return Err(JobError::Changed { what: other_bytes(at) });
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::images::{mark_active, read_images};
 use super::proofs::{BoardKey, ChainRecord, ProofStore};
-use super::readings::{UnsteadyRange, report, steady};
+use super::readings::{UnsteadyRange, report, report_wavering, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::escape::ForeignText;
@@ -99,6 +99,7 @@ pub(super) fn snapshot(
     locked.source().read_all(phase, events)?;
     let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
+    locked.source().tolerate_wavering();
     let mut parse = |source: &mut FlashSource<'_, '_>| {
         let mut flash = vec![0; chip.geometry.size as usize];
         source.read_at(FlashAddr(0), &mut flash)?;
@@ -109,7 +110,8 @@ pub(super) fn snapshot(
             chip.clone(),
             protection.clone(),
             flash,
-        )?)
+        )?
+        .with_wavering(source.wavering()))
     };
     let damaged = |card: &CardSnapshot| {
         card.slots.is_empty()
@@ -117,6 +119,7 @@ pub(super) fn snapshot(
     };
     let card = steady(&mut locked.source(), &mut unsteady, &mut parse, &damaged)?;
     report(&unsteady, events);
+    report_wavering(&card.wavering, events);
     // Chains may be why: a job that goes on proves them anew.
     if trusted
         && !unsteady.is_empty()

@@ -2,7 +2,7 @@
 
 use super::check::Checks;
 use super::slot::ranges;
-use super::{ActionReport, EraseReport, PlanReport, Target};
+use super::{ActionReport, EraseReport, PlanReport, Target, Validity};
 use crate::flash::{
     Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan, Signature, overlap,
     plan_sectors,
@@ -46,6 +46,8 @@ pub(super) struct PassContext<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) protected: Vec<Range<u32>>,
     pub(super) disposable: Vec<Range<u32>>,
+    /// Bytes that read differently each time.
+    pub(super) wavering: &'a [Range<u32>],
 }
 
 impl PassContext<'_> {
@@ -67,6 +69,14 @@ impl PassContext<'_> {
             !has(*start, signature) || body.iter().any(|(at, bytes)| !has(*at, bytes))
         });
         let (at, bytes) = signature.unzip();
+        let torn = at.is_some_and(|start| {
+            is_torn(self.flash, start, &body)
+                || body.iter().any(|(at, bytes)| {
+                    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                    let range = at.0..at.0.saturating_add(len);
+                    self.wavering.iter().any(|w| overlap(w, &range))
+                })
+        });
         // A live signature is invalidated before the body under it changes: a boot ROM must
         // never find it in front of a half-written image.
         let in_place = at.is_some_and(|start| has(start, &MAGIC));
@@ -77,11 +87,55 @@ impl PassContext<'_> {
             disposable: self.disposable,
             in_place,
         };
-        Ok(Pass {
-            sectors: plan_sectors(self.flash, self.geometry, &job)?,
-            signature: Signature { bytes, boot_address, invalidate },
-        })
+        let sectors = |flash: &[u8]| plan_sectors(flash, self.geometry, &job);
+        let sectors = match torn {
+            // Where that would reach into protected bytes, what differs has to do.
+            true => sectors(&unlike(self.flash, &job.body)).or_else(|_| sectors(self.flash))?,
+            false => sectors(self.flash)?,
+        };
+        Ok(Pass { sectors, signature: Signature { bytes, boot_address, invalidate } })
     }
+}
+
+/// The place of an image holds what an interrupted job left: neither nothing nor an image that is
+/// complete but for its signature. There a sector may read blank, or a page right, and not stay so
+/// (an erase or program that power ended), so all of it is erased. `body` is what shall be there.
+fn is_torn(flash: &[u8], start: FlashAddr, body: &[(FlashAddr, Vec<u8>)]) -> bool {
+    let image = |mut flash: Vec<u8>| {
+        let place = flash.get_mut(start.0 as usize..start.0 as usize + MAGIC.len())?;
+        place.copy_from_slice(&MAGIC);
+        Contents::from_dump(&flash, start).ok()
+    };
+    let complete = |c: &Contents| Validity::of(c.image()).boots();
+    if image(flash.to_vec()).is_some_and(|found| complete(&found)) {
+        return false;
+    }
+    let Some(wanted) = image(overlaid(flash, body, |wanted| wanted)).filter(complete) else {
+        return false;
+    };
+    let map = AddressMap::on_flash(wanted.image().layout, start);
+    let used = ranges(map, 0, wanted.image().len);
+    let blank = |range: &Range<u32>| {
+        let bytes = flash.get(range.start as usize..range.end as usize);
+        bytes.unwrap_or_default().iter().all(|byte| *byte == 0xFF)
+    };
+    !used.iter().all(blank)
+}
+
+/// The flash with every byte of the body unlike what it shall be and not blank: planned from that,
+/// everything is erased and written.
+fn unlike(flash: &[u8], body: &[(FlashAddr, Vec<u8>)]) -> Vec<u8> {
+    overlaid(flash, body, |wanted| if wanted == 0 { 0x55 } else { 0 })
+}
+
+/// The flash with `of(wanted)` in the place of the body.
+fn overlaid(flash: &[u8], body: &[(FlashAddr, Vec<u8>)], of: impl Fn(u8) -> u8) -> Vec<u8> {
+    let mut flash = flash.to_vec();
+    for (at, bytes) in body {
+        let place = flash.iter_mut().skip(at.0 as usize).zip(bytes);
+        place.for_each(|(byte, wanted)| *byte = of(*wanted));
+    }
+    flash
 }
 
 /// The image without its signature, by flash address.

@@ -110,12 +110,20 @@ impl<'a> Placement<'a> {
             }
             signatures_to_invalidate(self.card.signatures(), self.start, &untouchable)
         };
-        self.context().pass(
+        let finish = present && !invalidate.is_empty();
+        let mut pass = self.context().pass(
             body_of(self.image.bytes(), self.map),
             Some((self.start, MAGIC)),
             Some(boot_address(self.start)),
             invalidate,
-        )
+        )?;
+        if finish {
+            // Power may have gone while the signature was programmed. It is programmed once more before the
+            // other image stops being one: its cells may not stay as they read.
+            pass.sectors.programs.push((self.start, MAGIC.to_vec()));
+            pass.sectors.expect.push((self.start, MAGIC.to_vec()));
+        }
+        Ok(pass)
     }
 
     /// The context of a pass: the other half and the configuration area are protected.
@@ -136,6 +144,7 @@ impl<'a> Placement<'a> {
             geometry: &self.card.flash_chip.geometry,
             protected,
             disposable,
+            wavering: &self.card.wavering,
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn plan_config_reset(card: &CardSnapshot) -> Plan {
                 geometry: &card.flash_chip.geometry,
                 protected,
                 disposable: Vec::new(),
+                wavering: &[],
             };
             let body = areas
                 .iter()

@@ -259,6 +259,7 @@ fn put_back(
         geometry: &card.flash_chip.geometry,
         protected: outside(&area.ranges, size),
         disposable: Vec::new(),
+        wavering: &card.wavering,
     };
     let address = boots.then(|| boot_address(area.start));
     let signature = Some((area.start, bytes));

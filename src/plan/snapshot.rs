@@ -3,8 +3,9 @@
 use super::boot::boot_choice;
 use super::{ImageSlot, SlotChoice};
 use crate::card::Chip;
-use crate::flash::{FlashChip, Protection};
+use crate::flash::{FlashChip, Protection, overlap};
 use crate::image::{Contents, FlashAddr, SourceError, Version, scan};
+use std::ops::Range;
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct CardSnapshot {
     pub flash: Vec<u8>,
     /// One entry per signature in rising order, read fully.
     pub slots: Vec<ImageSlot>,
+    /// Bytes that read differently each time: an interrupted erase or program left them.
+    pub wavering: Vec<Range<u32>>,
 }
 
 /// The image a job is about.
@@ -47,7 +50,25 @@ impl CardSnapshot {
                 contents: Contents::from_dump(&flash, start).map_err(|e| e.to_string()),
             })
             .collect();
-        Ok(Self { chip, recovery, running, flash_chip, protection, flash, slots })
+        let wavering = Vec::new();
+        Ok(Self { chip, recovery, running, flash_chip, protection, flash, slots, wavering })
+    }
+
+    /// The same with these bytes reading differently each time: no image with such a byte is valid.
+    pub fn with_wavering(mut self, wavering: Vec<Range<u32>>) -> Self {
+        for slot in &mut self.slots {
+            let ranges = match slot.ranges() {
+                ranges if ranges.is_empty() => vec![slot.start.0..slot.start.0.saturating_add(16)],
+                ranges => ranges,
+            };
+            let hit = wavering.iter().find(|w| ranges.iter().any(|range| overlap(range, w)));
+            if let Some(hit) = hit {
+                slot.contents =
+                    Err(format!("the flash at {:#x} reads differently each time", hit.start));
+            }
+        }
+        self.wavering = wavering;
+        self
     }
 
     /// Addresses of the signatures.

@@ -41,6 +41,7 @@ pub(super) struct Before {
     marginal: Vec<(u32, u8)>,
     outcomes: BootOutcomes,
     mutations: u64,
+    misuse: usize,
 }
 
 impl Before {
@@ -50,18 +51,13 @@ impl Before {
             marginal: card.marginal_cells(),
             outcomes: card.boot_outcomes(),
             mutations: card.mutations(),
+            misuse: card.misuse().len(),
         }
     }
 }
 
 fn boots(outcomes: &BootOutcomes) -> [bool; 2] {
     [&outcomes.lowest_first, &outcomes.highest_first].map(|o| *o != BootOutcome::Recovery)
-}
-
-/// What a reading shows as bootable, whether or not it is steady.
-pub(super) fn seems_to_boot(card: &SimCard) -> bool {
-    let steady = SimCard::new(card.spec(), &card.flash());
-    steady.boot_outcome() != BootOutcome::Recovery
 }
 
 /// The configuration areas of the images of a campaign: two sectors of 4 KiB each.
@@ -104,7 +100,8 @@ pub(super) fn judge(
 ) -> Result<(), String> {
     let any = |test: fn(&Fault) -> bool| faults.iter().any(test);
     let firmware = any(|f| matches!(f, Fault::FirmwareWrites { .. }));
-    let resets = any(|f| matches!(f, Fault::Reset { .. }));
+    let resets =
+        any(|f| matches!(f, Fault::Reset { .. } | Fault::Usurped { .. } | Fault::Suspend { .. }));
     let nv = match (firmware, job) {
         (true, _) | (_, CampaignJob::ConfigSet) => {
             nv_areas(scenario.failsafe, card.spec().chip.size())
@@ -172,8 +169,24 @@ pub(super) fn judge(
     if !card.is_silent() && !held && !resets && !card.semaphores_held().is_empty() {
         return Err(format!("semaphores {:?} stay taken", card.semaphores_held()));
     }
-    if !resets && !card.misuse().is_empty() {
-        return Err(format!("misuse: {:?}", card.misuse().first()));
+    // Bits of a page that was not erased are not the driver's doing where an operation went wrong.
+    let wrong = any(|f| {
+        matches!(
+            f,
+            Fault::FlippedBit { .. }
+                | Fault::LyingWrite { .. }
+                | Fault::Misdirected { .. }
+                | Fault::BrownOut { .. }
+                | Fault::LostWrite { .. }
+                | Fault::DoubledWrite { .. }
+        )
+    });
+    let mut misuse = card.misuse().split_off(before.misuse);
+    misuse.retain(|m| {
+        !(wrong && ["without erase", "without write enable"].iter().any(|w| m.what.contains(w)))
+    });
+    if !resets && let Some(misuse) = misuse.first() {
+        return Err(format!("misuse: {misuse:?}"));
     }
     if changed.is_some() {
         ask_mstflint(scenario, card, report.exit)?;

@@ -6,7 +6,7 @@ use crate::sweep::world::identity;
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
 use cx3flash::job::{self, Exit, JobError, WriteOutcome, WriteRequest};
-use cx3flash::plan::{BurnOptions, IdentityChange};
+use cx3flash::plan::{BurnOptions, IdentityChange, RomChoice, would_boot};
 use cx3flash::sim::{BootOutcome, Fault, SimCard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -36,9 +36,22 @@ fn rounds(scenario: &Scenario, files: &CampaignFiles, played: &mut Played) -> Re
         round(scenario, &card, &job, &scenario.later, dir.path(), played)?;
         card.power_cycle();
     }
-    // Without faults whatever was left can be repaired.
-    let job = repair(scenario, &card, dir.path());
-    let end = round(scenario, &card, &job, &[], dir.path(), played)?;
+    // Without faults whatever was left can be repaired. An image with a cell between two states looks
+    // valid or not: the other command is the answer of the first one's refusal.
+    let mut job = repair(scenario, &card, dir.path());
+    let mut end = round(scenario, &card, &job, &[], dir.path(), played)?;
+    for _ in 0..6 {
+        if matches!(end, Exit::Done | Exit::NothingToDo) {
+            break;
+        }
+        let good = scenario.good.clone();
+        job = match job {
+            CampaignJob::Burn(_) => CampaignJob::BurnWithoutRom(good),
+            CampaignJob::BurnWithoutRom(_) => CampaignJob::Recover(good),
+            _ => CampaignJob::Burn(good),
+        };
+        end = round(scenario, &card, &job, &[], dir.path(), played)?;
+    }
     if !matches!(end, Exit::Done | Exit::NothingToDo) {
         return Err(format!("the repair {job:?} without faults ends with {end:?}"));
     }
@@ -51,11 +64,10 @@ fn rounds(scenario: &Scenario, files: &CampaignFiles, played: &mut Played) -> Re
 
 /// What an owner does next: restore where a backup was made of a card that booted, else an image.
 fn repair(scenario: &Scenario, card: &SimCard, backups: &Path) -> CampaignJob {
-    let boots = card.boot_outcome() != BootOutcome::Recovery;
     let good = scenario.good.clone();
     // What the card seems to hold decides, as for an owner: `recover` refuses where an image is valid.
-    let seems = judge::seems_to_boot(card);
-    match (boots || seems, newest(backups)) {
+    let boots = would_boot(&card.flash()).start.is_some();
+    match (boots, newest(backups)) {
         (true, _) => CampaignJob::Burn(good),
         (false, Some(backup)) if scenario.seed % 2 == 0 => CampaignJob::Restore(backup),
         (false, _) => CampaignJob::Recover(good),
@@ -126,19 +138,28 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
         Err(error) => Report::failed(&error),
     };
     match job {
-        CampaignJob::Burn(path) => written(job::read_image(path).and_then(|image| {
+        CampaignJob::Burn(path) => written(job::read_image(path, &()).and_then(|image| {
             write(card, &WriteRequest::Burn(&image, &BurnOptions::default()), backups)
         })),
+        CampaignJob::BurnWithoutRom(path) => {
+            let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
+            written(
+                job::read_image(path, &())
+                    .and_then(|image| write(card, &WriteRequest::Burn(&image, &options), backups)),
+            )
+        }
         CampaignJob::Recover(path) => {
-            written(job::read_image(path).and_then(|image| {
+            written(job::read_image(path, &()).and_then(|image| {
                 write(card, &WriteRequest::Recover(&image, &identity()), backups)
             }))
         }
-        CampaignJob::Restore(backup) => {
-            written(write(card, &WriteRequest::Restore { backup, change_mac: None }, backups))
-        }
+        CampaignJob::Restore(backup) => written(
+            job::read_backup(backup, None, &())
+                .and_then(|facts| write(card, &WriteRequest::Restore(&facts), backups)),
+        ),
         CampaignJob::RomWrite(path) => written(
-            job::read_rom(path).and_then(|rom| write(card, &WriteRequest::RomWrite(&rom), backups)),
+            job::read_rom(path, &())
+                .and_then(|rom| write(card, &WriteRequest::RomWrite(&rom), backups)),
         ),
         CampaignJob::RomRemove => written(write(card, &WriteRequest::RomRemove, backups)),
         CampaignJob::IdentitySet => {

@@ -12,4 +12,5 @@ mod away;
 mod card;
 mod registers;
 mod tap;
+mod torn;
 mod wrong_reads;
