@@ -180,7 +180,8 @@ mod tests {
         let output = dir.path().join("output");
         let lock = dir.path().join("lock");
         let held = File::create(&lock).unwrap();
-        let program = helper(&dir, "cat > /dev/null; readlink /proc/$$/fd/1 > \"$2\"");
+        let program =
+            helper(&dir, "cat > /dev/null; at=$(readlink /proc/$$/fd/1); echo \"$at\" > \"$2\"");
         run_holding(&WallClock::default(), &program, &output, LIMIT, Some(&held)).unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap().trim(), lock.to_str().unwrap());
     }
