@@ -82,6 +82,7 @@ mod modules;
 mod owner_story;
 mod readiness;
 mod sectors;
+#[cfg(debug_assertions)]
 mod serve;
 mod shape;
 mod support;
