@@ -7,10 +7,13 @@ use crate::host::{unless_stopped, write_stdout};
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
+/// Takes what is printed.
+pub(super) type FlintOutput = Box<dyn FnMut(&str) -> io::Result<()>>;
+
 /// The streams, the answers given by flags, the log of a burn.
 pub(super) struct Console {
     /// Standard output.
-    pub(super) out: Box<dyn FnMut(&str) -> io::Result<()>>,
+    pub(super) out: FlintOutput,
     /// `-y`.
     pub(super) yes: bool,
     /// `-no`.

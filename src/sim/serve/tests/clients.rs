@@ -125,7 +125,7 @@ fn a_client_that_does_not_read_gets_every_answer_later() {
     // 16 MiB of answers, more than any socket holds.
     let count = 16_u16;
     for id in 0..count {
-        let part = region(u64::from(id) % 8 << 20, 2, 1 << 20, &[]);
+        let part = region((u64::from(id) % 8) << 20, 2, 1 << 20, &[]);
         stream.write_all(&message(id, 9, 0, &part)).expect("sent");
     }
     assert_eq!(served.order("silent off"), "ok");
