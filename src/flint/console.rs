@@ -70,7 +70,7 @@ impl Console {
     pub(super) fn ask(&mut self, question: &str) -> bool {
         if io::stdout().is_terminal() {
             // What was printed before must not hide the question.
-            let _ = write_stdout("\x1b[0m");
+            let _ = (self.out)("\x1b[0m");
         }
         self.print(&format!("\n {question} ? (y/n) [n] : "));
         if self.yes {

@@ -184,7 +184,7 @@ impl Lease {
         };
         self.warn(format!(
             "internal_err_reset.lock in {}: {why}; run no other job until this one ends",
-            escape::path(&self.host.lock_dir())
+            escape::path(self.host.lock_dir())
         ));
         None
     }
