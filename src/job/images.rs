@@ -30,8 +30,7 @@ pub struct ImageReport {
     pub checksum: Option<String>,
 }
 
-/// Every image on the card, lowest first. What looks damaged was read twice, and a quick reading always:
-/// it checks few CRCs.
+/// Every image on the card, lowest first. What looks damaged was read twice.
 pub(super) fn read_images(
     flash: &mut FlashSource<'_, '_>,
     depth: Depth,
@@ -47,7 +46,7 @@ pub(super) fn steady_images(
 ) -> Result<Vec<ImageReport>, JobError> {
     let damaged = |images: &Vec<ImageReport>| {
         let is_valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_valid);
-        depth == Depth::Quick || images.is_empty() || !images.iter().all(is_valid)
+        images.is_empty() || !images.iter().all(is_valid)
     };
     let mut reading = |flash: &mut FlashSource<'_, '_>| read_all(flash, depth);
     steady(flash, unsteady, &mut reading, &damaged)

@@ -268,20 +268,3 @@ fn a_backup_survives_any_wrong_register_access() {
     };
     sweep("register faults, backup", &bench.card, job, &judge);
 }
-
-#[test]
-fn a_query_survives_any_wrong_register_access() {
-    let bench = CardLayout::Failsafe.bench();
-    let report =
-        |device: &mut Device| job::query_card(device).map(|q| serde_json::to_value(q).unwrap());
-    let job: RunJob<'_> = &|card, open| {
-        report(&mut open(card).unwrap()).unwrap();
-    };
-    let wanted = report(&mut plain(&bench.card.fork()).unwrap()).unwrap();
-    let judge = |card: &SimCard, what: &str| {
-        let found = plain(card).and_then(|mut device| report(&mut device))?;
-        assert_eq!(found, wanted, "{what}: another report");
-        Ok(())
-    };
-    sweep("register faults, query", &bench.card, job, &judge);
-}
