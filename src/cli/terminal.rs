@@ -109,10 +109,13 @@ impl StopFlag {
     /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT raise the flag instead of killing the process: a
     /// job reads it between sectors, leaves the card bootable and returns it to its driver.
     pub(super) fn catch(&self) -> io::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::clone(&self.0))?;
         }
+        // A write beyond `ulimit -f` fails with EFBIG instead of killing the process with the card
+        // taken.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::config_space::SysfsConfig;
 use super::{Bdf, DiscoverError, Host, VFIO_PCI, sysfs};
 use crate::card::Function;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::Path;
 use std::{fmt, fs};
 
@@ -211,7 +212,7 @@ impl Host {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
-            vfs: vfs(&dir),
+            vfs: vfs(&dir).unwrap_or_default(),
             netdevs: netdevs(&dir),
             board_id: of_rdma("board_id"),
             fw_version: of_rdma("fw_ver"),
@@ -290,14 +291,14 @@ fn bar0_range(dir: &Path) -> Option<(u64, u64)> {
     (flags & RESOURCE_MEMORY != 0 && length > 1).then_some((start, length))
 }
 
-fn vfs(dir: &Path) -> Vec<Bdf> {
-    let mut vfs: Vec<Bdf> = sysfs::names(dir)
-        .iter()
-        .filter(|n| n.starts_with("virtfn"))
-        .filter_map(|n| sysfs::link(dir.join(n))?.parse().ok())
-        .collect();
+/// Virtual functions of the function with this sysfs directory.
+pub(super) fn vfs(dir: &Path) -> io::Result<Vec<Bdf>> {
+    let mut vfs = Vec::new();
+    for name in sysfs::try_names(dir)?.iter().filter(|name| name.starts_with("virtfn")) {
+        vfs.extend(sysfs::try_link(dir.join(name))?.and_then(|target| target.parse::<Bdf>().ok()));
+    }
     vfs.sort();
-    vfs
+    Ok(vfs)
 }
 
 fn netdevs(dir: &Path) -> Vec<NetDev> {

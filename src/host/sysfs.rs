@@ -3,12 +3,14 @@
 //! (docs/linux.md#test-seams).
 //!
 //! Files of sysfs vanish between two reads (hot-unplug, a driver that is unloaded) and can contain
-//! anything: what cannot be read is `None` or empty, never a panic.
+//! anything: what cannot be read is `None` or empty, never a panic. What the host is restored from
+//! is read by the functions that begin with `try`: there a failed reading is an error.
 
 use super::Bdf;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The driver that gives a PCI function to userspace.
@@ -71,6 +73,10 @@ impl Host {
         link(self.device(bdf).join("driver"))
     }
 
+    pub(super) fn try_driver_of(&self, bdf: Bdf) -> io::Result<Option<String>> {
+        try_link(self.device(bdf).join("driver"))
+    }
+
     /// Directory of a PCI driver in sysfs.
     pub(super) fn driver(&self, name: &str) -> PathBuf {
         self.path("sys/bus/pci/drivers").join(name)
@@ -93,14 +99,21 @@ impl Host {
 
     /// Ids of any PCI function; `None` when it is gone.
     pub(super) fn ids(&self, bdf: Bdf) -> Option<PciIds> {
+        self.try_ids(bdf).ok().flatten()
+    }
+
+    pub(super) fn try_ids(&self, bdf: Bdf) -> io::Result<Option<PciIds>> {
         let dir = self.device(bdf);
-        let id = |file| number(dir.join(file));
-        Some(PciIds {
-            vendor: id("vendor")?,
-            device: id("device")?,
-            subsystem_vendor: id("subsystem_vendor")?,
-            subsystem_device: id("subsystem_device")?,
-        })
+        let id = |file| -> io::Result<Option<u16>> {
+            let number = try_text(dir.join(file))?.and_then(|text| hex(&text));
+            Ok(number.and_then(|number| number.try_into().ok()))
+        };
+        let ids = (id("vendor")?, id("device")?, id("subsystem_vendor")?, id("subsystem_device")?);
+        let (Some(vendor), Some(device), Some(subsystem_vendor), Some(subsystem_device)) = ids
+        else {
+            return Ok(None);
+        };
+        Ok(Some(PciIds { vendor, device, subsystem_vendor, subsystem_device }))
     }
 
     /// The bridges above a function and its address, which stand for the slot it is in.
@@ -116,10 +129,33 @@ impl Host {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Called before each reading; an error is that reading's.
+    pub(super) static BEFORE_READING: std::cell::RefCell<Option<std::rc::Rc<dyn Fn() -> io::Result<()>>>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// What `read` reads; `None` when it is not there.
+fn reading<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<Option<T>> {
+    #[cfg(test)]
+    if let Some(before) = BEFORE_READING.with_borrow(Clone::clone) {
+        before()?;
+    }
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Content of a file, without white space around it. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn text(path: impl AsRef<Path>) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
-    Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    try_text(path).ok().flatten()
+}
+
+pub(super) fn try_text(path: impl AsRef<Path>) -> io::Result<Option<String>> {
+    let bytes = reading(|| fs::read(path))?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
 /// A zero-terminated text of the kernel, without control characters and white space around it.
@@ -136,13 +172,17 @@ pub(super) fn lines(path: impl AsRef<Path>) -> Vec<String> {
 
 /// Names in a directory, sorted.
 pub(super) fn names(path: impl AsRef<Path>) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(path) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> =
-        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    try_names(path).unwrap_or_default()
+}
+
+/// Empty when there is no such directory.
+pub(super) fn try_names(path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in reading(|| fs::read_dir(path))?.into_iter().flatten() {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
     names.sort();
-    names
+    Ok(names)
 }
 
 /// Names in a directory, sorted, with their paths.
@@ -156,8 +196,12 @@ pub(super) fn entries(path: impl AsRef<Path>) -> Vec<(String, PathBuf)> {
 
 /// Last component of a link's target: the driver, the group, the master.
 pub(super) fn link(path: impl AsRef<Path>) -> Option<String> {
-    let target = fs::read_link(path).ok()?;
-    Some(target.file_name()?.to_string_lossy().into_owned())
+    try_link(path).ok().flatten()
+}
+
+pub(super) fn try_link(path: impl AsRef<Path>) -> io::Result<Option<String>> {
+    let target = reading(|| fs::read_link(path))?;
+    Ok(target.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned())))
 }
 
 /// A number in the form of sysfs ids: `0x15b3`.
@@ -175,8 +219,12 @@ pub(super) fn number<T: TryFrom<u64>>(path: impl AsRef<Path>) -> Option<T> {
 
 /// `driver_override` of the function with this sysfs directory; `None` when it reads `(null)`.
 pub(super) fn driver_override(device: impl AsRef<Path>) -> Option<String> {
-    let text = text(device.as_ref().join("driver_override"))?;
-    (!text.is_empty() && text != "(null)").then_some(text)
+    try_driver_override(device).ok().flatten()
+}
+
+pub(super) fn try_driver_override(device: impl AsRef<Path>) -> io::Result<Option<String>> {
+    let text = try_text(device.as_ref().join("driver_override"))?;
+    Ok(text.filter(|text| !text.is_empty() && text != "(null)"))
 }
 
 /// The PCI function a sysfs entry belongs to: the last address in its real path.

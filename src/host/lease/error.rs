@@ -66,12 +66,16 @@ impl LeaseError {
         )
     }
 
-    /// While giving back, a refused step and a missing driver leave the host changed.
+    /// While giving back, whatever fails leaves the host changed.
     pub(super) fn not_back(self, bdf: Bdf) -> Self {
         match self {
             Self::Refused { bdf, doing, source } => Self::NotBack { bdf, doing, source },
             Self::NoDriver { driver, source } => {
                 Self::NotBack { bdf, doing: format!("loading the driver {driver}"), source }
+            }
+            Self::Discover(error) => {
+                let doing = "identifying the card".to_owned();
+                Self::NotBack { bdf, doing, source: io::Error::other(error.to_string()) }
             }
             other => other,
         }

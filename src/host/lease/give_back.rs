@@ -27,7 +27,7 @@ impl Lease {
         if self.changed_host() && self.is_removed() {
             failures.extend(self.rescan().err());
         }
-        let presence = self.presence()?;
+        let presence = self.presence().map_err(|error| error.not_back(self.bdf()))?;
         if presence != Presence::Card {
             return self.give_back_rest(&presence, failures);
         }
@@ -55,7 +55,7 @@ impl Lease {
     pub fn must_stay(&self) -> bool {
         self.record.marks.boots == Some(false)
             && self.record.original.driver.as_deref() == Some(MLX4)
-            && self.driver_now().as_deref() != Some(MLX4)
+            && !self.driver_at(self.bdf()).is_ok_and(|now| now.as_deref() == Some(MLX4))
     }
 
     /// Whether the machine was rebooted in a change of the flash, and the driver did not bind the
@@ -67,7 +67,7 @@ impl Lease {
             && marks.boots.is_none()
             && self.record.original.driver.as_deref() == Some(MLX4)
             && self.card_is_here()
-            && self.driver_now().is_none()
+            && self.driver_at(self.bdf()).is_ok_and(|now| now.is_none())
     }
 
     /// Whether we made the kernel forget the card, and were killed before the rescan.
@@ -166,8 +166,9 @@ impl Lease {
 
     fn rebind(&mut self) -> Result<(), LeaseError> {
         let bdf = self.bdf();
+        let now = self.driver_at(bdf)?;
         match self.record.original.driver.clone() {
-            Some(driver) if self.driver_now().as_ref() != Some(&driver) => {
+            Some(driver) if now.as_ref() != Some(&driver) => {
                 // Loaded while the override still names vfio-pci: a module probes every device it
                 // matches when it is loaded, and this probe must be guarded.
                 self.need_driver(&driver)?;
@@ -177,29 +178,30 @@ impl Lease {
                 self.bind(bdf, &driver)
             }
             // A driver that was bound by others since stays.
-            None if self.driver_now().as_deref() == Some(VFIO_PCI) => self.unbind(bdf),
+            None if now.as_deref() == Some(VFIO_PCI) => self.unbind(bdf),
             _ => Ok(()),
         }
     }
 
     pub(super) fn restore_siblings(&self, failures: &mut Vec<LeaseError>) {
         for sibling in &self.record.original.siblings {
-            // One that has a driver again, even another one, stays there.
-            if self.host.driver_of(sibling.bdf).is_some()
-                || !self.is_still(sibling.bdf, sibling.ids)
-            {
-                continue;
-            }
-            let back = self
-                .need_driver(&sibling.driver)
-                .and_then(|()| self.bind(sibling.bdf, &sibling.driver));
+            let back = self.driver_at(sibling.bdf).and_then(|now| {
+                // One that has a driver again, even another one, stays there.
+                if now.is_some() || !self.is_still(sibling.bdf, sibling.ids)? {
+                    return Ok(());
+                }
+                self.need_driver(&sibling.driver)?;
+                self.bind(sibling.bdf, &sibling.driver)
+            });
             failures.extend(back.err());
         }
     }
 
     /// Whether the function at this address is the one that was there; a warning when it is not.
-    fn is_still(&self, bdf: Bdf, was: Option<PciIds>) -> bool {
-        let is = self.host.ids(bdf);
+    fn is_still(&self, bdf: Bdf, was: Option<PciIds>) -> Result<bool, LeaseError> {
+        let read = self.host.try_ids(bdf);
+        let is =
+            read.map_err(|source| self.refused(&format!("reading the ids of {bdf}"), source))?;
         match (was, is) {
             (_, None) => self.warn(format!("{bdf} is gone")),
             (Some(was), Some(is)) if was != is => {
@@ -207,9 +209,9 @@ impl Lease {
                     "{bdf} is another device now ({is}; it was {was}): it stays as it is"
                 ));
             }
-            _ => return true,
+            _ => return Ok(true),
         }
-        false
+        Ok(false)
     }
 
     /// Virtual functions come with the driver, by its module option. Binds each to its original
@@ -222,15 +224,21 @@ impl Lease {
         for vf in &self.record.original.vfs {
             if !self.host.device(vf.bdf).exists() {
                 warnings.push(format!("virtual function {} did not come back", vf.bdf));
-            } else if self.is_still(vf.bdf, vf.ids) {
-                failures.extend(self.rebind_function(vf).err());
-                failures.extend(self.set_override(vf.bdf, vf.driver_override.as_deref()).err());
+                continue;
+            }
+            match self.is_still(vf.bdf, vf.ids) {
+                Ok(true) => {
+                    failures.extend(self.rebind_function(vf).err());
+                    failures.extend(self.set_override(vf.bdf, vf.driver_override.as_deref()).err());
+                }
+                Ok(false) => {}
+                Err(error) => failures.push(error),
             }
         }
     }
 
     fn rebind_function(&self, vf: &OriginalFunction) -> Result<(), LeaseError> {
-        if self.host.driver_of(vf.bdf) == vf.driver {
+        if self.driver_at(vf.bdf)? == vf.driver {
             return Ok(());
         }
         if let Some(driver) = &vf.driver {
@@ -246,7 +254,9 @@ impl Lease {
     fn restore_port_types(&self, warnings: &mut Vec<String>) -> Result<(), LeaseError> {
         for (number, was) in (1..).zip(&self.record.original.port_types) {
             let path = self.host.device(self.bdf()).join(format!("mlx4_port{number}"));
-            let Some(now) = sysfs::text(&path) else {
+            let read = sysfs::try_text(&path);
+            let read = read.map_err(|source| self.refused("reading a port type", source))?;
+            let Some(now) = read else {
                 continue;
             };
             // `auto (eth)`: the setting, and the type it resulted in.

@@ -93,8 +93,15 @@ impl Lease {
 
     fn end_use(&self, own: Option<Lock>, was: Option<String>) -> Result<(), LeaseError> {
         // Also not when somebody has switched it on since.
-        let off = || self.error_reset().filter(|now| is_off(now));
-        if off().is_none() {
+        let off = || {
+            let read = sysfs::try_text(self.parameter());
+            let read = read.map_err(|source| {
+                self.refused("reading internal_err_reset", source).not_back(self.bdf())
+            });
+            read.map(|now| now.filter(|now| is_off(now)))
+        };
+        // After a reading that failed it may be off.
+        if let Ok(None) = off() {
             return Ok(());
         }
         let lock = self.lock_parameter();
@@ -113,7 +120,7 @@ impl Lease {
                 }
             },
         };
-        let Some(now) = off() else {
+        let Some(now) = off()? else {
             return Ok(());
         };
         let noted = lock.as_ref().and_then(noted);

@@ -46,6 +46,15 @@ impl Lease {
 impl Presence {
     /// An error when the device cannot be identified.
     pub(super) fn of(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
+        let first = Self::read(host, record)?;
+        // A reading that failed must not pass for a card that is gone, or for another card.
+        if first == Self::Card || host.try_ids(record.bdf).is_err() {
+            return Ok(Self::Card);
+        }
+        Self::read(host, record)
+    }
+
+    fn read(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
         let bdf = record.bdf;
         let other = |is| Self::Other {
             was: describe(record.device_id, record.subsystem, record.serial, record.slot.as_ref()),

@@ -190,9 +190,10 @@ impl Lease {
         self.complaint = Some(text);
     }
 
-    /// Driver of the card now.
-    pub(super) fn driver_now(&self) -> Option<String> {
-        self.host.driver_of(self.bdf())
+    /// Driver of a function now.
+    pub(super) fn driver_at(&self, bdf: Bdf) -> Result<Option<String>, LeaseError> {
+        let read = self.host.try_driver_of(bdf);
+        read.map_err(|source| self.refused(&format!("reading the driver of {bdf}"), source))
     }
 
     /// Loads a driver unless it is there.
@@ -237,7 +238,11 @@ impl Lease {
         let path = self.host.driver(driver).join("bind");
         let doing = format!("binding {bdf} to {driver}");
         let bound = self.slow_write_holding(&path, &bdf.to_string(), BIND_LIMIT, &doing, held);
-        match (self.host.driver_of(bdf), bound) {
+        let now = match self.driver_at(bdf) {
+            Err(error) if bound.is_ok() => return Err(error),
+            now => now.ok().flatten(),
+        };
+        match (now, bound) {
             // Something else may have bound it to this driver in between (udev).
             (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
             (_, Err(LeaseError::Refused { source, .. })) => {
@@ -255,7 +260,7 @@ impl Lease {
 
     /// Unbinds a function from its driver, if it has one.
     pub(super) fn unbind(&self, bdf: Bdf) -> Result<(), LeaseError> {
-        let Some(driver) = self.host.driver_of(bdf) else {
+        let Some(driver) = self.driver_at(bdf)? else {
             return Ok(());
         };
         let path = self.host.driver(&driver).join("unbind");
@@ -266,8 +271,8 @@ impl Lease {
     /// Sets or clears an override and checks the result; writes nothing when it is right already.
     /// A newline clears it: a write of zero bytes does nothing (docs/linux.md#binding).
     pub(super) fn set_override(&self, bdf: Bdf, driver: Option<&str>) -> Result<(), LeaseError> {
-        let now = || sysfs::driver_override(self.host.device(bdf));
-        if now().as_deref() == driver {
+        let now = || sysfs::try_driver_override(self.host.device(bdf));
+        if now().is_ok_and(|now| now.as_deref() == driver) {
             return Ok(());
         }
         let doing = match driver {
@@ -277,7 +282,7 @@ impl Lease {
         let path = self.host.device(bdf).join("driver_override");
         let value = format!("{}\n", driver.unwrap_or_default());
         self.slow_write(&path, &value, QUICK_LIMIT, &doing)?;
-        let now = now();
+        let now = now().map_err(|source| self.refused(&doing, source))?;
         if now.as_deref() == driver {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use crate::host::journal::{
     HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
     OriginalState,
 };
-use crate::host::{Host, PciCard, Sibling, UseId, VFIO_PCI, is_root, sysfs};
+use crate::host::{Host, PciCard, Sibling, UseId, VFIO_PCI, card, is_root, sysfs};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
@@ -79,7 +79,11 @@ impl Lease {
             actions,
             lock,
             journal: Some(journal),
-            record: first_record(host, card),
+            record: first_record(host, card).map_err(|source| LeaseError::Refused {
+                bdf: card.bdf,
+                doing: "reading its state".to_owned(),
+                source,
+            })?,
             rebooted: false,
             done: false,
             warnings: RefCell::default(),
@@ -91,6 +95,7 @@ impl Lease {
             None => None,
         };
         let new = pending.is_none();
+        let found = lease.record.original.clone();
         if let Some(old) = pending {
             lease.record.marks = old.marks;
             if old.boot_id == lease.record.boot_id {
@@ -104,15 +109,16 @@ impl Lease {
                 original.netdevs = old.original.netdevs;
             }
         }
-        match lease.step(if card.on_vfio() { HostStep::Borrowed } else { HostStep::Begin }) {
+        let on_vfio = found.on_vfio();
+        match lease.step(if on_vfio { HostStep::Borrowed } else { HostStep::Begin }) {
             Ok(()) => {}
             Err(LeaseError::Journal(JournalError::NotRoot { .. })) => {
-                if !card.on_vfio() {
+                if !on_vfio {
                     return Err(LeaseError::NotRoot { bdf: card.bdf, driver: card.driver.clone() });
                 }
                 // The host will not be changed, so no journal is needed.
                 lease.journal = None;
-                lease.record.original = first_record(host, card).original;
+                lease.record.original = found;
             }
             Err(error) => {
                 if new {
@@ -127,7 +133,7 @@ impl Lease {
             }
         }
         exempt_from_oom_killer(host);
-        if card.on_vfio() {
+        if on_vfio {
             return Ok(lease);
         }
         match lease.move_to_vfio(card, move_siblings) {
@@ -216,7 +222,7 @@ impl Lease {
         }
         self.step(HostStep::Override)?;
         self.set_override(bdf, Some(VFIO_PCI))?;
-        if self.driver_now().is_some() {
+        if self.driver_at(bdf)?.is_some() {
             self.step(HostStep::Unbind)?;
             self.unbind(bdf)?;
         }
@@ -236,14 +242,24 @@ impl Lease {
     }
 }
 
-fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
-    let vf = |bdf: &Bdf| OriginalFunction {
-        bdf: *bdf,
-        ids: host.ids(*bdf),
-        driver: host.driver_of(*bdf),
-        driver_override: sysfs::driver_override(host.device(*bdf)),
-    };
-    JournalRecord {
+/// The state before the first change. What is restored from it is read here: a reading that fails
+/// must not pass for a driver, an override or a function that is not there.
+fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
+    let dir = host.device(card.bdf);
+    let mut vfs = Vec::new();
+    for bdf in card::vfs(&dir)? {
+        vfs.push(OriginalFunction {
+            bdf,
+            ids: host.try_ids(bdf)?,
+            driver: host.try_driver_of(bdf)?,
+            driver_override: sysfs::try_driver_override(host.device(bdf))?,
+        });
+    }
+    let mut port_types = Vec::new();
+    for port in 1..=2 {
+        port_types.extend(sysfs::try_text(dir.join(format!("mlx4_port{port}")))?);
+    }
+    Ok(JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
         subsystem: card.subsystem,
@@ -252,18 +268,18 @@ fn first_record(host: &Host, card: &PciCard) -> JournalRecord {
         boot_id: host.boot_id(),
         pid: std::process::id(),
         original: OriginalState {
-            driver: card.driver.clone(),
-            driver_override: card.driver_override.clone(),
+            driver: host.try_driver_of(card.bdf)?,
+            driver_override: sysfs::try_driver_override(&dir)?,
             netdevs: card.netdevs.clone(),
-            port_types: card.port_types.clone(),
-            vfs: card.vfs.iter().map(vf).collect(),
+            port_types,
+            vfs,
             siblings: Vec::new(),
             internal_err_reset: None,
         },
         step: HostStep::Begin,
         bridge: None,
         marks: Marks::default(),
-    }
+    })
 }
 
 /// Exempts this process from the OOM killer: being killed resets the card

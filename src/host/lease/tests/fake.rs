@@ -3,11 +3,11 @@
 //! docs/linux.md#mlx4_core), and can fail, hang, or die with the process at any action.
 
 use crate::card::Clock;
-use crate::host::PciCard;
 use crate::host::lease::actions::Actions;
 use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError, guard};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
+use crate::host::{PciCard, sysfs};
 use nix::fcntl::FlockArg;
 use nix::libc;
 use std::cell::RefCell;
@@ -33,10 +33,27 @@ pub(super) enum Cut {
     After,
 }
 
+/// Operations that fail.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failing {
+    /// A reading of sysfs instead of an action.
+    pub(super) reading: bool,
+    /// Its number.
+    pub(super) at: usize,
+    pub(super) errno: i32,
+    /// And everything after it.
+    pub(super) for_ever: bool,
+}
+
 #[derive(Default)]
 struct FakeState {
     /// Actions so far.
     count: usize,
+    /// Readings of sysfs so far.
+    readings: usize,
+    failing: Option<Failing>,
+    /// Everything fails now.
+    broken: bool,
     kill: Option<(usize, Cut)>,
     dead: bool,
     /// End of a path -> errno of every write to it.
@@ -196,8 +213,43 @@ impl Kernel {
         self.state.borrow_mut().no_locks = Some(errno);
     }
 
-    pub(super) fn heal(&self) {
+    /// Makes one operation fail, or all from there on, until the kernel is healed.
+    pub(super) fn fail_at(self: &Rc<Self>, failing: Failing) {
         let mut state = self.state.borrow_mut();
+        (state.count, state.readings, state.failing) = (0, 0, Some(failing));
+        let kernel = Rc::downgrade(self);
+        sysfs::BEFORE_READING.set(Some(Rc::new(move || match kernel.upgrade() {
+            Some(kernel) => kernel.works(true),
+            None => Ok(()),
+        })));
+    }
+
+    /// Actions and readings since [`Kernel::fail_at`].
+    pub(super) fn operations(&self) -> (usize, usize) {
+        let state = self.state.borrow();
+        (state.count, state.readings)
+    }
+
+    fn works(&self, reading: bool) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.readings += usize::from(reading);
+        let number = if reading { state.readings } else { state.count };
+        let Some(failing) = state.failing else {
+            return Ok(());
+        };
+        let hit = failing.reading == reading && failing.at == number;
+        state.broken |= hit && failing.for_ever;
+        if hit || state.broken {
+            return Err(io::Error::from_raw_os_error(failing.errno));
+        }
+        Ok(())
+    }
+
+    pub(super) fn heal(&self) {
+        sysfs::BEFORE_READING.set(None);
+        let mut state = self.state.borrow_mut();
+        state.failing = None;
+        state.broken = false;
         state.errnos.clear();
         state.hangs.clear();
         state.absent.clear();
@@ -305,7 +357,7 @@ impl Kernel {
             cut.map(|(_, cut)| cut)
         };
         match cut {
-            None => return act(),
+            None => return self.works(false).and_then(|()| act()),
             Some(Cut::Before) => {}
             Some(Cut::After) => {
                 let _ = act();

@@ -8,3 +8,4 @@ mod real;
 mod reenumerate;
 mod schedules;
 mod story;
+mod sweep;

@@ -1,9 +1,10 @@
 //! Tests without the fake kernel: the helper's refusals, the lock file, messages.
 
-use super::fake::Kernel;
+use super::fake::{Kernel, differences};
 use crate::host::lease::lock::acquire;
-use crate::host::lease::{Lease, Mark, write_attribute};
+use crate::host::lease::{Lease, LeaseError, Mark, write_attribute};
 use crate::host::tests::fake::{CARD, bdf};
+use crate::host::tests::with_own_mounts;
 use nix::fcntl::FlockArg;
 use nix::libc;
 use std::fs;
@@ -98,4 +99,79 @@ fn lock_files_are_made_for_their_users_only() {
     let beyond = |path: &Path, allowed: u32| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
     assert_eq!(beyond(&path, 0o600), 0);
     assert_eq!(beyond(path.parent().unwrap(), 0o755), 0);
+}
+
+fn mount(words: &[&str], place: &Path) {
+    let ran = std::process::Command::new("mount").args(words).arg(place).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+}
+
+/// The journals on a file system of their own.
+fn journals_on(kernel: &Kernel, size: &str) -> std::path::PathBuf {
+    let dir = kernel.host().journal_dir();
+    fs::create_dir_all(&dir).unwrap();
+    mount(&["-t", "tmpfs", "-o", size, "none"], &dir);
+    dir
+}
+
+#[test]
+fn a_card_goes_back_when_its_journal_becomes_read_only() {
+    let me = "host::lease::tests::real::a_card_goes_back_when_its_journal_becomes_read_only";
+    if !with_own_mounts(me) {
+        return;
+    }
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let dir = journals_on(&kernel, "size=64k");
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    mount(&["-o", "remount,ro"], &dir);
+    lease.note(Mark::Boots(true));
+    let warnings = lease.give_back().unwrap();
+    drop(lease);
+    println!("{warnings:?}");
+    let path = dir.join(format!("{CARD}.json"));
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    for words in [path.to_str().unwrap(), "Read-only file system", "cx3flash host restore"] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    // Nor does `host restore` need a disk.
+    assert_eq!(kernel.restore().unwrap().unwrap().len(), 1);
+    mount(&["-o", "remount,rw"], &dir);
+    assert_eq!(kernel.restore().unwrap().unwrap(), [""; 0]);
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.names_of_journals(), [""; 0]);
+    std::process::Command::new("umount").arg(&dir).output().unwrap();
+}
+
+#[test]
+fn a_full_disk_stops_a_job_before_it_changes_more() {
+    let me = "host::lease::tests::real::a_full_disk_stops_a_job_before_it_changes_more";
+    if !with_own_mounts(me) {
+        return;
+    }
+    // Room for one record, and a second one is written beside it.
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let dir = journals_on(&kernel, "size=4k");
+    let error = kernel.take().err().unwrap();
+    println!("{error:?}");
+    assert!(matches!(error, LeaseError::Journal(_)) && !error.host_changed(), "{error:?}");
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.names_of_journals(), [""; 0]);
+    std::process::Command::new("umount").arg(&dir).output().unwrap();
+    // Full in mid-job: the flash is not touched.
+    let dir = journals_on(&kernel, "size=12k");
+    let mut lease = kernel.take().unwrap();
+    fs::write(dir.join(".filler"), [0; 8192]).unwrap();
+    let error = lease.mark(Mark::FlashTouched).unwrap_err();
+    println!("{error:?}");
+    assert!(matches!(error, LeaseError::Journal(_)), "{error:?}");
+    assert!(!lease.marks().flash_touched);
+    let error = lease.undo(error);
+    assert!(!error.host_changed(), "{error:?}");
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.names_of_journals(), [".filler"]);
+    std::process::Command::new("umount").arg(&dir).output().unwrap();
 }

@@ -7,7 +7,7 @@ use crate::host::tests::fake::CARD;
 use std::rc::Rc;
 
 /// A card in recovery mode: no driver has it.
-fn recovery() -> Rc<Kernel> {
+pub(super) fn recovery() -> Rc<Kernel> {
     let kernel = Kernel::new();
     kernel.reboot(None);
     let device = kernel.files.device(CARD);
