@@ -1,6 +1,6 @@
 //! The kernel refuses a step, or does not answer.
 
-use super::fake::{GUARD, Kernel, VF, differences};
+use super::fake::{GUARD, Kernel, SIBLING, VF, differences};
 use crate::host::lease::LeaseError;
 use crate::host::tests::fake::CARD;
 use nix::libc;
@@ -281,4 +281,41 @@ fn a_parameter_left_off_by_a_dead_process_is_restored_by_the_next_user() {
     kernel.files.write(GUARD, "0\n");
     kernel.take().unwrap().give_back().unwrap();
     assert_eq!(kernel.text(GUARD), "0\n");
+}
+
+#[test]
+fn a_failed_step_of_giving_back_does_not_stop_the_others() {
+    // The card cannot go back to its driver: its sibling and its override do.
+    let kernel = Kernel::crowded();
+    let mut lease = kernel.take().unwrap();
+    kernel.fail("mlx4_core/bind", libc::EIO);
+    assert!(lease.give_back().unwrap_err().host_changed());
+    assert_eq!(kernel.driver_of(SIBLING).as_deref(), Some("ahci"));
+    assert_eq!(kernel.card().driver_override, None);
+    assert_eq!(kernel.text(GUARD), "1\n");
+    // The others fail: each is reported, and the card is back.
+    let kernel = Kernel::crowded();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    for path in ["vfio-pci/bind", "ahci/bind"] {
+        kernel.fail(path, libc::EIO);
+    }
+    let error = lease.give_back().unwrap_err();
+    let text = error.to_string();
+    assert!(error.host_changed() && text.contains(VF) && text.contains(SIBLING), "{text}");
+    assert_eq!(kernel.driver_of(CARD).as_deref(), Some("mlx4_core"));
+    assert_eq!(kernel.text(&format!("{}/mlx4_port1", kernel.files.device(CARD))), "eth\n");
+    kernel.heal();
+    lease.give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+}
+
+#[test]
+fn a_driver_that_cannot_be_loaded_again_is_reported_as_a_host_that_is_not_restored() {
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.absent("mlx4_core");
+    let error = lease.give_back().unwrap_err();
+    assert!(error.host_changed(), "{error:?}");
+    assert_eq!(kernel.journals(), 1);
 }

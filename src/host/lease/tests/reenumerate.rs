@@ -1,6 +1,6 @@
 //! Out of recovery mode: the kernel removes the card and enumerates another one at its address.
 
-use super::fake::{Cut, Kernel};
+use super::fake::{Cut, Kernel, SIBLING};
 use crate::host::Function;
 use crate::host::lease::{Lease, LeaseError, Mark};
 use crate::host::tests::fake::CARD;
@@ -43,6 +43,18 @@ fn an_override_of_the_administrator_is_restored() {
     let card = kernel.card();
     assert_eq!(card.driver_override.as_deref(), Some("mlx4_core"));
     assert_eq!(card.driver.as_deref(), Some("mlx4_core"));
+}
+
+#[test]
+fn siblings_go_back_after_a_reenumeration() {
+    let kernel = recovery();
+    kernel.files.pci(SIBLING, 0x8086, 0x2922, 0x01_06_01);
+    kernel.files.driver(SIBLING, Some("ahci"));
+    kernel.files.group(17, &[CARD, SIBLING]);
+    let mut lease = kernel.take().unwrap();
+    assert_eq!(kernel.driver_of(SIBLING), None);
+    lease.reenumerate().unwrap();
+    assert_eq!(kernel.driver_of(SIBLING).as_deref(), Some("ahci"));
 }
 
 #[test]

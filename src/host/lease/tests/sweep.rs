@@ -72,7 +72,7 @@ fn sweep(new: fn() -> Rc<Kernel>) {
     assert_eq!(run(&kernel, Lease::give_back, NEVER).unwrap(), [""; 0]);
     let (actions, readings) = kernel.operations();
     kernel.heal();
-    assert!(actions > 60 && readings > 100, "the sweep is blind: {actions}, {readings}");
+    assert!(actions > 60 && readings > 50, "the sweep is blind: {actions}, {readings}");
     let mut outcomes = [0; 3];
     let count = every_failure(
         |failing| {
