@@ -125,7 +125,12 @@ impl Host {
 
     /// The kernel's id of this boot.
     pub(super) fn boot_id(&self) -> String {
-        text(self.path("proc/sys/kernel/random/boot_id")).unwrap_or_default()
+        self.try_boot_id().unwrap_or_default()
+    }
+
+    /// The same; one that cannot be read must not pass for another boot.
+    pub(super) fn try_boot_id(&self) -> io::Result<String> {
+        Ok(try_text(self.path("proc/sys/kernel/random/boot_id"))?.unwrap_or_default())
     }
 }
 

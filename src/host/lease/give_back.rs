@@ -9,6 +9,7 @@ use crate::card::{Patience, wait_until};
 use crate::escape;
 use crate::host::journal::{HostStep, OriginalFunction};
 use crate::host::{Bdf, NetDev, PciIds, VFIO_PCI, sysfs};
+use nix::libc;
 use std::time::Duration;
 
 /// udev renames network devices after the driver has made them.
@@ -267,7 +268,10 @@ impl Lease {
             let value = format!("{}\n", setting(was));
             // It removes the network devices and makes new ones.
             match self.slow_write(&path, &value, UNBIND_LIMIT, "setting a port type") {
-                Err(LeaseError::Refused { source, .. }) => {
+                // The driver does not take this type, now or later.
+                Err(LeaseError::Refused { source, .. })
+                    if matches!(source.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) =>
+                {
                     warnings.push(format!("port {number} is {now}, it was {was}: {source}"));
                 }
                 other => other?,

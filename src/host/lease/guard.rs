@@ -47,11 +47,12 @@ impl Guard {
 impl Lease {
     /// Switches the parameter off for a probe. `None`: the driver has no such parameter.
     pub(super) fn guard(&self) -> Result<Option<Guard>, LeaseError> {
-        if self.error_reset().is_none() {
+        // After a reading that failed there may be one.
+        if let Ok(None) = self.try_error_reset() {
             return Ok(None);
         }
         let lock = self.lock_parameter();
-        let Some(now) = self.error_reset() else {
+        let Some(now) = self.try_error_reset()? else {
             return Ok(None);
         };
         let was = self.value_before(lock.as_ref(), &now);
@@ -94,10 +95,7 @@ impl Lease {
     fn end_use(&self, own: Option<Lock>, was: Option<String>) -> Result<(), LeaseError> {
         // Also not when somebody has switched it on since.
         let off = || {
-            let read = sysfs::try_text(self.parameter());
-            let read = read.map_err(|source| {
-                self.refused("reading internal_err_reset", source).not_back(self.bdf())
-            });
+            let read = self.try_error_reset().map_err(|error| error.not_back(self.bdf()));
             read.map(|now| now.filter(|now| is_off(now)))
         };
         // After a reading that failed it may be off.
@@ -158,6 +156,11 @@ impl Lease {
 
     fn parameter(&self) -> PathBuf {
         self.host.path(PARAMETER)
+    }
+
+    fn try_error_reset(&self) -> Result<Option<String>, LeaseError> {
+        let read = sysfs::try_text(self.parameter());
+        read.map_err(|source| self.refused("reading internal_err_reset", source))
     }
 
     fn error_reset(&self) -> Option<String> {

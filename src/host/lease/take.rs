@@ -45,7 +45,12 @@ impl Lease {
             let driver = host.driver_of(bdf);
             return Err(LeaseError::NotRoot { bdf, driver });
         }
-        let rebooted = record.boot_id != host.boot_id();
+        let boot_id = host.try_boot_id().map_err(|source| LeaseError::Refused {
+            bdf,
+            doing: "reading the boot id".to_owned(),
+            source,
+        })?;
+        let rebooted = record.boot_id != boot_id;
         Ok(Some(Self {
             host: host.clone(),
             actions,
@@ -265,7 +270,7 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
         subsystem: card.subsystem,
         serial: card.serial,
         slot: host.slot(card.bdf),
-        boot_id: host.boot_id(),
+        boot_id: host.try_boot_id()?,
         pid: std::process::id(),
         original: OriginalState {
             driver: host.try_driver_of(card.bdf)?,
