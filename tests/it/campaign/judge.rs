@@ -1,6 +1,6 @@
 //! Compares what a job reports with what the simulated card holds.
 
-use super::make::{CHUNK, CampaignJob, Scenario};
+use super::make::{CHUNK, CampaignCase, CampaignJob};
 use crate::support::flint::witness;
 use cx3flash::image::Contents;
 use cx3flash::job::{Exit, JobError, WriteOutcome};
@@ -90,7 +90,7 @@ fn backup_is_right(dir: &Path, before: &Before, nv: &[Range<usize>]) -> Result<(
 }
 
 pub(super) fn judge(
-    scenario: &Scenario,
+    scenario: &CampaignCase,
     before: &Before,
     card: &SimCard,
     job: &CampaignJob,
@@ -263,7 +263,7 @@ fn done(
 }
 
 /// mstflint takes the lowest image; where it is installed, its verdict on the flash must be ours.
-fn ask_mstflint(scenario: &Scenario, card: &SimCard, exit: Exit) -> Result<(), String> {
+fn ask_mstflint(scenario: &CampaignCase, card: &SimCard, exit: Exit) -> Result<(), String> {
     let wanted = match exit {
         Exit::Done | Exit::StillBoots => true,
         Exit::NeedsRecover => false,

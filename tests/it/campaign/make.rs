@@ -52,7 +52,7 @@ pub(super) enum CampaignJob {
 }
 
 /// One case.
-pub(super) struct Scenario {
+pub(super) struct CampaignCase {
     pub(super) seed: u64,
     pub(super) failsafe: bool,
     pub(super) card: SimCard,
@@ -65,7 +65,7 @@ pub(super) struct Scenario {
     pub(super) good: PathBuf,
 }
 
-impl fmt::Display for Scenario {
+impl fmt::Display for CampaignCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let spec = self.card.spec();
         write!(
@@ -260,7 +260,7 @@ fn schedule(rng: &mut SeededRng, most: usize) -> Vec<Fault> {
     (0..rng.below(most + 1)).map(|_| fault(rng)).collect()
 }
 
-impl Scenario {
+impl CampaignCase {
     pub(super) fn draw(seed: u64, files: &CampaignFiles) -> Self {
         let mut rng = SeededRng(seed.wrapping_mul(0xD134_2543_DE82_EF95));
         let rng = &mut rng;

@@ -9,7 +9,7 @@ mod judge;
 mod make;
 mod run;
 
-use make::Scenario;
+use make::CampaignCase;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -37,7 +37,7 @@ fn what_a_job_reports_is_what_the_card_holds() {
     let mut contradictions = Vec::new();
     let mut jobs = 0;
     for seed in first..first + count {
-        let scenario = Scenario::draw(seed, &bench);
+        let scenario = CampaignCase::draw(seed, &bench);
         let verdict = run::play(&scenario, &bench);
         for (end, used) in &verdict.ends {
             jobs += 1;

@@ -1,7 +1,7 @@
 //! Runs the jobs of a scenario.
 
 use super::judge::{self, Before, Report};
-use super::make::{CampaignFiles, CampaignJob, Scenario};
+use super::make::{CampaignCase, CampaignFiles, CampaignJob};
 use crate::sweep::world::identity;
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
@@ -19,13 +19,17 @@ pub(super) struct Played {
     pub(super) judged: Result<(), String>,
 }
 
-pub(super) fn play(scenario: &Scenario, files: &CampaignFiles) -> Played {
+pub(super) fn play(scenario: &CampaignCase, files: &CampaignFiles) -> Played {
     let mut played = Played { ends: Vec::new(), log: Vec::new(), judged: Ok(()) };
     played.judged = rounds(scenario, files, &mut played);
     played
 }
 
-fn rounds(scenario: &Scenario, files: &CampaignFiles, played: &mut Played) -> Result<(), String> {
+fn rounds(
+    scenario: &CampaignCase,
+    files: &CampaignFiles,
+    played: &mut Played,
+) -> Result<(), String> {
     let card = scenario.card.fork();
     let dir = tempfile::tempdir_in(files.dir.path()).unwrap();
     let first = round(scenario, &card, &scenario.job, &scenario.faults, dir.path(), played)?;
@@ -63,7 +67,7 @@ fn rounds(scenario: &Scenario, files: &CampaignFiles, played: &mut Played) -> Re
 }
 
 /// What an owner does next: restore where a backup was made of a card that booted, else an image.
-fn repair(scenario: &Scenario, card: &SimCard, backups: &Path) -> CampaignJob {
+fn repair(scenario: &CampaignCase, card: &SimCard, backups: &Path) -> CampaignJob {
     let good = scenario.good.clone();
     // What the card seems to hold decides, as for an owner: `recover` refuses where an image is valid.
     let boots = would_boot(&card.flash()).start.is_some();
@@ -82,7 +86,7 @@ fn newest(dir: &Path) -> Option<PathBuf> {
 }
 
 fn round(
-    scenario: &Scenario,
+    scenario: &CampaignCase,
     card: &SimCard,
     job: &CampaignJob,
     faults: &[Fault],
