@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Takes what is printed.
-pub(super) type FlintOutput = Box<dyn FnMut(&str) -> io::Result<()>>;
+pub(super) type ConsoleOutput = Box<dyn FnMut(&str) -> io::Result<()>>;
 
 /// The streams, the answers given by flags, the log of a burn.
 pub(super) struct Console {
     /// Standard output.
-    pub(super) out: FlintOutput,
+    pub(super) out: ConsoleOutput,
     /// `-y`.
     pub(super) yes: bool,
     /// `-no`.

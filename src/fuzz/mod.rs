@@ -13,7 +13,6 @@
 mod files;
 mod images;
 mod job;
-mod lines;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
@@ -22,7 +21,11 @@ mod tests;
 pub use files::{arguments_json, card_file, journal, manifest};
 pub use images::{dump, image, ini, rom};
 pub use job::job;
-pub use lines::{flint_line, vfio_user};
+
+use crate::image::{Recipe, RomRecipe, build};
+use crate::sim::SimCard;
+use files::in_dir;
+use std::sync::OnceLock;
 
 /// A target and its name, which is that of its directory below `fuzz/corpus`.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
@@ -83,4 +86,27 @@ pub(crate) fn records_of(flash: &[u8]) -> Vec<u8> {
         from = to;
     }
     records
+}
+
+/// Exit codes that the help of `flint` lists.
+const EXITS: [u8; 6] = [0, 1, 7, 8, 9, 74];
+
+/// Words of a command line, one a line. There is an image `i`, a ROM `r` and a card `sim:c`.
+pub fn flint_line(data: &[u8]) {
+    static FILES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let [image, rom] = FILES.get_or_init(|| {
+        let rom = RomRecipe::pxe((3, 4, 752), 0x1003, 0x400).build().expect("a ROM");
+        let recipe = Recipe { size: 0, rom: Some(rom.clone()), ..Recipe::default() };
+        [build(&recipe).expect("an image"), rom]
+    });
+    let exit = in_dir(|dir| crate::flint::fuzz_words(data, dir, image, rom));
+    assert!(EXITS.contains(&exit), "exit code {exit}");
+}
+
+/// Messages of a client of `sim serve`, in the pieces of `sim::serve::fuzz`.
+pub fn vfio_user(data: &[u8]) {
+    thread_local! {
+        static CARD: SimCard = crate::sim::serve::fuzz_card();
+    }
+    CARD.with(|card| crate::sim::serve::fuzz_converse(data, &card.fork()));
 }

@@ -70,13 +70,13 @@ fn send(stream: &UnixStream, piece: &Piece<'_>) -> bool {
 
 /// Answers as the client reads them.
 #[derive(Default)]
-struct Answers {
+struct ClientAnswers {
     bytes: Vec<u8>,
     /// Id and command of the messages that want an answer, in order.
     due: Vec<(u16, u16)>,
 }
 
-impl Answers {
+impl ClientAnswers {
     /// Reads what there is; false when there is nothing.
     fn read(&mut self, stream: &mut UnixStream) -> bool {
         let before = self.bytes.len();
@@ -106,7 +106,7 @@ pub(crate) fn converse(data: &[u8], card: &SimCard) {
     let (ours, mut theirs) = UnixStream::pair().expect("sockets");
     ours.set_nonblocking(true).and_then(|()| theirs.set_nonblocking(true)).expect("mode");
     let mut client = ClientConnection::new(ours);
-    let mut answers = Answers::default();
+    let mut answers = ClientAnswers::default();
     'pieces: for piece in pieces(data) {
         if piece.head & FAULT != 0 {
             if let Ok(fault) = serde_json::from_slice::<Fault>(piece.bytes) {
