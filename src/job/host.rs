@@ -78,7 +78,10 @@ pub fn host_restore(
                 (report, error)
             }
             Err(error) => {
-                let report = HostReport::unrestored(host, bdf, &error);
+                let report = {
+                    let needs_recover = error.outcome().exit == Exit::NeedsRecover;
+                    HostReport::unrestored(host, bdf, needs_recover, error_chain(&error))
+                };
                 let keeps_code =
                     matches!(error.outcome().exit, Exit::NeedsRecover | Exit::HostNotRestored)
                         || matches!(

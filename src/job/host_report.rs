@@ -1,7 +1,5 @@
 //! What became of the host at the end of a borrowing.
 
-use super::JobError;
-use super::code::Exit;
 use super::error_text::error_chain;
 use crate::host::{Bdf, Borrowed, Ending, Host, HostError, LeaseError, PciCard};
 use serde::Serialize;
@@ -70,10 +68,10 @@ impl HostReport {
     }
 
     /// Of a card that could not be given back at all.
-    pub(super) fn unrestored(host: &Host, bdf: Bdf, error: &JobError) -> Self {
+    pub(super) fn unrestored(host: &Host, bdf: Bdf, needs_recover: bool, why: String) -> Self {
         let mut report = Self::new(bdf, host.card(bdf).ok(), None);
-        report.needs_recover = error.outcome().exit == Exit::NeedsRecover;
-        report.fail(error_chain(error));
+        report.needs_recover = needs_recover;
+        report.fail(why);
         report
     }
 

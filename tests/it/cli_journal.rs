@@ -137,7 +137,7 @@ fn a_card_that_is_gone_is_exit_0_the_second_time_too_and_can_be_forgotten() {
     bench.run(&["host", "restore"]).exits(0).prints("nothing to restore");
     assert_eq!(aside(&bench), [format!("{GONE}.json")]);
     bench.run(&["host", "status"]).exits(0).prints("no card waits").prints("kept aside");
-    // Without a terminal and without --yes nobody can answer.
+    // Without a terminal and without --yes there is no answer.
     bench.run(&["host", "forget", GONE]).exits(64).one_clear_line().reports("--yes");
     assert_eq!(aside(&bench).len(), 1);
     let ran = bench.run(&["--json", "host", "forget", GONE, "--yes"]).exits(0);

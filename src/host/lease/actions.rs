@@ -1,8 +1,8 @@
 //! The changes of the host, behind a trait: a directory cannot play `bind`
 //! (docs/linux.md#test-seams).
 
+use super::helper;
 use super::lock::{self, Lock};
-use super::{guard, helper};
 use crate::card::{Clock, WallClock};
 use nix::fcntl::FlockArg;
 use std::fs::File;
@@ -36,9 +36,9 @@ pub(super) trait Actions {
         lock::acquire(path, arg, mode)
     }
 
-    /// Writes the note of [`guard`] to its lock file.
+    /// Writes the note of `guard` to its lock file.
     fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {
-        guard::write_note(lock, text)
+        lock::write_note(lock, text)
     }
 
     /// Called before each operation on the journal's files, with its name. A test makes it fail.

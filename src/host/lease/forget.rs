@@ -1,6 +1,5 @@
 //! Dropping the journals of a card, whatever is in them.
 
-use super::actions::SystemActions;
 use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
 use crate::host::journal::{self, Journal};
@@ -20,7 +19,7 @@ impl Lease {
         bdf: Bdf,
         confirm: &mut dyn FnMut(&[PathBuf]) -> bool,
     ) -> Result<Option<Vec<PathBuf>>, LeaseError> {
-        let _lock = lock::take(host, bdf, &SystemActions::default())?;
+        let _lock = lock::take(host, bdf, lock::acquire)?;
         let files = journal::all_of(host, bdf)?;
         if let Ok(Some(record)) = Journal::of(host, bdf).read() {
             let borrowed = record.boot_id == host.boot_id() && !record.original.on_vfio();

@@ -13,15 +13,15 @@
 //! next user or `host restore` restores the value. A reboot removes both the files and the change.
 
 use super::LeaseError;
-use super::lock::Lock;
-use super::steps::{Lease, QUICK_LIMIT};
+use super::lock::{Lock, noted};
+use super::steps::{BIND_LIMIT, Lease, MLX4, QUICK_LIMIT};
 use crate::card::{Patience, wait_until};
 use crate::escape;
-use crate::host::sysfs;
+use crate::host::{Bdf, VFIO_PCI, sysfs};
 use nix::fcntl::FlockArg;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +45,45 @@ impl Guard {
 }
 
 impl Lease {
+    /// Binds a function through `drivers/NAME/bind`, which reports the probe's errno
+    /// (docs/linux.md#binding); mlx4_core with `internal_err_reset` off.
+    pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
+        let guard = if driver == MLX4 { self.guard()? } else { None };
+        let bound = self.probe(bdf, driver, guard.as_ref().and_then(Guard::held));
+        if matches!(bound, Err(LeaseError::Stuck { .. })) {
+            // The probe continues, so the use does too: closing the lock would end it for the helper
+            // as well. The last user or `host restore` restores the parameter.
+            std::mem::forget(guard);
+            return bound;
+        }
+        let restored = self.unguard(guard);
+        bound.and(restored)
+    }
+
+    fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
+        let path = self.host.driver(driver).join("bind");
+        let doing = format!("binding {bdf} to {driver}");
+        let bound = self.slow_write_holding(&path, &bdf.to_string(), BIND_LIMIT, &doing, held);
+        let now = match self.driver_at(bdf) {
+            Err(error) if bound.is_ok() => return Err(error),
+            now => now.ok().flatten(),
+        };
+        match (now, bound) {
+            // Something else may have bound it to this driver in between (udev).
+            (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
+            (_, Err(LeaseError::Refused { source, .. })) => {
+                let doing = format!("{doing}{}", probe_failure(driver, &source));
+                Err(self.refused(&doing, source))
+            }
+            (_, Err(other)) => Err(other),
+            (now, Ok(())) => {
+                let now = now.as_deref().unwrap_or("no driver");
+                let detail = format!("the kernel reported success, but it is on {now}");
+                Err(self.refused(&doing, io::Error::other(detail)))
+            }
+        }
+    }
+
     /// Switches the parameter off for a probe. `None`: the driver has no such parameter.
     pub(super) fn guard(&self) -> Result<Option<Guard>, LeaseError> {
         // After a reading that failed there may be one.
@@ -121,8 +160,8 @@ impl Lease {
         let Some(now) = off()? else {
             return Ok(());
         };
-        let noted = lock.as_ref().and_then(noted);
-        let was = noted.or(was).unwrap_or_else(|| self.value_before(None, &now));
+        let note = lock.as_ref().and_then(noted);
+        let was = note.or(was).unwrap_or_else(|| self.value_before(None, &now));
         if !is_off(&was) {
             let doing = "restoring internal_err_reset";
             self.slow_write(&self.parameter(), &format!("{was}\n"), QUICK_LIMIT, doing)
@@ -204,21 +243,18 @@ fn is_off(value: &str) -> bool {
     matches!(value, "0" | "N")
 }
 
-/// The original value in the lock file; `None` where there is none.
-fn noted(lock: &Lock) -> Option<String> {
-    let mut bytes = [0; 4];
-    let len = lock.read_at(&mut bytes, 0).ok()?;
-    let text = std::str::from_utf8(&bytes[..len]).ok()?.trim();
-    let plausible = matches!(text, "Y" | "N")
-        || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    plausible.then(|| text.to_owned())
-}
-
-/// Writes the note; nothing where it is right already.
-pub(super) fn write_note(lock: &Lock, text: &str) -> io::Result<()> {
-    if noted(lock).as_deref().unwrap_or_default() == text {
-        return Ok(());
+/// What a probe's errno means (docs/linux.md#binding, docs/linux.md#vfio-errors,
+/// docs/linux.md#failures-of-a-rebind).
+fn probe_failure(driver: &str, error: &io::Error) -> &'static str {
+    use nix::libc;
+    match (driver, error.raw_os_error()) {
+        (VFIO_PCI, Some(libc::EINVAL)) => " (the card has no IOMMU group)",
+        (VFIO_PCI, Some(libc::EBUSY)) => " (the card has virtual functions)",
+        (MLX4, Some(libc::EAGAIN)) => " (a semaphore of the card is still taken)",
+        (MLX4, Some(libc::EINVAL)) => " (the card's ownership register is taken)",
+        (MLX4, Some(libc::EIO)) => " (the firmware does not answer)",
+        (MLX4, Some(libc::EBUSY)) => " (its IOMMU group is still in use)",
+        (MLX4, Some(libc::ENODEV)) => " (the card did not come back from its reset)",
+        _ => "",
     }
-    lock.set_len(0)?;
-    lock.write_all_at(text.as_bytes(), 0)
 }

@@ -2,7 +2,6 @@
 //! a card.
 
 use super::LeaseError;
-use super::actions::Actions;
 use crate::escape;
 use crate::host::{Bdf, Host, is_root};
 use nix::errno::Errno;
@@ -10,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A lock; it ends with the process, or with the last one that inherited the open file.
@@ -25,10 +24,10 @@ const REPLACED: usize = 100;
 pub(super) fn take(
     host: &Host,
     bdf: Bdf,
-    actions: &dyn Actions,
+    lock: impl Fn(&Path, FlockArg, u32) -> io::Result<Option<Lock>>,
 ) -> Result<Option<Lock>, LeaseError> {
     let path = host.lock_dir().join(format!("{bdf}.lock"));
-    match actions.lock(&path, FlockArg::LockExclusiveNonblock, 0o664) {
+    match lock(&path, FlockArg::LockExclusiveNonblock, 0o664) {
         Ok(Some(mut lock)) => {
             // The name is for messages only, so a failure is no reason to stop.
             let named = lock.set_len(0).and_then(|()| lock.write_all(own_name().as_bytes()));
@@ -65,7 +64,7 @@ pub(super) fn acquire(path: &Path, arg: FlockArg, mode: u32) -> io::Result<Optio
             Err((_, Errno::EWOULDBLOCK)) => None,
             Err((_, errno)) => return Err(errno.into()),
         };
-        // A lock of a file that was unlinked or replaced excludes nobody.
+        // A lock of a file that was unlinked or replaced excludes no other process.
         match fs::symlink_metadata(path) {
             Ok(meta) if id(&meta) == opened => return Ok(locked),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -130,4 +129,23 @@ fn own_name() -> String {
     let command: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     format!("pid {} ({})\n", std::process::id(), command.join(" "))
+}
+
+/// The original value in the lock file of `guard`; `None` where there is none.
+pub(super) fn noted(lock: &Lock) -> Option<String> {
+    let mut bytes = [0; 4];
+    let len = lock.read_at(&mut bytes, 0).ok()?;
+    let text = std::str::from_utf8(&bytes[..len]).ok()?.trim();
+    let plausible = matches!(text, "Y" | "N")
+        || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    plausible.then(|| text.to_owned())
+}
+
+/// Writes the note; nothing where it is right already.
+pub(super) fn write_note(lock: &Lock, text: &str) -> io::Result<()> {
+    if noted(lock).as_deref().unwrap_or_default() == text {
+        return Ok(());
+    }
+    lock.set_len(0)?;
+    lock.write_all_at(text.as_bytes(), 0)
 }

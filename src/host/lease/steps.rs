@@ -3,11 +3,10 @@
 use super::LeaseError;
 use super::actions::Actions;
 use super::error::in_full;
-use super::guard::Guard;
 use super::lock::Lock;
 use crate::escape;
 use crate::host::journal::{HostStep, Journal, JournalRecord, Marks, OriginalState};
-use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
+use crate::host::{Bdf, Host, sysfs};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -26,7 +25,7 @@ pub(super) const UNBIND_LIMIT: Duration = Duration::from_secs(240);
 /// For writes that need no more than a lock, which a blocked step may hold.
 pub(super) const QUICK_LIMIT: Duration = Duration::from_secs(60);
 /// A probe that meets dead firmware gives up after 62 s (docs/linux.md#failures-of-a-rebind).
-const BIND_LIMIT: Duration = Duration::from_secs(240);
+pub(super) const BIND_LIMIT: Duration = Duration::from_secs(240);
 
 /// A fact about the card that goes into the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,45 +218,6 @@ impl Lease {
             .map_err(|source| LeaseError::NoDriver { driver: module.to_owned(), source })
     }
 
-    /// Binds a function through `drivers/NAME/bind`, which reports the probe's errno
-    /// (docs/linux.md#binding); mlx4_core with `internal_err_reset` off.
-    pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
-        let guard = if driver == MLX4 { self.guard()? } else { None };
-        let bound = self.probe(bdf, driver, guard.as_ref().and_then(Guard::held));
-        if matches!(bound, Err(LeaseError::Stuck { .. })) {
-            // The probe continues, so the use does too: closing the lock would end it for the helper
-            // as well. The last user or `host restore` restores the parameter.
-            std::mem::forget(guard);
-            return bound;
-        }
-        let restored = self.unguard(guard);
-        bound.and(restored)
-    }
-
-    fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
-        let path = self.host.driver(driver).join("bind");
-        let doing = format!("binding {bdf} to {driver}");
-        let bound = self.slow_write_holding(&path, &bdf.to_string(), BIND_LIMIT, &doing, held);
-        let now = match self.driver_at(bdf) {
-            Err(error) if bound.is_ok() => return Err(error),
-            now => now.ok().flatten(),
-        };
-        match (now, bound) {
-            // Something else may have bound it to this driver in between (udev).
-            (Some(now), Ok(()) | Err(LeaseError::Refused { .. })) if now == driver => Ok(()),
-            (_, Err(LeaseError::Refused { source, .. })) => {
-                let doing = format!("{doing}{}", probe_failure(driver, &source));
-                Err(self.refused(&doing, source))
-            }
-            (_, Err(other)) => Err(other),
-            (now, Ok(())) => {
-                let now = now.as_deref().unwrap_or("no driver");
-                let detail = format!("the kernel reported success, but it is on {now}");
-                Err(self.refused(&doing, io::Error::other(detail)))
-            }
-        }
-    }
-
     /// Unbinds a function from its driver, if it has one.
     pub(super) fn unbind(&self, bdf: Bdf) -> Result<(), LeaseError> {
         let Some(driver) = self.driver_at(bdf)? else {
@@ -301,7 +261,7 @@ impl Lease {
     }
 
     /// A write that keeps `held` open until it has returned, also when this process dies.
-    fn slow_write_holding(
+    pub(super) fn slow_write_holding(
         &self,
         path: &Path,
         value: &str,
@@ -322,21 +282,5 @@ impl Lease {
 
     pub(super) fn refused(&self, doing: &str, source: io::Error) -> LeaseError {
         LeaseError::Refused { bdf: self.bdf(), doing: doing.to_owned(), source }
-    }
-}
-
-/// What a probe's errno means (docs/linux.md#binding, docs/linux.md#vfio-errors,
-/// docs/linux.md#failures-of-a-rebind).
-fn probe_failure(driver: &str, error: &io::Error) -> &'static str {
-    use nix::libc;
-    match (driver, error.raw_os_error()) {
-        (VFIO_PCI, Some(libc::EINVAL)) => " (the card has no IOMMU group)",
-        (VFIO_PCI, Some(libc::EBUSY)) => " (the card has virtual functions)",
-        (MLX4, Some(libc::EAGAIN)) => " (a semaphore of the card is still taken)",
-        (MLX4, Some(libc::EINVAL)) => " (the card's ownership register is taken)",
-        (MLX4, Some(libc::EIO)) => " (the firmware does not answer)",
-        (MLX4, Some(libc::EBUSY)) => " (its IOMMU group is still in use)",
-        (MLX4, Some(libc::ENODEV)) => " (the card did not come back from its reset)",
-        _ => "",
     }
 }

@@ -36,7 +36,7 @@ impl Lease {
         bdf: Bdf,
         actions: Rc<dyn Actions>,
     ) -> Result<Option<Self>, LeaseError> {
-        let lock = lock::take(host, bdf, &*actions)?;
+        let lock = lock::take(host, bdf, |path, arg, mode| actions.lock(path, arg, mode))?;
         let journal = Journal::of(host, bdf);
         let Some(record) = journal.read_after(&|operation| actions.before_disk(operation))? else {
             return Ok(None);
@@ -70,7 +70,7 @@ impl Lease {
         move_siblings: bool,
         actions: Rc<dyn Actions>,
     ) -> Result<Self, LeaseError> {
-        let lock = lock::take(host, card.bdf, &*actions)?;
+        let lock = lock::take(host, card.bdf, |path, arg, mode| actions.lock(path, arg, mode))?;
         // The last holder of the lock may have moved the card since the caller read its state.
         let card = &host.card(card.bdf)?;
         let journal = Journal::of(host, card.bdf);

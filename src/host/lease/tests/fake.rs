@@ -7,7 +7,7 @@ mod changes;
 use crate::card::Clock;
 use crate::host::lease::actions::Actions;
 use crate::host::lease::lock::{self, Lock};
-use crate::host::lease::{Lease, LeaseError, guard};
+use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
 use crate::host::{PciCard, sysfs};
 use nix::fcntl::FlockArg;
@@ -494,7 +494,7 @@ impl Actions for Kernel {
     }
 
     fn note(&self, lock: &Lock, text: &str) -> io::Result<()> {
-        self.action(format!("note {text:?}"), || guard::write_note(lock, text))
+        self.action(format!("note {text:?}"), || lock::write_note(lock, text))
     }
 
     fn before_disk(&self, operation: &'static str) -> io::Result<()> {

@@ -48,7 +48,7 @@ impl Process {
                 if what.starts_with("journal: ") {
                     return false;
                 }
-                // Nobody listens to a schedule that is abandoned: then the process ends.
+                // No one listens to a schedule that is abandoned: then the process ends.
                 send.send(what.to_owned()).is_err() || order.recv().unwrap_or(true)
             };
             let kernel = Kernel::shared(files, card, pause);
