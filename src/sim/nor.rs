@@ -46,7 +46,9 @@ impl Mutation {
     pub(super) fn moved(self, to: u32, size: u32) -> Self {
         let to = to % size;
         match self {
-            Self::Program { at, len } => Self::Program { at: to & !(PAGE - 1) | at % PAGE, len },
+            Self::Program { at, len } => {
+                Self::Program { at: (to & !(PAGE - 1)) | (at % PAGE), len }
+            }
             Self::Erase { len, ns, .. } => Self::Erase { at: to & !(len - 1), len, ns },
             status @ Self::Status { .. } => status,
         }
