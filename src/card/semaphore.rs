@@ -262,11 +262,11 @@ impl Drop for FlashHold<'_> {
         if !self.held {
             return;
         }
-        // Each write is sent twice: one that is lost would leave the semaphore taken, and a read that
-        // looks would take it again. While 40 is ours no other tool waits for 63.
-        for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
-            let freed = self.card.release(semaphore).and_then(|()| self.card.release(semaphore));
-            if let Err(error) = freed {
+        // 63 is freed by two writes, because one that is lost would leave it taken, and a read that
+        // looks would take it again; while 40 is ours no other tool takes it. 40 is freed by one: the
+        // second could free it for a tool that has taken it in between.
+        for semaphore in [Semaphore::Flash, Semaphore::Flash, Semaphore::FlashProgramming] {
+            if let Err(error) = self.card.release(semaphore) {
                 tracing::warn!(%error, semaphore = semaphore.number(), "semaphore not freed");
             }
         }
