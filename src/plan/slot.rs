@@ -96,7 +96,7 @@ impl Validity {
     pub fn of(image: &Image) -> Self {
         let guids = image.guids.as_ref();
         // A walk that stopped anywhere else has not seen all of the code.
-        let walked = image.walk_end == WalkEnd::Complete || image.valid_behind_rom;
+        let walked = image.walk_end == WalkEnd::Complete || image.valid_behind;
         let mut validity = Self {
             code: image.layout.may_start(image.start) && walked,
             rom: true,

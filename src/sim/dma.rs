@@ -193,22 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_wraps_is_refused_and_no_access_overflows() {
-        let file = tempfile::tempfile().expect("temp file");
-        file.set_len(0x1000).expect("size");
+    fn an_access_beyond_the_last_address_is_refused() {
         let mut memory = GuestMemory::default();
-        for (address, len, at) in
-            [(u64::MAX - 1, 4, 0), (0, 0x1000, u64::MAX - 1), (1, u64::MAX, 0)]
-        {
-            let fd = file.try_clone().expect("clone").into();
-            assert!(memory.map(address, len, at, fd).is_err(), "{address:#x} {len:#x} {at:#x}");
-        }
-        let fd = file.try_clone().expect("clone").into();
-        memory.map(u64::MAX - 0x1000, 0x1000, u64::MAX - 0x1000, fd).expect("map");
+        memory.map(u64::MAX - 0x1000, 0x1000, 0, file()).expect("map");
         let mut bytes = [0; 0x20];
         assert!(memory.read(u64::MAX - 0x10, &mut bytes).is_err());
         assert!(memory.write(u64::MAX - 0x10, &bytes).is_err());
-        assert!(memory.read(u64::MAX - 0x1000, &mut bytes).is_err());
     }
 
     fn file() -> OwnedFd {

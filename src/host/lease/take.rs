@@ -264,10 +264,12 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
     for port in 1..=2 {
         port_types.extend(sysfs::try_text(dir.join(format!("mlx4_port{port}")))?);
     }
+    // Not from `card`, in which an id that could not be read is 0.
+    let ids = host.try_ids(card.bdf)?;
     Ok(JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
-        subsystem: card.subsystem,
+        subsystem: ids.map_or(card.subsystem, |ids| (ids.subsystem_vendor, ids.subsystem_device)),
         serial: card.serial,
         slot: host.slot(card.bdf),
         boot_id: host.try_boot_id()?,

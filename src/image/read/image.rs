@@ -99,9 +99,10 @@ pub struct Image {
     /// The last GPH of the walk that could not be read; its words count as 0.
     #[serde(skip)]
     pub unread_gph: Option<(ImageOffset, RangeError)>,
-    /// The walk stopped at a ROM section with a wrong CRC, and the rest of the chain is valid.
+    /// The walk stopped at a section with a wrong CRC that holds no code (ROM, GUID, Image Info), and the
+    /// rest of the chain is valid.
     #[serde(skip)]
-    pub valid_behind_rom: bool,
+    pub valid_behind: bool,
     /// The full image CRC of the bytes; `None` when the walk was not complete or only quick.
     pub computed_crc: Option<u16>,
     /// A GUID section of the chain is blank and so is its CRC.

@@ -38,7 +38,7 @@ pub fn read(
         len: 0,
         walk_end: WalkEnd::WrongStart,
         unread_gph: None,
-        valid_behind_rom: false,
+        valid_behind: false,
         computed_crc: None,
         blank_in_chain: false,
         info: None,

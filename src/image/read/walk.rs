@@ -55,7 +55,7 @@ pub(super) fn walk(
         WalkEnd::Complete if depth == Depth::Full => {
             walker.image.computed_crc = Some(walker.full_crc.finalize());
         }
-        WalkEnd::Block => walker.image.valid_behind_rom = walker.valid_behind_rom()?,
+        WalkEnd::Block => walker.image.valid_behind = walker.valid_behind()?,
         _ => {}
     }
     Ok(())
@@ -67,13 +67,14 @@ impl Walker<'_, '_> {
         self.chain(behind, true)
     }
 
-    /// The rest of a chain that stopped at a ROM section with a wrong CRC: nothing else is wrong with it.
-    /// What the walk found so far stays what mstflint would have found.
-    fn valid_behind_rom(&mut self) -> Result<bool, SourceError> {
-        let rom = self.image.sections.last().filter(|section| {
-            section.kind == SectionKind::Rom && matches!(section.crc, CrcVerdict::Wrong { .. })
+    /// The rest of a chain that stopped at a section with a wrong CRC that holds no code: nothing else is
+    /// wrong with it. What the walk found so far stays what mstflint would have found.
+    fn valid_behind(&mut self) -> Result<bool, SourceError> {
+        let no_code = [SectionKind::Rom, SectionKind::Guid, SectionKind::ImageInfo];
+        let last = self.image.sections.last().filter(|section| {
+            no_code.contains(&section.kind) && matches!(section.crc, CrcVerdict::Wrong { .. })
         });
-        let Some(next) = rom.map(|section| section.next) else {
+        let Some(next) = last.map(|section| section.next) else {
             return Ok(false);
         };
         let found = self.image.clone();
