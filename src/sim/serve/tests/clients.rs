@@ -175,7 +175,7 @@ fn a_message_with_too_many_descriptors_is_refused_and_the_next_one_is_not() {
 }
 
 #[test]
-fn a_harness_that_does_not_read_delays_nobody() {
+fn a_harness_that_does_not_read_delays_no_other() {
     let served = ServedCard::new("mcx311a");
     let mut deaf = UnixStream::connect(served.path("control")).expect("control");
     deaf.set_nonblocking(true).expect("mode");
