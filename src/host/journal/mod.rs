@@ -279,7 +279,7 @@ fn not_a_file(meta: &fs::Metadata) -> Option<String> {
     Some(format!("it is {what}"))
 }
 
-/// Root carries out what a journal contains, so nobody else may have written it.
+/// Root carries out what a journal contains, so no other user may have written it.
 fn not_ours(meta: &fs::Metadata) -> Option<String> {
     let (owner, mode) = (meta.uid(), meta.mode() & 0o777);
     if owner != 0 && owner != own_id() {

@@ -146,7 +146,7 @@ fn a_journal_is_for_its_owner_alone_whatever_the_umask() {
     for umask in [0o000, 0o022, 0o077, 0o777] {
         let bench = Bench::empty();
         nix::sys::stat::umask(Mode::from_bits_truncate(umask));
-        // Root passes a directory that nobody may enter.
+        // Root passes a directory that no user may enter.
         let written = bench.write(HostStep::Begin);
         nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
         if umask == 0o777 && !is_root() {

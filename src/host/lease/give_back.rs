@@ -101,7 +101,7 @@ impl Lease {
         }
     }
 
-    /// Keeps the journal of a card that is not there beside; returns what to tell the user.
+    /// Keeps the journal of a card that is not there beside; returns a message for the user.
     pub(super) fn set_aside(&self, presence: &Presence) -> Result<String, LeaseError> {
         let bdf = self.bdf();
         let Some(journal) = &self.journal else {

@@ -132,7 +132,7 @@ impl Lease {
     }
 
     fn end_use(&self, own: Option<Lock>, was: Option<String>) -> Result<(), LeaseError> {
-        // Also not when somebody has switched it on since.
+        // Also not when an administrator has switched it on since.
         let off = || {
             let read = self.try_error_reset().map_err(|error| error.not_back(self.bdf()));
             read.map(|now| now.filter(|now| is_off(now)))

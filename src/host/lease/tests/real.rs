@@ -151,7 +151,7 @@ fn a_full_disk_stops_a_job_before_it_changes_more() {
     if !with_own_mounts(me) {
         return;
     }
-    // Room for one record, and a second one is written beside it.
+    // Space for one record, and a second one is written beside it.
     let kernel = Kernel::crowded();
     let was = kernel.sys();
     let dir = journals_on(&kernel, "size=4k");
