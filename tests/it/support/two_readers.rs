@@ -3,6 +3,7 @@
 use super::flint::Flint;
 use super::flint_text::{self, VerifyEnd};
 use super::ours;
+use cx3flash::escape;
 use cx3flash::image::Form;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -62,7 +63,11 @@ impl TwoReaders {
                 let (_, error) = rest.split_once(". ").ok_or(rest)?;
                 Err(error.strip_suffix('\n').unwrap_or(error).to_owned())
             }
-            None => Ok(flint_text::query(&run.text)),
+            None => {
+                // mstflint prints control characters as they are.
+                let lines: Vec<_> = run.text.split('\n').map(escape::line).collect();
+                Ok(flint_text::query(&lines.join("\n")))
+            }
         };
         let code = i32::from(theirs.is_err());
         if ours == theirs && run.code == code {
