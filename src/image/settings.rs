@@ -103,8 +103,8 @@ impl Ini {
     /// Value of `SECTION.key`, or of `key` alone where only one section has it. Exact case.
     pub fn lookup(&self, name: &str) -> Option<IniEntry> {
         let entries = self.entries();
-        if let Some((section, key)) = name.split_once('.') {
-            return entries.into_iter().find(|e| e.section == section && e.key == key);
+        if name.contains('.') {
+            return entries.into_iter().find(|e| full(e) == name);
         }
         let mut matches = entries.into_iter().filter(|e| e.key == name);
         let first = matches.next()?;
@@ -208,6 +208,12 @@ mod tests {
         for setting in list.iter().filter(|s| s.value.is_some()) {
             assert_eq!(setting.meaning, None, "{setting:?}");
         }
+    }
+
+    #[test]
+    fn a_key_of_a_section_with_a_dot_is_found_by_the_name_that_is_shown() {
+        let ini = ini("[v1.2]\nkey.x = 3\n");
+        assert_eq!(ini.lookup("v1.2.key.x").unwrap().value, "3");
     }
 
     #[test]
