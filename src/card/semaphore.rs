@@ -262,10 +262,8 @@ impl Drop for FlashHold<'_> {
         if !self.held {
             return;
         }
-        // 63 is freed by two writes, because one that is lost would leave it taken, and a read that
-        // looks would take it again; while 40 is ours no other tool takes it. 40 is freed by one: the
-        // second could free it for a tool that has taken it in between.
-        for semaphore in [Semaphore::Flash, Semaphore::Flash, Semaphore::FlashProgramming] {
+        // By one write each: a second one could free it for a tool that has taken it in between.
+        for semaphore in [Semaphore::Flash, Semaphore::FlashProgramming] {
             if let Err(error) = self.card.release(semaphore) {
                 tracing::warn!(%error, semaphore = semaphore.number(), "semaphore not freed");
             }

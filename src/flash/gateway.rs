@@ -6,6 +6,7 @@
 use super::FlashError;
 use crate::card::{Card, CardError, Clock, FlashHold, Patience, Reg, wait_for};
 use bitflags::bitflags;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A gateway operation takes microseconds, so its busy bit is polled back to back, as mstflint does
@@ -131,9 +132,10 @@ pub(super) struct FlashGateway<'c> {
     open_chain: Option<bool>,
     /// The command register without BUSY, as it was written last.
     word: u32,
-    /// This card has shown that its command register holds the last word, and its address register the
-    /// last address. Both are INFERRED, so nothing is concluded from them before.
-    shows_words: bool,
+    /// Words that this card's command register has shown after another one. That it holds the last word is
+    /// INFERRED, so nothing is concluded from a word before.
+    shown_words: BTreeSet<u32>,
+    /// The same of the address register: it has changed to what was written.
     shows_address: bool,
     /// Status register 1 without WIP and WEL, when it is known.
     pub(super) expected_status: Option<u8>,
@@ -148,15 +150,14 @@ impl<'c> FlashGateway<'c> {
     /// now would be taken for data. That the command register still shows the dead program's word is
     /// INFERRED.
     pub(super) fn take_over(card: FlashHold<'c>, clock: &'c dyn Clock) -> Result<Self, FlashError> {
-        let (shows_words, shows_address) = (false, false);
         let mut gateway = Self {
             card,
             clock,
             changed: false,
             open_chain: None,
             word: 0,
-            shows_words,
-            shows_address,
+            shown_words: BTreeSet::new(),
+            shows_address: false,
             expected_status: None,
             disturbed: false,
         };
@@ -206,15 +207,18 @@ impl<'c> FlashGateway<'c> {
             self.open_chain =
                 bits.contains(CommandBits::HOLD).then_some(bits.contains(CommandBits::READ));
             found = until_gateway_idle(&mut self.card, self.clock)?;
-            if found != wanted && self.shows_words {
+            let shown = self.shown_words.contains(&wanted);
+            if found != wanted && shown {
                 // One reading decides nothing.
                 found = self.card.read(Reg::GatewayCommand)?;
             }
             if found == wanted {
-                self.shows_words |= found != before;
+                if found != before {
+                    self.shown_words.insert(wanted);
+                }
                 return Ok(());
             }
-            if !self.shows_words {
+            if !shown {
                 return Ok(());
             }
             if found != before {
@@ -247,19 +251,22 @@ impl<'c> FlashGateway<'c> {
         let register = Reg::GatewayAddress;
         // The reading of the address comes last: behind it there is only the command.
         self.card.check_held()?;
+        let before = if self.shows_address { at } else { self.card.read(register)? };
+        // Whether it keeps the lowest bits is not known.
+        let is_aimed = |found: u32| (found ^ at) < BLOCK as u32;
         let mut found = 0;
         for _ in 0..3 {
             self.card.write(register, at)?;
             found = self.card.read(register)?;
-            if found == at {
+            if is_aimed(found) {
                 break;
             }
         }
         // Silicon on which it never did holds it otherwise.
-        if found != at && self.shows_address {
+        if !is_aimed(found) && self.shows_address {
             return Err(self.was_reset(register, found, at));
         }
-        self.shows_address |= found == at;
+        self.shows_address |= is_aimed(found) && !is_aimed(before);
         self.changed = true;
         Ok(())
     }

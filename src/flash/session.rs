@@ -28,6 +28,8 @@ pub(super) struct FlashSession<'c> {
     pub(super) chained: bool,
     /// Something mutating was sent and may still run.
     working: bool,
+    /// The semaphores were lost once, and were to be taken again.
+    regained: bool,
 }
 
 impl<'c> FlashSession<'c> {
@@ -42,6 +44,7 @@ impl<'c> FlashSession<'c> {
             chip,
             chained: false,
             working: false,
+            regained: false,
         };
         session.refresh_protection()?;
         let status = session.protection.status;
@@ -286,9 +289,10 @@ impl<'c> FlashSession<'c> {
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
         // Whatever comes of it, there is no second wait.
         let working = std::mem::take(&mut self.working);
-        // Without the semaphores the gateway is not ours.
+        // Without the semaphores the gateway is not ours. They may still be taken for us: then they are
+        // proven to be ours, and freed in the end.
         if !self.gateway.card.is_held() {
-            return Ok(());
+            return if self.regained { Ok(()) } else { self.regain() };
         }
         self.gateway.end_open_chain()?;
         if !working {
@@ -309,6 +313,7 @@ impl<'c> FlashSession<'c> {
 
     /// The card was reset: takes the semaphores again, and the gateway as whoever had it left it.
     pub(super) fn regain(&mut self) -> Result<(), FlashError> {
+        self.regained = true;
         self.gateway.regain()?;
         until_chip_idle(&mut self.gateway, 0, ChipWork::EARLIER)?;
         self.working = false;

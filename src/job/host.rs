@@ -101,6 +101,7 @@ pub fn host_restore(
             }
         }
     }
+    Lease::remove_unfinished(host);
     Ok(outcome)
 }
 

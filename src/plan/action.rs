@@ -64,19 +64,19 @@ impl PassContext<'_> {
             let end = at.checked_add(bytes.len());
             end.and_then(|end| self.flash.get(at..end)) == Some(bytes)
         };
-        // An image that is there already is not written again.
+        let wavers = |at: FlashAddr, len: usize| {
+            let len = u32::try_from(len).unwrap_or(u32::MAX);
+            let range = at.0..at.0.saturating_add(len);
+            self.wavering.iter().any(|w| overlap(w, &range))
+        };
+        let any_wavers = signature.is_some_and(|(start, signature)| wavers(start, signature.len()))
+            || body.iter().any(|(at, bytes)| wavers(*at, bytes.len()));
+        // An image that is there already, and reads the same each time, is not written again.
         let signature = signature.filter(|(start, signature)| {
-            !has(*start, signature) || body.iter().any(|(at, bytes)| !has(*at, bytes))
+            any_wavers || !has(*start, signature) || body.iter().any(|(at, bytes)| !has(*at, bytes))
         });
         let (at, bytes) = signature.unzip();
-        let torn = at.is_some_and(|start| {
-            is_torn(self.flash, start, &body)
-                || body.iter().any(|(at, bytes)| {
-                    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                    let range = at.0..at.0.saturating_add(len);
-                    self.wavering.iter().any(|w| overlap(w, &range))
-                })
-        });
+        let torn = at.is_some_and(|start| any_wavers || is_torn(self.flash, start, &body));
         // A live signature is invalidated before the body under it changes: a boot ROM must
         // never find it in front of a half-written image.
         let in_place = at.is_some_and(|start| has(start, &MAGIC));

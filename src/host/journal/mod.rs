@@ -186,6 +186,11 @@ impl Journal {
         self.sync_directory(before)
     }
 
+    /// Removes what a killed process left of a record. No other process may be writing one.
+    pub(super) fn remove_unfinished(&self) -> Result<(), JournalError> {
+        gone(&self.unfinished).map_err(JournalError::io(&self.unfinished, "remove it"))
+    }
+
     fn sync_directory(&self, before: BeforeDisk<'_>) -> Result<(), JournalError> {
         self.does(before, "sync its directory", || match open_directory(self.dir()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -225,6 +230,16 @@ pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
     cards.sort();
     cards.dedup();
     Ok(cards)
+}
+
+/// Cards of which a killed process left an unfinished record.
+pub(super) fn unfinished(host: &Host) -> Vec<Bdf> {
+    let names = fs::read_dir(host.journal_dir()).into_iter().flatten().flatten();
+    let bdf = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_prefix('.')?.strip_suffix(".json.new")?.parse().ok()
+    };
+    names.filter_map(bdf).collect()
 }
 
 /// Makes the directory, for its owner alone whatever the umask, and syncs its name.

@@ -4,7 +4,7 @@
 use super::helper;
 use super::lock::{self, Lock};
 use crate::card::{Clock, WallClock};
-use nix::fcntl::FlockArg;
+use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) trait Actions {
 
     /// Locks a file, which is made with `mode` if there is none; `None` when another process has a
     /// lock that excludes this one.
-    fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+    fn lock(&self, path: &Path, arg: FlockOperation, mode: u32) -> io::Result<Option<Lock>> {
         lock::acquire(path, arg, mode)
     }
 

@@ -3,13 +3,26 @@
 use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
 use crate::host::journal::{self, Journal};
-use crate::host::{Bdf, Host};
+use crate::host::{Bdf, Host, VFIO_PCI};
 use std::path::PathBuf;
 
 impl Lease {
     /// Journals that were set aside because their card was gone, or another was in its place.
     pub fn kept_aside(host: &Host) -> Result<Vec<PathBuf>, LeaseError> {
         Ok(journal::kept_aside(host, None)?)
+    }
+
+    /// Removes what killed processes left of records that they were writing, as far as that is possible.
+    pub fn remove_unfinished(host: &Host) {
+        for bdf in journal::unfinished(host) {
+            // A process that has the card may be writing.
+            let Ok(_lock) = lock::take(host, bdf, lock::acquire) else {
+                continue;
+            };
+            if let Err(error) = Journal::of(host, bdf).remove_unfinished() {
+                tracing::warn!(%error, "an unfinished record stays");
+            }
+        }
     }
 
     /// Drops every journal of a card after `confirm`, which is given the files. Returns them; `None`
@@ -24,7 +37,14 @@ impl Lease {
         if let Ok(Some(record)) = Journal::of(host, bdf).read() {
             let borrowed = record.boot_id == host.boot_id() && !record.original.on_vfio();
             let here = matches!(Presence::of(host, &record), Ok(Presence::Card));
-            if borrowed && here && host.card(bdf).is_ok_and(|card| card.on_vfio()) {
+            let now = host.driver_of(bdf);
+            let away = now != record.original.driver
+                && (now.is_none() || now.as_deref() == Some(VFIO_PCI));
+            let mut siblings = record.original.siblings.iter();
+            let unbound = siblings.any(|sibling| {
+                host.ids(sibling.bdf).is_some() && host.driver_of(sibling.bdf).is_none()
+            });
+            if borrowed && (here && away || unbound) {
                 let driver = record.original.driver;
                 return Err(LeaseError::Owed { bdf, driver });
             }

@@ -25,7 +25,7 @@ impl Lease {
             return Ok(warnings);
         }
         let mut failures = Vec::new();
-        if self.changed_host() && self.is_removed() {
+        if !self.rebooted && self.is_removed() {
             failures.extend(self.rescan().err());
         }
         let presence = self.presence().map_err(|error| error.not_back(self.bdf()))?;
@@ -39,7 +39,7 @@ impl Lease {
             if let Err(error) = self.restore(&mut warnings) {
                 // A card that was pulled refuses every step.
                 return match self.presence() {
-                    Ok(gone) if gone != Presence::Card => self.give_back_rest(&gone, Vec::new()),
+                    Ok(gone) if gone == Presence::Gone => self.give_back_rest(&gone, Vec::new()),
                     _ => Err(error),
                 };
             }
@@ -316,9 +316,8 @@ impl Lease {
             .map(|bdf| self.host.device(bdf).join("rescan"))
             .filter(|path| path.exists())
             .unwrap_or_else(|| self.host.path("sys/bus/pci/rescan"));
-        let guard = self.guard()?;
-        let rescanned = self.slow_write(&path, "1", UNBIND_LIMIT, "rescanning the bus");
-        let restored = self.unguard(guard);
-        rescanned.and(restored)
+        self.guarded(|held| {
+            self.slow_write_holding(&path, "1", UNBIND_LIMIT, "rescanning the bus", held)
+        })
     }
 }

@@ -18,7 +18,7 @@ use super::steps::{BIND_LIMIT, Lease, MLX4, QUICK_LIMIT};
 use crate::card::{Patience, wait_until};
 use crate::escape;
 use crate::host::{Bdf, VFIO_PCI, sysfs};
-use nix::fcntl::FlockArg;
+use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ pub(super) struct Guard {
 impl Guard {
     /// The lock that a process must keep open that may outlive this one in its probe.
     pub(super) fn held(&self) -> Option<&File> {
-        self.users.as_deref()
+        self.users.as_ref()
     }
 }
 
@@ -48,16 +48,27 @@ impl Lease {
     /// Binds a function through `drivers/NAME/bind`, which reports the probe's errno
     /// (docs/linux.md#binding); mlx4_core with `internal_err_reset` off.
     pub(super) fn bind(&self, bdf: Bdf, driver: &str) -> Result<(), LeaseError> {
-        let guard = if driver == MLX4 { self.guard()? } else { None };
-        let bound = self.probe(bdf, driver, guard.as_ref().and_then(Guard::held));
-        if matches!(bound, Err(LeaseError::Stuck { .. })) {
-            // The probe continues, so the use does too: closing the lock would end it for the helper
-            // as well. The last user or `host restore` restores the parameter.
-            std::mem::forget(guard);
-            return bound;
+        if driver == MLX4 {
+            self.guarded(|held| self.probe(bdf, driver, held))
+        } else {
+            self.probe(bdf, driver, None)
+        }
+    }
+
+    /// Runs a probe of mlx4_core with the parameter off.
+    pub(super) fn guarded(
+        &self,
+        probe: impl FnOnce(Option<&File>) -> Result<(), LeaseError>,
+    ) -> Result<(), LeaseError> {
+        let guard = self.guard()?;
+        let probed = probe(guard.as_ref().and_then(Guard::held));
+        if matches!(probed, Err(LeaseError::Stuck { .. })) {
+            // The probe continues, and its helper keeps the lock. The last user or `host restore`
+            // restores the parameter.
+            return probed;
         }
         let restored = self.unguard(guard);
-        bound.and(restored)
+        probed.and(restored)
     }
 
     fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
@@ -99,7 +110,7 @@ impl Lease {
             let users = self
                 .actions
                 .note(lock, &was)
-                .and_then(|()| self.lock_file("users", FlockArg::LockSharedNonblock));
+                .and_then(|()| self.lock_file("users", FlockOperation::NonBlockingLockShared));
             users.unwrap_or_else(|error| {
                 self.warn(format!("internal_err_reset is not shared with other jobs: {error}"));
                 None
@@ -146,7 +157,7 @@ impl Lease {
         // Held to the end: no use begins before the parameter is restored.
         let _alone = match &lock {
             None => None,
-            Some(_) => match self.lock_file("users", FlockArg::LockExclusiveNonblock) {
+            Some(_) => match self.lock_file("users", FlockOperation::NonBlockingLockExclusive) {
                 Ok(None) => return Ok(()),
                 Ok(alone) => alone,
                 Err(error) => {
@@ -208,14 +219,16 @@ impl Lease {
 
     /// Locks one of the two files. One of another user is not believed: only root writes the
     /// parameter.
-    fn lock_file(&self, extension: &str, arg: FlockArg) -> io::Result<Option<Lock>> {
+    fn lock_file(&self, extension: &str, arg: FlockOperation) -> io::Result<Option<Lock>> {
         let path = self.host.lock_dir().join(format!("internal_err_reset.{extension}"));
-        let Some(lock) = self.actions.lock(&path, arg, 0o600)? else {
-            return Ok(None);
+        let lock = self.actions.lock(&path, arg, 0o600)?;
+        // Also that of one who holds it: he could do so for ever.
+        let owner = match &lock {
+            Some(lock) => lock.metadata()?.uid(),
+            None => std::fs::symlink_metadata(&path)?.uid(),
         };
-        let owner = lock.metadata()?.uid();
         if owner == nix::unistd::geteuid().as_raw() {
-            return Ok(Some(lock));
+            return Ok(lock);
         }
         Err(io::Error::other(format!("{} belongs to the user {owner}", escape::path(path))))
     }
@@ -224,7 +237,7 @@ impl Lease {
     /// another process may have switched it off.
     fn lock_parameter(&self) -> Option<Lock> {
         let locked = wait_until(self.actions.clock(), CHANGED, || {
-            self.lock_file("lock", FlockArg::LockExclusiveNonblock).transpose()
+            self.lock_file("lock", FlockOperation::NonBlockingLockExclusive).transpose()
         });
         let why = match locked {
             Some(Ok(lock)) => return Some(lock),

@@ -4,16 +4,16 @@
 use super::LeaseError;
 use crate::escape;
 use crate::host::{Bdf, Host, is_root};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A lock; it ends with the process, or with the last one that inherited the open file.
-pub(super) type Lock = Flock<File>;
+pub(super) type Lock = File;
 
 /// How often a lock file may be replaced while it is being locked.
 const REPLACED: usize = 100;
@@ -24,10 +24,10 @@ const REPLACED: usize = 100;
 pub(super) fn take(
     host: &Host,
     bdf: Bdf,
-    lock: impl Fn(&Path, FlockArg, u32) -> io::Result<Option<Lock>>,
+    lock: impl Fn(&Path, FlockOperation, u32) -> io::Result<Option<Lock>>,
 ) -> Result<Option<Lock>, LeaseError> {
     let path = host.lock_dir().join(format!("{bdf}.lock"));
-    match lock(&path, FlockArg::LockExclusiveNonblock, 0o664) {
+    match lock(&path, FlockOperation::NonBlockingLockExclusive, 0o664) {
         Ok(Some(mut lock)) => {
             // The name is for messages only, so a failure is no reason to stop.
             let named = lock.set_len(0).and_then(|()| lock.write_all(own_name().as_bytes()));
@@ -54,15 +54,15 @@ fn no_lock_files(error: &io::Error) -> bool {
 
 /// Locks the file at `path`, which is made with `mode` if there is none. `None`: another process
 /// has a lock that excludes this one.
-pub(super) fn acquire(path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+pub(super) fn acquire(path: &Path, arg: FlockOperation, mode: u32) -> io::Result<Option<Lock>> {
     for _ in 0..REPLACED {
         let file = open(path, mode)?;
         let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
         let opened = id(&file.metadata()?);
-        let locked = match Flock::lock(file, arg) {
-            Ok(lock) => Some(lock),
-            Err((_, Errno::EWOULDBLOCK)) => None,
-            Err((_, errno)) => return Err(errno.into()),
+        let locked = match flock(&file, arg) {
+            Ok(()) => Some(file),
+            Err(Errno::WOULDBLOCK) => None,
+            Err(errno) => return Err(errno.into()),
         };
         // A lock of a file that was unlinked or replaced excludes no other process.
         match fs::symlink_metadata(path) {

@@ -4,7 +4,7 @@ use super::LeaseError;
 use super::steps::Lease;
 use crate::host::card::NotACard;
 use crate::host::journal::JournalRecord;
-use crate::host::{Function, Host, PciCard};
+use crate::host::{Function, Host, PciCard, VFIO_PCI};
 use std::fmt;
 
 /// What is at the address of a journal.
@@ -76,13 +76,18 @@ impl Presence {
     }
 }
 
-/// Leaving recovery mode changes the ids. A serial number or a slot that is not known fits.
+/// Leaving recovery mode changes the ids. A serial number or a slot that is not known fits. The serial
+/// number is the node GUID of the running image, so a job may have changed it: it does not count for a
+/// device that still has the `driver_override` of a lease, which another card in the slot would not
+/// have (docs/linux.md#binding).
 fn is_same(record: &JournalRecord, card: &PciCard, slot: &Option<String>) -> bool {
+    let leased = card.driver_override.as_deref() == Some(VFIO_PCI)
+        || card.driver_override.is_some() && card.driver_override == record.original.driver;
     let recovery = |id| Function::of(id) == Some(Function::Recovery);
     let ids_fit = recovery(record.device_id)
         || recovery(card.device_id)
         || record.device_id == card.device_id && record.subsystem == card.subsystem;
-    fits(&record.serial, &card.serial) && fits(&record.slot, slot) && ids_fit
+    (leased || fits(&record.serial, &card.serial)) && fits(&record.slot, slot) && ids_fit
 }
 
 fn fits<T: PartialEq>(was: &Option<T>, is: &Option<T>) -> bool {

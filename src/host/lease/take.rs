@@ -171,12 +171,13 @@ impl Lease {
         };
         let mut failures = Vec::new();
         theirs.restore_rest(&mut failures);
+        // Its journal is the only record of what is still owed.
+        if let Some(failure) = failures.pop() {
+            return Err(failure.not_back(theirs.bdf()));
+        }
         let kept = theirs.set_aside(&presence)?;
         for text in theirs.take_warnings() {
             self.warn(text);
-        }
-        for failure in &failures {
-            self.warn(in_full(failure));
         }
         self.warn(kept);
         Ok(None)

@@ -10,7 +10,7 @@ use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
 use crate::host::{PciCard, sysfs};
-use nix::fcntl::FlockArg;
+use rustix::fs::FlockOperation;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -484,7 +484,7 @@ impl Actions for Kernel {
         self
     }
 
-    fn lock(&self, path: &Path, arg: FlockArg, mode: u32) -> io::Result<Option<Lock>> {
+    fn lock(&self, path: &Path, arg: FlockOperation, mode: u32) -> io::Result<Option<Lock>> {
         let name = path.file_name().unwrap().to_string_lossy();
         let errno = self.state.borrow().no_locks;
         self.action(format!("lock {name}"), || match errno {

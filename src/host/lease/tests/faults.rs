@@ -233,7 +233,7 @@ fn a_probe_that_never_returns_stays_guarded() {
     drop(lease);
     // Another card's process does not end it.
     let users = kernel.host().lock_dir().join("internal_err_reset.users");
-    let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
     assert!(crate::host::lease::lock::acquire(&users, exclusive, 0o600).unwrap().is_none());
 }
 

@@ -130,8 +130,23 @@ fn a_card_is_known_by_serial_number_and_slot_too() {
         let mut lease = kernel.take().unwrap();
         assert!(lease.card_is_here(), "{what}");
         change(&mut lease);
+        // A device that was made anew has no override.
+        replace(&kernel, &[("driver_override", "(null)\n")]);
         assert!(!lease.card_is_here(), "{what}");
     }
+}
+
+#[test]
+fn a_card_whose_serial_number_a_job_has_changed_goes_back() {
+    let kernel = Kernel::new();
+    let was = kernel.sys();
+    let mut lease = kernel.take().unwrap();
+    // The node GUID of the image that runs now.
+    lease.record.serial = Some(1);
+    assert!(lease.card_is_here());
+    lease.give_back().unwrap();
+    assert_eq!(super::fake::differences(&was, &kernel.sys()), [""; 0]);
+    assert!(aside(&kernel).is_empty());
 }
 
 #[test]
@@ -250,6 +265,10 @@ fn forget_refuses_a_card_that_is_held_or_owed() {
     drop(lease);
     assert!(matches!(forget(&kernel), Err(LeaseError::Owed { .. })));
     assert_eq!(kernel.journals(), 1);
+    // Killed between unbind and bind.
+    replace(&kernel, &[("driver_override", "vfio-pci\n")]);
+    fs::remove_file(kernel.host().device(bdf(CARD)).join("driver")).unwrap();
+    assert!(matches!(forget(&kernel), Err(LeaseError::Owed { .. })));
     // An administrator has bound it.
     kernel.reboot(Some("mlx4_core"));
     assert_eq!(forget(&kernel).unwrap(), 1);

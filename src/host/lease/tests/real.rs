@@ -5,8 +5,8 @@ use crate::host::lease::lock::acquire;
 use crate::host::lease::{Lease, LeaseError, Mark, write_attribute};
 use crate::host::tests::fake::{CARD, bdf};
 use crate::host::tests::with_own_mounts;
-use nix::fcntl::FlockArg;
 use nix::libc;
+use rustix::fs::FlockOperation;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn pending_reports_what_is_to_be_restored() {
 fn a_lock_file_that_was_unlinked_or_replaced_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.lock");
-    let exclusive = FlockArg::LockExclusiveNonblock;
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
     let first = acquire(&path, exclusive, 0o600).unwrap().unwrap();
     assert!(acquire(&path, exclusive, 0o600).unwrap().is_none(), "it is held");
     // The holder's loss: nothing can be done about it. The next two see each other.
@@ -76,7 +76,7 @@ fn anything_but_a_regular_file_in_the_place_of_a_lock_is_an_error_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.lock");
     let refused = |words: &str| {
-        let error = acquire(&path, FlockArg::LockExclusiveNonblock, 0o600).unwrap_err();
+        let error = acquire(&path, FlockOperation::NonBlockingLockExclusive, 0o600).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     };
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -95,7 +95,7 @@ fn anything_but_a_regular_file_in_the_place_of_a_lock_is_an_error_at_once() {
 fn lock_files_are_made_for_their_users_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new/x.lock");
-    acquire(&path, FlockArg::LockExclusiveNonblock, 0o600).unwrap().unwrap();
+    acquire(&path, FlockOperation::NonBlockingLockExclusive, 0o600).unwrap().unwrap();
     let beyond = |path: &Path, allowed: u32| fs::metadata(path).unwrap().mode() & 0o777 & !allowed;
     assert_eq!(beyond(&path, 0o600), 0);
     assert_eq!(beyond(path.parent().unwrap(), 0o755), 0);

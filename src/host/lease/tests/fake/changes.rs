@@ -3,8 +3,8 @@
 use super::{Kernel, VF};
 use crate::host::lease::lock;
 use crate::host::tests::fake::CARD;
-use nix::fcntl::FlockArg;
 use nix::libc;
+use rustix::fs::FlockOperation;
 use std::fs::{self, File};
 use std::io;
 
@@ -49,7 +49,7 @@ impl Kernel {
                 if driver == "mlx4_core" && self.state.borrow().pause.is_some() {
                     // A file of its own stands for the one the helper inherits.
                     let users = self.host().lock_dir().join("internal_err_reset.users");
-                    let shared = FlockArg::LockSharedNonblock;
+                    let shared = FlockOperation::NonBlockingLockShared;
                     let helper = held.and_then(|_| lock::acquire(&users, shared, 0o600).unwrap());
                     return self.probe(helper);
                 }
