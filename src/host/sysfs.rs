@@ -135,9 +135,12 @@ impl Host {
 }
 
 #[cfg(test)]
+type BeforeReading = std::rc::Rc<dyn Fn() -> io::Result<()>>;
+
+#[cfg(test)]
 thread_local! {
     /// Called before each reading; an error is that reading's.
-    pub(super) static BEFORE_READING: std::cell::RefCell<Option<std::rc::Rc<dyn Fn() -> io::Result<()>>>> =
+    pub(super) static BEFORE_READING: std::cell::RefCell<Option<BeforeReading>> =
         const { std::cell::RefCell::new(None) };
 }
 

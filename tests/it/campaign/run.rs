@@ -73,7 +73,7 @@ fn repair(scenario: &CampaignCase, card: &SimCard, backups: &Path) -> CampaignJo
     let boots = would_boot(&card.flash()).start.is_some();
     match (boots, newest(backups)) {
         (true, _) => CampaignJob::Burn(good),
-        (false, Some(backup)) if scenario.seed % 2 == 0 => CampaignJob::Restore(backup),
+        (false, Some(backup)) if scenario.seed.is_multiple_of(2) => CampaignJob::Restore(backup),
         (false, _) => CampaignJob::Recover(good),
     }
 }

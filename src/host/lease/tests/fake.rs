@@ -77,12 +77,15 @@ struct FakeState {
     /// Every lock file fails with this errno.
     no_locks: Option<i32>,
     /// Called before each step with its name; true kills the process there.
-    pause: Option<Rc<dyn Fn(&str) -> bool>>,
+    pause: Option<Rc<Pause>>,
     /// Before each operation on the journal's files, too.
     each_operation: bool,
     /// A probe that outlives its process, with the lock its helper has inherited.
     orphan: Option<Option<Lock>>,
 }
+
+/// Called before each step with its name; true kills the process there.
+type Pause = dyn Fn(&str) -> bool;
 
 pub(super) struct Kernel {
     pub(super) files: FakeHost,
