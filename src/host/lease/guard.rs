@@ -63,8 +63,9 @@ impl Lease {
         let guard = self.guard()?;
         let probed = probe(guard.as_ref().and_then(Guard::held));
         if matches!(probed, Err(LeaseError::Stuck { .. })) {
-            // The probe continues, and its helper keeps the lock. The last user or `host restore`
-            // restores the parameter.
+            // The probe continues, so the use does too, as long as this process and the helper live.
+            // The last user or `host restore` restores the parameter.
+            std::mem::forget(guard);
             return probed;
         }
         let restored = self.unguard(guard);
