@@ -173,7 +173,7 @@ impl Card {
     /// [`CardError::SemaphoreHeld`]; nothing stays taken then.
     pub fn hold_flash(&mut self) -> Result<FlashHold<'_>, CardError> {
         self.acquire_flash(false)?;
-        Ok(FlashHold { card: self, held: true })
+        Ok(FlashHold { card: self, held: true, lost: false })
     }
 
     fn acquire_flash(&mut self, may_be_ours: bool) -> Result<(), CardError> {
@@ -190,12 +190,18 @@ impl Card {
 pub struct FlashHold<'c> {
     card: &'c mut Card,
     held: bool,
+    lost: bool,
 }
 
 impl FlashHold<'_> {
     /// The semaphores are ours, as far as it is known.
     pub fn is_held(&self) -> bool {
         self.held
+    }
+
+    /// They were lost, and were not tried to be taken again since.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Checks that semaphore 63 is still taken: a reset frees it. Whose it is cannot be read.
@@ -211,7 +217,7 @@ impl FlashHold<'_> {
         if state != Some(SemaphoreState::Free) {
             return Ok(());
         }
-        self.held = false;
+        self.give_up();
         self.card.release(semaphore)?;
         Err(CardError::SemaphoreLost { number: semaphore.number(), name: semaphore.guards() })
     }
@@ -219,6 +225,7 @@ impl FlashHold<'_> {
     /// The card was reset: the semaphores are free, or another program's.
     pub fn give_up(&mut self) {
         self.held = false;
+        self.lost = true;
     }
 
     /// Takes the semaphores again after they were lost. Where they are taken, they may be ours still.
@@ -226,6 +233,8 @@ impl FlashHold<'_> {
     /// # Errors
     /// As [`Card::wait_until_ready`] and [`Card::hold_flash`].
     pub fn regain(&mut self) -> Result<(), CardError> {
+        // Once: whatever comes of it.
+        self.lost = false;
         self.card.wait_until_ready()?;
         self.card.acquire_flash(true)?;
         self.held = true;

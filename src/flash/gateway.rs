@@ -135,8 +135,8 @@ pub(super) struct FlashGateway<'c> {
     /// Words that this card's command register has shown after another one. That it holds the last word is
     /// INFERRED, so nothing is concluded from a word before.
     shown_words: BTreeSet<u32>,
-    /// The same of the address register: it has changed to what was written.
-    shows_address: bool,
+    /// Bits of the address register that have changed to what was written.
+    shown_address: u32,
     /// Status register 1 without WIP and WEL, when it is known.
     pub(super) expected_status: Option<u8>,
     /// A reading of this session was wrong: cells may not stay as they read.
@@ -157,7 +157,7 @@ impl<'c> FlashGateway<'c> {
             open_chain: None,
             word: 0,
             shown_words: BTreeSet::new(),
-            shows_address: false,
+            shown_address: 0,
             expected_status: None,
             disturbed: false,
         };
@@ -251,22 +251,21 @@ impl<'c> FlashGateway<'c> {
         let register = Reg::GatewayAddress;
         // The reading of the address comes last: behind it there is only the command.
         self.card.check_held()?;
-        let before = if self.shows_address { at } else { self.card.read(register)? };
-        // Whether it keeps the lowest bits is not known.
-        let is_aimed = |found: u32| (found ^ at) < BLOCK as u32;
-        let mut found = 0;
+        let is_known = at & !self.shown_address == 0;
+        let before = if is_known { at } else { self.card.read(register)? };
+        let mut found = before;
         for _ in 0..3 {
             self.card.write(register, at)?;
             found = self.card.read(register)?;
-            if is_aimed(found) {
+            if found == at {
                 break;
             }
         }
-        // Silicon on which it never did holds it otherwise.
-        if !is_aimed(found) && self.shows_address {
+        // Silicon on which a bit never changed to what was written may hold it otherwise.
+        if (found ^ at) & self.shown_address != 0 {
             return Err(self.was_reset(register, found, at));
         }
-        self.shows_address |= is_aimed(found) && !is_aimed(before);
+        self.shown_address |= (before ^ at) & !(found ^ at);
         self.changed = true;
         Ok(())
     }

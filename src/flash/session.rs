@@ -28,8 +28,6 @@ pub(super) struct FlashSession<'c> {
     pub(super) chained: bool,
     /// Something mutating was sent and may still run.
     working: bool,
-    /// The semaphores were lost once, and were to be taken again.
-    regained: bool,
 }
 
 impl<'c> FlashSession<'c> {
@@ -44,7 +42,6 @@ impl<'c> FlashSession<'c> {
             chip,
             chained: false,
             working: false,
-            regained: false,
         };
         session.refresh_protection()?;
         let status = session.protection.status;
@@ -291,8 +288,11 @@ impl<'c> FlashSession<'c> {
         let working = std::mem::take(&mut self.working);
         // Without the semaphores the gateway is not ours. They may still be taken for us: then they are
         // proven to be ours, and freed in the end.
+        if self.gateway.card.is_lost() {
+            return self.regain();
+        }
         if !self.gateway.card.is_held() {
-            return if self.regained { Ok(()) } else { self.regain() };
+            return Ok(());
         }
         self.gateway.end_open_chain()?;
         if !working {
@@ -313,7 +313,6 @@ impl<'c> FlashSession<'c> {
 
     /// The card was reset: takes the semaphores again, and the gateway as whoever had it left it.
     pub(super) fn regain(&mut self) -> Result<(), FlashError> {
-        self.regained = true;
         self.gateway.regain()?;
         until_chip_idle(&mut self.gateway, 0, ChipWork::EARLIER)?;
         self.working = false;

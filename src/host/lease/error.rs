@@ -20,7 +20,7 @@ pub enum LeaseError {
     #[error("{bdf} is on {}: only root may take it from there", driver.as_deref().unwrap_or("no driver"))]
     NotRoot { bdf: Bdf, driver: Option<String> },
     /// `host forget` of a card that is borrowed still.
-    #[error("{bdf} is on vfio-pci, and its journal names where it belongs: {}", driver.as_deref().unwrap_or("without a driver"))]
+    #[error("{bdf} waits to be given back, and its journal names where it belongs: {}", driver.as_deref().unwrap_or("without a driver"))]
     Owed { bdf: Bdf, driver: Option<String> },
     /// A driver that is needed is not there and cannot be loaded; `source` is modprobe's message.
     #[error("the driver {driver} is missing and cannot be loaded")]

@@ -3,7 +3,7 @@
 use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
 use crate::host::journal::{self, Journal};
-use crate::host::{Bdf, Host, VFIO_PCI};
+use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
 use std::path::PathBuf;
 
 impl Lease {
@@ -38,8 +38,8 @@ impl Lease {
             let borrowed = record.boot_id == host.boot_id() && !record.original.on_vfio();
             let here = matches!(Presence::of(host, &record), Ok(Presence::Card));
             let now = host.driver_of(bdf);
-            let away = now != record.original.driver
-                && (now.is_none() || now.as_deref() == Some(VFIO_PCI));
+            let ours = sysfs::driver_override(host.device(bdf)).as_deref() == Some(VFIO_PCI);
+            let away = now.as_deref() == Some(VFIO_PCI) || now.is_none() && ours;
             let mut siblings = record.original.siblings.iter();
             let unbound = siblings.any(|sibling| {
                 host.ids(sibling.bdf).is_some() && host.driver_of(sibling.bdf).is_none()
