@@ -34,7 +34,7 @@ pub(super) fn cannot_write(path: &Path) -> impl Fn(io::Error) -> JobError {
 }
 
 /// A file that a user names for the result of a command. Created before the card is opened; dropped before
-/// [`OutputFile::write`] it is removed.
+/// `write` it is removed.
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
