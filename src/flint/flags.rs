@@ -19,6 +19,8 @@ pub(super) struct Invocation {
     pub(super) image: Option<PathBuf>,
     pub(super) log: Option<PathBuf>,
     pub(super) ids: Ids,
+    /// The text for the first GUID or MAC that has not exactly 16 or 12 digits.
+    pub(super) inexact_id: Option<String>,
     pub(super) vsd: Option<String>,
     /// `-activate_delay_sec` with another value than 1.
     pub(super) cable_delay: bool,
@@ -129,24 +131,24 @@ pub(super) const FLAGS: &[Flag] = {
         plain("yes", 0).letter('y'),
         plain("no", 0),
         checked("guid", 1, |i, v| {
-            let [base] = id_numbers([v].into_iter())?;
+            let [base] = i.id_numbers(16, [v].into_iter())?;
             i.ids.guids = Some([0, 1, 2, 3].map(|n| Guid(base.wrapping_add(n))));
             Ok(())
         }),
         checked("guids", 4, |i, v| {
-            i.ids.guids = Some(id_numbers(listed(v))?.map(Guid));
+            i.ids.guids = Some(i.id_numbers(16, listed(v))?.map(Guid));
             Ok(())
         }),
         checked("mac", 1, |i, v| {
-            let [base] = id_numbers([v].into_iter())?;
+            let [base] = i.id_numbers(12, [v].into_iter())?;
             i.ids.macs = Some([0, 1].map(|n| Mac(base.wrapping_add(n))));
             Ok(())
         }),
         checked("macs", 2, |i, v| {
-            i.ids.macs = Some(id_numbers(listed(v))?.map(Mac));
+            i.ids.macs = Some(i.id_numbers(12, listed(v))?.map(Mac));
             Ok(())
         }),
-        checked("uid", 1, |_, v| id_numbers::<1>([v].into_iter()).map(|_| ())),
+        checked("uid", 1, |i, v| i.id_numbers::<1>(16, [v].into_iter()).map(|_| ())),
         plain("blank_guids", 0),
         plain("clear_semaphore", 0),
         plain("qq", 0),
@@ -250,6 +252,30 @@ impl Invocation {
         self.given.iter().any(|flag| flag.name == name)
     }
 
+    /// The numbers that flint takes these texts for. Notes the first one that has not exactly `digits` digits.
+    fn id_numbers<'a, const N: usize>(
+        &mut self,
+        digits: usize,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> Result<[u64; N], GrammarError> {
+        let texts: Vec<&str> = texts.collect();
+        let texts: [&str; N] = texts.try_into().map_err(|_| wrong_value())?;
+        let mut numbers = [0; N];
+        for (number, text) in numbers.iter_mut().zip(texts) {
+            let invalid = |why: &str| {
+                let text = escape::line(text);
+                format!("-E- Invalid Guid/Mac/Uid syntax ({text}) {why} \n")
+            };
+            *number = hexadecimal(text).map_err(|why| Text(invalid(why)))?;
+            let plain = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+            if plain.len() != digits {
+                self.inexact_id
+                    .get_or_insert_with(|| invalid(&format!("it must have {digits} digits")));
+            }
+        }
+        Ok(numbers)
+    }
+
     pub(super) fn cache_override(&self) -> bool {
         self.has("ocr") || self.has("override_cache_replacement")
     }
@@ -310,20 +336,6 @@ fn wrong_value() -> GrammarError {
 
 fn listed(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').filter(|text| !text.is_empty())
-}
-
-fn id_numbers<'a, const N: usize>(
-    texts: impl Iterator<Item = &'a str>,
-) -> Result<[u64; N], GrammarError> {
-    let texts: Vec<&str> = texts.collect();
-    let texts: [&str; N] = texts.try_into().map_err(|_| wrong_value())?;
-    let mut numbers = [0; N];
-    for (number, text) in numbers.iter_mut().zip(texts) {
-        *number = hexadecimal(text).map_err(|why| {
-            Text(format!("-E- Invalid Guid/Mac/Uid syntax ({}) {why} \n", escape::line(text)))
-        })?;
-    }
-    Ok(numbers)
 }
 
 /// Hexadecimal with or without `0x` and sign, as `strtoull` accepts it; the error is the text flint prints.

@@ -135,6 +135,11 @@ fn execute(
         }
         return Err(FAILED);
     }
+    // flint fills missing digits up with zeros.
+    if let Some(text) = line.inexact_id.as_ref().filter(|_| line.is("sg") || line.is("burn")) {
+        console.print(text);
+        return Err(FAILED);
+    }
     let flag = line.refused_flag().filter(|_| !line.has("clear_semaphore"));
     let (what, reason) = match (&command.action, flag) {
         (CommandAction::Run(action), None) => {

@@ -225,7 +225,7 @@ fn flint_lines(seeds: &mut Vec<Seed>) {
         "-i i qrom",
         "-i i -y brom r",
         "-i i -y drom",
-        "-i i -guid 0x2c90300123456 -mac 0x2c9123456 -y sg",
+        "-i i -guid 0x0002c90300123456 -mac 0x0002c9123456 -y sg",
         "-i i -guids 1 2 3 4 -macs 5 6 sg nocrc",
         "-i i -vsd text sv",
         "-d sim:c hw query",

@@ -44,25 +44,33 @@ impl fmt::Display for Mac {
     }
 }
 
-/// A `what` of at most 16 hexadecimal digits; with colons, of exactly `octets` octets: a missing
-/// octet must not become a leading zero.
-fn parse_hex(text: &str, what: &str, octets: usize) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
-    if text.contains(':') && text.bytes().filter(u8::is_ascii_hexdigit).count() != octets * 2 {
-        return Err(format!("{text:?} is no {what}: {octets} octets"));
+/// Exactly `digits` hexadecimal digits, in groups of 2 or of 4 with `:` or `-` between them, or together, where
+/// `0x` may stand before them: a missing digit must not become a leading zero.
+fn parse_hex(text: &str, what: &str, digits: usize) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a {what}: {digits} hexadecimal digits");
+    let plain = match text.chars().find(|c| [':', '-'].contains(c)) {
+        None => text.strip_prefix("0x").unwrap_or(text).to_owned(),
+        Some(separator) => {
+            let mut groups = text.split(separator);
+            let len = groups.next().map_or(0, str::len);
+            if ![2, 4].contains(&len) || groups.any(|group| group.len() != len) {
+                return Err(wrong());
+            }
+            text.replace(separator, "")
+        }
+    };
+    if plain.len() != digits || !plain.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return Err(wrong());
     }
-    if digits.is_empty() || digits.len() > 16 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
-        return Err(format!("{text:?} is not a {what} of at most 16 hexadecimal digits"));
-    }
-    u64::from_str_radix(&digits, 16).map_err(|e| format!("{text:?} is not a {what}: {e}"))
+    u64::from_str_radix(&plain, 16).map_err(|_| wrong())
 }
 
 macro_rules! hex_text {
-    ($ty:ident, $what:expr, $octets:expr) => {
+    ($ty:ident, $what:expr, $digits:expr) => {
         impl std::str::FromStr for $ty {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
-                parse_hex(text, $what, $octets).map($ty)
+                parse_hex(text, $what, $digits).map($ty)
             }
         }
         impl Serialize for $ty {
@@ -73,13 +81,18 @@ macro_rules! hex_text {
         impl<'de> Deserialize<'de> for $ty {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                // A stored MAC may use more than 48 bits: a blank one does.
+                let stored = parse_hex(&text, $what, 16).map($ty).ok();
+                match stored.filter(|stored| stored.to_string().len() == 16) {
+                    Some(stored) => Ok(stored),
+                    None => text.parse().map_err(serde::de::Error::custom),
+                }
             }
         }
     };
 }
-hex_text!(Guid, "GUID", 8);
-hex_text!(Mac, "MAC", 6);
+hex_text!(Guid, "GUID", 16);
+hex_text!(Mac, "MAC", 12);
 
 /// The GUID section of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,4 +114,64 @@ pub struct GuidSection {
     pub crc_ok: bool,
     /// The header's pointer leads to a section of type 6.
     pub type_ok: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guid, Mac};
+
+    #[test]
+    fn guids_and_macs_have_exactly_their_digits() {
+        let mac = Ok(Mac(0xE41D_2DDD_7860));
+        for text in [
+            "e41d2ddd7860",
+            "E41D2DDD7860",
+            "0xe41d2ddd7860",
+            "e4:1d:2d:dd:78:60",
+            "e4-1d-2d-dd-78-60",
+            "e41d:2ddd:7860",
+        ] {
+            assert_eq!(text.parse(), mac, "{text}");
+        }
+        for text in [
+            "",
+            "0x",
+            "12345",
+            "e41d2ddd786",
+            "e41d2ddd78600",
+            "0000e41d2ddd7860",
+            "e4:1d:2d:dd:78:6",
+            "e4:1d:2d:dd:786:0",
+            "e4:1d-2d:dd-78:60",
+            "e4:1d:2d:dd:78:60:",
+            ":e4:1d:2d:dd:78:60",
+            "e41d2d:dd7860",
+            "e4:1d2d:dd78:60",
+            "0xe4:1d:2d:dd:78:60",
+            "e4.1d.2d.dd.78.60",
+            "+41d2ddd7860",
+            "e41d2ddd786g",
+            " e41d2ddd7860",
+        ] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+        let guid = Ok(Guid(0xE41D_2D03_00DD_7860));
+        for text in ["e41d2d0300dd7860", "e41d:2d03:00dd:7860", "e4-1d-2d-03-00-dd-78-60"] {
+            assert_eq!(text.parse(), guid, "{text}");
+        }
+        for text in ["1", "e41d2ddd7860", "e41d2d0300dd786", "e41d2d0300dd78600"] {
+            assert!(text.parse::<Guid>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_holds_every_mac_that_a_card_can_store() {
+        for mac in [Mac(0xE41D_2DDD_7860), Mac(u64::MAX), Mac(1 << 48), Mac(0)] {
+            let text = serde_json::to_string(&mac).unwrap();
+            assert_eq!(serde_json::from_str::<Mac>(&text).unwrap(), mac, "{text}");
+        }
+        for text in ["\"12345\"", "\"0000e41d2ddd7860\"", "\"e41d2ddd786\""] {
+            assert!(serde_json::from_str::<Mac>(text).is_err(), "{text}");
+        }
+    }
 }

@@ -82,17 +82,27 @@ fn guids_and_macs_of_wrong_length_are_refused() {
     let bench = Sandbox::owner();
     for args in [
         ["--guid", "0xe41d2d0300aabbcc0"],
+        ["--guid", "e41d2d0300aabbc"],
+        ["--guid", "1"],
         ["--guid", "e41d2d03zzaabbc0"],
         ["--guid", ""],
         ["--guid", "0xffffffffffffffff"],
         ["--guids", "e41d2d0300aabbc0,e41d2d0300aabbc1"],
         ["--mac", "e41d2ddd78500"],
+        ["--mac", "e41d2ddd786"],
+        ["--mac", "12345"],
         ["--mac", "e4:1d:2d:dd:78"],
+        ["--mac", "e4:1d-2d:dd:78:60"],
+        ["--macs", "e41d2ddd7850,e41d2ddd785"],
         ["--macs", "e41d2ddd7850"],
         ["--mac", "0xffffffffffff"],
     ] {
         let all = ["identity", "set", args[0], args[1], "--yes"];
         refuses(&bench, &all, 64);
+    }
+    for (mac, first) in [("e4:1d:2d:dd:78:60", "e41d2ddd7860"), ("E4-1D-2D-DD-78-70", "e41d2ddd7870")] {
+        bench.card(&["identity", "set", "--mac", mac, "--yes"]).exits(0);
+        bench.card(&["identity", "show"]).exits(0).prints(first);
     }
 }
 

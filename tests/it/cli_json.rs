@@ -86,7 +86,7 @@ fn every_command_has_a_json_document() {
     document(&bench, &with(&["rom", "remove"]), 0);
     document(&bench, &with(&["rom", "write", "rom.bin"]), 0);
     document(&bench, &with(&["identity", "set", "--vsd", "mine"]), 0);
-    let recover = ["recover", "new.bin", "--guid", "2c90300112230", "--mac", "2c9112230"];
+    let recover = ["recover", "new.bin", "--guid", "0002c90300112230", "--mac", "0002c9112230"];
     document(&bench, &with(&recover), 4);
     document(&bench, &["sim", "fault", "card.cx3", r#"{"fault":"stuck_busy","after":9}"#], 0);
     document(&bench, &["sim", "power-cycle", "card.cx3"], 0);

@@ -69,7 +69,6 @@ pub(crate) fn refusals() -> Vec<CardScript> {
         // 18
         script("blank", "-d CARD -i fs_new.bin -y burn"),
         script("fs", "-d CARD -i fs_new.bin -y -mac 0102c9000001 burn"),
-        script("fs", "-d CARD -i fs_new.bin -y -mac 1122334455667788 burn"),
         // 10.3
         script("fs", "-d CARD -i chunk128.bin -y burn"),
         script("fs", "-d CARD -i big.bin -y burn"),
@@ -87,7 +86,7 @@ pub(crate) fn answered() -> Vec<CardScript> {
         script("fs", "-d CARD -i fs_new.bin -guid 0002c90300112230 -y burn; -d CARD q"),
         script(
             "fs",
-            "-d CARD -i fs_new.bin -y -guids 1,2,3,4 -macs e41d2ddd7850,e41d2ddd7860 burn; -d CARD q",
+            "-d CARD -i fs_new.bin -y -guids 0002c90300112231,0002c90300112232,0002c90300112233,0002c90300112234 -macs e41d2ddd7850,e41d2ddd7860 burn; -d CARD q",
         ),
         script("fs", "-d CARD -i fs_new.bin -use_image_guids -use_image_ps -y burn; -d CARD q"),
         script("fs", "-d CARD -i fs_new.bin -vsd rack7 burn; -d CARD q"),

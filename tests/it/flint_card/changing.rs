@@ -9,7 +9,7 @@ pub(crate) fn changes() -> Vec<CardScript> {
         script("fs", "-d CARD -mac e41d2ddd7850 sg"),
         script("nf", "-d CARD -y -guid 0002c90300112230 sg; -d CARD q"),
         script("nf_blank", "-d CARD -mac e41d2ddd7850 -guid 0002c90300112230 sg; -d CARD q"),
-        script("empty", "-d CARD -mac 2 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom"),
+        script("empty", "-d CARD -mac e41d2ddd7850 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom"),
         script("fs", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("nf", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("no_vsd", "-d CARD -vsd x sv"),
@@ -91,6 +91,12 @@ pub(crate) fn ours() -> Vec<CardScript> {
         script("held", "-d CARD -clear_semaphore").prints("clear-semaphore", ""),
         script("empty", "-d CARD ri pxe.rom")
             .refused("ri-file", "-E- Failed to read image. No valid image found\n"),
+        script("fs", "-d CARD -y -mac e41d2ddd785 sg")
+            .refused("digits", "-E- Invalid Guid/Mac/Uid syntax (e41d2ddd785) it must have 12 digits"),
+        script("fs", "-d CARD -i fs_new.bin -y -mac 1122334455667788 burn")
+            .refused("digits", "(1122334455667788) it must have 12 digits"),
+        script("fs", "-d CARD -i fs_new.bin -y -guid 0x2c90300112230 burn")
+            .refused("digits", "(0x2c90300112230) it must have 16 digits"),
         script("fs", "-d CARD -apc -i other_psid.bin -no burn")
             .refused("apc", "You are about to replace current PSID on flash"),
         script("fs", "-d CARD -y -linkx -i fs_new.bin burn").refused("cables", "-E- "),

@@ -114,19 +114,19 @@ fn roms_and_raw() -> Vec<FileScript> {
 fn identities() -> Vec<FileScript> {
     vec![
         script(&["-i new.bin -guid 0002c90300aabb00 sg", "-i new.bin q"]).typed("y\n"),
-        script(&["-i new.bin -guid 1 sg", "-i new.bin q"]).typed("n\n"),
-        script(&["-i new.bin -guid 1 sg"]),
+        script(&["-i new.bin -guid 0002c90300aabb00 sg", "-i new.bin q"]).typed("n\n"),
+        script(&["-i new.bin -guid 0002c90300aabb00 sg"]),
         script(&["-no -i new.bin -mac 0002c9aabbcc sg"]),
         script(&["-y -i new.bin -mac 0002c9aabbcc sg", "-i new.bin query full", "-i new.bin v"]),
-        script(&["-y -i fs_new.bin -guids 1 2 3 4 -macs 5 6 sg", "-i fs_new.bin v"]),
-        script(&["-y -i new.bin -guids 1,2,3,4 sg", "-i new.bin cs"]),
-        script(&["-y -i new.bin -mac 0102c9aabbcc sg", "-y -i new.bin -mac 10002c9aabbcc sg"]),
-        script(&["-y -i blank.bin -guid 1 -mac 2 sg", "-i blank.bin v", "-i blank.bin q"]),
-        script(&["-i damaged.bin -guid 1 sg", "-i cut.bin -guid 1 sg", "-i junk.bin -guid 1 sg"])
+        script(&["-y -i fs_new.bin -guids 0002c90300aabb01 0002c90300aabb02 0002c90300aabb03 0002c90300aabb04 -macs 0002c9aabb05 0002c9aabb06 sg", "-i fs_new.bin v"]),
+        script(&["-y -i new.bin -guids 0002c90300aabb01,0002c90300aabb02,0002c90300aabb03,0002c90300aabb04 sg", "-i new.bin cs"]),
+        script(&["-y -i new.bin -mac 0102c9aabbcc sg"]),
+        script(&["-y -i blank.bin -guid 0002c90300aabb00 -mac 0002c9aabb02 sg", "-i blank.bin v", "-i blank.bin q"]),
+        script(&["-i damaged.bin -guid 0002c90300aabb00 sg", "-i cut.bin -guid 0002c90300aabb00 sg", "-i junk.bin -guid 0002c90300aabb00 sg"])
             .typed("y\n"),
-        script(&["-i none.bin -guid 1 sg", "-i odd.bin -guid 1 sg"]),
-        script(&["-i new.bin sg", "-i new.bin -uid 1 sg", "-i new.bin -guid 1 -uid 1 sg"]),
-        script(&["-i new.bin -guid 1 sg x", "-i new.bin sg x y"]),
+        script(&["-i none.bin -guid 0002c90300aabb00 sg", "-i odd.bin -guid 0002c90300aabb00 sg"]),
+        script(&["-i new.bin sg", "-i new.bin -uid 0002c90300aabb00 sg", "-i new.bin -guid 0002c90300aabb00 -uid 0002c90300aabb00 sg"]),
+        script(&["-i new.bin -guid 0002c90300aabb00 sg x", "-i new.bin sg x y"]),
         script(&["-i new.bin -vsd shelf sv", "-i new.bin q", "-i new.bin v"]),
         script(&["-s -i fs_new.bin -vsd shelf sv", "-i fs_new.bin q"]),
         script(&["-i new.bin sv", "-i none.bin sv"]),
@@ -135,8 +135,8 @@ fn identities() -> Vec<FileScript> {
         script(&["-i damaged.bin -vsd x sv", "-i junk.bin -vsd x sv"]),
         script(&["-y -i tail.bin -mac 0002c9aabbcc sg", "-i tail.bin v"]),
         script(&["-y -i new.bin -mac 0002c9aabbcc sg nocrc", "-i new.bin v"]),
-        script(&["-y -i four.bin -guid 1 -mac 2 sg", "-i four.bin q"]),
-        script(&["-y -i new.bin -guid 1 -guids 1 2 3 4 sg"]),
+        script(&["-y -i four.bin -guid 0002c90300aabb00 -mac 0002c9aabb02 sg", "-i four.bin q"]),
+        script(&["-y -i new.bin -guid 0002c90300aabb00 -guids 1 2 3 4 sg"]),
     ]
 }
 
@@ -220,7 +220,7 @@ fn differences() -> Vec<FileScript> {
         script(&["-d x wb new.bin 0"]).prints("raw", "cx3flash burn", 1),
         script(&["-d x -i new.bin bb"]).prints("raw", "cx3flash restore", 1),
         script(&["-d x -no_devid_check -i new.bin burn"]).prints("unchecked", "cx3flash plan", 1),
-        script(&["-y -ignore_crc_check -i damaged.bin -guid 1 sg"]).prints(
+        script(&["-y -ignore_crc_check -i damaged.bin -guid 0002c90300aabb00 sg"]).prints(
             "unchecked",
             "cx3flash verify",
             1,
@@ -233,8 +233,8 @@ fn differences() -> Vec<FileScript> {
         script(&["-apc -i new.bin q"]).prints("apc", "PSID:", 0),
         script(&["-linkx -i new.bin q"]).prints("cables", "-linkx is not done", 1),
         script(&["-i header.bin -vsd x sv"]).prints("damaged-file", "not valid", 1),
-        script(&["-y -i header.bin -guid 1 sg"]).prints("damaged-file", "not valid", 1),
-        script(&["-striped_image -y -i new.bin -guid 1 sg"]).prints(
+        script(&["-y -i header.bin -guid 0002c90300aabb00 sg"]).prints("damaged-file", "not valid", 1),
+        script(&["-striped_image -y -i new.bin -guid 0002c90300aabb00 sg"]).prints(
             "striped-file",
             "Restoring signature",
             0,

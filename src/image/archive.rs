@@ -1,0 +1,318 @@
+//! Archives that hold an image: zip, tar and gzip, also in each other. They are unpacked in memory, within
+//! bounds; names of members are text and lead nowhere.
+
+use super::{Depth, FileFormat, FlashAddr, Form, ImageError, Version, guess_form, read, scan, sniff};
+use crate::escape::{self, ForeignText};
+use flate2::bufread::MultiGzDecoder;
+use std::fmt;
+use std::io::{self, Cursor, Read};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+/// Bytes that are unpacked at most.
+const MAX_UNPACKED: usize = 128 << 20;
+/// Members that are counted at most, those of archives inside included.
+const MAX_MEMBERS: usize = 4096;
+/// Archives inside each other: `.tar.gz` is two.
+const MAX_LEVELS: usize = 4;
+/// Members that a message names.
+const NAMED: usize = 8;
+/// Bytes of a name that are kept.
+const MAX_NAME: usize = 4096;
+/// Name of the file in gzip data that has none.
+const UNNAMED: &str = "unnamed";
+
+/// An image taken out of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveMember {
+    /// Its path inside, through the archives inside.
+    pub name: ForeignText,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// An image in an archive, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveImage {
+    pub name: ForeignText,
+    pub psid: Option<ForeignText>,
+    pub version: Option<Version>,
+}
+
+/// Why no image was taken out of an archive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{format} that is damaged or incomplete: {}", escape::line(.why))]
+    Damaged { format: FileFormat, why: String },
+    #[error("it unpacks to more than {} MiB", MAX_UNPACKED >> 20)]
+    TooLarge,
+    #[error("it holds more than {MAX_MEMBERS} files")]
+    TooMany,
+    /// Other files are inside; the first of them, and what they are.
+    #[error("no ConnectX-3 image is inside: {}", holds(.others, *.count))]
+    NoImage { others: Vec<(ForeignText, String)>, count: usize },
+    #[error("{} images are inside: {}", .0.len(), list(.0))]
+    Several(Vec<ArchiveImage>),
+    #[error("no image {wanted} is inside: {}", list(.images))]
+    NoSuchMember { wanted: ForeignText, images: Vec<ArchiveImage> },
+}
+
+fn holds(others: &[(ForeignText, String)], count: usize) -> String {
+    if count == 0 {
+        return "it is empty".to_owned();
+    }
+    let mut text: Vec<String> =
+        others.iter().map(|(name, what)| format!("{name} ({})", escape::line(what))).collect();
+    if count > others.len() {
+        text.push(format!("and {} more", count - others.len()));
+    }
+    text.join(", ")
+}
+
+fn list(images: &[ArchiveImage]) -> String {
+    let text: Vec<String> = images.iter().map(ToString::to_string).collect();
+    if text.is_empty() { "it holds none".to_owned() } else { text.join(", ") }
+}
+
+impl fmt::Display for ArchiveImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.name)?;
+        match &self.psid {
+            Some(psid) => write!(f, "{psid}, ")?,
+            None => f.write_str("no PSID, ")?,
+        }
+        match self.version {
+            Some(version) => write!(f, "{version})"),
+            None => f.write_str("version unknown)"),
+        }
+    }
+}
+
+/// Takes the one image out of an archive, or the one of this name. These bytes are an archive
+/// ([`FileFormat::is_opened`]).
+pub fn image_in_archive(
+    bytes: &[u8],
+    wanted: Option<&str>,
+) -> Result<ArchiveMember, ArchiveError> {
+    let mut search = Search { wanted: wanted.map(plain), ..Search::default() };
+    search.look_into(bytes, "", 1)?;
+    let Search { mut images, mut taken, others, count, .. } = search;
+    match (taken.pop(), taken.is_empty(), wanted) {
+        (Some(one), true, _) => Ok(one),
+        (None, _, None) if images.is_empty() => Err(ArchiveError::NoImage { others, count }),
+        (None, _, Some(wanted)) => {
+            Err(ArchiveError::NoSuchMember { wanted: wanted.to_owned().into(), images })
+        }
+        (_, _, wanted) => {
+            if let Some(wanted) = wanted {
+                images.retain(|image| plain(image.name.as_str()) == plain(wanted));
+            }
+            Err(ArchiveError::Several(images))
+        }
+    }
+}
+
+/// A name without `./` before it, as tar writes it and nobody types it.
+fn plain(name: &str) -> &str {
+    name.trim_start_matches("./")
+}
+
+#[derive(Default)]
+struct Search<'a> {
+    wanted: Option<&'a str>,
+    /// Every image.
+    images: Vec<ArchiveImage>,
+    /// Those that may be meant; only of the first one the bytes are kept.
+    taken: Vec<ArchiveMember>,
+    /// What else is inside, as far as a message names it.
+    others: Vec<(ForeignText, String)>,
+    count: usize,
+    members: usize,
+    unpacked: usize,
+}
+
+impl Search<'_> {
+    /// Looks at every member of an archive; `prefix` is its own path.
+    fn look_into(
+        &mut self,
+        bytes: &[u8],
+        prefix: &str,
+        level: usize,
+    ) -> Result<(), ArchiveError> {
+        let format = FileFormat::of(bytes).unwrap_or(FileFormat::Tar);
+        let damaged = |why: String| ArchiveError::Damaged { format, why };
+        match format {
+            FileFormat::Zip => self.zip(bytes, prefix, level, &damaged),
+            FileFormat::Gzip => {
+                let mut decoder = MultiGzDecoder::new(bytes);
+                let unpacked = self.unpack(&mut decoder)?.map_err(|e| damaged(e.to_string()))?;
+                let name = decoder.header().and_then(|header| header.filename());
+                let inner = name.map_or_else(|| UNNAMED.to_owned(), text_of);
+                // The file in a `.tgz` is the archive itself.
+                match FileFormat::of(&unpacked) {
+                    Some(FileFormat::Tar) if level < MAX_LEVELS => {
+                        self.look_into(&unpacked, prefix, level + 1)
+                    }
+                    _ => self.member(&unpacked, join(prefix, &inner), level),
+                }
+            }
+            _ => self.tar(bytes, prefix, level, &damaged),
+        }
+    }
+
+    fn zip(
+        &mut self,
+        bytes: &[u8],
+        prefix: &str,
+        level: usize,
+        damaged: &dyn Fn(String) -> ArchiveError,
+    ) -> Result<(), ArchiveError> {
+        // Each member has such a header in the directory, of which the whole is read at once.
+        let headers = bytes.windows(4).filter(|four| *four == b"PK\x01\x02").count();
+        if headers > MAX_MEMBERS {
+            return Err(ArchiveError::TooMany);
+        }
+        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
+        if zip.has_duplicate_names() {
+            return Err(damaged("two members have the same name".into()));
+        }
+        for index in 0..zip.len() {
+            self.one_more()?;
+            let entry = zip.by_index_raw(index).map_err(|e| damaged(e.to_string()))?;
+            let name = entry.name().map_or_else(|_| text_of(entry.name_raw()), |n| n.into_owned());
+            let name = join(prefix, &cut(name));
+            if entry.is_dir() {
+                continue;
+            }
+            if entry.encrypted() {
+                self.other(name, "encrypted".into());
+                continue;
+            }
+            drop(entry);
+            match zip.by_index(index) {
+                Ok(mut entry) => {
+                    let unpacked =
+                        self.unpack(&mut entry)?.map_err(|e| damaged(format!("{name}: {e}")))?;
+                    self.member(&unpacked, name, level)?;
+                }
+                Err(ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_)) => {
+                    self.other(name, "packed by an unknown method".into());
+                }
+                Err(error) => return Err(damaged(format!("{name}: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn tar(
+        &mut self,
+        bytes: &[u8],
+        prefix: &str,
+        level: usize,
+        damaged: &dyn Fn(String) -> ArchiveError,
+    ) -> Result<(), ArchiveError> {
+        let mut tar = tar::Archive::new(bytes);
+        for entry in tar.entries().map_err(|e| damaged(e.to_string()))? {
+            self.one_more()?;
+            let entry = entry.map_err(|e| damaged(e.to_string()))?;
+            let name = join(prefix, &text_of(&entry.path_bytes()));
+            let kind = entry.header().entry_type();
+            if !kind.is_file() && !kind.is_contiguous() {
+                // A link has no bytes of its own.
+                if !kind.is_dir() {
+                    self.other(name, "no regular file".into());
+                }
+                continue;
+            }
+            let at = usize::try_from(entry.raw_file_position()).ok();
+            let end = at.zip(usize::try_from(entry.size()).ok()).and_then(|(at, n)| at.checked_add(n));
+            let member = at.zip(end).and_then(|(at, end)| bytes.get(at..end));
+            let member = member.ok_or_else(|| damaged(format!("{name} is cut short")))?;
+            self.member(member, name, level)?;
+        }
+        Ok(())
+    }
+
+    fn one_more(&mut self) -> Result<(), ArchiveError> {
+        self.members += 1;
+        if self.members > MAX_MEMBERS { Err(ArchiveError::TooMany) } else { Ok(()) }
+    }
+
+    /// What a decoder gives, within the bound.
+    fn unpack(&mut self, from: &mut dyn Read) -> Result<io::Result<Vec<u8>>, ArchiveError> {
+        let left = MAX_UNPACKED - self.unpacked;
+        let mut bytes = Vec::new();
+        let read = from.take(left as u64 + 1).read_to_end(&mut bytes);
+        if bytes.len() > left {
+            return Err(ArchiveError::TooLarge);
+        }
+        self.unpacked += bytes.len();
+        Ok(read.map(|_| bytes))
+    }
+
+    /// Keeps a member that is an image, looks into one that is an archive.
+    fn member(&mut self, bytes: &[u8], name: String, level: usize) -> Result<(), ArchiveError> {
+        let format = FileFormat::of(bytes);
+        if format.is_some_and(FileFormat::is_opened) {
+            if level < MAX_LEVELS {
+                return self.look_into(bytes, &name, level + 1);
+            }
+            self.other(name, "an archive, nested too deep".into());
+            return Ok(());
+        }
+        match described(bytes) {
+            Err(error) => {
+                let what = match error {
+                    ImageError::Foreign(format) => format.to_string(),
+                    other => other.to_string(),
+                };
+                self.other(name, what);
+            }
+            Ok((psid, version)) => {
+                if self.wanted.is_none_or(|wanted| wanted == plain(&name)) {
+                    let bytes = if self.taken.is_empty() { bytes.to_vec() } else { Vec::new() };
+                    self.taken.push(ArchiveMember { name: name.clone().into(), bytes });
+                }
+                self.images.push(ArchiveImage { name: name.into(), psid, version });
+            }
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, name: String, what: String) {
+        self.count += 1;
+        if self.others.len() < NAMED {
+            self.others.push((name.into(), what));
+        }
+    }
+}
+
+/// PSID and version of an image; the error names what the bytes are instead.
+fn described(bytes: &[u8]) -> Result<(Option<ForeignText>, Option<Version>), ImageError> {
+    sniff(bytes)?;
+    let mut source = bytes;
+    let start = scan(&mut source)?.first().copied().unwrap_or(FlashAddr(0));
+    if guess_form(&mut source, start)? == Form::Striped {
+        return Err(ImageError::RawDump);
+    }
+    let image = read(&mut source, start, Form::Contiguous, Depth::Quick)?;
+    let info = image.info.as_ref();
+    Ok((info.and_then(|info| info.psid.clone()), info.and_then(|info| info.fw_version)))
+}
+
+fn text_of(name: &[u8]) -> String {
+    cut(String::from_utf8_lossy(name).into_owned())
+}
+
+/// A name that is not longer than any path.
+fn cut(mut name: String) -> String {
+    if name.len() > MAX_NAME {
+        let end = (0..=MAX_NAME).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+        name.truncate(end);
+    }
+    name
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { plain(name).to_owned() } else { format!("{prefix}/{}", plain(name)) }
+}
