@@ -52,9 +52,8 @@ pub(super) fn image_error(error: &JobError, name: &ForeignText) -> String {
                 "Image size should be 4-bytes aligned. Make sure file {name} is in the right format (binary \
                  image)"
             ),
-            (ImageError::TooShort(_) | ImageError::Empty, _) => {
-                "Invalid Firmware Format (found FS Gen 1)".into()
-            }
+            (ImageError::TooShort(_) | ImageError::CutShort { size: None, .. }, _)
+            | (ImageError::Empty, _) => "Invalid Firmware Format (found FS Gen 1)".into(),
             (other, _) => other.to_string(),
         },
         other => job::error_chain(other),

@@ -9,9 +9,10 @@ use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
 use crate::escape::{self, ForeignText};
 use crate::host::Borrowed;
-use crate::image::{Contents, Form, Image, SectionKind};
+use crate::image::{Contents, FileFormat, Form, Image, SectionKind};
 use crate::job::{
-    self, CardReport, CardSelector, Device, Exit, ImageFile, JobError, WriteRequest, error_chain,
+    self, CardReport, CardSelector, Device, Exit, HintContext, ImageFile, JobError, WriteRequest,
+    error_chain,
 };
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ pub(super) type FlintResult<T = ()> = Result<T, u8>;
 
 /// The shortest file that flint takes for an image (docs/fs2.md#image-files).
 const SHORTEST: usize = 0x28;
+/// What `-i` names.
+const IMAGE: &str = "an image";
 /// Before flint's reason why `brom` fails.
 pub(super) const BROM_FAILS: &str = "-E- Burn ROM failed: ";
 /// flint's second line when `verify` cannot begin (measured; it has no line end).
@@ -296,8 +299,13 @@ impl OpenFailure {
     }
 }
 
-/// Bytes of a file whose length is a multiple of 4, or flint's reason.
-fn bytes_of(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> {
+/// Bytes of a file whose length is a multiple of 4, or flint's reason. A file of another format than the one
+/// that is `wanted` is named.
+fn bytes_of(
+    path: &Path,
+    wanted: Option<&'static str>,
+    console: &mut Console,
+) -> Result<Vec<u8>, OpenFailure> {
     let name = escape::path(path);
     let cannot_open = |why: &str| format!("Can not open file \"{name}\" - {why}");
     let bytes = job::read_bytes(path, &FlintProgress::new(console, None)).map_err(|error| {
@@ -310,12 +318,25 @@ fn bytes_of(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> 
             error => error_chain(error),
         })
     })?;
+    if let (Some(wanted), Some(format)) = (wanted, FileFormat::of(&bytes)) {
+        return Err(OpenFailure::Text(foreign_file(path, format, wanted)));
+    }
     if bytes.len() % 4 != 0 {
         return Err(OpenFailure::Text(format!(
             "Image size should be 4-bytes aligned. Make sure file {name} is in the right format (binary image)"
         )));
     }
     Ok(bytes)
+}
+
+/// What a file of another format is, and how to get to what is wanted.
+fn foreign_file(path: &Path, format: FileFormat, wanted: &'static str) -> String {
+    let error = JobError::foreign(path, format, wanted);
+    let hint = error.hint(&HintContext::default());
+    match hint {
+        Some(hint) => format!("It is {format}, not {wanted}; {hint}"),
+        None => format!("It is {format}, not {wanted}"),
+    }
 }
 
 fn cannot_open_image(path: &Path, why: &str) -> String {
@@ -329,7 +350,8 @@ fn open_file(
 ) -> Result<(Medium, ForeignText), OpenFailure> {
     // These two accept any file.
     let any = line.is("qrom") || line.is("rw");
-    let bytes = bytes_of(path, console).map_err(|failure| {
+    let wanted = (!any).then_some(IMAGE);
+    let bytes = bytes_of(path, wanted, console).map_err(|failure| {
         failure.map(|why| match any {
             true => format!("-E- Failed to open Image: {why}\n"),
             false => cannot_open_image(path, &why),
@@ -355,7 +377,7 @@ fn open_card(
     // flint complains of the image first; and no card is borrowed for a file that cannot be read.
     let file = match (image, line.args.first()) {
         (Some(path), _) => {
-            let bytes = bytes_of(path, console);
+            let bytes = bytes_of(path, Some(IMAGE), console);
             Some(bytes.map_err(|failure| failure.map(|why| cannot_open_image(path, &why)))?)
         }
         (None, Some(path)) if line.is("brom") => Some(rom_bytes(Path::new(path), console)?),
@@ -379,7 +401,8 @@ fn open_card(
 
 /// The ROM file of `brom`, or flint's text.
 fn rom_bytes(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> {
-    bytes_of(path, console).map_err(|failure| failure.map(|why| format!("{BROM_FAILS}{why}\n")))
+    bytes_of(path, Some("an expansion ROM"), console)
+        .map_err(|failure| failure.map(|why| format!("{BROM_FAILS}{why}\n")))
 }
 
 /// The card that a name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with PCI

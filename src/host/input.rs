@@ -6,9 +6,11 @@
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
-use std::fs::{File, FileType};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, FileType};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -36,6 +38,47 @@ impl From<io::Error> for InputError {
 pub fn read_input(path: &Path, max: u64, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, InputError> {
     let path = path.to_owned();
     unless_stopped(stop, move || read(&resolve(&path)?, true, max))?.ok_or(InputError::Stopped)?
+}
+
+/// What [`read_input_or_member`] read.
+#[derive(Debug)]
+pub struct NamedInput {
+    /// The file: the path, or the part of it that is a file.
+    pub file: PathBuf,
+    /// What follows the file in the path: the name of a member of an archive.
+    pub member: Option<OsString>,
+    pub bytes: Vec<u8>,
+}
+
+/// As [`read_input`]; of a path that leads into a regular file (`fw.tgz/dir/fw.bin`) the file is read.
+pub fn read_input_or_member(
+    path: &Path,
+    max: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<NamedInput, InputError> {
+    let path = path.to_owned();
+    let work = move || {
+        let (file, member) = match resolve(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                split_at_file(&path).ok_or(error)?
+            }
+            _ => (path, None),
+        };
+        let bytes = read(&resolve(&file)?, true, max)?;
+        Ok(NamedInput { file, member, bytes })
+    };
+    unless_stopped(stop, work)?.ok_or(InputError::Stopped)?
+}
+
+/// The beginning of a path that is a regular file, and what follows it.
+fn split_at_file(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
+    let bytes = path.as_os_str().as_bytes();
+    let slashes = (0..bytes.len()).filter(|at| bytes[*at] == b'/');
+    let parts = slashes.map(|at| (&bytes[..at], &bytes[at + 1..]));
+    let mut parts = parts.map(|(file, rest)| (OsStr::from_bytes(file), OsStr::from_bytes(rest)));
+    let (file, rest) =
+        parts.find(|(file, _)| fs::metadata(file).is_ok_and(|about| about.is_file()))?;
+    Some((file.into(), Some(rest.to_owned())))
 }
 
 /// A directory of files that belong together.
@@ -143,7 +186,7 @@ fn name_of(kind: FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{InputDir, InputError, read_input};
+    use super::{InputDir, InputError, read_input, read_input_or_member};
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
     use std::cell::Cell;
@@ -241,6 +284,24 @@ mod tests {
         is_no_file(inside.read("circle", MAX, &never), "a symbolic link");
         is_no_file(inside.read("fifo", MAX, &never), "a pipe");
         assert!(InputDir::open(&at("file"), &never).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_path_into_a_file_names_a_member_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("fw.tgz"), b"x").unwrap();
+        let named = |path: &Path| read_input_or_member(path, MAX, &|| false);
+        let plain = named(&at("fw.tgz")).unwrap();
+        assert_eq!((plain.member, plain.bytes), (None, b"x".to_vec()));
+        for member in ["a", "dir/a.bin", "../a", "/etc/a", "./a"] {
+            let path = format!("{}/{member}", at("fw.tgz").display());
+            let inside = named(Path::new(&path)).unwrap();
+            assert_eq!((inside.file, inside.bytes), (at("fw.tgz"), b"x".to_vec()));
+            assert_eq!(inside.member.unwrap(), *member);
+        }
+        assert!(matches!(named(&at("none/a")), Err(InputError::Io(_))));
+        assert!(matches!(named(dir.path()), Err(InputError::NotAFile("a directory"))));
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub use files::{UserDirs, create_file, is_root, replace_file, sync_dir};
 pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
-pub use input::{InputDir, InputError, read_input, unless_stopped};
+pub use input::{
+    InputDir, InputError, NamedInput, read_input, read_input_or_member, unless_stopped,
+};
 #[cfg(any(test, fuzzing))]
 pub(crate) use journal::decode_and_encode as fuzz_journal;
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};

@@ -1,7 +1,9 @@
 //! Archives that hold an image: zip, tar and gzip, also in each other. They are unpacked in memory, within
 //! bounds; names of members are text and lead nowhere.
 
-use super::{Depth, FileFormat, FlashAddr, Form, ImageError, Version, guess_form, read, scan, sniff};
+use super::{
+    Depth, FileFormat, FlashAddr, Form, ImageError, Version, guess_form, read, scan, sniff,
+};
 use crate::escape::{self, ForeignText};
 use flate2::bufread::MultiGzDecoder;
 use std::fmt;
@@ -90,10 +92,7 @@ impl fmt::Display for ArchiveImage {
 
 /// Takes the one image out of an archive, or the one of this name. These bytes are an archive
 /// ([`FileFormat::is_opened`]).
-pub fn image_in_archive(
-    bytes: &[u8],
-    wanted: Option<&str>,
-) -> Result<ArchiveMember, ArchiveError> {
+pub fn image_in_archive(bytes: &[u8], wanted: Option<&str>) -> Result<ArchiveMember, ArchiveError> {
     let mut search = Search { wanted: wanted.map(plain), ..Search::default() };
     search.look_into(bytes, "", 1)?;
     let Search { mut images, mut taken, others, count, .. } = search;
@@ -133,12 +132,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Looks at every member of an archive; `prefix` is its own path.
-    fn look_into(
-        &mut self,
-        bytes: &[u8],
-        prefix: &str,
-        level: usize,
-    ) -> Result<(), ArchiveError> {
+    fn look_into(&mut self, bytes: &[u8], prefix: &str, level: usize) -> Result<(), ArchiveError> {
         let format = FileFormat::of(bytes).unwrap_or(FileFormat::Tar);
         let damaged = |why: String| ArchiveError::Damaged { format, why };
         match format {
@@ -195,7 +189,9 @@ impl Search<'_> {
                         self.unpack(&mut entry)?.map_err(|e| damaged(format!("{name}: {e}")))?;
                     self.member(&unpacked, name, level)?;
                 }
-                Err(ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_)) => {
+                Err(
+                    ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_),
+                ) => {
                     self.other(name, "packed by an unknown method".into());
                 }
                 Err(error) => return Err(damaged(format!("{name}: {error}"))),
@@ -225,7 +221,8 @@ impl Search<'_> {
                 continue;
             }
             let at = usize::try_from(entry.raw_file_position()).ok();
-            let end = at.zip(usize::try_from(entry.size()).ok()).and_then(|(at, n)| at.checked_add(n));
+            let end =
+                at.zip(usize::try_from(entry.size()).ok()).and_then(|(at, n)| at.checked_add(n));
             let member = at.zip(end).and_then(|(at, end)| bytes.get(at..end));
             let member = member.ok_or_else(|| damaged(format!("{name} is cut short")))?;
             self.member(member, name, level)?;
@@ -316,3 +313,6 @@ fn cut(mut name: String) -> String {
 fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { plain(name).to_owned() } else { format!("{prefix}/{}", plain(name)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,14 +223,19 @@ mod tests {
         }
         let mut cut = b"x".repeat(4095);
         cut.extend("\u{e4}".bytes());
-        assert_eq!(FileFormat::of(&cut), Some(FileFormat::Text), "a letter at the end of the sample");
+        assert_eq!(
+            FileFormat::of(&cut),
+            Some(FileFormat::Text),
+            "a letter at the end of the sample"
+        );
     }
 
     #[test]
     fn other_bytes_have_no_format() {
         let mut blank_and_more = vec![0xFF; 100];
         blank_and_more.push(0);
-        for bytes in [b"".as_slice(), b"text\0", b"\x55\xAA\x01", b"MTFW\x8C\xDF", &blank_and_more] {
+        for bytes in [b"".as_slice(), b"text\0", b"\x55\xAA\x01", b"MTFW\x8C\xDF", &blank_and_more]
+        {
             assert_eq!(FileFormat::of(bytes), None, "{bytes:?}");
         }
     }

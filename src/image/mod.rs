@@ -7,9 +7,11 @@
 #![doc = include_str!("../../docs/fs2.md")]
 
 mod addr;
+mod archive;
 mod build;
 mod crc;
 mod finding;
+mod format;
 mod guid;
 mod identity;
 mod info;
@@ -26,9 +28,11 @@ mod tags;
 mod words;
 
 pub use addr::{AddressMap, FlashAddr, Form, Half, ImageOffset, Layout};
+pub use archive::{ArchiveError, ArchiveImage, ArchiveMember, image_in_archive};
 pub use build::{BuildError, ExtraSection, Recipe, RomBlock, RomRecipe, build, striped};
 pub use crc::crc16;
 pub use finding::{Finding, FindingId, Severity};
+pub use format::FileFormat;
 pub use guid::{Guid, GuidSection, Mac};
 pub use identity::{Identity, IdentityError};
 pub use info::{BuildDate, Info, Version};

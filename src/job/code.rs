@@ -1,6 +1,7 @@
 //! Exit codes, the stable names of failures, and their advice: the table.
 
 use crate::flash::Boots;
+use crate::image::FileFormat;
 use serde::Serialize;
 
 /// Exit code of the program. The numbers are part of the contract and never change meaning.
@@ -103,11 +104,19 @@ pub enum Code {
     FileUnreadable,
     FileUnwritable,
     ImageEmpty,
-    ImageZip,
+    /// A file of another format, which the message names.
+    ForeignFile,
+    /// Only the beginning of an image.
+    ImageCutShort,
     /// The image is for another generation of chips.
     ImageGeneration,
-    /// A vendor archive (MFA).
-    ImageArchive,
+    ArchiveDamaged,
+    /// It unpacks to more than the program takes.
+    ArchiveTooLarge,
+    /// More than one image is in the archive.
+    SeveralImages,
+    /// No image of this name is in the archive.
+    NoSuchMember,
     /// An expansion ROM was given instead of an image.
     ImageIsRom,
     /// A raw flash dump was given instead of an image.
@@ -205,7 +214,55 @@ pub(super) const RECOVER: Advice = &[
     "identity from a backup (or from the label: --guid G --mac M): <card> recover <image|IMAGE> --identity BACKUP/identity.json",
 ];
 pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run the command again"];
+const AGAIN: Advice =
+    &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
+
+/// How to get to an image from a file of another format.
+pub(super) const fn unpacked(format: FileFormat) -> Advice {
+    match format {
+        // flint's mouth and `restore` do not look inside.
+        FileFormat::Zip | FileFormat::Gzip | FileFormat::Tar => {
+            &["unpack it, or see what `burn` would take from it: cx3flash query <image>"]
+        }
+        FileFormat::Xz => {
+            &["unpack it and name the .bin inside: tar -xf <image>, or: xz -dk <image>"]
+        }
+        FileFormat::Bzip2 => {
+            &["unpack it and name the .bin inside: tar -xf <image>, or: bzip2 -dk <image>"]
+        }
+        FileFormat::Zstd => {
+            &["unpack it and name the .bin inside: tar -xf <image>, or: zstd -d <image>"]
+        }
+        FileFormat::Lz4 => &["unpack it and name the .bin inside: lz4 -dk <image>"],
+        FileFormat::SevenZip => &["unpack it and name the .bin inside: 7z x <image>"],
+        FileFormat::Rar => &["unpack it and name the .bin inside: unrar x <image>"],
+        FileFormat::Cabinet => &["unpack it and name the .bin inside: cabextract <image>"],
+        FileFormat::Cpio => &["unpack it and name the .bin inside: cpio -idF <image>"],
+        FileFormat::Rpm => &["unpack it and name the .bin inside: rpm2cpio <image> | cpio -idm"],
+        FileFormat::Deb => &["unpack it and name the .bin inside: dpkg-deb -x <image> unpacked"],
+        FileFormat::Mfa | FileFormat::Mfa2 => {
+            &["name the .bin for this card's PSID instead of the archive"]
+        }
+        FileFormat::Html => &[
+            "the site sent a page instead of the file: open it in a browser, log in, download the file again",
+        ],
+        FileFormat::Ini => &[
+            "name the .bin made with it: an ini is one of its two sources (the ini of an image: cx3flash config show IMAGE)",
+        ],
+        FileFormat::Mlx => {
+            &["make a .bin from it with the vendor's mlxburn and the board's ini, then name that"]
+        }
+        FileFormat::Script | FileFormat::WindowsProgram | FileFormat::Elf => {
+            &["unpack it as its vendor describes, then name the .bin inside"]
+        }
+        FileFormat::SimulatedCard => &["name it as a card: cx3flash -d sim:<image> query"],
+        FileFormat::Zeros | FileFormat::Blank => AGAIN,
+        FileFormat::Text | FileFormat::Pdf => NAME_IMAGE,
+    }
+}
+
+const NAME_IMAGE: Advice = &["name a ConnectX-3 firmware image (.bin)"];
 
 impl Code {
     /// Exit code where the flash was not changed.
@@ -280,11 +337,15 @@ impl Code {
             Self::Exists => {
                 &["name a file that does not exist; existing files are never overwritten"]
             }
-            Self::ImageZip => &["unpack it and name the .bin file inside: unzip <image>"],
+            Self::SeveralImages => {
+                &["name the image behind its archive, for example: cx3flash query <image>"]
+            }
+            Self::NoSuchMember => &["list the images inside: cx3flash query <image>"],
+            Self::ArchiveDamaged | Self::ImageCutShort | Self::ImageEmpty => AGAIN,
+            Self::ArchiveTooLarge => &["unpack it and name the .bin file inside"],
             Self::ImageGeneration => {
                 &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"]
             }
-            Self::ImageArchive => &["name the .bin for this card's PSID instead of the archive"],
             Self::ImageIsRom => &["write it as a ROM: <card> rom write <image>"],
             Self::ImageIsDump => {
                 &["name image.bin of a backup, or restore a backup: cx3flash restore BACKUP"]
@@ -292,7 +353,7 @@ impl Code {
             Self::ImageDamaged => {
                 &["download the file again; to see the damage: cx3flash verify <image>"]
             }
-            Self::NoImage => &["name a ConnectX-3 firmware image (.bin)"],
+            Self::NoImage => NAME_IMAGE,
             Self::NotABackup => &["name the directory that holds manifest.json"],
             Self::FileUnwritable => &[
                 "name a place that exists, can be written and has free space; of backups: --backup-dir DIR (`backup`: --out DIR)",

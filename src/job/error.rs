@@ -5,7 +5,9 @@ use crate::card::{CardError, ToolsError};
 use crate::escape;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
-use crate::image::{ImageError, PatchError, RomError, SourceError, Version};
+use crate::image::{
+    ArchiveError, FileFormat, ImageError, PatchError, RomError, SourceError, Version,
+};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,17 @@ pub enum JobError {
     NotWritten { path: PathBuf },
     #[error("{} has {len} bytes, more than the maximum of {max}", escape::path(path))]
     FileTooLarge { path: PathBuf, len: u64, max: u64 },
+    /// A file of another format.
+    #[error("{} is {format}, not {wanted}", escape::path(path))]
+    ForeignFile {
+        path: PathBuf,
+        format: FileFormat,
+        /// What the command needs.
+        wanted: &'static str,
+    },
+    /// No image was taken out of an archive.
+    #[error("{}: {source}", escape::path(path))]
+    Archive { path: PathBuf, source: ArchiveError },
     #[error("{}: {source}", escape::path(path))]
     ImageFile { path: PathBuf, source: ImageError },
     #[error("{} is a raw dump of a flash chip, not an image", escape::path(path))]
@@ -160,6 +173,11 @@ fn refusals(report: &PlanReport) -> String {
 }
 
 impl JobError {
+    /// The error for a file of another format than the one that is `wanted`.
+    pub(crate) fn foreign(path: &Path, format: FileFormat, wanted: &'static str) -> Self {
+        Self::ForeignFile { path: path.to_owned(), format, wanted }
+    }
+
     /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
     /// because of them; empty for other errors.
     pub fn refused_by(&self) -> Vec<CheckId> {

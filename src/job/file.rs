@@ -3,9 +3,11 @@
 use super::JobError;
 use super::store::digest;
 use crate::flash::Events;
-use crate::host::{InputError, read_input};
-use crate::image::{Contents, ImageError, Rom};
+use crate::host::{InputError, NamedInput, read_input, read_input_or_member};
+use crate::image::{Contents, FileFormat, ImageError, Rom, image_in_archive};
 use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Larger files than this (bytes) are refused: twice the largest flash an image can start in.
@@ -13,13 +15,14 @@ pub(super) const MAX_FILE: u64 = 64 << 20;
 /// Bytes of a JSON file of a backup; the longest has a few KiB.
 pub(super) const MAX_JSON: u64 = 1 << 20;
 
-/// An image file, read and understood.
+/// An image file, or one in an archive, read and understood.
 #[derive(Clone, Debug)]
 pub struct ImageFile {
+    /// Its path; in an archive, the path of that, `/` and its path inside.
     pub path: PathBuf,
-    /// Length of the file in bytes, bytes after the image included.
+    /// Length of the file in bytes, bytes after the image included; not that of an archive around it.
     pub len: u64,
-    /// SHA-256 of the file, lower-case hex.
+    /// SHA-256 of these bytes, lower-case hex.
     pub sha256: String,
     /// The image in it.
     pub contents: Contents,
@@ -82,9 +85,42 @@ pub(super) fn not_read(path: &Path, max: u64, error: InputError) -> JobError {
     }
 }
 
-/// Reads an image file. Damage inside is no error: see [`crate::image::Image::findings`].
+/// Reads an image file, or takes the image out of an archive. Damage inside is no error: see
+/// [`crate::image::Image::findings`].
 pub fn read_image(path: &Path, events: &dyn Events) -> Result<ImageFile, JobError> {
-    ImageFile::parse(path, &read_bytes(path, events)?)
+    let (path, bytes) = image_bytes(read_named(path, events)?)?;
+    ImageFile::parse(&path, &bytes)
+}
+
+/// Reads a file of at most [`MAX_FILE`] bytes, or the archive of which the path names a member.
+pub(super) fn read_named(path: &Path, events: &dyn Events) -> Result<NamedInput, JobError> {
+    read_input_or_member(path, MAX_FILE, &|| events.stop_requested())
+        .map_err(|error| not_read(path, MAX_FILE, error))
+}
+
+/// The bytes of a file, or of the image in it if it is an archive, and the path of these bytes.
+pub(super) fn image_bytes(input: NamedInput) -> Result<(PathBuf, Vec<u8>), JobError> {
+    let NamedInput { file, member, bytes } = input;
+    let inside = |name: OsString| {
+        let mut path = file.clone().into_os_string();
+        path.push("/");
+        path.push(name);
+        PathBuf::from(path)
+    };
+    if FileFormat::of(&bytes).is_some_and(FileFormat::is_opened) {
+        let wanted = member.as_ref().map(|name| name.to_string_lossy());
+        let found = image_in_archive(&bytes, wanted.as_deref())
+            .map_err(|source| JobError::Archive { path: file.clone(), source })?;
+        return Ok((inside(String::from(found.name).into()), found.bytes));
+    }
+    match member {
+        None => Ok((file, bytes)),
+        // What the system reported.
+        Some(name) => {
+            let source = io::Error::from(io::ErrorKind::NotADirectory);
+            Err(JobError::ReadFile { path: inside(name), source })
+        }
+    }
 }
 
 /// Reads an expansion ROM file.
@@ -97,6 +133,7 @@ impl ImageFile {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, JobError> {
         let contents = Contents::from_file(bytes).map_err(|source| match source {
             ImageError::RawDump => JobError::RawDump { path: path.to_owned() },
+            ImageError::Foreign(format) => JobError::foreign(path, format, "an image"),
             source => JobError::ImageFile { path: path.to_owned(), source },
         })?;
         Ok(Self { path: path.to_owned(), len: bytes.len() as u64, sha256: digest(bytes), contents })
@@ -106,6 +143,9 @@ impl ImageFile {
 impl RomFile {
     /// The ROM in the bytes of the file at `path`.
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, JobError> {
+        if let Some(format) = FileFormat::of(&bytes) {
+            return Err(JobError::foreign(path, format, "an expansion ROM"));
+        }
         let rom = Rom::for_writing(&bytes)
             .map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), bytes, rom })

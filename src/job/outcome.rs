@@ -3,13 +3,13 @@
 //! [`JobError::outcome`] gives each error its [`Code`]; the table in `code.rs` gives each code its exit
 //! code and its advice. What is left on the card after a change overrides both.
 
-use super::code::{Code, Exit, RECOVER, RUN_AGAIN};
+use super::code::{Advice, Code, Exit, RECOVER, RUN_AGAIN, unpacked};
 use super::{CardSelector, JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
 use crate::escape::{self, ForeignText};
 use crate::flash::FlashError;
 use crate::host::{Bdf, DiscoverError, HostError, JournalError, LeaseError};
-use crate::image::{ImageError, PatchError};
+use crate::image::{ArchiveError, ImageError, PatchError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
 use std::io::ErrorKind;
@@ -68,6 +68,11 @@ impl HintContext<'_> {
         }
     }
 
+    /// The first advice whose names are all known.
+    fn first_of(&self, advice: Advice) -> Option<String> {
+        advice.iter().find_map(|template| self.fill(template))
+    }
+
     fn fill(&self, template: &str) -> Option<String> {
         let mut text = String::new();
         let mut rest = template;
@@ -100,7 +105,7 @@ impl Outcome {
             (Exit::NeedsRecover, _) => RECOVER,
             _ => self.code.advice(),
         };
-        advice.iter().find_map(|template| context.fill(template))
+        context.first_of(advice)
     }
 }
 
@@ -150,6 +155,20 @@ impl JobError {
             }
             Self::ImageFile { path, .. } | Self::RawDump { path } => {
                 context.image.get_or_insert(path.as_path());
+            }
+            Self::ForeignFile { path, format, .. } => {
+                context.image.get_or_insert(path.as_path());
+                return context.first_of(unpacked(*format));
+            }
+            Self::Archive { path, source: ArchiveError::NoSuchMember { .. } } => {
+                context.image = Some(path.as_path());
+            }
+            Self::Archive { path, source: ArchiveError::Several(images) } => {
+                let mut named = path.clone().into_os_string();
+                named.push("/");
+                named.push(images.first()?.name.as_str());
+                context.image = Some(Path::new(&named));
+                return self.outcome().hint(&context);
             }
             Self::Refused { report } => {
                 let psid = report.crossflash.as_ref().map(|c| &c.psid);
@@ -204,6 +223,8 @@ impl JobError {
             Self::FileTooLarge { .. } => Code::FileTooLarge,
             Self::ImageFile { source, .. } => image(source),
             Self::RawDump { .. } => Code::ImageIsDump,
+            Self::ForeignFile { .. } => Code::ForeignFile,
+            Self::Archive { source, .. } => archive(source),
             Self::RomFile { .. } => Code::RomUnusable,
             Self::BadFile { .. } | Self::BadIdentity { .. } => Code::NotABackup,
             Self::Patch(PatchError::SelfCheck(_)) => Code::Internal,
@@ -262,6 +283,16 @@ fn host(error: &HostError) -> Code {
         HostError::Lease(LeaseError::Journal(JournalError::Damaged { .. })) => Code::JournalDamaged,
         HostError::Lease(error) if error.host_changed() => Code::NotPutBack,
         HostError::Lease(_) | HostError::Vfio(_) => Code::HostNotReady,
+    }
+}
+
+fn archive(error: &ArchiveError) -> Code {
+    match error {
+        ArchiveError::Damaged { .. } => Code::ArchiveDamaged,
+        ArchiveError::TooLarge | ArchiveError::TooMany => Code::ArchiveTooLarge,
+        ArchiveError::NoImage { .. } => Code::NoImage,
+        ArchiveError::Several(_) => Code::SeveralImages,
+        ArchiveError::NoSuchMember { .. } => Code::NoSuchMember,
     }
 }
 
@@ -332,10 +363,10 @@ fn nv(error: &NvError) -> Code {
 fn image(error: &ImageError) -> Code {
     match error {
         ImageError::Empty => Code::ImageEmpty,
-        ImageError::Zip => Code::ImageZip,
         ImageError::RawDump => Code::ImageIsDump,
         ImageError::OtherFormat(_) => Code::ImageGeneration,
-        ImageError::Mfa => Code::ImageArchive,
+        ImageError::Foreign(_) => Code::ForeignFile,
+        ImageError::CutShort { .. } => Code::ImageCutShort,
         ImageError::RomFile => Code::ImageIsRom,
         ImageError::TooShort(_) | ImageError::NoMagic => Code::NoImage,
         ImageError::Unaligned(_) | ImageError::FailsafeWord(_) | ImageError::Source(_) => {

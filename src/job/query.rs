@@ -15,6 +15,8 @@ pub struct QueryOutcome {
     /// Path of the file; `None` for a card.
     #[serde(serialize_with = "crate::escape::serialize_path_option")]
     pub file: Option<PathBuf>,
+    /// SHA-256 of the file, lower-case hex; `None` for a card.
+    pub sha256: Option<String>,
     /// Every image found, lowest first. One for a file.
     pub images: Vec<ImageReport>,
     /// Places that carry a signature where no image may start.
@@ -60,6 +62,7 @@ pub(super) fn outcome(
         active: shown,
         card,
         file,
+        sha256: None,
         images,
     }
 }
@@ -79,6 +82,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
     QueryOutcome {
         card: None,
         file: Some(file.path.clone()),
+        sha256: Some(file.sha256.clone()),
         images: vec![report],
         stale: Vec::new(),
         active: Some(0),

@@ -6,7 +6,7 @@ use super::store::digest;
 use super::{JobError, Manifest};
 use crate::flash::Events;
 use crate::host::{InputDir, InputError};
-use crate::image::Mac;
+use crate::image::{FileFormat, Mac};
 use crate::plan::BackupFacts;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -42,6 +42,10 @@ pub fn read_backup(
         }
     }
     let flash = read_bytes(path, events)?;
+    let blank = |format: &FileFormat| matches!(format, FileFormat::Blank | FileFormat::Zeros);
+    if let Some(format) = FileFormat::of(&flash).filter(|format| !blank(format)) {
+        return Err(JobError::foreign(path, format, "a dump of a flash"));
+    }
     Ok(BackupFacts {
         provenance: format!("a bare dump of {} bytes, without a manifest", flash.len()),
         chip: None,

@@ -1,6 +1,6 @@
 //! `rom`: the expansion ROM inside the image.
 
-use super::file::read_bytes;
+use super::file::{image_bytes, read_named};
 use super::store::{OutputFile, digest};
 use super::{Device, ImageFile, JobError, RomFile};
 use crate::flash::Events;
@@ -27,16 +27,16 @@ pub fn rom_info(device: &mut Device) -> Result<RomOutcome, JobError> {
 
 /// The ROM in an image file or of a ROM file.
 pub fn rom_info_file(path: &Path, events: &dyn Events) -> Result<RomOutcome, JobError> {
-    let bytes = read_bytes(path, events)?;
+    let (path, bytes) = image_bytes(read_named(path, events)?)?;
     if bytes.starts_with(&[0x55, 0xAA]) {
-        let file = RomFile::parse(path, bytes)?;
+        let file = RomFile::parse(&path, bytes)?;
         return Ok(RomOutcome {
             rom: Some(file.rom),
             sha256: Some(digest(&file.bytes)),
             bytes: file.bytes,
         });
     }
-    Ok(rom_of(&ImageFile::parse(path, &bytes)?.contents))
+    Ok(rom_of(&ImageFile::parse(&path, &bytes)?.contents))
 }
 
 /// Copy the card's ROM to a new file.

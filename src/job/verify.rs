@@ -20,6 +20,8 @@ pub struct VerifyOutcome {
     /// Path of the file; `None` for a card.
     #[serde(serialize_with = "crate::escape::serialize_path_option")]
     pub file: Option<PathBuf>,
+    /// SHA-256 of the file, lower-case hex; `None` for a card.
+    pub sha256: Option<String>,
     /// Every image found, fully read, lowest first.
     pub images: Vec<ImageReport>,
     /// Places that carry a signature where no image may start.
@@ -94,6 +96,7 @@ pub fn verify_card(
         ok: query.active.is_some() && query.images.iter().all(|r| r.valid == Some(true)),
         card: query.card,
         file: None,
+        sha256: None,
         images: query.images,
         stale: query.stale,
         unsteady,
@@ -107,6 +110,7 @@ pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
         ok: file.contents.image().is_valid(),
         card: None,
         file: query.file,
+        sha256: query.sha256,
         images: query.images,
         stale: query.stale,
         unsteady: Vec::new(),

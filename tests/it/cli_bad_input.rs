@@ -50,15 +50,13 @@ fn an_endless_file_is_refused() {
 }
 
 #[test]
-fn a_zip_is_refused() {
+fn a_damaged_zip_is_refused() {
     let bench = Sandbox::owner();
     let mut zip = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
     zip.resize(4096, 0x5A);
     bench.write("fw.zip", &zip);
-    no_image(&bench, "fw.zip", "zip archive");
-    bench
-        .card(&["query", "fw.zip"])
-        .reports("hint: unpack it and name the .bin file inside: unzip fw.zip");
+    no_image(&bench, "fw.zip", "fw.zip: a zip archive that is damaged or incomplete");
+    bench.card(&["query", "fw.zip"]).reports("hint: download the file again");
 }
 
 #[test]
@@ -139,7 +137,11 @@ fn a_truncated_image_is_refused() {
         assert!(ran.stderr.contains("short.bin") || ran.stderr.contains("image_s"), "{ran}");
     }
     bench.write("odd.bin", &whole[..whole.len() - 2]);
-    no_image(&bench, "odd.bin", "multiple of 4");
+    let cut = format!("the first {} bytes of an FS2 image of {}", whole.len() - 2, whole.len());
+    no_image(&bench, "odd.bin", &cut);
+    bench.card(&["query", "odd.bin"]).reports("hint: download the file again");
+    bench.write("long.bin", &[whole.as_slice(), b"x"].concat());
+    no_image(&bench, "long.bin", "multiple of 4");
 }
 
 #[test]

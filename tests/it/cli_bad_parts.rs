@@ -100,7 +100,9 @@ fn guids_and_macs_of_wrong_length_are_refused() {
         let all = ["identity", "set", args[0], args[1], "--yes"];
         refuses(&bench, &all, 64);
     }
-    for (mac, first) in [("e4:1d:2d:dd:78:60", "e41d2ddd7860"), ("E4-1D-2D-DD-78-70", "e41d2ddd7870")] {
+    for (mac, first) in
+        [("e4:1d:2d:dd:78:60", "e41d2ddd7860"), ("E4-1D-2D-DD-78-70", "e41d2ddd7870")]
+    {
         bench.card(&["identity", "set", "--mac", mac, "--yes"]).exits(0);
         bench.card(&["identity", "show"]).exits(0).prints(first);
     }

@@ -128,8 +128,11 @@ fn every_error_has_a_code_and_a_hint() {
     let bench = Sandbox::owner();
     bench.write("fw.zip", b"PK\x03\x04xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     let document = document(&bench, &["burn", "fw.zip", "--yes"], 1);
-    assert_eq!(document["error"]["code"], "image_zip");
-    assert_eq!(document["error"]["hint"], "unpack it and name the .bin file inside: unzip fw.zip");
+    assert_eq!(document["error"]["code"], "archive_damaged");
+    assert_eq!(
+        document["error"]["hint"],
+        "download the file again, and compare its length or digest with the vendor's"
+    );
     assert!(document["error"]["message"].as_str().unwrap().contains("fw.zip"));
 }
 

@@ -23,6 +23,9 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
     if let Some(file) = &outcome.file {
         line(&mut out, "File:", &escape::path(file));
     }
+    if let Some(digest) = &outcome.sha256 {
+        line(&mut out, "SHA-256:", digest);
+    }
     match (active, image) {
         (Some(active), Some(image)) => line(&mut out, "Layout:", &layout(active, image)),
         _ => line(&mut out, "Image:", "none that boots"),

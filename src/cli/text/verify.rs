@@ -13,6 +13,9 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
     if let Some(card) = &outcome.card {
         out.line(format_args!("{}", card_line(card)));
     }
+    if let (Some(file), Some(digest)) = (&outcome.file, &outcome.sha256) {
+        out.line(format_args!("{}, SHA-256 {digest}", escape::path(file)));
+    }
     for report in &outcome.images {
         if outcome.images.len() > 1 || report.half.is_some() {
             let half = report.half.map_or("image", half_name);

@@ -2,8 +2,8 @@
 
 use crate::escape::ForeignText;
 use crate::image::{
-    AddressMap, Finding, FlashAddr, GuidSection, ImageOffset, Info, Ini, Layout, RangeError, Rom,
-    Section, Severity, SourceError, TagFault, Version,
+    AddressMap, FileFormat, Finding, FlashAddr, GuidSection, ImageOffset, Info, Ini, Layout,
+    RangeError, Rom, Section, Severity, SourceError, TagFault, Version,
 };
 use serde::Serialize;
 
@@ -157,12 +157,10 @@ pub enum ImageError {
     Source(#[from] SourceError),
     #[error("the file is empty")]
     Empty,
-    #[error("the file is a zip archive, not an image")]
-    Zip,
+    #[error("the file is {0}, not an image")]
+    Foreign(FileFormat),
     #[error("the file is an FS{0} image, made for a later chip")]
     OtherFormat(u8),
-    #[error("the file is an MFA archive, not an image")]
-    Mfa,
     #[error("the file is an expansion ROM, not an image")]
     RomFile,
     /// A raw dump of a flash chip where one contiguous image is wanted; it may hold two images.
@@ -170,10 +168,21 @@ pub enum ImageError {
     RawDump,
     #[error("{0} bytes are too few for an image header")]
     TooShort(u32),
+    /// An incomplete download.
+    #[error("the file holds only the first {len} bytes of an FS2 image{}", of_size(*.size))]
+    CutShort {
+        len: u64,
+        /// Bytes of the image, when its header is there.
+        size: Option<u32>,
+    },
     #[error("the length of {0} bytes is not a multiple of 4")]
     Unaligned(u64),
     #[error("no image signature at any of the places where an image may start")]
     NoMagic,
     #[error("the failsafe word {0:#010x} at 0x28 has a wrong byte sum")]
     FailsafeWord(u32),
+}
+
+fn of_size(size: Option<u32>) -> String {
+    size.map_or_else(String::new, |size| format!(" of {size}"))
 }

@@ -9,7 +9,10 @@ pub(crate) fn changes() -> Vec<CardScript> {
         script("fs", "-d CARD -mac e41d2ddd7850 sg"),
         script("nf", "-d CARD -y -guid 0002c90300112230 sg; -d CARD q"),
         script("nf_blank", "-d CARD -mac e41d2ddd7850 -guid 0002c90300112230 sg; -d CARD q"),
-        script("empty", "-d CARD -mac e41d2ddd7850 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom"),
+        script(
+            "empty",
+            "-d CARD -mac e41d2ddd7850 sg; -d CARD -vsd x sv; -d CARD drom; -d CARD brom pxe.rom",
+        ),
         script("fs", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("nf", "-d CARD -vsd rack7 sv; -d CARD q"),
         script("no_vsd", "-d CARD -vsd x sv"),
@@ -68,7 +71,7 @@ pub(crate) fn ours() -> Vec<CardScript> {
         script("no_product", "-d CARD -y brom pro.rom")
             .refused("rom-device", "the ROM for device 4103"),
         script("no_product", "-d CARD brom zeros.rom")
-            .refused("not-a-rom", "-E- Burn ROM failed: zeros.rom: "),
+            .refused("not-a-rom", "-E- Burn ROM failed: It is nothing but zeros"),
         script("fs", "-d CARD -i no_psid.bin -allow_psid_change -y burn")
             .refused("no-psid", "the image states no PSID"),
         script("fs", "-d CARD -i two_mib.bin -y burn")
@@ -91,8 +94,10 @@ pub(crate) fn ours() -> Vec<CardScript> {
         script("held", "-d CARD -clear_semaphore").prints("clear-semaphore", ""),
         script("empty", "-d CARD ri pxe.rom")
             .refused("ri-file", "-E- Failed to read image. No valid image found\n"),
-        script("fs", "-d CARD -y -mac e41d2ddd785 sg")
-            .refused("digits", "-E- Invalid Guid/Mac/Uid syntax (e41d2ddd785) it must have 12 digits"),
+        script("fs", "-d CARD -y -mac e41d2ddd785 sg").refused(
+            "digits",
+            "-E- Invalid Guid/Mac/Uid syntax (e41d2ddd785) it must have 12 digits",
+        ),
         script("fs", "-d CARD -i fs_new.bin -y -mac 1122334455667788 burn")
             .refused("digits", "(1122334455667788) it must have 12 digits"),
         script("fs", "-d CARD -i fs_new.bin -y -guid 0x2c90300112230 burn")

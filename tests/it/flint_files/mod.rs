@@ -118,14 +118,32 @@ fn identities() -> Vec<FileScript> {
         script(&["-i new.bin -guid 0002c90300aabb00 sg"]),
         script(&["-no -i new.bin -mac 0002c9aabbcc sg"]),
         script(&["-y -i new.bin -mac 0002c9aabbcc sg", "-i new.bin query full", "-i new.bin v"]),
-        script(&["-y -i fs_new.bin -guids 0002c90300aabb01 0002c90300aabb02 0002c90300aabb03 0002c90300aabb04 -macs 0002c9aabb05 0002c9aabb06 sg", "-i fs_new.bin v"]),
-        script(&["-y -i new.bin -guids 0002c90300aabb01,0002c90300aabb02,0002c90300aabb03,0002c90300aabb04 sg", "-i new.bin cs"]),
+        script(&[
+            "-y -i fs_new.bin -guids 0002c90300aabb01 0002c90300aabb02 0002c90300aabb03 0002c90300aabb04 -macs 0002c9aabb05 0002c9aabb06 sg",
+            "-i fs_new.bin v",
+        ]),
+        script(&[
+            "-y -i new.bin -guids 0002c90300aabb01,0002c90300aabb02,0002c90300aabb03,0002c90300aabb04 sg",
+            "-i new.bin cs",
+        ]),
         script(&["-y -i new.bin -mac 0102c9aabbcc sg"]),
-        script(&["-y -i blank.bin -guid 0002c90300aabb00 -mac 0002c9aabb02 sg", "-i blank.bin v", "-i blank.bin q"]),
-        script(&["-i damaged.bin -guid 0002c90300aabb00 sg", "-i cut.bin -guid 0002c90300aabb00 sg", "-i junk.bin -guid 0002c90300aabb00 sg"])
-            .typed("y\n"),
+        script(&[
+            "-y -i blank.bin -guid 0002c90300aabb00 -mac 0002c9aabb02 sg",
+            "-i blank.bin v",
+            "-i blank.bin q",
+        ]),
+        script(&[
+            "-i damaged.bin -guid 0002c90300aabb00 sg",
+            "-i cut.bin -guid 0002c90300aabb00 sg",
+            "-i junk.bin -guid 0002c90300aabb00 sg",
+        ])
+        .typed("y\n"),
         script(&["-i none.bin -guid 0002c90300aabb00 sg", "-i odd.bin -guid 0002c90300aabb00 sg"]),
-        script(&["-i new.bin sg", "-i new.bin -uid 0002c90300aabb00 sg", "-i new.bin -guid 0002c90300aabb00 -uid 0002c90300aabb00 sg"]),
+        script(&[
+            "-i new.bin sg",
+            "-i new.bin -uid 0002c90300aabb00 sg",
+            "-i new.bin -guid 0002c90300aabb00 -uid 0002c90300aabb00 sg",
+        ]),
         script(&["-i new.bin -guid 0002c90300aabb00 sg x", "-i new.bin sg x y"]),
         script(&["-i new.bin -vsd shelf sv", "-i new.bin q", "-i new.bin v"]),
         script(&["-s -i fs_new.bin -vsd shelf sv", "-i fs_new.bin q"]),
@@ -233,7 +251,13 @@ fn differences() -> Vec<FileScript> {
         script(&["-apc -i new.bin q"]).prints("apc", "PSID:", 0),
         script(&["-linkx -i new.bin q"]).prints("cables", "-linkx is not done", 1),
         script(&["-i header.bin -vsd x sv"]).prints("damaged-file", "not valid", 1),
-        script(&["-y -i header.bin -guid 0002c90300aabb00 sg"]).prints("damaged-file", "not valid", 1),
+        script(&["-i page.bin q"]).prints("foreign-file", "It is an HTML page, not an image; ", 1),
+        script(&["-i fw.zip v"]).prints("foreign-file", "It is a zip archive, not an image; ", 1),
+        script(&["-y -i header.bin -guid 0002c90300aabb00 sg"]).prints(
+            "damaged-file",
+            "not valid",
+            1,
+        ),
         script(&["-striped_image -y -i new.bin -guid 0002c90300aabb00 sg"]).prints(
             "striped-file",
             "Restoring signature",

@@ -1,7 +1,7 @@
 //! Contents from files and dumps.
 
 use super::{Contents, rom};
-use crate::image::{FindingId, FlashAddr, Half, ImageError, Recipe, build, striped};
+use crate::image::{FileFormat, FindingId, FlashAddr, Half, ImageError, Recipe, build, striped};
 
 #[test]
 fn bytes_behind_the_image_are_cut_off_and_reported() {
@@ -31,7 +31,7 @@ fn no_byte_of_a_damaged_image_is_cut_off() {
 fn files_of_other_formats_are_refused_by_name() {
     let file = |bytes: &[u8]| Contents::from_file(bytes).unwrap_err();
     assert!(matches!(file(&[]), ImageError::Empty));
-    assert!(matches!(file(b"PK\x03\x04 and more"), ImageError::Zip));
+    assert!(matches!(file(b"PK\x03\x04 and more"), ImageError::Foreign(FileFormat::Zip)));
     assert!(matches!(file(&rom(0x1000)), ImageError::RomFile));
     assert!(matches!(file(&[0; 64]), ImageError::NoMagic));
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
