@@ -388,7 +388,7 @@ fn open_card(
     }
     // An mst name without a card is an unknown name like any other: its error lists the cards.
     let name = ForeignText::from(selector.to_string());
-    let selector = mst_card(selector, caller).unwrap_or_else(|| selector.clone());
+    let selector = selector.or_simulated(&caller.simulated, caller.host);
     match job::open(&selector, caller.host, caller.options) {
         Ok(mut device) => {
             (caller.opened)(&mut device);
@@ -403,15 +403,4 @@ fn open_card(
 fn rom_bytes(path: &Path, console: &mut Console) -> Result<Vec<u8>, OpenFailure> {
     bytes_of(path, Some("an expansion ROM"), console)
         .map_err(|failure| failure.map(|why| format!("{BROM_FAILS}{why}\n")))
-}
-
-/// The card that a name of the vendor's mst driver means: `mt4099_pci_cr0` is the first card with PCI
-/// device id 4099, by address; simulated cards of the current directory come after the real ones.
-fn mst_card(selector: &CardSelector, caller: &Caller<'_>) -> Option<CardSelector> {
-    let CardSelector::Mst { device_id, number, .. } = selector else {
-        return None;
-    };
-    let list = job::list(None, &caller.simulated, caller.host, caller.options).ok()?;
-    let mut fits = list.cards.into_iter().filter(|card| card.device_id == Some(*device_id));
-    fits.nth(*number).map(|card| card.device)
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{fmt, fs};
 
 /// Mellanox.
-const VENDOR: u64 = 0x15b3;
+pub(super) const VENDOR: u64 = 0x15b3;
 /// Device serial number, an extended capability.
 const SERIAL_CAPABILITY: u16 = 0x0003;
 /// `flags` of a line in `resource`: memory (`IORESOURCE_MEM`, include/linux/ioport.h).
@@ -141,7 +141,12 @@ impl Host {
                     format!("there is no PCI device at {bdf}; {}", self.present())
                 }
                 NotACard::OtherDevice => {
-                    format!("{bdf} is {}; {}", self.describe(bdf), self.present())
+                    format!(
+                        "{bdf} is {}{}; {}",
+                        self.describe(bdf),
+                        self.instead(bdf),
+                        self.present()
+                    )
                 }
                 NotACard::Odd { file, text } => format!("{bdf}: {file} reads {text:?}"),
             })
@@ -159,20 +164,22 @@ impl Host {
         let mut cards = self.cards().unwrap_or_default();
         cards.retain(|c| c.function != Function::Virtual);
         if cards.is_empty() {
-            return "no ConnectX-3 card found".to_owned();
+            return self.no_card();
         }
         let cards: Vec<_> = cards.iter().map(PciCard::short).collect();
         format!("cards found: {}", cards.join(", "))
     }
 
-    /// Class, ids and driver of a device.
+    /// Family or class, ids and driver of a device.
     pub(super) fn describe(&self, bdf: Bdf) -> String {
         let dir = self.device(bdf);
         let id = |file| sysfs::number(dir.join(file)).unwrap_or(0xffff_u64);
-        let class = sysfs::number(dir.join("class")).unwrap_or(0);
+        let kind = self.family_name(bdf).unwrap_or_else(|| {
+            class_name(sysfs::number(dir.join("class")).unwrap_or(0)).to_owned()
+        });
         let driver =
             self.driver_of(bdf).map_or_else(|| "no driver".to_owned(), |d| format!("driver {d}"));
-        format!("{} [{:04x}:{:04x}], {driver}", class_name(class), id("vendor"), id("device"))
+        format!("{kind} [{:04x}:{:04x}], {driver}", id("vendor"), id("device"))
     }
 
     pub(super) fn read_card(&self, bdf: Bdf) -> Result<PciCard, NotACard> {

@@ -7,7 +7,7 @@
 //! | `files` | [`UserDirs`], atomic writes |
 //! | `input`, `output` | files that a user names; new files and directories |
 //! | `bdf` | PCI addresses |
-//! | `card`, `select` | the cards of this host, and the one that is meant |
+//! | `card`, `select`, `other` | the cards of this host, the one that is meant, and devices of other families |
 //! | `config_space`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, the ACPI table HEST, netdevs, RDMA devices, processes |
 //! | `in_use`, `holder` | who uses the card |
 //! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
@@ -34,6 +34,7 @@ mod lease;
 mod lockdown;
 mod netdev;
 mod netlink;
+mod other;
 mod output;
 mod port;
 mod process;
@@ -62,6 +63,7 @@ pub use kvm::kvm_findings;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
+pub use other::OtherDevice;
 #[cfg(test)]
 pub(crate) use output::failing_at;
 pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};

@@ -1,13 +1,16 @@
-//! Selecting a card by PCI address with or without domain, netdev or RDMA device.
+//! Selecting a card by PCI address with or without domain, netdev or RDMA device, or by a path or name that
+//! other tools have for one of these.
 
 use super::card::NotACard;
 use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 
 impl Host {
     /// The card with this PCI address (`0000:05:00.0`, `05:00.0`), netdev (`enp5s0`) or RDMA device
-    /// (`mlx4_0`). An address without a domain matches every domain, if only one card has it.
+    /// (`mlx4_0`), or with another tool's name of one of these ([`plain_name`]). An address without a
+    /// domain matches every domain, if only one card has it.
     pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
-        let selector = selector.trim();
+        let plain = plain_name(selector.trim());
+        let selector = plain.as_deref().unwrap_or(selector.trim());
         let bdf = match selector.parse::<Bdf>() {
             Ok(bdf) => self.any_domain(selector, bdf)?,
             Err(_) => self.by_name(selector)?,
@@ -103,6 +106,40 @@ impl Host {
     fn not_ours(&self, name: &str, owner: &str) -> DiscoverError {
         DiscoverError::NoCard(format!("{name} belongs to {owner}; {}", self.present()))
     }
+}
+
+/// The address or name of the device in a path of sysfs or procfs, or in a name that mstflint or mst
+/// gives a function (mstflint mtcr_ul_com.c, `mtcr_parse_name`); `None` for anything else. No such file
+/// needs to exist.
+///
+/// | typed | is |
+/// |---|---|
+/// | `/sys/class/net/enp5s0/device/config` | `enp5s0` |
+/// | `/sys/bus/pci/devices/0000:05:00.0/resource0` | `0000:05:00.0` |
+/// | `/proc/bus/pci/05/00.0` | `05:00.0` |
+/// | `pciconf-05:00.0`, `vfio-05:00.0`, `/dev/0000:05:00.0_mstconf`, `/dev/mst/05:00.0` | the address |
+fn plain_name(typed: &str) -> Option<String> {
+    let is_address = |text: &str| text.parse::<Bdf>().is_ok();
+    if let Some(path) = typed.strip_prefix("/sys/") {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let name = match parts[..] {
+            ["class", "net" | "infiniband", name, ..] => Some(name),
+            // A bridge's address comes before that of what is below it.
+            _ => parts.into_iter().rev().find(|part| is_address(part)),
+        };
+        return name.map(str::to_owned);
+    }
+    if let Some(address) = typed.strip_prefix("/proc/bus/pci/") {
+        return Some(address.replace('/', ":"));
+    }
+    let mut name = typed;
+    for prefix in ["/dev/mst/", "/dev/", "pciconf-", "vfio-"] {
+        name = name.strip_prefix(prefix).unwrap_or(name);
+    }
+    for suffix in ["_mstcr", "_mstconf"] {
+        name = name.strip_suffix(suffix).unwrap_or(name);
+    }
+    (name != typed && (is_address(name) || typed.starts_with("/dev/mst/"))).then(|| name.to_owned())
 }
 
 fn ambiguous(selector: &str, matches: Vec<String>) -> DiscoverError {

@@ -53,7 +53,7 @@ pub fn doctor(
             findings.list.extend(host.findings(None));
             findings.list.extend(kvm_findings(host, None));
             journal(host, &mut findings);
-            findings.bad("card", "no ConnectX-3 card found", "cx3flash list");
+            findings.bad("card", host.no_card(), "cx3flash list");
         }
     }
     space(backup_dir, &mut findings);

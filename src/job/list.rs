@@ -4,7 +4,9 @@
 use super::session::CardFacts;
 use super::{CardSelector, JobError, open_sim, query_card};
 use crate::card::DeviceType;
-use crate::host::{BarAccess, BorrowOptions, Function, Host, PciCard, driver_info, objections};
+use crate::host::{
+    BarAccess, BorrowOptions, Function, Host, OtherDevice, PciCard, driver_info, objections,
+};
 use crate::image::Version;
 use crate::sim::SimCard;
 use serde::Serialize;
@@ -54,6 +56,8 @@ pub struct ListEntry {
 pub struct ListOutcome {
     /// In the order they were named; without names, real cards by address first.
     pub cards: Vec<ListEntry>,
+    /// Without a name: Mellanox devices of other families and virtual functions, by address.
+    pub others: Vec<OtherDevice>,
 }
 
 /// Lists the named card, or every card: the real ones and those in `simulated`. A card that cannot be
@@ -65,6 +69,7 @@ pub fn list(
     options: &BorrowOptions,
 ) -> Result<ListOutcome, JobError> {
     let mut cards = Vec::new();
+    let others = if named.is_none() { host.other_devices() } else { Vec::new() };
     match named {
         Some(CardSelector::Sim(path)) => cards.push(simulation(path)),
         Some(selector) => cards.push(real(selector, &selector.find(host)?, host, options)),
@@ -78,7 +83,7 @@ pub fn list(
             cards.extend(simulated.iter().map(|path| simulation(path)));
         }
     }
-    Ok(ListOutcome { cards })
+    Ok(ListOutcome { cards, others })
 }
 
 fn empty(selector: &CardSelector) -> ListEntry {

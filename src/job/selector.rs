@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::host::{DiscoverError, Host, PciCard};
+use crate::sim::SimCard;
 use serde::{Serialize, Serializer};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -13,8 +14,6 @@ use std::str::FromStr;
 const SIM: &str = "sim:";
 /// Directory of the nodes of the vendor's `mst` driver.
 const MST: &str = "/dev/mst/";
-/// Directory in which mstflint names a card `05/00.0` or `0000:05/00.0`.
-const PROC: &str = "/proc/bus/pci/";
 
 /// The name of a card. `Display` and JSON give back what was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +23,8 @@ pub enum CardSelector {
     /// `mt4099_pci_cr0`: among the cards with this PCI device id, the one with this number, in the
     /// order of addresses.
     Mst { typed: String, device_id: u16, number: usize },
-    /// A PCI address with or without domain, a network device or an RDMA device: only the host
-    /// shows which.
+    /// A PCI address with or without domain, a network device or an RDMA device, or another name of
+    /// one of these ([`Host::find`]): only the host shows which.
     Host(String),
 }
 
@@ -46,6 +45,22 @@ impl CardSelector {
         }
     }
 
+    /// The simulated card that a name of mst means, which has the number behind those of the real cards;
+    /// `simulated` are the card files that count. Every other name is returned as it is, also that of a
+    /// card that does not exist.
+    pub fn or_simulated(&self, simulated: &[PathBuf], host: &Host) -> Self {
+        let Self::Mst { device_id, number, .. } = self else {
+            return self.clone();
+        };
+        let real = host.cards().unwrap_or_default();
+        let real = real.iter().filter(|card| card.device_id == *device_id).count();
+        let with_id = |path: &&PathBuf| {
+            SimCard::open(path).is_ok_and(|sim| sim.pci_device_id() == *device_id)
+        };
+        let named = number.checked_sub(real).and_then(|n| simulated.iter().filter(with_id).nth(n));
+        named.map_or_else(|| self.clone(), |path| Self::Sim(path.clone()))
+    }
+
     /// The real card of this name.
     /// The error names the cards there are.
     pub(crate) fn find(&self, host: &Host) -> Result<PciCard, DiscoverError> {
@@ -54,14 +69,11 @@ impl CardSelector {
                 let mut cards = host.cards()?;
                 cards.retain(|card| card.device_id == *device_id);
                 match cards.get(*number) {
-                    Some(card) => Ok(card.clone()),
+                    Some(card) => host.find(&card.bdf.to_string()),
                     None => host.find(typed),
                 }
             }
-            Self::Host(name) => match name.strip_prefix(PROC) {
-                Some(address) => host.find(&address.replace('/', ":")),
-                None => host.find(name),
-            },
+            Self::Host(name) => host.find(name),
             Self::Sim(_) => host.find(&self.to_string()),
         }
     }
@@ -106,11 +118,17 @@ impl Serialize for CardSelector {
     }
 }
 
-/// Device id and number in a name of mst.
+/// Device id and number in a name of mst: `mt4099_pciconf0`. What may follow a dot is a function of the same
+/// card.
 fn mst(name: &str) -> Option<(u16, usize)> {
     let name = name.strip_prefix(MST).unwrap_or(name);
     let (id, access) = name.strip_prefix("mt")?.split_once('_')?;
     let number = access.strip_prefix("pci_cr").or_else(|| access.strip_prefix("pciconf"))?;
+    let (number, function) = number.split_once('.').unwrap_or((number, "0"));
+    let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if ![id, number, function].into_iter().all(decimal) || function.is_empty() {
+        return None;
+    }
     Some((id.parse().ok()?, number.parse().ok()?))
 }
 
@@ -124,6 +142,10 @@ mod tests {
             ("/dev/mst/mt4099_pci_cr0", Some((4099, 0))),
             ("mt4103_pciconf1", Some((4103, 1))),
             ("/dev/mst/mt502_pciconf0", Some((502, 0))),
+            ("/dev/mst/mt4099_pciconf0.1", Some((4099, 0))),
+            ("mt4099_pciconf0.", None),
+            ("mt4099_pciconf+1", None),
+            ("mt4099_pciconf-05:00.0", None),
             ("/dev/mst/mt4099_pci_cr", None),
             ("mt4099", None),
             ("mt4099_i2c0", None),

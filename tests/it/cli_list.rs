@@ -79,6 +79,13 @@ fn names_of_mst_and_of_proc_select_a_card() {
         ("/dev/mst/mt4099_pciconf0", "0000:05:00.0"),
         ("/proc/bus/pci/05/00.0", "0000:05:00.0"),
         ("/proc/bus/pci/0000:41/00.0", "0000:41:00.0"),
+        ("/dev/mst/mt4099_pciconf0.1", "0000:05:00.0"),
+        ("pciconf-41:00.0", "0000:41:00.0"),
+        ("pciconf-0000:05:00.0", "0000:05:00.0"),
+        ("/dev/mst/0000:05:00.0", "0000:05:00.0"),
+        ("/sys/bus/pci/devices/0000:41:00.0", "0000:41:00.0"),
+        ("/sys/bus/pci/devices/0000:05:00.0/resource0", "0000:05:00.0"),
+        ("/sys/devices/pci0000:40/0000:40:03.0/0000:41:00.0/config", "0000:41:00.0"),
     ] {
         let json = bench.run(&["--json", "-d", name, "list"]).exits(0).json();
         let cards = json["result"]["cards"].as_array().unwrap();
@@ -86,5 +93,48 @@ fn names_of_mst_and_of_proc_select_a_card() {
         assert_eq!(cards[0]["bdf"], bdf, "{name}");
         assert_eq!(cards[0]["device"], name);
     }
-    bench.run(&["-d", "mt4099_pci_cr2", "list"]).exits(3);
+    // Behind the real cards come the simulated ones.
+    let json = bench.run(&["--json", "-d", "mt4099_pci_cr2", "list"]).exits(0).json();
+    assert_eq!(json["result"]["cards"][0]["device"], "sim:card.cx3");
+    bench.run(&["-d", "mt4099_pci_cr2", "query"]).exits(0);
+    bench.run(&["-d", "mt4099_pci_cr3", "list"]).exits(3).one_clear_line();
+}
+
+#[test]
+fn a_virtual_function_is_selected_by_no_name() {
+    let bench = Sandbox::owner();
+    device(&bench, "0000:05:00.0", "0x1003", true);
+    device(&bench, "0000:05:00.1", "0x1004", true);
+    for name in ["05:00.1", "mt4100_pciconf0", "/dev/mst/mt4100_pci_cr0", "pciconf-05:00.1"] {
+        let ran = bench.run(&["-d", name, "list"]).exits(3).one_clear_line();
+        ran.reports("0000:05:00.1 is a virtual function");
+    }
+}
+
+#[test]
+fn cards_of_other_families_are_named_with_what_flashes_them() {
+    let bench = Sandbox::new();
+    for (bdf, id) in [
+        ("0000:06:00.0", "0x6764"),
+        ("0000:07:00.0", "0x6274"),
+        ("0000:08:00.0", "0x1015"),
+        ("0000:05:00.1", "0x1004"),
+    ] {
+        device(&bench, bdf, id, true);
+    }
+    let json = bench.run(&["--json", "list"]).exits(0).json();
+    let others = json["result"]["others"].as_array().unwrap().clone();
+    let names: Vec<_> = others.iter().map(|other| other["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["ConnectX-3 virtual function", "ConnectX-2", "InfiniHost III Lx", "ConnectX-4 Lx"]
+    );
+    bench.run(&["list"]).exits(0).prints(
+        "0000:06:00.0  ConnectX-2 [15b3:6764]  driver none  not for cx3flash: use mstflint 3.8",
+    );
+    for (card, name) in [("06:00.0", "ConnectX-2"), ("pciconf-08:00.0", "ConnectX-4 Lx")] {
+        let ran = bench.run(&["-d", card, "query"]).exits(3).one_clear_line();
+        ran.reports(&format!("is a {name}")).reports("use mstflint");
+    }
+    bench.run(&["query"]).exits(3).reports("0000:07:00.0 (InfiniHost III Lx)");
 }

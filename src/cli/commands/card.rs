@@ -6,7 +6,7 @@ use crate::cli::json::outcome as json;
 use crate::cli::page::Page;
 use crate::cli::{json as documents, text};
 use crate::escape;
-use crate::host::{Function, Host};
+use crate::host::{Function, Host, OtherDevice};
 use crate::image::{Image, Severity};
 use crate::job::{
     self, CardSelector, Code, HintContext, ImageReport, ListEntry, QueryOutcome, VerifyOutcome,
@@ -47,7 +47,7 @@ pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
         (Some(only), []) => Ok(only),
         (None, _) => Err(Failure::new(
             Code::NoCardNamed,
-            "no ConnectX-3 card found, and no card file (*.cx3) in the current directory",
+            format!("{}, and no card file (*.cx3) in the current directory", host.no_card()),
         )),
         (Some(last), _) => {
             Err(Failure::new(Code::Ambiguous, format!("several cards found: {}", names.join(", ")))
@@ -57,12 +57,25 @@ pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
 }
 
 pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
-    let outcome = job::list(ctx.device.as_ref(), &cards_here(), &ctx.host, &ctx.options)?;
+    let here = cards_here();
+    let named = ctx.device.as_ref().map(|named| named.or_simulated(&here, &ctx.host));
+    let outcome = job::list(named.as_ref(), &here, &ctx.host, &ctx.options)?;
     if outcome.cards.is_empty() {
         ctx.out.remark("no ConnectX-3 card found, no card file (*.cx3) in the current directory");
     }
-    let table = outcome.cards.iter().map(list_line).collect();
+    let cards = outcome.cards.iter().map(list_line);
+    let table = cards.chain(outcome.others.iter().map(other_line)).collect();
     ctx.done(&table, &outcome)
+}
+
+fn other_line(other: &OtherDevice) -> String {
+    let name = other.name.unwrap_or("Mellanox device");
+    let driver = other.driver.as_deref().unwrap_or("none");
+    let instead = other.instead.map_or_else(String::new, |what| format!(": use {what}"));
+    format!(
+        "{}  {name} [15b3:{:04x}]  driver {driver}  not for cx3flash{instead}",
+        other.bdf, other.device_id
+    )
 }
 
 fn list_line(card: &ListEntry) -> String {

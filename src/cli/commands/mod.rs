@@ -57,7 +57,7 @@ impl Ctx<'_> {
     /// The card the user named, or the only one there is.
     fn card(&mut self) -> Result<CardSelector, Failure> {
         if let Some(named) = &self.device {
-            return Ok(named.clone());
+            return Ok(named.or_simulated(&card::cards_here(), &self.host));
         }
         let chosen = card::only_card(&self.host)?;
         self.out.remark(format_args!("using {chosen}, the only card here"));

@@ -1,18 +1,20 @@
-//! Entries about the card in the configuration of driverctl, modprobe, Proxmox and libvirt
-//! (docs/linux.md#hosts-with-virtual-machines). None is a fault: they show which driver or machine
+//! Entries about the card in the configuration of driverctl, modprobe, the kernel, Unraid, Proxmox and
+//! libvirt (docs/linux.md#virtual-machine-managers). None is a fault: they show which driver or machine
 //! gets the card at the next start.
 
+use super::libvirt;
 use crate::host::{Bdf, Host, PciCard, sysfs};
-use regex::Regex;
 
 pub(super) fn check(host: &Host, card: &PciCard) -> String {
     let mut notes = Vec::new();
     notes.extend(driverctl(host, card.bdf));
-    notes.extend(modprobe(host, card.device_id));
+    notes.extend(modprobe(host, card));
+    notes.extend(kernel_line(host, card));
+    notes.extend(unraid(host, card));
     notes.extend(proxmox(host, card.bdf));
-    notes.extend(libvirt(host, card.bdf));
+    notes.extend(libvirt::entries(host, card));
     if notes.is_empty() {
-        return "no entry in driverctl, modprobe.d, Proxmox and libvirt".into();
+        return "no entry in driverctl, modprobe.d, the kernel command line, Unraid, Proxmox and libvirt".into();
     }
     notes.join("; ")
 }
@@ -22,22 +24,109 @@ fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {
     Some(format!("driverctl binds it to {driver} at every boot"))
 }
 
-/// `options vfio-pci ids=15b3:1003,…`; subsystem ids and class may follow an id.
-fn modprobe(host: &Host, device_id: u16) -> Vec<String> {
-    let id = format!("15b3:{device_id:04x}");
-    let option = Regex::new(&format!(
-        r#"(?m)^[ \t]*options[ \t]+vfio[-_]pci[ \t](?:.*[ \t])?ids=(?:\S*[,"])?(?i:{id})(?:[:,"\s]|$)"#
-    ))
-    .expect("an id has no special characters");
-    let dirs = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"];
-    let files = dirs.iter().flat_map(|dir| sysfs::entries(host.path(dir)));
-    files
-        .filter(|(name, file)| {
-            let text = || sysfs::text(file).unwrap_or_default();
-            name.ends_with(".conf") && option.is_match(&text())
-        })
-        .map(|(name, _)| format!("{name} gives every {id} to vfio-pci at boot"))
-        .collect()
+/// Drivers that take devices by a parameter `ids`, in the same form.
+const BY_IDS: [(&str, &str); 2] = [("vfio_pci", "vfio-pci"), ("pci_stub", "pci-stub")];
+
+/// The driver of this module name, in which `-` and `_` are equal.
+fn by_ids(module: &str) -> Option<&'static str> {
+    let module = module.replace('-', "_");
+    BY_IDS.iter().find(|(name, _)| *name == module).map(|(_, driver)| *driver)
+}
+
+/// `options vfio-pci ids=15b3:1003,…`, `softdep mlx4_core pre: vfio-pci`, `blacklist mlx4_core` (modprobe.d(5)).
+fn modprobe(host: &Host, card: &PciCard) -> Vec<String> {
+    let dirs = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
+    let files = dirs.iter().flat_map(|dir| sysfs::entries(host.path(dir).join("modprobe.d")));
+    let mut notes = Vec::new();
+    for (name, file) in files.filter(|(name, _)| name.ends_with(".conf")) {
+        // A line goes on behind a backslash.
+        let text = sysfs::text(file).unwrap_or_default().replace("\\\n", " ");
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            notes.extend(match words[..] {
+                ["options", module, ref options @ ..] => by_ids(module).and_then(|driver| {
+                    let mut ids = options.iter().filter_map(|option| option.strip_prefix("ids="));
+                    ids.any(|ids| lists(ids, card))
+                        .then(|| format!("{name} gives every {} to {driver} at boot", id(card)))
+                }),
+                ["softdep", MLX4, ref modules @ ..] => {
+                    let mut before = modules.iter().take_while(|word| **word != "post:");
+                    before
+                        .find_map(|module| by_ids(module))
+                        .map(|driver| format!("{name} loads {driver} before {MLX4}"))
+                }
+                ["blacklist", MLX4, ..] => {
+                    Some(format!("{name} keeps {MLX4} from loading at boot"))
+                }
+                ["install", MLX4, ..] => Some(format!("{name} replaces the loading of {MLX4}")),
+                _ => None,
+            });
+        }
+    }
+    notes
+}
+
+/// `vfio-pci.ids=15b3:1003,…` and lists of modules that are not loaded
+/// (Documentation/admin-guide/kernel-parameters.rst).
+fn kernel_line(host: &Host, card: &PciCard) -> Vec<String> {
+    let line = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
+    // What follows `--` is for init.
+    let words = line.split_whitespace().take_while(|word| *word != "--");
+    let note = |word: &str| {
+        let (name, value) = word.trim_matches('"').split_once('=')?;
+        match name {
+            "modprobe.blacklist" | "module_blacklist" => value
+                .split(',')
+                .any(|module| module == MLX4)
+                .then(|| format!("the kernel command line keeps {MLX4} from loading")),
+            _ => {
+                let driver = by_ids(name.strip_suffix(".ids")?)?;
+                let text = || {
+                    format!("the kernel command line gives every {} to {driver} at boot", id(card))
+                };
+                lists(value, card).then(text)
+            }
+        }
+    };
+    words.filter_map(note).collect()
+}
+
+const MLX4: &str = "mlx4_core";
+
+fn id(card: &PciCard) -> String {
+    format!("15b3:{:04x}", card.device_id)
+}
+
+/// Whether `VENDOR:DEVICE[:SUBVENDOR[:SUBDEVICE[:CLASS[:MASK]]]]`, divided by commas, lists the card
+/// (drivers/vfio/pci/vfio_pci.c, `vfio_pci_fill_ids`). The class is not compared.
+fn lists(ids: &str, card: &PciCard) -> bool {
+    let number = |text: &str| {
+        let text = text.trim_matches('"');
+        u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+    };
+    let of_card =
+        [0x15b3, card.device_id, card.subsystem.0, card.subsystem.1].map(|id| Some(id.into()));
+    ids.split(',').any(|entry| {
+        let fields: Vec<&str> = entry.split(':').collect();
+        // All ones stand for any.
+        let fits = |(field, is): (&&str, _)| {
+            matches!(number(field), Some(u32::MAX)) || number(field) == is
+        };
+        fields.len() >= 2 && fields.iter().zip(of_card).all(fits)
+    })
+}
+
+/// `BIND=0000:05:00.0|15b3:1003 …`, address and ids or one of the two.
+fn unraid(host: &Host, card: &PciCard) -> Option<String> {
+    let lines = sysfs::lines(host.path("boot/config/vfio-pci.cfg"));
+    let binds = |entry: &str| {
+        let entry = entry.trim_matches('"');
+        entry.split('|').all(|part| names(part, card.bdf) || lists(part, card))
+    };
+    let mut entries = lines.iter().filter_map(|line| line.trim().strip_prefix("BIND="));
+    entries
+        .any(|entries| entries.split_whitespace().any(binds))
+        .then(|| "Unraid (vfio-pci.cfg) binds it to vfio-pci at boot".to_owned())
 }
 
 /// `hostpci0: 0000:05:00.0,pcie=1` or `hostpci0: mapping=NAME`, resolved in `mapping/pci.cfg`.
@@ -93,42 +182,4 @@ fn names(text: &str, bdf: Bdf) -> bool {
     let address =
         if text.contains('.') { text.to_owned() } else { format!("{text}.{:x}", bdf.function) };
     address.parse::<Bdf>() == Ok(bdf)
-}
-
-/// `<hostdev>` with `<address domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>` in its
-/// source.
-fn libvirt(host: &Host, bdf: Bdf) -> Vec<String> {
-    let source = Regex::new(r"(?s)<source>.*?(?:</source>|\z)").expect("a constant pattern");
-    let mut notes = Vec::new();
-    for (name, file) in sysfs::entries(host.path("etc/libvirt/qemu")) {
-        let Some(vm) = name.strip_suffix(".xml") else {
-            continue;
-        };
-        let text = sysfs::text(file).unwrap_or_default();
-        // The address of the device inside of the machine is outside of `<source>`.
-        let takes = source.find_iter(&text).any(|source| {
-            let mut addresses = source.as_str().split("<address").skip(1);
-            addresses.any(|element| address(element) == Some(bdf))
-        });
-        if takes {
-            notes.push(format!("libvirt machine {vm} takes it when it starts"));
-        }
-    }
-    notes
-}
-
-fn address(element: &str) -> Option<Bdf> {
-    let element = element.split('>').next()?;
-    let number = |name: &str| {
-        let (_, value) = element.split_once(&format!(" {name}="))?;
-        let value = value.trim_start_matches(['\'', '"']);
-        sysfs::hex(value.split(['\'', '"']).next()?)
-    };
-    let byte = |name| u8::try_from(number(name)?).ok();
-    Some(Bdf {
-        domain: u32::try_from(number("domain").unwrap_or(0)).ok()?,
-        bus: byte("bus")?,
-        device: byte("slot")?,
-        function: byte("function")?,
-    })
 }

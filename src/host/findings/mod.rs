@@ -3,6 +3,7 @@
 
 mod card;
 mod iommu;
+mod libvirt;
 mod managers;
 mod modules;
 

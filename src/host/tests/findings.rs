@@ -322,8 +322,15 @@ fn entries_of_managers_about_the_card_are_reported() {
     fake.write("/etc/driverctl.d/pci-0000:06:00.0", "vfio-pci\n");
     fake.write(
         "/etc/modprobe.d/vfio.conf",
-        "#options vfio-pci ids=15b3:1003\noptions vfio-pci ids=15b3:1007,10de:1003\noptions kvm ids=15b3:1003\n",
+        "#options vfio-pci ids=15b3:1003\noptions vfio-pci ids=15b3:1007,10de:1003\noptions kvm ids=15b3:1003\n\
+         options vfio-pci ids=15b3:1003:15b3:0099 ids=15b3\nblacklist nouveau\n\
+         softdep mlx4_core post: vfio-pci\nsoftdep nvidia pre: vfio-pci\n",
     );
+    fake.write(
+        "/proc/cmdline",
+        "vfio-pci.ids=15b3:1007 kvm.ids=15b3:1003 module_blacklist=nouveau -- vfio-pci.ids=15b3:1003\n",
+    );
+    fake.write("/boot/config/vfio-pci.cfg", "BIND=0000:06:00.0|15b3:1003 05:00.0|15b3:1007\n");
     fake.write("/etc/modprobe.d/vfio.conf.bak", "options vfio-pci ids=15b3:1003\n");
     fake.write(
         "/etc/pve/qemu-server/101.conf",
@@ -349,7 +356,49 @@ fn entries_of_managers_about_the_card_are_reported() {
         "options vfio_pci disable_idle_d3=1 ids=10de:1234,15B3:1003:15b3:0055\n",
     );
     assert_eq!(managers(&fake), "vfio.conf gives every 15b3:1003 to vfio-pci at boot");
+    for (line, note) in [
+        (
+            "options vfio-pci \\\n ids=15b3:1003",
+            "vfio.conf gives every 15b3:1003 to vfio-pci at boot",
+        ),
+        (
+            "options pci-stub ids=\"15b3:1003\"",
+            "vfio.conf gives every 15b3:1003 to pci-stub at boot",
+        ),
+        (
+            "options vfio-pci ids=10de:1b80,15b3:1003:ffffffff:55:0",
+            "vfio.conf gives every 15b3:1003 to vfio-pci at boot",
+        ),
+        ("softdep mlx4_core pre: vfio vfio-pci", "vfio.conf loads vfio-pci before mlx4_core"),
+        ("blacklist mlx4_core", "vfio.conf keeps mlx4_core from loading at boot"),
+        ("install mlx4_core /bin/false", "vfio.conf replaces the loading of mlx4_core"),
+    ] {
+        fake.write("/etc/modprobe.d/vfio.conf", line);
+        assert_eq!(managers(&fake), note);
+    }
     fake.remove("/etc/modprobe.d/vfio.conf");
+    for (line, note) in [
+        ("root=/dev/sda1 vfio-pci.ids=15b3:1003", "gives every 15b3:1003 to vfio-pci at boot"),
+        ("vfio_pci.ids=10de:1b80,15B3:1003 quiet", "gives every 15b3:1003 to vfio-pci at boot"),
+        ("\"vfio-pci.ids=0x15b3:0x1003\"", "gives every 15b3:1003 to vfio-pci at boot"),
+        ("pci-stub.ids=15b3:1003", "gives every 15b3:1003 to pci-stub at boot"),
+        ("modprobe.blacklist=nouveau,mlx4_core", "keeps mlx4_core from loading"),
+    ] {
+        fake.write("/proc/cmdline", line);
+        assert_eq!(managers(&fake), format!("the kernel command line {note}"), "{line}");
+    }
+    fake.write("/proc/cmdline", "");
+    for line in [
+        "BIND=0000:05:00.0|15b3:1003",
+        "# ours\nBIND=0000:06:00.0|15b3:1003 0000:05:00.0|15b3:1003\n",
+        "BIND=05:00.0",
+        "BIND=\"15b3:1003|0000:05:00.0\"",
+    ] {
+        fake.write("/boot/config/vfio-pci.cfg", line);
+        let note = "Unraid (vfio-pci.cfg) binds it to vfio-pci at boot";
+        assert_eq!(managers(&fake), note, "{line}");
+    }
+    fake.remove("/boot/config/vfio-pci.cfg");
     for line in [
         "hostpci0: 0000:05:00.0,pcie=1",
         "hostpci0: 05:00",

@@ -27,6 +27,47 @@ fn a_card_is_selected_by_address_netdev_or_rdma_name() {
 }
 
 #[test]
+fn a_card_is_selected_by_the_names_of_other_tools_and_by_paths() {
+    let fake = two_nics();
+    for selector in [
+        "pciconf-05:00.0",
+        "pciconf-0000:05:00.0",
+        "vfio-0000:05:00.0",
+        "/proc/bus/pci/05/00.0",
+        "/proc/bus/pci/0000:05/00.0",
+        "/dev/mst/0000:05:00.0",
+        "/dev/mst/mlx4_0",
+        "/dev/0000:05:00.0_mstcr",
+        "/dev/0000:05:00.0_mstconf",
+        "/sys/bus/pci/devices/0000:05:00.0",
+        "/sys/bus/pci/devices/0000:05:00.0/",
+        "/sys/bus/pci/devices/0000:05:00.0/config",
+        "/sys/bus/pci/devices/0000:05:00.0/resource2_wc",
+        "/sys/bus/pci/drivers/mlx4_core/0000:05:00.0",
+        "/sys/devices/pci0000:00/0000:00:03.0/0000:05:00.0/net/enp5s0/address",
+        "/sys/class/net/enp5s0/device/config",
+        "/sys/class/infiniband/mlx4_0",
+    ] {
+        let card = fake.host().find(selector);
+        assert_eq!(card.unwrap().bdf, bdf(CARD), "{selector:?}");
+    }
+    for selector in [
+        "/sys",
+        "/sys/bus/pci",
+        "/proc/bus/pci/05",
+        "/proc/bus/pci/devices",
+        "/dev/sda",
+        "/dev/mst/",
+        "/dev/mst/../mlx4_0",
+        "pciconf-",
+        "pciconf-mlx4_0",
+        "pciconf-05:00",
+    ] {
+        assert!(fake.host().find(selector).is_err(), "{selector:?}");
+    }
+}
+
+#[test]
 fn an_address_without_a_domain_matches_one_card_in_any_domain() {
     let fake = FakeHost::new();
     fake.pci("10000:e1:00.0", 0x15b3, 0x1003, 0x02_00_00);
