@@ -87,6 +87,8 @@ pub fn image(image: &Image) -> Value {
         "min_fit_version": info.and_then(|i| i.min_fit_version),
         "product_version": info.and_then(|i| i.product_version.as_ref()),
         "prs_name": info.and_then(|i| i.prs_name.as_ref()),
+        "part_number": image.part_number,
+        "description": image.description,
         "device_id": info.and_then(|i| i.device_id),
         "psid": info.and_then(|i| i.psid.as_ref()),
         "vsd": info.and_then(|i| i.vsd.as_ref()),

@@ -4,8 +4,8 @@
 use super::verdict::{self, FlintVerdict};
 use crate::flash::{Events, FlashSource};
 use crate::image::{
-    Contents, Depth, Form, Image, ImageError, ImageOffset, SectionKind, Source, SourceError, crc16,
-    read, scan,
+    Contents, Depth, Form, Image, ImageError, ImageOffset, Rom, Source, SourceError, crc16, read,
+    scan,
 };
 use crate::job::readings::{UnsteadyRange, note, report, steady};
 use crate::job::session::{CardFacts, trust_chains};
@@ -65,7 +65,7 @@ pub(super) fn lowest(
         ReadDepth::Full => Depth::Full,
         ReadDepth::Chain | ReadDepth::Query => Depth::Quick,
     };
-    let image = match read(source, start, form, reading) {
+    let mut image = match read(source, start, form, reading) {
         Ok(image) => image,
         Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error),
         Err(error) => {
@@ -73,20 +73,16 @@ pub(super) fn lowest(
             return Ok(Err(text.unwrap_or_else(|| error.to_string())));
         }
     };
-    if depth == ReadDepth::Query && !rom_crc_is_right(source, &image)? {
-        return Ok(Err("Bad CRC.".to_owned()));
+    if let (ReadDepth::Query, Some(rom)) = (depth, image.rom_section()) {
+        let section = bytes(source, &image, (rom.at, rom.len))?;
+        let (covered, stored) = section.split_at(section.len().saturating_sub(4));
+        if stored != u32::from(crc16(covered)).to_be_bytes() {
+            return Ok(Err("Bad CRC.".to_owned()));
+        }
+        let header = (rom.body_at.0 - rom.at.0) as usize;
+        image.rom = Some(Rom::parse(covered.get(header..).unwrap_or_default()));
     }
     Ok(Ok(image))
-}
-
-/// Whether the CRC of the first ROM is right; also when there is no ROM.
-fn rom_crc_is_right(source: &mut dyn Source, image: &Image) -> Result<bool, SourceError> {
-    let Some(rom) = image.sections.iter().find(|s| s.kind == SectionKind::Rom) else {
-        return Ok(true);
-    };
-    let section = bytes(source, image, (rom.at, rom.len))?;
-    let (covered, stored) = section.split_at(section.len().saturating_sub(4));
-    Ok(stored == u32::from(crc16(covered)).to_be_bytes())
 }
 
 /// Bytes of a part of an image, read through its address map.

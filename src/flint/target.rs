@@ -200,7 +200,7 @@ impl<'a> CommandTarget<'a> {
     }
 
     /// Body of a section of the image; flint's error is printed after `lead`. Of several sections the
-    /// first ROM counts, and the last of everything else
+    /// first ROM that is not empty counts, and the last of everything else
     /// (docs/fs2.md#fw-configuration-and-hash-file, docs/fs2.md#rom-content). Of a file flint requires a
     /// valid query for the ROM only (measured).
     pub(super) fn section(
@@ -209,10 +209,9 @@ impl<'a> CommandTarget<'a> {
         lead: &str,
     ) -> FlintResult<Option<Vec<u8>>> {
         let body = |image: &Image| {
-            let mut all = image.sections.iter().filter(|s| s.kind == kind);
             let section = match kind {
-                SectionKind::Rom => all.next(),
-                _ => all.next_back(),
+                SectionKind::Rom => image.rom_section(),
+                _ => image.sections.iter().rfind(|s| s.kind == kind),
             };
             section.map(|s| (s.body_at, s.body_len))
         };

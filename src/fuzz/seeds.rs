@@ -27,6 +27,7 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
         ("failsafe", Recipe { chunk_log2: Some(16), ..small() }),
         ("rom", Recipe { rom: rom.clone(), ..small() }),
         ("rom-failsafe", Recipe { rom, chunk_log2: Some(16), ..small() }),
+        ("empty-rom", Recipe { rom: Some(Vec::new()), ..small() }),
         ("old", Recipe { guid_entries: 4, ..small() }),
         ("blank-guids", Recipe { guids: None, ..small() }),
         ("ethernet", Recipe { guids: Some([Guid(u64::MAX); 4]), ..small() }),
@@ -86,7 +87,7 @@ fn inis(seeds: &mut Vec<Seed>) {
     let ini = image.image().ini.clone().unwrap();
     seeds.push(("ini", "built-zlib".into(), deflate(&ini.bytes)));
     seeds.push(("ini", "built".into(), ini.bytes));
-    let settings = b"[HCA]\nsriov_en = true\ntotal_vfs = 8\nnum_pfs=1\nnum_of_ports = 2\n\
+    let settings = b"[HCA]\nsriov_en = true\ntotal_vfs = 8\nnum_pfs=1\nnum_of_ports = Two_Ports\nDescription = a; b;c ; d\n\
         log2_uar_bar_megabytes = 5\nport_type_p1 = 2\nexp_rom_en=0x1\n[ADAPTER]\nPSID = MT_1\n";
     seeds.push(("ini", "settings".into(), settings.to_vec()));
     let odd = b"a=b\n[x]\r\n=\n[]\nk==v ; comment\n[y\nkey\n;;\n[z]]\n1=0x\n\0after";
@@ -110,6 +111,21 @@ fn roms(seeds: &mut Vec<Seed>) {
     for (name, recipe) in recipes {
         seeds.push(("rom", name.into(), recipe.build().unwrap()));
     }
+    // A data structure of revision 3 with a device list, in an EFI image with a 16-bit length.
+    let mut efi = vec![0; 0x200];
+    for (at, bytes) in [
+        (0, &[0x55, 0xAA, 1, 0, 0xF1, 0x0E][..]),
+        (0x18, &[0x1C]),
+        (0x1C, b"PCIR\xB3\x15\x07\x10\x20\0\x18\0\x03"),
+        (0x2C, &[1, 0, 0, 0, 3, 0x80]),
+        (0x3C, &[0x03, 0x10, 0x05, 0x10]),
+    ] {
+        efi[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    seeds.push(("rom", "efi-list".into(), efi.clone()));
+    efi[0x31] = 0;
+    let chain = [efi, RomRecipe::pxe((3, 4, 752), 0x1003, 0x214).build().unwrap()].concat();
+    seeds.push(("rom", "chain".into(), chain));
 }
 
 fn card_files(seeds: &mut Vec<Seed>) {

@@ -65,25 +65,59 @@ impl Ini {
         self.entries().into_iter().find(|e| e.section == section && e.key == key).map(|e| e.value)
     }
 
+    /// The number to order the board by, such as `MCX312B-XCC_Ax`.
+    pub fn part_number(&self) -> Option<String> {
+        self.of_board(&["Name", "PN"])
+    }
+
+    /// What the board is, in words.
+    pub fn description(&self) -> Option<String> {
+        self.of_board(&["Description"])
+    }
+
+    fn of_board(&self, keys: &[&str]) -> Option<String> {
+        let entries = self.entries();
+        let values = |section: &str, key: &str| {
+            let found = entries.iter().find(|e| e.section == section && e.key == key);
+            found.map(|e| e.value.clone()).filter(|value| !value.is_empty())
+        };
+        let mut sections = ["PS_INFO", "ADAPTER"].into_iter();
+        sections.find_map(|section| keys.iter().find_map(|key| values(section, key)))
+    }
+
     /// Every `key = value` in the order of the text.
     pub fn entries(&self) -> Vec<IniEntry> {
         let text = self.text();
         let mut section = "";
         let mut entries = Vec::new();
         for line in text.lines() {
-            let line = line.split(';').next().unwrap_or("").trim();
+            let line = without_comment(line).trim();
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 section = name.trim();
             } else if let Some((key, value)) = line.split_once('=') {
+                let value = value.trim();
                 entries.push(IniEntry {
                     section: section.to_owned(),
                     key: key.trim().to_owned(),
-                    value: value.trim().to_owned(),
+                    value: if value.starts_with(';') { String::new() } else { value.to_owned() },
                 });
             }
         }
         entries
     }
+}
+
+/// A line without its comment, which begins with a `;` at its start or after a blank: real
+/// descriptions hold others.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        if c == ';' && before.is_whitespace() {
+            return line.get(..at).unwrap_or_default();
+        }
+        before = c;
+    }
+    line
 }
 
 /// A number as inis write them: decimal, or hexadecimal after `0x`.
@@ -92,6 +126,49 @@ pub fn ini_number(text: &str) -> Option<u64> {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),
     }
+}
+
+/// How many: a number, or words such as `Two_Ports` (seen in a real ini; the other words are
+/// INFERRED).
+pub fn ini_count(text: &str) -> Option<u64> {
+    const WORDS: [(&str, u64); 11] = [
+        ("zero", 0),
+        ("one", 1),
+        ("two", 2),
+        ("three", 3),
+        ("four", 4),
+        ("five", 5),
+        ("six", 6),
+        ("seven", 7),
+        ("eight", 8),
+        ("single", 1),
+        ("dual", 2),
+    ];
+    let text = text.to_ascii_lowercase();
+    let number = text.strip_suffix("_ports").or_else(|| text.strip_suffix("_port"));
+    let number = number.unwrap_or(&text);
+    let word = WORDS.iter().find(|(word, _)| *word == number);
+    word.map(|(_, n)| *n).or_else(|| ini_number(number))
+}
+
+/// On or off.
+pub(super) fn ini_switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "enable" | "enabled" => Some(true),
+        "false" | "off" | "no" | "disable" | "disabled" => Some(false),
+        _ => match ini_number(text)? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+    }
+}
+
+/// Two values mean the same, however they are written.
+pub fn ini_equal(a: &str, b: &str) -> bool {
+    let same_count = || ini_count(a).is_some_and(|n| ini_count(b) == Some(n));
+    let same_switch = || ini_switch(a).is_some_and(|on| ini_switch(b) == Some(on));
+    a == b || same_count() || same_switch()
 }
 
 /// One `key = value` of an [`Ini`].
@@ -128,6 +205,59 @@ mod tests {
         assert_eq!(ini.get("ADAPTER", "Name"), None);
         let keys: Vec<_> = ini.entries().into_iter().map(|e| e.key).collect();
         assert_eq!(keys, ["Name", "PSID", "PSID", "PRS_name"]);
+    }
+
+    #[test]
+    fn a_comment_begins_at_the_start_of_a_line_or_after_a_blank() {
+        let text = "; whole = line\n  ;indented = too\n[PS_INFO] ; board\nDescription = a; b;c ; d\n\
+                    Name = MCX354A-FCC_Ax\t;part\nempty = ; nothing\nnone =;\nodd;key = 1;\n";
+        let entries = Ini { bytes: text.into() }.entries();
+        let found: Vec<_> = entries.iter().map(|e| (e.key.as_str(), e.value.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("Description", "a; b;c"),
+                ("Name", "MCX354A-FCC_Ax"),
+                ("empty", ""),
+                ("none", ""),
+                ("odd;key", "1;")
+            ]
+        );
+        assert!(entries.iter().all(|e| e.section == "PS_INFO"));
+    }
+
+    #[test]
+    fn part_number_and_description_are_found_in_their_sections() {
+        let ini = |text: &str| Ini { bytes: text.into() };
+        let real = ini("[PS_INFO]\nName = MCX1\nDescription = x; y\n[ADAPTER]\nName = other\n");
+        assert_eq!(real.part_number().as_deref(), Some("MCX1"));
+        assert_eq!(real.description().as_deref(), Some("x; y"));
+        let old = ini("[PS_INFO]\nName =\n[ADAPTER]\nPN = MCX2\n[IB]\nDescription = no\n");
+        assert_eq!(old.part_number().as_deref(), Some("MCX2"));
+        assert_eq!(old.description(), None);
+    }
+
+    #[test]
+    fn values_are_compared_by_what_they_mean() {
+        for (a, b) in [
+            ("2", "Two_Ports"),
+            ("0x2", "two_ports"),
+            ("One_Port", "1"),
+            ("true", "1"),
+            ("Enabled", "TRUE"),
+            ("off", "0x0"),
+            ("0x10", "16"),
+            ("0xAB", "0xab"),
+            ("XFI", "XFI"),
+        ] {
+            assert!(ini_equal(a, b) && ini_equal(b, a), "{a} {b}");
+        }
+        for (a, b) in
+            [("1", "Two_Ports"), ("true", "2"), ("true", "false"), ("", "0"), ("XFI", "SGMII")]
+        {
+            assert!(!ini_equal(a, b) && !ini_equal(b, a), "{a} {b}");
+        }
+        assert_eq!(ini_count("Two_Sports"), None);
     }
 
     #[test]

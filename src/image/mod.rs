@@ -36,12 +36,12 @@ pub use format::FileFormat;
 pub use guid::{Guid, GuidSection, Mac};
 pub use identity::{Identity, IdentityError};
 pub use info::{BuildDate, Info, Version};
-pub use ini::{Ini, IniEntry, IniError, ini_number};
+pub use ini::{Ini, IniEntry, IniError, ini_count, ini_equal, ini_number};
 pub use patch::{Contents, PatchError};
 pub use read::{
     Depth, Header, Image, ImageError, PointedField, PointerFault, WalkEnd, guess_form, read, sniff,
 };
-pub use rom::{ExpRom, Rom, RomError, RomFault};
+pub use rom::{ExpRom, PciFault, PciImage, Rom, RomError, RomFault};
 pub use scan::{MAGIC, START_CANDIDATES, scan};
 pub use section::{CrcVerdict, Section, SectionKind};
 pub use settings::IniSetting;

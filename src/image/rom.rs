@@ -1,6 +1,12 @@
 //! PCI expansion ROMs and their version blocks (docs/fs2.md#rom-section).
 
+mod pci;
+
+pub(in crate::image) use pci::{MAX_IMAGES, PciHead, head};
+pub use pci::{PciFault, PciImage};
+
 use super::{MAGIC, SectionKind};
+use pci::{PCI_SIGNATURE, chain};
 use serde::Serialize;
 
 /// Marks a version block.
@@ -22,8 +28,6 @@ const FCODE: u16 = 0x21;
 /// the same effect without the warning (measured with mstflint 4.21).
 const MISMATCHED: u16 = 0xFFFF;
 
-/// First two bytes of every image in a ROM (PCI Firmware Specification 3.0, section 5.1).
-const PCI_SIGNATURE: [u8; 2] = [0x55, 0xAA];
 /// Bytes to read from the start of an image: its header and, as a rule, its PCI data structure.
 pub(super) const HEAD: u32 = 128;
 /// Bytes to read from the end of an image. The version block is the last 20 bytes of the only real
@@ -60,6 +64,10 @@ pub struct Rom {
     pub warning: Option<RomFault>,
     /// The fault that ended the reading.
     pub error: Option<RomFault>,
+    /// The images it consists of, as far as their chain can be followed.
+    pub images: Vec<PciImage>,
+    /// The first fault of that chain: such a ROM is not written.
+    pub chain_fault: Option<PciFault>,
     /// Size of the ROM in bytes.
     pub size: u32,
     /// False when only the places where version blocks lie were read (a quick query of a card):
@@ -109,9 +117,9 @@ pub enum RomError {
     /// Too short, or longer than a section may be.
     #[error("a ROM of {0} bytes is not possible")]
     Size(usize),
-    /// The size field (byte 2, in 512 bytes) is 0, or larger than the file.
-    #[error("the size field of the ROM is {field} bytes, the file has {len}")]
-    Cut { field: usize, len: usize },
+    /// Cut off, damaged, or not for PCI.
+    #[error(transparent)]
+    Chain(#[from] PciFault),
 }
 
 impl Rom {
@@ -126,10 +134,13 @@ impl Rom {
 
     /// As [`Rom::parse`]; without `whole` only some places were read and the rest is zero.
     pub(super) fn parse_read(bytes: &[u8], whole: bool) -> Self {
+        let (images, chain_fault) = chain(bytes, whole);
         let mut rom = Self {
             blocks: Vec::new(),
             warning: None,
             error: None,
+            images,
+            chain_fault,
             // A section is at most 4 MiB; a bare file of 4 GiB is no ROM.
             size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             whole,
@@ -138,8 +149,8 @@ impl Rom {
         rom
     }
 
-    /// Checks that bytes are a ROM which fits a section.
-    pub(super) fn check(bytes: &[u8]) -> Result<(), RomError> {
+    /// Checks that bytes start as a ROM and fit a section.
+    pub fn check(bytes: &[u8]) -> Result<(), RomError> {
         if bytes.starts_with(&MAGIC) {
             Err(RomError::IsFirmware)
         } else if bytes.len() < 4 || bytes.len() > Self::MAX {
@@ -154,11 +165,11 @@ impl Rom {
     /// Reads a ROM that is to be put into an image.
     pub fn for_writing(bytes: &[u8]) -> Result<Self, RomError> {
         Self::check(bytes)?;
-        let (field, len) = (size_field(bytes), bytes.len());
-        if field == 0 || field > len {
-            return Err(RomError::Cut { field, len });
+        let rom = Self::parse(bytes);
+        match rom.chain_fault {
+            Some(fault) => Err(fault.into()),
+            None => Ok(rom),
         }
-        Ok(Self::parse(bytes))
     }
 
     /// PCI device id its blocks are for; `None` when they name none, or different ones.
@@ -166,6 +177,32 @@ impl Rom {
         let mut ids = self.blocks.iter().map(|b| b.device_id).filter(|&id| id != 0);
         let first = ids.next()?;
         (first != MISMATCHED && ids.all(|id| id == first)).then_some(first)
+    }
+
+    /// What it is for when that is not this device: the id of a version block, or, where no block
+    /// names a device, the ids of a PCI image. A ROM that names nothing is for any device.
+    pub fn other_device(&self, device_id: u16) -> Option<String> {
+        // 0 is "any", and mstflint accepts 0xFFFF (its `checkMatchingExpRomDevId` takes it for
+        // "blocks differ").
+        let named = |block: &&ExpRom| !matches!(block.device_id, 0 | MISMATCHED);
+        let mut named = self.blocks.iter().filter(named);
+        if let Some(other) = named.clone().find(|block| block.device_id != device_id) {
+            let id = other.device_id;
+            return Some(format!("device {id} ({id:#06x})"));
+        }
+        // The id of a text block is that of the first PCI image.
+        if named.any(|block| block.product_id != TEXT_VERSION) {
+            return None;
+        }
+        let other = self.images.iter().find(|image| !image.is_for(MELLANOX, device_id))?;
+        let ids = [other.device_id].into_iter().chain(other.device_list.iter().copied());
+        let ids: Vec<_> = ids.map(|id| format!("{:04x}:{id:04x}", other.vendor_id)).collect();
+        Some(ids.join(", "))
+    }
+
+    /// Neither a version block nor a PCI image names a device.
+    pub fn names_no_device(&self) -> bool {
+        self.images.is_empty() && self.blocks.iter().all(|b| matches!(b.device_id, 0 | MISMATCHED))
     }
 
     /// Reads the version blocks in the order and with the limits of mstflint.
@@ -286,7 +323,7 @@ fn le32(rom: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-fn next_mark(rom: &[u8], from: usize) -> Option<usize> {
+pub(in crate::image) fn next_mark(rom: &[u8], from: usize) -> Option<usize> {
     let mut windows = rom.get(from..)?.windows(MARK.len());
     windows.position(|w| w == MARK).map(|at| from + at)
 }
@@ -322,32 +359,6 @@ fn leading_number(text: &[u8]) -> Option<u16> {
     let number = text[..text.len() - unsigned.len() + digits].parse::<i64>();
     let limit = if text.starts_with('-') { i64::MIN } else { i64::MAX };
     Some(number.unwrap_or(limit) as u16)
-}
-
-/// The head of one image in the chain of images of a ROM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PciImage {
-    /// Length of this image in bytes, not 0.
-    pub(super) len: u32,
-    /// No image follows.
-    pub(super) last: bool,
-}
-
-/// Reads the head of an image: the signature, the pointer at 0x18 to the PCI data structure, there
-/// the length in units of 512 bytes (0x10, little-endian) and the indicator (0x15, bit 7 = last).
-/// `None` when it is no such head or the structure lies outside of it.
-pub(super) fn pci_image(head: &[u8]) -> Option<PciImage> {
-    if !head.starts_with(&PCI_SIGNATURE) {
-        return None;
-    }
-    let pointer = u16::from_le_bytes(*head.get(0x18..)?.first_chunk()?);
-    let pcir = head.get(usize::from(pointer)..)?;
-    if !pcir.starts_with(b"PCIR") {
-        return None;
-    }
-    let units = u16::from_le_bytes(*pcir.get(0x10..)?.first_chunk()?);
-    let indicator = *pcir.get(0x15)?;
-    (units != 0).then_some(PciImage { len: u32::from(units) * 512, last: indicator & 0x80 != 0 })
 }
 
 #[cfg(test)]

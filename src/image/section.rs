@@ -124,6 +124,11 @@ pub struct Section {
 }
 
 impl Section {
+    /// Its CRC is right, as far as it was read.
+    pub(super) fn crc_is_right_or_unread(&self) -> bool {
+        matches!(self.crc, CrcVerdict::Ok | CrcVerdict::NotChecked)
+    }
+
     /// First offset behind it, in 32 bits.
     pub fn end(&self) -> ImageOffset {
         ImageOffset(self.at.0.wrapping_add(self.len))

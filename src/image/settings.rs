@@ -5,7 +5,8 @@
 //! from what owners of cards posted, or are recognised by the words in their names (INFERRED): they
 //! are shown with `confirmed: false`.
 
-use super::{Ini, IniEntry, ini_number};
+use super::ini::{ini_count, ini_number, ini_switch};
+use super::{Ini, IniEntry};
 use serde::Serialize;
 use strsim::levenshtein;
 
@@ -15,6 +16,8 @@ pub struct IniSetting {
     /// Stable name: `sriov`, `vfs`, `pfs`, `ports`, `port_type` (one for each port), `bar_size`,
     /// `boot_rom` (one for each key), `flash_size`, `sector_size`, `nv_config`.
     pub id: &'static str,
+    /// Of the settings that an ini may have several of: the port, or the number in the order of keys.
+    pub number: Option<u32>,
     /// `SECTION.key`; `None` when the ini has no such key: the firmware's default holds, which no
     /// source states.
     pub key: Option<String>,
@@ -43,19 +46,11 @@ const KNOWN_KEYS: [KnownKey; 8] = [
 const ROM_WORDS: [&str; 5] = ["exp_rom", "expansion_rom", "option_rom", "boot_rom", "pxe"];
 
 fn switch(value: &str) -> Option<String> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "on" | "enable" | "enabled" => Some("on".into()),
-        "false" | "off" | "disable" | "disabled" => Some("off".into()),
-        _ => match ini_number(value)? {
-            0 => Some("off".into()),
-            1 => Some("on".into()),
-            _ => None,
-        },
-    }
+    Some(if ini_switch(value)? { "on".into() } else { "off".into() })
 }
 
 fn counted(value: &str, what: &str) -> Option<String> {
-    let n = ini_number(value)?;
+    let n = ini_count(value)?;
     Some(format!("{n} {what}{}", if n == 1 { "" } else { "s" }))
 }
 
@@ -87,16 +82,25 @@ impl Ini {
             let entry = entries.iter().find(|e| e.key.eq_ignore_ascii_case(key));
             out.push(setting(id, entry, meaning, confirmed));
             if id == "ports" {
-                let ports = entries.iter().filter(|e| is_port_type(&e.key));
-                out.extend(ports.map(|e| setting("port_type", Some(e), port_type, true)));
+                let ports = entries.iter().filter_map(|e| Some((port_of(&e.key)?, e)));
+                let mut ports: Vec<_> = ports.collect();
+                ports.sort_by_key(|(port, _)| *port);
+                out.extend(ports.into_iter().map(|(port, e)| IniSetting {
+                    number: Some(port),
+                    ..setting("port_type", Some(e), port_type, true)
+                }));
             }
         }
         let rom = |e: &&IniEntry| {
             let key = e.key.to_ascii_lowercase();
             ROM_WORDS.iter().any(|word| key.contains(word))
         };
-        let roms = entries.iter().filter(rom);
-        out.extend(roms.map(|e| setting("boot_rom", Some(e), switch, false)));
+        let mut roms: Vec<_> = entries.iter().filter(rom).collect();
+        roms.sort_by_cached_key(|e| full(e));
+        out.extend(roms.into_iter().zip(1..).map(|(e, number)| IniSetting {
+            number: Some(number),
+            ..setting("boot_rom", Some(e), switch, false)
+        }));
         out
     }
 
@@ -138,11 +142,11 @@ impl Ini {
     }
 }
 
-/// `phy_type_port1`, `phy_type_port2` …
-fn is_port_type(key: &str) -> bool {
-    key.to_ascii_lowercase()
-        .strip_prefix("phy_type_port")
-        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+/// The port of `phy_type_port1`, `phy_type_port2` …
+fn port_of(key: &str) -> Option<u32> {
+    let key = key.to_ascii_lowercase();
+    let number = key.strip_prefix("phy_type_port")?;
+    number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
 fn port_type(value: &str) -> Option<String> {
@@ -163,6 +167,7 @@ fn setting(
 ) -> IniSetting {
     IniSetting {
         id,
+        number: None,
         key: entry.map(full),
         value: entry.map(|e| e.value.clone()),
         meaning: entry.and_then(|e| meaning(&e.value)),
@@ -200,6 +205,23 @@ mod tests {
         assert_eq!(ports[1].meaning, None, "an unknown type has no meaning");
         // A setting that the ini does not have is listed without a key.
         assert_eq!((&of("nv_config").key, &of("nv_config").value), (&None, &None));
+    }
+
+    #[test]
+    fn rows_of_one_kind_are_numbered_and_sorted() {
+        let text = "[IB]\nnum_of_ports = Two_Ports\nphy_type_port10 = XFI\nphy_type_port2 = SGMII\n\
+            phy_type_port1 = XFI\n[B]\nexp_rom_b = Enabled\n[A]\npxe_a = 0\n";
+        let list = ini(text).summary();
+        let rows = |id: &str| -> Vec<(u32, String)> {
+            let of = list.iter().filter(|s| s.id == id);
+            of.map(|s| (s.number.unwrap(), s.key.clone().unwrap())).collect()
+        };
+        let name = |n: u32, key: &str| (n, key.to_owned());
+        let ports = [1, 2, 10].map(|n| (n, format!("IB.phy_type_port{n}")));
+        assert_eq!(rows("port_type"), ports);
+        assert_eq!(rows("boot_rom"), [name(1, "A.pxe_a"), name(2, "B.exp_rom_b")]);
+        let of = |id: &str| list.iter().find(|s| s.id == id).unwrap().meaning.clone();
+        assert_eq!(of("ports").as_deref(), Some("2 ports"));
     }
 
     #[test]

@@ -141,13 +141,13 @@ impl ImageFile {
 }
 
 impl RomFile {
-    /// The ROM in the bytes of the file at `path`.
+    /// The ROM in the bytes of the file at `path`. Damage inside is no error: see [`Rom::chain_fault`];
+    /// a plan refuses it.
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, JobError> {
         if let Some(format) = FileFormat::of(&bytes) {
             return Err(JobError::foreign(path, format, "an expansion ROM"));
         }
-        let rom = Rom::for_writing(&bytes)
-            .map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), bytes, rom })
+        Rom::check(&bytes).map_err(|source| JobError::RomFile { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), rom: Rom::parse(&bytes), bytes })
     }
 }

@@ -33,7 +33,7 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
-    let images = read_images(&mut locked.source(), Depth::Quick)?;
+    let images = read_images(&mut locked.source(), Depth::Query)?;
     Ok(outcome(Some(card), None, images))
 }
 

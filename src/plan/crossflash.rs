@@ -10,7 +10,7 @@ pub use ini::{IniChange, IniDiff};
 use super::Check;
 use super::rules::rom_text;
 use crate::escape::ForeignText;
-use crate::image::{Contents, Ini, Layout};
+use crate::image::{Contents, Ini, Layout, ini_count, ini_number};
 use serde::Serialize;
 
 /// One fact of the card's image and of the new one; `None` = not stated.
@@ -41,7 +41,7 @@ pub struct BoardPorts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CrossFlash {
     pub psid: Sides<ForeignText>,
-    /// `[PS_INFO] Name`: the part number for orders.
+    /// The part number for orders, as the ini has it.
     pub part: Sides<String>,
     /// PCI device id the firmware presents.
     pub device_id: Sides<u16>,
@@ -84,7 +84,7 @@ pub(super) fn compare(
 ) -> CrossFlash {
     let mut found = CrossFlash {
         psid: sides(own, new, |c| c.image().psid().cloned()),
-        part: sides(own, new, |c| ini(c)?.get("PS_INFO", "Name")),
+        part: sides(own, new, |c| ini(c)?.part_number()),
         device_id: sides(own, new, |c| c.image().info.as_ref()?.device_id),
         ports: sides(own, new, |c| ini(c).and_then(ports)),
         rom: sides(own, new, |c| c.image().rom.as_ref().map(rom_text)),
@@ -127,11 +127,11 @@ fn anywhere(ini: &Ini, key: &str) -> Option<String> {
 
 /// 2 to the power of the number in the text.
 fn power(text: &str) -> Option<u64> {
-    1_u64.checked_shl(u32::try_from(crate::image::ini_number(text)?).ok()?)
+    1_u64.checked_shl(u32::try_from(ini_number(text)?).ok()?)
 }
 
 fn ports(ini: &Ini) -> Option<BoardPorts> {
-    let number = ini.get("IB", "num_of_ports").and_then(|n| crate::image::ini_number(&n));
+    let number = ini.get("IB", "num_of_ports").and_then(|n| ini_count(&n));
     let kinds: Vec<String> =
         (1..=2).map_while(|port| ini.get("IB", &format!("phy_type_port{port}"))).collect();
     (number.is_some() || !kinds.is_empty()).then_some(BoardPorts { number, kinds })

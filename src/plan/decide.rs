@@ -37,7 +37,7 @@ pub(super) fn decide_one(card: &CardSnapshot, request: PlanRequest<'_>) -> Plan 
         CheckId::ImageSize,
         match request.base {
             Base::File { contents, file_len } => rules::image_size(contents.image(), file_len),
-            Base::Own => own.map(|_| Ok("as on the card".into())),
+            Base::Own => own.map(|c| rules::own_image_size(c.image())),
         },
     );
 
@@ -98,7 +98,8 @@ fn result(
     identity: Option<&Identity>,
     request: PlanRequest<'_>,
 ) -> Option<Contents> {
-    let rom = base.map(|base| rules::rom(base, active, request.rom, request.options.rom));
+    let own = matches!(request.base, Base::Own);
+    let rom = base.map(|base| rules::rom(base, own, active, request.rom, request.options.rom));
     let rom = checks.step(CheckId::Rom, rom);
     let patched = match (base, identity, rom) {
         (Some(base), Some(identity), Some(rom)) if checks.all_ok() => {
@@ -185,6 +186,9 @@ fn place(
     }
     if result.is_some() {
         plan.report.warnings = warnings(active, failsafe, present.is_some(), &plan.report);
+        if !plan.report.nothing_to_do {
+            plan.report.warnings.extend(base.and_then(|base| rules::size_warning(base.image())));
+        }
     }
     plan
 }

@@ -29,7 +29,7 @@ pub fn plan_recover(
     checks.add(CheckId::Version, rules::version(None, image.image()));
     checks.add(CheckId::Psid, psid(left, image));
     checks.add(CheckId::Silicon, rules::silicon(card.chip, image.image()));
-    let rom = rules::rom(image, None, None, None);
+    let rom = rules::rom(image, false, None, None, None);
     checks.add(CheckId::Rom, rom.map(|(_, text)| text));
     let result = checks.all_ok().then(|| {
         let text = "the identity is in, the result verifies in memory".to_owned();
@@ -52,6 +52,7 @@ pub fn plan_recover(
     if let Some((old, new)) = old.zip(result.as_ref()) {
         plan.report.changes = changes(old, new);
     }
+    plan.report.warnings.extend(rules::size_warning(image.image()));
     if layout == Layout::NonFailsafe {
         plan.report.warnings.push(NOT_FAILSAFE.to_owned());
     }

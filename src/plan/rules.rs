@@ -3,7 +3,7 @@
 use super::check::Verdict;
 use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
-use crate::image::{Contents, CrcVerdict, FindingId, Image, Layout, Rom, Section, Severity};
+use crate::image::{Contents, FindingId, Image, Layout, Rom, Severity, WalkEnd};
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
@@ -34,54 +34,69 @@ pub(super) fn own_image_valid(image: &Image) -> Verdict {
     }
 }
 
-/// `None` for an image with damaged sections: where its chain ends is not known then.
+/// `None` for an image whose chain of sections is not complete: where it ends is not known then.
 pub(super) fn image_size(image: &Image, file_len: u64) -> Option<Verdict> {
-    let broken = |s: &Section| !matches!(s.crc, CrcVerdict::Ok | CrcVerdict::Blank);
-    if image.sections.iter().any(broken) {
+    if image.walk_end != WalkEnd::Complete {
         return None;
     }
     Some(sizes(image, file_len))
 }
 
 fn sizes(image: &Image, file_len: u64) -> Verdict {
-    let (declared, chain) = (image.header.declared_size, image.len);
-    if declared != chain {
-        return Err(format!("the header has {declared:#x} bytes, the sections end at {chain:#x}"));
-    }
+    let chain = image.len;
     if u64::from(chain) > file_len {
         return Err(format!("the image has {chain:#x} bytes, the file only {file_len:#x}"));
     }
-    Ok(match file_len - u64::from(chain) {
-        0 => format!("{chain:#x} bytes, as in the header"),
-        n => format!("{chain:#x} bytes, as in the header; {n} bytes after it are ignored"),
+    let ends = match file_len - u64::from(chain) {
+        0 => String::new(),
+        n => format!("; {n} bytes after it are ignored"),
+    };
+    Ok(match wrong_size_word(image) {
+        None => format!("{chain:#x} bytes, as in the header{ends}"),
+        Some(wrong) => format!("{wrong}: corrected{ends}"),
     })
 }
 
-/// A device id in a version block that names no device: 0 is "any", and mstflint accepts 0xFFFF (its `checkMatchingExpRomDevId` takes it for "blocks differ").
-fn any_device(id: u16) -> bool {
-    matches!(id, 0 | 0xFFFF)
+/// The size of the card's own image.
+pub(super) fn own_image_size(image: &Image) -> Verdict {
+    Ok(match wrong_size_word(image) {
+        None => "as on the card".into(),
+        Some(wrong) => format!("{wrong}: corrected"),
+    })
+}
+
+fn wrong_size_word(image: &Image) -> Option<String> {
+    let declared = image.header.declared_size;
+    let end = image.len;
+    (!image.size_word_is_right())
+        .then(|| format!("the header has {declared:#x} bytes, the sections end at {end:#x}"))
+}
+
+/// What is written differs from the image it is made of.
+pub(super) fn size_warning(image: &Image) -> Option<String> {
+    wrong_size_word(image).map(|wrong| {
+        format!(
+            "Size word: {wrong}, as tools that edit an ini leave it. Size and full image CRC are written right."
+        )
+    })
 }
 
 /// Judged on what will be on the card. mstflint accepts a ROM with blocks for several devices with a
-/// warning; here every block must be for this device.
+/// warning; here every block must be for this device, and where no block names one, every PCI image.
 pub(super) fn rom_device(result: &Image) -> Verdict {
     let device = result.info.as_ref().and_then(|i| i.device_id);
     let Some(rom) = &result.rom else {
         return Ok("no ROM".into());
     };
-    for block in &rom.blocks {
-        if let Some(device) = device
-            && !any_device(block.device_id)
-            && block.device_id != device
-        {
-            let id = block.device_id;
-            return Err(format!(
-                "the firmware is for device {device} ({device:#06x}), the ROM for device {id} ({id:#06x})"
-            ));
-        }
+    if let Some(device) = device
+        && let Some(other) = rom.other_device(device)
+    {
+        return Err(format!(
+            "the firmware is for device {device} ({device:#06x}), the ROM for {other}"
+        ));
     }
     let text = rom_text(rom);
-    Ok(if rom.blocks.iter().all(|b| any_device(b.device_id)) {
+    Ok(if rom.names_no_device() {
         format!("ROM {text} names no device")
     } else {
         format!("ROM {text} is for this device")
@@ -313,14 +328,16 @@ pub(super) fn rom_text(rom: &Rom) -> String {
     if list.is_empty() { format!("without a version, {} bytes", rom.size) } else { list.join(", ") }
 }
 
-/// Which ROM will be on the card, in words.
+/// Which ROM will be on the card, in words. `own`: the image is the card's.
 pub(super) fn rom(
     image: &Contents,
+    own: bool,
     card: Option<&ImageSlot>,
     given: Option<&[u8]>,
     choice: Option<RomChoice>,
 ) -> Result<(RomAction, String), String> {
     if let Some(bytes) = given {
+        Rom::for_writing(bytes).map_err(|error| error.to_string())?;
         let text = format!("the ROM given, {} bytes", bytes.len());
         return Ok((RomAction::Put(bytes.to_vec()), text));
     }
@@ -341,6 +358,9 @@ pub(super) fn rom(
         None => Err("the card has no ROM to keep".to_owned()),
     };
     match choice {
+        Some(RomChoice::None) if own && !image_has => {
+            Err("the card has no ROM to remove".to_owned())
+        }
         Some(RomChoice::None) => Ok((
             if image_has { RomAction::Remove } else { RomAction::Leave },
             "no ROM, as requested".into(),

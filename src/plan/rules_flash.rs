@@ -3,7 +3,7 @@
 use super::check::Verdict;
 use super::{NvGeometry, Pass};
 use crate::flash::{FlashChip, LayoutError, Protection, overlap};
-use crate::image::{AddressMap, Contents, Image, Layout};
+use crate::image::{AddressMap, Contents, Image, Layout, ini_number};
 use std::ops::Range;
 
 /// `map` is where the image goes.
@@ -28,7 +28,8 @@ pub(super) fn fits(image: &Image, map: AddressMap, nv: NvGeometry, size: u32) ->
 /// `[FW] log_flashdev_size` of an image's ini.
 fn stated(contents: &Contents) -> Option<Result<u32, String>> {
     let text = contents.image().ini.as_ref()?.get("FW", "log_flashdev_size")?;
-    Some(text.parse().map_err(|_| text))
+    let log2 = ini_number(&text).and_then(|log2| u32::try_from(log2).ok());
+    Some(log2.ok_or(text))
 }
 
 /// An image for a larger chip is refused. One for a smaller chip is, too, unless the

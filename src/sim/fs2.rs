@@ -248,7 +248,10 @@ impl LoadedImage {
         let text = text.split('\0').next()?;
         let mut inside = false;
         for line in text.lines() {
-            let line = line.split(';').next().unwrap_or_default().trim();
+            // A comment: at the start of a line, or behind a blank.
+            let mut ends = line.match_indices(';').map(|(at, _)| at);
+            let end = ends.find(|at| !line[..*at].ends_with(|c: char| !c.is_whitespace()));
+            let line = line.get(..end.unwrap_or(line.len())).unwrap_or_default().trim();
             match (line.strip_prefix('['), line.split_once('=')) {
                 (Some(name), _) => inside = name.trim_end_matches(']').trim() == section,
                 (None, Some((name, value))) if inside && name.trim() == key => {

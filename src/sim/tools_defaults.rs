@@ -48,9 +48,15 @@ impl ImageSettings {
             }),
             ports: spec.ports(),
             vpi: spec.board.get(..5) == Some("MCX35"),
-            sriov: get("HCA", "sriov_en").is_some_and(|v| v == "true" || v == "1"),
+            sriov: get("HCA", "sriov_en").is_some_and(|v| {
+                let on = ["true", "enabled", "on", "yes", "1"];
+                on.contains(&v.to_ascii_lowercase().as_str())
+            }),
             vfs: get("HCA", "total_vfs")
-                .and_then(|v| v.parse().ok())
+                .and_then(|v| match v.strip_prefix("0x") {
+                    Some(hex) => u32::from_str_radix(hex, 16).ok(),
+                    None => v.parse().ok(),
+                })
                 .filter(|n| *n < MAX_FUNCTIONS)
                 .unwrap_or(8),
             phy: [phy(1), phy(2)],

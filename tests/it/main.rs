@@ -57,6 +57,10 @@ mod cli_readme;
 #[cfg(debug_assertions)]
 mod cli_report;
 #[cfg(debug_assertions)]
+mod cli_roms;
+#[cfg(debug_assertions)]
+mod cli_size_word;
+#[cfg(debug_assertions)]
 mod cli_story;
 #[cfg(debug_assertions)]
 mod cli_streams;

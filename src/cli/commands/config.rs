@@ -61,6 +61,10 @@ fn summary_text(settings: &[IniSetting]) -> Page {
             "boot_rom" => "boot ROM option",
             other => other,
         };
+        let label = match setting.number {
+            Some(number) => format!("{label} {number}"),
+            None => label.to_owned(),
+        };
         let (Some(key), Some(value)) = (&setting.key, &setting.value) else {
             out.line(format_args!("{label:19} not in the ini"));
             continue;

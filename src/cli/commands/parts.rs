@@ -9,6 +9,7 @@ use crate::cli::text::{self, kib, name_of};
 use crate::escape;
 use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
+use crate::image::PciImage;
 use crate::job::{
     self, IdentityOutcome, OutputFile, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
 };
@@ -89,6 +90,12 @@ fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Ran {
         Some(rom) => {
             out.lines(&format!("{PREFIX}{}\n", flint_text::rom(rom, PREFIX.len())));
             out.line(format_args!("size     {}", kib(rom.size.into())));
+            for image in &rom.images {
+                out.line(format_args!("image    {}", pci_image(image)));
+            }
+            if let Some(fault) = rom.chain_fault {
+                out.line(format_args!("damaged  {fault}"));
+            }
         }
         None => out.push_str("no ROM\n"),
     }
@@ -96,6 +103,26 @@ fn rom_result(ctx: &mut Ctx<'_>, outcome: &RomOutcome) -> Ran {
         out.line(format_args!("sha256   {digest}"));
     }
     ctx.done(&out, outcome)
+}
+
+/// `at 0x0: PC BIOS (code type 0), 64 KiB, PCI 15b3:1007, checksum right`
+fn pci_image(image: &PciImage) -> String {
+    let PciImage { at, vendor_id, device_id, code_type, .. } = image;
+    let mut text = format!(
+        "at {at:#x}: {} (code type {code_type}), {}, PCI {vendor_id:04x}:{device_id:04x}",
+        image.code_name(),
+        kib(image.len.into())
+    );
+    if !image.device_list.is_empty() {
+        let list: Vec<_> = image.device_list.iter().map(|id| format!("{id:04x}")).collect();
+        text += &format!(", device list {}", list.join(" "));
+    }
+    text += match image.checksum_ok {
+        Some(true) => ", checksum right",
+        Some(false) => ", checksum wrong",
+        None => ", no checksum needed",
+    };
+    if image.last { text } else { text + ", another follows" }
 }
 
 pub(super) fn identity_show(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {

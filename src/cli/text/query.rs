@@ -30,6 +30,12 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
         (Some(active), Some(image)) => line(&mut out, "Layout:", &layout(active, image)),
         _ => line(&mut out, "Image:", "none that boots"),
     }
+    if let Some(part) = image.and_then(|i| i.part_number.as_ref()) {
+        line(&mut out, "Part number:", part.as_str());
+    }
+    if let Some(description) = image.and_then(|i| i.description.as_ref()) {
+        line(&mut out, "Part description:", description.as_str());
+    }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
         line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
     }

@@ -121,9 +121,6 @@ fn boot2_blocks(recipe: &Recipe) -> Vec<u8> {
 fn fixed_sections(recipe: &Recipe) -> Result<(Vec<NewSection>, Vec<NewSection>), BuildError> {
     let mut front = vec![new_section(2, 0, configuration(recipe, 0)?)?];
     if let Some(rom) = &recipe.rom {
-        if rom.is_empty() {
-            return Err(BuildError::out_of_range("size of the ROM", 0_u8));
-        }
         front.push(new_section(5, 0, rom.clone())?);
     }
     front.push(guid_section(recipe)?);

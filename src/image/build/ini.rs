@@ -32,6 +32,8 @@ fn text(recipe: &Recipe) -> String {
         ("ConnectX-3", "MCX311A-XCA_Ax", "0x0055")
     };
     let ports = recipe.ports();
+    // The words of a real ini; its descriptions hold semicolons.
+    let (number, dual) = if ports == 1 { ("One_Port", "single") } else { ("Two_Ports", "dual") };
     let (psid, device_id, seed) = (&recipe.psid, recipe.device_id, recipe.seed);
     let prs = recipe.prs_name.as_ref();
     let prs = prs.map_or(String::new(), |prs| format!("PRS_name = {prs}\n"));
@@ -49,7 +51,7 @@ fn text(recipe: &Recipe) -> String {
 
 [PS_INFO]
 Name = {board}
-Description = {chip} Ethernet adapter, {ports} port(s), SFP+, 10GbE
+Description = {chip} Ethernet adapter; {dual}-port SFP+; 10GbE ; not for sale
 {prs}
 [ADAPTER]
 PSID = {psid}
@@ -69,7 +71,7 @@ total_vfs = 8
 sriov_en = true
 
 [IB]
-num_of_ports = {ports}
+num_of_ports = {number}
 gen_guids_from_mac = true
 {of_ports}
 [PLL]

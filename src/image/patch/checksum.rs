@@ -1,6 +1,7 @@
 //! Comparing images without their identity (docs/flint.md#checksum).
 
 use super::Contents;
+use crate::image::words::{AT_SIZE, put_be32};
 use crate::image::{Identity, ImageOffset, SectionKind, be32};
 use md5::{Digest, Md5};
 use std::ops::Range;
@@ -36,6 +37,12 @@ impl Contents {
     /// their sections and the full CRC.
     pub fn masked_equal(&self, other: &Self) -> bool {
         self.masked() == other.masked()
+    }
+
+    /// The same, or a wrong size in the header of `before` was corrected.
+    pub(super) fn only_identity_changed(&self, before: &Self) -> bool {
+        let mut before = before.masked();
+        put_be32(&mut before, AT_SIZE, self.image().len) && self.masked() == before
     }
 
     fn masked(&self) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::PatchError;
 use crate::image::crc::stamp_full_crc;
-use crate::image::words::CHAIN_END;
+use crate::image::words::{AT_SIZE, CHAIN_END, put_be32};
 use crate::image::{
     CrcVerdict, Depth, FindingId, FlashAddr, Form, Image, ImageError, ImageOffset, MAGIC, Section,
     SectionKind, Severity, guess_form, read, scan, sniff,
@@ -85,14 +85,9 @@ impl Contents {
         self.bytes.get(start..start.checked_add(section.body_len as usize)?)
     }
 
-    /// Body of the first ROM section.
+    /// The ROM; an empty one is none.
     pub fn rom(&self) -> Option<&[u8]> {
-        self.section_body(self.first(SectionKind::Rom)?)
-    }
-
-    /// First section of a kind in the chain.
-    pub(super) fn first(&self, kind: SectionKind) -> Option<&Section> {
-        self.image.sections.iter().find(|s| s.kind == kind)
+        self.section_body(self.image.rom_section()?)
     }
 
     /// The section of this kind whose body the header points at.
@@ -110,9 +105,10 @@ impl Contents {
         }
     }
 
-    /// Writes the full image CRC and reads the result.
+    /// Writes size and full image CRC, of which an image may have had wrong ones, and reads the result.
     pub(super) fn finish_change(mut bytes: Vec<u8>, blank: bool) -> Result<Self, PatchError> {
-        if !stamp_full_crc(&mut bytes, blank) {
+        let size = bytes.len() as u32;
+        if !put_be32(&mut bytes, AT_SIZE, size) || !stamp_full_crc(&mut bytes, blank) {
             return Err(PatchError::SelfCheck("there is no header".into()));
         }
         let stray =

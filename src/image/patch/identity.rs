@@ -70,7 +70,7 @@ impl Contents {
 
     fn finish_identity(&self, bytes: Vec<u8>, blank: bool) -> Result<Self, PatchError> {
         let changed = Self::finish_change(bytes, blank)?;
-        if !changed.masked_equal(self) {
+        if !changed.only_identity_changed(self) {
             let text = "more than the identity changed";
             return Err(PatchError::SelfCheck(text.into()));
         }

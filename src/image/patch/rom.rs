@@ -3,7 +3,7 @@
 use super::{Contents, PatchError};
 use crate::image::new_section::NewSection;
 use crate::image::words::{
-    AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, BLANK_CRC, CHAIN_END, HEADER_LEN, be32,
+    AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, BLANK_CRC, CHAIN_END, HEADER_LEN, be32,
     put_be32, with_check_byte,
 };
 use crate::image::{Rom, Section, SectionKind};
@@ -102,7 +102,7 @@ impl Contents {
         Ok((moved, Some(section.body_at.0)))
     }
 
-    /// Pointers, size and the "CRC existing" field of the header.
+    /// Pointers and the "CRC existing" field of the header.
     fn put_pointers(
         &self,
         bytes: &mut [u8],
@@ -117,13 +117,11 @@ impl Contents {
         };
         let info = new_place(header.info_body.0)?;
         let pointer = with_check_byte(info).ok_or(PatchError::OutOfReach(info))?;
-        let size = bytes.len() as u32;
         // Bits 23:16 are cleared, bits 15:0 of this word are written later.
         let crc_word = be32(bytes, AT_FULL_CRC).unwrap_or(0) & 0xFF00_FFFF;
         let words = [
             (AT_GUID_POINTER, new_place(header.guid_body.0)?),
             (AT_INFO_POINTER, pointer),
-            (AT_SIZE, size),
             (AT_FULL_CRC, crc_word),
         ];
         for (at, value) in words {

@@ -178,7 +178,8 @@ fn header_bits_23_to_16_are_cleared_by_a_rom_change_only() {
 fn sizes_of_emt_sections_stay_bytes() {
     let recipe = Recipe { extra: vec![ExtraSection { kind: 4, len: 101 }], ..Recipe::default() };
     let after = contents(&recipe).with_rom(Some(&rom(0x4000))).unwrap();
-    let emt = after.first(SectionKind::EmtService).unwrap();
+    let mut sections = after.image().sections.iter();
+    let emt = sections.find(|s| s.kind == SectionKind::EmtService).unwrap();
     assert_eq!(be32(after.bytes(), emt.at.0 as usize + 4), Some(101));
     assert_eq!(emt.body_len, 104);
 }

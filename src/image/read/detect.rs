@@ -1,6 +1,6 @@
 //! What a file holds: another format, one contiguous image, or a raw dump.
 
-use super::image::{Depth, Image, ImageError};
+use super::image::{Depth, Image, ImageError, WalkEnd};
 use super::inspect::read;
 use crate::image::words::{AT_SIZE, HEADER_LEN};
 use crate::image::{
@@ -78,17 +78,31 @@ pub fn guess_form(source: &mut dyn Source, start: FlashAddr) -> Result<Form, Ima
         return Ok(Form::Contiguous);
     }
     let striped = read(source, start, Form::Striped, Depth::Quick)?;
-    Ok(if chain_is_intact(&striped) { Form::Striped } else { Form::Contiguous })
+    if chain_is_intact(&striped) {
+        return Ok(Form::Striped);
+    }
+    // Where the size in the header is wrong, the CRCs decide.
+    let complete = |image: Image| image.walk_end == WalkEnd::Complete;
+    Ok(
+        if !read(source, start, Form::Contiguous, Depth::Full).is_ok_and(complete)
+            && read(source, start, Form::Striped, Depth::Full).is_ok_and(complete)
+        {
+            Form::Striped
+        } else {
+            Form::Contiguous
+        },
+    )
 }
 
 /// The chain ends where the header declares the end of the image. Other damage does not matter
 /// here.
 fn chain_is_intact(image: &Image) -> bool {
-    use FindingId::{Chain, Pointer, SectionCrc, Size};
-    image.len == image.header.declared_size
-        && !image.findings.iter().any(|f| {
-            f.severity == Severity::Error && matches!(f.id, Chain | Pointer | SectionCrc | Size)
-        })
+    use FindingId::{Chain, Pointer, SectionCrc};
+    image.size_word_is_right()
+        && !image
+            .findings
+            .iter()
+            .any(|f| f.severity == Severity::Error && matches!(f.id, Chain | Pointer | SectionCrc))
 }
 
 #[cfg(test)]

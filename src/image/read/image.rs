@@ -3,7 +3,7 @@
 use crate::escape::ForeignText;
 use crate::image::{
     AddressMap, FileFormat, Finding, FlashAddr, GuidSection, ImageOffset, Info, Ini, Layout,
-    RangeError, Rom, Section, Severity, SourceError, TagFault, Version,
+    RangeError, Rom, Section, SectionKind, Severity, SourceError, TagFault, Version,
 };
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ pub enum Depth {
     /// Only what a query shows: header, GPH chain, Image Info and GUID sections with their CRCs,
     /// the places of the ROM where version blocks lie. For cards.
     Quick,
+    /// The same and the ini.
+    Query,
     /// Every byte, every CRC, the ini.
     Full,
 }
@@ -26,7 +28,7 @@ pub struct Header {
     pub stored_full_crc: u16,
     /// 0x2C bits 23:0.
     pub info_body: ImageOffset,
-    /// 0x30.
+    /// 0x30: the size of the image; tools that edit an ini leave a wrong one.
     pub declared_size: u32,
     /// 0x34.
     pub guid_body: ImageOffset,
@@ -126,7 +128,11 @@ pub struct Image {
     pub guid_fault: Option<PointerFault>,
     /// ROM, when there is a section of type 5 that is not empty (the first counts).
     pub rom: Option<Rom>,
-    /// Ini, when read fully and present (the last section of type 9 counts).
+    /// Number to order the board by, as the ini has it; `None` too when the ini was not read.
+    pub part_number: Option<ForeignText>,
+    /// What the board is, likewise.
+    pub description: Option<ForeignText>,
+    /// Ini, when it was read and is present (the last section of type 9 counts).
     #[serde(skip)]
     pub ini: Option<Ini>,
     /// Worst first; among equals in the order of the checks.
@@ -139,8 +145,19 @@ impl Image {
         self.findings.iter().all(|f| f.severity != Severity::Error)
     }
 
+    /// The header states the size that the chain of sections has.
+    pub fn size_word_is_right(&self) -> bool {
+        self.header.declared_size == self.len
+    }
+
     pub fn fw_version(&self) -> Option<Version> {
         self.info.as_ref()?.fw_version
+    }
+
+    /// The section of the ROM: the first of its kind that is not empty, as mstflint selects it
+    /// (docs/fs2.md#rom-section). Its CRC may be wrong.
+    pub fn rom_section(&self) -> Option<&Section> {
+        self.sections.iter().find(|s| s.kind == SectionKind::Rom && s.body_len != 0)
     }
 
     /// The PSID; an empty one is none.

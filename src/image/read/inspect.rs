@@ -10,8 +10,8 @@ use crate::image::words::{
     AT_FAILSAFE, AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, HEADER_LEN, byte_sum,
 };
 use crate::image::{
-    AddressMap, CrcVerdict, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, Layout, MAGIC,
-    SectionKind, Severity, Source, SourceError, be32,
+    AddressMap, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, Layout, MAGIC, SectionKind,
+    Severity, Source, SourceError, be32,
 };
 
 /// Reads the image whose signature is at `start`.
@@ -50,6 +50,8 @@ pub fn read(
         guids: None,
         guid_fault: None,
         rom: None,
+        part_number: None,
+        description: None,
         ini: None,
         findings: Vec::new(),
         header,
@@ -67,11 +69,15 @@ pub fn read(
     }
     walk(&mut reader, &mut image, depth)?;
     follow(&mut reader, &mut image)?;
-    image.rom = rom::read(&mut reader, &image.sections, depth)?;
+    image.rom = rom::read(&mut reader, &image, depth)?;
     let ini_fault = match depth {
         Depth::Full => ini(&mut reader, &mut image)?,
+        // Without its CRC, which is not read, a fault proves nothing.
+        Depth::Query => ini(&mut reader, &mut image)?.and(None),
         Depth::Quick => None,
     };
+    let text = |of: fn(&Ini) -> Option<String>| image.ini.as_ref().and_then(of).map(Into::into);
+    (image.part_number, image.description) = (text(Ini::part_number), text(Ini::description));
     image.findings = findings(&image, form, reader.capacity, ini_fault);
     Ok(image)
 }
@@ -125,7 +131,7 @@ fn ini(
 ) -> Result<Option<(String, ImageOffset)>, SourceError> {
     let mut last_first = image.sections.iter().rev();
     let Some(section) =
-        last_first.find(|s| s.kind == SectionKind::FwConfiguration && s.crc == CrcVerdict::Ok)
+        last_first.find(|s| s.kind == SectionKind::FwConfiguration && s.crc_is_right_or_unread())
     else {
         return Ok(None);
     };

@@ -1,36 +1,25 @@
 //! The ROM section: read completely, or on a card only where version blocks lie.
 
-use super::image::Depth;
+use super::image::{Depth, Image};
 use super::reader::Reader;
-use crate::image::rom::{HEAD, PciImage, TAIL, pci_image};
-use crate::image::{CrcVerdict, Rom, Section, SectionKind, SourceError};
+use crate::image::rom::{HEAD, MAX_IMAGES, PciHead, TAIL, head, next_mark};
+use crate::image::{PciImage, Rom, SourceError};
 
-/// Images read in one ROM. Real ones have one or two.
-const MAX_IMAGES: usize = 8;
 /// A version block and what is read behind it, for windows that end where an image does.
 const BEHIND: u32 = 32;
 
-/// The first ROM section that is not empty, as mstflint selects it.
-pub(super) fn section(sections: &[Section]) -> Option<&Section> {
-    sections.iter().find(|s| {
-        s.kind == SectionKind::Rom
-            && s.body_len != 0
-            && matches!(s.crc, CrcVerdict::Ok | CrcVerdict::NotChecked)
-    })
-}
-
+/// The ROM of the image, unless its CRC is wrong.
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    sections: &[Section],
+    image: &Image,
     depth: Depth,
 ) -> Result<Option<Rom>, SourceError> {
-    let Some(section) = section(sections) else {
+    let Some(section) = image.rom_section().filter(|s| s.crc_is_right_or_unread()) else {
         return Ok(None);
     };
     let (at, len) = (section.body_at.0, section.body_len);
-    if depth == Depth::Quick && len > 4 * (HEAD + TAIL) {
-        let rom = windows(reader, at, len)?;
-        if !rom.blocks.is_empty() {
+    if depth != Depth::Full && len > 4 * (HEAD + TAIL) {
+        if let Some(rom) = windows(reader, at, len)? {
             return Ok(Some(rom));
         }
     }
@@ -41,23 +30,25 @@ pub(super) fn read(
     }
 }
 
-/// The heads and tails of the images, and the tail of the section. `len` bytes lie in the source.
-fn windows(reader: &mut Reader<'_>, at: u32, len: u32) -> Result<Rom, SourceError> {
+/// The ROM from the heads and tails of its images and its own tail, when they hold a version block of
+/// each image and all of the chain; `None` when more must be read. `len` bytes lie in the source.
+fn windows(reader: &mut Reader<'_>, at: u32, len: u32) -> Result<Option<Rom>, SourceError> {
     let mut sparse = vec![0; len as usize];
-    let mut take = |from: u32, to: u32| -> Result<Option<PciImage>, SourceError> {
-        let (from, to) = (from & !3, to.min(len));
-        match reader.read(at + from, to.saturating_sub(from)) {
+    let mut take = |from: u32, to: u32| -> Result<Option<PciHead>, SourceError> {
+        let (start, to) = (from & !3, to.min(len));
+        match reader.read(at + start, to.saturating_sub(start)) {
             Ok(bytes) => {
-                sparse[from as usize..to as usize].copy_from_slice(bytes);
-                Ok(pci_image(bytes))
+                sparse[start as usize..to as usize].copy_from_slice(bytes);
+                Ok(head(bytes, from).ok())
             }
             Err(error) => error.fault().map(|_| None),
         }
     };
     let mut image = 0;
     for _ in 0..MAX_IMAGES {
-        let Some(head) = take(image, image + HEAD)? else {
-            break;
+        let head = take(image, image + HEAD)?.filter(|head| !head.list_open);
+        let Some(PciHead { image: head, .. }) = head else {
+            return Ok(None);
         };
         // `image` is inside the section and a length at most 32 MiB, so the sum fits.
         let end = image + head.len;
@@ -65,11 +56,19 @@ fn windows(reader: &mut Reader<'_>, at: u32, len: u32) -> Result<Rom, SourceErro
             break;
         }
         take(image.max(end.saturating_sub(TAIL)), end + BEHIND)?;
-        if head.last || end + HEAD > len {
+        if head.last {
             break;
         }
         image = end;
     }
     take(len.saturating_sub(TAIL), len)?;
-    Ok(Rom::parse_read(&sparse, false))
+    let rom = Rom::parse_read(&sparse, false);
+    let has_block = |image: &PciImage| {
+        let end = image.at.saturating_add(image.len) as usize;
+        next_mark(&sparse, image.at as usize).is_some_and(|mark| mark < end)
+    };
+    // The block of a single image may lie behind it, as in the real FlexBoot.
+    let one = rom.images.len() == 1 && !rom.blocks.is_empty();
+    let all = one || rom.images.iter().all(has_block);
+    Ok((all && rom.chain_fault.is_none()).then_some(rom))
 }

@@ -155,7 +155,7 @@ impl Walker<'_, '_> {
         }
         block.len = (code + OTHER_DWORDS) * 4;
         block.body_len = block.len - 4;
-        if self.depth == Depth::Quick {
+        if self.depth != Depth::Full {
             self.reader.check(at, block.len).map_err(ReadFailure::Fault)?;
             return Ok(CrcVerdict::NotChecked);
         }
@@ -233,7 +233,7 @@ impl Walker<'_, '_> {
             return Ok(CrcVerdict::TooBig { size: len });
         }
         let all = self.reader.check(at, len + 4);
-        if self.depth == Depth::Quick {
+        if self.depth != Depth::Full {
             all.map_err(ReadFailure::Fault)?;
             return Ok(CrcVerdict::NotChecked);
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::image::tests::fixture::{rom, rom_block as block};
+use crate::image::{RomBlock, RomRecipe};
 use proptest::prelude::*;
 
 #[test]
@@ -102,8 +103,10 @@ fn a_version_text_that_does_not_fit_ends_the_reading() {
 
 #[test]
 fn files_that_are_no_rom_are_refused_for_writing() {
-    let good = rom(&[block(0x10, (1, 1, 1), 0)]);
-    assert!(Rom::for_writing(&good).is_ok());
+    assert!(Rom::for_writing(&RomRecipe::default().build().unwrap()).is_ok());
+    let no_data = rom(&[block(0x10, (1, 1, 1), 0)]);
+    let fault = PciFault::NoPciData { at: 0 };
+    assert_eq!(Rom::for_writing(&no_data), Err(RomError::Chain(fault)));
     assert_eq!(Rom::for_writing(&MAGIC), Err(RomError::IsFirmware));
     assert_eq!(Rom::for_writing(&[0x55, 0xAA]), Err(RomError::Size(2)));
     assert_eq!(Rom::for_writing(&[0; 512]), Err(RomError::NoSignature));
@@ -112,19 +115,28 @@ fn files_that_are_no_rom_are_refused_for_writing() {
 }
 
 #[test]
-fn the_head_of_a_pci_image_gives_its_length_and_whether_it_is_the_last() {
-    let mut head = vec![0; 128];
-    head[..2].copy_from_slice(&[0x55, 0xAA]);
-    head[0x18] = 0x40;
-    head[0x40..0x44].copy_from_slice(b"PCIR");
-    head[0x50] = 3;
-    assert_eq!(pci_image(&head), Some(PciImage { len: 1536, last: false }));
-    head[0x55] = 0x80;
-    assert_eq!(pci_image(&head), Some(PciImage { len: 1536, last: true }));
-    head[0x50] = 0;
-    assert_eq!(pci_image(&head), None);
-    head[0x19] = 0xFF;
-    assert_eq!(pci_image(&head), None);
+fn a_rom_belongs_to_the_device_of_its_blocks_or_else_of_its_pci_images() {
+    let pxe = |device| RomRecipe::pxe((3, 4, 752), device, 0x1000);
+    let other = |recipe: RomRecipe| Rom::parse(&recipe.build().unwrap()).other_device(0x1003);
+    assert_eq!(other(pxe(0x1003)), None);
+    assert_eq!(other(pxe(0x1007)).as_deref(), Some("device 4103 (0x1007)"));
+    // A block that names the device decides.
+    assert_eq!(other(RomRecipe { device_id: 0x1007, ..pxe(0x1003) }), None);
+    // Without one the PCI images do, all of them.
+    for blocks in [vec![], vec![RomBlock::new(0x10, (1, 1, 1), 0)]] {
+        let bare = |vendor_id, device_id| {
+            other(RomRecipe { blocks: blocks.clone(), vendor_id, images: 2, ..pxe(device_id) })
+        };
+        assert_eq!(bare(0x15B3, 0x1003), None);
+        assert_eq!(bare(0x15B3, 0x1007).as_deref(), Some("15b3:1007"));
+        assert_eq!(bare(0x8086, 0x1003).as_deref(), Some("8086:1003"));
+    }
+    // A text block takes its device from the PCI image, whose vendor counts too.
+    let text = RomBlock { text: Some("8025".into()), ..RomBlock::new(0xF, (1, 0, 0), 0) };
+    let clp = |vendor_id| RomRecipe { blocks: vec![text.clone()], vendor_id, ..pxe(0x1003) };
+    assert_eq!(other(clp(0x15B3)), None);
+    assert_eq!(other(clp(0x8086)).as_deref(), Some("8086:1003"));
+    assert!(Rom::parse(&rom(&[])).names_no_device());
 }
 
 proptest! {
@@ -143,6 +155,5 @@ proptest! {
         }
         let rom = Rom::parse(&bytes);
         prop_assert!(rom.blocks.len() <= 5);
-        let _ = pci_image(&bytes);
     }
 }

@@ -1,6 +1,6 @@
 //! Comparison of two inis, key by key.
 
-use crate::image::{Ini, IniEntry, ini_number};
+use crate::image::{Ini, IniEntry, ini_equal};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
@@ -57,8 +57,8 @@ const FIRST_KEYS: [&str; 20] = [
 const TABLE: usize = 4;
 
 impl IniDiff {
-    /// Of a key that is given twice the first one counts, as in [`Ini::get`]; numbers are
-    /// equal when their values are.
+    /// Of a key that is given twice the first one counts, as in [`Ini::get`]; values are
+    /// equal when they mean the same.
     pub fn of(card: &Ini, image: &Ini) -> Self {
         let (old, new) = (first_values(card), first_values(image));
         // An image may hold a hundred thousand keys: a search for each one would take minutes.
@@ -74,7 +74,7 @@ impl IniDiff {
         let only_old = old.iter().filter(|e| !after.contains_key(&name(e)));
         let mut changes: Vec<IniChange> = new.iter().chain(only_old).map(change).collect();
         changes.retain(|change| match (&change.from, &change.to) {
-            (Some(from), Some(to)) => !equal(from, to),
+            (Some(from), Some(to)) => !ini_equal(from, to),
             _ => true,
         });
         let mut shapes: HashMap<String, usize> = HashMap::new();
@@ -113,8 +113,4 @@ fn by_key(entries: &[IniEntry]) -> KeyMap<'_> {
 
 fn shape(key: &str) -> String {
     key.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-fn equal(a: &str, b: &str) -> bool {
-    a == b || matches!((ini_number(a), ini_number(b)), (Some(a), Some(b)) if a == b)
 }

@@ -3,7 +3,8 @@
 use crate::image::tests::fixture::*;
 use crate::image::{Depth, FindingId, FlashAddr, Form, Image, Severity, WalkEnd, crc16, read};
 use FindingId::{
-    Chain, IdentityCrc, Ini, MissingTag, NoVsdTag, Overlap, Pointer, Rom, Size, TrailingBytes,
+    Chain, FullImageCrc, IdentityCrc, Ini, MissingTag, NoVsdTag, Overlap, Pointer, Rom, Size,
+    TrailingBytes,
 };
 
 /// The chain is intact, the image has this one error.
@@ -29,14 +30,33 @@ fn trailing_bytes_are_a_warning_for_files_only() {
 }
 
 #[test]
-fn header_size_must_be_the_end_of_the_chain() {
+fn a_wrong_size_word_is_a_warning_and_the_chain_gives_the_size() {
+    let good = full(&MadeImage::default().build());
     for change in [4, 4u32.wrapping_neg(), 0x1000_0000] {
         let mut bytes = MadeImage::default().build();
         let size = word(&bytes, 0x30).wrapping_add(change);
         put(&mut bytes, 0x30, size);
-        seal(&mut bytes);
-        only_error(&full(&bytes), Size);
+        // Without the full image CRC redone, and with it.
+        for sealed in [false, true] {
+            if sealed {
+                seal(&mut bytes);
+            }
+            let image = full(&bytes);
+            assert!(image.is_valid(), "{:?}", image.findings);
+            assert_eq!(image.len, good.len);
+            assert_eq!(finding(&image, Size).unwrap().severity, Severity::Warning);
+            assert_eq!(finding(&image, FullImageCrc).is_some(), !sealed);
+        }
     }
+    // The full image CRC alone stays an error.
+    let mut bytes = MadeImage::default().build();
+    put(&mut bytes, 0x10, 1);
+    only_error(&full(&bytes), FullImageCrc);
+    // So does a size that the file lacks, where the chain is not complete.
+    let mut bytes = MadeImage::default().build();
+    put(&mut bytes, 0x30, 0x1000_0000);
+    bytes.truncate(bytes.len() - 64);
+    assert_eq!(finding(&full(&bytes), Size).unwrap().severity, Severity::Error);
 }
 
 #[test]
@@ -189,6 +209,8 @@ fn a_rom_for_another_device_is_a_finding() {
     rom[3] = rom.iter().fold(0u8, |s, &b| s.wrapping_add(b)).wrapping_neg();
     let image = full(&MadeImage::default().with(5, rom).build());
     let found: Vec<_> = image.findings.iter().map(|f| (f.id, f.detail.as_str())).collect();
-    assert_eq!(found, [(Rom, "the ROM is for device 4103, the firmware for 4099")]);
+    let other = "the ROM is for device 4103 (0x1007), the firmware for device 4099";
+    let chain = "the ROM image at 0x0 has no PCI data structure (`PCIR`)";
+    assert_eq!(found, [(Rom, chain), (Rom, other)]);
     assert!(image.rom.unwrap().whole);
 }
