@@ -4,6 +4,7 @@
 //! An escaped text has no characters that a terminal executes, that reorder or hide what stands beside
 //! them, or that end a line. Escaping twice changes nothing more: a backslash is no such character.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -116,6 +117,29 @@ pub fn serialize_path_option<S: Serializer>(
     path.as_ref().map(file_name).serialize(serializer)
 }
 
+/// As [`serialize_path`].
+pub fn serialize_paths<S: Serializer>(
+    paths: &[impl AsRef<Path>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(file_name))
+}
+
+/// JSON schema of a type that is written as a string.
+macro_rules! string_schema {
+    ($ty:ident, $($keyword:tt)*) => {
+        impl schemars::JsonSchema for $ty {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($ty).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", $($keyword)* })
+            }
+        }
+    };
+}
+pub(crate) use string_schema;
+
 /// One word for a POSIX shell. What cannot be typed is written as `$'\033'` (POSIX.1-2024).
 pub fn shell_word(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
@@ -147,7 +171,9 @@ pub fn shell_path(path: &Path) -> String {
 }
 
 /// A text of an image. Shown it is escaped; compared, stored and in JSON it is what it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ForeignText(String);
 

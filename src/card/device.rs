@@ -5,6 +5,7 @@
 //! hardware id plus one: mstflint tools_dev_types.c, `dm_is_livefish_mode`.
 
 use super::CardError;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::RangeInclusive;
 
@@ -109,7 +110,7 @@ impl Function {
 }
 
 /// The device id register, decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Chip {
     pub hw_id: u16,
     pub revision: u8,

@@ -1,5 +1,6 @@
 //! Registers by name, with the public source of each.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Byte offset in CR-space, equal to the offset in BAR0.
@@ -86,7 +87,7 @@ impl std::fmt::Display for Reg {
 }
 
 /// Semaphores with a meaning for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Semaphore {
     /// 40: exclusive right of flash programming between tools.

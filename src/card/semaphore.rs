@@ -3,11 +3,12 @@
 use super::device::is_doubtful;
 use super::session::MOST_UNANSWERED;
 use super::{Card, CardError, Patience, Reg, Semaphore, wait_for};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
 /// Outcome of one inspection, which takes a free semaphore and frees it at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SemaphoreState {
     Free,

@@ -2,12 +2,12 @@
 
 use super::args::{Cli, Command};
 use super::failure::Failure;
+use super::json::ReportFile;
 use super::page::Page;
 use super::terminal::Out;
 use crate::escape;
 use crate::host::Host;
 use crate::job::{BugReport, Code, FinishedCommand, HintContext};
-use serde_json::{Value, json};
 
 /// Reserves the archive's name before the command runs.
 pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
@@ -32,14 +32,14 @@ pub(super) fn finish(
     host: &Host,
     ended: &FinishedCommand<'_>,
     out: &Out,
-) -> Option<Value> {
+) -> Option<ReportFile> {
     match report?.finish(host, ended) {
         Ok(path) => {
             out.remark(format_args!(
                 "report: {} (addresses and serial numbers are masked; read it before you post it)",
                 escape::path(&path)
             ));
-            Some(json!({ "path": escape::file_name(&path) }))
+            Some(ReportFile { path: Some(escape::file_name(&path)), error: None })
         }
         Err(error) => {
             let failure = Failure::of_job(&error, &HintContext::default());
@@ -48,7 +48,7 @@ pub(super) fn finish(
             page.part("warning: no report: ");
             page.append(&text);
             out.remarks(&page);
-            Some(json!({ "path": null, "problem": failure.json() }))
+            Some(ReportFile { path: None, error: Some(failure.report()) })
         }
     }
 }

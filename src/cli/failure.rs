@@ -1,12 +1,10 @@
 //! A failed command, for people (text) and for scripts (JSON).
 
+use super::json::ErrorReport;
 use super::page::Page;
 use super::text::name_of;
-use crate::escape;
 use crate::flash::{Boots, Phase, Stopped};
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
-use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -19,9 +17,8 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to type next.
     pub hint: Option<String>,
-    /// What was known before the failure (for example a plan that is refused): the `result` of the JSON
-    /// document.
-    pub result: Option<Box<Value>>,
+    /// Ids of what refuses: checks, or uses of the card.
+    pub refused_by: Vec<String>,
 }
 
 impl Failure {
@@ -34,7 +31,7 @@ impl Failure {
             message: one_line(&message.into()),
             causes: Vec::new(),
             hint: outcome.hint(&HintContext::default()),
-            result: None,
+            refused_by: Vec::new(),
         }
     }
 
@@ -52,42 +49,23 @@ impl Failure {
             list.insert(0, one_line(&error.to_string()));
             list
         };
-        let name = |path: &Option<PathBuf>| path.as_ref().map(escape::file_name);
-        let result = match error {
-            JobError::Stopped { stopped, backup } => {
+        failure.refused_by = error.refusals();
+        match error {
+            JobError::Stopped { stopped, .. } => {
                 failure.message = stopped_where(stopped);
                 failure.causes = with_causes(&stopped.source);
-                json!({ "stopped": {
-                    "phase": stopped.phase,
-                    "at": stopped.at,
-                    "boots": stopped.boots,
-                    "touched": stopped.touched,
-                }, "backup": name(backup) })
             }
-            JobError::AfterChange { written, boots, backup, source } => {
-                failure.causes = with_causes(source);
-                json!({ "flash": { "written": written, "boots": boots }, "backup": name(backup) })
-            }
-            JobError::WrongBoot { boots, backup, .. } => {
-                json!({ "boots": boots, "backup": name(backup) })
-            }
-            JobError::Nv(error) => match error.left() {
-                Some((boots, backup)) => {
-                    json!({ "boots": boots, "backup": escape::file_name(backup) })
-                }
-                None => return failure,
-            },
+            JobError::AfterChange { source, .. } => failure.causes = with_causes(source),
             JobError::Refused { report } => {
                 failure.message = "refused by a check".into();
                 failure.causes = report
                     .refusing()
                     .map(|c| format!("{}: {}", name_of(&c.id), c.detail))
                     .collect();
-                json!({ "plan": report })
             }
-            _ => return failure,
-        };
-        failure.with_result(result)
+            _ => {}
+        }
+        failure
     }
 
     /// Puts the file's or step's name in front; the message becomes the first cause.
@@ -101,11 +79,6 @@ impl Failure {
     pub fn with_hint(mut self, context: &HintContext<'_>) -> Self {
         let (exit, code) = (self.exit, self.code);
         self.hint = Outcome { exit, code }.hint(context);
-        self
-    }
-
-    pub fn with_result(mut self, result: Value) -> Self {
-        self.result = Some(Box::new(result));
         self
     }
 
@@ -124,13 +97,17 @@ impl Failure {
     }
 
     /// The `error` of the JSON document.
-    pub fn json(&self) -> Value {
-        json!({
-            "code": self.code,
-            "message": self.message,
-            "causes": self.causes,
-            "hint": self.hint,
-        })
+    pub fn report(&self) -> ErrorReport {
+        // The other codes of a refusal are ids of checks themselves.
+        let by_check = matches!(self.code, Code::Refused | Code::NoImageOnCard);
+        let first = self.refused_by.first().filter(|_| by_check);
+        ErrorReport {
+            code: first.cloned().unwrap_or_else(|| name_of(&self.code)),
+            message: self.message.clone(),
+            causes: self.causes.clone(),
+            hint: self.hint.clone(),
+            refused_by: self.refused_by.clone(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! what the command line owns, and restores the host afterwards.
 
 use super::args::Cli;
-use super::json::SCHEMA;
+use super::json::{self, FlintDocument, SCHEMA};
 use super::page::Page;
 use super::terminal::{Out, StopFlag};
 use super::{bug_report, commands, log};
@@ -10,7 +10,6 @@ use crate::escape;
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
 use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
-use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -124,7 +123,11 @@ fn run(
         let ended = FinishedCommand {
             card: ran.card.as_ref(),
             typed: &format!("cx3flash {COMMAND} {}", typed.join(" ")),
-            document: &json!({ "schema": SCHEMA, "command": COMMAND, "exit": code }),
+            document: &json::result(&FlintDocument {
+                schema: SCHEMA,
+                command: COMMAND,
+                exit: code,
+            }),
             exit: code,
             log: log.as_deref(),
         };

@@ -22,9 +22,9 @@ use crate::job::{Code, Exit};
 pub use args::Cli;
 use commands::Ctx;
 pub use failure::Failure;
+use json::Document;
 use page::Page;
 
-use serde_json::Value;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use terminal::{Out, OutputMode, Reply, StopFlag};
@@ -37,8 +37,8 @@ pub fn main() -> ExitCode {
     let stop = StopFlag::default();
     let ended = execute(argv, None, &stop);
     let mut out = Out::new(ended.mode);
-    if ended.mode.json && !ended.help {
-        out.json(&ended.document);
+    if ended.mode.json {
+        out.json(&ended.document.value());
     } else if let Some(failure) = &ended.failure {
         out.error(&failure.text());
     }
@@ -72,10 +72,8 @@ fn unwritten(exit: Exit, error: &std::io::Error) -> (Exit, Page) {
 struct Executed {
     exit: Exit,
     mode: OutputMode,
-    document: Value,
+    document: Document,
     failure: Option<Failure>,
-    /// Only help or the version was requested.
-    help: bool,
     stdout_problem: Option<std::io::Error>,
 }
 
@@ -85,9 +83,8 @@ impl Executed {
         Self {
             exit: failure.exit,
             mode,
-            document: json::document(command, None, Some(&failure), failure.exit),
+            document: Document::failed(command, &failure),
             failure: Some(failure),
-            help: false,
             stdout_problem: None,
         }
     }
@@ -128,31 +125,39 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         borrowed: None,
         report,
         reply: Reply::Yes,
-        asked: None,
+        result: None,
     };
     let ran = commands::run(cli.command, &mut ctx);
-    let ran = commands::afterwards(ran, ctx.borrowed.take(), &ctx.out);
-    let (exit, result, failure) = match ran {
-        Ok(answer) => (answer.exit, Some(answer.result), None),
-        Err(mut failure) => (failure.exit, failure.result.take().map(|r| *r), Some(failure)),
-    };
+    let (ran, host) = commands::afterwards(ran, ctx.borrowed.take(), &ctx.out);
     if let Some(log) = &log {
         log.flush();
     }
-    tracing::info!(exit = exit.code(), "ended");
+    let mut document = match &ran {
+        Ok(exit) => Document::new(Some(&cli.name), *exit),
+        Err(failure) => Document::failed(Some(&cli.name), failure),
+    };
+    tracing::info!(exit = document.exit.code(), "ended");
     let log = log.and_then(|log| log.path());
-    let mut document = json::document(Some(&cli.name), result.as_ref(), failure.as_ref(), exit);
+    document.device.clone_from(&ctx.device);
+    document.result = ctx.result.take();
+    document.host = host;
     let ended = crate::job::FinishedCommand {
         card: ctx.device.as_ref(),
         typed: &ctx.typed,
-        document: &document,
-        exit: exit.code(),
+        document: &document.value(),
+        exit: document.exit.code(),
         log: log.as_deref(),
     };
     if let Some(report) = bug_report::finish(ctx.report.take(), &ctx.host, &ended, &ctx.out) {
-        document["report"] = report;
+        document.report = Some(report);
     }
-    Executed { exit, mode, document, failure, help: false, stdout_problem: ctx.out.take_problem() }
+    Executed {
+        exit: document.exit,
+        mode,
+        document,
+        failure: ran.err(),
+        stdout_problem: ctx.out.take_problem(),
+    }
 }
 
 /// Names another root than `/`, so that no test meets a real card of the machine it runs on.

@@ -2,11 +2,13 @@
 
 use super::Executed;
 use super::failure::Failure;
+use super::json::{self, Document};
 use super::page::Page;
 use super::terminal::{Out, OutputMode};
 use crate::job::{Code, Exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::ffi::OsString;
 
 /// Commands of flint, mlxburn and ethtool, and ours.
@@ -32,6 +34,21 @@ const COMMANDS: [(&str, &str); 20] = [
     ("sg", "identity set"),
     ("v", "verify"),
 ];
+
+/// Result of `--help`.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct HelpOutcome {
+    text: String,
+}
+
+/// Result of `--version`.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct VersionOutcome {
+    /// `cx3flash`.
+    name: String,
+    /// Version of the program.
+    version: String,
+}
 
 /// The command to type instead.
 fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
@@ -59,8 +76,7 @@ fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
 /// The end of a command line that clap did not turn into a command.
 pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString]) -> Executed {
     let mode = OutputMode { json, quiet: false };
-    // Help is text with `--json` too.
-    let mut out = Out::default();
+    let mut out = Out::new(mode);
     let shown = |text: &str| {
         let mut page = Page::default();
         page.lines(text);
@@ -69,12 +85,19 @@ pub(super) fn not_understood(error: &clap::Error, json: bool, argv: &[OsString])
     let rendered = error.render().to_string();
     if !error.use_stderr() {
         out.text(&shown(&rendered));
+        // Both are documents with `--json`.
+        let (command, result) = if error.kind() == ErrorKind::DisplayVersion {
+            let fields = ("cx3flash".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+            ("version", json::result(&VersionOutcome { name: fields.0, version: fields.1 }))
+        } else {
+            ("help", json::result(&HelpOutcome { text: rendered }))
+        };
+        let document = Document::new(Some(command), Exit::Done);
         return Executed {
             exit: Exit::Done,
             mode,
-            document: Value::Null,
+            document: Document { result: Some(result), ..document },
             failure: None,
-            help: true,
             stdout_problem: out.take_problem(),
         };
     }

@@ -2,10 +2,11 @@
 
 use super::families::{self, TimesSource};
 use super::{FlashError, Geometry};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct FlashChip {
     /// Family name as mstflint prints it (`W25QxxBV`, `M25PXxx` …).
     pub name: &'static str,

@@ -3,6 +3,7 @@
 use super::Phase;
 use crate::card::CardError;
 use crate::image::FlashAddr;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Errors of the flash module.
@@ -81,7 +82,7 @@ pub enum FlashError {
 }
 
 /// What a boot ROM would start, computed from the flash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Boots {
     /// The image that was there before.

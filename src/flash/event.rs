@@ -4,10 +4,11 @@
 //! (or none when the session stopped). Phases come in the order of [`Phase`], except for `Read`: the
 //! second reading follows the backup.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The steps of a job that take time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Whole flash to memory and disk.

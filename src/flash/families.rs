@@ -5,11 +5,12 @@
 //! never seen on these boards.
 
 use TimesSource::{Confirmed, Unconfirmed};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::RangeInclusive;
 
 /// Where the times of a chip come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimesSource {
     /// In public material about the chip.

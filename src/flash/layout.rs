@@ -1,13 +1,13 @@
 //! Which sectors are kept, erased and written: the types. The plan is made in `sectors`.
 
 use crate::image::FlashAddr;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 use std::ops::Range;
 use std::time::Duration;
 
 /// Erase sizes of the gateway's opcodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EraseSize {
     /// 20h.
     K4,
@@ -25,15 +25,30 @@ impl EraseSize {
 }
 
 /// What the planner needs to know of a chip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Geometry {
+    /// In bytes.
     pub size: u32,
     /// Typical time of a 4K erase, `None` when the chip has none.
+    #[serde(rename = "erase_4k_us", serialize_with = "micros_option")]
+    #[schemars(with = "Option<u64>")]
     pub erase_4k: Option<Duration>,
     /// Typical time of a 64K erase, `None` when the chip has none.
+    #[serde(rename = "erase_64k_us", serialize_with = "micros_option")]
+    #[schemars(with = "Option<u64>")]
     pub erase_64k: Option<Duration>,
     /// Typical time to program one 256-byte page.
+    #[serde(rename = "program_page_us", serialize_with = "micros")]
+    #[schemars(with = "u64")]
     pub program_page: Duration,
+}
+
+fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u128(time.as_micros())
+}
+
+fn micros_option<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_micros()).serialize(serializer)
 }
 
 impl Geometry {
@@ -66,7 +81,7 @@ pub struct Job {
 }
 
 /// What happens to one sector of the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SectorAction {
     /// Outside of the job: not touched.
@@ -84,7 +99,7 @@ pub enum SectorAction {
 }
 
 /// The whole flash in 4 KiB cells (64 KiB when the chip has no 4K erase).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SectorMap {
     /// Bytes per cell.
     pub cell: u32,

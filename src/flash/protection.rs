@@ -2,6 +2,7 @@
 //! `mf_get_write_protect_direct_access`, and the data sheets).
 
 use super::{FlashChip, overlap};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use std::ops::Range;
 const CMP: u8 = 1 << 6;
 
 /// Block protection as the status registers report it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Protection {
     pub status: u8,
     /// Protected addresses; `None` = none. Where a family's bits cannot be decoded, the whole chip.
@@ -22,7 +23,7 @@ pub struct Protection {
 }
 
 /// What may be done to the protection bits of a chip, by what is known of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtectionControl {
     /// Bits and ranges are known from what mstflint does with them: cleared and set.

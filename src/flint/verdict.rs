@@ -5,13 +5,14 @@ use crate::image::{
     CrcVerdict, Finding, FindingId, FlashAddr, Image, ImageError, Info, Layout, PointedField,
     PointerFault, RangeError, SectionKind, Severity, TagFault, WalkEnd,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// flint's text for a failsafe word with a wrong byte sum.
 pub(super) const BAD_FAILSAFE_WORD: &str = "Corrupted chunk size checksum";
 
 /// The conclusion of flint's `verify`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum FlintVerdict {
     /// "FW image verification succeeded. Image is bootable."

@@ -177,8 +177,9 @@ fn succeeded(outcome: &WriteOutcome, before: &[u8], after: &[u8], boots: &BootOu
     }
     let held = std::fs::read(backup.expect("a backup")).expect("a backup");
     assert!(held == before, "the backup is not what the card held");
-    let start = outcome.boots.start.expect("something boots");
-    let Some(version) = outcome.boots.version else {
+    let found = outcome.boots.clone().expect("read after the job");
+    let start = found.start.expect("something boots");
+    let Some(version) = found.version else {
         return;
     };
     assert_eq!(*boots, BootOutcome::Image { start, version });

@@ -1,11 +1,14 @@
 //! PCI addresses: domain, bus, device, function.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Address of a PCI function: `0000:01:00.0`. The domain is optional in input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Bdf {
     /// Domain (segment); virtual ones exceed 16 bits.

@@ -3,6 +3,7 @@
 
 use super::card::{NotACard, VENDOR};
 use super::{Bdf, Function, Host, PciIds, sysfs};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What flashes a family.
@@ -44,7 +45,7 @@ static FAMILIES: [Family; 25] = [
 ];
 
 /// A Mellanox device that this program does not flash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct OtherDevice {
     pub bdf: Bdf,
     /// PCI device id; the vendor is 15b3.

@@ -1,19 +1,24 @@
 //! Addresses and the failsafe interleaving ("striping") of FS2 (docs/fs2.md#chunk-interleaving).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Byte offset inside one image, header at 0 (mstflint's "logical" address).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ImageOffset(pub u32);
 
 /// Byte address in the flash chip or in a raw dump of it (mstflint's "physical" address).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct FlashAddr(pub u32);
 
 /// One of the two failsafe slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Half {
     /// Even chunks, image start at 0 ("primary").

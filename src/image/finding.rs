@@ -1,9 +1,10 @@
 //! What is wrong with an image: the rules a burn depends on (docs/fs2.md#order-of-a-burn).
 
 use super::ImageOffset;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     Note,
@@ -14,7 +15,7 @@ pub enum Severity {
 }
 
 /// Stable name of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingId {
     /// The image starts where none of its layout may (docs/fs2.md#image-start).

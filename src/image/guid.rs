@@ -1,6 +1,7 @@
 //! GUIDs, MACs and the section that holds them (docs/fs2.md#guid-section).
 
 use super::ImageOffset;
+use crate::escape::string_schema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -93,6 +94,8 @@ macro_rules! hex_text {
 }
 hex_text!(Guid, "GUID", 16);
 hex_text!(Mac, "MAC", 12);
+string_schema!(Guid, "pattern": "^[0-9a-f]{16}$");
+string_schema!(Mac, "pattern": "^([0-9a-f]{12}|[0-9a-f]{16})$");
 
 /// The GUID section of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

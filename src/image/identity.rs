@@ -1,10 +1,11 @@
 //! The identity of a card, which a burn keeps: GUIDs, MACs, VSD (P4).
 
 use super::{Guid, Image, Mac, trim_zeros};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Identity to be carried over a burn, byte for byte (P4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Identity {
     /// Node, port 1, port 2, system image.
     pub guids: [Guid; 4],
@@ -13,6 +14,7 @@ pub struct Identity {
     /// The VSD field, raw, without trailing NULs (at most 208 bytes); as text in JSON when it is
     /// UTF-8, as hex otherwise.
     #[serde(with = "vsd_text")]
+    #[schemars(with = "String")]
     pub vsd: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
 //! The Image Info section (docs/fs2.md#image-info-section).
 
-use crate::escape::ForeignText;
+use crate::escape::{ForeignText, string_schema};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -37,6 +37,12 @@ impl Serialize for Version {
         s.collect_str(self)
     }
 }
+
+string_schema!(
+    Version,
+    "description": "A firmware version as mstflint prints it, such as 2.42.5000.",
+    "pattern": r"^[0-9]+\.[0-9]+\.[0-9]{4,}$"
+);
 
 impl std::str::FromStr for Version {
     type Err = String;

@@ -172,7 +172,7 @@ pub fn ini_equal(a: &str, b: &str) -> bool {
 }
 
 /// One `key = value` of an [`Ini`].
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
 pub struct IniEntry {
     /// Empty in front of the first section.
     pub section: String,

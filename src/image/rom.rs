@@ -6,7 +6,9 @@ pub(in crate::image) use pci::{MAX_IMAGES, PciHead, head};
 pub use pci::{PciFault, PciImage};
 
 use super::{MAGIC, SectionKind};
+use crate::escape::string_schema;
 use pci::{PCI_SIGNATURE, chain};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Marks a version block.
@@ -35,7 +37,7 @@ pub(super) const HEAD: u32 = 128;
 pub(super) const TAIL: u32 = 256;
 
 /// One version block (`mlxsign:`, docs/fs2.md#rom-content).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExpRom {
     /// Product id as stored (0x10 = PXE …).
     pub product_id: u16,
@@ -56,7 +58,7 @@ pub struct ExpRom {
 }
 
 /// The ROM of an image, or a bare ROM file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Rom {
     /// Version blocks in order, at most 5.
     pub blocks: Vec<ExpRom>,
@@ -106,6 +108,8 @@ impl Serialize for RomFault {
         s.collect_str(self)
     }
 }
+
+string_schema!(RomFault, "description": "What is wrong with a ROM, in one line.");
 
 /// Why bytes are no ROM that may be put into an image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! BOOT2 blocks and sections of a chain (docs/fs2.md#boot2-blocks, docs/fs2.md#sections).
 
 use super::{ImageOffset, RangeError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a block of the image is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SectionKind {
     /// Boot loader block in front of the chain.
@@ -73,7 +74,7 @@ impl SectionKind {
 }
 
 /// Outcome of one CRC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum CrcVerdict {
     Ok,

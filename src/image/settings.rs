@@ -7,11 +7,12 @@
 
 use super::ini::{ini_count, ini_number, ini_switch};
 use super::{Ini, IniEntry};
+use schemars::JsonSchema;
 use serde::Serialize;
 use strsim::levenshtein;
 
 /// One line of a summary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct IniSetting {
     /// Stable name: `sriov`, `vfs`, `pfs`, `ports`, `port_type` (one for each port), `bar_size`,
     /// `boot_rom` (one for each key), `flash_size`, `sector_size`, `nv_config`.

@@ -49,6 +49,8 @@ pub enum RangeError {
     Missing(FlashAddr),
 }
 
+crate::escape::string_schema!(RangeError, "description": "Why bytes cannot be read, in one line.");
+
 impl serde::Serialize for RangeError {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)

@@ -11,15 +11,16 @@
 use super::images::read_images;
 use super::query::outcome;
 use super::session::{CardFacts, version};
-use super::{Device, JobError};
+use super::{CardReport, Device, JobError};
 use crate::card::{CardError, FirmwareState};
 use crate::flash::{Event, Events};
 use crate::host::{PortReport, driver_info};
 use crate::image::{Depth, Version};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What loaded the firmware.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivatedBy {
     /// We, through the reset register.
@@ -29,15 +30,18 @@ pub enum ActivatedBy {
 }
 
 /// A reset and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Activation {
     /// Who reset the chip.
     pub by: ActivatedBy,
     /// Running before.
+    #[serde(rename = "before_fw_version")]
     pub before: Option<Version>,
     /// Running afterwards; `None` also when nothing reports the version.
+    #[serde(rename = "after_fw_version")]
     pub after: Option<Version>,
     /// Version on the flash that would boot.
+    #[serde(rename = "flash_fw_version")]
     pub flashed: Option<Version>,
     /// The version that runs afterwards was read, and is the flashed one.
     pub confirmed: bool,
@@ -45,24 +49,34 @@ pub struct Activation {
     pub detail: Option<String>,
 }
 
+/// Answer of `activate`.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct ActivateOutcome {
+    /// The card before the reset.
+    pub card: CardReport,
+    pub activation: Activation,
+}
+
 /// Reset the card and wait until the flashed firmware runs. A card taken from a driver is given back
 /// by it: `device` cannot be used afterwards.
 /// It is an error when another version runs afterwards, or none.
-pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activation, JobError> {
+pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<ActivateOutcome, JobError> {
     may_reset(device)?;
     let facts = CardFacts::of(device)?;
-    let flashed = {
+    let (card, flashed) = {
         let mut locked = device.lock()?;
+        let card = facts.report(&locked);
         let images = read_images(&mut locked.source(), Depth::Quick)?;
-        let query = outcome(Some(facts.report(&locked)), None, images);
-        query
+        let query = outcome(Some(card.clone()), None, images);
+        let flashed = query
             .active
             .and_then(|index| query.images.get(index))
             .filter(|report| report.boots)
             .and_then(|report| report.image.as_ref()?.info.as_ref()?.fw_version)
-            .ok_or_else(|| JobError::NoImage("a reset would end in recovery mode".into()))?
+            .ok_or_else(|| JobError::NoImage("a reset would end in recovery mode".into()))?;
+        (card, flashed)
     };
-    activate_as(device, &facts, flashed, events)
+    Ok(ActivateOutcome { card, activation: activate_as(device, &facts, flashed, events)? })
 }
 
 /// The same at the end of a job that wrote, where a card that lives on vfio-pci is left alone.

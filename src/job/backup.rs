@@ -5,12 +5,14 @@ use super::readings::{UnsteadyRange, report};
 use super::second_reading::second_reading;
 use super::session::{CardFacts, psid_of, snapshot};
 use super::store::{BackupFile, NewDir, remove_backup};
-use super::{Device, JobError};
+use super::{CardReport, Device, JobError};
 use crate::escape::{self, ForeignText};
 use crate::flash::{ChainVerdict, Event, Events, Locked, Phase};
 use crate::image::{Contents, Version};
 use crate::plan::{CardSnapshot, ImageSlot};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -59,14 +61,67 @@ pub struct Manifest {
     pub files: Vec<BackupFile>,
 }
 
+/// Answer of `backup`.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct BackupOutcome {
+    pub card: CardReport,
+    pub backup: Backup,
+}
+
 /// A backup that is on disk: synced, read back, digests compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BackupOutcome {
-    #[serde(serialize_with = "crate::escape::serialize_path")]
+#[serde(into = "BackupReport")]
+pub struct Backup {
     pub dir: PathBuf,
     pub manifest: Manifest,
     /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.
     pub unsteady: Vec<UnsteadyRange>,
+}
+
+/// A backup in a result. The manifest on disk has a form of its own.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Backup")]
+struct BackupReport {
+    /// The directory.
+    dir: String,
+    /// UTC, RFC 3339.
+    time: String,
+    /// PSID of the image that would boot.
+    psid: Option<ForeignText>,
+    /// Version of the image that would boot.
+    fw_version: Option<Version>,
+    /// Every file of the directory but the manifest.
+    files: Vec<BackupFile>,
+    /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.
+    unsteady: Vec<UnsteadyRange>,
+}
+
+impl JsonSchema for Backup {
+    fn schema_name() -> Cow<'static, str> {
+        BackupReport::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        BackupReport::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BackupReport::json_schema(generator)
+    }
+}
+
+impl From<Backup> for BackupReport {
+    fn from(backup: Backup) -> Self {
+        let Backup { dir, manifest, unsteady } = backup;
+        Self {
+            dir: escape::file_name(dir),
+            time: manifest.time,
+            psid: manifest.psid,
+            fw_version: manifest.version,
+            files: manifest.files,
+            unsteady,
+        }
+    }
 }
 
 /// Reads the whole flash, writes it and what is in it to a new directory inside `out`, and reads again
@@ -78,16 +133,19 @@ pub fn backup(
     events: &mut dyn Events,
 ) -> Result<BackupOutcome, JobError> {
     let facts = CardFacts::of(device)?;
-    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let mut locked = device.lock()?;
+    let described = facts.report(&locked);
+    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+    drop(locked);
     let place = reserve(&card, out)?;
     let mut backup = store(place, &facts, &card, unsteady)?;
     let (locked, chains) = confirm(&mut backup, device, &facts, &card, events)?;
     drop(locked);
     remember(chains, &facts, &card);
-    Ok(backup)
+    Ok(BackupOutcome { card: described, backup })
 }
 
-impl BackupOutcome {
+impl Backup {
     pub(super) fn announce(&self, events: &mut dyn Events) {
         events.emit(Event::Note {
             text: format!(
@@ -102,7 +160,7 @@ impl BackupOutcome {
 /// Reads the card a second time, under the semaphores that are returned. A backup with which that
 /// reading does not agree is removed.
 pub(super) fn confirm<'c>(
-    backup: &mut BackupOutcome,
+    backup: &mut Backup,
     device: &'c mut Device,
     facts: &CardFacts,
     card: &CardSnapshot,
@@ -164,7 +222,7 @@ pub(super) fn store(
     facts: &CardFacts,
     card: &CardSnapshot,
     unsteady: Vec<UnsteadyRange>,
-) -> Result<BackupOutcome, JobError> {
+) -> Result<Backup, JobError> {
     let active = card.active().map(|a| a.slot);
     let contents = active.and_then(|f| f.contents.as_ref().ok());
     let mut files = vec![place.write(FLASH, &card.flash)?];
@@ -204,7 +262,7 @@ pub(super) fn store(
     place.write(MANIFEST, &json(&manifest, MANIFEST)?)?;
     let dir = place.finish()?;
     tracing::info!(dir = %escape::path(&dir), "backup on disk, read back and compared");
-    Ok(BackupOutcome { dir, manifest, unsteady })
+    Ok(Backup { dir, manifest, unsteady })
 }
 
 fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
@@ -215,7 +273,7 @@ fn json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, JobError> {
 }
 
 /// Removes a backup that is not known to be what the card held.
-pub(super) fn discard(backup: &BackupOutcome, events: &mut dyn Events) {
+pub(super) fn discard(backup: &Backup, events: &mut dyn Events) {
     // The manifest first: without it a directory is no backup.
     let names = std::iter::once(MANIFEST);
     let names: Vec<&str> =

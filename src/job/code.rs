@@ -2,7 +2,9 @@
 
 use crate::flash::Boots;
 use crate::image::FileFormat;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Exit code of the program. The numbers are part of the contract and never change meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +69,17 @@ impl Serialize for Exit {
     }
 }
 
+impl JsonSchema for Exit {
+    fn schema_name() -> Cow<'static, str> {
+        "Exit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let codes = Self::TABLE.map(|(exit, _)| exit.code());
+        json_schema!({ "description": "The exit code of the program.", "enum": codes })
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
@@ -74,7 +87,7 @@ impl From<Exit> for std::process::ExitCode {
 }
 
 /// Stable name of a failure, `error.code` in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     Usage,
@@ -82,6 +95,7 @@ pub enum Code {
     Ambiguous,
     NoSuchCard,
     VirtualFunction,
+    #[serde(rename = "in_use")]
     CardInUse,
     NoIommu,
     /// VFIO or the card's driver failed.
@@ -138,9 +152,12 @@ pub enum Code {
     /// A check of the plan refuses.
     Refused,
     /// The file is not the one of `--expect`.
+    #[serde(rename = "expected_file")]
     OtherFile,
     /// `recover`, and the card has a valid image.
+    #[serde(rename = "no_valid_image")]
     NotNeeded,
+    #[serde(rename = "psid")]
     PsidDiffers,
     Declined,
     /// There is no terminal for the question and no `--yes`.
@@ -156,18 +173,22 @@ pub enum Code {
     /// The semaphore of the tools command interface stays taken.
     ToolsSemaphoreHeld,
     /// Another tool uses the card now.
+    #[serde(rename = "semaphore_in_use")]
     InUse,
     /// The chip is not a ConnectX-3.
     NotOurs,
     /// The flash chip does not answer or is unknown.
     FlashChip,
     /// The ROM is for another device.
+    #[serde(rename = "rom_device")]
     RomForOther,
+    #[serde(rename = "protection")]
     Protected,
     FlashFailed,
     CardFailed,
     OutcomeUnknown,
     /// Firmware runs, and its image reads as damaged.
+    #[serde(rename = "running_image")]
     RunningImageDamaged,
     /// The card changed between the plan and the first erase.
     CardChanged,

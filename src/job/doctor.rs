@@ -6,7 +6,7 @@ use super::images::read_images;
 use super::proofs::ChainRecord;
 use super::query::outcome;
 use super::session::{CardFacts, shown};
-use super::{CardSelector, Device, JobError, QueryOutcome, open};
+use super::{CardReport, CardSelector, Device, JobError, QueryOutcome, open};
 use crate::card::{CardError, FirmwareState};
 use crate::escape;
 use crate::flash::{ChainVerdict, FlashError, Locked};
@@ -15,12 +15,15 @@ use crate::host::{
     objections,
 };
 use crate::image::{Depth, Identity};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 /// Answer of `doctor`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct DoctorOutcome {
+    /// The card; `None` without one, and where its flash could not be read.
+    pub card: Option<CardReport>,
     /// Findings in a fixed order. A real card's host first (see [`Host::findings`] and
     /// [`crate::host::kvm_findings`]; `journal`, `in_use`), then the card: card, chip, firmware,
     /// semaphores, flash, protection, chained_reads, images, identity; then `host_restored` and
@@ -58,6 +61,7 @@ pub fn doctor(
     }
     space(backup_dir, &mut findings);
     Ok(DoctorOutcome {
+        card: findings.query.as_ref().and_then(|query| query.card.clone()),
         ok: findings.list.iter().all(|finding| finding.ok),
         checks: findings.list,
         query: findings.query,

@@ -178,6 +178,16 @@ impl JobError {
         Self::ForeignFile { path: path.to_owned(), format, wanted }
     }
 
+    /// Ids of what refuses: of the checks, as [`JobError::refused_by`], or of the uses of the card.
+    pub fn refusals(&self) -> Vec<String> {
+        match self {
+            Self::Host(HostError::InUse { uses, .. }) => {
+                uses.iter().map(|used| used.id.name().to_owned()).collect()
+            }
+            _ => self.refused_by().into_iter().map(CheckId::name).collect(),
+        }
+    }
+
     /// Ids of the checks that refuse, in the plan's order, without those that could not be judged
     /// because of them; empty for other errors.
     pub fn refused_by(&self) -> Vec<CheckId> {

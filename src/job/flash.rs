@@ -6,15 +6,26 @@ use super::store::OutputFile;
 use super::{BackupFile, CardReport, Device, JobError};
 use crate::flash::{Event, Events, FlashError, Locked, Phase};
 use crate::image::{FlashAddr, Source};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Answer of `flash info`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct FlashInfo {
     /// The card, with part and protection.
     pub card: CardReport,
     /// Chained reads are proven on this card and used.
     pub chained_reads: bool,
+}
+
+/// Answer of `flash read`.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct FlashReadOutcome {
+    pub card: CardReport,
+    /// Address of the first byte.
+    pub from: FlashAddr,
+    /// The file that was written.
+    pub output: BackupFile,
 }
 
 /// Which chip, how large, how protected.
@@ -33,8 +44,10 @@ pub fn flash_read(
     len: Option<u32>,
     out: OutputFile,
     events: &mut dyn Events,
-) -> Result<BackupFile, JobError> {
+) -> Result<FlashReadOutcome, JobError> {
+    let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
+    let card = facts.report(&locked);
     let size = locked.chip().geometry.size;
     let len = len.unwrap_or(size.saturating_sub(from));
     if len == 0 {
@@ -42,7 +55,7 @@ pub fn flash_read(
     }
     let bytes = read_range(&mut locked, from, len, events)?;
     drop(locked);
-    out.write(&bytes)
+    Ok(FlashReadOutcome { card, from: FlashAddr(from), output: out.write(&bytes)? })
 }
 
 /// `len` raw bytes of the flash from `from`, as [`flash_read`] reads them.

@@ -11,20 +11,23 @@ use crate::host::{
     Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark, Pending,
     give_back,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// Outcome of `host status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct HostStatusOutcome {
     /// Every journal there is: cards that some process took and did not give back.
     pub pending: Vec<Pending>,
     /// Journals whose card was gone, or another one was in its place: nothing is owed to them.
+    #[serde(serialize_with = "crate::escape::serialize_paths")]
+    #[schemars(with = "Vec<String>")]
     pub aside: Vec<PathBuf>,
 }
 
 /// Outcome of `host restore`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct HostRestoreOutcome {
     /// Every card that had a journal.
     pub cards: Vec<HostReport>,
@@ -34,10 +37,12 @@ pub struct HostRestoreOutcome {
 }
 
 /// Outcome of `host forget`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct HostForgetOutcome {
     pub bdf: Bdf,
     /// The files that were dropped.
+    #[serde(serialize_with = "crate::escape::serialize_paths")]
+    #[schemars(with = "Vec<String>")]
     pub dropped: Vec<PathBuf>,
 }
 

@@ -2,10 +2,11 @@
 
 use super::error_text::error_chain;
 use crate::host::{Bdf, Borrowed, Ending, Host, HostError, LeaseError, PciCard};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How the host was put back, or why not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct HostReport {
     pub bdf: String,
     /// The host is as it was found.

@@ -4,22 +4,24 @@ use super::file::{MAX_JSON, not_read};
 use super::images::read_images;
 use super::query::outcome;
 use super::session::CardFacts;
-use super::{Device, JobError};
+use super::{CardReport, Device, JobError};
 use crate::escape::ForeignText;
 use crate::flash::Events;
 use crate::host::{InputError, read_input};
 use crate::image::{Depth, Guid, Identity, Image, Mac, trim_zeros};
 pub use crate::plan::IdentityChange;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 /// Answer of `identity show`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct IdentityOutcome {
+    /// The card; `None` for a file.
+    pub card: Option<CardReport>,
     /// GUIDs, MACs and VSD in the image.
     pub identity: Identity,
     /// It can be carried over: both sections' CRCs hold, and GUIDs or MACs are set.
-    #[serde(rename = "sound")]
     pub valid: bool,
     /// PSID beside it.
     pub psid: Option<ForeignText>,
@@ -38,7 +40,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
         .active
         .and_then(|index| query.images.get(index)?.image.as_ref())
         .ok_or_else(|| JobError::NoImage("no signature leads to one".into()))?;
-    identity_in(image)
+    Ok(IdentityOutcome { card: query.card.clone(), ..identity_in(image)? })
 }
 
 /// What the sections of an image hold, damaged or not: it is shown, not written.
@@ -49,6 +51,7 @@ pub fn identity_in(image: &Image) -> Result<IdentityOutcome, JobError> {
     let info = image.info.as_ref();
     let raw = info.and_then(|i| i.vsd_raw.as_deref()).unwrap_or_default();
     Ok(IdentityOutcome {
+        card: None,
         identity: Identity {
             guids,
             macs: if section.entries == 4 {

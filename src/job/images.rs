@@ -7,27 +7,46 @@ use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
 use crate::plan::boot_choice;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One image on the card.
-#[derive(Clone, Debug, Serialize)]
-pub struct ImageReport {
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ImageReport")]
+pub struct ImageReport<I = Image> {
     /// Which half, on a failsafe card.
     pub half: Option<Half>,
     /// This is the one that would start, as far as is known.
+    #[serde(rename = "would_boot")]
     pub boots: bool,
     /// Every CRC was checked and holds; `None` when it was read quickly.
-    #[serde(rename = "whole")]
+    #[serde(rename = "verified")]
     pub valid: Option<bool>,
     /// `None` when it cannot be read.
-    pub image: Option<Image>,
+    pub image: Option<I>,
     /// Why it cannot be read.
+    #[serde(rename = "problem")]
     pub error: Option<String>,
     /// Where its signature is.
     pub start: FlashAddr,
     /// mstflint's `checksum`: equal for two cards with the same firmware and another identity
     /// (docs/flint.md#checksum). `None` when the image was not read in full.
     pub checksum: Option<String>,
+}
+
+impl ImageReport {
+    /// The same with another form of the image, made by `form`.
+    pub fn map<I>(&self, form: impl FnOnce(&Image) -> I) -> ImageReport<I> {
+        ImageReport {
+            half: self.half,
+            boots: self.boots,
+            valid: self.valid,
+            image: self.image.as_ref().map(form),
+            error: self.error.clone(),
+            start: self.start,
+            checksum: self.checksum.clone(),
+        }
+    }
 }
 
 /// Every image on the card, lowest first. What looks damaged was read twice.

@@ -9,10 +9,11 @@ use crate::host::{
 };
 use crate::image::Version;
 use crate::sim::SimCard;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ListEntry {
     /// What to give to `-d`.
     pub device: CardSelector,
@@ -42,8 +43,10 @@ pub struct ListEntry {
     pub psid: Option<String>,
     /// No firmware runs.
     pub recovery: bool,
+    #[serde(rename = "running_fw_version")]
     pub running: Option<Version>,
     /// Firmware on the flash. `None` = not known: a real card would have to be borrowed for it.
+    #[serde(rename = "flash_fw_version")]
     pub flashed: Option<Version>,
     /// Can be worked with.
     pub ready: bool,
@@ -52,7 +55,7 @@ pub struct ListEntry {
 }
 
 /// Answer of `list`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ListOutcome {
     /// In the order they were named; without names, real cards by address first.
     pub cards: Vec<ListEntry>,

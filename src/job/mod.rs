@@ -43,8 +43,8 @@ mod unlock;
 mod verify;
 
 pub use crate::plan::BootReport;
-pub use activate::{ActivatedBy, Activation, activate};
-pub use backup::{BackupOutcome, Manifest, backup};
+pub use activate::{ActivateOutcome, ActivatedBy, Activation, activate};
+pub use backup::{Backup, BackupOutcome, Manifest, backup};
 pub use bug_report::{BugReport, FinishedCommand};
 pub use code::{Code, Exit};
 pub use device::{Device, open, open_sim};
@@ -53,7 +53,7 @@ pub use error::{JobError, NvError};
 pub(crate) use error_text::{causes, error_chain, one_line};
 pub(crate) use file::read_bytes;
 pub use file::{ImageFile, RomFile, read_image, read_rom};
-pub use flash::{FlashInfo, flash_bytes, flash_info, flash_read};
+pub use flash::{FlashInfo, FlashReadOutcome, flash_bytes, flash_info, flash_read};
 pub use host::{
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, host_forget, host_restore,
     host_status,
@@ -62,7 +62,9 @@ pub use host_report::HostReport;
 pub use identity::{IdentityChange, IdentityOutcome, identity_in, identity_show, read_identity};
 pub use images::ImageReport;
 pub use list::{ListEntry, ListOutcome, list};
-pub use nvconfig::{NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set};
+pub use nvconfig::{
+    NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set, nv_set_reporting,
+};
 pub use outcome::{HintContext, Outcome};
 pub use protect::{
     ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection,
@@ -74,13 +76,13 @@ pub use readings::UnsteadyRange;
 pub use request::{WriteJob, WriteRequest};
 pub use restore::read_backup;
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
-pub use run::{Confirm, PlanOutcome, WriteOutcome, plan, write};
+pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
 pub use selector::CardSelector;
-pub use session::CardReport;
+pub use session::{CardDescription, CardReport};
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{
-    AgainstOutcome, Difference, VerifyOutcome, verify_against, verify_card, verify_image,
+    Comparison, Difference, VerifyOutcome, verify_against, verify_card, verify_image,
 };

@@ -7,17 +7,17 @@
 use super::backup::{confirm as confirm_backup, discard, remember, reserve, store};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, settled_boot};
-use super::{BackupOutcome, BootReport, Device, JobError, NvError};
+use super::{Backup, BootReport, CardDescription, Device, JobError, NvError};
 use crate::card::ToolsError;
 use crate::card::nv::{Limits, NvSettings, Parameter, TlvWrites};
 use crate::flash::{Boots, Events, Phase};
 use crate::host::Mark;
-use crate::image::Version;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 /// One setting of a card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct NvEntry {
     /// `LINK_TYPE_P1`.
     pub name: String,
@@ -40,19 +40,17 @@ pub struct NvEntry {
 }
 
 /// Answer of `config query`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct NvQueryOutcome {
-    /// The card as it was named.
-    pub device: String,
-    /// Firmware that answered.
-    pub running: Option<Version>,
+    /// The card, without its flash.
+    pub card: CardDescription,
     /// What bounds the values.
     pub limits: Limits,
     /// Every setting the card has.
     pub parameters: Vec<NvEntry>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct NvChange {
     /// `LINK_TYPE_P1`.
     pub name: String,
@@ -67,15 +65,17 @@ pub struct NvChange {
 }
 
 /// Answer of `config set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct NvSetOutcome {
-    /// What was changed.
+    /// The card before the change, without its flash.
+    pub card: CardDescription,
+    /// What is to be changed, or was.
     pub changes: Vec<NvChange>,
     /// True: everything was so already, nothing was written (exit 2).
     pub nothing_to_do: bool,
-    /// The backup made before; null when there was nothing to do.
-    pub backup: Option<BackupOutcome>,
-    /// What would boot now; null when there was nothing to do.
+    /// The backup made before; null when none was made.
+    pub backup: Option<Backup>,
+    /// What would boot now; null when it was not read after the change.
     pub boots: Option<BootReport>,
     /// The firmware takes the values at its next start: the card must be reset.
     pub reset_needed: bool,
@@ -86,10 +86,9 @@ pub type NvConfirm<'a> = &'a mut dyn FnMut(&[NvChange], &Path) -> bool;
 
 /// Every setting of the card, as it will be at the next start of the firmware.
 pub fn nv_query(device: &mut Device) -> Result<NvQueryOutcome, JobError> {
-    let (running, settings) = ask(device)?;
+    let (facts, settings) = ask(device)?;
     Ok(NvQueryOutcome {
-        device: device.name.clone(),
-        running,
+        card: facts.without_flash(),
         limits: settings.limits,
         parameters: settings
             .settings
@@ -127,23 +126,37 @@ pub fn nv_set(
     confirm: NvConfirm<'_>,
     events: &mut dyn Events,
 ) -> Result<NvSetOutcome, JobError> {
+    nv_set_reporting(device, wanted, backup_dir, confirm, events, &mut None)
+}
+
+/// As [`nv_set`]. `known` gets what is known of the outcome, also when the job fails; it stays `None` when
+/// the changes are not decided yet.
+pub fn nv_set_reporting(
+    device: &mut Device,
+    wanted: &[(Parameter, u32)],
+    backup_dir: &Path,
+    confirm: NvConfirm<'_>,
+    events: &mut dyn Events,
+    known: &mut Option<NvSetOutcome>,
+) -> Result<NvSetOutcome, JobError> {
     let span = tracing::info_span!("nv_set", device = %device.name);
     let _inside = span.enter();
-    let (_, settings) = ask(device)?;
+    let (facts, settings) = ask(device)?;
     let (changes, writes) = decide(&settings, wanted)?;
-    if writes.is_empty() {
-        return Ok(NvSetOutcome {
-            changes,
-            nothing_to_do: true,
-            backup: None,
-            boots: None,
-            reset_needed: false,
-        });
+    let known = known.insert(NvSetOutcome {
+        card: facts.without_flash(),
+        changes,
+        nothing_to_do: writes.is_empty(),
+        backup: None,
+        boots: None,
+        reset_needed: false,
+    });
+    if known.nothing_to_do {
+        return Ok(known.clone());
     }
-    let facts = CardFacts::of(device)?;
     let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
     let place = reserve(&card, backup_dir)?;
-    if !confirm(&changes, place.path()) {
+    if !confirm(&known.changes, place.path()) {
         return Err(JobError::Declined);
     }
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -157,9 +170,11 @@ pub fn nv_set(
         discard(&backup, events);
         return Err(error);
     }
+    known.backup = Some(backup.clone());
     device.mark(Mark::FlashTouched)?;
     let stopped = write(device, &writes).err();
     let boots = settled_boot(device);
+    known.boots = boots.as_ref().ok().cloned();
     let left = match &boots {
         Ok(found) if found.start.is_some() => Boots::OldImage,
         Ok(_) => Boots::Nothing,
@@ -187,13 +202,8 @@ pub fn nv_set(
             NvError::NotStored { parameters: wrong, boots: left, backup: backup.dir }.into()
         );
     }
-    Ok(NvSetOutcome {
-        changes,
-        nothing_to_do: false,
-        backup: Some(backup),
-        boots: Some(boots),
-        reset_needed: true,
-    })
+    known.reset_needed = true;
+    Ok(known.clone())
 }
 
 /// Names of the settings that do not have the value that was wanted, in two readings.
@@ -212,13 +222,13 @@ pub(super) fn not_stored(
 }
 
 /// All settings, and who answered.
-fn ask(device: &mut Device) -> Result<(Option<Version>, NvSettings), JobError> {
-    let running = CardFacts::of(device)?.running;
+fn ask(device: &mut Device) -> Result<(CardFacts, NvSettings), JobError> {
+    let facts = CardFacts::of(device)?;
     let settings = device.card.tools().and_then(|mut tools| tools.settings());
     match settings {
-        Ok(settings) => Ok((running, settings)),
+        Ok(settings) => Ok((facts, settings)),
         Err(ToolsError::UnknownOp { .. }) => Err(NvError::OldFirmware {
-            running: running.map_or_else(|| "unknown".into(), |v| v.to_string()),
+            running: facts.running.map_or_else(|| "unknown".into(), |v| v.to_string()),
         }
         .into()),
         Err(error) => Err(unanswered(error)),

@@ -7,6 +7,7 @@ use super::session::CardFacts;
 use super::settle::{after_change, settled_boot};
 use super::{CardReport, Device, JobError};
 use crate::flash::{FlashChip, Locked, Protection, ProtectionControl};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ pub struct ProtectQuestion {
 }
 
 /// Answer of `flash protect`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ProtectOutcome {
     /// The card, with part and protection as left.
     pub card: CardReport,

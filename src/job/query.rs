@@ -3,28 +3,46 @@
 use super::images::{mark_active, read_images};
 use super::session::CardFacts;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
-use crate::image::{Contents, Depth, FlashAddr, Version};
+use crate::image::{Contents, Depth, FlashAddr, Image, IniEntry, IniSetting, Version};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// Answer of `query`.
-#[derive(Clone, Debug, Serialize)]
-pub struct QueryOutcome {
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "QueryOutcome")]
+pub struct QueryOutcome<I = Image> {
     /// The card; `None` for a file.
     pub card: Option<CardReport>,
     /// Path of the file; `None` for a card.
     #[serde(serialize_with = "crate::escape::serialize_path_option")]
+    #[schemars(with = "Option<String>")]
     pub file: Option<PathBuf>,
     /// SHA-256 of the file, lower-case hex; `None` for a card.
     pub sha256: Option<String>,
     /// Every image found, lowest first. One for a file.
-    pub images: Vec<ImageReport>,
+    pub images: Vec<ImageReport<I>>,
     /// Places that carry a signature where no image may start.
     pub stale: Vec<FlashAddr>,
     /// Index in `images` of the one a report is about: the one that would start.
     pub active: Option<usize>,
     /// Flash and running versions differ: the new one starts with the next reset.
     pub reset_pending: bool,
+}
+
+impl QueryOutcome {
+    /// The same with another form of each image, made by `form`.
+    pub fn map<I>(&self, form: impl Fn(&Image) -> I) -> QueryOutcome<I> {
+        QueryOutcome {
+            card: self.card.clone(),
+            file: self.file.clone(),
+            sha256: self.sha256.clone(),
+            images: self.images.iter().map(|report| report.map(&form)).collect(),
+            stale: self.stale.clone(),
+            active: self.active,
+            reset_pending: self.reset_pending,
+        }
+    }
 }
 
 /// Query a card with as few reads as its answer needs. Every field mstflint's `query full` shows lies
@@ -91,10 +109,16 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
 }
 
 /// Answer of `config show`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ConfigOutcome {
-    /// The ini text, lossy where it is not UTF-8.
-    pub ini: String,
+    /// The card; `None` for a file.
+    pub card: Option<CardReport>,
+    /// The ini text, lossy where it is not UTF-8; `None` where a part of it was requested.
+    pub ini: Option<String>,
+    /// The key that was requested.
+    pub entry: Option<IniEntry>,
+    /// The settings people ask for, where they were requested.
+    pub summary: Option<Vec<IniSetting>>,
     /// Its bytes as they are.
     #[serde(skip)]
     pub bytes: Vec<u8>,
@@ -102,23 +126,26 @@ pub struct ConfigOutcome {
 
 /// The ini of the image that would boot.
 pub fn config_show(device: &mut Device) -> Result<ConfigOutcome, JobError> {
-    let contents = device.active_contents()?;
-    ini_of(&contents)
+    let (card, contents) = device.active_contents()?;
+    ini_of(Some(card), &contents)
 }
 
 /// The ini of an image file.
 pub fn config_show_image(file: &ImageFile) -> Result<ConfigOutcome, JobError> {
-    ini_of(&file.contents)
+    ini_of(None, &file.contents)
 }
 
-fn ini_of(contents: &Contents) -> Result<ConfigOutcome, JobError> {
+fn ini_of(card: Option<CardReport>, contents: &Contents) -> Result<ConfigOutcome, JobError> {
     let ini = contents
         .image()
         .ini
         .as_ref()
         .ok_or(JobError::NoPart("settings (FW Configuration section)"))?;
     Ok(ConfigOutcome {
-        ini: String::from_utf8_lossy(&ini.bytes).into_owned(),
+        card,
+        ini: Some(String::from_utf8_lossy(&ini.bytes).into_owned()),
+        entry: None,
+        summary: None,
         bytes: ini.bytes.clone(),
     })
 }

@@ -3,6 +3,7 @@
 use super::JobError;
 use crate::flash::{Event, Events, FlashError, FlashSource};
 use crate::image::{FlashAddr, START_CANDIDATES, Source as _};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Attempts before the readings are reported as unsteady.
@@ -11,7 +12,7 @@ const ROUNDS: u32 = 4;
 const BLOCK: u32 = 16;
 
 /// Bytes of the flash of which two readings differed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct UnsteadyRange {
     /// First byte.
     pub at: FlashAddr,

@@ -6,6 +6,7 @@ use crate::plan::{
     BackupFacts, BurnOptions, CardSnapshot, IdentityChange, Plan, plan_config_reset, plan_identity,
     plan_recover, plan_restore, plan_rom,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What is to be written.
@@ -29,7 +30,7 @@ pub enum WriteRequest<'a> {
 }
 
 /// Which writing job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteJob {
     Burn,

@@ -7,14 +7,14 @@ use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, settle, version_of, what_boots};
 use super::store::digest;
 use super::{
-    Activation, BackupOutcome, BootReport, CardReport, Device, ImageFile, JobError, WriteJob,
-    WriteRequest,
+    Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, WriteJob, WriteRequest,
 };
 use crate::escape;
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
 use crate::image::{Contents, FlashAddr, Source};
 use crate::plan::{BurnOptions, Pass, Plan, PlanReport, which_boots, would_boot};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -23,29 +23,46 @@ use std::path::{Path, PathBuf};
 pub type Confirm<'a> = &'a mut dyn FnMut(&PlanReport) -> bool;
 
 /// Outcome of every job that writes to the card.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct WriteOutcome {
+    /// The card before the job.
+    pub card: CardReport,
     pub job: WriteJob,
-    /// The plan that was carried out, every check listed.
+    /// The plan, every check listed.
     pub plan: PlanReport,
     /// True: the card held exactly this already, nothing was erased or programmed (exit 2).
     pub nothing_to_do: bool,
-    /// The backup made before the first erase; `None` when there was nothing to do.
-    pub backup: Option<BackupOutcome>,
-    /// What would boot now.
-    pub boots: BootReport,
+    /// The backup made before the first erase; `None` when none was made.
+    pub backup: Option<Backup>,
+    /// Where the job stopped; `None` when it did not stop between the backup and the commit.
+    pub stopped: Option<StopReport>,
+    /// What would boot now; `None` when it was not read after the plan.
+    pub boots: Option<BootReport>,
     /// The reset and what runs after it, if it was asked for.
     pub activation: Option<Activation>,
     /// SHA-256 of the image as it stands on the card, lower-case hex; `None` for jobs that write no image.
     pub image_sha256: Option<String>,
 }
 
+/// Where a job stopped.
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
+pub struct StopReport {
+    pub phase: Phase,
+    /// Flash address of the sector or page.
+    pub at: Option<FlashAddr>,
+    /// What the flash would boot.
+    pub left: Boots,
+    /// Something was erased or programmed.
+    pub touched: bool,
+}
+
 /// Answer of `plan`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct PlanOutcome {
     pub card: CardReport,
     /// Path of the image file.
-    #[serde(serialize_with = "crate::escape::serialize_path")]
+    #[serde(rename = "file", serialize_with = "crate::escape::serialize_path")]
+    #[schemars(with = "String")]
     pub image: PathBuf,
     /// SHA-256 of the image file, lower-case hex.
     pub image_sha256: String,
@@ -82,35 +99,57 @@ pub fn write(
     confirm: Confirm<'_>,
     events: &mut dyn Events,
 ) -> Result<WriteOutcome, JobError> {
+    write_reporting(device, request, backup_dir, activate, confirm, events, &mut None)
+}
+
+/// As [`write`]. `known` gets what is known of the outcome, also when the job fails; it stays `None` when
+/// there is no plan yet.
+pub fn write_reporting(
+    device: &mut Device,
+    request: &WriteRequest<'_>,
+    backup_dir: &Path,
+    activate: bool,
+    confirm: Confirm<'_>,
+    events: &mut dyn Events,
+    known: &mut Option<WriteOutcome>,
+) -> Result<WriteOutcome, JobError> {
     let (job, decide) = request.planner();
     let span = tracing::info_span!("write", ?job, device = %device.name);
     let _inside = span.enter();
     let facts = CardFacts::of(device)?;
     // The semaphores are free while a person thinks and while files are synced: mlx4_core gives up
     // on semaphore 63 after 10 s.
-    let (card, unsteady) = snapshot(&facts, &mut device.lock()?, Phase::Backup, events)?;
+    let mut locked = device.lock()?;
+    let described = facts.report(&locked);
+    let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
+    drop(locked);
     let plan = decide(&card);
     log_plan(&plan);
-    let mut report = plan.report;
-    if report.refused {
-        return Err(JobError::Refused { report: Box::new(report) });
+    let known = known.insert(WriteOutcome {
+        card: described,
+        job,
+        plan: plan.report,
+        nothing_to_do: false,
+        backup: None,
+        stopped: None,
+        boots: None,
+        activation: None,
+        image_sha256: None,
+    });
+    if known.plan.refused {
+        return Err(JobError::Refused { report: Box::new(known.plan.clone()) });
     }
     let Some(action) = plan.action else {
-        return Ok(WriteOutcome {
-            job,
-            plan: report,
-            nothing_to_do: true,
-            backup: None,
-            boots: would_boot(&card.flash),
-            activation: None,
-            image_sha256: None,
-        });
+        known.nothing_to_do = true;
+        known.boots = Some(would_boot(&card.flash));
+        return Ok(known.clone());
     };
     // The directory is made before the question: one that cannot be written is an error now, and the
     // question can name it.
     let place = reserve(&card, backup_dir)?;
-    report.warnings.push(format!("The backup goes to {}.", escape::path(place.path())));
-    if !confirm(&report) {
+    let line = format!("The backup goes to {}.", escape::path(place.path()));
+    known.plan.warnings.push(line);
+    if !confirm(&known.plan) {
         return Err(JobError::Declined);
     }
     let probe = Probe { new: action.contents.as_ref().map(|c| c.bytes().to_vec()) };
@@ -119,6 +158,7 @@ pub fn write(
     let mut backup = store(place, &facts, &card, unsteady)?;
     backup.announce(events);
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
+    known.backup = Some(backup.clone());
     if let Some(journal) = journal {
         journal.mark(Mark::FlashTouched)?;
     }
@@ -127,7 +167,16 @@ pub fn write(
     drop(card);
     let first = match ended {
         Ok(first) => first,
-        Err(stopped) => return Err(left_behind(device, stopped, &probe, &backup.dir)),
+        Err(stopped) => {
+            let stopped = left_behind(device, stopped, &probe);
+            known.stopped = Some(StopReport {
+                phase: stopped.phase,
+                at: stopped.at,
+                left: stopped.boots,
+                touched: stopped.touched,
+            });
+            return Err(JobError::Stopped { stopped, backup: Some(backup.dir) });
+        }
     };
     let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
     let boots = match first {
@@ -137,23 +186,17 @@ pub fn write(
     let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
     device.note(Mark::Boots(starts));
     let boots = boots.map_err(|error| after_change(written, None, Some(&backup.dir), error))?;
+    known.boots = Some(boots.clone());
     if !sure(&boots) {
         return Err(wrong_boot(&boots, &backup.dir));
     }
-    let activation = match (activate, boots.version) {
+    known.activation = match (activate, boots.version) {
         (true, Some(version)) => activate_after(device, &facts, version, events)
             .map_err(|error| after_change(written, Some(&boots), Some(&backup.dir), error))?,
         _ => None,
     };
-    Ok(WriteOutcome {
-        job,
-        plan: report,
-        nothing_to_do: false,
-        backup: Some(backup),
-        boots,
-        activation,
-        image_sha256: action.contents.as_ref().map(|c| digest(c.bytes())),
-    })
+    known.image_sha256 = action.contents.as_ref().map(|c| digest(c.bytes()));
+    Ok(known.clone())
 }
 
 fn log_plan(plan: &Plan) {
@@ -249,12 +292,7 @@ fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
 
 /// A pass stopped. What is left is read again where the session could not, or found nothing that
 /// boots: no single reading decides that.
-fn left_behind(
-    device: &mut Device,
-    mut stopped: Stopped,
-    probe: &Probe,
-    backup: &Path,
-) -> JobError {
+fn left_behind(device: &mut Device, mut stopped: Stopped, probe: &Probe) -> Stopped {
     if stopped.touched && !stopped.boots.is_image() {
         let mut reading = |flash: &mut dyn Source| probe.read(flash);
         let sure = |boots: &Boots| boots.is_image();
@@ -265,5 +303,5 @@ fn left_behind(
     if stopped.touched {
         device.note(Mark::Boots(stopped.boots.is_image()));
     }
-    JobError::Stopped { stopped, backup: Some(backup.to_owned()) }
+    stopped
 }

@@ -1,6 +1,6 @@
 //! Which card a user means: the argument of `-d`, parsed once.
 
-use crate::escape;
+use crate::escape::{self, string_schema};
 use crate::host::{DiscoverError, Host, PciCard};
 use crate::sim::SimCard;
 use serde::{Serialize, Serializer};
@@ -117,6 +117,8 @@ impl Serialize for CardSelector {
         serializer.collect_str(self)
     }
 }
+
+string_schema!(CardSelector, "description": "The name of a card, as `-d` takes it.");
 
 /// Device id and number in a name of mst: `mt4099_pciconf0`. What may follow a dot is a function of the same
 /// card.

@@ -11,12 +11,29 @@ use crate::flash::{
 };
 use crate::image::{Contents, Depth, FlashAddr, Image, ImageOffset, Source, Version};
 use crate::plan::CardSnapshot;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use std::borrow::Cow;
 
-/// The card itself.
+/// The card itself, with its flash chip.
 #[derive(Clone, Debug, Serialize)]
+#[serde(into = "CardDescription")]
 pub struct CardReport {
-    /// What the user called it.
+    pub device: String,
+    pub bdf: Option<String>,
+    pub chip: Chip,
+    pub chip_name: String,
+    pub recovery: bool,
+    pub running: Option<Version>,
+    pub flash: FlashChip,
+    pub protection: Protection,
+}
+
+/// A card in a result.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Card")]
+pub struct CardDescription {
+    /// Its name, as `-d` takes it.
     pub device: String,
     pub bdf: Option<String>,
     /// Silicon.
@@ -25,9 +42,35 @@ pub struct CardReport {
     pub chip_name: String,
     /// No firmware runs: recovery mode.
     pub recovery: bool,
+    #[serde(rename = "running_fw_version")]
     pub running: Option<Version>,
-    pub flash: FlashChip,
-    pub protection: Protection,
+    /// The flash chip; `None` where the command does not take the flash's semaphores.
+    pub flash: Option<FlashChip>,
+    /// `None` as for `flash`.
+    pub protection: Option<Protection>,
+}
+
+impl From<CardReport> for CardDescription {
+    fn from(card: CardReport) -> Self {
+        let CardReport { device, bdf, chip, chip_name, recovery, running, flash, protection } =
+            card;
+        let (flash, protection) = (Some(flash), Some(protection));
+        Self { device, bdf, chip, chip_name, recovery, running, flash, protection }
+    }
+}
+
+impl JsonSchema for CardReport {
+    fn schema_name() -> Cow<'static, str> {
+        CardDescription::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        CardDescription::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        CardDescription::json_schema(generator)
+    }
 }
 
 /// What a card reports without its flash.
@@ -66,6 +109,20 @@ impl CardFacts {
             protection: locked.protection().clone(),
         }
     }
+
+    /// Of a card whose flash chip is not read.
+    pub(super) fn without_flash(&self) -> CardDescription {
+        CardDescription {
+            device: self.name.clone(),
+            bdf: self.bdf.clone(),
+            chip: self.chip,
+            chip_name: self.chip.name(),
+            recovery: self.recovery,
+            running: self.running,
+            flash: None,
+            protection: None,
+        }
+    }
 }
 
 /// As the image module's type.
@@ -80,10 +137,11 @@ impl Device {
     }
 
     /// The image that boots, read in a session of its own.
-    pub(super) fn active_contents(&mut self) -> Result<Contents, JobError> {
+    pub(super) fn active_contents(&mut self) -> Result<(CardReport, Contents), JobError> {
         let facts = CardFacts::of(self)?;
-        let (_, contents) = active_contents(&facts, &mut self.lock()?)?;
-        Ok(contents)
+        let mut locked = self.lock()?;
+        let (_, contents) = active_contents(&facts, &mut locked)?;
+        Ok((facts.report(&locked), contents))
     }
 }
 

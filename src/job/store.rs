@@ -4,6 +4,7 @@
 use super::JobError;
 use crate::escape;
 use crate::host::{HeldDir, Host, MadeDir, NewFile, UserDirs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// One file of a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct BackupFile {
     /// Name inside the directory.
     pub name: String,

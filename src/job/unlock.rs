@@ -1,8 +1,10 @@
 //! `unlock`: free a stale semaphore, after proof that no program uses it.
 
-use super::{Device, JobError};
+use super::session::CardFacts;
+use super::{CardDescription, Device, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use std::time::Duration;
 const ANSWERED_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// One semaphore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SemaphoreReport {
     pub semaphore: Semaphore,
     /// Index in the bank.
@@ -22,8 +24,10 @@ pub struct SemaphoreReport {
 }
 
 /// Answer of `unlock`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct UnlockOutcome {
+    /// The card, without its flash.
+    pub card: CardDescription,
     /// 40 and 63.
     pub semaphores: Vec<SemaphoreReport>,
     /// All were free already.
@@ -39,6 +43,7 @@ pub fn unlock(
     confirm: &mut dyn FnMut(&[String]) -> bool,
     events: &mut dyn Events,
 ) -> Result<UnlockOutcome, JobError> {
+    let card = CardFacts::of(device)?.without_flash();
     let mut held = Vec::new();
     let mut proof = Vec::new();
     let mut reports = Vec::new();
@@ -69,7 +74,7 @@ pub fn unlock(
         }
     }
     if held.is_empty() {
-        return Ok(UnlockOutcome { semaphores: reports, nothing_to_do: true, proof });
+        return Ok(UnlockOutcome { card, semaphores: reports, nothing_to_do: true, proof });
     }
     let asked = device.clock.now();
     if !confirm(&proof) {
@@ -107,5 +112,5 @@ pub fn unlock(
     if !device.lock()?.is_idle()? {
         proof.push("the flash chip is still busy".into());
     }
-    Ok(UnlockOutcome { semaphores: reports, nothing_to_do: false, proof })
+    Ok(UnlockOutcome { card, semaphores: reports, nothing_to_do: false, proof })
 }

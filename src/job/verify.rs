@@ -7,23 +7,26 @@ use super::session::{CardFacts, active_in, contents_of, trust_chains};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
 use crate::flash::{Event, Events, FlashSource, Phase};
-use crate::image::{Contents, Depth, FlashAddr, Identity, ImageOffset};
+use crate::image::{Contents, Depth, FlashAddr, Identity, Image, ImageOffset};
 use crate::plan::difference;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// Answer of `verify`.
-#[derive(Clone, Debug, Serialize)]
-pub struct VerifyOutcome {
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "VerifyOutcome")]
+pub struct VerifyOutcome<I = Image> {
     /// The card; `None` for a file.
     pub card: Option<CardReport>,
     /// Path of the file; `None` for a card.
     #[serde(serialize_with = "crate::escape::serialize_path_option")]
+    #[schemars(with = "Option<String>")]
     pub file: Option<PathBuf>,
     /// SHA-256 of the file, lower-case hex; `None` for a card.
     pub sha256: Option<String>,
     /// Every image found, fully read, lowest first.
-    pub images: Vec<ImageReport>,
+    pub images: Vec<ImageReport<I>>,
     /// Places that carry a signature where no image may start.
     pub stale: Vec<FlashAddr>,
     /// True when there is an image and each one is valid.
@@ -31,10 +34,29 @@ pub struct VerifyOutcome {
     /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
     /// verified.
     pub unsteady: Vec<UnsteadyRange>,
+    /// With `--against`: then `file` is the other image, no images are listed, and `ok` is that they are
+    /// equal.
+    pub against: Option<Comparison>,
+}
+
+impl VerifyOutcome {
+    /// The same with another form of each image, made by `form`.
+    pub fn map<I>(&self, form: impl Fn(&Image) -> I) -> VerifyOutcome<I> {
+        VerifyOutcome {
+            card: self.card.clone(),
+            file: self.file.clone(),
+            sha256: self.sha256.clone(),
+            images: self.images.iter().map(|report| report.map(&form)).collect(),
+            stale: self.stale.clone(),
+            ok: self.ok,
+            unsteady: self.unsteady.clone(),
+            against: self.against.clone(),
+        }
+    }
 }
 
 /// First place where two images differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Difference {
     /// First differing byte.
     pub at: ImageOffset,
@@ -42,13 +64,9 @@ pub struct Difference {
     pub count: u64,
 }
 
-/// Answer of `verify --against`.
-#[derive(Clone, Debug, Serialize)]
-pub struct AgainstOutcome {
-    pub card: CardReport,
-    /// Path of the file.
-    #[serde(serialize_with = "crate::escape::serialize_path")]
-    pub file: PathBuf,
+/// An image of the card and one of a file.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct Comparison {
     /// Which image of the card was compared.
     pub start: FlashAddr,
     /// Equal, identity (GUIDs, MACs, VSD and the CRCs over them) aside.
@@ -61,9 +79,6 @@ pub struct AgainstOutcome {
     pub card_sha256: String,
     /// SHA-256 of the file's image with the card's identity put in, where it can be.
     pub file_sha256: String,
-    /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
-    /// compared.
-    pub unsteady: Vec<UnsteadyRange>,
 }
 
 /// Verify every image on the card.
@@ -100,6 +115,7 @@ pub fn verify_card(
         images: query.images,
         stale: query.stale,
         unsteady,
+        against: None,
     })
 }
 
@@ -114,6 +130,7 @@ pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
         images: query.images,
         stale: query.stale,
         unsteady: Vec::new(),
+        against: None,
     }
 }
 
@@ -122,7 +139,7 @@ pub fn verify_against(
     device: &mut Device,
     file: &ImageFile,
     events: &mut dyn Events,
-) -> Result<AgainstOutcome, JobError> {
+) -> Result<VerifyOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
@@ -140,9 +157,7 @@ pub fn verify_against(
     let equal = ours.masked_equal(theirs);
     let identity = Identity::from_image(ours.image()).ok();
     let dressed = identity.as_ref().and_then(|identity| theirs.with_identity(identity).ok());
-    Ok(AgainstOutcome {
-        card,
-        file: file.path.clone(),
+    let against = Comparison {
         start,
         equal,
         identical: ours.bytes() == theirs.bytes(),
@@ -154,6 +169,15 @@ pub fn verify_against(
         },
         card_sha256: digest(ours.bytes()),
         file_sha256: digest(dressed.as_ref().unwrap_or(theirs).bytes()),
+    };
+    Ok(VerifyOutcome {
+        card: Some(card),
+        file: Some(file.path.clone()),
+        sha256: Some(file.sha256.clone()),
+        images: Vec::new(),
+        stale: Vec::new(),
+        ok: equal,
         unsteady,
+        against: Some(against),
     })
 }

@@ -4,6 +4,7 @@ use super::Validity;
 use crate::escape::ForeignText;
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Why an image was taken for the one that boots.
@@ -41,12 +42,13 @@ pub fn boot_choice<'a>(
 }
 
 /// What would start at the next power-on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct BootReport {
     /// Where its signature is; `None` = nothing would start.
     pub start: Option<FlashAddr>,
     /// `None` where the layout is not failsafe.
     pub half: Option<Half>,
+    #[serde(rename = "fw_version")]
     pub version: Option<Version>,
     pub psid: Option<ForeignText>,
 }

@@ -1,9 +1,10 @@
 //! Checks and what a plan shows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One check with its outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Check {
     pub id: CheckId,
     /// Passed, or waived by an option that `detail` names.
@@ -33,7 +34,7 @@ impl Check {
 
 /// Stable names of checks, in the order in which a plan shows them. What mstflint checks:
 /// docs/flint.md#checks-before-the-first-erase; what it does not: docs/fs2.md#order-of-a-burn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
     /// The file is the one whose SHA-256 was specified (`--expect`); judged before the card is opened.
@@ -100,7 +101,7 @@ impl CheckId {
 }
 
 /// Something that will be different afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Change {
     pub field: String,
     /// `None` = nothing there.
@@ -109,7 +110,7 @@ pub struct Change {
 }
 
 /// Something that stays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Kept {
     pub field: String,
     pub value: String,

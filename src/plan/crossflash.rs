@@ -11,10 +11,11 @@ use super::Check;
 use super::rules::rom_text;
 use crate::escape::ForeignText;
 use crate::image::{Contents, Ini, Layout, ini_count, ini_number};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One fact of the card's image and of the new one; `None` = not stated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Sides<T> {
     /// The image on the card.
     pub card: Option<T>,
@@ -29,7 +30,7 @@ impl<T: PartialEq> Sides<T> {
 }
 
 /// Ports of a board as its ini describes them (docs/fs2.md#fw-configuration-and-hash-file).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct BoardPorts {
     /// `num_of_ports`.
     pub number: Option<u64>,
@@ -38,7 +39,7 @@ pub struct BoardPorts {
 }
 
 /// A comparison of two boards' images.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CrossFlash {
     pub psid: Sides<ForeignText>,
     /// The part number for orders, as the ini has it.
@@ -66,6 +67,7 @@ pub struct CrossFlash {
     /// Flash size of the chip on the card, in bytes.
     pub chip_size: u32,
     /// The inis, key by key; `None` when one of the images has none.
+    #[serde(rename = "ini_diff")]
     pub ini: Option<IniDiff>,
     /// Consequences for the owner, a sentence each.
     pub notes: Vec<String>,

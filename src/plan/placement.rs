@@ -25,7 +25,10 @@ pub(super) fn other_start(layout: Layout, active: Option<&ImageSlot>) -> FlashAd
 
 pub(super) fn target(layout: Layout, start: FlashAddr) -> Target {
     match (layout, layout.half_at(start)) {
-        (Layout::Failsafe { chunk_log2 }, Some(half)) => Target::Half { half, chunk_log2 },
+        (Layout::Failsafe { chunk_log2 }, Some(half)) => Target::Half {
+            half,
+            chunk_size: 1_u64.checked_shl(chunk_log2.into()).unwrap_or(u64::MAX),
+        },
         _ => Target::InPlace,
     }
 }

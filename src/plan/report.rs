@@ -3,17 +3,18 @@
 use super::{Change, Check, CrossFlash, Kept};
 use crate::flash::{EraseSize, SectorMap};
 use crate::image::{FlashAddr, Half, Version};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 /// Where the image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Target {
     /// The other half; the card boots the old image until the commit.
     Half {
         half: Half,
-        /// log2 of the chunk size.
-        chunk_log2: u8,
+        /// In bytes.
+        chunk_size: u64,
     },
     /// Over the only image there is.
     InPlace,
@@ -22,21 +23,27 @@ pub enum Target {
 }
 
 /// One erase of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct EraseReport {
     pub at: FlashAddr,
+    /// In bytes.
+    #[serde(serialize_with = "bytes")]
+    #[schemars(with = "u32")]
     pub size: EraseSize,
 }
 
+fn bytes<S: Serializer>(size: &EraseSize, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(size.bytes())
+}
+
 /// The writes of a plan, in figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ActionReport {
     /// Where the image goes; `None` for jobs that write no image.
     pub target: Option<Target>,
     /// Address of the new signature.
     pub signature_at: Option<FlashAddr>,
     /// Signatures that are invalidated after the commit.
-    #[serde(rename = "retire")]
     pub invalidate: Vec<FlashAddr>,
     /// Survives an interruption at any point (P1).
     pub survives_interruption: bool,
@@ -53,7 +60,7 @@ pub struct ActionReport {
 }
 
 /// A plan without its bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct PlanReport {
     /// Every check, passed or not, in a fixed order.
     pub checks: Vec<Check>,
@@ -62,8 +69,10 @@ pub struct PlanReport {
     /// The card already holds exactly this.
     pub nothing_to_do: bool,
     /// Version of the image that boots now.
+    #[serde(rename = "from_fw_version")]
     pub from_version: Option<Version>,
     /// Version of the new image.
+    #[serde(rename = "to_fw_version")]
     pub to_version: Option<Version>,
     /// What will be different.
     pub changes: Vec<Change>,
@@ -72,7 +81,6 @@ pub struct PlanReport {
     /// Sentences to read before the confirmation.
     pub warnings: Vec<String>,
     /// The card's image beside the new one, where their PSIDs differ, refused or not.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub crossflash: Option<Box<CrossFlash>>,
     /// What to do; `None` when refused or when there is nothing to do.
     pub action: Option<ActionReport>,

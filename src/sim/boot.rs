@@ -9,18 +9,19 @@
 use super::CardSpec;
 use super::fs2::{BootRefusal, LoadedImage, signatures};
 use crate::image::{FlashAddr, Version};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The result of a boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "boots")]
 pub enum BootOutcome {
     /// This image starts.
     Image {
         /// Where its magic is.
         start: FlashAddr,
-        /// Its version.
+        #[serde(rename = "fw_version", alias = "version")]
         version: Version,
     },
     /// None does: the card comes up with its recovery id.
@@ -28,7 +29,7 @@ pub enum BootOutcome {
 }
 
 /// The result of a power-on under both orders of search.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct BootOutcomes {
     /// Candidates from the lowest address up.
     pub lowest_first: BootOutcome,

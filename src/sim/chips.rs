@@ -19,11 +19,12 @@
 //! 468.75 ms, which gives 10.34 s. That is what is used here.
 
 use super::status::StatusLayout;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A flash chip model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SimChip {
     M25px16,

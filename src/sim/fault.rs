@@ -1,5 +1,6 @@
 //! Faults, seeded and listed (docs/hardware.md#requirements-for-an-emulator item 12).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ use std::ops::Range;
 /// register.
 /// `bit` is a number inside what is programmed, erased or transferred (modulo its length): byte
 /// `bit / 8`, counted from the least significant bit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
     /// Power fails during operation `op`: the page or sector is left torn, and nothing answers until
@@ -99,7 +100,7 @@ pub enum Fault {
 }
 
 /// What [`Fault::WrongRead`] delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WrongRead {
     /// Nothing arrives: the data registers keep all they held.
@@ -111,7 +112,7 @@ pub enum WrongRead {
 }
 
 /// What [`Fault::WrongRegister`] answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WrongRegister {
     /// All ones; the read did not arrive.

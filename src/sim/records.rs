@@ -1,6 +1,7 @@
 //! Time, counters, trace and misuse of a card: what tests read.
 
 use crate::card::Clock;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -46,7 +47,7 @@ impl Clock for SimTime {
 /// MHz) and every typical erase and program time, as if nothing overlapped: the figure to compare
 /// with mstflint 4.21. `time_ns` is the advance of the simulated clock: polling overlaps with the
 /// work of the chip, and sleeps count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
     /// Reads of BAR0, and of configuration space.
@@ -112,7 +113,7 @@ pub enum Op {
 }
 
 /// An access that a correct driver does not make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Misuse {
     /// Number of the register access.
     pub access: u64,

@@ -1,10 +1,11 @@
 //! What a simulated card is made of.
 
 use super::SimChip;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Identity and silicon of a simulated card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CardSpec {
     /// Board name for people, e.g. `MCX311A-XCAT`.

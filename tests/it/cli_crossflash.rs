@@ -64,9 +64,9 @@ fn json_lists_every_changed_key() {
     assert_eq!(found["psid"]["card"], "MT_1170110023");
     assert_eq!(found["psid"]["image"], "DEL_9990000001");
     assert_eq!(found["possible"], true);
-    assert_eq!(found["ini"]["changes"].as_array().unwrap().len(), 97);
-    assert_eq!(found["ini"]["changed"], 96);
-    assert_eq!(found["ini"]["added"], 1);
+    assert_eq!(found["ini_diff"]["changes"].as_array().unwrap().len(), 97);
+    assert_eq!(found["ini_diff"]["changed"], 96);
+    assert_eq!(found["ini_diff"]["added"], 1);
     let documented = [
         "psid",
         "part",
@@ -91,5 +91,5 @@ fn json_lists_every_changed_key() {
     // The same board: no comparison.
     let ran = bench.run(&["--json", "-d", "sim:card.cx3", "plan", "new.bin"]);
     let document = ran.exits(0).json();
-    assert!(document["result"]["plan"].get("crossflash").is_none());
+    assert!(document["result"]["plan"]["crossflash"].is_null());
 }

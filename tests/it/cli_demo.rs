@@ -31,7 +31,7 @@ fn the_demo_shows_the_main_job() {
             .run(&["sim", "info", &format!("cx3flash-demo/{card}.cx3"), "--json"])
             .exits(0)
             .json();
-        assert_eq!(info["result"]["running"]["version"], "2.42.5000");
+        assert_eq!(info["result"]["running"]["fw_version"], "2.42.5000");
         assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
     }
     // The commands that it suggests work.
@@ -52,7 +52,7 @@ fn the_demo_in_json_is_one_document() {
     let steps = document["result"]["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 22);
     for step in steps {
-        assert_eq!(step["document"]["schema"], 1);
+        assert_eq!(step["document"]["schema"], 2);
         assert_eq!(step["document"]["exit"], 0);
     }
 }

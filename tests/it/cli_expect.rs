@@ -33,7 +33,7 @@ fn another_file_is_refused_before_the_card_is_opened() {
         let mut all = vec!["--json", "-d", "sim:nowhere.cx3"];
         all.extend(args);
         let document = bench.run(&all).exits(4).json();
-        assert_eq!(document["error"]["code"], "other_file");
+        assert_eq!(document["error"]["code"], "expected_file");
         let plan = &document["result"]["plan"];
         assert_eq!(plan["refused"], true);
         let check = &plan["checks"][0];

@@ -139,7 +139,7 @@ fn a_pipe_is_read_like_a_file() {
 /// A backup of `card.cx3`, by its path inside the sandbox.
 fn backup(bench: &Sandbox) -> String {
     let ran = bench.card(&["--json", "backup", "--out", "b"]).exits(0);
-    let dir = ran.json()["result"]["dir"].as_str().unwrap().to_owned();
+    let dir = ran.json()["result"]["backup"]["dir"].as_str().unwrap().to_owned();
     let dir = Path::new(&dir).file_name().unwrap().to_str().unwrap();
     format!("b/{dir}")
 }

@@ -53,8 +53,8 @@ fn a_card_is_listed_with_what_mst_status_shows() {
     // Without an IOMMU there is no way.
     assert_eq!(cards[2]["access"], serde_json::json!([]));
     // What would take a borrowing to know is not known.
-    assert!(cards[0]["flashed"].is_null());
-    assert_eq!(cards[3]["flashed"], "2.35.5100");
+    assert!(cards[0]["flash_fw_version"].is_null());
+    assert_eq!(cards[3]["flash_fw_version"], "2.35.5100");
     bench
         .run(&["list"])
         .exits(0)

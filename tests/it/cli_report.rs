@@ -99,7 +99,7 @@ fn a_burn_leaves_a_complete_report() {
     let plan = parsed(&files, "plan.json");
     assert!(!plan["checks"].as_array().unwrap().is_empty());
     let document = parsed(&files, "document.json");
-    assert_eq!(document["result"]["boots"]["version"], "2.42.5000");
+    assert_eq!(document["result"]["boots"]["fw_version"], "2.42.5000");
     assert!(files["log.jsonl"].contains("\"burn\"") || files["log.jsonl"].contains("Burn"));
     for step in ["verified", "committed"] {
         let line = format!("\"message\":\"{step}\"");

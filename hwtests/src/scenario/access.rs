@@ -59,7 +59,7 @@ pub(super) fn a_card_on_vfio_pci_stays_there(host: &mut dyn TestHost) -> Result<
     bound.assert_unchanged(host)?;
     same_version(&flashed(host)?, &new)?;
     let report = host.expect("query", 0)?;
-    same_version(report.text("/result/card/running")?, &new)?;
+    same_version(report.text("/result/card/running_fw_version")?, &new)?;
     rebound(host).map(drop)
 }
 

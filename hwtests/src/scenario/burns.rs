@@ -23,7 +23,7 @@ fn burn_with(host: &mut dyn TestHost, access: &str) -> Result<()> {
     no_misuse(host)?;
     before.assert_unchanged(host)?;
     same_version(&ethtool_version(host, &netdevs[0])?, &new)?;
-    let after = &report["result"]["activation"]["after"];
+    let after = &report["result"]["activation"]["after_fw_version"];
     same_version(after.as_str().unwrap_or_default(), &new).context("by the report")
 }
 

@@ -72,7 +72,7 @@ pub(super) fn ethtool_reports_the_version_of_query(host: &mut dyn TestHost) -> R
     shows(&text, &format!("bus-info: {}", host.bdf()))?;
     let running = ethtool_version(host, &netdev)?;
     let report = host.expect("query", 0)?;
-    same_version(report.text("/result/card/running")?, &running)?;
+    same_version(report.text("/result/card/running_fw_version")?, &running)?;
     state.assert_unchanged(host)
 }
 

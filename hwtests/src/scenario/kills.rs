@@ -31,7 +31,7 @@ fn booted_versions(info: &Value) -> Result<Vec<String>> {
         .into_iter()
         .chain(either.values())
         .map(|outcome| {
-            let version = outcome["version"].as_str().map(str::to_owned);
+            let version = outcome["fw_version"].as_str().map(str::to_owned);
             version.with_context(|| format!("the card does not boot: {info}"))
         })
         .collect()
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_card_boots_only_if_both_orders_of_search_find_an_image() {
-        let image = serde_json::json!({"boots": "image", "start": 0, "version": "2.42.5000"});
+        let image = serde_json::json!({"boots": "image", "start": 0, "fw_version": "2.42.5000"});
         let mut info = serde_json::json!({
             "power_on": image,
             "reset": image,

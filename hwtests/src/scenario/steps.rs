@@ -114,7 +114,7 @@ pub(super) fn pending(host: &mut dyn TestHost, count: usize) -> Result<()> {
 pub(super) fn flashed(host: &mut dyn TestHost) -> Result<String> {
     if let Some(server) = host.server(0) {
         let info = server.info()?;
-        let version = info["power_on"]["version"].as_str();
+        let version = info["power_on"]["fw_version"].as_str();
         return version
             .map(str::to_owned)
             .with_context(|| format!("nothing boots: {}", info["power_on"]));
@@ -128,7 +128,7 @@ fn booting(images: &Value) -> Result<String> {
         .as_array()
         .into_iter()
         .flatten()
-        .find(|image| image["boots"] == true)
+        .find(|image| image["would_boot"] == true)
         .and_then(|image| image["image"]["fw_version"].as_str())
         .map(str::to_owned)
         .with_context(|| format!("no image boots: {images}"))

@@ -17,7 +17,7 @@ const MAX_BAR: u16 = 0xc8;
 const MOST_BAR_MIB: u64 = 512;
 
 /// Limits that the card reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
 pub struct Limits {
     pub max_vfs: u32,
     /// log2 of the UAR BAR in MiB.

@@ -181,6 +181,11 @@ pub enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Print the JSON Schema of the documents of `--json`, all or those of one command
+    Schema {
+        /// The command, such as `rom info`
+        command: Vec<String>,
+    },
     /// Print the manual pages in roff
     Man {
         /// Write one page per command into this directory instead
@@ -363,6 +368,7 @@ impl Command {
             | Self::Config(ConfigCommand::Show { image, .. })
             | Self::Identity(IdentityCommand::Show { image }) => image.is_none(),
             Self::Completions { .. }
+            | Self::Schema { .. }
             | Self::Man { .. }
             | Self::Sim(_)
             | Self::HostWrite { .. }

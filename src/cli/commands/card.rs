@@ -2,15 +2,13 @@
 
 use super::{Ctx, Ran, backup_dir};
 use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
+use crate::cli::json::{self, ImageDocument};
 use crate::cli::page::Page;
-use crate::cli::{json as documents, text};
+use crate::cli::text;
 use crate::escape;
 use crate::host::{Function, Host, OtherDevice};
-use crate::image::{Image, Severity};
-use crate::job::{
-    self, CardSelector, Code, HintContext, ImageReport, ListEntry, QueryOutcome, VerifyOutcome,
-};
+use crate::image::Severity;
+use crate::job::{self, CardSelector, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -150,7 +148,7 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
     let wrong = outcome.checks.iter().filter(|c| !c.ok).map(|c| c.id);
     let wrong = wrong.collect::<Vec<_>>().join(", ");
     let failure = Failure::new(Code::Unhealthy, format!("{card} is not ready: {wrong}"));
-    Err(failure.with_result(json(&outcome)).into())
+    Err(failure.into())
 }
 
 pub(super) fn query(ctx: &mut Ctx<'_>, image: Option<&Path>, full: bool) -> Ran {
@@ -158,19 +156,12 @@ pub(super) fn query(ctx: &mut Ctx<'_>, image: Option<&Path>, full: bool) -> Ran 
         Some(path) => job::query_image(&ctx.image(path)?),
         None => job::query_card(&mut ctx.open()?)?,
     };
-    ctx.done(&text::query(&outcome, full), &query_json(&outcome))
+    ctx.done(&text::query(&outcome, full), &outcome.map(ImageDocument::quick))
 }
 
-/// The outcome, with images as [`documents::image`] writes them.
+/// The result of `query`, for a bug report.
 pub(super) fn query_json(outcome: &QueryOutcome) -> Value {
-    with_images(json(outcome), &outcome.images, documents::image)
-}
-
-fn with_images(mut value: Value, reports: &[ImageReport], image: fn(&Image) -> Value) -> Value {
-    for (number, report) in reports.iter().enumerate() {
-        value["images"][number]["image"] = report.image.as_ref().map_or(Value::Null, image);
-    }
-    value
+    json::result(&outcome.map(ImageDocument::quick))
 }
 
 pub(super) fn verify(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
@@ -178,12 +169,11 @@ pub(super) fn verify(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
         Some(path) => job::verify_image(&ctx.image(path)?),
         None => job::verify_card(&mut ctx.open()?, &mut ctx.progress())?,
     };
-    let result = with_images(json(&outcome), &outcome.images, documents::verified_image);
-    let ran = ctx.done(&text::verify(&outcome), &result);
+    let ran = ctx.done(&text::verify(&outcome), &outcome.map(ImageDocument::full));
     if outcome.ok {
         return ran;
     }
-    Err(not_valid(ctx, &outcome).with_result(result).into())
+    Err(not_valid(ctx, &outcome).into())
 }
 
 /// The failure of a verify that found an error.
@@ -216,11 +206,12 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
 pub(super) fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     let file = ctx.image(path)?;
     let outcome = job::verify_against(&mut ctx.open()?, &file, &mut ctx.progress())?;
-    let ran = ctx.done(&text::against(&outcome), &outcome);
-    if outcome.equal {
+    let text = outcome.against.as_ref().map(|found| text::against(&outcome, found));
+    let ran = ctx.done(&text.unwrap_or_default(), &outcome.map(ImageDocument::full));
+    if outcome.ok {
         return ran;
     }
     let message = format!("the card does not hold the image in {}", escape::path(path));
     let failure = Failure::new(Code::Differs, message);
-    Err(failure.with_result(json(&outcome)).into())
+    Err(failure.into())
 }

@@ -4,13 +4,12 @@ use super::{Ctx, Ran, backup_dir};
 use crate::card::nv::Parameter;
 use crate::cli::args::shared::WriteArgs;
 use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
+use crate::cli::json;
 use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
 use crate::image::{Ini, IniSetting};
 use crate::job::{self, CardSelector, Code, JobError, NvChange, NvQueryOutcome, NvSetOutcome};
-use serde_json::json as value;
 use std::path::Path;
 
 /// Similar names in the message about an unknown key.
@@ -22,7 +21,7 @@ pub(super) fn show(
     key: Option<String>,
     summary: bool,
 ) -> Ran {
-    let outcome = match image {
+    let mut outcome = match image {
         Some(path) => job::config_show_image(&ctx.image(path)?),
         None => job::config_show(&mut ctx.open()?),
     }?;
@@ -32,12 +31,17 @@ pub(super) fn show(
             let near = ini.near(&key, SUGGESTIONS);
             return Err(JobError::NoKey { key, near }.into());
         };
-        return ctx.done(&Page::of(&entry.value), &entry);
+        let text = Page::of(&entry.value);
+        outcome.ini = None;
+        outcome.entry = Some(entry);
+        return ctx.done(&text, &outcome);
     }
     if summary {
         let settings = ini.summary();
-        let result = value!({ "summary": json(&settings) });
-        return ctx.done(&summary_text(&settings), &result);
+        let text = summary_text(&settings);
+        outcome.ini = None;
+        outcome.summary = Some(settings);
+        return ctx.done(&text, &outcome);
     }
     // Its lines as they are, so that it can be stored and compared.
     let mut text = Page::default();
@@ -127,10 +131,13 @@ pub(super) fn set(ctx: &mut Ctx<'_>, settings: &[(Parameter, u32)], args: WriteA
         let backup = escape::path(backup);
         text.line(format_args!("The firmware writes the flash. The backup goes to {backup}."));
         ctx.out.text(&text);
-        ctx.asked = Some(value!({ "changes": changes }));
         ctx.confirm(args.confirm.yes, "Store these settings?")
     };
-    let outcome = job::nv_set(&mut device, settings, &dir, &mut confirm, &mut progress)?;
+    let mut known = None;
+    let ended =
+        job::nv_set_reporting(&mut device, settings, &dir, &mut confirm, &mut progress, &mut known);
+    ctx.result = known.as_ref().map(json::result);
+    let outcome = ended?;
     let text = stored_text(&outcome, ctx.device.as_ref());
     ctx.unless(outcome.nothing_to_do, &text, &outcome)
 }

@@ -2,10 +2,12 @@
 
 use super::{Ctx, Ran};
 use crate::cli::failure::Failure;
+use crate::cli::json::{self, Document};
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::{Code, Exit};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -46,9 +48,25 @@ const COMMANDS: [&str; 11] = [
     "-d CARD query --full",
 ];
 
+/// Result of `demo`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct DemoOutcome {
+    /// Where cards, images and backups are.
+    dir: String,
+    steps: Vec<DemoStep>,
+}
+
+/// One command of the demo.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct DemoStep {
+    /// As typed.
+    command: String,
+    document: Document,
+}
+
 pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
     let dir = fresh_dir(dir)?;
-    let mut steps = Vec::new();
+    let mut outcome = DemoOutcome { dir: escape::file_name(&dir), steps: Vec::new() };
     for board in &BOARDS {
         let mut text = Page::default();
         text.push_str("\n=== ");
@@ -56,13 +74,12 @@ pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
         text.push_str("\n");
         ctx.out.text(&text);
         for line in COMMANDS {
-            step(ctx, &words(line, board, &dir), &mut steps).map_err(|failure| {
-                failure
-                    .with_result(json!({ "dir": escape::file_name(&dir), "steps": steps.clone() }))
-            })?;
+            let ended = step(ctx, &words(line, board, &dir), &mut outcome.steps);
+            ctx.result = Some(json::result(&outcome));
+            ended?;
         }
     }
-    ctx.done(&closing(&dir), &json!({ "dir": escape::file_name(&dir), "steps": steps }))
+    ctx.done(&closing(&dir), &outcome)
 }
 
 fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<OsString> {
@@ -84,7 +101,7 @@ fn words(line: &str, board: &DemoBoard, dir: &Path) -> Vec<OsString> {
     line.split(' ').map(word).collect()
 }
 
-fn step(ctx: &mut Ctx<'_>, words: &[OsString], steps: &mut Vec<Value>) -> Result<(), Failure> {
+fn step(ctx: &mut Ctx<'_>, words: &[OsString], steps: &mut Vec<DemoStep>) -> Result<(), Failure> {
     let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
     let typed = format!("cx3flash {}", typed.join(" "));
     let mut text = Page::default();
@@ -93,7 +110,7 @@ fn step(ctx: &mut Ctx<'_>, words: &[OsString], steps: &mut Vec<Value>) -> Result
     ctx.out.text(&text);
     let argv = std::iter::once(OsString::from("cx3flash")).chain(words.iter().cloned()).collect();
     let ended = crate::cli::execute(argv, Some(ctx.out.mode), ctx.stop);
-    steps.push(json!({ "command": typed, "document": ended.document }));
+    steps.push(DemoStep { command: typed.clone(), document: ended.document });
     match ended.failure {
         None if ended.exit == Exit::Done => Ok(()),
         None => {

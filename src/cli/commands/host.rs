@@ -1,14 +1,12 @@
 //! `host status`, `host restore`, `host forget`, and the return of a card to its driver after a command.
 
-use super::{CommandResult, Ctx, Ran};
+use super::{Ctx, Ran};
 use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
 use crate::cli::page::Page;
 use crate::cli::terminal::Out;
 use crate::escape;
 use crate::host::{BadBdf, Bdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
-use serde_json::json as value;
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
     let status = job::host_status(&ctx.host)?;
@@ -36,12 +34,10 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
     if outcome.cards.is_empty() {
         text.push_str("nothing to restore\n");
     }
+    let ran = ctx.done(&text, &outcome);
     match &outcome.failed {
-        None => ctx.done(&text, &outcome),
-        Some(error) => {
-            ctx.out.text(&text);
-            Err(ctx.failure(error).with_result(json(&outcome)).into())
-        }
+        None => ran,
+        Some(error) => Err(ctx.failure(error).into()),
     }
 }
 
@@ -87,46 +83,44 @@ fn lines(text: &mut Page, report: &HostReport) {
     }
 }
 
-/// Adds the host's state after a command that borrowed a card. A host that could not be restored is a
+/// The host's state after a command that borrowed a card. A host that could not be restored is a
 /// failure, also after a command that succeeded.
 pub(in crate::cli) fn afterwards(
-    ran: Result<CommandResult, Failure>,
+    ran: Result<Exit, Failure>,
     borrowed: Option<Borrowed>,
     out: &Out,
-) -> Result<CommandResult, Failure> {
+) -> (Result<Exit, Failure>, Option<HostReport>) {
     let Some(borrowed) = borrowed else {
-        return ran;
+        return (ran, None);
     };
     let report = HostReport::of(&borrowed);
     for warning in &report.warnings {
         out.remark(format_args!("warning: {warning}"));
     }
-    let host = json(&report);
-    let mut failure = match ran {
-        Ok(mut answer) => {
-            answer.result["host"] = host;
-            let Some(problem) = report.failure else {
-                return Ok(answer);
-            };
+    let ran = match (ran, &report.failure) {
+        (Ok(_), Some(problem)) => {
             let mut failure = not_put_back(&report.bdf);
-            failure.causes.push(problem);
-            return Err(failure.with_result(answer.result));
+            failure.causes.push(problem.clone());
+            Err(failure)
         }
-        Err(failure) => failure,
+        (Err(failure), Some(problem)) => Err(also_not_restored(failure, &report.bdf, problem)),
+        (ran, None) => ran,
     };
-    let result = failure.result.get_or_insert_with(|| Box::new(value!({})));
-    result["host"] = host;
-    if let Some(problem) = report.failure.filter(|_| failure.code != Code::NotPutBack) {
+    (ran, Some(report))
+}
+
+fn also_not_restored(mut failure: Failure, bdf: &str, problem: &str) -> Failure {
+    if failure.code != Code::NotPutBack {
         let cause = format!("the host could not be restored: {problem}");
         failure.causes.push(cause);
         // A card that needs `recover` stays borrowed on purpose; every other failure must not
         // hide that the card's network is down.
         if !matches!(failure.exit, Exit::NeedsRecover | Exit::OutcomeUnknown) {
             failure.exit = Exit::HostNotRestored;
-            failure.hint = not_put_back(&report.bdf).hint;
+            failure.hint = not_put_back(bdf).hint;
         }
     }
-    Err(failure)
+    failure
 }
 
 fn not_put_back(bdf: &str) -> Failure {

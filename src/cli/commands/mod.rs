@@ -10,11 +10,14 @@ mod sim;
 mod write;
 
 pub(super) use card::cards_here;
+pub(super) use demo::DemoOutcome;
 pub(super) use host::afterwards;
+pub(super) use shell::{ManOutcome, SchemaOutcome, ScriptOutcome};
+pub(super) use sim::{SimImageOutcome, SimOutcome};
 
 use super::args::{Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand};
 use super::failure::Failure;
-use super::json::outcome as json;
+use super::json;
 use super::page::Page;
 use super::progress::Progress;
 use super::terminal::{Out, Reply, StopFlag, ask};
@@ -23,6 +26,7 @@ use crate::job::{
     self, BugReport, CardSelector, Code, Device, Exit, HintContext, ImageFile, JobError,
     WriteRequest,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -45,8 +49,8 @@ pub(super) struct Ctx<'a> {
     pub(super) report: Option<BugReport>,
     /// The answer to the question of the command.
     pub(super) reply: Reply,
-    /// What the question was about: the result when the answer is no.
-    pub(super) asked: Option<Value>,
+    /// What is known of the result, also when the command fails.
+    pub(super) result: Option<Value>,
 }
 
 impl Ctx<'_> {
@@ -124,9 +128,7 @@ impl Ctx<'_> {
             }
             Reply::Yes | Reply::No => (Code::Declined, "not confirmed; nothing was changed"),
         };
-        let mut failure = Failure::new(code, message).with_hint(&self.hint_context());
-        failure.result = self.asked.take().map(Box::new);
-        failure
+        Failure::new(code, message).with_hint(&self.hint_context())
     }
 
     fn image(&mut self, path: &Path) -> Result<ImageFile, JobError> {
@@ -135,17 +137,20 @@ impl Ctx<'_> {
     }
 
     /// Prints the text for people; the outcome is the result.
-    fn done<T: Serialize>(&mut self, text: &Page, outcome: &T) -> Ran {
+    fn done<T: Serialize + JsonSchema>(&mut self, text: &Page, outcome: &T) -> Ran {
         self.unless(false, text, outcome)
     }
 
     /// As [`Ctx::done`], with the exit code of a command that had something to do or not.
-    fn unless<T: Serialize>(&mut self, nothing_to_do: bool, text: &Page, outcome: &T) -> Ran {
+    fn unless<T: Serialize + JsonSchema>(
+        &mut self,
+        nothing_to_do: bool,
+        text: &Page,
+        outcome: &T,
+    ) -> Ran {
         self.out.text(text);
-        Ok(CommandResult {
-            exit: if nothing_to_do { Exit::NothingToDo } else { Exit::Done },
-            result: json(outcome),
-        })
+        self.result = Some(json::result(outcome));
+        Ok(if nothing_to_do { Exit::NothingToDo } else { Exit::Done })
     }
 }
 
@@ -170,7 +175,7 @@ fn backup_dir(named: Option<PathBuf>) -> PathBuf {
 }
 
 /// Runs the command. What a job fails with gets its hint here, where its card and its image are known.
-pub(super) fn run(command: Command, ctx: &mut Ctx<'_>) -> Result<CommandResult, Failure> {
+pub(super) fn run(command: Command, ctx: &mut Ctx<'_>) -> Result<Exit, Failure> {
     dispatch(command, ctx).map_err(|error| match error {
         CommandError::Failure(failure) => failure,
         CommandError::Job(JobError::Declined) => ctx.declined(),
@@ -238,16 +243,10 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         }
         Command::Sim(args) => sim::run(ctx, &args),
         Command::Demo { dir } => demo::run(ctx, &dir),
+        Command::Schema { command } => shell::schema(ctx, &command),
         Command::Completions { shell } => shell::completions(ctx, shell),
         Command::Man { out } => shell::man(ctx, out.as_deref()),
     }
-}
-
-/// What a command leaves that succeeded or had nothing to do.
-#[derive(Debug)]
-pub(super) struct CommandResult {
-    pub(super) exit: Exit,
-    pub(super) result: Value,
 }
 
 /// Why a command failed: a job, or the command itself.
@@ -272,7 +271,8 @@ impl From<Failure> for CommandError {
     }
 }
 
-type Ran = Result<CommandResult, CommandError>;
+/// How a command ends that succeeded or had nothing to do.
+type Ran = Result<Exit, CommandError>;
 
 fn log_failure(error: &JobError) {
     tracing::error!(error = ?error, "failed");
@@ -294,7 +294,7 @@ mod tests {
 
     fn fails_with(error: JobError) -> Ran {
         let _card = OpenCard;
-        let ended: Result<CommandResult, JobError> = Err(error);
+        let ended: Result<Exit, JobError> = Err(error);
         Ok(ended?)
     }
 

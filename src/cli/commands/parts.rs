@@ -19,18 +19,18 @@ use std::path::{Path, PathBuf};
 pub(super) fn backup(ctx: &mut Ctx<'_>, out: Option<PathBuf>) -> Ran {
     let mut device = ctx.open()?;
     let outcome = job::backup(&mut device, &backup_dir(out), &mut ctx.progress())?;
-    let mut out = Page::of(escape::path(&outcome.dir));
-    for file in &outcome.manifest.files {
+    let mut out = Page::of(escape::path(&outcome.backup.dir));
+    for file in &outcome.backup.manifest.files {
         out.line(format_args!("  {:14} {:>9} {}", file.name, file.len, file.sha256));
     }
-    text::unsteady(&mut out, &outcome.unsteady);
+    text::unsteady(&mut out, &outcome.backup.unsteady);
     ctx.done(&out, &outcome)
 }
 
 pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
     let outcome = job::activate(&mut ctx.open()?, &mut ctx.progress())?;
-    let before = outcome.before.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
-    let running = text::running(&outcome);
+    let before = outcome.activation.before.map_or_else(|| "nothing".to_owned(), |v| v.to_string());
+    let running = text::running(&outcome.activation);
     let text = [format!("before   {before}"), format!("running  {running}")];
     ctx.done(&text.iter().collect(), &outcome)
 }
@@ -166,10 +166,11 @@ pub(super) fn flash_read(ctx: &mut Ctx<'_>, out: &Path, from: u32, len: Option<u
     // A file that exists, or cannot be created, is an error before the card is taken.
     let file = OutputFile::create(out)?;
     let mut device = ctx.open()?;
-    let file = job::flash_read(&mut device, from, len, file, &mut ctx.progress())?;
+    let outcome = job::flash_read(&mut device, from, len, file, &mut ctx.progress())?;
+    let file = &outcome.output;
     let out = escape::path(out);
     let text = Page::of(format_args!("{} bytes to {out}, sha256 {}", file.len, file.sha256));
-    ctx.done(&text, &file)
+    ctx.done(&text, &outcome)
 }
 
 pub(super) fn flash_info(ctx: &mut Ctx<'_>) -> Ran {

@@ -3,12 +3,54 @@
 use super::{Ctx, Ran, create_new};
 use crate::cli::args::Cli;
 use crate::cli::failure::Failure;
+use crate::cli::json;
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::Code;
 use clap::CommandFactory;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use std::path::Path;
+
+/// Result of `schema`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct SchemaOutcome {
+    /// JSON Schema 2020-12 of the documents.
+    json_schema: Value,
+}
+
+/// Result of `completions`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ScriptOutcome {
+    shell: String,
+    script: String,
+}
+
+/// Result of `man`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ManOutcome {
+    pages: Vec<ManPage>,
+}
+
+/// A manual page.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ManPage {
+    name: String,
+    roff: String,
+}
+
+pub(super) fn schema(ctx: &mut Ctx<'_>, command: &[String]) -> Ran {
+    let command = command.join(" ");
+    let Some(json_schema) = json::schema(Some(&*command).filter(|c| !c.is_empty())) else {
+        let names: Vec<&str> = json::RESULTS.iter().map(|(name, _)| *name).collect();
+        let message = format!("the commands with a schema are: {}", names.join(", "));
+        return Err(Failure::new(Code::Usage, message).into());
+    };
+    let mut text = Page::default();
+    text.lines(&format!("{json_schema:#}\n"));
+    ctx.done(&text, &SchemaOutcome { json_schema })
+}
 
 pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran {
     let mut script = Vec::new();
@@ -16,7 +58,8 @@ pub(super) fn completions(ctx: &mut Ctx<'_>, shell: clap_complete::Shell) -> Ran
     let script = String::from_utf8_lossy(&script);
     let mut text = Page::default();
     text.lines(&script);
-    ctx.done(&text, &json!({ "shell": shell.to_string(), "script": script }))
+    let script = script.into_owned();
+    ctx.done(&text, &ScriptOutcome { shell: shell.to_string(), script })
 }
 
 pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
@@ -35,9 +78,9 @@ pub(super) fn man(ctx: &mut Ctx<'_>, dir: Option<&Path>) -> Ran {
                 text.line(escape::path(&path));
             }
         }
-        list.push(json!({ "name": name, "roff": roff }));
+        list.push(ManPage { name, roff });
     }
-    ctx.done(&text, &json!({ "pages": list }))
+    ctx.done(&text, &ManOutcome { pages: list })
 }
 
 /// The page of a command, then those of its subcommands.

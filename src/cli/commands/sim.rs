@@ -5,15 +5,16 @@ use crate::cli::args::sim::{
     CreateArgs, GatewayReadback, ImageArgs, ImageShape, PaceArg, PciReset, ServeArgs, SimCommand,
 };
 use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
+use crate::cli::json;
 use crate::cli::page::Page;
 use crate::cli::text::{kib, name_of, time};
 use crate::escape;
-use crate::image::{Contents, FlashAddr, Half, Recipe, build, striped};
+use crate::image::{Contents, FlashAddr, Half, Recipe, Version, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
-use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
-use serde_json::{Value, json as value};
+use crate::sim::{BootOutcome, CardFileError, CardSpec, Counters, Fault, Misuse, SimCard};
+use schemars::JsonSchema;
+use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(super) fn run(ctx: &mut Ctx<'_>, command: &SimCommand) -> Ran {
             let card = open(file)?;
             card.power_cycle();
             let text = Page::of(format_args!("power cycled; {}", running_text(&card.running())));
-            ctx.done(&text, &info_json(file, &card))
+            ctx.done(&text, &described(file, &card))
         }
         SimCommand::Image(args) => image(ctx, args),
         SimCommand::Serve(args) => serve(ctx, args),
@@ -69,7 +70,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
         name_of(&spec.chip),
         running_text(&card.running())
     ));
-    ctx.done(&text, &info_json(&args.file, &card))
+    ctx.done(&text, &described(&args.file, &card))
 }
 
 /// The flash of a new card: the image in the even half, with the requested identity.
@@ -122,8 +123,8 @@ fn inject(ctx: &mut Ctx<'_>, path: &Path, text: &str) -> Ran {
     })?;
     let card = open(path)?;
     card.inject(fault.clone());
-    let text = Page::of(format_args!("armed: {}", json(&fault)));
-    ctx.done(&text, &info_json(path, &card))
+    let text = Page::of(format_args!("armed: {}", json::result(&fault)));
+    ctx.done(&text, &described(path, &card))
 }
 
 fn running_text(outcome: &BootOutcome) -> String {
@@ -176,31 +177,70 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
         time(std::time::Duration::from_nanos(counters.time_ns))
     ));
     for fault in card.faults() {
-        out.line(format_args!("fault       {}", json(&fault)));
+        out.line(format_args!("fault       {}", json::result(&fault)));
     }
     for misuse in card.misuse() {
         out.line(format_args!("misuse      access {}: {}", misuse.access, misuse.what));
     }
-    ctx.done(&out, &info_json(path, &card))
+    ctx.done(&out, &described(path, &card))
 }
 
-fn info_json(path: &Path, card: &SimCard) -> Value {
-    value!({
-        "card": CardSelector::Sim(path.to_owned()),
-        "spec": card.spec(),
-        "pci_device_id": card.pci_device_id(),
-        "serial": card.serial(),
-        "running": card.running(),
-        "power_on": card.boot_outcome(),
-        "reset": card.reset_outcome(),
-        "silent": card.is_silent(),
-        "semaphores_held": card.semaphores_held(),
-        "counters": card.counters(),
-        "mutations": card.mutations(),
-        "faults": card.faults(),
-        "misuse": card.misuse(),
-        "misuse_count": card.misuse_count(),
-    })
+/// A simulated card: result of `sim create`, `info`, `fault`, `power-cycle` and `serve`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct SimOutcome {
+    /// The card, as `-d` takes it.
+    device: CardSelector,
+    spec: CardSpec,
+    pci_device_id: u16,
+    /// Serial number of the card, as VPD has it.
+    serial: Option<String>,
+    /// What runs.
+    running: BootOutcome,
+    /// What would start at power-on.
+    power_on: BootOutcome,
+    /// What would start after a reset.
+    reset: BootOutcome,
+    /// It answers nothing until its power is cycled.
+    silent: bool,
+    /// By number.
+    semaphores_held: Vec<u8>,
+    counters: Counters,
+    /// Mutating flash operations of this power-on.
+    mutations: u64,
+    /// Faults that wait.
+    faults: Vec<Fault>,
+    /// Accesses that a correct driver does not make; the first ones.
+    misuse: Vec<Misuse>,
+    misuse_count: u64,
+}
+
+/// Result of `sim image`.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct SimImageOutcome {
+    file: String,
+    psid: String,
+    fw_version: Version,
+    len: usize,
+    start: FlashAddr,
+}
+
+fn described(path: &Path, card: &SimCard) -> SimOutcome {
+    SimOutcome {
+        device: CardSelector::Sim(path.to_owned()),
+        spec: card.spec(),
+        pci_device_id: card.pci_device_id(),
+        serial: card.serial(),
+        running: card.running(),
+        power_on: card.boot_outcome(),
+        reset: card.reset_outcome(),
+        silent: card.is_silent(),
+        semaphores_held: card.semaphores_held(),
+        counters: card.counters(),
+        mutations: card.mutations(),
+        faults: card.faults(),
+        misuse: card.misuse(),
+        misuse_count: card.misuse_count(),
+    }
 }
 
 fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
@@ -233,13 +273,13 @@ fn image(ctx: &mut Ctx<'_>, args: &ImageArgs) -> Ran {
         recipe.version,
         bytes.len()
     ));
-    let result = value!({
-        "file": escape::file_name(&args.out),
-        "psid": recipe.psid,
-        "version": recipe.version,
-        "len": bytes.len(),
-        "start": FlashAddr(0),
-    });
+    let result = SimImageOutcome {
+        file: escape::file_name(&args.out),
+        psid: recipe.psid,
+        fw_version: recipe.version,
+        len: bytes.len(),
+        start: FlashAddr(0),
+    };
     ctx.done(&text, &result)
 }
 
@@ -272,7 +312,7 @@ fn serve(ctx: &mut Ctx<'_>, args: &ServeArgs) -> Ran {
         running_text(&card.running())
     )));
     server.run().map_err(|e| serve_failure(&e))?;
-    ctx.done(&Page::default(), &info_json(&args.file, &card))
+    ctx.done(&Page::default(), &described(&args.file, &card))
 }
 
 /// Something can be read from it once SIGINT, SIGTERM or SIGHUP has come.

@@ -4,14 +4,13 @@ use super::{CommandError, Ctx, Ran, backup_dir, log_failure};
 use crate::cli::args::shared::{BurnOptionArgs, IdentityArgs, RomArg, WriteArgs};
 use crate::cli::args::{BurnArgs, RecoverArgs, RestoreArgs};
 use crate::cli::failure::Failure;
-use crate::cli::json::outcome as json;
+use crate::cli::json;
 use crate::cli::page::Page;
 use crate::cli::text;
 use crate::escape;
 use crate::image::{Guid, Identity, Mac};
 use crate::job::{self, Code, IdentityChange, JobError, WriteRequest};
 use crate::plan::{BurnOptions, PlanReport, RomChoice};
-use serde_json::json as value;
 use std::path::Path;
 
 fn options(args: BurnOptionArgs) -> BurnOptions {
@@ -43,11 +42,10 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
         return ran;
     }
     // The error a burn would end with.
-    let result = json(&planned);
     let report = Box::new(planned.plan);
     let error = JobError::Refused { report };
     log_failure(&error);
-    Err(ctx.failure(&error).with_result(result).into())
+    Err(ctx.failure(&error).into())
 }
 
 pub(super) fn burn(ctx: &mut Ctx<'_>, args: BurnArgs) -> Ran {
@@ -162,20 +160,31 @@ pub(super) fn write(
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let colours = ctx.out.colours();
+    let mut shown = false;
     let mut confirm = |plan: &PlanReport| {
+        shown = true;
         let mut text = text::plan(plan, colours, false);
         text.push_str("\n");
         ctx.out.text(&text);
-        ctx.asked = Some(value!({ "plan": plan }));
         ctx.confirm(args.confirm.yes, "Write this to the card?")
     };
-    let ended = job::write(&mut device, request, &dir, activate, &mut confirm, &mut progress);
+    let mut known = None;
+    let ended = job::write_reporting(
+        &mut device,
+        request,
+        &dir,
+        activate,
+        &mut confirm,
+        &mut progress,
+        &mut known,
+    );
     drop(progress);
+    ctx.result = known.as_ref().map(json::result);
     if let Err(JobError::Refused { report }) = &ended {
         ctx.out.text(&text::plan(report, colours, false));
     }
     let outcome = ended?;
-    if ctx.asked.is_none() {
+    if !shown {
         ctx.out.text(&text::plan(&outcome.plan, colours, false));
     }
     let text = text::written(&outcome, ctx.device.as_ref());

@@ -6,7 +6,7 @@ use crate::cli::page::Page;
 use crate::escape;
 use crate::flint::text as flint_text;
 use crate::flint::verdict::FlintVerdict;
-use crate::job::{AgainstOutcome, ImageReport, UnsteadyRange, VerifyOutcome};
+use crate::job::{Comparison, ImageReport, UnsteadyRange, VerifyOutcome};
 
 pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
     let mut out = Page::default();
@@ -74,25 +74,25 @@ fn image(out: &mut Page, report: &ImageReport) {
 }
 
 /// `verify --against`.
-pub(in crate::cli) fn against(outcome: &AgainstOutcome) -> Page {
-    let mut out = Page::of(card_line(&outcome.card));
+pub(in crate::cli) fn against(outcome: &VerifyOutcome, found: &Comparison) -> Page {
+    let mut out: Page = outcome.card.iter().map(card_line).collect();
     out.line(format_args!(
         "  card  sha256 {} (image at 0x{:x}, identity masked)",
-        outcome.card_sha256, outcome.start.0,
+        found.card_sha256, found.start.0,
     ));
     out.line(format_args!(
         "  file  sha256 {} ({}, identity masked)",
-        outcome.file_sha256,
-        escape::path(&outcome.file),
+        found.file_sha256,
+        outcome.file.as_ref().map(escape::path).unwrap_or_default(),
     ));
-    if outcome.identical {
+    if found.identical {
         out.push_str("equal, with the same identity\n");
-    } else if outcome.equal {
+    } else if found.equal {
         out.push_str("equal except for the identity (GUIDs, MACs, VSD)\n");
-    } else if let Some(found) = outcome.difference {
+    } else if let Some(first) = found.difference {
         out.line(format_args!(
             "different: {} bytes, the first at 0x{:08x}",
-            found.count, found.at.0
+            first.count, first.at.0
         ));
     } else {
         out.push_str("different\n");

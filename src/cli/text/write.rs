@@ -27,10 +27,11 @@ pub(in crate::cli) fn written(outcome: &WriteOutcome, card: Option<&CardSelector
         WriteJob::RomRemove => "ROM removed\n",
         WriteJob::ConfigReset => "NV configuration sectors erased\n",
     });
-    match (outcome.boots.start, outcome.boots.version) {
+    let boots = outcome.boots.clone().unwrap_or_default();
+    match (boots.start, boots.version) {
         (Some(start), Some(version)) => out.line(format_args!(
             "boots    {version} {} at 0x{:x}",
-            outcome.boots.psid.clone().unwrap_or_else(|| "(no PSID)".into()),
+            boots.psid.unwrap_or_else(|| "(no PSID)".into()),
             start.0
         )),
         (Some(start), None) => out.line(format_args!("boots    the image at 0x{:x}", start.0)),

@@ -8,10 +8,11 @@ mod managers;
 mod modules;
 
 use super::{Host, Lockdown, PciCard, port};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One check and its result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct HostFinding {
     /// Stable name, snake_case.
     pub id: &'static str,

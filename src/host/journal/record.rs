@@ -1,6 +1,7 @@
 //! One record of the journal.
 
 use crate::host::{Bdf, NetDev, PciIds, VFIO_PCI};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything that is needed to restore the host.
@@ -71,7 +72,7 @@ pub struct OriginalFunction {
 }
 
 /// A change about to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostStep {
     /// Nothing is changed yet.
@@ -94,7 +95,7 @@ pub enum HostStep {
 }
 
 /// What a process that restores the host must know about the card.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Marks {
     /// Semaphores of the card may be held by the process that wrote this.
     pub semaphores_held: bool,

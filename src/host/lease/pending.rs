@@ -4,11 +4,12 @@ use super::presence::Presence;
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
 /// One journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Pending {
     pub bdf: Bdf,
     /// Driver it goes back to; `None`: none, or unknown.

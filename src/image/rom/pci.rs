@@ -1,5 +1,7 @@
 //! The chain of images in an expansion ROM (docs/fs2.md#pci-images).
 
+use crate::escape::string_schema;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// First two bytes of every image (PCI Firmware Specification 3.0, section 5.1).
@@ -25,7 +27,7 @@ const LIST_REVISION: u8 = 3;
 const PCIR_LEN: usize = 0x16;
 
 /// One image of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct PciImage {
     /// Its offset in the ROM.
     pub at: u32,
@@ -70,6 +72,8 @@ impl Serialize for PciFault {
         s.collect_str(self)
     }
 }
+
+string_schema!(PciFault, "description": "What is wrong with the images of a ROM, in one line.");
 
 impl PciImage {
     /// A machine's firmware offers it to a device with these ids.

@@ -113,9 +113,9 @@ impl Bench {
         self.write(&mut device, &WriteRequest::Recover(&image, &identity()))
     }
 
-    pub(super) fn backup(&self, card: &SimCard) -> Result<BackupOutcome, JobError> {
+    pub(super) fn backup(&self, card: &SimCard) -> Result<Backup, JobError> {
         let mut device = open_sim(card, "sim:test")?;
-        backup(&mut device, &self.backups(), &mut ())
+        Ok(backup(&mut device, &self.backups(), &mut ())?.backup)
     }
 }
 

@@ -26,8 +26,9 @@ fn burn_keeps_the_identity_and_boots_the_new_version() {
         let card = pro_card(half);
         let outcome = bench.burn(&card, &pro("2.42.5000")).unwrap();
         assert!(!outcome.nothing_to_do);
-        assert_eq!(outcome.boots.start, Some(FlashAddr(other)));
-        assert_eq!(outcome.boots.version, Some(version("2.42.5000")));
+        let found = outcome.boots.unwrap();
+        assert_eq!(found.start, Some(FlashAddr(other)));
+        assert_eq!(found.version, Some(version("2.42.5000")));
         boots(&card, other, "2.42.5000");
         // And back: the half just left is used again.
         bench.burn(&card, &pro("2.36.5150")).unwrap();
@@ -70,7 +71,7 @@ fn same_image_costs_no_erase() {
         let outcome = bench.burn(&card, &recipe).unwrap();
         assert!(outcome.nothing_to_do);
         assert!(outcome.backup.is_none());
-        assert_eq!(outcome.boots.version, Some(version("2.42.5000")));
+        assert_eq!(outcome.boots.unwrap().version, Some(version("2.42.5000")));
         untouched(&card.take_counters());
         assert!(card.flash() == before);
         assert_eq!(bench.backup_names().len(), backups);
@@ -204,7 +205,7 @@ fn flashed_and_running_versions_are_distinguished() {
     assert_eq!(query.card.as_ref().unwrap().running, Some(version("2.35.5100")));
     assert!(query.reset_pending);
     let activation = activate(&mut device, &mut ()).unwrap();
-    assert_eq!(activation.after, Some(version("2.42.5000")));
+    assert_eq!(activation.activation.after, Some(version("2.42.5000")));
     let query = query_card(&mut device).unwrap();
     assert!(!query.reset_pending);
 }

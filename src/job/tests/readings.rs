@@ -225,7 +225,7 @@ fn chains_that_stop_working_after_their_proof_are_contradicted_by_the_next_job()
     let mut device = proven(&bench, &card);
     card.inject(Fault::BrokenChainedRead);
     let outcome = backup(&mut device, &bench.backups(), &mut ()).unwrap();
-    assert!(!outcome.unsteady.is_empty());
+    assert!(!outcome.backup.unsteady.is_empty());
     assert!(!flash_info(&mut device).unwrap().chained_reads);
     backups_hold(&bench, &card.flash(), "broken chains");
 }

@@ -114,7 +114,7 @@ fn recover_makes_an_empty_card_boot() {
     {
         let card = SimCard::new(spec, &[]);
         let outcome = bench.recover(&card, &recipe).unwrap();
-        assert_eq!(outcome.boots.start, Some(FlashAddr(0)));
+        assert_eq!(outcome.boots.unwrap().start, Some(FlashAddr(0)));
         let found = active(&card);
         assert!(found.image().is_valid());
         assert_eq!(Identity::from_image(found.image()).unwrap(), identity());

@@ -1,11 +1,12 @@
 //! Comparison of two inis, key by key.
 
 use crate::image::{Ini, IniEntry, ini_equal};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
 /// A key that is not the same in both.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct IniChange {
     /// Empty in front of the first section.
     pub section: String,
@@ -17,7 +18,7 @@ pub struct IniChange {
 }
 
 /// Every difference of two inis.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct IniDiff {
     /// The keys of `FIRST_KEYS` first, then in the order of the texts.
     pub changes: Vec<IniChange>,

@@ -233,8 +233,9 @@ fn done(
         let BootOutcome::Image { start, version } = outcome else {
             return Err(format!("{now:?} boots: {:?}", card.boot_refusals()));
         };
-        if wrote.boots.version != Some(*version) || wrote.boots.start != Some(*start) {
-            return Err(format!("{:?} is reported, {outcome:?} boots", wrote.boots));
+        let boots = wrote.boots.clone().unwrap_or_default();
+        if boots.version != Some(*version) || boots.start != Some(*start) {
+            return Err(format!("{boots:?} is reported, {outcome:?} boots"));
         }
         let image = Contents::from_dump(&flash, *start).map_err(|e| e.to_string())?;
         let digest: String =

@@ -136,7 +136,8 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
     let written = |result: Result<WriteOutcome, JobError>| match result {
         Ok(outcome) => {
             let exit = if outcome.nothing_to_do { Exit::NothingToDo } else { Exit::Done };
-            let text = format!("boots {:?}", outcome.boots.version);
+            let version = outcome.boots.as_ref().and_then(|boots| boots.version);
+            let text = format!("boots {version:?}");
             Report { wrote: Some(outcome), ..Report::new(exit, text) }
         }
         Err(error) => Report::failed(&error),
@@ -207,7 +208,7 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
                 .and_then(|mut device| job::backup(&mut device, backups, &mut ()));
             match made {
                 Ok(backup) => Report {
-                    backup: Some(backup.dir),
+                    backup: Some(backup.backup.dir),
                     ..Report::new(Exit::Done, "backed up".into())
                 },
                 Err(error) => Report::failed(&error),

@@ -6,8 +6,7 @@ use cx3flash::card::nv::Parameter;
 use cx3flash::flash::Events;
 use cx3flash::image::Half;
 use cx3flash::job::{
-    self, Activation, BackupOutcome, JobError, NvSetOutcome, VerifyOutcome, WriteOutcome,
-    WriteRequest,
+    self, Activation, Backup, JobError, NvSetOutcome, VerifyOutcome, WriteOutcome, WriteRequest,
 };
 use cx3flash::plan::BurnOptions;
 use cx3flash::sim::SimCard;
@@ -145,8 +144,8 @@ impl Opened {
         job::write(device, &request, backups, false, &mut |_| true, events)
     }
 
-    pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<BackupOutcome, JobError> {
-        job::backup(&mut self.device(card)?, out, &mut *self.events())
+    pub(crate) fn backup(&self, card: &SimCard, out: &Path) -> Result<Backup, JobError> {
+        Ok(job::backup(&mut self.device(card)?, out, &mut *self.events())?.backup)
     }
 
     pub(crate) fn verify(&self, card: &SimCard) -> Result<VerifyOutcome, JobError> {
@@ -154,7 +153,7 @@ impl Opened {
     }
 
     pub(crate) fn activate(&self, card: &SimCard) -> Result<Activation, JobError> {
-        job::activate(&mut self.device(card)?, &mut *self.events())
+        Ok(job::activate(&mut self.device(card)?, &mut *self.events())?.activation)
     }
 
     /// Set three settings, two of which are stored together.

@@ -109,13 +109,13 @@ fn a_backup_of_cells_between_two_states_is_made_and_names_them() {
         let out = bench.scratch();
         let mut device = job::open_sim(&card, "sim").unwrap();
         let backup = job::backup(&mut device, out.path(), &mut ()).unwrap();
-        let held = std::fs::read(backup.dir.join("flash.bin")).unwrap();
+        let held = std::fs::read(backup.backup.dir.join("flash.bin")).unwrap();
         let cells = card.marginal_cells();
         for (at, byte) in card.flash().iter().enumerate().filter(|(at, byte)| held[*at] != **byte) {
             let bits = cells.iter().find(|(cell, _)| *cell as usize == at).map_or(0, |(_, b)| *b);
             assert_eq!((byte ^ held[at]) & !bits, 0, "{op}: {at:#x}");
             let lists = |r: &job::UnsteadyRange| (r.at.0..r.at.0 + r.len).contains(&(at as u32));
-            named += usize::from(backup.unsteady.iter().any(lists));
+            named += usize::from(backup.backup.unsteady.iter().any(lists));
         }
     }
     assert!(named > 0);
@@ -137,7 +137,7 @@ fn a_setting_that_the_firmware_stores_meanwhile_makes_no_wrong_backup() {
             match result {
                 Ok(backup) => {
                     done += 1;
-                    let held = std::fs::read(backup.dir.join("flash.bin")).unwrap();
+                    let held = std::fs::read(backup.backup.dir.join("flash.bin")).unwrap();
                     assert!(held == now || held == bench.card.flash(), "after {after}");
                 }
                 Err(error) => {

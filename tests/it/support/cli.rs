@@ -171,15 +171,16 @@ impl CliRun {
         self
     }
 
-    /// stdout is one JSON document with our schema, and its `exit` is the exit code.
+    /// stdout is one JSON document that fits the published schema, and its `exit` is the exit code.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         let document: serde_json::Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|e| panic!("not one JSON document: {e}\n{self}"));
-        assert!(document["schema"] == 1, "{self}");
+        assert_fits_schema(&document);
+        assert!(document["schema"] == 2, "{self}");
         assert!(document["exit"] == self.code, "{self}");
         let failed = !matches!(self.code, 0 | 2);
-        assert!(document.get("error").is_some() == failed, "{self}");
+        assert!(document["error"].is_null() != failed, "{self}");
         document
     }
 
@@ -198,6 +199,36 @@ impl CliRun {
             path.display()
         );
         self
+    }
+}
+
+/// `document` fits the schema of the documents, and has no field that the schema lacks.
+#[track_caller]
+pub(crate) fn assert_fits_schema(document: &serde_json::Value) {
+    static VALIDATOR: OnceLock<jsonschema::Validator> = OnceLock::new();
+    let validator = VALIDATOR.get_or_init(|| {
+        let mut schema = cx3flash::cli::json::schema(None).unwrap();
+        close(&mut schema);
+        jsonschema::draft202012::new(&schema).unwrap()
+    });
+    let errors: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{}\n{document:#}", errors.join("\n"));
+}
+
+/// Forbids fields that are not in the schema, which a user must accept.
+fn close(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(map) => {
+            if map.contains_key("properties") && map.get("type").is_some_and(|t| t == "object") {
+                map.insert("additionalProperties".into(), false.into());
+            }
+            map.values_mut().for_each(close);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(close),
+        _ => {}
     }
 }
 

@@ -174,7 +174,7 @@ impl SweepSetup {
         let out = self.dir.path().join("kept");
         std::fs::create_dir_all(&out).unwrap();
         let mut device = job::open_sim(card, "sim").unwrap();
-        job::backup(&mut device, &out, &mut ()).unwrap().dir
+        job::backup(&mut device, &out, &mut ()).unwrap().backup.dir
     }
 
     pub(crate) fn restore(&self, card: &SimCard, backup: &Path) -> Result<WriteOutcome, JobError> {

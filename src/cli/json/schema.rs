@@ -1,0 +1,100 @@
+//! The schema of the documents (JSON Schema 2020-12), made from the types.
+
+use super::{Document, ImageDocument};
+use crate::cli::commands::{
+    DemoOutcome, ManOutcome, SchemaOutcome, ScriptOutcome, SimImageOutcome, SimOutcome,
+};
+use crate::cli::usage::{HelpOutcome, VersionOutcome};
+use crate::job::{
+    ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
+    HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
+    NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome, RomOutcome,
+    UnlockOutcome, VerifyOutcome, WriteOutcome,
+};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+type ResultSchema = fn(&mut SchemaGenerator) -> Schema;
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// The result of each command.
+pub const RESULTS: &[(&str, ResultSchema)] = &[
+    ("list", of::<ListOutcome>),
+    ("doctor", of::<DoctorOutcome>),
+    ("query", of::<QueryOutcome<ImageDocument>>),
+    ("verify", of::<VerifyOutcome<ImageDocument>>),
+    ("backup", of::<BackupOutcome>),
+    ("plan", of::<PlanOutcome>),
+    ("burn", of::<WriteOutcome>),
+    ("restore", of::<WriteOutcome>),
+    ("recover", of::<WriteOutcome>),
+    ("activate", of::<ActivateOutcome>),
+    ("rom info", of::<RomOutcome>),
+    ("rom read", of::<RomOutcome>),
+    ("rom write", of::<WriteOutcome>),
+    ("rom remove", of::<WriteOutcome>),
+    ("config show", of::<ConfigOutcome>),
+    ("config query", of::<NvQueryOutcome>),
+    ("config set", of::<NvSetOutcome>),
+    ("config reset", of::<WriteOutcome>),
+    ("identity show", of::<IdentityOutcome>),
+    ("identity set", of::<WriteOutcome>),
+    ("flash info", of::<FlashInfo>),
+    ("flash read", of::<FlashReadOutcome>),
+    ("flash protect", of::<ProtectOutcome>),
+    ("unlock", of::<UnlockOutcome>),
+    ("host status", of::<HostStatusOutcome>),
+    ("host restore", of::<HostRestoreOutcome>),
+    ("host forget", of::<HostForgetOutcome>),
+    ("sim create", of::<SimOutcome>),
+    ("sim info", of::<SimOutcome>),
+    ("sim fault", of::<SimOutcome>),
+    ("sim power-cycle", of::<SimOutcome>),
+    ("sim serve", of::<SimOutcome>),
+    ("sim image", of::<SimImageOutcome>),
+    ("demo", of::<DemoOutcome>),
+    ("schema", of::<SchemaOutcome>),
+    ("completions", of::<ScriptOutcome>),
+    ("man", of::<ManOutcome>),
+    ("help", of::<HelpOutcome>),
+    ("version", of::<VersionOutcome>),
+];
+
+/// The schema of every document, or of those of one command; `None` for a command that has none.
+pub fn schema(command: Option<&str>) -> Option<Value> {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let document = generator.subschema_for::<Document>();
+    let mut root = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema" });
+    root["$ref"] = document.get("$ref").cloned().unwrap_or_default();
+    let mut branch = |(name, result): &(&str, ResultSchema)| {
+        let result = result(&mut generator);
+        let command = json!({ "properties": { "command": { "const": name } } });
+        let result =
+            json!({ "properties": { "result": { "anyOf": [result, { "type": "null" }] } } });
+        (command, result)
+    };
+    match command {
+        None => {
+            root["title"] = json!("cx3flash --json");
+            let rules: Vec<Value> = RESULTS
+                .iter()
+                .map(|row| {
+                    let (command, result) = branch(row);
+                    json!({ "if": command, "then": result })
+                })
+                .collect();
+            root["allOf"] = json!(rules);
+        }
+        Some(command) => {
+            root["title"] = json!(format!("cx3flash --json {command}"));
+            let (command, result) = branch(RESULTS.iter().find(|(name, _)| *name == command)?);
+            root["allOf"] = json!([command, result]);
+        }
+    }
+    root["$defs"] = json!(generator.take_definitions(true));
+    Some(root)
+}
