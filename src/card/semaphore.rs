@@ -14,6 +14,18 @@ pub enum SemaphoreState {
     Free,
     /// Another program holds it.
     Held,
+    /// Taken by another program, or by a read of this one that was not answered.
+    Unknown,
+}
+
+/// When a semaphore that stays taken, and at whose gateway nothing moves, is taken to be this program's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reclaim {
+    Never,
+    /// When a read was not answered, which may have taken it.
+    Unanswered,
+    /// It was this program's before.
+    Held,
 }
 
 /// Result of watching a taken semaphore.
@@ -72,25 +84,22 @@ impl Card {
         }
     }
 
-    /// Takes a semaphore; waits as long as other tools do. Where one of the reads was not answered, the
-    /// semaphore may be ours: that is proven as for any that a program left taken.
+    /// Takes a semaphore; waits as long as other tools do.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`] when it stays taken.
     pub fn acquire(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
-        self.acquire_or_prove(semaphore, false)
+        self.acquire_or_reclaim(semaphore, Reclaim::Never)
     }
 
-    fn acquire_or_prove(
+    fn acquire_or_reclaim(
         &mut self,
         semaphore: Semaphore,
-        may_be_ours: bool,
+        reclaim: Reclaim,
     ) -> Result<(), CardError> {
         let clock = self.clock();
         let mut unanswered = 0;
         let ours = wait_for(&*clock, semaphore.patience(), || match self.take(semaphore)? {
-            Some(SemaphoreState::Free) => Ok(Some(())),
-            Some(SemaphoreState::Held) => Ok(None),
             None => {
                 unanswered += 1;
                 if unanswered > MOST_UNANSWERED {
@@ -98,13 +107,17 @@ impl Card {
                 }
                 Ok(None)
             }
+            state => Ok((state == Some(SemaphoreState::Free)).then_some(())),
         })?;
         if ours.is_some() {
             return Ok(());
         }
-        if (may_be_ours || unanswered > 0)
-            && matches!(self.watch(semaphore, WATCH)?, Staleness::Stale { .. })
-        {
+        let may_be_ours = match reclaim {
+            Reclaim::Never => false,
+            Reclaim::Unanswered => unanswered > 0,
+            Reclaim::Held => true,
+        };
+        if may_be_ours && matches!(self.watch(semaphore, WATCH)?, Staleness::Stale { .. }) {
             tracing::warn!(semaphore = semaphore.number(), "it was taken by this program");
             return Ok(());
         }
@@ -116,17 +129,24 @@ impl Card {
         self.write(semaphore.reg(), 0)
     }
 
-    /// Reads whether a semaphore is taken and leaves it as it was.
+    /// Reads whether a semaphore is taken and leaves it as it was, unless the state is
+    /// [`SemaphoreState::Unknown`].
+    ///
+    /// # Errors
+    /// [`CardError::Gone`] when too many reads are not answered.
     pub fn probe_semaphore(&mut self, semaphore: Semaphore) -> Result<SemaphoreState, CardError> {
-        let state = match self.take(semaphore)? {
-            Some(state) => Some(state),
-            None => self.take(semaphore)?,
-        };
-        let state = state.ok_or(CardError::Gone { register: semaphore.reg() })?;
-        if state == SemaphoreState::Free {
-            self.release(semaphore)?;
+        for unanswered in 0..=MOST_UNANSWERED {
+            match self.take(semaphore)? {
+                None => {}
+                Some(SemaphoreState::Free) => {
+                    self.release(semaphore)?;
+                    return Ok(SemaphoreState::Free);
+                }
+                Some(_) if unanswered > 0 => return Ok(SemaphoreState::Unknown),
+                Some(state) => return Ok(state),
+            }
         }
-        Ok(state)
+        Err(CardError::Gone { register: semaphore.reg() })
     }
 
     /// Watches a taken semaphore for `time`: stale when it stays taken and the gateway's command word
@@ -173,13 +193,15 @@ impl Card {
     /// # Errors
     /// [`CardError::SemaphoreHeld`]; nothing stays taken then.
     pub fn hold_flash(&mut self) -> Result<FlashHold<'_>, CardError> {
-        self.acquire_flash(false)?;
+        self.acquire_flash(Reclaim::Never, Reclaim::Unanswered)?;
         Ok(FlashHold { card: self, held: true, lost: false })
     }
 
-    fn acquire_flash(&mut self, may_be_ours: bool) -> Result<(), CardError> {
-        self.acquire_or_prove(Semaphore::FlashProgramming, may_be_ours)?;
-        self.acquire_or_prove(Semaphore::Flash, may_be_ours).inspect_err(|_| {
+    /// Semaphore 40 is not reclaimed after a read that was not answered: a tool that waits for its user holds
+    /// it and shows nothing. Once it is ours, no other tool has a right to 63.
+    fn acquire_flash(&mut self, tools: Reclaim, gateway: Reclaim) -> Result<(), CardError> {
+        self.acquire_or_reclaim(Semaphore::FlashProgramming, tools)?;
+        self.acquire_or_reclaim(Semaphore::Flash, gateway).inspect_err(|_| {
             // Best effort: the first error is the one that matters.
             let _ = self.release(Semaphore::FlashProgramming);
         })
@@ -237,20 +259,29 @@ impl FlashHold<'_> {
         // Once: whatever comes of it.
         self.lost = false;
         self.card.wait_until_ready()?;
-        self.card.acquire_flash(true)?;
+        self.card.acquire_flash(Reclaim::Held, Reclaim::Held)?;
         self.held = true;
         Ok(())
     }
 
     /// Software reset under the semaphores already held, which it clears. The caller has seen WIP
-    /// clear: a reset in the middle of an erase may end in a card without an image.
+    /// clear: a reset in the middle of an erase may end in a card without an image. Returns whether the
+    /// reset was seen.
     ///
     /// # Errors
     /// [`CardError::ResetTimeout`], or what the card shows afterwards.
-    pub fn software_reset(&mut self) -> Result<(), CardError> {
+    pub fn software_reset(&mut self) -> Result<bool, CardError> {
         self.card.write_reset()?;
         self.held = false;
-        self.card.ready_after_reset()
+        self.card.ready_after_reset()?;
+        match self.card.watch(Semaphore::Flash, WATCH)? {
+            Staleness::Free => return Ok(true),
+            // Nobody has taken it since, so the write was lost: both are ours.
+            Staleness::Stale { .. } => self.held = true,
+            Staleness::InUse { .. } => {}
+        }
+        tracing::warn!("semaphore 63 is still taken: whether the card was reset is not known");
+        Ok(false)
     }
 }
 

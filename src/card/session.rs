@@ -2,9 +2,7 @@
 
 use super::device::is_doubtful;
 use super::logged::logged;
-use super::{
-    BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, Semaphore, wait_for,
-};
+use super::{BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, wait_for};
 use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -226,7 +224,7 @@ impl Card {
         let semaphore = Reg::Semaphore(32);
         self.raw_write(semaphore, 0)?;
         let clock = self.clock();
-        let (mut unanswered, mut polls) = (0, 0_u32);
+        let (mut unanswered, mut polls, mut resent) = (0, 0_u32, false);
         wait_for(&*clock, FLUSH, || {
             match self.raw_read(semaphore)? {
                 0 => return Ok(Some(())),
@@ -245,10 +243,18 @@ impl Card {
                     }
                 }
             }
+            resent = true;
             self.raw_write(semaphore, 0)?;
             Ok::<_, CardError>(None)
         })?
         .ok_or(CardError::FlushTimeout(FLUSH.limit().as_millis() as u64))?;
+        if resent {
+            // A write that is still on its way would free it, and the next flush would prove nothing. Each
+            // read takes it again; what has not arrived by then was lost.
+            for _ in 0..RESEND {
+                self.raw_read(semaphore)?;
+            }
+        }
         self.wrote = false;
         Ok(())
     }
@@ -282,13 +288,18 @@ impl Card {
         self.read(Reg::BootAddress)
     }
 
-    /// Set the boot address register and read it back; the answer is what it holds now. One lost write
-    /// is sent again.
+    /// Sets the boot address register; the answer is what it holds now.
     pub fn set_boot_address(&mut self, value: u32) -> Result<u32, CardError> {
+        self.write_shown(Reg::BootAddress, value)
+    }
+
+    /// Writes a register and reads it back; a lost write is sent again. The answer is what it holds now: not
+    /// every card shows what was written.
+    pub fn write_shown(&mut self, reg: Reg, value: u32) -> Result<u32, CardError> {
         let mut found = 0;
-        for _ in 0..2 {
-            self.write(Reg::BootAddress, value)?;
-            found = self.read(Reg::BootAddress)?;
+        for _ in 0..3 {
+            self.write(reg, value)?;
+            found = self.read(reg)?;
             if found == value {
                 break;
             }
@@ -296,19 +307,16 @@ impl Card {
         Ok(found)
     }
 
-    /// Software reset: takes semaphore 63 as the kernel driver does, writes the register and waits
-    /// until the card is ready again. The reset clears the semaphore: mlx4_core takes it before each of
-    /// its resets and never frees it (drivers/net/ethernet/mellanox/mlx4/reset.c).
+    /// Software reset under semaphores 40 and 63, which it clears: mlx4_core takes 63 before each of its
+    /// resets and never frees it (drivers/net/ethernet/mellanox/mlx4/reset.c). Returns whether the reset was
+    /// seen.
     ///
-    /// The caller makes sure that no erase or program runs; an open flash session uses
-    /// [`super::FlashHold::software_reset`].
+    /// The caller makes sure that no erase or program runs.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`], [`CardError::ResetTimeout`], or what the card shows afterwards.
-    pub fn software_reset(&mut self) -> Result<(), CardError> {
-        self.acquire(Semaphore::Flash)?;
-        self.write_reset()?;
-        self.ready_after_reset()
+    pub fn software_reset(&mut self) -> Result<bool, CardError> {
+        self.hold_flash()?.software_reset()
     }
 
     /// Waits until the card is ready; another program may have reset it.
@@ -319,7 +327,7 @@ impl Card {
         self.get_ready(ReadyAfter::OtherReset)
     }
 
-    /// Starts the reset; semaphore 63 is ours until then.
+    /// Starts the reset.
     pub(super) fn write_reset(&mut self) -> Result<(), CardError> {
         self.write(Reg::SoftwareReset, 1)?;
         // This write is confirmed by time: a read now would touch a chip in reset.

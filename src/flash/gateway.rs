@@ -253,14 +253,7 @@ impl<'c> FlashGateway<'c> {
         self.card.check_held()?;
         let is_known = at & !self.shown_address == 0;
         let before = if is_known { at } else { self.card.read(register)? };
-        let mut found = before;
-        for _ in 0..3 {
-            self.card.write(register, at)?;
-            found = self.card.read(register)?;
-            if found == at {
-                break;
-            }
-        }
+        let found = self.card.write_shown(register, at)?;
         // Silicon on which a bit never changed to what was written may hold it otherwise.
         if (found ^ at) & self.shown_address != 0 {
             return Err(self.was_reset(register, found, at));
@@ -272,12 +265,8 @@ impl<'c> FlashGateway<'c> {
 
     /// Writes up to 16 bytes to the data registers, as many registers as they need.
     fn load(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
-        for (reg, bytes) in bytes.chunks(4).enumerate() {
-            let mut value = [0xFF; 4];
-            for (place, byte) in value.iter_mut().zip(bytes) {
-                *place = *byte;
-            }
-            self.card.write(Reg::GatewayData(reg as u8), u32::from_be_bytes(value))?;
+        for (reg, value) in data_words(bytes) {
+            self.card.write(reg, value)?;
         }
         Ok(())
     }
@@ -285,16 +274,8 @@ impl<'c> FlashGateway<'c> {
     /// [`FlashGateway::load`], each register read back: for the few bytes that count most. Where a card
     /// does not show what was written, the reading after the program decides.
     fn load_surely(&mut self, bytes: &[u8]) -> Result<(), FlashError> {
-        for _ in 0..2 {
-            self.load(bytes)?;
-            let mut arrived = true;
-            for (reg, bytes) in bytes.chunks(4).enumerate() {
-                let value = self.card.read(Reg::GatewayData(reg as u8))?.to_be_bytes();
-                arrived &= value.starts_with(bytes);
-            }
-            if arrived {
-                break;
-            }
+        for (reg, value) in data_words(bytes) {
+            self.card.write_shown(reg, value)?;
         }
         Ok(())
     }
@@ -418,6 +399,17 @@ impl<'c> FlashGateway<'c> {
         let bits = CommandBits::OPCODE_PHASE | CommandBits::ADDRESS_PHASE | CommandBits::DATA_PHASE;
         self.start(word(Opcode::PageProgram as u8, bits, 0))
     }
+}
+
+/// The data registers that bytes need, filled up with FF.
+fn data_words(bytes: &[u8]) -> impl Iterator<Item = (Reg, u32)> {
+    bytes.chunks(4).enumerate().map(|(reg, bytes)| {
+        let mut value = [0xFF; 4];
+        for (place, byte) in value.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        (Reg::GatewayData(reg as u8), u32::from_be_bytes(value))
+    })
 }
 
 /// Waits until the gateway's busy bit is clear; what the command register holds then.

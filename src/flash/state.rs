@@ -202,11 +202,12 @@ impl<'c> Locked<'c> {
     }
 
     /// Reset the card, so that it loads what the flash holds. No erase or program runs then, and
-    /// none can start in between: the session has checked and holds the semaphores. Ends it.
+    /// none can start in between: the session has checked and holds the semaphores. Ends it, and reports
+    /// whether the reset was seen.
     ///
     /// # Errors
     /// [`FlashError`]; [`crate::card::CardError::ResetTimeout`] when the card does not come back.
-    pub fn software_reset(mut self) -> Result<(), FlashError> {
+    pub fn software_reset(mut self) -> Result<bool, FlashError> {
         self.0.software_reset()
     }
 

@@ -43,7 +43,8 @@ pub struct Activation {
     /// Version on the flash that would boot.
     #[serde(rename = "flash_fw_version")]
     pub flashed: Option<Version>,
-    /// The version that runs afterwards was read, and is the flashed one.
+    /// The version that runs afterwards was read, and is the flashed one; the reset was seen, or the version is
+    /// another than before.
     pub confirmed: bool,
     /// Why it is not confirmed; `None` when it is.
     pub detail: Option<String>,
@@ -67,7 +68,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
         let mut locked = device.lock()?;
         let card = facts.report(&locked);
         let images = read_images(&mut locked.source(), Depth::Quick)?;
-        let query = outcome(Some(card.clone()), None, images);
+        let query = outcome(Some(card.clone()), None, images, Vec::new());
         let flashed = query
             .active
             .and_then(|index| query.images.get(index))
@@ -140,17 +141,18 @@ fn activate_as(
     events: &mut dyn Events,
 ) -> Result<Activation, JobError> {
     let home = device.borrowed.as_ref().and_then(|b| b.original_driver());
-    let (by, after) = match home {
+    let (by, after, reset_seen) = match home {
         Some(driver) => {
             events.emit(Event::Note {
                 text: format!("giving the card back to {driver}, which resets it"),
             });
-            (ActivatedBy::Driver, by_driver(device)?)
+            // Its probe does not start on a chip that has not come back from the reset.
+            (ActivatedBy::Driver, by_driver(device)?, true)
         }
         None => {
             events.emit(Event::Note { text: "resetting the card".into() });
-            let after = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
-            (ActivatedBy::SoftwareReset, after)
+            let (after, seen) = by_reset(device, facts).map_err(|error| at_reset(error, wanted))?;
+            (ActivatedBy::SoftwareReset, after, seen)
         }
     };
     tracing::info!(?by, %wanted, ?after, "the card is back");
@@ -165,19 +167,28 @@ fn activate_as(
             },
         });
     }
+    // Another version than before was loaded by this reset.
+    let loaded = reset_seen || facts.running != after;
+    let detail = if silent {
+        let who = match by {
+            ActivatedBy::Driver => "the driver reports",
+            ActivatedBy::SoftwareReset => "the firmware shows",
+        };
+        Some(format!("{who} no version, so whether {wanted} runs is not known"))
+    } else if !loaded {
+        Some(format!(
+            "{wanted} ran before, and semaphore 63 was still taken after the reset, so whether the card loaded its flash is not known"
+        ))
+    } else {
+        None
+    };
     Ok(Activation {
         by,
         before: facts.running,
         after,
         flashed: Some(wanted),
-        confirmed: after.is_some(),
-        detail: silent.then(|| {
-            let who = match by {
-                ActivatedBy::Driver => "the driver reports",
-                ActivatedBy::SoftwareReset => "the firmware shows",
-            };
-            format!("{who} no version, so whether {wanted} runs is not known")
-        }),
+        confirmed: detail.is_none(),
+        detail,
     })
 }
 
@@ -195,8 +206,9 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
     }
 }
 
-fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<Option<Version>, JobError> {
-    device.card.software_reset()?;
+/// Resets the card; what runs afterwards, and whether the reset was seen.
+fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<(Option<Version>, bool), JobError> {
+    let seen = device.card.software_reset()?;
     let after = device.card.running_version()?.map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
     // A card whose firmware does not run stays as it is: no driver may meet it.
@@ -207,7 +219,7 @@ fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<Option<Version>, J
             return Err(error);
         }
     }
-    Ok(after)
+    Ok((after, seen))
 }
 
 /// Give the card back and ask its driver what runs. No driver knows when it has no port.

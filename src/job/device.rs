@@ -144,7 +144,7 @@ impl Device {
     /// does.
     fn free_for_the_driver(&mut self, borrowed: &Borrowed) {
         let state = self.card.probe_semaphore(Semaphore::Flash);
-        if !matches!(state, Ok(SemaphoreState::Held)) {
+        if !matches!(state, Ok(SemaphoreState::Held | SemaphoreState::Unknown)) {
             return;
         }
         let done = match self.card.watch(Semaphore::Flash, WATCH) {

@@ -100,7 +100,12 @@ pub fn unlock(
     }
     for report in &mut reports {
         report.after = device.card.probe_semaphore(report.semaphore)?;
-        if report.after == SemaphoreState::Held {
+        if report.after == SemaphoreState::Unknown {
+            // It was freed a moment ago: a read that was not answered has taken it.
+            device.card.release(report.semaphore)?;
+            report.after = device.card.probe_semaphore(report.semaphore)?;
+        }
+        if report.after != SemaphoreState::Free {
             return Err(JobError::InUse {
                 number: report.number,
                 why: "it was taken again at once".into(),

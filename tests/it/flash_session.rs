@@ -2,11 +2,16 @@
 
 use crate::support::flash::{
     SignatureProbe, card_of, execute, job, noise, reading_ends_with_a_card_that_is_gone, signature,
+    sim_of,
 };
-use cx3flash::card::{Card, CardError, Semaphore, SemaphoreState, Staleness};
+use cx3flash::card::{
+    Card, CardError, CrError, CrOffset, CrSpace, Semaphore, SemaphoreState, Staleness,
+};
 use cx3flash::flash::{EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC};
-use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip};
+use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip, WrongRegister};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 const PROBE: SignatureProbe = SignatureProbe { new: None, old: Some(0) };
@@ -136,6 +141,97 @@ fn semaphores_are_waited_for_and_named_when_they_stay_taken() {
         "{error:?}"
     );
     assert_eq!(sim.semaphores_held(), [63], "40 must be free again, 63 is not ours to free");
+}
+
+#[test]
+fn a_semaphore_40_that_a_silent_tool_holds_is_not_taken_over_after_a_read_without_an_answer() {
+    for kind in [WrongRegister::RequestLost, WrongRegister::AnswerLost, WrongRegister::Locked] {
+        let (sim, mut card) = card_of(SimChip::M25px16, &[]);
+        sim.inject(Fault::SemaphoreHeld { number: 40, reads: None, owner_alive: false });
+        sim.inject(Fault::WrongRegister { after: 0, at: Some(0xf_03a0), reads: 1, kind });
+        let clock = sim.clock();
+        let error = Flash::lock(&mut card, clock.as_ref()).err().expect("it was taken over");
+        assert!(
+            matches!(error, FlashError::Card(CardError::SemaphoreHeld { number: 40, .. })),
+            "{error:?}"
+        );
+        assert_eq!(sim.semaphores_held(), [40], "{kind:?}");
+    }
+}
+
+#[test]
+fn semaphore_63_is_reclaimed_after_a_read_whose_answer_was_lost() {
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
+    let kind = WrongRegister::AnswerLost;
+    sim.inject(Fault::WrongRegister { after: 0, at: Some(0xf_03fc), reads: 1, kind });
+    let clock = sim.clock();
+    assert!(Flash::lock(&mut card, clock.as_ref()).is_ok());
+    assert!(sim.semaphores_held().is_empty());
+}
+
+#[test]
+fn a_probe_whose_read_was_not_answered_does_not_call_its_own_semaphore_another_programs() {
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
+    let mut probe = |kind| {
+        sim.inject(Fault::WrongRegister { after: 0, at: Some(0xf_03fc), reads: 1, kind });
+        card.probe_semaphore(Semaphore::Flash).unwrap()
+    };
+    assert_eq!(probe(WrongRegister::RequestLost), SemaphoreState::Free);
+    assert_eq!(probe(WrongRegister::AnswerLost), SemaphoreState::Unknown);
+}
+
+/// The first flush write of many arrives 1200 reads late: after it was sent again, and after that one.
+struct LateFlush {
+    inner: Box<dyn CrSpace>,
+    armed: Rc<Cell<bool>>,
+    arrives_in: Option<u32>,
+}
+
+const FLUSH: CrOffset = CrOffset(0xf_0380);
+
+impl CrSpace for LateFlush {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        self.arrives_in = match self.arrives_in {
+            Some(0) => {
+                self.inner.write(FLUSH, 0)?;
+                None
+            }
+            left => left.map(|n| n - 1),
+        };
+        self.inner.read(at)
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        if at == FLUSH && self.armed.replace(false) {
+            self.arrives_in = Some(1200);
+            return Ok(());
+        }
+        self.inner.write(at, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.inner.posts_writes()
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        self.inner.pci_device_id()
+    }
+}
+
+#[test]
+fn a_flush_write_that_was_sent_again_does_not_free_semaphore_32_early() {
+    let sim = sim_of(SimChip::M25px16, &[]);
+    let armed = Rc::new(Cell::new(false));
+    let late = LateFlush { inner: sim.bar0(), armed: Rc::clone(&armed), arrives_in: None };
+    let mut card = Card::open(Box::new(late), sim.clock()).unwrap();
+    card.boot_address().unwrap();
+    armed.set(true);
+    card.set_boot_address(0x1_0000 << 8).unwrap();
+    for _ in 0..400 {
+        card.boot_address().unwrap();
+    }
+    // A free one would answer the next flush before its writes have arrived.
+    assert_ne!(sim.bar0().read(FLUSH).unwrap(), 0, "semaphore 32 is free");
 }
 
 #[test]

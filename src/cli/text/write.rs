@@ -63,7 +63,8 @@ pub(in crate::cli) fn command_for(card: Option<&CardSelector>) -> String {
 /// The firmware that runs after a reset, or why it is unknown.
 pub(in crate::cli) fn running(activation: &Activation) -> String {
     match (&activation.after, &activation.detail) {
-        (Some(version), _) => version.to_string(),
+        (Some(version), None) => version.to_string(),
+        (Some(_), Some(detail)) => detail.clone(),
         (None, Some(detail)) => format!("unknown: {detail}"),
         (None, None) => "nothing".into(),
     }

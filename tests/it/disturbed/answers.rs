@@ -68,3 +68,22 @@ fn work_that_takes_longer_than_its_maximum_is_waited_for() {
         }
     }
 }
+
+#[test]
+fn a_reset_that_was_lost_is_not_reported_as_activated() {
+    let bench = CardLayout::Failsafe.bench();
+    for lost in [false, true] {
+        let card = bench.card.fork();
+        if lost {
+            card.inject(Fault::LostWrite { after: 0, at: Some(0xf_0010) });
+        }
+        let activation = Opened::default().activate(&card).unwrap();
+        // The version that ran before runs afterwards, so it shows nothing.
+        assert_eq!(activation.before, activation.after);
+        assert_eq!(activation.confirmed, !lost);
+        assert_eq!(activation.detail.is_some_and(|d| d.contains("not known")), lost);
+        assert_eq!(card.semaphores_held(), [0_u8; 0]);
+        // A lost write is read after without a flush.
+        assert!(lost || card.misuse().is_empty());
+    }
+}
