@@ -91,7 +91,8 @@ pub enum Boots {
     NewImage,
     /// Nothing bootable.
     Nothing,
-    /// The flash could not be read to find out.
+    /// The flash could not be read to find out, or it is not known whether the boot ROM takes what it
+    /// holds.
     Unknown,
 }
 

@@ -30,6 +30,7 @@ pub(crate) use layout::overlap;
 pub use layout::{EraseSize, Geometry, Job, LayoutError, SectorAction, SectorMap, SectorPlan};
 pub use protection::{Protection, ProtectionControl};
 pub use sectors::plan_sectors;
+pub(crate) use session::MORE_READINGS;
 pub use source::FlashSource;
 pub use state::{Erased, Flash, Locked, Verified, Written};
 pub use work::{BootProbe, Signature};

@@ -1,7 +1,7 @@
 //! A second check of a plan, independent of the planner: plans are plain values that any code can
 //! make, and P2 must not depend on their origin.
 
-use super::{FlashChip, FlashError, SectorPlan};
+use super::{FlashChip, FlashError, SectorPlan, overlap};
 use crate::image::FlashAddr;
 use std::ops::Range;
 
@@ -18,7 +18,8 @@ pub(super) fn changes(plan: &SectorPlan) -> Vec<Range<u32>> {
 }
 
 /// Every erase and program is one the chip has, every programmed byte will be read back, and the
-/// place of the signature stays blank until the commit.
+/// place of the signature stays blank until the commit, or as it is when it holds one that the commit
+/// programs again.
 ///
 /// # Errors
 /// [`FlashError::Plan`], [`FlashError::Outside`].
@@ -56,7 +57,12 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
     if let Some(at) = plan.signature_at
         && !read_back(at, &[0xFF; SIGNATURE], None)
     {
-        return refuse(at, "the place of the signature is not left blank");
+        let place = at.0..at.0.saturating_add(SIGNATURE as u32);
+        let before = SectorPlan { signature_at: None, ..plan.clone() };
+        if !expects(&wanted, &place) || changes(&before).iter().any(|range| overlap(range, &place))
+        {
+            return refuse(at, "the place of the signature is not left blank");
+        }
     }
     for (at, bytes) in &plan.programs {
         if bytes.is_empty() || (at.0 % PAGE) as usize + bytes.len() > PAGE as usize {
@@ -68,6 +74,12 @@ pub(super) fn check(plan: &SectorPlan, part: &FlashChip) -> Result<(), FlashErro
         }
     }
     Ok(())
+}
+
+/// All of these bytes will be read back.
+fn expects(wanted: &[Option<u8>], place: &Range<u32>) -> bool {
+    let bytes = wanted.get(place.start as usize..place.end as usize);
+    bytes.is_some_and(|bytes| bytes.iter().all(Option::is_some))
 }
 
 /// What must read back, byte by byte.
@@ -138,6 +150,17 @@ mod tests {
             },
             "not left blank",
         );
+    }
+
+    #[test]
+    fn a_signature_that_is_there_already_is_read_back_and_not_touched_before_the_commit() {
+        let mut there = valid();
+        there.erases.clear();
+        there.expect[0].1 = b"MTFW____________".to_vec();
+        assert!(check_on(M25PX16, &there).is_ok());
+        there.programs.push((FlashAddr(0x1_0000), b"MTFW____________".to_vec()));
+        let error = check_on(M25PX16, &there).unwrap_err();
+        assert!(error.to_string().contains("not left blank"), "{error}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::ops::Range;
 const QUAD_ENABLE: u8 = 1 << 1;
 
 /// Readings after two that agree, where cells between two states are looked for.
-pub(super) const MORE_READINGS: u32 = 6;
+pub(crate) const MORE_READINGS: u32 = 6;
 
 /// One session with the flash; dropping it waits for the chip and frees the semaphores.
 pub(super) struct FlashSession<'c> {
@@ -96,18 +96,37 @@ impl<'c> FlashSession<'c> {
         .ok_or(FlashError::Unsteady { at })
     }
 
-    /// [`FlashSession::agreed_block`], and once something was misread in this session, more readings that
-    /// agree: a cell that an interrupted program left between two states may read right twice.
-    pub(super) fn steady_block(&mut self, at: u32) -> Result<[u8; BLOCK], FlashError> {
-        let agreed = self.agreed_block(at)?;
-        for _ in 0..if self.gateway.disturbed { MORE_READINGS } else { 0 } {
-            let mut again = [0; BLOCK];
-            self.gateway.read(at, &mut again, false)?;
-            if again != agreed {
-                return Err(FlashError::Unsteady { at });
+    /// [`FlashSession::agreed_block`], and `more` readings that agree: a cell that an interrupted program left
+    /// between two states may read right twice. One reading that differs is none of the cells: after it
+    /// everything starts again, once, with twice as many.
+    ///
+    /// # Errors
+    /// [`FlashError::Unsteady`] when readings go on to differ.
+    pub(super) fn steady_block(&mut self, at: u32, more: u32) -> Result<[u8; BLOCK], FlashError> {
+        for more in [more, 2 * more] {
+            let agreed = self.agreed_block(at)?;
+            if self.reads_as(at, &agreed, more)? {
+                return Ok(agreed);
             }
         }
-        Ok(agreed)
+        Err(FlashError::Unsteady { at })
+    }
+
+    /// The block at `at` reads as `wanted` so many times.
+    fn reads_as(&mut self, at: u32, wanted: &[u8], times: u32) -> Result<bool, FlashError> {
+        for _ in 0..times {
+            let mut block = [0; BLOCK];
+            self.gateway.read(at, &mut block, false)?;
+            if block != wanted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The block at `at`, with [`MORE_READINGS`] once something was misread in this session.
+    pub(super) fn proven_block(&mut self, at: u32) -> Result<[u8; BLOCK], FlashError> {
+        self.steady_block(at, if self.gateway.disturbed { MORE_READINGS } else { 0 })
     }
 
     /// Status register 1, read until two consecutive readings agree.
@@ -282,18 +301,18 @@ impl<'c> FlashSession<'c> {
         FlashError::Protected { status: self.protection.status, what: what.into() }
     }
 
-    /// Waits for whatever still runs: until then the transport must stay open and the chip unreset.
+    /// Waits for whatever still runs: until then the transport must stay open and the chip unreset. Semaphores
+    /// that were lost are taken again first: they may still be taken for us, and are freed in the end.
+    ///
+    /// # Errors
+    /// [`FlashError`]; what the flash holds cannot be read then.
     pub(super) fn settle(&mut self, events: &mut dyn Events) -> Result<(), FlashError> {
+        if !self.gateway.card.is_held() {
+            self.gateway.regain()?;
+            self.working = true;
+        }
         // Whatever comes of it, there is no second wait.
         let working = std::mem::take(&mut self.working);
-        // Without the semaphores the gateway is not ours. They may still be taken for us: then they are
-        // proven to be ours, and freed in the end.
-        if self.gateway.card.is_lost() {
-            return self.regain();
-        }
-        if !self.gateway.card.is_held() {
-            return Ok(());
-        }
         self.gateway.end_open_chain()?;
         if !working {
             return Ok(());
@@ -311,21 +330,13 @@ impl<'c> FlashSession<'c> {
         until_chip_idle(&mut self.gateway, 0, ChipWork::INTERRUPTED).map(|_| ())
     }
 
-    /// The card was reset: takes the semaphores again, and the gateway as whoever had it left it.
-    pub(super) fn regain(&mut self) -> Result<(), FlashError> {
-        self.gateway.regain()?;
-        until_chip_idle(&mut self.gateway, 0, ChipWork::EARLIER)?;
-        self.working = false;
-        Ok(())
-    }
-
     /// The chip does nothing at this moment.
     pub(super) fn is_idle(&mut self) -> Result<bool, FlashError> {
         Ok(self.agreed_status()? & WIP == 0)
     }
 
-    /// Software reset, after the chip has shown that no erase or program runs.
-    pub(super) fn software_reset(&mut self) -> Result<(), FlashError> {
+    /// Software reset, after the chip has shown that no erase or program runs; whether it was seen.
+    pub(super) fn software_reset(&mut self) -> Result<bool, FlashError> {
         self.settle(&mut ToStderr)?;
         until_chip_idle(&mut self.gateway, 0, ChipWork::BEFORE_RESET)?;
         Ok(self.gateway.card.software_reset()?)
@@ -365,7 +376,12 @@ impl Events for ToStderr {
 
 impl Drop for FlashSession<'_> {
     fn drop(&mut self) {
-        // The semaphores are freed by the hold, after this.
+        // The semaphores are freed by the hold, after this. Without them the gateway is not ours; they are
+        // taken again at most once.
+        let hold = &self.gateway.card;
+        if !hold.is_held() && !hold.is_lost() {
+            return;
+        }
         if let Err(error) = self.settle(&mut ToStderr) {
             tracing::warn!(%error, "the flash may still be working");
         }

@@ -86,24 +86,23 @@ impl FlashSource<'_, '_> {
     /// What the block at `at` holds; `None` where readings of it do not agree and that is tolerated. Two
     /// readings of a cell between two states may agree by chance, so more have to.
     fn weigh(&mut self, at: u32) -> Result<Option<[u8; BLOCK]>, FlashError> {
-        let agreed = match self.0.agreed_block(at) {
-            Err(FlashError::Unsteady { .. }) if self.0.cache.tolerant => return Ok(None),
-            agreed => agreed?,
-        };
-        for _ in 0..if self.0.cache.tolerant { MORE_READINGS } else { 0 } {
-            let mut again = [0; BLOCK];
-            self.0.read_as(FlashAddr(at), &mut again, false)?;
-            if again != agreed {
-                return Ok(None);
-            }
+        let more = if self.0.cache.tolerant { MORE_READINGS } else { 0 };
+        match self.0.steady_block(at, more) {
+            Err(FlashError::Unsteady { .. }) if self.0.cache.tolerant => Ok(None),
+            steady => steady.map(Some),
         }
-        Ok(Some(agreed))
     }
 
     /// From now on, blocks of which readings never agree are listed instead of an error: an interrupted
-    /// erase or program leaves such cells, and only an erase ends that.
+    /// erase or program leaves such cells, and only an erase ends that. The last reading stays.
     pub fn tolerate_wavering(&mut self) {
         self.0.cache.tolerant = true;
+    }
+
+    /// Lists blocks as those of which readings never agree.
+    pub fn note_wavering(&mut self, range: Range<u32>) {
+        let blocks = blocks(range.start as usize, range.end as usize);
+        self.0.cache.wavering.extend(blocks.map(|n| (n * BLOCK) as u32));
     }
 
     /// Blocks of which readings never agreed.

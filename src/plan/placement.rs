@@ -121,10 +121,11 @@ impl<'a> Placement<'a> {
             invalidate,
         )?;
         if finish {
-            // Power may have gone while the signature was programmed. It is programmed once more before the
-            // other image stops being one: its cells may not stay as they read.
-            pass.sectors.programs.push((self.start, MAGIC.to_vec()));
+            // Power may have gone while the signature was programmed. Once all is read back, it is programmed
+            // again before the other image stops being one: its cells may not stay as they read.
             pass.sectors.expect.push((self.start, MAGIC.to_vec()));
+            pass.sectors.signature_at = Some(self.start);
+            pass.signature.bytes = Some(MAGIC);
         }
         Ok(pass)
     }
