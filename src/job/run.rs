@@ -9,6 +9,7 @@ use super::store::digest;
 use super::{
     Activation, Backup, BootReport, CardReport, Device, ImageFile, JobError, WriteJob, WriteRequest,
 };
+use crate::card::Chip;
 use crate::escape;
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
@@ -152,7 +153,8 @@ pub fn write_reporting(
     if !confirm(&known.plan) {
         return Err(JobError::Declined);
     }
-    let probe = Probe { new: action.contents.as_ref().map(|c| c.bytes().to_vec()) };
+    let new = action.contents.as_ref().map(|c| c.bytes().to_vec());
+    let probe = Probe { new, chip: card.chip };
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -253,13 +255,14 @@ fn one_pass<'c>(
 /// Reports to the flash module what would boot.
 struct Probe {
     new: Option<Vec<u8>>,
+    chip: Chip,
 }
 
 impl Probe {
     fn read(&self, flash: &mut dyn Source) -> Result<Boots, JobError> {
         let mut bytes = vec![0; flash.size() as usize];
         flash.read_at(FlashAddr(0), &mut bytes)?;
-        Ok(which_boots(&bytes, self.new.as_deref()))
+        Ok(which_boots(&bytes, self.new.as_deref(), self.chip))
     }
 }
 

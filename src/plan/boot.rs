@@ -1,6 +1,7 @@
 //! Which image boots: the one answer to this question.
 
-use super::Validity;
+use super::{Validity, rules};
+use crate::card::Chip;
 use crate::escape::ForeignText;
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
@@ -67,23 +68,38 @@ impl BootReport {
 
 /// What would start from this flash, judged from its bytes alone.
 pub fn would_boot(flash: &[u8]) -> BootReport {
-    let report = |(start, contents): (_, Contents)| BootReport::of(start, contents.image());
-    boot_image(flash).map_or_else(BootReport::default, report)
+    let images = images(flash);
+    first_bootable(&images)
+        .map_or_else(BootReport::default, |(start, c)| BootReport::of(*start, c.image()))
 }
 
-/// Whether `new`, the image that a job writes, is the one that would start.
-pub fn which_boots(flash: &[u8], new: Option<&[u8]>) -> Boots {
-    match boot_image(flash) {
+/// Whether `new`, the image that a job writes, is the one that would start on this chip. An image of which
+/// that is not sure decides nothing.
+pub fn which_boots(flash: &[u8], new: Option<&[u8]>, chip: Chip) -> Boots {
+    let images = images(flash);
+    let sure = |contents: &Contents| surely_boots(contents.image(), chip);
+    match first_bootable(&images) {
         None => Boots::Nothing,
+        // The boot ROM takes one, or goes on to the next.
+        Some(_) if !images.iter().any(|(_, contents)| sure(contents)) => Boots::Unknown,
         Some((_, found)) if Some(found.bytes()) == new => Boots::NewImage,
         Some(_) => Boots::OldImage,
     }
 }
 
-fn boot_image(flash: &[u8]) -> Option<(FlashAddr, Contents)> {
+/// An image that is promised to start on this chip.
+pub(super) fn surely_boots(image: &Image, chip: Chip) -> bool {
+    Validity::of(image).surely_boots() && rules::silicon(chip, image).is_ok()
+}
+
+/// The image at each signature of a flash.
+fn images(flash: &[u8]) -> Vec<(FlashAddr, Contents)> {
     let magics = scan(&mut &*flash).unwrap_or_default();
     let read = |start| Some((start, Contents::from_dump(flash, start).ok()?));
-    let mut images: Vec<(FlashAddr, Contents)> = magics.into_iter().filter_map(read).collect();
+    magics.into_iter().filter_map(read).collect()
+}
+
+fn first_bootable(images: &[(FlashAddr, Contents)]) -> Option<&(FlashAddr, Contents)> {
     let (n, _) = boot_choice(images.iter().map(|(_, c)| Some(c.image())), None)?;
-    Some(images.swap_remove(n))
+    images.get(n)
 }

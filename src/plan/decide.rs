@@ -1,6 +1,7 @@
 //! The one decision behind `burn`, `identity set`, `rom write` and `rom remove`: an image onto a
 //! card that has one.
 
+use super::boot::surely_boots;
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::identity::{fits as identity_fits, macs_are_derived, readable, usable, waiting};
@@ -174,7 +175,8 @@ fn place(
         passes.as_ref().map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
     );
 
-    let survives = failsafe && (present.is_some() || active.is_some_and(ImageSlot::boots));
+    let sure = |slot: &ImageSlot| slot.image().is_some_and(|i| surely_boots(i, card.chip));
+    let survives = failsafe && (present.is_some() || active.is_some_and(sure));
     let action = result.clone().zip(passes).map(|(result, passes)| {
         let target = Some(target(layout, start));
         Action::new(target, Some(result), passes, survives)
@@ -185,7 +187,8 @@ fn place(
         plan.report.kept = kept(own, result);
     }
     if result.is_some() {
-        plan.report.warnings = warnings(active, failsafe, present.is_some(), &plan.report);
+        let present = present.is_some();
+        plan.report.warnings = warnings(active, failsafe, present, survives, &plan.report);
         if !plan.report.nothing_to_do {
             plan.report.warnings.extend(base.and_then(|base| rules::size_warning(base.image())));
         }
@@ -197,6 +200,7 @@ fn warnings(
     active: Option<&ImageSlot>,
     failsafe: bool,
     present: bool,
+    survives: bool,
     plan: &PlanReport,
 ) -> Vec<String> {
     let mut out = Vec::new();
@@ -210,9 +214,9 @@ fn warnings(
         );
     } else if !failsafe {
         out.push(NOT_FAILSAFE.into());
-    } else if active.is_some_and(|f| !f.boots()) {
+    } else if !survives {
         out.push(
-            "The image on the card is damaged: until the new one is committed the card may not boot."
+            "The image on the card is damaged or for other silicon: until the new one is committed the card may not boot."
                 .into(),
         );
     }

@@ -40,5 +40,5 @@ pub use report::{ActionReport, EraseReport, PlanReport, Target};
 pub use request::{BurnOptions, RomChoice};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
-pub use slot::{ImageSlot, Validity};
+pub use slot::{ImageSlot, Validity, wavers};
 pub use snapshot::{Active, CardSnapshot};

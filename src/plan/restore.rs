@@ -4,6 +4,7 @@
 //! image in the other one wherever there is one.
 
 use super::action::{PassContext, boot_address};
+use super::boot::surely_boots;
 use super::check::{Checks, Verdict};
 use super::compare::{changes, kept};
 use super::decide::NOT_FAILSAFE;
@@ -11,8 +12,8 @@ use super::slot::{outside, ranges};
 use super::{
     Action, BurnOptions, CardSnapshot, CheckId, ImageSlot, Pass, Plan, Target, rules, rules_flash,
 };
-use crate::flash::LayoutError;
-use crate::image::{AddressMap, Contents, FlashAddr, Half, Layout, MAGIC, Mac};
+use crate::flash::{LayoutError, overlap};
+use crate::image::{AddressMap, Contents, FlashAddr, Half, Image, Layout, MAGIC, Mac};
 use std::ops::Range;
 
 /// The content of a backup, its digests verified by the reader of the files.
@@ -24,6 +25,8 @@ pub struct BackupFacts {
     pub chip: Option<(u16, u8)>,
     /// What was compared: `5 files match their digests`, or that there is no manifest.
     pub provenance: String,
+    /// Bytes that read differently each time when it was made.
+    pub wavering: Vec<Range<u32>>,
     /// `--change-mac`: MAC of port 1 on the card and in the backup, for a backup made before the
     /// identity was changed (P4).
     pub change_mac: Option<(Mac, Mac)>,
@@ -40,7 +43,8 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
         card.protection.clone(),
         backup.flash.clone(),
     )
-    .ok();
+    .ok()
+    .map(|then| then.with_wavering(backup.wavering.clone()));
     let old = then.as_ref().and_then(|t| t.bootable().next());
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
@@ -113,7 +117,17 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
 fn backup_valid(old: Option<&ImageSlot>, backup: &BackupFacts) -> Verdict {
     match old {
         Some(found) => {
-            Ok(format!("{}; the image at {:#x} in it is valid", backup.provenance, found.start.0))
+            let notes = found.validity().notes;
+            Ok(format!(
+                "{}; the image at {:#x} in it {}",
+                backup.provenance,
+                found.start.0,
+                if notes.is_empty() {
+                    "is valid".to_owned()
+                } else {
+                    format!("is damaged, and whether it boots is not known: {}", notes.join("; "))
+                }
+            ))
         }
         None => Err("the backup holds no image that would boot".into()),
     }
@@ -202,13 +216,15 @@ fn restore_order(
         (area(Half::Odd), area(Half::Even))
     };
     let stands = |snapshot: &CardSnapshot, area: &Area| {
-        snapshot
-            .bootable()
-            .any(|f| f.start == area.start && f.image().is_some_and(|i| i.layout == layout))
+        let sure = |image: &Image| image.layout == layout && surely_boots(image, card.chip);
+        snapshot.bootable().any(|f| f.start == area.start && f.image().is_some_and(sure))
     };
-    let equal =
-        |area: &Area| area.ranges.iter().all(|r| slice(&card.flash, r) == slice(&then.flash, r));
-    let boots_already = equal(&boot);
+    let wavers = |r: &Range<u32>| card.wavering.iter().any(|wavering| overlap(wavering, r));
+    let equal = |area: &Area| {
+        let same = |r: &Range<u32>| slice(&card.flash, r) == slice(&then.flash, r) && !wavers(r);
+        area.ranges.iter().all(same)
+    };
+    let boots_already = equal(&boot) && stands(then, &boot);
     let other_boots = stands(card, &other);
     let other_first = !boots_already && !other_boots && stands(then, &other);
     let (first, second) = if other_first { (&other, &boot) } else { (&boot, &other) };

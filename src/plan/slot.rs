@@ -1,5 +1,6 @@
 //! The image at one signature of a flash, and which parts of it are valid.
 
+use crate::flash::overlap;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
     SectionKind, Severity, WalkEnd,
@@ -72,6 +73,16 @@ pub(super) fn outside(ranges: &[Range<u32>], size: u32) -> Vec<Range<u32>> {
     gaps.filter(|gap| gap.start < gap.end).collect()
 }
 
+/// Why the image at `start` is not valid, where bytes of it read differently each time.
+pub fn wavers(start: FlashAddr, image: Option<&Image>, wavering: &[Range<u32>]) -> Option<String> {
+    let used = match image {
+        Some(image) => ranges(AddressMap::on_flash(image.layout, start), 0, image.len),
+        None => vec![start.0..start.0.saturating_add(16)],
+    };
+    let hit = wavering.iter().find(|w| used.iter().any(|range| overlap(range, w)))?;
+    Some(format!("the flash at {:#x} reads differently each time", hit.start))
+}
+
 /// Which parts of an image on a card are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validity {
@@ -89,6 +100,12 @@ impl Validity {
     /// The boot ROM is expected to start it: everything but the option ROM is valid.
     pub fn boots(&self) -> bool {
         self.code && self.identity
+    }
+
+    /// The boot ROM is expected to start it, and nothing in it is damaged: which parts the boot ROM checks is
+    /// UNCONFIRMED (docs/fs2.md#boot-rom), so no other image is promised to start.
+    pub fn surely_boots(&self) -> bool {
+        self.boots() && self.notes.is_empty()
     }
 
     /// Judges an image of a card. A wrong full image CRC alone is a note: mstflint leaves one behind on

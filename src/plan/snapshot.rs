@@ -1,9 +1,9 @@
 //! What was read of a card, as plain data.
 
 use super::boot::boot_choice;
-use super::{ImageSlot, SlotChoice};
+use super::{ImageSlot, SlotChoice, wavers};
 use crate::card::Chip;
-use crate::flash::{FlashChip, Protection, overlap};
+use crate::flash::{FlashChip, Protection};
 use crate::image::{Contents, FlashAddr, SourceError, Version, scan};
 use std::ops::Range;
 
@@ -57,14 +57,8 @@ impl CardSnapshot {
     /// The same with these bytes reading differently each time: no image with such a byte is valid.
     pub fn with_wavering(mut self, wavering: Vec<Range<u32>>) -> Self {
         for slot in &mut self.slots {
-            let ranges = match slot.ranges() {
-                ranges if ranges.is_empty() => vec![slot.start.0..slot.start.0.saturating_add(16)],
-                ranges => ranges,
-            };
-            let hit = wavering.iter().find(|w| ranges.iter().any(|range| overlap(range, w)));
-            if let Some(hit) = hit {
-                slot.contents =
-                    Err(format!("the flash at {:#x} reads differently each time", hit.start));
+            if let Some(why) = wavers(slot.start, slot.image(), &wavering) {
+                slot.contents = Err(why);
             }
         }
         self.wavering = wavering;

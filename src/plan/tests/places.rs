@@ -2,7 +2,9 @@
 
 use super::bench::*;
 use crate::flash::Boots;
-use crate::image::{Contents, FlashAddr, Half, Identity, MAGIC, SectionKind, crc16, striped};
+use crate::image::{
+    Contents, FlashAddr, Half, Identity, Image, MAGIC, SectionKind, crc16, striped,
+};
 use crate::plan::*;
 
 const EVEN: u32 = 0;
@@ -160,11 +162,34 @@ fn an_interrupted_commit_is_finished_by_the_same_burn() {
             assert!(!plan.report.nothing_to_do);
             let pass = &plan.action.as_ref().unwrap().passes[0];
             assert!(pass.sectors.erases.is_empty());
-            // The signature once more: power may have gone while it was programmed.
-            assert_eq!(pass.sectors.programs, [(FlashAddr(at), MAGIC.to_vec())]);
+            // The signature once more: power may have gone while it was programmed. P2: after the
+            // read-back of everything, not before.
+            assert!(pass.sectors.programs.is_empty());
+            assert_eq!(pass.sectors.signature_at, Some(FlashAddr(at)));
+            assert_eq!(pass.signature.bytes, Some(MAGIC));
             lands(&card, &plan, at, "2.42.5000");
         }
     }
+}
+
+#[test]
+fn an_image_with_a_damaged_rom_is_not_promised_to_boot() {
+    // Whether the boot ROM looks at the ROM section is UNCONFIRMED.
+    let old = own(&pro("2.36.5150"));
+    let rom =
+        |image: &Image| image.sections.iter().find(|s| s.kind == SectionKind::Rom).unwrap().body_at;
+    let mut card = snapshot(PRO, &[(&old, Half::Even)]);
+    assert_eq!(which_boots(&card.flash, None, PRO), Boots::OldImage);
+    assert_eq!(which_boots(&card.flash, None, A1), Boots::Unknown, "for other silicon");
+    assert!(burn(&card, &file(&pro("2.42.5000"))).action.unwrap().survives_interruption);
+    let mut flash = card.flash.clone();
+    flash[rom(old.image()).0 as usize + 64] ^= 1;
+    card = snapshot_on(M25PX16, PRO, &flash, 0);
+    assert_eq!(which_boots(&flash, None, PRO), Boots::Unknown);
+    let plan = burn(&card, &file(&pro("2.42.5000")));
+    assert!(!plan.action.as_ref().unwrap().survives_interruption);
+    let after = lands(&card, &plan, ODD, "2.42.5000");
+    assert_eq!(which_boots(&after, None, PRO), Boots::OldImage);
 }
 
 #[test]
@@ -174,9 +199,9 @@ fn an_in_place_burn_invalidates_the_signature_first() {
     let after = lands(&card, &plan, 0, "2.42.5000");
     let pass = &plan.action.as_ref().unwrap().passes[0];
     assert!(pass.sectors.invalidate_first);
-    assert_eq!(which_boots(&after, None), Boots::OldImage);
+    assert_eq!(which_boots(&after, None, A1), Boots::OldImage);
     let new = plan.action.as_ref().unwrap().contents.as_ref().unwrap();
-    assert_eq!(which_boots(&after, Some(new.bytes())), Boots::NewImage);
+    assert_eq!(which_boots(&after, Some(new.bytes()), A1), Boots::NewImage);
 }
 
 #[test]

@@ -5,7 +5,13 @@ use crate::image::{Contents, Half, Mac, Recipe};
 use crate::plan::*;
 
 fn backup(flash: Vec<u8>) -> BackupFacts {
-    BackupFacts { flash, chip: None, provenance: "a test".into(), change_mac: None }
+    BackupFacts {
+        flash,
+        chip: None,
+        provenance: "a test".into(),
+        wavering: Vec::new(),
+        change_mac: None,
+    }
 }
 
 /// Every state two halves can be in.
