@@ -7,7 +7,7 @@ use crate::image::{
     Contents, Depth, Form, Image, ImageError, ImageOffset, Rom, Source, SourceError, crc16, read,
     scan,
 };
-use crate::job::readings::{UnsteadyRange, note, report, steady};
+use crate::job::readings::{UnsteadyRange, note, report, report_wavering, steady};
 use crate::job::session::{CardFacts, trust_chains};
 use crate::job::{CardReport, Device, JobError};
 
@@ -134,6 +134,7 @@ pub(super) fn part_of_card(
     };
     let Some(part) = part(&image) else {
         report(&unsteady, events);
+        report_wavering(&flash.wavering(), events);
         return Ok(Ok(None));
     };
     let mut read = bytes(flash, &image, part)?;
@@ -144,6 +145,7 @@ pub(super) fn part_of_card(
         read = bytes(flash, &image, part)?;
     }
     report(&unsteady, events);
+    report_wavering(&flash.wavering(), events);
     Ok(Ok(Some(read)))
 }
 

@@ -57,6 +57,10 @@ pub struct Manifest {
     pub version: Option<Version>,
     /// Firmware running at that time.
     pub running: Option<Version>,
+    /// Bytes that read differently each time: an interrupted erase or write left them. The last reading is
+    /// stored. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wavering: Vec<UnsteadyRange>,
     /// Every other file of the directory.
     pub files: Vec<BackupFile>,
 }
@@ -256,6 +260,7 @@ pub(super) fn store(
         psid: info.and_then(|i| i.psid.clone()),
         version: info.and_then(|i| i.fw_version),
         running: card.running,
+        wavering: card.wavering.iter().cloned().map(UnsteadyRange::from).collect(),
         files,
     };
     // Last: a directory without a manifest is no backup.

@@ -286,10 +286,12 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
         }
         Err(error) => findings.unchecked("chained_reads", &error_chain(&error)),
     }
-    let images = read_images(&mut locked.source(), Depth::Full);
+    let mut source = locked.source();
+    let images = read_images(&mut source, Depth::Full);
+    let wavering = source.wavering();
     match images {
         Ok(images) => {
-            let query = outcome(Some(facts.report(locked)), None, images);
+            let query = outcome(Some(facts.report(locked)), None, images, wavering);
             judge(&query, findings);
             findings.query = Some(query);
         }

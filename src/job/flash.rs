@@ -1,6 +1,6 @@
 //! `flash`: the chip, and raw bytes of it.
 
-use super::readings::{note, report};
+use super::readings::{note, report, report_wavering};
 use super::session::{CardFacts, trust_chains};
 use super::store::OutputFile;
 use super::{BackupFile, CardReport, Device, JobError};
@@ -85,6 +85,7 @@ fn read_range(
     let mut bytes = vec![0; len as usize];
     events.emit(Event::Started { phase, total: u64::from(len) });
     let mut unsteady = Vec::new();
+    locked.source().tolerate_wavering();
     let mut done = 0_u32;
     for piece in bytes.chunks_mut(PIECE) {
         if events.stop_requested() {
@@ -99,5 +100,6 @@ fn read_range(
     }
     events.emit(Event::Finished { phase });
     report(&unsteady, events);
+    report_wavering(&locked.source().wavering(), events);
     Ok(bytes)
 }

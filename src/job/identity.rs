@@ -35,6 +35,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
         Some(facts.report(&locked)),
         None,
         read_images(&mut locked.source(), Depth::Quick)?,
+        Vec::new(),
     );
     let image = query
         .active

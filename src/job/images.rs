@@ -6,7 +6,7 @@ use crate::flash::FlashSource;
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::boot_choice;
+use crate::plan::{boot_choice, wavers};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -67,7 +67,16 @@ pub(super) fn steady_images(
         let is_valid = |report: &ImageReport| report.image.as_ref().is_some_and(Image::is_valid);
         images.is_empty() || !images.iter().all(is_valid)
     };
-    let mut reading = |flash: &mut FlashSource<'_, '_>| read_all(flash, depth);
+    let mut reading = |flash: &mut FlashSource<'_, '_>| {
+        let mut images = read_all(flash, depth)?;
+        let wavering = flash.wavering();
+        for report in &mut images {
+            if let Some(why) = wavers(report.start, report.image.as_ref(), &wavering) {
+                (report.image, report.valid, report.error) = (None, Some(false), Some(why));
+            }
+        }
+        Ok(images)
+    };
     steady(flash, unsteady, &mut reading, &damaged)
 }
 

@@ -2,10 +2,11 @@
 
 use super::images::{mark_active, read_images};
 use super::session::CardFacts;
-use super::{CardReport, Device, ImageFile, ImageReport, JobError};
+use super::{CardReport, Device, ImageFile, ImageReport, JobError, UnsteadyRange};
 use crate::image::{Contents, Depth, FlashAddr, Image, IniEntry, IniSetting, Version};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Answer of `query`.
@@ -28,6 +29,9 @@ pub struct QueryOutcome<I = Image> {
     pub active: Option<usize>,
     /// Flash and running versions differ: the new one starts with the next reset.
     pub reset_pending: bool,
+    /// Bytes read for this answer that read differently each time: an interrupted erase or write left them.
+    /// An image in them is not valid.
+    pub wavering: Vec<UnsteadyRange>,
 }
 
 impl QueryOutcome {
@@ -41,6 +45,7 @@ impl QueryOutcome {
             stale: self.stale.clone(),
             active: self.active,
             reset_pending: self.reset_pending,
+            wavering: self.wavering.clone(),
         }
     }
 }
@@ -51,8 +56,9 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let card = facts.report(&locked);
-    let images = read_images(&mut locked.source(), Depth::Query)?;
-    Ok(outcome(Some(card), None, images))
+    let mut source = locked.source();
+    let images = read_images(&mut source, Depth::Query)?;
+    Ok(outcome(Some(card), None, images, source.wavering()))
 }
 
 fn version_at(images: &[ImageReport], index: Option<usize>) -> Option<Version> {
@@ -64,6 +70,7 @@ pub(super) fn outcome(
     card: Option<CardReport>,
     file: Option<PathBuf>,
     mut images: Vec<ImageReport>,
+    wavering: Vec<Range<u32>>,
 ) -> QueryOutcome {
     let running = card.as_ref().and_then(|c| c.running);
     let active = mark_active(&mut images, running);
@@ -78,6 +85,7 @@ pub(super) fn outcome(
             .map(|r| r.start)
             .collect(),
         active: shown,
+        wavering: wavering.into_iter().map(UnsteadyRange::from).collect(),
         card,
         file,
         sha256: None,
@@ -104,6 +112,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
         images: vec![report],
         stale: Vec::new(),
         active: Some(0),
+        wavering: Vec::new(),
         reset_pending: false,
     }
 }

@@ -1,18 +1,19 @@
 //! Readings that agree: damage is believed when a second reading, block by block, shows it too.
 
 use super::JobError;
-use crate::flash::{Event, Events, FlashError, FlashSource};
-use crate::image::{FlashAddr, START_CANDIDATES, Source as _};
+use crate::flash::{Event, Events, FlashError, FlashSource, MORE_READINGS};
+use crate::image::{FlashAddr, MAGIC, START_CANDIDATES, Source as _};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
-/// Attempts before the readings are reported as unsteady.
+/// Attempts until what differed in any of them counts as bytes that read differently each time.
 const ROUNDS: u32 = 4;
 /// Bytes of a block, and of a signature.
 const BLOCK: u32 = 16;
 
-/// Bytes of the flash of which two readings differed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+/// Bytes of the flash of which readings differed, in the end or each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct UnsteadyRange {
     /// First byte.
     pub at: FlashAddr,
@@ -21,16 +22,25 @@ pub struct UnsteadyRange {
 
 /// Calls `reading`. When its result is `damaged`, everything it was read from is read again, and
 /// `reading` is called again if a reading differed. Signatures are always read twice:
-/// without one no image is searched for.
+/// without one no image is searched for. Bytes of which readings never agree are no error:
+/// [`FlashSource::wavering`] lists them.
 pub(crate) fn steady<T>(
     source: &mut FlashSource<'_, '_>,
     unsteady: &mut Vec<UnsteadyRange>,
     reading: &mut dyn FnMut(&mut FlashSource<'_, '_>) -> Result<T, JobError>,
     damaged: &dyn Fn(&T) -> bool,
 ) -> Result<T, JobError> {
+    source.tolerate_wavering();
     for start in START_CANDIDATES {
         let end = start.saturating_add(BLOCK);
-        if end <= source.size() {
+        if end > source.size() {
+            continue;
+        }
+        note(unsteady, source.reread(start..end)?);
+        let mut block = [0; BLOCK as usize];
+        source.read_at(FlashAddr(start), &mut block)?;
+        // Power may have gone while it was programmed: then it reads right half of the time.
+        for _ in 0..if block == MAGIC { MORE_READINGS } else { 0 } {
             note(unsteady, source.reread(start..end)?);
         }
     }
@@ -40,7 +50,11 @@ pub(crate) fn steady<T>(
             return Ok(found);
         }
     }
-    Err(JobError::ReadingsDiffer)
+    // A torn sector has many cells between two states, of which each reading shows others.
+    for range in unsteady.iter() {
+        source.note_wavering(range.at.0..range.at.0 + range.len);
+    }
+    reading(source)
 }
 
 /// Reads again what was read so far in this session; whether a reading differed.
@@ -56,21 +70,28 @@ fn read_again(
 }
 
 /// Adds ranges to the list.
-pub(crate) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<std::ops::Range<u32>>) {
-    unsteady.extend(
-        ranges.into_iter().map(|range| UnsteadyRange {
-            at: FlashAddr(range.start),
-            len: range.end - range.start,
-        }),
-    );
+pub(crate) fn note(unsteady: &mut Vec<UnsteadyRange>, ranges: Vec<Range<u32>>) {
+    unsteady.extend(ranges.into_iter().map(UnsteadyRange::from));
+}
+
+impl From<Range<u32>> for UnsteadyRange {
+    fn from(range: Range<u32>) -> Self {
+        Self { at: FlashAddr(range.start), len: range.end - range.start }
+    }
+}
+
+impl UnsteadyRange {
+    pub(super) fn range(&self) -> Range<u32> {
+        self.at.0..self.at.0.saturating_add(self.len)
+    }
 }
 
 /// Reports bytes of which readings never agree.
-pub(crate) fn report_wavering(ranges: &[std::ops::Range<u32>], events: &mut dyn Events) {
+pub(crate) fn report_wavering(ranges: &[Range<u32>], events: &mut dyn Events) {
     for range in ranges {
         events.emit(Event::Note {
             text: format!(
-                "the flash reads differently each time at {:#x} ({} bytes), as an interrupted erase or write leaves it; a backup holds the last reading",
+                "the flash reads differently each time at {:#x} ({} bytes), as an interrupted erase or write leaves it, until it is erased; a backup holds the last reading",
                 range.start,
                 range.len()
             ),

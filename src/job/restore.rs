@@ -3,7 +3,7 @@
 use super::backup::{FLASH, MANIFEST, SCHEMA};
 use super::file::{MAX_FILE, MAX_JSON, not_read, read_bytes};
 use super::store::digest;
-use super::{JobError, Manifest};
+use super::{JobError, Manifest, UnsteadyRange};
 use crate::flash::Events;
 use crate::host::{InputDir, InputError};
 use crate::image::{FileFormat, Mac};
@@ -49,6 +49,7 @@ pub fn read_backup(
     Ok(BackupFacts {
         provenance: format!("a bare dump of {} bytes, without a manifest", flash.len()),
         chip: None,
+        wavering: Vec::new(),
         flash,
         change_mac,
     })
@@ -104,6 +105,7 @@ fn with_manifest(
     let flash = flash.ok_or_else(|| bad(MANIFEST, format!("{FLASH} is not listed")))?;
     Ok(BackupFacts {
         flash,
+        wavering: manifest.wavering.iter().map(UnsteadyRange::range).collect(),
         chip: Some((manifest.hw_id, manifest.revision)),
         provenance: format!(
             "made {}, {} files match their digests",

@@ -14,6 +14,9 @@ use std::ops::Range;
 const BLOCK: usize = 16;
 /// What a valid CRC covers is sampled: one block of so many.
 const SAMPLE: usize = 0x1000 / BLOCK;
+/// Smallest sector, in bytes: an interrupted erase leaves all of it between two states, and the cells of a
+/// block may agree by chance.
+const TORN: u32 = 0x1000;
 /// Bytes read between two checks for a request to stop.
 const STEP: usize = 0x1_0000;
 
@@ -145,15 +148,16 @@ fn same_block(
     unsteady: &mut Vec<UnsteadyRange>,
 ) -> Result<(), JobError> {
     let block = at..at + BLOCK as u32;
-    let within = |ranges: &[Range<u32>]| ranges.iter().any(|range| overlap(range, &block));
-    if within(&before.wavering) {
+    let sector = at - at % TORN..at - at % TORN + TORN;
+    let within = |ranges: &[Range<u32>], place| ranges.iter().any(|range| overlap(range, place));
+    if within(&before.wavering, &block) {
         return Ok(());
     }
     source.tolerate_wavering();
     source.reconsider(at)?;
     note(unsteady, vec![block.clone()]);
-    if within(&source.wavering()) {
-        let needed = before.bootable().any(|slot| within(&slot.ranges()));
+    if within(&source.wavering(), &block) || within(&before.wavering, &sector) {
+        let needed = before.bootable().any(|slot| within(&slot.ranges(), &block));
         return if needed { Err(FlashError::Unsteady { at }.into()) } else { Ok(()) };
     }
     let mut agreed = [0; BLOCK];

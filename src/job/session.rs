@@ -157,7 +157,6 @@ pub(super) fn snapshot(
     locked.source().read_all(phase, events)?;
     let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
-    locked.source().tolerate_wavering();
     let mut parse = |source: &mut FlashSource<'_, '_>| {
         let mut flash = vec![0; chip.geometry.size as usize];
         source.read_at(FlashAddr(0), &mut flash)?;

@@ -2,7 +2,7 @@
 
 use super::images::steady_images;
 use super::query::{outcome, query_image};
-use super::readings::{UnsteadyRange, report, steady};
+use super::readings::{UnsteadyRange, report, report_wavering, steady};
 use super::session::{CardFacts, active_in, contents_of, trust_chains};
 use super::store::digest;
 use super::{CardReport, Device, ImageFile, ImageReport, JobError};
@@ -34,6 +34,8 @@ pub struct VerifyOutcome<I = Image> {
     /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
     /// verified.
     pub unsteady: Vec<UnsteadyRange>,
+    /// Where they differed each time: an interrupted erase or write left it. An image in it is not valid.
+    pub wavering: Vec<UnsteadyRange>,
     /// With `--against`: then `file` is the other image, no images are listed, and `ok` is that they are
     /// equal.
     pub against: Option<Comparison>,
@@ -50,6 +52,7 @@ impl VerifyOutcome {
             stale: self.stale.clone(),
             ok: self.ok,
             unsteady: self.unsteady.clone(),
+            wavering: self.wavering.clone(),
             against: self.against.clone(),
         }
     }
@@ -106,7 +109,9 @@ pub fn verify_card(
     }
     events.emit(Event::Finished { phase });
     report(&unsteady, events);
-    let query = outcome(Some(card), None, images);
+    let wavering = source.wavering();
+    report_wavering(&wavering, events);
+    let query = outcome(Some(card), None, images, wavering);
     Ok(VerifyOutcome {
         ok: query.active.is_some() && query.images.iter().all(|r| r.valid == Some(true)),
         card: query.card,
@@ -115,6 +120,7 @@ pub fn verify_card(
         images: query.images,
         stale: query.stale,
         unsteady,
+        wavering: query.wavering,
         against: None,
     })
 }
@@ -130,6 +136,7 @@ pub fn verify_image(file: &ImageFile) -> VerifyOutcome {
         images: query.images,
         stale: query.stale,
         unsteady: Vec::new(),
+        wavering: Vec::new(),
         against: None,
     }
 }

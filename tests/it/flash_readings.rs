@@ -6,7 +6,7 @@ use crate::support::flash::{
 use cx3flash::card::{Card, CrError, CrOffset, CrSpace};
 use cx3flash::flash::{Boots, Events, Flash, FlashError, Job, Phase, Stopped, plan_sectors};
 use cx3flash::image::{FlashAddr, MAGIC, Source};
-use cx3flash::sim::{Fault, SimCard, SimChip};
+use cx3flash::sim::{Fault, SimCard, SimChip, WrongRead};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -185,6 +185,27 @@ fn a_corrected_reading_of_the_body_is_reported() {
     let mut notes = NoteLog::default();
     burn(&mut bench, &mut notes).unwrap();
     notes.contains("was wrong; read again");
+}
+
+#[test]
+fn one_wrong_reading_in_the_commit_of_a_disturbed_session_ends_nothing() {
+    // The first wrong reading makes the session one in which more readings have to agree.
+    let disturbed = || {
+        let bench = bench(SimChip::M25px16);
+        let kind = WrongRead::Flipped { bit: 70 };
+        bench.sim.inject(Fault::WrongRead { after: 0, kind, at: Some(START + 64) });
+        bench
+    };
+    let mut dry = disturbed();
+    burn(&mut dry, &mut ()).unwrap();
+    let reads = dry.spoiler.reads();
+    for n in reads - 60..reads {
+        let mut bench = disturbed();
+        bench.spoiler.spoil(n, 1, WrongReading::Flipped);
+        burn(&mut bench, &mut ())
+            .unwrap_or_else(|stopped| panic!("read {n} of {reads}: {}", stopped.source));
+        is_burned(&bench, &format!("read {n} of {reads}"));
+    }
 }
 
 #[test]

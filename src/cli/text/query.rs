@@ -1,6 +1,7 @@
 //! `query`: flint's lines, an empty line, then ours.
 
 use super::figures::{findings, half_name, kib, line};
+use super::verify::wavering;
 use crate::cli::page::Page;
 use crate::escape;
 use crate::flint::text::{self as flint_text, QueryText};
@@ -44,6 +45,7 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
             line(&mut out, "Other image:", &other_image(other));
         }
     }
+    wavering(&mut out, &outcome.wavering);
     for place in &outcome.stale {
         let text = format!("0x{:x}, where no image can start", place.0);
         line(&mut out, "Stale signature:", &text);

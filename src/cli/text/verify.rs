@@ -29,6 +29,7 @@ pub(in crate::cli) fn verify(outcome: &VerifyOutcome) -> Page {
         out.push_str("no image on the card\n");
     }
     unsteady(&mut out, &outcome.unsteady);
+    wavering(&mut out, &outcome.wavering);
     for place in &outcome.stale {
         out.line(format_args!("a stale signature at 0x{:x}, where no image can start", place.0));
     }
@@ -40,6 +41,16 @@ pub(in crate::cli) fn unsteady(out: &mut Page, ranges: &[UnsteadyRange]) {
     for range in ranges {
         out.line(format_args!(
             "two readings differed at 0x{:x} ({} bytes); two consecutive readings agreed since",
+            range.at.0, range.len
+        ));
+    }
+}
+
+/// One line for each range that reads differently each time.
+pub(in crate::cli) fn wavering(out: &mut Page, ranges: &[UnsteadyRange]) {
+    for range in ranges {
+        out.line(format_args!(
+            "0x{:x} ({} bytes) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
             range.at.0, range.len
         ));
     }
