@@ -158,9 +158,12 @@ pub fn verify_against(
     let mut reading = |source: &mut FlashSource<'_, '_>| active_in(&facts, source);
     // A difference is believed when a second reading shows it too.
     let differs = |(_, ours): &(FlashAddr, Contents)| !ours.masked_equal(theirs);
-    let (start, ours) = steady(&mut locked.source(), &mut unsteady, &mut reading, &differs)?;
+    let mut source = locked.source();
+    let (start, ours) = steady(&mut source, &mut unsteady, &mut reading, &differs)?;
+    let wavering = source.wavering();
     events.emit(Event::Finished { phase });
     report(&unsteady, events);
+    report_wavering(&wavering, events);
     let equal = ours.masked_equal(theirs);
     let identity = Identity::from_image(ours.image()).ok();
     let dressed = identity.as_ref().and_then(|identity| theirs.with_identity(identity).ok());
@@ -185,6 +188,7 @@ pub fn verify_against(
         stale: Vec::new(),
         ok: equal,
         unsteady,
+        wavering: wavering.into_iter().map(UnsteadyRange::from).collect(),
         against: Some(against),
     })
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Seeds of the ordinary run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 30;
 /// The first of them.
 const FIRST: u64 = 1;
 

@@ -7,8 +7,8 @@
 //! layouts. Each sweep prints how many cases it tried and how they ended.
 //!
 //! Each case runs its job anew: unlike a power cut, a disturbance leaves the job running, and what it
-//! does next is the subject. A sweep samples the accesses of the long reads so that all of this takes
-//! about half a minute; with `CX3FLASH_SWEEP=all` it tries every one of them, which takes hours.
+//! does next is the subject. A sweep samples the accesses of the long reads. With `CX3FLASH_CAMPAIGN` set
+//! the samples are larger; with `CX3FLASH_SWEEP=all` it tries every one of them, which takes hours.
 
 mod answers;
 mod away;

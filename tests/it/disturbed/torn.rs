@@ -158,7 +158,7 @@ fn a_sector_that_wavers_is_reported_by_query_verify_and_backup_and_erased_by_rec
         let backup = job::backup(&mut device, out.path(), &mut ()).unwrap();
         drop(device);
         // The cells that waver are in what the manifest lists, and that is in their sector.
-        let manifest = std::fs::read(backup.dir.join("manifest.json")).unwrap();
+        let manifest = std::fs::read(backup.backup.dir.join("manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         let listed = manifest["wavering"].as_array().expect("the manifest lists what wavers");
         let inside = listed.iter().all(|r| r["at"].as_u64().unwrap() < 0x1000);

@@ -6,7 +6,7 @@
 
 use super::card::{CardLayout, CaseTally, Contact, Opened};
 use super::tap::{DataRead, ReadNotes, Spoil};
-use crate::support::every_case;
+use crate::support::{deep, every_case};
 use crate::sweep::world::SweepSetup;
 use cx3flash::flash::Phase;
 use cx3flash::job::{Exit, JobError, WriteOutcome};
@@ -15,8 +15,8 @@ use cx3flash::sim::{BootOutcome, BootOutcomes, Fault, SimCard, WrongRead};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Reads of a stratum that are tried beside its last one, evenly spread.
-const BETWEEN: usize = 2;
+/// Reads of a stratum that are tried beside its last one, evenly spread; in a deep run twice as many.
+const BETWEEN: usize = 1;
 
 const OPCODE_READ: u8 = 0x03;
 
@@ -62,7 +62,8 @@ fn chosen(start: &SimCard, reads: &[DataRead]) -> Vec<DataRead> {
     let mut chosen = Vec::new();
     for stratum in strata.values() {
         let last = stratum.len() - 1;
-        let places: BTreeSet<usize> = (0..=BETWEEN).map(|n| n * last / BETWEEN).collect();
+        let between = if deep() { 2 * BETWEEN } else { BETWEEN };
+        let places: BTreeSet<usize> = (0..=between).map(|n| n * last / between).collect();
         chosen.extend(places.into_iter().map(|n| stratum[n]));
     }
     chosen

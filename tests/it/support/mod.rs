@@ -21,6 +21,11 @@ pub fn every_case() -> bool {
     std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
 }
 
+/// Whether the environment requests long campaigns: sweeps are deeper then.
+pub fn deep() -> bool {
+    std::env::var_os("CX3FLASH_CAMPAIGN").is_some() || every_case()
+}
+
 /// Small seeded generator (SplitMix64): the same cases in every run, named by their seed.
 pub struct SeededRng(pub u64);
 
