@@ -1,4 +1,4 @@
-//! The command `flint`, and this program under the name `flint` or `mstflint`: gives [`crate::flint`]
+//! The command `flint`, and this program under the name of one of the vendor's tools: gives [`crate::flint`]
 //! what the command line owns, and restores the host afterwards.
 
 use super::args::Cli;
@@ -13,8 +13,6 @@ use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Names of this program under which it behaves as flint.
-const NAMES: [&str; 2] = ["flint", "mstflint"];
 /// The command with the same effect.
 const COMMAND: &str = "flint";
 
@@ -23,7 +21,7 @@ const COMMAND: &str = "flint";
 pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     let (program, words) = argv.split_first()?;
     let name = Path::new(program).file_name()?.to_string_lossy();
-    if NAMES.contains(&name.as_ref()) {
+    if flint::is_name(&name) {
         let log = log::start(Some(&name), 0);
         let options = BorrowOptions::default();
         return Some(run(words, &name, None, &options, None, log));
@@ -109,10 +107,8 @@ fn run(
             },
         },
     );
-    let code = match &ran.borrowed {
-        Some(borrowed) => restored(&HostReport::of(borrowed), ran.exit, &out),
-        None => ran.exit,
-    };
+    let give_back = |code, borrowed| restored(&HostReport::of(borrowed), code, &out);
+    let code = ran.borrowed.iter().fold(ran.exit, give_back);
     if let Some(log) = &log {
         log.flush();
     }

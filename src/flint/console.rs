@@ -68,11 +68,20 @@ impl Console {
 
     /// Asks flint's question; prints what flint prints of the answer.
     pub(super) fn ask(&mut self, question: &str) -> bool {
+        let yes = self.answer(&format!("\n {question} ? (y/n) [n] : "));
+        if !yes && !self.no {
+            self.print("-E- Aborted by user\n");
+        }
+        yes
+    }
+
+    /// The answer to a question.
+    pub(super) fn answer(&mut self, question: &str) -> bool {
         if io::stdout().is_terminal() {
             // What was printed before must not hide the question.
             let _ = (self.out)("\x1b[0m");
         }
-        self.print(&format!("\n {question} ? (y/n) [n] : "));
+        self.print(question);
         if self.yes {
             self.print("y\n");
             return true;
@@ -93,11 +102,7 @@ impl Console {
             }
             Ok(None) => String::new(),
         };
-        if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-            return true;
-        }
-        self.print("-E- Aborted by user\n");
-        false
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
     /// Prints a line of our own on stderr, if that is a terminal: flint prints nothing here, and a script

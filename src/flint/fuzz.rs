@@ -85,6 +85,6 @@ pub(crate) fn run_words(data: &[u8], dir: &Path, image: &[u8], rom: &[u8]) -> u8
         opened: &mut |_| {},
     };
     let ended = run_line(line, &mut caller, console);
-    assert!(ended.borrowed.is_none(), "a card of the machine");
+    assert!(ended.borrowed.is_empty(), "a card of the machine");
     ended.exit
 }

@@ -10,6 +10,7 @@
 //! | `inspect`, `copy`, `change`, `burn` | the commands |
 //! | `rules`, `ids` | flint's checks before a burn; GUIDs and MACs |
 //! | `verdict`, `text` | what flint concludes from an image, and how it prints it |
+//! | `tool`, `mst`, `mlxconfig`, `mlxfwmanager` | this program under the names of the vendor's other tools |
 //! | `errors`, `progress`, `console` | texts of our jobs, and the streams |
 
 mod arguments;
@@ -25,11 +26,15 @@ mod fuzz;
 mod getopt;
 mod ids;
 mod inspect;
+mod mlxconfig;
+mod mlxfwmanager;
+mod mst;
 mod progress;
 mod reading;
 mod rules;
 mod target;
 pub mod text;
+mod tool;
 pub mod verdict;
 
 use crate::host::{BorrowOptions, Borrowed, Host};
@@ -43,6 +48,7 @@ pub use reading::image_of_card;
 use std::io;
 use std::path::PathBuf;
 use target::{CommandTarget, FlintResult};
+use tool::ToolCall;
 
 /// flint's exit code for everything that fails.
 const FAILED: u8 = 1;
@@ -71,21 +77,44 @@ pub(crate) struct FlintCall {
     pub(crate) exit: u8,
     /// The card, as named by the user.
     pub(crate) card: Option<CardSelector>,
-    /// The real card that was borrowed; the device is dropped already.
-    pub(crate) borrowed: Option<Borrowed>,
+    /// The real cards that were borrowed; their devices are dropped already.
+    pub(crate) borrowed: Vec<Borrowed>,
     /// Why stdout could not be written.
     pub(crate) stdout_error: Option<io::Error>,
 }
 
-/// Runs one command line of flint.
+/// What runs a command line of a tool, and returns its exit code.
+type Tool = fn(&mut ToolCall<'_, '_>, &[String]) -> u8;
+
+/// The vendor's other tools, by the names of the program.
+const TOOLS: [(&str, Tool); 5] = [
+    ("mst", mst::run),
+    ("mlxconfig", mlxconfig::run),
+    ("mstconfig", mlxconfig::run),
+    ("mlxfwmanager", mlxfwmanager::run),
+    ("mstfwmanager", mlxfwmanager::run),
+];
+
+/// Whether the program of this name speaks as flint or as another of the vendor's tools.
+pub(crate) fn is_name(program: &str) -> bool {
+    ["flint", "mstflint"].contains(&program) || TOOLS.iter().any(|(name, _)| *name == program)
+}
+
+/// Runs one command line of flint, or of the tool whose name the program has.
 pub(crate) fn run(words: &[String], mut caller: Caller<'_>) -> FlintCall {
     let stop_requested = std::mem::replace(&mut caller.stop_requested, Box::new(|| false));
     let mut console = Console::new(stop_requested);
+    if let Some((_, tool)) = TOOLS.iter().find(|(name, _)| *name == caller.program) {
+        let mut call = ToolCall { caller: &mut caller, console, card: None, borrowed: Vec::new() };
+        let exit = tool(&mut call, words);
+        let ToolCall { card, borrowed, console, .. } = call;
+        return FlintCall { exit, card, borrowed, stdout_error: console.error };
+    }
     match getopt::parse(words) {
         Ok(line) => run_line(line, &mut caller, console),
         Err(error) => {
             let exit = no_command(error, caller.program, &mut console);
-            FlintCall { exit, card: None, borrowed: None, stdout_error: console.error }
+            FlintCall { exit, card: None, borrowed: Vec::new(), stdout_error: console.error }
         }
     }
 }
@@ -113,7 +142,7 @@ fn run_line(mut line: Invocation, caller: &mut Caller<'_>, mut console: Console)
     FlintCall {
         exit: ended.map_or_else(|code| code, |()| 0),
         card: line.device,
-        borrowed,
+        borrowed: borrowed.into_iter().collect(),
         stdout_error: console.error,
     }
 }

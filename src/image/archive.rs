@@ -5,7 +5,7 @@ use super::{
     Depth, FileFormat, FlashAddr, Form, ImageError, Version, guess_form, read, scan, sniff,
 };
 use crate::escape::{self, ForeignText};
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::fmt;
 use std::io::{self, Cursor, Read};
 use zip::ZipArchive;
@@ -116,6 +116,9 @@ fn plain(name: &str) -> &str {
     name.trim_start_matches("./")
 }
 
+/// Bytes, and the name of the file they come from.
+type GzipContents = (Vec<u8>, Option<Vec<u8>>);
+
 #[derive(Default)]
 struct Search<'a> {
     wanted: Option<&'a str>,
@@ -138,10 +141,8 @@ impl Search<'_> {
         match format {
             FileFormat::Zip => self.zip(bytes, prefix, level, &damaged),
             FileFormat::Gzip => {
-                let mut decoder = MultiGzDecoder::new(bytes);
-                let unpacked = self.unpack(&mut decoder)?.map_err(|e| damaged(e.to_string()))?;
-                let name = decoder.header().and_then(|header| header.filename());
-                let inner = name.map_or_else(|| UNNAMED.to_owned(), text_of);
+                let (unpacked, name) = self.gzip(bytes)?.map_err(|e| damaged(e.to_string()))?;
+                let inner = name.map_or_else(|| UNNAMED.to_owned(), |name| text_of(&name));
                 // The file in a `.tgz` is the archive itself.
                 match FileFormat::of(&unpacked) {
                     Some(FileFormat::Tar) if level < MAX_LEVELS => {
@@ -152,6 +153,25 @@ impl Search<'_> {
             }
             _ => self.tar(bytes, prefix, level, &damaged),
         }
+    }
+
+    /// What gzip data holds, and the name in it. Bytes behind it are left out, as gzip does.
+    fn gzip(&mut self, mut bytes: &[u8]) -> Result<io::Result<GzipContents>, ArchiveError> {
+        let (mut unpacked, mut name) = (Vec::new(), None);
+        while unpacked.is_empty() || bytes.starts_with(b"\x1F\x8B") {
+            let mut decoder = GzDecoder::new(bytes);
+            match self.unpack(&mut decoder)? {
+                Ok(part) => unpacked.extend(part),
+                Err(error) => return Ok(Err(error)),
+            }
+            let named = decoder.header().and_then(|header| header.filename());
+            name = name.or_else(|| named.map(<[u8]>::to_vec));
+            bytes = decoder.into_inner();
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        Ok(Ok((unpacked, name)))
     }
 
     fn zip(

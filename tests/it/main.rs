@@ -83,6 +83,8 @@ mod flint_files;
 mod flint_lines;
 #[cfg(debug_assertions)]
 mod flint_promises;
+#[cfg(debug_assertions)]
+mod links;
 mod modules;
 #[cfg(debug_assertions)]
 mod owner_story;

@@ -66,6 +66,10 @@ fn the_one_image_is_taken_out_of_every_form() {
     assert_eq!(taken(&gzip(Some("new.bin"), &image), None), "new.bin");
     assert_eq!(taken(&gzip(None, &image), None), "unnamed");
     assert_eq!(taken(&tar(&[("./new.bin", &image)]), None), "new.bin");
+    // Two in a row are one; what is behind them does not count.
+    let (first, second) = image.split_at(image.len() / 3);
+    let row = [gzip(Some("new.bin"), first), gzip(None, second), vec![0; 5]].concat();
+    assert_eq!(taken(&row, None), "new.bin");
     let inner = gzip(None, &tar(members));
     assert_eq!(taken(&zip(&[("in.tgz", &inner)]), None), "in.tgz/fw/new.bin");
     let inner = zip(&[("new.bin.gz", &gzip(Some("new.bin"), &image))]);

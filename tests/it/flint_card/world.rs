@@ -130,7 +130,7 @@ pub(crate) fn file(name: &str) -> Vec<u8> {
         }
         "short" => build(&fs_new()).unwrap()[..0x20].to_vec(),
         "unaligned" => build(&fs_new()).unwrap()[..0x1001].to_vec(),
-        "no_magic" => vec![0x5A; 0x1000],
+        "no_magic" => vec![0x1A; 0x1000],
         _ => build(&recipe(stem).unwrap_or_else(|| panic!("no file is called {name}"))).unwrap(),
     }
 }

@@ -33,7 +33,7 @@ fn files_of_other_formats_are_refused_by_name() {
     assert!(matches!(file(&[]), ImageError::Empty));
     assert!(matches!(file(b"PK\x03\x04 and more"), ImageError::Foreign(FileFormat::Zip)));
     assert!(matches!(file(&rom(0x1000)), ImageError::RomFile));
-    assert!(matches!(file(&[0; 64]), ImageError::NoMagic));
+    assert!(matches!(file(&[1; 64]), ImageError::NoMagic));
     let image = build(&Recipe::mcx312b_2_42_5000()).unwrap();
     for half in [Half::Even, Half::Odd] {
         let dump = striped(&image, half, 0x20_0000).unwrap();
