@@ -68,7 +68,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
         let mut locked = device.lock()?;
         let card = facts.report(&locked);
         let images = read_images(&mut locked.source(), Depth::Quick)?;
-        let query = outcome(Some(card.clone()), None, images, Vec::new());
+        let query = outcome(card.clone(), images, Vec::new());
         let flashed = query
             .active
             .and_then(|index| query.images.get(index))

@@ -416,7 +416,7 @@ impl Code {
                 &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"]
             }
             Self::NvNoFirmware => &[
-                "settings need running firmware; write an image, then reset the card: <card> recover IMAGE",
+                "settings need running firmware; see what keeps it from running: <card> doctor",
             ],
             // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
             // (docs/hardware.md#settings-in-the-firmware).

@@ -170,6 +170,10 @@ const CARD: [&str; 9] = [
     "identity",
 ];
 
+/// Recovery mode, and the flash holds an image that boots.
+const STANDS_STILL: &str = "the flash holds an image that boots: open the jumper \"flash not present\" if it is set, \
+     then power the machine off and on, or start it with `cx3flash activate`";
+
 /// Space a backup needs: the flash, the image in it and small files, for the largest chip.
 const BACKUP_BYTES: u64 = 40 << 20;
 
@@ -186,6 +190,13 @@ impl DoctorFindings {
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
         self.list.push(HostFinding::bad(id, detail, fix));
+    }
+
+    /// Another fix, once more is known.
+    fn refix(&mut self, id: &str, fix: &str) {
+        for finding in self.list.iter_mut().filter(|finding| finding.id == id) {
+            finding.fix = Some(fix.to_owned());
+        }
     }
 
     /// Lists the checks of the card that were not made.
@@ -291,8 +302,11 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
     let wavering = source.wavering();
     match images {
         Ok(images) => {
-            let query = outcome(Some(facts.report(locked)), None, images, wavering);
+            let query = outcome(facts.report(locked), images, wavering);
             judge(&query, findings);
+            if facts.recovery && query.images.iter().any(|report| report.boots) {
+                findings.refix("firmware", STANDS_STILL);
+            }
             findings.query = Some(query);
         }
         Err(error) => {
@@ -334,7 +348,9 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
                 .and_then(|i| i.info.as_ref()?.fw_version)
                 .map_or_else(|| "unreadable".into(), |v| v.to_string());
             let state = if report.valid == Some(true) { "valid" } else { "damaged" };
-            format!("{version} at {:#x} {state}", report.start.0)
+            let stays = report.wrong_silicon.as_ref();
+            let stays = stays.map_or_else(String::new, |why| format!(", does not start: {why}"));
+            format!("{version} at {:#x} {state}{stays}", report.start.0)
         })
         .collect();
     let boots = query.images.iter().find(|r| r.boots);

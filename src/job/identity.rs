@@ -32,8 +32,7 @@ pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let query = outcome(
-        Some(facts.report(&locked)),
-        None,
+        facts.report(&locked),
         read_images(&mut locked.source(), Depth::Quick)?,
         Vec::new(),
     );

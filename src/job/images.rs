@@ -2,11 +2,12 @@
 
 use super::JobError;
 use super::readings::{UnsteadyRange, steady};
+use crate::card::Chip;
 use crate::flash::FlashSource;
 use crate::image::{
     Depth, FlashAddr, Form, Half, Image, ImageError, Source, SourceError, Version, read, scan,
 };
-use crate::plan::{boot_choice, wavers};
+use crate::plan::{boot_choice, wavers, wrong_silicon};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ pub struct ImageReport<I = Image> {
     /// Every CRC was checked and holds; `None` when it was read quickly.
     #[serde(rename = "verified")]
     pub valid: Option<bool>,
+    /// Why it does not start on this card although it may be valid; `None` for a file too.
+    pub wrong_silicon: Option<String>,
     /// `None` when it cannot be read.
     pub image: Option<I>,
     /// Why it cannot be read.
@@ -98,6 +101,7 @@ fn read_all(flash: &mut dyn Source, depth: Depth) -> Result<Vec<ImageReport>, Jo
             half: image.as_ref().and_then(half_of),
             boots: false,
             valid,
+            wrong_silicon: None,
             image,
             error,
             start,
@@ -112,9 +116,18 @@ pub(super) fn half_of(image: &Image) -> Option<Half> {
     image.layout.half_at(image.start)
 }
 
-/// Mark the image that boots and give its index, as [`crate::plan::CardSnapshot::active`] does.
-pub(super) fn mark_active(images: &mut [ImageReport], running: Option<Version>) -> Option<usize> {
-    let active = boot_choice(images.iter().map(|r| r.image.as_ref()), running).map(|(n, _)| n);
+/// Marks the images for other silicon and the one that boots, whose index is the answer, as
+/// [`crate::plan::CardSnapshot::active`] does.
+pub(super) fn mark_active(
+    images: &mut [ImageReport],
+    chip: Chip,
+    running: Option<Version>,
+) -> Option<usize> {
+    for report in &mut *images {
+        report.wrong_silicon = report.image.as_ref().and_then(|image| wrong_silicon(image, chip));
+    }
+    let active =
+        boot_choice(images.iter().map(|r| r.image.as_ref()), chip, running).map(|(n, _)| n);
     if let Some(report) = active.and_then(|index| images.get_mut(index)) {
         report.boots = true;
     }

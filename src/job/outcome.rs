@@ -261,7 +261,10 @@ fn refused(report: &PlanReport) -> Code {
         _ if psid_only => Code::PsidDiffers,
         (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
         (Some(CheckId::ExpectedFile), _) => Code::OtherFile,
-        (Some(CheckId::NoValidImage), _) => Code::NotNeeded,
+        // `burn` is the way where nothing else refuses, or what it has an option for.
+        (Some(CheckId::NoValidImage), None | Some(CheckId::Psid)) if ids.next().is_none() => {
+            Code::NotNeeded
+        }
         (Some(CheckId::RomDevice), None) => Code::RomForOther,
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         (Some(CheckId::RunningImage), _) => Code::RunningImageDamaged,

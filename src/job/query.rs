@@ -58,7 +58,7 @@ pub fn query_card(device: &mut Device) -> Result<QueryOutcome, JobError> {
     let card = facts.report(&locked);
     let mut source = locked.source();
     let images = read_images(&mut source, Depth::Query)?;
-    Ok(outcome(Some(card), None, images, source.wavering()))
+    Ok(outcome(card, images, source.wavering()))
 }
 
 fn version_at(images: &[ImageReport], index: Option<usize>) -> Option<Version> {
@@ -67,13 +67,12 @@ fn version_at(images: &[ImageReport], index: Option<usize>) -> Option<Version> {
 }
 
 pub(super) fn outcome(
-    card: Option<CardReport>,
-    file: Option<PathBuf>,
+    card: CardReport,
     mut images: Vec<ImageReport>,
     wavering: Vec<Range<u32>>,
 ) -> QueryOutcome {
-    let running = card.as_ref().and_then(|c| c.running);
-    let active = mark_active(&mut images, running);
+    let running = card.running;
+    let active = mark_active(&mut images, card.chip, running);
     // Without one that boots, the report is about the first that can be read.
     let shown = active.or_else(|| images.iter().position(|r| r.image.is_some()));
     let flashed = version_at(&images, active);
@@ -86,8 +85,8 @@ pub(super) fn outcome(
             .collect(),
         active: shown,
         wavering: wavering.into_iter().map(UnsteadyRange::from).collect(),
-        card,
-        file,
+        card: Some(card),
+        file: None,
         sha256: None,
         images,
     }
@@ -99,6 +98,7 @@ pub fn query_image(file: &ImageFile) -> QueryOutcome {
     let report = ImageReport {
         half: None,
         boots: false,
+        wrong_silicon: None,
         valid: Some(image.is_valid()),
         image: Some(image.clone()),
         error: None,

@@ -142,7 +142,7 @@ pub fn write_reporting(
     }
     let Some(action) = plan.action else {
         known.nothing_to_do = true;
-        known.boots = Some(would_boot(&card.flash));
+        known.boots = Some(would_boot(&card.flash, card.chip));
         return Ok(known.clone());
     };
     // The directory is made before the question: one that cannot be written is an error now, and the
@@ -153,8 +153,9 @@ pub fn write_reporting(
     if !confirm(&known.plan) {
         return Err(JobError::Declined);
     }
+    let chip = card.chip;
     let new = action.contents.as_ref().map(|c| c.bytes().to_vec());
-    let probe = Probe { new, chip: card.chip };
+    let probe = Probe { new, chip };
     let written = version_of(action.contents.as_ref());
     let journal = device.borrowed();
     let mut backup = store(place, &facts, &card, unsteady)?;
@@ -183,7 +184,7 @@ pub fn write_reporting(
     let sure = |found: &BootReport| as_written(found, action.contents.as_ref());
     let boots = match first {
         Ok(found) if sure(&found) => Ok(found),
-        other => settle(device, other.ok(), &mut what_boots, &sure),
+        other => settle(device, other.ok(), &mut |flash| what_boots(flash, chip), &sure),
     };
     let starts = boots.as_ref().is_ok_and(|found| found.start.is_some());
     device.note(Mark::Boots(starts));
@@ -235,7 +236,7 @@ fn carry_out<'c>(
         })?;
         touched |= !idle;
     }
-    Ok(what_boots(&mut locked.source()))
+    Ok(what_boots(&mut locked.source(), probe.chip))
 }
 
 /// One run of the typestate machine.

@@ -212,7 +212,7 @@ pub(super) fn shown(
         return Ok(None);
     };
     let mut images = read_images(&mut locked.source(), Depth::Quick)?;
-    let psid = mark_active(&mut images, facts.running)
+    let psid = mark_active(&mut images, facts.chip, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
@@ -233,7 +233,7 @@ pub(super) fn active_in(
     source: &mut FlashSource<'_, '_>,
 ) -> Result<(FlashAddr, Contents), JobError> {
     let mut images = read_images(source, Depth::Full)?;
-    let image = mark_active(&mut images, facts.running)
+    let image = mark_active(&mut images, facts.chip, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref())
         .ok_or_else(|| JobError::NoImage("no signature belongs to a valid image".into()))?;
     Ok((image.start, contents_of(source, image)?))

@@ -2,10 +2,10 @@
 
 use super::readings::steady;
 use super::{BootReport, Device, JobError};
-use crate::card::CardError;
+use crate::card::{CardError, Chip};
 use crate::flash::FlashError;
 use crate::image::{Contents, Depth, Form, ImageError, Source, SourceError, Version, read, scan};
-use crate::plan::Validity;
+use crate::plan::boots;
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,12 +76,13 @@ fn takes_long(error: &JobError) -> bool {
 
 /// What would boot, as [`settle`] finds out: an image at all.
 pub(super) fn settled_boot(device: &mut Device) -> Result<BootReport, JobError> {
-    settle(device, None, &mut what_boots, &|found| found.start.is_some())
+    let chip = device.card.chip();
+    settle(device, None, &mut |flash| what_boots(flash, chip), &|found| found.start.is_some())
 }
 
 /// What would boot after the job. The body was verified byte for byte a moment ago; this reads
 /// what a boot ROM looks for: signatures, and what is behind the first one.
-pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError> {
+pub(super) fn what_boots(flash: &mut dyn Source, chip: Chip) -> Result<BootReport, JobError> {
     for start in scan(flash)? {
         let image = match read(flash, start, Form::Striped, Depth::Quick) {
             Ok(image) => image,
@@ -89,7 +90,7 @@ pub(super) fn what_boots(flash: &mut dyn Source) -> Result<BootReport, JobError>
             Err(ImageError::Source(error @ SourceError::Failed { .. })) => return Err(error.into()),
             Err(_) => continue,
         };
-        if Validity::of(&image).boots() {
+        if boots(&image, chip) {
             return Ok(BootReport::of(image.start, &image));
         }
     }

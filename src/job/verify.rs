@@ -29,7 +29,7 @@ pub struct VerifyOutcome<I = Image> {
     pub images: Vec<ImageReport<I>>,
     /// Places that carry a signature where no image may start.
     pub stale: Vec<FlashAddr>,
-    /// True when there is an image and each one is valid.
+    /// True when there is an image and each one is valid and for this silicon.
     pub ok: bool,
     /// Where two readings of the card's flash differed; what two consecutive readings agreed on was
     /// verified.
@@ -111,9 +111,10 @@ pub fn verify_card(
     report(&unsteady, events);
     let wavering = source.wavering();
     report_wavering(&wavering, events);
-    let query = outcome(Some(card), None, images, wavering);
+    let query = outcome(card, images, wavering);
     Ok(VerifyOutcome {
-        ok: query.active.is_some() && query.images.iter().all(|r| r.valid == Some(true)),
+        ok: query.active.is_some()
+            && query.images.iter().all(|r| r.valid == Some(true) && r.wrong_silicon.is_none()),
         card: query.card,
         file: None,
         sha256: None,

@@ -106,7 +106,7 @@ fn is_torn(flash: &[u8], start: FlashAddr, body: &[(FlashAddr, Vec<u8>)]) -> boo
         place.copy_from_slice(&MAGIC);
         Contents::from_dump(&flash, start).ok()
     };
-    let complete = |c: &Contents| Validity::of(c.image()).boots();
+    let complete = |c: &Contents| Validity::of(c.image()).complete();
     if image(flash.to_vec()).is_some_and(|found| complete(&found)) {
         return false;
     }

@@ -1,12 +1,37 @@
 //! Which image boots: the one answer to this question.
 
 use super::{Validity, rules};
-use crate::card::Chip;
+use crate::card::{Chip, DeviceType};
 use crate::escape::ForeignText;
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+/// Why the image does not start on this chip: its list of hardware lacks the chip; without a list, its
+/// device id is that of the other silicon. `None` = nothing speaks against it. That the boot ROM
+/// compares them is INFERRED (docs/fs2.md#boot-rom).
+pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
+    let info = image.info.as_ref()?;
+    let names = match &info.supported_hw {
+        Some(list) if list.contains(&(chip.hw_id, chip.revision)) => return None,
+        Some(list) if list.is_empty() => "no chip".to_owned(),
+        Some(list) => Chip::names(list),
+        None => {
+            let device = DeviceType::of_image(info.device_id?)?;
+            if device.hw_id == chip.hw_id {
+                return None;
+            }
+            device.mstflint_name.to_owned()
+        }
+    };
+    Some(format!("it is for {names}, and the card is a {}", chip.name()))
+}
+
+/// The boot ROM of this chip is expected to start the image.
+pub fn boots(image: &Image, chip: Chip) -> bool {
+    Validity::of(image).complete() && wrong_silicon(image, chip).is_none()
+}
 
 /// Why an image was taken for the one that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +50,13 @@ pub enum SlotChoice {
 /// none is bootable.
 pub fn boot_choice<'a>(
     images: impl IntoIterator<Item = Option<&'a Image>>,
+    chip: Chip,
     running: Option<Version>,
 ) -> Option<(usize, SlotChoice)> {
     let bootable: Vec<(usize, &Image)> = images
         .into_iter()
         .enumerate()
-        .filter_map(|(n, image)| Some((n, image.filter(|i| Validity::of(i).boots())?)))
+        .filter_map(|(n, image)| Some((n, image.filter(|i| boots(i, chip))?)))
         .collect();
     let runs = |(_, image): &&(usize, &Image)| running.is_some() && image.fw_version() == running;
     let mut running = bootable.iter().filter(runs);
@@ -66,10 +92,10 @@ impl BootReport {
     }
 }
 
-/// What would start from this flash, judged from its bytes alone.
-pub fn would_boot(flash: &[u8]) -> BootReport {
+/// What would start from this flash on this chip, judged from its bytes alone.
+pub fn would_boot(flash: &[u8], chip: Chip) -> BootReport {
     let images = images(flash);
-    first_bootable(&images)
+    first_bootable(&images, chip)
         .map_or_else(BootReport::default, |(start, c)| BootReport::of(*start, c.image()))
 }
 
@@ -78,7 +104,7 @@ pub fn would_boot(flash: &[u8]) -> BootReport {
 pub fn which_boots(flash: &[u8], new: Option<&[u8]>, chip: Chip) -> Boots {
     let images = images(flash);
     let sure = |contents: &Contents| surely_boots(contents.image(), chip);
-    match first_bootable(&images) {
+    match first_bootable(&images, chip) {
         None => Boots::Nothing,
         // The boot ROM takes one, or goes on to the next.
         Some(_) if !images.iter().any(|(_, contents)| sure(contents)) => Boots::Unknown,
@@ -89,7 +115,7 @@ pub fn which_boots(flash: &[u8], new: Option<&[u8]>, chip: Chip) -> Boots {
 
 /// An image that is promised to start on this chip.
 pub(super) fn surely_boots(image: &Image, chip: Chip) -> bool {
-    Validity::of(image).surely_boots() && rules::silicon(chip, image).is_ok()
+    Validity::of(image).undamaged() && rules::silicon(chip, image).is_ok()
 }
 
 /// The image at each signature of a flash.
@@ -99,7 +125,7 @@ fn images(flash: &[u8]) -> Vec<(FlashAddr, Contents)> {
     magics.into_iter().filter_map(read).collect()
 }
 
-fn first_bootable(images: &[(FlashAddr, Contents)]) -> Option<&(FlashAddr, Contents)> {
-    let (n, _) = boot_choice(images.iter().map(|(_, c)| Some(c.image())), None)?;
+fn first_bootable(images: &[(FlashAddr, Contents)], chip: Chip) -> Option<&(FlashAddr, Contents)> {
+    let (n, _) = boot_choice(images.iter().map(|(_, c)| Some(c.image())), chip, None)?;
     images.get(n)
 }

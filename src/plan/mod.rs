@@ -28,7 +28,9 @@ mod snapshot;
 pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan};
-pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
+pub use boot::{
+    BootReport, SlotChoice, boot_choice, boots, which_boots, would_boot, wrong_silicon,
+};
 pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;

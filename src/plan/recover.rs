@@ -71,6 +71,9 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
             found.start.0
         )),
         None if card.slots.is_empty() => Ok("the flash holds no signature".into()),
+        None if card.slots.iter().all(|slot| slot.wrong_silicon().is_some()) => {
+            Ok("no image in the flash starts on this card: it is for other silicon".into())
+        }
         None => Ok(format!(
             "{} signatures in the flash, no image behind them that boots with an identity",
             card.slots.len()
@@ -80,7 +83,9 @@ fn no_valid_image(card: &CardSnapshot) -> Result<String, String> {
 
 /// P5 as far as there is something to compare with.
 fn psid(left: Option<&ImageSlot>, image: &Contents) -> Result<String, String> {
-    let readable = left.and_then(ImageSlot::image).filter(|old| old.info_crc_ok);
+    // An image for other silicon is not of this board.
+    let own = left.filter(|old| old.wrong_silicon().is_none());
+    let readable = own.and_then(ImageSlot::image).filter(|old| old.info_crc_ok);
     match readable {
         Some(old) => rules::psid(old, image.image(), &BurnOptions::default()),
         None => match image.image().psid() {

@@ -108,7 +108,11 @@ pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
         .slots
         .iter()
         .map(|found| {
-            let what = match (found.boots(), found.image().and_then(Image::fw_version)) {
+            let version = found.image().and_then(Image::fw_version);
+            if let (Some(version), Some(why)) = (version, found.wrong_silicon()) {
+                return format!("{:#x} ({version} does not start here: {why})", found.start.0);
+            }
+            let what = match (found.boots(), version) {
                 (true, Some(version)) => format!("{version} bootable"),
                 (true, None) => "bootable".into(),
                 (false, Some(version)) => format!("{version} damaged"),
@@ -146,6 +150,12 @@ pub(super) fn old_image(active: Option<&ImageSlot>) -> Verdict {
     let Some(found) = active else {
         return Err("the card holds no valid image; use `recover`".into());
     };
+    if let Some(why) = found.wrong_silicon() {
+        return Err(format!(
+            "the image at {:#x} does not start on this card: {why}; use `recover`",
+            found.start.0
+        ));
+    }
     let validity = found.validity();
     Ok(if validity.notes.is_empty() {
         format!("the image at {:#x} is valid", found.start.0)
@@ -173,6 +183,7 @@ pub(super) fn running_image(card: &CardSnapshot) -> Verdict {
     let other = card.bootable().next();
     let damaged = card.slots.iter().find(|found| {
         !found.boots()
+            && found.wrong_silicon().is_none()
             && (other.is_none() || found.image().and_then(Image::fw_version) == Some(running))
     });
     let Some(damaged) = damaged else {

@@ -1,5 +1,7 @@
 //! The image at one signature of a flash, and which parts of it are valid.
 
+use super::boot::{boots, wrong_silicon};
+use crate::card::Chip;
 use crate::flash::overlap;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
@@ -12,6 +14,8 @@ use std::ops::Range;
 pub struct ImageSlot {
     /// Where the signature is.
     pub start: FlashAddr,
+    /// The chip of the card.
+    pub chip: Chip,
     /// The image, or why it cannot be read.
     pub contents: Result<Contents, String>,
 }
@@ -31,7 +35,12 @@ impl ImageSlot {
     }
 
     pub fn boots(&self) -> bool {
-        self.validity().boots()
+        self.image().is_some_and(|image| boots(image, self.chip))
+    }
+
+    /// Why it does not start on this card although it may be valid.
+    pub fn wrong_silicon(&self) -> Option<String> {
+        wrong_silicon(self.image()?, self.chip)
     }
 
     /// Identity in it, when both sections that hold it are valid.
@@ -97,15 +106,15 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// The boot ROM is expected to start it: everything but the option ROM is valid.
-    pub fn boots(&self) -> bool {
+    /// Everything but the option ROM is valid: it starts on the silicon it is for.
+    pub fn complete(&self) -> bool {
         self.code && self.identity
     }
 
-    /// The boot ROM is expected to start it, and nothing in it is damaged: which parts the boot ROM checks is
+    /// Complete, and nothing in it is damaged: which parts the boot ROM checks is
     /// UNCONFIRMED (docs/fs2.md#boot-rom), so no other image is promised to start.
-    pub fn surely_boots(&self) -> bool {
-        self.boots() && self.notes.is_empty()
+    pub fn undamaged(&self) -> bool {
+        self.complete() && self.notes.is_empty()
     }
 
     /// Judges an image of a card. A wrong full image CRC alone is a note: mstflint leaves one behind on

@@ -47,6 +47,7 @@ impl CardSnapshot {
             .into_iter()
             .map(|start| ImageSlot {
                 start,
+                chip,
                 contents: Contents::from_dump(&flash, start).map_err(|e| e.to_string()),
             })
             .collect();
@@ -75,22 +76,25 @@ impl CardSnapshot {
         self.slots.iter().filter(|slot| slot.boots())
     }
 
-    /// The image that boots, as far as is known. Without one, the best of the damaged: one whose
-    /// identity can be kept, then any that can be read.
+    /// The image that boots, as far as is known. Without one, the best of the others: one for this
+    /// silicon, whose identity can be kept if possible, then any that can be read.
     pub fn active(&self) -> Option<Active<'_>> {
         if let Some((n, choice)) = self.boot_choice() {
             let slot = self.slots.get(n)?;
             return Some(Active { slot, choice });
         }
-        let mut damaged = self.slots.iter().filter(|slot| slot.image().is_some());
-        let first = damaged.clone().next();
-        let slot = damaged.find(|slot| slot.validity().identity).or(first)?;
+        let readable = self.slots.iter().filter(|slot| slot.image().is_some());
+        // The first of equal ones.
+        let rank = |slot: &&ImageSlot| {
+            (slot.wrong_silicon().is_some(), !slot.validity().identity)
+        };
+        let slot = readable.min_by_key(rank)?;
         let choice = SlotChoice::Damaged;
         Some(Active { slot, choice })
     }
 
     fn boot_choice(&self) -> Option<(usize, SlotChoice)> {
-        boot_choice(self.slots.iter().map(ImageSlot::image), self.running)
+        boot_choice(self.slots.iter().map(ImageSlot::image), self.chip, self.running)
     }
 
     /// Bootable images have different layouts, and the running version does not decide which boots.

@@ -59,6 +59,8 @@ mod cli_report;
 #[cfg(debug_assertions)]
 mod cli_roms;
 #[cfg(debug_assertions)]
+mod cli_silicon;
+#[cfg(debug_assertions)]
 mod cli_size_word;
 #[cfg(debug_assertions)]
 mod cli_story;

@@ -2,9 +2,9 @@
 //! boots, over built images with every kind of damage. Where they differ, it is listed here and why.
 
 use crate::support::variants::{self, Variant};
-use crate::support::{SeededRng, damage};
+use crate::support::{SeededRng, chip_of, damage};
 use cx3flash::image::{Contents, FindingId, Half, Layout, Recipe, Severity, build, striped};
-use cx3flash::plan::Validity;
+use cx3flash::plan::{Validity, boots as boots_on};
 use cx3flash::sim::{BootOutcome, BootRefusal, CardSpec, SimCard, SimChip};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,11 +17,10 @@ const SEEDS: u64 = 24;
 const HEADERS: usize = 6;
 
 /// The reader expects a boot and the simulated ROM refuses.
-const READER_ONLY: [(BootRefusal, &str); 5] = [
+const READER_ONLY: [(BootRefusal, &str); 4] = [
     (BootRefusal::FullCrc, "mstflint leaves a wrong full image CRC behind on cards that run"),
     (BootRefusal::SectionCrc, "of a ROM section: the firmware does not run the option ROM"),
     (BootRefusal::SectionSize, "flint's 32 bits lose the upper two of a size in words"),
-    (BootRefusal::Silicon, "`plan` has a check of its own for the silicon"),
     (BootRefusal::Tags, "odd tag sizes: flint's two cursors are imitated; no such image is known"),
 ];
 
@@ -48,7 +47,7 @@ impl Agreement {
         let flash = card.flash();
         let contents = Contents::from_dump(&flash, cx3flash::image::FlashAddr(start));
         let validity = contents.as_ref().ok().map(|c| Validity::of(c.image()));
-        let reader = validity.as_ref().is_some_and(Validity::boots);
+        let reader = contents.as_ref().is_ok_and(|c| boots_on(c.image(), chip_of(card)));
         let refused = card.boot_refusals().into_iter().find(|(at, _)| at.0 == start);
         let rom = card.boot_outcome() != BootOutcome::Recovery;
         match (reader, rom) {
@@ -173,7 +172,7 @@ fn damage_behind_a_damaged_rom_is_seen() {
         damaged.iter().for_each(|at| image[*at] ^= 1);
         let flash = striped(&image, Half::Even, 0x20_0000).unwrap();
         let contents = Contents::from_dump(&flash, cx3flash::image::FlashAddr(0)).unwrap();
-        Validity::of(contents.image()).boots()
+        Validity::of(contents.image()).complete()
     };
     let (rom, code) = (of(5), of(1));
     assert!(rom < code);

@@ -184,6 +184,8 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             let name = device.as_ref().map_or_else(|| "the card".to_owned(), ToString::to_string);
             if outcome.images.is_empty() {
                 (Code::NoImageOnCard, format!("{name} holds no image"))
+            } else if outcome.images.iter().all(|report| report.wrong_silicon.is_some()) {
+                (Code::NoImageOnCard, format!("{name} holds no image that starts on it"))
             } else {
                 let message = format!("{name} holds an image that is not valid");
                 (Code::UnsoundCard, message)
@@ -191,6 +193,7 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
         }
     };
     let first = outcome.images.iter().find_map(|report| match &report.image {
+        _ if report.wrong_silicon.is_some() => report.wrong_silicon.clone(),
         None => report.error.clone(),
         Some(image) => {
             let mut findings = image.findings.iter();

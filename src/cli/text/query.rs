@@ -37,6 +37,9 @@ pub(in crate::cli) fn query(outcome: &QueryOutcome, full: bool) -> Page {
     if let Some(description) = image.and_then(|i| i.description.as_ref()) {
         line(&mut out, "Part description:", description.as_str());
     }
+    if let Some(why) = active.and_then(|a| a.wrong_silicon.as_ref()) {
+        line(&mut out, "Does not start:", why);
+    }
     if let Some(checksum) = active.and_then(|a| a.checksum.as_ref()).filter(|_| full) {
         line(&mut out, "Checksum:", &format!("{checksum}, identity masked (flint's `checksum`)"));
     }
@@ -105,5 +108,7 @@ fn other_image(report: &ImageReport) -> String {
     let version =
         info.and_then(|i| i.fw_version).map_or_else(|| "no version".into(), |v| v.to_string());
     let psid = info.and_then(|i| i.psid.clone()).unwrap_or_else(|| "no PSID".into());
-    format!("{place}: {version} {psid}")
+    let stays = report.wrong_silicon.as_ref();
+    let stays = stays.map_or_else(String::new, |why| format!("; does not start: {why}"));
+    format!("{place}: {version} {psid}{stays}")
 }

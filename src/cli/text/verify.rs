@@ -82,6 +82,9 @@ fn image(out: &mut Page, report: &ImageReport) {
     } else {
         "cx3flash: the image is NOT valid\n"
     });
+    if let Some(why) = &report.wrong_silicon {
+        out.line(format_args!("cx3flash: the image does not start on this card: {why}"));
+    }
 }
 
 /// `verify --against`.

@@ -23,7 +23,7 @@ fn lands(card: &CardSnapshot, plan: &Plan, at: u32, want: &str) -> Vec<u8> {
     accepted(plan);
     assert_eq!(start(plan), at);
     let after = apply(card, plan);
-    let view = would_boot(&after);
+    let view = would_boot(&after, card.chip);
     assert_eq!(view.start, Some(FlashAddr(at)));
     assert_eq!(view.version, Some(version(want)));
     let found = Contents::from_dump(&after, FlashAddr(at)).unwrap();
@@ -180,7 +180,7 @@ fn an_image_with_a_damaged_rom_is_not_promised_to_boot() {
         |image: &Image| image.sections.iter().find(|s| s.kind == SectionKind::Rom).unwrap().body_at;
     let mut card = snapshot(PRO, &[(&old, Half::Even)]);
     assert_eq!(which_boots(&card.flash, None, PRO), Boots::OldImage);
-    assert_eq!(which_boots(&card.flash, None, A1), Boots::Unknown, "for other silicon");
+    assert_eq!(which_boots(&card.flash, None, A1), Boots::Nothing, "for other silicon");
     assert!(burn(&card, &file(&pro("2.42.5000"))).action.unwrap().survives_interruption);
     let mut flash = card.flash.clone();
     flash[rom(old.image()).0 as usize + 64] ^= 1;

@@ -71,7 +71,7 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
             let Some(action) = plan.action else { continue };
             if !action.survives_interruption {
                 // Only where the one image there is stands where the one image of the backup goes.
-                let boots = |flash: &[u8]| would_boot(flash).start;
+                let boots = |flash: &[u8]| would_boot(flash, PRO).start;
                 assert_eq!(boots(now), boots(then), "{i} to {j}");
                 assert_eq!(card.bootable().count(), 1, "{i} to {j}");
                 assert!(!plan.report.warnings.is_empty());
@@ -88,14 +88,14 @@ fn a_restore_keeps_one_half_bootable_where_possible() {
                 for (at, bytes) in &pass.sectors.programs {
                     torn[at.0 as usize..at.0 as usize + bytes.len()].fill(0);
                 }
-                assert!(would_boot(&torn).start.is_some(), "{i} to {j}");
+                assert!(would_boot(&torn, PRO).start.is_some(), "{i} to {j}");
                 let one = CardSnapshot { flash: flash.clone(), ..card.clone() };
                 let step = Plan {
                     report: plan.report.clone(),
                     action: Some(Action { passes: vec![pass.clone()], ..action.clone() }),
                 };
                 flash = apply(&one, &step);
-                assert!(would_boot(&flash).start.is_some(), "{i} to {j}");
+                assert!(would_boot(&flash, PRO).start.is_some(), "{i} to {j}");
             }
         }
     }

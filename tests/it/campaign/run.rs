@@ -2,6 +2,7 @@
 
 use super::judge::{self, Before, Report};
 use super::make::{CampaignCase, CampaignFiles, CampaignJob};
+use crate::support::chip_of;
 use crate::sweep::world::identity;
 use cx3flash::card::nv::Parameter;
 use cx3flash::image::Mac;
@@ -70,7 +71,7 @@ fn rounds(
 fn repair(scenario: &CampaignCase, card: &SimCard, backups: &Path) -> CampaignJob {
     let good = scenario.good.clone();
     // What the card seems to hold decides, as for an owner: `recover` refuses where an image is valid.
-    let boots = would_boot(&card.flash()).start.is_some();
+    let boots = would_boot(&card.flash(), chip_of(card)).start.is_some();
     match (boots, newest(backups)) {
         (true, _) => CampaignJob::Burn(good),
         (false, Some(backup)) if scenario.seed.is_multiple_of(2) => CampaignJob::Restore(backup),

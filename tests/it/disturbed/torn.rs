@@ -6,6 +6,7 @@
 
 use super::card::CardLayout;
 use super::wrong_reads::assert_true_outcome;
+use crate::support::chip_of;
 use crate::sweep::world::SweepSetup;
 use cx3flash::job::{self, Exit, JobError, WriteOutcome};
 use cx3flash::plan::{BurnOptions, would_boot};
@@ -32,7 +33,7 @@ fn cut(bench: &SweepSetup, op: u64) -> SimCard {
 
 /// What an owner does next.
 fn repair(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
-    match would_boot(&card.flash()).start {
+    match would_boot(&card.flash(), chip_of(card)).start {
         Some(_) => bench.burn(card, &BurnOptions::default()),
         None => bench.recover(card),
     }
@@ -49,7 +50,7 @@ fn assert_repaired_but_for_misuse(card: &SimCard, what: &str) {
     for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
         assert_ne!(*outcome, BootOutcome::Recovery, "{what}: {:?}", card.boot_refusals());
     }
-    let starts = would_boot(&card.flash());
+    let starts = would_boot(&card.flash(), chip_of(card));
     assert_eq!(starts.version.unwrap().to_string(), "2.42.5000", "{what}");
 }
 

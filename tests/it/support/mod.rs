@@ -16,6 +16,12 @@ pub fn mst() -> Option<&'static mst::Mst> {
     mst::mst(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
+/// The chip of a simulated card.
+pub fn chip_of(card: &cx3flash::sim::SimCard) -> cx3flash::card::Chip {
+    let cx3flash::sim::CardSpec { hw_id, revision, .. } = card.spec();
+    cx3flash::card::Chip { hw_id, revision }
+}
+
 /// Whether the environment requests every case of the sweeps.
 pub fn every_case() -> bool {
     std::env::var_os("CX3FLASH_SWEEP").is_some_and(|v| v == "all")
