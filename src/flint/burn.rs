@@ -240,6 +240,8 @@ impl Burn<'_, '_> {
             change_psid: self.psid,
             rom: self.line.has("use_image_rom").then_some(RomChoice::Image),
             identity: self.change,
+            // Asked about in step 10.
+            allow_older: true,
             expect: None,
         };
         let (device, mut progress) = self.target.card(lines)?;

@@ -1,11 +1,11 @@
 //! Images, dumps of a flash, inis and expansion ROMs.
 
 use super::flash_of;
+use crate::card::Chip;
 use crate::image::{
     Contents, CrcVerdict, Depth, FlashAddr, Form, Half, Identity, Image, Ini, Layout, Recipe, Rom,
     build, crc16, guess_form, read, scan, sniff, striped,
 };
-use crate::card::Chip;
 use crate::plan::{boots, would_boot};
 use std::sync::OnceLock;
 

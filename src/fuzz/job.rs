@@ -111,7 +111,7 @@ fn image_file(contents: &Contents, damage: Option<(u16, u8)>) -> Option<ImageFil
 /// The job that the input names; `None` when its image is none.
 fn run(input: &JobInput, card: &SimCard, dir: &Path) -> Option<Result<WriteOutcome, JobError>> {
     let [_, new] = &images()[usize::from(input.pro)];
-    let options = BurnOptions::default();
+    let options = BurnOptions { allow_older: true, ..BurnOptions::default() };
     let identity = Identity::from_image(new.image()).expect("an identity");
     let change = IdentityChange { vsd: Some(b"fuzz".to_vec()), ..IdentityChange::default() };
     let rom = crate::image::RomRecipe::pxe((3, 4, 752), 0x1003, 0x400);

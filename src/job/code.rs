@@ -151,6 +151,8 @@ pub enum Code {
     NotABackup,
     /// A check of the plan refuses.
     Refused,
+    /// The image is older than the one on the card.
+    OlderVersion,
     /// The file is not the one of `--expect`.
     #[serde(rename = "expected_file")]
     OtherFile,
@@ -303,6 +305,7 @@ impl Code {
             | Self::CardInUse
             | Self::Refused
             | Self::OtherFile
+            | Self::OlderVersion
             | Self::RomForOther
             | Self::NotNeeded
             | Self::PsidDiffers
@@ -387,6 +390,10 @@ impl Code {
             Self::OtherFile => &[
                 "if this is the right file, read its plan, then burn it by the digest shown there: <card> plan <image>",
             ],
+            Self::OlderVersion => &[
+                "if the older firmware is wanted: <card> burn <image> --allow-older",
+                "if the older firmware is wanted, add --allow-older",
+            ],
             Self::RomForOther => &[
                 "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
                 "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",
@@ -415,9 +422,9 @@ impl Code {
             Self::NvOldFirmware => {
                 &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"]
             }
-            Self::NvNoFirmware => &[
-                "settings need running firmware; see what keeps it from running: <card> doctor",
-            ],
+            Self::NvNoFirmware => {
+                &["settings need running firmware; see what keeps it from running: <card> doctor"]
+            }
             // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
             // (docs/hardware.md#settings-in-the-firmware).
             Self::NvCorrupt => &[

@@ -31,11 +31,8 @@ pub struct IdentityOutcome {
 pub fn identity_show(device: &mut Device) -> Result<IdentityOutcome, JobError> {
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
-    let query = outcome(
-        facts.report(&locked),
-        read_images(&mut locked.source(), Depth::Quick)?,
-        Vec::new(),
-    );
+    let images = read_images(&mut locked.source(), Depth::Quick)?;
+    let query = outcome(facts.report(&locked), images, Vec::new());
     let image = query
         .active
         .and_then(|index| query.images.get(index)?.image.as_ref())

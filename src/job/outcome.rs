@@ -266,6 +266,9 @@ fn refused(report: &PlanReport) -> Code {
             Code::NotNeeded
         }
         (Some(CheckId::RomDevice), None) => Code::RomForOther,
+        (Some(CheckId::Version), None) if report.from_version > report.to_version => {
+            Code::OlderVersion
+        }
         (Some(CheckId::OldImage), _) => Code::NoImageOnCard,
         (Some(CheckId::RunningImage), _) => Code::RunningImageDamaged,
         _ => Code::Refused,

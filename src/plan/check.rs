@@ -65,7 +65,8 @@ pub enum CheckId {
     Layout,
     /// Chunk sizes equal.
     ChunkSize,
-    /// Older, same, newer: a note. Refuses only when the image has no version.
+    /// Same or newer; older with `--allow-older`, or with another PSID. Refuses also when the image has no
+    /// version.
     Version,
     /// PSID equal, or the change specified.
     Psid,

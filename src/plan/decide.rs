@@ -80,7 +80,7 @@ fn pair_checks(
     checks.add(CheckId::ChunkSize, layouts.map(|(a, b)| rules::chunk_size(a, b)));
     checks.add(
         CheckId::Version,
-        base.map(|base| rules::version(own.map(Contents::image), base.image())),
+        base.map(|base| rules::not_older(own.map(Contents::image), base.image(), options)),
     );
     // A PSID out of a damaged section is none; the identity check refuses then.
     checks.add(
@@ -233,7 +233,7 @@ fn warnings(
         }
     }
     if plan.from_version > plan.to_version && plan.to_version.is_some() {
-        out.push("The new version is older than the one on the card.".into());
+        out.push("This is a downgrade: the new version is older than the one on the card.".into());
     }
     out
 }

@@ -11,6 +11,8 @@ pub struct BurnOptions {
     pub change_psid: Option<(String, String)>,
     /// `--rom image|device|none`; `None` = image's if it has one, else the card's.
     pub rom: Option<RomChoice>,
+    /// `--allow-older`: an image of an older version may be written.
+    pub allow_older: bool,
     /// `--expect`: SHA-256 of the image file, lower-case hex.
     pub expect: Option<String>,
     /// Parts of the identity that change.

@@ -45,13 +45,13 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
     )
     .ok()
     .map(|then| then.with_wavering(backup.wavering.clone()));
-    let old = then.as_ref().and_then(|t| t.bootable().next());
+    // An image for other silicon is valid too; the check of the silicon refuses it.
+    let complete = |slot: &&ImageSlot| slot.validity().complete();
+    let old =
+        then.as_ref().and_then(|t| t.bootable().next().or_else(|| t.slots.iter().find(complete)));
     let old_image = old.and_then(|f| f.contents.as_ref().ok());
     let mut checks = Checks::default();
     checks.add(CheckId::BackupValid, backup_valid(old, backup));
-    // An image for other silicon does not boot, and is named.
-    let stored = then.iter().flat_map(|t| &t.slots).find_map(|slot| slot.contents.as_ref().ok());
-    let judged = old_image.or(stored);
     checks.add(
         CheckId::Fits,
         if backup.flash.len() == size as usize {
@@ -60,10 +60,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             Err(format!("the backup has {:#x} bytes, the flash {size:#x}", backup.flash.len()))
         },
     );
-    let known = card
-        .slots
-        .iter()
-        .find(|f| f.validity().identity && f.wrong_silicon().is_none());
+    let known = card.slots.iter().find(|f| f.validity().identity && f.wrong_silicon().is_none());
     let now = known.and_then(|f| f.contents.as_ref().ok());
     checks.add(CheckId::Identity, old.map(|old| same_card(known, old, backup.change_mac)));
     checks.add(
@@ -77,7 +74,7 @@ pub fn plan_restore(card: &CardSnapshot, backup: &BackupFacts) -> Plan {
             None => Ok("the card states none to compare with".into()),
         }),
     );
-    checks.add(CheckId::Silicon, judged.map(|old| silicon(card, backup, old)));
+    checks.add(CheckId::Silicon, old_image.map(|old| silicon(card, backup, old)));
     checks.add(
         CheckId::Version,
         old_image.map(|old| rules::version(now.map(Contents::image), old.image())),

@@ -236,6 +236,22 @@ pub(super) fn chunk_size(card: Layout, image: Layout) -> Verdict {
     }
 }
 
+/// The version on the card is that of the image that would boot, as in flint. Versions of two boards are
+/// not compared: a vendor numbers the firmware of its board in its own way.
+pub(super) fn not_older(card: Option<&Image>, image: &Image, options: &BurnOptions) -> Verdict {
+    let verdict = version(card, image)?;
+    let of = |image: &Image| Some((image.psid()?.clone(), image.fw_version()?));
+    let Some(((own, old), (psid, new))) = card.and_then(of).zip(of(image)) else {
+        return Ok(verdict);
+    };
+    match (new < old, own == psid) {
+        (true, true) if options.allow_older => Ok(format!("{verdict}, allowed by --allow-older")),
+        (true, true) => Err(format!("{verdict}: a downgrade")),
+        (true, false) => Ok(format!("{verdict}; versions of two boards are not compared")),
+        _ => Ok(verdict),
+    }
+}
+
 pub(super) fn version(card: Option<&Image>, image: &Image) -> Verdict {
     let Some(new) = image.fw_version() else {
         return Err("the image states no version".into());

@@ -85,9 +85,7 @@ impl CardSnapshot {
         }
         let readable = self.slots.iter().filter(|slot| slot.image().is_some());
         // The first of equal ones.
-        let rank = |slot: &&ImageSlot| {
-            (slot.wrong_silicon().is_some(), !slot.validity().identity)
-        };
+        let rank = |slot: &&ImageSlot| (slot.wrong_silicon().is_some(), !slot.validity().identity);
         let slot = readable.min_by_key(rank)?;
         let choice = SlotChoice::Damaged;
         Some(Active { slot, choice })

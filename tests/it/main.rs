@@ -51,6 +51,8 @@ mod cli_modes;
 #[cfg(debug_assertions)]
 mod cli_nvconfig;
 #[cfg(debug_assertions)]
+mod cli_older;
+#[cfg(debug_assertions)]
 mod cli_outcome;
 #[cfg(debug_assertions)]
 mod cli_readme;

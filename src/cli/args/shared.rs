@@ -18,6 +18,9 @@ pub struct BurnOptionArgs {
     /// Expansion ROM on the card afterwards [default: the image's, or the card's if the image has none]
     #[arg(long, value_name = "SOURCE")]
     pub rom: Option<RomArg>,
+    /// Write an image older than the one on the card
+    #[arg(long)]
+    pub allow_older: bool,
     /// Refuse every file but the one with this SHA-256, which `plan` shows
     #[arg(long, value_name = "SHA256", value_parser = sha256)]
     pub expect: Option<String>,

@@ -21,6 +21,7 @@ fn options(args: BurnOptionArgs) -> BurnOptions {
             RomArg::Device => RomChoice::Device,
             RomArg::None => RomChoice::None,
         }),
+        allow_older: args.allow_older,
         expect: args.expect,
         ..BurnOptions::default()
     }

@@ -100,7 +100,14 @@ fn cases() -> Vec<Case> {
             owner_card(),
             &Recipe { config_area: Some((1, 2, Some(2))), ..new() },
         ),
-        case(CheckId::Silicon, SimCard::new(a0, own(&cx3("2.35.5100")).bytes()), &new()),
+        case(
+            CheckId::Silicon,
+            SimCard::new(
+                a0,
+                own(&Recipe { supported_hw: vec![(0x1F5, 0)], ..cx3("2.35.5100") }).bytes(),
+            ),
+            &new(),
+        ),
         Case {
             options: BurnOptions { rom: Some(RomChoice::Device), ..BurnOptions::default() },
             ..case(

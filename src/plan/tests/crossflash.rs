@@ -157,8 +157,11 @@ fn what_cannot_work_is_not_possible() {
     let card = snapshot(A1, &[(&old, Half::Even)]);
     let recipe = Recipe { psid: OTHER.into(), ..cx3("2.42.5000") };
     // Other silicon; a revision that is not listed.
-    assert_eq!(by(&file(&recipe), &snapshot(PRO, &[(&old, Half::Even)])), [CheckId::Silicon]);
-    assert_eq!(by(&file(&recipe), &snapshot(A0, &[(&old, Half::Even)])), [CheckId::Silicon]);
+    for (chip, device_id) in [(PRO, 4103), (A0, 4099)] {
+        let supported_hw = vec![(chip.hw_id, chip.revision)];
+        let own = own(&Recipe { supported_hw, device_id, rom: None, ..cx3("2.35.5100") });
+        assert_eq!(by(&file(&recipe), &snapshot(chip, &[(&own, Half::Even)])), [CheckId::Silicon]);
+    }
     // Another size of flash in the ini; an image that is too large.
     let wide = other("[FW]\nlog_flashdev_size = 22\n");
     assert_eq!(by(&wide, &card), [CheckId::FlashSize]);

@@ -1,6 +1,7 @@
 //! Every check refuses what it is there for, and nothing else does.
 
 use super::bench::*;
+use crate::card::Chip;
 use crate::image::{Contents, CrcVerdict, Guid, Half, Mac, Recipe, SectionKind};
 use crate::plan::rules;
 use crate::plan::*;
@@ -194,11 +195,40 @@ fn an_image_without_a_version_is_refused() {
 }
 
 #[test]
-fn an_older_version_is_accepted() {
+fn an_older_version_needs_allow_older_and_is_named() {
     let (card, _) = owner();
-    let plan = burn(&card, &file(&cx3("2.30.8000")));
+    let older = file(&cx3("2.30.8000"));
+    let detail = refused_by(&burn(&card, &older), CheckId::Version);
+    assert!(detail.contains("2.30.8000 is older than 2.35.5100"), "{detail}");
+    let allow_older = BurnOptions { allow_older: true, ..BurnOptions::default() };
+    let plan = burn_with(&card, &older, &allow_older);
+    accepted(&plan);
+    assert!(plan.report.warnings.iter().any(|w| w.contains("downgrade")));
+    // The same version needs nothing.
+    accepted(&burn(&card, &file(&cx3("2.35.5100"))));
+    // Nothing to compare with: versions of two boards.
+    let other = Recipe { psid: "MT_1170110099".into(), ..cx3("2.30.8000") };
+    let change = ("MT_1170110023".to_owned(), "MT_1170110099".to_owned());
+    let options = BurnOptions { change_psid: Some(change), ..BurnOptions::default() };
+    let plan = burn_with(&card, &file(&other), &options);
     accepted(&plan);
     assert!(plan.report.warnings.iter().any(|w| w.contains("older")));
+}
+
+#[test]
+fn the_version_that_would_boot_counts_and_not_the_one_that_runs() {
+    // Two bootable halves: the running version decides which one boots.
+    let (a, b) = (own(&pro("2.36.5150")), own(&pro("2.40.5000")));
+    let mut card = snapshot(PRO, &[(&a, Half::Even), (&b, Half::Odd)]);
+    let image = file(&pro("2.38.5000"));
+    card.running = Some(version("2.36.5150"));
+    accepted(&burn(&card, &image));
+    card.running = Some(version("2.40.5000"));
+    refused_by(&burn(&card, &image), CheckId::Version);
+    // Another version was committed and waits for its start.
+    let mut card = snapshot(PRO, &[(&a, Half::Even)]);
+    card.running = Some(version("2.40.5000"));
+    accepted(&burn(&card, &image));
 }
 
 #[test]
@@ -239,9 +269,15 @@ fn an_image_for_other_silicon_is_refused() {
     let old = own(&cx3("2.35.5100"));
     let image = file(&cx3("2.42.5000"));
     // The public report: a late release on an early card.
-    let detail = refused_by(&burn(&snapshot(A0, &[(&old, Half::Even)]), &image), CheckId::Silicon);
+    let on = |chip: Chip| {
+        let supported_hw = vec![(chip.hw_id, chip.revision)];
+        let device_id = if chip == PRO { 4103 } else { 4099 };
+        let own = own(&Recipe { supported_hw, device_id, rom: None, ..cx3("2.35.5100") });
+        snapshot(chip, &[(&own, Half::Even)])
+    };
+    let detail = refused_by(&burn(&on(A0), &image), CheckId::Silicon);
     assert!(detail.contains("ConnectX-3 A0") && detail.contains("ConnectX-3 A1 only"), "{detail}");
-    refused_by(&burn(&snapshot(PRO, &[(&old, Half::Even)]), &image), CheckId::Silicon);
+    refused_by(&burn(&on(PRO), &image), CheckId::Silicon);
     // Without the list of tag 10 the device id decides.
     for device_id in [4103, 4113, 4098] {
         let image =

@@ -145,10 +145,21 @@ fn command(card: &SimCard, job: &CampaignJob, backups: &Path) -> Report {
     };
     match job {
         CampaignJob::Burn(path) => written(job::read_image(path, &()).and_then(|image| {
-            write(card, &WriteRequest::Burn(&image, &BurnOptions::default()), backups)
+            write(
+                card,
+                &WriteRequest::Burn(
+                    &image,
+                    &BurnOptions { allow_older: true, ..BurnOptions::default() },
+                ),
+                backups,
+            )
         })),
         CampaignJob::BurnWithoutRom(path) => {
-            let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
+            let options = BurnOptions {
+                rom: Some(RomChoice::None),
+                allow_older: true,
+                ..BurnOptions::default()
+            };
             written(
                 job::read_image(path, &())
                     .and_then(|image| write(card, &WriteRequest::Burn(&image, &options), backups)),

@@ -17,11 +17,17 @@ fn failsafe(name: &str, old: &Recipe, new: &Recipe, from: Half, other_used: bool
         name,
         &bench.card,
         Points::Every,
-        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card| {
+            bench.burn(card, &BurnOptions { allow_older: true, ..BurnOptions::default() }).is_ok()
+        },
         &|card, op, repeat| {
             let left = bench.boots_old_or_new(card, op);
             if repeat {
-                bench.completes(card, op, &BurnOptions::default());
+                bench.completes(
+                    card,
+                    op,
+                    &BurnOptions { allow_older: true, ..BurnOptions::default() },
+                );
             }
             left
         },
@@ -66,7 +72,8 @@ fn a_cut_first_burn_from_odd_to_even_leaves_a_card_that_boots() {
 fn a_cut_burn_that_removes_the_rom_leaves_a_card_that_boots() {
     let bench =
         SweepSetup::failsafe(&small_pro("2.36.5150"), Half::Even, true, &small_pro("2.42.5000"));
-    let options = BurnOptions { rom: Some(RomChoice::None), ..BurnOptions::default() };
+    let options =
+        BurnOptions { rom: Some(RomChoice::None), allow_older: true, ..BurnOptions::default() };
     sweep(
         "burn without ROM",
         &bench.card,
@@ -89,11 +96,17 @@ fn a_cut_burn_of_real_size_leaves_a_card_that_boots() {
         "real size, sampled",
         &bench.card,
         Points::Sampled { ends: 24, every: 397 },
-        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card| {
+            bench.burn(card, &BurnOptions { allow_older: true, ..BurnOptions::default() }).is_ok()
+        },
         &|card, op, repeat| {
             let left = bench.boots_old_or_new(card, op);
             if repeat {
-                bench.completes(card, op, &BurnOptions::default());
+                bench.completes(
+                    card,
+                    op,
+                    &BurnOptions { allow_older: true, ..BurnOptions::default() },
+                );
             }
             left
         },
@@ -107,7 +120,9 @@ fn a_cut_non_failsafe_burn_is_repaired_by_recover_and_by_restore() {
         "non-failsafe burn",
         &bench.card,
         Points::Every,
-        &|card| bench.burn(card, &BurnOptions::default()).is_ok(),
+        &|card| {
+            bench.burn(card, &BurnOptions { allow_older: true, ..BurnOptions::default() }).is_ok()
+        },
         &|card, op, repeat| bench.repaired(card, op, repeat),
     );
     assert!(tally.outcomes.contains_key("repaired"), "no cut left the card without an image");
@@ -141,7 +156,9 @@ fn a_cut_restore_leaves_a_failsafe_card_that_boots() {
     let backup = bench.backup(&bench.card.fork());
     // The card to be restored holds the newer image.
     let newer = bench.card.fork();
-    bench.burn(&newer, &BurnOptions::default()).expect("an undisturbed burn");
+    bench
+        .burn(&newer, &BurnOptions { allow_older: true, ..BurnOptions::default() })
+        .expect("an undisturbed burn");
     // Operations are counted from power-on.
     newer.power_cycle();
     let want = bench.card.flash();

@@ -252,7 +252,7 @@ impl SweepSetup {
     pub(crate) fn repaired(&self, card: &SimCard, op: u64, repeat: bool) -> String {
         let outcome = card.boot_outcome();
         if self.own_version(card, &outcome, op).is_some() {
-            self.completes(card, op, &BurnOptions::default());
+            self.completes(card, op, &BurnOptions { allow_older: true, ..BurnOptions::default() });
             return "boots".into();
         }
         if !repeat {
@@ -261,7 +261,7 @@ impl SweepSetup {
         // A repeated burn is refused and writes nothing.
         let again = card.fork();
         let refused = self
-            .burn(&again, &BurnOptions::default())
+            .burn(&again, &BurnOptions { allow_older: true, ..BurnOptions::default() })
             .expect_err("there is no identity to burn with");
         assert_ne!(refused.outcome().exit, Exit::Done);
         assert_eq!(again.mutations(), card.mutations(), "op {op}: a refusal wrote");
