@@ -43,6 +43,7 @@ impl ImageReport {
         ImageReport {
             half: self.half,
             boots: self.boots,
+            wrong_silicon: self.wrong_silicon.clone(),
             valid: self.valid,
             image: self.image.as_ref().map(form),
             error: self.error.clone(),
