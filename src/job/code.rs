@@ -152,6 +152,7 @@ pub enum Code {
     /// A check of the plan refuses.
     Refused,
     /// The image is older than the one on the card.
+    #[serde(rename = "version")]
     OlderVersion,
     /// The file is not the one of `--expect`.
     #[serde(rename = "expected_file")]
