@@ -1,9 +1,10 @@
 //! A failed command, for people (text) and for scripts (JSON).
 
-use super::json::ErrorReport;
+use super::json::{ErrorCode, ErrorReport};
 use super::page::Page;
 use super::text::name_of;
 use crate::flash::{Boots, Phase, Stopped};
+use crate::plan::CheckId;
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
 
 /// A command that failed.
@@ -17,6 +18,8 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to type next.
     pub hint: Option<String>,
+    /// The check that refuses, where `code` does not name it.
+    pub check: Option<CheckId>,
     /// Ids of what refuses: checks, or uses of the card.
     pub refused_by: Vec<String>,
 }
@@ -31,6 +34,7 @@ impl Failure {
             message: one_line(&message.into()),
             causes: Vec::new(),
             hint: outcome.hint(&HintContext::default()),
+            check: None,
             refused_by: Vec::new(),
         }
     }
@@ -50,6 +54,10 @@ impl Failure {
             list
         };
         failure.refused_by = error.refusals();
+        // Other codes of a refusal are ids of checks.
+        if matches!(code, Code::Refused | Code::NoImageOnCard) {
+            failure.check = error.refused_by().first().copied();
+        }
         match error {
             JobError::Stopped { stopped, .. } => {
                 failure.message = stopped_where(stopped);
@@ -98,11 +106,8 @@ impl Failure {
 
     /// The `error` of the JSON document.
     pub fn report(&self) -> ErrorReport {
-        // The other codes of a refusal are ids of checks themselves.
-        let by_check = matches!(self.code, Code::Refused | Code::NoImageOnCard);
-        let first = self.refused_by.first().filter(|_| by_check);
         ErrorReport {
-            code: first.cloned().unwrap_or_else(|| name_of(&self.code)),
+            code: self.check.map_or(ErrorCode::Failure(self.code), ErrorCode::Check),
             message: self.message.clone(),
             causes: self.causes.clone(),
             hint: self.hint.clone(),

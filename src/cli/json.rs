@@ -8,7 +8,8 @@ pub use image::ImageDocument;
 pub use schema::{RESULTS, schema};
 
 use super::failure::Failure;
-use crate::job::{CardSelector, Exit, HostReport};
+use crate::job::{CardSelector, Code, Exit, HostReport};
+use crate::plan::CheckId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,11 +48,19 @@ pub struct FlintDocument {
     pub exit: u8,
 }
 
+/// Stable name of an error: of a failure, or of the check that refuses.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ErrorCode {
+    Failure(Code),
+    Check(CheckId),
+}
+
 /// Why a command failed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorReport {
-    /// Stable name. When checks refuse, it is the id of the first one.
-    pub code: String,
+    /// Stable name.
+    pub code: ErrorCode,
     /// What failed, where, and the value found: one line.
     pub message: String,
     /// Lines, outermost first.

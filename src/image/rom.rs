@@ -9,7 +9,7 @@ use super::{MAGIC, SectionKind};
 use crate::escape::string_schema;
 use pci::{PCI_SIGNATURE, chain};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Marks a version block.
 const MARK: &[u8] = b"mlxsign:";
@@ -44,6 +44,8 @@ pub struct ExpRom {
     /// Name for the product id, if there is one.
     pub type_name: Option<&'static str>,
     /// Version numbers (a, b, c). For product id 0xF only the first counts.
+    #[serde(serialize_with = "dotted")]
+    #[schemars(with = "String")]
     pub version: (u16, u16, u16),
     /// The leading number of the version text of product id 0xF.
     pub version_text: Option<String>,
@@ -55,6 +57,11 @@ pub struct ExpRom {
     pub protocol: u8,
     /// As stored, 0 = not given.
     pub cpu: u8,
+}
+
+/// `3.4.752`.
+fn dotted<S: Serializer>((a, b, c): &(u16, u16, u16), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{a}.{b}.{c}"))
 }
 
 /// The ROM of an image, or a bare ROM file.
@@ -104,7 +111,7 @@ pub enum RomFault {
 }
 
 impl Serialize for RomFault {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }

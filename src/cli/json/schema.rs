@@ -12,6 +12,7 @@ use crate::job::{
     UnlockOutcome, VerifyOutcome, WriteOutcome,
 };
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -64,9 +65,18 @@ pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("version", of::<VersionOutcome>),
 ];
 
+/// The descriptions are the types' documentation, where no value is `None` and types are links.
+fn values_of_json(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace("`None`", "null").replace("[`", "`").replace("`]", "`");
+    }
+}
+
 /// The schema of every document, or of those of one command; `None` for a command that has none.
 pub fn schema(command: Option<&str>) -> Option<Value> {
-    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut generator =
+        settings.with_transform(RecursiveTransform(values_of_json)).into_generator();
     let document = generator.subschema_for::<Document>();
     let mut root = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema" });
     root["$ref"] = document.get("$ref").cloned().unwrap_or_default();
