@@ -1,11 +1,11 @@
 //! A failed command, for people (text) and for scripts (JSON).
 
-use super::json::{ErrorCode, ErrorReport};
+use super::json::{Document, ErrorCode, ErrorReport};
 use super::page::Page;
 use super::text::name_of;
 use crate::flash::{Boots, Phase, Stopped};
-use crate::plan::CheckId;
 use crate::job::{Code, Exit, HintContext, JobError, Outcome, causes, one_line};
+use crate::plan::CheckId;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ impl Failure {
             text.line(format_args!("hint: {hint}"));
         }
         text
+    }
+
+    /// The document of a command that failed.
+    pub fn document(&self, command: Option<&str>) -> Document {
+        Document::failed(command, self.exit, self.report())
     }
 
     /// The `error` of the JSON document.

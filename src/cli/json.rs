@@ -2,12 +2,12 @@
 //! [`RESULTS`] names the type of each command.
 
 mod image;
+pub mod results;
 mod schema;
 
 pub use image::ImageDocument;
 pub use schema::{RESULTS, schema};
 
-use super::failure::Failure;
 use crate::job::{CardSelector, Code, Exit, HostReport};
 use crate::plan::CheckId;
 use schemars::JsonSchema;
@@ -94,8 +94,8 @@ impl Document {
         }
     }
 
-    pub fn failed(command: Option<&str>, failure: &Failure) -> Self {
-        Self { error: Some(failure.report()), ..Self::new(command, failure.exit) }
+    pub fn failed(command: Option<&str>, exit: Exit, error: ErrorReport) -> Self {
+        Self { error: Some(error), ..Self::new(command, exit) }
     }
 
     pub fn value(&self) -> Value {

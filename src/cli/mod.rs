@@ -83,7 +83,7 @@ impl Executed {
         Self {
             exit: failure.exit,
             mode,
-            document: Document::failed(command, &failure),
+            document: failure.document(command),
             failure: Some(failure),
             stdout_problem: None,
         }
@@ -134,7 +134,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     }
     let mut document = match &ran {
         Ok(exit) => Document::new(Some(&cli.name), *exit),
-        Err(failure) => Document::failed(Some(&cli.name), failure),
+        Err(failure) => failure.document(Some(&cli.name)),
     };
     tracing::info!(exit = document.exit.code(), "ended");
     let log = log.and_then(|log| log.path());

@@ -2,13 +2,12 @@
 
 use super::Executed;
 use super::failure::Failure;
+use super::json::results::{HelpOutcome, VersionOutcome};
 use super::json::{self, Document};
 use super::page::Page;
 use super::terminal::{Out, OutputMode};
 use crate::job::{Code, Exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use schemars::JsonSchema;
-use serde::Serialize;
 use std::ffi::OsString;
 
 /// Commands of flint, mlxburn and ethtool, and ours.
@@ -34,21 +33,6 @@ const COMMANDS: [(&str, &str); 20] = [
     ("sg", "identity set"),
     ("v", "verify"),
 ];
-
-/// Result of `--help`.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct HelpOutcome {
-    text: String,
-}
-
-/// Result of `--version`.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct VersionOutcome {
-    /// `cx3flash`.
-    name: String,
-    /// Version of the program.
-    version: String,
-}
 
 /// The command to type instead.
 fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {

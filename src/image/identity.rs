@@ -14,7 +14,7 @@ pub struct Identity {
     /// The VSD field, raw, without trailing NULs (at most 208 bytes); as text in JSON when it is
     /// UTF-8, as hex otherwise.
     #[serde(with = "vsd_text")]
-    #[schemars(with = "String")]
+    #[schemars(with = "vsd_text::VsdText")]
     pub vsd: Vec<u8>,
 }
 
@@ -83,11 +83,13 @@ impl Identity {
 mod vsd_text {
     //! VSD as `{"text": …}` when it survives the round trip, else `{"hex": …}`.
     use crate::image::words::from_hex;
+    use schemars::JsonSchema;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    #[derive(Serialize, Deserialize)]
+    /// The VSD: text when it is UTF-8, else digits.
+    #[derive(JsonSchema, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
-    enum VsdText {
+    pub(super) enum VsdText {
         Text(String),
         Hex(String),
     }

@@ -164,7 +164,6 @@ pub enum Code {
     PsidDiffers,
     Declined,
     /// There is no terminal for the question and no `--yes`.
-    #[serde(rename = "nobody_to_ask")]
     NoTerminal,
     Interrupted,
     /// Registers read all ones.

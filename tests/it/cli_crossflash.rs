@@ -81,7 +81,7 @@ fn json_lists_every_changed_key() {
         "uar_bar_mib",
         "flash_size",
         "chip_size",
-        "ini",
+        "ini_diff",
         "notes",
         "obstacles",
         "possible",

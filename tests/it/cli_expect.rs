@@ -34,15 +34,9 @@ fn another_file_is_refused_before_the_card_is_opened() {
         all.extend(args);
         let document = bench.run(&all).exits(4).json();
         assert_eq!(document["error"]["code"], "expected_file");
-        let plan = &document["result"]["plan"];
-        assert_eq!(plan["refused"], true);
-        let check = &plan["checks"][0];
-        assert_eq!(
-            (&check["id"], &check["ok"]),
-            (&"expected_file".into(), &false.into()),
-            "{check}"
-        );
-        assert!(check["detail"].as_str().unwrap().contains(&digest), "{check}");
+        assert_eq!(document["error"]["refused_by"][0], "expected_file");
+        let cause = document["error"]["causes"][0].as_str().unwrap();
+        assert!(cause.contains(&digest), "{cause}");
     }
 }
 

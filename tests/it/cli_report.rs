@@ -313,7 +313,7 @@ fn a_refused_burn_leaves_a_report() {
     let files = archive(&bench);
     assert_complete(&files, &ran);
     let document = parsed(&files, "document.json");
-    assert_eq!(document["error"]["code"], "refused");
+    assert_eq!(document["error"]["code"], "layout");
     assert_eq!(parsed(&files, "plan.json")["refused"], true);
     assert!(ran.stderr.contains("report: reports/cx3flash-report-"));
 }

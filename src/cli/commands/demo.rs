@@ -2,12 +2,11 @@
 
 use super::{Ctx, Ran};
 use crate::cli::failure::Failure;
-use crate::cli::json::{self, Document};
+use crate::cli::json;
+use crate::cli::json::results::{DemoOutcome, DemoStep};
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::{Code, Exit};
-use schemars::JsonSchema;
-use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -47,22 +46,6 @@ const COMMANDS: [&str; 11] = [
     "-d CARD activate",
     "-d CARD query --full",
 ];
-
-/// Result of `demo`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct DemoOutcome {
-    /// Where cards, images and backups are.
-    dir: String,
-    steps: Vec<DemoStep>,
-}
-
-/// One command of the demo.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct DemoStep {
-    /// As typed.
-    command: String,
-    document: Document,
-}
 
 pub(super) fn run(ctx: &mut Ctx<'_>, dir: &Path) -> Ran {
     let dir = fresh_dir(dir)?;

@@ -10,10 +10,7 @@ mod sim;
 mod write;
 
 pub(super) use card::cards_here;
-pub(super) use demo::DemoOutcome;
 pub(super) use host::afterwards;
-pub(super) use shell::{ManOutcome, SchemaOutcome, ScriptOutcome};
-pub(super) use sim::{SimImageOutcome, SimOutcome};
 
 use super::args::{Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand};
 use super::failure::Failure;

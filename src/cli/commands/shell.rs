@@ -4,41 +4,13 @@ use super::{Ctx, Ran, create_new};
 use crate::cli::args::Cli;
 use crate::cli::failure::Failure;
 use crate::cli::json;
+use crate::cli::json::results::{ManOutcome, ManPage, SchemaOutcome, ScriptOutcome};
 use crate::cli::page::Page;
 use crate::escape;
 use crate::job::Code;
 use clap::CommandFactory;
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+
 use std::path::Path;
-
-/// Result of `schema`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct SchemaOutcome {
-    /// JSON Schema 2020-12 of the documents.
-    json_schema: Value,
-}
-
-/// Result of `completions`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct ScriptOutcome {
-    shell: String,
-    script: String,
-}
-
-/// Result of `man`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct ManOutcome {
-    pages: Vec<ManPage>,
-}
-
-/// A manual page.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct ManPage {
-    name: String,
-    roff: String,
-}
 
 pub(super) fn schema(ctx: &mut Ctx<'_>, command: &[String]) -> Ran {
     let command = command.join(" ");

@@ -6,15 +6,14 @@ use crate::cli::args::sim::{
 };
 use crate::cli::failure::Failure;
 use crate::cli::json;
+use crate::cli::json::results::{SimImageOutcome, SimOutcome};
 use crate::cli::page::Page;
 use crate::cli::text::{kib, name_of, time};
 use crate::escape;
-use crate::image::{Contents, FlashAddr, Half, Recipe, Version, build, striped};
+use crate::image::{Contents, FlashAddr, Half, Recipe, build, striped};
 use crate::job::{self, CardSelector, Code, HintContext, IdentityChange, JobError};
 use crate::sim::serve::{ServeError, ServePace, Server};
-use crate::sim::{BootOutcome, CardFileError, CardSpec, Counters, Fault, Misuse, SimCard};
-use schemars::JsonSchema;
-use serde::Serialize;
+use crate::sim::{BootOutcome, CardFileError, CardSpec, Fault, SimCard};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -183,45 +182,6 @@ fn info(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
         out.line(format_args!("misuse      access {}: {}", misuse.access, misuse.what));
     }
     ctx.done(&out, &described(path, &card))
-}
-
-/// A simulated card: result of `sim create`, `info`, `fault`, `power-cycle` and `serve`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct SimOutcome {
-    /// The card, as `-d` takes it.
-    device: CardSelector,
-    spec: CardSpec,
-    pci_device_id: u16,
-    /// Serial number of the card, as VPD has it.
-    serial: Option<String>,
-    /// What runs.
-    running: BootOutcome,
-    /// What would start at power-on.
-    power_on: BootOutcome,
-    /// What would start after a reset.
-    reset: BootOutcome,
-    /// It answers nothing until its power is cycled.
-    silent: bool,
-    /// By number.
-    semaphores_held: Vec<u8>,
-    counters: Counters,
-    /// Mutating flash operations of this power-on.
-    mutations: u64,
-    /// Faults that wait.
-    faults: Vec<Fault>,
-    /// Accesses that a correct driver does not make; the first ones.
-    misuse: Vec<Misuse>,
-    misuse_count: u64,
-}
-
-/// Result of `sim image`.
-#[derive(Serialize, JsonSchema)]
-pub(in crate::cli) struct SimImageOutcome {
-    file: String,
-    psid: String,
-    fw_version: Version,
-    len: usize,
-    start: FlashAddr,
 }
 
 fn described(path: &Path, card: &SimCard) -> SimOutcome {

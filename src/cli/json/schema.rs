@@ -1,10 +1,10 @@
 //! The schema of the documents (JSON Schema 2020-12), made from the types.
 
-use super::{Document, ImageDocument};
-use crate::cli::commands::{
-    DemoOutcome, ManOutcome, SchemaOutcome, ScriptOutcome, SimImageOutcome, SimOutcome,
+use super::results::{
+    DemoOutcome, HelpOutcome, ManOutcome, SchemaOutcome, ScriptOutcome, SimImageOutcome,
+    SimOutcome, VersionOutcome,
 };
-use crate::cli::usage::{HelpOutcome, VersionOutcome};
+use super::{Document, ImageDocument};
 use crate::job::{
     ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
