@@ -195,11 +195,8 @@ fn table(
         differ |= changed;
         let star = if changed { "*" } else { " " };
         out.push_str(&format!("{star}        {:36}", entry.name));
-        if defaults {
-            value(&mut out, &entry.default_text);
-        }
-        value(&mut out, &entry.next_boot_text);
-        out.push('\n');
+        let default = defaults.then(|| shown(&entry.default_text));
+        columns(&mut out, default.into_iter().chain([shown(&entry.next_boot_text)]));
     }
     if differ {
         out.push_str(
@@ -213,6 +210,19 @@ fn table(
     Ok(())
 }
 
+/// mstconfig lists what is stored together at once, so of a port everything.
+fn in_order(entries: &[NvEntry]) -> Vec<&NvEntry> {
+    let place = |entry: &NvEntry| Parameter::named(&entry.name).map(Parameter::tlv);
+    let same = |a: &NvEntry, b: &NvEntry| place(a).map(|p| p.kind) == place(b).map(|p| p.kind);
+    let mut list = Vec::new();
+    for group in entries.chunk_by(same) {
+        let mut group: Vec<&NvEntry> = group.iter().collect();
+        group.sort_by_key(|entry| place(entry).map(|place| place.port));
+        list.extend(group);
+    }
+    list
+}
+
 /// The settings of these names in this order; without names all of the card.
 fn chosen<'a>(
     call: &mut ToolCall<'_, '_>,
@@ -220,7 +230,7 @@ fn chosen<'a>(
     names: &[String],
 ) -> Ended<Vec<&'a NvEntry>> {
     if names.is_empty() {
-        return Ok(outcome.parameters.iter().collect());
+        return Ok(in_order(&outcome.parameters));
     }
     let mut list = Vec::new();
     for name in names {
@@ -235,13 +245,21 @@ fn chosen<'a>(
     Ok(list)
 }
 
-/// A column; a value that fills it gets a blank behind it.
-fn value(out: &mut String, text: &Option<String>) {
-    let text = text.as_deref().unwrap_or("N/A");
-    out.push_str(&format!("{text:16}"));
-    if text.len() > 16 {
-        out.push(' ');
+fn shown(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("N/A")
+}
+
+/// The values of a line, of which one that is too long is followed by a blank.
+fn columns<'a>(out: &mut String, values: impl Iterator<Item = &'a str>) {
+    let mut before = 0;
+    for value in values {
+        if before > 16 {
+            out.push(' ');
+        }
+        out.push_str(&format!("{value:16}"));
+        before = value.len();
     }
+    out.push('\n');
 }
 
 fn set(call: &mut ToolCall<'_, '_>, words: &[String], card: &CardSelector) -> Ended {
@@ -254,8 +272,8 @@ fn set(call: &mut ToolCall<'_, '_>, words: &[String], card: &CardSelector) -> En
     let mut out = format!("{:16}{:>38}       New\n", "Configurations:", "Next Boot");
     for (entry, (parameter, new)) in chosen(call, &outcome, &names)?.into_iter().zip(&wanted) {
         out.push_str(&format!("         {:36}", entry.name));
-        value(&mut out, &entry.next_boot_text);
-        out.push_str(&format!("{:16}\n", parameter.show(*new)));
+        let new = parameter.show(*new);
+        columns(&mut out, [shown(&entry.next_boot_text), new.as_str()].into_iter());
     }
     call.print(&out);
     ask(call, "Apply new Configuration?")?;

@@ -3,8 +3,8 @@
 use super::flash_of;
 use crate::card::Chip;
 use crate::image::{
-    Contents, CrcVerdict, Depth, FlashAddr, Form, Half, Identity, Image, Ini, Layout, Recipe, Rom,
-    build, crc16, guess_form, read, scan, sniff, striped,
+    Contents, CrcVerdict, Depth, FileFormat, FlashAddr, Form, Half, Identity, Image, Ini, Layout,
+    Recipe, Rom, build, crc16, guess_form, image_in_archive, read, scan, sniff, striped,
 };
 use crate::plan::{boots, would_boot};
 use std::sync::OnceLock;
@@ -109,6 +109,22 @@ fn repair(bytes: &mut [u8]) -> bool {
         changed = true;
     }
     changed
+}
+
+/// The bytes of an archive, or of any other file.
+pub fn archive(data: &[u8]) {
+    if !FileFormat::of(data).is_some_and(FileFormat::is_opened) {
+        return;
+    }
+    match image_in_archive(data, None) {
+        Ok(member) => {
+            sniff(&member.bytes).expect("what is taken is an image");
+            let named = image_in_archive(data, Some(member.name.as_str()));
+            assert!(named.is_ok_and(|named| named == member), "its name finds another image");
+        }
+        // 64 images with names as long as a path.
+        Err(error) => assert!(error.to_string().len() <= 64 * 0x4100),
+    }
 }
 
 /// A flash of 1 MiB (see [`flash_of`]).

@@ -19,7 +19,7 @@ mod seeds;
 mod tests;
 
 pub use files::{arguments_json, card_file, journal, manifest};
-pub use images::{dump, image, ini, rom};
+pub use images::{archive, dump, image, ini, rom};
 pub use job::job;
 
 use crate::image::{Recipe, RomRecipe, build};
@@ -33,6 +33,7 @@ pub type FuzzTarget = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[FuzzTarget] = &[
     ("image", image),
+    ("archive", archive),
     ("dump", dump),
     ("ini", ini),
     ("rom", rom),

@@ -7,10 +7,12 @@ use crate::image::{
     Contents, ExtraSection, Guid, Half, Identity, Recipe, RomBlock, RomRecipe, build, striped,
 };
 use crate::sim::{CardSpec, Fault, SimCard, WrongRead};
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compression, GzBuilder, write::ZlibEncoder};
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::Path;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// Target, name, bytes.
 type Seed = (&'static str, String, Vec<u8>);
@@ -45,6 +47,43 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
             },
         ),
     ]
+}
+
+/// Archives in each form and in each other.
+fn archives(seeds: &mut Vec<Seed>) {
+    let image = build(&small()).unwrap();
+    let gzip = |name: &str, bytes: &[u8]| {
+        let mut encoder = GzBuilder::new().filename(name).write(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let tar = |members: &[(&str, &[u8])]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, bytes) in members {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, name, *bytes).unwrap();
+        }
+        tar.into_inner().unwrap()
+    };
+    let zip = |members: &[(&str, &[u8])]| {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes) in members {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let tgz = gzip("fw.tar", &tar(&[("README", b"read me"), ("dir/fw.bin", &image)]));
+    let archives = [
+        ("gz", gzip("fw.bin", &image)),
+        ("zip", zip(&[("README", b"read me"), ("fw.bin", &image)])),
+        ("two", zip(&[("a.bin", &image), ("b.bin", &image)])),
+        ("none", tar(&[("page.html", b"<html>"), ("fw.mfa", b"MFAR")])),
+        ("nested", zip(&[("fw.tgz", &tgz)])),
+        ("tgz", tgz),
+    ];
+    seeds.extend(archives.map(|(name, bytes)| ("archive", name.to_owned(), bytes)));
 }
 
 fn deflate(text: &[u8]) -> Vec<u8> {
@@ -424,6 +463,7 @@ fn jobs(seeds: &mut Vec<Seed>) {
 fn all() -> Vec<Seed> {
     let mut seeds = Vec::new();
     images(&mut seeds);
+    archives(&mut seeds);
     inis(&mut seeds);
     roms(&mut seeds);
     card_files(&mut seeds);

@@ -33,6 +33,11 @@ fn the_corpus_of_image_passes() {
 }
 
 #[test]
+fn the_corpus_of_archive_passes() {
+    replay("archive");
+}
+
+#[test]
 fn the_corpus_of_dump_passes() {
     replay("dump");
 }

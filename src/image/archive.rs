@@ -17,8 +17,10 @@ const MAX_UNPACKED: usize = 128 << 20;
 const MAX_MEMBERS: usize = 4096;
 /// Archives inside each other: `.tar.gz` is two.
 const MAX_LEVELS: usize = 4;
-/// Members that a message names.
+/// Members that a message names where no image is inside.
 const NAMED: usize = 8;
+/// Images that a message lists.
+const LISTED: usize = 64;
 /// Bytes of a name that are kept.
 const MAX_NAME: usize = 4096;
 /// Name of the file in gzip data that has none.
@@ -72,7 +74,10 @@ fn holds(others: &[(ForeignText, String)], count: usize) -> String {
 }
 
 fn list(images: &[ArchiveImage]) -> String {
-    let text: Vec<String> = images.iter().map(ToString::to_string).collect();
+    let mut text: Vec<String> = images.iter().take(LISTED).map(ToString::to_string).collect();
+    if images.len() > LISTED {
+        text.push(format!("and {} more", images.len() - LISTED));
+    }
     if text.is_empty() { "it holds none".to_owned() } else { text.join(", ") }
 }
 
@@ -111,7 +116,7 @@ pub fn image_in_archive(bytes: &[u8], wanted: Option<&str>) -> Result<ArchiveMem
     }
 }
 
-/// A name without `./` before it, as tar writes it and nobody types it.
+/// A name without the `./` that tar writes before it.
 fn plain(name: &str) -> &str {
     name.trim_start_matches("./")
 }

@@ -33,8 +33,11 @@ pub(super) fn plan(ctx: &mut Ctx<'_>, path: &Path, args: BurnOptionArgs, full: b
     image.expected(&options)?;
     let mut device = ctx.open()?;
     let planned = job::plan(&mut device, &image, &options, &mut ctx.progress())?;
-    let mut text =
-        Page::of(format_args!("{} onto {}", escape::path(path), text::card_line(&planned.card)));
+    let mut text = Page::of(format_args!(
+        "{} onto {}",
+        escape::path(&planned.image),
+        text::card_line(&planned.card)
+    ));
     text.line(format_args!("SHA-256 {} (burn --expect)", planned.image_sha256));
     text.push_str("\n");
     text.append(&text::plan(&planned.plan, ctx.out.colours(), full));
