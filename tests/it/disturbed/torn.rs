@@ -198,8 +198,8 @@ fn a_chip_that_loses_its_supply_during_a_burn_is_reported_as_it_is_and_repaired(
     for layout in [CardLayout::Failsafe, CardLayout::NonFailsafe] {
         let bench = layout.bench();
         let total = operations(&bench);
-        for op in [1, 2, 3, 10, total / 2, total - 3, total - 2, total - 1, total] {
-            for commands in [3, 60, 3000] {
+        for op in [1, 3, total / 2, total - 1, total] {
+            for commands in [3, 3000] {
                 let card = bench.card.fork();
                 card.inject(Fault::BrownOut { op, commands, seed: seed(op + commands) });
                 let result = bench.burn(&card, &BurnOptions::default());
@@ -210,7 +210,7 @@ fn a_chip_that_loses_its_supply_during_a_burn_is_reported_as_it_is_and_repaired(
             }
         }
     }
-    assert!(ends[0] > 10, "{ends:?}");
+    assert!(ends[0] > 5, "{ends:?}");
 }
 
 #[test]
@@ -218,9 +218,10 @@ fn an_operation_that_goes_to_another_sector_is_found_by_the_read_back() {
     for layout in [CardLayout::Failsafe, CardLayout::NonFailsafe] {
         let bench = layout.bench();
         let total = operations(&bench);
-        for op in [1, 2, 3, 10, total / 2, total - 3, total - 2, total - 1, total] {
-            // Blank, in the body, behind another signature, in the configuration area.
-            for to in [0x7_0000, 0x2_0400, 0x1_1000, 0xf_f000] {
+        // Blank, in the body, behind another signature, in the configuration area.
+        let places = [0x7_0000, 0x2_0400, 0x1_1000, 0xf_f000];
+        for (n, op) in [1, 2, total / 2, total - 1, total].into_iter().enumerate() {
+            for to in [places[n % 4], places[(n + 2) % 4]] {
                 let card = bench.card.fork();
                 card.inject(Fault::Misdirected { op, to });
                 let result = bench.burn(&card, &BurnOptions::default());
