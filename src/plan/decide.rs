@@ -170,13 +170,16 @@ fn place(
     let failsafe = layout != Layout::NonFailsafe;
     let keeps = active.filter(|f| failsafe && f.start != start);
     let in_use = keeps.map(ImageSlot::ranges).or(failsafe.then(Vec::new));
-    checks.add(
-        CheckId::Interruption,
-        passes.as_ref().map(|passes| rules_flash::interruption(in_use.as_deref(), passes)),
-    );
-
     let sure = |slot: &ImageSlot| slot.image().is_some_and(|i| surely_boots(i, card.chip));
     let survives = failsafe && (present.is_some() || active.is_some_and(sure));
+    let interruption = passes.as_ref().map(|passes| {
+        let text = rules_flash::interruption(in_use.as_deref(), passes)?;
+        Ok(match failsafe && !survives {
+            true => "failsafe: the image on the card is not touched until the new one is verified; whether it boots is not known".into(),
+            false => text,
+        })
+    });
+    checks.add(CheckId::Interruption, interruption);
     let action = result.clone().zip(passes).map(|(result, passes)| {
         let target = Some(target(layout, start));
         Action::new(target, Some(result), passes, survives)
