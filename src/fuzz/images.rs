@@ -32,7 +32,7 @@ fn read_all_ways(bytes: &[u8]) {
     for start in found.into_iter().chain([FlashAddr(4), FlashAddr(u32::MAX)]) {
         let _ = guess_form(&mut &*bytes, start);
         for form in [Form::Contiguous, Form::Striped] {
-            for depth in [Depth::Quick, Depth::Full] {
+            for depth in [Depth::Quick, Depth::Query, Depth::Full] {
                 if let Ok(image) = read(&mut &*bytes, start, form, depth) {
                     is_bounded(&image, bytes.len());
                 }
@@ -208,7 +208,12 @@ fn base() -> &'static Contents {
 pub fn rom(data: &[u8]) {
     let rom = Rom::parse(data);
     assert!(rom.blocks.len() <= 5);
-    let _ = rom.device_id();
+    let _ = (rom.device_id(), rom.other_device(0x1003));
+    assert!(
+        rom.images
+            .iter()
+            .all(|image| u64::from(image.at) + u64::from(image.len) <= data.len() as u64)
+    );
     let _ = serde_json::to_string(&rom).expect("a ROM is JSON");
     let Ok(accepted) = Rom::for_writing(data) else {
         return;

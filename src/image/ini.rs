@@ -10,6 +10,9 @@ pub struct Ini {
     pub bytes: Vec<u8>,
 }
 
+/// Bytes of text that a byte of a stream gives at most in [`Ini::start`]; real inis have 3 to 4.
+const MOST_RATIO: usize = 16;
+
 /// Why a section holds no ini.
 #[derive(Debug, thiserror::Error)]
 pub enum IniError {
@@ -52,6 +55,19 @@ impl Ini {
             bytes.truncate(nul);
         }
         Ok(Self { bytes })
+    }
+
+    /// The complete lines in the first bytes of a stream.
+    pub(super) fn start(stream: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity((stream.len() * MOST_RATIO).min(Self::MAX));
+        let mut inflater = Decompress::new(true);
+        // A fault ends the text, as the end of the bytes does.
+        let _ = inflater.decompress_vec(stream, &mut bytes, FlushDecompress::None);
+        let nul = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+        bytes.truncate(nul);
+        let lines = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |last| last + 1);
+        bytes.truncate(lines);
+        Self { bytes }
     }
 
     /// The text; bytes that are no UTF-8 are replaced.
@@ -265,6 +281,20 @@ mod tests {
         let mut body = deflate(b"[A]\nb=c\n\0d=e\n");
         body.extend([0; 3]);
         assert_eq!(Ini::inflate(&body).unwrap().bytes, b"[A]\nb=c\n");
+    }
+
+    #[test]
+    fn the_start_of_a_stream_gives_complete_lines() {
+        let text: String = (0..400).map(|n| format!("key_{n} = {}\n", n * 7919 % 1000)).collect();
+        let stream = deflate(text.as_bytes());
+        assert_eq!(Ini::start(&stream).bytes, text.as_bytes());
+        let start = Ini::start(&stream[..320]).bytes;
+        assert!(start.len() > 320 && start.ends_with(b"\n") && text.as_bytes().starts_with(&start));
+        assert_eq!(Ini::start(&[0xFF; 64]).bytes, b"");
+        assert_eq!(Ini::start(&[]).bytes, b"");
+        // A bomb is cut off.
+        let bomb = deflate(&vec![b'\n'; 4 << 20]);
+        assert!(Ini::start(&bomb).bytes.len() <= bomb.len() * MOST_RATIO);
     }
 
     #[test]

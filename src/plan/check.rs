@@ -42,7 +42,7 @@ pub enum CheckId {
     /// The image verifies, stricter rules included.
     #[serde(rename = "image_sound")]
     ImageValid,
-    /// Header size = chain end ≤ file length.
+    /// The chain ends inside the file; another size in the header is corrected.
     ImageSize,
     /// ROM in the result is for the image's device.
     RomDevice,

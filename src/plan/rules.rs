@@ -3,7 +3,7 @@
 use super::check::Verdict;
 use super::{BurnOptions, CardSnapshot, ImageSlot, RomChoice, SlotChoice, Validity};
 use crate::card::{Chip, DeviceType};
-use crate::image::{Contents, FindingId, Image, Layout, Rom, Severity, WalkEnd};
+use crate::image::{Contents, FindingId, Image, Layout, Rom, SectionKind, Severity, WalkEnd};
 use std::cmp::Ordering;
 
 /// The word for "no PSID" in `--change-psid`.
@@ -95,12 +95,9 @@ pub(super) fn rom_device(result: &Image) -> Verdict {
             "the firmware is for device {device} ({device:#06x}), the ROM for {other}"
         ));
     }
-    let text = rom_text(rom);
-    Ok(if rom.names_no_device() {
-        format!("ROM {text} names no device")
-    } else {
-        format!("ROM {text} is for this device")
-    })
+    let named = if rom.names_no_device() { "names no device" } else { "is for this device" };
+    let fault = rom.chain_fault.map_or_else(String::new, |fault| format!("; {fault}"));
+    Ok(format!("ROM {} {named}{fault}", rom_text(rom)))
 }
 
 pub(super) fn signatures(card: &CardSnapshot) -> Verdict {
@@ -355,6 +352,10 @@ pub(super) fn rom_text(rom: &Rom) -> String {
     if list.is_empty() { format!("without a version, {} bytes", rom.size) } else { list.join(", ") }
 }
 
+fn has_rom_section(image: &Image) -> bool {
+    image.sections.iter().any(|section| section.kind == SectionKind::Rom)
+}
+
 /// Which ROM will be on the card, in words. `own`: the image is the card's.
 pub(super) fn rom(
     image: &Contents,
@@ -385,8 +386,8 @@ pub(super) fn rom(
         None => Err("the card has no ROM to keep".to_owned()),
     };
     match choice {
-        Some(RomChoice::None) if own && !image_has => {
-            Err("the card has no ROM to remove".to_owned())
+        Some(RomChoice::None) if own && !image_has && has_rom_section(image.image()) => {
+            Err("there is no ROM to remove: the ROM section on the card is empty".to_owned())
         }
         Some(RomChoice::None) => Ok((
             if image_has { RomAction::Remove } else { RomAction::Leave },

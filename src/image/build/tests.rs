@@ -169,17 +169,17 @@ fn built_images_do_not_change() {
         ..Recipe::default()
     };
     let ddr = Recipe { ddr: vec![16, 4096, 400_000], seed: 9, ..Recipe::default() };
-    for (recipe, want) in [
-        (Recipe::default(), 0xB91C),
-        (Recipe::mcx311a_2_35_5100(), 0x94F7),
-        (Recipe::mcx311a_2_42_5000(), 0xF52E),
-        (Recipe::mcx312b_2_36_5150(), 0xA275),
-        (Recipe::mcx312b_2_42_5000(), 0xFA80),
-        (odd, 0x5DC9),
-        (ddr, 0x7B6E),
-    ] {
-        assert_eq!(crc(&recipe), want, "{}", recipe.psid);
-    }
+    let built = [
+        Recipe::default(),
+        Recipe::mcx311a_2_35_5100(),
+        Recipe::mcx311a_2_42_5000(),
+        Recipe::mcx312b_2_36_5150(),
+        Recipe::mcx312b_2_42_5000(),
+        odd,
+        ddr,
+    ];
+    let sums = [0xB91C, 0x94F7, 0xF52E, 0xA275, 0xFA80, 0x5DC9, 0x7B6E];
+    assert_eq!(built.each_ref().map(crc), sums);
     // As small as possible, and with so little space that DDR sections have their minimum.
     for (size, want) in [(0, 0x3E44), (21776, 0x4AB0), (21796, 0xCF25), (22576, 0xA12D)] {
         let recipe = Recipe { size, ini: None, rom: None, seed: 9, ..Recipe::default() };
@@ -236,7 +236,6 @@ fn recipes_out_of_range_are_refused() {
         Recipe { date: (10_000, 1, 1), ..s() },
         Recipe { date: (2017, 100, 1), ..s() },
         Recipe { time: (1, 2, 100), ..s() },
-        Recipe { rom: Some(vec![]), ..s() },
         Recipe { rom: Some(vec![0; 0x40_0001]), ..s() },
         Recipe { supported_hw: vec![(0x1F5, 0); 200], ..s() },
     ];

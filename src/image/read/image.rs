@@ -13,7 +13,7 @@ pub enum Depth {
     /// Only what a query shows: header, GPH chain, Image Info and GUID sections with their CRCs,
     /// the places of the ROM where version blocks lie. For cards.
     Quick,
-    /// The same and the ini.
+    /// The same, and of the ini what names the board.
     Query,
     /// Every byte, every CRC, the ini.
     Full,
@@ -152,6 +152,12 @@ impl Image {
 
     pub fn fw_version(&self) -> Option<Version> {
         self.info.as_ref()?.fw_version
+    }
+
+    /// Takes part number and description from an ini.
+    pub(super) fn describe(&mut self, ini: &Ini) {
+        self.part_number = ini.part_number().map(Into::into);
+        self.description = ini.description().map(Into::into);
     }
 
     /// The section of the ROM: the first of its kind that is not empty, as mstflint selects it

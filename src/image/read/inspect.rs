@@ -10,9 +10,12 @@ use crate::image::words::{
     AT_FAILSAFE, AT_FULL_CRC, AT_GUID_POINTER, AT_INFO_POINTER, AT_SIZE, HEADER_LEN, byte_sum,
 };
 use crate::image::{
-    AddressMap, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, Layout, MAGIC, SectionKind,
-    Severity, Source, SourceError, be32,
+    AddressMap, Finding, FindingId, FlashAddr, Form, ImageOffset, Ini, Layout, MAGIC, Section,
+    SectionKind, Severity, Source, SourceError, be32,
 };
+
+/// Bytes of an ini's stream that a query reads first; a multiple of 4.
+const INI_START: u32 = 320;
 
 /// Reads the image whose signature is at `start`.
 ///
@@ -72,12 +75,9 @@ pub fn read(
     image.rom = rom::read(&mut reader, &image, depth)?;
     let ini_fault = match depth {
         Depth::Full => ini(&mut reader, &mut image)?,
-        // Without its CRC, which is not read, a fault proves nothing.
-        Depth::Query => ini(&mut reader, &mut image)?.and(None),
+        Depth::Query => board(&mut reader, &mut image)?,
         Depth::Quick => None,
     };
-    let text = |of: fn(&Ini) -> Option<String>| image.ini.as_ref().and_then(of).map(Into::into);
-    (image.part_number, image.description) = (text(Ini::part_number), text(Ini::description));
     image.findings = findings(&image, form, reader.capacity, ini_fault);
     Ok(image)
 }
@@ -123,16 +123,38 @@ fn layout(header: &Header) -> Result<Layout, ImageError> {
     })
 }
 
-/// Inflates the last FW Configuration section of the chain, which mstflint shows too. Returns what
-/// is wrong with it, and the offset of the section.
-fn ini(
-    reader: &mut Reader<'_>,
-    image: &mut Image,
-) -> Result<Option<(String, ImageOffset)>, SourceError> {
+/// The last FW Configuration section of the chain, which mstflint shows too.
+fn ini_section(image: &Image) -> Option<Section> {
     let mut last_first = image.sections.iter().rev();
-    let Some(section) =
-        last_first.find(|s| s.kind == SectionKind::FwConfiguration && s.crc_is_right_or_unread())
-    else {
+    let is_ini = |s: &&Section| s.kind == SectionKind::FwConfiguration;
+    last_first.find(|s| is_ini(s) && s.crc_is_right_or_unread()).copied()
+}
+
+/// What is wrong with the ini, and the offset of its section.
+type IniFault = Option<(String, ImageOffset)>;
+
+/// Reads part number and description, which the first bytes of the ini's stream hold as a rule. Without
+/// its CRC, which is not read, a fault proves nothing.
+fn board(reader: &mut Reader<'_>, image: &mut Image) -> Result<IniFault, SourceError> {
+    let Some(section) = ini_section(image) else {
+        return Ok(None);
+    };
+    for len in [INI_START.min(section.body_len), section.body_len] {
+        let start = match reader.read(section.body_at.0, len) {
+            Ok(body) => Ini::start(body),
+            Err(error) => return error.fault().map(|_| None),
+        };
+        image.describe(&start);
+        if image.part_number.is_some() && image.description.is_some() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// Inflates the ini.
+fn ini(reader: &mut Reader<'_>, image: &mut Image) -> Result<IniFault, SourceError> {
+    let Some(section) = ini_section(image) else {
         return Ok(None);
     };
     let inflated = match reader.read(section.body_at.0, section.body_len) {
@@ -141,6 +163,7 @@ fn ini(
     };
     let fault = match inflated {
         Ok(ini) => {
+            image.describe(&ini);
             image.ini = Some(ini);
             None
         }

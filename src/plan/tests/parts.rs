@@ -1,7 +1,9 @@
 //! Changes of a part of the card's own image: no more sectors than it takes.
 
 use super::bench::*;
-use crate::image::{Contents, FlashAddr, Half, ImageOffset, Mac, Recipe, SectionKind};
+use crate::image::{
+    Contents, FlashAddr, Half, ImageOffset, Mac, Recipe, RomBlock, RomRecipe, SectionKind,
+};
 use crate::plan::*;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -133,14 +135,25 @@ fn a_rom_of_the_same_size_writes_only_its_sectors() {
 }
 
 #[test]
-fn a_rom_without_a_device_is_accepted_and_a_foreign_one_refused() {
+fn a_rom_whose_blocks_name_no_device_is_judged_by_its_pci_ids_and_a_foreign_one_refused() {
     let own = own(&cx3("2.42.5000"));
     let card = snapshot(A1, &[(&own, Half::Even)]);
     for id in [0, 0xFFFF] {
-        let plan = plan_rom(&card, Some(&rom(760, id)));
+        let of = |vendor_id, device_id| {
+            let blocks = vec![RomBlock::new(0x10, (3, 4, 760), id)];
+            let pxe = RomRecipe::pxe((3, 4, 760), device_id, 0x1000);
+            plan_rom(&card, Some(&RomRecipe { blocks, vendor_id, ..pxe }.build().unwrap()))
+        };
+        let plan = of(0x15B3, 0x1003);
         accepted(&plan);
         let check = plan.report.checks.iter().find(|c| c.id == CheckId::RomDevice);
-        assert!(check.unwrap().detail.contains("names no device"));
+        assert!(check.unwrap().detail.contains("is for this device"));
+        for (vendor, device, named) in
+            [(0x15B3, 0x1017, "15b3:1017"), (0x8086, 0x1003, "8086:1003"), (0x15B3, 0, "15b3:0000")]
+        {
+            let detail = refused_by(&of(vendor, device), CheckId::RomDevice);
+            assert!(detail.contains(named), "{detail}");
+        }
     }
     let detail = refused_by(&plan_rom(&card, Some(&rom(760, 0x1007))), CheckId::RomDevice);
     assert!(detail.contains("4099 (0x1003)"), "{detail}");

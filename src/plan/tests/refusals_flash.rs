@@ -34,7 +34,7 @@ fn a_damaged_rom_of_the_card_is_not_kept() {
 #[test]
 fn bytes_that_are_no_rom_are_refused() {
     let (card, _) = owner();
-    refused_by(&plan_rom(&card, Some(b"\x7fELF no option ROM at all")), CheckId::PatchedImage);
+    refused_by(&plan_rom(&card, Some(b"\x7fELF no option ROM at all")), CheckId::Rom);
 }
 
 #[test]
