@@ -259,13 +259,13 @@ fn version_blocks_in_the_middle_of_images_are_found_by_the_query_of_a_card() {
 
 #[test]
 fn a_firmware_image_with_a_rom_of_another_device_is_refused() {
-    let bench = Sandbox::owner();
     let blocks = Vec::<RomBlock>::new();
     let rom = |vendor_id, device| {
         let blocks = blocks.clone();
         RomRecipe { blocks, vendor_id, ..RomRecipe::pxe((1, 1, 1), device, 0x2000) }.build()
     };
     for (vendor, device, named) in [(0x8086, 0x1003, "8086:1003"), (0x15B3, 0x1017, "15b3:1017")] {
+        let bench = Sandbox::owner();
         let rom = Some(rom(vendor, device).unwrap());
         let recipe = Recipe { rom, ..Recipe::mcx311a_2_42_5000() };
         bench.write("other.bin", &build(&recipe).unwrap());

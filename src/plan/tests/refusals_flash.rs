@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::flash::{EraseSize, SectorMap, SectorPlan, Signature};
-use crate::image::{FlashAddr, Half, Recipe, SectionKind};
+use crate::image::{FlashAddr, Half, MAGIC, Recipe, SectionKind};
 use crate::plan::rules_flash;
 use crate::plan::*;
 use std::time::Duration;
@@ -35,6 +35,27 @@ fn a_damaged_rom_of_the_card_is_not_kept() {
 fn bytes_that_are_no_rom_are_refused() {
     let (card, _) = owner();
     refused_by(&plan_rom(&card, Some(b"\x7fELF no option ROM at all")), CheckId::Rom);
+}
+
+#[test]
+fn a_rom_that_holds_an_image_signature_where_images_start_is_refused() {
+    let (card, _) = owner();
+    let own = card.active().unwrap().slot.image().unwrap();
+    // An EFI image of 128 KiB, which needs no checksum, over the start candidate at 64 KiB.
+    let mut rom = vec![0; 0x2_0000];
+    let body = own.rom_section().unwrap().body_at.0 as usize;
+    let at = 0x1_0000 - body;
+    rom[at..at + MAGIC.len()].copy_from_slice(&MAGIC);
+    for (at, bytes) in [
+        (0, &[0x55, 0xAA, 0, 1, 0xF1, 0x0E][..]),
+        (0x18, &[0x1C]),
+        (0x1C, b"PCIR\xB3\x15\x03\x10"),
+        (0x2C, &[0, 1, 0, 0, 3, 0x80]),
+    ] {
+        rom[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    let detail = refused_by(&plan_rom(&card, Some(&rom)), CheckId::PatchedImage);
+    assert!(detail.contains("signature at 0x10000"), "{detail}");
 }
 
 #[test]
