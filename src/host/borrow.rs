@@ -102,11 +102,16 @@ impl Borrowed {
         }
     }
 
-    /// Opens a card that a dead process left on vfio-pci. The journal is kept on an error.
-    pub fn resume(host: &Host, lease: Lease, access: Option<BarAccess>) -> Result<Self, HostError> {
-        let card = host.card(lease.bdf())?;
-        let vfio = VfioCard::open(host, &card, access)?;
-        Ok(Self::of(host, card, lease, vfio))
+    /// Opens a card that a dead process left on vfio-pci. On an error the lease is handed back.
+    pub fn resume(host: &Host, lease: Lease) -> Result<Self, Box<(Lease, HostError)>> {
+        let opened = host.card(lease.bdf()).map_err(HostError::from).and_then(|card| {
+            let vfio = VfioCard::open(host, &card, None)?;
+            Ok((card, vfio))
+        });
+        match opened {
+            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio)),
+            Err(error) => Err(Box::new((lease, error))),
+        }
     }
 
     fn of(host: &Host, card: PciCard, mut lease: Lease, vfio: VfioCard) -> Self {

@@ -8,8 +8,8 @@ use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use crate::host::{
-    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark, Pending,
-    give_back,
+    Bdf, BorrowOptions, Borrowed, Ending, FollowedCard, Host, HostError, Lease, LeaseError, Mark,
+    Pending, VfioError, give_back,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -71,6 +71,14 @@ pub fn host_restore(
     events: &mut dyn Events,
 ) -> Result<HostRestoreOutcome, JobError> {
     let mut outcome = HostRestoreOutcome { cards: Vec::new(), failed: None };
+    let followed = Lease::follow_cards(host);
+    for FollowedCard { from, to } in &followed {
+        let text = format!("{from} is at {to} since the reboot, and so is its journal");
+        events.emit(Event::Note { text });
+    }
+    // A card may be named by the address in its journal.
+    let only = only
+        .map(|only| followed.iter().find(|card| card.from == only).map_or(only, |card| card.to));
     for bdf in Lease::pending(host)?.into_iter().map(|pending| pending.bdf) {
         if only.is_some_and(|only| only != bdf) {
             continue;
@@ -130,7 +138,7 @@ fn unrestored(bdf: Bdf, report: &HostReport) -> JobError {
 
 /// One card; `None` when its journal is gone already.
 fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
-    let Some(mut lease) = Lease::adopt(host, bdf)? else {
+    let Some(lease) = Lease::adopt(host, bdf)? else {
         return Ok(None);
     };
     let marks = lease.marks();
@@ -144,14 +152,37 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
     let on_vfio = lease.card_is_here() && host.card(bdf).is_ok_and(|card| card.on_vfio());
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
         // The card's registers were never reached, or cannot be.
-        let ending =
-            give_back(&mut lease).unwrap_or_else(|error| Ending::Failed(HostError::Lease(error)));
-        let mut report = HostReport::new(bdf, host.card(bdf).ok(), Some(&ending));
-        report.warnings.append(&mut lease.take_warnings());
-        return Ok(Some(report));
+        return Ok(Some(put_back_closed(host, lease)));
     }
-    let borrowed = Borrowed::resume(host, lease, None)?;
-    Ok(Some(probe_and_end(host, &borrowed, bdf, marks.semaphores_held, marks.flash_touched)))
+    match Borrowed::resume(host, lease) {
+        Ok(borrowed) => {
+            let held = marks.semaphores_held;
+            Ok(Some(probe_and_end(host, &borrowed, bdf, held, marks.flash_touched)))
+        }
+        Err(unopened) => {
+            let (lease, error) = *unopened;
+            if marks.flash_touched || matches!(error, HostError::Vfio(VfioError::Busy { .. })) {
+                return Err(error.into());
+            }
+            // Its flash is as it was: its driver may have it. The driver finds a semaphore that is taken.
+            let error = error_chain(&JobError::from(error));
+            let mut report = put_back_closed(host, lease);
+            report.warnings.push(format!(
+                "the card could not be opened to free what the dead process held: {error}"
+            ));
+            Ok(Some(report))
+        }
+    }
+}
+
+/// Gives back a card without opening it.
+fn put_back_closed(host: &Host, mut lease: Lease) -> HostReport {
+    let bdf = lease.bdf();
+    let ending =
+        give_back(&mut lease).unwrap_or_else(|error| Ending::Failed(HostError::Lease(error)));
+    let mut report = HostReport::new(bdf, host.card(bdf).ok(), Some(&ending));
+    report.warnings.append(&mut lease.take_warnings());
+    report
 }
 
 /// Gives back an open card. What the card answered does not keep it from its driver, unless that is

@@ -52,6 +52,10 @@ fn aside(bench: &Sandbox) -> Vec<String> {
 
 /// Writes the journal of a card that was taken from mlx4_core in this boot.
 fn journal(bench: &Sandbox, bdf: &str, device_id: u16, marks: &Value) {
+    journal_of(bench, bdf, device_id, "mlx4_core", marks);
+}
+
+fn journal_of(bench: &Sandbox, bdf: &str, device_id: u16, driver: &str, marks: &Value) {
     let record = json!({
         "bdf": bdf,
         "device_id": device_id,
@@ -61,7 +65,7 @@ fn journal(bench: &Sandbox, bdf: &str, device_id: u16, marks: &Value) {
         "boot_id": "",
         "pid": 1,
         "found": {
-            "driver": "mlx4_core",
+            "driver": driver,
             "driver_override": null,
             "netdevs": [],
             "port_types": [],
@@ -126,6 +130,40 @@ fn a_card_that_stays_unrestored_is_exit_7_or_8_among_others_too() {
     bench.run(&["host", "forget", CARD, "--yes"]).exits(0);
     bench.run(&["host", "forget", DAMAGED, "--yes"]).exits(0).prints("dropped");
     bench.run(&["host", "restore"]).exits(0).prints("nothing to restore");
+}
+
+/// The card is on vfio-pci, and its journal shows what a killed job held.
+fn killed_on_vfio(bench: &Sandbox, marks: &Value) {
+    let driver = bench.path("host/sys/bus/pci/drivers/vfio-pci");
+    symlink(driver, bench.path("host/sys/bus/pci/devices").join(CARD).join("driver")).unwrap();
+    journal_of(bench, CARD, 0x1003, "vfio-pci", marks);
+}
+
+#[test]
+fn a_card_whose_flash_was_not_touched_goes_back_also_when_vfio_cannot_open_it() {
+    let bench = host();
+    killed_on_vfio(
+        &bench,
+        &json!({ "semaphores_held": true, "flash_touched": false, "boots": null }),
+    );
+    let ran = bench.run(&["--json", "host", "restore"]).exits(0);
+    let card = &ran.json()["result"]["cards"][0];
+    assert_eq!(card["restored"], true, "{ran}");
+    let warnings = card["warnings"].to_string();
+    assert!(warnings.contains("could not be opened to free what the dead process held"), "{ran}");
+    assert_eq!(fs::read_dir(journals(&bench)).unwrap().count(), 0);
+}
+
+#[test]
+fn a_card_whose_flash_was_touched_stays_where_vfio_cannot_open_it() {
+    let bench = host();
+    killed_on_vfio(
+        &bench,
+        &json!({ "semaphores_held": true, "flash_touched": true, "boots": null }),
+    );
+    let ran = bench.run(&["host", "restore"]).exits(8).one_clear_line();
+    ran.reports("cannot be opened");
+    assert_eq!(fs::read_dir(journals(&bench)).unwrap().count(), 1);
 }
 
 #[test]

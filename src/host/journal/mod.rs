@@ -248,7 +248,7 @@ fn make_directory(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = dir.parent().unwrap_or(Path::new("/"));
             DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-            DirBuilder::new().mode(0o700).create(dir)?;
+            create_directory(dir)?;
             for above in parent.ancestors().take(2) {
                 File::open(above)?.sync_all()?;
             }
@@ -262,6 +262,14 @@ fn make_directory(dir: &Path) -> io::Result<()> {
         dir.set_permissions(Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Another process may have made it since: whatever is there is judged when it is opened.
+fn create_directory(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 /// Not through a link: its target's mode would be changed.

@@ -29,6 +29,14 @@ pub(in crate::host) struct JournalRecord {
     pub(in crate::host) marks: Marks,
 }
 
+impl JournalRecord {
+    /// Whether the host was changed for it, as far as this boot is concerned. A card that was on vfio-pci
+    /// already is left there, unless the kernel had to enumerate it again.
+    pub(in crate::host) fn changed_host(&self) -> bool {
+        !self.original.on_vfio() || self.step == HostStep::Reenumerate
+    }
+}
+
 /// State of the host before it was changed (docs/linux.md#state-to-keep).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalState {

@@ -409,3 +409,19 @@ fn without_descriptors_a_journal_is_not_taken_for_none() {
     setrlimit(Resource::RLIMIT_NOFILE, 1024, 1024).unwrap();
     assert_eq!(bench.step(), Some(HostStep::Begin));
 }
+
+#[test]
+fn two_processes_may_make_the_directory_at_once() {
+    let bench = Bench::empty();
+    let dir = bench.host.journal_dir();
+    fs::create_dir_all(dir.parent().unwrap()).unwrap();
+    // Both have seen that there is none.
+    super::create_directory(&dir).unwrap();
+    super::create_directory(&dir).unwrap();
+    bench.write(HostStep::Begin).unwrap();
+    // What is there is not believed to be a directory.
+    let other = dir.with_file_name("a-file");
+    fs::write(&other, b"").unwrap();
+    super::create_directory(&other).unwrap();
+    assert!(super::make_directory(&other).is_err());
+}

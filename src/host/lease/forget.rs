@@ -35,7 +35,7 @@ impl Lease {
         let _lock = lock::take(host, bdf, lock::acquire)?;
         let files = journal::all_of(host, bdf)?;
         if let Ok(Some(record)) = Journal::of(host, bdf).read() {
-            let borrowed = record.boot_id == host.boot_id() && !record.original.on_vfio();
+            let borrowed = record.boot_id == host.boot_id() && record.changed_host();
             let here = matches!(Presence::of(host, &record), Ok(Presence::Card));
             let now = host.driver_of(bdf);
             let ours = sysfs::driver_override(host.device(bdf)).as_deref() == Some(VFIO_PCI);

@@ -122,7 +122,11 @@ impl Lease {
             failures.extend(self.rescan().err());
         }
         if self.host.device(bdf).exists() {
-            self.step_back(HostStep::GiveBack);
+            // A card that was on vfio-pci goes back there because it was enumerated again, and the record
+            // shows that until the end.
+            if !self.record.original.on_vfio() {
+                self.step_back(HostStep::GiveBack);
+            }
             self.restore_driver(&mut failures);
         } else {
             warnings.push(format!("{bdf} is gone"));

@@ -18,6 +18,7 @@ use super::steps::{BIND_LIMIT, Lease, MLX4, QUICK_LIMIT};
 use crate::card::{Patience, wait_until};
 use crate::escape;
 use crate::host::{Bdf, VFIO_PCI, sysfs};
+use nix::libc;
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
@@ -28,6 +29,12 @@ use std::time::Duration;
 const PARAMETER: &str = "/sys/module/mlx4_core/parameters/internal_err_reset";
 /// Longer than another process may take for its change ([`QUICK_LIMIT`]).
 const CHANGED: Patience = Patience::every(Duration::from_secs(150), Duration::from_millis(20));
+
+/// Pauses before a probe that failed with EAGAIN or EIO is tried again. EAGAIN is a semaphore of the card
+/// that is taken for a moment, or a probe that the kernel defers; EIO a card that was not ready after its
+/// reset (docs/linux.md#failures-of-a-rebind).
+const RETRIES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 
 /// One use of the switched-off parameter; given back by [`Lease::unguard`].
 pub(super) struct Guard {
@@ -73,6 +80,21 @@ impl Lease {
     }
 
     fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
+        for pause in RETRIES {
+            match self.probe_once(bdf, driver, held) {
+                Err(LeaseError::Refused { source, .. })
+                    if matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::EIO)) =>
+                {
+                    tracing::warn!(%bdf, driver, error = %source, "the probe is tried again");
+                    self.actions.clock().sleep(pause);
+                }
+                other => return other,
+            }
+        }
+        self.probe_once(bdf, driver, held)
+    }
+
+    fn probe_once(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
         let path = self.host.driver(driver).join("bind");
         let doing = format!("binding {bdf} to {driver}");
         let bound = self.slow_write_holding(&path, &bdf.to_string(), BIND_LIMIT, &doing, held);
@@ -257,18 +279,45 @@ fn is_off(value: &str) -> bool {
     matches!(value, "0" | "N")
 }
 
-/// What a probe's errno means (docs/linux.md#binding, docs/linux.md#vfio-errors,
-/// docs/linux.md#failures-of-a-rebind).
-fn probe_failure(driver: &str, error: &io::Error) -> &'static str {
-    use nix::libc;
-    match (driver, error.raw_os_error()) {
-        (VFIO_PCI, Some(libc::EINVAL)) => " (the card has no IOMMU group)",
-        (VFIO_PCI, Some(libc::EBUSY)) => " (the card has virtual functions)",
-        (MLX4, Some(libc::EAGAIN)) => " (a semaphore of the card is still taken)",
-        (MLX4, Some(libc::EINVAL)) => " (the card's ownership register is taken)",
-        (MLX4, Some(libc::EIO)) => " (the firmware does not answer)",
-        (MLX4, Some(libc::EBUSY)) => " (its IOMMU group is still in use)",
-        (MLX4, Some(libc::ENODEV)) => " (the card did not come back from its reset)",
-        _ => "",
-    }
+/// What a probe's errno means, and what to look at (docs/linux.md#failures-of-a-rebind,
+/// docs/linux.md#binding, docs/linux.md#vfio-errors).
+fn probe_failure(driver: &str, error: &io::Error) -> String {
+    let errno = error.raw_os_error();
+    let meaning = match (driver, errno) {
+        (VFIO_PCI, Some(libc::EINVAL)) => "the card has no IOMMU group: cx3flash doctor",
+        (VFIO_PCI, Some(libc::EBUSY)) => "the card has virtual functions",
+        (MLX4, Some(libc::EAGAIN)) => "a semaphore of the card is still taken",
+        (MLX4, Some(libc::EINVAL)) => {
+            "the card's ownership register is taken: power the machine off and on"
+        }
+        (MLX4, Some(libc::EIO | libc::ETIMEDOUT)) => "the firmware does not answer",
+        (MLX4, Some(libc::EBUSY)) => {
+            "its IOMMU group is still in use, or its memory is: lsof /dev/vfio/*"
+        }
+        (MLX4, Some(libc::ENODEV)) => {
+            "the card did not come back from its reset, or its firmware is too old for the driver"
+        }
+        (_, Some(libc::EAGAIN)) => "the kernel defers it until another driver is there",
+        (_, Some(libc::EBUSY)) => "the device, or its memory, is in use",
+        (_, Some(libc::EIO | libc::ETIMEDOUT)) => "the device does not answer",
+        (_, Some(libc::ENODEV)) => {
+            "the device is gone, or the driver does not take its id: lspci -nn"
+        }
+        (_, Some(libc::ENOMEM)) => {
+            "the kernel had no memory for it: echo 1 > /proc/sys/vm/compact_memory"
+        }
+        (_, Some(libc::ENOSPC)) => {
+            "the kernel has no interrupt or address range left for it: unload an unused driver"
+        }
+        (_, Some(libc::EACCES | libc::EPERM)) => {
+            "the kernel does not permit it: cat /sys/kernel/security/lockdown"
+        }
+        (_, Some(libc::ENOENT)) => {
+            "the driver is no longer loaded, or its firmware file is missing"
+        }
+        (_, Some(libc::ENXIO)) => "the device has no such resource",
+        (_, Some(libc::EOPNOTSUPP)) => "the driver does not support this device",
+        _ => return String::new(),
+    };
+    format!(" ({meaning}; details: journalctl -k -g {driver})")
 }

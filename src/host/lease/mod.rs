@@ -7,6 +7,7 @@
 
 mod actions;
 mod error;
+mod follow;
 mod forget;
 mod give_back;
 mod guard;
@@ -21,6 +22,7 @@ mod take;
 mod tests;
 
 pub use error::LeaseError;
+pub use follow::FollowedCard;
 pub use helper::{HELPER_COMMAND, write_attribute};
 pub use pending::Pending;
 pub use steps::{Lease, Mark};

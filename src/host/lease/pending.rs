@@ -1,6 +1,6 @@
 //! Cards that were borrowed and not given back.
 
-use super::presence::Presence;
+use super::presence::{Presence, moved_to};
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};
@@ -29,6 +29,8 @@ pub struct Pending {
     pub gone: bool,
     /// What is at its address instead.
     pub other_card: Option<String>,
+    /// Where the card is since a reboot. `host restore` and the next job with the card take the journal there.
+    pub moved_to: Option<Bdf>,
 }
 
 impl Lease {
@@ -48,10 +50,13 @@ impl Lease {
                 problem: None,
                 gone: false,
                 other_card: None,
+                moved_to: None,
             };
             match Journal::of(host, bdf).read() {
                 Ok(Some(record)) => {
+                    pending.moved_to = moved_to(host, &record);
                     match Presence::of(host, &record) {
+                        Ok(_) if pending.moved_to.is_some() => {}
                         Ok(Presence::Card) => {}
                         Ok(Presence::Gone) => pending.gone = true,
                         Ok(other @ Presence::Other { .. }) => {
@@ -105,6 +110,9 @@ impl fmt::Display for Pending {
         }
         if !self.this_boot {
             f.write_str("  from before the last boot")?;
+        }
+        if let Some(to) = self.moved_to {
+            write!(f, "  the card is at {to} now")?;
         }
         if self.gone {
             f.write_str("  the card is gone")?;

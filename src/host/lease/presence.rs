@@ -4,7 +4,7 @@ use super::LeaseError;
 use super::steps::Lease;
 use crate::host::card::NotACard;
 use crate::host::journal::JournalRecord;
-use crate::host::{Function, Host, PciCard, VFIO_PCI};
+use crate::host::{Bdf, Function, Host, PciCard, VFIO_PCI};
 use std::fmt;
 
 /// What is at the address of a journal.
@@ -61,7 +61,9 @@ impl Presence {
             is,
         };
         let slot = host.slot(bdf);
+        let since_reboot = is_before_reboot(host, record);
         match host.read_card(bdf) {
+            Ok(card) if since_reboot && is_known(record, &card) => Ok(Self::Card),
             Ok(card) if is_same(record, &card, &slot) => Ok(Self::Card),
             Ok(card) => {
                 Ok(other(describe(card.device_id, card.subsystem, card.serial, slot.as_ref())))
@@ -74,6 +76,34 @@ impl Presence {
             },
         }
     }
+}
+
+/// Where the card of a journal from before a reboot is now, when that is another address: a board that was
+/// added or removed, or a setting of the firmware, renumbers the buses. Known by its serial number alone.
+pub(super) fn moved_to(host: &Host, record: &JournalRecord) -> Option<Bdf> {
+    if !is_before_reboot(host, record) || matches!(Presence::of(host, record), Ok(Presence::Card)) {
+        return None;
+    }
+    let mut cards = host.cards().ok()?;
+    cards.retain(|card| card.bdf != record.bdf && is_known(record, card));
+    match cards.as_slice() {
+        [one] => Some(one.bdf),
+        _ => None,
+    }
+}
+
+/// A boot id that cannot be read is no reboot.
+fn is_before_reboot(host: &Host, record: &JournalRecord) -> bool {
+    host.try_boot_id().is_ok_and(|now| now != record.boot_id)
+}
+
+/// Whether this is the card of the record by device and serial number. After a reboot that is enough: the
+/// addresses of bridges may be others, and new firmware may show another subsystem id.
+fn is_known(record: &JournalRecord, card: &PciCard) -> bool {
+    card.function != Function::Virtual
+        && record.device_id == card.device_id
+        && record.serial.is_some()
+        && record.serial == card.serial
 }
 
 /// Leaving recovery mode changes the ids. A serial number or a slot that is not known fits. The serial

@@ -13,8 +13,8 @@ use std::time::Duration;
 const APPEARS: Patience = Patience::every(Duration::from_secs(60), Duration::from_millis(100));
 
 impl Lease {
-    /// Removes the function, rescans the bus above it, and binds a driver: the original one, or
-    /// mlx4_core for a card that had none in recovery mode. Then gives back the rest. On an error
+    /// Removes the function, rescans the bus above it, and binds a driver: the original one, also vfio-pci,
+    /// or mlx4_core for a card that had none in recovery mode. Then gives back the rest. On an error
     /// the journal is kept. Returns warnings as [`Lease::give_back`] does.
     pub fn reenumerate(&mut self) -> Result<Vec<String>, LeaseError> {
         let mut warnings = Vec::new();
@@ -51,15 +51,18 @@ impl Lease {
         self.rescan()?;
         let card = self.await_card()?;
         let original = &self.record.original;
-        let driver = original.driver.clone();
-        let driver = driver.or_else(|| original.driver_override.clone());
-        if card.driver.is_none() {
-            self.bind_if_present(driver.as_deref().unwrap_or(MLX4))?;
+        match (original.driver.clone(), original.driver_override.clone()) {
+            // Also away from the driver that the kernel has chosen: it may be another one.
+            (Some(driver), _) if card.driver.as_ref() != Some(&driver) => {
+                self.bind_if_present(&driver)?;
+            }
+            (None, forced) if card.driver.is_none() => {
+                self.bind_if_present(forced.as_deref().unwrap_or(MLX4))?;
+            }
+            _ => {}
         }
-        if let Some(original) = self.record.original.driver_override.clone() {
-            self.set_override(bdf, Some(&original))?;
-        }
-        Ok(())
+        let original = self.record.original.driver_override.clone();
+        self.set_override(bdf, original.as_deref())
     }
 
     fn await_card(&self) -> Result<PciCard, LeaseError> {
@@ -90,6 +93,7 @@ impl Lease {
         if driver != MLX4 {
             self.set_override(self.bdf(), Some(driver))?;
         }
+        self.unbind(self.bdf())?;
         self.bind(self.bdf(), driver)
     }
 }

@@ -68,9 +68,9 @@ impl Lease {
         &self.record.original
     }
 
-    /// Whether there is anything to restore. Not for a card that was on vfio-pci already.
+    /// Whether there is anything to restore.
     pub fn changed_host(&self) -> bool {
-        !self.rebooted && !self.record.original.on_vfio()
+        !self.rebooted && self.record.changed_host()
     }
 
     pub fn marks(&self) -> Marks {

@@ -70,6 +70,8 @@ impl Lease {
         move_siblings: bool,
         actions: Rc<dyn Actions>,
     ) -> Result<Self, LeaseError> {
+        // The card's own journal may be at the address that it had before a reboot.
+        Self::follow_cards(host);
         let lock = lock::take(host, card.bdf, |path, arg, mode| actions.lock(path, arg, mode))?;
         // The last holder of the lock may have moved the card since the caller read its state.
         let card = &host.card(card.bdf)?;

@@ -57,8 +57,8 @@ struct FakeState {
     broken: bool,
     kill: Option<(usize, Cut)>,
     dead: bool,
-    /// End of a path -> errno of every write to it.
-    errnos: Vec<(&'static str, i32)>,
+    /// End of a path, errno, and how many writes to it still fail with it.
+    errnos: Vec<(&'static str, i32, usize)>,
     /// Ends of paths whose writes never return.
     hangs: Vec<&'static str>,
     /// Modules that modprobe does not find.
@@ -69,6 +69,8 @@ struct FakeState {
     names: [&'static str; 2],
     /// Ids after the next rescan.
     rescanned_as: u16,
+    /// Driver that the kernel binds in the next rescan.
+    rescan_binds: Option<&'static str>,
     /// The actions, in words.
     log: Vec<String>,
     waited: Duration,
@@ -210,7 +212,11 @@ impl Kernel {
     }
 
     pub(super) fn fail(&self, path: &'static str, errno: i32) {
-        self.state.borrow_mut().errnos.push((path, errno));
+        self.fail_times(path, errno, usize::MAX);
+    }
+
+    pub(super) fn fail_times(&self, path: &'static str, errno: i32, times: usize) {
+        self.state.borrow_mut().errnos.push((path, errno, times));
     }
 
     pub(super) fn no_lock_files(&self, errno: i32) {
@@ -281,6 +287,10 @@ impl Kernel {
         self.state.borrow_mut().rescanned_as = device;
     }
 
+    pub(super) fn rescan_binds(&self, driver: Option<&'static str>) {
+        self.state.borrow_mut().rescan_binds = driver;
+    }
+
     pub(super) fn log(&self) -> Vec<String> {
         self.state.borrow().log.clone()
     }
@@ -320,11 +330,9 @@ impl Kernel {
         }
     }
 
-    /// Everything below /sys: files with their text, links with their targets.
+    /// Everything below /sys.
     pub(super) fn sys(&self) -> BTreeMap<PathBuf, String> {
-        let mut tree = BTreeMap::new();
-        walk(&self.files.at("/sys"), &mut tree);
-        tree
+        self.files.sys()
     }
 
     /// Number of journals.
@@ -459,11 +467,14 @@ impl Actions for Kernel {
         let entry = format!("{value:?} > {path}");
         self.action(entry, || {
             let fits = |end: &&str| path.ends_with(*end);
-            let state = self.state.borrow();
+            let mut state = self.state.borrow_mut();
             if state.hangs.iter().any(&fits) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            if let Some((_, errno)) = state.errnos.iter().find(|(end, _)| fits(end)) {
+            let mut errnos = state.errnos.iter_mut();
+            if let Some((_, errno, times)) = errnos.find(|(end, _, times)| *times > 0 && fits(end))
+            {
+                *times -= 1;
                 return Err(io::Error::from_raw_os_error(*errno));
             }
             drop(state);
@@ -507,6 +518,17 @@ impl Actions for Kernel {
             other => format!("journal: {other}"),
         };
         self.action(what, || Ok(()))
+    }
+}
+
+impl FakeHost {
+    /// Everything below /sys, the same for equal hosts: files with their text, links with their targets.
+    pub(super) fn sys(&self) -> BTreeMap<PathBuf, String> {
+        let mut tree = BTreeMap::new();
+        walk(&self.at("/sys"), &mut tree);
+        let root = self.at("/");
+        let relative = |path: PathBuf| path.strip_prefix(&root).unwrap().to_owned();
+        tree.into_iter().map(|(path, text)| (relative(path), text)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ const ERRNOS: [(i32, &str); 6] = [
     (libc::EIO, "firmware does not answer"),
     (libc::EBUSY, "group is still in use"),
     (libc::ENODEV, "did not come back"),
-    (libc::ENOMEM, ""),
+    (libc::ENOMEM, "no memory"),
 ];
 
 #[test]
@@ -36,6 +36,63 @@ fn a_refused_step_of_giving_back_is_reported_and_can_be_repeated() {
         kernel.heal();
         lease.give_back().unwrap();
         assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    }
+}
+
+#[test]
+fn every_errno_of_a_probe_has_words_and_what_to_type() {
+    for errno in [
+        libc::EAGAIN,
+        libc::EINVAL,
+        libc::EIO,
+        libc::EBUSY,
+        libc::ENODEV,
+        libc::ENOMEM,
+        libc::ENOSPC,
+        libc::EACCES,
+        libc::EPERM,
+        libc::ENOENT,
+        libc::ENXIO,
+        libc::ETIMEDOUT,
+        libc::EOPNOTSUPP,
+    ] {
+        for path in ["vfio-pci/bind", "mlx4_core/bind"] {
+            let kernel = Kernel::new();
+            kernel.fail(path, errno);
+            let error = match kernel.take() {
+                Ok(mut lease) => lease.give_back().unwrap_err(),
+                Err(error) => error,
+            };
+            let text = error.to_string();
+            let driver = path.split('/').next().unwrap();
+            let typed = format!("; details: journalctl -k -g {driver})");
+            assert!(text.contains(" (") && text.contains(&typed), "{errno}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_the_kernel_refuses_for_a_moment_is_tried_again() {
+    for errno in [libc::EAGAIN, libc::EIO] {
+        for path in ["vfio-pci/bind", "mlx4_core/bind", "ahci/bind"] {
+            let kernel = Kernel::crowded();
+            let was = kernel.sys();
+            kernel.fail_times(path, errno, 3);
+            kernel.take().unwrap().give_back().unwrap();
+            assert_eq!(differences(&was, &kernel.sys()), [""; 0], "{path} {errno}");
+            assert_eq!(kernel.waited(), Duration::from_secs(8), "{path} {errno}");
+            assert_eq!(kernel.journals(), 0, "{path} {errno}");
+        }
+    }
+    // Nothing else, and not for ever.
+    for (errno, tries) in [(libc::EAGAIN, 4), (libc::EIO, 4), (libc::EINVAL, 1), (libc::ENOMEM, 1)]
+    {
+        let kernel = Kernel::new();
+        let mut lease = kernel.take().unwrap();
+        kernel.fail("mlx4_core/bind", errno);
+        lease.give_back().unwrap_err();
+        let binds = kernel.log().iter().filter(|line| line.ends_with("mlx4_core/bind")).count();
+        assert_eq!(binds, tries, "{errno}");
     }
 }
 

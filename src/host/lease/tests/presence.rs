@@ -136,6 +136,93 @@ fn a_card_is_known_by_serial_number_and_slot_too() {
     }
 }
 
+/// The machine is rebooted, and the card has another address then.
+fn reboot_renumbered(kernel: &Kernel, to: &str, driver: Option<&str>) {
+    kernel.reboot(None);
+    pull(kernel);
+    kernel.files.pci(to, 0x15b3, 0x1003, 0x02_00_00);
+    kernel.files.driver(to, driver);
+    kernel.files.group(23, &[to]);
+}
+
+const NEW: &str = "0000:07:00.0";
+
+#[test]
+fn after_a_reboot_the_card_is_known_by_serial_number_and_device_alone() {
+    for change in ["slot", "subsystem"] {
+        let kernel = Kernel::new();
+        let mut lease = kernel.take().unwrap();
+        match change {
+            "slot" => lease.record.slot = Some("pci0000:00/0000:00:03.0/0000:05:00.0".into()),
+            _ => replace(&kernel, &[("subsystem_device", "0x0099\n")]),
+        }
+        lease.note(Mark::SemaphoresHeld(false));
+        drop(lease);
+        kernel.reboot(Some("mlx4_core"));
+        assert_eq!(Lease::pending(&kernel.host()).unwrap()[0].other_card, None, "{change}");
+        let warnings = kernel.restore().unwrap().unwrap();
+        assert!(warnings.iter().any(|text| text.contains("rebooted")), "{change}: {warnings:?}");
+        assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 0), "{change}");
+    }
+    // Another serial number is another card.
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    lease.record.serial = Some(1);
+    lease.note(Mark::SemaphoresHeld(false));
+    drop(lease);
+    kernel.reboot(Some("mlx4_core"));
+    kernel.restore().unwrap();
+    assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 1));
+}
+
+#[test]
+fn a_journal_follows_its_card_to_another_address_after_a_reboot() {
+    for by in ["restore", "take"] {
+        let kernel = Kernel::new();
+        let mut lease = kernel.take().unwrap();
+        lease.mark(Mark::FlashTouched).unwrap();
+        lease.note(Mark::Boots(false));
+        drop(lease);
+        reboot_renumbered(&kernel, NEW, None);
+        // Another card is at the old address.
+        kernel.files.pci(CARD, 0x15b3, 0x1007, 0x02_00_00);
+        let host = kernel.host();
+        let pending = Lease::pending(&host).unwrap().remove(0);
+        assert_eq!(pending.moved_to, Some(bdf(NEW)), "{pending}");
+        assert!(!pending.gone && pending.other_card.is_none(), "{pending}");
+        assert!(pending.to_string().contains("the card is at 0000:07:00.0 now"), "{pending}");
+        if by == "restore" {
+            let followed = Lease::follow_cards(&host);
+            assert_eq!(followed.len(), 1);
+            assert_eq!((followed[0].from, followed[0].to), (bdf(CARD), bdf(NEW)));
+            let lease = Lease::adopt(&host, bdf(NEW)).unwrap().unwrap();
+            assert!(lease.must_stay(), "what the journal knows of the flash still holds");
+            assert!(lease.card_is_here());
+        } else {
+            let other = Kernel::shared(kernel.files.share(), NEW, |_| false);
+            let lease = other.take().unwrap();
+            assert_eq!(lease.marks().boots, Some(false));
+        }
+        let names: Vec<_> = Lease::pending(&host).unwrap().iter().map(|card| card.bdf).collect();
+        assert_eq!(names, [bdf(NEW)], "{by}");
+        assert!(aside(&kernel).is_empty(), "{by}");
+    }
+}
+
+#[test]
+fn a_journal_follows_no_card_within_a_boot_and_none_of_two() {
+    let kernel = Kernel::new();
+    drop(kernel.take().unwrap());
+    pull(&kernel);
+    kernel.files.pci(NEW, 0x15b3, 0x1003, 0x02_00_00);
+    assert_eq!(Lease::follow_cards(&kernel.host()), [], "in the same boot");
+    kernel.files.write("/proc/sys/kernel/random/boot_id", "second\n");
+    kernel.files.pci("0000:08:00.0", 0x15b3, 0x1003, 0x02_00_00);
+    assert_eq!(Lease::follow_cards(&kernel.host()), [], "two have its serial number");
+    kernel.restore().unwrap();
+    assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 1));
+}
+
 #[test]
 fn a_card_whose_serial_number_a_job_has_changed_goes_back() {
     let kernel = Kernel::new();

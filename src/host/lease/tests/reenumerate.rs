@@ -91,20 +91,79 @@ fn a_killed_reenumeration_is_finished_by_restore() {
     };
     assert!(all > 5, "only {all} actions: the sweep is blind");
     for at in 1..=all {
-        for cut in [Cut::Before, Cut::After] {
-            let kernel = recovery();
+        let kernel = recovery();
+        let mut lease = kernel.take().unwrap();
+        kernel.kill_at(kernel.actions() + at, Cut::Before);
+        let _ = lease.reenumerate();
+        assert!(kernel.is_dead(), "action {at} of {all} never came");
+        drop(lease);
+        kernel.restore().unwrap();
+        let card = kernel.card();
+        assert_ne!(card.driver.as_deref(), Some("vfio-pci"), "{at}");
+        assert_eq!(card.driver_override, None, "{at}");
+        assert_eq!(kernel.text(super::fake::GUARD), "1\n", "{at}");
+        assert_eq!(kernel.journals(), 0, "{at}");
+        assert!(Lease::pending(&kernel.host()).unwrap().is_empty());
+    }
+}
+
+/// A card in recovery mode on a host that gives it to machines.
+fn recovery_on_vfio(forced: bool) -> Rc<Kernel> {
+    let kernel = recovery();
+    if forced {
+        kernel.set_override(CARD, "vfio-pci");
+    }
+    kernel.files.driver(CARD, Some("vfio-pci"));
+    kernel
+}
+
+#[test]
+fn a_card_that_was_on_vfio_pci_goes_back_there_after_a_reenumeration() {
+    // The kernel may bind mlx4_core when it finds the card.
+    for rescanned in [None, Some("mlx4_core")] {
+        for forced in [false, true] {
+            let kernel = recovery_on_vfio(forced);
+            kernel.rescan_binds(rescanned);
             let mut lease = kernel.take().unwrap();
-            kernel.kill_at(kernel.actions() + at, cut);
-            let _ = lease.reenumerate();
-            assert!(kernel.is_dead(), "action {at} of {all} never came");
-            drop(lease);
-            kernel.restore().unwrap();
+            lease.note(Mark::Boots(true));
+            lease.reenumerate().unwrap();
             let card = kernel.card();
-            assert_ne!(card.driver.as_deref(), Some("vfio-pci"), "{cut:?} {at}");
-            assert_eq!(card.driver_override, None, "{cut:?} {at}");
-            assert_eq!(kernel.text(super::fake::GUARD), "1\n", "{cut:?} {at}");
-            assert_eq!(kernel.journals(), 0, "{cut:?} {at}");
-            assert!(Lease::pending(&kernel.host()).unwrap().is_empty());
+            assert_eq!(card.device_id, 0x1003);
+            assert_eq!(card.driver.as_deref(), Some("vfio-pci"), "{rescanned:?} {forced}");
+            assert_eq!(card.driver_override.is_some(), forced, "{rescanned:?}");
+            assert_eq!(kernel.text(super::fake::GUARD), "1\n");
+            assert_eq!(kernel.journals(), 0);
         }
+    }
+}
+
+#[test]
+fn a_killed_reenumeration_of_a_card_on_vfio_pci_is_finished_by_restore() {
+    let start = || {
+        let kernel = recovery_on_vfio(false);
+        kernel.rescan_binds(Some("mlx4_core"));
+        let lease = kernel.take().unwrap();
+        (kernel, lease)
+    };
+    let (kernel, mut lease) = start();
+    let before = kernel.actions();
+    lease.reenumerate().unwrap();
+    let all = kernel.actions() - before;
+    assert!(all > 5, "only {all} actions: the sweep is blind");
+    for at in 1..=all {
+        let (kernel, mut lease) = start();
+        kernel.kill_at(kernel.actions() + at, Cut::Before);
+        let _ = lease.reenumerate();
+        drop(lease);
+        // And the restore is killed once, at the same distance.
+        kernel.revive();
+        kernel.kill_at(kernel.actions() + at, Cut::Before);
+        let _ = kernel.adopt().map(|lease| lease.map(|mut lease| lease.give_back()));
+        kernel.restore().unwrap();
+        let card = kernel.card();
+        assert_eq!(card.driver.as_deref(), Some("vfio-pci"), "{at}");
+        assert_eq!(card.driver_override, None, "{at}");
+        assert_eq!(kernel.text(super::fake::GUARD), "1\n", "{at}");
+        assert_eq!(kernel.journals(), 0, "{at}");
     }
 }

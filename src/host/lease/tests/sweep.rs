@@ -47,16 +47,25 @@ fn check_journal(kernel: &Kernel, ran: &Result<Vec<String>, LeaseError>, context
     }
 }
 
-/// Every failure; returns how many there were.
-fn every_failure(mut check: impl FnMut(Failing), actions: usize, readings: usize) -> usize {
+/// Every failure; returns how many there were. The errnos of the actions take turns: `errnos` of the four
+/// for each, beginning at another one.
+fn every_failure(
+    mut check: impl FnMut(Failing),
+    errnos: usize,
+    actions: usize,
+    readings: usize,
+) -> usize {
     let mut count = 0;
     for (reading, all) in [(false, actions), (true, readings)] {
         for at in 1..=all {
             for for_ever in [false, true] {
                 // A reading needs no space and no writable disk.
-                let errnos = if reading { &ERRNOS[at % 2 * 2 + 1..][..1] } else { &ERRNOS[..] };
-                for errno in errnos {
-                    check(Failing { reading, at, errno: *errno, for_ever });
+                let (errnos, first) = match reading {
+                    true => (1, at % 2 * 2 + 1),
+                    false => (errnos, at + 2 * usize::from(for_ever)),
+                };
+                for errno in (0..errnos).map(|turn| ERRNOS[(first + turn) % 4]) {
+                    check(Failing { reading, at, errno, for_ever });
                     count += 1;
                 }
             }
@@ -67,8 +76,9 @@ fn every_failure(mut check: impl FnMut(Failing), actions: usize, readings: usize
 
 const NEVER: Failing = Failing { reading: false, at: 0, errno: 0, for_ever: false };
 
-fn sweep(new: fn() -> Rc<Kernel>) {
+fn sweep(errnos: usize, new: fn() -> Rc<Kernel>) {
     let kernel = new();
+    let was = kernel.sys();
     assert_eq!(run(&kernel, Lease::give_back, NEVER).unwrap(), [""; 0]);
     let (actions, readings) = kernel.operations();
     kernel.heal();
@@ -77,7 +87,6 @@ fn sweep(new: fn() -> Rc<Kernel>) {
     let count = every_failure(
         |failing| {
             let kernel = new();
-            let was = kernel.sys();
             let ran = run(&kernel, Lease::give_back, failing);
             kernel.heal();
             let context = format!("{failing:?}: {ran:?}\n{:#?}", kernel.log());
@@ -86,11 +95,14 @@ fn sweep(new: fn() -> Rc<Kernel>) {
             let now = differences(&was, &kernel.sys());
             assert!(changed || now.is_empty(), "{context}\n{now:#?}");
             check_journal(&kernel, &ran, &context);
-            kernel.restore().unwrap_or_else(|error| panic!("{context}\n{error}"));
-            let now = differences(&was, &kernel.sys());
-            assert!(now.is_empty(), "after host restore: {context}\n{now:#?}");
+            let restored = kernel.restore().unwrap_or_else(|error| panic!("{context}\n{error}"));
+            if restored.is_some() {
+                let now = differences(&was, &kernel.sys());
+                assert!(now.is_empty(), "after host restore: {context}\n{now:#?}");
+            }
             assert_eq!(kernel.journals(), 0, "{context}");
         },
+        errnos,
         actions,
         readings,
     );
@@ -103,18 +115,18 @@ fn sweep(new: fn() -> Rc<Kernel>) {
 
 #[test]
 fn any_failed_operation_leaves_the_host_as_found_or_is_reported() {
-    sweep(Kernel::new);
+    sweep(2, Kernel::new);
 }
 
 #[test]
 fn any_failed_operation_with_a_sibling_and_a_virtual_function_leaves_the_host_as_found_or_is_reported()
  {
-    sweep(Kernel::crowded);
+    sweep(1, Kernel::crowded);
 }
 
 #[test]
 fn any_failed_operation_with_an_override_leaves_the_host_as_found_or_is_reported() {
-    sweep(|| {
+    sweep(1, || {
         let kernel = Kernel::new();
         kernel.set_override(CARD, "mlx4_core");
         kernel
@@ -124,6 +136,7 @@ fn any_failed_operation_with_an_override_leaves_the_host_as_found_or_is_reported
 #[test]
 fn any_failed_operation_of_a_reenumeration_is_finished_by_host_restore() {
     let kernel = recovery();
+    let was = kernel.sys();
     assert_eq!(run(&kernel, Lease::reenumerate, NEVER).unwrap(), [""; 0]);
     let (actions, readings) = kernel.operations();
     kernel.heal();
@@ -131,16 +144,14 @@ fn any_failed_operation_of_a_reenumeration_is_finished_by_host_restore() {
     let count = every_failure(
         |failing| {
             let kernel = recovery();
-            let was = kernel.sys();
             let ran = run(&kernel, Lease::reenumerate, failing);
             kernel.heal();
             let context = format!("{failing:?}: {ran:?}\n{:#?}", kernel.log());
-            let now = kernel.sys();
             match &ran {
                 // Without its driver the card is still reenumerated.
                 Ok(_) => assert_eq!(kernel.card().device_id, 0x1003, "{context}"),
                 Err(error) if error.host_changed() => {}
-                Err(_) => assert_eq!(differences(&was, &now), [""; 0], "{context}"),
+                Err(_) => assert_eq!(differences(&was, &kernel.sys()), [""; 0], "{context}"),
             }
             check_journal(&kernel, &ran, &context);
             kernel.restore().unwrap_or_else(|error| panic!("{context}\n{error}"));
@@ -150,9 +161,10 @@ fn any_failed_operation_of_a_reenumeration_is_finished_by_host_restore() {
             assert_eq!(kernel.text(GUARD), "1\n", "{context}");
             assert_eq!(kernel.journals(), 0, "{context}");
         },
+        1,
         actions,
         readings,
     );
     println!("{count} failures of {actions} actions, {readings} readings");
-    assert!(count > 500 && !done.is_empty());
+    assert!(count > 200 && !done.is_empty());
 }

@@ -94,6 +94,10 @@ impl Kernel {
                     let id = self.state.borrow().rescanned_as;
                     self.files.pci(CARD, 0x15b3, id, 0x02_00_00);
                     self.files.group(17, &[CARD]);
+                    let driver = self.state.borrow().rescan_binds;
+                    if let Some(driver) = driver {
+                        self.attach(CARD, driver);
+                    }
                 }
             }
             _ => return refused(libc::EACCES),
