@@ -23,6 +23,12 @@ impl Host {
         Ok(card)
     }
 
+    /// The address in a name, also of a card that is not there.
+    pub fn address_in(selector: &str) -> Option<Bdf> {
+        let selector = selector.trim();
+        plain_name(selector).as_deref().unwrap_or(selector).parse().ok()
+    }
+
     fn any_domain(&self, selector: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
         let has_domain = selector.matches(':').count() == 2;
         if has_domain {

@@ -185,6 +185,18 @@ fn a_card_that_is_gone_is_exit_0_the_second_time_too_and_can_be_forgotten() {
 }
 
 #[test]
+fn a_card_that_is_gone_is_restored_by_any_name_that_has_its_address() {
+    for name in ["06:00.0", "pciconf-06:00.0", "/proc/bus/pci/06/00.0"] {
+        let bench = host();
+        journal(&bench, CARD, 0x1003, &does_not_boot());
+        journal(&bench, GONE, 0x1003, &untouched());
+        bench.run(&["-d", name, "host", "restore"]).exits(0).prints("gone");
+        assert_eq!(aside(&bench), [format!("{GONE}.json")], "{name}");
+    }
+    host().run(&["-d", "eth9", "host", "restore"]).exits(64).one_clear_line();
+}
+
+#[test]
 fn another_card_in_the_slot_is_named_with_the_way_on_and_blocks_nothing() {
     let bench = host();
     journal(&bench, CARD, 0x1007, &untouched());

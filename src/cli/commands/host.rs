@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::page::Page;
 use crate::cli::terminal::Out;
 use crate::escape;
-use crate::host::{BadBdf, Bdf, Borrowed};
+use crate::host::{Bdf, Borrowed};
 use crate::job::{self, Code, Exit, HostReport};
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
@@ -21,10 +21,8 @@ pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
 }
 
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
-    // A journal outlives its card: the address alone counts.
-    let named = ctx.device.as_ref().map(|named| named.to_string().parse());
-    let only =
-        named.transpose().map_err(|error: BadBdf| Failure::from_error(Code::Usage, &error))?;
+    let named = ctx.device.as_ref().map(|named| named.address(&ctx.host));
+    let only = named.transpose().map_err(|error| Failure::from_error(Code::Usage, &error))?;
     ctx.catch_signals();
     let outcome = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
     let mut text = Page::default();
