@@ -2,7 +2,7 @@
 //! (docs/linux.md#other-mellanox-devices).
 
 use super::card::{NotACard, VENDOR};
-use super::{Bdf, Function, Host, PciIds, sysfs};
+use super::{Bdf, Function, Host, sysfs};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,10 +13,10 @@ const OLD_MSTFLINT: &str = "mstflint 3.8, the last version for it";
 const PHYSICAL: &str = "the address of its physical function";
 
 /// Ids, name of the family, and what to use.
-type Family = (&'static [u16], &'static str, &'static str);
+type OtherFamily = (&'static [u16], &'static str, &'static str);
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 25] = [
+static FAMILIES: [OtherFamily; 25] = [
     (&[0x5a44, 0x5a45, 0x5a46], "InfiniHost", OLD_MSTFLINT),
     (&[0x6278, 0x6279, 0x6282], "InfiniHost III Ex", OLD_MSTFLINT),
     (&[0x6274, 0x5e8c, 0x5e8d], "InfiniHost III Lx", OLD_MSTFLINT),
@@ -57,9 +57,8 @@ pub struct OtherDevice {
     pub instead: Option<&'static str>,
 }
 
-fn family(ids: PciIds) -> Option<&'static Family> {
-    let of_mellanox = u64::from(ids.vendor) == VENDOR;
-    FAMILIES.iter().find(|(all, ..)| of_mellanox && all.contains(&ids.device))
+fn family(device_id: u16) -> Option<&'static OtherFamily> {
+    FAMILIES.iter().find(|(ids, ..)| ids.contains(&device_id))
 }
 
 impl Host {
@@ -72,20 +71,23 @@ impl Host {
         all
     }
 
+    fn mellanox_id(&self, bdf: Bdf) -> Option<u16> {
+        let dir = self.device(bdf);
+        let vendor: u64 = sysfs::number(dir.join("vendor"))?;
+        sysfs::number(dir.join("device")).filter(|_| vendor == VENDOR)
+    }
+
     fn other_device(&self, bdf: Bdf) -> Option<OtherDevice> {
-        let ids = self.ids(bdf)?;
-        if u64::from(ids.vendor) != VENDOR {
-            return None;
-        }
+        let device_id = self.mellanox_id(bdf)?;
         match self.read_card(bdf) {
             Ok(card) if card.function != Function::Virtual => return None,
             Err(NotACard::Gone | NotACard::Odd { .. }) => return None,
             Ok(_) | Err(NotACard::OtherDevice) => {}
         }
-        let family = family(ids);
+        let family = family(device_id);
         Some(OtherDevice {
             bdf,
-            device_id: ids.device,
+            device_id,
             name: family.map(|(_, name, _)| *name),
             driver: self.driver_of(bdf),
             instead: family.map(|(.., instead)| *instead),
@@ -108,14 +110,14 @@ impl Host {
 
     /// Name of the family of a device, with its article; `None` for other vendors.
     pub(super) fn family_name(&self, bdf: Bdf) -> Option<String> {
-        let (_, name, _) = family(self.ids(bdf)?)?;
+        let (_, name, _) = family(self.mellanox_id(bdf)?)?;
         let article = if name.starts_with("Infini") { "an" } else { "a" };
         Some(format!("{article} {name}"))
     }
 
     /// What flashes the device, as the end of a message; empty when that is not known.
     pub(super) fn instead(&self, bdf: Bdf) -> String {
-        let family = self.ids(bdf).and_then(family);
+        let family = self.mellanox_id(bdf).and_then(family);
         family.map_or_else(String::new, |(.., instead)| format!(": use {instead}"))
     }
 }

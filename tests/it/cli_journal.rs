@@ -162,7 +162,7 @@ fn a_card_whose_flash_was_touched_stays_where_vfio_cannot_open_it() {
         &json!({ "semaphores_held": true, "flash_touched": true, "boots": null }),
     );
     let ran = bench.run(&["host", "restore"]).exits(8).one_clear_line();
-    ran.reports("cannot be opened");
+    ran.reports("no device of IOMMU group 7 is on a VFIO driver");
     assert_eq!(fs::read_dir(journals(&bench)).unwrap().count(), 1);
 }
 

@@ -106,7 +106,7 @@ fn a_virtual_function_is_selected_by_no_name() {
     device(&bench, "0000:05:00.0", "0x1003", true);
     device(&bench, "0000:05:00.1", "0x1004", true);
     for name in ["05:00.1", "mt4100_pciconf0", "/dev/mst/mt4100_pci_cr0", "pciconf-05:00.1"] {
-        let ran = bench.run(&["-d", name, "list"]).exits(3).one_clear_line();
+        let ran = bench.run(&["-d", name, "list"]).exits(4).one_clear_line();
         ran.reports("0000:05:00.1 is a virtual function");
     }
 }

@@ -137,8 +137,8 @@ mod tests {
             "<source><!-- <address bus='0x06'/> --><address bus='&#x30;x05'/></source>",
             "<source><address type='pci' bus='05' multifunction='on'/></source>",
         ] {
-            let said = notes("/etc/libvirt/qemu/nas.xml", &hostdev(source));
-            assert_eq!(said, ["libvirt machine nas takes it when it starts"], "{source}");
+            let noted = notes("/etc/libvirt/qemu/nas.xml", &hostdev(source));
+            assert_eq!(noted, ["libvirt machine nas takes it when it starts"], "{source}");
         }
         let entity = format!(
             "<!DOCTYPE domain [<!ENTITY bus \"0x05\">]>{}",
@@ -159,18 +159,18 @@ mod tests {
             "<domain><devices><interface type='hostdev' managed='yes'><source><address type='pci' {ADDRESS}/>\
              </source></interface></devices></domain>"
         );
-        let said = notes("/etc/libvirt/qemu/nas.xml", &interface);
-        assert_eq!(said, ["libvirt machine nas takes it when it starts"]);
+        let noted = notes("/etc/libvirt/qemu/nas.xml", &interface);
+        assert_eq!(noted, ["libvirt machine nas takes it when it starts"]);
         let network = |inside: &str| {
             let text = format!(
                 "<network><name>pt</name><forward mode='hostdev' managed='yes'>{inside}</forward></network>"
             );
             notes("/etc/libvirt/qemu/networks/pt.xml", &text)
         };
-        let said = network(&format!("<address type='pci' {ADDRESS}/>"));
-        assert_eq!(said, ["libvirt network pt gives it to machines that start"]);
-        let said = network("<pf dev='enp5s0'/>");
-        assert_eq!(said, ["libvirt network pt gives its virtual functions to machines"]);
+        let noted = network(&format!("<address type='pci' {ADDRESS}/>"));
+        assert_eq!(noted, ["libvirt network pt gives it to machines that start"]);
+        let noted = network("<pf dev='enp5s0'/>");
+        assert_eq!(noted, ["libvirt network pt gives its virtual functions to machines"]);
         assert_eq!(network("<pf dev='enp6s0'/>"), [""; 0]);
     }
 
@@ -199,12 +199,12 @@ mod tests {
         let cut = hostdev(&format!("<source><address {ADDRESS}/></source>"));
         let laughs = "<!DOCTYPE a [<!ENTITY a \"&b;&b;\"><!ENTITY b \"&a;\">]><a>&a;</a>";
         for text in [&cut[..cut.len() - 9], "", "<domain", "\u{0}", laughs] {
-            let said = notes("/etc/libvirt/qemu/nas.xml", text);
-            assert_eq!(said.len(), 1, "{text}");
+            let noted = notes("/etc/libvirt/qemu/nas.xml", text);
+            assert_eq!(noted.len(), 1, "{text}");
             assert!(
-                said[0].starts_with("/etc/libvirt/qemu/nas.xml is not valid XML (")
-                    && said[0].ends_with("what it takes is unknown"),
-                "{said:?}"
+                noted[0].starts_with("/etc/libvirt/qemu/nas.xml is not valid XML (")
+                    && noted[0].ends_with("what it takes is unknown"),
+                "{noted:?}"
             );
         }
     }

@@ -271,11 +271,16 @@ impl Lease {
     ) -> Result<(), LeaseError> {
         match self.actions.write_within(path, value, limit, held) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(LeaseError::Stuck {
-                bdf: self.bdf(),
-                doing: doing.to_owned(),
-                seconds: limit.as_secs(),
-            }),
+            // With an errno it is the kernel's answer: a probe may end with ETIMEDOUT.
+            Err(error)
+                if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() =>
+            {
+                Err(LeaseError::Stuck {
+                    bdf: self.bdf(),
+                    doing: doing.to_owned(),
+                    seconds: limit.as_secs(),
+                })
+            }
             Err(source) => Err(self.refused(doing, source)),
         }
     }
