@@ -18,10 +18,11 @@ pub(super) fn read(
         return Ok(None);
     };
     let (at, len) = (section.body_at.0, section.body_len);
-    if depth != Depth::Full && len > 4 * (HEAD + TAIL) {
-        if let Some(rom) = windows(reader, at, len)? {
-            return Ok(Some(rom));
-        }
+    if depth != Depth::Full
+        && len > 4 * (HEAD + TAIL)
+        && let Some(rom) = windows(reader, at, len)?
+    {
+        return Ok(Some(rom));
     }
     match reader.read(at, len) {
         Ok(body) => Ok(Some(Rom::parse(body))),
