@@ -98,6 +98,9 @@ struct BackupReport {
     files: Vec<BackupFile>,
     /// Where two readings of the flash differed; what two consecutive readings agreed on is stored.
     unsteady: Vec<UnsteadyRange>,
+    /// What reads differently each time, as an interrupted erase or write leaves it; the last reading is
+    /// stored.
+    wavering: Vec<UnsteadyRange>,
 }
 
 impl JsonSchema for Backup {
@@ -124,6 +127,7 @@ impl From<Backup> for BackupReport {
             fw_version: manifest.version,
             files: manifest.files,
             unsteady,
+            wavering: manifest.wavering,
         }
     }
 }
