@@ -184,11 +184,11 @@ fn table(
     names: &[String],
     defaults: bool,
 ) -> Ended {
-    let mut out = format!("{:16}", "Configurations:");
-    out.push_str(&match defaults {
-        true => format!("{:>36}{:>18}\n", "Default", "Next Boot"),
-        false => format!("{:>38}\n", "Next Boot"),
+    call.print(&match defaults {
+        true => format!("{:16}{:>36}{:>18}\n", "Configurations:", "Default", "Next Boot"),
+        false => format!("{:16}{:>38}\n", "Configurations:", "Next Boot"),
     });
+    let mut out = String::new();
     let mut differ = false;
     for entry in chosen(call, outcome, names)? {
         let changed = defaults && entry.next_boot != entry.default;
@@ -269,7 +269,8 @@ fn set(call: &mut ToolCall<'_, '_>, words: &[String], card: &CardSelector) -> En
     let wanted = settings(call, words)?;
     let (mut device, outcome) = asked(call, card, 1)?;
     let names: Vec<String> = wanted.iter().map(|(parameter, _)| parameter.name()).collect();
-    let mut out = format!("{:16}{:>38}       New\n", "Configurations:", "Next Boot");
+    call.print(&format!("{:16}{:>38}       New\n", "Configurations:", "Next Boot"));
+    let mut out = String::new();
     for (entry, (parameter, new)) in chosen(call, &outcome, &names)?.into_iter().zip(&wanted) {
         out.push_str(&format!("         {:36}", entry.name));
         let new = parameter.show(*new);

@@ -170,7 +170,7 @@ impl fmt::Display for FileFormat {
             Self::Script => "a script",
             Self::Text => "a text file",
             Self::Pdf => "a PDF document",
-            Self::WindowsProgram => "a Windows program",
+            Self::WindowsProgram => "a Windows or UEFI program",
             Self::Elf => "a Linux program or library (ELF)",
             Self::SimulatedCard => "a simulated card",
             Self::Zeros => "nothing but zeros",

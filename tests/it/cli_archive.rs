@@ -48,7 +48,7 @@ fn the_image_in_an_archive_is_named_with_its_path_inside_and_its_digest() {
         bench.card(&args).exits(0).prints("fw.tgz/dir/new.bin").prints(&digest);
     }
     let plan = bench.card(&["--json", "plan", "fw.tgz"]).exits(0).json();
-    assert_eq!(plan["result"]["image"], "fw.tgz/dir/new.bin");
+    assert_eq!(plan["result"]["file"], "fw.tgz/dir/new.bin");
     assert_eq!(plan["result"]["image_sha256"], digest.as_str());
     let names = std::fs::read_dir(bench.path(".")).unwrap().count();
     bench.card(&["burn", "fw.tgz", "--yes", "--expect", &digest]).exits(0);
