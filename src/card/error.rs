@@ -14,6 +14,12 @@ pub enum CardError {
     /// 0xbad0cafe at the device id (secure host; mstflint mflash.c, `CR_LOCK_HW_ID`).
     #[error("the card's CR-space is locked (0xbad0cafe at 0xf0014)")]
     Locked,
+    /// The firmware of a locked card does not accept the key.
+    #[error("the card is locked, and its firmware does not accept this key")]
+    KeyRefused,
+    /// The key could not be sent.
+    #[error("hardware access of the locked card was not enabled: {0}")]
+    HwAccess(String),
     /// 0xbadacce5: filtered, or not BAR0 (mstflint mtcr_ul_com.c, `mtcr_check_signature`).
     #[error("{register} cannot be read through this access (0xbadacce5)")]
     BadAccess { register: Reg },

@@ -9,6 +9,8 @@
 mod clock;
 mod device;
 mod error;
+mod hw_access;
+mod hw_key;
 mod logged;
 pub mod nv;
 mod ready;
@@ -22,6 +24,7 @@ mod wait;
 pub use clock::{Clock, WallClock};
 pub use device::{BAD_ACCESS, Chip, DeviceType, Function, RunningVersion};
 pub use error::CardError;
+pub use hw_key::HwKey;
 pub use registers::{CrOffset, Reg, Semaphore};
 pub use semaphore::{FlashHold, SemaphoreState, Staleness, WATCH};
 pub use session::{Card, FirmwareState};

@@ -2,7 +2,9 @@
 
 use super::device::is_doubtful;
 use super::logged::logged;
-use super::{BAD_ACCESS, CardError, Chip, Clock, CrSpace, Patience, Reg, RunningVersion, wait_for};
+use super::{
+    BAD_ACCESS, CardError, Chip, Clock, CrSpace, HwKey, Patience, Reg, RunningVersion, wait_for,
+};
 use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,6 +62,10 @@ pub struct Card {
     chip: Chip,
     firmware: FirmwareState,
     wrote: bool,
+    /// The owner's key for a locked card.
+    key: Option<HwKey>,
+    /// It was used.
+    unlocked: bool,
 }
 
 impl Card {
@@ -69,12 +75,26 @@ impl Card {
     /// # Errors
     /// [`CardError`] when the card is gone, locked, no ConnectX-3, or does not get ready.
     pub fn open(space: Box<dyn CrSpace>, clock: Rc<dyn Clock>) -> Result<Self, CardError> {
+        Self::open_with_key(space, clock, None)
+    }
+
+    /// The same; hardware access of a locked card is enabled with its key, also after a reset.
+    ///
+    /// # Errors
+    /// As [`Card::open`], and [`CardError::KeyRefused`].
+    pub fn open_with_key(
+        space: Box<dyn CrSpace>,
+        clock: Rc<dyn Clock>,
+        key: Option<HwKey>,
+    ) -> Result<Self, CardError> {
         let mut card = Self {
             space,
             clock,
             chip: Chip { hw_id: 0, revision: 0 },
             firmware: FirmwareState::NotRunning,
             wrote: false,
+            key,
+            unlocked: false,
         };
         card.get_ready(ReadyAfter::Open)?;
         Ok(card)
@@ -82,7 +102,20 @@ impl Card {
 
     /// Waits until the card is ready and prepares the first write.
     fn get_ready(&mut self, after: ReadyAfter) -> Result<(), CardError> {
-        (self.chip, self.firmware) = self.until_ready(after)?;
+        (self.chip, self.firmware) = match (self.until_ready(after), self.key) {
+            (Err(CardError::Locked), Some(key)) => {
+                self.enable_access(key)?;
+                self.unlocked = true;
+                // The flush begins with the semaphore, as below.
+                if self.space.posts_writes() {
+                    self.raw_read(Reg::Semaphore(32))?;
+                }
+                self.wrote = true;
+                self.confirm_writes()?;
+                self.until_ready(after)?
+            }
+            (ready, _) => ready?,
+        };
         // Take semaphore 32 before the first write: the flush proves something only when its read of
         // 0 can come from our own write of 0 alone. With a free semaphore the first flush would be
         // answered 0 while its write is still on the way, and so would every later one. illumos reads
@@ -107,6 +140,11 @@ impl Card {
             Ok(_) | Err(CardError::BadAccess { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// It was locked, and its key was used.
+    pub fn was_unlocked(&self) -> bool {
+        self.unlocked
     }
 
     /// Which silicon.
@@ -140,7 +178,7 @@ impl Card {
         Ok(value)
     }
 
-    fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
+    pub(super) fn raw_write(&mut self, reg: Reg, value: u32) -> Result<(), CardError> {
         tracing::trace!(register = %reg, value = %logged(reg, value), "write");
         Ok(self.space.write(reg.offset(), value)?)
     }

@@ -42,13 +42,21 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
             return Some(failure.exit.code());
         }
     };
-    let options = BorrowOptions { allow: cli.allow, access: cli.bar_access };
+    let key = match cli.key_file.as_deref().map(super::key_in).transpose() {
+        Ok(key) => key,
+        Err(failure) => {
+            Out::default().error(&failure.text());
+            return Some(failure.exit.code());
+        }
+    };
+    let options = BorrowOptions { allow: cli.allow, access: cli.bar_access, key };
     Some(run(theirs, COMMAND, cli.device, &options, report, log))
 }
 
 /// Index of our command `flint` in the command line; `None` when the command is another one.
 fn command_at(words: &[OsString]) -> Option<usize> {
-    const WITH_VALUE: [&str; 5] = ["-d", "--device", "--allow", "--bar-access", "--report"];
+    const WITH_VALUE: [&str; 6] =
+        ["-d", "--device", "--allow", "--bar-access", "--key-file", "--report"];
     let mut at = 0;
     loop {
         let word = words.get(at)?.to_str()?;
@@ -114,7 +122,10 @@ fn run(
     }
     tracing::info!(exit = code, "ended");
     if let Some(report) = report {
-        let typed: Vec<String> = words.iter().map(escape::shell_word).collect();
+        let keys = words.iter().any(|word| word == "hw_access" || word == "set_key");
+        // The last word may be a key.
+        let shown = words.len() - usize::from(keys && words.len() > 2);
+        let typed: Vec<String> = words[..shown].iter().map(escape::shell_word).collect();
         let log = log.and_then(|log| log.path());
         let ended = FinishedCommand {
             card: ran.card.as_ref(),

@@ -114,6 +114,10 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(report) => report,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
+    let key = match cli.key_file.as_deref().map(key_in).transpose() {
+        Ok(key) => key,
+        Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
+    };
     let mut ctx = Ctx {
         out,
         device: cli.device,
@@ -121,7 +125,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         stop,
         typed,
         host,
-        options: BorrowOptions { allow: cli.allow, access: cli.bar_access },
+        options: BorrowOptions { allow: cli.allow, access: cli.bar_access, key },
         borrowed: None,
         report,
         reply: Reply::Yes,
@@ -185,10 +189,40 @@ fn host_at(root: Option<OsString>, test_build: bool) -> Result<Host, Failure> {
     }
 }
 
-/// The command line as a shell needs it, without the path of the program.
+/// The command line as a shell needs it, without the path of the program. The key of a card is left out: this
+/// goes to logs, reports and hints.
 fn typed(argv: &[OsString]) -> String {
-    let words = argv.iter().skip(1).map(escape::shell_word);
-    std::iter::once("cx3flash".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+    let mut words = vec!["cx3flash".to_owned()];
+    let mut before = "";
+    for word in argv.iter().skip(1) {
+        let text = word.to_str().unwrap_or_default();
+        words.push(match (before, text.split_once('=')) {
+            ("--key", _) => "KEY".into(),
+            (_, Some(("--key", _))) => "--key=KEY".into(),
+            _ => escape::shell_word(word),
+        });
+        before = text;
+    }
+    words.join(" ")
+}
+
+/// The key in a file, or on stdin.
+fn key_in(file: &std::path::Path) -> Result<crate::card::HwKey, Failure> {
+    // More than any key, so that a device or a large file ends.
+    const LONGEST: u64 = 64;
+    use std::io::Read;
+    let mut text = String::new();
+    let read = |source: Box<dyn Read>, text: &mut String| source.take(LONGEST).read_to_string(text);
+    let done = match file.as_os_str() == "-" {
+        true => read(Box::new(std::io::stdin()), &mut text),
+        false => std::fs::File::open(file).and_then(|open| read(Box::new(open), &mut text)),
+    };
+    let name = escape::path(file);
+    done.map_err(|error| {
+        Failure::from_error(Code::FileUnreadable, &error).about(format!("cannot read {name}"))
+    })?;
+    // The text of the key is not repeated.
+    text.parse().map_err(|why| Failure::new(Code::Usage, format!("{name}: {why}")))
 }
 
 #[cfg(test)]

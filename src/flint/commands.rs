@@ -42,6 +42,8 @@ const RAW: &str = "raw writing can leave a card that does not boot; use `cx3flas
                    put a whole flash back";
 const RAW_FILE: &str = "a file written as it is need not boot; use `burn`, or `cx3flash restore BACKUP` for a whole flash";
 const KEY: &str = "a key that is lost locks the card for good; no command here sets one";
+const DISABLE: &str =
+    "only `hw_access enable [KEY]` is done; a key that is lost locks the card for good";
 const NO_SUCH: &str = "FS2 images have no such operation; `cx3flash recover` repairs a card";
 const UNSIGNED: &str = "FS2 images are not signed";
 const CACHE: &str = "there is no cache of images on Linux";
@@ -69,7 +71,7 @@ const TABLE: &[FlintCommand] = {
         row(&["dc"], (0, 1), Either, Run(copy::dump_config)),
         row(&["dh"], (0, 1), Either, Run(copy::dump_hash)),
         row(&["set_key"], (0, 1), Device, Refused(KEY)),
-        row(&["hw_access"], (0, 2), Device, Refused(KEY)),
+        row(&["hw_access"], (0, 2), Device, Refused(DISABLE)),
         row(&["hw"], (1, 2), Device, Run(inspect::hw_query))
             .title("Hw")
             .check(|line| arguments::unknown(line, "Hw", "query")),

@@ -24,6 +24,7 @@ mod flags;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod getopt;
+mod hw_access;
 mod ids;
 mod inspect;
 mod mlxconfig;
@@ -168,6 +169,9 @@ fn execute(
     if let Some(text) = line.inexact_id.as_ref().filter(|_| line.is("sg") || line.is("burn")) {
         console.print(text);
         return Err(FAILED);
+    }
+    if line.is("hw_access") && line.args.first().is_some_and(|word| word == "enable") {
+        return hw_access::enable(line, caller, console, borrowed);
     }
     let flag = line.refused_flag().filter(|_| !line.has("clear_semaphore"));
     let (what, reason) = match (&command.action, flag) {

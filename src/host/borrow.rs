@@ -5,7 +5,7 @@ use super::{
     BarAccess, Bdf, DiscoverError, Host, InUse, Lease, LeaseError, Mark, PciCard, PortReport,
     UseId, VFIO_PCI, VfioCard, VfioError,
 };
-use crate::card::CrSpace;
+use crate::card::{CrSpace, HwKey};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -41,6 +41,8 @@ pub struct BorrowOptions {
     pub allow: Vec<UseId>,
     /// Register access; chosen by the card when `None`.
     pub access: Option<BarAccess>,
+    /// The owner's key for a locked card.
+    pub key: Option<HwKey>,
 }
 
 /// How a borrowing ended.

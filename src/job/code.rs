@@ -170,6 +170,8 @@ pub enum Code {
     CardGone,
     /// Secure host: registers read 0xbad0cafe.
     CardLocked,
+    /// The firmware of a locked card does not accept the key.
+    KeyRefused,
     CardNotReady,
     SemaphoreHeld,
     /// The semaphore of the tools command interface stays taken.
@@ -410,6 +412,13 @@ impl Code {
             Self::CardNotReady => &[
                 "wait a minute, then run the command again; if that does not help, power the machine off and on",
             ],
+            Self::CardLocked => &[
+                "run it with the key that was set on the card: <typed> --key-file KEYFILE",
+                "enable hardware access with the key that was set on the card: <card> unlock --key-file KEYFILE",
+            ],
+            Self::KeyRefused => {
+                &["name the file that holds the key of this card, at most 16 hexadecimal digits"]
+            }
             Self::CardGone => POWER_CYCLE,
             // Nothing shows whether the holder still runs (the gateway stands still either way), so
             // `unlock` has no proof for it; a reset frees every semaphore.

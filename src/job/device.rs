@@ -2,7 +2,7 @@
 
 use super::proofs::ProofStore;
 use super::{CardSelector, HostReport, JobError};
-use crate::card::{Card, Clock, Semaphore, SemaphoreState, Staleness, WATCH, WallClock};
+use crate::card::{Card, Clock, HwKey, Semaphore, SemaphoreState, Staleness, WATCH, WallClock};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
@@ -35,13 +35,13 @@ pub fn open(
 ) -> Result<Device, JobError> {
     if let CardSelector::Sim(path) = selector {
         let sim = SimCard::open(path)?;
-        let mut device = open_sim(&sim, &selector.to_string())?;
+        let mut device = open_sim_with_key(&sim, &selector.to_string(), options.key)?;
         device.proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
         return Ok(device);
     }
     let card = selector.find(host)?;
     let borrowed = Borrowed::take(host, card, options, &mut |_| {})?;
-    open_borrowed(host, borrowed, &selector.to_string())
+    open_borrowed(host, borrowed, &selector.to_string(), options.key)
 }
 
 /// Open a card that is borrowed already. When it does not answer it is given back.
@@ -49,9 +49,10 @@ pub(super) fn open_borrowed(
     host: &Host,
     borrowed: Borrowed,
     name: &str,
+    key: Option<HwKey>,
 ) -> Result<Device, JobError> {
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
-    let card = match Card::open(borrowed.space(), Rc::clone(&clock)) {
+    let card = match Card::open_with_key(borrowed.space(), Rc::clone(&clock), key) {
         Ok(card) => card,
         Err(error) => {
             borrowed.end(false);
@@ -75,8 +76,13 @@ pub(super) fn open_borrowed(
 
 /// Open a simulated card through its BAR0.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
+    open_sim_with_key(sim, name, None)
+}
+
+fn open_sim_with_key(sim: &SimCard, name: &str, key: Option<HwKey>) -> Result<Device, JobError> {
     let clock = sim.clock();
-    let mut device = Device::new(Card::open(sim.bar0(), Rc::clone(&clock))?, clock, name);
+    let card = Card::open_with_key(sim.bar0(), Rc::clone(&clock), key)?;
+    let mut device = Device::new(card, clock, name);
     device.bdf = Some(sim.spec().bdf);
     device.board = Some(sim.spec().board);
     Ok(device)

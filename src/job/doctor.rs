@@ -103,7 +103,7 @@ fn real(
     findings.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
-        .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string()))
+        .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string(), options.key))
     {
         Ok(device) => device,
         Err(error) => {
@@ -124,6 +124,10 @@ fn unopened(error: &JobError, findings: &mut DoctorFindings) {
     let fix = match error {
         JobError::Card(CardError::NotReady { .. }) => {
             "wait a minute; if that does not help, power the machine off and on"
+        }
+        JobError::Card(CardError::Locked) => LOCKED,
+        JobError::Card(CardError::KeyRefused) => {
+            "give the key that was set on this card; where it is lost: docs/hardware.md#locked-cards"
         }
         _ => "check that the card is present and no other program holds it",
     };
@@ -173,6 +177,10 @@ const CARD: [&str; 9] = [
 /// Recovery mode, and the flash holds an image that boots.
 const STANDS_STILL: &str = "the flash holds an image that boots: open the jumper \"flash not present\" if it is set, \
      then power the machine off and on, or start it with `cx3flash activate`";
+
+/// A card of a secure host.
+const LOCKED: &str = "use the key that was set on it: `cx3flash doctor --key-file KEYFILE`, and so with every command; where the key is lost: \
+     set the jumper \"flash not present\", power the machine off and on, `cx3flash recover`, open the jumper";
 
 /// Space a backup needs: the flash, the image in it and small files, for the largest chip.
 const BACKUP_BYTES: u64 = 40 << 20;

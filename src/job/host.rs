@@ -194,11 +194,12 @@ fn probe_and_end(
     ours: bool,
     touched: bool,
 ) -> HostReport {
-    let probed = open_borrowed(host, borrowed.clone(), &bdf.to_string()).and_then(|mut device| {
-        let probed = release_and_probe(&mut device, ours, touched);
-        device.end();
-        probed
-    });
+    let probed =
+        open_borrowed(host, borrowed.clone(), &bdf.to_string(), None).and_then(|mut device| {
+            let probed = release_and_probe(&mut device, ours, touched);
+            device.end();
+            probed
+        });
     let mut report = HostReport::of(borrowed);
     match probed {
         // The report has it.

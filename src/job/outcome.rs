@@ -319,7 +319,8 @@ fn card_file(error: &CardFileError) -> Code {
 fn card(error: &CardError) -> Code {
     match error {
         CardError::Gone { .. } => Code::CardGone,
-        CardError::Locked => Code::CardLocked,
+        CardError::Locked | CardError::HwAccess(_) => Code::CardLocked,
+        CardError::KeyRefused => Code::KeyRefused,
         CardError::NotOurs(_) => Code::NotOurs,
         CardError::NotReady { .. } => Code::CardNotReady,
         CardError::SemaphoreHeld { number, .. } if *number == Semaphore::ToolsHcr.number() => {

@@ -30,7 +30,9 @@ pub struct UnlockOutcome {
     pub card: CardDescription,
     /// 40 and 63.
     pub semaphores: Vec<SemaphoreReport>,
-    /// All were free already.
+    /// Hardware access of a locked card was enabled with its key.
+    pub hw_access_enabled: bool,
+    /// All were free already, and the card was not locked.
     pub nothing_to_do: bool,
     /// Evidence that no program works at the flash: one sentence per observation.
     pub proof: Vec<String>,
@@ -44,6 +46,12 @@ pub fn unlock(
     events: &mut dyn Events,
 ) -> Result<UnlockOutcome, JobError> {
     let card = CardFacts::of(device)?.without_flash();
+    let enabled = device.card.was_unlocked();
+    if enabled && device.borrowed.as_ref().is_some_and(|b| b.original_driver().is_some()) {
+        let text = "the card's driver resets it when it gets the card back, which locks it again: \
+                    give --key-file to the command that needs the card";
+        events.emit(Event::Note { text: text.into() });
+    }
     let mut held = Vec::new();
     let mut proof = Vec::new();
     let mut reports = Vec::new();
@@ -74,7 +82,13 @@ pub fn unlock(
         }
     }
     if held.is_empty() {
-        return Ok(UnlockOutcome { card, semaphores: reports, nothing_to_do: true, proof });
+        return Ok(UnlockOutcome {
+            card,
+            semaphores: reports,
+            hw_access_enabled: enabled,
+            nothing_to_do: !enabled,
+            proof,
+        });
     }
     let asked = device.clock.now();
     if !confirm(&proof) {
@@ -117,5 +131,11 @@ pub fn unlock(
     if !device.lock()?.is_idle()? {
         proof.push("the flash chip is still busy".into());
     }
-    Ok(UnlockOutcome { card, semaphores: reports, nothing_to_do: false, proof })
+    Ok(UnlockOutcome {
+        card,
+        semaphores: reports,
+        hw_access_enabled: enabled,
+        nothing_to_do: false,
+        proof,
+    })
 }

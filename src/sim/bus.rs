@@ -198,7 +198,7 @@ impl CardState {
 
     /// Reads a register, for every kind of access.
     pub(super) fn cr_read(&mut self, at: u32) -> u32 {
-        if self.spec.secure_host {
+        if self.hides(at) {
             return LOCKED;
         }
         self.settle_boot();
@@ -232,7 +232,7 @@ impl CardState {
 
     /// Writes a register, for every kind of access.
     pub(super) fn cr_write(&mut self, at: u32, value: u32) {
-        if self.spec.secure_host {
+        if self.hides(at) {
             return;
         }
         if self.trace.is_some() && at != FLUSH && !(COMMAND..=DATA_END).contains(&at) {

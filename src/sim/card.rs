@@ -20,6 +20,9 @@ pub struct SimCard {
 }
 
 impl SimCard {
+    /// The key of every secure host.
+    pub const SECURE_HOST_KEY: u64 = 0x0123_4567_89AB_CDEF;
+
     fn of(state: CardState) -> Self {
         Self { state: Rc::new(RefCell::new(state)) }
     }

@@ -112,6 +112,8 @@ pub(super) struct CardState {
     pub(super) running: RunningFirmware,
     /// The tools command interface.
     pub(super) tools: SimToolsInterface,
+    /// Hardware access of a secure host was enabled with its key.
+    pub(super) hw_access: bool,
     /// The last result of [`CardState::candidates`], and [`Nor::changes`] at that time.
     judged: RefCell<Option<(u64, Rc<Candidates>)>>,
     /// Power is off.
@@ -191,6 +193,7 @@ impl CardState {
             config: ConfigRegisters::enumerated(),
             running,
             tools: SimToolsInterface::default(),
+            hw_access: false,
             judged: RefCell::new(None),
             off: false,
             gone: false,
@@ -437,6 +440,7 @@ impl CardState {
         self.armed.drop_where(|fault| matches!(fault, Fault::SemaphoreHeld { .. }));
         self.plain.clear();
         self.tools = SimToolsInterface::default();
+        self.hw_access = false;
         self.gateway = GatewayState::default();
         self.nor.abandon();
         self.outstanding.clear();

@@ -41,6 +41,8 @@ struct CardRecord {
     /// Cells that read differently each time; the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marginal: Vec<(u32, u8)>,
+    #[serde(default)]
+    hw_access: bool,
 }
 
 /// Marginal bytes kept in a file: its head has 64 KiB.
@@ -72,6 +74,7 @@ impl CardRecord {
             misuse_count: card.misuse_count,
             misuse: card.misuse.iter().take(MISUSE_KEPT).cloned().collect(),
             serial: card.serial.clone(),
+            hw_access: card.hw_access,
             marginal: {
                 let cells = card.nor.marginal().iter().take(MARGINAL_KEPT);
                 cells.map(|(at, bits)| (*at, *bits)).collect()
@@ -106,6 +109,7 @@ impl CardRecord {
         card.misuse_count = self.misuse_count;
         card.misuse = self.misuse;
         card.serial = self.serial;
+        card.hw_access = self.hw_access;
         for (at, bits) in self.marginal {
             card.nor.waver(at, bits);
         }

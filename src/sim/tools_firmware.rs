@@ -46,6 +46,10 @@ const ACCESS_REGISTER: u32 = 0x03b;
 const MAILBOX_WRITE: u32 = 0x070;
 const MAILBOX_READ: u32 = 0x071;
 const QUERY_DEF_PARAMS: u32 = 0x073;
+const HW_ACCESS: u32 = 0x060;
+const UNKNOWN_TLV: u8 = 3;
+/// Semaphore 47.
+const SEMAPHORE: u32 = 0xf_03bc;
 
 impl CardState {
     fn word(&self, at: u32) -> u32 {
@@ -55,6 +59,32 @@ impl CardState {
     /// 0xe0000 and on is memory.
     pub(super) fn has_mailbox(&self) -> bool {
         !self.running.is_recovery() && self.running.block[1] >> 16 >= MAPPED_SINCE
+    }
+
+    /// Registers of a secure host: hidden but for the tools command interface, which the firmware answers
+    /// (INFERRED from how mstflint enables the access; docs/hardware.md#locked-cards).
+    pub(super) fn hides(&self, at: u32) -> bool {
+        let open = self.hw_access || self.running.is_recovery();
+        self.spec.secure_host && !open && !matches!(at, HCR..=CONTROL | SEMAPHORE)
+    }
+
+    /// Command 0x60 with the key of [`super::SimCard::SECURE_HOST_KEY`].
+    fn execute_hw_access(&mut self, modifier: u32) -> u8 {
+        if !self.spec.secure_host {
+            return BAD_OP;
+        }
+        if modifier != 0 {
+            self.note("the card was locked: hw_access disable");
+            self.hw_access = false;
+            return OK;
+        }
+        let key = u64::from(self.word(HCR)) << 32 | u64::from(self.word(HCR + 4));
+        if key != super::SimCard::SECURE_HOST_KEY {
+            return UNKNOWN_TLV;
+        }
+        self.hw_access = true;
+        self.save();
+        OK
     }
 
     /// The control word, as it reads now.
@@ -108,6 +138,7 @@ impl CardState {
                 };
                 self.tools.mailbox[..words.len()].copy_from_slice(&words);
             }
+            HW_ACCESS => return self.execute_hw_access(word >> 12 & 0xf),
             ACCESS_REGISTER => self.access_register(modifier & 1 == 1),
             _ => return BAD_OP,
         }

@@ -68,9 +68,9 @@ fn an_image_for_other_silicon_beside_the_one_that_runs_is_replaced_and_power_cut
     }
     let query = bench.card(&["--json", "query"]).json();
     let images = &query["result"]["images"];
-    assert_eq!(images[0]["boots"], false);
+    assert_eq!(images[0]["would_boot"], false);
     assert_eq!(images[0]["wrong_silicon"], WHY);
-    assert_eq!(images[1]["boots"], true);
+    assert_eq!(images[1]["would_boot"], true);
     assert!(images[1]["wrong_silicon"].is_null());
     let verify = bench.card(&["verify"]).exits(1);
     verify.prints(&format!("the image does not start on this card: {WHY}"));

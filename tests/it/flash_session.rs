@@ -8,7 +8,7 @@ use cx3flash::card::{
     Card, CardError, CrError, CrOffset, CrSpace, Semaphore, SemaphoreState, Staleness,
 };
 use cx3flash::flash::{EraseSize, Events, Flash, FlashError, Job, Phase, SectorPlan, plan_sectors};
-use cx3flash::image::{FlashAddr, MAGIC};
+use cx3flash::image::{FlashAddr, MAGIC, Recipe, build};
 use cx3flash::sim::{CardSpec, Fault, SimCard, SimChip, WrongRegister};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -251,7 +251,7 @@ fn a_stale_semaphore_differs_from_one_in_use() {
 #[test]
 fn special_values_at_the_device_id_are_named_at_open() {
     let open = |spec: CardSpec, fault: Option<Fault>| {
-        let sim = SimCard::new(spec, &[]);
+        let sim = SimCard::new(spec, &build(&Recipe::default()).unwrap());
         if let Some(fault) = fault {
             sim.inject(fault);
         }

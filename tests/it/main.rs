@@ -47,6 +47,8 @@ mod cli_json;
 #[cfg(debug_assertions)]
 mod cli_list;
 #[cfg(debug_assertions)]
+mod cli_locked;
+#[cfg(debug_assertions)]
 mod cli_modes;
 #[cfg(debug_assertions)]
 mod cli_nvconfig;

@@ -62,6 +62,10 @@ pub struct Cli {
     /// serial numbers are masked
     #[arg(long, value_name = "DIR", global = true)]
     pub report: Option<PathBuf>,
+    /// File with the key of a locked card (secure host), `-` for stdin; used when the card is locked. It
+    /// enables hardware access until the chip is reset; no key is set or changed
+    #[arg(long, value_name = "FILE", global = true)]
+    pub key_file: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
     /// The command as typed (`rom info`), for JSON and the names of logs
@@ -149,8 +153,15 @@ pub enum Command {
     /// The flash chip: type, status, write protection, raw read
     #[command(subcommand, arg_required_else_help = true)]
     Flash(FlashCommand),
-    /// Free a stale flash semaphore, after proof that no program uses it
-    Unlock(ConfirmArgs),
+    /// Free a stale flash semaphore, after proof that no program uses it; with the key of a locked card,
+    /// enable hardware access
+    Unlock {
+        /// The key; other users see it in the list of processes, so prefer --key-file
+        #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
+        key: Option<String>,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
     /// flint's command line, for users and scripts that know it: `flint -d CARD query full`
     #[command(disable_help_flag = true)]
     Flint {

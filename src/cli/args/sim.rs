@@ -73,7 +73,7 @@ pub struct CreateArgs {
     /// PCI address shown by `list`
     #[arg(long, value_name = "BDF")]
     pub bdf: Option<String>,
-    /// Lock CR-space like a secure host
+    /// Lock CR-space like a secure host; its key is 0123456789abcdef
     #[arg(long)]
     pub secure_host: bool,
     /// How long the chip boots after a reset or at power-on; its registers change meanwhile

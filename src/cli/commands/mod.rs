@@ -222,7 +222,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
             parts::flash_read(ctx, &out, from, len)
         }
         Command::Flash(FlashCommand::Protect(args)) => parts::protect(ctx, &args),
-        Command::Unlock(args) => parts::unlock(ctx, &args),
+        Command::Unlock { key, confirm } => parts::unlock(ctx, key.as_deref(), &confirm),
         // `cx3flash flint ...` does not come through this parser.
         Command::Flint { .. } => Err(Failure::new(
             Code::Usage,

@@ -35,7 +35,17 @@ pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
     ctx.done(&text.iter().collect(), &outcome)
 }
 
-pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
+pub(super) fn unlock(ctx: &mut Ctx<'_>, key: Option<&str>, args: &ConfirmArgs) -> Ran {
+    if let Some(key) = key {
+        // The text of the key is not repeated.
+        let key = key.parse().map_err(|why: &str| {
+            crate::cli::Failure::new(job::Code::Usage, format!("--key: {why}"))
+        })?;
+        ctx.options.key = Some(key);
+        ctx.out.remark(
+            "warning: the key is in the list of processes while this runs; --key-file keeps it out",
+        );
+    }
     let mut device = ctx.open()?;
     let mut progress = ctx.progress();
     let mut confirm = |proof: &[String]| {
@@ -56,6 +66,9 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, args: &ConfirmArgs) -> Ran {
             name_of(&semaphore.before),
             name_of(&semaphore.after)
         ));
+    }
+    if outcome.hw_access_enabled {
+        out.push_str("hardware access enabled; the next reset of the chip disables it\n");
     }
     if outcome.nothing_to_do {
         out.push_str("nothing to do: both are free\n");

@@ -61,7 +61,7 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
     let card =
         SimCard::create(&args.file, spec, &flash).map_err(|e| card_file_failure(e, &args.file))?;
     let spec = card.spec();
-    let text = Page::of(format_args!(
+    let mut text = Page::of(format_args!(
         "{}  {} at {}, {}; {}",
         CardSelector::Sim(args.file.clone()),
         spec.board,
@@ -69,6 +69,12 @@ fn create(ctx: &mut Ctx<'_>, args: &CreateArgs) -> Ran {
         name_of(&spec.chip),
         running_text(&card.running())
     ));
+    if spec.secure_host {
+        text.line(format_args!(
+            "locked (secure host); the key is {:016x}",
+            SimCard::SECURE_HOST_KEY
+        ));
+    }
     ctx.done(&text, &described(&args.file, &card))
 }
 

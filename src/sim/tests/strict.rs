@@ -2,6 +2,7 @@
 
 use super::driver::{ADDRESS, COMMAND, DATA, FLUSH, SEMAPHORE, TestDriver, spec};
 use crate::card::{CrError, CrOffset};
+use crate::image::{Recipe, build};
 use crate::sim::{CardSpec, SimCard, SimChip};
 
 fn blank() -> TestDriver {
@@ -392,7 +393,7 @@ fn a_dump_of_config_space_takes_the_semaphore_it_points_at() {
 #[test]
 fn a_locked_card_reads_one_word_everywhere() {
     let spec = CardSpec { secure_host: true, ..CardSpec::default() };
-    let card = SimCard::new(spec, &[]);
+    let card = SimCard::new(spec, &build(&Recipe::default()).expect("an image"));
     let mut access = card.bar0();
     for at in [0xf0014, 0xf03fc, COMMAND, 0] {
         assert_eq!(access.read(CrOffset(at)).expect("read"), 0xbad0_cafe);

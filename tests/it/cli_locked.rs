@@ -1,0 +1,112 @@
+//! Locked cards ("secure host"): each advice leads on, a wrong key is reported, and nothing locks.
+
+use crate::support::cli::Sandbox;
+
+const KEY: &str = "0123456789abcdef";
+
+/// A locked Pro card, and files with its key and with another.
+fn locked() -> Sandbox {
+    let bench = Sandbox::new();
+    let create = ["sim", "create", "card.cx3", "--board", "mcx354a-pro", "--secure-host"];
+    bench.run(&create).exits(0).prints(KEY);
+    bench.write("key", format!("{KEY}\n").as_bytes());
+    bench.write("wrong", b"0123456789abcdee\n");
+    bench
+}
+
+fn hint(stderr: &str) -> &str {
+    let hint = stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap();
+    hint.rsplit_once(": ").map_or(hint, |(_, command)| command)
+}
+
+#[test]
+fn every_command_on_a_locked_card_names_a_command_that_works() {
+    let bench = locked();
+    let fresh = bench.read("card.cx3");
+    bench.run(&["sim", "image", "new.bin", "--like", "mcx312b-2.42.5000"]).exits(0);
+    for args in
+        [&["query"][..], &["verify"], &["backup"], &["unlock"], &["activate"], &["config", "query"]]
+    {
+        bench.write("card.cx3", &fresh);
+        let ran = bench.card(args).exits(1).one_clear_line().reports("locked");
+        let command = hint(&ran.stderr).replace("KEYFILE", "key");
+        let ran = bench.shell(&command);
+        assert_eq!(ran.code, 0, "{ran}");
+    }
+    bench.write("card.cx3", &fresh);
+    bench.card(&["doctor"]).exits(5).prints("locked").prints("--key-file");
+    bench.card(&["doctor", "--key-file", "key"]).exits(0);
+    // Enabled until the chip is reset.
+    bench.card(&["query"]).exits(0);
+    bench.run(&["sim", "power-cycle", "card.cx3"]).exits(0);
+    bench.card(&["query"]).exits(1);
+    // A burn resets the chip, which locks it: the key is used again.
+    bench
+        .card(&[
+            "burn",
+            "new.bin",
+            "--change-psid",
+            "MT_1200111023:MT_1200111023",
+            "--yes",
+            "--key-file",
+            "key",
+        ])
+        .exits(0);
+}
+
+#[test]
+fn a_wrong_key_changes_nothing_and_is_reported() {
+    let bench = locked();
+    let ran = bench.refuses(&["query", "--key-file", "wrong"], 1);
+    ran.reports("does not accept this key");
+    for key in ["", "0123456789abcdef0", "not a key"] {
+        bench.write("bad", key.as_bytes());
+        let ran = bench.refuses(&["query", "--key-file", "bad"], 64).reports("1 to 16");
+        assert!(key.is_empty() || !ran.stderr.contains(key), "{ran}");
+        let ran = bench.refuses(&["unlock", "--key", key], 64).reports("1 to 16");
+        assert!(key.is_empty() || !ran.stderr.contains(key), "{ran}");
+    }
+    bench.card(&["unlock", "--key", KEY]).exits(0).prints("hardware access enabled");
+    bench.card(&["unlock", "--key", KEY]).exits(2);
+}
+
+#[test]
+fn flints_advice_on_a_locked_card_is_a_way_on() {
+    let bench = locked();
+    let flint = |words: &str| bench.shell(&format!("cx3flash flint -d sim:card.cx3 {words}"));
+    let advice =
+        "Run \"flint -d sim:card.cx3 hw_access enable [key]\" in order to enable HW access.";
+    flint("q").exits(1).prints(advice);
+    flint("hw_access enable 0123456789abcdee").exits(1).prints("The given key is incorrect");
+    flint("hw_access enable 0123456789abcdef0").exits(1).prints("Invalid Key syntax");
+    let done = "-I- The Secure Host was disabled successfully on the device.";
+    flint("hw_access enable < key").exits(0).prints(done);
+    flint("q").exits(0);
+    flint(&format!("hw_access enable {KEY}")).exits(0).prints("-I- HW access already enabled");
+}
+
+#[test]
+fn no_command_locks_a_card_or_sets_a_key() {
+    let bench = locked();
+    bench.card(&["unlock", "--key-file", "key"]).exits(0);
+    let before = bench.flash("card.cx3");
+    for words in
+        ["hw_access disable", "hw_access disable 1", "set_key 1", "set_key", "hw_access lock"]
+    {
+        bench.shell(&format!("cx3flash flint -d sim:card.cx3 -y {words}")).exits(1);
+    }
+    bench.card(&["query"]).exits(0);
+    assert!(before == bench.flash("card.cx3"));
+    let info = bench.run(&["--json", "sim", "info", "card.cx3"]).json();
+    assert_eq!(info["result"]["misuse_count"], 0, "{info:#}");
+}
+
+#[test]
+fn the_text_of_a_key_is_in_no_log_report_or_document() {
+    let bench = locked();
+    let ran =
+        bench.card(&["-vv", "--json", "--report", "reports", "unlock", "--key", KEY]).exits(0);
+    assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY), "{ran}");
+    let files = bench.shell("find state reports -type f -exec grep -la 0123456789abcdef {} +");
+    assert_eq!(files.stdout, "", "{files}");
+}
