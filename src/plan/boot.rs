@@ -1,37 +1,13 @@
 //! Which image boots: the one answer to this question.
 
-use super::{Validity, rules};
-use crate::card::{Chip, DeviceType};
+use super::Validity;
+use super::slot::{boots, wrong_silicon};
+use crate::card::Chip;
 use crate::escape::ForeignText;
 use crate::flash::Boots;
 use crate::image::{Contents, FlashAddr, Half, Image, Version, scan};
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// Why the image does not start on this chip: its list of hardware lacks the chip; without a list, its
-/// device id is that of the other silicon. `None` = nothing speaks against it. That the boot ROM
-/// compares them is INFERRED (docs/fs2.md#boot-rom).
-pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
-    let info = image.info.as_ref()?;
-    let names = match &info.supported_hw {
-        Some(list) if list.contains(&(chip.hw_id, chip.revision)) => return None,
-        Some(list) if list.is_empty() => "no chip".to_owned(),
-        Some(list) => Chip::names(list),
-        None => {
-            let device = DeviceType::of_image(info.device_id?)?;
-            if device.hw_id == chip.hw_id {
-                return None;
-            }
-            device.mstflint_name.to_owned()
-        }
-    };
-    Some(format!("it is for {names}, and the card is a {}", chip.name()))
-}
-
-/// The boot ROM of this chip is expected to start the image.
-pub fn boots(image: &Image, chip: Chip) -> bool {
-    Validity::of(image).complete() && wrong_silicon(image, chip).is_none()
-}
 
 /// Why an image was taken for the one that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +91,7 @@ pub fn which_boots(flash: &[u8], new: Option<&[u8]>, chip: Chip) -> Boots {
 
 /// An image that is promised to start on this chip.
 pub(super) fn surely_boots(image: &Image, chip: Chip) -> bool {
-    Validity::of(image).undamaged() && rules::silicon(chip, image).is_ok()
+    Validity::of(image).undamaged() && wrong_silicon(image, chip).is_none()
 }
 
 /// The image at each signature of a flash.

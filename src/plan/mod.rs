@@ -28,9 +28,7 @@ mod snapshot;
 pub(crate) mod tests;
 
 pub use action::{Action, Pass, Plan};
-pub use boot::{
-    BootReport, SlotChoice, boot_choice, boots, which_boots, would_boot, wrong_silicon,
-};
+pub use boot::{BootReport, SlotChoice, boot_choice, which_boots, would_boot};
 pub use burn::{plan_burn, plan_identity, plan_rom};
 pub use check::{Change, Check, CheckId, Kept};
 pub use compare::difference;
@@ -42,5 +40,5 @@ pub use report::{ActionReport, EraseReport, PlanReport, Target};
 pub use request::{BurnOptions, RomChoice};
 pub use reset::plan_config_reset;
 pub use restore::{BackupFacts, plan_restore};
-pub use slot::{ImageSlot, Validity, wavers};
+pub use slot::{ImageSlot, Validity, boots, wavers, wrong_silicon};
 pub use snapshot::{Active, CardSnapshot};

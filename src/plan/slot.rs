@@ -1,13 +1,37 @@
 //! The image at one signature of a flash, and which parts of it are valid.
 
-use super::boot::{boots, wrong_silicon};
-use crate::card::Chip;
+use crate::card::{Chip, DeviceType};
 use crate::flash::overlap;
 use crate::image::{
     AddressMap, Contents, CrcVerdict, FindingId, FlashAddr, Identity, Image, ImageOffset,
     SectionKind, Severity, WalkEnd,
 };
 use std::ops::Range;
+
+/// Why the image does not start on this chip: its list of hardware lacks the chip; without a list, its
+/// device id is that of the other silicon. `None` = nothing speaks against it. That the boot ROM
+/// compares them is INFERRED (docs/fs2.md#boot-rom).
+pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
+    let info = image.info.as_ref()?;
+    let names = match &info.supported_hw {
+        Some(list) if list.contains(&(chip.hw_id, chip.revision)) => return None,
+        Some(list) if list.is_empty() => "no chip".to_owned(),
+        Some(list) => Chip::names(list),
+        None => {
+            let device = DeviceType::of_image(info.device_id?)?;
+            if device.hw_id == chip.hw_id {
+                return None;
+            }
+            device.mstflint_name.to_owned()
+        }
+    };
+    Some(format!("it is for {names}, and the card is a {}", chip.name()))
+}
+
+/// The boot ROM of this chip is expected to start the image.
+pub fn boots(image: &Image, chip: Chip) -> bool {
+    Validity::of(image).complete() && wrong_silicon(image, chip).is_none()
+}
 
 /// The image at one signature.
 #[derive(Clone, Debug)]

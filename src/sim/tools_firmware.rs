@@ -65,7 +65,12 @@ impl CardState {
     /// (INFERRED from how mstflint enables the access; docs/hardware.md#locked-cards).
     pub(super) fn hides(&self, at: u32) -> bool {
         let open = self.hw_access || self.running.is_recovery();
-        self.spec.secure_host && !open && !matches!(at, HCR..=CONTROL | SEMAPHORE)
+        self.spec.secure_host && !open && !self.answers_locked(at)
+    }
+
+    /// What a secure host answers without a key.
+    pub(super) fn answers_locked(&self, at: u32) -> bool {
+        self.spec.secure_host && matches!(at, HCR..=CONTROL | SEMAPHORE)
     }
 
     /// Command 0x60 with the key of [`super::SimCard::SECURE_HOST_KEY`].
