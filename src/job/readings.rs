@@ -2,7 +2,7 @@
 
 use super::JobError;
 use crate::flash::{Event, Events, FlashError, FlashSource, MORE_READINGS};
-use crate::image::{FlashAddr, MAGIC, START_CANDIDATES, Source as _};
+use crate::image::{FlashAddr, START_CANDIDATES, Source as _, scan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -37,12 +37,6 @@ pub(crate) fn steady<T>(
             continue;
         }
         note(unsteady, source.reread(start..end)?);
-        let mut block = [0; BLOCK as usize];
-        source.read_at(FlashAddr(start), &mut block)?;
-        // Power may have gone while it was programmed: then it reads right half of the time.
-        for _ in 0..if block == MAGIC { MORE_READINGS } else { 0 } {
-            note(unsteady, source.reread(start..end)?);
-        }
     }
     for _ in 0..ROUNDS {
         let found = reading(source)?;
@@ -55,6 +49,21 @@ pub(crate) fn steady<T>(
         source.note_wavering(range.at.0..range.at.0 + range.len);
     }
     reading(source)
+}
+
+/// Reads the signatures that are there several times more. Power may have gone while one was programmed: then
+/// it reads right half of the time.
+pub(super) fn read_signatures(
+    source: &mut FlashSource<'_, '_>,
+    unsteady: &mut Vec<UnsteadyRange>,
+) -> Result<(), JobError> {
+    source.tolerate_wavering();
+    for start in scan(source)? {
+        for _ in 0..MORE_READINGS {
+            note(unsteady, source.reread(start.0..start.0 + BLOCK)?);
+        }
+    }
+    Ok(())
 }
 
 /// Reads again what was read so far in this session; whether a reading differed.

@@ -2,7 +2,7 @@
 
 use super::images::{mark_active, read_images};
 use super::proofs::{BoardKey, ChainRecord, ProofStore};
-use super::readings::{UnsteadyRange, report, report_wavering, steady};
+use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::escape::ForeignText;
@@ -157,6 +157,7 @@ pub(super) fn snapshot(
     locked.source().read_all(phase, events)?;
     let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
     let mut unsteady = Vec::new();
+    read_signatures(&mut locked.source(), &mut unsteady)?;
     let mut parse = |source: &mut FlashSource<'_, '_>| {
         let mut flash = vec![0; chip.geometry.size as usize];
         source.read_at(FlashAddr(0), &mut flash)?;

@@ -69,6 +69,17 @@ fn what_a_job_reports_is_what_the_card_holds() {
     assert!(contradictions.is_empty(), "{}", contradictions.join("\n\n"));
 }
 
+/// 5045: a sector that reads differently each time after two cuts. 5191: the only image left has a damaged
+/// ROM section.
+#[test]
+fn a_card_with_a_torn_sector_or_a_damaged_rom_is_reported_as_it_is_and_repaired() {
+    let bench = make::CampaignFiles::new();
+    for seed in [5045, 5191] {
+        let verdict = run::play(&CampaignCase::draw(seed, &bench), &bench);
+        assert!(verdict.judged.is_ok(), "{seed}: {:?}\n{}", verdict.judged, verdict.log.join("\n"));
+    }
+}
+
 /// Past the test harness, so that the figures are seen in every run.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");

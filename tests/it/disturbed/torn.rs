@@ -128,50 +128,6 @@ fn a_backup_of_cells_between_two_states_is_made_and_names_them() {
     assert!(named > 0);
 }
 
-/// A card whose first sector has cells between two states all over: power went in a burn, then in the erase
-/// of the repair.
-fn torn_sector(bench: &SweepSetup, seed: u64) -> SimCard {
-    let card = bench.card.fork();
-    card.inject(Fault::PowerCut { op: 2, seed: 1 });
-    bench.burn(&card, &BurnOptions::default()).expect_err("success without power");
-    card.power_cycle();
-    card.inject(Fault::MarginalCut { op: 1, seed });
-    bench.recover(&card).expect_err("success without power");
-    card.power_cycle();
-    card
-}
-
-#[test]
-fn a_sector_that_wavers_is_reported_by_query_verify_and_backup_and_erased_by_recover() {
-    let bench = CardLayout::NonFailsafe.bench();
-    let mut wide = 0;
-    for seed in (0..16).map(|n| seed(n + 1)) {
-        let card = torn_sector(&bench, seed);
-        if card.marginal_cells().len() < 64 {
-            continue;
-        }
-        wide += 1;
-        let mut device = job::open_sim(&card, "sim").unwrap();
-        let query = job::query_card(&mut device).unwrap();
-        let verify = job::verify_card(&mut device, &mut ()).unwrap();
-        assert!(!verify.ok && query.images.iter().all(|image| !image.boots), "{seed}");
-        let out = bench.scratch();
-        let backup = job::backup(&mut device, out.path(), &mut ()).unwrap();
-        drop(device);
-        // The cells that waver are in what the manifest lists, and that is in their sector.
-        let manifest = std::fs::read(backup.backup.dir.join("manifest.json")).unwrap();
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-        let listed = manifest["wavering"].as_array().expect("the manifest lists what wavers");
-        let inside = listed.iter().all(|r| r["at"].as_u64().unwrap() < 0x1000);
-        assert!(!listed.is_empty() && inside, "{seed}: {listed:?}");
-        let outcome = bench.recover(&card).unwrap_or_else(|e| panic!("{seed}: {e}"));
-        assert!(!outcome.nothing_to_do);
-        assert_repaired(&card, "a torn sector");
-        assert_eq!(card.marginal_cells(), []);
-    }
-    assert!(wide > 2, "{wide}");
-}
-
 /// How a job on a damaged card ended is what the card holds, and the next repair completes.
 fn assert_told_and_repaired(
     bench: &SweepSetup,
@@ -190,27 +146,6 @@ fn assert_told_and_repaired(
         }
     }
     assert_repaired_but_for_misuse(card, what);
-}
-
-#[test]
-fn a_chip_that_loses_its_supply_during_a_burn_is_reported_as_it_is_and_repaired() {
-    let mut ends = [0, 0];
-    for layout in [CardLayout::Failsafe, CardLayout::NonFailsafe] {
-        let bench = layout.bench();
-        let total = operations(&bench);
-        for op in [1, 3, total / 2, total - 1, total] {
-            for commands in [3, 3000] {
-                let card = bench.card.fork();
-                card.inject(Fault::BrownOut { op, commands, seed: seed(op + commands) });
-                let result = bench.burn(&card, &BurnOptions::default());
-                let what = format!("{}, brown-out of {commands} in {op}", layout.name());
-                assert_eq!(card.faults(), [], "{what}: it never happened");
-                ends[usize::from(result.is_ok())] += 1;
-                assert_told_and_repaired(&bench, &card, &result, &what);
-            }
-        }
-    }
-    assert!(ends[0] > 5, "{ends:?}");
 }
 
 #[test]
