@@ -5,7 +5,7 @@ use cx3flash::image::{Recipe, build};
 use std::fs;
 
 /// Which rows are shown here; `flint_card` looks for all of them.
-const ROWS: [&str; 4] = ["backup", "ri-file", "in-place", "escaped"];
+const ROWS: [&str; 5] = ["backup", "ri-file", "in-place", "escaped", "size-word"];
 
 fn flint(words: &[&'static str]) -> Vec<&'static str> {
     let mut all = vec!["flint"];
@@ -93,4 +93,17 @@ fn our_own_flags_and_mst_names_work_with_flint() {
         .run(&flint(&["-d", "/dev/mst/mt4103_pci_cr0", "q"]))
         .exits(1)
         .prints("-E- Cannot open Device: /dev/mst/mt4103_pci_cr0. ");
+}
+
+#[test]
+fn sg_of_a_file_writes_a_wrong_size_word_right() {
+    assert_eq!(ROWS[4], "size-word");
+    let bench = Sandbox::owner();
+    let mut image = bench.read("new.bin");
+    let size = (image.len() as u32).to_be_bytes();
+    let lower = (image.len() as u32 - 0x18).to_be_bytes();
+    image[0x30..0x34].copy_from_slice(&lower);
+    bench.write("odd.bin", &image);
+    bench.run(&flint(&["-y", "-i", "odd.bin", "-mac", "e41d2d000001", "sg"])).exits(0);
+    assert_eq!(bench.read("odd.bin")[0x30..0x34], size);
 }
