@@ -276,7 +276,7 @@ impl FlashHold<'_> {
         self.card.ready_after_reset()?;
         match self.card.watch(Semaphore::Flash, WATCH)? {
             Staleness::Free => return Ok(true),
-            // Nobody has taken it since, so the write was lost: both are ours.
+            // No other program has taken it since, so the write was lost: both are ours.
             Staleness::Stale { .. } => self.held = true,
             Staleness::InUse { .. } => {}
         }

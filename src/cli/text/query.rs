@@ -1,7 +1,6 @@
 //! `query`: flint's lines, an empty line, then ours.
 
-use super::figures::{findings, half_name, kib, line};
-use super::verify::wavering;
+use super::figures::{findings, half_name, kib, line, wavering};
 use crate::cli::page::Page;
 use crate::escape;
 use crate::flint::text::{self as flint_text, QueryText};

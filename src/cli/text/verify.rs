@@ -1,6 +1,6 @@
 //! `verify`: flint's table and verdict, then ours, which is stricter.
 
-use super::figures::{findings, half_name};
+use super::figures::{findings, half_name, wavering};
 use super::query::card_line;
 use crate::cli::page::Page;
 use crate::escape;
@@ -41,16 +41,6 @@ pub(in crate::cli) fn unsteady(out: &mut Page, ranges: &[UnsteadyRange]) {
     for range in ranges {
         out.line(format_args!(
             "two readings differed at 0x{:x} ({} bytes); two consecutive readings agreed since",
-            range.at.0, range.len
-        ));
-    }
-}
-
-/// One line for each range that reads differently each time.
-pub(in crate::cli) fn wavering(out: &mut Page, ranges: &[UnsteadyRange]) {
-    for range in ranges {
-        out.line(format_args!(
-            "0x{:x} ({} bytes) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
             range.at.0, range.len
         ));
     }

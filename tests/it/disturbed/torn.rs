@@ -129,7 +129,7 @@ fn a_backup_of_cells_between_two_states_is_made_and_names_them() {
 }
 
 /// How a job on a damaged card ended is what the card holds, and the next repair completes.
-fn assert_told_and_repaired(
+fn assert_reported_and_repaired(
     bench: &SweepSetup,
     card: &SimCard,
     result: &Result<WriteOutcome, JobError>,
@@ -162,7 +162,7 @@ fn an_operation_that_goes_to_another_sector_is_found_by_the_read_back() {
                 let result = bench.burn(&card, &BurnOptions::default());
                 let what = format!("{}, operation {op} went to {to:#x}", layout.name());
                 assert_eq!(card.faults(), [], "{what}: it never happened");
-                assert_told_and_repaired(&bench, &card, &result, &what);
+                assert_reported_and_repaired(&bench, &card, &result, &what);
             }
         }
     }
