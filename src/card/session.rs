@@ -106,12 +106,11 @@ impl Card {
             (Err(CardError::Locked), Some(key)) => {
                 self.enable_access(key)?;
                 self.unlocked = true;
-                // The flush begins with the semaphore, as below.
-                if self.space.posts_writes() {
-                    self.raw_read(Reg::Semaphore(32))?;
+                // The first flush takes the semaphore, the second one proves.
+                for _ in 0..2 {
+                    self.wrote = true;
+                    self.confirm_writes()?;
                 }
-                self.wrote = true;
-                self.confirm_writes()?;
                 self.until_ready(after)?
             }
             (ready, _) => ready?,
