@@ -301,19 +301,11 @@ impl<'c> PlanRun<'c> {
             return Err(fail(FlashError::Plan { at: at.0, what }));
         }
         let block = at.0 - lead;
-        let programmed = |session: &mut FlashSession<'_>| {
-            if bytes.iter().any(|b| *b != 0xFF) {
-                session.program(at, bytes).map_err(fail)?;
-            }
-            let found = session.proven_block(block).map_err(fail)?;
-            check_equal(block, &found, at, bytes)
-        };
-        programmed(&mut self.session)?;
-        // Cells that lost their supply meanwhile read right most of the time: they are programmed again.
-        if self.session.gateway.disturbed {
-            programmed(&mut self.session)?;
+        if bytes.iter().any(|b| *b != 0xFF) {
+            self.session.program(at, bytes).map_err(fail)?;
         }
-        Ok(())
+        let found = self.session.proven_block(block).map_err(fail)?;
+        check_equal(block, &found, at, bytes)
     }
 
     pub(super) fn commit(

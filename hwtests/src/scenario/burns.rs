@@ -101,7 +101,7 @@ pub(super) fn burning_the_same_image_is_nothing_to_do(host: &mut dyn TestHost) -
     let same = host.images().into_iter().find(|path| *path != other);
     let same = same.unwrap_or_default().to_owned();
     let mutations = host.mutations()?;
-    host.expect(&format!("burn {same} --yes --backup-dir /tmp/backups"), 2)?;
+    host.expect(&format!("burn {same} --yes --allow-older --backup-dir /tmp/backups"), 2)?;
     let later = host.mutations()?;
     ensure!(mutations == later, "{mutations:?} became {later:?}");
     before.assert_unchanged(host)

@@ -47,7 +47,8 @@ pub(super) fn a_card_that_vanishes_during_a_burn_is_reported(
     with_driver(host)?;
     let (image, _) = other_image(host)?;
     host.card()?.order(r#"fault {"fault":"removed","after":150000}"#)?;
-    let report = host.tool_json(&format!("burn {image} --yes --backup-dir /tmp/backups"))?;
+    let report =
+        host.tool_json(&format!("burn {image} --yes --allow-older --backup-dir /tmp/backups"))?;
     host.card()?.order("power-cycle")?;
     ensure!([1, 5, 6, 7, 8].contains(&report.code), "exit {}: {}", report.code, report.json);
     report.names("gone")?;

@@ -73,7 +73,7 @@ pub(super) fn the_card_boots_after_a_kill_inside_the_burn(host: &mut dyn TestHos
         let (image, new) = next_image(host)?;
         // From the first mutation to the last but one.
         let at = host.card()?.mutations()? + 1 + point * (length - 2) / (POINTS - 1);
-        let burn = format!("burn {image} --yes --backup-dir /tmp/backups");
+        let burn = format!("burn {image} --yes --allow-older --backup-dir /tmp/backups");
         let command = host.tool_line(&burn);
         let killed = host.signalled_at(&command, "KILL", at, Duration::from_secs(240))?;
         host.must("rm -rf /tmp/backups")?;

@@ -14,7 +14,8 @@ fn refused(host: &mut dyn TestHost, code: i32, words: &str) -> Result<ToolReport
     let before = HostSnapshot::of(host)?;
     let flash = flash_digest(host)?;
     let image = host.images()[1].to_owned();
-    let report = host.expect(&format!("burn {image} --yes --backup-dir /tmp/backups"), code)?;
+    let report =
+        host.expect(&format!("burn {image} --yes --allow-older --backup-dir /tmp/backups"), code)?;
     report.names(words)?;
     before.assert_unchanged(host)?;
     ensure!(flash == flash_digest(host)?, "the flash has changed");
@@ -146,7 +147,7 @@ pub(super) fn without_iommu_the_host_is_unchanged(host: &mut dyn TestHost) -> Re
 pub(super) fn an_image_for_another_card_is_refused(host: &mut dyn TestHost) -> Result<()> {
     let before = with_driver(host)?;
     let report = host.tool_json(&format!(
-        "burn {} --yes --backup-dir /tmp/backups",
+        "burn {} --yes --allow-older --backup-dir /tmp/backups",
         crate::host::lab::RECOVERY_IMAGE
     ))?;
     report.exits(4)?;
@@ -159,7 +160,8 @@ pub(super) fn an_interrupted_burn_restores_the_host(host: &mut dyn TestHost) -> 
     let (image, _) = other_image(host)?;
     // The shortest burn, of an image that the other half held before, has some twenty mutations.
     let at = host.card()?.mutations()? + 4;
-    let command = host.tool_line(&format!("burn {image} --yes --backup-dir /tmp/stopped"));
+    let command =
+        host.tool_line(&format!("burn {image} --yes --allow-older --backup-dir /tmp/stopped"));
     let stopped = host.signalled_at(&command, "INT", at, LONG)?;
     host.must("rm -rf /tmp/stopped; [ -z \"$(pidof cx3flash)\" ]")?;
     ensure!(stopped.reached, "the burn ended before: {}", stopped.output.all());

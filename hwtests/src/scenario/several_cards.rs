@@ -103,7 +103,7 @@ pub(super) fn a_card_with_virtual_functions_is_refused(host: &mut dyn TestHost) 
          ln -s /proc /tmp/vfs/proc"
     ))?;
     let output = host.sh(&format!(
-        "CX3FLASH_ROOT=/tmp/vfs {} -d {bdf} --json burn {} --yes --backup-dir /tmp/backups",
+        "CX3FLASH_ROOT=/tmp/vfs {} -d {bdf} --json burn {} --yes --allow-older --backup-dir /tmp/backups",
         host.tool(),
         host.images()[1]
     ))?;

@@ -171,7 +171,8 @@ impl DoctorCheck {
 
 /// Burns an image with the tool and returns its report.
 pub(super) fn burn(host: &mut dyn TestHost, image: &str, more: &str) -> Result<Value> {
-    let report = host.expect(&format!("burn {image} --yes --backup-dir /tmp/backups {more}"), 0)?;
+    let report = host
+        .expect(&format!("burn {image} --yes --allow-older --backup-dir /tmp/backups {more}"), 0)?;
     host.must("rm -rf /tmp/backups")?;
     Ok(report.json)
 }

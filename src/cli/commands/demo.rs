@@ -143,7 +143,7 @@ fn closing(dir: &Path) -> Page {
          cx3flash sim image other.bin --like mcx312b-2.36.5150 --seed 7\n  \
          cx3flash sim power-cycle {card}             # faults count from power-on\n  \
          cx3flash sim fault {card} '{{\"fault\":\"power_cut\",\"op\":100,\"seed\":1}}'\n  \
-         cx3flash -d sim:{card} burn other.bin --yes    # the power fails during the burn\n  \
+         cx3flash -d sim:{card} burn other.bin --allow-older --yes    # the power fails during the burn\n  \
          cx3flash sim power-cycle {card}\n  \
          cx3flash -d sim:{card} query                   # the card still boots\n",
         dir = escape::path(dir),

@@ -31,7 +31,11 @@ fn burn_keeps_the_identity_and_boots_the_new_version() {
         assert_eq!(found.version, Some(version("2.42.5000")));
         boots(&card, other, "2.42.5000");
         // And back: the half just left is used again.
-        bench.burn(&card, &pro("2.36.5150")).unwrap();
+        let older = BurnOptions { allow_older: true, ..BurnOptions::default() };
+        let mut device = open_sim(&card, "sim:test").unwrap();
+        let image = bench.image(&pro("2.36.5150"));
+        let request = WriteRequest::Burn(&image, &older);
+        write(&mut device, &request, &bench.backups(), false, &mut |_| true, &mut ()).unwrap();
         boots(&card, 0x1_0000 - other, "2.36.5150");
         clean(&card);
     }
