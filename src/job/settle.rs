@@ -34,10 +34,15 @@ pub(super) fn settle<T: PartialEq>(
     let mut failure = None;
     for _ in 0..READINGS {
         let found = device.lock().and_then(|mut locked| {
+            let mut source = locked.source();
             // An answer that is not sure counts when everything it was read from reads the same again.
-            steady(&mut locked.source(), &mut Vec::new(), &mut |source| reading(source), &|found| {
-                !sure(found)
-            })
+            let unsure = |found: &T| !sure(found);
+            let found =
+                steady(&mut source, &mut Vec::new(), &mut |source| reading(source), &unsure)?;
+            if unsure(&found) && !source.wavering().is_empty() {
+                return Err(JobError::ReadingsDiffer);
+            }
+            Ok(found)
         });
         match found {
             Ok(found) if sure(&found) || before.as_ref() == Some(&found) => return Ok(found),

@@ -227,8 +227,8 @@ mod tests {
     #[test]
     fn the_image_that_boots_is_chosen() {
         let images = serde_json::json!([
-            {"boots": false, "image": {"fw_version": "1.0.0"}},
-            {"boots": true, "image": {"fw_version": "2.0.0"}},
+            {"would_boot": false, "image": {"fw_version": "1.0.0"}},
+            {"would_boot": true, "image": {"fw_version": "2.0.0"}},
         ]);
         assert_eq!(booting(&images).unwrap(), "2.0.0");
         assert!(booting(&serde_json::json!([])).is_err());
