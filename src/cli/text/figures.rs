@@ -91,6 +91,16 @@ pub(super) fn wrapped(out: &mut Page, text: &str, prefix: &str) {
     out.line(line.trim_end());
 }
 
+/// One line for each range that reads differently each time.
+pub(super) fn wavering(out: &mut Page, ranges: &[UnsteadyRange]) {
+    for range in ranges {
+        out.line(format_args!(
+            "0x{:x} ({} bytes) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
+            range.at.0, range.len
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{kib, time};
@@ -108,15 +118,5 @@ mod tests {
     fn times_are_seconds_or_minutes_and_seconds() {
         assert_eq!(time(Duration::from_millis(830)), "0.8 s");
         assert_eq!(time(Duration::from_secs(65)), "1 min 5 s");
-    }
-}
-
-/// One line for each range that reads differently each time.
-pub(super) fn wavering(out: &mut Page, ranges: &[UnsteadyRange]) {
-    for range in ranges {
-        out.line(format_args!(
-            "0x{:x} ({} bytes) reads differently each time, as an interrupted erase or write leaves it; `burn` and `recover` erase it",
-            range.at.0, range.len
-        ));
     }
 }
