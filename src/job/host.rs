@@ -161,10 +161,11 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
         }
         Err(unopened) => {
             let (lease, error) = *unopened;
-            if marks.flash_touched || matches!(error, HostError::Vfio(VfioError::Busy { .. })) {
+            let unknown = marks.flash_touched && marks.boots != Some(true);
+            if unknown || matches!(error, HostError::Vfio(VfioError::Busy { .. })) {
                 return Err(error.into());
             }
-            // Its flash is as it was: its driver may have it. The driver finds a semaphore that is taken.
+            // Its flash is as it was, or known to boot: its driver may have it. The driver finds a semaphore that is taken.
             let error = error_chain(&JobError::from(error));
             let mut report = put_back_closed(host, lease);
             report.warnings.push(format!(

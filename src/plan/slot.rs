@@ -12,7 +12,8 @@ use std::ops::Range;
 /// device id is that of the other silicon. `None` = nothing speaks against it. That the boot ROM
 /// compares them is INFERRED (docs/fs2.md#boot-rom).
 pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
-    let info = image.info.as_ref()?;
+    // Out of a damaged section it states nothing.
+    let info = image.info.as_ref().filter(|_| image.info_crc_ok)?;
     let names = match &info.supported_hw {
         Some(list) if list.contains(&(chip.hw_id, chip.revision)) => return None,
         Some(list) if list.is_empty() => "no chip".to_owned(),

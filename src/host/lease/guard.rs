@@ -35,6 +35,8 @@ const CHANGED: Patience = Patience::every(Duration::from_secs(150), Duration::fr
 /// reset (docs/linux.md#failures-of-a-rebind).
 const RETRIES: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+/// A probe that fails after more than this has waited for the firmware in vain (62 s): it is not tried again.
+const QUICK_PROBE: Duration = Duration::from_secs(15);
 
 /// One use of the switched-off parameter; given back by [`Lease::unguard`].
 pub(super) struct Guard {
@@ -80,13 +82,16 @@ impl Lease {
     }
 
     fn probe(&self, bdf: Bdf, driver: &str, held: Option<&File>) -> Result<(), LeaseError> {
+        let clock = self.actions.clock();
         for pause in RETRIES {
+            let begin = clock.now();
             match self.probe_once(bdf, driver, held) {
                 Err(LeaseError::Refused { source, .. })
-                    if matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::EIO)) =>
+                    if matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::EIO))
+                        && clock.now().saturating_sub(begin) < QUICK_PROBE =>
                 {
                     tracing::warn!(%bdf, driver, error = %source, "the probe is tried again");
-                    self.actions.clock().sleep(pause);
+                    clock.sleep(pause);
                 }
                 other => return other,
             }

@@ -105,7 +105,9 @@ impl Lease {
         let found = lease.record.original.clone();
         if let Some(old) = pending {
             lease.record.marks = old.marks;
-            if old.boot_id == lease.record.boot_id {
+            // A card that was left on vfio-pci and has another driver now was given it by others.
+            let moved = !old.changed_host() && !found.on_vfio();
+            if old.boot_id == lease.record.boot_id && !moved {
                 lease.record.original = old.original;
             } else if card.driver.is_none() && old.marks.flash_touched {
                 // The machine was rebooted with what the dead process left on the flash, and

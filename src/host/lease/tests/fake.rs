@@ -74,6 +74,8 @@ struct FakeState {
     /// The actions, in words.
     log: Vec<String>,
     waited: Duration,
+    /// How long a write takes that fails.
+    failures_take: Duration,
     /// A lock that another process holds until the first pause.
     others: Option<Box<dyn std::any::Any>>,
     /// Every lock file fails with this errno.
@@ -299,6 +301,10 @@ impl Kernel {
         self.state.borrow_mut().others = Some(Box::new(lock));
     }
 
+    pub(super) fn failures_take(&self, time: Duration) {
+        self.state.borrow_mut().failures_take = time;
+    }
+
     pub(super) fn waited(&self) -> Duration {
         self.state.borrow().waited
     }
@@ -471,11 +477,14 @@ impl Actions for Kernel {
             if state.hangs.iter().any(&fits) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
+            let takes = state.failures_take;
             let mut errnos = state.errnos.iter_mut();
             if let Some((_, errno, times)) = errnos.find(|(end, _, times)| *times > 0 && fits(end))
             {
                 *times -= 1;
-                return Err(io::Error::from_raw_os_error(*errno));
+                let error = io::Error::from_raw_os_error(*errno);
+                state.waited += takes;
+                return Err(error);
             }
             drop(state);
             self.store(&path, value, held)

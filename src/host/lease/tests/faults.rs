@@ -94,6 +94,28 @@ fn a_probe_that_the_kernel_refuses_for_a_moment_is_tried_again() {
         let binds = kernel.log().iter().filter(|line| line.ends_with("mlx4_core/bind")).count();
         assert_eq!(binds, tries, "{errno}");
     }
+    // A driver that waited for the firmware for a minute has its answer.
+    let kernel = Kernel::new();
+    let mut lease = kernel.take().unwrap();
+    kernel.fail("mlx4_core/bind", libc::EIO);
+    kernel.failures_take(Duration::from_secs(62));
+    lease.give_back().unwrap_err();
+    let binds = kernel.log().iter().filter(|line| line.ends_with("mlx4_core/bind")).count();
+    assert_eq!(binds, 1);
+}
+
+#[test]
+fn a_card_that_others_took_from_vfio_pci_goes_back_to_its_new_driver() {
+    let kernel = Kernel::new();
+    kernel.files.driver(CARD, Some("vfio-pci"));
+    drop(kernel.take().unwrap());
+    assert_eq!(kernel.journals(), 1, "a journal of a process that was killed");
+    kernel.files.remove(&format!("/sys/bus/pci/drivers/vfio-pci/{CARD}"));
+    kernel.files.driver(CARD, Some("mlx4_core"));
+    let was = kernel.sys();
+    kernel.take().unwrap().give_back().unwrap();
+    assert_eq!(differences(&was, &kernel.sys()), [""; 0]);
+    assert_eq!(kernel.journals(), 0);
 }
 
 #[test]
