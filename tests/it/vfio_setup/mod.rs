@@ -93,7 +93,7 @@ fn uninstalling_the_ci_option_removes_only_its_file() {
 fn files_that_the_administrator_changed_stay() {
     let bench = Bench::new();
     bench.setup(&[]).exits(0);
-    let text = bench.read(UNIT).replace("TimeoutStartSec=10min", "TimeoutStartSec=9min");
+    let text = bench.read(UNIT).replace("TimeoutStartSec=5min", "TimeoutStartSec=9min");
     assert_ne!(text, bench.read(UNIT));
     bench.write(UNIT, &text);
     bench.setup(&["--check"]).exits(1).reports("was changed since it was installed");
