@@ -23,7 +23,7 @@ impl Lease {
                 None
             }
         };
-        // One that follows makes room for another.
+        // The address that one leaves may be where another belongs.
         let mut followed = Vec::new();
         loop {
             let cards = journal::cards(host).unwrap_or_default();
