@@ -6,7 +6,7 @@ use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
 
 impl Host {
     /// The card with this PCI address (`0000:05:00.0`, `05:00.0`), netdev (`enp5s0`) or RDMA device
-    /// (`mlx4_0`), or with another tool's name of one of these ([`plain_name`]). An address without a
+    /// (`mlx4_0`), or with another tool's name of one of these. An address without a
     /// domain matches every domain, if only one card has it.
     pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
         let plain = plain_name(selector.trim());

@@ -103,7 +103,7 @@ pub fn write(
     write_reporting(device, request, backup_dir, activate, confirm, events, &mut None)
 }
 
-/// As [`write`]. `known` gets what is known of the outcome, also when the job fails; it stays `None` when
+/// As [`write()`]. `known` gets what is known of the outcome, also when the job fails; it stays `None` when
 /// there is no plan yet.
 pub fn write_reporting(
     device: &mut Device,
