@@ -213,9 +213,9 @@ pub enum Code {
     NvRefused,
     NvFailed,
     /// `verify`: an image file is not valid.
-    Unsound,
+    ImageNotValid,
     /// `verify`: an image on the card is not valid.
-    UnsoundCard,
+    CardImageNotValid,
     /// A check of `doctor` fails.
     Unhealthy,
     /// No image can be built from a description.
@@ -458,7 +458,7 @@ impl Code {
             Self::ActivateFailed => {
                 &["power the machine off and on; the new firmware is on the flash"]
             }
-            Self::UnsoundCard => &["write a valid image: <card> burn IMAGE"],
+            Self::CardImageNotValid => &["write a valid image: <card> burn IMAGE"],
             Self::Fault => &[
                 r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,
             ],

@@ -40,14 +40,12 @@ pub enum CheckId {
     /// The file is the one whose SHA-256 was specified (`--expect`); judged before the card is opened.
     ExpectedFile,
     /// The image verifies, stricter rules included.
-    #[serde(rename = "image_sound")]
     ImageValid,
     /// The chain ends inside the file; another size in the header is corrected.
     ImageSize,
     /// ROM in the result is for the image's device.
     RomDevice,
     /// The backup verifies against its manifest and holds an image that boots (restore only).
-    #[serde(rename = "backup_sound")]
     BackupValid,
     /// The card holds no valid image (recover only; otherwise `burn` is the way).
     NoValidImage,

@@ -185,7 +185,7 @@ fn a_looping_chain_is_refused() {
     patched_next(&mut bytes, at(4), back);
     bench.write("loop.bin", &bytes);
     bench.refuses(&["verify", "loop.bin"], 1);
-    bench.refuses(&["burn", "loop.bin", "--yes"], 4).reports("image_sound");
+    bench.refuses(&["burn", "loop.bin", "--yes"], 4).reports("image_valid");
 }
 
 #[test]

@@ -179,7 +179,7 @@ pub(super) fn verify(ctx: &mut Ctx<'_>, image: Option<&Path>) -> Ran {
 /// The failure of a verify that found an error.
 fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
     let (code, message) = match (&outcome.file, &ctx.device) {
-        (Some(file), _) => (Code::Unsound, format!("{} is not valid", escape::path(file))),
+        (Some(file), _) => (Code::ImageNotValid, format!("{} is not valid", escape::path(file))),
         (None, device) => {
             let name = device.as_ref().map_or_else(|| "the card".to_owned(), ToString::to_string);
             if outcome.images.is_empty() {
@@ -188,7 +188,7 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
                 (Code::NoImageOnCard, format!("{name} holds no image that starts on it"))
             } else {
                 let message = format!("{name} holds an image that is not valid");
-                (Code::UnsoundCard, message)
+                (Code::CardImageNotValid, message)
             }
         }
     };
