@@ -24,7 +24,7 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     if flint::is_name(&name) {
         let log = log::start(Some(&name), 0);
         let options = BorrowOptions::default();
-        return Some(run(words, &name, None, &options, None, log));
+        return Some(run(words, &name, None, &options, None, log, &StopFlag::default()));
     }
     let at = command_at(words)?;
     let (ours, theirs) = words.split_at(at + 1);
@@ -42,7 +42,10 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
             return Some(failure.exit.code());
         }
     };
-    let key = match cli.key_file.as_deref().map(super::key_in).transpose() {
+    let stop = StopFlag::default();
+    let typed = super::typed(argv);
+    let key_in = |file| super::key_in(file, &typed, &stop);
+    let key = match cli.key_file.as_deref().map(key_in).transpose() {
         Ok(key) => key,
         Err(failure) => {
             Out::default().error(&failure.text());
@@ -50,7 +53,7 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
         }
     };
     let options = BorrowOptions { allow: cli.allow, access: cli.bar_access, key };
-    Some(run(theirs, COMMAND, cli.device, &options, report, log))
+    Some(run(theirs, COMMAND, cli.device, &options, report, log, &stop))
 }
 
 /// Index of our command `flint` in the command line; `None` when the command is another one.
@@ -77,8 +80,8 @@ fn run(
     options: &BorrowOptions,
     mut report: Option<BugReport>,
     log: Option<log::SharedLog>,
+    stop: &StopFlag,
 ) -> u8 {
-    let stop = StopFlag::default();
     let out = Out::default();
     let host = match super::host() {
         Ok(host) => host,

@@ -16,16 +16,19 @@ mod terminal;
 mod text;
 mod usage;
 
+use crate::card::HwKey;
 use crate::escape;
 use crate::host::{BorrowOptions, Host};
-use crate::job::{Code, Exit};
+use crate::job::{self, Code, Exit, HintContext};
 pub use args::Cli;
 use commands::Ctx;
 pub use failure::Failure;
 use json::Document;
 use page::Page;
+use progress::Progress;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use terminal::{Out, OutputMode, Reply, StopFlag};
 
@@ -114,7 +117,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(report) => report,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
-    let key = match cli.key_file.as_deref().map(key_in).transpose() {
+    let key = match cli.key_file.as_deref().map(|file| key_in(file, &typed, stop)).transpose() {
         Ok(key) => key,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
@@ -145,7 +148,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     document.device.clone_from(&ctx.device);
     document.result = ctx.result.take();
     document.host = host;
-    let ended = crate::job::FinishedCommand {
+    let ended = job::FinishedCommand {
         card: ctx.device.as_ref(),
         typed: &ctx.typed,
         document: &document.value(),
@@ -206,23 +209,18 @@ fn typed(argv: &[OsString]) -> String {
     words.join(" ")
 }
 
-/// The key in a file, or on stdin.
-fn key_in(file: &std::path::Path) -> Result<crate::card::HwKey, Failure> {
-    // More than any key, so that a device or a large file ends.
-    const LONGEST: u64 = 64;
-    use std::io::Read;
-    let mut text = String::new();
-    let read = |source: Box<dyn Read>, text: &mut String| source.take(LONGEST).read_to_string(text);
-    let done = match file.as_os_str() == "-" {
-        true => read(Box::new(std::io::stdin()), &mut text),
-        false => std::fs::File::open(file).and_then(|open| read(Box::new(open), &mut text)),
-    };
-    let name = escape::path(file);
-    done.map_err(|error| {
-        Failure::from_error(Code::FileUnreadable, &error).about(format!("cannot read {name}"))
+/// The key in a file, or on stdin. A signal ends the wait for it.
+fn key_in(file: &Path, typed: &str, stop: &StopFlag) -> Result<HwKey, Failure> {
+    let mode = OutputMode::default();
+    if let Err(error) = stop.catch() {
+        Out::new(mode).remark(format_args!("signals cannot be caught: {error}"));
+    }
+    let text = job::read_key(file, &Progress::new(mode, stop.clone())).map_err(|error| {
+        Failure::of_job(&error, &HintContext { typed: Some(typed), ..HintContext::default() })
     })?;
+    let key = String::from_utf8_lossy(&text).parse::<HwKey>();
     // The text of the key is not repeated.
-    text.parse().map_err(|why| Failure::new(Code::Usage, format!("{name}: {why}")))
+    key.map_err(|why| Failure::new(Code::Usage, format!("{}: {why}", escape::path(file))))
 }
 
 #[cfg(test)]

@@ -90,19 +90,21 @@ impl Console {
             self.print("n\n");
             return false;
         }
+        let answer = self.line().unwrap_or_else(|error| {
+            tracing::warn!(%error, "no answer");
+            None
+        });
+        let answer = answer.unwrap_or_default();
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// A line of stdin; `None` when a signal ended the wait for it.
+    pub(super) fn line(&self) -> io::Result<Option<String>> {
         let read = || {
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line).map(|_| line)
         };
-        let answer = match unless_stopped(&*self.stop_requested, read) {
-            Ok(Some(Ok(line))) => line,
-            Ok(Some(Err(error))) | Err(error) => {
-                tracing::warn!(%error, "no answer");
-                String::new()
-            }
-            Ok(None) => String::new(),
-        };
-        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        unless_stopped(&*self.stop_requested, read)?.transpose()
     }
 
     /// Prints a line of our own on stderr, if that is a terminal: flint prints nothing here, and a script

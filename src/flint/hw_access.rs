@@ -9,8 +9,8 @@ use super::{Caller, FAILED};
 use crate::card::{CardError, HwKey};
 use crate::escape::ForeignText;
 use crate::host::{BorrowOptions, Borrowed};
-use crate::job::{self, JobError};
-use std::io::{self, BufRead, IsTerminal};
+use crate::job::{self, Exit, JobError};
+use std::io::{self, IsTerminal};
 
 const SYNTAX: &str =
     "-E- Invalid Key syntax, it should contain only hexa numbers and of appropriate length.\n\n";
@@ -43,7 +43,7 @@ pub(super) fn enable(
     }
     let key = match given {
         Some(key) => key.ok(),
-        None => asked(console),
+        None => asked(console)?,
     };
     let Some(key) = key else {
         console.print(SYNTAX);
@@ -68,16 +68,19 @@ pub(super) fn enable(
 }
 
 /// The key from stdin. On a terminal it would be shown as it is typed, so there it is not read.
-fn asked(console: &mut Console) -> Option<HwKey> {
+fn asked(console: &mut Console) -> FlintResult<Option<HwKey>> {
     console.print("Enter Key : ");
     if io::stdin().is_terminal() {
         console.print(
             "\n-E- the key would be shown here: give it on stdin, `hw_access enable < KEYFILE`\n",
         );
-        return None;
+        return Ok(None);
     }
-    let mut text = String::new();
-    io::stdin().lock().read_line(&mut text).ok()?;
+    let line = console.line();
     console.print("\n");
-    text.parse().ok()
+    match line {
+        Ok(None) => Err(Exit::Interrupted.code()),
+        Ok(Some(text)) => Ok(text.parse().ok()),
+        Err(_) => Ok(None),
+    }
 }

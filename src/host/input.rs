@@ -40,6 +40,16 @@ pub fn read_input(path: &Path, max: u64, stop: &dyn Fn() -> bool) -> Result<Vec<
     unless_stopped(stop, move || read(&resolve(&path)?, true, max))?.ok_or(InputError::Stopped)?
 }
 
+/// Reads stdin, whatever it is, up to `max` bytes.
+pub fn read_stdin(max: u64, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, InputError> {
+    let work = move || {
+        let mut bytes = Vec::new();
+        io::stdin().lock().take(max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    unless_stopped(stop, work)?.ok_or(InputError::Stopped)?
+}
+
 /// What [`read_input_or_member`] read.
 #[derive(Debug)]
 pub struct NamedInput {

@@ -54,7 +54,7 @@ pub use findings::HostFinding;
 pub use holder::Holder;
 pub use in_use::{BadUseId, InUse, UseId};
 pub use input::{
-    InputDir, InputError, NamedInput, read_input, read_input_or_member, unless_stopped,
+    InputDir, InputError, NamedInput, read_input, read_input_or_member, read_stdin, unless_stopped,
 };
 #[cfg(any(test, fuzzing))]
 pub(crate) use journal::decode_and_encode as fuzz_journal;

@@ -3,7 +3,7 @@
 use super::JobError;
 use super::store::digest;
 use crate::flash::Events;
-use crate::host::{InputError, NamedInput, read_input, read_input_or_member};
+use crate::host::{InputError, NamedInput, read_input, read_input_or_member, read_stdin};
 use crate::image::{Contents, FileFormat, ImageError, Rom, image_in_archive};
 use crate::plan::{BurnOptions, CardSnapshot, Check, Plan, PlanReport, plan_burn};
 use std::ffi::OsString;
@@ -72,6 +72,18 @@ pub struct RomFile {
 pub(crate) fn read_bytes(path: &Path, events: &dyn Events) -> Result<Vec<u8>, JobError> {
     read_input(path, MAX_FILE, &|| events.stop_requested())
         .map_err(|error| not_read(path, MAX_FILE, error))
+}
+
+/// Reads the file with the key of a locked card; `-` is stdin.
+pub(crate) fn read_key(path: &Path, events: &dyn Events) -> Result<Vec<u8>, JobError> {
+    /// More than any key with blanks around it.
+    const LONGEST: u64 = 4096;
+    let stop = || events.stop_requested();
+    let read = match path.as_os_str() == "-" {
+        true => read_stdin(LONGEST, &stop),
+        false => read_input(path, LONGEST, &stop),
+    };
+    read.map_err(|error| not_read(path, LONGEST, error))
 }
 
 /// The error of a job for a file that was not read.

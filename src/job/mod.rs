@@ -51,8 +51,8 @@ pub use device::{Device, open, open_sim};
 pub use doctor::{DoctorOutcome, doctor};
 pub use error::{JobError, NvError};
 pub(crate) use error_text::{causes, error_chain, one_line};
-pub(crate) use file::read_bytes;
 pub use file::{ImageFile, RomFile, read_image, read_rom};
+pub(crate) use file::{read_bytes, read_key};
 pub use flash::{FlashInfo, FlashReadOutcome, flash_bytes, flash_info, flash_read};
 pub use host::{
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, host_forget, host_restore,
