@@ -158,7 +158,7 @@ pub struct RunningVersion {
 
 impl RunningVersion {
     /// Decodes the first two words of the block at 0x1f064; `None` when they hold no version.
-    pub(super) fn decode(first: u32, second: u32) -> Option<Self> {
+    pub(crate) fn decode(first: u32, second: u32) -> Option<Self> {
         let version = Self {
             major: (first >> 16) as u16,
             minor: (second >> 16) as u16,

@@ -26,27 +26,8 @@ pub(super) fn logged(reg: Reg, value: u32) -> String {
 fn shown(reg: Reg, value: u32, key: Option<&RandomState>) -> String {
     match key {
         // 56 bits: never the length of a GUID or a MAC.
-        Some(key) if holds_data(reg) => format!("digest:{:014x}", key.hash_one(value) >> 8),
+        Some(key) if reg.holds_data() => format!("digest:{:014x}", key.hash_one(value) >> 8),
         _ => format!("{value:#010x}"),
-    }
-}
-
-/// Whether a register carries contents of the flash or of a mailbox. Words 0 and 1 of the tools
-/// command interface are its input, words 3 and 4 its output: mailbox dwords, when commands move it.
-/// Every register is named, so that a new one has to be classed here.
-fn holds_data(reg: Reg) -> bool {
-    match reg {
-        Reg::GatewayData(_) | Reg::ToolsMailbox(_) | Reg::ToolsHcr(0 | 1 | 3 | 4) => true,
-        Reg::RunningVersion(_)
-        | Reg::RecoveryTest
-        | Reg::ToolsHcr(_)
-        | Reg::BootAddress
-        | Reg::SoftwareReset
-        | Reg::DeviceId
-        | Reg::Semaphore(_)
-        | Reg::GatewayCommand
-        | Reg::GatewayAddress
-        | Reg::LinkDownReset => false,
     }
 }
 

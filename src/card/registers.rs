@@ -59,6 +59,53 @@ impl Reg {
         }
     }
 
+    /// The register at this offset; `None` where this program touches none.
+    pub(crate) fn at(offset: CrOffset) -> Option<Self> {
+        // First, registers of this name, and the register.
+        let many: [(u32, u32, fn(u8) -> Self); 5] = [
+            (0x1_f064, 4, Self::RunningVersion),
+            (0x8_0780, 7, Self::ToolsHcr),
+            (0xe_0000, 72, Self::ToolsMailbox),
+            (0xf_0300, 64, Self::Semaphore),
+            (0xf_0410, 4, Self::GatewayData),
+        ];
+        for (first, count, reg) in many {
+            let inside = offset.0.wrapping_sub(first);
+            if inside / 4 < count && inside.is_multiple_of(4) {
+                return Some(reg((inside / 4) as u8));
+            }
+        }
+        let one = [
+            Self::RecoveryTest,
+            Self::BootAddress,
+            Self::SoftwareReset,
+            Self::DeviceId,
+            Self::GatewayCommand,
+            Self::GatewayAddress,
+            Self::LinkDownReset,
+        ];
+        one.into_iter().find(|reg| reg.offset() == offset)
+    }
+
+    /// Whether it carries contents of the flash or of a mailbox. Words 0 and 1 of the tools command
+    /// interface are its input, words 3 and 4 its output: mailbox dwords, when commands move it, and the
+    /// key of a locked card. Every register is named, so that a new one has to be classed here.
+    pub(crate) fn holds_data(self) -> bool {
+        match self {
+            Self::GatewayData(_) | Self::ToolsMailbox(_) | Self::ToolsHcr(0 | 1 | 3 | 4) => true,
+            Self::RunningVersion(_)
+            | Self::RecoveryTest
+            | Self::ToolsHcr(_)
+            | Self::BootAddress
+            | Self::SoftwareReset
+            | Self::DeviceId
+            | Self::Semaphore(_)
+            | Self::GatewayCommand
+            | Self::GatewayAddress
+            | Self::LinkDownReset => false,
+        }
+    }
+
     pub fn offset(self) -> CrOffset {
         let (first, _, number) = self.place();
         CrOffset(first + 4 * u32::from(number.unwrap_or(0)))
@@ -113,6 +160,34 @@ impl Semaphore {
             Self::FlashProgramming => "flash programming",
             Self::ToolsHcr => "tools command interface",
             Self::Flash => "flash gateway and reset",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CrOffset, Reg};
+
+    #[test]
+    fn every_register_is_found_by_its_offset() {
+        for reg in [
+            Reg::RunningVersion(3),
+            Reg::RecoveryTest,
+            Reg::ToolsHcr(6),
+            Reg::ToolsMailbox(71),
+            Reg::BootAddress,
+            Reg::SoftwareReset,
+            Reg::DeviceId,
+            Reg::Semaphore(63),
+            Reg::GatewayCommand,
+            Reg::GatewayAddress,
+            Reg::GatewayData(3),
+            Reg::LinkDownReset,
+        ] {
+            assert_eq!(Reg::at(reg.offset()), Some(reg));
+        }
+        for at in [0, 0xf_0411, 0xf_0420, 0x1_f060, u32::MAX] {
+            assert_eq!(Reg::at(CrOffset(at)), None, "{at:#x}");
         }
     }
 }

@@ -5,11 +5,11 @@ use super::args::Cli;
 use super::json::{self, FlintDocument, SCHEMA};
 use super::page::Page;
 use super::terminal::{Out, StopFlag};
-use super::{bug_report, commands, log};
+use super::{bug_report, commands, log, trace};
 use crate::escape;
 use crate::flint::{self, Caller};
 use crate::host::BorrowOptions;
-use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport};
+use crate::job::{BugReport, CardSelector, Exit, FinishedCommand, HostReport, TraceFile};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -24,7 +24,15 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
     if flint::is_name(&name) {
         let log = log::start(Some(&name), 0);
         let options = BorrowOptions::default();
-        return Some(run(words, &name, None, &options, None, log, &StopFlag::default()));
+        return Some(run(
+            words,
+            &name,
+            None,
+            &options,
+            Files::default(),
+            log,
+            &StopFlag::default(),
+        ));
     }
     let at = command_at(words)?;
     let (ours, theirs) = words.split_at(at + 1);
@@ -52,14 +60,24 @@ pub(super) fn called(argv: &[OsString]) -> Option<u8> {
             return Some(failure.exit.code());
         }
     };
-    let options = BorrowOptions { allow: cli.allow, access: cli.bar_access, key };
-    Some(run(theirs, COMMAND, cli.device, &options, report, log, &stop))
+    let recording = super::host().and_then(|host| trace::begin(&cli, &host));
+    let recording = match recording {
+        Ok(recording) => recording,
+        Err(failure) => {
+            Out::default().error(&failure.text());
+            return Some(failure.exit.code());
+        }
+    };
+    let recorder = recording.as_ref().map(TraceFile::recorder);
+    let options = BorrowOptions { allow: cli.allow, access: cli.bar_access, key, trace: recorder };
+    let files = Files { report, trace: recording };
+    Some(run(theirs, COMMAND, cli.device, &options, files, log, &stop))
 }
 
 /// Index of our command `flint` in the command line; `None` when the command is another one.
 fn command_at(words: &[OsString]) -> Option<usize> {
-    const WITH_VALUE: [&str; 6] =
-        ["-d", "--device", "--allow", "--bar-access", "--key-file", "--report"];
+    const WITH_VALUE: [&str; 7] =
+        ["-d", "--device", "--allow", "--bar-access", "--key-file", "--report", "--trace"];
     let mut at = 0;
     loop {
         let word = words.get(at)?.to_str()?;
@@ -73,15 +91,23 @@ fn command_at(words: &[OsString]) -> Option<usize> {
     }
 }
 
+/// Files beside the results.
+#[derive(Default)]
+struct Files {
+    report: Option<BugReport>,
+    trace: Option<TraceFile>,
+}
+
 fn run(
     words: &[OsString],
     program: &str,
     device: Option<CardSelector>,
     options: &BorrowOptions,
-    mut report: Option<BugReport>,
+    files: Files,
     log: Option<log::SharedLog>,
     stop: &StopFlag,
 ) -> u8 {
+    let Files { mut report, trace } = files;
     let out = Out::default();
     let host = match super::host() {
         Ok(host) => host,
@@ -124,6 +150,7 @@ fn run(
         log.flush();
     }
     tracing::info!(exit = code, "ended");
+    let recorded = trace::finish(trace, &host, ran.card.as_ref(), code, &out);
     if let Some(report) = report {
         let keys = words.iter().any(|word| word == "hw_access" || word == "set_key");
         // The last word may be a key.
@@ -140,6 +167,7 @@ fn run(
             }),
             exit: code,
             log: log.as_deref(),
+            trace: recorded.bytes.as_deref().map_err(Clone::clone),
         };
         out.error(&match report.finish(&host, &ended) {
             Ok(path) => Page::of(format_args!("report: {}", escape::path(path))),

@@ -35,6 +35,8 @@ pub struct Document {
     pub host: Option<HostReport>,
     /// The archive of `--report`; null without it.
     pub report: Option<ReportFile>,
+    /// The file of `--trace`; null without it.
+    pub trace: Option<ReportFile>,
     /// The exit code of the program.
     pub exit: Exit,
 }
@@ -71,7 +73,7 @@ pub struct ErrorReport {
     pub refused_by: Vec<String>,
 }
 
-/// The archive of `--report`.
+/// The file of `--report` or `--trace`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReportFile {
     /// Null when none was written.
@@ -90,6 +92,7 @@ impl Document {
             error: None,
             host: None,
             report: None,
+            trace: None,
             exit,
         }
     }

@@ -14,6 +14,7 @@ mod page;
 mod progress;
 mod terminal;
 mod text;
+mod trace;
 mod usage;
 
 use crate::card::HwKey;
@@ -121,6 +122,11 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(key) => key,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
+    let trace = match trace::begin(&cli, &host) {
+        Ok(trace) => trace,
+        Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
+    };
+    let recorder = trace.as_ref().map(crate::job::TraceFile::recorder);
     let mut ctx = Ctx {
         out,
         device: cli.device,
@@ -128,7 +134,7 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         stop,
         typed,
         host,
-        options: BorrowOptions { allow: cli.allow, access: cli.bar_access, key },
+        options: BorrowOptions { allow: cli.allow, access: cli.bar_access, key, trace: recorder },
         borrowed: None,
         report,
         reply: Reply::Yes,
@@ -148,12 +154,16 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
     document.device.clone_from(&ctx.device);
     document.result = ctx.result.take();
     document.host = host;
+    let card = ctx.device.as_ref();
+    let recorded = trace::finish(trace, &ctx.host, card, document.exit.code(), &ctx.out);
+    document.trace = recorded.report;
     let ended = job::FinishedCommand {
         card: ctx.device.as_ref(),
         typed: &ctx.typed,
         document: &document.value(),
         exit: document.exit.code(),
         log: log.as_deref(),
+        trace: recorded.bytes.as_deref().map_err(Clone::clone),
     };
     if let Some(report) = bug_report::finish(ctx.report.take(), &ctx.host, &ended, &ctx.out) {
         document.report = Some(report);

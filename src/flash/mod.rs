@@ -18,6 +18,7 @@ mod sectors;
 mod session;
 mod source;
 mod state;
+pub mod trace;
 mod waits;
 mod work;
 

@@ -6,6 +6,7 @@ use super::{
     UseId, VFIO_PCI, VfioCard, VfioError,
 };
 use crate::card::{CrSpace, HwKey};
+use crate::flash::trace::{Recorder, TraceMark};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -43,6 +44,8 @@ pub struct BorrowOptions {
     pub access: Option<BarAccess>,
     /// The owner's key for a locked card.
     pub key: Option<HwKey>,
+    /// Where accesses are recorded.
+    pub trace: Option<Recorder>,
 }
 
 /// How a borrowing ended.
@@ -66,6 +69,7 @@ struct Inner {
     warnings: Vec<String>,
     /// Numbers of semaphores of others that were freed.
     freed: Vec<u8>,
+    trace: Option<Recorder>,
 }
 
 /// A borrowed card. Clones refer to the same borrowing.
@@ -98,8 +102,10 @@ impl Borrowed {
             return Err(HostError::NoIommu { bdf });
         }
         let mut lease = Lease::take(host, &card, &options.allow)?;
+        let trace = options.trace.as_ref();
+        record_taken(trace, &lease);
         match open(host, &mut lease, options.access, bound) {
-            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio)),
+            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio, trace.cloned())),
             Err(error) => Err(lease.undo(error)),
         }
     }
@@ -111,12 +117,18 @@ impl Borrowed {
             Ok((card, vfio))
         });
         match opened {
-            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio)),
+            Ok((card, vfio)) => Ok(Self::of(host, card, lease, vfio, None)),
             Err(error) => Err(Box::new((lease, error))),
         }
     }
 
-    fn of(host: &Host, card: PciCard, mut lease: Lease, vfio: VfioCard) -> Self {
+    fn of(
+        host: &Host,
+        card: PciCard,
+        mut lease: Lease,
+        vfio: VfioCard,
+        trace: Option<Recorder>,
+    ) -> Self {
         let warnings = lease.take_warnings();
         Self(Rc::new(RefCell::new(Inner {
             host: host.clone(),
@@ -126,6 +138,7 @@ impl Borrowed {
             ending: None,
             warnings,
             freed: Vec::new(),
+            trace,
         })))
     }
 
@@ -142,6 +155,11 @@ impl Borrowed {
     /// Its registers; closed when the borrowing ends.
     pub fn space(&self) -> Box<dyn CrSpace> {
         self.0.borrow().vfio.space()
+    }
+
+    /// How its registers are reached; `None` once closed.
+    pub fn access(&self) -> Option<BarAccess> {
+        self.0.borrow().vfio.access()
     }
 
     /// Driver it was taken from and goes back to; `None` when there was none, or when it was on
@@ -217,9 +235,28 @@ impl Borrowed {
     }
 }
 
+/// The bindings of a card that was taken.
+fn record_taken(trace: Option<&Recorder>, lease: &Lease) {
+    let Some(trace) = trace else {
+        return;
+    };
+    let original = lease.original();
+    if let Some(driver) = original.driver.clone().filter(|_| !original.on_vfio()) {
+        trace.mark(TraceMark::Unbind { driver });
+    }
+    trace.mark(TraceMark::Bind { driver: VFIO_PCI.to_owned() });
+}
+
 impl Inner {
+    fn record(&self, mark: TraceMark) {
+        if let Some(trace) = &self.trace {
+            trace.mark(mark);
+        }
+    }
+
     fn finish(&mut self, reenumerate: bool) -> Result<Ending, HostError> {
         self.vfio.close()?;
+        self.record(TraceMark::Close);
         let ending = self.restore(reenumerate);
         self.lease.unlock();
         ending
@@ -234,6 +271,9 @@ impl Inner {
         };
         self.warnings.append(&mut self.lease.take_warnings());
         let ending = ending?;
+        if let Some(driver) = self.host.driver_of(self.card.bdf) {
+            self.record(TraceMark::Bind { driver });
+        }
         match self.host.card(self.card.bdf) {
             Ok(card) => self.card = card,
             // It was removed; what is not its own is restored.

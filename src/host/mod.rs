@@ -12,6 +12,7 @@
 //! | `in_use`, `holder` | who uses the card |
 //! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
 //! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
+//! | `kernel_log` | what the kernel logs about a card |
 //! | `borrow` | check, lease, open, close, give back |
 //! | `vfio` | a card opened through VFIO |
 //!
@@ -29,6 +30,7 @@ mod holder;
 mod in_use;
 mod input;
 mod journal;
+mod kernel_log;
 mod kvm;
 mod lease;
 mod lockdown;
@@ -59,6 +61,7 @@ pub use input::{
 #[cfg(any(test, fuzzing))]
 pub(crate) use journal::decode_and_encode as fuzz_journal;
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
+pub use kernel_log::KernelLog;
 pub use kvm::kvm_findings;
 pub use lease::{FollowedCard, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;

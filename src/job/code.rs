@@ -140,6 +140,14 @@ pub enum Code {
     ImageDamaged,
     RomUnusable,
     FileTooLarge,
+    /// The file is no trace, or one of another version.
+    NotATrace,
+    /// The trace ends before the recording did.
+    TraceCut,
+    /// The program makes another access than the recorded one.
+    TraceDiverges,
+    /// The trace and the simulated card disagree.
+    TraceDiffers,
     /// The image has no ROM, ini or other section that was requested.
     NoPart,
     /// The ini has no such key.

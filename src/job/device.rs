@@ -2,7 +2,10 @@
 
 use super::proofs::ProofStore;
 use super::{CardSelector, HostReport, JobError};
-use crate::card::{Card, Clock, HwKey, Semaphore, SemaphoreState, Staleness, WATCH, WallClock};
+use crate::card::{
+    Card, Clock, FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WallClock,
+};
+use crate::flash::trace::{Recorder, SIMULATED};
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
@@ -25,6 +28,8 @@ pub struct Device {
     pub(super) reenumerate: bool,
     /// Where it is kept what this card has shown; `None` for a card without a serial number.
     pub(super) proofs: Option<ProofStore>,
+    /// Where its accesses are recorded.
+    pub(super) trace: Option<Recorder>,
 }
 
 /// Open what the user named. A real card is taken from its driver: an outage for who uses it.
@@ -35,13 +40,12 @@ pub fn open(
 ) -> Result<Device, JobError> {
     if let CardSelector::Sim(path) = selector {
         let sim = SimCard::open(path)?;
-        let mut device = open_sim_with_key(&sim, &selector.to_string(), options.key)?;
-        device.proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
-        return Ok(device);
+        let proofs = sim.serial().map(|serial| ProofStore::of(host, serial));
+        return open_sim_with(&sim, &selector.to_string(), options, proofs);
     }
     let card = selector.find(host)?;
     let borrowed = Borrowed::take(host, card, options, &mut |_| {})?;
-    open_borrowed(host, borrowed, &selector.to_string(), options.key)
+    open_borrowed(host, borrowed, &selector.to_string(), options)
 }
 
 /// Open a card that is borrowed already. When it does not answer it is given back.
@@ -49,10 +53,16 @@ pub(super) fn open_borrowed(
     host: &Host,
     borrowed: Borrowed,
     name: &str,
-    key: Option<HwKey>,
+    options: &BorrowOptions,
 ) -> Result<Device, JobError> {
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
-    let card = match Card::open_with_key(borrowed.space(), Rc::clone(&clock), key) {
+    let proofs = borrowed.card().serial_number().map(|serial| ProofStore::of(host, serial));
+    let mut space = borrowed.space();
+    if let Some(trace) = &options.trace {
+        let access = borrowed.access().map_or_else(String::new, |access| access.to_string());
+        space = trace.open(space, &clock, &access, proofs.is_some());
+    }
+    let card = match Card::open_with_key(space, Rc::clone(&clock), options.key) {
         Ok(card) => card,
         Err(error) => {
             borrowed.end(false);
@@ -67,24 +77,35 @@ pub(super) fn open_borrowed(
         }
     };
     let mut device = Device::new(card, clock, name);
-    let found = borrowed.card();
-    device.bdf = Some(found.bdf.to_string());
-    device.proofs = found.serial_number().map(|serial| ProofStore::of(host, serial));
+    device.bdf = Some(borrowed.card().bdf.to_string());
+    device.proofs = proofs;
     device.borrowed = Some(borrowed);
+    device.recorded_by(options.trace.clone());
     Ok(device)
 }
 
 /// Open a simulated card through its BAR0.
 pub fn open_sim(sim: &SimCard, name: &str) -> Result<Device, JobError> {
-    open_sim_with_key(sim, name, None)
+    open_sim_with(sim, name, &BorrowOptions::default(), None)
 }
 
-fn open_sim_with_key(sim: &SimCard, name: &str, key: Option<HwKey>) -> Result<Device, JobError> {
+pub(super) fn open_sim_with(
+    sim: &SimCard,
+    name: &str,
+    options: &BorrowOptions,
+    proofs: Option<ProofStore>,
+) -> Result<Device, JobError> {
     let clock = sim.clock();
-    let card = Card::open_with_key(sim.bar0(), Rc::clone(&clock), key)?;
+    let mut space = sim.bar0();
+    if let Some(trace) = &options.trace {
+        space = trace.open(space, &clock, SIMULATED, proofs.is_some());
+    }
+    let card = Card::open_with_key(space, Rc::clone(&clock), options.key)?;
     let mut device = Device::new(card, clock, name);
     device.bdf = Some(sim.spec().bdf);
     device.board = Some(sim.spec().board);
+    device.proofs = proofs;
+    device.recorded_by(options.trace.clone());
     Ok(device)
 }
 
@@ -100,7 +121,17 @@ impl Device {
             borrowed: None,
             reenumerate: false,
             proofs: None,
+            trace: None,
         }
+    }
+
+    /// Names the card in its trace. The first open counts.
+    fn recorded_by(&mut self, trace: Option<Recorder>) {
+        if let Some(trace) = &trace {
+            let runs = self.card.firmware() == FirmwareState::Runs;
+            trace.describe(self.card.chip().name(), runs);
+        }
+        self.trace = trace;
     }
 
     /// Keeps in `dir`, under this serial number, what the card shows about chained reads. Without

@@ -103,7 +103,7 @@ fn real(
     findings.list.append(&mut ready);
     let mut device = match taken
         .map_err(JobError::from)
-        .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string(), options.key))
+        .and_then(|borrowed| open_borrowed(host, borrowed, &selector.to_string(), options))
     {
         Ok(device) => device,
         Err(error) => {

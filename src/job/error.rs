@@ -3,6 +3,7 @@
 use super::{BootReport, HostReport};
 use crate::card::{CardError, ToolsError};
 use crate::escape;
+use crate::flash::trace::TraceError;
 use crate::flash::{Boots, FlashError, LayoutError, Stopped};
 use crate::host::{DiscoverError, HostError, LeaseError, VfioError};
 use crate::image::{
@@ -75,6 +76,11 @@ pub enum JobError {
     BadFile { path: PathBuf, why: String },
     #[error("{} is not the identity of a card: {why}", escape::path(path))]
     BadIdentity { path: PathBuf, why: String },
+    /// The file is no trace.
+    #[error("{}: {source}", escape::path(path))]
+    Trace { path: PathBuf, source: TraceError },
+    #[error("{} ends after {accesses} accesses: {why}", escape::path(path))]
+    TraceCut { path: PathBuf, accesses: usize, why: String },
     /// An image could not be changed as requested.
     #[error(transparent)]
     Patch(#[from] PatchError),

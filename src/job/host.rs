@@ -195,8 +195,8 @@ fn probe_and_end(
     ours: bool,
     touched: bool,
 ) -> HostReport {
-    let probed =
-        open_borrowed(host, borrowed.clone(), &bdf.to_string(), None).and_then(|mut device| {
+    let probed = open_borrowed(host, borrowed.clone(), &bdf.to_string(), &BorrowOptions::default())
+        .and_then(|mut device| {
             let probed = release_and_probe(&mut device, ours, touched);
             device.end();
             probed

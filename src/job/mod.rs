@@ -39,6 +39,7 @@ mod settle;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 mod unlock;
 mod verify;
 
@@ -82,6 +83,10 @@ pub use session::{CardDescription, CardReport};
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};
+pub use trace::{
+    FinishedTrace, RegisterCount, TraceFile, TraceLine, TraceShowOutcome, cut, read_trace,
+    trace_show,
+};
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{
     Comparison, Difference, VerifyOutcome, verify_against, verify_card, verify_image,

@@ -226,6 +226,8 @@ impl JobError {
             Self::ForeignFile { .. } => Code::ForeignFile,
             Self::Archive { source, .. } => archive(source),
             Self::RomFile { .. } => Code::RomUnusable,
+            Self::Trace { .. } => Code::NotATrace,
+            Self::TraceCut { .. } => Code::TraceCut,
             Self::BadFile { .. } | Self::BadIdentity { .. } => Code::NotABackup,
             Self::Patch(PatchError::SelfCheck(_)) => Code::Internal,
             Self::Patch(_) => Code::Patch,

@@ -62,6 +62,10 @@ pub struct Cli {
     /// serial numbers are masked
     #[arg(long, value_name = "DIR", global = true)]
     pub report: Option<PathBuf>,
+    /// Record every register access into this new file (docs/traces.md); identity, serial numbers and the
+    /// contents of the flash are not in it
+    #[arg(long, value_name = "FILE", global = true)]
+    pub trace: Option<PathBuf>,
     /// File with the key of a locked card (secure host), `-` for stdin; used when the card is locked. It
     /// enables hardware access until the chip is reset; no key is set or changed
     #[arg(long, value_name = "FILE", global = true)]
@@ -178,6 +182,9 @@ pub enum Command {
         /// Path below /sys; the value is read from stdin
         attribute: PathBuf,
     },
+    /// Show a trace, play it back, or compare it with the simulated card
+    #[command(subcommand, arg_required_else_help = true)]
+    Trace(TraceCommand),
     /// Create and inspect simulated cards and test images
     #[command(subcommand, arg_required_else_help = true)]
     Sim(SimCommand),
@@ -218,6 +225,18 @@ pub enum HostCommand {
         card: Bdf,
         #[command(flatten)]
         confirm: ConfirmArgs,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub enum TraceCommand {
+    /// Show what a trace holds: header, marks, accesses to each register
+    Show {
+        /// Trace, as `--trace` writes it
+        file: PathBuf,
+        /// List every access
+        #[arg(long)]
+        accesses: bool,
     },
 }
 
@@ -382,6 +401,7 @@ impl Command {
             | Self::Schema { .. }
             | Self::Man { .. }
             | Self::Sim(_)
+            | Self::Trace(_)
             | Self::HostWrite { .. }
             | Self::Host(HostCommand::Status | HostCommand::Forget { .. }) => false,
             _ => true,

@@ -7,12 +7,15 @@ mod host;
 mod parts;
 mod shell;
 mod sim;
+mod trace;
 mod write;
 
 pub(super) use card::cards_here;
 pub(super) use host::afterwards;
 
-use super::args::{Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand};
+use super::args::{
+    Command, ConfigCommand, FlashCommand, HostCommand, IdentityCommand, RomCommand, TraceCommand,
+};
 use super::failure::Failure;
 use super::json;
 use super::page::Page;
@@ -239,6 +242,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
             std::process::exit(crate::host::write_attribute(&attribute))
         }
         Command::Sim(args) => sim::run(ctx, &args),
+        Command::Trace(TraceCommand::Show { file, accesses }) => trace::show(ctx, &file, accesses),
         Command::Demo { dir } => demo::run(ctx, &dir),
         Command::Schema { command } => shell::schema(ctx, &command),
         Command::Completions { shell } => shell::completions(ctx, shell),

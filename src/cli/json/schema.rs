@@ -9,7 +9,7 @@ use crate::job::{
     ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
     NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome, RomOutcome,
-    UnlockOutcome, VerifyOutcome, WriteOutcome,
+    TraceShowOutcome, UnlockOutcome, VerifyOutcome, WriteOutcome,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -51,6 +51,7 @@ pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("host status", of::<HostStatusOutcome>),
     ("host restore", of::<HostRestoreOutcome>),
     ("host forget", of::<HostForgetOutcome>),
+    ("trace show", of::<TraceShowOutcome>),
     ("sim create", of::<SimOutcome>),
     ("sim info", of::<SimOutcome>),
     ("sim fault", of::<SimOutcome>),

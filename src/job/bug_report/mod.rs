@@ -8,6 +8,7 @@
 //! | `plan.json` | the plan, when the command made one |
 //! | `journal.json` | journals of borrowed cards: while the card was open, and after the command |
 //! | `log.jsonl` | the job's log |
+//! | `trace.zst` | every register access (docs/traces.md) |
 //! | `host.json` | kernel, lockdown, what `doctor` finds out about the host |
 //! | `card.json`, `lspci.txt` | the PCI function as sysfs and `lspci` show it |
 //!
@@ -52,6 +53,13 @@ pub struct FinishedCommand<'a> {
     pub exit: u8,
     /// The job's log.
     pub log: Option<&'a Path>,
+    /// Its trace, or why there is none.
+    pub trace: Result<&'a [u8], String>,
+}
+
+/// A text without what points at one card and its owner's network, by the form of the words.
+pub(super) fn masked_text(plain: &str) -> String {
+    Mask::default().text(plain)
 }
 
 /// A report in the making. Dropped before [`BugReport::finish`] it leaves nothing behind.
@@ -176,6 +184,7 @@ impl BugReport {
         });
         put("journal.json", Ok(ReportText::Json(journal)));
         put("log.jsonl", log(ended.log).map(ReportText::Lines));
+        put("trace.zst", ended.trace.clone().map(|trace| ReportText::Trace(trace.to_vec())));
         put("host.json", Ok(ReportText::Json(about(host))));
         match ended.card.map(|card| function(host, card)) {
             Some(Ok(bdf)) => {
@@ -202,13 +211,13 @@ impl BugReport {
         &self,
         file: File,
         ended: &FinishedCommand<'_>,
-        files: &[(&'static str, String)],
+        files: &[(&'static str, Vec<u8>)],
         absent: &[Absent],
         mask: &Mask,
     ) -> io::Result<()> {
         let list: Vec<Value> = files
             .iter()
-            .map(|(name, text)| json!({ "name": name, "len": text.len(), "sha256": digest(text.as_bytes()) }))
+            .map(|(name, text)| json!({ "name": name, "len": text.len(), "sha256": digest(text) }))
             .collect();
         let absent: Vec<Value> =
             absent.iter().map(|a| json!({ "name": a.name, "why": mask.text(&a.why) })).collect();
@@ -225,15 +234,15 @@ impl BugReport {
         let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
         let top = Path::new("cx3flash-report");
         let manifest = format!("{manifest:#}\n");
-        let all = std::iter::once(("manifest.json", manifest.as_str()))
-            .chain(files.iter().map(|(name, text)| (*name, text.as_str())));
+        let all = std::iter::once(("manifest.json", manifest.as_bytes()))
+            .chain(files.iter().map(|(name, text)| (*name, text.as_slice())));
         for (name, text) in all {
             let mut header = tar::Header::new_gnu();
             header.set_size(text.len() as u64);
             header.set_mode(0o644);
             let now = OffsetDateTime::now_utc().unix_timestamp();
             header.set_mtime(u64::try_from(now).unwrap_or(0));
-            tar.append_data(&mut header, top.join(name), text.as_bytes())?;
+            tar.append_data(&mut header, top.join(name), text)?;
         }
         tar.into_inner()?.finish()?.sync_all()
     }
@@ -256,19 +265,23 @@ enum ReportText {
     /// JSON lines.
     Lines(String),
     Text(String),
+    /// It holds nothing to mask.
+    Trace(Vec<u8>),
 }
 
 impl ReportText {
     /// The text of the file.
-    fn masked(self, mask: &Mask) -> String {
-        bounded(match self {
+    fn masked(self, mask: &Mask) -> Vec<u8> {
+        let text = match self {
             Self::Json(mut value) => {
                 mask.json(&mut value);
                 format!("{value:#}\n")
             }
             Self::Lines(lines) => mask.lines(&lines),
             Self::Text(text) => mask.text(&text),
-        })
+            Self::Trace(bytes) => return bytes,
+        };
+        bounded(text).into_bytes()
     }
 }
 

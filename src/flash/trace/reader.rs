@@ -1,0 +1,152 @@
+//! Reads a trace. Whoever made the file: nothing in it takes more memory or time than the limits here.
+
+use super::format::{LineState, TraceHeader, TraceMark, TraceRecord, parse_header};
+use super::{LARGEST_TEXT, MOST_RECORDS, TRACE_FORMAT};
+use ruzstd::decoding::StreamingDecoder;
+use std::io::Read;
+
+/// Longest line; those of the recorder have a few KiB.
+const LONGEST_LINE: usize = 64 << 10;
+/// A frame needs no larger window than the text of one.
+const WINDOW: u64 = 8 << 20;
+
+/// A trace that was read.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    pub header: TraceHeader,
+    pub records: Vec<TraceRecord>,
+    /// Why what follows the last record is not there; `None` for a complete trace.
+    pub cut: Option<String>,
+}
+
+/// The file is no trace of this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TraceError {
+    #[error("it is not a trace of this program: {0}")]
+    NotATrace(&'static str),
+    #[error("it has trace format {found}; this program reads format {TRACE_FORMAT}")]
+    Version { found: u64 },
+}
+
+impl Trace {
+    /// Reads a file. A damaged one is read as far as it goes, see [`Trace::cut`].
+    ///
+    /// # Errors
+    /// [`TraceError`] when its first line cannot be read.
+    pub fn read(file: &[u8]) -> Result<Self, TraceError> {
+        let mut lines = Lines { rest: file, decoder: None, text: Vec::new(), used: 0, total: 0 };
+        let first = match lines.next_line() {
+            Ok(Some(first)) => first,
+            Ok(None) => return Err(TraceError::NotATrace("it is empty")),
+            Err(_) => return Err(TraceError::NotATrace("its first zstd frame cannot be read")),
+        };
+        let header = match parse_header(&first) {
+            Some(Ok(header)) => header,
+            Some(Err(found)) => return Err(TraceError::Version { found }),
+            None => return Err(TraceError::NotATrace("its first line is no header of a trace")),
+        };
+        let mut trace = Self { header, records: Vec::new(), cut: None };
+        trace.cut = trace.read_records(&mut lines).err();
+        Ok(trace)
+    }
+
+    fn read_records(&mut self, lines: &mut Lines<'_>) -> Result<(), String> {
+        let mut state = LineState::default();
+        loop {
+            let line =
+                lines.next_line()?.ok_or("it has no last line: the recording was cut short")?;
+            let record = state
+                .parse(&line)
+                .ok_or_else(|| format!("line {} is no record", self.records.len() + 2))?;
+            if self.records.len() as u64 >= MOST_RECORDS {
+                return Err(format!("it has more than {MOST_RECORDS} records"));
+            }
+            let ends = matches!(record, TraceRecord::Mark { mark: TraceMark::End { .. }, .. });
+            self.records.push(record);
+            if ends {
+                break;
+            }
+        }
+        match lines.next_line() {
+            Ok(None) => Ok(()),
+            _ => Err("something follows its last line".into()),
+        }
+    }
+
+    /// Exit code of the command; `None` when the recording was cut short.
+    pub fn exit(&self) -> Option<u8> {
+        match self.records.last() {
+            Some(TraceRecord::Mark { mark: TraceMark::End { exit }, .. }) => Some(*exit),
+            _ => None,
+        }
+    }
+
+    pub fn marks(&self) -> impl Iterator<Item = (u64, &TraceMark)> {
+        self.records.iter().filter_map(|record| match record {
+            TraceRecord::Mark { time, mark } => Some((*time, mark)),
+            TraceRecord::Access(_) => None,
+        })
+    }
+}
+
+/// The lines of the frames of a file.
+struct Lines<'a> {
+    /// What follows the frame that is decoded.
+    rest: &'a [u8],
+    decoder: Option<StreamingDecoder<&'a [u8], ruzstd::decoding::FrameDecoder>>,
+    text: Vec<u8>,
+    used: usize,
+    total: u64,
+}
+
+impl Lines<'_> {
+    fn next_line(&mut self) -> Result<Option<String>, String> {
+        loop {
+            let unread = self.text.get(self.used..).unwrap_or_default();
+            if let Some(len) = unread.iter().position(|b| *b == b'\n') {
+                let line = std::str::from_utf8(&unread[..len]).map(str::to_owned);
+                self.used += len + 1;
+                return line.map(Some).map_err(|_| "a line is not UTF-8".to_owned());
+            }
+            if unread.len() > LONGEST_LINE {
+                return Err(format!("a line is longer than {LONGEST_LINE} bytes"));
+            }
+            if !self.more()? {
+                let left = self.text.len() - self.used;
+                return if left == 0 { Ok(None) } else { Err("its last line is cut short".into()) };
+            }
+        }
+    }
+
+    /// Decodes some more text; false at the end of the file.
+    fn more(&mut self) -> Result<bool, String> {
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None if self.rest.is_empty() => return Ok(false),
+            None => StreamingDecoder::new_with_max_window_size(self.rest, WINDOW)
+                .map_err(|error| format!("a zstd frame cannot be read: {error}"))?,
+        };
+        self.text.drain(..self.used);
+        self.used = 0;
+        let mut piece = [0; 16 << 10];
+        let len = decoder
+            .read(&mut piece)
+            .map_err(|error| format!("a zstd frame is cut short or damaged: {error}"))?;
+        self.total += len as u64;
+        if self.total > LARGEST_TEXT {
+            return Err(format!("it unpacks to more than {} MiB", LARGEST_TEXT >> 20));
+        }
+        self.text.extend_from_slice(piece.get(..len).unwrap_or_default());
+        if len > 0 {
+            self.decoder = Some(decoder);
+            return Ok(true);
+        }
+        let frame = &decoder.decoder;
+        let stored = frame.get_checksum_from_data();
+        if stored.is_some() && stored != frame.get_calculated_checksum() {
+            return Err("a zstd frame has a wrong checksum".into());
+        }
+        self.rest = decoder.into_inner();
+        Ok(true)
+    }
+}

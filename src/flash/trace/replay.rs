@@ -1,0 +1,334 @@
+//! Plays a trace back as a card.
+//!
+//! The program must make the accesses of the recording in their order. Only polls may differ in number: how
+//! often a register is polled depends on the host. Words that the trace does not hold are made up
+//! ([`stand_in`]), equal ones equal.
+
+use super::contents::{DataWord, GatewayState};
+use super::format::{TraceAccess, TraceMark, TraceOp, TraceRecord, TraceValue};
+use super::reader::Trace;
+use crate::card::{Clock, CrError, CrOffset, CrSpace, Reg};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Polls of one register beyond those of the recording: a wait that never ends ends there.
+const MOST_EXTRA_POLLS: u64 = 100_000;
+
+/// A word that stands for the one with this number: never blank, and never what a failed read returns.
+pub fn stand_in(number: u32) -> u32 {
+    // A bijection of the integers (the finaliser of MurmurHash3), so that distinct words stay distinct.
+    let mut word = number ^ 0x9e37_79b9;
+    word = (word ^ word >> 16).wrapping_mul(0x85eb_ca6b);
+    word = (word ^ word >> 13).wrapping_mul(0xc2b2_ae35);
+    word ^ word >> 16
+}
+
+/// Where the program makes another access than the recorded one.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Divergence {
+    /// Number of the recorded access, from 0.
+    pub access: usize,
+    /// Microseconds since the recording began.
+    pub time: u64,
+    /// What the program does now.
+    pub asked: String,
+    /// What it did when the trace was recorded; null at the end of the trace.
+    pub recorded: Option<String>,
+}
+
+/// How far a replay got.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct ReplayProgress {
+    /// Accesses of the trace.
+    pub recorded: usize,
+    /// Those the program made again.
+    pub replayed: usize,
+    /// Polls of the recording that were not needed.
+    pub skipped_polls: u64,
+    /// Polls beyond those of the recording.
+    pub extra_polls: u64,
+    pub divergence: Option<Divergence>,
+}
+
+/// A card that answers as the recorded one did.
+#[derive(Clone)]
+pub struct ReplayedCard(Rc<RefCell<Player>>);
+
+struct Player {
+    accesses: Vec<TraceAccess>,
+    next: usize,
+    time: u64,
+    posted: bool,
+    since_reset: Duration,
+    gateway: GatewayState,
+    /// By address: number of the word as it was read first, and what stands for it.
+    flash: HashMap<u32, (u32, u32)>,
+    /// The last access of each kind of question, and its answer.
+    last: Option<(TraceOp, u32, u32)>,
+    skipped: u64,
+    extra: u64,
+    divergence: Option<Divergence>,
+}
+
+impl ReplayedCard {
+    pub fn new(trace: &Trace) -> Self {
+        let mut player = Player {
+            accesses: Vec::new(),
+            next: 0,
+            time: 0,
+            posted: true,
+            since_reset: Duration::ZERO,
+            gateway: GatewayState::default(),
+            flash: HashMap::new(),
+            last: None,
+            skipped: 0,
+            extra: 0,
+            divergence: None,
+        };
+        for record in &trace.records {
+            match record {
+                TraceRecord::Access(access) => player.accesses.push(*access),
+                TraceRecord::Mark { mark: TraceMark::Open { posted, since_reset, .. }, time } => {
+                    player.posted = *posted;
+                    player.since_reset = Duration::from_micros(*since_reset);
+                    player.time = *time;
+                }
+                TraceRecord::Mark { mark: TraceMark::Flash { words }, .. } => {
+                    let words = words.iter().map(|(at, number, word)| (*at, (*number, *word)));
+                    player.flash.extend(words);
+                }
+                TraceRecord::Mark { .. } => {}
+            }
+        }
+        Self(Rc::new(RefCell::new(player)))
+    }
+
+    pub fn space(&self) -> Box<dyn CrSpace> {
+        Box::new(self.clone())
+    }
+
+    pub fn clock(&self) -> Rc<dyn Clock> {
+        Rc::new(self.clone())
+    }
+
+    pub fn progress(&self) -> ReplayProgress {
+        let player = self.0.borrow();
+        ReplayProgress {
+            recorded: player.accesses.len(),
+            replayed: player.next,
+            skipped_polls: player.skipped,
+            extra_polls: player.extra,
+            divergence: player.divergence.clone(),
+        }
+    }
+
+    /// The flash as far as it was read: address and word, with words that stand for those the trace does
+    /// not hold.
+    pub fn flash(&self) -> Vec<(u32, u32)> {
+        let player = self.0.borrow();
+        let mut gateway = GatewayState::default();
+        let mut words = HashMap::new();
+        for access in &player.accesses {
+            let Some(reg) = Reg::at(CrOffset(access.at)) else { continue };
+            match (access.op, access.value) {
+                (TraceOp::Write, TraceValue::Clear(word)) => gateway.write(reg, word),
+                (TraceOp::Write, _) => gateway.write(reg, 0),
+                (TraceOp::Read, value) => {
+                    if let Reg::GatewayData(n) = reg
+                        && let DataWord::Flash(at) = gateway.data(n)
+                    {
+                        let word = player.flash.get(&at).map(|(_, word)| *word);
+                        words.entry(at).or_insert(word.unwrap_or_else(|| plain(value)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        words.extend(player.flash.iter().map(|(at, (_, word))| (*at, *word)));
+        words.into_iter().collect()
+    }
+}
+
+/// A value without regard to where it was read.
+fn plain(value: TraceValue) -> u32 {
+    match value {
+        TraceValue::Clear(word) => word,
+        TraceValue::Masked(number) => stand_in(number),
+        TraceValue::Failed => u32::MAX,
+    }
+}
+
+fn error(at: u32, text: &str) -> CrError {
+    CrError::Io { at, source: std::io::Error::other(text.to_owned()) }
+}
+
+/// An access in words.
+fn words(op: TraceOp, at: u32, value: Option<TraceValue>) -> String {
+    let register = TraceAccess::register(at);
+    match (op, value) {
+        (TraceOp::Read | TraceOp::Write, None) => format!("{op} of {register}"),
+        (TraceOp::Read | TraceOp::Write, Some(value)) => format!("{op} of {register}: {value}"),
+        _ => op.to_string(),
+    }
+}
+
+impl TraceAccess {
+    /// A register in words.
+    pub fn register(at: u32) -> String {
+        Reg::at(CrOffset(at)).map_or_else(|| format!("{at:#x}"), |reg| reg.to_string())
+    }
+
+    /// The access in words, with its value where it was written.
+    pub fn in_words(&self) -> String {
+        let written = (self.op == TraceOp::Write).then_some(self.value);
+        words(self.op, self.at, written)
+    }
+
+    /// The access without its value.
+    pub fn question(&self) -> String {
+        words(self.op, self.at, None)
+    }
+}
+
+impl Player {
+    fn diverge(&mut self, op: TraceOp, at: u32, value: Option<TraceValue>) -> CrError {
+        let recorded = self.accesses.get(self.next);
+        self.divergence.get_or_insert_with(|| Divergence {
+            access: self.next,
+            time: recorded.map_or(self.time, |access| access.time),
+            asked: words(op, at, value),
+            recorded: recorded.map(TraceAccess::in_words),
+        });
+        error(at, "the trace has another access here")
+    }
+
+    /// Whether the access before was this question: asking it again is a poll.
+    fn polls(&self, op: TraceOp, at: u32) -> bool {
+        op != TraceOp::Write && self.last.is_some_and(|(before, of, _)| (before, of) == (op, at))
+    }
+
+    /// Goes to the next recorded access if it is this one; a poll that the program does not need is skipped.
+    fn take(&mut self, op: TraceOp, at: u32) -> Option<TraceAccess> {
+        loop {
+            let next = *self.accesses.get(self.next)?;
+            if (next.op, next.at) == (op, at) {
+                self.next += 1;
+                self.time = self.time.max(next.time);
+                return Some(next);
+            }
+            let (before, of, answer) = self.last?;
+            if (next.op, next.at) != (before, of)
+                || !matches!(next.value, TraceValue::Clear(word) if word == answer)
+            {
+                return None;
+            }
+            self.next += 1;
+            self.skipped += 1;
+            self.time = self.time.max(next.time);
+        }
+    }
+
+    fn ask(&mut self, op: TraceOp, at: u32) -> Result<u32, CrError> {
+        if self.divergence.is_some() {
+            return Err(error(at, "the replay has ended"));
+        }
+        let Some(access) = self.take(op, at) else {
+            if self.polls(op, at)
+                && self.extra < MOST_EXTRA_POLLS
+                && let Some((.., answer)) = self.last
+            {
+                self.extra += 1;
+                self.time += 1;
+                return Ok(answer);
+            }
+            return Err(self.diverge(op, at, None));
+        };
+        let word = match access.value {
+            TraceValue::Failed => return Err(error(at, "the access failed when it was recorded")),
+            TraceValue::Clear(word) => self.of_flash(at, 0).unwrap_or(word),
+            TraceValue::Masked(number) => {
+                self.of_flash(at, number).unwrap_or_else(|| stand_in(number))
+            }
+        };
+        self.last = Some((op, at, word));
+        Ok(word)
+    }
+
+    /// What stands for a word of the flash, as long as it is the one that was read first.
+    fn of_flash(&self, at: u32, number: u32) -> Option<u32> {
+        let Some(Reg::GatewayData(n)) = Reg::at(CrOffset(at)) else { return None };
+        let DataWord::Flash(at) = self.gateway.data(n) else { return None };
+        self.flash.get(&at).filter(|(first, _)| *first == number).map(|(_, word)| *word)
+    }
+
+    fn write(&mut self, at: u32, value: u32) -> Result<(), CrError> {
+        if self.divergence.is_some() {
+            return Err(error(at, "the replay has ended"));
+        }
+        let op = TraceOp::Write;
+        let before = self.next;
+        let access = self.take(op, at);
+        let same = match access.map(|access| access.value) {
+            // What is written to data registers comes from words that are made up.
+            Some(TraceValue::Masked(_)) => true,
+            Some(TraceValue::Clear(word)) => word == value,
+            Some(TraceValue::Failed) => {
+                return Err(error(at, "the access failed when it was recorded"));
+            }
+            None => false,
+        };
+        if !same {
+            if access.is_some() {
+                self.next = self.next.saturating_sub(1).max(before);
+            }
+            return Err(self.diverge(op, at, Some(TraceValue::Clear(value))));
+        }
+        if let Some(reg) = Reg::at(CrOffset(at)) {
+            self.gateway.write(reg, value);
+        }
+        self.last = None;
+        Ok(())
+    }
+}
+
+impl CrSpace for ReplayedCard {
+    fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
+        self.0.borrow_mut().ask(TraceOp::Read, at.0)
+    }
+
+    fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
+        self.0.borrow_mut().write(at.0, value)
+    }
+
+    fn posts_writes(&self) -> bool {
+        self.0.borrow().posted
+    }
+
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(self.0.borrow_mut().ask(TraceOp::PciId, 0)? as u16)
+    }
+
+    fn back_after_reset(&mut self) -> Result<bool, CrError> {
+        Ok(self.0.borrow_mut().ask(TraceOp::Back, 0)? != 0)
+    }
+
+    fn since_reset(&self) -> Duration {
+        self.0.borrow().since_reset
+    }
+}
+
+impl Clock for ReplayedCard {
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.0.borrow().time)
+    }
+
+    fn sleep(&self, time: Duration) {
+        let mut player = self.0.borrow_mut();
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        player.time = player.time.saturating_add(micros);
+    }
+}

@@ -1,0 +1,165 @@
+use super::*;
+use crate::card::{Clock, CrError, CrOffset, CrSpace, Reg, WallClock};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+/// Registers that count up.
+struct Counting(u32);
+
+impl CrSpace for Counting {
+    fn read(&mut self, _: CrOffset) -> Result<u32, CrError> {
+        self.0 += 1;
+        Ok(self.0)
+    }
+    fn write(&mut self, _: CrOffset, _: u32) -> Result<(), CrError> {
+        Ok(())
+    }
+    fn posts_writes(&self) -> bool {
+        true
+    }
+    fn pci_device_id(&mut self) -> Result<u16, CrError> {
+        Ok(0x1003)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn header() -> TraceHeader {
+    TraceHeader { format: TRACE_FORMAT, command: "query".into(), ..TraceHeader::default() }
+}
+
+fn recorder(sink: &Shared) -> (Recorder, Box<dyn CrSpace>) {
+    let recorder = Recorder::new(header(), Box::new(sink.clone()), |_| BTreeMap::new());
+    let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
+    let space = recorder.open(Box::new(Counting(0)), &clock, SIMULATED, false);
+    (recorder, space)
+}
+
+fn complete(accesses: u32) -> Vec<u8> {
+    let sink = Shared::default();
+    let (recorder, mut space) = recorder(&sink);
+    for _ in 0..accesses {
+        space.read(Reg::GatewayData(0).offset()).unwrap();
+    }
+    recorder.finish(0).unwrap();
+    drop(space);
+    let bytes = sink.0.borrow().clone();
+    bytes
+}
+
+#[test]
+fn a_trace_is_read_as_it_was_recorded() {
+    let trace = Trace::read(&complete(3)).unwrap();
+    assert_eq!((trace.cut.clone(), trace.exit()), (None, Some(0)));
+    let values: Vec<_> = trace
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            TraceRecord::Access(access) => Some(access.value),
+            TraceRecord::Mark { .. } => None,
+        })
+        .collect();
+    assert_eq!(values, [1, 2, 3].map(TraceValue::Masked));
+}
+
+#[test]
+fn a_trace_that_is_cut_anywhere_is_read_as_far_as_it_goes() {
+    let whole = complete(20_000);
+    let mut before = 0;
+    for len in (0..whole.len()).step_by(97) {
+        match Trace::read(&whole[..len]) {
+            Ok(trace) => {
+                assert!(trace.cut.is_some(), "{len}");
+                assert!(trace.records.len() >= before, "{len}");
+                before = trace.records.len();
+            }
+            Err(error) => {
+                assert!(matches!(error, TraceError::NotATrace(_)), "{error}");
+                assert_eq!(before, 0, "{len}");
+            }
+        }
+    }
+    assert!(before > 2000, "{before}");
+}
+
+#[test]
+fn a_recording_that_is_dropped_can_be_read() {
+    let sink = Shared::default();
+    let (recorder, mut space) = recorder(&sink);
+    space.read(Reg::DeviceId.offset()).unwrap();
+    drop((space, recorder));
+    let trace = Trace::read(&sink.0.borrow()).unwrap();
+    assert_eq!(trace.records.len(), 2);
+    assert!(trace.cut.is_some());
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_a_cut_and_never_more_than_was_recorded() {
+    let whole = complete(2000);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        if let Ok(trace) = Trace::read(&bytes) {
+            assert!(trace.records.len() <= 2002, "{at}");
+        }
+    }
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    compress_to_vec(text.as_bytes(), CompressionLevel::Fastest)
+}
+
+#[test]
+fn what_is_no_trace_or_of_another_version_is_named() {
+    for bytes in [&b""[..], b"\x28\xb5\x2f\xfd", b"hello", &packed(""), &packed("{}\n")] {
+        assert!(matches!(Trace::read(bytes), Err(TraceError::NotATrace(_))), "{bytes:?}");
+    }
+    let other = packed("{\"trace\":\"cx3flash-trace\",\"header\":{\"format\":2,\"new\":1}}\n");
+    assert_eq!(Trace::read(&other).unwrap_err(), TraceError::Version { found: 2 });
+}
+
+#[test]
+fn a_decompression_bomb_ends_at_its_limits() {
+    let mut bomb = complete(0);
+    // One line without an end.
+    let line = packed(&"a".repeat(1 << 20));
+    bomb.extend_from_slice(&line.repeat(64));
+    let trace = Trace::read(&bomb).unwrap();
+    assert!(trace.cut.is_some());
+    // A window of 1 GiB: magic, descriptor, window descriptor.
+    let trace = Trace::read(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0, 0, 0]);
+    assert!(trace.is_err());
+}
+
+#[test]
+fn a_disk_that_is_full_ends_the_trace_and_not_the_job() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let recorder = Recorder::new(header(), Box::new(Full), |_| BTreeMap::new());
+    let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
+    let mut space = recorder.open(Box::new(Counting(0)), &clock, SIMULATED, false);
+    for _ in 0..20_000 {
+        space.read(Reg::DeviceId.offset()).unwrap();
+    }
+    assert_eq!(recorder.finish(0).unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
