@@ -117,6 +117,17 @@ pub(super) fn half_of(image: &Image) -> Option<Half> {
     image.layout.half_at(image.start)
 }
 
+/// The error of a command that needs the image that boots, where there is none.
+pub(super) fn no_image(images: &[ImageReport], otherwise: &str) -> JobError {
+    let other = images.iter().find_map(|r| Some((r.start, r.wrong_silicon.as_ref()?)));
+    JobError::NoImage(match other {
+        Some((start, why)) => {
+            format!("the image at {:#x} does not start on this card: {why}", start.0)
+        }
+        None => otherwise.to_owned(),
+    })
+}
+
 /// Marks the images for other silicon and the one that boots, whose index is the answer, as
 /// [`crate::plan::CardSnapshot::active`] does.
 pub(super) fn mark_active(

@@ -1,6 +1,6 @@
 //! One session at a card: facts, semaphores, reading.
 
-use super::images::{mark_active, read_images};
+use super::images::{mark_active, no_image, read_images};
 use super::proofs::{BoardKey, ChainRecord, ProofStore};
 use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, steady};
 use super::{Device, JobError};
@@ -236,7 +236,7 @@ pub(super) fn active_in(
     let mut images = read_images(source, Depth::Full)?;
     let image = mark_active(&mut images, facts.chip, facts.running)
         .and_then(|index| images.get(index)?.image.as_ref())
-        .ok_or_else(|| JobError::NoImage("no signature belongs to a valid image".into()))?;
+        .ok_or_else(|| no_image(&images, "no signature belongs to a valid image"))?;
     Ok((image.start, contents_of(source, image)?))
 }
 

@@ -219,6 +219,7 @@ impl Plan {
         let idle = |action: &Action| action.passes.iter().all(Pass::is_idle);
         let idle = action.as_ref().is_some_and(idle);
         let version = |contents: Option<&Contents>| contents.and_then(|c| c.image().fw_version());
+        let psid = |contents: Option<&Contents>| contents.and_then(|c| c.image().psid().cloned());
         let action = action.filter(|_| !refused && !idle);
         let report = PlanReport {
             checks: checks.finish(),
@@ -226,6 +227,8 @@ impl Plan {
             nothing_to_do: !refused && idle,
             from_version: version(from),
             to_version: version(to),
+            from_psid: psid(from),
+            to_psid: psid(to),
             changes: Vec::new(),
             kept: Vec::new(),
             warnings: Vec::new(),

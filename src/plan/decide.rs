@@ -236,7 +236,13 @@ fn warnings(
         }
     }
     if plan.from_version > plan.to_version && plan.to_version.is_some() {
-        out.push("This is a downgrade: the new version is older than the one on the card.".into());
+        out.push(match plan.from_psid == plan.to_psid {
+            true => "This is a downgrade: the new version is older than the one on the card.".into(),
+            false => {
+                "The new version is older than the one on the card. Versions of two boards are not compared."
+                    .into()
+            }
+        });
     }
     out
 }

@@ -1,6 +1,7 @@
 //! A plan without its bytes, for output.
 
 use super::{Change, Check, CrossFlash, Kept};
+use crate::escape::ForeignText;
 use crate::flash::{EraseSize, SectorMap};
 use crate::image::{FlashAddr, Half, Version};
 use schemars::JsonSchema;
@@ -74,6 +75,10 @@ pub struct PlanReport {
     /// Version of the new image.
     #[serde(rename = "to_fw_version")]
     pub to_version: Option<Version>,
+    /// PSID of the image that boots now.
+    pub from_psid: Option<ForeignText>,
+    /// PSID of the new image.
+    pub to_psid: Option<ForeignText>,
     /// What will be different.
     pub changes: Vec<Change>,
     /// What stays.

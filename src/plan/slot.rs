@@ -9,7 +9,7 @@ use crate::image::{
 use std::ops::Range;
 
 /// Why the image does not start on this chip: its list of hardware lacks the chip; without a list, its
-/// device id is that of the other silicon. `None` = nothing speaks against it. That the boot ROM
+/// device id is of another chip. `None` = nothing speaks against it. That the boot ROM
 /// compares them is INFERRED (docs/fs2.md#boot-rom).
 pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
     // Out of a damaged section it states nothing.
@@ -19,11 +19,12 @@ pub fn wrong_silicon(image: &Image, chip: Chip) -> Option<String> {
         Some(list) if list.is_empty() => "no chip".to_owned(),
         Some(list) => Chip::names(list),
         None => {
-            let device = DeviceType::of_image(info.device_id?)?;
-            if device.hw_id == chip.hw_id {
-                return None;
+            let device_id = info.device_id?;
+            match DeviceType::of_image(device_id) {
+                Some(device) if device.hw_id == chip.hw_id => return None,
+                Some(device) => device.mstflint_name.to_owned(),
+                None => format!("device {device_id} of another family"),
             }
-            device.mstflint_name.to_owned()
         }
     };
     Some(format!("it is for {names}, and the card is a {}", chip.name()))

@@ -97,6 +97,15 @@ fn an_image_for_other_silicon_alone_is_named_and_recover_replaces_it() {
         bench.card(&["query"]).exits(0).prints("Does not start:");
         bench.card(&["doctor"]).prints("does not start: it is for ConnectX-3").prints("recover");
         for args in [
+            &["rom", "read", "out.rom"][..],
+            &["config", "show"],
+            &["verify", "--against", "new.bin"],
+            &["activate"],
+        ] {
+            let ran = bench.refuses(args, 1).one_clear_line();
+            ran.reports("the image at 0x0 does not start on this card: it is for ConnectX-3");
+        }
+        for args in [
             &["activate"][..],
             &["burn", "new.bin", "--yes"],
             &["identity", "set", "--mac", "e41d2ddd7850", "--yes"],

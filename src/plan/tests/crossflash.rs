@@ -196,3 +196,18 @@ fn every_key_of_an_ini_of_a_hundred_thousand_is_compared() {
     let diff = IniDiff::of(&ini(1), &ini(2));
     assert_eq!((diff.changed, diff.added, diff.removed), (100_000, 0, 0));
 }
+
+#[test]
+fn an_older_image_of_another_board_is_no_downgrade() {
+    let own = own(&cx3("2.42.5000"));
+    let card = snapshot(A1, &[(&own, Half::Even)]);
+    let downgrade = |plan: &Plan| plan.report.warnings.iter().any(|w| w.contains("downgrade"));
+    let other = file(&Recipe { psid: OTHER.into(), ..cx3("2.35.5100") });
+    let plan = burn_with(&card, &other, &spelled_out());
+    accepted(&plan);
+    assert!(!downgrade(&plan), "{:?}", plan.report.warnings);
+    let psids = [&plan.report.from_psid, &plan.report.to_psid];
+    assert_eq!(psids.map(|p| p.as_ref().unwrap().as_str()), ["MT_1170110023", OTHER]);
+    let older = BurnOptions { allow_older: true, ..BurnOptions::default() };
+    assert!(downgrade(&burn_with(&card, &file(&cx3("2.35.5100")), &older)));
+}

@@ -3,7 +3,7 @@
 use super::bench::*;
 use crate::flash::Boots;
 use crate::image::{
-    Contents, FlashAddr, Half, Identity, Image, MAGIC, SectionKind, crc16, striped,
+    Contents, FlashAddr, Half, Identity, Image, MAGIC, Recipe, SectionKind, crc16, striped,
 };
 use crate::plan::*;
 
@@ -241,4 +241,21 @@ fn recovery_keeps_the_psid_of_a_card_that_states_one() {
     let len = image.bytes().len() as u64;
     let plan = plan_recover(&card, &image, len, &identity());
     refused_by(&plan, CheckId::Psid);
+}
+
+#[test]
+fn without_a_list_an_image_is_for_the_silicon_of_its_device_id() {
+    let text = "2.42.5000";
+    let why = |device_id| {
+        let recipe = Recipe { supported_hw: Vec::new(), device_id, rom: None, ..cx3(text) };
+        let image = file(&recipe);
+        assert_eq!(boots(image.image(), A1), wrong_silicon(image.image(), A1).is_none());
+        wrong_silicon(image.image(), A1)
+    };
+    assert_eq!(why(4099), None);
+    assert!(why(4103).unwrap().contains("for ConnectX-3Pro, and the card is a ConnectX-3 A1"));
+    // A ConnectX-4, a ConnectX-2, and 0.
+    for device_id in [4115, 26428, 0] {
+        assert!(why(device_id).unwrap().contains(&format!("for device {device_id} of another")));
+    }
 }
