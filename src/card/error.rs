@@ -17,6 +17,9 @@ pub enum CardError {
     /// The firmware of a locked card does not accept the key.
     #[error("the card is locked, and its firmware does not accept this key")]
     KeyRefused,
+    /// The firmware of a locked card does not have the command, whatever the key.
+    #[error("the card is locked, and its firmware accepts no key")]
+    NoHwAccess,
     /// The key could not be sent.
     #[error("hardware access of the locked card was not enabled: {0}")]
     HwAccess(String),

@@ -5,6 +5,7 @@
 //! `hw_access enable` sends it (mstflint tools_cif.c, `tcif_hw_access`; mflash.c, `mf_enable_hw_access`). A
 //! locked card answers at the interface and its semaphore only, so there is no flush.
 
+use super::device::is_doubtful;
 use super::{Card, CardError, HwKey, Patience, Reg, Semaphore, wait_for};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ const GO: u32 = 1 << 23;
 const CONTROL: Reg = Reg::ToolsHcr(6);
 /// Status of a wrong key (mstflint mflash.c: `ME_CMDIF_UNKN_TLV` becomes `MFE_MISMATCH_KEY`).
 const WRONG_KEY: u32 = 3;
+/// Status of a command that the firmware does not have (docs/hardware.md#tools-command-interface).
+const UNKNOWN_OP: u32 = 2;
 /// As for every command of the interface.
 const PATIENCE: Patience = Patience::every(Duration::from_secs(16), Duration::from_micros(20))
     .growing_to(Duration::from_millis(8));
@@ -21,15 +24,19 @@ impl Card {
     /// Sends the key to the firmware of a locked card.
     ///
     /// # Errors
-    /// [`CardError::KeyRefused`], [`CardError::HwAccess`].
+    /// [`CardError::KeyRefused`], [`CardError::NoHwAccess`], [`CardError::HwAccess`], [`CardError::Gone`].
     pub(super) fn enable_access(&mut self, key: HwKey) -> Result<(), CardError> {
         tracing::info!("the card is locked: its key is sent");
         let clock = self.clock();
         let semaphore = Reg::Semaphore(Semaphore::ToolsHcr.number());
+        let mut unanswered = false;
         let taken = wait_for(&*clock, PATIENCE, || {
-            Ok::<_, CardError>((self.raw_read(semaphore)? == 0).then_some(()))
+            let state = self.read_locked(semaphore)?;
+            unanswered |= state.is_none();
+            Ok::<_, CardError>((state == Some(0)).then_some(()))
         })?;
-        if taken.is_none() {
+        // A read that was not answered may have taken it. A tool holds it for one command, not for this long.
+        if taken.is_none() && !unanswered {
             return Err(CardError::HwAccess("its semaphore 47 cannot be taken".into()));
         }
         let status = self.send_key(key);
@@ -37,6 +44,7 @@ impl Card {
         match status? {
             Some(0) => Ok(()),
             Some(WRONG_KEY) => Err(CardError::KeyRefused),
+            Some(UNKNOWN_OP) => Err(CardError::NoHwAccess),
             Some(status) => Err(CardError::HwAccess(format!("its firmware answers {status:#04x}"))),
             None => Err(CardError::HwAccess("its firmware does not answer".into())),
         }
@@ -59,8 +67,20 @@ impl Card {
     fn idle_control(&mut self) -> Result<Option<u32>, CardError> {
         let clock = self.clock();
         wait_for(&*clock, PATIENCE, || {
-            let control = self.raw_read(CONTROL)?;
-            Ok((control & GO == 0).then_some(control))
+            let control = self.read_locked(CONTROL)?;
+            Ok(control.filter(|control| control & GO == 0))
         })
+    }
+
+    /// Reads a register that a locked card answers. `None`: this read was not answered, and the card is there.
+    fn read_locked(&mut self, register: Reg) -> Result<Option<u32>, CardError> {
+        let value = self.raw_read(register)?;
+        if !is_doubtful(value) {
+            return Ok(Some(value));
+        }
+        match self.until_present(register) {
+            Ok(()) | Err(CardError::Locked) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

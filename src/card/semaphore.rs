@@ -84,12 +84,17 @@ impl Card {
         }
     }
 
-    /// Takes a semaphore; waits as long as other tools do.
+    /// Takes a semaphore; waits as long as other tools do. That of the tools command interface is held for one
+    /// command, so one that a read without an answer may have taken, and that stays taken, is ours.
     ///
     /// # Errors
     /// [`CardError::SemaphoreHeld`] when it stays taken.
     pub fn acquire(&mut self, semaphore: Semaphore) -> Result<(), CardError> {
-        self.acquire_or_reclaim(semaphore, Reclaim::Never)
+        let reclaim = match semaphore {
+            Semaphore::ToolsHcr => Reclaim::Unanswered,
+            _ => Reclaim::Never,
+        };
+        self.acquire_or_reclaim(semaphore, reclaim)
     }
 
     fn acquire_or_reclaim(

@@ -81,7 +81,8 @@ impl Card {
     /// The same; hardware access of a locked card is enabled with its key, also after a reset.
     ///
     /// # Errors
-    /// As [`Card::open`], and [`CardError::KeyRefused`].
+    /// As [`Card::open`], and those of a key that does not open it: [`CardError::KeyRefused`],
+    /// [`CardError::NoHwAccess`], [`CardError::HwAccess`].
     pub fn open_with_key(
         space: Box<dyn CrSpace>,
         clock: Rc<dyn Clock>,

@@ -180,6 +180,10 @@ pub enum Code {
     CardLocked,
     /// The firmware of a locked card does not accept the key.
     KeyRefused,
+    /// The firmware of a locked card accepts no key.
+    NoHwAccess,
+    /// The key could not be sent to a locked card.
+    HwAccessFailed,
     CardNotReady,
     SemaphoreHeld,
     /// The semaphore of the tools command interface stays taken.
@@ -427,6 +431,10 @@ impl Code {
             Self::KeyRefused => {
                 &["name the file that holds the key of this card, at most 16 hexadecimal digits"]
             }
+            Self::NoHwAccess => &[
+                "set the jumper \"flash not present\", restart the machine, then: <card> recover <image|IMAGE> --identity BACKUP/identity.json",
+            ],
+            Self::HwAccessFailed => &["power the machine off and on, then: <typed>"],
             Self::CardGone => POWER_CYCLE,
             // Nothing shows whether the holder still runs (the gateway stands still either way), so
             // `unlock` has no proof for it; a reset frees every semaphore.

@@ -129,6 +129,8 @@ fn unopened(error: &JobError, findings: &mut DoctorFindings) {
         JobError::Card(CardError::KeyRefused) => {
             "give the key that was set on this card; where it is lost: docs/hardware.md#locked-cards"
         }
+        JobError::Card(CardError::NoHwAccess) => "no key opens it: docs/hardware.md#locked-cards",
+        JobError::Card(CardError::HwAccess(_)) => "power the machine off and on",
         _ => "check that the card is present and no other program holds it",
     };
     findings.bad("card", error_chain(error), fix);

@@ -1,6 +1,10 @@
 //! Locked cards ("secure host"): each advice leads on, a wrong key is reported, and nothing locks.
 
 use crate::support::cli::Sandbox;
+use cx3flash::card::{Card, CardError};
+use cx3flash::image::{Half, striped};
+use cx3flash::sim::{CardSpec, Fault, SimCard, WrongRegister};
+use std::rc::Rc;
 
 const KEY: &str = "0123456789abcdef";
 
@@ -109,4 +113,66 @@ fn the_text_of_a_key_is_in_no_log_report_or_document() {
     assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY), "{ran}");
     let files = bench.shell("find state reports -type f -exec grep -la 0123456789abcdef {} +");
     assert_eq!(files.stdout, "", "{files}");
+}
+
+#[test]
+fn firmware_without_the_command_is_named_and_no_key_is_asked_for() {
+    let bench = Sandbox::new();
+    let old = ["--like", "mcx312b-2.36.5150", "--fw-version", "2.30.8000"];
+    bench.run(&[&["sim", "image", "old.bin"][..], &old].concat()).exits(0);
+    let create = ["sim", "create", "card.cx3", "--board", "mcx354a-pro", "--secure-host"];
+    bench.run(&[&create[..], &["--image", "old.bin"]].concat()).exits(0);
+    bench.write("key", format!("{KEY}\n").as_bytes());
+    for args in [&["query", "--key-file", "key"][..], &["unlock", "--key-file", "key"]] {
+        let ran = bench.refuses(args, 1).one_clear_line().reports("accepts no key");
+        assert!(!ran.stderr.contains("KEYFILE"), "{ran}");
+        let ran = ran.reports("jumper");
+        assert!(hint(&ran.stderr).contains("recover"), "{ran}");
+    }
+    bench.card(&["doctor", "--key-file", "key"]).exits(5).prints("locked-cards");
+}
+
+/// A locked card in memory.
+fn locked_card() -> SimCard {
+    let image = crate::sweep::world::own(&crate::sweep::world::small_pro("2.42.5000"));
+    let spec = CardSpec { hw_id: 0x1f7, revision: 0, secure_host: true, ..CardSpec::default() };
+    let flash = striped(image.bytes(), Half::Even, spec.chip.size()).unwrap();
+    SimCard::new(spec, &flash)
+}
+
+fn open(card: &SimCard) -> Result<Card, CardError> {
+    Card::open_with_key(card.bar0(), Rc::clone(&card.clock()), KEY.parse().ok())
+}
+
+#[test]
+fn a_locked_card_that_is_pulled_while_its_key_is_sent_is_gone() {
+    let locked = locked_card();
+    let undisturbed = locked.fork();
+    open(&undisturbed).unwrap();
+    for after in 0..undisturbed.accesses() {
+        let card = locked.fork();
+        card.inject(Fault::Removed { after });
+        let error = open(&card).err().map(|e| e.to_string());
+        assert!(
+            error.as_ref().is_none_or(|e| e.contains("the card is gone")),
+            "{after}: {error:?}"
+        );
+        assert!(error.is_some() || after + 1 == undisturbed.accesses(), "{after}");
+    }
+}
+
+#[test]
+fn a_read_without_an_answer_while_the_key_is_sent_leaves_no_semaphore_taken() {
+    const SEMAPHORE_47: u32 = 0xf_03bc;
+    const CONTROL: u32 = 0x8_0798;
+    for kind in [WrongRegister::AnswerLost, WrongRegister::RequestLost, WrongRegister::Locked] {
+        for (at, after) in [(SEMAPHORE_47, 0), (CONTROL, 0), (CONTROL, 20)] {
+            let card = locked_card();
+            card.inject(Fault::WrongRegister { after, at: Some(at), reads: 1, kind });
+            let opened = open(&card).map(|_| ());
+            assert!(opened.is_ok(), "{kind:?} {at:#x}: {opened:?}");
+            assert_eq!(card.faults(), [], "{kind:?} {at:#x}: it never happened");
+            assert_eq!(card.semaphores_held(), [0_u8; 0], "{kind:?} {at:#x}");
+        }
+    }
 }

@@ -170,6 +170,17 @@ fn semaphore_63_is_reclaimed_after_a_read_whose_answer_was_lost() {
 }
 
 #[test]
+fn semaphore_47_is_reclaimed_after_a_read_whose_answer_was_lost() {
+    let (sim, mut card) = card_of(SimChip::M25px16, &[]);
+    let kind = WrongRegister::AnswerLost;
+    sim.inject(Fault::WrongRegister { after: 0, at: Some(0xf_03bc), reads: 1, kind });
+    card.acquire(Semaphore::ToolsHcr).unwrap();
+    // One that another tool holds stays its.
+    sim.inject(Fault::SemaphoreHeld { number: 47, reads: None, owner_alive: true });
+    assert!(card.acquire(Semaphore::ToolsHcr).is_err());
+}
+
+#[test]
 fn a_probe_whose_read_was_not_answered_does_not_call_its_own_semaphore_another_programs() {
     let (sim, mut card) = card_of(SimChip::M25px16, &[]);
     let mut probe = |kind| {
