@@ -8,7 +8,7 @@
 //! | in a slot whose port would take it away | no software reset: refused, or a note after a burn |
 //! | on vfio-pci already (passthrough host) | `activate`: software reset. A burn leaves it alone: the guest's driver resets it when it loads (docs/linux.md#cards-in-virtual-machines) |
 
-use super::images::read_images;
+use super::images::{no_image, read_images};
 use super::query::outcome;
 use super::session::{CardFacts, version};
 use super::{CardReport, Device, JobError};
@@ -74,7 +74,7 @@ pub fn activate(device: &mut Device, events: &mut dyn Events) -> Result<Activate
             .and_then(|index| query.images.get(index))
             .filter(|report| report.boots)
             .and_then(|report| report.image.as_ref()?.info.as_ref()?.fw_version)
-            .ok_or_else(|| JobError::NoImage("a reset would end in recovery mode".into()))?;
+            .ok_or_else(|| no_image(&query.images, "a reset would end in recovery mode"))?;
         (card, flashed)
     };
     Ok(ActivateOutcome { card, activation: activate_as(device, &facts, flashed, events)? })
@@ -209,7 +209,15 @@ fn at_reset(error: JobError, wanted: Version) -> JobError {
 /// Resets the card; what runs afterwards, and whether the reset was seen.
 fn by_reset(device: &mut Device, facts: &CardFacts) -> Result<(Option<Version>, bool), JobError> {
     let seen = device.card.software_reset()?;
-    let after = device.card.running_version()?.map(version);
+    let after = match device.card.running_version() {
+        // Another program resets it.
+        Err(CardError::Gone { .. }) => {
+            device.card.wait_until_ready()?;
+            device.card.running_version()?
+        }
+        after => after?,
+    }
+    .map(version);
     // Its PCI ids are others now; what the kernel knows of it is of the card as it was.
     // A card whose firmware does not run stays as it is: no driver may meet it.
     device.reenumerate = facts.recovery && device.card.firmware() == FirmwareState::Runs;

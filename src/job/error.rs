@@ -135,7 +135,7 @@ pub enum JobError {
     #[error("no two consecutive readings of the flash agree")]
     ReadingsDiffer,
     /// The new firmware does not run after the reset; the flash holds it.
-    #[error("after the reset the card does not run {wanted}, which its flash holds: {running}")]
+    #[error("{wanted} was not seen running after the reset: {running}")]
     NotActivated {
         /// Version on the flash.
         wanted: String,

@@ -97,7 +97,7 @@ impl Outcome {
     pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
         let advice = match (self.exit, self.code) {
             (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
-            // A silent card shows nothing of its flash.
+            // The card became silent behind the reading of its flash.
             (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
             | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
             (Exit::StillBoots, _) => RUN_AGAIN,
@@ -176,6 +176,13 @@ impl JobError {
                     let from = psid.card.as_ref().map_or("none", ForeignText::as_str);
                     Some((from, psid.image.as_ref()?.as_str()))
                 });
+            }
+            // The flash was read after the stop, so the card answers again.
+            Self::Stopped { .. } => {
+                let exit = self.outcome().exit;
+                if matches!(exit, Exit::StillBoots | Exit::NeedsRecover) {
+                    return Outcome { exit, code: Code::FlashFailed }.hint(&context);
+                }
             }
             _ => {}
         }
@@ -321,8 +328,10 @@ fn card_file(error: &CardFileError) -> Code {
 fn card(error: &CardError) -> Code {
     match error {
         CardError::Gone { .. } => Code::CardGone,
-        CardError::Locked | CardError::HwAccess(_) => Code::CardLocked,
+        CardError::Locked => Code::CardLocked,
         CardError::KeyRefused => Code::KeyRefused,
+        CardError::NoHwAccess => Code::NoHwAccess,
+        CardError::HwAccess(_) => Code::HwAccessFailed,
         CardError::NotOurs(_) => Code::NotOurs,
         CardError::NotReady { .. } => Code::CardNotReady,
         CardError::SemaphoreHeld { number, .. } if *number == Semaphore::ToolsHcr.number() => {

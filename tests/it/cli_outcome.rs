@@ -48,3 +48,37 @@ fn a_card_that_vanishes_at_the_reset_ends_with_6_and_the_version_on_the_flash() 
     let ran = bench.card(&["burn", "new.bin", "--yes"]).exits(6);
     ran.one_clear_line().reports("the flash holds 2.42.5000");
 }
+
+#[test]
+fn the_advice_for_a_card_that_was_reset_and_answers_again_is_of_its_flash() {
+    // Failsafe: the old image boots, and the burn is repeated. Else the backup is restored.
+    for (bench, exit, word) in [(Sandbox::pro(), 6, "burn"), (Sandbox::owner(), 7, "restore")] {
+        let total = accesses(&bench);
+        let fault = format!(r#"{{"fault":"reset","after":{}}}"#, total - total / 20);
+        bench.run(&["sim", "fault", "card.cx3", &fault]).exits(0);
+        let ran = bench.card(&["burn", "new.bin", "--yes", "--no-activate"]).exits(exit);
+        let hint = ran.stderr.lines().find_map(|l| l.strip_prefix("hint: ")).unwrap();
+        assert!(hint.contains(word) && !hint.contains("power the machine"), "{ran}");
+        let (_, command) = hint.split_once("cx3flash ").unwrap();
+        bench.shell(&format!("cx3flash {} --yes", command.replace(" --yes", ""))).exits(0);
+    }
+}
+
+#[test]
+fn another_programs_reset_behind_ours_does_not_hide_the_version_that_runs() {
+    let bench = Sandbox::owner();
+    let count = || {
+        let info = bench.run(&["--json", "sim", "info", "card.cx3"]).json();
+        let of = |name: &str| info["result"]["counters"][name].as_u64().unwrap();
+        of("bar_reads") + of("bar_writes")
+    };
+    bench.card(&["activate"]).exits(0);
+    let first = count();
+    bench.card(&["activate"]).exits(0);
+    let total = count() - first;
+    for before_the_end in [1, 2, 3, 4] {
+        let fault = format!(r#"{{"fault":"reset","after":{}}}"#, total - before_the_end);
+        bench.run(&["sim", "fault", "card.cx3", &fault]).exits(0);
+        bench.card(&["activate"]).exits(0);
+    }
+}
