@@ -26,8 +26,9 @@ pub enum Fault {
     /// they may read differently, until they are erased or programmed completely. An image with such a cell does
     /// not count as one that boots.
     MarginalCut { op: u64, seed: u64 },
-    /// The flash chip loses its supply during operation `op`, which is left as by
-    /// [`Fault::MarginalCut`]. For `commands` gateway commands it executes nothing and what is read is
+    /// The supply of the flash chip sags during operation `op`, which is left as by
+    /// [`Fault::MarginalCut`], or with every cell that was to change between two states: the page or sector
+    /// reads blank, complete, untouched or torn, but for other cells each time. For `commands` gateway commands it executes nothing and what is read is
     /// noise, while card and host run on; then it is as after power-up.
     BrownOut { op: u64, commands: u64, seed: u64 },
     /// Operation `op` goes to the page or sector at `to` instead of its own.

@@ -16,6 +16,15 @@ pub(super) enum MutationEffect {
     Torn(u64),
     /// The same, with cells left between two states.
     Marginal(u64),
+    /// The supply sags: as before, or every cell that was to change is left between two states.
+    Sagging(u64),
+}
+
+impl MutationEffect {
+    /// The chip loses its supply.
+    pub(super) fn is_interrupted(self) -> bool {
+        matches!(self, Self::Torn(_) | Self::Marginal(_) | Self::Sagging(_))
+    }
 }
 
 /// Most bytes with such cells that one operation leaves.
@@ -26,6 +35,7 @@ pub(super) fn apply(nor: &mut Nor, mutation: Mutation, effect: MutationEffect) {
     match effect {
         MutationEffect::Nothing => return,
         MutationEffect::Marginal(seed) => return marginal(nor, mutation, seed),
+        MutationEffect::Sagging(seed) => return sagging(nor, mutation, seed),
         _ => {}
     }
     nor.steady(mutation);
@@ -64,6 +74,30 @@ fn marginal(nor: &mut Nor, mutation: Mutation, seed: u64) {
         let n = changing[rng.below(changing.len())];
         let bits = (before[n] ^ after[n]) & (rng.mask(4) | 1 << rng.below(8));
         nor.waver((range.start + n) as u32, bits);
+    }
+}
+
+/// Leaves a few cells between two states, or all of a page or sector: it reads blank or complete but for some
+/// cells, others at each reading, or untouched but for some, or torn and different each time.
+fn sagging(nor: &mut Nor, mutation: Mutation, seed: u64) {
+    let range = mutation.range(nor.size());
+    let before = nor.mem()[range.clone()].to_vec();
+    apply(nor, mutation, MutationEffect::Complete);
+    let after = nor.mem()[range.clone()].to_vec();
+    match SplitMix64::new(seed ^ 0x7361_6767_696e_6721).below(4) {
+        0 => {
+            nor.mem_mut()[range.clone()].copy_from_slice(&before);
+            return marginal(nor, mutation, seed);
+        }
+        1 => {}
+        2 => nor.mem_mut()[range.clone()].copy_from_slice(&before),
+        _ => {
+            nor.mem_mut()[range.clone()].copy_from_slice(&before);
+            apply(nor, mutation, MutationEffect::Torn(seed));
+        }
+    }
+    for (at, (old, new)) in (range.start as u32..).zip(before.into_iter().zip(after)) {
+        nor.waver(at, old ^ new);
     }
 }
 

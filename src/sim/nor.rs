@@ -16,6 +16,8 @@ use std::ops::Range;
 const WIP: u8 = 1;
 /// WEL, bit 1.
 const WEL: u8 = 2;
+/// Bytes with marginal cells; with more, each is seen rarely.
+const FEW: usize = 200;
 /// Bytes of a page.
 pub(super) const PAGE: u32 = 256;
 
@@ -223,12 +225,14 @@ impl Nor {
         &self.marginal
     }
 
-    /// Bytes read from `start` on, with what marginal cells make of them this time.
+    /// Bytes read from `start` on, with what marginal cells make of them this time. Of many, each reading
+    /// shows few.
     fn disturb(&mut self, start: u32, out: &mut [u8]) {
+        let eighths = if self.marginal.len() > FEW { 1 } else { 4 };
         let end = start + out.len() as u32;
         for (at, bits) in self.marginal.range(start..end) {
             if let Some(byte) = out.get_mut((*at - start) as usize) {
-                *byte ^= bits & self.noise.mask(4);
+                *byte ^= bits & self.noise.mask(eighths);
             }
         }
     }

@@ -493,7 +493,7 @@ impl CardState {
                 Fault::PowerCut { seed, .. } => effect = MutationEffect::Torn(seed),
                 Fault::MarginalCut { seed, .. } => effect = MutationEffect::Marginal(seed),
                 Fault::BrownOut { seed, commands, .. } => {
-                    effect = MutationEffect::Marginal(seed);
+                    effect = MutationEffect::Sagging(seed);
                     without_supply = commands.max(1);
                 }
                 Fault::Misdirected { to, .. } => mutation = mutation.moved(to, self.nor.size()),
@@ -502,7 +502,7 @@ impl CardState {
                 Fault::SlowOp { ms, .. } => longer = ms.saturating_mul(1_000_000),
                 _ => stuck = true,
             }
-            if matches!(effect, MutationEffect::Torn(_) | MutationEffect::Marginal(_)) {
+            if effect.is_interrupted() {
                 break;
             }
         }
@@ -520,9 +520,7 @@ impl CardState {
             self.nor.stick();
         }
         self.save_flash(mutation.range(self.nor.size()));
-        if matches!(effect, MutationEffect::Torn(_) | MutationEffect::Marginal(_))
-            && without_supply == 0
-        {
+        if effect.is_interrupted() && without_supply == 0 {
             self.cut_power();
         } else {
             self.save();

@@ -12,7 +12,9 @@
 
 mod answers;
 mod away;
+mod brown_out;
 mod card;
+mod pulled;
 mod registers;
 mod tap;
 mod torn;

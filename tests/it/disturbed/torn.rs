@@ -17,7 +17,7 @@ fn cuts(total: u64) -> impl Iterator<Item = u64> {
     (1..=total).filter(|op| *op <= 10 || op.is_multiple_of(19))
 }
 
-fn seed(op: u64) -> u64 {
+pub(super) fn seed(op: u64) -> u64 {
     op.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
@@ -32,20 +32,20 @@ fn cut(bench: &SweepSetup, op: u64) -> SimCard {
 }
 
 /// What an owner does next.
-fn repair(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
+pub(super) fn repair(bench: &SweepSetup, card: &SimCard) -> Result<WriteOutcome, JobError> {
     match would_boot(&card.flash(), chip_of(card)).start {
         Some(_) => bench.burn(card, &BurnOptions::default()),
         None => bench.recover(card),
     }
 }
 
-fn assert_repaired(card: &SimCard, what: &str) {
+pub(super) fn assert_repaired(card: &SimCard, what: &str) {
     assert_repaired_but_for_misuse(card, what);
     assert_eq!(card.misuse(), [], "{what}");
 }
 
 /// The same where the chip's bytes are not the driver's doing.
-fn assert_repaired_but_for_misuse(card: &SimCard, what: &str) {
+pub(super) fn assert_repaired_but_for_misuse(card: &SimCard, what: &str) {
     let outcomes = card.boot_outcomes();
     for outcome in [&outcomes.lowest_first, &outcomes.highest_first] {
         assert_ne!(*outcome, BootOutcome::Recovery, "{what}: {:?}", card.boot_refusals());
@@ -54,7 +54,7 @@ fn assert_repaired_but_for_misuse(card: &SimCard, what: &str) {
     assert_eq!(starts.version.unwrap().to_string(), "2.42.5000", "{what}");
 }
 
-fn operations(bench: &SweepSetup) -> u64 {
+pub(super) fn operations(bench: &SweepSetup) -> u64 {
     let card = bench.card.fork();
     bench.burn(&card, &BurnOptions::default()).unwrap();
     card.mutations()
