@@ -134,7 +134,7 @@ impl Chip {
 
     /// Decodes the value of the device id register (mstflint mtcr_ul_com.c, `mtcr_check_signature`, and
     /// mflash.c, `get_dev_info`).
-    pub(super) fn decode(value: u32) -> Result<Self, CardError> {
+    pub fn decode(value: u32) -> Result<Self, CardError> {
         let register = super::Reg::DeviceId;
         // Bits 31:24 are 0 on this family; a low half of 0xffff is a broken read, not a chip.
         let chip = Self { hw_id: (value & 0xFFFF) as u16, revision: (value >> 16 & 0xFF) as u8 };

@@ -19,15 +19,18 @@ mod semaphore;
 mod session;
 mod space;
 mod tools;
+mod transport;
 mod wait;
 
 pub use clock::{Clock, WallClock};
 pub use device::{BAD_ACCESS, Chip, DeviceType, Function, RunningVersion};
 pub use error::CardError;
 pub use hw_key::HwKey;
+pub use ready::BootStep;
 pub use registers::{CrOffset, Reg, Semaphore};
 pub use semaphore::{FlashHold, SemaphoreState, Staleness, WATCH};
 pub use session::{Card, FirmwareState};
 pub use space::{CrError, CrSpace};
 pub use tools::{ToolsError, ToolsInterface};
+pub use transport::{BadBarAccess, BarAccess};
 pub use wait::{Patience, wait_for, wait_until};

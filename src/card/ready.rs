@@ -155,6 +155,15 @@ impl fmt::Display for Seen {
     }
 }
 
+/// A change of what a card showed while it was waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootStep {
+    /// Milliseconds since the reset, as far as it is known when that was.
+    pub ms: u64,
+    /// In words.
+    pub seen: String,
+}
+
 /// The observations so far.
 struct BootCurve {
     last: Seen,
@@ -198,6 +207,7 @@ impl Card {
             error: None,
             reachable: after == ReadyAfter::Open,
         };
+        self.boot_curve.clear();
         let ready = wait_for(&*clock, PATIENCE, || {
             let seen = self.observe(&mut curve);
             if seen == curve.last {
@@ -206,6 +216,7 @@ impl Card {
                 let error = curve.error.as_ref().map(ToString::to_string);
                 let ms = since().as_millis() as u64;
                 tracing::debug!(ms, %seen, error, "the card shows");
+                self.boot_curve.push(BootStep { ms, seen: seen.to_string() });
                 curve.last = seen;
                 curve.changed = since();
                 curve.stable = PolledTime::start(&*clock);

@@ -3,7 +3,8 @@
 use super::device::is_doubtful;
 use super::logged::logged;
 use super::{
-    BAD_ACCESS, CardError, Chip, Clock, CrSpace, HwKey, Patience, Reg, RunningVersion, wait_for,
+    BAD_ACCESS, BarAccess, BootStep, CardError, Chip, Clock, CrSpace, HwKey, Patience, Reg,
+    RunningVersion, wait_for,
 };
 use serde::Serialize;
 use std::rc::Rc;
@@ -66,6 +67,7 @@ pub struct Card {
     key: Option<HwKey>,
     /// It was used.
     unlocked: bool,
+    pub(super) boot_curve: Vec<BootStep>,
 }
 
 impl Card {
@@ -96,6 +98,7 @@ impl Card {
             wrote: false,
             key,
             unlocked: false,
+            boot_curve: Vec::new(),
         };
         card.get_ready(ReadyAfter::Open)?;
         Ok(card)
@@ -155,6 +158,26 @@ impl Card {
     /// Whether firmware runs, as seen at open or after the last software reset.
     pub fn firmware(&self) -> FirmwareState {
         self.firmware
+    }
+
+    /// What the card showed until it was ready the last time, each change once.
+    pub fn boot_curve(&self) -> &[BootStep] {
+        &self.boot_curve
+    }
+
+    /// The transport of every access; `None` where there is no choice.
+    pub fn transport(&self) -> Option<BarAccess> {
+        self.space.transport()
+    }
+
+    /// Reads a register that has no side effect by this transport; `None` where the card cannot be reached by
+    /// it. What it answers is not judged.
+    ///
+    /// # Errors
+    /// [`CardError::Transport`], and those of [`Card::confirm_writes`].
+    pub fn read_by(&mut self, by: BarAccess, reg: Reg) -> Result<Option<u32>, CardError> {
+        self.confirm_writes()?;
+        Ok(self.space.read_by(by, reg.offset()).transpose()?)
     }
 
     /// The card shows its recovery id: its boot ROM found no image to start.

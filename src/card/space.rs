@@ -1,6 +1,6 @@
 //! The interface between this program and a card, real or simulated.
 
-use super::CrOffset;
+use super::{BarAccess, CrOffset};
 use std::time::Duration;
 
 /// 32-bit registers of one card. Values are numeric CR values, bit 31 most significant; byte
@@ -18,6 +18,17 @@ pub trait CrSpace {
     /// Whether reads after writes need the flush of [`super::Card::confirm_writes`]: true for memory access,
     /// false for configuration cycles.
     fn posts_writes(&self) -> bool;
+
+    /// The transport of [`CrSpace::read`]; `None` where there is no choice.
+    fn transport(&self) -> Option<BarAccess> {
+        None
+    }
+
+    /// Reads one register that has no side effect by this transport; `None` where the card cannot be
+    /// reached by it. For a comparison of the transports.
+    fn read_by(&mut self, _by: BarAccess, _at: CrOffset) -> Option<Result<u32, CrError>> {
+        None
+    }
 
     /// The PCI device id that configuration space shows at this moment, not the one the kernel
     /// noted earlier. A chip without firmware shows its recovery id (0x1f6, 0x1f8).

@@ -12,7 +12,7 @@ use crate::image::FlashAddr;
 use serde::{Deserialize, Serialize};
 
 /// Bytes to compare before chains are trusted.
-const LEAST_BYTES: u64 = 1 << 20;
+pub(super) const LEAST_BYTES: u64 = 1 << 20;
 
 /// What was compared on one card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,28 +48,29 @@ pub enum ChainVerdict {
     },
 }
 
-/// Reads the flash by chains of the full length and compares with `known`, the flash as read
-/// singly. The first pass covers every chain, so it is a second reading of the flash as well; later
-/// passes repeat those that count until enough bytes were compared.
+/// Reads the flash by chains of `chain` bytes and compares with `known`, the flash as read singly. The
+/// first pass covers every chain, so it is a second reading of the flash as well; later
+/// passes repeat those that count until `least` bytes were compared.
 pub(super) fn prove(
     session: &mut FlashSession<'_>,
     known: &[u8],
+    (chain, least): (usize, u64),
     events: &mut dyn Events,
 ) -> Result<ChainVerdict, FlashError> {
-    let (chains, _) = known.as_chunks::<MAX_CHAIN>();
-    let counts: Vec<u64> = chains.iter().map(|chain| significant_bytes(chain)).collect();
+    let chains = || known.chunks_exact(chain);
+    let counts: Vec<u64> = chains().map(significant_bytes).collect();
     let one_pass: u64 = counts.iter().sum();
     let mut bytes = 0;
     let mut first_pass = true;
     loop {
-        for (n, (wanted, count)) in chains.iter().zip(&counts).enumerate() {
-            if !first_pass && (*count == 0 || bytes >= LEAST_BYTES) {
+        for (n, (wanted, count)) in chains().zip(&counts).enumerate() {
+            if !first_pass && (*count == 0 || bytes >= least) {
                 continue;
             }
             if events.stop_requested() {
                 return Err(FlashError::Interrupted);
             }
-            if let Some(verdict) = compare(session, (n * MAX_CHAIN) as u32, wanted)? {
+            if let Some(verdict) = compare(session, (n * chain) as u32, wanted)? {
                 return Ok(verdict);
             }
             bytes += count;
@@ -78,8 +79,8 @@ pub(super) fn prove(
         if one_pass < MAX_CHAIN as u64 {
             return Ok(ChainVerdict::TooLittle { bytes: one_pass });
         }
-        if bytes >= LEAST_BYTES {
-            let chain = MAX_CHAIN as u32;
+        if bytes >= least {
+            let chain = chain as u32;
             return Ok(ChainVerdict::Proven(ChainProof { chain, bytes }));
         }
     }
@@ -101,11 +102,11 @@ fn significant_bytes(chain: &[u8]) -> u64 {
 fn compare(
     session: &mut FlashSession<'_>,
     at: u32,
-    wanted: &[u8; MAX_CHAIN],
+    wanted: &[u8],
 ) -> Result<Option<ChainVerdict>, FlashError> {
     let chained = |session: &mut FlashSession<'_>| {
-        let mut found = [0; MAX_CHAIN];
-        session.read_as(FlashAddr(at), &mut found, true)?;
+        let mut found = vec![0; wanted.len()];
+        session.read_as(FlashAddr(at), &mut found, wanted.len())?;
         Ok::<_, FlashError>(difference(at, &found, at, wanted))
     };
     let Some((first, ..)) = chained(session)? else {

@@ -337,18 +337,12 @@ impl<'c> FlashGateway<'c> {
         self.start(word(opcode as u8, bits, 0))
     }
 
-    /// Reads `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held from
-    /// the first block to the last when `chained`, block by block with full addressing otherwise.
-    pub(super) fn read(
-        &mut self,
-        at: u32,
-        buf: &mut [u8],
-        chained: bool,
-    ) -> Result<(), FlashError> {
+    /// Reads `buf.len()` bytes (a multiple of 16) from `at` (16-aligned), with chip-select held for
+    /// `chain` bytes (a multiple of 16); 16 = block by block with full addressing.
+    pub(super) fn read(&mut self, at: u32, buf: &mut [u8], chain: usize) -> Result<(), FlashError> {
         debug_assert!(at.is_multiple_of(16) && buf.len().is_multiple_of(BLOCK));
-        let step = if chained { MAX_CHAIN } else { BLOCK };
         let mut at = at;
-        for chain in buf.chunks_mut(step) {
+        for chain in buf.chunks_mut(chain) {
             self.read_chain(at, chain)?;
             at += chain.len() as u32;
         }

@@ -1,7 +1,7 @@
 //! Semaphores held, chip known: what every state of the machine works through.
 
 use super::cache::Cache;
-use super::gateway::{BLOCK, FlashGateway, Opcode, Pieces, WEL, WIP};
+use super::gateway::{BLOCK, FlashGateway, MAX_CHAIN, Opcode, Pieces, WEL, WIP};
 use super::readings::agreed;
 use super::waits::{CHIP_LIMIT, ChipWork, until_chip_idle};
 use super::{EraseSize, Event, Events, FlashChip, FlashError, Protection};
@@ -60,25 +60,25 @@ impl<'c> FlashSession<'c> {
 
     /// Reads any range, by chains where they are proven; unaligned ends are cut from 16-byte blocks.
     pub(super) fn read(&mut self, at: FlashAddr, buf: &mut [u8]) -> Result<(), FlashError> {
-        self.read_as(at, buf, self.chained)
+        self.read_as(at, buf, if self.chained { MAX_CHAIN } else { BLOCK })
     }
 
-    /// Reads any range by chains, proven or not, or else block by block, each with opcode and address, as
-    /// every known tool does.
+    /// Reads any range by chains of this length, proven or not; of [`BLOCK`] bytes: each with opcode and
+    /// address, as every known tool does.
     pub(super) fn read_as(
         &mut self,
         at: FlashAddr,
         buf: &mut [u8],
-        chained: bool,
+        chain: usize,
     ) -> Result<(), FlashError> {
         self.check_inside(at, buf.len() as u64)?;
         let lead = at.0 % BLOCK as u32;
         let len = (lead as usize + buf.len()).next_multiple_of(BLOCK);
         if lead == 0 && len == buf.len() {
-            return self.gateway.read(at.0, buf, chained);
+            return self.gateway.read(at.0, buf, chain);
         }
         let mut blocks = vec![0; len];
-        self.gateway.read(at.0 - lead, &mut blocks, chained)?;
+        self.gateway.read(at.0 - lead, &mut blocks, chain)?;
         if let Some(found) = blocks.get(lead as usize..lead as usize + buf.len()) {
             buf.copy_from_slice(found);
         }
@@ -90,7 +90,7 @@ impl<'c> FlashSession<'c> {
         self.check_inside(FlashAddr(at), BLOCK as u64)?;
         agreed(|| {
             let mut block = [0; BLOCK];
-            self.gateway.read(at, &mut block, false)?;
+            self.gateway.read(at, &mut block, BLOCK)?;
             Ok(block)
         })?
         .ok_or(FlashError::Unsteady { at })
@@ -116,7 +116,7 @@ impl<'c> FlashSession<'c> {
     fn reads_as(&mut self, at: u32, wanted: &[u8], times: u32) -> Result<bool, FlashError> {
         for _ in 0..times {
             let mut block = [0; BLOCK];
-            self.gateway.read(at, &mut block, false)?;
+            self.gateway.read(at, &mut block, BLOCK)?;
             if block != wanted {
                 return Ok(false);
             }
@@ -148,7 +148,7 @@ impl<'c> FlashSession<'c> {
 
     /// Sets the latch and sees it set: a chip that ignores WREN would ignore the erase silently. One
     /// wrong reading of the status is not believed, and one lost WREN is sent again.
-    fn write_enable(&mut self) -> Result<(), FlashError> {
+    pub(super) fn write_enable(&mut self) -> Result<(), FlashError> {
         let mut status = 0;
         for _ in 0..2 {
             self.gateway.write_enable()?;

@@ -52,7 +52,7 @@ impl FlashSource<'_, '_> {
         for start in (blocks.start * BLOCK..end).step_by(STEP) {
             let mut again = vec![0; STEP.min(end - start)];
             let start = start as u32;
-            self.0.read_as(FlashAddr(start), &mut again, false)?;
+            self.0.read_as(FlashAddr(start), &mut again, BLOCK)?;
             for (at, again) in (start..).step_by(BLOCK).zip(again.chunks(BLOCK)) {
                 let place = at as usize..at as usize + BLOCK;
                 if self.0.cache.bytes.get(place) == Some(again)

@@ -1,6 +1,8 @@
 //! The typestate machine: [`Flash`] explains it.
 
-use super::chains;
+use super::chains::{self, LEAST_BYTES};
+use super::gateway::{BLOCK, MAX_CHAIN};
+use super::measure::{self, GatewayFigures};
 use super::session::FlashSession;
 use super::source::FlashSource;
 use super::work::PlanRun;
@@ -168,9 +170,35 @@ impl<'c> Locked<'c> {
     ) -> Result<ChainVerdict, FlashError> {
         let session = &mut self.0;
         session.chained = false;
-        let verdict = chains::prove(session, known, events)?;
+        let verdict = chains::prove(session, known, (MAX_CHAIN, LEAST_BYTES), events)?;
         session.chained = matches!(verdict, ChainVerdict::Proven(_));
         Ok(verdict)
+    }
+
+    /// Compares chains of `length` bytes with single reads once over the flash, as
+    /// [`Locked::prove_chains`] does. Reads of this session stay as they are.
+    ///
+    /// # Errors
+    /// As [`Locked::prove_chains`]; [`FlashError::Plan`] for a length that is no multiple of 16.
+    pub fn compare_chains(
+        &mut self,
+        known: &[u8],
+        length: u32,
+        events: &mut dyn Events,
+    ) -> Result<ChainVerdict, FlashError> {
+        let length = length as usize;
+        if length == 0 || !length.is_multiple_of(BLOCK) || length > MAX_CHAIN {
+            return Err(FlashError::Plan { at: 0, what: "no length of a chain" });
+        }
+        chains::prove(&mut self.0, known, (length, 0), events)
+    }
+
+    /// Measures the gateway by this many commands of each kind, which change nothing.
+    ///
+    /// # Errors
+    /// [`FlashError`].
+    pub fn measure(&mut self, times: u32) -> Result<GatewayFigures, FlashError> {
+        measure::measure(&mut self.0, times)
     }
 
     /// The flash as a place to read images from; a block is read once in a session.

@@ -252,7 +252,7 @@ impl<'c> PlanRun<'c> {
         let fail = |e| (Some(at), e);
         let start = at.0 - at.0 % BLOCK as u32;
         let mut found = vec![0; ((at.0 - start) as usize + wanted.len()).next_multiple_of(BLOCK)];
-        session.read_as(FlashAddr(start), &mut found, false).map_err(fail)?;
+        session.read_as(FlashAddr(start), &mut found, BLOCK).map_err(fail)?;
         for (block, found) in (start..).step_by(BLOCK).zip(found.chunks(BLOCK)) {
             if difference(block, found, at.0, wanted).is_some() {
                 let steady = session.proven_block(block).map_err(fail)?;

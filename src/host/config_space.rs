@@ -4,6 +4,7 @@
 //! Reads are single dwords: on these cards a read of 0x5c is a CR-space access at the address in
 //! 0x58, and a read of a semaphore there would take it.
 
+use super::{Bdf, Host};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -16,6 +17,14 @@ const EXTENDED: u16 = 0x100;
 const STATUS_CAPABILITIES: u32 = 0x10 << 16;
 /// More capabilities than fit; ends a list that forms a circle.
 const STEPS: usize = 0x1000 / 4;
+
+impl Host {
+    /// Ids of a card's PCI capabilities in hexadecimal, as far as this user may read them.
+    pub fn capabilities(&self, bdf: Bdf) -> Vec<String> {
+        let ids = SysfsConfig::open(&self.device(bdf)).and_then(|config| config.ids());
+        ids.unwrap_or_default().iter().map(|id| format!("{id:02x}")).collect()
+    }
+}
 
 /// An open `config` file.
 pub(super) struct SysfsConfig(File);
@@ -46,6 +55,21 @@ impl SysfsConfig {
     pub(super) fn extended(&self, id: u16) -> io::Result<Option<u16>> {
         let next = |header: u32| (header >> 20) as u16 & !3;
         self.search(EXTENDED, EXTENDED, |header| header as u16 == id, next)
+    }
+
+    /// Ids of all capabilities, in the order of the list.
+    fn ids(&self) -> io::Result<Vec<u8>> {
+        let mut ids = Vec::new();
+        let mut at = (self.dword(0x34)? & 0xfc) as u16;
+        for _ in 0..STEPS {
+            if at < 0x40 || self.dword(4)? & STATUS_CAPABILITIES == 0 {
+                break;
+            }
+            let header = self.dword(at)?;
+            ids.push(header as u8);
+            at = (header >> 8 & 0xfc) as u16;
+        }
+        Ok(ids)
     }
 
     /// Follows a list of capabilities from `at`. An address below `lowest` ends it.

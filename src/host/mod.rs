@@ -8,7 +8,7 @@
 //! | `input`, `output` | files that a user names; new files and directories |
 //! | `bdf` | PCI addresses |
 //! | `card`, `select`, `other` | the cards of this host, the one that is meant, and devices of other families |
-//! | `config_space`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, the ACPI table HEST, netdevs, RDMA devices, processes |
+//! | `config_space`, `vpd`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, vital product data, the ACPI table HEST, netdevs, RDMA devices, processes |
 //! | `in_use`, `holder` | who uses the card |
 //! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
 //! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
@@ -45,8 +45,9 @@ mod sysfs;
 #[cfg(test)]
 mod tests;
 mod vfio;
+mod vpd;
 
-pub use crate::card::Function;
+pub use crate::card::{BadBarAccess, BarAccess, Function};
 pub use bdf::{BadBdf, Bdf};
 pub use borrow::{BorrowOptions, Borrowed, Ending, HostError, give_back, objections};
 pub use card::{NetDev, PciCard, Sibling};
@@ -72,4 +73,4 @@ pub(crate) use output::failing_at;
 pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 pub use port::PortReport;
 pub use sysfs::{Host, PciIds, VFIO_PCI};
-pub use vfio::{BadBarAccess, BarAccess, BarFault, VfioCard, VfioError};
+pub use vfio::{BarFault, VfioCard, VfioError};

@@ -42,6 +42,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// Release of the kernel; empty where it cannot be read.
+    pub fn kernel_release(&self) -> String {
+        text(self.path("proc/sys/kernel/osrelease")).unwrap_or_default()
+    }
+
     /// This machine.
     pub fn system() -> Self {
         Self::at("/")

@@ -10,6 +10,7 @@
 
 use super::images::{no_image, read_images};
 use super::query::outcome;
+use super::selftest::reset_is_contradicted;
 use super::session::{CardFacts, version};
 use super::{CardReport, Device, JobError};
 use crate::card::{CardError, FirmwareState};
@@ -105,12 +106,21 @@ pub(super) fn activate_after(
         });
         return Ok(None);
     }
+    let resets = device.borrowed.as_ref().is_none_or(|b| b.original_driver().is_none());
+    if resets && reset_is_contradicted(facts) {
+        events.emit(Event::Note {
+            text: "the self-test of this card has shown that a software reset does not load its firmware: \
+                   the new one starts when the machine is powered off and on"
+                .into(),
+        });
+        return Ok(None);
+    }
     activate_as(device, facts, wanted, events).map(Some)
 }
 
 /// Refuses a software reset below a port that would take the card away. A card that goes back to its
 /// driver is reset by that driver's probe, as at every boot.
-fn may_reset(device: &Device) -> Result<(), JobError> {
+pub(super) fn may_reset(device: &Device) -> Result<(), JobError> {
     let Some(borrowed) = &device.borrowed else {
         return Ok(());
     };

@@ -1,6 +1,5 @@
 //! `backup`: everything a card needs to become itself again, in one directory.
 
-use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, report};
 use super::second_reading::second_reading;
 use super::session::{CardFacts, psid_of, snapshot};
@@ -197,8 +196,7 @@ pub(super) fn confirm<'c>(
 /// is synced.
 pub(super) fn remember(chains: Option<ChainVerdict>, facts: &CardFacts, card: &CardSnapshot) {
     if let (Some(verdict), Some(store), Some(psid)) = (chains, &facts.proofs, psid_of(card)) {
-        let jedec = card.flash_chip.jedec;
-        store.save(BoardKey { jedec, psid }, &verdict);
+        store.save(facts.board(card.flash_chip.jedec, psid), &verdict);
     }
 }
 

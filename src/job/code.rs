@@ -227,6 +227,8 @@ pub enum Code {
     /// `verify`: an image file is not valid.
     ImageNotValid,
     /// `verify`: an image on the card is not valid.
+    /// `selftest`: this card does not do what is assumed of it; a job that needs it is refused.
+    Contradicted,
     CardImageNotValid,
     /// A check of `doctor` fails.
     Unhealthy,
@@ -474,6 +476,9 @@ impl Code {
             Self::ActivateFailed => {
                 &["power the machine off and on; the new firmware is on the flash"]
             }
+            Self::Contradicted => &[
+                "see what each stage means: docs/selftest.md; test the card again: <card> selftest",
+            ],
             Self::CardImageNotValid => &["write a valid image: <card> burn IMAGE"],
             Self::Fault => &[
                 r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,

@@ -3,7 +3,7 @@
 use super::device::open_borrowed;
 use super::error_text::error_chain;
 use super::images::read_images;
-use super::proofs::ChainRecord;
+use super::proofs::CardRecord;
 use super::query::outcome;
 use super::session::{CardFacts, shown};
 use super::{CardReport, CardSelector, Device, JobError, QueryOutcome, open};
@@ -300,7 +300,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
     // Single reads are slower, not worse: no reason to report the card as faulty.
     match shown(facts, locked) {
         Ok(record) => {
-            if let Some(ChainVerdict::Proven(proof)) = record.as_ref().map(|r| r.shown) {
+            if let Some(ChainVerdict::Proven(proof)) = record.as_ref().and_then(|r| r.chains) {
                 locked.trust_chains(&proof);
             }
             findings.good("chained_reads", chains(facts, record.as_ref()));
@@ -327,8 +327,8 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
 }
 
 /// What this card has shown about chained reads, in words.
-fn chains(facts: &CardFacts, record: Option<&ChainRecord>) -> String {
-    let shown = record.map(|record| (record.shown, &record.time));
+fn chains(facts: &CardFacts, record: Option<&CardRecord>) -> String {
+    let shown = record.and_then(|record| Some((record.chains?, &record.time)));
     match (&facts.proofs, shown) {
         (None, _) => {
             "not used: this card shows no serial number under which a proof could be kept".into()

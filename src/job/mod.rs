@@ -34,6 +34,7 @@ mod rom;
 mod run;
 mod second_reading;
 mod selector;
+mod selftest;
 pub(crate) mod session;
 mod settle;
 mod store;
@@ -79,6 +80,10 @@ pub use restore::read_backup;
 pub use rom::{RomOutcome, rom_info, rom_info_file, rom_read, rom_read_image};
 pub use run::{Confirm, PlanOutcome, StopReport, WriteOutcome, plan, write, write_reporting};
 pub use selector::CardSelector;
+pub use selftest::{
+    DriverFacts, Figure, FigureValue, SelftestOutcome, SelftestRequest, StageId, StageReport,
+    StageResult, selftest, selftest_unopened,
+};
 pub use session::{CardDescription, CardReport};
 #[cfg(any(test, fuzzing))]
 pub(crate) use store::digest;

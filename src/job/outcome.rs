@@ -269,6 +269,7 @@ fn refused(report: &PlanReport) -> Code {
     match (ids.next(), ids.next()) {
         _ if psid_only => Code::PsidDiffers,
         (Some(CheckId::Psid), None) if report.crossflash.is_none() => Code::PsidDiffers,
+        (Some(CheckId::Selftest), _) => Code::Contradicted,
         (Some(CheckId::ExpectedFile), _) => Code::OtherFile,
         // `burn` is the way where nothing else refuses, or what it has an option for.
         (Some(CheckId::NoValidImage), None | Some(CheckId::Psid)) if ids.next().is_none() => {

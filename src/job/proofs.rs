@@ -1,21 +1,25 @@
-//! What this card has shown about chained reads, kept between jobs: one small file per card.
+//! What this card has shown, kept between jobs: one small file per card.
 //!
 //! Nothing here ever fails a job: a file that cannot be read is no proof, one that cannot be written
 //! means that the card proves it again.
 
+use super::selftest::{StageId, StageRecord};
 use super::store::digest;
+use crate::card::Chip;
 use crate::escape;
 use crate::flash::ChainVerdict;
 use crate::host::{Host, InputDir, MadeDir, NewFile, UserDirs};
+use crate::image::Version;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const SCHEMA: u32 = 1;
+/// Records of another version are not believed. 1 had chained reads only.
+const SCHEMA: u32 = 2;
 /// Hex digits of the file's name.
 const NAME_DIGITS: usize = 16;
-/// Bytes of the file; it has some hundred.
+/// Bytes of the file; it has some thousand.
 const MAX_LEN: u64 = 64 << 10;
 
 /// Where the proofs of one card are kept.
@@ -23,108 +27,179 @@ const MAX_LEN: u64 = 64 << 10;
 pub(super) struct ProofStore {
     dir: PathBuf,
     serial: String,
+    /// Release of the kernel.
+    kernel: String,
 }
 
-/// Which flash chip on which board the proof is about.
+/// What the proof is about: another chip, board or firmware proves it for itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BoardKey<'a> {
-    pub(super) jedec: u32,
-    /// PSID of the image that boots.
-    pub(super) psid: &'a str,
+    pub(super) chip: Chip,
+    /// The firmware that runs.
+    pub(super) running: Option<Version>,
+    /// The flash chip; `None` = not known, then any.
+    pub(super) jedec: Option<u32>,
+    /// PSID of the image that boots; `None` as for `jedec`.
+    pub(super) psid: Option<&'a str>,
+}
+
+/// The key as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordKey {
+    serial: String,
+    chip: String,
+    /// Running version; `None` in recovery mode.
+    firmware: Option<String>,
+    kernel: String,
+    jedec: Option<String>,
+    board: Option<String>,
+}
+
+impl RecordKey {
+    /// Both are about the same, as far as each of them knows.
+    fn fits(&self, other: &Self) -> bool {
+        let agree = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+        (&self.serial, &self.chip, &self.firmware, &self.kernel)
+            == (&other.serial, &other.chip, &other.firmware, &other.kernel)
+            && agree(&self.jedec, &other.jedec)
+            && agree(&self.board, &other.board)
+    }
 }
 
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ChainRecord {
+pub(super) struct CardRecord {
     schema: u32,
-    serial: String,
-    jedec: String,
-    board: String,
+    key: RecordKey,
     /// UTC, RFC 3339.
     pub(super) time: String,
-    pub(super) shown: ChainVerdict,
+    /// Chained reads compared with single reads.
+    pub(super) chains: Option<ChainVerdict>,
+    /// Results of the self-test, or of its quick stages.
+    pub(super) stages: Vec<StageRecord>,
+}
+
+impl CardRecord {
+    /// The result of a stage, where it was run.
+    pub(super) fn result(&self, id: StageId) -> Option<&StageRecord> {
+        self.stages.iter().find(|stage| stage.id == id)
+    }
 }
 
 impl ProofStore {
     /// The store of a card with this serial number.
     pub(super) fn of(host: &Host, serial: String) -> Self {
-        Self::at(&UserDirs::new(host).state.join("cards"), serial)
+        let kernel = host.kernel_release();
+        Self { kernel, ..Self::at(&UserDirs::new(host).state.join("cards"), serial) }
     }
 
     /// A store in `dir`.
     pub(super) fn at(dir: &Path, serial: String) -> Self {
-        Self { dir: dir.to_owned(), serial }
+        Self { dir: dir.to_owned(), serial, kernel: String::new() }
     }
 
-    fn path(&self, board: BoardKey<'_>) -> PathBuf {
-        let key = format!("{}\n{:06x}\n{}", self.serial, board.jedec, board.psid);
-        let mut name = digest(key.as_bytes());
+    fn key(&self, board: BoardKey<'_>) -> RecordKey {
+        RecordKey {
+            serial: self.serial.clone(),
+            chip: format!("{:#x} {}", board.chip.hw_id, board.chip.revision),
+            firmware: board.running.map(|version| version.to_string()),
+            kernel: self.kernel.clone(),
+            jedec: board.jedec.map(|jedec| format!("{jedec:06x}")),
+            board: board.psid.map(str::to_owned),
+        }
+    }
+
+    /// The file of this card.
+    fn path(&self) -> PathBuf {
+        let mut name = digest(self.serial.as_bytes());
         name.truncate(NAME_DIGITS);
         self.dir.join(format!("{name}.json"))
     }
 
-    /// The stored verdict about this board; `None` also for a file that is not exactly ours.
-    pub(super) fn load(&self, board: BoardKey<'_>) -> Option<ChainRecord> {
-        let path = self.path(board);
+    /// What is stored about this board; `None` also for a file that is not exactly ours.
+    pub(super) fn load(&self, board: BoardKey<'_>) -> Option<CardRecord> {
+        let path = self.path();
         let never = || false;
         let name = path.file_name()?.to_str()?;
         let bytes = InputDir::open(&self.dir, &never).ok()??.read(name, MAX_LEN, &never).ok()?;
-        let record: ChainRecord = match serde_json::from_slice(&bytes) {
+        let record: CardRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => {
                 tracing::warn!(path = %escape::path(path), %error, "not used");
                 return None;
             }
         };
-        let ours = record.schema == SCHEMA
-            && record.serial == self.serial
-            && record.jedec == format!("{:06x}", board.jedec)
-            && record.board == board.psid;
-        let holds = match &record.shown {
-            ChainVerdict::Proven(proof) => proof.holds(),
-            ChainVerdict::Contradicted { .. } => true,
-            ChainVerdict::TooLittle { .. } => false,
+        let ours = record.schema == SCHEMA && record.key.fits(&self.key(board));
+        let holds = match &record.chains {
+            Some(ChainVerdict::Proven(proof)) => proof.holds(),
+            Some(ChainVerdict::Contradicted { .. }) | None => true,
+            Some(ChainVerdict::TooLittle { .. }) => false,
         };
         (ours && holds).then_some(record)
     }
 
-    /// Stores a verdict; one that settles nothing is not stored.
+    /// Stores a verdict about chained reads beside what is known; one that settles nothing is not stored.
     pub(super) fn save(&self, board: BoardKey<'_>, verdict: &ChainVerdict) {
-        if matches!(verdict, ChainVerdict::TooLittle { .. }) {
-            return;
+        if !matches!(verdict, ChainVerdict::TooLittle { .. }) {
+            let stages = self.load(board).map(|record| record.stages).unwrap_or_default();
+            self.store(board, Some(*verdict), stages);
         }
-        let record = ChainRecord {
+    }
+
+    /// Stores the results of stages beside what is known, and a verdict about chained reads. Where the file
+    /// is, when it could be written.
+    pub(super) fn save_stages(
+        &self,
+        board: BoardKey<'_>,
+        chains: Option<ChainVerdict>,
+        stages: Vec<StageRecord>,
+    ) -> Option<PathBuf> {
+        let known = self.load(board).and_then(|record| record.chains);
+        let settled = chains.filter(|v| !matches!(v, ChainVerdict::TooLittle { .. }));
+        self.store(board, settled.or(known), stages)
+    }
+
+    fn store(
+        &self,
+        board: BoardKey<'_>,
+        chains: Option<ChainVerdict>,
+        stages: Vec<StageRecord>,
+    ) -> Option<PathBuf> {
+        let record = CardRecord {
             schema: SCHEMA,
-            serial: self.serial.clone(),
-            jedec: format!("{:06x}", board.jedec),
-            board: board.psid.to_owned(),
+            key: self.key(board),
             time: OffsetDateTime::now_utc()
                 .replace_nanosecond(0)
                 .ok()
                 .and_then(|t| t.format(&Rfc3339).ok())
                 .unwrap_or_default(),
-            shown: *verdict,
+            chains,
+            stages,
         };
-        let path = self.path(board);
+        let path = self.path();
         match self.replace(&path, &record) {
-            Ok(()) => tracing::info!(path = %escape::path(path), ?verdict, "stored"),
-            Err(error) => tracing::warn!(path = %escape::path(path), %error, "not stored"),
-        }
-    }
-
-    /// Withdraws the verdict: the next job compares again.
-    pub(super) fn forget(&self, board: BoardKey<'_>) {
-        let path = self.path(board);
-        match std::fs::remove_file(&path) {
             Ok(()) => {
-                tracing::warn!(path = %escape::path(path), "verdict on chained reads withdrawn")
+                tracing::info!(path = %escape::path(&path), ?chains, "stored");
+                Some(path)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(path = %escape::path(path), %error, "not withdrawn"),
+            Err(error) => {
+                tracing::warn!(path = %escape::path(&path), %error, "not stored");
+                None
+            }
         }
     }
 
-    fn replace(&self, path: &Path, record: &ChainRecord) -> std::io::Result<()> {
+    /// Withdraws the verdict about chained reads: the next job compares again.
+    pub(super) fn forget(&self, board: BoardKey<'_>) {
+        let Some(mut record) = self.load(board).filter(|record| record.chains.is_some()) else {
+            return;
+        };
+        tracing::warn!(path = %escape::path(self.path()), "verdict on chained reads withdrawn");
+        record.stages.retain(|stage| !stage.id.is_about_chains());
+        self.store(board, None, record.stages);
+    }
+
+    fn replace(&self, path: &Path, record: &CardRecord) -> std::io::Result<()> {
         let mut made = MadeDir::create(&self.dir)?;
         made.keep();
         let name = path.file_name().unwrap_or_default();
@@ -144,27 +219,55 @@ impl ProofStore {
 mod tests {
     use super::*;
     use crate::flash::ChainProof;
+    use crate::job::StageResult;
 
     const PROOF: ChainProof = ChainProof { chain: 4096, bytes: 1 << 20 };
-    const BOARD: BoardKey<'static> = BoardKey { jedec: 0x20_7115, psid: "MT_1200111023" };
+    const BOARD: BoardKey<'static> = BoardKey {
+        chip: Chip { hw_id: 0x1F5, revision: 1 },
+        running: Some(Version { major: 2, minor: 42, subminor: 5000 }),
+        jedec: Some(0x20_7115),
+        psid: Some("MT_1200111023"),
+    };
 
     fn store(dir: &Path) -> ProofStore {
         ProofStore::at(&dir.join("cards"), "e4-1d-2d-03-00-ab-cd-ef".into())
     }
 
     #[test]
-    fn a_proof_is_kept_for_this_card_chip_and_board_alone() {
+    fn a_record_is_believed_for_its_card_chip_board_firmware_and_kernel_alone() {
         let dir = tempfile::tempdir().unwrap();
         let ours = store(dir.path());
         assert_eq!(ours.load(BOARD), None);
         ours.save(BOARD, &ChainVerdict::Proven(PROOF));
-        assert_eq!(ours.load(BOARD).unwrap().shown, ChainVerdict::Proven(PROOF));
+        assert_eq!(ours.load(BOARD).unwrap().chains, Some(ChainVerdict::Proven(PROOF)));
         let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
         assert_eq!(other.load(BOARD), None);
-        let jedec = 0xC2_2015;
-        assert_eq!(ours.load(BoardKey { jedec, ..BOARD }), None);
-        let psid = "MT_1090110018";
-        assert_eq!(ours.load(BoardKey { psid, ..BOARD }), None);
+        let kernel = ProofStore { kernel: "6.1".into(), ..ours.clone() };
+        assert_eq!(kernel.load(BOARD), None);
+        let older = Version { major: 2, minor: 36, subminor: 5150 };
+        for other in [
+            BoardKey { jedec: Some(0xC2_2015), ..BOARD },
+            BoardKey { psid: Some("MT_1090110018"), ..BOARD },
+            BoardKey { running: None, ..BOARD },
+            BoardKey { running: Some(older), ..BOARD },
+            BoardKey { chip: Chip { hw_id: 0x1F5, revision: 0 }, ..BOARD },
+        ] {
+            assert_eq!(ours.load(other), None, "{other:?}");
+        }
+        // A test that did not get as far as the flash is about the card with any.
+        assert!(ours.load(BoardKey { jedec: None, psid: None, ..BOARD }).is_some());
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = store(dir.path());
+        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
+        let text = std::fs::read_to_string(ours.path()).unwrap();
+        let other = text.replace("\"schema\": 2", "\"schema\": 3");
+        assert_ne!(text, other);
+        std::fs::write(ours.path(), other).unwrap();
+        assert_eq!(ours.load(BOARD), None);
     }
 
     #[test]
@@ -174,20 +277,28 @@ mod tests {
         ours.save(BOARD, &ChainVerdict::TooLittle { bytes: 16 });
         assert_eq!(ours.load(BOARD), None);
         ours.save(BOARD, &ChainVerdict::Contradicted { at: 0x40 });
-        assert_eq!(ours.load(BOARD).unwrap().shown, ChainVerdict::Contradicted { at: 0x40 });
+        let stored = ours.load(BOARD).unwrap().chains;
+        assert_eq!(stored, Some(ChainVerdict::Contradicted { at: 0x40 }));
     }
 
     #[test]
-    fn a_withdrawn_proof_is_gone_for_this_board_alone() {
+    fn a_withdrawn_proof_is_gone_and_the_other_results_stay() {
         let dir = tempfile::tempdir().unwrap();
         let ours = store(dir.path());
-        let psid = "MT_1090110018";
         ours.forget(BOARD);
-        ours.save(BOARD, &ChainVerdict::Proven(PROOF));
-        ours.save(BoardKey { psid, ..BOARD }, &ChainVerdict::Proven(PROOF));
+        let stage = |id| StageRecord {
+            id,
+            result: StageResult::Proved,
+            detail: String::new(),
+            agreed: None,
+        };
+        let stages = vec![stage(StageId::Gateway), stage(StageId::Chains64)];
+        ours.save_stages(BOARD, Some(ChainVerdict::Proven(PROOF)), stages);
         ours.forget(BOARD);
-        assert_eq!(ours.load(BOARD), None);
-        assert!(ours.load(BoardKey { psid, ..BOARD }).is_some());
+        let left = ours.load(BOARD).unwrap();
+        assert_eq!(left.chains, None);
+        assert!(left.result(StageId::Gateway).is_some());
+        assert!(left.result(StageId::Chains64).is_none());
     }
 
     #[test]
@@ -198,13 +309,13 @@ mod tests {
         ours.save(BOARD, &ChainVerdict::Proven(little));
         assert_eq!(ours.load(BOARD), None);
         for bytes in [&b""[..], b"{}", b"\xFF\xFE", b"{\"schema\":1}"] {
-            std::fs::write(ours.path(BOARD), bytes).unwrap();
+            std::fs::write(ours.path(), bytes).unwrap();
             assert_eq!(ours.load(BOARD), None);
         }
         // Another card's file under this name.
         let other = ProofStore::at(&dir.path().join("cards"), "00-00".into());
         other.save(BOARD, &ChainVerdict::Proven(PROOF));
-        std::fs::copy(other.path(BOARD), ours.path(BOARD)).unwrap();
+        std::fs::copy(other.path(), ours.path()).unwrap();
         assert_eq!(ours.load(BOARD), None);
     }
 

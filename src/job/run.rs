@@ -3,6 +3,7 @@
 
 use super::activate::activate_after;
 use super::backup::{confirm as confirm_backup, remember, reserve, store};
+use super::selftest::{judge, quick};
 use super::session::{CardFacts, snapshot};
 use super::settle::{after_change, settle, version_of, what_boots};
 use super::store::digest;
@@ -80,9 +81,12 @@ pub fn plan(
     let facts = CardFacts::of(device)?;
     let mut locked = device.lock()?;
     let (card, _) = snapshot(&facts, &mut locked, Phase::Read, events)?;
-    let plan = image.plan(&card, options);
+    let card_report = facts.report(&locked);
+    drop(locked);
+    let mut plan = image.plan(&card, options);
+    judge(device, &facts, &card, &mut plan);
     Ok(PlanOutcome {
-        card: facts.report(&locked),
+        card: card_report,
         image: image.path.clone(),
         image_sha256: image.sha256.clone(),
         plan: plan.report,
@@ -124,7 +128,9 @@ pub fn write_reporting(
     let described = facts.report(&locked);
     let (card, unsteady) = snapshot(&facts, &mut locked, Phase::Backup, events)?;
     drop(locked);
-    let plan = decide(&card);
+    quick(device, &facts, &card, events)?;
+    let mut plan = decide(&card);
+    judge(device, &facts, &card, &mut plan);
     log_plan(&plan);
     let known = known.insert(WriteOutcome {
         card: described,

@@ -1,7 +1,6 @@
 //! The second reading: the card is still what it was when the plan was made and the backup was
 //! stored. Made under the semaphores, before the first erase.
 
-use super::proofs::BoardKey;
 use super::readings::{UnsteadyRange, note};
 use super::session::{CardFacts, psid_of};
 use super::{Device, JobError};
@@ -68,8 +67,8 @@ fn compare_flash(
     if let Some(store) = &facts.proofs
         && let Some(psid) = psid_of(before)
     {
-        let board = BoardKey { jedec: before.flash_chip.jedec, psid };
-        match store.load(board).map(|record| record.shown) {
+        let board = facts.board(before.flash_chip.jedec, psid);
+        match store.load(board).and_then(|record| record.chains) {
             Some(ChainVerdict::Proven(proof)) => {
                 locked.trust_chains(&proof);
                 trusted = Some((store, board));

@@ -1,7 +1,7 @@
 //! One session at a card: facts, semaphores, reading.
 
 use super::images::{mark_active, no_image, read_images};
-use super::proofs::{BoardKey, ChainRecord, ProofStore};
+use super::proofs::{BoardKey, CardRecord, ProofStore};
 use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, steady};
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
@@ -110,6 +110,12 @@ impl CardFacts {
         }
     }
 
+    /// What a proof on this card is about.
+    pub(super) fn board<'a>(&self, jedec: u32, psid: &'a str) -> BoardKey<'a> {
+        let (jedec, psid) = (Some(jedec), Some(psid));
+        BoardKey { chip: self.chip, running: self.running, jedec, psid }
+    }
+
     /// Of a card whose flash chip is not read.
     pub(super) fn without_flash(&self) -> CardDescription {
         CardDescription {
@@ -183,8 +189,7 @@ pub(super) fn snapshot(
         && !unsteady.is_empty()
         && let (Some(store), Some(psid)) = (&facts.proofs, psid_of(&card))
     {
-        let jedec = card.flash_chip.jedec;
-        store.forget(BoardKey { jedec, psid });
+        store.forget(facts.board(card.flash_chip.jedec, psid));
     }
     Ok((card, unsteady))
 }
@@ -197,18 +202,19 @@ pub(super) fn psid_of(card: &CardSnapshot) -> Option<&str> {
 
 /// Switches chained reads on where this card has proven them in an earlier job; whether it has.
 pub(crate) fn trust_chains(facts: &CardFacts, locked: &mut Locked<'_>) -> Result<bool, JobError> {
-    let Some(ChainVerdict::Proven(proof)) = shown(facts, locked)?.map(|record| record.shown) else {
+    let Some(ChainVerdict::Proven(proof)) = shown(facts, locked)?.and_then(|record| record.chains)
+    else {
         return Ok(false);
     };
     locked.trust_chains(&proof);
     Ok(true)
 }
 
-/// What this card has shown about chained reads. Reads what names the board: a few KiB.
+/// What this card has shown. Reads what names the board: a few KiB.
 pub(super) fn shown(
     facts: &CardFacts,
     locked: &mut Locked<'_>,
-) -> Result<Option<ChainRecord>, JobError> {
+) -> Result<Option<CardRecord>, JobError> {
     let Some(store) = &facts.proofs else {
         return Ok(None);
     };
@@ -217,7 +223,7 @@ pub(super) fn shown(
         .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
-    Ok(psid.and_then(|psid| store.load(BoardKey { jedec, psid: psid.as_str() })))
+    Ok(psid.and_then(|psid| store.load(facts.board(jedec, psid.as_str()))))
 }
 
 /// The image that boots, complete, with no more of the flash read than it takes.

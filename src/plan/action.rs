@@ -207,6 +207,15 @@ impl Pass {
 }
 
 impl Plan {
+    /// Refuses what was planned, for this reason.
+    pub fn refuse(&mut self, check: super::Check) {
+        self.report.checks.insert(0, check);
+        self.report.refused = true;
+        self.report.nothing_to_do = false;
+        self.report.action = None;
+        self.action = None;
+    }
+
     /// The plan of these checks: `action` is left out unless every check passes and something would
     /// be written.
     pub(super) fn of(

@@ -27,6 +27,11 @@ impl Check {
         Self { id: CheckId::ExpectedFile, ok, skipped: false, detail }
     }
 
+    /// The card's record contradicts what a job needs.
+    pub fn selftest(detail: String) -> Self {
+        Self { id: CheckId::Selftest, ok: false, skipped: false, detail }
+    }
+
     pub(super) fn refuses(&self) -> bool {
         !self.ok && !self.skipped
     }
@@ -39,6 +44,8 @@ impl Check {
 pub enum CheckId {
     /// The file is the one whose SHA-256 was specified (`--expect`); judged before the card is opened.
     ExpectedFile,
+    /// A self-test of the card contradicts what a job needs; listed only where it refuses.
+    Selftest,
     /// The image verifies, stricter rules included.
     ImageValid,
     /// The chain ends inside the file; another size in the header is corrected.

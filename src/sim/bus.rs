@@ -214,7 +214,7 @@ impl CardState {
             DEVICE_ID => self.device_id_register(),
             ADDRESS => self.read_address(),
             BOOT_ADDRESS => self.boot_address,
-            VERSION..=VERSION_END => self.running.block[((at - VERSION) / 4) as usize],
+            VERSION..=VERSION_END => self.version_word(at),
             RECOVERY_TEST => self.read_recovery_test(),
             RESET => {
                 self.note("the reset register was read");
@@ -306,6 +306,9 @@ impl CardState {
             return;
         }
         if self.armed.semaphores && self.armed.retakes(n) {
+            return;
+        }
+        if self.armed.defects.sticks(n) {
             return;
         }
         if self.semaphores[usize::from(n)] == SemaphoreHolder::Other {

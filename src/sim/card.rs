@@ -5,7 +5,7 @@ use super::state::{CardState, Cuts, SemaphoreHolder};
 use super::{
     BootOutcome, BootOutcomes, BootRefusal, CardFileError, CardSpec, Counters, Fault, Misuse, Op,
 };
-use crate::card::{Clock, CrError, CrOffset, CrSpace};
+use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace};
 use crate::image::FlashAddr;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -301,11 +301,22 @@ struct SimBar0(Rc<RefCell<CardState>>);
 
 impl CrSpace for SimBar0 {
     fn read(&mut self, at: CrOffset) -> Result<u32, CrError> {
-        self.0.borrow_mut().bar_read(at.0)
+        self.0.borrow_mut().read_through(BarAccess::Mmap, at.0)
     }
 
     fn write(&mut self, at: CrOffset, value: u32) -> Result<(), CrError> {
-        self.0.borrow_mut().bar_write(at.0, value)
+        self.0.borrow_mut().write_through(at.0, value)
+    }
+
+    fn transport(&self) -> Option<BarAccess> {
+        Some(BarAccess::Mmap)
+    }
+
+    fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
+        Some(match by {
+            BarAccess::Config => SimConfigCycles::open(Rc::clone(&self.0)).read(at),
+            BarAccess::Mmap | BarAccess::Pread => self.0.borrow_mut().read_through(by, at.0),
+        })
     }
 
     fn posts_writes(&self) -> bool {
@@ -344,6 +355,7 @@ impl CrSpace for SimConfigCycles {
         card.check_offset(at.0)?;
         card.config_write(config::ADDRESS, at.0 | u32::from(self.write_only));
         let value = card.config_read(config::DATA);
+        let value = card.config_answer(at.0, value);
         card.answer(at.0, value)
     }
 

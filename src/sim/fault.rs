@@ -1,5 +1,8 @@
 //! Faults, seeded and listed (docs/hardware.md#requirements-for-an-emulator item 12).
 
+use super::defects::Defects;
+use crate::card::BarAccess;
+use crate::image::Version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -94,6 +97,26 @@ pub enum Fault {
     /// Chained reads (CS_HOLD) return wrong bytes after the first 16 (each one inverted): silicon
     /// on which chaining does not work. Chained programs work.
     BrokenChainedRead,
+    /// Chained reads return wrong bytes from byte `from` of each chain on (each one inverted).
+    BrokenChain { from: u32 },
+    /// What this transport reads has its bytes in the other order, and what it writes as well.
+    SwappedBytes { by: BarAccess },
+    /// What this transport reads from register `at` has the bits of `flip` inverted.
+    OtherAnswer { by: BarAccess, at: u32, flip: u32 },
+    /// Each `every`th gateway data read finds another byte at `at` of the flash: the firmware writes
+    /// there.
+    MovingFlash { at: u32, every: u64 },
+    /// The registers of the running version show this one, whatever runs.
+    ShowsVersion { fw_version: Version },
+    /// A reset clears registers and semaphores, and the firmware that ran goes on.
+    ResetKeeps,
+    /// A write of 0 does not free this semaphore.
+    SemaphoreSticks { number: u8 },
+    /// Each gateway command takes so many microseconds longer.
+    GatewayPace { us: u64 },
+    /// Where the number of a gateway data read is a multiple of `every`, RDID is answered with another
+    /// id.
+    UnstableId { every: u64 },
     /// Writes arrive late: a read without the flush of docs/hardware.md#write-flush overtakes them.
     /// At most `depth` are outstanding. Each read lets one arrive behind it, and none is on its way
     /// for more than 20 µs.
@@ -140,8 +163,8 @@ pub(super) struct ArmedFaults {
     pub(super) write_trip: u64,
     /// [`Fault::DelayedWrites`], 0 = none.
     pub(super) delay: u32,
-    /// [`Fault::BrokenChainedRead`].
-    pub(super) broken_chain: bool,
+    /// What stays wrong.
+    pub(super) defects: Defects,
     /// Some semaphore is held by a fault.
     pub(super) semaphores: bool,
     /// [`Fault::Suspend`] waits.
@@ -164,7 +187,7 @@ impl Default for ArmedFaults {
             read_trip: u64::MAX,
             write_trip: u64::MAX,
             delay: 0,
-            broken_chain: false,
+            defects: Defects::default(),
             semaphores: false,
             suspends: false,
         }
@@ -231,9 +254,8 @@ impl ArmedFaults {
                     self.write_trip = self.write_trip.min(first);
                 }
                 Fault::DelayedWrites { depth } => self.delay = *depth,
-                Fault::BrokenChainedRead => self.broken_chain = true,
                 Fault::SemaphoreHeld { .. } => self.semaphores = true,
-                _ => {}
+                fault => self.defects.add(fault),
             }
         }
         self.list = list;

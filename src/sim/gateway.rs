@@ -167,7 +167,7 @@ impl CardState {
         // The clock advances when the driver polls; the sum of the card's time has the bytes at
         // once.
         self.counters.card_time_ns += sent * BYTE_NS;
-        let end = now.saturating_add(sent * BYTE_NS);
+        let end = now.saturating_add(sent * BYTE_NS).saturating_add(self.armed.defects.pace_ns);
         self.gateway.busy_until = end.saturating_add(self.armed.slows_command(self.commands));
         self.gateway.held = word & CS_HOLD != 0;
         if selected && !present {
@@ -203,6 +203,7 @@ impl CardState {
         let continued = chained && opcode.is_none();
         self.reads += 1;
         self.chained_reads += u64::from(continued);
+        self.move_flash();
         let start = self.nor.reading();
         let mut bytes = [0xFF; 16];
         if present && self.nor.without_supply > 0 {
@@ -213,7 +214,9 @@ impl CardState {
             }
             self.nor.get(&mut bytes[..len], now);
         }
-        if continued && self.armed.broken_chain {
+        let before = if chained { self.gateway.chain } else { 0 };
+        self.gateway.chain = before.saturating_add(len as u32);
+        if continued && self.armed.defects.chain.is_some_and(|right| before >= right) {
             bytes.iter_mut().for_each(|b| *b = !*b);
         }
         let covers = start.map_or(0..0, |at| at..at + len as u32);
@@ -227,7 +230,9 @@ impl CardState {
             }
             None => {}
         }
-        let flip = opcode.map_or(0, |opcode| self.armed.spoils_answer(self.reads, opcode));
+        let flip = opcode.map_or(0, |opcode| {
+            self.armed.spoils_answer(self.reads, opcode) ^ self.spoils_id(opcode)
+        });
         bytes.iter_mut().zip(flip.to_be_bytes()).for_each(|(byte, flip)| *byte ^= flip);
         // Only the transferred bytes change (docs/hardware.md#requirements-for-an-emulator item 7).
         let mut data = self.gateway.data;

@@ -12,6 +12,7 @@ mod bus;
 mod card;
 mod chips;
 mod config;
+mod defects;
 mod dma;
 mod fault;
 mod file;

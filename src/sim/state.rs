@@ -63,6 +63,8 @@ pub(super) struct GatewayState {
     pub(super) stuck: bool,
     /// Chip-select is kept low after the last command.
     pub(super) held: bool,
+    /// Data bytes of this chip-select so far.
+    pub(super) chain: u32,
 }
 
 impl GatewayState {
@@ -428,8 +430,10 @@ impl CardState {
         self.log(|| Op::Reset);
         self.set_defaults();
         let before = self.running.block;
-        self.running = self.candidates().reset(&self.spec, self.boot_address);
-        self.begin_boot(silent, before);
+        if !self.armed.defects.reset_keeps {
+            self.running = self.candidates().reset(&self.spec, self.boot_address);
+            self.begin_boot(silent, before);
+        }
         self.save();
     }
 

@@ -104,6 +104,12 @@ pub enum Command {
     List,
     /// Check the host and the card; each finding comes with its fix
     Doctor,
+    /// Test on this card what the program assumes of it; the flash is only read
+    ///
+    /// Takes the card (its network is down), takes and frees its semaphores and writes gateway registers.
+    /// The results are kept: a burn does what is not proved the conservative way, and is refused where it
+    /// needs what is contradicted.
+    Selftest(SelftestArgs),
     /// Show what is on the card, or in an image file
     Query {
         /// Image file; without it the card is queried
@@ -238,6 +244,18 @@ pub enum TraceCommand {
         #[arg(long)]
         accesses: bool,
     },
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct SelftestArgs {
+    /// Send commands to the running firmware as well
+    #[arg(long)]
+    pub tools_interface: bool,
+    /// Reset the card as well, and see whether it loads its firmware
+    #[arg(long)]
+    pub reset: bool,
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
 }
 
 #[derive(Args, Debug)]

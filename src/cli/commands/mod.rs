@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod host;
 mod parts;
+mod selftest;
 mod shell;
 mod sim;
 mod trace;
@@ -191,6 +192,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::Verify { against: Some(path), .. } => card::verify_against(ctx, &path),
         Command::Verify { image, .. } => card::verify(ctx, image.as_deref()),
         Command::Backup { out } => parts::backup(ctx, out),
+        Command::Selftest(args) => selftest::run(ctx, &args),
         Command::Plan { image, options, full } => write::plan(ctx, &image, options, full),
         Command::Burn(args) => write::burn(ctx, args),
         Command::Restore(args) => write::restore(ctx, args),

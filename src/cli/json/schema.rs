@@ -9,7 +9,7 @@ use crate::job::{
     ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
     NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome, RomOutcome,
-    TraceShowOutcome, UnlockOutcome, VerifyOutcome, WriteOutcome,
+    SelftestOutcome, TraceShowOutcome, UnlockOutcome, VerifyOutcome, WriteOutcome,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -26,6 +26,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("list", of::<ListOutcome>),
     ("doctor", of::<DoctorOutcome>),
+    ("selftest", of::<SelftestOutcome>),
     ("query", of::<QueryOutcome<ImageDocument>>),
     ("verify", of::<VerifyOutcome<ImageDocument>>),
     ("backup", of::<BackupOutcome>),

@@ -5,11 +5,13 @@ mod figures;
 mod plan;
 mod query;
 mod sector_map;
+mod selftest;
 mod verify;
 mod write;
 
 pub(super) use figures::{kib, name_of, time};
 pub(super) use plan::plan;
 pub(super) use query::{card_line, flash_line, query};
+pub(super) use selftest::{selftest, selftest_plan};
 pub(super) use verify::{against, unsteady, verify};
 pub(super) use write::{command_for, running, written};

@@ -20,7 +20,7 @@ fn module(host: &Host, name: &str) -> Module {
         let file = path.rsplit('/').next().unwrap_or_default();
         file.split('.').next().unwrap_or_default().replace('-', "_") == plain
     };
-    let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = host.kernel_release();
     let listed = |list: &str| {
         ["lib/modules", "usr/lib/modules"].iter().any(|dir| {
             let file = host.path(dir).join(&release).join(list);
@@ -79,7 +79,7 @@ pub(super) fn container(host: &Host) -> CheckResult {
 }
 
 fn missing(host: &Host, name: &str, option: &str) -> CheckResult {
-    let release = sysfs::text(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = host.kernel_release();
     // Debian's and Ubuntu's cloud kernels lack drivers.
     let fix = if release.contains("-cloud") {
         "apt install linux-image-amd64 && reboot".to_owned()

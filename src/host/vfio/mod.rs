@@ -31,11 +31,10 @@ mod tests;
 
 pub use error::{BarFault, VfioError};
 pub(super) use open::open_viable_group;
-pub use space::{BadBarAccess, BarAccess};
 pub(super) use sys::{ethtool_driver_info, stdout_was_closed};
 
 use super::{Host, PciCard};
-use crate::card::CrSpace;
+use crate::card::{BarAccess, CrSpace};
 use space::{SharedCard, Space};
 use std::cell::RefCell;
 use std::rc::Rc;

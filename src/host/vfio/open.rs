@@ -12,9 +12,9 @@ use super::errno::{
 use super::error::{BarFault, VfioError};
 use super::regions::Regions;
 use super::session::{VfioSession, open_node};
-use super::space::{Bar, BarAccess, CR_SPACE, Open};
+use super::space::{Bar, CR_SPACE, Open};
 use super::sys::{self, Region};
-use crate::card::{Patience, WallClock, wait_for};
+use crate::card::{BarAccess, Patience, WallClock, wait_for};
 use crate::host::{Bdf, Host, PciCard, VFIO_PCI, sysfs};
 use std::fs::File;
 use std::io;

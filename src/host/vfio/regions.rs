@@ -19,6 +19,8 @@ use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
 pub(super) trait Raw {
     /// One 32-bit read of BAR0.
     fn bar_read(&mut self, at: u32) -> io::Result<u32>;
+    /// One 32-bit read of BAR0 by a system call, also where it is mapped.
+    fn bar_pread(&mut self, at: u32) -> io::Result<u32>;
     /// One 32-bit write of BAR0.
     fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()>;
     /// Maps BAR0 and uses the mapping from now on; each call makes a new one.
@@ -120,8 +122,12 @@ impl Raw for Regions {
     fn bar_read(&mut self, at: u32) -> io::Result<u32> {
         match &self.mapping {
             Some(mapping) => mapping.read(at),
-            None => self.read_bytes(self.bar0.offset + u64::from(at)).map(u32::from_be_bytes),
+            None => self.bar_pread(at),
         }
+    }
+
+    fn bar_pread(&mut self, at: u32) -> io::Result<u32> {
+        self.read_bytes(self.bar0.offset + u64::from(at)).map(u32::from_be_bytes)
     }
 
     fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()> {

@@ -5,18 +5,16 @@ use super::gateway::{ADDRESS, ConfigCycles};
 use super::regions::{COMMAND, Raw};
 use super::session::VfioSession;
 use crate::card::{
-    BAD_ACCESS, Clock, CrError, CrOffset, CrSpace, DeviceType, Patience, Reg, WallClock, wait_for,
+    BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, DeviceType, Patience, Reg, WallClock,
+    wait_for,
 };
 use crate::host::Bdf;
 use crate::host::config_space::SysfsConfig;
 use nix::libc;
-use serde::Serialize;
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// Length of CR-space (drivers/net/ethernet/mellanox/mlx4/crdump.c dumps all of BAR0).
@@ -35,46 +33,6 @@ const CLASS: u16 = 0x08;
 /// A chip that boots after VFIO's reset does not answer through BAR0 yet.
 const BAR0_ANSWERS: Patience = Patience::every(Duration::from_secs(10), Duration::from_millis(20));
 
-/// The transport to the registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BarAccess {
-    /// BAR0 mapped: one load or store an access.
-    Mmap,
-    /// BAR0 by system calls of 4 bytes: slower, and an error where a mapping faults.
-    Pread,
-    /// Configuration cycles: slowest, and always there.
-    Config,
-}
-
-impl BarAccess {
-    pub const ALL: [Self; 3] = [Self::Mmap, Self::Pread, Self::Config];
-}
-
-impl fmt::Display for BarAccess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mmap => "mmap",
-            Self::Pread => "pread",
-            Self::Config => "config",
-        })
-    }
-}
-
-/// No transport has this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no register access (mmap, pread, config)")]
-pub struct BadBarAccess(pub String);
-
-impl FromStr for BarAccess {
-    type Err = BadBarAccess;
-
-    fn from_str(text: &str) -> Result<Self, BadBarAccess> {
-        let found = Self::ALL.into_iter().find(|access| access.to_string() == text);
-        found.ok_or_else(|| BadBarAccess(text.to_owned()))
-    }
-}
-
 /// An open card: where its registers are, and by which transport they are reached.
 pub(super) struct Open {
     // Before `session`: mapping and duplicated descriptor keep the device open.
@@ -82,6 +40,8 @@ pub(super) struct Open {
     pub(super) access: BarAccess,
     /// Set while the transport is [`BarAccess::Config`].
     gateway: Option<ConfigCycles>,
+    /// The kernel offers all of CR-space in BAR0.
+    bar_usable: bool,
     pub(super) session: Option<VfioSession>,
     bdf: Bdf,
     /// Its directory in sysfs, whose file `config` shows configuration space as it is.
@@ -140,6 +100,7 @@ impl Open {
             io,
             access: BarAccess::Pread,
             gateway: None,
+            bar_usable: bar.usable.is_ok(),
             session: None,
             bdf,
             sysfs: None,
@@ -237,6 +198,30 @@ impl Open {
         }
     }
 
+    /// Whether this transport can be used beside the one that was chosen. BAR0 is not mapped for that, and
+    /// where configuration cycles were chosen it may not answer.
+    fn offers(&self, by: BarAccess) -> bool {
+        match by {
+            BarAccess::Mmap => self.access == BarAccess::Mmap,
+            BarAccess::Pread => self.bar_usable,
+            BarAccess::Config => true,
+        }
+    }
+
+    /// One read by a transport that it offers.
+    fn read_by(&mut self, by: BarAccess, at: u32) -> io::Result<u32> {
+        match (by, self.gateway) {
+            (BarAccess::Pread, _) => self.io.bar_pread(at),
+            (BarAccess::Config, None) => {
+                let gateway = ConfigCycles::open(self.io.as_mut())?;
+                let value = gateway.read(self.io.as_mut(), at);
+                gateway.leave(self.io.as_mut())?;
+                value
+            }
+            _ => self.read(at),
+        }
+    }
+
     fn write(&mut self, at: u32, value: u32) -> io::Result<()> {
         match self.gateway {
             Some(gateway) => gateway.write(self.io.as_mut(), at, value),
@@ -330,6 +315,15 @@ impl CrSpace for Space {
         // A closed card has nothing to flush, and the next access is an error.
         let open = self.0.borrow();
         open.as_ref().is_some_and(|open| open.gateway.is_none())
+    }
+
+    fn transport(&self) -> Option<BarAccess> {
+        self.0.borrow().as_ref().map(|open| open.access)
+    }
+
+    fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
+        let there = self.0.borrow().as_ref().is_none_or(|open| open.offers(by));
+        there.then(|| self.with(at.0, |open| open.read_by(by, at.0)))
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {

@@ -78,6 +78,10 @@ impl Raw for FakeRegions {
         }
     }
 
+    fn bar_pread(&mut self, at: u32) -> io::Result<u32> {
+        self.bar_read(at)
+    }
+
     fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()> {
         let mut device = self.0.borrow_mut();
         if let Some(errno) = device.bar_fails {

@@ -105,7 +105,7 @@ impl Opened {
         let mut files = std::fs::read_dir(self.proofs.as_ref()?).ok()?;
         let record = std::fs::read(files.next()?.unwrap().path()).unwrap();
         let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
-        Some(record["shown"]["verdict"].as_str().unwrap().to_owned())
+        record["chains"]["verdict"].as_str().map(str::to_owned)
     }
 
     fn events(&self) -> Box<dyn Events> {

@@ -1,0 +1,51 @@
+//! `selftest`: what this program assumes of a card, tested on the card at hand.
+
+use super::{CommandError, Ctx, Ran};
+use crate::cli::args::SelftestArgs;
+use crate::cli::failure::Failure;
+use crate::cli::json;
+use crate::cli::text;
+use crate::job::{
+    self, CardSelector, Code, DriverFacts, SelftestOutcome, SelftestRequest, StageId,
+};
+
+pub(super) fn run(ctx: &mut Ctx<'_>, args: &SelftestArgs) -> Ran {
+    let name = ctx.card()?;
+    let driver = DriverFacts::read(&name, &ctx.host)?;
+    ctx.out.text(&text::selftest_plan(args.reset));
+    if !ctx.confirm(args.confirm.yes, "Test this card?") {
+        return Err(ctx.declined().into());
+    }
+    let mut device = match ctx.open() {
+        Err(CommandError::Job(error)) => match job::selftest_unopened(driver, &error) {
+            Some(outcome) => return show(ctx, &name, &outcome),
+            None => return Err(error.into()),
+        },
+        opened => opened?,
+    };
+    let request = SelftestRequest { tools_interface: args.tools_interface, reset: args.reset };
+    let mut progress = ctx.progress();
+    let mut known = None;
+    let ended = job::selftest(&mut device, driver, request, &mut progress, &mut known);
+    drop(progress);
+    ctx.result = known.as_ref().map(json::result);
+    if ended.is_err()
+        && let Some(known) = &known
+    {
+        ctx.out.text(&text::selftest(known));
+    }
+    show(ctx, &name, &ended?)
+}
+
+/// Prints the results; a contradiction is a failure.
+fn show(ctx: &mut Ctx<'_>, card: &CardSelector, outcome: &SelftestOutcome) -> Ran {
+    let ran = ctx.done(&text::selftest(outcome), outcome);
+    if !outcome.contradicted {
+        return ran;
+    }
+    let lost = outcome.contradictions().any(|id| id == StageId::Restored);
+    let code = if lost { Code::NotPutBack } else { Code::Contradicted };
+    let ids: Vec<String> = outcome.contradictions().map(StageId::name).collect();
+    let message = format!("{card} contradicts what is assumed of it: {}", ids.join(", "));
+    Err(Failure::new(code, message).with_hint(&ctx.hint_context()).into())
+}

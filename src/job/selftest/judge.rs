@@ -1,0 +1,109 @@
+//! What a job makes of the record of its card, and the quick stages of a first burn.
+
+use super::stage::StageRecord;
+use super::{StageId, StageResult, Stages, confirmed, flash, registers};
+use crate::card::BarAccess;
+use crate::flash::Events;
+use crate::job::proofs::BoardKey;
+use crate::job::session::{CardFacts, psid_of};
+use crate::job::{Device, JobError};
+use crate::plan::{CardSnapshot, Check, Plan};
+
+/// RDID and reads of the quick stages.
+const TIMES: u32 = 16;
+
+/// Stages without which nothing is written. The others have a conservative way: chained reads are single
+/// reads, a reset is the next power-on, and what the flash holds is judged by the plan.
+const NEEDED: [StageId; 8] = [
+    StageId::Transports,
+    StageId::Semaphores,
+    StageId::Gateway,
+    StageId::Readings,
+    StageId::Running,
+    StageId::WriteEnable,
+    StageId::Erase4K,
+    StageId::Erase64K,
+];
+
+/// A job that reaches the card by this transport may go on in spite of this stage.
+pub(super) fn is_usable(stage: &StageRecord, by: Option<BarAccess>) -> bool {
+    let agreed = stage.agreed.as_ref().zip(by).is_some_and(|(agreed, by)| agreed.contains(&by));
+    stage.result != StageResult::Contradicted || agreed || !NEEDED.contains(&stage.id)
+}
+
+fn board<'a>(facts: &CardFacts, card: &'a CardSnapshot) -> BoardKey<'a> {
+    let (jedec, psid) = (Some(card.flash_chip.jedec), psid_of(card));
+    BoardKey { chip: facts.chip, running: facts.running, jedec, psid }
+}
+
+/// Refuses the plan where the record of this card contradicts what it needs.
+pub(in crate::job) fn judge(
+    device: &Device,
+    facts: &CardFacts,
+    card: &CardSnapshot,
+    plan: &mut Plan,
+) {
+    let board = board(facts, card);
+    let Some(record) = facts.proofs.as_ref().and_then(|store| store.load(board)) else {
+        return;
+    };
+    let by = device.card.transport();
+    if let Some(stage) = record.stages.iter().find(|stage| !is_usable(stage, by)) {
+        let what = format!(
+            "the self-test of {} contradicts {}: {}",
+            record.time,
+            stage.id.name(),
+            stage.detail
+        );
+        plan.refuse(Check::selftest(what));
+    }
+}
+
+/// This card has shown that a software reset does not load its firmware.
+pub(in crate::job) fn reset_is_contradicted(facts: &CardFacts) -> bool {
+    let board = BoardKey { chip: facts.chip, running: facts.running, jedec: None, psid: None };
+    let record = facts.proofs.as_ref().and_then(|store| store.load(board));
+    let stage = record.as_ref().and_then(|record| record.result(StageId::Reset));
+    stage.is_some_and(|stage| stage.result == StageResult::Contradicted)
+}
+
+/// The quick stages, where this card has no record yet: registers, semaphores and gateway. The rest of what
+/// is cheap a burn does anyway.
+pub(in crate::job) fn quick(
+    device: &mut Device,
+    facts: &CardFacts,
+    card: &CardSnapshot,
+    events: &mut dyn Events,
+) -> Result<(), JobError> {
+    let Some(store) = &facts.proofs else {
+        return Ok(());
+    };
+    let board = board(facts, card);
+    if store.load(board).is_some_and(|record| record.result(StageId::Gateway).is_some()) {
+        return Ok(());
+    }
+    let mut stages = Stages::default();
+    let mut quiet = Quiet(events);
+    let quiet: &mut dyn Events = &mut quiet;
+    stages.run(StageId::Transports, &[], quiet, &mut |_| {
+        confirmed(|| registers::transports(&mut device.card))
+    })?;
+    stages
+        .run(StageId::Semaphores, &[], quiet, &mut |_| registers::semaphores(&mut device.card))?;
+    stages.run(StageId::Gateway, &[StageId::Semaphores], quiet, &mut |_| {
+        confirmed(|| flash::gateway(&mut device.lock()?, TIMES))
+    })?;
+    store.save_stages(board, None, stages.records());
+    Ok(())
+}
+
+/// Passes on a request to stop, and no events.
+struct Quiet<'e>(&'e mut dyn Events);
+
+impl Events for Quiet<'_> {
+    fn emit(&mut self, _event: crate::flash::Event) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}

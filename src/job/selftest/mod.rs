@@ -1,0 +1,296 @@
+//! `selftest`: what this program assumes of a card, tested on the card at hand. The flash is read only, but
+//! for an expendable card.
+//!
+//! Stages run in the order of [`StageId`]. One that depends on a stage that was contradicted is skipped. The
+//! results are kept in the card's record (`job::proofs`), which later jobs follow.
+
+mod contents;
+mod driver;
+mod flash;
+mod judge;
+mod registers;
+mod reset;
+mod stage;
+
+pub use driver::DriverFacts;
+pub(super) use judge::{judge, quick, reset_is_contradicted};
+pub(super) use stage::StageRecord;
+pub use stage::{Figure, FigureValue, SelftestOutcome, StageId, StageReport, StageResult};
+
+use super::error_text::error_chain;
+use super::proofs::BoardKey;
+use super::session::{CardFacts, psid_of};
+use super::{Device, JobError};
+use crate::card::{CardError, Chip, Semaphore, SemaphoreState};
+use crate::flash::{ChainVerdict, Event, Events, FlashError};
+use crate::plan::CardSnapshot;
+use stage::StageFinding;
+
+/// RDID and reads of the stage `gateway`.
+const TIMES: u32 = 100;
+/// Runs that must contradict; one wrong answer decides nothing.
+const RUNS: u32 = 3;
+/// Lengths of the chains that are tested, with their stages.
+const CHAINS: [(StageId, u32); 3] =
+    [(StageId::Chains64, 64), (StageId::Chains256, 256), (StageId::Chains4096, 4096)];
+
+/// What is tested beyond what only reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SelftestRequest {
+    /// Commands of the tools command interface are sent.
+    pub tools_interface: bool,
+    /// The card is reset.
+    pub reset: bool,
+}
+
+/// The results so far.
+#[derive(Default)]
+struct Stages(Vec<StageReport>);
+
+impl Stages {
+    fn add(&mut self, id: StageId, finding: StageFinding, events: &mut dyn Events) {
+        let report = finding.report(id);
+        let (result, detail) = (report.result, &report.detail);
+        tracing::info!(?id, ?result, detail, figures = ?report.figures, "stage");
+        events.emit(Event::Note { text: format!("{}: {}", id.name(), result.name()) });
+        self.0.push(report);
+    }
+
+    /// Runs a stage, unless one that it needs was contradicted.
+    fn run(
+        &mut self,
+        id: StageId,
+        needs: &[StageId],
+        events: &mut dyn Events,
+        body: &mut dyn FnMut(&mut dyn Events) -> Result<StageFinding, JobError>,
+    ) -> Result<(), JobError> {
+        if events.stop_requested() {
+            return Err(JobError::Interrupted);
+        }
+        let finding = match self.in_the_way(needs) {
+            Some(other) => StageFinding::skipped(format!("{} is contradicted", other.name())),
+            None => match body(events) {
+                Err(error) => match contradicts(&error) {
+                    true => StageFinding::contradicted(error_chain(&error)),
+                    false => return Err(error),
+                },
+                found => found?,
+            },
+        };
+        self.add(id, finding, events);
+        Ok(())
+    }
+
+    /// The contradiction for which a stage that needs these is skipped.
+    fn in_the_way(&self, needs: &[StageId]) -> Option<StageId> {
+        let needed = |stage: &&StageReport| needs.contains(&stage.id);
+        let stage = self.0.iter().filter(needed).find(|stage| {
+            matches!(stage.result, StageResult::Contradicted | StageResult::Skipped)
+        })?;
+        Some(stage.id)
+    }
+
+    fn records(&self) -> Vec<StageRecord> {
+        self.0.iter().map(StageRecord::from).collect()
+    }
+}
+
+/// Errors that are a result: the card does not do what is assumed of it.
+fn contradicts(error: &JobError) -> bool {
+    matches!(
+        error,
+        JobError::ReadingsDiffer
+            | JobError::Card(CardError::FlushTimeout(_) | CardError::ResetTimeout(_))
+            | JobError::Flash(
+                FlashError::UnsteadyRegister { .. }
+                    | FlashError::Unsteady { .. }
+                    | FlashError::GatewayTimeout(_)
+                    | FlashError::FlashTimeout { .. }
+                    | FlashError::Card(CardError::FlushTimeout(_) | CardError::ResetTimeout(_))
+            )
+    )
+}
+
+/// Runs a cheap stage until it does not contradict, [`RUNS`] times at most.
+fn confirmed(
+    mut body: impl FnMut() -> Result<StageFinding, JobError>,
+) -> Result<StageFinding, JobError> {
+    let mut finding = body()?;
+    for _ in 1..RUNS {
+        if finding.result != StageResult::Contradicted {
+            break;
+        }
+        finding = body()?;
+    }
+    Ok(finding)
+}
+
+/// Tests this card. `driver` is what was known of it before it was opened. `known` gets the results also when
+/// the test ends with an error. A borrowed card is given back: `device` cannot be used afterwards.
+pub fn selftest(
+    device: &mut Device,
+    driver: DriverFacts,
+    request: SelftestRequest,
+    events: &mut dyn Events,
+    known: &mut Option<SelftestOutcome>,
+) -> Result<SelftestOutcome, JobError> {
+    let facts = CardFacts::of(device)?;
+    let outcome = known.insert(SelftestOutcome::of(Some(facts.without_flash()), driver));
+    let mut stages = Stages::default();
+    let mut read = FlashRead::default();
+    let ended = run(device, &facts, &outcome.driver, request, &mut read, &mut stages, events);
+    let ended = ended.and_then(|()| restored(device, &outcome.driver, &mut stages, events));
+    if ended.is_ok() {
+        outcome.record = keep(&facts, &read, &stages);
+    }
+    outcome.stages = stages.0;
+    let contradicted = outcome.contradictions().next().is_some();
+    outcome.contradicted = contradicted;
+    ended.map(|()| outcome.clone())
+}
+
+/// The results of a card that could not be opened, where the reason is one: its registers show a hardware id
+/// of the family in the other byte order.
+pub fn selftest_unopened(driver: DriverFacts, error: &JobError) -> Option<SelftestOutcome> {
+    let JobError::Card(CardError::NotOurs(id)) = error else {
+        return None;
+    };
+    Chip::decode(id.swap_bytes()).ok()?;
+    let mut stages = Stages::default();
+    stages.add(StageId::Driver, driver.finding(), &mut ());
+    let what = format!("the hardware id reads {id:#010x}: its bytes are in the other order");
+    stages.add(StageId::Transports, StageFinding::contradicted(what), &mut ());
+    let contradicted = true;
+    Some(SelftestOutcome { stages: stages.0, contradicted, ..SelftestOutcome::of(None, driver) })
+}
+
+/// What the stages have read of the flash.
+#[derive(Default)]
+struct FlashRead {
+    card: Option<CardSnapshot>,
+    chains: Option<ChainVerdict>,
+    jedec: Option<u32>,
+}
+
+fn run(
+    device: &mut Device,
+    facts: &CardFacts,
+    driver: &DriverFacts,
+    request: SelftestRequest,
+    read: &mut FlashRead,
+    stages: &mut Stages,
+    events: &mut dyn Events,
+) -> Result<(), JobError> {
+    use StageId::{
+        BootAddress, Driver, Gateway, Identity, Images, Readings, Reset, Running, Semaphores,
+        SettingsArea, ToolsInterface, Transports,
+    };
+    stages.add(Driver, driver.finding(), events);
+    stages.add(StageId::Boot, registers::boot(&device.card), events);
+    stages.run(Transports, &[], events, &mut |_| {
+        confirmed(|| registers::transports(&mut device.card))
+    })?;
+    let by = device.card.transport();
+    let usable = stages.records().iter().all(|stage| judge::is_usable(stage, by));
+    let needs = needs_of_registers(usable);
+    stages.run(Semaphores, needs, events, &mut |_| registers::semaphores(&mut device.card))?;
+    stages.run(Gateway, &[Semaphores], events, &mut |_| {
+        confirmed(|| {
+            let mut locked = device.lock()?;
+            read.jedec = Some(locked.chip().jedec);
+            flash::gateway(&mut locked, TIMES)
+        })
+    })?;
+    let mut bytes = Vec::new();
+    stages.run(Readings, &[Gateway], events, &mut |events| {
+        let mut locked = device.lock()?;
+        let (finding, last) = flash::readings(&mut locked, events)?;
+        bytes = last;
+        let (chip, protection) = (locked.chip().clone(), locked.protection().clone());
+        read.card = Some(CardSnapshot::new(
+            facts.chip,
+            facts.recovery,
+            facts.running,
+            chip,
+            protection,
+            bytes.clone(),
+        )?);
+        Ok(finding)
+    })?;
+    let mut needs = vec![Readings];
+    for (id, length) in CHAINS {
+        stages.run(id, &needs, events, &mut |events| {
+            let mut locked = device.lock()?;
+            let (finding, verdict) = flash::chains(&mut locked, &bytes, length, events)?;
+            read.chains = verdict;
+            Ok(finding)
+        })?;
+        needs.push(id);
+    }
+    let Some(card) = read.card.as_ref() else {
+        for id in [Images, Running, Identity, SettingsArea] {
+            stages.run(id, &[Readings], events, &mut |_| {
+                Ok(StageFinding::unknown("the flash was not read"))
+            })?;
+        }
+        return Ok(());
+    };
+    stages.run(Images, &[Readings], events, &mut |_| Ok(contents::images(card)))?;
+    stages.run(Running, &[Images], events, &mut |_| Ok(contents::running(card)))?;
+    stages.run(BootAddress, &[Images], events, &mut |_| {
+        confirmed(|| Ok(contents::boot_address(device.card.boot_address()?, card)))
+    })?;
+    stages.run(Identity, &[Images], events, &mut |_| Ok(contents::identity(card, driver)))?;
+    stages.run(SettingsArea, &[Images], events, &mut |_| Ok(contents::settings_area(card)))?;
+    if request.tools_interface {
+        stages.run(ToolsInterface, needs_of_registers(usable), events, &mut |_| {
+            reset::tools_interface(&mut device.card)
+        })?;
+    }
+    if request.reset {
+        stages.run(Reset, &[Images], events, &mut |_| reset::reset(device, facts, card))?;
+    }
+    Ok(())
+}
+
+fn needs_of_registers(usable: bool) -> &'static [StageId] {
+    if usable { &[] } else { &[StageId::Transports] }
+}
+
+/// Gives the card back, and looks whether card and host are as before.
+fn restored(
+    device: &mut Device,
+    driver: &DriverFacts,
+    stages: &mut Stages,
+    events: &mut dyn Events,
+) -> Result<(), JobError> {
+    let mut taken = Vec::new();
+    for semaphore in [Semaphore::FlashProgramming, Semaphore::ToolsHcr, Semaphore::Flash] {
+        if device.card.probe_semaphore(semaphore)? != SemaphoreState::Free {
+            taken.push(semaphore.number().to_string());
+        }
+    }
+    device.end();
+    if let Some(error) = device.not_put_back() {
+        return Err(error);
+    }
+    let now = device.borrowed.as_ref().map(|borrowed| borrowed.card());
+    let other = |card: &crate::host::PciCard| card.driver != driver.driver;
+    let finding = if !taken.is_empty() {
+        StageFinding::contradicted(format!("semaphores {} stay taken", taken.join(", ")))
+    } else if now.is_some_and(|card| other(&card)) {
+        StageFinding::contradicted("the card has another driver than before")
+    } else {
+        StageFinding::proved("card and host are as before")
+    };
+    stages.add(StageId::Restored, finding, events);
+    Ok(())
+}
+
+/// Stores the results for later jobs.
+fn keep(facts: &CardFacts, read: &FlashRead, stages: &Stages) -> Option<std::path::PathBuf> {
+    let store = facts.proofs.as_ref()?;
+    let psid = read.card.as_ref().and_then(psid_of);
+    let board = BoardKey { chip: facts.chip, running: facts.running, jedec: read.jedec, psid };
+    store.save_stages(board, read.chains, stages.records())
+}
