@@ -142,6 +142,8 @@ pub enum Code {
     FileTooLarge,
     /// The file is no trace, or one of another version.
     NotATrace,
+    /// The command of the trace cannot be replayed, or its card cannot be simulated.
+    TraceUnfit,
     /// The trace ends before the recording did.
     TraceCut,
     /// The program makes another access than the recorded one.

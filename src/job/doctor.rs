@@ -60,12 +60,14 @@ pub fn doctor(
         }
     }
     space(backup_dir, &mut findings);
-    Ok(DoctorOutcome {
-        card: findings.query.as_ref().and_then(|query| query.card.clone()),
-        ok: findings.list.iter().all(|finding| finding.ok),
-        checks: findings.list,
-        query: findings.query,
-    })
+    Ok(findings.outcome())
+}
+
+/// The checks of a card that is open.
+pub(super) fn doctor_of_card(device: &mut Device) -> DoctorOutcome {
+    let mut findings = DoctorFindings::default();
+    card(device, &mut findings);
+    findings.outcome()
 }
 
 /// A real card: the host, its uses, and, when it is not in use, the card itself.
@@ -200,6 +202,15 @@ impl DoctorFindings {
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
         self.list.push(HostFinding::bad(id, detail, fix));
+    }
+
+    fn outcome(self) -> DoctorOutcome {
+        DoctorOutcome {
+            card: self.query.as_ref().and_then(|query| query.card.clone()),
+            ok: self.list.iter().all(|finding| finding.ok),
+            checks: self.list,
+            query: self.query,
+        }
     }
 
     /// Another fix, once more is known.

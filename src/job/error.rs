@@ -81,6 +81,14 @@ pub enum JobError {
     Trace { path: PathBuf, source: TraceError },
     #[error("{} ends after {accesses} accesses: {why}", escape::path(path))]
     TraceCut { path: PathBuf, accesses: usize, why: String },
+    #[error(
+        "{} is a trace of `{command}`; query, verify and doctor can be replayed",
+        escape::path(path)
+    )]
+    NotReplayed { path: PathBuf, command: String },
+    /// Neither the silicon nor the flash chip is in the trace, or the simulator does not know it.
+    #[error("{} names no chip and flash chip that can be simulated", escape::path(path))]
+    NotSimulated { path: PathBuf },
     /// An image could not be changed as requested.
     #[error(transparent)]
     Patch(#[from] PatchError),

@@ -89,8 +89,8 @@ pub use session::{CardDescription, CardReport};
 pub(crate) use store::digest;
 pub use store::{BackupFile, OutputFile, default_backup_dir};
 pub use trace::{
-    FinishedTrace, RegisterCount, TraceFile, TraceLine, TraceShowOutcome, cut, read_trace,
-    trace_show,
+    FinishedTrace, RegisterCount, ReplayedResult, TraceDiffOutcome, TraceFile, TraceLine,
+    TraceReplayOutcome, TraceShowOutcome, cut, read_trace, trace_diff, trace_replay, trace_show,
 };
 pub use unlock::{SemaphoreReport, UnlockOutcome, unlock};
 pub use verify::{

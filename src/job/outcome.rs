@@ -234,6 +234,7 @@ impl JobError {
             Self::Archive { source, .. } => archive(source),
             Self::RomFile { .. } => Code::RomUnusable,
             Self::Trace { .. } => Code::NotATrace,
+            Self::NotReplayed { .. } | Self::NotSimulated { .. } => Code::TraceUnfit,
             Self::TraceCut { .. } => Code::TraceCut,
             Self::BadFile { .. } | Self::BadIdentity { .. } => Code::NotABackup,
             Self::Patch(PatchError::SelfCheck(_)) => Code::Internal,

@@ -29,6 +29,8 @@ pub(super) struct ProofStore {
     serial: String,
     /// Release of the kernel.
     kernel: String,
+    /// What a trace has recorded about chained reads: then nothing is read or stored.
+    recorded: Option<Option<ChainVerdict>>,
 }
 
 /// What the proof is about: another chip, board or firmware proves it for itself.
@@ -95,7 +97,12 @@ impl ProofStore {
 
     /// A store in `dir`.
     pub(super) fn at(dir: &Path, serial: String) -> Self {
-        Self { dir: dir.to_owned(), serial, kernel: String::new() }
+        Self { dir: dir.to_owned(), serial, kernel: String::new(), recorded: None }
+    }
+
+    /// The store of the card of a trace.
+    pub(super) fn recorded(known: Option<ChainVerdict>) -> Self {
+        Self { recorded: Some(known), ..Self::at(Path::new(""), String::new()) }
     }
 
     fn key(&self, board: BoardKey<'_>) -> RecordKey {
@@ -118,6 +125,9 @@ impl ProofStore {
 
     /// What is stored about this board; `None` also for a file that is not exactly ours.
     pub(super) fn load(&self, board: BoardKey<'_>) -> Option<CardRecord> {
+        if let Some(known) = self.recorded {
+            return Some(self.record(board, Some(known?), Vec::new()));
+        }
         let path = self.path();
         let never = || false;
         let name = path.file_name()?.to_str()?;
@@ -165,17 +175,10 @@ impl ProofStore {
         chains: Option<ChainVerdict>,
         stages: Vec<StageRecord>,
     ) -> Option<PathBuf> {
-        let record = CardRecord {
-            schema: SCHEMA,
-            key: self.key(board),
-            time: OffsetDateTime::now_utc()
-                .replace_nanosecond(0)
-                .ok()
-                .and_then(|t| t.format(&Rfc3339).ok())
-                .unwrap_or_default(),
-            chains,
-            stages,
-        };
+        if self.recorded.is_some() {
+            return None;
+        }
+        let record = self.record(board, chains, stages);
         let path = self.path();
         match self.replace(&path, &record) {
             Ok(()) => {
@@ -186,6 +189,25 @@ impl ProofStore {
                 tracing::warn!(path = %escape::path(&path), %error, "not stored");
                 None
             }
+        }
+    }
+
+    fn record(
+        &self,
+        board: BoardKey<'_>,
+        chains: Option<ChainVerdict>,
+        stages: Vec<StageRecord>,
+    ) -> CardRecord {
+        CardRecord {
+            schema: SCHEMA,
+            key: self.key(board),
+            time: OffsetDateTime::now_utc()
+                .replace_nanosecond(0)
+                .ok()
+                .and_then(|t| t.format(&Rfc3339).ok())
+                .unwrap_or_default(),
+            chains,
+            stages,
         }
     }
 

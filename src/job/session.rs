@@ -6,6 +6,7 @@ use super::readings::{UnsteadyRange, read_signatures, report, report_wavering, s
 use super::{Device, JobError};
 use crate::card::{Chip, RunningVersion};
 use crate::escape::ForeignText;
+use crate::flash::trace::{Recorder, TraceMark};
 use crate::flash::{
     ChainVerdict, Events, Flash, FlashChip, FlashSource, Locked, Phase, Protection,
 };
@@ -83,6 +84,8 @@ pub(crate) struct CardFacts {
     pub(super) running: Option<Version>,
     /// What this card has shown before, when it has a serial number.
     pub(super) proofs: Option<ProofStore>,
+    /// Where accesses are recorded.
+    pub(super) trace: Option<Recorder>,
 }
 
 impl CardFacts {
@@ -94,6 +97,7 @@ impl CardFacts {
             recovery: device.card.in_recovery(),
             running: device.card.running_version()?.map(version),
             proofs: device.proofs.clone(),
+            trace: device.trace.clone(),
         })
     }
 
@@ -223,7 +227,12 @@ pub(super) fn shown(
         .and_then(|index| images.get(index)?.image.as_ref()?.info.as_ref()?.psid.clone())
         .filter(|psid| !psid.is_empty());
     let jedec = locked.chip().jedec;
-    Ok(psid.and_then(|psid| store.load(facts.board(jedec, psid.as_str()))))
+    let known = psid.and_then(|psid| store.load(facts.board(jedec, psid.as_str())));
+    if let Some(trace) = &facts.trace {
+        let known = known.as_ref().and_then(|record| record.chains);
+        trace.mark(TraceMark::Chains { known });
+    }
+    Ok(known)
 }
 
 /// The image that boots, complete, with no more of the flash read than it takes.

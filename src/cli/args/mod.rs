@@ -244,6 +244,16 @@ pub enum TraceCommand {
         #[arg(long)]
         accesses: bool,
     },
+    /// Run the recorded query, verify or doctor with the trace as its card
+    Replay {
+        /// Trace, as `--trace` writes it
+        file: PathBuf,
+    },
+    /// Run the recorded command on a simulated card and list where the accesses differ
+    Diff {
+        /// Trace, as `--trace` writes it
+        file: PathBuf,
+    },
 }
 
 #[derive(Args, Debug, Clone)]

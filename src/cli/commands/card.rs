@@ -8,7 +8,9 @@ use crate::cli::text;
 use crate::escape;
 use crate::host::{Function, Host, OtherDevice};
 use crate::image::Severity;
-use crate::job::{self, CardSelector, Code, HintContext, ListEntry, QueryOutcome, VerifyOutcome};
+use crate::job::{
+    self, CardSelector, Code, DoctorOutcome, HintContext, ListEntry, QueryOutcome, VerifyOutcome,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -132,15 +134,7 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
     if let (Some(report), Some(query)) = (&mut ctx.report, &outcome.query) {
         report.set_query(Ok(query_json(query)));
     }
-    let mut table = Page::default();
-    for check in &outcome.checks {
-        let mark = if check.ok { "ok" } else { "NOT OK" };
-        table.line(format_args!("{mark:7} {:15} {}", check.id, check.detail));
-        if let Some(fix) = check.fix.as_ref().filter(|_| !check.ok) {
-            table.line(format_args!("{:23} fix: {fix}", ""));
-        }
-    }
-    let ran = ctx.done(&table, &outcome);
+    let ran = ctx.done(&checks(&outcome), &outcome);
     if outcome.ok {
         return ran;
     }
@@ -149,6 +143,19 @@ pub(super) fn doctor(ctx: &mut Ctx<'_>) -> Ran {
     let wrong = wrong.collect::<Vec<_>>().join(", ");
     let failure = Failure::new(Code::Unhealthy, format!("{card} is not ready: {wrong}"));
     Err(failure.into())
+}
+
+/// The checks of `doctor`, a line each.
+pub(super) fn checks(outcome: &DoctorOutcome) -> Page {
+    let mut table = Page::default();
+    for check in &outcome.checks {
+        let mark = if check.ok { "ok" } else { "NOT OK" };
+        table.line(format_args!("{mark:7} {:15} {}", check.id, check.detail));
+        if let Some(fix) = check.fix.as_ref().filter(|_| !check.ok) {
+            table.line(format_args!("{:23} fix: {fix}", ""));
+        }
+    }
+    table
 }
 
 pub(super) fn query(ctx: &mut Ctx<'_>, image: Option<&Path>, full: bool) -> Ran {

@@ -245,6 +245,8 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         }
         Command::Sim(args) => sim::run(ctx, &args),
         Command::Trace(TraceCommand::Show { file, accesses }) => trace::show(ctx, &file, accesses),
+        Command::Trace(TraceCommand::Replay { file }) => trace::replay(ctx, &file),
+        Command::Trace(TraceCommand::Diff { file }) => trace::diff(ctx, &file),
         Command::Demo { dir } => demo::run(ctx, &dir),
         Command::Schema { command } => shell::schema(ctx, &command),
         Command::Completions { shell } => shell::completions(ctx, shell),

@@ -1,22 +1,95 @@
 //! `trace show`, `trace replay`, `trace diff`.
 
 use super::{Ctx, Ran};
+use crate::cli::failure::Failure;
 use crate::cli::page::Page;
-use crate::job::{self, TraceLine, TraceShowOutcome};
+use crate::cli::text;
+use crate::escape;
+use crate::flash::trace::{Trace, TraceHeader};
+use crate::job::{self, Code, JobError, ReplayedResult, TraceLine, TraceShowOutcome};
 use std::path::Path;
 
 pub(super) fn show(ctx: &mut Ctx<'_>, file: &Path, accesses: bool) -> Ran {
     let trace = job::read_trace(file, &ctx.reading())?;
     let outcome = job::trace_show(file, &trace, accesses);
-    let ran = ctx.done(&text(&outcome), &outcome);
+    let ran = ctx.done(&shown(&outcome), &outcome);
     match job::cut(file, &trace) {
         None => ran,
         Some(error) => Err(error.into()),
     }
 }
 
-fn text(shown: &TraceShowOutcome) -> Page {
-    let header = &shown.header;
+/// A trace that is complete.
+fn complete(ctx: &Ctx<'_>, file: &Path) -> Result<Trace, JobError> {
+    let trace = job::read_trace(file, &ctx.reading())?;
+    match job::cut(file, &trace) {
+        None => Ok(trace),
+        Some(error) => Err(error),
+    }
+}
+
+pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
+    let trace = complete(ctx, file)?;
+    let outcome = job::trace_replay(file, &trace, &mut ctx.progress())?;
+    let mut page = Page::default();
+    match &outcome.result {
+        None => {}
+        Some(ReplayedResult::Query(query)) => page.append(&text::query(query, false)),
+        Some(ReplayedResult::Verify(verify)) => page.append(&text::verify(verify)),
+        Some(ReplayedResult::Doctor(doctor)) => page.append(&super::card::checks(doctor)),
+    }
+    if let Some(failure) = &outcome.failure {
+        page.line(format_args!("the command fails: {failure}"));
+    }
+    let progress = &outcome.progress;
+    page.line(format_args!(
+        "replayed {} of {} accesses ({} polls fewer, {} more)",
+        progress.replayed, progress.recorded, progress.skipped_polls, progress.extra_polls
+    ));
+    let ran = ctx.done(&page, &outcome);
+    let Some(divergence) = outcome.divergence() else {
+        return ran;
+    };
+    let recorded = divergence.recorded.as_deref().unwrap_or("nothing: the trace ends");
+    let message = format!(
+        "{}: at access {} the program makes another access than the recorded one",
+        escape::path(file),
+        divergence.access
+    );
+    let mut failure = Failure::new(Code::TraceDiverges, message);
+    failure.causes = vec![format!("now: {}", divergence.asked), format!("recorded: {recorded}")];
+    Err(failure.into())
+}
+
+pub(super) fn diff(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
+    let trace = complete(ctx, file)?;
+    let host = ctx.host.clone();
+    let outcome = job::trace_diff(file, &trace, &host, &mut ctx.progress())?;
+    let mut page = Page::default();
+    let found = &outcome.comparison;
+    for difference in &found.differences {
+        page.line(format_args!("step {}, {} µs:", difference.step, difference.time));
+        page.line(format_args!("  recorded:  {}", difference.recorded));
+        page.line(format_args!("  simulated: {}", difference.other));
+    }
+    if let Some(failure) = &outcome.failure {
+        page.line(format_args!("on the simulated card the command fails: {failure}"));
+    }
+    page.line(format_args!(
+        "{} differences; {} steps recorded, {} simulated",
+        found.count, found.recorded_steps, found.other_steps
+    ));
+    let ran = ctx.done(&page, &outcome);
+    if found.count == 0 {
+        return ran;
+    }
+    let message =
+        format!("{} and the simulated card differ in {} places", escape::path(file), found.count);
+    Err(Failure::new(Code::TraceDiffers, message).into())
+}
+
+fn shown(shown: &TraceShowOutcome) -> Page {
+    let header: &TraceHeader = &shown.header;
     let unknown = || "unknown".to_owned();
     let mut page = Page::default();
     let simulated = if header.simulated { " (simulated card)" } else { "" };

@@ -9,7 +9,8 @@ use crate::job::{
     ActivateOutcome, BackupOutcome, ConfigOutcome, DoctorOutcome, FlashInfo, FlashReadOutcome,
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, IdentityOutcome, ListOutcome,
     NvQueryOutcome, NvSetOutcome, PlanOutcome, ProtectOutcome, QueryOutcome, RomOutcome,
-    SelftestOutcome, TraceShowOutcome, UnlockOutcome, VerifyOutcome, WriteOutcome,
+    SelftestOutcome, TraceDiffOutcome, TraceReplayOutcome, TraceShowOutcome, UnlockOutcome,
+    VerifyOutcome, WriteOutcome,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -53,6 +54,8 @@ pub const RESULTS: &[(&str, ResultSchema)] = &[
     ("host restore", of::<HostRestoreOutcome>),
     ("host forget", of::<HostForgetOutcome>),
     ("trace show", of::<TraceShowOutcome>),
+    ("trace replay", of::<TraceReplayOutcome>),
+    ("trace diff", of::<TraceDiffOutcome>),
     ("sim create", of::<SimOutcome>),
     ("sim info", of::<SimOutcome>),
     ("sim fault", of::<SimOutcome>),

@@ -1,6 +1,7 @@
 //! Traces: every access to a card, recorded so that it may be published and played back
 //! (docs/traces.md).
 
+mod compare;
 mod contents;
 mod format;
 mod reader;
@@ -9,6 +10,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{DifferenceKind, TraceComparison, TraceDifference, compare};
 pub use format::{
     TRACE_FORMAT, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord, TraceValue,
 };

@@ -126,6 +126,21 @@ impl ReplayedCard {
         }
     }
 
+    /// The first recorded access that the program did not make; polls at the end do not count.
+    pub fn left_over(&self) -> Option<Divergence> {
+        let player = self.0.borrow();
+        let mut rest = player.accesses.get(player.next..)?.iter();
+        let left = rest.find(|access| {
+            player.last.is_none_or(|(op, at, _)| (access.op, access.at) != (op, at))
+        })?;
+        Some(Divergence {
+            access: player.next,
+            time: left.time,
+            asked: "nothing: the command has ended".to_owned(),
+            recorded: Some(left.in_words()),
+        })
+    }
+
     /// The flash as far as it was read: address and word, with words that stand for those the trace does
     /// not hold.
     pub fn flash(&self) -> Vec<(u32, u32)> {

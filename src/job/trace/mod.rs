@@ -1,5 +1,6 @@
 //! `--trace FILE`, and the command `trace`.
 
+mod replay;
 mod structure;
 
 use super::bug_report::masked_text;
@@ -19,6 +20,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+
+pub use replay::{ReplayedResult, TraceDiffOutcome, TraceReplayOutcome, trace_diff, trace_replay};
 
 /// A trace in the making.
 #[derive(Debug)]

@@ -1,0 +1,242 @@
+//! `trace replay` and `trace diff`: the recorded command once more, on the card of the trace and on a
+//! simulated one.
+
+use super::TraceFile;
+use crate::card::{Card, CrOffset, Reg};
+use crate::flash::trace::{
+    Divergence, ReplayProgress, ReplayedCard, Trace, TraceComparison, TraceHeader, TraceMark,
+    TraceOp, TraceRecord, TraceValue, compare,
+};
+use crate::flash::{ChainVerdict, Events};
+use crate::host::{BorrowOptions, Host};
+use crate::job::device::open_sim_with;
+use crate::job::doctor::doctor_of_card;
+use crate::job::error_text::error_chain;
+use crate::job::proofs::ProofStore;
+use crate::job::{
+    Device, DoctorOutcome, JobError, QueryOutcome, VerifyOutcome, query_card, verify_card,
+};
+use crate::sim::{CardSpec, SimCard, SimChip};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// A command that can be run once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReplayedCommand {
+    Query,
+    Verify,
+    Doctor,
+}
+
+impl ReplayedCommand {
+    fn of(path: &Path, header: &TraceHeader) -> Result<Self, JobError> {
+        Ok(match header.command.as_str() {
+            "query" => Self::Query,
+            "verify" => Self::Verify,
+            "doctor" => Self::Doctor,
+            command => {
+                return Err(JobError::NotReplayed {
+                    path: path.to_owned(),
+                    command: command.to_owned(),
+                });
+            }
+        })
+    }
+
+    fn run(self, device: &mut Device, events: &mut dyn Events) -> Result<ReplayedResult, JobError> {
+        Ok(match self {
+            Self::Query => ReplayedResult::Query(Box::new(query_card(device)?)),
+            Self::Verify => ReplayedResult::Verify(Box::new(verify_card(device, events)?)),
+            Self::Doctor => ReplayedResult::Doctor(Box::new(doctor_of_card(device))),
+        })
+    }
+}
+
+/// What the replayed command answers.
+#[derive(Debug)]
+pub enum ReplayedResult {
+    Query(Box<QueryOutcome>),
+    Verify(Box<VerifyOutcome>),
+    Doctor(Box<DoctorOutcome>),
+}
+
+/// Answer of `trace replay`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct TraceReplayOutcome {
+    /// Path of the file.
+    #[serde(serialize_with = "crate::escape::serialize_path")]
+    #[schemars(with = "String")]
+    pub file: PathBuf,
+    pub header: TraceHeader,
+    pub progress: ReplayProgress,
+    /// Exit code of the command when it was recorded.
+    pub command_exit: Option<u8>,
+    /// Why the command fails now; null when it does not.
+    pub failure: Option<String>,
+    /// What it answers now. Identity, texts and contents in it stand for those of the card.
+    #[serde(skip)]
+    pub result: Option<ReplayedResult>,
+}
+
+/// Runs the recorded command with the trace as its card.
+pub fn trace_replay(
+    path: &Path,
+    trace: &Trace,
+    events: &mut dyn Events,
+) -> Result<TraceReplayOutcome, JobError> {
+    let command = ReplayedCommand::of(path, &trace.header)?;
+    let replayed = ReplayedCard::new(trace);
+    let ran = replay(&replayed, trace, |device| command.run(device, events));
+    let mut progress = replayed.progress();
+    if progress.divergence.is_none() {
+        progress.divergence = replayed.left_over();
+    }
+    let (result, failure) = match ran {
+        Ok(result) => (Some(result), None),
+        Err(error) => (None, Some(error_chain(&error))),
+    };
+    Ok(TraceReplayOutcome {
+        file: path.to_owned(),
+        header: trace.header.clone(),
+        progress,
+        command_exit: trace.exit(),
+        failure,
+        result,
+    })
+}
+
+impl TraceReplayOutcome {
+    pub fn divergence(&self) -> Option<&Divergence> {
+        self.progress.divergence.as_ref()
+    }
+}
+
+fn replay<T>(
+    replayed: &ReplayedCard,
+    trace: &Trace,
+    run: impl FnOnce(&mut Device) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    let key = sends_key(trace).then(|| "0".parse().ok()).flatten();
+    let card = Card::open_with_key(replayed.space(), replayed.clock(), key)?;
+    let mut device = Device::new(card, replayed.clock(), "trace");
+    device.proofs = proofs(trace);
+    if trace.header.with_report {
+        // Its failure is in the report.
+        let _ = query_card(&mut device);
+    }
+    run(&mut device)
+}
+
+/// Whether the key of a locked card was sent: its words were written to the tools command interface.
+fn sends_key(trace: &Trace) -> bool {
+    let first = trace.records.iter().find_map(|record| match record {
+        TraceRecord::Access(access) if access.op == TraceOp::Write => Some(access.at),
+        _ => None,
+    });
+    first.and_then(|at| Reg::at(CrOffset(at))).is_some_and(|reg| matches!(reg, Reg::ToolsHcr(_)))
+}
+
+/// What the card had shown about chained reads.
+fn proofs(trace: &Trace) -> Option<ProofStore> {
+    let serial =
+        trace.marks().any(|(_, mark)| matches!(mark, TraceMark::Open { serial: true, .. }));
+    serial.then(|| ProofStore::recorded(known_chains(trace)))
+}
+
+fn known_chains(trace: &Trace) -> Option<ChainVerdict> {
+    trace.marks().find_map(|(_, mark)| match mark {
+        TraceMark::Chains { known } => *known,
+        _ => None,
+    })
+}
+
+/// Answer of `trace diff`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct TraceDiffOutcome {
+    /// Path of the file.
+    #[serde(serialize_with = "crate::escape::serialize_path")]
+    #[schemars(with = "String")]
+    pub file: PathBuf,
+    pub header: TraceHeader,
+    /// The simulated card.
+    pub simulated: CardSpec,
+    pub comparison: TraceComparison,
+    /// Why the command fails on the simulated card; null when it does not.
+    pub failure: Option<String>,
+}
+
+/// Runs the recorded command on a simulated card that holds what the trace has of the flash, and compares
+/// the accesses.
+pub fn trace_diff(
+    path: &Path,
+    trace: &Trace,
+    host: &Host,
+    events: &mut dyn Events,
+) -> Result<TraceDiffOutcome, JobError> {
+    let command = ReplayedCommand::of(path, &trace.header)?;
+    let spec = spec_of(trace).ok_or_else(|| JobError::NotSimulated { path: path.to_owned() })?;
+    let sim = SimCard::new(spec.clone(), &flash_of(trace, spec.chip));
+    let recording = TraceFile::begin(None, &trace.header.command, false, host)?;
+    let options = BorrowOptions { trace: Some(recording.recorder()), ..BorrowOptions::default() };
+    let ran = open_sim_with(&sim, "simulated", &options, proofs(trace)).and_then(|mut device| {
+        if trace.header.with_report {
+            let _ = query_card(&mut device);
+        }
+        command.run(&mut device, events)
+    });
+    let recorded = recording.finish(host, None, 0)?;
+    let bytes = recorded.map(|finished| finished.bytes).unwrap_or_default();
+    let simulated =
+        Trace::read(&bytes).map_err(|source| JobError::Trace { path: path.to_owned(), source })?;
+    Ok(TraceDiffOutcome {
+        file: path.to_owned(),
+        header: trace.header.clone(),
+        simulated: spec,
+        comparison: compare(trace, &simulated),
+        failure: ran.err().map(|error| error_chain(&error)),
+    })
+}
+
+/// The silicon and the flash chip of a trace; `None` where the simulator has no such card.
+fn spec_of(trace: &Trace) -> Option<CardSpec> {
+    let mut opcode = 0;
+    let (mut device_id, mut jedec) = (None, None);
+    for record in &trace.records {
+        let TraceRecord::Access(access) = record else { continue };
+        let TraceValue::Clear(word) = access.value else { continue };
+        match (Reg::at(CrOffset(access.at)), access.op) {
+            (Some(Reg::DeviceId), TraceOp::Read) => {
+                device_id =
+                    device_id.or(Some(word).filter(|word| matches!(word & 0xffff, 0x1f5 | 0x1f7)));
+            }
+            (Some(Reg::GatewayCommand), TraceOp::Write) => opcode = word >> 16 & 0xff,
+            (Some(Reg::GatewayData(0)), TraceOp::Read) if opcode == 0x9f => {
+                jedec = jedec.or(Some(word >> 8));
+            }
+            _ => {}
+        }
+        if device_id.is_some() && jedec.is_some() {
+            break;
+        }
+    }
+    let [_, jedec @ ..] = jedec?.to_be_bytes();
+    Some(CardSpec {
+        board: "of a trace".into(),
+        hw_id: device_id? as u16,
+        revision: (device_id? >> 16) as u8,
+        chip: SimChip::ALL.into_iter().find(|chip| chip.jedec() == jedec)?,
+        ..CardSpec::default()
+    })
+}
+
+fn flash_of(trace: &Trace, chip: SimChip) -> Vec<u8> {
+    let mut flash = vec![0xFF; chip.size() as usize];
+    for (at, word) in ReplayedCard::new(trace).flash() {
+        let place = flash.get_mut(at as usize..).and_then(|rest| rest.first_chunk_mut());
+        if let Some(place) = place {
+            *place = word.to_be_bytes();
+        }
+    }
+    flash
+}
