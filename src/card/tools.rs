@@ -76,6 +76,20 @@ pub enum ToolsError {
 }
 
 impl ToolsError {
+    /// The firmware has answered that it does not execute the command, so it is not at work any more.
+    pub fn refused(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownOp { .. }
+                | Self::UnknownTlv { .. }
+                | Self::BadSystemState { .. }
+                | Self::BadResource { .. }
+                | Self::Other { .. }
+                | Self::ConfigurationCorrupt { .. }
+                | Self::Register { .. }
+        )
+    }
+
     /// Whether a register access that ends so has not reached the firmware: no firmware runs, the
     /// semaphore is held, or the firmware is busy when the access is sent. A firmware that is busy
     /// when the answer is read may have executed it.

@@ -23,7 +23,7 @@ pub(super) fn begin(cli: &Cli) -> Result<Option<BugReport>, Failure> {
     }
     BugReport::begin(dir, name)
         .map(Some)
-        .map_err(|error| Failure::of_job(&error, &HintContext::default()))
+        .map_err(|error| Failure::of_job(&error, &HintContext::of_process()))
 }
 
 /// Writes the archive and returns the document's `report`. The exit code does not depend on it.
@@ -42,7 +42,7 @@ pub(super) fn finish(
             Some(ReportFile { path: Some(escape::file_name(&path)), error: None })
         }
         Err(error) => {
-            let failure = Failure::of_job(&error, &HintContext::default());
+            let failure = Failure::of_job(&error, &HintContext::of_process());
             let text = failure.text();
             let mut page = Page::default();
             page.part("warning: no report: ");

@@ -33,7 +33,7 @@ impl Failure {
             code,
             message: one_line(&message.into()),
             causes: Vec::new(),
-            hint: outcome.hint(&HintContext::default()),
+            hint: outcome.hint(&HintContext::of_process()),
             check: None,
             refused_by: Vec::new(),
         }

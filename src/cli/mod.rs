@@ -126,11 +126,20 @@ fn execute(argv: Vec<OsString>, mode: Option<OutputMode>, stop: &StopFlag) -> Ex
         Ok(trace) => trace,
         Err(failure) => return Executed::failed(Some(&cli.name), mode, failure),
     };
-    let recorder = trace.as_ref().map(crate::job::TraceFile::recorder);
+    let recorder = trace.as_ref().map(job::TraceFile::recorder);
+    let mut device = cli.device;
+    if let (Some(file), Some(card)) = (cli.command.file(), &device) {
+        if cli.device_typed {
+            let file = escape::path(file);
+            out.remark(format_args!("`{}` reads {file}; the card {card} is not used", cli.name));
+        }
+        device = None;
+    }
     let mut ctx = Ctx {
         out,
-        device: cli.device,
+        device,
         image: None,
+        rom: None,
         stop,
         typed,
         host,
@@ -226,7 +235,7 @@ fn key_in(file: &Path, typed: &str, stop: &StopFlag) -> Result<HwKey, Failure> {
         Out::new(mode).remark(format_args!("signals cannot be caught: {error}"));
     }
     let text = job::read_key(file, &Progress::new(mode, stop.clone())).map_err(|error| {
-        Failure::of_job(&error, &HintContext { typed: Some(typed), ..HintContext::default() })
+        Failure::of_job(&error, &HintContext { typed: Some(typed), ..HintContext::of_process() })
     })?;
     let key = String::from_utf8_lossy(&text).parse::<HwKey>();
     // The text of the key is not repeated.

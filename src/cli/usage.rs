@@ -1,12 +1,14 @@
 //! Help, the version, and command lines that cannot be parsed.
 
 use super::Executed;
+use super::args::Cli;
 use super::failure::Failure;
 use super::json::results::{HelpOutcome, VersionOutcome};
 use super::json::{self, Document};
 use super::page::Page;
 use super::terminal::{Out, OutputMode};
 use crate::job::{Code, Exit};
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
@@ -40,7 +42,8 @@ fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
         return Some("run a complete update on a simulated card: cx3flash demo".into());
     }
     if error.kind() != ErrorKind::InvalidSubcommand {
-        return None;
+        let command = command_in(argv);
+        return Some(format!("see what it takes: cx3flash{command} --help"));
     }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
@@ -55,6 +58,20 @@ fn hint(error: &clap::Error, argv: &[OsString]) -> Option<String> {
         _ => None,
     };
     suggested.map(|s| format!("cx3flash {s}"))
+}
+
+/// The words of the command in a command line that is wrong, each behind a blank.
+fn command_in(argv: &[OsString]) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut words = String::new();
+    for word in argv.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(word) {
+            words = words + " " + inner.get_name();
+            command = inner;
+        }
+    }
+    words
 }
 
 /// The end of a command line that clap did not turn into a command.

@@ -88,7 +88,7 @@ pub(super) fn describe(error: &JobError, card: &ForeignText) -> String {
     };
     let backup = error.backup().map(|dir| format!("the backup is in {}", escape::path(dir)));
     let card: Option<CardSelector> = card.as_str().parse().ok();
-    let hint = error.hint(&HintContext { card: card.as_ref(), ..HintContext::default() });
+    let hint = error.hint(&HintContext { card: card.as_ref(), ..HintContext::of_process() });
     for more in [left, backup, hint].into_iter().flatten() {
         text.push_str("; ");
         text.push_str(&more);

@@ -9,7 +9,7 @@ use super::reading::{self, Lowest, ReadDepth};
 use super::{Caller, FAILED};
 use crate::escape::{self, ForeignText};
 use crate::host::Borrowed;
-use crate::image::{Contents, FileFormat, Form, Image, SectionKind};
+use crate::image::{Contents, Form, Image, ImageError, SectionKind, sniff};
 use crate::job::{
     self, CardReport, CardSelector, Device, Exit, HintContext, ImageFile, JobError, WriteRequest,
     error_chain,
@@ -317,8 +317,8 @@ fn bytes_of(
             error => error_chain(error),
         })
     })?;
-    if let (Some(wanted), Some(format)) = (wanted, FileFormat::of(&bytes)) {
-        return Err(OpenFailure::Text(foreign_file(path, format, wanted)));
+    if let Some(text) = wanted.and_then(|wanted| otherwise(path, &bytes, wanted)) {
+        return Err(OpenFailure::Text(text));
     }
     if bytes.len() % 4 != 0 {
         return Err(OpenFailure::Text(format!(
@@ -328,14 +328,26 @@ fn bytes_of(
     Ok(bytes)
 }
 
-/// What a file of another format is, and how to get to what is wanted.
-fn foreign_file(path: &Path, format: FileFormat, wanted: &'static str) -> String {
-    let error = JobError::foreign(path, format, wanted);
-    let hint = error.hint(&HintContext::default());
-    match hint {
-        Some(hint) => format!("It is {format}, not {wanted}; {hint}"),
-        None => format!("It is {format}, not {wanted}"),
-    }
+/// What a file is instead of what is wanted, and how to get to that. flint judges the length first.
+fn otherwise(path: &Path, bytes: &[u8], wanted: &'static str) -> Option<String> {
+    let (what, error) = match sniff(bytes).err()? {
+        ImageError::Foreign(format) => {
+            (format!("It is {format}, not {wanted}"), JobError::foreign(path, format, wanted))
+        }
+        source @ (ImageError::Empty
+        | ImageError::OtherFormat(_)
+        | ImageError::CutShort { .. }
+        | ImageError::RomFile)
+            if wanted == IMAGE =>
+        {
+            (source.to_string(), JobError::ImageFile { path: path.to_owned(), source })
+        }
+        _ => return None,
+    };
+    Some(match error.hint(&HintContext::of_process()) {
+        Some(hint) => format!("{what}; {hint}"),
+        None => what,
+    })
 }
 
 fn cannot_open_image(path: &Path, why: &str) -> String {

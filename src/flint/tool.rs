@@ -58,7 +58,7 @@ impl ToolCall<'_, '_> {
 
 /// An error, its causes and what to do next on one line.
 pub(super) fn with_hint(error: &JobError, card: &CardSelector) -> String {
-    let hint = error.hint(&HintContext { card: Some(card), ..HintContext::default() });
+    let hint = error.hint(&HintContext { card: Some(card), ..HintContext::of_process() });
     match hint {
         Some(hint) => format!("{}; {hint}", error_chain(error)),
         None => error_chain(error),

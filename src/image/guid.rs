@@ -48,7 +48,11 @@ impl fmt::Display for Mac {
 /// Exactly `digits` hexadecimal digits, in groups of 2 or of 4 with `:` or `-` between them, or together, where
 /// `0x` may stand before them: a missing digit must not become a leading zero.
 fn parse_hex(text: &str, what: &str, digits: usize) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a {what}: {digits} hexadecimal digits");
+    let wrong = || {
+        format!(
+            "{text:?} is not a {what}: {digits} hexadecimal digits, with `:` or with `-` between them or without"
+        )
+    };
     let plain = match text.chars().find(|c| [':', '-'].contains(c)) {
         None => text.strip_prefix("0x").unwrap_or(text).to_owned(),
         Some(separator) => {

@@ -2,6 +2,7 @@
 
 use crate::flash::Boots;
 use crate::image::FileFormat;
+use crate::plan::CheckId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -250,7 +251,6 @@ pub enum Code {
 /// Templates of an advice. The first one whose `<names>` are all known is used.
 pub(super) type Advice = &'static [&'static str];
 
-const LIST_CHECKS: &str = "list every check: <card> plan <image|IMAGE>";
 pub(super) const RECOVER: Advice = &[
     "identity from a backup (or from the label: --guid G --mac M): <card> recover <image|IMAGE> --identity BACKUP/identity.json",
 ];
@@ -258,6 +258,52 @@ pub(super) const RUN_AGAIN: Advice = &["run the command again: <typed>", "run th
 const AGAIN: Advice =
     &["download the file again, and compare its length or digest with the vendor's"];
 const POWER_CYCLE: Advice = &["power the machine off and on, then: cx3flash list"];
+const OTHER_IMAGE: Advice = &["name an image for this card; what its own image is: <card> query"];
+
+/// What to type next when this check refuses and no [`Code`] is for it.
+pub(super) const fn check(id: CheckId) -> Advice {
+    match id {
+        CheckId::ImageValid => &[
+            "see the damage, then download the file again: cx3flash verify <image>",
+            "see the damage: <card> verify",
+        ],
+        CheckId::RomDevice => Code::RomForOther.advice(),
+        CheckId::BackupValid => &["name another backup"],
+        CheckId::Signatures => {
+            &["start one of the images, then run the command again: <card> activate"]
+        }
+        CheckId::Identity => &[
+            "if the backup is from before a change of identity, name both MACs: <restore --change-mac FROM:TO>",
+            "name identity.json of another backup, or the values of the label: <recover>",
+            "give the card its identity first (or --identity BACKUP/identity.json): <card> identity set --guid G --mac M",
+        ],
+        CheckId::Rom => &[
+            "keep the card's ROM: <burn --rom device>",
+            "leave the ROM out: <burn --rom none>",
+            "see its PCI images: cx3flash rom info <rom>",
+            "see the card's ROM: <card> rom info",
+        ],
+        CheckId::Protection => Code::Protected.advice(),
+        CheckId::IdentityFits
+        | CheckId::ImageSize
+        | CheckId::Layout
+        | CheckId::ChunkSize
+        | CheckId::ConfigPad
+        | CheckId::Silicon
+        | CheckId::Psid
+        | CheckId::Version
+        | CheckId::Fits
+        | CheckId::FlashSize => OTHER_IMAGE,
+        CheckId::ExpectedFile
+        | CheckId::Selftest
+        | CheckId::NoValidImage
+        | CheckId::OldImage
+        | CheckId::RunningImage
+        | CheckId::PatchedImage
+        | CheckId::NvArea
+        | CheckId::Interruption => &[],
+    }
+}
 
 /// How to get to an image from a file of another format.
 pub(super) const fn unpacked(format: FileFormat) -> Advice {
@@ -320,6 +366,7 @@ impl Code {
             | Self::CardFileDamaged
             | Self::CardFileIo => Exit::NoCard,
             Self::VirtualFunction
+            | Self::Protected
             | Self::CardInUse
             | Self::Refused
             | Self::OtherFile
@@ -354,23 +401,30 @@ impl Code {
             Self::NoCardNamed => &[
                 "try a simulated card: cx3flash sim create card.cx3 && cx3flash -d sim:card.cx3 query",
             ],
-            Self::Ambiguous => &["choose one, for example: <card> query"],
+            Self::Ambiguous => {
+                &["choose one, for example: <on>", "choose one, for example: <card> query"]
+            }
             Self::NoSuchCard => &["list the cards: cx3flash list"],
             Self::VirtualFunction => &["name the physical function; list the cards: cx3flash list"],
-            Self::CardInUse => &["end that use, or allow it by its id: <typed> --allow ID"],
+            Self::CardInUse => {
+                &["end that use, or allow it: <allowed>", "end that use, or allow it: <uses>"]
+            }
             Self::NoIommu => &[
                 "enable VT-d or AMD-Vi in the firmware setup and boot with intel_iommu=on (Intel); \
                  then check: <card> doctor",
             ],
             Self::HostNotReady => &["see what is missing and how to fix it: <card> doctor"],
-            Self::NotPutBack | Self::JournalOwed => &["cx3flash host restore"],
+            Self::NotPutBack | Self::JournalOwed => &[
+                "<root>cx3flash host restore",
+                "see what keeps it from going back, then run the command again: <card> doctor",
+            ],
             Self::JournalDamaged => {
                 &["once the card is bound to its driver (if it is not: echo <bdf|BDF> > \
-                 /sys/bus/pci/drivers/mlx4_core/bind), drop the journal: cx3flash host forget <bdf|BDF>"]
+                 /sys/bus/pci/drivers/mlx4_core/bind), drop the journal: <root>cx3flash host forget <bdf|BDF>"]
             }
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
-                &["create a new one: cx3flash sim create NEWFILE"]
+                &["create a new one: cx3flash sim create new.cx3"]
             }
             Self::CardBusy | Self::InUse => &[
                 "wait until the other process ends, then: <typed>",
@@ -383,17 +437,21 @@ impl Code {
                 &["name the image behind its archive, for example: cx3flash query <image>"]
             }
             Self::NoSuchMember => &["list the images inside: cx3flash query <image>"],
-            Self::ArchiveDamaged | Self::ImageCutShort | Self::ImageEmpty => AGAIN,
+            Self::ArchiveDamaged
+            | Self::ImageCutShort
+            | Self::ImageEmpty
+            | Self::ImageDamaged
+            | Self::ImageNotValid => AGAIN,
             Self::ArchiveTooLarge => &["unpack it and name the .bin file inside"],
             Self::ImageGeneration => {
                 &["use an image for ConnectX-3 (its query shows `Image type: FS2`)"]
             }
-            Self::ImageIsRom => &["write it as a ROM: <card> rom write <image>"],
+            Self::ImageIsRom => &[
+                "write it as a ROM: <named> rom write <image>",
+                "see what it holds: cx3flash rom info <image>",
+            ],
             Self::ImageIsDump => {
-                &["name image.bin of a backup, or restore a backup: cx3flash restore BACKUP"]
-            }
-            Self::ImageDamaged => {
-                &["download the file again; to see the damage: cx3flash verify <image>"]
+                &["name image.bin of a backup, or restore a backup: <card> restore BACKUP"]
             }
             Self::NoImage => NAME_IMAGE,
             Self::NotABackup => &["name the directory that holds manifest.json"],
@@ -404,32 +462,34 @@ impl Code {
                 "list every key: cx3flash config show <image>",
                 "list every key: <card> config show",
             ],
-            Self::Refused => &[LIST_CHECKS],
             Self::OtherFile => &[
                 "if this is the right file, read its plan, then burn it by the digest shown there: <card> plan <image>",
             ],
             Self::OlderVersion => &[
-                "if the older firmware is wanted: <card> burn <image> --allow-older",
+                "if the older firmware is wanted: <burn --allow-older>",
                 "if the older firmware is wanted, add --allow-older",
             ],
             Self::RomForOther => &[
-                "keep the card's ROM (--rom none: no ROM): <card> burn <image> --rom device",
-                "use a ROM for the card's device; device_id of each block of a ROM file: cx3flash --json rom info FILE",
+                "keep the card's ROM (--rom none: no ROM): <burn --rom device>",
+                "leave the ROM out: <burn --rom none>",
+                "use a ROM for the card's device; the devices of this one: cx3flash rom info <rom>",
+                "use an image with a ROM for the card's device; the devices of this one's: cx3flash rom info <image>",
             ],
             Self::NotNeeded => &["<card> burn <image>"],
             Self::PsidDiffers => &[
-                "if this board is really to become a <psid>: <card> burn <image> --change-psid <psids>",
-                LIST_CHECKS,
+                "if this board is really to become a <psid>: <burn --change-psid [psids]>",
+                "name an image or a backup for this card; its PSID: <card> query",
             ],
             Self::RunningImageDamaged => &[
-                "read it again (if the damage stays, the refused check names the next command): <card> verify",
+                "read it again: <card> verify",
+                "if it stays, start the valid image: <card> activate",
             ],
-            Self::NoTerminal => &["<typed> --yes", "add --yes"],
+            Self::NoTerminal => &["<typed --yes>", "add --yes"],
             Self::CardNotReady => &[
                 "wait a minute, then run the command again; if that does not help, power the machine off and on",
             ],
             Self::CardLocked => &[
-                "run it with the key that was set on the card: <typed> --key-file KEYFILE",
+                "run it with the key that was set on the card: <typed --key-file KEYFILE>",
                 "enable hardware access with the key that was set on the card: <card> unlock --key-file KEYFILE",
             ],
             Self::KeyRefused => {
@@ -445,9 +505,17 @@ impl Code {
             Self::ToolsSemaphoreHeld => &["if no other tool is running: <card> activate"],
             Self::SemaphoreHeld => &["if no other tool is running: <card> unlock"],
             Self::NoImageOnCard => RECOVER,
-            Self::FlashFailed | Self::CardFailed => &["<card> restore <backup>"],
-            Self::Protected => &["see what is protected (--off clears it): <card> flash protect"],
-            Self::FlashChip => &["<card> flash info"],
+            Self::FlashFailed | Self::CardFailed => &[
+                "<card> restore <backup>",
+                "see what the card and its flash answer: <card> doctor",
+            ],
+            Self::Protected => &[
+                "clear the write protection: <card> flash protect --off",
+                "see what is protected: <card> flash protect",
+            ],
+            Self::FlashChip => &[
+                "see what the card answers, and write an archive for a bug report: <card> --report . doctor",
+            ],
             Self::NvOldFirmware => {
                 &["settings need firmware 2.31.5000 or newer: <card> burn IMAGE"]
             }
@@ -457,12 +525,15 @@ impl Code {
             // Why it happens is UNCONFIRMED; nv_cfg_en of the ini may be off
             // (docs/hardware.md#settings-in-the-firmware).
             Self::NvCorrupt => &[
-                "erase what is stored (if that does not help, see nv_cfg_en in: <card> config show): <card> config reset",
+                "erase what is stored (if that does not help, nv_cfg_en of the ini may be off): <card> config reset",
             ],
             // The cause is known only from mstconfig's message ("Driver might be down").
             Self::NvNoDriver => &["reset the card, then run the command again: <card> activate"],
             Self::NvRefused => &["list the card's settings: <card> config query"],
-            Self::NvFailed => &["see what is stored: <card> config query"],
+            // A flash that was written since the last reset may not be the one the firmware started from.
+            Self::NvFailed => {
+                &["start the firmware on the flash, then run the command again: <card> activate"]
+            }
             Self::OutcomeUnknown => &[
                 "power the machine off and on if the card does not answer, then: <card> verify; if no image \
                  is valid: <card> restore <backup|BACKUP>",
@@ -470,6 +541,7 @@ impl Code {
             Self::CardChanged => RUN_AGAIN,
             Self::ReadingsDiffer => &[
                 "read it by the slowest and simplest register access: <card> --bar-access config verify",
+                "power the machine off and on, then: <card> verify",
             ],
             Self::PortRemovesCard => &[
                 "power the machine off and on, or bind the card to mlx4_core once (its probe resets the card): \
@@ -482,6 +554,11 @@ impl Code {
                 "see what each stage means: docs/selftest.md; test the card again: <card> selftest",
             ],
             Self::CardImageNotValid => &["write a valid image: <card> burn IMAGE"],
+            Self::Differs => &["see what a burn of the file would change: <card> plan <image>"],
+            Self::RomUnusable => &[
+                "use another file; what this one holds: cx3flash rom info <rom>",
+                "write another ROM (`rom write`), or remove it: <named> rom remove",
+            ],
             Self::Fault => &[
                 r#"for example: cx3flash sim fault FILE '{"fault":"power_cut","op":100,"seed":1}'"#,
             ],

@@ -2,6 +2,7 @@
 
 use super::device::open_borrowed;
 use super::error_text::error_chain;
+use super::hint::{HintContext, allow};
 use super::images::read_images;
 use super::proofs::CardRecord;
 use super::query::outcome;
@@ -45,7 +46,7 @@ pub fn doctor(
     host: &Host,
     options: &BorrowOptions,
 ) -> Result<DoctorOutcome, JobError> {
-    let mut findings = DoctorFindings::default();
+    let mut findings = DoctorFindings::of(selector);
     match selector {
         Some(selector) if selector.is_sim() => match open(selector, host, options) {
             Ok(mut device) => card(&mut device, &mut findings),
@@ -86,11 +87,11 @@ fn real(
     } else {
         let reasons: Vec<String> =
             uses.iter().map(|used| format!("{}: {}", used.id.name(), used.detail)).collect();
-        findings.bad(
-            "in_use",
-            reasons.join("; "),
-            "end that use, or waive it by its id: --allow ID",
-        );
+        let fix = match allow(&uses) {
+            Some(options) => format!("end that use, or allow it: <card> doctor {options}"),
+            None => "end that use: it cannot be allowed (`holder` names a machine)".to_owned(),
+        };
+        findings.bad("in_use", reasons.join("; "), &fix);
     }
     if !uses.is_empty() || found.iommu_group.is_none() {
         findings.list.extend(kvm_findings(host, Some(&found)));
@@ -117,25 +118,25 @@ fn real(
     device.end();
     match device.not_put_back() {
         None => findings.good("host_restored", "driver and network devices are as found"),
-        Some(error) => findings.bad("host_restored", error_chain(&error), "cx3flash host restore"),
+        Some(error) => {
+            findings.bad("host_restored", error_chain(&error), "<root>cx3flash host restore");
+        }
     }
     Ok(())
 }
 
 fn unopened(error: &JobError, findings: &mut DoctorFindings) {
-    let fix = match error {
-        JobError::Card(CardError::NotReady { .. }) => {
-            "wait a minute; if that does not help, power the machine off and on"
+    match error {
+        JobError::Card(CardError::Locked) => {
+            findings.bad("card", error_chain(error), LOCKED);
         }
-        JobError::Card(CardError::Locked) => LOCKED,
-        JobError::Card(CardError::KeyRefused) => {
-            "give the key that was set on this card; where it is lost: docs/hardware.md#locked-cards"
-        }
-        JobError::Card(CardError::NoHwAccess) => "no key opens it: docs/hardware.md#locked-cards",
-        JobError::Card(CardError::HwAccess(_)) => "power the machine off and on",
-        _ => "check that the card is present and no other program holds it",
-    };
-    findings.bad("card", error_chain(error), fix);
+        JobError::Card(CardError::KeyRefused) => findings.bad(
+            "card",
+            error_chain(error),
+            "give the key that was set on this card; where it is lost: docs/hardware.md#locked-cards",
+        ),
+        _ => findings.failed("card", error),
+    }
     findings.leave_rest("the card cannot be opened");
 }
 
@@ -146,7 +147,9 @@ fn journal(host: &Host, findings: &mut DoctorFindings) {
         Err(LeaseError::Journal(error @ JournalError::NotRoot { .. })) => {
             return findings.good("journal", format!("not checked: {error}"));
         }
-        Err(error) => return findings.bad("journal", error_chain(&error), "cx3flash host status"),
+        Err(error) => {
+            return findings.bad("journal", error_chain(&error), "<root>cx3flash host status");
+        }
     };
     let lines: Vec<String> = pending.iter().map(ToString::to_string).collect();
     // A journal that no restore can use comes first: its hint is the one that helps.
@@ -155,12 +158,12 @@ fn journal(host: &Host, findings: &mut DoctorFindings) {
         None => findings.bad(
             "journal",
             format!("not given back yet: {}", lines.join("; ")),
-            "cx3flash host restore",
+            "<root>cx3flash host restore",
         ),
         Some(first) => findings.bad(
             "journal",
             lines.join("; "),
-            &format!("cx3flash host forget {}", first.bdf),
+            &format!("<root>cx3flash host forget {}", first.bdf),
         ),
     }
 }
@@ -180,28 +183,67 @@ const CARD: [&str; 9] = [
 
 /// Recovery mode, and the flash holds an image that boots.
 const STANDS_STILL: &str = "the flash holds an image that boots: open the jumper \"flash not present\" if it is set, \
-     then power the machine off and on, or start it with `cx3flash activate`";
+     then power the machine off and on, or start it: <card> activate";
+
+/// Nothing boots.
+const PUT_IMAGE: &str =
+    "put an image on the card: <card> recover IMAGE --identity BACKUP/identity.json";
 
 /// A card of a secure host.
-const LOCKED: &str = "use the key that was set on it: `cx3flash doctor --key-file KEYFILE`, and so with every command; where the key is lost: \
-     set the jumper \"flash not present\", power the machine off and on, `cx3flash recover`, open the jumper";
+const LOCKED: &str = "where the key is lost: set the jumper \"flash not present\", power the machine off and on, `recover`, open the jumper; \
+     with every command the key that was set on it: <card> doctor --key-file KEYFILE";
+
+const EARLIER: &str = "fix the earlier findings first";
 
 /// Space a backup needs: the flash, the image in it and small files, for the largest chip.
 const BACKUP_BYTES: u64 = 40 << 20;
 
 #[derive(Default)]
 struct DoctorFindings {
+    card: Option<CardSelector>,
+    /// The command that lists them.
+    command: String,
     list: Vec<HostFinding>,
     query: Option<QueryOutcome>,
 }
 
 impl DoctorFindings {
+    fn of(card: Option<&CardSelector>) -> Self {
+        let mut findings = Self { card: card.cloned(), ..Self::default() };
+        findings.command = findings.filled("<card> doctor");
+        findings
+    }
+
+    fn context(&self) -> HintContext<'_> {
+        HintContext {
+            card: self.card.as_ref(),
+            typed: Some(&self.command),
+            ..HintContext::of_process()
+        }
+    }
+
+    /// The text of a fix, with the card filled in.
+    fn filled(&self, fix: &str) -> String {
+        self.context().fill(fix).unwrap_or_else(|| fix.to_owned())
+    }
+
+    /// A check that ended with an error; its hint is the fix.
+    fn failed(&mut self, id: &'static str, error: &JobError) {
+        let hint = error.hint(&self.context());
+        let earlier = self.list.iter().any(|finding| !finding.ok);
+        let fix = hint.unwrap_or_else(|| {
+            if earlier { EARLIER } else { "power the machine off and on, then: <card> doctor" }
+                .into()
+        });
+        self.bad(id, error_chain(error), &fix);
+    }
+
     fn good(&mut self, id: &'static str, detail: impl Into<String>) {
         self.list.push(HostFinding::good(id, detail));
     }
 
     fn bad(&mut self, id: &'static str, detail: impl Into<String>, fix: &str) {
-        self.list.push(HostFinding::bad(id, detail, fix));
+        self.list.push(HostFinding::bad(id, detail, self.filled(fix)));
     }
 
     fn outcome(self) -> DoctorOutcome {
@@ -215,8 +257,9 @@ impl DoctorFindings {
 
     /// Another fix, once more is known.
     fn refix(&mut self, id: &str, fix: &str) {
+        let fix = self.filled(fix);
         for finding in self.list.iter_mut().filter(|finding| finding.id == id) {
-            finding.fix = Some(fix.to_owned());
+            finding.fix = Some(fix.clone());
         }
     }
 
@@ -230,7 +273,7 @@ impl DoctorFindings {
     }
 
     fn unchecked(&mut self, id: &'static str, why: &str) {
-        self.bad(id, format!("not checked: {why}"), "fix the earlier findings first");
+        self.bad(id, format!("not checked: {why}"), EARLIER);
     }
 }
 
@@ -239,7 +282,7 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
     let facts = match CardFacts::of(device) {
         Ok(facts) => facts,
         Err(error) => {
-            findings.bad("chip", error_chain(&error), "check that the card is still present");
+            findings.failed("chip", &error);
             return findings.leave_rest("the card does not answer");
         }
     };
@@ -251,18 +294,17 @@ fn card(device: &mut Device, findings: &mut DoctorFindings) {
             flash(&facts, &mut locked, findings);
         }
         Err(error) => {
-            let (id, fix) = match &error {
+            let id = match &error {
                 JobError::Card(CardError::SemaphoreHeld { .. })
-                | JobError::Flash(FlashError::Card(CardError::SemaphoreHeld { .. })) => (
-                    "semaphores",
-                    "let the other program finish; if there is none, `cx3flash unlock`",
-                ),
+                | JobError::Flash(FlashError::Card(CardError::SemaphoreHeld { .. })) => {
+                    "semaphores"
+                }
                 _ => {
                     findings.good("semaphores", "40 and 63 could be taken");
-                    ("flash", "the flash chip does not answer: check the board")
+                    "flash"
                 }
             };
-            findings.bad(id, error_chain(&error), fix);
+            findings.failed(id, &error);
             findings.leave_rest("the flash could not be reached");
         }
     }
@@ -273,11 +315,9 @@ fn firmware(device: &mut Device, facts: &CardFacts, findings: &mut DoctorFinding
     match (device.card.firmware(), facts.running) {
         (FirmwareState::Runs, Some(version)) => findings.good(id, format!("{version} runs")),
         (FirmwareState::Runs, None) => findings.good(id, "runs; it shows no version"),
-        (FirmwareState::Recovery, _) => findings.bad(
-            id,
-            "none runs: recovery mode",
-            "put an image on the card with `cx3flash recover`",
-        ),
+        (FirmwareState::Recovery, _) => {
+            findings.bad(id, "none runs: recovery mode", PUT_IMAGE);
+        }
         (FirmwareState::NotRunning, _) => {
             let register = match device.card.recovery_test() {
                 Ok(value) => format!("0x41270 = {value:#010x}"),
@@ -305,7 +345,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
         findings.bad(
             "protection",
             format!("status {:#04x}: blocks are write protected", protection.status),
-            "a jumper on the board or another tool set it; clear it before a burn",
+            "a jumper on the board or another tool set it; clear it before a burn: <card> flash protect --off",
         );
     }
     // Single reads are slower, not worse: no reason to report the card as faulty.
@@ -331,7 +371,7 @@ fn flash(facts: &CardFacts, locked: &mut Locked<'_>, findings: &mut DoctorFindin
             findings.query = Some(query);
         }
         Err(error) => {
-            findings.bad("images", error_chain(&error), "check that the card is still present");
+            findings.failed("images", &error);
             findings.leave_rest("the images could not be read");
         }
     }
@@ -380,7 +420,7 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
         None => findings.bad(
             "images",
             if list.is_empty() { "none".to_owned() } else { list.join(", ") },
-            "put an image on the card with `cx3flash recover`",
+            PUT_IMAGE,
         ),
     }
     let identity = boots.and_then(|r| r.image.as_ref()).map(Identity::from_image);
@@ -391,7 +431,7 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
         Some(Err(error)) => findings.bad(
             "identity",
             error.to_string(),
-            "`cx3flash recover IMAGE --identity FILE` restores the identity of the card",
+            "give the card its identity (or --identity BACKUP/identity.json): <card> identity set --guid G --mac M",
         ),
         None => findings.unchecked("identity", "no image"),
     }
@@ -399,7 +439,7 @@ fn judge(query: &QueryOutcome, findings: &mut DoctorFindings) {
 
 fn space(dir: &Path, findings: &mut DoctorFindings) {
     let id = "backup_space";
-    let fix = "choose another directory with --backup-dir";
+    let fix = "name another directory with each command that writes: --backup-dir DIR";
     // The nearest directory that exists: a backup makes those below it.
     let Some(base) = dir
         .ancestors()

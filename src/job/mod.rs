@@ -17,6 +17,7 @@ mod error;
 mod error_text;
 mod file;
 mod flash;
+mod hint;
 mod host;
 mod host_report;
 mod identity;
@@ -56,6 +57,7 @@ pub(crate) use error_text::{causes, error_chain, one_line};
 pub use file::{ImageFile, RomFile, read_image, read_rom};
 pub(crate) use file::{read_bytes, read_key};
 pub use flash::{FlashInfo, FlashReadOutcome, flash_bytes, flash_info, flash_read};
+pub use hint::HintContext;
 pub use host::{
     HostForgetOutcome, HostRestoreOutcome, HostStatusOutcome, host_forget, host_restore,
     host_status,
@@ -67,7 +69,7 @@ pub use list::{ListEntry, ListOutcome, list};
 pub use nvconfig::{
     NvChange, NvConfirm, NvEntry, NvQueryOutcome, NvSetOutcome, nv_query, nv_set, nv_set_reporting,
 };
-pub use outcome::{HintContext, Outcome};
+pub use outcome::Outcome;
 pub use protect::{
     ProtectOutcome, ProtectQuestion, ProtectRequest, flash_protect, flash_protection,
 };

@@ -182,7 +182,12 @@ pub fn nv_set_reporting(
     };
     device.note(Mark::Boots(left == Boots::OldImage));
     if let Some((stored, source)) = stopped {
-        if stored == 0 && source.nothing_sent() {
+        let mut unchanged = || match snapshot(&facts, &mut device.lock()?, Phase::Verify, events) {
+            Ok((now, unsteady)) => Ok(now.flash == card.flash && unsteady.is_empty()),
+            Err(error) => Err(error),
+        };
+        let nothing = source.nothing_sent() || source.refused() && unchanged().unwrap_or(false);
+        if stored == 0 && nothing {
             return Err(unanswered(source));
         }
         return Err(NvError::Stopped {

@@ -1,14 +1,13 @@
 //! What a failure means to the caller.
 //!
 //! [`JobError::outcome`] gives each error its [`Code`]; the table in `code.rs` gives each code its exit
-//! code and its advice. What is left on the card after a change overrides both.
+//! code. What is left on the card after a change overrides it.
 
-use super::code::{Advice, Code, Exit, RECOVER, RUN_AGAIN, unpacked};
-use super::{CardSelector, JobError, NvError};
+use super::code::{Code, Exit};
+use super::{JobError, NvError};
 use crate::card::{CardError, Semaphore, ToolsError};
-use crate::escape::{self, ForeignText};
 use crate::flash::FlashError;
-use crate::host::{Bdf, DiscoverError, HostError, JournalError, LeaseError};
+use crate::host::{DiscoverError, HostError, JournalError, LeaseError};
 use crate::image::{ArchiveError, ImageError, PatchError};
 use crate::plan::{CheckId, PlanReport};
 use crate::sim::CardFileError;
@@ -28,94 +27,11 @@ impl From<Code> for Outcome {
     }
 }
 
-/// What an advice may name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HintContext<'a> {
-    /// The card as the user named it.
-    pub card: Option<&'a CardSelector>,
-    /// The image file of the command.
-    pub image: Option<&'a Path>,
-    /// The command as typed.
-    pub typed: Option<&'a str>,
-    /// The backup made before the failure.
-    pub backup: Option<&'a Path>,
-    /// PSID on the card (`none` where it has none) and in the image.
-    pub psids: Option<(&'a str, &'a str)>,
-    /// Address of a card that may be gone.
-    pub bdf: Option<Bdf>,
-}
-
-impl HintContext<'_> {
-    /// The shell word for a `<name>` of a template.
-    fn word(&self, name: &str) -> Option<String> {
-        let path = |path: Option<&Path>| path.map(escape::shell_path);
-        match name {
-            "card" => Some(self.card.map_or_else(
-                || "cx3flash".to_owned(),
-                |card| format!("cx3flash -d {}", card.shell_word()),
-            )),
-            "file" => match self.card? {
-                CardSelector::Sim(file) => path(Some(file)),
-                _ => None,
-            },
-            "bdf" => self.bdf.map(|bdf| bdf.to_string()),
-            "image" => path(self.image),
-            "backup" => path(self.backup),
-            "typed" => self.typed.map(str::to_owned),
-            "psid" => self.psids.map(|(_, to)| escape::line(to).into_owned()),
-            "psids" => self.psids.map(|(from, to)| escape::shell_word(format!("{from}:{to}"))),
-            _ => None,
-        }
-    }
-
-    /// The first advice whose names are all known.
-    fn first_of(&self, advice: Advice) -> Option<String> {
-        advice.iter().find_map(|template| self.fill(template))
-    }
-
-    fn fill(&self, template: &str) -> Option<String> {
-        let mut text = String::new();
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once('<') {
-            let (name, after) = after.split_once('>')?;
-            // `<image|IMAGE>` has a word for an image that is not known.
-            let (name, default) = match name.split_once('|') {
-                Some((name, default)) => (name, Some(default.to_owned())),
-                None => (name, None),
-            };
-            text.push_str(before);
-            text.push_str(&self.word(name).or(default)?);
-            rest = after;
-        }
-        text.push_str(rest);
-        Some(text)
-    }
-}
-
-impl Outcome {
-    /// What to type next. What is left on the card counts more than the cause.
-    pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
-        let advice = match (self.exit, self.code) {
-            (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
-            // The card became silent behind the reading of its flash.
-            (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
-            | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
-            (Exit::StillBoots, _) => RUN_AGAIN,
-            (Exit::NeedsRecover, _) if context.backup.is_some() => Code::FlashFailed.advice(),
-            (Exit::NeedsRecover, _) => RECOVER,
-            _ => self.code.advice(),
-        };
-        context.first_of(advice)
-    }
-}
-
 impl JobError {
     /// Exit code and stable name.
     pub fn outcome(&self) -> Outcome {
         let code = self.code();
         let exit = match self {
-            Self::Protection(_) => Exit::Refused,
-            Self::Layout(_) => Exit::Failed,
             Self::Refused { .. } => Exit::Refused,
             Self::Host(HostError::Lease(LeaseError::NotBootable { .. })) => Exit::NeedsRecover,
             Self::Stopped { stopped, .. } if stopped.touched => Exit::changed(stopped.boots),
@@ -134,61 +50,6 @@ impl JobError {
         Outcome { exit, code }
     }
 
-    /// What to type next. The backup and the PSIDs of the context come from the error.
-    pub fn hint(&self, context: &HintContext<'_>) -> Option<String> {
-        let mut context = *context;
-        context.backup = self.backup();
-        context.bdf = self.bdf();
-        let named = context.bdf.map(|bdf| CardSelector::Host(bdf.to_string()));
-        context.card = context.card.or(named.as_ref());
-        match self {
-            Self::Host(HostError::Lease(LeaseError::Journal(JournalError::NotRoot { .. }))) => {
-                return Some(match context.typed {
-                    Some(typed) => format!("run it as root: sudo {typed}"),
-                    None => "run it as root".to_owned(),
-                });
-            }
-            Self::BadIdentity { .. } => {
-                return Some(
-                    "name identity.json of a backup, or give the values: --guid G --mac M".into(),
-                );
-            }
-            Self::ImageFile { path, .. } | Self::RawDump { path } => {
-                context.image.get_or_insert(path.as_path());
-            }
-            Self::ForeignFile { path, format, .. } => {
-                context.image.get_or_insert(path.as_path());
-                return context.first_of(unpacked(*format));
-            }
-            Self::Archive { path, source: ArchiveError::NoSuchMember { .. } } => {
-                context.image = Some(path.as_path());
-            }
-            Self::Archive { path, source: ArchiveError::Several(images) } => {
-                let mut named = path.clone().into_os_string();
-                named.push("/");
-                named.push(images.first()?.name.as_str());
-                context.image = Some(Path::new(&named));
-                return self.outcome().hint(&context);
-            }
-            Self::Refused { report } => {
-                let psid = report.crossflash.as_ref().map(|c| &c.psid);
-                context.psids = psid.and_then(|psid| {
-                    let from = psid.card.as_ref().map_or("none", ForeignText::as_str);
-                    Some((from, psid.image.as_ref()?.as_str()))
-                });
-            }
-            // The flash was read after the stop, so the card answers again.
-            Self::Stopped { .. } => {
-                let exit = self.outcome().exit;
-                if matches!(exit, Exit::StillBoots | Exit::NeedsRecover) {
-                    return Outcome { exit, code: Code::FlashFailed }.hint(&context);
-                }
-            }
-            _ => {}
-        }
-        self.outcome().hint(&context)
-    }
-
     /// The backup made before the failure.
     pub fn backup(&self) -> Option<&Path> {
         match self {
@@ -200,21 +61,7 @@ impl JobError {
         }
     }
 
-    /// The card whose journal the error is about.
-    fn bdf(&self) -> Option<Bdf> {
-        match self {
-            Self::Host(HostError::Lease(error)) => match error {
-                LeaseError::NotBootable { bdf } | LeaseError::Owed { bdf, .. } => Some(*bdf),
-                LeaseError::Journal(JournalError::Damaged { path, .. }) => {
-                    path.file_stem()?.to_str()?.parse().ok()
-                }
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn code(&self) -> Code {
+    pub(super) fn code(&self) -> Code {
         match self {
             Self::Host(error) => host(error),
             Self::NotPutBack { .. } => Code::NotPutBack,
@@ -397,24 +244,9 @@ fn image(error: &ImageError) -> Code {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        CardSelector, Code, Exit, HintContext, JobError, JournalError, LeaseError, Outcome,
-    };
+    use super::{Code, Exit, JobError};
+    use crate::flash::{FlashError, LayoutError};
     use std::io::ErrorKind;
-    use std::path::Path;
-
-    #[test]
-    fn names_in_a_hint_are_quoted_for_the_shell() {
-        let context = HintContext {
-            card: Some(&CardSelector::Sim("my card.cx3".into())),
-            image: Some(Path::new("it's.bin")),
-            ..HintContext::default()
-        };
-        assert_eq!(
-            Outcome::from(Code::Refused).hint(&context).as_deref(),
-            Some(r"list every check: cx3flash -d 'sim:my card.cx3' plan 'it'\''s.bin'")
-        );
-    }
 
     #[test]
     fn an_existing_file_has_another_code_than_an_unwritable_one() {
@@ -429,21 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
-        let error = JobError::PortRemovesCard { why: "port 0000:00:01.0 removes it".into() };
-        assert_eq!(error.outcome().exit, Exit::Refused);
-        let hint = error.hint(&HintContext::default());
-        assert!(hint.is_some_and(|h| h.contains("power the machine")));
-    }
-
-    #[test]
-    fn journals_that_only_root_reads_are_a_clear_message_with_the_way_on() {
-        let path = "/var/lib/cx3flash/journal".into();
-        let error = JobError::from(LeaseError::Journal(JournalError::NotRoot { path }));
-        assert_eq!(error.outcome().exit, Exit::NotReady);
-        assert!(error.to_string().contains("only root"), "{error}");
-        let typed = Some("cx3flash host status");
-        let hint = error.hint(&HintContext { typed, ..HintContext::default() });
-        assert_eq!(hint.as_deref(), Some("run it as root: sudo cx3flash host status"));
+    fn write_protection_is_exit_4_wherever_it_is_found() {
+        let errors = [
+            JobError::Protection("x".into()),
+            FlashError::Protected { status: 4, what: "x".into() }.into(),
+            LayoutError::HitsProtected { at: 0, size: 0x1000, start: 0, end: 1 }.into(),
+        ];
+        for error in errors {
+            assert_eq!(error.outcome().exit, Exit::Refused, "{error}");
+        }
     }
 }

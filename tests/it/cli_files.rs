@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 /// Every command with a file argument, `FILE`. Those of flint begin with `flint`.
-const READERS: [&[&str]; 23] = [
+const READERS: [&[&str]; 25] = [
     &["query", "FILE"],
     &["verify", "FILE"],
     &["verify", "--against", "FILE"],
@@ -34,6 +34,8 @@ const READERS: [&[&str]; 23] = [
     &["flint", "-d", "sim:card.cx3", "-i", "FILE", "-y", "burn"],
     &["flint", "-d", "sim:card.cx3", "-y", "brom", "FILE"],
     &["flint", "-i", "new.bin", "-y", "brom", "FILE"],
+    &["query", "--key-file", "FILE"],
+    &["--key-file", "FILE", "flint", "q"],
 ];
 
 fn with<'a>(args: &[&'a str], file: &'a str) -> Vec<&'a str> {
@@ -90,14 +92,25 @@ fn a_signal_ends_the_wait_for_every_file_argument_with_130() {
 fn an_interrupted_wait_is_one_json_document() {
     let bench = Sandbox::owner();
     mkfifo(&bench.path("fifo"), Mode::S_IRWXU).unwrap();
-    let mut command = bench.command(&["-d", "sim:card.cx3", "--json", "restore", "fifo"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    wait_for_handler(&mut child, Signal::SIGTERM);
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["exit"], 130);
-    assert_eq!(document["error"]["code"], "interrupted");
+    for args in [
+        &["restore", "fifo"][..],
+        &["query", "--key-file", "fifo"],
+        // stdin, to which nothing is written.
+        &["query", "--key-file", "-"],
+    ] {
+        let mut command = bench.command(&["-d", "sim:card.cx3", "--json"]);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let silent = child.stdin.take();
+        wait_for_handler(&mut child, Signal::SIGTERM);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(silent);
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{args:?}");
+        assert_eq!(document["exit"], 130, "{args:?}");
+        assert_eq!(document["error"]["code"], "interrupted", "{args:?}");
+    }
 }
 
 #[test]

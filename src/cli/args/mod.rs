@@ -8,13 +8,14 @@ use crate::host::{BarAccess, Bdf, UseId};
 use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     ActivateArgs, BurnOptionArgs, ConfirmArgs, IdentityArgs, WriteArgs, mac_change, number, setting,
 };
 use sim::SimCommand;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Parser, Debug)]
 #[command(
@@ -75,6 +76,9 @@ pub struct Cli {
     /// The command as typed (`rom info`), for JSON and the names of logs
     #[arg(skip)]
     pub name: String,
+    /// The card is named on the command line, not by the environment.
+    #[arg(skip)]
+    pub device_typed: bool,
 }
 
 impl Cli {
@@ -82,6 +86,7 @@ impl Cli {
     pub(super) fn of(argv: &[OsString]) -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches_from(argv)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        cli.device_typed = matches.value_source("device") == Some(ValueSource::CommandLine);
         let mut words = Vec::new();
         let mut inner = matches.subcommand();
         while let Some((word, matches)) = inner {
@@ -417,14 +422,22 @@ pub struct ProtectArgs {
 }
 
 impl Command {
-    /// Whether the command opens a card; then it is a job and has a log.
-    pub fn opens_card(&self) -> bool {
+    /// The file that is read instead of a card.
+    pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Query { image, .. }
             | Self::Verify { image, .. }
             | Self::Rom(RomCommand::Info { file: image } | RomCommand::Read { image, .. })
             | Self::Config(ConfigCommand::Show { image, .. })
-            | Self::Identity(IdentityCommand::Show { image }) => image.is_none(),
+            | Self::Identity(IdentityCommand::Show { image }) => image.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the command opens a card; then it is a job and has a log.
+    pub fn opens_card(&self) -> bool {
+        match self {
+            command if command.file().is_some() => false,
             Self::Completions { .. }
             | Self::Schema { .. }
             | Self::Man { .. }

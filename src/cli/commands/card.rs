@@ -9,7 +9,8 @@ use crate::escape;
 use crate::host::{Function, Host, OtherDevice};
 use crate::image::Severity;
 use crate::job::{
-    self, CardSelector, Code, DoctorOutcome, HintContext, ListEntry, QueryOutcome, VerifyOutcome,
+    self, CardSelector, Code, DoctorOutcome, HintContext, ListEntry, Outcome, QueryOutcome,
+    VerifyOutcome,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,8 @@ pub(crate) fn cards_here() -> Vec<PathBuf> {
     paths
 }
 
-/// The only card there is, real or simulated.
-pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
+/// The only card there is, real or simulated; `typed` is the command that needs one.
+pub(super) fn only_card(host: &Host, typed: &str) -> Result<CardSelector, Failure> {
     let mut cards: Vec<CardSelector> = host
         .cards()
         .unwrap_or_default()
@@ -42,18 +43,21 @@ pub(super) fn only_card(host: &Host) -> Result<CardSelector, Failure> {
         .map(|card| CardSelector::Host(card.bdf.to_string()))
         .chain(cards_here().into_iter().map(CardSelector::Sim))
         .collect();
+    if cards.len() == 1 {
+        return Ok(cards.remove(0));
+    }
     let names: Vec<String> = cards.iter().map(ToString::to_string).collect();
-    match (cards.pop(), cards.as_slice()) {
-        (Some(only), []) => Ok(only),
-        (None, _) => Err(Failure::new(
+    let failure = match cards.is_empty() {
+        true => Failure::new(
             Code::NoCardNamed,
             format!("{}, and no card file (*.cx3) in the current directory", host.no_card()),
-        )),
-        (Some(last), _) => {
-            Err(Failure::new(Code::Ambiguous, format!("several cards found: {}", names.join(", ")))
-                .with_hint(&HintContext { card: Some(&last), ..HintContext::default() }))
+        ),
+        false => {
+            Failure::new(Code::Ambiguous, format!("several cards found: {}", names.join(", ")))
         }
-    }
+    };
+    let typed = Some(typed);
+    Err(failure.with_hint(&HintContext { card: cards.first(), typed, ..HintContext::of_process() }))
 }
 
 pub(super) fn list(ctx: &mut Ctx<'_>) -> Ran {
@@ -208,7 +212,19 @@ fn not_valid(ctx: &Ctx<'_>, outcome: &VerifyOutcome) -> Failure {
             Some(error.detail.clone())
         }
     });
-    let mut failure = Failure::new(code, message).with_hint(&ctx.hint_context());
+    let mut failure = Failure::new(code, message);
+    // What leads on depends on what boots beside the damaged image.
+    let boots = outcome.images.iter().find(|report| report.boots);
+    let version = boots.and_then(|report| report.image.as_ref()?.fw_version());
+    let running = outcome.card.as_ref().and_then(|card| card.running);
+    let advised = match (code, boots) {
+        (Code::CardImageNotValid, None) => Code::NoImageOnCard,
+        (Code::CardImageNotValid, Some(_)) if running.is_some_and(|r| Some(r) != version) => {
+            Code::RunningImageDamaged
+        }
+        _ => code,
+    };
+    failure.hint = Outcome::from(advised).hint(&ctx.hint_context());
     failure.causes.extend(first);
     failure
 }
@@ -223,5 +239,5 @@ pub(super) fn verify_against(ctx: &mut Ctx<'_>, path: &Path) -> Ran {
     }
     let message = format!("the card does not hold the image in {}", escape::path(path));
     let failure = Failure::new(Code::Differs, message);
-    Err(failure.into())
+    Err(failure.with_hint(&ctx.hint_context()).into())
 }

@@ -38,6 +38,8 @@ pub(super) struct Ctx<'a> {
     pub(super) device: Option<CardSelector>,
     /// The image file of the command.
     pub(super) image: Option<PathBuf>,
+    /// The ROM file of the command.
+    pub(super) rom: Option<PathBuf>,
     pub(super) stop: &'a StopFlag,
     /// The command as typed, quoted for a shell.
     pub(super) typed: String,
@@ -64,7 +66,7 @@ impl Ctx<'_> {
         if let Some(named) = &self.device {
             return Ok(named.or_simulated(&card::cards_here(), &self.host));
         }
-        let chosen = card::only_card(&self.host)?;
+        let chosen = card::only_card(&self.host, &self.typed)?;
         self.out.remark(format_args!("using {chosen}, the only card here"));
         self.device = Some(chosen.clone());
         Ok(chosen)
@@ -106,8 +108,9 @@ impl Ctx<'_> {
         HintContext {
             card: self.device.as_ref(),
             image: self.image.as_deref(),
+            rom: self.rom.as_deref(),
             typed: Some(&self.typed),
-            ..HintContext::default()
+            ..HintContext::of_process()
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Ctx, Ran, backup_dir};
 use crate::cli::args::ProtectArgs;
 use crate::cli::args::shared::ConfirmArgs;
+use crate::cli::failure::Failure;
 use crate::cli::page::Page;
 use crate::cli::terminal::Reply;
 use crate::cli::text::{self, kib, name_of};
@@ -11,7 +12,8 @@ use crate::flash::{Protection, TimesSource};
 use crate::flint::text as flint_text;
 use crate::image::PciImage;
 use crate::job::{
-    self, IdentityOutcome, OutputFile, ProtectOutcome, ProtectQuestion, ProtectRequest, RomOutcome,
+    self, Code, IdentityOutcome, OutputFile, ProtectOutcome, ProtectQuestion, ProtectRequest,
+    RomOutcome,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -38,9 +40,8 @@ pub(super) fn activate(ctx: &mut Ctx<'_>) -> Ran {
 pub(super) fn unlock(ctx: &mut Ctx<'_>, key: Option<&str>, args: &ConfirmArgs) -> Ran {
     if let Some(key) = key {
         // The text of the key is not repeated.
-        let key = key.parse().map_err(|why: &str| {
-            crate::cli::Failure::new(job::Code::Usage, format!("--key: {why}"))
-        })?;
+        let key =
+            key.parse().map_err(|why: &str| Failure::new(Code::Usage, format!("--key: {why}")))?;
         ctx.options.key = Some(key);
         ctx.out.remark(
             "warning: the key is in the list of processes while this runs; --key-file keeps it out",
@@ -77,12 +78,24 @@ pub(super) fn unlock(ctx: &mut Ctx<'_>, key: Option<&str>, args: &ConfirmArgs) -
 }
 
 pub(super) fn rom_info(ctx: &mut Ctx<'_>, file: Option<PathBuf>) -> Ran {
-    ctx.image = file;
-    let outcome = match &ctx.image {
+    ctx.rom = file;
+    let outcome = match &ctx.rom {
         Some(path) => job::rom_info_file(path, &ctx.reading()),
         None => job::rom_info(&mut ctx.open()?),
     }?;
-    rom_result(ctx, &outcome)
+    let ran = rom_result(ctx, &outcome);
+    let Some(fault) = outcome.rom.and_then(|rom| rom.chain_fault) else { return ran };
+    let name = match (&ctx.rom, &ctx.device) {
+        (Some(file), _) => escape::path(file),
+        (None, Some(card)) => card.to_string(),
+        (None, None) => "the card".to_owned(),
+    };
+    let mut failure = Failure::new(Code::RomUnusable, format!("{name}: the ROM is damaged"));
+    failure.causes.push(fault.to_string());
+    if ctx.rom.is_none() {
+        failure = failure.with_hint(&ctx.hint_context());
+    }
+    Err(failure.into())
 }
 
 pub(super) fn rom_read(ctx: &mut Ctx<'_>, out: &Path, image: Option<&Path>) -> Ran {

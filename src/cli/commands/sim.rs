@@ -39,8 +39,10 @@ fn open(path: &Path) -> Result<SimCard, Failure> {
 }
 
 fn card_file_failure(error: CardFileError, path: &Path) -> Failure {
-    let context =
-        HintContext { card: Some(&CardSelector::Sim(path.to_owned())), ..HintContext::default() };
+    let context = HintContext {
+        card: Some(&CardSelector::Sim(path.to_owned())),
+        ..HintContext::of_process()
+    };
     Failure::of_job(&JobError::CardFile(error), &context)
 }
 

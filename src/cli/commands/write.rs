@@ -73,6 +73,7 @@ pub(super) fn recover(ctx: &mut Ctx<'_>, args: RecoverArgs) -> Ran {
 }
 
 pub(super) fn rom_write(ctx: &mut Ctx<'_>, rom: &Path, args: WriteArgs) -> Ran {
+    ctx.rom = Some(rom.to_owned());
     let rom = job::read_rom(rom, &ctx.reading())?;
     write(ctx, args, false, &WriteRequest::RomWrite(&rom))
 }

@@ -22,6 +22,11 @@ pub(in crate::cli) fn name_of<T: Serialize>(value: &T) -> String {
     }
 }
 
+/// `1 erase`, `2 erases`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `832 KiB`, `1.5 KiB`, `2 MiB`, `1234 bytes`.
 pub(in crate::cli) fn kib(bytes: u64) -> String {
     const KIB: u64 = 1024;

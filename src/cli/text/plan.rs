@@ -1,6 +1,6 @@
 //! A plan, as `plan` prints it and as `burn` prints it before its question.
 
-use super::figures::{kib, name_of, shown, time, wrapped};
+use super::figures::{counted, kib, name_of, shown, time, wrapped};
 use super::{crossflash, sector_map};
 use crate::cli::page::Page;
 use crate::image::Half;
@@ -81,9 +81,9 @@ fn figures(out: &mut Page, action: &ActionReport) {
         "after an interruption the card needs `recover` or `restore`"
     };
     let text = format!(
-        "{target}{} erases, {} programs ({}), about {}; {cut}",
-        action.erases.len(),
-        action.programs,
+        "{target}{}, {} ({}), about {}; {cut}",
+        counted(action.erases.len(), "erase"),
+        counted(action.programs, "program"),
         kib(action.program_bytes),
         time(Duration::from_millis(action.estimate_ms)),
     );

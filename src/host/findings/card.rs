@@ -1,6 +1,6 @@
 //! Checks of one card.
 
-use super::{CheckResult, fault};
+use super::{CheckResult, fault, iommu};
 use crate::escape;
 use crate::host::config_space::SysfsConfig;
 use crate::host::in_use::kernel_rdma;
@@ -48,7 +48,12 @@ fn reenumerate(card: &PciCard) -> String {
 
 pub(super) fn group_viable(host: &Host, card: &PciCard) -> CheckResult {
     let Some(group) = card.iommu_group else {
-        return fault("the card is in no IOMMU group", "cx3flash doctor   # see iommu");
+        let why = "the card is in no IOMMU group";
+        // Where the IOMMU is off, that is what to fix; else the kernel's messages show why it has none.
+        return match iommu::groups(host) {
+            Ok(_) => fault(why, "journalctl -k -g 'DMAR|AMD-Vi|iommu'"),
+            Err((_, fix)) => fault(why, fix),
+        };
     };
     let (mut what, mut unbind) = (Vec::new(), Vec::new());
     for sibling in card.siblings.iter().filter(|s| s.blocks) {

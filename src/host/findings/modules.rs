@@ -80,11 +80,16 @@ pub(super) fn container(host: &Host) -> CheckResult {
 
 fn missing(host: &Host, name: &str, option: &str) -> CheckResult {
     let release = host.kernel_release();
+    let lists = ["lib/modules", "usr/lib/modules"].map(|dir| host.path(dir).join(&release));
+    let gone = sysfs::is_name(&release) && !lists.iter().any(|dir| dir.exists());
     // Debian's and Ubuntu's cloud kernels lack drivers.
     let fix = if release.contains("-cloud") {
         "apt install linux-image-amd64 && reboot".to_owned()
-    } else if host.path("etc/debian_version").exists() {
-        format!("apt install --reinstall linux-image-{release}   # or boot a kernel with {option}")
+    } else if gone {
+        // As after an update of the kernel that removes the one that runs.
+        format!(
+            "reboot   # there are no modules of the running kernel; into a kernel with {option}"
+        )
     } else if host.path("etc/fedora-release").exists() {
         format!("dnf install kernel-modules-{release}   # or boot a kernel with {option}")
     } else {

@@ -82,7 +82,19 @@ fn bytes(name: &str) -> Option<Vec<u8>> {
         "page.bin" => b"<!DOCTYPE html>\n<title>Log in</title>".to_vec(),
         "fw.zip" => b"PK\x03\x04 and so on".to_vec(),
         "empty.bin" => Vec::new(),
-        "odd.bin" => new()[..41].to_vec(),
+        // Complete, and a byte more.
+        "odd.bin" => [new(), vec![0x55]].concat(),
+        // Of odd length, as parts of a download.
+        "split.bin" => new()[..41].to_vec(),
+        "fs3.bin" => {
+            let mut bytes = new()[..4097].to_vec();
+            bytes[0x24] = 3;
+            bytes
+        }
+        "fs4.bin" => {
+            let magic = b"MTFW\xAB\xCD\xEF\x00\xFA\xDE\x12\x34\x56\x78\xDE\xAD";
+            [magic.to_vec(), vec![0; 4097]].concat()
+        }
         "even.dump" => dump(Half::Even),
         "odd_half.dump" => dump(Half::Odd),
         "good.rom" => world::file("pxe.rom"),

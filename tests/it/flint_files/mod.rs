@@ -253,6 +253,27 @@ fn differences() -> Vec<FileScript> {
         script(&["-i header.bin -vsd x sv"]).prints("damaged-file", "not valid", 1),
         script(&["-i page.bin q"]).prints("foreign-file", "It is an HTML page, not an image; ", 1),
         script(&["-i fw.zip v"]).prints("foreign-file", "It is a zip archive, not an image; ", 1),
+        script(&["-i empty.bin q"]).prints("foreign-file", "the file is empty; download", 1),
+        script(&["-i split.bin v"]).prints(
+            "foreign-file",
+            "only the first 41 bytes of an FS2 image; ",
+            1,
+        ),
+        script(&["-i fs3.bin q"]).prints(
+            "foreign-file",
+            "the file is an FS3 image, made for a later chip; ",
+            1,
+        ),
+        script(&["-i fs4.bin q"]).prints(
+            "foreign-file",
+            "the file is an FS4 image, made for a later chip; ",
+            1,
+        ),
+        script(&["-i good.rom v"]).prints(
+            "foreign-file",
+            "the file is an expansion ROM, not an image; ",
+            1,
+        ),
         script(&["-y -i header.bin -guid 0002c90300aabb00 sg"]).prints(
             "damaged-file",
             "not valid",

@@ -1,0 +1,373 @@
+//! What to type next after a failure: the templates of `code.rs`, filled with what is known of the command.
+
+use super::code::{Advice, Code, Exit, RECOVER, RUN_AGAIN, check, unpacked};
+use super::{CardSelector, JobError, Outcome};
+use crate::escape::{self, ForeignText};
+use crate::host::{Bdf, HostError, InUse, JournalError, LeaseError, is_root};
+use crate::image::{ArchiveError, RomError};
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// What an advice may name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HintContext<'a> {
+    /// The card as the user named it.
+    pub card: Option<&'a CardSelector>,
+    /// The image file of the command.
+    pub image: Option<&'a Path>,
+    /// The ROM file of the command.
+    pub rom: Option<&'a Path>,
+    /// The command as typed.
+    pub typed: Option<&'a str>,
+    /// The backup made before the failure.
+    pub backup: Option<&'a Path>,
+    /// PSID on the card (`none` where it has none) and in the image.
+    pub psids: Option<(&'a str, &'a str)>,
+    /// Address of a card that may be gone.
+    pub bdf: Option<Bdf>,
+    /// Uses that can be allowed, as options.
+    pub uses: Option<&'a str>,
+    /// The process is not root's.
+    pub unprivileged: bool,
+}
+
+impl HintContext<'_> {
+    /// Nothing but the rights of this process.
+    pub fn of_process() -> Self {
+        Self { unprivileged: !is_root(), ..Self::default() }
+    }
+
+    /// The text for a `<name>` of a template.
+    fn word(&self, name: &str) -> Option<String> {
+        let path = |path: Option<&Path>| path.map(escape::shell_path);
+        match name {
+            "card" => Some(self.named().unwrap_or_else(|| "cx3flash".to_owned())),
+            "named" => self.named(),
+            "root" => Some(if self.unprivileged { "sudo " } else { "" }.to_owned()),
+            "file" => match self.card? {
+                CardSelector::Sim(file) => path(Some(file)),
+                _ => None,
+            },
+            "bdf" => self.bdf.map(|bdf| bdf.to_string()),
+            "image" => path(self.image),
+            "rom" => path(self.rom),
+            "backup" => path(self.backup),
+            "typed" => self.typed.map(str::to_owned),
+            "recover" => self.typed.filter(|line| line.contains(" recover ")).map(str::to_owned),
+            "on" => Some(self.named()? + self.typed?.strip_prefix("cx3flash")?),
+            "uses" => self.uses.map(str::to_owned),
+            "allowed" => Some(with_option(self.typed?, self.uses?)),
+            "psid" => self.psids.map(|(_, to)| escape::line(to).into_owned()),
+            "psids" => self.psids.map(|(from, to)| escape::shell_word(format!("{from}:{to}"))),
+            _ => None,
+        }
+    }
+
+    fn named(&self) -> Option<String> {
+        Some(format!("cx3flash -d {}", self.card?.shell_word()))
+    }
+
+    /// The command as typed with this option: `<typed OPTION>`; `<burn OPTION>` and `<restore OPTION>` only if
+    /// it is that command. `[name]` in the option stands for `<name>`.
+    fn with(&self, name: &str) -> Option<String> {
+        let (kind, option) = name.split_once(' ')?;
+        let option = self.fill(&option.replace('[', "<").replace(']', ">"))?;
+        match (kind, self.typed) {
+            ("typed", Some(typed)) => Some(with_option(typed, &option)),
+            (command, Some(typed)) => {
+                let also = if command == "burn" { "plan" } else { command };
+                let takes = typed.split(' ').any(|word| word == command || word == also);
+                takes.then(|| with_option(typed, &option))
+            }
+            ("burn", None) => self.fill(&format!("<card> burn <image> {option}")),
+            _ => None,
+        }
+    }
+
+    /// The first advice whose names are all known, and that is not what was typed.
+    pub(super) fn first_of(&self, advice: Advice) -> Option<String> {
+        let known = advice.iter().filter_map(|template| Some((template, self.fill(template)?)));
+        let mut other = known.filter(|(template, text)| {
+            template.contains("<typed") || template.contains("<on>") || !self.was_typed(text)
+        });
+        other.next().map(|(_, text)| text)
+    }
+
+    /// The advice is the command that failed.
+    fn was_typed(&self, advice: &str) -> bool {
+        const ANYWHERE: [&str; 6] = ["-q", "--quiet", "-y", "--yes", "--json", "-v"];
+        let plain = |line: &str| -> String {
+            line.split(' ')
+                .filter(|word| !ANYWHERE.contains(word))
+                .fold(String::new(), |line, word| line + " " + word)
+        };
+        let (Some(typed), Some((_, advised))) = (self.typed, advice.rsplit_once("cx3flash "))
+        else {
+            return false;
+        };
+        let card = self.card.map_or_else(String::new, |card| format!("-d {} ", card.shell_word()));
+        plain(typed).ends_with(&plain(advised.strip_prefix(&card).unwrap_or(advised)))
+    }
+
+    pub(super) fn fill(&self, template: &str) -> Option<String> {
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('<') {
+            let (name, after) = after.split_once('>')?;
+            // `<image|IMAGE>` has a word for an image that is not known.
+            let (name, default) = match name.split_once('|') {
+                Some((name, default)) => (name, Some(default.to_owned())),
+                None => (name, None),
+            };
+            text.push_str(before);
+            text.push_str(&self.word(name).or_else(|| self.with(name)).or(default)?);
+            rest = after;
+        }
+        text.push_str(rest);
+        Some(text)
+    }
+}
+
+/// The command line with one option more, in the place of the same option with another value.
+fn with_option(typed: &str, option: &str) -> String {
+    let flag = option.split(' ').next().unwrap_or_default();
+    let (typed, operands) = match typed.split_once(" -- ") {
+        Some((typed, operands)) => (typed, format!(" -- {operands}")),
+        None => (typed, String::new()),
+    };
+    let mut words: Vec<&str> = typed.split(' ').collect();
+    // The options that may be repeated have several values.
+    if flag == "--rom" {
+        if let Some(at) = words.iter().position(|word| *word == flag) {
+            words.drain(at..words.len().min(at + 2));
+        }
+        words.retain(|word| !word.starts_with("--rom="));
+    }
+    format!("{} {option}{operands}", words.join(" "))
+}
+
+impl Outcome {
+    /// What to type next. What is left on the card counts more than the cause.
+    pub fn hint(self, context: &HintContext<'_>) -> Option<String> {
+        let advice = match (self.exit, self.code) {
+            (Exit::OutcomeUnknown, _) => Code::OutcomeUnknown.advice(),
+            // The card became silent behind the reading of its flash.
+            (Exit::NeedsRecover | Exit::StillBoots, Code::CardGone)
+            | (Exit::StillBoots, Code::ActivateFailed) => self.code.advice(),
+            (Exit::StillBoots, _) => RUN_AGAIN,
+            (Exit::NeedsRecover, _) if context.backup.is_some() => Code::FlashFailed.advice(),
+            (Exit::NeedsRecover, _) => RECOVER,
+            _ => self.code.advice(),
+        };
+        context.first_of(advice)
+    }
+}
+
+impl JobError {
+    /// What to type next. The backup and the PSIDs of the context come from the error.
+    pub fn hint(&self, context: &HintContext<'_>) -> Option<String> {
+        let mut context = *context;
+        context.backup = self.backup();
+        context.bdf = self.bdf();
+        let named = context.bdf.map(|bdf| CardSelector::Host(bdf.to_string()));
+        context.card = context.card.or(named.as_ref());
+        if self.needs_root(context.unprivileged) {
+            return context.first_of(&["run it as root: sudo <typed>", "run it as root"]);
+        }
+        match self {
+            Self::Host(HostError::InUse { uses, .. }) if uses.iter().any(|u| u.id.waivable()) => {
+                let allowed = allow(uses);
+                context.uses = allowed.as_deref();
+                // Another use must end, and `doctor` has the command for it.
+                let code = if allowed.is_some() { Code::CardInUse } else { Code::HostNotReady };
+                return context.first_of(code.advice());
+            }
+            Self::BadIdentity { .. } => {
+                return Some(
+                    "name identity.json of a backup, or give the values: --guid G --mac M".into(),
+                );
+            }
+            Self::Protection(_) => return context.first_of(PROTECTION),
+            Self::ImageFile { path, .. } | Self::RawDump { path } => {
+                context.image.get_or_insert(path.as_path());
+            }
+            Self::RomFile { path, source: RomError::IsFirmware } => {
+                context.image = Some(path.as_path());
+                return context.first_of(&["write it as an image: <card> burn <image>"]);
+            }
+            Self::ForeignFile { path, format, .. } => {
+                context.image.get_or_insert(path.as_path());
+                return context.first_of(unpacked(*format));
+            }
+            Self::Archive { path, source: ArchiveError::NoSuchMember { .. } } => {
+                context.image = Some(path.as_path());
+            }
+            Self::Archive { path, source: ArchiveError::Several(images) } => {
+                let mut named = path.clone().into_os_string();
+                named.push("/");
+                named.push(images.first()?.name.as_str());
+                context.image = Some(Path::new(&named));
+                return self.outcome().hint(&context);
+            }
+            Self::Refused { report } => {
+                let psid = report.crossflash.as_ref().map(|c| &c.psid);
+                context.psids = psid.and_then(|psid| {
+                    let from = psid.card.as_ref().map_or("none", ForeignText::as_str);
+                    Some((from, psid.image.as_ref()?.as_str()))
+                });
+                if self.code() == Code::Refused {
+                    return report.refusing().find_map(|c| context.first_of(check(c.id)));
+                }
+            }
+            // The flash was read after the stop, so the card answers again.
+            Self::Stopped { .. } => {
+                let exit = self.outcome().exit;
+                if matches!(exit, Exit::StillBoots | Exit::NeedsRecover) {
+                    return Outcome { exit, code: Code::FlashFailed }.hint(&context);
+                }
+            }
+            _ => {}
+        }
+        self.outcome().hint(&context)
+    }
+
+    /// Whether root could have done it.
+    fn needs_root(&self, unprivileged: bool) -> bool {
+        let Self::Host(error) = self else { return false };
+        let mut cause: Option<&dyn Error> = Some(error);
+        let denied = std::iter::from_fn(|| {
+            let this = cause?;
+            cause = this.source();
+            Some(this)
+        })
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == ErrorKind::PermissionDenied);
+        unprivileged && denied
+            || matches!(
+                error,
+                HostError::Lease(
+                    LeaseError::NotRoot { .. } | LeaseError::Journal(JournalError::NotRoot { .. })
+                )
+            )
+    }
+
+    /// The card whose journal the error is about.
+    fn bdf(&self) -> Option<Bdf> {
+        match self {
+            Self::Host(HostError::Lease(error)) => match error {
+                LeaseError::NotBootable { bdf } | LeaseError::Owed { bdf, .. } => Some(*bdf),
+                LeaseError::Journal(JournalError::Damaged { path, .. }) => {
+                    path.file_stem()?.to_str()?.parse().ok()
+                }
+                _ => None,
+            },
+            Self::NotPutBack { host, .. } => host.bdf.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// What a chip's protection can be set to is known from its state.
+const PROTECTION: Advice = &["see what can be set on this chip: <card> flash protect"];
+
+/// The options that allow these uses; `None` when one of them cannot be allowed.
+pub(super) fn allow(uses: &[InUse]) -> Option<String> {
+    let mut ids: Vec<String> = uses
+        .iter()
+        .map(|used| used.id.waivable().then(|| format!("--allow {}", used.id.name())))
+        .collect::<Option<_>>()?;
+    ids.dedup();
+    (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CardSelector, Code, HintContext, JobError, JournalError, LeaseError, Outcome};
+    use crate::host::{Bdf, HostError, InUse, UseId};
+    use crate::job::Exit;
+    use std::path::Path;
+
+    fn typed(line: &str) -> HintContext<'_> {
+        HintContext { typed: Some(line), ..HintContext::default() }
+    }
+
+    #[test]
+    fn names_in_a_hint_are_quoted_for_the_shell() {
+        let context = HintContext {
+            card: Some(&CardSelector::Sim("my card.cx3".into())),
+            image: Some(Path::new("it's.bin")),
+            ..HintContext::default()
+        };
+        assert_eq!(
+            Outcome::from(Code::NotNeeded).hint(&context).as_deref(),
+            Some(r"cx3flash -d 'sim:my card.cx3' burn 'it'\''s.bin'")
+        );
+    }
+
+    #[test]
+    fn a_port_that_would_remove_the_card_is_exit_4_with_the_way_on() {
+        let error = JobError::PortRemovesCard { why: "port 0000:00:01.0 removes it".into() };
+        assert_eq!(error.outcome().exit, Exit::Refused);
+        let hint = error.hint(&HintContext::default());
+        assert!(hint.is_some_and(|h| h.contains("power the machine")));
+    }
+
+    #[test]
+    fn what_only_root_may_do_is_a_clear_message_with_the_way_on() {
+        let path = "/var/lib/cx3flash/journal".into();
+        let journals = JobError::from(LeaseError::Journal(JournalError::NotRoot { path }));
+        assert!(journals.to_string().contains("only root"), "{journals}");
+        let bdf: Bdf = "05:00.0".parse().unwrap();
+        let card = JobError::from(LeaseError::NotRoot { bdf, driver: None });
+        let source = std::io::ErrorKind::PermissionDenied.into();
+        let refused = JobError::from(LeaseError::Refused { bdf, doing: "x".into(), source });
+        let context = HintContext { unprivileged: true, ..typed("cx3flash host status") };
+        for error in [journals, card, refused] {
+            assert_eq!(error.outcome().exit, Exit::NotReady);
+            let hint = error.hint(&context);
+            assert_eq!(hint.as_deref(), Some("run it as root: sudo cx3flash host status"));
+        }
+        let restore = Outcome::from(Code::NotPutBack).hint(&context).unwrap();
+        assert_eq!(restore, "sudo cx3flash host restore");
+    }
+
+    #[test]
+    fn a_command_is_not_advised_to_who_typed_it() {
+        let hint = |code: Code, line| Outcome::from(code).hint(&typed(line)).unwrap_or_default();
+        assert_eq!(hint(Code::NotPutBack, "cx3flash query"), "cx3flash host restore");
+        let after = hint(Code::NotPutBack, "cx3flash --json host restore -q");
+        assert!(after.ends_with("cx3flash doctor"), "{after}");
+        assert!(hint(Code::Protected, "cx3flash burn x").ends_with("flash protect --off"));
+        let after = hint(Code::Protected, "cx3flash -d x flash protect --off --yes");
+        assert!(after.ends_with("cx3flash flash protect"), "{after}");
+    }
+
+    #[test]
+    fn an_option_of_a_hint_is_put_into_what_was_typed() {
+        for (line, advised) in [
+            ("cx3flash burn a.bin -y", "cx3flash burn a.bin -y --rom device"),
+            ("cx3flash burn --rom image a.bin", "cx3flash burn a.bin --rom device"),
+            ("cx3flash plan --rom=image a.bin", "cx3flash plan a.bin --rom device"),
+            ("cx3flash burn -- -a.bin", "cx3flash burn --rom device -- -a.bin"),
+            ("cx3flash burn a.bin --rom device", "cx3flash burn a.bin --rom none"),
+        ] {
+            let hint = Outcome::from(Code::RomForOther).hint(&typed(line)).unwrap();
+            assert!(hint.ends_with(&format!(": {advised}")), "{line}: {hint}");
+        }
+    }
+
+    #[test]
+    fn every_use_that_can_be_allowed_is_in_the_hint_by_its_id() {
+        let bdf = "05:00.0".parse().unwrap();
+        let uses = |ids: &[UseId]| {
+            let used = |id: &UseId| InUse { id: *id, detail: String::new() };
+            JobError::Host(HostError::InUse { bdf, uses: ids.iter().map(used).collect() })
+        };
+        let hint = |ids: &[UseId]| uses(ids).hint(&typed("cx3flash -d x query")).unwrap();
+        let both = hint(&[UseId::Bond, UseId::Address, UseId::Address]);
+        assert!(both.ends_with("cx3flash -d x query --allow bond --allow address"), "{both}");
+        // A machine that has the card must be shut down.
+        assert!(hint(&[UseId::Bond, UseId::HeldByVm]).ends_with("cx3flash doctor"));
+    }
+}
