@@ -9,6 +9,7 @@
 //! | `bdf` | PCI addresses |
 //! | `card`, `select`, `other` | the cards of this host, the one that is meant, and devices of other families |
 //! | `config_space`, `vpd`, `hest`, `netdev`, `netlink`, `process` | readers: PCI configuration space, vital product data, the ACPI table HEST, netdevs, RDMA devices, processes |
+//! | `program` | programs of the system, with a limit of time |
 //! | `in_use`, `holder` | who uses the card |
 //! | `findings`, `lockdown`, `port`, `kvm` | host checks of `doctor` |
 //! | `lease`, `journal` | a card taken from its driver and given back, also by another process |
@@ -40,6 +41,7 @@ mod other;
 mod output;
 mod port;
 mod process;
+mod program;
 mod select;
 mod sysfs;
 #[cfg(test)]
@@ -72,5 +74,6 @@ pub use other::OtherDevice;
 pub(crate) use output::failing_at;
 pub use output::{FileMode, HeldDir, MadeDir, NewFile, write_stdout};
 pub use port::PortReport;
+pub use program::output_within;
 pub use sysfs::{Host, PciIds, VFIO_PCI};
 pub use vfio::{BarFault, VfioCard, VfioError};

@@ -3,17 +3,17 @@
 
 use super::card::NotACard;
 use super::{Bdf, DiscoverError, Function, Host, PciCard, sysfs};
+use std::collections::BTreeMap;
 
 impl Host {
     /// The card with this PCI address (`0000:05:00.0`, `05:00.0`), netdev (`enp5s0`) or RDMA device
     /// (`mlx4_0`), or with another tool's name of one of these. An address without a
     /// domain matches every domain, if only one card has it.
     pub fn find(&self, selector: &str) -> Result<PciCard, DiscoverError> {
-        let plain = plain_name(selector.trim());
-        let selector = plain.as_deref().unwrap_or(selector.trim());
+        let selector = self.plain_name(selector.trim());
         let bdf = match selector.parse::<Bdf>() {
-            Ok(bdf) => self.any_domain(selector, bdf)?,
-            Err(_) => self.by_name(selector)?,
+            Ok(bdf) => self.any_domain(&selector, bdf, &[])?,
+            Err(_) => self.by_name(&selector)?,
         };
         let card = self.card(bdf)?;
         if card.function == Function::Virtual {
@@ -23,25 +23,57 @@ impl Host {
         Ok(card)
     }
 
-    /// The address in a name, also of a card that is not there.
-    pub fn address_in(selector: &str) -> Option<Bdf> {
-        let selector = selector.trim();
-        plain_name(selector).as_deref().unwrap_or(selector).parse().ok()
+    /// The address of a card that may be gone: `journals` are addresses that journals have. Any name that
+    /// [`Host::find`] takes; an address without a domain matches every card and journal.
+    pub fn address(&self, selector: &str, journals: &[Bdf]) -> Result<Bdf, DiscoverError> {
+        let plain = self.plain_name(selector.trim());
+        let Ok(bdf) = plain.parse::<Bdf>() else {
+            return Ok(self.find(selector)?.bdf);
+        };
+        let bdf = self.any_domain(&plain, bdf, journals)?;
+        match self.find(&bdf.to_string()) {
+            Err(error @ DiscoverError::VirtualFunction { .. }) if !journals.contains(&bdf) => {
+                Err(error)
+            }
+            _ => Ok(bdf),
+        }
     }
 
-    fn any_domain(&self, selector: &str, bdf: Bdf) -> Result<Bdf, DiscoverError> {
+    fn any_domain(
+        &self,
+        selector: &str,
+        bdf: Bdf,
+        journals: &[Bdf],
+    ) -> Result<Bdf, DiscoverError> {
         let has_domain = selector.matches(':').count() == 2;
         if has_domain {
             return Ok(bdf);
         }
-        let local = |b: Bdf| (b.bus, b.device, b.function);
-        let mut cards = self.cards()?;
-        cards.retain(|c| local(c.bdf) == local(bdf));
-        match cards.as_slice() {
-            [] => Ok(bdf),
-            [one] => Ok(one.bdf),
-            several => Err(ambiguous(selector, several.iter().map(PciCard::short).collect())),
+        let is_local =
+            |b: &Bdf| (b.bus, b.device, b.function) == (bdf.bus, bdf.device, bdf.function);
+        let mut matches: BTreeMap<Bdf, String> = BTreeMap::new();
+        for journal in journals.iter().copied().filter(is_local) {
+            matches.insert(journal, format!("{journal} (a journal)"));
         }
+        for card in self.cards()?.iter().filter(|card| is_local(&card.bdf)) {
+            matches.insert(card.bdf, card.short());
+        }
+        match matches.len() {
+            0 => Ok(bdf),
+            1 => Ok(matches.into_keys().next().unwrap_or(bdf)),
+            _ => Err(ambiguous(selector, matches.into_values().collect())),
+        }
+    }
+
+    /// The address or name of the device that a user's word means ([`plain_name`]).
+    fn plain_name(&self, typed: &str) -> String {
+        let mut parts = typed.split('/');
+        // Only the kernel shows which other function such a link leads to.
+        if typed.starts_with("/sys/") && parts.any(|p| p.starts_with("virtfn") || p == "physfn") {
+            return sysfs::owner(self.path(typed))
+                .map_or_else(|| typed.to_owned(), |bdf| bdf.to_string());
+        }
+        plain_name(typed).unwrap_or_else(|| typed.to_owned())
     }
 
     fn by_name(&self, selector: &str) -> Result<Bdf, DiscoverError> {

@@ -1,7 +1,7 @@
 //! Which card a user means: the argument of `-d`, parsed once.
 
 use crate::escape::{self, string_schema};
-use crate::host::{BadBdf, Bdf, DiscoverError, Host, PciCard};
+use crate::host::{Bdf, DiscoverError, Host, Lease, PciCard};
 use crate::sim::SimCard;
 use serde::{Serialize, Serializer};
 use std::convert::Infallible;
@@ -61,15 +61,11 @@ impl CardSelector {
         named.map_or_else(|| self.clone(), |path| Self::Sim(path.clone()))
     }
 
-    /// Address of the real card of this name. A journal outlives its card: the address in the name is
-    /// enough.
-    pub fn address(&self, host: &Host) -> Result<Bdf, BadBdf> {
-        match self.find(host) {
-            Ok(card) => Ok(card.bdf),
-            Err(_) => {
-                let typed = self.to_string();
-                Host::address_in(&typed).ok_or(BadBdf(typed))
-            }
+    /// Address of the real card of this name, or of a journal: it outlives its card.
+    pub fn address(&self, host: &Host) -> Result<Bdf, DiscoverError> {
+        match self {
+            Self::Host(name) => host.address(name, &Lease::addresses(host)),
+            _ => Ok(self.find(host)?.bdf),
         }
     }
 

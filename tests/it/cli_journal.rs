@@ -193,7 +193,22 @@ fn a_card_that_is_gone_is_restored_by_any_name_that_has_its_address() {
         bench.run(&["-d", name, "host", "restore"]).exits(0).prints("gone");
         assert_eq!(aside(&bench), [format!("{GONE}.json")], "{name}");
     }
-    host().run(&["-d", "eth9", "host", "restore"]).exits(64).one_clear_line();
+    host().run(&["-d", "eth9", "host", "restore"]).exits(3).one_clear_line();
+}
+
+#[test]
+fn an_address_that_cards_of_two_domains_have_is_exit_3_with_both() {
+    const OTHER_DOMAIN: &str = "0001:05:00.0";
+    let bench = host();
+    journal(&bench, CARD, 0x1003, &untouched());
+    journal(&bench, OTHER_DOMAIN, 0x1003, &untouched());
+    for words in [&["-d", "05:00.0", "host", "restore"][..], &["host", "forget", "05:00.0", "--yes"]]
+    {
+        bench.run(words).exits(3).one_clear_line().reports(CARD).reports(OTHER_DOMAIN);
+    }
+    assert_eq!(fs::read_dir(journals(&bench)).unwrap().count(), 2);
+    bench.run(&["host", "forget", OTHER_DOMAIN, "--yes"]).exits(0);
+    bench.run(&["host", "forget", "eth9", "--yes"]).exits(3).one_clear_line();
 }
 
 #[test]

@@ -4,7 +4,7 @@ pub(super) mod shared;
 pub(super) mod sim;
 
 use crate::card::nv::Parameter;
-use crate::host::{BarAccess, Bdf, UseId};
+use crate::host::{BarAccess, UseId};
 use crate::image::Mac;
 use crate::job::{CardSelector, Exit};
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -233,7 +233,7 @@ pub enum HostCommand {
     /// journal cannot be used
     Forget {
         /// The address, as `host status` shows it
-        card: Bdf,
+        card: CardSelector,
         #[command(flatten)]
         confirm: ConfirmArgs,
     },

@@ -5,8 +5,8 @@ use crate::cli::failure::Failure;
 use crate::cli::page::Page;
 use crate::cli::terminal::Out;
 use crate::escape;
-use crate::host::{Bdf, Borrowed};
-use crate::job::{self, Code, Exit, HostReport};
+use crate::host::Borrowed;
+use crate::job::{self, CardSelector, Code, Exit, HostReport, JobError};
 
 pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
     let status = job::host_status(&ctx.host)?;
@@ -22,7 +22,7 @@ pub(super) fn status(ctx: &mut Ctx<'_>) -> Ran {
 
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
     let named = ctx.device.as_ref().map(|named| named.address(&ctx.host));
-    let only = named.transpose().map_err(|error| Failure::from_error(Code::Usage, &error))?;
+    let only = named.transpose().map_err(JobError::from)?;
     ctx.catch_signals();
     let outcome = job::host_restore(&ctx.host, only, &mut ctx.progress())?;
     let mut text = Page::default();
@@ -39,9 +39,10 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Ran {
     }
 }
 
-pub(super) fn forget(ctx: &mut Ctx<'_>, bdf: Bdf, yes: bool) -> Ran {
+pub(super) fn forget(ctx: &mut Ctx<'_>, card: &CardSelector, yes: bool) -> Ran {
     ctx.catch_signals();
     let host = ctx.host.clone();
+    let bdf = card.address(&host).map_err(JobError::from)?;
     let outcome = job::host_forget(&host, bdf, &mut |files| {
         let files: Vec<String> = files.iter().map(escape::path).collect();
         let question = format!(

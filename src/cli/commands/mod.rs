@@ -240,7 +240,7 @@ fn dispatch(command: Command, ctx: &mut Ctx<'_>) -> Ran {
         Command::Host(HostCommand::Status) => host::status(ctx),
         Command::Host(HostCommand::Restore) => host::restore(ctx),
         Command::Host(HostCommand::Forget { card, confirm }) => {
-            host::forget(ctx, card, confirm.yes)
+            host::forget(ctx, &card, confirm.yes)
         }
         // The helper process of the lease: one sysfs write that cannot be cancelled.
         Command::HostWrite { attribute } => {

@@ -1,9 +1,10 @@
 //! What the machines and networks of libvirt take from the host (<https://libvirt.org/formatdomain.html>,
 //! <https://libvirt.org/formatnetwork.html>).
 
-use crate::host::{Bdf, Host, PciCard, sysfs};
+use super::managers::Configuration;
+use crate::host::{Bdf, PciCard, sysfs};
 use roxmltree::{Document, Node, ParsingOptions};
-use std::path::Path;
+use std::path::PathBuf;
 use std::{fs, io};
 
 /// Elements of a file, far above what a machine needs.
@@ -22,22 +23,15 @@ const DIRECTORIES: [(&str, &str, &str); 6] = [
     ("run/libvirt/network", "network", "gives it to machines that start"),
 ];
 
-pub(super) fn entries(host: &Host, card: &PciCard) -> Vec<String> {
+pub(super) fn entries(files: &Configuration<'_>, card: &PciCard) -> Vec<String> {
     let mut notes = Vec::new();
     for (dir, what, takes) in DIRECTORIES {
-        for (file, path) in sysfs::entries(host.path(dir)) {
+        for file in files.names(dir) {
             let Some(name) = file.strip_suffix(".xml") else {
                 continue;
             };
-            let text = match contents(&path) {
-                Ok(Some(text)) => text,
-                Ok(None) => continue,
-                Err(error) => {
-                    notes.push(format!(
-                        "/{dir}/{file} cannot be read ({error}): what it takes is unknown"
-                    ));
-                    continue;
-                }
+            let Some(text) = files.read(format!("{dir}/{file}"), contents) else {
+                continue;
             };
             // libvirt writes no DTD, whose entities could fill the memory.
             let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
@@ -64,8 +58,8 @@ pub(super) fn entries(host: &Host, card: &PciCard) -> Vec<String> {
 }
 
 /// The text of a file; `None` when it is gone.
-fn contents(path: &Path) -> io::Result<Option<String>> {
-    let about = match fs::metadata(path) {
+fn contents(path: PathBuf) -> io::Result<Option<String>> {
+    let about = match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         about => about?,
     };
@@ -129,7 +123,7 @@ fn number(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::entries;
+    use super::super::managers;
     use crate::host::tests::fake::FakeHost;
 
     const ADDRESS: &str = "domain='0x0000' bus='0x05' slot='0x00' function='0x0'";
@@ -146,7 +140,9 @@ mod tests {
         let fake = FakeHost::new();
         fake.ethernet_card();
         fake.write(path, text);
-        entries(&fake.host(), &fake.card())
+        let notes = managers::check(&fake.host(), &fake.card());
+        let notes = notes.split("; ").filter(|note| !note.starts_with("no entry in "));
+        notes.map(str::to_owned).collect()
     }
 
     #[test]
@@ -224,10 +220,7 @@ mod tests {
                 "{noted:?}"
             );
         }
-        let fake = FakeHost::new();
-        fake.ethernet_card();
-        fake.write("/etc/libvirt/qemu/nas.xml/file", "");
-        let noted = entries(&fake.host(), &fake.card());
+        let noted = notes("/etc/libvirt/qemu/nas.xml/file", "");
         assert!(noted[0].starts_with("/etc/libvirt/qemu/nas.xml cannot be read ("), "{noted:?}");
     }
 }

@@ -3,24 +3,65 @@
 //! gets the card at the next start.
 
 use super::libvirt;
+use crate::escape;
 use crate::host::{Bdf, Host, PciCard, sysfs};
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
 
 pub(super) fn check(host: &Host, card: &PciCard) -> String {
+    let files = Configuration { host, unread: RefCell::default() };
     let mut notes = Vec::new();
-    notes.extend(driverctl(host, card.bdf));
-    notes.extend(modprobe(host, card));
-    notes.extend(kernel_line(host, card));
-    notes.extend(unraid(host, card));
-    notes.extend(proxmox(host, card.bdf));
-    notes.extend(libvirt::entries(host, card));
+    notes.extend(driverctl(&files, card.bdf));
+    notes.extend(modprobe(&files, card));
+    notes.extend(kernel_line(&files, card));
+    notes.extend(unraid(&files, card));
+    notes.extend(proxmox(&files, card.bdf));
+    notes.extend(libvirt::entries(&files, card));
+    notes.append(&mut files.unread.into_inner());
     if notes.is_empty() {
         return "no entry in driverctl, modprobe.d, the kernel command line, Unraid, Proxmox and libvirt".into();
     }
     notes.join("; ")
 }
 
-fn driverctl(host: &Host, bdf: Bdf) -> Option<String> {
-    let driver = sysfs::text(host.path("etc/driverctl.d").join(format!("pci-{bdf}")))?;
+/// The files of these programs, and messages about those that cannot be read.
+pub(super) struct Configuration<'a> {
+    pub(super) host: &'a Host,
+    pub(super) unread: RefCell<Vec<String>>,
+}
+
+impl Configuration<'_> {
+    /// A file or directory that is not there has the default content.
+    pub(super) fn read<T: Default>(
+        &self,
+        path: impl AsRef<Path>,
+        read: impl FnOnce(PathBuf) -> io::Result<T>,
+    ) -> T {
+        read(self.host.path(&path)).unwrap_or_else(|error| {
+            let path = escape::path(Path::new("/").join(path));
+            let text = format!("{path} cannot be read ({error}): what it takes is unknown");
+            self.unread.borrow_mut().push(text);
+            T::default()
+        })
+    }
+
+    fn text(&self, path: impl AsRef<Path>) -> Option<String> {
+        self.read(path, sysfs::try_text)
+    }
+
+    fn lines(&self, path: impl AsRef<Path>) -> Vec<String> {
+        self.text(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// Names in a directory, sorted.
+    pub(super) fn names(&self, dir: impl AsRef<Path>) -> Vec<String> {
+        self.read(dir, sysfs::try_names)
+    }
+}
+
+fn driverctl(files: &Configuration<'_>, bdf: Bdf) -> Option<String> {
+    let driver = files.text(format!("etc/driverctl.d/pci-{bdf}"))?;
     Some(format!("driverctl binds it to {driver} at every boot"))
 }
 
@@ -34,13 +75,16 @@ fn by_ids(module: &str) -> Option<&'static str> {
 }
 
 /// `options vfio-pci ids=15b3:1003,…`, `softdep mlx4_core pre: vfio-pci`, `blacklist mlx4_core` (modprobe.d(5)).
-fn modprobe(host: &Host, card: &PciCard) -> Vec<String> {
-    let dirs = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
-    let files = dirs.iter().flat_map(|dir| sysfs::entries(host.path(dir).join("modprobe.d")));
+fn modprobe(files: &Configuration<'_>, card: &PciCard) -> Vec<String> {
+    let dirs = ["etc", "run", "usr/local/lib", "usr/lib", "lib"].map(|dir| format!("{dir}/modprobe.d"));
+    let in_dir = |dir: &String| {
+        let name = |name| (format!("{dir}/{name}"), name);
+        files.names(dir).into_iter().map(name).collect::<Vec<_>>()
+    };
     let mut notes = Vec::new();
-    for (name, file) in files.filter(|(name, _)| name.ends_with(".conf")) {
+    for (file, name) in dirs.iter().flat_map(in_dir).filter(|(_, name)| name.ends_with(".conf")) {
         // A line goes on behind a backslash.
-        let text = sysfs::text(file).unwrap_or_default().replace("\\\n", " ");
+        let text = files.text(file).unwrap_or_default().replace("\\\n", " ");
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             notes.extend(match words[..] {
@@ -68,8 +112,8 @@ fn modprobe(host: &Host, card: &PciCard) -> Vec<String> {
 
 /// `vfio-pci.ids=15b3:1003,…` and lists of modules that are not loaded
 /// (Documentation/admin-guide/kernel-parameters.rst).
-fn kernel_line(host: &Host, card: &PciCard) -> Vec<String> {
-    let line = sysfs::text(host.path("proc/cmdline")).unwrap_or_default();
+fn kernel_line(files: &Configuration<'_>, card: &PciCard) -> Vec<String> {
+    let line = files.text("proc/cmdline").unwrap_or_default();
     // What follows `--` is for init.
     let words = line.split_whitespace().take_while(|word| *word != "--");
     let note = |word: &str| {
@@ -117,8 +161,8 @@ fn lists(ids: &str, card: &PciCard) -> bool {
 }
 
 /// `BIND=0000:05:00.0|15b3:1003 …`, address and ids or one of the two.
-fn unraid(host: &Host, card: &PciCard) -> Option<String> {
-    let lines = sysfs::lines(host.path("boot/config/vfio-pci.cfg"));
+fn unraid(files: &Configuration<'_>, card: &PciCard) -> Option<String> {
+    let lines = files.lines("boot/config/vfio-pci.cfg");
     let binds = |entry: &str| {
         let entry = entry.trim_matches('"');
         entry.split('|').all(|part| names(part, card.bdf) || lists(part, card))
@@ -130,15 +174,15 @@ fn unraid(host: &Host, card: &PciCard) -> Option<String> {
 }
 
 /// `hostpci0: 0000:05:00.0,pcie=1` or `hostpci0: mapping=NAME`, resolved in `mapping/pci.cfg`.
-fn proxmox(host: &Host, bdf: Bdf) -> Vec<String> {
-    let mappings = mappings(host, bdf);
+fn proxmox(files: &Configuration<'_>, bdf: Bdf) -> Vec<String> {
+    let mappings = mappings(files, bdf);
     let mut notes = Vec::new();
-    for (name, file) in sysfs::entries(host.path("etc/pve/qemu-server")) {
+    for name in files.names("etc/pve/qemu-server") {
         let Some(vm) = name.strip_suffix(".conf") else {
             continue;
         };
         // Sections in brackets are snapshots.
-        let lines = sysfs::lines(file);
+        let lines = files.lines(format!("etc/pve/qemu-server/{name}"));
         let now = lines.iter().take_while(|l| !l.starts_with('['));
         let takes = now.filter(|l| l.starts_with("hostpci")).any(|line| {
             let value = line.split_once(':').map_or("", |(_, v)| v.trim());
@@ -159,10 +203,10 @@ fn proxmox(host: &Host, bdf: Bdf) -> Vec<String> {
 }
 
 /// Names of the mappings that hold the card: a line `NAME`, then `map …,path=0000:05:00.0`.
-fn mappings(host: &Host, bdf: Bdf) -> Vec<String> {
+fn mappings(files: &Configuration<'_>, bdf: Bdf) -> Vec<String> {
     let mut mappings = Vec::new();
     let mut name = String::new();
-    for line in sysfs::lines(host.path("etc/pve/mapping/pci.cfg")) {
+    for line in files.lines("etc/pve/mapping/pci.cfg") {
         if !line.starts_with(char::is_whitespace) {
             name = line.trim().to_owned();
             continue;

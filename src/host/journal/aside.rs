@@ -50,6 +50,14 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Addresses that journals have, also those that were set aside.
+pub(in crate::host) fn addresses(host: &Host) -> Vec<Bdf> {
+    let aside = kept_aside(host, None).unwrap_or_default();
+    let mut addresses = super::cards(host).unwrap_or_default();
+    addresses.extend(aside.iter().filter_map(|path| owner(path)));
+    addresses
+}
+
 /// The journals that were set aside, of one card or of all.
 pub(in crate::host) fn kept_aside(
     host: &Host,

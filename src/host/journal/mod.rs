@@ -22,7 +22,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(super) use aside::{all_of, drop_all, kept_aside};
+pub(super) use aside::{addresses, all_of, drop_all, kept_aside};
 pub(super) use record::JournalRecord;
 pub use record::{HostStep, Marks, MovedSibling, OriginalFunction, OriginalState};
 

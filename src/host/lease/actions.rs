@@ -3,7 +3,9 @@
 
 use super::helper;
 use super::lock::{self, Lock};
+use super::steps::BIND_LIMIT;
 use crate::card::{Clock, WallClock};
+use crate::host::output_within;
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
@@ -25,7 +27,8 @@ pub(super) trait Actions {
         held: Option<&File>,
     ) -> io::Result<()>;
 
-    /// Loads a module and its dependencies.
+    /// Loads a module and its dependencies. The module probes every device it matches meanwhile, so it has
+    /// the limit of a probe.
     fn modprobe(&self, module: &str) -> io::Result<()>;
 
     fn clock(&self) -> &dyn Clock;
@@ -63,21 +66,89 @@ impl Actions for SystemActions {
     }
 
     fn modprobe(&self, module: &str) -> io::Result<()> {
-        let run = |program| Command::new(program).arg("--").arg(module).output();
-        let output = run("modprobe").or_else(|error| match error.kind() {
-            // root's PATH lacks it under sudo and su on some systems.
-            io::ErrorKind::NotFound => run("/sbin/modprobe"),
-            _ => Err(error),
-        })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let message = String::from_utf8_lossy(&output.stderr);
-        let first = message.lines().next().unwrap_or("modprobe failed");
-        Err(io::Error::other(first.to_owned()))
+        // root's PATH lacks it under sudo and su on some systems.
+        modprobe_by(&["modprobe", "/sbin/modprobe"], &self.0, module)
     }
 
     fn clock(&self) -> &dyn Clock {
         &self.0
+    }
+}
+
+/// Loads a module by the first of these programs that exists.
+fn modprobe_by(programs: &[&str], clock: &dyn Clock, module: &str) -> io::Result<()> {
+    let mut loaded = Err(io::ErrorKind::NotFound.into());
+    for program in programs {
+        let mut command = Command::new(program);
+        loaded = output_within(command.arg("--").arg(module), clock, BIND_LIMIT);
+        if !matches!(&loaded, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+    }
+    let output = loaded?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr);
+    let first = message.lines().next().unwrap_or("modprobe failed");
+    Err(io::Error::other(first.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::modprobe_by;
+    use crate::card::{Clock, WallClock};
+    use std::cell::Cell;
+    use std::fs::{self, Permissions};
+    use std::io;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    /// An hour passes with each pause.
+    #[derive(Default)]
+    struct FastClock(Cell<Duration>);
+
+    impl Clock for FastClock {
+        fn now(&self) -> Duration {
+            self.0.get()
+        }
+
+        fn sleep(&self, _: Duration) {
+            self.0.set(self.0.get() + Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn load(clock: &dyn Clock, dir: &Path, script: &str) -> io::Result<()> {
+        let program = dir.join("modprobe");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        loop {
+            match modprobe_by(&["/no/modprobe", program.to_str().unwrap()], clock, "mlx4_core") {
+                // Another test's fork may hold the script open for writing for a moment.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+                other => return other,
+            }
+        }
+    }
+
+    #[test]
+    fn a_modprobe_that_hangs_is_ended_at_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = load(&FastClock::default(), dir.path(), "exec sleep 600").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("modprobe has not ended within 240 s"), "{error}");
+    }
+
+    #[test]
+    fn the_message_of_modprobe_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = WallClock::default();
+        load(&clock, dir.path(), "test \"$*\" = '-- mlx4_core'").unwrap();
+        let error = load(&clock, dir.path(), "echo FATAL: no >&2; exit 1").unwrap_err();
+        assert_eq!(error.to_string(), "FATAL: no");
+        let none = modprobe_by(&["/no/modprobe"], &clock, "mlx4_core").unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
     }
 }

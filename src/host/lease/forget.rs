@@ -12,6 +12,11 @@ impl Lease {
         Ok(journal::kept_aside(host, None)?)
     }
 
+    /// Addresses that journals have, also those that were set aside; none where this user may not list them.
+    pub fn addresses(host: &Host) -> Vec<Bdf> {
+        journal::addresses(host)
+    }
+
     /// Removes what killed processes left of records that they were writing, as far as that is possible.
     pub fn remove_unfinished(host: &Host) {
         for bdf in journal::unfinished(host) {

@@ -311,6 +311,20 @@ fn the_holder_is_ended_by_its_manager() {
 }
 
 #[test]
+fn configuration_that_cannot_be_read_is_named() {
+    let fake = FakeHost::new();
+    fake.ethernet_card();
+    // Reading it fails for root too.
+    fake.write("/etc/libvirt/qemu", "no directory");
+    fake.mkdir("/etc/modprobe.d/bad.conf");
+    let found = finding(&fake, "managers").detail;
+    for path in ["/etc/libvirt/qemu", "/etc/libvirt/qemu/networks", "/etc/modprobe.d/bad.conf"] {
+        assert!(found.contains(&format!("{path} cannot be read (")), "{found}");
+    }
+    assert!(!found.contains("no entry"), "{found}");
+}
+
+#[test]
 fn entries_of_managers_about_the_card_are_reported() {
     let managers = |fake: &FakeHost| {
         let finding = finding(fake, "managers");

@@ -81,6 +81,57 @@ fn an_address_without_a_domain_matches_one_card_in_any_domain() {
 }
 
 #[test]
+fn an_address_without_a_domain_matches_every_card_and_journal() {
+    let fake = two_nics();
+    let host = fake.host();
+    let other = bdf("0001:05:00.0");
+    assert_eq!(host.address("05:00.0", &[]).unwrap(), bdf(CARD));
+    assert_eq!(host.address("05:00.0", &[bdf(CARD)]).unwrap(), bdf(CARD));
+    let error = host.address("pciconf-05:00.0", &[other, bdf(CARD)]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"05:00.0\" matches several cards: 0000:05:00.0 (enp5s0, enp5s0d1, mlx4_0), \
+         0001:05:00.0 (a journal)"
+    );
+    assert_eq!(host.address("0001:05:00.0", &[]).unwrap(), other);
+    assert_eq!(host.address("enp5s0", &[other]).unwrap(), bdf(CARD));
+    // Of a card that is gone.
+    let gone = bdf("0002:09:00.0");
+    assert_eq!(host.address("09:00.0", &[gone]).unwrap(), gone);
+    assert!(host.address("09:00.0", &[gone, bdf("0003:09:00.0")]).is_err());
+    assert!(host.address("eth9", &[gone]).is_err());
+}
+
+#[test]
+fn the_address_of_a_virtual_function_is_refused_unless_a_journal_has_it() {
+    let fake = two_nics();
+    fake.vf(CARD, 0, "0000:05:00.1", None);
+    let vf = bdf("0000:05:00.1");
+    for name in ["05:00.1", "0000:05:00.1"] {
+        let error = fake.host().address(name, &[]).unwrap_err();
+        assert!(matches!(error, DiscoverError::VirtualFunction { .. }), "{error}");
+        assert_eq!(fake.host().address(name, &[vf]).unwrap(), vf);
+    }
+}
+
+#[test]
+fn a_link_to_another_function_means_that_function() {
+    let fake = two_nics();
+    fake.vf(CARD, 0, "0000:05:00.1", None);
+    let card = fake.host().find("/sys/bus/pci/devices/0000:05:00.1/physfn/config");
+    assert_eq!(card.unwrap().bdf, bdf(CARD));
+    for path in ["/sys/bus/pci/devices/0000:05:00.0/virtfn0", "/sys/class/net/enp5s0/device/virtfn0"]
+    {
+        let error = fake.host().find(path).unwrap_err();
+        assert!(matches!(error, DiscoverError::VirtualFunction { .. }), "{path}: {error}");
+    }
+    for path in ["/sys/bus/pci/devices/0000:05:00.0/virtfn7", "/sys/class/net/eno1/device/physfn"] {
+        let error = fake.host().find(path).unwrap_err();
+        assert!(matches!(error, DiscoverError::NoCard(_)), "{path}: {error}");
+    }
+}
+
+#[test]
 fn an_unknown_selector_lists_the_cards() {
     let fake = two_nics();
     for selector in ["07:00.0", "eth7", "mlx4_9"] {
