@@ -66,7 +66,7 @@ pub(crate) use journal::decode_and_encode as fuzz_journal;
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use kernel_log::KernelLog;
 pub use kvm::kvm_findings;
-pub use lease::{FollowedCard, HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
+pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};
 pub use other::OtherDevice;

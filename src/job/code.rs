@@ -104,6 +104,8 @@ pub enum Code {
     /// The card was borrowed and could not be returned to its driver.
     NotPutBack,
     JournalDamaged,
+    /// It may be the journal of one of several cards.
+    JournalUnclear,
     /// `host forget`: the card still waits to be given back.
     JournalOwed,
     CardFileMissing,
@@ -386,7 +388,7 @@ impl Code {
             | Self::SemaphoreHeld
             | Self::ToolsSemaphoreHeld
             | Self::Unhealthy => Exit::NotReady,
-            Self::NotPutBack | Self::JournalDamaged => Exit::HostNotRestored,
+            Self::NotPutBack | Self::JournalDamaged | Self::JournalUnclear => Exit::HostNotRestored,
             Self::OutcomeUnknown => Exit::OutcomeUnknown,
             Self::ActivateFailed => Exit::StillBoots,
             Self::Interrupted => Exit::Interrupted,
@@ -422,6 +424,10 @@ impl Code {
                 &["once the card is bound to its driver (if it is not: echo <bdf|BDF> > \
                  /sys/bus/pci/drivers/mlx4_core/bind), drop the journal: <root>cx3flash host forget <bdf|BDF>"]
             }
+            Self::JournalUnclear => &[
+                "once each of these cards is bound to its driver, drop the journal: \
+                 cx3flash host forget <bdf|BDF>",
+            ],
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
                 &["create a new one: cx3flash sim create new.cx3"]

@@ -12,7 +12,7 @@ use crate::card::{CardError, FirmwareState};
 use crate::escape;
 use crate::flash::{ChainVerdict, FlashError, Locked};
 use crate::host::{
-    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, kvm_findings,
+    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, Pending, kvm_findings,
     objections,
 };
 use crate::image::{Depth, Identity};
@@ -153,7 +153,9 @@ fn journal(host: &Host, findings: &mut DoctorFindings) {
     };
     let lines: Vec<String> = pending.iter().map(ToString::to_string).collect();
     // A journal that no restore can use comes first: its hint is the one that helps.
-    match pending.iter().find(|p| p.other_card.is_some() || p.problem.is_some()) {
+    let unusable =
+        |p: &&Pending| p.other_card.is_some() || p.problem.is_some() || !p.candidates.is_empty();
+    match pending.iter().find(unusable) {
         None if pending.is_empty() => findings.good("journal", "no card waits to be given back"),
         None => findings.bad(
             "journal",

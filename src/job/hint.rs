@@ -256,10 +256,10 @@ impl JobError {
     fn bdf(&self) -> Option<Bdf> {
         match self {
             Self::Host(HostError::Lease(error)) => match error {
-                LeaseError::NotBootable { bdf } | LeaseError::Owed { bdf, .. } => Some(*bdf),
-                LeaseError::Journal(JournalError::Damaged { path, .. }) => {
-                    path.file_stem()?.to_str()?.parse().ok()
-                }
+                LeaseError::NotBootable { bdf }
+                | LeaseError::Owed { bdf, .. }
+                | LeaseError::Unclear { bdf, .. } => Some(*bdf),
+                LeaseError::Journal(error) => error.bdf(),
                 _ => None,
             },
             Self::NotPutBack { host, .. } => host.bdf.parse().ok(),

@@ -8,7 +8,7 @@ use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use crate::host::{
-    Bdf, BorrowOptions, Borrowed, Ending, FollowedCard, Host, HostError, Lease, LeaseError, Mark,
+    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark,
     Pending, VfioError, give_back,
 };
 use schemars::JsonSchema;
@@ -71,20 +71,17 @@ pub fn host_restore(
     events: &mut dyn Events,
 ) -> Result<HostRestoreOutcome, JobError> {
     let mut outcome = HostRestoreOutcome { cards: Vec::new(), failed: None };
-    let followed = Lease::follow_cards(host);
-    for FollowedCard { from, to } in &followed {
-        let text = format!("{from} is at {to} since the reboot, and so is its journal");
-        events.emit(Event::Note { text });
+    let mut pending = Lease::pending(host)?;
+    if let Some(only) = only {
+        // A card is named by its address now; one that has none, by the address in its journal.
+        let is_now = |card: &Pending| card.moved_to.unwrap_or(card.bdf) == only;
+        let any = pending.iter().any(is_now);
+        pending.retain(|card| if any { is_now(card) } else { card.bdf == only });
     }
-    // A card may be named by the address in its journal.
-    let only = only
-        .map(|only| followed.iter().find(|card| card.from == only).map_or(only, |card| card.to));
-    for bdf in Lease::pending(host)?.into_iter().map(|pending| pending.bdf) {
-        if only.is_some_and(|only| only != bdf) {
-            continue;
-        }
+    for pending in pending {
+        let bdf = pending.moved_to.unwrap_or(pending.bdf);
         events.emit(Event::Note { text: format!("putting {bdf} back") });
-        let (report, error) = match put_back(host, bdf) {
+        let (report, error) = match put_back(host, &pending) {
             Ok(None) => continue,
             Ok(Some(report)) => {
                 let error = (!report.restored).then(|| unrestored(bdf, &report));
@@ -137,10 +134,11 @@ fn unrestored(bdf: Bdf, report: &HostReport) -> JobError {
 }
 
 /// One card; `None` when its journal is gone already.
-fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
-    let Some(lease) = Lease::adopt(host, bdf)? else {
+fn put_back(host: &Host, pending: &Pending) -> Result<Option<HostReport>, JobError> {
+    let Some(lease) = Lease::adopt(host, pending)? else {
         return Ok(None);
     };
+    let bdf = lease.bdf();
     let marks = lease.marks();
     if lease.is_unknown_since_reboot() {
         // Its driver did not bind it, and only its flash shows why.
@@ -152,7 +150,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
     let on_vfio = lease.card_is_here() && host.card(bdf).is_ok_and(|card| card.on_vfio());
     if !on_vfio || !(marks.semaphores_held || marks.flash_touched) {
         // The card's registers were never reached, or cannot be.
-        return Ok(Some(put_back_closed(host, lease)));
+        return put_back_closed(host, lease).map(Some);
     }
     match Borrowed::resume(host, lease) {
         Ok(borrowed) => {
@@ -167,7 +165,7 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
             }
             // Its flash is as it was, or known to boot: its driver may have it. The driver finds a semaphore that is taken.
             let error = error_chain(&JobError::from(error));
-            let mut report = put_back_closed(host, lease);
+            let mut report = put_back_closed(host, lease)?;
             report.warnings.push(format!(
                 "the card could not be opened to free what the dead process held: {error}"
             ));
@@ -177,13 +175,15 @@ fn put_back(host: &Host, bdf: Bdf) -> Result<Option<HostReport>, JobError> {
 }
 
 /// Gives back a card without opening it.
-fn put_back_closed(host: &Host, mut lease: Lease) -> HostReport {
+fn put_back_closed(host: &Host, mut lease: Lease) -> Result<HostReport, JobError> {
     let bdf = lease.bdf();
-    let ending =
-        give_back(&mut lease).unwrap_or_else(|error| Ending::Failed(HostError::Lease(error)));
+    let ending = match give_back(&mut lease) {
+        Err(error @ LeaseError::Unclear { .. }) => return Err(error.into()),
+        ending => ending.unwrap_or_else(|error| Ending::Failed(HostError::Lease(error))),
+    };
     let mut report = HostReport::new(bdf, host.card(bdf).ok(), Some(&ending));
     report.warnings.append(&mut lease.take_warnings());
-    report
+    Ok(report)
 }
 
 /// Gives back an open card. What the card answered does not keep it from its driver, unless that is

@@ -143,6 +143,7 @@ fn host(error: &HostError) -> Code {
         HostError::NoIommu { .. } => Code::NoIommu,
         HostError::Lease(LeaseError::NotBootable { .. }) => Code::NoImageOnCard,
         HostError::Lease(LeaseError::Owed { .. }) => Code::JournalOwed,
+        HostError::Lease(LeaseError::Unclear { .. }) => Code::JournalUnclear,
         // The record of the host is lost, so whether the host is restored is unknown.
         HostError::Lease(LeaseError::Journal(JournalError::Damaged { .. })) => Code::JournalDamaged,
         HostError::Lease(error) if error.host_changed() => Code::NotPutBack,

@@ -14,7 +14,7 @@ use crate::card::Chip;
 use crate::escape;
 use crate::flash::{BootProbe, Boots, Events, Locked, Phase, Stopped};
 use crate::host::Mark;
-use crate::image::{Contents, FlashAddr, Source};
+use crate::image::{Contents, FlashAddr, Identity, Image, Source};
 use crate::plan::{BurnOptions, Pass, Plan, PlanReport, which_boots, would_boot};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -169,6 +169,9 @@ pub fn write_reporting(
     let (locked, chains) = confirm_backup(&mut backup, device, &facts, &card, events)?;
     known.backup = Some(backup.clone());
     if let Some(journal) = journal {
+        if let Some(serial) = action.contents.as_ref().and_then(|c| serial_of(c.image())) {
+            journal.note(Mark::NewSerial(serial));
+        }
         journal.mark(Mark::FlashTouched)?;
     }
     let ended = carry_out(locked, action.passes, &probe, events);
@@ -298,6 +301,12 @@ fn wrong_boot(found: &BootReport, backup: &Path) -> JobError {
         boots: if found.start.is_some() { Boots::OldImage } else { Boots::Nothing },
         backup: Some(PathBuf::from(backup)),
     }
+}
+
+/// The serial number that a card with this image shows: its node GUID.
+fn serial_of(image: &Image) -> Option<u64> {
+    let [node, ..] = Identity::from_image(image).ok()?.guids;
+    (!node.is_blank() && node.0 != 0).then_some(node.0)
 }
 
 /// A pass stopped. What is left is read again where the session could not, or found nothing that

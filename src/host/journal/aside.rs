@@ -1,7 +1,8 @@
 //! Journals that nothing can be restored from here: kept beside, so that the journal's directory
 //! is empty, and dropped by `host forget`.
 
-use super::{BeforeDisk, Journal, JournalError, OLD_EXTENSIONS, gone, make_directory};
+use super::{BeforeDisk, Journal, JournalError, OLD_EXTENSIONS, address_and_number, file_name};
+use super::{gone, make_directory, unfinished};
 use crate::host::{Bdf, Host, sync_dir};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ impl Journal {
         make_directory(&dir).map_err(&failed)?;
         let bytes = fs::read(&self.path).map_err(JournalError::io(&self.path, "read it"))?;
         let kept =
-            (0..u32::MAX).map(|number| dir.join(aside_name(self.bdf, number))).find_map(|path| {
+            (0..u32::MAX).map(|number| dir.join(file_name(self.bdf, number))).find_map(|path| {
                 match create(&path, &bytes) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
                     created => Some(created.map(|()| path)),
@@ -31,14 +32,6 @@ impl Journal {
         let kept = kept.and_then(|path| sync_dir(&dir).map(|()| path)).map_err(&failed)?;
         self.remove(before)?;
         Ok(kept)
-    }
-}
-
-/// `0000:05:00.0.json`, then `0000:05:00.0.1.json`.
-fn aside_name(bdf: Bdf, number: u32) -> String {
-    match number {
-        0 => format!("{bdf}.json"),
-        number => format!("{bdf}.{number}.json"),
     }
 }
 
@@ -53,9 +46,9 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Addresses that journals have, also those that were set aside.
 pub(in crate::host) fn addresses(host: &Host) -> Vec<Bdf> {
     let aside = kept_aside(host, None).unwrap_or_default();
-    let mut addresses = super::cards(host).unwrap_or_default();
-    addresses.extend(aside.iter().filter_map(|path| owner(path)));
-    addresses
+    let journals = super::all(host).unwrap_or_default();
+    let aside = aside.iter().filter_map(|path| address_and_number(path));
+    journals.iter().map(Journal::bdf).chain(aside.map(|(bdf, _)| bdf)).collect()
 }
 
 /// The journals that were set aside, of one card or of all.
@@ -72,7 +65,7 @@ pub(in crate::host) fn kept_aside(
     let mut kept = Vec::new();
     for entry in entries {
         let path = entry.map_err(&failed)?.path();
-        if owner(&path).is_some_and(|bdf| card.is_none_or(|card| card == bdf)) {
+        if address_and_number(&path).is_some_and(|(bdf, _)| card.is_none_or(|card| card == bdf)) {
             kept.push(path);
         }
     }
@@ -80,28 +73,20 @@ pub(in crate::host) fn kept_aside(
     Ok(kept)
 }
 
-/// The card of a journal that was set aside, by its name.
-fn owner(path: &Path) -> Option<Bdf> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
-    name.parse().ok().or_else(|| {
-        let (bdf, number) = name.rsplit_once('.')?;
-        number.parse::<u32>().ok()?;
-        bdf.parse().ok()
-    })
-}
-
 /// Everything that stands for a journal of this card, usable or not.
 pub(in crate::host) fn all_of(host: &Host, bdf: Bdf) -> Result<Vec<PathBuf>, JournalError> {
-    let path = Journal::of(host, bdf).path;
-    let old = OLD_EXTENSIONS.map(|extension| path.with_extension(extension));
+    let plain = Journal::of(host, bdf).path;
+    let old = OLD_EXTENSIONS.map(|extension| plain.with_extension(extension));
     let mut all: Vec<PathBuf> = Vec::new();
-    for path in std::iter::once(path).chain(old) {
+    for path in std::iter::once(plain.clone()).chain(old) {
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(JournalError::io(&path, "look for it")(error)),
             Ok(_) => all.push(path),
         }
     }
+    let numbered = super::all(host)?.into_iter().filter(|journal| journal.bdf == bdf);
+    all.extend(numbered.map(|journal| journal.path).filter(|path| *path != plain));
     all.extend(kept_aside(host, Some(bdf))?);
     Ok(all)
 }
@@ -112,8 +97,9 @@ pub(in crate::host) fn drop_all(
     bdf: Bdf,
     files: &[PathBuf],
 ) -> Result<(), JournalError> {
-    let journal = Journal::of(host, bdf);
-    for path in files.iter().chain([&journal.unfinished]) {
+    let unfinished = unfinished(host).into_iter().filter(|journal| journal.bdf == bdf);
+    let unfinished: Vec<PathBuf> = unfinished.map(|journal| journal.unfinished).collect();
+    for path in files.iter().chain(&unfinished) {
         gone(path).map_err(JournalError::io(path, "remove it"))?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         match sync_dir(dir) {

@@ -2,7 +2,7 @@
 //! cannot. Written and synced before each change.
 //!
 //! Each card has one file, `0000:01:00.0.json` in [`Host::journal_dir`], that an administrator can
-//! read:
+//! read. While the journal of another card has that name, it is `0000:01:00.0.1.json`.
 //!
 //! ```json
 //! {
@@ -57,6 +57,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Address in the name of a journal that cannot be used.
+    pub fn bdf(&self) -> Option<Bdf> {
+        match self {
+            Self::Damaged { path, .. } => {
+                let old = || path.file_stem()?.to_str()?.parse().ok();
+                address_and_number(path).map(|(bdf, _)| bdf).or_else(old)
+            }
+            _ => None,
+        }
+    }
+
     fn io(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| {
             let path = path.to_owned();
@@ -73,7 +84,7 @@ impl JournalError {
 pub(super) type BeforeDisk<'a> = &'a dyn Fn(&'static str) -> io::Result<()>;
 
 /// The journal of one card.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Journal {
     bdf: Bdf,
     path: PathBuf,
@@ -83,12 +94,29 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn of(host: &Host, bdf: Bdf) -> Self {
+        Self::numbered(host, bdf, 0)
+    }
+
+    /// The first name for this address that no file has.
+    pub(super) fn unused(host: &Host, bdf: Bdf) -> Self {
+        let is_unused = |journal: &Self| {
+            let mut paths = OLD_EXTENSIONS.map(|extension| journal.path.with_extension(extension)).to_vec();
+            paths.push(journal.path.clone());
+            paths.iter().all(|path| fs::symlink_metadata(path).is_err())
+        };
+        let mut journals = (0..u32::MAX).map(|number| Self::numbered(host, bdf, number));
+        journals.find(is_unused).unwrap_or_else(|| Self::of(host, bdf))
+    }
+
+    fn numbered(host: &Host, bdf: Bdf, number: u32) -> Self {
         let dir = host.journal_dir();
-        Self {
-            bdf,
-            path: dir.join(format!("{bdf}.json")),
-            unfinished: dir.join(format!(".{bdf}.json.new")),
-        }
+        let name = file_name(bdf, number);
+        Self { bdf, unfinished: dir.join(format!(".{name}.new")), path: dir.join(name) }
+    }
+
+    /// Address of the card when the record was written.
+    pub(super) fn bdf(&self) -> Bdf {
+        self.bdf
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -208,8 +236,8 @@ impl Journal {
     }
 }
 
-/// Cards that have a journal, valid or not.
-pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
+/// Every journal, valid or not, by address.
+pub(super) fn all(host: &Host) -> Result<Vec<Journal>, JournalError> {
     let dir = host.journal_dir();
     let failed = JournalError::io(&dir, "list");
     let entries = match fs::read_dir(&dir) {
@@ -217,29 +245,50 @@ pub(super) fn cards(host: &Host) -> Result<Vec<Bdf>, JournalError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
-    let mut cards = Vec::new();
+    let mut names = Vec::new();
     for entry in entries {
-        let name = entry.map_err(&failed)?.file_name();
-        if let Some((bdf, extension)) = name.to_str().and_then(|name| name.rsplit_once('.'))
-            && (extension == "json" || OLD_EXTENSIONS.contains(&extension))
-            && let Ok(bdf) = bdf.parse()
-        {
-            cards.push(bdf);
-        }
+        let path = entry.map_err(&failed)?.path();
+        let is_old = path.extension().is_some_and(|e| OLD_EXTENSIONS.iter().any(|old| e == *old));
+        let old = || path.file_stem().filter(|_| is_old)?.to_str()?.parse().ok();
+        names.extend(address_and_number(&path).or_else(|| Some((old()?, 0))));
     }
-    cards.sort();
-    cards.dedup();
-    Ok(cards)
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.into_iter().map(|(bdf, number)| Journal::numbered(host, bdf, number)).collect())
 }
 
-/// Cards of which a killed process left an unfinished record.
-pub(super) fn unfinished(host: &Host) -> Vec<Bdf> {
+/// Journals of which a killed process left an unfinished record.
+pub(super) fn unfinished(host: &Host) -> Vec<Journal> {
     let names = fs::read_dir(host.journal_dir()).into_iter().flatten().flatten();
-    let bdf = |entry: fs::DirEntry| {
+    let journal = |entry: fs::DirEntry| {
         let name = entry.file_name();
-        name.to_str()?.strip_prefix('.')?.strip_suffix(".json.new")?.parse().ok()
+        let name = name.to_str()?.strip_prefix('.')?.strip_suffix(".new")?;
+        let (bdf, number) = address_and_number(Path::new(name))?;
+        Some(Journal::numbered(host, bdf, number))
     };
-    names.filter_map(bdf).collect()
+    names.filter_map(journal).collect()
+}
+
+/// `0000:05:00.0.json`, then `0000:05:00.0.1.json`.
+fn file_name(bdf: Bdf, number: u32) -> String {
+    match number {
+        0 => format!("{bdf}.json"),
+        number => format!("{bdf}.{number}.json"),
+    }
+}
+
+/// What [`file_name`] made this name of.
+fn address_and_number(path: &Path) -> Option<(Bdf, u32)> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".json")?;
+    let (bdf, number) = match stem.parse() {
+        Ok(bdf) => (bdf, 0),
+        Err(_) => {
+            let (bdf, number) = stem.rsplit_once('.')?;
+            (bdf.parse().ok()?, number.parse().ok()?)
+        }
+    };
+    (file_name(bdf, number) == name).then_some((bdf, number))
 }
 
 /// Makes the directory, for its owner alone whatever the umask, and syncs its name.

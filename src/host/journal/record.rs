@@ -13,7 +13,11 @@ pub(in crate::host) struct JournalRecord {
     pub(in crate::host) device_id: u16,
     /// Subsystem vendor and device.
     pub(in crate::host) subsystem: (u16, u16),
+    /// `None` also where another card shows the same one.
     pub(in crate::host) serial: Option<u64>,
+    /// Serial number that the card shows once the image runs that the job wrote.
+    #[serde(default)]
+    pub(in crate::host) new_serial: Option<u64>,
     /// Bridges above the card and its address, as sysfs has them.
     pub(in crate::host) slot: Option<String>,
     /// Boot in which this was written; driver bindings do not survive a reboot.
@@ -24,6 +28,9 @@ pub(in crate::host) struct JournalRecord {
     pub(in crate::host) original: OriginalState,
     /// The change that was about to be made when this was written.
     pub(in crate::host) step: HostStep,
+    /// The kernel was made to enumerate the card again, and may have chosen another driver.
+    #[serde(default)]
+    pub(in crate::host) reenumerated: bool,
     /// Bridge above the card: rescanned when the kernel was made to forget the card.
     pub(in crate::host) bridge: Option<Bdf>,
     pub(in crate::host) marks: Marks,
@@ -33,7 +40,7 @@ impl JournalRecord {
     /// Whether the host was changed for it, as far as this boot is concerned. A card that was on vfio-pci
     /// already is left there, unless the kernel had to enumerate it again.
     pub(in crate::host) fn changed_host(&self) -> bool {
-        !self.original.on_vfio() || self.step == HostStep::Reenumerate
+        !self.original.on_vfio() || self.reenumerated
     }
 }
 

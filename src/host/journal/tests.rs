@@ -2,7 +2,7 @@
 
 use super::record::JournalRecord;
 use super::{BeforeDisk, HostStep, Journal, JournalError, Marks, OriginalState};
-use super::{cards, decode, encode};
+use super::{all, decode, encode};
 use crate::host::tests::in_child;
 use crate::host::{Bdf, Host, is_root};
 use nix::sys::stat::Mode;
@@ -35,9 +35,15 @@ fn record(step: HostStep) -> JournalRecord {
             ..OriginalState::default()
         },
         step,
+        new_serial: None,
+        reenumerated: false,
         bridge: None,
         marks: Marks::default(),
     }
+}
+
+fn listed(host: &Host) -> Vec<Bdf> {
+    all(host).unwrap().iter().map(Journal::bdf).collect()
 }
 
 /// A host with a journal.
@@ -96,7 +102,7 @@ impl Bench {
         };
         assert!(text.contains(words), "{text}");
         assert!(text.contains(self.host.journal_dir().to_str().unwrap()), "{text}");
-        assert_eq!(cards(&self.host).unwrap(), [bdf()], "{words}: still listed");
+        assert_eq!(listed(&self.host), [bdf()], "{words}: still listed");
     }
 }
 
@@ -108,13 +114,13 @@ fn mode(path: &Path) -> u32 {
 fn the_last_record_is_read_until_the_journal_is_removed() {
     let bench = Bench::empty();
     assert_eq!(bench.step(), None);
-    assert_eq!(cards(&bench.host).unwrap(), []);
+    assert_eq!(listed(&bench.host), []);
     for step in [HostStep::Begin, HostStep::Override, HostStep::Unbind, HostStep::Bind] {
         bench.write(step).unwrap();
         assert_eq!(bench.journal.read().unwrap(), Some(record(step)));
         assert_eq!(bench.names(), ["0000:05:00.0.json"], "one file a card");
     }
-    assert_eq!(cards(&bench.host).unwrap(), [bdf()]);
+    assert_eq!(listed(&bench.host), [bdf()]);
     for _ in 0..2 {
         bench.journal.remove(ALWAYS).unwrap();
         assert_eq!(bench.step(), None);
@@ -291,7 +297,7 @@ fn what_a_killed_process_left_is_harmless_and_goes_with_the_next_record() {
     for _ in 0..2 {
         fs::write(&hidden, b"half a rec").unwrap();
         assert_eq!(bench.step(), Some(HostStep::Begin));
-        assert_eq!(cards(&bench.host).unwrap(), [bdf()]);
+        assert_eq!(listed(&bench.host), [bdf()]);
     }
     bench.write(HostStep::Override).unwrap();
     assert_eq!(bench.names(), ["0000:05:00.0.json"]);
@@ -313,7 +319,7 @@ fn something_else_in_the_place_of_the_directory_is_an_error_at_once() {
     let fails = |what: &str| {
         assert!(bench.write(HostStep::Begin).is_err(), "{what}");
         assert!(bench.journal.remove(ALWAYS).is_err(), "{what}");
-        let listed = cards(&bench.host).map(drop);
+        let listed = all(&bench.host).map(drop);
         match [bench.journal.read().map(drop), listed] {
             [Err(JournalError::Io { path, .. }), Err(JournalError::Io { path: listed, .. })] => {
                 assert!(path.starts_with(&dir) && listed == dir, "{what}");
@@ -397,7 +403,7 @@ fn without_descriptors_a_journal_is_not_taken_for_none() {
     drop(lowest);
     setrlimit(Resource::RLIMIT_NOFILE, free, 1024).unwrap();
     for failed in
-        [bench.journal.read().map(drop), cards(&bench.host).map(drop), bench.write(HostStep::Bind)]
+        [bench.journal.read().map(drop), all(&bench.host).map(drop), bench.write(HostStep::Bind)]
     {
         match failed {
             Err(JournalError::Io { source, .. }) => {

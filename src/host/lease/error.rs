@@ -1,5 +1,6 @@
 //! Errors of taking and giving back a card.
 
+use super::presence::one_of;
 use crate::escape;
 use crate::host::journal::JournalError;
 use crate::host::{Bdf, DiscoverError};
@@ -49,6 +50,9 @@ pub enum LeaseError {
     /// Nothing on the flash boots, so its driver must not bind it.
     #[error("nothing on the flash of {bdf} boots, so its driver must not bind it")]
     NotBootable { bdf: Bdf },
+    /// A journal that belongs to one of several cards.
+    #[error("the journal of {bdf} belongs to {}: which one is unknown, so it is applied to none", one_of(cards))]
+    Unclear { bdf: Bdf, cards: Vec<Bdf> },
     #[error(transparent)]
     Discover(#[from] DiscoverError),
 }
@@ -63,6 +67,7 @@ impl LeaseError {
                 | Self::Several { .. }
                 | Self::NotUndone { .. }
                 | Self::NotBootable { .. }
+                | Self::Unclear { .. }
         )
     }
 

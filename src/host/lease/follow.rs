@@ -1,64 +1,51 @@
-//! A journal follows its card to the address that the card has since a reboot.
+//! A journal whose card has another address now.
 
-use super::presence::moved_to;
+use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
-use crate::host::journal::{self, Journal, JournalRecord};
-use crate::host::{Bdf, Host};
+use crate::host::Bdf;
+use crate::host::journal::{Journal, JournalRecord};
 
-/// A journal that followed its card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FollowedCard {
-    pub from: Bdf,
-    pub to: Bdf,
-}
+/// Stands for the boot of a record whose card the kernel has enumerated again within a boot.
+pub(super) const NO_BOOT: &str = "none: the card was moved";
 
 impl Lease {
-    /// Gives every journal from before a reboot the address that its card has now. A journal that cannot
-    /// follow stays where it is.
-    pub fn follow_cards(host: &Host) -> Vec<FollowedCard> {
-        let follow = |from| match follow(host, from) {
-            Ok(to) => to.map(|to| FollowedCard { from, to }),
-            Err(error) => {
-                tracing::warn!(%from, %error, "the journal does not follow its card");
-                None
-            }
+    /// Takes the lock and the journal along to the address that the card has now, if it has another one.
+    pub(super) fn follow(&mut self) -> Result<(), LeaseError> {
+        let Presence::Moved(to) = self.presence()? else {
+            return Ok(());
         };
-        // The address that one leaves may be where another belongs.
-        let mut followed = Vec::new();
-        loop {
-            let cards = journal::cards(host).unwrap_or_default();
-            let before = followed.len();
-            followed.extend(cards.into_iter().filter_map(follow));
-            if followed.len() == before {
-                return followed;
-            }
-        }
+        let lock = lock::take(&self.host, to, |path, arg, mode| self.actions.lock(path, arg, mode))?;
+        self.relocate(to)?;
+        self.lock = lock;
+        Ok(())
     }
-}
 
-fn follow(host: &Host, from: Bdf) -> Result<Option<Bdf>, LeaseError> {
-    let old = Journal::of(host, from);
-    let where_now = || -> Result<_, LeaseError> {
-        let record = old.read()?;
-        Ok(record.and_then(|record| Some((moved_to(host, &record)?, record))))
-    };
-    if where_now()?.is_none() {
-        return Ok(None);
+    /// Takes the journal along to `to`. The caller holds the locks of both addresses. What is not the card's own
+    /// is restored first. The bindings of the card are the kernel's, which has enumerated it again.
+    pub(super) fn relocate(&mut self, to: Bdf) -> Result<(), LeaseError> {
+        let from = self.bdf();
+        let mut failures = Vec::new();
+        self.restore_rest(&mut failures);
+        self.all_done(failures)?;
+        let mut record = JournalRecord {
+            bdf: to,
+            slot: self.host.slot(to),
+            bridge: None,
+            ..self.record.clone()
+        };
+        if !self.rebooted {
+            NO_BOOT.clone_into(&mut record.boot_id);
+        }
+        if let Some(old) = &self.journal {
+            let before = |operation| self.actions.before_disk(operation);
+            let new = Journal::unused(&self.host, to);
+            new.write(&record, &before)?;
+            old.remove(&before)?;
+            self.journal = Some(new);
+        }
+        self.record = record;
+        self.rebooted = true;
+        self.warn(format!("the card of {from} is at {to} now, and so is its journal"));
+        Ok(())
     }
-    // What is read under the locks counts.
-    let _old_lock = lock::take(host, from, lock::acquire)?;
-    let Some((to, record)) = where_now()? else {
-        return Ok(None);
-    };
-    let _new_lock = lock::take(host, to, lock::acquire)?;
-    let new = Journal::of(host, to);
-    if new.read()?.is_some() {
-        tracing::warn!(%from, %to, "the card has a journal at its new address");
-        return Ok(None);
-    }
-    let record = JournalRecord { bdf: to, slot: host.slot(to), bridge: None, ..record };
-    new.write(&record, &|_| Ok(()))?;
-    old.remove(&|_| Ok(()))?;
-    tracing::info!(%from, %to, "the journal follows its card");
-    Ok(Some(to))
 }

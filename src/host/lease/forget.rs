@@ -2,7 +2,7 @@
 
 use super::presence::Presence;
 use super::{Lease, LeaseError, lock};
-use crate::host::journal::{self, Journal};
+use crate::host::journal;
 use crate::host::{Bdf, Host, VFIO_PCI, sysfs};
 use std::path::PathBuf;
 
@@ -19,12 +19,12 @@ impl Lease {
 
     /// Removes what killed processes left of records that they were writing, as far as that is possible.
     pub fn remove_unfinished(host: &Host) {
-        for bdf in journal::unfinished(host) {
+        for journal in journal::unfinished(host) {
             // A process that has the card may be writing.
-            let Ok(_lock) = lock::take(host, bdf, lock::acquire) else {
+            let Ok(_lock) = lock::take(host, journal.bdf(), lock::acquire) else {
                 continue;
             };
-            if let Err(error) = Journal::of(host, bdf).remove_unfinished() {
+            if let Err(error) = journal.remove_unfinished() {
                 tracing::warn!(%error, "an unfinished record stays");
             }
         }
@@ -39,7 +39,10 @@ impl Lease {
     ) -> Result<Option<Vec<PathBuf>>, LeaseError> {
         let _lock = lock::take(host, bdf, lock::acquire)?;
         let files = journal::all_of(host, bdf)?;
-        if let Ok(Some(record)) = Journal::of(host, bdf).read() {
+        for journal in journal::all(host)?.iter().filter(|journal| journal.bdf() == bdf) {
+            let Ok(Some(record)) = journal.read() else {
+                continue;
+            };
             let borrowed = record.boot_id == host.boot_id() && record.changed_host();
             let here = matches!(Presence::of(host, &record), Ok(Presence::Card));
             let now = host.driver_of(bdf);

@@ -3,6 +3,7 @@
 //! docs/linux.md#journal-and-restore).
 
 use super::LeaseError;
+use super::follow::NO_BOOT;
 use super::presence::Presence;
 use super::steps::{Lease, MLX4, UNBIND_LIMIT};
 use crate::card::{Patience, wait_until};
@@ -28,9 +29,16 @@ impl Lease {
         if !self.rebooted && self.is_removed() {
             failures.extend(self.rescan().err());
         }
-        let presence = self.presence().map_err(|error| error.not_back(self.bdf()))?;
-        if presence != Presence::Card {
-            return self.give_back_rest(&presence, failures);
+        let bdf = self.bdf();
+        match self.presence().map_err(|error| error.not_back(bdf))? {
+            Presence::Card => {}
+            Presence::Moved(_) => self.follow().map_err(|error| error.not_back(bdf))?,
+            Presence::Unclear(cards) => {
+                self.restore_rest(&mut failures);
+                self.all_done(failures)?;
+                return Err(LeaseError::Unclear { bdf, cards });
+            }
+            absent => return self.give_back_rest(&absent, failures),
         }
         if self.must_stay() {
             return Err(LeaseError::NotBootable { bdf: self.bdf() });
@@ -43,7 +51,7 @@ impl Lease {
                     _ => Err(error),
                 };
             }
-        } else if self.rebooted {
+        } else if self.rebooted && self.record.boot_id != NO_BOOT {
             warnings.push("the machine was rebooted since: bindings are the boot's own".into());
         }
         self.forget();
@@ -122,11 +130,7 @@ impl Lease {
             failures.extend(self.rescan().err());
         }
         if self.host.device(bdf).exists() {
-            // A card that was on vfio-pci goes back there because it was enumerated again, and the record
-            // shows that until the end.
-            if !self.record.original.on_vfio() {
-                self.step_back(HostStep::GiveBack);
-            }
+            self.step_back(HostStep::GiveBack);
             self.restore_driver(&mut failures);
         } else {
             warnings.push(format!("{bdf} is gone"));

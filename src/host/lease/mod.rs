@@ -22,7 +22,6 @@ mod take;
 mod tests;
 
 pub use error::LeaseError;
-pub use follow::FollowedCard;
 pub use helper::{HELPER_COMMAND, write_attribute};
 pub use pending::Pending;
 pub use steps::{Lease, Mark};

@@ -1,6 +1,6 @@
 //! Cards that were borrowed and not given back.
 
-use super::presence::{Presence, moved_to};
+use super::presence::{Presence, one_of};
 use super::{Lease, LeaseError};
 use crate::host::journal::{self, HostStep, Journal, Marks};
 use crate::host::{Bdf, Host};
@@ -29,8 +29,12 @@ pub struct Pending {
     pub gone: bool,
     /// What is at its address instead.
     pub other_card: Option<String>,
-    /// Where the card is since a reboot. `host restore` and the next job with the card take the journal there.
+    /// Address that the card has now. `host restore` and the next job with the card take the journal there.
     pub moved_to: Option<Bdf>,
+    /// Cards of which one may be its card: it is applied to none of them.
+    pub candidates: Vec<Bdf>,
+    #[serde(skip)]
+    pub(super) journal: Journal,
 }
 
 impl Lease {
@@ -38,9 +42,9 @@ impl Lease {
     pub fn pending(host: &Host) -> Result<Vec<Pending>, LeaseError> {
         let boot = host.boot_id();
         let mut list = Vec::new();
-        for bdf in journal::cards(host)? {
+        for journal in journal::all(host)? {
             let mut pending = Pending {
-                bdf,
+                bdf: journal.bdf(),
                 driver: None,
                 netdevs: Vec::new(),
                 step: None,
@@ -51,13 +55,15 @@ impl Lease {
                 gone: false,
                 other_card: None,
                 moved_to: None,
+                candidates: Vec::new(),
+                journal,
             };
-            match Journal::of(host, bdf).read() {
+            match pending.journal.read() {
                 Ok(Some(record)) => {
-                    pending.moved_to = moved_to(host, &record);
                     match Presence::of(host, &record) {
-                        Ok(_) if pending.moved_to.is_some() => {}
                         Ok(Presence::Card) => {}
+                        Ok(Presence::Moved(to)) => pending.moved_to = Some(to),
+                        Ok(Presence::Unclear(cards)) => pending.candidates = cards,
                         Ok(Presence::Gone) => pending.gone = true,
                         Ok(other @ Presence::Other { .. }) => {
                             pending.other_card = Some(other.to_string());
@@ -80,9 +86,9 @@ impl Lease {
         Ok(list)
     }
 
-    /// A card's record as JSON, for bug reports.
-    pub fn journal(host: &Host, bdf: Bdf) -> Result<Option<serde_json::Value>, LeaseError> {
-        let record = Journal::of(host, bdf).read()?;
+    /// A record as JSON, for bug reports.
+    pub fn journal(pending: &Pending) -> Result<Option<serde_json::Value>, LeaseError> {
+        let record = pending.journal.read()?;
         // Plain data with string keys always serialises.
         Ok(record.map(|record| serde_json::to_value(record).unwrap_or_default()))
     }
@@ -116,6 +122,10 @@ impl fmt::Display for Pending {
         }
         if self.gone {
             f.write_str("  the card is gone")?;
+        }
+        if !self.candidates.is_empty() {
+            let cards = one_of(&self.candidates);
+            write!(f, "  which card it belongs to is unknown: {cards}; to drop the journal: cx3flash host forget {}", self.bdf)?;
         }
         if let Some(other) = &self.other_card {
             write!(f, "  {other}; to drop the journal: cx3flash host forget {}", self.bdf)?;

@@ -1,35 +1,48 @@
-//! Whether the card of a journal is the one at its address.
+//! Where the card of a journal is (docs/linux.md#the-card-of-a-journal).
 
 use super::LeaseError;
 use super::steps::Lease;
+use crate::card::DeviceType;
 use crate::host::card::NotACard;
 use crate::host::journal::JournalRecord;
 use crate::host::{Bdf, Function, Host, PciCard, VFIO_PCI};
 use std::fmt;
 
-/// What is at the address of a journal.
+/// Where the card of a journal is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// The card itself.
+    /// At its address.
     Card,
+    /// At another address.
+    Moved(Bdf),
+    /// It may be one of these cards, and which one cannot be known.
+    Unclear(Vec<Bdf>),
+    /// Nowhere, and there is nothing at its address.
     Gone,
-    /// Another device, or another card.
-    Other {
-        was: String,
-        is: String,
-    },
+    /// Nowhere, and another device, or another card, is at its address.
+    Other { was: String, is: String },
 }
 
 impl fmt::Display for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Card => f.write_str("the card is there"),
+            Self::Moved(to) => write!(f, "the card is at {to} now"),
+            Self::Unclear(cards) => {
+                write!(f, "which card it belongs to is unknown: {}", one_of(cards))
+            }
             Self::Gone => f.write_str("the card is gone"),
             Self::Other { was, is } => {
                 write!(f, "another card is there now ({is}; the journal's is {was})")
             }
         }
     }
+}
+
+/// `0000:05:00.0 or 0000:06:00.0`.
+pub(super) fn one_of(cards: &[Bdf]) -> String {
+    let cards: Vec<String> = cards.iter().map(Bdf::to_string).collect();
+    cards.join(" or ")
 }
 
 impl Lease {
@@ -44,7 +57,7 @@ impl Lease {
 }
 
 impl Presence {
-    /// An error when the device cannot be identified.
+    /// An error when the device at the address cannot be identified.
     pub(super) fn of(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
         let first = Self::read(host, record)?;
         // A reading that failed must not pass for a card that is gone, or for another card.
@@ -55,17 +68,35 @@ impl Presence {
     }
 
     fn read(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
+        let cards = host.cards()?;
+        let fits = cards.iter().filter_map(|card| Some((Fit::of(host, record, card)?, card.bdf)));
+        let mut fits: Vec<(Fit, Bdf)> = fits.collect();
+        if fits.contains(&(Fit::Exact, record.bdf)) {
+            return Ok(Self::Card);
+        }
+        // One that may be any card of its kind does not count beside those that show more.
+        if fits.iter().any(|(fit, _)| *fit != Fit::Possible) {
+            fits.retain(|(fit, _)| *fit != Fit::Possible);
+        }
+        match fits[..] {
+            [] => Self::absent(host, record),
+            [(Fit::Possible, _)] | [_, _, ..] => {
+                Ok(Self::Unclear(fits.into_iter().map(|(_, bdf)| bdf).collect()))
+            }
+            [(_, bdf)] if bdf == record.bdf => Ok(Self::Card),
+            [(_, bdf)] => Ok(Self::Moved(bdf)),
+        }
+    }
+
+    fn absent(host: &Host, record: &JournalRecord) -> Result<Self, LeaseError> {
         let bdf = record.bdf;
         let other = |is| Self::Other {
             was: describe(record.device_id, record.subsystem, record.serial, record.slot.as_ref()),
             is,
         };
-        let slot = host.slot(bdf);
-        let since_reboot = is_before_reboot(host, record);
         match host.read_card(bdf) {
-            Ok(card) if since_reboot && is_known(record, &card) => Ok(Self::Card),
-            Ok(card) if is_same(record, &card, &slot) => Ok(Self::Card),
             Ok(card) => {
+                let slot = host.slot(bdf);
                 Ok(other(describe(card.device_id, card.subsystem, card.serial, slot.as_ref())))
             }
             Err(NotACard::Gone) => Ok(Self::Gone),
@@ -78,17 +109,62 @@ impl Presence {
     }
 }
 
-/// Where the card of a journal from before a reboot is now, when that is another address: a board that was
-/// added or removed, or a setting of the firmware, renumbers the buses. Known by its serial number alone.
-pub(super) fn moved_to(host: &Host, record: &JournalRecord) -> Option<Bdf> {
-    if !is_before_reboot(host, record) || matches!(Presence::of(host, record), Ok(Presence::Card)) {
-        return None;
-    }
-    let mut cards = host.cards().ok()?;
-    cards.retain(|card| card.bdf != record.bdf && is_known(record, card));
-    match cards.as_slice() {
-        [one] => Some(one.bdf),
-        _ => None,
+/// What shows that a card is the one of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// Nothing shows that it is another one.
+    Possible,
+    /// It is in the slot of the record, and its serial number is unknown.
+    Slot,
+    /// It has the serial number.
+    Serial,
+    /// It has the serial number, and is at the address and in the slot of the record; or the kernel did
+    /// not enumerate it since, and a job may have changed the serial number.
+    Exact,
+}
+
+impl Fit {
+    /// `None`: it is another card.
+    fn of(host: &Host, record: &JournalRecord, card: &PciCard) -> Option<Self> {
+        // A virtual function has no kind.
+        let kind = |id| DeviceType::with_pci_id(id).map(|device| device.hw_id);
+        let recovery = [record.device_id, card.device_id]
+            .iter()
+            .any(|id| Function::of(*id) == Some(Function::Recovery));
+        let same_device = if recovery {
+            kind(card.device_id).is_some() && kind(card.device_id) == kind(record.device_id)
+        } else {
+            card.function != Function::Virtual && card.device_id == record.device_id
+        };
+        if !same_device {
+            return None;
+        }
+        let here = card.bdf == record.bdf;
+        let in_slot = match (&record.slot, host.slot(card.bdf)) {
+            (Some(was), Some(is)) => place(was).eq(place(&is)),
+            // Unknown.
+            _ => here,
+        };
+        let same_boot = !is_before_reboot(host, record);
+        // New firmware shows another subsystem id once the kernel enumerates the card again.
+        let same_board = recovery || !same_boot || card.subsystem == record.subsystem;
+        if here && in_slot && same_boot && same_board && is_leased(record, card) {
+            return Some(Self::Exact);
+        }
+        let knows = |serial| [record.serial, record.new_serial].contains(&Some(serial));
+        match card.serial {
+            Some(serial) if knows(serial) => Some(match (here, in_slot && same_board) {
+                (true, true) => Self::Exact,
+                (true, false) if same_boot => Self::Possible,
+                _ => Self::Serial,
+            }),
+            Some(_) if record.serial.is_some() && !recovery => {
+                (in_slot && same_board && may_have_changed(record)).then_some(Self::Possible)
+            }
+            _ if !same_board => None,
+            _ if in_slot => Some(Self::Slot),
+            _ => Some(Self::Possible),
+        }
     }
 }
 
@@ -97,31 +173,27 @@ fn is_before_reboot(host: &Host, record: &JournalRecord) -> bool {
     host.try_boot_id().is_ok_and(|now| now != record.boot_id)
 }
 
-/// Whether this is the card of the record by device and serial number. After a reboot that is enough: the
-/// addresses of bridges may be others, and new firmware may show another subsystem id.
-fn is_known(record: &JournalRecord, card: &PciCard) -> bool {
-    card.function != Function::Virtual
-        && record.device_id == card.device_id
-        && record.serial.is_some()
-        && record.serial == card.serial
+/// Whether the device still has the driver or the `driver_override` of the lease, so that the kernel did not
+/// enumerate it since (docs/linux.md#binding).
+fn is_leased(record: &JournalRecord, card: &PciCard) -> bool {
+    let now = &card.driver_override;
+    let ours = now.as_deref() == Some(VFIO_PCI) || *now == record.original.driver;
+    let is_new = now.is_some() && *now != record.original.driver_override;
+    ours && is_new || record.original.on_vfio() && card.on_vfio() && may_have_changed(record)
 }
 
-/// Leaving recovery mode changes the ids. A serial number or a slot that is not known fits. The serial
-/// number is the node GUID of the running image, so a job may have changed it: it does not count for a
-/// device that still has the `driver_override` of a lease, which another card in the slot would not
-/// have (docs/linux.md#binding).
-fn is_same(record: &JournalRecord, card: &PciCard, slot: &Option<String>) -> bool {
-    let leased = card.driver_override.as_deref() == Some(VFIO_PCI)
-        || card.driver_override.is_some() && card.driver_override == record.original.driver;
-    let recovery = |id| Function::of(id) == Some(Function::Recovery);
-    let ids_fit = recovery(record.device_id)
-        || recovery(card.device_id)
-        || record.device_id == card.device_id && record.subsystem == card.subsystem;
-    (leased || fits(&record.serial, &card.serial)) && fits(&record.slot, slot) && ids_fit
+/// Whether a job may have changed the serial number, which is the node GUID of the running image, to one that
+/// is not in the record.
+fn may_have_changed(record: &JournalRecord) -> bool {
+    record.marks.flash_touched && record.new_serial.is_none()
 }
 
-fn fits<T: PartialEq>(was: &Option<T>, is: &Option<T>) -> bool {
-    was.is_none() || is.is_none() || was == is
+/// The root bus, and the device and function numbers from there to the card. Bus numbers may be others
+/// after a reboot.
+fn place(slot: &str) -> impl Iterator<Item = &str> {
+    let (root, below) = slot.split_once('/').unwrap_or((slot, ""));
+    let numbers = |part: &'_ str| part.rfind(':').map_or(0, |colon| colon + 1);
+    std::iter::once(root).chain(below.split('/').map(move |part| &part[numbers(part)..]))
 }
 
 fn describe(id: u16, subsystem: (u16, u16), serial: Option<u64>, slot: Option<&String>) -> String {

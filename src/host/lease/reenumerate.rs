@@ -43,6 +43,7 @@ impl Lease {
         self.record.bridge = std::fs::canonicalize(&device)
             .ok()
             .and_then(|real| real.parent()?.file_name()?.to_str()?.parse().ok());
+        self.record.reenumerated = true;
         self.step_back(HostStep::Reenumerate);
         if device.exists() {
             let doing = "removing the function";

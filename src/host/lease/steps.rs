@@ -36,6 +36,8 @@ pub enum Mark {
     FlashTouched,
     /// Whether the flash boots.
     Boots(bool),
+    /// The serial number that the card shows once the image runs that is about to be written.
+    NewSerial(u64),
 }
 
 /// A borrowed card. Dropping it changes nothing: the journal stays, and the card stays on vfio-pci,
@@ -106,6 +108,7 @@ impl Lease {
                 marks.boots = None;
             }
             Mark::Boots(boots) => marks.boots = Some(boots),
+            Mark::NewSerial(serial) => self.record.new_serial = Some(serial),
         }
     }
 

@@ -4,16 +4,16 @@ use super::actions::{Actions, SystemActions};
 use super::error::in_full;
 use super::presence::Presence;
 use super::steps::{Lease, MLX4};
-use super::{LeaseError, lock};
-use crate::host::Bdf;
+use super::{LeaseError, Pending, lock};
 use crate::host::journal::{
-    HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
+    self, HostStep, Journal, JournalError, JournalRecord, Marks, MovedSibling, OriginalFunction,
     OriginalState,
 };
-use crate::host::{Host, PciCard, Sibling, UseId, VFIO_PCI, card, is_root, sysfs};
+use crate::host::{Function, Host, PciCard, Sibling, UseId, VFIO_PCI, card, is_root, sysfs};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 
 impl Lease {
@@ -26,18 +26,19 @@ impl Lease {
         Self::take_by(host, card, siblings, Rc::new(SystemActions::default()))
     }
 
-    /// A lease from the journal of a card alone; `None` when it has none.
-    pub fn adopt(host: &Host, bdf: Bdf) -> Result<Option<Self>, LeaseError> {
-        Self::adopt_by(host, bdf, Rc::new(SystemActions::default()))
+    /// A lease from a journal alone, at the address that its card has now; `None` when the journal is
+    /// gone.
+    pub fn adopt(host: &Host, pending: &Pending) -> Result<Option<Self>, LeaseError> {
+        Self::adopt_by(host, &pending.journal, Rc::new(SystemActions::default()))
     }
 
     pub(super) fn adopt_by(
         host: &Host,
-        bdf: Bdf,
+        journal: &Journal,
         actions: Rc<dyn Actions>,
     ) -> Result<Option<Self>, LeaseError> {
+        let bdf = journal.bdf();
         let lock = lock::take(host, bdf, |path, arg, mode| actions.lock(path, arg, mode))?;
-        let journal = Journal::of(host, bdf);
         let Some(record) = journal.read_after(&|operation| actions.before_disk(operation))? else {
             return Ok(None);
         };
@@ -50,18 +51,19 @@ impl Lease {
             doing: "reading the boot id".to_owned(),
             source,
         })?;
-        let rebooted = record.boot_id != boot_id;
-        Ok(Some(Self {
+        let mut lease = Self {
             host: host.clone(),
             actions,
             lock,
-            journal: Some(journal),
+            journal: Some(journal.clone()),
+            rebooted: record.boot_id != boot_id,
             record,
-            rebooted,
             done: false,
             warnings: RefCell::default(),
             complaint: None,
-        }))
+        };
+        lease.follow()?;
+        Ok(Some(lease))
     }
 
     pub(super) fn take_by(
@@ -70,22 +72,14 @@ impl Lease {
         move_siblings: bool,
         actions: Rc<dyn Actions>,
     ) -> Result<Self, LeaseError> {
-        // The card's own journal may be at the address that it had before a reboot.
-        Self::follow_cards(host);
         let lock = lock::take(host, card.bdf, |path, arg, mode| actions.lock(path, arg, mode))?;
         // The last holder of the lock may have moved the card since the caller read its state.
         let card = &host.card(card.bdf)?;
-        let journal = Journal::of(host, card.bdf);
-        let pending = match journal.read_after(&|operation| actions.before_disk(operation)) {
-            // The first write decides.
-            Err(JournalError::NotRoot { .. }) => None,
-            read => read?,
-        };
         let mut lease = Self {
             host: host.clone(),
             actions,
             lock,
-            journal: Some(journal),
+            journal: None,
             record: first_record(host, card).map_err(|source| LeaseError::Refused {
                 bdf: card.bdf,
                 doing: "reading its state".to_owned(),
@@ -97,18 +91,17 @@ impl Lease {
             complaint: None,
         };
         lease.record.original.internal_err_reset = lease.original_error_reset();
-        let pending = match pending {
-            Some(old) => lease.own_record(old)?,
-            None => None,
-        };
+        let (pending, superseded) = lease.own_record()?;
         let new = pending.is_none();
         let found = lease.record.original.clone();
         if let Some(old) = pending {
             lease.record.marks = old.marks;
+            lease.record.new_serial = old.new_serial;
             // A card that was left on vfio-pci and has another driver now was given it by others.
             let moved = !old.changed_host() && !found.on_vfio();
             if old.boot_id == lease.record.boot_id && !moved {
                 lease.record.original = old.original;
+                lease.record.reenumerated = old.reenumerated;
             } else if card.driver.is_none() && old.marks.flash_touched {
                 // The machine was rebooted with what the dead process left on the flash, and
                 // mlx4_core failed to bind. It is still the driver of the card.
@@ -120,7 +113,7 @@ impl Lease {
         }
         let on_vfio = found.on_vfio();
         match lease.step(if on_vfio { HostStep::Borrowed } else { HostStep::Begin }) {
-            Ok(()) => {}
+            Ok(()) => lease.remove_all(&superseded),
             Err(LeaseError::Journal(JournalError::NotRoot { .. })) => {
                 if !on_vfio {
                     return Err(LeaseError::NotRoot { bdf: card.bdf, driver: card.driver.clone() });
@@ -155,36 +148,96 @@ impl Lease {
         }
     }
 
-    /// The record, if it is this card's. That of another card is kept beside, after what is not the
-    /// card's own was restored from it.
-    fn own_record(&self, old: JournalRecord) -> Result<Option<JournalRecord>, LeaseError> {
-        let presence = Presence::of(&self.host, &old)?;
-        if presence == Presence::Card {
-            return Ok(Some(old));
+    /// The record that a dead process left of this card, also at an address that the card had before, and
+    /// older journals of the card. Sets the journal of this lease. A journal at this address whose card is
+    /// absent is kept beside, after what is not the card's own was restored from it; one whose card may be
+    /// elsewhere stays.
+    fn own_record(&mut self) -> Result<(Option<JournalRecord>, Vec<Journal>), LeaseError> {
+        let bdf = self.bdf();
+        let mut own: Vec<(Journal, JournalRecord)> = Vec::new();
+        let journals = match journal::all(&self.host) {
+            // The first write decides.
+            Err(JournalError::NotRoot { .. }) => Vec::new(),
+            journals => journals?,
+        };
+        for journal in journals {
+            let here = journal.bdf() == bdf;
+            let Some(mut lease) = self.other(&journal)? else {
+                continue;
+            };
+            match lease.presence() {
+                Err(error) if here => return Err(error),
+                Ok(Presence::Card) if here => {}
+                Ok(Presence::Moved(to)) if to == bdf => {
+                    let acquire = |path: &Path, arg, mode| self.actions.lock(path, arg, mode);
+                    let _lock = lock::take(&self.host, journal.bdf(), acquire)?;
+                    // What is read under the lock counts.
+                    match self.other(&journal)? {
+                        Some(unchanged) if unchanged.record == lease.record => {}
+                        _ => continue,
+                    }
+                    lease.relocate(to)?;
+                }
+                Ok(unclear @ Presence::Unclear(_)) => {
+                    let was = journal.bdf();
+                    self.warn(format!(
+                        "the journal of {was} stays: {unclear} (to drop it: cx3flash host forget {was})"
+                    ));
+                    continue;
+                }
+                Ok(absent @ (Presence::Gone | Presence::Other { .. })) if here => {
+                    let mut failures = Vec::new();
+                    lease.restore_rest(&mut failures);
+                    // Its journal is the only record of what is still owed.
+                    if let Some(failure) = failures.pop() {
+                        return Err(failure.not_back(bdf));
+                    }
+                    let kept = lease.set_aside(&absent)?;
+                    lease.warn(kept);
+                    self.warnings.get_mut().append(&mut lease.take_warnings());
+                    continue;
+                }
+                _ => continue,
+            }
+            self.warnings.get_mut().append(&mut lease.take_warnings());
+            own.extend(lease.journal.map(|journal| (journal, lease.record)));
         }
-        let mut theirs = Self {
+        // A process that was killed while a journal was relocated left two.
+        own.sort_by_key(|(_, record)| record.boot_id == self.record.boot_id);
+        let (journal, record) = own.pop().unzip();
+        self.journal = Some(journal.unwrap_or_else(|| Journal::unused(&self.host, bdf)));
+        Ok((record, own.into_iter().map(|(journal, _)| journal).collect()))
+    }
+
+    fn remove_all(&self, journals: &[Journal]) {
+        for journal in journals {
+            if let Err(error) = journal.remove(&|operation| self.actions.before_disk(operation)) {
+                tracing::warn!(%error, "an older journal of the card stays");
+            }
+        }
+    }
+
+    /// The lease of a journal, without a lock. One that cannot be read blocks the card at its address
+    /// only.
+    fn other(&self, journal: &Journal) -> Result<Option<Self>, LeaseError> {
+        let record = match journal.read_after(&|operation| self.actions.before_disk(operation)) {
+            Ok(Some(record)) => record,
+            Err(error) if journal.bdf() == self.bdf() && !matches!(error, JournalError::NotRoot { .. }) => {
+                return Err(error.into());
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self {
             host: self.host.clone(),
             actions: Rc::clone(&self.actions),
             lock: None,
-            journal: self.journal.clone(),
-            rebooted: old.boot_id != self.record.boot_id,
-            record: old,
+            journal: Some(journal.clone()),
+            rebooted: record.boot_id != self.record.boot_id,
+            record,
             done: false,
             warnings: RefCell::default(),
             complaint: None,
-        };
-        let mut failures = Vec::new();
-        theirs.restore_rest(&mut failures);
-        // Its journal is the only record of what is still owed.
-        if let Some(failure) = failures.pop() {
-            return Err(failure.not_back(theirs.bdf()));
-        }
-        let kept = theirs.set_aside(&presence)?;
-        for text in theirs.take_warnings() {
-            self.warn(text);
-        }
-        self.warn(kept);
-        Ok(None)
+        }))
     }
 
     /// Restores the host after `error`, and returns the error to report.
@@ -271,11 +324,16 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
     }
     // Not from `card`, in which an id that could not be read is 0.
     let ids = host.try_ids(card.bdf)?;
+    // A serial number that another card shows too identifies neither.
+    let cards = host.cards().map_err(io::Error::other)?;
+    let mut others = cards.iter().filter(|other| other.bdf != card.bdf);
+    let is_shared = others.any(|o| o.function != Function::Virtual && o.serial == card.serial);
     Ok(JournalRecord {
         bdf: card.bdf,
         device_id: card.device_id,
         subsystem: ids.map_or(card.subsystem, |ids| (ids.subsystem_vendor, ids.subsystem_device)),
-        serial: card.serial,
+        serial: card.serial.filter(|_| !is_shared),
+        new_serial: None,
         slot: host.slot(card.bdf),
         boot_id: host.try_boot_id()?,
         pid: std::process::id(),
@@ -289,6 +347,7 @@ fn first_record(host: &Host, card: &PciCard) -> io::Result<JournalRecord> {
             internal_err_reset: None,
         },
         step: HostStep::Begin,
+        reenumerated: false,
         bridge: None,
         marks: Marks::default(),
     })

@@ -182,6 +182,15 @@ impl FakeHost {
         self.write(&path, config);
     }
 
+    /// Gives a function another serial number; 0 is none.
+    pub(in crate::host) fn serial(&self, bdf: &str, serial: u64) {
+        let path = format!("{}/config", self.device(bdf));
+        let mut config = fs::read(self.at(&path)).unwrap();
+        config[0x14c..0x150].copy_from_slice(&(serial as u32).to_le_bytes());
+        config[0x150..0x154].copy_from_slice(&((serial >> 32) as u32).to_le_bytes());
+        self.write(&path, config);
+    }
+
     /// Puts functions into an IOMMU group.
     pub(in crate::host) fn group(&self, number: u32, members: &[&str]) {
         let dir = format!("/sys/kernel/iommu_groups/{number}");

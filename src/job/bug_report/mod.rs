@@ -312,7 +312,7 @@ fn journals(host: &Host) -> Value {
     };
     let records: Vec<Value> = pending
         .iter()
-        .map(|pending| match Lease::journal(host, pending.bdf) {
+        .map(|pending| match Lease::journal(pending) {
             Ok(record) => json!({ "bdf": pending.bdf, "record": record }),
             Err(error) => json!({ "bdf": pending.bdf, "problem": error.to_string() }),
         })

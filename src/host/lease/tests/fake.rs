@@ -6,6 +6,7 @@ mod changes;
 
 use crate::card::Clock;
 use crate::host::lease::actions::Actions;
+use crate::host::journal::Journal;
 use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
@@ -182,7 +183,14 @@ impl Kernel {
     }
 
     pub(super) fn adopt(self: &Rc<Self>) -> Result<Option<Lease>, LeaseError> {
-        Lease::adopt_by(&self.host(), bdf(self.card), self.clone())
+        self.adopt_from(&Journal::of(&self.host(), bdf(self.card)))
+    }
+
+    pub(super) fn adopt_from(
+        self: &Rc<Self>,
+        journal: &Journal,
+    ) -> Result<Option<Lease>, LeaseError> {
+        Lease::adopt_by(&self.host(), journal, self.clone())
     }
 
     /// `host restore` in a new process.

@@ -3,6 +3,7 @@
 mod cuts;
 mod fake;
 mod faults;
+mod moved;
 mod presence;
 mod real;
 mod reenumerate;

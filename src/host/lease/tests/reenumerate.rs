@@ -167,3 +167,22 @@ fn a_killed_reenumeration_of_a_card_on_vfio_pci_is_finished_by_restore() {
         assert_eq!(kernel.journals(), 0, "{at}");
     }
 }
+
+#[test]
+fn a_job_after_a_killed_reenumeration_keeps_what_is_owed() {
+    let kernel = recovery_on_vfio(false);
+    kernel.rescan_binds(Some("mlx4_core"));
+    let mut lease = kernel.take().unwrap();
+    kernel.fail("sys/bus/pci/drivers/mlx4_core/unbind", nix::libc::EBUSY);
+    lease.reenumerate().unwrap_err();
+    drop(lease);
+    kernel.heal();
+    assert_eq!(kernel.card().driver.as_deref(), Some("mlx4_core"));
+    // The next job is killed, too.
+    drop(kernel.take().unwrap());
+    kernel.restore().unwrap();
+    let card = kernel.card();
+    assert_eq!(card.driver.as_deref(), Some("vfio-pci"));
+    assert_eq!(card.driver_override, None);
+    assert_eq!(kernel.journals(), 0);
+}

@@ -1,0 +1,288 @@
+//! The card of a journal is at another address, or it is unknown which card that is.
+
+use super::fake::{Kernel, SIBLING};
+use super::presence::{aside, pull};
+use crate::host::lease::{Lease, LeaseError, Mark};
+use crate::host::tests::fake::{CARD, SERIAL, bdf};
+use crate::host::{Bdf, Pending};
+use std::rc::Rc;
+
+const OTHER: &str = "0000:06:00.0";
+const NEW: &str = "0000:07:00.0";
+
+/// Two cards with serial numbers of their own, and the process of each.
+fn two_cards() -> [Rc<Kernel>; 2] {
+    let first = Kernel::new();
+    let (names, rdma) = Kernel::ports(OTHER);
+    first.files.ethernet_card_at(OTHER, 18, names, rdma);
+    first.files.serial(OTHER, 2);
+    let second = Kernel::shared(first.files.share(), OTHER, |_| false);
+    [first, second]
+}
+
+/// A killed job leaves a card whose flash does not boot.
+fn killed(kernel: &Rc<Kernel>) {
+    let mut lease = kernel.take().unwrap();
+    lease.mark(Mark::FlashTouched).unwrap();
+    lease.note(Mark::Boots(false));
+}
+
+/// No driver binds the cards.
+fn reboot(kernel: &Kernel) {
+    kernel.reboot(None);
+    if kernel.files.at(&kernel.files.device(OTHER)).exists() {
+        kernel.files.driver(OTHER, None);
+        kernel.set_override(OTHER, "(null)");
+    }
+}
+
+/// The card leaves its address for another one.
+fn renumber(kernel: &Kernel, to: &str, serial: u64) {
+    pull(kernel);
+    kernel.files.pci(to, 0x15b3, 0x1003, 0x02_00_00);
+    kernel.files.serial(to, serial);
+    kernel.files.group(23, &[to]);
+}
+
+fn pending(kernel: &Kernel) -> Vec<Pending> {
+    Lease::pending(&kernel.host()).unwrap()
+}
+
+/// Addresses of journals, and of their cards.
+fn places(kernel: &Kernel) -> Vec<(Bdf, Option<Bdf>)> {
+    pending(kernel).iter().map(|pending| (pending.bdf, pending.moved_to)).collect()
+}
+
+#[test]
+fn a_journal_follows_its_card_to_another_address_after_a_reboot() {
+    for by in ["restore", "take"] {
+        let kernel = Kernel::new();
+        killed(&kernel);
+        reboot(&kernel);
+        renumber(&kernel, NEW, SERIAL);
+        // Another card is at the old address.
+        kernel.files.pci(CARD, 0x15b3, 0x1007, 0x02_00_00);
+        let was = pending(&kernel).remove(0);
+        assert_eq!(was.moved_to, Some(bdf(NEW)), "{was}");
+        assert!(!was.gone && was.other_card.is_none(), "{was}");
+        assert!(was.to_string().contains("the card is at 0000:07:00.0 now"), "{was}");
+        let mut lease = match by {
+            "restore" => kernel.adopt_from(&was.journal).unwrap().unwrap(),
+            _ => Kernel::shared(kernel.files.share(), NEW, |_| false).take().unwrap(),
+        };
+        assert_eq!(lease.bdf(), bdf(NEW));
+        assert_eq!(lease.marks().boots, Some(false), "{by}");
+        assert!(lease.card_is_here(), "{by}");
+        let warnings = lease.take_warnings().join("\n");
+        assert!(warnings.contains("the card of 0000:05:00.0 is at 0000:07:00.0 now"), "{warnings}");
+        if by == "restore" {
+            assert!(lease.must_stay(), "what the journal knows of the flash still holds");
+        }
+        drop(lease);
+        assert_eq!(places(&kernel), [(bdf(NEW), None)], "{by}");
+        assert!(aside(&kernel).is_empty(), "{by}");
+    }
+}
+
+#[test]
+fn two_cards_that_have_changed_places_keep_their_journals() {
+    for restored_first in [true, false] {
+        let kernels = two_cards();
+        kernels.iter().for_each(killed);
+        reboot(&kernels[0]);
+        kernels[0].files.serial(CARD, 2);
+        kernels[0].files.serial(OTHER, SERIAL);
+        let (first, second) = (bdf(CARD), bdf(OTHER));
+        let were = pending(&kernels[0]);
+        assert_eq!(places(&kernels[0]), [(first, Some(second)), (second, Some(first))]);
+        if restored_first {
+            for was in were {
+                let lease = kernels[0].adopt_from(&was.journal).unwrap().unwrap();
+                assert!(lease.must_stay());
+            }
+            assert_eq!(places(&kernels[0]), [(first, None), (second, None)]);
+        }
+        for (kernel, serial) in kernels.iter().zip([2, SERIAL]) {
+            let lease = kernel.take().unwrap();
+            assert_eq!(lease.marks().boots, Some(false));
+            assert_eq!(lease.record.serial, Some(serial));
+        }
+        assert_eq!(places(&kernels[0]), [(first, None), (second, None)]);
+        assert!(aside(&kernels[0]).is_empty());
+    }
+}
+
+#[test]
+fn a_job_takes_along_the_journal_of_its_own_card_only() {
+    let kernels = two_cards();
+    kernels.iter().for_each(killed);
+    reboot(&kernels[0]);
+    kernels[0].files.serial(CARD, 2);
+    kernels[0].files.serial(OTHER, SERIAL);
+    drop(kernels[0].take().unwrap());
+    // The other's stays, although the name of this card's journal is not free.
+    assert_eq!(places(&kernels[0]), [(bdf(CARD), Some(bdf(OTHER))), (bdf(CARD), None)]);
+    let mut names = kernels[0].names_of_journals();
+    names.sort();
+    assert_eq!(names, ["0000:05:00.0.1.json", "0000:05:00.0.json"]);
+}
+
+#[test]
+fn the_journal_of_a_card_that_is_gone_does_not_stop_the_one_that_moves_there() {
+    let kernels = two_cards();
+    kernels.iter().for_each(killed);
+    reboot(&kernels[0]);
+    // The first card is at the address of the second one, which is gone.
+    pull(&kernels[0]);
+    kernels[0].files.serial(OTHER, SERIAL);
+    for was in pending(&kernels[0]) {
+        let mut lease = kernels[0].adopt_from(&was.journal).unwrap().unwrap();
+        let _ = lease.give_back();
+    }
+    assert_eq!(places(&kernels[0]), [(bdf(OTHER), None)]);
+    assert_eq!(aside(&kernels[0]).len(), 1);
+}
+
+#[test]
+fn a_card_in_recovery_mode_is_known_by_its_slot_when_buses_are_renumbered() {
+    let kernel = Kernel::new();
+    // The same slot before and after: device 3 of the root bus.
+    kernel.reboot(None);
+    pull(&kernel);
+    kernel.files.pci(CARD, 0x15b3, 0x1003, 0x02_00_00);
+    kernel.files.port_above(CARD, "0000:00:03.0");
+    kernel.files.group(17, &[CARD]);
+    killed(&kernel);
+    kernel.files.write("/proc/sys/kernel/random/boot_id", "third\n");
+    pull(&kernel);
+    kernel.files.pci(NEW, 0x15b3, 0x01f6, 0x02_00_00);
+    kernel.files.serial(NEW, 0);
+    kernel.files.port_above(NEW, "0000:00:03.0");
+    assert_eq!(places(&kernel), [(bdf(CARD), Some(bdf(NEW)))]);
+    // In another slot it may be any card.
+    kernel.files.write("/proc/sys/kernel/random/boot_id", "fourth\n");
+    let device = kernel.files.device(NEW);
+    kernel.files.remove(&device);
+    kernel.files.pci("0000:08:00.0", 0x15b3, 0x01f6, 0x02_00_00);
+    kernel.files.serial("0000:08:00.0", 0);
+    assert_eq!(pending(&kernel)[0].candidates, [bdf("0000:08:00.0")]);
+    // Of the other device of the family it is none.
+    kernel.files.write(&format!("{}/device", kernel.files.device("0000:08:00.0")), "0x01f8\n");
+    assert!(pending(&kernel)[0].gone);
+}
+
+#[test]
+fn a_card_is_known_by_the_serial_number_that_a_job_has_written() {
+    for (to, at) in [(CARD, "its address"), (NEW, "another address")] {
+        let kernel = Kernel::new();
+        let mut lease = kernel.take().unwrap();
+        lease.note(Mark::NewSerial(9));
+        lease.mark(Mark::FlashTouched).unwrap();
+        drop(lease);
+        reboot(&kernel);
+        renumber(&kernel, to, 9);
+        let moved = (to != CARD).then(|| bdf(to));
+        assert_eq!(places(&kernel), [(bdf(CARD), moved)], "{at}");
+        assert_eq!(pending(&kernel)[0].other_card, None);
+    }
+}
+
+#[test]
+fn a_journal_is_applied_to_no_card_while_its_card_is_unknown() {
+    let kernels = two_cards();
+    let kernel = &kernels[0];
+    killed(kernel);
+    reboot(kernel);
+    // Its own card is in recovery mode, and another one has a clone of its identity.
+    kernel.files.write(&format!("{}/device", kernel.files.device(CARD)), "0x01f6\n");
+    kernel.files.serial(CARD, 0);
+    kernel.files.serial(OTHER, SERIAL);
+    let was = pending(kernel).remove(0);
+    assert_eq!(was.candidates, [bdf(CARD), bdf(OTHER)]);
+    let text = was.to_string();
+    assert!(text.contains("0000:05:00.0 or 0000:06:00.0"), "{text}");
+    assert!(text.contains("cx3flash host forget 0000:05:00.0"), "{text}");
+    let sys = kernel.sys();
+    let error = kernel.restore().unwrap_err();
+    assert!(matches!(error, LeaseError::Unclear { .. }) && error.host_changed(), "{error}");
+    assert_eq!(super::fake::differences(&sys, &kernel.sys()), [""; 0]);
+    // Jobs go on.
+    for kernel in &kernels {
+        let mut lease = kernel.take().unwrap();
+        assert_eq!(lease.marks().boots, None);
+        let warnings = lease.take_warnings().join("\n");
+        assert!(warnings.contains("cx3flash host forget 0000:05:00.0"), "{warnings}");
+        lease.give_back().unwrap();
+    }
+    assert_eq!((kernel.journals(), aside(kernel).len()), (1, 0));
+    let dropped = Lease::forget_journals(&kernel.host(), bdf(CARD), &mut |_| true);
+    assert_eq!(dropped.unwrap().unwrap().len(), 1);
+}
+
+#[test]
+fn a_journal_follows_none_of_two_cards_with_its_serial_number() {
+    let kernel = Kernel::new();
+    killed(&kernel);
+    reboot(&kernel);
+    renumber(&kernel, NEW, SERIAL);
+    kernel.files.pci("0000:08:00.0", 0x15b3, 0x1003, 0x02_00_00);
+    assert_eq!(pending(&kernel)[0].candidates, [bdf(NEW), bdf("0000:08:00.0")]);
+    assert!(matches!(kernel.restore(), Err(LeaseError::Unclear { .. })));
+    assert_eq!((kernel.journals(), aside(&kernel).len()), (1, 0));
+}
+
+#[test]
+fn a_serial_number_that_two_cards_share_shows_neither() {
+    let [first, second] = two_cards();
+    first.files.serial(OTHER, SERIAL);
+    let lease = first.take().unwrap();
+    assert_eq!(lease.record.serial, None);
+    assert!(lease.card_is_here());
+    drop(lease);
+    // Its clone stays where it was.
+    pull(&first);
+    assert_eq!(places(&first), [(bdf(CARD), None)]);
+    assert_eq!(pending(&first)[0].candidates, [bdf(OTHER)]);
+    drop(second.take().unwrap());
+    assert_eq!(first.journals(), 2);
+}
+
+#[test]
+fn a_card_that_is_plugged_into_another_slot_leaves_the_rest_restored() {
+    let kernel = Kernel::crowded();
+    drop(kernel.take().unwrap());
+    renumber(&kernel, NEW, SERIAL);
+    kernel.files.driver(NEW, Some("mlx4_core"));
+    assert_eq!(places(&kernel), [(bdf(CARD), Some(bdf(NEW)))]);
+    let warnings = kernel.restore().unwrap().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("is at 0000:07:00.0 now"), "{warnings:?}");
+    assert_eq!(kernel.driver_of(SIBLING).as_deref(), Some("ahci"));
+    assert_eq!(kernel.driver_of(NEW).as_deref(), Some("mlx4_core"));
+    assert_eq!((kernel.journals(), aside(&kernel).len()), (0, 0));
+}
+
+#[test]
+fn a_kill_while_a_journal_follows_its_card_loses_nothing() {
+    let start = || {
+        let kernel = Kernel::new();
+        killed(&kernel);
+        reboot(&kernel);
+        renumber(&kernel, NEW, SERIAL);
+        kernel
+    };
+    let kernel = start();
+    let before = kernel.actions();
+    drop(kernel.adopt().unwrap());
+    let all = kernel.actions() - before;
+    assert!(all > 5, "only {all} actions: the sweep is blind");
+    for at in 1..=all {
+        let kernel = start();
+        kernel.kill_at(kernel.actions() + at, super::fake::Cut::Before);
+        drop(kernel.adopt());
+        assert!(kernel.is_dead(), "{at}");
+        let moved = Kernel::shared(kernel.files.share(), NEW, |_| false);
+        assert_eq!(moved.take().unwrap().marks().boots, Some(false), "{at}");
+        assert_eq!(places(&kernel), [(bdf(NEW), None)], "{at}");
+    }
+}
