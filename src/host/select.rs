@@ -39,12 +39,7 @@ impl Host {
         }
     }
 
-    fn any_domain(
-        &self,
-        selector: &str,
-        bdf: Bdf,
-        journals: &[Bdf],
-    ) -> Result<Bdf, DiscoverError> {
+    fn any_domain(&self, selector: &str, bdf: Bdf, journals: &[Bdf]) -> Result<Bdf, DiscoverError> {
         let has_domain = selector.matches(':').count() == 2;
         if has_domain {
             return Ok(bdf);

@@ -424,10 +424,10 @@ impl Code {
                 &["once the card is bound to its driver (if it is not: echo <bdf|BDF> > \
                  /sys/bus/pci/drivers/mlx4_core/bind), drop the journal: <root>cx3flash host forget <bdf|BDF>"]
             }
-            Self::JournalUnclear => &[
-                "once each of these cards is bound to its driver, drop the journal: \
-                 cx3flash host forget <bdf|BDF>",
-            ],
+            Self::JournalUnclear => {
+                &["once each of these cards is bound to its driver, drop the journal: \
+                 cx3flash host forget <bdf|BDF>"]
+            }
             Self::CardFileMissing => &["create one: cx3flash sim create <file|FILE>"],
             Self::CardFileForeign | Self::CardFileVersion | Self::CardFileDamaged => {
                 &["create a new one: cx3flash sim create new.cx3"]

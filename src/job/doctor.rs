@@ -12,8 +12,8 @@ use crate::card::{CardError, FirmwareState};
 use crate::escape;
 use crate::flash::{ChainVerdict, FlashError, Locked};
 use crate::host::{
-    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, Pending, kvm_findings,
-    objections,
+    BorrowOptions, Borrowed, Host, HostFinding, JournalError, Lease, LeaseError, Pending,
+    kvm_findings, objections,
 };
 use crate::image::{Depth, Identity};
 use schemars::JsonSchema;

@@ -8,8 +8,8 @@ use super::{Device, HostReport, JobError};
 use crate::card::{Semaphore, SemaphoreState, Staleness, WATCH};
 use crate::flash::{Event, Events};
 use crate::host::{
-    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark,
-    Pending, VfioError, give_back,
+    Bdf, BorrowOptions, Borrowed, Ending, Host, HostError, Lease, LeaseError, Mark, Pending,
+    VfioError, give_back,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -135,16 +135,18 @@ fn unrestored(bdf: Bdf, report: &HostReport) -> JobError {
 
 /// One card; `None` when its journal is gone already.
 fn put_back(host: &Host, pending: &Pending) -> Result<Option<HostReport>, JobError> {
-    let Some(lease) = Lease::adopt(host, pending)? else {
+    let Some(mut lease) = Lease::adopt(host, pending)? else {
         return Ok(None);
     };
     let bdf = lease.bdf();
     let marks = lease.marks();
     if lease.is_unknown_since_reboot() {
         // Its driver did not bind it, and only its flash shows why.
+        let warnings = lease.take_warnings();
         drop(lease);
         let card = host.card(bdf)?;
         let borrowed = Borrowed::take(host, card, &BorrowOptions::default(), &mut |_| {})?;
+        warnings.into_iter().for_each(|warning| borrowed.warn(warning));
         return Ok(Some(probe_and_end(host, &borrowed, bdf, false, true)));
     }
     let on_vfio = lease.card_is_here() && host.card(bdf).is_ok_and(|card| card.on_vfio());

@@ -202,7 +202,8 @@ fn an_address_that_cards_of_two_domains_have_is_exit_3_with_both() {
     let bench = host();
     journal(&bench, CARD, 0x1003, &untouched());
     journal(&bench, OTHER_DOMAIN, 0x1003, &untouched());
-    for words in [&["-d", "05:00.0", "host", "restore"][..], &["host", "forget", "05:00.0", "--yes"]]
+    for words in
+        [&["-d", "05:00.0", "host", "restore"][..], &["host", "forget", "05:00.0", "--yes"]]
     {
         bench.run(words).exits(3).one_clear_line().reports(CARD).reports(OTHER_DOMAIN);
     }

@@ -76,7 +76,8 @@ fn by_ids(module: &str) -> Option<&'static str> {
 
 /// `options vfio-pci ids=15b3:1003,…`, `softdep mlx4_core pre: vfio-pci`, `blacklist mlx4_core` (modprobe.d(5)).
 fn modprobe(files: &Configuration<'_>, card: &PciCard) -> Vec<String> {
-    let dirs = ["etc", "run", "usr/local/lib", "usr/lib", "lib"].map(|dir| format!("{dir}/modprobe.d"));
+    let dirs =
+        ["etc", "run", "usr/local/lib", "usr/lib", "lib"].map(|dir| format!("{dir}/modprobe.d"));
     let in_dir = |dir: &String| {
         let name = |name| (format!("{dir}/{name}"), name);
         files.names(dir).into_iter().map(name).collect::<Vec<_>>()

@@ -100,7 +100,8 @@ impl Journal {
     /// The first name for this address that no file has.
     pub(super) fn unused(host: &Host, bdf: Bdf) -> Self {
         let is_unused = |journal: &Self| {
-            let mut paths = OLD_EXTENSIONS.map(|extension| journal.path.with_extension(extension)).to_vec();
+            let mut paths =
+                OLD_EXTENSIONS.map(|extension| journal.path.with_extension(extension)).to_vec();
             paths.push(journal.path.clone());
             paths.iter().all(|path| fs::symlink_metadata(path).is_err())
         };

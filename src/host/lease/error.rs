@@ -51,7 +51,7 @@ pub enum LeaseError {
     #[error("nothing on the flash of {bdf} boots, so its driver must not bind it")]
     NotBootable { bdf: Bdf },
     /// A journal that belongs to one of several cards.
-    #[error("the journal of {bdf} belongs to {}: which one is unknown, so it is applied to none", one_of(cards))]
+    #[error("the journal of {bdf} is applied to no card: it may belong to {}", one_of(cards))]
     Unclear { bdf: Bdf, cards: Vec<Bdf> },
     #[error(transparent)]
     Discover(#[from] DiscoverError),

@@ -14,7 +14,8 @@ impl Lease {
         let Presence::Moved(to) = self.presence()? else {
             return Ok(());
         };
-        let lock = lock::take(&self.host, to, |path, arg, mode| self.actions.lock(path, arg, mode))?;
+        let lock =
+            lock::take(&self.host, to, |path, arg, mode| self.actions.lock(path, arg, mode))?;
         self.relocate(to)?;
         self.lock = lock;
         Ok(())

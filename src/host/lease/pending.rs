@@ -124,8 +124,8 @@ impl fmt::Display for Pending {
             f.write_str("  the card is gone")?;
         }
         if !self.candidates.is_empty() {
-            let cards = one_of(&self.candidates);
-            write!(f, "  which card it belongs to is unknown: {cards}; to drop the journal: cx3flash host forget {}", self.bdf)?;
+            write!(f, "  it may belong to {}", one_of(&self.candidates))?;
+            write!(f, "; to drop the journal: cx3flash host forget {}", self.bdf)?;
         }
         if let Some(other) = &self.other_card {
             write!(f, "  {other}; to drop the journal: cx3flash host forget {}", self.bdf)?;

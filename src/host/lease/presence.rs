@@ -28,9 +28,7 @@ impl fmt::Display for Presence {
         match self {
             Self::Card => f.write_str("the card is there"),
             Self::Moved(to) => write!(f, "the card is at {to} now"),
-            Self::Unclear(cards) => {
-                write!(f, "which card it belongs to is unknown: {}", one_of(cards))
-            }
+            Self::Unclear(cards) => write!(f, "it may belong to {}", one_of(cards)),
             Self::Gone => f.write_str("the card is gone"),
             Self::Other { was, is } => {
                 write!(f, "another card is there now ({is}; the journal's is {was})")

@@ -181,7 +181,7 @@ impl Lease {
                 Ok(unclear @ Presence::Unclear(_)) => {
                     let was = journal.bdf();
                     self.warn(format!(
-                        "the journal of {was} stays: {unclear} (to drop it: cx3flash host forget {was})"
+                        "the journal of {was} is applied to no card: {unclear} (to drop it: cx3flash host forget {was})"
                     ));
                     continue;
                 }
@@ -222,7 +222,10 @@ impl Lease {
     fn other(&self, journal: &Journal) -> Result<Option<Self>, LeaseError> {
         let record = match journal.read_after(&|operation| self.actions.before_disk(operation)) {
             Ok(Some(record)) => record,
-            Err(error) if journal.bdf() == self.bdf() && !matches!(error, JournalError::NotRoot { .. }) => {
+            Err(error)
+                if journal.bdf() == self.bdf()
+                    && !matches!(error, JournalError::NotRoot { .. }) =>
+            {
                 return Err(error.into());
             }
             _ => return Ok(None),

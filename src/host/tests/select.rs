@@ -120,7 +120,8 @@ fn a_link_to_another_function_means_that_function() {
     fake.vf(CARD, 0, "0000:05:00.1", None);
     let card = fake.host().find("/sys/bus/pci/devices/0000:05:00.1/physfn/config");
     assert_eq!(card.unwrap().bdf, bdf(CARD));
-    for path in ["/sys/bus/pci/devices/0000:05:00.0/virtfn0", "/sys/class/net/enp5s0/device/virtfn0"]
+    for path in
+        ["/sys/bus/pci/devices/0000:05:00.0/virtfn0", "/sys/class/net/enp5s0/device/virtfn0"]
     {
         let error = fake.host().find(path).unwrap_err();
         assert!(matches!(error, DiscoverError::VirtualFunction { .. }), "{path}: {error}");

@@ -5,8 +5,8 @@
 mod changes;
 
 use crate::card::Clock;
-use crate::host::lease::actions::Actions;
 use crate::host::journal::Journal;
+use crate::host::lease::actions::Actions;
 use crate::host::lease::lock::{self, Lock};
 use crate::host::lease::{Lease, LeaseError};
 use crate::host::tests::fake::{CARD, FakeHost, bdf};
@@ -364,7 +364,12 @@ impl Kernel {
 
     /// Step of the record that is about to be renamed.
     fn unfinished_step(&self) -> String {
-        let path = self.host().journal_dir().join(format!(".{}.json.new", self.card));
+        let own = format!(".{}.", self.card);
+        let mut names = self.names_of_journals();
+        names.retain(|name| name.ends_with(".json.new"));
+        // A journal that follows its card has another address.
+        names.sort_by_key(|name| name.starts_with(&own));
+        let path = self.host().journal_dir().join(names.pop().unwrap());
         let file: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         file["record"]["step"].as_str().unwrap().to_owned()
     }
