@@ -157,11 +157,6 @@ impl Borrowed {
         self.0.borrow().vfio.space()
     }
 
-    /// How its registers are reached; `None` once closed.
-    pub fn access(&self) -> Option<BarAccess> {
-        self.0.borrow().vfio.access()
-    }
-
     /// Driver it was taken from and goes back to; `None` when there was none, or when it was on
     /// vfio-pci already.
     pub fn original_driver(&self) -> Option<String> {

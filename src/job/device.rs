@@ -5,7 +5,7 @@ use super::{CardSelector, HostReport, JobError};
 use crate::card::{
     Card, Clock, FirmwareState, Semaphore, SemaphoreState, Staleness, WATCH, WallClock,
 };
-use crate::flash::trace::{Recorder, SIMULATED};
+use crate::flash::trace::Recorder;
 use crate::host::{BorrowOptions, Borrowed, Ending, Host, Mark};
 use crate::sim::SimCard;
 use std::path::Path;
@@ -59,8 +59,7 @@ pub(super) fn open_borrowed(
     let proofs = borrowed.card().serial_number().map(|serial| ProofStore::of(host, serial));
     let mut space = borrowed.space();
     if let Some(trace) = &options.trace {
-        let access = borrowed.access().map_or_else(String::new, |access| access.to_string());
-        space = trace.open(space, &clock, &access, proofs.is_some());
+        space = trace.open(space, &clock, false, proofs.is_some());
     }
     let card = match Card::open_with_key(space, Rc::clone(&clock), options.key) {
         Ok(card) => card,
@@ -98,7 +97,7 @@ pub(super) fn open_sim_with(
     let clock = sim.clock();
     let mut space = sim.bar0();
     if let Some(trace) = &options.trace {
-        space = trace.open(space, &clock, SIMULATED, proofs.is_some());
+        space = trace.open(space, &clock, true, proofs.is_some());
     }
     let card = Card::open_with_key(space, Rc::clone(&clock), options.key)?;
     let mut device = Device::new(card, clock, name);

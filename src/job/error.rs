@@ -82,7 +82,7 @@ pub enum JobError {
     #[error("{} ends after {accesses} accesses: {why}", escape::path(path))]
     TraceCut { path: PathBuf, accesses: usize, why: String },
     #[error(
-        "{} is a trace of `{command}`; query, verify and doctor can be replayed",
+        "{} is a trace of `{command}`; query, verify, doctor and selftest can be replayed",
         escape::path(path)
     )]
     NotReplayed { path: PathBuf, command: String },

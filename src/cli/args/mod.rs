@@ -249,7 +249,7 @@ pub enum TraceCommand {
         #[arg(long)]
         accesses: bool,
     },
-    /// Run the recorded query, verify or doctor with the trace as its card
+    /// Run the recorded query, verify, doctor or selftest with the trace as its card
     Replay {
         /// Trace, as `--trace` writes it
         file: PathBuf,

@@ -37,6 +37,7 @@ pub(super) fn replay(ctx: &mut Ctx<'_>, file: &Path) -> Ran {
         Some(ReplayedResult::Query(query)) => page.append(&text::query(query, false)),
         Some(ReplayedResult::Verify(verify)) => page.append(&text::verify(verify)),
         Some(ReplayedResult::Doctor(doctor)) => page.append(&super::card::checks(doctor)),
+        Some(ReplayedResult::Selftest(outcome)) => page.append(&text::selftest(outcome)),
     }
     if let Some(failure) = &outcome.failure {
         page.line(format_args!("the command fails: {failure}"));
@@ -100,7 +101,8 @@ fn shown(shown: &TraceShowOutcome) -> Page {
     ));
     page.line(format_args!("chip:        {}", header.chip.clone().unwrap_or_else(unknown)));
     page.line(format_args!("firmware:    {}", header.firmware.clone().unwrap_or_else(unknown)));
-    page.line(format_args!("transport:   {}", header.transport.clone().unwrap_or_else(unknown)));
+    let transport = header.transport.map_or_else(unknown, |by| by.to_string());
+    page.line(format_args!("transport:   {transport}"));
     let kernel = header.kernel.clone().unwrap_or_else(unknown);
     page.line(format_args!("kernel:      {kernel} {}", header.machine));
     page.line(format_args!(

@@ -1,5 +1,6 @@
 //! The lines of a trace (docs/traces.md#format).
 
+use crate::card::BarAccess;
 use crate::flash::ChainVerdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ pub struct TraceHeader {
     pub chip: Option<String>,
     /// Firmware that ran; null when none ran or the card could not be opened.
     pub firmware: Option<String>,
-    /// Register access at the first open: `mmap`, `pread`, `config`, or `sim`.
-    pub transport: Option<String>,
+    /// Register access at the first open.
+    pub transport: Option<BarAccess>,
 }
 
 /// What an access was.
@@ -61,6 +62,8 @@ pub enum TraceValue {
     Masked(u32),
     /// The access failed.
     Failed,
+    /// The card cannot be reached by this transport.
+    Absent,
 }
 
 /// One access.
@@ -68,7 +71,8 @@ pub enum TraceValue {
 pub struct TraceAccess {
     /// Microseconds since the recording began.
     pub time: u64,
-    pub transport: char,
+    /// `None` for a card without a choice.
+    pub transport: Option<BarAccess>,
     pub op: TraceOp,
     /// Offset in CR-space; 0 where the operation has none.
     pub at: u32,
@@ -85,7 +89,7 @@ pub enum TraceMark {
     Bind { driver: String },
     /// The card was opened through this transport, which resets it.
     Open {
-        transport: String,
+        transport: Option<BarAccess>,
         /// Writes are posted.
         posted: bool,
         /// Microseconds since the reset of the open.
@@ -93,6 +97,8 @@ pub enum TraceMark {
         /// It has a serial number, under which it is kept what the card has shown.
         serial: bool,
     },
+    /// What a self-test tests beyond what only reads.
+    Selftest { tools_interface: bool, reset: bool },
     /// What this card had shown about chained reads.
     Chains { known: Option<ChainVerdict> },
     /// The software reset was written.
@@ -115,9 +121,16 @@ impl std::fmt::Display for TraceMark {
         match self {
             Self::Unbind { driver } => write!(f, "unbound from {driver}"),
             Self::Bind { driver } => write!(f, "bound to {driver}"),
-            Self::Open { transport, since_reset, .. } => {
-                write!(f, "opened through {transport}, {since_reset} µs after its reset")
+            Self::Open { transport: Some(by), since_reset, .. } => {
+                write!(f, "opened through {by}, {since_reset} µs after its reset")
             }
+            Self::Open { transport: None, .. } => f.write_str("opened"),
+            Self::Selftest { tools_interface, reset } => write!(
+                f,
+                "self-test{}{}",
+                if *tools_interface { ", tools interface" } else { "" },
+                if *reset { ", reset" } else { "" }
+            ),
             Self::Chains { known: Some(ChainVerdict::Proven(_)) } => {
                 f.write_str("chained reads: proven before")
             }
@@ -165,8 +178,22 @@ impl std::fmt::Display for TraceValue {
         match self {
             Self::Clear(word) => write!(f, "{word:08x}"),
             Self::Masked(number) => write!(f, "#{number:x}"),
-            Self::Failed => f.write_str("failed"),
+            Self::Failed => f.write_str(FAILED),
+            Self::Absent => f.write_str(ABSENT),
         }
+    }
+}
+
+const FAILED: &str = "failed";
+const ABSENT: &str = "absent";
+
+/// The letter of a transport.
+fn letter(transport: Option<BarAccess>) -> char {
+    match transport {
+        Some(BarAccess::Mmap) => 'm',
+        Some(BarAccess::Pread) => 'p',
+        Some(BarAccess::Config) => 'c',
+        None => 's',
     }
 }
 
@@ -238,7 +265,7 @@ impl LineState {
         match record {
             TraceRecord::Access(access) => {
                 let TraceAccess { transport, op, at, value, .. } = access;
-                let op = op.word();
+                let (op, transport) = (op.word(), letter(*transport));
                 let value = match value {
                     TraceValue::Masked(number) if *number == self.numbers.wrapping_add(1) => {
                         self.numbers = *number;
@@ -262,6 +289,8 @@ impl LineState {
         let (t, transport, op, at, value): (u64, char, TraceOp, &str, &str) =
             serde_json::from_str(line).ok()?;
         let at = hex(at)?;
+        let known = BarAccess::ALL.map(Some).into_iter().chain([None]);
+        let transport = known.into_iter().find(|by| letter(*by) == transport)?;
         let value = match value.strip_prefix(NEW) {
             Some("") => {
                 self.numbers = self.numbers.checked_add(1)?;
@@ -271,7 +300,8 @@ impl LineState {
                 let number = hex(number).filter(|n| (1..=self.numbers).contains(n))?;
                 TraceValue::Masked(number)
             }
-            None if value == "failed" => TraceValue::Failed,
+            None if value == FAILED => TraceValue::Failed,
+            None if value == ABSENT => TraceValue::Absent,
             None => TraceValue::Clear(hex(value)?),
         };
         self.time = self.time.saturating_add(t);
@@ -296,7 +326,13 @@ mod tests {
     fn every_line_is_read_as_it_was_written() {
         let (mut written, mut read) = (LineState::default(), LineState::default());
         let access = |op, value| {
-            TraceRecord::Access(TraceAccess { time: 17, transport: 'm', op, at: 0xf0410, value })
+            TraceRecord::Access(TraceAccess {
+                time: 17,
+                transport: Some(BarAccess::Mmap),
+                op,
+                at: 0xf0410,
+                value,
+            })
         };
         let mark = |mark| TraceRecord::Mark { time: 1 << 40, mark };
         for record in [
@@ -306,6 +342,7 @@ mod tests {
             access(TraceOp::Write, TraceValue::Clear(0x409f_2215)),
             access(TraceOp::PciId, TraceValue::Failed),
             access(TraceOp::Back, TraceValue::Clear(1)),
+            access(TraceOp::Read, TraceValue::Absent),
             mark(TraceMark::Reset),
             mark(TraceMark::Chains { known: Some(ChainVerdict::Contradicted { at: 64 }) }),
             mark(TraceMark::Kernel { text: "a\nb \u{202e}".into() }),
@@ -325,6 +362,7 @@ mod tests {
             "[]",
             "[1,\"m\",\"r\",\"f0410\"]",
             "[-1,\"m\",\"r\",\"f0410\",\"0\"]",
+            "[1,\"x\",\"r\",\"f0410\",\"0\"]",
             "[1,\"m\",\"x\",\"f0410\",\"0\"]",
             "[1,\"m\",\"r\",\"#1\",\"0\"]",
             "[1,\"m\",\"r\",\"f0410\",\"123456789\"]",

@@ -4,8 +4,10 @@ use super::contents::{DataWord, GatewayState};
 use super::format::{
     LineState, TraceAccess, TraceHeader, TraceMark, TraceOp, TraceRecord, TraceValue, header_line,
 };
-use super::{LARGEST_TEXT, MOST_RECORDS};
-use crate::card::{BAD_ACCESS, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock};
+use super::{LARGEST_TEXT, MOST_ACCESSES};
+use crate::card::{
+    BAD_ACCESS, BarAccess, Clock, CrError, CrOffset, CrSpace, Reg, RunningVersion, WallClock,
+};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -105,24 +107,24 @@ impl Recorder {
         &self,
         space: Box<dyn CrSpace>,
         clock: &Rc<dyn Clock>,
-        transport: &str,
+        simulated: bool,
         serial: bool,
     ) -> Box<dyn CrSpace> {
         let mut recording = self.0.borrow_mut();
         recording.offset = recording.time();
         recording.clock = Rc::clone(clock);
         recording.from = clock.now();
-        recording.header.simulated |= transport == SIMULATED;
-        recording.header.transport.get_or_insert_with(|| transport.to_owned());
+        recording.header.simulated |= simulated;
+        let transport = space.transport();
+        recording.header.transport = recording.header.transport.or(transport);
         drop(recording);
         self.mark(TraceMark::Open {
-            transport: transport.to_owned(),
+            transport,
             posted: space.posts_writes(),
             since_reset: micros(space.since_reset()),
             serial,
         });
-        let transport = transport.chars().next().unwrap_or('?');
-        Box::new(TracedSpace { inner: space, recorder: self.clone(), transport })
+        Box::new(TracedSpace { inner: space, recorder: self.clone() })
     }
 
     /// What the card is, and whether firmware runs, for the header: the first card counts.
@@ -154,9 +156,6 @@ impl Recorder {
     }
 }
 
-/// The transport of a simulated card.
-pub const SIMULATED: &str = "sim";
-
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -171,8 +170,7 @@ impl Recording {
             return;
         }
         let is_access = matches!(record, TraceRecord::Access(_));
-        if is_access && (self.records >= MOST_RECORDS / 2 || self.written >= LARGEST_TEXT - RESERVE)
-        {
+        if is_access && (self.records >= MOST_ACCESSES || self.written >= LARGEST_TEXT - RESERVE) {
             self.full = true;
             let time = record.time();
             let line = self.lines.line(&TraceRecord::Mark { time, mark: TraceMark::Full });
@@ -259,7 +257,7 @@ impl Recording {
         value
     }
 
-    fn access(&mut self, transport: char, op: TraceOp, at: u32, value: TraceValue) {
+    fn access(&mut self, transport: Option<BarAccess>, op: TraceOp, at: u32, value: TraceValue) {
         let time = self.time();
         self.put(&TraceRecord::Access(TraceAccess { time, transport, op, at, value }));
     }
@@ -280,13 +278,12 @@ impl Drop for Recording {
 struct TracedSpace {
     inner: Box<dyn CrSpace>,
     recorder: Recorder,
-    transport: char,
 }
 
 impl TracedSpace {
     fn record(&self, op: TraceOp, value: &Result<u32, CrError>) {
         let value = value.as_ref().map_or(TraceValue::Failed, |word| TraceValue::Clear(*word));
-        self.recorder.0.borrow_mut().access(self.transport, op, 0, value);
+        self.recorder.0.borrow_mut().access(self.inner.transport(), op, 0, value);
     }
 }
 
@@ -298,7 +295,7 @@ impl CrSpace for TracedSpace {
             Ok(word) => recording.value(Reg::at(at), false, *word),
             Err(_) => TraceValue::Failed,
         };
-        recording.access(self.transport, TraceOp::Read, at.0, value);
+        recording.access(self.inner.transport(), TraceOp::Read, at.0, value);
         answer
     }
 
@@ -313,7 +310,7 @@ impl CrSpace for TracedSpace {
         if let Some(reg) = reg {
             recording.gateway.write(reg, value);
         }
-        recording.access(self.transport, TraceOp::Write, at.0, shown);
+        recording.access(self.inner.transport(), TraceOp::Write, at.0, shown);
         if reg == Some(Reg::SoftwareReset) {
             let time = recording.time();
             recording.put(&TraceRecord::Mark { time, mark: TraceMark::Reset });
@@ -323,6 +320,22 @@ impl CrSpace for TracedSpace {
 
     fn posts_writes(&self) -> bool {
         self.inner.posts_writes()
+    }
+
+    fn transport(&self) -> Option<BarAccess> {
+        self.inner.transport()
+    }
+
+    fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
+        let answer = self.inner.read_by(by, at);
+        let mut recording = self.recorder.0.borrow_mut();
+        let value = match &answer {
+            Some(Ok(word)) => recording.value(Reg::at(at), false, *word),
+            Some(Err(_)) => TraceValue::Failed,
+            None => TraceValue::Absent,
+        };
+        recording.access(Some(by), TraceOp::Read, at.0, value);
+        answer
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {

@@ -7,7 +7,7 @@
 use super::contents::{DataWord, GatewayState};
 use super::format::{TraceAccess, TraceMark, TraceOp, TraceRecord, TraceValue};
 use super::reader::Trace;
-use crate::card::{Clock, CrError, CrOffset, CrSpace, Reg};
+use crate::card::{BarAccess, Clock, CrError, CrOffset, CrSpace, Reg};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -63,6 +63,7 @@ struct Player {
     next: usize,
     time: u64,
     posted: bool,
+    transport: Option<BarAccess>,
     since_reset: Duration,
     gateway: GatewayState,
     /// By address: number of the word as it was read first, and what stands for it.
@@ -81,6 +82,7 @@ impl ReplayedCard {
             next: 0,
             time: 0,
             posted: true,
+            transport: None,
             since_reset: Duration::ZERO,
             gateway: GatewayState::default(),
             flash: HashMap::new(),
@@ -92,8 +94,12 @@ impl ReplayedCard {
         for record in &trace.records {
             match record {
                 TraceRecord::Access(access) => player.accesses.push(*access),
-                TraceRecord::Mark { mark: TraceMark::Open { posted, since_reset, .. }, time } => {
+                TraceRecord::Mark {
+                    mark: TraceMark::Open { posted, since_reset, transport, .. },
+                    time,
+                } => {
                     player.posted = *posted;
+                    player.transport = *transport;
                     player.since_reset = Duration::from_micros(*since_reset);
                     player.time = *time;
                 }
@@ -173,7 +179,7 @@ fn plain(value: TraceValue) -> u32 {
     match value {
         TraceValue::Clear(word) => word,
         TraceValue::Masked(number) => stand_in(number),
-        TraceValue::Failed => u32::MAX,
+        TraceValue::Failed | TraceValue::Absent => u32::MAX,
     }
 }
 
@@ -263,7 +269,9 @@ impl Player {
             return Err(self.diverge(op, at, None));
         };
         let word = match access.value {
-            TraceValue::Failed => return Err(error(at, "the access failed when it was recorded")),
+            TraceValue::Failed | TraceValue::Absent => {
+                return Err(error(at, "the access failed when it was recorded"));
+            }
             TraceValue::Clear(word) => self.of_flash(at, 0).unwrap_or(word),
             TraceValue::Masked(number) => {
                 self.of_flash(at, number).unwrap_or_else(|| stand_in(number))
@@ -291,7 +299,7 @@ impl Player {
             // What is written to data registers comes from words that are made up.
             Some(TraceValue::Masked(_)) => true,
             Some(TraceValue::Clear(word)) => word == value,
-            Some(TraceValue::Failed) => {
+            Some(TraceValue::Failed | TraceValue::Absent) => {
                 return Err(error(at, "the access failed when it was recorded"));
             }
             None => false,
@@ -321,6 +329,25 @@ impl CrSpace for ReplayedCard {
 
     fn posts_writes(&self) -> bool {
         self.0.borrow().posted
+    }
+
+    fn transport(&self) -> Option<BarAccess> {
+        self.0.borrow().transport
+    }
+
+    fn read_by(&mut self, by: BarAccess, at: CrOffset) -> Option<Result<u32, CrError>> {
+        let mut player = self.0.borrow_mut();
+        let next = player.accesses.get(player.next).copied();
+        match next.filter(|next| next.transport == Some(by)) {
+            Some(next)
+                if (next.op, next.at, next.value) == (TraceOp::Read, at.0, TraceValue::Absent) =>
+            {
+                player.next += 1;
+                None
+            }
+            Some(_) => Some(player.ask(TraceOp::Read, at.0)),
+            None => Some(Err(player.diverge(TraceOp::Read, at.0, None))),
+        }
     }
 
     fn pci_device_id(&mut self) -> Result<u16, CrError> {

@@ -44,7 +44,7 @@ fn header() -> TraceHeader {
 fn recorder(sink: &Shared) -> (Recorder, Box<dyn CrSpace>) {
     let recorder = Recorder::new(header(), Box::new(sink.clone()), |_| BTreeMap::new());
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
-    let space = recorder.open(Box::new(Counting(0)), &clock, SIMULATED, false);
+    let space = recorder.open(Box::new(Counting(0)), &clock, true, false);
     (recorder, space)
 }
 
@@ -157,7 +157,7 @@ fn a_disk_that_is_full_ends_the_trace_and_not_the_job() {
     }
     let recorder = Recorder::new(header(), Box::new(Full), |_| BTreeMap::new());
     let clock: Rc<dyn Clock> = Rc::new(WallClock::default());
-    let mut space = recorder.open(Box::new(Counting(0)), &clock, SIMULATED, false);
+    let mut space = recorder.open(Box::new(Counting(0)), &clock, true, false);
     for _ in 0..20_000 {
         space.read(Reg::DeviceId.offset()).unwrap();
     }

@@ -64,11 +64,6 @@ impl VfioCard {
         Box::new(Space(Rc::clone(&self.0)))
     }
 
-    /// The transport; `None` once closed.
-    pub fn access(&self) -> Option<BarAccess> {
-        self.0.borrow().as_ref().map(|open| open.access)
-    }
-
     /// Unmaps, closes device and container, in this order, and waits (40 s at most) until the group
     /// can be opened again, so that an unbind that follows does not block. The card is reset.
     /// Again: nothing. Everything is closed, whatever the error.

@@ -14,7 +14,8 @@ use crate::job::doctor::doctor_of_card;
 use crate::job::error_text::error_chain;
 use crate::job::proofs::ProofStore;
 use crate::job::{
-    Device, DoctorOutcome, JobError, QueryOutcome, VerifyOutcome, query_card, verify_card,
+    Device, DoctorOutcome, DriverFacts, JobError, QueryOutcome, SelftestOutcome, SelftestRequest,
+    VerifyOutcome, query_card, selftest, verify_card,
 };
 use crate::sim::{CardSpec, SimCard, SimChip};
 use schemars::JsonSchema;
@@ -22,19 +23,21 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// A command that can be run once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum ReplayedCommand {
     Query,
     Verify,
     Doctor,
+    Selftest(SelftestRequest),
 }
 
 impl ReplayedCommand {
-    fn of(path: &Path, header: &TraceHeader) -> Result<Self, JobError> {
-        Ok(match header.command.as_str() {
+    fn of(path: &Path, trace: &Trace) -> Result<Self, JobError> {
+        Ok(match trace.header.command.as_str() {
             "query" => Self::Query,
             "verify" => Self::Verify,
             "doctor" => Self::Doctor,
+            "selftest" => Self::Selftest(request_of(trace)),
             command => {
                 return Err(JobError::NotReplayed {
                     path: path.to_owned(),
@@ -49,8 +52,24 @@ impl ReplayedCommand {
             Self::Query => ReplayedResult::Query(Box::new(query_card(device)?)),
             Self::Verify => ReplayedResult::Verify(Box::new(verify_card(device, events)?)),
             Self::Doctor => ReplayedResult::Doctor(Box::new(doctor_of_card(device))),
+            Self::Selftest(request) => {
+                let driver = DriverFacts::default();
+                let outcome = selftest(device, driver, request, events, &mut None)?;
+                ReplayedResult::Selftest(Box::new(outcome))
+            }
         })
     }
+}
+
+/// What a recorded self-test tested.
+fn request_of(trace: &Trace) -> SelftestRequest {
+    let request = trace.marks().find_map(|(_, mark)| match mark {
+        TraceMark::Selftest { tools_interface, reset } => {
+            Some(SelftestRequest { tools_interface: *tools_interface, reset: *reset })
+        }
+        _ => None,
+    });
+    request.unwrap_or_default()
 }
 
 /// What the replayed command answers.
@@ -59,6 +78,7 @@ pub enum ReplayedResult {
     Query(Box<QueryOutcome>),
     Verify(Box<VerifyOutcome>),
     Doctor(Box<DoctorOutcome>),
+    Selftest(Box<SelftestOutcome>),
 }
 
 /// Answer of `trace replay`.
@@ -85,7 +105,7 @@ pub fn trace_replay(
     trace: &Trace,
     events: &mut dyn Events,
 ) -> Result<TraceReplayOutcome, JobError> {
-    let command = ReplayedCommand::of(path, &trace.header)?;
+    let command = ReplayedCommand::of(path, trace)?;
     let replayed = ReplayedCard::new(trace);
     let ran = replay(&replayed, trace, |device| command.run(device, events));
     let mut progress = replayed.progress();
@@ -174,7 +194,7 @@ pub fn trace_diff(
     host: &Host,
     events: &mut dyn Events,
 ) -> Result<TraceDiffOutcome, JobError> {
-    let command = ReplayedCommand::of(path, &trace.header)?;
+    let command = ReplayedCommand::of(path, trace)?;
     let spec = spec_of(trace).ok_or_else(|| JobError::NotSimulated { path: path.to_owned() })?;
     let sim = SimCard::new(spec.clone(), &flash_of(trace, spec.chip));
     let recording = TraceFile::begin(None, &trace.header.command, false, host)?;

@@ -8,10 +8,13 @@
 
 use crate::flash::trace::{SeenFlash, stand_in};
 use crate::image::{
-    CrcVerdict, Depth, FlashAddr, Form, Image, ImageOffset, Section, SectionKind, be32, crc16,
-    read, scan,
+    Depth, FlashAddr, Form, Image, ImageOffset, Rom, Section, SectionKind, WalkEnd, be32, be32s,
+    crc16, read, scan,
 };
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// Tags of Image Info that name no card and no owner: versions, date, device ids, PSID, the kind of build,
 /// hardware, configuration sectors (docs/fs2.md#image-info-section).
@@ -29,6 +32,17 @@ const GUID: u64 = 0x0002_c903_0000_1000;
 const MAC: u64 = 0x0002_c900_1000;
 /// Entries of the GUID section that are GUIDs; MACs follow (docs/fs2.md#guid-section).
 const GUIDS: u32 = 4;
+/// Header of an image of a ROM up to its pointer at 0x18, and the PCI data structure behind it (PCI Firmware
+/// Specification 3.0, section 5.1).
+const PCI_HEADER: usize = 0x1C;
+const PCI_POINTER: usize = 0x18;
+const PCI_DATA: usize = 0x18;
+/// Version blocks (docs/fs2.md#rom-content).
+const ROM_MARK: &[u8] = b"mlxsign:";
+const ROM_BLOCK: usize = 20;
+const MOST_MARKS: usize = 16;
+/// Stands for an ini.
+const INI: &str = "[PS_INFO]\nName = xxxx\nDescription = xxxx\n";
 /// Stands for text.
 const TEXT: u32 = u32::from_be_bytes(*b"xxxx");
 
@@ -52,17 +66,13 @@ pub(super) fn structure(seen: &SeenFlash) -> BTreeMap<u32, u32> {
     words.set
 }
 
-/// The image at `start`, with every section that a quick reading finds, and each verdict that a full one
-/// comes to: it ends at the first section that is damaged or was not read.
+/// The image at `start`, with every section that a quick reading finds: a full one ends at the first that is
+/// damaged or was not read.
 fn walked(flash: &[u8], start: FlashAddr) -> Option<Image> {
     let at = |depth| read(&mut &*flash, start, Form::Striped, depth).ok();
-    let (full, mut image) = (at(Depth::Full)?, at(Depth::Quick)?);
-    for section in &mut image.sections {
-        if let Some(checked) = full.sections.iter().find(|checked| checked.at == section.at) {
-            section.crc = checked.crc;
-        }
-    }
+    let (full, mut image) = (at(Depth::Full)?, at(Depth::Query)?);
     image.computed_crc = full.computed_crc;
+    image.blank_in_chain |= full.blank_in_chain;
     Some(image)
 }
 
@@ -110,12 +120,14 @@ impl Words<'_> {
         for section in &image.sections {
             self.section(image, section);
         }
-        if let (Some(computed), Some(stored)) = (image.computed_crc, self.word(image, FULL_CRC)) {
+        // Of an image that was not read completely it counts as right.
+        let stored = self.word(image, FULL_CRC);
+        if let (WalkEnd::Complete, Some(stored)) = (image.walk_end, stored) {
             let mut shown = self.bytes(image, ImageOffset(0), image.len);
             if let Some(field) = shown.get_mut(0x22..0x24) {
                 field.fill(0xFF);
             }
-            let right = stored & 0xffff == u32::from(computed);
+            let right = image.computed_crc.is_none_or(|crc| stored & 0xffff == u32::from(crc));
             let crc = u32::from(crc16(&shown)) ^ u32::from(!right);
             if stored & 0xffff != 0xffff {
                 self.put_in(image, FULL_CRC, stored & 0xffff_0000 | crc);
@@ -135,6 +147,8 @@ impl Words<'_> {
         match section.kind {
             SectionKind::Guid => self.identity(image, section.body_at, &body),
             SectionKind::ImageInfo => self.info(image, section.body_at, len),
+            SectionKind::Rom => self.rom(image, section),
+            SectionKind::FwConfiguration => self.ini(image, section),
             _ => {}
         }
         self.crc(image, section);
@@ -189,17 +203,60 @@ impl Words<'_> {
         }
     }
 
+    /// Headers and PCI data structures of the images of a ROM, and its version blocks, which are the places
+    /// that a query reads.
+    fn rom(&mut self, image: &Image, section: &Section) {
+        let rom = self.bytes_of(&self.real, image, section.body_at, section.body_len);
+        let mut open = |start: usize, len: usize| {
+            let start = start / 4 * 4;
+            let at =
+                u32::try_from(start).ok().and_then(|start| section.body_at.0.checked_add(start));
+            if let Some(at) = at.filter(|_| start < rom.len()) {
+                self.open(image, ImageOffset(at), len.min(rom.len() - start) as u32);
+            }
+        };
+        for part in &Rom::parse(&rom).images {
+            let start = part.at as usize;
+            open(start, PCI_HEADER);
+            let pointer = rom.get(start + PCI_POINTER..).and_then(|rest| rest.first_chunk());
+            let data = pointer.map_or(0, |bytes| usize::from(u16::from_le_bytes(*bytes)));
+            open(start + data, PCI_DATA);
+        }
+        let marks = rom.windows(ROM_MARK.len()).enumerate().filter(|(_, found)| *found == ROM_MARK);
+        for (at, _) in marks.take(MOST_MARKS) {
+            open(at, ROM_BLOCK);
+        }
+    }
+
+    /// A short ini in the place of one whose beginning names the board: a query reads on where it does not.
+    fn ini(&mut self, image: &Image, section: &Section) {
+        let early = !self.was_read(image, section) || image.computed_crc.is_some();
+        if !early || image.part_number.is_none() || image.description.is_none() {
+            return;
+        }
+        let mut stream = ZlibEncoder::new(Vec::new(), Compression::best());
+        let written = stream.write_all(INI.as_bytes()).and_then(|()| stream.finish());
+        let mut bytes = written.unwrap_or_default();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        if bytes.len() as u32 <= section.body_len {
+            for (n, word) in (0..).zip(be32s(&bytes)) {
+                self.put_in(image, ImageOffset(section.body_at.0.wrapping_add(4 * n)), word);
+            }
+        }
+    }
+
     /// The CRC of a section that is right stays right, and one that is wrong stays wrong.
     fn crc(&mut self, image: &Image, section: &Section) {
         let end = section.at.0.wrapping_add(section.len);
         let at = ImageOffset(end.wrapping_sub(4));
         let Some(stored) = self.word(image, at) else { return };
-        if section.crc == CrcVerdict::Blank || section.len < 8 {
+        if section.len < 8 || image.blank_in_chain && section.kind == SectionKind::Guid {
             return self.put_in(image, at, stored);
         }
-        let shown = self.bytes(image, section.at, section.len - 4);
-        let complete = self.was_read(image, section);
-        let right = section.crc == CrcVerdict::Ok || !complete;
+        let bytes = |flash| self.bytes_of(flash, image, section.at, section.len - 4);
+        let (real, shown) = (bytes(&self.real), bytes(&self.shown));
+        // Of a section that was not read completely it counts as right.
+        let right = !self.was_read(image, section) || stored == u32::from(crc16(&real));
         self.put_in(image, at, u32::from(crc16(&shown)) ^ u32::from(!right));
     }
 
@@ -232,11 +289,14 @@ impl Words<'_> {
 
     /// Bytes as a replay will read them, as far as they lie in the flash.
     fn bytes(&self, image: &Image, at: ImageOffset, len: u32) -> Vec<u8> {
-        let len = len.min(self.shown.len() as u32);
-        let runs = image.map.runs(at, len);
+        self.bytes_of(&self.shown, image, at, len)
+    }
+
+    fn bytes_of(&self, flash: &[u8], image: &Image, at: ImageOffset, len: u32) -> Vec<u8> {
+        let runs = image.map.runs(at, len.min(flash.len() as u32));
         let runs = runs.map_while(|(at, len)| {
             let start = at.0 as usize;
-            self.shown.get(start..start.checked_add(len as usize)?)
+            flash.get(start..start.checked_add(len as usize)?)
         });
         runs.flatten().copied().collect()
     }
