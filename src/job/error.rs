@@ -33,7 +33,7 @@ pub enum JobError {
     #[error(transparent)]
     Flash(#[from] FlashError),
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     #[error("cannot read {}", escape::path(path))]
     ReadFile {
         path: PathBuf,
@@ -184,6 +184,19 @@ fn near_names(near: &[String]) -> String {
 fn refusals(report: &PlanReport) -> String {
     let details: Vec<&str> = report.refusing().map(|c| c.detail.as_str()).collect();
     details.join("; ")
+}
+
+impl From<SourceError> for JobError {
+    /// What the card did counts, not what was read for.
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Failed { at, len, source } => match source.downcast::<FlashError>() {
+                Ok(error) => Self::Flash(*error),
+                Err(source) => Self::Source(SourceError::Failed { at, len, source }),
+            },
+            outside @ SourceError::Outside { .. } => Self::Source(outside),
+        }
+    }
 }
 
 impl JobError {

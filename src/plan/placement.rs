@@ -98,20 +98,22 @@ impl<'a> Placement<'a> {
     fn pass(&self, kept: Option<&ImageSlot>, present: bool) -> Result<Pass, LayoutError> {
         let mut untouchable = ranges(self.map, 0, self.image.image().len);
         untouchable.extend(self.guarded.iter().flatten().cloned());
+        let mut signatures = self.card.unsure_signatures();
         let invalidate = if present {
             // The image is there already. Another bootable one beside it is what an interruption
             // between the two halves' signatures leaves: finish that. Leave all else alone.
-            self.card
-                .bootable()
-                .filter(|f| f.start != self.start && !is(f, self.image))
-                .map(|f| f.start)
-                .collect()
+            let others = self.card.bootable().filter(|f| f.start != self.start);
+            let others = others.filter(|f| !is(f, self.image)).map(|f| f.start);
+            others.chain(signatures_to_invalidate(signatures, self.start, &untouchable)).collect()
         } else {
             let kept = kept.and_then(|f| Some((f.map()?, f.len())));
             if let Some((map, len)) = kept.filter(|(map, _)| *map != self.map) {
                 untouchable.extend(behind_signature(map, len));
             }
-            signatures_to_invalidate(self.card.signatures(), self.start, &untouchable)
+            signatures.extend(self.card.signatures());
+            signatures.sort_unstable();
+            signatures.dedup();
+            signatures_to_invalidate(signatures, self.start, &untouchable)
         };
         let finish = present && !invalidate.is_empty();
         let mut pass = self.context().pass(

@@ -4,7 +4,7 @@ use super::boot::boot_choice;
 use super::{ImageSlot, SlotChoice, wavers};
 use crate::card::Chip;
 use crate::flash::{FlashChip, Protection};
-use crate::image::{Contents, FlashAddr, SourceError, Version, scan};
+use crate::image::{Contents, FlashAddr, MAGIC, START_CANDIDATES, SourceError, Version, scan};
 use std::ops::Range;
 
 /// Everything a plan may depend on.
@@ -69,6 +69,20 @@ impl CardSnapshot {
     /// Addresses of the signatures.
     pub(super) fn signatures(&self) -> Vec<FlashAddr> {
         self.slots.iter().map(|slot| slot.start).collect()
+    }
+
+    /// Addresses at which a signature may read as one the next time: power failed while it was programmed
+    /// or invalidated.
+    pub(super) fn unsure_signatures(&self) -> Vec<FlashAddr> {
+        let may_be = |start: &u32| {
+            let at = *start as usize;
+            let Some(word) = self.flash.get(at..at + 4) else { return false };
+            let lies_in = |range: &Range<u32>| range.contains(start);
+            self.wavering.iter().any(lies_in)
+                && (word.iter().zip(MAGIC).all(|(byte, magic)| byte & !magic == 0)
+                    || word.iter().zip(MAGIC).all(|(byte, magic)| byte & magic == magic))
+        };
+        START_CANDIDATES.into_iter().filter(may_be).map(FlashAddr).collect()
     }
 
     /// The images that are bootable.

@@ -14,7 +14,6 @@ mod answers;
 mod away;
 mod brown_out;
 mod card;
-mod pulled;
 mod registers;
 mod tap;
 mod torn;
