@@ -122,7 +122,7 @@ impl Borrowed {
         }
     }
 
-    fn of(
+    pub(super) fn of(
         host: &Host,
         card: PciCard,
         mut lease: Lease,

@@ -66,6 +66,8 @@ pub(crate) use journal::decode_and_encode as fuzz_journal;
 pub use journal::{HostStep, JournalError, Marks, MovedSibling, OriginalFunction, OriginalState};
 pub use kernel_log::KernelLog;
 pub use kvm::kvm_findings;
+#[cfg(test)]
+pub(crate) use lease::tests::bench::BorrowedBench;
 pub use lease::{HELPER_COMMAND, Lease, LeaseError, Mark, Pending, write_attribute};
 pub use lockdown::Lockdown;
 pub use netdev::{DriverInfo, driver_info};

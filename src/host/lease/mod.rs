@@ -19,7 +19,7 @@ mod reenumerate;
 mod steps;
 mod take;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use error::LeaseError;
 pub use helper::{HELPER_COMMAND, write_attribute};

@@ -9,7 +9,7 @@ use super::regions::{COMMAND, Raw};
 use super::space::{Bar, Open};
 use super::{BarAccess, BarFault, VfioCard, VfioError};
 use crate::card::BAD_ACCESS;
-use crate::card::{Clock, CrError, CrOffset};
+use crate::card::{Clock, CrError, CrOffset, CrSpace};
 use crate::host::Bdf;
 use nix::libc;
 use std::cell::{Cell, RefCell};
@@ -174,4 +174,63 @@ fn read(card: &VfioCard, at: u32) -> Result<u32, CrError> {
 
 fn access(card: &VfioCard) -> BarAccess {
     card.0.borrow().as_ref().unwrap().access
+}
+
+/// Registers that a test brings, behind BAR0.
+struct SpaceRegions(Box<dyn CrSpace>);
+
+impl Raw for SpaceRegions {
+    fn bar_read(&mut self, at: u32) -> io::Result<u32> {
+        self.0.read(CrOffset(at)).map_err(io::Error::other)
+    }
+
+    fn bar_pread(&mut self, at: u32) -> io::Result<u32> {
+        self.bar_read(at)
+    }
+
+    fn bar_write(&mut self, at: u32, value: u32) -> io::Result<()> {
+        self.0.write(CrOffset(at), value).map_err(io::Error::other)
+    }
+
+    fn map(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn config_read(&mut self, at: u16) -> io::Result<u32> {
+        let id = self.0.pci_device_id().map_err(io::Error::other)?;
+        Ok(match (id, at) {
+            (u16::MAX, _) => u32::MAX,
+            (id, 0) => u32::from(id) << 16 | 0x15b3,
+            (_, COMMAND) => 0x0010_0002,
+            _ => 0,
+        })
+    }
+
+    fn config_write(&mut self, _: u16, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn command_write(&mut self, _: u16) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl VfioCard {
+    /// An open card with these registers.
+    pub(in crate::host) fn over(space: Box<dyn CrSpace>) -> Self {
+        let bar = Bar { usable: Ok(()), mappable: false };
+        let (access, clock) = (Some(BarAccess::Pread), Still);
+        Self::from_open(Open::new(Box::new(SpaceRegions(space)), BDF, bar, access, &clock).unwrap())
+    }
+}
+
+/// Time that stands still.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {}
 }

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 mod budgets;
 mod burns;
 mod inspection;
+mod pulled;
 mod readings;
 mod refusals;
 mod repairs;
